@@ -1,0 +1,221 @@
+//! Time as a value. Owns the two kinds of time of this program and the only code that reads a
+//! clock; everything that judges time takes it as an argument.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+
+/// A point of monotonic time, in milliseconds since the program's own start.
+///
+/// Ages are measured with this, never with the wall clock: a Pi has no battery-backed clock and
+/// NTP may move the wall clock by years.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The start of the program.
+    pub const ZERO: Moment = Moment(0);
+    /// Later than anything that will happen: the deadline of who waits for nothing.
+    pub const NEVER: Moment = Moment(u64::MAX);
+
+    /// The moment this many milliseconds after the start.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// The moment this many seconds after the start.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs * 1000)
+    }
+
+    /// Milliseconds since the start.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero if it is still to come.
+    pub const fn since(self, earlier: Moment) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}s", self.0 / 1000, self.0 % 1000)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Moment;
+    fn add(self, by: Duration) -> Moment {
+        Moment(
+            self.0
+                .saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+impl Sub<Duration> for Moment {
+    type Output = Moment;
+    /// Stops at the start of the program.
+    fn sub(self, by: Duration) -> Moment {
+        Moment(
+            self.0
+                .saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+/// A point of wall time: milliseconds since the Unix epoch, UTC.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Utc(pub i64);
+
+impl Utc {
+    /// Before this (2026-01-01) a clock has not been set: a Pi wakes up in the past.
+    pub const PLAUSIBLE: Utc = Utc(1_767_225_600_000);
+
+    /// Milliseconds from `earlier` to this; negative if this is before it.
+    pub const fn millis_since(self, earlier: Utc) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// What time it is, as far as one can know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Now {
+    /// Always right; only differences mean anything.
+    pub monotonic: Moment,
+    /// `None` while the wall clock has not been set.
+    pub utc: Option<Utc>,
+}
+
+impl Now {
+    /// For tests and examples: a moment and a wall time.
+    pub const fn new(monotonic: Moment, utc: Utc) -> Self {
+        Self {
+            monotonic,
+            utc: Some(utc),
+        }
+    }
+}
+
+/// What the shells ask for the time and wait on; the core never sees it.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System(std::time::Instant),
+    Manual(watch::Receiver<Now>),
+}
+
+impl Clock {
+    /// The machine's clocks, counted from now.
+    pub fn system() -> Self {
+        Self(Source::System(std::time::Instant::now()))
+    }
+
+    /// A clock that stands still until [`Hand::advance`] moves it, so that a test over real
+    /// sockets needs no sleep.
+    pub fn manual(start: Now) -> (Self, Hand) {
+        let (sender, receiver) = watch::channel(start);
+        (Self(Source::Manual(receiver)), Hand(sender))
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Now {
+        match &self.0 {
+            Source::System(start) => {
+                let monotonic =
+                    Moment(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
+                let utc = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .ok()
+                    .and_then(|since| i64::try_from(since.as_millis()).ok())
+                    .map(Utc)
+                    .filter(|utc| *utc >= Utc::PLAUSIBLE);
+                Now { monotonic, utc }
+            }
+            Source::Manual(now) => *now.borrow(),
+        }
+    }
+
+    /// Waits until the deadline has passed; for ever if it is [`Moment::NEVER`].
+    pub async fn sleep_until(&self, deadline: Moment) {
+        match &self.0 {
+            Source::System(_) if deadline == Moment::NEVER => std::future::pending().await,
+            Source::System(start) => {
+                // A sum past what the platform counts is as good as never.
+                match start.checked_add(Duration::from_millis(deadline.0)) {
+                    Some(instant) => tokio::time::sleep_until(instant.into()).await,
+                    None => std::future::pending().await,
+                }
+            }
+            Source::Manual(now) => {
+                let mut now = now.clone();
+                // An error means that the hand is gone: this clock will not move again.
+                if now.wait_for(|now| now.monotonic >= deadline).await.is_err() {
+                    std::future::pending().await
+                }
+            }
+        }
+    }
+}
+
+/// Moves a manual [`Clock`].
+#[derive(Debug)]
+pub struct Hand(watch::Sender<Now>);
+
+impl Hand {
+    /// Moves both kinds of time on.
+    pub fn advance(&self, by: Duration) {
+        self.0.send_modify(|now| {
+            now.monotonic = now.monotonic + by;
+            let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+            now.utc = now.utc.map(|utc| Utc(utc.0.saturating_add(millis)));
+        });
+    }
+
+    /// Sets the wall clock and leaves monotonic time alone, as NTP does.
+    pub fn set_utc(&self, utc: Option<Utc>) {
+        self.0.send_modify(|now| now.utc = utc);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_never_wraps() {
+        assert_eq!(Moment::NEVER + Duration::from_secs(1), Moment::NEVER);
+        assert_eq!(Moment::from_secs(1) - Duration::from_secs(2), Moment::ZERO);
+        assert_eq!(Moment::ZERO.since(Moment::from_secs(9)), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_manual_clock_wakes_its_sleepers_when_the_hand_passes_them() {
+        let (clock, hand) = Clock::manual(Now {
+            monotonic: Moment::ZERO,
+            utc: None,
+        });
+        let sleeper = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.sleep_until(Moment::from_secs(10)).await }
+        });
+        hand.advance(Duration::from_secs(9));
+        tokio::task::yield_now().await;
+        assert!(!sleeper.is_finished());
+        hand.advance(Duration::from_secs(1));
+        sleeper.await.unwrap();
+        assert_eq!(
+            clock.now(),
+            Now {
+                monotonic: Moment::from_secs(10),
+                utc: None
+            }
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! A desk ticker: values from a WebSocket feed on a small OLED.
+//!
+//! The promise is that **a number on the glass is either fresh or visibly not**. The modules stand
+//! in the order in which a price travels:
+//!
+//! ```text
+//! socket ─ session ─ wire ─ Link ─ Update ─▶ Desk ─ Watchlist ─ View ─ screen::draw ─ Frame ─▶ Panel
+//! ```
+//!
+//! `market`, `feed::wire`, `feed::link`, `feed::subscriptions` and `screen` are pure: time and
+//! events are arguments, answers are values. `feed::session`, `feed::net`, [`desk`] and [`panel`]
+//! are the shells that own a socket, a timer or a bus.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod clock;
+pub mod market;
+pub mod screen;

@@ -1,0 +1,216 @@
+//! Fixed-point prices. The only place that formats money.
+
+use core::fmt;
+
+/// Room for the longest price, separators and sign included.
+pub type Text = heapless::String<24>;
+
+/// A price or an index value in 1/10 000 of its unit; exact, ordered, never NaN.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Price(i64);
+
+impl Price {
+    /// Units of the fixed-point value in one: four decimals.
+    pub const SCALE: i64 = 10_000;
+    /// The largest magnitude accepted, 99 999 999.9999: ten times the dearest share ever quoted,
+    /// and the most that [`fmt::Display`] is asked to fit. Beyond it a number is junk.
+    pub const MAX: Price = Price(999_999_999_999);
+
+    /// From units of 1/10 000; for constants and tests.
+    pub const fn from_scaled(scaled: i64) -> Self {
+        Self(scaled)
+    }
+
+    /// In units of 1/10 000.
+    pub const fn scaled(self) -> i64 {
+        self.0
+    }
+
+    /// From a number of the feed, rounded to the nearest 1/10 000. `None` for what is no price:
+    /// not finite, or larger than [`Price::MAX`].
+    pub fn from_f64(number: f64) -> Option<Self> {
+        let scaled = (number * Self::SCALE as f64).round();
+        // A comparison with NaN is false, so NaN is refused too.
+        (scaled.abs() <= Self::MAX.0 as f64).then_some(Self(scaled as i64))
+    }
+
+    /// As a float, for ratios and curves.
+    pub fn as_f64(self) -> f64 {
+        self.0 as f64 / Self::SCALE as f64
+    }
+
+    /// The text in two parts, `5,912` and `.34`, so that the fraction may be drawn smaller.
+    ///
+    /// Two decimals; below 1 up to four, so that `0.0001` is not shown as nothing.
+    pub fn parts(self) -> (Text, Text) {
+        let magnitude = self.0.unsigned_abs();
+        // Which decimals are shown depends on the value, not on its rounding: 0.99995 is "1.00".
+        let (whole, fraction, digits) = if magnitude >= Self::SCALE as u64 {
+            let hundredths = (magnitude + 50) / 100;
+            (hundredths / 100, hundredths % 100, 2)
+        } else if magnitude.is_multiple_of(100) {
+            (0, magnitude / 100, 2)
+        } else if magnitude.is_multiple_of(10) {
+            (0, magnitude / 10, 3)
+        } else {
+            (0, magnitude, 4)
+        };
+        let mut head = Text::new();
+        // A negative that rounds to nothing cannot occur: four decimals are all there are.
+        if self.0 < 0 {
+            push(&mut head, b'-');
+        }
+        grouped(&mut head, whole);
+        let mut tail = Text::new();
+        push(&mut tail, b'.');
+        let mut unit = 10u64.pow(digits - 1);
+        while unit > 0 {
+            push(&mut tail, b'0' + (fraction / unit % 10) as u8);
+            unit /= 10;
+        }
+        (head, tail)
+    }
+
+    /// The change from `base` to this.
+    pub fn change_from(self, base: Price) -> Change {
+        Change {
+            absolute: self.0 - base.0,
+            base: base.0,
+        }
+    }
+}
+
+/// Appends an ASCII character; the texts here are sized for the largest price.
+fn push(text: &mut Text, ascii: u8) {
+    let fits = text.push(char::from(ascii)).is_ok();
+    debug_assert!(fits, "a price fits its text");
+}
+
+/// Appends a whole number with thousands separators.
+fn grouped(text: &mut Text, number: u64) {
+    let mut digits = [0u8; 20];
+    let mut count = 0;
+    let mut rest = number;
+    loop {
+        digits[count] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        count += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    for place in (0..count).rev() {
+        push(text, digits[place]);
+        if place > 0 && place % 3 == 0 {
+            push(text, b',');
+        }
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, fraction) = self.parts();
+        f.write_str(&whole)?;
+        f.write_str(&fraction)
+    }
+}
+
+/// The difference between two prices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Change {
+    absolute: i64,
+    base: i64,
+}
+
+impl Change {
+    /// In 1/10 000 of the price's unit.
+    pub const fn absolute(self) -> Price {
+        Price(self.absolute)
+    }
+
+    /// In 1/100 of a percent (basis points), rounded half away from zero; `None` if the base is
+    /// not positive, for then a percentage means nothing.
+    pub fn basis_points(self) -> Option<i64> {
+        if self.base <= 0 {
+            return None;
+        }
+        let twice = i128::from(self.absolute) * 20_000 / i128::from(self.base);
+        i64::try_from((twice + twice.signum()) / 2).ok()
+    }
+
+    /// `+0.42%`, with the sign always there; `None` where there is no percentage.
+    pub fn percent(self) -> Option<Text> {
+        let points = self.basis_points()?;
+        let mut text = Text::new();
+        push(&mut text, if points < 0 { b'-' } else { b'+' });
+        let magnitude = points.unsigned_abs();
+        grouped(&mut text, magnitude / 100);
+        push(&mut text, b'.');
+        push(&mut text, b'0' + (magnitude / 10 % 10) as u8);
+        push(&mut text, b'0' + (magnitude % 10) as u8);
+        push(&mut text, b'%');
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(number: f64) -> String {
+        Price::from_f64(number).unwrap().to_string()
+    }
+
+    #[test]
+    fn prices_read_as_traders_write_them() {
+        assert_eq!(text(5912.34), "5,912.34");
+        assert_eq!(text(17.25), "17.25");
+        assert_eq!(text(3988.0), "3,988.00");
+        assert_eq!(text(123_456.78), "123,456.78");
+        assert_eq!(text(1_234_567.891), "1,234,567.89");
+        assert_eq!(text(114.128), "114.13");
+        assert_eq!(text(-12.34), "-12.34");
+        assert_eq!(text(0.05), "0.05");
+        assert_eq!(text(0.0001), "0.0001");
+        assert_eq!(text(0.125), "0.125");
+        assert_eq!(text(0.0), "0.00");
+        assert_eq!(text(-0.0), "0.00");
+        assert_eq!(text(999.995), "1,000.00");
+        assert_eq!(text(1e3), "1,000.00");
+    }
+
+    #[test]
+    fn what_is_no_price_is_refused() {
+        for junk in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e9, -1e300] {
+            assert_eq!(Price::from_f64(junk), None, "{junk}");
+        }
+        assert_eq!(Price::from_f64(99_999_999.9999), Some(Price::MAX));
+        assert_eq!(Price::from_f64(4.2e-7), Some(Price(0)));
+    }
+
+    #[test]
+    fn a_change_is_given_in_percent_of_its_base() {
+        let change = |to: f64, from: f64| {
+            let to = Price::from_f64(to).unwrap();
+            to.change_from(Price::from_f64(from).unwrap())
+                .percent()
+                .map(|text| text.to_string())
+        };
+        assert_eq!(change(5912.34, 5887.61), Some("+0.42%".into()));
+        assert_eq!(change(87.66, 100.0), Some("-12.34%".into()));
+        assert_eq!(change(100.0, 100.0), Some("+0.00%".into()));
+        assert_eq!(change(99.999, 100.0), Some("+0.00%".into()));
+        assert_eq!(change(5000.0, 1.0), Some("+499,900.00%".into()));
+        assert_eq!(change(5.0, 0.0), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_price_fits_its_text_and_reads_back(scaled in -Price::MAX.0..=Price::MAX.0) {
+            let text = Price(scaled).to_string();
+            let read: f64 = text.replace(',', "").parse().unwrap();
+            let step = if scaled.abs() >= Price::SCALE { 0.005 } else { 0.0 };
+            proptest::prop_assert!((read - Price(scaled).as_f64()).abs() <= step + 1e-6, "{}", text);
+        }
+    }
+}

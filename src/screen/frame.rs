@@ -1,0 +1,141 @@
+//! The picture, one bit a dot, in the order in which the panels' own memory has it.
+
+use core::convert::Infallible;
+use core::fmt;
+
+use embedded_graphics::pixelcolor::BinaryColor;
+use embedded_graphics::prelude::{DrawTarget, OriginDimensions, Pixel};
+
+/// Every supported panel is this many dots wide.
+pub const WIDTH: usize = 128;
+const PAGES: usize = 8;
+
+/// The size of a panel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Size {
+    /// 128×64
+    Tall,
+    /// 128×32
+    Short,
+}
+
+impl Size {
+    /// Rows of eight dots, called pages in the data sheets.
+    pub const fn pages(self) -> usize {
+        match self {
+            Size::Tall => 8,
+            Size::Short => 4,
+        }
+    }
+
+    /// Height in dots.
+    pub const fn height(self) -> usize {
+        self.pages() * 8
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{WIDTH}x{}", self.height())
+    }
+}
+
+/// A picture. A byte is eight dots of one column, the lowest bit on top; bytes go from left to
+/// right, then page by page down (SSD1306 data sheet, 8.7, horizontal addressing).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frame {
+    size: Size,
+    bytes: [u8; WIDTH * PAGES],
+}
+
+impl Frame {
+    /// A dark picture.
+    pub const fn new(size: Size) -> Self {
+        Self {
+            size,
+            bytes: [0; WIDTH * PAGES],
+        }
+    }
+
+    /// The size of the panel it is for.
+    pub const fn size(&self) -> Size {
+        self.size
+    }
+
+    /// All its bytes, [`WIDTH`] × [`Size::pages`] of them.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..WIDTH * self.size.pages()]
+    }
+
+    /// All its bytes, to draw by columns.
+    pub fn as_bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..WIDTH * self.size.pages()]
+    }
+
+    /// One row of eight dots.
+    pub fn page(&self, page: usize) -> &[u8] {
+        &self.as_bytes()[page * WIDTH..][..WIDTH]
+    }
+
+    /// Whether a dot is lit; dots outside are dark.
+    pub fn lit(&self, x: usize, y: usize) -> bool {
+        x < WIDTH && y < self.size.height() && self.bytes[y / 8 * WIDTH + x] >> (y % 8) & 1 == 1
+    }
+
+    /// Lights or darkens a dot; dots outside are ignored.
+    pub fn set(&mut self, x: usize, y: usize, lit: bool) {
+        if x < WIDTH && y < self.size.height() {
+            let byte = &mut self.bytes[y / 8 * WIDTH + x];
+            let bit = 1 << (y % 8);
+            if lit { *byte |= bit } else { *byte &= !bit }
+        }
+    }
+}
+
+impl OriginDimensions for Frame {
+    fn size(&self) -> embedded_graphics::geometry::Size {
+        embedded_graphics::geometry::Size::new(WIDTH as u32, self.size.height() as u32)
+    }
+}
+
+impl DrawTarget for Frame {
+    type Color = BinaryColor;
+    type Error = Infallible;
+
+    fn draw_iter<I>(&mut self, pixels: I) -> Result<(), Infallible>
+    where
+        I: IntoIterator<Item = Pixel<BinaryColor>>,
+    {
+        for Pixel(point, color) in pixels {
+            if let (Ok(x), Ok(y)) = (usize::try_from(point.x), usize::try_from(point.y)) {
+                self.set(x, y, color.is_on());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The picture as text, two dots a character: what the terminal shows and what the golden
+/// pictures in `tests/screens/` are.
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for y in (0..self.size.height()).step_by(2) {
+            for x in 0..WIDTH {
+                f.write_str(match (self.lit(x, y), self.lit(x, y + 1)) {
+                    (false, false) => " ",
+                    (true, false) => "▀",
+                    (false, true) => "▄",
+                    (true, true) => "█",
+                })?;
+            }
+            f.write_str("\n")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frame {}\n{self}", self.size)
+    }
+}

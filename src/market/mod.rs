@@ -1,9 +1,13 @@
 //! What is traded: symbols, prices, the calendar and the watchlist. Pure: no I/O, no clock.
 
+mod calendar;
+mod freshness;
 mod price;
 mod quote;
 mod symbol;
 
+pub use calendar::{Calendar, GRACE, Phase, limit};
+pub use freshness::Freshness;
 pub use price::{Change, Price, Text};
-pub use quote::{Bar, Freshness, Quote, Trade};
+pub use quote::{Bar, Quote, Source, Trade};
 pub use symbol::{Channel, Class, Cluster, Kind, Symbol, SymbolError, Ticker};

@@ -1,0 +1,274 @@
+//! When a market is open, in New York time, and how old a value may be. Owns the table of
+//! sessions, holidays and early closes; never reads a clock and never allocates.
+
+use core::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, Weekday};
+use jiff::tz::TimeZone;
+
+use super::{Class, Source, Symbol};
+use crate::clock::Utc;
+
+#[cfg(test)]
+mod tests;
+
+static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
+
+/// How long after an open the last close may stand before a new value is missed.
+pub const GRACE: Duration = Duration::from_secs(60);
+
+/// Days on which the NYSE does not open (`massive-protocol.md`, "Hours and symbols").
+const HOLIDAYS: [(i16, i8, i8); 29] = [
+    (2026, 1, 1),
+    (2026, 1, 19),
+    (2026, 2, 16),
+    (2026, 4, 3),
+    (2026, 5, 25),
+    (2026, 6, 19),
+    (2026, 7, 3),
+    (2026, 9, 7),
+    (2026, 11, 26),
+    (2026, 12, 25),
+    (2027, 1, 1),
+    (2027, 1, 18),
+    (2027, 2, 15),
+    (2027, 3, 26),
+    (2027, 5, 31),
+    (2027, 6, 18),
+    (2027, 7, 5),
+    (2027, 9, 6),
+    (2027, 11, 25),
+    (2027, 12, 24),
+    (2028, 1, 17),
+    (2028, 2, 21),
+    (2028, 4, 14),
+    (2028, 5, 29),
+    (2028, 6, 19),
+    (2028, 7, 4),
+    (2028, 9, 4),
+    (2028, 11, 23),
+    (2028, 12, 25),
+];
+
+/// Days on which the NYSE closes at 13:00.
+const EARLY_CLOSES: [(i16, i8, i8); 5] = [
+    (2026, 11, 27),
+    (2026, 12, 24),
+    (2027, 11, 26),
+    (2028, 7, 3),
+    (2028, 11, 24),
+];
+
+/// More days than the longest closure has (four), so that a neighbouring session is found.
+const REACH: i8 = 8;
+
+/// What a market does around a moment; holds for the whole span it names, so it can be kept
+/// until it no longer [covers](Phase::covers) the time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// A session is on.
+    Open {
+        /// Its start.
+        since: Utc,
+        /// Its end; the first moment that no longer belongs to it.
+        until: Utc,
+        /// The end of the session before it.
+        closed: Utc,
+    },
+    /// No session is on.
+    Closed {
+        /// The end of the last session.
+        since: Utc,
+        /// The next open.
+        until: Utc,
+    },
+}
+
+impl Phase {
+    /// A phase without end, for which there are no hours.
+    const ALWAYS: Phase = Phase::Open {
+        since: Utc(i64::MIN),
+        until: Utc(i64::MAX),
+        closed: Utc(i64::MIN),
+    };
+
+    /// Whether it still holds at this time.
+    pub const fn covers(&self, at: Utc) -> bool {
+        let (Phase::Open { since, until, .. } | Phase::Closed { since, until }) = self;
+        since.0 <= at.0 && at.0 < until.0
+    }
+
+    /// When it is over.
+    pub const fn until(&self) -> Utc {
+        let (Phase::Open { until, .. } | Phase::Closed { until, .. }) = self;
+        *until
+    }
+
+    /// Whether a session is on.
+    pub const fn is_open(&self) -> bool {
+        matches!(self, Phase::Open { .. })
+    }
+}
+
+/// The hours that a symbol keeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hours {
+    /// 9:30–16:00: indices, options, shares.
+    Regular,
+    /// 9:30–16:15: volatility indices of Cboe that are calculated from regular hours alone.
+    Late,
+    /// 3:15–9:15 and 9:30–16:15: VIX and its family.
+    Overnight,
+}
+
+impl Hours {
+    /// Where it is not known whether an index is published at night, it counts as published: a
+    /// value is then called stale too often, never a dead link's last value a close.
+    fn of(symbol: &Symbol) -> Hours {
+        match symbol.class() {
+            Class::Equity | Class::Option => Hours::Regular,
+            Class::Index if symbol.name().starts_with("VIX") || symbol.name() == "VVIX" => {
+                Hours::Overnight
+            }
+            Class::Index if matches!(symbol.name(), "VXN" | "RVX" | "OVX" | "GVZ" | "SKEW") => {
+                Hours::Late
+            }
+            Class::Index => Hours::Regular,
+        }
+    }
+
+    /// The sessions of a day in hours and minutes, in order.
+    fn sessions(self, date: Date) -> &'static [[(i8, i8); 2]] {
+        let day = (date.year(), date.month(), date.day());
+        let weekend = matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
+        if weekend || HOLIDAYS.contains(&day) {
+            return &[];
+        }
+        match (self, EARLY_CLOSES.contains(&day)) {
+            (Hours::Regular, false) => &[[(9, 30), (16, 0)]],
+            (Hours::Regular, true) => &[[(9, 30), (13, 0)]],
+            (Hours::Late, false) => &[[(9, 30), (16, 15)]],
+            (Hours::Late, true) => &[[(9, 30), (13, 15)]],
+            (Hours::Overnight, false) => &[[(3, 15), (9, 15)], [(9, 30), (16, 15)]],
+            (Hours::Overnight, true) => &[[(3, 15), (9, 15)], [(9, 30), (13, 15)]],
+        }
+    }
+}
+
+/// Which hours are kept at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Calendar(Kept);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kept {
+    UnitedStates,
+    None,
+}
+
+impl Calendar {
+    /// The sessions of the United States, with the holidays and early closes of 2026 to 2028.
+    ///
+    /// Of other years only the weekends are known: on a holiday the last close is then shown
+    /// stale, which is honest, and never as live.
+    pub const fn us() -> Self {
+        Self(Kept::UnitedStates)
+    }
+
+    /// Never closed: simulated prices know no hours.
+    pub const fn always_open() -> Self {
+        Self(Kept::None)
+    }
+
+    /// What the market of this symbol does at this time. A computation in New York time, some
+    /// microseconds: keep the answer while it covers the time.
+    pub fn phase(&self, symbol: &Symbol, at: Utc) -> Phase {
+        let Some(today) = self.date(at) else {
+            return Phase::ALWAYS;
+        };
+        let hours = Hours::of(symbol);
+        let mut last = Utc(i64::MIN);
+        for offset in -REACH..=REACH {
+            let Some((date, sessions)) =
+                day(today, offset).map(|date| (date, hours.sessions(date)))
+            else {
+                continue;
+            };
+            for [start, end] in sessions {
+                let (Some(start), Some(end)) = (utc(date, *start), utc(date, *end)) else {
+                    continue;
+                };
+                if end <= at {
+                    last = end;
+                } else if start <= at {
+                    return Phase::Open {
+                        since: start,
+                        until: end,
+                        closed: last,
+                    };
+                } else {
+                    return Phase::Closed {
+                        since: last,
+                        until: start,
+                    };
+                }
+            }
+        }
+        // Unreachable with the table above: no closure lasts as long as REACH.
+        Phase::ALWAYS
+    }
+
+    /// When the next trading day after the one of this time begins: its first session's start.
+    /// What is said "of the day" (a previous close, a range) is worth nothing from then on.
+    pub fn next_day(&self, symbol: &Symbol, at: Utc) -> Utc {
+        let hours = Hours::of(symbol);
+        self.date(at)
+            .and_then(|today| {
+                (1..=REACH).find_map(|offset| {
+                    let date = day(today, offset)?;
+                    let [start, _] = hours.sessions(date).first()?;
+                    utc(date, *start)
+                })
+            })
+            .unwrap_or(Utc(i64::MAX))
+    }
+
+    /// The day in New York; `None` where this calendar has nothing to say.
+    fn date(&self, at: Utc) -> Option<Date> {
+        // A clock beyond these years is broken; values are then judged by their age alone.
+        const YEARS: core::ops::Range<i64> = 946_684_800_000..7_258_118_400_000; // 2000 to 2199
+        if self.0 == Kept::None || !YEARS.contains(&at.0) {
+            return None;
+        }
+        let instant = Timestamp::from_millisecond(at.0).ok()?;
+        Some(NEW_YORK.to_datetime(instant).date())
+    }
+}
+
+fn day(date: Date, offset: i8) -> Option<Date> {
+    date.checked_add(jiff::Span::new().days(offset)).ok()
+}
+
+/// A time of day in New York. No session begins or ends where clocks change (at 2:00), so the
+/// answer is never ambiguous.
+fn utc(date: Date, (hour, minute): (i8, i8)) -> Option<Utc> {
+    let instant = NEW_YORK.to_timestamp(date.at(hour, minute, 0, 0)).ok()?;
+    Some(Utc(instant.as_millisecond()))
+}
+
+/// How old a value may be while its session is open.
+///
+/// - SPX, NDX, DJI and other indices: 10 s; they are published once a second or faster.
+/// - VIX and its kin: 45 s; Cboe publishes them every 15 s, so two may be lost.
+/// - A minute bar's close: 75 s; the next comes 60 s later, and some seconds late.
+/// - Options and shares: 60 s. A contract that is rarely quoted then shows its age between two
+///   quotes: silence of the market cannot be told from silence of the link.
+pub fn limit(symbol: &Symbol, source: Source) -> Duration {
+    let secs = match (source, symbol.class(), Hours::of(symbol)) {
+        (Source::Minute, ..) => 75,
+        (_, Class::Index, Hours::Regular) => 10,
+        (_, Class::Index, Hours::Late | Hours::Overnight) => 45,
+        (_, Class::Option | Class::Equity, _) => 60,
+    };
+    Duration::from_secs(secs)
+}

@@ -1,0 +1,254 @@
+use super::*;
+
+fn at(text: &str) -> Utc {
+    Utc(text.parse::<Timestamp>().unwrap().as_millisecond())
+}
+
+fn symbol(name: &str) -> Symbol {
+    name.parse().unwrap()
+}
+
+fn phase(name: &str, time: &str) -> Phase {
+    Calendar::us().phase(&symbol(name), at(time))
+}
+
+fn open(since: &str, until: &str, closed: &str) -> Phase {
+    Phase::Open {
+        since: at(since),
+        until: at(until),
+        closed: at(closed),
+    }
+}
+
+fn closed(since: &str, until: &str) -> Phase {
+    Phase::Closed {
+        since: at(since),
+        until: at(until),
+    }
+}
+
+#[test]
+fn a_session_begins_at_its_first_moment_and_is_over_at_its_last() {
+    let tuesday = open(
+        "2026-01-13T14:30:00Z",
+        "2026-01-13T21:00:00Z",
+        "2026-01-12T21:00:00Z",
+    );
+    let night = closed("2026-01-12T21:00:00Z", "2026-01-13T14:30:00Z");
+    assert_eq!(phase("SPX", "2026-01-13T14:29:59.999Z"), night);
+    assert_eq!(phase("SPX", "2026-01-13T14:30:00Z"), tuesday);
+    assert_eq!(phase("SPX", "2026-01-13T20:59:59.999Z"), tuesday);
+    assert_eq!(
+        phase("SPX", "2026-01-13T21:00:00Z"),
+        closed("2026-01-13T21:00:00Z", "2026-01-14T14:30:00Z")
+    );
+    assert_eq!(phase("SPY", "2026-01-13T14:30:00Z"), tuesday);
+    assert_eq!(
+        phase("O:SPY261218C00650000", "2026-01-13T14:30:00Z"),
+        tuesday
+    );
+}
+
+#[test]
+fn vix_has_a_night_a_pause_and_a_quarter_of_an_hour_more() {
+    assert_eq!(
+        phase("VIX", "2026-01-13T09:00:00Z"),
+        open(
+            "2026-01-13T08:15:00Z",
+            "2026-01-13T14:15:00Z",
+            "2026-01-12T21:15:00Z"
+        )
+    );
+    assert_eq!(
+        phase("VIX9D", "2026-01-13T14:20:00Z"),
+        closed("2026-01-13T14:15:00Z", "2026-01-13T14:30:00Z")
+    );
+    assert_eq!(
+        phase("VIX", "2026-01-13T21:10:00Z"),
+        open(
+            "2026-01-13T14:30:00Z",
+            "2026-01-13T21:15:00Z",
+            "2026-01-13T14:15:00Z"
+        )
+    );
+    assert_eq!(
+        phase("GVZ", "2026-01-13T09:00:00Z"),
+        closed("2026-01-12T21:15:00Z", "2026-01-13T14:30:00Z")
+    );
+}
+
+#[test]
+fn over_a_switch_of_the_clocks_sessions_keep_new_york_time() {
+    // Friday in winter time, Monday in summer time.
+    assert_eq!(
+        phase("SPX", "2026-03-08T12:00:00Z"),
+        closed("2026-03-06T21:00:00Z", "2026-03-09T13:30:00Z")
+    );
+    assert_eq!(
+        phase("VIX", "2026-03-09T07:15:00Z"),
+        open(
+            "2026-03-09T07:15:00Z",
+            "2026-03-09T13:15:00Z",
+            "2026-03-06T21:15:00Z"
+        )
+    );
+    // And back.
+    assert_eq!(
+        phase("SPX", "2026-11-01T06:30:00Z"),
+        closed("2026-10-30T20:00:00Z", "2026-11-02T14:30:00Z")
+    );
+    assert!(!phase("SPX", "2026-11-02T13:30:00Z").is_open());
+    assert!(phase("SPX", "2028-03-13T13:30:00Z").is_open());
+    assert!(!phase("SPX", "2028-11-06T13:30:00Z").is_open());
+}
+
+#[test]
+fn holidays_and_early_closes_are_known() {
+    // Thanksgiving 2026 and the half day after it.
+    assert_eq!(
+        phase("SPX", "2026-11-26T16:00:00Z"),
+        closed("2026-11-25T21:00:00Z", "2026-11-27T14:30:00Z")
+    );
+    assert_eq!(
+        phase("SPX", "2026-11-27T17:59:59Z"),
+        open(
+            "2026-11-27T14:30:00Z",
+            "2026-11-27T18:00:00Z",
+            "2026-11-25T21:00:00Z"
+        )
+    );
+    assert_eq!(
+        phase("SPX", "2026-11-27T18:00:00Z"),
+        closed("2026-11-27T18:00:00Z", "2026-11-30T14:30:00Z")
+    );
+    assert_eq!(
+        phase("VIX", "2026-11-27T18:14:59Z"),
+        open(
+            "2026-11-27T14:30:00Z",
+            "2026-11-27T18:15:00Z",
+            "2026-11-27T14:15:00Z"
+        )
+    );
+    // Good Friday and a weekend.
+    assert_eq!(
+        phase("VIX", "2027-03-28T12:00:00Z"),
+        closed("2027-03-25T20:15:00Z", "2027-03-29T07:15:00Z")
+    );
+    // New Year's Day of 2028 is a Saturday, and the Friday before it is a trading day.
+    assert!(phase("SPX", "2027-12-31T20:59:59Z").is_open());
+}
+
+#[test]
+fn after_the_table_only_weekends_are_known() {
+    assert!(phase("SPX", "2029-07-04T15:00:00Z").is_open());
+    assert!(!phase("SPX", "2029-07-07T15:00:00Z").is_open());
+}
+
+#[test]
+fn simulated_prices_and_broken_clocks_know_no_hours() {
+    let always = Calendar::always_open().phase(&symbol("SPX"), at("2026-01-11T05:00:00Z"));
+    assert!(always.is_open() && always.covers(Utc(0)));
+    for broken in [i64::MIN, -1, 0, i64::MAX - 1] {
+        assert!(Calendar::us().phase(&symbol("SPX"), Utc(broken)).is_open());
+    }
+}
+
+#[test]
+fn a_trading_day_ends_when_the_next_begins() {
+    let next = |name, time| Calendar::us().next_day(&symbol(name), at(time));
+    assert_eq!(
+        next("SPX", "2026-01-09T20:00:00Z"),
+        at("2026-01-12T14:30:00Z")
+    );
+    // The pause of VIX does not end its day.
+    assert_eq!(
+        next("VIX", "2026-01-13T14:20:00Z"),
+        at("2026-01-14T08:15:00Z")
+    );
+    assert_eq!(
+        Calendar::always_open().next_day(&symbol("SPX"), Utc(0)),
+        Utc(i64::MAX)
+    );
+}
+
+#[test]
+fn limits_are_those_of_the_publisher() {
+    let secs = |name, source| limit(&symbol(name), source).as_secs();
+    assert_eq!(secs("SPX", Source::Tick), 10);
+    assert_eq!(secs("VIX", Source::Tick), 45);
+    assert_eq!(secs("VXN", Source::Tick), 45);
+    assert_eq!(secs("SPX", Source::Minute), 75);
+    assert_eq!(secs("SPX", Source::Second), 10);
+    assert_eq!(secs("O:SPY261218C00650000", Source::Tick), 60);
+}
+
+/// The rules by which the exchange sets its holidays (NYSE Rule 7.2), to find a slip in the table.
+#[test]
+fn the_table_follows_the_rules_of_the_exchange() {
+    let date = |year, month, day| Date::new(year, month, day).unwrap();
+    let nth = |year, month, nth, weekday| {
+        let first = date(year, month, 1);
+        first.nth_weekday_of_month(nth, weekday).unwrap()
+    };
+    // A Saturday is kept on the Friday before, a Sunday on the Monday after.
+    let observed = |date: Date| match date.weekday() {
+        Weekday::Saturday => date.yesterday().unwrap(),
+        Weekday::Sunday => date.tomorrow().unwrap(),
+        _ => date,
+    };
+    let listed = |table: &[(i16, i8, i8)]| -> Vec<Date> {
+        table.iter().map(|&(y, m, d)| date(y, m, d)).collect()
+    };
+    let (mut holidays, mut early) = (vec![], vec![]);
+    for (year, good_friday) in [
+        (2026, date(2026, 4, 3)),
+        (2027, date(2027, 3, 26)),
+        (2028, date(2028, 4, 14)),
+    ] {
+        // But no holiday is kept on the last trading day of a year.
+        if date(year, 1, 1).weekday() != Weekday::Saturday {
+            holidays.push(observed(date(year, 1, 1)));
+        }
+        let thanksgiving = nth(year, 11, 4, Weekday::Thursday);
+        holidays.extend([
+            nth(year, 1, 3, Weekday::Monday),
+            nth(year, 2, 3, Weekday::Monday),
+            good_friday,
+            nth(year, 5, -1, Weekday::Monday),
+            observed(date(year, 6, 19)),
+            observed(date(year, 7, 4)),
+            nth(year, 9, 1, Weekday::Monday),
+            thanksgiving,
+            observed(date(year, 12, 25)),
+        ]);
+        early.extend([
+            date(year, 7, 3),
+            thanksgiving.tomorrow().unwrap(),
+            date(year, 12, 24),
+        ]);
+    }
+    early.retain(|date| {
+        !holidays.contains(date) && !matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday)
+    });
+    assert_eq!(listed(&HOLIDAYS), holidays);
+    assert_eq!(listed(&EARLY_CLOSES), early);
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_phase_covers_its_time_and_the_next_one_begins_where_it_ends(
+        millis in 946_684_800_000i64..2_000_000_000_000,
+        vix in proptest::bool::ANY,
+    ) {
+        let symbol = symbol(if vix { "VIX" } else { "SPX" });
+        let calendar = Calendar::us();
+        let phase = calendar.phase(&symbol, Utc(millis));
+        proptest::prop_assert!(phase.covers(Utc(millis)));
+        let next = calendar.phase(&symbol, phase.until());
+        proptest::prop_assert!(next.covers(phase.until()));
+        proptest::prop_assert!(next.is_open() != phase.is_open());
+        if let Phase::Open { since, closed, .. } = next {
+            proptest::prop_assert_eq!(phase, Phase::Closed { since: closed, until: since });
+        }
+    }
+}

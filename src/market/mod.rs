@@ -2,12 +2,14 @@
 
 mod calendar;
 mod freshness;
+mod history;
 mod price;
 mod quote;
 mod symbol;
 
 pub use calendar::{Calendar, GRACE, Phase, limit};
 pub use freshness::Freshness;
+pub use history::{HISTORY, History};
 pub use price::{Change, Price, Text};
 pub use quote::{Bar, Quote, Source, Trade};
 pub use symbol::{Channel, Class, Cluster, Kind, Symbol, SymbolError, Ticker};

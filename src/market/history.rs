@@ -1,0 +1,192 @@
+//! The points of a sparkline. Owns a fixed number of evenly spaced prices from the first one seen
+//! to now; never allocates and never grows.
+
+use core::time::Duration;
+
+use super::Price;
+use crate::clock::Moment;
+
+/// How many points are kept at most.
+pub const HISTORY: usize = 128;
+
+/// The spacing of the points at first.
+const FIRST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A silence shorter than this never starts the history anew.
+const QUIET: Duration = Duration::from_secs(600);
+
+/// Evenly spaced prices, the last of each interval.
+///
+/// Begins with a point a second. When it is full, of two neighbours the later one stays and the
+/// interval doubles: from then on it holds 64 to 128 points, which span all that it has seen.
+///
+/// An interval without a value repeats the last one, as price charts do. A silence longer than
+/// the whole span so far (and than ten minutes) starts anew: otherwise a night would be most of
+/// the picture.
+#[derive(Clone, Debug)]
+pub struct History {
+    points: [Price; HISTORY],
+    /// Points in use. Invariant: at most `HISTORY`.
+    len: usize,
+    /// Of each point; doubles.
+    interval: Duration,
+    /// Where the interval began that is not complete yet.
+    start: Moment,
+    /// When the latest value came, and the value.
+    latest: Option<(Moment, Price)>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl History {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            points: [Price::from_scaled(0); HISTORY],
+            len: 0,
+            interval: FIRST_INTERVAL,
+            start: Moment::ZERO,
+            latest: None,
+        }
+    }
+
+    /// The completed points, oldest first. The newest interval is not among them until it is
+    /// over, so that the glass does not redraw its column at each tick.
+    pub fn points(&self) -> &[Price] {
+        &self.points[..self.len]
+    }
+
+    /// The time from one point to the next.
+    pub const fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Adds a value. Time does not run backwards: an earlier moment counts as the latest one.
+    pub fn push(&mut self, price: Price, at: Moment) {
+        match self.latest {
+            Some((before, _)) if at.since(before) > QUIET.max(self.span()) => self.restart(at),
+            Some((_, last)) => self.complete(last, at),
+            None => self.restart(at),
+        }
+        self.latest = Some((at.max(self.start), price));
+    }
+
+    fn restart(&mut self, at: Moment) {
+        *self = Self {
+            start: at,
+            ..Self::new()
+        };
+    }
+
+    /// Ends every interval that was over by `at`. The silence is at most the span, or QUIET, so
+    /// this takes at most some hundred steps.
+    fn complete(&mut self, last: Price, at: Moment) {
+        while at.since(self.start) >= self.interval {
+            if self.len == HISTORY {
+                for kept in 0..HISTORY / 2 {
+                    self.points[kept] = self.points[2 * kept + 1];
+                }
+                self.len = HISTORY / 2;
+                self.interval = self.interval.saturating_mul(2);
+            } else {
+                self.points[self.len] = last;
+                self.len += 1;
+                self.start = self.start + self.interval;
+            }
+        }
+    }
+
+    fn span(&self) -> Duration {
+        self.interval.saturating_mul(self.len as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn price(number: u64) -> Price {
+        Price::from_scaled(number as i64)
+    }
+
+    fn filled(secs: core::ops::Range<u64>) -> History {
+        let mut history = History::new();
+        for second in secs {
+            history.push(price(second), Moment::from_secs(second));
+        }
+        history
+    }
+
+    #[test]
+    fn only_completed_points_are_seen() {
+        let mut history = History::new();
+        assert_eq!(history.points(), []);
+        history.push(price(1), Moment::from_millis(5000));
+        history.push(price(2), Moment::from_millis(5999));
+        assert_eq!(history.points(), []);
+        history.push(price(3), Moment::from_millis(6000));
+        assert_eq!(history.points(), [price(2)]);
+    }
+
+    #[test]
+    fn a_full_history_keeps_the_later_of_two_and_doubles_its_interval() {
+        assert_eq!(filled(0..129).points().len(), 128);
+        assert_eq!(filled(0..129).interval(), Duration::from_secs(1));
+        let halved = filled(0..131);
+        assert_eq!(halved.interval(), Duration::from_secs(2));
+        let expected: Vec<Price> = (0..65).map(|point| price(2 * point + 1)).collect();
+        assert_eq!(halved.points(), expected);
+    }
+
+    #[test]
+    fn a_gap_repeats_the_last_value() {
+        let mut history = filled(0..1);
+        history.push(price(9), Moment::from_secs(3));
+        assert_eq!(history.points(), [price(0); 3]);
+    }
+
+    #[test]
+    fn a_value_every_quarter_of_a_minute_makes_a_history_too() {
+        let mut history = History::new();
+        for nth in 0..100 {
+            history.push(price(nth), Moment::from_secs(15 * nth));
+        }
+        assert!(history.points().len() >= 64);
+        assert_eq!(history.points()[0], price(1));
+    }
+
+    #[test]
+    fn a_silence_longer_than_all_before_starts_anew() {
+        let mut history = filled(0..300);
+        history.push(price(9), Moment::from_secs(299 + 600));
+        assert_ne!(history.points()[0], price(9));
+        assert!(history.points().len() >= 64);
+        history.push(price(9), Moment::from_secs(100_000));
+        assert_eq!(history.points(), []);
+        history.push(price(9), Moment::from_secs(100_001));
+        assert_eq!(history.points(), [price(9)]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn once_full_it_holds_half_to_all_of_its_points(
+            gaps in proptest::collection::vec(0u64..9_000_000, 1..300)
+        ) {
+            let (mut history, mut at, mut was_full) = (History::new(), 0, false);
+            for gap in gaps {
+                let quiet = Duration::from_millis(gap) > QUIET.max(history.span());
+                was_full = (was_full && !quiet) || history.points().len() == HISTORY;
+                was_full &= !quiet;
+                at += gap;
+                history.push(Price::from_scaled(7), Moment::from_millis(at));
+                proptest::prop_assert!(history.points().len() <= HISTORY);
+                proptest::prop_assert!(!was_full || history.points().len() >= HISTORY / 2);
+                proptest::prop_assert!(history.points().iter().all(|p| p.scaled() == 7));
+            }
+        }
+    }
+}

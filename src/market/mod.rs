@@ -6,6 +6,7 @@ mod history;
 mod price;
 mod quote;
 mod symbol;
+mod watchlist;
 
 pub use calendar::{Calendar, GRACE, Phase, limit};
 pub use freshness::Freshness;
@@ -13,3 +14,4 @@ pub use history::{HISTORY, History};
 pub use price::{Change, Price, Text};
 pub use quote::{Bar, Quote, Source, Trade};
 pub use symbol::{Channel, Class, Cluster, Kind, Symbol, SymbolError, Ticker};
+pub use watchlist::{CAPACITY, Instrument, Outcome, Watchlist, WatchlistError};

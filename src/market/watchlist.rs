@@ -1,0 +1,342 @@
+//! The store: what is watched and what is known of it. Owns the latest value of each instrument
+//! and the order of values; heapless, of fixed capacity, and never reads a clock.
+
+use core::cell::Cell;
+use core::fmt;
+
+use super::calendar::limit;
+use super::freshness::{Judgement, judge};
+use super::{
+    Bar, Calendar, Change, Freshness, History, Kind, Phase, Price, Quote, Source, Symbol, Ticker,
+};
+use crate::clock::{Moment, Now, Utc};
+
+#[cfg(test)]
+mod tests;
+
+/// How many instruments fit.
+pub const CAPACITY: usize = 64;
+
+/// Values this much older than the stored one (1 h, in ms) are not merely out of order: then one
+/// of the two stamps is wrong, or the value is a repetition of an old one.
+const DISORDER: i64 = 3_600_000;
+
+/// One line of the watchlist.
+#[derive(Clone, Debug)]
+pub struct Instrument {
+    symbol: Symbol,
+    /// A cell, because its lag is settled when it is first judged with a clock that is set.
+    quote: Cell<Option<Quote>>,
+    /// With the time from which on it is the close of another day.
+    previous_close: Option<(Price, Utc)>,
+    history: History,
+    /// The phase of its market, kept because it costs a computation in New York time. Invariant:
+    /// it is what this calendar says.
+    phase: Cell<Option<(Calendar, Phase)>>,
+}
+
+impl Instrument {
+    fn new(symbol: Symbol) -> Self {
+        Self {
+            symbol,
+            quote: Cell::new(None),
+            previous_close: None,
+            history: History::new(),
+            phase: Cell::new(None),
+        }
+    }
+
+    /// What it is.
+    pub const fn symbol(&self) -> &Symbol {
+        &self.symbol
+    }
+
+    /// The latest value.
+    pub fn quote(&self) -> Option<Quote> {
+        self.quote.get()
+    }
+
+    /// The latest values as a curve.
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The change since the previous close. `None` while either is unknown, once the next trading
+    /// day has begun, and without a clock: a change against another day's close is wrong.
+    pub fn change(&self, now: Now) -> Option<Change> {
+        let (close, until) = self.previous_close?;
+        (now.utc? < until).then_some(self.quote()?.price.change_from(close))
+    }
+
+    fn judge(&self, now: Now, calendar: &Calendar) -> Judgement {
+        let Some(quote) = self.quote.get().map(|quote| quote.settled(now)) else {
+            return Judgement {
+                freshness: Freshness::None,
+                until: Moment::NEVER,
+            };
+        };
+        self.quote.set(Some(quote));
+        let limit = limit(&self.symbol, quote.source);
+        judge(&quote, limit, self.phase(now.utc, calendar), now)
+    }
+
+    fn phase(&self, utc: Option<Utc>, calendar: &Calendar) -> Option<Phase> {
+        let utc = utc?;
+        if let Some((known, phase)) = self.phase.get()
+            && known == *calendar
+            && phase.covers(utc)
+        {
+            return Some(phase);
+        }
+        let phase = calendar.phase(&self.symbol, utc);
+        self.phase.set(Some((*calendar, phase)));
+        Some(phase)
+    }
+
+    fn store(&mut self, quote: Quote) -> Outcome {
+        if !quote.came_old() {
+            self.history.push(quote.price, quote.received);
+        }
+        self.quote.set(Some(quote));
+        Outcome::Stored
+    }
+}
+
+/// What became of a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It is the one shown now.
+    Stored,
+    /// A newer one is known.
+    Older,
+    /// Its instrument is not on the list.
+    Unknown,
+}
+
+/// How a value stands to the stored one.
+enum Order {
+    Newer,
+    Same,
+    Older,
+}
+
+/// By the stamps; where one is missing, by arrival.
+fn order(stored: &Quote, new: &Quote) -> Order {
+    let (Some(before), Some(after)) = (stored.stamp, new.stamp) else {
+        return Order::Newer;
+    };
+    match after.millis_since(before) {
+        1.. => Order::Newer,
+        0 => Order::Same,
+        ahead if ahead > -DISORDER => Order::Older,
+        // Either the stored stamp was wrong, which must not block all that follows; or a hub
+        // repeats a value of hours ago, which must not replace a younger one. The ages tell.
+        _ if new.age(new.received) <= stored.age(new.received) => Order::Newer,
+        _ => Order::Older,
+    }
+}
+
+/// The instruments that are watched, in the order the user gave.
+///
+/// Some 75 KiB in one piece: box it where the stack is small.
+#[derive(Clone, Debug)]
+pub struct Watchlist {
+    /// Invariant: not empty, no ticker twice.
+    instruments: heapless::Vec<Instrument, CAPACITY>,
+}
+
+impl Watchlist {
+    /// A list of these symbols, of which nothing is known yet.
+    pub fn new(symbols: &[Symbol]) -> Result<Self, WatchlistError> {
+        let mut list = Self {
+            instruments: heapless::Vec::new(),
+        };
+        list.replace(symbols)?;
+        Ok(list)
+    }
+
+    /// Changes the list to these symbols in this order. What stays on it keeps its value and its
+    /// history; after an error everything is as it was.
+    pub fn replace(&mut self, symbols: &[Symbol]) -> Result<(), WatchlistError> {
+        check(symbols)?;
+        self.instruments
+            .retain(|instrument| symbols.contains(&instrument.symbol));
+        for (place, symbol) in symbols.iter().enumerate() {
+            let found = match self.find(symbol.ticker()) {
+                Some(found) => found,
+                None => {
+                    let fits = self.instruments.push(Instrument::new(symbol.clone()));
+                    debug_assert!(
+                        fits.is_ok(),
+                        "the list was checked, and what left made room"
+                    );
+                    self.instruments.len() - 1
+                }
+            };
+            self.instruments.swap(place, found);
+        }
+        Ok(())
+    }
+
+    /// The instruments in order.
+    pub fn instruments(&self) -> &[Instrument] {
+        &self.instruments
+    }
+
+    /// The place of the vendor's ticker (`I:SPX`) on the list.
+    pub fn find(&self, ticker: &str) -> Option<usize> {
+        self.instruments
+            .iter()
+            .position(|instrument| instrument.symbol.ticker() == ticker)
+    }
+
+    /// Takes a value. The newer one wins, whatever its source; a stamp seen again is the same
+    /// value again, whose age goes on.
+    pub fn value(&mut self, ticker: &str, quote: Quote) -> Outcome {
+        let Some(instrument) = self.find_mut(ticker) else {
+            return Outcome::Unknown;
+        };
+        match instrument.quote() {
+            None => instrument.store(quote),
+            Some(stored) => match order(&stored, &quote) {
+                Order::Newer => instrument.store(quote),
+                Order::Same => instrument.store(Quote {
+                    price: quote.price,
+                    source: quote.source,
+                    ..stored
+                }),
+                Order::Older => Outcome::Older,
+            },
+        }
+    }
+
+    /// Takes a bar. Its close is shown if it ends after the shown value's stamp; if a stamp is
+    /// missing, only if the shown value has outlived its limit. A corrected bar (same window)
+    /// replaces the close it corrects, and never a newer value.
+    pub fn bar(&mut self, ticker: &str, kind: Kind, bar: Bar, now: Now) -> Outcome {
+        let Some(instrument) = self.find_mut(ticker) else {
+            return Outcome::Unknown;
+        };
+        let source = match kind {
+            Kind::Minute => Source::Minute,
+            _ => Source::Second,
+        };
+        let new = Quote::of_bar(&bar, source, now);
+        let Some(stored) = instrument.quote() else {
+            return instrument.store(new);
+        };
+        let ticked = stored.source == Source::Tick;
+        match order(&stored, &new) {
+            Order::Newer if stored.stamp.is_none() || new.stamp.is_none() => {
+                let limit = limit(&instrument.symbol, stored.source);
+                if stored.counted_age(now.monotonic) <= limit {
+                    return Outcome::Older;
+                }
+                instrument.store(new)
+            }
+            // "Newer" by age, but not by stamp: enough for a bar to replace a bar.
+            Order::Newer if ticked && new.stamp <= stored.stamp => Outcome::Older,
+            Order::Newer => instrument.store(new),
+            Order::Same if !ticked && stored.source == source => instrument.store(Quote {
+                price: new.price,
+                ..stored
+            }),
+            Order::Same | Order::Older => Outcome::Older,
+        }
+    }
+
+    /// Takes the close of the trading day before the one of `as_of`. It is worth something until
+    /// the next trading day begins.
+    pub fn set_previous_close(
+        &mut self,
+        ticker: &str,
+        close: Price,
+        as_of: Utc,
+        calendar: &Calendar,
+    ) -> Outcome {
+        let Some(instrument) = self.find_mut(ticker) else {
+            return Outcome::Unknown;
+        };
+        let until = calendar.next_day(&instrument.symbol, as_of);
+        match instrument.previous_close {
+            Some((_, known)) if until < known => Outcome::Older,
+            _ => {
+                instrument.previous_close = Some((close, until));
+                Outcome::Stored
+            }
+        }
+    }
+
+    /// What the value of an instrument is worth now; [`Freshness::None`] past the list's end.
+    pub fn freshness(&self, index: usize, now: Now, calendar: &Calendar) -> Freshness {
+        self.judge(index, now, calendar)
+            .map_or(Freshness::None, |judgement| judgement.freshness)
+    }
+
+    /// When the freshness of an instrument, or the age it gives, is next another although nothing
+    /// arrives and no clock is set. [`Moment::NEVER`] where there is no value.
+    pub fn deadline(&self, index: usize, now: Now, calendar: &Calendar) -> Moment {
+        self.judge(index, now, calendar)
+            .map_or(Moment::NEVER, |judgement| judgement.until)
+    }
+
+    fn judge(&self, index: usize, now: Now, calendar: &Calendar) -> Option<Judgement> {
+        Some(self.instruments.get(index)?.judge(now, calendar))
+    }
+
+    fn find_mut(&mut self, ticker: &str) -> Option<&mut Instrument> {
+        let index = self.find(ticker)?;
+        self.instruments.get_mut(index)
+    }
+}
+
+fn check(symbols: &[Symbol]) -> Result<(), WatchlistError> {
+    if symbols.is_empty() {
+        return Err(WatchlistError::Empty);
+    }
+    for (index, symbol) in symbols.iter().enumerate().take(CAPACITY + 1) {
+        if symbols[..index].contains(symbol) {
+            return Err(WatchlistError::Duplicate(
+                Ticker::try_from(symbol.name()).unwrap_or_default(),
+            ));
+        }
+    }
+    if symbols.len() > CAPACITY {
+        return Err(WatchlistError::Full(symbols.len()));
+    }
+    Ok(())
+}
+
+/// Why these symbols are no watchlist; the message says what to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WatchlistError {
+    /// There is none.
+    Empty,
+    /// This one is there twice.
+    Duplicate(Ticker),
+    /// There are this many, more than [`CAPACITY`].
+    Full(usize),
+}
+
+impl fmt::Display for WatchlistError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WatchlistError::Empty => {
+                f.write_str("the watchlist is empty: name at least one symbol, for example \"SPX\"")
+            }
+            WatchlistError::Duplicate(ticker) => {
+                write!(
+                    f,
+                    "{ticker} is on the watchlist twice: remove one of the two"
+                )
+            }
+            WatchlistError::Full(count) => write!(
+                f,
+                "the watchlist names {count} symbols and {CAPACITY} fit: remove {}",
+                count.saturating_sub(CAPACITY)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for WatchlistError {}

@@ -1,0 +1,112 @@
+//! What holds whatever happens.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A value with a stamp this far from the wall clock, in ms.
+    Value(Option<i64>),
+    Bar(i64),
+    Pass(u64),
+    /// The wall clock moves by this, in ms.
+    Set(i64),
+    Unset,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let offset = prop_oneof![
+        -90_000i64..90_000,
+        (-40i64..5).prop_map(|secs| secs * 1000),
+        -1_100_000i64..-800_000,
+        -100_000_000i64..100_000_000,
+        any::<i64>(),
+    ];
+    prop_oneof![
+        3 => proptest::option::of(offset.clone()).prop_map(Step::Value),
+        2 => offset.clone().prop_map(Step::Bar),
+        4 => prop_oneof![(0u64..20).prop_map(|secs| secs * 1000), 0u64..20_000, 0u64..100_000, 0u64..100_000_000].prop_map(Step::Pass),
+        1 => prop_oneof![Just(3_600_000i64), Just(-3_600_000), offset].prop_map(Step::Set),
+        1 => Just(Step::Unset),
+    ]
+}
+
+/// What the glass would say.
+fn picture(freshness: Freshness) -> String {
+    match freshness {
+        Freshness::Stale(age) => match age.as_secs() {
+            secs @ 0..60 => format!("{secs}s"),
+            secs @ 60..3600 => format!("{}m", secs / 60),
+            secs @ 3600..86_400 => format!("{}h", secs / 3600),
+            secs => format!("{}d", secs / 86_400),
+        },
+        other => format!("{other:?}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #[test]
+    fn nothing_older_than_its_limit_is_ever_live_and_deadlines_are_kept(
+        steps in proptest::collection::vec(step(), 1..40),
+        vix in any::<bool>(),
+    ) {
+        let mut list = watchlist();
+        let (index, ticker) = if vix { (1, "I:VIX") } else { (0, "I:SPX") };
+        let mut now = tuesday("15:00:00");
+        // When a price was last stored that was no repetition, and how old it may be.
+        let mut last = None;
+        for step in steps {
+            let real = now.utc.unwrap_or(Utc(1_768_323_600_000));
+            let stamp = |offset: i64| Utc(real.0.saturating_add(offset));
+            let stored = |list: &Watchlist| list.instruments()[index].quote().and_then(|quote| quote.stamp);
+            let before = stored(&list);
+            let (outcome, limit) = match step {
+                Step::Value(offset) => {
+                    let quote = Quote::arrived(price(1), offset.map(stamp), now);
+                    (list.value(ticker, quote), if vix { 45 } else { 10 })
+                }
+                Step::Bar(offset) => {
+                    (list.bar(ticker, Kind::Minute, bar(2, stamp(offset)), now), 75)
+                }
+                Step::Pass(millis) => {
+                    let by = Duration::from_millis(millis);
+                    now.monotonic = now.monotonic + by;
+                    now.utc = now.utc.map(|utc| Utc(utc.0.saturating_add(millis as i64)));
+                    (Outcome::Unknown, 0)
+                }
+                Step::Set(by) => {
+                    now.utc = Some(stamp(by));
+                    (Outcome::Unknown, 0)
+                }
+                Step::Unset => {
+                    now.utc = None;
+                    (Outcome::Unknown, 0)
+                }
+            };
+            let repeated = before.is_some() && before == stored(&list);
+            if outcome == Outcome::Stored && !repeated {
+                last = Some((now.monotonic, limit));
+            }
+            let freshness = list.freshness(index, now, &US);
+            if let Freshness::Live | Freshness::Delayed = freshness {
+                let (at, limit) = last.unwrap();
+                prop_assert!(now.monotonic.since(at) <= Duration::from_secs(limit));
+            }
+            if now.utc.is_none() {
+                prop_assert_ne!(freshness, Freshness::Closed);
+            }
+            let deadline = list.deadline(index, now, &US);
+            prop_assert!(deadline > now.monotonic);
+            // Until the deadline the picture stays as it is.
+            let wait = deadline.since(now.monotonic).min(Duration::from_secs(1_000_000));
+            let before = i64::try_from(wait.as_millis()).unwrap() - 1;
+            let then = Now {
+                monotonic: now.monotonic + Duration::from_millis(before as u64),
+                utc: now.utc.map(|utc| Utc(utc.0.saturating_add(before))),
+            };
+            prop_assert_eq!(picture(list.freshness(index, then, &US)), picture(freshness));
+        }
+    }
+}

@@ -138,7 +138,7 @@ fn order(stored: &Quote, new: &Quote) -> Order {
 
 /// The instruments that are watched, in the order the user gave.
 ///
-/// Some 75 KiB in one piece: box it where the stack is small.
+/// Some 78 KiB in one piece: box it where the stack is small.
 #[derive(Clone, Debug)]
 pub struct Watchlist {
     /// Invariant: not empty, no ticker twice.

@@ -314,7 +314,7 @@ fn as_line<'a>((label, price, before, freshness): &'a Parts, history: &'a [Price
     }
 }
 
-/// Whether the dots of a picture, read from `(x, page)`, are those of an icon drawn alone.
+/// The bytes where the sign stands.
 fn sign_of(frame: &Frame) -> [u8; 8] {
     let page = match frame.size() {
         Size::Tall => 0,

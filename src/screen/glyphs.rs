@@ -122,40 +122,72 @@ pub(super) enum Fade {
 pub(super) struct Font {
     /// Height in pages.
     pub(super) pages: usize,
-    width: usize,
+    /// Bytes of a character's row: its width, and blank columns up to a power of two.
+    stride: usize,
     /// The code of the first character; the others follow.
     first: u8,
-    /// Of each character: the column where it starts in its cell, and how many it takes.
-    spans: &'static [(u8, u8)],
-    /// Of each character `pages` × `width` bytes.
+    /// How many columns each character takes.
+    advances: &'static [u8],
+    /// Of each character `pages` × `stride` bytes, its ink at the left.
     columns: &'static [u8],
 }
 
 impl Font {
     /// How many columns a text takes, the blank one after its last character included.
     pub(super) fn width(&self, text: &str) -> usize {
-        self.glyphs(text)
-            .map(|glyph| usize::from(self.spans[glyph].1))
-            .sum()
+        let advances = self
+            .glyphs(text)
+            .map(|glyph| usize::from(self.advances[glyph]));
+        advances.sum()
     }
 
-    /// Writes a text from column `x`, its top on `page`; returns the column after it.
+    /// Writes a text on dark ground from column `x`, its top on `page`; returns the column after.
     ///
     /// Layouts measure first; a character that would cross the right edge is left out here only
     /// so that nothing is ever written elsewhere.
     pub(super) fn write(&self, frame: &mut Frame, x: usize, page: usize, text: &str) -> usize {
+        match (self.pages, self.stride) {
+            (1, 8) => self.copy::<1, 8, 8>(frame, x, page, text),
+            (2, 8) => self.copy::<2, 8, { WIDTH + 8 }>(frame, x, page, text),
+            (3, 16) => self.copy::<3, 16, { 2 * WIDTH + 16 }>(frame, x, page, text),
+            _ => self.copy::<4, 16, { 3 * WIDTH + 16 }>(frame, x, page, text),
+        }
+    }
+
+    /// The sizes as constants, `REACH` being from a character's first byte in a frame to its
+    /// last: so one check is enough for a character, and a row of it is one or two words.
+    fn copy<const PAGES: usize, const STRIDE: usize, const REACH: usize>(
+        &self,
+        frame: &mut Frame,
+        x: usize,
+        page: usize,
+        text: &str,
+    ) -> usize {
         let bytes = frame.as_bytes_mut();
+        let (cells, _) = self.columns.as_chunks::<STRIDE>().0.as_chunks::<PAGES>();
         let mut x = x;
         for glyph in self.glyphs(text) {
-            let (start, advance) = self.spans[glyph];
-            let (start, advance) = (usize::from(start), usize::from(advance));
-            if x + advance > WIDTH || (page + self.pages) * WIDTH > bytes.len() {
+            let advance = usize::from(self.advances[glyph]);
+            if x + advance > WIDTH {
                 break;
             }
-            for row in 0..self.pages {
-                let from = (glyph * self.pages + row) * self.width + start;
-                let to = (page + row) * WIDTH + x;
-                bytes[to..to + advance].copy_from_slice(&self.columns[from..from + advance]);
+            let rest = bytes.get_mut(page * WIDTH + x..).unwrap_or_default();
+            // Added, not put: the blank columns on the right may lie on a neighbour.
+            if let Some(dots) = rest.first_chunk_mut::<REACH>() {
+                for (page, row) in cells[glyph].iter().enumerate() {
+                    let words = dots[page * WIDTH..][..STRIDE].as_chunks_mut().0.iter_mut();
+                    for (dots, row) in words.zip(row.as_chunks().0) {
+                        let word = u64::from_ne_bytes(*dots) | u64::from_ne_bytes(*row);
+                        *dots = word.to_ne_bytes();
+                    }
+                }
+            } else {
+                // At the very end of the frame there is no room for the blank columns.
+                for (dots, row) in rest.chunks_mut(WIDTH).zip(&cells[glyph]) {
+                    for (dots, row) in dots.iter_mut().zip(row) {
+                        *dots |= row;
+                    }
+                }
             }
             x += advance;
         }
@@ -165,7 +197,7 @@ impl Font {
     /// The places of a text's characters in this font. What it has not got is a question mark,
     /// or the first character where it has not got that either.
     fn glyphs(&self, text: &str) -> impl Iterator<Item = usize> {
-        let (first, count) = (self.first, self.spans.len());
+        let (first, count) = (self.first, self.advances.len());
         let place = move |code: u8| {
             let place = usize::from(code.wrapping_sub(first));
             (place < count).then_some(place)
@@ -173,7 +205,7 @@ impl Font {
         text.bytes()
             // The tail of a UTF-8 sequence is no character of its own.
             .filter(|byte| byte & 0xC0 != 0x80)
-            .map(move |code| place(code).or(place(b'?')).unwrap_or(0))
+            .map(move |code| place(code).or_else(|| place(b'?')).unwrap_or(0))
     }
 }
 
@@ -183,20 +215,20 @@ const ASCII: (u8, usize) = (b' ', 95);
 const PRICE: (u8, usize) = (b',', 14);
 
 static HUGE: Sheet<{ 14 * 64 }, 14> = Sheet::draw(FONT_16X32, (16, 32), PRICE, 0, false);
-static LARGE: Sheet<{ 14 * 36 }, 14> = Sheet::draw(FONT_12X24, (12, 24), PRICE, 0, false);
+static LARGE: Sheet<{ 14 * 48 }, 14> = Sheet::draw(FONT_12X24, (12, 24), PRICE, 0, false);
 // Their digits' tops stand at the tops of the digits beside them.
 static RAISED_HUGE: Sheet<{ 14 * 16 }, 14> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 4, false);
 static RAISED_LARGE: Sheet<{ 14 * 16 }, 14> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 2, false);
 static MEDIUM: Sheet<{ 14 * 16 }, 14> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 0, false);
 static WORD: Sheet<{ 95 * 16 }, 95> = Sheet::draw(FONT_8X16, (8, 16), ASCII, 1, false);
-static SMALL: Sheet<{ 95 * 5 }, 95> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, false);
-static BADGE: Sheet<{ 95 * 5 }, 95> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, true);
+static SMALL: Sheet<{ 95 * 8 }, 95> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, false);
+static BADGE: Sheet<{ 95 * 8 }, 95> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, true);
 
 /// A font file turned into columns.
 struct Sheet<const BYTES: usize, const COUNT: usize> {
-    width: usize,
+    stride: usize,
     first: u8,
-    spans: [(u8, u8); COUNT],
+    advances: [u8; COUNT],
     columns: [u8; BYTES],
 }
 
@@ -223,16 +255,33 @@ impl<const BYTES: usize, const COUNT: usize> Sheet<BYTES, COUNT> {
             }
             _ => panic!("not a PSF font"),
         };
-        assert!(count == COUNT && COUNT * width * (height / 8) == BYTES);
-        let stride = width.div_ceil(8);
-        let mut spans = [(0, width as u8); COUNT];
+        let stride = width.next_power_of_two();
+        assert!(count == COUNT && COUNT * stride * (height / 8) == BYTES);
+        let line = width.div_ceil(8);
+        let mut advances = [width as u8; COUNT];
         let mut columns = [0; BYTES];
         let mut glyph = 0;
         while glyph < COUNT {
             let code = first as usize + glyph;
-            let cell = header + code * stride * height;
+            let cell = header + code * line * height;
             let squashed = rim && psf[cell] != 0;
+            // Digits are tabular; what separates them takes only its ink and a gap.
+            let narrow = matches!(code as u8, b',' | b'.' | b':');
             let (mut left, mut right) = (width, 0);
+            let mut at = 0;
+            while narrow && at < height * width {
+                let (row, x) = (at / width, at % width);
+                if psf[cell + row * line + x / 8] >> (7 - x % 8) & 1 == 1 {
+                    left = if x < left { x } else { left };
+                    right = if x > right { x } else { right };
+                }
+                at += 1;
+            }
+            if narrow {
+                advances[glyph] = (right - left + 2) as u8;
+            } else {
+                left = 0;
+            }
             let mut row = 0;
             while row < height {
                 // Row 5 repeats row 4 in every capital of the small font.
@@ -241,37 +290,32 @@ impl<const BYTES: usize, const COUNT: usize> Sheet<BYTES, COUNT> {
                     0..5 if squashed => row + 1,
                     _ => row + down,
                 };
-                let mut x = 0;
+                let mut x = left;
                 while x < width && to < height {
-                    if psf[cell + row * stride + x / 8] >> (7 - x % 8) & 1 == 1 {
-                        columns[(glyph * (height / 8) + to / 8) * width + x] |= 1 << (to % 8);
-                        left = if x < left { x } else { left };
-                        right = if x > right { x } else { right };
+                    if psf[cell + row * line + x / 8] >> (7 - x % 8) & 1 == 1 {
+                        let column = (glyph * (height / 8) + to / 8) * stride + x - left;
+                        columns[column] |= 1 << (to % 8);
                     }
                     x += 1;
                 }
                 row += 1;
             }
-            // Digits are tabular; what separates them takes only its ink and a gap.
-            if matches!(code as u8, b',' | b'.' | b':') {
-                spans[glyph] = (left as u8, (right - left + 2) as u8);
-            }
             glyph += 1;
         }
         Self {
-            width,
+            stride,
             first,
-            spans,
+            advances,
             columns,
         }
     }
 
     const fn font(&'static self) -> Font {
         Font {
-            pages: BYTES / COUNT / self.width,
-            width: self.width,
+            pages: BYTES / COUNT / self.stride,
+            stride: self.stride,
             first: self.first,
-            spans: &self.spans,
+            advances: &self.advances,
             columns: &self.columns,
         }
     }

@@ -17,6 +17,17 @@ pub struct View<'a> {
     pub simulated: bool,
 }
 
+impl<'a> View<'a> {
+    /// What there is to show, the large one first: a second instrument alone is the first.
+    pub(super) fn lines(&self) -> Option<(&Line<'a>, Option<&Line<'a>>)> {
+        match (&self.primary, &self.secondary) {
+            (Some(primary), secondary) => Some((primary, secondary.as_ref())),
+            (None, Some(only)) => Some((only, None)),
+            (None, None) => None,
+        }
+    }
+}
+
 /// One instrument on the screen.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
@@ -30,6 +41,25 @@ pub struct Line<'a> {
     pub freshness: Freshness,
     /// The history, oldest first, evenly spaced.
     pub history: &'a [Price],
+}
+
+impl Line<'_> {
+    /// The price, if it may be shown: one that is said to be none is none.
+    pub(super) fn shown_price(&self) -> Option<Price> {
+        self.price.filter(|_| self.freshness != Freshness::None)
+    }
+
+    /// The change, if it may be shown: that of an old price is no change.
+    pub(super) fn shown_change(&self) -> Option<Change> {
+        let known = self.shown_price().is_some() && !matches!(self.freshness, Freshness::Stale(_));
+        self.change.filter(|_| known)
+    }
+
+    /// Whether its freshness needs a mark: dashes have no age and are not delayed, but that the
+    /// session is over is worth saying, for it is why there is nothing.
+    pub(super) fn marked(&self) -> bool {
+        self.shown_price().is_some() || self.freshness == Freshness::Closed
+    }
 }
 
 /// The state of the link, told apart at eight pixels.

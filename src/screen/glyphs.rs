@@ -1,0 +1,322 @@
+//! The fonts, turned at compile time into the bytes a frame is made of, so that drawing a
+//! character is copying them. Never measures a layout.
+//!
+//! A panel's byte is eight dots of one column, a font file's is eight dots of one row; turning
+//! one into the other dot by dot at every tick would cost more than the rest of the program.
+
+use spleen_font::{FONT_5X8, FONT_8X16, FONT_12X24, FONT_16X32};
+
+use super::{Frame, WIDTH};
+
+/// The fonts in every size and place the layouts use.
+#[derive(Clone, Copy, Debug)]
+pub struct Glyphs {
+    /// 16×32 with a raised fraction.
+    pub(super) huge: Style,
+    /// 12×24 with a raised fraction.
+    pub(super) large: Style,
+    /// 8×16.
+    pub(super) medium: Style,
+    /// 5×8.
+    pub(super) small: Style,
+    /// 8×16, vertically centred in its two pages: words, and inverted in badges.
+    pub(super) word: Font,
+    /// 5×8 with capitals a row lower, so that inverted text keeps a lit rim.
+    pub(super) badge: Font,
+}
+
+impl Glyphs {
+    /// All fonts; free, for they were drawn by the compiler.
+    pub const fn new() -> Self {
+        Self {
+            huge: Style {
+                whole: HUGE.font(),
+                fraction: RAISED_HUGE.font(),
+                strike: Strike {
+                    rise: (5, 25),
+                    dots: 0b11,
+                    whole: Fade::Grey,
+                    fraction: Fade::Thin,
+                },
+            },
+            large: Style {
+                whole: LARGE.font(),
+                fraction: RAISED_LARGE.font(),
+                strike: Strike {
+                    rise: (3, 18),
+                    dots: 0b11,
+                    whole: Fade::Grey,
+                    fraction: Fade::Thin,
+                },
+            },
+            medium: Style {
+                whole: MEDIUM.font(),
+                fraction: MEDIUM.font(),
+                strike: Strike {
+                    rise: (1, 11),
+                    dots: 0b1,
+                    whole: Fade::Thin,
+                    fraction: Fade::Thin,
+                },
+            },
+            small: Style {
+                whole: SMALL.font(),
+                fraction: SMALL.font(),
+                strike: Strike {
+                    rise: (3, 3),
+                    dots: 0b1,
+                    whole: Fade::None,
+                    fraction: Fade::None,
+                },
+            },
+            word: WORD.font(),
+            badge: BADGE.font(),
+        }
+    }
+}
+
+impl Default for Glyphs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How a price is set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    /// The font of `5,912`.
+    pub(super) whole: Font,
+    /// The font of `.41`.
+    pub(super) fraction: Font,
+    /// How it looks when it is no longer true.
+    pub(super) strike: Strike,
+}
+
+/// How a price of one size is struck out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Strike {
+    /// The rows of the line through the whole part: where it ends on the right, and where it
+    /// starts on the left.
+    pub(super) rise: (u32, u32),
+    /// The thickness of the line, a bit a dot.
+    pub(super) dots: u32,
+    /// What becomes of the whole part below the line.
+    pub(super) whole: Fade,
+    /// What becomes of the fraction.
+    pub(super) fraction: Fade,
+}
+
+/// What is taken from digits so that they look faint and still read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fade {
+    /// Every other dot, as on a chessboard: for strokes of two dots.
+    Grey,
+    /// Half of each upright stroke: for digits whose level strokes are but one dot.
+    Thin,
+    /// Nothing: for digits with nothing to spare.
+    None,
+}
+
+/// One font: page-ordered columns of each character.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Font {
+    /// Height in pages.
+    pub(super) pages: usize,
+    /// Bytes of a character's row: its width, and blank columns up to a power of two.
+    stride: usize,
+    /// The code of the first character; the others follow.
+    first: u8,
+    /// How many columns each character takes.
+    advances: &'static [u8],
+    /// Of each character `pages` × `stride` bytes, its ink at the left.
+    columns: &'static [u8],
+}
+
+impl Font {
+    /// How many columns a text takes, the blank one after its last character included.
+    pub(super) fn width(&self, text: &str) -> usize {
+        let advances = self
+            .glyphs(text)
+            .map(|glyph| usize::from(self.advances[glyph]));
+        advances.sum()
+    }
+
+    /// Writes a text on dark ground from column `x`, its top on `page`; returns the column after.
+    ///
+    /// Layouts measure first; a character that would cross the right edge is left out here only
+    /// so that nothing is ever written elsewhere.
+    pub(super) fn write(&self, frame: &mut Frame, x: usize, page: usize, text: &str) -> usize {
+        match (self.pages, self.stride) {
+            (1, 8) => self.copy::<1, 8, 8>(frame, x, page, text),
+            (2, 8) => self.copy::<2, 8, { WIDTH + 8 }>(frame, x, page, text),
+            (3, 16) => self.copy::<3, 16, { 2 * WIDTH + 16 }>(frame, x, page, text),
+            _ => self.copy::<4, 16, { 3 * WIDTH + 16 }>(frame, x, page, text),
+        }
+    }
+
+    /// The sizes as constants, `REACH` being from a character's first byte in a frame to its
+    /// last: so one check is enough for a character, and a row of it is one or two words.
+    fn copy<const PAGES: usize, const STRIDE: usize, const REACH: usize>(
+        &self,
+        frame: &mut Frame,
+        x: usize,
+        page: usize,
+        text: &str,
+    ) -> usize {
+        let bytes = frame.as_bytes_mut();
+        let (cells, _) = self.columns.as_chunks::<STRIDE>().0.as_chunks::<PAGES>();
+        let mut x = x;
+        for glyph in self.glyphs(text) {
+            let advance = usize::from(self.advances[glyph]);
+            if x + advance > WIDTH {
+                break;
+            }
+            let rest = bytes.get_mut(page * WIDTH + x..).unwrap_or_default();
+            // Added, not put: the blank columns on the right may lie on a neighbour.
+            if let Some(dots) = rest.first_chunk_mut::<REACH>() {
+                for (page, row) in cells[glyph].iter().enumerate() {
+                    let words = dots[page * WIDTH..][..STRIDE].as_chunks_mut().0.iter_mut();
+                    for (dots, row) in words.zip(row.as_chunks().0) {
+                        let word = u64::from_ne_bytes(*dots) | u64::from_ne_bytes(*row);
+                        *dots = word.to_ne_bytes();
+                    }
+                }
+            } else {
+                // At the very end of the frame there is no room for the blank columns.
+                for (dots, row) in rest.chunks_mut(WIDTH).zip(&cells[glyph]) {
+                    for (dots, row) in dots.iter_mut().zip(row) {
+                        *dots |= row;
+                    }
+                }
+            }
+            x += advance;
+        }
+        x
+    }
+
+    /// The places of a text's characters in this font. What it has not got is a question mark,
+    /// or the first character where it has not got that either.
+    fn glyphs(&self, text: &str) -> impl Iterator<Item = usize> {
+        let (first, count) = (self.first, self.advances.len());
+        let place = move |code: u8| {
+            let place = usize::from(code.wrapping_sub(first));
+            (place < count).then_some(place)
+        };
+        text.bytes()
+            // The tail of a UTF-8 sequence is no character of its own.
+            .filter(|byte| byte & 0xC0 != 0x80)
+            .map(move |code| place(code).or_else(|| place(b'?')).unwrap_or(0))
+    }
+}
+
+/// Printable ASCII.
+const ASCII: (u8, usize) = (b' ', 95);
+/// `,` `-` `.` `/` and the digits, which is all that a price is made of.
+const PRICE: (u8, usize) = (b',', 14);
+
+static HUGE: Sheet<{ 14 * 64 }, 14> = Sheet::draw(FONT_16X32, (16, 32), PRICE, 0, false);
+static LARGE: Sheet<{ 14 * 48 }, 14> = Sheet::draw(FONT_12X24, (12, 24), PRICE, 0, false);
+// Their digits' tops stand at the tops of the digits beside them.
+static RAISED_HUGE: Sheet<{ 14 * 16 }, 14> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 4, false);
+static RAISED_LARGE: Sheet<{ 14 * 16 }, 14> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 2, false);
+static MEDIUM: Sheet<{ 14 * 16 }, 14> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 0, false);
+static WORD: Sheet<{ 95 * 16 }, 95> = Sheet::draw(FONT_8X16, (8, 16), ASCII, 1, false);
+static SMALL: Sheet<{ 95 * 8 }, 95> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, false);
+static BADGE: Sheet<{ 95 * 8 }, 95> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, true);
+
+/// A font file turned into columns.
+struct Sheet<const BYTES: usize, const COUNT: usize> {
+    stride: usize,
+    first: u8,
+    advances: [u8; COUNT],
+    columns: [u8; BYTES],
+}
+
+impl<const BYTES: usize, const COUNT: usize> Sheet<BYTES, COUNT> {
+    /// Turns the characters of a PSF file (version 1 or 2), `down` rows lower than they stand
+    /// there. A file that is not what we think stops the build.
+    ///
+    /// spleen-font's own reader is not `const`; its glyphs start right after the header, by code.
+    const fn draw(
+        psf: &[u8],
+        (width, height): (usize, usize),
+        (first, count): (u8, usize),
+        down: usize,
+        rim: bool,
+    ) -> Self {
+        let header = match psf {
+            [0x36, 0x04, _, size, ..] => {
+                assert!(width == 8 && *size as usize == height);
+                4
+            }
+            [0x72, 0xB5, 0x4A, 0x86, ..] => {
+                assert!(psf[8] == 32 && psf[24] as usize == height && psf[28] as usize == width);
+                32
+            }
+            _ => panic!("not a PSF font"),
+        };
+        let stride = width.next_power_of_two();
+        assert!(count == COUNT && COUNT * stride * (height / 8) == BYTES);
+        let line = width.div_ceil(8);
+        let mut advances = [width as u8; COUNT];
+        let mut columns = [0; BYTES];
+        let mut glyph = 0;
+        while glyph < COUNT {
+            let code = first as usize + glyph;
+            let cell = header + code * line * height;
+            let squashed = rim && psf[cell] != 0;
+            // Digits are tabular; what separates them takes only its ink and a gap.
+            let narrow = matches!(code as u8, b',' | b'.' | b':');
+            let (mut left, mut right) = (width, 0);
+            let mut at = 0;
+            while narrow && at < height * width {
+                let (row, x) = (at / width, at % width);
+                if psf[cell + row * line + x / 8] >> (7 - x % 8) & 1 == 1 {
+                    left = if x < left { x } else { left };
+                    right = if x > right { x } else { right };
+                }
+                at += 1;
+            }
+            if narrow {
+                advances[glyph] = (right - left + 2) as u8;
+            } else {
+                left = 0;
+            }
+            let mut row = 0;
+            while row < height {
+                // Row 5 repeats row 4 in every capital of the small font.
+                let to = match row {
+                    5 if squashed => height,
+                    0..5 if squashed => row + 1,
+                    _ => row + down,
+                };
+                let mut x = left;
+                while x < width && to < height {
+                    if psf[cell + row * line + x / 8] >> (7 - x % 8) & 1 == 1 {
+                        let column = (glyph * (height / 8) + to / 8) * stride + x - left;
+                        columns[column] |= 1 << (to % 8);
+                    }
+                    x += 1;
+                }
+                row += 1;
+            }
+            glyph += 1;
+        }
+        Self {
+            stride,
+            first,
+            advances,
+            columns,
+        }
+    }
+
+    const fn font(&'static self) -> Font {
+        Font {
+            pages: BYTES / COUNT / self.stride,
+            stride: self.stride,
+            first: self.first,
+            advances: &self.advances,
+            columns: &self.columns,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The pictures of a few dots: the state of the link and the direction of a change.
+
+use super::{Frame, Sign, WIDTH};
+use crate::market::Change;
+
+/// The width of a sign.
+pub(super) const SIGN: usize = 8;
+/// The width of an arrow.
+pub(super) const ARROW: usize = 7;
+
+/// Columns from left to right, the lowest bit on top.
+const fn columns<const W: usize>(rows: [&[u8; W]; 8]) -> [u8; W] {
+    let mut columns = [0; W];
+    let mut y = 0;
+    while y < 8 {
+        let mut x = 0;
+        while x < W {
+            if rows[y][x] == b'#' {
+                columns[x] |= 1 << y;
+            }
+            x += 1;
+        }
+        y += 1;
+    }
+    columns
+}
+
+/// Bars of a good reception.
+static LIVE: [u8; SIGN] = columns([
+    b"......##",
+    b"......##",
+    b"...##.##",
+    b"...##.##",
+    b"...##.##",
+    b"##.##.##",
+    b"##.##.##",
+    b"........",
+]);
+/// An hourglass: wait.
+static JOINING: [u8; SIGN] = columns([
+    b".#######",
+    b"..#...#.",
+    b"...#.#..",
+    b"....#...",
+    b"...#.#..",
+    b"..#.#.#.",
+    b".#######",
+    b"........",
+]);
+/// The same bars without any height: connected, and nothing comes.
+static SILENT: [u8; SIGN] = columns([
+    b"........",
+    b"........",
+    b"........",
+    b"........",
+    b"........",
+    b"##.##.##",
+    b"##.##.##",
+    b"........",
+]);
+/// A cross.
+static DOWN: [u8; SIGN] = columns([
+    b"##....##",
+    b".##..##.",
+    b"..####..",
+    b"...##...",
+    b"..####..",
+    b".##..##.",
+    b"##....##",
+    b"........",
+]);
+/// No entry.
+static REFUSED: [u8; SIGN] = columns([
+    b"..####..",
+    b".######.",
+    b"########",
+    b"#......#",
+    b"#......#",
+    b"########",
+    b".######.",
+    b"..####..",
+]);
+static UP: [u8; ARROW] = columns([
+    b".......", b".......", b"...#...", b"..###..", b".#####.", b"#######", b".......", b".......",
+]);
+static FALL: [u8; ARROW] = columns([
+    b".......", b".......", b"#######", b".#####.", b"..###..", b"...#...", b".......", b".......",
+]);
+
+/// Draws the state of the link with its left edge at `x`.
+pub(super) fn sign(frame: &mut Frame, sign: Sign, x: usize, page: usize) {
+    let columns = match sign {
+        Sign::Live => &LIVE,
+        Sign::Joining => &JOINING,
+        Sign::Silent => &SILENT,
+        Sign::Down => &DOWN,
+        Sign::Refused => &REFUSED,
+    };
+    frame.as_bytes_mut()[page * WIDTH + x..][..SIGN].copy_from_slice(columns);
+}
+
+/// Draws the direction of a change with its left edge at `x`; nothing for no change.
+pub(super) fn arrow(frame: &mut Frame, change: Change, x: usize, page: usize) {
+    let columns = match change.absolute().scaled() {
+        1.. => &UP,
+        0 => return,
+        _ => &FALL,
+    };
+    frame.as_bytes_mut()[page * WIDTH + x..][..ARROW].copy_from_slice(columns);
+}

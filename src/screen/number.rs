@@ -1,0 +1,109 @@
+//! A price on the glass: large digits with a raised fraction, dashes where there is none, and the
+//! line through what is no longer true.
+
+use core::ops::Range;
+
+use super::glyphs::{Fade, Strike, Style};
+use super::{Frame, Line, WIDTH};
+use crate::market::{Freshness, Text};
+
+/// A price as text, ready to be set in any style.
+pub(super) struct Number {
+    whole: Text,
+    fraction: Text,
+    struck: bool,
+}
+
+/// Where a number ended up.
+pub(super) struct Placed {
+    /// The column after the whole part, where the fraction starts.
+    pub(super) fraction: usize,
+    /// The column after all of it.
+    pub(super) end: usize,
+}
+
+impl Number {
+    /// The value of a line; `dashes` if there is none.
+    pub(super) fn of(line: &Line<'_>, dashes: &str) -> Self {
+        match line.shown_price() {
+            Some(price) => {
+                let (whole, fraction) = price.parts();
+                Self {
+                    whole,
+                    fraction,
+                    struck: matches!(line.freshness, Freshness::Stale(_)),
+                }
+            }
+            None => Self {
+                whole: Text::try_from(dashes).unwrap_or_default(),
+                fraction: Text::new(),
+                struck: false,
+            },
+        }
+    }
+
+    /// How many columns it takes.
+    pub(super) fn width(&self, style: &Style) -> usize {
+        style.whole.width(&self.whole) + style.fraction.width(&self.fraction)
+    }
+
+    /// The first of the styles in which it is at most `room` columns wide, or else the last.
+    pub(super) fn fit<'a, const N: usize>(&self, styles: [&'a Style; N], room: usize) -> &'a Style {
+        let fitting = styles.iter().find(|style| self.width(style) <= room);
+        fitting.unwrap_or(&styles[N - 1])
+    }
+
+    /// Draws it, its top on `page`.
+    pub(super) fn draw(&self, style: &Style, frame: &mut Frame, x: usize, page: usize) -> Placed {
+        let fraction = style.whole.write(frame, x, page, &self.whole);
+        let end = style.fraction.write(frame, fraction, page, &self.fraction);
+        if self.struck {
+            let Strike {
+                whole,
+                fraction: small,
+                rise,
+                dots,
+            } = style.strike;
+            fade(whole, frame, x..fraction, page, style.whole.pages);
+            fade(small, frame, fraction..end, page, style.fraction.pages);
+            strike(frame, x..fraction, page, style.whole.pages, rise, dots);
+        }
+        Placed { fraction, end }
+    }
+}
+
+/// Takes dots away from digits.
+fn fade(fade: Fade, frame: &mut Frame, columns: Range<usize>, page: usize, pages: usize) {
+    for row in page..page + pages {
+        let bytes = &mut frame.as_bytes_mut()[row * WIDTH..][columns.clone()];
+        for (step, byte) in bytes.iter_mut().enumerate() {
+            let even = step % 2 == 0;
+            *byte = match fade {
+                Fade::Grey if even => *byte & 0xAA,
+                Fade::Grey => *byte & 0x55,
+                // What has no neighbour above or below is a level stroke.
+                Fade::Thin if even => *byte & !(*byte << 1) & !(*byte >> 1),
+                Fade::Thin | Fade::None => *byte,
+            };
+        }
+    }
+}
+
+/// Draws a rising line through digits. It rises because a level one fills in what tells 0, 3, 6,
+/// 8 and 9 apart; it is bright and the digits are faint, so that both can be read.
+fn strike(
+    frame: &mut Frame,
+    columns: Range<usize>,
+    page: usize,
+    pages: usize,
+    (top, bottom): (u32, u32),
+    dots: u32,
+) {
+    let last = columns.len().saturating_sub(1).max(1) as u32;
+    for (step, x) in (0..).zip(columns) {
+        let line = dots << (bottom - ((bottom - top) * step + last / 2) / last);
+        for below in 0..pages {
+            frame.as_bytes_mut()[(page + below) * WIDTH + x] |= (line >> (8 * below)) as u8;
+        }
+    }
+}

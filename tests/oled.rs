@@ -3,109 +3,18 @@
 
 mod glass;
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::time::Duration;
 
 use deskticker::clock::Moment;
-use deskticker::panel::{Bus, Chip as ChipKind, Fault, Glass, Oled, Rotation, Settings};
+use deskticker::panel::{Chip, Fault, Glass, Oled, Rotation, Settings};
 use deskticker::screen::{Frame, Size, WIDTH};
-use embedded_hal::i2c::{ErrorType, I2c, Operation};
-use glass::Chip;
+use glass::bus::{ADDRESS, Quiet, Rig};
+use glass::log_lines;
 use proptest::prelude::*;
-
-const ADDRESS: u8 = 0x3c;
-
-/// A bus with one chip, which fails when told to.
-#[derive(Clone)]
-struct Rig(Rc<Inside>);
-
-struct Inside {
-    chip: RefCell<Chip>,
-    /// The length of each message that arrived whole, with its address byte.
-    messages: RefCell<Vec<usize>>,
-    /// The next messages fail after this many bytes.
-    failures: RefCell<Vec<(usize, Fault)>>,
-    /// Opening fails.
-    missing: Cell<Option<Fault>>,
-    opened: Cell<usize>,
-}
-
-impl Rig {
-    fn new() -> Self {
-        Self(Rc::new(Inside {
-            chip: RefCell::new(Chip::new(7)),
-            messages: RefCell::default(),
-            failures: RefCell::default(),
-            missing: Cell::new(None),
-            opened: Cell::new(0),
-        }))
-    }
-
-    fn oled(&self, settings: Settings) -> Oled<Rig> {
-        Oled::new(settings, self.clone())
-    }
-
-    /// The messages since the last call.
-    fn messages(&self) -> Vec<usize> {
-        self.0.messages.take()
-    }
-
-    fn fail_next(&self, after: usize, fault: Fault) {
-        self.0.failures.borrow_mut().push((after, fault));
-    }
-
-    fn assert_shows(&self, frame: &Frame) {
-        let seen = self.seen(frame.size());
-        assert_eq!(seen.as_ref(), Some(frame));
-    }
-
-    fn seen(&self, size: Size) -> Option<Frame> {
-        let rows = self.0.chip.borrow().seen(size.height())?;
-        let mut frame = Frame::new(size);
-        for (y, row) in rows.iter().enumerate() {
-            for (x, lit) in row.iter().enumerate() {
-                frame.set(x, y, *lit);
-            }
-        }
-        Some(frame)
-    }
-}
-
-impl Bus for Rig {
-    type I2c = Rig;
-    fn open(&mut self) -> Result<Rig, Fault> {
-        self.0.opened.set(self.0.opened.get() + 1);
-        self.0.missing.get().map_or(Ok(self.clone()), Err)
-    }
-}
-
-impl ErrorType for Rig {
-    type Error = Fault;
-}
-
-impl I2c for Rig {
-    fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), Fault> {
-        assert_eq!(address, ADDRESS);
-        let [Operation::Write(bytes)] = operations else {
-            panic!("not one write");
-        };
-        let mut failures = self.0.failures.borrow_mut();
-        if !failures.is_empty() {
-            let (after, fault) = failures.remove(0);
-            let arrived = &bytes[..after.min(bytes.len())];
-            self.0.chip.borrow_mut().receive(arrived);
-            return Err(fault);
-        }
-        self.0.chip.borrow_mut().receive(bytes);
-        self.0.messages.borrow_mut().push(1 + bytes.len());
-        Ok(())
-    }
-}
 
 fn settings(size: Size) -> Settings {
     Settings {
-        chip: ChipKind::Ssd1306,
+        chip: Chip::Ssd1306,
         size,
         bus: "/dev/i2c-1".into(),
         address: ADDRESS,
@@ -247,7 +156,7 @@ fn nothing_changed_is_nothing_sent() {
     oled.show(&random_frame(Size::Tall, 1), at(0));
     rig.messages();
     oled.show(&random_frame(Size::Tall, 1), at(1));
-    assert_eq!(rig.messages(), []);
+    assert!(rig.messages().is_empty());
 }
 
 #[test]
@@ -256,7 +165,7 @@ fn the_bus_is_left_alone_until_there_is_a_picture() {
     let mut oled = rig.oled(settings(Size::Tall));
     assert_eq!(oled.deadline(), Moment::NEVER);
     oled.goodbye();
-    assert_eq!(rig.0.opened.get(), 0);
+    assert_eq!(rig.opened(), 0);
 }
 
 #[test]
@@ -267,7 +176,7 @@ fn the_panel_is_turned_on_only_once_its_picture_is_there() {
     oled.show(&frame, at(0));
     rig.assert_shows(&frame);
     println!("power-up, 128x32: {:?} bytes", rig.messages());
-    assert!(!rig.0.chip.borrow().snow);
+    assert!(!rig.chip().snow);
 }
 
 #[test]
@@ -299,7 +208,7 @@ fn dimming_sets_contrast_precharge_and_vcomh() {
             ..settings(Size::Tall)
         });
         oled.show(&Frame::new(Size::Tall), at(0));
-        let chip = rig.0.chip.borrow();
+        let chip = rig.chip();
         (chip.contrast, chip.precharge, chip.vcomh)
     };
     assert_eq!(bright(0), (0, 0x11, 0x00));
@@ -311,12 +220,12 @@ fn dimming_sets_contrast_precharge_and_vcomh() {
 fn a_chip_that_is_supplied_from_outside_gets_no_charge_pump() {
     let rig = Rig::new();
     let mut oled = rig.oled(Settings {
-        chip: ChipKind::Ssd1309,
+        chip: Chip::Ssd1309,
         ..settings(Size::Tall)
     });
     oled.show(&Frame::new(Size::Tall), at(0));
-    assert!(rig.0.chip.borrow().on);
-    assert!(!rig.0.chip.borrow().is_lit());
+    assert!(rig.chip().on);
+    assert!(!rig.chip().is_lit());
 }
 
 #[test]
@@ -325,8 +234,8 @@ fn goodbye_leaves_it_dark_and_its_memory_empty() {
     let mut oled = rig.oled(settings(Size::Tall));
     oled.show(&random_frame(Size::Tall, 1), at(0));
     oled.goodbye();
-    assert!(!rig.0.chip.borrow().on);
-    rig.0.chip.borrow_mut().on = true;
+    assert!(!rig.chip().on);
+    rig.chip().on = true;
     rig.assert_shows(&Frame::new(Size::Tall));
 }
 
@@ -336,16 +245,16 @@ fn a_glitch_nobody_noticed_heals_without_ever_turning_the_panel_off() {
     let mut oled = rig.oled(settings(Size::Tall));
     let frame = random_frame(Size::Tall, 1);
     oled.show(&frame, at(0));
-    let darkened = rig.0.chip.borrow().darkened;
+    let darkened = rig.chip().darkened;
     for second in 1..=40 {
         if second == 7 {
-            rig.0.chip.borrow_mut().corrupt(3, 64);
+            rig.chip().corrupt(3, 64);
             assert_ne!(rig.seen(Size::Tall).unwrap(), frame);
         }
         oled.tick(secs(second));
     }
     rig.assert_shows(&frame);
-    assert_eq!(rig.0.chip.borrow().darkened, darkened);
+    assert_eq!(rig.chip().darkened, darkened);
 }
 
 #[test]
@@ -354,27 +263,27 @@ fn a_panel_that_lost_its_power_unnoticed_shows_the_picture_again_and_never_noise
     let mut oled = rig.oled(settings(Size::Tall));
     let mut frame = random_frame(Size::Tall, 1);
     oled.show(&frame, at(0));
-    rig.0.chip.borrow_mut().brown_out(99);
+    rig.chip().brown_out(99);
     for second in 1..=31 {
         frame.set(0, 0, second % 2 == 0);
         oled.show(&frame, secs(second));
     }
     rig.assert_shows(&frame);
-    assert!(!rig.0.chip.borrow().snow);
+    assert!(!rig.chip().snow);
 }
 
 #[test]
 fn a_missing_bus_is_opened_again_until_it_is_there() {
     let rig = Rig::new();
-    rig.0.missing.set(Some(Fault::NoBus));
+    rig.missing(Some(Fault::NoBus));
     let mut oled = rig.oled(settings(Size::Tall));
     let frame = random_frame(Size::Tall, 1);
     oled.show(&frame, at(0));
     assert_eq!(oled.deadline(), secs(1));
     oled.tick(secs(1));
     oled.tick(secs(2));
-    assert_eq!(rig.0.opened.get(), 2);
-    rig.0.missing.set(None);
+    assert_eq!(rig.opened(), 2);
+    rig.missing(None);
     oled.tick(secs(3));
     rig.assert_shows(&frame);
 }
@@ -383,7 +292,7 @@ fn a_missing_bus_is_opened_again_until_it_is_there() {
 fn a_lost_panel_writes_one_line_to_the_log_and_one_when_it_is_back() {
     log_lines::install();
     let rig = Rig::new();
-    rig.0.missing.set(Some(Fault::Denied));
+    rig.missing(Some(Fault::Denied));
     let mut oled = rig.oled(settings(Size::Tall));
     for second in 0..86_400 {
         oled.show(&random_frame(Size::Tall, 1), secs(second));
@@ -391,7 +300,7 @@ fn a_lost_panel_writes_one_line_to_the_log_and_one_when_it_is_back() {
     let lines = log_lines::take();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("usermod -aG i2c"), "{lines:?}");
-    rig.0.missing.set(None);
+    rig.missing(None);
     for second in 86_400..86_500 {
         oled.show(&random_frame(Size::Tall, 1), secs(second));
     }
@@ -413,26 +322,6 @@ fn an_update_allocates_nothing() {
         let counted = allocation_counter::measure(|| oled.show(frame, at(i as u64)));
         // The first opens the bus.
         assert!(i == 0 || counted.count_total == 0, "{i}: {counted:?}");
-    }
-}
-
-/// A bus that takes everything.
-struct Quiet;
-
-impl Bus for Quiet {
-    type I2c = Quiet;
-    fn open(&mut self) -> Result<Quiet, Fault> {
-        Ok(Quiet)
-    }
-}
-
-impl ErrorType for Quiet {
-    type Error = Fault;
-}
-
-impl I2c for Quiet {
-    fn transaction(&mut self, _: u8, _: &mut [Operation<'_>]) -> Result<(), Fault> {
-        Ok(())
     }
 }
 
@@ -516,7 +405,7 @@ proptest! {
             prop_assert!(messages.len() <= 1);
             prop_assert!(messages.iter().all(|bytes| *bytes <= 1038));
         }
-        prop_assert!(!rig.0.chip.borrow().snow);
+        prop_assert!(!rig.chip().snow);
     }
 
     #[test]
@@ -541,36 +430,6 @@ proptest! {
             oled.tick(now);
         }
         rig.assert_shows(&frame);
-        prop_assert!(!rig.0.chip.borrow().snow);
-    }
-}
-
-/// The log's lines of this thread.
-mod log_lines {
-    use std::cell::RefCell;
-
-    thread_local! {
-        static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    }
-
-    struct Lines;
-
-    impl log::Log for Lines {
-        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-            true
-        }
-        fn log(&self, record: &log::Record<'_>) {
-            LINES.with_borrow_mut(|lines| lines.push(record.args().to_string()));
-        }
-        fn flush(&self) {}
-    }
-
-    pub(super) fn install() {
-        log::set_logger(&Lines).unwrap();
-        log::set_max_level(log::LevelFilter::Info);
-    }
-
-    pub(super) fn take() -> Vec<String> {
-        LINES.take()
+        prop_assert!(!rig.chip().snow);
     }
 }

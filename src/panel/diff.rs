@@ -85,7 +85,9 @@ impl Window {
     /// The cheapest window around this one when `current` is set and each byte of data costs
     /// `weight`: it may pay to send a little more than what changed and keep a side.
     fn fitted(self, current: Option<Self>, weight: usize) -> Self {
-        let Some(current) = current else { return self };
+        let Some(current) = current.filter(|current| *current != self) else {
+            return self;
+        };
         let wide = Self {
             left: current.left,
             right: current.right,

@@ -2,6 +2,12 @@
 //! sheet (rev 1.1) and sharing no code with what encodes it. Panics at what the chip would not
 //! understand.
 
+// Each file of tests uses its part.
+#![allow(dead_code)]
+
+pub(crate) mod bus;
+pub(crate) mod log_lines;
+
 /// The chip's memory: 8 pages of 128 segments.
 const SEGMENTS: usize = 128;
 const PAGES: usize = 8;

@@ -273,6 +273,24 @@ fn a_panel_that_lost_its_power_unnoticed_shows_the_picture_again_and_never_noise
 }
 
 #[test]
+fn a_message_cut_off_within_a_command_does_not_garble_the_next() {
+    // 80 21 80 a 80 b: the chip waits for two arguments, or one.
+    for arrived in [2, 4] {
+        let rig = Rig::new();
+        let mut oled = rig.oled(settings(Size::Tall));
+        oled.show(&Frame::new(Size::Tall), at(0));
+        let darkened = rig.chip().darkened;
+        rig.fail_next(arrived, Fault::NoAnswer);
+        let frame = digits("5,912.34", "+0.12%");
+        oled.show(&frame, at(0));
+        oled.tick(secs(1));
+        rig.assert_shows(&frame);
+        // Even the first command got through.
+        assert_eq!(rig.chip().darkened, darkened + 1);
+    }
+}
+
+#[test]
 fn a_missing_bus_is_opened_again_until_it_is_there() {
     let rig = Rig::new();
     rig.missing(Some(Fault::NoBus));

@@ -158,7 +158,6 @@ impl<B: Bus> Oled<B> {
             return Ok(());
         };
         let window = Window::whole(wanted);
-        self.window = None;
         initialise(message, &self.settings, dark)?;
         send(message, wanted, window, None)?;
         message.flush()?;

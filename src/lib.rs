@@ -15,4 +15,5 @@
 
 pub mod clock;
 pub mod market;
+pub mod panel;
 pub mod screen;

@@ -1,0 +1,161 @@
+//! Why a panel cannot be reached, and what its owner can do about it. Owns the meaning of the
+//! kernel's error numbers for I2C (kernel documentation, i2c/fault-codes); never retries.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use embedded_hal::i2c::{Error, ErrorKind, NoAcknowledgeSource};
+use rustix::io::Errno;
+
+/// What went wrong with the bus.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// There is no such bus: I2C is switched off, or the adapter was pulled out.
+    NoBus,
+    /// The file is there, but is no I2C bus.
+    NotABus,
+    /// This user may not open it.
+    Denied,
+    /// Nothing acknowledges the address. A Pi says EREMOTEIO, other boards ENXIO.
+    NoAnswer,
+    /// A line is held low, or the bus never became free.
+    Stuck,
+    /// A driver of the kernel has the address.
+    Claimed,
+    /// Anything else the kernel said.
+    Errno(i32),
+    /// A message longer than the buffer; a mistake of this program.
+    TooLong,
+}
+
+impl Fault {
+    /// From an error of opening or writing the bus.
+    pub fn from_io(error: &io::Error) -> Self {
+        // An error without a number is one of this program's own making.
+        let errno = error.raw_os_error().unwrap_or(0);
+        match Errno::from_raw_os_error(errno) {
+            Errno::NOENT | Errno::NODEV => Fault::NoBus,
+            Errno::NOTTY | Errno::INVAL | Errno::ISDIR | Errno::NOTDIR => Fault::NotABus,
+            Errno::ACCESS | Errno::PERM => Fault::Denied,
+            Errno::REMOTEIO | Errno::NXIO => Fault::NoAnswer,
+            Errno::TIMEDOUT | Errno::AGAIN => Fault::Stuck,
+            Errno::BUSY => Fault::Claimed,
+            _ => Fault::Errno(errno),
+        }
+    }
+
+    /// The fault as a sentence for the owner of the panel at `address` of `bus`.
+    pub fn advice(self, bus: &Path, address: u8) -> Advice<'_> {
+        Advice {
+            fault: self,
+            bus,
+            address,
+        }
+    }
+}
+
+impl Error for Fault {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Fault::NoAnswer => ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown),
+            Fault::Stuck => ErrorKind::Bus,
+            _ => ErrorKind::Other,
+        }
+    }
+}
+
+/// A fault with what to do about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Advice<'a> {
+    fault: Fault,
+    bus: &'a Path,
+    address: u8,
+}
+
+impl fmt::Display for Advice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bus, address) = (self.bus.display(), self.address);
+        match self.fault {
+            Fault::NoBus => write!(
+                f,
+                "there is no {bus}: enable I2C with `sudo raspi-config nonint do_i2c 0` (or \
+                 dtparam=i2c_arm=on in /boot/firmware/config.txt and a reboot), or set the bus to \
+                 one of `ls /dev/i2c-*`"
+            ),
+            Fault::NotABus => write!(
+                f,
+                "{bus} is not an I2C bus: set the bus to one of `ls /dev/i2c-*`"
+            ),
+            Fault::Denied => write!(
+                f,
+                "no permission to open {bus}: `sudo usermod -aG i2c $USER`, then log in again (for \
+                 a service: SupplementaryGroups=i2c)"
+            ),
+            Fault::NoAnswer => {
+                write!(
+                    f,
+                    "nothing answers at {address:#04x} on {bus}: check the wiring (SDA, SCL, 3V3, \
+                     GND), or the address"
+                )?;
+                match bus_number(self.bus) {
+                    Some(number) => write!(f, " (`i2cdetect -y {number}` shows it)"),
+                    None => Ok(()),
+                }
+            }
+            Fault::Stuck => write!(
+                f,
+                "{bus} is stuck, a line is held low or the bus is never free: check SDA and SCL \
+                 for a short circuit, then take the panel's power away for a moment"
+            ),
+            Fault::Claimed => write!(
+                f,
+                "a driver of the kernel has {address:#04x} on {bus}: remove its dtoverlay (such \
+                 as ssd1306) from config.txt"
+            ),
+            Fault::Errno(errno) => write!(
+                f,
+                "writing to {address:#04x} on {bus} failed: {}",
+                io::Error::from_raw_os_error(errno)
+            ),
+            Fault::TooLong => f.write_str("a message is longer than its buffer"),
+        }
+    }
+}
+
+/// The 1 of `/dev/i2c-1`.
+fn bus_number(bus: &Path) -> Option<u32> {
+    bus.file_name()?
+        .to_str()?
+        .strip_prefix("i2c-")?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advice(errno: Errno) -> String {
+        Fault::from_io(&io::Error::from_raw_os_error(errno.raw_os_error()))
+            .advice(Path::new("/dev/i2c-1"), 0x3c)
+            .to_string()
+    }
+
+    #[test]
+    fn every_common_error_says_what_to_do() {
+        for (errno, expected) in [
+            (Errno::NOENT, "raspi-config nonint do_i2c 0"),
+            (Errno::ACCESS, "usermod -aG i2c"),
+            (Errno::REMOTEIO, "nothing answers at 0x3c on /dev/i2c-1"),
+            (Errno::NXIO, "i2cdetect -y 1"),
+            (Errno::TIMEDOUT, "stuck"),
+            (Errno::BUSY, "dtoverlay"),
+            (Errno::NOTTY, "not an I2C bus"),
+            (Errno::IO, "0x3c on /dev/i2c-1 failed"),
+        ] {
+            let advice = advice(errno);
+            assert!(advice.contains(expected), "{errno:?}: {advice}");
+        }
+    }
+}

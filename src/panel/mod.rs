@@ -1,0 +1,192 @@
+//! Where a frame is shown. Owns the panel's thread, the one-slot mailbox in front of it and
+//! everything that knows a bus, a terminal or a file; never looks into a price, and never makes
+//! the sender of a frame wait.
+
+pub mod diff;
+mod fault;
+mod health;
+mod linux;
+mod message;
+mod oled;
+pub mod png;
+mod slot;
+pub mod terminal;
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+pub use fault::{Advice, Fault};
+pub use linux::{LinuxBus, LinuxI2c};
+pub use oled::{Bus, Chip, Oled, Rotation, Settings};
+pub use png::Png;
+pub use slot::{Slot, Taken};
+pub use terminal::Terminal;
+
+use crate::clock::{Clock, Moment};
+use crate::screen::Size;
+
+/// Something that can show a picture. All its methods may block, so they are only called on the
+/// panel's own thread; a failure is its own business, to be healed and logged.
+pub trait Glass {
+    /// Shows a new picture, or remembers it until it can.
+    fn show(&mut self, frame: &crate::screen::Frame, now: Moment);
+
+    /// Does what has become due: a retry, a refresh.
+    fn tick(&mut self, now: Moment);
+
+    /// When [`Glass::tick`] wants to be called next; [`Moment::NEVER`] if nothing is planned.
+    fn deadline(&self) -> Moment;
+
+    /// Leaves the glass as it shall be without the program.
+    fn goodbye(&mut self);
+}
+
+/// The thread of a panel.
+#[derive(Debug)]
+pub struct Panel {
+    slot: Slot,
+    thread: JoinHandle<()>,
+    ended: Receiver<()>,
+}
+
+impl Panel {
+    /// Starts the thread that shows on `glass` what is put into the slot.
+    ///
+    /// # Errors
+    /// If the system refuses another thread.
+    pub fn spawn<G>(glass: G, size: Size, clock: Clock) -> io::Result<(Slot, Panel)>
+    where
+        G: Glass + Send + 'static,
+    {
+        let slot = Slot::new(size);
+        let (end, ended) = channel::<()>();
+        let thread = Builder::new().name("panel".into()).spawn({
+            let slot = slot.clone();
+            move || {
+                serve(glass, &slot, &clock);
+                // Dropped by a panic too: whoever waits learns of the end in any case.
+                drop(end);
+            }
+        })?;
+        let panel = Panel {
+            slot: slot.clone(),
+            thread,
+            ended,
+        };
+        Ok((slot, panel))
+    }
+
+    /// Closes the slot and waits until the last picture is shown and the glass has said goodbye,
+    /// but no longer than `timeout`: a stuck bus must not keep the program alive. Returns whether
+    /// the thread ended, and ended well.
+    pub fn finish(self, timeout: Duration) -> bool {
+        self.slot.close();
+        match self.ended.recv_timeout(timeout) {
+            Err(RecvTimeoutError::Timeout) => false,
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => self.thread.join().is_ok(),
+        }
+    }
+}
+
+/// The whole life of the panel's thread.
+fn serve<G: Glass>(mut glass: G, slot: &Slot, clock: &Clock) {
+    let mut frame = crate::screen::Frame::new(slot.size());
+    loop {
+        let deadline = glass.deadline();
+        let timeout = (deadline != Moment::NEVER).then(|| deadline.since(clock.now().monotonic));
+        match slot.take_into(&mut frame, timeout) {
+            Taken::Frame => glass.show(&frame, clock.now().monotonic),
+            Taken::Nothing => glass.tick(clock.now().monotonic),
+            Taken::Closed => return glass.goodbye(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::screen::Frame;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Default)]
+    struct Seen {
+        shown: Vec<bool>,
+        ticks: usize,
+        goodbyes: usize,
+    }
+
+    struct Mock {
+        seen: Arc<Mutex<Seen>>,
+        deadline: Moment,
+        slow: Duration,
+    }
+
+    impl Glass for Mock {
+        fn show(&mut self, frame: &Frame, _: Moment) {
+            self.seen.lock().unwrap().shown.push(frame.lit(0, 0));
+            std::thread::sleep(self.slow);
+        }
+        fn tick(&mut self, _: Moment) {
+            self.seen.lock().unwrap().ticks += 1;
+            self.deadline = Moment::NEVER;
+        }
+        fn deadline(&self) -> Moment {
+            self.deadline
+        }
+        fn goodbye(&mut self) {
+            self.seen.lock().unwrap().goodbyes += 1;
+        }
+    }
+
+    fn mock(deadline: Moment, slow: Duration) -> (Mock, Arc<Mutex<Seen>>) {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let mock = Mock {
+            seen: seen.clone(),
+            deadline,
+            slow,
+        };
+        (mock, seen)
+    }
+
+    #[test]
+    fn the_last_picture_is_shown_before_the_goodbye() {
+        let (glass, seen) = mock(Moment::NEVER, Duration::ZERO);
+        let (slot, panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        let mut frame = Frame::new(Size::Tall);
+        frame.set(0, 0, true);
+        slot.put(&frame);
+        assert!(panel.finish(Duration::from_secs(5)));
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.shown.last(), Some(&true));
+        assert_eq!(seen.goodbyes, 1);
+    }
+
+    #[test]
+    fn a_glass_that_asked_for_it_is_called_without_a_new_picture() {
+        let (glass, seen) = mock(Moment::from_millis(5), Duration::ZERO);
+        let (_slot, panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        while seen.lock().unwrap().ticks == 0 {
+            std::thread::yield_now();
+        }
+        assert!(panel.finish(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_stuck_glass_delays_neither_the_sender_nor_the_exit() {
+        let (glass, _) = mock(Moment::NEVER, Duration::from_secs(60));
+        let (slot, panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        let start = std::time::Instant::now();
+        slot.put(&Frame::new(Size::Tall));
+        // Until the thread is in the glass.
+        while slot.is_waiting() {
+            std::thread::yield_now();
+        }
+        for _ in 0..1000 {
+            slot.put(&Frame::new(Size::Tall));
+        }
+        assert!(!panel.finish(Duration::from_millis(20)));
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+}

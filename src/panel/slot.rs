@@ -1,0 +1,184 @@
+//! The mailbox between who draws and who shows. Owns one picture, the latest; never queues, and
+//! never holds its lock for longer than copying that picture takes (1 KiB).
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::screen::{Frame, Size};
+
+/// A handle of the mailbox; clones are handles of the same one.
+#[derive(Clone)]
+pub struct Slot(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    size: Size,
+}
+
+struct State {
+    frame: Frame,
+    /// Whether `frame` has not been taken yet.
+    fresh: bool,
+    closed: bool,
+}
+
+/// What [`Slot::take_into`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// A picture that was not taken before.
+    Frame,
+    /// None came in time.
+    Nothing,
+    /// None will come any more.
+    Closed,
+}
+
+impl Slot {
+    /// An empty mailbox for pictures of a size.
+    pub fn new(size: Size) -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::new(State {
+                frame: Frame::new(size),
+                fresh: false,
+                closed: false,
+            }),
+            changed: Condvar::new(),
+            size,
+        }))
+    }
+
+    /// The size of the panel behind it.
+    pub fn size(&self) -> Size {
+        self.0.size
+    }
+
+    /// Leaves a picture; one that was not taken yet is replaced. Neither waits for the panel nor
+    /// allocates. Once closed, it is ignored.
+    pub fn put(&self, frame: &Frame) {
+        debug_assert_eq!(frame.size(), self.0.size);
+        let mut state = self.lock();
+        if !state.closed {
+            state.frame.clone_from(frame);
+            state.fresh = true;
+            drop(state);
+            self.0.changed.notify_all();
+        }
+    }
+
+    /// Takes the latest picture that was not taken yet, waiting for one at most `timeout`; `None`
+    /// if none came, or if the mailbox was closed and is empty.
+    pub fn take(&self, timeout: Duration) -> Option<Frame> {
+        let mut frame = Frame::new(self.0.size);
+        (self.take_into(&mut frame, Some(timeout)) == Taken::Frame).then_some(frame)
+    }
+
+    /// As [`Slot::take`], into a picture one has; waits for ever without a timeout.
+    pub fn take_into(&self, frame: &mut Frame, timeout: Option<Duration>) -> Taken {
+        // A sum past what the platform counts is as good as no timeout.
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = self.lock();
+        loop {
+            if state.fresh {
+                state.fresh = false;
+                frame.clone_from(&state.frame);
+                return Taken::Frame;
+            }
+            if state.closed {
+                return Taken::Closed;
+            }
+            let changed = &self.0.changed;
+            state = match until {
+                None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Taken::Nothing;
+                    }
+                    changed
+                        .wait_timeout(state, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+
+    /// No more pictures: what is in it can still be taken.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.0.changed.notify_all();
+    }
+
+    /// Whether a picture waits to be taken.
+    pub fn is_waiting(&self) -> bool {
+        self.lock().fresh
+    }
+
+    /// A panic cannot leave a half-written state here that would be worse than no panel.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot {}", self.0.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dot(x: usize) -> Frame {
+        let mut frame = Frame::new(Size::Short);
+        frame.set(x, 0, true);
+        frame
+    }
+
+    #[test]
+    fn the_latest_picture_wins_and_is_taken_once() {
+        let slot = Slot::new(Size::Short);
+        slot.put(&dot(1));
+        slot.put(&dot(2));
+        assert_eq!(slot.take(Duration::ZERO), Some(dot(2)));
+        assert_eq!(slot.take(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn what_was_put_before_closing_can_still_be_taken() {
+        let slot = Slot::new(Size::Short);
+        slot.put(&dot(1));
+        slot.close();
+        slot.put(&dot(2));
+        let mut frame = Frame::new(Size::Short);
+        assert_eq!(slot.take_into(&mut frame, None), Taken::Frame);
+        assert_eq!(frame, dot(1));
+        assert_eq!(slot.take_into(&mut frame, None), Taken::Closed);
+    }
+
+    #[test]
+    fn a_waiting_taker_wakes_for_a_picture() {
+        let slot = Slot::new(Size::Short);
+        let taker = std::thread::spawn({
+            let slot = slot.clone();
+            move || slot.take(Duration::from_secs(60))
+        });
+        slot.put(&dot(3));
+        assert_eq!(taker.join().unwrap(), Some(dot(3)));
+    }
+
+    #[test]
+    fn putting_allocates_nothing() {
+        let slot = Slot::new(Size::Short);
+        let frame = dot(4);
+        let mut taken = Frame::new(Size::Short);
+        let counted = allocation_counter::measure(|| {
+            slot.put(&frame);
+            slot.take_into(&mut taken, Some(Duration::ZERO));
+        });
+        assert_eq!(counted.count_total, 0);
+    }
+}

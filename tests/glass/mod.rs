@@ -1,0 +1,217 @@
+//! A panel that is not there: a decoder of what an SSD1306 gets over I2C, written from its data
+//! sheet (rev 1.1) and sharing no code with what encodes it. Panics at what the chip would not
+//! understand.
+
+// Each file of tests uses its part.
+#![allow(dead_code)]
+
+pub(crate) mod bus;
+pub(crate) mod log_lines;
+
+/// The chip's memory: 8 pages of 128 segments.
+const SEGMENTS: usize = 128;
+const PAGES: usize = 8;
+
+/// The chip and the glass on it.
+pub(crate) struct Chip {
+    ram: [[u8; SEGMENTS]; PAGES],
+    /// The command whose arguments are awaited. It outlives a message: drivers send commands and
+    /// arguments in messages of their own.
+    pending: Vec<u8>,
+    mode: u8,
+    columns: (u8, u8),
+    pages: (u8, u8),
+    column: u8,
+    page: u8,
+    /// A0/A1: column 0 is segment 127. Takes effect when data are written.
+    segments_reversed: bool,
+    /// C0/C8.
+    rows_reversed: bool,
+    rows: usize,
+    alternative_pins: bool,
+    pump: bool,
+    pub(crate) on: bool,
+    pub(crate) contrast: u8,
+    pub(crate) precharge: u8,
+    pub(crate) vcomh: u8,
+    /// How often it was turned off since it was made.
+    pub(crate) darkened: usize,
+    /// Bytes of memory that have not been written since the power came.
+    unwritten: usize,
+    written: [[bool; SEGMENTS]; PAGES],
+    /// Whether it was ever on with memory on the glass that nobody had written.
+    pub(crate) snow: bool,
+}
+
+impl Chip {
+    /// As the power comes: the registers reset, noise in the memory.
+    pub(crate) fn new(noise: u8) -> Self {
+        let mut ram = [[0; SEGMENTS]; PAGES];
+        let mut byte = noise | 1;
+        for cell in ram.as_flattened_mut() {
+            byte = byte.wrapping_mul(37).wrapping_add(11);
+            *cell = byte;
+        }
+        Self {
+            ram,
+            pending: Vec::new(),
+            mode: 2,
+            columns: (0, 127),
+            pages: (0, 7),
+            column: 0,
+            page: 0,
+            segments_reversed: false,
+            rows_reversed: false,
+            rows: 64,
+            alternative_pins: true,
+            pump: false,
+            on: false,
+            contrast: 0x7F,
+            precharge: 0x22,
+            vcomh: 0x20,
+            darkened: 0,
+            unwritten: SEGMENTS * PAGES,
+            written: [[false; SEGMENTS]; PAGES],
+            snow: false,
+        }
+    }
+
+    /// Power lost and come back.
+    pub(crate) fn brown_out(&mut self, noise: u8) {
+        let (darkened, snow) = (self.darkened, self.snow);
+        *self = Self {
+            darkened,
+            snow,
+            ..Self::new(noise)
+        };
+    }
+
+    /// A glitch nobody noticed.
+    pub(crate) fn corrupt(&mut self, page: usize, segment: usize) {
+        self.ram[page][segment] ^= 0x5A;
+    }
+
+    /// What follows the address byte; cut off anywhere if the message failed.
+    pub(crate) fn receive(&mut self, message: &[u8]) {
+        let mut rest = message;
+        while let [control, payload @ ..] = rest {
+            assert_eq!(control & 0x3F, 0, "control byte {control:#04x}");
+            let data = control & 0x40 != 0;
+            let count = match control & 0x80 {
+                0 => payload.len(),
+                _ => payload.len().min(1),
+            };
+            for byte in &payload[..count] {
+                match data {
+                    true => self.data(*byte),
+                    false => self.command(*byte),
+                }
+            }
+            rest = &payload[count..];
+        }
+    }
+
+    fn command(&mut self, byte: u8) {
+        self.pending.push(byte);
+        let arguments = match self.pending[0] {
+            0x20 | 0x81 | 0x8D | 0xA8 | 0xD3 | 0xD5 | 0xD9 | 0xDA | 0xDB => 1,
+            0x21 | 0x22 => 2,
+            0x2E | 0x40..=0x7F | 0xA0 | 0xA1 | 0xA4..=0xA7 | 0xAE | 0xAF => 0,
+            0xC0 | 0xC8 | 0xE3 => 0,
+            unknown => panic!("command {unknown:#04x}"),
+        };
+        if self.pending.len() <= arguments {
+            return;
+        }
+        match *std::mem::take(&mut self.pending) {
+            [0x20, mode] => self.mode = mode & 3,
+            [0x21, start, end] => {
+                self.columns = (start & 0x7F, end & 0x7F);
+                self.column = start & 0x7F;
+            }
+            [0x22, start, end] => {
+                self.pages = (start & 7, end & 7);
+                self.page = start & 7;
+            }
+            [0x81, contrast] => self.contrast = contrast,
+            [0x8D, pump] => self.pump = pump & 4 != 0,
+            [0xA8, rows] => self.rows = usize::from(rows & 0x3F) + 1,
+            [0xD9, precharge] => self.precharge = precharge,
+            [0xDA, pins] => self.alternative_pins = pins & 0x10 != 0,
+            [0xDB, vcomh] => self.vcomh = vcomh,
+            [remap @ (0xA0 | 0xA1)] => self.segments_reversed = remap == 0xA1,
+            [scan @ (0xC0 | 0xC8)] => self.rows_reversed = scan == 0xC8,
+            [0xAE] => {
+                self.on = false;
+                self.darkened += 1;
+            }
+            [0xAF] => self.on = true,
+            // Clock, offset, start line, all on, invert, scroll, nothing.
+            _ => {}
+        }
+        self.look();
+    }
+
+    fn data(&mut self, byte: u8) {
+        let segment = match self.segments_reversed {
+            true => 127 - self.column,
+            false => self.column,
+        };
+        let (page, segment) = (usize::from(self.page), usize::from(segment));
+        self.ram[page][segment] = byte;
+        if !std::mem::replace(&mut self.written[page][segment], true) {
+            self.unwritten -= 1;
+        }
+        match self.mode {
+            0 => {
+                if self.column == self.columns.1 {
+                    self.column = self.columns.0;
+                    self.page = match self.page == self.pages.1 {
+                        true => self.pages.0,
+                        false => (self.page + 1) & 7,
+                    };
+                } else {
+                    self.column = (self.column + 1) & 0x7F;
+                }
+            }
+            2 => self.column = (self.column + 1) & 0x7F,
+            mode => panic!("addressing mode {mode}"),
+        }
+        self.look();
+    }
+
+    /// Notices snow.
+    fn look(&mut self) {
+        if self.is_lit() && self.unwritten > 0 {
+            let visible = &self.written[..self.rows / 8];
+            self.snow |= visible.as_flattened().contains(&false);
+        }
+    }
+
+    /// Whether light comes out at all.
+    pub(crate) fn is_lit(&self) -> bool {
+        self.on && self.pump
+    }
+
+    /// What one sees on a module of this many rows, its right way up: rows of dots, from the top;
+    /// `None` if it is dark.
+    ///
+    /// Such modules have segment 127 at the left and the last row's COM at the top.
+    pub(crate) fn seen(&self, rows: usize) -> Option<Vec<Vec<bool>>> {
+        if !self.is_lit() {
+            return None;
+        }
+        assert_eq!(self.rows, rows, "multiplex ratio");
+        assert_eq!(self.alternative_pins, rows == 64, "COM pins");
+        let dot = |x: usize, y: usize| {
+            let com = rows - 1 - y;
+            let row = match self.rows_reversed {
+                true => rows - 1 - com,
+                false => com,
+            };
+            self.ram[row / 8][127 - x] >> (row % 8) & 1 == 1
+        };
+        let line = |y| (0..SEGMENTS).map(|x| dot(x, y)).collect();
+        Some((0..rows).map(line).collect())
+    }
+}

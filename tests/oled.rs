@@ -1,0 +1,453 @@
+//! What an OLED panel is promised, whatever happens on the bus.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+mod glass;
+
+use std::time::Duration;
+
+use deskticker::clock::Moment;
+use deskticker::panel::{Chip, Fault, Glass, Oled, Rotation, Settings};
+use deskticker::screen::{Frame, Size, WIDTH};
+use glass::bus::{ADDRESS, Quiet, Rig};
+use glass::log_lines;
+use proptest::prelude::*;
+
+fn settings(size: Size) -> Settings {
+    Settings {
+        chip: Chip::Ssd1306,
+        size,
+        bus: "/dev/i2c-1".into(),
+        address: ADDRESS,
+        rotation: Rotation::Upright,
+        brightness: 128,
+    }
+}
+
+fn at(millis: u64) -> Moment {
+    Moment::from_millis(millis)
+}
+
+fn secs(secs: u64) -> Moment {
+    Moment::from_secs(secs)
+}
+
+/// A picture of digits where layout A has them, drawn with the fonts it uses.
+fn digits(price: &str, percent: &str) -> Frame {
+    let mut frame = Frame::new(Size::Tall);
+    write(
+        &mut frame,
+        (spleen_font::FONT_5X8, 32, 5, 8),
+        percent,
+        40,
+        0,
+    );
+    let (points, cents) = price.split_once('.').unwrap();
+    write(
+        &mut frame,
+        (spleen_font::FONT_16X32, 32, 16, 32),
+        points,
+        8,
+        1,
+    );
+    // A PSF1 file, whose header the crate's reader misunderstands.
+    write(&mut frame, (spleen_font::FONT_8X16, 4, 8, 16), cents, 96, 1);
+    frame
+}
+
+/// Font file, length of its header, width and height of a glyph; they start behind the header.
+type Font = (&'static [u8], usize, usize, usize);
+
+fn write(
+    frame: &mut Frame,
+    (font, header, width, height): Font,
+    text: &str,
+    left: usize,
+    page: usize,
+) {
+    let stride = width.div_ceil(8);
+    for (i, letter) in text.bytes().enumerate() {
+        let glyph = &font[header + usize::from(letter) * stride * height..];
+        for y in 0..height {
+            for x in 0..width {
+                let lit = glyph[y * stride + x / 8] >> (7 - x % 8) & 1 == 1;
+                frame.set(left + i * width + x, page * 8 + y, lit);
+            }
+        }
+    }
+}
+
+fn random_frame(size: Size, seed: u64) -> Frame {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut frame = Frame::new(size);
+    random.fill(frame.as_bytes_mut());
+    frame
+}
+
+#[test]
+fn the_tick_of_two_digits_is_one_message_of_at_most_44_bytes() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    oled.show(&digits("5,912.34", "+0.12%"), at(0));
+    rig.messages();
+    oled.show(&digits("5,912.41", "+0.12%"), at(1000));
+    rig.assert_shows(&digits("5,912.41", "+0.12%"));
+    let first = rig.messages();
+    println!("the tick: {first:?} bytes");
+    assert_eq!(first.len(), 1);
+    assert!(first[0] <= 44, "{first:?}");
+    oled.show(&digits("5,912.38", "+0.12%"), at(2000));
+    let kept = rig.messages();
+    println!("the tick with the window kept: {kept:?} bytes");
+    assert!(kept[0] <= 32, "{kept:?}");
+}
+
+#[test]
+fn a_random_walk_costs_at_most_74_bytes_a_tick_on_average() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut points = 5912.34;
+    let mut ticks = 0;
+    let mut bytes = 0;
+    let mut worst = 0;
+    for i in 0..5000u64 {
+        // A normal step of sd 0.35: twelve uniform ones.
+        let normal: f64 = (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
+        points += 0.35 * normal;
+        let cents = (points * 100.0).round() as i64;
+        let (whole, cents) = (cents / 100, cents % 100);
+        let price = format!("{},{:03}.{cents:02}", whole / 1000, whole % 1000);
+        let percent = format!("{:+.2}%", (points / 5900.0 - 1.0) * 100.0);
+        let frame = digits(&price, &percent);
+        oled.show(&frame, at(i));
+        rig.assert_shows(&frame);
+        let messages = rig.messages();
+        if i > 0 {
+            assert!(messages.len() <= 1);
+            ticks += 1;
+            bytes += messages.iter().sum::<usize>();
+            worst = worst.max(messages.iter().sum());
+        }
+    }
+    let mean = bytes as f64 / f64::from(ticks);
+    println!("the walk: {mean:.1} bytes a tick, at most {worst}");
+    assert!(mean <= 74.0, "{mean}");
+}
+
+#[test]
+fn a_full_redraw_is_one_message() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    oled.show(&random_frame(Size::Tall, 1), at(0));
+    rig.messages();
+    oled.show(&random_frame(Size::Tall, 2), at(1));
+    rig.assert_shows(&random_frame(Size::Tall, 2));
+    // The window is set already; all 1024 bytes, a control byte, the address.
+    let messages = rig.messages();
+    println!("a full redraw: {messages:?} bytes");
+    assert_eq!(messages.len(), 1);
+    assert!(messages[0] <= 1026, "{messages:?}");
+}
+
+#[test]
+fn nothing_changed_is_nothing_sent() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    oled.show(&random_frame(Size::Tall, 1), at(0));
+    rig.messages();
+    oled.show(&random_frame(Size::Tall, 1), at(1));
+    assert!(rig.messages().is_empty());
+}
+
+#[test]
+fn the_bus_is_left_alone_until_there_is_a_picture() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    assert_eq!(oled.deadline(), Moment::NEVER);
+    oled.goodbye();
+    assert_eq!(rig.opened(), 0);
+}
+
+#[test]
+fn the_panel_is_turned_on_only_once_its_picture_is_there() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Short));
+    let frame = random_frame(Size::Short, 1);
+    oled.show(&frame, at(0));
+    rig.assert_shows(&frame);
+    println!("power-up, 128x32: {:?} bytes", rig.messages());
+    assert!(!rig.chip().snow);
+}
+
+#[test]
+fn a_panel_mounted_upside_down_shows_the_picture_turned() {
+    for size in [Size::Tall, Size::Short] {
+        let rig = Rig::new();
+        let mut oled = rig.oled(Settings {
+            rotation: Rotation::UpsideDown,
+            ..settings(size)
+        });
+        let frame = random_frame(size, 1);
+        oled.show(&frame, at(0));
+        let seen = rig.seen(size).unwrap();
+        for y in 0..size.height() {
+            for x in 0..WIDTH {
+                let turned = seen.lit(WIDTH - 1 - x, size.height() - 1 - y);
+                assert_eq!(turned, frame.lit(x, y));
+            }
+        }
+    }
+}
+
+#[test]
+fn dimming_sets_contrast_precharge_and_vcomh() {
+    let bright = |brightness| {
+        let rig = Rig::new();
+        let mut oled = rig.oled(Settings {
+            brightness,
+            ..settings(Size::Tall)
+        });
+        oled.show(&Frame::new(Size::Tall), at(0));
+        let chip = rig.chip();
+        (chip.contrast, chip.precharge, chip.vcomh)
+    };
+    assert_eq!(bright(0), (0, 0x11, 0x00));
+    assert_eq!(bright(128), (128, 0x81, 0x20));
+    assert_eq!(bright(255), (255, 0xF1, 0x30));
+}
+
+#[test]
+fn a_chip_that_is_supplied_from_outside_gets_no_charge_pump() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(Settings {
+        chip: Chip::Ssd1309,
+        ..settings(Size::Tall)
+    });
+    oled.show(&Frame::new(Size::Tall), at(0));
+    assert!(rig.chip().on);
+    assert!(!rig.chip().is_lit());
+}
+
+#[test]
+fn goodbye_leaves_it_dark_and_its_memory_empty() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    oled.show(&random_frame(Size::Tall, 1), at(0));
+    oled.goodbye();
+    assert!(!rig.chip().on);
+    rig.chip().on = true;
+    rig.assert_shows(&Frame::new(Size::Tall));
+}
+
+#[test]
+fn a_glitch_nobody_noticed_heals_without_ever_turning_the_panel_off() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    let frame = random_frame(Size::Tall, 1);
+    oled.show(&frame, at(0));
+    let darkened = rig.chip().darkened;
+    for second in 1..=40 {
+        if second == 7 {
+            rig.chip().corrupt(3, 64);
+            assert_ne!(rig.seen(Size::Tall).unwrap(), frame);
+        }
+        oled.tick(secs(second));
+    }
+    rig.assert_shows(&frame);
+    assert_eq!(rig.chip().darkened, darkened);
+}
+
+#[test]
+fn a_panel_that_lost_its_power_unnoticed_shows_the_picture_again_and_never_noise() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    let mut frame = random_frame(Size::Tall, 1);
+    oled.show(&frame, at(0));
+    rig.chip().brown_out(99);
+    for second in 1..=31 {
+        frame.set(0, 0, second % 2 == 0);
+        oled.show(&frame, secs(second));
+    }
+    rig.assert_shows(&frame);
+    assert!(!rig.chip().snow);
+}
+
+#[test]
+fn a_message_cut_off_within_a_command_does_not_garble_the_next() {
+    // 80 21 80 a 80 b: the chip waits for two arguments, or one.
+    for arrived in [2, 4] {
+        let rig = Rig::new();
+        let mut oled = rig.oled(settings(Size::Tall));
+        oled.show(&Frame::new(Size::Tall), at(0));
+        let darkened = rig.chip().darkened;
+        rig.fail_next(arrived, Fault::NoAnswer);
+        let frame = digits("5,912.34", "+0.12%");
+        oled.show(&frame, at(0));
+        oled.tick(secs(1));
+        rig.assert_shows(&frame);
+        // Even the first command got through.
+        assert_eq!(rig.chip().darkened, darkened + 1);
+    }
+}
+
+#[test]
+fn a_missing_bus_is_opened_again_until_it_is_there() {
+    let rig = Rig::new();
+    rig.missing(Some(Fault::NoBus));
+    let mut oled = rig.oled(settings(Size::Tall));
+    let frame = random_frame(Size::Tall, 1);
+    oled.show(&frame, at(0));
+    assert_eq!(oled.deadline(), secs(1));
+    oled.tick(secs(1));
+    oled.tick(secs(2));
+    assert_eq!(rig.opened(), 2);
+    rig.missing(None);
+    oled.tick(secs(3));
+    rig.assert_shows(&frame);
+}
+
+#[test]
+fn a_lost_panel_writes_one_line_to_the_log_and_one_when_it_is_back() {
+    log_lines::install();
+    let rig = Rig::new();
+    rig.missing(Some(Fault::Denied));
+    let mut oled = rig.oled(settings(Size::Tall));
+    for second in 0..86_400 {
+        oled.show(&random_frame(Size::Tall, 1), secs(second));
+    }
+    let lines = log_lines::take();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("usermod -aG i2c"), "{lines:?}");
+    rig.missing(None);
+    for second in 86_400..86_500 {
+        oled.show(&random_frame(Size::Tall, 1), secs(second));
+    }
+    let lines = log_lines::take();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("is back"), "{lines:?}");
+}
+
+#[test]
+fn an_update_allocates_nothing() {
+    // Not the rig, whose lists and model do allocate.
+    let mut oled = Oled::new(settings(Size::Tall), Quiet);
+    let frames = [
+        digits("5,912.34", "+0.12%"),
+        digits("5,913.41", "+0.13%"),
+        random_frame(Size::Tall, 3),
+    ];
+    for (i, frame) in frames.iter().cycle().take(9).enumerate() {
+        let counted = allocation_counter::measure(|| oled.show(frame, at(i as u64)));
+        // The first opens the bus.
+        assert!(i == 0 || counted.count_total == 0, "{i}: {counted:?}");
+    }
+}
+
+/// A change of the picture: single bytes, or a block.
+#[derive(Clone, Debug)]
+enum Change {
+    Bytes(Vec<(usize, u8)>),
+    Block {
+        left: usize,
+        width: usize,
+        top: usize,
+        height: usize,
+        seed: u64,
+    },
+    All(u64),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        prop::collection::vec((0usize..1024, any::<u8>()), 0..30).prop_map(Change::Bytes),
+        (0usize..128, 1usize..40, 0usize..8, 1usize..5, any::<u64>()).prop_map(
+            |(left, width, top, height, seed)| Change::Block {
+                left,
+                width,
+                top,
+                height,
+                seed
+            }
+        ),
+        any::<u64>().prop_map(Change::All),
+    ]
+}
+
+fn apply(frame: &mut Frame, change: &Change) {
+    let length = frame.as_bytes().len();
+    let pages = frame.size().pages();
+    let bytes = frame.as_bytes_mut();
+    match change {
+        Change::Bytes(changes) => {
+            for (at, byte) in changes {
+                bytes[at % length] = *byte;
+            }
+        }
+        Change::Block {
+            left,
+            width,
+            top,
+            height,
+            seed,
+        } => {
+            let mut random = fastrand::Rng::with_seed(*seed);
+            for page in *top..(top + height).min(pages) {
+                let right = (left + width).min(WIDTH);
+                random.fill(&mut bytes[page * WIDTH + left..page * WIDTH + right]);
+            }
+        }
+        Change::All(seed) => fastrand::Rng::with_seed(*seed).fill(bytes),
+    }
+}
+
+proptest! {
+    // Beside a file in tests/ there is no lib.rs it could be kept next to.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_glass_shows_every_picture_of_any_sequence_with_one_message_each(
+        tall: bool,
+        changes in prop::collection::vec(change(), 1..20),
+    ) {
+        let size = if tall { Size::Tall } else { Size::Short };
+        let rig = Rig::new();
+        let mut oled = rig.oled(settings(size));
+        let mut frame = Frame::new(size);
+        oled.show(&frame, at(0));
+        rig.messages();
+        for (i, change) in changes.iter().enumerate() {
+            apply(&mut frame, change);
+            oled.show(&frame, at(i as u64));
+            rig.assert_shows(&frame);
+            let messages = rig.messages();
+            prop_assert!(messages.len() <= 1);
+            prop_assert!(messages.iter().all(|bytes| *bytes <= 1038));
+        }
+        prop_assert!(!rig.chip().snow);
+    }
+
+    #[test]
+    fn after_failures_of_any_messages_at_any_byte_the_picture_is_whole_again(
+        steps in prop::collection::vec((change(), prop::option::of(0usize..1200)), 1..30),
+    ) {
+        let rig = Rig::new();
+        let mut oled = rig.oled(settings(Size::Tall));
+        let mut frame = Frame::new(Size::Tall);
+        let mut now = at(0);
+        for (change, failure) in &steps {
+            if let Some(after) = failure {
+                rig.fail_next(*after, Fault::NoAnswer);
+            }
+            apply(&mut frame, change);
+            oled.show(&frame, now);
+            now = now + Duration::from_millis(700);
+        }
+        // The last failures come in the retries.
+        for _ in 0..=steps.len() {
+            now = now + Duration::from_secs(10);
+            oled.tick(now);
+        }
+        rig.assert_shows(&frame);
+        prop_assert!(!rig.chip().snow);
+    }
+}

@@ -1,0 +1,220 @@
+//! What the terminal is promised: the picture in place, and the terminal back afterwards.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use deskticker::clock::Moment;
+use deskticker::panel::{Glass, Terminal};
+use deskticker::screen::{Frame, Size};
+
+/// What was written, kept by the test too.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Paper {
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut self.0.lock().unwrap())).unwrap()
+    }
+}
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+const CAPTION: &str = "simulated prices · Ctrl-C ends";
+
+/// The least of a terminal: where a character was written last.
+struct Screen {
+    cells: Vec<Vec<char>>,
+    cursor: (usize, usize),
+    saved: (usize, usize),
+    cursor_shown: bool,
+    wraps: bool,
+}
+
+impl Screen {
+    fn new(columns: usize, rows: usize) -> Self {
+        Self {
+            cells: vec![vec![' '; columns]; rows],
+            cursor: (0, 0),
+            saved: (0, 0),
+            cursor_shown: true,
+            wraps: true,
+        }
+    }
+
+    fn feed(&mut self, text: &str) {
+        let mut rest = text.chars();
+        while let Some(c) = rest.next() {
+            if c != '\x1b' {
+                self.print(c);
+                continue;
+            }
+            match rest.next().unwrap() {
+                '7' => self.saved = self.cursor,
+                '8' => self.cursor = self.saved,
+                '[' => {
+                    let mut arguments = String::new();
+                    let end = loop {
+                        let c = rest.next().unwrap();
+                        if c.is_ascii_alphabetic() {
+                            break c;
+                        }
+                        arguments.push(c);
+                    };
+                    self.control(end, &arguments);
+                }
+                other => panic!("ESC {other}"),
+            }
+        }
+    }
+
+    fn control(&mut self, end: char, arguments: &str) {
+        match (end, arguments) {
+            ('l', "?25") => self.cursor_shown = false,
+            ('h', "?25") => self.cursor_shown = true,
+            ('l', "?7") => self.wraps = false,
+            ('h', "?7") => self.wraps = true,
+            ('J', "2") => self.cells.iter_mut().for_each(|row| row.fill(' ')),
+            ('H', row) => {
+                let row = row.parse().unwrap_or(1);
+                assert!(row <= self.cells.len(), "row {row}");
+                self.cursor = (row - 1, 0);
+            }
+            ('K', "") => {
+                let (row, column) = self.cursor;
+                self.cells[row][column..].fill(' ');
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn print(&mut self, c: char) {
+        if c == '\n' {
+            self.cursor = (self.cursor.0 + 1, 0);
+            return;
+        }
+        let (row, column) = self.cursor;
+        let last = self.cells[row].len() - 1;
+        assert!(column <= last || !self.wraps, "wraps");
+        self.cells[row][column.min(last)] = c;
+        self.cursor.1 = (column + 1).min(last);
+    }
+
+    fn row(&self, row: usize) -> String {
+        let text: String = self.cells[row].iter().collect();
+        text.trim_end().to_owned()
+    }
+}
+
+fn corner() -> Frame {
+    let mut frame = Frame::new(Size::Tall);
+    frame.set(0, 0, true);
+    frame.set(127, 63, true);
+    frame
+}
+
+fn shown(columns: u16, rows: u16, frame: &Frame) -> (Screen, Paper, Terminal<Paper>) {
+    let paper = Paper::default();
+    let mut terminal = Terminal::new(paper.clone(), CAPTION, move || Some((columns, rows)));
+    terminal.show(frame, Moment::ZERO);
+    let mut screen = Screen::new(columns.into(), rows.into());
+    screen.feed(&paper.take());
+    (screen, paper, terminal)
+}
+
+#[test]
+fn a_wide_terminal_shows_half_blocks_in_a_border_with_the_caption_below() {
+    let (screen, ..) = shown(132, 40, &corner());
+    assert_eq!(screen.row(0), format!("┌{}┐", "─".repeat(128)));
+    assert_eq!(screen.row(1), format!("│▀{}│", " ".repeat(127)));
+    assert_eq!(screen.row(32), format!("│{}▄│", " ".repeat(127)));
+    assert_eq!(screen.row(33), format!("└{}┘", "─".repeat(128)));
+    assert_eq!(screen.row(34), CAPTION);
+    // What is written next, such as the log, starts below.
+    assert_eq!(screen.cursor, (35, 0));
+    assert!(!screen.cursor_shown);
+    assert!(screen.wraps);
+}
+
+#[test]
+fn an_ordinary_terminal_of_80_by_24_shows_it_in_braille() {
+    let (screen, ..) = shown(80, 24, &corner());
+    assert_eq!(screen.row(0), format!("┌{}┐", "─".repeat(64)));
+    assert_eq!(screen.row(1), format!("│⠁{}│", "⠀".repeat(63)));
+    assert_eq!(screen.row(16), format!("│{}⢀│", "⠀".repeat(63)));
+    assert_eq!(screen.row(18), CAPTION);
+}
+
+#[test]
+fn a_terminal_that_is_too_small_cuts_the_picture_and_neither_wraps_nor_scrolls() {
+    let (screen, ..) = shown(20, 5, &corner());
+    assert!(screen.row(1).starts_with("│⠁"));
+}
+
+#[test]
+fn the_next_picture_is_drawn_over_the_last_and_the_cursor_stays_where_the_log_left_it() {
+    let (mut screen, paper, mut terminal) = shown(80, 24, &corner());
+    screen.feed("a line of the log\n");
+    let cursor = screen.cursor;
+    let mut next = corner();
+    next.set(1, 0, true);
+    terminal.show(&next, Moment::ZERO);
+    let text = paper.take();
+    assert!(!text.contains("\x1b[2J"), "it would flicker");
+    screen.feed(&text);
+    assert!(screen.row(1).starts_with("│⠉"));
+    assert_eq!(screen.row(19), "a line of the log");
+    assert_eq!(screen.cursor, cursor);
+}
+
+#[test]
+fn a_resize_is_followed() {
+    let paper = Paper::default();
+    let mut columns = 200;
+    let mut terminal = Terminal::new(paper.clone(), CAPTION, move || {
+        columns -= 100;
+        Some((columns + 30, 50))
+    });
+    terminal.show(&corner(), Moment::ZERO);
+    assert!(paper.take().contains('▀'));
+    terminal.show(&corner(), Moment::ZERO);
+    let text = paper.take();
+    assert!(text.contains("\x1b[2J") && text.contains('⠁'));
+}
+
+#[test]
+fn goodbye_gives_the_cursor_back_and_leaves_the_last_picture() {
+    let (mut screen, paper, mut terminal) = shown(80, 24, &corner());
+    terminal.goodbye();
+    screen.feed(&paper.take());
+    assert!(screen.cursor_shown && screen.wraps);
+    assert!(screen.row(1).starts_with("│⠁"));
+    drop(terminal);
+    assert_eq!(paper.take(), "");
+}
+
+#[test]
+fn a_terminal_that_is_dropped_without_a_goodbye_gives_the_cursor_back() {
+    let (mut screen, paper, terminal) = shown(80, 24, &corner());
+    drop(terminal);
+    screen.feed(&paper.take());
+    assert!(screen.cursor_shown);
+}
+
+#[test]
+fn without_a_terminal_only_the_last_picture_is_written() {
+    let paper = Paper::default();
+    let mut terminal = Terminal::new(paper.clone(), CAPTION, || None);
+    terminal.show(&Frame::new(Size::Tall), Moment::ZERO);
+    terminal.show(&corner(), Moment::ZERO);
+    assert_eq!(paper.take(), "");
+    terminal.goodbye();
+    assert_eq!(paper.take(), format!("{}{CAPTION}\n", corner()));
+}

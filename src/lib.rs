@@ -7,13 +7,19 @@
 //! socket ─ session ─ wire ─ Link ─ Update ─▶ Desk ─ Watchlist ─ View ─ screen::draw ─ Frame ─▶ Panel
 //! ```
 //!
-//! `market`, `feed::wire`, `feed::link`, `feed::subscriptions` and `screen` are pure: time and
-//! events are arguments, answers are values. `feed::session`, `feed::net`, [`desk`] and [`panel`]
-//! are the shells that own a socket, a timer or a bus.
+//! [`market`], [`feed::wire`], [`feed::link`], [`feed::subscriptions`], [`desk`] and [`screen`] are
+//! pure: time and events are arguments, answers are values. [`feed::session`], [`feed::net`],
+//! [`feed::rest`], [`panel`] and [`service`] are the shells that own a socket, a timer or a bus.
+//! [`simulator`] is the other side, for the demo and the tests.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod clock;
+pub mod config;
+pub mod desk;
+pub mod feed;
 pub mod market;
 pub mod panel;
 pub mod screen;
+pub mod service;
+pub mod simulator;

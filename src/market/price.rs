@@ -184,7 +184,7 @@ mod tests {
         for junk in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e9, -1e300] {
             assert_eq!(Price::from_f64(junk), None, "{junk}");
         }
-        assert_eq!(Price::from_f64(99_999_999.9999), Some(Price::MAX));
+        assert_eq!(Price::from_f64(99_999_999.999_9), Some(Price::MAX));
         assert_eq!(Price::from_f64(4.2e-7), Some(Price(0)));
     }
 

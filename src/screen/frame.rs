@@ -34,6 +34,18 @@ impl Size {
     }
 }
 
+impl core::str::FromStr for Size {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "128x64" => Ok(Size::Tall),
+            "128x32" => Ok(Size::Short),
+            _ => Err("expected 128x64 or 128x32"),
+        }
+    }
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{WIDTH}x{}", self.height())

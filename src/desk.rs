@@ -1,0 +1,230 @@
+//! The one owner of what is known: applies updates, judges them, and draws. Pure but for the
+//! frame that it draws into: time is an argument, and it waits for nothing.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::clock::{Moment, Now, Utc};
+use crate::feed::link::Phase;
+use crate::feed::session::Orders;
+use crate::feed::{Seed, Status, Update, subscriptions};
+use crate::market::{
+    Calendar, Class, Cluster, Freshness, Instrument, Quote, Source, Symbol, Watchlist,
+    WatchlistError, limit,
+};
+use crate::screen::{self, Frame, Glyphs, Line, Sign, Size, View};
+
+/// With more than two instruments each pair is shown this long.
+pub const PAGE: Duration = Duration::from_secs(10);
+/// Instruments on one page.
+const PER_PAGE: usize = 2;
+const MINUTE: i64 = 60_000;
+
+/// What is known and how it is shown.
+#[derive(Debug)]
+pub struct Desk {
+    watchlist: Box<Watchlist>,
+    calendar: Calendar,
+    zone: TimeZone,
+    /// In the order of [`Cluster::ALL`].
+    links: [Status; Cluster::ALL.len()],
+    glyphs: Glyphs,
+    frame: Frame,
+    /// The local time of the last minute asked for; a time zone is not looked up at each tick.
+    minute: Option<(i64, (u8, u8))>,
+}
+
+impl Desk {
+    /// A desk that knows nothing yet.
+    ///
+    /// # Errors
+    /// The symbols are no watchlist.
+    pub fn new(
+        symbols: &[Symbol],
+        calendar: Calendar,
+        zone: TimeZone,
+        size: Size,
+    ) -> Result<Self, WatchlistError> {
+        let idle = Status {
+            phase: Phase::Idle,
+            why: None,
+            connections: 0,
+            simulated: false,
+        };
+        Ok(Self {
+            watchlist: Box::new(Watchlist::new(symbols)?),
+            calendar,
+            zone,
+            links: [idle; Cluster::ALL.len()],
+            glyphs: Glyphs::new(),
+            frame: Frame::new(size),
+            minute: None,
+        })
+    }
+
+    /// Another watchlist; what stays on it keeps its value and history.
+    ///
+    /// # Errors
+    /// The symbols are no watchlist; then nothing has changed.
+    pub fn watch(&mut self, symbols: &[Symbol]) -> Result<(), WatchlistError> {
+        self.watchlist.replace(symbols)
+    }
+
+    /// The watchlist.
+    pub const fn watchlist(&self) -> &Watchlist {
+        &self.watchlist
+    }
+
+    /// Takes in what a session or REST says. What is not on the watchlist any more, or older than
+    /// what is known, changes nothing.
+    pub fn on(&mut self, update: &Update, now: Now) {
+        match update {
+            Update::Status(cluster, status) => self.links[*cluster as usize] = *status,
+            Update::Value {
+                ticker,
+                price,
+                stamp,
+            } => {
+                self.watchlist
+                    .value(ticker, Quote::arrived(*price, *stamp, now));
+            }
+            Update::Bar { ticker, kind, bar } => {
+                self.watchlist.bar(ticker, *kind, *bar, now);
+            }
+            Update::Seed(seed) => self.seed(seed, now),
+        }
+    }
+
+    fn seed(&mut self, seed: &Seed, now: Now) {
+        // Without a stamp nobody knows how old it is: a value of Friday must not look like one of
+        // now, so it is not taken at all.
+        if let (Some(price), Some(stamp)) = (seed.price, seed.stamp) {
+            self.watchlist
+                .value(&seed.ticker, Quote::arrived(price, Some(stamp), now));
+        }
+        if let (Some(close), Some(as_of)) = (seed.previous_close, seed.stamp.or(now.utc)) {
+            self.watchlist
+                .set_previous_close(&seed.ticker, close, as_of, &self.calendar);
+        }
+    }
+
+    /// What a cluster's session is to do.
+    pub fn orders(&self, cluster: Cluster, now: Now) -> Orders {
+        let symbols = || self.watchlist.instruments().iter().map(Instrument::symbol);
+        let patience = symbols()
+            // Index values come by a timetable; a contract may go unquoted for as long as it likes.
+            .filter(|symbol| symbol.class() == Class::Index && symbol.cluster() == Some(cluster))
+            .filter(|symbol| {
+                now.utc
+                    .is_some_and(|utc| self.calendar.phase(symbol, utc).is_open())
+            })
+            .map(|symbol| 2 * limit(symbol, Source::Tick))
+            .min();
+        Orders {
+            channels: subscriptions::route(symbols(), cluster),
+            patience,
+            stop: false,
+        }
+    }
+
+    /// Draws what is to be seen now.
+    pub fn draw(&mut self, now: Now) -> &Frame {
+        let time = now.utc.and_then(|utc| self.local_time(utc));
+        let page = self.page(now.monotonic);
+        let line = |index: usize| {
+            let instrument = self.watchlist.instruments().get(index)?;
+            Some(Line {
+                label: instrument.symbol().name(),
+                price: instrument.quote().map(|quote| quote.price),
+                change: instrument.change(now),
+                freshness: self.watchlist.freshness(index, now, &self.calendar),
+                history: instrument.history().points(),
+            })
+        };
+        let view = View {
+            primary: line(page * PER_PAGE),
+            secondary: line(page * PER_PAGE + 1),
+            time,
+            sign: self.sign(),
+            simulated: self.links.iter().any(|link| link.simulated),
+        };
+        screen::draw(&view, &self.glyphs, &mut self.frame);
+        &self.frame
+    }
+
+    /// Whether every instrument has a value.
+    pub fn complete(&self, now: Now) -> bool {
+        (0..self.watchlist.instruments().len())
+            .all(|index| self.watchlist.freshness(index, now, &self.calendar) != Freshness::None)
+    }
+
+    /// When [`Desk::draw`] would draw something else although nothing comes.
+    pub fn deadline(&self, now: Now) -> Moment {
+        let first = self.page(now.monotonic) * PER_PAGE;
+        let aged = (first..first + PER_PAGE)
+            .map(|index| self.watchlist.deadline(index, now, &self.calendar));
+        let minute = now.utc.map_or(Moment::NEVER, |utc| {
+            now.monotonic
+                + Duration::from_millis((MINUTE - utc.0.rem_euclid(MINUTE)).unsigned_abs())
+        });
+        let page = if self.pages() > 1 {
+            let millis = PAGE.as_millis() as u64;
+            now.monotonic + Duration::from_millis(millis - now.monotonic.as_millis() % millis)
+        } else {
+            Moment::NEVER
+        };
+        aged.min().unwrap_or(Moment::NEVER).min(minute).min(page)
+    }
+
+    fn pages(&self) -> usize {
+        self.watchlist.instruments().len().div_ceil(PER_PAGE)
+    }
+
+    fn page(&self, now: Moment) -> usize {
+        // Both fit: there are 64 instruments at most.
+        (u128::from(now.as_millis()) / PAGE.as_millis()) as usize % self.pages().max(1)
+    }
+
+    /// The worst of the links that are needed: what is live needs no sign.
+    fn sign(&self) -> Sign {
+        let worst = self
+            .links
+            .iter()
+            .filter(|link| link.phase != Phase::Idle)
+            .max_by_key(|link| match link.phase {
+                Phase::Idle | Phase::Live => 0,
+                Phase::Joining => 1,
+                Phase::Silent => 2,
+                Phase::Down => 3,
+                Phase::Refused => 4,
+            });
+        match worst.map(|link| link.phase) {
+            Some(Phase::Live) => Sign::Live,
+            Some(Phase::Silent) => Sign::Silent,
+            Some(Phase::Down) => Sign::Down,
+            Some(Phase::Refused) => Sign::Refused,
+            // Nothing is open yet: the first link is on its way.
+            Some(Phase::Joining | Phase::Idle) | None => Sign::Joining,
+        }
+    }
+
+    fn local_time(&mut self, utc: Utc) -> Option<(u8, u8)> {
+        let minute = utc.0.div_euclid(MINUTE);
+        if let Some((known, time)) = self.minute
+            && known == minute
+        {
+            return Some(time);
+        }
+        let local = self
+            .zone
+            .to_datetime(Timestamp::from_millisecond(utc.0).ok()?);
+        let time = (
+            u8::try_from(local.hour()).ok()?,
+            u8::try_from(local.minute()).ok()?,
+        );
+        self.minute = Some((minute, time));
+        Some(time)
+    }
+}

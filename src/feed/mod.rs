@@ -1,0 +1,53 @@
+//! How it arrives: the vendor's JSON, the link as a state machine, and the sockets around it.
+
+pub mod link;
+pub mod net;
+pub mod rest;
+pub mod session;
+pub mod subscriptions;
+pub mod wire;
+
+pub use link::{Link, Status, Why};
+
+use crate::clock::Utc;
+use crate::market::{Bar, Cluster, Kind, Price, Ticker};
+
+/// The only thing a session says to the desk. Of fixed size: nothing after `wire` sees JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// A link has changed its state.
+    Status(Cluster, Status),
+    /// An index value, or the middle of an option's bid and ask.
+    Value {
+        /// Whose.
+        ticker: Ticker,
+        /// The value.
+        price: Price,
+        /// By the feed's clock, where it said.
+        stamp: Option<Utc>,
+    },
+    /// A bar.
+    Bar {
+        /// Whose.
+        ticker: Ticker,
+        /// Of a second or a minute.
+        kind: Kind,
+        /// The bar.
+        bar: Bar,
+    },
+    /// An answer by REST.
+    Seed(Seed),
+}
+
+/// What REST knows of one instrument.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seed {
+    /// Whose.
+    pub ticker: Ticker,
+    /// The last value, if there is one.
+    pub price: Option<Price>,
+    /// When the last value was made, where the answer said.
+    pub stamp: Option<Utc>,
+    /// The close before the current session.
+    pub previous_close: Option<Price>,
+}

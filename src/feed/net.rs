@@ -1,0 +1,330 @@
+//! DNS, TCP, TLS and the WebSocket upgrade. The only file that knows rustls; it gives every
+//! failure one of the reasons that the link and the glass can tell.
+
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError, UrlError};
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, StatusCode, Uri};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Error};
+
+use super::Why;
+use super::wire::MESSAGE_LIMIT;
+
+/// An open WebSocket.
+pub type Socket = WebSocketStream<Stream>;
+
+/// Where a server is: the scheme, host, port and path of a URL, without any secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `wss` or `https`, not `ws` or `http`.
+    pub secure: bool,
+    /// Host name or address; an IPv6 address without its brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// What comes before the path of a request, without a trailing slash.
+    pub base: String,
+}
+
+impl Endpoint {
+    /// Reads `ws://host:port/base` (or `wss`, `http`, `https`).
+    ///
+    /// # Errors
+    /// What is wrong with the text and what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        const FORM: &str =
+            "expected an address like \"ws://hub.local:3000\" or \"wss://hub.example\"";
+        let uri: Uri = text
+            .trim()
+            .parse()
+            .map_err(|error| format!("{FORM} ({error})"))?;
+        let secure = match uri.scheme_str() {
+            Some("ws" | "http") => false,
+            Some("wss" | "https") => true,
+            Some(other) => return Err(format!("{FORM}, not the scheme \"{other}\"")),
+            None => return Err(format!("{FORM}; the \"ws://\" or \"wss://\" is missing")),
+        };
+        let authority = uri.authority().ok_or(FORM)?;
+        if authority.as_str().contains('@') {
+            return Err(
+                "an address holds no user name or password; the token has a file of its own".into(),
+            );
+        }
+        if uri.query().is_some() {
+            return Err("an address holds no \"?\"; the token has a file of its own".into());
+        }
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        if host.is_empty() {
+            return Err(FORM.into());
+        }
+        Ok(Self {
+            secure,
+            host: host.to_owned(),
+            port: authority
+                .port_u16()
+                .unwrap_or(if secure { 443 } else { 80 }),
+            base: uri.path().trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// Host and port as they stand in a URL and in the `Host` header.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        if self.port == if self.secure { 443 } else { 80 } {
+            host
+        } else {
+            format!("{host}:{}", self.port)
+        }
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}://{}{}",
+            if self.secure { "wss" } else { "ws" },
+            self.authority(),
+            self.base
+        )
+    }
+}
+
+/// Opens connections; holds the certificates that are trusted.
+#[derive(Clone)]
+pub struct Connector {
+    tls: Arc<ClientConfig>,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl Connector {
+    /// Trusts the usual authorities (compiled in, so that an image needs no certificate store),
+    /// and those of a PEM file besides.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no certificate.
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
+        let mut roots = rustls::RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.into(),
+        };
+        if let Some(path) = ca_file {
+            let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+            let mut count = 0;
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| told(&error))? {
+                let certificate = certificate.map_err(|error| told(&error))?;
+                roots.add(certificate).map_err(|error| told(&error))?;
+                count += 1;
+            }
+            if count == 0 {
+                return Err(told(&"no certificate in it; expected a PEM file"));
+            }
+        }
+        // The provider is named here, so nothing depends on a process-wide default.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            tls: Arc::new(config),
+        })
+    }
+
+    /// A plain or encrypted byte stream to the host.
+    ///
+    /// # Errors
+    /// `Dns`, `Unreachable`, `Tls` or `Clock`.
+    pub async fn stream(&self, endpoint: &Endpoint) -> Result<Stream, Why> {
+        let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
+            .await
+            .map_err(|error| {
+                log::debug!("{}: {error}", endpoint.host);
+                Why::Dns
+            })?;
+        let mut stream = None;
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(open) => {
+                    stream = Some(open);
+                    break;
+                }
+                Err(error) => log::debug!("{address}: {error}"),
+            }
+        }
+        let stream = stream.ok_or(Why::Unreachable)?;
+        // A subscription is a few bytes and wanted now. A socket that cannot be told so still works.
+        if let Err(error) = stream.set_nodelay(true) {
+            log::debug!("TCP_NODELAY: {error}");
+        }
+        if !endpoint.secure {
+            return Ok(Stream::Plain(stream));
+        }
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Why::Tls)?;
+        match TlsConnector::from(self.tls.clone())
+            .connect(name, stream)
+            .await
+        {
+            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+            Err(error) => {
+                log::debug!("TLS with {}: {error}", endpoint.host);
+                Err(tls_failure(&error))
+            }
+        }
+    }
+
+    /// Opens a WebSocket at `path` (with its query, already percent-encoded) below the endpoint.
+    ///
+    /// # Errors
+    /// Any reason but those of an open connection.
+    pub async fn websocket(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> Result<Socket, Why> {
+        let url = format!("{endpoint}{path}");
+        let mut request = url.into_client_request().map_err(|_| Why::Protocol)?;
+        for (name, value) in headers {
+            request.headers_mut().insert(name.clone(), value.clone());
+        }
+        let stream = self.stream(endpoint).await?;
+        let config = WebSocketConfig::default()
+            // A frame of prices has a few hundred bytes; the defaults are 128 KiB each.
+            .read_buffer_size(8 << 10)
+            .write_buffer_size(0)
+            .max_write_buffer_size(64 << 10)
+            .max_message_size(Some(MESSAGE_LIMIT))
+            .max_frame_size(Some(MESSAGE_LIMIT));
+        match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(error) => Err(failure(&error)),
+        }
+    }
+}
+
+/// What a TLS failure means to the owner of the display.
+fn tls_failure(error: &io::Error) -> Why {
+    use rustls::CertificateError::{NotValidYet, NotValidYetContext};
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    {
+        Some(rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. })) => {
+            Why::Clock
+        }
+        Some(_) => Why::Tls,
+        None => Why::Lost,
+    }
+}
+
+/// What a failed WebSocket, or a failed upgrade to one, means to the link.
+pub fn failure(error: &Error) -> Why {
+    match error {
+        Error::Http(response) => refusal(response.status()),
+        Error::Url(UrlError::TlsFeatureNotEnabled) => Why::Tls,
+        Error::Capacity(CapacityError::MessageTooLong { .. }) | Error::Utf8(_) => Why::Protocol,
+        Error::Protocol(
+            ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete,
+        ) => Why::Lost,
+        Error::Protocol(_) | Error::HttpFormat(_) | Error::Url(_) | Error::Capacity(_) => {
+            Why::Protocol
+        }
+        _ => Why::Lost,
+    }
+}
+
+/// What an HTTP status means where another was due.
+pub fn refusal(status: StatusCode) -> Why {
+    match status.as_u16() {
+        401 | 403 => Why::Token,
+        404 | 410 => Why::Path,
+        429 | 500..=510 | 512..=599 => Why::Busy,
+        200..=399 | 511 => Why::Portal,
+        _ => Why::Protocol,
+    }
+}
+
+/// What the code of a close frame means to the link.
+pub fn farewell(frame: Option<&tungstenite::protocol::CloseFrame>) -> Why {
+    match frame.map(|frame| u16::from(frame.code)) {
+        // 1008 is what a hub and the vendor close with when they refuse (RFC 6455, 7.4.1).
+        Some(1008) => Why::Token,
+        Some(1012 | 1013) => Why::Restarting,
+        _ => Why::Lost,
+    }
+}
+
+/// A TCP connection, encrypted or not.
+#[derive(Debug)]
+pub enum Stream {
+    /// As it is.
+    Plain(TcpStream),
+    /// Within TLS; boxed, for its buffers are large.
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

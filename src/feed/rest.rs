@@ -1,0 +1,356 @@
+//! Quotes over HTTP: what the WebSocket never says (the previous close), and the last value when
+//! nothing streams. Asks politely and parses suspiciously: `last: 0` is no data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::sync::{mpsc, watch};
+
+use super::link::Via;
+use super::net::{self, Connector, Endpoint};
+use super::session::Source;
+use super::{Seed, Update, Why, wire};
+use crate::clock::Clock;
+use crate::market::{Class, Price, Symbol, Ticker};
+
+/// The answer must be here within this.
+const LIMIT: Duration = Duration::from_secs(10);
+/// An answer larger than this is refused, in bytes.
+const BODY_LIMIT: usize = 1 << 20;
+/// Where the proxy and the hub look for the token of a request.
+const TOKEN_HEADER: &str = "x-massive-proxy-token";
+
+/// Asked again this long after a complete answer: the previous close changes once a day.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+/// Asked again this long after a failure; it doubles up to [`ASK_AGAIN`].
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+
+/// Keeps the desk supplied with quotes by REST until it is gone: at the start, when the watchlist
+/// changes, now and then after that, and with growing waits while there is no answer.
+pub async fn keep_asking(
+    connector: Connector,
+    source: Arc<Source>,
+    mut symbols: watch::Receiver<Vec<Symbol>>,
+    updates: mpsc::Sender<Update>,
+    clock: Clock,
+) {
+    let mut retry = RETRY_FIRST;
+    loop {
+        let asked = symbols.borrow_and_update().clone();
+        let wait = match quotes(&connector, &source, &asked).await {
+            Ok(seeds) => {
+                let complete = seeds.len() == asked.len();
+                for seed in seeds {
+                    if updates.send(Update::Seed(seed)).await.is_err() {
+                        return;
+                    }
+                }
+                if complete {
+                    retry = RETRY_FIRST;
+                    ASK_AGAIN
+                } else {
+                    next(&mut retry)
+                }
+            }
+            Err(why) => {
+                // Once: a hub without quotes is no fault of its link.
+                if retry == RETRY_FIRST {
+                    log::warn!("quotes: {why}");
+                }
+                next(&mut retry)
+            }
+        };
+        let due = clock.now().monotonic + wait;
+        tokio::select! {
+            () = clock.sleep_until(due) => {}
+            changed = symbols.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn next(retry: &mut Duration) -> Duration {
+    let wait = *retry;
+    *retry = (wait * 2).min(ASK_AGAIN);
+    wait
+}
+
+/// Asks for the last values and the previous closes of these symbols.
+///
+/// # Errors
+/// Why there is no answer; an answer that lacks a symbol is no error.
+pub async fn quotes(
+    connector: &Connector,
+    source: &Source,
+    symbols: &[Symbol],
+) -> Result<Vec<Seed>, Why> {
+    let (path, endpoint) = match source.via {
+        Via::Hub => {
+            // The proxy knows indices by their plain names.
+            let names: Vec<&str> = symbols.iter().map(Symbol::name).collect();
+            (
+                format!("/api/quotes?tickers={}", names.join(",")),
+                source.endpoint.clone(),
+            )
+        }
+        Via::Vendor => {
+            let tickers: Vec<&str> = symbols.iter().map(Symbol::ticker).collect();
+            let endpoint = vendor_rest(&source.endpoint);
+            (
+                format!("/v3/snapshot?ticker.any_of={}", tickers.join(",")),
+                endpoint,
+            )
+        }
+    };
+    let body = tokio::time::timeout(LIMIT, request(connector, &endpoint, &path, source))
+        .await
+        .map_err(|_| Why::Timeout)??;
+    let seeds = match source.via {
+        Via::Hub => proxy_rows(&body),
+        Via::Vendor => vendor_rows(&body),
+    };
+    let mut seeds = seeds.map_err(|error| {
+        log::debug!("quotes: {error}");
+        Why::Protocol
+    })?;
+    seeds.retain(|seed| symbols.iter().any(|symbol| symbol.ticker() == seed.ticker));
+    Ok(seeds)
+}
+
+/// The vendor's REST stands beside its sockets, `api.` for `socket.` or `delayed.`; any other
+/// host (a simulator) serves both.
+fn vendor_rest(sockets: &Endpoint) -> Endpoint {
+    let mut endpoint = sockets.clone();
+    for prefix in ["socket.", "delayed."] {
+        if let Some(domain) = sockets.host.strip_prefix(prefix) {
+            endpoint.host = format!("api.{domain}");
+        }
+    }
+    endpoint
+}
+
+async fn request(
+    connector: &Connector,
+    endpoint: &Endpoint,
+    path: &str,
+    source: &Source,
+) -> Result<Bytes, Why> {
+    let mut builder = Request::builder()
+        .method(Method::GET)
+        .uri(format!("{}{path}", endpoint.base))
+        .header(HOST, endpoint.authority())
+        .header(ACCEPT, "application/json");
+    if let Some(secret) = &source.secret {
+        builder = match source.via {
+            Via::Hub => builder.header(TOKEN_HEADER, secret.reveal()),
+            Via::Vendor => builder.header(AUTHORIZATION, format!("Bearer {}", secret.reveal())),
+        };
+    }
+    let request = builder
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| Why::Protocol)?;
+    let stream = connector.stream(endpoint).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| Why::Lost)?;
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(|_| Why::Lost)?;
+        if response.status() != StatusCode::OK {
+            return Err(net::refusal(response.status()));
+        }
+        let json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| {
+            kind.to_str().is_ok_and(|kind| {
+                kind.trim_start()
+                    .to_ascii_lowercase()
+                    .starts_with("application/json")
+            })
+        });
+        if !json {
+            // A web page where JSON was due.
+            return Err(Why::Portal);
+        }
+        let body = Limited::new(response.into_body(), BODY_LIMIT)
+            .collect()
+            .await
+            .map_err(|_| Why::Protocol)?;
+        Ok(body.to_bytes())
+    };
+    tokio::pin!(exchange);
+    tokio::select! {
+        outcome = &mut exchange => outcome,
+        // Driving the connection is what lets the exchange go on; when it has ended, what it had
+        // read is still there to be taken.
+        _ = connection => exchange.await,
+    }
+}
+
+#[derive(Deserialize)]
+struct ProxyAnswer {
+    results: Vec<ProxyRow>,
+}
+
+/// A row of the proxy's `/api/quotes`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProxyRow {
+    symbol: String,
+    last: Option<f64>,
+    change: Option<f64>,
+    as_of: Option<f64>,
+    previous_close: Option<f64>,
+    source: Option<String>,
+}
+
+fn proxy_rows(body: &[u8]) -> Result<Vec<Seed>, serde_json::Error> {
+    let answer: ProxyAnswer = serde_json::from_slice(body)?;
+    Ok(answer.results.iter().filter_map(ProxyRow::seed).collect())
+}
+
+impl ProxyRow {
+    fn seed(&self) -> Option<Seed> {
+        if matches!(self.source.as_deref(), Some("error" | "none")) {
+            return None;
+        }
+        // `last: 0` means no data, never a price.
+        let price = self.last.and_then(positive)?;
+        // Indices come back prefixed or plain.
+        let symbol: Symbol = self.symbol.parse().ok()?;
+        let derived = || {
+            // Where both are zero nothing is known; a change of exactly zero with a price is one.
+            let change = Price::from_f64(self.change?)?;
+            Some(Price::from_scaled(price.scaled() - change.scaled()))
+                .filter(|close| *close > Price::from_scaled(0))
+        };
+        Some(Seed {
+            ticker: Ticker::try_from(symbol.ticker()).ok()?,
+            price: Some(price),
+            // Milliseconds for indices, nanoseconds for stocks: told by magnitude.
+            stamp: wire::stamp(self.as_of),
+            previous_close: self.previous_close.and_then(positive).or_else(derived),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct VendorAnswer {
+    #[serde(default)]
+    results: Vec<VendorRow>,
+}
+
+/// A row of the vendor's universal snapshot.
+#[derive(Deserialize)]
+struct VendorRow {
+    ticker: String,
+    error: Option<String>,
+    value: Option<f64>,
+    last_updated: Option<f64>,
+    session: Option<VendorSession>,
+}
+
+#[derive(Deserialize)]
+struct VendorSession {
+    close: Option<f64>,
+    previous_close: Option<f64>,
+}
+
+fn vendor_rows(body: &[u8]) -> Result<Vec<Seed>, serde_json::Error> {
+    let answer: VendorAnswer = serde_json::from_slice(body)?;
+    Ok(answer.results.iter().filter_map(VendorRow::seed).collect())
+}
+
+impl VendorRow {
+    fn seed(&self) -> Option<Seed> {
+        if let Some(error) = &self.error {
+            log::warn!("{}: the vendor says {error}", self.ticker);
+            return None;
+        }
+        let symbol: Symbol = self.ticker.parse().ok()?;
+        let session = self.session.as_ref();
+        let value = self
+            .value
+            .or_else(|| session.and_then(|session| session.close));
+        let price = match symbol.class() {
+            Class::Index => value.and_then(positive),
+            // The close of an option's session is its last trade, which may be days old.
+            Class::Equity | Class::Option => None,
+        };
+        Some(Seed {
+            ticker: Ticker::try_from(symbol.ticker()).ok()?,
+            price,
+            stamp: wire::stamp(self.last_updated),
+            previous_close: session
+                .and_then(|session| session.previous_close)
+                .and_then(positive),
+        })
+    }
+}
+
+fn positive(number: f64) -> Option<Price> {
+    Price::from_f64(number).filter(|price| *price > Price::from_scaled(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Utc;
+
+    fn price(number: f64) -> Option<Price> {
+        Price::from_f64(number)
+    }
+
+    #[test]
+    fn the_proxys_traps_are_stepped_around() {
+        let body = br#"{"results":[
+            {"symbol":"I:SPX","last":5912.34,"change":24.73,"changePercent":0.42,"asOf":1764086430905,"source":"indices"},
+            {"symbol":"VIX","last":17.25,"change":-0.4,"changePercent":-2.27,"asOf":1764086430905642800,"source":"indices-fallback"},
+            {"symbol":"NDX","last":0,"change":0,"changePercent":0,"asOf":0,"source":"none"},
+            {"symbol":"???","last":1,"source":"error"}]}"#;
+        let seeds = proxy_rows(body).unwrap();
+        assert_eq!(seeds.len(), 2, "a last of 0 is no price: {seeds:?}");
+        assert_eq!(seeds[0].ticker, "I:SPX");
+        assert_eq!(seeds[0].previous_close, price(5887.61));
+        assert_eq!(seeds[1].ticker, "I:VIX");
+        assert_eq!(
+            seeds[1].stamp,
+            Some(Utc(1_764_086_430_905)),
+            "nanoseconds are told by their magnitude"
+        );
+        assert_eq!(seeds[1].previous_close, price(17.65));
+    }
+
+    #[test]
+    fn an_error_for_one_ticker_costs_none_of_the_others() {
+        let body = br#"{"status":"OK","results":[
+            {"ticker":"APy","error":"NOT_ENTITLED","message":"Not entitled to this ticker."},
+            {"ticker":"I:DJI","type":"indices","value":3822.39,"last_updated":1679597116344223500,
+             "session":{"change":-50.01,"close":3822.39,"previous_close":3812.19}},
+            {"ticker":"I:VIX","session":{"previous_close":17.65}}]}"#;
+        let seeds = vendor_rows(body).unwrap();
+        assert_eq!(seeds.len(), 2);
+        assert_eq!(
+            (seeds[0].price, seeds[0].previous_close),
+            (price(3822.39), price(3812.19))
+        );
+        assert_eq!(
+            (seeds[1].price, seeds[1].previous_close),
+            (None, price(17.65))
+        );
+    }
+
+    #[test]
+    fn the_vendors_rest_stands_beside_its_sockets() {
+        let rest = |text: &str| vendor_rest(&Endpoint::parse(text).unwrap()).to_string();
+        assert_eq!(rest("wss://socket.massive.com"), "wss://api.massive.com");
+        assert_eq!(rest("wss://delayed.massive.com"), "wss://api.massive.com");
+        assert_eq!(rest("ws://127.0.0.1:9"), "ws://127.0.0.1:9");
+    }
+}

@@ -1,0 +1,188 @@
+//! The running ticker: one session for each cluster, the quotes by REST, the desk that owns what
+//! they say, and the panel's slot. The only place where they are wired together.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::{Clock, Now};
+use crate::desk::Desk;
+use crate::feed::Update;
+use crate::feed::net::Connector;
+use crate::feed::rest;
+use crate::feed::session::{Orders, Session, Source};
+use crate::market::{Calendar, Cluster, Symbol, WatchlistError};
+use crate::panel::Slot;
+use crate::screen::Size;
+
+/// Updates that may wait for the desk before a session stops reading.
+const QUEUE: usize = 256;
+
+/// What a service is made of; everything it needs is here.
+#[derive(Debug)]
+pub struct Setup {
+    /// What is shown.
+    pub watchlist: Vec<Symbol>,
+    /// Who serves the feed.
+    pub source: Source,
+    /// How to get there.
+    pub connector: Connector,
+    /// When the markets are open.
+    pub calendar: Calendar,
+    /// Of the clock on the glass.
+    pub zone: TimeZone,
+    /// Of the panel.
+    pub size: Size,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// What may be asked of a running service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Control {
+    /// Show these from now on.
+    Watch(Vec<Symbol>),
+    /// Say farewell and end.
+    Stop,
+}
+
+/// When a service ends by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// Only when told.
+    Stopped,
+    /// When every instrument has a value.
+    Complete,
+}
+
+struct Service {
+    desk: Desk,
+    clock: Clock,
+    slot: Slot,
+    sessions: Vec<(Cluster, watch::Sender<Orders>)>,
+    symbols: watch::Sender<Vec<Symbol>>,
+}
+
+/// Runs until told to stop, or until what it was to wait for is there. Returns whether every
+/// instrument had a value when it ended. The panel's last picture stays in its slot.
+///
+/// # Errors
+/// The symbols are no watchlist.
+pub async fn run(
+    setup: Setup,
+    slot: Slot,
+    mut controls: mpsc::Receiver<Control>,
+    until: Until,
+) -> Result<bool, WatchlistError> {
+    let desk = Desk::new(&setup.watchlist, setup.calendar, setup.zone, setup.size)?;
+    let (updates, mut incoming) = mpsc::channel(QUEUE);
+    let source = Arc::new(setup.source);
+    let mut sessions = Vec::new();
+    let mut links = JoinSet::new();
+    for cluster in Cluster::ALL {
+        let (orders, wanted) = watch::channel(Orders::default());
+        let session = Session {
+            cluster,
+            source: source.clone(),
+            connector: setup.connector.clone(),
+            orders: wanted,
+            updates: updates.clone(),
+            clock: setup.clock.clone(),
+        };
+        links.spawn(session.run());
+        sessions.push((cluster, orders));
+    }
+    let (symbols, asked) = watch::channel(setup.watchlist);
+    // Dropped, and so ended, with this function: a question in flight needs no farewell.
+    let mut seeding = JoinSet::new();
+    seeding.spawn(rest::keep_asking(
+        setup.connector,
+        source,
+        asked,
+        updates,
+        setup.clock.clone(),
+    ));
+
+    let mut service = Service {
+        desk,
+        clock: setup.clock,
+        slot,
+        sessions,
+        symbols,
+    };
+    service.order();
+    let mut drawn = service.show();
+    loop {
+        // Counted from the moment that was drawn: what was due between then and now is due at once.
+        let due = service.clock.sleep_until(service.desk.deadline(drawn));
+        tokio::select! {
+            Some(update) = incoming.recv() => {
+                service.take(&update);
+                // All that has come is one picture.
+                while let Ok(update) = incoming.try_recv() {
+                    service.take(&update);
+                }
+            }
+            // Sessions open and close with the minute; what comes on a link changes no order.
+            () = due => service.order(),
+            control = controls.recv() => match control {
+                Some(Control::Watch(symbols)) => {
+                    service.watch(symbols);
+                    service.order();
+                }
+                Some(Control::Stop) | None => break,
+            },
+        }
+        drawn = service.show();
+        if until == Until::Complete && service.desk.complete(service.clock.now()) {
+            break;
+        }
+    }
+    for (_, orders) in &service.sessions {
+        orders.send_modify(|orders| orders.stop = true);
+    }
+    // Sessions that wait for room in the queue must see that nobody reads it any more.
+    drop(incoming);
+    while links.join_next().await.is_some() {}
+    Ok(service.desk.complete(service.clock.now()))
+}
+
+impl Service {
+    fn take(&mut self, update: &Update) {
+        self.desk.on(update, self.clock.now());
+    }
+
+    fn watch(&mut self, symbols: Vec<Symbol>) {
+        match self.desk.watch(&symbols) {
+            Ok(()) => {
+                self.symbols.send_replace(symbols);
+            }
+            // The list was checked by whoever read it; the old one stays.
+            Err(error) => log::error!("the watchlist stays as it was: {error}"),
+        }
+    }
+
+    /// Tells each session what is wanted of it, if that has changed.
+    fn order(&self) {
+        let now = self.clock.now();
+        for (cluster, orders) in &self.sessions {
+            let wanted = self.desk.orders(*cluster, now);
+            orders.send_if_modified(|orders| {
+                let changed = *orders != wanted;
+                if changed {
+                    *orders = wanted;
+                }
+                changed
+            });
+        }
+    }
+
+    /// Draws, and returns for which moment.
+    fn show(&mut self) -> Now {
+        let now = self.clock.now();
+        self.slot.put(self.desk.draw(now));
+        now
+    }
+}

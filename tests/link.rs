@@ -1,0 +1,387 @@
+//! A link finds its way back, and hammers nobody on the way. Times are literal; nothing waits.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use deskticker::clock::Moment;
+use deskticker::feed::link::{Action, Event, Link, Phase, Via, Why};
+use deskticker::feed::subscriptions::Channels;
+use deskticker::market::{Channel, Kind};
+
+fn at(millis: u64) -> Moment {
+    Moment::from_millis(millis)
+}
+
+fn channels(names: &[&str]) -> Channels {
+    names
+        .iter()
+        .map(|name| Channel::parse(name).unwrap())
+        .collect()
+}
+
+fn spx() -> Channel {
+    Channel::parse("V.I:SPX").unwrap()
+}
+
+/// A link that wants one channel, and all that it does at a moment.
+struct Bench(Link);
+
+impl Bench {
+    fn new(via: Via) -> Self {
+        let mut link = Link::new(via, 42);
+        link.want(&channels(&["V.I:SPX"]), None, Moment::ZERO);
+        Self(link)
+    }
+
+    fn actions(&mut self, millis: u64) -> Vec<Action> {
+        std::iter::from_fn(|| self.0.next(at(millis))).collect()
+    }
+
+    fn on(&mut self, event: Event<'_>, millis: u64) -> Vec<Action> {
+        self.0.on(event, at(millis));
+        self.actions(millis)
+    }
+
+    fn phase(&self) -> Phase {
+        self.0.status().phase
+    }
+
+    /// A hub's link, live from the moment given.
+    fn live(millis: u64) -> Self {
+        let mut bench = Self::new(Via::Hub);
+        assert_eq!(bench.actions(millis), [Action::Open]);
+        assert_eq!(bench.on(Event::Opened, millis), [Action::Subscribe(spx())]);
+        bench.on(Event::Subscribed(&spx()), millis);
+        bench
+    }
+
+    /// Lets time pass until the link acts by itself; the moment in milliseconds and what it does.
+    fn wait(&mut self) -> (u64, Vec<Action>) {
+        for _ in 0..10 {
+            let due = self.0.deadline();
+            assert_ne!(
+                due,
+                Moment::NEVER,
+                "a link that wants something never waits for ever"
+            );
+            let actions = self.actions(due.as_millis());
+            if !actions.is_empty() {
+                return (due.as_millis(), actions);
+            }
+        }
+        panic!(
+            "a deadline that passes without an action, again and again: {:?}",
+            self.0
+        );
+    }
+}
+
+#[test]
+fn a_link_that_nothing_needs_stays_closed() {
+    let mut link = Link::new(Via::Hub, 1);
+    assert_eq!(link.next(at(0)), None);
+    assert_eq!(link.deadline(), Moment::NEVER);
+}
+
+#[test]
+fn a_hub_is_asked_for_channels_at_once_without_waiting_for_a_greeting() {
+    let mut bench = Bench::new(Via::Hub);
+    assert_eq!(bench.actions(0), [Action::Open]);
+    assert_eq!(bench.phase(), Phase::Joining);
+    assert_eq!(bench.on(Event::Opened, 50), [Action::Subscribe(spx())]);
+    assert_eq!(bench.phase(), Phase::Live);
+}
+
+#[test]
+fn the_vendor_is_asked_for_channels_only_after_it_accepts_the_key() {
+    let mut bench = Bench::new(Via::Vendor);
+    assert_eq!(bench.actions(0), [Action::Open]);
+    assert_eq!(bench.on(Event::Opened, 50), [Action::Authenticate]);
+    assert_eq!(bench.on(Event::Heard, 60), []);
+    assert_eq!(
+        bench.on(Event::Authenticated, 70),
+        [Action::Subscribe(spx())]
+    );
+}
+
+#[test]
+fn an_attempt_without_an_answer_is_given_up_after_ten_seconds() {
+    for opened in [false, true] {
+        let mut bench = Bench::new(Via::Vendor);
+        bench.actions(0);
+        if opened {
+            bench.on(Event::Opened, 0);
+        }
+        assert_eq!(bench.wait(), (10_000, vec![Action::Close(Why::Timeout)]));
+        assert_eq!(bench.phase(), Phase::Down);
+    }
+}
+
+#[test]
+fn the_backoff_doubles_up_to_a_minute_and_jitters() {
+    let mut bench = Bench::new(Via::Hub);
+    let mut now = 0;
+    let mut waits = Vec::new();
+    bench.actions(0);
+    for _ in 0..9 {
+        bench.on(Event::Closed(Why::Unreachable), now);
+        let (then, actions) = bench.wait();
+        assert_eq!(actions, [Action::Open]);
+        waits.push(then - now);
+        now = then;
+    }
+    for (wait, base) in waits.iter().zip([1, 2, 4, 8, 16, 32, 60, 60, 60]) {
+        let range = base * 500..=base * 1500;
+        assert!(
+            range.contains(wait),
+            "{wait} ms is not around {base} s in {waits:?}"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_accepts_and_drops_is_not_hammered() {
+    let mut bench = Bench::new(Via::Hub);
+    let mut now = 0;
+    bench.actions(0);
+    for _ in 0..8 {
+        bench.on(Event::Opened, now);
+        bench.on(Event::Heard, now + 900);
+        bench.on(Event::Closed(Why::Lost), now + 1000);
+        now = bench.wait().0;
+    }
+    bench.on(Event::Opened, now);
+    bench.on(Event::Closed(Why::Lost), now);
+    assert!(
+        bench.wait().0 - now >= 30_000,
+        "an open alone must not reset the backoff"
+    );
+}
+
+#[test]
+fn a_connection_that_has_lived_ten_seconds_is_trusted_again() {
+    let mut bench = Bench::new(Via::Hub);
+    let mut now = 0;
+    bench.actions(0);
+    for _ in 0..6 {
+        bench.on(Event::Closed(Why::Unreachable), now);
+        now = bench.wait().0;
+    }
+    bench.on(Event::Opened, now);
+    bench.on(Event::Heard, now + 10_000);
+    bench.on(Event::Closed(Why::Lost), now + 10_000);
+    assert!(bench.wait().0 - now - 10_000 <= 1500);
+}
+
+#[test]
+fn a_refusal_and_an_eviction_cool_down_for_a_minute() {
+    for why in [Why::Token, Why::Key, Why::Evicted] {
+        let mut bench = Bench::live(0);
+        bench.on(Event::Closed(why), 20_000);
+        assert_eq!(bench.phase(), Phase::Refused);
+        let (then, actions) = bench.wait();
+        assert_eq!(actions, [Action::Open]);
+        assert!((80_000..=95_000).contains(&then), "{why:?}: {then}");
+    }
+}
+
+#[test]
+fn everything_wanted_is_asked_for_again_after_a_reconnect() {
+    let mut bench = Bench::live(0);
+    bench
+        .0
+        .want(&channels(&["V.I:SPX", "V.I:VIX"]), None, at(1));
+    assert_eq!(bench.actions(1).len(), 1);
+    bench.on(Event::Closed(Why::Lost), 2);
+    let (then, actions) = bench.wait();
+    assert_eq!(actions, [Action::Open]);
+    assert_eq!(bench.on(Event::Opened, then).len(), 2);
+}
+
+#[test]
+fn a_changed_watchlist_does_not_reconnect() {
+    let mut bench = Bench::live(0);
+    let vix = Channel::parse("V.I:VIX").unwrap();
+    bench.0.want(&channels(&["V.I:VIX"]), None, at(5));
+    let mut actions = bench.actions(5);
+    actions.sort_by_key(|action| format!("{action:?}"));
+    assert_eq!(
+        actions,
+        [Action::Subscribe(vix), Action::Unsubscribe(spx())]
+    );
+    assert_eq!(bench.phase(), Phase::Live);
+}
+
+#[test]
+fn a_link_closes_when_nothing_needs_it_and_opens_when_something_does() {
+    let mut bench = Bench::live(0);
+    bench.0.want(&channels(&[]), None, at(5));
+    assert_eq!(bench.actions(5), [Action::Close(Why::Done)]);
+    assert_eq!(bench.phase(), Phase::Idle);
+    bench.0.want(&channels(&["V.I:SPX"]), None, at(9));
+    assert_eq!(bench.actions(9), [Action::Open]);
+}
+
+#[test]
+fn silence_is_answered_with_a_ping_and_then_with_a_close() {
+    let mut bench = Bench::live(0);
+    assert_eq!(bench.wait(), (20_000, vec![Action::Ping]));
+    assert_eq!(bench.wait(), (30_000, vec![Action::Close(Why::Dead)]));
+}
+
+#[test]
+fn any_frame_counts_as_life() {
+    let mut bench = Bench::live(0);
+    for n in 1..20 {
+        assert_eq!(bench.wait(), (n * 20_100 - 100, vec![Action::Ping]));
+        assert_eq!(bench.on(Event::Heard, n * 20_100), []);
+    }
+    assert_eq!(bench.phase(), Phase::Live);
+}
+
+#[test]
+fn off_hours_silence_is_no_alarm() {
+    let mut bench = Bench::live(0);
+    for second in 1..3600 {
+        bench.on(Event::Heard, second * 1000);
+    }
+    assert_eq!(bench.phase(), Phase::Live);
+}
+
+#[test]
+fn pongs_without_values_in_market_hours_are_silence_and_end_in_a_new_connection() {
+    let mut bench = Bench::live(0);
+    bench.0.want(
+        &channels(&["V.I:SPX"]),
+        Some(Duration::from_secs(20)),
+        at(0),
+    );
+    for second in 1..20 {
+        bench.on(Event::Heard, second * 1000);
+        assert_eq!(bench.phase(), Phase::Live);
+    }
+    bench.on(Event::Heard, 20_000);
+    assert_eq!(bench.phase(), Phase::Silent);
+    let mut closed = None;
+    for second in 21..200 {
+        if let Some(Action::Close(why)) = bench.on(Event::Heard, second * 1000).first() {
+            closed = Some((second, *why));
+            break;
+        }
+    }
+    assert_eq!(closed, Some((110, Why::Silent)));
+}
+
+#[test]
+fn a_value_of_ours_ends_the_silence_and_somebody_elses_does_not() {
+    let mut bench = Bench::live(0);
+    bench.0.want(
+        &channels(&["V.I:SPX"]),
+        Some(Duration::from_secs(20)),
+        at(0),
+    );
+    bench.on(Event::Heard, 20_000);
+    assert_eq!(bench.phase(), Phase::Silent);
+    bench.on(Event::Data(Kind::Value, "I:NDX"), 21_000);
+    assert_eq!(bench.phase(), Phase::Silent);
+    bench.on(Event::Data(Kind::Value, "I:SPX"), 22_000);
+    assert_eq!(bench.phase(), Phase::Live);
+}
+
+#[test]
+fn the_silence_before_the_opening_bell_counts_for_nothing() {
+    let mut bench = Bench::live(0);
+    for second in 1..600 {
+        bench.on(Event::Heard, second * 1000);
+    }
+    bench.0.want(
+        &channels(&["V.I:SPX"]),
+        Some(Duration::from_secs(20)),
+        at(600_000),
+    );
+    bench.on(Event::Heard, 601_000);
+    assert_eq!(bench.phase(), Phase::Live);
+}
+
+#[test]
+fn a_link_says_why_it_is_down_until_it_is_live_again() {
+    let mut bench = Bench::live(0);
+    bench.on(Event::Closed(Why::Lost), 1000);
+    assert_eq!(bench.0.status().why, Some(Why::Lost));
+    let (then, _) = bench.wait();
+    assert_eq!(
+        (bench.phase(), bench.0.status().why),
+        (Phase::Joining, Some(Why::Lost))
+    );
+    bench.on(Event::Opened, then);
+    assert_eq!((bench.phase(), bench.0.status().why), (Phase::Live, None));
+    assert_eq!(bench.0.status().connections, 2);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Pass(u32),
+    Opened,
+    Authenticated,
+    Acked,
+    Heard,
+    Ours,
+    Foreign,
+    Closed(Why),
+    Want(bool, Option<u8>),
+}
+
+proptest::proptest! {
+    /// Whatever happens in whatever order: the link never waits for ever while it wants
+    /// something, never spins, and never opens two connections within half a second.
+    #[test]
+    fn no_order_of_events_confuses_a_link(
+        vendor: bool,
+        steps in proptest::collection::vec(proptest::prop_oneof![
+            (0u32..40_000).prop_map(Step::Pass),
+            Just(Step::Opened), Just(Step::Authenticated), Just(Step::Acked), Just(Step::Heard),
+            Just(Step::Ours), Just(Step::Foreign),
+            proptest::sample::select(vec![Why::Lost, Why::Token, Why::Dns, Why::Evicted]).prop_map(Step::Closed),
+            (proptest::prelude::any::<bool>(), proptest::option::of(1u8..90)).prop_map(|(some, patience)| Step::Want(some, patience)),
+        ], 0..200),
+    ) {
+        let mut link = Link::new(if vendor { Via::Vendor } else { Via::Hub }, 7);
+        let mut now = 0u64;
+        let mut wants = false;
+        let mut opened: Option<u64> = None;
+        let mut gave_up = false;
+        for step in steps {
+            match step {
+                Step::Pass(millis) => now += u64::from(millis),
+                Step::Opened => link.on(Event::Opened, at(now)),
+                Step::Authenticated => link.on(Event::Authenticated, at(now)),
+                Step::Acked => link.on(Event::Subscribed(&spx()), at(now)),
+                Step::Heard => link.on(Event::Heard, at(now)),
+                Step::Ours => link.on(Event::Data(Kind::Value, "I:SPX"), at(now)),
+                Step::Foreign => link.on(Event::Data(Kind::Value, "I:NDX"), at(now)),
+                Step::Closed(why) => link.on(Event::Closed(why), at(now)),
+                Step::Want(some, patience) => {
+                    wants = some;
+                    gave_up |= !some;
+                    let list = if some { channels(&["V.I:SPX"]) } else { channels(&[]) };
+                    link.want(&list, patience.map(|secs| Duration::from_secs(secs.into())), at(now));
+                }
+            }
+            let mut count = 0;
+            while let Some(action) = link.next(at(now)) {
+                count += 1;
+                proptest::prop_assert!(count < 10, "it spins: {:?}", link);
+                if action == Action::Open {
+                    if let Some(before) = opened.filter(|_| !gave_up) {
+                        proptest::prop_assert!(now - before >= 500, "it hammers: {:?}", link);
+                    }
+                    (opened, gave_up) = (Some(now), false);
+                }
+            }
+            proptest::prop_assert!(!wants || link.deadline() != Moment::NEVER);
+            proptest::prop_assert!(link.deadline() > at(now), "due, and nothing done: {:?}", link);
+        }
+    }
+}
+
+use proptest::prelude::{Just, Strategy};

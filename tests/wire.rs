@@ -1,0 +1,291 @@
+//! Whatever the bytes: no panic, no wrong value, and one bad event costs none of the others.
+#![allow(clippy::unwrap_used)]
+
+use deskticker::clock::Utc;
+use deskticker::feed::wire::{self, Event, Junk, Verdict};
+use deskticker::market::{Kind, Price};
+use proptest::prelude::*;
+
+const FRAMES: &str = include_str!("frames/massive.jsonl");
+
+fn read(frame: &str) -> Vec<Result<Event<'_>, Junk>> {
+    wire::events(frame).collect()
+}
+
+fn values(frame: &str) -> Vec<String> {
+    wire::events(frame)
+        .filter_map(|event| match event {
+            Ok(Event::Value { ticker, price, .. }) => Some(format!("{ticker} {price}")),
+            _ => None,
+        })
+        .collect()
+}
+
+fn price(number: f64) -> Price {
+    Price::from_f64(number).unwrap()
+}
+
+#[test]
+fn every_documented_frame_is_understood() {
+    for frame in FRAMES.lines() {
+        for event in read(frame) {
+            assert!(event.is_ok(), "{event:?} in {frame}");
+        }
+    }
+    assert_eq!(FRAMES.lines().count(), 24);
+}
+
+#[test]
+fn an_index_value_has_its_ticker_in_a_capital_t() {
+    let event = read(r#"[{"ev":"V","val":3988.5,"T":"I:SPX","t":1678220098130}]"#)
+        .remove(0)
+        .unwrap();
+    let expected = Event::Value {
+        ticker: "I:SPX".into(),
+        price: price(3988.5),
+        stamp: Some(Utc(1_678_220_098_130)),
+    };
+    assert_eq!(event, expected);
+}
+
+#[test]
+fn a_bar_has_its_ticker_in_sym_and_a_for_seconds_am_for_minutes() {
+    for (ev, kind) in [("A", Kind::Second), ("AM", Kind::Minute)] {
+        let frame = format!(
+            r#"[{{"ev":"{ev}","sym":"I:SPX","op":1,"o":2,"c":3,"h":4,"l":1.5,"s":1678220675000,"e":1678220676000}}]"#
+        );
+        let Ok(Event::Bar {
+            ticker,
+            kind: read_kind,
+            bar,
+        }) = read(&frame).remove(0)
+        else {
+            panic!("no bar")
+        };
+        assert_eq!((ticker.as_ref(), read_kind), ("I:SPX", kind));
+        assert_eq!(
+            (bar.open, bar.high, bar.low, bar.close),
+            (price(2.0), price(4.0), price(1.5), price(3.0))
+        );
+    }
+}
+
+#[test]
+fn an_option_quote_has_bid_and_ask() {
+    let frame = FRAMES
+        .lines()
+        .find(|frame| frame.contains(r#""ev":"Q","sym":"O:"#))
+        .unwrap();
+    let Ok(Event::Quote {
+        ticker, bid, ask, ..
+    }) = read(frame).remove(0)
+    else {
+        panic!("no quote")
+    };
+    assert_eq!(
+        (ticker.as_ref(), bid, ask),
+        ("O:SPY241220P00720000", price(9.71), price(9.81))
+    );
+}
+
+#[test]
+fn every_status_is_told_apart() {
+    let cases = [
+        ("connected", Verdict::Connected),
+        ("auth_success", Verdict::AuthSuccess),
+        ("auth_failed", Verdict::AuthFailed),
+        ("auth_timeout", Verdict::AuthTimeout),
+        ("success", Verdict::Success),
+        ("error", Verdict::Error),
+        ("max_connections", Verdict::MaxConnections),
+        ("slow_consumer", Verdict::Dropping),
+        ("force_disconnect", Verdict::Dropping),
+        ("simulated", Verdict::Simulated),
+        ("something new", Verdict::Other),
+    ];
+    for (status, verdict) in cases {
+        let frame = format!(r#"[{{"ev":"status","status":"{status}","message":"words"}}]"#);
+        assert_eq!(read(&frame), [Ok(Event::Status(verdict, "words".into()))]);
+    }
+}
+
+#[test]
+fn only_the_prefix_of_an_acknowledgement_is_read() {
+    assert_eq!(
+        wire::subscribed("subscribed to: V.I:SPX")
+            .unwrap()
+            .to_string(),
+        "V.I:SPX"
+    );
+    assert_eq!(wire::subscribed("unsubscribed to: V.I:SPX"), None);
+    assert_eq!(wire::subscribed("not authorized"), None);
+}
+
+#[test]
+fn a_frame_may_mix_everything_in_any_order() {
+    let frame = r#"[{"ev":"status","status":"error","message":"not authorized"},{"T":"I:VIX","t":1678220099130,"ev":"V","val":17.02},{"ev":"LULD","T":"MSFT","h":1,"i":[21]}]"#;
+    assert_eq!(read(frame).len(), 3);
+    assert_eq!(values(frame), ["I:VIX 17.02"]);
+}
+
+#[test]
+fn numbers_are_read_in_every_spelling() {
+    for (spelling, shown) in [
+        ("3988", "3,988.00"),
+        ("3988.5", "3,988.50"),
+        ("1e3", "1,000.00"),
+        ("12.0", "12.00"),
+        ("1.2E+1", "12.00"),
+        ("123456789012e-8", "1,234.57"),
+    ] {
+        let frame = format!(r#"[{{"ev":"V","val":{spelling},"T":"I:SPX"}}]"#);
+        assert_eq!(values(&frame), [format!("I:SPX {shown}")], "{spelling}");
+    }
+}
+
+#[test]
+fn a_number_that_is_no_price_is_never_shown() {
+    for spelling in [
+        "1e999", "-1e999", "0", "-0", "0.0", "4.2e-7", "-5", "1e12", "NaN", "Infinity", "\"17\"",
+        "null", "true", "[1]", "{}", "0x10", "01", "1_000", "+1", ".5", "--1",
+    ] {
+        let frame = format!(
+            r#"[{{"ev":"V","val":{spelling},"T":"I:SPX","t":1}},{{"ev":"V","val":17.02,"T":"I:VIX"}}]"#
+        );
+        assert_eq!(values(&frame), ["I:VIX 17.02"], "{spelling}");
+        assert_eq!(
+            read(&frame).iter().filter(|event| event.is_err()).count(),
+            1,
+            "{spelling}"
+        );
+    }
+}
+
+#[test]
+fn a_stamp_is_told_by_its_digits_and_a_strange_one_costs_no_value() {
+    let stamp = |t: &str| {
+        let frame = format!(r#"[{{"ev":"V","val":1,"T":"I:SPX","t":{t}}}]"#);
+        match read(&frame).remove(0) {
+            Ok(Event::Value { stamp, .. }) => stamp.map(|utc| utc.0),
+            other => panic!("{t}: {other:?}"),
+        }
+    };
+    assert_eq!(stamp("1678220098130"), Some(1_678_220_098_130));
+    assert_eq!(stamp("1678220098130000"), Some(1_678_220_098_130));
+    assert_eq!(stamp("1678220098130000000"), Some(1_678_220_098_130));
+    for strange in ["0", "-1", "1678220098", "1e300", "\"now\"", "null", "[]"] {
+        assert_eq!(stamp(strange), None, "{strange}");
+    }
+}
+
+#[test]
+fn junk_is_told_apart() {
+    for (frame, expected) in [
+        (r#"{"ev":"V","val":1,"T":"I:SPX"}"#, Junk::NoArray),
+        ("", Junk::NoArray),
+        ("<html>", Junk::NoArray),
+        ("[1]", Junk::Debris),
+        ("[] trailing", Junk::Debris),
+        ("[", Junk::Syntax),
+        (r#"[{"ev":"V","val":39"#, Junk::Syntax),
+        (r#"[{"ev":"V","T":"I:SPX"}]"#, Junk::Field),
+        (r#"[{"val":1,"T":"I:SPX"}]"#, Junk::Field),
+        (r#"[{"ev":"V","val":1}]"#, Junk::Field),
+        (r#"[{"ev":"V","val":0,"T":"I:SPX"}]"#, Junk::Number),
+        (
+            r#"[{"ev":"AM","sym":"I:SPX","o":2,"c":3,"h":1,"l":4,"s":1678220675000,"e":1678220676000}]"#,
+            Junk::Number,
+        ),
+        (r#"[{"ev":"ZZ"}]"#, Junk::Unknown),
+    ] {
+        assert_eq!(read(frame), [Err(expected)], "{frame}");
+    }
+    assert_eq!(read("[]"), []);
+}
+
+#[test]
+fn deep_nesting_overflows_nothing() {
+    let deep = format!(
+        r#"[{{"ev":"V","x":{}1{},"val":1,"T":"I:SPX"}},{{"ev":"V","val":2,"T":"I:VIX"}}]"#,
+        "[".repeat(500_000),
+        "]".repeat(500_000)
+    );
+    assert_eq!(values(&deep), ["I:SPX 1.00", "I:VIX 2.00"]);
+    read(&"[".repeat(1 << 20));
+    read(&"[{".repeat(1 << 19));
+}
+
+#[test]
+fn every_truncation_of_every_frame_shows_only_what_was_whole() {
+    for frame in FRAMES.lines() {
+        let whole = values(frame);
+        for end in 0..frame.len() {
+            let part = values(&frame[..end]);
+            assert!(whole.starts_with(&part), "{part:?} from {}", &frame[..end]);
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_is_one_object_with_one_channel() {
+    let channel = wire::subscribed("subscribed to: V.I:SPX").unwrap();
+    assert_eq!(
+        wire::subscribe(&channel),
+        r#"{"action":"subscribe","params":"V.I:SPX"}"#
+    );
+    assert_eq!(
+        wire::unsubscribe(&channel),
+        r#"{"action":"unsubscribe","params":"V.I:SPX"}"#
+    );
+    assert_eq!(wire::auth("a\"b"), r#"{"action":"auth","params":"a\"b"}"#);
+}
+
+/// The fixtures with bytes changed, removed, doubled and moved. `FUZZ_ROUNDS` makes it longer.
+#[test]
+fn no_mutation_of_any_frame_panics_or_makes_a_price_out_of_range() {
+    let rounds: u64 = std::env::var("FUZZ_ROUNDS")
+        .ok()
+        .map_or(20_000, |rounds| rounds.parse().unwrap());
+    let frames: Vec<&str> = FRAMES.lines().collect();
+    for round in 0..rounds {
+        let mut random = fastrand::Rng::with_seed(round);
+        let mut bytes = frames[random.usize(..frames.len())].as_bytes().to_vec();
+        for _ in 0..random.usize(1..8) {
+            let at = random.usize(..bytes.len());
+            match random.u8(..6) {
+                0 => bytes[at] = random.u8(..),
+                1 => bytes[at] = *random.choice(b"[]{}\",:\\0-e.tn").unwrap(),
+                2 => drop(bytes.remove(at)),
+                3 => bytes.insert(at, random.u8(..)),
+                4 => bytes.truncate(at.max(1)),
+                _ => bytes.extend_from_slice(frames[random.usize(..frames.len())].as_bytes()),
+            }
+            if bytes.is_empty() {
+                bytes.push(b'[');
+            }
+        }
+        for event in wire::events(&String::from_utf8_lossy(&bytes)) {
+            if let Ok(Event::Value { price, .. }) = event {
+                assert!(
+                    price > Price::from_scaled(0) && price <= Price::MAX,
+                    "seed {round}: {price}"
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in any::<String>()) {
+        read(&text);
+        read(&format!("[{text}]"));
+        read(&format!("[{{{text}}}]"));
+    }
+
+    #[test]
+    fn a_good_event_survives_whatever_stands_beside_it(junk in "[^\\[\\]{}\"\\\\]{0,40}") {
+        let frame = format!(r#"[{{"ev":"V","val":{junk},"T":"I:NDX"}},{{"ev":"V","val":17.02,"T":"I:VIX"}}]"#);
+        prop_assert!(values(&frame).contains(&"I:VIX 17.02".to_owned()), "{}", frame);
+    }
+}

@@ -1,0 +1,279 @@
+//! One client of the simulator, spoken to as the vendor speaks.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use super::market::{News, Tick};
+use super::{Fault, Shared};
+use crate::market::{Channel, Cluster};
+
+const AUTH_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the vendor sends nobody, sent in place of a price while the fault lasts.
+const GARBAGE: [&str; 8] = [
+    r#"[{"ev":"V","val":NaN,"T":"I:SPX","t":1678220098130}]"#,
+    r#"[{"ev":"V","val":1e999,"T":"I:SPX","t":1678220098130}]"#,
+    r#"[{"ev":"V","val":"1","T":"I:SPX","t":1678220098130},{"ev":"V","val":0,"T":"I:SPX"}]"#,
+    r#"[{"ev":"V","val":39"#,
+    r#"{"ev":"V","val":1.23,"T":"I:SPX","t":1678220098130}"#,
+    "[[[[[[[[[[[[[[[[[[[[",
+    "<html><body>502 Bad Gateway</body></html>",
+    r#"[{"ev":"ZZ"},null,17,"text",[]] trailing"#,
+];
+
+#[derive(Deserialize)]
+struct Request {
+    action: String,
+    #[serde(default)]
+    params: String,
+}
+
+/// The connection is over; how it ended has been said.
+struct Over;
+
+impl From<tungstenite::Error> for Over {
+    fn from(error: tungstenite::Error) -> Self {
+        log::debug!("simulator: {error}");
+        Over
+    }
+}
+
+pub(super) struct Connection {
+    cluster: Cluster,
+    socket: WebSocketStream<TokioIo<Upgraded>>,
+    shared: Arc<Shared>,
+    /// Its place in the order of those authenticated; `None` before.
+    number: Option<u64>,
+    channels: Vec<Channel>,
+    garbage: usize,
+    fault: Fault,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.market.release(self.channels.len());
+    }
+}
+
+fn status(status: &str, message: &str) -> String {
+    json!({ "ev": "status", "status": status, "message": message }).to_string()
+}
+
+impl Connection {
+    pub(super) fn new(
+        cluster: Cluster,
+        socket: WebSocketStream<TokioIo<Upgraded>>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let fault = *shared.fault.borrow();
+        Self {
+            cluster,
+            socket,
+            shared,
+            number: None,
+            channels: Vec::new(),
+            garbage: 0,
+            fault,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        // However it ends, it has been said.
+        let Err(Over) = self.talk().await else { return };
+    }
+
+    async fn talk(&mut self) -> Result<(), Over> {
+        let mut news = self.shared.market.listen();
+        let mut newest = self.shared.newest[&self.cluster].subscribe();
+        let clock = self.shared.clock.clone();
+        let auth_due = clock.now().monotonic + AUTH_LIMIT;
+        if self.fault == Fault::Abort {
+            return Err(Over);
+        }
+        let greeting = [
+            status("connected", "Connected Successfully"),
+            status("simulated", "These prices are simulated."),
+        ];
+        self.send(&greeting).await?;
+        loop {
+            tokio::select! {
+                message = self.socket.next() => match message {
+                    Some(Ok(Message::Text(text))) => self.hear(&text).await?,
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(error.into()),
+                    None => return Ok(()),
+                },
+                first = news.recv() => {
+                    let first = match first {
+                        Ok(news) => Some(news),
+                        Err(RecvError::Lagged(_)) => None,
+                        Err(RecvError::Closed) => return Err(Over),
+                    };
+                    self.tell(first, &mut news).await?;
+                }
+                Ok(()) = newest.changed() => {
+                    if self.number.is_some_and(|number| number < *newest.borrow()) {
+                        let why = "Maximum number of websocket connections exceeded. ";
+                        self.send(&[status("max_connections", why)]).await?;
+                        return self.close(CloseCode::Policy).await;
+                    }
+                }
+                () = clock.sleep_until(auth_due), if self.number.is_none() => {
+                    self.send(&[status("auth_timeout", "No authentication request received.")]).await?;
+                    return self.close(CloseCode::Policy).await;
+                }
+            }
+        }
+    }
+
+    async fn close(&mut self, code: CloseCode) -> Result<(), Over> {
+        self.socket
+            .close(Some(CloseFrame {
+                code,
+                reason: "".into(),
+            }))
+            .await?;
+        Err(Over)
+    }
+
+    /// Sends events in one frame.
+    async fn send(&mut self, events: &[String]) -> Result<(), Over> {
+        let frame = format!("[{}]", events.join(","));
+        Ok(self.socket.send(Message::text(frame)).await?)
+    }
+
+    /// Sends on what the market says, all that is ready in one frame.
+    async fn tell(
+        &mut self,
+        first: Option<News>,
+        news: &mut broadcast::Receiver<News>,
+    ) -> Result<(), Over> {
+        let mut ready = Vec::new();
+        let mut next = first;
+        while let Some(item) = next {
+            match item {
+                News::Tick(tick) if self.channels.contains(&tick.channel) => ready.push(tick),
+                News::Tick(_) => {}
+                News::Fault(fault) => {
+                    self.relay(&mut ready).await?;
+                    self.fault = fault;
+                    if fault == Fault::Abort {
+                        return Err(Over);
+                    }
+                }
+            }
+            // Lagging and the end are met again at the next turn.
+            next = news.try_recv().ok();
+        }
+        self.relay(&mut ready).await
+    }
+
+    async fn relay(&mut self, ready: &mut Vec<Arc<Tick>>) -> Result<(), Over> {
+        let events: Vec<String> = ready.drain(..).map(|tick| tick.json.clone()).collect();
+        match self.fault {
+            _ if events.is_empty() => Ok(()),
+            Fault::Silence => Ok(()),
+            Fault::Garbage => {
+                let junk = GARBAGE[self.garbage % GARBAGE.len()];
+                self.garbage += 1;
+                if self.garbage.is_multiple_of(3) {
+                    self.socket
+                        .send(Message::binary(vec![0xff, 0xfe, 0x00]))
+                        .await?;
+                }
+                Ok(self.socket.send(Message::text(junk)).await?)
+            }
+            Fault::None | Fault::Abort | Fault::Refusal | Fault::Dribble => {
+                self.send(&events).await
+            }
+        }
+    }
+
+    async fn hear(&mut self, text: &str) -> Result<(), Over> {
+        let Ok(request) = serde_json::from_str::<Request>(text) else {
+            return self.send(&[status("error", "invalid request")]).await;
+        };
+        match (request.action.as_str(), self.number) {
+            ("auth", None) => self.authenticate(&request.params).await,
+            ("subscribe", Some(_)) => self.subscribe(&request.params).await,
+            ("unsubscribe", Some(_)) => self.unsubscribe(&request.params).await,
+            _ => self.send(&[status("error", "not authorized")]).await,
+        }
+    }
+
+    async fn authenticate(&mut self, key: &str) -> Result<(), Over> {
+        if key != self.shared.settings.key || self.fault == Fault::Refusal {
+            self.send(&[status("auth_failed", "authentication failed")])
+                .await?;
+            // Dropped without a close frame, as the vendor does.
+            return Err(Over);
+        }
+        let newest = &self.shared.newest[&self.cluster];
+        newest.send_modify(|newest| *newest += 1);
+        self.number = Some(*newest.borrow());
+        self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        self.send(&[status("auth_success", "authenticated")]).await
+    }
+
+    async fn subscribe(&mut self, params: &str) -> Result<(), Over> {
+        let mut answers = Vec::new();
+        for name in params.split(',').map(str::trim) {
+            // An unknown topic is met with silence.
+            let Some(channel) = Channel::parse(name) else {
+                continue;
+            };
+            if self
+                .shared
+                .settings
+                .refused
+                .iter()
+                .any(|refused| refused == name)
+            {
+                answers.push(status("error", "not authorized"));
+            } else if !self.channels.contains(&channel) {
+                // What is already held is not acknowledged again.
+                self.shared.market.hold(&channel.ticker);
+                self.channels.push(channel);
+                answers.push(status("success", &format!("subscribed to: {name}")));
+            }
+        }
+        if answers.is_empty() {
+            Ok(())
+        } else {
+            self.send(&answers).await
+        }
+    }
+
+    async fn unsubscribe(&mut self, params: &str) -> Result<(), Over> {
+        let mut answers = Vec::new();
+        for name in params.split(',').map(str::trim) {
+            if let Some(at) = self
+                .channels
+                .iter()
+                .position(|channel| channel.to_string() == name)
+            {
+                self.channels.swap_remove(at);
+                self.shared.market.release(1);
+                answers.push(status("success", &format!("unsubscribed to: {name}")));
+            }
+        }
+        if answers.is_empty() {
+            Ok(())
+        } else {
+            self.send(&answers).await
+        }
+    }
+}

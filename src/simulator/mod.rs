@@ -1,0 +1,331 @@
+//! A Massive of our own, on loopback: its protocol, plausible prices, and faults on demand. For
+//! the demo and the tests; every greeting says that the prices are simulated.
+
+mod connection;
+mod market;
+mod walk;
+
+pub use walk::Walk;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use crate::clock::Clock;
+use crate::market::Cluster;
+use connection::Connection;
+use market::Market;
+
+/// How a simulator behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The same seed gives the same prices.
+    pub seed: u64,
+    /// How many times faster than the real feed; 1 is SPX once a second and VIX every 15 s.
+    pub speed: f64,
+    /// The key that is let in.
+    pub key: String,
+    /// Channels that are not in the plan.
+    pub refused: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            speed: 1.0,
+            key: "simulated".into(),
+            refused: Vec::new(),
+        }
+    }
+}
+
+/// What is wrong with a simulator, until told otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Connections stay open and nothing is sent on them.
+    Silence,
+    /// Connections end without a close frame, and new ones do too.
+    Abort,
+    /// Junk instead of prices.
+    Garbage,
+    /// Every key is refused.
+    Refusal,
+    /// Everything arrives, one byte a segment.
+    Dribble,
+}
+
+/// A running simulator; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Simulator {
+    address: SocketAddr,
+    tally: watch::Receiver<usize>,
+    shared: Arc<Shared>,
+    _server: JoinSet<()>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every connection shares.
+struct Shared {
+    settings: Settings,
+    clock: Clock,
+    market: Market,
+    fault: watch::Receiver<Fault>,
+    /// The number of the newest authenticated connection of each cluster: the vendor allows one,
+    /// and evicts the older.
+    newest: HashMap<Cluster, watch::Sender<u64>>,
+    /// How many connections were authenticated since the start.
+    connections: AtomicU64,
+}
+
+impl Simulator {
+    /// Listens on a free port of the loopback interface.
+    ///
+    /// # Errors
+    /// There is no port to be had.
+    pub async fn start(settings: Settings, clock: Clock) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let (fault, fault_seen) = watch::channel(Fault::None);
+        let mut server = JoinSet::new();
+        let (held, tally) = watch::channel(0);
+        let market = Market::start(&settings, clock.clone(), fault, held, &mut server);
+        let newest = Cluster::ALL
+            .into_iter()
+            .map(|cluster| (cluster, watch::Sender::new(0)))
+            .collect();
+        let connections = AtomicU64::new(0);
+        let shared = Arc::new(Shared {
+            settings,
+            clock,
+            market,
+            fault: fault_seen,
+            newest,
+            connections,
+        });
+        server.spawn(accept(listener, shared.clone()));
+        Ok(Self {
+            address,
+            tally,
+            shared,
+            _server: server,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many channels are held by all its clients together.
+    pub fn subscriptions(&self) -> watch::Receiver<usize> {
+        self.tally.clone()
+    }
+
+    /// How many connections have been authenticated since the start.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// From now on this is wrong: all that was traded before is sent as it should be, and what
+    /// comes after this has returned is not.
+    pub async fn fault(&self, fault: Fault) {
+        self.shared.market.fault(fault).await;
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    // Dropped with the simulator, and every connection with it.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve(stream, shared.clone()));
+                }
+                Err(error) => log::debug!("simulator: accept: {error}"),
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        log::debug!("simulator: TCP_NODELAY: {error}");
+    }
+    let stream = FaultyStream {
+        stream,
+        fault: shared.fault.clone(),
+    };
+    // The upgraded connection lives in a task of its own; this set ends it with this one.
+    let mut upgraded = JoinSet::new();
+    let (sender, mut upgrades) = tokio::sync::mpsc::channel(1);
+    let service = service_fn(move |request| answer(request, shared.clone(), sender.clone()));
+    let exchange = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    if let Err(error) = exchange.await {
+        log::debug!("simulator: {error}");
+    }
+    if let Some(connection) = upgrades.recv().await {
+        upgraded.spawn(connection);
+    }
+    while upgraded.join_next().await.is_some() {}
+}
+
+type Upgraded = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+async fn answer(
+    mut request: Request<Incoming>,
+    shared: Arc<Shared>,
+    upgrades: tokio::sync::mpsc::Sender<Upgraded>,
+) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
+    let path = request.uri().path();
+    if path == "/v3/snapshot" {
+        return snapshot(&request, &shared);
+    }
+    let Some(cluster) = Cluster::ALL
+        .into_iter()
+        .find(|cluster| path.strip_prefix('/') == Some(cluster.path()))
+    else {
+        return Response::builder()
+            .status(StatusCode::NOT_FOUND)
+            .body(Full::default());
+    };
+    let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
+        return Response::builder()
+            .status(StatusCode::UPGRADE_REQUIRED)
+            .body(Full::default());
+    };
+    let response = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, "websocket")
+        .header(SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
+        .body(Full::default());
+    let upgrade = hyper::upgrade::on(&mut request);
+    let connection: Upgraded = Box::pin(async move {
+        match upgrade.await {
+            Ok(upgraded) => {
+                let socket =
+                    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None)
+                        .await;
+                Connection::new(cluster, socket, shared).run().await;
+            }
+            Err(error) => log::debug!("simulator: upgrade: {error}"),
+        }
+    });
+    if upgrades.send(connection).await.is_err() {
+        log::debug!("simulator: the connection ended before its upgrade");
+    }
+    response
+}
+
+/// The universal snapshot, as far as the display asks for it.
+fn snapshot(
+    request: &Request<Incoming>,
+    shared: &Shared,
+) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
+    let bearer = format!("Bearer {}", shared.settings.key);
+    let allowed = request
+        .headers()
+        .get(AUTHORIZATION)
+        .is_some_and(|value| value.as_bytes() == bearer.as_bytes());
+    if !allowed || *shared.fault.borrow() == Fault::Refusal {
+        return Response::builder()
+            .status(StatusCode::UNAUTHORIZED)
+            .body(Full::default());
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let tickers = query.strip_prefix("ticker.any_of=").unwrap_or_default();
+    let rows: Vec<_> = tickers
+        .split(',')
+        .map(|ticker| match Walk::new(ticker, shared.settings.seed) {
+            // No value: the display's first price is then the first of the stream.
+            Some(walk) => json!({
+                "ticker": ticker,
+                "session": { "previous_close": walk.previous_close().as_f64() },
+            }),
+            None => {
+                json!({ "ticker": ticker, "error": "NOT_FOUND", "message": "Ticker not found." })
+            }
+        })
+        .collect();
+    let body = json!({ "status": "OK", "results": rows }).to_string();
+    Response::builder()
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::from(body))
+}
+
+/// A connection that can be told to send one byte at a time.
+struct FaultyStream {
+    stream: TcpStream,
+    fault: watch::Receiver<Fault>,
+}
+
+impl AsyncRead for FaultyStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for FaultyStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let dribble = *this.fault.borrow() == Fault::Dribble;
+        let part = if dribble {
+            &buf[..buf.len().min(1)]
+        } else {
+            buf
+        };
+        Pin::new(&mut this.stream).poll_write(cx, part)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

@@ -1,2 +1,484 @@
-//! placeholder
-fn main() {}
+//! The display: parses arguments, calls the library, and maps errors to exit codes.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use deskticker::clock::Clock;
+use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind};
+use deskticker::feed::link::Via;
+use deskticker::feed::net::{Connector, Endpoint};
+use deskticker::feed::session::Source;
+use deskticker::market::{Calendar, Symbol};
+use deskticker::panel::{self, Oled, Png, Slot, Terminal};
+use deskticker::screen::Size;
+use deskticker::service::{self, Control, Setup, Until};
+use deskticker::simulator::{self, Simulator};
+use jiff::tz::TimeZone;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+const HELP: &str = "\
+deskticker: index values on a small screen, fresh or visibly not
+
+Usage: deskticker [COMMAND] [OPTIONS]
+
+Commands:
+  demo      show simulated prices; needs no hub, no key and no hardware
+  run       show the prices of the hub in the configuration (the default)
+  snapshot  write the current screen to a picture file and end
+
+Options for demo:
+      --panel KIND     terminal (default), png, or oled for a display on the I2C bus
+      --seconds N      end after N seconds (default: until Ctrl-C)
+      --speed X        prices X times as fast (default: 1; SPX then moves once a second)
+      --size SIZE      128x64 (default) or 128x32
+      --bus PATH       I2C bus of an oled (default: /dev/i2c-1)
+      --address N      I2C address of an oled (default: 0x3c)
+      --output FILE    file of a png (default: deskticker.png)
+
+Options for run:
+      --config FILE    configuration (default: /etc/deskticker/deskticker.toml)
+
+Options for snapshot:
+      --output FILE    where to write (required)
+      --config FILE    as for run
+      --demo           of simulated prices instead
+      --seconds N      wait this long at most for the prices (default: 10)
+
+  -h, --help           print this
+  -V, --version        print the version
+
+The token of the hub comes from token_file in the configuration, from a systemd credential named
+\"token\", or from MASSIVE_PROXY_TOKEN; never from an option. RUST_LOG=debug says more.
+On SIGHUP the watchlist is read again. Exit codes: 0 ended as asked, 1 failed, 64 bad arguments,
+78 bad configuration.
+";
+
+/// Why the program ends with another code than 0 (sysexits.h).
+enum Failure {
+    Usage(String),
+    Config(String),
+    Other(String),
+}
+
+impl Failure {
+    fn other(error: impl std::fmt::Display) -> Self {
+        Failure::Other(error.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        panel::terminal::restore();
+        eprintln!("deskticker: {panic}; please report this");
+    }));
+    let (code, message) = match arguments().and_then(perform) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => (64, format!("{message}\nTry: deskticker --help")),
+        Err(Failure::Config(message)) => (78, message),
+        Err(Failure::Other(message)) => (1, message),
+    };
+    eprintln!("deskticker: {message}");
+    ExitCode::from(code)
+}
+
+enum Command {
+    Print(String),
+    Run {
+        config: PathBuf,
+    },
+    Demo {
+        panel: Panel,
+        seconds: Option<f64>,
+        speed: f64,
+    },
+    Snapshot {
+        output: PathBuf,
+        config: Option<PathBuf>,
+        seconds: f64,
+    },
+}
+
+/// What the options are; each command takes some of them.
+#[derive(Default)]
+struct Options {
+    config: Option<PathBuf>,
+    panel: Option<PanelKind>,
+    seconds: Option<f64>,
+    speed: Option<f64>,
+    size: Option<Size>,
+    bus: Option<PathBuf>,
+    address: Option<u8>,
+    output: Option<PathBuf>,
+    demo: bool,
+}
+
+fn arguments() -> Result<Command, Failure> {
+    parse(lexopt::Parser::from_env()).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    use lexopt::prelude::{Long, Short, Value, ValueExt};
+    let mut command: Option<String> = None;
+    let mut options = Options::default();
+    let mut given: Vec<String> = Vec::new();
+    while let Some(argument) = parser.next()? {
+        if let Long(name) = argument {
+            given.push(name.to_owned());
+        }
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Print(HELP.to_owned())),
+            Short('V') | Long("version") => {
+                return Ok(Command::Print(format!(
+                    "deskticker {}\n",
+                    env!("CARGO_PKG_VERSION")
+                )));
+            }
+            Long("config") => options.config = Some(parser.value()?.into()),
+            Long("panel") => options.panel = Some(parser.value()?.parse()?),
+            Long("seconds") => {
+                options.seconds = Some(positive(parser.value()?.parse()?, "--seconds")?)
+            }
+            Long("speed") => options.speed = Some(positive(parser.value()?.parse()?, "--speed")?),
+            Long("size") => options.size = Some(parser.value()?.parse()?),
+            Long("bus") => options.bus = Some(parser.value()?.into()),
+            Long("address") => options.address = Some(address(&parser.value()?.string()?)?),
+            Long("output") => options.output = Some(parser.value()?.into()),
+            Long("demo") => options.demo = true,
+            Value(word) if command.is_none() => command = Some(word.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let command = command.as_deref().unwrap_or("run");
+    let allowed: &[&str] = match command {
+        "run" => &["config"],
+        "demo" => &[
+            "panel", "seconds", "speed", "size", "bus", "address", "output",
+        ],
+        "snapshot" => &["output", "config", "demo", "seconds"],
+        other => {
+            return Err(
+                format!("there is no command {other:?}, only demo, run and snapshot").into(),
+            );
+        }
+    };
+    if let Some(stray) = given.iter().find(|name| !allowed.contains(&name.as_str())) {
+        return Err(format!("--{stray} means nothing to {command}").into());
+    }
+    options.command(command)
+}
+
+impl Options {
+    fn command(self, command: &str) -> Result<Command, lexopt::Error> {
+        match command {
+            "demo" => {
+                let mut panel = Panel {
+                    kind: self.panel.unwrap_or(PanelKind::Terminal),
+                    ..Panel::default()
+                };
+                panel.file = self.output.unwrap_or(panel.file);
+                panel.oled.size = self.size.unwrap_or(panel.oled.size);
+                panel.oled.bus = self.bus.unwrap_or(panel.oled.bus);
+                panel.oled.address = self.address.unwrap_or(panel.oled.address);
+                Ok(Command::Demo {
+                    panel,
+                    seconds: self.seconds,
+                    speed: self.speed.unwrap_or(1.0),
+                })
+            }
+            "snapshot" => {
+                let output = self.output.ok_or("snapshot needs --output FILE")?;
+                if self.demo && self.config.is_some() {
+                    return Err("--demo needs no --config".into());
+                }
+                let config =
+                    (!self.demo).then(|| self.config.unwrap_or_else(|| DEFAULT_PATH.into()));
+                Ok(Command::Snapshot {
+                    output,
+                    config,
+                    seconds: self.seconds.unwrap_or(10.0),
+                })
+            }
+            _ => Ok(Command::Run {
+                config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
+            }),
+        }
+    }
+}
+
+fn positive(number: f64, option: &str) -> Result<f64, lexopt::Error> {
+    // A year is more than anybody waits, and less than a Duration holds.
+    if number > 0.0 && number <= 31_536_000.0 {
+        Ok(number)
+    } else {
+        Err(format!("{option} needs a number above 0").into())
+    }
+}
+
+fn address(text: &str) -> Result<u8, lexopt::Error> {
+    let number = match text.strip_prefix("0x") {
+        Some(hex) => u8::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    number
+        .ok()
+        .filter(|address| (0x08..=0x77).contains(address))
+        .ok_or_else(|| {
+            format!("--address {text}: expected a 7-bit address, mostly 0x3c or 0x3d").into()
+        })
+}
+
+fn perform(command: Command) -> Result<(), Failure> {
+    if let Command::Print(text) = &command {
+        print!("{text}");
+        return Ok(());
+    }
+    // Log lines would tear the picture that a terminal shows; its caption says what matters.
+    let level = match &command {
+        Command::Demo { panel, .. } if panel.kind == PanelKind::Terminal => "off",
+        Command::Run { .. } => "info",
+        _ => "warn",
+    };
+    log_to_stderr(level);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::other)?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Print(_) => Ok(()),
+            Command::Run { config } => run(config).await,
+            Command::Demo {
+                panel,
+                seconds,
+                speed,
+            } => demo(panel, seconds, speed).await,
+            Command::Snapshot {
+                output,
+                config,
+                seconds,
+            } => snapshot(output, config, seconds).await,
+        }
+    });
+    // A name server that does not answer must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// One line an entry. The journal adds the time itself and wants the priority in front.
+fn log_to_stderr(default: &str) {
+    use std::io::Write;
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
+        .format(move |out, record| {
+            if journal {
+                let priority = match record.level() {
+                    log::Level::Error => 3,
+                    log::Level::Warn => 4,
+                    log::Level::Info => 6,
+                    log::Level::Debug | log::Level::Trace => 7,
+                };
+                writeln!(out, "<{priority}>{}", record.args())
+            } else {
+                let time = jiff::Timestamp::now().strftime("%H:%M:%S");
+                writeln!(out, "{time}Z {:5} {}", record.level(), record.args())
+            }
+        })
+        .init();
+}
+
+async fn run(path: PathBuf) -> Result<(), Failure> {
+    let environment = Environment::of_process();
+    let config =
+        Config::load(&path, &environment).map_err(|error| Failure::Config(error.to_string()))?;
+    let setup = configured(&config)?;
+    log::info!(
+        "showing {} from {}",
+        names(&config.watchlist),
+        config.source.endpoint
+    );
+    let (controls, receiver) = mpsc::channel(4);
+    obey_signals(controls.clone())?;
+    reload_on_hangup(controls, path, environment)?;
+    shown(setup, &config.panel, "", receiver).await
+}
+
+fn names(symbols: &[Symbol]) -> String {
+    symbols
+        .iter()
+        .map(Symbol::name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn configured(config: &Config) -> Result<Setup, Failure> {
+    let connector = Connector::new(config.ca_file.as_deref())
+        .map_err(|error| Failure::Config(format!("ca_file: {error}")))?;
+    Ok(Setup {
+        watchlist: config.watchlist.clone(),
+        source: config.source.clone(),
+        connector,
+        calendar: Calendar::us(),
+        zone: TimeZone::system(),
+        size: config.panel.oled.size,
+        clock: Clock::system(),
+    })
+}
+
+async fn demo(panel: Panel, seconds: Option<f64>, speed: f64) -> Result<(), Failure> {
+    let clock = Clock::system();
+    let (setup, _simulator) = simulated(clock, speed, panel.oled.size).await?;
+    let (controls, receiver) = mpsc::channel(4);
+    obey_signals(controls.clone())?;
+    if let Some(seconds) = seconds {
+        end_after(seconds, controls);
+    }
+    shown(setup, &panel, "simulated prices · Ctrl-C ends", receiver).await
+}
+
+/// A simulated Massive, and a setup that shows it. The simulator ends when it is dropped.
+async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Simulator), Failure> {
+    let settings = simulator::Settings {
+        speed,
+        ..simulator::Settings::default()
+    };
+    let key = deskticker::config::Secret::new(&settings.key).map_err(Failure::other)?;
+    let simulator = Simulator::start(settings, clock.clone())
+        .await
+        .map_err(Failure::other)?;
+    let endpoint =
+        Endpoint::parse(&format!("ws://{}", simulator.address())).map_err(Failure::Other)?;
+    let watchlist = ["SPX", "VIX"]
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<_, _>>()
+        .map_err(Failure::other)?;
+    let setup = Setup {
+        watchlist,
+        source: Source {
+            via: Via::Vendor,
+            endpoint,
+            secret: Some(key),
+        },
+        connector: Connector::new(None).map_err(Failure::Other)?,
+        // Simulated prices know no hours.
+        calendar: Calendar::always_open(),
+        zone: TimeZone::system(),
+        size,
+        clock,
+    };
+    Ok((setup, simulator))
+}
+
+/// Runs a service with its panel, and leaves the panel in order.
+async fn shown(
+    setup: Setup,
+    panel: &Panel,
+    caption: &str,
+    controls: mpsc::Receiver<Control>,
+) -> Result<(), Failure> {
+    let (size, clock) = (setup.size, setup.clock.clone());
+    let started = match panel.kind {
+        PanelKind::Oled => panel::Panel::spawn(Oled::linux(panel.oled.clone()), size, clock),
+        PanelKind::Terminal => panel::Panel::spawn(Terminal::stdout(caption), size, clock),
+        PanelKind::Png => panel::Panel::spawn(Png::new(&panel.file), size, clock),
+    };
+    let (slot, panel) = started.map_err(Failure::other)?;
+    let outcome = service::run(setup, slot, controls, Until::Stopped).await;
+    // A bus that is stuck must not hold up the end.
+    panel.finish(Duration::from_millis(500));
+    outcome.map(|_| ()).map_err(Failure::other)
+}
+
+async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Result<(), Failure> {
+    let mut simulator = None;
+    let setup = match config {
+        Some(path) => {
+            let config = Config::load(&path, &Environment::of_process())
+                .map_err(|error| Failure::Config(error.to_string()))?;
+            configured(&config)?
+        }
+        None => {
+            let (setup, running) = simulated(Clock::system(), 20.0, Size::Tall).await?;
+            simulator = Some(running);
+            setup
+        }
+    };
+    let (controls, receiver) = mpsc::channel(4);
+    obey_signals(controls.clone())?;
+    end_after(seconds, controls);
+    let slot = Slot::new(setup.size);
+    let complete = service::run(setup, slot.clone(), receiver, Until::Complete)
+        .await
+        .map_err(Failure::other)?;
+    drop(simulator);
+    let frame = slot
+        .take(Duration::ZERO)
+        .ok_or_else(|| Failure::other("nothing was drawn"))?;
+    let picture = panel::png::encode(&frame).map_err(Failure::other)?;
+    std::fs::write(&output, picture)
+        .map_err(|error| Failure::Other(format!("{}: {error}", output.display())))?;
+    if !complete {
+        log::warn!("not every value came in time; the picture says so");
+    }
+    Ok(())
+}
+
+/// SIGTERM, SIGINT and SIGQUIT end the service.
+fn obey_signals(controls: mpsc::Sender<Control>) -> Result<(), Failure> {
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::quit(),
+    ] {
+        let mut signals = signal(kind).map_err(Failure::other)?;
+        let controls = controls.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                if controls.send(Control::Stop).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(())
+}
+
+/// SIGHUP reads the configuration again and takes over its watchlist; one that is wrong changes
+/// nothing.
+fn reload_on_hangup(
+    controls: mpsc::Sender<Control>,
+    path: PathBuf,
+    environment: Environment,
+) -> Result<(), Failure> {
+    let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            match Config::load(&path, &environment) {
+                Ok(config) => {
+                    log::info!("watchlist: {}", names(&config.watchlist));
+                    if controls
+                        .send(Control::Watch(config.watchlist))
+                        .await
+                        .is_err()
+                    {
+                        return;
+                    }
+                }
+                Err(error) => log::error!("the watchlist stays as it was: {error}"),
+            }
+        }
+    });
+    Ok(())
+}
+
+fn end_after(seconds: f64, controls: mpsc::Sender<Control>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+        // Whoever has ended already needs no telling.
+        controls.send(Control::Stop).await.ok();
+    });
+}

@@ -18,6 +18,7 @@ pub mod clock;
 pub mod config;
 pub mod desk;
 pub mod feed;
+pub mod hub;
 pub mod market;
 pub mod panel;
 pub mod screen;

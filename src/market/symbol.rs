@@ -24,17 +24,20 @@ pub enum Cluster {
     Indices,
     /// `/options`
     Options,
+    /// `/stocks`; not in every plan.
+    Stocks,
 }
 
 impl Cluster {
     /// Every cluster a link can be opened to.
-    pub const ALL: [Cluster; 2] = [Cluster::Indices, Cluster::Options];
+    pub const ALL: [Cluster; 3] = [Cluster::Indices, Cluster::Options, Cluster::Stocks];
 
     /// The last part of its address.
     pub const fn path(self) -> &'static str {
         match self {
             Cluster::Indices => "indices",
             Cluster::Options => "options",
+            Cluster::Stocks => "stocks",
         }
     }
 }

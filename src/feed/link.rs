@@ -4,7 +4,8 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::subscriptions::{Channels, Request, Subscriptions};
+use super::shelf::{Fixed, Shelf};
+use super::subscriptions::{Ledger, Request};
 use crate::clock::Moment;
 use crate::market::{Channel, Kind};
 
@@ -221,10 +222,10 @@ pub enum Phase {
 
 /// The state machine of one connection.
 #[derive(Clone, Debug)]
-pub struct Link {
+pub struct Link<S = Fixed> {
     via: Via,
     state: State,
-    subscriptions: Subscriptions,
+    subscriptions: Ledger<S>,
     /// The wait before the next attempt, before jitter.
     backoff: Duration,
     /// When something last came on a channel of ours; reset when a connection goes live.
@@ -241,12 +242,19 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link that wants nothing yet. The seed is for the jitter of its waits.
+    /// A display's link, which wants nothing yet. The seed is for the jitter of its waits.
     pub fn new(via: Via, seed: u64) -> Self {
+        Self::with_shelf(via, seed)
+    }
+}
+
+impl<S: Shelf> Link<S> {
+    /// A link that wants nothing yet and keeps its channels on a shelf of this kind.
+    pub fn with_shelf(via: Via, seed: u64) -> Self {
         Self {
             via,
             state: State::Idle,
-            subscriptions: Subscriptions::default(),
+            subscriptions: Ledger::default(),
             backoff: BACKOFF_FIRST,
             data: Moment::ZERO,
             pinged: Moment::ZERO,
@@ -260,7 +268,7 @@ impl Link {
 
     /// Makes these the channels wanted, and this the longest they may be silent (`None`: as long
     /// as they like). Without channels a link closes; with some it opens.
-    pub fn want(&mut self, channels: &Channels, patience: Option<Duration>, now: Moment) {
+    pub fn want(&mut self, channels: &S::Wanted, patience: Option<Duration>, now: Moment) {
         self.subscriptions.want(channels);
         if patience.is_some() && self.patience.is_none() {
             // The market has just opened: the silence before it counts for nothing.
@@ -275,14 +283,18 @@ impl Link {
     }
 
     /// What it holds and wants.
-    pub const fn subscriptions(&self) -> &Subscriptions {
+    pub const fn subscriptions(&self) -> &Ledger<S> {
         &self.subscriptions
     }
 
     /// What the desk is told.
-    pub const fn status(&self) -> Status {
+    pub fn status(&self) -> Status {
         let phase = match self.state {
             State::Idle => Phase::Idle,
+            // It only sits out its wait.
+            State::Backoff { .. } | State::Refused { .. } if self.subscriptions.is_empty() => {
+                Phase::Idle
+            }
             State::Backoff { .. } => Phase::Down,
             State::Connecting { .. } | State::Authenticating { .. } => Phase::Joining,
             State::Live { .. } => Phase::Live,
@@ -291,7 +303,7 @@ impl Link {
         };
         Status {
             phase,
-            why: self.why,
+            why: self.why.filter(|_| phase != Phase::Idle),
             connections: self.connections,
             simulated: false,
         }
@@ -341,8 +353,12 @@ impl Link {
         let needless = self.subscriptions.is_empty();
         match self.state {
             State::Idle if needless => None,
-            State::Backoff { .. } | State::Refused { .. } if needless => {
-                self.idle();
+            // Not before its time: who comes and goes while the other side says no, or is not
+            // there, must not make us ask again at each coming.
+            State::Backoff { until } | State::Refused { until } if needless => {
+                if now >= until {
+                    self.idle();
+                }
                 None
             }
             State::Connecting { .. }
@@ -414,11 +430,9 @@ impl Link {
         match self.state {
             State::Idle if self.subscriptions.is_empty() => Moment::NEVER,
             State::Idle => Moment::ZERO,
+            State::Backoff { until } | State::Refused { until } => until,
             _ if self.subscriptions.is_empty() => Moment::ZERO,
-            State::Backoff { until }
-            | State::Refused { until }
-            | State::Connecting { until }
-            | State::Authenticating { until } => until,
+            State::Connecting { until } | State::Authenticating { until } => until,
             State::Live { heard, .. } => {
                 let silent = self
                     .patience

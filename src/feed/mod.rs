@@ -1,9 +1,11 @@
 //! How it arrives: the vendor's JSON, the link as a state machine, and the sockets around it.
 
+pub mod audience;
 pub mod link;
 pub mod net;
 pub mod rest;
 pub mod session;
+pub mod shelf;
 pub mod subscriptions;
 pub mod wire;
 

@@ -218,7 +218,8 @@ impl Connector {
             // A frame of prices has a few hundred bytes; the defaults are 128 KiB each.
             .read_buffer_size(8 << 10)
             .write_buffer_size(0)
-            .max_write_buffer_size(64 << 10)
+            // Each message is flushed before the next; this only bounds the largest one.
+            .max_write_buffer_size(2 * MESSAGE_LIMIT)
             .max_message_size(Some(MESSAGE_LIMIT))
             .max_frame_size(Some(MESSAGE_LIMIT));
         match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {

@@ -1,27 +1,32 @@
 //! The shell around one [`Link`]: a socket, a timer and the words between them. It decides
-//! nothing; it does what the link says and tells the desk what came.
+//! nothing; it does what the link says and tells its audience (a desk, a hub) what came.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use super::audience::{Audience, Line, Over};
 use super::link::{Action, Event, Via};
 use super::net::{self, Connector, Endpoint, Socket};
+use super::shelf::Shelf;
 use super::subscriptions::Channels;
-use super::wire::{self, Junk, Verdict};
-use super::{Link, Status, Update, Why};
+use super::wire::{self, Junk};
+use super::{Link, Status, Why};
 use crate::clock::{Clock, Moment};
 use crate::config::Secret;
-use crate::market::{Channel, Cluster, Kind, Price, Ticker};
+use crate::market::{Channel, Cluster};
 
 /// A message must be on its way within this, or the connection is given up.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
+/// After so many actions the socket is read again, so that who subscribes to thousands of channels
+/// does not leave the answers to fill the network's buffers.
+const BURST: usize = 64;
 /// A farewell may take this long; the program ends within a second.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(300);
 
@@ -53,11 +58,11 @@ impl Source {
     }
 }
 
-/// What the desk wants of a session.
+/// What whoever owns a session wants of it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Orders {
+pub struct Orders<W = Channels> {
     /// The channels; none closes the link.
-    pub channels: Channels,
+    pub channels: W,
     /// How long they may be silent at this hour; `None` while the market is closed.
     pub patience: Option<Duration>,
     /// The program ends: say farewell and return.
@@ -66,7 +71,7 @@ pub struct Orders {
 
 /// One cluster's connection.
 #[derive(Debug)]
-pub struct Session {
+pub struct Session<A: Audience> {
     /// Which cluster.
     pub cluster: Cluster,
     /// Who serves it.
@@ -74,47 +79,39 @@ pub struct Session {
     /// How to get there.
     pub connector: Connector,
     /// What is wanted.
-    pub orders: watch::Receiver<Orders>,
-    /// Where what comes is told. Bounded: a desk that lags slows the reading, never fills memory.
-    pub updates: mpsc::Sender<Update>,
+    pub orders: watch::Receiver<Orders<<A::Shelf as Shelf>::Wanted>>,
+    /// Where what comes is told.
+    pub updates: A,
     /// Time.
     pub clock: Clock,
 }
 
-/// The desk is gone, or has said stop.
-struct Over;
-
-impl Session {
-    /// Keeps the link as the orders want it until they say stop or the desk is gone.
+impl<A: Audience> Session<A> {
+    /// Keeps the link as the orders want it until they say stop or the audience is gone.
     pub async fn run(self) {
         // The seed only spreads the retries of many displays.
-        let link = Link::new(self.source.via, fastrand::u64(..));
+        let link = Link::with_shelf(self.source.via, fastrand::u64(..));
         let told = link.status();
+        let line = Line::new(self.cluster, self.source.via, link);
         Runner {
             session: self,
-            link,
+            line,
             socket: None,
             told,
-            simulated: false,
-            junk: [0; Junk::KINDS],
         }
         .run()
         .await;
     }
 }
 
-struct Runner {
-    session: Session,
-    link: Link,
+struct Runner<A: Audience> {
+    session: Session<A>,
+    line: Line<A::Shelf>,
     socket: Option<Socket>,
     told: Status,
-    /// The greeting said that the prices are not real.
-    simulated: bool,
-    /// Counted since the start, by kind.
-    junk: [u64; Junk::KINDS],
 }
 
-impl Runner {
+impl<A: Audience> Runner<A> {
     async fn run(mut self) {
         self.obey();
         while self.step().await.is_ok() {}
@@ -131,18 +128,21 @@ impl Runner {
     fn obey(&mut self) {
         let now = self.now();
         let orders = self.session.orders.borrow_and_update();
-        self.link.want(&orders.channels, orders.patience, now);
+        self.line.link.want(&orders.channels, orders.patience, now);
     }
 
     /// Does what is due, then waits for one thing to happen and takes it in.
     async fn step(&mut self) -> Result<(), Over> {
-        while let Some(action) = self.link.next(self.now()) {
+        for _ in 0..BURST {
+            let Some(action) = self.line.link.next(self.now()) else {
+                break;
+            };
             // A connection that becomes one between `Open` and its answer is told as it happens.
             self.tell().await?;
             self.perform(action).await?;
         }
         self.tell().await?;
-        let deadline = self.session.clock.sleep_until(self.link.deadline());
+        let deadline = self.session.clock.sleep_until(self.line.link.deadline());
         tokio::select! {
             message = read(&mut self.socket) => self.hear(message).await,
             () = deadline => Ok(()),
@@ -161,8 +161,8 @@ impl Runner {
     /// Tells the desk, and the log, of a change of the link's state: once each.
     async fn tell(&mut self) -> Result<(), Over> {
         let status = Status {
-            simulated: self.simulated,
-            ..self.link.status()
+            simulated: self.line.simulated,
+            ..self.line.link.status()
         };
         if status == self.told {
             return Ok(());
@@ -180,11 +180,7 @@ impl Runner {
             }
         }
         self.told = status;
-        self.session
-            .updates
-            .send(Update::Status(cluster, status))
-            .await
-            .map_err(|_| Over)
+        self.session.updates.status(cluster, status).await
     }
 
     async fn perform(&mut self, action: Action) -> Result<(), Over> {
@@ -248,7 +244,7 @@ impl Runner {
         };
         tokio::pin!(attempt);
         loop {
-            let deadline = self.session.clock.sleep_until(self.link.deadline());
+            let deadline = self.session.clock.sleep_until(self.line.link.deadline());
             let outcome = tokio::select! {
                 outcome = &mut attempt => outcome,
                 // Back to the link, which will give up the attempt; dropping it closes its socket.
@@ -262,9 +258,9 @@ impl Runner {
             match outcome {
                 Ok(socket) => {
                     self.socket = Some(socket);
-                    self.link.on(Event::Opened, now);
+                    self.line.link.on(Event::Opened, now);
                 }
-                Err(why) => self.link.on(Event::Closed(why), now),
+                Err(why) => self.line.link.on(Event::Closed(why), now),
             }
             return Ok(());
         }
@@ -285,7 +281,7 @@ impl Runner {
 
     fn lost(&mut self, why: Why) {
         self.socket = None;
-        self.link.on(Event::Closed(why), self.now());
+        self.line.link.on(Event::Closed(why), self.now());
     }
 
     async fn hear(
@@ -295,17 +291,16 @@ impl Runner {
         let now = self.now();
         match message {
             Some(Ok(Message::Text(text))) => {
-                self.link.on(Event::Heard, now);
-                for event in wire::events(&text) {
-                    match event {
-                        Ok(event) => self.take(event, now).await?,
-                        Err(junk) => self.count(junk),
-                    }
+                self.line.link.on(Event::Heard, now);
+                let told = self.session.updates.frame(&text, &mut self.line, now).await;
+                if std::mem::take(&mut self.line.ended) {
+                    self.socket = None;
                 }
+                return told;
             }
             Some(Ok(Message::Binary(_))) => {
-                self.link.on(Event::Heard, now);
-                self.count(Junk::Binary);
+                self.line.link.on(Event::Heard, now);
+                self.line.junk(Junk::Binary);
             }
             Some(Ok(Message::Close(frame))) => {
                 let why = net::farewell(frame.as_ref());
@@ -315,7 +310,7 @@ impl Runner {
                 self.lost(why);
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                self.link.on(Event::Heard, now)
+                self.line.link.on(Event::Heard, now)
             }
             Some(Err(error)) => {
                 log::debug!("{}: {error}", self.session.cluster);
@@ -325,117 +320,6 @@ impl Runner {
         }
         Ok(())
     }
-
-    /// Takes in one event of a frame.
-    async fn take(&mut self, event: wire::Event<'_>, now: Moment) -> Result<(), Over> {
-        let update = match event {
-            wire::Event::Status(verdict, message) => {
-                self.verdict(verdict, &message, now);
-                return Ok(());
-            }
-            wire::Event::Value {
-                ticker,
-                price,
-                stamp,
-            } => {
-                let Some(ticker) = self.ours(Kind::Value, &ticker, now) else {
-                    return Ok(());
-                };
-                Update::Value {
-                    ticker,
-                    price,
-                    stamp,
-                }
-            }
-            wire::Event::Quote {
-                ticker,
-                bid,
-                ask,
-                stamp,
-            } => {
-                let Some(ticker) = self.ours(Kind::Quote, &ticker, now) else {
-                    return Ok(());
-                };
-                // Without a bid there is no middle, and a contract nobody bids for has no price.
-                if bid <= Price::from_scaled(0) || ask < bid {
-                    return Ok(());
-                }
-                let price = Price::from_scaled((bid.scaled() + ask.scaled()) / 2);
-                Update::Value {
-                    ticker,
-                    price,
-                    stamp,
-                }
-            }
-            wire::Event::Bar { ticker, kind, bar } => {
-                let Some(ticker) = self.ours(kind, &ticker, now) else {
-                    return Ok(());
-                };
-                Update::Bar { ticker, kind, bar }
-            }
-            wire::Event::Unused => return Ok(()),
-        };
-        self.session.updates.send(update).await.map_err(|_| Over)
-    }
-
-    /// The ticker, if this is something that was asked for.
-    fn ours(&mut self, kind: Kind, ticker: &str, now: Moment) -> Option<Ticker> {
-        if !self.link.subscriptions().wants(kind, ticker) {
-            return None;
-        }
-        self.link.on(Event::Data(kind, ticker), now);
-        Ticker::try_from(ticker).ok()
-    }
-
-    fn verdict(&mut self, verdict: Verdict, message: &str, now: Moment) {
-        let cluster = self.session.cluster;
-        // A hub has already let us in: what it passes on of its own upstream is not about us.
-        let vendor = self.session.source.via == Via::Vendor;
-        match verdict {
-            Verdict::Success => {
-                if let Some(channel) = wire::subscribed(message) {
-                    self.link.on(Event::Subscribed(&channel), now);
-                }
-            }
-            Verdict::AuthSuccess => self.link.on(Event::Authenticated, now),
-            Verdict::AuthFailed if vendor => {
-                log::warn!("{cluster}: {}", shown(message));
-                self.lost(Why::Key);
-            }
-            Verdict::MaxConnections if vendor => self.lost(Why::Evicted),
-            Verdict::AuthTimeout if vendor => self.lost(Why::Timeout),
-            // The two stand in one frame, in this order; a greeting alone is that of a real feed.
-            Verdict::Connected => self.simulated = false,
-            Verdict::Simulated => self.simulated = true,
-            Verdict::AuthFailed
-            | Verdict::MaxConnections
-            | Verdict::AuthTimeout
-            | Verdict::Error
-            | Verdict::Dropping
-            | Verdict::Other => log::warn!("{cluster}: the server says: {}", shown(message)),
-        }
-    }
-
-    /// Counts junk and logs the first of each kind.
-    fn count(&mut self, junk: Junk) {
-        let count = &mut self.junk[junk.index()];
-        *count += 1;
-        if *count == 1 {
-            log::warn!(
-                "{}: ignored {junk}; more of it is counted, not logged",
-                self.session.cluster
-            );
-        }
-    }
-}
-
-/// A server's own words, fit for one line of a log.
-fn shown(message: &str) -> String {
-    message
-        .chars()
-        .take(200)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 async fn read(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite::Error>> {

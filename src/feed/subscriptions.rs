@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use super::shelf::{Fixed, Progress, Shelf, Slot};
 use crate::clock::Moment;
 use crate::market::{CAPACITY, Channel, Cluster, Kind, Symbol};
 
@@ -37,86 +38,72 @@ pub enum Request {
     Report(Channel),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    Wanted,
-    Asked { at: Moment, again: bool },
-    Unanswered,
-    Confirmed,
-    Unwanted,
-}
-
 /// The channels that one link wants, and how far each has come on this connection.
 #[derive(Clone, Debug, Default)]
-pub struct Subscriptions {
-    /// Each channel once; never more than [`CHANNELS`] that are wanted.
-    held: heapless::Vec<(Channel, Progress), { 2 * CHANNELS }>,
+pub struct Ledger<S> {
+    /// Each channel once.
+    held: S,
+    /// Nothing is to be done before this: a hub does not look through thousands of channels at
+    /// every event.
+    due: Moment,
 }
 
-impl Subscriptions {
+/// A display's.
+pub type Subscriptions = Ledger<Fixed>;
+
+impl<S: Shelf> Ledger<S> {
     /// Makes these the channels wanted. What is new will be asked for, what is gone given back,
     /// what stays is not touched.
-    pub fn want(&mut self, channels: &Channels) {
-        for (held, progress) in &mut self.held {
-            match (channels.contains(held), *progress) {
-                (false, _) => *progress = Progress::Unwanted,
-                (true, Progress::Unwanted) => *progress = Progress::Wanted,
+    pub fn want(&mut self, channels: &S::Wanted) {
+        self.due = Moment::ZERO;
+        for slot in self.held.slots_mut() {
+            match (S::includes(channels, &slot.channel), slot.progress) {
+                (false, _) => slot.progress = Progress::Unwanted,
+                (true, Progress::Unwanted) => slot.progress = Progress::Wanted,
                 (true, _) => {}
             }
         }
-        for channel in channels {
-            if !self.held.iter().any(|(held, _)| held == channel) {
-                // Room for all that is wanted beside all that was; more changes than that within
-                // one connection, none of them yet sent, give up the oldest unsent farewell.
-                if self.held.is_full()
-                    && let Some(at) = self
-                        .held
-                        .iter()
-                        .position(|(_, progress)| *progress == Progress::Unwanted)
-                {
-                    self.held.remove(at);
-                }
-                let kept = self.held.push((channel.clone(), Progress::Wanted));
-                debug_assert!(kept.is_ok(), "twice the room of what can be wanted");
+        for channel in S::each(channels) {
+            if self.held.find(channel.kind, &channel.ticker).is_none() {
+                self.held.put(Slot::new(channel.clone()));
             }
         }
     }
 
     /// The connection is gone: nothing is held any more, and all that is wanted must be asked for.
     pub fn forget(&mut self) {
-        self.held
-            .retain(|(_, progress)| *progress != Progress::Unwanted);
-        for (_, progress) in &mut self.held {
-            *progress = Progress::Wanted;
+        self.due = Moment::ZERO;
+        self.held.retain(|slot| slot.progress != Progress::Unwanted);
+        for slot in self.held.slots_mut() {
+            slot.progress = Progress::Wanted;
         }
     }
 
     /// Whether anything is wanted.
     pub fn is_empty(&self) -> bool {
         self.held
+            .slots()
             .iter()
-            .all(|(_, progress)| *progress == Progress::Unwanted)
+            .all(|slot| slot.progress == Progress::Unwanted)
     }
 
     /// Whether this is one of the channels wanted. On a proxy that sends everybody everything,
     /// what was not asked for must be told apart.
     pub fn wants(&self, kind: Kind, ticker: &str) -> bool {
-        self.find(kind, ticker)
-            .is_some_and(|at| self.held[at].1 != Progress::Unwanted)
-    }
-
-    fn find(&self, kind: Kind, ticker: &str) -> Option<usize> {
         self.held
-            .iter()
-            .position(|(channel, _)| channel.kind == kind && channel.ticker == ticker)
+            .covering(kind, ticker)
+            .is_some_and(|at| self.held.slots()[at].progress != Progress::Unwanted)
     }
 
     /// The server has acknowledged a channel, or sent something on it: a channel that is already
     /// held is not acknowledged a second time. True if it is one of ours.
     pub fn confirm(&mut self, kind: Kind, ticker: &str) -> bool {
-        match self.find(kind, ticker).map(|at| &mut self.held[at].1) {
-            Some(Progress::Unwanted) | None => false,
-            Some(progress) => {
+        let Some(at) = self.held.covering(kind, ticker) else {
+            return false;
+        };
+        match &mut self.held.slots_mut()[at].progress {
+            Progress::Unwanted => false,
+            progress => {
                 *progress = Progress::Confirmed;
                 true
             }
@@ -127,8 +114,9 @@ impl Subscriptions {
     pub fn confirmed(&self) -> (usize, usize) {
         let count = |test: fn(Progress) -> bool| {
             self.held
+                .slots()
                 .iter()
-                .filter(|(_, progress)| test(*progress))
+                .filter(|slot| test(slot.progress))
                 .count()
         };
         (
@@ -139,8 +127,11 @@ impl Subscriptions {
 
     /// The next thing to do on a live connection, until there is none.
     pub fn next(&mut self, now: Moment) -> Option<Request> {
-        for at in 0..self.held.len() {
-            let (channel, progress) = &mut self.held[at];
+        if now < self.due {
+            return None;
+        }
+        for at in 0..self.held.slots().len() {
+            let Slot { channel, progress } = &mut self.held.slots_mut()[at];
             match *progress {
                 Progress::Wanted => {
                     *progress = Progress::Asked {
@@ -161,27 +152,31 @@ impl Subscriptions {
                     return Some(Request::Report(channel.clone()));
                 }
                 Progress::Unwanted => {
-                    return Some(Request::Unsubscribe(self.held.swap_remove(at).0));
+                    return Some(Request::Unsubscribe(self.held.take(at).channel));
                 }
                 Progress::Asked { .. } | Progress::Unanswered | Progress::Confirmed => {}
             }
         }
-        None
-    }
-
-    /// When [`Subscriptions::next`] will have something to do without anything happening.
-    pub fn deadline(&self) -> Moment {
-        let due = self.held.iter().map(|(_, progress)| match *progress {
+        let due = self.held.slots().iter().map(|slot| match slot.progress {
             Progress::Wanted | Progress::Unwanted => Moment::ZERO,
             Progress::Asked { at, .. } => at + CONFIRM,
             Progress::Unanswered | Progress::Confirmed => Moment::NEVER,
         });
-        due.min().unwrap_or(Moment::NEVER)
+        self.due = due.min().unwrap_or(Moment::NEVER);
+        None
+    }
+
+    /// When [`Ledger::next`] may have something to do without anything happening.
+    pub const fn deadline(&self) -> Moment {
+        self.due
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::shelf::Growing;
     use super::*;
 
     fn channels(names: &[&str]) -> Channels {
@@ -279,5 +274,43 @@ mod tests {
             subscriptions.want(&list);
             assert_eq!(subscriptions.confirmed().1, CHANNELS);
         }
+    }
+
+    #[test]
+    fn a_hubs_channels_grow_and_shrink_by_the_thousand() {
+        let mut ledger = Ledger::<Growing>::default();
+        let list = |numbers: std::ops::Range<usize>| -> BTreeSet<Channel> {
+            numbers
+                .map(|n| Channel::parse(&format!("V.I:N{n}")).unwrap())
+                .collect()
+        };
+        ledger.want(&list(0..5000));
+        let now = Moment::from_secs(1);
+        assert_eq!(core::iter::from_fn(|| ledger.next(now)).count(), 5000);
+        for n in 0..5000 {
+            assert!(ledger.confirm(Kind::Value, &format!("I:N{n}")));
+        }
+        ledger.want(&list(2500..5100));
+        let requests: Vec<Request> = core::iter::from_fn(|| ledger.next(now)).collect();
+        assert_eq!(requests.len(), 2600);
+        assert_eq!(ledger.confirmed(), (2500, 2600));
+        for n in 2500..5100 {
+            assert!(ledger.confirm(Kind::Value, &format!("I:N{n}")), "{n}");
+        }
+        assert!(!ledger.wants(Kind::Value, "I:N0"));
+        ledger.forget();
+        assert_eq!(core::iter::from_fn(|| ledger.next(now)).count(), 2600);
+    }
+
+    #[test]
+    fn what_arrives_on_a_wildcard_is_wanted_under_its_real_ticker() {
+        let mut ledger = Ledger::<Growing>::default();
+        let named = |name| Channel::parse(name).unwrap();
+        ledger.want(&BTreeSet::from([named("V.*"), named("V.I:SPX")]));
+        assert!(ledger.confirm(Kind::Value, "I:NDX"));
+        assert_eq!(ledger.confirmed(), (1, 2), "by the wildcard");
+        assert!(ledger.confirm(Kind::Value, "I:SPX"));
+        assert_eq!(ledger.confirmed(), (2, 2));
+        assert!(!ledger.wants(Kind::Minute, "I:NDX"));
     }
 }

@@ -125,30 +125,88 @@ impl fmt::Display for Junk {
 
 /// Reads the events of one text frame in their order. An event that cannot be read costs none
 /// of the others: the frame is split at its own brackets first, and each event is parsed alone.
-pub fn events(frame: &str) -> Events<'_> {
+pub fn events(frame: &str) -> impl Iterator<Item = Result<Event<'_>, Junk>> {
+    objects(frame).map(|object| event(Fields::read(object?)?))
+}
+
+/// One event of a frame, for who passes it on as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Passing<'a> {
+    /// A word about the connection or a subscription.
+    Status(Verdict, Cow<'a, str>),
+    /// An event on a channel.
+    Data {
+        /// What it carries.
+        kind: Kind,
+        /// Of which instrument.
+        ticker: Cow<'a, str>,
+        /// The whole event, as it was written.
+        json: &'a str,
+    },
+    /// A known type that has no channel here (`LULD`, `FMV`, `LV`).
+    Unused,
+}
+
+/// Reads the events of one text frame as [`events`] does, but only so far as to know whom each is
+/// for. What is no JSON is not passed on, for it would spoil the frame it is put in; nor is an
+/// index value that is no price.
+pub fn passing(frame: &str) -> impl Iterator<Item = Result<Passing<'_>, Junk>> {
+    objects(frame).map(|object| {
+        let json = object?;
+        let mut fields = Fields::read(json)?;
+        let kind = match fields.ev.as_deref().ok_or(Junk::Field)? {
+            "V" => {
+                positive(fields.val)?;
+                Kind::Value
+            }
+            "A" => Kind::Second,
+            "AM" => Kind::Minute,
+            "Q" => Kind::Quote,
+            "T" => Kind::Trade,
+            _ => {
+                return match event(fields)? {
+                    Event::Status(verdict, message) => Ok(Passing::Status(verdict, message)),
+                    _ => Ok(Passing::Unused),
+                };
+            }
+        };
+        let ticker = match kind {
+            Kind::Value => fields.ticker.take(),
+            _ => fields.sym.take(),
+        };
+        Ok(Passing::Data {
+            kind,
+            ticker: ticker.ok_or(Junk::Field)?,
+            json,
+        })
+    })
+}
+
+/// The objects of the array that a frame is.
+fn objects(frame: &str) -> Objects<'_> {
     let rest = frame.trim_ascii();
     match rest.strip_prefix('[') {
-        Some(rest) => Events {
+        Some(rest) => Objects {
             rest: Some(rest),
             junk: None,
         },
-        None => Events {
+        None => Objects {
             rest: None,
             junk: Some(Junk::NoArray),
         },
     }
 }
 
-/// See [`events`].
+/// See [`objects`].
 #[derive(Clone, Debug)]
-pub struct Events<'a> {
+struct Objects<'a> {
     /// What has not been read yet; `None` after the end of the array.
     rest: Option<&'a str>,
     junk: Option<Junk>,
 }
 
-impl<'a> Iterator for Events<'a> {
-    type Item = Result<Event<'a>, Junk>;
+impl<'a> Iterator for Objects<'a> {
+    type Item = Result<&'a str, Junk>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(junk) = self.junk.take() {
@@ -177,7 +235,7 @@ impl<'a> Iterator for Events<'a> {
                 };
                 let (object, rest) = rest.split_at(end);
                 self.rest = Some(rest);
-                Some(event(object))
+                Some(Ok(object))
             }
             _ => {
                 // Debris up to where an event may begin again; the search is for ASCII, so it
@@ -225,17 +283,7 @@ fn object_end(text: &str) -> Option<usize> {
     None
 }
 
-fn event(object: &str) -> Result<Event<'_>, Junk> {
-    let mut fields: Fields<'_> =
-        serde_json::from_str(object).map_err(|error| match error.classify() {
-            // serde_json calls `1e999` a syntax error; here it is a number that is none.
-            serde_json::error::Category::Syntax
-                if error.to_string().starts_with("number out of range") =>
-            {
-                Junk::Number
-            }
-            _ => Junk::Syntax,
-        })?;
+fn event(mut fields: Fields<'_>) -> Result<Event<'_>, Junk> {
     let kind = fields.ev.take().ok_or(Junk::Field)?;
     match kind.as_ref() {
         "V" => Ok(Event::Value {
@@ -329,6 +377,18 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    fn read(object: &'a str) -> Result<Self, Junk> {
+        serde_json::from_str(object).map_err(|error| match error.classify() {
+            // serde_json calls `1e999` a syntax error; here it is a number that is none.
+            serde_json::error::Category::Syntax
+                if error.to_string().starts_with("number out of range") =>
+            {
+                Junk::Number
+            }
+            _ => Junk::Syntax,
+        })
+    }
+
     fn bar(self, kind: Kind) -> Result<Event<'a>, Junk> {
         let bar = Bar {
             open: positive(self.o)?,

@@ -1,14 +1,30 @@
-//! The only connection of a cluster to the vendor.
+//! The only connection of a cluster to the vendor. Owns what is asked of it and for how long it
+//! may be silent; the session below it connects, and passes events on as they were written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use hyper::body::Bytes;
 use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{Interest, Report};
-use crate::clock::Clock;
+use super::{Interest, Relayed, Report};
+use crate::clock::{Clock, Moment, Now};
+use crate::feed::audience::{Audience, Line, Over};
+use crate::feed::link::Phase;
 use crate::feed::net::Connector;
-use crate::feed::session::Source;
-use crate::market::Cluster;
+use crate::feed::session::{Orders, Session, Source};
+use crate::feed::shelf::{Growing, WILDCARD};
+use crate::feed::wire::{self, Passing};
+use crate::feed::{Status, Why};
+use crate::market::{self, Calendar, Channel, Class, Cluster, Kind, Symbol, Ticker};
+
+/// Contracts whose quotes one connection may carry, by the vendor's documentation.
+pub const CONTRACTS: usize = 1000;
+
+/// The hour is looked at this often: markets open and close to the minute, and NTP may set the
+/// clock at any time.
+const LOOK: Duration = Duration::from_secs(15);
 
 /// What an upstream is made of.
 #[derive(Debug)]
@@ -29,8 +45,260 @@ pub struct Upstream {
 
 impl Upstream {
     /// Keeps the connection until told to stop; then says farewell.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        // An error means that nobody is left to say stop.
-        stop.wait_for(|stop| *stop).await.ok();
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let (orders, wanted) = watch::channel(Orders::default());
+        let (marked, simulated) = watch::channel(false);
+        let session = Session {
+            cluster: self.cluster,
+            source: self.source,
+            connector: self.connector,
+            orders: wanted,
+            updates: Relay {
+                reports: self.reports,
+                told: None,
+                simulated: marked,
+            },
+            clock: self.clock.clone(),
+        };
+        let conductor = Conductor {
+            cluster: self.cluster,
+            interest: self.interest,
+            simulated,
+            orders,
+            held: Interest::new(),
+            refused: false,
+            clock: self.clock,
+        };
+        tokio::join!(session.run(), conductor.run(stop));
+    }
+}
+
+/// Turns what the clients want, and the hour, into orders for the session.
+struct Conductor {
+    cluster: Cluster,
+    interest: watch::Receiver<Interest>,
+    simulated: watch::Receiver<bool>,
+    orders: watch::Sender<Orders<Interest>>,
+    /// What was ordered last.
+    held: Interest,
+    /// Some of the interest cannot be had, and the log has it.
+    refused: bool,
+    clock: Clock,
+}
+
+impl Conductor {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        loop {
+            self.order();
+            let next = self.clock.now().monotonic + LOOK;
+            tokio::select! {
+                // An error of any of these means that nobody is left to serve.
+                _ = stop.wait_for(|stop| *stop) => break,
+                changed = self.interest.changed() => if changed.is_err() { break },
+                changed = self.simulated.changed() => if changed.is_err() { break },
+                () = self.orders.closed() => break,
+                () = self.clock.sleep_until(next) => {}
+            }
+        }
+        self.orders.send_modify(|orders| orders.stop = true);
+    }
+
+    fn order(&mut self) {
+        let wanted = affordable(self.cluster, &self.interest.borrow_and_update(), &self.held);
+        let refused = wanted.len() < self.interest.borrow().len();
+        if refused && !self.refused {
+            log::warn!(
+                "{}: more is wanted than one connection may carry ({CONTRACTS} contracts' quotes, \
+                 and not \"Q.*\" of options); the rest is not asked for",
+                self.cluster
+            );
+        }
+        self.refused = refused;
+        let calendar = if *self.simulated.borrow_and_update() {
+            Calendar::always_open()
+        } else {
+            Calendar::us()
+        };
+        let patience = patience(&wanted, &calendar, self.clock.now());
+        self.orders.send_if_modified(|orders| {
+            let changed = orders.channels != wanted || orders.patience != patience;
+            if changed {
+                orders.channels.clone_from(&wanted);
+                orders.patience = patience;
+            }
+            changed
+        });
+        self.held = wanted;
+    }
+}
+
+/// What one connection may carry of what is wanted; what is already held stays. The vendor has no
+/// `Q.*` for options and limits the contracts.
+fn affordable(cluster: Cluster, wanted: &Interest, held: &Interest) -> Interest {
+    let limited = |channel: &Channel| cluster == Cluster::Options && channel.kind == Kind::Quote;
+    let mut carried: Interest = wanted
+        .iter()
+        .filter(|channel| !limited(channel))
+        .cloned()
+        .collect();
+    let contracts = wanted
+        .iter()
+        .filter(|channel| limited(channel) && channel.ticker != WILDCARD);
+    let (old, new): (Vec<&Channel>, Vec<&Channel>) =
+        contracts.partition(|channel| held.contains(*channel));
+    carried.extend(old.into_iter().chain(new).take(CONTRACTS).cloned());
+    carried
+}
+
+/// How long all of these may be silent now; `None` while that is normal. Index values and bars
+/// come by a timetable; a contract or a share may go unquoted for as long as it likes.
+fn patience(wanted: &Interest, calendar: &Calendar, now: Now) -> Option<Duration> {
+    let utc = now.utc?;
+    let due = wanted.iter().filter_map(|channel| {
+        let source = match channel.kind {
+            Kind::Value | Kind::Second => market::Source::Tick,
+            Kind::Minute => market::Source::Minute,
+            Kind::Quote | Kind::Trade => return None,
+        };
+        // Whoever takes all indices takes SPX.
+        let ticker = if channel.kind == Kind::Value && channel.ticker == WILDCARD {
+            "I:SPX"
+        } else {
+            channel.ticker.as_str()
+        };
+        let symbol: Symbol = ticker.parse().ok()?;
+        (symbol.class() == Class::Index && calendar.phase(&symbol, utc).is_open())
+            .then(|| 2 * market::limit(&symbol, source))
+    });
+    due.min()
+}
+
+/// Tells the fan-out what the session hears.
+struct Relay {
+    reports: mpsc::Sender<Report>,
+    /// The last report but events; nothing is said twice.
+    told: Option<Report>,
+    simulated: watch::Sender<bool>,
+}
+
+impl Relay {
+    async fn tell(&mut self, report: Report) -> Result<(), Over> {
+        self.reports.send(report).await.map_err(|_| Over)
+    }
+}
+
+impl Audience for Relay {
+    type Shelf = Growing;
+
+    async fn status(&mut self, _: Cluster, status: Status) -> Result<(), Over> {
+        self.simulated.send_if_modified(|simulated| {
+            std::mem::replace(simulated, status.simulated) != status.simulated
+        });
+        let report = match (status.phase, status.why) {
+            (Phase::Live, _) => Report::Up {
+                simulated: status.simulated,
+            },
+            (Phase::Idle, _) => Report::Down(Why::Done),
+            // To the vendor we have a key, and no token of a client is meant.
+            (_, Some(Why::Token)) => Report::Down(Why::Key),
+            (_, Some(why)) => Report::Down(why),
+            // On its way for the first time: neither up nor a failure.
+            (_, None) => return Ok(()),
+        };
+        if self.told.as_ref() == Some(&report) {
+            return Ok(());
+        }
+        self.told = Some(report.clone());
+        self.tell(report).await
+    }
+
+    async fn frame(
+        &mut self,
+        frame: &Utf8Bytes,
+        line: &mut Line<Growing>,
+        now: Moment,
+    ) -> Result<(), Over> {
+        let mut events = Vec::new();
+        let bytes = Bytes::from(frame.clone());
+        for passing in wire::passing(frame) {
+            match passing {
+                Ok(Passing::Status(verdict, message)) => line.verdict(verdict, &message, now),
+                Ok(Passing::Data { kind, ticker, json }) => {
+                    // What was just given back may still come; it is nobody's.
+                    if line.data(kind, &ticker, now)
+                        && let Ok(ticker) = Ticker::try_from(ticker.as_ref())
+                    {
+                        events.push(Relayed {
+                            channel: Channel { kind, ticker },
+                            json: bytes.slice_ref(json.as_bytes()),
+                        });
+                    }
+                }
+                Ok(Passing::Unused) => {}
+                Err(junk) => line.junk(junk),
+            }
+        }
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.tell(Report::Events(events)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Utc;
+
+    /// 2026-11-23, a Monday: 14:30 UTC is 9:30 in New York.
+    const OPEN: Utc = Utc(1_795_444_200_000);
+
+    fn interest(names: &[&str]) -> Interest {
+        names
+            .iter()
+            .map(|name| Channel::parse(name).unwrap())
+            .collect()
+    }
+
+    fn patience_at(names: &[&str], utc: Utc) -> Option<u64> {
+        let now = Now::new(Moment::ZERO, utc);
+        patience(&interest(names), &Calendar::us(), now).map(|patience| patience.as_secs())
+    }
+
+    #[test]
+    fn silence_is_suspicious_only_where_something_is_due() {
+        let later = Utc(OPEN.0 + 60_000);
+        assert_eq!(patience_at(&["V.I:SPX", "V.I:VIX"], later), Some(20));
+        assert_eq!(patience_at(&["V.I:VIX"], later), Some(90));
+        assert_eq!(patience_at(&["AM.I:SPX"], later), Some(150));
+        assert_eq!(patience_at(&["V.*"], later), Some(20));
+        assert_eq!(patience_at(&["T.SPY", "AM.SPY"], later), None);
+        assert_eq!(patience_at(&["Q.O:SPY251219C00650000"], later), None);
+        let night = Utc(OPEN.0 - 12 * 3_600_000);
+        assert_eq!(patience_at(&["V.I:SPX"], night), None);
+        let unknown = Now {
+            monotonic: Moment::ZERO,
+            utc: None,
+        };
+        let wanted = interest(&["V.I:SPX"]);
+        assert_eq!(patience(&wanted, &Calendar::us(), unknown), None);
+    }
+
+    #[test]
+    fn a_connection_carries_a_thousand_contracts_and_keeps_those_it_has() {
+        let quotes = |numbers: std::ops::Range<usize>| -> Interest {
+            numbers
+                .map(|n| Channel::parse(&format!("Q.O:SPY251219C{:08}", n + 1)).unwrap())
+                .collect()
+        };
+        let held = quotes(500..1500);
+        let wanted = quotes(0..1500);
+        let carried = |wanted: &Interest| affordable(Cluster::Options, wanted, &held);
+        assert_eq!(carried(&wanted), held);
+        let others = interest(&["T.O:SPY251219C00650000", "T.*", "Q.*"]);
+        let wanted = wanted.union(&others).cloned().collect();
+        assert_eq!(carried(&wanted).len(), 1002, "there is no Q.* on options");
+        let shares = interest(&["Q.*", "Q.SPY"]);
+        assert_eq!(affordable(Cluster::Stocks, &shares, &held), shares);
     }
 }

@@ -1,0 +1,416 @@
+//! The hub's connection to the vendor, over real sockets: one per cluster whatever happens, and
+//! every event passed on as it was written. Time is moved by hand.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
+use deskticker::config::Secret;
+use deskticker::feed::Why;
+use deskticker::feed::link::Via;
+use deskticker::feed::net::{Connector, Endpoint};
+use deskticker::feed::session::Source;
+use deskticker::hub::upstream::Upstream;
+use deskticker::hub::{Interest, Report};
+use deskticker::market::{Channel, Cluster};
+use deskticker::simulator::{Fault, Settings, Simulator};
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+/// 2026-11-23 15:30 UTC, a Monday in New York's market hours.
+const START: Utc = Utc(1_795_447_800_000);
+/// Longer than anything here takes, shorter than anybody's patience.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Long enough for a local connection that must not be made to be made.
+const A_WHILE: Duration = Duration::from_millis(100);
+
+fn interest(names: &[&str]) -> Interest {
+    names
+        .iter()
+        .map(|name| Channel::parse(name).unwrap())
+        .collect()
+}
+
+/// An upstream whose reports are read here.
+struct Bench {
+    hand: Hand,
+    interest: watch::Sender<Interest>,
+    reports: mpsc::Receiver<Report>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Bench {
+    fn start(
+        address: impl std::fmt::Display,
+        key: &str,
+        cluster: Cluster,
+        clock: (Clock, Hand),
+    ) -> Self {
+        let (interest, wanted) = watch::channel(BTreeSet::new());
+        let (sender, reports) = mpsc::channel(256);
+        let (stop, stopped) = watch::channel(false);
+        let source = Source {
+            via: Via::Vendor,
+            endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
+            secret: Some(Secret::new(key).unwrap()),
+        };
+        let upstream = Upstream {
+            cluster,
+            source: Arc::new(source),
+            connector: Connector::new(None).unwrap(),
+            interest: wanted,
+            reports: sender,
+            clock: clock.0,
+        };
+        Self {
+            hand: clock.1,
+            interest,
+            reports,
+            stop,
+            task: tokio::spawn(upstream.run(stopped)),
+        }
+    }
+
+    fn want(&self, names: &[&str]) {
+        self.interest.send_replace(interest(names));
+    }
+
+    fn advance(&self, secs: u64) {
+        self.hand.advance(Duration::from_secs(secs));
+    }
+
+    async fn report(&mut self) -> Report {
+        let report = tokio::time::timeout(PATIENCE, self.reports.recv()).await;
+        report.expect("no report").expect("the upstream has ended")
+    }
+
+    /// The next report that is no event.
+    async fn state(&mut self) -> Report {
+        loop {
+            let report = self.report().await;
+            if !matches!(report, Report::Events(_)) {
+                return report;
+            }
+        }
+    }
+
+    /// The events of the next frame, as text.
+    async fn events(&mut self) -> Vec<(String, String)> {
+        match self.report().await {
+            Report::Events(events) => events
+                .into_iter()
+                .map(|event| {
+                    let json = String::from_utf8(event.json.to_vec()).unwrap();
+                    (event.channel.to_string(), json)
+                })
+                .collect(),
+            other => panic!("{other:?} instead of events"),
+        }
+    }
+}
+
+fn manual_clock() -> (Clock, Hand) {
+    Clock::manual(Now::new(Moment::ZERO, START))
+}
+
+/// An upstream of the indices, and the simulator that it connects to.
+async fn simulated() -> (Simulator, Bench) {
+    let clock = manual_clock();
+    let simulator = Simulator::start(Settings::default(), clock.0.clone())
+        .await
+        .unwrap();
+    let bench = Bench::start(simulator.address(), "simulated", Cluster::Indices, clock);
+    (simulator, bench)
+}
+
+async fn subscribed(simulator: &Simulator, count: usize) {
+    let mut held = simulator.subscriptions();
+    let found = tokio::time::timeout(PATIENCE, held.wait_for(|held| *held == count)).await;
+    found
+        .unwrap_or_else(|_| panic!("{count} channels were never held"))
+        .unwrap();
+}
+
+const UP: Report = Report::Up { simulated: true };
+
+#[tokio::test]
+async fn nothing_is_opened_until_somebody_wants_something() {
+    let (simulator, mut bench) = simulated().await;
+    bench.advance(60);
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(simulator.connections(), 0);
+    bench.want(&["V.I:SPX"]);
+    assert_eq!(bench.report().await, UP);
+    subscribed(&simulator, 1).await;
+    bench.advance(1);
+    let events = bench.events().await;
+    assert_eq!(events[0].0, "V.I:SPX");
+    assert_eq!(simulator.connections(), 1);
+}
+
+#[tokio::test]
+async fn interest_that_changes_is_followed_on_the_one_connection() {
+    let (simulator, mut bench) = simulated().await;
+    bench.want(&["V.I:SPX"]);
+    assert_eq!(bench.state().await, UP);
+    subscribed(&simulator, 1).await;
+    bench.want(&["V.I:SPX", "V.I:VIX", "AM.I:SPX"]);
+    subscribed(&simulator, 3).await;
+    bench.want(&["V.I:VIX"]);
+    subscribed(&simulator, 1).await;
+    bench.advance(1);
+    assert_eq!(bench.events().await[0].0, "V.I:VIX");
+    bench.want(&[]);
+    assert_eq!(bench.state().await, Report::Down(Why::Done));
+    subscribed(&simulator, 0).await;
+    assert_eq!(simulator.connections(), 1);
+    bench.want(&["V.I:SPX"]);
+    assert_eq!(bench.state().await, UP);
+}
+
+#[tokio::test]
+async fn what_is_wanted_is_asked_for_again_after_a_loss() {
+    let (simulator, mut bench) = simulated().await;
+    bench.want(&["V.I:SPX", "V.I:VIX"]);
+    assert_eq!(bench.state().await, UP);
+    subscribed(&simulator, 2).await;
+    simulator.fault(Fault::Abort).await;
+    assert_eq!(bench.state().await, Report::Down(Why::Lost));
+    subscribed(&simulator, 0).await;
+    // What is wanted by then counts, not what was.
+    bench.want(&["V.I:SPX", "V.I:VIX", "V.I:NDX"]);
+    simulator.fault(Fault::None).await;
+    bench.advance(3);
+    assert_eq!(bench.state().await, UP);
+    subscribed(&simulator, 3).await;
+    assert_eq!(simulator.connections(), 2);
+}
+
+#[tokio::test]
+async fn who_is_evicted_says_so_and_waits_a_minute() {
+    let (simulator, mut bench) = simulated().await;
+    bench.want(&["V.I:SPX"]);
+    assert_eq!(bench.state().await, UP);
+    let stream = TcpStream::connect(simulator.address()).await.unwrap();
+    let url = format!("ws://{}/indices", simulator.address());
+    let (mut other, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    let auth = r#"{"action":"auth","params":"simulated"}"#;
+    other.send(Message::text(auth)).await.unwrap();
+    assert_eq!(bench.state().await, Report::Down(Why::Evicted));
+    bench.advance(59);
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(simulator.connections(), 2, "it fights");
+    bench.advance(20);
+    assert_eq!(bench.state().await, UP);
+}
+
+#[tokio::test]
+async fn silence_in_market_hours_is_told_and_so_is_its_end() {
+    let (simulator, mut bench) = simulated().await;
+    bench.want(&["V.I:SPX"]);
+    assert_eq!(bench.state().await, UP);
+    subscribed(&simulator, 1).await;
+    bench.advance(1);
+    bench.events().await;
+    simulator.fault(Fault::Silence).await;
+    bench.advance(21);
+    assert_eq!(bench.state().await, Report::Down(Why::Silent));
+    simulator.fault(Fault::None).await;
+    bench.advance(1);
+    assert_eq!(bench.state().await, UP);
+    assert_eq!(simulator.connections(), 1);
+}
+
+#[tokio::test]
+async fn garbage_is_passed_on_to_nobody() {
+    let (simulator, mut bench) = simulated().await;
+    bench.want(&["V.I:SPX"]);
+    assert_eq!(bench.state().await, UP);
+    subscribed(&simulator, 1).await;
+    simulator.fault(Fault::Garbage).await;
+    for _ in 0..12 {
+        bench.advance(1);
+        // One frame of garbage for each second.
+        tokio::time::sleep(A_WHILE / 10).await;
+    }
+    assert!(bench.reports.try_recv().is_err());
+    simulator.fault(Fault::None).await;
+    bench.advance(1);
+    assert_eq!(bench.events().await.last().unwrap().0, "V.I:SPX");
+}
+
+#[tokio::test]
+async fn told_to_stop_it_says_farewell() {
+    let (simulator, mut bench) = simulated().await;
+    bench.want(&["V.I:SPX"]);
+    assert_eq!(bench.state().await, UP);
+    subscribed(&simulator, 1).await;
+    bench.stop.send_replace(true);
+    tokio::time::timeout(Duration::from_secs(1), bench.task)
+        .await
+        .unwrap()
+        .unwrap();
+    subscribed(&simulator, 0).await;
+}
+
+/// A vendor that says what it is told to; it counts those who come.
+struct Scripted {
+    listener: TcpListener,
+    came: Arc<AtomicUsize>,
+}
+
+impl Scripted {
+    async fn start() -> (Self, std::net::SocketAddr, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let came = Arc::new(AtomicUsize::new(0));
+        let counter = came.clone();
+        (Self { listener, came }, address, counter)
+    }
+
+    /// Greets who comes next and reads its key.
+    async fn greet(&self) -> WebSocketStream<TcpStream> {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        self.came.fetch_add(1, Ordering::Relaxed);
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let hello = r#"[{"ev":"status","status":"connected","message":"Connected Successfully"}]"#;
+        socket.send(Message::text(hello)).await.unwrap();
+        let auth = socket.next().await.unwrap().unwrap();
+        assert_eq!(
+            auth.to_text().unwrap(),
+            r#"{"action":"auth","params":"the-key"}"#
+        );
+        socket
+    }
+}
+
+#[tokio::test]
+async fn a_refused_key_is_told_and_not_offered_again_however_often_clients_come_and_go() {
+    let (vendor, address, came) = Scripted::start().await;
+    tokio::spawn(async move {
+        loop {
+            let mut socket = vendor.greet().await;
+            let no = r#"[{"ev":"status","status":"auth_failed","message":"Your plan doesn't include websocket access."}]"#;
+            // Dropped without a close frame, as the vendor does.
+            socket.send(Message::text(no)).await.unwrap();
+        }
+    });
+    let mut bench = Bench::start(address, "the-key", Cluster::Options, manual_clock());
+    bench.want(&["Q.O:SPY251219C00650000"]);
+    assert_eq!(bench.state().await, Report::Down(Why::Key));
+    for _ in 0..5 {
+        bench.want(&[]);
+        assert_eq!(bench.state().await, Report::Down(Why::Done));
+        bench.advance(10);
+        bench.want(&["Q.O:SPY251219C00650000"]);
+        assert_eq!(bench.state().await, Report::Down(Why::Key));
+    }
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(came.load(Ordering::Relaxed), 1, "it hammers");
+    bench.advance(30);
+    while came.load(Ordering::Relaxed) < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_event_is_passed_on_as_it_was_written_and_in_its_order() {
+    // White space, the order of fields and the spelling of numbers are the vendor's own.
+    const EVENTS: [(&str, &str); 7] = [
+        (
+            "V.I:SPX",
+            r#"{ "ev":"V",  "val":3988.50, "T":"I:SPX","t":1678220098130}"#,
+        ),
+        (
+            "V.I:VIX",
+            r#"{"T":"I:VIX","ev":"V","val":1.7e1,"new":{"a":[1,"]}"]}}"#,
+        ),
+        (
+            "A.I:SPX",
+            r#"{"ev":"A","sym":"I:SPX","op":1,"o":2,"c":3,"h":4,"l":1,"s":1678220675000,"e":1678220676000}"#,
+        ),
+        (
+            "AM.SPCE",
+            r#"{"ev":"AM","sym":"SPCE","v":200.5,"dv":"200.0","o":25.39,"c":25.39,"h":25.39,"l":25.39,"s":1610144868000,"e":1610144869000}"#,
+        ),
+        (
+            "T.BRK.B",
+            r#"{"ev":"T","sym":"BRK.B","x":4,"i":"12345","z":3,"p":114.125,"s":100,"c":[0,12],"t":1536036818784,"q":3681328}"#,
+        ),
+        (
+            "Q.MSFT",
+            r#"{"ev":"Q","sym":"MSFT","bx":4,"bp":0,"bs":0,"ax":7,"ap":0,"as":0,"t":1536036818784,"q":50385480,"z":3}"#,
+        ),
+        (
+            "Q.O:SPY241220P00720000",
+            r#"{"ev":"Q","sym":"O:SPY241220P00720000","bp":9.71,"ap":9.81,"t":1644506128351}"#,
+        ),
+    ];
+    let wanted = [
+        "V.*",
+        "A.I:SPX",
+        "AM.SPCE",
+        "T.BRK.B",
+        "Q.MSFT",
+        "Q.O:SPY241220P00720000",
+    ];
+    let (vendor, address, _) = Scripted::start().await;
+    let server = tokio::spawn(async move {
+        let mut socket = vendor.greet().await;
+        let yes = r#"[{"ev":"status","status":"auth_success","message":"authenticated"}]"#;
+        socket.send(Message::text(yes)).await.unwrap();
+        let mut asked = BTreeSet::new();
+        while asked.len() < wanted.len() {
+            let Message::Text(text) = socket.next().await.unwrap().unwrap() else {
+                continue;
+            };
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(json["action"], "subscribe");
+            asked.insert(json["params"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(
+            asked,
+            wanted.iter().map(|name| (*name).to_owned()).collect()
+        );
+        let all: Vec<&str> = EVENTS.iter().map(|event| event.1).collect();
+        let junk = r#"{"ev":"V","val":NaN,"T":"I:SPX"},{"ev":"LULD","T":"MSFT","h":1},{"ev":"V","val":0,"T":"I:SPX"},{"ev":"T","sym":"FOREIGN","p":1}"#;
+        let frame = format!("[{junk},\n {} ]", all.join(" , "));
+        socket.send(Message::text(frame)).await.unwrap();
+        // Until the other side closes.
+        while let Some(Ok(_)) = socket.next().await {}
+    });
+    let mut bench = Bench::start(address, "the-key", Cluster::Stocks, manual_clock());
+    bench.want(&wanted);
+    assert_eq!(bench.state().await, Report::Up { simulated: false });
+    let expected: Vec<(String, String)> = EVENTS
+        .iter()
+        .map(|(channel, json)| ((*channel).to_owned(), (*json).to_owned()))
+        .collect();
+    assert_eq!(bench.events().await, expected);
+    bench.stop.send_replace(true);
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_vendor_that_is_not_there_is_told_and_tried_again_with_growing_waits() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let mut bench = Bench::start(address, "the-key", Cluster::Indices, manual_clock());
+    bench.want(&["V.I:SPX"]);
+    assert_eq!(bench.state().await, Report::Down(Why::Unreachable));
+    bench.advance(120);
+    tokio::time::sleep(A_WHILE).await;
+    assert!(
+        bench.reports.try_recv().is_err(),
+        "the same is not said twice"
+    );
+}

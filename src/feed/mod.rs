@@ -6,6 +6,7 @@ pub mod net;
 pub mod rest;
 pub mod session;
 pub mod shelf;
+pub mod snapshot;
 pub mod subscriptions;
 pub mod wire;
 

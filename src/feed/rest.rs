@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -15,9 +15,10 @@ use tokio::sync::{mpsc, watch};
 use super::link::Via;
 use super::net::{self, Connector, Endpoint};
 use super::session::Source;
+use super::snapshot::{self, Row, positive};
 use super::{Seed, Update, Why, wire};
 use crate::clock::Clock;
-use crate::market::{Class, Price, Symbol, Ticker};
+use crate::market::{Price, Symbol, Ticker};
 
 /// The answer must be here within this.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -103,20 +104,18 @@ pub async fn quotes(
             )
         }
         Via::Vendor => {
-            let tickers: Vec<&str> = symbols.iter().map(Symbol::ticker).collect();
-            let endpoint = vendor_rest(&source.endpoint);
-            (
-                format!("/v3/snapshot?ticker.any_of={}", tickers.join(",")),
-                endpoint,
-            )
+            let path = snapshot::path(symbols.iter().map(Symbol::ticker));
+            (path, vendor_rest(&source.endpoint))
         }
     };
-    let body = tokio::time::timeout(LIMIT, request(connector, &endpoint, &path, source))
+    let body = get(connector, &endpoint, &path, source)
         .await
-        .map_err(|_| Why::Timeout)??;
+        .map_err(|refusal| refusal.why)?;
     let seeds = match source.via {
         Via::Hub => proxy_rows(&body),
-        Via::Vendor => vendor_rows(&body),
+        Via::Vendor => {
+            snapshot::rows(&body).map(|rows| rows.iter().filter_map(Row::seed).collect())
+        }
     };
     let mut seeds = seeds.map_err(|error| {
         log::debug!("quotes: {error}");
@@ -128,7 +127,7 @@ pub async fn quotes(
 
 /// The vendor's REST stands beside its sockets, `api.` for `socket.` or `delayed.`; any other
 /// host (a simulator) serves both.
-fn vendor_rest(sockets: &Endpoint) -> Endpoint {
+pub fn vendor_rest(sockets: &Endpoint) -> Endpoint {
     let mut endpoint = sockets.clone();
     for prefix in ["socket.", "delayed."] {
         if let Some(domain) = sockets.host.strip_prefix(prefix) {
@@ -138,12 +137,45 @@ fn vendor_rest(sockets: &Endpoint) -> Endpoint {
     endpoint
 }
 
+/// Why there is no answer, and what was said about asking again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub why: Why,
+    /// The `Retry-After` of the answer: seconds, or a date.
+    pub retry_after: Option<String>,
+}
+
+impl From<Why> for Refusal {
+    fn from(why: Why) -> Self {
+        Self {
+            why,
+            retry_after: None,
+        }
+    }
+}
+
+/// The JSON at a path below the endpoint.
+///
+/// # Errors
+/// Why there is none.
+pub async fn get(
+    connector: &Connector,
+    endpoint: &Endpoint,
+    path: &str,
+    source: &Source,
+) -> Result<Bytes, Refusal> {
+    tokio::time::timeout(LIMIT, request(connector, endpoint, path, source))
+        .await
+        .map_err(|_| Why::Timeout)?
+}
+
 async fn request(
     connector: &Connector,
     endpoint: &Endpoint,
     path: &str,
     source: &Source,
-) -> Result<Bytes, Why> {
+) -> Result<Bytes, Refusal> {
     let mut builder = Request::builder()
         .method(Method::GET)
         .uri(format!("{}{path}", endpoint.base))
@@ -165,7 +197,13 @@ async fn request(
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|_| Why::Lost)?;
         if response.status() != StatusCode::OK {
-            return Err(net::refusal(response.status()));
+            let retry_after = response.headers().get(RETRY_AFTER);
+            return Err(Refusal {
+                why: net::refusal(response.status()),
+                retry_after: retry_after
+                    .and_then(|value| value.to_str().ok())
+                    .map(str::to_owned),
+            });
         }
         let json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| {
             kind.to_str().is_ok_and(|kind| {
@@ -176,7 +214,7 @@ async fn request(
         });
         if !json {
             // A web page where JSON was due.
-            return Err(Why::Portal);
+            return Err(Why::Portal.into());
         }
         let body = Limited::new(response.into_body(), BODY_LIMIT)
             .collect()
@@ -240,64 +278,6 @@ impl ProxyRow {
     }
 }
 
-#[derive(Deserialize)]
-struct VendorAnswer {
-    #[serde(default)]
-    results: Vec<VendorRow>,
-}
-
-/// A row of the vendor's universal snapshot.
-#[derive(Deserialize)]
-struct VendorRow {
-    ticker: String,
-    error: Option<String>,
-    value: Option<f64>,
-    last_updated: Option<f64>,
-    session: Option<VendorSession>,
-}
-
-#[derive(Deserialize)]
-struct VendorSession {
-    close: Option<f64>,
-    previous_close: Option<f64>,
-}
-
-fn vendor_rows(body: &[u8]) -> Result<Vec<Seed>, serde_json::Error> {
-    let answer: VendorAnswer = serde_json::from_slice(body)?;
-    Ok(answer.results.iter().filter_map(VendorRow::seed).collect())
-}
-
-impl VendorRow {
-    fn seed(&self) -> Option<Seed> {
-        if let Some(error) = &self.error {
-            log::warn!("{}: the vendor says {error}", self.ticker);
-            return None;
-        }
-        let symbol: Symbol = self.ticker.parse().ok()?;
-        let session = self.session.as_ref();
-        let value = self
-            .value
-            .or_else(|| session.and_then(|session| session.close));
-        let price = match symbol.class() {
-            Class::Index => value.and_then(positive),
-            // The close of an option's session is its last trade, which may be days old.
-            Class::Equity | Class::Option => None,
-        };
-        Some(Seed {
-            ticker: Ticker::try_from(symbol.ticker()).ok()?,
-            price,
-            stamp: wire::stamp(self.last_updated),
-            previous_close: session
-                .and_then(|session| session.previous_close)
-                .and_then(positive),
-        })
-    }
-}
-
-fn positive(number: f64) -> Option<Price> {
-    Price::from_f64(number).filter(|price| *price > Price::from_scaled(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,25 +305,6 @@ mod tests {
             "nanoseconds are told by their magnitude"
         );
         assert_eq!(seeds[1].previous_close, price(17.65));
-    }
-
-    #[test]
-    fn an_error_for_one_ticker_costs_none_of_the_others() {
-        let body = br#"{"status":"OK","results":[
-            {"ticker":"APy","error":"NOT_ENTITLED","message":"Not entitled to this ticker."},
-            {"ticker":"I:DJI","type":"indices","value":3822.39,"last_updated":1679597116344223500,
-             "session":{"change":-50.01,"close":3822.39,"previous_close":3812.19}},
-            {"ticker":"I:VIX","session":{"previous_close":17.65}}]}"#;
-        let seeds = vendor_rows(body).unwrap();
-        assert_eq!(seeds.len(), 2);
-        assert_eq!(
-            (seeds[0].price, seeds[0].previous_close),
-            (price(3822.39), price(3812.19))
-        );
-        assert_eq!(
-            (seeds[1].price, seeds[1].previous_close),
-            (None, price(17.65))
-        );
     }
 
     #[test]

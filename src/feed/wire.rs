@@ -347,8 +347,10 @@ pub fn stamp(field: Option<f64>) -> Option<Utc> {
     let number = field?;
     let millis = match number {
         n if !(1e12..1e20).contains(&n) => return None,
-        n if n >= 1e18 => (n / 1e6).round(),
-        n if n >= 1e15 => (n / 1e3).round(),
+        // The millisecond it is in. An f64 holds nanoseconds of today to 256 of them, so the first
+        // of a millisecond may have come out as the last of the one before.
+        n if n >= 1e18 => (n / 1e6 + 0.001).floor(),
+        n if n >= 1e15 => (n / 1e3).floor(),
         n => n,
     };
     Some(Utc(millis as i64))

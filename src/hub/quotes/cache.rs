@@ -1,0 +1,305 @@
+//! How long an answer is good, and when the next may be asked for. Pure: time is an argument.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use jiff::fmt::rfc2822;
+
+use super::QuotesError;
+use crate::clock::{Moment, Now, Utc};
+use crate::feed::Why;
+use crate::feed::rest::Refusal;
+
+/// Answers that are kept.
+const ENTRIES: usize = 256;
+/// Their size together, in bytes.
+const SIZE: usize = 8 << 20;
+/// An answer older than this is no answer, whatever the reason that there is no newer one.
+const STALE_LIMIT: Duration = Duration::from_secs(600);
+/// The wait after a key was refused: asking again soon is wrong.
+const REFUSED: Duration = Duration::from_secs(60);
+/// The wait after "too many requests" that does not say how long: the vendor's smallest plan has
+/// five a minute.
+const BUSY: Duration = Duration::from_secs(12);
+/// The wait after any other failure.
+const FAILED: Duration = Duration::from_secs(2);
+/// Nobody is told to wait longer than this, in seconds.
+const WAIT_LIMIT: u64 = 3600;
+
+/// An answer, and how old it is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Answer {
+    pub(super) body: Bytes,
+    pub(super) age: Duration,
+    /// It is past its time, and there is no newer one.
+    pub(super) stale: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    body: Bytes,
+    at: Moment,
+    ttl: Duration,
+}
+
+/// Until when the vendor is not asked, and why.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    until: Moment,
+    why: Why,
+}
+
+/// The answers, by path.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    entries: HashMap<String, Entry>,
+    /// For all that is asked.
+    hold: Option<Hold>,
+    /// A plan may have one of the services and lack another.
+    refused: HashMap<String, Hold>,
+}
+
+/// A path without its query.
+fn service(path: &str) -> &str {
+    path.split_once('?').map_or(path, |(service, _)| service)
+}
+
+impl Cache {
+    /// What there is for a path now; `None` if it is time to ask.
+    pub(super) fn look(&self, path: &str, now: Moment) -> Option<Result<Answer, QuotesError>> {
+        if let Some(entry) = self.entries.get(path)
+            && now < entry.at + entry.ttl
+        {
+            return Some(Ok(entry.answer(now, false)));
+        }
+        let holds = self.hold.iter().chain(self.refused.get(service(path)));
+        let hold = holds
+            .filter(|hold| now < hold.until)
+            .max_by_key(|hold| hold.until)?;
+        Some(self.instead(path, hold.why, Some(hold.until), now))
+    }
+
+    /// Keeps an answer.
+    pub(super) fn answered(
+        &mut self,
+        path: &str,
+        body: Bytes,
+        ttl: Duration,
+        now: Moment,
+    ) -> Answer {
+        self.hold = None;
+        self.refused.remove(service(path));
+        let entry = Entry { body, at: now, ttl };
+        let answer = entry.answer(now, false);
+        self.entries.insert(path.to_owned(), entry);
+        let size = |entries: &HashMap<String, Entry>| -> usize {
+            entries.values().map(|entry| entry.body.len()).sum()
+        };
+        while self.entries.len() > ENTRIES || (self.entries.len() > 1 && size(&self.entries) > SIZE)
+        {
+            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.at);
+            let Some(path) = oldest.map(|(path, _)| path.clone()) else {
+                break;
+            };
+            self.entries.remove(&path);
+        }
+        answer
+    }
+
+    /// There was no answer: the vendor is left alone for a while, and an old answer is given
+    /// instead, if there is one.
+    pub(super) fn failed(
+        &mut self,
+        path: &str,
+        refusal: &Refusal,
+        now: Now,
+    ) -> Result<Answer, QuotesError> {
+        let said = refusal
+            .retry_after
+            .as_deref()
+            .and_then(|text| retry_after(text, now.utc));
+        let wait = said.unwrap_or(match refusal.why {
+            why if why.refuses() => REFUSED,
+            Why::Busy => BUSY,
+            _ => FAILED,
+        });
+        let hold = Hold {
+            until: now.monotonic + wait,
+            // To the vendor we have a key, and no token of a client is meant.
+            why: if refusal.why == Why::Token {
+                Why::Key
+            } else {
+                refusal.why
+            },
+        };
+        if refusal.why.refuses() {
+            self.refused.insert(service(path).to_owned(), hold);
+        } else if self.hold.is_none_or(|held| held.until < hold.until) {
+            self.hold = Some(hold);
+        }
+        self.instead(path, hold.why, Some(hold.until), now.monotonic)
+    }
+
+    fn instead(
+        &self,
+        path: &str,
+        why: Why,
+        until: Option<Moment>,
+        now: Moment,
+    ) -> Result<Answer, QuotesError> {
+        match self.entries.get(path) {
+            Some(entry) if now.since(entry.at) <= STALE_LIMIT => Ok(entry.answer(now, true)),
+            _ => Err(QuotesError {
+                why,
+                retry_after: until.map(|until| until.since(now).as_millis().div_ceil(1000) as u64),
+            }),
+        }
+    }
+}
+
+impl Entry {
+    fn answer(&self, now: Moment, stale: bool) -> Answer {
+        Answer {
+            body: self.body.clone(),
+            age: now.since(self.at),
+            stale,
+        }
+    }
+}
+
+/// Seconds, or a date (RFC 9110, 10.2.3); a date is worth nothing while the clock is not set.
+fn retry_after(text: &str, utc: Option<Utc>) -> Option<Duration> {
+    let text = text.trim();
+    let secs = match text.parse::<u64>() {
+        Ok(secs) => secs,
+        Err(_) => {
+            let until = rfc2822::parse(text).ok()?.timestamp().as_millisecond();
+            u64::try_from(Utc(until).millis_since(utc?))
+                .ok()?
+                .div_ceil(1000)
+        }
+    };
+    Some(Duration::from_secs(secs.clamp(1, WAIT_LIMIT)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "/v3/snapshot?ticker.any_of=I:SPX";
+    const OTHER: &str = "/v3/snapshot?ticker.any_of=I:VIX";
+    const STATUS: &str = "/v1/marketstatus/now";
+    const TTL: Duration = Duration::from_secs(2);
+
+    fn at(secs: u64) -> Moment {
+        Moment::from_secs(secs)
+    }
+
+    fn now(secs: u64) -> Now {
+        // 2026-11-23 14:30 UTC at the start.
+        Now::new(at(secs), Utc(1_795_444_200_000 + 1000 * secs as i64))
+    }
+
+    fn refusal(why: Why, retry_after: Option<&str>) -> Refusal {
+        Refusal {
+            why,
+            retry_after: retry_after.map(str::to_owned),
+        }
+    }
+
+    fn error(why: Why, retry_after: u64) -> Option<Result<Answer, QuotesError>> {
+        Some(Err(QuotesError {
+            why,
+            retry_after: Some(retry_after),
+        }))
+    }
+
+    /// A cache that was answered at one second.
+    fn answered() -> Cache {
+        let mut cache = Cache::default();
+        cache.answered(PATH, Bytes::from_static(b"{}"), TTL, at(1));
+        cache
+    }
+
+    fn age(look: Option<Result<Answer, QuotesError>>) -> Option<(u64, bool)> {
+        let answer = look?.unwrap();
+        Some((answer.age.as_secs(), answer.stale))
+    }
+
+    #[test]
+    fn an_answer_is_good_for_its_time_and_then_asked_for_again() {
+        let cache = answered();
+        assert_eq!(age(cache.look(PATH, at(2))), Some((1, false)));
+        assert_eq!(cache.look(PATH, at(3)), None);
+        assert_eq!(cache.look(OTHER, at(2)), None);
+    }
+
+    #[test]
+    fn nobody_asks_before_the_vendor_said_so_whatever_the_symbols() {
+        let mut cache = answered();
+        let stale = cache.failed(PATH, &refusal(Why::Busy, Some("30")), now(5));
+        assert_eq!(
+            age(Some(stale)),
+            Some((4, true)),
+            "an old answer says its age"
+        );
+        assert_eq!(cache.look(OTHER, at(5)), error(Why::Busy, 30));
+        assert_eq!(cache.look(STATUS, at(34)), error(Why::Busy, 1));
+        assert_eq!(age(cache.look(PATH, at(34))), Some((33, true)));
+        assert_eq!(cache.look(OTHER, at(35)), None);
+    }
+
+    #[test]
+    fn a_date_says_when_to_come_back_too() {
+        let mut cache = Cache::default();
+        let date = Some("Mon, 23 Nov 2026 14:31:40 GMT");
+        cache
+            .failed(PATH, &refusal(Why::Busy, date), now(40))
+            .unwrap_err();
+        assert_eq!(cache.look(PATH, at(40)), error(Why::Busy, 60));
+        for junk in ["soon", "-5", "", "Mon, 23 Nov 2020 14:31:40 GMT"] {
+            assert_eq!(retry_after(junk, now(0).utc), None, "{junk}");
+        }
+        assert_eq!(retry_after("0", None), Some(Duration::from_secs(1)));
+        assert_eq!(
+            retry_after("99999999999", None),
+            Some(Duration::from_secs(3600))
+        );
+    }
+
+    #[test]
+    fn a_plan_that_lacks_one_service_may_have_another() {
+        let mut cache = Cache::default();
+        cache
+            .failed(PATH, &refusal(Why::Token, None), now(0))
+            .unwrap_err();
+        assert_eq!(cache.look(OTHER, at(1)), error(Why::Key, 59));
+        assert_eq!(cache.look(STATUS, at(1)), None);
+        assert_eq!(cache.look(OTHER, at(60)), None);
+    }
+
+    #[test]
+    fn an_answer_of_ten_minutes_ago_is_none() {
+        let mut cache = answered();
+        let failed =
+            |cache: &mut Cache, secs| cache.failed(PATH, &refusal(Why::Lost, None), now(secs));
+        assert!(failed(&mut cache, 601).unwrap().stale);
+        assert_eq!(failed(&mut cache, 602).unwrap_err().why, Why::Lost);
+    }
+
+    #[test]
+    fn the_oldest_answers_make_room() {
+        let mut cache = Cache::default();
+        for n in 0..1000 {
+            cache.answered(
+                &format!("/v3?{n}"),
+                Bytes::from(vec![0; 1 << 16]),
+                TTL,
+                at(n),
+            );
+        }
+        assert_eq!(cache.entries.len(), SIZE >> 16);
+        assert!(cache.entries.contains_key("/v3?999"));
+    }
+}

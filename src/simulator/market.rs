@@ -38,6 +38,7 @@ pub(super) enum News {
 enum Order {
     Hold(Ticker),
     Release(usize),
+    Price(Ticker, oneshot::Sender<Option<Price>>),
     Fault(Fault, oneshot::Sender<()>),
 }
 
@@ -89,6 +90,13 @@ impl Market {
     /// This many channels are held no more.
     pub(super) fn release(&self, channels: usize) {
         self.order(Order::Release(channels));
+    }
+
+    /// Where a ticker stands; `None` if nobody has asked for it yet.
+    pub(super) async fn price(&self, ticker: &Ticker) -> Option<Price> {
+        let (sender, price) = oneshot::channel();
+        self.order(Order::Price(ticker.clone(), sender));
+        price.await.ok()?
     }
 
     /// From now on this is wrong; it is when this returns.
@@ -149,6 +157,11 @@ impl Trader {
                         self.held.send_modify(|held| *held += 1);
                     }
                     Some(Order::Release(channels)) => self.held.send_modify(|held| *held -= channels),
+                    Some(Order::Price(ticker, sender)) => {
+                        let found = self.listed.iter().find(|listed| *listed.walk.ticker() == ticker);
+                        // Whoever asked may have stopped waiting.
+                        sender.send(found.map(|listed| listed.walk.price())).ok();
+                    }
                     Some(Order::Fault(fault, done)) => {
                         self.trade();
                         self.fault.send_replace(fault);
@@ -242,12 +255,10 @@ impl Listed {
                 json!({ "ev": "V", "val": price.as_f64(), "T": ticker.as_str(), "t": millis }),
             ),
             Class::Option | Class::Equity => {
-                let half = Price::from_scaled(Price::SCALE / 20);
-                let around =
-                    |sign: i64| Price::from_scaled(price.scaled() + sign * half.scaled()).as_f64();
+                let (bid, ask) = self.walk.around(price);
                 (
                     Kind::Quote,
-                    json!({ "ev": "Q", "sym": ticker.as_str(), "bx": 302, "ax": 302, "bp": around(-1), "ap": around(1),
+                    json!({ "ev": "Q", "sym": ticker.as_str(), "bx": 302, "ax": 302, "bp": bid.as_f64(), "ap": ask.as_f64(),
                             "bs": 17, "as": 24, "t": millis, "q": millis }),
                 )
             }

@@ -3,6 +3,7 @@
 
 mod connection;
 mod market;
+mod rest;
 mod walk;
 
 pub use walk::Walk;
@@ -17,13 +18,10 @@ use std::task::{Context, Poll};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
-};
+use hyper::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -48,6 +46,9 @@ pub struct Settings {
     pub key: String,
     /// Channels that are not in the plan.
     pub refused: Vec<String>,
+    /// Whether REST knows the last values and not the previous closes alone; without them the
+    /// first price of a display is the first of the stream.
+    pub values: bool,
 }
 
 impl Default for Settings {
@@ -57,6 +58,7 @@ impl Default for Settings {
             speed: 1.0,
             key: "simulated".into(),
             refused: Vec::new(),
+            values: false,
         }
     }
 }
@@ -107,6 +109,8 @@ struct Shared {
     newest: HashMap<Cluster, watch::Sender<u64>>,
     /// How many connections were authenticated since the start.
     connections: AtomicU64,
+    /// How many requests came by REST.
+    requests: AtomicU64,
 }
 
 impl Simulator {
@@ -133,6 +137,7 @@ impl Simulator {
             fault: fault_seen,
             newest,
             connections,
+            requests: AtomicU64::new(0),
         });
         server.spawn(accept(listener, shared.clone()));
         Ok(Self {
@@ -156,6 +161,11 @@ impl Simulator {
     /// How many connections have been authenticated since the start.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many requests have come by REST since the start.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
     }
 
     /// From now on this is wrong: all that was traded before is sent as it should be, and what
@@ -212,10 +222,10 @@ async fn answer(
     shared: Arc<Shared>,
     upgrades: tokio::sync::mpsc::Sender<Upgraded>,
 ) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
-    let path = request.uri().path();
-    if path == "/v3/snapshot" {
-        return snapshot(&request, &shared);
+    if let Some(answer) = rest::answer(&request, &shared).await {
+        return answer;
     }
+    let path = request.uri().path();
     let Some(cluster) = Cluster::ALL
         .into_iter()
         .find(|cluster| path.strip_prefix('/') == Some(cluster.path()))
@@ -251,42 +261,6 @@ async fn answer(
         log::debug!("simulator: the connection ended before its upgrade");
     }
     response
-}
-
-/// The universal snapshot, as far as the display asks for it.
-fn snapshot(
-    request: &Request<Incoming>,
-    shared: &Shared,
-) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
-    let bearer = format!("Bearer {}", shared.settings.key);
-    let allowed = request
-        .headers()
-        .get(AUTHORIZATION)
-        .is_some_and(|value| value.as_bytes() == bearer.as_bytes());
-    if !allowed || *shared.fault.borrow() == Fault::Refusal {
-        return Response::builder()
-            .status(StatusCode::UNAUTHORIZED)
-            .body(Full::default());
-    }
-    let query = request.uri().query().unwrap_or_default();
-    let tickers = query.strip_prefix("ticker.any_of=").unwrap_or_default();
-    let rows: Vec<_> = tickers
-        .split(',')
-        .map(|ticker| match Walk::new(ticker, shared.settings.seed) {
-            // No value: the display's first price is then the first of the stream.
-            Some(walk) => json!({
-                "ticker": ticker,
-                "session": { "previous_close": walk.previous_close().as_f64() },
-            }),
-            None => {
-                json!({ "ticker": ticker, "error": "NOT_FOUND", "message": "Ticker not found." })
-            }
-        })
-        .collect();
-    let body = json!({ "status": "OK", "results": rows }).to_string();
-    Response::builder()
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::from(body))
 }
 
 /// A connection that can be told to send one byte at a time.

@@ -88,6 +88,15 @@ impl Walk {
         Price::from_scaled(cents * (Price::SCALE / 100))
     }
 
+    /// The bid and ask around a price.
+    pub fn around(&self, price: Price) -> (Price, Price) {
+        let half = Price::SCALE / 20;
+        (
+            Price::from_scaled(price.scaled() - half),
+            Price::from_scaled(price.scaled() + half),
+        )
+    }
+
     /// Takes one step.
     pub fn step(&mut self) -> Price {
         // The sum of twelve uniform numbers is close enough to a normal one.

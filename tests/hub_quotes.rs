@@ -1,0 +1,204 @@
+//! The hub's quotes, over real sockets: the vendor is asked once for all, and left alone when it
+//! says so. Time is moved by hand.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
+use deskticker::config::Secret;
+use deskticker::feed::Why;
+use deskticker::feed::link::Via;
+use deskticker::feed::net::{Connector, Endpoint};
+use deskticker::feed::session::Source;
+use deskticker::hub::quotes::{Quotes, QuotesError};
+use deskticker::simulator::{Fault, Settings, Simulator};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const START: Utc = Utc(1_795_447_800_000);
+const CONTRACT: &str = "O:SPY251219C00650000";
+
+fn quotes(address: impl std::fmt::Display, key: &str) -> (Quotes, Hand, Clock) {
+    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let source = Source {
+        via: Via::Vendor,
+        endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
+        secret: Some(Secret::new(key).unwrap()),
+    };
+    let quotes = Quotes::new(
+        Arc::new(source),
+        Connector::new(None).unwrap(),
+        clock.clone(),
+    );
+    (quotes, hand, clock)
+}
+
+async fn simulator() -> Simulator {
+    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    // It stands still.
+    drop(hand);
+    let settings = Settings {
+        values: true,
+        ..Settings::default()
+    };
+    Simulator::start(settings, clock).await.unwrap()
+}
+
+fn json(body: &str) -> Value {
+    serde_json::from_str(body).unwrap()
+}
+
+#[tokio::test]
+async fn every_row_is_there_in_the_order_asked() {
+    let simulator = simulator().await;
+    let (quotes, ..) = quotes(simulator.address(), "simulated");
+    let body = quotes
+        .quotes(&["VIX", CONTRACT, "SPX", "SPY"])
+        .await
+        .unwrap();
+    let body = json(&body);
+    let rows = body["results"].as_array().unwrap();
+    let symbols: Vec<&str> = rows
+        .iter()
+        .map(|row| row["symbol"].as_str().unwrap())
+        .collect();
+    assert_eq!(symbols, ["I:VIX", CONTRACT, "I:SPX", "SPY"]);
+    assert_eq!(rows[0]["last"], 17.25);
+    assert_eq!(rows[0]["previousClose"], 17.65);
+    assert_eq!(rows[0]["marketStatus"], "regular_trading");
+    assert_eq!(rows[0]["asOf"], START.0);
+    assert_eq!(rows[1]["last"], 9.76);
+    assert_eq!(rows[1]["greeks"]["delta"], 0.5413);
+    assert_eq!(rows[2]["change"], 24.73);
+    assert_eq!(
+        (&rows[3]["last"], &rows[3]["source"]),
+        (&Value::from(0.0), &Value::from("error"))
+    );
+}
+
+#[tokio::test]
+async fn however_many_ask_for_a_set_the_vendor_is_asked_once() {
+    let simulator = simulator().await;
+    let (quotes, hand, _) = quotes(simulator.address(), "simulated");
+    let (one, two, three, four) = tokio::join!(
+        quotes.quotes(&["SPX", "VIX"]),
+        quotes.quotes(&["VIX", "SPX"]),
+        quotes.quotes(&["I:SPX", "I:VIX", "SPX"]),
+        quotes.quotes(&["SPX", "VIX"]),
+    );
+    assert_eq!(simulator.requests(), 1);
+    assert_eq!(one.unwrap(), four.unwrap());
+    assert_eq!(json(&two.unwrap())["results"][0]["symbol"], "I:VIX");
+    assert_eq!(
+        json(&three.unwrap())["results"].as_array().unwrap().len(),
+        3
+    );
+    hand.advance(Duration::from_secs(1));
+    let body = json(&quotes.quotes(&["SPX", "VIX"]).await.unwrap());
+    assert_eq!((&body["age"], simulator.requests()), (&Value::from(1), 1));
+    hand.advance(Duration::from_secs(1));
+    let body = json(&quotes.quotes(&["SPX", "VIX"]).await.unwrap());
+    assert_eq!((&body["age"], simulator.requests()), (&Value::from(0), 2));
+}
+
+#[tokio::test]
+async fn the_market_status_is_the_vendors_and_kept_for_a_minute() {
+    let simulator = simulator().await;
+    let (quotes, hand, _) = quotes(simulator.address(), "simulated");
+    for age in [0, 59] {
+        let status = json(&quotes.market_status().await.unwrap());
+        assert_eq!(status["market"], "open");
+        assert_eq!(status["indicesGroups"]["cgi"], "open");
+        assert_eq!(status["age"], age);
+        hand.advance(Duration::from_secs(59));
+    }
+    quotes.market_status().await.unwrap();
+    assert_eq!(simulator.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_refused_key_is_told_and_not_offered_again_for_a_minute() {
+    let simulator = simulator().await;
+    let (quotes, hand, _) = quotes(simulator.address(), "simulated");
+    quotes.quotes(&["SPX"]).await.unwrap();
+    simulator.fault(Fault::Refusal).await;
+    hand.advance(Duration::from_secs(3));
+    let body = json(&quotes.quotes(&["SPX"]).await.unwrap());
+    assert_eq!(
+        (&body["age"], &body["stale"]),
+        (&Value::from(3), &Value::from(true))
+    );
+    let refused = |secs| QuotesError {
+        why: Why::Key,
+        retry_after: Some(secs),
+    };
+    assert_eq!(quotes.quotes(&["VIX"]).await, Err(refused(60)));
+    hand.advance(Duration::from_secs(59));
+    assert_eq!(quotes.quotes(&["VIX"]).await, Err(refused(1)));
+    assert_eq!(simulator.requests(), 2);
+    simulator.fault(Fault::None).await;
+    hand.advance(Duration::from_secs(1));
+    quotes.quotes(&["VIX"]).await.unwrap();
+}
+
+/// An HTTP server that gives these answers in turn, and counts the requests.
+async fn scripted(answers: &'static [&'static str]) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            counter.fetch_add(1, Ordering::Relaxed);
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (address, count)
+}
+
+#[tokio::test]
+async fn nothing_is_asked_before_retry_after_has_passed() {
+    let (address, count) = scripted(&[
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"results\":[]}",
+    ])
+    .await;
+    let (quotes, hand, _) = quotes(address, "the-key");
+    let busy = |secs| QuotesError {
+        why: Why::Busy,
+        retry_after: Some(secs),
+    };
+    let (one, two) = tokio::join!(quotes.quotes(&["SPX"]), quotes.quotes(&["SPX"]));
+    assert_eq!((one, two), (Err(busy(30)), Err(busy(30))));
+    hand.advance(Duration::from_secs(29));
+    assert_eq!(quotes.market_status().await, Err(busy(1)));
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+    hand.advance(Duration::from_secs(1));
+    let body = json(&quotes.quotes(&["SPX"]).await.unwrap());
+    assert_eq!(body["results"][0]["source"], "none");
+}
+
+#[tokio::test]
+async fn a_page_and_junk_are_no_quotes() {
+    let (address, _) = scripted(&[
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n[1,2]",
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+    ])
+    .await;
+    let (quotes, hand, _) = quotes(address, "the-key");
+    for why in [Why::Portal, Why::Protocol, Why::Busy, Why::Unreachable] {
+        let error = quotes.quotes(&["SPX"]).await.unwrap_err();
+        assert_eq!(error.why, why);
+        assert!(error.retry_after.is_some());
+        hand.advance(Duration::from_secs(60));
+    }
+}

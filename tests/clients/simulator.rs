@@ -1,0 +1,23 @@
+//! The simulator by itself, for programs that speak to the vendor. On SIGUSR1 it drops its
+//! connections once, without a close frame. The key is `simulated`.
+#![allow(clippy::print_stdout)]
+
+use deskticker::clock::Clock;
+use deskticker::simulator::{Fault, Settings, Simulator};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::io::Result<()> {
+    let mut drops = signal(SignalKind::user_defined1())?;
+    let settings = Settings {
+        values: true,
+        ..Settings::default()
+    };
+    let simulator = Simulator::start(settings, Clock::system()).await?;
+    println!("listening on {}", simulator.address());
+    while drops.recv().await.is_some() {
+        simulator.fault(Fault::Abort).await;
+        simulator.fault(Fault::None).await;
+    }
+    Ok(())
+}

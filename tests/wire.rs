@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use deskticker::clock::Utc;
-use deskticker::feed::wire::{self, Event, Junk, Verdict};
+use deskticker::feed::wire::{self, Event, Junk, Passing, Verdict};
 use deskticker::market::{Kind, Price};
 use proptest::prelude::*;
 
@@ -275,7 +275,64 @@ fn no_mutation_of_any_frame_panics_or_makes_a_price_out_of_range() {
     }
 }
 
+#[test]
+fn every_event_on_a_channel_is_passed_on_as_it_was_written() {
+    let mut passed = Vec::new();
+    for frame in FRAMES.lines() {
+        for passing in wire::passing(frame) {
+            if let Passing::Data { kind, ticker, json } = passing.unwrap() {
+                assert!(frame.contains(json));
+                passed.push(format!("{}.{ticker}", kind.prefix()));
+            }
+        }
+    }
+    let expected = [
+        "V.I:SPX",
+        "V.I:SPX",
+        "V.I:VIX",
+        "A.I:SPX",
+        "AM.I:SPX",
+        "Q.O:SPY241220P00720000",
+        "T.O:AMC210827C00037000",
+        "A.O:ONEM220121C00025000",
+        "AM.O:ONEM220121C00025000",
+        "T.MSFT",
+        "Q.MSFT",
+        "A.SPCE",
+    ];
+    assert_eq!(passed, expected);
+}
+
+#[test]
+fn what_would_spoil_a_frame_is_not_passed_on() {
+    for (event, expected) in [
+        (r#"{"ev":"V","val":NaN,"T":"I:SPX"}"#, Junk::Syntax),
+        (r#"{"ev":"T","sym":"SPY","p":1e999}"#, Junk::Number),
+        (r#"{"ev":"T","sym":"SPY","p":1,}"#, Junk::Syntax),
+        (r#"{"ev":"T","p":1}"#, Junk::Field),
+        (r#"{"ev":"V","val":0,"T":"I:SPX"}"#, Junk::Number),
+        (r#"{"ev":"V","val":"1","T":"I:SPX"}"#, Junk::Field),
+        (r#"{"ev":"ZZ","sym":"SPY"}"#, Junk::Unknown),
+    ] {
+        let frame = format!(r#"[{event},{{"ev":"T","sym":"SPY","p":0.5}}]"#);
+        let passing: Vec<_> = wire::passing(&frame).collect();
+        assert_eq!(passing[0], Err(expected), "{event}");
+        assert!(matches!(passing[1], Ok(Passing::Data { .. })), "{event}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn what_is_passed_on_is_json_whatever_comes(text in "[\\[{}\\]\",:\\\\a-eV0-9.]{0,60}") {
+        let frame = format!(r#"[{{"ev":"T","sym":"SPY","x":{text}}},{{{text}}}]"#);
+        for passing in wire::passing(&frame) {
+            if let Ok(Passing::Data { json, .. }) = passing {
+                let read = serde_json::from_str::<serde_json::Value>(json);
+                prop_assert!(read.is_ok(), "{}", json);
+            }
+        }
+    }
+
     #[test]
     fn no_text_panics(text in any::<String>()) {
         read(&text);

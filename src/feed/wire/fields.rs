@@ -1,0 +1,179 @@
+//! The fields of one event, of whichever type; read leniently, without an allocation.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{Event, Junk, positive, stamp};
+use crate::market::{Bar, Kind};
+
+/// The fields of an event that this program reads, of whichever type the event is.
+#[derive(Default)]
+pub(super) struct Fields<'a> {
+    pub(super) ev: Option<Cow<'a, str>>,
+    pub(super) status: Option<Cow<'a, str>>,
+    pub(super) message: Option<Cow<'a, str>>,
+    /// `T`
+    pub(super) ticker: Option<Cow<'a, str>>,
+    pub(super) sym: Option<Cow<'a, str>>,
+    pub(super) val: Option<f64>,
+    pub(super) t: Option<f64>,
+    pub(super) op: Option<f64>,
+    pub(super) o: Option<f64>,
+    pub(super) h: Option<f64>,
+    pub(super) l: Option<f64>,
+    pub(super) c: Option<f64>,
+    pub(super) s: Option<f64>,
+    pub(super) e: Option<f64>,
+    pub(super) bp: Option<f64>,
+    pub(super) ap: Option<f64>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn read(object: &'a str) -> Result<Self, Junk> {
+        serde_json::from_str(object).map_err(|error| match error.classify() {
+            // serde_json calls `1e999` a syntax error; here it is a number that is none.
+            serde_json::error::Category::Syntax
+                if error.to_string().starts_with("number out of range") =>
+            {
+                Junk::Number
+            }
+            _ => Junk::Syntax,
+        })
+    }
+
+    pub(super) fn bar(self, kind: Kind) -> Result<Event<'a>, Junk> {
+        let bar = Bar {
+            open: positive(self.o)?,
+            high: positive(self.h)?,
+            low: positive(self.l)?,
+            close: positive(self.c)?,
+            day_open: positive(self.op).ok(),
+            start: stamp(self.s).ok_or(Junk::Field)?,
+            end: stamp(self.e).ok_or(Junk::Field)?,
+        };
+        let ordered = bar.low <= bar.high
+            && (bar.low..=bar.high).contains(&bar.open)
+            && (bar.low..=bar.high).contains(&bar.close)
+            && bar.start < bar.end;
+        if !ordered {
+            return Err(Junk::Number);
+        }
+        Ok(Event::Bar {
+            ticker: self.sym.ok_or(Junk::Field)?,
+            kind,
+            bar,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
+                let mut fields = Fields::default();
+                while let Some(Loose::Text(key)) = map.next_key::<Loose<'de>>()? {
+                    let value = map.next_value::<Loose<'de>>()?;
+                    match key.as_ref() {
+                        "ev" => fields.ev = value.text(),
+                        "status" => fields.status = value.text(),
+                        "message" => fields.message = value.text(),
+                        "T" => fields.ticker = value.text(),
+                        "sym" => fields.sym = value.text(),
+                        "val" => fields.val = value.number(),
+                        "t" => fields.t = value.number(),
+                        "op" => fields.op = value.number(),
+                        "o" => fields.o = value.number(),
+                        "h" => fields.h = value.number(),
+                        "l" => fields.l = value.number(),
+                        "c" => fields.c = value.number(),
+                        "s" => fields.s = value.number(),
+                        "e" => fields.e = value.number(),
+                        "bp" => fields.bp = value.number(),
+                        "ap" => fields.ap = value.number(),
+                        _ => {}
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// Any JSON value; a field of an unexpected type must not cost the event that does not need it
+/// (`c` is a price in a bar, a list in a trade and a number in a quote).
+enum Loose<'a> {
+    Number(f64),
+    Text(Cow<'a, str>),
+    Other,
+}
+
+impl<'a> Loose<'a> {
+    fn number(self) -> Option<f64> {
+        if let Loose::Number(number) = self {
+            Some(number)
+        } else {
+            None
+        }
+    }
+
+    fn text(self) -> Option<Cow<'a, str>> {
+        if let Loose::Text(text) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Loose<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Loose<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Loose<'de>, E> {
+                Ok(Loose::Number(number))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Loose<'de>, E> {
+                Ok(Loose::Number(number as f64))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Loose<'de>, E> {
+                Ok(Loose::Number(number as f64))
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Loose<'de>, E> {
+                Ok(Loose::Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Loose<'de>, E> {
+                Ok(Loose::Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Loose<'de>, E> {
+                Ok(Loose::Other)
+            }
+            fn visit_unit<E>(self) -> Result<Loose<'de>, E> {
+                Ok(Loose::Other)
+            }
+            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Loose<'de>, S::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Loose::Other)
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Loose<'de>, M::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Loose::Other)
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}

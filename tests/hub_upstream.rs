@@ -248,6 +248,22 @@ async fn garbage_is_passed_on_to_nobody() {
 }
 
 #[tokio::test]
+async fn each_cluster_has_a_connection_of_its_own() {
+    let (simulator, mut indices) = simulated().await;
+    let (address, clock) = (simulator.address(), manual_clock());
+    let mut options = Bench::start(address, "simulated", Cluster::Options, clock);
+    indices.want(&["V.I:SPX"]);
+    assert_eq!(indices.state().await, UP);
+    options.want(&["Q.O:SPY251219C00650000"]);
+    assert_eq!(options.state().await, UP);
+    subscribed(&simulator, 2).await;
+    indices.advance(2);
+    assert_eq!(indices.events().await[0].0, "V.I:SPX");
+    assert_eq!(options.events().await[0].0, "Q.O:SPY251219C00650000");
+    assert_eq!(simulator.connections(), 2, "neither evicts the other");
+}
+
+#[tokio::test]
 async fn told_to_stop_it_says_farewell() {
     let (simulator, mut bench) = simulated().await;
     bench.want(&["V.I:SPX"]);

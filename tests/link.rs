@@ -223,6 +223,24 @@ fn a_link_closes_when_nothing_needs_it_and_opens_when_something_does() {
 }
 
 #[test]
+fn a_wait_is_sat_out_although_nothing_is_wanted_meanwhile() {
+    for (why, millis) in [(Why::Key, 60_000), (Why::Lost, 500)] {
+        let mut bench = Bench::live(0);
+        bench.on(Event::Closed(why), 1000);
+        bench.0.want(&channels(&[]), None, at(1100));
+        assert_eq!(bench.actions(1100), []);
+        assert_eq!(bench.0.status().why, None, "what is not needed is not down");
+        assert_eq!(bench.phase(), Phase::Idle);
+        bench.0.want(&channels(&["V.I:SPX"]), None, at(1200));
+        assert_eq!(bench.actions(1200), [], "it hammers");
+        assert_eq!(bench.0.status().why, Some(why));
+        let (then, actions) = bench.wait();
+        assert_eq!(actions, [Action::Open]);
+        assert!(then >= 1000 + millis, "{why:?}: {then}");
+    }
+}
+
+#[test]
 fn silence_is_answered_with_a_ping_and_then_with_a_close() {
     let mut bench = Bench::live(0);
     assert_eq!(bench.wait(), (20_000, vec![Action::Ping]));

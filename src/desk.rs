@@ -21,6 +21,8 @@ pub const PAGE: Duration = Duration::from_secs(10);
 /// Instruments on one page.
 const PER_PAGE: usize = 2;
 const MINUTE: i64 = 60_000;
+/// While the clock is not set, it is looked at this often: nothing tells when it is.
+const CLOCK_CHECK: Duration = Duration::from_secs(5);
 
 /// What is known and how it is shown.
 #[derive(Debug)]
@@ -165,7 +167,7 @@ impl Desk {
         let first = self.page(now.monotonic) * PER_PAGE;
         let aged = (first..first + PER_PAGE)
             .map(|index| self.watchlist.deadline(index, now, &self.calendar));
-        let minute = now.utc.map_or(Moment::NEVER, |utc| {
+        let minute = now.utc.map_or(now.monotonic + CLOCK_CHECK, |utc| {
             now.monotonic
                 + Duration::from_millis((MINUTE - utc.0.rem_euclid(MINUTE)).unsigned_abs())
         });

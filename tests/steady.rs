@@ -4,6 +4,8 @@
 mod glass;
 mod straight_line;
 
+use deskticker::feed::Update;
+use deskticker::market::{Price, Ticker};
 use glass::bus::{Quiet, Rig};
 use straight_line::{StraightLine, at, bar, value, walk};
 
@@ -120,4 +122,22 @@ fn what_is_sent_is_what_the_glass_shows() {
         line.hear(&value("I:SPX", price, now), now);
         bus.assert_shows(line.picture());
     }
+}
+
+#[test]
+fn the_queue_between_session_and_desk_allocates_nothing_once_it_has_been_used() {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(256);
+    let update = |price| Update::Value {
+        ticker: Ticker::try_from("I:SPX").unwrap(),
+        price: Price::from_scaled(price),
+        stamp: None,
+    };
+    let mut pass = |count| {
+        for price in 1..=count {
+            sender.try_send(update(price)).unwrap();
+            assert_eq!(receiver.try_recv().unwrap(), update(price));
+        }
+    };
+    pass(300);
+    assert_eq!(allocation_counter::measure(|| pass(1_000)).count_total, 0);
 }

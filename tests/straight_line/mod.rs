@@ -1,5 +1,5 @@
 //! The straight line of the map without its sockets: the text of a frame goes in, what is to be
-//! sent comes out on a bus. Each step is the program's own code, in the order of
+//! sent comes out on a bus; the queue between the session and the desk is left out. Each step is the program's own code, in the order of
 //! `session::Runner::hear`, `service::run` and `panel::serve`.
 #![allow(dead_code)]
 
@@ -14,7 +14,6 @@ use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
 use deskticker::panel::{Bus, Chip, Glass, Oled, Rotation, Settings, Slot, Taken};
 use deskticker::screen::{Frame, Size};
 use jiff::tz::TimeZone;
-use tokio::sync::mpsc;
 
 /// 2026-11-23 14:30 UTC: a Monday, and the New York markets open.
 const START: Utc = Utc(1_795_444_200_000);
@@ -22,8 +21,6 @@ const START: Utc = Utc(1_795_444_200_000);
 /// SPX and VIX on a panel of 128×64.
 pub(crate) struct StraightLine<B: Bus> {
     link: Link,
-    updates: mpsc::Sender<Update>,
-    incoming: mpsc::Receiver<Update>,
     pub(crate) desk: Desk,
     slot: Slot,
     taken: Frame,
@@ -46,7 +43,6 @@ impl<B: Bus> StraightLine<B> {
         link.on(Event::Opened, now.monotonic);
         while link.next(now.monotonic).is_some() {}
         desk.on(&Update::Status(Cluster::Indices, link.status()), now);
-        let (updates, incoming) = mpsc::channel(256);
         let settings = Settings {
             chip: Chip::Ssd1306,
             size: Size::Tall,
@@ -57,8 +53,6 @@ impl<B: Bus> StraightLine<B> {
         };
         Self {
             link,
-            updates,
-            incoming,
             desk,
             slot: Slot::new(Size::Tall),
             taken: Frame::new(Size::Tall),
@@ -87,14 +81,11 @@ impl<B: Bus> StraightLine<B> {
             match event {
                 Ok(event) => {
                     if let Some(update) = session::update(&mut self.link, &event, now.monotonic) {
-                        self.updates.try_send(update).unwrap();
+                        self.desk.on(&update, now);
                     }
                 }
                 Err(junk) => self.junk[junk.index()] += 1,
             }
-        }
-        while let Ok(update) = self.incoming.try_recv() {
-            self.desk.on(&update, now);
         }
         self.show(now);
     }

@@ -14,7 +14,7 @@ use crate::market::{
     Calendar, Class, Cluster, Freshness, Instrument, Quote, Source, Symbol, Watchlist,
     WatchlistError, limit,
 };
-use crate::screen::{self, Frame, Glyphs, Line, Sign, Size, View};
+use crate::screen::{self, Frame, Glyphs, Kept, Line, Sign, Size, View};
 
 /// With more than two instruments each pair is shown this long.
 pub const PAGE: Duration = Duration::from_secs(10);
@@ -33,6 +33,7 @@ pub struct Desk {
     /// In the order of [`Cluster::ALL`].
     links: [Status; Cluster::ALL.len()],
     glyphs: Glyphs,
+    kept: Kept,
     frame: Frame,
     /// The local time of the last minute asked for; a time zone is not looked up at each tick.
     minute: Option<(i64, (u8, u8))>,
@@ -61,6 +62,7 @@ impl Desk {
             zone,
             links: [idle; Cluster::ALL.len()],
             glyphs: Glyphs::new(),
+            kept: Kept::new(),
             frame: Frame::new(size),
             minute: None,
         })
@@ -152,7 +154,7 @@ impl Desk {
             sign: self.sign(),
             simulated: self.links.iter().any(|link| link.simulated),
         };
-        screen::draw(&view, &self.glyphs, &mut self.frame);
+        screen::draw(&view, &self.glyphs, &mut self.kept, &mut self.frame);
         &self.frame
     }
 
@@ -186,7 +188,7 @@ impl Desk {
 
     fn page(&self, now: Moment) -> usize {
         // Both fit: there are 64 instruments at most.
-        (u128::from(now.as_millis()) / PAGE.as_millis()) as usize % self.pages().max(1)
+        (now.as_millis() / PAGE.as_millis() as u64) as usize % self.pages().max(1)
     }
 
     /// The worst of the links that are needed: what is live needs no sign.

@@ -328,63 +328,14 @@ impl Runner {
 
     /// Takes in one event of a frame.
     async fn take(&mut self, event: wire::Event<'_>, now: Moment) -> Result<(), Over> {
-        let update = match event {
-            wire::Event::Status(verdict, message) => {
-                self.verdict(verdict, &message, now);
-                return Ok(());
-            }
-            wire::Event::Value {
-                ticker,
-                price,
-                stamp,
-            } => {
-                let Some(ticker) = self.ours(Kind::Value, &ticker, now) else {
-                    return Ok(());
-                };
-                Update::Value {
-                    ticker,
-                    price,
-                    stamp,
-                }
-            }
-            wire::Event::Quote {
-                ticker,
-                bid,
-                ask,
-                stamp,
-            } => {
-                let Some(ticker) = self.ours(Kind::Quote, &ticker, now) else {
-                    return Ok(());
-                };
-                // Without a bid there is no middle, and a contract nobody bids for has no price.
-                if bid <= Price::from_scaled(0) || ask < bid {
-                    return Ok(());
-                }
-                let price = Price::from_scaled((bid.scaled() + ask.scaled()) / 2);
-                Update::Value {
-                    ticker,
-                    price,
-                    stamp,
-                }
-            }
-            wire::Event::Bar { ticker, kind, bar } => {
-                let Some(ticker) = self.ours(kind, &ticker, now) else {
-                    return Ok(());
-                };
-                Update::Bar { ticker, kind, bar }
-            }
-            wire::Event::Unused => return Ok(()),
-        };
-        self.session.updates.send(update).await.map_err(|_| Over)
-    }
-
-    /// The ticker, if this is something that was asked for.
-    fn ours(&mut self, kind: Kind, ticker: &str, now: Moment) -> Option<Ticker> {
-        if !self.link.subscriptions().wants(kind, ticker) {
-            return None;
+        if let wire::Event::Status(verdict, message) = event {
+            self.verdict(verdict, &message, now);
+            return Ok(());
         }
-        self.link.on(Event::Data(kind, ticker), now);
-        Ticker::try_from(ticker).ok()
+        match update(&mut self.link, &event, now) {
+            Some(update) => self.session.updates.send(update).await.map_err(|_| Over),
+            None => Ok(()),
+        }
     }
 
     fn verdict(&mut self, verdict: Verdict, message: &str, now: Moment) {
@@ -427,6 +378,52 @@ impl Runner {
             );
         }
     }
+}
+
+/// What an event says to the desk, and that it came to the link. `None` if it holds no price, or
+/// one that nobody asked for.
+pub fn update(link: &mut Link, event: &wire::Event<'_>, now: Moment) -> Option<Update> {
+    match event {
+        wire::Event::Value {
+            ticker,
+            price,
+            stamp,
+        } => Some(Update::Value {
+            ticker: ours(link, Kind::Value, ticker, now)?,
+            price: *price,
+            stamp: *stamp,
+        }),
+        wire::Event::Quote {
+            ticker,
+            bid,
+            ask,
+            stamp,
+        } => {
+            let ticker = ours(link, Kind::Quote, ticker, now)?;
+            // Without a bid there is no middle, and a contract nobody bids for has no price.
+            let quoted = *bid > Price::from_scaled(0) && bid <= ask;
+            quoted.then(|| Update::Value {
+                ticker,
+                price: Price::from_scaled((bid.scaled() + ask.scaled()) / 2),
+                stamp: *stamp,
+            })
+        }
+        wire::Event::Bar { ticker, kind, bar } => Some(Update::Bar {
+            ticker: ours(link, *kind, ticker, now)?,
+            kind: *kind,
+            bar: *bar,
+        }),
+        wire::Event::Status(..) | wire::Event::Unused => None,
+    }
+}
+
+/// The ticker, if this is something that was asked for.
+fn ours(link: &mut Link, kind: Kind, ticker: &str, now: Moment) -> Option<Ticker> {
+    if !link.subscriptions().wants(kind, ticker) {
+        return None;
+    }
+    link.on(Event::Data(kind, ticker), now);
+    Ticker::try_from(ticker).ok()
 }
 
 /// A server's own words, fit for one line of a log.

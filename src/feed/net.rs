@@ -63,8 +63,11 @@ impl Endpoint {
                 "an address holds no user name or password; the token has a file of its own".into(),
             );
         }
-        if uri.query().is_some() {
-            return Err("an address holds no \"?\"; the token has a file of its own".into());
+        // The parser drops a fragment in silence.
+        if uri.query().is_some() || text.contains('#') {
+            return Err(
+                "an address holds no \"?\" and no \"#\"; the token has a file of its own".into(),
+            );
         }
         let host = authority
             .host()
@@ -73,12 +76,17 @@ impl Endpoint {
         if host.is_empty() {
             return Err(FORM.into());
         }
+        // The parser takes what is no port for none, and another port is another server.
+        let port = match authority.as_str().rsplit_once(':') {
+            Some((_, text)) if !text.ends_with(']') => text.parse().ok().filter(|port| *port > 0),
+            _ => Some(if secure { 443 } else { 80 }),
+        };
         Ok(Self {
             secure,
             host: host.to_owned(),
-            port: authority
-                .port_u16()
-                .unwrap_or(if secure { 443 } else { 80 }),
+            port: port.ok_or(
+                "after the last \":\" of an address comes its port, 1 to 65535, like \"ws://hub.local:3000\"",
+            )?,
             base: uri.path().trim_end_matches('/').to_owned(),
         })
     }

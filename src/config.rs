@@ -37,7 +37,8 @@ impl Secret {
     /// # Errors
     /// It is empty, or holds what no token holds.
     pub fn new(text: &str) -> Result<Self, &'static str> {
-        let text = text.trim();
+        // Some editors begin a file with a byte order mark.
+        let text = text.trim_start_matches('\u{feff}').trim();
         if text.is_empty() {
             return Err("it is empty; expected a token on one line");
         }
@@ -485,9 +486,16 @@ fn read_secret(path: &Path) -> Result<Secret, String> {
             path.display()
         );
     }
-    let mut text = String::new();
-    file.take(SECRET_LIMIT)
-        .read_to_string(&mut text)
+    let mut bytes = Vec::new();
+    file.take(SECRET_LIMIT + 1)
+        .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
-    Secret::new(&text).map_err(str::to_owned)
+    // The head of something larger would be sent as if it were a token, and refused for ever.
+    if bytes.len() as u64 > SECRET_LIMIT {
+        return Err(format!(
+            "it is larger than {SECRET_LIMIT} bytes; expected a token on one line"
+        ));
+    }
+    // What is not UTF-8 is no token either, which `Secret` says.
+    Secret::new(&String::from_utf8_lossy(&bytes)).map_err(str::to_owned)
 }

@@ -227,7 +227,7 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, with file and line.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let bytes = std::fs::read(path).map_err(|error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => {
                     "; write one (the README shows how), name another with --config, or try `deskticker demo`"
@@ -236,7 +236,17 @@ impl Config {
             };
             ConfigError { file: path.to_owned(), line: None, message: format!("cannot be read: {error}{hint}") }
         })?;
-        Self::parse(&text, path, environment)
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(text, path, environment),
+            Err(error) => {
+                let before = &bytes[..error.valid_up_to()];
+                Err(ConfigError {
+                    file: path.to_owned(),
+                    line: Some(before.iter().filter(|byte| **byte == b'\n').count() + 1),
+                    message: "expected text in UTF-8; save the file with that encoding".into(),
+                })
+            }
+        }
     }
 
     /// The same of a text that has been read from `path`.

@@ -63,7 +63,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What is taken from the process's environment; an argument, so that tests need not change it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment {
     /// `CREDENTIALS_DIRECTORY`, where systemd puts credentials.
     pub credentials: Option<PathBuf>,
@@ -71,6 +71,17 @@ pub struct Environment {
     pub token: Option<String>,
     /// `MASSIVE_API_KEY`, the vendor's key.
     pub key: Option<String>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| Secret(String::new()));
+        f.debug_struct("Environment")
+            .field("credentials", &self.credentials)
+            .field("token", &hidden(&self.token))
+            .field("key", &hidden(&self.key))
+            .finish()
+    }
 }
 
 impl Environment {

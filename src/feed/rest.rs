@@ -321,8 +321,8 @@ mod tests {
         assert_eq!(seeds[1].ticker, "I:VIX");
         assert_eq!(
             seeds[1].stamp,
-            Some(Utc(1_764_086_430_905)),
-            "nanoseconds are told by their magnitude"
+            Some(Utc(1_764_086_430_906)),
+            "nanoseconds are told by their magnitude, and rounded"
         );
         assert_eq!(seeds[1].previous_close, price(17.65));
     }

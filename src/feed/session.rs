@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -118,9 +119,7 @@ impl Runner {
     async fn run(mut self) {
         self.obey();
         while self.step().await.is_ok() {}
-        if let Some(socket) = self.socket.take() {
-            farewell(socket).await;
-        }
+        self.part(Some(CloseCode::Normal)).await;
     }
 
     fn now(&self) -> Moment {
@@ -217,9 +216,7 @@ impl Runner {
                 Ok(())
             }
             Action::Close(_) => {
-                if let Some(socket) = self.socket.take() {
-                    farewell(socket).await;
-                }
+                self.part(Some(CloseCode::Normal)).await;
                 Ok(())
             }
         }
@@ -283,6 +280,14 @@ impl Runner {
         self.lost(why);
     }
 
+    /// Ends the connection, if there is one, in good order: with a code of ours, or with the
+    /// answer to the other side's.
+    async fn part(&mut self, code: Option<CloseCode>) {
+        if let Some(socket) = self.socket.take() {
+            farewell(socket, code).await;
+        }
+    }
+
     fn lost(&mut self, why: Why) {
         self.socket = None;
         self.link.on(Event::Closed(why), self.now());
@@ -312,14 +317,21 @@ impl Runner {
                 if let Some(frame) = frame {
                     log::debug!("{}: closed: {}", self.session.cluster, frame.code);
                 }
-                self.lost(why);
+                self.link.on(Event::Closed(why), now);
+                self.part(None).await;
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
                 self.link.on(Event::Heard, now)
             }
             Some(Err(error)) => {
                 log::debug!("{}: {error}", self.session.cluster);
-                self.lost(net::failure(&error));
+                match net::complaint(&error) {
+                    Some(code) => {
+                        self.link.on(Event::Closed(net::failure(&error)), now);
+                        self.part(Some(code)).await;
+                    }
+                    None => self.lost(net::failure(&error)),
+                }
             }
             None => self.lost(Why::Lost),
         }
@@ -446,21 +458,27 @@ async fn read(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite
 }
 
 /// Says goodbye as RFC 6455 wants it, so that the server forgets us at once.
-async fn farewell(mut socket: Socket) {
-    let frame = CloseFrame {
-        code: CloseCode::Normal,
-        reason: "".into(),
-    };
+async fn farewell(mut socket: Socket, code: Option<CloseCode>) {
     let closing = async {
-        socket.close(Some(frame)).await?;
-        while let Some(message) = socket.next().await {
-            message?;
+        match code {
+            Some(code) => {
+                let reason = "".into();
+                socket.close(Some(CloseFrame { code, reason })).await?;
+            }
+            // The answer is ready; it waits for a next use of the socket.
+            None => socket.flush().await?,
         }
+        // To the end of the bytes, whatever they are: a socket that is dropped with some unread
+        // is reset, and a reset overtakes the close frame.
+        let stream = socket.get_mut();
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
         Ok::<(), tungstenite::Error>(())
     };
     // The connection ends here in any case; only the log may want to know how.
     match tokio::time::timeout(FAREWELL_LIMIT, closing).await {
-        Ok(Ok(()) | Err(tungstenite::Error::ConnectionClosed)) => {}
+        Ok(Ok(())) => {}
         Ok(Err(error)) => log::debug!("farewell: {error}"),
         Err(_) => log::debug!("farewell: no answer"),
     }

@@ -268,12 +268,23 @@ fn perform(command: Command) -> Result<(), Failure> {
     outcome
 }
 
+/// Whether a record may be written, whatever the filter asks for. Libraries log, at the levels
+/// below info, the bytes that pass through them: tungstenite the request with the token in its
+/// address, and the message with the key.
+fn is_presentable(record: &log::Record<'_>) -> bool {
+    let ours = record.target().split("::").next() == Some(env!("CARGO_PKG_NAME"));
+    ours || record.level() <= log::Level::Info
+}
+
 /// One line an entry. The journal adds the time itself and wants the priority in front.
 fn log_to_stderr(default: &str) {
     use std::io::Write;
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
         .format(move |out, record| {
+            if !is_presentable(record) {
+                return Ok(());
+            }
             if journal {
                 let priority = match record.level() {
                     log::Level::Error => 3,

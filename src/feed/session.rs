@@ -1,6 +1,7 @@
 //! The shell around one [`Link`]: a socket, a timer and the words between them. It decides
 //! nothing; it does what the link says and tells the desk what came.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ use crate::market::{Channel, Cluster, Kind, Price, Ticker};
 
 /// A message must be on its way within this, or the connection is given up.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
+/// Different words of the server that are logged on one connection; the rest is for debugging. The
+/// proxy passes on to everybody what was said to anybody.
+const WORDS: usize = 8;
 /// A farewell may take this long; the program ends within a second.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(300);
 
@@ -98,6 +102,7 @@ impl Session {
             told,
             simulated: false,
             junk: [0; Junk::KINDS],
+            words: heapless::Vec::new(),
         }
         .run()
         .await;
@@ -113,6 +118,8 @@ struct Runner {
     simulated: bool,
     /// Counted since the start, by kind.
     junk: [u64; Junk::KINDS],
+    /// Hashes of the words of the server that have been logged on this connection.
+    words: heapless::Vec<u64, WORDS>,
 }
 
 impl Runner {
@@ -259,6 +266,7 @@ impl Runner {
             match outcome {
                 Ok(socket) => {
                     self.socket = Some(socket);
+                    self.words.clear();
                     self.link.on(Event::Opened, now);
                 }
                 Err(why) => self.link.on(Event::Closed(why), now),
@@ -424,8 +432,23 @@ impl Runner {
             | Verdict::AuthTimeout
             | Verdict::Error
             | Verdict::Dropping
-            | Verdict::Other => log::warn!("{cluster}: the server says: {}", shown(message)),
+            | Verdict::Other => {
+                let level = if self.is_new(message) {
+                    log::Level::Warn
+                } else {
+                    log::Level::Debug
+                };
+                log::log!(level, "{cluster}: the server says: {}", shown(message));
+            }
         }
+    }
+
+    /// Whether these words have not been logged on this connection, and there is room for them.
+    fn is_new(&mut self, message: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        message.hash(&mut hasher);
+        let hash = hasher.finish();
+        !self.words.contains(&hash) && self.words.push(hash).is_ok()
     }
 
     /// Counts junk and logs the first of each kind.

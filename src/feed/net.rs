@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::ClientConfig;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -144,8 +144,13 @@ impl Connector {
         if let Some(path) = ca_file {
             let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
             let mut count = 0;
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| told(&error))? {
-                let certificate = certificate.map_err(|error| told(&error))?;
+            let read = |error| match error {
+                pem::Error::Io(error) => told(&error),
+                // It tells a section by its bytes, in decimal.
+                _ => told(&"a certificate in it is damaged; expected a PEM file"),
+            };
+            for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
+                let certificate = certificate.map_err(read)?;
                 roots.add(certificate).map_err(|error| told(&error))?;
                 count += 1;
             }

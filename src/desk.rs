@@ -104,9 +104,13 @@ impl Desk {
             self.watchlist
                 .value(&seed.ticker, Quote::arrived(price, Some(stamp), now));
         }
-        if let (Some(close), Some(as_of)) = (seed.previous_close, seed.stamp.or(now.utc)) {
-            self.watchlist
-                .set_previous_close(&seed.ticker, close, as_of, &self.calendar);
+        if let Some(close) = seed.previous_close {
+            // A stamp of the future would make this close the last word for as long.
+            let as_of = Quote::arrived(close, seed.stamp, now).stamp.or(now.utc);
+            if let Some(as_of) = as_of {
+                self.watchlist
+                    .set_previous_close(&seed.ticker, close, as_of, &self.calendar);
+            }
         }
     }
 

@@ -214,13 +214,15 @@ fn a_server_without_tls_is_an_error_at_once() {
 #[test]
 fn a_server_that_says_nothing_is_given_up_by_the_clock() {
     let (clock, hand) = stage::manual_clock();
-    let mute = Background::start(|| async { TcpListener::bind("127.0.0.1:0").await.unwrap() });
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let source = Source {
-        endpoint: endpoint("127.0.0.1", mute.value.local_addr().unwrap()),
+        endpoint: endpoint("127.0.0.1", mute.local_addr().unwrap()),
         ..stage::vendor("127.0.0.1:1", "simulated")
     };
     let connector = Connector::new(None).unwrap();
     let mut stage = Stage::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    // The socket's call and that of the quotes.
+    let _calls = [mute.accept().unwrap(), mute.accept().unwrap()];
     stage.shows("tls-joining");
     stage.advance(10);
     stage.shows("tls-no-answer");

@@ -279,7 +279,12 @@ impl Runner {
         let Some(socket) = &mut self.socket else {
             return;
         };
-        let sent = tokio::time::timeout(SEND_LIMIT, socket.send(message)).await;
+        let mut orders = self.session.orders.clone();
+        let sent = tokio::select! {
+            sent = tokio::time::timeout(SEND_LIMIT, socket.send(message)) => sent,
+            // A server that reads nothing must not hold up the end of the program.
+            _ = orders.wait_for(|orders| orders.stop) => return,
+        };
         let why = match sent {
             Ok(Ok(())) => return,
             Ok(Err(error)) => net::failure(&error),

@@ -176,8 +176,11 @@ impl Proxy {
 
     /// Waits until the client has taken in all that was sent before: a pong leaves it only then.
     pub fn heard(&mut self) {
-        self.act(Do::Send(Message::Ping(Vec::new().into())));
-        self.until(|seen| *seen == Seen::Pong);
+        // Twice: an answer of ours to a ping of its own may stand behind the first of these.
+        for _ in 0..2 {
+            self.act(Do::Send(Message::Ping(Vec::new().into())));
+            self.until(|seen| *seen == Seen::Pong);
+        }
     }
 
     /// At which seconds of the clock upgrades were asked for, as far as was waited.

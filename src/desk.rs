@@ -102,13 +102,19 @@ impl Desk {
     }
 
     fn seed(&mut self, seed: &Seed, now: Now) {
+        // A stamp that cannot be right is none.
+        let believed = |price| Quote::arrived(price, seed.stamp, now);
         // Without a stamp nobody knows how old it is: a value of Friday must not look like one of
         // now, so it is not taken at all.
-        if let (Some(price), Some(stamp)) = (seed.price, seed.stamp) {
-            self.watchlist
-                .value(&seed.ticker, Quote::arrived(price, Some(stamp), now));
+        if let Some(quote) = seed.price.map(believed)
+            && quote.stamp.is_some()
+        {
+            self.watchlist.value(&seed.ticker, quote);
         }
-        if let (Some(close), Some(as_of)) = (seed.previous_close, seed.stamp.or(now.utc)) {
+        // With a stamp of the future this close would be the last word for as long.
+        if let Some(close) = seed.previous_close
+            && let Some(as_of) = believed(close).stamp.or(now.utc)
+        {
             self.watchlist
                 .set_previous_close(&seed.ticker, close, as_of, &self.calendar);
         }

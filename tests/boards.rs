@@ -21,19 +21,31 @@ fn every_board_file_describes_a_board() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
-        let board: Board = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let board: Board =
+            toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert!(board.model.starts_with("Raspberry Pi "), "{}", board.model);
         assert!(board.bus.starts_with("/dev/i2c-"), "{}", board.bus);
         assert!(
-            ["aarch64-unknown-linux-gnu", "armv7-unknown-linux-gnueabihf"].contains(&board.target.as_str()),
+            ["aarch64-unknown-linux-gnu", "armv7-unknown-linux-gnueabihf"]
+                .contains(&board.target.as_str()),
             "{}",
             board.target
         );
-        assert!(board.config_txt.iter().all(|line| line.starts_with("dtparam=i2c_arm")), "{:?}", board.config_txt);
+        assert!(
+            board
+                .config_txt
+                .iter()
+                .all(|line| line.starts_with("dtparam=i2c_arm")),
+            "{:?}",
+            board.config_txt
+        );
         models.push(board.model);
     }
     let count = models.len();
     models.sort();
     models.dedup();
-    assert!(count >= 4 && models.len() == count, "each model once: {models:?}");
+    assert!(
+        count >= 4 && models.len() == count,
+        "each model once: {models:?}"
+    );
 }

@@ -233,8 +233,12 @@ fn address(text: &str) -> Result<u8, lexopt::Error> {
 
 fn perform(command: Command) -> Result<(), Failure> {
     if let Command::Print(text) = &command {
-        print!("{text}");
-        return Ok(());
+        use std::io::Write;
+        return match std::io::stdout().write_all(text.as_bytes()) {
+            // Whoever reads it, `head` for one, has seen enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(Failure::other),
+        };
     }
     // Log lines would tear the picture that a terminal shows; its caption says what matters.
     let level = match &command {
@@ -268,12 +272,23 @@ fn perform(command: Command) -> Result<(), Failure> {
     outcome
 }
 
+/// Whether a record may be written, whatever the filter asks for. Libraries log, at the levels
+/// below info, the bytes that pass through them: tungstenite the request with the token in its
+/// address, and the message with the key.
+fn is_presentable(record: &log::Record<'_>) -> bool {
+    let ours = record.target().split("::").next() == Some(env!("CARGO_PKG_NAME"));
+    ours || record.level() <= log::Level::Info
+}
+
 /// One line an entry. The journal adds the time itself and wants the priority in front.
 fn log_to_stderr(default: &str) {
     use std::io::Write;
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
         .format(move |out, record| {
+            if !is_presentable(record) {
+                return Ok(());
+            }
             if journal {
                 let priority = match record.level() {
                     log::Level::Error => 3,

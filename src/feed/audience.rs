@@ -1,6 +1,8 @@
 //! Who listens to a session: what a desk is told of each frame, and what is said about the
 //! connection itself. It opens and sends nothing; the session does.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -10,6 +12,10 @@ use super::wire::{self, Junk, Verdict};
 use super::{Link, Status, Update, Why};
 use crate::clock::Moment;
 use crate::market::{Cluster, Kind, Price, Ticker};
+
+/// Different words of the server that are logged on one connection; the rest is for debugging. The
+/// proxy passes on to everybody what was said to anybody.
+const WORDS: usize = 8;
 
 /// The audience is gone, or somebody has said stop.
 #[derive(Debug)]
@@ -55,6 +61,8 @@ pub struct Line<S> {
     pub(super) simulated: bool,
     /// Counted since the start, by kind.
     junk: [u64; Junk::KINDS],
+    /// Hashes of the words of the server that have been logged on this connection.
+    words: heapless::Vec<u64, WORDS>,
 }
 
 impl<S: Shelf> Line<S> {
@@ -66,6 +74,7 @@ impl<S: Shelf> Line<S> {
             ended: false,
             simulated: false,
             junk: [0; Junk::KINDS],
+            words: heapless::Vec::new(),
         }
     }
 
@@ -104,8 +113,29 @@ impl<S: Shelf> Line<S> {
             | Verdict::AuthTimeout
             | Verdict::Error
             | Verdict::Dropping
-            | Verdict::Other => log::warn!("{cluster}: the server says: {}", shown(message)),
+            | Verdict::Other => {
+                let level = if self.is_new(message) {
+                    log::Level::Warn
+                } else {
+                    log::Level::Debug
+                };
+                log::log!(level, "{cluster}: the server says: {}", shown(message));
+            }
         }
+    }
+
+    /// Whether these words have not been logged on this connection, and there is room for them.
+    fn is_new(&mut self, message: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        message.hash(&mut hasher);
+        let hash = hasher.finish();
+        !self.words.contains(&hash) && self.words.push(hash).is_ok()
+    }
+
+    /// A connection has been opened.
+    pub(super) fn opened(&mut self, now: Moment) {
+        self.words.clear();
+        self.link.on(Event::Opened, now);
     }
 
     fn end(&mut self, why: Why, now: Moment) {
@@ -145,7 +175,7 @@ impl Audience for mpsc::Sender<Update> {
             match event {
                 Ok(wire::Event::Status(verdict, message)) => line.verdict(verdict, &message, now),
                 Ok(event) => {
-                    if let Some(update) = update(event, line, now) {
+                    if let Some(update) = update(&mut line.link, &event, now) {
                         self.send(update).await.map_err(|_| Over)?;
                     }
                 }
@@ -156,21 +186,18 @@ impl Audience for mpsc::Sender<Update> {
     }
 }
 
-/// What the desk is told of an event, if it is about something that was asked for.
-fn update(event: wire::Event<'_>, line: &mut Line<Fixed>, now: Moment) -> Option<Update> {
-    let mut ours = |kind, ticker: &str| {
-        line.data(kind, ticker, now)
-            .then(|| Ticker::try_from(ticker).ok())?
-    };
+/// What an event says to the desk, and that it came to the link. `None` if it holds no price, or
+/// one that nobody asked for.
+pub fn update(link: &mut Link, event: &wire::Event<'_>, now: Moment) -> Option<Update> {
     match event {
         wire::Event::Value {
             ticker,
             price,
             stamp,
         } => Some(Update::Value {
-            ticker: ours(Kind::Value, &ticker)?,
-            price,
-            stamp,
+            ticker: ours(link, Kind::Value, ticker, now)?,
+            price: *price,
+            stamp: *stamp,
         }),
         wire::Event::Quote {
             ticker,
@@ -178,24 +205,31 @@ fn update(event: wire::Event<'_>, line: &mut Line<Fixed>, now: Moment) -> Option
             ask,
             stamp,
         } => {
-            let ticker = ours(Kind::Quote, &ticker)?;
+            let ticker = ours(link, Kind::Quote, ticker, now)?;
             // Without a bid there is no middle, and a contract nobody bids for has no price.
-            if bid <= Price::from_scaled(0) || ask < bid {
-                return None;
-            }
-            Some(Update::Value {
+            let quoted = *bid > Price::from_scaled(0) && bid <= ask;
+            quoted.then(|| Update::Value {
                 ticker,
                 price: Price::from_scaled((bid.scaled() + ask.scaled()) / 2),
-                stamp,
+                stamp: *stamp,
             })
         }
         wire::Event::Bar { ticker, kind, bar } => Some(Update::Bar {
-            ticker: ours(kind, &ticker)?,
-            kind,
-            bar,
+            ticker: ours(link, *kind, ticker, now)?,
+            kind: *kind,
+            bar: *bar,
         }),
         wire::Event::Status(..) | wire::Event::Unused => None,
     }
+}
+
+/// The ticker, if this is something that was asked for.
+fn ours(link: &mut Link, kind: Kind, ticker: &str, now: Moment) -> Option<Ticker> {
+    if !link.subscriptions().wants(kind, ticker) {
+        return None;
+    }
+    link.on(Event::Data(kind, ticker), now);
+    Ticker::try_from(ticker).ok()
 }
 
 /// A server's own words, fit for one line of a log.

@@ -10,12 +10,13 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::sync::{mpsc, watch};
 
 use super::link::Via;
 use super::net::{self, Connector, Endpoint};
 use super::session::Source;
-use super::snapshot::{self, Row, positive};
+use super::snapshot::{self, positive};
 use super::{Seed, Update, Why, wire};
 use crate::clock::Clock;
 use crate::market::{Price, Symbol, Ticker};
@@ -114,7 +115,7 @@ pub async fn quotes(
     let seeds = match source.via {
         Via::Hub => proxy_rows(&body),
         Via::Vendor => {
-            snapshot::rows(&body).map(|rows| rows.iter().filter_map(Row::seed).collect())
+            snapshot::rows(&body).map(|rows| rows.iter().filter_map(snapshot::Row::seed).collect())
         }
     };
     let mut seeds = seeds.map_err(|error| {
@@ -233,7 +234,24 @@ async fn request(
 
 #[derive(Deserialize)]
 struct ProxyAnswer {
-    results: Vec<ProxyRow>,
+    results: Vec<Row<ProxyRow>>,
+}
+
+/// A row that cannot be read costs none of the others.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Row<T> {
+    Good(T),
+    Junk(IgnoredAny),
+}
+
+impl<T> Row<T> {
+    fn good(&self) -> Option<&T> {
+        match self {
+            Row::Good(row) => Some(row),
+            Row::Junk(_) => None,
+        }
+    }
 }
 
 /// A row of the proxy's `/api/quotes`.
@@ -250,7 +268,8 @@ struct ProxyRow {
 
 fn proxy_rows(body: &[u8]) -> Result<Vec<Seed>, serde_json::Error> {
     let answer: ProxyAnswer = serde_json::from_slice(body)?;
-    Ok(answer.results.iter().filter_map(ProxyRow::seed).collect())
+    let rows = answer.results.iter().filter_map(Row::good);
+    Ok(rows.filter_map(ProxyRow::seed).collect())
 }
 
 impl ProxyRow {
@@ -301,8 +320,8 @@ mod tests {
         assert_eq!(seeds[1].ticker, "I:VIX");
         assert_eq!(
             seeds[1].stamp,
-            Some(Utc(1_764_086_430_905)),
-            "nanoseconds are told by their magnitude"
+            Some(Utc(1_764_086_430_906)),
+            "nanoseconds are told by their magnitude, and rounded"
         );
         assert_eq!(seeds[1].previous_close, price(17.65));
     }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+pub use super::audience::update;
 use super::audience::{Audience, Line, Over};
 use super::link::{Action, Event, Via};
 use super::net::{self, Connector, Endpoint, Socket};
@@ -115,9 +117,7 @@ impl<A: Audience> Runner<A> {
     async fn run(mut self) {
         self.obey();
         while self.step().await.is_ok() {}
-        if let Some(socket) = self.socket.take() {
-            farewell(socket).await;
-        }
+        self.part(Some(CloseCode::Normal)).await;
     }
 
     fn now(&self) -> Moment {
@@ -213,9 +213,7 @@ impl<A: Audience> Runner<A> {
                 Ok(())
             }
             Action::Close(_) => {
-                if let Some(socket) = self.socket.take() {
-                    farewell(socket).await;
-                }
+                self.part(Some(CloseCode::Normal)).await;
                 Ok(())
             }
         }
@@ -258,7 +256,7 @@ impl<A: Audience> Runner<A> {
             match outcome {
                 Ok(socket) => {
                     self.socket = Some(socket);
-                    self.line.link.on(Event::Opened, now);
+                    self.line.opened(now);
                 }
                 Err(why) => self.line.link.on(Event::Closed(why), now),
             }
@@ -270,13 +268,26 @@ impl<A: Audience> Runner<A> {
         let Some(socket) = &mut self.socket else {
             return;
         };
-        let sent = tokio::time::timeout(SEND_LIMIT, socket.send(message)).await;
+        let mut orders = self.session.orders.clone();
+        let sent = tokio::select! {
+            sent = tokio::time::timeout(SEND_LIMIT, socket.send(message)) => sent,
+            // A server that reads nothing must not hold up the end of the program.
+            _ = orders.wait_for(|orders| orders.stop) => return,
+        };
         let why = match sent {
             Ok(Ok(())) => return,
             Ok(Err(error)) => net::failure(&error),
             Err(_) => Why::Timeout,
         };
         self.lost(why);
+    }
+
+    /// Ends the connection, if there is one, in good order: with a code of ours, or with the
+    /// answer to the other side's.
+    async fn part(&mut self, code: Option<CloseCode>) {
+        if let Some(socket) = self.socket.take() {
+            farewell(socket, code).await;
+        }
     }
 
     fn lost(&mut self, why: Why) {
@@ -307,14 +318,21 @@ impl<A: Audience> Runner<A> {
                 if let Some(frame) = frame {
                     log::debug!("{}: closed: {}", self.session.cluster, frame.code);
                 }
-                self.lost(why);
+                self.line.link.on(Event::Closed(why), now);
+                self.part(None).await;
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
                 self.line.link.on(Event::Heard, now)
             }
             Some(Err(error)) => {
                 log::debug!("{}: {error}", self.session.cluster);
-                self.lost(net::failure(&error));
+                match net::complaint(&error) {
+                    Some(code) => {
+                        self.line.link.on(Event::Closed(net::failure(&error)), now);
+                        self.part(Some(code)).await;
+                    }
+                    None => self.lost(net::failure(&error)),
+                }
             }
             None => self.lost(Why::Lost),
         }
@@ -330,21 +348,27 @@ async fn read(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite
 }
 
 /// Says goodbye as RFC 6455 wants it, so that the server forgets us at once.
-async fn farewell(mut socket: Socket) {
-    let frame = CloseFrame {
-        code: CloseCode::Normal,
-        reason: "".into(),
-    };
+async fn farewell(mut socket: Socket, code: Option<CloseCode>) {
     let closing = async {
-        socket.close(Some(frame)).await?;
-        while let Some(message) = socket.next().await {
-            message?;
+        match code {
+            Some(code) => {
+                let reason = "".into();
+                socket.close(Some(CloseFrame { code, reason })).await?;
+            }
+            // The answer is ready; it waits for a next use of the socket.
+            None => socket.flush().await?,
         }
+        // To the end of the bytes, whatever they are: a socket that is dropped with some unread
+        // is reset, and a reset overtakes the close frame.
+        let stream = socket.get_mut();
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
         Ok::<(), tungstenite::Error>(())
     };
     // The connection ends here in any case; only the log may want to know how.
     match tokio::time::timeout(FAREWELL_LIMIT, closing).await {
-        Ok(Ok(()) | Err(tungstenite::Error::ConnectionClosed)) => {}
+        Ok(Ok(())) => {}
         Ok(Err(error)) => log::debug!("farewell: {error}"),
         Err(_) => log::debug!("farewell: no answer"),
     }

@@ -126,9 +126,9 @@ impl fmt::Display for Junk {
 }
 
 /// Reads the events of one text frame in their order. An event that cannot be read costs none
-/// of the others: the frame is split at its own brackets first, and each event is parsed alone.
+/// of the others: after it the frame goes on where its brackets say that it ends.
 pub fn events(frame: &str) -> impl Iterator<Item = Result<Event<'_>, Junk>> {
-    objects(frame).map(|object| event(Fields::read(object?)?))
+    objects(frame).map(|object| object?.0.event())
 }
 
 /// One event of a frame, for who passes it on as it is.
@@ -154,8 +154,7 @@ pub enum Passing<'a> {
 /// index value that is no price.
 pub fn passing(frame: &str) -> impl Iterator<Item = Result<Passing<'_>, Junk>> {
     objects(frame).map(|object| {
-        let json = object?;
-        let mut fields = Fields::read(json)?;
+        let (mut fields, json) = object?;
         let kind = match fields.ev.as_deref().ok_or(Junk::Field)? {
             "V" => {
                 positive(fields.val)?;
@@ -166,7 +165,7 @@ pub fn passing(frame: &str) -> impl Iterator<Item = Result<Passing<'_>, Junk>> {
             "Q" => Kind::Quote,
             "T" => Kind::Trade,
             _ => {
-                return match event(fields)? {
+                return match fields.event()? {
                     Event::Status(verdict, message) => Ok(Passing::Status(verdict, message)),
                     _ => Ok(Passing::Unused),
                 };
@@ -208,7 +207,8 @@ struct Objects<'a> {
 }
 
 impl<'a> Iterator for Objects<'a> {
-    type Item = Result<&'a str, Junk>;
+    /// What an object says, and the object itself.
+    type Item = Result<(Fields<'a>, &'a str), Junk>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(junk) = self.junk.take() {
@@ -230,6 +230,12 @@ impl<'a> Iterator for Objects<'a> {
                 self.next()
             }
             b'{' => {
+                if let Some((fields, end)) = Fields::read(rest) {
+                    let (object, rest) = rest.split_at_checked(end)?;
+                    self.rest = Some(rest);
+                    return Some(Ok((fields, object)));
+                }
+                // Not as it should be: where it ends is then a matter of brackets alone.
                 let Some(end) = object_end(rest) else {
                     // The frame was cut within an event.
                     self.rest = None;
@@ -237,7 +243,7 @@ impl<'a> Iterator for Objects<'a> {
                 };
                 let (object, rest) = rest.split_at(end);
                 self.rest = Some(rest);
-                Some(Ok(object))
+                Some(Err(fields::fault(object)))
             }
             _ => {
                 // Debris up to where an event may begin again; the search is for ASCII, so it
@@ -285,49 +291,6 @@ fn object_end(text: &str) -> Option<usize> {
     None
 }
 
-fn event(mut fields: Fields<'_>) -> Result<Event<'_>, Junk> {
-    let kind = fields.ev.take().ok_or(Junk::Field)?;
-    match kind.as_ref() {
-        "V" => Ok(Event::Value {
-            price: positive(fields.val)?,
-            ticker: fields.ticker.ok_or(Junk::Field)?,
-            stamp: stamp(fields.t),
-        }),
-        "A" => fields.bar(Kind::Second),
-        "AM" => fields.bar(Kind::Minute),
-        "Q" => {
-            let bid = number(fields.bp)?;
-            let ask = positive(fields.ap)?;
-            if bid < Price::from_scaled(0) {
-                return Err(Junk::Number);
-            }
-            Ok(Event::Quote {
-                ticker: fields.sym.ok_or(Junk::Field)?,
-                bid,
-                ask,
-                stamp: stamp(fields.t),
-            })
-        }
-        "status" => {
-            let verdict = match fields.status.as_deref().ok_or(Junk::Field)? {
-                "connected" => Verdict::Connected,
-                "auth_success" => Verdict::AuthSuccess,
-                "auth_failed" => Verdict::AuthFailed,
-                "auth_timeout" => Verdict::AuthTimeout,
-                "success" => Verdict::Success,
-                "error" => Verdict::Error,
-                "max_connections" => Verdict::MaxConnections,
-                "simulated" => Verdict::Simulated,
-                "slow_consumer" | "force_disconnect" => Verdict::Dropping,
-                _ => Verdict::Other,
-            };
-            Ok(Event::Status(verdict, fields.message.unwrap_or_default()))
-        }
-        "T" | "LULD" | "FMV" | "LV" => Ok(Event::Unused),
-        _ => Err(Junk::Unknown),
-    }
-}
-
 fn number(field: Option<f64>) -> Result<Price, Junk> {
     Price::from_f64(field.ok_or(Junk::Field)?).ok_or(Junk::Number)
 }
@@ -349,10 +312,8 @@ pub fn stamp(field: Option<f64>) -> Option<Utc> {
     let number = field?;
     let millis = match number {
         n if !(1e12..1e20).contains(&n) => return None,
-        // The millisecond it is in. An f64 holds nanoseconds of today to 256 of them, so the first
-        // of a millisecond may have come out as the last of the one before.
-        n if n >= 1e18 => (n / 1e6 + 0.001).floor(),
-        n if n >= 1e15 => (n / 1e3).floor(),
+        n if n >= 1e18 => (n / 1e6).round(),
+        n if n >= 1e15 => (n / 1e3).round(),
         n => n,
     };
     Some(Utc(millis as i64))

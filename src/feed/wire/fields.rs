@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Event, Junk, positive, stamp};
-use crate::market::{Bar, Kind};
+use super::{Event, Junk, Verdict, number, positive, stamp};
+use crate::market::{Bar, Kind, Price};
 
 /// The fields of an event that this program reads, of whichever type the event is.
 #[derive(Default)]
@@ -31,19 +31,57 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn read(object: &'a str) -> Result<Self, Junk> {
-        serde_json::from_str(object).map_err(|error| match error.classify() {
-            // serde_json calls `1e999` a syntax error; here it is a number that is none.
-            serde_json::error::Category::Syntax
-                if error.to_string().starts_with("number out of range") =>
-            {
-                Junk::Number
-            }
-            _ => Junk::Syntax,
-        })
+    /// The object that begins here, if it is as it should be, and where it ends.
+    pub(super) fn read(text: &'a str) -> Option<(Self, usize)> {
+        let mut objects = serde_json::Deserializer::from_str(text).into_iter();
+        let fields = objects.next()?.ok()?;
+        Some((fields, objects.byte_offset()))
     }
 
-    pub(super) fn bar(self, kind: Kind) -> Result<Event<'a>, Junk> {
+    pub(super) fn event(mut self) -> Result<Event<'a>, Junk> {
+        let kind = self.ev.take().ok_or(Junk::Field)?;
+        match kind.as_ref() {
+            "V" => Ok(Event::Value {
+                price: positive(self.val)?,
+                ticker: self.ticker.ok_or(Junk::Field)?,
+                stamp: stamp(self.t),
+            }),
+            "A" => self.bar(Kind::Second),
+            "AM" => self.bar(Kind::Minute),
+            "Q" => {
+                let bid = number(self.bp)?;
+                let ask = positive(self.ap)?;
+                if bid < Price::from_scaled(0) {
+                    return Err(Junk::Number);
+                }
+                Ok(Event::Quote {
+                    ticker: self.sym.ok_or(Junk::Field)?,
+                    bid,
+                    ask,
+                    stamp: stamp(self.t),
+                })
+            }
+            "status" => {
+                let verdict = match self.status.as_deref().ok_or(Junk::Field)? {
+                    "connected" => Verdict::Connected,
+                    "auth_success" => Verdict::AuthSuccess,
+                    "auth_failed" => Verdict::AuthFailed,
+                    "auth_timeout" => Verdict::AuthTimeout,
+                    "success" => Verdict::Success,
+                    "error" => Verdict::Error,
+                    "max_connections" => Verdict::MaxConnections,
+                    "simulated" => Verdict::Simulated,
+                    "slow_consumer" | "force_disconnect" => Verdict::Dropping,
+                    _ => Verdict::Other,
+                };
+                Ok(Event::Status(verdict, self.message.unwrap_or_default()))
+            }
+            "T" | "LULD" | "FMV" | "LV" => Ok(Event::Unused),
+            _ => Err(Junk::Unknown),
+        }
+    }
+
+    fn bar(self, kind: Kind) -> Result<Event<'a>, Junk> {
         let bar = Bar {
             open: positive(self.o)?,
             high: positive(self.h)?,
@@ -106,6 +144,20 @@ impl<'de> Deserialize<'de> for Fields<'de> {
             }
         }
         deserializer.deserialize_map(Object)
+    }
+}
+
+/// What is to be said of an object that could not be read.
+pub(super) fn fault(object: &str) -> Junk {
+    match serde_json::from_str::<Fields<'_>>(object) {
+        // serde_json calls `1e999` a syntax error; here it is a number that is none.
+        Err(error)
+            if error.classify() == serde_json::error::Category::Syntax
+                && error.to_string().starts_with("number out of range") =>
+        {
+            Junk::Number
+        }
+        _ => Junk::Syntax,
     }
 }
 

@@ -260,7 +260,7 @@ mod tests {
             "timeframe": "REAL-TIME", "last_updated": 1_764_086_430_905_642_800_i64,
             "session": { "close": 5912.34, "previous_close": 5887.61 } }]);
         let row = json!({ "symbol": "I:SPX", "last": 5912.34, "change": 24.73, "changePercent": 0.42,
-            "asOf": 1_764_086_430_905_i64, "source": "indices", "previousClose": 5887.61,
+            "asOf": 1_764_086_430_906_i64, "source": "indices", "previousClose": 5887.61,
             "marketStatus": "regular_trading" });
         assert_eq!(rows(&["SPX"], &results), [row]);
     }

@@ -1,4 +1,5 @@
 //! What the room promises whatever the order of events, wishes and slow clients.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeSet, HashMap};
 

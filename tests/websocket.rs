@@ -1,5 +1,6 @@
 //! What the hub's decoder makes of a client's bytes: the same of the same bytes however they are
 //! cut, and never a panic.
+#![allow(clippy::unwrap_used)]
 
 use deskticker::hub::websocket::{Decoder, Fault, Message};
 use proptest::prelude::*;

@@ -144,9 +144,9 @@ pub(super) enum Wrote {
     Gone,
 }
 
-/// What may wait for one client, in bytes: the rest of a frame, and the answers to requests that
-/// it sends without reading.
-const REST: usize = 256 << 10;
+/// What may wait for one client behind what its socket did not take, in bytes: answers to
+/// requests that it sends without reading. (Of values nothing waits but what was half written.)
+const BEHIND: usize = 256 << 10;
 
 /// One client, as the fan-out knows it.
 #[derive(Debug)]
@@ -160,6 +160,8 @@ pub(super) struct Client {
     pub(super) unanswered: u8,
     /// What the kernel has not taken yet; frames are never mixed, so what follows waits too.
     rest: Vec<u8>,
+    /// How much of that came after the socket was full.
+    behind: usize,
     task: AbortHandle,
 }
 
@@ -185,15 +187,13 @@ impl Client {
             stage,
             unanswered: 0,
             rest: Vec::new(),
+            behind: 0,
             task,
         }
     }
 
     /// Writes whole frames, or keeps what does not fit.
     pub(super) fn write(&mut self, mut bytes: &[u8]) -> Wrote {
-        if self.rest.len() > REST {
-            return Wrote::Full;
-        }
         if self.rest.is_empty() {
             match self.push(bytes) {
                 Ok(count) => bytes = &bytes[count..],
@@ -203,6 +203,11 @@ impl Client {
                 return Wrote::All;
             }
             self.line.wait_for_room();
+        } else {
+            self.behind += bytes.len();
+            if self.behind > BEHIND && !matches!(self.stage, Stage::Leaving { .. }) {
+                return Wrote::Full;
+            }
         }
         self.rest.extend_from_slice(bytes);
         Wrote::Some
@@ -210,11 +215,14 @@ impl Client {
 
     /// Goes on with what is kept.
     pub(super) fn resume(&mut self) -> Wrote {
-        let rest = std::mem::take(&mut self.rest);
-        match self.push(&rest) {
-            Ok(count) if count == rest.len() => Wrote::All,
+        match self.push(&self.rest) {
+            Ok(count) if count == self.rest.len() => {
+                self.rest = Vec::new();
+                self.behind = 0;
+                Wrote::All
+            }
             Ok(count) => {
-                self.rest = rest[count..].to_vec();
+                self.rest.drain(..count);
                 self.line.wait_for_room();
                 Wrote::Some
             }

@@ -1,5 +1,5 @@
 //! Everybody who is connected to one cluster. Owns the clients, the room and what is wanted, and
-//! decides what is answered; never waits for anybody.
+//! decides who is told what; never waits for anybody.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,19 +12,13 @@ use super::fanout::Guest;
 use super::interest::Wanted;
 use super::limits::Limits;
 use super::metrics::Metrics;
-use super::request::{Request, Statuses, brief, channel};
+use super::request::{Request, Statuses};
 use super::room::{News, Room, Seat, Took};
 use super::token::{Device, Gate};
 use super::{Interest, websocket};
 use crate::clock::{Clock, Moment};
 use crate::feed::Why;
 use crate::market::{Channel, Cluster};
-
-/// A client that has said nothing for this long is asked whether it is there.
-const IDLE: Duration = Duration::from_secs(30);
-
-/// So many questions in a row go unanswered before a client is dropped.
-const UNANSWERED: u8 = 2;
 
 /// How long a client may take to answer a farewell.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -41,23 +35,23 @@ enum Upstream {
 /// Everybody who is here.
 #[derive(Debug)]
 pub(super) struct Hall {
-    cluster: Cluster,
-    gate: Arc<Gate>,
-    limits: Limits,
-    metrics: Arc<Metrics>,
+    pub(super) cluster: Cluster,
+    pub(super) gate: Arc<Gate>,
+    pub(super) limits: Limits,
+    pub(super) metrics: Arc<Metrics>,
     clock: Clock,
     tell: mpsc::Sender<(Who, Said)>,
     pub(super) room: Room,
     pub(super) wanted: Wanted,
     /// By seat.
-    clients: Vec<Option<Client>>,
+    pub(super) clients: Vec<Option<Client>>,
     count: usize,
     /// How many have ever been here.
     number: u64,
     upstream: Upstream,
     simulated: bool,
     /// The interest has changed since it was last asked for.
-    changed: bool,
+    pub(super) changed: bool,
     buffer: Vec<u8>,
 }
 
@@ -93,7 +87,7 @@ impl Hall {
         self.count == 0
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         self.clock.now().monotonic
     }
 
@@ -149,7 +143,7 @@ impl Hall {
 
     /// Makes somebody a member. In a frame of its own behind the greeting: the vendor's clients
     /// and those of the proxy read the status of a frame's first event.
-    fn welcome(&mut self, seat: Seat, device: Device) {
+    pub(super) fn welcome(&mut self, seat: Seat, device: Device) {
         let Some(client) = &mut self.clients[seat] else {
             return;
         };
@@ -211,98 +205,7 @@ impl Hall {
         }
     }
 
-    fn refuse(&mut self, seat: Seat, wrong: &str) {
-        self.metrics.refused_message.add(1);
-        self.say(seat, Statuses::one("error", wrong));
-    }
-
-    fn obey(&mut self, seat: Seat, request: Request) {
-        let member = matches!(&self.clients[seat], Some(client) if client.stage == Stage::Member);
-        match request {
-            // Who came in with a token in the address sends one more if its library cannot help
-            // it, whatever is in it.
-            Request::Auth(_) if member => {
-                self.say(seat, Statuses::one("auth_success", "authenticated"))
-            }
-            Request::Auth(token) => match self.gate.check(&token) {
-                Some(device) => self.welcome(seat, device),
-                None => {
-                    self.metrics.refused_token.add(1);
-                    log::info!("{}: a client's token was refused", self.cluster);
-                    let status = Statuses::one("auth_failed", "authentication failed");
-                    self.close(seat, Some(1008), status);
-                }
-            },
-            Request::Ping => {
-                // The proxy answers with a control frame, which a browser never sees.
-                let mut frames = Vec::new();
-                websocket::pong(b"", &mut frames);
-                self.write(seat, &frames, 1);
-                self.say(seat, Statuses::one("pong", "pong"));
-            }
-            Request::Subscribe(_) | Request::Unsubscribe(_) if !member => {
-                self.refuse(
-                    seat,
-                    "not authenticated: send {\"action\":\"auth\",\"params\":\"TOKEN\"} first",
-                );
-            }
-            Request::Subscribe(names) | Request::Unsubscribe(names) if names.is_empty() => {
-                self.refuse(seat, &format!("{} channels: params name none", names.len()));
-            }
-            Request::Subscribe(names) | Request::Unsubscribe(names)
-                if names.len() > self.limits.subscriptions =>
-            {
-                let most = self.limits.subscriptions;
-                let wrong = format!("{} channels in one message; at most {most}", names.len());
-                self.refuse(seat, &wrong);
-            }
-            Request::Subscribe(names) => self.subscribe(seat, &names),
-            Request::Unsubscribe(names) => self.unsubscribe(seat, &names),
-        }
-    }
-
-    fn subscribe(&mut self, seat: Seat, names: &[String]) {
-        let mut topics: BTreeSet<Channel> = self.room.topics(seat).iter().cloned().collect();
-        let mut answer = Statuses::new();
-        for name in names {
-            let Some(channel) = channel(self.cluster, name) else {
-                self.metrics.refused_message.add(1);
-                answer.add("error", &format!("unknown channel: {}", brief(name)));
-                continue;
-            };
-            if !topics.contains(&channel) && topics.len() >= self.limits.subscriptions {
-                self.metrics.refused_message.add(1);
-                let most = self.limits.subscriptions;
-                answer.add(
-                    "error",
-                    &format!("not subscribed to: {name}: at most {most} channels"),
-                );
-                continue;
-            }
-            answer.add("success", &format!("subscribed to: {name}"));
-            topics.insert(channel);
-        }
-        self.say(seat, answer);
-        self.set_topics(seat, topics);
-    }
-
-    fn unsubscribe(&mut self, seat: Seat, names: &[String]) {
-        let mut topics: BTreeSet<Channel> = self.room.topics(seat).iter().cloned().collect();
-        let mut answer = Statuses::new();
-        for name in names {
-            match channel(self.cluster, name) {
-                Some(channel) => {
-                    topics.remove(&channel);
-                    answer.add("success", &format!("unsubscribed to: {name}"));
-                }
-                None => answer.add("error", &format!("unknown channel: {}", brief(name))),
-            }
-        }
-        self.set_topics(seat, topics);
-        self.say(seat, answer);
-    }
-
-    fn set_topics(&mut self, seat: Seat, topics: BTreeSet<Channel>) {
+    pub(super) fn set_topics(&mut self, seat: Seat, topics: BTreeSet<Channel>) {
         if self.clients[seat].is_none() {
             return;
         }
@@ -332,7 +235,7 @@ impl Hall {
     }
 
     /// Tells one client something.
-    fn say(&mut self, seat: Seat, statuses: Statuses) {
+    pub(super) fn say(&mut self, seat: Seat, statuses: Statuses) {
         if let Some(text) = statuses.finish() {
             let mut frame = Vec::new();
             websocket::text(&text, &mut frame);
@@ -354,7 +257,7 @@ impl Hall {
         }
     }
 
-    fn write(&mut self, seat: Seat, frames: &[u8], count: u64) {
+    pub(super) fn write(&mut self, seat: Seat, frames: &[u8], count: u64) {
         let Some(Some(client)) = self.clients.get_mut(seat) else {
             return;
         };
@@ -426,9 +329,8 @@ impl Hall {
     }
 
     /// Says farewell; the client has a moment to answer.
-    fn close(&mut self, seat: Seat, code: Option<u16>, last_words: Statuses) {
+    pub(super) fn close(&mut self, seat: Seat, code: Option<u16>, last_words: Statuses) {
         self.set_topics(seat, BTreeSet::new());
-        self.say(seat, last_words);
         let until = self.now() + FAREWELL;
         let Some(client) = &mut self.clients[seat] else {
             return;
@@ -438,12 +340,13 @@ impl Hall {
         if let Stage::Stranger { .. } = stage {
             self.metrics.unauthenticated.sub(1);
         }
+        self.say(seat, last_words);
         let mut frame = Vec::new();
         websocket::close(code, "", &mut frame);
         self.write(seat, &frame, 1);
     }
 
-    fn remove(&mut self, seat: Seat) {
+    pub(super) fn remove(&mut self, seat: Seat) {
         self.set_topics(seat, BTreeSet::new());
         let Some(client) = self.clients[seat].take() else {
             return;
@@ -453,27 +356,6 @@ impl Hall {
         self.metrics.clients.sub(1);
         if let Stage::Stranger { .. } = client.stage {
             self.metrics.unauthenticated.sub(1);
-        }
-    }
-
-    fn revoke(&mut self, seat: Seat) {
-        self.metrics.clients_revoked.add(1);
-        let status = Statuses::one("force_disconnect", "the token of this device was revoked");
-        self.close(seat, Some(1008), status);
-    }
-
-    /// Sends away whose device is no longer allowed.
-    pub(super) fn enforce_roster(&mut self) {
-        let roster = self.gate.roster().borrow().clone();
-        for seat in 0..self.clients.len() {
-            if let Some(client) = &self.clients[seat]
-                && client.stage == Stage::Member
-                && let Some(device) = &client.device
-                && !roster.contains(device)
-            {
-                log::info!("{}: {device} was revoked and is disconnected", self.cluster);
-                self.revoke(seat);
-            }
         }
     }
 
@@ -503,61 +385,6 @@ impl Hall {
         };
         if self.upstream != before && why != Why::Done {
             self.announce(Statuses::one("upstream_down", &why.to_string()));
-        }
-    }
-
-    /// What is done once a second: who is late, dead or no longer wanted.
-    pub(super) fn keep_house(&mut self) {
-        let now = self.now();
-        for seat in 0..self.clients.len() {
-            let Some(client) = &mut self.clients[seat] else {
-                continue;
-            };
-            match client.stage {
-                Stage::Stranger { until } if until <= now => {
-                    self.metrics.timeouts.add(1);
-                    let words = "No authentication request received.";
-                    self.close(seat, Some(1008), Statuses::one("auth_timeout", words));
-                }
-                Stage::Leaving { until } if until <= now => self.remove(seat),
-                Stage::Stranger { .. } | Stage::Leaving { .. } => {}
-                Stage::Member => {
-                    let heard = client.line.heard();
-                    if heard > client.asked {
-                        client.unanswered = 0;
-                    }
-                    if now.since(heard.max(client.asked)) < IDLE {
-                        continue;
-                    }
-                    if client.unanswered >= UNANSWERED {
-                        self.metrics.clients_dead.add(1);
-                        self.remove(seat);
-                        continue;
-                    }
-                    client.unanswered += 1;
-                    client.asked = now;
-                    let mut frame = Vec::new();
-                    websocket::ping(&mut frame);
-                    self.write(seat, &frame, 1);
-                }
-            }
-        }
-        if self.wanted.expire(now) {
-            self.changed = true;
-            let wanted = &self.wanted;
-            self.room.retain(|channel| wanted.covers(channel));
-        }
-    }
-
-    /// Tells everybody that the hub is about to restart.
-    pub(super) fn close_all(&mut self) {
-        for seat in 0..self.clients.len() {
-            if self.clients[seat]
-                .as_ref()
-                .is_some_and(|client| !matches!(client.stage, Stage::Leaving { .. }))
-            {
-                self.close(seat, Some(1012), Statuses::new());
-            }
         }
     }
 }

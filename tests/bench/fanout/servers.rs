@@ -153,7 +153,7 @@ pub(crate) fn floor() {
         for socket in listener.incoming() {
             let mut socket = socket.unwrap();
             let mut head = [0; 4096];
-            socket.read(&mut head).unwrap();
+            assert!(socket.read(&mut head).unwrap() > 0);
             socket.write_all(SWITCHING).unwrap();
             let acks = r#"[{"ev":"status","status":"success","message":"subscribed to: all"}]"#;
             socket.write_all(&frame(acks)).unwrap();
@@ -173,7 +173,7 @@ pub(crate) fn floor() {
             let bytes = frame(&format!("[{}]", plan.event(number).1));
             for socket in &mut sockets {
                 match socket.write(&bytes) {
-                    Ok(_) => {}
+                    Ok(count) => assert!(count > 0),
                     Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
                 }
             }

@@ -466,6 +466,36 @@ async fn who_comes_through_tls_comes_through_a_socket_pair_and_is_served_alike()
 }
 
 #[tokio::test]
+async fn a_client_that_says_nothing_but_pongs_is_alive_however_quick_it_is() {
+    let house = House::new().await;
+    let (mut witness, mut quiet) = (house.member().await, house.member().await);
+    for _ in 0..5 {
+        house.pass(30, &mut witness).await;
+        // The library answers on its own, and the clock stands still meanwhile.
+        assert!(matches!(quiet.message().await, Message::Ping(_)));
+        quiet.0.flush().await.unwrap();
+        // Whoever was heard before these answers was heard at this moment too.
+        for _ in 0..3 {
+            witness.is_answered().await;
+        }
+    }
+    quiet.is_answered().await;
+}
+
+#[tokio::test]
+async fn a_device_revoked_on_its_way_in_is_not_let_in() {
+    let house = House::new().await;
+    house.gate.revoke();
+    let mut client = Client::new(house.connect(Some(device()), b"").await).await;
+    assert_eq!(
+        client.statuses().await,
+        ["connected Connected Successfully"]
+    );
+    assert!(client.statuses().await[0].starts_with("force_disconnect"));
+    assert_eq!(client.close_code().await, 1008);
+}
+
+#[tokio::test]
 async fn a_ping_is_answered_with_its_own_bytes() {
     let house = House::new().await;
     let mut client = house.member().await;

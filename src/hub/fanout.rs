@@ -163,7 +163,7 @@ impl Fanout {
             let now = clock.now().monotonic;
             if hall.room.is_dirty() && now >= paced {
                 let frames = hall.sweep();
-                paced = clock.now().monotonic + pause(frames);
+                paced = pace(now, clock.now().monotonic, frames);
             }
             if now >= checked + HOUSEKEEPING {
                 checked = now;
@@ -190,11 +190,14 @@ impl Fanout {
     }
 }
 
-/// How long to gather after a sweep of so many frames. A write costs the same for one event as
-/// for ten, so the more clients a sweep has, the more events it should have: a hub for a family
-/// sends each event at once, one for a thousand displays gathers while it rests.
-fn pause(frames: u64) -> Duration {
-    Duration::from_millis((frames / 64).min(12))
+/// When the next sweep may begin, after one of so many frames. A write costs the same for one
+/// event as for ten, so the more clients a sweep has, the more events it should have: a hub for a
+/// family sends each event at once, one for a thousand displays gathers for 20 ms from sweep to
+/// sweep. However long a sweep takes, others get their turn behind it.
+fn pace(begun: Moment, ended: Moment, frames: u64) -> Moment {
+    let gathered = begun + Duration::from_millis((frames / 50).min(20));
+    let rested = ended + Duration::from_millis((frames / 256).min(4));
+    gathered.max(rested)
 }
 
 fn take(hall: &mut Hall, metrics: &Metrics, report: Report) {

@@ -132,12 +132,11 @@ impl Hall {
             greeting.add("simulated", "These prices are simulated.");
         }
         self.say(who.seat, greeting);
-        if let Some(device) = guest.device {
-            let allowed = self.gate.roster().borrow().contains(&device);
-            self.welcome(who.seat, device);
-            if !allowed {
-                self.revoke(who.seat);
-            }
+        match guest.device {
+            // It may have been revoked since its token was looked at.
+            Some(device) if !self.gate.roster().borrow().contains(&device) => self.revoke(who.seat),
+            Some(device) => self.welcome(who.seat, device),
+            None => {}
         }
     }
 

@@ -55,7 +55,9 @@ impl Hall {
                 Stage::Stranger { .. } | Stage::Leaving { .. } => {}
                 Stage::Member => {
                     let heard = client.line.heard();
-                    if heard > client.asked {
+                    // It had been silent for long when it was asked, so what came in the same
+                    // millisecond is the answer.
+                    if heard >= client.asked {
                         client.unanswered = 0;
                     }
                     if now.since(heard.max(client.asked)) < IDLE {

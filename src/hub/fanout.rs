@@ -1,27 +1,30 @@
-//! The owner of a cluster's clients: writes to each what it has not seen.
+//! The owner of a cluster's clients: one task that takes in what the upstream and the clients say
+//! and writes to each what it has not seen. Owns when that is done; never what is said.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Bytes;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, watch};
 
+use super::hall::Hall;
 use super::limits::Limits;
 use super::metrics::Metrics;
+use super::room::Fate;
+pub use super::socket::Socket;
 use super::token::{Device, Gate};
 use super::{Interest, Report};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::market::Cluster;
 
-/// An upgraded connection, ready for WebSocket frames. TLS is ended in a task of its own, which
-/// speaks to the fan-out through a socket pair.
-#[derive(Debug)]
-pub enum Socket {
-    /// A client's own connection.
-    Tcp(TcpStream),
-    /// The inner end of a connection whose TLS is ended by another task.
-    Pair(UnixStream),
-}
+/// How often it is looked after who is late, dead or no longer wanted.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// How much of one kind is taken in before the others get their turn.
+const AT_ONCE: usize = 256;
+
+/// How long all farewells together may take.
+const FAREWELLS: Duration = Duration::from_millis(1500);
 
 /// Somebody who has come in.
 #[derive(Debug)]
@@ -96,10 +99,122 @@ impl Fanout {
     }
 
     /// Serves until told to stop; then closes every client with 1012.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {}
-            _ = self.guests.recv() => {}
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let (tell, mut said) = mpsc::channel(1024);
+        let Self {
+            cluster,
+            mut reports,
+            interest,
+            gate,
+            limits,
+            metrics,
+            clock,
+            mut guests,
+        } = self;
+        let mut roster = gate.roster();
+        let mut hall = Hall::new(cluster, gate, limits, metrics.clone(), clock.clone(), tell);
+        // Not before this is the next sweep, and then.
+        let mut paced = Moment::ZERO;
+        let mut checked = Moment::ZERO;
+        let (mut reporting, mut policed) = (true, true);
+        loop {
+            let mut due = if hall.room.is_dirty() {
+                paced
+            } else {
+                Moment::NEVER
+            };
+            if !hall.is_empty() || hall.wanted.deadline() != Moment::NEVER {
+                due = due.min(checked + HOUSEKEEPING);
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                report = reports.recv(), if reporting => match report {
+                    Some(report) => {
+                        let mut next = Some(report);
+                        for _ in 0..AT_ONCE {
+                            let Some(report) = next.take() else { break };
+                            take(&mut hall, &metrics, report);
+                            next = reports.try_recv().ok();
+                        }
+                        if let Some(report) = next {
+                            take(&mut hall, &metrics, report);
+                        }
+                    }
+                    None => reporting = false,
+                },
+                Some((who, heard)) = said.recv() => {
+                    hall.hear(who, heard);
+                    for _ in 0..AT_ONCE {
+                        let Ok((who, heard)) = said.try_recv() else { break };
+                        hall.hear(who, heard);
+                    }
+                }
+                guest = guests.recv(), if !guests.is_closed() || !guests.is_empty() => {
+                    if let Some(guest) = guest {
+                        hall.admit(guest);
+                    }
+                }
+                changed = roster.changed(), if policed => {
+                    policed = changed.is_ok();
+                    hall.enforce_roster();
+                }
+                () = clock.sleep_until(due) => {}
+            }
+            let now = clock.now().monotonic;
+            if hall.room.is_dirty() && now >= paced {
+                let frames = hall.sweep();
+                paced = pace(now, clock.now().monotonic, frames);
+            }
+            if now >= checked + HOUSEKEEPING {
+                checked = now;
+                hall.keep_house();
+            }
+            if let Some(wanted) = hall.new_interest() {
+                interest.send_if_modified(|known| {
+                    let changed = *known != wanted;
+                    *known = wanted;
+                    changed
+                });
+            }
+        }
+        hall.close_all();
+        let farewells = async {
+            while !hall.is_empty()
+                && let Some((who, heard)) = said.recv().await
+            {
+                hall.hear(who, heard);
+            }
+        };
+        // By the machine's clock: whoever stops the program waits by that too.
+        tokio::time::timeout(FAREWELLS, farewells).await.ok();
+    }
+}
+
+/// When the next sweep may begin, after one of so many frames. A write costs the same for one
+/// event as for ten, so the more clients a sweep has, the more events it should have: a hub for a
+/// family sends each event at once, one for a thousand displays gathers for 20 ms from sweep to
+/// sweep. However long a sweep takes, others get their turn behind it.
+fn pace(begun: Moment, ended: Moment, frames: u64) -> Moment {
+    let gathered = begun + Duration::from_millis((frames / 50).min(20));
+    let rested = ended + Duration::from_millis((frames / 256).min(4));
+    gathered.max(rested)
+}
+
+fn take(hall: &mut Hall, metrics: &Metrics, report: Report) {
+    match report {
+        Report::Up { simulated } => hall.upstream_up(simulated),
+        Report::Down(why) => hall.upstream_down(why),
+        Report::Events(events) => {
+            metrics.events_in.add(events.len() as u64);
+            let mut conflated = 0;
+            for event in &events {
+                conflated +=
+                    u64::from(hall.room.publish(&event.channel, &event.json) != Fate::Kept);
+                if hall.room.is_pressed() {
+                    hall.sweep();
+                }
+            }
+            metrics.events_conflated.add(conflated);
         }
     }
 }

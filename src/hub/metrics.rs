@@ -61,6 +61,12 @@ pub struct Metrics {
     pub frames_out: Counter,
     /// Bytes written to clients.
     pub bytes_out: Counter,
+    /// Clients whose socket was full when they were to be sent something.
+    pub clients_blocked: Counter,
+    /// Clients that answered no ping and were dropped.
+    pub clients_dead: Counter,
+    /// Clients closed because their token was revoked.
+    pub clients_revoked: Counter,
     /// Clients closed for being too slow for their trades.
     pub slow_consumers: Counter,
     /// Requests refused for a bad token.

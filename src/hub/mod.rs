@@ -10,12 +10,22 @@
 //! the hub no memory by being slow: the newest of each channel is kept once, and for each client
 //! only how far it has seen.
 
+mod answer;
+mod client;
 pub mod fanout;
+mod frames;
+mod hall;
+mod interest;
 pub mod limits;
 pub mod metrics;
 pub mod quotes;
+mod request;
+pub mod room;
+pub mod socket;
+mod steward;
 pub mod token;
 pub mod upstream;
+pub mod websocket;
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,307 @@
+//! One client's connection. Owns what is half written to it, and a small task that reads it and
+//! holds no buffer while nothing comes. Writing is done by whoever has something to say, at once
+//! and on the socket itself: no task is woken for an event.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use hyper::body::Bytes;
+use tokio::io::Interest;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+
+use super::room::Seat;
+use super::socket::Socket;
+use super::token::Device;
+use super::websocket::{Decoder, Fault, Message};
+use crate::clock::{Clock, Moment};
+
+/// Read at once; on the stack, never kept.
+const PIECE: usize = 4096;
+
+/// Which client, now and never again: a seat is given to the next when one leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Who {
+    pub(super) seat: Seat,
+    pub(super) number: u64,
+}
+
+/// What a client's task tells the fan-out.
+#[derive(Debug)]
+pub(super) enum Said {
+    Text(String),
+    Binary,
+    Ping(Vec<u8>),
+    /// Its farewell.
+    Close(Option<u16>),
+    /// It broke the rules; nothing more is heard of it but its end.
+    Broken(Fault),
+    /// The socket has room again.
+    Writable,
+    /// The connection has ended.
+    Gone,
+}
+
+/// What the fan-out and the client's task share.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) socket: Socket,
+    /// The fan-out waits for room; told once there is.
+    blocked: Notify,
+    /// When anything last came, in milliseconds.
+    heard: AtomicU64,
+    /// Whatever comes is thrown away: the farewell has been sent.
+    deaf: AtomicBool,
+}
+
+impl Line {
+    pub(super) fn new(socket: Socket, now: Moment) -> Self {
+        Self {
+            socket,
+            blocked: Notify::new(),
+            heard: AtomicU64::new(now.as_millis()),
+            deaf: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks to be told when the socket has room.
+    pub(super) fn wait_for_room(&self) {
+        self.blocked.notify_one();
+    }
+
+    /// When anything last came.
+    pub(super) fn heard(&self) -> Moment {
+        Moment::from_millis(self.heard.load(Ordering::Relaxed))
+    }
+
+    /// Hears nothing any more but the client's farewell and the end.
+    pub(super) fn turn_deaf(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads once and decodes it; `false` if that was the end.
+    fn read(&self, decoder: &mut Decoder, broken: &mut bool, said: &mut Vec<Said>) -> bool {
+        let mut piece = [0; PIECE];
+        match self.socket.try_read(&mut piece) {
+            Ok(0) => false,
+            Ok(count) => {
+                decode(&piece[..count], decoder, broken, said);
+                true
+            }
+            Err(error) => is_passing(&error),
+        }
+    }
+}
+
+/// Whether an error of a socket means no more than to try again.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+fn decode(mut bytes: &[u8], decoder: &mut Decoder, broken: &mut bool, said: &mut Vec<Said>) {
+    while !*broken {
+        let heard = match decoder.decode(&mut bytes) {
+            Ok(None) => return,
+            Ok(Some(Message::Text(text))) => Said::Text(text),
+            Ok(Some(Message::Binary(_))) => Said::Binary,
+            Ok(Some(Message::Ping(payload))) => Said::Ping(payload),
+            Ok(Some(Message::Pong)) => continue,
+            Ok(Some(Message::Close(code))) => {
+                *broken = true;
+                Said::Close(code)
+            }
+            Err(fault) => {
+                *broken = true;
+                Said::Broken(fault)
+            }
+        };
+        said.push(heard);
+    }
+}
+
+/// How far a client has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It has until then to authenticate.
+    Stranger { until: Moment },
+    /// It may have what it asks for.
+    Member,
+    /// It has been told to go, and is thrown out then.
+    Leaving { until: Moment },
+}
+
+/// What came of writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrote {
+    /// The kernel has all of it.
+    All,
+    /// The rest is kept until the socket has room.
+    Some,
+    /// Too much is kept already.
+    Full,
+    /// Nobody is there.
+    Gone,
+}
+
+/// What may wait for one client behind what its socket did not take, in bytes: answers to
+/// requests that it sends without reading. (Of values nothing waits but what was half written.)
+const BEHIND: usize = 256 << 10;
+
+/// One client, as the fan-out knows it.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) who: Who,
+    pub(super) line: Arc<Line>,
+    pub(super) device: Option<Device>,
+    pub(super) stage: Stage,
+    /// When it was last asked whether it is there, and how often without an answer.
+    pub(super) asked: Moment,
+    pub(super) unanswered: u8,
+    /// What the kernel has not taken yet; frames are never mixed, so what follows waits too.
+    rest: Vec<u8>,
+    /// How much of that came after the socket was full.
+    behind: usize,
+    task: AbortHandle,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Client {
+    pub(super) fn new(
+        who: Who,
+        line: Arc<Line>,
+        device: Option<Device>,
+        stage: Stage,
+        task: AbortHandle,
+    ) -> Self {
+        Self {
+            who,
+            asked: line.heard(),
+            line,
+            device,
+            stage,
+            unanswered: 0,
+            rest: Vec::new(),
+            behind: 0,
+            task,
+        }
+    }
+
+    /// Writes whole frames, or keeps what does not fit.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Wrote {
+        if self.rest.is_empty() {
+            match self.push(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(_) => return Wrote::Gone,
+            }
+            if bytes.is_empty() {
+                return Wrote::All;
+            }
+            self.line.wait_for_room();
+        } else {
+            self.behind += bytes.len();
+            if self.behind > BEHIND && !matches!(self.stage, Stage::Leaving { .. }) {
+                return Wrote::Full;
+            }
+        }
+        self.rest.extend_from_slice(bytes);
+        Wrote::Some
+    }
+
+    /// Goes on with what is kept.
+    pub(super) fn resume(&mut self) -> Wrote {
+        match self.push(&self.rest) {
+            Ok(count) if count == self.rest.len() => {
+                self.rest = Vec::new();
+                self.behind = 0;
+                Wrote::All
+            }
+            Ok(count) => {
+                self.rest.drain(..count);
+                self.line.wait_for_room();
+                Wrote::Some
+            }
+            Err(_) => Wrote::Gone,
+        }
+    }
+
+    /// Whether something is kept.
+    pub(super) const fn is_behind(&self) -> bool {
+        !self.rest.is_empty()
+    }
+
+    /// Writes until the kernel takes no more.
+    fn push(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.line.socket.try_write(&bytes[written..]) {
+                Ok(count) => written += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// Listens to a client until it is gone. The fan-out ends this task when it is done with it.
+pub(super) async fn listen(
+    who: Who,
+    line: Arc<Line>,
+    read_ahead: Bytes,
+    limit: usize,
+    clock: Clock,
+    tell: mpsc::Sender<(Who, Said)>,
+) {
+    let mut decoder = Decoder::new(limit);
+    let mut broken = false;
+    let mut said = Vec::new();
+    decode(&read_ahead, &mut decoder, &mut broken, &mut said);
+    drop(read_ahead);
+    let mut waiting = false;
+    let mut open = true;
+    loop {
+        let deaf = line.deaf.load(Ordering::Relaxed);
+        for said in std::mem::take(&mut said) {
+            if deaf && !matches!(said, Said::Close(_) | Said::Writable) {
+                continue;
+            }
+            // An error means that the fan-out has ended, and this client with it.
+            if tell.send((who, said)).await.is_err() {
+                return;
+            }
+        }
+        if !open {
+            tell.send((who, Said::Gone)).await.ok();
+            return;
+        }
+        let interest = if waiting {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
+        tokio::select! {
+            ready = line.socket.ready(interest) => {
+                let Ok(ready) = ready else {
+                    open = false;
+                    continue;
+                };
+                if waiting && ready.is_writable() {
+                    waiting = false;
+                    said.push(Said::Writable);
+                }
+                if ready.is_readable() || ready.is_read_closed() {
+                    line.heard.store(clock.now().monotonic.as_millis(), Ordering::Relaxed);
+                    open = line.read(&mut decoder, &mut broken, &mut said);
+                }
+            }
+            () = line.blocked.notified(), if !waiting => waiting = true,
+        }
+    }
+}

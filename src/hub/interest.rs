@@ -1,0 +1,102 @@
+//! What the clients of a cluster want together. Owns how many want each channel and until when
+//! one that nobody wants is kept; never reads a clock.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::Interest;
+use super::room::covers;
+use crate::clock::Moment;
+use crate::market::Channel;
+
+/// How long the upstream goes on with a channel that nobody wants: a display that restarts, or a
+/// page that is turned and turned back, shall find it as it left it.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The union of what all clients want.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    counts: HashMap<Channel, usize>,
+    lingering: HashMap<Channel, Moment>,
+}
+
+impl Wanted {
+    /// A client wants one more channel.
+    pub(super) fn add(&mut self, channel: &Channel) {
+        *self.counts.entry(channel.clone()).or_default() += 1;
+        self.lingering.remove(channel);
+    }
+
+    /// A client does not want it any more.
+    pub(super) fn remove(&mut self, channel: &Channel, now: Moment) {
+        let Some(count) = self.counts.get_mut(channel) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.counts.remove(channel);
+            self.lingering.insert(channel.clone(), now + LINGER);
+        }
+    }
+
+    /// Drops what nobody has wanted for long enough; whether there was any.
+    pub(super) fn expire(&mut self, now: Moment) -> bool {
+        let before = self.lingering.len();
+        self.lingering.retain(|_, until| *until > now);
+        self.lingering.len() < before
+    }
+
+    /// When there is something to drop.
+    pub(super) fn deadline(&self) -> Moment {
+        self.lingering
+            .values()
+            .copied()
+            .min()
+            .unwrap_or(Moment::NEVER)
+    }
+
+    /// What to ask the upstream for.
+    pub(super) fn interest(&self) -> Interest {
+        self.counts
+            .keys()
+            .chain(self.lingering.keys())
+            .cloned()
+            .collect()
+    }
+
+    /// Whether the upstream is asked for this channel.
+    pub(super) fn covers(&self, channel: &Channel) -> bool {
+        let mut topics = self.counts.keys().chain(self.lingering.keys());
+        topics.any(|topic| covers(topic, channel))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_kept_for_five_seconds_after_the_last_has_left_it() {
+        let spx = Channel::parse("V.I:SPX").unwrap();
+        let mut wanted = Wanted::default();
+        wanted.add(&spx);
+        wanted.add(&spx);
+        wanted.remove(&spx, Moment::from_secs(1));
+        assert_eq!(wanted.deadline(), Moment::NEVER);
+        wanted.remove(&spx, Moment::from_secs(2));
+        assert_eq!(wanted.deadline(), Moment::from_secs(7));
+        assert!(!wanted.expire(Moment::from_secs(6)) && wanted.covers(&spx));
+        assert!(wanted.expire(Moment::from_secs(7)) && wanted.interest().is_empty());
+    }
+
+    #[test]
+    fn who_comes_back_within_them_keeps_it() {
+        let all = Channel::parse("V.*").unwrap();
+        let mut wanted = Wanted::default();
+        wanted.add(&all);
+        wanted.remove(&all, Moment::ZERO);
+        wanted.add(&all);
+        assert!(!wanted.expire(Moment::from_secs(60)));
+        assert!(wanted.covers(&Channel::parse("V.I:VIX").unwrap()));
+    }
+}

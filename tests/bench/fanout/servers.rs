@@ -1,0 +1,189 @@
+//! The servers that are measured, each in a process of its own: the hub's fan-out, and the floor.
+//! Both are told `start CHANNELS PERIOD_US TOTAL` on their standard input.
+
+use std::io::{BufRead, ErrorKind, Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use deskticker::clock::Clock;
+use deskticker::hub::fanout::{Fanout, Guest, Socket};
+use deskticker::hub::limits::Limits;
+use deskticker::hub::metrics::Metrics;
+use deskticker::hub::token::Gate;
+use deskticker::hub::{Relayed, Report};
+use deskticker::market::{Channel, Cluster};
+use hyper::body::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, watch};
+
+/// What is answered to every upgrade; the load does not check the key.
+const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
+
+/// How a server is to publish.
+#[derive(Clone, Copy)]
+struct Plan {
+    channels: u64,
+    period: Duration,
+    total: u64,
+}
+
+impl Plan {
+    fn read() -> Option<Self> {
+        let mut line = String::new();
+        std::io::stdin()
+            .lock()
+            .read_line(&mut line)
+            .ok()
+            .filter(|&n| n > 0)?;
+        let mut numbers = line
+            .split_whitespace()
+            .skip(1)
+            .map(|word| word.parse::<u64>().unwrap());
+        Some(Self {
+            channels: numbers.next()?,
+            period: Duration::from_micros(numbers.next()?),
+            total: numbers.next()?,
+        })
+    }
+
+    fn due(&self, start: Instant, number: u64) -> Instant {
+        start + self.period * u32::try_from(number).unwrap()
+    }
+
+    fn event(&self, number: u64) -> (String, String) {
+        let ticker = format!("I:C{}", number % self.channels);
+        let value = 5000.0 + (number % 100) as f64 / 4.0;
+        let micros = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_micros();
+        let json =
+            format!(r#"{{"ev":"V","val":{value},"T":"{ticker}","n":{number},"t":{micros}}}"#);
+        (format!("V.{ticker}"), json)
+    }
+}
+
+/// The hub's fan-out.
+pub(crate) fn hub() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (reports, inbox) = mpsc::channel(1024);
+        let (interest, _interest) = watch::channel(Default::default());
+        let (_stop, stopped) = watch::channel(false);
+        let metrics = Arc::new(Metrics::default());
+        let device: Arc<str> = "bench".into();
+        let gate = Arc::new(Gate::single(device.clone(), "bench"));
+        let (fanout, door) = Fanout::new(
+            Cluster::Indices,
+            inbox,
+            interest,
+            gate,
+            Limits::default(),
+            metrics.clone(),
+            Clock::system(),
+        );
+        tokio::spawn(fanout.run(stopped));
+        let listener = tokio::net::TcpSocket::new_v4().unwrap();
+        listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = listener.listen(4096).unwrap();
+        println!("port {}", listener.local_addr().unwrap().port());
+        tokio::spawn(async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let (door, device) = (door.clone(), device.clone());
+                tokio::spawn(async move {
+                    let mut head = Vec::with_capacity(512);
+                    while !head.ends_with(b"\r\n\r\n") {
+                        if socket.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    socket.write_all(SWITCHING).await.unwrap();
+                    let guest = Guest {
+                        socket: Socket::Tcp(socket),
+                        read_ahead: Bytes::new(),
+                        device: Some(device),
+                    };
+                    door.admit(guest).unwrap();
+                });
+            }
+        });
+        let (tell, mut plans) = mpsc::channel(1);
+        std::thread::spawn(move || {
+            while let Some(plan) = Plan::read() {
+                tell.blocking_send(plan).unwrap();
+            }
+        });
+        while let Some(plan) = plans.recv().await {
+            publish(plan, &reports).await;
+            println!("done blocked={}", metrics.clients_blocked.count());
+        }
+    });
+}
+
+async fn publish(plan: Plan, reports: &mpsc::Sender<Report>) {
+    let start = Instant::now();
+    let mut number = 0;
+    while number < plan.total {
+        tokio::time::sleep_until(plan.due(start, number).into()).await;
+        let mut events = Vec::new();
+        while number < plan.total && plan.due(start, number) <= Instant::now() && events.len() < 256
+        {
+            let (channel, json) = plan.event(number);
+            events.push(Relayed {
+                channel: Channel::parse(&channel).unwrap(),
+                json: json.into(),
+            });
+            number += 1;
+        }
+        reports.send(Report::Events(events)).await.unwrap();
+    }
+}
+
+/// The floor: a bare loop with one write of the same bytes per frame. Who has no room misses it.
+pub(crate) fn floor() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    println!("port {}", listener.local_addr().unwrap().port());
+    let (door, inside) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let mut head = [0; 4096];
+            assert!(socket.read(&mut head).unwrap() > 0);
+            socket.write_all(SWITCHING).unwrap();
+            let acks = r#"[{"ev":"status","status":"success","message":"subscribed to: all"}]"#;
+            socket.write_all(&frame(acks)).unwrap();
+            socket.set_nodelay(true).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            door.send(socket).unwrap();
+        }
+    });
+    while let Some(plan) = Plan::read() {
+        let mut sockets: Vec<_> = inside.try_iter().collect();
+        let start = Instant::now();
+        for number in 0..plan.total {
+            std::thread::sleep(
+                plan.due(start, number)
+                    .saturating_duration_since(Instant::now()),
+            );
+            let bytes = frame(&format!("[{}]", plan.event(number).1));
+            for socket in &mut sockets {
+                match socket.write(&bytes) {
+                    Ok(count) => assert!(count > 0),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                }
+            }
+        }
+        println!("done");
+    }
+}
+
+fn frame(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    deskticker::hub::websocket::text(text, &mut bytes);
+    bytes
+}

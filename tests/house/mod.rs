@@ -1,0 +1,231 @@
+//! A fan-out without its doors: what the upstream says, who comes in and what time it is, all by
+//! hand; the sockets are real.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
+use deskticker::hub::fanout::{Door, Fanout, Guest, Socket};
+use deskticker::hub::limits::Limits;
+use deskticker::hub::metrics::Metrics;
+use deskticker::hub::token::{Device, Gate};
+use deskticker::hub::{Interest, Relayed, Report};
+use deskticker::market::{Channel, Cluster};
+use futures_util::{SinkExt, StreamExt};
+use hyper::body::Bytes;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+/// Longer than anything here takes.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+pub const TOKEN: &str = "a token";
+
+/// A fan-out, and all that it is connected to.
+pub struct House {
+    pub door: Door,
+    pub listener: TcpListener,
+    pub reports: mpsc::Sender<Report>,
+    pub interest: watch::Receiver<Interest>,
+    pub gate: Arc<Gate>,
+    pub metrics: Arc<Metrics>,
+    pub hand: Hand,
+    pub stop: watch::Sender<bool>,
+    pub task: JoinHandle<()>,
+}
+
+pub fn device() -> Device {
+    "kitchen".into()
+}
+
+pub async fn patiently<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what)
+        .await
+        .expect("an answer")
+}
+
+impl House {
+    pub async fn new() -> Self {
+        Self::with(Cluster::Indices, Limits::default()).await
+    }
+
+    pub async fn with(cluster: Cluster, limits: Limits) -> Self {
+        let (reports, inbox) = mpsc::channel(64);
+        let (wanted, interest) = watch::channel(Interest::new());
+        let gate = Arc::new(Gate::single(device(), TOKEN));
+        let metrics = Arc::new(Metrics::default());
+        let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, Utc(1_795_444_200_000)));
+        let (fanout, door) = Fanout::new(
+            cluster,
+            inbox,
+            wanted,
+            gate.clone(),
+            limits,
+            metrics.clone(),
+            clock,
+        );
+        let (stop, stopped) = watch::channel(false);
+        Self {
+            door,
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            reports,
+            interest,
+            gate,
+            metrics,
+            hand,
+            stop,
+            task: tokio::spawn(fanout.run(stopped)),
+        }
+    }
+
+    /// A connection behind its upgrade, which is another module's.
+    pub async fn connect(&self, device: Option<Device>, read_ahead: &'static [u8]) -> TcpStream {
+        let address = self.listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(TcpStream::connect(address), self.listener.accept());
+        let guest = Guest {
+            socket: Socket::Tcp(theirs.unwrap().0),
+            read_ahead: Bytes::from_static(read_ahead),
+            device,
+        };
+        self.door.admit(guest).expect("room at the door");
+        ours.unwrap()
+    }
+
+    pub async fn stranger(&self) -> Client {
+        let mut client = Client::new(self.connect(None, b"").await).await;
+        assert_eq!(
+            client.statuses().await,
+            ["connected Connected Successfully"]
+        );
+        client
+    }
+
+    pub async fn member(&self) -> Client {
+        let mut client = Client::new(self.connect(Some(device()), b"").await).await;
+        assert_eq!(
+            client.statuses().await,
+            ["connected Connected Successfully"]
+        );
+        assert_eq!(client.statuses().await, ["auth_success authenticated"]);
+        client
+    }
+
+    pub async fn report(&self, report: Report) {
+        self.reports.send(report).await.unwrap();
+    }
+
+    pub async fn publish(&self, events: &[(&str, u64)]) {
+        self.report(Report::Events(
+            events.iter().map(|&(name, n)| event(name, n)).collect(),
+        ))
+        .await;
+    }
+
+    pub async fn wants(&mut self, names: &[&str]) {
+        let wanted: Interest = names
+            .iter()
+            .map(|name| Channel::parse(name).unwrap())
+            .collect();
+        patiently(self.interest.wait_for(|interest| *interest == wanted))
+            .await
+            .unwrap();
+    }
+
+    /// Moves the clock a second at a time, as it goes; what falls due in one is done before the
+    /// next, because somebody has been answered in between.
+    pub async fn pass(&self, seconds: u64, witness: &mut Client) {
+        for _ in 0..seconds {
+            self.hand.advance(Duration::from_secs(1));
+            witness.is_answered().await;
+        }
+    }
+}
+
+pub fn event(name: &str, n: u64) -> Relayed {
+    Relayed {
+        channel: Channel::parse(name).unwrap(),
+        json: format!(r#"{{"c":"{name}","n":{n}}}"#).into(),
+    }
+}
+
+/// A client, spoken for by a library that is not ours.
+pub struct Client<S = TcpStream>(pub WebSocketStream<S>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub async fn new(socket: S) -> Self {
+        Self(WebSocketStream::from_raw_socket(socket, Role::Client, None).await)
+    }
+
+    pub async fn say(&mut self, text: &str) {
+        self.0.send(Message::text(text)).await.unwrap();
+    }
+
+    pub async fn message(&mut self) -> Message {
+        patiently(self.0.next())
+            .await
+            .expect("no end")
+            .expect("no failure")
+    }
+
+    /// The events of the next text frame.
+    pub async fn frame(&mut self) -> Vec<Value> {
+        loop {
+            match self.message().await {
+                Message::Text(text) => return serde_json::from_str(&text).expect("an array"),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("{other:?} is no text"),
+            }
+        }
+    }
+
+    pub async fn statuses(&mut self) -> Vec<String> {
+        let frame = self.frame().await;
+        let text = |event: &Value, key: &str| event[key].as_str().unwrap_or("none").to_owned();
+        frame
+            .iter()
+            .map(|event| format!("{} {}", text(event, "status"), text(event, "message")))
+            .collect()
+    }
+
+    /// The values of the next frame, as `V.I:SPX 7`.
+    pub async fn values(&mut self) -> Vec<String> {
+        let frame = self.frame().await;
+        frame
+            .iter()
+            .map(|event| format!("{} {}", event["c"].as_str().unwrap_or("?"), event["n"]))
+            .collect()
+    }
+
+    pub async fn subscribe(&mut self, names: &str) {
+        self.say(&format!(r#"{{"action":"subscribe","params":"{names}"}}"#))
+            .await;
+        let expected: Vec<String> = names
+            .split(',')
+            .map(|name| format!("success subscribed to: {name}"))
+            .collect();
+        assert_eq!(self.statuses().await, expected);
+    }
+
+    /// Nothing is on its way but this answer.
+    pub async fn is_answered(&mut self) {
+        self.say(r#"{"action":"ping"}"#).await;
+        assert_eq!(self.statuses().await, ["pong pong"]);
+    }
+
+    pub async fn close_code(&mut self) -> u16 {
+        loop {
+            match self.message().await {
+                Message::Close(Some(frame)) => return frame.code.into(),
+                Message::Close(None) => return 0,
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! What the room promises whatever the order of events, wishes and slow clients.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeSet, HashMap};
+
+use deskticker::hub::room::{News, Room, Seat, Took, covers};
+use deskticker::market::{Channel, Kind};
+use proptest::prelude::*;
+
+const TRADES: usize = 8;
+
+/// The events in the frames that the room writes: `[{"c":"V.a","n":7},…]`.
+fn events(mut frames: &[u8]) -> Vec<(Channel, u64)> {
+    let mut events = Vec::new();
+    while let [0x81, length, ..] = *frames {
+        let (start, length) = match length {
+            126 => (4, usize::from(u16::from_be_bytes([frames[2], frames[3]]))),
+            127 => (
+                10,
+                u64::from_be_bytes(frames[2..10].try_into().unwrap()) as usize,
+            ),
+            length => (2, usize::from(length)),
+        };
+        let value: serde_json::Value =
+            serde_json::from_slice(&frames[start..start + length]).unwrap();
+        for event in value.as_array().unwrap() {
+            let channel = Channel::parse(event["c"].as_str().unwrap()).unwrap();
+            events.push((channel, event["n"].as_u64().unwrap()));
+        }
+        frames = &frames[start + length..];
+    }
+    assert!(frames.is_empty(), "nothing but whole frames");
+    events
+}
+
+fn channel(name: &str) -> Channel {
+    Channel::parse(name).unwrap()
+}
+
+fn json(channel: &Channel, number: u64) -> Vec<u8> {
+    format!(r#"{{"c":"{channel}","n":{number}}}"#).into_bytes()
+}
+
+/// A client as it sees itself.
+#[derive(Default)]
+struct Client {
+    topics: BTreeSet<Channel>,
+    has: HashMap<Channel, u64>,
+    trades: Vec<u64>,
+    held: bool,
+    too_slow: bool,
+}
+
+impl Client {
+    fn hear(&mut self, frames: &[u8]) -> Result<(), TestCaseError> {
+        for (channel, number) in events(frames) {
+            let held = self.topics.iter().any(|topic| covers(topic, &channel));
+            prop_assert!(held, "{channel} was not asked for");
+            if channel.kind == Kind::Trade {
+                prop_assert!(self.trades.last().is_none_or(|&last| last < number));
+                self.trades.push(number);
+                continue;
+            }
+            let before = self.has.insert(channel, number);
+            prop_assert!(
+                before.is_none_or(|before| before <= number),
+                "older after newer"
+            );
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Join,
+    Leave(usize),
+    Topics(usize, BTreeSet<usize>),
+    Publish(usize),
+    Sweep,
+    Hold(usize),
+    Release(usize),
+    Forget,
+    Tidy,
+}
+
+const NAMES: [&str; 9] = [
+    "V.I:A", "V.I:B", "V.I:C", "V.*", "AM.I:A", "AM.*", "T.O:A", "T.O:B", "T.*",
+];
+const PUBLISHED: [&str; 7] = [
+    "V.I:A", "V.I:B", "V.I:C", "AM.I:A", "AM.I:B", "T.O:A", "T.O:B",
+];
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let client = 0usize..6;
+    let topics = prop::collection::btree_set(0..NAMES.len(), 0..4);
+    prop::collection::vec(
+        prop_oneof![
+            2 => Just(Step::Join),
+            1 => client.clone().prop_map(Step::Leave),
+            4 => (client.clone(), topics).prop_map(|(who, topics)| Step::Topics(who, topics)),
+            12 => (0..PUBLISHED.len()).prop_map(Step::Publish),
+            3 => Just(Step::Sweep),
+            2 => client.clone().prop_map(Step::Hold),
+            2 => client.prop_map(Step::Release),
+            1 => Just(Step::Forget),
+            1 => Just(Step::Tidy),
+        ],
+        0..120,
+    )
+}
+
+struct World {
+    room: Room,
+    clients: HashMap<Seat, Client>,
+    newest: HashMap<Channel, u64>,
+    number: u64,
+}
+
+impl World {
+    fn seat(&self, nth: usize) -> Option<Seat> {
+        let mut seats: Vec<Seat> = self.clients.keys().copied().collect();
+        seats.sort_unstable();
+        seats.get(nth).copied()
+    }
+
+    fn give(&mut self, only: Option<Seat>) -> Result<(), TestCaseError> {
+        let mut result = Ok(());
+        let clients = &mut self.clients;
+        let mut give = |seat: Seat, news: News<'_>| {
+            let client = clients.get_mut(&seat).expect("a client that is here");
+            match news {
+                News::Frames(frames, _) if result.is_ok() => result = client.hear(frames),
+                News::Frames(..) => {}
+                News::TooSlow => client.too_slow = true,
+            }
+            Took::All
+        };
+        match only {
+            Some(seat) => self.room.release(seat, &mut give),
+            None => self.room.sweep(&mut give),
+        }
+        result
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Join => {
+                let seat = self.room.join();
+                prop_assert!(self.clients.insert(seat, Client::default()).is_none());
+            }
+            Step::Leave(nth) => {
+                if let Some(seat) = self.seat(nth) {
+                    self.room.leave(seat);
+                    self.clients.remove(&seat);
+                }
+            }
+            Step::Topics(nth, topics) => {
+                if let Some(seat) = self.seat(nth) {
+                    let topics: BTreeSet<Channel> =
+                        topics.iter().map(|&at| channel(NAMES[at])).collect();
+                    let client = self.clients.get_mut(&seat).unwrap();
+                    client.topics = topics.clone();
+                    // What it gave back it may miss; what it takes again is told anew.
+                    client
+                        .has
+                        .retain(|channel, _| topics.iter().any(|topic| covers(topic, channel)));
+                    let mut replay = Vec::new();
+                    self.room
+                        .set_topics(seat, topics.into_iter().collect(), &mut replay);
+                    client.hear(&replay)?;
+                }
+            }
+            Step::Publish(at) => {
+                let channel = channel(PUBLISHED[at]);
+                self.number += 1;
+                self.room.publish(&channel, &json(&channel, self.number));
+                let wanted = self
+                    .clients
+                    .values()
+                    .any(|client| client.topics.iter().any(|topic| covers(topic, &channel)));
+                if channel.kind != Kind::Trade && (wanted || self.newest.contains_key(&channel)) {
+                    self.newest.insert(channel, self.number);
+                }
+                if self.room.is_pressed() {
+                    self.give(None)?;
+                }
+            }
+            Step::Sweep => self.give(None)?,
+            Step::Hold(nth) => {
+                if let Some(seat) = self.seat(nth) {
+                    self.room.hold(seat);
+                    self.clients.get_mut(&seat).unwrap().held = true;
+                }
+            }
+            Step::Release(nth) => {
+                if let Some(seat) = self.seat(nth) {
+                    self.clients.get_mut(&seat).unwrap().held = false;
+                    self.give(Some(seat))?;
+                }
+            }
+            Step::Forget => {
+                self.give(None)?;
+                self.room.forget_values();
+                self.newest.clear();
+                for client in self.clients.values_mut() {
+                    client.has.clear();
+                }
+            }
+            Step::Tidy => {
+                self.room.retain(|_| false);
+                let clients = &self.clients;
+                self.newest.retain(|channel, _| {
+                    clients
+                        .values()
+                        .any(|client| client.topics.iter().any(|topic| covers(topic, channel)))
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
+
+    #[test]
+    fn everybody_ends_up_with_the_newest_of_what_they_want_and_nothing_else(steps in steps()) {
+        let mut world = World {
+            room: Room::new(TRADES),
+            clients: HashMap::new(),
+            newest: HashMap::new(),
+            number: 0,
+        };
+        for step in steps {
+            world.step(step)?;
+        }
+        let seats: Vec<Seat> = world.clients.keys().copied().collect();
+        for seat in seats {
+            world.give(Some(seat))?;
+        }
+        world.give(None)?;
+        for client in world.clients.values() {
+            for (channel, number) in &world.newest {
+                if client.topics.iter().any(|topic| covers(topic, channel)) && !client.too_slow {
+                    prop_assert_eq!(client.has.get(channel), Some(number), "{}", channel);
+                }
+            }
+        }
+    }
+}
+
+/// What a client hears when it is released.
+fn heard(room: &mut Room, seat: Seat) -> Vec<u64> {
+    let mut heard = Vec::new();
+    room.release(seat, |_, news| {
+        match news {
+            News::Frames(frames, _) => heard = events(frames).iter().map(|event| event.1).collect(),
+            News::TooSlow => heard = vec![0],
+        }
+        Took::All
+    });
+    heard
+}
+
+#[test]
+fn a_slow_client_gets_the_newest_and_every_trade() {
+    let mut room = Room::new(TRADES);
+    let seat = room.join();
+    let (value, trade) = (channel("AM.O:A"), channel("T.O:A"));
+    room.set_topics(seat, vec![value.clone(), trade.clone()], &mut Vec::new());
+    room.hold(seat);
+    for number in 1..=5 {
+        room.publish(&value, &json(&value, number));
+        room.publish(&trade, &json(&trade, number));
+        room.sweep(|_, _| panic!("it is held"));
+    }
+    assert_eq!(heard(&mut room, seat), [1, 2, 3, 4, 5, 5]);
+}
+
+#[test]
+fn one_trade_too_many_and_a_client_is_too_slow_and_others_are_not() {
+    let mut room = Room::new(TRADES);
+    let (slow, quick) = (room.join(), room.join());
+    let trade = channel("T.O:A");
+    for seat in [slow, quick] {
+        room.set_topics(seat, vec![trade.clone()], &mut Vec::new());
+    }
+    room.hold(slow);
+    let mut told = Vec::new();
+    for number in 1..=TRADES as u64 + 1 {
+        room.publish(&trade, &json(&trade, number));
+        room.sweep(|seat, news| {
+            told.push((seat, matches!(news, News::TooSlow)));
+            Took::All
+        });
+        assert_eq!(told.contains(&(slow, true)), number > TRADES as u64);
+    }
+    assert_eq!(
+        told.iter().filter(|&&told| told == (quick, false)).count(),
+        TRADES + 1
+    );
+}
+
+#[test]
+fn clients_with_the_same_channels_get_the_very_same_bytes() {
+    let mut room = Room::new(TRADES);
+    let spx = channel("V.I:SPX");
+    for _ in 0..3 {
+        let seat = room.join();
+        room.set_topics(seat, vec![spx.clone()], &mut Vec::new());
+        room.publish(&spx, &json(&spx, 1));
+    }
+    let mut at = Vec::new();
+    room.sweep(|_, news| {
+        if let News::Frames(frames, 1) = news {
+            at.push(frames.as_ptr());
+        }
+        Took::All
+    });
+    assert_eq!(at.len(), 3);
+    assert!(
+        at.windows(2).all(|pair| pair[0] == pair[1]),
+        "one buffer for all"
+    );
+}
+
+#[test]
+fn a_frame_stays_below_what_the_vendors_python_client_takes() {
+    let mut room = Room::new(TRADES);
+    let first = room.join();
+    room.set_topics(first, vec![channel("V.*")], &mut Vec::new());
+    let long = "x".repeat(1000);
+    for number in 0..2000 {
+        let channel = channel(&format!("V.I:{number}"));
+        room.publish(
+            &channel,
+            format!(r#"{{"c":"{channel}","n":{number},"x":"{long}"}}"#).as_bytes(),
+        );
+    }
+    let mut count = 0;
+    room.sweep(|_, news| {
+        if let News::Frames(frames, frames_in) = news {
+            assert_eq!(events(frames).len(), 2000);
+            count = frames_in;
+        }
+        Took::All
+    });
+    assert_eq!(count, 8);
+}

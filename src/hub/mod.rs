@@ -14,6 +14,7 @@ pub mod fanout;
 pub mod limits;
 pub mod metrics;
 pub mod quotes;
+pub mod roster;
 pub mod token;
 pub mod upstream;
 

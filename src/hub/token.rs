@@ -274,7 +274,7 @@ impl Gate {
         loop {
             tokio::select! {
                 () = clock.sleep_until(clock.now().monotonic + POLL) => self.look(),
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = super::stopped(&mut stop) => return,
             }
         }
     }

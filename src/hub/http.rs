@@ -110,7 +110,7 @@ fn receive(
             full,
         },
         deadline: porter.clock.now().monotonic + settings.limits.head,
-        place,
+        _place: place,
     };
     let clock = porter.clock.clone();
     Some(async move {
@@ -132,7 +132,7 @@ struct Visit {
     /// When the head of the request must be there.
     deadline: Moment,
     /// Held as long as this is.
-    place: Place,
+    _place: Place,
 }
 
 impl Visit {

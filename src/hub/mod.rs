@@ -12,6 +12,7 @@
 
 pub mod config;
 pub mod fanout;
+mod head;
 pub mod health;
 mod http;
 pub mod limits;

@@ -8,19 +8,18 @@ use std::sync::{Mutex, PoisonError};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
-    ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
-    WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::http::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode, Version};
-use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::Settings;
 use super::fanout::Door;
+use super::head::{lists, origin_allowed, origin_of, parameter, presented};
 use super::health::{self, Health};
 use super::limits::{Rates, Tally};
 use super::metrics::Metrics;
@@ -35,9 +34,6 @@ const TICKERS_LIMIT: usize = 250;
 const TICKER_LENGTH: usize = 40;
 /// When to try again at a hub that is full, in seconds.
 const FULL_RETRY: &str = "10";
-
-const PROXY_TOKEN: HeaderName = HeaderName::from_static("x-massive-proxy-token");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Everything that an answer may need.
 pub(super) struct Porter {
@@ -70,6 +66,9 @@ pub(super) struct Admission {
 }
 
 pub(super) type Answer = Response<Full<Bytes>>;
+
+/// An answer that lets nobody in. Boxed, for it is the rare end of every path.
+type Refusal = Box<Answer>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Route {
@@ -132,7 +131,7 @@ impl Porter {
         let outcome = self.decide(request, visitor, route).await;
         let (answer, admission) = match outcome {
             Ok((answer, admission)) => (answer, admission),
-            Err(refusal) => (refusal, None),
+            Err(refusal) => (*refusal, None),
         };
         log::debug!(
             "{} {} {} {}",
@@ -153,20 +152,29 @@ impl Porter {
         request: &Request<B>,
         visitor: Visitor,
         route: Option<Route>,
-    ) -> Result<(Answer, Option<Admission>), Answer> {
+    ) -> Result<(Answer, Option<Admission>), Refusal> {
         let settings = self.settings.borrow().clone();
         let address = origin_of(visitor.peer, request.headers(), &settings.trusted_proxies);
         if !self.within_rate(address, &settings) {
             self.metrics.refused_rate.add(1);
             log::debug!("{address} comes too often");
-            let refusal = refuse(StatusCode::TOO_MANY_REQUESTS, "too many requests");
-            return Err(with(refusal, RETRY_AFTER, "60"));
+            let after = [(RETRY_AFTER, "60")];
+            return Err(refuse(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many requests",
+                &after,
+            ));
         }
-        let route = route.ok_or_else(|| refuse(StatusCode::NOT_FOUND, "nothing is served here"))?;
+        let route =
+            route.ok_or_else(|| refuse(StatusCode::NOT_FOUND, "nothing is served here", &[]))?;
         let (methods, allowed) = route.methods();
         if !methods.contains(request.method()) {
-            let refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, "not this method");
-            return Err(with(refusal, ALLOW, allowed));
+            let allow = [(ALLOW, allowed)];
+            return Err(refuse(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "not this method",
+                &allow,
+            ));
         }
         let watching = matches!(route, Route::Health | Route::Metrics);
         if visitor.full && !watching {
@@ -202,10 +210,10 @@ impl Porter {
         )
     }
 
-    fn full(&self) -> Answer {
+    fn full(&self) -> Refusal {
         self.metrics.refused_full.add(1);
-        let refusal = refuse(StatusCode::SERVICE_UNAVAILABLE, "the hub is full");
-        with(refusal, RETRY_AFTER, FULL_RETRY)
+        let after = [(RETRY_AFTER, FULL_RETRY)];
+        refuse(StatusCode::SERVICE_UNAVAILABLE, "the hub is full", &after)
     }
 
     /// Everything that can be refused is refused before the upgrade.
@@ -214,12 +222,13 @@ impl Porter {
         request: &Request<B>,
         cluster: Cluster,
         settings: &Settings,
-    ) -> Result<(Answer, Admission), Answer> {
+    ) -> Result<(Answer, Admission), Refusal> {
         let headers = request.headers();
         if !self.doors.iter().any(|(served, _)| *served == cluster) {
             return Err(refuse(
                 StatusCode::NOT_FOUND,
                 "this hub does not serve that",
+                &[],
             ));
         }
         let upgrades = request.version() >= Version::HTTP_11
@@ -227,13 +236,12 @@ impl Porter {
             && lists(headers, &UPGRADE, "websocket");
         let version = headers.get(SEC_WEBSOCKET_VERSION);
         if !upgrades || version.is_none_or(|version| version != "13") {
-            let refusal = refuse(
+            // The names, as RFC 6455 (4.4) and RFC 9110 (15.5.22) want them.
+            return Err(refuse(
                 StatusCode::UPGRADE_REQUIRED,
                 "a WebSocket, version 13, is served here",
-            );
-            let refusal = with(refusal, SEC_WEBSOCKET_VERSION, "13");
-            // `Connection: upgrade` is what RFC 9110 wants beside it; the exchange ends anyway.
-            return Err(with(refusal, UPGRADE, "websocket"));
+                &[(SEC_WEBSOCKET_VERSION, "13"), (UPGRADE, "websocket")],
+            ));
         }
         let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
         let decoded = key.and_then(|key| data_encoding::BASE64.decode(key).ok());
@@ -241,6 +249,7 @@ impl Porter {
             return Err(refuse(
                 StatusCode::BAD_REQUEST,
                 "no proper Sec-WebSocket-Key",
+                &[],
             ));
         };
         if !origin_allowed(headers, &settings.origins) {
@@ -248,7 +257,7 @@ impl Porter {
             log::info!(
                 "an upgrade from a foreign origin was refused: see `origins` in the settings"
             );
-            return Err(refuse(StatusCode::FORBIDDEN, "not from this origin"));
+            return Err(refuse(StatusCode::FORBIDDEN, "not from this origin", &[]));
         }
         let limits = &settings.limits;
         let count = |limit: usize| u64::try_from(limit).unwrap_or(u64::MAX);
@@ -275,25 +284,25 @@ impl Porter {
         Ok((answer, Admission { cluster, device }))
     }
 
-    fn wrong_token(&self) -> Answer {
+    fn wrong_token(&self) -> Refusal {
         self.metrics.refused_token.add(1);
-        refuse(StatusCode::FORBIDDEN, "the token was refused")
+        refuse(StatusCode::FORBIDDEN, "the token was refused", &[])
     }
 
-    fn no_token(&self) -> Answer {
+    fn no_token(&self) -> Refusal {
         self.metrics.refused_token.add(1);
-        let refusal = refuse(StatusCode::UNAUTHORIZED, "a token is needed");
-        with(refusal, WWW_AUTHENTICATE, "Bearer")
+        let scheme = [(WWW_AUTHENTICATE, "Bearer")];
+        refuse(StatusCode::UNAUTHORIZED, "a token is needed", &scheme)
     }
 
-    fn recognised<B>(&self, request: &Request<B>) -> Result<Device, Answer> {
+    fn recognised<B>(&self, request: &Request<B>) -> Result<Device, Refusal> {
         let token = presented(request).ok_or_else(|| self.no_token())?;
         let device = self.gate.recognise(&token, self.clock.now());
         device.ok_or_else(|| self.wrong_token())
     }
 
     /// Only a device's own token gives another: an ephemeral one could renew itself for ever.
-    fn token<B>(&self, request: &Request<B>) -> Result<Answer, Answer> {
+    fn token<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
         let token = presented(request).ok_or_else(|| self.no_token())?;
         let device = self.gate.check(&token).ok_or_else(|| self.wrong_token())?;
         Ok(match self.gate.issue(&device, self.clock.now()) {
@@ -301,13 +310,13 @@ impl Porter {
                 StatusCode::OK,
                 json!({ "token": token, "expiresAt": expires }).to_string(),
             ),
-            Err(why) => refuse(StatusCode::INTERNAL_SERVER_ERROR, why),
+            Err(why) => *refuse(StatusCode::INTERNAL_SERVER_ERROR, why, &[]),
         })
     }
 
-    async fn quotes<B>(&self, request: &Request<B>) -> Result<Answer, Answer> {
+    async fn quotes<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
         self.recognised(request)?;
-        let bad = |message: &str| refuse(StatusCode::BAD_REQUEST, message);
+        let bad = |message: &str| refuse(StatusCode::BAD_REQUEST, message, &[]);
         let tickers = parameter(request, "tickers").unwrap_or_default();
         let tickers: Vec<&str> = tickers
             .split(',')
@@ -356,97 +365,6 @@ impl Porter {
     }
 }
 
-/// Whose allowance a request is on: the peer's or, if that is a reverse proxy that is trusted, the
-/// last address that it did not add itself.
-fn origin_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
-    let peer = peer.to_canonical();
-    if !trusted.contains(&peer) {
-        return peer;
-    }
-    let lines: Vec<&str> = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    lines
-        .iter()
-        .flat_map(|line| line.split(','))
-        .rev()
-        .map_while(|text| text.trim().parse::<IpAddr>().ok())
-        .map(|address| address.to_canonical())
-        .find(|address| !trusted.contains(address))
-        .unwrap_or(peer)
-}
-
-/// Whether a page may use the hub: one without an origin is no page.
-fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else {
-        return true;
-    };
-    let Ok(origin) = origin.to_str() else {
-        return false;
-    };
-    let origin = origin.to_ascii_lowercase();
-    if allowed.contains(&origin) {
-        return true;
-    }
-    let (Some((scheme, authority)), Some(host)) = (
-        origin.split_once("://"),
-        headers.get(HOST).and_then(|host| host.to_str().ok()),
-    ) else {
-        return false;
-    };
-    let port = match scheme {
-        "http" => ":80",
-        "https" => ":443",
-        _ => return false,
-    };
-    let bare = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
-    bare(authority) == bare(host)
-}
-
-/// Whether a header that is a list has this word in it.
-fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|part| part.trim().eq_ignore_ascii_case(word))
-}
-
-/// A parameter of the query. A `+` stays one: tokens in standard base64 hold it.
-fn parameter<B>(request: &Request<B>, name: &str) -> Option<String> {
-    request
-        .uri()
-        .query()?
-        .split('&')
-        .filter_map(|part| part.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| {
-            let bytes: Vec<u8> = percent_decode_str(value).collect();
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-}
-
-/// The token that somebody has given, in whichever way; an empty one is a wrong one.
-fn presented<B>(request: &Request<B>) -> Option<String> {
-    let header = |name| {
-        let value = request.headers().get(name)?;
-        // What is no text is no token, and not the same as none.
-        Some(value.to_str().unwrap_or_default().to_owned())
-    };
-    parameter(request, "token")
-        .or_else(|| header(PROXY_TOKEN))
-        .or_else(|| {
-            let value = header(AUTHORIZATION)?;
-            let (scheme, token) = value.split_once(' ')?;
-            scheme
-                .eq_ignore_ascii_case("bearer")
-                .then(|| token.to_owned())
-        })
-}
-
 /// What a caller is told if the vendor gives no answer. 403 if it has refused the key or the plan.
 fn failed(error: &QuotesError) -> Answer {
     let (status, word) = if error.why.refuses() {
@@ -462,9 +380,13 @@ fn failed(error: &QuotesError) -> Answer {
     }
 }
 
-fn refuse(status: StatusCode, message: &str) -> Answer {
-    let body: Value = json!({ "error": message });
-    json_text(status, body.to_string())
+fn refuse(status: StatusCode, message: &str, headers: &[(HeaderName, &str)]) -> Refusal {
+    let body = json!({ "error": message });
+    let mut answer = json_text(status, body.to_string());
+    for (name, value) in headers {
+        answer = with(answer, name.clone(), value);
+    }
+    Box::new(answer)
 }
 
 fn json_text(status: StatusCode, body: String) -> Answer {

@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use deskticker::clock::Clock;
 use deskticker::config::{Environment, Secret};
-use deskticker::feed::link::Via;
-use deskticker::feed::net::{Connector, Endpoint};
-use deskticker::feed::session::Source;
+use deskticker::feed::net::Connector;
 use deskticker::hub::config::{self, Config};
 use deskticker::hub::limits::Limits;
 use deskticker::hub::roster::{self, RosterFile};
@@ -21,7 +19,7 @@ use deskticker::hub::token::Gate;
 use deskticker::hub::{self, Settings, Setup};
 use deskticker::journal;
 use deskticker::market::{Calendar, Cluster};
-use deskticker::simulator::{self, Simulator};
+use deskticker::simulator;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -248,6 +246,9 @@ fn token(change: Change, file: Option<PathBuf>, config: Option<&Path>) -> Result
 }
 
 async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Failure> {
+    // First of all: a signal that nobody has asked for yet ends the program its own way.
+    let stop = until_signal()?;
+    let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
     let environment = Environment::of_process();
     let config = Config::load(path.as_deref(), &environment).map_err(Failure::config)?;
     let gate = Gate::new(config.devices.file.clone(), config.devices.fixed.as_ref())
@@ -277,14 +278,13 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Fa
         config.source.endpoint,
         listener.local_addr().map_err(Failure::other)?
     );
-    let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
     tokio::spawn(async move {
         let mut config = config;
         while hangups.recv().await.is_some() {
             read_again(&mut config, path.as_deref(), &environment, &gate, &settings);
         }
     });
-    hub::run(setup, listener, until_signal()?).await;
+    hub::run(setup, listener, stop).await;
     Ok(())
 }
 
@@ -425,53 +425,30 @@ fn until_signal() -> Result<watch::Receiver<bool>, Failure> {
 }
 
 async fn simulate(listen: Option<SocketAddr>) -> Result<(), Failure> {
-    let clock = Clock::system();
-    let vendor = simulator::Settings::default();
-    let key = Secret::new(&vendor.key).map_err(Failure::other)?;
-    let simulator = Simulator::start(vendor, clock.clone())
-        .await
-        .map_err(Failure::other)?;
-    let endpoint =
-        Endpoint::parse(&format!("ws://{}", simulator.address())).map_err(Failure::Other)?;
-    let source = Source {
-        via: Via::Vendor,
-        endpoint,
-        secret: Some(key),
-    };
-    let given = Environment::of_process().token;
-    let fresh = match given {
-        Some(_) => None,
-        None => Some(roster::fresh_token().map_err(Failure::other)?),
-    };
-    let token = Secret::new(given.as_deref().or(fresh.as_deref()).unwrap_or_default())
-        .map_err(|why| Failure::Config(format!("MASSIVE_PROXY_TOKEN: {why}")))?;
-    let gate = Gate::new(None, Some(&token)).map_err(Failure::Other)?;
-    let (_settings, current) = watch::channel(Settings::default());
-    let listen = match listen {
-        Some(listen) => listen,
-        None => config::parse_listen(config::DEFAULT_LISTEN).map_err(Failure::Other)?,
-    };
-    let listener = bind(listen, &Limits::default()).await?;
-    let address = listener.local_addr().map_err(Failure::other)?;
-    let setup = Setup {
-        rest: source.clone(),
-        source,
-        connector: Connector::new(None).map_err(Failure::Other)?,
-        clusters: Cluster::ALL.to_vec(),
-        gate: Arc::new(gate),
-        settings: current,
-        // Simulated prices know no hours.
-        calendar: Calendar::always_open(),
-        clock,
-    };
-    print!("{}", how_to_join(address, fresh.as_deref()));
+    let stop = until_signal()?;
     let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             log::info!("nothing to read again: simulated prices have no settings");
         }
     });
-    hub::run(setup, listener, until_signal()?).await;
+    let given = Environment::of_process().token;
+    let fresh = match given {
+        Some(_) => None,
+        None => Some(roster::fresh_token().map_err(Failure::other)?),
+    };
+    let token = given.as_deref().or(fresh.as_deref()).unwrap_or_default();
+    let token =
+        Secret::new(token).map_err(|why| Failure::Config(format!("MASSIVE_PROXY_TOKEN: {why}")))?;
+    let vendor = simulator::Settings::default();
+    let (setup, simulator) = hub::simulated::setup(vendor, &token, Clock::system())
+        .await
+        .map_err(Failure::Other)?;
+    let usual = || config::parse_listen(config::DEFAULT_LISTEN).map_err(Failure::Other);
+    let listener = bind(listen.map_or_else(usual, Ok)?, &Limits::default()).await?;
+    let address = listener.local_addr().map_err(Failure::other)?;
+    print!("{}", how_to_join(address, fresh.as_deref()));
+    hub::run(setup, listener, stop).await;
     drop(simulator);
     Ok(())
 }

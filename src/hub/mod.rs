@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod quotes;
 pub mod roster;
 mod routes;
+pub mod simulated;
 pub mod tls;
 pub mod token;
 pub mod upstream;

@@ -231,3 +231,65 @@ pub fn render(text: &mut String, all: &[Health], limits: &Limits, calendar: &Cal
         sample(text, "limit", &format!("{{name=\"{name}\"}}"), value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Utc;
+    use std::time::Duration;
+
+    /// 2026-06-01 was a Monday; 15:00 UTC is 11:00 in New York.
+    const OPEN: Utc = Utc(1_780_326_000_000);
+
+    #[tokio::test]
+    async fn what_is_wanted_must_be_live_while_its_market_is_open() {
+        let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, OPEN));
+        let (interest, wanted) = watch::channel(Interest::new());
+        let (reports, passing) = mpsc::channel(1);
+        let (onward, mut arriving) = mpsc::channel(1);
+        let cluster = Cluster::Indices;
+        let (health, watching) = Health::between(cluster, passing, onward, wanted, clock.clone());
+        tokio::spawn(watching);
+        let all = [health];
+        let told = || {
+            let (well, report) = report(&all, &Calendar::us(), clock.now());
+            (well, report["clusters"]["indices"].clone())
+        };
+        assert_eq!((told().0, told().1["state"].clone()), (true, json!("idle")));
+
+        interest.send_modify(|interest| {
+            interest.insert(crate::market::Channel::parse("V.I:SPX").unwrap());
+        });
+        let (well, indices) = told();
+        assert!(!well && indices["state"] == "down" && indices["why"] == "not connected yet");
+
+        reports.send(Report::Up { simulated: false }).await.unwrap();
+        reports.send(Report::Events(Vec::new())).await.unwrap();
+        // Passed on as they were, and seen by then.
+        assert_eq!(arriving.recv().await, Some(Report::Up { simulated: false }));
+        assert_eq!(arriving.recv().await, Some(Report::Events(Vec::new())));
+        hand.advance(Duration::from_millis(1500));
+        let (well, indices) = told();
+        assert!(well && indices["state"] == "live" && indices["lastEventAgeSeconds"] == 1.5);
+
+        reports.send(Report::Down(Why::Key)).await.unwrap();
+        arriving.recv().await.unwrap();
+        assert!(!told().0 && told().1["why"] == Why::Key.to_string());
+        let mut text = String::new();
+        let limits = Limits::default();
+        render(&mut text, &all, &limits, &Calendar::us(), clock.now());
+        assert!(text.contains("upstream_up{cluster=\"indices\"} 0\n"));
+        assert!(text.contains("upstream_needed{cluster=\"indices\"} 1\n"));
+        assert!(text.contains("last_event_age_seconds{cluster=\"indices\"} 1.5\n"));
+
+        // At night nobody misses it.
+        hand.set_utc(Some(Utc(OPEN.0 + 12 * 3_600_000)));
+        assert_eq!(
+            (told().0, told().1["state"].clone()),
+            (true, json!("closed"))
+        );
+        // Who does not know the time cannot know that.
+        hand.set_utc(None);
+        assert!(!told().0);
+    }
+}

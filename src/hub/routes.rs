@@ -403,3 +403,23 @@ fn with(mut answer: Answer, name: HeaderName, value: &str) -> Answer {
     }
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::Why;
+
+    #[test]
+    fn what_the_vendor_refuses_is_403_and_what_it_cannot_do_502() {
+        let told = |why, retry_after| {
+            let answer = failed(&QuotesError { why, retry_after });
+            let retry = answer.headers().get(RETRY_AFTER).cloned();
+            (answer.status().as_u16(), retry)
+        };
+        let nine = Some(HeaderValue::from_static("9"));
+        assert_eq!(told(Why::Busy, Some(9)), (502, nine));
+        assert_eq!(told(Why::Timeout, None), (502, None));
+        assert_eq!(told(Why::Key, None), (403, None));
+        assert_eq!(told(Why::Token, None), (403, None));
+    }
+}

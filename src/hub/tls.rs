@@ -132,3 +132,107 @@ async fn one_way(
     // Says farewell (close_notify); whoever has gone already needs none.
     to.shutdown().await.ok();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Moment, Now, Utc};
+    use rustls::pki_types::ServerName;
+    use tokio::net::TcpListener;
+
+    type Client = tokio_rustls::client::TlsStream<TcpStream>;
+
+    /// A client, the fan-out's end, and the task between them.
+    async fn joined(clock: Clock) -> (Client, UnixStream, impl Future<Output = ()>) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], made.signing_key.into())
+            .unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepting = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            Tls(TlsAcceptor::from(Arc::new(server)))
+                .accept(stream)
+                .await
+        };
+        let connecting = async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            tokio_rustls::TlsConnector::from(Arc::new(client))
+                .connect(name, stream)
+                .await
+        };
+        let (accepted, connected) = tokio::join!(accepting, connecting);
+        let (inner, outer) = UnixStream::pair().unwrap();
+        let carrying = carry(accepted.unwrap(), outer, clock);
+        (connected.unwrap(), inner, carrying)
+    }
+
+    #[tokio::test]
+    async fn bytes_are_carried_both_ways_and_each_end_is_told_of_the_other() {
+        let (mut client, mut hub, carrying) = joined(Clock::system()).await;
+        let carrying = tokio::spawn(carrying);
+        let frames = vec![7; 100_000];
+        let (written, mut seen) = (frames.clone(), vec![0; frames.len()]);
+        let (sent, read) = tokio::join!(hub.write_all(&written), client.read_exact(&mut seen));
+        assert!(sent.is_ok() && read.is_ok() && seen == frames);
+        client.write_all(b"pong").await.unwrap();
+        client.flush().await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        hub.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"pong");
+        // The last words of the fan-out arrive although the client has said its own.
+        hub.write_all(b"bye").await.unwrap();
+        drop(hub);
+        let mut last = Vec::new();
+        client.read_to_end(&mut last).await.unwrap();
+        assert_eq!(last, b"bye");
+        carrying.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_leave_is_left() {
+        let start = Now::new(Moment::ZERO, Utc::PLAUSIBLE);
+        let (clock, hand) = Clock::manual(start);
+        let (mut client, hub, carrying) = joined(clock).await;
+        let carrying = tokio::spawn(carrying);
+        drop(hub);
+        let mut last = Vec::new();
+        client.read_to_end(&mut last).await.unwrap();
+        assert!(last.is_empty() && !carrying.is_finished());
+        while !carrying.is_finished() {
+            hand.advance(FAREWELL);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_holds_its_connection_for_a_minute() {
+        let start = Now::new(Moment::ZERO, Utc::PLAUSIBLE);
+        let (clock, hand) = Clock::manual(start);
+        let (_client, mut hub, carrying) = joined(clock).await;
+        let carrying = tokio::spawn(carrying);
+        let endless = tokio::spawn(async move {
+            let frame = [7; 4096];
+            while hub.write_all(&frame).await.is_ok() {}
+        });
+        while !carrying.is_finished() {
+            hand.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::ZERO).await;
+        }
+        endless.await.unwrap();
+    }
+}

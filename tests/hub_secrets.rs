@@ -45,7 +45,7 @@ fn nothing_secret_is_logged_answered_or_counted() {
                 format!("/ws/indices?token={token}"),
                 format!("/ws/{token}?token={token}"),
                 format!("/{token}"),
-                format!("/api/quotes?tickers={token}&token={token}"),
+                format!("/api/quotes?tickers=SPX&token={token}"),
                 format!("/api/market/status?token={token}"),
                 format!("/healthz?token={token}"),
             ] {

@@ -30,7 +30,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::fanout::{Guest, Socket};
 use super::limits::Place;
-use super::routes::{Admission, Answer, Porter, Visitor};
+use super::routes::{Admission, Answer, Porter, Refused, Visitor};
 use super::tls::{self, Tls};
 use crate::clock::Moment;
 
@@ -40,8 +40,8 @@ const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(1);
 /// No head is larger; a token has some dozen bytes, a browser's cookies some thousand.
 const HEAD_LIMIT: usize = 16 << 10;
-/// Connections beyond the limit that are still told that the hub is full; more are just closed.
-const TOLD_FULL: usize = 64;
+/// Connections beyond the limits that are told why they are not served; more are just closed.
+const TOLD: usize = 64;
 /// After an accept that failed: mostly no file descriptors are left, and one will be.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -95,9 +95,23 @@ fn receive(
     let settings = porter.settings.borrow().clone();
     let clients = usize::try_from(porter.metrics.clients.value()).unwrap_or(usize::MAX);
     let room = settings.limits.connections.saturating_sub(clients);
-    let full = porter.visits.count() >= room;
-    let Some(place) = porter.visits.enter(room.saturating_add(TOLD_FULL)) else {
-        porter.metrics.refused_full.add(1);
+    let known = !settings.trusted_proxies.contains(&peer.ip().to_canonical());
+    let (refused, place) = if known && !porter.within_rate(peer.ip(), &settings) {
+        // A TLS handshake costs more than whoever comes too often is worth.
+        let worth = settings.tls.is_none();
+        let place = worth.then(|| porter.told.enter(TOLD)).flatten();
+        (Some(Refused::Rate), place)
+    } else {
+        match porter.visits.enter(room) {
+            Some(place) => (None, Some(place)),
+            None => (Some(Refused::Full), porter.told.enter(TOLD)),
+        }
+    };
+    let Some(place) = place else {
+        match refused {
+            Some(Refused::Rate) => porter.metrics.refused_rate.add(1),
+            _ => porter.metrics.refused_full.add(1),
+        }
         return None;
     };
     if let Err(error) = stream.set_nodelay(true) {
@@ -107,7 +121,7 @@ fn receive(
         porter: porter.clone(),
         visitor: Visitor {
             peer: peer.ip(),
-            full,
+            refused,
         },
         deadline: porter.clock.now().monotonic + settings.limits.head,
         _place: place,

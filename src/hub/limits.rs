@@ -148,11 +148,6 @@ impl Tally {
             .ok()
             .map(|_| Place(self.clone()))
     }
-
-    /// How many are taken.
-    pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// One place of a [`Tally`], given back when it is dropped.

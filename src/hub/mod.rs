@@ -53,8 +53,9 @@ use upstream::Upstream;
 
 /// Reports that may wait for a fan-out before its upstream stops reading.
 const QUEUE: usize = 64;
-/// What the end may take: farewells that nobody reads are given up.
-const END_LIMIT: Duration = Duration::from_millis(1500);
+/// What the end may take: farewells that nobody reads are given up. The fan-outs give up a little
+/// before, and what they have said then still has to pass through TLS.
+const END_LIMIT: Duration = Duration::from_millis(1750);
 
 /// One event on its way from an upstream to whoever wants it.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,6 +180,7 @@ pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool
         clock,
         rates: Mutex::new(Rates::default()),
         visits: Tally::default(),
+        told: Tally::default(),
     });
     tasks.spawn(http::serve(listener, porter, stop.clone()));
 

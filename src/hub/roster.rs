@@ -94,7 +94,8 @@ pub struct Roster {
     pub error: Option<RosterError>,
 }
 
-/// What tells one version of a file from another; a rename changes the inode.
+/// What tells one version of a file from another: a rename changes the inode, a `chmod` that makes
+/// it readable the time of the change (and not that of the content).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(u64, u64, i64, i64);
 
@@ -121,8 +122,8 @@ impl RosterFile {
         Some(Fingerprint(
             data.ino(),
             data.len(),
-            data.mtime(),
-            data.mtime_nsec(),
+            data.ctime(),
+            data.ctime_nsec(),
         ))
     }
 

@@ -48,14 +48,25 @@ pub(super) struct Porter {
     pub(super) rates: Mutex<Rates>,
     /// Connections that are not a client of a fan-out yet, or never will be.
     pub(super) visits: Tally,
+    /// Connections that are only told why they are not served.
+    pub(super) told: Tally,
 }
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visitor {
     pub(super) peer: IpAddr,
-    /// There is no room for another; this one is only told so.
-    pub(super) full: bool,
+    /// This one is only told why it is not served.
+    pub(super) refused: Option<Refused>,
+}
+
+/// Why somebody is not served, as far as that is known before a request is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refused {
+    /// There is no room for another.
+    Full,
+    /// The address has used up its allowance.
+    Rate,
 }
 
 /// Who is to be handed to the fan-out once the upgrade has been answered.
@@ -154,10 +165,16 @@ impl Porter {
         route: Option<Route>,
     ) -> Result<(Answer, Option<Admission>), Refusal> {
         let settings = self.settings.borrow().clone();
-        let address = origin_of(visitor.peer, request.headers(), &settings.trusted_proxies);
-        if !self.within_rate(address, &settings) {
+        let proxies = &settings.trusted_proxies;
+        let within = if proxies.contains(&visitor.peer.to_canonical()) {
+            // Behind a reverse proxy it is known only now who that is.
+            let address = origin_of(visitor.peer, request.headers(), proxies);
+            self.within_rate(address, &settings)
+        } else {
+            visitor.refused != Some(Refused::Rate)
+        };
+        if !within {
             self.metrics.refused_rate.add(1);
-            log::debug!("{address} comes too often");
             let after = [(RETRY_AFTER, "60")];
             return Err(refuse(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -177,7 +194,7 @@ impl Porter {
             ));
         }
         let watching = matches!(route, Route::Health | Route::Metrics);
-        if visitor.full && !watching {
+        if visitor.refused == Some(Refused::Full) && !watching {
             return Err(self.full());
         }
         let answer = match route {
@@ -201,7 +218,8 @@ impl Porter {
         Ok((answer, None))
     }
 
-    fn within_rate(&self, address: IpAddr, settings: &Settings) -> bool {
+    /// Whether another visit from this address is within its allowance.
+    pub(super) fn within_rate(&self, address: IpAddr, settings: &Settings) -> bool {
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         rates.take(
             address,

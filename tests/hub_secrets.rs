@@ -76,7 +76,13 @@ fn nothing_secret_is_logged_answered_or_counted() {
         answers
     });
     let log = LOG.lock().unwrap();
-    assert!(log.contains("/ws/indices 101") && log.contains("devices stay as they were"));
+    let reasons = "POST /api/ws-token 200|GET /ws/indices 403 the token was refused";
+    assert!(reasons.split('|').all(|reason| log.contains(reason)));
+    assert!(
+        log.contains("GET /ws/indices 101")
+            && log.contains("GET (unknown path) 404 nothing is served")
+            && log.contains("devices stay as they were")
+    );
     let hash = |token: &str| {
         let digest = deskticker::hub::roster::digest_of(token);
         digest

@@ -179,6 +179,7 @@ pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool
         calendar,
         clock,
         rates: Mutex::new(Rates::default()),
+        complaints: Mutex::new(Rates::default()),
         visits: Tally::default(),
         told: Tally::default(),
     });

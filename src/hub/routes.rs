@@ -13,6 +13,7 @@ use hyper::header::{
 };
 use hyper::http::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode, Version};
+use log::Level;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -32,6 +33,8 @@ use crate::market::{Calendar, Cluster};
 const TICKERS_LIMIT: usize = 250;
 /// Longer than any ticker that somebody might mean.
 const TICKER_LENGTH: usize = 40;
+/// Refusals of one address that the usual log tells of, in a minute.
+const COMPLAINTS: u32 = 6;
 /// When to try again at a hub that is full, in seconds.
 const FULL_RETRY: &str = "10";
 
@@ -46,6 +49,8 @@ pub(super) struct Porter {
     pub(super) calendar: Calendar,
     pub(super) clock: Clock,
     pub(super) rates: Mutex<Rates>,
+    /// How often each address has been complained about.
+    pub(super) complaints: Mutex<Rates>,
     /// Connections that are not a client of a fan-out yet, or never will be.
     pub(super) visits: Tally,
     /// Connections that are only told why they are not served.
@@ -77,6 +82,10 @@ pub(super) struct Admission {
 }
 
 pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Why somebody was refused, in our own words.
+#[derive(Clone, Copy)]
+struct Reason(&'static str);
 
 /// An answer that lets nobody in. Boxed, for it is the rare end of every path.
 type Refusal = Box<Answer>;
@@ -144,18 +153,28 @@ impl Porter {
             Ok((answer, admission)) => (answer, admission),
             Err(refusal) => (*refusal, None),
         };
-        log::debug!(
-            "{} {} {} {}",
+        self.note(request.method(), route, visitor, &answer);
+        (answer, admission)
+    }
+
+    /// One line an answer, of nothing that the other side wrote. Who has refused whom, and why, is
+    /// for everybody's log; but nobody fills it by asking again and again.
+    fn note(&self, method: &Method, route: Option<Route>, visitor: Visitor, answer: &Answer) {
+        let reason = answer.extensions().get::<Reason>();
+        let told = reason.is_some() && self.within(&self.complaints, visitor.peer, COMPLAINTS);
+        log::log!(
+            if told { Level::Info } else { Level::Debug },
+            "{} {} {} {} {}",
             visitor.peer,
-            if *request.method() == Method::POST {
+            if *method == Method::POST {
                 "POST"
             } else {
                 "GET"
             },
             route.map_or("(unknown path)", Route::name),
-            answer.status().as_u16()
+            answer.status().as_u16(),
+            reason.map_or("", |reason| reason.0)
         );
-        (answer, admission)
     }
 
     async fn decide<B>(
@@ -220,12 +239,12 @@ impl Porter {
 
     /// Whether another visit from this address is within its allowance.
     pub(super) fn within_rate(&self, address: IpAddr, settings: &Settings) -> bool {
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        rates.take(
-            address,
-            settings.limits.per_minute,
-            self.clock.now().monotonic,
-        )
+        self.within(&self.rates, address, settings.limits.per_minute)
+    }
+
+    fn within(&self, rates: &Mutex<Rates>, address: IpAddr, per_minute: u32) -> bool {
+        let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
+        rates.take(address, per_minute, self.clock.now().monotonic)
     }
 
     fn full(&self) -> Refusal {
@@ -272,10 +291,11 @@ impl Porter {
         };
         if !origin_allowed(headers, &settings.origins) {
             self.metrics.refused_origin.add(1);
-            log::info!(
-                "an upgrade from a foreign origin was refused: see `origins` in the settings"
-            );
-            return Err(refuse(StatusCode::FORBIDDEN, "not from this origin", &[]));
+            return Err(refuse(
+                StatusCode::FORBIDDEN,
+                "not from this origin (see origins in the settings)",
+                &[],
+            ));
         }
         let limits = &settings.limits;
         let count = |limit: usize| u64::try_from(limit).unwrap_or(u64::MAX);
@@ -334,7 +354,7 @@ impl Porter {
 
     async fn quotes<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
         self.recognised(request)?;
-        let bad = |message: &str| refuse(StatusCode::BAD_REQUEST, message, &[]);
+        let bad = |message: &'static str| refuse(StatusCode::BAD_REQUEST, message, &[]);
         let tickers = parameter(request, "tickers").unwrap_or_default();
         let tickers: Vec<&str> = tickers
             .split(',')
@@ -398,9 +418,10 @@ fn failed(error: &QuotesError) -> Answer {
     }
 }
 
-fn refuse(status: StatusCode, message: &str, headers: &[(HeaderName, &str)]) -> Refusal {
+fn refuse(status: StatusCode, message: &'static str, headers: &[(HeaderName, &str)]) -> Refusal {
     let body = json!({ "error": message });
     let mut answer = json_text(status, body.to_string());
+    answer.extensions_mut().insert(Reason(message));
     for (name, value) in headers {
         answer = with(answer, name.clone(), value);
     }

@@ -303,3 +303,28 @@ impl Book {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Utc;
+
+    #[test]
+    fn what_is_remembered_of_used_tokens_is_bounded_and_forgotten_in_time() {
+        let gate = Gate::new(None, Some(&Secret::new("t").unwrap())).unwrap();
+        let device = gate.check("t").unwrap();
+        let start = Now::new(Moment::ZERO, Utc::PLAUSIBLE);
+        let expires = Moment::ZERO + EPHEMERAL;
+        for number in 0..USED_LIMIT {
+            let nonce = (number as u128).to_be_bytes();
+            lock(&gate.used).insert(nonce, expires);
+        }
+        let (token, _) = gate.issue(&device, start).unwrap();
+        // Rather none than one that could be used twice.
+        assert_eq!(gate.admit(&token, start), None);
+        let later = Now::new(expires, Utc::PLAUSIBLE);
+        let (token, _) = gate.issue(&device, later).unwrap();
+        assert_eq!(gate.admit(&token, later), Some(device));
+        assert_eq!(lock(&gate.used).len(), 1);
+    }
+}

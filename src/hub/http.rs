@@ -28,9 +28,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 
+use super::answer::Answer;
 use super::fanout::{Guest, Socket};
 use super::limits::Place;
-use super::routes::{Admission, Answer, Porter, Refused, Visitor};
+use super::routes::{Admission, Porter, Refused, Visitor};
 use super::tls::{self, Tls};
 use crate::clock::Moment;
 

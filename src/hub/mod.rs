@@ -10,6 +10,7 @@
 //! the hub no memory by being slow: the newest of each channel is kept once, and for each client
 //! only how far it has seen.
 
+mod answer;
 pub mod config;
 pub mod fanout;
 mod head;

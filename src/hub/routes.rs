@@ -1,15 +1,13 @@
 //! What is asked of the hub over HTTP and what it answers: who is let in by which token, and what
-//! everybody else is told. Owns no connection, and logs no address, query or header.
+//! everybody else is told. Owns no connection, and logs no query and no header.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::Full;
-use hyper::body::Bytes;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+    ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::http::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -19,12 +17,13 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::Settings;
+use super::answer::{Answer, Reason, Refusal, failed, json_text, refuse, with};
 use super::fanout::Door;
 use super::head::{lists, origin_allowed, origin_of, parameter, presented};
 use super::health::{self, Health};
 use super::limits::{Rates, Tally};
 use super::metrics::Metrics;
-use super::quotes::{Quotes, QuotesError};
+use super::quotes::Quotes;
 use super::token::{Device, Gate};
 use crate::clock::Clock;
 use crate::market::{Calendar, Cluster};
@@ -80,15 +79,6 @@ pub(super) struct Admission {
     pub(super) cluster: Cluster,
     pub(super) device: Option<Device>,
 }
-
-pub(super) type Answer = Response<Full<Bytes>>;
-
-/// Why somebody was refused, in our own words.
-#[derive(Clone, Copy)]
-struct Reason(&'static str);
-
-/// An answer that lets nobody in. Boxed, for it is the rare end of every path.
-type Refusal = Box<Answer>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Route {
@@ -400,65 +390,5 @@ impl Porter {
             CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )
-    }
-}
-
-/// What a caller is told if the vendor gives no answer. 403 if it has refused the key or the plan.
-fn failed(error: &QuotesError) -> Answer {
-    let (status, word) = if error.why.refuses() {
-        (StatusCode::FORBIDDEN, "not authorized by the vendor")
-    } else {
-        (StatusCode::BAD_GATEWAY, "no answer from the vendor")
-    };
-    let body = json!({ "error": word, "message": error.why.to_string() });
-    let answer = json_text(status, body.to_string());
-    match error.retry_after {
-        Some(seconds) => with(answer, RETRY_AFTER, &seconds.to_string()),
-        None => answer,
-    }
-}
-
-fn refuse(status: StatusCode, message: &'static str, headers: &[(HeaderName, &str)]) -> Refusal {
-    let body = json!({ "error": message });
-    let mut answer = json_text(status, body.to_string());
-    answer.extensions_mut().insert(Reason(message));
-    for (name, value) in headers {
-        answer = with(answer, name.clone(), value);
-    }
-    Box::new(answer)
-}
-
-fn json_text(status: StatusCode, body: String) -> Answer {
-    let mut answer = Response::new(Full::from(body));
-    *answer.status_mut() = status;
-    let answer = with(answer, CONTENT_TYPE, "application/json");
-    with(answer, CACHE_CONTROL, "no-store")
-}
-
-fn with(mut answer: Answer, name: HeaderName, value: &str) -> Answer {
-    // Every value here is made of our own words and numbers; one that is not is left out.
-    if let Ok(value) = HeaderValue::from_str(value) {
-        answer.headers_mut().insert(name, value);
-    }
-    answer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::feed::Why;
-
-    #[test]
-    fn what_the_vendor_refuses_is_403_and_what_it_cannot_do_502() {
-        let told = |why, retry_after| {
-            let answer = failed(&QuotesError { why, retry_after });
-            let retry = answer.headers().get(RETRY_AFTER).cloned();
-            (answer.status().as_u16(), retry)
-        };
-        let nine = Some(HeaderValue::from_static("9"));
-        assert_eq!(told(Why::Busy, Some(9)), (502, nine));
-        assert_eq!(told(Why::Timeout, None), (502, None));
-        assert_eq!(told(Why::Key, None), (403, None));
-        assert_eq!(told(Why::Token, None), (403, None));
     }
 }

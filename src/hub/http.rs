@@ -28,9 +28,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 
-use super::answer::Answer;
 use super::fanout::{Guest, Socket};
 use super::limits::Place;
+use super::reply::Answer;
 use super::routes::{Admission, Porter, Refused, Visitor};
 use super::tls::{self, Tls};
 use crate::clock::Moment;

@@ -10,7 +10,6 @@
 //! the hub no memory by being slow: the newest of each channel is kept once, and for each client
 //! only how far it has seen.
 
-mod answer;
 pub mod config;
 pub mod fanout;
 mod head;
@@ -19,6 +18,7 @@ mod http;
 pub mod limits;
 pub mod metrics;
 pub mod quotes;
+mod reply;
 pub mod roster;
 mod routes;
 pub mod simulated;

@@ -17,13 +17,13 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::Settings;
-use super::answer::{Answer, Reason, Refusal, failed, json_text, refuse, with};
 use super::fanout::Door;
 use super::head::{lists, origin_allowed, origin_of, parameter, presented};
 use super::health::{self, Health};
 use super::limits::{Rates, Tally};
 use super::metrics::Metrics;
 use super::quotes::Quotes;
+use super::reply::{Answer, Reason, Refusal, failed, json_text, refuse, with};
 use super::token::{Device, Gate};
 use crate::clock::Clock;
 use crate::market::{Calendar, Cluster};

@@ -31,6 +31,8 @@ const LENGTH_LIMIT: usize = 512;
 /// minutes. While it is full, no further one is good.
 const USED_LIMIT: usize = 1 << 16;
 
+const NO_RANDOMNESS: &str = "the machine gives no random numbers";
+
 /// What makes an ephemeral token like no other.
 type Nonce = [u8; 16];
 
@@ -41,7 +43,8 @@ pub struct Gate {
     book: Mutex<Book>,
     roster: watch::Sender<Arc<HashSet<Device>>>,
     /// Random at each start: what an earlier process signed is good for nothing.
-    key: hmac::Key,
+    /// `None` on a machine without randomness, which then signs nothing.
+    key: Option<hmac::Key>,
     /// The ephemeral tokens that have been used, and when they would have expired.
     used: Mutex<HashMap<Nonce, Moment>>,
     random: SystemRandom,
@@ -82,20 +85,51 @@ impl Gate {
     /// # Errors
     /// The file is there and cannot be read or is wrong, or the machine has no randomness.
     pub fn new(file: Option<PathBuf>, fixed: Option<&Secret>) -> Result<Self, String> {
-        let random = SystemRandom::new();
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &random)
-            .map_err(|_| "the machine gives no random numbers")?;
-        let gate = Self {
-            file: file.map(RosterFile::new),
-            fixed: fixed.map(|token| roster::digest_of(token.reveal())),
-            book: Mutex::default(),
-            roster: watch::Sender::new(Arc::default()),
-            key,
-            used: Mutex::default(),
-            random,
-        };
+        let gate = Self::with(
+            file.map(RosterFile::new),
+            fixed.map(|token| roster::digest_of(token.reveal())),
+            Vec::new(),
+        );
+        if gate.key.is_none() {
+            return Err(NO_RANDOMNESS.into());
+        }
         gate.reload().map_err(|error| error.to_string())?;
         Ok(gate)
+    }
+
+    /// A gate for one device of this name and with this token: for tests and benchmarks.
+    pub fn single(device: Device, token: &str) -> Self {
+        let devices = vec![(device, roster::digest_of(token.trim()))];
+        let gate = Self::with(None, None, devices);
+        gate.publish(&lock(&gate.book).devices);
+        gate
+    }
+
+    fn with(
+        file: Option<RosterFile>,
+        fixed: Option<Digest>,
+        devices: Vec<(Device, Digest)>,
+    ) -> Self {
+        let random = SystemRandom::new();
+        Self {
+            file,
+            fixed,
+            book: Mutex::new(Book {
+                devices,
+                ..Book::default()
+            }),
+            roster: watch::Sender::new(Arc::default()),
+            key: hmac::Key::generate(hmac::HMAC_SHA256, &random).ok(),
+            used: Mutex::default(),
+            random,
+        }
+    }
+
+    /// Forgets every named device; those of a file come back when it is read again.
+    pub fn revoke(&self) {
+        let mut book = lock(&self.book);
+        book.devices.clear();
+        self.publish(&book.devices);
     }
 
     /// The device that a token belongs to; `None` if it is nobody's. Takes as long for a wrong
@@ -144,9 +178,8 @@ impl Gate {
     /// The machine has no randomness to give.
     pub fn issue(&self, device: &Device, now: Now) -> Result<(String, i64), &'static str> {
         let mut nonce = Nonce::default();
-        self.random
-            .fill(&mut nonce)
-            .map_err(|_| "the machine gives no random numbers")?;
+        let key = self.key.as_ref().ok_or(NO_RANDOMNESS)?;
+        self.random.fill(&mut nonce).map_err(|_| NO_RANDOMNESS)?;
         let expires = now.monotonic + EPHEMERAL;
         // Monotonic, for the wall clock may be set meanwhile; it is this process that will read it.
         let payload = BASE64.encode(
@@ -157,7 +190,7 @@ impl Gate {
             )
             .as_bytes(),
         );
-        let signature = hmac::sign(&self.key, payload.as_bytes());
+        let signature = hmac::sign(key, payload.as_bytes());
         let token = format!("{payload}.{}", HEXLOWER.encode(signature.as_ref()));
         let lifetime = i64::try_from(EPHEMERAL.as_millis()).unwrap_or(i64::MAX);
         let utc = now.utc.map_or(0, |utc| utc.0);
@@ -170,7 +203,7 @@ impl Gate {
         }
         let (payload, signature) = token.split_once('.')?;
         let signature = HEXLOWER.decode(signature.as_bytes()).ok()?;
-        hmac::verify(&self.key, payload.as_bytes(), &signature).ok()?;
+        hmac::verify(self.key.as_ref()?, payload.as_bytes(), &signature).ok()?;
         let text = String::from_utf8(BASE64.decode(payload.as_bytes()).ok()?).ok()?;
         let mut words = text.splitn(3, ' ');
         let expires = Moment::from_millis(words.next()?.parse().ok()?);

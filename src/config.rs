@@ -37,7 +37,8 @@ impl Secret {
     /// # Errors
     /// It is empty, or holds what no token holds.
     pub fn new(text: &str) -> Result<Self, &'static str> {
-        let text = text.trim();
+        // Some editors begin a file with a byte order mark.
+        let text = text.trim_start_matches('\u{feff}').trim();
         if text.is_empty() {
             return Err("it is empty; expected a token on one line");
         }
@@ -62,7 +63,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What is taken from the process's environment; an argument, so that tests need not change it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment {
     /// `CREDENTIALS_DIRECTORY`, where systemd puts credentials.
     pub credentials: Option<PathBuf>,
@@ -70,6 +71,17 @@ pub struct Environment {
     pub token: Option<String>,
     /// `MASSIVE_API_KEY`, the vendor's key.
     pub key: Option<String>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| Secret(String::new()));
+        f.debug_struct("Environment")
+            .field("credentials", &self.credentials)
+            .field("token", &hidden(&self.token))
+            .field("key", &hidden(&self.key))
+            .finish()
+    }
 }
 
 impl Environment {
@@ -226,7 +238,7 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, with file and line.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let bytes = std::fs::read(path).map_err(|error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => {
                     "; write one (the README shows how), name another with --config, or try `deskticker demo`"
@@ -235,7 +247,17 @@ impl Config {
             };
             ConfigError { file: path.to_owned(), line: None, message: format!("cannot be read: {error}{hint}") }
         })?;
-        Self::parse(&text, path, environment)
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(text, path, environment),
+            Err(error) => {
+                let before = &bytes[..error.valid_up_to()];
+                Err(ConfigError {
+                    file: path.to_owned(),
+                    line: Some(before.iter().filter(|byte| **byte == b'\n').count() + 1),
+                    message: "expected text in UTF-8; save the file with that encoding".into(),
+                })
+            }
+        }
     }
 
     /// The same of a text that has been read from `path`.
@@ -513,9 +535,16 @@ pub(crate) fn warn_if_readable_by_all(path: &Path) {
 fn read_secret(path: &Path) -> Result<Secret, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     warn_if_readable_by_all(path);
-    let mut text = String::new();
-    file.take(SECRET_LIMIT)
-        .read_to_string(&mut text)
+    let mut bytes = Vec::new();
+    file.take(SECRET_LIMIT + 1)
+        .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
-    Secret::new(&text).map_err(str::to_owned)
+    // The head of something larger would be sent as if it were a token, and refused for ever.
+    if bytes.len() as u64 > SECRET_LIMIT {
+        return Err(format!(
+            "it is larger than {SECRET_LIMIT} bytes; expected a token on one line"
+        ));
+    }
+    // What is not UTF-8 is no token either, which `Secret` says.
+    Secret::new(&String::from_utf8_lossy(&bytes)).map_err(str::to_owned)
 }

@@ -14,13 +14,15 @@ use crate::market::{
     Calendar, Class, Cluster, Freshness, Instrument, Quote, Source, Symbol, Watchlist,
     WatchlistError, limit,
 };
-use crate::screen::{self, Frame, Glyphs, Line, Sign, Size, View};
+use crate::screen::{self, Frame, Glyphs, Kept, Line, Sign, Size, View};
 
 /// With more than two instruments each pair is shown this long.
 pub const PAGE: Duration = Duration::from_secs(10);
 /// Instruments on one page.
 const PER_PAGE: usize = 2;
 const MINUTE: i64 = 60_000;
+/// While the clock is not set, it is looked at this often: nothing tells when it is.
+const CLOCK_CHECK: Duration = Duration::from_secs(5);
 
 /// What is known and how it is shown.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub struct Desk {
     /// In the order of [`Cluster::ALL`].
     links: [Status; Cluster::ALL.len()],
     glyphs: Glyphs,
+    kept: Kept,
     frame: Frame,
     /// The local time of the last minute asked for; a time zone is not looked up at each tick.
     minute: Option<(i64, (u8, u8))>,
@@ -59,6 +62,7 @@ impl Desk {
             zone,
             links: [idle; Cluster::ALL.len()],
             glyphs: Glyphs::new(),
+            kept: Kept::new(),
             frame: Frame::new(size),
             minute: None,
         })
@@ -98,13 +102,19 @@ impl Desk {
     }
 
     fn seed(&mut self, seed: &Seed, now: Now) {
+        // A stamp that cannot be right is none.
+        let believed = |price| Quote::arrived(price, seed.stamp, now);
         // Without a stamp nobody knows how old it is: a value of Friday must not look like one of
         // now, so it is not taken at all.
-        if let (Some(price), Some(stamp)) = (seed.price, seed.stamp) {
-            self.watchlist
-                .value(&seed.ticker, Quote::arrived(price, Some(stamp), now));
+        if let Some(quote) = seed.price.map(believed)
+            && quote.stamp.is_some()
+        {
+            self.watchlist.value(&seed.ticker, quote);
         }
-        if let (Some(close), Some(as_of)) = (seed.previous_close, seed.stamp.or(now.utc)) {
+        // With a stamp of the future this close would be the last word for as long.
+        if let Some(close) = seed.previous_close
+            && let Some(as_of) = believed(close).stamp.or(now.utc)
+        {
             self.watchlist
                 .set_previous_close(&seed.ticker, close, as_of, &self.calendar);
         }
@@ -150,7 +160,7 @@ impl Desk {
             sign: self.sign(),
             simulated: self.links.iter().any(|link| link.simulated),
         };
-        screen::draw(&view, &self.glyphs, &mut self.frame);
+        screen::draw(&view, &self.glyphs, &mut self.kept, &mut self.frame);
         &self.frame
     }
 
@@ -165,7 +175,7 @@ impl Desk {
         let first = self.page(now.monotonic) * PER_PAGE;
         let aged = (first..first + PER_PAGE)
             .map(|index| self.watchlist.deadline(index, now, &self.calendar));
-        let minute = now.utc.map_or(Moment::NEVER, |utc| {
+        let minute = now.utc.map_or(now.monotonic + CLOCK_CHECK, |utc| {
             now.monotonic
                 + Duration::from_millis((MINUTE - utc.0.rem_euclid(MINUTE)).unsigned_abs())
         });
@@ -184,7 +194,7 @@ impl Desk {
 
     fn page(&self, now: Moment) -> usize {
         // Both fit: there are 64 instruments at most.
-        (u128::from(now.as_millis()) / PAGE.as_millis()) as usize % self.pages().max(1)
+        (now.as_millis() / PAGE.as_millis() as u64) as usize % self.pages().max(1)
     }
 
     /// The worst of the links that are needed: what is live needs no sign.

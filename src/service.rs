@@ -63,6 +63,8 @@ struct Service {
     slot: Slot,
     sessions: Vec<(Cluster, watch::Sender<Orders>)>,
     symbols: watch::Sender<Vec<Symbol>>,
+    /// Every value has been drawn once, and the log has been told.
+    complete: bool,
 }
 
 /// Runs until told to stop, or until what it was to wait for is there. Returns whether every
@@ -111,6 +113,7 @@ pub async fn run(
         slot,
         sessions,
         symbols,
+        complete: false,
     };
     service.order();
     let mut drawn = service.show();
@@ -183,6 +186,13 @@ impl Service {
     fn show(&mut self) -> Now {
         let now = self.clock.now();
         self.slot.put(self.desk.draw(now));
+        if !self.complete && self.desk.complete(now) {
+            self.complete = true;
+            log::info!(
+                "every value is on the glass, {} ms after the start",
+                now.monotonic.as_millis()
+            );
+        }
         now
     }
 }

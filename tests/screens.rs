@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{env, fs, path::Path};
 
 use deskticker::market::{Freshness, Price};
-use deskticker::screen::{Frame, Glyphs, Line, Sign, Size, View, WIDTH, draw};
+use deskticker::screen::{Frame, Glyphs, Kept, Line, Sign, Size, View, WIDTH, draw};
 use proptest::prelude::*;
 
 const SIGNS: [Sign; 5] = [
@@ -65,7 +65,7 @@ fn ordinary(history: &[Price]) -> View<'_> {
 
 fn drawn(view: &View<'_>, size: Size) -> Frame {
     let mut frame = Frame::new(size);
-    draw(view, &Glyphs::new(), &mut frame);
+    draw(view, &Glyphs::new(), &mut Kept::new(), &mut frame);
     frame
 }
 

@@ -234,8 +234,12 @@ fn address(text: &str) -> Result<u8, lexopt::Error> {
 
 fn perform(command: Command) -> Result<(), Failure> {
     if let Command::Print(text) = &command {
-        print!("{text}");
-        return Ok(());
+        use std::io::Write;
+        return match std::io::stdout().write_all(text.as_bytes()) {
+            // Whoever reads it, `head` for one, has seen enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(Failure::other),
+        };
     }
     // Log lines would tear the picture that a terminal shows; its caption says what matters.
     let level = match &command {

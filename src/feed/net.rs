@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::ClientConfig;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError, UrlError};
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Error};
 
 use super::Why;
@@ -63,8 +64,11 @@ impl Endpoint {
                 "an address holds no user name or password; the token has a file of its own".into(),
             );
         }
-        if uri.query().is_some() {
-            return Err("an address holds no \"?\"; the token has a file of its own".into());
+        // The parser drops a fragment in silence.
+        if uri.query().is_some() || text.contains('#') {
+            return Err(
+                "an address holds no \"?\" and no \"#\"; the token has a file of its own".into(),
+            );
         }
         let host = authority
             .host()
@@ -73,12 +77,17 @@ impl Endpoint {
         if host.is_empty() {
             return Err(FORM.into());
         }
+        // The parser takes what is no port for none, and another port is another server.
+        let port = match authority.as_str().rsplit_once(':') {
+            Some((_, text)) if !text.ends_with(']') => text.parse().ok().filter(|port| *port > 0),
+            _ => Some(if secure { 443 } else { 80 }),
+        };
         Ok(Self {
             secure,
             host: host.to_owned(),
-            port: authority
-                .port_u16()
-                .unwrap_or(if secure { 443 } else { 80 }),
+            port: port.ok_or(
+                "after the last \":\" of an address comes its port, 1 to 65535, like \"ws://hub.local:3000\"",
+            )?,
             base: uri.path().trim_end_matches('/').to_owned(),
         })
     }
@@ -135,8 +144,13 @@ impl Connector {
         if let Some(path) = ca_file {
             let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
             let mut count = 0;
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| told(&error))? {
-                let certificate = certificate.map_err(|error| told(&error))?;
+            let read = |error| match error {
+                pem::Error::Io(error) => told(&error),
+                // It tells a section by its bytes, in decimal.
+                _ => told(&"a certificate in it is damaged; expected a PEM file"),
+            };
+            for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
+                let certificate = certificate.map_err(read)?;
                 roots.add(certificate).map_err(|error| told(&error))?;
                 count += 1;
             }
@@ -256,6 +270,18 @@ pub fn failure(error: &Error) -> Why {
             Why::Protocol
         }
         _ => Why::Lost,
+    }
+}
+
+/// The code to close with after what the other side should not have sent (RFC 6455, 7.4.1);
+/// `None` where nobody is left to be told.
+pub fn complaint(error: &Error) -> Option<CloseCode> {
+    match error {
+        Error::Capacity(_) => Some(CloseCode::Size),
+        Error::Utf8(_) => Some(CloseCode::Invalid),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(_) => Some(CloseCode::Protocol),
+        _ => None,
     }
 }
 

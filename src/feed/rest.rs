@@ -10,6 +10,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::sync::{mpsc, watch};
 
 use super::link::Via;
@@ -195,7 +196,24 @@ async fn request(
 
 #[derive(Deserialize)]
 struct ProxyAnswer {
-    results: Vec<ProxyRow>,
+    results: Vec<Row<ProxyRow>>,
+}
+
+/// A row that cannot be read costs none of the others.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Row<T> {
+    Good(T),
+    Junk(IgnoredAny),
+}
+
+impl<T> Row<T> {
+    fn good(&self) -> Option<&T> {
+        match self {
+            Row::Good(row) => Some(row),
+            Row::Junk(_) => None,
+        }
+    }
 }
 
 /// A row of the proxy's `/api/quotes`.
@@ -212,7 +230,8 @@ struct ProxyRow {
 
 fn proxy_rows(body: &[u8]) -> Result<Vec<Seed>, serde_json::Error> {
     let answer: ProxyAnswer = serde_json::from_slice(body)?;
-    Ok(answer.results.iter().filter_map(ProxyRow::seed).collect())
+    let rows = answer.results.iter().filter_map(Row::good);
+    Ok(rows.filter_map(ProxyRow::seed).collect())
 }
 
 impl ProxyRow {
@@ -243,7 +262,7 @@ impl ProxyRow {
 #[derive(Deserialize)]
 struct VendorAnswer {
     #[serde(default)]
-    results: Vec<VendorRow>,
+    results: Vec<Row<VendorRow>>,
 }
 
 /// A row of the vendor's universal snapshot.
@@ -264,7 +283,8 @@ struct VendorSession {
 
 fn vendor_rows(body: &[u8]) -> Result<Vec<Seed>, serde_json::Error> {
     let answer: VendorAnswer = serde_json::from_slice(body)?;
-    Ok(answer.results.iter().filter_map(VendorRow::seed).collect())
+    let rows = answer.results.iter().filter_map(Row::good);
+    Ok(rows.filter_map(VendorRow::seed).collect())
 }
 
 impl VendorRow {
@@ -321,8 +341,8 @@ mod tests {
         assert_eq!(seeds[1].ticker, "I:VIX");
         assert_eq!(
             seeds[1].stamp,
-            Some(Utc(1_764_086_430_905)),
-            "nanoseconds are told by their magnitude"
+            Some(Utc(1_764_086_430_906)),
+            "nanoseconds are told by their magnitude, and rounded"
         );
         assert_eq!(seeds[1].previous_close, price(17.65));
     }

@@ -1,11 +1,13 @@
 //! The shell around one [`Link`]: a socket, a timer and the words between them. It decides
 //! nothing; it does what the link says and tells the desk what came.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -22,6 +24,9 @@ use crate::market::{Channel, Cluster, Kind, Price, Ticker};
 
 /// A message must be on its way within this, or the connection is given up.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
+/// Different words of the server that are logged on one connection; the rest is for debugging. The
+/// proxy passes on to everybody what was said to anybody.
+const WORDS: usize = 8;
 /// A farewell may take this long; the program ends within a second.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(300);
 
@@ -97,6 +102,7 @@ impl Session {
             told,
             simulated: false,
             junk: [0; Junk::KINDS],
+            words: heapless::Vec::new(),
         }
         .run()
         .await;
@@ -112,15 +118,15 @@ struct Runner {
     simulated: bool,
     /// Counted since the start, by kind.
     junk: [u64; Junk::KINDS],
+    /// Hashes of the words of the server that have been logged on this connection.
+    words: heapless::Vec<u64, WORDS>,
 }
 
 impl Runner {
     async fn run(mut self) {
         self.obey();
         while self.step().await.is_ok() {}
-        if let Some(socket) = self.socket.take() {
-            farewell(socket).await;
-        }
+        self.part(Some(CloseCode::Normal)).await;
     }
 
     fn now(&self) -> Moment {
@@ -217,9 +223,7 @@ impl Runner {
                 Ok(())
             }
             Action::Close(_) => {
-                if let Some(socket) = self.socket.take() {
-                    farewell(socket).await;
-                }
+                self.part(Some(CloseCode::Normal)).await;
                 Ok(())
             }
         }
@@ -262,6 +266,7 @@ impl Runner {
             match outcome {
                 Ok(socket) => {
                     self.socket = Some(socket);
+                    self.words.clear();
                     self.link.on(Event::Opened, now);
                 }
                 Err(why) => self.link.on(Event::Closed(why), now),
@@ -274,13 +279,26 @@ impl Runner {
         let Some(socket) = &mut self.socket else {
             return;
         };
-        let sent = tokio::time::timeout(SEND_LIMIT, socket.send(message)).await;
+        let mut orders = self.session.orders.clone();
+        let sent = tokio::select! {
+            sent = tokio::time::timeout(SEND_LIMIT, socket.send(message)) => sent,
+            // A server that reads nothing must not hold up the end of the program.
+            _ = orders.wait_for(|orders| orders.stop) => return,
+        };
         let why = match sent {
             Ok(Ok(())) => return,
             Ok(Err(error)) => net::failure(&error),
             Err(_) => Why::Timeout,
         };
         self.lost(why);
+    }
+
+    /// Ends the connection, if there is one, in good order: with a code of ours, or with the
+    /// answer to the other side's.
+    async fn part(&mut self, code: Option<CloseCode>) {
+        if let Some(socket) = self.socket.take() {
+            farewell(socket, code).await;
+        }
     }
 
     fn lost(&mut self, why: Why) {
@@ -312,14 +330,21 @@ impl Runner {
                 if let Some(frame) = frame {
                     log::debug!("{}: closed: {}", self.session.cluster, frame.code);
                 }
-                self.lost(why);
+                self.link.on(Event::Closed(why), now);
+                self.part(None).await;
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
                 self.link.on(Event::Heard, now)
             }
             Some(Err(error)) => {
                 log::debug!("{}: {error}", self.session.cluster);
-                self.lost(net::failure(&error));
+                match net::complaint(&error) {
+                    Some(code) => {
+                        self.link.on(Event::Closed(net::failure(&error)), now);
+                        self.part(Some(code)).await;
+                    }
+                    None => self.lost(net::failure(&error)),
+                }
             }
             None => self.lost(Why::Lost),
         }
@@ -328,63 +353,14 @@ impl Runner {
 
     /// Takes in one event of a frame.
     async fn take(&mut self, event: wire::Event<'_>, now: Moment) -> Result<(), Over> {
-        let update = match event {
-            wire::Event::Status(verdict, message) => {
-                self.verdict(verdict, &message, now);
-                return Ok(());
-            }
-            wire::Event::Value {
-                ticker,
-                price,
-                stamp,
-            } => {
-                let Some(ticker) = self.ours(Kind::Value, &ticker, now) else {
-                    return Ok(());
-                };
-                Update::Value {
-                    ticker,
-                    price,
-                    stamp,
-                }
-            }
-            wire::Event::Quote {
-                ticker,
-                bid,
-                ask,
-                stamp,
-            } => {
-                let Some(ticker) = self.ours(Kind::Quote, &ticker, now) else {
-                    return Ok(());
-                };
-                // Without a bid there is no middle, and a contract nobody bids for has no price.
-                if bid <= Price::from_scaled(0) || ask < bid {
-                    return Ok(());
-                }
-                let price = Price::from_scaled((bid.scaled() + ask.scaled()) / 2);
-                Update::Value {
-                    ticker,
-                    price,
-                    stamp,
-                }
-            }
-            wire::Event::Bar { ticker, kind, bar } => {
-                let Some(ticker) = self.ours(kind, &ticker, now) else {
-                    return Ok(());
-                };
-                Update::Bar { ticker, kind, bar }
-            }
-            wire::Event::Unused => return Ok(()),
-        };
-        self.session.updates.send(update).await.map_err(|_| Over)
-    }
-
-    /// The ticker, if this is something that was asked for.
-    fn ours(&mut self, kind: Kind, ticker: &str, now: Moment) -> Option<Ticker> {
-        if !self.link.subscriptions().wants(kind, ticker) {
-            return None;
+        if let wire::Event::Status(verdict, message) = event {
+            self.verdict(verdict, &message, now);
+            return Ok(());
         }
-        self.link.on(Event::Data(kind, ticker), now);
-        Ticker::try_from(ticker).ok()
+        match update(&mut self.link, &event, now) {
+            Some(update) => self.session.updates.send(update).await.map_err(|_| Over),
+            None => Ok(()),
+        }
     }
 
     fn verdict(&mut self, verdict: Verdict, message: &str, now: Moment) {
@@ -412,8 +388,23 @@ impl Runner {
             | Verdict::AuthTimeout
             | Verdict::Error
             | Verdict::Dropping
-            | Verdict::Other => log::warn!("{cluster}: the server says: {}", shown(message)),
+            | Verdict::Other => {
+                let level = if self.is_new(message) {
+                    log::Level::Warn
+                } else {
+                    log::Level::Debug
+                };
+                log::log!(level, "{cluster}: the server says: {}", shown(message));
+            }
         }
+    }
+
+    /// Whether these words have not been logged on this connection, and there is room for them.
+    fn is_new(&mut self, message: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        message.hash(&mut hasher);
+        let hash = hasher.finish();
+        !self.words.contains(&hash) && self.words.push(hash).is_ok()
     }
 
     /// Counts junk and logs the first of each kind.
@@ -427,6 +418,52 @@ impl Runner {
             );
         }
     }
+}
+
+/// What an event says to the desk, and that it came to the link. `None` if it holds no price, or
+/// one that nobody asked for.
+pub fn update(link: &mut Link, event: &wire::Event<'_>, now: Moment) -> Option<Update> {
+    match event {
+        wire::Event::Value {
+            ticker,
+            price,
+            stamp,
+        } => Some(Update::Value {
+            ticker: ours(link, Kind::Value, ticker, now)?,
+            price: *price,
+            stamp: *stamp,
+        }),
+        wire::Event::Quote {
+            ticker,
+            bid,
+            ask,
+            stamp,
+        } => {
+            let ticker = ours(link, Kind::Quote, ticker, now)?;
+            // Without a bid there is no middle, and a contract nobody bids for has no price.
+            let quoted = *bid > Price::from_scaled(0) && bid <= ask;
+            quoted.then(|| Update::Value {
+                ticker,
+                price: Price::from_scaled((bid.scaled() + ask.scaled()) / 2),
+                stamp: *stamp,
+            })
+        }
+        wire::Event::Bar { ticker, kind, bar } => Some(Update::Bar {
+            ticker: ours(link, *kind, ticker, now)?,
+            kind: *kind,
+            bar: *bar,
+        }),
+        wire::Event::Status(..) | wire::Event::Unused => None,
+    }
+}
+
+/// The ticker, if this is something that was asked for.
+fn ours(link: &mut Link, kind: Kind, ticker: &str, now: Moment) -> Option<Ticker> {
+    if !link.subscriptions().wants(kind, ticker) {
+        return None;
+    }
+    link.on(Event::Data(kind, ticker), now);
+    Ticker::try_from(ticker).ok()
 }
 
 /// A server's own words, fit for one line of a log.
@@ -446,21 +483,27 @@ async fn read(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite
 }
 
 /// Says goodbye as RFC 6455 wants it, so that the server forgets us at once.
-async fn farewell(mut socket: Socket) {
-    let frame = CloseFrame {
-        code: CloseCode::Normal,
-        reason: "".into(),
-    };
+async fn farewell(mut socket: Socket, code: Option<CloseCode>) {
     let closing = async {
-        socket.close(Some(frame)).await?;
-        while let Some(message) = socket.next().await {
-            message?;
+        match code {
+            Some(code) => {
+                let reason = "".into();
+                socket.close(Some(CloseFrame { code, reason })).await?;
+            }
+            // The answer is ready; it waits for a next use of the socket.
+            None => socket.flush().await?,
         }
+        // To the end of the bytes, whatever they are: a socket that is dropped with some unread
+        // is reset, and a reset overtakes the close frame.
+        let stream = socket.get_mut();
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
         Ok::<(), tungstenite::Error>(())
     };
     // The connection ends here in any case; only the log may want to know how.
     match tokio::time::timeout(FAREWELL_LIMIT, closing).await {
-        Ok(Ok(()) | Err(tungstenite::Error::ConnectionClosed)) => {}
+        Ok(Ok(())) => {}
         Ok(Err(error)) => log::debug!("farewell: {error}"),
         Err(_) => log::debug!("farewell: no answer"),
     }

@@ -124,7 +124,7 @@ impl fmt::Display for Junk {
 }
 
 /// Reads the events of one text frame in their order. An event that cannot be read costs none
-/// of the others: the frame is split at its own brackets first, and each event is parsed alone.
+/// of the others: after it the frame goes on where its brackets say that it ends.
 pub fn events(frame: &str) -> Events<'_> {
     let rest = frame.trim_ascii();
     match rest.strip_prefix('[') {
@@ -170,6 +170,11 @@ impl<'a> Iterator for Events<'a> {
                 self.next()
             }
             b'{' => {
+                if let Some((event, rest)) = read(rest) {
+                    self.rest = Some(rest);
+                    return Some(event);
+                }
+                // Not as it should be: where it ends is then a matter of brackets alone.
                 let Some(end) = object_end(rest) else {
                     // The frame was cut within an event.
                     self.rest = None;
@@ -177,7 +182,7 @@ impl<'a> Iterator for Events<'a> {
                 };
                 let (object, rest) = rest.split_at(end);
                 self.rest = Some(rest);
-                Some(event(object))
+                Some(Err(fault(object)))
             }
             _ => {
                 // Debris up to where an event may begin again; the search is for ASCII, so it
@@ -225,56 +230,24 @@ fn object_end(text: &str) -> Option<usize> {
     None
 }
 
-fn event(object: &str) -> Result<Event<'_>, Junk> {
-    let mut fields: Fields<'_> =
-        serde_json::from_str(object).map_err(|error| match error.classify() {
-            // serde_json calls `1e999` a syntax error; here it is a number that is none.
-            serde_json::error::Category::Syntax
-                if error.to_string().starts_with("number out of range") =>
-            {
-                Junk::Number
-            }
-            _ => Junk::Syntax,
-        })?;
-    let kind = fields.ev.take().ok_or(Junk::Field)?;
-    match kind.as_ref() {
-        "V" => Ok(Event::Value {
-            price: positive(fields.val)?,
-            ticker: fields.ticker.ok_or(Junk::Field)?,
-            stamp: stamp(fields.t),
-        }),
-        "A" => fields.bar(Kind::Second),
-        "AM" => fields.bar(Kind::Minute),
-        "Q" => {
-            let bid = number(fields.bp)?;
-            let ask = positive(fields.ap)?;
-            if bid < Price::from_scaled(0) {
-                return Err(Junk::Number);
-            }
-            Ok(Event::Quote {
-                ticker: fields.sym.ok_or(Junk::Field)?,
-                bid,
-                ask,
-                stamp: stamp(fields.t),
-            })
+/// The object that begins here, if it is as it should be, and what comes after it.
+fn read(text: &str) -> Option<(Result<Event<'_>, Junk>, &str)> {
+    let mut objects = serde_json::Deserializer::from_str(text).into_iter::<Fields<'_>>();
+    let event = objects.next()?.ok()?.event();
+    Some((event, text.get(objects.byte_offset()..)?))
+}
+
+/// What is to be said of an object that could not be read.
+fn fault(object: &str) -> Junk {
+    match serde_json::from_str::<Fields<'_>>(object) {
+        // serde_json calls `1e999` a syntax error; here it is a number that is none.
+        Err(error)
+            if error.classify() == serde_json::error::Category::Syntax
+                && error.to_string().starts_with("number out of range") =>
+        {
+            Junk::Number
         }
-        "status" => {
-            let verdict = match fields.status.as_deref().ok_or(Junk::Field)? {
-                "connected" => Verdict::Connected,
-                "auth_success" => Verdict::AuthSuccess,
-                "auth_failed" => Verdict::AuthFailed,
-                "auth_timeout" => Verdict::AuthTimeout,
-                "success" => Verdict::Success,
-                "error" => Verdict::Error,
-                "max_connections" => Verdict::MaxConnections,
-                "simulated" => Verdict::Simulated,
-                "slow_consumer" | "force_disconnect" => Verdict::Dropping,
-                _ => Verdict::Other,
-            };
-            Ok(Event::Status(verdict, fields.message.unwrap_or_default()))
-        }
-        "T" | "LULD" | "FMV" | "LV" => Ok(Event::Unused),
-        _ => Err(Junk::Unknown),
+        _ => Junk::Syntax,
     }
 }
 
@@ -329,6 +302,49 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    fn event(mut self) -> Result<Event<'a>, Junk> {
+        let kind = self.ev.take().ok_or(Junk::Field)?;
+        match kind.as_ref() {
+            "V" => Ok(Event::Value {
+                price: positive(self.val)?,
+                ticker: self.ticker.ok_or(Junk::Field)?,
+                stamp: stamp(self.t),
+            }),
+            "A" => self.bar(Kind::Second),
+            "AM" => self.bar(Kind::Minute),
+            "Q" => {
+                let bid = number(self.bp)?;
+                let ask = positive(self.ap)?;
+                if bid < Price::from_scaled(0) {
+                    return Err(Junk::Number);
+                }
+                Ok(Event::Quote {
+                    ticker: self.sym.ok_or(Junk::Field)?,
+                    bid,
+                    ask,
+                    stamp: stamp(self.t),
+                })
+            }
+            "status" => {
+                let verdict = match self.status.as_deref().ok_or(Junk::Field)? {
+                    "connected" => Verdict::Connected,
+                    "auth_success" => Verdict::AuthSuccess,
+                    "auth_failed" => Verdict::AuthFailed,
+                    "auth_timeout" => Verdict::AuthTimeout,
+                    "success" => Verdict::Success,
+                    "error" => Verdict::Error,
+                    "max_connections" => Verdict::MaxConnections,
+                    "simulated" => Verdict::Simulated,
+                    "slow_consumer" | "force_disconnect" => Verdict::Dropping,
+                    _ => Verdict::Other,
+                };
+                Ok(Event::Status(verdict, self.message.unwrap_or_default()))
+            }
+            "T" | "LULD" | "FMV" | "LV" => Ok(Event::Unused),
+            _ => Err(Junk::Unknown),
+        }
+    }
+
     fn bar(self, kind: Kind) -> Result<Event<'a>, Junk> {
         let bar = Bar {
             open: positive(self.o)?,

@@ -63,7 +63,7 @@ pub(super) fn judge(quote: &Quote, limit: Duration, phase: Option<Phase>, now: N
     } else {
         (Freshness::Live, expiry)
     };
-    let stale = (Freshness::Stale(age), to_next_figure(age));
+    let stale = || (Freshness::Stale(age), to_next_figure(age));
     let (freshness, change) = match market.map(|market| (market, market.phase)) {
         Some((market, Phase::Closed { since, .. })) => {
             if market.is_last_before(since) {
@@ -72,7 +72,7 @@ pub(super) fn judge(quote: &Quote, limit: Duration, phase: Option<Phase>, now: N
                 // A late source goes on after the close, until it has told the last of it.
                 fresh
             } else {
-                stale
+                stale()
             }
         }
         _ if young => fresh,
@@ -83,10 +83,10 @@ pub(super) fn judge(quote: &Quote, limit: Duration, phase: Option<Phase>, now: N
             if market.utc < patience && market.as_of < since && market.is_last_before(closed) {
                 (Freshness::Closed, from(market.utc, patience))
             } else {
-                stale
+                stale()
             }
         }
-        None => stale,
+        None => stale(),
     };
     Judgement {
         freshness,

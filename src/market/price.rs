@@ -134,8 +134,9 @@ impl Change {
         if self.base <= 0 {
             return None;
         }
-        let twice = i128::from(self.absolute) * 20_000 / i128::from(self.base);
-        i64::try_from((twice + twice.signum()) / 2).ok()
+        // What prices there are leaves room for this: 2 × Price::MAX is 2e12, an i64 9e18.
+        let twice = self.absolute.checked_mul(20_000)? / self.base;
+        Some((twice + twice.signum()) / 2)
     }
 
     /// `+0.42%`, with the sign always there; `None` where there is no percentage.

@@ -69,13 +69,16 @@ impl Instrument {
     }
 
     fn judge(&self, now: Now, calendar: &Calendar) -> Judgement {
-        let Some(quote) = self.quote.get().map(|quote| quote.settled(now)) else {
+        let Some(mut quote) = self.quote.get() else {
             return Judgement {
                 freshness: Freshness::None,
                 until: Moment::NEVER,
             };
         };
-        self.quote.set(Some(quote));
+        if quote.lag.is_none() {
+            quote = quote.settled(now);
+            self.quote.set(Some(quote));
+        }
         let limit = limit(&self.symbol, quote.source);
         judge(&quote, limit, self.phase(now.utc, calendar), now)
     }

@@ -102,6 +102,9 @@ impl Window {
         let mut least = self.switch(Some(current)) + weight * self.area();
         let holds_columns = current.left <= self.left && self.right <= current.right;
         let holds_pages = current.top <= self.top && self.bottom <= current.bottom;
+        if !(holds_columns || holds_pages) {
+            return best;
+        }
         for (candidate, possible) in [
             (wide, holds_columns),
             (tall, holds_pages),
@@ -173,24 +176,11 @@ fn changes(shown: &Frame, next: &Frame) -> Plan {
         if old == new {
             continue;
         }
-        let mut columns = changed_columns(old, new);
+        let mut columns = bridged(changed_columns(old, new));
         while columns != 0 {
             let left = columns.trailing_zeros();
-            let mut end = left;
-            loop {
-                end += (columns >> end).trailing_ones();
-                let rest = columns.checked_shr(end).unwrap_or(0);
-                if rest == 0 {
-                    columns = 0;
-                    break;
-                }
-                let gap = rest.trailing_zeros();
-                if gap > GAP {
-                    columns = rest << end;
-                    break;
-                }
-                end += gap;
-            }
+            let end = left + (columns >> left).trailing_ones();
+            columns &= u128::MAX.checked_shl(end).unwrap_or(0);
             add(
                 &mut found,
                 Window {
@@ -203,6 +193,25 @@ fn changes(shown: &Frame, next: &Frame) -> Plan {
         }
     }
     found
+}
+
+/// The same with every gap of up to [`GAP`] columns filled, all at once: each bit grows by so
+/// many to the left, and then each gap that is left grows back.
+const fn bridged(columns: u128) -> u128 {
+    const { assert!(GAP == 6, "the shifts below add up to it") };
+    let mut grown = columns;
+    grown |= grown << 1;
+    grown |= grown << 2;
+    grown |= grown << 3;
+    let mut gaps = !grown;
+    gaps |= gaps >> 1;
+    gaps |= gaps >> 2;
+    gaps |= gaps >> 3;
+    // Behind the last change there is nothing to bridge.
+    match u128::MAX.checked_shr(columns.leading_zeros()) {
+        Some(within) => !gaps & within,
+        None => 0,
+    }
 }
 
 /// Adds a run of one page: to the window above it if a window of its own costs more.
@@ -226,12 +235,16 @@ fn add(found: &mut Plan, run: Window) {
 
 /// Joins, two at a time, the windows that are cheaper as one, best first.
 fn merge(windows: &mut Plan) {
-    loop {
-        let largest = windows.iter().map(|w| w.area()).max().unwrap_or(0) as isize;
+    while windows.len() > 1 {
+        let mut areas = [0; MOST];
+        for (area, window) in areas.iter_mut().zip(windows.iter()) {
+            *area = window.area() as isize;
+        }
+        let largest = areas.into_iter().max().unwrap_or(0);
         let mut best = (0, 0, 0);
         for j in 1..windows.len() {
             for i in 0..j {
-                let apart = (windows[i].area() + windows[j].area()) as isize;
+                let apart = areas[i] + areas[j];
                 let joined = windows[i].union(windows[j]).area() as isize;
                 // All data twice but once for the largest window, and a window less to set.
                 let gain = 2 * SIDE as isize + 2 * (apart - joined) + (joined - largest).max(0);
@@ -251,20 +264,14 @@ fn merge(windows: &mut Plan) {
 
 /// A bit for each column whose byte differs.
 fn changed_columns(old: &[u8], new: &[u8]) -> u128 {
-    let mut columns = 0;
-    for (i, (old, new)) in old.chunks_exact(8).zip(new.chunks_exact(8)).enumerate() {
-        let differs = word(old) ^ word(new);
-        if differs != 0 {
-            columns |= u128::from(nonzero_bytes(differs)) << (8 * i);
+    let mut columns = [0; WIDTH / 8];
+    let words = old.as_chunks().0.iter().zip(new.as_chunks().0);
+    for (columns, (old, new)) in columns.iter_mut().zip(words) {
+        if old != new {
+            *columns = nonzero_bytes(u64::from_le_bytes(*old) ^ u64::from_le_bytes(*new));
         }
     }
-    columns
-}
-
-fn word(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(bytes);
-    u64::from_le_bytes(word)
+    u128::from_le_bytes(columns)
 }
 
 /// A bit for each byte that is not zero, the lowest first.

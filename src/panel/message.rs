@@ -13,22 +13,22 @@ const CAPACITY: usize = 1280;
 /// A display interface that gathers commands and data, in any order, and sends them as one I2C
 /// message.
 ///
-/// A message is a row of sections of commands or data. Only the last one can run to the end of
-/// the message behind a single control byte (Co=0: `00` commands, `40` data); in those before it
-/// each byte has a control byte of its own (Co=1: `80`, `C0`); SSD1306 data sheet, 8.1.5.2.
+/// Each byte of a message has a control byte before it (Co=1: `80` command, `C0` data), but for
+/// data at its end, which need only one (Co=0: `40`); SSD1306 data sheet, 8.1.5.2. Commands at
+/// its end could do the same; nothing here sends more than one of those.
 #[derive(Debug)]
 pub(super) struct OneMessage<I2C> {
     i2c: I2C,
     address: u8,
     bytes: heapless::Vec<u8, CAPACITY>,
-    /// Where the last section's control byte is.
-    last: Option<usize>,
+    /// Where the control byte is of the data at the end, if there are any.
+    data: Option<usize>,
 }
 
-const COMMANDS: u8 = 0x00;
-const DATA: u8 = 0x40;
-/// Co: another control byte follows the next byte.
-const CONTINUATION: u8 = 0x80;
+const COMMAND: u8 = 0x80;
+const DATA: u8 = 0xC0;
+/// No other control byte follows.
+const DATA_TO_THE_END: u8 = 0x40;
 
 impl<I2C> OneMessage<I2C> {
     pub(super) const fn new(i2c: I2C, address: u8) -> Self {
@@ -36,26 +36,36 @@ impl<I2C> OneMessage<I2C> {
             i2c,
             address,
             bytes: heapless::Vec::new(),
-            last: None,
+            data: None,
         }
     }
 
-    /// Appends to the last section if it is of that kind, or starts a new one.
-    fn push(&mut self, kind: u8, bytes: &[u8]) -> Result<(), DisplayError> {
-        if self.last.is_none_or(|last| self.bytes[last] != kind) {
-            self.pair_up()?;
-            self.last = Some(self.bytes.len());
-            self.bytes.push(kind).map_err(|_| TOO_LONG)?;
+    fn commands(&mut self, commands: &[u8]) -> Result<(), DisplayError> {
+        self.pair_up()?;
+        let start = self.bytes.len();
+        self.bytes
+            .resize(start + 2 * commands.len(), COMMAND)
+            .map_err(|_| TOO_LONG)?;
+        let (pairs, _) = self.bytes[start..].as_chunks_mut();
+        for ([_, byte], command) in pairs.iter_mut().zip(commands) {
+            *byte = *command;
         }
-        self.bytes.extend_from_slice(bytes).map_err(|_| TOO_LONG)
+        Ok(())
     }
 
-    /// Rewrites the last section with a control byte for each of its bytes, for another follows.
+    fn data(&mut self, data: &[u8]) -> Result<(), DisplayError> {
+        if self.data.is_none() {
+            self.data = Some(self.bytes.len());
+            self.bytes.push(DATA_TO_THE_END).map_err(|_| TOO_LONG)?;
+        }
+        self.bytes.extend_from_slice(data).map_err(|_| TOO_LONG)
+    }
+
+    /// Gives the data at the end a control byte each, for something follows.
     fn pair_up(&mut self) -> Result<(), DisplayError> {
-        let Some(start) = self.last.take() else {
+        let Some(start) = self.data.take() else {
             return Ok(());
         };
-        let control = self.bytes[start] | CONTINUATION;
         let count = self.bytes.len() - start - 1;
         self.bytes
             .resize_default(start + 2 * count)
@@ -64,7 +74,7 @@ impl<I2C> OneMessage<I2C> {
         // From the end, so that no byte is overwritten before it has moved.
         for i in (0..count).rev() {
             let byte = section[1 + i];
-            section[2 * i] = control;
+            section[2 * i] = DATA;
             section[2 * i + 1] = byte;
         }
         Ok(())
@@ -89,21 +99,21 @@ impl<I2C: I2c<Error = Fault>> OneMessage<I2C> {
     /// Forgets what was gathered.
     pub(super) fn forget(&mut self) {
         self.bytes.clear();
-        self.last = None;
+        self.data = None;
     }
 }
 
 impl<I2C> WriteOnlyDataCommand for OneMessage<I2C> {
     fn send_commands(&mut self, commands: DataFormat<'_>) -> Result<(), DisplayError> {
         match commands {
-            DataFormat::U8(bytes) => self.push(COMMANDS, bytes),
+            DataFormat::U8(bytes) => self.commands(bytes),
             _ => Err(DisplayError::DataFormatNotImplemented),
         }
     }
 
     fn send_data(&mut self, data: DataFormat<'_>) -> Result<(), DisplayError> {
         match data {
-            DataFormat::U8(bytes) => self.push(DATA, bytes),
+            DataFormat::U8(bytes) => self.data(bytes),
             _ => Err(DisplayError::DataFormatNotImplemented),
         }
     }
@@ -122,7 +132,7 @@ mod tests {
     use display_interface::DataFormat::U8;
 
     #[test]
-    fn all_sections_but_the_last_have_a_control_byte_for_each_byte() {
+    fn all_but_the_data_at_the_end_have_a_control_byte_for_each_byte() {
         let mut message = OneMessage::new((), 0x3c);
         message.send_commands(U8(&[0x21, 1])).unwrap();
         message.send_commands(U8(&[2])).unwrap();
@@ -133,7 +143,7 @@ mod tests {
         assert_eq!(
             message.bytes,
             [
-                0x80, 0x21, 0x80, 1, 0x80, 2, 0xC0, 7, 0xC0, 8, 0xC0, 9, 0x00, 0xAF
+                0x80, 0x21, 0x80, 1, 0x80, 2, 0xC0, 7, 0xC0, 8, 0xC0, 9, 0x80, 0xAF
             ]
         );
     }

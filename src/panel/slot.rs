@@ -76,9 +76,13 @@ impl Slot {
 
     /// As [`Slot::take`], into a picture one has; waits for ever without a timeout.
     pub fn take_into(&self, frame: &mut Frame, timeout: Option<Duration>) -> Taken {
-        // A sum past what the platform counts is as good as no timeout.
-        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.lock();
+        let until = match state.fresh || state.closed {
+            // Nothing to wait for, so the clock is not asked.
+            true => None,
+            // A sum past what the platform counts is as good as no timeout.
+            false => timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+        };
         loop {
             if state.fresh {
                 state.fresh = false;

@@ -32,13 +32,14 @@ pub(super) fn draw(
     // A dark column keeps the sign off the arrow.
     let arrow = arrow.saturating_sub(1);
     let room = arrow.saturating_sub(columns.start);
-    if font.width(&text) > room
+    let mut width = font.width(&text);
+    if width > room
         && let Some(point) = text.find('.')
     {
         text.truncate(point);
         let _ = text.push('%');
+        width = font.width(&text);
     }
-    let width = font.width(&text);
     if width <= room {
         font.write(frame, arrow - width, page, &text);
     }

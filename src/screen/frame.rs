@@ -54,7 +54,7 @@ impl fmt::Display for Size {
 
 /// A picture. A byte is eight dots of one column, the lowest bit on top; bytes go from left to
 /// right, then page by page down (SSD1306 data sheet, 8.7, horizontal addressing).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Frame {
     size: Size,
     bytes: [u8; WIDTH * PAGES],
@@ -101,6 +101,18 @@ impl Frame {
             let bit = 1 << (y % 8);
             if lit { *byte |= bit } else { *byte &= !bit }
         }
+    }
+}
+
+impl Clone for Frame {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+
+    /// In place: the default makes a copy first, and moves that.
+    fn clone_from(&mut self, other: &Self) {
+        self.size = other.size;
+        self.bytes.copy_from_slice(&other.bytes);
     }
 }
 

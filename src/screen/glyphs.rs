@@ -198,14 +198,13 @@ impl Font {
     /// or the first character where it has not got that either.
     fn glyphs(&self, text: &str) -> impl Iterator<Item = usize> {
         let (first, count) = (self.first, self.advances.len());
-        let place = move |code: u8| {
-            let place = usize::from(code.wrapping_sub(first));
-            (place < count).then_some(place)
-        };
+        let place = move |code: u8| usize::from(code.wrapping_sub(first));
+        let unknown = Some(place(b'?')).filter(|at| *at < count).unwrap_or(0);
         text.bytes()
             // The tail of a UTF-8 sequence is no character of its own.
             .filter(|byte| byte & 0xC0 != 0x80)
-            .map(move |code| place(code).or_else(|| place(b'?')).unwrap_or(0))
+            .map(place)
+            .map(move |at| if at < count { at } else { unknown })
     }
 }
 

@@ -4,7 +4,7 @@
 use super::badge::{self, Mark};
 use super::icon::{self, SIGN};
 use super::number::{Number, Placed};
-use super::{Frame, Glyphs, Line, View, WIDTH};
+use super::{Frame, Glyphs, Kept, Line, View, WIDTH};
 use super::{change, clock, label, sparkline};
 
 const SIGN_X: usize = WIDTH - SIGN;
@@ -20,7 +20,7 @@ const CURVE_X: usize = 84;
 const CURVE_LEAST: usize = 16;
 
 /// Draws a view on a dark frame.
-pub(super) fn draw(view: &View<'_>, glyphs: &Glyphs, frame: &mut Frame) {
+pub(super) fn draw(view: &View<'_>, glyphs: &Glyphs, kept: &mut Kept, frame: &mut Frame) {
     icon::sign(frame, view.sign, SIGN_X, 0);
     let Some((primary, secondary)) = view.lines() else {
         slot(view, None, glyphs, frame);
@@ -65,10 +65,12 @@ pub(super) fn draw(view: &View<'_>, glyphs: &Glyphs, frame: &mut Frame) {
     }
 
     match secondary {
+        Some(secondary) if kept.again(frame, secondary, primary.history) => {}
         Some(secondary) => {
             if let Some(x) = second(secondary, glyphs, frame) {
                 sparkline::draw(frame, primary.history, x..WIDTH, 5..8);
             }
+            kept.keep(frame, secondary, primary.history);
         }
         None => sparkline::draw(frame, primary.history, 0..WIDTH, 5..8),
     }

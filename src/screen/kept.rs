@@ -1,0 +1,84 @@
+//! The lower half of the tall screen as it was last drawn. It shows what changes rarely, the
+//! second price and the curve, and would be a third of the work of each tick of the first one.
+//! Used again only for exactly what it was drawn of, so no picture tells that it exists.
+
+use super::{Frame, Line, WIDTH};
+use crate::market::{Change, Freshness, HISTORY, Price, Text};
+
+/// The rows it covers.
+const FIRST: usize = 5 * WIDTH;
+const LENGTH: usize = 3 * WIDTH;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// What it was drawn of; `None` while there is nothing to use again.
+    of: Option<Second>,
+    history: heapless::Vec<Price, HISTORY>,
+    dots: [u8; LENGTH],
+}
+
+/// The second line of a view, without what does not show.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Second {
+    label: Text,
+    price: Option<Price>,
+    change: Option<Change>,
+    freshness: Freshness,
+}
+
+impl Kept {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            of: None,
+            history: heapless::Vec::new(),
+            dots: [0; LENGTH],
+        }
+    }
+
+    /// Draws what was drawn before, if it was drawn of these; whether it was.
+    pub(super) fn again(&self, frame: &mut Frame, line: &Line<'_>, history: &[Price]) -> bool {
+        let known = self.of.as_ref().is_some_and(|of| {
+            of.price == line.price
+                && of.change == line.change
+                && of.freshness == line.freshness
+                && of.label == line.label
+                && same(&self.history, history)
+        });
+        if known {
+            frame.as_bytes_mut()[FIRST..][..LENGTH].copy_from_slice(&self.dots);
+        }
+        known
+    }
+
+    /// Keeps what has just been drawn of these.
+    pub(super) fn keep(&mut self, frame: &Frame, line: &Line<'_>, history: &[Price]) {
+        self.history.clear();
+        let fits = self.history.extend_from_slice(history).is_ok();
+        self.of = Text::try_from(line.label)
+            .ok()
+            .filter(|_| fits)
+            .map(|label| Second {
+                label,
+                price: line.price,
+                change: line.change,
+                freshness: line.freshness,
+            });
+        self.dots
+            .copy_from_slice(&frame.as_bytes()[FIRST..][..LENGTH]);
+    }
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Looks at every point, without a way out in between: so the compiler compares several at once.
+fn same(one: &[Price], other: &[Price]) -> bool {
+    let pairs = one.iter().zip(other);
+    let differ = pairs.fold(0, |differ, (a, b)| differ | (a.scaled() ^ b.scaled()));
+    one.len() == other.len() && differ == 0
+}

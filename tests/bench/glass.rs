@@ -1,0 +1,338 @@
+//! What a tick costs from the text of its frame to the message on the bus: bytes, instructions
+//! and allocations. Exits with a failure if a limit is missed.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../glass/mod.rs"]
+mod glass;
+#[path = "../straight_line/mod.rs"]
+mod straight_line;
+mod table;
+
+use std::cell::RefCell;
+use std::process::{Command, ExitCode};
+use std::rc::Rc;
+
+use deskticker::clock::Now;
+use deskticker::panel::{Bus, Fault};
+use deskticker::screen::{Frame, Size, WIDTH};
+use embedded_graphics::Pixel;
+use embedded_graphics::pixelcolor::BinaryColor;
+use embedded_graphics::prelude::{DrawTarget, Point};
+use embedded_hal::i2c::{ErrorType, I2c, Operation};
+use glass::bus::{Quiet, Rig};
+use ssd1306::prelude::*;
+use ssd1306::{I2CDisplayInterface, Ssd1306};
+use straight_line::{StraightLine, at, value, walk};
+use table::{Table, figure};
+
+/// Ticks of the walk, one a second.
+const TICKS: usize = 5_000;
+/// Ticks before it, so that the curve spans its whole width and every buffer has been used.
+const WARM: usize = 300;
+/// The standard deviation of SPX from one second to the next, in hundredths.
+const DEVIATION: f64 = 35.0;
+const CLOSES: [(&str, i64); 2] = [("I:SPX", 58_871_200), ("I:VIX", 168_100)];
+/// The tick of the issue.
+const TICK: [i64; 2] = [591_234, 591_241];
+/// Seconds between two values of VIX.
+const VIX: usize = 15;
+
+/// What arrives in one second, as text: SPX always, VIX now and then, in a frame of its own.
+struct Second {
+    now: Now,
+    spx: String,
+    vix: Option<String>,
+}
+
+/// A walk that ends where `last` says, if it says something.
+fn seconds(seed: u64, count: usize, last: &[i64]) -> Vec<Second> {
+    let spx = walk(seed, TICK[0] as f64, DEVIATION)
+        .take(count)
+        .chain(last.iter().copied());
+    let mut vix = walk(seed + 100, 1_725.0, 2.0);
+    let second = |(second, price): (usize, i64)| {
+        let now = at(1_000 * (second as u64 + 1));
+        Second {
+            now,
+            spx: value("I:SPX", price, now),
+            vix: second
+                .is_multiple_of(VIX)
+                .then(|| value("I:VIX", vix.next().unwrap(), now)),
+        }
+    };
+    spx.enumerate().map(second).collect()
+}
+
+fn line<B: Bus>(bus: B, change: bool) -> StraightLine<B> {
+    let mut line = StraightLine::new(bus);
+    if change {
+        line.seed(CLOSES);
+    }
+    line
+}
+
+/// As the program would: what heals the panel is a message of its own, before what comes.
+fn play<B: Bus>(line: &mut StraightLine<B>, seconds: &[Second]) {
+    for second in seconds {
+        line.heal(second.now);
+        if let Some(vix) = &second.vix {
+            line.hear(vix, second.now);
+        }
+        line.hear(&second.spx, second.now);
+    }
+}
+
+/// The messages that are sent for one thing, as bytes with the address.
+#[derive(Default)]
+struct Sent {
+    of: usize,
+    messages: usize,
+    most_at_once: usize,
+    bytes: usize,
+    longest: usize,
+}
+
+impl Sent {
+    fn add(&mut self, messages: &[usize]) {
+        self.of += 1;
+        self.messages += messages.len();
+        self.most_at_once = self.most_at_once.max(messages.len());
+        self.bytes += messages.iter().sum::<usize>();
+        self.longest = self
+            .longest
+            .max(messages.iter().copied().max().unwrap_or(0));
+    }
+
+    fn average(&self) -> f64 {
+        self.bytes as f64 / self.of as f64
+    }
+}
+
+struct Walked {
+    spx: Sent,
+    vix: Sent,
+    heal: Sent,
+}
+
+/// Walks, and has the chip's decoder check every picture.
+fn walked(seed: u64, change: bool) -> Walked {
+    let bus = Rig::new();
+    let mut line = line(bus.clone(), change);
+    let seconds = seconds(seed, WARM + TICKS, &[]);
+    let (warm, seconds) = seconds.split_at(WARM);
+    play(&mut line, warm);
+    bus.messages();
+    let mut walked = Walked {
+        spx: Sent::default(),
+        vix: Sent::default(),
+        heal: Sent::default(),
+    };
+    for second in seconds {
+        if line.heal(second.now) {
+            walked.heal.add(&bus.messages());
+        }
+        if let Some(vix) = &second.vix {
+            line.hear(vix, second.now);
+            walked.vix.add(&bus.messages());
+        }
+        line.hear(&second.spx, second.now);
+        walked.spx.add(&bus.messages());
+        bus.assert_shows(line.picture());
+    }
+    walked
+}
+
+/// The tick of the issue after a walk: what was sent for it and for a whole redraw, and the
+/// pictures before and after.
+fn one_tick() -> ([Vec<usize>; 2], [Frame; 2]) {
+    let bus = Rig::new();
+    let mut line = line(bus.clone(), true);
+    let seconds = seconds(1, WARM, &TICK);
+    let (last, before) = seconds.split_last().unwrap();
+    play(&mut line, before);
+    let shown = line.picture().clone();
+    bus.messages();
+    line.hear(&last.spx, last.now);
+    let tick = bus.messages();
+    bus.assert_shows(line.picture());
+    let next = line.picture().clone();
+    while !line.heal(at(last.now.monotonic.as_millis() + 30_000)) {}
+    ([tick, bus.messages()], [shown, next])
+}
+
+/// A bus that counts.
+#[derive(Clone, Default)]
+struct Counted(Rc<RefCell<Vec<usize>>>);
+
+impl ErrorType for Counted {
+    type Error = Fault;
+}
+
+impl I2c for Counted {
+    fn transaction(&mut self, _: u8, operations: &mut [Operation<'_>]) -> Result<(), Fault> {
+        for operation in operations {
+            if let Operation::Write(bytes) = operation {
+                self.0.borrow_mut().push(1 + bytes.len());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The same tick the way the ssd1306 crate's own buffer wants it: clear, draw, flush.
+fn stock([before, after]: &[Frame; 2]) -> Vec<usize> {
+    let bus = Counted::default();
+    let interface = I2CDisplayInterface::new(bus.clone());
+    let mut display = Ssd1306::new(interface, DisplaySize128x64, DisplayRotation::Rotate0)
+        .into_buffered_graphics_mode();
+    display.init().unwrap();
+    for frame in [before, after] {
+        bus.0.take();
+        display.clear(BinaryColor::Off).unwrap();
+        let dots = (0..WIDTH).flat_map(|x| (0..Size::Tall.height()).map(move |y| (x, y)));
+        let lit = dots.filter(|(x, y)| frame.lit(*x, *y));
+        let pixels = lit.map(|(x, y)| Pixel(Point::new(x as i32, y as i32), BinaryColor::On));
+        display.draw_iter(pixels).unwrap();
+        display.flush().unwrap();
+    }
+    bus.0.take()
+}
+
+/// START, nine clocks a byte, STOP.
+fn milliseconds(messages: &[usize], hertz: f64) -> f64 {
+    let bits: usize = messages.iter().map(|bytes| 9 * bytes + 2).sum();
+    bits as f64 / hertz * 1e3
+}
+
+/// A row of "messages, bytes, milliseconds at 100 and 400 kHz".
+fn on_the_wire(name: &str, messages: &[usize]) {
+    println!(
+        "  {name:<58}{:>10}{:>8}{:>9.1}{:>9.2}",
+        messages.len(),
+        messages.iter().sum::<usize>(),
+        milliseconds(messages, 1e5),
+        milliseconds(messages, 4e5),
+    );
+}
+
+/// For callgrind: this program plays the first of so many seconds of a walk, and ends.
+const PLAY: &str = "--play";
+
+/// The instructions of playing `count` seconds of a walk of `of`, which ends with the tick.
+fn instructions(count: usize, of: usize) -> Option<u64> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe().unwrap())
+        .args([PLAY, &count.to_string(), &of.to_string()])
+        .output()
+        .ok()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let line = said.lines().find(|line| line.contains("Collected"))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some([mode, count, of]) = arguments.last_chunk()
+        && mode == PLAY
+    {
+        let seconds = seconds(1, of.parse().unwrap(), &TICK);
+        let count: usize = count.parse().unwrap();
+        play(&mut line(Quiet, true), &seconds[..count]);
+        return ExitCode::SUCCESS;
+    }
+
+    let ([tick, whole], pictures) = one_tick();
+    println!("\nThe tick 5,912.34 → 5,912.41 on 128×64");
+    println!(
+        "  {:<58}{:>10}{:>8}{:>9}{:>9}",
+        "", "messages", "bytes", "ms@100k", "ms@400k"
+    );
+    on_the_wire("deskticker", &tick);
+    on_the_wire("ssd1306 0.10, clear + redraw + flush", &stock(&pictures));
+
+    let mut table = Table::new("Bytes, with change, arrow, curve and clock on the screen");
+    let bytes = |messages: &[usize]| messages.iter().sum::<usize>() as f64;
+    table.at_most("the tick", tick.len() as f64, 1.0, "message");
+    table.at_most("the tick", bytes(&tick), 44.0, "bytes");
+    // Turning the panel on is a message of its own, two bytes long.
+    let redraws = whole.iter().filter(|bytes| **bytes > 1024).count();
+    table.at_most("a whole redraw", redraws as f64, 1.0, "message");
+    table.note(
+        "a whole redraw, with the settings",
+        &figure(bytes(&whole), "bytes"),
+    );
+    let walks = [1, 2, 3, 4, 5].map(|seed| walked(seed, true));
+    for (seed, walk) in (1..).zip(&walks) {
+        let name = format!("walk {seed} of 5,000 ticks, on average");
+        table.at_most(&name, walk.spx.average(), 74.0, "bytes");
+    }
+    let [walk, ..] = &walks;
+    table.at_most(
+        "walk 1, the most for one tick",
+        walk.spx.most_at_once as f64,
+        1.0,
+        "message",
+    );
+    table.note(
+        "walk 1, the longest message",
+        &figure(walk.spx.longest as f64, "bytes"),
+    );
+    let without = walked(1, false).spx.average();
+    table.note(
+        "walk 1 without a previous close, on average",
+        &figure(without, "bytes"),
+    );
+    table.note(
+        "VIX every 15 s in between, on average",
+        &figure(walk.vix.average(), "bytes"),
+    );
+    table.note(
+        "healing every 30 s in between, each",
+        &figure(walk.heal.average(), "bytes"),
+    );
+
+    let mut line = line(Quiet, true);
+    let seconds = seconds(1, WARM + TICKS, &[]);
+    let (warm, rest) = seconds.split_at(WARM);
+    play(&mut line, warm);
+    let counted = allocation_counter::measure(|| play(&mut line, rest));
+    println!("\nHeap, from the text of a frame to the message");
+    table.at_most(
+        "allocations in 5,000 ticks",
+        counted.count_total as f64,
+        0.0,
+        "",
+    );
+
+    println!("\nInstructions, from the text of a frame to the message (callgrind)");
+    // In each pair of runs the texts of all ticks are made, and so that cancels out.
+    let played = [
+        (WARM, WARM + TICKS),
+        (WARM + TICKS, WARM + TICKS),
+        (WARM + 1, WARM),
+        (WARM + 2, WARM),
+    ]
+    .map(|(count, of)| instructions(count, of));
+    let [Some(warm), Some(all), Some(before), Some(after)] = played else {
+        println!("  valgrind not installed: skipped");
+        return table.end();
+    };
+    let values = TICKS + TICKS.div_ceil(VIX);
+    let average = ((all - warm) as f64 / values as f64).round();
+    let tick = (after - before) as f64;
+    // Another processor has other instructions.
+    let limit = if cfg!(target_arch = "x86_64") {
+        10_000.0
+    } else {
+        f64::INFINITY
+    };
+    table.at_most("the tick 5,912.34 → 5,912.41", tick, limit, "");
+    // Whole redraws every 30 s and larger changes are in here; the limit is that of a tick.
+    table.note(
+        "walk 1, VIX and healing included, a value",
+        &format!("{average:.0}"),
+    );
+    table.end()
+}

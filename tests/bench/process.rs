@@ -1,0 +1,227 @@
+//! What the program costs as a process: memory, size, and how soon it shows something. Runs the
+//! program itself against a hub on loopback. Exits with a failure if a limit is missed.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod table;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::{SinkExt, StreamExt};
+use table::Table;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+
+/// Values a second, of each index.
+const RATE: u64 = 10;
+/// How long the program runs before its memory is measured.
+const RUN: Duration = Duration::from_secs(5);
+/// How often it is started; the slowest start counts.
+const STARTS: usize = 5;
+/// The last line of its log before it only shows prices.
+const COMPLETE: &str = "every value is on the glass";
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// A hub that serves SPX and VIX to everybody, in a thread of its own.
+fn hub() -> SocketAddr {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(stream));
+            }
+        });
+    });
+    receiver.recv().unwrap()
+}
+
+/// Serves one connection until it ends, however it ends.
+async fn serve(stream: TcpStream) {
+    let mut start = [0; 8];
+    while stream
+        .peek(&mut start)
+        .await
+        .is_ok_and(|count| count < 8 && count > 0)
+    {}
+    if &start == b"GET /ws/" {
+        stream.set_nodelay(true).unwrap();
+        values(stream).await;
+    } else {
+        quotes(stream).await;
+    }
+}
+
+/// An answer by REST, so that the program knows the previous closes and shows a change.
+async fn quotes(mut stream: TcpStream) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut part = [0; 1024];
+        match stream.read(&mut part).await {
+            Ok(count @ 1..) => request.extend(&part[..count]),
+            _ => return,
+        }
+    }
+    let now = millis();
+    let row = |symbol, last, close| {
+        format!(r#"{{"symbol":"{symbol}","last":{last},"previousClose":{close},"asOf":{now}}}"#)
+    };
+    let rows = [row("I:SPX", 5912.3, 5887.12), row("I:VIX", 17.2, 16.81)].join(",");
+    let body = format!(r#"{{"results":[{rows}]}}"#);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+    let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(answer.as_bytes()).await.ok();
+}
+
+/// Values from the first subscription on.
+async fn values(stream: TcpStream) {
+    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
+        return;
+    };
+    let mut subscribed = false;
+    let mut tick = tokio::time::interval(Duration::from_millis(1000 / RATE));
+    let mut count = 0;
+    loop {
+        tokio::select! {
+            message = socket.next() => match message {
+                Some(Ok(Message::Text(_))) if !subscribed => {
+                    subscribed = true;
+                    tick.reset_immediately();
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            },
+            _ = tick.tick(), if subscribed => {
+                count += 1;
+                let (now, step) = (millis(), f64::from(count * 7919 % 100) / 100.0);
+                let event = |ticker, price: f64| {
+                    format!(r#"{{"ev":"V","val":{price:.2},"T":"{ticker}","t":{now}}}"#)
+                };
+                let events = [event("I:SPX", 5912.0 + step), event("I:VIX", 17.0 + step)];
+                let text = format!("[{}]", events.join(","));
+                if socket.send(Message::text(text)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn millis() -> u128 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis()
+}
+
+/// A running program, ended with its owner.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is what whoever measures it then says.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Starts the program; gives it, and how long it took until every value was on the glass.
+fn start(config: &Path) -> (Running, Duration) {
+    let began = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_deskticker"))
+        .args(["run", "--config"])
+        .arg(config)
+        .env("MASSIVE_PROXY_TOKEN", "bench")
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let running = Running(child);
+    let mut said = String::new();
+    while !said.contains(COMPLETE) {
+        let count = log.read_line(&mut said).unwrap();
+        assert!(count > 0, "the program ended: {said}");
+    }
+    let took = began.elapsed();
+    // It may go on writing to its log.
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    (running, took)
+}
+
+/// A size in KiB that the kernel has counted for a process.
+fn memory(process: u32, entry: &str) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(entry))?;
+    line.trim_start_matches(':')
+        .trim()
+        .strip_suffix(" kB")?
+        .parse()
+        .ok()
+}
+
+fn main() -> ExitCode {
+    let directory = std::env::temp_dir().join(format!("deskticker-bench-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let picture = directory.join("screen.png");
+    let config = directory.join("deskticker.toml");
+    let text = format!(
+        "watchlist = [\"SPX\", \"VIX\"]\n[hub]\nurl = \"ws://{}\"\n[panel]\nkind = \"png\"\nfile = {:?}\n",
+        hub(),
+        picture,
+    );
+    fs::write(&config, text).unwrap();
+
+    let mut table =
+        Table::new("The process: `deskticker run` on plain ws, SPX and VIX ten times a second");
+    let slowest = (0..STARTS).map(|_| start(&config).1).max().unwrap();
+    table.at_most(
+        "from the start to the values, the slowest of 5 starts",
+        (slowest.as_secs_f64() * 1e4).round() / 10.0,
+        100.0,
+        "ms",
+    );
+    let (running, _) = start(&config);
+    std::thread::sleep(RUN);
+    match (
+        memory(running.0.id(), "VmHWM"),
+        memory(running.0.id(), "VmRSS"),
+    ) {
+        (Some(peak), Some(now)) => {
+            table.at_most(
+                "peak memory (RSS) after 5 s",
+                (peak / 102.4).round() / 10.0,
+                8.0,
+                "MiB",
+            );
+            table.note(
+                "memory (RSS) then",
+                &table::figure((now / 102.4).round() / 10.0, "MiB"),
+            );
+        }
+        _ => table.note("peak memory (RSS)", "no /proc: skipped"),
+    }
+    assert!(picture.exists(), "it draws");
+    drop(running);
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_deskticker"));
+    let size = fs::metadata(program).unwrap().len() as f64 / MIB;
+    table.at_most(
+        "the binary (with unwinding, which a release has not)",
+        (size * 100.0).round() / 100.0,
+        4.0,
+        "MiB",
+    );
+    fs::remove_dir_all(directory).unwrap();
+    table.end()
+}

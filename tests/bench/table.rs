@@ -1,0 +1,48 @@
+//! Figures beside their limits.
+
+use std::process::ExitCode;
+
+/// Prints row by row and remembers what was missed.
+pub(crate) struct Table {
+    missed: usize,
+}
+
+impl Table {
+    pub(crate) fn new(title: &str) -> Self {
+        println!("\n{title}");
+        println!("  {:<58}{:>16}{:>12}", "", "measured", "limit");
+        Self { missed: 0 }
+    }
+
+    /// A figure that must not be larger than its limit.
+    pub(crate) fn at_most(&mut self, name: &str, measured: f64, limit: f64, unit: &str) {
+        let verdict = if measured <= limit { "ok" } else { "MISSED" };
+        self.missed += usize::from(measured > limit);
+        let (measured, limit) = (figure(measured, unit), figure(limit, unit));
+        println!("  {name:<58}{measured:>16}{limit:>12}  {verdict}");
+    }
+
+    /// A figure beside the others, or a word in its place.
+    pub(crate) fn note(&self, name: &str, text: &str) {
+        println!("  {name:<58}{text:>16}");
+    }
+
+    pub(crate) fn end(self) -> ExitCode {
+        match self.missed {
+            0 => ExitCode::SUCCESS,
+            missed => {
+                println!("  missed: {missed}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// A number with as many decimals as it needs.
+pub(crate) fn figure(number: f64, unit: &str) -> String {
+    if number.fract() == 0.0 {
+        format!("{number:.0} {unit}")
+    } else {
+        format!("{number:.1} {unit}")
+    }
+}

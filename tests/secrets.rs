@@ -1,0 +1,232 @@
+//! The token: where it is looked for, in which order, what a file may look like, and that nothing
+//! ever shows it.
+#![allow(clippy::unwrap_used)]
+
+#[path = "glass/log_lines.rs"]
+mod log_lines;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use deskticker::config::{Config, Environment};
+
+/// A directory of one test's own, empty.
+fn directory(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("secrets-{name}"));
+    std::fs::remove_dir_all(&path).ok();
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn write(path: &Path, content: impl AsRef<[u8]>, mode: u32) {
+    std::fs::write(path, content).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn load(path: &Path, environment: &Environment) -> Result<String, String> {
+    Config::load(path, environment)
+        .map(|config| config.source.secret.unwrap().reveal().to_owned())
+        .map_err(|error| error.to_string())
+}
+
+/// The token that a configuration with this token file gives.
+fn from_file(name: &str, content: impl AsRef<[u8]>) -> Result<String, String> {
+    let directory = directory(name);
+    let token = directory.join("token");
+    write(&token, content, 0o600);
+    load(&naming(&directory, &token), &Environment::default())
+}
+
+/// A configuration in the directory that names this token file in its third line.
+fn naming(directory: &Path, token: &Path) -> PathBuf {
+    let config = directory.join("desk.toml");
+    let text = format!(
+        "[hub]\nurl = \"ws://hub:3000\"\ntoken_file = \"{}\"\n",
+        token.display()
+    );
+    write(&config, text, 0o644);
+    config
+}
+
+#[test]
+fn what_editors_leave_around_a_token_is_no_part_of_it() {
+    assert_eq!(from_file("plain", "a+b/c=="), Ok("a+b/c==".into()));
+    assert_eq!(from_file("newline", "a+b/c==\n"), Ok("a+b/c==".into()));
+    assert_eq!(from_file("crlf", "a+b/c==\r\n"), Ok("a+b/c==".into()));
+    assert_eq!(
+        from_file("spaces", "\n  a+b/c== \t\n\n"),
+        Ok("a+b/c==".into())
+    );
+    assert_eq!(from_file("bom", "\u{feff}a+b/c==\n"), Ok("a+b/c==".into()));
+}
+
+#[test]
+fn a_token_file_without_one_token_is_refused_and_not_repeated() {
+    let refused = |name: &str, content: &[u8], word: &str| {
+        let error = from_file(name, content).expect_err(name);
+        assert!(error.contains("desk.toml:3: token_file: "), "{error}");
+        assert!(error.contains("/token: "), "{error}");
+        assert!(error.contains(word), "{error}");
+        assert!(!error.contains("s3cr3t"), "{error}");
+    };
+    refused("empty", b"", "empty");
+    refused("blank", b" \r\n\t\n", "empty");
+    refused("two-lines", b"s3cr3t\ns3cr3t-too\n", "one token");
+    refused("two-words", b"s3cr3t s3cr3t", "one token");
+    refused("control", b"s3cr3t\x1b[0m", "one token");
+    refused("not-utf-8", b"s3cr3t\xff", "one token");
+    refused(
+        "a-mebibyte",
+        &b"s3cr3t".repeat(1 << 18)[..1 << 20],
+        "4096 bytes",
+    );
+    let mut padded = b"s3cr3t".to_vec();
+    padded.resize(1 << 20, b'\n');
+    refused("padded", &padded, "4096 bytes");
+}
+
+#[test]
+fn a_token_of_the_greatest_length_is_taken_whole() {
+    let token = "x".repeat(4095);
+    assert_eq!(from_file("longest", format!("{token}\n")), Ok(token));
+}
+
+#[test]
+fn a_token_file_that_is_not_there_or_no_file_is_told_by_its_name() {
+    let directory = directory("missing");
+    let error = load(
+        &naming(&directory, &directory.join("none")),
+        &Environment::default(),
+    )
+    .unwrap_err();
+    assert!(error.contains("desk.toml:3: token_file: "), "{error}");
+    assert!(error.contains("none: No such file"), "{error}");
+    let error = load(&naming(&directory, &directory), &Environment::default()).unwrap_err();
+    assert!(error.contains("directory"), "{error}");
+}
+
+#[test]
+fn a_token_that_everybody_can_read_works_with_a_warning_that_says_what_to_do() {
+    static LOG: Once = Once::new();
+    LOG.call_once(log_lines::install);
+    let directory = directory("world");
+    let token = directory.join("token");
+    let config = naming(&directory, &token);
+    for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+        write(&token, "s3cr3t", mode);
+        log_lines::take();
+        assert_eq!(load(&config, &Environment::default()), Ok("s3cr3t".into()));
+        let lines = log_lines::take();
+        assert_eq!(!lines.is_empty(), warned, "{mode:o}: {lines:?}");
+        assert!(lines.iter().all(|line| line.contains("chmod 600")));
+        assert!(!lines.join("").contains("s3cr3t"));
+    }
+}
+
+#[test]
+fn the_file_named_comes_before_systemd_and_systemd_before_the_environment() {
+    let directory = directory("order");
+    let credentials = directory.join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    let everything = Environment {
+        credentials: Some(credentials.clone()),
+        token: Some("from-the-environment".into()),
+        key: Some("the-vendors".into()),
+    };
+    let named = directory.join("token");
+    write(&named, "from-the-file", 0o600);
+    let with_file = naming(&directory, &named);
+    let without = directory.join("plain.toml");
+    write(&without, "[hub]\nurl = \"ws://hub:3000\"\n", 0o644);
+
+    assert_eq!(
+        load(&without, &everything),
+        Ok("from-the-environment".into())
+    );
+    write(&credentials.join("token"), "from-systemd\n", 0o400);
+    assert_eq!(load(&without, &everything), Ok("from-systemd".into()));
+    assert_eq!(load(&with_file, &everything), Ok("from-the-file".into()));
+
+    // A place that has one, and a broken one at that, is not passed over in silence.
+    write(&named, "", 0o600);
+    assert!(load(&with_file, &everything).unwrap_err().contains("empty"));
+    write(&credentials.join("token"), "", 0o600);
+    let error = load(&without, &everything).unwrap_err();
+    assert!(
+        error.contains("credential") && error.contains("empty"),
+        "{error}"
+    );
+}
+
+#[test]
+fn without_a_token_all_places_for_one_are_named() {
+    let directory = directory("nowhere");
+    let config = directory.join("desk.toml");
+    write(&config, "[hub]\nurl = \"ws://hub:3000\"\n", 0o644);
+    let error = load(&config, &Environment::default()).unwrap_err();
+    for place in ["token_file", "systemd credential", "MASSIVE_PROXY_TOKEN"] {
+        assert!(error.contains(place), "{error}");
+    }
+    write(&config, "[massive]\n", 0o644);
+    let error = load(&config, &Environment::default()).unwrap_err();
+    for place in ["key_file", "systemd credential", "MASSIVE_API_KEY"] {
+        assert!(error.contains(place), "{error}");
+    }
+    let blank = Environment {
+        key: Some(" ".into()),
+        ..Environment::default()
+    };
+    let error = load(&config, &blank).unwrap_err();
+    assert!(error.contains("MASSIVE_API_KEY: it is empty"), "{error}");
+}
+
+#[test]
+fn nothing_that_can_be_printed_for_debugging_holds_the_secret() {
+    let environment = Environment {
+        credentials: None,
+        token: Some("s3cr3t".into()),
+        key: Some("k3y".into()),
+    };
+    let config = Config::parse(
+        "[hub]\nurl = \"ws://hub:3000\"",
+        Path::new("desk.toml"),
+        &environment,
+    )
+    .unwrap();
+    let text = format!("{config:?} {config:#?} {environment:?} {environment:#?}");
+    assert!(!text.contains("s3cr3t") && !text.contains("k3y"), "{text}");
+    let blank = Environment {
+        token: Some("s3cr3t two".into()),
+        ..environment
+    };
+    let error = Config::parse("[hub]\nurl = \"ws://hub\"", Path::new("x"), &blank).unwrap_err();
+    let text = format!("{error} {error:?}");
+    assert!(
+        text.contains("MASSIVE_PROXY_TOKEN") && !text.contains("s3cr3t"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_told_by_its_name() {
+    let directory = directory("unreadable");
+    let none = Environment::default();
+    let missing = load(&directory.join("none.toml"), &none).unwrap_err();
+    assert!(missing.contains("none.toml: cannot be read"), "{missing}");
+    assert!(
+        missing.contains("--config") && missing.contains("deskticker demo"),
+        "{missing}"
+    );
+    let folder = load(&directory, &none).unwrap_err();
+    assert!(
+        folder.contains("secrets-unreadable: cannot be read"),
+        "{folder}"
+    );
+    assert!(folder.contains("directory"), "{folder}");
+    let latin = directory.join("latin-1.toml");
+    write(&latin, b"# one\n# two\n# caf\xe9\n[hub]\n", 0o644);
+    let error = load(&latin, &none).unwrap_err();
+    assert!(error.contains("latin-1.toml:3: "), "{error}");
+    assert!(error.contains("UTF-8"), "{error}");
+}

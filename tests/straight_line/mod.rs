@@ -1,0 +1,149 @@
+//! The straight line of the map without its sockets: the text of a frame goes in, what is to be
+//! sent comes out on a bus; the queue between the session and the desk is left out. Each step is the program's own code, in the order of
+//! `session::Runner::hear`, `service::run` and `panel::serve`.
+#![allow(dead_code)]
+
+use std::time::Duration;
+
+use deskticker::clock::{Moment, Now, Utc};
+use deskticker::desk::Desk;
+use deskticker::feed::link::{Action, Event, Link, Via};
+use deskticker::feed::wire::Junk;
+use deskticker::feed::{Seed, Update, session, wire};
+use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
+use deskticker::panel::{Bus, Chip, Glass, Oled, Rotation, Settings, Slot, Taken};
+use deskticker::screen::{Frame, Size};
+use jiff::tz::TimeZone;
+
+/// 2026-11-23 14:30 UTC: a Monday, and the New York markets open.
+const START: Utc = Utc(1_795_444_200_000);
+
+/// SPX and VIX on a panel of 128×64.
+pub(crate) struct StraightLine<B: Bus> {
+    link: Link,
+    pub(crate) desk: Desk,
+    slot: Slot,
+    taken: Frame,
+    oled: Oled<B>,
+    /// What could not be read, by kind.
+    pub(crate) junk: [u64; Junk::KINDS],
+}
+
+impl<B: Bus> StraightLine<B> {
+    /// Connected, and nothing has come yet.
+    pub(crate) fn new(bus: B) -> Self {
+        let symbols: Vec<Symbol> = ["SPX", "VIX"].map(|name| name.parse().unwrap()).into();
+        let zone = TimeZone::fixed(jiff::tz::offset(-5));
+        let mut desk = Desk::new(&symbols, Calendar::us(), zone, Size::Tall).unwrap();
+        let now = at(0);
+        let orders = desk.orders(Cluster::Indices, now);
+        let mut link = Link::new(Via::Hub, 1);
+        link.want(&orders.channels, orders.patience, now.monotonic);
+        assert_eq!(link.next(now.monotonic), Some(Action::Open));
+        link.on(Event::Opened, now.monotonic);
+        while link.next(now.monotonic).is_some() {}
+        desk.on(&Update::Status(Cluster::Indices, link.status()), now);
+        let settings = Settings {
+            chip: Chip::Ssd1306,
+            size: Size::Tall,
+            bus: "/dev/i2c-1".into(),
+            address: 0x3c,
+            rotation: Rotation::Upright,
+            brightness: 128,
+        };
+        Self {
+            link,
+            desk,
+            slot: Slot::new(Size::Tall),
+            taken: Frame::new(Size::Tall),
+            oled: Oled::new(settings, bus),
+            junk: [0; Junk::KINDS],
+        }
+    }
+
+    /// REST's answer: yesterday's closes, so that there is a change to show.
+    pub(crate) fn seed(&mut self, closes: [(&str, i64); 2]) {
+        for (ticker, close) in closes {
+            let seed = Seed {
+                ticker: Ticker::try_from(ticker).unwrap(),
+                price: None,
+                stamp: None,
+                previous_close: Some(Price::from_scaled(close)),
+            };
+            self.desk.on(&Update::Seed(seed), at(0));
+        }
+    }
+
+    /// The text of a frame arrives, and what it says is shown.
+    pub(crate) fn hear(&mut self, text: &str, now: Now) {
+        self.link.on(Event::Heard, now.monotonic);
+        for event in wire::events(text) {
+            match event {
+                Ok(event) => {
+                    if let Some(update) = session::update(&mut self.link, &event, now.monotonic) {
+                        self.desk.on(&update, now);
+                    }
+                }
+                Err(junk) => self.junk[junk.index()] += 1,
+            }
+        }
+        self.show(now);
+    }
+
+    /// Nothing arrives, but it is time to draw.
+    pub(crate) fn show(&mut self, now: Now) {
+        self.slot.put(self.desk.draw(now));
+        let taken = self.slot.take_into(&mut self.taken, Some(Duration::ZERO));
+        assert_eq!(taken, Taken::Frame);
+        self.oled.show(&self.taken, now.monotonic);
+    }
+
+    /// Does what has become due on the panel; whether there was something.
+    pub(crate) fn heal(&mut self, now: Now) -> bool {
+        let due = self.oled.deadline() <= now.monotonic;
+        if due {
+            self.oled.tick(now.monotonic);
+        }
+        due
+    }
+
+    /// What the panel was told to show.
+    pub(crate) fn picture(&self) -> &Frame {
+        &self.taken
+    }
+}
+
+/// The time this many milliseconds after the start.
+pub(crate) fn at(millis: u64) -> Now {
+    let utc = START.0 + i64::try_from(millis).unwrap();
+    Now::new(Moment::from_millis(millis), Utc(utc))
+}
+
+/// The frame of a value as Massive writes it, made at that time.
+pub(crate) fn value(ticker: &str, hundredths: i64, now: Now) -> String {
+    let (whole, fraction) = (hundredths / 100, hundredths % 100);
+    let stamp = now.utc.unwrap().0;
+    format!(r#"[{{"ev":"V","val":{whole}.{fraction:02},"T":"{ticker}","t":{stamp}}}]"#)
+}
+
+/// The frame of a minute's bar that ends at that time.
+pub(crate) fn bar(ticker: &str, hundredths: i64, now: Now) -> String {
+    let (whole, fraction) = (hundredths / 100, hundredths % 100);
+    let (price, end) = (format!("{whole}.{fraction:02}"), now.utc.unwrap().0);
+    format!(
+        r#"[{{"ev":"AM","sym":"{ticker}","op":{price},"o":{price},"c":{price},"h":{price},"l":{price},"s":{},"e":{end}}}]"#,
+        end - 60_000
+    )
+}
+
+/// Prices in hundredths that go up and down with this standard deviation, in hundredths too.
+pub(crate) fn walk(seed: u64, start: f64, deviation: f64) -> impl Iterator<Item = i64> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut price = start;
+    std::iter::repeat_with(move || {
+        // Twelve numbers of [0, 1) make a normal one, near enough.
+        let normal = (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
+        price += deviation * normal;
+        price.round() as i64
+    })
+}

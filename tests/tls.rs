@@ -1,0 +1,278 @@
+//! Real TLS handshakes, with certificates made for the test: who is trusted, who is not, and that
+//! each refusal is told by its own reason.
+#![allow(clippy::unwrap_used)]
+
+mod stage;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use deskticker::clock::{Clock, Moment, Now};
+use deskticker::feed::Why;
+use deskticker::feed::link::Via;
+use deskticker::feed::net::{Connector, Endpoint};
+use deskticker::feed::session::Source;
+use deskticker::simulator::{Settings, Simulator};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use stage::{Background, PATIENCE, Stage};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// The authority's certificate in a file of its own.
+fn ca_file(name: &str, content: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-{name}.pem"));
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+/// A certificate for these names, valid in these years.
+fn acceptor(authority: &Authority, names: &[&str], from: i32, until: i32) -> TlsAcceptor {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.not_before = date_time_ymd(from, 1, 1);
+    params.not_after = date_time_ymd(until, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, authority).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// Serves a simulator behind TLS; the front's address.
+fn front(acceptor: TlsAcceptor, clock: Clock) -> Background<(SocketAddr, Simulator)> {
+    Background::start(|| async move {
+        let simulator = Simulator::start(Settings::default(), clock).await.unwrap();
+        let behind = simulator.address();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    // A client that does not trust us says so and goes.
+                    let Ok(mut stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let mut behind = TcpStream::connect(behind).await.unwrap();
+                    tokio::io::copy_bidirectional(&mut stream, &mut behind)
+                        .await
+                        .ok();
+                });
+            }
+        });
+        (address, simulator)
+    })
+}
+
+fn endpoint(host: &str, address: SocketAddr) -> Endpoint {
+    Endpoint::parse(&format!("wss://{host}:{}", address.port())).unwrap()
+}
+
+/// What becomes of an attempt to open a WebSocket there.
+fn attempt(connector: &Connector, endpoint: &Endpoint) -> Result<(), Why> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let opening = connector.websocket(endpoint, "/indices", &[]);
+        let outcome = tokio::time::timeout(PATIENCE, opening).await;
+        outcome.expect("no hang").map(drop)
+    })
+}
+
+fn standing_clock() -> Clock {
+    let now = Now {
+        monotonic: Moment::ZERO,
+        utc: None,
+    };
+    Clock::manual(now).0
+}
+
+/// What becomes of a client that trusts the authority, at a server with this certificate.
+fn trusting(name: &str, names: &[&str], from: i32, until: i32, host: &str) -> Result<(), Why> {
+    let authority = authority();
+    let front = front(acceptor(&authority, names, from, until), standing_clock());
+    let connector = Connector::new(Some(&ca_file(name, &authority.pem()))).unwrap();
+    attempt(&connector, &endpoint(host, front.value.0))
+}
+
+#[test]
+fn with_the_authority_named_the_glass_goes_live_over_tls() {
+    let authority = authority();
+    let (clock, hand) = stage::manual_clock();
+    let acceptor = acceptor(&authority, &["localhost"], 2000, 4000);
+    let front = front(acceptor, clock.clone());
+    let source = Source {
+        via: Via::Vendor,
+        endpoint: endpoint("localhost", front.value.0),
+        ..stage::vendor("127.0.0.1:1", "simulated")
+    };
+    let connector = Connector::new(Some(&ca_file("live", &authority.pem()))).unwrap();
+    let mut stage = Stage::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    let mut held = front.value.1.subscriptions();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let all = tokio::time::timeout(PATIENCE, held.wait_for(|held| *held == 4)).await;
+        all.expect("four channels").unwrap();
+    });
+    stage.advance(1);
+    // The very picture of a plain connection, quotes by HTTPS included.
+    stage.shows("story-02-first-values");
+}
+
+#[test]
+fn an_authority_that_nobody_named_is_not_trusted() {
+    let authority = authority();
+    let acceptor = acceptor(&authority, &["localhost"], 2000, 4000);
+    let (clock, hand) = stage::manual_clock();
+    let front = front(acceptor, clock.clone());
+    let place = endpoint("localhost", front.value.0);
+    let usual = Connector::new(None).unwrap();
+    assert_eq!(attempt(&usual, &place), Err(Why::Tls));
+    // Nor does another's certificate help.
+    let other = self::authority();
+    let other = Connector::new(Some(&ca_file("other", &other.pem()))).unwrap();
+    assert_eq!(attempt(&other, &place), Err(Why::Tls));
+    assert!(Why::Tls.to_string().contains("ca_file"));
+    let source = Source {
+        via: Via::Vendor,
+        endpoint: place,
+        ..stage::vendor("127.0.0.1:1", "simulated")
+    };
+    let mut stage = Stage::new(source, usual, &["SPX", "VIX"], (clock, hand));
+    stage.shows("tls-not-trusted");
+}
+
+#[test]
+fn a_certificate_is_good_for_its_names_only() {
+    assert_eq!(
+        trusting("name", &["localhost"], 2000, 4000, "localhost"),
+        Ok(())
+    );
+    assert_eq!(
+        trusting("ip", &["127.0.0.1"], 2000, 4000, "127.0.0.1"),
+        Ok(())
+    );
+    assert_eq!(
+        trusting("wrong", &["hub.local"], 2000, 4000, "localhost"),
+        Err(Why::Tls)
+    );
+    assert_eq!(
+        trusting("no-ip", &["localhost"], 2000, 4000, "127.0.0.1"),
+        Err(Why::Tls)
+    );
+}
+
+#[test]
+fn a_certificate_of_the_future_means_a_clock_that_is_not_set() {
+    // Which is where a Pi without a battery wakes up.
+    let outcome = trusting("future", &["localhost"], 3000, 4000, "localhost");
+    assert_eq!(outcome, Err(Why::Clock));
+    assert!(Why::Clock.to_string().contains("clock is not set"));
+}
+
+#[test]
+fn a_certificate_that_has_expired_is_no_matter_of_our_clock() {
+    let outcome = trusting("expired", &["localhost"], 2000, 2001, "localhost");
+    assert_eq!(outcome, Err(Why::Tls));
+}
+
+#[test]
+fn a_server_without_tls_is_an_error_at_once() {
+    let simulator = Background::start(|| async {
+        Simulator::start(Settings::default(), standing_clock())
+            .await
+            .unwrap()
+    });
+    let connector = Connector::new(None).unwrap();
+    let place = endpoint("127.0.0.1", simulator.value.address());
+    let outcome = attempt(&connector, &place).unwrap_err();
+    assert!(matches!(outcome, Why::Tls | Why::Lost), "{outcome:?}");
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up_by_the_clock() {
+    let (clock, hand) = stage::manual_clock();
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let source = Source {
+        endpoint: endpoint("127.0.0.1", mute.local_addr().unwrap()),
+        ..stage::vendor("127.0.0.1:1", "simulated")
+    };
+    let connector = Connector::new(None).unwrap();
+    let mut stage = Stage::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    // The socket's call and that of the quotes.
+    let _calls = [mute.accept().unwrap(), mute.accept().unwrap()];
+    stage.shows("tls-joining");
+    stage.advance(10);
+    stage.shows("tls-no-answer");
+}
+
+#[test]
+fn a_plain_client_of_a_tls_server_is_told_something_and_does_not_hang() {
+    let authority = authority();
+    let acceptor = acceptor(&authority, &["localhost"], 2000, 4000);
+    let front = front(acceptor, standing_clock());
+    let connector = Connector::new(None).unwrap();
+    let plain = Endpoint::parse(&format!("ws://{}", front.value.0)).unwrap();
+    assert!(attempt(&connector, &plain).is_err());
+}
+
+#[test]
+fn a_file_without_a_certificate_is_told_by_its_name_and_what_was_expected() {
+    let error = |path: &Path| Connector::new(Some(path)).unwrap_err();
+    let missing = error(Path::new("/no/such/ca.pem"));
+    assert!(missing.starts_with("/no/such/ca.pem: "), "{missing}");
+    assert!(missing.contains("No such file"), "{missing}");
+    let folder = error(Path::new(env!("CARGO_TARGET_TMPDIR")));
+    assert!(folder.contains("directory"), "{folder}");
+    let key = KeyPair::generate().unwrap().serialize_pem();
+    let good = authority().pem();
+    for (name, content) in [
+        ("empty", ""),
+        ("prose", "this is my certificate\n"),
+        ("key", key.as_str()),
+        ("cut", &good[..good.len() / 2]),
+        (
+            "hollow",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ),
+        (
+            "no-base64",
+            "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
+        ),
+    ] {
+        let path = ca_file(name, content);
+        let told = error(&path);
+        assert!(told.starts_with(&format!("{}: ", path.display())), "{told}");
+        assert!(
+            told.contains("certificate") || told.contains("PEM"),
+            "{name}: {told}"
+        );
+        // It is for people, not a dump of a type.
+        assert!(!told.contains(['{', '[']), "{name}: {told}");
+    }
+    // Two in one file are both good, and a comment is no harm.
+    let two = format!("# ours\n{good}{}", authority().pem());
+    assert!(Connector::new(Some(&ca_file("two", &two))).is_ok());
+}

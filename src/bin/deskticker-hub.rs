@@ -1,7 +1,8 @@
 //! The hub: parses arguments, calls the library, and maps errors to exit codes.
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stderr)]
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -181,10 +182,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
 
 fn perform(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Print(text) => {
-            print!("{text}");
-            Ok(())
-        }
+        Command::Print(text) => say(&text),
         Command::Token {
             change,
             file,
@@ -195,6 +193,16 @@ fn perform(command: Command) -> Result<(), Failure> {
         }
         Command::Run { config, listen } => served(run(config, listen)),
         Command::Simulate { listen } => served(simulate(listen)),
+    }
+}
+
+/// To standard output, at once.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever reads it, `head` for one, has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Failure::other),
     }
 }
 
@@ -230,11 +238,11 @@ fn token(change: Change, file: Option<PathBuf>, config: Option<&Path>) -> Result
             eprintln!(
                 "The token of {name:?}, shown this once; put it into the display's token_file:"
             );
-            println!("{token}");
+            say(&format!("{token}\n"))?;
         }
         Change::List => {
             for name in file.list().map_err(Failure::other)? {
-                println!("{name}");
+                say(&format!("{name}\n"))?;
             }
         }
         Change::Revoke(name) => {
@@ -447,7 +455,7 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), Failure> {
     let usual = || config::parse_listen(config::DEFAULT_LISTEN).map_err(Failure::Other);
     let listener = bind(listen.map_or_else(usual, Ok)?, &Limits::default()).await?;
     let address = listener.local_addr().map_err(Failure::other)?;
-    print!("{}", how_to_join(address, fresh.as_deref()));
+    say(&how_to_join(address, fresh.as_deref()))?;
     hub::run(setup, listener, stop).await;
     drop(simulator);
     Ok(())

@@ -21,7 +21,7 @@ use crate::screen::Size;
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
 
 /// The vendor's real-time sockets.
-const MASSIVE: &str = "wss://socket.massive.com";
+pub(crate) const MASSIVE: &str = "wss://socket.massive.com";
 
 /// A token file larger than this holds something else, in bytes.
 const SECRET_LIMIT: u64 = 4096;
@@ -98,9 +98,9 @@ impl Environment {
 /// What is wrong with a configuration, where, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    file: PathBuf,
-    line: Option<usize>,
-    message: String,
+    pub(crate) file: PathBuf,
+    pub(crate) line: Option<usize>,
+    pub(crate) message: String,
 }
 
 impl fmt::Display for ConfigError {
@@ -266,10 +266,7 @@ impl Config {
     /// See [`Config::load`].
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let reader = Reader { text, path };
-        let file: File = toml::from_str(text).map_err(|error| {
-            let message = error.message().lines().collect::<Vec<_>>().join(", ");
-            reader.error(error.span(), message)
-        })?;
+        let file: File = reader.file()?;
         let watchlist = reader.watchlist(file.watchlist)?;
         let (source, ca_file) = reader.source(file.hub, file.massive, environment)?;
         let panel = reader.panel(file.panel)?;
@@ -283,13 +280,25 @@ impl Config {
 }
 
 /// The text with its name, to give errors their place.
-struct Reader<'a> {
-    text: &'a str,
-    path: &'a Path,
+pub(crate) struct Reader<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) path: &'a Path,
 }
 
 impl Reader<'_> {
-    fn error(&self, span: Option<Range<usize>>, message: impl Into<String>) -> ConfigError {
+    /// The text as a table.
+    pub(crate) fn file<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        toml::from_str(self.text).map_err(|error| {
+            let message = error.message().lines().collect::<Vec<_>>().join(", ");
+            self.error(error.span(), message)
+        })
+    }
+
+    pub(crate) fn error(
+        &self,
+        span: Option<Range<usize>>,
+        message: impl Into<String>,
+    ) -> ConfigError {
         let line = span.map(|span| {
             let before = self
                 .text
@@ -384,13 +393,13 @@ impl Reader<'_> {
         }
     }
 
-    fn endpoint(&self, url: &Spanned<String>) -> Result<Endpoint, ConfigError> {
+    pub(crate) fn endpoint(&self, url: &Spanned<String>) -> Result<Endpoint, ConfigError> {
         Endpoint::parse(url.get_ref())
             .map_err(|message| self.error(Some(url.span()), format!("url: {message}")))
     }
 
     /// The secret, from the first place that has one: the file named, systemd, the environment.
-    fn secret(
+    pub(crate) fn secret(
         &self,
         file: Option<Spanned<PathBuf>>,
         environment: &Environment,
@@ -398,9 +407,30 @@ impl Reader<'_> {
         variable: &str,
         value: &Option<String>,
     ) -> Result<Secret, ConfigError> {
+        let found = self.optional_secret(file, environment, name, variable, value)?;
+        found.ok_or_else(|| {
+            self.error(
+                None,
+                format!(
+                    "there is no {name}; expected {name}_file = \"/path\" here, a systemd credential named {name}, \
+                     or the variable {variable}"
+                ),
+            )
+        })
+    }
+
+    /// The same of one that need not be.
+    pub(crate) fn optional_secret(
+        &self,
+        file: Option<Spanned<PathBuf>>,
+        environment: &Environment,
+        name: &str,
+        variable: &str,
+        value: &Option<String>,
+    ) -> Result<Option<Secret>, ConfigError> {
         if let Some(file) = file {
             let span = Some(file.span());
-            return read_secret(file.get_ref()).map_err(|why| {
+            return read_secret(file.get_ref()).map(Some).map_err(|why| {
                 self.error(
                     span,
                     format!("{name}_file: {}: {why}", file.get_ref().display()),
@@ -413,18 +443,11 @@ impl Reader<'_> {
             .map(|directory| directory.join(name));
         if let Some(path) = credential.filter(|path| path.exists()) {
             return read_secret(&path)
+                .map(Some)
                 .map_err(|why| self.error(None, format!("credential {}: {why}", path.display())));
         }
-        match value {
-            Some(value) => Secret::new(value).map_err(|why| self.error(None, format!("{variable}: {why}"))),
-            None => Err(self.error(
-                None,
-                format!(
-                    "there is no {name}; expected {name}_file = \"/path\" here, a systemd credential named {name}, \
-                     or the variable {variable}"
-                ),
-            )),
-        }
+        let value = value.as_deref().map(Secret::new).transpose();
+        value.map_err(|why| self.error(None, format!("{variable}: {why}")))
     }
 
     fn panel(&self, table: PanelTable) -> Result<Panel, ConfigError> {
@@ -498,15 +521,20 @@ impl Reader<'_> {
     }
 }
 
-fn read_secret(path: &Path) -> Result<Secret, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
-    if metadata.permissions().mode() & 0o004 != 0 {
+/// Says so if a file that holds a secret is open to everybody.
+pub(crate) fn warn_if_readable_by_all(path: &Path) {
+    let open = |data: std::fs::Metadata| data.permissions().mode() & 0o004 != 0;
+    if std::fs::metadata(path).is_ok_and(open) {
         log::warn!(
             "{} can be read by every user of this machine: chmod 600 it",
             path.display()
         );
     }
+}
+
+fn read_secret(path: &Path) -> Result<Secret, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    warn_if_readable_by_all(path);
     let mut bytes = Vec::new();
     file.take(SECRET_LIMIT + 1)
         .read_to_end(&mut bytes)

@@ -19,6 +19,7 @@ pub mod config;
 pub mod desk;
 pub mod feed;
 pub mod hub;
+pub mod journal;
 pub mod market;
 pub mod panel;
 pub mod screen;

@@ -11,6 +11,7 @@ use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind};
 use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
+use deskticker::journal;
 use deskticker::market::{Calendar, Symbol};
 use deskticker::panel::{self, Oled, Png, Slot, Terminal};
 use deskticker::screen::Size;
@@ -246,7 +247,7 @@ fn perform(command: Command) -> Result<(), Failure> {
         Command::Run { .. } => "info",
         _ => "warn",
     };
-    log_to_stderr(level);
+    journal::log_to_stderr(level);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -270,39 +271,6 @@ fn perform(command: Command) -> Result<(), Failure> {
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_background();
     outcome
-}
-
-/// Whether a record may be written, whatever the filter asks for. Libraries log, at the levels
-/// below info, the bytes that pass through them: tungstenite the request with the token in its
-/// address, and the message with the key.
-fn is_presentable(record: &log::Record<'_>) -> bool {
-    let ours = record.target().split("::").next() == Some(env!("CARGO_PKG_NAME"));
-    ours || record.level() <= log::Level::Info
-}
-
-/// One line an entry. The journal adds the time itself and wants the priority in front.
-fn log_to_stderr(default: &str) {
-    use std::io::Write;
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
-        .format(move |out, record| {
-            if !is_presentable(record) {
-                return Ok(());
-            }
-            if journal {
-                let priority = match record.level() {
-                    log::Level::Error => 3,
-                    log::Level::Warn => 4,
-                    log::Level::Info => 6,
-                    log::Level::Debug | log::Level::Trace => 7,
-                };
-                writeln!(out, "<{priority}>{}", record.args())
-            } else {
-                let time = jiff::Timestamp::now().strftime("%H:%M:%S");
-                writeln!(out, "{time}Z {:5} {}", record.level(), record.args())
-            }
-        })
-        .init();
 }
 
 async fn run(path: PathBuf) -> Result<(), Failure> {

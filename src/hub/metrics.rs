@@ -1,5 +1,7 @@
-//! What the hub counts. Shared by its tasks, written without locks, read by `/metrics`.
+//! What the hub counts. Shared by its tasks, written without locks, read by `/metrics`; it never
+//! holds the name of a device.
 
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that only grows.
@@ -81,4 +83,104 @@ pub struct Metrics {
     pub refused_message: Counter,
     /// Connections that did not authenticate, or did not finish a request, in time.
     pub timeouts: Counter,
+}
+
+impl Metrics {
+    /// All of it as Prometheus reads it (text format 0.0.4).
+    pub fn render(&self) -> String {
+        let gauges = [
+            ("clients", "Open WebSocket connections.", &self.clients),
+            (
+                "unauthenticated_clients",
+                "Open WebSocket connections that have not authenticated yet.",
+                &self.unauthenticated,
+            ),
+            (
+                "subscriptions",
+                "Channels held by all clients together.",
+                &self.subscriptions,
+            ),
+        ];
+        let counters = [
+            (
+                "events_received_total",
+                "Events received from the vendor.",
+                &self.events_in,
+            ),
+            (
+                "events_conflated_total",
+                "Events that a newer one replaced before they were sent, or that nobody wanted.",
+                &self.events_conflated,
+            ),
+            (
+                "frames_sent_total",
+                "Frames written to clients.",
+                &self.frames_out,
+            ),
+            (
+                "bytes_sent_total",
+                "Bytes written to clients.",
+                &self.bytes_out,
+            ),
+            (
+                "slow_consumers_total",
+                "Clients closed for being too slow for their trades.",
+                &self.slow_consumers,
+            ),
+            (
+                "refused_tokens_total",
+                "Requests refused for a missing or wrong token.",
+                &self.refused_token,
+            ),
+            (
+                "refused_full_total",
+                "Connections refused because the hub is full.",
+                &self.refused_full,
+            ),
+            (
+                "refused_rate_total",
+                "Requests refused for coming too often from one address.",
+                &self.refused_rate,
+            ),
+            (
+                "refused_origins_total",
+                "Upgrades refused for a foreign origin.",
+                &self.refused_origin,
+            ),
+            (
+                "refused_messages_total",
+                "Messages refused: too large, not JSON, unknown action, too many channels.",
+                &self.refused_message,
+            ),
+            (
+                "timeouts_total",
+                "Connections that did not authenticate, or did not finish a request, in time.",
+                &self.timeouts,
+            ),
+        ];
+        let mut text = String::with_capacity(4096);
+        for (name, help, gauge) in gauges {
+            family(&mut text, name, "gauge", help);
+            sample(&mut text, name, "", gauge.value());
+        }
+        for (name, help, counter) in counters {
+            family(&mut text, name, "counter", help);
+            sample(&mut text, name, "", counter.count());
+        }
+        text
+    }
+}
+
+/// What stands before the samples of one name.
+pub(super) fn family(text: &mut String, name: &str, kind: &str, help: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "# HELP deskticker_hub_{name} {help}\n# TYPE deskticker_hub_{name} {kind}"
+    );
+}
+
+/// One number; `labels` with their braces.
+pub(super) fn sample(text: &mut String, name: &str, labels: &str, value: impl std::fmt::Display) {
+    let _ = writeln!(text, "deskticker_hub_{name}{labels} {value}");
 }

@@ -12,27 +12,61 @@
 
 mod answer;
 mod client;
+pub mod config;
 pub mod fanout;
 mod frames;
 mod hall;
+mod head;
+pub mod health;
+mod http;
 mod interest;
 pub mod limits;
 pub mod metrics;
 pub mod quotes;
+mod reply;
 mod request;
 pub mod room;
+pub mod roster;
+mod routes;
+pub mod simulated;
 pub mod socket;
 mod steward;
+pub mod tls;
 pub mod token;
 pub mod upstream;
 pub mod websocket;
 
 use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hyper::body::Bytes;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
+use crate::clock::Clock;
 use crate::feed::Why;
-use crate::market::Channel;
+use crate::feed::net::Connector;
+use crate::feed::session::Source;
+use crate::market::{Calendar, Channel, Cluster};
+use fanout::Fanout;
+use health::Health;
+use limits::{Limits, Rates, Tally};
+use metrics::Metrics;
+use quotes::Quotes;
+use routes::Porter;
+use tls::Tls;
+use token::Gate;
+use upstream::Upstream;
+
+/// Reports that may wait for a fan-out before its upstream stops reading.
+const QUEUE: usize = 64;
+/// What the end may take: farewells that nobody reads are given up. The fan-outs give up a little
+/// before, and what they have said then still has to pass through TLS.
+const END_LIMIT: Duration = Duration::from_millis(1750);
 
 /// One event on its way from an upstream to whoever wants it.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,3 +94,159 @@ pub enum Report {
 
 /// What the clients of a cluster want together; the upstream subscribes to it.
 pub type Interest = BTreeSet<Channel>;
+
+/// What can change while a hub runs.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Pages that may use the hub besides its own, as `https://host`, in small letters.
+    pub origins: Vec<String>,
+    /// Reverse proxies whose `X-Forwarded-For` is to be believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Certificate and key, for a hub that speaks TLS itself.
+    pub tls: Option<Tls>,
+    /// How much anybody may ask. The clients' own limits (`authentication`, `subscriptions`,
+    /// `message`, `trades`) hold as they were at the start.
+    pub limits: Limits,
+}
+
+/// What a hub is made of; everything it needs is here.
+#[derive(Debug)]
+pub struct Setup {
+    /// The vendor's sockets, with the key.
+    pub source: Source,
+    /// The vendor's REST, with the key.
+    pub rest: Source,
+    /// How to get there.
+    pub connector: Connector,
+    /// What of the vendor is served.
+    pub clusters: Vec<Cluster>,
+    /// Who is let in.
+    pub gate: Arc<Gate>,
+    /// The rest of the settings, now and from now on.
+    pub settings: watch::Receiver<Settings>,
+    /// When the markets are open.
+    pub calendar: Calendar,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// Serves whoever comes to the listener, until told to stop or nobody is left to say so. Then every
+/// client is told that the hub restarts (1012), and all is over within two seconds.
+pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>) {
+    let Setup {
+        source,
+        rest,
+        connector,
+        clusters,
+        gate,
+        settings,
+        calendar,
+        clock,
+    } = setup;
+    let source = Arc::new(source);
+    let metrics = Arc::new(Metrics::default());
+    let limits = settings.borrow().limits.clone();
+    let mut tasks = JoinSet::new();
+    let (mut doors, mut health) = (Vec::new(), Vec::new());
+    for cluster in clusters {
+        let (interest, wanted) = watch::channel(Interest::new());
+        let (reports, passing) = mpsc::channel(QUEUE);
+        let (onward, arriving) = mpsc::channel(QUEUE);
+        let upstream = Upstream {
+            cluster,
+            source: source.clone(),
+            connector: connector.clone(),
+            interest: wanted.clone(),
+            reports,
+            clock: clock.clone(),
+        };
+        let (seen, watching) = Health::between(cluster, passing, onward, wanted, clock.clone());
+        let (fanout, door) = Fanout::new(
+            cluster,
+            arriving,
+            interest,
+            gate.clone(),
+            limits.clone(),
+            metrics.clone(),
+            clock.clone(),
+        );
+        tasks.spawn(upstream.run(stop.clone()));
+        tasks.spawn(watching);
+        tasks.spawn(fanout.run(stop.clone()));
+        doors.push((cluster, door));
+        health.push(seen);
+    }
+    tasks.spawn({
+        let (gate, clock, stop) = (gate.clone(), clock.clone(), stop.clone());
+        async move { gate.watch(clock, stop).await }
+    });
+    let porter = Arc::new(Porter {
+        gate,
+        doors,
+        quotes: Quotes::new(Arc::new(rest), connector, clock.clone()),
+        health,
+        metrics,
+        settings,
+        calendar,
+        clock,
+        rates: Mutex::new(Rates::default()),
+        complaints: Mutex::new(Rates::default()),
+        visits: Tally::default(),
+        told: Tally::default(),
+    });
+    tasks.spawn(http::serve(listener, porter, stop.clone()));
+
+    let mut stop = stop;
+    stopped(&mut stop).await;
+    let all = async { while tasks.join_next().await.is_some() {} };
+    // By the machine's own clock: a simulated one might stand still.
+    if tokio::time::timeout(END_LIMIT, all).await.is_err() {
+        log::debug!("not every farewell was read in time");
+    }
+}
+
+/// Waits for the end.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that nobody is left to say stop.
+    stop.wait_for(|stop| *stop).await.ok();
+}
+
+/// A hub that runs beside other things: the demo's, and the tests'.
+#[derive(Debug)]
+pub struct Hub {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Hub {
+    /// Listens at this address (port 0 for any that is free) and serves from now on. A hub that is
+    /// dropped ends as if it had been stopped.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub async fn start(setup: Setup, listen: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(run(setup, listener, stopped));
+        Ok(Self {
+            address,
+            stop,
+            task,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it, and returns when everybody has been told.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            log::error!("the hub ended badly: {error}");
+        }
+    }
+}

@@ -1,42 +1,363 @@
-//! Who is let in. Owns the devices' tokens, hashed, and what is signed for them.
+//! Who is let in. Owns the devices' hashed tokens as they are now, and what is signed for them;
+//! it never holds a device's token, and never changes the file they come from.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use data_encoding::{BASE64, HEXLOWER};
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
+use subtle::{ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
+
+use super::roster::{self, Digest, Fingerprint, Roster, RosterError, RosterFile};
+use crate::clock::{Clock, Moment, Now};
+use crate::config::Secret;
 
 /// The name of a device, as its owner gave it.
 pub type Device = Arc<str>;
 
+/// How long an ephemeral token is good.
+pub const EPHEMERAL: Duration = Duration::from_secs(5 * 60);
+/// How often the file is looked at. A revoked device is out within this.
+pub const POLL: Duration = Duration::from_secs(2);
+
+/// Nothing that is longer than this is a token.
+const LENGTH_LIMIT: usize = 512;
+/// Used ephemeral tokens that are remembered: more than every display of a full hub needs in five
+/// minutes. While it is full, no further one is good.
+const USED_LIMIT: usize = 1 << 16;
+
+const NO_RANDOMNESS: &str = "the machine gives no random numbers";
+
+/// What makes an ephemeral token like no other.
+type Nonce = [u8; 16];
+
 /// Decides who is let in.
-#[derive(Debug)]
 pub struct Gate {
-    token: String,
+    file: Option<RosterFile>,
+    fixed: Option<Digest>,
+    book: Mutex<Book>,
     roster: watch::Sender<Arc<HashSet<Device>>>,
+    /// Random at each start: what an earlier process signed is good for nothing.
+    /// `None` on a machine without randomness, which then signs nothing.
+    key: Option<hmac::Key>,
+    /// The ephemeral tokens that have been used, and when they would have expired.
+    used: Mutex<HashMap<Nonce, Moment>>,
+    random: SystemRandom,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the file said when it was last read.
+#[derive(Default)]
+struct Book {
+    devices: Vec<(Device, Digest)>,
+    seen: Option<Fingerprint>,
+    /// The last complaint, so that it is made once.
+    told: Option<String>,
+}
+
+/// What an ephemeral token says, once its signature has been found good.
+struct Ticket {
+    device: Device,
+    expires: Moment,
+    nonce: Nonce,
+}
+
+/// A lock that was poisoned by a panic guards nothing that a panic could have left half-done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Gate {
-    /// A gate with one token that is good for the device of this name.
+    /// A gate for the devices of a file, and for whoever holds the one static token.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read or is wrong, or the machine has no randomness.
+    pub fn new(file: Option<PathBuf>, fixed: Option<&Secret>) -> Result<Self, String> {
+        let gate = Self::with(
+            file.map(RosterFile::new),
+            fixed.map(|token| roster::digest_of(token.reveal())),
+            Vec::new(),
+        );
+        if gate.key.is_none() {
+            return Err(NO_RANDOMNESS.into());
+        }
+        gate.reload().map_err(|error| error.to_string())?;
+        Ok(gate)
+    }
+
+    /// A gate for one device of this name and with this token: for tests and benchmarks.
     pub fn single(device: Device, token: &str) -> Self {
+        let devices = vec![(device, roster::digest_of(token.trim()))];
+        let gate = Self::with(None, None, devices);
+        gate.publish(&lock(&gate.book).devices);
+        gate
+    }
+
+    fn with(
+        file: Option<RosterFile>,
+        fixed: Option<Digest>,
+        devices: Vec<(Device, Digest)>,
+    ) -> Self {
+        let random = SystemRandom::new();
         Self {
-            token: token.to_owned(),
-            roster: watch::Sender::new(Arc::new(HashSet::from([device]))),
+            file,
+            fixed,
+            book: Mutex::new(Book {
+                devices,
+                ..Book::default()
+            }),
+            roster: watch::Sender::new(Arc::default()),
+            key: hmac::Key::generate(hmac::HMAC_SHA256, &random).ok(),
+            used: Mutex::default(),
+            random,
         }
     }
 
-    /// Lets nobody in any more.
+    /// Forgets every named device; those of a file come back when it is read again.
     pub fn revoke(&self) {
-        self.roster.send_replace(Arc::default());
+        let mut book = lock(&self.book);
+        book.devices.clear();
+        self.publish(&book.devices);
     }
 
-    /// The device that a token belongs to; `None` if it is nobody's.
+    /// The device that a token belongs to; `None` if it is nobody's. Takes as long for a wrong
+    /// token as for a right one.
     pub fn check(&self, presented: &str) -> Option<Device> {
-        let device = self.roster.borrow().iter().next().cloned();
-        device.filter(|_| presented == self.token)
+        let presented = presented.trim();
+        if presented.is_empty() || presented.len() > LENGTH_LIMIT {
+            return None;
+        }
+        let digest = roster::digest_of(presented);
+        let book = lock(&self.book);
+        let mut found = u32::MAX;
+        for (index, (_, known)) in (0u32..).zip(&book.devices) {
+            found.conditional_assign(&index, known.as_slice().ct_eq(&digest));
+        }
+        let device = usize::try_from(found)
+            .ok()
+            .and_then(|found| book.devices.get(found))
+            .map(|(device, _)| device.clone());
+        let fixed = self
+            .fixed
+            .is_some_and(|known| bool::from(known.as_slice().ct_eq(&digest)));
+        device.or_else(|| fixed.then(|| roster::STATIC.into()))
     }
 
-    /// Who is allowed now.
+    /// The device that a device's token or an ephemeral one belongs to, for an upgrade: an
+    /// ephemeral token is used up by this.
+    pub fn admit(&self, presented: &str, now: Now) -> Option<Device> {
+        self.check(presented).or_else(|| {
+            let ticket = self.verify(presented.trim(), now)?;
+            self.spend(&ticket, now).then_some(ticket.device)
+        })
+    }
+
+    /// The same for a request: an ephemeral token is good for these until it expires, and is not
+    /// used up, for the clients of the existing proxy ask for quotes with the token they join with.
+    pub fn recognise(&self, presented: &str, now: Now) -> Option<Device> {
+        self.check(presented)
+            .or_else(|| Some(self.verify(presented.trim(), now)?.device))
+    }
+
+    /// An ephemeral token for a device, and when it expires in milliseconds since the Unix epoch
+    /// (long ago, if this machine does not know what time it is).
+    ///
+    /// # Errors
+    /// The machine has no randomness to give.
+    pub fn issue(&self, device: &Device, now: Now) -> Result<(String, i64), &'static str> {
+        let mut nonce = Nonce::default();
+        let key = self.key.as_ref().ok_or(NO_RANDOMNESS)?;
+        self.random.fill(&mut nonce).map_err(|_| NO_RANDOMNESS)?;
+        let expires = now.monotonic + EPHEMERAL;
+        // Monotonic, for the wall clock may be set meanwhile; it is this process that will read it.
+        let payload = BASE64.encode(
+            format!(
+                "{} {} {device}",
+                expires.as_millis(),
+                HEXLOWER.encode(&nonce)
+            )
+            .as_bytes(),
+        );
+        let signature = hmac::sign(key, payload.as_bytes());
+        let token = format!("{payload}.{}", HEXLOWER.encode(signature.as_ref()));
+        let lifetime = i64::try_from(EPHEMERAL.as_millis()).unwrap_or(i64::MAX);
+        let utc = now.utc.map_or(0, |utc| utc.0);
+        Ok((token, utc.saturating_add(lifetime)))
+    }
+
+    fn verify(&self, token: &str, now: Now) -> Option<Ticket> {
+        if token.len() > LENGTH_LIMIT {
+            return None;
+        }
+        let (payload, signature) = token.split_once('.')?;
+        let signature = HEXLOWER.decode(signature.as_bytes()).ok()?;
+        hmac::verify(self.key.as_ref()?, payload.as_bytes(), &signature).ok()?;
+        let text = String::from_utf8(BASE64.decode(payload.as_bytes()).ok()?).ok()?;
+        let mut words = text.splitn(3, ' ');
+        let expires = Moment::from_millis(words.next()?.parse().ok()?);
+        let nonce = HEXLOWER.decode(words.next()?.as_bytes()).ok()?;
+        let nonce = Nonce::try_from(nonce).ok()?;
+        // A token outlives neither its time nor its device.
+        let device = self.roster.borrow().get(words.next()?)?.clone();
+        (now.monotonic < expires).then_some(Ticket {
+            device,
+            expires,
+            nonce,
+        })
+    }
+
+    fn spend(&self, ticket: &Ticket, now: Now) -> bool {
+        let mut used = lock(&self.used);
+        if used.len() >= USED_LIMIT {
+            used.retain(|_, expires| now.monotonic < *expires);
+        }
+        if used.len() >= USED_LIMIT {
+            log::warn!("too many ephemeral tokens within five minutes; refusing another");
+            return false;
+        }
+        used.insert(ticket.nonce, ticket.expires).is_none()
+    }
+
+    /// Who is let in now, and from now on.
     pub fn roster(&self) -> watch::Receiver<Arc<HashSet<Device>>> {
         self.roster.subscribe()
+    }
+
+    /// Reads the file again. If it cannot be read or is wrong, everybody stays who was there, but
+    /// for those it says are revoked.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn reload(&self) -> Result<(), RosterError> {
+        let mut book = lock(&self.book);
+        let Some(file) = &self.file else {
+            self.publish(&book.devices);
+            return Ok(());
+        };
+        // Taken before it is read: what changes in between is read the next time.
+        book.seen = file.fingerprint();
+        let was_there = book.seen.is_some() || book.devices.is_empty();
+        let error = match file.read() {
+            // A file that was there and is gone is one that cannot be read.
+            Ok(roster) if was_there => book.take(roster),
+            Ok(_) => Some(RosterError::gone(file)),
+            Err(error) => Some(error),
+        };
+        self.publish(&book.devices);
+        match error {
+            Some(error) => Err(error),
+            None => {
+                book.told = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn publish(&self, devices: &[(Device, Digest)]) {
+        let mut names: HashSet<Device> = devices.iter().map(|(name, _)| name.clone()).collect();
+        if self.fixed.is_some() {
+            names.insert(roster::STATIC.into());
+        }
+        self.roster.send_if_modified(|roster| {
+            let left: Vec<&str> = roster
+                .iter()
+                .filter(|name| !names.contains(*name))
+                .map(|name| &**name)
+                .collect();
+            if !left.is_empty() {
+                log::info!("no longer let in: {}", left.join(", "));
+            }
+            let changed = **roster != names;
+            *roster = Arc::new(names);
+            changed
+        });
+    }
+
+    /// Reads the file again if it is another than the last time; says once what is wrong with it.
+    pub fn look(&self) {
+        let Some(file) = &self.file else { return };
+        let seen = lock(&self.book).seen;
+        if seen.is_some() && seen == file.fingerprint() {
+            return;
+        }
+        if let Err(error) = self.reload() {
+            let error = error.to_string();
+            let mut book = lock(&self.book);
+            if book.told.as_ref() != Some(&error) {
+                log::error!("the devices stay as they were: {error}");
+                book.told = Some(error);
+            }
+        }
+    }
+
+    /// Looks at the file again and again, until told to stop.
+    pub async fn watch(&self, clock: Clock, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = clock.sleep_until(clock.now().monotonic + POLL) => self.look(),
+                () = super::stopped(&mut stop) => return,
+            }
+        }
+    }
+}
+
+impl Book {
+    /// Takes over what a file says, as far as it can be relied upon.
+    fn take(&mut self, mut roster: Roster) -> Option<RosterError> {
+        let revoked = roster.revoked;
+        if let Some(error) = roster.error {
+            self.devices.retain(|(name, _)| !revoked.contains(name));
+            return Some(error);
+        }
+        // Who came in by a token that is another now is disconnected by being nobody for a while.
+        let mut changed = false;
+        roster.devices.retain(|(name, digest)| {
+            let old = self.devices.iter().find(|(known, _)| known == name);
+            let same = old.is_none_or(|(_, known)| known == digest);
+            changed |= !same;
+            same
+        });
+        if changed {
+            self.seen = None;
+        }
+        self.devices = roster.devices;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Utc;
+
+    #[test]
+    fn what_is_remembered_of_used_tokens_is_bounded_and_forgotten_in_time() {
+        let gate = Gate::new(None, Some(&Secret::new("t").unwrap())).unwrap();
+        let device = gate.check("t").unwrap();
+        let start = Now::new(Moment::ZERO, Utc::PLAUSIBLE);
+        let expires = Moment::ZERO + EPHEMERAL;
+        for number in 0..USED_LIMIT {
+            let nonce = (number as u128).to_be_bytes();
+            lock(&gate.used).insert(nonce, expires);
+        }
+        let (token, _) = gate.issue(&device, start).unwrap();
+        // Rather none than one that could be used twice.
+        assert_eq!(gate.admit(&token, start), None);
+        let later = Now::new(expires, Utc::PLAUSIBLE);
+        let (token, _) = gate.issue(&device, later).unwrap();
+        assert_eq!(gate.admit(&token, later), Some(device));
+        assert_eq!(lock(&gate.used).len(), 1);
     }
 }

@@ -1,0 +1,488 @@
+//! The hub: parses arguments, calls the library, and maps errors to exit codes.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stderr)]
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use deskticker::clock::Clock;
+use deskticker::config::{Environment, Secret};
+use deskticker::feed::net::Connector;
+use deskticker::hub::config::{self, Config};
+use deskticker::hub::limits::Limits;
+use deskticker::hub::roster::{self, RosterFile};
+use deskticker::hub::tls::Tls;
+use deskticker::hub::token::Gate;
+use deskticker::hub::{self, Settings, Setup};
+use deskticker::journal;
+use deskticker::market::{Calendar, Cluster};
+use deskticker::simulator;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+const HELP: &str = "\
+deskticker-hub: one connection to Massive for any number of displays
+
+It holds the vendor's key and the only connection; each display gets a token of its own.
+
+Usage: deskticker-hub [COMMAND] [OPTIONS]
+
+Commands:
+  run                 serve (the default)
+  token add NAME      give a new display a token; it is shown once, the hub keeps only its hash
+  token list          the names of the displays that have one
+  token revoke NAME   take it away; the display is disconnected within seconds
+
+Options for run:
+      --config FILE   configuration (default: /etc/deskticker/hub.toml, which need not exist)
+      --listen ADDR   where to listen (default: 0.0.0.0:3000)
+      --simulate      serve simulated prices; needs no key, no plan and no configuration
+
+Options for token:
+      --file FILE     the file of devices (default: the one in the configuration, or
+                      /var/lib/deskticker-hub/devices)
+      --config FILE   as for run
+
+  -h, --help          print this
+  -V, --version       print the version
+
+To try it without anything:   deskticker-hub --simulate
+For a start without a file:   MASSIVE_API_KEY and MASSIVE_PROXY_TOKEN in the environment.
+
+The vendor's key comes from key_file in the configuration, from a systemd credential named \"key\",
+or from MASSIVE_API_KEY; never from an option. RUST_LOG=debug says more. On SIGHUP the tokens, the
+certificate and the limits are read again. Exit codes: 0 ended as asked, 1 failed, 64 bad
+arguments, 78 bad configuration.
+";
+
+/// Why the program ends with another code than 0 (sysexits.h).
+enum Failure {
+    Usage(String),
+    Config(String),
+    Other(String),
+}
+
+impl Failure {
+    fn config(error: impl std::fmt::Display) -> Self {
+        Failure::Config(error.to_string())
+    }
+
+    fn other(error: impl std::fmt::Display) -> Self {
+        Failure::Other(error.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("deskticker-hub: {panic}; please report this");
+    }));
+    let (code, message) = match arguments().and_then(perform) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => (64, format!("{message}\nTry: deskticker-hub --help")),
+        Err(Failure::Config(message)) => (78, message),
+        Err(Failure::Other(message)) => (1, message),
+    };
+    eprintln!("deskticker-hub: {message}");
+    ExitCode::from(code)
+}
+
+enum Command {
+    Print(String),
+    Run {
+        config: Option<PathBuf>,
+        listen: Option<SocketAddr>,
+    },
+    Simulate {
+        listen: Option<SocketAddr>,
+    },
+    Token {
+        change: Change,
+        file: Option<PathBuf>,
+        config: Option<PathBuf>,
+    },
+}
+
+enum Change {
+    Add(String),
+    List,
+    Revoke(String),
+}
+
+fn arguments() -> Result<Command, Failure> {
+    parse(lexopt::Parser::from_env()).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    use lexopt::prelude::{Long, Short, Value, ValueExt};
+    let (mut config, mut listen, mut file, mut simulate) = (None, None, None, false);
+    let mut words: Vec<String> = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Print(HELP.to_owned())),
+            Short('V') | Long("version") => {
+                return Ok(Command::Print(format!(
+                    "deskticker-hub {}\n",
+                    env!("CARGO_PKG_VERSION")
+                )));
+            }
+            Long("config") => config = Some(PathBuf::from(parser.value()?)),
+            Long("listen") => {
+                let text = parser.value()?.string()?;
+                let address = config::parse_listen(&text);
+                listen = Some(address.map_err(|why| format!("--listen {why}"))?);
+            }
+            Long("file") => file = Some(PathBuf::from(parser.value()?)),
+            Long("simulate") => simulate = true,
+            Value(word) if words.len() < 3 => words.push(word.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let change = match words[..] {
+        [] | ["run"] => None,
+        ["token", "add", name] => Some(Change::Add(name.to_owned())),
+        ["token", "list"] => Some(Change::List),
+        ["token", "revoke", name] => Some(Change::Revoke(name.to_owned())),
+        ["token", ..] => {
+            return Err("expected token add NAME, token list or token revoke NAME".into());
+        }
+        [other, ..] => {
+            return Err(format!("there is no command {other:?}, only run and token").into());
+        }
+    };
+    let stray = |given: bool, what: &str| match given {
+        true => Err(lexopt::Error::from(format!("{what} means nothing here"))),
+        false => Ok(()),
+    };
+    match change {
+        Some(change) => {
+            stray(listen.is_some(), "--listen")?;
+            stray(simulate, "--simulate")?;
+            Ok(Command::Token {
+                change,
+                file,
+                config,
+            })
+        }
+        None => {
+            stray(file.is_some(), "--file")?;
+            if !simulate {
+                return Ok(Command::Run { config, listen });
+            }
+            stray(config.is_some(), "--config")?;
+            Ok(Command::Simulate { listen })
+        }
+    }
+}
+
+fn perform(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Print(text) => say(&text),
+        Command::Token {
+            change,
+            file,
+            config,
+        } => {
+            journal::log_to_stderr("warn");
+            token(change, file, config.as_deref())
+        }
+        Command::Run { config, listen } => served(run(config, listen)),
+        Command::Simulate { listen } => served(simulate(listen)),
+    }
+}
+
+/// To standard output, at once.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever reads it, `head` for one, has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Failure::other),
+    }
+}
+
+fn served(service: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    journal::log_to_stderr("info");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::other)?;
+    let outcome = runtime.block_on(service);
+    // A name server that does not answer must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn token(change: Change, file: Option<PathBuf>, config: Option<&Path>) -> Result<(), Failure> {
+    let path = match file {
+        Some(file) => file,
+        None => config::devices_file(config).map_err(Failure::config)?,
+    };
+    let file = RosterFile::new(&path);
+    match change {
+        Change::Add(name) => {
+            if path == Path::new(roster::DEFAULT_PATH)
+                && let Some(folder) = path.parent()
+            {
+                let mut builder = std::fs::DirBuilder::new();
+                let made = builder.recursive(true).mode(0o700).create(folder);
+                made.map_err(|error| Failure::Other(format!("{}: {error}", folder.display())))?;
+            }
+            let token = file.add(&name).map_err(Failure::other)?;
+            // The token alone on standard output, for a pipe into a file.
+            eprintln!(
+                "The token of {name:?}, shown this once; put it into the display's token_file:"
+            );
+            say(&format!("{token}\n"))?;
+        }
+        Change::List => {
+            for name in file.list().map_err(Failure::other)? {
+                say(&format!("{name}\n"))?;
+            }
+        }
+        Change::Revoke(name) => {
+            file.revoke(&name).map_err(Failure::other)?;
+            eprintln!("{name:?} is no longer let in; a running hub disconnects it within seconds.");
+        }
+    }
+    Ok(())
+}
+
+async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Failure> {
+    // First of all: a signal that nobody has asked for yet ends the program its own way.
+    let stop = until_signal()?;
+    let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
+    let environment = Environment::of_process();
+    let config = Config::load(path.as_deref(), &environment).map_err(Failure::config)?;
+    let gate = Gate::new(config.devices.file.clone(), config.devices.fixed.as_ref())
+        .map_err(Failure::Config)?;
+    let gate = Arc::new(gate);
+    if gate.roster().borrow().is_empty() {
+        log::warn!("no display has a token yet: deskticker-hub token add NAME");
+    }
+    let connector = Connector::new(config.ca_file.as_deref())
+        .map_err(|error| Failure::Config(format!("ca_file: {error}")))?;
+    let (settings, current) = watch::channel(settings(&config).map_err(Failure::Config)?);
+    let setup = Setup {
+        source: config.source.clone(),
+        rest: config.rest.clone(),
+        connector,
+        clusters: config.clusters.clone(),
+        gate: gate.clone(),
+        settings: current,
+        calendar: Calendar::us(),
+        clock: Clock::system(),
+    };
+    let listener = bind(listen.unwrap_or(config.listen), &config.limits).await?;
+    let scheme = if config.tls.is_some() { "wss" } else { "ws" };
+    log::info!(
+        "serving {} from {} on {scheme}://{}",
+        names(&config.clusters),
+        config.source.endpoint,
+        listener.local_addr().map_err(Failure::other)?
+    );
+    tokio::spawn(async move {
+        let mut config = config;
+        while hangups.recv().await.is_some() {
+            read_again(&mut config, path.as_deref(), &environment, &gate, &settings);
+        }
+    });
+    hub::run(setup, listener, stop).await;
+    Ok(())
+}
+
+fn names(clusters: &[Cluster]) -> String {
+    let names: Vec<&str> = clusters.iter().map(|cluster| cluster.path()).collect();
+    names.join(", ")
+}
+
+fn settings(config: &Config) -> Result<Settings, String> {
+    let tls = config.tls.as_ref();
+    Ok(Settings {
+        origins: config.origins.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        tls: tls
+            .map(|(certificate, key)| Tls::load(certificate, key))
+            .transpose()
+            .map_err(|error| format!("tls: {error}"))?,
+        limits: config.limits.clone(),
+    })
+}
+
+/// What SIGHUP asks for. What is wrong changes nothing; what cannot change now is said.
+fn read_again(
+    config: &mut Config,
+    path: Option<&Path>,
+    environment: &Environment,
+    gate: &Gate,
+    current: &watch::Sender<Settings>,
+) {
+    match gate.reload() {
+        Ok(()) => log::info!("devices let in: {}", gate.roster().borrow().len()),
+        Err(error) => log::error!("the devices stay as they were: {error}"),
+    }
+    let read = Config::load(path, environment).map_err(|error| error.to_string());
+    let (new, settings) = match read.and_then(|new| settings(&new).map(|found| (new, found))) {
+        Ok(read) => read,
+        Err(error) => {
+            log::error!("the settings stay as they were: {error}");
+            return;
+        }
+    };
+    current.send_replace(settings);
+    let client = |limits: &Limits| {
+        (
+            limits.authentication,
+            limits.subscriptions,
+            limits.message,
+            limits.trades,
+        )
+    };
+    for (changed, what) in [
+        (new.listen != config.listen, "listen"),
+        (new.source.endpoint != config.source.endpoint, "massive.url"),
+        (
+            new.rest.endpoint != config.rest.endpoint,
+            "massive.rest_url",
+        ),
+        (
+            new.source.secret != config.source.secret,
+            "the vendor's key",
+        ),
+        (new.ca_file != config.ca_file, "massive.ca_file"),
+        (new.clusters != config.clusters, "massive.clusters"),
+        (
+            new.devices != config.devices,
+            "devices (which file, the static token)",
+        ),
+        (
+            client(&new.limits) != client(&config.limits),
+            "limits: authentication, subscriptions, message, trades",
+        ),
+    ] {
+        if changed {
+            log::warn!("needs a restart to change: {what}");
+        }
+    }
+    log::info!("settings read again");
+    *config = Config {
+        origins: new.origins,
+        trusted_proxies: new.trusted_proxies,
+        tls: new.tls,
+        ..config.clone()
+    };
+}
+
+async fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener, Failure> {
+    raise_file_limit(limits.connections);
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "; is another hub running? Choose another port with --listen"
+            }
+            _ => "",
+        };
+        Failure::Other(format!("cannot listen on {address}: {error}{hint}"))
+    })
+}
+
+/// A connection is a file descriptor, or three with TLS; the usual soft limit is 1024.
+fn raise_file_limit(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = u64::try_from(connections)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(3)
+        .saturating_add(256);
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let limit = Rlimit {
+        current: Some(raised),
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        log::debug!("the limit of open files stays: {error}");
+    }
+}
+
+/// SIGTERM, SIGINT and SIGQUIT end the hub.
+fn until_signal() -> Result<watch::Receiver<bool>, Failure> {
+    let (stop, stopped) = watch::channel(false);
+    let stop = Arc::new(stop);
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::quit(),
+    ] {
+        let mut signals = signal(kind).map_err(Failure::other)?;
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                stop.send_replace(true);
+            }
+        });
+    }
+    Ok(stopped)
+}
+
+async fn simulate(listen: Option<SocketAddr>) -> Result<(), Failure> {
+    let stop = until_signal()?;
+    let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            log::info!("nothing to read again: simulated prices have no settings");
+        }
+    });
+    let given = Environment::of_process().token;
+    let fresh = match given {
+        Some(_) => None,
+        None => Some(roster::fresh_token().map_err(Failure::other)?),
+    };
+    let token = given.as_deref().or(fresh.as_deref()).unwrap_or_default();
+    let token =
+        Secret::new(token).map_err(|why| Failure::Config(format!("MASSIVE_PROXY_TOKEN: {why}")))?;
+    let vendor = simulator::Settings::default();
+    let (setup, simulator) = hub::simulated::setup(vendor, &token, Clock::system())
+        .await
+        .map_err(Failure::Other)?;
+    let usual = || config::parse_listen(config::DEFAULT_LISTEN).map_err(Failure::Other);
+    let listener = bind(listen.map_or_else(usual, Ok)?, &Limits::default()).await?;
+    let address = listener.local_addr().map_err(Failure::other)?;
+    say(&how_to_join(address, fresh.as_deref()))?;
+    hub::run(setup, listener, stop).await;
+    drop(simulator);
+    Ok(())
+}
+
+/// What somebody types elsewhere to see the prices; the token only if it was made up here.
+fn how_to_join(address: SocketAddr, token: Option<&str>) -> String {
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    let near = SocketAddr::new(host, address.port());
+    let token = token.map_or_else(|| "that of MASSIVE_PROXY_TOKEN".to_owned(), str::to_owned);
+    format!(
+        "\
+Simulated prices on {address}. Ctrl-C ends.
+The token: {token}
+
+A display, here (elsewhere write this machine's address in place of {host}):
+  printf '[hub]\\nurl = \"ws://{near}\"\\n[panel]\\nkind = \"terminal\"\\n' > ticker.toml
+  MASSIVE_PROXY_TOKEN=TOKEN deskticker run --config ticker.toml
+
+The official Python client:
+  WebSocketClient(api_key=\"TOKEN\", feed=\"{near}/ws\", market=Market.Indices, secure=False,
+                  subscriptions=[\"V.I:SPX\"])
+The official JavaScript client:
+  websocketClient(\"TOKEN\", \"ws://{near}/ws\").indices()
+"
+    )
+}

@@ -1,0 +1,383 @@
+//! The whole configuration of a hub as one value: the file, what it leaves to defaults, and the
+//! secrets. Everything has a default but the vendor's key and who is let in, so that a hub can do
+//! without a file. The program never writes it.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::limits::Limits;
+use super::roster;
+use crate::config::{ConfigError, Environment, MASSIVE, Reader, Secret};
+use crate::feed::link::Via;
+use crate::feed::net::Endpoint;
+use crate::feed::session::Source;
+use crate::market::Cluster;
+
+/// Where the configuration is looked for unless told otherwise; it need not be there.
+pub const DEFAULT_PATH: &str = "/etc/deskticker/hub.toml";
+/// Where a hub listens unless told otherwise: every address, the port of the existing proxy.
+pub const DEFAULT_LISTEN: &str = "0.0.0.0:3000";
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The vendor's sockets, with the key.
+    pub source: Source,
+    /// Where the vendor's REST is, with the key; beside the sockets unless set.
+    pub rest: Source,
+    /// An authority to trust besides the usual ones.
+    pub ca_file: Option<PathBuf>,
+    /// What of the vendor is served.
+    pub clusters: Vec<Cluster>,
+    /// Who is let in.
+    pub devices: Devices,
+    /// Certificate and key, both PEM, of a hub that speaks TLS itself.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Pages that may use the hub besides its own, as `https://host`.
+    pub origins: Vec<String>,
+    /// Reverse proxies whose `X-Forwarded-For` is to be believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// How much anybody may ask.
+    pub limits: Limits,
+}
+
+/// Who is let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Devices {
+    /// The file of named tokens.
+    pub file: Option<PathBuf>,
+    /// The one static token.
+    pub fixed: Option<Secret>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<Spanned<String>>,
+    origins: Option<Vec<Spanned<String>>>,
+    trusted_proxy: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    massive: MassiveTable,
+    #[serde(default)]
+    devices: DevicesTable,
+    tls: Option<TlsTable>,
+    #[serde(default)]
+    limits: LimitsTable,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct MassiveTable {
+    url: Option<Spanned<String>>,
+    rest_url: Option<Spanned<String>>,
+    key_file: Option<Spanned<PathBuf>>,
+    ca_file: Option<PathBuf>,
+    clusters: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct DevicesTable {
+    file: Option<PathBuf>,
+    token_file: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsTable {
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct LimitsTable {
+    connections: Option<Spanned<i64>>,
+    unauthenticated: Option<Spanned<i64>>,
+    authentication: Option<Spanned<i64>>,
+    subscriptions: Option<Spanned<i64>>,
+    message: Option<Spanned<i64>>,
+    per_minute: Option<Spanned<i64>>,
+    head: Option<Spanned<i64>>,
+    trades: Option<Spanned<i64>>,
+}
+
+impl Config {
+    /// Reads and checks a configuration file, and the secrets it leads to; with `path` `None`, the
+    /// usual one, which need not be there.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with file and line.
+    pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+        let (text, path) = text(path)?;
+        Self::parse(&text, path, environment)
+    }
+
+    /// The same of a text that has been read from `path`.
+    ///
+    /// # Errors
+    /// See [`Config::load`].
+    pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let reader = Reader { text, path };
+        let file: File = reader.file()?;
+        let key = &environment.key;
+        let secret = reader.secret(
+            file.massive.key_file,
+            environment,
+            "key",
+            "MASSIVE_API_KEY",
+            key,
+        )?;
+        let endpoint = match &file.massive.url {
+            Some(url) => reader.endpoint(url)?,
+            None => Endpoint::parse(MASSIVE).map_err(|message| reader.error(None, message))?,
+        };
+        let rest = match &file.massive.rest_url {
+            Some(url) => Endpoint::parse(url.get_ref())
+                .map_err(|why| reader.error(Some(url.span()), format!("rest_url: {why}")))?,
+            None => endpoint.clone(),
+        };
+        let source = |endpoint| Source {
+            via: Via::Vendor,
+            endpoint,
+            secret: Some(secret.clone()),
+        };
+        let devices = reader.devices(file.devices, environment)?;
+        if devices == Devices::default() {
+            return Err(reader.error(
+                None,
+                format!(
+                    "nobody could come in: give a display a token with `deskticker-hub token add NAME` \
+                     (kept in {}), or set MASSIVE_PROXY_TOKEN",
+                    roster::DEFAULT_PATH
+                ),
+            ));
+        }
+        Ok(Self {
+            listen: reader.listen(file.listen)?,
+            rest: source(rest),
+            source: source(endpoint),
+            ca_file: file.massive.ca_file,
+            clusters: reader.clusters(file.massive.clusters)?,
+            devices,
+            tls: file.tls.map(|tls| (tls.cert, tls.key)),
+            origins: reader.origins(file.origins.unwrap_or_default())?,
+            trusted_proxies: reader.proxies(file.trusted_proxy.unwrap_or_default())?,
+            limits: reader.limits(&file.limits)?,
+        })
+    }
+}
+
+/// Where the devices are, for whoever changes them: the key is not needed for that.
+///
+/// # Errors
+/// The configuration is wrong.
+pub fn devices_file(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
+    let (text, path) = text(path)?;
+    let file: File = Reader { text: &text, path }.file()?;
+    let named = file.devices.file;
+    Ok(named.unwrap_or_else(|| roster::DEFAULT_PATH.into()))
+}
+
+/// The text of the configuration and where it is; empty, if the usual one is not there.
+fn text(path: Option<&Path>) -> Result<(String, &Path), ConfigError> {
+    let usual = Path::new(DEFAULT_PATH);
+    let from = path.unwrap_or(usual);
+    match std::fs::read_to_string(from) {
+        Ok(text) => Ok((text, from)),
+        Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok((String::new(), from))
+        }
+        Err(error) => Err(Reader {
+            text: "",
+            path: from,
+        }
+        .error(None, format!("cannot be read: {error}"))),
+    }
+}
+
+impl Reader<'_> {
+    fn devices(
+        &self,
+        table: DevicesTable,
+        environment: &Environment,
+    ) -> Result<Devices, ConfigError> {
+        let fixed = self.optional_secret(
+            table.token_file,
+            environment,
+            "token",
+            "MASSIVE_PROXY_TOKEN",
+            &environment.token,
+        )?;
+        let usual = Path::new(roster::DEFAULT_PATH);
+        let file = table.file.or_else(|| usual.exists().then(|| usual.into()));
+        Ok(Devices { file, fixed })
+    }
+
+    fn listen(&self, listen: Option<Spanned<String>>) -> Result<SocketAddr, ConfigError> {
+        let (text, span) = match &listen {
+            Some(listen) => (listen.get_ref().as_str(), Some(listen.span())),
+            None => (DEFAULT_LISTEN, None),
+        };
+        parse_listen(text).map_err(|why| self.error(span, format!("listen: {why}")))
+    }
+
+    fn clusters(
+        &self,
+        names: Option<Spanned<Vec<Spanned<String>>>>,
+    ) -> Result<Vec<Cluster>, ConfigError> {
+        let Some(names) = names else {
+            // Stocks are not in every plan.
+            return Ok(vec![Cluster::Indices, Cluster::Options]);
+        };
+        let span = names.span();
+        let mut clusters = Vec::new();
+        for name in names.into_inner() {
+            let found = Cluster::ALL
+                .into_iter()
+                .find(|cluster| cluster.path() == name.get_ref());
+            let cluster = found.ok_or_else(|| {
+                let message = format!(
+                    "clusters: {:?}, expected \"indices\", \"options\" or \"stocks\"",
+                    name.get_ref()
+                );
+                self.error(Some(name.span()), message)
+            })?;
+            if !clusters.contains(&cluster) {
+                clusters.push(cluster);
+            }
+        }
+        if clusters.is_empty() {
+            return Err(self.error(Some(span), "clusters: none; leave it out, or name one"));
+        }
+        Ok(clusters)
+    }
+
+    fn origins(&self, origins: Vec<Spanned<String>>) -> Result<Vec<String>, ConfigError> {
+        let each = origins.into_iter().map(|origin| {
+            let text = origin.get_ref().trim_end_matches('/').to_ascii_lowercase();
+            match text.split_once("://") {
+                Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {
+                    Ok(text)
+                }
+                _ => Err(self.error(
+                    Some(origin.span()),
+                    format!(
+                        "origins: {:?}, expected the like of \"https://desk.example\"",
+                        origin.get_ref()
+                    ),
+                )),
+            }
+        });
+        each.collect()
+    }
+
+    fn proxies(&self, addresses: Vec<Spanned<String>>) -> Result<Vec<IpAddr>, ConfigError> {
+        let mut seen = HashSet::new();
+        for address in addresses {
+            let parsed: IpAddr = address.get_ref().parse().map_err(|_| {
+                let message = format!(
+                    "trusted_proxy: {:?}, expected addresses like \"127.0.0.1\"",
+                    address.get_ref()
+                );
+                self.error(Some(address.span()), message)
+            })?;
+            seen.insert(parsed.to_canonical());
+        }
+        Ok(seen.into_iter().collect())
+    }
+
+    fn limits(&self, table: &LimitsTable) -> Result<Limits, ConfigError> {
+        let Limits {
+            mut connections,
+            mut unauthenticated,
+            mut authentication,
+            mut subscriptions,
+            mut message,
+            mut per_minute,
+            mut head,
+            mut trades,
+        } = Limits::default();
+        let size = |value: &Option<Spanned<i64>>, key: &str, range, to: &mut usize| {
+            let number = self.limit(value, key, range)?;
+            *to = number
+                .and_then(|number| usize::try_from(number).ok())
+                .unwrap_or(*to);
+            Ok::<(), ConfigError>(())
+        };
+        let seconds = |value: &Option<Spanned<i64>>, key: &str, to: &mut Duration| {
+            let number = self.limit(value, key, (1, 300))?;
+            *to = number.map_or(*to, Duration::from_secs);
+            Ok::<(), ConfigError>(())
+        };
+        size(
+            &table.connections,
+            "connections",
+            (1, 1_000_000),
+            &mut connections,
+        )?;
+        size(
+            &table.unauthenticated,
+            "unauthenticated",
+            (0, 1_000_000),
+            &mut unauthenticated,
+        )?;
+        size(
+            &table.subscriptions,
+            "subscriptions",
+            (1, 100_000),
+            &mut subscriptions,
+        )?;
+        size(&table.message, "message", (256, 1 << 20), &mut message)?;
+        size(&table.trades, "trades", (1, 1_000_000), &mut trades)?;
+        seconds(&table.authentication, "authentication", &mut authentication)?;
+        seconds(&table.head, "head", &mut head)?;
+        if let Some(number) = self.limit(&table.per_minute, "per_minute", (1, 1_000_000))? {
+            per_minute = u32::try_from(number).unwrap_or(per_minute);
+        }
+        Ok(Limits {
+            connections,
+            unauthenticated,
+            authentication,
+            subscriptions,
+            message,
+            per_minute,
+            head,
+            trades,
+        })
+    }
+
+    fn limit(
+        &self,
+        value: &Option<Spanned<i64>>,
+        key: &str,
+        (least, most): (u64, u64),
+    ) -> Result<Option<u64>, ConfigError> {
+        let Some(value) = value else { return Ok(None) };
+        u64::try_from(*value.get_ref())
+            .ok()
+            .filter(|number| (least..=most).contains(number))
+            .map(Some)
+            .ok_or_else(|| {
+                let message = format!("{key}: {}, expected {least} to {most}", value.get_ref());
+                self.error(Some(value.span()), message)
+            })
+    }
+}
+
+/// Where to listen, as it stands in the file or behind `--listen`.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("{text:?}, expected an address and a port like \"{DEFAULT_LISTEN}\""))
+}

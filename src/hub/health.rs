@@ -1,0 +1,295 @@
+//! How each upstream does, for `/healthz` and `/metrics`. Owns what has been seen pass from an
+//! upstream to its fan-out; it changes nothing of it.
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use super::limits::Limits;
+use super::metrics::{family, sample};
+use super::{Interest, Report};
+use crate::clock::{Clock, Moment, Now};
+use crate::feed::Why;
+use crate::market::{Calendar, Cluster, Symbol};
+
+/// What has last been seen of an upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pulse {
+    /// `None` while it has not said anything yet.
+    pub up: Option<Result<bool, Why>>,
+    /// Since when.
+    pub since: Moment,
+    /// When the last event came.
+    pub heard: Option<Moment>,
+}
+
+/// One upstream as seen from outside.
+#[derive(Debug)]
+pub struct Health {
+    /// Which.
+    pub cluster: Cluster,
+    pulse: watch::Receiver<Pulse>,
+    interest: watch::Receiver<Interest>,
+}
+
+/// How an upstream does; the order is that of `/metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    /// Nobody wants anything of it.
+    Idle,
+    /// It is live.
+    Live,
+    /// It is not, and need not be: the market is closed.
+    Closed,
+    /// It is not, and should be.
+    Down,
+}
+
+impl Health {
+    /// Watches what passes between the two channels, from `reports` to `onward`, until either ends.
+    pub fn between(
+        cluster: Cluster,
+        mut reports: mpsc::Receiver<Report>,
+        onward: mpsc::Sender<Report>,
+        interest: watch::Receiver<Interest>,
+        clock: Clock,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (beat, pulse) = watch::channel(Pulse {
+            up: None,
+            since: clock.now().monotonic,
+            heard: None,
+        });
+        let watching = async move {
+            while let Some(report) = reports.recv().await {
+                let now = clock.now().monotonic;
+                let up = match &report {
+                    Report::Up { simulated } => Some(Ok(*simulated)),
+                    Report::Down(why) => Some(Err(*why)),
+                    Report::Events(_) => None,
+                };
+                beat.send_modify(|pulse| match up {
+                    Some(up) => {
+                        if pulse.up != Some(up) {
+                            pulse.since = now;
+                        }
+                        pulse.up = Some(up);
+                    }
+                    None => pulse.heard = Some(now),
+                });
+                if onward.send(report).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let health = Self {
+            cluster,
+            pulse,
+            interest,
+        };
+        (health, watching)
+    }
+
+    fn condition(&self, calendar: &Calendar, now: Now) -> Condition {
+        let interest = self.interest.borrow();
+        if interest.is_empty() {
+            Condition::Idle
+        } else if matches!(self.pulse.borrow().up, Some(Ok(_))) {
+            Condition::Live
+        } else if !open(self.cluster, &interest, calendar, now) {
+            Condition::Closed
+        } else {
+            Condition::Down
+        }
+    }
+}
+
+/// Whether the market of anything that is wanted is open; it is, if nobody knows the time.
+fn open(cluster: Cluster, interest: &Interest, calendar: &Calendar, now: Now) -> bool {
+    let Some(utc) = now.utc else { return true };
+    // One of each set of hours stands for all: nobody should be able to make this long work.
+    let volatility = interest
+        .iter()
+        .any(|channel| channel.ticker.starts_with("I:VIX"));
+    let names: &[&str] = match cluster {
+        Cluster::Indices if volatility => &["SPX", "VIX"],
+        Cluster::Indices => &["SPX"],
+        Cluster::Options | Cluster::Stocks => &["SPY"],
+    };
+    names.iter().any(|name| {
+        name.parse()
+            .is_ok_and(|symbol: Symbol| calendar.phase(&symbol, utc).is_open())
+    })
+}
+
+/// Whether all is well, and the JSON that says so.
+pub fn report(all: &[Health], calendar: &Calendar, now: Now) -> (bool, Value) {
+    let mut well = true;
+    let mut clusters = serde_json::Map::new();
+    for health in all {
+        let condition = health.condition(calendar, now);
+        well &= condition != Condition::Down;
+        let pulse = health.pulse.borrow().clone();
+        let age = |moment: Moment| now.monotonic.since(moment).as_secs_f64();
+        let word = match condition {
+            Condition::Idle => "idle",
+            Condition::Live => "live",
+            Condition::Closed => "closed",
+            Condition::Down => "down",
+        };
+        let why = match pulse.up {
+            Some(Err(why)) if condition != Condition::Idle => Some(why.to_string()),
+            None if condition == Condition::Down => Some("not connected yet".to_owned()),
+            _ => None,
+        };
+        clusters.insert(
+            health.cluster.path().to_owned(),
+            json!({
+                "state": word,
+                "why": why,
+                "channels": health.interest.borrow().len(),
+                "simulated": matches!(pulse.up, Some(Ok(true))),
+                "stateAgeSeconds": age(pulse.since),
+                "lastEventAgeSeconds": pulse.heard.map(age),
+            }),
+        );
+    }
+    let status = if well { "ok" } else { "degraded" };
+    (
+        well,
+        json!({ "status": status, "clusters": Value::Object(clusters) }),
+    )
+}
+
+/// The same for Prometheus, and what the limits are.
+pub fn render(text: &mut String, all: &[Health], limits: &Limits, calendar: &Calendar, now: Now) {
+    let label = |health: &Health| format!("{{cluster=\"{}\"}}", health.cluster);
+    let each = |text: &mut String, name, help, value: &dyn Fn(&Health) -> Option<f64>| {
+        family(text, name, "gauge", help);
+        for health in all {
+            if let Some(value) = value(health) {
+                sample(text, name, &label(health), value);
+            }
+        }
+    };
+    let truth = |yes: bool| if yes { 1.0 } else { 0.0 };
+    each(
+        text,
+        "upstream_up",
+        "Whether the connection to the vendor is live.",
+        &|health| Some(truth(health.condition(calendar, now) == Condition::Live)),
+    );
+    each(
+        text,
+        "upstream_needed",
+        "Whether it has to be: somebody wants a channel and the market is open.",
+        &|health| {
+            let condition = health.condition(calendar, now);
+            let interest = health.interest.borrow();
+            let needed =
+                condition != Condition::Idle && open(health.cluster, &interest, calendar, now);
+            Some(truth(needed))
+        },
+    );
+    each(
+        text,
+        "upstream_channels",
+        "Channels that clients want of it.",
+        &|health| {
+            let count = u32::try_from(health.interest.borrow().len()).unwrap_or(u32::MAX);
+            Some(count.into())
+        },
+    );
+    // Left out while nothing has come: an age of 0 would look fresh.
+    each(
+        text,
+        "upstream_last_event_age_seconds",
+        "How long ago the last event came.",
+        &|health| {
+            let heard = health.pulse.borrow().heard?;
+            Some(now.monotonic.since(heard).as_secs_f64())
+        },
+    );
+    family(
+        text,
+        "limit",
+        "gauge",
+        "The limits that are set; times in seconds.",
+    );
+    let count = |number: usize| number.to_string();
+    for (name, value) in [
+        ("connections", count(limits.connections)),
+        ("unauthenticated", count(limits.unauthenticated)),
+        (
+            "authentication",
+            limits.authentication.as_secs_f64().to_string(),
+        ),
+        ("subscriptions", count(limits.subscriptions)),
+        ("message", count(limits.message)),
+        ("per_minute", limits.per_minute.to_string()),
+        ("head", limits.head.as_secs_f64().to_string()),
+        ("trades", count(limits.trades)),
+    ] {
+        sample(text, "limit", &format!("{{name=\"{name}\"}}"), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Utc;
+    use std::time::Duration;
+
+    /// 2026-06-01 was a Monday; 15:00 UTC is 11:00 in New York.
+    const OPEN: Utc = Utc(1_780_326_000_000);
+
+    #[tokio::test]
+    async fn what_is_wanted_must_be_live_while_its_market_is_open() {
+        let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, OPEN));
+        let (interest, wanted) = watch::channel(Interest::new());
+        let (reports, passing) = mpsc::channel(1);
+        let (onward, mut arriving) = mpsc::channel(1);
+        let cluster = Cluster::Indices;
+        let (health, watching) = Health::between(cluster, passing, onward, wanted, clock.clone());
+        tokio::spawn(watching);
+        let all = [health];
+        let told = || {
+            let (well, report) = report(&all, &Calendar::us(), clock.now());
+            (well, report["clusters"]["indices"].clone())
+        };
+        assert_eq!((told().0, told().1["state"].clone()), (true, json!("idle")));
+
+        interest.send_modify(|interest| {
+            interest.insert(crate::market::Channel::parse("V.I:SPX").unwrap());
+        });
+        let (well, indices) = told();
+        assert!(!well && indices["state"] == "down" && indices["why"] == "not connected yet");
+
+        reports.send(Report::Up { simulated: false }).await.unwrap();
+        reports.send(Report::Events(Vec::new())).await.unwrap();
+        // Passed on as they were, and seen by then.
+        assert_eq!(arriving.recv().await, Some(Report::Up { simulated: false }));
+        assert_eq!(arriving.recv().await, Some(Report::Events(Vec::new())));
+        hand.advance(Duration::from_millis(1500));
+        let (well, indices) = told();
+        assert!(well && indices["state"] == "live" && indices["lastEventAgeSeconds"] == 1.5);
+
+        reports.send(Report::Down(Why::Key)).await.unwrap();
+        arriving.recv().await.unwrap();
+        assert!(!told().0 && told().1["why"] == Why::Key.to_string());
+        let mut text = String::new();
+        let limits = Limits::default();
+        render(&mut text, &all, &limits, &Calendar::us(), clock.now());
+        assert!(text.contains("upstream_up{cluster=\"indices\"} 0\n"));
+        assert!(text.contains("upstream_needed{cluster=\"indices\"} 1\n"));
+        assert!(text.contains("last_event_age_seconds{cluster=\"indices\"} 1.5\n"));
+
+        // At night nobody misses it.
+        hand.set_utc(Some(Utc(OPEN.0 + 12 * 3_600_000)));
+        assert_eq!(
+            (told().0, told().1["state"].clone()),
+            (true, json!("closed"))
+        );
+        // Who does not know the time cannot know that.
+        hand.set_utc(None);
+        assert!(!told().0);
+    }
+}

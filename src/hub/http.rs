@@ -1,0 +1,312 @@
+//! The hub's front: accepts connections, ends TLS, reads one request from each within a deadline
+//! and hands those that are upgraded to their fan-out. Decides nothing about who comes in
+//! (`routes`), and reads no WebSocket frame.
+//!
+//! One request a connection: a display asks rarely and then upgrades, and so a deadline counted
+//! from the accept holds for everything, and a place is never held by somebody who says nothing.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use hyper::Request;
+use hyper::StatusCode;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
+
+use super::fanout::{Guest, Socket};
+use super::limits::Place;
+use super::reply::Answer;
+use super::routes::{Admission, Porter, Refused, Visitor};
+use super::tls::{self, Tls};
+use crate::clock::Moment;
+
+/// What an answer may take once the request is there; quotes wait for the vendor.
+const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
+/// How long the other side may take to see the answer and close.
+const LINGER: Duration = Duration::from_secs(1);
+/// No head is larger; a token has some dozen bytes, a browser's cookies some thousand.
+const HEAD_LIMIT: usize = 16 << 10;
+/// Connections beyond the limits that are told why they are not served; more are just closed.
+const TOLD: usize = 64;
+/// After an accept that failed: mostly no file descriptors are left, and one will be.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// A WebSocket close frame with 1013, try again later.
+const TRY_LATER: [u8; 4] = [0x88, 2, 0x03, 0xf5];
+
+/// Serves until told to stop; then ends what is left.
+pub(super) async fn serve(
+    listener: TcpListener,
+    porter: Arc<Porter>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut visits = JoinSet::new();
+    let mut failing = false;
+    let stopping = stop.clone();
+    loop {
+        tokio::select! {
+            () = super::stopped(&mut stop) => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    failing = false;
+                    if let Some(visit) = receive(&porter, stream, peer, stopping.clone()) {
+                        visits.spawn(visit);
+                    }
+                }
+                Err(error) => {
+                    if !failing {
+                        log::warn!("no connection can be accepted: {error}");
+                    }
+                    failing = true;
+                    let due = porter.clock.now().monotonic + ACCEPT_RETRY;
+                    porter.clock.sleep_until(due).await;
+                }
+            },
+            Some(_) = visits.join_next() => {}
+        }
+    }
+    drop(listener);
+    while visits.join_next().await.is_some() {}
+}
+
+/// What to do with a new connection; nothing, if not even a refusal has room.
+fn receive(
+    porter: &Arc<Porter>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    mut stop: watch::Receiver<bool>,
+) -> Option<impl Future<Output = ()> + Send + 'static> {
+    let settings = porter.settings.borrow().clone();
+    let clients = usize::try_from(porter.metrics.clients.value()).unwrap_or(usize::MAX);
+    let room = settings.limits.connections.saturating_sub(clients);
+    let known = !settings.trusted_proxies.contains(&peer.ip().to_canonical());
+    let (refused, place) = if known && !porter.within_rate(peer.ip(), &settings) {
+        // A TLS handshake costs more than whoever comes too often is worth.
+        let worth = settings.tls.is_none();
+        let place = worth.then(|| porter.told.enter(TOLD)).flatten();
+        (Some(Refused::Rate), place)
+    } else {
+        match porter.visits.enter(room) {
+            Some(place) => (None, Some(place)),
+            None => (Some(Refused::Full), porter.told.enter(TOLD)),
+        }
+    };
+    let Some(place) = place else {
+        match refused {
+            Some(Refused::Rate) => porter.metrics.refused_rate.add(1),
+            _ => porter.metrics.refused_full.add(1),
+        }
+        return None;
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        log::debug!("TCP_NODELAY: {error}");
+    }
+    let visit = Visit {
+        porter: porter.clone(),
+        visitor: Visitor {
+            peer: peer.ip(),
+            refused,
+        },
+        deadline: porter.clock.now().monotonic + settings.limits.head,
+        _place: place,
+    };
+    let clock = porter.clock.clone();
+    Some(async move {
+        let carried = tokio::select! {
+            () = super::stopped(&mut stop) => None,
+            carried = visit.attend(stream, settings.tls) => carried,
+        };
+        // At the end the fan-out still has to say farewell through this.
+        if let Some((stream, outer)) = carried {
+            tls::carry(stream, outer, clock).await;
+        }
+    })
+}
+
+/// One connection until it is upgraded or over.
+struct Visit {
+    porter: Arc<Porter>,
+    visitor: Visitor,
+    /// When the head of the request must be there.
+    deadline: Moment,
+    /// Held as long as this is.
+    _place: Place,
+}
+
+impl Visit {
+    /// Gives back what is still to be carried, if it is a client within TLS.
+    async fn attend(
+        self,
+        stream: TcpStream,
+        tls: Option<Tls>,
+    ) -> Option<(TlsStream<TcpStream>, UnixStream)> {
+        let Some(tls) = tls else {
+            let (stream, read_ahead, admission) = self.exchange(stream).await?;
+            self.hand_over(Socket::Tcp(stream), read_ahead, admission);
+            return None;
+        };
+        let stream = tokio::select! {
+            accepted = tls.accept(stream) => match accepted {
+                Ok(stream) => stream,
+                Err(error) => {
+                    log::debug!("{}: TLS: {error}", self.visitor.peer);
+                    return None;
+                }
+            },
+            () = self.porter.clock.sleep_until(self.deadline) => {
+                self.too_slow();
+                return None;
+            }
+        };
+        let (stream, read_ahead, admission) = self.exchange(stream).await?;
+        match UnixStream::pair() {
+            Ok((inner, outer)) => {
+                self.hand_over(Socket::Pair(inner), read_ahead, admission);
+                Some((stream, outer))
+            }
+            Err(error) => {
+                log::warn!("no socket for a client: {error}");
+                None
+            }
+        }
+    }
+
+    /// One request and its answer; the connection, if that was an upgrade.
+    async fn exchange<S>(&self, stream: S) -> Option<(S, Bytes, Admission)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let admitted = Arc::new(OnceLock::new());
+        let begun = Arc::new(AtomicBool::new(false));
+        let service = service_fn({
+            let (porter, visitor) = (self.porter.clone(), self.visitor);
+            let (admitted, begun) = (admitted.clone(), begun.clone());
+            move |request: Request<Incoming>| {
+                let (porter, admitted) = (porter.clone(), admitted.clone());
+                begun.store(true, Ordering::Relaxed);
+                let answering = async move {
+                    let (mut answer, admission) = porter.answer(&request, visitor).await;
+                    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                        let close = HeaderValue::from_static("close");
+                        answer.headers_mut().insert(CONNECTION, close);
+                    }
+                    if let Some(admission) = admission {
+                        // There is one request a connection, so this is the first.
+                        admitted.set(admission).ok();
+                    }
+                    Ok::<_, Infallible>(answer)
+                };
+                let boxed: Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>> =
+                    Box::pin(answering);
+                boxed
+            }
+        });
+        let mut connection = http1::Builder::new()
+            .max_buf_size(HEAD_LIMIT)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut deadline = self.deadline;
+        let mut answering = false;
+        let in_time = loop {
+            tokio::select! {
+                done = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
+                    if let Err(error) = done {
+                        log::debug!("{}: {error}", self.visitor.peer);
+                    }
+                    break true;
+                }
+                () = self.porter.clock.sleep_until(deadline) => {
+                    if answering || !begun.load(Ordering::Relaxed) {
+                        break false;
+                    }
+                    answering = true;
+                    deadline = deadline + EXCHANGE_LIMIT;
+                }
+            }
+        };
+        let parts = connection.into_parts();
+        let mut stream = parts.io.into_inner();
+        if let (true, Some(admission)) = (in_time, admitted.get()) {
+            return Some((stream, parts.read_buf, admission.clone()));
+        }
+        if !in_time {
+            self.too_slow();
+            if !begun.load(Ordering::Relaxed) {
+                // As far as it goes at once: nobody waits for somebody who is slow.
+                stream.write_all(TOO_SLOW).now_or_never();
+            }
+        }
+        self.part(stream).await;
+        None
+    }
+
+    /// Closes so that the answer arrives: a connection that is dropped with bytes unread is reset,
+    /// and the answer with it.
+    async fn part(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let clock = &self.porter.clock;
+        let due = clock.now().monotonic + LINGER;
+        let leaving = async {
+            stream.shutdown().await?;
+            let mut rest = [0; 1024];
+            // A body that nobody asked for is read no further than this.
+            for _ in 0..64 {
+                if stream.read(&mut rest).await? == 0 {
+                    break;
+                }
+            }
+            Ok::<(), std::io::Error>(())
+        };
+        tokio::select! {
+            // However it ends, it has ended.
+            _ = leaving => {}
+            () = clock.sleep_until(due) => {}
+        }
+    }
+
+    fn too_slow(&self) {
+        self.porter.metrics.timeouts.add(1);
+        log::debug!("{}: no whole request in time", self.visitor.peer);
+    }
+
+    fn hand_over(&self, socket: Socket, read_ahead: Bytes, admission: Admission) {
+        let mut doors = self.porter.doors.iter();
+        let Some((_, door)) = doors.find(|(cluster, _)| *cluster == admission.cluster) else {
+            return;
+        };
+        let guest = Guest {
+            socket,
+            read_ahead,
+            device: admission.device,
+        };
+        if let Err(guest) = door.admit(guest) {
+            self.porter.metrics.refused_full.add(1);
+            log::warn!(
+                "the {} fan-out takes no more clients now",
+                admission.cluster
+            );
+            let told = match &guest.socket {
+                Socket::Tcp(stream) => stream.try_write(&TRY_LATER),
+                Socket::Pair(stream) => stream.try_write(&TRY_LATER),
+            };
+            if let Err(error) = told {
+                log::debug!("{}: {error}", self.visitor.peer);
+            }
+        }
+    }
+}

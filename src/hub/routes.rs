@@ -1,0 +1,394 @@
+//! What is asked of the hub over HTTP and what it answers: who is let in by which token, and what
+//! everybody else is told. Owns no connection, and logs no query and no header.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http_body_util::Full;
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
+use hyper::http::HeaderValue;
+use hyper::{Method, Request, Response, StatusCode, Version};
+use log::Level;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::Settings;
+use super::fanout::Door;
+use super::head::{lists, origin_allowed, origin_of, parameter, presented};
+use super::health::{self, Health};
+use super::limits::{Rates, Tally};
+use super::metrics::Metrics;
+use super::quotes::Quotes;
+use super::reply::{Answer, Reason, Refusal, failed, json_text, refuse, with};
+use super::token::{Device, Gate};
+use crate::clock::Clock;
+use crate::market::{Calendar, Cluster};
+
+/// More than the vendor answers at once.
+const TICKERS_LIMIT: usize = 250;
+/// Longer than any ticker that somebody might mean.
+const TICKER_LENGTH: usize = 40;
+/// Refusals of one address that the usual log tells of, in a minute.
+const COMPLAINTS: u32 = 6;
+/// When to try again at a hub that is full, in seconds.
+const FULL_RETRY: &str = "10";
+
+/// Everything that an answer may need.
+pub(super) struct Porter {
+    pub(super) gate: Arc<Gate>,
+    pub(super) doors: Vec<(Cluster, Door)>,
+    pub(super) quotes: Quotes,
+    pub(super) health: Vec<Health>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) settings: watch::Receiver<Settings>,
+    pub(super) calendar: Calendar,
+    pub(super) clock: Clock,
+    pub(super) rates: Mutex<Rates>,
+    /// How often each address has been complained about.
+    pub(super) complaints: Mutex<Rates>,
+    /// Connections that are not a client of a fan-out yet, or never will be.
+    pub(super) visits: Tally,
+    /// Connections that are only told why they are not served.
+    pub(super) told: Tally,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visitor {
+    pub(super) peer: IpAddr,
+    /// This one is only told why it is not served.
+    pub(super) refused: Option<Refused>,
+}
+
+/// Why somebody is not served, as far as that is known before a request is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refused {
+    /// There is no room for another.
+    Full,
+    /// The address has used up its allowance.
+    Rate,
+}
+
+/// Who is to be handed to the fan-out once the upgrade has been answered.
+#[derive(Clone, Debug)]
+pub(super) struct Admission {
+    pub(super) cluster: Cluster,
+    pub(super) device: Option<Device>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Route {
+    Socket(Cluster),
+    Token,
+    Quotes,
+    Market,
+    Health,
+    Metrics,
+}
+
+impl Route {
+    fn of(path: &str) -> Option<Self> {
+        match path {
+            "/api/ws-token" => Some(Self::Token),
+            "/api/quotes" => Some(Self::Quotes),
+            "/api/market/status" => Some(Self::Market),
+            "/healthz" => Some(Self::Health),
+            "/metrics" => Some(Self::Metrics),
+            // The vendor's own paths too: a client that is only given another host then works.
+            _ => {
+                let name = path.strip_prefix("/ws/").or(path.strip_prefix('/'))?;
+                let mut all = Cluster::ALL.into_iter();
+                all.find(|cluster| cluster.path() == name).map(Self::Socket)
+            }
+        }
+    }
+
+    const fn methods(self) -> (&'static [Method], &'static str) {
+        match self {
+            Self::Socket(_) => (&[Method::GET], "GET"),
+            Self::Token => (&[Method::POST], "POST"),
+            _ => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+        }
+    }
+
+    /// What is logged of a path: nothing that the other side wrote.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Socket(Cluster::Indices) => "/ws/indices",
+            Self::Socket(Cluster::Options) => "/ws/options",
+            Self::Socket(Cluster::Stocks) => "/ws/stocks",
+            Self::Token => "/api/ws-token",
+            Self::Quotes => "/api/quotes",
+            Self::Market => "/api/market/status",
+            Self::Health => "/healthz",
+            Self::Metrics => "/metrics",
+        }
+    }
+}
+
+impl Porter {
+    /// The answer to a request, and whom to let in with it.
+    pub(super) async fn answer<B>(
+        &self,
+        request: &Request<B>,
+        visitor: Visitor,
+    ) -> (Answer, Option<Admission>) {
+        let route = Route::of(request.uri().path());
+        let outcome = self.decide(request, visitor, route).await;
+        let (answer, admission) = match outcome {
+            Ok((answer, admission)) => (answer, admission),
+            Err(refusal) => (*refusal, None),
+        };
+        self.note(request.method(), route, visitor, &answer);
+        (answer, admission)
+    }
+
+    /// One line an answer, of nothing that the other side wrote. Who has refused whom, and why, is
+    /// for everybody's log; but nobody fills it by asking again and again.
+    fn note(&self, method: &Method, route: Option<Route>, visitor: Visitor, answer: &Answer) {
+        let reason = answer.extensions().get::<Reason>();
+        let told = reason.is_some() && self.within(&self.complaints, visitor.peer, COMPLAINTS);
+        log::log!(
+            if told { Level::Info } else { Level::Debug },
+            "{} {} {} {} {}",
+            visitor.peer,
+            if *method == Method::POST {
+                "POST"
+            } else {
+                "GET"
+            },
+            route.map_or("(unknown path)", Route::name),
+            answer.status().as_u16(),
+            reason.map_or("", |reason| reason.0)
+        );
+    }
+
+    async fn decide<B>(
+        &self,
+        request: &Request<B>,
+        visitor: Visitor,
+        route: Option<Route>,
+    ) -> Result<(Answer, Option<Admission>), Refusal> {
+        let settings = self.settings.borrow().clone();
+        let proxies = &settings.trusted_proxies;
+        let within = if proxies.contains(&visitor.peer.to_canonical()) {
+            // Behind a reverse proxy it is known only now who that is.
+            let address = origin_of(visitor.peer, request.headers(), proxies);
+            self.within_rate(address, &settings)
+        } else {
+            visitor.refused != Some(Refused::Rate)
+        };
+        if !within {
+            self.metrics.refused_rate.add(1);
+            let after = [(RETRY_AFTER, "60")];
+            return Err(refuse(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many requests",
+                &after,
+            ));
+        }
+        let route =
+            route.ok_or_else(|| refuse(StatusCode::NOT_FOUND, "nothing is served here", &[]))?;
+        let (methods, allowed) = route.methods();
+        if !methods.contains(request.method()) {
+            let allow = [(ALLOW, allowed)];
+            return Err(refuse(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "not this method",
+                &allow,
+            ));
+        }
+        let watching = matches!(route, Route::Health | Route::Metrics);
+        if visitor.refused == Some(Refused::Full) && !watching {
+            return Err(self.full());
+        }
+        let answer = match route {
+            Route::Socket(cluster) => {
+                let (answer, admission) = self.upgrade(request, cluster, &settings)?;
+                return Ok((answer, Some(admission)));
+            }
+            Route::Token => self.token(request)?,
+            Route::Quotes => self.quotes(request).await?,
+            Route::Market => {
+                self.recognised(request)?;
+                let status = self.quotes.market_status().await;
+                status.map_or_else(
+                    |error| failed(&error),
+                    |body| json_text(StatusCode::OK, body),
+                )
+            }
+            Route::Health => self.health(),
+            Route::Metrics => self.numbers(&settings),
+        };
+        Ok((answer, None))
+    }
+
+    /// Whether another visit from this address is within its allowance.
+    pub(super) fn within_rate(&self, address: IpAddr, settings: &Settings) -> bool {
+        self.within(&self.rates, address, settings.limits.per_minute)
+    }
+
+    fn within(&self, rates: &Mutex<Rates>, address: IpAddr, per_minute: u32) -> bool {
+        let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
+        rates.take(address, per_minute, self.clock.now().monotonic)
+    }
+
+    fn full(&self) -> Refusal {
+        self.metrics.refused_full.add(1);
+        let after = [(RETRY_AFTER, FULL_RETRY)];
+        refuse(StatusCode::SERVICE_UNAVAILABLE, "the hub is full", &after)
+    }
+
+    /// Everything that can be refused is refused before the upgrade.
+    fn upgrade<B>(
+        &self,
+        request: &Request<B>,
+        cluster: Cluster,
+        settings: &Settings,
+    ) -> Result<(Answer, Admission), Refusal> {
+        let headers = request.headers();
+        if !self.doors.iter().any(|(served, _)| *served == cluster) {
+            return Err(refuse(
+                StatusCode::NOT_FOUND,
+                "this hub does not serve that",
+                &[],
+            ));
+        }
+        let upgrades = request.version() >= Version::HTTP_11
+            && lists(headers, &CONNECTION, "upgrade")
+            && lists(headers, &UPGRADE, "websocket");
+        let version = headers.get(SEC_WEBSOCKET_VERSION);
+        if !upgrades || version.is_none_or(|version| version != "13") {
+            // The names, as RFC 6455 (4.4) and RFC 9110 (15.5.22) want them.
+            return Err(refuse(
+                StatusCode::UPGRADE_REQUIRED,
+                "a WebSocket, version 13, is served here",
+                &[(SEC_WEBSOCKET_VERSION, "13"), (UPGRADE, "websocket")],
+            ));
+        }
+        let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
+        let decoded = key.and_then(|key| data_encoding::BASE64.decode(key).ok());
+        let (Some(key), Some(16)) = (key, decoded.map(|bytes| bytes.len())) else {
+            return Err(refuse(
+                StatusCode::BAD_REQUEST,
+                "no proper Sec-WebSocket-Key",
+                &[],
+            ));
+        };
+        if !origin_allowed(headers, &settings.origins) {
+            self.metrics.refused_origin.add(1);
+            return Err(refuse(
+                StatusCode::FORBIDDEN,
+                "not from this origin (see origins in the settings)",
+                &[],
+            ));
+        }
+        let limits = &settings.limits;
+        let count = |limit: usize| u64::try_from(limit).unwrap_or(u64::MAX);
+        // Before the token, for an ephemeral one is used up by being checked.
+        if self.metrics.clients.value() >= count(limits.connections) {
+            return Err(self.full());
+        }
+        let device = match presented(request) {
+            Some(token) => {
+                let device = self.gate.admit(&token, self.clock.now());
+                Some(device.ok_or_else(|| self.wrong_token())?)
+            }
+            // It may still authenticate with an `auth` action, as the official clients do.
+            None if self.metrics.unauthenticated.value() >= count(limits.unauthenticated) => {
+                return Err(self.full());
+            }
+            None => None,
+        };
+        let mut answer = Response::new(Full::default());
+        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let answer = with(answer, CONNECTION, "Upgrade");
+        let answer = with(answer, UPGRADE, "websocket");
+        let answer = with(answer, SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key));
+        Ok((answer, Admission { cluster, device }))
+    }
+
+    fn wrong_token(&self) -> Refusal {
+        self.metrics.refused_token.add(1);
+        refuse(StatusCode::FORBIDDEN, "the token was refused", &[])
+    }
+
+    fn no_token(&self) -> Refusal {
+        self.metrics.refused_token.add(1);
+        let scheme = [(WWW_AUTHENTICATE, "Bearer")];
+        refuse(StatusCode::UNAUTHORIZED, "a token is needed", &scheme)
+    }
+
+    fn recognised<B>(&self, request: &Request<B>) -> Result<Device, Refusal> {
+        let token = presented(request).ok_or_else(|| self.no_token())?;
+        let device = self.gate.recognise(&token, self.clock.now());
+        device.ok_or_else(|| self.wrong_token())
+    }
+
+    /// Only a device's own token gives another: an ephemeral one could renew itself for ever.
+    fn token<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
+        let token = presented(request).ok_or_else(|| self.no_token())?;
+        let device = self.gate.check(&token).ok_or_else(|| self.wrong_token())?;
+        Ok(match self.gate.issue(&device, self.clock.now()) {
+            Ok((token, expires)) => json_text(
+                StatusCode::OK,
+                json!({ "token": token, "expiresAt": expires }).to_string(),
+            ),
+            Err(why) => *refuse(StatusCode::INTERNAL_SERVER_ERROR, why, &[]),
+        })
+    }
+
+    async fn quotes<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
+        self.recognised(request)?;
+        let bad = |message: &'static str| refuse(StatusCode::BAD_REQUEST, message, &[]);
+        let tickers = parameter(request, "tickers").unwrap_or_default();
+        let tickers: Vec<&str> = tickers
+            .split(',')
+            .map(str::trim)
+            .filter(|ticker| !ticker.is_empty())
+            .collect();
+        if tickers.is_empty() {
+            return Err(bad("tickers required"));
+        }
+        if tickers.len() > TICKERS_LIMIT {
+            return Err(bad("too many tickers, 250 at most"));
+        }
+        let plain = |ticker: &&str| {
+            ticker.len() <= TICKER_LENGTH && ticker.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if !tickers.iter().all(plain) {
+            return Err(bad("one of these is no ticker"));
+        }
+        let rows = self.quotes.quotes(&tickers).await;
+        Ok(rows.map_or_else(
+            |error| failed(&error),
+            |body| json_text(StatusCode::OK, body),
+        ))
+    }
+
+    fn health(&self) -> Answer {
+        let (well, report) = health::report(&self.health, &self.calendar, self.clock.now());
+        let status = if well {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        json_text(status, report.to_string())
+    }
+
+    fn numbers(&self, settings: &Settings) -> Answer {
+        let mut text = self.metrics.render();
+        let (calendar, now) = (&self.calendar, self.clock.now());
+        health::render(&mut text, &self.health, &settings.limits, calendar, now);
+        let answer = Response::new(Full::from(text));
+        with(
+            answer,
+            CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )
+    }
+}

@@ -1,0 +1,50 @@
+//! A hub in front of a simulator: for `--simulate`, the demo and the tests. Owns nothing but how
+//! the two are put together.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::token::Gate;
+use super::{Settings, Setup};
+use crate::clock::Clock;
+use crate::config::Secret;
+use crate::feed::link::Via;
+use crate::feed::net::{Connector, Endpoint};
+use crate::feed::session::Source;
+use crate::market::{Calendar, Cluster};
+use crate::simulator::{self, Simulator};
+
+/// A simulator, and a hub that serves its prices to whoever holds this token. The simulator ends
+/// when it is dropped.
+///
+/// # Errors
+/// There is no port to be had, or what else the machine lacks.
+pub async fn setup(
+    vendor: simulator::Settings,
+    token: &Secret,
+    clock: Clock,
+) -> Result<(Setup, Simulator), String> {
+    let key = Secret::new(&vendor.key)?;
+    let simulator = Simulator::start(vendor, clock.clone())
+        .await
+        .map_err(|error| error.to_string())?;
+    let source = Source {
+        via: Via::Vendor,
+        endpoint: Endpoint::parse(&format!("ws://{}", simulator.address()))?,
+        secret: Some(key),
+    };
+    let (_, settings) = watch::channel(Settings::default());
+    let setup = Setup {
+        rest: source.clone(),
+        source,
+        connector: Connector::new(None)?,
+        clusters: Cluster::ALL.to_vec(),
+        gate: Arc::new(Gate::new(None, Some(token))?),
+        settings,
+        // Simulated prices know no hours.
+        calendar: Calendar::always_open(),
+        clock,
+    };
+    Ok((setup, simulator))
+}

@@ -1,0 +1,203 @@
+//! A hub on a free port, with time moved by hand, and requests written out byte by byte.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
+use deskticker::config::Secret;
+use deskticker::feed::link::Via;
+use deskticker::feed::net::{Connector, Endpoint};
+use deskticker::feed::session::Source;
+use deskticker::hub::token::Gate;
+use deskticker::hub::{Hub, Settings, Setup};
+use deskticker::market::{Calendar, Cluster};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// Longer than anything takes; only a failure waits this long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// The static token of every hub here.
+pub const TOKEN: &str = "a-static-token-of-sufficient-length";
+/// The vendor's key of every hub here.
+pub const KEY: &str = "the-key-of-the-vendor";
+/// 2026-06-01 00:00:00 UTC.
+pub const START: Utc = Utc(1_780_272_000_000);
+/// What every upgrade has.
+pub const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+                           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+pub struct Doors {
+    pub hub: Hub,
+    pub gate: Arc<Gate>,
+    pub hand: Hand,
+    pub settings: watch::Sender<Settings>,
+}
+
+/// A reply as it came.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+pub async fn hub(settings: Settings) -> Doors {
+    hub_with(settings, None).await
+}
+
+/// A hub whose vendor does not answer; the devices of `file` are let in besides the static token.
+pub async fn hub_with(settings: Settings, file: Option<PathBuf>) -> Doors {
+    let token = Secret::new(TOKEN).unwrap();
+    let gate = Arc::new(Gate::new(file, Some(&token)).unwrap());
+    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let (settings, current) = watch::channel(settings);
+    let source = Source {
+        via: Via::Vendor,
+        // Nobody listens there.
+        endpoint: Endpoint::parse("ws://127.0.0.1:1").unwrap(),
+        secret: Some(Secret::new(KEY).unwrap()),
+    };
+    let setup = Setup {
+        source: source.clone(),
+        rest: source,
+        connector: Connector::new(None).unwrap(),
+        clusters: vec![Cluster::Indices, Cluster::Options],
+        gate: gate.clone(),
+        settings: current,
+        calendar: Calendar::always_open(),
+        clock,
+    };
+    let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    Doors {
+        hub,
+        gate,
+        hand,
+        settings,
+    }
+}
+
+impl Doors {
+    pub fn address(&self) -> SocketAddr {
+        self.hub.address()
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address()).await.unwrap()
+    }
+
+    /// The reply to a request line and headers.
+    pub async fn ask(&self, request: &str, headers: &str) -> Reply {
+        let mut stream = self.connect().await;
+        let text = format!("{request} HTTP/1.1\r\nHost: hub.local:3000\r\n{headers}\r\n");
+        stream.write_all(text.as_bytes()).await.unwrap();
+        reply(&mut stream).await
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.ask(&format!("GET {path}"), "").await
+    }
+
+    /// The status of an upgrade.
+    pub async fn upgrade(&self, path: &str, headers: &str) -> u16 {
+        let headers = format!("{UPGRADE}{headers}");
+        self.ask(&format!("GET {path}"), &headers).await.status
+    }
+
+    /// The value of a metric.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let reply = self.get("/metrics").await;
+        let line = reply
+            .body
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("deskticker_hub_{name} ")));
+        line.unwrap().parse().unwrap()
+    }
+
+    /// What comes on a connection while time passes, second by second, until it is closed.
+    pub async fn until_closed(&self, stream: &mut TcpStream) -> String {
+        let mut text = Vec::new();
+        let reading = async {
+            // A reset is an end too.
+            stream.read_to_end(&mut text).await.ok();
+        };
+        let passing = async {
+            loop {
+                self.hand.advance(Duration::from_secs(1));
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let both = async {
+            tokio::select! {
+                () = reading => {}
+                () = passing => {}
+            }
+        };
+        tokio::time::timeout(PATIENCE, both).await.unwrap();
+        String::from_utf8(text).unwrap()
+    }
+}
+
+/// Reads a reply: to the end or, of an upgrade, its head.
+pub async fn reply(stream: &mut TcpStream) -> Reply {
+    let mut bytes = Vec::new();
+    let reading = async {
+        loop {
+            let head = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+            if head.is_some() && bytes.starts_with(b"HTTP/1.1 101") {
+                return;
+            }
+            match stream.read_buf(&mut bytes).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no reply but {text:?}"));
+    Reply {
+        status: head[9..12].parse().unwrap(),
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}
+
+/// A folder of its own for each test.
+pub fn folder(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::remove_dir_all(&path).ok();
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// A test's own runtime.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}

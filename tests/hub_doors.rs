@@ -1,0 +1,323 @@
+//! Whoever comes to the hub gets a clear answer, and costs nobody else anything.
+#![allow(clippy::unwrap_used)]
+
+mod doors;
+
+use std::time::Duration;
+
+use deskticker::hub::Settings;
+use deskticker::hub::limits::Limits;
+use doors::{PATIENCE, TOKEN, UPGRADE, block_on, hub, reply};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const BEARER: &str = "Authorization: Bearer a-static-token-of-sufficient-length\r\n";
+
+fn limited(limits: Limits) -> Settings {
+    Settings {
+        limits,
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn a_path_that_is_not_served_is_404_and_a_wrong_method_405() {
+    block_on(async {
+        let hub = hub(Settings::default()).await;
+        for path in [
+            "/",
+            "/ws",
+            "/ws/crypto",
+            "/ws/indices/x",
+            "/api",
+            "/v3/snapshot",
+        ] {
+            assert_eq!(hub.get(path).await.status, 404, "{path}");
+        }
+        // Stocks are not among this hub's clusters.
+        assert_eq!(hub.upgrade("/ws/stocks", BEARER).await, 404);
+        for (request, allowed) in [
+            ("POST /ws/indices", "GET"),
+            ("GET /api/ws-token", "POST"),
+            ("DELETE /api/quotes", "GET, HEAD"),
+            ("POST /healthz", "GET, HEAD"),
+        ] {
+            let reply = hub.ask(request, "").await;
+            assert_eq!((reply.status, reply.header("allow")), (405, Some(allowed)));
+        }
+    });
+}
+
+#[test]
+fn an_upgrade_must_be_one() {
+    block_on(async {
+        let hub = hub(Settings::default()).await;
+        let plain = hub.get("/ws/indices").await;
+        assert_eq!(plain.status, 426);
+        assert_eq!(plain.header("sec-websocket-version"), Some("13"));
+        let old = UPGRADE.replace("Version: 13", "Version: 8");
+        assert_eq!(hub.ask("GET /ws/indices", &old).await.status, 426);
+        let bad = UPGRADE.replace("dGhlIHNhbXBsZSBub25jZQ==", "short");
+        assert_eq!(hub.ask("GET /ws/indices", &bad).await.status, 400);
+        let mut garbage = hub.connect().await;
+        garbage
+            .write_all(b"\x16\x03\x01 nonsense\r\n\r\n")
+            .await
+            .unwrap();
+        assert_eq!(reply(&mut garbage).await.status, 400);
+    });
+}
+
+#[test]
+fn an_upgrade_is_answered_as_the_rfc_says_and_on_the_vendors_path_too() {
+    block_on(async {
+        let hub = hub(Settings::default()).await;
+        for path in ["/ws/indices", "/ws/options", "/indices"] {
+            let reply = hub.ask(&format!("GET {path}"), UPGRADE).await;
+            assert_eq!(reply.status, 101, "{path}");
+            let accept = Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+            assert_eq!(reply.header("sec-websocket-accept"), accept);
+            assert_eq!(reply.header("connection"), Some("Upgrade"));
+        }
+    });
+}
+
+#[test]
+fn a_page_from_elsewhere_is_refused_unless_it_is_listed() {
+    block_on(async {
+        let hub = hub(Settings {
+            origins: vec!["https://desk.example".into()],
+            ..Settings::default()
+        })
+        .await;
+        let from = async |origin: &str| {
+            let headers = format!("Origin: {origin}\r\n{BEARER}");
+            hub.upgrade("/ws/indices", &headers).await
+        };
+        assert_eq!(from("http://evil.example").await, 403);
+        assert_eq!(from("null").await, 403);
+        assert_eq!(from("https://desk.example").await, 101);
+        assert_eq!(from("http://hub.local:3000").await, 101);
+        assert_eq!(hub.metric("refused_origins_total").await, 2.0);
+    });
+}
+
+#[test]
+fn quotes_need_tickers_and_say_when_the_vendor_is_away() {
+    block_on(async {
+        let hub = hub(Settings::default()).await;
+        let ask = async |query: &str| hub.ask(&format!("GET /api/quotes{query}"), BEARER).await;
+        for query in ["", "?tickers=", "?tickers=,%20,"] {
+            let reply = ask(query).await;
+            assert_eq!(reply.status, 400);
+            assert_eq!(reply.json(), json!({"error": "tickers required"}));
+        }
+        let many = format!("?tickers={}", vec!["SPX"; 251].join(","));
+        assert_eq!(ask(&many).await.status, 400);
+        assert_eq!(ask("?tickers=SP%0aX").await.status, 400);
+        let away = ask("?tickers=SPX,VIX").await;
+        assert_eq!(away.status, 502);
+        assert!(away.json()["error"].is_string() && away.json()["message"].is_string());
+        let market = hub.ask("GET /api/market/status", BEARER).await;
+        assert_eq!(market.status, 502);
+    });
+}
+
+#[test]
+fn who_says_nothing_or_speaks_slowly_is_told_so_in_time() {
+    block_on(async {
+        let hub = hub(Settings::default()).await;
+        let mut silent = hub.connect().await;
+        assert!(
+            hub.until_closed(&mut silent)
+                .await
+                .starts_with("HTTP/1.1 408")
+        );
+        let mut slow = hub.connect().await;
+        slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-")
+            .await
+            .unwrap();
+        assert!(
+            hub.until_closed(&mut slow)
+                .await
+                .starts_with("HTTP/1.1 408")
+        );
+        assert_eq!(hub.metric("timeouts_total").await, 2.0);
+        // Nobody else has noticed.
+        assert_eq!(hub.get("/healthz").await.status, 200);
+    });
+}
+
+#[test]
+fn a_head_that_does_not_end_is_refused() {
+    block_on(async {
+        let hub = hub(Settings::default()).await;
+        let mut stream = hub.connect().await;
+        let head = format!("GET /healthz HTTP/1.1\r\nX: {}", "x".repeat(64 << 10));
+        // The hub may close before it has read all of it.
+        stream.write_all(head.as_bytes()).await.ok();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).await.ok();
+        assert!(
+            text.is_empty() || text.starts_with(b"HTTP/1.1 431"),
+            "{text:?}"
+        );
+    });
+}
+
+#[test]
+fn a_full_hub_says_503_and_has_room_again_when_somebody_leaves() {
+    block_on(async {
+        let hub = hub(limited(Limits {
+            connections: 1,
+            ..Limits::default()
+        }))
+        .await;
+        let mut holder = hub.connect().await;
+        // The first byte of an answer of the second shows that the first has been accepted.
+        let refused = hub
+            .ask("GET /ws/indices", &format!("{UPGRADE}{BEARER}"))
+            .await;
+        assert_eq!(refused.status, 503);
+        assert!(refused.header("retry-after").is_some());
+        assert_eq!(hub.ask("GET /api/quotes", BEARER).await.status, 503);
+        // Whoever watches the hub still can.
+        assert_eq!(hub.get("/healthz").await.status, 200);
+        assert_eq!(hub.metric("refused_full_total").await, 2.0);
+        hub.until_closed(&mut holder).await;
+        drop(holder);
+        let let_in = async { while hub.upgrade("/ws/indices", BEARER).await != 101 {} };
+        tokio::time::timeout(PATIENCE, let_in).await.unwrap();
+    });
+}
+
+#[test]
+fn without_a_token_there_is_room_for_some() {
+    block_on(async {
+        let hub = hub(limited(Limits {
+            unauthenticated: 0,
+            ..Limits::default()
+        }))
+        .await;
+        assert_eq!(hub.upgrade("/ws/indices", "").await, 503);
+        assert_eq!(hub.upgrade("/ws/indices", BEARER).await, 101);
+    });
+}
+
+#[test]
+fn who_comes_too_often_is_429_until_time_has_passed() {
+    block_on(async {
+        let mut settings = limited(Limits {
+            per_minute: 2,
+            ..Limits::default()
+        });
+        settings.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        let hub = hub(settings).await;
+        let from = async |address: &str| {
+            let headers = format!("X-Forwarded-For: {address}\r\n");
+            hub.ask("GET /healthz", &headers).await
+        };
+        assert_eq!(from("198.51.100.1").await.status, 200);
+        assert_eq!(from("198.51.100.1").await.status, 200);
+        let refused = from("198.51.100.1").await;
+        assert_eq!(refused.status, 429);
+        assert!(refused.header("retry-after").is_some());
+        assert_eq!(from("198.51.100.2").await.status, 200);
+        hub.hand.advance(Duration::from_secs(60));
+        assert_eq!(from("198.51.100.1").await.status, 200);
+        // What is not from a trusted proxy is the peer's, and loopback is exempt.
+        for _ in 0..9 {
+            assert_eq!(hub.get("/healthz").await.status, 200);
+        }
+        assert_eq!(hub.metric("refused_rate_total").await, 1.0);
+    });
+}
+
+#[test]
+fn settings_change_while_the_hub_runs() {
+    block_on(async {
+        let hub = hub(Settings::default()).await;
+        let foreign = format!("Origin: https://desk.example\r\n{BEARER}");
+        assert_eq!(hub.upgrade("/ws/indices", &foreign).await, 403);
+        let changed =
+            |settings: &mut Settings| settings.origins = vec!["https://desk.example".into()];
+        hub.settings.send_modify(changed);
+        assert_eq!(hub.upgrade("/ws/indices", &foreign).await, 101);
+    });
+}
+
+#[test]
+fn health_needs_no_token_and_names_every_cluster() {
+    block_on(async {
+        let hub = hub(Settings::default()).await;
+        let reply = hub.get("/healthz").await;
+        assert_eq!(
+            (reply.status, reply.header("content-type")),
+            (200, Some("application/json"))
+        );
+        let report = reply.json();
+        assert_eq!(report["status"], "ok");
+        assert_eq!(report["clusters"]["indices"]["state"], "idle");
+        assert_eq!(
+            report["clusters"]["options"]["lastEventAgeSeconds"],
+            json!(null)
+        );
+        assert_eq!(hub.ask("HEAD /healthz", "").await.body, "");
+    });
+}
+
+#[test]
+fn the_metrics_are_valid_prometheus_text() {
+    block_on(async {
+        let hub = hub(Settings::default()).await;
+        hub.upgrade(&format!("/ws/indices?token={TOKEN}x"), "")
+            .await;
+        let reply = hub.get("/metrics").await;
+        let kind = reply.header("content-type").unwrap();
+        assert!(kind.starts_with("text/plain; version=0.0.4"));
+        let (mut helped, mut typed, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+        assert!(reply.body.ends_with('\n'));
+        for line in reply.body.lines() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                helped.push(help.split(' ').next().unwrap().to_owned());
+                continue;
+            }
+            if let Some(kind) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = kind.split_once(' ').unwrap();
+                assert!(matches!(kind, "counter" | "gauge"));
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+                typed.push(name.to_owned());
+                assert_eq!(helped.last(), typed.last());
+                continue;
+            }
+            let (sample, value) = line.rsplit_once(' ').unwrap();
+            let name = sample.split('{').next().unwrap();
+            assert_eq!(typed.last().map(String::as_str), Some(name), "{line}");
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            assert!(name.chars().all(plain), "{line}");
+            value.parse::<f64>().unwrap();
+            assert!(
+                !seen.contains(&sample.to_owned()),
+                "{sample} is there twice"
+            );
+            seen.push(sample.to_owned());
+        }
+        assert_eq!(helped, typed);
+        assert!(seen.len() > 20);
+        assert_eq!(hub.metric("refused_tokens_total").await, 1.0);
+    });
+}
+
+#[test]
+fn a_hub_that_is_stopped_ends_though_somebody_says_nothing() {
+    block_on(async {
+        let hub = hub(Settings::default()).await;
+        let mut silent = hub.connect().await;
+        hub.get("/healthz").await;
+        let stopping = tokio::time::timeout(Duration::from_secs(2), hub.hub.stop());
+        stopping.await.unwrap();
+        let mut text = Vec::new();
+        silent.read_to_end(&mut text).await.ok();
+        assert!(text.is_empty());
+    });
+}

@@ -1,0 +1,382 @@
+//! The program itself: what it prints, how it ends, and what it says of a configuration.
+#![allow(clippy::unwrap_used)]
+
+mod doors;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use deskticker::config::Environment;
+use deskticker::hub::config::Config;
+use deskticker::hub::limits::Limits;
+use deskticker::market::Cluster;
+use doors::folder;
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deskticker-hub"));
+    for variable in [
+        "MASSIVE_API_KEY",
+        "MASSIVE_PROXY_TOKEN",
+        "CREDENTIALS_DIRECTORY",
+        "JOURNAL_STREAM",
+        "RUST_LOG",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn told(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn help_and_version_are_for_people() {
+    let help = run(&["--help"]);
+    assert!(help.status.success() && text(&help.stdout).contains("token add NAME"));
+    let version = text(&run(&["-V"]).stdout);
+    assert_eq!(
+        version.trim(),
+        format!("deskticker-hub {}", env!("CARGO_PKG_VERSION"))
+    );
+    for wrong in [
+        &["serve"][..],
+        &["token", "add"],
+        &["token", "list", "--simulate"],
+        &["--listen", "3000"],
+        &["--file", "x"],
+        &["--simulate", "--config", "x"],
+    ] {
+        assert_eq!(told(&run(wrong)).0, Some(64), "{wrong:?}");
+    }
+}
+
+#[test]
+fn tokens_are_added_listed_and_revoked() {
+    let path = folder("program-tokens").join("devices");
+    let file = path.to_str().unwrap();
+    let added = run(&["token", "add", "kitchen", "--file", file]);
+    assert!(added.status.success());
+    let token = text(&added.stdout);
+    // 256 bits; alone on standard output, and nowhere in the file.
+    assert_eq!(token.trim().len(), 43);
+    assert!(
+        !std::fs::read_to_string(&path)
+            .unwrap()
+            .contains(token.trim())
+    );
+    let twice = run(&["token", "add", "kitchen", "--file", file]);
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(told(&twice).1.contains("already"));
+    assert_eq!(
+        text(&run(&["token", "list", "--file", file]).stdout),
+        "kitchen\n"
+    );
+    // The configuration leads to the same file, and needs no key for that.
+    let config = path.with_file_name("hub.toml");
+    std::fs::write(&config, format!("[devices]\nfile = {file:?}\n")).unwrap();
+    let config = config.to_str().unwrap();
+    assert!(
+        run(&["token", "revoke", "kitchen", "--config", config])
+            .status
+            .success()
+    );
+    assert_eq!(text(&run(&["token", "list", "--file", file]).stdout), "");
+    assert_eq!(
+        told(&run(&["token", "revoke", "hallway", "--file", file])).0,
+        Some(1)
+    );
+}
+
+#[test]
+fn a_file_that_everybody_can_read_is_complained_about() {
+    let path = folder("program-open").join("devices");
+    let file = path.to_str().unwrap();
+    run(&["token", "add", "kitchen", "--file", file]);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, complaint) = told(&run(&["token", "list", "--file", file]));
+    assert_eq!(code, Some(0));
+    assert!(complaint.contains("chmod 600"), "{complaint}");
+    // A change makes it the owner's alone again.
+    run(&["token", "add", "hallway", "--file", file]);
+    assert_eq!(told(&run(&["token", "list", "--file", file])).1, "");
+}
+
+/// A hub that is running, and where.
+struct Running {
+    child: Child,
+    address: String,
+    lines: BufReader<std::process::ChildStderr>,
+}
+
+fn start(mut command: Command) -> Running {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("ws://127.0.0.1:") {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "it has ended");
+    }
+    let address = line.split("ws://").last().unwrap().trim().to_owned();
+    Running {
+        child,
+        address,
+        lines,
+    }
+}
+
+impl Running {
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    fn until(&mut self, words: &str) {
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "it has ended");
+        }
+    }
+
+    fn status(&self, path: &str) -> u16 {
+        doors::block_on(async {
+            use tokio::io::AsyncWriteExt;
+            let mut stream = tokio::net::TcpStream::connect(&self.address).await.unwrap();
+            let text = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+            stream.write_all(text.as_bytes()).await.unwrap();
+            doors::reply(&mut stream).await.status
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[test]
+fn a_key_and_a_token_in_the_environment_are_enough_and_sigterm_ends_it() {
+    let mut command = program();
+    command
+        .args(["--listen", "127.0.0.1:0"])
+        .env("MASSIVE_API_KEY", "k")
+        .env("MASSIVE_PROXY_TOKEN", "t");
+    let mut hub = start(command);
+    assert_eq!(hub.status("/healthz"), 200);
+    assert_eq!(hub.status("/api/quotes?token=wrong"), 403);
+    let asked = Instant::now();
+    hub.signal(rustix::process::Signal::TERM);
+    assert_eq!(hub.child.wait().unwrap().code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn sighup_reads_tokens_and_settings_again() {
+    let folder = folder("program-hangup");
+    let (config, devices) = (folder.join("hub.toml"), folder.join("devices"));
+    let write = |extra: &str| {
+        let text = format!("listen = \"127.0.0.1:0\"\n{extra}\n[devices]\nfile = {devices:?}\n");
+        std::fs::write(&config, text).unwrap();
+    };
+    write("");
+    let mut command = program();
+    command
+        .arg("--config")
+        .arg(&config)
+        .env("MASSIVE_API_KEY", "k");
+    let mut hub = start(command);
+    write(
+        "origins = [\"https://desk.example\"]\n[massive]\nclusters = [\"stocks\"]\n[limits]\ntrades = 9",
+    );
+    hub.signal(rustix::process::Signal::HUP);
+    hub.until("needs a restart to change: massive.clusters");
+    hub.until("needs a restart to change: limits: authentication");
+    hub.until("settings read again");
+    write("origin = 1");
+    hub.signal(rustix::process::Signal::HUP);
+    hub.until("hub.toml:2: unknown field `origin`");
+    assert_eq!(hub.status("/healthz"), 200);
+}
+
+#[test]
+fn a_port_in_use_is_said_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (code, message) = told(&run(&["--simulate", "--listen", &address]));
+    assert_eq!(code, Some(1));
+    assert!(
+        message.contains(&address) && message.contains("--listen"),
+        "{message}"
+    );
+}
+
+#[test]
+fn simulated_prices_come_with_everything_needed_to_see_them() {
+    let mut child = program()
+        .args(["--simulate", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    lines.read_line(&mut first).unwrap();
+    assert!(
+        first.starts_with("Simulated prices on 127.0.0.1:"),
+        "{first}"
+    );
+    let mut second = String::new();
+    lines.read_line(&mut second).unwrap();
+    assert_eq!(second.trim().len(), "The token: ".len() + 43);
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&child),
+        rustix::process::Signal::INT,
+    )
+    .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("deskticker run") && rest.contains("WebSocketClient("));
+}
+
+fn environment() -> Environment {
+    Environment {
+        credentials: None,
+        token: Some("t".into()),
+        key: Some("k".into()),
+    }
+}
+
+fn parsed(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("hub.toml"), &environment()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_file_is_a_configuration() {
+    let config = parsed("").unwrap();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:3000");
+    assert_eq!(
+        config.source.endpoint.to_string(),
+        "wss://socket.massive.com"
+    );
+    assert_eq!(config.clusters, [Cluster::Indices, Cluster::Options]);
+    assert_eq!(config.limits, Limits::default());
+}
+
+#[test]
+fn every_setting_can_be_set() {
+    let config = parsed(
+        "listen = \"[::1]:8443\"\norigins = [\"https://Desk.example/\"]\ntrusted_proxy = [\"::1\"]\n\
+         [massive]\nurl = \"wss://delayed.massive.com\"\nrest_url = \"https://api.massive.com\"\n\
+         clusters = [\"stocks\"]\nca_file = \"/ca.pem\"\n\
+         [devices]\nfile = \"/devices\"\n[tls]\ncert = \"/c\"\nkey = \"/k\"\n\
+         [limits]\nconnections = 1\nunauthenticated = 2\nauthentication = 3\nsubscriptions = 4\n\
+         message = 500\nper_minute = 6\nhead = 7\ntrades = 8\n",
+    )
+    .unwrap();
+    assert_eq!(config.origins, ["https://desk.example"]);
+    assert_eq!(config.rest.endpoint.to_string(), "wss://api.massive.com");
+    assert_eq!(config.tls, Some(("/c".into(), "/k".into())));
+    assert_eq!(config.devices.file, Some(PathBuf::from("/devices")));
+    let limits = Limits {
+        connections: 1,
+        unauthenticated: 2,
+        authentication: Duration::from_secs(3),
+        subscriptions: 4,
+        message: 500,
+        per_minute: 6,
+        head: Duration::from_secs(7),
+        trades: 8,
+    };
+    assert_eq!(config.limits, limits);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line_and_what_was_expected() {
+    for (text, expected) in [
+        (
+            "\nlisten = \"3000\"",
+            "hub.toml:2: listen: \"3000\", expected an address and a port",
+        ),
+        ("lisen = 1", "hub.toml:1: unknown field `lisen`"),
+        (
+            "[limits]\ntrades = 0",
+            "hub.toml:2: trades: 0, expected 1 to 1000000",
+        ),
+        (
+            "[limits]\nhead = -1",
+            "hub.toml:2: head: -1, expected 1 to 300",
+        ),
+        (
+            "[massive]\nurl = \"socket\"",
+            "hub.toml:2: url: expected an address",
+        ),
+        (
+            "[massive]\nrest_url = \"ftp://x\"",
+            "hub.toml:2: rest_url: expected an address",
+        ),
+        (
+            "[massive]\nclusters = [\"forex\"]",
+            "hub.toml:2: clusters: \"forex\", expected \"indices\"",
+        ),
+        ("[massive]\nclusters = []", "hub.toml:2: clusters: none"),
+        (
+            "origins = [\"desk\"]",
+            "hub.toml:1: origins: \"desk\", expected the like of",
+        ),
+        (
+            "trusted_proxy = [\"x\"]",
+            "hub.toml:1: trusted_proxy: \"x\", expected addresses",
+        ),
+        ("[tls]\ncert = \"x\"", "hub.toml:1: missing field `key`"),
+        (
+            "[massive]\nkey_file = \"/nowhere\"",
+            "hub.toml:2: key_file: /nowhere: No such file",
+        ),
+    ] {
+        let error = parsed(text).unwrap_err();
+        assert!(error.starts_with(expected), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn a_hub_without_a_key_or_without_a_way_in_says_what_to_do() {
+    let (code, message) = told(&run(&[]));
+    assert_eq!(code, Some(78));
+    assert!(message.contains("MASSIVE_API_KEY"), "{message}");
+    let output = program()
+        .env("MASSIVE_API_KEY", "the-key")
+        .output()
+        .unwrap();
+    let (code, message) = told(&output);
+    assert_eq!(code, Some(78));
+    assert!(
+        message.contains("token add NAME") && !message.contains("the-key"),
+        "{message}"
+    );
+    let (code, message) = told(&run(&["--config", "/nowhere.toml"]));
+    assert_eq!(code, Some(78));
+    assert!(
+        message.starts_with("deskticker-hub: /nowhere.toml: cannot be read"),
+        "{message}"
+    );
+}

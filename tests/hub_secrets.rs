@@ -1,0 +1,109 @@
+//! No token and no key is ever in the log, in an answer or in a metric, at any level.
+#![allow(clippy::unwrap_used)]
+
+mod doors;
+
+use std::sync::Mutex;
+
+use deskticker::hub::Settings;
+use deskticker::hub::roster::RosterFile;
+use doors::{KEY, TOKEN, UPGRADE, block_on, folder, hub_with};
+use tokio::io::AsyncWriteExt;
+
+static LOG: Mutex<String> = Mutex::new(String::new());
+
+struct Keeper;
+
+impl log::Log for Keeper {
+    fn enabled(&self, _: &log::Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record) {
+        let line = format!("{} {}\n", record.target(), record.args());
+        LOG.lock().unwrap().push_str(&line);
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn nothing_secret_is_logged_answered_or_counted() {
+    log::set_logger(&Keeper).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let path = folder("secrets").join("devices");
+    let file = RosterFile::new(&path);
+    let kitchen = file.add("kitchen").unwrap();
+    let answers = block_on(async {
+        let hub = hub_with(Settings::default(), Some(path.clone())).await;
+        let bearer = format!("Authorization: Bearer {kitchen}\r\n");
+        let issued = hub.ask("POST /api/ws-token", &bearer).await.json();
+        let ticket = issued["token"].as_str().unwrap().to_owned();
+        let mut answers = Vec::new();
+        for token in [TOKEN, &kitchen, &ticket, "wrong-but-private", KEY] {
+            for path in [
+                format!("/ws/indices?token={token}"),
+                format!("/ws/{token}?token={token}"),
+                format!("/{token}"),
+                format!("/api/quotes?tickers=SPX&token={token}"),
+                format!("/api/market/status?token={token}"),
+                format!("/healthz?token={token}"),
+            ] {
+                let headers = format!("{UPGRADE}Origin: http://{token}.example\r\n");
+                let proxy = format!("X-Massive-Proxy-Token: {token}\r\nCookie: {token}\r\n");
+                answers.push(hub.ask(&format!("GET {path}"), "").await);
+                answers.push(hub.ask(&format!("GET {path}"), &headers).await);
+                answers.push(hub.ask(&format!("DELETE {path}"), &proxy).await);
+                answers.push(
+                    hub.ask(&format!("GET {path}"), &format!("{UPGRADE}{proxy}"))
+                        .await,
+                );
+            }
+            let mut broken = hub.connect().await;
+            let text = format!("GET /{token} {token}\r\n\r\n");
+            broken.write_all(text.as_bytes()).await.unwrap();
+            answers.push(doors::reply(&mut broken).await);
+        }
+        // A file into which a token has been pasted is complained about without it.
+        std::fs::write(&path, format!("{kitchen}\nkitchen {kitchen}\n")).unwrap();
+        hub.gate.look();
+        answers.push(hub.get("/metrics").await);
+        answers.push(hub.get("/healthz").await);
+        hub.hub.stop().await;
+        for token in [&ticket, "wrong-but-private"] {
+            absent(&LOG.lock().unwrap(), token);
+        }
+        answers
+    });
+    let log = LOG.lock().unwrap();
+    let reasons = "POST /api/ws-token 200|GET /ws/indices 403 the token was refused";
+    assert!(reasons.split('|').all(|reason| log.contains(reason)));
+    assert!(
+        log.contains("GET /ws/indices 101")
+            && log.contains("GET (unknown path) 404 nothing is served")
+            && log.contains("devices stay as they were")
+    );
+    let hash = |token: &str| {
+        let digest = deskticker::hub::roster::digest_of(token);
+        digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    for secret in [TOKEN, KEY, &kitchen, &hash(&kitchen)] {
+        absent(&log, secret);
+        for answer in &answers {
+            absent(&format!("{}\n{}", answer.head, answer.body), secret);
+        }
+    }
+    // Who there is, is nobody's business at the metrics.
+    for answer in &answers {
+        assert!(!answer.body.contains("kitchen"));
+    }
+}
+
+fn absent(text: &str, secret: &str) {
+    if let Some(line) = text.lines().find(|line| line.contains(secret)) {
+        panic!("a secret in {line:?}");
+    }
+}

@@ -1,0 +1,101 @@
+//! A hub with a certificate of its own, and our own client.
+#![allow(clippy::unwrap_used)]
+
+mod doors;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use deskticker::feed::Why;
+use deskticker::feed::net::{Connector, Endpoint};
+use deskticker::hub::Settings;
+use deskticker::hub::tls::Tls;
+use doors::{PATIENCE, TOKEN, block_on, folder, hub};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A certificate for 127.0.0.1 and its key, as files.
+fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let paths = (
+        folder.join(format!("{name}.crt")),
+        folder.join(format!("{name}.key")),
+    );
+    std::fs::write(&paths.0, made.cert.pem()).unwrap();
+    std::fs::write(&paths.1, made.signing_key.serialize_pem()).unwrap();
+    paths
+}
+
+#[test]
+fn our_own_client_connects_over_tls_and_a_stranger_to_the_certificate_does_not() {
+    block_on(async {
+        let (certificate, key) = certificate(&folder("tls"), "hub");
+        let hub = hub(Settings {
+            tls: Some(Tls::load(&certificate, &key).unwrap()),
+            ..Settings::default()
+        })
+        .await;
+        let endpoint = Endpoint::parse(&format!("wss://{}", hub.address())).unwrap();
+        let path = format!("/ws/indices?token={TOKEN}");
+        let connector = Connector::new(Some(&certificate)).unwrap();
+        assert!(connector.websocket(&endpoint, &path, &[]).await.is_ok());
+        let wrong = connector
+            .websocket(&endpoint, "/ws/indices?token=x", &[])
+            .await;
+        assert_eq!(wrong.err(), Some(Why::Token));
+        let stranger = Connector::new(None).unwrap();
+        assert_eq!(
+            stranger.websocket(&endpoint, &path, &[]).await.err(),
+            Some(Why::Tls)
+        );
+
+        // The end is said within TLS: a reply that was cut off would be an error here.
+        let mut stream = connector.stream(&endpoint).await.unwrap();
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut text = String::new();
+        let reading = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text));
+        reading.await.unwrap().unwrap();
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    });
+}
+
+#[test]
+fn who_does_not_begin_tls_is_let_go_in_time() {
+    block_on(async {
+        let (certificate, key) = certificate(&folder("tls-silent"), "hub");
+        let hub = hub(Settings {
+            tls: Some(Tls::load(&certificate, &key).unwrap()),
+            ..Settings::default()
+        })
+        .await;
+        let mut silent = hub.connect().await;
+        assert_eq!(hub.until_closed(&mut silent).await, "");
+        // Whoever speaks plain HTTP is cut off at once: no time has to pass.
+        let mut plain = hub.connect().await;
+        plain
+            .write_all(b"GET /healthz HTTP/1.1\r\n\r\n")
+            .await
+            .unwrap();
+        let mut bytes = Vec::new();
+        let reading = plain.read_to_end(&mut bytes);
+        tokio::time::timeout(Duration::from_secs(5), reading)
+            .await
+            .unwrap()
+            .ok();
+        assert!(!bytes.starts_with(b"HTTP"));
+    });
+}
+
+#[test]
+fn certificates_and_keys_that_do_not_fit_are_named() {
+    let folder = folder("tls-wrong");
+    let (certificate_a, key_a) = certificate(&folder, "a");
+    let (_, key_b) = certificate(&folder, "b");
+    let told = |certificate: &Path, key: &Path| Tls::load(certificate, key).unwrap_err();
+    assert!(told(&certificate_a, &key_b).contains("not for the key"));
+    assert!(told(&key_a, &key_a).contains("no certificate in it"));
+    assert!(told(&certificate_a, &certificate_a).contains("no private key in it"));
+    assert!(told(Path::new("/nowhere"), &key_a).starts_with("/nowhere: "));
+}

@@ -448,7 +448,10 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), Failure> {
     let token = given.as_deref().or(fresh.as_deref()).unwrap_or_default();
     let token =
         Secret::new(token).map_err(|why| Failure::Config(format!("MASSIVE_PROXY_TOKEN: {why}")))?;
-    let vendor = simulator::Settings::default();
+    let vendor = simulator::Settings {
+        values: true,
+        ..simulator::Settings::default()
+    };
     let (setup, simulator) = hub::simulated::setup(vendor, &token, Clock::system())
         .await
         .map_err(Failure::Other)?;

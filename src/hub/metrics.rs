@@ -123,6 +123,21 @@ impl Metrics {
                 &self.bytes_out,
             ),
             (
+                "clients_blocked_total",
+                "Times that a client's socket was full when it was to be sent something.",
+                &self.clients_blocked,
+            ),
+            (
+                "clients_dead_total",
+                "Clients that answered no ping and were dropped.",
+                &self.clients_dead,
+            ),
+            (
+                "clients_revoked_total",
+                "Clients closed because their token was revoked.",
+                &self.clients_revoked,
+            ),
+            (
                 "slow_consumers_total",
                 "Clients closed for being too slow for their trades.",
                 &self.slow_consumers,

@@ -1,0 +1,165 @@
+//! The hub as a whole, doors, fan-out and upstream, in front of a simulator.
+#![allow(clippy::unwrap_used)]
+
+mod doors;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use deskticker::clock::{Clock, Hand, Moment, Now};
+use deskticker::config::Secret;
+use deskticker::feed::net::{Connector, Endpoint, Socket};
+use deskticker::hub::roster::RosterFile;
+use deskticker::hub::tls::Tls;
+use deskticker::hub::token::Gate;
+use deskticker::hub::{Hub, Settings, simulated};
+use deskticker::simulator::{self, Simulator};
+use doors::{PATIENCE, START, TOKEN, block_on, folder};
+use futures_util::{SinkExt, StreamExt};
+use tokio_tungstenite::tungstenite::Message;
+
+struct Whole {
+    hub: Hub,
+    hand: Hand,
+    _simulator: Simulator,
+}
+
+async fn whole(settings: Settings, devices: Option<&RosterFile>) -> Whole {
+    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let token = Secret::new(TOKEN).unwrap();
+    let vendor = simulator::Settings::default();
+    let (mut setup, simulator) = simulated::setup(vendor, &token, clock).await.unwrap();
+    setup.settings = tokio::sync::watch::channel(settings).1;
+    if let Some(file) = devices {
+        let path = file.path().to_owned();
+        setup.gate = Gate::new(Some(path), Some(&token)).unwrap().into();
+    }
+    let hub = Hub::start(setup, SocketAddr::from(([127, 0, 0, 1], 0)))
+        .await
+        .unwrap();
+    Whole {
+        hub,
+        hand,
+        _simulator: simulator,
+    }
+}
+
+impl Whole {
+    async fn join(&self, connector: &Connector, scheme: &str, query: &str) -> Socket {
+        let endpoint = Endpoint::parse(&format!("{scheme}://{}", self.hub.address())).unwrap();
+        let path = format!("/ws/indices{query}");
+        connector.websocket(&endpoint, &path, &[]).await.unwrap()
+    }
+
+    /// Lets time pass until a message is as it should be.
+    async fn until(&self, socket: &mut Socket, mut wanted: impl FnMut(&Message) -> bool) {
+        let passing = async {
+            loop {
+                self.hand.advance(Duration::from_millis(500));
+                for _ in 0..50 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let reading = async {
+            while let Some(message) = socket.next().await {
+                if wanted(&message.unwrap()) {
+                    return;
+                }
+            }
+            panic!("the connection ended without it");
+        };
+        let both = async {
+            tokio::select! {
+                () = passing => {}
+                () = reading => {}
+            }
+        };
+        tokio::time::timeout(PATIENCE, both).await.unwrap();
+    }
+}
+
+fn closed_with(message: &Message, code: u16) -> bool {
+    matches!(message, Message::Close(Some(frame)) if u16::from(frame.code) == code)
+}
+
+fn text_with(message: &Message, words: &str) -> bool {
+    matches!(message, Message::Text(text) if text.contains(words))
+}
+
+fn subscribe() -> Message {
+    Message::text(r#"{"action":"subscribe","params":"V.I:SPX"}"#)
+}
+
+#[test]
+fn prices_arrive_over_tls_and_the_end_is_said() {
+    block_on(async {
+        let folder = folder("whole-tls");
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let (certificate, key) = (folder.join("hub.crt"), folder.join("hub.key"));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let settings = Settings {
+            tls: Some(Tls::load(&certificate, &key).unwrap()),
+            ..Settings::default()
+        };
+        let whole = whole(settings, None).await;
+        let connector = Connector::new(Some(&certificate)).unwrap();
+        let mut socket = whole
+            .join(&connector, "wss", &format!("?token={TOKEN}"))
+            .await;
+        socket.send(subscribe()).await.unwrap();
+        let price = |message: &Message| text_with(message, r#""ev":"V""#);
+        whole.until(&mut socket, price).await;
+        let Whole { hub, .. } = whole;
+        let stopping = tokio::spawn(hub.stop());
+        let farewell = async {
+            while let Some(Ok(message)) = socket.next().await {
+                if closed_with(&message, 1012) {
+                    return true;
+                }
+            }
+            false
+        };
+        let said = tokio::time::timeout(PATIENCE, farewell).await.unwrap();
+        assert!(said);
+        drop(socket);
+        let ended = tokio::time::timeout(Duration::from_secs(2), stopping);
+        ended.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn who_joins_and_never_says_who_it_is_is_closed() {
+    block_on(async {
+        let whole = whole(Settings::default(), None).await;
+        let connector = Connector::new(None).unwrap();
+        let mut socket = whole.join(&connector, "ws", "").await;
+        whole
+            .until(&mut socket, |message| closed_with(message, 1008))
+            .await;
+    });
+}
+
+#[test]
+fn a_device_that_is_revoked_is_disconnected_and_others_stay() {
+    block_on(async {
+        let file = RosterFile::new(folder("whole-revoked").join("devices"));
+        let kitchen = file.add("kitchen").unwrap();
+        let whole = whole(Settings::default(), Some(&file)).await;
+        let connector = Connector::new(None).unwrap();
+        let mut out = whole
+            .join(&connector, "ws", &format!("?token={kitchen}"))
+            .await;
+        let mut stays = whole
+            .join(&connector, "ws", &format!("?token={TOKEN}"))
+            .await;
+        stays.send(subscribe()).await.unwrap();
+        file.revoke("kitchen").unwrap();
+        whole
+            .until(&mut out, |message| closed_with(message, 1008))
+            .await;
+        let price = |message: &Message| text_with(message, r#""ev":"V""#);
+        whole.until(&mut stays, price).await;
+    });
+}

@@ -2,15 +2,17 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use deskticker::clock::Clock;
-use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind};
+use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind, Secret};
 use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
+use deskticker::hub::{self, Hub};
 use deskticker::journal;
 use deskticker::market::{Calendar, Symbol};
 use deskticker::panel::{self, Oled, Png, Slot, Terminal};
@@ -313,7 +315,7 @@ fn configured(config: &Config) -> Result<Setup, Failure> {
 
 async fn demo(panel: Panel, seconds: Option<f64>, speed: f64) -> Result<(), Failure> {
     let clock = Clock::system();
-    let (setup, _simulator) = simulated(clock, speed, panel.oled.size).await?;
+    let (setup, _backstage) = simulated(clock, speed, panel.oled.size).await?;
     let (controls, receiver) = mpsc::channel(4);
     obey_signals(controls.clone())?;
     if let Some(seconds) = seconds {
@@ -322,18 +324,28 @@ async fn demo(panel: Panel, seconds: Option<f64>, speed: f64) -> Result<(), Fail
     shown(setup, &panel, "simulated prices · Ctrl-C ends", receiver).await
 }
 
-/// A simulated Massive, and a setup that shows it. The simulator ends when it is dropped.
-async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Simulator), Failure> {
+/// What a demo is made of beside the display: both end when they are dropped.
+struct Backstage {
+    _simulator: Simulator,
+    _hub: Hub,
+}
+
+/// A simulated Massive, a hub in front of it, and a setup that shows what the hub serves.
+async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backstage), Failure> {
     let settings = simulator::Settings {
         speed,
+        values: true,
         ..simulator::Settings::default()
     };
-    let key = deskticker::config::Secret::new(&settings.key).map_err(Failure::other)?;
-    let simulator = Simulator::start(settings, clock.clone())
+    // Simulated prices on loopback are nobody's secret.
+    let token = Secret::new("demo").map_err(Failure::other)?;
+    let (hub, simulator) = hub::simulated::setup(settings, &token, clock.clone())
+        .await
+        .map_err(Failure::Other)?;
+    let hub = Hub::start(hub, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .await
         .map_err(Failure::other)?;
-    let endpoint =
-        Endpoint::parse(&format!("ws://{}", simulator.address())).map_err(Failure::Other)?;
+    let endpoint = Endpoint::parse(&format!("ws://{}", hub.address())).map_err(Failure::Other)?;
     let watchlist = ["SPX", "VIX"]
         .iter()
         .map(|name| name.parse())
@@ -342,9 +354,9 @@ async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Simul
     let setup = Setup {
         watchlist,
         source: Source {
-            via: Via::Vendor,
+            via: Via::Hub,
             endpoint,
-            secret: Some(key),
+            secret: Some(token),
         },
         connector: Connector::new(None).map_err(Failure::Other)?,
         // Simulated prices know no hours.
@@ -353,7 +365,11 @@ async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Simul
         size,
         clock,
     };
-    Ok((setup, simulator))
+    let backstage = Backstage {
+        _simulator: simulator,
+        _hub: hub,
+    };
+    Ok((setup, backstage))
 }
 
 /// Runs a service with its panel, and leaves the panel in order.
@@ -377,7 +393,7 @@ async fn shown(
 }
 
 async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Result<(), Failure> {
-    let mut simulator = None;
+    let mut backstage = None;
     let setup = match config {
         Some(path) => {
             let config = Config::load(&path, &Environment::of_process())
@@ -386,7 +402,7 @@ async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Res
         }
         None => {
             let (setup, running) = simulated(Clock::system(), 20.0, Size::Tall).await?;
-            simulator = Some(running);
+            backstage = Some(running);
             setup
         }
     };
@@ -397,7 +413,7 @@ async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Res
     let complete = service::run(setup, slot.clone(), receiver, Until::Complete)
         .await
         .map_err(Failure::other)?;
-    drop(simulator);
+    drop(backstage);
     let frame = slot
         .take(Duration::ZERO)
         .ok_or_else(|| Failure::other("nothing was drawn"))?;

@@ -85,6 +85,14 @@ impl Why {
     pub const fn refuses(self) -> bool {
         matches!(self, Why::Token | Why::Key | Why::Evicted)
     }
+
+    /// Whether somebody was there and said it, rather than nobody.
+    pub const fn answered(self) -> bool {
+        matches!(
+            self,
+            Why::Token | Why::Path | Why::Busy | Why::Portal | Why::Protocol
+        )
+    }
 }
 
 impl fmt::Display for Why {

@@ -8,6 +8,7 @@ pub mod session;
 pub mod shelf;
 pub mod snapshot;
 pub mod subscriptions;
+mod ticket;
 pub mod wire;
 
 pub use link::{Link, Status, Why};

@@ -166,7 +166,21 @@ pub async fn get(
     path: &str,
     source: &Source,
 ) -> Result<Bytes, Refusal> {
-    tokio::time::timeout(LIMIT, request(connector, endpoint, path, source))
+    fetch(connector, endpoint, Method::GET, path, source).await
+}
+
+/// The JSON that answers a request without a body.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn fetch(
+    connector: &Connector,
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+    source: &Source,
+) -> Result<Bytes, Refusal> {
+    tokio::time::timeout(LIMIT, request(connector, endpoint, method, path, source))
         .await
         .map_err(|_| Why::Timeout)?
 }
@@ -174,11 +188,12 @@ pub async fn get(
 async fn request(
     connector: &Connector,
     endpoint: &Endpoint,
+    method: Method,
     path: &str,
     source: &Source,
 ) -> Result<Bytes, Refusal> {
     let mut builder = Request::builder()
-        .method(Method::GET)
+        .method(method)
         .uri(format!("{}{path}", endpoint.base))
         .header(HOST, endpoint.authority())
         .header(ACCEPT, "application/json");

@@ -18,6 +18,7 @@ use super::link::{Action, Event, Via};
 use super::net::{self, Connector, Endpoint, Socket};
 use super::shelf::Shelf;
 use super::subscriptions::Channels;
+use super::ticket::ticket;
 use super::wire::{self, Junk};
 use super::{Link, Status, Why};
 use crate::clock::{Clock, Moment};
@@ -45,8 +46,8 @@ pub struct Source {
 
 impl Source {
     /// The path of a cluster, with the token where it belongs there. Never to be logged.
-    fn path(&self, cluster: Cluster) -> String {
-        match (self.via, &self.secret) {
+    fn path(&self, cluster: Cluster, token: Option<&Secret>) -> String {
+        match (self.via, token) {
             (Via::Vendor, _) => format!("/{cluster}"),
             (Via::Hub, None) => format!("/ws/{cluster}"),
             // A token may hold `+`, `/` and `=` (standard base64).
@@ -236,9 +237,10 @@ impl<A: Audience> Runner<A> {
         let connector = self.session.connector.clone();
         let cluster = self.session.cluster;
         let attempt = async move {
-            connector
-                .websocket(&source.endpoint, &source.path(cluster), &[])
-                .await
+            // A fresh one for each attempt: it is good for one upgrade.
+            let token = ticket(&connector, &source).await?;
+            let path = source.path(cluster, token.as_ref());
+            connector.websocket(&source.endpoint, &path, &[]).await
         };
         tokio::pin!(attempt);
         loop {

@@ -65,6 +65,18 @@ fn asks_for_quotes(proxy: &mut Proxy, stage: &Stage) {
 }
 
 #[test]
+fn where_tickets_are_offered_each_upgrade_has_one_and_the_token_stays_out_of_the_address() {
+    let (mut proxy, _stage) = stage(|proxy| {
+        proxy.behave(|manner| manner.ticket = Some("one/use+only==.ab".into()));
+    });
+    let Seen::Upgrade(address, _) = proxy.until(is_upgrade) else {
+        unreachable!()
+    };
+    assert_eq!(address, "/ws/indices?token=one%2Fuse%2Bonly%3D%3D%2Eab");
+    proxy.subscribed(4);
+}
+
+#[test]
 fn who_comes_late_and_is_told_nothing_shows_what_comes() {
     let (mut proxy, mut stage) = stage(with_quotes);
     let Seen::Upgrade(path, _) = proxy.until(is_upgrade) else {

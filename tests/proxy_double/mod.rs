@@ -58,6 +58,8 @@ pub struct Manner {
     pub quotes: (String, String),
     /// Upgrades are accepted by TCP and never answered.
     pub mute: bool,
+    /// The token that `POST /api/ws-token` gives for one upgrade; without one it is a 404.
+    pub ticket: Option<String>,
 }
 
 /// A running proxy; it ends when this is dropped.
@@ -94,6 +96,7 @@ impl Proxy {
             refusal: None,
             quotes: json("200 OK", r#"{"results":[]}"#),
             mute: false,
+            ticket: None,
         }));
         let (orders, _) = broadcast::channel(16);
         let (sender, seen) = std_mpsc::channel();
@@ -222,21 +225,31 @@ impl Client {
         };
         if line.starts_with("GET /api/quotes?") {
             self.quotes(stream).await;
+        } else if line.starts_with("POST /api/ws-token ") {
+            self.ticket(stream).await;
         } else {
             self.talk(stream, orders).await;
         }
     }
 
-    async fn quotes(&self, mut stream: TcpStream) {
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            if stream.read_exact(&mut byte).await.is_err() {
-                return;
-            }
-            request.push(byte[0]);
+    async fn ticket(&self, mut stream: TcpStream) {
+        if head(&mut stream).await.is_none() {
+            return;
         }
-        let request = String::from_utf8(request).unwrap();
+        let (head, body) = match &self.manner.lock().unwrap().ticket {
+            Some(ticket) => json(
+                "200 OK",
+                &format!(r#"{{"token":"{ticket}","expiresAt":1795444500000}}"#),
+            ),
+            None => json("404 Not Found", "{}"),
+        };
+        answer(stream, &head, &body).await;
+    }
+
+    async fn quotes(&self, mut stream: TcpStream) {
+        let Some(request) = head(&mut stream).await else {
+            return;
+        };
         let path = request.split(' ').nth(1).unwrap().to_owned();
         let token = request
             .lines()
@@ -244,11 +257,7 @@ impl Client {
             .map(str::to_owned);
         let (head, body) = self.manner.lock().unwrap().quotes.clone();
         self.see(Seen::Quotes(path, token));
-        let length = body.len();
-        let answer = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
-        // A client that has read enough may be gone.
-        stream.write_all(answer.as_bytes()).await.ok();
-        stream.shutdown().await.ok();
+        answer(stream, &head, &body).await;
     }
 
     /// `None` lets in; otherwise the status.
@@ -259,7 +268,11 @@ impl Client {
         match (manner.refusal, path) {
             (Some(status), _) => Some(status),
             (None, "/ws/indices" | "/ws/options") => {
-                (token != manner.token.as_bytes()).then_some(403)
+                let good = match &manner.ticket {
+                    Some(ticket) => ticket,
+                    None => &manner.token,
+                };
+                (token != good.as_bytes()).then_some(403)
             }
             _ => Some(404),
         }
@@ -324,4 +337,21 @@ impl Client {
             }
         }
     }
+}
+
+/// The head of a request; `None` if it ends before.
+async fn head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8(head).unwrap())
+}
+
+async fn answer(mut stream: TcpStream, head: &str, body: &str) {
+    let length = body.len();
+    let answer = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+    // A client that has read enough may be gone.
+    stream.write_all(answer.as_bytes()).await.ok();
+    stream.shutdown().await.ok();
 }

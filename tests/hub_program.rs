@@ -241,7 +241,7 @@ fn simulated_prices_come_with_everything_needed_to_see_them() {
     let mut first = String::new();
     lines.read_line(&mut first).unwrap();
     assert!(
-        first.starts_with("Simulated prices on 127.0.0.1:"),
+        first.starts_with("Simulated prices, listening on 127.0.0.1:"),
         "{first}"
     );
     let mut second = String::new();

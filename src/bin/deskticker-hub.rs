@@ -20,7 +20,7 @@ use deskticker::hub::token::Gate;
 use deskticker::hub::{self, Settings, Setup};
 use deskticker::journal;
 use deskticker::market::{Calendar, Cluster};
-use deskticker::simulator;
+use deskticker::simulator::{self, Fault};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -56,7 +56,7 @@ For a start without a file:   MASSIVE_API_KEY and MASSIVE_PROXY_TOKEN in the env
 
 The vendor's key comes from key_file in the configuration, from a systemd credential named \"key\",
 or from MASSIVE_API_KEY; never from an option. RUST_LOG=debug says more. On SIGHUP the tokens, the
-certificate and the limits are read again. Exit codes: 0 ended as asked, 1 failed, 64 bad
+certificate and the limits are read again. On SIGUSR1 a simulated vendor is lost once. Exit codes: 0 ended as asked, 1 failed, 64 bad
 arguments, 78 bad configuration.
 ";
 
@@ -459,8 +459,18 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), Failure> {
     let listener = bind(listen.map_or_else(usual, Ok)?, &Limits::default()).await?;
     let address = listener.local_addr().map_err(Failure::other)?;
     say(&how_to_join(address, fresh.as_deref()))?;
-    hub::run(setup, listener, stop).await;
-    drop(simulator);
+    let mut losses = signal(SignalKind::user_defined1()).map_err(Failure::other)?;
+    let lose = async {
+        // For who wants to see what displays do when the vendor is lost.
+        while losses.recv().await.is_some() {
+            simulator.fault(Fault::Abort).await;
+            simulator.fault(Fault::None).await;
+        }
+    };
+    tokio::select! {
+        () = hub::run(setup, listener, stop) => {}
+        () = lose => {}
+    }
     Ok(())
 }
 
@@ -474,7 +484,7 @@ fn how_to_join(address: SocketAddr, token: Option<&str>) -> String {
     let token = token.map_or_else(|| "that of MASSIVE_PROXY_TOKEN".to_owned(), str::to_owned);
     format!(
         "\
-Simulated prices on {address}. Ctrl-C ends.
+Simulated prices, listening on {address} (Ctrl-C ends)
 The token: {token}
 
 A display, here (elsewhere write this machine's address in place of {host}):

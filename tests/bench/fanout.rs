@@ -251,7 +251,12 @@ fn slow(table: &mut Table, _: Option<&std::path::Path>) -> bool {
             ..work
         },
     );
-    let hub = measure(Server::hub(), Work { deaf: 50, ..work });
+    let minute = Work {
+        deaf: 50,
+        seconds: 60,
+        ..work
+    };
+    let hub = measure(Server::hub(), minute);
     told(table, "without them", &alone);
     told(table, "with them", &hub);
     table.note(

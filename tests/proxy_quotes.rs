@@ -165,12 +165,12 @@ fn a_redirect_is_not_followed_and_takes_no_token_anywhere() {
 #[test]
 fn a_quote_of_the_future_does_not_make_its_close_the_last_word() {
     for future in ["1895444199000", "9999999999999", "9999999999999999999"] {
-        // The close it brings is another one, and the next answer must correct it.
+        // The close it brings is of nobody knows which day: it is not taken at all.
         let wrong = [spx("6900.00", future), vix("VIX", "18.25", future)];
         let (mut proxy, mut stage) = stage(answer(&wrong));
         proxy.subscribed(4);
         proxy.text(both());
-        stage.shows("proxy-live-with-the-closes-of-the-future");
+        stage.shows("proxy-live-without-closes");
         proxy.behave(|manner| manner.quotes = good());
         ask_again(&mut proxy, &stage);
         stage.shows("proxy-live");

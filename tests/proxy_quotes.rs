@@ -217,3 +217,25 @@ fn a_stamp_that_cannot_be_right_shows_no_wrong_value_and_blocks_none() {
     stage.advance(11);
     stage.shows("proxy-after-the-stamps-11s-later");
 }
+
+#[test]
+fn while_nothing_streams_quotes_are_asked_for_every_quarter_of_a_minute() {
+    let (clock, hand) = stage::manual_clock();
+    let mut proxy = Proxy::start(clock.clone());
+    proxy.behave(|manner| {
+        manner.quotes = good();
+        manner.refusal = Some(503);
+    });
+    let source = stage::hub(proxy.address, TOKEN);
+    let connector = Connector::new(None).unwrap();
+    let stage = Stage::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    proxy.until(|seen| matches!(seen, Seen::Quotes(..)));
+    // In small steps, for the wait begins when the client has read the answer.
+    for _ in 0..60 {
+        stage.advance(1);
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    for _ in 0..3 {
+        proxy.until(|seen| matches!(seen, Seen::Quotes(..)));
+    }
+}

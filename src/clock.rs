@@ -73,7 +73,9 @@ impl Sub<Duration> for Moment {
 pub struct Utc(pub i64);
 
 impl Utc {
-    /// Before this (2026-01-01) a clock has not been set: a Pi wakes up in the past.
+    /// Before this (2026-01-01) a clock has certainly not been set. After it, it may still be
+    /// wrong: Raspberry Pi OS restores the time it last saved, hours or days behind, until NTP
+    /// answers. What a stamp of the feed contradicts is therefore not believed.
     pub const PLAUSIBLE: Utc = Utc(1_767_225_600_000);
 
     /// Milliseconds from `earlier` to this; negative if this is before it.
@@ -101,20 +103,25 @@ impl Now {
     }
 }
 
+/// The longest sleep in one piece. The runtime's timers stand still while the machine is
+/// suspended, so that after it a deadline is missed by no more than this.
+const NAP: Duration = Duration::from_secs(2);
+
 /// What the shells ask for the time and wait on; the core never sees it.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System(std::time::Instant),
+    /// The time since the machine's start at which this clock began.
+    System(Duration),
     Manual(watch::Receiver<Now>),
 }
 
 impl Clock {
     /// The machine's clocks, counted from now.
     pub fn system() -> Self {
-        Self(Source::System(std::time::Instant::now()))
+        Self(Source::System(since_boot()))
     }
 
     /// A clock that stands still until [`Hand::advance`] moves it, so that a test over real
@@ -128,8 +135,8 @@ impl Clock {
     pub fn now(&self) -> Now {
         match &self.0 {
             Source::System(start) => {
-                let monotonic =
-                    Moment(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
+                let elapsed = since_boot().saturating_sub(*start).as_millis();
+                let monotonic = Moment(u64::try_from(elapsed).unwrap_or(u64::MAX));
                 let utc = SystemTime::now()
                     .duration_since(UNIX_EPOCH)
                     .ok()
@@ -146,13 +153,13 @@ impl Clock {
     pub async fn sleep_until(&self, deadline: Moment) {
         match &self.0 {
             Source::System(_) if deadline == Moment::NEVER => std::future::pending().await,
-            Source::System(start) => {
-                // A sum past what the platform counts is as good as never.
-                match start.checked_add(Duration::from_millis(deadline.0)) {
-                    Some(instant) => tokio::time::sleep_until(instant.into()).await,
-                    None => std::future::pending().await,
+            Source::System(_) => loop {
+                let left = deadline.since(self.now().monotonic);
+                if left.is_zero() {
+                    return;
                 }
-            }
+                tokio::time::sleep(left.min(NAP)).await;
+            },
             Source::Manual(now) => {
                 let mut now = now.clone();
                 // An error means that the hand is gone: this clock will not move again.
@@ -162,6 +169,16 @@ impl Clock {
             }
         }
     }
+}
+
+/// The time since the machine's start, its suspension included: `Instant` stands still in a
+/// suspended machine, and a value of before would look as young as it was.
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
 
 /// Moves a manual [`Clock`].
@@ -193,6 +210,15 @@ mod tests {
         assert_eq!(Moment::NEVER + Duration::from_secs(1), Moment::NEVER);
         assert_eq!(Moment::from_secs(1) - Duration::from_secs(2), Moment::ZERO);
         assert_eq!(Moment::ZERO.since(Moment::from_secs(9)), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn the_systems_clock_counts_from_the_programs_start_and_wakes_nobody_early() {
+        let clock = Clock::system();
+        assert!(clock.now().monotonic < Moment::from_secs(5));
+        let deadline = clock.now().monotonic + Duration::from_millis(20);
+        clock.sleep_until(deadline).await;
+        assert!(clock.now().monotonic >= deadline);
     }
 
     #[tokio::test]

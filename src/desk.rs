@@ -9,9 +9,9 @@ use jiff::tz::TimeZone;
 use crate::clock::{Moment, Now, Utc};
 use crate::feed::link::Phase;
 use crate::feed::session::Orders;
-use crate::feed::{Seed, Status, Update, subscriptions};
+use crate::feed::{Close, Seed, Status, Update, subscriptions};
 use crate::market::{
-    Calendar, Class, Cluster, Freshness, Instrument, Quote, Source, Symbol, Watchlist,
+    Calendar, Class, Cluster, Freshness, Instrument, Outcome, Quote, Source, Symbol, Watchlist,
     WatchlistError, limit,
 };
 use crate::screen::{self, Frame, Glyphs, Kept, Line, Sign, Size, View};
@@ -21,8 +21,22 @@ pub const PAGE: Duration = Duration::from_secs(10);
 /// Instruments on one page.
 const PER_PAGE: usize = 2;
 const MINUTE: i64 = 60_000;
+/// Contracts may go unquoted for long; all of them for this long while they are traded, only if
+/// nothing arrives any more.
+const CONTRACTS: Duration = Duration::from_secs(300);
 /// While the clock is not set, it is looked at this often: nothing tells when it is.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
+
+/// What has come and was not taken as it was. Each is told to the log at its first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Oddities {
+    /// Values older than the one known.
+    pub older: u64,
+    /// Stamps that can be none: dropped, and the value kept.
+    pub absurd: u64,
+    /// Stamps ahead of this machine's clock: not believed until the clock agrees.
+    pub ahead: u64,
+}
 
 /// What is known and how it is shown.
 #[derive(Debug)]
@@ -37,6 +51,7 @@ pub struct Desk {
     frame: Frame,
     /// The local time of the last minute asked for; a time zone is not looked up at each tick.
     minute: Option<(i64, (u8, u8))>,
+    oddities: Oddities,
 }
 
 impl Desk {
@@ -65,7 +80,18 @@ impl Desk {
             kept: Kept::new(),
             frame: Frame::new(size),
             minute: None,
+            oddities: Oddities::default(),
         })
+    }
+
+    /// Whether the feed is late by definition: then nothing of it is ever shown as live.
+    pub const fn set_delayed(&mut self, delayed: bool) {
+        self.watchlist.set_delayed(delayed);
+    }
+
+    /// What was odd since the start.
+    pub const fn oddities(&self) -> Oddities {
+        self.oddities
     }
 
     /// Another watchlist; what stays on it keeps its value and history.
@@ -91,46 +117,108 @@ impl Desk {
                 price,
                 stamp,
             } => {
-                self.watchlist
-                    .value(ticker, Quote::arrived(*price, *stamp, now));
+                let quote = Quote::arrived(*price, *stamp, now);
+                self.stamped(*stamp, &quote, now);
+                let outcome = self.watchlist.value(ticker, quote);
+                self.took(outcome);
             }
             Update::Bar { ticker, kind, bar } => {
-                self.watchlist.bar(ticker, *kind, *bar, now);
+                let close = Quote::arrived(bar.close, Some(bar.end), now);
+                self.stamped(Some(bar.end), &close, now);
+                let outcome = self.watchlist.bar(ticker, *kind, *bar, now);
+                self.took(outcome);
             }
             Update::Seed(seed) => self.seed(seed, now),
         }
     }
 
     fn seed(&mut self, seed: &Seed, now: Now) {
-        // A stamp that cannot be right is none.
-        let believed = |price| Quote::arrived(price, seed.stamp, now);
+        let fetched = |price| Quote::fetched(price, seed.stamp, seed.delayed, now);
         // Without a stamp nobody knows how old it is: a value of Friday must not look like one of
         // now, so it is not taken at all.
-        if let Some(quote) = seed.price.map(believed)
-            && quote.stamp.is_some()
-        {
-            self.watchlist.value(&seed.ticker, quote);
+        if let Some(quote) = seed.price.map(fetched) {
+            self.stamped(seed.stamp, &quote, now);
+            if quote.stamp.is_some() {
+                // Not counted when older: REST is often behind the stream.
+                self.watchlist.value(&seed.ticker, quote);
+            }
         }
-        // With a stamp of the future this close would be the last word for as long.
-        if let Some(close) = seed.previous_close
-            && let Some(as_of) = believed(close).stamp.or(now.utc)
-        {
+        // A stamp that the clock does not vouch for says no day: with one of the future this
+        // close would be the last word for as long.
+        let believed = |close| {
+            fetched(close)
+                .stamp
+                .filter(|_| fetched(close).lag.is_some())
+        };
+        let close = seed.previous_close.and_then(|close| match close {
+            Close::Told(close) => Some((close, believed(close).or(now.utc)?)),
+            // Of Friday's value and change it is Thursday's close, whatever the day is now.
+            Close::Derived(close) => Some((close, believed(close)?)),
+        });
+        if let Some((close, as_of)) = close {
             self.watchlist
                 .set_previous_close(&seed.ticker, close, as_of, &self.calendar);
         }
+    }
+
+    /// Counts a stamp that is not believed.
+    fn stamped(&mut self, stamp: Option<Utc>, quote: &Quote, now: Now) {
+        if stamp.is_some() && quote.stamp.is_none() {
+            if self.oddities.absurd == 0 {
+                log::warn!("a value came with a stamp that can be none; it is dropped");
+            }
+            self.oddities.absurd += 1;
+        } else if quote.is_ahead(now) {
+            if self.oddities.ahead == 0 {
+                log::warn!("a stamp is ahead of this machine's clock: one of the two is wrong");
+            }
+            self.oddities.ahead += 1;
+        }
+    }
+
+    fn took(&mut self, outcome: Outcome) {
+        if outcome == Outcome::Older {
+            if self.oddities.older == 0 {
+                log::info!("a value came that is older than the one known; it is left out");
+            }
+            self.oddities.older += 1;
+        }
+    }
+
+    /// How often a link has returned: then REST is asked what was missed.
+    pub fn returns(&self) -> u64 {
+        self.links
+            .iter()
+            .map(|link| u64::from(link.connections.saturating_sub(1)))
+            .sum()
+    }
+
+    /// Whether a value that could change is streamed by nobody now.
+    pub fn unfed(&self, now: Now) -> bool {
+        let mut instruments = self.watchlist.instruments().iter().enumerate();
+        instruments.any(|(index, instrument)| {
+            let live = instrument
+                .symbol()
+                .cluster()
+                .is_some_and(|cluster| self.links[cluster as usize].phase == Phase::Live);
+            !live && self.watchlist.freshness(index, now, &self.calendar) != Freshness::Closed
+        })
     }
 
     /// What a cluster's session is to do.
     pub fn orders(&self, cluster: Cluster, now: Now) -> Orders {
         let symbols = || self.watchlist.instruments().iter().map(Instrument::symbol);
         let patience = symbols()
-            // Index values come by a timetable; a contract may go unquoted for as long as it likes.
-            .filter(|symbol| symbol.class() == Class::Index && symbol.cluster() == Some(cluster))
+            .filter(|symbol| symbol.cluster() == Some(cluster))
             .filter(|symbol| {
                 now.utc
                     .is_some_and(|utc| self.calendar.phase(symbol, utc).is_open())
             })
-            .map(|symbol| 2 * limit(symbol, Source::Tick))
+            .map(|symbol| match symbol.class() {
+                // Index values come by a timetable.
+                Class::Index => 2 * limit(symbol, Source::Tick),
+                Class::Option | Class::Equity => CONTRACTS,
+            })
             .min();
         Orders {
             channels: subscriptions::route(symbols(), cluster),
@@ -238,3 +326,6 @@ impl Desk {
         Some(time)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::clock::{Clock, Now};
 use crate::desk::Desk;
 use crate::feed::Update;
 use crate::feed::net::Connector;
-use crate::feed::rest;
+use crate::feed::rest::{self, Need};
 use crate::feed::session::{Orders, Session, Source};
 use crate::market::{Calendar, Cluster, Symbol, WatchlistError};
 use crate::panel::Slot;
@@ -19,6 +19,9 @@ use crate::screen::Size;
 
 /// Updates that may wait for the desk before a session stops reading.
 const QUEUE: usize = 256;
+/// By this much (in ms) the wall clock must move at once for it to be a step: what was judged by
+/// it is asked for anew.
+const STEP: u64 = 60_000;
 
 /// What a service is made of; everything it needs is here.
 #[derive(Debug)]
@@ -62,7 +65,11 @@ struct Service {
     clock: Clock,
     slot: Slot,
     sessions: Vec<(Cluster, watch::Sender<Orders>)>,
-    symbols: watch::Sender<Vec<Symbol>>,
+    needs: watch::Sender<Need>,
+    /// The wall clock less the monotonic one, in milliseconds: another one after a step.
+    offset: Option<i64>,
+    /// Such steps so far; the setting of the clock is one.
+    steps: u64,
     /// Every value has been drawn once, and the log has been told.
     complete: bool,
 }
@@ -78,7 +85,8 @@ pub async fn run(
     mut controls: mpsc::Receiver<Control>,
     until: Until,
 ) -> Result<bool, WatchlistError> {
-    let desk = Desk::new(&setup.watchlist, setup.calendar, setup.zone, setup.size)?;
+    let mut desk = Desk::new(&setup.watchlist, setup.calendar, setup.zone, setup.size)?;
+    desk.set_delayed(setup.source.delayed());
     let (updates, mut incoming) = mpsc::channel(QUEUE);
     let source = Arc::new(setup.source);
     let mut sessions = Vec::new();
@@ -96,7 +104,11 @@ pub async fn run(
         links.spawn(session.run());
         sessions.push((cluster, orders));
     }
-    let (symbols, asked) = watch::channel(setup.watchlist);
+    let (needs, asked) = watch::channel(Need {
+        symbols: setup.watchlist,
+        unfed: true,
+        ..Need::default()
+    });
     // Dropped, and so ended, with this function: a question in flight needs no farewell.
     let mut seeding = JoinSet::new();
     seeding.spawn(rest::keep_asking(
@@ -109,10 +121,12 @@ pub async fn run(
 
     let mut service = Service {
         desk,
-        clock: setup.clock,
+        clock: setup.clock.clone(),
         slot,
         sessions,
-        symbols,
+        needs,
+        offset: offset(setup.clock.now()),
+        steps: 0,
         complete: false,
     };
     service.order();
@@ -122,14 +136,20 @@ pub async fn run(
         let due = service.clock.sleep_until(service.desk.deadline(drawn));
         tokio::select! {
             Some(update) = incoming.recv() => {
-                service.take(&update);
+                let mut told = service.take(&update);
                 // All that has come is one picture.
                 while let Ok(update) = incoming.try_recv() {
-                    service.take(&update);
+                    told |= service.take(&update);
+                }
+                if told {
+                    service.need();
                 }
             }
             // Sessions open and close with the minute; what comes on a link changes no order.
-            () = due => service.order(),
+            () = due => {
+                service.order();
+                service.need();
+            }
             control = controls.recv() => match control {
                 Some(Control::Watch(symbols)) => {
                     service.watch(symbols);
@@ -153,14 +173,39 @@ pub async fn run(
 }
 
 impl Service {
-    fn take(&mut self, update: &Update) {
+    /// Returns whether it may change what is needed of REST.
+    fn take(&mut self, update: &Update) -> bool {
         self.desk.on(update, self.clock.now());
+        matches!(update, Update::Status(..) | Update::Seed(_))
+    }
+
+    /// Tells who asks REST what is needed of it, if that has changed.
+    fn need(&mut self) {
+        let now = self.clock.now();
+        let offset = offset(now);
+        let stepped = match (self.offset, offset) {
+            (Some(before), Some(after)) => before.abs_diff(after) > STEP,
+            (before, after) => before.is_none() && after.is_some(),
+        };
+        if stepped {
+            self.steps += 1;
+        }
+        self.offset = offset;
+        let (epoch, unfed) = (self.desk.returns() + self.steps, self.desk.unfed(now));
+        self.needs.send_if_modified(|need| {
+            let changed = (need.epoch, need.unfed) != (epoch, unfed);
+            (need.epoch, need.unfed) = (epoch, unfed);
+            changed
+        });
     }
 
     fn watch(&mut self, symbols: Vec<Symbol>) {
         match self.desk.watch(&symbols) {
             Ok(()) => {
-                self.symbols.send_replace(symbols);
+                self.needs.send_modify(|need| {
+                    need.symbols = symbols;
+                    need.list += 1;
+                });
             }
             // The list was checked by whoever read it; the old one stays.
             Err(error) => log::error!("the watchlist stays as it was: {error}"),
@@ -195,4 +240,9 @@ impl Service {
         }
         now
     }
+}
+
+fn offset(now: Now) -> Option<i64> {
+    let elapsed = i64::try_from(now.monotonic.as_millis()).unwrap_or(i64::MAX);
+    Some(now.utc?.0.saturating_sub(elapsed))
 }

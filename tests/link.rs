@@ -403,3 +403,39 @@ proptest::proptest! {
 }
 
 use proptest::prelude::{Just, Strategy};
+
+#[test]
+fn a_link_on_which_nothing_of_ours_ever_comes_is_opened_more_and_more_seldom() {
+    let mut bench = Bench::live(0);
+    let patience = Some(Duration::from_secs(20));
+    bench.0.want(&channels(&["V.I:SPX"]), patience, at(0));
+    let heard_until_closed = |bench: &mut Bench, from: u64| {
+        (1..200)
+            .map(|second| from + second * 1000)
+            .find(|now| {
+                let actions = bench.on(Event::Heard, *now);
+                actions.contains(&Action::Close(Why::Silent))
+            })
+            .unwrap()
+    };
+    let mut now = heard_until_closed(&mut bench, 0);
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        let (opened, actions) = bench.wait();
+        assert_eq!(actions, [Action::Open]);
+        waits.push(opened - now);
+        bench.on(Event::Opened, opened);
+        now = heard_until_closed(&mut bench, opened);
+    }
+    assert!(waits[0] <= 1500, "{waits:?}");
+    assert!(waits[3] >= 4000, "{waits:?}");
+    assert!(waits[7] >= 30_000, "{waits:?}");
+    // A value of ours, and it is as if nothing had been.
+    let (opened, _) = bench.wait();
+    bench.on(Event::Opened, opened);
+    bench.on(Event::Data(Kind::Value, "I:SPX"), opened + 1000);
+    bench.actions(opened + 11_000);
+    bench.on(Event::Closed(Why::Lost), opened + 12_000);
+    let (again, _) = bench.wait();
+    assert!(again - opened - 12_000 <= 1500);
+}

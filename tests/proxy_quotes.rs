@@ -165,12 +165,12 @@ fn a_redirect_is_not_followed_and_takes_no_token_anywhere() {
 #[test]
 fn a_quote_of_the_future_does_not_make_its_close_the_last_word() {
     for future in ["1895444199000", "9999999999999", "9999999999999999999"] {
-        // The close it brings is another one, and the next answer must correct it.
+        // The close it brings is of nobody knows which day: it is not taken at all.
         let wrong = [spx("6900.00", future), vix("VIX", "18.25", future)];
         let (mut proxy, mut stage) = stage(answer(&wrong));
         proxy.subscribed(4);
         proxy.text(both());
-        stage.shows("proxy-live-with-the-closes-of-the-future");
+        stage.shows("proxy-live-without-closes");
         proxy.behave(|manner| manner.quotes = good());
         ask_again(&mut proxy, &stage);
         stage.shows("proxy-live");
@@ -216,4 +216,26 @@ fn a_stamp_that_cannot_be_right_shows_no_wrong_value_and_blocks_none() {
     stage.shows("proxy-after-the-stamps");
     stage.advance(11);
     stage.shows("proxy-after-the-stamps-11s-later");
+}
+
+#[test]
+fn while_nothing_streams_quotes_are_asked_for_every_quarter_of_a_minute() {
+    let (clock, hand) = stage::manual_clock();
+    let mut proxy = Proxy::start(clock.clone());
+    proxy.behave(|manner| {
+        manner.quotes = good();
+        manner.refusal = Some(503);
+    });
+    let source = stage::hub(proxy.address, TOKEN);
+    let connector = Connector::new(None).unwrap();
+    let stage = Stage::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    proxy.until(|seen| matches!(seen, Seen::Quotes(..)));
+    // In small steps, for the wait begins when the client has read the answer.
+    for _ in 0..60 {
+        stage.advance(1);
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    for _ in 0..3 {
+        proxy.until(|seen| matches!(seen, Seen::Quotes(..)));
+    }
 }

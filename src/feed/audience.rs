@@ -233,7 +233,7 @@ fn ours(link: &mut Link, kind: Kind, ticker: &str, now: Moment) -> Option<Ticker
 }
 
 /// A server's own words, fit for one line of a log.
-fn shown(message: &str) -> String {
+pub(super) fn shown(message: &str) -> String {
     message
         .chars()
         .take(200)

@@ -244,6 +244,9 @@ pub struct Link<S = Fixed> {
     patience: Option<Duration>,
     why: Option<Why>,
     connections: u32,
+    /// It was closed for silence, and nothing of ours has come since: another connection that
+    /// lives proves nothing, for an index that is never published would have us come and go.
+    barren: bool,
     /// What `on` found to be done at once.
     pending: Option<Action>,
     random: u64,
@@ -269,6 +272,7 @@ impl<S: Shelf> Link<S> {
             patience: None,
             why: None,
             connections: 0,
+            barren: false,
             pending: None,
             random: seed | 1,
         }
@@ -338,6 +342,7 @@ impl<S: Shelf> Link<S> {
                 if self.subscriptions.confirm(kind, ticker) =>
             {
                 self.data = now;
+                self.barren = false;
                 if let State::Silent { heard, .. } = self.state {
                     self.state = State::Live { since: now, heard };
                     self.why = None;
@@ -481,7 +486,7 @@ impl<S: Shelf> Link<S> {
 
     fn proven_at(&self) -> Moment {
         match self.state {
-            State::Live { since, .. } => since + PROVEN_AFTER,
+            State::Live { since, .. } if !self.barren => since + PROVEN_AFTER,
             _ => Moment::NEVER,
         }
     }
@@ -502,6 +507,7 @@ impl<S: Shelf> Link<S> {
         self.state = State::Idle;
         self.why = None;
         self.backoff = BACKOFF_FIRST;
+        self.barren = false;
     }
 
     fn close(&mut self, why: Why, now: Moment) -> Action {
@@ -516,6 +522,7 @@ impl<S: Shelf> Link<S> {
         self.pending = None;
         self.subscriptions.forget();
         self.why = Some(why);
+        self.barren |= why == Why::Silent;
         if why.refuses() {
             // Longer, never shorter, than the minute: who was evicted is not alone.
             let wait = COOL_DOWN + self.jitter(COOL_DOWN / 4);

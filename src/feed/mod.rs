@@ -52,6 +52,17 @@ pub struct Seed {
     pub price: Option<Price>,
     /// When the last value was made, where the answer said.
     pub stamp: Option<Utc>,
+    /// The answer says that its source serves it late.
+    pub delayed: bool,
     /// The close before the current session.
-    pub previous_close: Option<Price>,
+    pub previous_close: Option<Close>,
+}
+
+/// A previous close, by how it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// The answer named it: it is the one of now.
+    Told(Price),
+    /// The last value less its change: it is the one of the day of that value.
+    Derived(Price),
 }

@@ -13,12 +13,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::sync::{mpsc, watch};
 
+use super::audience::shown;
 use super::link::Via;
 use super::net::{self, Connector, Endpoint};
 use super::session::Source;
 use super::snapshot::{self, positive};
-use super::{Seed, Update, Why, wire};
-use crate::clock::Clock;
+use super::{Close, Seed, Update, Why, wire};
+use crate::clock::{Clock, Moment};
 use crate::market::{Price, Symbol, Ticker};
 
 /// The answer must be here within this.
@@ -32,48 +33,134 @@ const TOKEN_HEADER: &str = "x-massive-proxy-token";
 const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// Asked again this long after a failure; it doubles up to [`ASK_AGAIN`].
 const RETRY_FIRST: Duration = Duration::from_secs(5);
+/// Asked again this long after an answer while REST is all there is. The vendor's free plan
+/// allows five calls a minute.
+const PACE: Duration = Duration::from_secs(15);
+/// Asked again no later than this after a failure while REST is all there is.
+const RETRY_IN_NEED: Duration = Duration::from_secs(60);
+
+/// What the desk needs of REST.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Need {
+    /// Of these.
+    pub symbols: Vec<Symbol>,
+    /// Another number for each watchlist: it is asked for at once.
+    pub list: u64,
+    /// Another number after each return of a link and each step of the clock: what was known
+    /// before may be old, or was judged wrongly.
+    pub epoch: u64,
+    /// A value that could change is streamed by nobody now.
+    pub unfed: bool,
+}
+
+/// When REST is asked again, by what is needed in the meantime.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    answered: Moment,
+    /// While all is well.
+    wait: Duration,
+    /// While REST is all there is.
+    in_need: Duration,
+}
+
+impl Pause {
+    fn due(&self, asked: &Need, need: &Need) -> Moment {
+        if need.list != asked.list {
+            return Moment::ZERO;
+        }
+        let mut wait = self.wait;
+        if need.unfed {
+            wait = wait.min(self.in_need);
+        }
+        if need.epoch != asked.epoch {
+            wait = wait.min(PACE);
+        }
+        self.answered + wait
+    }
+}
+
+/// What has been said of the other side's words, each once until they change.
+#[derive(Debug, Default)]
+struct Told {
+    failure: Option<Why>,
+    refused: Vec<(Ticker, String)>,
+}
+
+impl Told {
+    /// Whether a failure is news; `None` is an answer.
+    fn failure(&mut self, why: Option<Why>) -> bool {
+        std::mem::replace(&mut self.failure, why) != why && why.is_some()
+    }
+
+    /// Those of these refusals that are news.
+    fn refused(&mut self, now: Vec<(Ticker, String)>) -> Vec<(Ticker, String)> {
+        let before = std::mem::replace(&mut self.refused, now);
+        let news = self.refused.iter().filter(|said| !before.contains(said));
+        news.cloned().collect()
+    }
+}
 
 /// Keeps the desk supplied with quotes by REST until it is gone: at the start, when the watchlist
-/// changes, now and then after that, and with growing waits while there is no answer.
+/// changes or a link returns, often while nothing streams, now and then after that, and with
+/// growing waits while there is no answer.
 pub async fn keep_asking(
     connector: Connector,
     source: Arc<Source>,
-    mut symbols: watch::Receiver<Vec<Symbol>>,
+    mut needs: watch::Receiver<Need>,
     updates: mpsc::Sender<Update>,
     clock: Clock,
 ) {
     let mut retry = RETRY_FIRST;
+    let mut told = Told::default();
     loop {
-        let asked = symbols.borrow_and_update().clone();
-        let wait = match quotes(&connector, &source, &asked).await {
-            Ok(seeds) => {
-                let complete = seeds.len() == asked.len();
+        let asked = needs.borrow_and_update().clone();
+        let (wait, in_need) = match quotes(&connector, &source, &asked.symbols).await {
+            Ok(Quotes { seeds, refused }) => {
+                told.failure(None);
+                for (ticker, words) in told.refused(refused) {
+                    log::warn!("{ticker}: the vendor says {words}");
+                }
+                let complete = seeds.len() == asked.symbols.len()
+                    && seeds
+                        .iter()
+                        .all(|seed| seed.price.is_none() || seed.stamp.is_some());
                 for seed in seeds {
                     if updates.send(Update::Seed(seed)).await.is_err() {
                         return;
                     }
                 }
-                if complete {
+                let wait = if complete {
                     retry = RETRY_FIRST;
                     ASK_AGAIN
                 } else {
                     next(&mut retry)
-                }
+                };
+                (wait, PACE)
             }
             Err(why) => {
                 // Once: a hub without quotes is no fault of its link.
-                if retry == RETRY_FIRST {
+                if told.failure(Some(why)) {
                     log::warn!("quotes: {why}");
                 }
-                next(&mut retry)
+                (next(&mut retry), RETRY_IN_NEED)
             }
         };
-        let due = clock.now().monotonic + wait;
-        tokio::select! {
-            () = clock.sleep_until(due) => {}
-            changed = symbols.changed() => {
-                if changed.is_err() {
-                    return;
+        let pause = Pause {
+            answered: clock.now().monotonic,
+            wait,
+            in_need,
+        };
+        loop {
+            let due = pause.due(&asked, &needs.borrow_and_update());
+            if due == Moment::ZERO {
+                break;
+            }
+            tokio::select! {
+                () = clock.sleep_until(due) => break,
+                changed = needs.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
                 }
             }
         }
@@ -86,6 +173,15 @@ fn next(retry: &mut Duration) -> Duration {
     wait
 }
 
+/// What an answer says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quotes {
+    /// Of each symbol of which it says something.
+    pub seeds: Vec<Seed>,
+    /// The words for those it refuses, fit for a log.
+    pub refused: Vec<(Ticker, String)>,
+}
+
 /// Asks for the last values and the previous closes of these symbols.
 ///
 /// # Errors
@@ -94,7 +190,7 @@ pub async fn quotes(
     connector: &Connector,
     source: &Source,
     symbols: &[Symbol],
-) -> Result<Vec<Seed>, Why> {
+) -> Result<Quotes, Why> {
     let (path, endpoint) = match source.via {
         Via::Hub => {
             // The proxy knows indices by their plain names.
@@ -112,18 +208,33 @@ pub async fn quotes(
     let body = get(connector, &endpoint, &path, source)
         .await
         .map_err(|refusal| refusal.why)?;
-    let seeds = match source.via {
-        Via::Hub => proxy_rows(&body),
-        Via::Vendor => {
-            snapshot::rows(&body).map(|rows| rows.iter().filter_map(snapshot::Row::seed).collect())
-        }
+    let answer = match source.via {
+        Via::Hub => proxy_rows(&body).map(|seeds| Quotes {
+            seeds,
+            refused: Vec::new(),
+        }),
+        Via::Vendor => snapshot::rows(&body).map(|rows| Quotes {
+            seeds: rows.iter().filter_map(snapshot::Row::seed).collect(),
+            refused: refusals(&rows, symbols),
+        }),
     };
-    let mut seeds = seeds.map_err(|error| {
+    let mut answer = answer.map_err(|error| {
         log::debug!("quotes: {error}");
         Why::Protocol
     })?;
-    seeds.retain(|seed| symbols.iter().any(|symbol| symbol.ticker() == seed.ticker));
-    Ok(seeds)
+    let asked = |seed: &Seed| symbols.iter().any(|symbol| symbol.ticker() == seed.ticker);
+    answer.seeds.retain(asked);
+    Ok(answer)
+}
+
+/// The vendor's words for those symbols that it refuses: one for each that was asked for.
+fn refusals(rows: &[snapshot::Row], symbols: &[Symbol]) -> Vec<(Ticker, String)> {
+    let of = |symbol: &Symbol| {
+        let row = rows.iter().find(|row| row.ticker == symbol.ticker())?;
+        let words = shown(row.error.as_ref()?);
+        Some((Ticker::try_from(symbol.ticker()).ok()?, words))
+    };
+    symbols.iter().filter_map(of).collect()
 }
 
 /// The vendor's REST stands beside its sockets, `api.` for `socket.` or `delayed.`; any other
@@ -278,6 +389,9 @@ struct ProxyRow {
     change: Option<f64>,
     as_of: Option<f64>,
     previous_close: Option<f64>,
+    /// The hub's; the proxy has no such word.
+    #[serde(default)]
+    delayed: bool,
     source: Option<String>,
 }
 
@@ -301,13 +415,16 @@ impl ProxyRow {
             let change = Price::from_f64(self.change?)?;
             Some(Price::from_scaled(price.scaled() - change.scaled()))
                 .filter(|close| *close > Price::from_scaled(0))
+                .map(Close::Derived)
         };
+        let told = self.previous_close.and_then(positive).map(Close::Told);
         Some(Seed {
             ticker: Ticker::try_from(symbol.ticker()).ok()?,
             price: Some(price),
             // Milliseconds for indices, nanoseconds for stocks: told by magnitude.
             stamp: wire::stamp(self.as_of),
-            previous_close: self.previous_close.and_then(positive).or_else(derived),
+            delayed: self.delayed,
+            previous_close: told.or_else(derived),
         })
     }
 }
@@ -331,14 +448,91 @@ mod tests {
         let seeds = proxy_rows(body).unwrap();
         assert_eq!(seeds.len(), 2, "a last of 0 is no price: {seeds:?}");
         assert_eq!(seeds[0].ticker, "I:SPX");
-        assert_eq!(seeds[0].previous_close, price(5887.61));
+        assert_eq!(seeds[0].previous_close, price(5887.61).map(Close::Derived));
         assert_eq!(seeds[1].ticker, "I:VIX");
         assert_eq!(
             seeds[1].stamp,
             Some(Utc(1_764_086_430_906)),
             "nanoseconds are told by their magnitude, and rounded"
         );
-        assert_eq!(seeds[1].previous_close, price(17.65));
+        assert_eq!(seeds[1].previous_close, price(17.65).map(Close::Derived));
+    }
+
+    #[test]
+    fn the_hubs_own_words_are_taken_as_told() {
+        let body = br#"{"results":[{"symbol":"I:SPX","last":5912.34,"change":24.73,
+            "asOf":1764086430905,"source":"indices","previousClose":5887.5,"delayed":true}]}"#;
+        let seed = proxy_rows(body).unwrap().remove(0);
+        assert_eq!(seed.previous_close, price(5887.5).map(Close::Told));
+        assert!(seed.delayed);
+    }
+
+    #[test]
+    fn the_vendors_words_are_told_once_in_one_line_and_only_for_what_was_asked() {
+        let body = br#"{"results":[{"ticker":"I:SPX","error":"NOT\nENTITLED\u001b[31m"},
+            {"ticker":"I:\nforged","error":"NOT_FOUND"},{"ticker":"I:NDX","error":"NOT_FOUND"}]}"#;
+        let rows = snapshot::rows(body).unwrap();
+        let refused = refusals(&rows, &["SPX".parse().unwrap()]);
+        let words = (
+            Ticker::try_from("I:SPX").unwrap(),
+            "NOT ENTITLED [31m".into(),
+        );
+        assert_eq!(refused, [words]);
+        let mut told = Told::default();
+        assert_eq!(told.refused(refused.clone()), refused);
+        assert_eq!(told.refused(refused.clone()), []);
+        assert_eq!(told.refused(Vec::new()), []);
+        assert_eq!(told.refused(refused.clone()), refused);
+    }
+
+    #[test]
+    fn a_failure_is_told_at_each_change_of_its_reason() {
+        let mut told = Told::default();
+        let news = [
+            Some(Why::Timeout),
+            Some(Why::Timeout),
+            Some(Why::Busy),
+            None,
+            Some(Why::Busy),
+        ]
+        .map(|why| told.failure(why));
+        assert_eq!(news, [true, false, true, false, true]);
+    }
+
+    #[test]
+    fn rest_is_asked_often_while_nothing_streams_and_once_when_a_link_returns() {
+        let pause = Pause {
+            answered: Moment::from_secs(100),
+            wait: ASK_AGAIN,
+            in_need: PACE,
+        };
+        let asked = Need::default();
+        let due = |change: fn(&mut Need)| {
+            let mut need = asked.clone();
+            change(&mut need);
+            pause.due(&asked, &need)
+        };
+        assert_eq!(due(|_| {}), Moment::from_secs(700));
+        assert_eq!(due(|need| need.unfed = true), Moment::from_secs(115));
+        assert_eq!(due(|need| need.epoch = 1), Moment::from_secs(115));
+        assert_eq!(due(|need| need.list = 1), Moment::ZERO);
+    }
+
+    #[test]
+    fn the_vendors_late_endpoint_is_known_by_its_name() {
+        let delayed = |via, text: &str| {
+            let endpoint = Endpoint::parse(text).unwrap();
+            let secret = None;
+            Source {
+                via,
+                endpoint,
+                secret,
+            }
+            .delayed()
+        };
+        assert!(delayed(Via::Vendor, "wss://delayed.massive.com"));
+        assert!(!delayed(Via::Vendor, "wss://socket.massive.com"));
+        assert!(!delayed(Via::Hub, "wss://delayed.example.org"));
     }
 
     #[test]

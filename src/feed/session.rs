@@ -45,6 +45,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// Whether it is the vendor's endpoint that serves everything late, by its name.
+    pub fn delayed(&self) -> bool {
+        self.via == Via::Vendor && self.endpoint.host.starts_with("delayed.")
+    }
+
     /// The path of a cluster, with the token where it belongs there. Never to be logged.
     fn path(&self, cluster: Cluster, token: Option<&Secret>) -> String {
         match (self.via, token) {

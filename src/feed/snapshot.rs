@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Seed, wire};
+use super::{Close, Seed, wire};
 use crate::market::{Class, Price, Symbol, Ticker};
 
 /// The most tickers of one request, by the vendor's documentation.
@@ -120,8 +120,7 @@ pub fn rows(body: &[u8]) -> Result<Vec<Row>, serde_json::Error> {
 impl Row {
     /// What the display takes of it.
     pub(super) fn seed(&self) -> Option<Seed> {
-        if let Some(error) = &self.error {
-            log::warn!("{}: the vendor says {error}", self.ticker);
+        if self.error.is_some() {
             return None;
         }
         let symbol: Symbol = self.ticker.parse().ok()?;
@@ -134,8 +133,14 @@ impl Row {
             ticker: Ticker::try_from(symbol.ticker()).ok()?,
             price,
             stamp: wire::stamp(self.last_updated),
-            previous_close: self.previous_close(),
+            delayed: self.is_delayed(),
+            previous_close: self.previous_close().map(Close::Told),
         })
+    }
+
+    /// Whether the vendor says that it serves this one late.
+    pub fn is_delayed(&self) -> bool {
+        self.timeframe.as_deref() == Some("DELAYED")
     }
 
     /// The last price of the session.
@@ -172,11 +177,11 @@ mod tests {
         let price = |number| Price::from_f64(number);
         assert_eq!(
             (seeds[0].price, seeds[0].previous_close),
-            (price(3822.39), price(3812.19))
+            (price(3822.39), price(3812.19).map(Close::Told))
         );
         assert_eq!(
             (seeds[1].price, seeds[1].previous_close),
-            (None, price(17.65))
+            (None, price(17.65).map(Close::Told))
         );
     }
 }

@@ -18,7 +18,7 @@ pub enum Freshness {
     Delayed,
     /// The session is over and this is its last value.
     Closed,
-    /// There is no value.
+    /// There is no value, or none of which it is known how old it is.
     None,
 }
 
@@ -37,6 +37,13 @@ pub(super) struct Judgement {
 /// Judges a value. Without a clock, and where the clock contradicts the value's stamp, the
 /// session counts as open: "closed" is never guessed.
 pub(super) fn judge(quote: &Quote, limit: Duration, phase: Option<Phase>, now: Now) -> Judgement {
+    if quote.is_of_unknown_age() {
+        // It may be of last week. Only a step of the clock can tell, which no deadline foresees.
+        return Judgement {
+            freshness: Freshness::None,
+            until: Moment::NEVER,
+        };
+    }
     let age = quote.age(now.monotonic);
     let counted = quote.counted_age(now.monotonic);
     let young = counted <= limit;

@@ -9,7 +9,8 @@ use crate::clock::{Moment, Now, Utc};
 /// Values older than this on arrival are not new: beyond it a lag is counted as age. Within it,
 /// the clocks of the exchange and of this machine may differ.
 const LAG: i64 = 30_000;
-/// The lag of a source that serves its values 15 minutes late.
+/// The lag of a stream that serves its values 15 minutes late; the end is what a late source is
+/// allowed.
 const DELAYED: core::ops::RangeInclusive<i64> = 14 * 60_000..=17 * 60_000;
 /// A stamp further in the future than this is wrong, or our clock is.
 pub(super) const AHEAD: i64 = 60_000;
@@ -19,8 +20,10 @@ const OLDEST: Utc = Utc(946_684_800_000);
 /// By what way a value came; decides how old it may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
-    /// A value, a quote or a trade of its own, or one fetched by REST.
+    /// A value, a quote or a trade of its own, as it was streamed.
     Tick,
+    /// A last value fetched by REST: it may be of any age, so that receiving it proves nothing.
+    Rest,
     /// The close of a bar of a second.
     Second,
     /// The close of a bar of a minute.
@@ -37,7 +40,8 @@ pub struct Quote {
     /// When it was received.
     pub received: Moment,
     /// How old it was by then, as its stamp told; zero if that was nothing worth mention or there
-    /// is no stamp. `None` if that is not known yet, because the wall clock was not set.
+    /// is no stamp. `None` if that is not known yet, because the wall clock was not set or is
+    /// behind the stamp: then one of the two is wrong, and only a step of the clock tells which.
     pub lag: Option<Duration>,
     /// The feed's own stamp, where it gave a plausible one. Orders values and tells to which
     /// session they belong; once received they age by monotonic time alone.
@@ -50,8 +54,22 @@ pub struct Quote {
 
 impl Quote {
     /// A value received now. One that was old by then (a hub repeats its last one to who joins
-    /// late) is given that age; a stamp that cannot be right is dropped and the value kept.
+    /// late) is given that age; a stamp that cannot be one is dropped and the value kept. A stamp
+    /// ahead of our clock is kept: it may be the clock that is wrong.
     pub fn arrived(price: Price, stamp: Option<Utc>, now: Now) -> Self {
+        Self::new(price, stamp, Source::Tick, now)
+    }
+
+    /// A last value that REST has told now. Its age is counted in full, and it is delayed only if
+    /// the answer said so: one of a quarter of an hour ago is old.
+    pub fn fetched(price: Price, stamp: Option<Utc>, delayed: bool, now: Now) -> Self {
+        Self {
+            delayed,
+            ..Self::new(price, stamp, Source::Rest, now)
+        }
+    }
+
+    fn new(price: Price, stamp: Option<Utc>, source: Source, now: Now) -> Self {
         let stamp = stamp.filter(|stamp| *stamp >= OLDEST);
         Self {
             price,
@@ -59,7 +77,7 @@ impl Quote {
             lag: stamp.is_none().then_some(Duration::ZERO),
             stamp,
             delayed: false,
-            source: Source::Tick,
+            source,
         }
         .settled(now)
     }
@@ -72,8 +90,8 @@ impl Quote {
         }
     }
 
-    /// This quote with its lag known, if the clock has been set since it was received. Its lag is
-    /// determined once: a later step of the wall clock changes nothing.
+    /// This quote with its lag known, if the clock has been set (or set right) since it was
+    /// received. Its lag is determined once: a later step of the wall clock changes nothing.
     pub fn settled(self, now: Now) -> Self {
         let (None, Some(stamp), Some(utc)) = (self.lag, self.stamp, now.utc) else {
             return self;
@@ -81,13 +99,23 @@ impl Quote {
         let lag = utc
             .millis_since(stamp)
             .saturating_sub(millis(now.monotonic.since(self.received)));
-        let delayed = DELAYED.contains(&lag);
-        let plausible = lag >= -AHEAD;
-        let counted = if lag <= LAG { 0 } else { lag.unsigned_abs() };
+        if lag < -AHEAD {
+            return self;
+        }
+        // A stream is heard as it happens, so that a small lag is but the difference of two
+        // clocks; what was fetched may really be that old.
+        let (tolerance, late) = match self.source {
+            Source::Rest => (0, false),
+            _ => (LAG, DELAYED.contains(&lag)),
+        };
+        let counted = if lag <= tolerance {
+            0
+        } else {
+            lag.unsigned_abs()
+        };
         Self {
             lag: Some(Duration::from_millis(counted)),
-            stamp: Some(stamp).filter(|_| plausible),
-            delayed,
+            delayed: self.delayed || late,
             ..self
         }
     }
@@ -100,16 +128,34 @@ impl Quote {
 
     /// How old it is beyond the delay of its source: what is held against its limit.
     pub fn counted_age(&self, now: Moment) -> Duration {
-        if self.delayed {
-            now.since(self.received)
+        now.since(self.received)
+            .saturating_add(self.counted_lag().unwrap_or_default())
+    }
+
+    /// The lag beyond the delay of its source. A late source may still have a value of yesterday.
+    fn counted_lag(&self) -> Option<Duration> {
+        let allowed = if self.delayed {
+            Duration::from_millis(DELAYED.end().unsigned_abs())
         } else {
-            self.age(now)
-        }
+            Duration::ZERO
+        };
+        Some(self.lag?.saturating_sub(allowed))
+    }
+
+    /// Whether nobody can tell yet how old it is: it was not heard as it happened, and no clock
+    /// vouches for its stamp.
+    pub(super) fn is_of_unknown_age(&self) -> bool {
+        self.source == Source::Rest && self.lag.is_none()
+    }
+
+    /// Whether its stamp is ahead of our clock as that was when it came.
+    pub fn is_ahead(&self, now: Now) -> bool {
+        self.lag.is_none() && now.utc.is_some()
     }
 
     /// Whether it was already old when it came, and is no part of what has been watched.
     pub(super) fn came_old(&self) -> bool {
-        !self.delayed && self.lag.is_some_and(|lag| lag > Duration::ZERO)
+        self.is_of_unknown_age() || self.counted_lag().is_some_and(|lag| millis(lag) > LAG)
     }
 }
 
@@ -178,14 +224,42 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_that_cannot_be_right_is_dropped_and_the_value_kept() {
-        assert_eq!(arrived(61 - 122).stamp, None);
-        assert!(arrived(-60).stamp.is_some());
+    fn a_stamp_that_cannot_be_one_is_dropped_and_the_value_kept() {
         let now = Now::new(Moment::from_secs(5), Utc(NOON));
-        for stamp in [i64::MIN, 0, 1_768_323_600, i64::MAX] {
+        for stamp in [i64::MIN, 0, 1_768_323_600] {
             let quote = Quote::arrived(Price::MAX, Some(Utc(stamp)), now);
             assert_eq!((quote.stamp, quote.lag), (None, Some(Duration::ZERO)));
         }
+    }
+
+    #[test]
+    fn a_stamp_ahead_of_a_wrong_clock_is_kept_and_judged_once_the_clock_is_right() {
+        assert_eq!(arrived(-60).lag, Some(Duration::ZERO));
+        let quote = arrived(-61);
+        assert_eq!((quote.stamp, quote.lag), (Some(Utc(NOON + 61_000)), None));
+        // Two seconds later NTP steps the clock by two hours: it was of an hour before.
+        let quote = arrived(-3600);
+        let right = Now::new(Moment::from_secs(7), Utc(NOON + 7_202_000));
+        assert_eq!(quote.settled(right).lag, Some(Duration::from_secs(3600)));
+        let far = Quote::arrived(Price::MAX, Some(Utc(i64::MAX)), right);
+        assert_eq!(far.lag, None);
+    }
+
+    #[test]
+    fn what_was_fetched_is_as_old_as_its_stamp_and_delayed_only_if_told_so() {
+        let fetched = |lag_secs: i64, delayed| {
+            let now = Now::new(Moment::from_secs(5), Utc(NOON));
+            Quote::fetched(Price::MAX, Some(Utc(NOON - lag_secs * 1000)), delayed, now)
+        };
+        let now = Moment::from_secs(5);
+        assert_eq!(fetched(1, false).age(now).as_secs(), 1);
+        assert_eq!(fetched(30, false).counted_age(now).as_secs(), 30);
+        assert!(!fetched(900, false).delayed);
+        assert_eq!(fetched(900, false).counted_age(now).as_secs(), 900);
+        assert!(fetched(900, true).delayed);
+        assert_eq!(fetched(900, true).counted_age(now).as_secs(), 0);
+        // A late source's value of two hours ago is no part of its delay.
+        assert_eq!(fetched(7200, true).counted_age(now).as_secs(), 7200 - 1020);
     }
 
     #[test]

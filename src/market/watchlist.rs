@@ -3,6 +3,7 @@
 
 use core::cell::Cell;
 use core::fmt;
+use core::time::Duration;
 
 use super::calendar::limit;
 use super::freshness::{Judgement, judge};
@@ -20,6 +21,9 @@ pub const CAPACITY: usize = 64;
 /// Values this much older than the stored one (1 h, in ms) are not merely out of order: then one
 /// of the two stamps is wrong, or the value is a repetition of an old one.
 const DISORDER: i64 = 3_600_000;
+/// After this long without a younger one, a value whose stamp is ahead of our clock makes way for
+/// those that agree with it: then it was the stamp that was wrong, not the clock.
+const CONTRADICTED: Duration = Duration::from_secs(10);
 
 /// One line of the watchlist.
 #[derive(Clone, Debug)]
@@ -125,18 +129,36 @@ enum Order {
 
 /// By the stamps; where one is missing, by arrival.
 fn order(stored: &Quote, new: &Quote) -> Order {
+    match (stored.is_of_unknown_age(), new.is_of_unknown_age()) {
+        // What cannot be shown yet replaces nothing that can, and never the other way round.
+        (false, true) => return Order::Older,
+        (true, false) => return Order::Newer,
+        _ => {}
+    }
     let (Some(before), Some(after)) = (stored.stamp, new.stamp) else {
         return Order::Newer;
     };
     match after.millis_since(before) {
         1.. => Order::Newer,
         0 => Order::Same,
+        // What was streamed says that our clock is behind: it vouches for no age of a fetched one.
+        _ if new.source == Source::Rest && stored.lag.is_none() => Order::Older,
+        _ if is_contradicted(stored, new) => Order::Newer,
         ahead if ahead > -DISORDER => Order::Older,
         // Either the stored stamp was wrong, which must not block all that follows; or a hub
         // repeats a value of hours ago, which must not replace a younger one. The ages tell.
         _ if new.age(new.received) <= stored.age(new.received) => Order::Newer,
         _ => Order::Older,
     }
+}
+
+/// Whether the stored stamp was ahead of our clock, the new one is not, and nothing that follows
+/// the stored one has come.
+fn is_contradicted(stored: &Quote, new: &Quote) -> bool {
+    stored.lag.is_none()
+        && new.lag.is_some()
+        && new.received.since(stored.received) >= CONTRADICTED
+        && new.age(new.received) <= stored.age(new.received)
 }
 
 /// The instruments that are watched, in the order the user gave.
@@ -146,6 +168,8 @@ fn order(stored: &Quote, new: &Quote) -> Order {
 pub struct Watchlist {
     /// Invariant: not empty, no ticker twice.
     instruments: heapless::Vec<Instrument, CAPACITY>,
+    /// Every value comes from a source that serves it late.
+    delayed: bool,
 }
 
 impl Watchlist {
@@ -153,9 +177,15 @@ impl Watchlist {
     pub fn new(symbols: &[Symbol]) -> Result<Self, WatchlistError> {
         let mut list = Self {
             instruments: heapless::Vec::new(),
+            delayed: false,
         };
         list.replace(symbols)?;
         Ok(list)
+    }
+
+    /// Whether the feed is late by definition: then what comes is delayed whatever the clock says.
+    pub const fn set_delayed(&mut self, delayed: bool) {
+        self.delayed = delayed;
     }
 
     /// Changes the list to these symbols in this order. What stays on it keeps its value and its
@@ -196,6 +226,7 @@ impl Watchlist {
     /// Takes a value. The newer one wins, whatever its source; a stamp seen again is the same
     /// value again, whose age goes on.
     pub fn value(&mut self, ticker: &str, quote: Quote) -> Outcome {
+        let quote = self.marked(quote);
         let Some(instrument) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
@@ -205,7 +236,13 @@ impl Watchlist {
                 Order::Newer => instrument.store(quote),
                 Order::Same => instrument.store(Quote {
                     price: quote.price,
-                    source: quote.source,
+                    // What was streamed stays so, though REST repeats it.
+                    source: if quote.source == Source::Rest {
+                        stored.source
+                    } else {
+                        quote.source
+                    },
+                    delayed: stored.delayed || quote.delayed,
                     ..stored
                 }),
                 Order::Older => Outcome::Older,
@@ -217,18 +254,20 @@ impl Watchlist {
     /// missing, only if the shown value has outlived its limit. A corrected bar (same window)
     /// replaces the close it corrects, and never a newer value.
     pub fn bar(&mut self, ticker: &str, kind: Kind, bar: Bar, now: Now) -> Outcome {
-        let Some(instrument) = self.find_mut(ticker) else {
-            return Outcome::Unknown;
-        };
         let source = match kind {
             Kind::Minute => Source::Minute,
             _ => Source::Second,
         };
-        let new = Quote::of_bar(&bar, source, now);
+        let new = self.marked(Quote::of_bar(&bar, source, now));
+        let Some(instrument) = self.find_mut(ticker) else {
+            return Outcome::Unknown;
+        };
         let Some(stored) = instrument.quote() else {
             return instrument.store(new);
         };
-        let ticked = stored.source == Source::Tick;
+        let ticked = matches!(stored.source, Source::Tick | Source::Rest)
+            && !stored.is_of_unknown_age()
+            && !is_contradicted(&stored, &new);
         match order(&stored, &new) {
             Order::Newer if stored.stamp.is_none() || new.stamp.is_none() => {
                 let limit = limit(&instrument.symbol, stored.source);
@@ -285,6 +324,13 @@ impl Watchlist {
 
     fn judge(&self, index: usize, now: Now, calendar: &Calendar) -> Option<Judgement> {
         Some(self.instruments.get(index)?.judge(now, calendar))
+    }
+
+    fn marked(&self, quote: Quote) -> Quote {
+        Quote {
+            delayed: quote.delayed || self.delayed,
+            ..quote
+        }
     }
 
     fn find_mut(&mut self, ticker: &str) -> Option<&mut Instrument> {

@@ -9,7 +9,7 @@ use deskticker::clock::{Moment, Now, Utc};
 use deskticker::desk::Desk;
 use deskticker::feed::link::{Action, Event, Link, Via};
 use deskticker::feed::wire::Junk;
-use deskticker::feed::{Seed, Update, session, wire};
+use deskticker::feed::{Close, Seed, Update, session, wire};
 use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
 use deskticker::panel::{Bus, Chip, Glass, Oled, Rotation, Settings, Slot, Taken};
 use deskticker::screen::{Frame, Size};
@@ -68,7 +68,8 @@ impl<B: Bus> StraightLine<B> {
                 ticker: Ticker::try_from(ticker).unwrap(),
                 price: None,
                 stamp: None,
-                previous_close: Some(Price::from_scaled(close)),
+                delayed: false,
+                previous_close: Some(Close::Told(Price::from_scaled(close))),
             };
             self.desk.on(&Update::Seed(seed), at(0));
         }

@@ -138,7 +138,7 @@ impl Row {
             source: "none",
             previous_close: previous_close.map(Price::as_f64),
             market_status: known.market_status.clone(),
-            delayed: known.timeframe.as_deref() == Some("DELAYED"),
+            delayed: known.is_delayed(),
             ..Row::default()
         };
         if symbol.class() == Class::Option {

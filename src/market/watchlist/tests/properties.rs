@@ -8,6 +8,8 @@ use super::*;
 enum Step {
     /// A value with a stamp this far from the wall clock, in ms.
     Value(Option<i64>),
+    /// One by REST, delayed or not.
+    Fetched(i64, bool),
     Bar(i64),
     Pass(u64),
     /// The wall clock moves by this, in ms.
@@ -25,6 +27,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         3 => proptest::option::of(offset.clone()).prop_map(Step::Value),
+        2 => (offset.clone(), any::<bool>()).prop_map(|(offset, late)| Step::Fetched(offset, late)),
         2 => offset.clone().prop_map(Step::Bar),
         4 => prop_oneof![(0u64..20).prop_map(|secs| secs * 1000), 0u64..20_000, 0u64..100_000, 0u64..100_000_000].prop_map(Step::Pass),
         1 => prop_oneof![Just(3_600_000i64), Just(-3_600_000), offset].prop_map(Step::Set),
@@ -65,6 +68,10 @@ proptest! {
             let (outcome, limit) = match step {
                 Step::Value(offset) => {
                     let quote = Quote::arrived(price(1), offset.map(stamp), now);
+                    (list.value(ticker, quote), if vix { 45 } else { 10 })
+                }
+                Step::Fetched(offset, late) => {
+                    let quote = Quote::fetched(price(3), Some(stamp(offset)), late, now);
                     (list.value(ticker, quote), if vix { 45 } else { 10 })
                 }
                 Step::Bar(offset) => {

@@ -11,8 +11,9 @@ use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind};
 use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
+use deskticker::journal::Journal;
 use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::{self, Oled, Png, Slot, Terminal};
+use deskticker::panel::{self, Leave, Oled, Png, Slot, Terminal};
 use deskticker::screen::Size;
 use deskticker::service::{self, Control, Setup, Until};
 use deskticker::simulator::{self, Simulator};
@@ -53,7 +54,7 @@ Options for snapshot:
 
 The token of the hub comes from token_file in the configuration, from a systemd credential named
 \"token\", or from MASSIVE_PROXY_TOKEN; never from an option. RUST_LOG=debug says more.
-On SIGHUP the watchlist is read again. Exit codes: 0 ended as asked, 1 failed, 64 bad arguments,
+On SIGHUP, run reads the watchlist again. Exit codes: 0 ended as asked, 1 failed, 64 bad arguments,
 78 bad configuration.
 ";
 
@@ -246,7 +247,7 @@ fn perform(command: Command) -> Result<(), Failure> {
         Command::Run { .. } => "info",
         _ => "warn",
     };
-    log_to_stderr(level);
+    let journal = Journal::to_stderr(level).map_err(Failure::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -269,40 +270,9 @@ fn perform(command: Command) -> Result<(), Failure> {
     });
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_background();
+    // Nor must a log that nobody reads.
+    journal.finish(Duration::from_millis(200));
     outcome
-}
-
-/// Whether a record may be written, whatever the filter asks for. Libraries log, at the levels
-/// below info, the bytes that pass through them: tungstenite the request with the token in its
-/// address, and the message with the key.
-fn is_presentable(record: &log::Record<'_>) -> bool {
-    let ours = record.target().split("::").next() == Some(env!("CARGO_PKG_NAME"));
-    ours || record.level() <= log::Level::Info
-}
-
-/// One line an entry. The journal adds the time itself and wants the priority in front.
-fn log_to_stderr(default: &str) {
-    use std::io::Write;
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
-        .format(move |out, record| {
-            if !is_presentable(record) {
-                return Ok(());
-            }
-            if journal {
-                let priority = match record.level() {
-                    log::Level::Error => 3,
-                    log::Level::Warn => 4,
-                    log::Level::Info => 6,
-                    log::Level::Debug | log::Level::Trace => 7,
-                };
-                writeln!(out, "<{priority}>{}", record.args())
-            } else {
-                let time = jiff::Timestamp::now().strftime("%H:%M:%S");
-                writeln!(out, "{time}Z {:5} {}", record.level(), record.args())
-            }
-        })
-        .init();
 }
 
 async fn run(path: PathBuf) -> Result<(), Failure> {
@@ -316,9 +286,9 @@ async fn run(path: PathBuf) -> Result<(), Failure> {
         config.source.endpoint
     );
     let (controls, receiver) = mpsc::channel(4);
-    obey_signals(controls.clone())?;
+    obey_signals(controls.clone(), &ENDING)?;
     reload_on_hangup(controls, path, environment)?;
-    shown(setup, &config.panel, "", receiver).await
+    shown(setup, &config.panel, Leave::Notice, "", receiver).await
 }
 
 fn names(symbols: &[Symbol]) -> String {
@@ -330,8 +300,9 @@ fn names(symbols: &[Symbol]) -> String {
 }
 
 fn configured(config: &Config) -> Result<Setup, Failure> {
-    let connector = Connector::new(config.ca_file.as_deref())
-        .map_err(|error| Failure::Config(format!("ca_file: {error}")))?;
+    let connector = config
+        .connector()
+        .map_err(|error| Failure::Config(error.to_string()))?;
     Ok(Setup {
         watchlist: config.watchlist.clone(),
         source: config.source.clone(),
@@ -347,11 +318,13 @@ async fn demo(panel: Panel, seconds: Option<f64>, speed: f64) -> Result<(), Fail
     let clock = Clock::system();
     let (setup, _simulator) = simulated(clock, speed, panel.oled.size).await?;
     let (controls, receiver) = mpsc::channel(4);
-    obey_signals(controls.clone())?;
+    obey_signals(controls.clone(), &ENDING)?;
+    obey_signals(controls.clone(), &[SignalKind::hangup()])?;
     if let Some(seconds) = seconds {
         end_after(seconds, controls);
     }
-    shown(setup, &panel, "simulated prices · Ctrl-C ends", receiver).await
+    let caption = "simulated prices · Ctrl-C ends";
+    shown(setup, &panel, Leave::Picture, caption, receiver).await
 }
 
 /// A simulated Massive, and a setup that shows it. The simulator ends when it is dropped.
@@ -392,6 +365,7 @@ async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Simul
 async fn shown(
     setup: Setup,
     panel: &Panel,
+    leave: Leave,
     caption: &str,
     controls: mpsc::Receiver<Control>,
 ) -> Result<(), Failure> {
@@ -399,7 +373,7 @@ async fn shown(
     let started = match panel.kind {
         PanelKind::Oled => panel::Panel::spawn(Oled::linux(panel.oled.clone()), size, clock),
         PanelKind::Terminal => panel::Panel::spawn(Terminal::stdout(caption), size, clock),
-        PanelKind::Png => panel::Panel::spawn(Png::new(&panel.file), size, clock),
+        PanelKind::Png => panel::Panel::spawn(Png::new(&panel.file, leave), size, clock),
     };
     let (slot, panel) = started.map_err(Failure::other)?;
     let outcome = service::run(setup, slot, controls, Until::Stopped).await;
@@ -423,7 +397,8 @@ async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Res
         }
     };
     let (controls, receiver) = mpsc::channel(4);
-    obey_signals(controls.clone())?;
+    obey_signals(controls.clone(), &ENDING)?;
+    obey_signals(controls.clone(), &[SignalKind::hangup()])?;
     end_after(seconds, controls);
     let slot = Slot::new(setup.size);
     let complete = service::run(setup, slot.clone(), receiver, Until::Complete)
@@ -442,14 +417,18 @@ async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Res
     Ok(())
 }
 
-/// SIGTERM, SIGINT and SIGQUIT end the service.
-fn obey_signals(controls: mpsc::Sender<Control>) -> Result<(), Failure> {
-    for kind in [
-        SignalKind::terminate(),
-        SignalKind::interrupt(),
-        SignalKind::quit(),
-    ] {
-        let mut signals = signal(kind).map_err(Failure::other)?;
+/// The signals that end the service whatever it does. Where there is nothing to be read again,
+/// SIGHUP is one too: it comes when the terminal is closed.
+const ENDING: [SignalKind; 3] = [
+    SignalKind::terminate(),
+    SignalKind::interrupt(),
+    SignalKind::quit(),
+];
+
+/// Ends the service at one of these signals.
+fn obey_signals(controls: mpsc::Sender<Control>, kinds: &[SignalKind]) -> Result<(), Failure> {
+    for kind in kinds {
+        let mut signals = signal(*kind).map_err(Failure::other)?;
         let controls = controls.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
@@ -472,7 +451,16 @@ fn reload_on_hangup(
     let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            match Config::load(&path, &environment) {
+            let (path, environment) = (path.clone(), environment.clone());
+            // A file may be on a network drive, and the prices do not wait for that.
+            let reading = tokio::task::spawn_blocking(move || {
+                Config::load(&path, &environment).map_err(|error| error.to_string())
+            });
+            let read = match reading.await {
+                Ok(read) => read,
+                Err(error) => Err(error.to_string()),
+            };
+            match read {
                 Ok(config) => {
                     log::info!("watchlist: {}", names(&config.watchlist));
                     if controls

@@ -30,7 +30,8 @@ const MASSIVE: &str = "wss://socket.massive.com";
 const NO_PATH: &str = "expected the path of a file, like \"/etc/deskticker/token\"";
 
 /// The parser's words for a type, and those of who writes such a file.
-const WORDS: [(&str, &str); 8] = [
+const WORDS: [(&str, &str); 9] = [
+    ("wanted string or table", "expected a string in quotes"),
     ("expected i64", "expected a whole number"),
     (
         "expected path string",
@@ -212,8 +213,11 @@ impl Reader<'_> {
     fn parser_error(&self, error: &toml::de::Error) -> ConfigError {
         let line = |span| self.before(&span).rsplit(|byte| *byte == b'\n').next();
         let secret = error.span().and_then(line).is_some_and(|before| {
-            let key = before.trim_ascii_start();
-            key.starts_with(b"token_file") || key.starts_with(b"key_file")
+            // Up to the value: the key and its equals sign, in a table of whichever form.
+            let key = before.trim_ascii_end();
+            let key = key.strip_suffix(b"=").unwrap_or(key).trim_ascii_end();
+            let key = key.strip_suffix(b"\"").unwrap_or(key);
+            key.ends_with(b"token_file") || key.ends_with(b"key_file")
         });
         let message = error.message().lines().collect::<Vec<_>>().join(", ");
         // The value may be the secret itself, which the parser would repeat.

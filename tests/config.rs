@@ -154,15 +154,22 @@ fn a_value_of_the_wrong_type_is_refused_with_the_right_one() {
     );
     refused("hub = \"ws://hub:3000\"", "1", &["string", "a line [hub]"]);
     refused(&format!("{HUB}[panel]\nbus = 1"), "4", &["expected a path"]);
-    // A token without its quotes is not repeated.
-    let error = parse(&format!("{HUB}token_file = 5432167"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains(":3: ") && error.contains("expected the path"),
-        "{error}"
+    refused(
+        &format!("{HUB}[panel]\nkind = 3"),
+        "4",
+        &["expected a string"],
     );
-    assert!(!error.contains("5432167"), "{error}");
+    // A token without its quotes is not repeated.
+    for text in [
+        &format!("{HUB}token_file = 5432167"),
+        "\n\nhub = { url = \"ws://hub\", token_file = 5432167 }",
+        "\n[massive]\n\"key_file\"=5432167",
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(":3: "), "{error}");
+        assert!(error.contains("expected the path of a file"), "{error}");
+        assert!(!error.contains("5432167"), "{error}");
+    }
 }
 
 #[test]

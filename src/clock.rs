@@ -1,5 +1,7 @@
-//! Time as a value. Owns the two kinds of time of this program and the only code that reads a
-//! clock; everything that judges time takes it as an argument.
+//! Time as a value. Owns the two kinds of time of this program and the only code that asks a clock
+//! what time it is in order to judge something by it; everything that judges takes it as an
+//! argument. Two others read a clock for an end of their own: the panel's mailbox, for how long it
+//! waits, and the log, for the stamp of a line.
 
 use std::fmt;
 use std::ops::{Add, Sub};

@@ -1,21 +1,25 @@
 //! The whole configuration as one value: the file, what it leaves to defaults, and the secret.
 //! The program never writes it.
 
+mod panel;
+mod secret;
+
 use std::fmt;
-use std::io::Read;
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::feed::link::Via;
-use crate::feed::net::Endpoint;
+use crate::feed::net::{Connector, Endpoint};
 use crate::feed::session::Source;
 use crate::market::{Symbol, Watchlist, WatchlistError};
-use crate::panel;
-use crate::screen::Size;
+use panel::PanelTable;
+pub use panel::{Panel, PanelKind};
+use secret::read_secret;
+pub(crate) use secret::warn_if_readable_by_all;
+pub use secret::{Environment, Secret};
 
 /// Where the configuration is looked for unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
@@ -23,84 +27,43 @@ pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
 /// The vendor's real-time sockets.
 pub(crate) const MASSIVE: &str = "wss://socket.massive.com";
 
-/// A token file larger than this holds something else, in bytes.
-const SECRET_LIMIT: u64 = 4096;
+/// What is said of a file for a secret when the value may be the secret itself.
+const NO_PATH: &str = "expected the path of a file, like \"/etc/deskticker/token\"";
 
-/// A token or key. It shows itself to nobody but who asks for it by name.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes a token as it stands in a file or a variable: surrounding white space, such as the
-    /// newline that every editor leaves, is not part of it.
-    ///
-    /// # Errors
-    /// It is empty, or holds what no token holds.
-    pub fn new(text: &str) -> Result<Self, &'static str> {
-        // Some editors begin a file with a byte order mark.
-        let text = text.trim_start_matches('\u{feff}').trim();
-        if text.is_empty() {
-            return Err("it is empty; expected a token on one line");
-        }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(
-                "expected one token of printable characters, without spaces or further lines",
-            );
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The secret itself, to be sent to whom it was made for and to nobody else.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// What is taken from the process's environment; an argument, so that tests need not change it.
-#[derive(Clone, Default)]
-pub struct Environment {
-    /// `CREDENTIALS_DIRECTORY`, where systemd puts credentials.
-    pub credentials: Option<PathBuf>,
-    /// `MASSIVE_PROXY_TOKEN`, a hub's token.
-    pub token: Option<String>,
-    /// `MASSIVE_API_KEY`, the vendor's key.
-    pub key: Option<String>,
-}
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| Secret(String::new()));
-        f.debug_struct("Environment")
-            .field("credentials", &self.credentials)
-            .field("token", &hidden(&self.token))
-            .field("key", &hidden(&self.key))
-            .finish()
-    }
-}
-
-impl Environment {
-    /// That of this process.
-    pub fn of_process() -> Self {
-        Self {
-            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
-            token: std::env::var("MASSIVE_PROXY_TOKEN").ok(),
-            key: std::env::var("MASSIVE_API_KEY").ok(),
-        }
-    }
-}
+/// The parser's words for a type, and those of who writes such a file.
+const WORDS: [(&str, &str); 9] = [
+    ("wanted string or table", "expected a string in quotes"),
+    ("expected i64", "expected a whole number"),
+    (
+        "expected path string",
+        "expected a path, a string in quotes",
+    ),
+    ("expected a string", "expected a string in quotes"),
+    (
+        "expected a sequence",
+        "expected a list, like [\"SPX\", \"VIX\"]",
+    ),
+    (
+        "expected struct HubTable",
+        "expected a table: a line [hub], and its settings below",
+    ),
+    (
+        "expected struct MassiveTable",
+        "expected a table: a line [massive], and its settings below",
+    ),
+    (
+        "expected struct PanelTable",
+        "expected a table: a line [panel], and its settings below",
+    ),
+    ("floating point", "decimal number"),
+];
 
 /// What is wrong with a configuration, where, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    pub(crate) file: PathBuf,
-    pub(crate) line: Option<usize>,
-    pub(crate) message: String,
+    file: PathBuf,
+    line: Option<usize>,
+    message: String,
 }
 
 impl fmt::Display for ConfigError {
@@ -126,63 +89,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Where it is shown.
     pub panel: Panel,
-}
-
-/// The panel that is configured.
-#[derive(Clone, Debug)]
-pub struct Panel {
-    /// Which kind.
-    pub kind: PanelKind,
-    /// The file of a PNG panel.
-    pub file: PathBuf,
-    /// The wiring of an OLED; its size serves every kind.
-    pub oled: panel::Settings,
-}
-
-/// The kinds of panel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PanelKind {
-    /// An I2C display.
-    Oled,
-    /// The terminal that the program was started in.
-    Terminal,
-    /// A picture file, kept up to date.
-    Png,
-}
-
-impl std::str::FromStr for PanelKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "oled" => Ok(Self::Oled),
-            "terminal" => Ok(Self::Terminal),
-            "png" => Ok(Self::Png),
-            _ => Err(format!(
-                "unknown panel {text:?}, expected oled, terminal or png"
-            )),
-        }
-    }
-}
-
-impl Default for Panel {
-    fn default() -> Self {
-        // The panel and the wiring that most people have.
-        let oled = panel::Settings {
-            chip: panel::Chip::Ssd1306,
-            size: Size::Tall,
-            bus: PathBuf::from("/dev/i2c-1"),
-            address: 0x3c,
-            rotation: panel::Rotation::Upright,
-            brightness: 0x7f,
-        };
-        Self {
-            kind: PanelKind::Oled,
-            file: PathBuf::from("deskticker.png"),
-            oled,
-        }
-    }
+    /// Where an error of `ca_file` is to be looked for.
+    ca_place: (PathBuf, Option<usize>),
 }
 
 #[derive(Deserialize)]
@@ -200,7 +108,7 @@ struct File {
 struct HubTable {
     url: Spanned<String>,
     token_file: Option<Spanned<PathBuf>>,
-    ca_file: Option<PathBuf>,
+    ca_file: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Deserialize)]
@@ -208,28 +116,7 @@ struct HubTable {
 struct MassiveTable {
     url: Option<Spanned<String>>,
     key_file: Option<Spanned<PathBuf>>,
-    ca_file: Option<PathBuf>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct PanelTable {
-    kind: Option<PanelKind>,
-    file: Option<PathBuf>,
-    chip: Option<Chip>,
-    size: Option<Spanned<String>>,
-    bus: Option<PathBuf>,
-    address: Option<Spanned<i64>>,
-    rotation: Option<Spanned<i64>>,
-    brightness: Option<Spanned<i64>>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-enum Chip {
-    Ssd1306,
-    Ssd1315,
-    Ssd1309,
+    ca_file: Option<Spanned<PathBuf>>,
 }
 
 impl Config {
@@ -270,11 +157,30 @@ impl Config {
         let watchlist = reader.watchlist(file.watchlist)?;
         let (source, ca_file) = reader.source(file.hub, file.massive, environment)?;
         let panel = reader.panel(file.panel)?;
+        let ca_line = ca_file.as_ref().map(|ca_file| reader.line(&ca_file.span()));
         Ok(Self {
             watchlist,
             source,
-            ca_file,
+            ca_file: ca_file.map(Spanned::into_inner),
             panel,
+            ca_place: (path.to_owned(), ca_line),
+        })
+    }
+
+    /// What opens connections to the source, with the authority of `ca_file`.
+    ///
+    /// # Errors
+    /// That file cannot be read, or is no certificate; with the line that names it.
+    pub fn connector(&self) -> Result<Connector, ConfigError> {
+        Connector::new(self.ca_file.as_deref()).map_err(|why| {
+            let (file, line) = self.ca_place.clone();
+            let expected = "expected a PEM file with the certificate of an authority";
+            let message = format!("ca_file: {why}; {expected}");
+            ConfigError {
+                file,
+                line,
+                message,
+            }
         })
     }
 }
@@ -288,10 +194,7 @@ pub(crate) struct Reader<'a> {
 impl Reader<'_> {
     /// The text as a table.
     pub(crate) fn file<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        toml::from_str(self.text).map_err(|error| {
-            let message = error.message().lines().collect::<Vec<_>>().join(", ");
-            self.error(error.span(), message)
-        })
+        toml::from_str(self.text).map_err(|error| self.parser_error(&error))
     }
 
     pub(crate) fn error(
@@ -299,19 +202,42 @@ impl Reader<'_> {
         span: Option<Range<usize>>,
         message: impl Into<String>,
     ) -> ConfigError {
-        let line = span.map(|span| {
-            let before = self
-                .text
-                .as_bytes()
-                .get(..span.start)
-                .unwrap_or(self.text.as_bytes());
-            before.iter().filter(|byte| **byte == b'\n').count() + 1
-        });
         ConfigError {
             file: self.path.to_owned(),
-            line,
+            line: span.map(|span| self.line(&span)),
             message: message.into(),
         }
+    }
+
+    fn before(&self, span: &Range<usize>) -> &[u8] {
+        let text = self.text.as_bytes();
+        text.get(..span.start).unwrap_or(text)
+    }
+
+    fn line(&self, span: &Range<usize>) -> usize {
+        let breaks = self.before(span).iter().filter(|byte| **byte == b'\n');
+        breaks.count() + 1
+    }
+
+    /// What the parser has to say, in words of the file rather than of this program.
+    fn parser_error(&self, error: &toml::de::Error) -> ConfigError {
+        let line = |span| self.before(&span).rsplit(|byte| *byte == b'\n').next();
+        let secret = error.span().and_then(line).is_some_and(|before| {
+            // Up to the value: the key and its equals sign, in a table of whichever form.
+            let key = before.trim_ascii_end();
+            let key = key.strip_suffix(b"=").unwrap_or(key).trim_ascii_end();
+            let key = key.strip_suffix(b"\"").unwrap_or(key);
+            key.ends_with(b"token_file") || key.ends_with(b"key_file")
+        });
+        let message = error.message().lines().collect::<Vec<_>>().join(", ");
+        // The value may be the secret itself, which the parser would repeat.
+        let message = match secret && message.starts_with("invalid type") {
+            true => format!("invalid type, {NO_PATH}"),
+            false => WORDS.iter().fold(message, |message, (theirs, ours)| {
+                message.replace(theirs, ours)
+            }),
+        };
+        self.error(error.span(), message)
     }
 
     fn watchlist(
@@ -366,7 +292,7 @@ impl Reader<'_> {
         hub: Option<Spanned<HubTable>>,
         massive: Option<Spanned<MassiveTable>>,
         environment: &Environment,
-    ) -> Result<(Source, Option<PathBuf>), ConfigError> {
+    ) -> Result<(Source, Option<Spanned<PathBuf>>), ConfigError> {
         match (hub, massive) {
             (None, None) => Err(self.error(
                 None,
@@ -376,18 +302,20 @@ impl Reader<'_> {
                 Err(self.error(Some(massive.span()), "expected either [hub] or [massive], not both"))
             }
             (Some(hub), None) => {
+                let table = hub.span();
                 let hub = hub.into_inner();
                 let endpoint = self.endpoint(&hub.url)?;
-                let secret = self.secret(hub.token_file, environment, "token", "MASSIVE_PROXY_TOKEN", &environment.token)?;
+                let secret = self.secret(Some(table), hub.token_file, environment, "token", "MASSIVE_PROXY_TOKEN", &environment.token)?;
                 Ok((Source { via: Via::Hub, endpoint, secret: Some(secret) }, hub.ca_file))
             }
             (None, Some(massive)) => {
+                let table = massive.span();
                 let massive = massive.into_inner();
                 let endpoint = match &massive.url {
                     Some(url) => self.endpoint(url)?,
                     None => Endpoint::parse(MASSIVE).map_err(|message| self.error(None, message))?,
                 };
-                let secret = self.secret(massive.key_file, environment, "key", "MASSIVE_API_KEY", &environment.key)?;
+                let secret = self.secret(Some(table), massive.key_file, environment, "key", "MASSIVE_API_KEY", &environment.key)?;
                 Ok((Source { via: Via::Vendor, endpoint, secret: Some(secret) }, massive.ca_file))
             }
         }
@@ -399,8 +327,10 @@ impl Reader<'_> {
     }
 
     /// The secret, from the first place that has one: the file named, systemd, the environment.
+    /// `table` is where it could have been named.
     pub(crate) fn secret(
         &self,
+        table: Option<Range<usize>>,
         file: Option<Spanned<PathBuf>>,
         environment: &Environment,
         name: &str,
@@ -410,7 +340,7 @@ impl Reader<'_> {
         let found = self.optional_secret(file, environment, name, variable, value)?;
         found.ok_or_else(|| {
             self.error(
-                None,
+                table,
                 format!(
                     "there is no {name}; expected {name}_file = \"/path\" here, a systemd credential named {name}, \
                      or the variable {variable}"
@@ -430,11 +360,14 @@ impl Reader<'_> {
     ) -> Result<Option<Secret>, ConfigError> {
         if let Some(file) = file {
             let span = Some(file.span());
-            return read_secret(file.get_ref()).map(Some).map_err(|why| {
-                self.error(
-                    span,
-                    format!("{name}_file: {}: {why}", file.get_ref().display()),
-                )
+            let path = file.get_ref();
+            return read_secret(path).map(Some).map_err(|why| {
+                // What is no path is most likely the secret, pasted in the wrong place.
+                let message = match path.is_absolute() || path.exists() {
+                    true => format!("{name}_file: {}: {why}", path.display()),
+                    false => format!("{name}_file: no such file, {NO_PATH}"),
+                };
+                self.error(span, message)
             });
         }
         let credential = environment
@@ -449,102 +382,4 @@ impl Reader<'_> {
         let value = value.as_deref().map(Secret::new).transpose();
         value.map_err(|why| self.error(None, format!("{variable}: {why}")))
     }
-
-    fn panel(&self, table: PanelTable) -> Result<Panel, ConfigError> {
-        let defaults = Panel::default();
-        let mut oled = defaults.oled;
-        if let Some(chip) = table.chip {
-            oled.chip = match chip {
-                Chip::Ssd1306 => panel::Chip::Ssd1306,
-                Chip::Ssd1315 => panel::Chip::Ssd1315,
-                Chip::Ssd1309 => panel::Chip::Ssd1309,
-            };
-        }
-        if let Some(size) = table.size {
-            oled.size = (size.get_ref().parse())
-                .map_err(|why| self.error(Some(size.span()), format!("size: {why}")))?;
-        }
-        if let Some(bus) = table.bus {
-            oled.bus = bus;
-        }
-        if let Some(address) = table.address {
-            oled.address = self.number(
-                &address,
-                "address",
-                0x08..=0x77,
-                "expected a 7-bit address, mostly 0x3c or 0x3d",
-            )?;
-        }
-        if let Some(rotation) = table.rotation {
-            oled.rotation = match rotation.get_ref() {
-                0 => panel::Rotation::Upright,
-                180 => panel::Rotation::UpsideDown,
-                other => {
-                    return Err(self.error(
-                        Some(rotation.span()),
-                        format!("rotation: {other}, expected 0 or 180"),
-                    ));
-                }
-            };
-        }
-        if let Some(brightness) = table.brightness {
-            oled.brightness = self.number(
-                &brightness,
-                "brightness",
-                0..=255,
-                "expected 0 (dimmest) to 255",
-            )?;
-        }
-        Ok(Panel {
-            kind: table.kind.unwrap_or(defaults.kind),
-            file: table.file.unwrap_or(defaults.file),
-            oled,
-        })
-    }
-
-    fn number(
-        &self,
-        value: &Spanned<i64>,
-        key: &str,
-        range: std::ops::RangeInclusive<u8>,
-        expected: &str,
-    ) -> Result<u8, ConfigError> {
-        u8::try_from(*value.get_ref())
-            .ok()
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                self.error(
-                    Some(value.span()),
-                    format!("{key}: {}, {expected}", value.get_ref()),
-                )
-            })
-    }
-}
-
-/// Says so if a file that holds a secret is open to everybody.
-pub(crate) fn warn_if_readable_by_all(path: &Path) {
-    let open = |data: std::fs::Metadata| data.permissions().mode() & 0o004 != 0;
-    if std::fs::metadata(path).is_ok_and(open) {
-        log::warn!(
-            "{} can be read by every user of this machine: chmod 600 it",
-            path.display()
-        );
-    }
-}
-
-fn read_secret(path: &Path) -> Result<Secret, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    warn_if_readable_by_all(path);
-    let mut bytes = Vec::new();
-    file.take(SECRET_LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
-    // The head of something larger would be sent as if it were a token, and refused for ever.
-    if bytes.len() as u64 > SECRET_LIMIT {
-        return Err(format!(
-            "it is larger than {SECRET_LIMIT} bytes; expected a token on one line"
-        ));
-    }
-    // What is not UTF-8 is no token either, which `Secret` says.
-    Secret::new(&String::from_utf8_lossy(&bytes)).map_err(str::to_owned)
 }

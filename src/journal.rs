@@ -1,39 +1,258 @@
-//! The form of the programs' log lines. Owns where they go; it never decides what is said.
+//! The program's log: one line an entry on standard error. Owns what may be written and the thread
+//! that writes; never makes who has something to say wait for who reads it, and never writes more
+//! than was taken: what finds no room is counted, and the count is told.
+
+use std::env;
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use log::{Level, Record};
+
+/// Bytes that may wait to be written: some hundred lines.
+const ROOM: usize = 64 << 10;
+
+/// The log of this process. Clones are handles of the same one.
+#[derive(Clone)]
+pub struct Journal(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// How a line begins.
+    manner: Manner,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whole lines that wait.
+    text: Vec<u8>,
+    /// Lines that found no room since that was last told.
+    lost: u64,
+    /// The thread has lines that it has not written to their end.
+    writing: bool,
+}
+
+/// Who reads it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Manner {
+    /// systemd's journal, which adds the time itself and wants the priority in front.
+    Journald,
+    /// Anybody else.
+    Plain,
+}
+
+impl Journal {
+    /// Starts to log to standard error what `RUST_LOG` asks for, or else `default`; once for a
+    /// process.
+    ///
+    /// # Errors
+    /// If the system refuses another thread, or something logs already.
+    pub fn to_stderr(default: &str) -> io::Result<Self> {
+        let manner = match env::var_os("JOURNAL_STREAM") {
+            Some(_) => Manner::Journald,
+            None => Manner::Plain,
+        };
+        let journal = Self::to(io::stderr(), manner)?;
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
+            .target(env_logger::Target::Pipe(Box::new(journal.clone())))
+            .format(move |out, record| match is_presentable(record) {
+                true => line(out, manner, record.level(), record.args()),
+                false => Ok(()),
+            })
+            .try_init()
+            .map_err(io::Error::other)?;
+        Ok(journal)
+    }
+
+    fn to(out: impl Write + Send + 'static, manner: Manner) -> io::Result<Self> {
+        let journal = Self(Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            manner,
+        }));
+        let shared = journal.0.clone();
+        // Ends with the process, in the midst of a line if nobody reads that.
+        thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || shared.write_to(out))?;
+        Ok(journal)
+    }
+
+    /// Waits until all is written, but no longer than this: a reader who has stopped must not keep
+    /// the program alive. Returns whether it is.
+    pub fn finish(&self, limit: Duration) -> bool {
+        let state = self.0.lock();
+        let unwritten = |state: &mut State| state.writing || !state.is_empty();
+        let waited = self.0.changed.wait_timeout_while(state, limit, unwritten);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !state.writing && state.is_empty()
+    }
+}
+
+/// Takes a whole line at each call, or loses it; never waits.
+impl Write for Journal {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut state = self.0.lock();
+        if state.text.len() + line.len() <= ROOM {
+            state.text.extend_from_slice(line);
+        } else {
+            state.lost += 1;
+        }
+        drop(state);
+        self.0.changed.notify_all();
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Journal {:?}", self.0.manner)
+    }
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.lost == 0
+    }
+}
+
+impl Shared {
+    /// The whole life of the thread.
+    fn write_to(&self, mut out: impl Write) {
+        let mut text = Vec::new();
+        loop {
+            let mut state = self.lock();
+            state.writing = false;
+            self.changed.notify_all();
+            let mut state = self
+                .changed
+                .wait_while(state, |state| state.is_empty())
+                .unwrap_or_else(PoisonError::into_inner);
+            text.clear();
+            std::mem::swap(&mut state.text, &mut text);
+            let lost = std::mem::take(&mut state.lost);
+            state.writing = true;
+            drop(state);
+            if lost > 0 {
+                // Writing to a vector does not fail.
+                let words = format_args!("{lost} lines of the log were lost: nobody took them");
+                line(&mut text, self.manner, Level::Warn, &words).ok();
+            }
+            // One at a time: a pipe takes a line whole or not at all, and a longer text in pieces.
+            for line in text.split_inclusive(|byte| *byte == b'\n') {
+                // That the log cannot be written, nobody could be told.
+                out.write_all(line).and_then(|()| out.flush()).ok();
+            }
+        }
+    }
+
+    /// A panic cannot leave a state here that would be worse than no log.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Whether a record may be written, whatever the filter asks for. Libraries log, at the levels
 /// below info, the bytes that pass through them: tungstenite the request with the token in its
 /// address, and the message with the key.
-fn is_presentable(record: &log::Record<'_>) -> bool {
-    // The library's name, and those of both programs.
-    let ours = matches!(
-        record.target().split("::").next(),
-        Some("deskticker" | "deskticker_hub")
-    );
-    ours || record.level() <= log::Level::Info
+fn is_presentable(record: &Record<'_>) -> bool {
+    let ours = |name| record.target().split("::").next() == Some(name);
+    ours("deskticker") || ours("deskticker_hub") || record.level() <= Level::Info
 }
 
-/// Log lines go to standard error from now on, one an entry; at `default` unless RUST_LOG says
-/// another level. The journal adds the time itself and wants the priority in front.
-pub fn log_to_stderr(default: &str) {
-    use std::io::Write;
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
-        .format(move |out, record| {
-            if !is_presentable(record) {
-                return Ok(());
+fn line(
+    out: &mut impl Write,
+    manner: Manner,
+    level: Level,
+    words: &fmt::Arguments<'_>,
+) -> io::Result<()> {
+    match manner {
+        Manner::Journald => {
+            let priority = match level {
+                Level::Error => 3,
+                Level::Warn => 4,
+                Level::Info => 6,
+                Level::Debug | Level::Trace => 7,
+            };
+            writeln!(out, "<{priority}>{words}")
+        }
+        Manner::Plain => {
+            let time = jiff::Timestamp::now().strftime("%H:%M:%S");
+            writeln!(out, "{time}Z {level:5} {words}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::time::Instant;
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn what_is_said_is_written_in_its_order_before_the_end() {
+        let (reader, writer) = io::pipe().unwrap();
+        let mut journal = Journal::to(writer, Manner::Journald).unwrap();
+        for number in 0..100 {
+            let line = format!("line {number}\n");
+            journal.write_all(line.as_bytes()).unwrap();
+        }
+        assert!(journal.finish(SOON));
+        let lines = BufReader::new(reader).lines().take(100);
+        for (number, line) in lines.enumerate() {
+            assert_eq!(line.unwrap(), format!("line {number}"));
+        }
+    }
+
+    #[test]
+    fn a_reader_who_has_stopped_makes_nobody_wait_and_is_told_later_what_is_lost() {
+        let (reader, writer) = io::pipe().unwrap();
+        let mut journal = Journal::to(writer, Manner::Journald).unwrap();
+        let text = "x".repeat(1023) + "\n";
+        let start = Instant::now();
+        for _ in 0..1000 {
+            journal.write_all(text.as_bytes()).unwrap();
+        }
+        assert!(!journal.finish(Duration::from_millis(20)));
+        assert!(start.elapsed() < SOON);
+        assert!(journal.0.lock().text.len() <= ROOM);
+        let (mut written, mut lost) = (0, 0);
+        for line in BufReader::new(reader).lines() {
+            let line = line.unwrap();
+            match line.strip_prefix("<4>") {
+                Some(words) => {
+                    assert!(words.ends_with("lines of the log were lost: nobody took them"));
+                    lost += words.split(' ').next().unwrap().parse::<u64>().unwrap();
+                }
+                None => written += 1,
             }
-            if journal {
-                let priority = match record.level() {
-                    log::Level::Error => 3,
-                    log::Level::Warn => 4,
-                    log::Level::Info => 6,
-                    log::Level::Debug | log::Level::Trace => 7,
-                };
-                writeln!(out, "<{priority}>{}", record.args())
-            } else {
-                let time = jiff::Timestamp::now().strftime("%H:%M:%S");
-                writeln!(out, "{time}Z {:5} {}", record.level(), record.args())
+            if written + lost == 1000 {
+                break;
             }
-        })
-        .init();
+        }
+        assert!(lost > 0 && written >= 64, "{written} and {lost}");
+        assert!(journal.finish(SOON));
+    }
+
+    #[test]
+    fn only_what_libraries_say_aloud_is_presentable() {
+        let presentable = |target, level| {
+            let record = Record::builder().target(target).level(level).build();
+            is_presentable(&record)
+        };
+        assert!(presentable("deskticker::feed", Level::Trace));
+        assert!(presentable("deskticker_hub", Level::Debug));
+        assert!(presentable("tungstenite", Level::Info));
+        assert!(!presentable("tungstenite::client", Level::Debug));
+        assert!(!presentable("deskticker_like", Level::Trace));
+    }
 }

@@ -10,7 +10,7 @@
 //! [`market`], [`feed::wire`], [`feed::link`], [`feed::subscriptions`], [`desk`] and [`screen`] are
 //! pure: time and events are arguments, answers are values. [`feed::session`], [`feed::net`],
 //! [`feed::rest`], [`panel`] and [`service`] are the shells that own a socket, a timer or a bus.
-//! [`simulator`] is the other side, for the demo and the tests.
+//! [`journal`] is the log of both programs. [`simulator`] is the other side, for the demo and the tests.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -234,7 +234,7 @@ impl Service {
         if !self.complete && self.desk.complete(now) {
             self.complete = true;
             log::info!(
-                "every value is on the glass, {} ms after the start",
+                "every value has been drawn, {} ms after the start",
                 now.monotonic.as_millis()
             );
         }

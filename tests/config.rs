@@ -134,7 +134,7 @@ fn a_value_of_the_wrong_type_is_refused_with_the_right_one() {
     refused(
         &format!("watchlist = \"SPX\"\n{HUB}"),
         "1",
-        &["string", "sequence"],
+        &["string", "expected a list", "[\"SPX\", \"VIX\"]"],
     );
     refused(
         &format!("watchlist = [1]\n{HUB}"),
@@ -147,8 +147,29 @@ fn a_value_of_the_wrong_type_is_refused_with_the_right_one() {
         "4",
         &["string", "0x3c"],
     );
-    refused(&format!("{HUB}[panel]\nbrightness = 0.5"), "4", &["float"]);
-    refused("hub = \"ws://hub:3000\"", "1", &["string", "hub"]);
+    refused(
+        &format!("{HUB}[panel]\nbrightness = 0.5"),
+        "4",
+        &["decimal number", "expected a whole number"],
+    );
+    refused("hub = \"ws://hub:3000\"", "1", &["string", "a line [hub]"]);
+    refused(&format!("{HUB}[panel]\nbus = 1"), "4", &["expected a path"]);
+    refused(
+        &format!("{HUB}[panel]\nkind = 3"),
+        "4",
+        &["expected a string"],
+    );
+    // A token without its quotes is not repeated.
+    for text in [
+        &format!("{HUB}token_file = 5432167"),
+        "\n\nhub = { url = \"ws://hub\", token_file = 5432167 }",
+        "\n[massive]\n\"key_file\"=5432167",
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(":3: "), "{error}");
+        assert!(error.contains("expected the path of a file"), "{error}");
+        assert!(!error.contains("5432167"), "{error}");
+    }
 }
 
 #[test]

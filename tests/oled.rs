@@ -5,7 +5,7 @@ mod glass;
 
 use std::time::Duration;
 
-use deskticker::clock::Moment;
+use deskticker::clock::{Moment, Now};
 use deskticker::panel::{Chip, Fault, Glass, Oled, Rotation, Settings};
 use deskticker::screen::{Frame, Size, WIDTH};
 use glass::bus::{ADDRESS, Quiet, Rig};
@@ -22,6 +22,11 @@ fn settings(size: Size) -> Settings {
         brightness: 128,
     }
 }
+
+const END: Now = Now {
+    monotonic: Moment::from_secs(9),
+    utc: None,
+};
 
 fn at(millis: u64) -> Moment {
     Moment::from_millis(millis)
@@ -164,7 +169,7 @@ fn the_bus_is_left_alone_until_there_is_a_picture() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     assert_eq!(oled.deadline(), Moment::NEVER);
-    oled.goodbye();
+    oled.goodbye(END);
     assert_eq!(rig.opened(), 0);
 }
 
@@ -226,17 +231,6 @@ fn a_chip_that_is_supplied_from_outside_gets_no_charge_pump() {
     oled.show(&Frame::new(Size::Tall), at(0));
     assert!(rig.chip().on);
     assert!(!rig.chip().is_lit());
-}
-
-#[test]
-fn goodbye_leaves_it_dark_and_its_memory_empty() {
-    let rig = Rig::new();
-    let mut oled = rig.oled(settings(Size::Tall));
-    oled.show(&random_frame(Size::Tall, 1), at(0));
-    oled.goodbye();
-    assert!(!rig.chip().on);
-    rig.chip().on = true;
-    rig.assert_shows(&Frame::new(Size::Tall));
 }
 
 #[test]

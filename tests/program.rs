@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use deskticker::clock::Clock;
+use deskticker::panel::png;
+use deskticker::screen::{Size, notice};
 use process::{Program, configured, directory, run};
 use proxy_double::{Proxy, Seen, TOKEN};
 use rustix::process::Signal;
@@ -103,6 +105,11 @@ fn a_configuration_that_is_missing_or_wrong_is_told_with_its_place() {
     let (code, _, err) = run(&["--config", config.to_str().unwrap()]);
     assert_eq!(code, 78, "{err}");
     assert!(err.contains("ca_file") && err.contains(missing), "{err}");
+    let place = format!("{}:3: ", config.display());
+    assert!(
+        err.contains(&place) && err.contains("expected a PEM file"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -172,53 +179,11 @@ fn told_to_end_it_says_farewell_and_ends_within_a_second() {
         assert!(took < AT_ONCE, "{took:?}");
         let farewell = proxy.until(|seen| matches!(seen, Seen::Farewell(_) | Seen::Gone(_)));
         assert_eq!(farewell, Seen::Farewell(1000));
-        assert!(is_png(&config.with_file_name("screen.png")));
+        // Nobody keeps it up any more, so it shows no price any more.
+        let notice = notice(Size::Tall, "ENDED", "nothing here is live");
+        let left = std::fs::read(config.with_file_name("screen.png")).unwrap();
+        assert!(left == png::encode(&notice).unwrap());
     }
-}
-
-#[test]
-fn a_hub_that_answers_nothing_does_not_hold_up_the_end() {
-    let mut proxy = Proxy::start(Clock::system());
-    proxy.behave(|manner| manner.mute = true);
-    let config = configured("mute", &proxy.address, "kind = \"png\"");
-    let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-    proxy.until(|seen| matches!(seen, Seen::Upgrade(..)));
-    let (code, took) = program.end(Signal::TERM);
-    assert_eq!(code, Some(0), "{}", program.said());
-    assert!(took < AT_ONCE, "{took:?}");
-}
-
-#[test]
-fn a_host_that_does_not_even_take_the_call_does_not_hold_up_the_end() {
-    // A listener whose queue is full: further handshakes are not answered.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let (listener, _calls) = runtime.block_on(async {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut calls = Vec::new();
-        while let Ok(call) = tokio::time::timeout(
-            Duration::from_millis(200),
-            tokio::net::TcpStream::connect(address),
-        )
-        .await
-        {
-            calls.push(call.unwrap());
-            assert!(calls.len() < 64, "this queue has no end");
-        }
-        (listener, calls)
-    });
-    let address = listener.local_addr().unwrap();
-    let config = configured("no-answer", &address, "kind = \"png\"");
-    let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-    program.says("indices: joining");
-    let (code, took) = program.end(Signal::TERM);
-    assert_eq!(code, Some(0), "{}", program.said());
-    assert!(took < AT_ONCE, "{took:?}");
 }
 
 #[test]
@@ -285,6 +250,22 @@ fn a_hangup_reads_the_watchlist_again_and_a_broken_file_changes_nothing() {
     assert_eq!(proxy.subscribed(2), ["AM.I:DJI", "V.I:DJI"]);
     assert_eq!(proxy.upgrades().len(), 1, "on one and the same connection");
     assert_eq!(program.end(Signal::TERM).0, Some(0));
+}
+
+#[test]
+fn a_hangup_ends_what_has_nothing_to_read_again_in_good_order() {
+    let directory = directory("hangup-demo");
+    let png = directory.join("demo.png");
+    let path = png.to_str().unwrap();
+    let mut program = Program::start(&["demo", "--panel", "png", "--output", path], &[]);
+    let end = Instant::now() + Duration::from_secs(10);
+    while !is_png(&png) {
+        assert!(Instant::now() < end, "it never draws");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (code, took) = program.end(Signal::HUP);
+    assert_eq!(code, Some(0), "{}", program.said());
+    assert!(took < AT_ONCE, "{took:?}");
 }
 
 #[test]

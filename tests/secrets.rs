@@ -107,6 +107,31 @@ fn a_token_file_that_is_not_there_or_no_file_is_told_by_its_name() {
 }
 
 #[test]
+fn a_token_in_the_place_of_its_path_is_not_repeated() {
+    let directory = directory("pasted");
+    for token in ["s3cr3t", "eyJs3cr3t/9+==", &"s3cr3t".repeat(1000)] {
+        let config = naming(&directory, Path::new(token));
+        let error = load(&config, &Environment::default()).unwrap_err();
+        assert!(error.contains("desk.toml:3: token_file: "), "{error}");
+        assert!(error.contains("expected the path of a file"), "{error}");
+        assert!(!error.contains("s3cr3t"), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_token_is_told_with_the_line_of_its_table() {
+    let directory = directory("no-token");
+    let config = directory.join("desk.toml");
+    for (table, name) in [("hub", "token"), ("massive", "key")] {
+        let text = format!("watchlist = [\"SPX\"]\n\n[{table}]\nurl = \"ws://hub:3000\"\n");
+        write(&config, text, 0o644);
+        let error = load(&config, &Environment::default()).unwrap_err();
+        let place = format!("desk.toml:3: there is no {name}");
+        assert!(error.contains(&place), "{error}");
+    }
+}
+
+#[test]
 fn a_token_that_everybody_can_read_works_with_a_warning_that_says_what_to_do() {
     static LOG: Once = Once::new();
     LOG.call_once(log_lines::install);

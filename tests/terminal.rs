@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use deskticker::clock::Moment;
+use deskticker::clock::{Moment, Now, Utc};
 use deskticker::panel::{Glass, Terminal};
 use deskticker::screen::{Frame, Size};
 
@@ -28,6 +28,8 @@ impl Write for Paper {
 }
 
 const CAPTION: &str = "simulated prices · Ctrl-C ends";
+/// 2026-01-13 17:00:05 UTC
+const END: Now = Now::new(Moment::from_secs(9), Utc(1_768_323_605_000));
 
 /// The least of a terminal: where a character was written last.
 struct Screen {
@@ -192,10 +194,11 @@ fn a_resize_is_followed() {
 #[test]
 fn goodbye_gives_the_cursor_back_and_leaves_the_last_picture() {
     let (mut screen, paper, mut terminal) = shown(80, 24, &corner());
-    terminal.goodbye();
+    terminal.goodbye(END);
     screen.feed(&paper.take());
     assert!(screen.cursor_shown && screen.wraps);
     assert!(screen.row(1).starts_with("│⠁"));
+    assert_eq!(screen.row(18), "ended 17:00:05 UTC — not live");
     drop(terminal);
     assert_eq!(paper.take(), "");
 }
@@ -215,6 +218,15 @@ fn without_a_terminal_only_the_last_picture_is_written() {
     terminal.show(&Frame::new(Size::Tall), Moment::ZERO);
     terminal.show(&corner(), Moment::ZERO);
     assert_eq!(paper.take(), "");
-    terminal.goodbye();
+    terminal.goodbye(END);
     assert_eq!(paper.take(), format!("{}{CAPTION}\n", corner()));
+}
+
+#[test]
+fn what_is_left_without_a_caption_says_that_it_is_not_live() {
+    let paper = Paper::default();
+    let mut terminal = Terminal::new(paper.clone(), "", || None);
+    terminal.show(&corner(), Moment::ZERO);
+    terminal.goodbye(Now { utc: None, ..END });
+    assert_eq!(paper.take(), format!("{}ended — not live\n", corner()));
 }

@@ -216,6 +216,23 @@ fn deep_nesting_overflows_nothing() {
 }
 
 #[test]
+fn a_frame_as_large_as_may_be_of_one_sign_overflows_nothing() {
+    for sign in [",", "[", "]", "{", "}", "[,", ", ", "{}", "{],", "\"", "\\"] {
+        let frame = format!("[{}", sign.repeat(wire::MESSAGE_LIMIT / sign.len()));
+        for end in ["", "]", r#"{"ev":"V","val":1,"T":"I:SPX"}]"#] {
+            let frame = format!("{frame}{end}");
+            let events = read(&frame).len();
+            assert!(events <= frame.len(), "{sign}");
+            assert_eq!(wire::passing(&frame).count(), events, "{sign}{end}");
+        }
+    }
+    // Commas alone are separators of nothing, and cost no event.
+    let commas = ",".repeat(1 << 20);
+    let frame = format!(r#"[{commas}{{"ev":"V","val":1,"T":"I:SPX"}}{commas}]"#);
+    assert_eq!(values(&frame), ["I:SPX 1.00"]);
+}
+
+#[test]
 fn every_truncation_of_every_frame_shows_only_what_was_whole() {
     for frame in FRAMES.lines() {
         let whole = values(frame);

@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use deskticker::clock::Clock;
 use deskticker::config::{Environment, Secret};
@@ -18,7 +19,7 @@ use deskticker::hub::roster::{self, RosterFile};
 use deskticker::hub::tls::Tls;
 use deskticker::hub::token::Gate;
 use deskticker::hub::{self, Settings, Setup};
-use deskticker::journal;
+use deskticker::journal::Journal;
 use deskticker::market::{Calendar, Cluster};
 use deskticker::simulator::{self, Fault};
 use tokio::net::TcpListener;
@@ -59,6 +60,9 @@ or from MASSIVE_API_KEY; never from an option. RUST_LOG=debug says more. On SIGH
 certificate and the limits are read again. On SIGUSR1 a simulated vendor is lost once. Exit codes: 0 ended as asked, 1 failed, 64 bad
 arguments, 78 bad configuration.
 ";
+
+/// How long the end waits for who reads the log.
+const LOG_LIMIT: Duration = Duration::from_millis(200);
 
 /// Why the program ends with another code than 0 (sysexits.h).
 enum Failure {
@@ -188,8 +192,10 @@ fn perform(command: Command) -> Result<(), Failure> {
             file,
             config,
         } => {
-            journal::log_to_stderr("warn");
-            token(change, file, config.as_deref())
+            let journal = Journal::to_stderr("warn").map_err(Failure::other)?;
+            let outcome = token(change, file, config.as_deref());
+            journal.finish(LOG_LIMIT);
+            outcome
         }
         Command::Run { config, listen } => served(run(config, listen)),
         Command::Simulate { listen } => served(simulate(listen)),
@@ -207,7 +213,7 @@ fn say(text: &str) -> Result<(), Failure> {
 }
 
 fn served(service: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    journal::log_to_stderr("info");
+    let journal = Journal::to_stderr("info").map_err(Failure::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -215,6 +221,8 @@ fn served(service: impl Future<Output = Result<(), Failure>>) -> Result<(), Fail
     let outcome = runtime.block_on(service);
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_background();
+    // Nor must a log that nobody reads.
+    journal.finish(LOG_LIMIT);
     outcome
 }
 

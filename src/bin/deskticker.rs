@@ -13,9 +13,9 @@ use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
 use deskticker::hub::{self, Hub};
-use deskticker::journal;
+use deskticker::journal::Journal;
 use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::{self, Oled, Png, Slot, Terminal};
+use deskticker::panel::{self, Leave, Oled, Png, Slot, Terminal};
 use deskticker::screen::Size;
 use deskticker::service::{self, Control, Setup, Until};
 use deskticker::simulator::{self, Simulator};
@@ -56,7 +56,7 @@ Options for snapshot:
 
 The token of the hub comes from token_file in the configuration, from a systemd credential named
 \"token\", or from MASSIVE_PROXY_TOKEN; never from an option. RUST_LOG=debug says more.
-On SIGHUP the watchlist is read again. Exit codes: 0 ended as asked, 1 failed, 64 bad arguments,
+On SIGHUP, run reads the watchlist again. Exit codes: 0 ended as asked, 1 failed, 64 bad arguments,
 78 bad configuration.
 ";
 
@@ -249,7 +249,7 @@ fn perform(command: Command) -> Result<(), Failure> {
         Command::Run { .. } => "info",
         _ => "warn",
     };
-    journal::log_to_stderr(level);
+    let journal = Journal::to_stderr(level).map_err(Failure::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -272,6 +272,8 @@ fn perform(command: Command) -> Result<(), Failure> {
     });
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_background();
+    // Nor must a log that nobody reads.
+    journal.finish(Duration::from_millis(200));
     outcome
 }
 
@@ -286,9 +288,9 @@ async fn run(path: PathBuf) -> Result<(), Failure> {
         config.source.endpoint
     );
     let (controls, receiver) = mpsc::channel(4);
-    obey_signals(controls.clone())?;
+    obey_signals(controls.clone(), &ENDING)?;
     reload_on_hangup(controls, path, environment)?;
-    shown(setup, &config.panel, "", receiver).await
+    shown(setup, &config.panel, Leave::Notice, "", receiver).await
 }
 
 fn names(symbols: &[Symbol]) -> String {
@@ -300,8 +302,9 @@ fn names(symbols: &[Symbol]) -> String {
 }
 
 fn configured(config: &Config) -> Result<Setup, Failure> {
-    let connector = Connector::new(config.ca_file.as_deref())
-        .map_err(|error| Failure::Config(format!("ca_file: {error}")))?;
+    let connector = config
+        .connector()
+        .map_err(|error| Failure::Config(error.to_string()))?;
     Ok(Setup {
         watchlist: config.watchlist.clone(),
         source: config.source.clone(),
@@ -317,11 +320,13 @@ async fn demo(panel: Panel, seconds: Option<f64>, speed: f64) -> Result<(), Fail
     let clock = Clock::system();
     let (setup, _backstage) = simulated(clock, speed, panel.oled.size).await?;
     let (controls, receiver) = mpsc::channel(4);
-    obey_signals(controls.clone())?;
+    obey_signals(controls.clone(), &ENDING)?;
+    obey_signals(controls.clone(), &[SignalKind::hangup()])?;
     if let Some(seconds) = seconds {
         end_after(seconds, controls);
     }
-    shown(setup, &panel, "simulated prices · Ctrl-C ends", receiver).await
+    let caption = "simulated prices · Ctrl-C ends";
+    shown(setup, &panel, Leave::Picture, caption, receiver).await
 }
 
 /// What a demo is made of beside the display: both end when they are dropped.
@@ -376,6 +381,7 @@ async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backs
 async fn shown(
     setup: Setup,
     panel: &Panel,
+    leave: Leave,
     caption: &str,
     controls: mpsc::Receiver<Control>,
 ) -> Result<(), Failure> {
@@ -383,7 +389,7 @@ async fn shown(
     let started = match panel.kind {
         PanelKind::Oled => panel::Panel::spawn(Oled::linux(panel.oled.clone()), size, clock),
         PanelKind::Terminal => panel::Panel::spawn(Terminal::stdout(caption), size, clock),
-        PanelKind::Png => panel::Panel::spawn(Png::new(&panel.file), size, clock),
+        PanelKind::Png => panel::Panel::spawn(Png::new(&panel.file, leave), size, clock),
     };
     let (slot, panel) = started.map_err(Failure::other)?;
     let outcome = service::run(setup, slot, controls, Until::Stopped).await;
@@ -407,7 +413,8 @@ async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Res
         }
     };
     let (controls, receiver) = mpsc::channel(4);
-    obey_signals(controls.clone())?;
+    obey_signals(controls.clone(), &ENDING)?;
+    obey_signals(controls.clone(), &[SignalKind::hangup()])?;
     end_after(seconds, controls);
     let slot = Slot::new(setup.size);
     let complete = service::run(setup, slot.clone(), receiver, Until::Complete)
@@ -426,14 +433,18 @@ async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Res
     Ok(())
 }
 
-/// SIGTERM, SIGINT and SIGQUIT end the service.
-fn obey_signals(controls: mpsc::Sender<Control>) -> Result<(), Failure> {
-    for kind in [
-        SignalKind::terminate(),
-        SignalKind::interrupt(),
-        SignalKind::quit(),
-    ] {
-        let mut signals = signal(kind).map_err(Failure::other)?;
+/// The signals that end the service whatever it does. Where there is nothing to be read again,
+/// SIGHUP is one too: it comes when the terminal is closed.
+const ENDING: [SignalKind; 3] = [
+    SignalKind::terminate(),
+    SignalKind::interrupt(),
+    SignalKind::quit(),
+];
+
+/// Ends the service at one of these signals.
+fn obey_signals(controls: mpsc::Sender<Control>, kinds: &[SignalKind]) -> Result<(), Failure> {
+    for kind in kinds {
+        let mut signals = signal(*kind).map_err(Failure::other)?;
         let controls = controls.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
@@ -456,7 +467,16 @@ fn reload_on_hangup(
     let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            match Config::load(&path, &environment) {
+            let (path, environment) = (path.clone(), environment.clone());
+            // A file may be on a network drive, and the prices do not wait for that.
+            let reading = tokio::task::spawn_blocking(move || {
+                Config::load(&path, &environment).map_err(|error| error.to_string())
+            });
+            let read = match reading.await {
+                Ok(read) => read,
+                Err(error) => Err(error.to_string()),
+            };
+            match read {
                 Ok(config) => {
                     log::info!("watchlist: {}", names(&config.watchlist));
                     if controls

@@ -2,16 +2,20 @@
 //! failure one of the reasons that the link and the glass can tell.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -22,7 +26,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Error};
 
 use super::Why;
+use super::link::Via;
 use super::wire::MESSAGE_LIMIT;
+
+/// What an address has to answer in before the next one is called as well.
+const HEAD_START: Duration = Duration::from_millis(300);
 
 /// An open WebSocket.
 pub type Socket = WebSocketStream<Stream>;
@@ -181,17 +189,7 @@ impl Connector {
                 log::debug!("{}: {error}", endpoint.host);
                 Why::Dns
             })?;
-        let mut stream = None;
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(open) => {
-                    stream = Some(open);
-                    break;
-                }
-                Err(error) => log::debug!("{address}: {error}"),
-            }
-        }
-        let stream = stream.ok_or(Why::Unreachable)?;
+        let stream = first_to_answer(addresses).await.ok_or(Why::Unreachable)?;
         // A subscription is a few bytes and wanted now. A socket that cannot be told so still works.
         if let Err(error) = stream.set_nodelay(true) {
             log::debug!("TCP_NODELAY: {error}");
@@ -241,6 +239,33 @@ impl Connector {
             Err(error) => Err(failure(&error)),
         }
     }
+}
+
+/// Calls one address after the other, the next as soon as one has failed or has had its head start,
+/// and takes the first that answers (RFC 8305, "happy eyeballs", with the resolver's order): an
+/// IPv6 route into nowhere must not eat the time in which IPv4 would have answered.
+async fn first_to_answer(addresses: impl Iterator<Item = SocketAddr>) -> Option<TcpStream> {
+    // Dropped with this function, and the calls still open with it.
+    let mut calls = JoinSet::new();
+    for address in addresses {
+        calls.spawn(async move { (address, TcpStream::connect(address).await) });
+        if let Ok(Some(stream)) = timeout(HEAD_START, answer(&mut calls)).await {
+            return Some(stream);
+        }
+    }
+    answer(&mut calls).await
+}
+
+/// The first of the calls that is answered; `None` once none is left.
+async fn answer(calls: &mut JoinSet<(SocketAddr, io::Result<TcpStream>)>) -> Option<TcpStream> {
+    while let Some(call) = calls.join_next().await {
+        match call {
+            Ok((_, Ok(stream))) => return Some(stream),
+            Ok((address, Err(error))) => log::debug!("{address}: {error}"),
+            Err(error) => log::debug!("{error}"),
+        }
+    }
+    None
 }
 
 /// What a TLS failure means to the owner of the display.
@@ -298,11 +323,14 @@ pub fn refusal(status: StatusCode) -> Why {
 }
 
 /// What the code of a close frame means to the link.
-pub fn farewell(frame: Option<&tungstenite::protocol::CloseFrame>) -> Why {
-    match frame.map(|frame| u16::from(frame.code)) {
-        // 1008 is what a hub and the vendor close with when they refuse (RFC 6455, 7.4.1).
-        Some(1008) => Why::Token,
-        Some(1012 | 1013) => Why::Restarting,
+pub fn farewell(frame: Option<&tungstenite::protocol::CloseFrame>, via: Via) -> Why {
+    match (frame.map(|frame| u16::from(frame.code)), via) {
+        // What a hub closes with when it refuses (RFC 6455, 7.4.1).
+        (Some(1008), Via::Hub) => Why::Token,
+        // The vendor takes no token, and says so of a key before it closes; what it closes with
+        // this alone is the older of two connections.
+        (Some(1008), Via::Vendor) => Why::Evicted,
+        (Some(1012 | 1013), _) => Why::Restarting,
         _ => Why::Lost,
     }
 }
@@ -353,5 +381,59 @@ impl AsyncWrite for Stream {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::{TcpListener, TcpSocket};
+
+    /// A listener that takes no more calls: further ones are answered with nothing.
+    async fn black_hole() -> (TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut calls = Vec::new();
+        while let Ok(call) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            calls.push(call.unwrap());
+            assert!(calls.len() < 64, "this queue has no end");
+        }
+        (listener, calls)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_never_answers_does_not_keep_the_next_one_waiting() {
+        let (hole, _calls) = black_hole().await;
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let [hole, open] = [&hole, &open].map(|listener| listener.local_addr().unwrap());
+        let calling = first_to_answer([hole, hole, hole, open].into_iter());
+        let stream = timeout(Duration::from_secs(3), calling).await.unwrap();
+        assert_eq!(stream.unwrap().peer_addr().unwrap(), open);
+    }
+
+    #[tokio::test]
+    async fn who_is_reached_nowhere_is_told_at_once() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = closed.local_addr().unwrap();
+        drop(closed);
+        let calling = first_to_answer([address, address].into_iter());
+        let stream = timeout(Duration::from_secs(3), calling).await.unwrap();
+        assert!(stream.is_none());
+        assert!(first_to_answer(std::iter::empty()).await.is_none());
+    }
+
+    #[test]
+    fn a_policy_of_a_hub_is_about_the_token_and_of_the_vendor_about_connections() {
+        let close = tungstenite::protocol::CloseFrame {
+            code: CloseCode::Policy,
+            reason: "".into(),
+        };
+        assert_eq!(farewell(Some(&close), Via::Hub), Why::Token);
+        assert_eq!(farewell(Some(&close), Via::Vendor), Why::Evicted);
+        assert!(Why::Evicted.refuses());
+        assert_eq!(farewell(None, Via::Vendor), Why::Lost);
     }
 }

@@ -321,7 +321,7 @@ impl<A: Audience> Runner<A> {
                 self.line.junk(Junk::Binary);
             }
             Some(Ok(Message::Close(frame))) => {
-                let why = net::farewell(frame.as_ref());
+                let why = net::farewell(frame.as_ref(), self.session.source.via);
                 if let Some(frame) = frame {
                     log::debug!("{}: closed: {}", self.session.cluster, frame.code);
                 }

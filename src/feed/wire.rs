@@ -214,7 +214,11 @@ impl<'a> Iterator for Objects<'a> {
         if let Some(junk) = self.junk.take() {
             return Some(Err(junk));
         }
-        let rest = self.rest?.trim_ascii_start();
+        let mut rest = self.rest?.trim_ascii_start();
+        // Not one call a comma: a frame of nothing else has as many as the stack has not.
+        while let Some(behind) = rest.strip_prefix(',') {
+            rest = behind.trim_ascii_start();
+        }
         let Some(first) = rest.bytes().next() else {
             // The closing bracket is missing: the frame was cut.
             self.rest = None;
@@ -224,10 +228,6 @@ impl<'a> Iterator for Objects<'a> {
             b']' => {
                 self.rest = None;
                 (!rest[1..].trim_ascii().is_empty()).then_some(Err(Junk::Debris))
-            }
-            b',' => {
-                self.rest = Some(&rest[1..]);
-                self.next()
             }
             b'{' => {
                 if let Some((fields, end)) = Fields::read(rest) {

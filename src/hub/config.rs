@@ -129,6 +129,7 @@ impl Config {
         let file: File = reader.file()?;
         let key = &environment.key;
         let secret = reader.secret(
+            None,
             file.massive.key_file,
             environment,
             "key",

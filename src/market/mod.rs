@@ -12,6 +12,6 @@ pub use calendar::{Calendar, GRACE, Phase, limit};
 pub use freshness::Freshness;
 pub use history::{HISTORY, History};
 pub use price::{Change, Price, Text};
-pub use quote::{Bar, Quote, Source, Trade};
+pub use quote::{Bar, Quote, Source};
 pub use symbol::{Channel, Class, Cluster, Kind, Symbol, SymbolError, Ticker};
 pub use watchlist::{CAPACITY, Instrument, Outcome, Watchlist, WatchlistError};

@@ -175,23 +175,10 @@ pub struct Bar {
     pub low: Price,
     /// Last price of the window.
     pub close: Price,
-    /// The official opening price of the day, where the feed gives it.
-    pub day_open: Option<Price>,
     /// Start of the window: with the symbol the key of a bar, for a bar may come again, corrected.
     pub start: Utc,
     /// End of the window.
     pub end: Utc,
-}
-
-/// One trade of an option or a share.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Trade {
-    /// Price of one.
-    pub price: Price,
-    /// How many, in 1/10 000: sizes of shares may be fractional.
-    pub size: Price,
-    /// When, by the exchange.
-    pub stamp: Option<Utc>,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! everything that knows a bus, a terminal or a file; never looks into a price, and never makes
 //! the sender of a frame wait.
 
+mod deadman;
 pub mod diff;
 mod fault;
 mod health;
@@ -20,12 +21,13 @@ use std::time::Duration;
 pub use fault::{Advice, Fault};
 pub use linux::{LinuxBus, LinuxI2c};
 pub use oled::{Bus, Chip, Oled, Rotation, Settings};
-pub use png::Png;
+pub use png::{Leave, Png};
 pub use slot::{Slot, Taken};
 pub use terminal::Terminal;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, Now};
 use crate::screen::Size;
+use deadman::Deadman;
 
 /// Something that can show a picture. All its methods may block, so they are only called on the
 /// panel's own thread; a failure is its own business, to be healed and logged.
@@ -39,8 +41,8 @@ pub trait Glass {
     /// When [`Glass::tick`] wants to be called next; [`Moment::NEVER`] if nothing is planned.
     fn deadline(&self) -> Moment;
 
-    /// Leaves the glass as it shall be without the program.
-    fn goodbye(&mut self);
+    /// Leaves the glass as it shall be without the program: with nothing on it that looks live.
+    fn goodbye(&mut self, now: Now);
 }
 
 /// The thread of a panel.
@@ -90,16 +92,33 @@ impl Panel {
     }
 }
 
-/// The whole life of the panel's thread.
+/// The whole life of the panel's thread. It outlives a desk that stands still, so it is the one
+/// to notice that.
 fn serve<G: Glass>(mut glass: G, slot: &Slot, clock: &Clock) {
     let mut frame = crate::screen::Frame::new(slot.size());
+    let mut deadman = Deadman::new(clock.now().monotonic);
     loop {
-        let deadline = glass.deadline();
+        let deadline = glass.deadline().min(deadman.deadline());
         let timeout = (deadline != Moment::NEVER).then(|| deadline.since(clock.now().monotonic));
         match slot.take_into(&mut frame, timeout) {
-            Taken::Frame => glass.show(&frame, clock.now().monotonic),
-            Taken::Nothing => glass.tick(clock.now().monotonic),
-            Taken::Closed => return glass.goodbye(),
+            Taken::Frame => {
+                let now = clock.now().monotonic;
+                if deadman.fed(now) {
+                    log::warn!("panel: pictures come again");
+                }
+                glass.show(&frame, now);
+            }
+            Taken::Nothing => {
+                let now = clock.now().monotonic;
+                if deadman.halts(now) {
+                    // Before the log, which may be what stands still.
+                    glass.show(&deadman::notice(slot.size()), now);
+                    log::error!("panel: no picture for 90 s; HALTED is shown instead");
+                } else {
+                    glass.tick(now);
+                }
+            }
+            Taken::Closed => return glass.goodbye(clock.now()),
         }
     }
 }
@@ -135,7 +154,7 @@ mod tests {
         fn deadline(&self) -> Moment {
             self.deadline
         }
-        fn goodbye(&mut self) {
+        fn goodbye(&mut self, _: Now) {
             self.seen.lock().unwrap().goodbyes += 1;
         }
     }
@@ -170,6 +189,42 @@ mod tests {
         while seen.lock().unwrap().ticks == 0 {
             std::thread::yield_now();
         }
+        assert!(panel.finish(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_desk_that_stands_still_loses_its_picture_until_it_draws_again() {
+        let (clock, hand) = Clock::manual(Now {
+            monotonic: Moment::ZERO,
+            utc: None,
+        });
+        // A glass that always wants to be called: the waits are real time, and none is long.
+        struct Eager(std::sync::mpsc::Sender<Frame>);
+        impl Glass for Eager {
+            fn show(&mut self, frame: &Frame, _: Moment) {
+                self.0.send(frame.clone()).unwrap();
+            }
+            fn tick(&mut self, _: Moment) {
+                std::thread::yield_now();
+            }
+            fn deadline(&self) -> Moment {
+                Moment::ZERO
+            }
+            fn goodbye(&mut self, _: Now) {}
+        }
+        let (sender, shown) = channel();
+        let shown = || shown.recv_timeout(Duration::from_secs(5)).unwrap();
+        let (slot, panel) = Panel::spawn(Eager(sender), Size::Tall, clock).unwrap();
+        let mut price = Frame::new(Size::Tall);
+        price.set(0, 0, true);
+        slot.put(&price);
+        assert_eq!(shown(), price);
+        hand.advance(Duration::from_secs(90));
+        let halted = shown();
+        assert_eq!(halted, deadman::notice(Size::Tall));
+        assert_ne!(halted, price);
+        slot.put(&price);
+        assert_eq!(shown(), price);
         assert!(panel.finish(Duration::from_secs(5)));
     }
 

@@ -21,7 +21,7 @@ use super::fault::Fault;
 use super::health::{Health, News, Step};
 use super::linux::LinuxBus;
 use super::message::OneMessage;
-use crate::clock::Moment;
+use crate::clock::{Moment, Now};
 use crate::screen::{Frame, Size};
 
 /// The chip of a panel. It cannot be detected: the status byte lies on real boards.
@@ -169,6 +169,19 @@ impl<B: Bus> Oled<B> {
         message.flush()
     }
 
+    /// The last message: whatever state the chip is in, it is dark and empty behind it.
+    fn darken(&self, mut message: OneMessage<B::I2c>) -> Result<(), Fault> {
+        let dark = Frame::new(self.settings.size);
+        initialise(&mut message, &self.settings, true)?;
+        send(&mut message, &dark, Window::whole(&dark), None)?;
+        message.flush()
+    }
+
+    fn reopen_to_darken(&mut self) -> Result<(), Fault> {
+        let i2c = self.bus.open()?;
+        self.darken(OneMessage::new(i2c, self.settings.address))
+    }
+
     /// Sends what changed, in one message.
     fn update(&mut self) -> Result<(), Fault> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
@@ -210,22 +223,20 @@ impl<B: Bus> Glass for Oled<B> {
     }
 
     /// Turns the panel off and clears its memory, so that whoever turns it on again does not show
-    /// prices of long ago. Tried once, and only if the panel was there.
-    fn goodbye(&mut self) {
-        let Some(message) = &mut self.message else {
+    /// prices of long ago. A panel that is lost, or is just being lost, is opened once more: one
+    /// that missed a single message still shows the last price, and would for ever.
+    fn goodbye(&mut self, _: Now) {
+        if self.wanted.is_none() {
             return;
+        }
+        let sent = match self.message.take() {
+            Some(message) => self.darken(message).or_else(|_| self.reopen_to_darken()),
+            None => self.reopen_to_darken(),
         };
-        let dark = Frame::new(self.settings.size);
-        let sent = Command::DisplayOn(false)
-            .send(message)
-            .and_then(|()| send(message, &dark, Window::whole(&dark), None))
-            .map_err(Fault::from)
-            .and_then(|()| message.flush());
         if let Err(fault) = sent {
             let Settings { bus, address, .. } = &self.settings;
             debug!("panel: no goodbye: {}", fault.advice(bus, *address));
         }
-        self.message = None;
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::Glass;
-use crate::clock::Moment;
-use crate::screen::{Frame, WIDTH};
+use crate::clock::{Moment, Now};
+use crate::screen::{self, Frame, Size, WIDTH};
 
 /// Pixels of the file for a dot of the panel, each way.
 const SCALE: usize = 4;
@@ -61,10 +61,23 @@ pub fn write(path: &Path, frame: &Frame) -> io::Result<()> {
     written
 }
 
+/// What a file holds once nobody writes it any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leave {
+    /// The last picture, for who wants to keep it; only where it says itself that it is not live,
+    /// as simulated prices do.
+    Picture,
+    /// A notice that the program has ended: a file looks the same whether it is kept up or not.
+    Notice,
+}
+
 /// A panel that is a file.
 #[derive(Debug)]
 pub struct Png {
     path: PathBuf,
+    leave: Leave,
+    /// Of the last picture; `None` before there was one.
+    size: Option<Size>,
     /// What is not in the file yet.
     pending: Option<Frame>,
     next: Moment,
@@ -72,10 +85,12 @@ pub struct Png {
 }
 
 impl Png {
-    /// A panel that writes to `path`, at most once a second.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
+    /// A panel that writes to `path`, at most once a second, and leaves there what `leave` says.
+    pub fn new(path: impl Into<PathBuf>, leave: Leave) -> Self {
         Self {
             path: path.into(),
+            leave,
+            size: None,
             pending: None,
             next: Moment::ZERO,
             failed: false,
@@ -105,6 +120,7 @@ impl Png {
 
 impl Glass for Png {
     fn show(&mut self, frame: &Frame, now: Moment) {
+        self.size = Some(frame.size());
         self.pending = Some(frame.clone());
         self.tick(now);
     }
@@ -123,7 +139,12 @@ impl Glass for Png {
         }
     }
 
-    fn goodbye(&mut self) {
+    fn goodbye(&mut self, _: Now) {
+        if self.leave == Leave::Notice
+            && let Some(size) = self.size
+        {
+            self.pending = Some(screen::notice(size, "ENDED", "nothing here is live"));
+        }
         self.write();
     }
 }
@@ -131,7 +152,11 @@ impl Glass for Png {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::screen::Size;
+
+    const END: Now = Now {
+        monotonic: Moment::from_secs(9),
+        utc: None,
+    };
 
     fn directory(name: &str) -> PathBuf {
         let directory =
@@ -171,7 +196,7 @@ mod tests {
     fn it_is_written_at_most_once_a_second_and_at_the_end() {
         let directory = directory("pace");
         let path = directory.join("screen.png");
-        let mut png = Png::new(&path);
+        let mut png = Png::new(&path, Leave::Picture);
         let shown = || fs::read(&path).unwrap();
         png.show(&dot(0, 0), Moment::from_millis(100));
         assert_eq!(shown(), encode(&dot(0, 0)).unwrap());
@@ -182,19 +207,35 @@ mod tests {
         png.tick(Moment::from_millis(1100));
         assert_eq!(shown(), encode(&dot(1, 0)).unwrap());
         png.show(&dot(2, 0), Moment::from_millis(1200));
-        png.goodbye();
+        png.goodbye(END);
         assert_eq!(shown(), encode(&dot(2, 0)).unwrap());
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
+    fn no_price_is_left_in_a_file_that_nobody_writes_any_more() {
+        let directory = directory("ended");
+        let path = directory.join("screen.png");
+        let mut png = Png::new(&path, Leave::Notice);
+        // Nothing was shown: nothing is there to be taken back.
+        png.goodbye(END);
+        assert!(!path.exists());
+        png.show(&dot(0, 0), Moment::ZERO);
+        png.show(&dot(1, 0), Moment::ZERO);
+        png.goodbye(END);
+        let notice = screen::notice(Size::Short, "ENDED", "nothing here is live");
+        assert_eq!(fs::read(&path).unwrap(), encode(&notice).unwrap());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
     fn a_missing_directory_is_an_error_and_no_panic() {
         let directory = directory("missing");
-        let mut png = Png::new(directory.join("no/such/screen.png"));
+        let mut png = Png::new(directory.join("no/such/screen.png"), Leave::Notice);
         png.show(&dot(0, 0), Moment::ZERO);
         assert!(png.failed);
-        png.goodbye();
+        png.goodbye(END);
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -1,5 +1,6 @@
 //! The picture on a terminal. Owns the terminal's cursor while running and gives it back; never
-//! reads from it, never changes its mode, and leaves the last picture where it is.
+//! reads from it, never changes its mode, and leaves the last picture where it is, with the word
+//! that it is no longer live.
 //!
 //! Drawn from the top left corner, with the cursor put back where it was: what others write, such
 //! as the log, goes on below the picture.
@@ -10,7 +11,7 @@ use std::io::{self, IsTerminal, Write};
 use log::warn;
 
 use super::Glass;
-use crate::clock::Moment;
+use crate::clock::{Moment, Now, Utc};
 use crate::screen::{Frame, WIDTH};
 
 /// Columns and rows.
@@ -179,10 +180,18 @@ impl<W: Write> Glass for Terminal<W> {
         Moment::NEVER
     }
 
-    fn goodbye(&mut self) {
+    fn goodbye(&mut self, now: Now) {
+        let ended = ended(now.utc);
         if self.drawn.is_some() {
+            self.caption = ended;
+            self.draw();
             self.release();
-        } else if let Some(last) = self.last.take() {
+            return;
+        }
+        if self.caption.is_empty() {
+            self.caption = ended;
+        }
+        if let Some(last) = self.last.take() {
             self.text.clear();
             // Writing to a string does not fail.
             if writeln!(self.text, "{last}{}", self.caption).is_ok() {
@@ -204,6 +213,14 @@ impl<W: Write> fmt::Debug for Terminal<W> {
             .field("caption", &self.caption)
             .field("drawn", &self.drawn)
             .finish_non_exhaustive()
+    }
+}
+
+/// What stands below a picture that stays behind; by the time of the log.
+fn ended(utc: Option<Utc>) -> String {
+    match utc.and_then(|utc| jiff::Timestamp::from_millisecond(utc.0).ok()) {
+        Some(time) => format!("ended {} UTC — not live", time.strftime("%H:%M:%S")),
+        None => "ended — not live".to_owned(),
     }
 }
 

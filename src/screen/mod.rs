@@ -9,6 +9,7 @@ mod glyphs;
 mod icon;
 mod kept;
 mod label;
+mod notice;
 mod number;
 mod short;
 mod sparkline;
@@ -18,6 +19,7 @@ mod view;
 pub use frame::{Frame, Size, WIDTH};
 pub use glyphs::Glyphs;
 pub use kept::Kept;
+pub use notice::notice;
 pub use view::{Line, Sign, View};
 
 /// Draws a view; what was in the frame before is gone.

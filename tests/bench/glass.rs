@@ -256,9 +256,22 @@ fn main() -> ExitCode {
     let bytes = |messages: &[usize]| messages.iter().sum::<usize>() as f64;
     table.at_most("the tick", tick.len() as f64, 1.0, "message");
     table.at_most("the tick", bytes(&tick), 44.0, "bytes");
-    // Turning the panel on is a message of its own, two bytes long.
-    let redraws = whole.iter().filter(|bytes| **bytes > 1024).count();
-    table.at_most("a whole redraw", redraws as f64, 1.0, "message");
+    // The picture in one message, and at most one more, which turns the panel on: address, control
+    // byte, command. A picture in pieces has no message of that length and several of others.
+    let pictures_sent = whole.iter().filter(|bytes| **bytes > 1024).count();
+    let others = whole.iter().filter(|bytes| **bytes <= 1024);
+    assert!(
+        pictures_sent == 1
+            && others.clone().count() <= 1
+            && others.clone().all(|bytes| *bytes <= 3),
+        "a whole redraw is not one message and at most a switch of three bytes: {whole:?}"
+    );
+    table.at_most(
+        "a whole redraw (and one of 3 bytes at most: panel on)",
+        pictures_sent as f64,
+        1.0,
+        "message",
+    );
     table.note(
         "a whole redraw, with the settings",
         &figure(bytes(&whole), "bytes"),
@@ -316,6 +329,12 @@ fn main() -> ExitCode {
     ]
     .map(|(count, of)| instructions(count, of));
     let [Some(warm), Some(all), Some(before), Some(after)] = played else {
+        // Where nobody looks, a limit that was not measured must not pass for one that was kept.
+        if std::env::var("CI").is_ok_and(|ci| ci == "true") {
+            println!("  valgrind not installed: with CI=true that is a failure");
+            table.end();
+            return ExitCode::FAILURE;
+        }
         println!("  valgrind not installed: skipped");
         return table.end();
     };

@@ -24,7 +24,7 @@ const RUN: Duration = Duration::from_secs(5);
 /// How often it is started; the slowest start counts.
 const STARTS: usize = 5;
 /// The last line of its log before it only shows prices.
-const COMPLETE: &str = "every value is on the glass";
+const COMPLETE: &str = "every value has been drawn";
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// A hub that serves SPX and VIX to everybody, in a thread of its own.

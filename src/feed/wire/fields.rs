@@ -19,7 +19,6 @@ pub(super) struct Fields<'a> {
     pub(super) sym: Option<Cow<'a, str>>,
     pub(super) val: Option<f64>,
     pub(super) t: Option<f64>,
-    pub(super) op: Option<f64>,
     pub(super) o: Option<f64>,
     pub(super) h: Option<f64>,
     pub(super) l: Option<f64>,
@@ -87,7 +86,6 @@ impl<'a> Fields<'a> {
             high: positive(self.h)?,
             low: positive(self.l)?,
             close: positive(self.c)?,
-            day_open: positive(self.op).ok(),
             start: stamp(self.s).ok_or(Junk::Field)?,
             end: stamp(self.e).ok_or(Junk::Field)?,
         };
@@ -128,7 +126,6 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                         "sym" => fields.sym = value.text(),
                         "val" => fields.val = value.number(),
                         "t" => fields.t = value.number(),
-                        "op" => fields.op = value.number(),
                         "o" => fields.o = value.number(),
                         "h" => fields.h = value.number(),
                         "l" => fields.l = value.number(),

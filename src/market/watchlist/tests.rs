@@ -68,7 +68,6 @@ fn bar(close: i64, end: Utc) -> Bar {
         high: price(close),
         low: price(close),
         close: price(close),
-        day_open: None,
         start: Utc(end.0.saturating_sub(60_000)),
         end,
     }

@@ -1,0 +1,160 @@
+//! The panel of a configuration: its table, and what is left to defaults.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{ConfigError, Reader};
+use crate::panel;
+use crate::screen::Size;
+
+/// The panel that is configured.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    /// Which kind.
+    pub kind: PanelKind,
+    /// The file of a PNG panel.
+    pub file: PathBuf,
+    /// The wiring of an OLED; its size serves every kind.
+    pub oled: panel::Settings,
+}
+
+/// The kinds of panel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PanelKind {
+    /// An I2C display.
+    Oled,
+    /// The terminal that the program was started in.
+    Terminal,
+    /// A picture file, kept up to date.
+    Png,
+}
+
+impl std::str::FromStr for PanelKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "oled" => Ok(Self::Oled),
+            "terminal" => Ok(Self::Terminal),
+            "png" => Ok(Self::Png),
+            _ => Err(format!(
+                "unknown panel {text:?}, expected oled, terminal or png"
+            )),
+        }
+    }
+}
+
+impl Default for Panel {
+    fn default() -> Self {
+        // The panel and the wiring that most people have.
+        let oled = panel::Settings {
+            chip: panel::Chip::Ssd1306,
+            size: Size::Tall,
+            bus: PathBuf::from("/dev/i2c-1"),
+            address: 0x3c,
+            rotation: panel::Rotation::Upright,
+            brightness: 0x7f,
+        };
+        Self {
+            kind: PanelKind::Oled,
+            file: PathBuf::from("deskticker.png"),
+            oled,
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PanelTable {
+    kind: Option<PanelKind>,
+    file: Option<PathBuf>,
+    chip: Option<Chip>,
+    size: Option<Spanned<String>>,
+    bus: Option<PathBuf>,
+    address: Option<Spanned<i64>>,
+    rotation: Option<Spanned<i64>>,
+    brightness: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Chip {
+    Ssd1306,
+    Ssd1315,
+    Ssd1309,
+}
+
+impl Reader<'_> {
+    pub(super) fn panel(&self, table: PanelTable) -> Result<Panel, ConfigError> {
+        let defaults = Panel::default();
+        let mut oled = defaults.oled;
+        if let Some(chip) = table.chip {
+            oled.chip = match chip {
+                Chip::Ssd1306 => panel::Chip::Ssd1306,
+                Chip::Ssd1315 => panel::Chip::Ssd1315,
+                Chip::Ssd1309 => panel::Chip::Ssd1309,
+            };
+        }
+        if let Some(size) = table.size {
+            oled.size = (size.get_ref().parse())
+                .map_err(|why| self.error(Some(size.span()), format!("size: {why}")))?;
+        }
+        if let Some(bus) = table.bus {
+            oled.bus = bus;
+        }
+        if let Some(address) = table.address {
+            oled.address = self.number(
+                &address,
+                "address",
+                0x08..=0x77,
+                "expected a 7-bit address, mostly 0x3c or 0x3d",
+            )?;
+        }
+        if let Some(rotation) = table.rotation {
+            oled.rotation = match rotation.get_ref() {
+                0 => panel::Rotation::Upright,
+                180 => panel::Rotation::UpsideDown,
+                other => {
+                    return Err(self.error(
+                        Some(rotation.span()),
+                        format!("rotation: {other}, expected 0 or 180"),
+                    ));
+                }
+            };
+        }
+        if let Some(brightness) = table.brightness {
+            oled.brightness = self.number(
+                &brightness,
+                "brightness",
+                0..=255,
+                "expected 0 (dimmest) to 255",
+            )?;
+        }
+        Ok(Panel {
+            kind: table.kind.unwrap_or(defaults.kind),
+            file: table.file.unwrap_or(defaults.file),
+            oled,
+        })
+    }
+
+    fn number(
+        &self,
+        value: &Spanned<i64>,
+        key: &str,
+        range: std::ops::RangeInclusive<u8>,
+        expected: &str,
+    ) -> Result<u8, ConfigError> {
+        u8::try_from(*value.get_ref())
+            .ok()
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                self.error(
+                    Some(value.span()),
+                    format!("{key}: {}, {expected}", value.get_ref()),
+                )
+            })
+    }
+}

@@ -1,0 +1,114 @@
+//! Who answers nothing, and who reads nothing, holds up neither the prices nor the end.
+#![allow(clippy::unwrap_used)]
+
+mod process;
+mod proxy_double;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use deskticker::clock::Clock;
+use process::{Program, configured};
+use proxy_double::{Proxy, Seen};
+use rustix::process::{Pid, Signal, kill_process};
+
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_hub_that_answers_nothing_does_not_hold_up_the_end() {
+    let mut proxy = Proxy::start(Clock::system());
+    proxy.behave(|manner| manner.mute = true);
+    let config = configured("mute", &proxy.address, "kind = \"png\"");
+    let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
+    proxy.until(|seen| matches!(seen, Seen::Upgrade(..)));
+    let (code, took) = program.end(Signal::TERM);
+    assert_eq!(code, Some(0), "{}", program.said());
+    assert!(took < AT_ONCE, "{took:?}");
+}
+
+#[test]
+fn a_host_that_does_not_even_take_the_call_does_not_hold_up_the_end() {
+    // A listener whose queue is full: further handshakes are not answered.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (listener, _calls) = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut calls = Vec::new();
+        while let Ok(call) = tokio::time::timeout(
+            Duration::from_millis(200),
+            tokio::net::TcpStream::connect(address),
+        )
+        .await
+        {
+            calls.push(call.unwrap());
+            assert!(calls.len() < 64, "this queue has no end");
+        }
+        (listener, calls)
+    });
+    let address = listener.local_addr().unwrap();
+    let config = configured("no-answer", &address, "kind = \"png\"");
+    let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
+    program.says("indices: joining");
+    let (code, took) = program.end(Signal::TERM);
+    assert_eq!(code, Some(0), "{}", program.said());
+    assert!(took < AT_ONCE, "{took:?}");
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_the_prices_nor_the_end() {
+    let mut proxy = Proxy::start(Clock::system());
+    let config = configured("full-pipe", &proxy.address, "kind = \"png\"");
+    let (_reader, mut full) = std::io::pipe().unwrap();
+    // A pipe holds 64 KiB (pipe(7)); the first line of the log would wait for ever.
+    full.write_all(&[b'.'; 1 << 16]).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_deskticker"))
+        .args(["--config", config.to_str().unwrap()])
+        .env("RUST_LOG", "trace")
+        .stdin(Stdio::null())
+        .stderr(full)
+        .spawn()
+        .unwrap();
+    proxy.subscribed(4);
+    for _ in 0..3 {
+        proxy.text(r#"[{"ev":"V","val":5912.34,"T":"I:SPX"},{"ev":"ZZ"}]"#);
+        proxy.heard();
+    }
+    let start = Instant::now();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let code = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
+        }
+        if start.elapsed() > 10 * AT_ONCE {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(code, Some(0));
+    assert!(start.elapsed() < 2 * AT_ONCE, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_to_its_end_does_not_stop_the_prices() {
+    let mut proxy = Proxy::start(Clock::system());
+    let config = configured("slow-file", &proxy.address, "kind = \"png\"");
+    let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
+    proxy.subscribed(4);
+    std::fs::remove_file(&config).unwrap();
+    // Opening it waits for a writer, who never comes: like a network drive that is gone.
+    let made = Command::new("mkfifo").arg(&config).status();
+    assert!(made.unwrap().success());
+    program.signal(Signal::HUP);
+    std::thread::sleep(Duration::from_millis(100));
+    proxy.text(r#"[{"ev":"V","val":5912.34,"T":"I:SPX"}]"#);
+    proxy.heard();
+    let (code, took) = program.end(Signal::TERM);
+    assert_eq!(code, Some(0), "{}", program.said());
+    assert!(took < AT_ONCE, "{took:?}");
+}

@@ -5,7 +5,7 @@ mod process;
 mod proxy_double;
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use deskticker::clock::Clock;
@@ -60,6 +60,16 @@ fn a_host_that_does_not_even_take_the_call_does_not_hold_up_the_end() {
     assert!(took < AT_ONCE, "{took:?}");
 }
 
+/// Ends with the test, however that ends.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 #[test]
 fn a_log_that_nobody_reads_holds_up_neither_the_prices_nor_the_end() {
     let mut proxy = Proxy::start(Clock::system());
@@ -67,26 +77,27 @@ fn a_log_that_nobody_reads_holds_up_neither_the_prices_nor_the_end() {
     let (_reader, mut full) = std::io::pipe().unwrap();
     // A pipe holds 64 KiB (pipe(7)); the first line of the log would wait for ever.
     full.write_all(&[b'.'; 1 << 16]).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_deskticker"))
+    let child = Command::new(env!("CARGO_BIN_EXE_deskticker"))
         .args(["--config", config.to_str().unwrap()])
         .env("RUST_LOG", "trace")
         .stdin(Stdio::null())
         .stderr(full)
         .spawn()
         .unwrap();
+    let mut child = Ended(child);
     proxy.subscribed(4);
     for _ in 0..3 {
         proxy.text(r#"[{"ev":"V","val":5912.34,"T":"I:SPX"},{"ev":"ZZ"}]"#);
         proxy.heard();
     }
     let start = Instant::now();
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
     let code = loop {
-        if let Some(status) = child.try_wait().unwrap() {
+        if let Some(status) = child.0.try_wait().unwrap() {
             break status.code();
         }
         if start.elapsed() > 10 * AT_ONCE {
-            child.kill().unwrap();
+            child.0.kill().unwrap();
         }
         std::thread::sleep(Duration::from_millis(5));
     };

@@ -254,6 +254,30 @@ fn a_device_whose_token_has_changed_is_out_for_a_moment() {
 }
 
 #[test]
+fn an_ephemeral_token_does_not_survive_a_new_token_of_its_device() {
+    let (path, file) = file("ticket-of-old");
+    let old = file.add("kitchen").unwrap();
+    let gate = Gate::new(Some(path), None).unwrap();
+    let now = Now::new(Moment::ZERO, START);
+    let issue = |token: &str| {
+        let device = gate.check(token).unwrap();
+        gate.issue(&device, now).unwrap().0
+    };
+    let ticket = issue(&old);
+    assert!(gate.recognise(&ticket, now).is_some());
+    file.revoke("kitchen").unwrap();
+    let new = file.add("kitchen").unwrap();
+    gate.look();
+    gate.look();
+    assert!(gate.check(&new).is_some());
+    assert_eq!(gate.recognise(&ticket, now), None);
+    assert_eq!(gate.admit(&ticket, now), None);
+    // What the new one gives is good.
+    let ticket = issue(&new);
+    assert!(gate.recognise(&ticket, now).is_some() && gate.admit(&ticket, now).is_some());
+}
+
+#[test]
 fn the_file_keeps_what_its_owner_wrote_and_is_his_alone() {
     let (path, file) = file("kept");
     std::fs::write(&path, "# my displays\n\n").unwrap();

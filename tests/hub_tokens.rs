@@ -239,6 +239,26 @@ fn a_file_that_is_wrong_keeps_everybody_but_who_is_revoked() {
 }
 
 #[test]
+fn a_device_that_is_also_revoked_is_not_let_in() {
+    let (path, file) = file("both");
+    let (kitchen, hallway) = (file.add("kitchen").unwrap(), file.add("hallway").unwrap());
+    let text = std::fs::read_to_string(&path).unwrap();
+    for both in [
+        format!("{text}kitchen revoked\n"),
+        format!("kitchen revoked\n{text}"),
+    ] {
+        std::fs::write(&path, both).unwrap();
+        let gate = Gate::new(Some(path.clone()), None).unwrap();
+        assert!(gate.check(&kitchen).is_none() && gate.check(&hallway).is_some());
+        assert_eq!(file.list().unwrap().len(), 1);
+    }
+    // A new token takes the place of both lines.
+    let new = file.add("kitchen").unwrap();
+    let gate = Gate::new(Some(path), None).unwrap();
+    assert!(gate.check(&new).is_some() && gate.check(&kitchen).is_none());
+}
+
+#[test]
 fn a_device_whose_token_has_changed_is_out_for_a_moment() {
     let (path, file) = file("changed");
     let old = file.add("kitchen").unwrap();

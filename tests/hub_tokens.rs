@@ -259,6 +259,19 @@ fn a_device_that_is_also_revoked_is_not_let_in() {
 }
 
 #[test]
+fn a_usual_file_that_cannot_be_read_keeps_nobody_out_who_has_the_static_token() {
+    let (path, file) = file("usual");
+    // As good as a file of somebody else's, and the same for root.
+    std::fs::create_dir(&path).unwrap();
+    let gate = Gate::beside(path.clone(), &Secret::new(TOKEN).unwrap()).unwrap();
+    assert!(gate.check(TOKEN).is_some());
+    std::fs::remove_dir(&path).unwrap();
+    let kitchen = file.add("kitchen").unwrap();
+    gate.look();
+    assert!(gate.check(&kitchen).is_some() && gate.check(TOKEN).is_some());
+}
+
+#[test]
 fn a_device_whose_token_has_changed_is_out_for_a_moment() {
     let (path, file) = file("changed");
     let old = file.add("kitchen").unwrap();

@@ -91,6 +91,23 @@ impl Gate {
     /// # Errors
     /// The file is there and cannot be read or is wrong, or the machine has no randomness.
     pub fn new(file: Option<PathBuf>, fixed: Option<&Secret>) -> Result<Self, String> {
+        let gate = Self::unread(file, fixed)?;
+        gate.reload().map_err(|error| error.to_string())?;
+        Ok(gate)
+    }
+
+    /// The same for a file that nobody has asked for and a static token: what is wrong with the file
+    /// is said, and keeps nobody out who has that token. It is looked at again and again.
+    ///
+    /// # Errors
+    /// The machine has no randomness.
+    pub fn beside(file: PathBuf, fixed: &Secret) -> Result<Self, String> {
+        let gate = Self::unread(Some(file), Some(fixed))?;
+        gate.look();
+        Ok(gate)
+    }
+
+    fn unread(file: Option<PathBuf>, fixed: Option<&Secret>) -> Result<Self, String> {
         let gate = Self::with(
             file.map(RosterFile::new),
             fixed.map(|token| roster::digest_of(token.reveal())),
@@ -99,7 +116,6 @@ impl Gate {
         if gate.key.is_none() {
             return Err(NO_RANDOMNESS.into());
         }
-        gate.reload().map_err(|error| error.to_string())?;
         Ok(gate)
     }
 

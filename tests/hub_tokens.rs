@@ -239,6 +239,39 @@ fn a_file_that_is_wrong_keeps_everybody_but_who_is_revoked() {
 }
 
 #[test]
+fn a_device_that_is_also_revoked_is_not_let_in() {
+    let (path, file) = file("both");
+    let (kitchen, hallway) = (file.add("kitchen").unwrap(), file.add("hallway").unwrap());
+    let text = std::fs::read_to_string(&path).unwrap();
+    for both in [
+        format!("{text}kitchen revoked\n"),
+        format!("kitchen revoked\n{text}"),
+    ] {
+        std::fs::write(&path, both).unwrap();
+        let gate = Gate::new(Some(path.clone()), None).unwrap();
+        assert!(gate.check(&kitchen).is_none() && gate.check(&hallway).is_some());
+        assert_eq!(file.list().unwrap().len(), 1);
+    }
+    // A new token takes the place of both lines.
+    let new = file.add("kitchen").unwrap();
+    let gate = Gate::new(Some(path), None).unwrap();
+    assert!(gate.check(&new).is_some() && gate.check(&kitchen).is_none());
+}
+
+#[test]
+fn a_usual_file_that_cannot_be_read_keeps_nobody_out_who_has_the_static_token() {
+    let (path, file) = file("usual");
+    // As good as a file of somebody else's, and the same for root.
+    std::fs::create_dir(&path).unwrap();
+    let gate = Gate::beside(path.clone(), &Secret::new(TOKEN).unwrap()).unwrap();
+    assert!(gate.check(TOKEN).is_some());
+    std::fs::remove_dir(&path).unwrap();
+    let kitchen = file.add("kitchen").unwrap();
+    gate.look();
+    assert!(gate.check(&kitchen).is_some() && gate.check(TOKEN).is_some());
+}
+
+#[test]
 fn a_device_whose_token_has_changed_is_out_for_a_moment() {
     let (path, file) = file("changed");
     let old = file.add("kitchen").unwrap();
@@ -251,6 +284,30 @@ fn a_device_whose_token_has_changed_is_out_for_a_moment() {
     gate.look();
     assert!(gate.roster().borrow().contains("kitchen"));
     assert!(gate.check(&new).is_some() && gate.check(&old).is_none());
+}
+
+#[test]
+fn an_ephemeral_token_does_not_survive_a_new_token_of_its_device() {
+    let (path, file) = file("ticket-of-old");
+    let old = file.add("kitchen").unwrap();
+    let gate = Gate::new(Some(path), None).unwrap();
+    let now = Now::new(Moment::ZERO, START);
+    let issue = |token: &str| {
+        let device = gate.check(token).unwrap();
+        gate.issue(&device, now).unwrap().0
+    };
+    let ticket = issue(&old);
+    assert!(gate.recognise(&ticket, now).is_some());
+    file.revoke("kitchen").unwrap();
+    let new = file.add("kitchen").unwrap();
+    gate.look();
+    gate.look();
+    assert!(gate.check(&new).is_some());
+    assert_eq!(gate.recognise(&ticket, now), None);
+    assert_eq!(gate.admit(&ticket, now), None);
+    // What the new one gives is good.
+    let ticket = issue(&new);
+    assert!(gate.recognise(&ticket, now).is_some() && gate.admit(&ticket, now).is_some());
 }
 
 #[test]

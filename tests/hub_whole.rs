@@ -4,7 +4,7 @@
 mod doors;
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deskticker::clock::{Clock, Hand, Moment, Now};
 use deskticker::config::Secret;
@@ -126,6 +126,26 @@ fn prices_arrive_over_tls_and_the_end_is_said() {
         drop(socket);
         let ended = tokio::time::timeout(Duration::from_secs(2), stopping);
         ended.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn clients_that_never_read_do_not_hold_up_the_end() {
+    block_on(async {
+        let whole = whole(Settings::default(), None).await;
+        let connector = Connector::new(None).unwrap();
+        let mut silent = Vec::new();
+        for _ in 0..50 {
+            let query = format!("?token={TOKEN}");
+            silent.push(whole.join(&connector, "ws", &query).await);
+        }
+        let asked = Instant::now();
+        whole.hub.stop().await;
+        let took = asked.elapsed();
+        // They were waited for, and there is time left of the two seconds for a slow machine.
+        let waited = Duration::from_millis(900)..Duration::from_millis(1600);
+        assert!(waited.contains(&took), "{took:?}");
+        drop(silent);
     });
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use deskticker::clock::Clock;
 use deskticker::config::{Environment, Secret};
 use deskticker::feed::net::Connector;
-use deskticker::hub::config::{self, Config};
+use deskticker::hub::config::{self, Config, Devices};
 use deskticker::hub::limits::Limits;
 use deskticker::hub::roster::{self, RosterFile};
 use deskticker::hub::tls::Tls;
@@ -267,11 +267,19 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Fa
     let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
     let environment = Environment::of_process();
     let config = Config::load(path.as_deref(), &environment).map_err(Failure::config)?;
-    let gate = Gate::new(config.devices.file.clone(), config.devices.fixed.as_ref())
-        .map_err(Failure::Config)?;
-    let gate = Arc::new(gate);
+    let Devices { file, fixed } = &config.devices;
+    let usual = file == Path::new(roster::DEFAULT_PATH);
+    let gate = match fixed {
+        Some(fixed) if usual => Gate::beside(file.clone(), fixed),
+        fixed => Gate::new(Some(file.clone()), fixed.as_ref()),
+    };
+    let gate = Arc::new(gate.map_err(Failure::Config)?);
     if gate.roster().borrow().is_empty() {
-        log::warn!("no display has a token yet: deskticker-hub token add NAME");
+        log::warn!(
+            "nobody can come in yet: give a display a token with `deskticker-hub token add NAME` \
+             (kept in {}; this hub sees it within seconds), or set MASSIVE_PROXY_TOKEN",
+            file.display()
+        );
     }
     let connector = Connector::new(config.ca_file.as_deref())
         .map_err(|error| Failure::Config(format!("ca_file: {error}")))?;

@@ -1,6 +1,5 @@
 //! The whole configuration of a hub as one value: the file, what it leaves to defaults, and the
-//! secrets. Everything has a default but the vendor's key and who is let in, so that a hub can do
-//! without a file. The program never writes it.
+//! secrets. Everything has a default but the vendor's key, so that a hub can do without a file. The program never writes it.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -49,10 +48,10 @@ pub struct Config {
 }
 
 /// Who is let in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Devices {
-    /// The file of named tokens.
-    pub file: Option<PathBuf>,
+    /// The file of named tokens; it need not be there (yet).
+    pub file: PathBuf,
     /// The one static token.
     pub fixed: Option<Secret>,
 }
@@ -151,16 +150,6 @@ impl Config {
             secret: Some(secret.clone()),
         };
         let devices = reader.devices(file.devices, environment)?;
-        if devices == Devices::default() {
-            return Err(reader.error(
-                None,
-                format!(
-                    "nobody could come in: give a display a token with `deskticker-hub token add NAME` \
-                     (kept in {}), or set MASSIVE_PROXY_TOKEN",
-                    roster::DEFAULT_PATH
-                ),
-            ));
-        }
         Ok(Self {
             listen: reader.listen(file.listen)?,
             rest: source(rest),
@@ -217,8 +206,8 @@ impl Reader<'_> {
             "MASSIVE_PROXY_TOKEN",
             &environment.token,
         )?;
-        let usual = Path::new(roster::DEFAULT_PATH);
-        let file = table.file.or_else(|| usual.exists().then(|| usual.into()));
+        // Whether it is there or not: the first `token add` must not need a restart.
+        let file = table.file.unwrap_or_else(|| roster::DEFAULT_PATH.into());
         Ok(Devices { file, fixed })
     }
 

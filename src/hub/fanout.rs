@@ -24,7 +24,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 256;
 
 /// How long all farewells together may take.
-const FAREWELLS: Duration = Duration::from_millis(1500);
+const FAREWELLS: Duration = Duration::from_millis(1000);
 
 /// Somebody who has come in.
 #[derive(Debug)]

@@ -106,9 +106,10 @@ impl Health {
 fn open(cluster: Cluster, interest: &Interest, calendar: &Calendar, now: Now) -> bool {
     let Some(utc) = now.utc else { return true };
     // One of each set of hours stands for all: nobody should be able to make this long work.
+    // A wildcard means the VIX too, which is published while the others sleep.
     let volatility = interest
         .iter()
-        .any(|channel| channel.ticker.starts_with("I:VIX"));
+        .any(|channel| channel.ticker == "*" || channel.ticker.starts_with("I:VIX"));
     let names: &[&str] = match cluster {
         Cluster::Indices if volatility => &["SPX", "VIX"],
         Cluster::Indices => &["SPX"],
@@ -236,10 +237,26 @@ pub fn render(text: &mut String, all: &[Health], limits: &Limits, calendar: &Cal
 mod tests {
     use super::*;
     use crate::clock::Utc;
+    use crate::market::Channel;
     use std::time::Duration;
 
     /// 2026-06-01 was a Monday; 15:00 UTC is 11:00 in New York.
     const OPEN: Utc = Utc(1_780_326_000_000);
+
+    #[test]
+    fn a_wildcard_is_open_while_anything_that_it_means_is() {
+        let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, OPEN));
+        let opened = |topic: &str| {
+            let interest = Interest::from([Channel::parse(topic).unwrap()]);
+            open(Cluster::Indices, &interest, &Calendar::us(), clock.now())
+        };
+        // 5:00 in New York: of these only the VIX is published.
+        hand.set_utc(Some(Utc(OPEN.0 - 6 * 3_600_000)));
+        assert!(opened("V.*") && opened("V.I:VIX") && !opened("V.I:SPX"));
+        // 23:00: none is.
+        hand.set_utc(Some(Utc(OPEN.0 + 12 * 3_600_000)));
+        assert!(!opened("V.*"));
+    }
 
     #[tokio::test]
     async fn what_is_wanted_must_be_live_while_its_market_is_open() {

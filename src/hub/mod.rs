@@ -65,8 +65,9 @@ use upstream::Upstream;
 /// Reports that may wait for a fan-out before its upstream stops reading.
 const QUEUE: usize = 64;
 /// What the end may take: farewells that nobody reads are given up. The fan-outs give up a little
-/// before, and what they have said then still has to pass through TLS.
-const END_LIMIT: Duration = Duration::from_millis(1750);
+/// before, and what they have said then still has to pass through TLS. Two seconds are promised,
+/// and a small machine that is busy needs some of them to let go of a thousand clients.
+const END_LIMIT: Duration = Duration::from_millis(1200);
 
 /// One event on its way from an upstream to whoever wants it.
 #[derive(Clone, Debug, PartialEq)]

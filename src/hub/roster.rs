@@ -7,6 +7,7 @@
 //! hallway  revoked
 //! ```
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -245,6 +246,14 @@ impl RosterFile {
                     .error
                     .get_or_insert_with(|| self.error(Some(index + 1), message));
             }
+        }
+        // Whichever line comes first: a revocation that an editor has left beside the hash holds.
+        let Roster {
+            devices, revoked, ..
+        } = &mut roster;
+        if !revoked.is_empty() {
+            let revoked: HashSet<&Device> = revoked.iter().collect();
+            devices.retain(|(name, _)| !revoked.contains(name));
         }
         roster
     }

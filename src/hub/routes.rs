@@ -130,6 +130,22 @@ impl Route {
     }
 }
 
+/// What is logged of a method: one may be any word, and nothing that the other side wrote is.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => "(unknown method)",
+    }
+}
+
 impl Porter {
     /// The answer to a request, and whom to let in with it.
     pub(super) async fn answer<B>(
@@ -138,29 +154,31 @@ impl Porter {
         visitor: Visitor,
     ) -> (Answer, Option<Admission>) {
         let route = Route::of(request.uri().path());
-        let outcome = self.decide(request, visitor, route).await;
+        // Behind a reverse proxy everybody has the same peer: it is known only now who that is.
+        let settings = self.settings.borrow().clone();
+        let proxies = &settings.trusted_proxies;
+        let address = origin_of(visitor.peer, request.headers(), proxies);
+        let outcome = self
+            .decide(request, visitor, address, route, settings)
+            .await;
         let (answer, admission) = match outcome {
             Ok((answer, admission)) => (answer, admission),
             Err(refusal) => (*refusal, None),
         };
-        self.note(request.method(), route, visitor, &answer);
+        self.note(request.method(), route, address, &answer);
         (answer, admission)
     }
 
     /// One line an answer, of nothing that the other side wrote. Who has refused whom, and why, is
     /// for everybody's log; but nobody fills it by asking again and again.
-    fn note(&self, method: &Method, route: Option<Route>, visitor: Visitor, answer: &Answer) {
+    fn note(&self, method: &Method, route: Option<Route>, address: IpAddr, answer: &Answer) {
         let reason = answer.extensions().get::<Reason>();
-        let told = reason.is_some() && self.within(&self.complaints, visitor.peer, COMPLAINTS);
+        let told = reason.is_some() && self.within(&self.complaints, address, COMPLAINTS);
         log::log!(
             if told { Level::Info } else { Level::Debug },
             "{} {} {} {} {}",
-            visitor.peer,
-            if *method == Method::POST {
-                "POST"
-            } else {
-                "GET"
-            },
+            address,
+            method_name(method),
             route.map_or("(unknown path)", Route::name),
             answer.status().as_u16(),
             reason.map_or("", |reason| reason.0)
@@ -171,13 +189,12 @@ impl Porter {
         &self,
         request: &Request<B>,
         visitor: Visitor,
+        address: IpAddr,
         route: Option<Route>,
+        settings: Settings,
     ) -> Result<(Answer, Option<Admission>), Refusal> {
-        let settings = self.settings.borrow().clone();
         let proxies = &settings.trusted_proxies;
         let within = if proxies.contains(&visitor.peer.to_canonical()) {
-            // Behind a reverse proxy it is known only now who that is.
-            let address = origin_of(visitor.peer, request.headers(), proxies);
             self.within_rate(address, &settings)
         } else {
             visitor.refused != Some(Refused::Rate)

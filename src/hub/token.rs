@@ -79,12 +79,35 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What is signed of an ephemeral token: what it says, and the hash of the token it was given for,
+/// which it does not say (who holds it could try words against that).
+fn signed(payload: &str, known: &Digest) -> Vec<u8> {
+    [payload.as_bytes(), known].concat()
+}
+
 impl Gate {
     /// A gate for the devices of a file, and for whoever holds the one static token.
     ///
     /// # Errors
     /// The file is there and cannot be read or is wrong, or the machine has no randomness.
     pub fn new(file: Option<PathBuf>, fixed: Option<&Secret>) -> Result<Self, String> {
+        let gate = Self::unread(file, fixed)?;
+        gate.reload().map_err(|error| error.to_string())?;
+        Ok(gate)
+    }
+
+    /// The same for a file that nobody has asked for and a static token: what is wrong with the file
+    /// is said, and keeps nobody out who has that token. It is looked at again and again.
+    ///
+    /// # Errors
+    /// The machine has no randomness.
+    pub fn beside(file: PathBuf, fixed: &Secret) -> Result<Self, String> {
+        let gate = Self::unread(Some(file), Some(fixed))?;
+        gate.look();
+        Ok(gate)
+    }
+
+    fn unread(file: Option<PathBuf>, fixed: Option<&Secret>) -> Result<Self, String> {
         let gate = Self::with(
             file.map(RosterFile::new),
             fixed.map(|token| roster::digest_of(token.reveal())),
@@ -93,7 +116,6 @@ impl Gate {
         if gate.key.is_none() {
             return Err(NO_RANDOMNESS.into());
         }
-        gate.reload().map_err(|error| error.to_string())?;
         Ok(gate)
     }
 
@@ -190,11 +212,21 @@ impl Gate {
             )
             .as_bytes(),
         );
-        let signature = hmac::sign(key, payload.as_bytes());
+        let known = self.known(device).ok_or("the device is no longer let in")?;
+        let signature = hmac::sign(key, &signed(&payload, &known));
         let token = format!("{payload}.{}", HEXLOWER.encode(signature.as_ref()));
         let lifetime = i64::try_from(EPHEMERAL.as_millis()).unwrap_or(i64::MAX);
         let utc = now.utc.map_or(0, |utc| utc.0);
         Ok((token, utc.saturating_add(lifetime)))
+    }
+
+    /// What is kept of the token that a device of this name has now.
+    fn known(&self, name: &str) -> Option<Digest> {
+        let book = lock(&self.book);
+        let mut devices = book.devices.iter();
+        let device = devices.find(|(device, _)| **device == *name);
+        let fixed = self.fixed.filter(|_| name == roster::STATIC);
+        device.map(|(_, digest)| *digest).or(fixed)
     }
 
     fn verify(&self, token: &str, now: Now) -> Option<Ticket> {
@@ -203,14 +235,20 @@ impl Gate {
         }
         let (payload, signature) = token.split_once('.')?;
         let signature = HEXLOWER.decode(signature.as_bytes()).ok()?;
-        hmac::verify(self.key.as_ref()?, payload.as_bytes(), &signature).ok()?;
         let text = String::from_utf8(BASE64.decode(payload.as_bytes()).ok()?).ok()?;
         let mut words = text.splitn(3, ' ');
         let expires = Moment::from_millis(words.next()?.parse().ok()?);
         let nonce = HEXLOWER.decode(words.next()?.as_bytes()).ok()?;
         let nonce = Nonce::try_from(nonce).ok()?;
-        // A token outlives neither its time nor its device.
-        let device = self.roster.borrow().get(words.next()?)?.clone();
+        let name = words.next()?;
+        // A token outlives neither its time nor its device, nor the token it was given for: who is
+        // revoked and added again under the same name is somebody else. Whether there is such a
+        // device is not to be told by how long this takes.
+        let known = self.known(name);
+        let input = signed(payload, &known.unwrap_or_default());
+        hmac::verify(self.key.as_ref()?, &input, &signature).ok()?;
+        known?;
+        let device = Device::from(name);
         (now.monotonic < expires).then_some(Ticket {
             device,
             expires,

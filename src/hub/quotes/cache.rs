@@ -88,7 +88,8 @@ impl Cache {
         ttl: Duration,
         now: Moment,
     ) -> Answer {
-        self.hold = None;
+        // What was asked before the vendor said to wait may be answered after that; it still waits.
+        self.hold = self.hold.filter(|hold| now < hold.until);
         self.refused.remove(service(path));
         let entry = Entry { body, at: now, ttl };
         let answer = entry.answer(now, false);
@@ -248,6 +249,19 @@ mod tests {
         assert_eq!(cache.look(STATUS, at(34)), error(Why::Busy, 1));
         assert_eq!(age(cache.look(PATH, at(34))), Some((33, true)));
         assert_eq!(cache.look(OTHER, at(35)), None);
+    }
+
+    #[test]
+    fn an_answer_to_another_question_does_not_cut_the_wait_short() {
+        let mut cache = Cache::default();
+        cache
+            .failed(PATH, &refusal(Why::Busy, Some("30")), now(5))
+            .unwrap_err();
+        // It was on its way when the vendor said so.
+        cache.answered(OTHER, Bytes::from_static(b"{}"), TTL, at(6));
+        assert_eq!(cache.look(PATH, at(6)), error(Why::Busy, 29));
+        assert_eq!(age(cache.look(OTHER, at(34))), Some((28, true)));
+        assert_eq!(cache.look(PATH, at(35)), None);
     }
 
     #[test]

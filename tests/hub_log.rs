@@ -1,0 +1,60 @@
+//! The log says who was refused, and nobody can keep it from saying so of others.
+#![allow(clippy::unwrap_used)]
+
+mod doors;
+
+use std::sync::Mutex;
+
+use deskticker::hub::Settings;
+use doors::{block_on, hub};
+
+static LOG: Mutex<String> = Mutex::new(String::new());
+
+struct Keeper;
+
+impl log::Log for Keeper {
+    fn enabled(&self, _: &log::Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record) {
+        let line = format!("{} {}\n", record.level(), record.args());
+        LOG.lock().unwrap().push_str(&line);
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn one_address_behind_a_proxy_does_not_use_up_the_complaints_of_another() {
+    log::set_logger(&Keeper).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    block_on(async {
+        let hub = hub(Settings {
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            ..Settings::default()
+        })
+        .await;
+        let ask = async |method: &str, from: &str| {
+            let headers = format!("X-Forwarded-For: {from}\r\nX-Massive-Proxy-Token: wrong\r\n");
+            let request = format!("{method} /api/market/status");
+            hub.ask(&request, &headers).await.status
+        };
+        for _ in 0..20 {
+            assert_eq!(ask("GET", "192.0.2.1").await, 403);
+        }
+        assert_eq!(ask("GET", "192.0.2.2").await, 403);
+        for method in ["DELETE", "OPTIONS", "MADE-UP"] {
+            assert_eq!(ask(method, "192.0.2.3").await, 405);
+        }
+    });
+    let log = LOG.lock().unwrap();
+    let told = |words: &str| log.lines().filter(|line| line.starts_with(words)).count();
+    assert_eq!(told("INFO 192.0.2.1 GET /api/market/status 403"), 6);
+    assert_eq!(told("INFO 192.0.2.2 GET /api/market/status 403"), 1);
+    for method in ["DELETE", "OPTIONS", "(unknown method)"] {
+        let words = format!("INFO 192.0.2.3 {method} /api/market/status 405");
+        assert_eq!(told(&words), 1, "{method}");
+    }
+    assert!(!log.contains("MADE-UP"));
+}

@@ -347,6 +347,7 @@ fn read_again(
         (
             limits.authentication,
             limits.subscriptions,
+            limits.channels,
             limits.message,
             limits.trades,
         )
@@ -370,7 +371,7 @@ fn read_again(
         ),
         (
             client(&new.limits) != client(&config.limits),
-            "limits: authentication, subscriptions, message, trades",
+            "limits: authentication, subscriptions, channels, message, trades",
         ),
     ] {
         if changed {

@@ -103,6 +103,7 @@ struct LimitsTable {
     unauthenticated: Option<Spanned<i64>>,
     authentication: Option<Spanned<i64>>,
     subscriptions: Option<Spanned<i64>>,
+    channels: Option<Spanned<i64>>,
     message: Option<Spanned<i64>>,
     per_minute: Option<Spanned<i64>>,
     head: Option<Spanned<i64>>,
@@ -301,6 +302,7 @@ impl Reader<'_> {
             mut unauthenticated,
             mut authentication,
             mut subscriptions,
+            mut channels,
             mut message,
             mut per_minute,
             mut head,
@@ -336,6 +338,7 @@ impl Reader<'_> {
             (1, 100_000),
             &mut subscriptions,
         )?;
+        size(&table.channels, "channels", (1, 1_000_000), &mut channels)?;
         size(&table.message, "message", (256, 1 << 20), &mut message)?;
         size(&table.trades, "trades", (1, 1_000_000), &mut trades)?;
         seconds(&table.authentication, "authentication", &mut authentication)?;
@@ -348,6 +351,7 @@ impl Reader<'_> {
             unauthenticated,
             authentication,
             subscriptions,
+            channels,
             message,
             per_minute,
             head,

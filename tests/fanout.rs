@@ -415,6 +415,41 @@ async fn nobody_holds_more_channels_than_allowed() {
 }
 
 #[tokio::test]
+async fn all_together_hold_no_more_channels_than_allowed_until_one_is_let_go() {
+    let limits = Limits {
+        channels: 3,
+        ..Limits::default()
+    };
+    let house = House::with(Cluster::Indices, limits).await;
+    let (mut first, mut second) = (house.member().await, house.member().await);
+    first.subscribe("V.I:A,V.I:B").await;
+    // What somebody holds already costs nothing, and what is asked for twice counts once.
+    second
+        .say(r#"{"action":"subscribe","params":"V.I:A,V.I:C,V.I:C,V.I:D"}"#)
+        .await;
+    let full =
+        "error not subscribed to: V.I:D: the hub holds as many channels as it may, 3".to_owned();
+    let told = ["V.I:A", "V.I:C", "V.I:C"].map(|name| format!("success subscribed to: {name}"));
+    assert_eq!(
+        second.statuses().await,
+        [told.as_slice(), std::slice::from_ref(&full)].concat()
+    );
+    assert_eq!(house.metrics.refused_message.count(), 1);
+    assert_eq!(house.metrics.subscriptions.value(), 4);
+    // The upstream goes on with it for a while, so until then it counts.
+    first
+        .say(r#"{"action":"unsubscribe","params":"V.I:B"}"#)
+        .await;
+    first.statuses().await;
+    second
+        .say(r#"{"action":"subscribe","params":"V.I:D"}"#)
+        .await;
+    assert_eq!(second.statuses().await, [full]);
+    house.pass(6, &mut first).await;
+    second.subscribe("V.I:D").await;
+}
+
+#[tokio::test]
 async fn who_asks_and_asks_without_reading_is_dropped() {
     let house = House::new().await;
     let mut witness = house.member().await;

@@ -344,7 +344,7 @@ fn every_setting_can_be_set() {
          clusters = [\"stocks\"]\nca_file = \"/ca.pem\"\n\
          [devices]\nfile = \"/devices\"\n[tls]\ncert = \"/c\"\nkey = \"/k\"\n\
          [limits]\nconnections = 1\nunauthenticated = 2\nauthentication = 3\nsubscriptions = 4\n\
-         message = 500\nper_minute = 6\nhead = 7\ntrades = 8\n",
+         channels = 5\nmessage = 500\nper_minute = 6\nhead = 7\ntrades = 8\n",
     )
     .unwrap();
     assert_eq!(config.origins, ["https://desk.example"]);
@@ -356,6 +356,7 @@ fn every_setting_can_be_set() {
         unauthenticated: 2,
         authentication: Duration::from_secs(3),
         subscriptions: 4,
+        channels: 5,
         message: 500,
         per_minute: 6,
         head: Duration::from_secs(7),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use deskticker::hub::room::{News, Room, Seat, Took, covers};
+use deskticker::hub::room::{Fate, News, Room, Seat, Took, covers};
 use deskticker::market::{Channel, Kind};
 use proptest::prelude::*;
 
@@ -174,11 +174,17 @@ impl World {
             Step::Publish(at) => {
                 let channel = channel(PUBLISHED[at]);
                 self.number += 1;
-                self.room.publish(&channel, &json(&channel, self.number));
+                let fate = self.room.publish(&channel, &json(&channel, self.number));
                 let wanted = self
                     .clients
                     .values()
                     .any(|client| client.topics.iter().any(|topic| covers(topic, &channel)));
+                // A value that nobody wants is kept while its channel is; a trade never is.
+                if wanted {
+                    prop_assert_ne!(fate, Fate::Unwanted, "{}", channel);
+                } else if channel.kind == Kind::Trade {
+                    prop_assert_eq!(fate, Fate::Unwanted, "{}", channel);
+                }
                 if channel.kind != Kind::Trade && (wanted || self.newest.contains_key(&channel)) {
                     self.newest.insert(channel, self.number);
                 }

@@ -355,6 +355,7 @@ fn read_again(
         (
             limits.authentication,
             limits.subscriptions,
+            limits.channels,
             limits.message,
             limits.trades,
         )
@@ -378,7 +379,7 @@ fn read_again(
         ),
         (
             client(&new.limits) != client(&config.limits),
-            "limits: authentication, subscriptions, message, trades",
+            "limits: authentication, subscriptions, channels, message, trades",
         ),
     ] {
         if changed {

@@ -63,6 +63,8 @@ impl Hall {
     fn subscribe(&mut self, seat: Seat, names: &[String]) {
         let mut topics: BTreeSet<Channel> = self.room.topics(seat).iter().cloned().collect();
         let mut answer = Statuses::new();
+        // Channels that only this message brings.
+        let mut new = 0;
         for name in names {
             let Some(channel) = channel(self.cluster, name) else {
                 self.metrics.refused_message.add(1);
@@ -77,6 +79,20 @@ impl Hall {
                     &format!("not subscribed to: {name}: at most {most} channels"),
                 );
                 continue;
+            }
+            if !topics.contains(&channel) && !self.wanted.contains(&channel) {
+                let most = self.limits.channels;
+                if self.wanted.len() + new >= most {
+                    self.metrics.refused_message.add(1);
+                    answer.add(
+                        "error",
+                        &format!(
+                            "not subscribed to: {name}: the hub holds as many channels as it may, {most}"
+                        ),
+                    );
+                    continue;
+                }
+                new += 1;
             }
             answer.add("success", &format!("subscribed to: {name}"));
             topics.insert(channel);

@@ -102,6 +102,7 @@ struct LimitsTable {
     unauthenticated: Option<Spanned<i64>>,
     authentication: Option<Spanned<i64>>,
     subscriptions: Option<Spanned<i64>>,
+    channels: Option<Spanned<i64>>,
     message: Option<Spanned<i64>>,
     per_minute: Option<Spanned<i64>>,
     head: Option<Spanned<i64>>,
@@ -290,6 +291,7 @@ impl Reader<'_> {
             mut unauthenticated,
             mut authentication,
             mut subscriptions,
+            mut channels,
             mut message,
             mut per_minute,
             mut head,
@@ -325,6 +327,7 @@ impl Reader<'_> {
             (1, 100_000),
             &mut subscriptions,
         )?;
+        size(&table.channels, "channels", (1, 1_000_000), &mut channels)?;
         size(&table.message, "message", (256, 1 << 20), &mut message)?;
         size(&table.trades, "trades", (1, 1_000_000), &mut trades)?;
         seconds(&table.authentication, "authentication", &mut authentication)?;
@@ -337,6 +340,7 @@ impl Reader<'_> {
             unauthenticated,
             authentication,
             subscriptions,
+            channels,
             message,
             per_minute,
             head,

@@ -123,7 +123,7 @@ impl Fanout {
             } else {
                 Moment::NEVER
             };
-            if !hall.is_empty() || hall.wanted.deadline() != Moment::NEVER {
+            if !hall.is_empty() || hall.wanted.is_lingering() {
                 due = due.min(checked + HOUSEKEEPING);
             }
             tokio::select! {

@@ -224,6 +224,7 @@ pub fn render(text: &mut String, all: &[Health], limits: &Limits, calendar: &Cal
             limits.authentication.as_secs_f64().to_string(),
         ),
         ("subscriptions", count(limits.subscriptions)),
+        ("channels", count(limits.channels)),
         ("message", count(limits.message)),
         ("per_minute", limits.per_minute.to_string()),
         ("head", limits.head.as_secs_f64().to_string()),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Interest;
-use super::room::covers;
+use super::room::wildcard;
 use crate::clock::Moment;
 use crate::market::Channel;
 
@@ -46,13 +46,20 @@ impl Wanted {
         self.lingering.len() < before
     }
 
-    /// When there is something to drop.
-    pub(super) fn deadline(&self) -> Moment {
-        self.lingering
-            .values()
-            .copied()
-            .min()
-            .unwrap_or(Moment::NEVER)
+    /// Whether there will be something to drop.
+    pub(super) fn is_lingering(&self) -> bool {
+        !self.lingering.is_empty()
+    }
+
+    /// How many channels there are, with those that are only kept for a while: they cost the
+    /// same.
+    pub(super) fn len(&self) -> usize {
+        self.counts.len() + self.lingering.len()
+    }
+
+    /// Whether this very channel is among them.
+    pub(super) fn contains(&self, channel: &Channel) -> bool {
+        self.counts.contains_key(channel) || self.lingering.contains_key(channel)
     }
 
     /// What to ask the upstream for.
@@ -66,8 +73,7 @@ impl Wanted {
 
     /// Whether the upstream is asked for this channel.
     pub(super) fn covers(&self, channel: &Channel) -> bool {
-        let mut topics = self.counts.keys().chain(self.lingering.keys());
-        topics.any(|topic| covers(topic, channel))
+        self.contains(channel) || self.contains(&wildcard(channel.kind))
     }
 }
 
@@ -82,11 +88,12 @@ mod tests {
         wanted.add(&spx);
         wanted.add(&spx);
         wanted.remove(&spx, Moment::from_secs(1));
-        assert_eq!(wanted.deadline(), Moment::NEVER);
+        assert!(!wanted.is_lingering());
         wanted.remove(&spx, Moment::from_secs(2));
-        assert_eq!(wanted.deadline(), Moment::from_secs(7));
+        assert!(wanted.is_lingering() && wanted.len() == 1);
         assert!(!wanted.expire(Moment::from_secs(6)) && wanted.covers(&spx));
         assert!(wanted.expire(Moment::from_secs(7)) && wanted.interest().is_empty());
+        assert!(!wanted.is_lingering() && wanted.len() == 0);
     }
 
     #[test]
@@ -98,5 +105,6 @@ mod tests {
         wanted.add(&all);
         assert!(!wanted.expire(Moment::from_secs(60)));
         assert!(wanted.covers(&Channel::parse("V.I:VIX").unwrap()));
+        assert!(!wanted.covers(&Channel::parse("AM.I:VIX").unwrap()));
     }
 }

@@ -20,6 +20,8 @@ pub struct Limits {
     pub authentication: Duration,
     /// Channels one client may hold.
     pub subscriptions: usize,
+    /// Distinct channels that all clients of a cluster may hold together.
+    pub channels: usize,
     /// The largest message from a client, in bytes.
     pub message: usize,
     /// New connections and requests per minute from one address.
@@ -37,6 +39,7 @@ impl Default for Limits {
             unauthenticated: 256,
             authentication: Duration::from_secs(10),
             subscriptions: 1000,
+            channels: 20_000,
             message: 16 << 10,
             per_minute: 600,
             head: Duration::from_secs(5),

@@ -106,7 +106,7 @@ pub struct Settings {
     /// Certificate and key, for a hub that speaks TLS itself.
     pub tls: Option<Tls>,
     /// How much anybody may ask. The clients' own limits (`authentication`, `subscriptions`,
-    /// `message`, `trades`) hold as they were at the start.
+    /// `channels`, `message`, `trades`) hold as they were at the start.
     pub limits: Limits,
 }
 

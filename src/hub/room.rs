@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::frames::Frames;
-use crate::market::{Channel, Kind};
+use crate::market::{Channel, Kind, Ticker};
 
 /// A client's place in the room.
 pub type Seat = usize;
@@ -17,6 +17,14 @@ pub type Seat = usize;
 /// Whether a topic, which may be a wildcard like `V.*`, means this channel.
 pub fn covers(topic: &Channel, channel: &Channel) -> bool {
     topic.kind == channel.kind && (topic.ticker == channel.ticker || is_wildcard(topic))
+}
+
+/// All channels of a kind, `V.*`.
+pub(super) fn wildcard(kind: Kind) -> Channel {
+    let mut ticker = Ticker::new();
+    // One character always fits.
+    let _ = ticker.push('*');
+    Channel { kind, ticker }
 }
 
 fn is_wildcard(topic: &Channel) -> bool {
@@ -100,6 +108,9 @@ pub struct Room {
     groups: Vec<Group>,
     free_groups: Vec<usize>,
     by_topics: HashMap<Arc<[Channel]>, usize>,
+    /// The groups that hold a kind's wildcard. Who holds a channel by its name is found in its
+    /// slot: there is one as long as anybody holds it.
+    wild: HashMap<Kind, Vec<usize>>,
     members: Vec<Option<Member>>,
     free_seats: Vec<Seat>,
     /// Oldest first; empty while nobody is held.
@@ -126,6 +137,7 @@ impl Room {
             groups: vec![Group::default()],
             free_groups: Vec::new(),
             by_topics: HashMap::from([(Arc::default(), 0)]),
+            wild: HashMap::new(),
             members: Vec::new(),
             free_seats: Vec::new(),
             trades: VecDeque::new(),
@@ -234,9 +246,8 @@ impl Room {
         let id = match self.by_channel.get(channel) {
             Some(&id) => id,
             None => {
-                let wanted =
-                    |group: &Group| group.topics.iter().any(|topic| covers(topic, channel));
-                if !self.groups.iter().any(wanted) {
+                // Nobody holds it by its name, else it would have a slot.
+                if self.wild.get(&channel.kind).is_none_or(Vec::is_empty) {
                     return Fate::Unwanted;
                 }
                 self.slot(channel)
@@ -336,6 +347,7 @@ impl Room {
 
     /// Lets go of the channels that nobody has and that are not to be kept.
     pub fn retain(&mut self, mut keep: impl FnMut(&Channel) -> bool) {
+        let before = self.free_slots.len();
         for id in 0..self.slots.len() {
             let slot = &mut self.slots[id];
             if self.by_channel.get(&slot.channel) == Some(&id)
@@ -345,9 +357,14 @@ impl Room {
                 self.by_channel.remove(&slot.channel);
                 slot.json = Vec::new();
                 slot.seq = 0;
-                self.trades.retain(|trade| trade.slot != id);
                 self.free_slots.push(id);
             }
+        }
+        if self.free_slots.len() > before {
+            // Whoever has the slot next shall not be given them.
+            let (slots, by_channel) = (&self.slots, &self.by_channel);
+            self.trades
+                .retain(|trade| by_channel.get(&slots[trade.slot].channel) == Some(&trade.slot));
         }
     }
 
@@ -396,6 +413,8 @@ impl Room {
         }
     }
 
+    /// The slot of a channel, made if there is none: then only wildcards can cover it, so a new
+    /// channel costs no more with many clients and channels than with few.
     fn slot(&mut self, channel: &Channel) -> usize {
         if let Some(&id) = self.by_channel.get(channel) {
             return id;
@@ -408,11 +427,12 @@ impl Room {
         };
         let free = self.free_slots.pop();
         let id = free.unwrap_or(self.slots.len());
-        for (at, group) in self.groups.iter_mut().enumerate() {
-            if group.topics.iter().any(|topic| covers(topic, channel)) {
-                slot.groups.push(at);
-                if let Err(place) = group.slots.binary_search(&id) {
-                    group.slots.insert(place, id);
+        if let Some(wild) = self.wild.get(&channel.kind) {
+            slot.groups.clone_from(wild);
+            for &at in wild {
+                let slots = &mut self.groups[at].slots;
+                if let Err(place) = slots.binary_search(&id) {
+                    slots.insert(place, id);
                 }
             }
         }
@@ -450,6 +470,9 @@ impl Room {
         for &id in &slots {
             self.slots[id].groups.push(group);
         }
+        for topic in topics.iter().filter(|topic| is_wildcard(topic)) {
+            self.wild.entry(topic.kind).or_default().push(group);
+        }
         let topics: Arc<[Channel]> = topics.into();
         self.by_topics.insert(topics.clone(), group);
         let made = &mut self.groups[group];
@@ -472,6 +495,11 @@ impl Room {
         }
         for id in std::mem::take(&mut group.slots) {
             self.slots[id].groups.retain(|&other| other != member.group);
+        }
+        for topic in group.topics.iter().filter(|topic| is_wildcard(topic)) {
+            if let Some(wild) = self.wild.get_mut(&topic.kind) {
+                wild.retain(|&other| other != member.group);
+            }
         }
         self.by_topics.remove(&group.topics);
         group.topics = Arc::default();

@@ -10,7 +10,8 @@
 //! [`market`], [`feed::wire`], [`feed::link`], [`feed::subscriptions`], [`desk`] and [`screen`] are
 //! pure: time and events are arguments, answers are values. [`feed::session`], [`feed::net`],
 //! [`feed::rest`], [`panel`] and [`service`] are the shells that own a socket, a timer or a bus.
-//! [`journal`] is the log of both programs. [`simulator`] is the other side, for the demo and the tests.
+//! [`hub`] stands between the vendor and the displays, and reads the same [`feed`]. [`journal`] is the
+//! log of both programs; [`simulator`] is the other side, for the demo and the tests.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -3,32 +3,12 @@
 
 mod doors;
 
-use std::sync::Mutex;
-
 use deskticker::hub::Settings;
-use doors::{block_on, hub};
-
-static LOG: Mutex<String> = Mutex::new(String::new());
-
-struct Keeper;
-
-impl log::Log for Keeper {
-    fn enabled(&self, _: &log::Metadata) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record) {
-        let line = format!("{} {}\n", record.level(), record.args());
-        LOG.lock().unwrap().push_str(&line);
-    }
-
-    fn flush(&self) {}
-}
+use doors::{block_on, hub, kept_log};
 
 #[test]
 fn one_address_behind_a_proxy_does_not_use_up_the_complaints_of_another() {
-    log::set_logger(&Keeper).unwrap();
-    log::set_max_level(log::LevelFilter::Trace);
+    kept_log::keep();
     block_on(async {
         let hub = hub(Settings {
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
@@ -48,7 +28,7 @@ fn one_address_behind_a_proxy_does_not_use_up_the_complaints_of_another() {
             assert_eq!(ask(method, "192.0.2.3").await, 405);
         }
     });
-    let log = LOG.lock().unwrap();
+    let log = kept_log::kept();
     let told = |words: &str| log.lines().filter(|line| line.starts_with(words)).count();
     assert_eq!(told("INFO 192.0.2.1 GET /api/market/status 403"), 6);
     assert_eq!(told("INFO 192.0.2.2 GET /api/market/status 403"), 1);

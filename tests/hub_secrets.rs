@@ -3,34 +3,14 @@
 
 mod doors;
 
-use std::sync::Mutex;
-
 use deskticker::hub::Settings;
 use deskticker::hub::roster::RosterFile;
-use doors::{KEY, TOKEN, UPGRADE, block_on, folder, hub_with};
+use doors::{KEY, TOKEN, UPGRADE, block_on, folder, hub_with, kept_log};
 use tokio::io::AsyncWriteExt;
-
-static LOG: Mutex<String> = Mutex::new(String::new());
-
-struct Keeper;
-
-impl log::Log for Keeper {
-    fn enabled(&self, _: &log::Metadata) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record) {
-        let line = format!("{} {}\n", record.target(), record.args());
-        LOG.lock().unwrap().push_str(&line);
-    }
-
-    fn flush(&self) {}
-}
 
 #[test]
 fn nothing_secret_is_logged_answered_or_counted() {
-    log::set_logger(&Keeper).unwrap();
-    log::set_max_level(log::LevelFilter::Trace);
+    kept_log::keep();
     let path = folder("secrets").join("devices");
     let file = RosterFile::new(&path);
     let kitchen = file.add("kitchen").unwrap();
@@ -71,11 +51,11 @@ fn nothing_secret_is_logged_answered_or_counted() {
         answers.push(hub.get("/healthz").await);
         hub.hub.stop().await;
         for token in [&ticket, "wrong-but-private"] {
-            absent(&LOG.lock().unwrap(), token);
+            absent(&kept_log::kept(), token);
         }
         answers
     });
-    let log = LOG.lock().unwrap();
+    let log = kept_log::kept();
     let reasons = "POST /api/ws-token 200|GET /ws/indices 403 the token was refused";
     assert!(reasons.split('|').all(|reason| log.contains(reason)));
     assert!(

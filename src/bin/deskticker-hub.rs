@@ -57,8 +57,8 @@ For a start without a file:   MASSIVE_API_KEY and MASSIVE_PROXY_TOKEN in the env
 
 The vendor's key comes from key_file in the configuration, from a systemd credential named \"key\",
 or from MASSIVE_API_KEY; never from an option. RUST_LOG=debug says more. On SIGHUP the tokens, the
-certificate and the limits are read again. On SIGUSR1 a simulated vendor is lost once. Exit codes: 0 ended as asked, 1 failed, 64 bad
-arguments, 78 bad configuration.
+certificate and the limits are read again. On SIGUSR1 a simulated vendor is lost once. Exit codes:
+0 ended as asked, 1 failed, 64 bad arguments, 78 bad configuration.
 ";
 
 /// How long the end waits for who reads the log.

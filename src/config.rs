@@ -261,13 +261,6 @@ impl Reader<'_> {
                 .get_ref()
                 .parse()
                 .map_err(|error| self.error(Some(entry.span()), format!("watchlist: {error}")))?;
-            if symbol.cluster().is_none() {
-                let message = format!(
-                    "watchlist: {symbol} is a share or a fund, and no channel of the feed carries those; \
-                     expected indices (\"SPX\", \"I:NDX\") and options (\"O:SPY251219C00650000\")"
-                );
-                return Err(self.error(Some(entry.span()), message));
-            }
             if symbols.contains(&symbol) {
                 return Err(self.error(
                     Some(entry.span()),

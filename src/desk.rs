@@ -14,7 +14,7 @@ use crate::market::{
     Calendar, Class, Cluster, Freshness, Instrument, Outcome, Quote, Source, Symbol, Watchlist,
     WatchlistError, limit,
 };
-use crate::screen::{self, Frame, Glyphs, Kept, Line, Sign, Size, View};
+use crate::screen::{self, Format, Frame, Glyphs, Kept, Line, Page, Sign, Size, View};
 
 /// With more than two instruments each pair is shown this long.
 pub const PAGE: Duration = Duration::from_secs(10);
@@ -122,12 +122,27 @@ impl Desk {
                 let outcome = self.watchlist.value(ticker, quote);
                 self.took(outcome);
             }
-            Update::Bar { ticker, kind, bar } => {
+            Update::Bar {
+                ticker, kind, bar, ..
+            } => {
                 let close = Quote::arrived(bar.close, Some(bar.end), now);
                 self.stamped(Some(bar.end), &close, now);
                 let outcome = self.watchlist.bar(ticker, *kind, *bar, now);
                 self.took(outcome);
             }
+            Update::Quote {
+                ticker,
+                book,
+                stamp,
+            } => {
+                if let Some(price) = book.middle() {
+                    let quote = Quote::arrived(price, *stamp, now);
+                    self.stamped(*stamp, &quote, now);
+                    let outcome = self.watchlist.value(ticker, quote);
+                    self.took(outcome);
+                }
+            }
+            Update::Trade { .. } | Update::Minutes { .. } | Update::Market(_) => {}
             Update::Seed(seed) => self.seed(seed, now),
         }
     }
@@ -197,10 +212,8 @@ impl Desk {
     pub fn unfed(&self, now: Now) -> bool {
         let mut instruments = self.watchlist.instruments().iter().enumerate();
         instruments.any(|(index, instrument)| {
-            let live = instrument
-                .symbol()
-                .cluster()
-                .is_some_and(|cluster| self.links[cluster as usize].phase == Phase::Live);
+            let cluster = instrument.symbol().cluster();
+            let live = self.links[cluster as usize].phase == Phase::Live;
             !live && self.watchlist.freshness(index, now, &self.calendar) != Freshness::Closed
         })
     }
@@ -209,7 +222,7 @@ impl Desk {
     pub fn orders(&self, cluster: Cluster, now: Now) -> Orders {
         let symbols = || self.watchlist.instruments().iter().map(Instrument::symbol);
         let patience = symbols()
-            .filter(|symbol| symbol.cluster() == Some(cluster))
+            .filter(|symbol| symbol.cluster() == cluster)
             .filter(|symbol| {
                 now.utc
                     .is_some_and(|utc| self.calendar.phase(symbol, utc).is_open())
@@ -235,6 +248,8 @@ impl Desk {
             let instrument = self.watchlist.instruments().get(index)?;
             Some(Line {
                 label: instrument.symbol().name(),
+                part: None,
+                denial: None,
                 price: instrument.quote().map(|quote| quote.price),
                 change: instrument.change(now),
                 freshness: self.watchlist.freshness(index, now, &self.calendar),
@@ -242,8 +257,13 @@ impl Desk {
             })
         };
         let view = View {
-            primary: line(page * PER_PAGE),
-            secondary: line(page * PER_PAGE + 1),
+            page: match line(page * PER_PAGE) {
+                Some(primary) => Page::Pair(primary, line(page * PER_PAGE + 1)),
+                None => Page::Empty,
+            },
+            misconfigured: false,
+            alert: None,
+            format: Format::default(),
             time,
             sign: self.sign(),
             simulated: self.links.iter().any(|link| link.simulated),

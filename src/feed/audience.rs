@@ -11,7 +11,7 @@ use super::shelf::{Fixed, Shelf};
 use super::wire::{self, Junk, Verdict};
 use super::{Link, Status, Update, Why};
 use crate::clock::Moment;
-use crate::market::{Cluster, Kind, Price, Ticker};
+use crate::market::{Cluster, Kind, Ticker};
 
 /// Different words of the server that are logged on one connection; the rest is for debugging. The
 /// proxy passes on to everybody what was said to anybody.
@@ -201,23 +201,32 @@ pub fn update(link: &mut Link, event: &wire::Event<'_>, now: Moment) -> Option<U
         }),
         wire::Event::Quote {
             ticker,
-            bid,
-            ask,
+            book,
             stamp,
-        } => {
-            let ticker = ours(link, Kind::Quote, ticker, now)?;
-            // Without a bid there is no middle, and a contract nobody bids for has no price.
-            let quoted = *bid > Price::from_scaled(0) && bid <= ask;
-            quoted.then(|| Update::Value {
-                ticker,
-                price: Price::from_scaled((bid.scaled() + ask.scaled()) / 2),
-                stamp: *stamp,
-            })
-        }
-        wire::Event::Bar { ticker, kind, bar } => Some(Update::Bar {
+        } => Some(Update::Quote {
+            ticker: ours(link, Kind::Quote, ticker, now)?,
+            book: *book,
+            stamp: *stamp,
+        }),
+        wire::Event::Trade {
+            ticker,
+            trade,
+            stamp,
+        } => Some(Update::Trade {
+            ticker: ours(link, Kind::Trade, ticker, now)?,
+            trade: *trade,
+            stamp: *stamp,
+        }),
+        wire::Event::Bar {
+            ticker,
+            kind,
+            bar,
+            volume,
+        } => Some(Update::Bar {
             ticker: ours(link, *kind, ticker, now)?,
             kind: *kind,
             bar: *bar,
+            volume: *volume,
         }),
         wire::Event::Status(..) | wire::Event::Unused => None,
     }

@@ -14,14 +14,16 @@ pub mod wire;
 pub use link::{Link, Status, Why};
 
 use crate::clock::Utc;
-use crate::market::{Bar, Cluster, Kind, Price, Ticker};
+use crate::market::{
+    Analysis, Bar, Book, Cluster, Day, Denial, Kind, MarketStatus, Price, Ticker, Trade,
+};
 
 /// The only thing a session says to the desk. Of fixed size: nothing after `wire` sees JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
     /// A link has changed its state.
     Status(Cluster, Status),
-    /// An index value, or the middle of an option's bid and ask.
+    /// An index value.
     Value {
         /// Whose.
         ticker: Ticker,
@@ -38,9 +40,38 @@ pub enum Update {
         kind: Kind,
         /// The bar.
         bar: Bar,
+        /// How much was traded today, where the bar says.
+        volume: Option<u64>,
     },
-    /// An answer by REST.
-    Seed(Seed),
+    /// The best bid and ask; their middle is the value.
+    Quote {
+        /// Whose.
+        ticker: Ticker,
+        /// What is bid and asked.
+        book: Book,
+        /// By the feed's clock, where it said.
+        stamp: Option<Utc>,
+    },
+    /// A trade.
+    Trade {
+        /// Whose.
+        ticker: Ticker,
+        /// The trade.
+        trade: Trade,
+        /// By the feed's clock, where it said.
+        stamp: Option<Utc>,
+    },
+    /// An answer by REST about one instrument.
+    Seed(Box<Seed>),
+    /// The minutes of a session so far, by REST, in order.
+    Minutes {
+        /// Whose.
+        ticker: Ticker,
+        /// The bars of a minute.
+        bars: Box<[Bar]>,
+    },
+    /// Which markets are open, by REST.
+    Market(MarketStatus),
 }
 
 /// What REST knows of one instrument.
@@ -56,6 +87,37 @@ pub struct Seed {
     pub delayed: bool,
     /// The close before the current session.
     pub previous_close: Option<Close>,
+    /// The vendor serves nothing of it.
+    pub denial: Option<Denial>,
+    /// The day so far.
+    pub day: Day,
+    /// Of a contract.
+    pub analysis: Option<Analysis>,
+    /// The best bid and ask, where the answer has both.
+    pub book: Option<Book>,
+    /// The last trade, and when it was made.
+    pub trade: Option<(Trade, Option<Utc>)>,
+}
+
+impl Seed {
+    /// Nothing is known of this ticker yet.
+    pub const fn empty(ticker: Ticker) -> Self {
+        Self {
+            ticker,
+            price: None,
+            stamp: None,
+            delayed: false,
+            previous_close: None,
+            denial: None,
+            day: Day {
+                range: None,
+                volume: None,
+            },
+            analysis: None,
+            book: None,
+            trade: None,
+        }
+    }
 }
 
 /// A previous close, by how it is known.

@@ -125,7 +125,7 @@ pub async fn keep_asking(
                         .iter()
                         .all(|seed| seed.price.is_none() || seed.stamp.is_some());
                 for seed in seeds {
-                    if updates.send(Update::Seed(seed)).await.is_err() {
+                    if updates.send(Update::Seed(Box::new(seed))).await.is_err() {
                         return;
                     }
                 }
@@ -419,12 +419,12 @@ impl ProxyRow {
         };
         let told = self.previous_close.and_then(positive).map(Close::Told);
         Some(Seed {
-            ticker: Ticker::try_from(symbol.ticker()).ok()?,
             price: Some(price),
             // Milliseconds for indices, nanoseconds for stocks: told by magnitude.
             stamp: wire::stamp(self.as_of),
             delayed: self.delayed,
             previous_close: told.or_else(derived),
+            ..Seed::empty(Ticker::try_from(symbol.ticker()).ok()?)
         })
     }
 }

@@ -130,11 +130,11 @@ impl Row {
             Class::Equity | Class::Option => None,
         };
         Some(Seed {
-            ticker: Ticker::try_from(symbol.ticker()).ok()?,
             price,
             stamp: wire::stamp(self.last_updated),
             delayed: self.is_delayed(),
             previous_close: self.previous_close().map(Close::Told),
+            ..Seed::empty(Ticker::try_from(symbol.ticker()).ok()?)
         })
     }
 

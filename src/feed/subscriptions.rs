@@ -7,8 +7,8 @@ use super::shelf::{Fixed, Progress, Shelf, Slot};
 use crate::clock::Moment;
 use crate::market::{CAPACITY, Channel, Cluster, Kind, Symbol};
 
-/// The most channels one link holds: two for each instrument.
-pub const CHANNELS: usize = 2 * CAPACITY;
+/// The most channels one link holds: three for each instrument.
+pub const CHANNELS: usize = 3 * CAPACITY;
 
 /// How long a channel may stay unconfirmed before it is asked for again, and then reported.
 pub const CONFIRM: Duration = Duration::from_secs(10);
@@ -20,9 +20,9 @@ pub type Channels = heapless::Vec<Channel, CHANNELS>;
 pub fn route<'a>(symbols: impl IntoIterator<Item = &'a Symbol>, cluster: Cluster) -> Channels {
     symbols
         .into_iter()
-        .filter(|symbol| symbol.cluster() == Some(cluster))
+        .filter(|symbol| symbol.cluster() == cluster)
         .flat_map(Symbol::channels)
-        // The watchlist has room for half as many instruments.
+        // The watchlist has room for a third as many instruments.
         .take(CHANNELS)
         .collect()
 }

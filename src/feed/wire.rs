@@ -13,7 +13,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::clock::Utc;
-use crate::market::{Bar, Channel, Kind, Price};
+use crate::market::{Bar, Book, Channel, Kind, Price, Trade};
 use fields::Fields;
 
 /// Messages larger than this are refused before they are read, in bytes.
@@ -41,19 +41,28 @@ pub enum Event<'a> {
         kind: Kind,
         /// The bar.
         bar: Bar,
+        /// How much was traded today, where the bar says (`av`).
+        volume: Option<u64>,
     },
     /// `Q`: the best bid and ask.
     Quote {
         /// Whose.
         ticker: Cow<'a, str>,
-        /// What buyers pay; zero if there is none.
-        bid: Price,
-        /// What sellers want; above zero.
-        ask: Price,
+        /// What is bid and asked.
+        book: Book,
         /// When, if the stamp could be read.
         stamp: Option<Utc>,
     },
-    /// A known type that this program has no use for (`T`, `LULD`, `FMV`, `LV`).
+    /// `T`: a trade.
+    Trade {
+        /// Whose.
+        ticker: Cow<'a, str>,
+        /// The trade.
+        trade: Trade,
+        /// When, if the stamp could be read.
+        stamp: Option<Utc>,
+    },
+    /// A known type that this program has no use for (`LULD`, `FMV`, `LV`).
     Unused,
 }
 
@@ -293,6 +302,19 @@ fn object_end(text: &str) -> Option<usize> {
 
 fn number(field: Option<f64>) -> Result<Price, Junk> {
     Price::from_f64(field.ok_or(Junk::Field)?).ok_or(Junk::Number)
+}
+
+/// A count: of contracts, of shares. Fractions of a share are no whole one, and what is no count
+/// is not known.
+fn count(field: Option<f64>) -> Option<u64> {
+    // Beyond 2⁵³ a float has no units; nobody trades so many.
+    let number = field.filter(|number| (0.0..9e15).contains(number))?;
+    Some(number as u64)
+}
+
+/// The same, of one order or trade; 0 where it is not known.
+fn size(field: Option<f64>) -> u32 {
+    count(field).map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// A price of zero is no price: an index that is unknown must never be drawn as 0.

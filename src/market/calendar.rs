@@ -73,16 +73,33 @@ pub enum Phase {
         since: Utc,
         /// Its end; the first moment that no longer belongs to it.
         until: Utc,
-        /// The end of the session before it.
+        /// The end of the session whose last value is the close until this one has its own: for
+        /// the hours before and after regular trading the end of the last regular session.
         closed: Utc,
+        /// Which part of the day it is.
+        part: Part,
     },
     /// No session is on.
     Closed {
-        /// The end of the last session.
+        /// When it began: the end of the last session.
         since: Utc,
         /// The next open.
         until: Utc,
+        /// The end of the session whose last value is the close: of the last regular one. Later
+        /// values are closes too.
+        close: Utc,
     },
+}
+
+/// A part of the trading day.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// Trading of shares before the regular hours.
+    Pre,
+    /// The regular hours, and for an index all hours in which it is published.
+    Regular,
+    /// Trading of shares after the regular hours.
+    Post,
 }
 
 impl Phase {
@@ -91,11 +108,12 @@ impl Phase {
         since: Utc(i64::MIN),
         until: Utc(i64::MAX),
         closed: Utc(i64::MIN),
+        part: Part::Regular,
     };
 
     /// Whether it still holds at this time.
     pub const fn covers(&self, at: Utc) -> bool {
-        let (Phase::Open { since, until, .. } | Phase::Closed { since, until }) = self;
+        let (Phase::Open { since, until, .. } | Phase::Closed { since, until, .. }) = self;
         since.0 <= at.0 && at.0 < until.0
     }
 
@@ -114,20 +132,38 @@ impl Phase {
 /// The hours that a symbol keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Hours {
-    /// 9:30–16:00: indices, options, shares.
+    /// 9:30–16:00: indices, and options on shares.
     Regular,
-    /// 9:30–16:15: volatility indices of Cboe that are calculated from regular hours alone.
+    /// 9:30–16:15: volatility indices of Cboe that are calculated from regular hours alone, and
+    /// options on indices and on funds that follow them.
     Late,
     /// 3:15–9:15 and 9:30–16:15: VIX and its family.
     Overnight,
+    /// 4:00–9:30, 9:30–16:00 and 16:00–20:00: shares.
+    Extended,
 }
+
+/// A part of the day, from and to, in hours and minutes.
+type Session = (Part, (i8, i8), (i8, i8));
+
+/// Roots of options that are traded until 16:15: of indices, and of funds (Cboe, "ETF and ETN
+/// options that trade until 4:15 p.m. ET").
+const LATE_ROOTS: [&str; 30] = [
+    "SPX", "SPXW", "XSP", "NDX", "NDXP", "XND", "RUT", "RUTW", "MRUT", "DJX", "OEX", "XEO", "VIX",
+    "VIXW", "SPY", "QQQ", "IWM", "DIA", "DBC", "EEM", "EFA", "GLD", "SLV", "TLT", "UNG", "USO",
+    "UVXY", "VXX", "XLE", "XLF",
+];
 
 impl Hours {
     /// Where it is not known whether an index is published at night, it counts as published: a
     /// value is then called stale too often, never a dead link's last value a close.
     fn of(symbol: &Symbol) -> Hours {
         match symbol.class() {
-            Class::Equity | Class::Option => Hours::Regular,
+            Class::Equity => Hours::Extended,
+            Class::Option => match symbol.contract() {
+                Some(contract) if LATE_ROOTS.contains(&contract.root) => Hours::Late,
+                _ => Hours::Regular,
+            },
             Class::Index if symbol.name().starts_with("VIX") || symbol.name() == "VVIX" => {
                 Hours::Overnight
             }
@@ -138,20 +174,35 @@ impl Hours {
         }
     }
 
-    /// The sessions of a day in hours and minutes, in order.
-    fn sessions(self, date: Date) -> &'static [[(i8, i8); 2]] {
+    /// The sessions of a day, in order.
+    fn sessions(self, date: Date) -> &'static [Session] {
+        use Part::{Post, Pre, Regular};
         let day = (date.year(), date.month(), date.day());
         let weekend = matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
         if weekend || HOLIDAYS.contains(&day) {
             return &[];
         }
         match (self, EARLY_CLOSES.contains(&day)) {
-            (Hours::Regular, false) => &[[(9, 30), (16, 0)]],
-            (Hours::Regular, true) => &[[(9, 30), (13, 0)]],
-            (Hours::Late, false) => &[[(9, 30), (16, 15)]],
-            (Hours::Late, true) => &[[(9, 30), (13, 15)]],
-            (Hours::Overnight, false) => &[[(3, 15), (9, 15)], [(9, 30), (16, 15)]],
-            (Hours::Overnight, true) => &[[(3, 15), (9, 15)], [(9, 30), (13, 15)]],
+            (Hours::Regular, false) => &[(Regular, (9, 30), (16, 0))],
+            (Hours::Regular, true) => &[(Regular, (9, 30), (13, 0))],
+            (Hours::Late, false) => &[(Regular, (9, 30), (16, 15))],
+            (Hours::Late, true) => &[(Regular, (9, 30), (13, 15))],
+            (Hours::Overnight, false) => {
+                &[(Regular, (3, 15), (9, 15)), (Regular, (9, 30), (16, 15))]
+            }
+            (Hours::Overnight, true) => {
+                &[(Regular, (3, 15), (9, 15)), (Regular, (9, 30), (13, 15))]
+            }
+            (Hours::Extended, false) => &[
+                (Pre, (4, 0), (9, 30)),
+                (Regular, (9, 30), (16, 0)),
+                (Post, (16, 0), (20, 0)),
+            ],
+            (Hours::Extended, true) => &[
+                (Pre, (4, 0), (9, 30)),
+                (Regular, (9, 30), (13, 0)),
+                (Post, (13, 0), (17, 0)),
+            ],
         }
     }
 }
@@ -187,29 +238,35 @@ impl Calendar {
             return Phase::ALWAYS;
         };
         let hours = Hours::of(symbol);
-        let mut last = Utc(i64::MIN);
+        // The ends of the last session, and of the last regular one.
+        let (mut last, mut close) = (Utc(i64::MIN), Utc(i64::MIN));
         for offset in -REACH..=REACH {
             let Some((date, sessions)) =
                 day(today, offset).map(|date| (date, hours.sessions(date)))
             else {
                 continue;
             };
-            for [start, end] in sessions {
+            for (part, start, end) in sessions {
                 let (Some(start), Some(end)) = (utc(date, *start), utc(date, *end)) else {
                     continue;
                 };
                 if end <= at {
                     last = end;
+                    if *part == Part::Regular {
+                        close = end;
+                    }
                 } else if start <= at {
                     return Phase::Open {
                         since: start,
                         until: end,
-                        closed: last,
+                        closed: close,
+                        part: *part,
                     };
                 } else {
                     return Phase::Closed {
                         since: last,
                         until: start,
+                        close,
                     };
                 }
             }
@@ -226,7 +283,7 @@ impl Calendar {
             .and_then(|today| {
                 (1..=REACH).find_map(|offset| {
                     let date = day(today, offset)?;
-                    let [start, _] = hours.sessions(date).first()?;
+                    let (_, start, _) = hours.sessions(date).first()?;
                     utc(date, *start)
                 })
             })
@@ -266,7 +323,7 @@ fn utc(date: Date, (hour, minute): (i8, i8)) -> Option<Utc> {
 pub fn limit(symbol: &Symbol, source: Source) -> Duration {
     let secs = match (source, symbol.class(), Hours::of(symbol)) {
         (Source::Minute, ..) => 75,
-        (_, Class::Index, Hours::Regular) => 10,
+        (_, Class::Index, Hours::Regular | Hours::Extended) => 10,
         (_, Class::Index, Hours::Late | Hours::Overnight) => 45,
         (_, Class::Option | Class::Equity, _) => 60,
     };

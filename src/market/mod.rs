@@ -1,6 +1,7 @@
 //! What is traded: symbols, prices, the calendar and the watchlist. Pure: no I/O, no clock.
 
 mod calendar;
+mod detail;
 mod freshness;
 mod history;
 mod price;
@@ -8,10 +9,11 @@ mod quote;
 mod symbol;
 mod watchlist;
 
-pub use calendar::{Calendar, GRACE, Phase, limit};
+pub use calendar::{Calendar, GRACE, Part, Phase, limit};
+pub use detail::{Analysis, Book, Day, Denial, MarketStatus, State, Trade};
 pub use freshness::Freshness;
 pub use history::{HISTORY, History};
-pub use price::{Change, Price, Text};
+pub use price::{Change, Numbers, Price, Text, whole};
 pub use quote::{Bar, Quote, Source};
-pub use symbol::{Channel, Class, Cluster, Kind, Symbol, SymbolError, Ticker};
+pub use symbol::{Channel, Class, Cluster, Contract, Kind, Symbol, SymbolError, Ticker};
 pub use watchlist::{CAPACITY, Instrument, Outcome, Watchlist, WatchlistError};

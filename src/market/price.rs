@@ -5,6 +5,29 @@ use core::fmt;
 /// Room for the longest price, separators and sign included.
 pub type Text = heapless::String<24>;
 
+/// How numbers are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Numbers {
+    /// Between thousands: an ASCII character, `None` for nothing.
+    pub group: Option<u8>,
+    /// Before the decimals: an ASCII character.
+    pub point: u8,
+}
+
+impl Numbers {
+    /// `5,912.34`
+    pub const ENGLISH: Self = Self {
+        group: Some(b','),
+        point: b'.',
+    };
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self::ENGLISH
+    }
+}
+
 /// A price or an index value in 1/10 000 of its unit; exact, ordered, never NaN.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Price(i64);
@@ -42,7 +65,7 @@ impl Price {
     /// The text in two parts, `5,912` and `.34`, so that the fraction may be drawn smaller.
     ///
     /// Two decimals; below 1 up to four, so that `0.0001` is not shown as nothing.
-    pub fn parts(self) -> (Text, Text) {
+    pub fn parts(self, numbers: Numbers) -> (Text, Text) {
         let magnitude = self.0.unsigned_abs();
         // Which decimals are shown depends on the value, not on its rounding: 0.99995 is "1.00".
         let (whole, fraction, digits) = if magnitude >= Self::SCALE as u64 {
@@ -60,9 +83,9 @@ impl Price {
         if self.0 < 0 {
             push(&mut head, b'-');
         }
-        grouped(&mut head, whole);
+        grouped(&mut head, whole, numbers);
         let mut tail = Text::new();
-        push(&mut tail, b'.');
+        push(&mut tail, numbers.point);
         let mut unit = 10u64.pow(digits - 1);
         while unit > 0 {
             push(&mut tail, b'0' + (fraction / unit % 10) as u8);
@@ -86,8 +109,16 @@ fn push(text: &mut Text, ascii: u8) {
     debug_assert!(fits, "a price fits its text");
 }
 
+/// A whole number as it is written: a volume, an open interest.
+pub fn whole(number: u64, numbers: Numbers) -> Text {
+    let mut text = Text::new();
+    // The largest number takes 20 digits and 6 separators; nobody trades that many.
+    grouped(&mut text, number.min(999_999_999_999_999), numbers);
+    text
+}
+
 /// Appends a whole number with thousands separators.
-fn grouped(text: &mut Text, number: u64) {
+fn grouped(text: &mut Text, number: u64, numbers: Numbers) {
     let mut digits = [0u8; 20];
     let mut count = 0;
     let mut rest = number;
@@ -101,15 +132,18 @@ fn grouped(text: &mut Text, number: u64) {
     }
     for place in (0..count).rev() {
         push(text, digits[place]);
-        if place > 0 && place % 3 == 0 {
-            push(text, b',');
+        if place > 0
+            && place % 3 == 0
+            && let Some(group) = numbers.group
+        {
+            push(text, group);
         }
     }
 }
 
 impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, fraction) = self.parts();
+        let (whole, fraction) = self.parts(Numbers::ENGLISH);
         f.write_str(&whole)?;
         f.write_str(&fraction)
     }
@@ -140,13 +174,13 @@ impl Change {
     }
 
     /// `+0.42%`, with the sign always there; `None` where there is no percentage.
-    pub fn percent(self) -> Option<Text> {
+    pub fn percent(self, numbers: Numbers) -> Option<Text> {
         let points = self.basis_points()?;
         let mut text = Text::new();
         push(&mut text, if points < 0 { b'-' } else { b'+' });
         let magnitude = points.unsigned_abs();
-        grouped(&mut text, magnitude / 100);
-        push(&mut text, b'.');
+        grouped(&mut text, magnitude / 100, numbers);
+        push(&mut text, numbers.point);
         push(&mut text, b'0' + (magnitude / 10 % 10) as u8);
         push(&mut text, b'0' + (magnitude % 10) as u8);
         push(&mut text, b'%');
@@ -181,6 +215,21 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_written_as_their_reader_writes_them() {
+        let price = Price::from_f64(1_234_567.89).unwrap();
+        let text = |group, point| {
+            let (whole, fraction) = price.parts(Numbers { group, point });
+            format!("{whole}{fraction}")
+        };
+        assert_eq!(text(Some(b'.'), b','), "1.234.567,89");
+        assert_eq!(text(Some(b' '), b','), "1 234 567,89");
+        assert_eq!(text(Some(b'\''), b'.'), "1'234'567.89");
+        assert_eq!(text(None, b'.'), "1234567.89");
+        assert_eq!(whole(8_921, Numbers::ENGLISH), "8,921");
+        assert_eq!(whole(u64::MAX, Numbers::ENGLISH), "999,999,999,999,999");
+    }
+
+    #[test]
     fn what_is_no_price_is_refused() {
         for junk in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e9, -1e300] {
             assert_eq!(Price::from_f64(junk), None, "{junk}");
@@ -194,7 +243,7 @@ mod tests {
         let change = |to: f64, from: f64| {
             let to = Price::from_f64(to).unwrap();
             to.change_from(Price::from_f64(from).unwrap())
-                .percent()
+                .percent(Numbers::ENGLISH)
                 .map(|text| text.to_string())
         };
         assert_eq!(change(5912.34, 5887.61), Some("+0.42%".into()));

@@ -3,6 +3,10 @@
 use core::fmt;
 use core::str::FromStr;
 
+use jiff::civil::Date;
+
+use super::{Numbers, Price, Text};
+
 /// Room for the longest ticker: `O:` + a six-letter root + `YYMMDD` + `C` + eight digits.
 pub type Ticker = heapless::String<24>;
 
@@ -147,21 +151,29 @@ impl Symbol {
         }
     }
 
-    /// The cluster that streams it; equities have none in the plans this program is made for.
-    pub const fn cluster(&self) -> Option<Cluster> {
+    /// The cluster that streams it. Not every plan has that of the shares: without it they are
+    /// asked for by REST.
+    pub const fn cluster(&self) -> Cluster {
         match self.class {
-            Class::Index => Some(Cluster::Indices),
-            Class::Option => Some(Cluster::Options),
-            Class::Equity => None,
+            Class::Index => Cluster::Indices,
+            Class::Option => Cluster::Options,
+            Class::Equity => Cluster::Stocks,
         }
+    }
+
+    /// What the ticker of an option says; `None` for anything else.
+    pub fn contract(&self) -> Option<Contract<'_>> {
+        Contract::parse(self.name()).filter(|_| self.class == Class::Option)
     }
 
     /// The kinds of channel that the display wants of it.
     pub const fn kinds(&self) -> &'static [Kind] {
         match self.class {
             Class::Index => &[Kind::Value, Kind::Minute],
-            Class::Option => &[Kind::Quote],
-            Class::Equity => &[],
+            // A contract's trades and its volume are beside its quote.
+            Class::Option => &[Kind::Quote, Kind::Trade, Kind::Second],
+            // Bars of a second leave out what is no last price: odd lots, late reports.
+            Class::Equity => &[Kind::Second, Kind::Minute],
         }
     }
 
@@ -177,6 +189,80 @@ impl Symbol {
 impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// What the ticker of an option says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Contract<'a> {
+    /// Of what: `SPY`.
+    pub root: &'a str,
+    /// The last day on which it is traded.
+    pub expiry: Date,
+    /// The right to buy; else that to sell.
+    pub call: bool,
+    /// At what price.
+    pub strike: Price,
+}
+
+impl<'a> Contract<'a> {
+    /// Reads ROOT YYMMDD C|P STRIKE×1000, from the right: a root may end in a digit.
+    fn parse(name: &'a str) -> Option<Self> {
+        let (root, rest) = name.split_at_checked(name.len().checked_sub(15)?)?;
+        let (date, rest) = rest.split_at_checked(6)?;
+        let (side, strike) = rest.split_at_checked(1)?;
+        let date: i32 = date.parse().ok()?;
+        let (year, month, day) = (2000 + date / 10_000, date / 100 % 100, date % 100);
+        let thousandths: i64 = strike.parse().ok()?;
+        Some(Self {
+            root,
+            expiry: Date::new(year as i16, month as i8, day as i8).ok()?,
+            call: side == "C",
+            // A thousandth is ten of a price's units.
+            strike: Price::from_scaled(thousandths * 10),
+        })
+    }
+
+    /// The strike without needless zeros: `650`, `652.5`.
+    pub fn strike_text(&self) -> Text {
+        let (whole, mut fraction) = self.strike.parts(Numbers {
+            group: None,
+            point: b'.',
+        });
+        // Thousandths are shown in full below 1 alone.
+        if self.strike.scaled() % 100 != 0 && self.strike.scaled() >= Price::SCALE {
+            fraction.clear();
+            let thousandths = self.strike.scaled() / 10 % 1000;
+            let digits = [thousandths / 100, thousandths / 10 % 10, thousandths % 10];
+            let _ = fraction.push('.');
+            for digit in digits {
+                let _ = fraction.push(char::from(b'0' + digit as u8));
+            }
+        }
+        let mut text = whole;
+        let _ = text.push_str(fraction.trim_end_matches('0').trim_end_matches('.'));
+        text
+    }
+}
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+/// As traders write it: `SPY 19 Dec 25 650 C`.
+impl fmt::Display for Contract<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let month = MONTHS.get(usize::from(self.expiry.month().unsigned_abs()).wrapping_sub(1));
+        write!(
+            f,
+            "{} {} {} {:02} {} {}",
+            self.root,
+            self.expiry.day(),
+            month.unwrap_or(&"?"),
+            self.expiry.year() % 100,
+            self.strike_text(),
+            if self.call { 'C' } else { 'P' }
+        )
     }
 }
 
@@ -288,7 +374,7 @@ fn check_contract(contract: &str) -> Result<(), &'static str> {
         return Err(FORM);
     }
     let two = |at: usize| i16::from(date[at] - b'0') * 10 + i16::from(date[at + 1] - b'0');
-    if jiff::civil::Date::new(2000 + two(0), two(2) as i8, two(4) as i8).is_err() {
+    if Date::new(2000 + two(0), two(2) as i8, two(4) as i8).is_err() {
         return Err("its expiry is no date; after the root comes YYMMDD");
     }
     if strike.iter().all(|digit| *digit == b'0') {
@@ -322,7 +408,7 @@ mod tests {
 
     #[test]
     fn the_class_decides_cluster_and_channels() {
-        let names = |text: &str| -> (Option<Cluster>, Vec<String>) {
+        let names = |text: &str| -> (Cluster, Vec<String>) {
             let symbol: Symbol = text.parse().unwrap();
             (
                 symbol.cluster(),
@@ -334,19 +420,40 @@ mod tests {
         };
         assert_eq!(
             names("SPX"),
-            (
-                Some(Cluster::Indices),
-                vec!["V.I:SPX".into(), "AM.I:SPX".into()]
-            )
+            (Cluster::Indices, vec!["V.I:SPX".into(), "AM.I:SPX".into()])
         );
         assert_eq!(
             names("O:SPY251219C00650000"),
             (
-                Some(Cluster::Options),
-                vec!["Q.O:SPY251219C00650000".into()]
+                Cluster::Options,
+                ["Q", "T", "A"]
+                    .map(|kind| format!("{kind}.O:SPY251219C00650000"))
+                    .to_vec()
             )
         );
-        assert_eq!(names("SPY"), (None, vec![]));
+        assert_eq!(
+            names("SPY"),
+            (Cluster::Stocks, vec!["A.SPY".into(), "AM.SPY".into()])
+        );
+    }
+
+    #[test]
+    fn a_contract_is_written_as_traders_read_it() {
+        let text = |ticker: &str| {
+            let symbol: Symbol = ticker.parse().unwrap();
+            symbol.contract().unwrap().to_string()
+        };
+        assert_eq!(text("O:SPY251219C00650000"), "SPY 19 Dec 25 650 C");
+        assert_eq!(text("O:BRKB1260102P00000500"), "BRKB1 2 Jan 26 0.5 P");
+        assert_eq!(text("O:SPXW261231P06252500"), "SPXW 31 Dec 26 6252.5 P");
+        assert_eq!(text("O:F260116C00012345"), "F 16 Jan 26 12.345 C");
+        assert_eq!(text("O:F260116C00012340"), "F 16 Jan 26 12.34 C");
+        assert_eq!(text("O:NVDA260116C00000001"), "NVDA 16 Jan 26 0.001 C");
+        let longest = "O:ABCDEF261231C99999999";
+        assert_eq!(text(longest), "ABCDEF 31 Dec 26 99999.999 C");
+        for none in ["SPX", "SPY"] {
+            assert_eq!(none.parse::<Symbol>().unwrap().contract(), None);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::glyphs::Glyphs;
 use super::icon::{self, ARROW};
 use super::{Frame, WIDTH};
-use crate::market::Change;
+use crate::market::{Change, Numbers};
 
 /// Draws a change at the right end of the given columns: the percentage ends where it always
 /// ends, and the arrow stands where it always stands.
@@ -15,6 +15,7 @@ pub(super) fn draw(
     glyphs: &Glyphs,
     frame: &mut Frame,
     change: Change,
+    numbers: Numbers,
     columns: Range<usize>,
     page: usize,
 ) {
@@ -26,7 +27,7 @@ pub(super) fn draw(
         return;
     }
     icon::arrow(frame, change, arrow, page);
-    let Some(mut text) = change.percent() else {
+    let Some(mut text) = change.percent(numbers) else {
         return;
     };
     // A dark column keeps the sign off the arrow.
@@ -34,7 +35,7 @@ pub(super) fn draw(
     let room = arrow.saturating_sub(columns.start);
     let mut width = font.width(&text);
     if width > room
-        && let Some(point) = text.find('.')
+        && let Some(point) = text.find(char::from(numbers.point))
     {
         text.truncate(point);
         let _ = text.push('%');

@@ -20,7 +20,7 @@ pub use frame::{Frame, Size, WIDTH};
 pub use glyphs::Glyphs;
 pub use kept::Kept;
 pub use notice::notice;
-pub use view::{Line, Sign, View};
+pub use view::{Alert, Format, Hop, Line, Page, Report, Sheet, Sign, Threshold, View};
 
 /// Draws a view; what was in the frame before is gone.
 ///

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::glyphs::{Fade, Strike, Style};
 use super::{Frame, Line, WIDTH};
-use crate::market::{Freshness, Text};
+use crate::market::{Freshness, Numbers, Text};
 
 /// A price as text, ready to be set in any style.
 pub(super) struct Number {
@@ -24,10 +24,10 @@ pub(super) struct Placed {
 
 impl Number {
     /// The value of a line; `dashes` if there is none.
-    pub(super) fn of(line: &Line<'_>, dashes: &str) -> Self {
+    pub(super) fn of(line: &Line<'_>, dashes: &str, numbers: Numbers) -> Self {
         match line.shown_price() {
             Some(price) => {
-                let (whole, fraction) = price.parts();
+                let (whole, fraction) = price.parts(numbers);
                 Self {
                     whole,
                     fraction,

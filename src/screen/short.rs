@@ -27,8 +27,8 @@ pub(super) fn draw(view: &View<'_>, glyphs: &Glyphs, frame: &mut Frame) {
         return;
     };
     let mark = Mark::of(primary.freshness).filter(|_| primary.marked());
-    let number = Number::of(primary, "-----");
-    let other = secondary.map(|line| Number::of(line, "---"));
+    let number = Number::of(primary, "-----", view.format.numbers);
+    let other = secondary.map(|line| Number::of(line, "---", view.format.numbers));
 
     // The largest pair of sizes that leaves the right column room for its widest field.
     let least = mark
@@ -69,7 +69,7 @@ pub(super) fn draw(view: &View<'_>, glyphs: &Glyphs, frame: &mut Frame) {
         }
         None => {
             if let Some(change) = primary.shown_change() {
-                change::draw(glyphs, frame, change, left..WIDTH, 0);
+                change::draw(glyphs, frame, change, view.format.numbers, left..WIDTH, 0);
             }
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn draw(view: &View<'_>, glyphs: &Glyphs, kept: &mut Kept, frame: &mu
         return;
     };
     let mark = Mark::of(primary.freshness).filter(|_| primary.marked());
-    let number = Number::of(primary, "-----");
+    let number = Number::of(primary, "-----", view.format.numbers);
     let style = number.fit(
         [&glyphs.huge, &glyphs.large, &glyphs.medium, &glyphs.small],
         WIDTH,
@@ -59,7 +59,14 @@ pub(super) fn draw(view: &View<'_>, glyphs: &Glyphs, kept: &mut Kept, frame: &mu
         }
         _ => {
             if let Some(change) = primary.shown_change() {
-                change::draw(glyphs, frame, change, NAME_END..CHANGE_END, 0);
+                change::draw(
+                    glyphs,
+                    frame,
+                    change,
+                    view.format.numbers,
+                    NAME_END..CHANGE_END,
+                    0,
+                );
             }
         }
     }
@@ -67,7 +74,7 @@ pub(super) fn draw(view: &View<'_>, glyphs: &Glyphs, kept: &mut Kept, frame: &mu
     match secondary {
         Some(secondary) if kept.again(frame, secondary, primary.history) => {}
         Some(secondary) => {
-            if let Some(x) = second(secondary, glyphs, frame) {
+            if let Some(x) = second(view, secondary, glyphs, frame) {
                 sparkline::draw(frame, primary.history, x..WIDTH, 5..8);
             }
             kept.keep(frame, secondary, primary.history);
@@ -93,7 +100,7 @@ fn slot(view: &View<'_>, mark: Option<&Mark>, glyphs: &Glyphs, frame: &mut Frame
 }
 
 /// Draws the second price; returns where the curve may start, if it may.
-fn second(line: &Line<'_>, glyphs: &Glyphs, frame: &mut Frame) -> Option<usize> {
+fn second(view: &View<'_>, line: &Line<'_>, glyphs: &Glyphs, frame: &mut Frame) -> Option<usize> {
     let font = &glyphs.small.whole;
     let mark = Mark::of(line.freshness).filter(|_| line.marked());
     let beside = match &mark {
@@ -101,7 +108,7 @@ fn second(line: &Line<'_>, glyphs: &Glyphs, frame: &mut Frame) -> Option<usize> 
         Some(Mark::Age(age)) => 2 + badge::width(&glyphs.word, age.text()),
         Some(Mark::Word(word)) => 2 + badge::width(&glyphs.badge, word),
     };
-    let number = Number::of(line, "---");
+    let number = Number::of(line, "---", view.format.numbers);
     let room = (WIDTH - 4).saturating_sub(beside);
     let name = room
         .saturating_sub(number.width(&glyphs.small))
@@ -138,7 +145,7 @@ fn second(line: &Line<'_>, glyphs: &Glyphs, frame: &mut Frame) -> Option<usize> 
         }
         None => {
             if let Some(change) = line.shown_change() {
-                change::draw(glyphs, frame, change, below, 7);
+                change::draw(glyphs, frame, change, view.format.numbers, below, 7);
             }
         }
     }

@@ -1,31 +1,156 @@
 //! What the glass is to say, judged and ready to draw. Nothing after this sees a quote.
 
-use crate::market::{Change, Freshness, Price};
+use core::time::Duration;
+
+use crate::market::{
+    Analysis, Book, Change, Contract, Day, Denial, Freshness, Numbers, Part, Price, Trade,
+};
 
 /// One screenful.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// The instrument with the large digits.
-    pub primary: Option<Line<'a>>,
-    /// The instrument below it.
-    pub secondary: Option<Line<'a>>,
+    /// What is on it.
+    pub page: Page<'a>,
     /// Local time of day, hours and minutes; `None` while the clock has not been set.
     pub time: Option<(u8, u8)>,
     /// The state of the link.
     pub sign: Sign,
     /// The prices are simulated, and the glass must say so.
     pub simulated: bool,
+    /// The configuration file is wrong, and the last good one is in force.
+    pub misconfigured: bool,
+    /// A threshold that was crossed.
+    pub alert: Option<Alert<'a>>,
+    /// How numbers and the time are written.
+    pub format: Format,
 }
 
 impl<'a> View<'a> {
-    /// What there is to show, the large one first: a second instrument alone is the first.
+    /// The lines of a page of prices, the large one first.
     pub(super) fn lines(&self) -> Option<(&Line<'a>, Option<&Line<'a>>)> {
-        match (&self.primary, &self.secondary) {
-            (Some(primary), secondary) => Some((primary, secondary.as_ref())),
-            (None, Some(only)) => Some((only, None)),
-            (None, None) => None,
+        match &self.page {
+            Page::Pair(primary, secondary) => Some((primary, secondary.as_ref())),
+            Page::Big(line, _) | Page::Contract(Sheet { line, .. }) => Some((line, None)),
+            Page::Link(_) | Page::Notice { .. } | Page::Empty => None,
         }
     }
+}
+
+/// What is on a screen.
+#[derive(Clone, Copy, Debug)]
+pub enum Page<'a> {
+    /// Two instruments, the first with the large digits; the second may be missing.
+    Pair(Line<'a>, Option<Line<'a>>),
+    /// One instrument alone, with its day.
+    Big(Line<'a>, Day),
+    /// An option contract and all that is known of it.
+    Contract(Sheet<'a>),
+    /// The state of the connection.
+    Link(Report),
+    /// Words in place of prices, such as the error of a configuration file.
+    Notice {
+        /// A word or two.
+        title: &'a str,
+        /// In full; as much of it is shown as fits.
+        text: &'a str,
+    },
+    /// The watchlist is empty.
+    Empty,
+}
+
+/// How numbers and the time are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Format {
+    /// Of prices.
+    pub numbers: Numbers,
+    /// `2:32p` rather than `14:32`.
+    pub twelve_hours: bool,
+}
+
+/// A threshold that was crossed, shown until it is acknowledged by time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Alert<'a> {
+    /// Whose, as people write it.
+    pub label: &'a str,
+    /// What was crossed.
+    pub threshold: Threshold,
+    /// The lit half of a flash.
+    pub lit: bool,
+}
+
+/// What raises an alert.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Threshold {
+    /// The value is at this or above it.
+    Above(Price),
+    /// The value is at this or below it.
+    Below(Price),
+    /// The value has moved by so much since the previous close, either way; in 1/100 of a
+    /// percent.
+    Moved(i64),
+}
+
+/// An option contract and all that is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sheet<'a> {
+    /// Which: its label is the name, its price the middle of the book.
+    pub line: Line<'a>,
+    /// What its ticker says.
+    pub contract: Contract<'a>,
+    /// Days until its last trading day; 0 on it, negative behind it, `None` without a clock.
+    pub days: Option<i32>,
+    /// The book; `None` if it is not known, or too old to be one.
+    pub book: Option<Book>,
+    /// The last trade, and how old it is.
+    pub last: Option<(Trade, Duration)>,
+    /// The day so far.
+    pub day: Day,
+    /// What is computed of it; `None` if it is not known, or too old.
+    pub analysis: Option<Analysis>,
+}
+
+/// The state of the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// Where it fails.
+    pub hop: Hop,
+    /// For how long it has failed, or has been good.
+    pub since: Duration,
+    /// Messages in the last ten seconds.
+    pub messages: u32,
+    /// Received less stamped, in milliseconds, of the latest values; `None` if it is not known.
+    pub latency: Option<i64>,
+    /// Something has set this machine's clock: only then does the latency mean anything.
+    pub clock_set: bool,
+    /// Connections lost and made again since the start.
+    pub reconnects: u32,
+    /// Since the last message.
+    pub last: Option<Duration>,
+    /// The hours that the most used dot of the panel has been lit, and those of the panel.
+    pub wear: (u32, u32),
+}
+
+/// The first hop on the way to the exchange that fails; those before it are good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hop {
+    /// This machine has no address: no network.
+    Address,
+    /// The host's name cannot be resolved.
+    Dns,
+    /// The clock is not set, and no certificate is valid.
+    Clock,
+    /// The certificate is not to be trusted.
+    Tls,
+    /// Something else answers: a captive portal.
+    Portal,
+    /// The hub, or the vendor where there is none, cannot be reached or does not answer.
+    Hub,
+    /// The token or key is refused.
+    Token,
+    /// The hub is there, and nothing comes from behind it.
+    Upstream,
+    /// None: values arrive.
+    None,
 }
 
 /// One instrument on the screen.
@@ -33,6 +158,10 @@ impl<'a> View<'a> {
 pub struct Line<'a> {
     /// As people write it, `SPX`.
     pub label: &'a str,
+    /// The part of the trading day the value is of, if its market is open.
+    pub part: Option<Part>,
+    /// The vendor serves nothing of it, and why: then there are dashes, and the reason.
+    pub denial: Option<Denial>,
     /// The last value; drawn as dashes, never as 0, while there is none.
     pub price: Option<Price>,
     /// Against the previous close, once that is known.

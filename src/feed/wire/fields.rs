@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Event, Junk, Verdict, number, positive, stamp};
-use crate::market::{Bar, Kind, Price};
+use super::{Event, Junk, Verdict, count, number, positive, size, stamp};
+use crate::market::{Bar, Book, Kind, Price, Trade};
 
 /// The fields of an event that this program reads, of whichever type the event is.
 #[derive(Default)]
@@ -27,6 +27,10 @@ pub(super) struct Fields<'a> {
     pub(super) e: Option<f64>,
     pub(super) bp: Option<f64>,
     pub(super) ap: Option<f64>,
+    pub(super) bs: Option<f64>,
+    pub(super) asked: Option<f64>,
+    pub(super) p: Option<f64>,
+    pub(super) av: Option<f64>,
 }
 
 impl<'a> Fields<'a> {
@@ -55,8 +59,12 @@ impl<'a> Fields<'a> {
                 }
                 Ok(Event::Quote {
                     ticker: self.sym.ok_or(Junk::Field)?,
-                    bid,
-                    ask,
+                    book: Book {
+                        bid,
+                        ask,
+                        bid_size: size(self.bs),
+                        ask_size: size(self.asked),
+                    },
                     stamp: stamp(self.t),
                 })
             }
@@ -75,7 +83,15 @@ impl<'a> Fields<'a> {
                 };
                 Ok(Event::Status(verdict, self.message.unwrap_or_default()))
             }
-            "T" | "LULD" | "FMV" | "LV" => Ok(Event::Unused),
+            "T" => Ok(Event::Trade {
+                ticker: self.sym.ok_or(Junk::Field)?,
+                trade: Trade {
+                    price: positive(self.p)?,
+                    size: size(self.s),
+                },
+                stamp: stamp(self.t),
+            }),
+            "LULD" | "FMV" | "LV" => Ok(Event::Unused),
             _ => Err(Junk::Unknown),
         }
     }
@@ -100,6 +116,7 @@ impl<'a> Fields<'a> {
             ticker: self.sym.ok_or(Junk::Field)?,
             kind,
             bar,
+            volume: count(self.av),
         })
     }
 }
@@ -134,6 +151,10 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                         "e" => fields.e = value.number(),
                         "bp" => fields.bp = value.number(),
                         "ap" => fields.ap = value.number(),
+                        "bs" => fields.bs = value.number(),
+                        "as" => fields.asked = value.number(),
+                        "p" => fields.p = value.number(),
+                        "av" => fields.av = value.number(),
                         _ => {}
                     }
                 }

@@ -1,0 +1,100 @@
+//! What else is known of an instrument beside its value: the book, the last trade, the day, and
+//! what is computed of a contract. Values of fixed size; judges nothing.
+
+use super::Price;
+use crate::clock::Utc;
+
+/// The best bid and ask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Book {
+    /// What buyers pay; zero if nobody bids.
+    pub bid: Price,
+    /// What sellers want; above zero.
+    pub ask: Price,
+    /// How much is bid for, in contracts or shares.
+    pub bid_size: u32,
+    /// How much is asked for, in contracts or shares.
+    pub ask_size: u32,
+}
+
+impl Book {
+    /// Between bid and ask. `None` without a bid (a contract nobody bids for has no price) and
+    /// where the two are crossed.
+    pub fn middle(&self) -> Option<Price> {
+        let quoted = self.bid > Price::from_scaled(0) && self.bid <= self.ask;
+        quoted.then(|| Price::from_scaled((self.bid.scaled() + self.ask.scaled()) / 2))
+    }
+}
+
+/// A trade.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trade {
+    /// At this price.
+    pub price: Price,
+    /// Of so many contracts or shares; 0 where it is not known.
+    pub size: u32,
+}
+
+/// The trading day so far, as REST tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Day {
+    /// The lowest and the highest price.
+    pub range: Option<(Price, Price)>,
+    /// How much was traded, in contracts or shares.
+    pub volume: Option<u64>,
+}
+
+/// What is computed of a contract; REST alone has it. Fixed-point like prices, in 1/10 000.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Analysis {
+    /// By how much the contract moves with its underlying.
+    pub delta: Option<Price>,
+    /// By how much delta moves with the underlying.
+    pub gamma: Option<Price>,
+    /// What a day costs.
+    pub theta: Option<Price>,
+    /// By how much it moves with a point of volatility.
+    pub vega: Option<Price>,
+    /// Implied volatility, as a fraction: 0.3049 is 30.49 %.
+    pub implied_volatility: Option<Price>,
+    /// Contracts that are open.
+    pub open_interest: Option<u64>,
+}
+
+/// Why the vendor serves nothing of one ticker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Denial {
+    /// `NOT_ENTITLED`: the plan does not include it.
+    NotEntitled,
+    /// `NOT_FOUND`: there is no such ticker.
+    NotFound,
+}
+
+/// Whether a market is open, as the vendor says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Regular trading.
+    Open,
+    /// Before or after it.
+    Extended,
+    /// No trading.
+    Closed,
+}
+
+/// What the vendor says of its markets (`/v1/marketstatus/now`); overrules the table of sessions
+/// while it is young.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MarketStatus {
+    /// Shares, and the options on them.
+    pub shares: Option<State>,
+    /// `s_and_p`: SPX and its family.
+    pub s_and_p: Option<State>,
+    /// `cgi`: VIX and its family.
+    pub cboe: Option<State>,
+    /// `nasdaq`: NDX, COMP.
+    pub nasdaq: Option<State>,
+    /// `dow_jones`: DJI.
+    pub dow_jones: Option<State>,
+    /// When it was true.
+    pub as_of: Utc,
+}

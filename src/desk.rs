@@ -253,7 +253,7 @@ impl Desk {
                 price: instrument.quote().map(|quote| quote.price),
                 change: instrument.change(now),
                 freshness: self.watchlist.freshness(index, now, &self.calendar),
-                history: instrument.history().points(),
+                history: instrument.curve(),
             })
         };
         let view = View {

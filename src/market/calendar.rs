@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 
-use super::{Class, Source, Symbol};
+use super::minutes::TradingDay;
+use super::{Class, Contract, MarketStatus, Source, State, Symbol};
 use crate::clock::Utc;
 
 #[cfg(test)]
@@ -207,9 +208,18 @@ impl Hours {
     }
 }
 
-/// Which hours are kept at all.
+/// For how long after it was true the vendor's word on its markets is worth more than the table.
+const STATUS_LIMIT: i64 = 10 * 60_000;
+/// And not before so long after a session's begin or end by the table: the two may change a moment
+/// apart.
+const STATUS_CARE: i64 = 120_000;
+
+/// Which hours are kept at all, and what the vendor says of them at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Calendar(Kept);
+pub struct Calendar {
+    kept: Kept,
+    status: Option<MarketStatus>,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kept {
@@ -223,12 +233,24 @@ impl Calendar {
     /// Of other years only the weekends are known: on a holiday the last close is then shown
     /// stale, which is honest, and never as live.
     pub const fn us() -> Self {
-        Self(Kept::UnitedStates)
+        Self {
+            kept: Kept::UnitedStates,
+            status: None,
+        }
     }
 
     /// Never closed: simulated prices know no hours.
     pub const fn always_open() -> Self {
-        Self(Kept::None)
+        Self {
+            kept: Kept::None,
+            status: None,
+        }
+    }
+
+    /// Takes the vendor's word on its markets: for ten minutes it overrules the table, which
+    /// knows of no closure that was announced this morning.
+    pub const fn set_status(&mut self, status: MarketStatus) {
+        self.status = Some(status);
     }
 
     /// What the market of this symbol does at this time. A computation in New York time, some
@@ -237,7 +259,19 @@ impl Calendar {
         let Some(today) = self.date(at) else {
             return Phase::ALWAYS;
         };
+        let phase = Self::table(symbol, today, at);
+        let told = self.status.filter(|status| {
+            (status.as_of.0 - STATUS_CARE..status.as_of.0 + STATUS_LIMIT).contains(&at.0)
+        });
+        match told {
+            Some(status) => overruled(phase, symbol, status),
+            None => phase,
+        }
+    }
+
+    fn table(symbol: &Symbol, today: Date, at: Utc) -> Phase {
         let hours = Hours::of(symbol);
+        let expiry = symbol.contract().map(|contract| contract.expiry);
         // The ends of the last session, and of the last regular one.
         let (mut last, mut close) = (Utc(i64::MIN), Utc(i64::MIN));
         for offset in -REACH..=REACH {
@@ -246,6 +280,14 @@ impl Calendar {
             else {
                 continue;
             };
+            if expiry.is_some_and(|expiry| date > expiry) {
+                // An expired contract is traded no more.
+                return Phase::Closed {
+                    since: last,
+                    until: Utc(i64::MAX),
+                    close,
+                };
+            }
             for (part, start, end) in sessions {
                 let (Some(start), Some(end)) = (utc(date, *start), utc(date, *end)) else {
                     continue;
@@ -290,15 +332,98 @@ impl Calendar {
             .unwrap_or(Utc(i64::MAX))
     }
 
+    /// The trading day of this time: the one that is on, or the last one before. `None` where
+    /// there are no hours.
+    pub fn trading_day(&self, symbol: &Symbol, at: Utc) -> Option<TradingDay> {
+        let today = self.date(at)?;
+        let hours = Hours::of(symbol);
+        (-REACH..=0).rev().find_map(|offset| {
+            let date = day(today, offset)?;
+            let sessions = hours.sessions(date);
+            let (_, start, _) = sessions.first()?;
+            let start = utc(date, *start)?;
+            let regular = || sessions.iter().filter(|(part, ..)| *part == Part::Regular);
+            let ((_, open, _), (_, _, close)) = (regular().next()?, regular().next_back()?);
+            (start <= at).then_some(TradingDay {
+                start,
+                open: utc(date, *open)?,
+                close: utc(date, *close)?,
+                end: self.next_day(symbol, start),
+            })
+        })
+    }
+
+    /// How many days it is until the last day of a contract, by New York's date: 0 on it,
+    /// negative behind it.
+    pub fn days_left(&self, contract: &Contract<'_>, at: Utc) -> Option<i32> {
+        let instant = Timestamp::from_millisecond(at.0).ok()?;
+        let today = NEW_YORK.to_datetime(instant).date();
+        Some(today.until(contract.expiry).ok()?.get_days())
+    }
+
     /// The day in New York; `None` where this calendar has nothing to say.
     fn date(&self, at: Utc) -> Option<Date> {
         // A clock beyond these years is broken; values are then judged by their age alone.
         const YEARS: core::ops::Range<i64> = 946_684_800_000..7_258_118_400_000; // 2000 to 2199
-        if self.0 == Kept::None || !YEARS.contains(&at.0) {
+        if self.kept == Kept::None || !YEARS.contains(&at.0) {
             return None;
         }
         let instant = Timestamp::from_millisecond(at.0).ok()?;
         Some(NEW_YORK.to_datetime(instant).date())
+    }
+}
+
+/// Whether a phase began before the regular hours of an index that is published at night, too.
+/// Nobody has documented what the vendor's status says of that.
+fn is_night(symbol: &Symbol, since: Utc) -> bool {
+    let began = || {
+        let instant = Timestamp::from_millisecond(since.0).ok()?;
+        Some(NEW_YORK.to_datetime(instant).time())
+    };
+    Hours::of(symbol) == Hours::Overnight
+        && began().is_none_or(|began| began < jiff::civil::time(9, 30, 0, 0))
+}
+
+/// What the table says, corrected by what the vendor says.
+fn overruled(table: Phase, symbol: &Symbol, status: MarketStatus) -> Phase {
+    let Some(state) = status.of(symbol) else {
+        return table;
+    };
+    let (Phase::Open { since, until, .. } | Phase::Closed { since, until, .. }) = table;
+    // It was true of the phase before; or it is of the day's trading, and this is the night's.
+    if status.as_of.0 < since.0.saturating_add(STATUS_CARE) || is_night(symbol, since) {
+        return table;
+    }
+    let until = until.min(Utc(status.as_of.0 + STATUS_LIMIT));
+    match (table, state) {
+        (
+            Phase::Open {
+                closed,
+                part: Part::Regular,
+                ..
+            },
+            State::Closed,
+        ) => Phase::Closed {
+            since,
+            until,
+            // Whatever has come since then may be the close.
+            close: closed,
+        },
+        (Phase::Open { closed, part, .. }, State::Extended) if part == Part::Regular => {
+            Phase::Open {
+                since,
+                until,
+                closed,
+                part: Part::Post,
+            }
+        }
+        (Phase::Closed { close, .. }, State::Open) => Phase::Open {
+            since,
+            until,
+            closed: close,
+            part: Part::Regular,
+        },
+        _ => table,
     }
 }
 
@@ -312,6 +437,10 @@ fn utc(date: Date, (hour, minute): (i8, i8)) -> Option<Utc> {
     let instant = NEW_YORK.to_timestamp(date.at(hour, minute, 0, 0)).ok()?;
     Some(Utc(instant.as_millisecond()))
 }
+
+/// Before and after the regular hours a value of a share may be older than usual: trades are
+/// rare then.
+pub const EXTENDED_LIMIT: Duration = Duration::from_secs(300);
 
 /// How old a value may be while its session is open.
 ///

@@ -1,7 +1,7 @@
 //! What else is known of an instrument beside its value: the book, the last trade, the day, and
 //! what is computed of a contract. Values of fixed size; judges nothing.
 
-use super::Price;
+use super::{Class, Price, Symbol};
 use crate::clock::Utc;
 
 /// The best bid and ask.
@@ -97,4 +97,21 @@ pub struct MarketStatus {
     pub dow_jones: Option<State>,
     /// When it was true.
     pub as_of: Utc,
+}
+
+impl MarketStatus {
+    /// What is said of the market of this symbol.
+    pub fn of(&self, symbol: &Symbol) -> Option<State> {
+        match symbol.class() {
+            Class::Equity | Class::Option => self.shares,
+            Class::Index => match symbol.name() {
+                "SPX" | "OEX" | "XEO" | "XSP" | "MID" | "SML" => self.s_and_p,
+                "NDX" | "COMP" | "XND" => self.nasdaq,
+                "DJI" => self.dow_jones,
+                name if name.starts_with("VIX") => self.cboe,
+                "VVIX" | "VXN" | "RVX" | "OVX" | "GVZ" | "SKEW" => self.cboe,
+                _ => None,
+            },
+        }
+    }
 }

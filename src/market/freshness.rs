@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::calendar::{GRACE, Phase};
+use super::calendar::{GRACE, Part, Phase};
 use super::quote::{AHEAD, Quote, millis};
 use crate::clock::{Moment, Now, Utc};
 
@@ -72,8 +72,8 @@ pub(super) fn judge(quote: &Quote, limit: Duration, phase: Option<Phase>, now: N
     };
     let stale = || (Freshness::Stale(age), to_next_figure(age));
     let (freshness, change) = match market.map(|market| (market, market.phase)) {
-        Some((market, Phase::Closed { since, .. })) => {
-            if market.is_last_before(since) {
+        Some((market, Phase::Closed { close, .. })) => {
+            if market.is_last_before(close) {
                 (Freshness::Closed, Duration::MAX)
             } else if quote.delayed && young {
                 // A late source goes on after the close, until it has told the last of it.
@@ -83,10 +83,23 @@ pub(super) fn judge(quote: &Quote, limit: Duration, phase: Option<Phase>, now: N
             }
         }
         _ if young => fresh,
-        Some((market, Phase::Open { since, closed, .. })) => {
+        Some((
+            market,
+            Phase::Open {
+                since,
+                closed,
+                part,
+                ..
+            },
+        )) => {
             // A late source is late after the open, too.
             let delay = age.saturating_sub(counted);
-            let patience = Utc(since.0.saturating_add(millis(GRACE + delay)));
+            let patience = match part {
+                Part::Regular => Utc(since.0.saturating_add(millis(GRACE + delay))),
+                // Before and after the regular hours hours may pass without a trade: until there
+                // is one, the close is the last price.
+                Part::Pre | Part::Post => Utc(i64::MAX),
+            };
             if market.utc < patience && market.as_of < since && market.is_last_before(closed) {
                 (Freshness::Closed, from(market.utc, patience))
             } else {

@@ -4,15 +4,17 @@ mod calendar;
 mod detail;
 mod freshness;
 mod history;
+mod minutes;
 mod price;
 mod quote;
 mod symbol;
 mod watchlist;
 
-pub use calendar::{Calendar, GRACE, Part, Phase, limit};
+pub use calendar::{Calendar, EXTENDED_LIMIT, GRACE, Part, Phase, limit};
 pub use detail::{Analysis, Book, Day, Denial, MarketStatus, State, Trade};
 pub use freshness::Freshness;
 pub use history::{HISTORY, History};
+pub use minutes::{Minutes, TradingDay};
 pub use price::{Change, Numbers, Price, Text, whole};
 pub use quote::{Bar, Quote, Source};
 pub use symbol::{Channel, Class, Cluster, Contract, Kind, Symbol, SymbolError, Ticker};

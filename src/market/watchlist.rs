@@ -8,7 +8,8 @@ use core::time::Duration;
 use super::calendar::limit;
 use super::freshness::{Judgement, judge};
 use super::{
-    Bar, Calendar, Change, Freshness, History, Kind, Phase, Price, Quote, Source, Symbol, Ticker,
+    Analysis, Bar, Book, Calendar, Change, Day, Denial, EXTENDED_LIMIT, Freshness, History, Kind,
+    Minutes, Part, Phase, Price, Quote, Source, Symbol, Ticker, Trade,
 };
 use crate::clock::{Moment, Now, Utc};
 
@@ -34,6 +35,16 @@ pub struct Instrument {
     /// With the time from which on it is the close of another day.
     previous_close: Option<(Price, Utc)>,
     history: History,
+    minutes: Minutes,
+    /// With when it came.
+    book: Option<(Book, Moment)>,
+    /// As a quote, for it ages like one.
+    trade: Option<(Trade, Quote)>,
+    /// Of the day as REST told it, until the next one begins.
+    day: Option<(Day, Utc)>,
+    /// With when it came.
+    analysis: Option<(Analysis, Moment)>,
+    denial: Option<Denial>,
     /// The phase of its market, kept because it costs a computation in New York time. Invariant:
     /// it is what this calendar says.
     phase: Cell<Option<(Calendar, Phase)>>,
@@ -46,6 +57,12 @@ impl Instrument {
             quote: Cell::new(None),
             previous_close: None,
             history: History::new(),
+            minutes: Minutes::new(),
+            book: None,
+            trade: None,
+            day: None,
+            analysis: None,
+            denial: None,
             phase: Cell::new(None),
         }
     }
@@ -60,9 +77,67 @@ impl Instrument {
         self.quote.get()
     }
 
-    /// The latest values as a curve.
-    pub const fn history(&self) -> &History {
-        &self.history
+    /// The curve over the session, or, where there are no hours or nothing is known of them yet,
+    /// over the latest values. Evenly spaced, oldest first.
+    pub fn curve(&self) -> &[Price] {
+        match self.minutes.points() {
+            [] | [_] => self.history.points(),
+            points => points,
+        }
+    }
+
+    /// The minutes of the trading day.
+    pub const fn minutes(&self) -> &Minutes {
+        &self.minutes
+    }
+
+    /// The best bid and ask, unless they are older than `limit`.
+    pub fn book(&self, now: Moment, limit: Duration) -> Option<Book> {
+        let (book, received) = self.book?;
+        (now.since(received) <= limit).then_some(book)
+    }
+
+    /// The last trade, and how old it is. `None` while nobody can tell its age.
+    pub fn trade(&self, now: Now) -> Option<(Trade, Duration)> {
+        let (trade, quote) = self.trade?;
+        let quote = quote.settled(now);
+        (!quote.is_of_unknown_age()).then(|| (trade, quote.age(now.monotonic)))
+    }
+
+    /// What is computed of it, unless that came longer ago than `limit`.
+    pub fn analysis(&self, now: Moment, limit: Duration) -> Option<Analysis> {
+        let (analysis, received) = self.analysis?;
+        (now.since(received) <= limit).then_some(analysis)
+    }
+
+    /// The trading day: the range of what came and of what REST told, and the volume.
+    pub fn day(&self, now: Now) -> Day {
+        let told = self
+            .day
+            .filter(|(_, until)| now.utc.is_some_and(|utc| utc < *until));
+        let told = told.map_or(Day::default(), |(day, _)| day);
+        let range = match (self.minutes.range(), told.range) {
+            (Some((low, high)), Some((lower, higher))) => Some((low.min(lower), high.max(higher))),
+            (Some(range), None) | (None, Some(range)) => Some(range),
+            (None, None) => None,
+        };
+        Day {
+            range,
+            volume: told.volume,
+        }
+    }
+
+    /// Why the vendor serves nothing of it.
+    pub const fn denial(&self) -> Option<Denial> {
+        self.denial
+    }
+
+    /// The part of the trading day, if its market is open.
+    pub fn part(&self, now: Now, calendar: &Calendar) -> Option<Part> {
+        match self.phase(now.utc, calendar)? {
+            Phase::Open { part, .. } => Some(part),
+            Phase::Closed { .. } => None,
+        }
     }
 
     /// The change since the previous close. `None` while either is unknown, once the next trading
@@ -83,8 +158,15 @@ impl Instrument {
             quote = quote.settled(now);
             self.quote.set(Some(quote));
         }
-        let limit = limit(&self.symbol, quote.source);
-        judge(&quote, limit, self.phase(now.utc, calendar), now)
+        let phase = self.phase(now.utc, calendar);
+        let limit = limit(&self.symbol, quote.source).max(match phase {
+            Some(Phase::Open {
+                part: Part::Pre | Part::Post,
+                ..
+            }) => EXTENDED_LIMIT,
+            _ => Duration::ZERO,
+        });
+        judge(&quote, limit, phase, now)
     }
 
     fn phase(&self, utc: Option<Utc>, calendar: &Calendar) -> Option<Phase> {
@@ -104,6 +186,14 @@ impl Instrument {
         if !quote.came_old() {
             self.history.push(quote.price, quote.received);
         }
+        // A stamp that the clock does not vouch for names no minute.
+        if let Some(stamp) = quote.stamp.filter(|_| quote.lag.is_some())
+            && quote.source != Source::Minute
+        {
+            self.minutes.value(quote.price, stamp);
+        }
+        // What has a price is served.
+        self.denial = None;
         self.quote.set(Some(quote));
         Outcome::Stored
     }
@@ -262,6 +352,16 @@ impl Watchlist {
         let Some(instrument) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
+        match kind {
+            _ if new.lag.is_none() => {}
+            Kind::Minute => instrument.minutes.bar(&bar),
+            // Its extremes are the minute's, whatever becomes of its close.
+            _ => {
+                for price in [bar.high, bar.low, bar.close] {
+                    instrument.minutes.value(price, bar.start);
+                }
+            }
+        }
         let Some(stored) = instrument.quote() else {
             return instrument.store(new);
         };
@@ -284,6 +384,96 @@ impl Watchlist {
                 ..stored
             }),
             Order::Same | Order::Older => Outcome::Older,
+        }
+    }
+
+    /// Takes the minutes of the session so far: they fill in what was missed.
+    pub fn refill(&mut self, ticker: &str, bars: &[Bar]) -> Outcome {
+        let Some(instrument) = self.find_mut(ticker) else {
+            return Outcome::Unknown;
+        };
+        instrument.minutes.refill(bars);
+        Outcome::Stored
+    }
+
+    /// Begins the trading days that have begun. To be called when the time is another; costs
+    /// little while nothing is new.
+    pub fn turn(&mut self, now: Now, calendar: &Calendar) {
+        for instrument in &mut self.instruments {
+            let Some(utc) = now.utc else { continue };
+            let within = |day: &super::TradingDay| (day.start..day.end).contains(&utc);
+            if !instrument.minutes.day().is_some_and(within) {
+                let day = calendar.trading_day(&instrument.symbol, utc);
+                instrument.minutes.enter(day);
+            }
+        }
+    }
+
+    /// Takes the best bid and ask; their middle is the value.
+    pub fn book(&mut self, ticker: &str, book: Book, quote: Option<Quote>) -> Outcome {
+        let outcome = match quote {
+            Some(quote) => self.value(ticker, quote),
+            // Nobody bids, or the two are crossed: that is news, and no value.
+            None => Outcome::Stored,
+        };
+        if outcome == Outcome::Stored
+            && let Some(instrument) = self.find_mut(ticker)
+        {
+            let received = quote.map(|quote| quote.received);
+            instrument.book = received.map(|received| (book, received));
+        }
+        outcome
+    }
+
+    /// Takes a trade, as the quote that it would be.
+    pub fn trade(&mut self, ticker: &str, trade: Trade, quote: Quote) -> Outcome {
+        let Some(instrument) = self.find_mut(ticker) else {
+            return Outcome::Unknown;
+        };
+        match instrument.trade {
+            Some((_, stored)) if !matches!(order(&stored, &quote), Order::Newer) => Outcome::Older,
+            _ => {
+                instrument.trade = Some((trade, quote));
+                Outcome::Stored
+            }
+        }
+    }
+
+    /// Takes what is said of the day so far; what is not said stays.
+    pub fn set_day(&mut self, ticker: &str, day: Day, now: Now, calendar: &Calendar) {
+        let Some(instrument) = self.find_mut(ticker) else {
+            return;
+        };
+        let Some(utc) = now.utc else { return };
+        let known = instrument.day.filter(|(_, until)| utc < *until);
+        let until = match (known, calendar.trading_day(&instrument.symbol, utc)) {
+            (Some((_, until)), _) => until,
+            (None, Some(day)) => day.end,
+            (None, None) => Utc(i64::MAX),
+        };
+        let known = known.map_or(Day::default(), |(day, _)| day);
+        let day = Day {
+            range: day.range.or(known.range),
+            volume: day.volume.or(known.volume),
+        };
+        instrument.day = Some((day, until));
+    }
+
+    /// Takes what is computed of a contract.
+    pub fn set_analysis(&mut self, ticker: &str, analysis: Analysis, now: Now) {
+        if let Some(instrument) = self.find_mut(ticker) {
+            instrument.analysis = Some((analysis, now.monotonic));
+        }
+    }
+
+    /// Takes whether the vendor serves it at all. What still streams is served, whatever REST
+    /// says.
+    pub fn set_denial(&mut self, ticker: &str, denial: Option<Denial>, now: Now) {
+        if let Some(instrument) = self.find_mut(ticker) {
+            let streams = instrument.quote().is_some_and(|quote| {
+                quote.counted_age(now.monotonic) <= limit(&instrument.symbol, quote.source)
+            });
+            instrument.denial = denial.filter(|_| !streams);
         }
     }
 

@@ -240,10 +240,7 @@ fn what_was_old_on_arrival_is_no_part_of_the_history() {
         let now = later(now, second);
         list.value("I:SPX", Quote::arrived(price(second), now.utc, now));
     }
-    assert_eq!(
-        list.instruments()[0].history().points(),
-        [price(1), price(2)]
-    );
+    assert_eq!(list.instruments()[0].curve(), [price(1), price(2)]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::feed::net::Connector;
 use crate::feed::rest::{self, Need};
 use crate::feed::session::{Orders, Session, Source};
 use crate::market::{Calendar, Cluster, Symbol, WatchlistError};
-use crate::panel::Slot;
+use crate::panel::{Light, Slot};
 use crate::screen::Size;
 
 /// Updates that may wait for the desk before a session stops reading.
@@ -38,6 +38,8 @@ pub struct Setup {
     pub zone: TimeZone,
     /// Of the panel.
     pub size: Size,
+    /// How the panel glows.
+    pub light: Light,
     /// Time.
     pub clock: Clock,
 }
@@ -64,6 +66,7 @@ struct Service {
     desk: Desk,
     clock: Clock,
     slot: Slot,
+    light: Light,
     sessions: Vec<(Cluster, watch::Sender<Orders>)>,
     needs: watch::Sender<Need>,
     /// The wall clock less the monotonic one, in milliseconds: another one after a step.
@@ -123,6 +126,7 @@ pub async fn run(
         desk,
         clock: setup.clock.clone(),
         slot,
+        light: setup.light,
         sessions,
         needs,
         offset: offset(setup.clock.now()),
@@ -230,7 +234,7 @@ impl Service {
     /// Draws, and returns for which moment.
     fn show(&mut self) -> Now {
         let now = self.clock.now();
-        self.slot.put(self.desk.draw(now));
+        self.slot.put(self.desk.draw(now), self.light);
         if !self.complete && self.desk.complete(now) {
             self.complete = true;
             log::info!(

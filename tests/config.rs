@@ -80,7 +80,7 @@ fn a_full_file_is_understood_to_the_last_key() {
     assert_eq!(panel.oled.bus, Path::new("/dev/i2c-3"));
     assert_eq!(panel.oled.address, 0x3d);
     assert_eq!(panel.oled.rotation, Rotation::UpsideDown);
-    assert_eq!(panel.oled.brightness, 255);
+    assert_eq!(panel.brightness, 255);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod glass;
 
 use deskticker::clock::{Moment, Now};
-use deskticker::panel::{Chip, Fault, Glass, Rotation, Settings};
+use deskticker::panel::{Chip, Fault, Glass, Light, Rotation, Settings};
 use deskticker::screen::{Frame, Size};
 use glass::bus::{ADDRESS, Rig};
 
@@ -20,7 +20,6 @@ fn settings() -> Settings {
         bus: "/dev/i2c-1".into(),
         address: ADDRESS,
         rotation: Rotation::Upright,
-        brightness: 128,
     }
 }
 
@@ -39,7 +38,7 @@ fn random_frame(seed: u64) -> Frame {
 fn goodbye_leaves_it_dark_and_its_memory_empty() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings());
-    oled.show(&random_frame(1), at(0));
+    oled.show(&random_frame(1), Light::default(), at(0));
     oled.goodbye(END);
     assert!(!rig.chip().on);
     rig.chip().on = true;
@@ -51,9 +50,9 @@ fn a_panel_that_was_just_lost_is_opened_once_more_to_go_dark() {
     for arrived in [0, 2, 4, 500] {
         let rig = Rig::new();
         let mut oled = rig.oled(settings());
-        oled.show(&random_frame(1), at(0));
+        oled.show(&random_frame(1), Light::default(), at(0));
         rig.fail_next(arrived, Fault::NoAnswer);
-        oled.show(&random_frame(2), at(100));
+        oled.show(&random_frame(2), Light::default(), at(100));
         assert!(rig.chip().on, "it still shows a price");
         oled.goodbye(END);
         assert_eq!(rig.opened(), 2);
@@ -67,14 +66,14 @@ fn a_panel_that_was_just_lost_is_opened_once_more_to_go_dark() {
 fn a_goodbye_that_fails_is_tried_once_more_and_no_longer() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings());
-    oled.show(&random_frame(1), at(0));
+    oled.show(&random_frame(1), Light::default(), at(0));
     rig.fail_next(0, Fault::NoAnswer);
     oled.goodbye(END);
     assert!(!rig.chip().on);
     let rig = Rig::new();
     let mut oled = rig.oled(settings());
     rig.missing(Some(Fault::NoBus));
-    oled.show(&random_frame(1), at(0));
+    oled.show(&random_frame(1), Light::default(), at(0));
     oled.goodbye(END);
     assert_eq!(rig.opened(), 2);
 }

@@ -6,7 +6,7 @@ mod glass;
 use std::time::Duration;
 
 use deskticker::clock::{Moment, Now};
-use deskticker::panel::{Chip, Fault, Glass, Oled, Rotation, Settings};
+use deskticker::panel::{Chip, Fault, Glass, Light, Oled, Rotation, Settings};
 use deskticker::screen::{Frame, Size, WIDTH};
 use glass::bus::{ADDRESS, Quiet, Rig};
 use glass::log_lines;
@@ -19,9 +19,15 @@ fn settings(size: Size) -> Settings {
         bus: "/dev/i2c-1".into(),
         address: ADDRESS,
         rotation: Rotation::Upright,
-        brightness: 128,
     }
 }
+
+const DAY: Light = Light {
+    on: true,
+    brightness: 128,
+    shift: 0,
+};
+const NIGHT: Light = Light { on: false, ..DAY };
 
 const END: Now = Now {
     monotonic: Moment::from_secs(9),
@@ -92,15 +98,15 @@ fn random_frame(size: Size, seed: u64) -> Frame {
 fn the_tick_of_two_digits_is_one_message_of_at_most_44_bytes() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
-    oled.show(&digits("5,912.34", "+0.12%"), at(0));
+    oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
     rig.messages();
-    oled.show(&digits("5,912.41", "+0.12%"), at(1000));
+    oled.show(&digits("5,912.41", "+0.12%"), DAY, at(1000));
     rig.assert_shows(&digits("5,912.41", "+0.12%"));
     let first = rig.messages();
     println!("the tick: {first:?} bytes");
     assert_eq!(first.len(), 1);
     assert!(first[0] <= 44, "{first:?}");
-    oled.show(&digits("5,912.38", "+0.12%"), at(2000));
+    oled.show(&digits("5,912.38", "+0.12%"), DAY, at(2000));
     let kept = rig.messages();
     println!("the tick with the window kept: {kept:?} bytes");
     assert!(kept[0] <= 32, "{kept:?}");
@@ -124,7 +130,7 @@ fn a_random_walk_costs_at_most_74_bytes_a_tick_on_average() {
         let price = format!("{},{:03}.{cents:02}", whole / 1000, whole % 1000);
         let percent = format!("{:+.2}%", (points / 5900.0 - 1.0) * 100.0);
         let frame = digits(&price, &percent);
-        oled.show(&frame, at(i));
+        oled.show(&frame, DAY, at(i));
         rig.assert_shows(&frame);
         let messages = rig.messages();
         if i > 0 {
@@ -143,9 +149,9 @@ fn a_random_walk_costs_at_most_74_bytes_a_tick_on_average() {
 fn a_full_redraw_is_one_message() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
-    oled.show(&random_frame(Size::Tall, 1), at(0));
+    oled.show(&random_frame(Size::Tall, 1), DAY, at(0));
     rig.messages();
-    oled.show(&random_frame(Size::Tall, 2), at(1));
+    oled.show(&random_frame(Size::Tall, 2), DAY, at(1));
     rig.assert_shows(&random_frame(Size::Tall, 2));
     // The window is set already; all 1024 bytes, a control byte, the address.
     let messages = rig.messages();
@@ -158,9 +164,9 @@ fn a_full_redraw_is_one_message() {
 fn nothing_changed_is_nothing_sent() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
-    oled.show(&random_frame(Size::Tall, 1), at(0));
+    oled.show(&random_frame(Size::Tall, 1), DAY, at(0));
     rig.messages();
-    oled.show(&random_frame(Size::Tall, 1), at(1));
+    oled.show(&random_frame(Size::Tall, 1), DAY, at(1));
     assert!(rig.messages().is_empty());
 }
 
@@ -178,7 +184,7 @@ fn the_panel_is_turned_on_only_once_its_picture_is_there() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Short));
     let frame = random_frame(Size::Short, 1);
-    oled.show(&frame, at(0));
+    oled.show(&frame, DAY, at(0));
     rig.assert_shows(&frame);
     println!("power-up, 128x32: {:?} bytes", rig.messages());
     assert!(!rig.chip().snow);
@@ -193,32 +199,171 @@ fn a_panel_mounted_upside_down_shows_the_picture_turned() {
             ..settings(size)
         });
         let frame = random_frame(size, 1);
-        oled.show(&frame, at(0));
-        let seen = rig.seen(size).unwrap();
-        for y in 0..size.height() {
-            for x in 0..WIDTH {
-                let turned = seen.lit(WIDTH - 1 - x, size.height() - 1 - y);
-                assert_eq!(turned, frame.lit(x, y));
+        oled.show(&frame, DAY, at(0));
+        assert_eq!(turned(&rig.seen(size).unwrap()), frame);
+    }
+}
+
+#[test]
+fn dimming_sets_contrast_precharge_and_vcomh_in_the_message_of_the_picture() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    for (i, (brightness, expected)) in [
+        (0, (0, 0x11, 0x00)),
+        (128, (128, 0x81, 0x20)),
+        (255, (255, 0xF1, 0x30)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let frame = digits(&format!("5,912.3{i}"), "+0.12%");
+        let light = Light { brightness, ..DAY };
+        oled.show(&frame, light, at(i as u64));
+        rig.assert_shows(&frame);
+        let chip = rig.chip();
+        assert_eq!((chip.contrast, chip.precharge, chip.vcomh), expected);
+        drop(chip);
+        assert!(i == 0 || rig.messages().len() == 1);
+        rig.messages();
+        // And the one that follows says nothing about it.
+        oled.show(&frame, light, at(i as u64));
+        assert!(rig.messages().is_empty());
+    }
+}
+
+#[test]
+fn a_shifted_picture_costs_five_bytes_and_is_seen_where_it_shall_be() {
+    for size in [Size::Tall, Size::Short] {
+        for rotation in [Rotation::Upright, Rotation::UpsideDown] {
+            let rig = Rig::new();
+            let mut oled = rig.oled(Settings {
+                rotation,
+                ..settings(size)
+            });
+            let frame = random_frame(size, 1);
+            oled.show(&frame, DAY, at(0));
+            rig.messages();
+            for shift in [1, 2, -1, -2, 0] {
+                let light = Light { shift, ..DAY };
+                oled.show(&frame, light, at(0));
+                let mut seen = rig.seen(size).unwrap();
+                if rotation == Rotation::UpsideDown {
+                    seen = turned(&seen);
+                }
+                assert_eq!(seen, light.on_glass(&frame), "{shift}");
+                assert_eq!(rig.messages(), [5]);
             }
         }
     }
 }
 
+/// As one sees it who stands on the head.
+fn turned(frame: &Frame) -> Frame {
+    let mut turned = Frame::new(frame.size());
+    for y in 0..frame.size().height() {
+        for x in 0..WIDTH {
+            let lit = frame.lit(WIDTH - 1 - x, frame.size().height() - 1 - y);
+            turned.set(x, y, lit);
+        }
+    }
+    turned
+}
+
 #[test]
-fn dimming_sets_contrast_precharge_and_vcomh() {
-    let bright = |brightness| {
-        let rig = Rig::new();
-        let mut oled = rig.oled(Settings {
+fn off_is_three_bytes_and_then_silence_whatever_is_drawn() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    oled.show(&random_frame(Size::Tall, 1), DAY, at(0));
+    rig.messages();
+    oled.show(&random_frame(Size::Tall, 2), NIGHT, at(1));
+    assert_eq!(rig.messages(), [3]);
+    assert!(!rig.chip().is_lit());
+    for i in 0..100 {
+        let frame = random_frame(Size::Tall, i);
+        let brightness = (i % 7) as u8;
+        let light = Light {
             brightness,
-            ..settings(Size::Tall)
-        });
-        oled.show(&Frame::new(Size::Tall), at(0));
-        let chip = rig.chip();
-        (chip.contrast, chip.precharge, chip.vcomh)
+            shift: (i % 3) as i8,
+            ..NIGHT
+        };
+        oled.show(&frame, light, at(2 + i));
+    }
+    assert!(rig.messages().is_empty());
+}
+
+#[test]
+fn on_again_trusts_nothing_the_panel_may_remember() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    let light = Light {
+        brightness: 9,
+        shift: -2,
+        ..DAY
     };
-    assert_eq!(bright(0), (0, 0x11, 0x00));
-    assert_eq!(bright(128), (128, 0x81, 0x20));
-    assert_eq!(bright(255), (255, 0xF1, 0x30));
+    oled.show(&random_frame(Size::Tall, 1), DAY, at(0));
+    oled.show(&random_frame(Size::Tall, 1), NIGHT, at(1));
+    rig.chip().brown_out(5);
+    let frame = random_frame(Size::Tall, 2);
+    oled.show(&frame, light, at(2));
+    rig.assert_glows(&frame, light);
+    assert_eq!(rig.chip().contrast, 9);
+    assert!(!rig.chip().snow);
+}
+
+#[test]
+fn healing_keeps_a_panel_that_shall_be_off_dark() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    let frame = random_frame(Size::Tall, 1);
+    oled.show(&frame, DAY, at(0));
+    oled.show(&frame, NIGHT, at(1));
+    // As a glitch would.
+    rig.chip().on = true;
+    for second in 1..=40 {
+        oled.tick(secs(second));
+    }
+    assert!(!rig.chip().is_lit());
+    // Its settings are those that it wakes up with.
+    assert_eq!(rig.chip().contrast, 128);
+}
+
+#[test]
+fn healing_says_again_how_it_shall_glow() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    let frame = random_frame(Size::Tall, 1);
+    let light = Light {
+        brightness: 3,
+        shift: 1,
+        ..DAY
+    };
+    oled.show(&frame, light, at(0));
+    rig.chip().brown_out(5);
+    for second in 1..=6 {
+        oled.tick(secs(second));
+    }
+    rig.assert_glows(&frame, light);
+    assert_eq!(rig.chip().contrast, 3);
+}
+
+#[test]
+fn a_panel_that_comes_back_at_night_stays_dark_until_morning() {
+    let rig = Rig::new();
+    rig.missing(Some(Fault::NoBus));
+    let mut oled = rig.oled(settings(Size::Tall));
+    let frame = random_frame(Size::Tall, 1);
+    oled.show(&frame, NIGHT, at(0));
+    rig.missing(None);
+    rig.chip().on = true;
+    oled.tick(secs(1));
+    assert!(!rig.chip().is_lit());
+    // One message that fails, and one that does not.
+    rig.fail_next(1, Fault::NoAnswer);
+    oled.show(&frame, DAY, secs(2));
+    assert!(!rig.chip().is_lit());
+    oled.tick(secs(10));
+    rig.assert_shows(&frame);
+    assert!(!rig.chip().snow);
 }
 
 #[test]
@@ -228,7 +373,7 @@ fn a_chip_that_is_supplied_from_outside_gets_no_charge_pump() {
         chip: Chip::Ssd1309,
         ..settings(Size::Tall)
     });
-    oled.show(&Frame::new(Size::Tall), at(0));
+    oled.show(&Frame::new(Size::Tall), DAY, at(0));
     assert!(rig.chip().on);
     assert!(!rig.chip().is_lit());
 }
@@ -238,7 +383,7 @@ fn a_glitch_nobody_noticed_heals_without_ever_turning_the_panel_off() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     let frame = random_frame(Size::Tall, 1);
-    oled.show(&frame, at(0));
+    oled.show(&frame, DAY, at(0));
     let darkened = rig.chip().darkened;
     for second in 1..=40 {
         if second == 7 {
@@ -256,11 +401,11 @@ fn a_panel_that_lost_its_power_unnoticed_shows_the_picture_again_and_never_noise
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     let mut frame = random_frame(Size::Tall, 1);
-    oled.show(&frame, at(0));
+    oled.show(&frame, DAY, at(0));
     rig.chip().brown_out(99);
     for second in 1..=31 {
         frame.set(0, 0, second % 2 == 0);
-        oled.show(&frame, secs(second));
+        oled.show(&frame, DAY, secs(second));
     }
     rig.assert_shows(&frame);
     assert!(!rig.chip().snow);
@@ -272,11 +417,11 @@ fn a_message_cut_off_within_a_command_does_not_garble_the_next() {
     for arrived in [2, 4] {
         let rig = Rig::new();
         let mut oled = rig.oled(settings(Size::Tall));
-        oled.show(&Frame::new(Size::Tall), at(0));
+        oled.show(&Frame::new(Size::Tall), DAY, at(0));
         let darkened = rig.chip().darkened;
         rig.fail_next(arrived, Fault::NoAnswer);
         let frame = digits("5,912.34", "+0.12%");
-        oled.show(&frame, at(0));
+        oled.show(&frame, DAY, at(0));
         oled.tick(secs(1));
         rig.assert_shows(&frame);
         // Even the first command got through.
@@ -290,7 +435,7 @@ fn a_missing_bus_is_opened_again_until_it_is_there() {
     rig.missing(Some(Fault::NoBus));
     let mut oled = rig.oled(settings(Size::Tall));
     let frame = random_frame(Size::Tall, 1);
-    oled.show(&frame, at(0));
+    oled.show(&frame, DAY, at(0));
     assert_eq!(oled.deadline(), secs(1));
     oled.tick(secs(1));
     oled.tick(secs(2));
@@ -307,14 +452,14 @@ fn a_lost_panel_writes_one_line_to_the_log_and_one_when_it_is_back() {
     rig.missing(Some(Fault::Denied));
     let mut oled = rig.oled(settings(Size::Tall));
     for second in 0..86_400 {
-        oled.show(&random_frame(Size::Tall, 1), secs(second));
+        oled.show(&random_frame(Size::Tall, 1), DAY, secs(second));
     }
     let lines = log_lines::take();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("usermod -aG i2c"), "{lines:?}");
     rig.missing(None);
     for second in 86_400..86_500 {
-        oled.show(&random_frame(Size::Tall, 1), secs(second));
+        oled.show(&random_frame(Size::Tall, 1), DAY, secs(second));
     }
     let lines = log_lines::take();
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -330,8 +475,15 @@ fn an_update_allocates_nothing() {
         digits("5,913.41", "+0.13%"),
         random_frame(Size::Tall, 3),
     ];
-    for (i, frame) in frames.iter().cycle().take(9).enumerate() {
-        let counted = allocation_counter::measure(|| oled.show(frame, at(i as u64)));
+    let dim = Light {
+        brightness: 1,
+        shift: 2,
+        ..DAY
+    };
+    let lights = [DAY, DAY, dim, NIGHT];
+    let steps = frames.iter().cycle().zip(lights.iter().cycle());
+    for (i, (frame, light)) in steps.take(24).enumerate() {
+        let counted = allocation_counter::measure(|| oled.show(frame, *light, at(i as u64)));
         // The first opens the bus.
         assert!(i == 0 || counted.count_total == 0, "{i}: {counted:?}");
     }
@@ -364,6 +516,17 @@ fn change() -> impl Strategy<Value = Change> {
             }
         ),
         any::<u64>().prop_map(Change::All),
+    ]
+}
+
+fn light() -> impl Strategy<Value = Light> {
+    prop_oneof![
+        4 => Just(DAY),
+        1 => (any::<bool>(), any::<u8>(), -2i8..=2).prop_map(|(on, brightness, shift)| Light {
+            on,
+            brightness,
+            shift,
+        }),
     ]
 }
 
@@ -401,39 +564,48 @@ proptest! {
     #[test]
     fn the_glass_shows_every_picture_of_any_sequence_with_one_message_each(
         tall: bool,
-        changes in prop::collection::vec(change(), 1..20),
+        changes in prop::collection::vec((change(), light()), 1..20),
     ) {
         let size = if tall { Size::Tall } else { Size::Short };
         let rig = Rig::new();
         let mut oled = rig.oled(settings(size));
         let mut frame = Frame::new(size);
-        oled.show(&frame, at(0));
+        oled.show(&frame, DAY, at(0));
         rig.messages();
-        for (i, change) in changes.iter().enumerate() {
+        let mut on = true;
+        for (i, (change, light)) in changes.iter().enumerate() {
             apply(&mut frame, change);
-            oled.show(&frame, at(i as u64));
-            rig.assert_shows(&frame);
+            oled.show(&frame, *light, at(i as u64));
+            rig.assert_glows(&frame, *light);
             let messages = rig.messages();
-            prop_assert!(messages.len() <= 1);
-            prop_assert!(messages.iter().all(|bytes| *bytes <= 1038));
+            // One that was off gets all, and is turned on behind it.
+            let woken = !on && light.on;
+            prop_assert!(messages.len() <= 1 + usize::from(woken));
+            prop_assert!(woken || messages.iter().all(|bytes| *bytes <= 1054));
+            on = light.on;
         }
         prop_assert!(!rig.chip().snow);
     }
 
     #[test]
     fn after_failures_of_any_messages_at_any_byte_the_picture_is_whole_again(
-        steps in prop::collection::vec((change(), prop::option::of(0usize..1200)), 1..30),
+        steps in prop::collection::vec(
+            (change(), light(), prop::option::of(0usize..1200)),
+            1..30,
+        ),
     ) {
         let rig = Rig::new();
         let mut oled = rig.oled(settings(Size::Tall));
         let mut frame = Frame::new(Size::Tall);
         let mut now = at(0);
-        for (change, failure) in &steps {
+        let mut light = DAY;
+        for (change, next, failure) in &steps {
+            light = *next;
             if let Some(after) = failure {
                 rig.fail_next(*after, Fault::NoAnswer);
             }
             apply(&mut frame, change);
-            oled.show(&frame, now);
+            oled.show(&frame, light, now);
             now = now + Duration::from_millis(700);
         }
         // The last failures come in the retries.
@@ -441,7 +613,7 @@ proptest! {
             now = now + Duration::from_secs(10);
             oled.tick(now);
         }
-        rig.assert_shows(&frame);
+        rig.assert_glows(&frame, light);
         prop_assert!(!rig.chip().snow);
     }
 }

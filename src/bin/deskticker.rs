@@ -15,7 +15,7 @@ use deskticker::feed::session::Source;
 use deskticker::hub::{self, Hub};
 use deskticker::journal::Journal;
 use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::{self, Leave, Oled, Png, Slot, Terminal};
+use deskticker::panel::{self, Leave, Light, Oled, Png, Slot, Terminal};
 use deskticker::screen::Size;
 use deskticker::service::{self, Control, Setup, Until};
 use deskticker::simulator::{self, Simulator};
@@ -312,6 +312,10 @@ fn configured(config: &Config) -> Result<Setup, Failure> {
         calendar: Calendar::us(),
         zone: TimeZone::system(),
         size: config.panel.oled.size,
+        light: Light {
+            brightness: config.panel.brightness,
+            ..Light::default()
+        },
         clock: Clock::system(),
     })
 }
@@ -368,6 +372,7 @@ async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backs
         calendar: Calendar::always_open(),
         zone: TimeZone::system(),
         size,
+        light: Light::default(),
         clock,
     };
     let backstage = Backstage {

@@ -16,6 +16,8 @@ pub struct Panel {
     pub kind: PanelKind,
     /// The file of a PNG panel.
     pub file: PathBuf,
+    /// By day, from 0, the dimmest that can be read, to 255.
+    pub brightness: u8,
     /// The wiring of an OLED; its size serves every kind.
     pub oled: panel::Settings,
 }
@@ -56,11 +58,11 @@ impl Default for Panel {
             bus: PathBuf::from("/dev/i2c-1"),
             address: 0x3c,
             rotation: panel::Rotation::Upright,
-            brightness: 0x7f,
         };
         Self {
             kind: PanelKind::Oled,
             file: PathBuf::from("deskticker.png"),
+            brightness: panel::Light::default().brightness,
             oled,
         }
     }
@@ -125,17 +127,19 @@ impl Reader<'_> {
                 }
             };
         }
-        if let Some(brightness) = table.brightness {
-            oled.brightness = self.number(
+        let brightness = match table.brightness {
+            Some(brightness) => self.number(
                 &brightness,
                 "brightness",
                 0..=255,
                 "expected 0 (dimmest) to 255",
-            )?;
-        }
+            )?,
+            None => defaults.brightness,
+        };
         Ok(Panel {
             kind: table.kind.unwrap_or(defaults.kind),
             file: table.file.unwrap_or(defaults.file),
+            brightness,
             oled,
         })
     }

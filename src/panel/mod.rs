@@ -6,6 +6,7 @@ mod deadman;
 pub mod diff;
 mod fault;
 mod health;
+mod light;
 mod linux;
 mod message;
 mod oled;
@@ -19,6 +20,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 pub use fault::{Advice, Fault};
+pub use light::Light;
 pub use linux::{LinuxBus, LinuxI2c};
 pub use oled::{Bus, Chip, Oled, Rotation, Settings};
 pub use png::{Leave, Png};
@@ -32,8 +34,8 @@ use deadman::Deadman;
 /// Something that can show a picture. All its methods may block, so they are only called on the
 /// panel's own thread; a failure is its own business, to be healed and logged.
 pub trait Glass {
-    /// Shows a new picture, or remembers it until it can.
-    fn show(&mut self, frame: &crate::screen::Frame, now: Moment);
+    /// Shows a new picture, glowing as told, or remembers both until it can.
+    fn show(&mut self, frame: &crate::screen::Frame, light: Light, now: Moment);
 
     /// Does what has become due: a retry, a refresh.
     fn tick(&mut self, now: Moment);
@@ -96,23 +98,26 @@ impl Panel {
 /// to notice that.
 fn serve<G: Glass>(mut glass: G, slot: &Slot, clock: &Clock) {
     let mut frame = crate::screen::Frame::new(slot.size());
+    let mut light = Light::default();
     let mut deadman = Deadman::new(clock.now().monotonic);
     loop {
         let deadline = glass.deadline().min(deadman.deadline());
         let timeout = (deadline != Moment::NEVER).then(|| deadline.since(clock.now().monotonic));
         match slot.take_into(&mut frame, timeout) {
-            Taken::Frame => {
+            Taken::Frame(told) => {
+                light = told;
                 let now = clock.now().monotonic;
                 if deadman.fed(now) {
                     log::warn!("panel: pictures come again");
                 }
-                glass.show(&frame, now);
+                glass.show(&frame, light, now);
             }
             Taken::Nothing => {
                 let now = clock.now().monotonic;
                 if deadman.halts(now) {
-                    // Before the log, which may be what stands still.
-                    glass.show(&deadman::notice(slot.size()), now);
+                    // Before the log, which may be what stands still. A glass that was off stays
+                    // so: it shows no price either.
+                    glass.show(&deadman::notice(slot.size()), light, now);
                     log::error!("panel: no picture for 90 s; HALTED is shown instead");
                 } else {
                     glass.tick(now);
@@ -143,7 +148,7 @@ mod tests {
     }
 
     impl Glass for Mock {
-        fn show(&mut self, frame: &Frame, _: Moment) {
+        fn show(&mut self, frame: &Frame, _: Light, _: Moment) {
             self.seen.lock().unwrap().shown.push(frame.lit(0, 0));
             std::thread::sleep(self.slow);
         }
@@ -175,7 +180,7 @@ mod tests {
         let (slot, panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
         let mut frame = Frame::new(Size::Tall);
         frame.set(0, 0, true);
-        slot.put(&frame);
+        slot.put(&frame, Light::default());
         assert!(panel.finish(Duration::from_secs(5)));
         let seen = seen.lock().unwrap();
         assert_eq!(seen.shown.last(), Some(&true));
@@ -199,10 +204,10 @@ mod tests {
             utc: None,
         });
         // A glass that always wants to be called: the waits are real time, and none is long.
-        struct Eager(std::sync::mpsc::Sender<Frame>);
+        struct Eager(std::sync::mpsc::Sender<(Frame, Light)>);
         impl Glass for Eager {
-            fn show(&mut self, frame: &Frame, _: Moment) {
-                self.0.send(frame.clone()).unwrap();
+            fn show(&mut self, frame: &Frame, light: Light, _: Moment) {
+                self.0.send((frame.clone(), light)).unwrap();
             }
             fn tick(&mut self, _: Moment) {
                 std::thread::yield_now();
@@ -217,14 +222,17 @@ mod tests {
         let (slot, panel) = Panel::spawn(Eager(sender), Size::Tall, clock).unwrap();
         let mut price = Frame::new(Size::Tall);
         price.set(0, 0, true);
-        slot.put(&price);
-        assert_eq!(shown(), price);
+        let night = Light {
+            on: false,
+            ..Light::default()
+        };
+        slot.put(&price, night);
+        assert_eq!(shown(), (price.clone(), night));
         hand.advance(Duration::from_secs(90));
-        let halted = shown();
-        assert_eq!(halted, deadman::notice(Size::Tall));
-        assert_ne!(halted, price);
-        slot.put(&price);
-        assert_eq!(shown(), price);
+        // It glows no more than what it replaces.
+        assert_eq!(shown(), (deadman::notice(Size::Tall), night));
+        slot.put(&price, night);
+        assert_eq!(shown(), (price.clone(), night));
         assert!(panel.finish(Duration::from_secs(5)));
     }
 
@@ -233,13 +241,13 @@ mod tests {
         let (glass, _) = mock(Moment::NEVER, Duration::from_secs(60));
         let (slot, panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
         let start = std::time::Instant::now();
-        slot.put(&Frame::new(Size::Tall));
+        slot.put(&Frame::new(Size::Tall), Light::default());
         // Until the thread is in the glass.
         while slot.is_waiting() {
             std::thread::yield_now();
         }
         for _ in 0..1000 {
-            slot.put(&Frame::new(Size::Tall));
+            slot.put(&Frame::new(Size::Tall), Light::default());
         }
         assert!(!panel.finish(Duration::from_millis(20)));
         assert!(start.elapsed() < Duration::from_secs(10));

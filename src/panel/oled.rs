@@ -15,12 +15,12 @@ use log::{debug, info, warn};
 use ssd1306::command::{AddrMode, Command, Page};
 use ssd1306::size::{DisplaySize, DisplaySize128x32, DisplaySize128x64};
 
-use super::Glass;
 use super::diff::{self, Window};
 use super::fault::Fault;
 use super::health::{Health, News, Step};
 use super::linux::LinuxBus;
 use super::message::OneMessage;
+use super::{Glass, Light};
 use crate::clock::{Moment, Now};
 use crate::screen::{Frame, Size};
 
@@ -57,8 +57,6 @@ pub struct Settings {
     pub address: u8,
     /// Which way up it is.
     pub rotation: Rotation,
-    /// From 0, the dimmest that can be read, to 255.
-    pub brightness: u8,
 }
 
 /// Opens the bus, again after each loss: an adapter on USB comes back as another device.
@@ -84,6 +82,10 @@ pub struct Oled<B: Bus> {
     shown: Frame,
     /// The picture that shall be there; nothing is sent before there is one.
     wanted: Option<Frame>,
+    /// How the glass glows; worth something only while connected.
+    lit: Light,
+    /// How it shall.
+    light: Light,
     /// The window set in the chip, its pointer at the start.
     window: Option<Window>,
 }
@@ -109,6 +111,8 @@ impl<B: Bus> Oled<B> {
             health: Health::new(),
             message: None,
             wanted: None,
+            lit: Light::default(),
+            light: Light::default(),
             window: None,
         }
     }
@@ -148,7 +152,8 @@ impl<B: Bus> Oled<B> {
         self.send_all(true)
     }
 
-    /// Sends all settings and the whole picture in one message, then turns the panel on.
+    /// Sends all settings and the whole picture in one message, then turns the panel on. If it
+    /// shall be off, it gets the settings alone: whatever is in its memory stays unseen.
     ///
     /// Healing does not darken the panel before (`dark`): sent to one that is well, it changes
     /// nothing that can be seen. One that has lost its power in between is dark already, with
@@ -157,8 +162,14 @@ impl<B: Bus> Oled<B> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
             return Ok(());
         };
+        self.lit = self.light;
+        if !self.light.on {
+            self.window = None;
+            initialise(message, &self.settings, self.light, true)?;
+            return message.flush();
+        }
         let window = Window::whole(wanted);
-        initialise(message, &self.settings, dark)?;
+        initialise(message, &self.settings, self.light, dark)?;
         send(message, wanted, window, None)?;
         message.flush()?;
         self.shown.clone_from(wanted);
@@ -172,7 +183,7 @@ impl<B: Bus> Oled<B> {
     /// The last message: whatever state the chip is in, it is dark and empty behind it.
     fn darken(&self, mut message: OneMessage<B::I2c>) -> Result<(), Fault> {
         let dark = Frame::new(self.settings.size);
-        initialise(&mut message, &self.settings, true)?;
+        initialise(&mut message, &self.settings, self.light, true)?;
         send(&mut message, &dark, Window::whole(&dark), None)?;
         message.flush()
     }
@@ -184,26 +195,54 @@ impl<B: Bus> Oled<B> {
 
     /// Sends what changed, in one message.
     fn update(&mut self) -> Result<(), Fault> {
+        match (self.lit.on, self.light.on) {
+            (true, true) => self.refresh(),
+            // Whatever was drawn meanwhile was not sent, and hours may have passed: everything
+            // again, as after a loss.
+            (false, true) => self.send_all(true),
+            (true, false) => self.extinguish(),
+            (false, false) => Ok(()),
+        }
+    }
+
+    fn extinguish(&mut self) -> Result<(), Fault> {
+        let Some(message) = &mut self.message else {
+            return Ok(());
+        };
+        Command::DisplayOn(false).send(message)?;
+        message.flush()?;
+        self.lit = self.light;
+        Ok(())
+    }
+
+    fn refresh(&mut self) -> Result<(), Fault> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
             return Ok(());
         };
         let plan = diff::plan(&self.shown, wanted, self.window);
-        let Some(last) = plan.last() else {
-            return Ok(());
-        };
+        // Before the data, which so may be the end of the message.
+        if self.light.brightness != self.lit.brightness {
+            brighten(message, self.settings.chip, self.light.brightness)?;
+        }
+        if self.light.first_row() != self.lit.first_row() {
+            Command::DisplayOffset(self.light.first_row()).send(message)?;
+        }
         for window in &plan {
             send(message, wanted, *window, self.window)?;
             self.window = Some(*window);
         }
-        debug_assert_eq!(self.window, Some(*last));
         message.flush()?;
-        self.shown.clone_from(wanted);
+        self.lit = self.light;
+        if !plan.is_empty() {
+            self.shown.clone_from(wanted);
+        }
         Ok(())
     }
 }
 
 impl<B: Bus> Glass for Oled<B> {
-    fn show(&mut self, frame: &Frame, now: Moment) {
+    fn show(&mut self, frame: &Frame, light: Light, now: Moment) {
+        self.light = light;
         match &mut self.wanted {
             Some(wanted) => wanted.clone_from(frame),
             None => self.wanted = Some(frame.clone()),
@@ -265,6 +304,7 @@ fn send<I>(
 fn initialise<I>(
     message: &mut OneMessage<I>,
     settings: &Settings,
+    light: Light,
     dark: bool,
 ) -> Result<(), DisplayError> {
     // A message that was cut off may have left the chip waiting for up to two arguments: it takes
@@ -276,7 +316,7 @@ fn initialise<I>(
     }
     Command::DisplayClockDiv(0x8, 0x0).send(message)?;
     Command::Multiplex(settings.size.height() as u8 - 1).send(message)?;
-    Command::DisplayOffset(0).send(message)?;
+    Command::DisplayOffset(light.first_row()).send(message)?;
     Command::StartLine(0).send(message)?;
     if settings.chip != Chip::Ssd1309 {
         // The SSD1309 is supplied from outside and does not know this command.
@@ -291,7 +331,7 @@ fn initialise<I>(
     let upright = settings.rotation == Rotation::Upright;
     Command::SegmentRemap(upright).send(message)?;
     Command::ReverseComDir(upright).send(message)?;
-    brighten(message, settings.chip, settings.brightness)?;
+    brighten(message, settings.chip, light.brightness)?;
     Command::AllOn(false).send(message)?;
     Command::Invert(false).send(message)?;
     // The memory has to be written after this (data sheet, 10.1.7): it is.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::Glass;
+use super::{Glass, Light};
 use crate::clock::{Moment, Now};
 use crate::screen::{self, Frame, Size, WIDTH};
 
@@ -119,9 +119,10 @@ impl Png {
 }
 
 impl Glass for Png {
-    fn show(&mut self, frame: &Frame, now: Moment) {
+    /// The file is what one would see on a panel, dark rows and all; it is not dimmed.
+    fn show(&mut self, frame: &Frame, light: Light, now: Moment) {
         self.size = Some(frame.size());
-        self.pending = Some(frame.clone());
+        self.pending = Some(light.on_glass(frame));
         self.tick(now);
     }
 
@@ -198,15 +199,15 @@ mod tests {
         let path = directory.join("screen.png");
         let mut png = Png::new(&path, Leave::Picture);
         let shown = || fs::read(&path).unwrap();
-        png.show(&dot(0, 0), Moment::from_millis(100));
+        png.show(&dot(0, 0), Light::default(), Moment::from_millis(100));
         assert_eq!(shown(), encode(&dot(0, 0)).unwrap());
         assert_eq!(png.deadline(), Moment::NEVER);
-        png.show(&dot(1, 0), Moment::from_millis(200));
+        png.show(&dot(1, 0), Light::default(), Moment::from_millis(200));
         assert_eq!(shown(), encode(&dot(0, 0)).unwrap());
         assert_eq!(png.deadline(), Moment::from_millis(1100));
         png.tick(Moment::from_millis(1100));
         assert_eq!(shown(), encode(&dot(1, 0)).unwrap());
-        png.show(&dot(2, 0), Moment::from_millis(1200));
+        png.show(&dot(2, 0), Light::default(), Moment::from_millis(1200));
         png.goodbye(END);
         assert_eq!(shown(), encode(&dot(2, 0)).unwrap());
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
@@ -221,8 +222,8 @@ mod tests {
         // Nothing was shown: nothing is there to be taken back.
         png.goodbye(END);
         assert!(!path.exists());
-        png.show(&dot(0, 0), Moment::ZERO);
-        png.show(&dot(1, 0), Moment::ZERO);
+        png.show(&dot(0, 0), Light::default(), Moment::ZERO);
+        png.show(&dot(1, 0), Light::default(), Moment::ZERO);
         png.goodbye(END);
         let notice = screen::notice(Size::Short, "ENDED", "nothing here is live");
         assert_eq!(fs::read(&path).unwrap(), encode(&notice).unwrap());
@@ -230,10 +231,28 @@ mod tests {
     }
 
     #[test]
+    fn the_file_is_dark_while_the_panel_is_off_and_shifted_as_the_glass_would_be() {
+        let directory = directory("light");
+        let path = directory.join("screen.png");
+        let mut png = Png::new(&path, Leave::Picture);
+        let shown = || fs::read(&path).unwrap();
+        let down = Light {
+            shift: 2,
+            ..Light::default()
+        };
+        png.show(&dot(3, 4), down, Moment::ZERO);
+        assert_eq!(shown(), encode(&dot(3, 6)).unwrap());
+        let off = Light { on: false, ..down };
+        png.show(&dot(3, 4), off, Moment::from_secs(1));
+        assert_eq!(shown(), encode(&Frame::new(Size::Short)).unwrap());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
     fn a_missing_directory_is_an_error_and_no_panic() {
         let directory = directory("missing");
         let mut png = Png::new(directory.join("no/such/screen.png"), Leave::Notice);
-        png.show(&dot(0, 0), Moment::ZERO);
+        png.show(&dot(0, 0), Light::default(), Moment::ZERO);
         assert!(png.failed);
         png.goodbye(END);
         fs::remove_dir_all(directory).unwrap();

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Light;
 use crate::screen::{Frame, Size};
 
 /// A handle of the mailbox; clones are handles of the same one.
@@ -19,6 +20,7 @@ struct Shared {
 
 struct State {
     frame: Frame,
+    light: Light,
     /// Whether `frame` has not been taken yet.
     fresh: bool,
     closed: bool,
@@ -27,8 +29,8 @@ struct State {
 /// What [`Slot::take_into`] found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Taken {
-    /// A picture that was not taken before.
-    Frame,
+    /// A picture that was not taken before, and how it shall glow.
+    Frame(Light),
     /// None came in time.
     Nothing,
     /// None will come any more.
@@ -41,6 +43,7 @@ impl Slot {
         Self(Arc::new(Shared {
             state: Mutex::new(State {
                 frame: Frame::new(size),
+                light: Light::default(),
                 fresh: false,
                 closed: false,
             }),
@@ -54,13 +57,14 @@ impl Slot {
         self.0.size
     }
 
-    /// Leaves a picture; one that was not taken yet is replaced. Neither waits for the panel nor
+    /// Leaves a picture and how it shall glow; one that was not taken yet is replaced. Neither waits for the panel nor
     /// allocates. Once closed, it is ignored.
-    pub fn put(&self, frame: &Frame) {
+    pub fn put(&self, frame: &Frame, light: Light) {
         debug_assert_eq!(frame.size(), self.0.size);
         let mut state = self.lock();
         if !state.closed {
             state.frame.clone_from(frame);
+            state.light = light;
             state.fresh = true;
             drop(state);
             self.0.changed.notify_all();
@@ -68,10 +72,12 @@ impl Slot {
     }
 
     /// Takes the latest picture that was not taken yet, waiting for one at most `timeout`; `None`
-    /// if none came, or if the mailbox was closed and is empty.
+    /// if none came, or if the mailbox was closed and is empty. For who looks at the picture and
+    /// not at a glass.
     pub fn take(&self, timeout: Duration) -> Option<Frame> {
         let mut frame = Frame::new(self.0.size);
-        (self.take_into(&mut frame, Some(timeout)) == Taken::Frame).then_some(frame)
+        let taken = self.take_into(&mut frame, Some(timeout));
+        matches!(taken, Taken::Frame(_)).then_some(frame)
     }
 
     /// As [`Slot::take`], into a picture one has; waits for ever without a timeout.
@@ -87,7 +93,7 @@ impl Slot {
             if state.fresh {
                 state.fresh = false;
                 frame.clone_from(&state.frame);
-                return Taken::Frame;
+                return Taken::Frame(state.light);
             }
             if state.closed {
                 return Taken::Closed;
@@ -136,6 +142,12 @@ impl fmt::Debug for Slot {
 mod tests {
     use super::*;
 
+    const DIM: Light = Light {
+        on: true,
+        brightness: 1,
+        shift: -1,
+    };
+
     fn dot(x: usize) -> Frame {
         let mut frame = Frame::new(Size::Short);
         frame.set(x, 0, true);
@@ -145,20 +157,23 @@ mod tests {
     #[test]
     fn the_latest_picture_wins_and_is_taken_once() {
         let slot = Slot::new(Size::Short);
-        slot.put(&dot(1));
-        slot.put(&dot(2));
-        assert_eq!(slot.take(Duration::ZERO), Some(dot(2)));
+        slot.put(&dot(1), Light::default());
+        slot.put(&dot(2), DIM);
+        let mut taken = Frame::new(Size::Short);
+        assert_eq!(slot.take_into(&mut taken, None), Taken::Frame(DIM));
+        assert_eq!(taken, dot(2));
         assert_eq!(slot.take(Duration::ZERO), None);
     }
 
     #[test]
     fn what_was_put_before_closing_can_still_be_taken() {
         let slot = Slot::new(Size::Short);
-        slot.put(&dot(1));
+        slot.put(&dot(1), Light::default());
         slot.close();
-        slot.put(&dot(2));
+        slot.put(&dot(2), DIM);
         let mut frame = Frame::new(Size::Short);
-        assert_eq!(slot.take_into(&mut frame, None), Taken::Frame);
+        let lit = Taken::Frame(Light::default());
+        assert_eq!(slot.take_into(&mut frame, None), lit);
         assert_eq!(frame, dot(1));
         assert_eq!(slot.take_into(&mut frame, None), Taken::Closed);
     }
@@ -170,7 +185,7 @@ mod tests {
             let slot = slot.clone();
             move || slot.take(Duration::from_secs(60))
         });
-        slot.put(&dot(3));
+        slot.put(&dot(3), Light::default());
         assert_eq!(taker.join().unwrap(), Some(dot(3)));
     }
 
@@ -180,7 +195,7 @@ mod tests {
         let frame = dot(4);
         let mut taken = Frame::new(Size::Short);
         let counted = allocation_counter::measure(|| {
-            slot.put(&frame);
+            slot.put(&frame, DIM);
             slot.take_into(&mut taken, Some(Duration::ZERO));
         });
         assert_eq!(counted.count_total, 0);

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 
 use log::warn;
 
-use super::Glass;
+use super::{Glass, Light};
 use crate::clock::{Moment, Now, Utc};
 use crate::screen::{Frame, WIDTH};
 
@@ -23,6 +23,8 @@ type Measure = Box<dyn FnMut() -> Option<Cells> + Send>;
 const BEGIN: &str = "\x1b7\x1b[?7l";
 const END: &str = "\x1b[?7h\x1b8";
 const CLEAR: &str = "\x1b[2J\x1b[H";
+/// Said below a dark picture, which could be taken for a broken one.
+const OFF: &str = "off";
 const HIDE_CURSOR: &str = "\x1b[?25l";
 /// Breaks lines again and shows the cursor: whatever moment the program ends at.
 const RESTORE: &str = "\x1b[?7h\x1b[?25h";
@@ -44,7 +46,10 @@ pub struct Terminal<W: Write> {
     out: W,
     measure: Measure,
     caption: String,
+    /// What a panel would show now.
     last: Option<Frame>,
+    /// Whether that is nothing, because the panel shall be off.
+    off: bool,
     /// The terminal's size at the last drawing; `None` before the first.
     drawn: Option<Cells>,
     text: String,
@@ -81,6 +86,7 @@ impl<W: Write> Terminal<W> {
             measure: Box::new(measure),
             caption: caption.to_owned(),
             last: None,
+            off: false,
             drawn: None,
             text: String::new(),
             failed: false,
@@ -122,7 +128,14 @@ impl<W: Write> Terminal<W> {
             })?;
         }
         line(text, &|text| border(text, '└', width, '┘'))?;
-        line(text, &|text| text.write_str(&self.caption))?;
+        line(text, &|text| {
+            text.write_str(&self.caption)?;
+            match (self.off, self.caption.as_str()) {
+                (false, _) => Ok(()),
+                (true, "") => text.write_str(OFF),
+                (true, _) => write!(text, " · {OFF}"),
+            }
+        })?;
         text.push_str(END);
         if fresh {
             // Below the picture: what is written next does not cover it.
@@ -166,11 +179,9 @@ impl<W: Write> Terminal<W> {
 }
 
 impl<W: Write> Glass for Terminal<W> {
-    fn show(&mut self, frame: &Frame, _: Moment) {
-        match &mut self.last {
-            Some(last) => last.clone_from(frame),
-            None => self.last = Some(frame.clone()),
-        }
+    fn show(&mut self, frame: &Frame, light: Light, _: Moment) {
+        self.last = Some(light.on_glass(frame));
+        self.off = !light.on;
         self.draw();
     }
 
@@ -184,6 +195,7 @@ impl<W: Write> Glass for Terminal<W> {
         let ended = ended(now.utc);
         if self.drawn.is_some() {
             self.caption = ended;
+            self.off = false;
             self.draw();
             self.release();
             return;

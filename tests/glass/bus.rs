@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
-use deskticker::panel::{Bus, Fault, Oled, Settings};
+use deskticker::panel::{Bus, Fault, Light, Oled, Settings};
 use deskticker::screen::{Frame, Size};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
@@ -68,6 +68,12 @@ impl Rig {
     pub(crate) fn assert_shows(&self, frame: &Frame) {
         let seen = self.seen(frame.size());
         assert_eq!(seen.as_ref(), Some(frame));
+    }
+
+    /// The same of a glass that is off, or shifted.
+    pub(crate) fn assert_glows(&self, frame: &Frame, light: Light) {
+        let expected = light.on.then(|| light.on_glass(frame));
+        assert_eq!(self.seen(frame.size()), expected);
     }
 
     pub(crate) fn seen(&self, size: Size) -> Option<Frame> {

@@ -28,6 +28,8 @@ pub(crate) struct Chip {
     /// C0/C8.
     rows_reversed: bool,
     rows: usize,
+    /// D3: the row that COM0 would show if nothing were reversed.
+    offset: u8,
     alternative_pins: bool,
     pump: bool,
     pub(crate) on: bool,
@@ -63,6 +65,7 @@ impl Chip {
             segments_reversed: false,
             rows_reversed: false,
             rows: 64,
+            offset: 0,
             alternative_pins: true,
             pump: false,
             on: false,
@@ -136,6 +139,7 @@ impl Chip {
             [0x81, contrast] => self.contrast = contrast,
             [0x8D, pump] => self.pump = pump & 4 != 0,
             [0xA8, rows] => self.rows = usize::from(rows & 0x3F) + 1,
+            [0xD3, offset] => self.offset = offset & 0x3F,
             [0xD9, precharge] => self.precharge = precharge,
             [0xDA, pins] => self.alternative_pins = pins & 0x10 != 0,
             [0xDB, vcomh] => self.vcomh = vcomh,
@@ -146,7 +150,7 @@ impl Chip {
                 self.darkened += 1;
             }
             [0xAF] => self.on = true,
-            // Clock, offset, start line, all on, invert, scroll, nothing.
+            // Clock, start line, all on, invert, scroll, nothing.
             _ => {}
         }
         self.look();
@@ -209,7 +213,9 @@ impl Chip {
                 true => rows - 1 - com,
                 false => com,
             };
-            self.ram[row / 8][127 - x] >> (row % 8) & 1 == 1
+            // Tables 10-1 and 10-2: rows that the multiplex ratio leaves out are dark.
+            let row = (row + usize::from(self.offset)) % 64;
+            row < rows && self.ram[row / 8][127 - x] >> (row % 8) & 1 == 1
         };
         let line = |y| (0..SEGMENTS).map(|x| dot(x, y)).collect();
         Some((0..rows).map(line).collect())

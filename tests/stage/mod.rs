@@ -13,7 +13,7 @@ use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
 use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::Slot;
+use deskticker::panel::{Light, Slot};
 use deskticker::screen::{Frame, Size};
 use deskticker::service::{self, Control, Setup, Until};
 use jiff::tz::TimeZone;
@@ -77,6 +77,7 @@ impl Stage {
             calendar: Calendar::always_open(),
             zone: TimeZone::UTC,
             size: Size::Tall,
+            light: Light::default(),
             clock,
         };
         let thread = std::thread::spawn({

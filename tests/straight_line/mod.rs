@@ -11,12 +11,19 @@ use deskticker::feed::link::{Action, Event, Link, Via};
 use deskticker::feed::wire::Junk;
 use deskticker::feed::{Close, Seed, Update, session, wire};
 use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
-use deskticker::panel::{Bus, Chip, Glass, Oled, Rotation, Settings, Slot, Taken};
+use deskticker::panel::{Bus, Chip, Glass, Light, Oled, Rotation, Settings, Slot, Taken};
 use deskticker::screen::{Frame, Size};
 use jiff::tz::TimeZone;
 
 /// 2026-11-23 14:30 UTC: a Monday, and the New York markets open.
 const START: Utc = Utc(1_795_444_200_000);
+
+/// Neither dimmed nor shifted while it is measured.
+const LIGHT: Light = Light {
+    on: true,
+    brightness: 128,
+    shift: 0,
+};
 
 /// SPX and VIX on a panel of 128×64.
 pub(crate) struct StraightLine<B: Bus> {
@@ -49,7 +56,6 @@ impl<B: Bus> StraightLine<B> {
             bus: "/dev/i2c-1".into(),
             address: 0x3c,
             rotation: Rotation::Upright,
-            brightness: 128,
         };
         Self {
             link,
@@ -93,10 +99,10 @@ impl<B: Bus> StraightLine<B> {
 
     /// Nothing arrives, but it is time to draw.
     pub(crate) fn show(&mut self, now: Now) {
-        self.slot.put(self.desk.draw(now));
+        self.slot.put(self.desk.draw(now), LIGHT);
         let taken = self.slot.take_into(&mut self.taken, Some(Duration::ZERO));
-        assert_eq!(taken, Taken::Frame);
-        self.oled.show(&self.taken, now.monotonic);
+        assert_eq!(taken, Taken::Frame(LIGHT));
+        self.oled.show(&self.taken, LIGHT, now.monotonic);
     }
 
     /// Does what has become due on the panel; whether there was something.

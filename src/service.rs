@@ -26,16 +26,14 @@ const STEP: u64 = 60_000;
 /// What a service is made of; everything it needs is here.
 #[derive(Debug)]
 pub struct Setup {
-    /// What is shown.
-    pub watchlist: Vec<Symbol>,
+    /// What is shown, and how.
+    pub settings: Settings,
     /// Who serves the feed.
     pub source: Source,
     /// How to get there.
     pub connector: Connector,
     /// When the markets are open.
     pub calendar: Calendar,
-    /// Of the clock on the glass.
-    pub zone: TimeZone,
     /// Of the panel.
     pub size: Size,
     /// How the panel glows.

@@ -16,6 +16,7 @@ use deskticker::market::{Calendar, Symbol};
 use deskticker::panel::{Light, Slot};
 use deskticker::screen::{Frame, Size};
 use deskticker::service::{self, Control, Setup, Until};
+use deskticker::supervisor::Supervisor;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
@@ -79,6 +80,7 @@ impl Stage {
             size: Size::Tall,
             light: Light::default(),
             clock,
+            supervisor: Supervisor::default(),
         };
         let thread = std::thread::spawn({
             let slot = slot.clone();

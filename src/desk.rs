@@ -325,11 +325,11 @@ impl Desk {
 
     /// Whether a new value raises an alert.
     fn watch_out(&mut self, ticker: &str, now: Now) {
-        let found = (self.settings.alerts.iter()).any(|rule| {
-            let symbol = self.settings.watchlist.get(rule.place);
-            symbol.is_some_and(|symbol| symbol.ticker() == ticker)
-        });
-        let Some(place) = found.then(|| self.watchlist.find(ticker)).flatten() else {
+        if self.settings.alerts.is_empty() {
+            return;
+        }
+        let place = self.watchlist.find(ticker);
+        let Some(place) = place.filter(|place| self.alerts.watches(*place)) else {
             return;
         };
         let fresh = self.watchlist.freshness(place, now, &self.calendar);
@@ -480,7 +480,12 @@ impl Desk {
         &self.frame
     }
 
-    /// How the panel is to glow with what was drawn last.
+    /// What was drawn last.
+    pub const fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// How the panel is to glow with it.
     pub const fn light(&self) -> Light {
         self.light
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
 use deskticker::config::Secret;
+use deskticker::desk::Settings;
 use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
@@ -19,7 +20,6 @@ use deskticker::screen::Size;
 use deskticker::service::{self, Control, Setup, Until};
 use deskticker::simulator;
 use deskticker::supervisor::Supervisor;
-use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -87,7 +87,7 @@ fn a_display_is_alive_only_while_the_loop_that_draws_turns() {
     let (clock, hand) = start();
     let (controls, receiver) = mpsc::channel(4);
     let setup = Setup {
-        watchlist: vec!["SPX".parse().unwrap()],
+        settings: Settings::of(vec!["SPX".parse().unwrap()]),
         source: Source {
             via: Via::Hub,
             // Nobody is there: a display without its hub is alive.
@@ -96,7 +96,6 @@ fn a_display_is_alive_only_while_the_loop_that_draws_turns() {
         },
         connector: Connector::new(None).unwrap(),
         calendar: Calendar::always_open(),
-        zone: TimeZone::UTC,
         size: Size::Tall,
         clock,
         supervisor,

@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use deskticker::clock::Clock;
 use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind, Secret};
+use deskticker::desk::Settings;
 use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
 use deskticker::hub::{self, Hub};
 use deskticker::journal::Journal;
 use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::{self, Leave, Light, Oled, Png, Slot, Terminal};
+use deskticker::panel::{self, Leave, Oled, Png, Slot, Terminal};
 use deskticker::screen::Size;
 use deskticker::service::{self, Control, Setup, Until};
 use deskticker::simulator::{self, Simulator};
 use deskticker::supervisor::Supervisor;
-use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -309,16 +309,14 @@ fn configured(config: &Config) -> Result<Setup, Failure> {
         .connector()
         .map_err(|error| Failure::Config(error.to_string()))?;
     Ok(Setup {
-        watchlist: config.watchlist.clone(),
+        settings: Settings {
+            brightness: config.panel.brightness,
+            ..Settings::of(config.watchlist.clone())
+        },
         source: config.source.clone(),
         connector,
         calendar: Calendar::us(),
-        zone: TimeZone::system(),
         size: config.panel.oled.size,
-        light: Light {
-            brightness: config.panel.brightness,
-            ..Light::default()
-        },
         clock: Clock::system(),
         supervisor: Supervisor::default(),
     })
@@ -365,7 +363,7 @@ async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backs
         .collect::<Result<_, _>>()
         .map_err(Failure::other)?;
     let setup = Setup {
-        watchlist,
+        settings: Settings::of(watchlist),
         source: Source {
             via: Via::Hub,
             endpoint,
@@ -374,9 +372,7 @@ async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backs
         connector: Connector::new(None).map_err(Failure::Other)?,
         // Simulated prices know no hours.
         calendar: Calendar::always_open(),
-        zone: TimeZone::system(),
         size,
-        light: Light::default(),
         clock,
         supervisor: Supervisor::default(),
     };
@@ -492,7 +488,7 @@ fn reload_on_hangup(
                 Ok(config) => {
                     log::info!("watchlist: {}", names(&config.watchlist));
                     if controls
-                        .send(Control::Watch(config.watchlist))
+                        .send(Control::Apply(Box::new(Settings::of(config.watchlist))))
                         .await
                         .is_err()
                     {

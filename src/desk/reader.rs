@@ -67,7 +67,10 @@ impl<'a> Reader<'a> {
         let within = |limit| if closed { Duration::MAX } else { limit };
         let book = within(limit(symbol, Source::Tick));
         let now = self.now.monotonic;
-        let days = self.now.utc.and_then(|utc| self.calendar.days_left(&contract, utc));
+        let days = self
+            .now
+            .utc
+            .and_then(|utc| self.calendar.days_left(&contract, utc));
         Some(Sheet {
             line,
             contract,

@@ -232,11 +232,6 @@ fn a_watchlist_that_cannot_be_shown_is_refused() {
         &["empty", "\"SPX\""],
     );
     refused(
-        &format!("watchlist = [\"SPX\",\n\"SPY\"]\n{HUB}"),
-        "2",
-        &["SPY", "share", "I:NDX"],
-    );
-    refused(
         &format!("watchlist = [\"SPX\",\n\"^VIX\"]\n{HUB}"),
         "2",
         &["without \"^\""],

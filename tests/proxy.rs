@@ -6,7 +6,6 @@ mod proxy_double;
 mod stage;
 
 use deskticker::feed::net::Connector;
-use deskticker::service::Control;
 use proxy_double::{Do, Proxy, Seen, TOKEN, json};
 use stage::{START, Stage};
 use tokio_tungstenite::tungstenite::Message;

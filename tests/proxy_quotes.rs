@@ -8,7 +8,6 @@ mod stage;
 use std::net::TcpListener;
 
 use deskticker::feed::net::Connector;
-use deskticker::service::Control;
 use proxy_double::{Proxy, Seen, TOKEN, json};
 use stage::{START, Stage};
 

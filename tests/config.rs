@@ -254,7 +254,18 @@ fn a_watchlist_that_cannot_be_shown_is_refused() {
 fn a_panel_that_does_not_exist_is_refused_with_those_that_do() {
     let panel = |line: &str, words: &[&str]| refused(&format!("{HUB}[panel]\n{line}"), "4", words);
     panel("kind = \"lcd\"", &["lcd", "oled", "terminal", "png"]);
-    panel("chip = \"sh1106\"", &["sh1106", "ssd1306", "ssd1309"]);
+    panel(
+        "chip = \"sh1107\"",
+        &["chip", "sh1106", "ssd1306", "ssd1309"],
+    );
+    let sh1106 = "chip = \"sh1106\"\ncolumn_offset = 5";
+    refused(
+        &format!("{HUB}[panel]\n{sh1106}"),
+        "5",
+        &["column_offset", "5", "0 to 4"],
+    );
+    // Of any other chip it would do nothing.
+    panel("column_offset = 0", &["column_offset", "sh1106"]);
     panel("size = \"64x48\"", &["size", "128x64", "128x32"]);
     panel("address = 0x78", &["address", "0x3c", "0x3d"]);
     panel("address = 7", &["address", "0x3c"]);
@@ -263,6 +274,20 @@ fn a_panel_that_does_not_exist_is_refused_with_those_that_do() {
     panel("brightness = 256", &["brightness", "256", "0", "255"]);
     panel("brightness = -1", &["brightness", "-1"]);
     panel("brightness = 99999999999999999999", &["integer"]);
+}
+
+#[test]
+fn the_first_column_of_an_sh1106_is_2_unless_it_is_said() {
+    let chip = |lines: &str| {
+        parse(&format!("{HUB}[panel]\n{lines}"))
+            .unwrap()
+            .panel
+            .oled
+            .chip
+    };
+    let column = |column| Chip::Sh1106 { column };
+    assert_eq!(chip("chip = \"sh1106\""), column(2));
+    assert_eq!(chip("column_offset = 0\nchip = \"sh1106\""), column(0));
 }
 
 #[test]

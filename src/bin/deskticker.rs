@@ -15,7 +15,7 @@ use deskticker::feed::session::Source;
 use deskticker::hub::{self, Hub};
 use deskticker::journal::Journal;
 use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::{self, Leave, Light, Oled, Png, Slot, Terminal};
+use deskticker::panel::{self, Chip, Leave, Light, Oled, Png, Slot, Terminal};
 use deskticker::screen::Size;
 use deskticker::service::{self, Control, Setup, Until};
 use deskticker::simulator::{self, Simulator};
@@ -38,6 +38,7 @@ Options for demo:
       --seconds N      end after N seconds (default: until Ctrl-C)
       --speed X        prices X times as fast (default: 1; SPX then moves once a second)
       --size SIZE      128x64 (default) or 128x32
+      --chip CHIP      of an oled: ssd1306 (default), ssd1315, ssd1309, sh1106
       --bus PATH       I2C bus of an oled (default: /dev/i2c-1)
       --address N      I2C address of an oled (default: 0x3c)
       --output FILE    file of a png (default: deskticker.png)
@@ -113,6 +114,7 @@ struct Options {
     seconds: Option<f64>,
     speed: Option<f64>,
     size: Option<Size>,
+    chip: Option<Chip>,
     bus: Option<PathBuf>,
     address: Option<u8>,
     output: Option<PathBuf>,
@@ -147,6 +149,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             }
             Long("speed") => options.speed = Some(positive(parser.value()?.parse()?, "--speed")?),
             Long("size") => options.size = Some(parser.value()?.parse()?),
+            Long("chip") => options.chip = Some(parser.value()?.parse()?),
             Long("bus") => options.bus = Some(parser.value()?.into()),
             Long("address") => options.address = Some(address(&parser.value()?.string()?)?),
             Long("output") => options.output = Some(parser.value()?.into()),
@@ -159,7 +162,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let allowed: &[&str] = match command {
         "run" => &["config"],
         "demo" => &[
-            "panel", "seconds", "speed", "size", "bus", "address", "output",
+            "panel", "seconds", "speed", "size", "chip", "bus", "address", "output",
         ],
         "snapshot" => &["output", "config", "demo", "seconds"],
         other => {
@@ -184,6 +187,7 @@ impl Options {
                 };
                 panel.file = self.output.unwrap_or(panel.file);
                 panel.oled.size = self.size.unwrap_or(panel.oled.size);
+                panel.oled.chip = self.chip.unwrap_or(panel.oled.chip);
                 panel.oled.bus = self.bus.unwrap_or(panel.oled.bus);
                 panel.oled.address = self.address.unwrap_or(panel.oled.address);
                 Ok(Command::Demo {

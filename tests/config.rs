@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use deskticker::board::Board;
 use deskticker::config::{Config, Environment, PanelKind};
 use deskticker::feed::link::Via;
 use deskticker::panel::{Chip, Rotation};
@@ -274,6 +275,30 @@ fn a_panel_that_does_not_exist_is_refused_with_those_that_do() {
     panel("brightness = 256", &["brightness", "256", "0", "255"]);
     panel("brightness = -1", &["brightness", "-1"]);
     panel("brightness = 99999999999999999999", &["integer"]);
+}
+
+#[test]
+fn the_bus_that_nobody_names_is_that_of_the_board() {
+    static BOARD: Board = Board {
+        name: "elsewhere",
+        model: "Elsewhere",
+        bus: "/dev/i2c-7",
+        speed: 100_000,
+        wanted_speed: 400_000,
+        config_txt: &[],
+        target: "aarch64-unknown-linux-gnu",
+    };
+    let environment = Environment {
+        board: &BOARD,
+        ..with_token()
+    };
+    let bus = |text: &str| {
+        let config = Config::parse(text, Path::new(FILE), &environment).unwrap();
+        config.panel.oled.bus
+    };
+    assert_eq!(bus(HUB), Path::new("/dev/i2c-7"));
+    let named = format!("{HUB}[panel]\nbus = \"/dev/i2c-0\"");
+    assert_eq!(bus(&named), Path::new("/dev/i2c-0"));
 }
 
 #[test]

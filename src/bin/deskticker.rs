@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use deskticker::board::{self, Board};
 use deskticker::clock::Clock;
 use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind, Secret};
 use deskticker::feed::link::Via;
@@ -32,6 +33,7 @@ Commands:
   demo      show simulated prices; needs no hub, no key and no hardware
   run       show the prices of the hub in the configuration (the default)
   snapshot  write the current screen to a picture file and end
+  boards    print the boards that are known, with what switches their I2C bus on
 
 Options for demo:
       --panel KIND     terminal (default), png, or oled for a display on the I2C bus
@@ -39,7 +41,7 @@ Options for demo:
       --speed X        prices X times as fast (default: 1; SPX then moves once a second)
       --size SIZE      128x64 (default) or 128x32
       --chip CHIP      of an oled: ssd1306 (default), ssd1315, ssd1309, sh1106
-      --bus PATH       I2C bus of an oled (default: /dev/i2c-1)
+      --bus PATH       I2C bus of an oled (default: the board's, mostly /dev/i2c-1)
       --address N      I2C address of an oled (default: 0x3c)
       --output FILE    file of a png (default: deskticker.png)
 
@@ -164,11 +166,13 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         "demo" => &[
             "panel", "seconds", "speed", "size", "chip", "bus", "address", "output",
         ],
+        "boards" => &[],
         "snapshot" => &["output", "config", "demo", "seconds"],
         other => {
-            return Err(
-                format!("there is no command {other:?}, only demo, run and snapshot").into(),
-            );
+            return Err(format!(
+                "there is no command {other:?}, only demo, run, snapshot and boards"
+            )
+            .into());
         }
     };
     if let Some(stray) = given.iter().find(|name| !allowed.contains(&name.as_str())) {
@@ -183,7 +187,7 @@ impl Options {
             "demo" => {
                 let mut panel = Panel {
                     kind: self.panel.unwrap_or(PanelKind::Terminal),
-                    ..Panel::default()
+                    ..Panel::of(Board::of_machine(&board::MODEL))
                 };
                 panel.file = self.output.unwrap_or(panel.file);
                 panel.oled.size = self.size.unwrap_or(panel.oled.size);
@@ -209,6 +213,9 @@ impl Options {
                     seconds: self.seconds.unwrap_or(10.0),
                 })
             }
+            "boards" => Ok(Command::Print(board::list(Board::of_machine(
+                &board::MODEL,
+            )))),
             _ => Ok(Command::Run {
                 config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
             }),

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{ConfigError, Reader};
+use crate::board::Board;
 use crate::panel::{self, Chip};
 use crate::screen::Size;
 
@@ -49,13 +50,13 @@ impl std::str::FromStr for PanelKind {
     }
 }
 
-impl Default for Panel {
-    fn default() -> Self {
-        // The panel and the wiring that most people have.
+impl Panel {
+    /// The panel that most people have, on the bus of a board.
+    pub fn of(board: &Board) -> Self {
         let oled = panel::Settings {
             chip: Chip::Ssd1306,
             size: Size::Tall,
-            bus: PathBuf::from("/dev/i2c-1"),
+            bus: PathBuf::from(board.bus),
             address: 0x3c,
             rotation: panel::Rotation::Upright,
         };
@@ -83,8 +84,8 @@ pub(super) struct PanelTable {
 }
 
 impl Reader<'_> {
-    pub(super) fn panel(&self, table: PanelTable) -> Result<Panel, ConfigError> {
-        let defaults = Panel::default();
+    pub(super) fn panel(&self, table: PanelTable, board: &Board) -> Result<Panel, ConfigError> {
+        let defaults = Panel::of(board);
         let mut oled = defaults.oled;
         if let Some(chip) = table.chip {
             oled.chip = (chip.get_ref().parse())

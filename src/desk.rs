@@ -1,31 +1,53 @@
 //! The one owner of what is known: applies updates, judges them, and draws. Pure but for the
 //! frame that it draws into: time is an argument, and it waits for nothing.
 
+mod alerts;
+mod night;
+mod pages;
+mod pulse;
+mod reader;
+mod settings;
+mod wear;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::DateTime;
 
 use crate::clock::{Moment, Now, Utc};
 use crate::feed::link::Phase;
 use crate::feed::session::Orders;
-use crate::feed::{Close, Seed, Status, Update, subscriptions};
+use crate::feed::{Close, Seed, Update, subscriptions};
 use crate::market::{
-    Calendar, Class, Cluster, Freshness, Instrument, Outcome, Quote, Source, Symbol, Watchlist,
-    WatchlistError, limit,
+    Calendar, Class, Cluster, Freshness, Instrument, Outcome, Part, Quote, Source, Symbol,
+    Watchlist, WatchlistError, limit,
 };
-use crate::screen::{self, Format, Frame, Glyphs, Kept, Line, Page, Sign, Size, View};
+use crate::panel::Light;
+use crate::screen::{self, Alert, Frame, Glyphs, Kept, Page, Size, View};
+use alerts::Alerts;
+pub use night::{Minute, Night};
+use pages::Pages;
+use pulse::Pulse;
+use reader::Reader;
+pub use settings::{Leaf, Rule, Settings};
+use wear::Wear;
 
-/// With more than two instruments each pair is shown this long.
-pub const PAGE: Duration = Duration::from_secs(10);
-/// Instruments on one page.
-const PER_PAGE: usize = 2;
 const MINUTE: i64 = 60_000;
 /// Contracts may go unquoted for long; all of them for this long while they are traded, only if
 /// nothing arrives any more.
 const CONTRACTS: Duration = Duration::from_secs(300);
 /// While the clock is not set, it is looked at this often: nothing tells when it is.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
+/// A share that streams is not asked for; it streams if something came within this.
+const STREAMS: Duration = Duration::from_secs(10);
+
+/// How often REST is asked for a share while it is traded,
+const SHARES: Duration = Duration::from_millis(2_500);
+/// before and after the regular hours,
+const SHARES_EXTENDED: Duration = Duration::from_secs(5);
+/// and for anything else of which nothing streams, and for what is computed of a contract. The
+/// vendor's free plan allows five calls a minute.
+const UNFED: Duration = Duration::from_secs(15);
 
 /// What has come and was not taken as it was. Each is told to the log at its first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,19 +60,34 @@ pub struct Oddities {
     pub ahead: u64,
 }
 
+/// A configuration that is wrong, while the last good one is in force.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// A word or two.
+    pub title: String,
+    /// In full, with its place.
+    pub text: String,
+}
+
 /// What is known and how it is shown.
 #[derive(Debug)]
 pub struct Desk {
+    settings: Settings,
     watchlist: Box<Watchlist>,
     calendar: Calendar,
-    zone: TimeZone,
-    /// In the order of [`Cluster::ALL`].
-    links: [Status; Cluster::ALL.len()],
+    pulse: Pulse,
+    pages: Pages,
+    /// What is on the glass.
+    leaf: Option<Leaf>,
+    alerts: Alerts,
+    fault: Option<Fault>,
+    wear: Wear,
+    light: Light,
     glyphs: Glyphs,
     kept: Kept,
     frame: Frame,
     /// The local time of the last minute asked for; a time zone is not looked up at each tick.
-    minute: Option<(i64, (u8, u8))>,
+    minute: Option<(i64, DateTime)>,
     oddities: Oddities,
 }
 
@@ -60,27 +97,31 @@ impl Desk {
     /// # Errors
     /// The symbols are no watchlist.
     pub fn new(
-        symbols: &[Symbol],
+        settings: Settings,
         calendar: Calendar,
-        zone: TimeZone,
         size: Size,
+        now: Now,
     ) -> Result<Self, WatchlistError> {
-        let idle = Status {
-            phase: Phase::Idle,
-            why: None,
-            connections: 0,
-            simulated: false,
-        };
+        let mut watchlist = Box::new(Watchlist::new(&settings.watchlist)?);
+        watchlist.turn(now, &calendar);
+        let mut alerts = Alerts::default();
+        alerts.replace(&settings.alerts);
         Ok(Self {
-            watchlist: Box::new(Watchlist::new(symbols)?),
+            watchlist,
             calendar,
-            zone,
-            links: [idle; Cluster::ALL.len()],
+            pulse: Pulse::new(now.monotonic),
+            pages: Pages::new(&settings, now.monotonic),
+            leaf: None,
+            alerts,
+            fault: None,
+            wear: Wear::new(),
+            light: Light::default(),
             glyphs: Glyphs::new(),
             kept: Kept::new(),
             frame: Frame::new(size),
             minute: None,
             oddities: Oddities::default(),
+            settings,
         })
     }
 
@@ -94,12 +135,28 @@ impl Desk {
         self.oddities
     }
 
-    /// Another watchlist; what stays on it keeps its value and history.
+    /// Other settings; what stays on the watchlist keeps its value and history.
     ///
     /// # Errors
     /// The symbols are no watchlist; then nothing has changed.
-    pub fn watch(&mut self, symbols: &[Symbol]) -> Result<(), WatchlistError> {
-        self.watchlist.replace(symbols)
+    pub fn apply(&mut self, settings: Settings, now: Now) -> Result<(), WatchlistError> {
+        self.watchlist.replace(&settings.watchlist)?;
+        self.watchlist.turn(now, &self.calendar);
+        self.pages.replace(&settings, now.monotonic);
+        self.alerts.replace(&settings.alerts);
+        self.minute = None;
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// The settings in force.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What is wrong with the configuration, to be said on the glass; `None` if nothing is.
+    pub fn set_fault(&mut self, fault: Option<Fault>) {
+        self.fault = fault;
     }
 
     /// The watchlist.
@@ -111,43 +168,93 @@ impl Desk {
     /// what is known, changes nothing.
     pub fn on(&mut self, update: &Update, now: Now) {
         match update {
-            Update::Status(cluster, status) => self.links[*cluster as usize] = *status,
+            Update::Status(cluster, status) => {
+                self.pulse.status(*cluster, *status, now.monotonic);
+            }
             Update::Value {
                 ticker,
                 price,
                 stamp,
             } => {
                 let quote = Quote::arrived(*price, *stamp, now);
-                self.stamped(*stamp, &quote, now);
+                self.heard(*stamp, &quote, now);
                 let outcome = self.watchlist.value(ticker, quote);
-                self.took(outcome);
+                self.took(ticker, outcome, now);
             }
             Update::Bar {
-                ticker, kind, bar, ..
+                ticker,
+                kind,
+                bar,
+                volume,
             } => {
                 let close = Quote::arrived(bar.close, Some(bar.end), now);
-                self.stamped(Some(bar.end), &close, now);
+                self.heard(None, &close, now);
                 let outcome = self.watchlist.bar(ticker, *kind, *bar, now);
-                self.took(outcome);
+                if volume.is_some() {
+                    let day = crate::market::Day {
+                        volume: *volume,
+                        ..Default::default()
+                    };
+                    self.watchlist.set_day(ticker, day, now, &self.calendar);
+                }
+                // A bar is late by its nature: only values are worth a word when they are.
+                if outcome == Outcome::Stored {
+                    self.took(ticker, outcome, now);
+                }
             }
             Update::Quote {
                 ticker,
                 book,
                 stamp,
             } => {
-                if let Some(price) = book.middle() {
-                    let quote = Quote::arrived(price, *stamp, now);
-                    self.stamped(*stamp, &quote, now);
-                    let outcome = self.watchlist.value(ticker, quote);
-                    self.took(outcome);
+                let quote = book
+                    .middle()
+                    .map(|price| Quote::arrived(price, *stamp, now));
+                if let Some(quote) = &quote {
+                    self.heard(*stamp, quote, now);
                 }
+                let outcome = self.watchlist.book(ticker, *book, quote);
+                self.took(ticker, outcome, now);
             }
-            Update::Trade { .. } | Update::Minutes { .. } | Update::Market(_) => {}
+            Update::Trade {
+                ticker,
+                trade,
+                stamp,
+            } => {
+                let quote = Quote::arrived(trade.price, *stamp, now);
+                self.heard(*stamp, &quote, now);
+                self.watchlist.trade(ticker, *trade, quote);
+            }
+            Update::Minutes { ticker, bars } => {
+                self.watchlist.turn(now, &self.calendar);
+                self.watchlist.refill(ticker, bars);
+            }
+            Update::Market(status) => self.calendar.set_status(*status),
             Update::Seed(seed) => self.seed(seed, now),
         }
     }
 
     fn seed(&mut self, seed: &Seed, now: Now) {
+        self.pulse.answered(now.monotonic);
+        let Self {
+            watchlist,
+            calendar,
+            ..
+        } = self;
+        watchlist.set_denial(&seed.ticker, seed.denial, now);
+        if seed.day != crate::market::Day::default() {
+            watchlist.set_day(&seed.ticker, seed.day, now, calendar);
+        }
+        if let Some(analysis) = seed.analysis {
+            watchlist.set_analysis(&seed.ticker, analysis, now);
+        }
+        if let Some((trade, stamp)) = seed.trade {
+            // Of one without a stamp nobody can tell the age.
+            if let Some(stamp) = stamp {
+                let quote = Quote::fetched(trade.price, Some(stamp), seed.delayed, now);
+                watchlist.trade(&seed.ticker, trade, quote);
+            }
+        }
         let fetched = |price| Quote::fetched(price, seed.stamp, seed.delayed, now);
         // Without a stamp nobody knows how old it is: a value of Friday must not look like one of
         // now, so it is not taken at all.
@@ -155,7 +262,13 @@ impl Desk {
             self.stamped(seed.stamp, &quote, now);
             if quote.stamp.is_some() {
                 // Not counted when older: REST is often behind the stream.
-                self.watchlist.value(&seed.ticker, quote);
+                let outcome = match seed.book.filter(|book| book.middle() == Some(quote.price)) {
+                    Some(book) => self.watchlist.book(&seed.ticker, book, Some(quote)),
+                    None => self.watchlist.value(&seed.ticker, quote),
+                };
+                if outcome == Outcome::Stored {
+                    self.took(&seed.ticker, outcome, now);
+                }
             }
         }
         // A stamp that the clock does not vouch for says no day: with one of the future this
@@ -191,41 +304,115 @@ impl Desk {
         }
     }
 
-    fn took(&mut self, outcome: Outcome) {
-        if outcome == Outcome::Older {
-            if self.oddities.older == 0 {
-                log::info!("a value came that is older than the one known; it is left out");
+    /// Something was streamed.
+    fn heard(&mut self, stamp: Option<Utc>, quote: &Quote, now: Now) {
+        self.stamped(stamp.or(quote.stamp), quote, now);
+        self.pulse.message(stamp, now);
+    }
+
+    fn took(&mut self, ticker: &str, outcome: Outcome, now: Now) {
+        match outcome {
+            Outcome::Older => {
+                if self.oddities.older == 0 {
+                    log::info!("a value came that is older than the one known; it is left out");
+                }
+                self.oddities.older += 1;
             }
-            self.oddities.older += 1;
+            Outcome::Stored => self.watch_out(ticker, now),
+            Outcome::Unknown => {}
+        }
+    }
+
+    /// Whether a new value raises an alert.
+    fn watch_out(&mut self, ticker: &str, now: Now) {
+        if self.settings.alerts.is_empty() {
+            return;
+        }
+        let place = self.watchlist.find(ticker);
+        let Some(place) = place.filter(|place| self.alerts.watches(*place)) else {
+            return;
+        };
+        let fresh = self.watchlist.freshness(place, now, &self.calendar);
+        if let (Freshness::Live | Freshness::Delayed, Some(instrument)) =
+            (fresh, self.watchlist.instruments().get(place))
+            && let Some(quote) = instrument.quote()
+        {
+            let change = instrument.change(now);
+            self.alerts.look(place, quote.price, change, now.monotonic);
         }
     }
 
     /// How often a link has returned: then REST is asked what was missed.
     pub fn returns(&self) -> u64 {
-        self.links
-            .iter()
-            .map(|link| u64::from(link.connections.saturating_sub(1)))
-            .sum()
+        self.pulse.returns()
     }
 
-    /// Whether a value that could change is streamed by nobody now.
-    pub fn unfed(&self, now: Now) -> bool {
-        let mut instruments = self.watchlist.instruments().iter().enumerate();
-        instruments.any(|(index, instrument)| {
-            let cluster = instrument.symbol().cluster();
-            let live = self.links[cluster as usize].phase == Phase::Live;
-            !live && self.watchlist.freshness(index, now, &self.calendar) != Freshness::Closed
+    /// How often REST is to be asked for each instrument, in the order of the watchlist; `None`
+    /// for now and then.
+    pub fn paces(&self, now: Now) -> impl Iterator<Item = Option<Duration>> + '_ {
+        let places = 0..self.watchlist.instruments().len();
+        places.map(move |place| self.pace(place, now))
+    }
+
+    fn pace(&self, place: usize, now: Now) -> Option<Duration> {
+        let instrument = self.watchlist.instruments().get(place)?;
+        let symbol = instrument.symbol();
+        if instrument.denial().is_some() || self.expired(symbol, now) {
+            return None;
+        }
+        let freshness = self.watchlist.freshness(place, now, &self.calendar);
+        let part = instrument.part(now, &self.calendar);
+        if symbol.class() == Class::Equity {
+            let streams = instrument.quote().is_some_and(|quote| {
+                quote.source != Source::Rest && now.monotonic.since(quote.received) <= STREAMS
+            });
+            return match part {
+                _ if streams => None,
+                Some(Part::Pre | Part::Post) => Some(SHARES_EXTENDED),
+                Some(Part::Regular) => Some(SHARES),
+                // Without a clock nobody knows whether it is traded.
+                None if freshness != Freshness::Closed => Some(UNFED),
+                None => None,
+            };
+        }
+        let live = self.pulse.link(symbol.cluster()).phase == Phase::Live;
+        let unfed = !live && freshness != Freshness::Closed;
+        let shown = self.leaf == Some(Leaf::Contract(place))
+            && (part.is_some() || instrument.analysis(now.monotonic, Duration::MAX).is_none());
+        (unfed || shown).then_some(UNFED)
+    }
+
+    /// Since when the minutes of each instrument's trading day are wanted.
+    pub fn days(&self) -> impl Iterator<Item = (&Symbol, Utc)> {
+        let instruments = self.watchlist.instruments().iter();
+        instruments.filter_map(|instrument| {
+            let day = instrument.minutes().day()?;
+            Some((instrument.symbol(), day.start))
         })
+    }
+
+    fn expired(&self, symbol: &Symbol, now: Now) -> bool {
+        let days = |contract| self.calendar.days_left(&contract, now.utc?);
+        symbol
+            .contract()
+            .and_then(days)
+            .is_some_and(|days| days < 0)
     }
 
     /// What a cluster's session is to do.
     pub fn orders(&self, cluster: Cluster, now: Now) -> Orders {
-        let symbols = || self.watchlist.instruments().iter().map(Instrument::symbol);
+        let symbols = || {
+            let symbols = self.watchlist.instruments().iter().map(Instrument::symbol);
+            symbols.filter(|symbol| !self.expired(symbol, now))
+        };
         let patience = symbols()
             .filter(|symbol| symbol.cluster() == cluster)
             .filter(|symbol| {
-                now.utc
-                    .is_some_and(|utc| self.calendar.phase(symbol, utc).is_open())
+                now.utc.is_some_and(|utc| {
+                    // Before and after the regular hours there may be no trade for hours.
+                    let phase = self.calendar.phase(symbol, utc);
+                    phase.part() == Some(Part::Regular)
+                })
             })
             .map(|symbol| match symbol.class() {
                 // Index values come by a timetable.
@@ -242,108 +429,145 @@ impl Desk {
 
     /// Draws what is to be seen now.
     pub fn draw(&mut self, now: Now) -> &Frame {
-        let time = now.utc.and_then(|utc| self.local_time(utc));
-        let page = self.page(now.monotonic);
-        let line = |index: usize| {
-            let instrument = self.watchlist.instruments().get(index)?;
-            Some(Line {
-                label: instrument.symbol().name(),
-                part: None,
-                denial: None,
-                price: instrument.quote().map(|quote| quote.price),
-                change: instrument.change(now),
-                freshness: self.watchlist.freshness(index, now, &self.calendar),
-                history: instrument.curve(),
-            })
+        let local = self.local(now);
+        self.pulse.judge(now.monotonic);
+        let sign = self.pulse.sign(now.monotonic);
+        let alert = self.alerts.on(now.monotonic);
+        let troubled = self.pulse.troubled(now.monotonic);
+        let turned = self.pages.turn(now.monotonic, troubled);
+        let leaf = alert.map_or(turned, |(rule, _)| Some(self.pages.showing(rule.place)));
+        self.leaf = leaf;
+        let reader = Reader {
+            watchlist: &self.watchlist,
+            calendar: &self.calendar,
+            now,
+        };
+        let page = match (leaf, &self.fault) {
+            // A page of words takes its turn with the first page.
+            (_, Some(fault)) if alert.is_none() && self.tells_fault(now.monotonic) => {
+                Page::Notice {
+                    title: &fault.title,
+                    text: &fault.text,
+                }
+            }
+            (Some(Leaf::Link), _) => Page::Link(self.pulse.report(now, self.wear.hours())),
+            (Some(leaf), _) => reader.page(leaf),
+            (None, _) => Page::Empty,
         };
         let view = View {
-            page: match line(page * PER_PAGE) {
-                Some(primary) => Page::Pair(primary, line(page * PER_PAGE + 1)),
-                None => Page::Empty,
-            },
-            misconfigured: false,
-            alert: None,
-            format: Format::default(),
-            time,
-            sign: self.sign(),
-            simulated: self.links.iter().any(|link| link.simulated),
+            page,
+            time: local.map(|local| (local.hour().unsigned_abs(), local.minute().unsigned_abs())),
+            sign,
+            simulated: self.pulse.simulated(),
+            misconfigured: self.fault.is_some(),
+            alert: alert.and_then(|(rule, lit)| {
+                Some(Alert {
+                    label: reader.label(rule.place)?,
+                    threshold: rule.threshold,
+                    lit,
+                })
+            }),
+            format: self.settings.format,
         };
         screen::draw(&view, &self.glyphs, &mut self.kept, &mut self.frame);
+        let Settings {
+            nights,
+            brightness,
+            shift,
+            ..
+        } = &self.settings;
+        self.light = night::light(nights, *brightness, *shift, local, now.monotonic);
         &self.frame
     }
 
-    /// Whether every instrument has a value.
+    /// What was drawn last.
+    pub const fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// How the panel is to glow with it.
+    pub const fn light(&self) -> Light {
+        self.light
+    }
+
+    /// Whether a fault of the configuration is told in full now: every other of the intervals.
+    fn tells_fault(&self, now: Moment) -> bool {
+        let interval = self.settings.interval.as_millis().max(1);
+        u128::from(now.as_millis()) / interval % 2 == 0
+    }
+
+    /// What is due at another time, to be called when one has come: days begin, and the panel
+    /// wears.
+    pub fn turn(&mut self, now: Now) {
+        self.watchlist.turn(now, &self.calendar);
+    }
+
+    /// Another minute of the picture that is on the glass.
+    pub fn wear(&mut self) {
+        self.wear.minute(&self.frame, self.light);
+    }
+
+    /// Whether every instrument has a value, or will have none.
     pub fn complete(&self, now: Now) -> bool {
-        (0..self.watchlist.instruments().len())
-            .all(|index| self.watchlist.freshness(index, now, &self.calendar) != Freshness::None)
+        let mut instruments = self.watchlist.instruments().iter().enumerate();
+        instruments.all(|(place, instrument)| {
+            instrument.denial().is_some()
+                || self.watchlist.freshness(place, now, &self.calendar) != Freshness::None
+        })
     }
 
     /// When [`Desk::draw`] would draw something else although nothing comes.
     pub fn deadline(&self, now: Now) -> Moment {
-        let first = self.page(now.monotonic) * PER_PAGE;
-        let aged = (first..first + PER_PAGE)
-            .map(|index| self.watchlist.deadline(index, now, &self.calendar));
+        let aged = |place| self.watchlist.deadline(place, now, &self.calendar);
+        let page = match self.leaf {
+            Some(Leaf::Pair(first, second)) => aged(first).min(second.map_or(Moment::NEVER, aged)),
+            // What else is on these pages ages by the second.
+            Some(Leaf::Big(only)) => aged(only),
+            Some(Leaf::Contract(only)) => aged(only).min(now.monotonic + Duration::from_secs(1)),
+            Some(Leaf::Link) => now.monotonic + Duration::from_secs(1),
+            None => Moment::NEVER,
+        };
         let minute = now.utc.map_or(now.monotonic + CLOCK_CHECK, |utc| {
             now.monotonic
                 + Duration::from_millis((MINUTE - utc.0.rem_euclid(MINUTE)).unsigned_abs())
         });
-        let page = if self.pages() > 1 {
-            let millis = PAGE.as_millis() as u64;
-            now.monotonic + Duration::from_millis(millis - now.monotonic.as_millis() % millis)
-        } else {
-            Moment::NEVER
+        let fault = match &self.fault {
+            Some(_) => {
+                let interval = self.settings.interval;
+                let millis = u64::try_from(interval.as_millis())
+                    .unwrap_or(u64::MAX)
+                    .max(1);
+                Moment::from_millis((now.monotonic.as_millis() / millis + 1) * millis)
+            }
+            None => Moment::NEVER,
         };
-        aged.min().unwrap_or(Moment::NEVER).min(minute).min(page)
+        let troubled = self.pulse.troubled(now.monotonic);
+        [
+            page,
+            minute,
+            fault,
+            self.pages.deadline(troubled),
+            self.pulse.trouble(now.monotonic),
+            self.alerts.deadline(now.monotonic),
+            night::deadline(self.settings.shift, now.monotonic),
+        ]
+        .into_iter()
+        .min()
+        .unwrap_or(Moment::NEVER)
     }
 
-    fn pages(&self) -> usize {
-        self.watchlist.instruments().len().div_ceil(PER_PAGE)
-    }
-
-    fn page(&self, now: Moment) -> usize {
-        // Both fit: there are 64 instruments at most.
-        (now.as_millis() / PAGE.as_millis() as u64) as usize % self.pages().max(1)
-    }
-
-    /// The worst of the links that are needed: what is live needs no sign.
-    fn sign(&self) -> Sign {
-        let worst = self
-            .links
-            .iter()
-            .filter(|link| link.phase != Phase::Idle)
-            .max_by_key(|link| match link.phase {
-                Phase::Idle | Phase::Live => 0,
-                Phase::Joining => 1,
-                Phase::Silent => 2,
-                Phase::Down => 3,
-                Phase::Refused => 4,
-            });
-        match worst.map(|link| link.phase) {
-            Some(Phase::Live) => Sign::Live,
-            Some(Phase::Silent) => Sign::Silent,
-            Some(Phase::Down) => Sign::Down,
-            Some(Phase::Refused) => Sign::Refused,
-            // Nothing is open yet: the first link is on its way.
-            Some(Phase::Joining | Phase::Idle) | None => Sign::Joining,
-        }
-    }
-
-    fn local_time(&mut self, utc: Utc) -> Option<(u8, u8)> {
+    fn local(&mut self, now: Now) -> Option<DateTime> {
+        let utc = now.utc?;
         let minute = utc.0.div_euclid(MINUTE);
-        if let Some((known, time)) = self.minute
+        if let Some((known, local)) = self.minute
             && known == minute
         {
-            return Some(time);
+            return Some(local);
         }
-        let local = self
-            .zone
-            .to_datetime(Timestamp::from_millisecond(utc.0).ok()?);
-        let time = (
-            u8::try_from(local.hour()).ok()?,
-            u8::try_from(local.minute()).ok()?,
-        );
-        self.minute = Some((minute, time));
-        Some(time)
+        let instant = Timestamp::from_millisecond(utc.0).ok()?;
+        let local = self.settings.zone.to_datetime(instant);
+        self.minute = Some((minute, local));
+        Some(local)
     }
 }
 

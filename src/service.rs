@@ -3,19 +3,19 @@
 
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Now};
-use crate::desk::Desk;
+use crate::desk::{Desk, Fault, Settings};
 use crate::feed::Update;
 use crate::feed::net::Connector;
 use crate::feed::rest::{self, Need};
 use crate::feed::session::{Orders, Session, Source};
-use crate::market::{Calendar, Cluster, Symbol, WatchlistError};
-use crate::panel::{Light, Slot};
+use crate::market::{Calendar, Cluster, WatchlistError};
+use crate::panel::Slot;
 use crate::screen::Size;
+use crate::supervisor::Supervisor;
 
 /// Updates that may wait for the desk before a session stops reading.
 const QUEUE: usize = 256;
@@ -26,29 +26,29 @@ const STEP: u64 = 60_000;
 /// What a service is made of; everything it needs is here.
 #[derive(Debug)]
 pub struct Setup {
-    /// What is shown.
-    pub watchlist: Vec<Symbol>,
+    /// What is shown, and how.
+    pub settings: Settings,
     /// Who serves the feed.
     pub source: Source,
     /// How to get there.
     pub connector: Connector,
     /// When the markets are open.
     pub calendar: Calendar,
-    /// Of the clock on the glass.
-    pub zone: TimeZone,
     /// Of the panel.
     pub size: Size,
-    /// How the panel glows.
-    pub light: Light,
     /// Time.
     pub clock: Clock,
+    /// Who is told that this runs, and that its loop still turns.
+    pub supervisor: Supervisor,
 }
 
 /// What may be asked of a running service.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Control {
-    /// Show these from now on.
-    Watch(Vec<Symbol>),
+    /// Show this, in this way, from now on.
+    Apply(Box<Settings>),
+    /// This is wrong with the configuration file, or nothing any more.
+    Fault(Option<Fault>),
     /// Say farewell and end.
     Stop,
 }
@@ -66,13 +66,14 @@ struct Service {
     desk: Desk,
     clock: Clock,
     slot: Slot,
-    light: Light,
     sessions: Vec<(Cluster, watch::Sender<Orders>)>,
     needs: watch::Sender<Need>,
     /// The wall clock less the monotonic one, in milliseconds: another one after a step.
     offset: Option<i64>,
     /// Such steps so far; the setting of the clock is one.
     steps: u64,
+    /// The last minute that the panel's wear was counted for.
+    worn: u64,
     /// Every value has been drawn once, and the log has been told.
     complete: bool,
 }
@@ -88,7 +89,9 @@ pub async fn run(
     mut controls: mpsc::Receiver<Control>,
     until: Until,
 ) -> Result<bool, WatchlistError> {
-    let mut desk = Desk::new(&setup.watchlist, setup.calendar, setup.zone, setup.size)?;
+    let now = setup.clock.now();
+    let symbols = setup.settings.watchlist.clone();
+    let mut desk = Desk::new(setup.settings, setup.calendar, setup.size, now)?;
     desk.set_delayed(setup.source.delayed());
     let (updates, mut incoming) = mpsc::channel(QUEUE);
     let source = Arc::new(setup.source);
@@ -108,7 +111,7 @@ pub async fn run(
         sessions.push((cluster, orders));
     }
     let (needs, asked) = watch::channel(Need {
-        symbols: setup.watchlist,
+        symbols,
         unfed: true,
         ..Need::default()
     });
@@ -126,18 +129,23 @@ pub async fn run(
         desk,
         clock: setup.clock.clone(),
         slot,
-        light: setup.light,
         sessions,
         needs,
         offset: offset(setup.clock.now()),
         steps: 0,
+        worn: 0,
         complete: false,
     };
     service.order();
     let mut drawn = service.show();
+    setup.supervisor.ready();
+    // Only what this loop has drawn is a sign of life, so it wakes for that too.
+    let mut heartbeat = setup.supervisor.heartbeat();
+    heartbeat.beat(drawn.monotonic);
     loop {
         // Counted from the moment that was drawn: what was due between then and now is due at once.
-        let due = service.clock.sleep_until(service.desk.deadline(drawn));
+        let due = service.desk.deadline(drawn);
+        let timer = service.clock.sleep_until(due.min(heartbeat.due()));
         tokio::select! {
             Some(update) = incoming.recv() => {
                 let mut told = service.take(&update);
@@ -149,24 +157,27 @@ pub async fn run(
                     service.need();
                 }
             }
-            // Sessions open and close with the minute; what comes on a link changes no order.
-            () = due => {
-                service.order();
-                service.need();
-            }
+            () = timer => {}
             control = controls.recv() => match control {
-                Some(Control::Watch(symbols)) => {
-                    service.watch(symbols);
+                Some(Control::Apply(settings)) => {
+                    service.apply(*settings);
                     service.order();
                 }
+                Some(Control::Fault(fault)) => service.desk.set_fault(fault),
                 Some(Control::Stop) | None => break,
             },
         }
+        // Whatever it was that woke this up: under load the timer may never be the first.
+        if service.clock.now().monotonic >= due {
+            service.turn();
+        }
         drawn = service.show();
+        heartbeat.beat(drawn.monotonic);
         if until == Until::Complete && service.desk.complete(service.clock.now()) {
             break;
         }
     }
+    setup.supervisor.stopping();
     for (_, orders) in &service.sessions {
         orders.send_modify(|orders| orders.stop = true);
     }
@@ -195,7 +206,10 @@ impl Service {
             self.steps += 1;
         }
         self.offset = offset;
-        let (epoch, unfed) = (self.desk.returns() + self.steps, self.desk.unfed(now));
+        let (epoch, unfed) = (
+            self.desk.returns() + self.steps,
+            self.desk.paces(now).any(|pace| pace.is_some()),
+        );
         self.needs.send_if_modified(|need| {
             let changed = (need.epoch, need.unfed) != (epoch, unfed);
             (need.epoch, need.unfed) = (epoch, unfed);
@@ -203,14 +217,17 @@ impl Service {
         });
     }
 
-    fn watch(&mut self, symbols: Vec<Symbol>) {
-        match self.desk.watch(&symbols) {
-            Ok(()) => {
+    fn apply(&mut self, settings: Settings) {
+        let symbols = settings.watchlist.clone();
+        let changed = symbols != self.desk.settings().watchlist;
+        match self.desk.apply(settings, self.clock.now()) {
+            Ok(()) if changed => {
                 self.needs.send_modify(|need| {
                     need.symbols = symbols;
                     need.list += 1;
                 });
             }
+            Ok(()) => {}
             // The list was checked by whoever read it; the old one stays.
             Err(error) => log::error!("the watchlist stays as it was: {error}"),
         }
@@ -231,10 +248,25 @@ impl Service {
         }
     }
 
+    /// Does what another time brings: sessions open and close with the minute, days begin, and
+    /// what REST is asked for becomes another.
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        self.desk.turn(now);
+        let minute = now.monotonic.as_millis() / 60_000;
+        if minute != self.worn {
+            self.worn = minute;
+            self.desk.wear();
+        }
+        self.order();
+        self.need();
+    }
+
     /// Draws, and returns for which moment.
     fn show(&mut self) -> Now {
         let now = self.clock.now();
-        self.slot.put(self.desk.draw(now), self.light);
+        self.desk.draw(now);
+        self.slot.put(self.desk.frame(), self.desk.light());
         if !self.complete && self.desk.complete(now) {
             self.complete = true;
             log::info!(

@@ -154,10 +154,7 @@ fn a_changed_watchlist_is_shown_without_a_reconnect() {
     stage.advance(1);
     stage.shows("story-02-first-values");
     let watch = |names: &[&str]| {
-        stage
-            .controls
-            .blocking_send(Control::Watch(stage::symbols(names)))
-            .unwrap();
+        stage.controls.blocking_send(stage::watch(names)).unwrap();
         subscribed(&simulator, 2 * names.len());
     };
     watch(&["SPX"]);
@@ -174,7 +171,7 @@ fn with_more_than_two_instruments_the_pages_take_turns() {
     subscribed(&simulator, 4);
     stage
         .controls
-        .blocking_send(Control::Watch(stage::symbols(&["SPX", "VIX", "NDX"])))
+        .blocking_send(stage::watch(&["SPX", "VIX", "NDX"]))
         .unwrap();
     subscribed(&simulator, 6);
     stage.advance(9);

@@ -59,7 +59,7 @@ fn is_quotes(seen: &Seen) -> bool {
 
 /// Makes the client ask for quotes, which proves that it has seen what time it is.
 fn asks_for_quotes(proxy: &mut Proxy, stage: &Stage) {
-    let watch = Control::Watch(stage::symbols(&["SPX", "VIX"]));
+    let watch = stage::watch(&["SPX", "VIX"]);
     stage.controls.blocking_send(watch).unwrap();
     proxy.until(is_quotes);
 }
@@ -340,11 +340,8 @@ fn a_connection_that_breaks_is_opened_again_and_asks_for_everything() {
 fn a_watchlist_asks_for_its_quotes_again() {
     let (mut proxy, stage) = stage(|_| {});
     proxy.until(is_quotes);
-    let symbols = stage::symbols(&["SPX", "NDX"]);
-    stage
-        .controls
-        .blocking_send(Control::Watch(symbols))
-        .unwrap();
+    let watch = stage::watch(&["SPX", "NDX"]);
+    stage.controls.blocking_send(watch).unwrap();
     let expected = "/api/quotes?tickers=SPX,NDX".to_owned();
     assert_eq!(
         proxy.until(is_quotes),

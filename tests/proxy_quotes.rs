@@ -48,7 +48,7 @@ fn stage(quotes: (String, String)) -> (Proxy, Stage) {
 
 /// Has the client ask again, and waits for it.
 fn ask_again(proxy: &mut Proxy, stage: &Stage) {
-    let watch = Control::Watch(stage::symbols(&["SPX", "VIX"]));
+    let watch = stage::watch(&["SPX", "VIX"]);
     stage.controls.blocking_send(watch).unwrap();
     proxy.until(|seen| matches!(seen, Seen::Quotes(..)));
 }

@@ -3,7 +3,7 @@
 
 use deskticker::clock::Utc;
 use deskticker::feed::wire::{self, Event, Junk, Passing, Verdict};
-use deskticker::market::{Kind, Price};
+use deskticker::market::{Book, Kind, Price, Trade};
 use proptest::prelude::*;
 
 const FRAMES: &str = include_str!("frames/massive.jsonl");
@@ -58,11 +58,13 @@ fn a_bar_has_its_ticker_in_sym_and_a_for_seconds_am_for_minutes() {
             ticker,
             kind: read_kind,
             bar,
+            volume,
         }) = read(&frame).remove(0)
         else {
             panic!("no bar")
         };
         assert_eq!((ticker.as_ref(), read_kind), ("I:SPX", kind));
+        assert_eq!(volume, None, "an index has none");
         assert_eq!(
             (bar.open, bar.high, bar.low, bar.close),
             (price(2.0), price(4.0), price(1.5), price(3.0))
@@ -76,16 +78,41 @@ fn an_option_quote_has_bid_and_ask() {
         .lines()
         .find(|frame| frame.contains(r#""ev":"Q","sym":"O:"#))
         .unwrap();
-    let Ok(Event::Quote {
-        ticker, bid, ask, ..
-    }) = read(frame).remove(0)
-    else {
+    let Ok(Event::Quote { ticker, book, .. }) = read(frame).remove(0) else {
         panic!("no quote")
     };
-    assert_eq!(
-        (ticker.as_ref(), bid, ask),
-        ("O:SPY241220P00720000", price(9.71), price(9.81))
-    );
+    let expected = Book {
+        bid: price(9.71),
+        ask: price(9.81),
+        bid_size: 17,
+        ask_size: 24,
+    };
+    assert_eq!((ticker.as_ref(), book), ("O:SPY241220P00720000", expected));
+    assert_eq!(book.middle(), Some(price(9.76)));
+    let crossed = Book {
+        bid: price(9.82),
+        ..expected
+    };
+    assert_eq!(crossed.middle(), None);
+}
+
+#[test]
+fn a_trade_has_its_price_and_size_and_a_bar_the_volume_of_today() {
+    let frame = r#"[{"ev":"T","sym":"O:AMC210827C00037000","x":65,"p":1.54,"s":1,"c":[233],"t":1629820676333,"q":651921857},
+        {"ev":"A","sym":"SPY","v":200,"av":8642007.5,"op":25.66,"o":25.3,"c":25.31,"h":25.33,"l":25.3,"s":1610144868000,"e":1610144869000}]"#;
+    let events = read(frame);
+    let Ok(Event::Trade { trade, stamp, .. }) = &events[0] else {
+        panic!("no trade")
+    };
+    let expected = Trade {
+        price: price(1.54),
+        size: 1,
+    };
+    assert_eq!((*trade, *stamp), (expected, Some(Utc(1_629_820_676_333))));
+    let Ok(Event::Bar { volume, .. }) = &events[1] else {
+        panic!("no bar")
+    };
+    assert_eq!(*volume, Some(8_642_007));
 }
 
 #[test]
@@ -101,6 +128,8 @@ fn every_status_is_told_apart() {
         ("slow_consumer", Verdict::Dropping),
         ("force_disconnect", Verdict::Dropping),
         ("simulated", Verdict::Simulated),
+        ("upstream_down", Verdict::UpstreamDown),
+        ("upstream_up", Verdict::UpstreamUp),
         ("something new", Verdict::Other),
     ];
     for (status, verdict) in cases {

@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use deskticker::clock::Clock;
 use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind, Secret};
+use deskticker::desk::Settings;
 use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
 use deskticker::hub::{self, Hub};
 use deskticker::journal::Journal;
 use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::{self, Leave, Light, Oled, Png, Slot, Terminal};
+use deskticker::panel::{self, Leave, Oled, Png, Slot, Terminal};
 use deskticker::screen::Size;
 use deskticker::service::{self, Control, Setup, Until};
 use deskticker::simulator::{self, Simulator};
-use jiff::tz::TimeZone;
+use deskticker::supervisor::Supervisor;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -281,7 +282,9 @@ async fn run(path: PathBuf) -> Result<(), Failure> {
     let environment = Environment::of_process();
     let config =
         Config::load(&path, &environment).map_err(|error| Failure::Config(error.to_string()))?;
-    let setup = configured(&config)?;
+    let supervisor = Supervisor::of_process();
+    let mut setup = configured(&config)?;
+    setup.supervisor = supervisor.clone();
     log::info!(
         "showing {} from {}",
         names(&config.watchlist),
@@ -289,7 +292,7 @@ async fn run(path: PathBuf) -> Result<(), Failure> {
     );
     let (controls, receiver) = mpsc::channel(4);
     obey_signals(controls.clone(), &ENDING)?;
-    reload_on_hangup(controls, path, environment)?;
+    reload_on_hangup(controls, path, environment, supervisor)?;
     shown(setup, &config.panel, Leave::Notice, "", receiver).await
 }
 
@@ -306,17 +309,16 @@ fn configured(config: &Config) -> Result<Setup, Failure> {
         .connector()
         .map_err(|error| Failure::Config(error.to_string()))?;
     Ok(Setup {
-        watchlist: config.watchlist.clone(),
+        settings: Settings {
+            brightness: config.panel.brightness,
+            ..Settings::of(config.watchlist.clone())
+        },
         source: config.source.clone(),
         connector,
         calendar: Calendar::us(),
-        zone: TimeZone::system(),
         size: config.panel.oled.size,
-        light: Light {
-            brightness: config.panel.brightness,
-            ..Light::default()
-        },
         clock: Clock::system(),
+        supervisor: Supervisor::default(),
     })
 }
 
@@ -361,7 +363,7 @@ async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backs
         .collect::<Result<_, _>>()
         .map_err(Failure::other)?;
     let setup = Setup {
-        watchlist,
+        settings: Settings::of(watchlist),
         source: Source {
             via: Via::Hub,
             endpoint,
@@ -370,10 +372,9 @@ async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backs
         connector: Connector::new(None).map_err(Failure::Other)?,
         // Simulated prices know no hours.
         calendar: Calendar::always_open(),
-        zone: TimeZone::system(),
         size,
-        light: Light::default(),
         clock,
+        supervisor: Supervisor::default(),
     };
     let backstage = Backstage {
         _simulator: simulator,
@@ -468,10 +469,12 @@ fn reload_on_hangup(
     controls: mpsc::Sender<Control>,
     path: PathBuf,
     environment: Environment,
+    supervisor: Supervisor,
 ) -> Result<(), Failure> {
     let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
+            supervisor.reloading();
             let (path, environment) = (path.clone(), environment.clone());
             // A file may be on a network drive, and the prices do not wait for that.
             let reading = tokio::task::spawn_blocking(move || {
@@ -485,7 +488,7 @@ fn reload_on_hangup(
                 Ok(config) => {
                     log::info!("watchlist: {}", names(&config.watchlist));
                     if controls
-                        .send(Control::Watch(config.watchlist))
+                        .send(Control::Apply(Box::new(Settings::of(config.watchlist))))
                         .await
                         .is_err()
                     {
@@ -494,6 +497,7 @@ fn reload_on_hangup(
                 }
                 Err(error) => log::error!("the watchlist stays as it was: {error}"),
             }
+            supervisor.ready();
         }
     });
     Ok(())

@@ -1,5 +1,5 @@
 use super::*;
-use crate::feed::{Close, Why};
+use crate::feed::{Close, Status, Why};
 use crate::market::{Change, Price, Ticker};
 
 /// Monday 2026-01-12 at 9:35 in New York.
@@ -8,7 +8,11 @@ const HOUR: i64 = 3_600_000;
 
 fn desk(names: &[&str]) -> Desk {
     let symbols: Vec<Symbol> = names.iter().map(|name| name.parse().unwrap()).collect();
-    Desk::new(&symbols, Calendar::us(), TimeZone::UTC, Size::Tall).unwrap()
+    let settings = Settings {
+        zone: jiff::tz::TimeZone::UTC,
+        ..Settings::of(symbols)
+    };
+    Desk::new(settings, Calendar::us(), Size::Tall, at(0, None)).unwrap()
 }
 
 fn at(secs: u64, utc: Option<Utc>) -> Now {
@@ -23,13 +27,12 @@ fn price(whole: i64) -> Price {
 }
 
 fn seed(stamp: Option<Utc>, close: Option<Close>) -> Update {
-    Update::Seed(Seed {
-        ticker: Ticker::try_from("I:SPX").unwrap(),
+    Update::Seed(Box::new(Seed {
         price: Some(price(100)),
         stamp,
-        delayed: false,
         previous_close: close,
-    })
+        ..Seed::empty(Ticker::try_from("I:SPX").unwrap())
+    }))
 }
 
 fn tick(stamp: Utc) -> Update {
@@ -144,9 +147,11 @@ fn rest_is_needed_while_a_link_is_not_live_and_its_return_is_counted() {
             why: Some(Why::Lost),
             connections,
             simulated: false,
+            cut_off: false,
         };
         desk.on(&Update::Status(Cluster::Indices, status), now);
-        (desk.unfed(now), desk.returns())
+        let unfed = desk.paces(now).any(|pace| pace.is_some());
+        (unfed, desk.returns())
     };
     assert_eq!(tell(Phase::Joining, 0), (true, 0));
     assert_eq!(tell(Phase::Live, 1), (false, 0));

@@ -59,6 +59,8 @@ pub struct Line<S> {
     pub(super) ended: bool,
     /// The greeting said that the prices are not real.
     pub(super) simulated: bool,
+    /// The hub has said that it has lost its own upstream.
+    pub(super) cut_off: bool,
     /// Counted since the start, by kind.
     junk: [u64; Junk::KINDS],
     /// Hashes of the words of the server that have been logged on this connection.
@@ -73,6 +75,7 @@ impl<S: Shelf> Line<S> {
             link,
             ended: false,
             simulated: false,
+            cut_off: false,
             junk: [0; Junk::KINDS],
             words: heapless::Vec::new(),
         }
@@ -108,12 +111,15 @@ impl<S: Shelf> Line<S> {
             // The two stand in one frame, in this order; a greeting alone is that of a real feed.
             Verdict::Connected => self.simulated = false,
             Verdict::Simulated => self.simulated = true,
-            Verdict::AuthFailed
+            Verdict::UpstreamUp => self.cut_off = false,
+            Verdict::UpstreamDown
+            | Verdict::AuthFailed
             | Verdict::MaxConnections
             | Verdict::AuthTimeout
             | Verdict::Error
             | Verdict::Dropping
             | Verdict::Other => {
+                self.cut_off |= verdict == Verdict::UpstreamDown;
                 let level = if self.is_new(message) {
                     log::Level::Warn
                 } else {
@@ -135,6 +141,7 @@ impl<S: Shelf> Line<S> {
     /// A connection has been opened.
     pub(super) fn opened(&mut self, now: Moment) {
         self.words.clear();
+        self.cut_off = false;
         self.link.on(Event::Opened, now);
     }
 

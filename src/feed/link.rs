@@ -47,6 +47,8 @@ pub enum Via {
 /// Why a link is not live; in words for the log, and for the glass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
+    /// This machine has no network.
+    Network,
     /// The name of the host has no address.
     Dns,
     /// No TCP connection to it.
@@ -101,6 +103,7 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Why::Network => "this machine has no network: check the cable or the Wi-Fi",
             Why::Dns => "the host's name cannot be resolved: check the network and the address",
             Why::Unreachable => "the host cannot be reached: is it on, and is the port right?",
             Why::Tls => {
@@ -212,6 +215,8 @@ pub struct Status {
     pub connections: u32,
     /// The other side has said that its prices are simulated.
     pub simulated: bool,
+    /// The hub has said that it has lost its own upstream.
+    pub cut_off: bool,
 }
 
 /// [`State`] without its times.
@@ -330,6 +335,7 @@ impl<S: Shelf> Link<S> {
             why: self.why.filter(|_| phase != Phase::Idle),
             connections: self.connections,
             simulated: false,
+            cut_off: false,
         }
     }
 

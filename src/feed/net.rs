@@ -213,15 +213,29 @@ impl Connector {
     /// A plain or encrypted byte stream to the host.
     ///
     /// # Errors
-    /// `Dns`, `Unreachable`, `Tls` or `Clock`.
+    /// `Network`, `Dns`, `Unreachable`, `Tls` or `Clock`.
     pub async fn stream(&self, endpoint: &Endpoint) -> Result<Stream, Why> {
         let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
             .await
             .map_err(|error| {
                 log::debug!("{}: {error}", endpoint.host);
-                Why::Dns
+                if has_network() {
+                    Why::Dns
+                } else {
+                    Why::Network
+                }
             })?;
-        let stream = first_to_answer(addresses).await.ok_or(Why::Unreachable)?;
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        let local = addresses.iter().any(|address| address.ip().is_loopback());
+        let stream = first_to_answer(addresses.into_iter())
+            .await
+            .ok_or_else(|| {
+                if local || has_network() {
+                    Why::Unreachable
+                } else {
+                    Why::Network
+                }
+            })?;
         // A subscription is a few bytes and wanted now. A socket that cannot be told so still works.
         if let Err(error) = stream.set_nodelay(true) {
             log::debug!("TCP_NODELAY: {error}");
@@ -271,6 +285,16 @@ impl Connector {
             Err(error) => Err(failure(&error)),
         }
     }
+}
+
+/// Whether there is a way out of this machine: a datagram socket that is told a destination asks
+/// the routing table and sends nothing. The destination is one of the documentation's (RFC 5737,
+/// RFC 3849).
+fn has_network() -> bool {
+    let routed = |own: &str, other: &str| {
+        std::net::UdpSocket::bind(own).is_ok_and(|socket| socket.connect(other).is_ok())
+    };
+    routed("0.0.0.0:0", "192.0.2.1:9") || routed("[::]:0", "[2001:db8::1]:9")
 }
 
 /// Calls one address after the other, the next as soon as one has failed or has had its head start,

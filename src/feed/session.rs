@@ -169,6 +169,7 @@ impl<A: Audience> Runner<A> {
     async fn tell(&mut self) -> Result<(), Over> {
         let status = Status {
             simulated: self.line.simulated,
+            cut_off: self.line.cut_off,
             ..self.line.link.status()
         };
         if status == self.told {

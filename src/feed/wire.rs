@@ -87,6 +87,10 @@ pub enum Verdict {
     Dropping,
     /// Our own, said by a simulator behind its greeting: the prices are not real.
     Simulated,
+    /// Our hub's own: it has lost the vendor, and nothing will come until it says that it is up.
+    UpstreamDown,
+    /// Our hub's own: prices are coming again.
+    UpstreamUp,
     /// Anything else; to be shown, not obeyed.
     Other,
 }

@@ -124,6 +124,14 @@ impl Phase {
         *until
     }
 
+    /// The part of the day that is on, if a session is.
+    pub const fn part(&self) -> Option<Part> {
+        match self {
+            Phase::Open { part, .. } => Some(*part),
+            Phase::Closed { .. } => None,
+        }
+    }
+
     /// Whether a session is on.
     pub const fn is_open(&self) -> bool {
         matches!(self, Phase::Open { .. })

@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
 use deskticker::config::Secret;
+use deskticker::desk::Settings;
 use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
 use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::{Light, Slot};
+use deskticker::panel::Slot;
 use deskticker::screen::{Frame, Size};
 use deskticker::service::{self, Control, Setup, Until};
+use deskticker::supervisor::Supervisor;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
@@ -24,6 +26,19 @@ pub const START: Utc = Utc(1_795_444_200_000);
 
 /// Longer than anything here takes, shorter than anybody's patience.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// These symbols, and the clock on the glass in UTC.
+pub fn settings(names: &[&str]) -> Settings {
+    Settings {
+        zone: TimeZone::UTC,
+        ..Settings::of(symbols(names))
+    }
+}
+
+/// Asks for other symbols.
+pub fn watch(names: &[&str]) -> Control {
+    Control::Apply(Box::new(settings(names)))
+}
 
 pub fn symbols(names: &[&str]) -> Vec<Symbol> {
     names.iter().map(|name| name.parse().unwrap()).collect()
@@ -71,14 +86,13 @@ impl Stage {
         let slot = Slot::new(Size::Tall);
         let (controls, receiver) = mpsc::channel(4);
         let setup = Setup {
-            watchlist: symbols(watchlist),
+            settings: settings(watchlist),
             source,
             connector,
             calendar: Calendar::always_open(),
-            zone: TimeZone::UTC,
             size: Size::Tall,
-            light: Light::default(),
             clock,
+            supervisor: Supervisor::default(),
         };
         let thread = std::thread::spawn({
             let slot = slot.clone();

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use deskticker::clock::{Moment, Now, Utc};
-use deskticker::desk::Desk;
+use deskticker::desk::{self, Desk};
 use deskticker::feed::link::{Action, Event, Link, Via};
 use deskticker::feed::wire::Junk;
 use deskticker::feed::{Close, Seed, Update, session, wire};
@@ -41,8 +41,12 @@ impl<B: Bus> StraightLine<B> {
     pub(crate) fn new(bus: B) -> Self {
         let symbols: Vec<Symbol> = ["SPX", "VIX"].map(|name| name.parse().unwrap()).into();
         let zone = TimeZone::fixed(jiff::tz::offset(-5));
-        let mut desk = Desk::new(&symbols, Calendar::us(), zone, Size::Tall).unwrap();
         let now = at(0);
+        let settings = desk::Settings {
+            zone,
+            ..desk::Settings::of(symbols)
+        };
+        let mut desk = Desk::new(settings, Calendar::us(), Size::Tall, now).unwrap();
         let orders = desk.orders(Cluster::Indices, now);
         let mut link = Link::new(Via::Hub, 1);
         link.want(&orders.channels, orders.patience, now.monotonic);
@@ -71,13 +75,10 @@ impl<B: Bus> StraightLine<B> {
     pub(crate) fn seed(&mut self, closes: [(&str, i64); 2]) {
         for (ticker, close) in closes {
             let seed = Seed {
-                ticker: Ticker::try_from(ticker).unwrap(),
-                price: None,
-                stamp: None,
-                delayed: false,
                 previous_close: Some(Close::Told(Price::from_scaled(close))),
+                ..Seed::empty(Ticker::try_from(ticker).unwrap())
             };
-            self.desk.on(&Update::Seed(seed), at(0));
+            self.desk.on(&Update::Seed(Box::new(seed)), at(0));
         }
     }
 

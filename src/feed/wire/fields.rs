@@ -78,6 +78,8 @@ impl<'a> Fields<'a> {
                     "error" => Verdict::Error,
                     "max_connections" => Verdict::MaxConnections,
                     "simulated" => Verdict::Simulated,
+                    "upstream_down" => Verdict::UpstreamDown,
+                    "upstream_up" => Verdict::UpstreamUp,
                     "slow_consumer" | "force_disconnect" => Verdict::Dropping,
                     _ => Verdict::Other,
                 };

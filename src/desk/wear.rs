@@ -1,0 +1,86 @@
+//! For how long each dot of the panel has been lit, in memory alone: an estimate of what will
+//! burn in first. Pure.
+
+use crate::panel::Light;
+use crate::screen::{Frame, WIDTH};
+
+const ROWS: usize = 64;
+
+/// See the module. A minute is counted where its dot is lit when the minute is over.
+#[derive(Clone)]
+pub(super) struct Wear {
+    /// Minutes, by rows.
+    dots: Box<[u32; WIDTH * ROWS]>,
+    /// Minutes in which the panel was on.
+    on: u32,
+    most: u32,
+}
+
+impl core::fmt::Debug for Wear {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { on, most, .. } = self;
+        write!(f, "Wear {{ on: {on}, most: {most} }}")
+    }
+}
+
+impl Wear {
+    pub(super) fn new() -> Self {
+        Self {
+            dots: Box::new([0; WIDTH * ROWS]),
+            on: 0,
+            most: 0,
+        }
+    }
+
+    /// Counts a minute of this picture.
+    pub(super) fn minute(&mut self, frame: &Frame, light: Light) {
+        if !light.on {
+            return;
+        }
+        self.on = self.on.saturating_add(1);
+        let seen = light.on_glass(frame);
+        for (page, bytes) in seen.as_bytes().chunks(WIDTH).enumerate() {
+            for (x, byte) in bytes.iter().enumerate() {
+                for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
+                    let dot = &mut self.dots[(page * 8 + bit) * WIDTH + x];
+                    *dot = dot.saturating_add(1);
+                    self.most = self.most.max(*dot);
+                }
+            }
+        }
+    }
+
+    /// The hours that the most used dot has been lit, and those that the panel was on.
+    pub(super) const fn hours(&self) -> (u32, u32) {
+        (self.most / 60, self.on / 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::screen::Size;
+
+    #[test]
+    fn the_most_used_dot_counts_and_a_wandering_picture_spares_it() {
+        let mut frame = Frame::new(Size::Tall);
+        frame.set(7, 20, true);
+        let shifted = Light {
+            shift: 1,
+            ..Light::default()
+        };
+        let off = Light {
+            on: false,
+            ..Light::default()
+        };
+        let (mut still, mut wandering) = (Wear::new(), Wear::new());
+        for minute in 0..240 {
+            still.minute(&frame, Light::default());
+            let light = [Light::default(), shifted][minute % 2];
+            wandering.minute(&frame, light);
+            wandering.minute(&frame, off);
+        }
+        assert_eq!(still.hours(), (4, 4));
+        assert_eq!(wandering.hours(), (2, 4));
+    }
+}

@@ -31,6 +31,9 @@ pub const BACKOFF_LIMIT: Duration = Duration::from_secs(60);
 /// The wait after a refusal or an eviction. Two clients that evict each other must not fight.
 pub const COOL_DOWN: Duration = Duration::from_secs(60);
 
+/// The wait of a spare link after it is told that there is no such thing, or not for us.
+pub const SPARE_COOL_DOWN: Duration = Duration::from_secs(600);
+
 /// To whom the link goes, which decides who authenticates how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
@@ -252,6 +255,8 @@ pub struct Link<S = Fixed> {
     /// It was closed for silence, and nothing of ours has come since: another connection that
     /// lives proves nothing, for an index that is never published would have us come and go.
     barren: bool,
+    /// REST carries what this one does not.
+    spare: bool,
     /// What `on` found to be done at once.
     pending: Option<Action>,
     random: u64,
@@ -278,9 +283,16 @@ impl<S: Shelf> Link<S> {
             why: None,
             connections: 0,
             barren: false,
+            spare: false,
             pending: None,
             random: seed | 1,
         }
+    }
+
+    /// Whether REST carries what this link does not. Then a server without its cluster (404), and a
+    /// plan without it, are left alone for long.
+    pub const fn set_spare(&mut self, spare: bool) {
+        self.spare = spare;
     }
 
     /// Makes these the channels wanted, and this the longest they may be silent (`None`: as long
@@ -529,9 +541,11 @@ impl<S: Shelf> Link<S> {
         self.subscriptions.forget();
         self.why = Some(why);
         self.barren |= why == Why::Silent;
-        if why.refuses() {
-            // Longer, never shorter, than the minute: who was evicted is not alone.
-            let wait = COOL_DOWN + self.jitter(COOL_DOWN / 4);
+        let absent = self.spare && matches!(why, Why::Path | Why::Key);
+        if absent || why.refuses() {
+            let cool_down = if absent { SPARE_COOL_DOWN } else { COOL_DOWN };
+            // Longer, never shorter: who was evicted is not alone.
+            let wait = cool_down + self.jitter(cool_down / 4);
             self.state = State::Refused { until: now + wait };
             return;
         }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -127,10 +128,20 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// Opens connections; holds the certificates that are trusted.
+/// Opens connections; holds the certificates that are trusted, and what all who use it are to
+/// know of how it went.
 #[derive(Clone)]
 pub struct Connector {
     tls: Arc<ClientConfig>,
+    past: Arc<Past>,
+}
+
+#[derive(Default)]
+struct Past {
+    /// Links that were lost, or could not be had.
+    losses: AtomicU32,
+    /// By which of two doors a hub was last recognised.
+    door: AtomicBool,
 }
 
 impl std::fmt::Debug for Connector {
@@ -175,7 +186,28 @@ impl Connector {
             .with_no_client_auth();
         Ok(Self {
             tls: Arc::new(config),
+            past: Arc::default(),
         })
+    }
+
+    /// A link was lost: the machine may be in another network now, and what was recognised before
+    /// is to be recognised again.
+    pub(super) fn lost(&self) {
+        self.past.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Another number after each loss of a link.
+    pub(super) fn losses(&self) -> u32 {
+        self.past.losses.load(Ordering::Relaxed)
+    }
+
+    /// By which of two doors a hub was last recognised.
+    pub(super) fn door(&self) -> bool {
+        self.past.door.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_door(&self, door: bool) {
+        self.past.door.store(door, Ordering::Relaxed);
     }
 
     /// A plain or encrypted byte stream to the host.

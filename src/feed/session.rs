@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 pub use super::audience::update;
 use super::audience::{Audience, Line, Over};
-use super::link::{Action, Event, Via};
+use super::link::{Action, Event, Phase, Via};
 use super::net::{self, Connector, Endpoint, Socket};
 use super::shelf::Shelf;
 use super::subscriptions::Channels;
@@ -98,7 +98,8 @@ impl<A: Audience> Session<A> {
     /// Keeps the link as the orders want it until they say stop or the audience is gone.
     pub async fn run(self) {
         // The seed only spreads the retries of many displays.
-        let link = Link::with_shelf(self.source.via, fastrand::u64(..));
+        let mut link = Link::with_shelf(self.source.via, fastrand::u64(..));
+        link.set_spare(self.cluster == Cluster::Stocks);
         let told = link.status();
         let line = Line::new(self.cluster, self.source.via, link);
         Runner {
@@ -175,6 +176,9 @@ impl<A: Audience> Runner<A> {
             return Ok(());
         }
         let cluster = self.session.cluster;
+        if matches!(status.phase, Phase::Down | Phase::Refused) {
+            self.session.connector.lost();
+        }
         if (status.phase, status.why) != (self.told.phase, self.told.why) {
             let phase = format!("{:?}", status.phase).to_lowercase();
             match status.why {
@@ -243,7 +247,8 @@ impl<A: Audience> Runner<A> {
         let connector = self.session.connector.clone();
         let cluster = self.session.cluster;
         let attempt = async move {
-            // A fresh one for each attempt: it is good for one upgrade.
+            // A fresh one for each attempt: it is good for one upgrade, and who is at the other
+            // end is looked at anew.
             let token = ticket(&connector, &source).await?;
             let path = source.path(cluster, token.as_ref());
             connector.websocket(&source.endpoint, &path, &[]).await

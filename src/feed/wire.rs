@@ -310,14 +310,14 @@ fn number(field: Option<f64>) -> Result<Price, Junk> {
 
 /// A count: of contracts, of shares. Fractions of a share are no whole one, and what is no count
 /// is not known.
-fn count(field: Option<f64>) -> Option<u64> {
+pub(super) fn count(field: Option<f64>) -> Option<u64> {
     // Beyond 2⁵³ a float has no units; nobody trades so many.
     let number = field.filter(|number| (0.0..9e15).contains(number))?;
     Some(number as u64)
 }
 
 /// The same, of one order or trade; 0 where it is not known.
-fn size(field: Option<f64>) -> u32 {
+pub(super) fn size(field: Option<f64>) -> u32 {
     count(field).map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 

@@ -1,0 +1,93 @@
+//! Which markets are open, by the vendor's word or a hub's copy of it. Pure.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::super::link::Via;
+use crate::clock::Utc;
+use crate::market::{MarketStatus, State};
+
+/// Where it is asked for.
+pub(super) const fn path(via: Via) -> &'static str {
+    match via {
+        Via::Hub => "/api/market/status",
+        Via::Vendor => "/v1/marketstatus/now",
+    }
+}
+
+/// What an answer says. One that does not say of when it is, or of no market that is known, is
+/// none: a hub may repeat one that is old.
+pub(super) fn status(body: &[u8]) -> Option<MarketStatus> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let time: Timestamp = body["serverTime"].as_str()?.parse().ok()?;
+    let indices = &body["indicesGroups"];
+    let shares = state(&body["exchanges"]["nyse"]);
+    let status = MarketStatus {
+        shares: shares.or_else(|| state(&body["market"])),
+        s_and_p: state(&indices["s_and_p"]),
+        cboe: state(&indices["cgi"]),
+        nasdaq: state(&indices["nasdaq"]),
+        dow_jones: state(&indices["dow_jones"]),
+        as_of: Utc(time.as_millisecond()),
+    };
+    let states = [status.shares, status.s_and_p, status.cboe];
+    let more = [status.nasdaq, status.dow_jones];
+    let said = states.iter().chain(&more).any(Option::is_some);
+    said.then_some(status)
+}
+
+fn state(word: &Value) -> Option<State> {
+    match word.as_str()? {
+        "open" => Some(State::Open),
+        "extended-hours" => Some(State::Extended),
+        "closed" => Some(State::Closed),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_market_has_its_own_state_and_the_time_is_that_of_the_answer() {
+        let body = br#"{"market":"extended-hours","serverTime":"2026-11-23T09:30:00-05:00",
+            "exchanges":{"nasdaq":"open","nyse":"extended-hours"},"age":3,"stale":true,
+            "indicesGroups":{"s_and_p":"closed","cgi":"open","nasdaq":"maybe","dow_jones":5}}"#;
+        let expected = MarketStatus {
+            shares: Some(State::Extended),
+            s_and_p: Some(State::Closed),
+            cboe: Some(State::Open),
+            nasdaq: None,
+            dow_jones: None,
+            as_of: Utc(1_795_444_200_000),
+        };
+        assert_eq!(status(body), Some(expected));
+    }
+
+    #[test]
+    fn groups_may_be_missing_and_the_market_stands_for_its_exchange() {
+        let body = br#"{"market":"closed","serverTime":"2026-11-23T14:30:00Z"}"#;
+        let status = status(body).unwrap();
+        assert_eq!(status.shares, Some(State::Closed));
+        assert_eq!((status.s_and_p, status.cboe), (None, None));
+    }
+
+    #[test]
+    fn what_says_no_time_or_no_market_is_no_status() {
+        for body in [
+            r#"{"market":"open"}"#,
+            r#"{"market":"open","serverTime":null}"#,
+            r#"{"market":"open","serverTime":"2026-11-23T14:30:00"}"#,
+            r#"{"market":"open","serverTime":1795444200000}"#,
+            r#"{"serverTime":"2026-11-23T14:30:00Z"}"#,
+            r#"{"market":"ajar","serverTime":"2026-11-23T14:30:00Z"}"#,
+            "[]",
+            "null",
+            "",
+            "<html>",
+        ] {
+            assert_eq!(status(body.as_bytes()), None, "{body}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The minutes of a session so far: where they are asked for and what the answer says. Pure.
+
+use serde::Deserialize;
+
+use super::super::snapshot::positive;
+use super::super::wire;
+use super::rows::Row;
+use crate::clock::Utc;
+use crate::market::{Bar, Symbol};
+
+/// In milliseconds.
+const MINUTE: i64 = 60_000;
+
+/// The same path at the vendor and at a hub.
+pub(super) fn path(symbol: &Symbol, from: Utc, to: Utc) -> String {
+    format!(
+        "/v2/aggs/ticker/{}/range/1/minute/{}/{}?adjusted=true&sort=asc&limit=50000",
+        symbol.ticker(),
+        from.0,
+        to.0
+    )
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    ticker: Option<String>,
+    /// Missing where nothing was traded.
+    results: Option<Vec<Row<Minute>>>,
+}
+
+#[derive(Deserialize)]
+struct Minute {
+    t: f64,
+    o: f64,
+    h: f64,
+    l: f64,
+    c: f64,
+}
+
+/// The bars of an answer about this symbol and this time, in order; those that cannot be are left
+/// out. `None` if it is no such answer.
+pub(super) fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<Box<[Bar]>> {
+    let answer: Answer = serde_json::from_slice(body)
+        .inspect_err(|error| log::debug!("minutes: {error}"))
+        .ok()?;
+    if answer
+        .ticker
+        .is_some_and(|ticker| ticker != symbol.ticker())
+    {
+        return None;
+    }
+    let mut last = from.0 - 1;
+    let rows = answer.results.unwrap_or_default();
+    let bars = rows.iter().filter_map(Row::good);
+    let bars = bars.filter_map(Minute::bar).filter(|bar| {
+        let fits = bar.start.0 > last && bar.start <= to;
+        if fits {
+            last = bar.start.0;
+        }
+        fits
+    });
+    Some(bars.collect())
+}
+
+impl Minute {
+    fn bar(&self) -> Option<Bar> {
+        let start = wire::stamp(Some(self.t))?;
+        let bar = Bar {
+            open: positive(self.o)?,
+            high: positive(self.h)?,
+            low: positive(self.l)?,
+            close: positive(self.c)?,
+            start,
+            end: Utc(start.0 + MINUTE),
+        };
+        let within = |price| bar.low <= price && price <= bar.high;
+        (within(bar.open) && within(bar.close)).then_some(bar)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: Utc = Utc(1_795_444_200_000);
+    const NOON: Utc = Utc(1_795_453_200_000);
+
+    fn read(body: &str) -> Option<Vec<(i64, f64)>> {
+        let bars = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON)?;
+        let told = |bar: &Bar| {
+            assert_eq!(bar.end.0 - bar.start.0, 60_000);
+            (bar.start.0 - OPEN.0, bar.close.as_f64())
+        };
+        Some(bars.iter().map(told).collect())
+    }
+
+    fn row(minute: i64, prices: &str) -> String {
+        let [o, h, l, c]: [&str; 4] = prices.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let t = OPEN.0 + minute * MINUTE;
+        format!(r#"{{"t":{t},"o":{o},"h":{h},"l":{l},"c":{c},"v":1.5,"vw":2,"n":3}}"#)
+    }
+
+    fn answer(rows: &[String]) -> String {
+        let rows = rows.join(",");
+        format!(r#"{{"ticker":"I:SPX","status":"OK","resultsCount":1,"results":[{rows}]}}"#)
+    }
+
+    #[test]
+    fn a_minute_that_cannot_be_costs_none_of_the_others() {
+        let rows = [
+            row(0, "5900 5901.5 5899 5.9e3"),
+            row(1, "5900 5901 5899 5902"),
+            row(2, "5900 5901 5899 0"),
+            row(3, "5900 5901 5899 null"),
+            row(4, "5900 5899 5901 5900"),
+            row(5, "5900 5901 5899 -5900"),
+            row(6, "5900 1e999 5899 5900"),
+            "null".into(),
+            "{}".into(),
+            row(7, "5900 5901 5899 5900.25"),
+            // Again, before the last one, before what was asked for, and of the future.
+            row(7, "5900 5901 5899 5899"),
+            row(4, "5900 5901 5899 5899"),
+            row(-1, "5900 5901 5899 5899"),
+            row(151, "5900 5901 5899 5899"),
+            row(150, "5900 5901 5899 5899"),
+        ];
+        let expected = [(0, 5900.0), (7 * MINUTE, 5900.25), (150 * MINUTE, 5899.0)];
+        // A number that is none in JSON spoils the whole answer; nobody writes such a one.
+        assert_eq!(read(&answer(&rows)), None);
+        let rows: Vec<String> = rows
+            .iter()
+            .map(|row| row.replace("1e999", "1e99"))
+            .collect();
+        assert_eq!(read(&answer(&rows)), Some(expected.to_vec()));
+    }
+
+    #[test]
+    fn nothing_traded_is_an_answer_and_another_ticker_is_none() {
+        assert_eq!(read(r#"{"status":"OK"}"#), Some(vec![]));
+        assert_eq!(read(r#"{"results":null}"#), Some(vec![]));
+        assert_eq!(read(r#"{"results":[]}"#), Some(vec![]));
+        let other = answer(&[row(0, "1 1 1 1")]).replace("I:SPX", "I:NDX");
+        assert_eq!(read(&other), None);
+        assert_eq!(read("<html>"), None);
+    }
+
+    #[test]
+    fn the_whole_ticker_and_the_milliseconds_stand_in_the_path() {
+        let path = path(&"O:SPY261218C00650000".parse().unwrap(), OPEN, NOON);
+        assert_eq!(
+            path,
+            "/v2/aggs/ticker/O:SPY261218C00650000/range/1/minute/1795444200000/1795453200000\
+             ?adjusted=true&sort=asc&limit=50000"
+        );
+    }
+}

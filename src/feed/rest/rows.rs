@@ -1,0 +1,249 @@
+//! The rows of `/api/quotes`, the proxy's and the hub's, read suspiciously. Pure.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::super::audience::shown;
+use super::super::snapshot::{self, Greeks, positive};
+use super::super::{Close, Seed, wire};
+use super::Quotes;
+use crate::market::{Price, Symbol, Ticker};
+
+/// What a hub and the proxy are to be asked for: indices by their plain names, as the proxy knows
+/// them, but nothing by a name that would mean something else there, or nothing at all.
+pub(super) fn name(symbol: &Symbol) -> &str {
+    let name = symbol.name();
+    match name.parse::<Symbol>() {
+        Ok(meant) if meant == *symbol => name,
+        _ => symbol.ticker(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    results: Vec<Row<ProxyRow>>,
+}
+
+/// A row that cannot be read costs none of the others.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Row<T> {
+    Good(T),
+    Junk(IgnoredAny),
+}
+
+impl<T> Row<T> {
+    pub(super) fn good(&self) -> Option<&T> {
+        match self {
+            Row::Good(row) => Some(row),
+            Row::Junk(_) => None,
+        }
+    }
+}
+
+/// A row of the proxy; what is below `source` is the hub's own, and the proxy has no such words.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProxyRow {
+    symbol: String,
+    last: Option<f64>,
+    change: Option<f64>,
+    as_of: Option<f64>,
+    source: Option<String>,
+    previous_close: Option<f64>,
+    #[serde(default)]
+    delayed: bool,
+    /// `NOT_ENTITLED`, `NOT_FOUND`: then there is nothing else.
+    denial: Option<String>,
+    day_low: Option<f64>,
+    day_high: Option<f64>,
+    volume: Option<f64>,
+    bid: Option<f64>,
+    ask: Option<f64>,
+    bid_size: Option<f64>,
+    ask_size: Option<f64>,
+    last_trade: Option<f64>,
+    last_trade_size: Option<f64>,
+    last_trade_at: Option<f64>,
+    implied_volatility: Option<f64>,
+    open_interest: Option<f64>,
+    greeks: Option<Greeks>,
+}
+
+pub(super) fn rows(body: &[u8]) -> Result<Quotes, serde_json::Error> {
+    let answer: Answer = serde_json::from_slice(body)?;
+    let mut quotes = Quotes::default();
+    for row in answer.results.iter().filter_map(Row::good) {
+        let Some(seed) = row.seed() else { continue };
+        if let Some(words) = row.denial.as_ref().filter(|_| seed.denial.is_some()) {
+            quotes.refused.push((seed.ticker.clone(), shown(words)));
+        }
+        quotes.seeds.push(seed);
+    }
+    Ok(quotes)
+}
+
+impl ProxyRow {
+    /// What it says; `None` if that is nothing.
+    fn seed(&self) -> Option<Seed> {
+        // Indices come back prefixed or plain.
+        let symbol: Symbol = self.symbol.parse().ok()?;
+        let mut seed = Seed::empty(Ticker::try_from(symbol.ticker()).ok()?);
+        seed.denial = self.denial.as_deref().and_then(snapshot::denial);
+        if seed.denial.is_some() {
+            return Some(seed);
+        }
+        if self.source.as_deref() == Some("error") {
+            return None;
+        }
+        // `last: 0` means no data, never a price.
+        let priced = self.source.as_deref() != Some("none");
+        seed.price = self.last.and_then(positive).filter(|_| priced);
+        let derived = || {
+            // Where both are zero nothing is known; a change of exactly zero with a price is one.
+            let change = Price::from_f64(self.change?)?;
+            Some(Price::from_scaled(seed.price?.scaled() - change.scaled()))
+                .filter(|close| *close > Price::from_scaled(0))
+                .map(Close::Derived)
+        };
+        let told = self.previous_close.and_then(positive).map(Close::Told);
+        seed.previous_close = told.or_else(derived);
+        seed.day = snapshot::day(self.day_low, self.day_high, self.volume);
+        seed.book = snapshot::book([self.bid, self.ask], [self.bid_size, self.ask_size]);
+        seed.trade = snapshot::trade(self.last_trade, self.last_trade_size, self.last_trade_at);
+        seed.analysis = snapshot::analysis(
+            self.greeks.as_ref(),
+            self.implied_volatility,
+            self.open_interest,
+        );
+        let said = seed != Seed::empty(seed.ticker.clone());
+        // Milliseconds for indices, nanoseconds for stocks: told by magnitude.
+        seed.stamp = wire::stamp(self.as_of);
+        seed.delayed = self.delayed;
+        said.then_some(seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Utc;
+    use crate::market::{Analysis, Book, Day, Denial, Trade};
+
+    fn price(number: f64) -> Option<Price> {
+        Price::from_f64(number)
+    }
+
+    fn seeds(body: &[u8]) -> Vec<Seed> {
+        rows(body).unwrap().seeds
+    }
+
+    #[test]
+    fn the_proxys_traps_are_stepped_around() {
+        let seeds = seeds(
+            br#"{"results":[
+            {"symbol":"I:SPX","last":5912.34,"change":24.73,"changePercent":0.42,"asOf":1764086430905,"source":"indices"},
+            {"symbol":"VIX","last":17.25,"change":-0.4,"changePercent":-2.27,"asOf":1764086430905642800,"source":"indices-fallback"},
+            {"symbol":"NDX","last":0,"change":0,"changePercent":0,"asOf":0,"source":"none"},
+            {"symbol":"DJI","last":1,"change":0,"changePercent":0,"asOf":0,"source":"error"},
+            {"symbol":"???","last":1,"source":"error"}]}"#,
+        );
+        assert_eq!(seeds.len(), 2, "a last of 0 is no price: {seeds:?}");
+        assert_eq!(seeds[0].ticker, "I:SPX");
+        assert_eq!(seeds[0].previous_close, price(5887.61).map(Close::Derived));
+        assert_eq!(seeds[1].ticker, "I:VIX");
+        assert_eq!(
+            seeds[1].stamp,
+            Some(Utc(1_764_086_430_906)),
+            "nanoseconds are told by their magnitude, and rounded"
+        );
+        assert_eq!(seeds[1].previous_close, price(17.65).map(Close::Derived));
+    }
+
+    #[test]
+    fn the_hubs_own_words_are_taken_as_told() {
+        let body = br#"{"results":[{"symbol":"I:SPX","last":5912.34,"change":24.73,
+            "asOf":1764086430905,"source":"indices","previousClose":5887.5,"delayed":true,
+            "dayLow":5880.1,"dayHigh":5920.9}]}"#;
+        let seed = seeds(body).remove(0);
+        assert_eq!(seed.previous_close, price(5887.5).map(Close::Told));
+        assert!(seed.delayed);
+        let range = price(5880.1).zip(price(5920.9));
+        assert_eq!((seed.day.range, seed.day.volume), (range, None));
+    }
+
+    #[test]
+    fn a_contract_without_a_price_still_has_its_greeks_and_its_book() {
+        let body = br#"{"results":[{"symbol":"O:SPY261218C00650000","last":0,"change":0,"asOf":0,
+            "source":"none","bid":0,"ask":0.05,"bidSize":0,"askSize":24,"lastTrade":0.04,
+            "lastTradeSize":3,"lastTradeAt":1764086430905000000,"impliedVolatility":0.3049,
+            "openInterest":8921,"greeks":{"delta":0.55,"theta":-0.0312,"vega":"much"},
+            "volume":120,"dayLow":0,"dayHigh":0}]}"#;
+        assert_eq!(seeds(body), [], "greeks that cannot be read are junk");
+        let body = String::from_utf8_lossy(body).replace("\"much\"", "null");
+        let seed = seeds(body.as_bytes()).remove(0);
+        let expected = Seed {
+            day: Day {
+                range: None,
+                volume: Some(120),
+            },
+            analysis: Some(Analysis {
+                delta: price(0.55),
+                theta: price(-0.0312),
+                implied_volatility: price(0.3049),
+                open_interest: Some(8921),
+                ..Analysis::default()
+            }),
+            book: Some(Book {
+                bid: Price::from_scaled(0),
+                ask: Price::from_scaled(500),
+                bid_size: 0,
+                ask_size: 24,
+            }),
+            trade: Some((
+                Trade {
+                    price: Price::from_scaled(400),
+                    size: 3,
+                },
+                Some(Utc(1_764_086_430_905)),
+            )),
+            ..Seed::empty(Ticker::try_from("O:SPY261218C00650000").unwrap())
+        };
+        assert_eq!(seed, expected);
+    }
+
+    #[test]
+    fn what_the_vendor_denies_is_told_with_its_words() {
+        let quotes = rows(
+            br#"{"results":[
+            {"symbol":"NDX","last":0,"source":"error","denial":"NOT_ENTITLED"},
+            {"symbol":"I:ABC","last":5,"source":"error","denial":"NOT_FOUND"},
+            {"symbol":"SPX","last":0,"source":"error","denial":"TIRED"}]}"#,
+        )
+        .unwrap();
+        let told: Vec<_> = quotes
+            .seeds
+            .iter()
+            .map(|seed| (seed.ticker.as_str(), seed.denial, seed.price))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("I:NDX", Some(Denial::NotEntitled), None),
+                ("I:ABC", Some(Denial::NotFound), None)
+            ]
+        );
+        let words: Vec<_> = quotes.refused.iter().map(|(_, words)| &**words).collect();
+        assert_eq!(words, ["NOT_ENTITLED", "NOT_FOUND"]);
+    }
+
+    #[test]
+    fn what_is_asked_for_means_the_same_to_the_hub_as_here() {
+        let asked = |text: &str| name(&text.parse().unwrap()).to_owned();
+        assert_eq!(asked("I:SPX"), "SPX");
+        assert_eq!(asked("brk.b"), "BRK.B");
+        // "ABC" would be a share, and a contract without its prefix is nothing.
+        assert_eq!(asked("I:ABC"), "I:ABC");
+        assert_eq!(asked("O:SPY261218C00650000"), "O:SPY261218C00650000");
+    }
+}

@@ -10,7 +10,7 @@ use crate::clock::{Clock, Now};
 use crate::desk::{Desk, Fault, Settings};
 use crate::feed::Update;
 use crate::feed::net::Connector;
-use crate::feed::rest::{self, Need};
+use crate::feed::rest::{self, Ask, Need};
 use crate::feed::session::{Orders, Session, Source};
 use crate::market::{Calendar, Cluster, WatchlistError};
 use crate::panel::Slot;
@@ -90,7 +90,6 @@ pub async fn run(
     until: Until,
 ) -> Result<bool, WatchlistError> {
     let now = setup.clock.now();
-    let symbols = setup.settings.watchlist.clone();
     let mut desk = Desk::new(setup.settings, setup.calendar, setup.size, now)?;
     desk.set_delayed(setup.source.delayed());
     let (updates, mut incoming) = mpsc::channel(QUEUE);
@@ -110,11 +109,7 @@ pub async fn run(
         links.spawn(session.run());
         sessions.push((cluster, orders));
     }
-    let (needs, asked) = watch::channel(Need {
-        symbols,
-        unfed: true,
-        ..Need::default()
-    });
+    let (needs, asked) = watch::channel(need(&desk, now, Need::default()));
     // Dropped, and so ended, with this function: a question in flight needs no farewell.
     let mut seeding = JoinSet::new();
     seeding.spawn(rest::keep_asking(
@@ -191,7 +186,11 @@ impl Service {
     /// Returns whether it may change what is needed of REST.
     fn take(&mut self, update: &Update) -> bool {
         self.desk.on(update, self.clock.now());
-        matches!(update, Update::Status(..) | Update::Seed(_))
+        // What is streamed, too, ends the asking: at the next turn, for it is no hurry.
+        matches!(
+            update,
+            Update::Status(..) | Update::Seed(_) | Update::Market(_)
+        )
     }
 
     /// Tells who asks REST what is needed of it, if that has changed.
@@ -206,28 +205,30 @@ impl Service {
             self.steps += 1;
         }
         self.offset = offset;
-        let (epoch, unfed) = (
-            self.desk.returns() + self.steps,
-            self.desk.paces(now).any(|pace| pace.is_some()),
+        let before = self.needs.borrow().clone();
+        let needed = need(
+            &self.desk,
+            now,
+            Need {
+                epoch: self.desk.returns() + self.steps,
+                ..before
+            },
         );
         self.needs.send_if_modified(|need| {
-            let changed = (need.epoch, need.unfed) != (epoch, unfed);
-            (need.epoch, need.unfed) = (epoch, unfed);
+            let changed = *need != needed;
+            *need = needed;
             changed
         });
     }
 
     fn apply(&mut self, settings: Settings) {
-        let symbols = settings.watchlist.clone();
-        let changed = symbols != self.desk.settings().watchlist;
+        let changed = settings.watchlist != self.desk.settings().watchlist;
         match self.desk.apply(settings, self.clock.now()) {
-            Ok(()) if changed => {
-                self.needs.send_modify(|need| {
-                    need.symbols = symbols;
-                    need.list += 1;
-                });
+            Ok(()) => {
+                self.needs
+                    .send_modify(|need| need.list += u64::from(changed));
+                self.need();
             }
-            Ok(()) => {}
             // The list was checked by whoever read it; the old one stays.
             Err(error) => log::error!("the watchlist stays as it was: {error}"),
         }
@@ -275,6 +276,24 @@ impl Service {
             );
         }
         now
+    }
+}
+
+/// What a desk needs of REST now; `before` tells how often it has asked anew.
+fn need(desk: &Desk, now: Now, before: Need) -> Need {
+    let symbols = desk.watchlist().instruments().iter();
+    let asks = symbols.zip(desk.paces(now)).map(|(instrument, pace)| Ask {
+        symbol: instrument.symbol().clone(),
+        pace,
+    });
+    Need {
+        asks: asks.collect(),
+        market: desk.calendar().has_hours(),
+        minutes: desk
+            .days()
+            .map(|(symbol, since)| (symbol.clone(), since))
+            .collect(),
+        ..before
     }
 }
 

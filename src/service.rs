@@ -10,7 +10,7 @@ use crate::clock::{Clock, Now};
 use crate::desk::{Desk, Fault, Settings};
 use crate::feed::Update;
 use crate::feed::net::Connector;
-use crate::feed::rest::{self, Need};
+use crate::feed::rest::{self, Ask, Need};
 use crate::feed::session::{Orders, Session, Source};
 use crate::market::{Calendar, Cluster, WatchlistError};
 use crate::panel::Slot;
@@ -90,7 +90,6 @@ pub async fn run(
     until: Until,
 ) -> Result<bool, WatchlistError> {
     let now = setup.clock.now();
-    let symbols = setup.settings.watchlist.clone();
     let mut desk = Desk::new(setup.settings, setup.calendar, setup.size, now)?;
     desk.set_delayed(setup.source.delayed());
     let (updates, mut incoming) = mpsc::channel(QUEUE);
@@ -110,11 +109,7 @@ pub async fn run(
         links.spawn(session.run());
         sessions.push((cluster, orders));
     }
-    let (needs, asked) = watch::channel(Need {
-        symbols,
-        unfed: true,
-        ..Need::default()
-    });
+    let (needs, asked) = watch::channel(need(&desk, now, 0, 0));
     // Dropped, and so ended, with this function: a question in flight needs no farewell.
     let mut seeding = JoinSet::new();
     seeding.spawn(rest::keep_asking(
@@ -206,26 +201,21 @@ impl Service {
             self.steps += 1;
         }
         self.offset = offset;
-        let (epoch, unfed) = (
-            self.desk.returns() + self.steps,
-            self.desk.paces(now).any(|pace| pace.is_some()),
-        );
-        self.needs.send_if_modified(|need| {
-            let changed = (need.epoch, need.unfed) != (epoch, unfed);
-            (need.epoch, need.unfed) = (epoch, unfed);
+        let epoch = self.desk.returns() + self.steps;
+        self.needs.send_if_modified(|needed| {
+            let wanted = need(&self.desk, now, needed.list, epoch);
+            let changed = *needed != wanted;
+            *needed = wanted;
             changed
         });
     }
 
     fn apply(&mut self, settings: Settings) {
-        let symbols = settings.watchlist.clone();
-        let changed = symbols != self.desk.settings().watchlist;
+        let changed = settings.watchlist != self.desk.settings().watchlist;
         match self.desk.apply(settings, self.clock.now()) {
             Ok(()) if changed => {
-                self.needs.send_modify(|need| {
-                    need.symbols = symbols;
-                    need.list += 1;
-                });
+                self.needs.send_modify(|need| need.list += 1);
+                self.need();
             }
             Ok(()) => {}
             // The list was checked by whoever read it; the old one stays.
@@ -275,6 +265,25 @@ impl Service {
             );
         }
         now
+    }
+}
+
+/// What is needed of REST.
+fn need(desk: &Desk, now: Now, list: u64, epoch: u64) -> Need {
+    let instruments = desk.watchlist().instruments().iter();
+    let asks = instruments
+        .zip(desk.paces(now))
+        .map(|(instrument, pace)| Ask {
+            symbol: instrument.symbol().clone(),
+            pace,
+        });
+    let days = desk.days().map(|(symbol, from)| (symbol.clone(), from));
+    Need {
+        asks: asks.collect(),
+        list,
+        epoch,
+        market: true,
+        minutes: days.collect(),
     }
 }
 

@@ -202,3 +202,6 @@ impl Doorman {
         rest::get(&self.connector, &source.endpoint, path, source).await
     }
 }
+
+#[cfg(test)]
+mod tests;

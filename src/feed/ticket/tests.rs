@@ -162,13 +162,21 @@ async fn a_hub_is_recognised_once_and_asked_with_a_token_of_minutes_that_is_kept
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_once_and_then_it_is_a_refusal() {
-    let mut double = Double::new(|request| match request {
-        "GET /x one" => (403, r#"{"error":"the token was refused"}"#.into()),
-        _ => hub(request),
-    });
-    let twice = ["GET /healthz -", FIRST[1], FIRST[2], FIRST[1], FIRST[2]];
-    let refused = (Err(Why::Token), twice.map(String::from).to_vec());
+async fn a_token_that_was_kept_and_is_refused_is_renewed_once_and_then_it_is_a_refusal() {
+    fn refuse(request: &str) -> (u16, String) {
+        match request {
+            "GET /x one" => (403, r#"{"error":"the token was refused"}"#.into()),
+            _ => hub(request),
+        }
+    }
+    let mut double = Double::new(hub);
+    double.ask().await.0.unwrap();
+    double.behave(refuse);
+    let renewed = ["GET /x one", "POST /api/ws-token own", "GET /x one"];
+    let refused = (Err(Why::Token), renewed.map(String::from).to_vec());
+    assert_eq!(double.ask().await, refused);
+    // One that is new is no better.
+    let refused = (Err(Why::Token), FIRST.map(String::from).to_vec());
     assert_eq!(double.ask().await, refused);
 }
 

@@ -156,7 +156,7 @@ impl Config {
         let file: File = reader.file()?;
         let watchlist = reader.watchlist(file.watchlist)?;
         let (source, ca_file) = reader.source(file.hub, file.massive, environment)?;
-        let panel = reader.panel(file.panel)?;
+        let panel = reader.panel(file.panel, environment.board)?;
         let ca_line = ca_file.as_ref().map(|ca_file| reader.line(&ca_file.span()));
         Ok(Self {
             watchlist,

@@ -159,6 +159,11 @@ impl Desk {
         self.fault = fault;
     }
 
+    /// When the markets are open.
+    pub const fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
     /// The watchlist.
     pub const fn watchlist(&self) -> &Watchlist {
         &self.watchlist

@@ -109,7 +109,7 @@ pub async fn run(
         links.spawn(session.run());
         sessions.push((cluster, orders));
     }
-    let (needs, asked) = watch::channel(need(&desk, now, 0, 0));
+    let (needs, asked) = watch::channel(need(&desk, now, Need::default()));
     // Dropped, and so ended, with this function: a question in flight needs no farewell.
     let mut seeding = JoinSet::new();
     seeding.spawn(rest::keep_asking(
@@ -186,7 +186,11 @@ impl Service {
     /// Returns whether it may change what is needed of REST.
     fn take(&mut self, update: &Update) -> bool {
         self.desk.on(update, self.clock.now());
-        matches!(update, Update::Status(..) | Update::Seed(_))
+        // What is streamed, too, ends the asking: at the next turn, for it is no hurry.
+        matches!(
+            update,
+            Update::Status(..) | Update::Seed(_) | Update::Market(_)
+        )
     }
 
     /// Tells who asks REST what is needed of it, if that has changed.
@@ -201,11 +205,18 @@ impl Service {
             self.steps += 1;
         }
         self.offset = offset;
-        let epoch = self.desk.returns() + self.steps;
-        self.needs.send_if_modified(|needed| {
-            let wanted = need(&self.desk, now, needed.list, epoch);
-            let changed = *needed != wanted;
-            *needed = wanted;
+        let before = self.needs.borrow().clone();
+        let needed = need(
+            &self.desk,
+            now,
+            Need {
+                epoch: self.desk.returns() + self.steps,
+                ..before
+            },
+        );
+        self.needs.send_if_modified(|need| {
+            let changed = *need != needed;
+            *need = needed;
             changed
         });
     }
@@ -213,11 +224,11 @@ impl Service {
     fn apply(&mut self, settings: Settings) {
         let changed = settings.watchlist != self.desk.settings().watchlist;
         match self.desk.apply(settings, self.clock.now()) {
-            Ok(()) if changed => {
-                self.needs.send_modify(|need| need.list += 1);
+            Ok(()) => {
+                self.needs
+                    .send_modify(|need| need.list += u64::from(changed));
                 self.need();
             }
-            Ok(()) => {}
             // The list was checked by whoever read it; the old one stays.
             Err(error) => log::error!("the watchlist stays as it was: {error}"),
         }
@@ -268,22 +279,21 @@ impl Service {
     }
 }
 
-/// What is needed of REST.
-fn need(desk: &Desk, now: Now, list: u64, epoch: u64) -> Need {
-    let instruments = desk.watchlist().instruments().iter();
-    let asks = instruments
-        .zip(desk.paces(now))
-        .map(|(instrument, pace)| Ask {
-            symbol: instrument.symbol().clone(),
-            pace,
-        });
-    let days = desk.days().map(|(symbol, from)| (symbol.clone(), from));
+/// What a desk needs of REST now; `before` tells how often it has asked anew.
+fn need(desk: &Desk, now: Now, before: Need) -> Need {
+    let symbols = desk.watchlist().instruments().iter();
+    let asks = symbols.zip(desk.paces(now)).map(|(instrument, pace)| Ask {
+        symbol: instrument.symbol().clone(),
+        pace,
+    });
     Need {
         asks: asks.collect(),
-        list,
-        epoch,
-        market: true,
-        minutes: days.collect(),
+        market: desk.calendar().has_hours(),
+        minutes: desk
+            .days()
+            .map(|(symbol, since)| (symbol.clone(), since))
+            .collect(),
+        ..before
     }
 }
 

@@ -1,51 +1,130 @@
 //! The existence of a file makes a board, so every file must be one.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use deskticker::board::{self, Board};
 use serde::Deserialize;
 
+/// A file as a parser of TOML reads it; the library has its own way.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Board {
+struct File {
     model: String,
     bus: String,
-    target: String,
+    speed: u32,
+    wanted_speed: u32,
     config_txt: Vec<String>,
+    target: String,
+}
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("boards");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .collect();
+    files.sort();
+    files
 }
 
 #[test]
-fn every_board_file_describes_a_board() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("boards");
-    let mut models = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let board: Board =
+fn every_file_is_a_board_of_the_library_with_all_it_says() {
+    let files = files();
+    let names: Vec<_> = files.iter().map(|path| path.file_stem().unwrap()).collect();
+    let known: Vec<_> = Board::all().iter().map(|board| board.name).collect();
+    assert_eq!(names, known);
+    assert_eq!(known, ["linux", "pi-3", "pi-4", "pi-5", "pi-zero-2w"]);
+    for (path, board) in files.iter().zip(Board::all()) {
+        let text = std::fs::read_to_string(path).unwrap();
+        let file: File =
             toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        assert!(board.model.starts_with("Raspberry Pi "), "{}", board.model);
-        assert!(board.bus.starts_with("/dev/i2c-"), "{}", board.bus);
+        assert_eq!(file.model, board.model);
+        assert_eq!(file.bus, board.bus);
+        assert_eq!(file.speed, board.speed);
+        assert_eq!(file.wanted_speed, board.wanted_speed);
+        assert_eq!(file.config_txt, board.config_txt);
+        assert_eq!(file.target, board.target);
+    }
+}
+
+#[test]
+fn every_board_can_be_used_as_it_is_described() {
+    let mut models = Vec::new();
+    for board in Board::all() {
+        let pi = board.model.starts_with("Raspberry Pi ");
+        assert!(pi || board == Board::of_model(""), "{board:?}");
+        let number = board.bus.strip_prefix("/dev/i2c-").unwrap();
+        assert!(number.parse::<u8>().is_ok(), "{board:?}");
+        assert!(board.speed <= board.wanted_speed, "{board:?}");
+        // What I2C calls standard mode and fast mode; the panels know no faster one.
+        assert!([100_000, 400_000].contains(&board.wanted_speed));
         assert!(
-            ["aarch64-unknown-linux-gnu", "armv7-unknown-linux-gnueabihf"]
-                .contains(&board.target.as_str()),
-            "{}",
-            board.target
+            ["aarch64-unknown-linux-gnu", "armv7-unknown-linux-gnueabihf"].contains(&board.target),
+            "{board:?}"
         );
-        assert!(
-            board
-                .config_txt
-                .iter()
-                .all(|line| line.starts_with("dtparam=i2c_arm")),
-            "{:?}",
-            board.config_txt
-        );
+        if pi {
+            let speed = format!("dtparam=i2c_arm_baudrate={}", board.wanted_speed);
+            assert_eq!(board.config_txt, ["dtparam=i2c_arm=on", &speed]);
+        }
         models.push(board.model);
     }
     let count = models.len();
-    models.sort();
+    models.sort_unstable();
     models.dedup();
-    assert!(
-        count >= 4 && models.len() == count,
-        "each model once: {models:?}"
-    );
+    assert_eq!(models.len(), count, "each model once: {models:?}");
+}
+
+#[test]
+fn real_machines_are_recognised_by_their_model() {
+    for (model, name) in [
+        ("Raspberry Pi 3 Model B Rev 1.2", "pi-3"),
+        ("Raspberry Pi 3 Model B Plus Rev 1.3", "pi-3"),
+        ("Raspberry Pi 4 Model B Rev 1.4", "pi-4"),
+        ("Raspberry Pi 400 Rev 1.0", "pi-4"),
+        ("Raspberry Pi 5 Model B Rev 1.0", "pi-5"),
+        ("Raspberry Pi Zero 2 W Rev 1.0", "pi-zero-2w"),
+        // Another processor, and no 64 bits.
+        ("Raspberry Pi Zero W Rev 1.1", "linux"),
+        ("Radxa ROCK 4C+", "linux"),
+        ("", "linux"),
+    ] {
+        assert_eq!(Board::of_model(model).name, name, "{model}");
+    }
+}
+
+#[test]
+fn the_model_is_read_as_the_kernel_writes_it_and_its_absence_is_some_linux() {
+    let directory = std::env::temp_dir().join(format!("deskticker-boards-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let (missing, model) = (directory.join("missing"), directory.join("model"));
+    std::fs::write(&model, "Raspberry Pi 4 Model B Rev 1.4\0").unwrap();
+    assert_eq!(Board::of_machine(&[&missing, &model]).name, "pi-4");
+    assert_eq!(Board::of_machine(&[&missing]).name, "linux");
+    // A whole name ends before the zero.
+    std::fs::write(&model, "Raspberry Pi 5\0").unwrap();
+    assert_eq!(Board::of_machine(&[&model]).name, "pi-5");
+    // Not text at all.
+    std::fs::write(&model, [0xFF, 0xFE]).unwrap();
+    assert_eq!(Board::of_machine(&[&model]).name, "linux");
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn the_list_has_every_board_and_marks_the_one_it_is_printed_on() {
+    let list = board::list(Board::of_model("Raspberry Pi 5 Model B Rev 1.0"));
+    for board in Board::all() {
+        assert!(list.contains(board.name), "{list}");
+        assert!(list.contains(board.model), "{list}");
+        for line in board.config_txt {
+            assert!(list.contains(&format!("    {line}\n")), "{list}");
+        }
+    }
+    let marked: Vec<_> = list.lines().filter(|line| line.contains("this")).collect();
+    assert_eq!(marked, ["pi-5 (this machine)"]);
+    assert!(list.contains("  bus     /dev/i2c-1, 100 kHz\n"), "{list}");
 }

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use deskticker::board::Board;
 use deskticker::config::{Config, Environment, PanelKind};
 use deskticker::feed::link::Via;
 use deskticker::panel::{Chip, Rotation};
@@ -232,11 +233,6 @@ fn a_watchlist_that_cannot_be_shown_is_refused() {
         &["empty", "\"SPX\""],
     );
     refused(
-        &format!("watchlist = [\"SPX\",\n\"SPY\"]\n{HUB}"),
-        "2",
-        &["SPY", "share", "I:NDX"],
-    );
-    refused(
         &format!("watchlist = [\"SPX\",\n\"^VIX\"]\n{HUB}"),
         "2",
         &["without \"^\""],
@@ -254,7 +250,18 @@ fn a_watchlist_that_cannot_be_shown_is_refused() {
 fn a_panel_that_does_not_exist_is_refused_with_those_that_do() {
     let panel = |line: &str, words: &[&str]| refused(&format!("{HUB}[panel]\n{line}"), "4", words);
     panel("kind = \"lcd\"", &["lcd", "oled", "terminal", "png"]);
-    panel("chip = \"sh1106\"", &["sh1106", "ssd1306", "ssd1309"]);
+    panel(
+        "chip = \"sh1107\"",
+        &["chip", "sh1106", "ssd1306", "ssd1309"],
+    );
+    let sh1106 = "chip = \"sh1106\"\ncolumn_offset = 5";
+    refused(
+        &format!("{HUB}[panel]\n{sh1106}"),
+        "5",
+        &["column_offset", "5", "0 to 4"],
+    );
+    // Of any other chip it would do nothing.
+    panel("column_offset = 0", &["column_offset", "sh1106"]);
     panel("size = \"64x48\"", &["size", "128x64", "128x32"]);
     panel("address = 0x78", &["address", "0x3c", "0x3d"]);
     panel("address = 7", &["address", "0x3c"]);
@@ -263,6 +270,44 @@ fn a_panel_that_does_not_exist_is_refused_with_those_that_do() {
     panel("brightness = 256", &["brightness", "256", "0", "255"]);
     panel("brightness = -1", &["brightness", "-1"]);
     panel("brightness = 99999999999999999999", &["integer"]);
+}
+
+#[test]
+fn the_bus_that_nobody_names_is_that_of_the_board() {
+    static BOARD: Board = Board {
+        name: "elsewhere",
+        model: "Elsewhere",
+        bus: "/dev/i2c-7",
+        speed: 100_000,
+        wanted_speed: 400_000,
+        config_txt: &[],
+        target: "aarch64-unknown-linux-gnu",
+    };
+    let environment = Environment {
+        board: &BOARD,
+        ..with_token()
+    };
+    let bus = |text: &str| {
+        let config = Config::parse(text, Path::new(FILE), &environment).unwrap();
+        config.panel.oled.bus
+    };
+    assert_eq!(bus(HUB), Path::new("/dev/i2c-7"));
+    let named = format!("{HUB}[panel]\nbus = \"/dev/i2c-0\"");
+    assert_eq!(bus(&named), Path::new("/dev/i2c-0"));
+}
+
+#[test]
+fn the_first_column_of_an_sh1106_is_2_unless_it_is_said() {
+    let chip = |lines: &str| {
+        parse(&format!("{HUB}[panel]\n{lines}"))
+            .unwrap()
+            .panel
+            .oled
+            .chip
+    };
+    let column = |column| Chip::Sh1106 { column };
+    assert_eq!(chip("chip = \"sh1106\""), column(2));
+    assert_eq!(chip("column_offset = 0\nchip = \"sh1106\""), column(0));
 }
 
 #[test]

@@ -5,7 +5,6 @@
 mod stage;
 
 use deskticker::feed::net::Connector;
-use deskticker::service::Control;
 use deskticker::simulator::{Fault, Settings, Simulator};
 use futures_util::{SinkExt, StreamExt};
 use stage::{Background, PATIENCE, Stage};

@@ -315,6 +315,7 @@ fn environment() -> Environment {
         credentials: None,
         token: Some("t".into()),
         key: Some("k".into()),
+        ..Environment::default()
     }
 }
 

@@ -10,6 +10,7 @@ use deskticker::panel::{Chip, Fault, Glass, Light, Oled, Rotation, Settings};
 use deskticker::screen::{Frame, Size, WIDTH};
 use glass::bus::{ADDRESS, Quiet, Rig};
 use glass::log_lines;
+use glass::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 use proptest::prelude::*;
 
 fn settings(size: Size) -> Settings {
@@ -22,13 +23,6 @@ fn settings(size: Size) -> Settings {
     }
 }
 
-const DAY: Light = Light {
-    on: true,
-    brightness: 128,
-    shift: 0,
-};
-const NIGHT: Light = Light { on: false, ..DAY };
-
 const END: Now = Now {
     monotonic: Moment::from_secs(9),
     utc: None,
@@ -40,58 +34,6 @@ fn at(millis: u64) -> Moment {
 
 fn secs(secs: u64) -> Moment {
     Moment::from_secs(secs)
-}
-
-/// A picture of digits where layout A has them, drawn with the fonts it uses.
-fn digits(price: &str, percent: &str) -> Frame {
-    let mut frame = Frame::new(Size::Tall);
-    write(
-        &mut frame,
-        (spleen_font::FONT_5X8, 32, 5, 8),
-        percent,
-        40,
-        0,
-    );
-    let (points, cents) = price.split_once('.').unwrap();
-    write(
-        &mut frame,
-        (spleen_font::FONT_16X32, 32, 16, 32),
-        points,
-        8,
-        1,
-    );
-    // A PSF1 file, whose header the crate's reader misunderstands.
-    write(&mut frame, (spleen_font::FONT_8X16, 4, 8, 16), cents, 96, 1);
-    frame
-}
-
-/// Font file, length of its header, width and height of a glyph; they start behind the header.
-type Font = (&'static [u8], usize, usize, usize);
-
-fn write(
-    frame: &mut Frame,
-    (font, header, width, height): Font,
-    text: &str,
-    left: usize,
-    page: usize,
-) {
-    let stride = width.div_ceil(8);
-    for (i, letter) in text.bytes().enumerate() {
-        let glyph = &font[header + usize::from(letter) * stride * height..];
-        for y in 0..height {
-            for x in 0..width {
-                let lit = glyph[y * stride + x / 8] >> (7 - x % 8) & 1 == 1;
-                frame.set(left + i * width + x, page * 8 + y, lit);
-            }
-        }
-    }
-}
-
-fn random_frame(size: Size, seed: u64) -> Frame {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut frame = Frame::new(size);
-    random.fill(frame.as_bytes_mut());
-    frame
 }
 
 #[test]
@@ -486,74 +428,6 @@ fn an_update_allocates_nothing() {
         let counted = allocation_counter::measure(|| oled.show(frame, *light, at(i as u64)));
         // The first opens the bus.
         assert!(i == 0 || counted.count_total == 0, "{i}: {counted:?}");
-    }
-}
-
-/// A change of the picture: single bytes, or a block.
-#[derive(Clone, Debug)]
-enum Change {
-    Bytes(Vec<(usize, u8)>),
-    Block {
-        left: usize,
-        width: usize,
-        top: usize,
-        height: usize,
-        seed: u64,
-    },
-    All(u64),
-}
-
-fn change() -> impl Strategy<Value = Change> {
-    prop_oneof![
-        prop::collection::vec((0usize..1024, any::<u8>()), 0..30).prop_map(Change::Bytes),
-        (0usize..128, 1usize..40, 0usize..8, 1usize..5, any::<u64>()).prop_map(
-            |(left, width, top, height, seed)| Change::Block {
-                left,
-                width,
-                top,
-                height,
-                seed
-            }
-        ),
-        any::<u64>().prop_map(Change::All),
-    ]
-}
-
-fn light() -> impl Strategy<Value = Light> {
-    prop_oneof![
-        4 => Just(DAY),
-        1 => (any::<bool>(), any::<u8>(), -2i8..=2).prop_map(|(on, brightness, shift)| Light {
-            on,
-            brightness,
-            shift,
-        }),
-    ]
-}
-
-fn apply(frame: &mut Frame, change: &Change) {
-    let length = frame.as_bytes().len();
-    let pages = frame.size().pages();
-    let bytes = frame.as_bytes_mut();
-    match change {
-        Change::Bytes(changes) => {
-            for (at, byte) in changes {
-                bytes[at % length] = *byte;
-            }
-        }
-        Change::Block {
-            left,
-            width,
-            top,
-            height,
-            seed,
-        } => {
-            let mut random = fastrand::Rng::with_seed(*seed);
-            for page in *top..(top + height).min(pages) {
-                let right = (left + width).min(WIDTH);
-                random.fill(&mut bytes[page * WIDTH + left..page * WIDTH + right]);
-            }
-        }
-        Change::All(seed) => fastrand::Rng::with_seed(*seed).fill(bytes),
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use deskticker::board::{self, Board};
 use deskticker::clock::Clock;
 use deskticker::panel::png;
 use deskticker::screen::{Size, notice};
@@ -30,6 +31,7 @@ fn help_names_every_command_and_says_what_it_is_for() {
             "  demo ",
             "  run ",
             "  snapshot ",
+            "  boards ",
             "  -h, --help ",
             "  -V, --version ",
         ] {
@@ -45,6 +47,15 @@ fn help_names_every_command_and_says_what_it_is_for() {
 }
 
 #[test]
+fn the_boards_are_printed_with_this_machine_among_them() {
+    let (code, out, err) = run(&["boards"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let machine = Board::of_machine(&board::MODEL);
+    assert_eq!(out, board::list(machine));
+    assert!(out.contains("Raspberry Pi 4") && out.contains("dtparam=i2c_arm=on"));
+}
+
+#[test]
 fn arguments_that_mean_nothing_are_told_with_where_to_look() {
     for (arguments, word) in [
         (&["--sped", "2"][..], "--sped"),
@@ -57,6 +68,8 @@ fn arguments_that_mean_nothing_are_told_with_where_to_look() {
         (&["demo", "--speed", "inf"], "--speed"),
         (&["demo", "--panel", "lcd"], "oled, terminal or png"),
         (&["demo", "--size", "64x48"], "128x64"),
+        (&["demo", "--chip", "sh1107"], "sh1106"),
+        (&["boards", "--size", "128x64"], "nothing to boards"),
         (&["demo", "--address", "0x78"], "0x3c"),
         (&["run", "--speed", "2"], "--speed means nothing to run"),
         (&["snapshot", "--demo"], "--output"),

@@ -158,6 +158,7 @@ fn the_file_named_comes_before_systemd_and_systemd_before_the_environment() {
         credentials: Some(credentials.clone()),
         token: Some("from-the-environment".into()),
         key: Some("the-vendors".into()),
+        ..Environment::default()
     };
     let named = directory.join("token");
     write(&named, "from-the-file", 0o600);
@@ -218,6 +219,7 @@ fn nothing_that_can_be_printed_for_debugging_holds_the_secret() {
         credentials: None,
         token: Some("s3cr3t".into()),
         key: Some("k3y".into()),
+        ..Environment::default()
     };
     let config = Config::parse(
         "[hub]\nurl = \"ws://hub:3000\"",

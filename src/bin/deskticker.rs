@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use deskticker::board::{self, Board};
 use deskticker::clock::Clock;
 use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind, Secret};
 use deskticker::desk::Settings;
@@ -16,7 +17,7 @@ use deskticker::feed::session::Source;
 use deskticker::hub::{self, Hub};
 use deskticker::journal::Journal;
 use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::{self, Leave, Oled, Png, Slot, Terminal};
+use deskticker::panel::{self, Chip, Leave, Oled, Png, Slot, Terminal};
 use deskticker::screen::Size;
 use deskticker::service::{self, Control, Setup, Until};
 use deskticker::simulator::{self, Simulator};
@@ -33,13 +34,15 @@ Commands:
   demo      show simulated prices; needs no hub, no key and no hardware
   run       show the prices of the hub in the configuration (the default)
   snapshot  write the current screen to a picture file and end
+  boards    print the boards that are known, with what switches their I2C bus on
 
 Options for demo:
       --panel KIND     terminal (default), png, or oled for a display on the I2C bus
       --seconds N      end after N seconds (default: until Ctrl-C)
       --speed X        prices X times as fast (default: 1; SPX then moves once a second)
       --size SIZE      128x64 (default) or 128x32
-      --bus PATH       I2C bus of an oled (default: /dev/i2c-1)
+      --chip CHIP      of an oled: ssd1306 (default), ssd1315, ssd1309, sh1106
+      --bus PATH       I2C bus of an oled (default: the board's, mostly /dev/i2c-1)
       --address N      I2C address of an oled (default: 0x3c)
       --output FILE    file of a png (default: deskticker.png)
 
@@ -114,6 +117,7 @@ struct Options {
     seconds: Option<f64>,
     speed: Option<f64>,
     size: Option<Size>,
+    chip: Option<Chip>,
     bus: Option<PathBuf>,
     address: Option<u8>,
     output: Option<PathBuf>,
@@ -148,6 +152,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             }
             Long("speed") => options.speed = Some(positive(parser.value()?.parse()?, "--speed")?),
             Long("size") => options.size = Some(parser.value()?.parse()?),
+            Long("chip") => options.chip = Some(parser.value()?.parse()?),
             Long("bus") => options.bus = Some(parser.value()?.into()),
             Long("address") => options.address = Some(address(&parser.value()?.string()?)?),
             Long("output") => options.output = Some(parser.value()?.into()),
@@ -160,13 +165,15 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let allowed: &[&str] = match command {
         "run" => &["config"],
         "demo" => &[
-            "panel", "seconds", "speed", "size", "bus", "address", "output",
+            "panel", "seconds", "speed", "size", "chip", "bus", "address", "output",
         ],
+        "boards" => &[],
         "snapshot" => &["output", "config", "demo", "seconds"],
         other => {
-            return Err(
-                format!("there is no command {other:?}, only demo, run and snapshot").into(),
-            );
+            return Err(format!(
+                "there is no command {other:?}, only demo, run, snapshot and boards"
+            )
+            .into());
         }
     };
     if let Some(stray) = given.iter().find(|name| !allowed.contains(&name.as_str())) {
@@ -181,10 +188,11 @@ impl Options {
             "demo" => {
                 let mut panel = Panel {
                     kind: self.panel.unwrap_or(PanelKind::Terminal),
-                    ..Panel::default()
+                    ..Panel::of(Board::of_machine(&board::MODEL))
                 };
                 panel.file = self.output.unwrap_or(panel.file);
                 panel.oled.size = self.size.unwrap_or(panel.oled.size);
+                panel.oled.chip = self.chip.unwrap_or(panel.oled.chip);
                 panel.oled.bus = self.bus.unwrap_or(panel.oled.bus);
                 panel.oled.address = self.address.unwrap_or(panel.oled.address);
                 Ok(Command::Demo {
@@ -206,6 +214,9 @@ impl Options {
                     seconds: self.seconds.unwrap_or(10.0),
                 })
             }
+            "boards" => Ok(Command::Print(board::list(Board::of_machine(
+                &board::MODEL,
+            )))),
             _ => Ok(Command::Run {
                 config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
             }),

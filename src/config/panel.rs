@@ -6,7 +6,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{ConfigError, Reader};
-use crate::panel;
+use crate::board::Board;
+use crate::panel::{self, Chip};
 use crate::screen::Size;
 
 /// The panel that is configured.
@@ -49,13 +50,13 @@ impl std::str::FromStr for PanelKind {
     }
 }
 
-impl Default for Panel {
-    fn default() -> Self {
-        // The panel and the wiring that most people have.
+impl Panel {
+    /// The panel that most people have, on the bus of a board.
+    pub fn of(board: &Board) -> Self {
         let oled = panel::Settings {
-            chip: panel::Chip::Ssd1306,
+            chip: Chip::Ssd1306,
             size: Size::Tall,
-            bus: PathBuf::from("/dev/i2c-1"),
+            bus: PathBuf::from(board.bus),
             address: 0x3c,
             rotation: panel::Rotation::Upright,
         };
@@ -73,7 +74,8 @@ impl Default for Panel {
 pub(super) struct PanelTable {
     kind: Option<PanelKind>,
     file: Option<PathBuf>,
-    chip: Option<Chip>,
+    chip: Option<Spanned<String>>,
+    column_offset: Option<Spanned<i64>>,
     size: Option<Spanned<String>>,
     bus: Option<PathBuf>,
     address: Option<Spanned<i64>>,
@@ -81,24 +83,25 @@ pub(super) struct PanelTable {
     brightness: Option<Spanned<i64>>,
 }
 
-#[derive(Deserialize, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-enum Chip {
-    Ssd1306,
-    Ssd1315,
-    Ssd1309,
-}
-
 impl Reader<'_> {
-    pub(super) fn panel(&self, table: PanelTable) -> Result<Panel, ConfigError> {
-        let defaults = Panel::default();
+    pub(super) fn panel(&self, table: PanelTable, board: &Board) -> Result<Panel, ConfigError> {
+        let defaults = Panel::of(board);
         let mut oled = defaults.oled;
         if let Some(chip) = table.chip {
-            oled.chip = match chip {
-                Chip::Ssd1306 => panel::Chip::Ssd1306,
-                Chip::Ssd1315 => panel::Chip::Ssd1315,
-                Chip::Ssd1309 => panel::Chip::Ssd1309,
+            oled.chip = (chip.get_ref().parse())
+                .map_err(|why| self.error(Some(chip.span()), format!("chip: {why}")))?;
+        }
+        if let Some(offset) = table.column_offset {
+            let Chip::Sh1106 { column } = &mut oled.chip else {
+                let why = "column_offset: only an sh1106 has one; expected chip = \"sh1106\"";
+                return Err(self.error(Some(offset.span()), why));
             };
+            *column = self.number(
+                &offset,
+                "column_offset",
+                0..=Chip::SPARE,
+                "expected 0 to 4, mostly 2",
+            )?;
         }
         if let Some(size) = table.size {
             oled.size = (size.get_ref().parse())

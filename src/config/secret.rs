@@ -6,6 +6,8 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::board::{self, Board};
+
 /// A token file larger than this holds something else, in bytes.
 const SECRET_LIMIT: u64 = 4096;
 
@@ -54,6 +56,8 @@ pub struct Environment {
     pub token: Option<String>,
     /// `MASSIVE_API_KEY`, the vendor's key.
     pub key: Option<String>,
+    /// What the process runs on, for the bus that nobody named.
+    pub board: &'static Board,
 }
 
 impl fmt::Debug for Environment {
@@ -63,6 +67,7 @@ impl fmt::Debug for Environment {
             .field("credentials", &self.credentials)
             .field("token", &hidden(&self.token))
             .field("key", &hidden(&self.key))
+            .field("board", &self.board.name)
             .finish()
     }
 }
@@ -74,6 +79,7 @@ impl Environment {
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             token: std::env::var("MASSIVE_PROXY_TOKEN").ok(),
             key: std::env::var("MASSIVE_API_KEY").ok(),
+            board: Board::of_machine(&board::MODEL),
         }
     }
 }

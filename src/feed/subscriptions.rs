@@ -208,8 +208,13 @@ mod tests {
         );
         assert_eq!(
             route(&symbols, Cluster::Options),
-            channels(&["Q.O:SPY251219C00650000"])
+            channels(&[
+                "Q.O:SPY251219C00650000",
+                "T.O:SPY251219C00650000",
+                "A.O:SPY251219C00650000"
+            ])
         );
+        assert_eq!(route(&symbols, Cluster::Stocks), channels(&[]));
     }
 
     #[test]

@@ -255,6 +255,11 @@ impl Calendar {
         }
     }
 
+    /// Whether there are any hours.
+    pub fn has_hours(&self) -> bool {
+        self.kept != Kept::None
+    }
+
     /// Takes the vendor's word on its markets: for ten minutes it overrules the table, which
     /// knows of no closure that was announced this morning.
     pub const fn set_status(&mut self, status: MarketStatus) {

@@ -225,22 +225,22 @@ impl<'a> Contract<'a> {
 
     /// The strike without needless zeros: `650`, `652.5`.
     pub fn strike_text(&self) -> Text {
-        let (whole, mut fraction) = self.strike.parts(Numbers {
+        let thousandths = self.strike.scaled() / 10;
+        let whole = Price::from_scaled(thousandths / 1000 * Price::SCALE);
+        let (mut text, _) = whole.parts(Numbers {
             group: None,
             point: b'.',
         });
-        // Thousandths are shown in full below 1 alone.
-        if self.strike.scaled() % 100 != 0 && self.strike.scaled() >= Price::SCALE {
-            fraction.clear();
-            let thousandths = self.strike.scaled() / 10 % 1000;
-            let digits = [thousandths / 100, thousandths / 10 % 10, thousandths % 10];
-            let _ = fraction.push('.');
-            for digit in digits {
-                let _ = fraction.push(char::from(b'0' + digit as u8));
+        let rest = thousandths % 1000;
+        if rest > 0 {
+            // Cannot fail: five digits, a point and three digits.
+            let _ = text.push('.');
+            for digit in [rest / 100, rest / 10 % 10, rest % 10] {
+                let _ = text.push(char::from(b'0' + digit as u8));
             }
+            let kept = text.trim_end_matches('0').len();
+            text.truncate(kept);
         }
-        let mut text = whole;
-        let _ = text.push_str(fraction.trim_end_matches('0').trim_end_matches('.'));
         text
     }
 }

@@ -1,4 +1,5 @@
-//! What to send so that the glass shows the next picture. Owns the price of a message in bytes;
+//! What to send so that the glass shows the next picture, to a chip that fills windows; one that
+//! does not is served by `runs`. Owns the price of a message in bytes;
 //! never touches a bus, and never allocates.
 
 use crate::screen::{Frame, WIDTH};
@@ -19,9 +20,11 @@ pub struct Window {
 
 /// At most this many windows go into one message.
 pub const MOST: usize = 8;
+/// And this many runs, each a window of one page.
+pub const MOST_RUNS: usize = 32;
 
 /// Windows in the order in which they are sent.
-pub type Plan = heapless::Vec<Window, MOST>;
+pub type Plan = heapless::Vec<Window, MOST_RUNS>;
 
 /// Setting one side of a window: three command bytes, each behind a control byte.
 const SIDE: usize = 6;
@@ -51,7 +54,7 @@ impl Window {
         })
     }
 
-    fn union(self, other: Self) -> Self {
+    pub(super) fn union(self, other: Self) -> Self {
         Self {
             left: self.left.min(other.left),
             right: self.right.max(other.right),
@@ -176,7 +179,7 @@ fn changes(shown: &Frame, next: &Frame) -> Plan {
         if old == new {
             continue;
         }
-        let mut columns = bridged(changed_columns(old, new));
+        let mut columns = bridged::<GAP>(changed_columns(old, new));
         while columns != 0 {
             let left = columns.trailing_zeros();
             let end = left + (columns >> left).trailing_ones();
@@ -195,18 +198,21 @@ fn changes(shown: &Frame, next: &Frame) -> Plan {
     found
 }
 
-/// The same with every gap of up to [`GAP`] columns filled, all at once: each bit grows by so
+/// The same with every gap of up to `gap` columns filled, all at once: each bit grows by so
 /// many to the left, and then each gap that is left grows back.
-const fn bridged(columns: u128) -> u128 {
-    const { assert!(GAP == 6, "the shifts below add up to it") };
-    let mut grown = columns;
-    grown |= grown << 1;
-    grown |= grown << 2;
-    grown |= grown << 3;
-    let mut gaps = !grown;
-    gaps |= gaps >> 1;
-    gaps |= gaps >> 2;
-    gaps |= gaps >> 3;
+pub(super) const fn bridged<const GAP: u32>(columns: u128) -> u128 {
+    let (mut grown, mut by) = (columns, 0);
+    while by < GAP {
+        let step = step(by, GAP);
+        grown |= grown << step;
+        by += step;
+    }
+    let (mut gaps, mut by) = (!grown, 0);
+    while by < GAP {
+        let step = step(by, GAP);
+        gaps |= gaps >> step;
+        by += step;
+    }
     // Behind the last change there is nothing to bridge.
     match u128::MAX.checked_shr(columns.leading_zeros()) {
         Some(within) => !gaps & within,
@@ -214,8 +220,14 @@ const fn bridged(columns: u128) -> u128 {
     }
 }
 
+/// What has grown by so many can grow by one more than that at once, and shall not grow too far.
+const fn step(by: u32, gap: u32) -> u32 {
+    if by + 1 < gap - by { by + 1 } else { gap - by }
+}
+
 /// Adds a run of one page: to the window above it if a window of its own costs more.
 fn add(found: &mut Plan, run: Window) {
+    let windows = found.len();
     for window in found.iter_mut() {
         if window.bottom + 1 == run.top {
             let union = window.union(run);
@@ -225,11 +237,11 @@ fn add(found: &mut Plan, run: Window) {
             }
         }
     }
-    if found.push(run).is_err()
-        && let Some(last) = found.last_mut()
-    {
+    match found.last_mut() {
         // So many changes that the exact windows do not matter.
-        *last = last.union(run);
+        Some(last) if windows == MOST => *last = last.union(run),
+        // There is room for more than that.
+        _ => found.extend([run]),
     }
 }
 
@@ -263,7 +275,7 @@ fn merge(windows: &mut Plan) {
 }
 
 /// A bit for each column whose byte differs.
-fn changed_columns(old: &[u8], new: &[u8]) -> u128 {
+pub(super) fn changed_columns(old: &[u8], new: &[u8]) -> u128 {
     let mut columns = [0; WIDTH / 8];
     let words = old.as_chunks().0.iter().zip(new.as_chunks().0);
     for (columns, (old, new)) in columns.iter_mut().zip(words) {

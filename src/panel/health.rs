@@ -10,8 +10,8 @@ use crate::clock::Moment;
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest wait: somebody who has just plugged the panel in is watching it.
 const LAST_BACKOFF: Duration = Duration::from_secs(10);
-/// How often everything is sent again, so that what nobody noticed heals. 1.1 KB each time, a
-/// third of a percent of a bus at 100 kHz.
+/// How often everything is sent again, so that what nobody noticed heals. 1.1 KB each time (2.1 of
+/// an SH1106), a third of a percent of a bus at 100 kHz.
 const HEAL: Duration = Duration::from_secs(30);
 /// How long a panel that came back has to hold out before it counts as well; then it is healed
 /// for the first time.

@@ -6,9 +6,10 @@ use embedded_hal::i2c::I2c;
 
 use super::fault::Fault;
 
-/// Room for a full redraw: 60 bytes of settings as pairs, 1 KiB of picture. A plan of windows is
-/// never dearer than the window around them all.
-const CAPACITY: usize = 1280;
+/// Room for a full redraw: 60 bytes of settings as pairs and 1 KiB of picture, or, of a chip that
+/// is told page by page, 2,029 bytes with all but the last page as pairs. No plan is dearer.
+/// Linux takes 8,192 bytes at once.
+const CAPACITY: usize = 2112;
 
 /// A display interface that gathers commands and data, in any order, and sends them as one I2C
 /// message.

@@ -2,6 +2,7 @@
 //! everything that knows a bus, a terminal or a file; never looks into a price, and never makes
 //! the sender of a frame wait.
 
+mod chip;
 mod deadman;
 pub mod diff;
 mod fault;
@@ -11,6 +12,7 @@ mod linux;
 mod message;
 mod oled;
 pub mod png;
+mod runs;
 mod slot;
 pub mod terminal;
 
@@ -19,10 +21,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+pub use chip::{Chip, Rotation, Settings};
 pub use fault::{Advice, Fault};
 pub use light::Light;
 pub use linux::{LinuxBus, LinuxI2c};
-pub use oled::{Bus, Chip, Oled, Rotation, Settings};
+pub use oled::{Bus, Oled};
 pub use png::{Leave, Png};
 pub use slot::{Slot, Taken};
 pub use terminal::Terminal;

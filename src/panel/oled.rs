@@ -1,63 +1,20 @@
-//! A panel with an SSD1306 or a relative of it on an I2C bus. Owns what the glass shows and how
-//! to make it whole again; when to do so is [`Health`]'s to say, how bytes get to the wire
+//! A panel on an I2C bus. Owns what the glass shows and how to make it whole again; when to do so
+//! is [`Health`]'s to say, what to tell the chip [`Settings`]', how bytes get to the wire
 //! [`OneMessage`]'s. Never gives up, and never trusts the panel's memory after an error.
-//!
-//! The commands are the ssd1306 crate's, the order of the initialisation is not: its `init`
-//! turns the panel on before there is a picture in its memory, and off and on again each time,
-//! which would be seen every half minute.
 
-use std::path::PathBuf;
-
-use display_interface::DataFormat::U8;
-use display_interface::{DisplayError, WriteOnlyDataCommand};
 use embedded_hal::i2c::I2c;
 use log::{debug, info, warn};
-use ssd1306::command::{AddrMode, Command, Page};
-use ssd1306::size::{DisplaySize, DisplaySize128x32, DisplaySize128x64};
+use ssd1306::command::Command;
 
-use super::diff::{self, Window};
+use super::chip::Settings;
+use super::diff::Window;
 use super::fault::Fault;
 use super::health::{Health, News, Step};
 use super::linux::LinuxBus;
 use super::message::OneMessage;
 use super::{Glass, Light};
 use crate::clock::{Moment, Now};
-use crate::screen::{Frame, Size};
-
-/// The chip of a panel. It cannot be detected: the status byte lies on real boards.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Chip {
-    /// Most panels of 0.91 and 0.96 inches.
-    Ssd1306,
-    /// Its successor; the same commands.
-    Ssd1315,
-    /// 2.42 inches; without the charge pump.
-    Ssd1309,
-}
-
-/// Which way up the panel is mounted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Rotation {
-    /// As its maker meant it.
-    Upright,
-    /// Upside down, by 180 degrees.
-    UpsideDown,
-}
-
-/// What has to be known of a panel; a device does not tell.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Settings {
-    /// Its chip.
-    pub chip: Chip,
-    /// Its size.
-    pub size: Size,
-    /// The bus it is on, such as `/dev/i2c-1`.
-    pub bus: PathBuf,
-    /// Its address, 7 bits: `0x3c`, sometimes `0x3d`.
-    pub address: u8,
-    /// Which way up it is.
-    pub rotation: Rotation,
-}
+use crate::screen::Frame;
 
 /// Opens the bus, again after each loss: an adapter on USB comes back as another device.
 pub trait Bus {
@@ -86,7 +43,7 @@ pub struct Oled<B: Bus> {
     lit: Light,
     /// How it shall.
     light: Light,
-    /// The window set in the chip, its pointer at the start.
+    /// The window sent last, which the chip's pointer is in; `None` if that is not known.
     window: Option<Window>,
 }
 
@@ -165,17 +122,16 @@ impl<B: Bus> Oled<B> {
         self.lit = self.light;
         if !self.light.on {
             self.window = None;
-            initialise(message, &self.settings, self.light, true)?;
+            self.settings.initialise(message, self.light, true)?;
             return message.flush();
         }
-        let window = Window::whole(wanted);
-        initialise(message, &self.settings, self.light, dark)?;
-        send(message, wanted, window, None)?;
+        self.settings.initialise(message, self.light, dark)?;
+        let window = self.settings.redraw(message, wanted)?;
         message.flush()?;
         self.shown.clone_from(wanted);
         self.window = Some(window);
-        // A message of its own: behind it in the same one, each of the 1024 bytes of data would
-        // need a control byte.
+        // A message of its own: behind it in the same one, each byte of data would need a control
+        // byte.
         Command::DisplayOn(true).send(message)?;
         message.flush()
     }
@@ -183,8 +139,8 @@ impl<B: Bus> Oled<B> {
     /// The last message: whatever state the chip is in, it is dark and empty behind it.
     fn darken(&self, mut message: OneMessage<B::I2c>) -> Result<(), Fault> {
         let dark = Frame::new(self.settings.size);
-        initialise(&mut message, &self.settings, self.light, true)?;
-        send(&mut message, &dark, Window::whole(&dark), None)?;
+        self.settings.initialise(&mut message, self.light, true)?;
+        self.settings.redraw(&mut message, &dark)?;
         message.flush()
     }
 
@@ -219,16 +175,16 @@ impl<B: Bus> Oled<B> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
             return Ok(());
         };
-        let plan = diff::plan(&self.shown, wanted, self.window);
+        let plan = self.settings.plan(&self.shown, wanted, self.window);
         // Before the data, which so may be the end of the message.
         if self.light.brightness != self.lit.brightness {
-            brighten(message, self.settings.chip, self.light.brightness)?;
+            self.settings.brighten(message, self.light.brightness)?;
         }
         if self.light.first_row() != self.lit.first_row() {
             Command::DisplayOffset(self.light.first_row()).send(message)?;
         }
         for window in &plan {
-            send(message, wanted, *window, self.window)?;
+            self.settings.send(message, wanted, *window, self.window)?;
             self.window = Some(*window);
         }
         message.flush()?;
@@ -277,79 +233,4 @@ impl<B: Bus> Glass for Oled<B> {
             debug!("panel: no goodbye: {}", fault.advice(bus, *address));
         }
     }
-}
-
-/// The panel's window and what belongs into it.
-fn send<I>(
-    message: &mut OneMessage<I>,
-    frame: &Frame,
-    window: Window,
-    current: Option<Window>,
-) -> Result<(), DisplayError> {
-    // The same test as in the price of a plan.
-    if !current.is_some_and(|current| current.same_columns(window)) {
-        Command::ColumnAddress(window.left, window.right).send(message)?;
-    }
-    if !current.is_some_and(|current| current.same_pages(window)) {
-        // The crate's pages are made of rows of dots.
-        Command::PageAddress(Page::from(window.top * 8), Page::from(window.bottom * 8))
-            .send(message)?;
-    }
-    window
-        .rows(frame)
-        .try_for_each(|row| message.send_data(U8(row)))
-}
-
-/// All settings of the chip, from whatever state it is in.
-fn initialise<I>(
-    message: &mut OneMessage<I>,
-    settings: &Settings,
-    light: Light,
-    dark: bool,
-) -> Result<(), DisplayError> {
-    // A message that was cut off may have left the chip waiting for up to two arguments: it takes
-    // these, or does nothing.
-    Command::Noop.send(message)?;
-    Command::Noop.send(message)?;
-    if dark {
-        Command::DisplayOn(false).send(message)?;
-    }
-    Command::DisplayClockDiv(0x8, 0x0).send(message)?;
-    Command::Multiplex(settings.size.height() as u8 - 1).send(message)?;
-    Command::DisplayOffset(light.first_row()).send(message)?;
-    Command::StartLine(0).send(message)?;
-    if settings.chip != Chip::Ssd1309 {
-        // The SSD1309 is supplied from outside and does not know this command.
-        Command::ChargePump(true).send(message)?;
-    }
-    Command::AddressMode(AddrMode::Horizontal).send(message)?;
-    match settings.size {
-        Size::Tall => DisplaySize128x64.configure(message)?,
-        Size::Short => DisplaySize128x32.configure(message)?,
-    }
-    // Makers mount the glass upside down, so upright is both ways reversed.
-    let upright = settings.rotation == Rotation::Upright;
-    Command::SegmentRemap(upright).send(message)?;
-    Command::ReverseComDir(upright).send(message)?;
-    brighten(message, settings.chip, light.brightness)?;
-    Command::AllOn(false).send(message)?;
-    Command::Invert(false).send(message)?;
-    // The memory has to be written after this (data sheet, 10.1.7): it is.
-    Command::EnableScroll(false).send(message)
-}
-
-/// Sets the brightness: contrast alone dims little, pre-charge and VCOMH go with it.
-fn brighten<I>(message: &mut OneMessage<I>, chip: Chip, level: u8) -> Result<(), DisplayError> {
-    // Phase 2 of the pre-charge has 1 to 15 clocks.
-    Command::PreChargePeriod(1, 1 + level / 18).send(message)?;
-    // Not the crate's `VcomhLevel`: its lowest level is 0x10, the data sheet's 0x00.
-    let vcomh = match (chip, level) {
-        (_, ..64) => 0x00,
-        (Chip::Ssd1309, ..192) => 0x34,
-        (Chip::Ssd1309, _) => 0x3C,
-        (_, ..192) => 0x20,
-        (_, _) => 0x30,
-    };
-    message.send_commands(U8(&[0xDB, vcomh]))?;
-    Command::Contrast(level).send(message)
 }

@@ -12,12 +12,27 @@ use super::Chip;
 
 pub(crate) const ADDRESS: u8 = 0x3c;
 
-/// A bus with one chip, which fails when told to.
-#[derive(Clone)]
-pub(crate) struct Rig(Rc<Inside>);
+/// What reads the bytes of a panel.
+pub(crate) trait Decoder {
+    /// What follows the address byte; cut off anywhere if the message failed.
+    fn receive(&mut self, message: &[u8]);
 
-struct Inside {
-    chip: RefCell<Chip>,
+    /// What one sees on a module of this many rows, its right way up: rows of dots, from the top;
+    /// `None` if it is dark.
+    fn seen(&self, rows: usize) -> Option<Vec<Vec<bool>>>;
+}
+
+/// A bus with one chip, which fails when told to.
+pub(crate) struct Rig<C = Chip>(Rc<Inside<C>>);
+
+impl<C> Clone for Rig<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Inside<C> {
+    chip: RefCell<C>,
     /// The length of each message that arrived whole, with its address byte.
     messages: RefCell<Vec<usize>>,
     /// The next messages fail after this many bytes.
@@ -28,9 +43,16 @@ struct Inside {
 }
 
 impl Rig {
+    /// With an SSD1306.
     pub(crate) fn new() -> Self {
+        Self::with(Chip::new(7))
+    }
+}
+
+impl<C: Decoder> Rig<C> {
+    pub(crate) fn with(chip: C) -> Self {
         Self(Rc::new(Inside {
-            chip: RefCell::new(Chip::new(7)),
+            chip: RefCell::new(chip),
             messages: RefCell::default(),
             failures: RefCell::default(),
             missing: Cell::new(None),
@@ -38,11 +60,11 @@ impl Rig {
         }))
     }
 
-    pub(crate) fn oled(&self, settings: Settings) -> Oled<Rig> {
+    pub(crate) fn oled(&self, settings: Settings) -> Oled<Self> {
         Oled::new(settings, self.clone())
     }
 
-    pub(crate) fn chip(&self) -> RefMut<'_, Chip> {
+    pub(crate) fn chip(&self) -> RefMut<'_, C> {
         self.0.chip.borrow_mut()
     }
 
@@ -88,19 +110,19 @@ impl Rig {
     }
 }
 
-impl Bus for Rig {
-    type I2c = Rig;
-    fn open(&mut self) -> Result<Rig, Fault> {
+impl<C: Decoder> Bus for Rig<C> {
+    type I2c = Self;
+    fn open(&mut self) -> Result<Self, Fault> {
         self.0.opened.set(self.0.opened.get() + 1);
         self.0.missing.get().map_or(Ok(self.clone()), Err)
     }
 }
 
-impl ErrorType for Rig {
+impl<C> ErrorType for Rig<C> {
     type Error = Fault;
 }
 
-impl I2c for Rig {
+impl<C: Decoder> I2c for Rig<C> {
     fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), Fault> {
         assert_eq!(address, ADDRESS);
         let [Operation::Write(bytes)] = operations else {

@@ -7,6 +7,10 @@
 
 pub(crate) mod bus;
 pub(crate) mod log_lines;
+pub(crate) mod pictures;
+pub(crate) mod sh1106;
+
+use bus::Decoder;
 
 /// The chip's memory: 8 pages of 128 segments.
 const SEGMENTS: usize = 128;
@@ -94,26 +98,6 @@ impl Chip {
         self.ram[page][segment] ^= 0x5A;
     }
 
-    /// What follows the address byte; cut off anywhere if the message failed.
-    pub(crate) fn receive(&mut self, message: &[u8]) {
-        let mut rest = message;
-        while let [control, payload @ ..] = rest {
-            assert_eq!(control & 0x3F, 0, "control byte {control:#04x}");
-            let data = control & 0x40 != 0;
-            let count = match control & 0x80 {
-                0 => payload.len(),
-                _ => payload.len().min(1),
-            };
-            for byte in &payload[..count] {
-                match data {
-                    true => self.data(*byte),
-                    false => self.command(*byte),
-                }
-            }
-            rest = &payload[count..];
-        }
-    }
-
     fn command(&mut self, byte: u8) {
         self.pending.push(byte);
         let arguments = match self.pending[0] {
@@ -196,12 +180,20 @@ impl Chip {
     pub(crate) fn is_lit(&self) -> bool {
         self.on && self.pump
     }
+}
 
-    /// What one sees on a module of this many rows, its right way up: rows of dots, from the top;
-    /// `None` if it is dark.
-    ///
+impl Decoder for Chip {
+    fn receive(&mut self, message: &[u8]) {
+        for (data, byte) in unwrapped(message) {
+            match data {
+                true => self.data(byte),
+                false => self.command(byte),
+            }
+        }
+    }
+
     /// Such modules have segment 127 at the left and the last row's COM at the top.
-    pub(crate) fn seen(&self, rows: usize) -> Option<Vec<Vec<bool>>> {
+    fn seen(&self, rows: usize) -> Option<Vec<Vec<bool>>> {
         if !self.is_lit() {
             return None;
         }
@@ -220,4 +212,22 @@ impl Chip {
         let line = |y| (0..SEGMENTS).map(|x| dot(x, y)).collect();
         Some((0..rows).map(line).collect())
     }
+}
+
+/// The bytes of a message without its control bytes, and whether each is data; the same of all
+/// these chips (SSD1306 data sheet, 8.1.5.2).
+fn unwrapped(message: &[u8]) -> Vec<(bool, u8)> {
+    let mut bytes = Vec::new();
+    let mut rest = message;
+    while let [control, payload @ ..] = rest {
+        assert_eq!(control & 0x3F, 0, "control byte {control:#04x}");
+        let count = match control & 0x80 {
+            0 => payload.len(),
+            _ => payload.len().min(1),
+        };
+        let data = control & 0x40 != 0;
+        bytes.extend(payload[..count].iter().map(|byte| (data, *byte)));
+        rest = &payload[count..];
+    }
+    bytes
 }

@@ -136,7 +136,7 @@ fn a_full_list_can_be_exchanged_for_another_full_list() {
 #[test]
 fn the_list_fits_a_small_machine() {
     assert!(
-        size_of::<Watchlist>() < 100 * 1024,
+        size_of::<Watchlist>() < 192 * 1024,
         "{}",
         size_of::<Watchlist>()
     );

@@ -1,0 +1,49 @@
+//! Every `.toml` file beside this one is a board: writes them all down as Rust.
+//!
+//! They are TOML of the simplest kind, a key and its value a line, so that a value is Rust's as it
+//! stands. What a board must have, and of which type, is then for the compiler to check, and the
+//! program carries no file and no parser for them.
+#![allow(clippy::print_stdout)]
+
+use std::path::Path;
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    println!("cargo::rerun-if-changed=boards");
+    let mut files = fs::read_dir("boards")?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "toml")
+    });
+    files.sort();
+    let boards: Vec<String> = files
+        .iter()
+        .map(|path| board(path))
+        .collect::<io::Result<_>>()?;
+    let out = env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?;
+    let all = format!("[{}]", boards.concat());
+    fs::write(Path::new(&out).join("boards.rs"), all)
+}
+
+fn board(path: &Path) -> io::Result<String> {
+    let name = path.file_stem().unwrap_or_default();
+    let mut board = format!("Board {{ name: {name:?}, ");
+    for line in fs::read_to_string(path)?.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=') else {
+            let message = format!("{}: expected key = value: {line}", path.display());
+            return Err(io::Error::other(message));
+        };
+        let list = if value.trim_start().starts_with('[') {
+            "&"
+        } else {
+            ""
+        };
+        board += &format!("{key}: {list}{value}, ");
+    }
+    Ok(board + "}, ")
+}

@@ -1,0 +1,250 @@
+//! What a panel with an SH1106 is promised: the same as any, though it knows no windows.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+mod glass;
+
+use std::time::Duration;
+
+use deskticker::clock::{Moment, Now};
+use deskticker::panel::{Chip, Fault, Glass, Light, Oled, Rotation, Settings};
+use deskticker::screen::{Frame, Size, WIDTH};
+use glass::bus::{ADDRESS, Quiet, Rig};
+use glass::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
+use glass::sh1106::Sh1106;
+use proptest::prelude::*;
+
+fn settings(size: Size, column: u8) -> Settings {
+    Settings {
+        chip: Chip::Sh1106 { column },
+        size,
+        bus: "/dev/i2c-1".into(),
+        address: ADDRESS,
+        rotation: Rotation::Upright,
+    }
+}
+
+fn rig(first: usize) -> Rig<Sh1106> {
+    Rig::with(Sh1106::new(first))
+}
+
+fn at(millis: u64) -> Moment {
+    Moment::from_millis(millis)
+}
+
+fn turned(frame: &Frame) -> Frame {
+    let height = frame.size().height();
+    let mut turned = Frame::new(frame.size());
+    for y in 0..height {
+        for x in 0..WIDTH {
+            turned.set(x, y, frame.lit(WIDTH - 1 - x, height - 1 - y));
+        }
+    }
+    turned
+}
+
+#[test]
+fn the_picture_is_on_the_glass_wherever_its_first_column_is_and_whichever_way_up() {
+    for size in [Size::Tall, Size::Short] {
+        for column in 0..=4 {
+            for rotation in [Rotation::Upright, Rotation::UpsideDown] {
+                let rig = rig(usize::from(column));
+                let mut oled = rig.oled(Settings {
+                    rotation,
+                    ..settings(size, column)
+                });
+                let show = |oled: &mut Oled<Rig<Sh1106>>, frame: &Frame, light: Light| {
+                    oled.show(frame, light, at(0));
+                    let mut expected = light.on_glass(frame);
+                    if rotation == Rotation::UpsideDown {
+                        expected = turned(&expected);
+                    }
+                    assert_eq!(rig.seen(size), Some(expected));
+                };
+                let mut frame = random_frame(size, 1);
+                show(&mut oled, &frame, DAY);
+                frame.set(0, 0, !frame.lit(0, 0));
+                frame.set(127, 17, !frame.lit(127, 17));
+                show(&mut oled, &frame, DAY);
+                show(&mut oled, &frame, Light { shift: 2, ..DAY });
+                assert!(rig.chip().is_blank_outside(size.height()));
+                assert!(!rig.chip().snow);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_tick_of_two_digits_is_one_message() {
+    let rig = rig(2);
+    let mut oled = rig.oled(settings(Size::Tall, 2));
+    oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
+    println!("power-up: {:?} bytes", rig.messages());
+    oled.show(&digits("5,912.41", "+0.12%"), DAY, at(1));
+    rig.assert_shows(&digits("5,912.41", "+0.12%"));
+    let tick = rig.messages();
+    println!("the tick: {tick:?} bytes");
+    assert_eq!(tick.len(), 1);
+    // Two runs of 15 bytes, of which the first pays twice.
+    assert!(tick[0] <= 57, "{tick:?}");
+}
+
+#[test]
+fn a_random_walk_costs_one_message_of_few_bytes_a_tick() {
+    let rig = rig(2);
+    let mut oled = rig.oled(settings(Size::Tall, 2));
+    let mut random = fastrand::Rng::with_seed(1);
+    let (mut cents, mut bytes, mut most) = (591_234, 0, 0);
+    oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
+    rig.messages();
+    for i in 0..2000 {
+        cents += random.i64(-60..=60);
+        let (points, rest) = (cents / 100, cents % 100);
+        let price = format!("{},{:03}.{rest:02}", points / 1000, points % 1000);
+        let frame = digits(&price, "+0.12%");
+        oled.show(&frame, DAY, at(i));
+        rig.assert_shows(&frame);
+        let messages = rig.messages();
+        assert!(messages.len() <= 1);
+        bytes += messages.iter().sum::<usize>();
+        most = most.max(messages.iter().sum());
+    }
+    let mean = bytes as f64 / 2000.0;
+    println!("the walk: {mean:.1} bytes a tick, at most {most}");
+    assert!(mean <= 90.0, "{mean}");
+}
+
+#[test]
+fn power_up_and_healing_are_one_message_and_one_byte_to_turn_it_on() {
+    let rig = rig(2);
+    let mut oled = rig.oled(settings(Size::Tall, 2));
+    let frame = random_frame(Size::Tall, 1);
+    oled.show(&frame, DAY, at(0));
+    let messages = rig.messages();
+    assert_eq!(messages.len(), 2);
+    // Seven pages of pairs, one of data alone, and some settings.
+    assert!(messages[0] <= 2029 + 60, "{messages:?}");
+    assert_eq!(messages[1], 3);
+    let darkened = rig.chip().darkened;
+    rig.chip().brown_out();
+    oled.tick(Moment::from_secs(6));
+    rig.assert_shows(&frame);
+    assert_eq!(rig.messages().len(), 2);
+    // It never went dark by itself, and never showed what nobody had written.
+    assert_eq!(rig.chip().darkened, darkened);
+    assert!(!rig.chip().snow);
+}
+
+#[test]
+fn dimming_turns_all_three_knobs_as_this_chip_has_them() {
+    let rig = rig(2);
+    let mut oled = rig.oled(settings(Size::Tall, 2));
+    for (brightness, expected) in [
+        (0, (0, 0x11, 0x22)),
+        (128, (128, 0x18, 0x35)),
+        (255, (255, 0x1F, 0x3E)),
+    ] {
+        let light = Light { brightness, ..DAY };
+        oled.show(&Frame::new(Size::Tall), light, at(0));
+        let chip = rig.chip();
+        assert_eq!((chip.contrast, chip.charge, chip.vcom), expected);
+    }
+}
+
+#[test]
+fn off_is_silence_and_goodbye_leaves_an_empty_memory() {
+    let rig = rig(2);
+    let mut oled = rig.oled(settings(Size::Tall, 2));
+    oled.show(&random_frame(Size::Tall, 1), DAY, at(0));
+    oled.show(&random_frame(Size::Tall, 1), NIGHT, at(1));
+    rig.messages();
+    oled.show(&random_frame(Size::Tall, 2), NIGHT, at(2));
+    assert!(rig.messages().is_empty());
+    assert_eq!(rig.seen(Size::Tall), None);
+    oled.goodbye(Now {
+        monotonic: at(3),
+        utc: None,
+    });
+    rig.chip().on = true;
+    rig.assert_shows(&Frame::new(Size::Tall));
+}
+
+#[test]
+fn an_update_allocates_nothing() {
+    let mut oled = Oled::new(settings(Size::Tall, 2), Quiet);
+    let frames = [
+        digits("5,912.34", "+0.12%"),
+        digits("5,913.41", "+0.13%"),
+        random_frame(Size::Tall, 3),
+    ];
+    let lights = [DAY, DAY, Light { shift: 1, ..DAY }, NIGHT];
+    let steps = frames.iter().cycle().zip(lights.iter().cycle());
+    for (i, (frame, light)) in steps.take(24).enumerate() {
+        let counted = allocation_counter::measure(|| oled.show(frame, *light, at(i as u64)));
+        // The first opens the bus.
+        assert!(i == 0 || counted.count_total == 0, "{i}: {counted:?}");
+    }
+}
+
+proptest! {
+    // Beside a file in tests/ there is no lib.rs it could be kept next to.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_glass_shows_every_picture_of_any_sequence_with_one_message_each(
+        tall: bool,
+        column in 0u8..=4,
+        changes in prop::collection::vec((change(), light()), 1..20),
+    ) {
+        let size = if tall { Size::Tall } else { Size::Short };
+        let rig = rig(usize::from(column));
+        let mut oled = rig.oled(settings(size, column));
+        let mut frame = Frame::new(size);
+        oled.show(&frame, DAY, at(0));
+        rig.messages();
+        let mut on = true;
+        for (i, (change, light)) in changes.iter().enumerate() {
+            apply(&mut frame, change);
+            oled.show(&frame, *light, at(i as u64));
+            rig.assert_glows(&frame, *light);
+            let messages = rig.messages();
+            // One that was off gets all, and is turned on behind it.
+            let woken = !on && light.on;
+            prop_assert!(messages.len() <= 1 + usize::from(woken));
+            prop_assert!(messages.iter().all(|bytes| *bytes <= 2089));
+            on = light.on;
+        }
+        prop_assert!(rig.chip().is_blank_outside(size.height()));
+        prop_assert!(!rig.chip().snow);
+    }
+
+    #[test]
+    fn after_failures_of_any_messages_at_any_byte_the_picture_is_whole_again(
+        steps in prop::collection::vec(
+            (change(), light(), prop::option::of(0usize..2100)),
+            1..30,
+        ),
+    ) {
+        let rig = rig(2);
+        let mut oled = rig.oled(settings(Size::Tall, 2));
+        let mut frame = Frame::new(Size::Tall);
+        let (mut now, mut light) = (at(0), DAY);
+        for (change, next, failure) in &steps {
+            light = *next;
+            if let Some(after) = failure {
+                rig.fail_next(*after, Fault::NoAnswer);
+            }
+            apply(&mut frame, change);
+            oled.show(&frame, light, now);
+            now = now + Duration::from_millis(700);
+        }
+        // The last failures come in the retries.
+        for _ in 0..=steps.len() {
+            now = now + Duration::from_secs(10);
+            oled.tick(now);
+        }
+        rig.assert_glows(&frame, light);
+        // One that was off all the time was never sent a picture.
+        prop_assert!(!light.on || rig.chip().is_blank_outside(64));
+        prop_assert!(!rig.chip().snow);
+    }
+}

@@ -158,12 +158,18 @@ impl Doorman {
     /// # Errors
     /// Why there is none.
     pub(super) async fn get(&mut self, path: &str) -> Result<Bytes, Refusal> {
+        let kept = self.pass.is_some();
         let mut answer = self.attempt(path).await;
-        // A token may have ended, or the hub that gave it has; a second one is no better.
-        let renewable = self.pass.is_some();
-        if renewable && matches!(&answer, Err(refusal) if refusal.why == Why::Token) {
+        let refused = |answer: &Result<_, Refusal>| matches!(answer, Err(refusal) if refusal.why == Why::Token);
+        // A token may have ended, or the hub that gave it has; one that is new is no better.
+        if refused(&answer) {
             self.pass = None;
-            answer = self.attempt(path).await;
+            if kept {
+                answer = self.attempt(path).await;
+            }
+        }
+        if refused(&answer) {
+            self.pass = None;
         }
         if answer.is_err() {
             self.recognised = None;
@@ -202,3 +208,6 @@ impl Doorman {
         rest::get(&self.connector, &source.endpoint, path, source).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -227,6 +227,15 @@ impl Client {
             self.quotes(stream).await;
         } else if line.starts_with("POST /api/ws-token ") {
             self.ticket(stream).await;
+        } else if line.starts_with("GET /api/quotes ") {
+            let (head, body) = json("400 Bad Request", r#"{"error":"tickers required"}"#);
+            plain(stream, &head, &body).await;
+        } else if ["GET /healthz ", "GET /api/market/", "GET /v2/"]
+            .iter()
+            .any(|start| line.starts_with(start))
+        {
+            let head = "HTTP/1.1 404 Not Found\r\nContent-Type: text/html";
+            plain(stream, head, "<pre>Cannot GET</pre>").await;
         } else {
             self.talk(stream, orders).await;
         }
@@ -346,6 +355,13 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
         head.push(stream.read_u8().await.ok()?);
     }
     Some(String::from_utf8(head).unwrap())
+}
+
+/// Answers anybody.
+async fn plain(mut stream: TcpStream, answer_head: &str, body: &str) {
+    if head(&mut stream).await.is_some() {
+        answer(stream, answer_head, body).await;
+    }
 }
 
 async fn answer(mut stream: TcpStream, head: &str, body: &str) {

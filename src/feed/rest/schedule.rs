@@ -360,3 +360,6 @@ impl Schedule {
 const fn absent(why: Why) -> bool {
     why.refuses() || matches!(why, Why::Path)
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,12 @@ pub struct Session {
     pub close: Option<f64>,
     /// The close before it.
     pub previous_close: Option<f64>,
+    /// The highest price of it.
+    pub high: Option<f64>,
+    /// The lowest price of it.
+    pub low: Option<f64>,
+    /// How much was traded, in contracts or shares.
+    pub volume: Option<f64>,
 }
 
 /// The last trade.
@@ -65,6 +71,8 @@ pub struct Session {
 pub struct LastTrade {
     /// At what price.
     pub price: Option<f64>,
+    /// Of so many contracts or shares.
+    pub size: Option<f64>,
     /// When, in nanoseconds.
     pub sip_timestamp: Option<f64>,
 }
@@ -76,6 +84,10 @@ pub struct LastQuote {
     pub bid: Option<f64>,
     /// What sellers want.
     pub ask: Option<f64>,
+    /// How much is bid for.
+    pub bid_size: Option<f64>,
+    /// How much is asked for.
+    pub ask_size: Option<f64>,
     /// When, in nanoseconds.
     pub last_updated: Option<f64>,
 }

@@ -15,7 +15,7 @@ use super::metrics::Metrics;
 use super::request::{Request, Statuses};
 use super::room::{News, Room, Seat, Took};
 use super::token::{Device, Gate};
-use super::{Interest, websocket};
+use super::{Interest, Relayed, websocket};
 use crate::clock::{Clock, Moment};
 use crate::feed::Why;
 use crate::market::{Channel, Cluster};
@@ -30,6 +30,8 @@ enum Upstream {
     Idle,
     Up,
     Down(Why),
+    /// The vendor lets us in for nothing here.
+    Barred,
 }
 
 /// Everybody who is here.
@@ -50,6 +52,8 @@ pub(super) struct Hall {
     number: u64,
     upstream: Upstream,
     simulated: bool,
+    /// What was asked for twice on this connection of the upstream, and never confirmed.
+    pub(super) unanswered: BTreeSet<Channel>,
     /// The interest has changed since it was last asked for.
     pub(super) changed: bool,
     buffer: Vec<u8>,
@@ -78,6 +82,7 @@ impl Hall {
             number: 0,
             upstream: Upstream::Idle,
             simulated: false,
+            unanswered: BTreeSet::new(),
             changed: false,
             buffer: Vec::new(),
         }
@@ -156,6 +161,9 @@ impl Hall {
             statuses.add("upstream_down", &why.to_string());
         }
         self.say(seat, statuses);
+        if self.upstream == Upstream::Barred {
+            self.close(seat, Some(1013), barred());
+        }
     }
 
     /// Takes in what a client has said.
@@ -360,6 +368,10 @@ impl Hall {
 
     /// The upstream is in use.
     pub(super) fn upstream_up(&mut self, simulated: bool) {
+        if self.upstream != Upstream::Up {
+            // Another connection: the plan may be another by now.
+            self.unanswered.clear();
+        }
         let mut statuses = Statuses::new();
         if let Upstream::Down(_) = self.upstream {
             statuses.add("upstream_up", "prices are coming again");
@@ -386,6 +398,54 @@ impl Hall {
             self.announce(Statuses::one("upstream_down", &why.to_string()));
         }
     }
+
+    /// The vendor lets us in for nothing here. Nobody shall wait for it: who has REST to fall back
+    /// on is to do so, and who comes again is told at the door.
+    pub(super) fn upstream_barred(&mut self) {
+        self.upstream = Upstream::Barred;
+        self.dismiss(1013, barred);
+    }
+
+    /// The vendor has not answered for a channel, which has been confirmed to clients.
+    pub(super) fn upstream_unanswered(&mut self, channel: Channel) {
+        if !self.unanswered.insert(channel.clone()) {
+            return;
+        }
+        for seat in 0..self.clients.len() {
+            if self.clients[seat].is_some() && self.room.topics(seat).binary_search(&channel).is_ok()
+            {
+                let mut statuses = Statuses::new();
+                statuses.add("error", &unanswered(&channel));
+                self.say(seat, statuses);
+            }
+        }
+    }
+
+    /// Adds to the answer of who has just subscribed what is already known of these channels.
+    pub(super) fn add_unanswered(&self, channels: &BTreeSet<Channel>, answer: &mut Statuses) {
+        for channel in self.unanswered.intersection(channels) {
+            answer.add("error", &unanswered(channel));
+        }
+    }
+
+    /// What comes after all was only late.
+    pub(super) fn answered(&mut self, events: &[Relayed]) {
+        if !self.unanswered.is_empty() {
+            for event in events {
+                self.unanswered.remove(&event.channel);
+            }
+        }
+    }
+}
+
+/// In the vendor's words, with the name that these lack.
+fn unanswered(channel: &Channel) -> String {
+    format!("not authorized: {channel}")
+}
+
+/// What is said to who waits for a cluster that cannot be had.
+fn barred() -> Statuses {
+    Statuses::one("upstream_down", &Why::Key.to_string())
 }
 
 impl Drop for Hall {

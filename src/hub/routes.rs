@@ -22,9 +22,11 @@ use super::head::{lists, origin_allowed, origin_of, parameter, presented};
 use super::health::{self, Health};
 use super::limits::{Rates, Tally};
 use super::metrics::Metrics;
+use super::minutes::{Asked, Minutes, Wrong};
 use super::quotes::Quotes;
 use super::reply::{Answer, Reason, Refusal, failed, json_text, refuse, with};
 use super::token::{Device, Gate};
+use super::upstream::BARRED;
 use crate::clock::Clock;
 use crate::market::{Calendar, Cluster};
 
@@ -42,6 +44,7 @@ pub(super) struct Porter {
     pub(super) gate: Arc<Gate>,
     pub(super) doors: Vec<(Cluster, Door)>,
     pub(super) quotes: Quotes,
+    pub(super) minutes: Minutes,
     pub(super) health: Vec<Health>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: watch::Receiver<Settings>,
@@ -85,6 +88,7 @@ enum Route {
     Socket(Cluster),
     Token,
     Quotes,
+    Minutes,
     Market,
     Health,
     Metrics,
@@ -98,6 +102,7 @@ impl Route {
             "/api/market/status" => Some(Self::Market),
             "/healthz" => Some(Self::Health),
             "/metrics" => Some(Self::Metrics),
+            _ if path.starts_with("/v2/aggs/") => Some(Self::Minutes),
             // The vendor's own paths too: a client that is only given another host then works.
             _ => {
                 let name = path.strip_prefix("/ws/").or(path.strip_prefix('/'))?;
@@ -123,6 +128,7 @@ impl Route {
             Self::Socket(Cluster::Stocks) => "/ws/stocks",
             Self::Token => "/api/ws-token",
             Self::Quotes => "/api/quotes",
+            Self::Minutes => "/v2/aggs",
             Self::Market => "/api/market/status",
             Self::Health => "/healthz",
             Self::Metrics => "/metrics",
@@ -230,6 +236,7 @@ impl Porter {
             }
             Route::Token => self.token(request)?,
             Route::Quotes => self.quotes(request).await?,
+            Route::Minutes => self.minutes(request).await?,
             Route::Market => {
                 self.recognised(request)?;
                 let status = self.quotes.market_status().await;
@@ -273,6 +280,18 @@ impl Porter {
                 StatusCode::NOT_FOUND,
                 "this hub does not serve that",
                 &[],
+            ));
+        }
+        let mut upstreams = self.health.iter();
+        let upstream = upstreams.find(|health| health.cluster == cluster);
+        if let Some(since) = upstream.and_then(Health::barred) {
+            let left = (since + BARRED).since(self.clock.now().monotonic);
+            let after = [(RETRY_AFTER, &*left.as_secs().max(1).to_string())];
+            return Err(refuse(
+                StatusCode::NOT_FOUND,
+                "the vendor does not serve that to this hub: its key was refused, or its plan \
+                 does not include it",
+                &after,
             ));
         }
         let upgrades = request.version() >= Version::HTTP_11
@@ -382,6 +401,21 @@ impl Porter {
         }
         let rows = self.quotes.quotes(&tickers).await;
         Ok(rows.map_or_else(
+            |error| failed(&error),
+            |body| json_text(StatusCode::OK, body),
+        ))
+    }
+
+    /// The minutes of a session, as the vendor writes them.
+    async fn minutes<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
+        self.recognised(request)?;
+        let asked = Asked::parse(request.uri().path()).map_err(|wrong| match wrong {
+            Wrong::Unserved(words) => refuse(StatusCode::NOT_FOUND, words, &[]),
+            Wrong::Senseless(words) => refuse(StatusCode::BAD_REQUEST, words, &[]),
+        })?;
+        let now = self.clock.now();
+        let body = self.minutes.answer(&self.quotes, &asked, now).await;
+        Ok(body.map_or_else(
             |error| failed(&error),
             |body| json_text(StatusCode::OK, body),
         ))

@@ -68,10 +68,30 @@ struct Row {
     market_status: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     delayed: bool,
+    /// Why the vendor serves nothing of it, in its word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denial: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day_low: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day_high: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bid: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ask: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bid_size: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ask_size: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_trade: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_trade_size: Option<f64>,
+    /// In nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_trade_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     implied_volatility: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,8 +149,12 @@ impl Row {
                 "none"
             });
         };
-        if known.error.is_some() {
-            return none("error");
+        if let Some(error) = known.error.as_deref() {
+            let words = ["NOT_ENTITLED", "NOT_FOUND"];
+            return Row {
+                denial: words.into_iter().find(|word| *word == error),
+                ..none("error")
+            };
         }
         let previous_close = known.previous_close();
         let mut row = Row {
@@ -141,6 +165,8 @@ impl Row {
             delayed: known.is_delayed(),
             ..Row::default()
         };
+        row.day(known);
+        row.market(known);
         if symbol.class() == Class::Option {
             row.contract(known);
         }
@@ -165,12 +191,38 @@ impl Row {
         row
     }
 
+    /// The day so far. One that has not begun is all zeros.
+    fn day(&mut self, known: &snapshot::Row) {
+        let Some(session) = &known.session else {
+            return;
+        };
+        let range = session.low.zip(session.high);
+        let range = range.filter(|&(low, high)| positive(low).is_some() && low <= high);
+        (self.day_low, self.day_high) = range.unzip();
+        self.volume = session.volume.filter(|volume| *volume > 0.0);
+    }
+
+    /// The best bid and ask, and the last trade.
+    fn market(&mut self, known: &snapshot::Row) {
+        // Without an ask there is no quote; without a bid there is: of a contract nobody wants.
+        if let Some(quote) = &known.last_quote
+            && quote.ask.and_then(positive).is_some()
+        {
+            let size = |size: Option<f64>| size.filter(|size| *size >= 0.0);
+            (self.bid, self.ask) = (quote.bid, quote.ask);
+            (self.bid_size, self.ask_size) = (size(quote.bid_size), size(quote.ask_size));
+        }
+        if let Some(trade) = &known.last_trade
+            && let Some((price, stamp)) = traded(trade)
+        {
+            self.last_trade = Some(price.as_f64());
+            self.last_trade_size = trade.size.filter(|size| *size > 0.0);
+            self.last_trade_at = stamp.map(|stamp| stamp.0.saturating_mul(1_000_000));
+        }
+    }
+
     /// What only contracts have.
     fn contract(&mut self, known: &snapshot::Row) {
-        if let Some(quote) = &known.last_quote {
-            self.bid = quote.bid;
-            self.ask = quote.ask;
-        }
         self.implied_volatility = known.implied_volatility;
         self.open_interest = known.open_interest;
         // Deep in the money they are an empty object.
@@ -205,7 +257,10 @@ fn last(class: Class, known: &snapshot::Row) -> Option<(Price, Option<Utc>, &'st
 }
 
 fn trade(known: &snapshot::Row) -> Option<(Price, Option<Utc>)> {
-    let trade = known.last_trade.as_ref()?;
+    traded(known.last_trade.as_ref()?)
+}
+
+fn traded(trade: &snapshot::LastTrade) -> Option<(Price, Option<Utc>)> {
     Some((positive(trade.price?)?, wire::stamp(trade.sip_timestamp)))
 }
 
@@ -258,10 +313,10 @@ mod tests {
     fn an_index_has_the_proxys_row_and_a_little_more() {
         let results = json!([{ "ticker": "I:SPX", "value": 5912.34, "market_status": "regular_trading",
             "timeframe": "REAL-TIME", "last_updated": 1_764_086_430_905_642_800_i64,
-            "session": { "close": 5912.34, "previous_close": 5887.61 } }]);
+            "session": { "close": 5912.34, "previous_close": 5887.61, "low": 5879.5, "high": 5920.25 } }]);
         let row = json!({ "symbol": "I:SPX", "last": 5912.34, "change": 24.73, "changePercent": 0.42,
             "asOf": 1_764_086_430_906_i64, "source": "indices", "previousClose": 5887.61,
-            "marketStatus": "regular_trading" });
+            "marketStatus": "regular_trading", "dayLow": 5879.5, "dayHigh": 5920.25 });
         assert_eq!(rows(&["SPX"], &results), [row]);
     }
 
@@ -270,9 +325,11 @@ mod tests {
         let results = json!([
             { "ticker": "I:VIX", "session": { "close": 17.25 }, "timeframe": "DELAYED" },
             { "ticker": "I:NDX", "error": "NOT_ENTITLED", "message": "Not entitled." },
-            { "ticker": "SPY", "value": 0, "session": { "close": 0, "previous_close": 600.5 } },
+            { "ticker": "I:NOSUCH", "error": "NOT_FOUND" },
+            { "ticker": "SPY", "value": 0, "last_quote": { "bid": 0, "ask": 0, "bid_size": 0, "ask_size": 0 },
+              "session": { "close": 0, "previous_close": 600.5, "low": 0, "high": 0, "volume": 0 } },
         ]);
-        let asked = ["SPY", "hello world", "VIX", "NDX", "I:RUT"];
+        let asked = ["SPY", "hello world", "VIX", "NDX", "I:RUT", "I:NOSUCH"];
         let rows = rows(&asked, &results);
         let told: Vec<_> = rows
             .iter()
@@ -292,20 +349,28 @@ mod tests {
                 ("I:VIX", 17.25, "indices-fallback"),
                 ("NDX", 0.0, "error"),
                 ("I:RUT", 0.0, "none"),
+                ("I:NOSUCH", 0.0, "error"),
             ]
         );
         assert_eq!(rows[0]["change"], 0.0, "of nothing there is no change");
         assert_eq!(rows[0]["previousClose"], 600.5);
         assert_eq!(rows[2]["delayed"], true);
+        assert_eq!(rows[3]["denial"], "NOT_ENTITLED");
+        assert_eq!(rows[5]["denial"], "NOT_FOUND");
+        assert_eq!(rows[1].get("denial"), None);
+        let unknown = ["denial", "dayLow", "dayHigh", "volume", "bid", "ask", "bidSize", "askSize", "lastTrade"];
+        for word in unknown {
+            assert_eq!(rows[0].get(word), None, "{word}");
+        }
     }
 
     #[test]
     fn a_contract_has_its_middle_its_greeks_and_its_own_time() {
         let results = json!([{ "ticker": "O:SPY251219C00650000", "implied_volatility": 0.3049,
             "open_interest": 8921, "greeks": { "delta": 0.55, "gamma": 0.01, "theta": -0.03, "vega": 0.7 },
-            "last_quote": { "bid": 9.71, "ask": 9.81, "last_updated": 1_764_086_430_905_000_000_i64 },
-            "last_trade": { "price": 1.0, "sip_timestamp": 1_764_000_000_000_000_000_i64 },
-            "session": { "close": 1.0, "previous_close": 9.48 } }]);
+            "last_quote": { "bid": 9.71, "ask": 9.81, "bid_size": 17, "ask_size": 24, "last_updated": 1_764_086_430_905_000_000_i64 },
+            "last_trade": { "price": 1.0, "size": 3, "sip_timestamp": 1_764_000_000_000_000_000_i64 },
+            "session": { "close": 1.0, "previous_close": 9.48, "high": 1.5, "low": 0.75, "volume": 1203 } }]);
         let row = rows(&["O:SPY251219C00650000"], &results).remove(0);
         assert_eq!(row["last"], 9.76);
         assert_eq!(row["asOf"], 1_764_086_430_905_000_000_i64);
@@ -314,6 +379,12 @@ mod tests {
         assert_eq!(row["greeks"]["theta"], -0.03);
         assert_eq!(row["impliedVolatility"], 0.3049);
         assert_eq!(row["openInterest"], 8921.0);
+        let number = |word: &str| row[word].as_f64().unwrap();
+        assert_eq!((number("bidSize"), number("askSize")), (17.0, 24.0));
+        assert_eq!((number("dayLow"), number("dayHigh")), (0.75, 1.5));
+        assert_eq!(number("volume"), 1203.0);
+        assert_eq!((number("lastTrade"), number("lastTradeSize")), (1.0, 3.0));
+        assert_eq!(row["lastTradeAt"], 1_764_000_000_000_000_000_i64);
     }
 
     #[test]

@@ -53,10 +53,7 @@ pub trait Audience {
     ///
     /// # Errors
     /// Nobody listens any more.
-    fn unanswered(
-        &mut self,
-        _channel: Channel,
-    ) -> impl Future<Output = Result<(), Over>> + Send {
+    fn unanswered(&mut self, _channel: Channel) -> impl Future<Output = Result<(), Over>> + Send {
         std::future::ready(Ok(()))
     }
 }

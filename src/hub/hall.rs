@@ -412,7 +412,8 @@ impl Hall {
             return;
         }
         for seat in 0..self.clients.len() {
-            if self.clients[seat].is_some() && self.room.topics(seat).binary_search(&channel).is_ok()
+            if self.clients[seat].is_some()
+                && self.room.topics(seat).binary_search(&channel).is_ok()
             {
                 let mut statuses = Statuses::new();
                 statuses.add("error", &unanswered(&channel));

@@ -160,3 +160,44 @@ fn read(event: &Relayed, text: &mut String) -> Option<Minute> {
         volume: volume.filter(|volume| *volume >= 0.0),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::Channel;
+
+    #[tokio::test]
+    async fn bars_that_pass_are_kept_and_a_corrected_one_replaces() {
+        let (minutes, keeping) = Minutes::new();
+        tokio::spawn(keeping);
+        let start = 1_795_444_200_000_i64;
+        let bar = |start: i64, close: &str| {
+            Relayed {
+            channel: Channel::parse("AM.SPY").unwrap(),
+            json: format!(
+                r#"{{"ev":"AM","sym":"SPY","v":{close}0,"av":9000,"o":2,"c":{close},"h":3e0,"l":1,"s":{start},"e":{}}}"#,
+                start + MINUTE
+            )
+            .into(),
+        }
+        };
+        let mut broken = bar(start, "2.5");
+        broken.json = r#"{"ev":"AM","sym":"SPY","o":0}"#.into();
+        minutes.seen(vec![bar(start, "2.5"), broken]).await;
+        minutes
+            .seen(vec![bar(start + MINUTE, "2"), bar(start, "1.5")])
+            .await;
+        let span = Span {
+            ticker: Ticker::try_from("SPY").unwrap(),
+            times: start..start + 2 * MINUTE,
+        };
+        let held = minutes.read(&span).await;
+        let told: Vec<_> = held
+            .minutes
+            .iter()
+            .map(|minute| (minute.bar.close.as_f64(), minute.volume))
+            .collect();
+        assert_eq!(told, [(1.5, Some(1.5)), (2.0, Some(20.0))]);
+        assert!(held.whole);
+    }
+}

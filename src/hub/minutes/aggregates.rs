@@ -75,7 +75,10 @@ impl Asked {
         const TIMES: Wrong = Wrong::Senseless(
             "FROM and TO are milliseconds since 1970 or days (YYYY-MM-DD), in this order",
         );
-        let mut parts = path.strip_prefix("/v2/aggs/ticker/").ok_or(ONLY)?.split('/');
+        let mut parts = path
+            .strip_prefix("/v2/aggs/ticker/")
+            .ok_or(ONLY)?
+            .split('/');
         let ticker = parts.next().unwrap_or_default();
         if [parts.next(), parts.next(), parts.next()] != [Some("range"), Some("1"), Some("minute")]
         {
@@ -301,7 +304,10 @@ mod tests {
         let rows = minutes(body).unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0].volume, Some(7.0));
-        assert_eq!(minutes(br#"{"status":"OK","resultsCount":0}"#), Some(Vec::new()));
+        assert_eq!(
+            minutes(br#"{"status":"OK","resultsCount":0}"#),
+            Some(Vec::new())
+        );
         assert_eq!(minutes(br#"{"status":"ERROR","error":"no"}"#), None);
         assert_eq!(minutes(b"<html>"), None);
     }

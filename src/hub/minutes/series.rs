@@ -231,11 +231,13 @@ mod tests {
         let held = store.read(&span(0..3 * DAY));
         assert_eq!(held.minutes.len(), 780);
         assert_eq!(held.minutes[0].bar.start, Utc(OPEN + DAY * MINUTE));
-        let all = (0..1200).map(|at| minute(3 * DAY + at, 1.0)).collect();
-        store.merge(&span(3 * DAY..4 * DAY), all);
+        // Of one day, from 3:00 to 23:00.
+        let long = 3 * DAY - 390..3 * DAY + 810;
+        let all = long.clone().map(|at| minute(at, 1.0)).collect();
+        store.merge(&span(long.clone()), all);
         let held = store.read(&span(0..5 * DAY));
         assert_eq!(held.minutes.len(), BARS);
-        assert!(!store.read(&span(3 * DAY..4 * DAY)).whole);
+        assert!(!store.read(&span(long)).whole);
     }
 
     #[test]

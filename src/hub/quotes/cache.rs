@@ -64,7 +64,8 @@ pub(super) struct Cache {
 /// their times.
 fn service(path: &str) -> &str {
     let path = path.split_once('?').map_or(path, |(service, _)| service);
-    path.split_once("/range/").map_or(path, |(ticker, _)| ticker)
+    path.split_once("/range/")
+        .map_or(path, |(ticker, _)| ticker)
 }
 
 impl Cache {

@@ -358,7 +358,17 @@ mod tests {
         assert_eq!(rows[3]["denial"], "NOT_ENTITLED");
         assert_eq!(rows[5]["denial"], "NOT_FOUND");
         assert_eq!(rows[1].get("denial"), None);
-        let unknown = ["denial", "dayLow", "dayHigh", "volume", "bid", "ask", "bidSize", "askSize", "lastTrade"];
+        let unknown = [
+            "denial",
+            "dayLow",
+            "dayHigh",
+            "volume",
+            "bid",
+            "ask",
+            "bidSize",
+            "askSize",
+            "lastTrade",
+        ];
         for word in unknown {
             assert_eq!(rows[0].get(word), None, "{word}");
         }

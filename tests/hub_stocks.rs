@@ -81,6 +81,7 @@ fn who_wants_what_the_plan_lacks_is_sent_away_and_told_so_at_the_door() {
         let quotes = hub.ask("GET /api/quotes?tickers=SPY", BEARER).await;
         assert_eq!(quotes.json()["results"][0]["source"], "stocks");
         let health = hub.get("/healthz").await;
+        assert_eq!(health.status, 503);
         assert_eq!(health.json()["clusters"]["stocks"]["state"], "refused");
 
         hub.hand.advance(Duration::from_secs(599));

@@ -14,8 +14,9 @@ use super::limits::Limits;
 use super::metrics::Metrics;
 use super::request::{Request, Statuses};
 use super::room::{News, Room, Seat, Took};
+use super::tidings::barred;
 use super::token::{Device, Gate};
-use super::{Interest, Relayed, websocket};
+use super::{Interest, websocket};
 use crate::clock::{Clock, Moment};
 use crate::feed::Why;
 use crate::market::{Channel, Cluster};
@@ -25,7 +26,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What is known of the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Upstream {
+pub(super) enum Upstream {
     /// Nothing yet, or nobody needs it.
     Idle,
     Up,
@@ -50,8 +51,8 @@ pub(super) struct Hall {
     count: usize,
     /// How many have ever been here.
     number: u64,
-    upstream: Upstream,
-    simulated: bool,
+    pub(super) upstream: Upstream,
+    pub(super) simulated: bool,
     /// What was asked for twice on this connection of the upstream, and never confirmed.
     pub(super) unanswered: BTreeSet<Channel>,
     /// The interest has changed since it was last asked for.
@@ -251,7 +252,7 @@ impl Hall {
     }
 
     /// Tells all members something.
-    fn announce(&mut self, statuses: Statuses) {
+    pub(super) fn announce(&mut self, statuses: Statuses) {
         let Some(text) = statuses.finish() else {
             return;
         };
@@ -365,88 +366,6 @@ impl Hall {
             self.metrics.unauthenticated.sub(1);
         }
     }
-
-    /// The upstream is in use.
-    pub(super) fn upstream_up(&mut self, simulated: bool) {
-        if self.upstream != Upstream::Up {
-            // Another connection: the plan may be another by now.
-            self.unanswered.clear();
-        }
-        let mut statuses = Statuses::new();
-        if let Upstream::Down(_) = self.upstream {
-            statuses.add("upstream_up", "prices are coming again");
-        }
-        if simulated && !self.simulated {
-            statuses.add("simulated", "These prices are simulated.");
-        }
-        self.upstream = Upstream::Up;
-        self.simulated |= simulated;
-        self.announce(statuses);
-    }
-
-    /// The upstream is not in use. What came before it went is let go of: nobody shall take it
-    /// for new.
-    pub(super) fn upstream_down(&mut self, why: Why) {
-        self.sweep();
-        self.room.forget_values();
-        let before = self.upstream;
-        self.upstream = match why {
-            Why::Done => Upstream::Idle,
-            why => Upstream::Down(why),
-        };
-        if self.upstream != before && why != Why::Done {
-            self.announce(Statuses::one("upstream_down", &why.to_string()));
-        }
-    }
-
-    /// The vendor lets us in for nothing here. Nobody shall wait for it: who has REST to fall back
-    /// on is to do so, and who comes again is told at the door.
-    pub(super) fn upstream_barred(&mut self) {
-        self.upstream = Upstream::Barred;
-        self.dismiss(1013, barred);
-    }
-
-    /// The vendor has not answered for a channel, which has been confirmed to clients.
-    pub(super) fn upstream_unanswered(&mut self, channel: Channel) {
-        if !self.unanswered.insert(channel.clone()) {
-            return;
-        }
-        for seat in 0..self.clients.len() {
-            if self.clients[seat].is_some()
-                && self.room.topics(seat).binary_search(&channel).is_ok()
-            {
-                let mut statuses = Statuses::new();
-                statuses.add("error", &unanswered(&channel));
-                self.say(seat, statuses);
-            }
-        }
-    }
-
-    /// Adds to the answer of who has just subscribed what is already known of these channels.
-    pub(super) fn add_unanswered(&self, channels: &BTreeSet<Channel>, answer: &mut Statuses) {
-        for channel in self.unanswered.intersection(channels) {
-            answer.add("error", &unanswered(channel));
-        }
-    }
-
-    /// What comes after all was only late.
-    pub(super) fn answered(&mut self, events: &[Relayed]) {
-        if !self.unanswered.is_empty() {
-            for event in events {
-                self.unanswered.remove(&event.channel);
-            }
-        }
-    }
-}
-
-/// In the vendor's words, with the name that these lack.
-fn unanswered(channel: &Channel) -> String {
-    format!("not authorized: {channel}")
-}
-
-/// What is said to who waits for a cluster that cannot be had.
-fn barred() -> Statuses {
-    Statuses::one("upstream_down", &Why::Key.to_string())
 }
 
 impl Drop for Hall {

@@ -260,7 +260,8 @@ impl Audience for Relay {
         let report = match (status.phase, status.why) {
             // Nothing is asked for while it lasts, and that is no news.
             _ if *self.barred.borrow() => return Ok(()),
-            (Phase::Refused, Some(Why::Token | Why::Key)) if !self.proven => {
+            // Not so an upgrade that is refused: that was something before the vendor.
+            (Phase::Refused, Some(Why::Key)) if !self.proven => {
                 self.told = None;
                 self.tell(Report::Barred).await?;
                 self.barred.send_replace(true);

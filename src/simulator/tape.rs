@@ -270,3 +270,66 @@ fn add(bars: &mut Vec<Traded>, new: &Traded) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_795_447_800_000;
+
+    fn listed(ticker: &str, utc: i64, length: u64) -> Listed {
+        let walk = Walk::new(ticker, 1).unwrap();
+        let now = Now::new(Moment::ZERO, Utc(utc));
+        Listed::new(walk, Moment::ZERO, now, Duration::from_millis(length))
+    }
+
+    fn told(ticks: &[Tick]) -> Vec<Value> {
+        let events = ticks.iter();
+        events
+            .map(|tick| serde_json::from_str(&tick.json).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn the_same_seed_trades_the_same() {
+        for ticker in ["SPY", "O:SPY251219C00650000"] {
+            let day = || {
+                let mut listed = listed(ticker, START, 60_000);
+                let steps = (1..50).flat_map(|at| listed.step(START + at * 1000));
+                told(&steps.collect::<Vec<_>>())
+            };
+            assert_eq!(day(), day());
+        }
+    }
+
+    #[test]
+    fn bars_follow_one_another_at_every_speed_and_the_curve_has_one_a_minute() {
+        // It begins in the middle of a bar, at ten times the speed.
+        let mut listed = listed("SPY", START + 4000, 6000);
+        assert_eq!(listed.ends, Moment::from_secs(2));
+        let mut end = START;
+        for at in 1..=15 {
+            listed.step(START + at * 6000 - 1000);
+            let bar = listed.bar(START + at * 6000);
+            let bar: Value = serde_json::from_str(&bar.json).unwrap();
+            assert_eq!(bar["s"], end);
+            end += 6000;
+            assert_eq!(bar["e"], end);
+        }
+        let minutes = listed.minutes();
+        assert_eq!(minutes.len(), 390 + 2, "and there was a minute and a half");
+        for pair in minutes.windows(2) {
+            assert_eq!(pair[0].bar.end, pair[1].bar.start);
+            assert_eq!(pair[0].bar.close, pair[1].bar.open);
+        }
+        let standing = listed.standing();
+        assert_eq!(minutes.last().unwrap().bar.close, standing.price);
+        let traded: u64 = minutes.iter().map(|minute| minute.volume).sum();
+        assert_eq!(standing.volume, traded);
+        assert!(
+            minutes.iter().all(|minute| {
+                minute.bar.high <= standing.high && minute.bar.low >= standing.low
+            })
+        );
+    }
+}

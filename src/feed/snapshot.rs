@@ -58,11 +58,11 @@ pub struct Session {
     pub close: Option<f64>,
     /// The close before it.
     pub previous_close: Option<f64>,
-    /// The highest price of it.
+    /// Its highest price.
     pub high: Option<f64>,
-    /// The lowest price of it.
+    /// Its lowest price.
     pub low: Option<f64>,
-    /// How much was traded, in contracts or shares.
+    /// How much was traded in it; an index has none.
     pub volume: Option<f64>,
 }
 
@@ -84,9 +84,9 @@ pub struct LastQuote {
     pub bid: Option<f64>,
     /// What sellers want.
     pub ask: Option<f64>,
-    /// How much is bid for.
+    /// For how much.
     pub bid_size: Option<f64>,
-    /// How much is asked for.
+    /// For how much.
     pub ask_size: Option<f64>,
     /// When, in nanoseconds.
     pub last_updated: Option<f64>,

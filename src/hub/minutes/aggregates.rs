@@ -215,11 +215,10 @@ pub(super) fn minutes(body: &[u8]) -> Option<Vec<Minute>> {
     #[derive(Deserialize)]
     struct Answer {
         status: String,
-        #[serde(default)]
-        results: Vec<Value>,
+        results: Option<Vec<Value>>,
     }
     let answer: Answer = serde_json::from_slice(body).ok()?;
-    let rows = answer.results.into_iter();
+    let rows = answer.results.into_iter().flatten();
     // `DELAYED` is an answer too.
     matches!(answer.status.as_str(), "OK" | "DELAYED").then(|| {
         rows.filter_map(|row| Row::deserialize(row).ok()?.minute())
@@ -306,6 +305,10 @@ mod tests {
         assert_eq!(rows[0].volume, Some(7.0));
         assert_eq!(
             minutes(br#"{"status":"OK","resultsCount":0}"#),
+            Some(Vec::new())
+        );
+        assert_eq!(
+            minutes(br#"{"status":"OK","results":null}"#),
             Some(Vec::new())
         );
         assert_eq!(minutes(br#"{"status":"ERROR","error":"no"}"#), None);

@@ -161,6 +161,14 @@ impl Proxy {
         }
     }
 
+    /// Whether it is seen soon, for who does something else meanwhile.
+    pub fn sees(&mut self, what: impl Fn(&Seen) -> bool) -> bool {
+        let soon = self.seen.recv_timeout(Duration::from_millis(5));
+        let Ok(seen) = soon else { return false };
+        self.log.push(seen.clone());
+        what(&seen)
+    }
+
     /// Waits for this many subscriptions and gives their channels.
     pub fn subscribed(&mut self, count: usize) -> Vec<String> {
         let channels = (0..count).map(|_| {

@@ -55,13 +55,16 @@ fn a_hub_is_told_from_what_answers_in_its_place() {
 const START: Utc = Utc(1_795_444_200_000);
 const HEALTH: &str = r#"{"status":"ok","clusters":{}}"#;
 
+/// The status and the body that answer a request.
+type Answers = fn(&str) -> (u16, String);
+
 /// A server that answers one request a connection, as it is told to, and keeps them all.
 struct Double {
     doorman: Doorman,
     hand: Hand,
     /// Method, path and token of each request.
     seen: Arc<Mutex<Vec<String>>>,
-    answers: Arc<Mutex<fn(&str) -> (u16, String)>>,
+    answers: Arc<Mutex<Answers>>,
 }
 
 /// A hub that gives out `one`, which is good for five minutes.
@@ -77,7 +80,7 @@ fn hub(request: &str) -> (u16, String) {
 }
 
 impl Double {
-    fn new(answers: fn(&str) -> (u16, String)) -> Self {
+    fn new(answers: Answers) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, answers) = (Arc::default(), Arc::new(Mutex::new(answers)));
@@ -99,7 +102,7 @@ impl Double {
                         .find_map(|line| line.strip_prefix("x-massive-proxy-token: "));
                     let line = head.split(" HTTP").next().unwrap();
                     let request = format!("{line} {}", token.unwrap_or("-"));
-                    let answer: fn(&str) -> (u16, String) = *answers.lock().unwrap();
+                    let answer: Answers = *answers.lock().unwrap();
                     let (status, body) = answer(&request);
                     seen.lock().unwrap().push(request);
                     let length = body.len();
@@ -129,7 +132,7 @@ impl Double {
         }
     }
 
-    fn behave(&self, answers: fn(&str) -> (u16, String)) {
+    fn behave(&self, answers: Answers) {
         *self.answers.lock().unwrap() = answers;
     }
 

@@ -97,8 +97,8 @@ class Shown:
                     self.pictures.append((when, dots))
 
     def lit(self, since=0.0, until=float("inf")):
-        """The pictures that came between two times, without those of a dark panel."""
-        return [dots for when, dots in self.pictures if since <= when <= until and dots]
+        """When pictures came between two times, and they; without those of a dark panel."""
+        return [(when, dots) for when, dots in self.pictures if since <= when <= until and dots]
 
     def last(self):
         return self.pictures[-1][1] if self.pictures else None

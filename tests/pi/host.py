@@ -33,7 +33,7 @@ def until(what, seconds, condition):
         found = condition()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(0.1)
     raise AssertionError(f"not within {seconds} s: {what}")
 
 

@@ -120,11 +120,15 @@ class Prices:
 
     def __init__(self, fonts):
         self.fonts = [Digits(f"{fonts}/spleen-{size}.psfu.gz") for size in ("16x32", "12x24", "8x16")]
+        self.known = {}
 
     def of(self, dots):
         """SPX and VIX; what cannot be read, being dashes or struck out, is None."""
-        huge, large, raised = self.fonts
-        return self.price(dots, huge, raised, 14), self.price(dots, large, raised, 44)
+        if dots not in self.known:
+            huge, large, raised = self.fonts
+            spx, vix = self.price(dots, huge, raised, 14), self.price(dots, large, raised, 44)
+            self.known[dots] = spx, vix
+        return self.known[dots]
 
     @staticmethod
     def price(dots, font, raised, row):

@@ -1,4 +1,4 @@
-"""What an SSD1306 shows, from the bytes on its bus. Knows the data sheet and nothing of the program.
+"""What an SSD1306 shows, from the bytes on its bus. Knows the data sheet, not the program.
 
 A command it does not know is an error, for the real chip would do something with it; so is what
 the chip would take otherwise than was meant: a command cut off by the end of its message, data

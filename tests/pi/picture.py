@@ -119,7 +119,8 @@ class Prices:
     """The two prices on a picture of 128×64, as texts."""
 
     def __init__(self, fonts):
-        self.fonts = [Digits(f"{fonts}/spleen-{size}.psfu.gz") for size in ("16x32", "12x24", "8x16")]
+        sizes = ("16x32", "12x24", "8x16")
+        self.fonts = [Digits(f"{fonts}/spleen-{size}.psfu.gz") for size in sizes]
         self.known = {}
 
     def of(self, dots):

@@ -112,6 +112,8 @@ impl Desk {
     pub fn on(&mut self, update: &Update, now: Now) {
         match update {
             Update::Status(cluster, status) => self.links[*cluster as usize] = *status,
+            // What is asked for is the session's business; what comes of it is the desk's.
+            Update::Subscribed(_) => {}
             Update::Value {
                 ticker,
                 price,

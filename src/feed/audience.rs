@@ -173,7 +173,15 @@ impl Audience for mpsc::Sender<Update> {
     ) -> Result<(), Over> {
         for event in wire::events(frame) {
             match event {
-                Ok(wire::Event::Status(verdict, message)) => line.verdict(verdict, &message, now),
+                Ok(wire::Event::Status(verdict, message)) => {
+                    line.verdict(verdict, &message, now);
+                    if verdict == Verdict::Success
+                        && let Some(channel) = wire::subscribed(&message)
+                    {
+                        let update = Update::Subscribed(channel);
+                        self.send(update).await.map_err(|_| Over)?;
+                    }
+                }
                 Ok(event) => {
                     if let Some(update) = update(&mut line.link, &event, now) {
                         self.send(update).await.map_err(|_| Over)?;
@@ -233,7 +241,7 @@ fn ours(link: &mut Link, kind: Kind, ticker: &str, now: Moment) -> Option<Ticker
 }
 
 /// A server's own words, fit for one line of a log.
-pub(super) fn shown(message: &str) -> String {
+pub(crate) fn shown(message: &str) -> String {
     message
         .chars()
         .take(200)

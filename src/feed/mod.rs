@@ -14,13 +14,15 @@ pub mod wire;
 pub use link::{Link, Status, Why};
 
 use crate::clock::Utc;
-use crate::market::{Bar, Cluster, Kind, Price, Ticker};
+use crate::market::{Bar, Channel, Cluster, Kind, Price, Ticker};
 
 /// The only thing a session says to the desk. Of fixed size: nothing after `wire` sees JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
     /// A link has changed its state.
     Status(Cluster, Status),
+    /// The other side has acknowledged a channel.
+    Subscribed(Channel),
     /// An index value, or the middle of an option's bid and ask.
     Value {
         /// Whose.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, RETRY_AFTER,
+};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -303,6 +305,59 @@ async fn request(
     path: &str,
     source: &Source,
 ) -> Result<Bytes, Refusal> {
+    let answer = exchange(connector, endpoint, method, path, source, false).await?;
+    if answer.status != StatusCode::OK {
+        return Err(Refusal {
+            why: net::refusal(answer.status),
+            retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
+        });
+    }
+    // A web page where JSON was due.
+    Ok(answer.json.ok_or(Why::Portal)?)
+}
+
+/// What a server says to a request, before anybody has judged it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Its status.
+    pub(crate) status: StatusCode,
+    headers: HeaderMap,
+    /// Its body, if that is JSON; of another status than 200 only where it was asked for.
+    pub(crate) json: Option<Bytes>,
+}
+
+impl Answer {
+    /// A header, if it is text.
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// What the source answers to a request without a body, whatever it is.
+///
+/// # Errors
+/// Why it answers nothing.
+pub(crate) async fn ask(
+    connector: &Connector,
+    source: &Source,
+    method: Method,
+    path: &str,
+) -> Result<Answer, Why> {
+    let asking = exchange(connector, &source.endpoint, method, path, source, true);
+    tokio::time::timeout(LIMIT, asking)
+        .await
+        .map_err(|_| Why::Timeout)?
+}
+
+/// `whole` reads the JSON of every status.
+async fn exchange(
+    connector: &Connector,
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+    source: &Source,
+    whole: bool,
+) -> Result<Answer, Why> {
     let mut builder = Request::builder()
         .method(method)
         .uri(format!("{}{path}", endpoint.base))
@@ -323,31 +378,25 @@ async fn request(
         .map_err(|_| Why::Lost)?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|_| Why::Lost)?;
-        if response.status() != StatusCode::OK {
-            let retry_after = response.headers().get(RETRY_AFTER);
-            return Err(Refusal {
-                why: net::refusal(response.status()),
-                retry_after: retry_after
-                    .and_then(|value| value.to_str().ok())
-                    .map(str::to_owned),
-            });
-        }
-        let json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| {
+        let (head, body) = response.into_parts();
+        let json = head.headers.get(CONTENT_TYPE).is_some_and(|kind| {
             kind.to_str().is_ok_and(|kind| {
                 kind.trim_start()
                     .to_ascii_lowercase()
                     .starts_with("application/json")
             })
         });
-        if !json {
-            // A web page where JSON was due.
-            return Err(Why::Portal.into());
-        }
-        let body = Limited::new(response.into_body(), BODY_LIMIT)
-            .collect()
-            .await
-            .map_err(|_| Why::Protocol)?;
-        Ok(body.to_bytes())
+        let json = if json && (whole || head.status == StatusCode::OK) {
+            let body = Limited::new(body, BODY_LIMIT).collect().await;
+            Some(body.map_err(|_| Why::Protocol)?.to_bytes())
+        } else {
+            None
+        };
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            json,
+        })
     };
     tokio::pin!(exchange);
     tokio::select! {

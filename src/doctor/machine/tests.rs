@@ -1,0 +1,3 @@
+use super::*;
+use crate::clock::Moment;
+use crate::doctor::State;

@@ -111,7 +111,11 @@ pub async fn examine<'a>(mut patient: Patient<'_>, tell: &'a mut Tell<'a>) -> Ex
     let config = config.and_then(|config| Ok((config.connector()?, config)));
     let mut examination = Examination {
         findings: Vec::new(),
-        hidden: Hidden::of(&environment, config.as_ref().ok().map(|(_, config)| config)),
+        hidden: Hidden::of(
+            &environment,
+            config.as_ref().ok().map(|(_, config)| config),
+            &std::fs::read_to_string(patient.file).unwrap_or_default(),
+        ),
         tell,
     };
     let panel = match &config {

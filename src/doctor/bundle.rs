@@ -117,9 +117,10 @@ fn setting(out: &mut String, key: &str, value: &str) {
             .ok()
             .map(|endpoint| network::place(&endpoint)),
         "token_file" | "key_file" | "ca_file" | "file" => path(value),
-        "bus" => Some(value)
-            .filter(|bus| bus.starts_with("/dev/"))
-            .and_then(path),
+        "bus" => value
+            .strip_prefix("/dev/i2c-")
+            .is_some_and(|number| number.parse::<u32>().is_ok())
+            .then(|| value.to_owned()),
         "kind" => among(&["oled", "terminal", "png"]),
         "chip" => among(&["ssd1306", "ssd1315", "ssd1309", "sh1106"]),
         "size" => among(&["128x64", "128x32"]),
@@ -131,6 +132,23 @@ fn setting(out: &mut String, key: &str, value: &str) {
     out.push_str(name);
     out.push_str(" = ");
     out.push_str(shown.as_deref().unwrap_or(MASK));
+}
+
+/// What a configuration names as the file of a secret, or of an authority, and which can hardly be a
+/// file: most likely it is the secret, pasted in the wrong place.
+pub(super) fn pasted(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let (key, value) = line.rsplit_once("_file")?;
+        let key = key.trim_end_matches('"');
+        let value = value
+            .trim_start_matches(['"', ' ', '\t'])
+            .strip_prefix('=')?;
+        let known = ["token", "key", "ca"]
+            .iter()
+            .any(|name| key.ends_with(name));
+        let (value, _) = content(value.trim());
+        (known && path(value).is_none() && !Path::new(value).exists()).then_some(value)
+    })
 }
 
 /// What stands between the quotes or brackets that a value begins with, else its first word: what
@@ -160,7 +178,7 @@ fn path(value: &str) -> Option<String> {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
     };
-    let rooted = |first: &str| first == "dev" || ROOTS.contains(&first);
+    let rooted = |first: &str| ROOTS.contains(&first);
     let good = value.split('/').all(plain) && names.next().is_some_and(rooted);
     good.then(|| value.to_owned())
 }

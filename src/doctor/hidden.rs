@@ -5,6 +5,7 @@ use std::fmt;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::bundle;
 use crate::config::{Config, Environment, Secret};
 
 /// What stands in the place of a secret.
@@ -23,8 +24,9 @@ impl fmt::Debug for Hidden {
 }
 
 impl Hidden {
-    /// All that the configuration and the environment know.
-    pub fn of(environment: &Environment, config: Option<&Config>) -> Self {
+    /// All that the configuration and the environment know; `text` is the configuration as it
+    /// stands in its file, whether it can be used or not.
+    pub fn of(environment: &Environment, config: Option<&Config>, text: &str) -> Self {
         let mut hidden = Self::default();
         let variables = [&environment.token, &environment.key];
         for value in variables.into_iter().flatten() {
@@ -32,6 +34,7 @@ impl Hidden {
         }
         let secret = config.and_then(|config| config.source.secret.as_ref());
         hidden.add(secret.map_or("", Secret::reveal));
+        bundle::pasted(text).for_each(|value| hidden.add(value));
         // The longest first: one may be the beginning of another.
         hidden.0.sort_by_key(|word| std::cmp::Reverse(word.len()));
         hidden

@@ -227,6 +227,10 @@ impl Client {
             self.quotes(stream).await;
         } else if line.starts_with("POST /api/ws-token ") {
             self.ticket(stream).await;
+        } else if line.starts_with("GET /healthz ") {
+            complain(stream, "404 Not Found").await;
+        } else if line.starts_with("GET /api/quotes ") {
+            complain(stream, "401 Unauthorized").await;
         } else {
             self.talk(stream, orders).await;
         }
@@ -346,6 +350,14 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
         head.push(stream.read_u8().await.ok()?);
     }
     Some(String::from_utf8(head).unwrap())
+}
+
+/// What is asked without a token, or for what is not there.
+async fn complain(mut stream: TcpStream, status: &str) {
+    if head(&mut stream).await.is_some() {
+        let (head, body) = json(status, r#"{"error":"no"}"#);
+        answer(stream, &head, &body).await;
+    }
 }
 
 async fn answer(mut stream: TcpStream, head: &str, body: &str) {

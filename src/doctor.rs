@@ -225,7 +225,7 @@ async fn look_at_the_way(
     line.listen().await;
     // Asked while the channels are wanted, for the hub connects for who wants something.
     let upstream = match greeting.hub {
-        true => hub::upstream(connector, config).await,
+        true => hub::upstream(connector, config, patient.patience).await,
         false => Finding::skipped("upstream", "this proxy does not tell"),
     };
     line.close().await;

@@ -341,7 +341,7 @@ fn no_token_goes_to_what_is_no_hub() {
         let visit = Machine::pi("portal")
             .of(format!("ws://{address}"))
             .examined();
-        visit.says("hub", State::Failed, found, "hub");
+        visit.says("hub", State::Failed, found, "");
         visit.skipped(&["access", "upstream", "channels"]);
         assert_eq!(visit.code, 1);
         let heard = String::from_utf8(heard.lock().unwrap().clone()).unwrap();

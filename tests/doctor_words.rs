@@ -289,10 +289,10 @@ fn a_secret_is_in_nothing_wherever_it_was_put() {
 #[test]
 fn a_server_that_repeats_the_token_is_not_repeated() {
     // Percent-encoded, as it stands in an address, and with a control sequence before it.
-    const REPORT: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 126\r\nConnection: close\r\n\r\n\
+    const REPORT: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 127\r\nConnection: close\r\n\r\n\
         {\"status\":\"s3cr3t/t0ken+of==a-display \\u001b[2J s3cr3t%2Ft0ken%2Bof%3D%3Da%2Ddisplay\",\"clusters\":{\"indices\":{\"state\":\"live\"}} }";
     let (_, body) = REPORT.split_once("\r\n\r\n").unwrap();
-    assert_eq!(body.len(), 126, "as its head says");
+    assert_eq!(body.len(), 127, "as its head says");
     let server = parrot(REPORT);
     let visit = Machine::pi("repeats")
         .of(format!("ws://{}", server.value.0))
@@ -328,8 +328,7 @@ colour = \"blue\"
 kind = \"lcd\"
 ]
 ";
-    let expected = "\
-  watchlist = \"SPX\", \"I:NDX\", \"O:SPY251219C00650000\"
+    let expected = "  watchlist = \"SPX\", \"I:NDX\", \"O:SPY251219C00650000\"
   [hub]
   url = wss://hub.example:3000/…
   token_file = /etc/deskticker/token

@@ -30,6 +30,7 @@ fn help_names_every_command_and_says_what_it_is_for() {
             "  demo ",
             "  run ",
             "  snapshot ",
+            "  doctor ",
             "  -h, --help ",
             "  -V, --version ",
         ] {

@@ -1,11 +1,13 @@
 //! What answers: a hub, the proxy, the vendor, or something that is none of them. The first
 //! question goes out without the token, and the token only to who has answered it well.
 
+use std::time::{Duration, Instant};
+
 use hyper::header::{DATE, LOCATION};
 use hyper::{Method, Uri};
 use serde_json::Value;
 
-use super::{Finding, machine};
+use super::{Finding, State, machine};
 use crate::clock::Utc;
 use crate::config::Config;
 use crate::feed::audience::shown;
@@ -15,6 +17,11 @@ use crate::feed::rest::{self, Answer};
 use crate::feed::session::Source;
 use crate::feed::{Why, net};
 use crate::market::{Cluster, Symbol};
+
+/// A hub has joined the vendor within this, or will not soon.
+const JOINING: Duration = Duration::from_secs(5);
+/// It is asked again this much later.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// The first answer.
 #[derive(Clone, Copy, Default)]
@@ -166,8 +173,24 @@ pub(super) async fn key(connector: &Connector, source: &Source, symbols: &[Symbo
     }
 }
 
-/// What the hub says now of the clusters that the watchlist needs.
-pub(super) async fn upstream(connector: &Connector, config: &Config) -> Finding {
+/// What the hub says of the clusters that the watchlist needs, while somebody wants them: one that
+/// is down is given some time, for the hub connects only then.
+pub(super) async fn upstream(
+    connector: &Connector,
+    config: &Config,
+    patience: Duration,
+) -> Finding {
+    let end = Instant::now() + patience.min(JOINING);
+    loop {
+        let finding = upstream_now(connector, config).await;
+        if finding.state != State::Failed || Instant::now() >= end {
+            return finding;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn upstream_now(connector: &Connector, config: &Config) -> Finding {
     let nobody = Source {
         secret: None,
         ..config.source.clone()
@@ -215,7 +238,6 @@ fn judge_upstream(report: &Value, needed: impl Iterator<Item = Cluster>) -> Find
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::State;
     use serde_json::json;
 
     #[test]

@@ -106,8 +106,12 @@ impl Examination<'_> {
 
 /// Examines everything.
 pub async fn examine<'a>(mut patient: Patient<'_>, tell: &'a mut Tell<'a>) -> Examination<'a> {
-    let environment = settings::environment(patient.environment, patient.root);
-    let config = Config::load(patient.file, &environment);
+    let mut environment = patient.environment.clone();
+    let mut config = Config::load(patient.file, &environment);
+    if config.is_err() && environment.credentials.is_none() {
+        environment.credentials = Some(settings::credentials(patient.root));
+        config = Config::load(patient.file, &environment);
+    }
     let config = config.and_then(|config| Ok((config.connector()?, config)));
     let mut examination = Examination {
         findings: Vec::new(),

@@ -224,6 +224,12 @@ fn where_the_token_comes_from_is_told_and_who_else_can_read_it() {
             .examined()
             .says("token", state, "/etc/deskticker/token", mend);
     }
+    // The key of a hub on the same machine is no token.
+    machine.environment.key = Some("the-vendors-key".into());
+    let found = "/etc/deskticker/token";
+    machine
+        .examined()
+        .says("token", State::Warning, found, "chmod");
     machine.environment.token = Some(TOKEN.into());
     machine.examined().says(
         "token",

@@ -38,37 +38,39 @@ pub struct Finding {
     pub mend: Option<String>,
 }
 
+// Each is one function, called: this is told once in the life of a process, and the program is to
+// stay small.
 impl Finding {
     /// All is well.
+    #[inline(never)]
     pub fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self::new(check, State::Ok, found, None)
+        Self::new(check, State::Ok, found.into(), None)
     }
 
     /// It works, and this would make it better.
+    #[inline(never)]
     pub fn warning(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self::new(check, State::Warning, found, Some(mend.into()))
+        Self::new(check, State::Warning, found.into(), Some(mend.into()))
     }
 
     /// It does not work, and this mends it.
+    #[inline(never)]
     pub fn failed(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self::new(check, State::Failed, found, Some(mend.into()))
+        Self::new(check, State::Failed, found.into(), Some(mend.into()))
     }
 
     /// It was not looked at, for this reason.
+    #[inline(never)]
     pub fn skipped(check: &'static str, why: impl Into<String>) -> Self {
-        Self::new(check, State::Skipped, why, None)
+        Self::new(check, State::Skipped, why.into(), None)
     }
 
-    fn new(
-        check: &'static str,
-        state: State,
-        found: impl Into<String>,
-        mend: Option<String>,
-    ) -> Self {
+    #[inline(never)]
+    const fn new(check: &'static str, state: State, found: String, mend: Option<String>) -> Self {
         Self {
             check,
             state,
-            found: found.into(),
+            found,
             mend,
         }
     }

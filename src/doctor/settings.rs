@@ -2,24 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Finding, network};
 use crate::config::{Config, ConfigError, Environment};
 use crate::feed::link::Via;
 
-/// Where the unit takes its credential from.
-const UNITS: &str = "etc/deskticker";
-
-/// The environment as the service has it: who runs the doctor by hand has no credential of systemd,
-/// but may be able to read the file that it is made of.
-pub(super) fn environment(given: &Environment, root: &Path) -> Environment {
-    let mut environment = given.clone();
-    let own = given.credentials.is_some() || given.token.is_some() || given.key.is_some();
-    if !own {
-        environment.credentials = Some(root.join(UNITS));
-    }
-    environment
+/// Where the unit takes its credential from: who runs the doctor by hand has none of systemd's, but
+/// may be able to read the file that it is made of.
+pub(super) fn credentials(root: &Path) -> PathBuf {
+    root.join("etc/deskticker")
 }
 
 pub(super) fn configuration(file: &Path, config: &Config) -> Finding {

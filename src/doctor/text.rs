@@ -25,18 +25,14 @@ pub fn text(finding: &Finding, colour: bool) -> String {
     let mut out = format!("{on}{word:<7}{off}  {:<13} ", finding.check);
     wrap(&mut out, &finding.found, COLUMN);
     for line in finding.mend.iter().flat_map(|mend| mend.lines()) {
-        let indent = match line.starts_with(' ') {
+        out.push_str(&" ".repeat(INDENT));
+        if line.starts_with(' ') {
             // A command is one line, however long, or it cannot be copied.
-            true => {
-                out.push_str(&" ".repeat(INDENT));
-                out.push_str(line);
-                out.push('\n');
-                continue;
-            }
-            false => INDENT,
-        };
-        out.push_str(&" ".repeat(indent));
-        wrap(&mut out, line, indent);
+            out.push_str(line);
+            out.push('\n');
+        } else {
+            wrap(&mut out, line, INDENT);
+        }
     }
     out
 }

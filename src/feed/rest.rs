@@ -1,6 +1,7 @@
 //! Quotes over HTTP: what the WebSocket never says (the previous close), and the last value when
 //! nothing streams. Asks politely and parses suspiciously: `last: 0` is no data.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -333,21 +334,26 @@ impl Answer {
     }
 }
 
-/// What the source answers to a request without a body, whatever it is.
+/// What the source answers to a request without a body, whatever it is. Boxed, so that its code is
+/// there once, however many ask.
 ///
 /// # Errors
 /// Why it answers nothing.
-pub(crate) async fn ask(
-    connector: &Connector,
-    source: &Source,
+pub(crate) fn ask<'a>(
+    connector: &'a Connector,
+    source: &'a Source,
     method: Method,
-    path: &str,
-) -> Result<Answer, Why> {
-    let asking = exchange(connector, &source.endpoint, method, path, source, true);
-    tokio::time::timeout(LIMIT, asking)
-        .await
-        .map_err(|_| Why::Timeout)?
+    path: &'a str,
+) -> Asking<'a> {
+    Box::pin(async move {
+        let asking = exchange(connector, &source.endpoint, method, path, source, true);
+        let answer = tokio::time::timeout(LIMIT, asking).await;
+        answer.map_err(|_| Why::Timeout)?
+    })
 }
+
+/// An answer that is on its way.
+pub(crate) type Asking<'a> = Pin<Box<dyn Future<Output = Result<Answer, Why>> + 'a>>;
 
 /// `whole` reads the JSON of every status.
 async fn exchange(

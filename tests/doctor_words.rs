@@ -61,14 +61,9 @@ fn the_exit_code_and_the_json_tell_programs_what_the_lines_tell_people() {
         let checks: Vec<&str> = states.iter().map(|(check, _)| check.as_str()).collect();
         assert_eq!(checks, CHECKS);
         let failed = states.iter().filter(|(_, state)| state == "failed");
-        let failed: Vec<&str> = failed.map(|(check, _)| check.as_str()).collect();
-        assert_eq!(
-            failed,
-            [check]
-                .into_iter()
-                .filter(|check| !check.is_empty())
-                .collect::<Vec<_>>()
-        );
+        // Whoever cannot read of another panel looks for the usual one.
+        let last = failed.last().map(|(check, _)| check.as_str());
+        assert_eq!(last.unwrap_or_default(), check, "{out}");
 
         let (ended, text, err) = run(&["doctor", "--config", config]);
         assert_eq!((ended, err.as_str()), (code, ""));

@@ -353,10 +353,22 @@ pub(crate) fn ask<'a>(
 }
 
 /// An answer that is on its way.
-pub(crate) type Asking<'a> = Pin<Box<dyn Future<Output = Result<Answer, Why>> + 'a>>;
+pub(crate) type Asking<'a> = Pin<Box<dyn Future<Output = Result<Answer, Why>> + Send + 'a>>;
 
-/// `whole` reads the JSON of every status.
-async fn exchange(
+/// `whole` reads the JSON of every status. Boxed, as `ask` is.
+fn exchange<'a>(
+    connector: &'a Connector,
+    endpoint: &'a Endpoint,
+    method: Method,
+    path: &'a str,
+    source: &'a Source,
+    whole: bool,
+) -> Asking<'a> {
+    let exchange = exchanged(connector, endpoint, method, path, source, whole);
+    Box::pin(exchange)
+}
+
+async fn exchanged(
     connector: &Connector,
     endpoint: &Endpoint,
     method: Method,

@@ -60,9 +60,9 @@ fn the_exit_code_and_the_json_tell_programs_what_the_lines_tell_people() {
         let states = states(&out);
         let checks: Vec<&str> = states.iter().map(|(check, _)| check.as_str()).collect();
         assert_eq!(checks, CHECKS);
-        let failed = states.iter().filter(|(_, state)| state == "failed");
+        let mut failed = states.iter().filter(|(_, state)| state == "failed");
         // Whoever cannot read of another panel looks for the usual one.
-        let last = failed.last().map(|(check, _)| check.as_str());
+        let last = failed.next_back().map(|(check, _)| check.as_str());
         assert_eq!(last.unwrap_or_default(), check, "{out}");
 
         let (ended, text, err) = run(&["doctor", "--config", config]);

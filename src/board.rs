@@ -53,10 +53,15 @@ impl Board {
     /// The board that this program runs on, by the first of these files that can be read
     /// (see [`MODEL`]); a machine without any is some Linux.
     pub fn of_machine<P: AsRef<Path>>(files: &[P]) -> &'static Board {
-        let model = files.iter().find_map(|file| std::fs::read(file).ok());
-        let model = String::from_utf8_lossy(model.as_deref().unwrap_or_default()).into_owned();
-        Self::of_model(model.trim_end_matches(['\0', '\n']))
+        Self::of_model(&model(files).unwrap_or_default())
     }
+}
+
+/// A machine's model as its firmware names it, by the first of these files that can be read.
+pub fn model<P: AsRef<Path>>(files: &[P]) -> Option<String> {
+    let model = files.iter().find_map(|file| std::fs::read(file).ok())?;
+    let model = String::from_utf8_lossy(&model);
+    Some(model.trim_end_matches(['\0', '\n']).to_owned())
 }
 
 impl Default for &Board {

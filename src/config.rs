@@ -85,6 +85,8 @@ pub struct Config {
     pub watchlist: Vec<Symbol>,
     /// Who serves the feed.
     pub source: Source,
+    /// The file named for the source's secret, if one is.
+    pub secret_file: Option<PathBuf>,
     /// An authority to trust besides the usual ones.
     pub ca_file: Option<PathBuf>,
     /// Where it is shown.
@@ -155,12 +157,17 @@ impl Config {
         let reader = Reader { text, path };
         let file: File = reader.file()?;
         let watchlist = reader.watchlist(file.watchlist)?;
+        let secret_file = None
+            .or(file.hub.as_ref().map(|hub| &hub.get_ref().token_file))
+            .or(file.massive.as_ref().map(|table| &table.get_ref().key_file))
+            .and_then(|file| Some(file.as_ref()?.get_ref().clone()));
         let (source, ca_file) = reader.source(file.hub, file.massive, environment)?;
         let panel = reader.panel(file.panel, environment.board)?;
         let ca_line = ca_file.as_ref().map(|ca_file| reader.line(&ca_file.span()));
         Ok(Self {
             watchlist,
             source,
+            secret_file,
             ca_file: ca_file.map(Spanned::into_inner),
             panel,
             ca_place: (path.to_owned(), ca_line),

@@ -176,6 +176,8 @@ impl Desk {
             Update::Status(cluster, status) => {
                 self.pulse.status(*cluster, *status, now.monotonic);
             }
+            // What is asked for is the session's business; what comes of it is the desk's.
+            Update::Subscribed(_) => {}
             Update::Value {
                 ticker,
                 price,

@@ -10,9 +10,10 @@
 //! [`market`], [`feed::wire`], [`feed::link`], [`feed::subscriptions`], [`desk`] and [`screen`] are
 //! pure: time and events are arguments, answers are values. [`feed::session`], [`feed::net`],
 //! [`feed::rest`], [`panel`] and [`service`] are the shells that own a socket, a timer or a bus.
-//! [`hub`] stands between the vendor and the displays, and reads the same [`feed`]. [`journal`] is the
-//! log of both programs, [`supervisor`] what they tell systemd; [`board`] knows where a panel is
-//! wired; [`simulator`] is the other side, for the demo and the tests.
+//! [`hub`] stands between the vendor and the displays, and reads the same [`feed`]. [`doctor`] looks at
+//! all of it when something is wrong. [`journal`] is the log of both programs, [`supervisor`] what
+//! they tell systemd; [`board`] knows where a panel is wired; [`simulator`] is the other side, for
+//! the demo and the tests.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -20,6 +21,7 @@ pub mod board;
 pub mod clock;
 pub mod config;
 pub mod desk;
+pub mod doctor;
 pub mod feed;
 pub mod hub;
 pub mod journal;

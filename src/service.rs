@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Now};
 use crate::desk::{Desk, Fault, Settings};
-use crate::feed::Update;
 use crate::feed::net::Connector;
 use crate::feed::rest::{self, Ask, Need};
 use crate::feed::session::{Orders, Session, Source};
+use crate::feed::{Boxed, Update};
 use crate::market::{Calendar, Cluster, WatchlistError};
 use crate::panel::Slot;
 use crate::screen::Size;
@@ -83,7 +83,17 @@ struct Service {
 ///
 /// # Errors
 /// The symbols are no watchlist.
-pub async fn run(
+#[inline(never)]
+pub fn run(
+    setup: Setup,
+    slot: Slot,
+    controls: mpsc::Receiver<Control>,
+    until: Until,
+) -> Boxed<'static, Result<bool, WatchlistError>> {
+    Box::pin(serve(setup, slot, controls, until))
+}
+
+async fn serve(
     setup: Setup,
     slot: Slot,
     mut controls: mpsc::Receiver<Control>,

@@ -32,6 +32,7 @@ fn help_names_every_command_and_says_what_it_is_for() {
             "  run ",
             "  snapshot ",
             "  boards ",
+            "  doctor ",
             "  -h, --help ",
             "  -V, --version ",
         ] {

@@ -2,11 +2,11 @@
 //! each refusal is told by its own reason.
 #![allow(clippy::unwrap_used)]
 
+mod front;
 mod stage;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use deskticker::clock::{Clock, Moment, Now};
 use deskticker::feed::Why;
@@ -14,69 +14,16 @@ use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
 use deskticker::simulator::{Settings, Simulator};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use front::{acceptor, authority, ca_file};
+use rcgen::KeyPair;
 use stage::{Background, PATIENCE, Stage};
-use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority() -> Authority {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-/// The authority's certificate in a file of its own.
-fn ca_file(name: &str, content: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-{name}.pem"));
-    std::fs::write(&path, content).unwrap();
-    path
-}
-
-/// A certificate for these names, valid in these years.
-fn acceptor(authority: &Authority, names: &[&str], from: i32, until: i32) -> TlsAcceptor {
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let mut params = CertificateParams::new(names).unwrap();
-    params.not_before = date_time_ymd(from, 1, 1);
-    params.not_after = date_time_ymd(until, 1, 1);
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.signed_by(&key, authority).unwrap();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
-}
 
 /// Serves a simulator behind TLS; the front's address.
 fn front(acceptor: TlsAcceptor, clock: Clock) -> Background<(SocketAddr, Simulator)> {
     Background::start(|| async move {
         let simulator = Simulator::start(Settings::default(), clock).await.unwrap();
-        let behind = simulator.address();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    // A client that does not trust us says so and goes.
-                    let Ok(mut stream) = acceptor.accept(stream).await else {
-                        return;
-                    };
-                    let mut behind = TcpStream::connect(behind).await.unwrap();
-                    tokio::io::copy_bidirectional(&mut stream, &mut behind)
-                        .await
-                        .ok();
-                });
-            }
-        });
+        let address = front::before(simulator.address(), acceptor).await;
         (address, simulator)
     })
 }

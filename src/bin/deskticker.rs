@@ -2,8 +2,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use deskticker::board::{self, Board};
 use deskticker::clock::Clock;
 use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind, Secret};
 use deskticker::desk::Settings;
+use deskticker::doctor;
 use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
@@ -35,6 +37,7 @@ Commands:
   run       show the prices of the hub in the configuration (the default)
   snapshot  write the current screen to a picture file and end
   boards    print the boards that are known, with what switches their I2C bus on
+  doctor    look at the board, the panel, the network and the hub, and say what mends them
 
 Options for demo:
       --panel KIND     terminal (default), png, or oled for a display on the I2C bus
@@ -55,6 +58,11 @@ Options for snapshot:
       --demo           of simulated prices instead
       --seconds N      wait this long at most for the prices (default: 10)
 
+Options for doctor:
+      --config FILE    as for run
+      --json           print an array of {check, state, found, mend}
+      --bundle FILE    write a report as well, without secrets; FILE must not exist
+
   -h, --help           print this
   -V, --version        print the version
 
@@ -66,6 +74,8 @@ On SIGHUP, run reads the watchlist again. Exit codes: 0 ended as asked, 1 failed
 
 /// Why the program ends with another code than 0 (sysexits.h).
 enum Failure {
+    /// All has been said already.
+    Told(u8),
     Usage(String),
     Config(String),
     Other(String),
@@ -84,6 +94,7 @@ fn main() -> ExitCode {
     }));
     let (code, message) = match arguments().and_then(perform) {
         Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Told(code)) => return ExitCode::from(code),
         Err(Failure::Usage(message)) => (64, format!("{message}\nTry: deskticker --help")),
         Err(Failure::Config(message)) => (78, message),
         Err(Failure::Other(message)) => (1, message),
@@ -107,6 +118,11 @@ enum Command {
         config: Option<PathBuf>,
         seconds: f64,
     },
+    Doctor {
+        config: PathBuf,
+        json: bool,
+        bundle: Option<PathBuf>,
+    },
 }
 
 /// What the options are; each command takes some of them.
@@ -122,6 +138,8 @@ struct Options {
     address: Option<u8>,
     output: Option<PathBuf>,
     demo: bool,
+    json: bool,
+    bundle: Option<PathBuf>,
 }
 
 fn arguments() -> Result<Command, Failure> {
@@ -157,6 +175,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("address") => options.address = Some(address(&parser.value()?.string()?)?),
             Long("output") => options.output = Some(parser.value()?.into()),
             Long("demo") => options.demo = true,
+            Long("json") => options.json = true,
+            Long("bundle") => options.bundle = Some(parser.value()?.into()),
             Value(word) if command.is_none() => command = Some(word.string()?),
             other => return Err(other.unexpected()),
         }
@@ -169,9 +189,10 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         ],
         "boards" => &[],
         "snapshot" => &["output", "config", "demo", "seconds"],
+        "doctor" => &["config", "json", "bundle"],
         other => {
             return Err(format!(
-                "there is no command {other:?}, only demo, run, snapshot and boards"
+                "there is no command {other:?}, only demo, run, snapshot, boards and doctor"
             )
             .into());
         }
@@ -217,6 +238,11 @@ impl Options {
             "boards" => Ok(Command::Print(board::list(Board::of_machine(
                 &board::MODEL,
             )))),
+            "doctor" => Ok(Command::Doctor {
+                config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
+                json: self.json,
+                bundle: self.bundle,
+            }),
             _ => Ok(Command::Run {
                 config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
             }),
@@ -248,7 +274,6 @@ fn address(text: &str) -> Result<u8, lexopt::Error> {
 
 fn perform(command: Command) -> Result<(), Failure> {
     if let Command::Print(text) = &command {
-        use std::io::Write;
         return match std::io::stdout().write_all(text.as_bytes()) {
             // Whoever reads it, `head` for one, has seen enough.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -259,6 +284,8 @@ fn perform(command: Command) -> Result<(), Failure> {
     let level = match &command {
         Command::Demo { panel, .. } if panel.kind == PanelKind::Terminal => "off",
         Command::Run { .. } => "info",
+        // What would be logged is what it finds.
+        Command::Doctor { .. } => "off",
         _ => "warn",
     };
     let journal = Journal::to_stderr(level).map_err(Failure::other)?;
@@ -280,6 +307,11 @@ fn perform(command: Command) -> Result<(), Failure> {
                 config,
                 seconds,
             } => snapshot(output, config, seconds).await,
+            Command::Doctor {
+                config,
+                json,
+                bundle,
+            } => examine(&config, json, bundle).await,
         }
     });
     // A name server that does not answer must not hold up the end.
@@ -448,6 +480,50 @@ async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Res
         log::warn!("not every value came in time; the picture says so");
     }
     Ok(())
+}
+
+/// How long a doctor waits for values: the VIX is published every 15 s.
+const PATIENCE: Duration = Duration::from_secs(16);
+
+async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(), Failure> {
+    let bundle = bundle.map(doctor::Bundle::new).transpose();
+    let bundle = bundle.map_err(Failure::Other)?;
+    let plain = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let colour = std::io::stdout().is_terminal() && !plain("NO_COLOR") && !dumb;
+    // Who has stopped reading has seen enough; the exit code still tells.
+    let say = |text: &str| drop(std::io::stdout().write_all(text.as_bytes()));
+    let mut each = |finding: &doctor::Finding| {
+        if !json {
+            say(&doctor::text(finding, colour));
+        }
+    };
+    let patient = doctor::Patient {
+        root: Path::new("/"),
+        file,
+        environment: &Environment::of_process(),
+        clock: Clock::system(),
+        calendar: Calendar::us(),
+        patience: PATIENCE,
+        touch: &mut doctor::touch,
+    };
+    let mut tell = doctor::Tell(&mut each);
+    let examination = doctor::examine(patient, &mut tell).await;
+    if json {
+        say(&doctor::json(&examination.findings));
+    } else {
+        say(&format!("\n{}", doctor::summary(&examination.findings)));
+    }
+    if let Some(bundle) = bundle {
+        let place = bundle.write(&examination, file).map_err(Failure::other)?;
+        if !json {
+            say(&format!("{place}: read it before you show it to others\n"));
+        }
+    }
+    match examination.code() {
+        0 => Ok(()),
+        code => Err(Failure::Told(code)),
+    }
 }
 
 /// The signals that end the service whatever it does. Where there is nothing to be read again,

@@ -22,7 +22,7 @@ const WORDS: usize = 8;
 pub struct Over;
 
 /// To whom a session tells what comes. A slow one slows the reading, and never fills memory.
-pub trait Audience {
+pub trait Audience: Send + 'static {
     /// Where the link keeps its channels.
     type Shelf: Shelf;
 
@@ -189,7 +189,15 @@ impl Audience for mpsc::Sender<Update> {
     ) -> Result<(), Over> {
         for event in wire::events(frame) {
             match event {
-                Ok(wire::Event::Status(verdict, message)) => line.verdict(verdict, &message, now),
+                Ok(wire::Event::Status(verdict, message)) => {
+                    line.verdict(verdict, &message, now);
+                    if verdict == Verdict::Success
+                        && let Some(channel) = wire::subscribed(&message)
+                    {
+                        let update = Update::Subscribed(channel);
+                        self.send(update).await.map_err(|_| Over)?;
+                    }
+                }
                 Ok(event) => {
                     if let Some(update) = update(&mut line.link, &event, now) {
                         self.send(update).await.map_err(|_| Over)?;
@@ -258,7 +266,7 @@ fn ours(link: &mut Link, kind: Kind, ticker: &str, now: Moment) -> Option<Ticker
 }
 
 /// A server's own words, fit for one line of a log.
-pub(super) fn shown(message: &str) -> String {
+pub(crate) fn shown(message: &str) -> String {
     message
         .chars()
         .take(200)

@@ -8,21 +8,29 @@ pub mod session;
 pub mod shelf;
 pub mod snapshot;
 pub mod subscriptions;
-mod ticket;
+pub(crate) mod ticket;
 pub mod wire;
 
 pub use link::{Link, Status, Why};
 
+use std::pin::Pin;
+
 use crate::clock::Utc;
 use crate::market::{
-    Analysis, Bar, Book, Cluster, Day, Denial, Kind, MarketStatus, Price, Ticker, Trade,
+    Analysis, Bar, Book, Channel, Cluster, Day, Denial, Kind, MarketStatus, Price, Ticker, Trade,
 };
+
+/// A future on the heap, for what happens once a connection or less: its code is there once, and in
+/// this library, where each program and each function that awaits it would have had a copy.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The only thing a session says to the desk. Of fixed size: nothing after `wire` sees JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
     /// A link has changed its state.
     Status(Cluster, Status),
+    /// The other side has acknowledged a channel.
+    Subscribed(Channel),
     /// An index value.
     Value {
         /// Whose.

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError, UrlError};
@@ -26,9 +27,10 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Error};
 
-use super::Why;
 use super::link::Via;
 use super::wire::MESSAGE_LIMIT;
+use super::{Boxed, Why};
+use crate::clock::Utc;
 
 /// What an address has to answer in before the next one is called as well.
 const HEAD_START: Duration = Duration::from_millis(300);
@@ -214,7 +216,12 @@ impl Connector {
     ///
     /// # Errors
     /// `Network`, `Dns`, `Unreachable`, `Tls` or `Clock`.
-    pub async fn stream(&self, endpoint: &Endpoint) -> Result<Stream, Why> {
+    #[inline(never)]
+    pub fn stream<'a>(&'a self, endpoint: &'a Endpoint) -> Boxed<'a, Result<Stream, Why>> {
+        Box::pin(self.opened(endpoint))
+    }
+
+    async fn opened(&self, endpoint: &Endpoint) -> Result<Stream, Why> {
         let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
             .await
             .map_err(|error| {
@@ -243,17 +250,46 @@ impl Connector {
         if !endpoint.secure {
             return Ok(Stream::Plain(stream));
         }
-        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Why::Tls)?;
-        match TlsConnector::from(self.tls.clone())
-            .connect(name, stream)
-            .await
-        {
+        match self.encrypted(endpoint, stream).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
             Err(error) => {
                 log::debug!("TLS with {}: {error}", endpoint.host);
                 Err(tls_failure(&error))
             }
         }
+    }
+
+    #[inline(never)]
+    fn encrypted<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        stream: TcpStream,
+    ) -> Boxed<'a, io::Result<TlsStream<TcpStream>>> {
+        Box::pin(async move {
+            let name = ServerName::try_from(endpoint.host.clone())
+                .map_err(|_| io::Error::other(rustls::Error::UnsupportedNameType))?;
+            let connector = TlsConnector::from(self.tls.clone());
+            connector.connect(name, stream).await
+        })
+    }
+
+    /// Makes a TLS session over a connection, looks at it and gives it up: the certificate that the
+    /// server has shown, in DER, which is to be trusted for this endpoint.
+    ///
+    /// # Errors
+    /// What is wrong with the certificate, or why there is no session.
+    pub async fn certificate(
+        &self,
+        endpoint: &Endpoint,
+        stream: TcpStream,
+    ) -> Result<Vec<u8>, Distrust> {
+        let stream = self.encrypted(endpoint, stream).await;
+        let stream = stream.map_err(|error| Distrust::of(&error))?;
+        let shown = stream.get_ref().1.peer_certificates();
+        Ok(shown
+            .and_then(<[_]>::first)
+            .map(|certificate| certificate.to_vec())
+            .unwrap_or_default())
     }
 
     /// Opens a WebSocket at `path` (with its query, already percent-encoded) below the endpoint.
@@ -339,6 +375,41 @@ fn tls_failure(error: &io::Error) -> Why {
     }
 }
 
+/// What is wrong with a certificate, or with the way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// It is over, since this time where that is known.
+    Expired(Option<Utc>),
+    /// It begins later, at this time where that is known.
+    NotYet(Option<Utc>),
+    /// It is for other names.
+    Name,
+    /// It was issued by an authority that is not trusted.
+    Authority,
+    /// Anything else, in words for people.
+    Other(String),
+}
+
+impl Distrust {
+    fn of(error: &io::Error) -> Self {
+        use rustls::CertificateError as Bad;
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        let Some(rustls::Error::InvalidCertificate(bad)) = inner else {
+            return Distrust::Other(error.to_string());
+        };
+        let at = |time: &UnixTime| i64::try_from(time.as_secs()).ok().map(|s| Utc(s * 1000));
+        match bad {
+            Bad::Expired => Distrust::Expired(None),
+            Bad::ExpiredContext { not_after, .. } => Distrust::Expired(at(not_after)),
+            Bad::NotValidYet => Distrust::NotYet(None),
+            Bad::NotValidYetContext { not_before, .. } => Distrust::NotYet(at(not_before)),
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Distrust::Name,
+            Bad::UnknownIssuer => Distrust::Authority,
+            other => Distrust::Other(other.to_string()),
+        }
+    }
+}
+
 /// What a failed WebSocket, or a failed upgrade to one, means to the link.
 pub fn failure(error: &Error) -> Why {
     match error {
@@ -397,7 +468,7 @@ pub enum Stream {
     /// As it is.
     Plain(TcpStream),
     /// Within TLS; boxed, for its buffers are large.
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl AsyncRead for Stream {

@@ -20,7 +20,7 @@ use super::shelf::Shelf;
 use super::subscriptions::Channels;
 use super::ticket::ticket;
 use super::wire::{self, Junk};
-use super::{Link, Status, Why};
+use super::{Boxed, Link, Status, Why};
 use crate::clock::{Clock, Moment};
 use crate::config::Secret;
 use crate::market::{Channel, Cluster};
@@ -96,7 +96,12 @@ pub struct Session<A: Audience> {
 
 impl<A: Audience> Session<A> {
     /// Keeps the link as the orders want it until they say stop or the audience is gone.
-    pub async fn run(self) {
+    #[inline(never)]
+    pub fn run(self) -> Boxed<'static, ()> {
+        Box::pin(self.kept())
+    }
+
+    async fn kept(self) {
         // The seed only spreads the retries of many displays.
         let mut link = Link::with_shelf(self.source.via, fastrand::u64(..));
         link.set_spare(self.cluster == Cluster::Stocks);
@@ -195,8 +200,8 @@ impl<A: Audience> Runner<A> {
     }
 
     async fn perform(&mut self, action: Action) -> Result<(), Over> {
-        match action {
-            Action::Open => self.open().await,
+        let message = match action {
+            Action::Open => return self.open().await,
             Action::Authenticate => {
                 let key = self
                     .session
@@ -204,30 +209,22 @@ impl<A: Audience> Runner<A> {
                     .secret
                     .as_ref()
                     .map_or("", Secret::reveal);
-                self.send(Message::text(wire::auth(key))).await;
-                Ok(())
+                Message::text(wire::auth(key))
             }
-            Action::Subscribe(channel) => {
-                self.send(Message::text(wire::subscribe(&channel))).await;
-                Ok(())
-            }
-            Action::Unsubscribe(channel) => {
-                self.send(Message::text(wire::unsubscribe(&channel))).await;
-                Ok(())
-            }
-            Action::Ping => {
-                self.send(Message::Ping(Vec::new().into())).await;
-                Ok(())
-            }
+            Action::Subscribe(channel) => Message::text(wire::subscribe(&channel)),
+            Action::Unsubscribe(channel) => Message::text(wire::unsubscribe(&channel)),
+            Action::Ping => Message::Ping(Vec::new().into()),
             Action::Report(channel) => {
                 self.report(&channel);
-                self.session.updates.unanswered(channel).await
+                return self.session.updates.unanswered(channel).await;
             }
             Action::Close(_) => {
                 self.part(Some(CloseCode::Normal)).await;
-                Ok(())
+                return Ok(());
             }
-        }
+        };
+        self.send(message).await;
+        Ok(())
     }
 
     fn report(&self, channel: &Channel) {
@@ -243,17 +240,11 @@ impl<A: Audience> Runner<A> {
 
     /// Opens the connection; the attempt ends when the link's patience does.
     async fn open(&mut self) -> Result<(), Over> {
-        let source = self.session.source.clone();
-        let connector = self.session.connector.clone();
-        let cluster = self.session.cluster;
-        let attempt = async move {
-            // A fresh one for each attempt: it is good for one upgrade, and who is at the other
-            // end is looked at anew.
-            let token = ticket(&connector, &source).await?;
-            let path = source.path(cluster, token.as_ref());
-            connector.websocket(&source.endpoint, &path, &[]).await
-        };
-        tokio::pin!(attempt);
+        let mut attempt = attempt(
+            self.session.connector.clone(),
+            self.session.source.clone(),
+            self.session.cluster,
+        );
         loop {
             let deadline = self.session.clock.sleep_until(self.line.link.deadline());
             let outcome = tokio::select! {
@@ -353,6 +344,22 @@ impl<A: Audience> Runner<A> {
     }
 }
 
+/// A connection to a cluster, with all that it takes to be let in.
+#[inline(never)]
+fn attempt(
+    connector: Connector,
+    source: Arc<Source>,
+    cluster: Cluster,
+) -> Boxed<'static, Result<Socket, Why>> {
+    Box::pin(async move {
+        // A fresh one for each attempt: it is good for one upgrade, and who is at the other end is
+        // looked at anew.
+        let token = ticket(&connector, &source).await?;
+        let path = source.path(cluster, token.as_ref());
+        connector.websocket(&source.endpoint, &path, &[]).await
+    })
+}
+
 async fn read(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite::Error>> {
     match socket {
         Some(socket) => socket.next().await,
@@ -361,7 +368,12 @@ async fn read(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite
 }
 
 /// Says goodbye as RFC 6455 wants it, so that the server forgets us at once.
-async fn farewell(mut socket: Socket, code: Option<CloseCode>) {
+#[inline(never)]
+fn farewell(socket: Socket, code: Option<CloseCode>) -> Boxed<'static, ()> {
+    Box::pin(parting(socket, code))
+}
+
+async fn parting(mut socket: Socket, code: Option<CloseCode>) {
     let closing = async {
         match code {
             Some(code) => {

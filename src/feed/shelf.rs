@@ -34,9 +34,9 @@ impl Slot {
 }
 
 /// Where a link keeps its channels: a display in a fixed room, a hub in one that grows.
-pub trait Shelf: Clone + fmt::Debug + Default {
+pub trait Shelf: Clone + fmt::Debug + Default + Send + 'static {
     /// The channels wanted, as whoever wants them lists them.
-    type Wanted: Clone + fmt::Debug + Default + PartialEq;
+    type Wanted: Clone + fmt::Debug + Default + PartialEq + Send + Sync + 'static;
 
     /// Each of the channels wanted.
     fn each(wanted: &Self::Wanted) -> impl Iterator<Item = &Channel>;

@@ -22,7 +22,7 @@ use crate::config::Secret;
 /// Where a hub and the proxy give tokens out.
 const PATH: &str = "/api/ws-token";
 /// What answers in JSON without a token: our hub's health, and the proxy's complaint.
-const DOORS: [&str; 2] = ["/healthz", "/api/quotes"];
+pub(crate) const DOORS: [&str; 2] = ["/healthz", "/api/quotes"];
 
 /// Somebody who was recognised is taken for the same this long.
 const RECOGNISED: Duration = Duration::from_secs(30);
@@ -80,7 +80,7 @@ async fn recognise(connector: &Connector, source: &Source) -> Result<(), Refusal
 }
 
 /// Whether an answer to nobody is that of a hub, or of the proxy.
-fn judge(status: u16, json: Option<&[u8]>) -> bool {
+pub(crate) fn judge(status: u16, json: Option<&[u8]>) -> bool {
     #[derive(Deserialize)]
     struct Greeting {
         clusters: Option<serde_json::Map<String, serde_json::Value>>,

@@ -52,9 +52,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::clock::Clock;
-use crate::feed::Why;
 use crate::feed::net::Connector;
 use crate::feed::session::Source;
+use crate::feed::{Boxed, Why};
 use crate::market::{Calendar, Channel, Cluster};
 use crate::supervisor::Supervisor;
 use fanout::Fanout;
@@ -146,7 +146,12 @@ pub struct Setup {
 
 /// Serves whoever comes to the listener, until told to stop or nobody is left to say so. Then every
 /// client is told that the hub restarts (1012), and all is over within two seconds.
-pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>) {
+#[inline(never)]
+pub fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>) -> Boxed<'static, ()> {
+    Box::pin(serve(setup, listener, stop))
+}
+
+async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>) {
     let Setup {
         source,
         rest,

@@ -32,6 +32,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::clock::Clock;
+use crate::feed::Boxed;
 use crate::market::Cluster;
 use connection::Connection;
 use market::Market;
@@ -125,7 +126,12 @@ impl Simulator {
     ///
     /// # Errors
     /// There is no port to be had.
-    pub async fn start(settings: Settings, clock: Clock) -> io::Result<Self> {
+    #[inline(never)]
+    pub fn start(settings: Settings, clock: Clock) -> Boxed<'static, io::Result<Self>> {
+        Box::pin(Self::started(settings, clock))
+    }
+
+    async fn started(settings: Settings, clock: Clock) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (fault, fault_seen) = watch::channel(Fault::None);

@@ -12,10 +12,10 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::fmt::rfc2822;
 
-use super::super::Why;
 use super::super::link::Via;
 use super::super::net::{self, Connector, Endpoint};
 use super::super::session::Source;
+use super::super::{Boxed, Why};
 use crate::clock::Utc;
 
 /// The answer must be here within this.
@@ -98,8 +98,7 @@ pub(in crate::feed) async fn fetch(
     path: &str,
     source: &Source,
 ) -> Result<Bytes, Refusal> {
-    let asking = exchange(connector, endpoint, method, path, source, false);
-    let answer = in_time(asking).await?;
+    let answer = exchange(connector, endpoint, method, path, source, false).await?;
     if answer.status != StatusCode::OK {
         return Err(Refusal {
             why: net::refusal(answer.status),
@@ -137,17 +136,27 @@ pub(crate) async fn ask(
     method: Method,
     path: &str,
 ) -> Result<Answer, Why> {
-    let asking = exchange(connector, &source.endpoint, method, path, source, true);
-    in_time(asking).await
-}
-
-async fn in_time(asking: impl Future<Output = Result<Answer, Why>>) -> Result<Answer, Why> {
-    let answer = tokio::time::timeout(LIMIT, asking).await;
-    answer.map_err(|_| Why::Timeout)?
+    exchange(connector, &source.endpoint, method, path, source, true).await
 }
 
 /// `whole` reads the JSON of every status.
-async fn exchange(
+#[inline(never)]
+fn exchange<'a>(
+    connector: &'a Connector,
+    endpoint: &'a Endpoint,
+    method: Method,
+    path: &'a str,
+    source: &'a Source,
+    whole: bool,
+) -> Boxed<'a, Result<Answer, Why>> {
+    Box::pin(async move {
+        let exchange = exchanged(connector, endpoint, method, path, source, whole);
+        let answer = tokio::time::timeout(LIMIT, exchange).await;
+        answer.map_err(|_| Why::Timeout)?
+    })
+}
+
+async fn exchanged(
     connector: &Connector,
     endpoint: &Endpoint,
     method: Method,

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+pub(super) use asking::fetch;
+pub(crate) use asking::{Answer, ask};
 pub use asking::{Refusal, get, vendor_rest};
-pub(super) use asking::{ask, fetch};
 
 use super::audience::shown;
 use super::link::Via;

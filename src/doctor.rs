@@ -1,0 +1,250 @@
+//! `deskticker doctor`: everything between the prices and the glass, looked at in the order in
+//! which one thing needs the next. Each check reads, judges, and says what mends it. It changes
+//! nothing: the panel of a running ticker is not disturbed, no connection of another is evicted,
+//! and a token goes only to a server that has shown itself to be a hub.
+//!
+//! What is read (files below a root, answers, addresses) and what it means are functions of their
+//! own; a [`Finding`] is all that comes out.
+
+mod bundle;
+mod certificate;
+mod channels;
+mod finding;
+mod hidden;
+mod hub;
+mod machine;
+mod network;
+mod panel;
+mod settings;
+mod text;
+
+use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
+
+pub use bundle::{Bundle, masked};
+pub use finding::{Finding, State};
+pub use hidden::Hidden;
+pub use panel::{Touch, Touching, touch};
+pub use text::{json, summary, text};
+
+use crate::clock::Clock;
+use crate::config::{Config, Environment, Panel, PanelKind};
+use crate::feed::link::Via;
+use crate::feed::net::Connector;
+use crate::market::Calendar;
+
+/// What is examined, and by what clock.
+pub struct Patient<'a> {
+    /// Where `/proc`, `/sys`, `/dev` and `/etc` are found: `/`.
+    pub root: &'a Path,
+    /// The configuration.
+    pub file: &'a Path,
+    /// Where a secret may come from.
+    pub environment: &'a Environment,
+    /// Time.
+    pub clock: Clock,
+    /// When the markets are open.
+    pub calendar: Calendar,
+    /// How long one waits for acknowledgements and a first value.
+    pub patience: Duration,
+    /// Asks an address of the bus whether anybody is there.
+    pub touch: &'a mut Touching<'a>,
+}
+
+/// What came out.
+#[derive(Debug)]
+pub struct Examination<'a> {
+    /// One for each check, in their order.
+    pub findings: Vec<Finding>,
+    /// What is shown to nobody.
+    pub hidden: Hidden,
+    tell: &'a mut Tell<'a>,
+}
+
+/// Is told each finding as soon as it is known.
+pub struct Tell<'a>(pub &'a mut dyn FnMut(&Finding));
+
+impl std::fmt::Debug for Tell<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tell")
+    }
+}
+
+impl Examination<'_> {
+    /// Notes a finding, without what is to stay hidden; whether the next step can build on it.
+    #[inline(never)]
+    fn note(&mut self, mut finding: Finding) -> bool {
+        self.hidden.hide(&mut finding.found);
+        if let Some(mend) = &mut finding.mend {
+            self.hidden.hide(mend);
+        }
+        (self.tell.0)(&finding);
+        let good = matches!(finding.state, State::Ok | State::Warning);
+        self.findings.push(finding);
+        good
+    }
+
+    #[inline(never)]
+    fn skip(&mut self, checks: &[&'static str], why: &str) {
+        for check in checks {
+            self.note(Finding::skipped(check, why));
+        }
+    }
+
+    /// The exit code: 0 without a failure, 78 for a configuration that cannot be used, else 1.
+    pub fn code(&self) -> u8 {
+        let failed = |finding: &&Finding| finding.state == State::Failed;
+        let mut failed = self.findings.iter().filter(failed).peekable();
+        match (
+            failed.peek().is_some(),
+            failed.any(|finding| finding.check == "configuration"),
+        ) {
+            (_, true) => 78,
+            (true, false) => 1,
+            (false, false) => 0,
+        }
+    }
+}
+
+/// Examines everything.
+#[inline(never)]
+pub fn examine<'a>(
+    patient: Patient<'a>,
+    tell: &'a mut Tell<'a>,
+) -> Pin<Box<dyn Future<Output = Examination<'a>> + 'a>> {
+    Box::pin(examined(patient, tell))
+}
+
+async fn examined<'a>(mut patient: Patient<'_>, tell: &'a mut Tell<'a>) -> Examination<'a> {
+    let mut environment = patient.environment.clone();
+    let mut config = Config::load(patient.file, &environment);
+    if config.is_err() && environment.credentials.is_none() {
+        environment.credentials = Some(settings::credentials(patient.root));
+        config = Config::load(patient.file, &environment);
+    }
+    let config = config.and_then(|config| Ok((config.connector()?, config)));
+    let mut examination = Examination {
+        findings: Vec::new(),
+        hidden: Hidden::of(
+            &environment,
+            config.as_ref().ok().map(|(_, config)| config),
+            &std::fs::read_to_string(patient.file).unwrap_or_default(),
+        ),
+        tell,
+    };
+    let panel = match &config {
+        Ok((_, config)) => config.panel.clone(),
+        // What most people have.
+        Err(_) => Panel::of(environment.board),
+    };
+    look_at_the_machine(&mut patient, &panel, &mut examination);
+    match &config {
+        Ok((connector, config)) => {
+            examination.note(settings::configuration(patient.file, config));
+            examination.note(settings::token(config, &environment));
+            look_at_the_way(&patient, connector, config, &mut examination).await;
+        }
+        Err(error) => {
+            examination.note(settings::wrong(error));
+            let rest = [
+                "token", "dns", "tcp", "tls", "clock", "hub", "access", "upstream", "channels",
+            ];
+            for check in rest {
+                examination.note(match check {
+                    "clock" => machine::clock(patient.root, patient.clock.now(), None),
+                    _ => Finding::skipped(check, "it needs the configuration"),
+                });
+            }
+        }
+    }
+    examination
+}
+
+fn look_at_the_machine(
+    patient: &mut Patient<'_>,
+    settings: &Panel,
+    examination: &mut Examination<'_>,
+) {
+    let root = patient.root;
+    let (finding, board) = machine::board(root);
+    examination.note(finding);
+    let kernel = machine::kernel_release(root);
+    examination.note(machine::kernel(kernel.as_deref()));
+    if settings.kind != PanelKind::Oled {
+        let why = "the panel that is configured needs no I2C bus";
+        return examination.skip(&["bus", "permission", "panel", "speed"], why);
+    }
+    let bus = settings.oled.bus.as_path();
+    if !examination.note(machine::bus(root, bus, board)) {
+        return examination.skip(&["permission", "panel", "speed"], "it needs the bus");
+    }
+    if examination.note(machine::permission(root, bus)) {
+        examination.note(panel::look(bus, settings.oled.address, patient.touch));
+    } else {
+        examination.skip(&["panel"], "it needs the permission");
+    }
+    let debian = kernel.is_some_and(|release| release.contains("+deb"));
+    examination.note(machine::speed(root, bus, board, debian));
+}
+
+async fn look_at_the_way(
+    patient: &Patient<'_>,
+    connector: &Connector,
+    config: &Config,
+    examination: &mut Examination<'_>,
+) {
+    const BEYOND: [&str; 4] = ["hub", "access", "upstream", "channels"];
+    let endpoint = &config.source.endpoint;
+    let (finding, addresses) = network::resolve(endpoint).await;
+    let mut reached = examination.note(finding);
+    let mut stream = None;
+    if reached {
+        let (finding, open) = network::connect(endpoint, &addresses).await;
+        reached = examination.note(finding);
+        stream = open;
+    } else {
+        examination.skip(&["tcp"], "it needs an address");
+    }
+    match stream {
+        None => examination.skip(&["tls"], "it needs a connection"),
+        Some(_) if !endpoint.secure => {
+            let why = "ws:// is not encrypted: fine within one's own network, nowhere else";
+            examination.skip(&["tls"], why);
+        }
+        Some(stream) => {
+            let now = patient.clock.now();
+            reached = examination.note(network::tls(connector, endpoint, stream, now).await);
+        }
+    }
+    if !reached {
+        examination.note(machine::clock(patient.root, patient.clock.now(), None));
+        return examination.skip(&BEYOND, "it needs a connection");
+    }
+    // The very first word to the server, and without the token.
+    let (finding, greeting) = hub::recognise(connector, &config.source).await;
+    let stamp = greeting.date;
+    examination.note(machine::clock(patient.root, patient.clock.now(), stamp));
+    if !examination.note(finding) {
+        return examination.skip(&BEYOND[1..], "the token goes only to what is a hub");
+    }
+    if config.source.via == Via::Vendor {
+        examination.note(hub::key(connector, &config.source, &config.watchlist).await);
+        // A second connection would evict the first: the ticker that may be running.
+        let why = "not tried: a connection of ours would evict the one that is in use";
+        return examination.skip(&BEYOND[2..], why);
+    }
+    if !examination.note(hub::token(connector, &config.source).await) {
+        return examination.skip(&BEYOND[2..], "it needs a token that is accepted");
+    }
+    let mut line = channels::Line::open(patient, connector, config);
+    line.listen().await;
+    // Asked while the channels are wanted, for the hub connects for who wants something.
+    let upstream = match greeting.hub {
+        true => hub::upstream(connector, config, patient.patience).await,
+        false => Finding::skipped("upstream", "this proxy does not tell"),
+    };
+    line.close().await;
+    examination.note(upstream);
+    examination.note(line.judge(greeting.hub));
+}

@@ -1,0 +1,124 @@
+//! Until when a certificate is good: the one thing in it that somebody has to act on in time. Reads
+//! just as much DER as leads there, and trusts none of its lengths.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use crate::clock::Utc;
+
+const SEQUENCE: u8 = 0x30;
+/// The version, where one is given.
+const VERSION: u8 = 0xa0;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+
+/// The `notAfter` of a certificate (RFC 5280, 4.1); `None` if this is none.
+pub(super) fn not_after(der: &[u8]) -> Option<Utc> {
+    let (certificate, _) = expect(SEQUENCE, der)?;
+    let (mut fields, _) = expect(SEQUENCE, certificate)?;
+    if let Some((_, rest)) = expect(VERSION, fields) {
+        fields = rest;
+    }
+    // Serial number, signature algorithm, issuer.
+    for _ in 0..3 {
+        fields = element(fields)?.2;
+    }
+    let (validity, _) = expect(SEQUENCE, fields)?;
+    let (tag, text, _) = element(element(validity)?.2)?;
+    time(tag, text)
+}
+
+/// The tag and content of the first element, and what follows it.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = der.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = match first {
+        0..=0x7f => (usize::from(first), rest),
+        // The length of the length: four bytes are more than any certificate has.
+        0x81..=0x84 => {
+            let (bytes, rest) = rest.split_at_checked(usize::from(first - 0x80))?;
+            let length = bytes
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+            (length, rest)
+        }
+        _ => return None,
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
+}
+
+fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (found, content, rest) = element(der)?;
+    (found == tag).then_some((content, rest))
+}
+
+/// `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ` (RFC 5280, 4.1.2.5).
+fn time(tag: u8, text: &[u8]) -> Option<Utc> {
+    let digits = text.strip_suffix(b"Z")?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = |digits: &[u8]| {
+        digits
+            .iter()
+            .fold(0i16, |sum, digit| sum * 10 + i16::from(digit - b'0'))
+    };
+    let (year, rest) = match (tag, digits.len()) {
+        (UTC_TIME, 12) => {
+            let year = number(&digits[..2]);
+            (year + if year < 50 { 2000 } else { 1900 }, &digits[2..])
+        }
+        (GENERALIZED_TIME, 14) => (number(&digits[..4]), &digits[4..]),
+        _ => return None,
+    };
+    let two = |at: usize| i8::try_from(number(&rest[at..at + 2])).ok();
+    let time = DateTime::new(year, two(0)?, two(2)?, two(4)?, two(6)?, two(8)?, 0).ok()?;
+    Some(Utc(TimeZone::UTC.to_timestamp(time).ok()?.as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issued(year: i32) -> Vec<u8> {
+        let mut params = rcgen::CertificateParams::new(vec!["hub.local".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(1990, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, 3, 4);
+        let key = rcgen::KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_read_in_both_ways_of_writing_a_year() {
+        // 1999-03-04, 2027-03-04, 2049-03-04 and 2100-03-04.
+        for (year, seconds) in [
+            (1999, 920_505_600),
+            (2027, 1_804_118_400),
+            (2049, 2_498_428_800),
+            (2100, 4_107_801_600),
+        ] {
+            assert_eq!(
+                not_after(&issued(year)),
+                Some(Utc(seconds * 1000)),
+                "{year}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_cut_or_broken_is_no_certificate_and_no_panic() {
+        let der = issued(2027);
+        for length in 0..der.len() {
+            assert_eq!(not_after(&der[..length]), None, "{length}");
+        }
+        for at in 0..der.len() {
+            for byte in [0x00, 0x7f, 0x80, 0x84, 0xff] {
+                let mut broken = der.clone();
+                broken[at] = byte;
+                // Any answer will do.
+                let _ = not_after(&broken);
+            }
+        }
+    }
+}

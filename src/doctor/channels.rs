@@ -1,0 +1,202 @@
+//! The last step: the sessions of a running ticker, with its channels, for a few seconds. Takes
+//! what they say and shows it to nobody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::{Finding, Patient, hub};
+use crate::clock::{Clock, Moment};
+use crate::config::Config;
+use crate::feed::link::Phase;
+use crate::feed::net::Connector;
+use crate::feed::session::{Orders, Session};
+use crate::feed::subscriptions;
+use crate::feed::{Update, Why};
+use crate::market::{Channel, Cluster, Kind, Ticker};
+
+const QUEUE: usize = 64;
+
+/// One link for each cluster that the watchlist needs, and what has come on them.
+pub(super) struct Line {
+    links: JoinSet<()>,
+    orders: Vec<watch::Sender<Orders>>,
+    updates: mpsc::Receiver<Update>,
+    clock: Clock,
+    opened: Moment,
+    patience: Duration,
+    /// Something on the watchlist is published at this hour, as far as one knows.
+    market_open: bool,
+    /// What neither an acknowledgement nor a value has confirmed.
+    missing: Vec<Channel>,
+    wanted: usize,
+    /// Whose the first value was, and after how long.
+    first: Option<(String, Duration)>,
+    /// Why a link came to nothing.
+    fallen: Option<(Cluster, Why)>,
+}
+
+impl Line {
+    pub(super) fn open(patient: &Patient<'_>, connector: &Connector, config: &Config) -> Self {
+        let now = patient.clock.now();
+        let (updates, incoming) = mpsc::channel(QUEUE);
+        let source = Arc::new(config.source.clone());
+        let mut links = JoinSet::new();
+        let mut orders = Vec::new();
+        let mut missing = Vec::new();
+        for cluster in Cluster::ALL {
+            let channels = subscriptions::route(&config.watchlist, cluster);
+            if channels.is_empty() {
+                continue;
+            }
+            missing.extend(channels.iter().cloned());
+            let (order, wanted) = watch::channel(Orders {
+                channels,
+                patience: None,
+                stop: false,
+            });
+            orders.push(order);
+            let session = Session {
+                cluster,
+                source: source.clone(),
+                connector: connector.clone(),
+                orders: wanted,
+                updates: updates.clone(),
+                clock: patient.clock.clone(),
+            };
+            links.spawn(session.run());
+        }
+        let market_open = config.watchlist.iter().any(|symbol| {
+            now.utc
+                .is_none_or(|utc| patient.calendar.phase(symbol, utc).is_open())
+        });
+        Self {
+            links,
+            orders,
+            updates: incoming,
+            clock: patient.clock.clone(),
+            opened: now.monotonic,
+            patience: patient.patience,
+            market_open,
+            wanted: missing.len(),
+            missing,
+            first: None,
+            fallen: None,
+        }
+    }
+
+    /// Until all that is due has come, a link has failed, or the patience is over.
+    pub(super) async fn listen(&mut self) {
+        let patience = self.patience;
+        let listening = async {
+            while !self.missing.is_empty() || (self.market_open && self.first.is_none()) {
+                let Some(update) = self.updates.recv().await else {
+                    return;
+                };
+                self.take(update);
+                if self.fallen.is_some() {
+                    return;
+                }
+            }
+        };
+        // What has not come by then is what is judged.
+        tokio::time::timeout(patience, listening).await.ok();
+    }
+
+    fn take(&mut self, update: Update) {
+        match update {
+            Update::Status(cluster, status) => {
+                let failed = matches!(status.phase, Phase::Down | Phase::Refused);
+                if let Some(why) = status.why.filter(|_| failed) {
+                    self.fallen = Some((cluster, why));
+                }
+            }
+            Update::Subscribed(channel) => self.missing.retain(|missing| *missing != channel),
+            Update::Value { ticker, .. } => self.came(Kind::Value, &ticker),
+            Update::Quote { ticker, .. } => self.came(Kind::Quote, &ticker),
+            Update::Trade { ticker, .. } => self.came(Kind::Trade, &ticker),
+            Update::Bar { ticker, kind, .. } => self.came(kind, &ticker),
+            // By REST, which is not asked here.
+            Update::Seed(_) | Update::Minutes { .. } | Update::Market(_) => {}
+        }
+    }
+
+    /// What comes on a channel confirms it; a price that is not of a whole minute is a value.
+    fn came(&mut self, kind: Kind, ticker: &Ticker) {
+        let of = |channel: &Channel| channel.kind == kind && channel.ticker == *ticker;
+        self.missing.retain(|channel| !of(channel));
+        if matches!(kind, Kind::Value | Kind::Quote | Kind::Trade) {
+            let after = self.clock.now().monotonic.since(self.opened);
+            let name = ticker.as_str();
+            let name = name.strip_prefix("I:").unwrap_or(name);
+            self.first.get_or_insert((name.to_owned(), after));
+        }
+    }
+
+    /// Says farewell.
+    pub(super) async fn close(&mut self) {
+        for order in &self.orders {
+            order.send_modify(|order| order.stop = true);
+        }
+        // A session that waits for room in the queue must see that nobody reads it any more.
+        self.updates.close();
+        while self.links.join_next().await.is_some() {}
+    }
+
+    /// `hub` is one of ours, which confirms what it serves; the proxy does not to who comes late.
+    pub(super) fn judge(&self, hub: bool) -> Finding {
+        const CHECK: &str = "channels";
+        if let Some((cluster, why)) = self.fallen {
+            return match why {
+                Why::Token => hub::unwelcome(CHECK),
+                _ => {
+                    let mend = "Look at the hub's log, on its machine:\n  journalctl -u deskticker-hub -n 50";
+                    Finding::failed(CHECK, format!("{cluster}: {why}"), mend)
+                }
+            };
+        }
+        let mut found = format!(
+            "{} of {} confirmed",
+            self.wanted - self.missing.len(),
+            self.wanted
+        );
+        if !self.missing.is_empty() {
+            let names: Vec<String> = self
+                .missing
+                .iter()
+                .take(6)
+                .map(Channel::to_string)
+                .collect();
+            let more = if names.len() < self.missing.len() {
+                ", …"
+            } else {
+                ""
+            };
+            found = format!("{found}, not {}{more}", names.join(", "));
+        }
+        let found = match &self.first {
+            Some((name, after)) => {
+                format!("{found}; first value ({name}) in {} ms", after.as_millis())
+            }
+            None if self.market_open => {
+                format!("{found}; no value in {} s", self.patience.as_secs())
+            }
+            None => format!("{found}; the market is closed"),
+        };
+        let silent = self.market_open && self.first.is_none();
+        if hub && !self.missing.is_empty() {
+            let mend =
+                "Correct the watchlist: are these spelt as Massive spells them, and in its plan?";
+            return Finding::failed(CHECK, found, mend);
+        }
+        if silent {
+            let mend = "If it stays so while the market is open, the server gets nothing itself: look at \
+                        its log.";
+            return Finding::warning(CHECK, found, mend);
+        }
+        // The proxy confirms nothing to who comes late.
+        Finding::ok(CHECK, found)
+    }
+}

@@ -1,0 +1,261 @@
+//! What answers: a hub, the proxy, the vendor, or something that is none of them. The first
+//! question goes out without the token, and the token only to who has answered it well.
+
+use std::time::{Duration, Instant};
+
+use hyper::header::{DATE, LOCATION};
+use hyper::{Method, Uri};
+use serde_json::Value;
+
+use super::{Finding, State, machine};
+use crate::clock::Utc;
+use crate::config::Config;
+use crate::feed::audience::shown;
+use crate::feed::link::Via;
+use crate::feed::net::Connector;
+use crate::feed::rest::{self, Answer};
+use crate::feed::session::Source;
+use crate::feed::ticket::{self, DOORS};
+use crate::feed::{Why, net};
+use crate::market::{Cluster, Symbol};
+
+/// A hub has joined the vendor within this, or will not soon.
+const JOINING: Duration = Duration::from_secs(5);
+/// It is asked again this much later.
+const AGAIN: Duration = Duration::from_millis(300);
+
+/// The first answer.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Greeting {
+    /// It is a hub of ours, which tells of its upstreams and confirms what it serves.
+    pub(super) hub: bool,
+    /// By its clock.
+    pub(super) date: Option<Utc>,
+}
+
+/// Asks who is there, without any token.
+pub(super) async fn recognise(connector: &Connector, source: &Source) -> (Finding, Greeting) {
+    let mut nobody = Source {
+        secret: None,
+        ..source.clone()
+    };
+    let mut paths = DOORS.as_slice();
+    if source.via == Via::Vendor {
+        nobody.endpoint = rest::vendor_rest(&source.endpoint);
+        paths = &["/v1/marketstatus/now"];
+    }
+    let mut last = (unknown("nothing was asked"), Greeting::default());
+    for path in paths {
+        let answer = match rest::ask(connector, &nobody, Method::GET, path).await {
+            Ok(answer) => answer,
+            Err(why) => {
+                let mend = "Is this the address and the port of a hub?";
+                return (
+                    Finding::failed("hub", why.to_string(), mend),
+                    Greeting::default(),
+                );
+            }
+        };
+        let date = answer.header(&DATE).and_then(machine::date);
+        let (finding, hub, settled) = judge(&answer, source);
+        last = (finding, Greeting { hub, date });
+        if settled {
+            break;
+        }
+    }
+    last
+}
+
+fn unknown(what: &str) -> Finding {
+    Finding::failed(
+        "hub",
+        format!("{what}: that is no hub"),
+        "Correct the url in the configuration; the token was not sent.",
+    )
+}
+
+/// What an answer without a token says of who gives it: whether that is a hub of ours, and whether
+/// that settles it.
+fn judge(answer: &Answer, source: &Source) -> (Finding, bool, bool) {
+    let status = answer.status.as_u16();
+    let json = answer
+        .json
+        .as_ref()
+        .and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    if source.via == Via::Hub && ticket::judge(status, answer.json.as_deref()) {
+        let report = json.filter(|report| report["clusters"].is_object());
+        let hub = report.is_some();
+        let found = report.map_or("answers like the proxy".to_owned(), |report| {
+            let word = report["status"].as_str().map(shown).unwrap_or_default();
+            format!("a deskticker-hub, and it says: {word}")
+        });
+        return (Finding::ok("hub", found), hub, true);
+    }
+    let web = answer.status.is_redirection() || status == 511 || (status == 200 && json.is_none());
+    if web {
+        let goal = answer
+            .header(&LOCATION)
+            .and_then(|to| to.parse::<Uri>().ok());
+        let goal = goal.as_ref().and_then(|to| to.host()).map(shown);
+        let found = match goal {
+            Some(host) => format!("PORTAL: a redirect to {host}, where JSON was due"),
+            None => "PORTAL: a web page, where JSON was due".to_owned(),
+        };
+        let mend = "The network wants a login first, or the url is not that of a hub. Open any page \
+                    in a browser in this network. The token was not sent.";
+        return (Finding::failed("hub", found, mend), false, true);
+    }
+    let denied = matches!(status, 401 | 403);
+    // The vendor says in JSON what is missing.
+    let complaint =
+        json.is_some_and(|body| body["error"].is_string() || body["status"].is_string());
+    match source.via {
+        Via::Vendor if denied || (complaint && status < 500) => {
+            (Finding::ok("hub", "answers like Massive"), false, true)
+        }
+        // Its certificate has shown whose it is, to the ticker as to us.
+        Via::Hub if denied && source.endpoint.secure => {
+            (Finding::ok("hub", "wants a token"), false, true)
+        }
+        _ => (unknown(&format!("it answers {status}")), false, false),
+    }
+}
+
+/// Whether the token is accepted; what is given for it is not used.
+pub(super) async fn token(connector: &Connector, source: &Source) -> Finding {
+    let answer = match rest::ask(connector, source, Method::POST, "/api/ws-token").await {
+        Ok(answer) => answer,
+        Err(why) => return Finding::failed("access", why.to_string(), "Run this again."),
+    };
+    match answer.status.as_u16() {
+        200 if answer.json.is_some() => Finding::ok("access", "the token is accepted"),
+        401 | 403 => unwelcome("access"),
+        // An old proxy has no such thing.
+        404 => Finding::ok("access", "no tokens for one upgrade here: see channels"),
+        _ => {
+            let found = net::refusal(answer.status).to_string();
+            Finding::failed("access", found, "Run this again in a minute.")
+        }
+    }
+}
+
+pub(super) fn unwelcome(check: &'static str) -> Finding {
+    Finding::failed(
+        check,
+        "the hub does not know this token",
+        "Make one on the hub, and put what it prints into the token's file here:\n  \
+         deskticker-hub token add NAME",
+    )
+}
+
+/// Whether the vendor's key is accepted, and for what. By REST: a socket would evict the one that
+/// may be in use.
+pub(super) async fn key(connector: &Connector, source: &Source, symbols: &[Symbol]) -> Finding {
+    match rest::quotes(connector, source, symbols).await {
+        Ok(answer) if answer.refused.is_empty() => Finding::ok("access", "the key is accepted"),
+        Ok(answer) => {
+            let refused = answer.refused.iter();
+            let refused: Vec<String> = refused
+                .map(|(who, words)| format!("{who} ({words})"))
+                .collect();
+            let found = format!("the key is accepted, but not for {}", refused.join(", "));
+            Finding::warning(
+                "access",
+                found,
+                "Is it in the plan, and spelt as Massive does?",
+            )
+        }
+        Err(Why::Token) => Finding::failed(
+            "access",
+            "the key was refused, or the plan lacks these",
+            "Compare the key's file with the dashboard at massive.com.",
+        ),
+        Err(why) => Finding::failed("access", why.to_string(), "Run this again in a minute."),
+    }
+}
+
+/// What the hub says of the clusters that the watchlist needs, while somebody wants them: one that
+/// is down is given some time, for the hub connects only then.
+pub(super) async fn upstream(
+    connector: &Connector,
+    config: &Config,
+    patience: Duration,
+) -> Finding {
+    let end = Instant::now() + patience.min(JOINING);
+    loop {
+        let finding = upstream_now(connector, config).await;
+        if finding.state != State::Failed || Instant::now() >= end {
+            return finding;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn upstream_now(connector: &Connector, config: &Config) -> Finding {
+    let nobody = Source {
+        secret: None,
+        ..config.source.clone()
+    };
+    let answer = rest::ask(connector, &nobody, Method::GET, "/healthz").await;
+    let body = answer
+        .ok()
+        .and_then(|answer| answer.json)
+        .unwrap_or_default();
+    let report = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    let needed = |cluster: &Cluster| {
+        let mut symbols = config.watchlist.iter();
+        symbols.any(|symbol| symbol.cluster() == *cluster)
+    };
+    judge_upstream(&report, Cluster::ALL.into_iter().filter(needed))
+}
+
+fn judge_upstream(report: &Value, needed: impl Iterator<Item = Cluster>) -> Finding {
+    let mut said = Vec::new();
+    let (mut down, mut troubled) = (false, false);
+    for cluster in needed {
+        let health = &report["clusters"][cluster.path()];
+        let state = health["state"]
+            .as_str()
+            .map_or("not served".to_owned(), shown);
+        let why = health["why"].as_str().map(shown);
+        down |= matches!(state.as_str(), "down" | "not served");
+        troubled |= why.is_some();
+        let late = match health["simulated"].as_bool() {
+            Some(true) => ", simulated",
+            _ => "",
+        };
+        let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+        said.push(format!("{cluster} {state}{late}{why}"));
+    }
+    let said = said.join(", ");
+    let mend = "Look at the hub's log, on its machine:\n  journalctl -u deskticker-hub -n 50";
+    match (down, troubled) {
+        (true, _) => Finding::failed("upstream", said, mend),
+        (false, true) => Finding::warning("upstream", said, mend),
+        (false, false) => Finding::ok("upstream", said),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_upstream_that_is_down_is_told_with_the_hubs_own_words_made_harmless() {
+        let report = json!({ "clusters": {
+            "indices": { "state": "down", "why": "the key was\u{1b}[2J refused" },
+            "options": { "state": "live", "why": null, "simulated": true },
+        }});
+        let clusters = |list: &'static [Cluster]| judge_upstream(&report, list.iter().copied());
+        let finding = clusters(&[Cluster::Indices, Cluster::Options]);
+        assert_eq!(finding.state, State::Failed);
+        let expected = "indices down (the key was [2J refused), options live, simulated";
+        assert_eq!(finding.found, expected);
+        assert_eq!(clusters(&[Cluster::Options]).state, State::Ok);
+        assert_eq!(clusters(&[Cluster::Stocks]).found, "stocks not served");
+        let closed = json!({ "clusters": { "indices": { "state": "closed", "why": "lost" } } });
+        let closed = judge_upstream(&closed, [Cluster::Indices].into_iter());
+        assert_eq!(closed.state, State::Warning);
+    }
+}

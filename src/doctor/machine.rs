@@ -1,0 +1,230 @@
+//! The board, its kernel, the I2C bus and the clock: what the kernel tells in files below a root.
+//! Writes nothing.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use jiff::fmt::rfc2822;
+
+use super::Finding;
+use crate::board::{self, Board};
+use crate::clock::{Now, Utc};
+use crate::panel::Fault;
+
+/// A clock that is off by this shows ages that are no longer true, in seconds.
+const OFF: u64 = 5;
+/// A clock that is off by this shows the wrong minute, and judges sessions wrongly, in seconds.
+const WRONG: u64 = 60;
+
+/// A path of the machine, below the root.
+pub(super) fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// The model as the firmware names it; `None` on a machine without a device tree.
+fn model(root: &Path) -> Option<String> {
+    board::model(&board::MODEL.map(|file| below(root, Path::new(file))))
+}
+
+pub(super) fn board(root: &Path) -> (Finding, &'static Board) {
+    let model = model(root);
+    let board = Board::of_model(model.as_deref().unwrap_or_default());
+    let none = || "not a single-board computer: no device tree".to_owned();
+    (Finding::ok("board", model.unwrap_or_else(none)), board)
+}
+
+pub(super) fn kernel_release(root: &Path) -> Option<String> {
+    let text = fs::read_to_string(root.join("proc/sys/kernel/osrelease")).ok()?;
+    Some(text.trim().to_owned())
+}
+
+pub(super) fn kernel(release: Option<&str>) -> Finding {
+    let release = release.unwrap_or("of unknown release");
+    let found = format!("Linux {release}, {}", std::env::consts::ARCH);
+    Finding::ok("kernel", found)
+}
+
+/// Those of `/dev/i2c-*` that are there.
+fn buses(root: &Path) -> Vec<String> {
+    let names = (0..256).map(|number| format!("/dev/i2c-{number}"));
+    names
+        .filter(|name| below(root, Path::new(name)).exists())
+        .collect()
+}
+
+pub(super) fn bus(root: &Path, bus: &Path, board: &Board) -> Finding {
+    let shown = bus.display();
+    if below(root, bus).exists() {
+        return Finding::ok("bus", format!("{shown} is there"));
+    }
+    let others = buses(root);
+    let found = match others.is_empty() {
+        true => format!("there is no {shown}, nor any other /dev/i2c-*"),
+        false => format!("there is no {shown}, only {}", others.join(", ")),
+    };
+    let name = bus.file_name().unwrap_or_default();
+    let mend = if root.join("sys/bus/i2c/devices").join(name).exists() {
+        // The kernel has the bus, and nobody has asked for its file.
+        "Load the module that makes the file, now and at each start:\n  \
+         sudo modprobe i2c-dev\n  echo i2c-dev | sudo tee /etc/modules-load.d/i2c.conf"
+            .to_owned()
+    } else if let lines @ [_, ..] = board.config_txt {
+        format!(
+            "Add to /boot/firmware/config.txt, and reboot:\n  {}\n\
+             or, on Raspberry Pi OS:\n  sudo raspi-config nonint do_i2c 0",
+            lines.join("\n  ")
+        )
+    } else {
+        "Switch the board's I2C bus on, or name another in the configuration:\n  \
+         [panel]\n  bus = \"/dev/i2c-N\""
+            .to_owned()
+    };
+    Finding::failed("bus", found, mend)
+}
+
+pub(super) fn permission(root: &Path, bus: &Path) -> Finding {
+    let path = below(root, bus);
+    let opened = fs::File::options().read(true).write(true).open(&path);
+    let device = fs::metadata(&path).map_or((0, 0), |data| (data.gid(), data.mode()));
+    let groups = fs::read_to_string(root.join("etc/group")).unwrap_or_default();
+    let mine: Vec<u32> = rustix::process::getgroups()
+        .unwrap_or_default()
+        .iter()
+        .map(|group| group.as_raw())
+        .chain([rustix::process::getegid().as_raw()])
+        .collect();
+    let user = std::env::var("USER").unwrap_or_default();
+    let fault = opened.map(drop).map_err(|error| Fault::from_io(&error));
+    judge_permission(bus, fault, device, &groups, &mine, &user)
+}
+
+/// `device` is the group that owns the bus and its mode, `groups` an `/etc/group`, `mine` the
+/// groups of this process.
+fn judge_permission(
+    bus: &Path,
+    opened: Result<(), Fault>,
+    (gid, mode): (u32, u32),
+    groups: &str,
+    mine: &[u32],
+    user: &str,
+) -> Finding {
+    let shown = bus.display();
+    match opened {
+        Ok(()) => return Finding::ok("permission", format!("{shown} opens")),
+        Err(Fault::Denied) => {}
+        Err(fault) => {
+            let advice = fault.advice(bus, 0).to_string();
+            return Finding::failed("permission", format!("{shown} does not open"), advice);
+        }
+    }
+    let found = format!("{shown} may not be opened by this user");
+    let fields = |line: &str| -> Option<(String, u32, String)> {
+        let mut fields = line.split(':');
+        let name = fields.next()?.to_owned();
+        let number = fields.nth(1)?.parse().ok()?;
+        Some((name, number, fields.next()?.to_owned()))
+    };
+    let group = groups
+        .lines()
+        .filter_map(fields)
+        .find(|(_, number, _)| *number == gid && gid != 0);
+    let mend = match group {
+        Some((name, _, members)) if mode & 0o060 == 0o060 => {
+            let member = !user.is_empty() && members.split(',').any(|member| member == user);
+            if member && !mine.contains(&gid) {
+                format!(
+                    "You are in the group {name}, but were not when you logged in: log in again."
+                )
+            } else {
+                format!("Join its group, then log in again:\n  sudo usermod -aG {name} $USER")
+            }
+        }
+        _ => "Give the bus to a group, and join that; then log in again:\n  \
+              sudo groupadd -f i2c && sudo usermod -aG i2c $USER\n  \
+              echo 'SUBSYSTEM==\"i2c-dev\", GROUP=\"i2c\", MODE=\"0660\"' |\n    \
+              sudo tee /etc/udev/rules.d/60-i2c.rules\n  \
+              sudo udevadm control --reload && sudo udevadm trigger"
+            .to_owned(),
+    };
+    Finding::failed("permission", found, mend)
+}
+
+pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Finding {
+    let device = root.join("sys/bus/i2c/devices");
+    let file = device
+        .join(bus.file_name().unwrap_or_default())
+        .join("of_node/clock-frequency");
+    // A cell of the device tree: big-endian.
+    let cell = fs::read(file)
+        .ok()
+        .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    let Some(hertz) = cell.map(u32::from_be_bytes) else {
+        return Finding::ok("speed", "the kernel does not tell how fast the bus is");
+    };
+    let found = format!("{} kHz", hertz / 1000);
+    if hertz >= board.wanted_speed {
+        return Finding::ok("speed", found);
+    }
+    let found = format!(
+        "{found}: a whole picture takes {} ms",
+        9_400_000 / hertz.max(1)
+    );
+    let mend = if debian || board.config_txt.is_empty() {
+        // Tried: Debian's kernel reads no dtparam (an overlay with the property is needed).
+        "400 kHz makes it 24 ms. Debian's own kernel needs an overlay for that, with \
+         clock-frequency = <400000> in the bus's node; Raspberry Pi OS takes a line in config.txt."
+            .to_owned()
+    } else {
+        let lines = board.config_txt.join("\n  ");
+        format!("For 24 ms, add to /boot/firmware/config.txt, and reboot:\n  {lines}")
+    };
+    Finding::warning("speed", found, mend)
+}
+
+/// `theirs` is the time by the other side's clock, which has whole seconds.
+pub(super) fn clock(root: &Path, now: Now, theirs: Option<Utc>) -> Finding {
+    const WAIT: &str = "A Pi has no battery for its clock. Let the network set it:\n  \
+                        sudo timedatectl set-ntp true\n  timedatectl timesync-status";
+    let Some(utc) = now.utc else {
+        return Finding::failed("clock", "it is not set", WAIT);
+    };
+    let synchronised = root.join("run/systemd/timesync/synchronized").exists();
+    let by = match synchronised {
+        true => "set by the network (NTP)",
+        false => "set, not by systemd-timesyncd",
+    };
+    let Some(theirs) = theirs else {
+        return Finding::ok("clock", by);
+    };
+    let off = utc.millis_since(theirs);
+    let seconds = off.unsigned_abs() / 1000;
+    if seconds < OFF {
+        return Finding::ok("clock", format!("{by}; the server's says the same"));
+    }
+    let side = if off > 0 { "ahead of" } else { "behind" };
+    let found = format!("{seconds} s {side} the server's clock ({by})");
+    match seconds < WRONG {
+        true => Finding::warning("clock", found, WAIT),
+        false => Finding::failed("clock", found, WAIT),
+    }
+}
+
+/// The `Date` of an HTTP answer, such as `Mon, 23 Nov 2026 14:30:00 GMT` (RFC 9110, 5.6.7).
+pub(super) fn date(text: &str) -> Option<Utc> {
+    let time = rfc2822::parse(text).ok()?.timestamp();
+    Some(Utc(time.as_millisecond()))
+}
+
+/// An error of the network in the words of the system, without its number.
+pub(super) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! The way to the server: its name, a connection, TLS. Sends nothing of its own.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::machine::words;
+use super::{Finding, certificate};
+use crate::clock::{Now, Utc};
+use crate::feed::net::{Connector, Distrust, Endpoint};
+
+/// A resolver that asks a dead server first answers after five seconds.
+const RESOLVE: Duration = Duration::from_secs(8);
+const CONNECT: Duration = Duration::from_secs(3);
+const HANDSHAKE: Duration = Duration::from_secs(8);
+/// A certificate that ends within this is not being renewed, in days.
+const SOON: i64 = 10;
+
+const DAY: i64 = 86_400_000;
+
+/// An endpoint without its path, where a secret might stand.
+pub(super) fn place(endpoint: &Endpoint) -> String {
+    let scheme = if endpoint.secure { "wss" } else { "ws" };
+    let path = if endpoint.base.is_empty() { "" } else { "/…" };
+    format!("{scheme}://{}{path}", endpoint.authority())
+}
+
+pub(super) async fn resolve(endpoint: &Endpoint) -> (Finding, Vec<SocketAddr>) {
+    let host = endpoint.host.as_str();
+    if let Ok(address) = host.parse::<IpAddr>() {
+        let found = format!("{host} is an address, no name");
+        return (
+            Finding::ok("dns", found),
+            vec![(address, endpoint.port).into()],
+        );
+    }
+    let start = Instant::now();
+    let looking = timeout(RESOLVE, tokio::net::lookup_host((host, endpoint.port))).await;
+    let took = start.elapsed().as_millis();
+    let addresses: Vec<SocketAddr> = match looking {
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(_)) => Vec::new(),
+        Err(_) => {
+            let found = format!("no answer about {host} in {took} ms");
+            return (Finding::failed("dns", found, nameless(host)), Vec::new());
+        }
+    };
+    if addresses.is_empty() {
+        let found = format!("{host} has no address");
+        return (Finding::failed("dns", found, nameless(host)), addresses);
+    }
+    let list: Vec<String> = addresses
+        .iter()
+        .map(|address| address.ip().to_string())
+        .collect();
+    let found = format!("{host} is {} ({took} ms)", list.join(", "));
+    (Finding::ok("dns", found), addresses)
+}
+
+fn nameless(host: &str) -> String {
+    let first = if host.ends_with(".local") {
+        "Names in .local need mDNS on both machines:\n  sudo apt install avahi-daemon libnss-mdns"
+    } else {
+        "Is the network up, and has it a name server?\n  ip route\n  cat /etc/resolv.conf"
+    };
+    format!("{first}\nOr give the address in place of the name: url = \"ws://192.0.2.7:3000\"")
+}
+
+/// The first connection that opens, of those that the addresses give.
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    addresses: &[SocketAddr],
+) -> (Finding, Option<TcpStream>) {
+    let mut open = None;
+    let mut said = Vec::new();
+    let mut refused = false;
+    let mut failures = 0;
+    for address in addresses {
+        let start = Instant::now();
+        let outcome = timeout(CONNECT, TcpStream::connect(address)).await;
+        let took = start.elapsed().as_millis();
+        said.push(match outcome {
+            Ok(Ok(stream)) => {
+                open.get_or_insert(stream);
+                format!("{address} in {took} ms")
+            }
+            Ok(Err(error)) => {
+                refused |= error.kind() == ErrorKind::ConnectionRefused;
+                failures += 1;
+                format!("{address}: {}", words(&error))
+            }
+            Err(_) => {
+                failures += 1;
+                format!("{address}: no answer")
+            }
+        });
+    }
+    let said = said.join(", ");
+    let port = endpoint.port;
+    let finding = match (&open, failures) {
+        (Some(_), 0) => Finding::ok("tcp", said),
+        (Some(_), _) => {
+            let mend =
+                "The others cost time at each start: is IPv6 on here, and not behind the router?";
+            Finding::warning("tcp", said, mend)
+        }
+        (None, _) if refused => Finding::failed(
+            "tcp",
+            said,
+            format!(
+                "The machine is there, and nothing listens on port {port}: correct the port, or \
+                 look after the hub on it:\n  systemctl status deskticker-hub"
+            ),
+        ),
+        (None, _) => Finding::failed(
+            "tcp",
+            said,
+            format!("Is it on, in the same network, and does its firewall let port {port} in?"),
+        ),
+    };
+    (finding, open)
+}
+
+pub(super) async fn tls(
+    connector: &Connector,
+    endpoint: &Endpoint,
+    stream: TcpStream,
+    now: Now,
+) -> Finding {
+    let start = Instant::now();
+    let session = connector.certificate(endpoint, stream);
+    let Ok(session) = timeout(HANDSHAKE, session).await else {
+        let mend = "Is this the port of a TLS server? ws:// in place of wss:// is without TLS.";
+        return Finding::failed("tls", "no answer to the handshake", mend);
+    };
+    let took = start.elapsed().as_millis();
+    match session {
+        Ok(der) => judge(certificate::not_after(&der), now, took),
+        Err(why) => distrusted(&why, &endpoint.host, now),
+    }
+}
+
+fn judge(end: Option<Utc>, now: Now, took: u128) -> Finding {
+    let found = format!("trusted ({took} ms)");
+    let (Some(end), Some(utc)) = (end, now.utc) else {
+        return Finding::ok("tls", found);
+    };
+    let found = format!("{found}, until {}", day(end));
+    let left = end.millis_since(utc) / DAY;
+    if left < SOON {
+        let mend =
+            format!("{left} days are left: renew it on the server, then `systemctl reload`.");
+        return Finding::warning("tls", found, mend);
+    }
+    Finding::ok("tls", found)
+}
+
+fn distrusted(why: &Distrust, host: &str, now: Now) -> Finding {
+    let since =
+        |time: &Option<Utc>| time.map_or_else(String::new, |time| format!(" {}", day(time)));
+    let here = now.utc.map_or("not set".to_owned(), day);
+    let (found, mend) = match why {
+        Distrust::Expired(end) => (
+            format!("the certificate ended{}", since(end)),
+            format!("Renew it on the server. (The clock here says {here}.)"),
+        ),
+        Distrust::NotYet(start) => (
+            format!("the certificate begins{}", since(start)),
+            format!(
+                "The clock here is {here}, so it is the clock that is wrong. Let the network set \
+                 it:\n  sudo timedatectl set-ntp true"
+            ),
+        ),
+        Distrust::Name => (
+            format!("the certificate is not for {host}"),
+            "Write the url with a name that the certificate has, or have one issued for this name."
+                .to_owned(),
+        ),
+        Distrust::Authority => (
+            "the certificate's authority is not trusted".to_owned(),
+            "If it is your own, name its certificate in the configuration:\n  \
+             ca_file = \"/etc/deskticker/ca.pem\""
+                .to_owned(),
+        ),
+        Distrust::Other(words) => (
+            words.clone(),
+            "Is this the port of a TLS server? ws:// in place of wss:// is without TLS.".to_owned(),
+        ),
+    };
+    Finding::failed("tls", found, mend)
+}
+
+fn day(time: Utc) -> String {
+    jiff::Timestamp::from_millisecond(time.0).map_or_else(
+        |_| String::new(),
+        |time| time.strftime("%Y-%m-%d").to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+    use crate::doctor::State;
+
+    #[test]
+    fn a_certificate_that_ends_within_days_is_told_before_it_does() {
+        // 2026-11-23.
+        let now = Now::new(Moment::ZERO, Utc(1_795_392_000_000));
+        let after = |days: i64| judge(Some(Utc(1_795_392_000_000 + days * DAY)), now, 12);
+        assert_eq!(
+            after(40),
+            Finding::ok("tls", "trusted (12 ms), until 2027-01-02")
+        );
+        assert_eq!(after(10).state, State::Ok);
+        let soon = after(9);
+        assert_eq!(
+            (soon.state, soon.found.as_str()),
+            (State::Warning, "trusted (12 ms), until 2026-12-02")
+        );
+        assert!(soon.mend.unwrap().starts_with("9 days are left"));
+    }
+
+    #[test]
+    fn a_path_is_not_shown_for_it_may_be_a_secret() {
+        let shown = |url| place(&Endpoint::parse(url).unwrap());
+        assert_eq!(shown("wss://hub.example/s3cr3t/"), "wss://hub.example/…");
+        assert_eq!(shown("ws://[::1]:3000"), "ws://[::1]:3000");
+    }
+}

@@ -1,0 +1,82 @@
+//! Who answers on the bus. What is asked changes nothing: the panel that is configured gets a
+//! command that does nothing, any other address no byte at all.
+
+use std::io;
+use std::path::Path;
+
+use linux_embedded_hal::i2cdev::core::I2CDevice;
+use linux_embedded_hal::i2cdev::linux::LinuxI2CDevice;
+use rustix::io::Errno;
+
+use super::Finding;
+use crate::panel::Fault;
+
+/// Where a panel of this kind may be.
+const USUAL: [u8; 2] = [0x3c, 0x3d];
+/// A command message with the SSD1306's NOP (data sheet, table 9-1): neither the picture nor the
+/// window that a running ticker has set is touched.
+const NOP: [u8; 2] = [0x00, 0xe3];
+
+const WIRING: &str = "Check the wires: SDA on pin 3, SCL on pin 5, 3V3 on pin 1, GND on pin 6. \
+                      A bridge soldered on the back of many panels makes 0x3c 0x3d.";
+
+/// How an address is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Touch {
+    /// As what is configured to be the panel: with a command that does nothing.
+    Nop,
+    /// As what may be anything: with its address alone.
+    Empty,
+}
+
+/// Asks an address of a bus whether anybody is there.
+pub type Touching<'a> = dyn FnMut(&Path, u8, Touch) -> Result<(), Fault> + 'a;
+
+/// Asks on a bus of Linux.
+///
+/// # Errors
+/// Nobody answers, or the bus does not work.
+pub fn touch(bus: &Path, address: u8, touch: Touch) -> Result<(), Fault> {
+    let fault = |error| Fault::from_io(&io::Error::from(error));
+    let mut device = LinuxI2CDevice::new(bus, u16::from(address)).map_err(fault)?;
+    match touch {
+        Touch::Nop => device.write(&NOP).map_err(fault),
+        Touch::Empty => match device.write(&[]).map_err(io::Error::from) {
+            // The Pi 5's controller sends no empty message; a byte can be read of anything.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => {
+                device.read(&mut [0]).map_err(fault)
+            }
+            outcome => outcome.map_err(|error| Fault::from_io(&error)),
+        },
+    }
+}
+
+pub(super) fn look(bus: &Path, address: u8, touch: &mut Touching<'_>) -> Finding {
+    let fault = match touch(bus, address, Touch::Nop) {
+        Ok(()) => {
+            let found = format!("{address:#04x} answers on {}", bus.display());
+            return Finding::ok("panel", found);
+        }
+        Err(fault) => fault,
+    };
+    if fault != Fault::NoAnswer {
+        let advice = fault.advice(bus, address).to_string();
+        // Its first half says what is wrong, unless all of it does.
+        let (found, mend) = match (fault, advice.split_once(": ")) {
+            (Fault::Errno(_), _) | (_, None) => (advice.as_str(), WIRING),
+            (_, Some(halves)) => halves,
+        };
+        return Finding::failed("panel", found, mend);
+    }
+    let found = format!("nothing answers at {address:#04x} on {}", bus.display());
+    let mut others = USUAL.into_iter().filter(|other| *other != address);
+    let other = others.find(|other| touch(bus, *other, Touch::Empty).is_ok());
+    match other {
+        Some(other) => Finding::failed(
+            "panel",
+            format!("{found}, but {other:#04x} does"),
+            format!("Name that address in the configuration:\n  [panel]\n  address = {other:#04x}"),
+        ),
+        None => Finding::failed("panel", found, WIRING),
+    }
+}

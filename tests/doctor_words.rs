@@ -1,0 +1,350 @@
+//! What the doctor prints and writes: the program's exit codes, its JSON, its report; and that no
+//! secret is in any of it, whatever its shape and wherever it was put.
+#![allow(clippy::unwrap_used)]
+
+mod process;
+mod proxy_double;
+mod stage;
+mod ward;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use deskticker::config::Environment;
+use deskticker::doctor::{self, Bundle, Finding, State, masked};
+use process::{Program, directory, run};
+use serde_json::Value;
+use ward::{CHECKS, Machine, TOKEN, Visit, parrot, simulated};
+
+/// A configuration for a hub, without a bus to look at, and the token in a file of its own.
+fn configured(name: &str, hub: &str, token: &str) -> PathBuf {
+    let directory = directory(&format!("doctor-{name}"));
+    let file = directory.join("token");
+    std::fs::write(&file, token).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let config = directory.join("desk.toml");
+    let text = format!("[hub]\nurl = \"{hub}\"\ntoken_file = {file:?}\n[panel]\nkind = \"png\"\n");
+    std::fs::write(&config, text).unwrap();
+    config
+}
+
+fn states(json: &str) -> Vec<(String, String)> {
+    let rows: Vec<Value> = serde_json::from_str(json).unwrap();
+    let word = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+    for row in &rows {
+        assert_eq!(row.as_object().unwrap().len(), 4, "{row}");
+        assert!(row["found"].is_string() && (row["mend"].is_string() || row["mend"].is_null()));
+        assert!(row["mend"].is_string() || row["state"] == "ok" || row["state"] == "skipped");
+    }
+    rows.iter()
+        .map(|row| (word(row, "check"), word(row, "state")))
+        .collect()
+}
+
+#[test]
+fn the_exit_code_and_the_json_tell_programs_what_the_lines_tell_people() {
+    let hub = simulated();
+    let place = format!("ws://{}", hub.value.0);
+    let good = configured("good", &place, TOKEN);
+    let wrong = configured("wrong", &place, "another-token");
+    let broken = configured("broken", "ws://hub?a=b", TOKEN);
+    for (config, code, check) in [
+        (&good, 0, ""),
+        (&wrong, 1, "access"),
+        (&broken, 78, "configuration"),
+    ] {
+        let config = config.to_str().unwrap();
+        let (ended, out, err) = run(&["doctor", "--config", config, "--json"]);
+        assert_eq!((ended, err.as_str()), (code, ""), "{out}");
+        let states = states(&out);
+        let checks: Vec<&str> = states.iter().map(|(check, _)| check.as_str()).collect();
+        assert_eq!(checks, CHECKS);
+        let mut failed = states.iter().filter(|(_, state)| state == "failed");
+        // Whoever cannot read of another panel looks for the usual one.
+        let last = failed.next_back().map(|(check, _)| check.as_str());
+        assert_eq!(last.unwrap_or_default(), check, "{out}");
+
+        let (ended, text, err) = run(&["doctor", "--config", config]);
+        assert_eq!((ended, err.as_str()), (code, ""));
+        for (check, state) in states {
+            assert!(
+                text.contains(&format!("\n{state:<7}  {check:<13} ")) || check == "board",
+                "{text}"
+            );
+        }
+        assert!(!text.contains('\x1b'), "no colour in a pipe");
+    }
+    for arguments in [
+        &["doctor", "--demo"][..],
+        &["run", "--json"],
+        &["doctor", "--bundle"],
+        &["doctor", "now"],
+    ] {
+        let (code, out, _) = run(arguments);
+        assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn colours_are_for_a_terminal_that_wants_them() {
+    if !Path::new("/usr/bin/script").exists() {
+        // util-linux is on every Debian; elsewhere the test of a pipe must do.
+        return;
+    }
+    let config = configured("colour", "ws://hub.invalid", TOKEN);
+    for (variables, coloured) in [
+        ("TERM=xterm", true),
+        ("TERM=xterm NO_COLOR=1", false),
+        ("TERM=dumb", false),
+    ] {
+        let binary = env!("CARGO_BIN_EXE_deskticker");
+        let command = format!(
+            "env -u NO_COLOR {variables} {binary} doctor --config {}",
+            config.display()
+        );
+        let mut program = Program::spawn(Command::new("/usr/bin/script").args([
+            "--quiet",
+            "--return",
+            "--flush",
+            "--command",
+            &command,
+            "/dev/null",
+        ]));
+        assert_eq!(program.wait(), Some(1), "{}", program.said());
+        let said = program.said();
+        assert_eq!(
+            said.contains("\x1b[31mfailed \x1b[0m  dns "),
+            coloured,
+            "{said:?}"
+        );
+        assert_eq!(said.contains('\x1b'), coloured, "{said:?}");
+    }
+}
+
+#[test]
+fn lines_are_as_wide_as_a_terminal_and_a_command_is_never_broken() {
+    let finding = Finding::failed(
+        "panel",
+        "nothing answers at 0x3c on /dev/i2c-1 and this goes on for longer than one line of it",
+        "Prose is wrapped where it would be wider than the eighty columns that a terminal has.\n  \
+         sudo a-command --that is --much --longer --than --eighty --columns --and --stays --on --one",
+    );
+    assert_eq!(
+        doctor::text(&finding, false),
+        "\
+failed   panel         nothing answers at 0x3c on /dev/i2c-1 and this goes on
+                       for longer than one line of it
+         Prose is wrapped where it would be wider than the eighty columns that a
+         terminal has.
+           sudo a-command --that is --much --longer --than --eighty --columns --and --stays --on --one
+"
+    );
+    let summary = |states: &[State]| {
+        let finding = |state: &State| Finding {
+            state: *state,
+            ..finding.clone()
+        };
+        doctor::summary(&states.iter().map(finding).collect::<Vec<_>>())
+    };
+    assert_eq!(summary(&[State::Ok, State::Skipped]), "all is well\n");
+    assert_eq!(summary(&[State::Warning]), "it works, with 1 warning\n");
+    assert_eq!(summary(&[State::Failed]), "1 check failed\n");
+    assert_eq!(
+        summary(&[State::Failed, State::Warning, State::Failed, State::Warning]),
+        "2 checks failed, 2 warnings\n"
+    );
+}
+
+#[test]
+fn a_report_is_for_its_owners_eyes_and_overwrites_nothing() {
+    let config = configured("report", "ws://hub.invalid:3000", TOKEN);
+    let path = config.with_file_name("report.txt");
+    let arguments = [
+        "doctor",
+        "--config",
+        config.to_str().unwrap(),
+        "--bundle",
+        path.to_str().unwrap(),
+    ];
+    let (code, out, err) = run(&arguments);
+    assert_eq!((code, err.as_str()), (1, ""));
+    assert!(
+        out.contains("report.txt: read it before you show it"),
+        "{out}"
+    );
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let report = std::fs::read_to_string(&path).unwrap();
+    assert!(report.starts_with(&format!("deskticker {} on ", env!("CARGO_PKG_VERSION"))));
+    assert!(
+        report.contains("\nfailed   dns           hub.invalid "),
+        "{report}"
+    );
+    assert!(
+        report.contains("\n  url = ws://hub.invalid:3000\n"),
+        "{report}"
+    );
+    assert!(!report.contains(TOKEN), "{report}");
+    // A second one is refused before anything is asked of anybody.
+    let (code, out, err) = run(&arguments);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("report.txt is there already"), "{err}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), report);
+    let nowhere = Bundle::new("/no/such/folder/report".into()).unwrap_err();
+    assert_eq!(nowhere, "/no/such/folder/report: there is no such folder");
+}
+
+#[test]
+fn where_the_token_comes_from_is_told_and_who_else_can_read_it() {
+    let put = |machine: &Machine, mode| {
+        let token = machine.root.join("etc/deskticker/token");
+        std::fs::set_permissions(token, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // What the unit hands to the service serves who looks at it by hand.
+    let machine = Machine::pi("unit").with("etc/deskticker/token", TOKEN);
+    let mut machine = machine.of("ws://hub.invalid");
+    machine.environment = Environment::default();
+    for (mode, state) in [
+        (0o600, State::Ok),
+        (0o640, State::Ok),
+        (0o644, State::Warning),
+    ] {
+        put(&machine, mode);
+        let mend = if state == State::Ok {
+            ""
+        } else {
+            "  sudo chmod 600 /"
+        };
+        machine
+            .examined()
+            .says("token", state, "/etc/deskticker/token", mend);
+    }
+    // The key of a hub on the same machine is no token.
+    machine.environment.key = Some("the-vendors-key".into());
+    let found = "/etc/deskticker/token";
+    machine
+        .examined()
+        .says("token", State::Warning, found, "chmod");
+    machine.environment.token = Some(TOKEN.into());
+    machine.examined().says(
+        "token",
+        State::Ok,
+        "from the variable MASSIVE_PROXY_TOKEN",
+        "",
+    );
+    let visit = Machine::new("none").examined();
+    visit.says(
+        "configuration",
+        State::Failed,
+        "desk.toml: cannot be read",
+        "sudo deskticker doctor",
+    );
+    visit.skipped(&[
+        "token", "dns", "tcp", "tls", "hub", "access", "upstream", "channels",
+    ]);
+    assert_eq!(visit.code, 78);
+}
+
+/// Everything that comes of a visit: the lines, the JSON and the report.
+fn everything(visit: &Visit, text: &str) -> String {
+    format!(
+        "{}{}{}",
+        visit.text(),
+        doctor::json(&visit.findings),
+        masked(text)
+    )
+}
+
+#[test]
+fn a_secret_is_in_nothing_wherever_it_was_put() {
+    const PLAIN: &str = "s3cr3tT0kenOf44Characters00000000000000000";
+    const BASE64: &str = "/9s3cr3t+Ab/cd==";
+    const SIGNED: &str = "eyJ1IjoiczNjcjN0In0=.s3cr3t0a1b2c";
+    for secret in [PLAIN, BASE64, SIGNED, "s3cr3t", "s3cr3t-with.dots_and~more"] {
+        for text in [
+            format!("[hub]\nurl = \"ws://hub.invalid/{secret}\"\n"),
+            format!("[hub]\nurl = \"ws://user:{secret}@hub.invalid\"\n"),
+            format!("[hub]\nurl = \"ws://hub.invalid/ws?token={secret}\"\n"),
+            format!("[hub]\nurl = \"ws://hub.invalid\"\ntoken_file = \"{secret}\"\n"),
+            format!("[hub]\nurl = \"ws://hub.invalid\"\ntoken = \"{secret}\"\n"),
+            format!("[hub]\nurl = \"ws://hub.invalid\" # the old one: {secret}\n# {secret}\n"),
+            format!("hub = {{ url = \"ws://hub.invalid\", token_file = \"{secret}\" }}\n"),
+            format!("hub.url = \"ws://hub.invalid\"\nhub.token_file = '{secret}'\n"),
+            format!("[hub]\nurl = \"ws://hub.invalid\"\nca_file = \"{secret}\"\n"),
+            format!("[massive]\nkey_file = \"{secret}\"\nurl = \"ws://hub.invalid\"\n"),
+            format!("[hub]\nurl = \"\"\"\nws://{secret}\"\"\"\n{secret}\n"),
+            format!("[hub] # {secret}\nurl = 'ws://hub.invalid' # {secret}\n"),
+        ] {
+            // It is the one in use, or nobody knows it yet.
+            for token in [secret, "another-token"] {
+                let mut machine = Machine::pi("secret").told(&text);
+                machine.environment.token = Some(format!(" {token}\n"));
+                let visit = machine.examined();
+                let all = everything(&visit, &text);
+                assert!(!all.contains("s3cr3t"), "{text}\n{all}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_that_repeats_the_token_is_not_repeated() {
+    // Percent-encoded, as it stands in an address, and with a control sequence before it.
+    const REPORT: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 127\r\nConnection: close\r\n\r\n\
+        {\"status\":\"s3cr3t/t0ken+of==a-display \\u001b[2J s3cr3t%2Ft0ken%2Bof%3D%3Da%2Ddisplay\",\"clusters\":{\"indices\":{\"state\":\"live\"}} }";
+    let (_, body) = REPORT.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body.len(), 127, "as its head says");
+    let server = parrot(REPORT);
+    let visit = Machine::pi("repeats")
+        .of(format!("ws://{}", server.value.0))
+        .examined();
+    visit.says("hub", State::Ok, "it says: (hidden)  [2J (hidden)", "");
+    assert!(!everything(&visit, "").contains("s3cr3t"));
+    // The last door holds whoever writes.
+    let mut text = format!("{TOKEN} and {TOKEN}");
+    visit.hidden.hide(&mut text);
+    assert_eq!(text, "(hidden) and (hidden)");
+    assert!(!format!("{:?}", visit.hidden).contains("s3cr3t"));
+}
+
+#[test]
+fn what_is_harmless_in_a_configuration_is_left_for_who_helps() {
+    let text = "\
+# a desk
+watchlist = [\"SPX\", \"I:NDX\", \"O:SPY251219C00650000\"] # mine
+
+[hub]
+url = \"wss://hub.example:3000/behind/\"
+token_file = \"/etc/deskticker/token\"
+ca_file = \"/home/me/ca.pem\"
+[panel] # on the wall
+kind = \"oled\"
+chip=\"ssd1309\"
+size = '128x32'
+bus = \"/dev/i2c-1\"
+address = 0x3d
+rotation = 180
+brightness = 40 # dim
+colour = \"blue\"
+kind = \"lcd\"
+]
+";
+    let expected = "  watchlist = \"SPX\", \"I:NDX\", \"O:SPY251219C00650000\"
+  [hub]
+  url = wss://hub.example:3000/…
+  token_file = /etc/deskticker/token
+  ca_file = /home/me/ca.pem
+  [panel]
+  kind = oled
+  chip = ssd1309
+  size = 128x32
+  bus = /dev/i2c-1
+  address = 0x3d
+  rotation = 180
+  brightness = 40
+  (hidden)
+  kind = (hidden)
+  (hidden)
+";
+    assert_eq!(masked(text), expected);
+}

@@ -326,6 +326,11 @@ fn no_token_goes_to_what_is_no_hub() {
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
             "it answers 404: that is no hub",
         ),
+        // The ticker would not take it for one either: a hub says in JSON what is missing.
+        (
+            "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
+            "it answers 401: that is no hub",
+        ),
         (
             "HTTP/1.1 500 Oh\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"error\":\"bad\"}",
             "it answers 500: that is no hub",
@@ -368,6 +373,24 @@ fn a_token_that_the_hub_does_not_know_is_told_with_the_command_that_makes_one() 
     );
     visit.skipped(&["upstream", "channels"]);
     assert_eq!(visit.code, 1);
+}
+
+#[test]
+fn whom_a_certificate_has_shown_need_not_say_more_before_the_token() {
+    let authority = front::authority();
+    let acceptor = front::acceptor(&authority, &["localhost"], 2000, 4000);
+    let ca_file = front::ca_file("doctor-terse", &authority.pem());
+    let server = parrot("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    let (behind, heard) = (server.value.0, &server.value.1);
+    let tls = Background::start(move || front::before(behind, acceptor));
+    let port = tls.value.port();
+    let text = format!("[hub]\nurl = \"wss://localhost:{port}\"\nca_file = {ca_file:?}\n");
+    let visit = Machine::pi("terse").told(&text).examined();
+    visit.says("hub", State::Ok, "wants a token", "");
+    visit.says("access", State::Failed, "does not know this token", "");
+    let heard = String::from_utf8(heard.lock().unwrap().clone()).unwrap();
+    let first = heard.find("GET /healthz ").unwrap();
+    assert!(first < heard.find(TOKEN).unwrap(), "{heard}");
 }
 
 /// A hub of these clusters, whose vendor is at an address where nobody listens.

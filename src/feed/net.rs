@@ -250,7 +250,8 @@ impl Connector {
         if !endpoint.secure {
             return Ok(Stream::Plain(stream));
         }
-        match self.encrypted(endpoint, stream).await {
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Why::Tls)?;
+        match self.encrypted(name, stream).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
             Err(error) => {
                 log::debug!("TLS with {}: {error}", endpoint.host);
@@ -260,17 +261,12 @@ impl Connector {
     }
 
     #[inline(never)]
-    fn encrypted<'a>(
-        &'a self,
-        endpoint: &'a Endpoint,
+    fn encrypted(
+        &self,
+        name: ServerName<'static>,
         stream: TcpStream,
-    ) -> Boxed<'a, io::Result<TlsStream<TcpStream>>> {
-        Box::pin(async move {
-            let name = ServerName::try_from(endpoint.host.clone())
-                .map_err(|_| io::Error::other(rustls::Error::UnsupportedNameType))?;
-            let connector = TlsConnector::from(self.tls.clone());
-            connector.connect(name, stream).await
-        })
+    ) -> Boxed<'static, io::Result<TlsStream<TcpStream>>> {
+        Box::pin(TlsConnector::from(self.tls.clone()).connect(name, stream))
     }
 
     /// Makes a TLS session over a connection, looks at it and gives it up: the certificate that the
@@ -283,7 +279,8 @@ impl Connector {
         endpoint: &Endpoint,
         stream: TcpStream,
     ) -> Result<Vec<u8>, Distrust> {
-        let stream = self.encrypted(endpoint, stream).await;
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Distrust::Name)?;
+        let stream = self.encrypted(name, stream).await;
         let stream = stream.map_err(|error| Distrust::of(&error))?;
         let shown = stream.get_ref().1.peer_certificates();
         Ok(shown
@@ -405,7 +402,7 @@ impl Distrust {
             Bad::NotValidYetContext { not_before, .. } => Distrust::NotYet(at(not_before)),
             Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Distrust::Name,
             Bad::UnknownIssuer => Distrust::Authority,
-            other => Distrust::Other(other.to_string()),
+            _ => Distrust::Other(error.to_string()),
         }
     }
 }

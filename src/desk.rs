@@ -248,6 +248,7 @@ impl Desk {
             let instrument = self.watchlist.instruments().get(index)?;
             Some(Line {
                 label: instrument.symbol().name(),
+                contract: instrument.symbol().contract(),
                 part: None,
                 denial: None,
                 price: instrument.quote().map(|quote| quote.price),

@@ -1,6 +1,9 @@
 //! What the glass may be asked to show: views to start from.
 #![allow(dead_code)]
 
+pub(crate) mod album;
+pub(crate) mod any;
+
 use std::time::Duration;
 
 use deskticker::market::{Analysis, Book, Contract, Day, Freshness, Price, Symbol, Trade};

@@ -17,7 +17,7 @@ use crate::feed::session::Source;
 use crate::market::{Symbol, Watchlist, WatchlistError};
 use panel::PanelTable;
 pub use panel::{Panel, PanelKind};
-use secret::read_secret;
+use secret::{is_blank, read_secret};
 pub(crate) use secret::warn_if_readable_by_all;
 pub use secret::{Environment, Secret};
 
@@ -342,8 +342,8 @@ impl Reader<'_> {
             self.error(
                 table,
                 format!(
-                    "there is no {name}; expected {name}_file = \"/path\" here, a systemd credential named {name}, \
-                     or the variable {variable}"
+                    "there is no {name}; expected {name}_file = \"/path\" here, a systemd credential named {name} \
+                     (the service takes it from /etc/deskticker/{name}), or the variable {variable}"
                 ),
             )
         })
@@ -374,7 +374,9 @@ impl Reader<'_> {
             .credentials
             .as_ref()
             .map(|directory| directory.join(name));
-        if let Some(path) = credential.filter(|path| path.exists()) {
+        // A blank one is none: our units fall back on that, for systemd starts nothing whose
+        // credential is missing, and then nobody could be told what is.
+        if let Some(path) = credential.filter(|path| path.exists() && !is_blank(path)) {
             return read_secret(&path)
                 .map(Some)
                 .map_err(|why| self.error(None, format!("credential {}: {why}", path.display())));

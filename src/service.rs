@@ -16,6 +16,7 @@ use crate::feed::session::{Orders, Session, Source};
 use crate::market::{Calendar, Cluster, Symbol, WatchlistError};
 use crate::panel::Slot;
 use crate::screen::Size;
+use crate::supervisor::Supervisor;
 
 /// Updates that may wait for the desk before a session stops reading.
 const QUEUE: usize = 256;
@@ -40,6 +41,8 @@ pub struct Setup {
     pub size: Size,
     /// Time.
     pub clock: Clock,
+    /// Who is told that this runs, and that its loop still turns.
+    pub supervisor: Supervisor,
 }
 
 /// What may be asked of a running service.
@@ -131,9 +134,14 @@ pub async fn run(
     };
     service.order();
     let mut drawn = service.show();
+    setup.supervisor.ready();
+    // Only what this loop has drawn is a sign of life, so it wakes for that too.
+    let mut heartbeat = setup.supervisor.heartbeat();
+    heartbeat.beat(drawn.monotonic);
     loop {
         // Counted from the moment that was drawn: what was due between then and now is due at once.
-        let due = service.clock.sleep_until(service.desk.deadline(drawn));
+        let due = service.desk.deadline(drawn).min(heartbeat.due());
+        let due = service.clock.sleep_until(due);
         tokio::select! {
             Some(update) = incoming.recv() => {
                 let mut told = service.take(&update);
@@ -159,10 +167,12 @@ pub async fn run(
             },
         }
         drawn = service.show();
+        heartbeat.beat(drawn.monotonic);
         if until == Until::Complete && service.desk.complete(service.clock.now()) {
             break;
         }
     }
+    setup.supervisor.stopping();
     for (_, orders) in &service.sessions {
         orders.send_modify(|orders| orders.stop = true);
     }

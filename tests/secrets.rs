@@ -176,11 +176,17 @@ fn the_file_named_comes_before_systemd_and_systemd_before_the_environment() {
     // A place that has one, and a broken one at that, is not passed over in silence.
     write(&named, "", 0o600);
     assert!(load(&with_file, &everything).unwrap_err().contains("empty"));
-    write(&credentials.join("token"), "", 0o600);
+    write(&credentials.join("token"), "two words", 0o600);
     let error = load(&without, &everything).unwrap_err();
     assert!(
-        error.contains("credential") && error.contains("empty"),
+        error.contains("credential") && error.contains("one token"),
         "{error}"
+    );
+    // Our units have a blank one where there is none.
+    write(&credentials.join("token"), "\n", 0o600);
+    assert_eq!(
+        load(&without, &everything),
+        Ok("from-the-environment".into())
     );
 }
 

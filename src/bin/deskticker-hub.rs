@@ -22,6 +22,7 @@ use deskticker::hub::{self, Settings, Setup};
 use deskticker::journal::Journal;
 use deskticker::market::{Calendar, Cluster};
 use deskticker::simulator::{self, Fault};
+use deskticker::supervisor::Supervisor;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -284,6 +285,7 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Fa
     let connector = Connector::new(config.ca_file.as_deref())
         .map_err(|error| Failure::Config(format!("ca_file: {error}")))?;
     let (settings, current) = watch::channel(settings(&config).map_err(Failure::Config)?);
+    let supervisor = Supervisor::of_process();
     let setup = Setup {
         source: config.source.clone(),
         rest: config.rest.clone(),
@@ -293,6 +295,7 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Fa
         settings: current,
         calendar: Calendar::us(),
         clock: Clock::system(),
+        supervisor: supervisor.clone(),
     };
     let listener = bind(listen.unwrap_or(config.listen), &config.limits).await?;
     let scheme = if config.tls.is_some() { "wss" } else { "ws" };
@@ -305,7 +308,9 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Fa
     tokio::spawn(async move {
         let mut config = config;
         while hangups.recv().await.is_some() {
+            supervisor.reloading();
             read_again(&mut config, path.as_deref(), &environment, &gate, &settings);
+            supervisor.ready();
         }
     });
     hub::run(setup, listener, stop).await;
@@ -469,9 +474,10 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), Failure> {
         values: true,
         ..simulator::Settings::default()
     };
-    let (setup, simulator) = hub::simulated::setup(vendor, &token, Clock::system())
+    let (mut setup, simulator) = hub::simulated::setup(vendor, &token, Clock::system())
         .await
         .map_err(Failure::Other)?;
+    setup.supervisor = Supervisor::of_process();
     let usual = || config::parse_listen(config::DEFAULT_LISTEN).map_err(Failure::Other);
     let listener = bind(listen.map_or_else(usual, Ok)?, &Limits::default()).await?;
     let address = listener.local_addr().map_err(Failure::other)?;

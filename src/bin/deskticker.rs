@@ -19,6 +19,7 @@ use deskticker::panel::{self, Leave, Oled, Png, Slot, Terminal};
 use deskticker::screen::Size;
 use deskticker::service::{self, Control, Setup, Until};
 use deskticker::simulator::{self, Simulator};
+use deskticker::supervisor::Supervisor;
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -281,7 +282,9 @@ async fn run(path: PathBuf) -> Result<(), Failure> {
     let environment = Environment::of_process();
     let config =
         Config::load(&path, &environment).map_err(|error| Failure::Config(error.to_string()))?;
-    let setup = configured(&config)?;
+    let supervisor = Supervisor::of_process();
+    let mut setup = configured(&config)?;
+    setup.supervisor = supervisor.clone();
     log::info!(
         "showing {} from {}",
         names(&config.watchlist),
@@ -289,7 +292,7 @@ async fn run(path: PathBuf) -> Result<(), Failure> {
     );
     let (controls, receiver) = mpsc::channel(4);
     obey_signals(controls.clone(), &ENDING)?;
-    reload_on_hangup(controls, path, environment)?;
+    reload_on_hangup(controls, path, environment, supervisor)?;
     shown(setup, &config.panel, Leave::Notice, "", receiver).await
 }
 
@@ -313,6 +316,7 @@ fn configured(config: &Config) -> Result<Setup, Failure> {
         zone: TimeZone::system(),
         size: config.panel.oled.size,
         clock: Clock::system(),
+        supervisor: Supervisor::default(),
     })
 }
 
@@ -369,6 +373,7 @@ async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backs
         zone: TimeZone::system(),
         size,
         clock,
+        supervisor: Supervisor::default(),
     };
     let backstage = Backstage {
         _simulator: simulator,
@@ -463,10 +468,12 @@ fn reload_on_hangup(
     controls: mpsc::Sender<Control>,
     path: PathBuf,
     environment: Environment,
+    supervisor: Supervisor,
 ) -> Result<(), Failure> {
     let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
+            supervisor.reloading();
             let (path, environment) = (path.clone(), environment.clone());
             // A file may be on a network drive, and the prices do not wait for that.
             let reading = tokio::task::spawn_blocking(move || {
@@ -489,6 +496,7 @@ fn reload_on_hangup(
                 }
                 Err(error) => log::error!("the watchlist stays as it was: {error}"),
             }
+            supervisor.ready();
         }
     });
     Ok(())

@@ -89,6 +89,11 @@ pub(crate) fn warn_if_readable_by_all(path: &Path) {
     }
 }
 
+/// Whether a file holds nothing but white space.
+pub(super) fn is_blank(path: &Path) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| bytes.trim_ascii().is_empty())
+}
+
 /// The secret that a file holds, or why it holds none.
 pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;

@@ -16,6 +16,7 @@ use super::token::{Device, Gate};
 use super::{Interest, Report};
 use crate::clock::{Clock, Moment};
 use crate::market::Cluster;
+use crate::supervisor::Heartbeat;
 
 /// How often it is looked after who is late, dead or no longer wanted.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -68,6 +69,8 @@ pub struct Fanout {
     pub metrics: Arc<Metrics>,
     /// Time.
     pub clock: Clock,
+    /// Who wants to know that this turns; nobody, unless it is set.
+    pub heartbeat: Heartbeat,
     guests: mpsc::Receiver<Guest>,
 }
 
@@ -92,6 +95,7 @@ impl Fanout {
                 limits,
                 metrics,
                 clock,
+                heartbeat: Heartbeat::default(),
                 guests,
             },
             Door(door),
@@ -109,6 +113,7 @@ impl Fanout {
             limits,
             metrics,
             clock,
+            mut heartbeat,
             mut guests,
         } = self;
         let mut roster = gate.roster();
@@ -126,6 +131,7 @@ impl Fanout {
             if !hall.is_empty() || hall.wanted.is_lingering() {
                 due = due.min(checked + HOUSEKEEPING);
             }
+            due = due.min(heartbeat.due());
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 report = reports.recv(), if reporting => match report {
@@ -169,6 +175,7 @@ impl Fanout {
                 checked = now;
                 hall.keep_house();
             }
+            heartbeat.beat(now);
             if let Some(wanted) = hall.new_interest() {
                 interest.send_if_modified(|known| {
                     let changed = *known != wanted;

@@ -34,6 +34,7 @@ use super::reply::Answer;
 use super::routes::{Admission, Porter, Refused, Visitor};
 use super::tls::{self, Tls};
 use crate::clock::Moment;
+use crate::supervisor::Heartbeat;
 
 /// What an answer may take once the request is there; quotes wait for the vendor.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
@@ -55,6 +56,7 @@ const TRY_LATER: [u8; 4] = [0x88, 2, 0x03, 0xf5];
 pub(super) async fn serve(
     listener: TcpListener,
     porter: Arc<Porter>,
+    mut heartbeat: Heartbeat,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut visits = JoinSet::new();
@@ -80,7 +82,9 @@ pub(super) async fn serve(
                 }
             },
             Some(_) = visits.join_next() => {}
+            () = porter.clock.sleep_until(heartbeat.due()) => {}
         }
+        heartbeat.beat(porter.clock.now().monotonic);
     }
     drop(listener);
     while visits.join_next().await.is_some() {}

@@ -52,6 +52,7 @@ use crate::feed::Why;
 use crate::feed::net::Connector;
 use crate::feed::session::Source;
 use crate::market::{Calendar, Channel, Cluster};
+use crate::supervisor::Supervisor;
 use fanout::Fanout;
 use health::Health;
 use limits::{Limits, Rates, Tally};
@@ -129,6 +130,8 @@ pub struct Setup {
     pub calendar: Calendar,
     /// Time.
     pub clock: Clock,
+    /// Who is told that this serves, and that its loops still turn.
+    pub supervisor: Supervisor,
 }
 
 /// Serves whoever comes to the listener, until told to stop or nobody is left to say so. Then every
@@ -143,6 +146,7 @@ pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool
         settings,
         calendar,
         clock,
+        supervisor,
     } = setup;
     let source = Arc::new(source);
     let metrics = Arc::new(Metrics::default());
@@ -162,7 +166,7 @@ pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool
             clock: clock.clone(),
         };
         let (seen, watching) = Health::between(cluster, passing, onward, wanted, clock.clone());
-        let (fanout, door) = Fanout::new(
+        let (mut fanout, door) = Fanout::new(
             cluster,
             arriving,
             interest,
@@ -171,6 +175,7 @@ pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool
             metrics.clone(),
             clock.clone(),
         );
+        fanout.heartbeat = supervisor.heartbeat();
         tasks.spawn(upstream.run(stop.clone()));
         tasks.spawn(watching);
         tasks.spawn(fanout.run(stop.clone()));
@@ -195,10 +200,13 @@ pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool
         visits: Tally::default(),
         told: Tally::default(),
     });
-    tasks.spawn(http::serve(listener, porter, stop.clone()));
+    let heartbeat = supervisor.heartbeat();
+    tasks.spawn(http::serve(listener, porter, heartbeat, stop.clone()));
+    supervisor.ready();
 
     let mut stop = stop;
     stopped(&mut stop).await;
+    supervisor.stopping();
     let all = async { while tasks.join_next().await.is_some() {} };
     // By the machine's own clock: a simulated one might stand still.
     if tokio::time::timeout(END_LIMIT, all).await.is_err() {

@@ -14,6 +14,7 @@ use crate::feed::net::{Connector, Endpoint};
 use crate::feed::session::Source;
 use crate::market::{Calendar, Cluster};
 use crate::simulator::{self, Simulator};
+use crate::supervisor::Supervisor;
 
 /// A simulator, and a hub that serves its prices to whoever holds this token. The simulator ends
 /// when it is dropped.
@@ -45,6 +46,7 @@ pub async fn setup(
         // Simulated prices know no hours.
         calendar: Calendar::always_open(),
         clock,
+        supervisor: Supervisor::default(),
     };
     Ok((setup, simulator))
 }

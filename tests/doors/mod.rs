@@ -16,6 +16,7 @@ use deskticker::feed::session::Source;
 use deskticker::hub::token::Gate;
 use deskticker::hub::{Hub, Settings, Setup};
 use deskticker::market::{Calendar, Cluster};
+use deskticker::supervisor::Supervisor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -85,6 +86,7 @@ pub async fn hub_with(settings: Settings, file: Option<PathBuf>) -> Doors {
         settings: current,
         calendar: Calendar::always_open(),
         clock,
+        supervisor: Supervisor::default(),
     };
     let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap())
         .await

@@ -16,6 +16,7 @@ use deskticker::market::{Calendar, Symbol};
 use deskticker::panel::Slot;
 use deskticker::screen::{Frame, Size};
 use deskticker::service::{self, Control, Setup, Until};
+use deskticker::supervisor::Supervisor;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
@@ -78,6 +79,7 @@ impl Stage {
             zone: TimeZone::UTC,
             size: Size::Tall,
             clock,
+            supervisor: Supervisor::default(),
         };
         let thread = std::thread::spawn({
             let slot = slot.clone();

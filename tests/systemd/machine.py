@@ -1,0 +1,151 @@
+"""A container in which a real systemd is process 1. Owns its processes, its cgroup and its tree."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+class Failed(Exception):
+    """What was to be proven does not hold, or could not be tried."""
+
+
+def wait(what, condition, seconds=30):
+    """Waits until the condition gives something, and returns that."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise Failed(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+    return found
+
+
+def unified_cgroups():
+    """Puts this process into a cgroup (v2) of its own below /sys/fs/cgroup, and returns that.
+
+    On a machine with both versions v2 is elsewhere or nowhere; a systemd wants it there. This is
+    in a mount namespace of our own.
+    """
+    line = next(
+        (l for l in Path("/proc/self/cgroup").read_text().splitlines() if l.startswith("0::")), None
+    )
+    if line is None:
+        raise Failed("this kernel has no cgroup v2 (no line 0:: in /proc/self/cgroup): no systemd can run here")
+    subprocess.run(["mount", "-t", "cgroup2", "cgroup2", str(CGROUPS)], check=True)
+    own = CGROUPS / line.removeprefix("0::").lstrip("/") / f"deskticker-{os.getpid()}"
+    own.mkdir()
+    (own / "cgroup.procs").write_text("0")
+    return own
+
+
+class Machine:
+    """The container. Its tree is a copy, so that each starts from the same."""
+
+    def __init__(self, pristine):
+        self.tree = Path(pristine).parent / "run"
+        shutil.rmtree(self.tree, ignore_errors=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", str(pristine), str(self.tree)], check=True)
+        self.cgroup = None
+        self.nspawn = None
+        self.leader = None
+
+    def boot(self):
+        """Starts it, and returns when its systemd has started everything."""
+        self.cgroup = unified_cgroups()
+        console = open(self.tree.parent / "console", "w+b")
+        command = [
+            *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot"),
+            *("--private-network", "--resolv-conf=off", "--timezone=off", "--link-journal=no"),
+            *(f"--machine=deskticker-{os.getpid()}", "--console=pipe", f"--directory={self.tree}"),
+        ]
+        self.nspawn = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT
+        )
+        try:
+            self.leader = wait("process 1 of the container", self._find_leader, 20)
+            wait("its systemd has started", self._has_started, 60)
+        except Failed as failed:
+            console.seek(0)
+            tail = console.read()[-4000:].decode(errors="replace")
+            raise Failed(f"no systemd can be booted here: {failed}\n{tail}") from None
+
+    def _find_leader(self):
+        if self.nspawn.poll() is not None:
+            raise Failed(f"systemd-nspawn has ended with {self.nspawn.returncode}")
+        for pid, parent in processes():
+            if parent == self.nspawn.pid and "systemd" in Path(f"/proc/{pid}/comm").read_text():
+                # Its namespaces are made before it becomes systemd.
+                return pid
+        return None
+
+    def _has_started(self):
+        state = self.run("systemctl", "is-system-running", check=False)
+        return state.strip() in ("running", "degraded")
+
+    def run(self, *command, check=True):
+        """Runs a command in it as root; gives what it says."""
+        clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+        done = subprocess.run(
+            ["nsenter", "--target", str(self.leader), "--all", "--", *command],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, env=clean, timeout=60,
+        )
+        if check and done.returncode != 0:
+            raise Failed(f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
+
+    def host_pid(self, pid):
+        """What a process of it is called out here."""
+        namespace = os.stat(f"/proc/{self.leader}/ns/pid")
+        for own, _ in processes():
+            try:
+                if not os.path.samestat(os.stat(f"/proc/{own}/ns/pid"), namespace):
+                    continue
+                status = Path(f"/proc/{own}/status").read_text()
+            except OSError:
+                continue
+            names = next(line for line in status.splitlines() if line.startswith("NSpid:"))
+            if int(names.split()[-1]) == int(pid):
+                return own
+        raise Failed(f"there is no process {pid} in the container")
+
+    def end(self):
+        """Ends it and all that is in it; the tree goes too."""
+        if self.nspawn is not None and self.nspawn.poll() is None:
+            if self.leader is not None:
+                os.kill(self.leader, signal.SIGRTMIN + 4)  # Power off (systemd(1)).
+            try:
+                self.nspawn.wait(10)
+            except subprocess.TimeoutExpired:
+                self.nspawn.kill()
+                self.nspawn.wait()
+        if self.cgroup is not None:
+            parent = self.cgroup.parent
+            (parent / "cgroup.procs").write_text("0")
+            kill = self.cgroup / "cgroup.kill"
+            if kill.exists():
+                kill.write_text("1")
+            for _ in range(100):
+                for folder in sorted(self.cgroup.glob("**/"), reverse=True):
+                    try:
+                        folder.rmdir()
+                    except OSError:
+                        pass
+                if not self.cgroup.exists():
+                    break
+                time.sleep(0.05)
+        shutil.rmtree(self.tree, ignore_errors=True)
+
+
+def processes():
+    """Every process, with its parent."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            yield int(entry.name), int(fields[1])

@@ -1,0 +1,323 @@
+"""What the units promise, proven one by one; called by `run`, in a mount namespace of its own."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from held import MainThread, states
+from machine import Failed, Machine, wait
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = ["deskticker.service", "deskticker-hub.service"]
+TOKEN = "a-token-for-this-container-only"
+# The exposure that `systemd-analyze security` may find, in tenths.
+EXPOSURE = 15
+BEGUN = time.monotonic()
+
+
+def proven(what):
+    print(f"ok {time.monotonic() - BEGUN:6.1f} s  {what}", flush=True)
+
+
+def check(holds, what):
+    if not holds:
+        raise Failed(what)
+
+
+def said_by(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+class Service:
+    """One unit in the container."""
+
+    def __init__(self, machine, name):
+        self.machine, self.name = machine, name
+
+    def show(self, name):
+        return self.machine.run("systemctl", "show", "--value", "-p", name, self.name).strip()
+
+    def pid(self):
+        return int(self.show("MainPID"))
+
+    def runs(self):
+        return (self.show("ActiveState"), self.show("SubState")) == ("active", "running")
+
+    def log(self, since=None):
+        return self.machine.run(
+            "journalctl", "-o", "cat", "--no-pager", "-u", self.name, *(["--since", since] if since else [])
+        )
+
+    def says(self, word):
+        try:
+            wait(word, lambda: word in self.log(), 20)
+        except Failed:
+            raise Failed(f"{self.name} never says {word!r}, only:\n{self.log()}") from None
+
+    def restarted_after(self, what, seconds=20):
+        """Does what should end it, and returns when systemd has it running again."""
+        # The delay grows with each restart that systemd remembers.
+        self.machine.run("systemctl", "reset-failed", self.name)
+        pid, count = self.pid(), int(self.show("NRestarts"))
+        begun = time.monotonic()
+        what(self.machine.host_pid(pid))
+        wait(
+            f"{self.name} runs again",
+            lambda: self.runs() and self.pid() not in (0, pid) and int(self.show("NRestarts")) > count,
+            seconds,
+        )
+        return time.monotonic() - begun
+
+
+def static(tree):
+    """What can be seen without running anything; installs it all into the tree on the way."""
+    binaries, copies = Path(sys.argv[2]), {
+        "deskticker.service": "usr/lib/systemd/system/deskticker.service",
+        "deskticker-hub.service": "usr/lib/systemd/system/deskticker-hub.service",
+        "deskticker.sysusers": "usr/lib/sysusers.d/deskticker.conf",
+        "60-deskticker.rules": "usr/lib/udev/rules.d/60-deskticker.rules",
+    }
+    for program in ("deskticker", "deskticker-hub"):
+        shutil.copy(binaries / program, tree / "usr/bin" / program)
+    for source, target in copies.items():
+        (tree / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "systemd" / source, tree / target)
+
+    code, said = said_by("chroot", tree, "systemd-analyze", "verify", *UNITS)
+    version = int(re.search(r"systemd (\d+)", said_by("chroot", tree, "systemctl", "--version")[1])[1])
+    # A growing delay is of systemd 254; before, it is the same each time.
+    new = r".*Unknown key( name)? '(RestartSteps|RestartMaxDelaySec)'.*\n"
+    said = re.sub(new, "", said) if version < 254 else said
+    check(code == 0 and not said.strip(), f"systemd-analyze verify: {code}\n{said}")
+    proven(f"systemd {version} finds nothing wrong with the units")
+
+    for unit in UNITS:
+        path = ROOT / "systemd" / unit
+        code, said = said_by("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE}", path)
+        check(code == 0, f"{unit} is exposed too much\n{said}")
+        proven(f"{unit}: {said.strip().splitlines()[-1].lstrip('→ ')}")
+
+    groups = tree / "etc/group"
+    check("\ni2c:" not in groups.read_text(), "this Debian has a group i2c, and nothing is proven")
+    code, said = said_by("systemd-sysusers", f"--root={tree}", "deskticker.conf")
+    check(code == 0 and "\ni2c:" in groups.read_text(), f"systemd-sysusers: {code}\n{said}")
+    proven("sysusers makes the group i2c, which plain Debian has not")
+
+    rules = tree / "usr/lib/udev/rules.d/60-deskticker.rules"
+    if version >= 254:
+        code, said = said_by("chroot", tree, "udevadm", "verify", f"/{rules.relative_to(tree)}")
+        check(code == 0, f"udevadm verify: {code}\n{said}")
+        proven("udev finds nothing wrong with the rule")
+
+    for folder, text in {
+        "etc/deskticker/deskticker.toml": configuration("png", '["SPX", "VIX"]'),
+        "etc/systemd/journald.conf.d/volatile.conf": "[Journal]\nStorage=volatile\n",
+        # Nothing but our two is to be running, so that what is written is ours.
+        "etc/systemd/system/deskticker-hub.service.d/simulated.conf": (
+            "[Service]\nExecStart=\n"
+            "ExecStart=/usr/bin/deskticker-hub --simulate --listen 127.0.0.1:3000\n"
+            f"Environment=MASSIVE_PROXY_TOKEN={TOKEN}\n"
+        ),
+        # The same sandbox around something that waits for a bus and opens it. 90 is no I2C.
+        "etc/systemd/system/late-bus.service.d/probe.conf": (
+            "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nExecReload=\nExecStart=\nExecStart="
+            "/bin/sh -c 'until [ -e /dev/i2c-90 ]; do sleep 0.1; done; id; ls -l /dev/i2c-*; "
+            "exec 2>&1; (: <>/dev/i2c-89); (: <>/dev/i2c-90); true'\n"
+        ),
+    }.items():
+        (tree / folder).parent.mkdir(parents=True, exist_ok=True)
+        (tree / folder).write_text(text)
+    shutil.copy(ROOT / "systemd/deskticker.service", tree / "etc/systemd/system/late-bus.service")
+    code, said = said_by("systemctl", f"--root={tree}", "enable", *UNITS)
+    check(code == 0, f"systemctl enable: {code}\n{said}")
+
+
+def configuration(kind, watchlist):
+    return (
+        f'watchlist = {watchlist}\n[hub]\nurl = "ws://127.0.0.1:3000"\n[panel]\nkind = "{kind}"\n'
+    )
+
+
+def start(machine, desk, hub):
+    machine.boot()
+    proven(f"a real {machine.run('systemctl', '--version').splitlines()[0]} has booted")
+    if int(re.search(r"systemd (\d+)", machine.run("systemctl", "--version"))[1]) < 254:
+        said = machine.run("udevadm", "test", "/sys/class/mem/null", check=False)
+        wrong = [l for l in said.splitlines() if "60-deskticker" in l and "Reading" not in l]
+        check("60-deskticker.rules" in said and not wrong, f"udevadm test:\n{said}")
+        proven("udev reads the rule and finds nothing wrong with it")
+    desk.says("there is no token")
+    check(desk.show("ExecMainStatus") != "243", "systemd did not start it (243/CREDENTIALS)")
+    proven("without a token the display is started, and says that there is none")
+
+    token = machine.tree / "etc/deskticker/token"
+    token.write_text(TOKEN + "\n")
+    token.chmod(0o600)
+    machine.run("systemctl", "restart", desk.name)
+    for service in (hub, desk):
+        wait(f"{service.name} is ready", service.runs)
+        check(service.show("Type") == "notify", "running means nothing without notify")
+    proven("both have said that they are ready, and are running")
+
+    desk.says("indices: live")
+    at = token.stat()
+    check((at.st_uid, at.st_gid, at.st_mode & 0o777) == (0, 0, 0o600), f"{token} is not root's alone")
+    status = Path(f"/proc/{machine.host_pid(desk.pid())}/status").read_text()
+    user, group = (re.search(rf"{key}:\t(\d+)", status)[1] for key in ("Uid", "Gid"))
+    check(user != "0", "the display runs as root")
+    own = ("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "cat", "/etc/deskticker/token")
+    check("Permission denied" in machine.run(*own, check=False), "its user can read the token's file")
+    proven("the token came as a credential and was let in; its file is closed to the display's user")
+
+    picture = machine.tree / "etc/hostname"
+    picture = "/run/private/deskticker/deskticker.png"
+    first = wait("a picture", lambda: machine.run("sha256sum", picture, check=False).split(" ")[0])
+    wait("another picture", lambda: machine.run("sha256sum", picture).split(" ")[0] != first)
+    check(f" {picture} tmpfs" in " " + machine.run("findmnt", "-no", "TARGET,FSTYPE", "-T", picture)
+          or "tmpfs" in machine.run("stat", "-f", "-c", "%T", picture), "the picture is not in memory")
+    proven("the picture changes with the prices, and is in memory")
+
+
+def reload(machine, desk, hub):
+    pid = desk.pid()
+    config = machine.tree / "etc/deskticker/deskticker.toml"
+    config.write_text(configuration("png", '["SPX", "NDX"]'))
+    machine.run("systemctl", "reload", desk.name)
+    desk.says("watchlist: SPX, NDX")
+    wait("the reload is over", desk.runs)
+    check(desk.pid() == pid, "a reload has restarted it")
+    machine.run("systemctl", "reload", hub.name)
+    hub.says("nothing to read again")
+    wait("the reload is over", hub.runs)
+    proven("systemctl reload (SIGHUP) reads the watchlist again, in the same process")
+
+
+def steady(machine, desk, hub):
+    """With a watchdog of three seconds, which a loop that only waited would not survive."""
+    for service in (desk, hub):
+        folder = machine.tree / f"etc/systemd/system/{service.name}.d"
+        folder.mkdir(exist_ok=True)
+        (folder / "watchdog.conf").write_text("[Service]\nWatchdogSec=3\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", hub.name, desk.name)
+    wait("both run", lambda: desk.runs() and hub.runs())
+    wait("they are connected", lambda: desk.log().count("indices: live") > 1)
+
+    journald = Service(machine, "systemd-journald.service")
+    watched = {s.name: machine.host_pid(s.pid()) for s in (desk, hub, journald)}
+    watched["process 1"] = machine.leader
+
+    def written(pid):
+        text = Path(f"/proc/{pid}/io").read_text()
+        counts = dict(line.split(": ") for line in text.splitlines())
+        return int(counts["write_bytes"]) - int(counts["cancelled_write_bytes"])
+
+    # That both ways of looking see a write at all.
+    stamp = machine.tree.parent / "stamp"
+    stamp.touch()
+    time.sleep(0.05)
+    before, probe = written(os.getpid()), machine.tree / "var/probe"
+    probe.write_bytes(bytes(1 << 16))
+    check(written(os.getpid()) >= before + (1 << 16), "/proc/PID/io counts no writes here")
+    newer = lambda: said_by("find", machine.tree, "-xdev", "-newer", stamp, "-not", "-type", "d")[1].split()
+    check(newer() == [str(probe)], f"find sees {newer()}")
+    probe.unlink()
+
+    restarts = desk.show("NRestarts"), hub.show("NRestarts")
+    stamp.touch()
+    before = {name: written(pid) for name, pid in watched.items()}
+    time.sleep(60)
+    wrote = {name: written(pid) - before[name] for name, pid in watched.items()}
+    check(not any(wrote.values()), f"written to a disk in a minute: {wrote}")
+    check(not newer(), f"changed on the disk in a minute: {newer()}")
+    proven("in a minute of prices neither service, nor journald, nor process 1 wrote a byte to a disk "
+           "(/proc/PID/io), and no file of the tree changed")
+    check(restarts == (desk.show("NRestarts"), hub.show("NRestarts")), "something was restarted")
+    proven("nor did a watchdog of 3 s bark in it")
+
+
+def ends(desk, hub):
+    for service in (desk, hub):
+        for kind in (signal.SIGKILL, signal.SIGABRT):
+            took = service.restarted_after(lambda pid: os.kill(pid, kind))
+            proven(f"{service.name} runs again {took:.1f} s after {kind.name}")
+    for service in (desk, hub):
+        took = service.restarted_after(hang)
+        check("Watchdog timeout" in service.log(), f"it was no watchdog:\n{service.log()}")
+        proven(f"{service.name} with its main thread held still, and the others not, "
+               f"is given up and runs again after {took:.1f} s (WatchdogSec=3)")
+
+
+def hang(pid):
+    with MainThread(pid) as main:
+        others = {thread: state for thread, state in states(pid).items() if thread != pid}
+        check(states(pid)[pid] == "t", "the main thread is not held")
+        check(others and "t" not in others.values(), f"the other threads do not live: {others}")
+        status = main.wait_for_end(10)
+        check(os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGABRT, signal.SIGKILL),
+              f"it ended otherwise: {status:#x}")
+
+
+def buses(machine, desk):
+    (machine.tree / "etc/deskticker/deskticker.toml").write_text(configuration("oled", '["SPX"]'))
+    machine.run("systemctl", "restart", desk.name)
+    desk.says("/dev/i2c-1")
+    check(desk.runs(), "it has ended for want of a bus")
+    proven("without an I2C bus the display says so, and lives")
+
+    machine.run("systemctl", "start", "--no-block", "late-bus.service")
+    probe = Service(machine, "late-bus.service")
+    wait("the probe runs", lambda: probe.pid() > 0 and probe.show("SubState") == "start")
+    # From out here: a container may make no devices.
+    for number in (89, 90):
+        node = f"/dev/i2c-{number}"
+        done = said_by("nsenter", "--target", str(machine.leader), "--mount", "--", "sh", "-c",
+                       f"mknod -m 660 {node} c {number} 200 && chgrp i2c {node}")
+        check(done[0] == 0, f"mknod: {done[1]}")
+    wait("the probe ends", lambda: probe.show("ActiveState") in ("inactive", "failed"))
+    said = probe.log()
+    check("/dev/i2c-89: No such device" in said, f"a bus that comes late is not let in:\n{said}")
+    proven("a bus that comes after the start is let in by the sandbox (nothing is behind this one)")
+    if "/dev/i2c-90: Operation not permitted" in said:
+        proven("another kind of device is not")
+    else:
+        print("--           this kernel enforces no list of devices here: not proven that others are kept out")
+
+
+def stop(machine, desk, hub):
+    for service in (desk, hub):
+        begun = time.monotonic()
+        machine.run("systemctl", "stop", service.name)
+        took = time.monotonic() - begun
+        state = [service.show(name) for name in ("ActiveState", "Result", "ExecMainCode", "ExecMainStatus")]
+        check(state == ["inactive", "success", "1", "0"], f"{service.name} ended badly: {state}\n{service.log()}")
+        check(took < 2, f"{service.name} took {took:.1f} s to end")
+        proven(f"{service.name} ends with 0, {took * 1000:.0f} ms after it is told to")
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+    machine = Machine(sys.argv[1])
+    desk, hub = (Service(machine, name) for name in UNITS)
+    try:
+        static(machine.tree)
+        start(machine, desk, hub)
+        reload(machine, desk, hub)
+        steady(machine, desk, hub)
+        ends(desk, hub)
+        buses(machine, desk)
+        stop(machine, desk, hub)
+    except Failed as failed:
+        sys.exit(f"FAILED after {time.monotonic() - BEGUN:.0f} s: {failed}")
+    finally:
+        machine.end()
+    print(f"all proven, {time.monotonic() - BEGUN:.0f} s")
+
+
+main()

@@ -17,9 +17,9 @@ use crate::feed::session::Source;
 use crate::market::{Symbol, Watchlist, WatchlistError};
 use panel::PanelTable;
 pub use panel::{Panel, PanelKind};
-use secret::{is_blank, read_secret};
 pub(crate) use secret::warn_if_readable_by_all;
 pub use secret::{Environment, Secret};
+use secret::{is_blank, read_secret};
 
 /// Where the configuration is looked for unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";

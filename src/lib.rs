@@ -11,7 +11,8 @@
 //! pure: time and events are arguments, answers are values. [`feed::session`], [`feed::net`],
 //! [`feed::rest`], [`panel`] and [`service`] are the shells that own a socket, a timer or a bus.
 //! [`hub`] stands between the vendor and the displays, and reads the same [`feed`]. [`journal`] is the
-//! log of both programs, [`supervisor`] what they tell systemd; [`simulator`] is the other side, for the demo and the tests.
+//! log of both programs, [`supervisor`] what they tell systemd; [`simulator`] is the other side, for
+//! the demo and the tests.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -1,13 +1,15 @@
 """A container in which a real systemd is process 1. Owns its processes, its cgroup and its tree."""
 
 import os
+import secrets
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+# Of its cgroup, which one that was killed may have left behind.
+NAME = f"deskticker-{secrets.token_hex(4)}"
 
 
 class Failed(Exception):
@@ -25,7 +27,7 @@ def wait(what, condition, seconds=30):
 
 
 def unified_cgroups():
-    """Puts this process into a cgroup (v2) of its own below /sys/fs/cgroup, and returns that.
+    """Has version 2 of the cgroups at its place, and makes an empty one there.
 
     On a machine with both versions v2 is elsewhere or nowhere; a systemd wants it there. This is
     in a mount namespace of our own.
@@ -36,9 +38,8 @@ def unified_cgroups():
     if line is None:
         raise Failed("this kernel has no cgroup v2 (no line 0:: in /proc/self/cgroup): no systemd can run here")
     subprocess.run(["mount", "-t", "cgroup2", "cgroup2", str(CGROUPS)], check=True)
-    own = CGROUPS / line.removeprefix("0::").lstrip("/") / f"deskticker-{os.getpid()}"
+    own = CGROUPS / line.removeprefix("0::").lstrip("/") / NAME
     own.mkdir()
-    (own / "cgroup.procs").write_text("0")
     return own
 
 
@@ -60,10 +61,13 @@ class Machine:
         command = [
             *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot"),
             *("--private-network", "--resolv-conf=off", "--timezone=off", "--link-journal=no"),
-            *(f"--machine=deskticker-{os.getpid()}", "--console=pipe", f"--directory={self.tree}"),
+            # Lists of devices are BPF programs.
+            "--system-call-filter=bpf",
+            *(f"--machine={NAME}", "--console=pipe", f"--directory={self.tree}"),
         ]
         self.nspawn = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT
+            command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
+            preexec_fn=lambda: (self.cgroup / "cgroup.procs").write_text("0"),
         )
         try:
             self.leader = wait("process 1 of the container", self._find_leader, 20)
@@ -77,8 +81,8 @@ class Machine:
         if self.nspawn.poll() is not None:
             raise Failed(f"systemd-nspawn has ended with {self.nspawn.returncode}")
         for pid, parent in processes():
-            if parent == self.nspawn.pid and "systemd" in Path(f"/proc/{pid}/comm").read_text():
-                # Its namespaces are made before it becomes systemd.
+            # Its namespaces are made before it becomes systemd; until then it has another name.
+            if parent == self.nspawn.pid and name(pid) == "systemd":
                 return pid
         return None
 
@@ -113,18 +117,11 @@ class Machine:
         raise Failed(f"there is no process {pid} in the container")
 
     def end(self):
-        """Ends it and all that is in it; the tree goes too."""
+        """Ends it and all that is in it; the tree goes too, so nothing needs a farewell."""
         if self.nspawn is not None and self.nspawn.poll() is None:
-            if self.leader is not None:
-                os.kill(self.leader, signal.SIGRTMIN + 4)  # Power off (systemd(1)).
-            try:
-                self.nspawn.wait(10)
-            except subprocess.TimeoutExpired:
-                self.nspawn.kill()
-                self.nspawn.wait()
+            self.nspawn.kill()
+            self.nspawn.wait()
         if self.cgroup is not None:
-            parent = self.cgroup.parent
-            (parent / "cgroup.procs").write_text("0")
             kill = self.cgroup / "cgroup.kill"
             if kill.exists():
                 kill.write_text("1")
@@ -138,6 +135,14 @@ class Machine:
                     break
                 time.sleep(0.05)
         shutil.rmtree(self.tree, ignore_errors=True)
+
+
+def name(pid):
+    """Of a process; nothing if it has gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def processes():

@@ -131,26 +131,31 @@ class Glass:
 
 
 LINE = re.compile(
-    r"(?:\d+@(?P<time>\d+\.\d+):)?i2c_(?:event (?P<event>\w+)|send send)"
+    r"\d+@(?P<time>\d+\.\d+):i2c_(?:event (?P<event>\w+)|send send)"
     r"\(addr:(?P<address>0x[0-9a-f]+)\)(?: data:(?P<data>0x[0-9a-f]+))?"
 )
 
 
-def messages(lines, address):
-    """The messages to one address: when the last byte came, and the bytes."""
-    payload, when = None, None
-    for text in lines:
-        line = LINE.match(text)
-        if not line or int(line["address"], 16) != address:
-            continue
-        when = float(line["time"] or 0)
-        if line["data"]:
-            if payload is None:
-                raise ValueError("a byte outside a message")
-            payload.append(int(line["data"], 16))
-        elif line["event"].startswith("start"):
-            payload = []
-        elif line["event"] == "finish":
-            if payload:
-                yield when, bytes(payload)
-            payload = None
+class Bus:
+    """The messages to one address, from QEMU's trace of the bus."""
+
+    def __init__(self, address):
+        self.address = address
+        self.payload = None
+
+    def messages(self, lines):
+        """Those that end in these lines: when, and the bytes."""
+        for text in lines:
+            line = LINE.match(text)
+            if not line or int(line["address"], 16) != self.address:
+                continue
+            if line["data"]:
+                if self.payload is None:
+                    raise ValueError("a byte outside a message")
+                self.payload.append(int(line["data"], 16))
+            elif line["event"].startswith("start"):
+                self.payload = []
+            elif line["event"] == "finish":
+                payload, self.payload = self.payload, None
+                if payload:
+                    yield float(line["time"]), bytes(payload)

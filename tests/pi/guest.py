@@ -16,6 +16,7 @@ class Guest(Program):
     def __init__(self, folder, kernel, tree, initramfs, port):
         self.bus = folder / "i2c.log"
         self.bus.unlink(missing_ok=True)
+        self.shown = Shown(self.bus)
         self.console = open(folder / "console.log", "w")
         self.lines = queue.Queue()
         self.start = time.time()
@@ -78,7 +79,8 @@ class Guest(Program):
 
     def glass(self):
         """What the panel has shown so far."""
-        return Shown(self.bus)
+        self.shown.read()
+        return self.shown
 
 
 class Shown:
@@ -86,19 +88,31 @@ class Shown:
 
     def __init__(self, log):
         self.panel = decode.Glass()
+        self.bus = decode.Bus(0x3C)
+        self.log, self.rest = log, ""
+        self.at = 0
         self.pictures = []
         self.messages = []
-        with open(log, errors="replace") as lines:
-            for when, payload in decode.messages(lines, 0x3C):
-                self.messages.append((when, len(payload)))
-                self.panel.message(payload)
-                dots = self.panel.dots()
-                if not self.pictures or self.pictures[-1][1] != dots:
-                    self.pictures.append((when, dots))
+
+    def read(self):
+        """Takes in what has come since the last time."""
+        if not self.log.exists():
+            return
+        with open(self.log, errors="replace") as log:
+            log.seek(self.at)
+            text = self.rest + log.read()
+            self.at = log.tell()
+        *lines, self.rest = text.split("\n")
+        for when, payload in self.bus.messages(lines):
+            self.messages.append((when, len(payload)))
+            self.panel.message(payload)
+            dots = self.panel.dots()
+            if not self.pictures or self.pictures[-1][1] != dots:
+                self.pictures.append((when, dots))
 
     def lit(self, since=0.0, until=float("inf")):
-        """The pictures that came between two times, without those of a dark panel."""
-        return [dots for when, dots in self.pictures if since <= when <= until and dots]
+        """When pictures came between two times, and they; without those of a dark panel."""
+        return [(when, dots) for when, dots in self.pictures if since <= when <= until and dots]
 
     def last(self):
         return self.pictures[-1][1] if self.pictures else None

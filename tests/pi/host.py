@@ -33,7 +33,7 @@ def until(what, seconds, condition):
         found = condition()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(0.1)
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
@@ -203,10 +203,10 @@ class Client(threading.Thread):
                 elif kind & 0xF == 1:
                     for event in json.loads(payload):
                         if event.get("ev") == "V":
-                            self.values.append((time.time(), event["T"], event["val"]))
+                            self.values.append((event["t"] / 1000 - SHIFT, event["T"], event["val"]))
         except (OSError, ValueError):
             return  # The hub has gone.
 
     def said(self, ticker):
-        """All values of a ticker so far, as the glass writes them."""
-        return {f"{value:.2f}" for _, name, value in list(self.values) if name == ticker}
+        """When, by its stamp, it said which value of a ticker so far, as the glass writes it."""
+        return [(at, f"{value:.2f}") for at, name, value in list(self.values) if name == ticker]

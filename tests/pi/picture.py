@@ -113,3 +113,25 @@ class Digits:
             else:
                 x += 1
         return text, end
+
+
+class Prices:
+    """The two prices on a picture of 128×64, as texts."""
+
+    def __init__(self, fonts):
+        self.fonts = [Digits(f"{fonts}/spleen-{size}.psfu.gz") for size in ("16x32", "12x24", "8x16")]
+        self.known = {}
+
+    def of(self, dots):
+        """SPX and VIX; what cannot be read, being dashes or struck out, is None."""
+        if dots not in self.known:
+            huge, large, raised = self.fonts
+            spx, vix = self.price(dots, huge, raised, 14), self.price(dots, large, raised, 44)
+            self.known[dots] = spx, vix
+        return self.known[dots]
+
+    @staticmethod
+    def price(dots, font, raised, row):
+        whole, end = font.read(dots, row)
+        fraction, _ = raised.read(dots, row, end)
+        return f"{whole}.{fraction}" if whole and len(fraction) == 2 else None

@@ -20,6 +20,9 @@ fn every_board_file_describes_a_board() {
     let mut models = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         let board: Board =
             toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

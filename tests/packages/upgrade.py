@@ -77,7 +77,7 @@ def life(machine):
     wait("a token from before the hub's first start is good", lambda: "200" in packages.answer(token))
     later = machine.run("sh", "-c", "deskticker-hub token add hallway 2>/dev/null").strip()
     wait("one from after it is, too", lambda: "200" in packages.answer(later))
-    check("401" in packages.answer("0" * 43), "a token that nobody was given is let in")
+    check("403" in packages.answer("0" * 43), "a token that nobody was given is let in")
     print("installed; tokens given before and after the hub's first start are good", flush=True)
 
     pids = {unit: packages.show(unit, "MainPID") for unit in ("deskticker", "deskticker-hub")}

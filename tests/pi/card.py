@@ -5,7 +5,6 @@ tests/pi/image. What the glass shows and when, what is written to the card, and 
 import json
 import lzma
 import os
-import queue
 import shutil
 import socket
 import subprocess
@@ -90,7 +89,7 @@ class Pi(Program):
         line = [word for word in line if word != "quiet" and not word.startswith("console=")]
         door = self.folder / "qmp"
         door.unlink(missing_ok=True)
-        self.seen, self.lines = [], queue.Queue()
+        self.seen, self.shown = [], Shown(self.bus)
         self.start = time.time()
         super().__init__(
             self.folder / "qemu.log",
@@ -139,13 +138,13 @@ class Pi(Program):
         """Bytes written to the card since the start."""
         return sum(device["stats"]["wr_bytes"] for device in self.ask("query-blockstats"))
 
-    def glass(self):
-        return Shown(self.bus)
+    def pictures(self):
+        """When each picture came so far, and its dots; without those of a dark panel."""
+        self.shown.read()
+        return [(when, dots) for when, dots in self.shown.lit() if any(map(any, dots))]
 
     def first_picture(self, seconds):
-        until("a picture on the glass", seconds, lambda: self.bus.exists() and self.glass().lit())
-        glass = self.glass()
-        return next((when, dots) for when, dots in glass.pictures if dots and any(map(any, dots)))
+        return until("a picture on the glass", seconds, self.pictures)[0]
 
 
 class Fonts:
@@ -156,6 +155,9 @@ class Fonts:
 
     def price(self, dots):
         return self.huge.read(dots, 14)[0]
+
+    def any(self, pictures):
+        return any(self.price(dots) for _, dots in pictures)
 
 
 def main():
@@ -186,10 +188,10 @@ def main():
     first, dots = pi.first_picture(240)
     proven(f"power on to the first program {kernel - pi.start:.1f} s, to systemd {space - pi.start:.1f} s")
     proven(f"the first picture {first - space:.2f} s after systemd began, {first - kernel:.2f} s after /init")
-    check(fonts.price(dots) is None, "a price before there was a network")
+    check(not fonts.price(dots), "a price before there was a network")
     network = any("eth0" in line or "usb-net" in line for when, line in pi.seen if when < first)
     check(not network, "the first picture came only after the network")
-    until("a price on the glass", 300, lambda: any(map(fonts.price, pi.glass().lit())))
+    until("a price on the glass", 300, lambda: fonts.any(pi.pictures()))
     proven(f"a price {time.time() - pi.start:.1f} s after power on, with the token from the boot partition")
     rest = pi.when("the-rest.service", 120)
     check(first < rest, "the first picture came only with the rest of the system")
@@ -203,9 +205,9 @@ def main():
             quiet[:] = now, time.time()
         return time.time() - quiet[1] > 20
     until("an end of writing to the card after the start", 120, settled)
-    before, pictures, begun = pi.written(), len(pi.glass().pictures), time.time()
+    before, pictures, begun = pi.written(), len(pi.pictures()), time.time()
     until("a minute", 70, lambda: time.time() - begun >= 60)
-    shown = len(pi.glass().pictures) - pictures
+    shown = len(pi.pictures()) - pictures
     check(shown >= 30, f"only {shown} pictures in a minute")
     check(pi.written() == before, f"{pi.written() - before} bytes were written in a minute of steady state")
     proven(f"{before} bytes written at the start, 0 in a minute with {shown} pictures")
@@ -227,7 +229,7 @@ def main():
     pi.when("systemd[1]: systemd ", 120)
     first, dots = pi.first_picture(240)
     proven(f"with a wrong configuration there is a picture, {first - pi.start:.1f} s after power on")
-    until("a price by the last good configuration", 300, lambda: any(map(fonts.price, pi.glass().lit())))
+    until("a price by the last good configuration", 300, lambda: fonts.any(pi.pictures()))
     proven("and then the prices of the last good one, with the token that was kept")
     pi.end()
 

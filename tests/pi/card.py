@@ -2,11 +2,9 @@
 tests/pi/image. What the glass shows and when, what is written to the card, and what is left on it.
 """
 
-import json
 import lzma
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -75,7 +73,7 @@ class Pi(Program):
     here, with the files of the card."""
 
     def __init__(self, card, folder):
-        self.folder = Path(folder)
+        self.card, self.folder = card, Path(folder)
         self.bus = self.folder / "i2c.log"
         self.bus.unlink(missing_ok=True)
         kernel, initrd = card.take("vmlinuz", folder), card.take("initrd.img", folder)
@@ -87,8 +85,6 @@ class Pi(Program):
         # kernel says is the clock of this test.
         line = card.take("cmdline.txt", folder).read_text().split()
         line = [word for word in line if word != "quiet" and not word.startswith("console=")]
-        door = self.folder / "qmp"
-        door.unlink(missing_ok=True)
         self.seen, self.shown = [], Shown(self.bus)
         self.start = time.time()
         super().__init__(
@@ -96,20 +92,13 @@ class Pi(Program):
             ["qemu-system-aarch64", "-M", "raspi3b", "-kernel", kernel, "-initrd", initrd]
             + ["-dtb", tree, "-append", " ".join(["console=ttyAMA0,115200", *line])]
             + ["-drive", f"if=sd,format=raw,file={card.path}", "-no-reboot", "-display", "none"]
-            + ["-serial", "stdio", "-serial", "null", "-qmp", f"unix:{door},server,nowait"]
+            + ["-serial", "stdio", "-serial", "null"]
             + ["-device", f"ssd0303,bus=i2c-bus.1,address={ADDRESS:#x}"]
             + ["-trace", "i2c_event", "-trace", "i2c_send", "-D", self.bus, "-msg", "timestamp=on"]
             + ["-netdev", "user,id=n0", "-device", "usb-net,netdev=n0"],
             stdout=subprocess.PIPE,
         )
         threading.Thread(target=self.listen, daemon=True).start()
-        until("QEMU's control socket", 10, door.exists)
-        self.control = socket.socket(socket.AF_UNIX)
-        self.control.settimeout(10)
-        self.control.connect(str(door))
-        self.answers = self.control.makefile("rw")
-        self.answers.readline()
-        self.ask("qmp_capabilities")
 
     def listen(self):
         with open(self.folder / "console.log", "w") as console:
@@ -125,18 +114,10 @@ class Pi(Program):
             return next((now for now, line in list(self.seen) if words in line), None)
         return until(f"{words!r} on the console", seconds, found)
 
-    def ask(self, command):
-        self.answers.write(json.dumps({"execute": command}) + "\n")
-        self.answers.flush()
-        while True:
-            answer = json.loads(self.answers.readline())
-            if "return" in answer:
-                return answer["return"]
-            check("error" not in answer, f"{command}: {answer}")
-
     def written(self):
-        """Bytes written to the card since the start."""
-        return sum(device["stats"]["wr_bytes"] for device in self.ask("query-blockstats"))
+        """When the card was last written: each write of the card's is one to its file. (QEMU counts
+        no bytes for this kind of card.)"""
+        return os.stat(self.card.path).st_mtime
 
     def pictures(self):
         """When each picture came so far, and its dots; without those of a dark panel."""
@@ -197,20 +178,14 @@ def main():
     check(first < rest, "the first picture came only with the rest of the system")
 
     # Whatever comes late at a start has come when nothing is written for as long again.
-    quiet = [pi.written(), time.time()]
-
-    def settled():
-        now = pi.written()
-        if now != quiet[0]:
-            quiet[:] = now, time.time()
-        return time.time() - quiet[1] > 20
-    until("an end of writing to the card after the start", 120, settled)
+    check(pi.written() > pi.start, "the token was not written to the card")
+    until("an end of writing to the card after the start", 180, lambda: time.time() - pi.written() > 20)
     before, pictures, begun = pi.written(), len(pi.pictures()), time.time()
     until("a minute", 70, lambda: time.time() - begun >= 60)
     shown = len(pi.pictures()) - pictures
     check(shown >= 30, f"only {shown} pictures in a minute")
-    check(pi.written() == before, f"{pi.written() - before} bytes were written in a minute of steady state")
-    proven(f"{before} bytes written at the start, 0 in a minute with {shown} pictures")
+    check(pi.written() == before, "the card was written in a minute of steady state")
+    proven(f"last written {before - pi.start:.1f} s after power on; not once in a minute with {shown} pictures")
     pi.end()
 
     boot, root, kept = (card.partition(number) for number in (1, 2, 3))

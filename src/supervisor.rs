@@ -1,9 +1,9 @@
-//! What systemd is told of this process (sd_notify(3)): that it is ready, that it reads its settings
-//! again, that it ends, and that its owners' loops still turn. Owns the socket; without systemd it
-//! says nothing, and whatever goes wrong with it stops nothing else.
+//! What systemd is told of this process (sd_notify(3)): that it is ready, that it reads its
+//! settings again, that it ends, and that its owners' loops still turn. Owns the socket; without
+//! systemd it says nothing, and whatever goes wrong with it stops nothing else.
 //!
-//! There is no timer here: a [`Heartbeat`] is fed by the loop that it vouches for, after a pass that
-//! did its work. A program whose timers live while its owner is stuck would look well for ever.
+//! There is no timer here: a [`Heartbeat`] is fed by the loop that it vouches for, after a pass
+//! that did its work. A program whose timers live while its owner is stuck would look well for ever.
 
 use std::ffi::OsStr;
 use std::fmt;

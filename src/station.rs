@@ -147,22 +147,15 @@ impl Station {
             fault,
         };
         let (mut wiring, mut loaded) = match beginning {
-            Beginning::Good(loaded) => {
-                log::info!(
-                    "showing {} from {}",
-                    loaded.names(),
-                    loaded.config.source.endpoint
-                );
-                (loaded.config.panel.clone(), Some(loaded))
-            }
+            Beginning::Good(loaded) => (loaded.config.panel.clone(), Some(loaded)),
             Beginning::Nothing(panel) => (panel, None),
         };
+        let clock = running.clock.clone();
         let mount = |panel: &config::Panel| {
-            let mounted = mount(panel, Leave::Notice, "", running.clock.clone());
+            let mounted = mount(panel, Leave::Notice, "", clock.clone());
             mounted.map_err(|error| Failure::Other(error.to_string()))
         };
         let (mut slot, mut panel) = mount(&wiring)?;
-        let clock = running.clock.clone();
         let outcome = loop {
             let next = match loaded {
                 Some(loaded) => running.show(loaded, slot.clone()).await,
@@ -173,16 +166,10 @@ impl Station {
                 Ok(None) => break Ok(()),
                 Err(failure) => break Err(failure),
             };
-            log::info!(
-                "showing {} from {}",
-                next.names(),
-                next.config.source.endpoint
-            );
             if next.config.panel != wiring {
                 panel.finish(GOODBYE);
                 wiring = next.config.panel.clone();
-                let mounted = self::mount(&wiring, Leave::Notice, "", clock.clone());
-                (slot, panel) = mounted.map_err(|error| Failure::Other(error.to_string()))?;
+                (slot, panel) = mount(&wiring)?;
             }
             loaded = Some(next);
         };
@@ -209,6 +196,11 @@ impl Running {
         loaded: Box<Loaded>,
         slot: Slot,
     ) -> Result<Option<Box<Loaded>>, Failure> {
+        log::info!(
+            "showing {} from {}",
+            loaded.names(),
+            loaded.config.source.endpoint
+        );
         let (controls, receiver) = mpsc::channel(4);
         if self.fault.is_some() {
             // There is room: it is the first.
@@ -240,24 +232,20 @@ impl Running {
                 () = controls.closed() => return None,
                 Some(news) = self.news.recv() => news,
             };
-            let control = match news {
-                News::Fault(fault) => {
-                    self.fault.clone_from(&fault);
-                    Control::Fault(fault)
-                }
-                News::Good(next) => {
-                    if next.config.panel != loaded.config.panel
-                        || !next.config.same_source(&loaded.config)
-                    {
-                        return Some(next);
-                    }
-                    log::info!("watchlist: {}", next.names());
-                    loaded = next;
-                    Control::Apply(Box::new(loaded.config.settings.clone()))
-                }
-            };
-            // Where nobody hears it any more, the next turn sees that.
-            controls.send(control).await.ok();
+            if news.fault != self.fault {
+                self.fault.clone_from(&news.fault);
+                // Where nobody hears it any more, the next turn sees that.
+                controls.send(Control::Fault(news.fault)).await.ok();
+            }
+            let Some(next) = news.loaded else { continue };
+            let rewired = next.config.panel != loaded.config.panel;
+            if rewired || !next.config.same_source(&loaded.config) {
+                return Some(next);
+            }
+            log::info!("watchlist: {}", next.names());
+            loaded = next;
+            let settings = Box::new(loaded.config.settings.clone());
+            controls.send(Control::Apply(settings)).await.ok();
         }
     }
 
@@ -290,10 +278,12 @@ impl Running {
                     self.supervisor.stopping();
                     return None;
                 }
-                Some(news) = self.news.recv() => match news {
-                    News::Good(loaded) => return Some(loaded),
-                    News::Fault(fault) => self.fault = fault,
-                },
+                Some(news) = self.news.recv() => {
+                    self.fault = news.fault;
+                    if news.loaded.is_some() {
+                        return news.loaded;
+                    }
+                }
                 () = self.clock.sleep_until(heartbeat.due().min(now + REDRAW)) => {}
             }
         }
@@ -328,10 +318,10 @@ async fn keep_looking(
             return;
         };
         lookout = back;
-        for piece in found {
-            if news.send(piece).await.is_err() {
-                return;
-            }
+        if let Some(found) = found
+            && news.send(found).await.is_err()
+        {
+            return;
         }
         if asked {
             supervisor.ready();

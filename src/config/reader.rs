@@ -193,7 +193,7 @@ impl Reader<'_> {
                 table,
                 format!(
                     "there is no {name}; expected {name}_file = \"/path\" here, a systemd credential named {name} \
-                     (the service takes it from /etc/deskticker/{name}), or the variable {variable}"
+                     (the service takes it from /etc/deskticker/{name} when it starts), or the variable {variable}"
                 ),
             )
         })

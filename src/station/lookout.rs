@@ -55,11 +55,11 @@ pub enum Beginning {
 
 /// What another look has brought.
 #[derive(Debug)]
-pub enum News {
-    /// The configuration is another one, and good.
-    Good(Box<Loaded>),
-    /// This is wrong from now on, or nothing any more.
-    Fault(Option<Fault>),
+pub struct News {
+    /// The configuration, if it has been read again and is good.
+    pub loaded: Option<Box<Loaded>>,
+    /// What is wrong from now on.
+    pub fault: Option<Fault>,
 }
 
 impl Lookout {
@@ -112,23 +112,23 @@ impl Lookout {
         Ok((beginning, self.told.clone()))
     }
 
-    /// Another look. `asked` by somebody, it judges at once whatever is there.
-    pub fn look(&mut self, asked: bool, now: Now) -> Vec<News> {
-        let mut news = Vec::new();
+    /// Another look, which mostly brings nothing. `asked` by somebody, it judges at once whatever is
+    /// there.
+    pub fn look(&mut self, asked: bool, now: Now) -> Option<News> {
         let seen = self.seen();
-        if self.watch.look(seen, now.monotonic) || asked {
-            match self.judge(now) {
-                Ok(loaded) => news.push(News::Good(loaded)),
-                Err(error) => log::error!("the configuration stays as it was: {error}"),
-            }
-        }
+        let changed = self.watch.look(seen, now.monotonic);
+        let loaded = (changed || asked).then(|| self.judge(now));
+        let loaded = loaded.and_then(|judged| {
+            let why = |error| log::error!("the configuration stays as it was: {error}");
+            judged.map_err(why).ok()
+        });
         self.look_at_setup();
         let fault = self.fault();
-        if fault != self.told {
-            self.told.clone_from(&fault);
-            news.push(News::Fault(fault));
+        if loaded.is_none() && fault == self.told {
+            return None;
         }
-        news
+        self.told.clone_from(&fault);
+        Some(News { loaded, fault })
     }
 
     /// What is most in need of being mended.

@@ -671,7 +671,7 @@ proptest::proptest! {
 
     #[test]
     fn no_value_makes_the_parser_panic(
-        key in "(watchlist|hub|massive|panel|panel\\.(kind|size|address|rotation|brightness|bus)|hub\\.(url|token_file))",
+        key in "(watchlist|time_zone|clock|numbers|pages|alert|night|pages\\.(interval|show|pin)|hub|massive|panel|panel\\.(kind|size|address|rotation|brightness|bus)|hub\\.(url|token_file))",
         value in "(\"\\PC{0,20}\"|-?[0-9]{1,25}|\\[(\"[A-Z:0-9]{0,20}\",?){0,5}\\]|\\{\\}|true|nan|[0-9]{4}-[0-9]{2}-[0-9]{2})",
     ) {
         let _ = parse(&format!("{key} = {value}\n"));

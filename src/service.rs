@@ -162,8 +162,10 @@ pub async fn run(
                 Some(Control::Stop) | None => break,
             },
         }
-        // Whatever it was that woke this up: under load the timer may never be the first.
-        if service.clock.now().monotonic >= due {
+        // Whatever it was that woke this up: under load the timer may never be the first, and each
+        // value puts off the look at a clock that is not set.
+        let now = service.clock.now();
+        if now.monotonic >= due || service.stepped(now) {
             service.turn();
         }
         drawn = service.show();
@@ -196,15 +198,8 @@ impl Service {
     /// Tells who asks REST what is needed of it, if that has changed.
     fn need(&mut self) {
         let now = self.clock.now();
-        let offset = offset(now);
-        let stepped = match (self.offset, offset) {
-            (Some(before), Some(after)) => before.abs_diff(after) > STEP,
-            (before, after) => before.is_none() && after.is_some(),
-        };
-        if stepped {
-            self.steps += 1;
-        }
-        self.offset = offset;
+        self.steps += u64::from(self.stepped(now));
+        self.offset = offset(now);
         let before = self.needs.borrow().clone();
         let needed = need(
             &self.desk,
@@ -219,6 +214,14 @@ impl Service {
             *need = needed;
             changed
         });
+    }
+
+    /// Whether the wall clock was set, or set anew, since this was last looked at.
+    fn stepped(&self, now: Now) -> bool {
+        match (self.offset, offset(now)) {
+            (Some(before), Some(after)) => before.abs_diff(after) > STEP,
+            (before, after) => before.is_none() && after.is_some(),
+        }
     }
 
     fn apply(&mut self, settings: Settings) {

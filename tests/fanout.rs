@@ -9,7 +9,7 @@ use deskticker::feed::Why;
 use deskticker::hub::fanout::{Guest, Socket};
 use deskticker::hub::limits::Limits;
 use deskticker::hub::{Relayed, Report};
-use deskticker::market::Cluster;
+use deskticker::market::{Channel, Cluster};
 use futures_util::SinkExt;
 use house::{Client, House, TOKEN, device, event, patiently};
 use hyper::body::Bytes;
@@ -312,6 +312,59 @@ async fn a_lost_upstream_is_told_and_what_came_before_is_not_shown_as_new() {
         );
         assert_eq!(client.values().await, ["V.I:SPX 2"]);
     }
+}
+
+#[tokio::test]
+async fn a_cluster_that_the_plan_lacks_sends_everybody_away_and_who_comes_meanwhile() {
+    let mut house = House::new().await;
+    let mut member = house.member().await;
+    let mut stranger = house.stranger().await;
+    member.subscribe("V.I:SPX").await;
+    house.wants(&["V.I:SPX"]).await;
+    house.report(Report::Barred).await;
+    let told = [format!("upstream_down {}", Why::Key)];
+    for client in [&mut member, &mut stranger] {
+        assert_eq!(client.statuses().await, told);
+        assert_eq!(client.close_code().await, 1013);
+    }
+    let mut late = house.member().await;
+    assert_eq!(late.statuses().await, told);
+    assert_eq!(late.close_code().await, 1013);
+    // It is over, which is seen by who has come after it.
+    house.report(Report::Down(Why::Done)).await;
+    house.report(Report::Up { simulated: false }).await;
+    house.publish(&[("V.I:SPX", 1)]).await;
+    let mut again = Client::new(house.connect(Some(device()), b"").await).await;
+    again.statuses().await;
+    while again.statuses().await != ["auth_success authenticated"] {}
+    again.is_answered().await;
+}
+
+#[tokio::test]
+async fn a_channel_that_the_plan_lacks_is_told_once_to_each_who_holds_it() {
+    let house = House::new().await;
+    house.report(Report::Up { simulated: false }).await;
+    let (mut holds, mut other) = (house.member().await, house.member().await);
+    holds.subscribe("V.I:NDX,V.I:SPX").await;
+    other.subscribe("V.I:SPX").await;
+    let ndx = Channel::parse("V.I:NDX").unwrap();
+    let told = "error not authorized: V.I:NDX";
+    for _ in 0..2 {
+        house.report(Report::Unanswered(ndx.clone())).await;
+    }
+    assert_eq!(holds.statuses().await, [told]);
+    for client in [&mut holds, &mut other] {
+        client.is_answered().await;
+    }
+    other
+        .say(r#"{"action":"subscribe","params":"V.I:NDX"}"#)
+        .await;
+    let acknowledged = "success subscribed to: V.I:NDX";
+    assert_eq!(other.statuses().await, [acknowledged, told]);
+    // What comes all the same was only late.
+    house.publish(&[("V.I:NDX", 1)]).await;
+    assert_eq!(other.values().await, ["V.I:NDX 1"]);
+    house.member().await.subscribe("V.I:NDX").await;
 }
 
 #[tokio::test]

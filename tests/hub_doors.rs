@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use deskticker::hub::Settings;
 use deskticker::hub::limits::Limits;
-use doors::{PATIENCE, TOKEN, UPGRADE, block_on, hub, reply};
+use doors::{BEARER, PATIENCE, TOKEN, UPGRADE, block_on, hub, reply};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-const BEARER: &str = "Authorization: Bearer a-static-token-of-sufficient-length\r\n";
 
 fn limited(limits: Limits) -> Settings {
     Settings {

@@ -37,12 +37,16 @@ fn quotes(address: impl std::fmt::Display, key: &str) -> (Quotes, Hand, Clock) {
 }
 
 async fn simulator() -> Simulator {
+    simulator_of(Settings::default()).await
+}
+
+async fn simulator_of(settings: Settings) -> Simulator {
     let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
     // It stands still.
     drop(hand);
     let settings = Settings {
         values: true,
-        ..Settings::default()
+        ..settings
     };
     Simulator::start(settings, clock).await.unwrap()
 }
@@ -56,7 +60,7 @@ async fn every_row_is_there_in_the_order_asked() {
     let simulator = simulator().await;
     let (quotes, ..) = quotes(simulator.address(), "simulated");
     let body = quotes
-        .quotes(&["VIX", CONTRACT, "SPX", "SPY"])
+        .quotes(&["VIX", CONTRACT, "SPX", "SPY", "I:NOSUCH"])
         .await
         .unwrap();
     let body = json(&body);
@@ -65,7 +69,7 @@ async fn every_row_is_there_in_the_order_asked() {
         .iter()
         .map(|row| row["symbol"].as_str().unwrap())
         .collect();
-    assert_eq!(symbols, ["I:VIX", CONTRACT, "I:SPX", "SPY"]);
+    assert_eq!(symbols, ["I:VIX", CONTRACT, "I:SPX", "SPY", "I:NOSUCH"]);
     assert_eq!(rows[0]["last"], 17.25);
     assert_eq!(rows[0]["previousClose"], 17.65);
     assert_eq!(rows[0]["marketStatus"], "regular_trading");
@@ -74,8 +78,48 @@ async fn every_row_is_there_in_the_order_asked() {
     assert_eq!(rows[1]["greeks"]["delta"], 0.5413);
     assert_eq!(rows[2]["change"], 24.73);
     assert_eq!(
-        (&rows[3]["last"], &rows[3]["source"]),
-        (&Value::from(0.0), &Value::from("error"))
+        (&rows[4]["last"], &rows[4]["source"], &rows[4]["denial"]),
+        (
+            &Value::from(0.0),
+            &Value::from("error"),
+            &Value::from("NOT_FOUND")
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_share_has_its_day_its_book_and_its_last_trade() {
+    let simulator = simulator_of(Settings {
+        denied: vec!["MSFT".into()],
+        ..Settings::default()
+    })
+    .await;
+    let (quotes, ..) = quotes(simulator.address(), "simulated");
+    let body = json(&quotes.quotes(&["SPY", "MSFT"]).await.unwrap());
+    let (spy, msft) = (&body["results"][0], &body["results"][1]);
+    assert_eq!(
+        (&spy["source"], &spy["last"]),
+        (&"stocks".into(), &590.87.into())
+    );
+    let number = |word: &str| {
+        spy[word]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{word} of {spy}"))
+    };
+    assert!((number("dayLow")..=number("dayHigh")).contains(&590.87));
+    assert_eq!((number("bid"), number("ask")), (590.86, 590.88));
+    assert_eq!((number("bidSize"), number("askSize")), (1700.0, 2400.0));
+    assert_eq!(
+        (number("lastTrade"), number("lastTradeSize")),
+        (590.87, 100.0)
+    );
+    assert!(number("volume") > 1e6);
+    assert_eq!(spy["lastTradeAt"], START.0 * 1_000_000);
+    assert_eq!(spy["asOf"], spy["lastTradeAt"]);
+    assert_eq!(spy.get("greeks"), None);
+    assert_eq!(
+        (&msft["source"], &msft["denial"]),
+        (&"error".into(), &"NOT_ENTITLED".into())
     );
 }
 

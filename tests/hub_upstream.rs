@@ -13,6 +13,7 @@ use deskticker::feed::Why;
 use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
+use deskticker::hub::minutes::Minutes;
 use deskticker::hub::upstream::Upstream;
 use deskticker::hub::{Interest, Report};
 use deskticker::market::{Channel, Cluster};
@@ -62,12 +63,15 @@ impl Bench {
             endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
             secret: Some(Secret::new(key).unwrap()),
         };
+        let (minutes, keeping) = Minutes::new();
+        tokio::spawn(keeping);
         let upstream = Upstream {
             cluster,
             source: Arc::new(source),
             connector: Connector::new(None).unwrap(),
             interest: wanted,
             reports: sender,
+            minutes,
             clock: clock.0,
         };
         Self {
@@ -321,20 +325,73 @@ async fn a_refused_key_is_told_and_not_offered_again_however_often_clients_come_
     });
     let mut bench = Bench::start(address, "the-key", Cluster::Options, manual_clock());
     bench.want(&["Q.O:SPY251219C00650000"]);
-    assert_eq!(bench.state().await, Report::Down(Why::Key));
+    assert_eq!(bench.state().await, Report::Barred);
     for _ in 0..5 {
         bench.want(&[]);
-        assert_eq!(bench.state().await, Report::Down(Why::Done));
-        bench.advance(10);
+        bench.advance(60);
         bench.want(&["Q.O:SPY251219C00650000"]);
-        assert_eq!(bench.state().await, Report::Down(Why::Key));
+        bench.advance(59);
     }
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(came.load(Ordering::Relaxed), 1, "it hammers");
-    bench.advance(30);
-    while came.load(Ordering::Relaxed) < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    assert!(bench.reports.try_recv().is_err(), "it is refused still");
+    bench.advance(5);
+    assert_eq!(bench.state().await, Report::Down(Why::Done));
+    // Nobody has changed his mind; it is asked for again, and told again.
+    assert_eq!(bench.state().await, Report::Barred);
+    assert_eq!(came.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_was_good_here_is_offered_again_after_a_minute() {
+    let (simulator, mut bench) = simulated().await;
+    bench.want(&["V.I:SPX"]);
+    assert_eq!(bench.state().await, UP);
+    simulator.fault(Fault::Abort).await;
+    assert_eq!(bench.state().await, Report::Down(Why::Lost));
+    simulator.fault(Fault::Refusal).await;
+    bench.advance(3);
+    assert_eq!(bench.state().await, Report::Down(Why::Key));
+    simulator.fault(Fault::None).await;
+    bench.advance(76);
+    assert_eq!(bench.state().await, UP);
+}
+
+#[tokio::test]
+async fn a_channel_that_is_never_confirmed_is_told_by_its_name() {
+    let clock = manual_clock();
+    let settings = Settings {
+        refused: vec!["V.I:NDX".into()],
+        ..Settings::default()
+    };
+    let simulator = Simulator::start(settings, clock.0.clone()).await.unwrap();
+    let mut bench = Bench::start(simulator.address(), "simulated", Cluster::Indices, clock);
+    bench.want(&["V.I:NDX", "V.I:SPX"]);
+    assert_eq!(bench.state().await, UP);
+    subscribed(&simulator, 1).await;
+    let ndx = Channel::parse("V.I:NDX").unwrap();
+    let telling = async {
+        loop {
+            if let Report::Unanswered(channel) = bench.reports.recv().await.unwrap() {
+                return channel;
+            }
+        }
+    };
+    let passing = async {
+        loop {
+            bench.hand.advance(Duration::from_secs(1));
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let told = async {
+        tokio::select! {
+            told = telling => told,
+            () = passing => unreachable!("time goes on"),
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, told).await.unwrap(), ndx);
 }
 
 #[tokio::test]

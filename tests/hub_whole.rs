@@ -4,15 +4,21 @@
 mod doors;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deskticker::clock::{Clock, Hand, Moment, Now};
 use deskticker::config::Secret;
+use deskticker::feed::Update;
+use deskticker::feed::link::{Phase, Via};
 use deskticker::feed::net::{Connector, Endpoint, Socket};
+use deskticker::feed::rest::{Ask, Need, keep_asking};
+use deskticker::feed::session::{Orders, Session, Source};
 use deskticker::hub::roster::RosterFile;
 use deskticker::hub::tls::Tls;
 use deskticker::hub::token::Gate;
 use deskticker::hub::{Hub, Settings, simulated};
+use deskticker::market::{Channel, Cluster};
 use deskticker::simulator::{self, Simulator};
 use doors::{PATIENCE, START, TOKEN, block_on, folder};
 use futures_util::{SinkExt, StreamExt};
@@ -181,5 +187,57 @@ fn a_device_that_is_revoked_is_disconnected_and_others_stay() {
             .await;
         let price = |message: &Message| text_with(message, r#""ev":"V""#);
         whole.until(&mut stays, price).await;
+    });
+}
+
+#[test]
+fn a_display_recognises_the_hub_over_plaintext_and_gets_all_that_it_asks_for() {
+    block_on(async {
+        let whole = whole(Settings::default(), None).await;
+        let (clock, _hand) = Clock::manual(Now::new(Moment::ZERO, START));
+        let source = Arc::new(Source {
+            via: Via::Hub,
+            endpoint: Endpoint::parse(&format!("ws://{}", whole.hub.address())).unwrap(),
+            secret: Some(Secret::new(TOKEN).unwrap()),
+        });
+        let connector = Connector::new(None).unwrap();
+        let (sender, mut updates) = tokio::sync::mpsc::channel(64);
+        let channels = [Channel::parse("V.I:SPX").unwrap()];
+        let (_orders, wanted) = tokio::sync::watch::channel(Orders {
+            channels: channels.into_iter().collect(),
+            ..Orders::default()
+        });
+        let session = Session {
+            cluster: Cluster::Indices,
+            source: source.clone(),
+            connector: connector.clone(),
+            orders: wanted,
+            updates: sender.clone(),
+            clock: clock.clone(),
+        };
+        tokio::spawn(session.run());
+        let (_needs, asked) = tokio::sync::watch::channel(Need {
+            asks: vec![Ask {
+                symbol: "O:SPY261218C00650000".parse().unwrap(),
+                pace: None,
+            }],
+            market: true,
+            ..Need::default()
+        });
+        tokio::spawn(keep_asking(connector, source, asked, sender, clock));
+        let (mut live, mut seed, mut market) = (false, None, None);
+        while !live || seed.is_none() || market.is_none() {
+            let next = tokio::time::timeout(PATIENCE, updates.recv()).await;
+            match next.expect("nothing more comes").unwrap() {
+                Update::Status(_, status) => live |= status.phase == Phase::Live,
+                Update::Seed(told) => seed = Some(told),
+                Update::Market(told) => market = Some(told),
+                _ => {}
+            }
+        }
+        let seed = seed.unwrap();
+        assert_eq!(seed.ticker, "O:SPY261218C00650000");
+        assert!(seed.previous_close.is_some(), "{seed:?}");
+        assert!(market.unwrap().s_and_p.is_some());
     });
 }

@@ -439,3 +439,23 @@ fn a_link_on_which_nothing_of_ours_ever_comes_is_opened_more_and_more_seldom() {
     let (again, _) = bench.wait();
     assert!(again - opened - 12_000 <= 1500);
 }
+
+#[test]
+fn a_spare_link_leaves_a_server_without_its_cluster_alone_for_ten_minutes() {
+    for (why, spare, millis) in [
+        (Why::Path, true, 600_000..=750_000),
+        (Why::Key, true, 600_000..=750_000),
+        (Why::Token, true, 60_000..=75_000),
+        (Why::Lost, true, 500..=1500),
+        (Why::Path, false, 500..=1500),
+        (Why::Key, false, 60_000..=75_000),
+    ] {
+        let mut bench = Bench::new(Via::Vendor);
+        bench.0.set_spare(spare);
+        bench.actions(0);
+        bench.on(Event::Closed(why), 0);
+        let (then, actions) = bench.wait();
+        assert_eq!(actions, [Action::Open]);
+        assert!(millis.contains(&then), "{why:?}: {then}");
+    }
+}

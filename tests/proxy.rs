@@ -58,9 +58,8 @@ fn is_quotes(seen: &Seen) -> bool {
 
 /// Makes the client ask for quotes, which proves that it has seen what time it is.
 fn asks_for_quotes(proxy: &mut Proxy, stage: &Stage) {
-    let watch = stage::watch(&["SPX", "VIX"]);
-    stage.controls.blocking_send(watch).unwrap();
-    proxy.until(is_quotes);
+    stage.watches_anew();
+    proxy.until(|seen| matches!(seen, Seen::Quotes(path, _) if path.ends_with("=SPX,VIX")));
 }
 
 #[test]

@@ -158,3 +158,178 @@ fn rest_is_needed_while_a_link_is_not_live_and_its_return_is_counted() {
     assert_eq!(tell(Phase::Down, 1), (true, 0));
     assert_eq!(tell(Phase::Live, 2), (false, 1));
 }
+
+fn told(name: &str) -> Seed {
+    let symbol: Symbol = name.parse().unwrap();
+    Seed::empty(Ticker::try_from(symbol.ticker()).unwrap())
+}
+
+fn streamed(name: &str, whole: i64, stamp: Utc) -> Update {
+    Update::Value {
+        ticker: told(name).ticker,
+        price: price(whole),
+        stamp: Some(stamp),
+    }
+}
+
+#[test]
+fn a_display_started_on_a_sunday_shows_fridays_close_and_its_change() {
+    let (friday, sunday) = (
+        Utc(MONDAY.0 - 65 * HOUR - 2_100_000),
+        Utc(MONDAY.0 - 20 * HOUR),
+    );
+    let now = at(5, Some(sunday));
+    for name in ["SPX", "SPY"] {
+        let mut desk = desk(&[name]);
+        desk.on(
+            &Update::Seed(Box::new(Seed {
+                price: Some(price(102)),
+                stamp: Some(friday),
+                previous_close: Some(Close::Told(price(100))),
+                ..told(name)
+            })),
+            now,
+        );
+        assert_eq!(judged(&desk, now), Freshness::Closed, "{name}");
+        let change = desk.watchlist.instruments()[0].change(now);
+        assert_eq!(change.map(Change::absolute), Some(price(2)), "{name}");
+        assert_eq!(desk.paces(now).collect::<Vec<_>>(), [None], "{name}");
+    }
+}
+
+#[test]
+fn a_share_is_asked_for_often_while_it_is_traded_and_not_at_all_while_it_streams() {
+    let mut desk = desk(&["SPY"]);
+    let at_hour = |hours: i64| at(9, Some(Utc(MONDAY.0 + hours * HOUR)));
+    let pace = |desk: &Desk, now| desk.paces(now).next().unwrap();
+    assert_eq!(pace(&desk, at_hour(0)), Some(SHARES));
+    assert_eq!(pace(&desk, at_hour(-2)), Some(SHARES_EXTENDED));
+    assert_eq!(pace(&desk, at_hour(8)), Some(SHARES_EXTENDED));
+    let now = at_hour(0);
+    desk.on(&streamed("SPY", 650, now.utc.unwrap()), now);
+    assert_eq!(pace(&desk, now), None);
+    let later = at(30, Some(MONDAY));
+    assert_eq!(pace(&desk, later), Some(SHARES));
+}
+
+#[test]
+fn a_share_without_a_trade_before_the_open_shows_its_close_and_a_live_one_its_age() {
+    let mut desk = desk(&["SPY"]);
+    let monday = |hours: i64, secs| at(secs, Some(Utc(MONDAY.0 + hours * HOUR)));
+    // Friday's last trade after the close was hours before trading ended.
+    let friday = Utc(MONDAY.0 - 63 * HOUR);
+    let seed = Seed {
+        price: Some(price(650)),
+        stamp: Some(friday),
+        ..told("SPY")
+    };
+    desk.on(&Update::Seed(Box::new(seed)), monday(-4, 0));
+    assert_eq!(judged(&desk, monday(-4, 1)), Freshness::Closed);
+    let early = monday(-4, 60);
+    desk.on(&streamed("SPY", 651, early.utc.unwrap()), early);
+    assert_eq!(judged(&desk, monday(-4, 300)), Freshness::Live);
+    let stale = Freshness::Stale(Duration::from_secs(301));
+    assert_eq!(judged(&desk, monday(-4, 361)), stale);
+}
+
+#[test]
+fn the_vendors_word_on_its_markets_overrules_the_table_while_it_is_young() {
+    let status = |state, as_of| {
+        Update::Market(crate::market::MarketStatus {
+            shares: Some(state),
+            s_and_p: Some(state),
+            cboe: None,
+            nasdaq: None,
+            dow_jones: None,
+            as_of,
+        })
+    };
+    let mut desk = desk(&["SPX"]);
+    let noon = |secs| at(secs, Some(Utc(MONDAY.0 + 2 * HOUR)));
+    desk.on(&streamed("SPX", 5900, noon(0).utc.unwrap()), noon(0));
+    assert!(matches!(judged(&desk, noon(60)), Freshness::Stale(_)));
+    // Trading was ended at noon, which no table knew.
+    let closed = crate::market::State::Closed;
+    desk.on(&status(closed, noon(60).utc.unwrap()), noon(60));
+    assert_eq!(judged(&desk, noon(61)), Freshness::Closed);
+    assert_eq!(desk.orders(Cluster::Indices, noon(61)).patience, None);
+    assert!(matches!(judged(&desk, noon(661)), Freshness::Stale(_)));
+}
+
+#[test]
+fn what_the_vendor_does_not_serve_is_said_and_asked_for_now_and_then() {
+    let mut desk = desk(&["SPX"]);
+    let now = at(0, Some(MONDAY));
+    let seed = Seed {
+        denial: Some(crate::market::Denial::NotEntitled),
+        ..told("SPX")
+    };
+    desk.on(&Update::Seed(Box::new(seed)), now);
+    assert_eq!(desk.paces(now).collect::<Vec<_>>(), [None]);
+    assert!(desk.complete(now), "nothing more is to come");
+    // What streams is served, whatever REST says.
+    desk.on(&tick(MONDAY), now);
+    assert_eq!(desk.watchlist.instruments()[0].denial(), None);
+}
+
+#[test]
+fn an_expired_contract_is_neither_subscribed_nor_asked_for() {
+    let desk = desk(&["O:SPY260109C00650000", "O:SPY260112C00650000"]);
+    let now = at(0, Some(MONDAY));
+    let channels = desk.orders(Cluster::Options, now).channels;
+    assert!(
+        channels
+            .iter()
+            .all(|channel| channel.ticker.contains("260112"))
+    );
+    assert_eq!(channels.len(), 3);
+    assert_eq!(desk.paces(now).next(), Some(None));
+}
+
+#[test]
+fn a_crossed_threshold_brings_its_page_to_the_front_for_its_time() {
+    let mut desk = desk(&["DJI", "NDX", "SPX"]);
+    let mut settings = desk.settings().clone();
+    settings.alerts = vec![Rule {
+        place: 2,
+        threshold: crate::screen::Threshold::Above(price(101)),
+        shown: Duration::from_secs(60),
+    }];
+    let now = |secs| at(secs, Some(MONDAY));
+    desk.apply(settings, now(0)).unwrap();
+    desk.draw(now(1));
+    assert_eq!(desk.leaf, Some(Leaf::Pair(0, Some(1))));
+    desk.on(&tick(MONDAY), now(2));
+    desk.draw(now(2));
+    assert_eq!(desk.leaf, Some(Leaf::Pair(2, None)));
+    assert!(desk.deadline(now(2)) <= Moment::from_millis(2_500));
+    desk.draw(now(62));
+    assert_eq!(desk.leaf, Some(Leaf::Pair(0, Some(1))));
+}
+
+#[test]
+fn the_sessions_minutes_make_the_curve_and_come_back_with_a_refill() {
+    let mut desk = desk(&["SPX"]);
+    let now = at(0, Some(MONDAY));
+    desk.turn(now);
+    let bars: Box<[crate::market::Bar]> = (0..4)
+        .map(|minute| {
+            let start = Utc(MONDAY.0 - 300_000 + minute * 60_000);
+            let close = price(100 + minute);
+            crate::market::Bar {
+                open: close,
+                high: close,
+                low: close,
+                close,
+                start,
+                end: Utc(start.0 + 60_000),
+            }
+        })
+        .collect();
+    let since = desk.days().next().map(|(_, since)| since);
+    assert_eq!(since, Some(Utc(MONDAY.0 - 300_000)), "the open, at 9:30");
+    let ticker = told("SPX").ticker;
+    desk.on(&Update::Minutes { ticker, bars }, now);
+    let curve = desk.watchlist.instruments()[0].curve();
+    assert_eq!(curve, [100, 101, 102, 103].map(price));
+}

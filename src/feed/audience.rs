@@ -11,7 +11,7 @@ use super::shelf::{Fixed, Shelf};
 use super::wire::{self, Junk, Verdict};
 use super::{Link, Status, Update, Why};
 use crate::clock::Moment;
-use crate::market::{Cluster, Kind, Ticker};
+use crate::market::{Channel, Cluster, Kind, Ticker};
 
 /// Different words of the server that are logged on one connection; the rest is for debugging. The
 /// proxy passes on to everybody what was said to anybody.
@@ -47,6 +47,15 @@ pub trait Audience {
         line: &mut Line<Self::Shelf>,
         now: Moment,
     ) -> impl Future<Output = Result<(), Over>> + Send;
+
+    /// A channel was asked for twice, and never confirmed. A display has said all there is to say
+    /// in its log.
+    ///
+    /// # Errors
+    /// Nobody listens any more.
+    fn unanswered(&mut self, _channel: Channel) -> impl Future<Output = Result<(), Over>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// A link, and what has been said on it.

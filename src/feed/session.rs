@@ -221,7 +221,7 @@ impl<A: Audience> Runner<A> {
             }
             Action::Report(channel) => {
                 self.report(&channel);
-                Ok(())
+                self.session.updates.unanswered(channel).await
             }
             Action::Close(_) => {
                 self.part(Some(CloseCode::Normal)).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use hyper::body::Bytes;
+use hyper::header::RETRY_AFTER;
 use serde::Deserialize;
 
 use super::Why;
@@ -29,6 +30,8 @@ const RECOGNISED: Duration = Duration::from_secs(30);
 const UNTOLD: Duration = Duration::from_secs(4 * 60);
 /// No token is trusted longer than this.
 const TRUSTED: Duration = Duration::from_secs(10 * 60);
+/// Whether a hub that gave none gives one now is asked after this.
+const REFUSED: Duration = Duration::from_secs(60);
 /// It is given up this long before it ends.
 const MARGIN: Duration = Duration::from_secs(30);
 
@@ -45,7 +48,7 @@ struct Answer {
 ///
 /// # Errors
 /// [`Why::Portal`] where something else has answered, or why nobody has.
-async fn recognise(connector: &Connector, source: &Source) -> Result<(), Why> {
+async fn recognise(connector: &Connector, source: &Source) -> Result<(), Refusal> {
     if source.via == Via::Vendor || source.endpoint.secure || source.secret.is_none() {
         return Ok(());
     }
@@ -58,19 +61,22 @@ async fn recognise(connector: &Connector, source: &Source) -> Result<(), Why> {
     for door in [usual, !usual] {
         let path = DOORS[usize::from(door)];
         let answer = rest::ask(connector, &nobody, Method::GET, path).await?;
-        match judge(answer.status.as_u16(), answer.json.as_deref()) {
-            true => {
-                connector.set_door(door);
-                return Ok(());
+        if judge(answer.status.as_u16(), answer.json.as_deref()) {
+            connector.set_door(door);
+            return Ok(());
+        }
+        match net::refusal(answer.status) {
+            Why::Path => {}
+            Why::Busy => {
+                return Err(Refusal {
+                    why: Why::Busy,
+                    retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
+                });
             }
-            false => match net::refusal(answer.status) {
-                Why::Path => {}
-                Why::Busy => return Err(Why::Busy),
-                _ => return Err(Why::Portal),
-            },
+            _ => return Err(Why::Portal.into()),
         }
     }
-    Err(Why::Path)
+    Err(Why::Path.into())
 }
 
 /// Whether an answer to nobody is that of a hub, or of the proxy.
@@ -98,7 +104,8 @@ pub(super) async fn ticket(connector: &Connector, source: &Source) -> Result<Opt
     if source.via == Via::Vendor || source.secret.is_none() {
         return Ok(None);
     }
-    recognise(connector, source).await?;
+    let known = recognise(connector, source).await;
+    known.map_err(|refusal| refusal.why)?;
     let fresh = fresh(connector, source).await?;
     Ok(fresh
         .map(|(token, _)| token)
@@ -158,12 +165,18 @@ impl Doorman {
     /// # Errors
     /// Why there is none.
     pub(super) async fn get(&mut self, path: &str) -> Result<Bytes, Refusal> {
+        let kept = self.pass.is_some();
         let mut answer = self.attempt(path).await;
-        // A token may have ended, or the hub that gave it has; a second one is no better.
-        let renewable = self.pass.is_some();
-        if renewable && matches!(&answer, Err(refusal) if refusal.why == Why::Token) {
+        let refused = |answer: &Result<_, Refusal>| matches!(answer, Err(refusal) if refusal.why == Why::Token);
+        // A token may have ended, or the hub that gave it has; one that is new is no better.
+        if refused(&answer) {
             self.pass = None;
-            answer = self.attempt(path).await;
+            if kept {
+                answer = self.attempt(path).await;
+            }
+        }
+        if refused(&answer) {
+            self.pass = None;
         }
         if answer.is_err() {
             self.recognised = None;
@@ -190,7 +203,7 @@ impl Doorman {
             // Where none is offered, its own one; whether that has changed is asked in a while.
             let (secret, wait) = match fresh {
                 Some((token, end)) => (Some(token), lifetime(end, self.clock.now().utc)),
-                None => (self.source.secret.clone(), TRUSTED),
+                None => (self.source.secret.clone(), REFUSED),
             };
             let pass = Source {
                 secret,
@@ -202,3 +215,6 @@ impl Doorman {
         rest::get(&self.connector, &source.endpoint, path, source).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,7 @@ impl Hall {
 
     fn subscribe(&mut self, seat: Seat, names: &[String]) {
         let mut topics: BTreeSet<Channel> = self.room.topics(seat).iter().cloned().collect();
+        let mut new_topics = BTreeSet::new();
         let mut answer = Statuses::new();
         // Channels that only this message brings.
         let mut new = 0;
@@ -95,8 +96,10 @@ impl Hall {
                 new += 1;
             }
             answer.add("success", &format!("subscribed to: {name}"));
+            new_topics.insert(channel.clone());
             topics.insert(channel);
         }
+        self.add_unanswered(&new_topics, &mut answer);
         self.say(seat, answer);
         self.set_topics(seat, topics);
     }

@@ -211,8 +211,11 @@ fn take(hall: &mut Hall, metrics: &Metrics, report: Report) {
     match report {
         Report::Up { simulated } => hall.upstream_up(simulated),
         Report::Down(why) => hall.upstream_down(why),
+        Report::Barred => hall.upstream_barred(),
+        Report::Unanswered(channel) => hall.upstream_unanswered(channel),
         Report::Events(events) => {
             metrics.events_in.add(events.len() as u64);
+            hall.answered(&events);
             let mut conflated = 0;
             for event in &events {
                 conflated +=

@@ -14,6 +14,7 @@ use super::limits::Limits;
 use super::metrics::Metrics;
 use super::request::{Request, Statuses};
 use super::room::{News, Room, Seat, Took};
+use super::tidings::barred;
 use super::token::{Device, Gate};
 use super::{Interest, websocket};
 use crate::clock::{Clock, Moment};
@@ -25,11 +26,13 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What is known of the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Upstream {
+pub(super) enum Upstream {
     /// Nothing yet, or nobody needs it.
     Idle,
     Up,
     Down(Why),
+    /// The vendor lets us in for nothing here.
+    Barred,
 }
 
 /// Everybody who is here.
@@ -48,8 +51,10 @@ pub(super) struct Hall {
     count: usize,
     /// How many have ever been here.
     number: u64,
-    upstream: Upstream,
-    simulated: bool,
+    pub(super) upstream: Upstream,
+    pub(super) simulated: bool,
+    /// What was asked for twice on this connection of the upstream, and never confirmed.
+    pub(super) unanswered: BTreeSet<Channel>,
     /// The interest has changed since it was last asked for.
     pub(super) changed: bool,
     buffer: Vec<u8>,
@@ -78,6 +83,7 @@ impl Hall {
             number: 0,
             upstream: Upstream::Idle,
             simulated: false,
+            unanswered: BTreeSet::new(),
             changed: false,
             buffer: Vec::new(),
         }
@@ -156,6 +162,9 @@ impl Hall {
             statuses.add("upstream_down", &why.to_string());
         }
         self.say(seat, statuses);
+        if self.upstream == Upstream::Barred {
+            self.close(seat, Some(1013), barred());
+        }
     }
 
     /// Takes in what a client has said.
@@ -243,7 +252,7 @@ impl Hall {
     }
 
     /// Tells all members something.
-    fn announce(&mut self, statuses: Statuses) {
+    pub(super) fn announce(&mut self, statuses: Statuses) {
         let Some(text) = statuses.finish() else {
             return;
         };
@@ -355,35 +364,6 @@ impl Hall {
         self.metrics.clients.sub(1);
         if let Stage::Stranger { .. } = client.stage {
             self.metrics.unauthenticated.sub(1);
-        }
-    }
-
-    /// The upstream is in use.
-    pub(super) fn upstream_up(&mut self, simulated: bool) {
-        let mut statuses = Statuses::new();
-        if let Upstream::Down(_) = self.upstream {
-            statuses.add("upstream_up", "prices are coming again");
-        }
-        if simulated && !self.simulated {
-            statuses.add("simulated", "These prices are simulated.");
-        }
-        self.upstream = Upstream::Up;
-        self.simulated |= simulated;
-        self.announce(statuses);
-    }
-
-    /// The upstream is not in use. What came before it went is let go of: nobody shall take it
-    /// for new.
-    pub(super) fn upstream_down(&mut self, why: Why) {
-        self.sweep();
-        self.room.forget_values();
-        let before = self.upstream;
-        self.upstream = match why {
-            Why::Done => Upstream::Idle,
-            why => Upstream::Down(why),
-        };
-        if self.upstream != before && why != Why::Done {
-            self.announce(Statuses::one("upstream_down", &why.to_string()));
         }
     }
 }

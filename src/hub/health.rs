@@ -16,6 +16,8 @@ use crate::market::{Calendar, Cluster, Symbol};
 pub struct Pulse {
     /// `None` while it has not said anything yet.
     pub up: Option<Result<bool, Why>>,
+    /// The vendor lets us in for nothing here.
+    pub barred: bool,
     /// Since when.
     pub since: Moment,
     /// When the last event came.
@@ -42,6 +44,8 @@ enum Condition {
     Closed,
     /// It is not, and should be.
     Down,
+    /// It cannot be: the key is wrong, or the plan lacks it.
+    Barred,
 }
 
 impl Health {
@@ -55,6 +59,7 @@ impl Health {
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (beat, pulse) = watch::channel(Pulse {
             up: None,
+            barred: false,
             since: clock.now().monotonic,
             heard: None,
         });
@@ -64,7 +69,8 @@ impl Health {
                 let up = match &report {
                     Report::Up { simulated } => Some(Ok(*simulated)),
                     Report::Down(why) => Some(Err(*why)),
-                    Report::Events(_) => None,
+                    Report::Barred => Some(Err(Why::Key)),
+                    Report::Events(_) | Report::Unanswered(_) => None,
                 };
                 beat.send_modify(|pulse| match up {
                     Some(up) => {
@@ -72,8 +78,10 @@ impl Health {
                             pulse.since = now;
                         }
                         pulse.up = Some(up);
+                        pulse.barred = report == Report::Barred;
                     }
-                    None => pulse.heard = Some(now),
+                    None if matches!(report, Report::Events(_)) => pulse.heard = Some(now),
+                    None => {}
                 });
                 if onward.send(report).await.is_err() {
                     return;
@@ -88,9 +96,17 @@ impl Health {
         (health, watching)
     }
 
+    /// Since when the vendor lets us in for nothing here.
+    pub(super) fn barred(&self) -> Option<Moment> {
+        let pulse = self.pulse.borrow();
+        pulse.barred.then_some(pulse.since)
+    }
+
     fn condition(&self, calendar: &Calendar, now: Now) -> Condition {
         let interest = self.interest.borrow();
-        if interest.is_empty() {
+        if self.pulse.borrow().barred {
+            Condition::Barred
+        } else if interest.is_empty() {
             Condition::Idle
         } else if matches!(self.pulse.borrow().up, Some(Ok(_))) {
             Condition::Live
@@ -127,7 +143,7 @@ pub fn report(all: &[Health], calendar: &Calendar, now: Now) -> (bool, Value) {
     let mut clusters = serde_json::Map::new();
     for health in all {
         let condition = health.condition(calendar, now);
-        well &= condition != Condition::Down;
+        well &= !matches!(condition, Condition::Down | Condition::Barred);
         let pulse = health.pulse.borrow().clone();
         let age = |moment: Moment| now.monotonic.since(moment).as_secs_f64();
         let word = match condition {
@@ -135,6 +151,7 @@ pub fn report(all: &[Health], calendar: &Calendar, now: Now) -> (bool, Value) {
             Condition::Live => "live",
             Condition::Closed => "closed",
             Condition::Down => "down",
+            Condition::Barred => "refused",
         };
         let why = match pulse.up {
             Some(Err(why)) if condition != Condition::Idle => Some(why.to_string()),

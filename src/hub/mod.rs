@@ -8,7 +8,8 @@
 //!
 //! One `fanout` task owns the room and the clients of a cluster; `room` is pure. A client costs
 //! the hub no memory by being slow: the newest of each channel is kept once, and for each client
-//! only how far it has seen.
+//! only how far it has seen. Beside that way stand `minutes`, which keeps the bars that pass, and
+//! `quotes`, which asks the vendor's REST once for all.
 
 mod answer;
 mod client;
@@ -22,15 +23,18 @@ mod http;
 mod interest;
 pub mod limits;
 pub mod metrics;
+pub mod minutes;
 pub mod quotes;
 mod reply;
 mod request;
 pub mod room;
 pub mod roster;
+mod route;
 mod routes;
 pub mod simulated;
 pub mod socket;
 mod steward;
+mod tidings;
 pub mod tls;
 pub mod token;
 pub mod upstream;
@@ -57,6 +61,7 @@ use fanout::Fanout;
 use health::Health;
 use limits::{Limits, Rates, Tally};
 use metrics::Metrics;
+use minutes::Minutes;
 use quotes::Quotes;
 use routes::Porter;
 use tls::Tls;
@@ -90,6 +95,11 @@ pub enum Report {
     },
     /// It is not, and this is why. Values go on being old.
     Down(Why),
+    /// The vendor does not let us in here, and never has: the key is wrong, or the plan lacks the
+    /// cluster. It is left alone for [`upstream::BARRED`]; `Down(Done)` is said when that is over.
+    Barred,
+    /// The vendor has twice not answered for a channel: it is not in the plan.
+    Unanswered(Channel),
     /// The events of one frame, in order.
     Events(Vec<Relayed>),
 }
@@ -152,6 +162,7 @@ pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool
     let metrics = Arc::new(Metrics::default());
     let limits = settings.borrow().limits.clone();
     let mut tasks = JoinSet::new();
+    let (minutes, keeping) = Minutes::new();
     let (mut doors, mut health) = (Vec::new(), Vec::new());
     for cluster in clusters {
         let (interest, wanted) = watch::channel(Interest::new());
@@ -163,6 +174,7 @@ pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool
             connector: connector.clone(),
             interest: wanted.clone(),
             reports,
+            minutes: minutes.clone(),
             clock: clock.clone(),
         };
         let (seen, watching) = Health::between(cluster, passing, onward, wanted, clock.clone());
@@ -183,6 +195,15 @@ pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool
         health.push(seen);
     }
     tasks.spawn({
+        let mut stop = stop.clone();
+        async move {
+            tokio::select! {
+                () = keeping => {}
+                () = stopped(&mut stop) => {}
+            }
+        }
+    });
+    tasks.spawn({
         let (gate, clock, stop) = (gate.clone(), clock.clone(), stop.clone());
         async move { gate.watch(clock, stop).await }
     });
@@ -190,6 +211,7 @@ pub async fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool
         gate,
         doors,
         quotes: Quotes::new(Arc::new(rest), connector, clock.clone()),
+        minutes,
         health,
         metrics,
         settings,

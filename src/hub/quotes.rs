@@ -12,11 +12,14 @@ use crate::clock::Clock;
 use crate::feed::net::{Connector, Endpoint};
 use crate::feed::session::Source;
 use crate::feed::{Why, rest, snapshot};
-use cache::{Answer, Cache};
+pub(super) use cache::Answer;
+use cache::Cache;
 use rows::Asked;
 
 /// A market status is good this long.
 const STATUS_TTL: Duration = Duration::from_secs(60);
+/// Minutes are good this long: until there is another.
+const MINUTES_TTL: Duration = Duration::from_secs(60);
 
 /// A cache in front of the vendor's REST.
 #[derive(Debug)]
@@ -86,6 +89,19 @@ impl Quotes {
         let object = |body: &[u8]| rows::status(body).ok().map(|_| STATUS_TTL);
         let answer = self.ask("/v1/marketstatus/now", object).await?;
         rows::aged_status(&answer).map_err(|_| Why::Protocol.into())
+    }
+
+    /// The vendor's minutes at a path of its own, of which `known` knows whether they can be read.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(super) async fn minutes(
+        &self,
+        path: &str,
+        known: impl Fn(&[u8]) -> bool,
+    ) -> Result<Answer, QuotesError> {
+        self.ask(path, |body| known(body).then_some(MINUTES_TTL))
+            .await
     }
 
     /// The answer at a path: kept, or new. `ttl` says how long a new one is good, or that it

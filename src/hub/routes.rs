@@ -22,9 +22,12 @@ use super::head::{lists, origin_allowed, origin_of, parameter, presented};
 use super::health::{self, Health};
 use super::limits::{Rates, Tally};
 use super::metrics::Metrics;
+use super::minutes::{Asked, Minutes, Wrong};
 use super::quotes::Quotes;
 use super::reply::{Answer, Reason, Refusal, failed, json_text, refuse, with};
+use super::route::{Route, method_name};
 use super::token::{Device, Gate};
+use super::upstream::BARRED;
 use crate::clock::Clock;
 use crate::market::{Calendar, Cluster};
 
@@ -42,6 +45,7 @@ pub(super) struct Porter {
     pub(super) gate: Arc<Gate>,
     pub(super) doors: Vec<(Cluster, Door)>,
     pub(super) quotes: Quotes,
+    pub(super) minutes: Minutes,
     pub(super) health: Vec<Health>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: watch::Receiver<Settings>,
@@ -78,72 +82,6 @@ pub(super) enum Refused {
 pub(super) struct Admission {
     pub(super) cluster: Cluster,
     pub(super) device: Option<Device>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Route {
-    Socket(Cluster),
-    Token,
-    Quotes,
-    Market,
-    Health,
-    Metrics,
-}
-
-impl Route {
-    fn of(path: &str) -> Option<Self> {
-        match path {
-            "/api/ws-token" => Some(Self::Token),
-            "/api/quotes" => Some(Self::Quotes),
-            "/api/market/status" => Some(Self::Market),
-            "/healthz" => Some(Self::Health),
-            "/metrics" => Some(Self::Metrics),
-            // The vendor's own paths too: a client that is only given another host then works.
-            _ => {
-                let name = path.strip_prefix("/ws/").or(path.strip_prefix('/'))?;
-                let mut all = Cluster::ALL.into_iter();
-                all.find(|cluster| cluster.path() == name).map(Self::Socket)
-            }
-        }
-    }
-
-    const fn methods(self) -> (&'static [Method], &'static str) {
-        match self {
-            Self::Socket(_) => (&[Method::GET], "GET"),
-            Self::Token => (&[Method::POST], "POST"),
-            _ => (&[Method::GET, Method::HEAD], "GET, HEAD"),
-        }
-    }
-
-    /// What is logged of a path: nothing that the other side wrote.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Socket(Cluster::Indices) => "/ws/indices",
-            Self::Socket(Cluster::Options) => "/ws/options",
-            Self::Socket(Cluster::Stocks) => "/ws/stocks",
-            Self::Token => "/api/ws-token",
-            Self::Quotes => "/api/quotes",
-            Self::Market => "/api/market/status",
-            Self::Health => "/healthz",
-            Self::Metrics => "/metrics",
-        }
-    }
-}
-
-/// What is logged of a method: one may be any word, and nothing that the other side wrote is.
-fn method_name(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        Method::CONNECT => "CONNECT",
-        Method::TRACE => "TRACE",
-        _ => "(unknown method)",
-    }
 }
 
 impl Porter {
@@ -230,6 +168,7 @@ impl Porter {
             }
             Route::Token => self.token(request)?,
             Route::Quotes => self.quotes(request).await?,
+            Route::Minutes => self.minutes(request).await?,
             Route::Market => {
                 self.recognised(request)?;
                 let status = self.quotes.market_status().await;
@@ -273,6 +212,18 @@ impl Porter {
                 StatusCode::NOT_FOUND,
                 "this hub does not serve that",
                 &[],
+            ));
+        }
+        let mut upstreams = self.health.iter();
+        let upstream = upstreams.find(|health| health.cluster == cluster);
+        if let Some(since) = upstream.and_then(Health::barred) {
+            let left = (since + BARRED).since(self.clock.now().monotonic);
+            let after = [(RETRY_AFTER, &*left.as_secs().max(1).to_string())];
+            return Err(refuse(
+                StatusCode::NOT_FOUND,
+                "the vendor does not serve that to this hub: its key was refused, or its plan \
+                 does not include it",
+                &after,
             ));
         }
         let upgrades = request.version() >= Version::HTTP_11
@@ -382,6 +333,21 @@ impl Porter {
         }
         let rows = self.quotes.quotes(&tickers).await;
         Ok(rows.map_or_else(
+            |error| failed(&error),
+            |body| json_text(StatusCode::OK, body),
+        ))
+    }
+
+    /// The minutes of a session, as the vendor writes them.
+    async fn minutes<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
+        self.recognised(request)?;
+        let asked = Asked::parse(request.uri().path()).map_err(|wrong| match wrong {
+            Wrong::Unserved(words) => refuse(StatusCode::NOT_FOUND, words, &[]),
+            Wrong::Senseless(words) => refuse(StatusCode::BAD_REQUEST, words, &[]),
+        })?;
+        let now = self.clock.now();
+        let body = self.minutes.answer(&self.quotes, &asked, now).await;
+        Ok(body.map_or_else(
             |error| failed(&error),
             |body| json_text(StatusCode::OK, body),
         ))

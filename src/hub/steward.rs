@@ -80,17 +80,23 @@ impl Hall {
             self.changed = true;
             let wanted = &self.wanted;
             self.room.retain(|channel| wanted.covers(channel));
+            self.unanswered.retain(|channel| wanted.contains(channel));
         }
     }
 
     /// Tells everybody that the hub is about to restart.
     pub(super) fn close_all(&mut self) {
+        self.dismiss(1012, Statuses::new);
+    }
+
+    /// Sends everybody away with this code, behind these last words.
+    pub(super) fn dismiss(&mut self, code: u16, last_words: fn() -> Statuses) {
         for seat in 0..self.clients.len() {
             if self.clients[seat]
                 .as_ref()
                 .is_some_and(|client| !matches!(client.stage, Stage::Leaving { .. }))
             {
-                self.close(seat, Some(1012), Statuses::new());
+                self.close(seat, Some(code), last_words());
             }
         }
     }

@@ -8,6 +8,7 @@ use hyper::body::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::minutes::Minutes;
 use super::{Interest, Relayed, Report};
 use crate::clock::{Clock, Moment, Now};
 use crate::feed::audience::{Audience, Line, Over};
@@ -26,6 +27,10 @@ pub const CONTRACTS: usize = 1000;
 /// clock at any time.
 const LOOK: Duration = Duration::from_secs(15);
 
+/// How long the vendor is left alone after it has refused the key where it never let it in: a plan
+/// that lacks a cluster does not get it within a minute, and who hammers may be locked out.
+pub const BARRED: Duration = Duration::from_secs(600);
+
 /// What an upstream is made of.
 #[derive(Debug)]
 pub struct Upstream {
@@ -39,6 +44,8 @@ pub struct Upstream {
     pub interest: watch::Receiver<Interest>,
     /// To the fan-out.
     pub reports: mpsc::Sender<Report>,
+    /// Where the bars of a minute are kept.
+    pub minutes: Minutes,
     /// Time.
     pub clock: Clock,
 }
@@ -48,15 +55,19 @@ impl Upstream {
     pub async fn run(self, stop: watch::Receiver<bool>) {
         let (orders, wanted) = watch::channel(Orders::default());
         let (marked, simulated) = watch::channel(false);
+        let barred = watch::Sender::new(false);
         let session = Session {
             cluster: self.cluster,
             source: self.source,
             connector: self.connector,
             orders: wanted,
             updates: Relay {
-                reports: self.reports,
+                reports: self.reports.clone(),
                 told: None,
                 simulated: marked,
+                barred: barred.clone(),
+                proven: false,
+                minutes: self.minutes,
             },
             clock: self.clock.clone(),
         };
@@ -67,6 +78,10 @@ impl Upstream {
             orders,
             held: Interest::new(),
             refused: false,
+            refusals: barred.subscribe(),
+            barred,
+            until: None,
+            reports: self.reports,
             clock: self.clock,
         };
         tokio::join!(session.run(), conductor.run(stop));
@@ -83,6 +98,12 @@ struct Conductor {
     held: Interest,
     /// Some of the interest cannot be had, and the log has it.
     refused: bool,
+    /// The vendor lets us in for nothing here.
+    barred: watch::Sender<bool>,
+    refusals: watch::Receiver<bool>,
+    /// Until when it is left alone.
+    until: Option<Moment>,
+    reports: mpsc::Sender<Report>,
     clock: Clock,
 }
 
@@ -90,22 +111,58 @@ impl Conductor {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             self.order();
-            let next = self.clock.now().monotonic + LOOK;
+            let look = self.clock.now().monotonic + LOOK;
+            let next = self.until.map_or(look, |until| until.min(look));
             tokio::select! {
                 // An error of any of these means that nobody is left to serve.
                 _ = stop.wait_for(|stop| *stop) => break,
                 changed = self.interest.changed() => if changed.is_err() { break },
                 changed = self.simulated.changed() => if changed.is_err() { break },
+                changed = self.refusals.changed() => if changed.is_err() { break },
                 () = self.orders.closed() => break,
                 () = self.clock.sleep_until(next) => {}
+            }
+            if !self.keep_out().await {
+                break;
             }
         }
         self.orders.send_modify(|orders| orders.stop = true);
     }
 
+    /// Leaves the vendor alone while it must be; false if nobody is left to be told of the end.
+    async fn keep_out(&mut self) -> bool {
+        let now = self.clock.now().monotonic;
+        let barred = *self.refusals.borrow_and_update();
+        match self.until {
+            None if barred => {
+                let minutes = BARRED.as_secs() / 60;
+                log::warn!(
+                    "{}: not asked for again within {minutes} minutes; displays are told to do \
+                     without (take it out of massive.clusters if the plan lacks it)",
+                    self.cluster
+                );
+                self.until = Some(now + BARRED);
+                true
+            }
+            Some(until) if now >= until => {
+                self.until = None;
+                self.barred.send_replace(false);
+                self.reports.send(Report::Down(Why::Done)).await.is_ok()
+            }
+            _ => true,
+        }
+    }
+
     fn order(&mut self) {
-        let wanted = affordable(self.cluster, &self.interest.borrow_and_update(), &self.held);
-        let refused = wanted.len() < self.interest.borrow().len();
+        let interest = self.interest.borrow_and_update();
+        let (wanted, refused) = if self.until.is_some() {
+            (Interest::new(), false)
+        } else {
+            let wanted = affordable(self.cluster, &interest, &self.held);
+            let refused = wanted.len() < interest.len();
+            (wanted, refused)
+        };
+        drop(interest);
         if refused && !self.refused {
             log::warn!(
                 "{}: more is wanted than one connection may carry ({CONTRACTS} contracts' quotes, \
@@ -179,6 +236,11 @@ struct Relay {
     /// The last report but events; nothing is said twice.
     told: Option<Report>,
     simulated: watch::Sender<bool>,
+    /// The vendor lets us in for nothing here, and is left alone.
+    barred: watch::Sender<bool>,
+    /// It has let us in before: the key is good, and the plan has this cluster.
+    proven: bool,
+    minutes: Minutes,
 }
 
 impl Relay {
@@ -194,7 +256,17 @@ impl Audience for Relay {
         self.simulated.send_if_modified(|simulated| {
             std::mem::replace(simulated, status.simulated) != status.simulated
         });
+        self.proven |= status.phase == Phase::Live;
         let report = match (status.phase, status.why) {
+            // Nothing is asked for while it lasts, and that is no news.
+            _ if *self.barred.borrow() => return Ok(()),
+            // Not so an upgrade that is refused: that was something before the vendor.
+            (Phase::Refused, Some(Why::Key)) if !self.proven => {
+                self.told = None;
+                self.tell(Report::Barred).await?;
+                self.barred.send_replace(true);
+                return Ok(());
+            }
             (Phase::Live, _) => Report::Up {
                 simulated: status.simulated,
             },
@@ -218,7 +290,7 @@ impl Audience for Relay {
         line: &mut Line<Growing>,
         now: Moment,
     ) -> Result<(), Over> {
-        let mut events = Vec::new();
+        let (mut events, mut bars) = (Vec::new(), Vec::new());
         let bytes = Bytes::from(frame.clone());
         for passing in wire::passing(frame) {
             match passing {
@@ -228,10 +300,14 @@ impl Audience for Relay {
                     if line.data(kind, &ticker, now)
                         && let Ok(ticker) = Ticker::try_from(ticker.as_ref())
                     {
-                        events.push(Relayed {
+                        let relayed = Relayed {
                             channel: Channel { kind, ticker },
                             json: bytes.slice_ref(json.as_bytes()),
-                        });
+                        };
+                        if kind == Kind::Minute {
+                            bars.push(relayed.clone());
+                        }
+                        events.push(relayed);
                     }
                 }
                 Ok(Passing::Unused) => {}
@@ -241,7 +317,14 @@ impl Audience for Relay {
         if events.is_empty() {
             return Ok(());
         }
+        if !bars.is_empty() {
+            self.minutes.seen(bars).await;
+        }
         self.tell(Report::Events(events)).await
+    }
+
+    async fn unanswered(&mut self, channel: Channel) -> Result<(), Over> {
+        self.tell(Report::Unanswered(channel)).await
     }
 }
 

@@ -215,9 +215,15 @@ impl Connection {
     }
 
     async fn authenticate(&mut self, key: &str) -> Result<(), Over> {
-        if key != self.shared.settings.key || self.fault == Fault::Refusal {
-            self.send(&[status("auth_failed", "authentication failed")])
-                .await?;
+        let settings = &self.shared.settings;
+        let excluded = settings.excluded.contains(&self.cluster);
+        if key != settings.key || excluded || self.fault == Fault::Refusal {
+            let words = if excluded {
+                "Your plan doesn't include websocket access."
+            } else {
+                "authentication failed"
+            };
+            self.send(&[status("auth_failed", words)]).await?;
             // Dropped without a close frame, as the vendor does.
             return Err(Over);
         }
@@ -235,13 +241,12 @@ impl Connection {
             let Some(channel) = Channel::parse(name) else {
                 continue;
             };
-            if self
-                .shared
-                .settings
-                .refused
+            let settings = &self.shared.settings;
+            let denied = settings
+                .denied
                 .iter()
-                .any(|refused| refused == name)
-            {
+                .any(|ticker| channel.ticker == **ticker);
+            if denied || settings.refused.iter().any(|refused| refused == name) {
                 answers.push(status("error", "not authorized"));
             } else if !self.channels.contains(&channel) {
                 // What is already held is not acknowledged again.

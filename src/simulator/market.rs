@@ -1,16 +1,16 @@
 //! The one owner of the simulated prices: it walks every ticker that somebody has asked for and
-//! tells all connections of each step.
+//! tells all connections of each step. What a step is in events is the `tape`'s.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::tape::{Listed, Standing, Traded};
 use super::{Fault, Settings, Walk};
 use crate::clock::{Clock, Moment, Now, Utc};
-use crate::market::{Channel, Class, Kind, Price, Ticker};
+use crate::market::{Channel, Ticker};
 
 /// Events that a connection may lag behind before it loses some.
 const QUEUE: usize = 4096;
@@ -38,7 +38,8 @@ pub(super) enum News {
 enum Order {
     Hold(Ticker),
     Release(usize),
-    Price(Ticker, oneshot::Sender<Option<Price>>),
+    Standing(Ticker, oneshot::Sender<Option<Standing>>),
+    Minutes(Ticker, oneshot::Sender<Vec<Traded>>),
     Fault(Fault, oneshot::Sender<()>),
 }
 
@@ -92,11 +93,18 @@ impl Market {
         self.order(Order::Release(channels));
     }
 
-    /// Where a ticker stands; `None` if nobody has asked for it yet.
-    pub(super) async fn price(&self, ticker: &Ticker) -> Option<Price> {
-        let (sender, price) = oneshot::channel();
-        self.order(Order::Price(ticker.clone(), sender));
-        price.await.ok()?
+    /// Where a ticker stands; `None` if nobody knows it.
+    pub(super) async fn standing(&self, ticker: &Ticker) -> Option<Standing> {
+        let (sender, standing) = oneshot::channel();
+        self.order(Order::Standing(ticker.clone(), sender));
+        standing.await.ok()?
+    }
+
+    /// The minutes of the session so far, with the one that goes on.
+    pub(super) async fn minutes(&self, ticker: &Ticker) -> Vec<Traded> {
+        let (sender, minutes) = oneshot::channel();
+        self.order(Order::Minutes(ticker.clone(), sender));
+        minutes.await.unwrap_or_default()
     }
 
     /// From now on this is wrong; it is when this returns.
@@ -126,28 +134,13 @@ struct Trader {
     listed: Vec<Listed>,
 }
 
-struct Listed {
-    walk: Walk,
-    due: Moment,
-    minute: Minute,
-}
-
-/// The bar that is being made.
-struct Minute {
-    due: Moment,
-    open: Price,
-    high: Price,
-    low: Price,
-    day_open: Price,
-}
-
 impl Trader {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         loop {
             let due = self
                 .listed
                 .iter()
-                .map(|listed| listed.due.min(listed.minute.due))
+                .map(|listed| listed.due.min(listed.ends))
                 .min();
             let due = self.clock.sleep_until(due.unwrap_or(Moment::NEVER));
             tokio::select! {
@@ -157,10 +150,12 @@ impl Trader {
                         self.held.send_modify(|held| *held += 1);
                     }
                     Some(Order::Release(channels)) => self.held.send_modify(|held| *held -= channels),
-                    Some(Order::Price(ticker, sender)) => {
-                        let found = self.listed.iter().find(|listed| *listed.walk.ticker() == ticker);
-                        // Whoever asked may have stopped waiting.
-                        sender.send(found.map(|listed| listed.walk.price())).ok();
+                    // Whoever asked may have stopped waiting.
+                    Some(Order::Standing(ticker, sender)) => {
+                        sender.send(self.seen(&ticker, Listed::standing)).ok();
+                    }
+                    Some(Order::Minutes(ticker, sender)) => {
+                        sender.send(self.seen(&ticker, Listed::minutes).unwrap_or_default()).ok();
                     }
                     Some(Order::Fault(fault, done)) => {
                         self.trade();
@@ -188,47 +183,52 @@ impl Trader {
         {
             return;
         }
-        let Some(walk) = Walk::new(ticker, self.seed) else {
-            return;
-        };
-        let now = self.clock.now().monotonic;
-        let price = walk.price();
-        self.listed.push(Listed {
-            // Soon, so that nobody waits 15 s for a first look at a demo.
-            due: now + self.interval(Duration::from_secs(1)),
-            minute: Minute {
-                due: now + self.interval(MINUTE),
-                open: price,
-                high: price,
-                low: price,
-                day_open: price,
-            },
-            walk,
-        });
+        if let Some(listed) = self.open(ticker) {
+            self.listed.push(listed);
+        }
+    }
+
+    /// A ticker as it is when its trading begins.
+    fn open(&self, ticker: &Ticker) -> Option<Listed> {
+        let walk = Walk::new(ticker, self.seed)?;
+        let now = self.clock.now();
+        // Soon, so that nobody waits 15 s for a first look at a demo.
+        let due = now.monotonic + self.interval(Duration::from_secs(1));
+        Some(Listed::new(walk, due, now, self.interval(MINUTE)))
+    }
+
+    /// What somebody sees who looks at a ticker, whether it is traded or not.
+    fn seen<T>(&self, ticker: &Ticker, look: impl Fn(&Listed) -> T) -> Option<T> {
+        let mut all = self.listed.iter();
+        match all.find(|listed| listed.walk.ticker() == ticker) {
+            Some(listed) => Some(look(listed)),
+            None => Some(look(&self.open(ticker)?)),
+        }
     }
 
     fn trade(&mut self) {
         let now = self.clock.now();
+        let minute = self.interval(MINUTE);
         for at in 0..self.listed.len() {
+            let interval = self.interval(self.listed[at].walk.interval());
             // All that is due by now, one by one: a clock moved by hand skips no value.
-            while self.listed[at].due <= now.monotonic {
-                let interval = self.interval(self.listed[at].walk.interval());
+            loop {
                 let listed = &mut self.listed[at];
-                let due = listed.due;
-                listed.due = due + interval;
-                let price = listed.walk.step();
-                listed.minute.high = listed.minute.high.max(price);
-                listed.minute.low = listed.minute.low.min(price);
-                let tick = listed.tick(price, wall(now, due));
-                self.tell(News::Tick(Arc::new(tick)));
-            }
-            if self.listed[at].minute.due <= now.monotonic {
-                let interval = self.interval(MINUTE);
-                let listed = &mut self.listed[at];
-                let due = listed.minute.due;
-                listed.minute.due = due + interval;
-                let bar = listed.bar(wall(now, due));
-                self.tell(News::Tick(Arc::new(bar)));
+                let due = listed.due.min(listed.ends);
+                if due > now.monotonic {
+                    break;
+                }
+                let millis = wall(now, due);
+                let ticks = if listed.due == due {
+                    listed.due = due + interval;
+                    listed.step(millis)
+                } else {
+                    listed.ends = due + minute;
+                    vec![listed.bar(millis)]
+                };
+                for tick in ticks {
+                    self.tell(News::Tick(Arc::new(tick)));
+                }
             }
         }
     }
@@ -244,50 +244,4 @@ fn wall(now: Now, at: Moment) -> i64 {
     let utc = now.utc.unwrap_or(Utc::PLAUSIBLE);
     let ago = i64::try_from(now.monotonic.since(at).as_millis()).unwrap_or(0);
     utc.0.saturating_sub(ago)
-}
-
-impl Listed {
-    fn tick(&self, price: Price, millis: i64) -> Tick {
-        let ticker = self.walk.ticker();
-        let (kind, json) = match self.walk.class() {
-            Class::Index => (
-                Kind::Value,
-                json!({ "ev": "V", "val": price.as_f64(), "T": ticker.as_str(), "t": millis }),
-            ),
-            Class::Option | Class::Equity => {
-                let (bid, ask) = self.walk.around(price);
-                (
-                    Kind::Quote,
-                    json!({ "ev": "Q", "sym": ticker.as_str(), "bx": 302, "ax": 302, "bp": bid.as_f64(), "ap": ask.as_f64(),
-                            "bs": 17, "as": 24, "t": millis, "q": millis }),
-                )
-            }
-        };
-        Tick {
-            channel: Channel {
-                kind,
-                ticker: ticker.clone(),
-            },
-            json: json.to_string(),
-        }
-    }
-
-    /// The bar that ends now; the next begins where it ends.
-    fn bar(&mut self, end: i64) -> Tick {
-        let ticker = self.walk.ticker().clone();
-        let close = self.walk.price();
-        let minute = &mut self.minute;
-        let json = json!({
-            "ev": "AM", "sym": ticker.as_str(), "op": minute.day_open.as_f64(), "o": minute.open.as_f64(),
-            "c": close.as_f64(), "h": minute.high.as_f64(), "l": minute.low.as_f64(), "s": end - 60_000, "e": end,
-        });
-        (minute.open, minute.high, minute.low) = (close, close, close);
-        Tick {
-            channel: Channel {
-                kind: Kind::Minute,
-                ticker,
-            },
-            json: json.to_string(),
-        }
-    }
 }

@@ -4,6 +4,7 @@
 mod connection;
 mod market;
 mod rest;
+mod tape;
 mod walk;
 
 pub use walk::Walk;
@@ -46,6 +47,10 @@ pub struct Settings {
     pub key: String,
     /// Channels that are not in the plan.
     pub refused: Vec<String>,
+    /// Clusters that are not in the plan.
+    pub excluded: Vec<Cluster>,
+    /// Tickers that are not in the plan, neither streamed nor by REST.
+    pub denied: Vec<String>,
     /// Whether REST knows the last values and not the previous closes alone; without them the
     /// first price of a display is the first of the stream.
     pub values: bool,
@@ -58,6 +63,8 @@ impl Default for Settings {
             speed: 1.0,
             key: "simulated".into(),
             refused: Vec::new(),
+            excluded: Vec::new(),
+            denied: Vec::new(),
             values: false,
         }
     }

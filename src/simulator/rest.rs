@@ -1,4 +1,4 @@
-//! The simulator's REST: snapshots and the market's status, as the vendor writes them.
+//! The simulator's REST: snapshots, minutes and the market's status, as the vendor writes them.
 
 use std::sync::atomic::Ordering;
 
@@ -6,19 +6,25 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Request, Response, StatusCode};
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
+use super::tape::{Standing, Traded};
 use super::{Fault, Shared, Walk};
 use crate::clock::Utc;
 use crate::market::{Class, Price};
+
+static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 
 type Answer = Result<Response<Full<Bytes>>, hyper::http::Error>;
 
 /// Answers a request for anything but a WebSocket; `None` if there is nothing at its path.
 pub(super) async fn answer(request: &Request<Incoming>, shared: &Shared) -> Option<Answer> {
     let service = request.uri().path();
-    if !matches!(service, "/v3/snapshot" | "/v1/marketstatus/now") {
+    let bars = service.strip_prefix("/v2/aggs/ticker/");
+    if bars.is_none() && !matches!(service, "/v3/snapshot" | "/v1/marketstatus/now") {
         return None;
     }
     shared.requests.fetch_add(1, Ordering::Relaxed);
@@ -31,7 +37,12 @@ pub(super) async fn answer(request: &Request<Incoming>, shared: &Shared) -> Opti
         let refused = Response::builder().status(StatusCode::UNAUTHORIZED);
         return Some(refused.body(Full::default()));
     }
-    let body = if service == "/v3/snapshot" {
+    let body = if let Some(bars) = bars {
+        match minutes(bars, shared).await {
+            Ok(body) => body,
+            Err(status) => return Some(Response::builder().status(status).body(Full::default())),
+        }
+    } else if service == "/v3/snapshot" {
         snapshot(request.uri().query().unwrap_or_default(), shared).await
     } else {
         market_status(shared)
@@ -55,6 +66,12 @@ async fn snapshot(query: &str, shared: &Shared) -> Value {
         .unwrap_or_default();
     let mut rows = Vec::new();
     for ticker in tickers.split(',') {
+        if shared.settings.denied.iter().any(|denied| denied == ticker) {
+            rows.push(json!({
+                "ticker": ticker, "error": "NOT_ENTITLED", "message": "Not entitled to this ticker.",
+            }));
+            continue;
+        }
         let Some(walk) = Walk::new(ticker, shared.settings.seed) else {
             rows.push(
                 json!({ "ticker": ticker, "error": "NOT_FOUND", "message": "Ticker not found." }),
@@ -68,13 +85,61 @@ async fn snapshot(query: &str, shared: &Shared) -> Value {
             }));
             continue;
         }
-        let price = shared.market.price(walk.ticker()).await;
-        rows.push(row(&walk, price.unwrap_or(walk.price()), now(shared)));
+        if let Some(standing) = shared.market.standing(walk.ticker()).await {
+            rows.push(row(&walk, &standing, now(shared)));
+        }
     }
     json!({ "status": "OK", "results": rows })
 }
 
-fn row(walk: &Walk, price: Price, now: Utc) -> Value {
+/// The minutes of a ticker: `{TICKER}/range/1/minute/{from}/{to}`.
+async fn minutes(path: &str, shared: &Shared) -> Result<Value, StatusCode> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let [ticker, "range", "1", "minute", from, to] = parts[..] else {
+        return Err(StatusCode::NOT_FOUND);
+    };
+    if shared.settings.denied.iter().any(|denied| denied == ticker) {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    let (Some(from), Some(to)) = (time(from, 0), time(to, 1)) else {
+        return Err(StatusCode::BAD_REQUEST);
+    };
+    let mut rows = Vec::new();
+    if let Some(walk) = Walk::new(ticker, shared.settings.seed)
+        && shared.settings.values
+    {
+        let minutes = shared.market.minutes(walk.ticker()).await;
+        for Traded { bar, volume } in minutes {
+            if !(from..=to).contains(&bar.start.0) {
+                continue;
+            }
+            let mut row = json!({ "o": bar.open.as_f64(), "c": bar.close.as_f64(),
+                "h": bar.high.as_f64(), "l": bar.low.as_f64(), "t": bar.start.0 });
+            if walk.class() != Class::Index {
+                row["v"] = json!(volume);
+            }
+            rows.push(row);
+        }
+    }
+    Ok(json!({
+        "ticker": ticker, "status": "OK", "adjusted": true, "queryCount": rows.len(),
+        "resultsCount": rows.len(), "results": rows,
+    }))
+}
+
+/// Milliseconds, or a day of New York and so many after it.
+fn time(text: &str, days: i64) -> Option<i64> {
+    if let Ok(millis) = text.parse() {
+        return Some(millis);
+    }
+    let day: Date = text.parse().ok()?;
+    let begins = day.checked_add(days.days()).ok()?;
+    let begins = begins.to_zoned(NEW_YORK.clone()).ok()?;
+    Some(begins.timestamp().as_millisecond() - days)
+}
+
+fn row(walk: &Walk, standing: &Standing, now: Utc) -> Value {
+    let price = standing.price;
     let ticker = walk.ticker().as_str();
     let close = walk.previous_close();
     let change = Price::from_scaled(price.scaled() - close.scaled()).as_f64();
@@ -84,6 +149,7 @@ fn row(walk: &Walk, price: Price, now: Utc) -> Value {
         "session": {
             "change": change, "change_percent": change / close.as_f64() * 100.0,
             "close": price.as_f64(), "previous_close": close.as_f64(),
+            "high": standing.high.as_f64(), "low": standing.low.as_f64(),
         },
     });
     match walk.class() {
@@ -94,10 +160,23 @@ fn row(walk: &Walk, price: Price, now: Utc) -> Value {
         }
         Class::Option | Class::Equity => {
             let (bid, ask) = walk.around(price);
-            row["type"] = json!("options");
+            let (size, at) = standing.traded;
+            let unit = if walk.class() == Class::Equity {
+                100
+            } else {
+                1
+            };
+            row["type"] = json!("stocks");
             row["market_status"] = json!("open");
-            row["last_quote"] = json!({ "bid": bid.as_f64(), "ask": ask.as_f64(), "bid_size": 17, "ask_size": 24,
-                                        "midpoint": price.as_f64(), "last_updated": nanos });
+            row["session"]["volume"] = json!(standing.volume);
+            row["last_quote"] = json!({ "bid": bid.as_f64(), "ask": ask.as_f64(), "bid_size": 17 * unit,
+                                        "ask_size": 24 * unit, "midpoint": price.as_f64(), "last_updated": nanos });
+            row["last_trade"] = json!({ "price": price.as_f64(), "size": size, "exchange": 4,
+                                        "sip_timestamp": at.saturating_mul(1_000_000) });
+            if walk.class() == Class::Equity {
+                return row;
+            }
+            row["type"] = json!("options");
             row["greeks"] =
                 json!({ "delta": 0.5413, "gamma": 0.0112, "theta": -0.1874, "vega": 0.8126 });
             row["implied_volatility"] = json!(0.3049);

@@ -11,15 +11,19 @@ use std::time::Duration;
 use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
 use deskticker::config::Secret;
 use deskticker::feed::link::Via;
-use deskticker::feed::net::{Connector, Endpoint};
+use deskticker::feed::net::{Connector, Endpoint, Socket};
 use deskticker::feed::session::Source;
 use deskticker::hub::token::Gate;
-use deskticker::hub::{Hub, Settings, Setup};
+use deskticker::hub::{Hub, Settings, Setup, simulated};
 use deskticker::market::{Calendar, Cluster};
+use deskticker::simulator::{self, Simulator};
 use deskticker::supervisor::Supervisor;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Message;
 
 /// Longer than anything takes; only a failure waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,6 +33,8 @@ pub const TOKEN: &str = "a-static-token-of-sufficient-length";
 pub const KEY: &str = "the-key-of-the-vendor";
 /// 2026-06-01 00:00:00 UTC.
 pub const START: Utc = Utc(1_780_272_000_000);
+/// The header that lets in.
+pub const BEARER: &str = "Authorization: Bearer a-static-token-of-sufficient-length\r\n";
 /// What every upgrade has.
 pub const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
                            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -99,6 +105,30 @@ pub async fn hub_with(settings: Settings, file: Option<PathBuf>) -> Doors {
     }
 }
 
+/// A hub of all clusters in front of a simulator, which knows values by REST too.
+pub async fn hub_before(vendor: simulator::Settings) -> (Doors, Simulator) {
+    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let token = Secret::new(TOKEN).unwrap();
+    let vendor = simulator::Settings {
+        values: true,
+        ..vendor
+    };
+    let (mut setup, simulator) = simulated::setup(vendor, &token, clock).await.unwrap();
+    let (settings, current) = watch::channel(Settings::default());
+    setup.settings = current;
+    let gate = setup.gate.clone();
+    let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let doors = Doors {
+        hub,
+        gate,
+        hand,
+        settings,
+    };
+    (doors, simulator)
+}
+
 impl Doors {
     pub fn address(&self) -> SocketAddr {
         self.hub.address()
@@ -124,6 +154,34 @@ impl Doors {
     pub async fn upgrade(&self, path: &str, headers: &str) -> u16 {
         let headers = format!("{UPGRADE}{headers}");
         self.ask(&format!("GET {path}"), &headers).await.status
+    }
+
+    /// A client's connection to a cluster, spoken for by a library.
+    pub async fn join(&self, cluster: &str) -> Joined {
+        let endpoint = Endpoint::parse(&format!("ws://{}", self.address())).unwrap();
+        let path = format!("/ws/{cluster}?token={TOKEN}");
+        let connector = Connector::new(None).unwrap();
+        let joining = connector.websocket(&endpoint, &path, &[]);
+        Joined(joining.await.unwrap())
+    }
+
+    /// Lets time pass, half a second at a time, until this is done.
+    pub async fn while_time_passes<T>(&self, doing: impl Future<Output = T>) -> T {
+        let passing = async {
+            loop {
+                self.hand.advance(Duration::from_millis(500));
+                for _ in 0..50 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let both = async {
+            tokio::select! {
+                done = doing => done,
+                () = passing => unreachable!("time goes on"),
+            }
+        };
+        tokio::time::timeout(PATIENCE, both).await.unwrap()
     }
 
     /// The value of a metric.
@@ -159,6 +217,50 @@ impl Doors {
         };
         tokio::time::timeout(PATIENCE, both).await.unwrap();
         String::from_utf8(text).unwrap()
+    }
+}
+
+/// Somebody who has been let in.
+pub struct Joined(pub Socket);
+
+impl Joined {
+    pub async fn subscribe(&mut self, names: &str) {
+        let text = format!(r#"{{"action":"subscribe","params":"{names}"}}"#);
+        self.0.send(Message::text(text)).await.unwrap();
+        let first = names.split(',').next().unwrap();
+        self.event(|event| event["message"] == format!("subscribed to: {first}"))
+            .await;
+    }
+
+    /// The next event that is as it should be.
+    pub async fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let reading = async {
+            loop {
+                let message = self.0.next().await.expect("no end").expect("no failure");
+                let Message::Text(text) = message else {
+                    continue;
+                };
+                let events: Vec<Value> = serde_json::from_str(&text).unwrap();
+                if let Some(event) = events.into_iter().find(&wanted) {
+                    return event;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.unwrap()
+    }
+
+    /// The code it is closed with.
+    pub async fn closed(&mut self) -> u16 {
+        let reading = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
+                    Some(Ok(_)) => {}
+                    other => panic!("{other:?} instead of a farewell"),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.unwrap()
     }
 }
 

@@ -161,6 +161,14 @@ impl Proxy {
         }
     }
 
+    /// Whether it is seen soon, for who does something else meanwhile.
+    pub fn sees(&mut self, what: impl Fn(&Seen) -> bool) -> bool {
+        let soon = self.seen.recv_timeout(Duration::from_millis(5));
+        let Ok(seen) = soon else { return false };
+        self.log.push(seen.clone());
+        what(&seen)
+    }
+
     /// Waits for this many subscriptions and gives their channels.
     pub fn subscribed(&mut self, count: usize) -> Vec<String> {
         let channels = (0..count).map(|_| {
@@ -227,6 +235,15 @@ impl Client {
             self.quotes(stream).await;
         } else if line.starts_with("POST /api/ws-token ") {
             self.ticket(stream).await;
+        } else if line.starts_with("GET /api/quotes ") {
+            let (head, body) = json("400 Bad Request", r#"{"error":"tickers required"}"#);
+            plain(stream, &head, &body).await;
+        } else if ["GET /healthz ", "GET /api/market/", "GET /v2/"]
+            .iter()
+            .any(|start| line.starts_with(start))
+        {
+            let head = "HTTP/1.1 404 Not Found\r\nContent-Type: text/html";
+            plain(stream, head, "<pre>Cannot GET</pre>").await;
         } else {
             self.talk(stream, orders).await;
         }
@@ -346,6 +363,13 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
         head.push(stream.read_u8().await.ok()?);
     }
     Some(String::from_utf8(head).unwrap())
+}
+
+/// Answers anybody.
+async fn plain(mut stream: TcpStream, answer_head: &str, body: &str) {
+    if head(&mut stream).await.is_some() {
+        answer(stream, answer_head, body).await;
+    }
 }
 
 async fn answer(mut stream: TcpStream, head: &str, body: &str) {

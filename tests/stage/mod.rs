@@ -115,6 +115,13 @@ impl Stage {
         }
     }
 
+    /// Changes the list of SPX and VIX and back, so that everything is asked for anew.
+    pub fn watches_anew(&self) {
+        for names in [["VIX", "SPX"], ["SPX", "VIX"]] {
+            self.controls.blocking_send(watch(&names)).unwrap();
+        }
+    }
+
     /// Lets time pass in one step, so that nobody sees a moment between: what comes is received
     /// at the new time, at every run.
     pub fn advance(&self, secs: u64) {

@@ -148,8 +148,7 @@ impl Asker {
                 self.schedule.failed(job, refusal.why, said, now.monotonic);
                 // Once: a hub without quotes is no fault of its link.
                 if self.told.failure(service, Some(refusal.why)) {
-                    let (service, why) = (format!("{service:?}").to_lowercase(), refusal.why);
-                    log::warn!("{service}: {why}");
+                    log::log!(service.level(), "{}: {}", service.name(), refusal.why);
                 }
                 return Ok(());
             }
@@ -185,7 +184,9 @@ impl Asker {
         };
         let body = self.doorman.get(&minutes::path(symbol, from, to)).await?;
         let bars = minutes::bars(&body, symbol, from, to).ok_or(Why::Protocol)?;
+        // Nothing traded is nothing to tell.
         let ticker = Ticker::try_from(symbol.ticker()).ok();
+        let ticker = ticker.filter(|_| !bars.is_empty());
         let update = ticker.map(|ticker| Update::Minutes { ticker, bars });
         Ok(update.into_iter().collect())
     }

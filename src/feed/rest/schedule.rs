@@ -43,6 +43,25 @@ pub(super) enum Service {
     Minutes,
 }
 
+impl Service {
+    /// For the log.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Service::Quotes => "quotes",
+            Service::Market => "market status",
+            Service::Minutes => "minutes",
+        }
+    }
+
+    /// How its failures are logged: the proxy that users already run has quotes alone.
+    pub(super) const fn level(self) -> log::Level {
+        match self {
+            Service::Quotes => log::Level::Warn,
+            Service::Market | Service::Minutes => log::Level::Info,
+        }
+    }
+}
+
 /// What is to be asked for now.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Job {
@@ -360,3 +379,6 @@ impl Schedule {
 const fn absent(why: Why) -> bool {
     why.refuses() || matches!(why, Why::Path)
 }
+
+#[cfg(test)]
+mod tests;

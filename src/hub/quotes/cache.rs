@@ -29,11 +29,11 @@ const WAIT_LIMIT: u64 = 3600;
 
 /// An answer, and how old it is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answer {
-    pub(super) body: Bytes,
-    pub(super) age: Duration,
+pub(in crate::hub) struct Answer {
+    pub(in crate::hub) body: Bytes,
+    pub(in crate::hub) age: Duration,
     /// It is past its time, and there is no newer one.
-    pub(super) stale: bool,
+    pub(in crate::hub) stale: bool,
 }
 
 #[derive(Debug)]
@@ -60,9 +60,12 @@ pub(super) struct Cache {
     refused: HashMap<String, Hold>,
 }
 
-/// A path without its query.
+/// What of a path a plan has or lacks: it without its query and, of the bars of one ticker, without
+/// their times.
 fn service(path: &str) -> &str {
-    path.split_once('?').map_or(path, |(service, _)| service)
+    let path = path.split_once('?').map_or(path, |(service, _)| service);
+    path.split_once("/range/")
+        .map_or(path, |(ticker, _)| ticker)
 }
 
 impl Cache {
@@ -135,6 +138,13 @@ impl Cache {
             },
         };
         if refusal.why.refuses() {
+            // Nobody shall make this long by asking for one ticker after the other.
+            self.refused.retain(|_, held| now.monotonic < held.until);
+            if self.refused.len() >= ENTRIES {
+                let first = self.refused.iter().min_by_key(|(_, held)| held.until);
+                let first = first.map(|(service, _)| service.clone());
+                first.map(|service| self.refused.remove(&service));
+            }
             self.refused.insert(service(path).to_owned(), hold);
         } else if self.hold.is_none_or(|held| held.until < hold.until) {
             self.hold = Some(hold);

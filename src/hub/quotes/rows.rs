@@ -13,6 +13,9 @@ use crate::feed::snapshot::{self, Greeks, positive};
 use crate::feed::wire;
 use crate::market::{Class, Price, Symbol};
 
+#[cfg(test)]
+mod tests;
+
 /// Quotes are good this long while a market is open,
 const TTL: Duration = Duration::from_secs(2);
 /// and this long while all are closed.
@@ -68,10 +71,30 @@ struct Row {
     market_status: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     delayed: bool,
+    /// Why the vendor serves nothing of it, in its word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denial: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day_low: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day_high: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bid: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ask: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bid_size: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ask_size: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_trade: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_trade_size: Option<f64>,
+    /// In nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_trade_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     implied_volatility: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,8 +152,12 @@ impl Row {
                 "none"
             });
         };
-        if known.error.is_some() {
-            return none("error");
+        if let Some(error) = known.error.as_deref() {
+            let words = ["NOT_ENTITLED", "NOT_FOUND"];
+            return Row {
+                denial: words.into_iter().find(|word| *word == error),
+                ..none("error")
+            };
         }
         let previous_close = known.previous_close();
         let mut row = Row {
@@ -141,6 +168,8 @@ impl Row {
             delayed: known.is_delayed(),
             ..Row::default()
         };
+        row.day(known);
+        row.market(known);
         if symbol.class() == Class::Option {
             row.contract(known);
         }
@@ -165,12 +194,38 @@ impl Row {
         row
     }
 
+    /// The day so far. One that has not begun is all zeros.
+    fn day(&mut self, known: &snapshot::Row) {
+        let Some(session) = &known.session else {
+            return;
+        };
+        let range = session.low.zip(session.high);
+        let range = range.filter(|&(low, high)| positive(low).is_some() && low <= high);
+        (self.day_low, self.day_high) = range.unzip();
+        self.volume = session.volume.filter(|volume| *volume > 0.0);
+    }
+
+    /// The best bid and ask, and the last trade.
+    fn market(&mut self, known: &snapshot::Row) {
+        // Without an ask there is no quote; without a bid there is: of a contract nobody wants.
+        if let Some(quote) = &known.last_quote
+            && quote.ask.and_then(positive).is_some()
+        {
+            let size = |size: Option<f64>| size.filter(|size| *size >= 0.0);
+            (self.bid, self.ask) = (quote.bid, quote.ask);
+            (self.bid_size, self.ask_size) = (size(quote.bid_size), size(quote.ask_size));
+        }
+        if let Some(trade) = &known.last_trade
+            && let Some((price, stamp)) = traded(trade)
+        {
+            self.last_trade = Some(price.as_f64());
+            self.last_trade_size = trade.size.filter(|size| *size > 0.0);
+            self.last_trade_at = stamp.map(|stamp| stamp.0.saturating_mul(1_000_000));
+        }
+    }
+
     /// What only contracts have.
     fn contract(&mut self, known: &snapshot::Row) {
-        if let Some(quote) = &known.last_quote {
-            self.bid = quote.bid;
-            self.ask = quote.ask;
-        }
         self.implied_volatility = known.implied_volatility;
         self.open_interest = known.open_interest;
         // Deep in the money they are an empty object.
@@ -205,7 +260,10 @@ fn last(class: Class, known: &snapshot::Row) -> Option<(Price, Option<Utc>, &'st
 }
 
 fn trade(known: &snapshot::Row) -> Option<(Price, Option<Utc>)> {
-    let trade = known.last_trade.as_ref()?;
+    traded(known.last_trade.as_ref()?)
+}
+
+fn traded(trade: &snapshot::LastTrade) -> Option<(Price, Option<Utc>)> {
     Some((positive(trade.price?)?, wire::stamp(trade.sip_timestamp)))
 }
 
@@ -229,140 +287,4 @@ pub(super) fn aged_status(answer: &Answer) -> Result<String, serde_json::Error> 
         status.insert("stale".into(), true.into());
     }
     serde_json::to_string(&status)
-}
-
-#[cfg(test)]
-mod tests {
-    use hyper::body::Bytes;
-    use serde_json::json;
-
-    use super::*;
-
-    fn answer(results: &Value) -> Answer {
-        Answer {
-            body: Bytes::from(json!({ "status": "OK", "results": results }).to_string()),
-            age: Duration::from_secs(3),
-            stale: false,
-        }
-    }
-
-    fn rows(tickers: &[&str], results: &Value) -> Vec<Value> {
-        let asked: Vec<Asked<'_>> = tickers.iter().map(|ticker| Asked::new(ticker)).collect();
-        let body = body(&asked, &[answer(results)]).unwrap();
-        let mut body: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(body["age"], 3);
-        serde_json::from_value(body["results"].take()).unwrap()
-    }
-
-    #[test]
-    fn an_index_has_the_proxys_row_and_a_little_more() {
-        let results = json!([{ "ticker": "I:SPX", "value": 5912.34, "market_status": "regular_trading",
-            "timeframe": "REAL-TIME", "last_updated": 1_764_086_430_905_642_800_i64,
-            "session": { "close": 5912.34, "previous_close": 5887.61 } }]);
-        let row = json!({ "symbol": "I:SPX", "last": 5912.34, "change": 24.73, "changePercent": 0.42,
-            "asOf": 1_764_086_430_906_i64, "source": "indices", "previousClose": 5887.61,
-            "marketStatus": "regular_trading" });
-        assert_eq!(rows(&["SPX"], &results), [row]);
-    }
-
-    #[test]
-    fn rows_come_in_the_order_asked_and_what_is_not_known_is_zero_and_says_so() {
-        let results = json!([
-            { "ticker": "I:VIX", "session": { "close": 17.25 }, "timeframe": "DELAYED" },
-            { "ticker": "I:NDX", "error": "NOT_ENTITLED", "message": "Not entitled." },
-            { "ticker": "SPY", "value": 0, "session": { "close": 0, "previous_close": 600.5 } },
-        ]);
-        let asked = ["SPY", "hello world", "VIX", "NDX", "I:RUT"];
-        let rows = rows(&asked, &results);
-        let told: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                (
-                    row["symbol"].as_str().unwrap(),
-                    row["last"].as_f64().unwrap(),
-                    row["source"].as_str().unwrap(),
-                )
-            })
-            .collect();
-        assert_eq!(
-            told,
-            [
-                ("SPY", 0.0, "none"),
-                ("hello world", 0.0, "error"),
-                ("I:VIX", 17.25, "indices-fallback"),
-                ("NDX", 0.0, "error"),
-                ("I:RUT", 0.0, "none"),
-            ]
-        );
-        assert_eq!(rows[0]["change"], 0.0, "of nothing there is no change");
-        assert_eq!(rows[0]["previousClose"], 600.5);
-        assert_eq!(rows[2]["delayed"], true);
-    }
-
-    #[test]
-    fn a_contract_has_its_middle_its_greeks_and_its_own_time() {
-        let results = json!([{ "ticker": "O:SPY251219C00650000", "implied_volatility": 0.3049,
-            "open_interest": 8921, "greeks": { "delta": 0.55, "gamma": 0.01, "theta": -0.03, "vega": 0.7 },
-            "last_quote": { "bid": 9.71, "ask": 9.81, "last_updated": 1_764_086_430_905_000_000_i64 },
-            "last_trade": { "price": 1.0, "sip_timestamp": 1_764_000_000_000_000_000_i64 },
-            "session": { "close": 1.0, "previous_close": 9.48 } }]);
-        let row = rows(&["O:SPY251219C00650000"], &results).remove(0);
-        assert_eq!(row["last"], 9.76);
-        assert_eq!(row["asOf"], 1_764_086_430_905_000_000_i64);
-        assert_eq!((&row["bid"], &row["ask"]), (&json!(9.71), &json!(9.81)));
-        assert_eq!(row["source"], "options");
-        assert_eq!(row["greeks"]["theta"], -0.03);
-        assert_eq!(row["impliedVolatility"], 0.3049);
-        assert_eq!(row["openInterest"], 8921.0);
-    }
-
-    #[test]
-    fn the_close_of_a_contracts_session_is_no_price_of_now() {
-        let results = json!([{ "ticker": "O:SPY251219C00650000", "greeks": {},
-            "last_quote": { "bid": 0, "ask": 0.05 },
-            "session": { "close": 1.0, "previous_close": 9.48 } }]);
-        let row = rows(&["O:SPY251219C00650000"], &results).remove(0);
-        assert_eq!(
-            (&row["last"], &row["source"]),
-            (&json!(0.0), &json!("none"))
-        );
-        assert_eq!(row.get("greeks"), None);
-    }
-
-    #[test]
-    fn a_share_has_its_last_trade_in_nanoseconds() {
-        let results = json!([{ "ticker": "SPY", "last_updated": 1_764_086_430_905_000_000_i64,
-            "last_trade": { "price": 601.25, "sip_timestamp": 1_764_086_430_000_000_000_i64 },
-            "session": { "close": 601.0, "previous_close": 600.0 } }]);
-        let row = rows(&["spy"], &results).remove(0);
-        assert_eq!(row["last"], 601.25);
-        assert_eq!(row["asOf"], 1_764_086_430_000_000_000_i64);
-        assert_eq!(row["changePercent"], 0.2083);
-    }
-
-    #[test]
-    fn an_answer_is_good_for_longer_while_every_market_is_closed() {
-        let good = |statuses: &[&str]| {
-            let rows: Vec<Value> = statuses
-                .iter()
-                .map(|status| json!({ "ticker": "I:SPX", "market_status": status }))
-                .collect();
-            ttl(&answer(&json!(rows)).body).map(|ttl| ttl.as_secs())
-        };
-        assert_eq!(good(&["regular_trading", "closed"]), Some(2));
-        assert_eq!(good(&["closed", "closed"]), Some(30));
-        assert_eq!(good(&[]), Some(2));
-        assert_eq!(ttl(b"<html>"), None);
-    }
-
-    #[test]
-    fn a_market_status_says_how_old_it_is() {
-        let mut answer = answer(&json!([]));
-        answer.body = Bytes::from_static(br#"{"market":"open","exchanges":{"nyse":"open"}}"#);
-        answer.stale = true;
-        let status = aged_status(&answer).unwrap();
-        let expected =
-            json!({ "market": "open", "exchanges": { "nyse": "open" }, "age": 3, "stale": true });
-        assert_eq!(serde_json::from_str::<Value>(&status).unwrap(), expected);
-    }
 }

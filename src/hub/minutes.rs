@@ -1,0 +1,203 @@
+//! The minutes of the session, for displays that come in the middle of it. Owned by one task, which
+//! is told of every bar of a minute that passes; what came before that is asked of the vendor once
+//! for all, and merged.
+
+mod aggregates;
+mod series;
+
+use std::ops::Range;
+
+use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Relayed;
+use super::quotes::{Quotes, QuotesError};
+use crate::clock::Now;
+use crate::feed::wire;
+use crate::market::{Bar, Kind, Ticker};
+pub(super) use aggregates::{Asked, Wrong};
+use series::Store;
+
+/// Orders that may wait before an upstream or a request does.
+const QUEUE: usize = 64;
+/// In milliseconds.
+const MINUTE: i64 = 60_000;
+
+/// One bar, and how much was traded in it, where somebody said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Minute {
+    bar: Bar,
+    volume: Option<f64>,
+}
+
+/// What there is of a span of time.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Held {
+    minutes: Vec<Minute>,
+    /// There is no other.
+    whole: bool,
+}
+
+/// A span of time of one ticker, in milliseconds.
+#[derive(Clone, Debug)]
+struct Span {
+    ticker: Ticker,
+    /// The end does not belong to it.
+    times: Range<i64>,
+}
+
+enum Order {
+    /// Events on channels of minutes have passed.
+    Seen(Vec<Relayed>),
+    /// The vendor's own, which are all there are of this span.
+    Fetched(Span, Vec<Minute>),
+    Read(Span, oneshot::Sender<Held>),
+}
+
+/// The way to whoever keeps the minutes.
+#[derive(Clone, Debug)]
+pub struct Minutes(mpsc::Sender<Order>);
+
+impl Minutes {
+    /// The way to an empty store, and what keeps it: to be run as long as anybody has the way.
+    pub fn new() -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (orders, ordered) = mpsc::channel(QUEUE);
+        (Self(orders), keep(ordered))
+    }
+
+    /// Events on channels of minutes have passed.
+    pub(super) async fn seen(&self, bars: Vec<Relayed>) {
+        self.order(Order::Seen(bars)).await;
+    }
+
+    /// The body that answers for these minutes. Where the vendor cannot be asked for those that did
+    /// not pass here it holds those that did, and `stale: true`.
+    ///
+    /// # Errors
+    /// Why there is no answer, if there is none at all.
+    pub(super) async fn answer(
+        &self,
+        quotes: &Quotes,
+        asked: &Asked,
+        now: Now,
+    ) -> Result<String, QuotesError> {
+        let span = asked.span(now);
+        let held = self.read(&span).await;
+        if held.whole {
+            return Ok(asked.body(&held.minutes, false));
+        }
+        let path = asked.path(&span);
+        let known = |body: &[u8]| aggregates::minutes(body).is_some();
+        let answer = quotes.minutes(&path, known).await;
+        let stale = match &answer {
+            Ok(answer) => {
+                let made = now.utc.map(|utc| utc.0 - answer.age.as_millis() as i64);
+                let fetched = aggregates::minutes(&answer.body).unwrap_or_default();
+                self.order(Order::Fetched(asked.fetched(&span, made), fetched))
+                    .await;
+                answer.stale
+            }
+            Err(_) => true,
+        };
+        let held = self.read(&span).await;
+        match answer {
+            Err(error) if held.minutes.is_empty() => Err(error),
+            _ => Ok(asked.body(&held.minutes, stale)),
+        }
+    }
+
+    async fn read(&self, span: &Span) -> Held {
+        let (reply, held) = oneshot::channel();
+        self.order(Order::Read(span.clone(), reply)).await;
+        held.await.unwrap_or_default()
+    }
+
+    async fn order(&self, order: Order) {
+        // Nobody keeps anything any more: the hub is ending.
+        self.0.send(order).await.ok();
+    }
+}
+
+async fn keep(mut orders: mpsc::Receiver<Order>) {
+    let mut store = Store::default();
+    let mut text = String::new();
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Seen(bars) => {
+                for event in bars {
+                    if let Some(minute) = read(&event, &mut text) {
+                        store.stream(&event.channel.ticker, minute);
+                    }
+                }
+            }
+            Order::Fetched(span, minutes) => store.merge(&span, minutes),
+            // Whoever asked may have stopped waiting.
+            Order::Read(span, reply) => drop(reply.send(store.read(&span))),
+        }
+    }
+}
+
+/// What `wire` does not read of a bar.
+#[derive(Deserialize)]
+struct Traded {
+    v: Option<f64>,
+}
+
+/// The bar of an event; `text` is used again for each.
+fn read(event: &Relayed, text: &mut String) -> Option<Minute> {
+    let json = std::str::from_utf8(&event.json).ok()?;
+    text.clear();
+    text.push('[');
+    text.push_str(json);
+    text.push(']');
+    let Some(Ok(wire::Event::Bar { kind, bar, .. })) = wire::events(text).next() else {
+        return None;
+    };
+    let traded = serde_json::from_str(json).ok();
+    let volume = traded.and_then(|traded: Traded| traded.v);
+    (kind == Kind::Minute).then_some(Minute {
+        bar,
+        volume: volume.filter(|volume| *volume >= 0.0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::Channel;
+
+    #[tokio::test]
+    async fn bars_that_pass_are_kept_and_a_corrected_one_replaces() {
+        let (minutes, keeping) = Minutes::new();
+        tokio::spawn(keeping);
+        let start = 1_795_444_200_000_i64;
+        let bar = |start: i64, close: &str| {
+            Relayed {
+            channel: Channel::parse("AM.SPY").unwrap(),
+            json: format!(
+                r#"{{"ev":"AM","sym":"SPY","v":{close}0,"av":9000,"o":2,"c":{close},"h":3e0,"l":1,"s":{start},"e":{}}}"#,
+                start + MINUTE
+            )
+            .into(),
+        }
+        };
+        let mut broken = bar(start, "2.5");
+        broken.json = r#"{"ev":"AM","sym":"SPY","o":0}"#.into();
+        minutes.seen(vec![bar(start, "2.5"), broken]).await;
+        minutes
+            .seen(vec![bar(start + MINUTE, "2"), bar(start, "1.5")])
+            .await;
+        let span = Span {
+            ticker: Ticker::try_from("SPY").unwrap(),
+            times: start..start + 2 * MINUTE,
+        };
+        let held = minutes.read(&span).await;
+        let told: Vec<_> = held
+            .minutes
+            .iter()
+            .map(|minute| (minute.bar.close.as_f64(), minute.volume))
+            .collect();
+        assert_eq!(told, [(1.5, Some(1.5)), (2.0, Some(20.0))]);
+        assert!(held.whole);
+    }
+}

@@ -1,0 +1,158 @@
+use hyper::body::Bytes;
+use serde_json::json;
+
+use super::*;
+
+fn answer(results: &Value) -> Answer {
+    Answer {
+        body: Bytes::from(json!({ "status": "OK", "results": results }).to_string()),
+        age: Duration::from_secs(3),
+        stale: false,
+    }
+}
+
+fn rows(tickers: &[&str], results: &Value) -> Vec<Value> {
+    let asked: Vec<Asked<'_>> = tickers.iter().map(|ticker| Asked::new(ticker)).collect();
+    let body = body(&asked, &[answer(results)]).unwrap();
+    let mut body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["age"], 3);
+    serde_json::from_value(body["results"].take()).unwrap()
+}
+
+#[test]
+fn an_index_has_the_proxys_row_and_a_little_more() {
+    let results = json!([{ "ticker": "I:SPX", "value": 5912.34, "market_status": "regular_trading",
+        "timeframe": "REAL-TIME", "last_updated": 1_764_086_430_905_642_800_i64,
+        "session": { "close": 5912.34, "previous_close": 5887.61, "low": 5879.5, "high": 5920.25 } }]);
+    let row = json!({ "symbol": "I:SPX", "last": 5912.34, "change": 24.73, "changePercent": 0.42,
+        "asOf": 1_764_086_430_906_i64, "source": "indices", "previousClose": 5887.61,
+        "marketStatus": "regular_trading", "dayLow": 5879.5, "dayHigh": 5920.25 });
+    assert_eq!(rows(&["SPX"], &results), [row]);
+}
+
+#[test]
+fn rows_come_in_the_order_asked_and_what_is_not_known_is_zero_and_says_so() {
+    let results = json!([
+        { "ticker": "I:VIX", "session": { "close": 17.25 }, "timeframe": "DELAYED" },
+        { "ticker": "I:NDX", "error": "NOT_ENTITLED", "message": "Not entitled." },
+        { "ticker": "I:NOSUCH", "error": "NOT_FOUND" },
+        { "ticker": "SPY", "value": 0, "last_quote": { "bid": 0, "ask": 0, "bid_size": 0, "ask_size": 0 },
+          "session": { "close": 0, "previous_close": 600.5, "low": 0, "high": 0, "volume": 0 } },
+    ]);
+    let asked = ["SPY", "hello world", "VIX", "NDX", "I:RUT", "I:NOSUCH"];
+    let rows = rows(&asked, &results);
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["symbol"].as_str().unwrap(),
+                row["last"].as_f64().unwrap(),
+                row["source"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("SPY", 0.0, "none"),
+            ("hello world", 0.0, "error"),
+            ("I:VIX", 17.25, "indices-fallback"),
+            ("NDX", 0.0, "error"),
+            ("I:RUT", 0.0, "none"),
+            ("I:NOSUCH", 0.0, "error"),
+        ]
+    );
+    assert_eq!(rows[0]["change"], 0.0, "of nothing there is no change");
+    assert_eq!(rows[0]["previousClose"], 600.5);
+    assert_eq!(rows[2]["delayed"], true);
+    assert_eq!(rows[3]["denial"], "NOT_ENTITLED");
+    assert_eq!(rows[5]["denial"], "NOT_FOUND");
+    assert_eq!(rows[1].get("denial"), None);
+    let unknown = [
+        "denial",
+        "dayLow",
+        "dayHigh",
+        "volume",
+        "bid",
+        "ask",
+        "bidSize",
+        "askSize",
+        "lastTrade",
+    ];
+    for word in unknown {
+        assert_eq!(rows[0].get(word), None, "{word}");
+    }
+}
+
+#[test]
+fn a_contract_has_its_middle_its_greeks_and_its_own_time() {
+    let results = json!([{ "ticker": "O:SPY251219C00650000", "implied_volatility": 0.3049,
+        "open_interest": 8921, "greeks": { "delta": 0.55, "gamma": 0.01, "theta": -0.03, "vega": 0.7 },
+        "last_quote": { "bid": 9.71, "ask": 9.81, "bid_size": 17, "ask_size": 24, "last_updated": 1_764_086_430_905_000_000_i64 },
+        "last_trade": { "price": 1.0, "size": 3, "sip_timestamp": 1_764_000_000_000_000_000_i64 },
+        "session": { "close": 1.0, "previous_close": 9.48, "high": 1.5, "low": 0.75, "volume": 1203 } }]);
+    let row = rows(&["O:SPY251219C00650000"], &results).remove(0);
+    assert_eq!(row["last"], 9.76);
+    assert_eq!(row["asOf"], 1_764_086_430_905_000_000_i64);
+    assert_eq!((&row["bid"], &row["ask"]), (&json!(9.71), &json!(9.81)));
+    assert_eq!(row["source"], "options");
+    assert_eq!(row["greeks"]["theta"], -0.03);
+    assert_eq!(row["impliedVolatility"], 0.3049);
+    assert_eq!(row["openInterest"], 8921.0);
+    let number = |word: &str| row[word].as_f64().unwrap();
+    assert_eq!((number("bidSize"), number("askSize")), (17.0, 24.0));
+    assert_eq!((number("dayLow"), number("dayHigh")), (0.75, 1.5));
+    assert_eq!(number("volume"), 1203.0);
+    assert_eq!((number("lastTrade"), number("lastTradeSize")), (1.0, 3.0));
+    assert_eq!(row["lastTradeAt"], 1_764_000_000_000_000_000_i64);
+}
+
+#[test]
+fn the_close_of_a_contracts_session_is_no_price_of_now() {
+    let results = json!([{ "ticker": "O:SPY251219C00650000", "greeks": {},
+        "last_quote": { "bid": 0, "ask": 0.05 },
+        "session": { "close": 1.0, "previous_close": 9.48 } }]);
+    let row = rows(&["O:SPY251219C00650000"], &results).remove(0);
+    assert_eq!(
+        (&row["last"], &row["source"]),
+        (&json!(0.0), &json!("none"))
+    );
+    assert_eq!(row.get("greeks"), None);
+}
+
+#[test]
+fn a_share_has_its_last_trade_in_nanoseconds() {
+    let results = json!([{ "ticker": "SPY", "last_updated": 1_764_086_430_905_000_000_i64,
+        "last_trade": { "price": 601.25, "sip_timestamp": 1_764_086_430_000_000_000_i64 },
+        "session": { "close": 601.0, "previous_close": 600.0 } }]);
+    let row = rows(&["spy"], &results).remove(0);
+    assert_eq!(row["last"], 601.25);
+    assert_eq!(row["asOf"], 1_764_086_430_000_000_000_i64);
+    assert_eq!(row["changePercent"], 0.2083);
+}
+
+#[test]
+fn an_answer_is_good_for_longer_while_every_market_is_closed() {
+    let good = |statuses: &[&str]| {
+        let rows: Vec<Value> = statuses
+            .iter()
+            .map(|status| json!({ "ticker": "I:SPX", "market_status": status }))
+            .collect();
+        ttl(&answer(&json!(rows)).body).map(|ttl| ttl.as_secs())
+    };
+    assert_eq!(good(&["regular_trading", "closed"]), Some(2));
+    assert_eq!(good(&["closed", "closed"]), Some(30));
+    assert_eq!(good(&[]), Some(2));
+    assert_eq!(ttl(b"<html>"), None);
+}
+
+#[test]
+fn a_market_status_says_how_old_it_is() {
+    let mut answer = answer(&json!([]));
+    answer.body = Bytes::from_static(br#"{"market":"open","exchanges":{"nyse":"open"}}"#);
+    answer.stale = true;
+    let status = aged_status(&answer).unwrap();
+    let expected =
+        json!({ "market": "open", "exchanges": { "nyse": "open" }, "age": 3, "stale": true });
+    assert_eq!(serde_json::from_str::<Value>(&status).unwrap(), expected);
+}

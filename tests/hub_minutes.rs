@@ -1,0 +1,166 @@
+//! The session's minutes, over real sockets: those that passed are kept, the others asked for once.
+#![allow(clippy::unwrap_used)]
+
+mod doors;
+
+use deskticker::hub::Settings;
+use deskticker::simulator::{self, Fault};
+use doors::{BEARER, Doors, Reply, START, block_on, hub, hub_before};
+use serde_json::{Value, json};
+
+const MINUTE: i64 = 60_000;
+
+async fn minutes(hub: &Doors, ticker: &str, from: i64, to: i64) -> Reply {
+    let path = format!("/v2/aggs/ticker/{ticker}/range/1/minute/{from}/{to}?sort=desc&limit=1");
+    hub.ask(&format!("GET {path}"), BEARER).await
+}
+
+fn rows(reply: &Reply) -> Vec<Value> {
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.json()["results"].as_array().unwrap().clone()
+}
+
+fn starts(rows: &[Value]) -> Vec<i64> {
+    rows.iter().map(|row| row["t"].as_i64().unwrap()).collect()
+}
+
+#[test]
+fn a_session_that_nobody_watched_is_asked_of_the_vendor_once_for_all() {
+    block_on(async {
+        let (hub, simulator) = hub_before(simulator::Settings::default()).await;
+        let from = START.0 - 390 * MINUTE;
+        let (one, two, three) = tokio::join!(
+            minutes(&hub, "I:SPX", from, START.0),
+            minutes(&hub, "I%3ASPX", from, START.0 + 999),
+            minutes(&hub, "SPX", from + 200 * MINUTE, START.0),
+        );
+        assert_eq!(simulator.requests(), 1);
+        let body = one.json();
+        assert_eq!(
+            (&body["ticker"], &body["status"]),
+            (&json!("I:SPX"), &json!("OK"))
+        );
+        assert_eq!(
+            (&body["queryCount"], &body["resultsCount"]),
+            (&json!(391), &json!(391))
+        );
+        assert_eq!(body.get("stale"), None);
+        let all = rows(&one);
+        assert_eq!(
+            starts(&all),
+            (0..=390).map(|at| from + at * MINUTE).collect::<Vec<_>>()
+        );
+        assert_eq!(all[390]["c"], 5912.34, "the curve leads to the price");
+        assert_eq!(all[0].get("v"), None, "an index has no volume");
+        assert_eq!(rows(&two), all);
+        assert_eq!(rows(&three), all[200..]);
+        // The same by the day of New York, which was the one before.
+        let day = "/v2/aggs/ticker/I:SPX/range/1/minute/2026-05-31/2026-05-31";
+        let day = hub.ask(&format!("GET {day}"), BEARER).await;
+        assert_eq!(rows(&day), all);
+        let share = rows(&minutes(&hub, "SPY", from, START.0).await);
+        assert!(share[0]["v"].as_f64().unwrap() > 0.0);
+    });
+}
+
+#[test]
+fn minutes_that_pass_are_kept_as_they_passed_and_not_asked_for() {
+    block_on(async {
+        let (hub, simulator) = hub_before(simulator::Settings::default()).await;
+        let mut client = hub.join("indices").await;
+        client.subscribe("AM.I:SPX").await;
+        let mut bars = Vec::new();
+        for _ in 0..3 {
+            let bar = client.event(|event| event["ev"] == "AM");
+            bars.push(hub.while_time_passes(bar).await);
+        }
+        let last = bars[2]["e"].as_i64().unwrap();
+        let first = bars[0]["s"].as_i64().unwrap();
+        let expected: Vec<Value> = bars
+            .iter()
+            .map(|bar| {
+                json!({ "t": bar["s"], "o": bar["o"], "h": bar["h"], "l": bar["l"], "c": bar["c"] })
+            })
+            .collect();
+        let passed = minutes(&hub, "I:SPX", first, last - 1).await;
+        assert_eq!(rows(&passed), expected);
+        assert_eq!(simulator.requests(), 0);
+        // Of what was before the vendor knows more, and of what passed here not better.
+        let whole = rows(&minutes(&hub, "I:SPX", first - 390 * MINUTE, last - 1).await);
+        assert_eq!(whole.len(), 393);
+        assert_eq!(whole[390..], expected);
+        assert_eq!(simulator.requests(), 1);
+        // From then on the stream is enough.
+        let bar = client.event(|event| event["ev"] == "AM");
+        let next = hub.while_time_passes(bar).await;
+        let to = next["e"].as_i64().unwrap() - 1;
+        let whole = rows(&minutes(&hub, "I:SPX", first - 390 * MINUTE, to).await);
+        assert_eq!(whole.last().unwrap()["t"], next["s"]);
+        assert_eq!((whole.len(), simulator.requests()), (394, 1));
+    });
+}
+
+#[test]
+fn while_the_vendor_cannot_be_asked_what_passed_is_served_and_marked() {
+    block_on(async {
+        let (hub, simulator) = hub_before(simulator::Settings::default()).await;
+        let mut client = hub.join("indices").await;
+        client.subscribe("AM.I:SPX").await;
+        let bar = client.event(|event| event["ev"] == "AM");
+        let bar = hub.while_time_passes(bar).await;
+        simulator.fault(Fault::Refusal).await;
+        let start = bar["s"].as_i64().unwrap();
+        let reply = minutes(&hub, "I:SPX", start - 60 * MINUTE, start + MINUTE).await;
+        assert_eq!(starts(&rows(&reply)), [start]);
+        assert_eq!(reply.json()["stale"], true);
+        // Of what never passed there is nothing to serve.
+        let nothing = minutes(&hub, "I:VIX", start - 60 * MINUTE, start).await;
+        assert_eq!(nothing.status, 403);
+        assert!(nothing.json()["message"].is_string());
+    });
+}
+
+#[test]
+fn a_ticker_that_the_plan_lacks_is_refused_and_costs_no_other() {
+    block_on(async {
+        let (hub, simulator) = hub_before(simulator::Settings {
+            denied: vec!["I:NDX".into()],
+            ..simulator::Settings::default()
+        })
+        .await;
+        for _ in 0..3 {
+            let denied = minutes(&hub, "I:NDX", START.0 - MINUTE, START.0).await;
+            assert_eq!(denied.status, 403);
+            assert_eq!(denied.header("retry-after"), Some("60"));
+        }
+        assert_eq!(simulator.requests(), 1);
+        let other = minutes(&hub, "I:SPX", START.0 - MINUTE, START.0).await;
+        assert_eq!(rows(&other).len(), 2);
+    });
+}
+
+#[test]
+fn minutes_need_a_token_and_nothing_else_is_served_beside_them() {
+    block_on(async {
+        let hub = hub(Settings::default()).await;
+        let path = "/v2/aggs/ticker/I:SPX/range/1/minute/2026-06-01/2026-06-01";
+        assert_eq!(hub.get(path).await.status, 401);
+        let wrong = "Authorization: Bearer wrong\r\n";
+        assert_eq!(hub.ask(&format!("GET {path}"), wrong).await.status, 403);
+        assert_eq!(hub.ask(&format!("POST {path}"), BEARER).await.status, 405);
+        let away = hub.ask(&format!("GET {path}"), BEARER).await;
+        assert_eq!(away.status, 502);
+        for (path, status) in [
+            ("I:SPX/range/5/minute/2026-06-01/2026-06-01", 404),
+            ("I:SPX/range/1/day/2026-06-01/2026-06-01", 404),
+            ("I:SPX/prev", 404),
+            ("I:SPX/range/1/minute/now/then", 400),
+            ("NO%20TICKER/range/1/minute/2026-06-01/2026-06-01", 400),
+        ] {
+            let path = format!("GET /v2/aggs/ticker/{path}");
+            let reply = hub.ask(&path, BEARER).await;
+            assert_eq!(reply.status, status, "{path}");
+            assert!(reply.json()["error"].is_string());
+        }
+    });
+}

@@ -1,0 +1,99 @@
+//! The cluster that not every plan has: served like the others where it is there, and where it is
+//! not, nobody is left waiting for it.
+#![allow(clippy::unwrap_used)]
+
+mod doors;
+
+use std::time::Duration;
+
+use deskticker::market::Cluster;
+use deskticker::simulator::{self, Simulator};
+use doors::{BEARER, Doors, PATIENCE, UPGRADE, block_on, hub_before};
+
+#[test]
+fn shares_and_contracts_come_with_trades_quotes_and_bars() {
+    block_on(async {
+        let (hub, _simulator) = hub_before(simulator::Settings::default()).await;
+        for (cluster, ticker) in [("stocks", "SPY"), ("options", "O:SPY251219C00650000")] {
+            let mut client = hub.join(cluster).await;
+            let kinds = ["T", "Q", "A", "AM"];
+            let names = kinds.map(|kind| format!("{kind}.{ticker}")).join(",");
+            client.subscribe(&names).await;
+            let mut prices = Vec::new();
+            for kind in kinds {
+                let event = client.event(|event| event["ev"] == kind && event["sym"] == ticker);
+                let event = hub.while_time_passes(event).await;
+                let number = |word: &str| event[word].as_f64();
+                let size = number("s").or(number("bs"));
+                assert!(size.unwrap() > 0.0, "{event}");
+                prices.extend(number("p").or(number("bp")).or(number("c")));
+                if kind == "AM" {
+                    assert!(
+                        number("v").unwrap() > 0.0 && number("av") > number("v"),
+                        "{event}"
+                    );
+                }
+            }
+            let near = |price: &f64| (price - prices[0]).abs() < prices[0] * 0.05;
+            assert!(prices.len() == 4 && prices.iter().all(near), "{prices:?}");
+        }
+    });
+}
+
+async fn without_stocks() -> (Doors, Simulator) {
+    hub_before(simulator::Settings {
+        excluded: vec![Cluster::Stocks],
+        ..simulator::Settings::default()
+    })
+    .await
+}
+
+/// Joins, wants something, and is sent away.
+async fn is_sent_away(hub: &Doors) {
+    let mut client = hub.join("stocks").await;
+    client.subscribe("T.SPY").await;
+    let told = client
+        .event(|event| event["status"] == "upstream_down")
+        .await;
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains("the plan does not include this cluster"));
+    assert_eq!(client.closed().await, 1013);
+}
+
+#[test]
+fn who_wants_what_the_plan_lacks_is_sent_away_and_told_so_at_the_door() {
+    block_on(async {
+        let (hub, _simulator) = without_stocks().await;
+        is_sent_away(&hub).await;
+        let answer = async |path: &str| hub.ask(&format!("GET {path}"), UPGRADE).await;
+        let refused = answer("/ws/stocks").await;
+        assert_eq!(refused.status, 404);
+        assert_eq!(refused.header("retry-after"), Some("600"));
+        let error = refused.json()["error"].clone();
+        assert!(
+            error
+                .as_str()
+                .unwrap()
+                .contains("its plan does not include it")
+        );
+        // The others have nothing to do with it, and neither has REST.
+        assert_eq!(answer("/ws/indices").await.status, 101);
+        let quotes = hub.ask("GET /api/quotes?tickers=SPY", BEARER).await;
+        assert_eq!(quotes.json()["results"][0]["source"], "stocks");
+        let health = hub.get("/healthz").await;
+        assert_eq!(health.status, 503);
+        assert_eq!(health.json()["clusters"]["stocks"]["state"], "refused");
+
+        hub.hand.advance(Duration::from_secs(599));
+        assert_eq!(answer("/ws/stocks").await.header("retry-after"), Some("1"));
+        hub.hand.advance(Duration::from_secs(1));
+        let open = async {
+            while answer("/ws/stocks").await.status != 101 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, open).await.unwrap();
+        is_sent_away(&hub).await;
+        assert_eq!(answer("/ws/stocks").await.status, 404);
+    });
+}

@@ -1,0 +1,283 @@
+"""The display on an emulated Raspberry Pi, against a hub on the host: what its glass shows is what
+the png panel of the host's own program shows, and what the hub said.
+
+Usage: emulated.py FOLDER FONTS KERNEL TREE INITRAMFS DISPLAY HUB ARM64, called by tests/pi/run.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import host
+import picture
+from guest import Guest
+from host import Client, Display, Hub, Pictures, Program, Watch, until
+
+MIB = 1024 * 1024
+
+# The display on the Pi, by its configuration and its log.
+RUN = "deskticker run --config /run/{}.toml >/dev/null 2>/run/{}.log &"
+
+figures = []
+
+
+def figure(name, value, limit=""):
+    figures.append((name, value, limit))
+
+
+def proven(text):
+    print(f"pi: {text}", flush=True)
+
+
+def check(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def without_curve(dots):
+    """The picture but for the curve, which begins when its display does."""
+    return tuple(row[:84] if y >= 40 else row for y, row in enumerate(dots))
+
+
+def change(dots):
+    """Where the first line has the change since the last close."""
+    return tuple(row[35:77] for row in dots[:8])
+
+
+def sign(dots):
+    """Where the first line has the state of the link."""
+    return tuple(row[118:] for row in dots[:8])
+
+
+class Test:
+    def __init__(self, folder, fonts, display, hub):
+        self.folder, self.display, self.hub_program = Path(folder), display, hub
+        self.prices, self.pictures, self.watch = picture.Prices(fonts), Pictures(), Watch()
+        self.guest = None
+
+    def hub(self, name, port=0):
+        return Hub(self.hub_program, self.folder / f"{name}.log", port)
+
+    def show(self, name, port, shift=host.SHIFT):
+        display = Display(self.display, self.folder, name, port, shift)
+        self.watch.displays.append(display)
+        return display
+
+    def drop(self, displays):
+        for display in displays:
+            self.watch.displays.remove(display)
+            display.end()
+
+    def common(self, display, since, view=lambda dots: dots):
+        """The pictures of the glass since a time that a display of the host drew too."""
+        drawn = {view(dots) for dots in self.pictures.of(display, since - 2)}
+        return [dots for _, dots in self.guest.glass().lit(since) if view(dots) in drawn]
+
+    def priced(self, display, since, view=lambda dots: dots):
+        """Those of them on which both prices can be read."""
+        return [dots for dots in self.common(display, since, view) if all(self.prices.of(dots))]
+
+    def as_said(self, client, since):
+        """Each SPX on the glass is one that the hub said just before, each VIX one that it said;
+        returns how long the former took to get there, in seconds."""
+        delays = []
+        # What came last the client may still have to read.
+        for when, dots in self.guest.glass().lit(since, time.time() - 1):
+            spx, vix = self.prices.of(dots)
+            if spx is None or vix is None:
+                continue
+            said = [at for at, price in client.said("I:SPX") if price == spx and at <= when]
+            check(said and when - said[-1] < 3, f"SPX {spx} at {when}: the hub said so at {said}")
+            check(vix in {price for _, price in client.said("I:VIX")}, f"VIX {vix}: never said")
+            delays.append(when - said[-1])
+        check(delays, "no prices on the glass")
+        return delays
+
+    def memory(self, pid):
+        status = self.guest.do(f"grep VmHWM /proc/{pid}/status")
+        return int(status[0].split()[1]) * 1024
+
+    def start(self, hub, boot):
+        """Boot: the first picture before there is a network."""
+        waiting = self.show("waiting", 1, host.UNSET)
+        self.guest = Guest(self.folder, *boot, hub.port)
+        began, _ = self.guest.await_line("PI init", 120)
+        worked = self.guest.worked()
+        figure("power on to user space, in the emulator", f"{began - self.guest.start:.1f} s")
+        shown, first = until("a picture on the glass", 20, lambda: self.guest.glass().lit())[0]
+        figure("user space to the first picture", f"{shown - began:.2f} s", "2 s")
+        # On a busy machine the emulator waits too; that is no time of the Pi's.
+        took = min(shown - began, self.guest.worked() - worked)
+        check(took <= 2, f"{shown - began:.2f} s to the first picture")
+        until("the same picture on the host", 10, lambda: self.common(waiting, 0))
+        check(self.prices.of(first) == (None, None), "a price before there was a network")
+        proven(f"a picture {shown - began:.2f} s after user space began; no price, no network yet")
+        self.drop([waiting])
+
+    def unset(self, hub, client):
+        """Without a clock: prices, and no change since a close of who knows when."""
+        twin = self.show("unset", hub.port, host.UNSET)
+        came = self.guest.await_line("PI network", 60)[0]
+        pid = self.guest.do("cat /run/first.pid")[0]
+        year = self.guest.do("date +%Y")[0]
+        check(year == "1970", f"the clock is not unset, but {year}")
+
+        def priced():
+            return self.priced(twin, came, without_curve)
+
+        until("SPX and VIX on the glass", 60, lambda: len(priced()) >= 3)
+        spx, vix = self.prices.of(priced()[-1])
+        self.as_said(client, came)
+        # Before there are prices the line is empty there.
+        nothing = change(self.guest.glass().lit()[0][1])
+        check(all(change(dots) == nothing for dots in priced()), "a change, without a clock")
+        proven(f"without a clock: SPX {spx}, VIX {vix}, as the hub said and the host drew")
+
+        stepped = time.time()
+        self.guest.do(f"date -s @{int(time.time()) + host.SHIFT}")
+        twin_of_day = self.show("set", hub.port)
+
+        def changed():
+            priced = self.priced(twin_of_day, stepped, without_curve)
+            return [dots for dots in priced if change(dots) != nothing]
+
+        # While prices come the step is noticed at the next minute, and REST is asked after that.
+        until("the change since the last close, once the clock was set", 90, changed)
+        figure("clock set to the change since the last close", f"{time.time() - stepped:.0f} s")
+        proven("with the clock set: the change since the last close, without a restart")
+        self.frugal(pid)
+        self.goodbye(pid)
+        self.drop([twin, twin_of_day])
+
+    def frugal(self, pid):
+        used = self.memory(pid)
+        check(used <= 8 * MIB, f"{used} bytes of memory")
+        written = self.guest.do(f"grep ^write_bytes /proc/{pid}/io")
+        check(written == ["write_bytes: 0"], f"to a disk: {written}")
+        return used
+
+    def steady(self, hub, client):
+        """Dot for dot the same as on the host, the curve too; the hub lost, and back again."""
+        # The curve begins with a display's first price. Some of these begin in the same second of
+        # the feed as that on the Pi does.
+        began = time.time()
+        twins = []
+        for number in range(16):
+            twins.append(self.show(f"twin-{number}", hub.port))
+            if number == 5:
+                self.guest.do(RUN.format("panel", "second"))
+                pid = self.guest.do("echo $!")[0]
+            time.sleep(0.2)
+
+        def best():
+            return max(twins, key=lambda twin: len(self.priced(twin, began)))
+
+        until(
+            "ten pictures with their curve as on the host",
+            40,
+            lambda: time.time() > began + 14 and len(self.priced(best(), began)) >= 10,
+        )
+        twin = best()
+        same = len(self.priced(twin, began))
+        proven(f"{same} pictures dot for dot as the host's png panel drew them")
+        delays = self.as_said(client, began)
+        proven(f"{len(delays)} pictures with the SPX and the VIX that the hub had just said")
+        figure("the hub's word to the glass, at the median", f"{1000 * median(delays):.0f} ms")
+        self.drop([other for other in twins if other is not twin])
+
+        live = self.guest.glass().last()
+        lost = time.time()
+        hub.end(signal.SIGKILL)
+        steady = [size + 1 for at, size in self.guest.glass().messages if began + 6 < at < lost]
+        figure("bytes on the bus a second", f"{sum(steady) / (lost - began - 6):.0f}")
+
+        def struck():
+            common = self.common(twin, lost + 11)
+            return [dots for dots in common if self.prices.of(dots)[0] is None]
+
+        until("a stale price as on the host", 40, lambda: len(struck()) >= 3)
+        down = struck()[-1]
+        check(sign(down) != sign(live), "the sign says nothing of the loss")
+        check(change(down) != change(live), "the change of an old price looks live")
+        proven("the hub is killed: the price is struck out, dot for dot as on the host")
+
+        again = self.hub("hub-2", hub.port)
+        restarted = time.time()
+        client = Client(again.port)
+
+        def back():
+            priced = self.priced(twin, restarted, without_curve)
+            return [dots for dots in priced if sign(dots) == sign(live)]
+
+        until("live prices after the restart of the hub", 90, lambda: len(back()) >= 3)
+        when = next(at for at, dots in self.guest.glass().pictures if dots == back()[0])
+        until("more of them", 20, lambda: len(back()) >= 6)
+        self.as_said(client, when + 0.01)
+        figure("hub restarted to live prices", f"{when - restarted:.1f} s")
+        proven(f"the hub is back: live prices {when - restarted:.1f} s later, as the hub says")
+        figure("memory of the program, at most", f"{self.frugal(pid) / MIB:.2f} MiB", "8 MiB")
+        self.goodbye(pid)
+        self.drop([twin])
+
+    def goodbye(self, pid):
+        """SIGTERM: dark, with an empty memory."""
+        self.guest.do(f"kill {pid}")
+        self.guest.do(f"while kill -0 {pid} 2>/dev/null; do sleep 0.1; done; true")
+        until("a dark panel", 5, lambda: self.guest.glass().last() is None)
+        check(self.guest.glass().panel.is_clear(), "prices were left in the panel's memory")
+        proven("SIGTERM: the panel is off and its memory empty")
+        time.sleep(0.5)
+
+    def absent(self):
+        """No panel at the address: told once, tried for as long as it takes."""
+        before = len(self.guest.glass().messages)
+        self.guest.do(RUN.format("absent", "absent"))
+        pid = self.guest.do("echo $!")[0]
+        began = time.time()
+        until("a word of the absent panel", 20, lambda: self.log("absent", "nothing answers"))
+        time.sleep(max(0.0, 32 - (time.time() - began)))
+        self.guest.do(f"kill -0 {pid}")
+        told = self.log("absent", "nothing answers")
+        check(len(told) == 1, f"told {len(told)} times: {told}")
+        lines = self.log("absent", "")
+        check(len(lines) <= 12, f"{len(lines)} lines in the log: {lines}")
+        self.frugal(pid)
+        check(len(self.guest.glass().messages) == before, "a panel at another address was written")
+        proven(f"no panel for 32 s: alive, told once, {len(lines)} lines of log")
+        print(f"    {told[0]}")
+        self.guest.do(f"kill {pid}")
+        self.guest.do(f"while kill -0 {pid} 2>/dev/null; do sleep 0.1; done; true")
+
+    def log(self, name, word):
+        printed = self.guest.do(f"cat /run/{name}.log")
+        return [line for line in printed if word in line]
+
+    def keep_logs(self):
+        for name in ("first", "second", "absent"):
+            (self.folder / f"pi-{name}.log").write_text("\n".join(self.log(name, "")) + "\n")
+
+
+def main():
+    # So that what was started is ended in any case.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("pi: out of time"))
+    folder, fonts, kernel, tree, initramfs, display, hub_program, arm64 = sys.argv[1:]
+    test = Test(folder, fonts, display, hub_program)
+    hub = test.hub("hub")
+    client = Client(hub.port)
+    try:
+        test.start(hub, (kernel, tree, initramfs))
+        test.unset(hub, client)
+        test.steady(hub, client)
+        test.absent()
+        test.keep_logs()
+    finally:
+        Program.end_all()
+    figure("size of the program", f"{os.path.getsize(arm64) / MIB:.2f} MiB", "4 MiB")
+    for name, value, limit in figures:
+        print(f"pi: {name:<48} {value:>9}" + (f"  (limit {limit})" if limit else ""))
+
+
+main()

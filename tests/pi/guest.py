@@ -1,0 +1,125 @@
+"""The emulated Pi: its console, and what its panel shows according to the bytes on the bus."""
+
+import os
+import queue
+import socket
+import subprocess
+import threading
+import time
+
+import decode
+from host import TOKEN, Program
+
+
+class Guest(Program):
+    """A Raspberry Pi 3B of QEMU's, with an SSD1306 that acknowledges at 0x3c."""
+
+    def __init__(self, folder, kernel, tree, initramfs, port):
+        self.bus = folder / "i2c.log"
+        self.bus.unlink(missing_ok=True)
+        self.shown = Shown(self.bus)
+        self.console = open(folder / "console.log", "w")
+        self.lines = queue.Queue()
+        self.start = time.time()
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.shell = None
+        super().__init__(
+            folder / "qemu.log",
+            ["qemu-system-aarch64", "-M", "raspi3b", "-kernel", kernel, "-dtb", tree]
+            + ["-initrd", initramfs, "-no-reboot", "-display", "none"]
+            # What the kernel does not know is the environment of its first program.
+            + ["-append", "console=ttyAMA0,115200 rdinit=/init panic=-1 quiet "
+               f"PORT={port} TOKEN={TOKEN} CONTROL={self.door.getsockname()[1]}"]
+            + ["-serial", "stdio", "-serial", "null"]
+            + ["-device", "ssd0303,bus=i2c-bus.1,address=0x3c"]
+            + ["-trace", "i2c_event", "-trace", "i2c_send", "-D", self.bus]
+            + ["-msg", "timestamp=on"]
+            + ["-netdev", "user,id=n0", "-device", "usb-net,netdev=n0"],
+            stdout=subprocess.PIPE,
+        )
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        for raw in self.process.stdout:
+            line = raw.decode(errors="replace").rstrip()
+            now = time.time()
+            self.console.write(f"{now - self.start:8.3f} {line}\n")
+            self.console.flush()
+            self.lines.put((now, line))
+
+    def await_line(self, start, seconds):
+        """When a line of the console came that starts so, and the line."""
+        end = time.monotonic() + seconds
+        while True:
+            left = end - time.monotonic()
+            try:
+                when, line = self.lines.get(timeout=max(left, 0.001))
+            except queue.Empty:
+                raise AssertionError(f"not within {seconds} s on the console: {start}") from None
+            if line.startswith(start):
+                return when, line
+
+    def worked(self):
+        """The processor time that the emulator has had, in seconds."""
+        with open(f"/proc/{self.process.pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def do(self, command, seconds=30):
+        """Has the shell do something; what it printed."""
+        if not self.shell:
+            self.door.settimeout(seconds)
+            connection, _ = self.door.accept()
+            self.shell = connection.makefile("rw", encoding="utf-8", errors="replace")
+            self.connection = connection
+        self.connection.settimeout(seconds)
+        self.shell.write(command + "\n")
+        self.shell.flush()
+        printed = []
+        for line in self.shell:
+            if line.startswith("PI done"):
+                if line.strip() != "PI done 0":
+                    raise AssertionError(f"{command}: {line.strip()}: {printed}")
+                return printed
+            printed.append(line.rstrip())
+        raise AssertionError(f"{command}: the emulated machine has gone")
+
+    def glass(self):
+        """What the panel has shown so far."""
+        self.shown.read()
+        return self.shown
+
+
+class Shown:
+    """The pictures that the bytes on the bus make, with the time since which each was seen."""
+
+    def __init__(self, log):
+        self.panel = decode.Glass()
+        self.bus = decode.Bus(0x3C)
+        self.log, self.rest = log, ""
+        self.at = 0
+        self.pictures = []
+        self.messages = []
+
+    def read(self):
+        """Takes in what has come since the last time."""
+        if not self.log.exists():
+            return
+        with open(self.log, errors="replace") as log:
+            log.seek(self.at)
+            text = self.rest + log.read()
+            self.at = log.tell()
+        *lines, self.rest = text.split("\n")
+        for when, payload in self.bus.messages(lines):
+            self.messages.append((when, len(payload)))
+            self.panel.message(payload)
+            dots = self.panel.dots()
+            if not self.pictures or self.pictures[-1][1] != dots:
+                self.pictures.append((when, dots))
+
+    def lit(self, since=0.0, until=float("inf")):
+        """When pictures came between two times, and they; without those of a dark panel."""
+        return [(when, dots) for when, dots in self.pictures if since <= when <= until and dots]
+
+    def last(self):
+        return self.pictures[-1][1] if self.pictures else None

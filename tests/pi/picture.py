@@ -1,0 +1,138 @@
+"""Pictures as sets of rows of 0 and 1: of a PNG file, and what the digits in one say.
+
+The PNG is read and the digits are recognised by this file's own means, the latter by the glyphs
+of Debian's fonts-spleen: nothing of the program's own code or data vouches for the program.
+"""
+
+import gzip
+import struct
+import zlib
+
+SCALE = 4  # pixels of the file for a dot of the panel, each way
+
+
+def of_png(data):
+    """The dots of a picture that the png panel wrote; an error if it is anything else."""
+    if data[:8] != b"\x89PNG\r\n\x1a\n":
+        raise ValueError("not a PNG")
+    at, packed, head = 8, b"", None
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        body = data[at + 8 : at + 8 + length]
+        (crc,) = struct.unpack(">I", data[at + 8 + length : at + 12 + length])
+        if zlib.crc32(kind + body) != crc:
+            raise ValueError(f"the checksum of {kind} is wrong")
+        if kind == b"IHDR":
+            head = struct.unpack(">IIBBBBB", body)
+        elif kind == b"IDAT":
+            packed += body
+        at += 12 + length
+    width, height, depth, colour, *_ = head
+    if (depth, colour) != (8, 0):
+        raise ValueError(f"depth {depth}, colour {colour}: not 8 bits of grey")
+    rows = unfiltered(zlib.decompress(packed), width, height)
+    dots = []
+    for y in range(0, height, SCALE):
+        row = [rows[y][x] for x in range(0, width, SCALE)]
+        wide = bytes(grey for grey in row for _ in range(SCALE))
+        if any(rows[y + below] != wide for below in range(SCALE)):
+            raise ValueError(f"row {y} is not made of dots")
+        dots.append(tuple(int(grey > 127) for grey in row))
+    return tuple(dots)
+
+
+def unfiltered(raw, width, height):
+    """The rows of an image of one byte a pixel (PNG specification, 9.2)."""
+    rows, above = [], bytes(width)
+    for y in range(height):
+        start = y * (width + 1)
+        kind, line = raw[start], bytearray(raw[start + 1 : start + 1 + width])
+        for x in range(width):
+            left = line[x - 1] if x else 0
+            corner = above[x - 1] if x else 0
+            if kind == 1:
+                add = left
+            elif kind == 2:
+                add = above[x]
+            elif kind == 3:
+                add = (left + above[x]) // 2
+            elif kind == 4:
+                guess = left + above[x] - corner
+                add = min((left, above[x], corner), key=lambda p: abs(guess - p))
+            else:
+                add = 0
+            line[x] = (line[x] + add) & 0xFF
+        rows.append(bytes(line))
+        above = rows[-1]
+    return rows
+
+
+def drawn(dots):
+    """As text, two rows a line, as in tests/screens."""
+    return "\n".join(
+        "".join(" ▀▄█"[top + 2 * low] for top, low in zip(*pair))
+        for pair in zip(dots[::2], dots[1::2])
+    )
+
+
+class Digits:
+    """The ten digits of one size of Spleen, from a console font (PSF1 or PSF2)."""
+
+    def __init__(self, path):
+        data = gzip.open(path).read()
+        if data[:2] == b"\x36\x04":
+            start, size = 4, data[3]
+            self.height, self.width = size, 8
+        elif data[:4] == b"\x72\xb5\x4a\x86":
+            start, _, _, size, self.height, self.width = struct.unpack("<6I", data[8:32])
+        else:
+            raise ValueError(f"{path} is no console font")
+        found = {}
+        for code in range(ord("0"), ord("9") + 1):
+            glyph = data[start + code * size : start + (code + 1) * size]
+            across = (self.width + 7) // 8
+            found[chr(code)] = [
+                tuple(glyph[y * across + x // 8] >> (7 - x % 8) & 1 for x in range(self.width))
+                for y in range(self.height)
+            ]
+        # The rows that no digit uses are the layout's to cut off.
+        used = [y for y in range(self.height) if any(any(rows[y]) for rows in found.values())]
+        self.height = used[-1] + 1 - used[0]
+        self.glyphs = {
+            tuple(rows[used[0] : used[-1] + 1]): digit for digit, rows in found.items()
+        }
+
+    def read(self, dots, top, left=0):
+        """The digits whose first dots are in row `top`, from the left; and the column behind."""
+        text, x, end = "", left, left
+        while x + self.width <= len(dots[0]):
+            box = tuple(row[x : x + self.width] for row in dots[top : top + self.height])
+            digit = self.glyphs.get(box)
+            if digit:
+                text, x, end = text + digit, x + self.width, x + self.width
+            else:
+                x += 1
+        return text, end
+
+
+class Prices:
+    """The two prices on a picture of 128×64, as texts."""
+
+    def __init__(self, fonts):
+        sizes = ("16x32", "12x24", "8x16")
+        self.fonts = [Digits(f"{fonts}/spleen-{size}.psfu.gz") for size in sizes]
+        self.known = {}
+
+    def of(self, dots):
+        """SPX and VIX; what cannot be read, being dashes or struck out, is None."""
+        if dots not in self.known:
+            huge, large, raised = self.fonts
+            spx, vix = self.price(dots, huge, raised, 14), self.price(dots, large, raised, 44)
+            self.known[dots] = spx, vix
+        return self.known[dots]
+
+    @staticmethod
+    def price(dots, font, raised, row):
+        whole, end = font.read(dots, row)
+        fraction, _ = raised.read(dots, row, end)
+        return f"{whole}.{fraction}" if whole and len(fraction) == 2 else None

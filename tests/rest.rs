@@ -1,0 +1,293 @@
+//! What the display asks of REST over real sockets, and of whom: who answers in a hub's place is
+//! sent no token, and who asks for a pause is left alone.
+#![allow(clippy::unwrap_used)]
+
+mod stage;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use deskticker::clock::{Clock, Hand, Utc};
+use deskticker::feed::net::Connector;
+use deskticker::feed::rest::{Ask, Need, keep_asking};
+use deskticker::feed::session::{Orders, Session, Source};
+use deskticker::feed::{Update, Why};
+use deskticker::market::{Channel, Cluster, State};
+use stage::{PATIENCE, START, symbols};
+use tokio::sync::{mpsc, watch};
+
+const TOKEN: &str = "eyJ1IjoiYSJ9+/==.0a1b2c";
+
+/// The status line with its headers, and the body.
+type Answer = (&'static str, String);
+
+fn json(body: &str) -> Answer {
+    ("200 OK\r\nContent-Type: application/json", body.to_owned())
+}
+
+/// A server that answers one request a connection, and keeps every byte that it is sent.
+struct Double {
+    address: SocketAddr,
+    heard: Arc<Mutex<Vec<u8>>>,
+    /// The method and the path of each request.
+    requests: Receiver<String>,
+}
+
+impl Double {
+    fn start(answer: impl Fn(&str) -> Answer + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let heard: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let (sender, requests) = channel();
+        let keep = heard.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                    head.push(byte[0]);
+                    keep.lock().unwrap().push(byte[0]);
+                }
+                let head = String::from_utf8_lossy(&head);
+                let request = head.split(" HTTP/").next().unwrap();
+                let (head, body) = answer(request);
+                let length = body.len();
+                let text = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n{body}");
+                // Who has seen enough may be gone, and so may the test.
+                stream.write_all(text.as_bytes()).ok();
+                sender.send(request.to_owned()).ok();
+            }
+        });
+        Self {
+            address,
+            heard,
+            requests,
+        }
+    }
+
+    /// The next request that begins so; those before it are passed over.
+    #[track_caller]
+    fn until(&self, start: &str) -> String {
+        loop {
+            let request = self.requests.recv_timeout(PATIENCE).unwrap();
+            if request.starts_with(start) {
+                return request;
+            }
+        }
+    }
+
+    /// The next requests, whatever they are.
+    #[track_caller]
+    fn next<const COUNT: usize>(&self) -> [String; COUNT] {
+        [(); COUNT].map(|()| self.requests.recv_timeout(PATIENCE).unwrap())
+    }
+}
+
+/// Somebody who asks, on a thread of its own.
+struct Asker {
+    hand: Hand,
+    needs: watch::Sender<Need>,
+    updates: mpsc::Receiver<Update>,
+    _orders: watch::Sender<Orders>,
+    _thread: stage::Background<()>,
+}
+
+impl Asker {
+    fn start(source: Source, need: Need, channels: &[&str]) -> Self {
+        Self::at(source, need, channels, stage::manual_clock())
+    }
+
+    fn at(source: Source, need: Need, channels: &[&str], (clock, hand): (Clock, Hand)) -> Self {
+        let (needs, asked) = watch::channel(need);
+        let (sender, updates) = mpsc::channel(64);
+        let (orders, wanted) = watch::channel(Orders {
+            channels: channels
+                .iter()
+                .map(|name| Channel::parse(name).unwrap())
+                .collect(),
+            ..Orders::default()
+        });
+        let source = Arc::new(source);
+        let connector = Connector::new(None).unwrap();
+        let session = Session {
+            cluster: Cluster::Indices,
+            source: source.clone(),
+            connector: connector.clone(),
+            orders: wanted,
+            updates: sender.clone(),
+            clock: clock.clone(),
+        };
+        let thread = stage::Background::start(move || async move {
+            tokio::spawn(session.run());
+            tokio::spawn(keep_asking(connector, source, asked, sender, clock));
+        });
+        Self {
+            hand,
+            needs,
+            updates,
+            _orders: orders,
+            _thread: thread,
+        }
+    }
+
+    fn advance(&self, millis: u64) {
+        self.hand.advance(Duration::from_millis(millis));
+    }
+}
+
+fn need(names: &[&str], pace: Option<u64>) -> Need {
+    let ask = |symbol| Ask {
+        symbol,
+        pace: pace.map(Duration::from_secs),
+    };
+    Need {
+        asks: symbols(names).into_iter().map(ask).collect(),
+        ..Need::default()
+    }
+}
+
+#[test]
+fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
+    let redirect = "302 Found\r\nLocation: http://10.0.0.1/login\r\nContent-Type: application/json";
+    let page = "<html><body>Welcome to this hotel</body></html>";
+    for (head, body) in [
+        (redirect, "{}"),
+        ("200 OK\r\nContent-Type: text/html", page),
+        ("200 OK\r\nContent-Type: application/json", page),
+        (
+            "200 OK\r\nContent-Type: application/json",
+            r#"{"captive":true}"#,
+        ),
+        ("403 Forbidden\r\nContent-Type: text/html", page),
+        (
+            "511 Network Authentication Required\r\nContent-Type: text/html",
+            page,
+        ),
+    ] {
+        let portal = Double::start(move |_| (head, body.to_owned()));
+        let source = stage::hub(portal.address, TOKEN);
+        let mut needed = need(&["SPX"], Some(2));
+        needed.market = true;
+        needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 1))];
+        let mut asker = Asker::start(source, needed, &["V.I:SPX"]);
+        let portal_is_told = |update: Option<Update>| match update.expect("the session has ended") {
+            Update::Status(_, status) => status.why == Some(Why::Portal),
+            other => panic!("{other:?}"),
+        };
+        while !portal_is_told(asker.updates.blocking_recv()) {}
+        // The link and three services, each of them three times.
+        let end = Instant::now() + PATIENCE;
+        let mut asked = 0;
+        while asked < 12 {
+            assert!(Instant::now() < end, "only {asked} questions");
+            match portal.requests.recv_timeout(Duration::from_millis(5)) {
+                Ok(_) => asked += 1,
+                Err(_) => asker.advance(60_000),
+            }
+        }
+        let heard = String::from_utf8_lossy(&portal.heard.lock().unwrap()).into_owned();
+        assert!(heard.contains("GET /healthz"), "{heard}");
+        for secret in ["token", "authorization", "eyJ1", "0a1b2c", "bearer"] {
+            assert!(!heard.to_lowercase().contains(secret), "{head}: {heard}");
+        }
+        drop(asker.updates);
+    }
+}
+
+/// As the vendor: it takes its key from anybody, for a certificate would have told who it is.
+fn vendor(answer: impl Fn(&str) -> Answer + Send + 'static) -> (Double, Source) {
+    let double = Double::start(answer);
+    let source = stage::vendor(double.address, "key");
+    (double, source)
+}
+
+const SNAPSHOT: &str = r#"{"results":[{"ticker":"SPY","last_trade":{"price":600,"sip_timestamp":1795444199000000000}}]}"#;
+
+#[test]
+fn a_symbol_is_asked_for_at_its_pace() {
+    let (double, source) = vendor(|_| json(SNAPSHOT));
+    let mut asker = Asker::start(source, need(&["SPY"], Some(2)), &[]);
+    for _ in 0..3 {
+        let path = "GET /v3/snapshot?ticker.any_of=SPY&limit=250";
+        assert_eq!(double.next(), [path]);
+        let Some(Update::Seed(seed)) = asker.updates.blocking_recv() else {
+            panic!("no seed");
+        };
+        assert_eq!(seed.ticker, "SPY");
+        asker.advance(2000);
+    }
+}
+
+#[test]
+fn who_asks_for_a_pause_is_left_alone_whatever_the_pace() {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let (clock, hand) = stage::manual_clock();
+    let (double, source) = vendor({
+        let (times, clock) = (times.clone(), clock.clone());
+        move |_| {
+            times
+                .lock()
+                .unwrap()
+                .push(clock.now().monotonic.as_millis());
+            let busy = "429 Too Many Requests\r\nRetry-After: 90";
+            (busy, String::new())
+        }
+    });
+    let asker = Asker::at(source, need(&["SPY"], Some(1)), &[], (clock, hand));
+    double.next::<1>();
+    let end = Instant::now() + PATIENCE;
+    while double.requests.try_recv().is_err() {
+        assert!(Instant::now() < end, "never asked again");
+        asker.advance(1000);
+        asker.needs.send_modify(|need| need.list += 1);
+        std::thread::yield_now();
+    }
+    let times = times.lock().unwrap();
+    assert!(times[1] - times[0] >= 90_000, "{times:?}");
+}
+
+#[test]
+fn the_markets_and_the_minutes_come_from_the_vendor_and_from_a_hub() {
+    let answer = |request: &str| {
+        let path = request.split(' ').nth(1).unwrap();
+        match path.split('?').next().unwrap() {
+            "/healthz" => json(r#"{"clusters":{}}"#),
+            "/api/market/status" | "/v1/marketstatus/now" => {
+                json(r#"{"market":"open","serverTime":"2026-11-23T09:30:00-05:00"}"#)
+            }
+            path if path.starts_with("/v2/aggs/ticker/I:SPX/range/1/minute/") => json(
+                r#"{"ticker":"I:SPX","results":[{"t":1795444140000,"o":1,"h":2,"l":1,"c":2}]}"#,
+            ),
+            _ => json("{}"),
+        }
+    };
+    for hub in [false, true] {
+        let double = Double::start(answer);
+        let source = match hub {
+            true => stage::hub(double.address, TOKEN),
+            false => stage::vendor(double.address, "key"),
+        };
+        let mut needed = need(&[], None);
+        needed.market = true;
+        needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 60_000))];
+        let mut asker = Asker::start(source, needed, &[]);
+        let Some(Update::Market(status)) = asker.updates.blocking_recv() else {
+            panic!("no markets");
+        };
+        assert_eq!((status.shares, status.as_of), (Some(State::Open), START));
+        let Some(Update::Minutes { ticker, bars }) = asker.updates.blocking_recv() else {
+            panic!("no minutes");
+        };
+        assert_eq!(
+            (ticker.as_str(), bars.len(), bars[0].end),
+            ("I:SPX", 1, START)
+        );
+        let asked = double.until("GET /v2/");
+        let span = format!("/{}/{}?adjusted=true&sort=asc", START.0 - 60_000, START.0);
+        assert!(asked.contains(&span), "{asked}");
+    }
+}

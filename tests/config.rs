@@ -663,6 +663,24 @@ fn the_sample_that_is_installed_sets_nothing_and_all_it_shows_is_right() {
     assert_eq!(shown("#[hub]").unwrap().source.via, Via::Vendor);
 }
 
+#[test]
+fn the_settings_in_the_readme_are_those_there_are() {
+    let readme = include_str!("../README.md");
+    let (_, settings) = readme.split_once("### All settings").unwrap();
+    let (_, file) = settings.split_once("```toml\n").unwrap();
+    let (file, _) = file.split_once("```").unwrap();
+    let config = parse(file).unwrap();
+    let leaves = [
+        Leaf::Pair(0, Some(1)),
+        Leaf::Big(2),
+        Leaf::Contract(3),
+        Leaf::Link,
+    ];
+    assert_eq!(config.settings.pages, leaves);
+    assert_eq!(config.settings.pin, Some(0));
+    assert_eq!(config.panel, parse(HUB).unwrap().panel);
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in "(?s).{0,200}") {

@@ -130,14 +130,14 @@ fn a_token_file_that_comes_late_or_changes_is_read_without_a_change_of_the_confi
     assert!(fault.unwrap().starts_with("desk.toml:3: token_file: "));
     assert!(house.look(2).is_none());
     let mut read = Vec::new();
-    for (secs, text) in [(4, "first"), (8, "the second")] {
+    for (secs, text) in [(4, "first"), (8, "second")] {
         house.write("token", text);
         assert!(house.look(secs).is_none());
         let news = house.look(secs + 2).unwrap();
         let source = news.loaded.unwrap().config.source;
         read.push(source.secret.unwrap().reveal().to_owned());
     }
-    assert_eq!(read, ["first", "the second"]);
+    assert_eq!(read, ["first", "second"]);
     house.remove("token");
     assert!(house.look(12).is_none());
     assert!(house.fault(14).starts_with("desk.toml:3: token_file: "));

@@ -13,13 +13,14 @@
 //! [`station`] runs them as a [`config`] that may change has it.
 //! [`hub`] stands between the vendor and the displays, and reads the same [`feed`]. [`journal`] is the
 //! log of both programs, [`supervisor`] what they tell systemd; [`board`] knows where a panel is
-//! wired; [`simulator`] is the other side, for the demo and the tests.
+//! wired; [`simulator`] is the other side, for the [`demo`] and the tests.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod board;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod desk;
 pub mod feed;
 pub mod hub;

@@ -2,25 +2,19 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use deskticker::board::{self, Board};
 use deskticker::clock::Clock;
-use deskticker::config::{DEFAULT_PATH, Environment, Panel, PanelKind, Secret};
-use deskticker::desk::Settings;
-use deskticker::feed::link::Via;
-use deskticker::feed::net::{Connector, Endpoint};
-use deskticker::feed::session::Source;
-use deskticker::hub::{self, Hub};
+use deskticker::config::{DEFAULT_PATH, Environment, Panel, PanelKind};
+use deskticker::demo::simulated;
 use deskticker::journal::Journal;
 use deskticker::market::Calendar;
 use deskticker::panel::{self, Chip, Leave, Slot};
 use deskticker::screen::Size;
 use deskticker::service::{self, Control, Setup, Until};
-use deskticker::simulator::{self, Simulator};
 use deskticker::station::{self, Files, Loaded, Station};
 use deskticker::supervisor::Supervisor;
 use tokio::signal::unix::{SignalKind, signal};
@@ -366,7 +360,9 @@ fn load(path: &Path) -> Result<Loaded, Failure> {
 
 async fn demo(panel: Panel, seconds: Option<f64>, speed: f64) -> Result<(), Failure> {
     let clock = Clock::system();
-    let (setup, _backstage) = simulated(clock, speed, panel.oled.size).await?;
+    let (setup, _backstage) = simulated(clock, speed, panel.oled.size)
+        .await
+        .map_err(Failure::Other)?;
     let (controls, receiver) = mpsc::channel(4);
     obey_signals(controls.clone(), &ENDING, Control::Stop)?;
     obey_signals(controls.clone(), &[SignalKind::hangup()], Control::Stop)?;
@@ -375,54 +371,6 @@ async fn demo(panel: Panel, seconds: Option<f64>, speed: f64) -> Result<(), Fail
     }
     let caption = "simulated prices · Ctrl-C ends";
     shown(setup, &panel, Leave::Picture, caption, receiver).await
-}
-
-/// What a demo is made of beside the display: both end when they are dropped.
-struct Backstage {
-    _simulator: Simulator,
-    _hub: Hub,
-}
-
-/// A simulated Massive, a hub in front of it, and a setup that shows what the hub serves.
-async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backstage), Failure> {
-    let settings = simulator::Settings {
-        speed,
-        values: true,
-        ..simulator::Settings::default()
-    };
-    // Simulated prices on loopback are nobody's secret.
-    let token = Secret::new("demo").map_err(Failure::other)?;
-    let (hub, simulator) = hub::simulated::setup(settings, &token, clock.clone())
-        .await
-        .map_err(Failure::Other)?;
-    let hub = Hub::start(hub, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-        .await
-        .map_err(Failure::other)?;
-    let endpoint = Endpoint::parse(&format!("ws://{}", hub.address())).map_err(Failure::Other)?;
-    let watchlist = ["SPX", "VIX"]
-        .iter()
-        .map(|name| name.parse())
-        .collect::<Result<_, _>>()
-        .map_err(Failure::other)?;
-    let setup = Setup {
-        settings: Settings::of(watchlist),
-        source: Source {
-            via: Via::Hub,
-            endpoint,
-            secret: Some(token),
-        },
-        connector: Connector::new(None).map_err(Failure::Other)?,
-        // Simulated prices know no hours.
-        calendar: Calendar::always_open(),
-        size,
-        clock,
-        supervisor: Supervisor::default(),
-    };
-    let backstage = Backstage {
-        _simulator: simulator,
-        _hub: hub,
-    };
-    Ok((setup, backstage))
 }
 
 /// Runs a service with its panel, and leaves the panel in order.
@@ -446,7 +394,9 @@ async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Res
     let setup = match config {
         Some(path) => load(&path)?.setup(Clock::system()),
         None => {
-            let (setup, running) = simulated(Clock::system(), 20.0, Size::Tall).await?;
+            let (setup, running) = simulated(Clock::system(), 20.0, Size::Tall)
+                .await
+                .map_err(Failure::Other)?;
             backstage = Some(running);
             setup
         }

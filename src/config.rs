@@ -1,25 +1,39 @@
 //! The whole configuration as one value: the file, what it leaves to defaults, and the secret.
-//! The program never writes it.
+//! The program never writes it, but remembers the text of the last good one elsewhere if told to.
 
+mod alerts;
+mod last_good;
+mod nights;
+mod pages;
 mod panel;
+mod reader;
 mod secret;
+mod source;
+mod watch;
 
-use std::fmt;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::feed::link::Via;
-use crate::feed::net::{Connector, Endpoint};
+use crate::clock::Utc;
+use crate::desk::Settings;
+use crate::feed::net::Connector;
 use crate::feed::session::Source;
-use crate::market::{Symbol, Watchlist, WatchlistError};
+use crate::market::Calendar;
+use crate::screen::Format;
+use alerts::AlertTable;
+pub use last_good::LastGood;
+use nights::NightTable;
+use pages::PagesTable;
 use panel::PanelTable;
 pub use panel::{Panel, PanelKind};
+pub use reader::ConfigError;
+pub(crate) use reader::Reader;
 pub(crate) use secret::warn_if_readable_by_all;
 pub use secret::{Environment, Secret};
-use secret::{is_blank, read_secret};
+use source::{HubTable, MassiveTable};
+pub use watch::{Seen, Stamp, Watch};
 
 /// Where the configuration is looked for unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
@@ -27,62 +41,11 @@ pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
 /// The vendor's real-time sockets.
 pub(crate) const MASSIVE: &str = "wss://socket.massive.com";
 
-/// What is said of a file for a secret when the value may be the secret itself.
-const NO_PATH: &str = "expected the path of a file, like \"/etc/deskticker/token\"";
-
-/// The parser's words for a type, and those of who writes such a file.
-const WORDS: [(&str, &str); 9] = [
-    ("wanted string or table", "expected a string in quotes"),
-    ("expected i64", "expected a whole number"),
-    (
-        "expected path string",
-        "expected a path, a string in quotes",
-    ),
-    ("expected a string", "expected a string in quotes"),
-    (
-        "expected a sequence",
-        "expected a list, like [\"SPX\", \"VIX\"]",
-    ),
-    (
-        "expected struct HubTable",
-        "expected a table: a line [hub], and its settings below",
-    ),
-    (
-        "expected struct MassiveTable",
-        "expected a table: a line [massive], and its settings below",
-    ),
-    (
-        "expected struct PanelTable",
-        "expected a table: a line [panel], and its settings below",
-    ),
-    ("floating point", "decimal number"),
-];
-
-/// What is wrong with a configuration, where, and what was expected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    file: PathBuf,
-    line: Option<usize>,
-    message: String,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(f, "{line}:")?;
-        }
-        write!(f, " {}", self.message)
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 /// Everything that can be set.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is shown, in this order; checked to fit.
-    pub watchlist: Vec<Symbol>,
+    /// What is shown, and how; the watchlist is checked to fit.
+    pub settings: Settings,
     /// Who serves the feed.
     pub source: Source,
     /// The file named for the source's secret, if one is.
@@ -93,32 +56,29 @@ pub struct Config {
     pub panel: Panel,
     /// Where an error of `ca_file` is to be looked for.
     ca_place: (PathBuf, Option<usize>),
+    /// Of `ca_file`, when this was read.
+    ca_stamp: Option<Stamp>,
+    /// Of each symbol, unless nobody wrote them.
+    lines: Vec<usize>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     watchlist: Option<Spanned<Vec<Spanned<String>>>>,
+    time_zone: Option<Spanned<String>>,
+    clock: Option<Spanned<String>>,
+    numbers: Option<Spanned<String>>,
     hub: Option<Spanned<HubTable>>,
     massive: Option<Spanned<MassiveTable>>,
     #[serde(default)]
     panel: PanelTable,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HubTable {
-    url: Spanned<String>,
-    token_file: Option<Spanned<PathBuf>>,
-    ca_file: Option<Spanned<PathBuf>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MassiveTable {
-    url: Option<Spanned<String>>,
-    key_file: Option<Spanned<PathBuf>>,
-    ca_file: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pages: PagesTable,
+    #[serde(default)]
+    alert: Vec<Spanned<AlertTable>>,
+    #[serde(default)]
+    night: Vec<Spanned<NightTable>>,
 }
 
 impl Config {
@@ -127,6 +87,15 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, with file and line.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::parse(&Self::text(path)?, path, environment)
+    }
+
+    /// The text of a configuration file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub fn text(path: &Path) -> Result<String, ConfigError> {
+        let place = Reader { text: "", path };
         let bytes = std::fs::read(path).map_err(|error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => {
@@ -134,19 +103,18 @@ impl Config {
                 }
                 _ => "",
             };
-            ConfigError { file: path.to_owned(), line: None, message: format!("cannot be read: {error}{hint}") }
+            place.error(None, format!("cannot be read: {error}{hint}"))
         })?;
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Self::parse(text, path, environment),
-            Err(error) => {
-                let before = &bytes[..error.valid_up_to()];
-                Err(ConfigError {
-                    file: path.to_owned(),
-                    line: Some(before.iter().filter(|byte| **byte == b'\n').count() + 1),
-                    message: "expected text in UTF-8; save the file with that encoding".into(),
-                })
+        String::from_utf8(bytes).map_err(|error| {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            ConfigError {
+                line: Some(before.iter().filter(|byte| **byte == b'\n').count() + 1),
+                ..place.error(
+                    None,
+                    "expected text in UTF-8; save the file with that encoding",
+                )
             }
-        }
+        })
     }
 
     /// The same of a text that has been read from `path`.
@@ -156,22 +124,64 @@ impl Config {
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let reader = Reader { text, path };
         let file: File = reader.file()?;
-        let watchlist = reader.watchlist(file.watchlist)?;
+        let (watchlist, lines) = reader.watchlist(file.watchlist)?;
         let secret_file = None
             .or(file.hub.as_ref().map(|hub| &hub.get_ref().token_file))
             .or(file.massive.as_ref().map(|table| &table.get_ref().key_file))
             .and_then(|file| Some(file.as_ref()?.get_ref().clone()));
         let (source, ca_file) = reader.source(file.hub, file.massive, environment)?;
-        let panel = reader.panel(file.panel, environment.board)?;
+        let mut settings = Settings {
+            zone: reader.zone(file.time_zone)?,
+            format: Format {
+                numbers: reader.numbers(file.numbers)?,
+                twelve_hours: reader.twelve_hours(file.clock)?,
+            },
+            ..Settings::of(watchlist)
+        };
+        reader.pages(file.pages, &mut settings)?;
+        for alert in &file.alert {
+            settings
+                .alerts
+                .push(reader.alert(alert, &settings.watchlist)?);
+        }
+        for night in &file.night {
+            settings.nights.push(reader.night(night)?);
+        }
+        let panel = reader.panel(&file.panel, environment.board)?;
+        if let Some(brightness) = &file.panel.brightness {
+            settings.brightness = reader.brightness(brightness)?;
+        }
+        settings.shift = file.panel.shift.unwrap_or(settings.shift);
         let ca_line = ca_file.as_ref().map(|ca_file| reader.line(&ca_file.span()));
+        let ca_file = ca_file.map(Spanned::into_inner);
         Ok(Self {
-            watchlist,
+            settings,
             source,
             secret_file,
-            ca_file: ca_file.map(Spanned::into_inner),
+            ca_stamp: ca_file.as_deref().and_then(Stamp::of),
+            ca_file,
             panel,
             ca_place: (path.to_owned(), ca_line),
+            lines,
         })
+    }
+
+    /// The panel that a text describes that is otherwise wrong; if it does not, that of the board.
+    /// On this one can be said what is wrong.
+    pub fn panel_of(text: &str, environment: &Environment) -> Panel {
+        #[derive(Deserialize)]
+        struct File {
+            panel: PanelTable,
+        }
+        let reader = Reader {
+            text,
+            path: Path::new(""),
+        };
+        let described = reader.file().and_then(|file: File| {
+            let panel = file.panel;
+            reader.panel(&panel, environment.board)
+        });
+        described.unwrap_or_else(|_| Panel::of(environment.board))
     }
 
     /// What opens connections to the source, with the authority of `ca_file`.
@@ -182,206 +192,44 @@ impl Config {
         Connector::new(self.ca_file.as_deref()).map_err(|why| {
             let (file, line) = self.ca_place.clone();
             let expected = "expected a PEM file with the certificate of an authority";
-            let message = format!("ca_file: {why}; {expected}");
             ConfigError {
                 file,
                 line,
-                message,
+                message: format!("ca_file: {why}; {expected}"),
+                other: self.ca_file.clone(),
             }
         })
     }
-}
 
-/// The text with its name, to give errors their place.
-pub(crate) struct Reader<'a> {
-    pub(crate) text: &'a str,
-    pub(crate) path: &'a Path,
-}
-
-impl Reader<'_> {
-    /// The text as a table.
-    pub(crate) fn file<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        toml::from_str(self.text).map_err(|error| self.parser_error(&error))
+    /// Whether the prices come from the same place in the same way.
+    pub fn same_source(&self, other: &Self) -> bool {
+        self.source == other.source
+            && self.ca_file == other.ca_file
+            && self.ca_stamp == other.ca_stamp
     }
 
-    pub(crate) fn error(
-        &self,
-        span: Option<Range<usize>>,
-        message: impl Into<String>,
-    ) -> ConfigError {
-        ConfigError {
-            file: self.path.to_owned(),
-            line: span.map(|span| self.line(&span)),
-            message: message.into(),
-        }
+    /// The files it was made of beside its own.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = self.secret_file.iter().chain(&self.ca_file);
+        files.cloned().collect()
     }
 
-    fn before(&self, span: &Range<usize>) -> &[u8] {
-        let text = self.text.as_bytes();
-        text.get(..span.start).unwrap_or(text)
-    }
-
-    fn line(&self, span: &Range<usize>) -> usize {
-        let breaks = self.before(span).iter().filter(|byte| **byte == b'\n');
-        breaks.count() + 1
-    }
-
-    /// What the parser has to say, in words of the file rather than of this program.
-    fn parser_error(&self, error: &toml::de::Error) -> ConfigError {
-        let line = |span| self.before(&span).rsplit(|byte| *byte == b'\n').next();
-        let secret = error.span().and_then(line).is_some_and(|before| {
-            // Up to the value: the key and its equals sign, in a table of whichever form.
-            let key = before.trim_ascii_end();
-            let key = key.strip_suffix(b"=").unwrap_or(key).trim_ascii_end();
-            let key = key.strip_suffix(b"\"").unwrap_or(key);
-            key.ends_with(b"token_file") || key.ends_with(b"key_file")
+    /// What is said of each contract whose last day has passed. That is no error: it becomes true
+    /// without any change of the file.
+    pub fn expired(&self, calendar: &Calendar, now: Utc) -> Vec<String> {
+        let symbols = self.settings.watchlist.iter().enumerate();
+        let expired = symbols.filter_map(|(place, symbol)| {
+            let contract = symbol.contract()?;
+            calendar
+                .days_left(&contract, now)
+                .filter(|days| *days < 0)?;
+            let file = self.ca_place.0.display();
+            let line = self.lines.get(place)?;
+            let last = contract.expiry;
+            Some(format!(
+                "{file}:{line}: watchlist: {symbol} had its last day on {last}; remove it"
+            ))
         });
-        let message = error.message().lines().collect::<Vec<_>>().join(", ");
-        // The value may be the secret itself, which the parser would repeat.
-        let message = match secret && message.starts_with("invalid type") {
-            true => format!("invalid type, {NO_PATH}"),
-            false => WORDS.iter().fold(message, |message, (theirs, ours)| {
-                message.replace(theirs, ours)
-            }),
-        };
-        self.error(error.span(), message)
-    }
-
-    fn watchlist(
-        &self,
-        entries: Option<Spanned<Vec<Spanned<String>>>>,
-    ) -> Result<Vec<Symbol>, ConfigError> {
-        let Some(entries) = entries else {
-            return ["SPX", "VIX"]
-                .iter()
-                .map(|text| {
-                    text.parse()
-                        .map_err(|error| self.error(None, format!("{error}")))
-                })
-                .collect();
-        };
-        let span = entries.span();
-        let entries = entries.into_inner();
-        let mut symbols: Vec<Symbol> = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            let symbol: Symbol = entry
-                .get_ref()
-                .parse()
-                .map_err(|error| self.error(Some(entry.span()), format!("watchlist: {error}")))?;
-            if symbols.contains(&symbol) {
-                return Err(self.error(
-                    Some(entry.span()),
-                    format!("watchlist: {symbol} is there twice"),
-                ));
-            }
-            symbols.push(symbol);
-        }
-        // Duplicates have been found with their line; what is left is about the list as a whole.
-        match Watchlist::new(&symbols) {
-            Ok(_) => Ok(symbols),
-            Err(
-                error @ (WatchlistError::Empty
-                | WatchlistError::Duplicate(_)
-                | WatchlistError::Full(_)),
-            ) => Err(self.error(Some(span), format!("watchlist: {error}"))),
-        }
-    }
-
-    fn source(
-        &self,
-        hub: Option<Spanned<HubTable>>,
-        massive: Option<Spanned<MassiveTable>>,
-        environment: &Environment,
-    ) -> Result<(Source, Option<Spanned<PathBuf>>), ConfigError> {
-        match (hub, massive) {
-            (None, None) => Err(self.error(
-                None,
-                "nothing says where the prices come from; expected a table [hub] with url = \"ws://HOST:3000\", or [massive]",
-            )),
-            (Some(_), Some(massive)) => {
-                Err(self.error(Some(massive.span()), "expected either [hub] or [massive], not both"))
-            }
-            (Some(hub), None) => {
-                let table = hub.span();
-                let hub = hub.into_inner();
-                let endpoint = self.endpoint(&hub.url)?;
-                let secret = self.secret(Some(table), hub.token_file, environment, "token", "MASSIVE_PROXY_TOKEN", &environment.token)?;
-                Ok((Source { via: Via::Hub, endpoint, secret: Some(secret) }, hub.ca_file))
-            }
-            (None, Some(massive)) => {
-                let table = massive.span();
-                let massive = massive.into_inner();
-                let endpoint = match &massive.url {
-                    Some(url) => self.endpoint(url)?,
-                    None => Endpoint::parse(MASSIVE).map_err(|message| self.error(None, message))?,
-                };
-                let secret = self.secret(Some(table), massive.key_file, environment, "key", "MASSIVE_API_KEY", &environment.key)?;
-                Ok((Source { via: Via::Vendor, endpoint, secret: Some(secret) }, massive.ca_file))
-            }
-        }
-    }
-
-    pub(crate) fn endpoint(&self, url: &Spanned<String>) -> Result<Endpoint, ConfigError> {
-        Endpoint::parse(url.get_ref())
-            .map_err(|message| self.error(Some(url.span()), format!("url: {message}")))
-    }
-
-    /// The secret, from the first place that has one: the file named, systemd, the environment.
-    /// `table` is where it could have been named.
-    pub(crate) fn secret(
-        &self,
-        table: Option<Range<usize>>,
-        file: Option<Spanned<PathBuf>>,
-        environment: &Environment,
-        name: &str,
-        variable: &str,
-        value: &Option<String>,
-    ) -> Result<Secret, ConfigError> {
-        let found = self.optional_secret(file, environment, name, variable, value)?;
-        found.ok_or_else(|| {
-            self.error(
-                table,
-                format!(
-                    "there is no {name}; expected {name}_file = \"/path\" here, a systemd credential named {name} \
-                     (the service takes it from /etc/deskticker/{name}), or the variable {variable}"
-                ),
-            )
-        })
-    }
-
-    /// The same of one that need not be.
-    pub(crate) fn optional_secret(
-        &self,
-        file: Option<Spanned<PathBuf>>,
-        environment: &Environment,
-        name: &str,
-        variable: &str,
-        value: &Option<String>,
-    ) -> Result<Option<Secret>, ConfigError> {
-        if let Some(file) = file {
-            let span = Some(file.span());
-            let path = file.get_ref();
-            return read_secret(path).map(Some).map_err(|why| {
-                // What is no path is most likely the secret, pasted in the wrong place.
-                let message = match path.is_absolute() || path.exists() {
-                    true => format!("{name}_file: {}: {why}", path.display()),
-                    false => format!("{name}_file: no such file, {NO_PATH}"),
-                };
-                self.error(span, message)
-            });
-        }
-        let credential = environment
-            .credentials
-            .as_ref()
-            .map(|directory| directory.join(name));
-        // A blank one is none: our units fall back on that, for systemd starts nothing whose
-        // credential is missing, and then nobody could be told what is.
-        if let Some(path) = credential.filter(|path| path.exists() && !is_blank(path)) {
-            return read_secret(&path)
-                .map(Some)
-                .map_err(|why| self.error(None, format!("credential {}: {why}", path.display())));
-        }
-        let value = value.as_deref().map(Secret::new).transpose();
-        value.map_err(|why| self.error(None, format!("{variable}: {why}")))
+        expired.collect()
     }
 }

@@ -229,7 +229,7 @@ async fn look_at_the_way(
         return examination.skip(&BEYOND[1..], "the token goes only to what is a hub");
     }
     if config.source.via == Via::Vendor {
-        examination.note(hub::key(connector, &config.source, &config.watchlist).await);
+        examination.note(hub::key(connector, &config.source, &config.settings.watchlist).await);
         // A second connection would evict the first: the ticker that may be running.
         let why = "not tried: a connection of ours would evict the one that is in use";
         return examination.skip(&BEYOND[2..], why);

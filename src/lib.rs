@@ -9,17 +9,19 @@
 //!
 //! [`market`], [`feed::wire`], [`feed::link`], [`feed::subscriptions`], [`desk`] and [`screen`] are
 //! pure: time and events are arguments, answers are values. [`feed::session`], [`feed::net`],
-//! [`feed::rest`], [`panel`] and [`service`] are the shells that own a socket, a timer or a bus.
+//! [`feed::rest`], [`panel`] and [`service`] are the shells that own a socket, a timer or a bus;
+//! [`station`] runs them as a [`config`] that may change has it.
 //! [`hub`] stands between the vendor and the displays, and reads the same [`feed`]. [`doctor`] looks at
 //! all of it when something is wrong. [`journal`] is the log of both programs, [`supervisor`] what
 //! they tell systemd; [`board`] knows where a panel is wired; [`simulator`] is the other side, for
-//! the demo and the tests.
+//! the [`demo`] and the tests.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod board;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod desk;
 pub mod doctor;
 pub mod feed;
@@ -30,4 +32,5 @@ pub mod panel;
 pub mod screen;
 pub mod service;
 pub mod simulator;
+pub mod station;
 pub mod supervisor;

@@ -1,9 +1,9 @@
-//! What systemd is told of this process (sd_notify(3)): that it is ready, that it reads its settings
-//! again, that it ends, and that its owners' loops still turn. Owns the socket; without systemd it
-//! says nothing, and whatever goes wrong with it stops nothing else.
+//! What systemd is told of this process (sd_notify(3)): that it is ready, that it reads its
+//! settings again, that it ends, and that its owners' loops still turn. Owns the socket; without
+//! systemd it says nothing, and whatever goes wrong with it stops nothing else.
 //!
-//! There is no timer here: a [`Heartbeat`] is fed by the loop that it vouches for, after a pass that
-//! did its work. A program whose timers live while its owner is stuck would look well for ever.
+//! There is no timer here: a [`Heartbeat`] is fed by the loop that it vouches for, after a pass
+//! that did its work. A program whose timers live while its owner is stuck would look well for ever.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -25,8 +25,10 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const LEAST: Duration = Duration::from_millis(50);
 
 /// Who has started this process and wants to know how it does; a default one is nobody.
+///
+/// The second value is the bit of the one loop that a [`Supervisor::part`] knows.
 #[derive(Clone, Default)]
-pub struct Supervisor(Option<Arc<Line>>);
+pub struct Supervisor(Option<Arc<Line>>, Option<u32>);
 
 struct Line {
     socket: UnixDatagram,
@@ -69,13 +71,20 @@ impl Supervisor {
         };
         let socket = UnixDatagram::unbound()?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self(Some(Arc::new(Line {
+        let line = Line {
             socket,
             address,
             every: watchdog.map(|limit| (limit / 4).max(LEAST)),
             loops: AtomicU32::new(0),
             turned: AtomicU32::new(0),
-        }))))
+        };
+        Ok(Self(Some(Arc::new(line)), None))
+    }
+
+    /// For a loop that ends and is made anew while the process goes on: each time it has the same
+    /// heartbeat, and its end is not that of the process.
+    pub fn part(&self) -> Self {
+        Self(self.0.clone(), Some(self.one_more()))
     }
 
     /// The start is over, or a reload.
@@ -95,24 +104,33 @@ impl Supervisor {
 
     /// The end has begun.
     pub fn stopping(&self) {
-        self.tell("STOPPING=1");
+        if self.1.is_none() {
+            self.tell("STOPPING=1");
+        }
     }
 
     /// For one more loop: systemd hears that the process lives only while all of them turn, and
     /// one that ends is missed like one that is stuck. There are at most 32.
     pub fn heartbeat(&self) -> Heartbeat {
-        let watched = self.0.clone().filter(|line| line.every.is_some());
-        let bit = watched.as_ref().map_or(0, |line| {
+        Heartbeat {
+            bit: self.1.unwrap_or_else(|| self.one_more()),
+            line: self.watched().cloned(),
+            due: Moment::ZERO,
+        }
+    }
+
+    fn watched(&self) -> Option<&Arc<Line>> {
+        self.0.as_ref().filter(|line| line.every.is_some())
+    }
+
+    /// The bit of one more loop.
+    fn one_more(&self) -> u32 {
+        self.watched().map_or(0, |line| {
             let all = line.loops.load(Ordering::Relaxed);
             let bit = 1_u32.checked_shl(all.count_ones()).unwrap_or(0);
             line.loops.store(all | bit, Ordering::Relaxed);
             bit
-        });
-        Heartbeat {
-            line: watched,
-            bit,
-            due: Moment::ZERO,
-        }
+        })
     }
 
     fn tell(&self, message: &str) {
@@ -274,6 +292,18 @@ mod tests {
     }
 
     #[test]
+    fn a_loop_that_is_made_anew_has_the_heartbeat_it_had_and_its_end_is_nobodys() {
+        let (socket, supervisor) = listening("part", Some(Duration::from_secs(20)));
+        let part = supervisor.part();
+        part.heartbeat().beat(Moment::ZERO);
+        part.stopping();
+        part.heartbeat().beat(Moment::from_secs(5));
+        assert_eq!(heard(&socket), ["WATCHDOG=1", "WATCHDOG=1"]);
+        supervisor.stopping();
+        assert_eq!(heard(&socket), ["STOPPING=1"]);
+    }
+
+    #[test]
     fn a_heartbeat_allocates_nothing() {
         let (socket, supervisor) = listening("quiet", Some(Duration::from_secs(4)));
         let mut heartbeat = supervisor.heartbeat();
@@ -304,7 +334,7 @@ mod tests {
     fn a_systemd_that_reads_nothing_holds_nobody_up_for_long() {
         let (_deaf, supervisor) = listening("deaf", None);
         let start = std::time::Instant::now();
-        let Supervisor(Some(line)) = &supervisor else {
+        let Supervisor(Some(line), _) = &supervisor else {
             unreachable!()
         };
         let fills = std::iter::repeat_with(|| line.socket.send_to_addr(b".", &line.address));

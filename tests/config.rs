@@ -3,12 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
+use std::time::Duration;
 
 use deskticker::board::Board;
+use deskticker::clock::Utc;
 use deskticker::config::{Config, Environment, PanelKind};
+use deskticker::desk::{Leaf, Night, Rule, Settings};
 use deskticker::feed::link::Via;
+use deskticker::market::{Calendar, Numbers, Price};
 use deskticker::panel::{Chip, Rotation};
-use deskticker::screen::Size;
+use deskticker::screen::{Size, Threshold};
+use jiff::tz::TimeZone;
 
 /// What the errors below are prefixed with.
 const FILE: &str = "desk.toml";
@@ -60,10 +65,16 @@ fn a_full_file_is_understood_to_the_last_key() {
         address = 0x3d
         rotation = 180
         brightness = 255
+        shift = false
         "#,
     )
     .unwrap();
-    let names: Vec<&str> = config.watchlist.iter().map(|s| s.ticker()).collect();
+    let names: Vec<&str> = config
+        .settings
+        .watchlist
+        .iter()
+        .map(|s| s.ticker())
+        .collect();
     assert_eq!(names, ["I:SPX", "I:VIX9D", "O:SPY251219C00650000"]);
     assert_eq!(config.source.via, Via::Hub);
     assert_eq!(config.source.endpoint.to_string(), "wss://hub.example/desk");
@@ -81,16 +92,22 @@ fn a_full_file_is_understood_to_the_last_key() {
     assert_eq!(panel.oled.bus, Path::new("/dev/i2c-3"));
     assert_eq!(panel.oled.address, 0x3d);
     assert_eq!(panel.oled.rotation, Rotation::UpsideDown);
-    assert_eq!(panel.brightness, 255);
+    assert_eq!(config.settings.brightness, 255);
+    assert!(!config.settings.shift);
 }
 
 #[test]
 fn an_address_is_enough() {
     let config = parse(HUB).unwrap();
-    let names: Vec<&str> = config.watchlist.iter().map(|s| s.name()).collect();
+    let names: Vec<&str> = config.settings.watchlist.iter().map(|s| s.name()).collect();
     assert_eq!(names, ["SPX", "VIX"]);
     assert_eq!(config.panel.kind, PanelKind::Oled);
     assert_eq!(config.panel.oled.bus, Path::new("/dev/i2c-1"));
+    // Whatever is not said is what the desk takes it for.
+    assert_eq!(
+        config.settings,
+        Settings::of(config.settings.watchlist.clone())
+    );
     let vendor = parse("[massive]\n").unwrap();
     assert_eq!(vendor.source.via, Via::Vendor);
     assert_eq!(vendor.source.secret.unwrap().reveal(), "k3y");
@@ -244,6 +261,12 @@ fn a_watchlist_that_cannot_be_shown_is_refused() {
         &["65", "64 fit", "remove 1"],
     );
     assert!(parse(&format!("watchlist = [{}]\n{HUB}", many[1..].join(","))).is_ok());
+    let far_too_many: Vec<String> = (0..200).map(|n| format!("\"I:X{n}\"")).collect();
+    refused(
+        &format!("watchlist = [\n{}]\n{HUB}", far_too_many.join(",\n")),
+        "1",
+        &["200", "64 fit", "remove 136"],
+    );
 }
 
 #[test]
@@ -325,6 +348,339 @@ fn text_that_is_no_toml_is_refused_at_its_line() {
     refused("", "", &["[hub]"]);
 }
 
+/// The settings of these lines, above a hub that does.
+#[track_caller]
+fn settings(lines: &str) -> Settings {
+    parse(&format!("{lines}\n{HUB}")).unwrap().settings
+}
+
+/// The error of these lines, which stand below a watchlist of one line.
+#[track_caller]
+fn wrong(lines: &str, place: &str, words: &[&str]) {
+    let list = "watchlist = [\"SPX\", \"VIX\", \"SPY\", \"O:SPY261218C00650000\"]";
+    refused(&format!("{list}\n{lines}\n{HUB}"), place, words);
+}
+
+#[test]
+fn time_and_numbers_are_written_as_one_likes_them() {
+    let of = |lines: &str| settings(lines);
+    let berlin = of("time_zone = \"Europe/Berlin\"").zone;
+    assert_eq!(berlin, TimeZone::get("Europe/Berlin").unwrap());
+    assert!(of("clock = \"12h\"").format.twelve_hours);
+    assert!(!of("clock = \"24h\"").format.twelve_hours);
+    for (written, group, point) in [
+        ("1,234.56", Some(b','), b'.'),
+        ("1.234,56", Some(b'.'), b','),
+        ("1 234,56", Some(b' '), b','),
+        ("1'234.56", Some(b'\''), b'.'),
+        ("1234.56", None, b'.'),
+        ("1234,56", None, b','),
+    ] {
+        let numbers = of(&format!("numbers = \"{written}\"")).format.numbers;
+        assert_eq!(numbers, Numbers { group, point });
+        let (whole, fraction) = Price::from_scaled(12_345_600).parts(numbers);
+        assert_eq!(format!("{whole}{fraction}"), written);
+    }
+    wrong(
+        "time_zone = \"Europe/Berln\"",
+        "2",
+        &["Europe/Berln", "Europe/Berlin"],
+    );
+    wrong("clock = \"24\"", "2", &["\"24\"", "\"24h\" or \"12h\""]);
+    wrong(
+        "numbers = \"1,234\"",
+        "2",
+        &["1,234", "\"1.234,56\"", "\"1'234.56\""],
+    );
+}
+
+#[test]
+fn a_page_is_a_pair_a_symbol_a_contract_or_the_connection() {
+    let list = "watchlist = [\"SPX\", \"VIX\", \"SPY\", \"O:SPY261218C00650000\"]";
+    let of = |pages: &str| settings(&format!("{list}\n[pages]\n{pages}"));
+    let chosen = of(r#"
+        interval = 3
+        show = ["VIX SPX", "SPY", "O:SPY261218C00650000", "link", "I:SPX"]
+        pin = "link"
+        "#);
+    let leaves = [
+        Leaf::Pair(1, Some(0)),
+        Leaf::Big(2),
+        Leaf::Contract(3),
+        Leaf::Link,
+        Leaf::Big(0),
+    ];
+    assert_eq!(chosen.pages, leaves);
+    assert_eq!(chosen.pin, Some(3));
+    assert_eq!(chosen.interval, Duration::from_secs(3));
+    // Without a choice it is one of those that fit the watchlist.
+    for (pin, place) in [("SPX VIX", 0), ("SPY", 1), ("O:SPY261218C00650000", 2)] {
+        assert_eq!(of(&format!("pin = \"{pin}\"")).pin, Some(place), "{pin}");
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_shown_is_refused() {
+    let pages = |lines: &str, place: &str, words: &[&str]| {
+        wrong(&format!("[pages]\n{lines}"), place, words);
+    };
+    pages("interval = 2", "3", &["interval", "2", "3 to 3600"]);
+    pages("interval = 3601", "3", &["interval", "3601"]);
+    pages("show = []", "3", &["show", "empty"]);
+    pages(
+        "show = [\"SPX VIX\",\n\"NDX\"]",
+        "4",
+        &["NDX", "not on the watchlist", "add it"],
+    );
+    pages("show = [\"SPX SPX\"]", "3", &["SPX SPX", "differ"]);
+    pages(
+        "show = [\"SPX VIX SPY\"]",
+        "3",
+        &["one symbol, two", "\"link\""],
+    );
+    pages("show = [\"\"]", "3", &["one symbol"]);
+    pages("show = \"SPX\"", "3", &["expected a list"]);
+    pages(
+        "show = [\"SPX VIX\", \"link\"]\npin = \"VIX\"",
+        "4",
+        &["pin", "\"SPX VIX\", \"link\""],
+    );
+    pages(
+        "pin = \"link\"",
+        "3",
+        &["\"SPX VIX\", \"SPY\", \"O:SPY261218C00650000\""],
+    );
+    pages("pin = \"NDX\"", "3", &["NDX", "not on the watchlist"]);
+    wrong("pages = 3", "2", &["a line [pages]"]);
+}
+
+#[test]
+fn an_alert_has_one_threshold() {
+    let alerts = settings(
+        r#"
+        [[alert]]
+        symbol = "SPX"
+        above = 6000
+        [[alert]]
+        symbol = "I:VIX"
+        below = 12.5
+        seconds = 5
+        [[alert]]
+        symbol = "SPX"
+        change_percent = 1.5
+        seconds = 3600
+        "#,
+    )
+    .alerts;
+    let rule = |place, threshold, secs| Rule {
+        place,
+        threshold,
+        shown: Duration::from_secs(secs),
+    };
+    let expected = [
+        rule(0, Threshold::Above(Price::from_scaled(60_000_000)), 60),
+        rule(1, Threshold::Below(Price::from_scaled(125_000)), 5),
+        rule(0, Threshold::Moved(150), 3600),
+    ];
+    assert_eq!(alerts, expected);
+
+    let alert = |lines: &str, place: &str, words: &[&str]| {
+        wrong(
+            &format!("[[alert]]\nsymbol = \"SPX\"\n{lines}"),
+            place,
+            words,
+        );
+    };
+    alert("", "2", &["exactly one of above, below and change_percent"]);
+    alert("above = 1.0\nbelow = 2.0", "2", &["exactly one"]);
+    alert("above = 0", "4", &["above", "0", "a price"]);
+    alert("below = -3.5", "4", &["below", "-3.5"]);
+    alert("above = inf", "4", &["above", "inf"]);
+    alert("above = nan", "4", &["above", "NaN"]);
+    alert("above = \"6000\"", "4", &["string", "expected a number"]);
+    alert(
+        "change_percent = 0",
+        "4",
+        &["change_percent", "0.01 to 1000"],
+    );
+    alert(
+        "change_percent = -2",
+        "4",
+        &["change_percent", "either way"],
+    );
+    alert(
+        "above = 1\nseconds = 4",
+        "5",
+        &["seconds", "4", "5 to 3600"],
+    );
+    alert("above = 1\nseconds = 3601", "5", &["seconds", "3601"]);
+    wrong(
+        "[[alert]]\nsymbol = \"NDX\"\nabove = 1",
+        "3",
+        &["NDX", "not on the watchlist"],
+    );
+    wrong("[[alert]]\nabove = 1", "2", &["symbol"]);
+    wrong("[alert]\nsymbol = \"SPX\"", "2", &["[[alert]]"]);
+    wrong(
+        "[[alert]]\nsymbol = \"SPX\"\nunder = 1",
+        "4",
+        &["under", "below"],
+    );
+}
+
+#[test]
+fn a_night_is_dimmed_or_off() {
+    let nights = settings(
+        r#"
+        [[night]]
+        days = ["mon", "sun"]
+        from = "22:00"
+        to = "06:30"
+        brightness = 10
+        [[night]]
+        from = "00:00"
+        to = "24:00"
+        off = true
+        "#,
+    )
+    .nights;
+    let first = Night {
+        days: [true, false, false, false, false, false, true],
+        from: 22 * 60,
+        to: 6 * 60 + 30,
+        brightness: Some(10),
+    };
+    let second = Night {
+        days: [true; 7],
+        from: 0,
+        to: 1440,
+        brightness: None,
+    };
+    assert_eq!(nights, [first, second]);
+
+    let night = |lines: &str, place: &str, words: &[&str]| {
+        wrong(&format!("[[night]]\n{lines}"), place, words);
+    };
+    let hours = "from = \"22:00\"\nto = \"06:00\"";
+    night(hours, "2", &["either a brightness", "off = true"]);
+    night(&format!("{hours}\noff = false"), "2", &["off = true"]);
+    night(
+        &format!("{hours}\noff = true\nbrightness = 1"),
+        "2",
+        &["either"],
+    );
+    night(
+        &format!("{hours}\nbrightness = 256"),
+        "5",
+        &["brightness", "0 (dimmest) to 255"],
+    );
+    night(
+        &format!("{hours}\noff = 1"),
+        "5",
+        &["expected true or false"],
+    );
+    night(
+        &format!("days = []\n{hours}\noff = true"),
+        "3",
+        &["days", "empty"],
+    );
+    night(
+        &format!("days = [\"Mon\"]\n{hours}\noff = true"),
+        "3",
+        &["\"Mon\"", "mon, tue"],
+    );
+    let between = |from: &str, to: &str, place: &str, words: &[&str]| {
+        let lines = format!("from = \"{from}\"\nto = \"{to}\"\noff = true");
+        night(&lines, place, words);
+    };
+    between("22:00", "22:00", "4", &["to", "\"00:00\" to \"24:00\""]);
+    between("24:00", "06:00", "3", &["from", "24:00", "\"23:59\""]);
+    between("22:60", "06:00", "3", &["22:60"]);
+    between("22:00", "24:01", "4", &["24:01", "\"24:00\""]);
+    for time in ["9:00", "0900", "+9:00", "09:00:00", "", "ab:cd"] {
+        between(time, "06:00", "3", &["from", "\"00:00\" to \"23:59\""]);
+    }
+    night("from = \"22:00\"\noff = true", "2", &["to"]);
+}
+
+#[test]
+fn a_contract_that_has_expired_is_no_error_but_told_with_its_line() {
+    let text = format!(
+        "watchlist = [\n\"SPX\",\n\"O:SPY251219C00650000\",\n\"O:SPY261218C00650000\"]\n{HUB}"
+    );
+    let config = parse(&text).unwrap();
+    let said = |utc| config.expired(&Calendar::us(), Utc(utc));
+    // 2026-01-02 and 2025-12-19, at noon in New York.
+    let [line] = said(1_767_373_200_000).try_into().unwrap();
+    assert!(line.starts_with(&format!("{FILE}:3: ")), "{line}");
+    assert!(
+        line.contains("SPY251219C00650000") && line.contains("2025-12-19"),
+        "{line}"
+    );
+    assert!(
+        said(1_766_163_600_000).is_empty(),
+        "it is traded on that day"
+    );
+}
+
+#[test]
+fn the_panel_of_a_text_that_is_otherwise_wrong_is_known() {
+    let panel = |text: &str| Config::panel_of(text, &with_token());
+    let wrong = panel("watchlist = 3\n[hub]\nfoo = 1\n[panel]\nkind = \"png\"\n[[night]]\n");
+    assert_eq!(wrong.kind, PanelKind::Png);
+    let usual = parse(HUB).unwrap().panel;
+    for text in ["", "[panel", "[panel]\nsize = \"3x3\"", "[panel]\nfoo = 1"] {
+        assert_eq!(panel(text), usual, "{text}");
+    }
+}
+
+#[test]
+fn the_sample_that_is_installed_sets_nothing_and_all_it_shows_is_right() {
+    let sample = include_str!("../systemd/deb/deskticker.toml");
+    refused(sample, "", &["nothing says where the prices come from"]);
+    let shown = |without: &str| {
+        let blocks = sample
+            .split("\n\n")
+            .filter(|block| !block.contains(without));
+        let lines = blocks.flat_map(|block| block.lines().chain([""]));
+        let set = |line: &str| match line.strip_prefix('#') {
+            Some(setting) if !setting.starts_with([' ', '#']) => setting.to_owned(),
+            _ => line.to_owned(),
+        };
+        parse(&lines.map(set).collect::<Vec<_>>().join("\n"))
+    };
+    let hub = shown("#[massive]").unwrap();
+    assert_eq!(hub.source.via, Via::Hub);
+    assert_eq!(hub.settings.pages.len(), 3);
+    assert_eq!(
+        (hub.settings.alerts.len(), hub.settings.nights.len()),
+        (2, 2)
+    );
+    let usual = parse(HUB).unwrap();
+    assert_eq!(hub.panel, usual.panel);
+    assert_eq!(hub.settings.brightness, usual.settings.brightness);
+    assert_eq!(hub.settings.format, usual.settings.format);
+    assert_eq!(shown("#[hub]").unwrap().source.via, Via::Vendor);
+}
+
+#[test]
+fn the_settings_in_the_readme_are_those_there_are() {
+    let readme = include_str!("../README.md");
+    let (_, settings) = readme.split_once("### All settings").unwrap();
+    let (_, file) = settings.split_once("```toml\n").unwrap();
+    let (file, _) = file.split_once("```").unwrap();
+    let config = parse(file).unwrap();
+    let leaves = [
+        Leaf::Pair(0, Some(1)),
+        Leaf::Big(2),
+        Leaf::Contract(3),
+        Leaf::Link,
+    ];
+    assert_eq!(config.settings.pages, leaves);
+    assert_eq!(config.settings.pin, Some(0));
+    assert_eq!(config.panel, parse(HUB).unwrap().panel);
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in "(?s).{0,200}") {
@@ -333,7 +689,7 @@ proptest::proptest! {
 
     #[test]
     fn no_value_makes_the_parser_panic(
-        key in "(watchlist|hub|massive|panel|panel\\.(kind|size|address|rotation|brightness|bus)|hub\\.(url|token_file))",
+        key in "(watchlist|time_zone|clock|numbers|pages|alert|night|pages\\.(interval|show|pin)|hub|massive|panel|panel\\.(kind|size|address|rotation|brightness|bus)|hub\\.(url|token_file))",
         value in "(\"\\PC{0,20}\"|-?[0-9]{1,25}|\\[(\"[A-Z:0-9]{0,20}\",?){0,5}\\]|\\{\\}|true|nan|[0-9]{4}-[0-9]{2}-[0-9]{2})",
     ) {
         let _ = parse(&format!("{key} = {value}\n"));

@@ -33,6 +33,8 @@ fn help_names_every_command_and_says_what_it_is_for() {
             "  snapshot ",
             "  boards ",
             "  doctor ",
+            "  check ",
+            "      --last-good ",
             "  -h, --help ",
             "  -V, --version ",
         ] {
@@ -73,6 +75,10 @@ fn arguments_that_mean_nothing_are_told_with_where_to_look() {
         (&["boards", "--size", "128x64"], "nothing to boards"),
         (&["demo", "--address", "0x78"], "0x3c"),
         (&["run", "--speed", "2"], "--speed means nothing to run"),
+        (
+            &["check", "--last-good", "x"],
+            "--last-good means nothing to check",
+        ),
         (&["snapshot", "--demo"], "--output"),
         (
             &["snapshot", "--demo", "--config", "x", "--output", "y"],
@@ -93,7 +99,7 @@ fn a_configuration_that_is_missing_or_wrong_is_told_with_its_place() {
     let directory = directory("wrong");
     let missing = directory.join("none.toml");
     let missing = missing.to_str().unwrap();
-    for command in ["run", "snapshot"] {
+    for command in ["run", "check", "snapshot"] {
         let mut arguments = vec![command, "--config", missing];
         arguments.extend(["--output", "x"].iter().filter(|_| command == "snapshot"));
         let (code, out, err) = run(&arguments);
@@ -253,7 +259,7 @@ fn a_hangup_reads_the_watchlist_again_and_a_broken_file_changes_nothing() {
     );
     list(r#"["SPX", "SPX"]"#).unwrap();
     program.signal(Signal::HUP);
-    let line = program.says("the watchlist stays as it was");
+    let line = program.says("the configuration stays as it was");
     assert!(
         line.contains(&format!("{}:1: ", config.display())),
         "{line}"

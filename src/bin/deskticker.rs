@@ -3,26 +3,21 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::{IsTerminal, Write};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use deskticker::board::{self, Board};
 use deskticker::clock::Clock;
-use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind, Secret};
-use deskticker::desk::Settings;
+use deskticker::config::{DEFAULT_PATH, Environment, Panel, PanelKind};
+use deskticker::demo::simulated;
 use deskticker::doctor;
-use deskticker::feed::link::Via;
-use deskticker::feed::net::{Connector, Endpoint};
-use deskticker::feed::session::Source;
-use deskticker::hub::{self, Hub};
 use deskticker::journal::Journal;
-use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::{self, Chip, Leave, Oled, Png, Slot, Terminal};
+use deskticker::market::Calendar;
+use deskticker::panel::{self, Chip, Leave, Slot};
 use deskticker::screen::Size;
 use deskticker::service::{self, Control, Setup, Until};
-use deskticker::simulator::{self, Simulator};
+use deskticker::station::{self, Files, Loaded, Station};
 use deskticker::supervisor::Supervisor;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -35,6 +30,7 @@ Usage: deskticker [COMMAND] [OPTIONS]
 Commands:
   demo      show simulated prices; needs no hub, no key and no hardware
   run       show the prices of the hub in the configuration (the default)
+  check     say what is wrong with a configuration, and where
   snapshot  write the current screen to a picture file and end
   boards    print the boards that are known, with what switches their I2C bus on
   doctor    look at the board, the panel, the network and the hub, and say what mends them
@@ -51,6 +47,11 @@ Options for demo:
 
 Options for run:
       --config FILE    configuration (default: /etc/deskticker/deskticker.toml)
+      --last-good FILE where the last good configuration is kept; when the configuration is wrong
+                       at the start, that one is shown, or what is wrong
+
+Options for check:
+      --config FILE    as for run
 
 Options for snapshot:
       --output FILE    where to write (required)
@@ -68,8 +69,8 @@ Options for doctor:
 
 The token of the hub comes from token_file in the configuration, from a systemd credential named
 \"token\", or from MASSIVE_PROXY_TOKEN; never from an option. RUST_LOG=debug says more.
-On SIGHUP, run reads the watchlist again. Exit codes: 0 ended as asked, 1 failed, 64 bad arguments,
-78 bad configuration.
+A change of the configuration is applied within some seconds, or on SIGHUP at once. Exit codes: 0
+ended as asked, 1 failed, 64 bad arguments, 78 bad configuration.
 ";
 
 /// Why the program ends with another code than 0 (sysexits.h).
@@ -107,6 +108,10 @@ enum Command {
     Print(String),
     Run {
         config: PathBuf,
+        last_good: Option<PathBuf>,
+    },
+    Check {
+        config: PathBuf,
     },
     Demo {
         panel: Panel,
@@ -129,6 +134,7 @@ enum Command {
 #[derive(Default)]
 struct Options {
     config: Option<PathBuf>,
+    last_good: Option<PathBuf>,
     panel: Option<PanelKind>,
     seconds: Option<f64>,
     speed: Option<f64>,
@@ -164,6 +170,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
                 )));
             }
             Long("config") => options.config = Some(parser.value()?.into()),
+            Long("last-good") => options.last_good = Some(parser.value()?.into()),
             Long("panel") => options.panel = Some(parser.value()?.parse()?),
             Long("seconds") => {
                 options.seconds = Some(positive(parser.value()?.parse()?, "--seconds")?)
@@ -183,7 +190,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     }
     let command = command.as_deref().unwrap_or("run");
     let allowed: &[&str] = match command {
-        "run" => &["config"],
+        "run" => &["config", "last-good"],
+        "check" => &["config"],
         "demo" => &[
             "panel", "seconds", "speed", "size", "chip", "bus", "address", "output",
         ],
@@ -192,7 +200,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         "doctor" => &["config", "json", "bundle"],
         other => {
             return Err(format!(
-                "there is no command {other:?}, only demo, run, snapshot, boards and doctor"
+                "there is no command {other:?}, only demo, run, check, snapshot, boards and doctor"
             )
             .into());
         }
@@ -243,8 +251,12 @@ impl Options {
                 json: self.json,
                 bundle: self.bundle,
             }),
+            "check" => Ok(Command::Check {
+                config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
+            }),
             _ => Ok(Command::Run {
                 config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
+                last_good: self.last_good,
             }),
         }
     }
@@ -272,13 +284,17 @@ fn address(text: &str) -> Result<u8, lexopt::Error> {
         })
 }
 
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads it, `head` for one, has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Failure::other),
+    }
+}
+
 fn perform(command: Command) -> Result<(), Failure> {
     if let Command::Print(text) = &command {
-        return match std::io::stdout().write_all(text.as_bytes()) {
-            // Whoever reads it, `head` for one, has seen enough.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(Failure::other),
-        };
+        return print(text);
     }
     // Log lines would tear the picture that a terminal shows; its caption says what matters.
     let level = match &command {
@@ -296,7 +312,8 @@ fn perform(command: Command) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         match command {
             Command::Print(_) => Ok(()),
-            Command::Run { config } => run(config).await,
+            Command::Run { config, last_good } => run(config, last_good).await,
+            Command::Check { config } => check(&config),
             Command::Demo {
                 panel,
                 seconds,
@@ -321,109 +338,71 @@ fn perform(command: Command) -> Result<(), Failure> {
     outcome
 }
 
-async fn run(path: PathBuf) -> Result<(), Failure> {
-    let environment = Environment::of_process();
-    let config =
-        Config::load(&path, &environment).map_err(|error| Failure::Config(error.to_string()))?;
-    let supervisor = Supervisor::of_process();
-    let mut setup = configured(&config)?;
-    setup.supervisor = supervisor.clone();
-    log::info!(
-        "showing {} from {}",
-        names(&config.watchlist),
-        config.source.endpoint
-    );
-    let (controls, receiver) = mpsc::channel(4);
-    obey_signals(controls.clone(), &ENDING)?;
-    reload_on_hangup(controls, path, environment, supervisor)?;
-    shown(setup, &config.panel, Leave::Notice, "", receiver).await
-}
-
-fn names(symbols: &[Symbol]) -> String {
-    symbols
-        .iter()
-        .map(Symbol::name)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-fn configured(config: &Config) -> Result<Setup, Failure> {
-    let connector = config
-        .connector()
-        .map_err(|error| Failure::Config(error.to_string()))?;
-    Ok(Setup {
-        settings: Settings {
-            brightness: config.panel.brightness,
-            ..Settings::of(config.watchlist.clone())
-        },
-        source: config.source.clone(),
-        connector,
-        calendar: Calendar::us(),
-        size: config.panel.oled.size,
+async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure> {
+    let files = Files {
+        config,
+        last_good,
+        fault: std::env::var_os("DESKTICKER_FAULT_FILE").map(PathBuf::from),
+    };
+    let station = Station {
+        files,
+        environment: Environment::of_process(),
         clock: Clock::system(),
-        supervisor: Supervisor::default(),
+        supervisor: Supervisor::of_process(),
+    };
+    let (stop, stops) = mpsc::channel(1);
+    let (reload, reloads) = mpsc::channel(1);
+    obey_signals(stop, &ENDING, ())?;
+    obey_signals(reload, &[SignalKind::hangup()], ())?;
+    let ran = station.run(stops, reloads).await;
+    ran.map_err(|failure| match failure {
+        station::Failure::Config(error) => Failure::Config(error.to_string()),
+        station::Failure::Other(message) => Failure::Other(message),
     })
+}
+
+/// Says what a configuration comes to, or what is wrong with it.
+fn check(path: &Path) -> Result<(), Failure> {
+    let loaded = load(path)?;
+    let (config, settings) = (&loaded.config, &loaded.config.settings);
+    if let Some(utc) = Clock::system().now().utc {
+        for line in config.expired(&Calendar::us(), utc) {
+            log::warn!("{line}");
+        }
+    }
+    let counted = |count: usize, noun: &str| match count {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    };
+    print(&format!(
+        "ok: {} ({}), {}, {}, {}, from {}\n",
+        counted(settings.watchlist.len(), "symbol"),
+        loaded.names(),
+        counted(settings.leaves().len(), "page"),
+        counted(settings.alerts.len(), "alert"),
+        counted(settings.nights.len(), "night"),
+        config.source.endpoint
+    ))
+}
+
+fn load(path: &Path) -> Result<Loaded, Failure> {
+    Loaded::load(path, &Environment::of_process())
+        .map_err(|error| Failure::Config(error.to_string()))
 }
 
 async fn demo(panel: Panel, seconds: Option<f64>, speed: f64) -> Result<(), Failure> {
     let clock = Clock::system();
-    let (setup, _backstage) = simulated(clock, speed, panel.oled.size).await?;
+    let (setup, _backstage) = simulated(clock, speed, panel.oled.size)
+        .await
+        .map_err(Failure::Other)?;
     let (controls, receiver) = mpsc::channel(4);
-    obey_signals(controls.clone(), &ENDING)?;
-    obey_signals(controls.clone(), &[SignalKind::hangup()])?;
+    obey_signals(controls.clone(), &ENDING, Control::Stop)?;
+    obey_signals(controls.clone(), &[SignalKind::hangup()], Control::Stop)?;
     if let Some(seconds) = seconds {
         end_after(seconds, controls);
     }
     let caption = "simulated prices · Ctrl-C ends";
     shown(setup, &panel, Leave::Picture, caption, receiver).await
-}
-
-/// What a demo is made of beside the display: both end when they are dropped.
-struct Backstage {
-    _simulator: Simulator,
-    _hub: Hub,
-}
-
-/// A simulated Massive, a hub in front of it, and a setup that shows what the hub serves.
-async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backstage), Failure> {
-    let settings = simulator::Settings {
-        speed,
-        values: true,
-        ..simulator::Settings::default()
-    };
-    // Simulated prices on loopback are nobody's secret.
-    let token = Secret::new("demo").map_err(Failure::other)?;
-    let (hub, simulator) = hub::simulated::setup(settings, &token, clock.clone())
-        .await
-        .map_err(Failure::Other)?;
-    let hub = Hub::start(hub, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-        .await
-        .map_err(Failure::other)?;
-    let endpoint = Endpoint::parse(&format!("ws://{}", hub.address())).map_err(Failure::Other)?;
-    let watchlist = ["SPX", "VIX"]
-        .iter()
-        .map(|name| name.parse())
-        .collect::<Result<_, _>>()
-        .map_err(Failure::other)?;
-    let setup = Setup {
-        settings: Settings::of(watchlist),
-        source: Source {
-            via: Via::Hub,
-            endpoint,
-            secret: Some(token),
-        },
-        connector: Connector::new(None).map_err(Failure::Other)?,
-        // Simulated prices know no hours.
-        calendar: Calendar::always_open(),
-        size,
-        clock,
-        supervisor: Supervisor::default(),
-    };
-    let backstage = Backstage {
-        _simulator: simulator,
-        _hub: hub,
-    };
-    Ok((setup, backstage))
 }
 
 /// Runs a service with its panel, and leaves the panel in order.
@@ -434,12 +413,7 @@ async fn shown(
     caption: &str,
     controls: mpsc::Receiver<Control>,
 ) -> Result<(), Failure> {
-    let (size, clock) = (setup.size, setup.clock.clone());
-    let started = match panel.kind {
-        PanelKind::Oled => panel::Panel::spawn(Oled::linux(panel.oled.clone()), size, clock),
-        PanelKind::Terminal => panel::Panel::spawn(Terminal::stdout(caption), size, clock),
-        PanelKind::Png => panel::Panel::spawn(Png::new(&panel.file, leave), size, clock),
-    };
+    let started = station::mount(panel, leave, caption, setup.clock.clone());
     let (slot, panel) = started.map_err(Failure::other)?;
     let outcome = service::run(setup, slot, controls, Until::Stopped).await;
     // A bus that is stuck must not hold up the end.
@@ -450,20 +424,18 @@ async fn shown(
 async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Result<(), Failure> {
     let mut backstage = None;
     let setup = match config {
-        Some(path) => {
-            let config = Config::load(&path, &Environment::of_process())
-                .map_err(|error| Failure::Config(error.to_string()))?;
-            configured(&config)?
-        }
+        Some(path) => load(&path)?.setup(Clock::system()),
         None => {
-            let (setup, running) = simulated(Clock::system(), 20.0, Size::Tall).await?;
+            let (setup, running) = simulated(Clock::system(), 20.0, Size::Tall)
+                .await
+                .map_err(Failure::Other)?;
             backstage = Some(running);
             setup
         }
     };
     let (controls, receiver) = mpsc::channel(4);
-    obey_signals(controls.clone(), &ENDING)?;
-    obey_signals(controls.clone(), &[SignalKind::hangup()])?;
+    obey_signals(controls.clone(), &ENDING, Control::Stop)?;
+    obey_signals(controls.clone(), &[SignalKind::hangup()], Control::Stop)?;
     end_after(seconds, controls);
     let slot = Slot::new(setup.size);
     let complete = service::run(setup, slot.clone(), receiver, Until::Complete)
@@ -534,59 +506,23 @@ const ENDING: [SignalKind; 3] = [
     SignalKind::quit(),
 ];
 
-/// Ends the service at one of these signals.
-fn obey_signals(controls: mpsc::Sender<Control>, kinds: &[SignalKind]) -> Result<(), Failure> {
+/// Says this at each of these signals.
+fn obey_signals<T: Clone + Send + 'static>(
+    listener: mpsc::Sender<T>,
+    kinds: &[SignalKind],
+    what: T,
+) -> Result<(), Failure> {
     for kind in kinds {
         let mut signals = signal(*kind).map_err(Failure::other)?;
-        let controls = controls.clone();
+        let (listener, what) = (listener.clone(), what.clone());
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                if controls.send(Control::Stop).await.is_err() {
+                if listener.send(what.clone()).await.is_err() {
                     return;
                 }
             }
         });
     }
-    Ok(())
-}
-
-/// SIGHUP reads the configuration again and takes over its watchlist; one that is wrong changes
-/// nothing.
-fn reload_on_hangup(
-    controls: mpsc::Sender<Control>,
-    path: PathBuf,
-    environment: Environment,
-    supervisor: Supervisor,
-) -> Result<(), Failure> {
-    let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
-    tokio::spawn(async move {
-        while hangups.recv().await.is_some() {
-            supervisor.reloading();
-            let (path, environment) = (path.clone(), environment.clone());
-            // A file may be on a network drive, and the prices do not wait for that.
-            let reading = tokio::task::spawn_blocking(move || {
-                Config::load(&path, &environment).map_err(|error| error.to_string())
-            });
-            let read = match reading.await {
-                Ok(read) => read,
-                Err(error) => Err(error.to_string()),
-            };
-            match read {
-                Ok(config) => {
-                    log::info!("watchlist: {}", names(&config.watchlist));
-                    if controls
-                        .send(Control::Apply(Box::new(Settings::of(config.watchlist))))
-                        .await
-                        .is_err()
-                    {
-                        return;
-                    }
-                }
-                Err(error) => log::error!("the watchlist stays as it was: {error}"),
-            }
-            supervisor.ready();
-        }
-    });
     Ok(())
 }
 

@@ -11,14 +11,12 @@ use crate::panel::{self, Chip};
 use crate::screen::Size;
 
 /// The panel that is configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Panel {
     /// Which kind.
     pub kind: PanelKind,
     /// The file of a PNG panel.
     pub file: PathBuf,
-    /// By day, from 0, the dimmest that can be read, to 255.
-    pub brightness: u8,
     /// The wiring of an OLED; its size serves every kind.
     pub oled: panel::Settings,
 }
@@ -63,7 +61,6 @@ impl Panel {
         Self {
             kind: PanelKind::Oled,
             file: PathBuf::from("deskticker.png"),
-            brightness: panel::Light::default().brightness,
             oled,
         }
     }
@@ -80,45 +77,42 @@ pub(super) struct PanelTable {
     bus: Option<PathBuf>,
     address: Option<Spanned<i64>>,
     rotation: Option<Spanned<i64>>,
-    brightness: Option<Spanned<i64>>,
+    /// By day.
+    pub(super) brightness: Option<Spanned<i64>>,
+    pub(super) shift: Option<bool>,
 }
 
 impl Reader<'_> {
-    pub(super) fn panel(&self, table: PanelTable, board: &Board) -> Result<Panel, ConfigError> {
+    pub(super) fn panel(&self, table: &PanelTable, board: &Board) -> Result<Panel, ConfigError> {
         let defaults = Panel::of(board);
         let mut oled = defaults.oled;
-        if let Some(chip) = table.chip {
+        if let Some(chip) = &table.chip {
             oled.chip = (chip.get_ref().parse())
                 .map_err(|why| self.error(Some(chip.span()), format!("chip: {why}")))?;
         }
-        if let Some(offset) = table.column_offset {
+        if let Some(offset) = &table.column_offset {
             let Chip::Sh1106 { column } = &mut oled.chip else {
                 let why = "column_offset: only an sh1106 has one; expected chip = \"sh1106\"";
                 return Err(self.error(Some(offset.span()), why));
             };
-            *column = self.number(
-                &offset,
-                "column_offset",
-                0..=Chip::SPARE,
-                "expected 0 to 4, mostly 2",
-            )?;
+            *column = self.number(offset, "column_offset", 0..=Chip::SPARE, "0 to 4, mostly 2")?;
         }
-        if let Some(size) = table.size {
+        if let Some(size) = &table.size {
             oled.size = (size.get_ref().parse())
                 .map_err(|why| self.error(Some(size.span()), format!("size: {why}")))?;
         }
-        if let Some(bus) = table.bus {
-            oled.bus = bus;
+        if let Some(bus) = &table.bus {
+            oled.bus.clone_from(bus);
         }
-        if let Some(address) = table.address {
+        if let Some(address) = &table.address {
             oled.address = self.number(
-                &address,
+                address,
                 "address",
                 0x08..=0x77,
-                "expected a 7-bit address, mostly 0x3c or 0x3d",
+                "a 7-bit address, mostly 0x3c or 0x3d",
             )?;
         }
-        if let Some(rotation) = table.rotation {
+        if let Some(rotation) = &table.rotation {
             oled.rotation = match rotation.get_ref() {
                 0 => panel::Rotation::Upright,
                 180 => panel::Rotation::UpsideDown,
@@ -130,38 +124,10 @@ impl Reader<'_> {
                 }
             };
         }
-        let brightness = match table.brightness {
-            Some(brightness) => self.number(
-                &brightness,
-                "brightness",
-                0..=255,
-                "expected 0 (dimmest) to 255",
-            )?,
-            None => defaults.brightness,
-        };
         Ok(Panel {
             kind: table.kind.unwrap_or(defaults.kind),
-            file: table.file.unwrap_or(defaults.file),
-            brightness,
+            file: table.file.clone().unwrap_or(defaults.file),
             oled,
         })
-    }
-
-    fn number(
-        &self,
-        value: &Spanned<i64>,
-        key: &str,
-        range: std::ops::RangeInclusive<u8>,
-        expected: &str,
-    ) -> Result<u8, ConfigError> {
-        u8::try_from(*value.get_ref())
-            .ok()
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                self.error(
-                    Some(value.span()),
-                    format!("{key}: {}, {expected}", value.get_ref()),
-                )
-            })
     }
 }

@@ -19,10 +19,7 @@ pub(super) struct Pages {
 
 impl Pages {
     pub(super) fn new(settings: &Settings, now: Moment) -> Self {
-        let leaves = match settings.pages.as_slice() {
-            [] => fitting(&settings.watchlist),
-            chosen => chosen.to_vec(),
-        };
+        let leaves = settings.leaves();
         Self {
             pin: settings.pin.filter(|pin| *pin < leaves.len()),
             leaves,
@@ -88,7 +85,7 @@ impl Pages {
 }
 
 /// The pages that fit a watchlist: two instruments on each, and one for each contract.
-fn fitting(watchlist: &[Symbol]) -> Vec<Leaf> {
+pub(super) fn fitting(watchlist: &[Symbol]) -> Vec<Leaf> {
     let places = |option: bool| {
         let symbols = watchlist.iter().enumerate();
         symbols

@@ -50,6 +50,7 @@ impl<'a> Reader<'a> {
         let instrument = self.watchlist.instruments().get(place)?;
         Some(Line {
             label: instrument.symbol().name(),
+            contract: instrument.symbol().contract(),
             part: instrument.part(self.now, self.calendar),
             denial: instrument.denial(),
             price: instrument.quote().map(|quote| quote.price),

@@ -5,6 +5,7 @@ use core::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::night::Night;
+use super::pages;
 use crate::market::Symbol;
 use crate::screen::{Format, Threshold};
 
@@ -50,6 +51,14 @@ impl Settings {
             brightness: 0x7f,
             nights: Vec::new(),
             shift: true,
+        }
+    }
+
+    /// The pages in their order: those that were chosen, or else those that fit the watchlist.
+    pub fn leaves(&self) -> Vec<Leaf> {
+        match self.pages.as_slice() {
+            [] => pages::fitting(&self.watchlist),
+            chosen => chosen.to_vec(),
         }
     }
 }

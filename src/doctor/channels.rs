@@ -47,7 +47,7 @@ impl Line {
         let mut orders = Vec::new();
         let mut missing = Vec::new();
         for cluster in Cluster::ALL {
-            let channels = subscriptions::route(&config.watchlist, cluster);
+            let channels = subscriptions::route(&config.settings.watchlist, cluster);
             if channels.is_empty() {
                 continue;
             }
@@ -68,7 +68,7 @@ impl Line {
             };
             links.spawn(session.run());
         }
-        let market_open = config.watchlist.iter().any(|symbol| {
+        let market_open = config.settings.watchlist.iter().any(|symbol| {
             now.utc
                 .is_none_or(|utc| patient.calendar.phase(symbol, utc).is_open())
         });

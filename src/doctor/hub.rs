@@ -203,7 +203,7 @@ async fn upstream_now(connector: &Connector, config: &Config) -> Finding {
         .unwrap_or_default();
     let report = serde_json::from_slice::<Value>(&body).unwrap_or_default();
     let needed = |cluster: &Cluster| {
-        let mut symbols = config.watchlist.iter();
+        let mut symbols = config.settings.watchlist.iter();
         symbols.any(|symbol| symbol.cluster() == *cluster)
     };
     judge_upstream(&report, Cluster::ALL.into_iter().filter(needed))

@@ -15,7 +15,7 @@ pub(super) fn credentials(root: &Path) -> PathBuf {
 }
 
 pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
-    let count = config.watchlist.len();
+    let count = config.settings.watchlist.len();
     let place = network::place(&config.source.endpoint);
     let things = if count == 1 {
         "instrument"

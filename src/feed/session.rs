@@ -34,7 +34,7 @@ const BURST: usize = 64;
 const FAREWELL_LIMIT: Duration = Duration::from_millis(300);
 
 /// Who serves the feed, and how one is let in.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Source {
     /// A hub (or the proxy), or the vendor.
     pub via: Via,

@@ -223,6 +223,12 @@ impl<'a> Contract<'a> {
         })
     }
 
+    /// The month of the expiry, `Dec`.
+    pub fn month(&self) -> &'static str {
+        let place = usize::from(self.expiry.month().unsigned_abs()).wrapping_sub(1);
+        MONTHS.get(place).unwrap_or(&"?")
+    }
+
     /// The strike without needless zeros: `650`, `652.5`.
     pub fn strike_text(&self) -> Text {
         let thousandths = self.strike.scaled() / 10;
@@ -252,13 +258,12 @@ const MONTHS: [&str; 12] = [
 /// As traders write it: `SPY 19 Dec 25 650 C`.
 impl fmt::Display for Contract<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let month = MONTHS.get(usize::from(self.expiry.month().unsigned_abs()).wrapping_sub(1));
         write!(
             f,
             "{} {} {} {:02} {} {}",
             self.root,
             self.expiry.day(),
-            month.unwrap_or(&"?"),
+            self.month(),
             self.expiry.year() % 100,
             self.strike_text(),
             if self.call { 'C' } else { 'P' }

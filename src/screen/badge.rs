@@ -3,11 +3,15 @@
 use core::time::Duration;
 
 use super::glyphs::{Font, Glyphs};
-use super::{Frame, WIDTH};
-use crate::market::Freshness;
+use super::{Frame, Line, WIDTH};
+use crate::market::{Denial, Freshness};
 
 /// Draws inverted text with a lit column on either side; returns the column after it.
 pub(super) fn draw(font: &Font, frame: &mut Frame, x: usize, page: usize, text: &str) -> usize {
+    debug_assert!(
+        frame.vacant(x..x + width(font, text), page..page + font.pages),
+        "{text:?} lies on something at column {x} of page {page}:\n{frame}"
+    );
     let end = font.write(frame, x + 1, page, text).min(WIDTH);
     for row in page..page + font.pages {
         for byte in &mut frame.as_bytes_mut()[row * WIDTH..][x..end] {
@@ -48,13 +52,21 @@ pub(super) enum Mark {
     Age(Age),
     /// It is what this word says.
     Word(&'static str),
+    /// There is none, and this is why: in words, and in a word.
+    Denied(&'static str, &'static str),
 }
 
 impl Mark {
-    /// The mark a freshness needs, if it needs one: a live value speaks for itself, and the
-    /// dashes of a missing one too.
-    pub(super) fn of(freshness: Freshness) -> Option<Self> {
-        match freshness {
+    /// The mark a line needs, if it needs one: a live value speaks for itself, and the dashes of
+    /// a missing one too.
+    pub(super) fn of(line: &Line<'_>) -> Option<Self> {
+        match line.denial {
+            Some(Denial::NotEntitled) => return Some(Mark::Denied("NO ACCESS", "DENIED")),
+            Some(Denial::NotFound) => return Some(Mark::Denied("UNKNOWN", "UNKNOWN")),
+            None if !line.marked() => return None,
+            None => {}
+        }
+        match line.freshness {
             Freshness::Live | Freshness::None => None,
             Freshness::Stale(age) => Some(Mark::Age(Age::new(age))),
             Freshness::Delayed => Some(Mark::Word("DELAYED")),
@@ -66,7 +78,15 @@ impl Mark {
     pub(super) fn text(&self) -> &str {
         match self {
             Mark::Age(age) => age.text(),
-            Mark::Word(word) => word,
+            Mark::Word(word) | Mark::Denied(word, _) => word,
+        }
+    }
+
+    /// The same where there is little room.
+    pub(super) fn brief(&self) -> &str {
+        match self {
+            Mark::Denied(_, word) => word,
+            _ => self.text(),
         }
     }
 }
@@ -75,7 +95,7 @@ impl Mark {
 pub(super) struct Age(heapless::String<4>);
 
 impl Age {
-    fn new(age: Duration) -> Self {
+    pub(super) fn new(age: Duration) -> Self {
         let seconds = age.as_secs();
         let (number, unit) = match seconds {
             0..60 => (seconds, 's'),

@@ -5,16 +5,32 @@ use core::ops::Range;
 use super::glyphs::Glyphs;
 use super::icon::{self, ARROW};
 use super::{Frame, WIDTH};
-use crate::market::{Change, Numbers};
+use crate::market::{Change, Numbers, Text};
 
-/// Draws a change at the right end of the given columns: the percentage ends where it always
-/// ends, and the arrow stands where it always stands.
+/// How a change is told in figures; `None` if it cannot be.
+pub(super) type Figures = fn(Change, Numbers) -> Option<Text>;
+
+/// `+24.80`, with the sign always there.
+pub(super) fn absolute(change: Change, numbers: Numbers) -> Option<Text> {
+    let (whole, fraction) = change.absolute().parts(numbers);
+    let mut text = Text::new();
+    if !whole.starts_with('-') {
+        text.push('+').ok()?;
+    }
+    text.push_str(&whole).ok()?;
+    text.push_str(&fraction).ok()?;
+    Some(text)
+}
+
+/// Draws a change at the right end of the given columns: its figures end where they always end,
+/// and the arrow stands where it always stands.
 ///
 /// What does not fit loses its decimals, then its figures: the arrow alone is still true.
 pub(super) fn draw(
     glyphs: &Glyphs,
     frame: &mut Frame,
     change: Change,
+    text: Option<Text>,
     numbers: Numbers,
     columns: Range<usize>,
     page: usize,
@@ -27,7 +43,7 @@ pub(super) fn draw(
         return;
     }
     icon::arrow(frame, change, arrow, page);
-    let Some(mut text) = change.percent(numbers) else {
+    let Some(mut text) = text else {
         return;
     };
     // A dark column keeps the sign off the arrow.
@@ -37,8 +53,15 @@ pub(super) fn draw(
     if width > room
         && let Some(point) = text.find(char::from(numbers.point))
     {
+        let percent = text.ends_with('%');
         text.truncate(point);
-        let _ = text.push('%');
+        if percent {
+            let _ = text.push('%');
+        }
+        // A small change is not none.
+        if !text.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
+            return;
+        }
         width = font.width(&text);
     }
     if width <= room {

@@ -2,6 +2,7 @@
 
 use core::convert::Infallible;
 use core::fmt;
+use core::ops::Range;
 
 use embedded_graphics::pixelcolor::BinaryColor;
 use embedded_graphics::prelude::{DrawTarget, OriginDimensions, Pixel};
@@ -87,6 +88,15 @@ impl Frame {
     /// One row of eight dots.
     pub fn page(&self, page: usize) -> &[u8] {
         &self.as_bytes()[page * WIDTH..][..WIDTH]
+    }
+
+    /// Whether nothing has been drawn in these columns of these pages: what is drawn never lies
+    /// on what is drawn. Asked by debug assertions alone.
+    pub(super) fn vacant(&self, columns: Range<usize>, mut pages: Range<usize>) -> bool {
+        pages.all(|page| {
+            let mut bytes = self.page(page)[columns.start..columns.end.min(WIDTH)].iter();
+            bytes.all(|byte| *byte == 0)
+        })
     }
 
     /// Whether a dot is lit; dots outside are dark.

@@ -163,6 +163,10 @@ impl Font {
         page: usize,
         text: &str,
     ) -> usize {
+        debug_assert!(
+            frame.vacant(x..x + self.width(text), page..page + PAGES),
+            "{text:?} lies on something at column {x} of page {page}:\n{frame}"
+        );
         let bytes = frame.as_bytes_mut();
         let (cells, _) = self.columns.as_chunks::<STRIDE>().0.as_chunks::<PAGES>();
         let mut x = x;
@@ -208,20 +212,26 @@ impl Font {
     }
 }
 
-/// Printable ASCII.
-const ASCII: (u8, usize) = (b' ', 95);
-/// `,` `-` `.` `/` and the digits, which is all that a price is made of.
-const PRICE: (u8, usize) = (b',', 14);
+/// Printable ASCII, and [`PLUS_MINUS`].
+const ASCII: (u8, usize) = (b' ', 96);
+/// From the space to the digits: all that a price is made of, whatever stands between thousands.
+const PRICE: (u8, usize) = (b' ', 26);
 
-static HUGE: Sheet<{ 14 * 64 }, 14> = Sheet::draw(FONT_16X32, (16, 32), PRICE, 0, false);
-static LARGE: Sheet<{ 14 * 48 }, 14> = Sheet::draw(FONT_12X24, (12, 24), PRICE, 0, false);
+/// The sign ± has the place after the last character of ASCII, which prints nothing; the fonts
+/// have it nowhere.
+pub(super) const PLUS_MINUS: char = '\u{7f}';
+/// Its rows in the small font, the leftmost dot in the highest bit.
+const PLUS_MINUS_ROWS: [u8; 8] = [0, 0x40, 0xE0, 0x40, 0, 0xE0, 0, 0];
+
+static HUGE: Sheet<{ 26 * 64 }, 26> = Sheet::draw(FONT_16X32, (16, 32), PRICE, 0, false);
+static LARGE: Sheet<{ 26 * 48 }, 26> = Sheet::draw(FONT_12X24, (12, 24), PRICE, 0, false);
 // Their digits' tops stand at the tops of the digits beside them.
-static RAISED_HUGE: Sheet<{ 14 * 16 }, 14> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 4, false);
-static RAISED_LARGE: Sheet<{ 14 * 16 }, 14> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 2, false);
-static MEDIUM: Sheet<{ 14 * 16 }, 14> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 0, false);
-static WORD: Sheet<{ 95 * 16 }, 95> = Sheet::draw(FONT_8X16, (8, 16), ASCII, 1, false);
-static SMALL: Sheet<{ 95 * 8 }, 95> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, false);
-static BADGE: Sheet<{ 95 * 8 }, 95> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, true);
+static RAISED_HUGE: Sheet<{ 26 * 16 }, 26> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 4, false);
+static RAISED_LARGE: Sheet<{ 26 * 16 }, 26> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 2, false);
+static MEDIUM: Sheet<{ 26 * 16 }, 26> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 0, false);
+static WORD: Sheet<{ 96 * 16 }, 96> = Sheet::draw(FONT_8X16, (8, 16), ASCII, 1, false);
+static SMALL: Sheet<{ 96 * 8 }, 96> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, false);
+static BADGE: Sheet<{ 96 * 8 }, 96> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, true);
 
 /// A font file turned into columns.
 struct Sheet<const BYTES: usize, const COUNT: usize> {
@@ -264,13 +274,15 @@ impl<const BYTES: usize, const COUNT: usize> Sheet<BYTES, COUNT> {
             let code = first as usize + glyph;
             let cell = header + code * line * height;
             let squashed = rim && psf[cell] != 0;
+            // Row 5 repeats row 4 in every capital of the small font; of `!` row 5 is the gap.
+            let spare = if code as u8 == b'!' { 4 } else { 5 };
             // Digits are tabular; what separates them takes only its ink and a gap.
-            let narrow = matches!(code as u8, b',' | b'.' | b':');
+            let narrow = matches!(code as u8, b',' | b'.' | b':' | b'\'');
             let (mut left, mut right) = (width, 0);
             let mut at = 0;
             while narrow && at < height * width {
                 let (row, x) = (at / width, at % width);
-                if psf[cell + row * line + x / 8] >> (7 - x % 8) & 1 == 1 {
+                if lit(psf, cell, line, (code, width), (x, row)) {
                     left = if x < left { x } else { left };
                     right = if x > right { x } else { right };
                 }
@@ -278,20 +290,25 @@ impl<const BYTES: usize, const COUNT: usize> Sheet<BYTES, COUNT> {
             }
             if narrow {
                 advances[glyph] = (right - left + 2) as u8;
+            } else if code as u8 == b' ' && COUNT == PRICE.1 {
+                // Between thousands: a gap that still holds the digits of one number together.
+                advances[glyph] = (width * 3 / 8) as u8;
+                left = 0;
             } else {
                 left = 0;
             }
             let mut row = 0;
             while row < height {
-                // Row 5 repeats row 4 in every capital of the small font.
-                let to = match row {
-                    5 if squashed => height,
-                    0..5 if squashed => row + 1,
-                    _ => row + down,
+                let to = if !squashed || row > spare {
+                    row + down
+                } else if row == spare {
+                    height
+                } else {
+                    row + 1
                 };
                 let mut x = left;
                 while x < width && to < height {
-                    if psf[cell + row * line + x / 8] >> (7 - x % 8) & 1 == 1 {
+                    if lit(psf, cell, line, (code, width), (x, row)) {
                         let column = (glyph * (height / 8) + to / 8) * stride + x - left;
                         columns[column] |= 1 << (to % 8);
                     }
@@ -318,4 +335,20 @@ impl<const BYTES: usize, const COUNT: usize> Sheet<BYTES, COUNT> {
             columns: &self.columns,
         }
     }
+}
+
+/// Whether a dot of a character is lit.
+const fn lit(
+    psf: &[u8],
+    cell: usize,
+    line: usize,
+    (code, width): (usize, usize),
+    (x, row): (usize, usize),
+) -> bool {
+    let byte = if code == PLUS_MINUS as usize && width == 5 {
+        PLUS_MINUS_ROWS[row]
+    } else {
+        psf[cell + row * line + x / 8]
+    };
+    byte >> (7 - x % 8) & 1 == 1
 }

@@ -3,7 +3,7 @@
 //! Used again only for exactly what it was drawn of, so no picture tells that it exists.
 
 use super::{Frame, Line, WIDTH};
-use crate::market::{Change, Freshness, HISTORY, Price, Text};
+use crate::market::{Change, Denial, Freshness, HISTORY, Numbers, Part, Price, Text};
 
 /// The rows it covers.
 const FIRST: usize = 5 * WIDTH;
@@ -18,13 +18,17 @@ pub struct Kept {
     dots: [u8; LENGTH],
 }
 
-/// The second line of a view, without what does not show.
+/// The second line of a view, without what does not show. Of a contract the label says all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Second {
     label: Text,
+    contract: bool,
+    part: Option<Part>,
+    denial: Option<Denial>,
     price: Option<Price>,
     change: Option<Change>,
     freshness: Freshness,
+    numbers: Numbers,
 }
 
 impl Kept {
@@ -38,12 +42,22 @@ impl Kept {
     }
 
     /// Draws what was drawn before, if it was drawn of these; whether it was.
-    pub(super) fn again(&self, frame: &mut Frame, line: &Line<'_>, history: &[Price]) -> bool {
+    pub(super) fn again(
+        &self,
+        frame: &mut Frame,
+        line: &Line<'_>,
+        history: &[Price],
+        numbers: Numbers,
+    ) -> bool {
         let known = self.of.as_ref().is_some_and(|of| {
             of.price == line.price
                 && of.change == line.change
                 && of.freshness == line.freshness
                 && of.label == line.label
+                && of.contract == line.contract.is_some()
+                && of.part == line.part
+                && of.denial == line.denial
+                && of.numbers == numbers
                 && same(&self.history, history)
         });
         if known {
@@ -53,7 +67,13 @@ impl Kept {
     }
 
     /// Keeps what has just been drawn of these.
-    pub(super) fn keep(&mut self, frame: &Frame, line: &Line<'_>, history: &[Price]) {
+    pub(super) fn keep(
+        &mut self,
+        frame: &Frame,
+        line: &Line<'_>,
+        history: &[Price],
+        numbers: Numbers,
+    ) {
         self.history.clear();
         let fits = self.history.extend_from_slice(history).is_ok();
         self.of = Text::try_from(line.label)
@@ -61,9 +81,13 @@ impl Kept {
             .filter(|_| fits)
             .map(|label| Second {
                 label,
+                contract: line.contract.is_some(),
+                part: line.part,
+                denial: line.denial,
                 price: line.price,
                 change: line.change,
                 freshness: line.freshness,
+                numbers,
             });
         self.dots
             .copy_from_slice(&frame.as_bytes()[FIRST..][..LENGTH]);

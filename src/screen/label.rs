@@ -1,8 +1,8 @@
 //! Names in the room there is. Never shortens one without a sign that it did.
 
-use super::Frame;
 use super::glyphs::Font;
-use crate::market::Text;
+use super::{Frame, Line};
+use crate::market::{Contract, Text};
 
 /// Writes a name into at most `room` columns; returns the column after it.
 pub(super) fn draw(
@@ -10,41 +10,139 @@ pub(super) fn draw(
     frame: &mut Frame,
     x: usize,
     page: usize,
-    label: &str,
+    line: &Line<'_>,
     room: usize,
 ) -> usize {
-    if font.width(label) <= room {
-        return font.write(frame, x, page, label);
+    match (line.contract, font.width(line.label) <= room) {
+        (None, true) => font.write(frame, x, page, line.label),
+        _ => font.write(frame, x, page, &short(font, line, room)),
     }
-    font.write(frame, x, page, &short(font, label, room))
 }
 
 /// How many columns a name takes when it may have `room` of them.
-pub(super) fn width(font: &Font, label: &str, room: usize) -> usize {
-    match font.width(label) {
-        whole if whole <= room => whole,
-        _ => font.width(&short(font, label, room)),
+pub(super) fn width(font: &Font, line: &Line<'_>, room: usize) -> usize {
+    match (line.contract, font.width(line.label)) {
+        (None, whole) if whole <= room => whole,
+        _ => font.width(&short(font, line, room)),
     }
 }
 
-/// A shorter name. Contracts of one root differ in their tail, so an option is told by its root
-/// and its strike, then by the strike; other names lose their tail.
-fn short(font: &Font, label: &str, room: usize) -> Text {
-    if let Some((root, strike)) = option(label) {
-        for (head, space) in [(root, " "), (root, ""), ("", "")] {
-            let mut text = Text::new();
-            let whole = [head, space, &strike]
-                .iter()
-                .all(|part| text.push_str(part).is_ok());
-            if whole && font.width(&text) <= room {
-                return text;
+/// Writes an option's name in three lines, for a place that is narrow and high: root, expiry,
+/// strike. Returns the column after the widest; `None` if one of them is too wide.
+pub(super) fn stack(
+    font: &Font,
+    frame: &mut Frame,
+    page: usize,
+    line: &Line<'_>,
+    room: usize,
+) -> Option<usize> {
+    let contract = line.contract.as_ref()?;
+    let dated = [true, false].map(|year| written(contract, &[Part::Expiry { year }]));
+    let date = dated
+        .iter()
+        .flatten()
+        .find(|date| font.width(date) <= room)?;
+    let strike = written(contract, &[Part::Strike])?;
+    let lines = [contract.root, date, &strike];
+    let widest = lines.map(|text| font.width(text)).into_iter().max()?;
+    if widest > room {
+        return None;
+    }
+    for (page, text) in (page..).zip(lines) {
+        font.write(frame, 0, page, text);
+    }
+    Some(widest)
+}
+
+/// A name that fits. Contracts of one root differ in what follows it: an option is told by its
+/// expiry and strike as traders write them, then without the expiry, then by the strike alone.
+/// Other names lose their tail.
+fn short(font: &Font, line: &Line<'_>, room: usize) -> Text {
+    use Part::{Expiry, Gap, Root, SpacedExpiry, SpacedStrike, Strike};
+    let forms: [&[Part]; 6] = [
+        &[Root, Gap, SpacedExpiry, Gap, SpacedStrike],
+        &[Root, Gap, Expiry { year: true }, Gap, Strike],
+        &[Root, Gap, Expiry { year: false }, Gap, Strike],
+        &[Root, Gap, Strike],
+        &[Root, Strike],
+        &[Strike],
+    ];
+    if let Some(contract) = &line.contract {
+        let mut texts = forms.into_iter().filter_map(|form| written(contract, form));
+        if let Some(text) = texts.find(|text| font.width(text) <= room) {
+            return text;
+        }
+    }
+    cut(font, line.label, room)
+}
+
+/// What a contract's name is made of.
+#[derive(Clone, Copy)]
+enum Part {
+    Gap,
+    /// `SPY`
+    Root,
+    /// `19Dec25`, or `19Dec`
+    Expiry {
+        year: bool,
+    },
+    /// `19 Dec 25`
+    SpacedExpiry,
+    /// `650C`
+    Strike,
+    /// `650 C`
+    SpacedStrike,
+}
+
+/// A contract's name; `None` if it is longer than any place for it.
+fn written(contract: &Contract<'_>, form: &[Part]) -> Option<Text> {
+    let mut text = Text::new();
+    let two = |text: &mut Text, number: u8| {
+        text.push(char::from(b'0' + number / 10 % 10)).ok()?;
+        text.push(char::from(b'0' + number % 10)).ok()
+    };
+    for part in form {
+        let gap = match part {
+            Part::SpacedExpiry | Part::SpacedStrike => " ",
+            _ => "",
+        };
+        match part {
+            Part::Gap => text.push(' ').ok()?,
+            Part::Root => text.push_str(contract.root).ok()?,
+            Part::Expiry { .. } | Part::SpacedExpiry => {
+                let day = contract.expiry.day().unsigned_abs();
+                match day {
+                    0..10 => text.push(char::from(b'0' + day)).ok()?,
+                    _ => two(&mut text, day)?,
+                }
+                text.push_str(gap).ok()?;
+                text.push_str(contract.month()).ok()?;
+                if !matches!(part, Part::Expiry { year: false }) {
+                    text.push_str(gap).ok()?;
+                    two(&mut text, contract.expiry.year().rem_euclid(100) as u8)?;
+                }
+            }
+            Part::Strike | Part::SpacedStrike => {
+                text.push_str(&contract.strike_text()).ok()?;
+                text.push_str(gap).ok()?;
+                text.push(if contract.call { 'C' } else { 'P' }).ok()?;
             }
         }
     }
+    Some(text)
+}
+
+/// As much of a text as fits, and dots for the rest.
+pub(super) fn cut(font: &Font, label: &str, room: usize) -> Text {
     let mut text = Text::new();
+    if font.width(label) <= room && text.push_str(label).is_ok() {
+        return text;
+    }
+    text.clear();
     for letter in label.chars() {
         let mut longer = text.clone();
-        if longer.push(letter).is_err() || font.width(&longer) + font.width("..") > room {
+        let fits = longer.push(letter).is_ok() && longer.len() + 2 <= longer.capacity();
+        if !fits || font.width(&longer) + font.width("..") > room {
             break;
         }
         text = longer;
@@ -55,45 +153,48 @@ fn short(font: &Font, label: &str, room: usize) -> Text {
     text
 }
 
-/// The root and the strike of an option contract: `SPY251219C00650000` is `SPY` and `650C`.
-fn option(label: &str) -> Option<(&str, Text)> {
-    let (root, contract) = label.split_at_checked(label.len().checked_sub(15)?)?;
-    let (expiry, rest) = contract.split_at_checked(6)?;
-    let (kind, strike) = rest.split_at_checked(1)?;
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if root.is_empty() || !digits(expiry) || !digits(strike) || !matches!(kind, "C" | "P") {
-        return None;
-    }
-    let (whole, thousandths) = strike.split_at(5);
-    let whole = match whole.trim_start_matches('0') {
-        "" => "0",
-        whole => whole,
-    };
-    let mut text = Text::try_from(whole).ok()?;
-    let thousandths = thousandths.trim_end_matches('0');
-    if !thousandths.is_empty() {
-        text.push('.').ok()?;
-        text.push_str(thousandths).ok()?;
-    }
-    text.push_str(kind).ok()?;
-    Some((root, text))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::market::{Freshness, Symbol};
     use crate::screen::Glyphs;
+
+    fn shortened(label: &str, letters: usize) -> String {
+        let symbol = format!("O:{label}").parse::<Symbol>().ok();
+        let line = Line {
+            label,
+            contract: symbol.as_ref().and_then(Symbol::contract),
+            part: None,
+            denial: None,
+            price: None,
+            change: None,
+            freshness: Freshness::None,
+            history: &[],
+        };
+        short(&Glyphs::new().small.whole, &line, letters * 5).to_string()
+    }
 
     #[test]
     fn a_name_that_does_not_fit_says_so_and_keeps_what_tells_it_apart() {
-        let font = Glyphs::new().small.whole;
-        let short = |label, letters: usize| short(&font, label, letters * 5).to_string();
-        assert_eq!(short("SPY251219C00650000", 8), "SPY 650C");
-        assert_eq!(short("SPY251219C00650000", 7), "SPY650C");
-        assert_eq!(short("SPY251219P00652500", 6), "652.5P");
-        assert_eq!(short("ABCDEF251219C00000500", 6), "0.5C");
-        assert_eq!(short("LONGNAME", 6), "LONGN..");
-        assert_eq!(short("ÄÖÜÄÖÜ", 4), "ÄÖÜ..");
-        assert_eq!(short("LONGNAME", 0), "");
+        assert_eq!(shortened("SPY251219C00650000", 8), "SPY 650C");
+        assert_eq!(shortened("SPY251219C00650000", 7), "SPY650C");
+        // A point takes less room than a letter.
+        assert_eq!(shortened("SPY251219P00652500", 6), "652.5P");
+        assert_eq!(shortened("ABCDEF251219C00000500", 6), "0.5C");
+        assert_eq!(shortened("LONGNAME", 6), "LONGN..");
+        assert_eq!(shortened("ÄÖÜÄÖÜ", 4), "ÄÖÜ..");
+        assert_eq!(shortened("LONGNAME", 0), "");
+    }
+
+    #[test]
+    fn a_contract_is_written_as_traders_write_it_as_soon_as_there_is_room() {
+        assert_eq!(shortened("SPY251219C00650000", 19), "SPY 19 Dec 25 650 C");
+        assert_eq!(shortened("SPY251219C00650000", 18), "SPY 19Dec25 650C");
+        assert_eq!(shortened("SPY251219C00650000", 15), "SPY 19Dec 650C");
+        assert_eq!(shortened("SPXW260105P06000000", 15), "SPXW 5Jan 6000P");
+        assert_eq!(
+            shortened("ABCDEF251219P12345678", 40),
+            "ABCDEF 19Dec 12345.678P"
+        );
     }
 }

@@ -1,16 +1,23 @@
 //! What is shown: a pure function from a [`View`] to a [`Frame`]. Never asks what time it is,
 //! and never decides what a value is worth: the view says that.
 
+mod alert;
 mod badge;
+mod big;
+mod cell;
 mod change;
 mod clock;
+mod contract;
 mod frame;
 mod glyphs;
+mod header;
 mod icon;
 mod kept;
 mod label;
 mod notice;
 mod number;
+mod range;
+mod report;
 mod short;
 mod sparkline;
 mod tall;
@@ -29,8 +36,20 @@ pub use view::{Alert, Format, Hop, Line, Page, Report, Sheet, Sign, Threshold, V
 /// headed `DEMO`. Allocates nothing. What is kept saves work and changes no picture.
 pub fn draw(view: &View<'_>, glyphs: &Glyphs, kept: &mut Kept, frame: &mut Frame) {
     frame.as_bytes_mut().fill(0);
-    match frame.size() {
-        Size::Tall => tall::draw(view, glyphs, kept, frame),
-        Size::Short => short::draw(view, glyphs, frame),
+    match (&view.page, frame.size()) {
+        (Page::Pair(primary, secondary), Size::Tall) => {
+            tall::draw(view, (primary, secondary.as_ref()), glyphs, kept, frame);
+        }
+        (Page::Pair(primary, secondary), Size::Short) => {
+            short::draw(view, (primary, secondary.as_ref()), glyphs, frame);
+        }
+        (Page::Big(line, day), Size::Tall) => big::tall(view, line, *day, glyphs, frame),
+        (Page::Big(line, day), Size::Short) => big::low(view, line, *day, glyphs, frame),
+        (Page::Contract(sheet), Size::Tall) => contract::tall(view, sheet, glyphs, frame),
+        (Page::Contract(sheet), Size::Short) => contract::low(view, sheet, glyphs, frame),
+        (Page::Link(report), Size::Tall) => report::tall(view, report, glyphs, frame),
+        (Page::Link(report), Size::Short) => report::low(view, report, glyphs, frame),
+        (Page::Notice { title, text }, _) => notice::page(view, (title, text), glyphs, frame),
+        (Page::Empty, _) => notice::empty(view, glyphs, frame),
     }
 }

@@ -5,9 +5,10 @@ use core::ops::Range;
 
 use super::glyphs::{Fade, Strike, Style};
 use super::{Frame, Line, WIDTH};
-use crate::market::{Freshness, Numbers, Text};
+use crate::market::{Numbers, Text};
 
 /// A price as text, ready to be set in any style.
+#[derive(Clone)]
 pub(super) struct Number {
     whole: Text,
     fraction: Text,
@@ -31,7 +32,7 @@ impl Number {
                 Self {
                     whole,
                     fraction,
-                    struck: matches!(line.freshness, Freshness::Stale(_)),
+                    struck: line.is_stale(),
                 }
             }
             None => Self {
@@ -40,6 +41,32 @@ impl Number {
                 struck: false,
             },
         }
+    }
+
+    /// The same, struck out whatever its age.
+    pub(super) fn struck(self) -> Self {
+        Self {
+            struck: true,
+            ..self
+        }
+    }
+
+    /// Dots for a number that does not fit, as the smallest it gets: cut figures would be another
+    /// number.
+    pub(super) fn or_dots(self, style: &Style, room: usize) -> Self {
+        if self.width(style) <= room {
+            return self;
+        }
+        Self {
+            whole: Text::try_from("..").unwrap_or_default(),
+            fraction: Text::new(),
+            struck: false,
+        }
+    }
+
+    /// What is left of the decimals.
+    pub(super) fn whole(&self) -> &str {
+        &self.whole
     }
 
     /// How many columns it takes.

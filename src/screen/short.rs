@@ -1,34 +1,36 @@
-//! The layout of 128×32: the two prices beside each other, names and the curve below them.
+//! The layout of two prices on 128×32: the two beside each other, names and the curve below them.
 //! Only places things; what they look like is in the modules of their names.
 
 use super::badge::{self, Mark};
-use super::icon::{self, SIGN};
 use super::number::Number;
-use super::{Frame, Glyphs, View, WIDTH};
-use super::{change, clock, label, sparkline};
+use super::{Frame, Glyphs, Line, View, WIDTH};
+use super::{alert, change, clock, header, label, sparkline};
 
-const SIGN_X: usize = WIDTH - SIGN;
-/// The width of a name: seven letters.
-const NAME: usize = 35;
-const GAP: usize = 2;
+/// The width of a name: seven letters; an option's may take more where there is room.
+pub(super) const NAME: usize = 35;
+const CONTRACT: usize = 80;
+pub(super) const GAP: usize = 2;
 /// A curve narrower than this says nothing.
-const CURVE_LEAST: usize = 16;
+pub(super) const CURVE_LEAST: usize = 16;
+/// The page of the names.
+pub(super) const NAMES: usize = 3;
 
-/// Draws a view on a dark frame.
-pub(super) fn draw(view: &View<'_>, glyphs: &Glyphs, frame: &mut Frame) {
-    icon::sign(frame, view.sign, SIGN_X, 3);
-    let Some((primary, secondary)) = view.lines() else {
-        glyphs.word.write(frame, 4, 0, "Nothing to show");
-        if view.simulated {
-            badge::draw(&glyphs.badge, frame, 4, 3, "DEMO");
-        } else {
-            glyphs.small.whole.write(frame, 4, 3, "empty watchlist");
-        }
+/// Draws two prices, or one and the time, on a dark frame.
+pub(super) fn draw(
+    view: &View<'_>,
+    (primary, secondary): (&Line<'_>, Option<&Line<'_>>),
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+) {
+    let end = header::signs(view, glyphs, frame, NAMES);
+    if alert::draw(view, glyphs, frame, 0..end, NAMES) {
+        above_alert(view, primary, secondary, glyphs, frame);
         return;
-    };
-    let mark = Mark::of(primary.freshness).filter(|_| primary.marked());
-    let number = Number::of(primary, "-----", view.format.numbers);
-    let other = secondary.map(|line| Number::of(line, "---", view.format.numbers));
+    }
+    let mark = Mark::of(primary);
+    let numbers = view.format.numbers;
+    let number = Number::of(primary, "-----", numbers);
+    let other = secondary.map(|line| Number::of(line, "---", numbers));
 
     // The largest pair of sizes that leaves the right column room for its widest field.
     let least = mark
@@ -55,58 +57,158 @@ pub(super) fn draw(view: &View<'_>, glyphs: &Glyphs, frame: &mut Frame) {
     // Smaller digits stand on the line the large ones stand on.
     let page = if first.whole.pages == 3 { 0 } else { 1 };
     let left = number.draw(first, frame, 0, page).end + GAP;
-
-    match &mark {
-        // Right after the number it is about, for another stands below it.
-        Some(mark) => {
-            let age = badge::width(&glyphs.badge, mark.text());
-            let stale = badge::width(&glyphs.badge, "STALE");
-            let mut x = left;
-            if matches!(mark, Mark::Age(_)) && left + stale + age <= WIDTH {
-                x = badge::draw(&glyphs.badge, frame, x, 0, "STALE");
-            }
-            badge::draw(&glyphs.badge, frame, x, 0, mark.text());
-        }
-        None => {
-            if let Some(change) = primary.shown_change() {
-                change::draw(glyphs, frame, change, view.format.numbers, left..WIDTH, 0);
-            }
-        }
-    }
+    // Right after the number it is about, for another stands below it.
+    said(view, primary, mark.as_ref(), glyphs, frame, left, 0);
     match &other {
         Some(other) => {
             other.draw(second, frame, WIDTH - other.width(second).min(WIDTH), 1);
         }
         None => {
-            let text = clock::text(view.time);
-            let width = glyphs.word.width(&text);
-            if left + width <= WIDTH {
-                glyphs.word.write(frame, WIDTH - width, 1, &text);
+            let text = clock::text(view);
+            let fonts = [&glyphs.word, &small.whole];
+            let fitting = fonts
+                .into_iter()
+                .find(|font| left + font.width(&text) <= WIDTH);
+            if let Some(font) = fitting {
+                font.write(frame, WIDTH - font.width(&text), 1, &text);
             }
         }
     }
+    names(view, primary, secondary, glyphs, frame, end);
+}
 
-    let font = &glyphs.small.whole;
-    let mut right = SIGN_X - GAP;
-    let mut left = label::width(font, primary.label, NAME) + GAP;
-    label::draw(font, frame, 0, 3, primary.label, NAME);
-    if view.simulated {
-        left = badge::draw(&glyphs.badge, frame, left, 3, "DEMO") + GAP;
-    }
-    if let Some(line) = secondary {
-        let mark = Mark::of(line.freshness).filter(|_| line.marked());
-        let width = mark
-            .as_ref()
-            .map_or(0, |mark| badge::width(&glyphs.badge, mark.text()) + GAP);
-        let name = right.saturating_sub(left + width).min(NAME);
-        right = right.saturating_sub(label::width(font, line.label, name));
-        label::draw(font, frame, right, 3, line.label, name);
-        right = right.saturating_sub(GAP);
-        if let Some(mark) = &mark {
-            right = badge::before(glyphs, frame, right, 3, mark.text()).saturating_sub(GAP);
+/// Draws what is said of a price right after it: its mark, or its change at the right end.
+pub(super) fn said(
+    view: &View<'_>,
+    line: &Line<'_>,
+    mark: Option<&Mark>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+    left: usize,
+    page: usize,
+) {
+    let font = &glyphs.badge;
+    match mark {
+        Some(mark) => {
+            let width = badge::width(font, mark.text());
+            let stale = badge::width(font, "STALE");
+            let mut x = left;
+            if matches!(mark, Mark::Age(_)) && left + stale + width <= WIDTH {
+                x = badge::draw(font, frame, x, page, "STALE");
+            }
+            let fits = x + width <= WIDTH;
+            let text = if fits { mark.text() } else { mark.brief() };
+            badge::draw(font, frame, x, page, text);
+        }
+        None => {
+            if let Some(change) = line.shown_change() {
+                let numbers = view.format.numbers;
+                let text = change.percent(numbers);
+                change::draw(glyphs, frame, change, text, numbers, left..WIDTH, page);
+            }
         }
     }
-    if left + CURVE_LEAST <= right {
-        sparkline::draw(frame, primary.history, left..right, 3..4);
+}
+
+/// Draws the line of the names, with the curve between them.
+fn names(
+    view: &View<'_>,
+    primary: &Line<'_>,
+    secondary: Option<&Line<'_>>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+    end: usize,
+) {
+    let font = &glyphs.small.whole;
+    let badged = |text: &str| badge::width(&glyphs.badge, text) + GAP;
+    let demo = if view.simulated { badged("DEMO") } else { 0 };
+    let mark = secondary.and_then(Mark::of);
+    let width = |line| label::width(font, line, NAME);
+    let other = secondary.map_or(0, width);
+    let least = width(primary) + other;
+    // What has to be said goes before the names, and each name may be as long as the other
+    // leaves it; dashes need no long word.
+    let mark = mark.as_ref().map(|mark| match mark.text() {
+        text if demo + badged(text) + least + 2 * GAP <= end => text,
+        _ => mark.brief(),
+    });
+    let room = end.saturating_sub(demo + GAP + mark.map_or(0, badged));
+    let longest = |line: &Line<'_>| line.contract.map_or(NAME, |_| CONTRACT);
+    let half = NAME.min(room / 2);
+    let first = longest(primary).min(room.saturating_sub(other).max(half));
+
+    let mut left = label::draw(font, frame, 0, NAMES, primary, first) + GAP;
+    if view.simulated {
+        left = badge::draw(&glyphs.badge, frame, left, NAMES, "DEMO") + GAP;
     }
+    let mut right = end;
+    if let Some(line) = secondary {
+        let room = right.saturating_sub(left + mark.map_or(0, badged));
+        let name = room.min(longest(line));
+        right = right.saturating_sub(label::width(font, line, name));
+        label::draw(font, frame, right, NAMES, line, name);
+        right = right.saturating_sub(GAP);
+        if let Some(text) = mark {
+            right = badge::before(glyphs, frame, right, NAMES, text).saturating_sub(GAP);
+        }
+    }
+    if let Some(part) = primary.shown_part()
+        && left + badged(part) <= right
+    {
+        left = badge::draw(&glyphs.badge, frame, left, NAMES, part) + GAP;
+    }
+    if let Some(part) = secondary.and_then(Line::shown_part)
+        && left + badged(part) <= right
+    {
+        right = badge::before(glyphs, frame, right, NAMES, part).saturating_sub(GAP);
+    }
+    if left + CURVE_LEAST <= right {
+        sparkline::draw(frame, primary.history, left..right, NAMES..NAMES + 1);
+    }
+}
+
+/// Draws the prices while the alert stands where their names stood: the names are beside them,
+/// and everything is smaller.
+fn above_alert(
+    view: &View<'_>,
+    primary: &Line<'_>,
+    secondary: Option<&Line<'_>>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+) {
+    /// The least room for a name or what is said of the price.
+    const BESIDE: usize = 48;
+    let font = &glyphs.small.whole;
+    let numbers = view.format.numbers;
+    let number = Number::of(primary, "-----", numbers);
+    let style = number.fit([&glyphs.medium, &glyphs.small], WIDTH - BESIDE);
+    let left = number.draw(style, frame, 0, 0).end + 2 * GAP;
+    let mut right = WIDTH;
+    if view.simulated {
+        right = badge::before(glyphs, frame, WIDTH, 0, "DEMO") - GAP;
+    }
+    label::draw(font, frame, left, 0, primary, right - left);
+    said(
+        view,
+        primary,
+        Mark::of(primary).as_ref(),
+        glyphs,
+        frame,
+        left,
+        1,
+    );
+
+    let Some(line) = secondary else {
+        return;
+    };
+    let number = Number::of(line, "---", numbers);
+    let mark = Mark::of(line);
+    let width = mark
+        .as_ref()
+        .map_or(0, |mark| badge::width(&glyphs.badge, mark.text()) + GAP);
+    let taken = number.width(&glyphs.small) + 2 * GAP + width;
+    let name = WIDTH.saturating_sub(taken).min(NAME);
+    let x = label::draw(font, frame, 0, 2, line, name) + 2 * GAP;
+    let left = number.draw(&glyphs.small, frame, x, 2).end + GAP;
+    said(view, line, mark.as_ref(), glyphs, frame, left, 2);
 }

@@ -25,17 +25,6 @@ pub struct View<'a> {
     pub format: Format,
 }
 
-impl<'a> View<'a> {
-    /// The lines of a page of prices, the large one first.
-    pub(super) fn lines(&self) -> Option<(&Line<'a>, Option<&Line<'a>>)> {
-        match &self.page {
-            Page::Pair(primary, secondary) => Some((primary, secondary.as_ref())),
-            Page::Big(line, _) | Page::Contract(Sheet { line, .. }) => Some((line, None)),
-            Page::Link(_) | Page::Notice { .. } | Page::Empty => None,
-        }
-    }
-}
-
 /// What is on a screen.
 #[derive(Clone, Copy, Debug)]
 pub enum Page<'a> {
@@ -158,6 +147,8 @@ pub enum Hop {
 pub struct Line<'a> {
     /// As people write it, `SPX`.
     pub label: &'a str,
+    /// What the label says, if it is the ticker of an option.
+    pub contract: Option<Contract<'a>>,
     /// The part of the trading day the value is of, if its market is open.
     pub part: Option<Part>,
     /// The vendor serves nothing of it, and why: then there are dashes, and the reason.
@@ -173,15 +164,35 @@ pub struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// The price, if it may be shown: one that is said to be none is none.
+    /// The price, if it may be shown: one that is said to be none, or is not served, is none.
     pub(super) fn shown_price(&self) -> Option<Price> {
-        self.price.filter(|_| self.freshness != Freshness::None)
+        let known = self.freshness != Freshness::None && self.denial.is_none();
+        self.price.filter(|_| known)
+    }
+
+    /// Whether it is old, and has to look old.
+    pub(super) const fn is_stale(&self) -> bool {
+        matches!(self.freshness, Freshness::Stale(_))
     }
 
     /// The change, if it may be shown: that of an old price is no change.
     pub(super) fn shown_change(&self) -> Option<Change> {
-        let known = self.shown_price().is_some() && !matches!(self.freshness, Freshness::Stale(_));
+        let known = self.shown_price().is_some() && !self.is_stale();
         self.change.filter(|_| known)
+    }
+
+    /// The part of the day, if it is worth saying: the regular hours are what everybody expects,
+    /// and of an old value its age is.
+    pub(super) fn shown_part(&self) -> Option<&'static str> {
+        let young = matches!(self.freshness, Freshness::Live | Freshness::Delayed);
+        match self
+            .part
+            .filter(|_| young && self.shown_price().is_some())?
+        {
+            Part::Pre => Some("PRE"),
+            Part::Regular => None,
+            Part::Post => Some("POST"),
+        }
     }
 
     /// Whether its freshness needs a mark: dashes have no age and are not delayed, but that the

@@ -47,6 +47,7 @@ fn command(arguments: &[&str]) -> Command {
         "CREDENTIALS_DIRECTORY",
         "MASSIVE_PROXY_TOKEN",
         "MASSIVE_API_KEY",
+        "DESKTICKER_FAULT_FILE",
     ] {
         command.env_remove(name);
     }

@@ -1,0 +1,79 @@
+//! What raises an alert: the tables [[alert]].
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{ConfigError, Reader};
+use crate::desk::Rule;
+use crate::market::{Price, Symbol};
+use crate::screen::Threshold;
+
+/// How long one is shown unless told otherwise, in seconds.
+const SHOWN: u16 = 60;
+/// A move of more percent than this is a slip of the pen.
+const MOST: f64 = 1000.0;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AlertTable {
+    symbol: Spanned<String>,
+    above: Option<Spanned<f64>>,
+    below: Option<Spanned<f64>>,
+    change_percent: Option<Spanned<f64>>,
+    seconds: Option<Spanned<i64>>,
+}
+
+impl Reader<'_> {
+    pub(super) fn alert(
+        &self,
+        table: &Spanned<AlertTable>,
+        watchlist: &[Symbol],
+    ) -> Result<Rule, ConfigError> {
+        let alert = table.get_ref();
+        let symbol = &alert.symbol;
+        let place = self.place(symbol.get_ref().trim(), symbol, "symbol", watchlist)?;
+        let threshold = match (&alert.above, &alert.below, &alert.change_percent) {
+            (Some(above), None, None) => Threshold::Above(self.price(above, "above")?),
+            (None, Some(below), None) => Threshold::Below(self.price(below, "below")?),
+            (None, None, Some(percent)) => {
+                // In hundredths; less than one of them would be raised by every value.
+                let points = (percent.get_ref() * 100.0).round();
+                if !(1.0..=MOST * 100.0).contains(&points) {
+                    let message = format!(
+                        "change_percent: {}, expected 0.01 to {MOST}; it counts either way",
+                        percent.get_ref()
+                    );
+                    return Err(self.error(Some(percent.span()), message));
+                }
+                Threshold::Moved(points as i64)
+            }
+            _ => {
+                let why = "an alert has exactly one of above, below and change_percent";
+                return Err(self.error(Some(table.span()), why));
+            }
+        };
+        let seconds = match &alert.seconds {
+            Some(seconds) => self.number(seconds, "seconds", 5..=3600, "5 to 3600")?,
+            None => SHOWN,
+        };
+        Ok(Rule {
+            place,
+            threshold,
+            shown: Duration::from_secs(seconds.into()),
+        })
+    }
+
+    fn price(&self, number: &Spanned<f64>, key: &str) -> Result<Price, ConfigError> {
+        let price = Price::from_f64(*number.get_ref());
+        let price = price.filter(|price| price.scaled() > 0);
+        price.ok_or_else(|| {
+            let message = format!(
+                "{key}: {}, expected a price, above 0 and below 100000000",
+                number.get_ref()
+            );
+            self.error(Some(number.span()), message)
+        })
+    }
+}

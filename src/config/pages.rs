@@ -1,0 +1,242 @@
+//! What is shown and how it is written: the watchlist, the pages, the clock and the numbers.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{ConfigError, Reader};
+use crate::desk::{Leaf, Settings};
+use crate::market::{Class, Numbers, Symbol, Watchlist, WatchlistError};
+
+/// How 1,234.56 may be written: what is between thousands, and before the decimals.
+const NUMBERS: [(&str, Option<u8>, u8); 6] = [
+    ("1,234.56", Some(b','), b'.'),
+    ("1.234,56", Some(b'.'), b','),
+    ("1 234,56", Some(b' '), b','),
+    ("1'234.56", Some(b'\''), b'.'),
+    ("1234.56", None, b'.'),
+    ("1234,56", None, b','),
+];
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PagesTable {
+    interval: Option<Spanned<i64>>,
+    show: Option<Spanned<Vec<Spanned<String>>>>,
+    pin: Option<Spanned<String>>,
+}
+
+impl Reader<'_> {
+    /// The symbols, and the line of each unless nobody wrote them.
+    pub(super) fn watchlist(
+        &self,
+        entries: Option<Spanned<Vec<Spanned<String>>>>,
+    ) -> Result<(Vec<Symbol>, Vec<usize>), ConfigError> {
+        let Some(entries) = entries else {
+            let parsed = ["SPX", "VIX"].iter().map(|text| text.parse());
+            let symbols = parsed.collect::<Result<_, _>>();
+            return match symbols {
+                Ok(symbols) => Ok((symbols, Vec::new())),
+                Err(error) => Err(self.error(None, format!("{error}"))),
+            };
+        };
+        let span = entries.span();
+        let entries = entries.into_inner();
+        let mut symbols: Vec<Symbol> = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            let symbol: Symbol = entry
+                .get_ref()
+                .parse()
+                .map_err(|error| self.error(Some(entry.span()), format!("watchlist: {error}")))?;
+            if symbols.contains(&symbol) {
+                return Err(self.error(
+                    Some(entry.span()),
+                    format!("watchlist: {symbol} is there twice"),
+                ));
+            }
+            symbols.push(symbol);
+        }
+        // Duplicates have been found with their line; what is left is about the list as a whole.
+        match Watchlist::new(&symbols) {
+            Ok(_) => {
+                let lines = entries.iter().map(|entry| self.line(&entry.span()));
+                Ok((symbols, lines.collect()))
+            }
+            Err(
+                error @ (WatchlistError::Empty
+                | WatchlistError::Duplicate(_)
+                | WatchlistError::Full(_)),
+            ) => Err(self.error(Some(span), format!("watchlist: {error}"))),
+        }
+    }
+
+    /// The pages, into settings that have their watchlist.
+    pub(super) fn pages(
+        &self,
+        table: PagesTable,
+        settings: &mut Settings,
+    ) -> Result<(), ConfigError> {
+        if let Some(interval) = &table.interval {
+            let secs: u16 = self.number(interval, "interval", 3..=3600, "3 to 3600 seconds")?;
+            settings.interval = Duration::from_secs(secs.into());
+        }
+        if let Some(show) = &table.show {
+            for page in show.get_ref() {
+                let leaf = self.leaf(page, "show", &settings.watchlist)?;
+                settings.pages.push(leaf);
+            }
+            if settings.pages.is_empty() {
+                let why = "show: it is empty, expected pages, like [\"SPX VIX\", \"link\"], or no such line";
+                return Err(self.error(Some(show.span()), why));
+            }
+        }
+        if let Some(pin) = &table.pin {
+            let leaf = self.leaf(pin, "pin", &settings.watchlist)?;
+            let leaves = settings.leaves();
+            let pinned = |page: &Leaf| match (*page, leaf) {
+                // The last of an odd number has a page to itself.
+                (Leaf::Pair(first, None), Leaf::Big(only)) => first == only,
+                (page, leaf) => page == leaf,
+            };
+            let Some(place) = leaves.iter().position(pinned) else {
+                let names: Vec<String> = leaves
+                    .iter()
+                    .map(|leaf| name(*leaf, &settings.watchlist))
+                    .collect();
+                let message = format!(
+                    "pin: {:?} is no page, expected one of {}",
+                    pin.get_ref(),
+                    names.join(", ")
+                );
+                return Err(self.error(Some(pin.span()), message));
+            };
+            settings.pin = Some(place);
+        }
+        Ok(())
+    }
+
+    fn leaf(
+        &self,
+        page: &Spanned<String>,
+        key: &str,
+        watchlist: &[Symbol],
+    ) -> Result<Leaf, ConfigError> {
+        let words: Vec<&str> = page.get_ref().split_whitespace().collect();
+        let place = |word: &str| self.place(word, page, key, watchlist);
+        match words.as_slice() {
+            ["link"] => Ok(Leaf::Link),
+            [only] => {
+                let place = place(only)?;
+                let contract = watchlist[place].class() == Class::Option;
+                Ok(if contract {
+                    Leaf::Contract(place)
+                } else {
+                    Leaf::Big(place)
+                })
+            }
+            [first, second] => match (place(first)?, place(second)?) {
+                (first, second) if first == second => Err(self.error(
+                    Some(page.span()),
+                    format!(
+                        "{key}: {:?}, expected two symbols that differ",
+                        page.get_ref()
+                    ),
+                )),
+                (first, second) => Ok(Leaf::Pair(first, Some(second))),
+            },
+            _ => Err(self.error(
+                Some(page.span()),
+                format!(
+                    "{key}: {:?}, expected one symbol, two with a space between them, or \"link\"",
+                    page.get_ref()
+                ),
+            )),
+        }
+    }
+
+    /// Where on the watchlist a symbol is, that `at` names.
+    pub(super) fn place(
+        &self,
+        word: &str,
+        at: &Spanned<String>,
+        key: &str,
+        watchlist: &[Symbol],
+    ) -> Result<usize, ConfigError> {
+        let symbol: Symbol = word
+            .parse()
+            .map_err(|error| self.error(Some(at.span()), format!("{key}: {error}")))?;
+        let place = watchlist.iter().position(|known| *known == symbol);
+        place.ok_or_else(|| {
+            let message = format!("{key}: {symbol} is not on the watchlist; add it there first");
+            self.error(Some(at.span()), message)
+        })
+    }
+
+    pub(super) fn zone(&self, name: Option<Spanned<String>>) -> Result<TimeZone, ConfigError> {
+        let Some(name) = name else {
+            return Ok(TimeZone::system());
+        };
+        TimeZone::get(name.get_ref()).map_err(|_| {
+            let message = match jiff::tz::db().is_definitively_empty() {
+                true => "time_zone: this machine knows none; install the package tzdata".to_owned(),
+                false => format!(
+                    "time_zone: {:?} is not known, expected a name like \"Europe/Berlin\" or \"America/New_York\"",
+                    name.get_ref()
+                ),
+            };
+            self.error(Some(name.span()), message)
+        })
+    }
+
+    /// Whether the clock has twelve hours.
+    pub(super) fn twelve_hours(&self, clock: Option<Spanned<String>>) -> Result<bool, ConfigError> {
+        let Some(clock) = clock else { return Ok(false) };
+        match clock.get_ref().as_str() {
+            "24h" => Ok(false),
+            "12h" => Ok(true),
+            other => Err(self.error(
+                Some(clock.span()),
+                format!("clock: {other:?}, expected \"24h\" or \"12h\""),
+            )),
+        }
+    }
+
+    pub(super) fn numbers(&self, numbers: Option<Spanned<String>>) -> Result<Numbers, ConfigError> {
+        let Some(numbers) = numbers else {
+            return Ok(Numbers::default());
+        };
+        let written = |(text, ..): &&(&str, _, _)| text == numbers.get_ref();
+        match NUMBERS.iter().find(written) {
+            Some((_, group, point)) => Ok(Numbers {
+                group: *group,
+                point: *point,
+            }),
+            None => {
+                let known = NUMBERS.map(|(text, ..)| format!("{text:?}")).join(", ");
+                let message = format!("numbers: {:?}, expected one of {known}", numbers.get_ref());
+                Err(self.error(Some(numbers.span()), message))
+            }
+        }
+    }
+}
+
+/// A page as it is written in the file, in quotes.
+fn name(leaf: Leaf, watchlist: &[Symbol]) -> String {
+    let symbol = |place: usize| {
+        watchlist
+            .get(place)
+            .map_or("", |symbol| match symbol.class() {
+                Class::Option => symbol.ticker(),
+                Class::Index | Class::Equity => symbol.name(),
+            })
+    };
+    match leaf {
+        Leaf::Pair(first, Some(second)) => format!("\"{} {}\"", symbol(first), symbol(second)),
+        Leaf::Pair(only, None) | Leaf::Big(only) | Leaf::Contract(only) => {
+            format!("{:?}", symbol(only))
+        }
+        Leaf::Link => "\"link\"".to_owned(),
+    }
+}

@@ -1,0 +1,68 @@
+//! What a demo shows: simulated prices, served by a hub of its own. Owns both for as long as it runs;
+//! needs no network beyond loopback, no key and no hardware.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::clock::Clock;
+use crate::config::Secret;
+use crate::desk::Settings;
+use crate::feed::link::Via;
+use crate::feed::net::{Connector, Endpoint};
+use crate::feed::session::Source;
+use crate::hub::{self, Hub};
+use crate::market::{Calendar, SymbolError};
+use crate::screen::Size;
+use crate::service::Setup;
+use crate::simulator::{self, Simulator};
+use crate::supervisor::Supervisor;
+
+/// What a demo is made of beside the display: both end when they are dropped.
+#[derive(Debug)]
+pub struct Backstage {
+    _simulator: Simulator,
+    _hub: Hub,
+}
+
+/// A simulated Massive, `speed` times as fast as it usually is, a hub in front of it, and a setup that
+/// shows what the hub serves.
+///
+/// # Errors
+/// There is no port to be had on loopback.
+pub async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backstage), String> {
+    let settings = simulator::Settings {
+        speed,
+        values: true,
+        ..simulator::Settings::default()
+    };
+    // Simulated prices on loopback are nobody's secret.
+    let token = Secret::new("demo").map_err(|error| error.to_string())?;
+    let (hub, simulator) = hub::simulated::setup(settings, &token, clock.clone()).await?;
+    let hub = Hub::start(hub, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .await
+        .map_err(|error| error.to_string())?;
+    let endpoint = Endpoint::parse(&format!("ws://{}", hub.address()))?;
+    let watchlist = ["SPX", "VIX"]
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<_, SymbolError>>()
+        .map_err(|error| error.to_string())?;
+    let setup = Setup {
+        settings: Settings::of(watchlist),
+        source: Source {
+            via: Via::Hub,
+            endpoint,
+            secret: Some(token),
+        },
+        connector: Connector::new(None)?,
+        // Simulated prices know no hours.
+        calendar: Calendar::always_open(),
+        size,
+        clock,
+        supervisor: Supervisor::default(),
+    };
+    let backstage = Backstage {
+        _simulator: simulator,
+        _hub: hub,
+    };
+    Ok((setup, backstage))
+}

@@ -1,0 +1,97 @@
+//! The layout of one instrument alone: its price as large as it gets, its change, its day. Only
+//! places things; what they look like is in the modules of their names.
+
+use super::badge::{self, Mark};
+use super::number::Number;
+use super::short::{self, GAP, NAME, NAMES};
+use super::{Frame, Glyphs, Line, View, WIDTH};
+use super::{alert, cell, change, clock, header, label, range, sparkline};
+use crate::market::Day;
+
+/// Where the curve starts on the high glass: after the percentage.
+const CURVE_X: usize = 60;
+
+/// On 128×64: the header, the price, the percentage and the curve, the day.
+pub(super) fn tall(view: &View<'_>, line: &Line<'_>, day: Day, glyphs: &Glyphs, frame: &mut Frame) {
+    let place = header::place(view, glyphs, frame, 4);
+    let placed = header::price(view, line, glyphs, frame, place.0);
+    header::draw(view, line, glyphs, frame, place, &placed, change::absolute);
+    let mut left = 0;
+    let percent = line
+        .shown_change()
+        .and_then(|change| change.percent(view.format.numbers));
+    if let Some(text) = percent {
+        let fonts = [&glyphs.word, &glyphs.small.whole];
+        let font = fonts.into_iter().find(|font| font.width(&text) <= CURVE_X);
+        if let Some(font) = font {
+            font.write(frame, 0, 5, &text);
+            left = CURVE_X;
+        }
+    }
+    let ranged = range::draw(view, line, day, glyphs, frame, 0..WIDTH, 7);
+    let bottom = if ranged { 7 } else { 8 };
+    sparkline::draw(frame, line.history, left..WIDTH, 5..bottom);
+}
+
+/// On 128×32: the price and its change, and below them the name and the day.
+pub(super) fn low(view: &View<'_>, line: &Line<'_>, day: Day, glyphs: &Glyphs, frame: &mut Frame) {
+    let numbers = view.format.numbers;
+    let font = &glyphs.small.whole;
+    let end = header::signs(view, glyphs, frame, NAMES);
+    let alerted = alert::draw(view, glyphs, frame, 0..end, NAMES);
+    let mark = Mark::of(line);
+    let number = Number::of(line, "-----", numbers);
+    // Room for an arrow at least; for the name if it has to stand here.
+    let beside = match &mark {
+        _ if alerted => 48,
+        Some(mark) => badge::width(&glyphs.badge, mark.text()) + GAP,
+        None => 28,
+    };
+    let styles = [&glyphs.large, &glyphs.medium, &glyphs.small];
+    let style = number.fit(styles, WIDTH - beside);
+    let page = if style.whole.pages == 3 { 0 } else { 1 };
+    let left = number.draw(style, frame, 0, page).end + GAP;
+    short::said(view, line, mark.as_ref(), glyphs, frame, left, 0);
+    let absolute = line
+        .shown_change()
+        .and_then(|change| change::absolute(change, numbers));
+
+    if alerted {
+        label::draw(font, frame, left, 2, line, WIDTH - left);
+        if view.simulated {
+            badge::before(glyphs, frame, WIDTH, 1, "DEMO");
+        } else if let Some(part) = line.shown_part() {
+            badge::before(glyphs, frame, WIDTH, 1, part);
+        }
+        return;
+    }
+    if let Some(text) = absolute
+        && left + font.width(&text) <= WIDTH
+    {
+        // Below the figures of the percentage, not below its arrow.
+        let under = WIDTH - super::icon::ARROW - 1;
+        let end = if left + font.width(&text) <= under {
+            under
+        } else {
+            WIDTH
+        };
+        cell::before(font, frame, end, 1, &[&text]);
+    }
+    let time = clock::text(view);
+    let clock = WIDTH - font.width(&time);
+    if left <= clock {
+        font.write(frame, clock, 2, &time);
+    }
+    if left + short::CURVE_LEAST + GAP <= clock {
+        sparkline::draw(frame, line.history, left..clock - GAP, 2..3);
+    }
+
+    let mut x = label::draw(font, frame, 0, NAMES, line, NAME) + GAP;
+    for text in [view.simulated.then_some("DEMO"), line.shown_part()]
+        .into_iter()
+        .flatten()
+    {
+        x = badge::draw(&glyphs.badge, frame, x, NAMES, text) + GAP;
+    }
+    range::draw(view, line, day, glyphs, frame, x + 1..end, NAMES);
+}

@@ -1,0 +1,349 @@
+//! The layout of one option contract and all that is known of it. Only places things; what they
+//! look like is in the modules of their names.
+
+use core::ops::Range;
+use core::time::Duration;
+
+use super::badge::{self, Age, Mark};
+use super::glyphs::{Font, Style};
+use super::number::Number;
+use super::{Frame, Glyphs, Line, Sheet, View, WIDTH};
+use super::{alert, cell, header, label};
+use crate::market::{Analysis, Numbers, Price, Text, Trade, whole};
+
+/// The two columns of the table on the high glass.
+const LEFT: Range<usize> = 0..63;
+const RIGHT: Range<usize> = 69..WIDTH;
+/// The line between them.
+const RULE: usize = 65;
+/// The column beside the large number there.
+const BESIDE: Range<usize> = 80..WIDTH;
+/// The column beside the large number on the low glass.
+const ASIDE: Range<usize> = 61..WIDTH;
+const GAP: usize = 2;
+/// Its dots.
+const DOTTED: u8 = 0b0101_0101;
+/// A last trade older than this wears its age.
+const OLD: u64 = 60;
+
+/// What is shown of a sheet: of a contract that has expired nothing but its last price, struck.
+struct Shown<'a> {
+    expired: bool,
+    line: Line<'a>,
+    days: Option<Text>,
+    middle: Number,
+    mark: Option<Mark>,
+    bid: [Text; 2],
+    ask: [Text; 2],
+    last: Option<(Trade, Duration)>,
+    volume: Option<u64>,
+    analysis: Analysis,
+}
+
+impl<'a> Shown<'a> {
+    fn of(view: &View<'_>, sheet: &Sheet<'a>) -> Self {
+        let numbers = view.format.numbers;
+        let expired = sheet.days.is_some_and(|days| days < 0);
+        let middle = Number::of(&sheet.line, "---", numbers);
+        let middle = match expired && sheet.line.shown_price().is_some() {
+            true => middle.struck(),
+            false => middle,
+        };
+        let served = !expired && sheet.line.denial.is_none();
+        let book = sheet.book.filter(|_| served);
+        let side = |side: Option<(Price, u32)>| {
+            let size = side.map_or_else(Text::new, |(_, size)| {
+                let mut text = Text::new();
+                let _ = text.push('x');
+                let _ = text.push_str(&plain(size));
+                text
+            });
+            [cell::price(side.map(|(price, _)| price), numbers), size]
+        };
+        Self {
+            expired,
+            line: Line {
+                contract: Some(sheet.contract),
+                ..sheet.line
+            },
+            days: sheet.days.map(days),
+            middle,
+            mark: Mark::of(&sheet.line),
+            // Nobody bids: that is no bid of zero.
+            bid: side(
+                book.filter(|book| book.bid > Price::from_scaled(0))
+                    .map(|book| (book.bid, book.bid_size)),
+            ),
+            ask: side(book.map(|book| (book.ask, book.ask_size))),
+            last: sheet.last.filter(|_| served),
+            volume: sheet.day.volume.filter(|_| served),
+            analysis: sheet.analysis.filter(|_| served).unwrap_or_default(),
+        }
+    }
+
+    /// Draws how long the contract lives before the column `end`; returns where that starts.
+    fn days(&self, glyphs: &Glyphs, frame: &mut Frame, end: usize, page: usize) -> usize {
+        match &self.days {
+            // What is over, or is today, is said louder.
+            Some(text) if text.starts_with(['E', 'T']) => {
+                badge::before(glyphs, frame, end, page, text)
+            }
+            Some(text) => cell::before(&glyphs.small.whole, frame, end, page, &[text, "d"]),
+            None => cell::before(&glyphs.small.whole, frame, end, page, &["--d"]),
+        }
+    }
+}
+
+/// `25`, `TODAY`, `EXPIRED`.
+fn days(days: i32) -> Text {
+    match days {
+        ..0 => Text::try_from("EXPIRED").unwrap_or_default(),
+        0 => Text::try_from("TODAY").unwrap_or_default(),
+        _ => plain(days.unsigned_abs().min(9_999)),
+    }
+}
+
+/// A number that needs no separators.
+fn plain(number: u32) -> Text {
+    let numbers = Numbers {
+        group: None,
+        ..Numbers::ENGLISH
+    };
+    whole(number.into(), numbers)
+}
+
+/// A fraction in percent: 0.3049 is `30.49`.
+fn hundredfold(fraction: Price) -> Price {
+    Price::from_scaled(
+        fraction
+            .scaled()
+            .saturating_mul(100)
+            .clamp(-Price::MAX.scaled(), Price::MAX.scaled()),
+    )
+}
+
+/// To two decimals where a small number would have four.
+fn coarse(price: Price) -> Price {
+    Price::from_scaled((price.scaled() + 50).div_euclid(100) * 100)
+}
+
+/// On 128×64: the header, the middle of the book, and a table.
+pub(super) fn tall(view: &View<'_>, sheet: &Sheet<'_>, glyphs: &Glyphs, frame: &mut Frame) {
+    let font = &glyphs.small.whole;
+    let numbers = view.format.numbers;
+    let shown = Shown::of(view, sheet);
+    let (page, end) = header::place(view, glyphs, frame, 7);
+    let slot = header::slot(view, shown.mark.as_ref(), glyphs, frame, page, end);
+    label::draw(font, frame, 0, page, &shown.line, slot.start - GAP);
+
+    let room = if shown.expired {
+        let x = WIDTH - badge::width(&glyphs.word, "EXPIRED");
+        badge::draw(&glyphs.word, frame, x, 2, "EXPIRED");
+        x - GAP
+    } else {
+        let Analysis {
+            delta,
+            implied_volatility: volatility,
+            ..
+        } = shown.analysis;
+        shown.days(glyphs, frame, WIDTH, 1);
+        let percent = cell::price(volatility.map(hundredfold), numbers);
+        let unit = if volatility.is_some() { "%" } else { "" };
+        cell::draw(font, frame, BESIDE, 2, "IV", &[&percent, unit]);
+        let delta = cell::price(delta.map(coarse), numbers);
+        cell::draw(font, frame, BESIDE, 3, "delta", &[&delta]);
+        BESIDE.start - GAP
+    };
+    let mark = shown.mark.as_ref().filter(|_| !slot.marked);
+    middle(&shown.middle, mark, glyphs, frame, room);
+
+    let Analysis {
+        gamma,
+        theta,
+        vega,
+        open_interest,
+        ..
+    } = shown.analysis;
+    let greek = |value| cell::price(value, numbers);
+    let volume = cell::count(font, shown.volume, numbers, RIGHT.len());
+    let interest = cell::count(font, open_interest, numbers, RIGHT.len());
+    book(&shown.bid, "bid", font, frame, LEFT);
+    book(&shown.ask, "ask", font, frame, RIGHT);
+    last(view, shown.last, glyphs, frame, 5);
+    cell::draw(font, frame, RIGHT, 5, "vol", &[&volume]);
+    cell::draw(font, frame, LEFT, 6, "gamma", &[&greek(gamma)]);
+    cell::draw(font, frame, RIGHT, 6, "OI", &[&interest]);
+    for row in 4..if page == 0 { 8 } else { 7 } {
+        frame.as_bytes_mut()[row * WIDTH + RULE] = DOTTED;
+    }
+    if page == 0 {
+        cell::draw(font, frame, LEFT, 7, "theta", &[&greek(theta)]);
+        cell::draw(font, frame, RIGHT, 7, "vega", &[&greek(vega)]);
+    }
+}
+
+/// Draws the middle of the book on the high glass, and what has to be said of it, in so many
+/// columns.
+fn middle(number: &Number, mark: Option<&Mark>, glyphs: &Glyphs, frame: &mut Frame, room: usize) {
+    let font = &glyphs.badge;
+    let styles = [&glyphs.large, &glyphs.medium, &glyphs.small];
+    // A word stands below the fraction or below a smaller number, an age and a reason after it.
+    let fits = |style: &&Style| match mark {
+        None => number.width(style) <= room,
+        Some(Mark::Word(word)) => {
+            let start = if style.whole.pages == 3 {
+                style.whole.width(number.whole()) + GAP
+            } else {
+                0
+            };
+            number.width(style).max(start + badge::width(font, word)) <= room
+        }
+        Some(mark) => number.width(style) + GAP + badge::width(font, mark.brief()) <= room,
+    };
+    let least = mark.map_or(0, |mark| match mark {
+        Mark::Word(_) => 0,
+        mark => GAP + badge::width(font, mark.brief()),
+    });
+    let number = &number.clone().or_dots(&glyphs.small, room - least);
+    let style = styles.into_iter().find(fits).unwrap_or(&glyphs.small);
+    let placed = number.draw(style, frame, 0, 1);
+    let below = if style.whole.pages == 3 && placed.fraction < placed.end {
+        placed.fraction + GAP
+    } else {
+        0
+    };
+    let after = placed.end + GAP;
+    match mark {
+        Some(Mark::Word(word)) => {
+            badge::draw(font, frame, below, 3, word);
+            return;
+        }
+        Some(Mark::Age(age)) if after + badge::width(&glyphs.word, age.text()) <= room => {
+            badge::draw(&glyphs.word, frame, after, 1, age.text());
+        }
+        Some(mark) => {
+            badge::draw(font, frame, after, 1, mark.brief());
+        }
+        None => {}
+    }
+    if below + glyphs.small.whole.width("mid") <= room {
+        glyphs.small.whole.write(frame, below, 3, "mid");
+    }
+}
+
+/// Draws a side of the book; its size only if there is room for it.
+fn book(
+    [price, size]: &[Text; 2],
+    name: &str,
+    font: &Font,
+    frame: &mut Frame,
+    columns: Range<usize>,
+) {
+    let both: &[&str] = &[price, size];
+    let fits = cell::width(font, both) <= columns.len();
+    let value = if fits { both } else { &both[..1] };
+    cell::draw(font, frame, columns, 4, name, value);
+}
+
+/// Draws the last trade, which wears its age once that is worth knowing.
+fn last(
+    view: &View<'_>,
+    last: Option<(Trade, Duration)>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+    page: usize,
+) {
+    let font = &glyphs.small.whole;
+    let price = cell::price(last.map(|(trade, _)| trade.price), view.format.numbers);
+    let age = last.filter(|(_, age)| age.as_secs() >= OLD);
+    let mut columns = LEFT;
+    if let Some((_, age)) = age {
+        columns.end = badge::before(glyphs, frame, LEFT.end, page, Age::new(age).text()) - GAP;
+    }
+    cell::draw(font, frame, columns, page, "last", &[&price]);
+}
+
+/// On 128×32: the name and its days, the middle of the book, and what matters most beside it.
+pub(super) fn low(view: &View<'_>, sheet: &Sheet<'_>, glyphs: &Glyphs, frame: &mut Frame) {
+    let font = &glyphs.small.whole;
+    let numbers = view.format.numbers;
+    let shown = Shown::of(view, sheet);
+    let end = header::signs(view, glyphs, frame, 3);
+    let alerted = alert::draw(view, glyphs, frame, 0..WIDTH, 0);
+
+    let ([bid, _], [ask, _]) = (&shown.bid, &shown.ask);
+    let book: &[&str] = &[bid, "x", ask];
+    // Smaller digits leave the line above them free, for a book that needs all of it.
+    let first = match cell::width(font, book) <= ASIDE.len() {
+        true => &glyphs.large,
+        false => &glyphs.medium,
+    };
+    let room = ASIDE.start - GAP;
+    let middle = shown.middle.clone().or_dots(&glyphs.small, room);
+    let style = middle.fit([first, &glyphs.medium, &glyphs.small], room);
+    let page = if style.whole.pages == 3 { 1 } else { 2 };
+    middle.draw(style, frame, 0, page);
+
+    // Beside the number while the alert is where the name was.
+    let (page, start) = if alerted { (1, ASIDE.start) } else { (0, 0) };
+    let mut right = shown.days(glyphs, frame, WIDTH, page) - GAP;
+    if view.simulated {
+        right = badge::before(glyphs, frame, right, page, "DEMO") - GAP;
+    }
+    if alerted {
+        label::draw(font, frame, start, 2, &shown.line, WIDTH - start);
+    } else {
+        label::draw(font, frame, 0, 0, &shown.line, right);
+        let columns = if style.whole.pages == 3 {
+            ASIDE
+        } else {
+            0..WIDTH
+        };
+        cell::draw(font, frame, columns, 1, "", book);
+        let Analysis {
+            delta,
+            implied_volatility: volatility,
+            ..
+        } = shown.analysis;
+        let delta = cell::price(delta.map(coarse), numbers);
+        let (percent, tenths) = match volatility {
+            // One decimal: there is no room for two.
+            Some(fraction) => tenths(hundredfold(fraction), numbers),
+            None => (cell::price(None, numbers), Text::new()),
+        };
+        let unit = if volatility.is_some() { "%" } else { "" };
+        let volatility = ["IV", &percent, &tenths, unit];
+        let start = ASIDE.end - cell::width(font, &volatility).min(ASIDE.len());
+        if cell::width(font, &volatility) <= ASIDE.len() {
+            cell::write(font, frame, start, 2, &volatility);
+        }
+        let columns = ASIDE.start..start.saturating_sub(GAP + 1).max(ASIDE.start);
+        if cell::width(font, &["d", &delta]) <= columns.len() {
+            cell::write(font, frame, columns.start, 2, &["d", &delta]);
+        }
+    }
+
+    let font = &glyphs.badge;
+    match &shown.mark {
+        Some(mark) => {
+            let fits = badge::width(font, mark.text()) <= end - ASIDE.start;
+            let text = if fits { mark.text() } else { mark.brief() };
+            let x = badge::before(glyphs, frame, end, 3, text);
+            if matches!(mark, Mark::Age(_)) && ASIDE.start + badge::width(font, "STALE") <= x {
+                badge::before(glyphs, frame, x, 3, "STALE");
+            }
+        }
+        None => {
+            let time = super::clock::text(view);
+            cell::before(&glyphs.small.whole, frame, end, 3, &[&time]);
+        }
+    }
+}
+
+/// A number with one decimal, in two pieces.
+fn tenths(number: Price, numbers: Numbers) -> (Text, Text) {
+    let rounded = Price::from_scaled((number.scaled() + 500).div_euclid(1000) * 1000);
+    let (whole, mut fraction) = rounded.parts(numbers);
+    fraction.truncate(2);
+    (whole, fraction)
+}

@@ -1,0 +1,207 @@
+//! The line of small text of the high layouts: the first price's name, what is said of it, and
+//! what is said of the whole screen. Where it stands is the layout's affair.
+
+use super::badge::{self, Mark};
+use super::icon::{self, ARROW, SIGN};
+use super::number::{Number, Placed};
+use super::{Frame, Glyphs, Line, View, WIDTH};
+use super::{alert, change, clock, label};
+
+const SIGN_X: usize = WIDTH - SIGN;
+/// Between the things in a line.
+const GAP: usize = 2;
+/// The column after a name: seven letters.
+pub(super) const NAME_END: usize = 35;
+/// The column after the change.
+pub(super) const CHANGE_END: usize = 77;
+
+/// Draws the state of the link at the end of a page, and what has to be said of the
+/// configuration before it; returns the column after the room that they leave.
+pub(super) fn signs(view: &View<'_>, glyphs: &Glyphs, frame: &mut Frame, page: usize) -> usize {
+    icon::sign(frame, view.sign, SIGN_X, page);
+    let end = SIGN_X - GAP;
+    if view.misconfigured {
+        badge::before(glyphs, frame, end, page, "!").saturating_sub(GAP)
+    } else {
+        end
+    }
+}
+
+/// Draws the signs and, if there is one, the alert in the first line. Returns where the header
+/// stands: in the first line, or where the layout has room for it while the alert is there; and
+/// the column after it.
+pub(super) fn place(
+    view: &View<'_>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+    elsewhere: usize,
+) -> (usize, usize) {
+    let end = signs(view, glyphs, frame, 0);
+    match alert::draw(view, glyphs, frame, 0..end, 0) {
+        true => (elsewhere, WIDTH),
+        false => (0, end),
+    }
+}
+
+/// What came of filling the slot at the end of the line.
+pub(super) struct Slot {
+    /// Where it starts.
+    pub(super) start: usize,
+    /// The mark is in it.
+    pub(super) marked: bool,
+}
+
+/// Fills the slot before the column `end`: what is said of the whole screen goes before what is
+/// said of its first price, and that before the time.
+pub(super) fn slot(
+    view: &View<'_>,
+    mark: Option<&Mark>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+    page: usize,
+    end: usize,
+) -> Slot {
+    let word = match mark {
+        Some(Mark::Word(word)) => Some(*word),
+        _ => None,
+    };
+    match if view.simulated { Some("DEMO") } else { word } {
+        Some(said) => Slot {
+            start: badge::before(glyphs, frame, end, page, said),
+            marked: !view.simulated,
+        },
+        None => {
+            let text = clock::text(view);
+            let font = &glyphs.small.whole;
+            let start = end - font.width(&text);
+            font.write(frame, start, page, &text);
+            Slot {
+                start,
+                marked: false,
+            }
+        }
+    }
+}
+
+/// The whole line: the name, the change or the mark in its place, and the slot. What belongs to
+/// the number below it and has room beside it is there. The change is in such figures.
+pub(super) fn draw(
+    view: &View<'_>,
+    line: &Line<'_>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+    (page, end): (usize, usize),
+    placed: &Placed,
+    figures: change::Figures,
+) {
+    let mark = Mark::of(line);
+    let slot = slot(view, mark.as_ref(), glyphs, frame, page, end);
+    // An option's name is long and its price short: what is said of it makes way for its name.
+    let aside = line.contract.is_some() && placed.end + ASIDE <= WIDTH && page == 0;
+    let end = CHANGE_END.min(slot.start - GAP);
+    let room = if aside {
+        slot.start - GAP
+    } else if line.contract.is_some() {
+        // An arrow says enough of the change where the name needs the room of its figures.
+        let least = match &mark {
+            Some(Mark::Age(_)) => badge::width(&glyphs.badge, "STALE"),
+            Some(Mark::Word(word)) if !slot.marked => badge::width(&glyphs.badge, word),
+            _ => ARROW,
+        };
+        end.saturating_sub(least + GAP)
+    } else {
+        NAME_END
+    };
+    let name = label::draw(&glyphs.small.whole, frame, 0, page, line, room);
+    let (columns, row) = match aside {
+        true => (placed.end..WIDTH, TOP + 2),
+        false => (name.max(NAME_END)..end, page),
+    };
+    match &mark {
+        Some(Mark::Age(age)) => {
+            // An old change is no change: its place says so, and the age stands below the
+            // fraction, where there is room to write it as large as two metres ask for, or
+            // beside it if the header itself is below.
+            let width = badge::width(&glyphs.word, age.text());
+            let (from, under) = match page {
+                0 => (placed.fraction, TOP + 2),
+                _ => (placed.end, TOP + 1),
+            };
+            let small = if from + GAP + width <= WIDTH {
+                badge::draw(&glyphs.word, frame, WIDTH - width, under, age.text());
+                "STALE"
+            } else {
+                age.text()
+            };
+            let row = if aside { TOP + 1 } else { page };
+            badge::before(glyphs, frame, columns.end, row, small);
+        }
+        Some(Mark::Word(word)) if !slot.marked => {
+            badge::before(glyphs, frame, columns.end, row, word);
+        }
+        // Dashes are short, and leave it room.
+        Some(Mark::Denied(word, _)) => {
+            let x = WIDTH - badge::width(&glyphs.word, word);
+            badge::draw(&glyphs.word, frame, x, TOP + 1, word);
+        }
+        _ => {
+            if let Some(change) = line.shown_change() {
+                let text = figures(change, view.format.numbers);
+                change::draw(
+                    glyphs,
+                    frame,
+                    change,
+                    text,
+                    view.format.numbers,
+                    columns,
+                    row,
+                );
+            }
+        }
+    }
+}
+
+/// Draws the first price of a layout, and with it the part of the day that it is of. While the
+/// header is elsewhere the price makes room for it.
+pub(super) fn price(
+    view: &View<'_>,
+    line: &Line<'_>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+    page: usize,
+) -> Placed {
+    // The reason that there is none stands beside the dashes.
+    let dashes = if line.denial.is_some() {
+        "---"
+    } else {
+        "-----"
+    };
+    let number = Number::of(line, dashes, view.format.numbers);
+    let Glyphs {
+        huge,
+        large,
+        medium,
+        small,
+        ..
+    } = glyphs;
+    let first = if page == 0 { huge } else { large };
+    let style = number.fit([first, large, medium, small], WIDTH);
+    let placed = number.draw(style, frame, 0, TOP);
+    if let Some(part) = line.shown_part() {
+        // Below the raised fraction, or below smaller digits.
+        let below = (placed.fraction + GAP).min(WIDTH - badge::width(&glyphs.badge, part));
+        let (x, page) = match style.whole.pages {
+            4 => (below, TOP + 3),
+            3 => (below, TOP + 2),
+            _ => (0, TOP + 2),
+        };
+        badge::draw(&glyphs.badge, frame, x, page, part);
+    }
+    placed
+}
+
+/// The page of a price's top.
+const TOP: usize = 1;
+/// The least room beside a number for what is said of it: a word in a badge, and what keeps it
+/// off the number.
+const ASIDE: usize = 44;

@@ -1,0 +1,330 @@
+//! A ticker as its configuration has it, for as long as it runs: what is changed in the file is
+//! changed on the glass, and what is wrong there is said on it while the last good one stays in
+//! force. Owns the service and the panel's thread, and makes anew only what has to be; signals and
+//! the environment are its caller's.
+
+mod lookout;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::config::{self, Config, ConfigError, Environment, PanelKind};
+use crate::desk::Fault;
+use crate::feed::net::Connector;
+use crate::market::{Calendar, Symbol};
+use crate::panel::{self, Leave, Light, Oled, Png, Slot, Terminal};
+use crate::screen::{self, Format, Frame, Glyphs, Kept, Page, Sign, View};
+use crate::service::{self, Control, Setup, Until};
+use crate::supervisor::Supervisor;
+pub use lookout::{Beginning, Files, Lookout, News};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// A notice that waits is drawn again this often, or the panel would take its program for halted.
+const REDRAW: Duration = Duration::from_secs(30);
+/// A bus that is stuck must not hold up the end.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// A configuration that is good, with what opens its connections.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    connector: Connector,
+}
+
+impl Loaded {
+    /// Reads a configuration and all the files that it names.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::parse(&Config::text(path)?, path, environment)
+    }
+
+    fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let config = Config::parse(text, path, environment)?;
+        let connector = config.connector()?;
+        Ok(Self { config, connector })
+    }
+
+    /// A service that shows it.
+    pub fn setup(&self, clock: Clock) -> Setup {
+        Setup {
+            settings: self.config.settings.clone(),
+            source: self.config.source.clone(),
+            connector: self.connector.clone(),
+            calendar: Calendar::us(),
+            size: self.config.panel.oled.size,
+            clock,
+            supervisor: Supervisor::default(),
+        }
+    }
+
+    /// The symbols, as people write them.
+    pub fn names(&self) -> String {
+        let symbols = self.config.settings.watchlist.iter();
+        symbols.map(Symbol::name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Starts the thread of a panel.
+///
+/// # Errors
+/// The system refuses another thread.
+pub fn mount(
+    panel: &config::Panel,
+    leave: Leave,
+    caption: &str,
+    clock: Clock,
+) -> io::Result<(Slot, panel::Panel)> {
+    let size = panel.oled.size;
+    match panel.kind {
+        PanelKind::Oled => panel::Panel::spawn(Oled::linux(panel.oled.clone()), size, clock),
+        PanelKind::Terminal => panel::Panel::spawn(Terminal::stdout(caption), size, clock),
+        PanelKind::Png => panel::Panel::spawn(Png::new(&panel.file, leave), size, clock),
+    }
+}
+
+/// Why a station ends that nobody has told to.
+#[derive(Debug)]
+pub enum Failure {
+    /// The configuration is wrong, and there is no other.
+    Config(ConfigError),
+    /// Anything else.
+    Other(String),
+}
+
+/// What a station is made of.
+#[derive(Debug)]
+pub struct Station {
+    /// What it goes by.
+    pub files: Files,
+    /// What else it goes by.
+    pub environment: Environment,
+    /// Time.
+    pub clock: Clock,
+    /// Who is told that it runs.
+    pub supervisor: Supervisor,
+}
+
+impl Station {
+    /// Runs until `stops` has something, or its sender is gone; what comes from `reloads` has the
+    /// configuration read at once.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn run(
+        self,
+        stops: mpsc::Receiver<()>,
+        reloads: mpsc::Receiver<()>,
+    ) -> Result<(), Failure> {
+        let mut lookout = Lookout::new(self.files, self.environment);
+        let begun = lookout.begin(self.clock.now());
+        let (beginning, fault) = begun.map_err(Failure::Config)?;
+        let (sender, news) = mpsc::channel(4);
+        // Dropped, and so ended, with this function.
+        let mut looking = JoinSet::new();
+        let keeping = keep_looking(
+            lookout,
+            reloads,
+            sender,
+            self.clock.clone(),
+            self.supervisor.clone(),
+        );
+        looking.spawn(keeping);
+        let mut running = Running {
+            clock: self.clock,
+            part: self.supervisor.part(),
+            supervisor: self.supervisor,
+            stops,
+            news,
+            fault,
+        };
+        let (mut wiring, mut loaded) = match beginning {
+            Beginning::Good(loaded) => (loaded.config.panel.clone(), Some(loaded)),
+            Beginning::Nothing(panel) => (panel, None),
+        };
+        let clock = running.clock.clone();
+        let mount = |panel: &config::Panel| {
+            let mounted = mount(panel, Leave::Notice, "", clock.clone());
+            mounted.map_err(|error| Failure::Other(error.to_string()))
+        };
+        let (mut slot, mut panel) = mount(&wiring)?;
+        let outcome = loop {
+            let next = match loaded {
+                Some(loaded) => running.show(loaded, slot.clone()).await,
+                None => Ok(running.wait(&slot).await),
+            };
+            let next = match next {
+                Ok(Some(next)) => next,
+                Ok(None) => break Ok(()),
+                Err(failure) => break Err(failure),
+            };
+            if next.config.panel != wiring {
+                panel.finish(GOODBYE);
+                wiring = next.config.panel.clone();
+                (slot, panel) = mount(&wiring)?;
+            }
+            loaded = Some(next);
+        };
+        panel.finish(GOODBYE);
+        outcome
+    }
+}
+
+struct Running {
+    clock: Clock,
+    supervisor: Supervisor,
+    /// Of the supervisor, for what is made anew.
+    part: Supervisor,
+    stops: mpsc::Receiver<()>,
+    news: mpsc::Receiver<News>,
+    fault: Option<Fault>,
+}
+
+impl Running {
+    /// Shows what a configuration says, until it is told to stop (`None`) or there is another one
+    /// that needs more than other settings.
+    async fn show(
+        &mut self,
+        loaded: Box<Loaded>,
+        slot: Slot,
+    ) -> Result<Option<Box<Loaded>>, Failure> {
+        log::info!(
+            "showing {} from {}",
+            loaded.names(),
+            loaded.config.source.endpoint
+        );
+        let (controls, receiver) = mpsc::channel(4);
+        if self.fault.is_some() {
+            // There is room: it is the first.
+            controls.try_send(Control::Fault(self.fault.clone())).ok();
+        }
+        let setup = Setup {
+            supervisor: self.part.clone(),
+            ..loaded.setup(self.clock.clone())
+        };
+        let service = service::run(setup, slot, receiver, Until::Stopped);
+        let (ran, next) = tokio::join!(service, self.guide(loaded, controls));
+        ran.map_err(|error| Failure::Other(error.to_string()))?;
+        Ok(next)
+    }
+
+    /// Tells a service what comes; when this returns, it ends.
+    async fn guide(
+        &mut self,
+        mut loaded: Box<Loaded>,
+        controls: mpsc::Sender<Control>,
+    ) -> Option<Box<Loaded>> {
+        loop {
+            let news = tokio::select! {
+                _ = self.stops.recv() => {
+                    self.supervisor.stopping();
+                    return None;
+                }
+                // The service has ended by itself, and says why.
+                () = controls.closed() => return None,
+                Some(news) = self.news.recv() => news,
+            };
+            if news.fault != self.fault {
+                self.fault.clone_from(&news.fault);
+                // Where nobody hears it any more, the next turn sees that.
+                controls.send(Control::Fault(news.fault)).await.ok();
+            }
+            let Some(next) = news.loaded else { continue };
+            let rewired = next.config.panel != loaded.config.panel;
+            if rewired || !next.config.same_source(&loaded.config) {
+                return Some(next);
+            }
+            log::info!("watchlist: {}", next.names());
+            loaded = next;
+            let settings = Box::new(loaded.config.settings.clone());
+            controls.send(Control::Apply(settings)).await.ok();
+        }
+    }
+
+    /// Says what is wrong until it is told to stop (`None`) or something can be shown.
+    async fn wait(&mut self, slot: &Slot) -> Option<Box<Loaded>> {
+        let (glyphs, mut kept) = (Glyphs::new(), Kept::new());
+        let mut frame = Frame::new(slot.size());
+        let mut heartbeat = self.part.heartbeat();
+        self.part.ready();
+        loop {
+            let fault = self.fault.as_ref();
+            let view = View {
+                page: Page::Notice {
+                    title: fault.map_or("CONFIG", |fault| &fault.title),
+                    text: fault.map_or("", |fault| &fault.text),
+                },
+                time: None,
+                sign: Sign::Down,
+                simulated: false,
+                misconfigured: true,
+                alert: None,
+                format: Format::default(),
+            };
+            screen::draw(&view, &glyphs, &mut kept, &mut frame);
+            slot.put(&frame, Light::default());
+            let now = self.clock.now().monotonic;
+            heartbeat.beat(now);
+            tokio::select! {
+                _ = self.stops.recv() => {
+                    self.supervisor.stopping();
+                    return None;
+                }
+                Some(news) = self.news.recv() => {
+                    self.fault = news.fault;
+                    if news.loaded.is_some() {
+                        return news.loaded;
+                    }
+                }
+                () = self.clock.sleep_until(heartbeat.due().min(now + REDRAW)) => {}
+            }
+        }
+    }
+}
+
+/// Looks at the files now and then, and at once when asked to. On threads of its own: a file may be
+/// on a network drive, and the prices do not wait for that.
+async fn keep_looking(
+    mut lookout: Lookout,
+    mut reloads: mpsc::Receiver<()>,
+    news: mpsc::Sender<News>,
+    clock: Clock,
+    supervisor: Supervisor,
+) {
+    loop {
+        let next = clock.now().monotonic + LOOK;
+        let asked = tokio::select! {
+            Some(()) = reloads.recv() => true,
+            () = clock.sleep_until(next) => false,
+        };
+        if asked {
+            supervisor.reloading();
+        }
+        let now = clock.now();
+        let looking = tokio::task::spawn_blocking(move || {
+            let found = lookout.look(asked, now);
+            (lookout, found)
+        });
+        let Ok((back, found)) = looking.await else {
+            // It panicked, and that has been told.
+            return;
+        };
+        lookout = back;
+        if let Some(found) = found
+            && news.send(found).await.is_err()
+        {
+            return;
+        }
+        if asked {
+            supervisor.ready();
+        }
+    }
+}

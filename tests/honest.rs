@@ -1,0 +1,261 @@
+//! The promise of the glass, for every page that can be asked for: a number on it is either fresh
+//! or visibly not. The drawing itself asserts, in every debug build, that nothing is ever drawn
+//! on what is drawn.
+#![allow(clippy::unwrap_used)]
+
+mod scene;
+
+use std::ops::Range;
+
+use deskticker::market::{Book, Day, Denial, Freshness, Numbers, Price};
+use deskticker::screen::{Frame, Glyphs, Kept, Page, Size, View, WIDTH, draw, notice};
+use proptest::prelude::*;
+use scene::any::{PAGES, PRICED, some_freshness, some_glass};
+use scene::{SIGNS, SIZES, drawn, lines, ordinary, price, view, walk};
+
+/// The bytes where the sign stands.
+fn sign_of(frame: &Frame) -> [u8; 8] {
+    let page = match frame.size() {
+        Size::Tall => 0,
+        Size::Short => 3,
+    };
+    frame.page(page)[WIDTH - 8..].try_into().unwrap()
+}
+
+/// Whether these bytes stand somewhere on these pages.
+fn said(frame: &Frame, bytes: &[u8], mut pages: Range<usize>) -> bool {
+    pages.any(|page| frame.page(page).windows(bytes.len()).any(|at| at == bytes))
+}
+
+/// The bytes of an inverted word in the small font, from the slot before the sign.
+fn badge(word: &str) -> Vec<u8> {
+    let history = walk(2, 1.0);
+    let mut view = ordinary(&history);
+    match word {
+        "CLOSED" => lines(&mut view)[0].freshness = Freshness::Closed,
+        "DELAYED" => lines(&mut view)[0].freshness = Freshness::Delayed,
+        _ => view.simulated = true,
+    }
+    inked(&drawn(&view, Size::Tall).page(0)[80..WIDTH - 9], 0xFF)
+}
+
+/// The bytes of a text in the small font.
+fn small(text: &str) -> Vec<u8> {
+    inked(notice(Size::Tall, "", text).page(5), 0)
+}
+
+/// From the first byte to the last that counts: equal to `full`, or not empty if that is 0.
+fn inked(bytes: &[u8], full: u8) -> Vec<u8> {
+    let counts = |byte: &u8| if full == 0 { *byte != 0 } else { *byte == full };
+    let start = bytes.iter().position(counts).unwrap();
+    let end = bytes.iter().rposition(counts).unwrap();
+    bytes[start..=end].to_vec()
+}
+
+/// How many dots differ.
+fn difference(one: &Frame, other: &Frame) -> u32 {
+    let pairs = one.as_bytes().iter().zip(other.as_bytes());
+    pairs.map(|(a, b)| (a ^ b).count_ones()).sum()
+}
+
+/// The kind of each test below: it draws thousands of glasses.
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 1000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn nothing_panics_or_overlaps_and_nothing_touches_the_sign(
+        glass in some_glass(0..PAGES),
+        history in prop::collection::vec(any::<i64>().prop_map(Price::from_scaled), 0..300),
+    ) {
+        let view = glass.view(&history);
+        for size in SIZES {
+            let alone = View { page: Page::Empty, ..view };
+            prop_assert_eq!(sign_of(&drawn(&view, size)), sign_of(&drawn(&alone, size)));
+        }
+    }
+
+    /// The promise itself. Pixels that differ are not enough: some must differ that nobody misses.
+    #[test]
+    fn a_value_that_is_not_live_never_looks_live(
+        glass in some_glass(0..PRICED),
+        other in some_freshness(),
+    ) {
+        let history = walk(60, 100.0);
+        let mut view = glass.view(&history);
+        for size in SIZES {
+            for at in 0..lines(&mut view).len() {
+                let look = |freshness| {
+                    let mut view = view;
+                    let line = &mut *lines(&mut view)[at];
+                    let known = line.price.get_or_insert(price(12.34));
+                    if glass.page == 2 {
+                        // What no contract costs is dots.
+                        *known = (*known).clamp(price(0.0), price(99_999.99));
+                    }
+                    line.denial = None;
+                    line.freshness = freshness;
+                    drawn(&view, size)
+                };
+                let (live, not) = (look(Freshness::Live), look(other));
+                let expired = glass.page == 2 && glass.days.is_some_and(|days| days < 0);
+                let dots = difference(&live, &not);
+                // Dashes are no figures, however small.
+                let least = if other == Freshness::None { 24 } else { 40 };
+                prop_assert!(
+                    other == Freshness::Live || expired || dots >= least,
+                    "{dots} dots\n{live:?}{not:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_that_must_be_said_is_never_covered(glass in some_glass(0..PRICED)) {
+        let history = walk(60, 100.0);
+        let mut view = glass.view(&history);
+        for (freshness, word) in [(Freshness::Closed, "CLOSED"), (Freshness::Delayed, "DELAYED")] {
+            for line in lines(&mut view) {
+                line.price.get_or_insert(price(12.34));
+                line.denial = None;
+                line.freshness = freshness;
+            }
+            for size in SIZES {
+                let frame = drawn(&view, size);
+                let all = 0..size.pages();
+                // Of two prices each wears it: the first in the upper half, the second below.
+                let halves = match (&view.page, size, view.alert.is_some()) {
+                    (Page::Pair(_, Some(_)), Size::Tall, _) => [0..5, 6..8],
+                    (Page::Pair(_, Some(_)), Size::Short, true) => [0..2, 2..3],
+                    (Page::Pair(_, Some(_)), Size::Short, false) => [0..1, 3..4],
+                    _ => [all.clone(), all.clone()],
+                };
+                for half in halves {
+                    prop_assert!(said(&frame, &badge(word), half), "{frame:?}");
+                }
+                prop_assert_eq!(said(&frame, &badge("DEMO"), all), view.simulated, "{:?}", frame);
+            }
+        }
+    }
+
+    #[test]
+    fn a_contract_that_has_expired_shows_no_figure_but_a_struck_one(glass in some_glass(2..3)) {
+        let history = walk(60, 100.0);
+        let view = glass.view(&history);
+        for size in SIZES {
+            let look = |days| {
+                let mut view = view;
+                let Page::Contract(sheet) = &mut view.page else { unreachable!() };
+                sheet.line.price = Some(price(12.34));
+                sheet.line.denial = None;
+                sheet.line.freshness = Freshness::Live;
+                sheet.days = Some(days);
+                let known = drawn(&view, size);
+                let Page::Contract(sheet) = &mut view.page else { unreachable!() };
+                (sheet.book, sheet.last, sheet.analysis) = (None, None, None);
+                sheet.day = Day::default();
+                (known, drawn(&view, size))
+            };
+            let (expired, bare) = look(-1);
+            prop_assert_eq!(&expired, &bare, "what is known of it shows");
+            let (live, _) = look(5);
+            prop_assert!(difference(&live, &expired) >= 150, "{live:?}{expired:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_served_is_dashes_whatever_is_known(
+        glass in some_glass(0..PRICED),
+        denial in prop::sample::select(vec![Denial::NotEntitled, Denial::NotFound]),
+    ) {
+        let history = walk(60, 100.0);
+        let mut view = glass.view(&history);
+        for size in SIZES {
+            let pictures = [Some(price(5912.41)), None].map(|price| {
+                for line in lines(&mut view) {
+                    line.denial = Some(denial);
+                    line.price = price;
+                }
+                drawn(&view, size)
+            });
+            prop_assert_eq!(&pictures[0], &pictures[1]);
+            for line in lines(&mut view) {
+                line.denial = None;
+            }
+            prop_assert!(difference(&pictures[0], &drawn(&view, size)) >= 40, "{:?}", pictures[0]);
+        }
+    }
+
+    /// What is kept of one view must never be drawn in another.
+    #[test]
+    fn no_picture_tells_what_was_drawn_before(
+        first in some_glass(0..2),
+        second in some_glass(0..2),
+        mixed in any::<[bool; 5]>(),
+    ) {
+        let history = walk(60, 100.0);
+        let before = first.view(&history);
+        // Views that differ in everything are told apart by anything.
+        let mut after = before;
+        let new = second.view(&history);
+        if let (Page::Pair(_, Some(line)), Page::Pair(_, Some(other))) = (&mut after.page, &new.page) {
+            if mixed[0] { line.part = other.part; }
+            if mixed[1] { line.denial = other.denial; }
+            if mixed[2] { line.freshness = other.freshness; }
+            if mixed[3] { line.price = other.price; }
+        }
+        if mixed[4] { after.format = new.format; }
+        let glyphs = Glyphs::new();
+        let mut kept = Kept::new();
+        let mut frame = Frame::new(Size::Tall);
+        for view in [&before, &before, &after, &new, &before] {
+            draw(view, &glyphs, &mut kept, &mut frame);
+            prop_assert_eq!(&frame, &drawn(view, Size::Tall));
+        }
+    }
+
+    /// A table may leave out a name, but never a figure of a number.
+    #[test]
+    fn the_book_of_a_contract_is_legible(
+        bid in 1i64..10_000_000, spread in 0i64..10_000, glass in some_glass(2..3),
+    ) {
+        let history = walk(60, 100.0);
+        let mut view = glass.view(&history);
+        view.alert = None;
+        let [bid, ask] = [bid, bid + spread].map(|scaled| Price::from_scaled(scaled * 100));
+        let Page::Contract(sheet) = &mut view.page else { unreachable!() };
+        sheet.days = Some(5);
+        sheet.line.denial = None;
+        sheet.book = Some(Book { bid, ask, bid_size: 12, ask_size: 7 });
+        view.format.numbers = Numbers::ENGLISH;
+        let tall = drawn(&view, Size::Tall);
+        for price in [bid, ask] {
+            prop_assert!(said(&tall, &small(&price.to_string()), 4..5), "{price} {tall:?}");
+        }
+        let short = drawn(&view, Size::Short);
+        prop_assert!(said(&short, &small(&format!("{bid}x{ask}")), 1..2), "{bid} {ask} {short:?}");
+    }
+}
+
+#[test]
+fn the_five_signs_are_told_apart_at_a_glance() {
+    let icons = SIGNS.map(|sign| {
+        let view = View {
+            sign,
+            ..view(Page::Empty)
+        };
+        u64::from_le_bytes(sign_of(&drawn(&view, Size::Tall)))
+    });
+    for (i, one) in icons.iter().enumerate() {
+        for other in &icons[..i] {
+            assert!((one ^ other).count_ones() >= 12);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+"""The packages under a real systemd: `python3 upgrade.py TREE OLD NEW`, folders of .debs of this machine.
+
+What an emulated Debian cannot show: that the services run after an installation, how long they are
+away in an upgrade, that a token added by root lets a display in, and that nothing is left.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "systemd"))
+from machine import Failed, Machine, wait  # noqa: E402
+
+# How long a service may be away in an upgrade, in microseconds.
+LIMIT = 3_000_000
+KEPT = "# Kept by its owner.\n"
+DISPLAY = KEPT + '[hub]\nurl = "ws://127.0.0.1:3000"\n[panel]\nkind = "png"\n'
+# Nobody listens there: the hub serves, and its vendor is down.
+HUB = KEPT + 'listen = "127.0.0.1:3000"\n[massive]\nurl = "ws://127.0.0.1:1"\n'
+# A token of the hub's gets one for an upgrade.
+ASK = """exec 3<>/dev/tcp/127.0.0.1/3000
+printf 'POST /api/ws-token HTTP/1.1\\r\\nHost: hub\\r\\nAuthorization: Bearer %s\\r\\n' "$1" >&3
+printf 'Content-Length: 0\\r\\nConnection: close\\r\\n\\r\\n' >&3
+head -n 1 <&3"""
+
+
+def check(holds, what):
+    if not holds:
+        raise Failed(what)
+
+
+class Packages:
+    """The two packages in a running machine."""
+
+    def __init__(self, machine):
+        self.machine = machine
+
+    def install(self, version):
+        debs = sorted(str(deb.relative_to(self.machine.tree)) for deb in
+                      (self.machine.tree / "packages" / version).glob("*.deb"))
+        self.machine.run("dpkg", "-i", *(f"/{deb}" for deb in debs))
+
+    def show(self, unit, *names):
+        said = self.machine.run("systemctl", "show", *(f"-p{name}" for name in names), unit)
+        values = dict(line.split("=", 1) for line in said.splitlines())
+        return [values[name] for name in names]
+
+    def active(self, unit):
+        return self.show(unit, "ActiveState") == ["active"]
+
+    def write(self, name, text, mode=0o644):
+        path = self.machine.tree / "etc/deskticker" / name
+        path.write_text(text)
+        path.chmod(mode)
+
+    def answer(self, token):
+        return self.machine.run("bash", "-c", ASK, "ask", token, check=False).split("\r")[0]
+
+
+def life(machine):
+    packages = Packages(machine)
+    packages.install("old")
+    enabled = machine.run("systemctl", "is-enabled", "deskticker", "deskticker-hub", check=False)
+    check(enabled.split() == ["enabled", "disabled"], f"after the installation: {enabled}")
+    check(packages.show("deskticker", "ActiveState") != ["inactive"], "the display was not started")
+
+    # As the README says it, for both; the first token comes before the hub has ever run.
+    token = machine.run("sh", "-c", "deskticker-hub token add kitchen 2>/dev/null").strip()
+    packages.write("key", "0123456789\n", 0o600)
+    packages.write("token", token + "\n", 0o600)
+    packages.write("hub.toml", HUB)
+    packages.write("deskticker.toml", DISPLAY)
+    machine.run("systemctl", "enable", "--now", "deskticker-hub")
+    machine.run("systemctl", "restart", "deskticker")
+    for unit in ("deskticker", "deskticker-hub"):
+        wait(f"{unit} is active", lambda: packages.active(unit), 20)
+    wait("a token from before the hub's first start is good", lambda: "200" in packages.answer(token))
+    later = machine.run("sh", "-c", "deskticker-hub token add hallway 2>/dev/null").strip()
+    wait("one from after it is, too", lambda: "200" in packages.answer(later))
+    check("403" in packages.answer("0" * 43), "a token that nobody was given is let in")
+    print("installed; tokens given before and after the hub's first start are good", flush=True)
+
+    pids = {unit: packages.show(unit, "MainPID") for unit in ("deskticker", "deskticker-hub")}
+    packages.install("new")
+    for unit, pid in pids.items():
+        wait(f"{unit} is active after the upgrade", lambda: packages.active(unit), 20)
+        check(packages.show(unit, "MainPID") != pid, f"{unit} is still the old one")
+        left, came = map(int, packages.show(
+            unit, "ActiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic"))
+        check(0 < came - left < LIMIT, f"{unit} was away for {(came - left) / 1e6:.2f} s in the upgrade")
+        print(f"upgraded: {unit} was away for {(came - left) / 1e6:.2f} s", flush=True)
+    for name in ("hub.toml", "deskticker.toml"):
+        text = (machine.tree / "etc/deskticker" / name).read_text()
+        check(text.startswith(KEPT), f"the upgrade has changed {name}")
+    wait("the upgraded hub knows its devices", lambda: "200" in packages.answer(token))
+
+    machine.run("dpkg", "-P", "deskticker", "deskticker-hub")
+    left = machine.run(
+        "find", "/", "-xdev", "-name", "*deskticker*", "-not", "-path", "/proc/*",
+        "-not", "-path", "/packages/*", "-not", "-path", "/run/*")
+    check(not left.strip(), f"a purge has left:\n{left}")
+    running = machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "deskticker*")
+    check("running" not in running, f"a purge has left:\n{running}")
+    print("purged: nothing is left", flush=True)
+
+
+def main():
+    tree, old, new = sys.argv[1:]
+    machine = Machine(tree)
+    for name, folder in (("old", old), ("new", new)):
+        shutil.copytree(folder, machine.tree / "packages" / name)
+    try:
+        machine.boot()
+        life(machine)
+    except Failed as failed:
+        log = machine.run("journalctl", "-b", "--no-pager", "-n", "60", check=False) if machine.leader else ""
+        sys.exit(f"tests/packages: {failed}\n{log}")
+    finally:
+        machine.end()
+
+
+main()

@@ -1,0 +1,329 @@
+//! What the pages look like that are no pair of prices, in each state, on both sizes of glass.
+#![allow(clippy::unwrap_used)]
+
+mod scene;
+
+use std::time::Duration;
+
+use deskticker::market::{Analysis, Book, Day, Denial, Numbers, Part, Trade};
+use deskticker::screen::{Alert, Format, Hop, Page, Report, Sheet, Sign, Threshold, View};
+use scene::album::Album;
+use scene::{HOPS, day, line, option, ordinary, price, report, sheet, symbol, view, waiting, walk};
+
+#[test]
+fn alerts() {
+    let history = walk(100, 5912.41);
+    let spy = symbol("O:SPY251219C00650000");
+    let alert = |label, threshold, lit| {
+        Some(Alert {
+            label,
+            threshold,
+            lit,
+        })
+    };
+    let crossed = alert("SPX", Threshold::Above(price(6000.0)), true);
+    let mut album = Album::new("alerts");
+    let base = ordinary(&history);
+    for (name, alert) in [
+        ("above, lit", crossed),
+        (
+            "above, dark",
+            alert("SPX", Threshold::Above(price(6000.0)), false),
+        ),
+        ("below", alert("VIX", Threshold::Below(price(12.0)), true)),
+        ("moved", alert("SPY", Threshold::Moved(200), true)),
+        (
+            "moved a little",
+            alert("LONGERNAMETHANFITS", Threshold::Moved(25), true),
+        ),
+    ] {
+        album.add(name, View { alert, ..base });
+    }
+    let base = View {
+        alert: crossed,
+        ..base
+    };
+    album.add_each_freshness("pair, ", base);
+    let worst = View {
+        simulated: true,
+        misconfigured: true,
+        ..base
+    };
+    album.add_each_freshness("pair, simulated and misconfigured, ", worst);
+    let big = Page::Big(line("SPX", 5912.41, 5887.61, &history), day());
+    album.add_each_freshness("big, ", View { page: big, ..base });
+    let contract = Page::Contract(sheet(&spy, &history));
+    album.add_each_freshness(
+        "contract, ",
+        View {
+            page: contract,
+            ..base
+        },
+    );
+    for (name, page) in [
+        ("link", Page::Link(report())),
+        ("empty", Page::Empty),
+        (
+            "notice",
+            Page::Notice {
+                title: "CONFIG",
+                text: "deskticker.toml:12: unknown key",
+            },
+        ),
+    ] {
+        album.add(name, View { page, ..base });
+    }
+    album.check();
+}
+
+#[test]
+fn one_instrument_alone() {
+    let history = walk(100, 5912.41);
+    let spy = symbol("O:SPY251219C00650000");
+    let spx = line("SPX", 5912.41, 5887.61, &history);
+    let mut album = Album::new("big");
+    let base = view(Page::Big(spx, day()));
+    album.add_each_freshness("", base);
+    let worst = View {
+        simulated: true,
+        misconfigured: true,
+        ..base
+    };
+    album.add_each_freshness("simulated and misconfigured, ", worst);
+    album.add("no day", view(Page::Big(spx, Day::default())));
+    let range = |low, high| Day {
+        range: Some((price(low), price(high))),
+        volume: None,
+    };
+    for (name, now, before, day) in [
+        (
+            "six digits",
+            123_456.78,
+            123_000.0,
+            range(122_987.0, 124_001.5),
+        ),
+        ("at its low", 5880.12, 5887.61, day()),
+        ("tiny", 0.0001, 0.0002, range(0.0001, 0.0003)),
+        ("fallen", 87.66, 100.0, range(87.0, 101.25)),
+        (
+            "largest",
+            99_999_999.99,
+            50_000_000.0,
+            range(50_000_000.0, 99_999_999.99),
+        ),
+        (
+            "most negative",
+            -99_999_999.99,
+            1.0,
+            range(-99_999_999.99, -1.0),
+        ),
+        ("risen wildly", 5000.0, 1.0, range(1.0, 5000.0)),
+    ] {
+        album.add(
+            name,
+            view(Page::Big(line("SPX", now, before, &history), day)),
+        );
+    }
+    let contract = option(&spy, 12.34, 12.0, &history);
+    album.add_each_freshness("option, ", view(Page::Big(contract, range(11.9, 13.05))));
+    let mut share = line("NVDA", 187.9, 190.02, &history);
+    share.part = Some(Part::Post);
+    album.add("post", view(Page::Big(share, range(186.2, 191.0))));
+    share.denial = Some(Denial::NotEntitled);
+    album.add("not in the plan", view(Page::Big(share, day())));
+    let twelve = View {
+        time: Some((12, 32)),
+        format: Format {
+            twelve_hours: true,
+            numbers: Numbers {
+                group: Some(b'.'),
+                point: b',',
+            },
+        },
+        ..base
+    };
+    album.add("twelve hours and German", twelve);
+    album.check();
+}
+
+#[test]
+fn a_contract() {
+    let history = walk(100, 12.34);
+    let [spy, long] = ["O:SPY251219C00650000", "O:ABCDEF251219P00652500"].map(symbol);
+    let full = sheet(&spy, &history);
+    let mut album = Album::new("contract");
+    let base = view(Page::Contract(full));
+    album.add_each_freshness("", base);
+    let worst = View {
+        simulated: true,
+        misconfigured: true,
+        ..base
+    };
+    album.add_each_freshness("simulated and misconfigured, ", worst);
+    let with = |sheet| view(Page::Contract(sheet));
+    for (name, days) in [
+        ("last day", Some(0)),
+        ("expired", Some(-3)),
+        ("days not known", None),
+        ("years", Some(1023)),
+    ] {
+        album.add(name, with(Sheet { days, ..full }));
+    }
+    let expired = Sheet {
+        days: Some(-1),
+        ..full
+    };
+    album.add_each_freshness("expired, ", with(expired));
+    let unknown = Sheet {
+        line: waiting(spy.name()),
+        book: None,
+        last: None,
+        day: Day::default(),
+        analysis: None,
+        ..full
+    };
+    album.add("nothing known", with(unknown));
+    let part = Sheet {
+        book: None,
+        analysis: Some(Analysis {
+            delta: full.analysis.unwrap().delta,
+            ..Analysis::default()
+        }),
+        ..full
+    };
+    album.add("no book", with(part));
+    let unbid = Sheet {
+        book: Some(Book {
+            bid: price(0.0),
+            bid_size: 0,
+            ..full.book.unwrap()
+        }),
+        ..full
+    };
+    album.add("nobody bids", with(unbid));
+    let old = Sheet {
+        last: Some((full.last.unwrap().0, Duration::from_secs(200))),
+        ..full
+    };
+    album.add("old trade", with(old));
+    let wide = Sheet {
+        line: option(&long, 1234.5, 1200.0, &history),
+        contract: long.contract().unwrap(),
+        days: Some(365),
+        book: Some(Book {
+            bid: price(1_230.5),
+            ask: price(1_240.25),
+            bid_size: 1_234,
+            ask_size: 1_200,
+        }),
+        last: Some((
+            Trade {
+                price: price(1_233.45),
+                size: 1,
+            },
+            Duration::from_secs(900),
+        )),
+        day: Day {
+            range: None,
+            volume: Some(12_345_678),
+        },
+        analysis: Some(Analysis {
+            delta: Some(price(-1.0)),
+            gamma: Some(price(0.0001)),
+            theta: Some(price(-123.45)),
+            vega: Some(price(1_234.5)),
+            implied_volatility: Some(price(12.345)),
+            open_interest: Some(1_234_567),
+        }),
+    };
+    album.add_each_freshness("wide, ", with(wide));
+    let mut denied = full;
+    denied.line.denial = Some(Denial::NotEntitled);
+    album.add("not in the plan", with(denied));
+    denied.line.denial = Some(Denial::NotFound);
+    album.add("no such ticker", with(denied));
+    album.check();
+}
+
+#[test]
+fn the_link() {
+    let mut album = Album::new("link");
+    for hop in HOPS {
+        let sign = if hop == Hop::None {
+            Sign::Live
+        } else {
+            Sign::Down
+        };
+        let report = Report { hop, ..report() };
+        let name = format!("{hop:?}").to_lowercase();
+        album.add(
+            &name,
+            View {
+                sign,
+                ..view(Page::Link(report))
+            },
+        );
+    }
+    let start = Report {
+        hop: Hop::Clock,
+        since: Duration::ZERO,
+        messages: 0,
+        latency: None,
+        clock_set: false,
+        reconnects: 0,
+        last: None,
+        wear: (0, 0),
+    };
+    let start = View {
+        time: None,
+        sign: Sign::Joining,
+        ..view(Page::Link(start))
+    };
+    album.add("start", start);
+    let most = Report {
+        hop: Hop::Upstream,
+        since: Duration::MAX,
+        messages: u32::MAX,
+        latency: Some(i64::MIN),
+        reconnects: u32::MAX,
+        last: Some(Duration::MAX),
+        wear: (u32::MAX, u32::MAX),
+        ..report()
+    };
+    let most = View {
+        simulated: true,
+        misconfigured: true,
+        ..view(Page::Link(most))
+    };
+    album.add("most", most);
+    album.check();
+}
+
+#[test]
+fn words_in_place_of_prices() {
+    let mut album = Album::new("notice");
+    album.add("empty", view(Page::Empty));
+    let simulated = View {
+        simulated: true,
+        misconfigured: true,
+        ..view(Page::Empty)
+    };
+    album.add("empty, simulated and misconfigured", simulated);
+    for (name, title, text) in [
+        (
+            "configuration",
+            "CONFIG",
+            "/etc/deskticker/deskticker.toml:12: \"SPX1\" is not a symbol: write an index (\"SPX\", \"I:SPX\"), a share or an option",
+        ),
+        ("short", "NO KEY", "run deskticker setup"),
+        (
+            "unbreakable",
+            "A LONG TITLE THAT IS CUT",
+            "https://hub.example.com:8443/v1/quotes?symbols=SPX,VIX,NDX,RUT&session=20251219 is not an address",
+        ),
+        ("no text", "HALTED", ""),
+    ] {
+        album.add(name, view(Page::Notice { title, text }));
+    }
+    album.check();
+}

@@ -1,0 +1,37 @@
+//! The configuration that the hub's package brings: what it says in comments is what the hub knows.
+//! That of the display is in `config.rs`.
+
+use std::path::Path;
+
+use deskticker::config::Environment;
+use deskticker::hub::config::{Config, DEFAULT_LISTEN};
+
+const HUB: &str = include_str!("../systemd/deb/hub.toml");
+
+fn parsed(text: &str) -> Config {
+    let environment = Environment {
+        key: Some("0123456789".into()),
+        ..Environment::default()
+    };
+    Config::parse(text, Path::new("hub.toml"), &environment)
+        .unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+#[test]
+fn the_hub_as_packaged_needs_nothing_but_the_key() {
+    assert_eq!(parsed(HUB).listen.to_string(), DEFAULT_LISTEN);
+}
+
+#[test]
+fn every_setting_in_the_sample_of_the_hub_is_one_that_it_knows() {
+    // Prose has a space after its `#`, and settings have none.
+    let in_force: String = HUB
+        .split_inclusive('\n')
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if !setting.starts_with([' ', '\n']) => setting,
+            _ => line,
+        })
+        .collect();
+    let config = parsed(&in_force);
+    assert!(config.tls.is_some() && !config.trusted_proxies.is_empty());
+}

@@ -1,0 +1,91 @@
+//! Golden pictures in `tests/screens/`, two dots a character, a bar at the end of each line;
+//! `UPDATE_SCREENS=1 cargo test` draws them anew, and `git diff` shows what changed.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+use std::{env, fs, path::Path};
+
+use deskticker::market::Freshness;
+use deskticker::screen::{Frame, View};
+
+use super::{SIZES, drawn, lines};
+
+/// A picture as it is kept: the bars keep editors and git from eating the dark dots.
+fn text(frame: &Frame) -> String {
+    let mut text = String::new();
+    for line in frame.to_string().lines() {
+        writeln!(text, "{line}|").unwrap();
+    }
+    text
+}
+
+/// Pictures that are kept in one file, each under its name.
+pub(crate) struct Album<'a> {
+    file: &'a str,
+    views: Vec<(String, View<'a>)>,
+}
+
+impl<'a> Album<'a> {
+    pub(crate) fn new(file: &'a str) -> Self {
+        Self {
+            file,
+            views: vec![],
+        }
+    }
+
+    pub(crate) fn add(&mut self, name: &str, view: View<'a>) -> &mut Self {
+        self.views.push((name.into(), view));
+        self
+    }
+
+    /// The view in each freshness, all of its lines alike.
+    pub(crate) fn add_each_freshness(&mut self, name: &str, view: View<'a>) -> &mut Self {
+        for (word, freshness) in FRESHNESSES {
+            let mut view = view;
+            for line in lines(&mut view) {
+                line.freshness = freshness;
+            }
+            self.add(&format!("{name}{word}"), view);
+        }
+        self
+    }
+
+    /// Compares with the golden pictures, on both sizes of glass.
+    pub(crate) fn check(&self) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/screens")
+            .join(format!("{}.txt", self.file));
+        let pictures = self.views.iter().flat_map(|(name, view)| {
+            SIZES.map(|size| format!("{name}, {size}\n{}", text(&drawn(view, size))))
+        });
+        let actual: Vec<String> = pictures.collect();
+        if env::var_os("UPDATE_SCREENS").is_some() {
+            fs::write(&path, actual.join("\n")).unwrap();
+            return;
+        }
+        let kept = fs::read_to_string(&path).unwrap_or_default();
+        let expected: Vec<&str> = kept.split("\n\n").map(str::trim_end).collect();
+        for (at, actual) in actual.iter().enumerate() {
+            let expected = expected.get(at).copied().unwrap_or("no picture");
+            assert!(
+                actual.trim_end() == expected,
+                "{}, expected:\n{expected}\nactual:\n{actual}\nUPDATE_SCREENS=1 keeps the pictures",
+                self.file
+            );
+        }
+        assert_eq!(actual.len(), expected.len(), "{}: more are kept", self.file);
+    }
+}
+
+/// What a value may be worth.
+pub(crate) const FRESHNESSES: [(&str, Freshness); 6] = [
+    ("live", Freshness::Live),
+    ("stale", Freshness::Stale(Duration::from_secs(12))),
+    (
+        "stale for hours",
+        Freshness::Stale(Duration::from_secs(2 * 3600)),
+    ),
+    ("delayed", Freshness::Delayed),
+    ("closed", Freshness::Closed),
+    ("none", Freshness::None),
+];

@@ -1,0 +1,334 @@
+//! Whatever the glass may be asked to show: for properties that hold of all of it.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use deskticker::market::{
+    Analysis, Book, Day, Denial, Freshness, Numbers, Part, Price, Symbol, Trade,
+};
+use deskticker::screen::{Alert, Format, Line, Page, Report, Sheet, Sign, Threshold, View};
+use proptest::prelude::*;
+
+use super::{HOPS, SIGNS, stale};
+
+pub(crate) fn some_price() -> impl Strategy<Value = Price> {
+    // Prices of every length, not mostly the longest.
+    (0u32..13, any::<i64>()).prop_map(|(digits, number)| {
+        Price::from_scaled(
+            (number % 10i64.pow(digits)).clamp(-Price::MAX.scaled(), Price::MAX.scaled()),
+        )
+    })
+}
+
+pub(crate) fn some_freshness() -> impl Strategy<Value = Freshness> {
+    prop_oneof![
+        Just(Freshness::Live),
+        any::<u64>().prop_map(stale),
+        (0u64..1_000_000).prop_map(stale),
+        Just(Freshness::Delayed),
+        Just(Freshness::Closed),
+        Just(Freshness::None),
+    ]
+}
+
+pub(crate) fn some_age() -> impl Strategy<Value = Duration> {
+    prop_oneof![0u64..200, 0u64..1_000_000, any::<u64>()].prop_map(Duration::from_secs)
+}
+
+/// An instrument and what may be known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    label: String,
+    symbol: Option<Symbol>,
+    part: Option<Part>,
+    denial: Option<Denial>,
+    price: Option<Price>,
+    before: Option<Price>,
+    freshness: Freshness,
+}
+
+impl Parts {
+    fn line<'a>(&'a self, history: &'a [Price]) -> Line<'a> {
+        Line {
+            label: &self.label,
+            contract: self.symbol.as_ref().and_then(Symbol::contract),
+            part: self.part,
+            denial: self.denial,
+            price: self.price,
+            change: self
+                .before
+                .and_then(|before| Some(self.price?.change_from(before))),
+            freshness: self.freshness,
+            history,
+        }
+    }
+}
+
+pub(crate) fn some_contract() -> impl Strategy<Value = String> {
+    (
+        "[A-Z]{1,6}",
+        20u32..30,
+        1u32..13,
+        1u32..29,
+        "[CP]",
+        1u32..100_000_000,
+    )
+        .prop_map(|(root, year, month, day, side, strike)| {
+            format!("{root}{year}{month:02}{day:02}{side}{strike:08}")
+        })
+}
+
+pub(crate) fn some_instrument(
+    label: impl Strategy<Value = String>,
+) -> impl Strategy<Value = Parts> {
+    (
+        label,
+        prop::option::of(prop::sample::select(vec![
+            Part::Pre,
+            Part::Regular,
+            Part::Post,
+        ])),
+        prop::option::weighted(
+            0.2,
+            prop::sample::select(vec![Denial::NotEntitled, Denial::NotFound]),
+        ),
+        prop::option::of(some_price()),
+        prop::option::of(some_price()),
+        some_freshness(),
+    )
+        .prop_map(|(label, part, denial, price, before, freshness)| Parts {
+            symbol: format!("O:{label}").parse().ok(),
+            label,
+            part,
+            denial,
+            price,
+            before,
+            freshness,
+        })
+}
+
+pub(crate) fn some_line() -> impl Strategy<Value = Parts> {
+    some_instrument(prop_oneof!["[A-Z0-9]{1,6}", some_contract(), ".{0,24}"])
+}
+
+/// What goes on a page, and around it; `page` chooses among what it could be used for.
+#[derive(Clone, Debug)]
+pub(crate) struct Glass {
+    pub(crate) page: usize,
+    first: Parts,
+    second: Option<Parts>,
+    contract: Parts,
+    pub(crate) days: Option<i32>,
+    book: Option<Book>,
+    last: Option<(Trade, Duration)>,
+    day: Day,
+    analysis: Option<Analysis>,
+    report: Report,
+    words: (String, String),
+    alert: Option<(String, Threshold, bool)>,
+    time: Option<(u8, u8)>,
+    sign: Sign,
+    flags: [bool; 3],
+    numbers: Numbers,
+}
+
+/// Pages with prices come first.
+pub(crate) const PRICED: usize = 3;
+pub(crate) const PAGES: usize = 6;
+
+impl Glass {
+    pub(crate) fn view<'a>(&'a self, history: &'a [Price]) -> View<'a> {
+        let page = match self.page {
+            0 => Page::Pair(
+                self.first.line(history),
+                self.second.as_ref().map(|parts| parts.line(&[])),
+            ),
+            1 => Page::Big(self.first.line(history), self.day),
+            2 => {
+                let line = self.contract.line(history);
+                Page::Contract(Sheet {
+                    line,
+                    contract: line.contract.unwrap(),
+                    days: self.days,
+                    book: self.book,
+                    last: self.last,
+                    day: self.day,
+                    analysis: self.analysis,
+                })
+            }
+            3 => Page::Link(self.report),
+            4 => Page::Notice {
+                title: &self.words.0,
+                text: &self.words.1,
+            },
+            _ => Page::Empty,
+        };
+        let [simulated, misconfigured, twelve_hours] = self.flags;
+        View {
+            page,
+            time: self.time,
+            sign: self.sign,
+            simulated,
+            misconfigured,
+            alert: self.alert.as_ref().map(|(label, threshold, lit)| Alert {
+                label,
+                threshold: *threshold,
+                lit: *lit,
+            }),
+            format: Format {
+                numbers: self.numbers,
+                twelve_hours,
+            },
+        }
+    }
+}
+
+pub(crate) fn some_analysis() -> impl Strategy<Value = Analysis> {
+    let greek = || prop::option::of(some_price());
+    (
+        greek(),
+        greek(),
+        greek(),
+        greek(),
+        greek(),
+        prop::option::of(any::<u64>()),
+    )
+        .prop_map(
+            |(delta, gamma, theta, vega, implied_volatility, open_interest)| Analysis {
+                delta,
+                gamma,
+                theta,
+                vega,
+                implied_volatility,
+                open_interest,
+            },
+        )
+}
+
+pub(crate) fn some_book() -> impl Strategy<Value = Book> {
+    (some_price(), some_price(), any::<u32>(), 0u32..2000).prop_map(
+        |(bid, ask, bid_size, ask_size)| Book {
+            bid,
+            ask,
+            bid_size,
+            ask_size,
+        },
+    )
+}
+
+pub(crate) fn some_day() -> impl Strategy<Value = Day> {
+    (
+        prop::option::of((some_price(), some_price())),
+        prop::option::of(prop_oneof![any::<u64>(), 0u64..100_000_000]),
+    )
+        .prop_map(|(range, volume)| Day {
+            range: range.map(|(a, b)| (a.min(b), a.max(b))),
+            volume,
+        })
+}
+
+pub(crate) fn some_report() -> impl Strategy<Value = Report> {
+    (
+        prop::sample::select(&HOPS[..]),
+        some_age(),
+        any::<u32>(),
+        prop::option::of(any::<i64>()),
+        any::<bool>(),
+        any::<u32>(),
+        prop::option::of(some_age()),
+        any::<(u32, u32)>(),
+    )
+        .prop_map(
+            |(hop, since, messages, latency, clock_set, reconnects, last, wear)| Report {
+                hop,
+                since,
+                messages,
+                latency,
+                clock_set,
+                reconnects,
+                last,
+                wear,
+            },
+        )
+}
+
+pub(crate) fn some_alert() -> impl Strategy<Value = (String, Threshold, bool)> {
+    let threshold = prop_oneof![
+        some_price().prop_map(Threshold::Above),
+        some_price().prop_map(Threshold::Below),
+        any::<i64>().prop_map(|points| Threshold::Moved(points % 10_000_000)),
+    ];
+    (".{0,24}", threshold, any::<bool>())
+}
+
+pub(crate) fn some_numbers() -> impl Strategy<Value = Numbers> {
+    prop::sample::select(vec![
+        Numbers::ENGLISH,
+        Numbers {
+            group: Some(b'.'),
+            point: b',',
+        },
+        Numbers {
+            group: Some(b' '),
+            point: b',',
+        },
+        Numbers {
+            group: Some(b'\''),
+            point: b'.',
+        },
+        Numbers {
+            group: None,
+            point: b'.',
+        },
+    ])
+}
+
+pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
+    let prices = (
+        some_line(),
+        prop::option::of(some_line()),
+        some_instrument(some_contract()),
+    );
+    let details = (
+        prop::option::of(prop_oneof![-3i32..4, any::<i32>()]),
+        prop::option::of(some_book()),
+        prop::option::of((
+            (some_price(), any::<u32>()).prop_map(|(price, size)| Trade { price, size }),
+            some_age(),
+        )),
+        some_day(),
+        prop::option::of(some_analysis()),
+        some_report(),
+        (".{0,40}", "(/?[a-z:0-9\u{e4}\u{20ac}./]{1,40} ?){0,12}"),
+    );
+    let around = (
+        prop::option::of(some_alert()),
+        prop::option::of((0u8..24, 0u8..60)),
+        prop::sample::select(&SIGNS[..]),
+        any::<[bool; 3]>(),
+        some_numbers(),
+    );
+    (pages, prices, details, around).prop_map(|(page, prices, details, around)| {
+        let (first, second, contract) = prices;
+        let (days, book, last, day, analysis, report, words) = details;
+        let (alert, time, sign, flags, numbers) = around;
+        Glass {
+            page,
+            first,
+            second,
+            contract,
+            days,
+            book,
+            last,
+            day,
+            analysis,
+            report,
+            words,
+            alert,
+            time,
+            sign,
+            flags,
+            numbers,
+        }
+    })
+}

@@ -1,0 +1,192 @@
+//! What the glass may be asked to show: views to start from.
+#![allow(dead_code)]
+
+pub(crate) mod album;
+pub(crate) mod any;
+
+use std::time::Duration;
+
+use deskticker::market::{Analysis, Book, Contract, Day, Freshness, Price, Symbol, Trade};
+use deskticker::screen::{
+    Format, Frame, Glyphs, Hop, Kept, Line, Page, Report, Sheet, Sign, Size, View, draw,
+};
+
+/// Both sizes of glass.
+pub(crate) const SIZES: [Size; 2] = [Size::Tall, Size::Short];
+/// All states of the link.
+pub(crate) const SIGNS: [Sign; 5] = [
+    Sign::Live,
+    Sign::Joining,
+    Sign::Silent,
+    Sign::Down,
+    Sign::Refused,
+];
+/// All places where it can fail, and that it does not.
+pub(crate) const HOPS: [Hop; 9] = [
+    Hop::Address,
+    Hop::Dns,
+    Hop::Clock,
+    Hop::Tls,
+    Hop::Portal,
+    Hop::Hub,
+    Hop::Token,
+    Hop::Upstream,
+    Hop::None,
+];
+
+pub(crate) fn price(number: f64) -> Price {
+    Price::from_f64(number).unwrap()
+}
+
+pub(crate) fn stale(seconds: u64) -> Freshness {
+    Freshness::Stale(Duration::from_secs(seconds))
+}
+
+/// A walk of so many points that ends near a price; always the same one.
+pub(crate) fn walk(points: usize, near: f64) -> Vec<Price> {
+    let mut seed = 7u64;
+    let mut value = near * 0.998;
+    (0..points)
+        .map(|_| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(99);
+            value += near * 1e-4 * ((seed >> 60) as f64 - 7.2);
+            price(value)
+        })
+        .collect()
+}
+
+pub(crate) fn line<'a>(label: &'a str, now: f64, before: f64, history: &'a [Price]) -> Line<'a> {
+    Line {
+        label,
+        contract: None,
+        part: None,
+        denial: None,
+        price: Some(price(now)),
+        change: Some(price(now).change_from(price(before))),
+        freshness: Freshness::Live,
+        history,
+    }
+}
+
+pub(crate) fn waiting(label: &str) -> Line<'_> {
+    Line {
+        price: None,
+        change: None,
+        freshness: Freshness::None,
+        ..line(label, 1.0, 1.0, &[])
+    }
+}
+
+pub(crate) fn symbol(text: &str) -> Symbol {
+    text.parse().unwrap()
+}
+
+/// The line of an option.
+pub(crate) fn option<'a>(
+    symbol: &'a Symbol,
+    now: f64,
+    before: f64,
+    history: &'a [Price],
+) -> Line<'a> {
+    Line {
+        contract: symbol.contract(),
+        ..line(symbol.name(), now, before, history)
+    }
+}
+
+/// A view of a page while nothing is out of the ordinary.
+pub(crate) fn view(page: Page<'_>) -> View<'_> {
+    View {
+        page,
+        time: Some((14, 32)),
+        sign: Sign::Live,
+        simulated: false,
+        misconfigured: false,
+        alert: None,
+        format: Format::default(),
+    }
+}
+
+pub(crate) fn ordinary(history: &[Price]) -> View<'_> {
+    view(Page::Pair(
+        line("SPX", 5912.41, 5887.61, history),
+        Some(line("VIX", 17.25, 17.48, &[])),
+    ))
+}
+
+/// The day of SPX.
+pub(crate) fn day() -> Day {
+    Day {
+        range: Some((price(5880.12), price(5930.55))),
+        volume: None,
+    }
+}
+
+/// A contract of which everything is known.
+pub(crate) fn sheet<'a>(symbol: &'a Symbol, history: &'a [Price]) -> Sheet<'a> {
+    let line = option(symbol, 12.34, 12.0, history);
+    let contract: Contract<'a> = symbol.contract().unwrap();
+    Sheet {
+        line,
+        contract,
+        days: Some(25),
+        book: Some(Book {
+            bid: price(12.30),
+            ask: price(12.38),
+            bid_size: 10,
+            ask_size: 25,
+        }),
+        last: Some((
+            Trade {
+                price: price(12.4),
+                size: 2,
+            },
+            Duration::from_secs(3),
+        )),
+        day: Day {
+            range: Some((price(11.9), price(13.05))),
+            volume: Some(8_921),
+        },
+        analysis: Some(Analysis {
+            delta: Some(price(0.5123)),
+            gamma: Some(price(0.0123)),
+            theta: Some(price(-0.1234)),
+            vega: Some(price(0.4567)),
+            implied_volatility: Some(price(0.3049)),
+            open_interest: Some(45_678),
+        }),
+    }
+}
+
+pub(crate) fn report() -> Report {
+    Report {
+        hop: Hop::None,
+        since: Duration::from_secs(2 * 3600),
+        messages: 123,
+        latency: Some(45),
+        clock_set: true,
+        reconnects: 3,
+        last: Some(Duration::from_secs(1)),
+        wear: (1_234, 5_678),
+    }
+}
+
+/// The lines of prices that a view has.
+pub(crate) fn lines<'v, 'a>(view: &'v mut View<'a>) -> Vec<&'v mut Line<'a>> {
+    match &mut view.page {
+        Page::Pair(first, second) => [Some(first), second.as_mut()]
+            .into_iter()
+            .flatten()
+            .collect(),
+        Page::Big(line, _) | Page::Contract(Sheet { line, .. }) => vec![line],
+        Page::Link(_) | Page::Notice { .. } | Page::Empty => vec![],
+    }
+}
+
+pub(crate) fn drawn(view: &View<'_>, size: Size) -> Frame {
+    let mut frame = Frame::new(size);
+    draw(view, &Glyphs::new(), &mut Kept::new(), &mut frame);
+    frame
+}

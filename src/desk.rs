@@ -437,8 +437,8 @@ impl Desk {
     /// Draws what is to be seen now.
     pub fn draw(&mut self, now: Now) -> &Frame {
         let local = self.local(now);
-        self.pulse.judge(now.monotonic);
-        let sign = self.pulse.sign(now.monotonic);
+        self.pulse.look(now.monotonic);
+        let sign = self.pulse.sign();
         let alert = self.alerts.on(now.monotonic);
         let troubled = self.pulse.troubled(now.monotonic);
         let turned = self.pages.turn(now.monotonic, troubled);

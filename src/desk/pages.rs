@@ -46,9 +46,10 @@ impl Pages {
             return self.leaves.get(pin).copied();
         }
         let count = self.leaves.len() + usize::from(self.adds_link(troubled));
-        let passed = now.since(self.since).as_millis() / self.interval.as_millis().max(1);
-        if passed > 0 {
+        let shown = now.since(self.since);
+        if shown >= self.interval {
             // Whole intervals, so that each page begins where the one before ended.
+            let passed = shown.as_millis() / self.interval.as_millis().max(1);
             let passed = u32::try_from(passed).unwrap_or(u32::MAX);
             self.since = self.since + self.interval.saturating_mul(passed);
             self.at = (self.at + passed as usize) % count.max(1);

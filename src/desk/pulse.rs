@@ -24,6 +24,7 @@ pub(super) struct Pulse {
     /// When REST last answered.
     answered: Option<Moment>,
     hop: Hop,
+    sign: Sign,
     since: Moment,
     /// When the window began, the messages in it, and those of the one before.
     window: (Moment, u32, u32),
@@ -45,6 +46,7 @@ impl Pulse {
             links: [idle; Cluster::ALL.len()],
             answered: None,
             hop: Hop::Hub,
+            sign: Sign::Joining,
             since: now,
             window: (now, 0, 0),
             last: None,
@@ -108,8 +110,16 @@ impl Pulse {
         }
     }
 
-    /// Finds out where it fails now.
-    pub(super) fn judge(&mut self, now: Moment) {
+    /// Finds out where it fails now. Where there are links it is they that tell when that
+    /// changes; what REST carries alone may be out of date at any time.
+    pub(super) fn look(&mut self, now: Moment) {
+        if self.needed().next().is_none() {
+            self.judge(now);
+        }
+    }
+
+    fn judge(&mut self, now: Moment) {
+        self.sign = self.worst(now);
         let hop = self.failing(now);
         if hop != self.hop {
             (self.hop, self.since) = (hop, now);
@@ -133,7 +143,11 @@ impl Pulse {
     }
 
     /// The worst of the links that are needed: what is live needs no sign.
-    pub(super) fn sign(&self, now: Moment) -> Sign {
+    pub(super) const fn sign(&self) -> Sign {
+        self.sign
+    }
+
+    fn worst(&self, now: Moment) -> Sign {
         let sign = |link: &Status| match link.phase {
             Phase::Live if link.cut_off => Sign::Silent,
             Phase::Live => Sign::Live,
@@ -269,7 +283,7 @@ mod tests {
         assert!(!pulse.troubled(at(24)) && pulse.troubled(at(25)));
         assert_eq!(pulse.trouble(at(6)), at(25));
         pulse.status(Cluster::Indices, status(Phase::Live, None), at(30));
-        assert_eq!((pulse.hop, pulse.sign(at(30))), (Hop::None, Sign::Live));
+        assert_eq!((pulse.hop, pulse.sign()), (Hop::None, Sign::Live));
         assert!(!pulse.troubled(at(99)));
     }
 
@@ -281,10 +295,7 @@ mod tests {
             ..status(Phase::Live, None)
         };
         pulse.status(Cluster::Indices, cut_off, at(1));
-        assert_eq!(
-            (pulse.hop, pulse.sign(at(1))),
-            (Hop::Upstream, Sign::Silent)
-        );
+        assert_eq!((pulse.hop, pulse.sign()), (Hop::Upstream, Sign::Silent));
     }
 
     #[test]
@@ -295,12 +306,12 @@ mod tests {
             status(Phase::Refused, Some(Why::Path)),
             at(1),
         );
-        assert_eq!(pulse.sign(at(1)), Sign::Joining);
+        assert_eq!(pulse.sign(), Sign::Joining);
         pulse.answered(at(2));
         pulse.judge(at(2));
-        assert_eq!((pulse.hop, pulse.sign(at(2))), (Hop::None, Sign::Live));
+        assert_eq!((pulse.hop, pulse.sign()), (Hop::None, Sign::Live));
         pulse.judge(at(63));
-        assert_eq!((pulse.hop, pulse.sign(at(63))), (Hop::Hub, Sign::Joining));
+        assert_eq!((pulse.hop, pulse.sign()), (Hop::Hub, Sign::Joining));
     }
 
     #[test]

@@ -21,23 +21,26 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn page(self, leaf: Leaf) -> Page<'a> {
-        let instrument = |place: usize| self.watchlist.instruments().get(place);
-        let page = match leaf {
-            Leaf::Pair(first, second) => self
-                .line(first)
-                .map(|first| Page::Pair(first, second.and_then(|second| self.line(second)))),
-            Leaf::Big(only) => self
-                .line(only)
-                .zip(instrument(only))
-                .map(|(line, instrument)| Page::Big(line, instrument.day(self.now))),
-            Leaf::Contract(only) => self
-                .line(only)
-                .zip(instrument(only))
-                .and_then(|(line, instrument)| self.sheet(line, instrument))
-                .map(Page::Contract),
-            Leaf::Link => None,
+        let (Leaf::Pair(place, _) | Leaf::Big(place) | Leaf::Contract(place)) = leaf else {
+            return Page::Empty;
         };
-        page.unwrap_or(Page::Empty)
+        let Some(instrument) = self.watchlist.instruments().get(place) else {
+            return Page::Empty;
+        };
+        let line = self.line(place, instrument);
+        match leaf {
+            Leaf::Big(_) => Page::Big(line, instrument.day(self.now)),
+            Leaf::Contract(_) => match self.sheet(line, instrument) {
+                Some(sheet) => Page::Contract(sheet),
+                None => Page::Pair(line, None),
+            },
+            Leaf::Pair(_, Some(second)) => {
+                let second = self.watchlist.instruments().get(second).zip(Some(second));
+                let second = second.map(|(instrument, place)| self.line(place, instrument));
+                Page::Pair(line, second)
+            }
+            Leaf::Pair(_, None) | Leaf::Link => Page::Pair(line, None),
+        }
     }
 
     /// The name of an instrument, as people write it.
@@ -46,18 +49,19 @@ impl<'a> Reader<'a> {
         Some(instrument.symbol().name())
     }
 
-    fn line(self, place: usize) -> Option<Line<'a>> {
-        let instrument = self.watchlist.instruments().get(place)?;
-        Some(Line {
+    fn line(self, place: usize, instrument: &'a Instrument) -> Line<'a> {
+        let sight = self.watchlist.sight(place, self.now, self.calendar);
+        let (freshness, part) = sight.unwrap_or((Freshness::None, None));
+        Line {
             label: instrument.symbol().name(),
             contract: instrument.symbol().contract(),
-            part: instrument.part(self.now, self.calendar),
+            part,
             denial: instrument.denial(),
             price: instrument.quote().map(|quote| quote.price),
             change: instrument.change(self.now),
-            freshness: self.watchlist.freshness(place, self.now, self.calendar),
+            freshness,
             history: instrument.curve(),
-        })
+        }
     }
 
     fn sheet(self, line: Line<'a>, instrument: &'a Instrument) -> Option<Sheet<'a>> {

@@ -9,12 +9,13 @@ mod fields;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Serialize;
 
 use crate::clock::Utc;
 use crate::market::{Bar, Book, Channel, Kind, Price, Trade};
-use fields::Fields;
+use fields::{Fields, Reading};
 
 /// Messages larger than this are refused before they are read, in bytes.
 pub const MESSAGE_LIMIT: usize = 1 << 20;
@@ -141,7 +142,7 @@ impl fmt::Display for Junk {
 /// Reads the events of one text frame in their order. An event that cannot be read costs none
 /// of the others: after it the frame goes on where its brackets say that it ends.
 pub fn events(frame: &str) -> impl Iterator<Item = Result<Event<'_>, Junk>> {
-    objects(frame).map(|object| object?.0.event())
+    objects::<Result<Event<'_>, Junk>>(frame).map(|object| object?.0)
 }
 
 /// One event of a frame, for who passes it on as it is.
@@ -166,8 +167,30 @@ pub enum Passing<'a> {
 /// for. What is no JSON is not passed on, for it would spoil the frame it is put in; nor is an
 /// index value that is no price.
 pub fn passing(frame: &str) -> impl Iterator<Item = Result<Passing<'_>, Junk>> {
-    objects(frame).map(|object| {
-        let (mut fields, json) = object?;
+    objects::<Result<Head<'_>, Junk>>(frame).map(|object| {
+        let (head, json) = object?;
+        Ok(match head? {
+            Head::Data(kind, ticker) => Passing::Data { kind, ticker, json },
+            Head::Event(Event::Status(verdict, message)) => Passing::Status(verdict, message),
+            Head::Event(_) => Passing::Unused,
+        })
+    })
+}
+
+/// As much of an event as who passes it on has to know.
+enum Head<'a> {
+    Data(Kind, Cow<'a, str>),
+    Event(Event<'a>),
+}
+
+impl<'a> Reading<'a> for Result<Event<'a>, Junk> {
+    fn of(fields: Fields<'a>) -> Self {
+        fields.event()
+    }
+}
+
+impl<'a> Reading<'a> for Result<Head<'a>, Junk> {
+    fn of(fields: Fields<'a>) -> Self {
         let kind = match fields.ev.as_deref().ok_or(Junk::Field)? {
             "V" => {
                 positive(fields.val)?;
@@ -177,51 +200,42 @@ pub fn passing(frame: &str) -> impl Iterator<Item = Result<Passing<'_>, Junk>> {
             "AM" => Kind::Minute,
             "Q" => Kind::Quote,
             "T" => Kind::Trade,
-            _ => {
-                return match fields.event()? {
-                    Event::Status(verdict, message) => Ok(Passing::Status(verdict, message)),
-                    _ => Ok(Passing::Unused),
-                };
-            }
+            _ => return fields.event().map(Head::Event),
         };
         let ticker = match kind {
-            Kind::Value => fields.ticker.take(),
-            _ => fields.sym.take(),
+            Kind::Value => fields.ticker,
+            _ => fields.sym,
         };
-        Ok(Passing::Data {
-            kind,
-            ticker: ticker.ok_or(Junk::Field)?,
-            json,
-        })
-    })
+        Ok(Head::Data(kind, ticker.ok_or(Junk::Field)?))
+    }
 }
 
-/// The objects of the array that a frame is.
-fn objects(frame: &str) -> Objects<'_> {
+/// The objects of the array that a frame is, each read as a `T`.
+fn objects<'a, T: Reading<'a>>(frame: &'a str) -> Objects<'a, T> {
     let rest = frame.trim_ascii();
-    match rest.strip_prefix('[') {
-        Some(rest) => Objects {
-            rest: Some(rest),
-            junk: None,
-        },
-        None => Objects {
-            rest: None,
-            junk: Some(Junk::NoArray),
-        },
+    let (rest, junk) = match rest.strip_prefix('[') {
+        Some(rest) => (Some(rest), None),
+        None => (None, Some(Junk::NoArray)),
+    };
+    Objects {
+        rest,
+        junk,
+        read: PhantomData,
     }
 }
 
 /// See [`objects`].
 #[derive(Clone, Debug)]
-struct Objects<'a> {
+struct Objects<'a, T> {
     /// What has not been read yet; `None` after the end of the array.
     rest: Option<&'a str>,
     junk: Option<Junk>,
+    read: PhantomData<T>,
 }
 
-impl<'a> Iterator for Objects<'a> {
+impl<'a, T: Reading<'a>> Iterator for Objects<'a, T> {
     /// What an object says, and the object itself.
-    type Item = Result<(Fields<'a>, &'a str), Junk>;
+    type Item = Result<(T, &'a str), Junk>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(junk) = self.junk.take() {
@@ -243,10 +257,10 @@ impl<'a> Iterator for Objects<'a> {
                 (!rest[1..].trim_ascii().is_empty()).then_some(Err(Junk::Debris))
             }
             b'{' => {
-                if let Some((fields, end)) = Fields::read(rest) {
+                if let Some((read, end)) = fields::read(rest) {
                     let (object, rest) = rest.split_at_checked(end)?;
                     self.rest = Some(rest);
-                    return Some(Ok((fields, object)));
+                    return Some(Ok((read, object)));
                 }
                 // Not as it should be: where it ends is then a matter of brackets alone.
                 let Some(end) = object_end(rest) else {

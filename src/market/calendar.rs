@@ -227,6 +227,8 @@ const STATUS_CARE: i64 = 120_000;
 pub struct Calendar {
     kept: Kept,
     status: Option<MarketStatus>,
+    /// Another number for each status: comparing it is cheaper.
+    revision: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -244,6 +246,7 @@ impl Calendar {
         Self {
             kept: Kept::UnitedStates,
             status: None,
+            revision: 0,
         }
     }
 
@@ -252,6 +255,7 @@ impl Calendar {
         Self {
             kept: Kept::None,
             status: None,
+            revision: 0,
         }
     }
 
@@ -264,6 +268,12 @@ impl Calendar {
     /// knows of no closure that was announced this morning.
     pub const fn set_status(&mut self, status: MarketStatus) {
         self.status = Some(status);
+        self.revision = self.revision.wrapping_add(1);
+    }
+
+    /// What tells whether a phase that was kept is of this calendar.
+    pub(super) const fn revision(&self) -> (bool, u32) {
+        (matches!(self.kept, Kept::None), self.revision)
     }
 
     /// What the market of this symbol does at this time. A computation in New York time, some

@@ -32,6 +32,8 @@ const SLACK: Duration = Duration::from_secs(30);
 pub(super) struct Judgement {
     pub(super) freshness: Freshness,
     pub(super) until: Moment,
+    /// The part of the day that is on.
+    pub(super) part: Option<Part>,
 }
 
 /// Judges a value. Without a clock, and where the clock contradicts the value's stamp, the
@@ -42,6 +44,7 @@ pub(super) fn judge(quote: &Quote, limit: Duration, phase: Option<Phase>, now: N
         return Judgement {
             freshness: Freshness::None,
             until: Moment::NEVER,
+            part: phase.as_ref().and_then(Phase::part),
         };
     }
     let age = quote.age(now.monotonic);
@@ -111,6 +114,7 @@ pub(super) fn judge(quote: &Quote, limit: Duration, phase: Option<Phase>, now: N
     Judgement {
         freshness,
         // Always later than now, for an owner who sleeps until then must not spin.
+        part: phase.as_ref().and_then(Phase::part),
         until: now.monotonic + change.min(end).max(Duration::from_millis(1)),
     }
 }

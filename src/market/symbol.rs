@@ -163,7 +163,10 @@ impl Symbol {
 
     /// What the ticker of an option says; `None` for anything else.
     pub fn contract(&self) -> Option<Contract<'_>> {
-        Contract::parse(self.name()).filter(|_| self.class == Class::Option)
+        if self.class != Class::Option {
+            return None;
+        }
+        Contract::parse(self.name())
     }
 
     /// The kinds of channel that the display wants of it.

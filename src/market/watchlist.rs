@@ -47,12 +47,15 @@ pub struct Instrument {
     denial: Option<Denial>,
     /// The phase of its market, kept because it costs a computation in New York time. Invariant:
     /// it is what this calendar says.
-    phase: Cell<Option<(Calendar, Phase)>>,
+    phase: Cell<Option<((bool, u32), Phase)>>,
+    /// How old a value may be, for it takes a look at the name: of a bar of a minute, and others.
+    limits: (Duration, Duration),
 }
 
 impl Instrument {
     fn new(symbol: Symbol) -> Self {
         Self {
+            limits: (limit(&symbol, Source::Minute), limit(&symbol, Source::Tick)),
             symbol,
             quote: Cell::new(None),
             previous_close: None,
@@ -152,6 +155,7 @@ impl Instrument {
             return Judgement {
                 freshness: Freshness::None,
                 until: Moment::NEVER,
+                part: self.part(now, calendar),
             };
         };
         if quote.lag.is_none() {
@@ -159,7 +163,7 @@ impl Instrument {
             self.quote.set(Some(quote));
         }
         let phase = self.phase(now.utc, calendar);
-        let limit = limit(&self.symbol, quote.source).max(match phase {
+        let limit = self.limit(quote.source).max(match phase {
             Some(Phase::Open {
                 part: Part::Pre | Part::Post,
                 ..
@@ -169,16 +173,24 @@ impl Instrument {
         judge(&quote, limit, phase, now)
     }
 
+    /// How old a value from there may be.
+    const fn limit(&self, source: Source) -> Duration {
+        match source {
+            Source::Minute => self.limits.0,
+            Source::Tick | Source::Rest | Source::Second => self.limits.1,
+        }
+    }
+
     fn phase(&self, utc: Option<Utc>, calendar: &Calendar) -> Option<Phase> {
         let utc = utc?;
         if let Some((known, phase)) = self.phase.get()
-            && known == *calendar
+            && known == calendar.revision()
             && phase.covers(utc)
         {
             return Some(phase);
         }
         let phase = calendar.phase(&self.symbol, utc);
-        self.phase.set(Some((*calendar, phase)));
+        self.phase.set(Some((calendar.revision(), phase)));
         Some(phase)
     }
 
@@ -371,7 +383,7 @@ impl Watchlist {
             && !is_contradicted(&stored, &new);
         match order(&stored, &new) {
             Order::Newer if stored.stamp.is_none() || new.stamp.is_none() => {
-                let limit = limit(&instrument.symbol, stored.source);
+                let limit = instrument.limit(stored.source);
                 if stored.counted_age(now.monotonic) <= limit {
                     return Outcome::Older;
                 }
@@ -472,7 +484,7 @@ impl Watchlist {
     pub fn set_denial(&mut self, ticker: &str, denial: Option<Denial>, now: Now) {
         if let Some(instrument) = self.find_mut(ticker) {
             let streams = instrument.quote().is_some_and(|quote| {
-                quote.counted_age(now.monotonic) <= limit(&instrument.symbol, quote.source)
+                quote.counted_age(now.monotonic) <= instrument.limit(quote.source)
             });
             instrument.denial = denial.filter(|_| !streams);
         }
@@ -504,6 +516,17 @@ impl Watchlist {
     pub fn freshness(&self, index: usize, now: Now, calendar: &Calendar) -> Freshness {
         self.judge(index, now, calendar)
             .map_or(Freshness::None, |judgement| judgement.freshness)
+    }
+
+    /// What the value of an instrument is worth now, and which part of the day is on.
+    pub fn sight(
+        &self,
+        index: usize,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Option<(Freshness, Option<Part>)> {
+        let judgement = self.judge(index, now, calendar)?;
+        Some((judgement.freshness, judgement.part))
     }
 
     /// When the freshness of an instrument, or the age it gives, is next another although nothing

@@ -1,7 +1,48 @@
 //! The time of day as the glass shows it.
 
-use super::View;
+use super::glyphs::SetTime;
+use super::{Frame, Glyphs, View, WIDTH};
 use crate::market::Text;
+
+/// Draws the time in small letters so that it ends before column `end`; returns where it starts.
+pub(super) fn draw(
+    view: &View<'_>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+    page: usize,
+    end: usize,
+) -> usize {
+    let of = (view.time, view.format.twelve_hours);
+    let known = glyphs.time.get().filter(|set| set.of == of);
+    let set = known.unwrap_or_else(|| {
+        let text = text(view);
+        let font = &glyphs.small.whole;
+        let mut alone = Frame::new(frame.size());
+        let width = font.write(&mut alone, 0, 0, &text);
+        let mut dots = [0; SetTime::ROOM];
+        dots.copy_from_slice(&alone.page(0)[..SetTime::ROOM]);
+        SetTime { of, dots, width }
+    });
+    glyphs.time.set(Some(set));
+    let start = end.saturating_sub(set.width);
+    let row = &mut frame.as_bytes_mut()[page * WIDTH..][start..WIDTH];
+    match row.first_chunk_mut() {
+        Some(row) => add::<{ SetTime::ROOM }>(row, &set.dots),
+        None => row
+            .iter_mut()
+            .zip(set.dots)
+            .for_each(|(row, dots)| *row |= dots),
+    }
+    start
+}
+
+/// Lights these dots too.
+fn add<const N: usize>(row: &mut [u8; N], dots: &[u8; N]) {
+    let words = row.as_chunks_mut::<8>().0.iter_mut();
+    for (row, dots) in words.zip(dots.as_chunks::<8>().0) {
+        *row = (u64::from_ne_bytes(*row) | u64::from_ne_bytes(*dots)).to_ne_bytes();
+    }
+}
 
 /// `14:32`, or `2:32p`; dashes while nobody has set the clock, as on every video recorder.
 pub(super) fn text(view: &View<'_>) -> Text {

@@ -6,10 +6,12 @@
 
 use spleen_font::{FONT_5X8, FONT_8X16, FONT_12X24, FONT_16X32};
 
+use core::cell::Cell;
+
 use super::{Frame, WIDTH};
 
 /// The fonts in every size and place the layouts use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Glyphs {
     /// 16×32 with a raised fraction.
     pub(super) huge: Style,
@@ -23,6 +25,24 @@ pub struct Glyphs {
     pub(super) word: Font,
     /// 5×8 with capitals a row lower, so that inverted text keeps a lit rim.
     pub(super) badge: Font,
+    /// The time of day as it was last set in small letters; it is on every page, and another one
+    /// only once a minute.
+    pub(super) time: Cell<Option<SetTime>>,
+}
+
+/// A time that was set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SetTime {
+    /// Hours and minutes, and whether they are written in twelve hours.
+    pub(super) of: (Option<(u8, u8)>, bool),
+    /// Its columns; those beyond its width are blank.
+    pub(super) dots: [u8; SetTime::ROOM],
+    pub(super) width: usize,
+}
+
+impl SetTime {
+    /// Columns of the longest time, and some.
+    pub(super) const ROOM: usize = 32;
 }
 
 impl Glyphs {
@@ -71,6 +91,7 @@ impl Glyphs {
             },
             word: WORD.font(),
             badge: BADGE.font(),
+            time: Cell::new(None),
         }
     }
 }
@@ -135,10 +156,14 @@ pub(super) struct Font {
 impl Font {
     /// How many columns a text takes, the blank one after its last character included.
     pub(super) fn width(&self, text: &str) -> usize {
-        let advances = self
-            .glyphs(text)
-            .map(|glyph| usize::from(self.advances[glyph]));
-        advances.sum()
+        let mut width = 0;
+        for code in text.bytes() {
+            // The tail of a UTF-8 sequence is no character of its own.
+            if code & 0xC0 != 0x80 {
+                width += usize::from(self.advances[self.glyph(code)]);
+            }
+        }
+        width
     }
 
     /// Writes a text on dark ground from column `x`, its top on `page`; returns the column after.
@@ -170,24 +195,36 @@ impl Font {
         let bytes = frame.as_bytes_mut();
         let (cells, _) = self.columns.as_chunks::<STRIDE>().0.as_chunks::<PAGES>();
         let mut x = x;
-        for glyph in self.glyphs(text) {
-            let advance = usize::from(self.advances[glyph]);
+        for code in text.bytes() {
+            if code & 0xC0 == 0x80 {
+                continue;
+            }
+            let glyph = self.glyph(code);
+            let (cell, advance) = (&cells[glyph], usize::from(self.advances[glyph]));
             if x + advance > WIDTH {
                 break;
             }
             let rest = bytes.get_mut(page * WIDTH + x..).unwrap_or_default();
             // Added, not put: the blank columns on the right may lie on a neighbour.
             if let Some(dots) = rest.first_chunk_mut::<REACH>() {
-                for (page, row) in cells[glyph].iter().enumerate() {
-                    let words = dots[page * WIDTH..][..STRIDE].as_chunks_mut().0.iter_mut();
-                    for (dots, row) in words.zip(row.as_chunks().0) {
+                for (page, row) in cell.iter().enumerate() {
+                    // One word a row, of eight bytes or of sixteen.
+                    let dots = &mut dots[page * WIDTH..];
+                    if let (Some(dots), Some(row)) =
+                        (dots.first_chunk_mut::<16>(), row.first_chunk::<16>())
+                    {
+                        let word = u128::from_ne_bytes(*dots) | u128::from_ne_bytes(*row);
+                        *dots = word.to_ne_bytes();
+                    } else if let (Some(dots), Some(row)) =
+                        (dots.first_chunk_mut::<8>(), row.first_chunk::<8>())
+                    {
                         let word = u64::from_ne_bytes(*dots) | u64::from_ne_bytes(*row);
                         *dots = word.to_ne_bytes();
                     }
                 }
             } else {
                 // At the very end of the frame there is no room for the blank columns.
-                for (dots, row) in rest.chunks_mut(WIDTH).zip(&cells[glyph]) {
+                for (dots, row) in rest.chunks_mut(WIDTH).zip(cell) {
                     for (dots, row) in dots.iter_mut().zip(row) {
                         *dots |= row;
                     }
@@ -198,17 +235,16 @@ impl Font {
         x
     }
 
-    /// The places of a text's characters in this font. What it has not got is a question mark,
-    /// or the first character where it has not got that either.
-    fn glyphs(&self, text: &str) -> impl Iterator<Item = usize> {
-        let (first, count) = (self.first, self.advances.len());
-        let place = move |code: u8| usize::from(code.wrapping_sub(first));
-        let unknown = Some(place(b'?')).filter(|at| *at < count).unwrap_or(0);
-        text.bytes()
-            // The tail of a UTF-8 sequence is no character of its own.
-            .filter(|byte| byte & 0xC0 != 0x80)
-            .map(place)
-            .map(move |at| if at < count { at } else { unknown })
+    /// The place of a character in this font. What it has not got is a question mark, or the
+    /// first character where it has not got that either.
+    #[inline]
+    fn glyph(&self, code: u8) -> usize {
+        let place = |code: u8| usize::from(code.wrapping_sub(self.first));
+        let count = self.advances.len();
+        match place(code) {
+            known if known < count => known,
+            _ => Some(place(b'?')).filter(|at| *at < count).unwrap_or(0),
+        }
     }
 }
 

@@ -70,16 +70,10 @@ pub(super) fn slot(
             start: badge::before(glyphs, frame, end, page, said),
             marked: !view.simulated,
         },
-        None => {
-            let text = clock::text(view);
-            let font = &glyphs.small.whole;
-            let start = end - font.width(&text);
-            font.write(frame, start, page, &text);
-            Slot {
-                start,
-                marked: false,
-            }
-        }
+        None => Slot {
+            start: clock::draw(view, glyphs, frame, page, end),
+            marked: false,
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -33,14 +34,24 @@ pub(super) struct Fields<'a> {
     pub(super) av: Option<f64>,
 }
 
-impl<'a> Fields<'a> {
-    /// The object that begins here, if it is as it should be, and where it ends.
-    pub(super) fn read(text: &'a str) -> Option<(Self, usize)> {
-        let mut objects = serde_json::Deserializer::from_str(text).into_iter();
-        let fields = objects.next()?.ok()?;
-        Some((fields, objects.byte_offset()))
-    }
+/// What the fields of an event are read as. Where they are read, for there are so many of them
+/// that each move costs.
+pub(super) trait Reading<'a>: Sized {
+    /// These fields.
+    fn of(fields: Fields<'a>) -> Self;
+}
 
+/// The object that begins here, if it is as it should be, and where it ends.
+pub(super) fn read<'a, T: Reading<'a>>(text: &'a str) -> Option<(T, usize)> {
+    let mut objects = serde_json::Deserializer::from_str(text).into_iter();
+    let Read(read) = objects.next()?.ok()?;
+    Some((read, objects.byte_offset()))
+}
+
+/// See [`Reading`].
+struct Read<T>(T);
+
+impl<'a> Fields<'a> {
     pub(super) fn event(mut self) -> Result<Event<'a>, Junk> {
         let kind = self.ev.take().ok_or(Junk::Field)?;
         match kind.as_ref() {
@@ -123,17 +134,17 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Fields<'de> {
+impl<'de, T: Reading<'de>> Deserialize<'de> for Read<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
+        struct Object<T>(PhantomData<T>);
+        impl<'de, T: Reading<'de>> Visitor<'de> for Object<T> {
+            type Value = Read<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an event")
             }
 
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Read<T>, M::Error> {
                 let mut fields = Fields::default();
                 while let Some(Loose::Text(key)) = map.next_key::<Loose<'de>>()? {
                     let value = map.next_value::<Loose<'de>>()?;
@@ -160,16 +171,16 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                         _ => {}
                     }
                 }
-                Ok(fields)
+                Ok(Read(T::of(fields)))
             }
         }
-        deserializer.deserialize_map(Object)
+        deserializer.deserialize_map(Object(PhantomData))
     }
 }
 
 /// What is to be said of an object that could not be read.
 pub(super) fn fault(object: &str) -> Junk {
-    match serde_json::from_str::<Fields<'_>>(object) {
+    match serde_json::from_str::<Read<Result<Event<'_>, Junk>>>(object) {
         // serde_json calls `1e999` a syntax error; here it is a number that is none.
         Err(error)
             if error.classify() == serde_json::error::Category::Syntax

@@ -68,7 +68,9 @@ impl History {
     /// Adds a value. Time does not run backwards: an earlier moment counts as the latest one.
     pub fn push(&mut self, price: Price, at: Moment) {
         match self.latest {
-            Some((before, _)) if at.since(before) > QUIET.max(self.span()) => self.restart(at),
+            Some((before, _)) if at.since(before) > QUIET && at.since(before) > self.span() => {
+                self.restart(at);
+            }
             Some((_, last)) => self.complete(last, at),
             None => self.restart(at),
         }

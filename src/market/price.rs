@@ -86,11 +86,14 @@ impl Price {
         grouped(&mut head, whole, numbers);
         let mut tail = Text::new();
         push(&mut tail, numbers.point);
-        let mut unit = 10u64.pow(digits - 1);
-        while unit > 0 {
-            push(&mut tail, b'0' + (fraction / unit % 10) as u8);
-            unit /= 10;
+        if digits > 3 {
+            push(&mut tail, b'0' + (fraction / 1000 % 10) as u8);
         }
+        if digits > 2 {
+            push(&mut tail, b'0' + (fraction / 100 % 10) as u8);
+        }
+        push(&mut tail, b'0' + (fraction / 10 % 10) as u8);
+        push(&mut tail, b'0' + (fraction % 10) as u8);
         (head, tail)
     }
 
@@ -119,26 +122,21 @@ pub fn whole(number: u64, numbers: Numbers) -> Text {
 
 /// Appends a whole number with thousands separators.
 fn grouped(text: &mut Text, number: u64, numbers: Numbers) {
-    let mut digits = [0u8; 20];
-    let mut count = 0;
-    let mut rest = number;
-    loop {
-        digits[count] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        count += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    for place in (0..count).rev() {
-        push(text, digits[place]);
-        if place > 0
-            && place % 3 == 0
-            && let Some(group) = numbers.group
-        {
+    // The most common numbers have one group, and the next most two.
+    if number >= 1000 {
+        grouped(text, number / 1000, numbers);
+        if let Some(group) = numbers.group {
             push(text, group);
         }
     }
+    let least = number % 1000;
+    if number >= 100 {
+        push(text, b'0' + (least / 100) as u8);
+    }
+    if number >= 10 {
+        push(text, b'0' + (least / 10 % 10) as u8);
+    }
+    push(text, b'0' + (least % 10) as u8);
 }
 
 impl fmt::Display for Price {

@@ -54,6 +54,16 @@ impl Window {
         })
     }
 
+    /// Copies what is in it from one picture to another.
+    pub(super) fn copy(self, from: &Frame, to: &mut Frame) {
+        let columns = usize::from(self.left)..=usize::from(self.right);
+        for page in self.top..=self.bottom {
+            let page = usize::from(page);
+            to.as_bytes_mut()[page * WIDTH..][columns.clone()]
+                .copy_from_slice(&from.page(page)[columns.clone()]);
+        }
+    }
+
     pub(super) fn union(self, other: Self) -> Self {
         Self {
             left: self.left.min(other.left),

@@ -100,7 +100,7 @@ impl Panel {
 /// The whole life of the panel's thread. It outlives a desk that stands still, so it is the one
 /// to notice that.
 fn serve<G: Glass>(mut glass: G, slot: &Slot, clock: &Clock) {
-    let mut frame = crate::screen::Frame::new(slot.size());
+    let mut frame = Box::new(crate::screen::Frame::new(slot.size()));
     let mut light = Light::default();
     let mut deadman = Deadman::new(clock.now().monotonic);
     loop {

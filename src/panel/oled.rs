@@ -189,8 +189,9 @@ impl<B: Bus> Oled<B> {
         }
         message.flush()?;
         self.lit = self.light;
-        if !plan.is_empty() {
-            self.shown.clone_from(wanted);
+        // What lies outside the windows is the same in both.
+        for window in &plan {
+            window.copy(wanted, &mut self.shown);
         }
         Ok(())
     }

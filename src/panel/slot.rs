@@ -19,7 +19,7 @@ struct Shared {
 }
 
 struct State {
-    frame: Frame,
+    frame: Box<Frame>,
     light: Light,
     /// Whether `frame` has not been taken yet.
     fresh: bool,
@@ -42,7 +42,7 @@ impl Slot {
     pub fn new(size: Size) -> Self {
         Self(Arc::new(Shared {
             state: Mutex::new(State {
-                frame: Frame::new(size),
+                frame: Box::new(Frame::new(size)),
                 light: Light::default(),
                 fresh: false,
                 closed: false,
@@ -57,13 +57,13 @@ impl Slot {
         self.0.size
     }
 
-    /// Leaves a picture and how it shall glow; one that was not taken yet is replaced. Neither waits for the panel nor
-    /// allocates. Once closed, it is ignored.
+    /// Leaves a picture and how it shall glow; one that was not taken yet is replaced. Neither
+    /// waits for the panel nor allocates. Once closed, it is ignored.
     pub fn put(&self, frame: &Frame, light: Light) {
         debug_assert_eq!(frame.size(), self.0.size);
         let mut state = self.lock();
         if !state.closed {
-            state.frame.clone_from(frame);
+            (*state.frame).clone_from(frame);
             state.light = light;
             state.fresh = true;
             drop(state);
@@ -75,13 +75,14 @@ impl Slot {
     /// if none came, or if the mailbox was closed and is empty. For who looks at the picture and
     /// not at a glass.
     pub fn take(&self, timeout: Duration) -> Option<Frame> {
-        let mut frame = Frame::new(self.0.size);
+        let mut frame = Box::new(Frame::new(self.0.size));
         let taken = self.take_into(&mut frame, Some(timeout));
-        matches!(taken, Taken::Frame(_)).then_some(frame)
+        matches!(taken, Taken::Frame(_)).then_some(*frame)
     }
 
-    /// As [`Slot::take`], into a picture one has; waits for ever without a timeout.
-    pub fn take_into(&self, frame: &mut Frame, timeout: Option<Duration>) -> Taken {
+    /// As [`Slot::take`], for a picture one has, which stays behind; waits for ever without a
+    /// timeout.
+    pub fn take_into(&self, frame: &mut Box<Frame>, timeout: Option<Duration>) -> Taken {
         let mut state = self.lock();
         let until = match state.fresh || state.closed {
             // Nothing to wait for, so the clock is not asked.
@@ -92,7 +93,7 @@ impl Slot {
         loop {
             if state.fresh {
                 state.fresh = false;
-                frame.clone_from(&state.frame);
+                std::mem::swap(frame, &mut state.frame);
                 return Taken::Frame(state.light);
             }
             if state.closed {
@@ -159,9 +160,9 @@ mod tests {
         let slot = Slot::new(Size::Short);
         slot.put(&dot(1), Light::default());
         slot.put(&dot(2), DIM);
-        let mut taken = Frame::new(Size::Short);
+        let mut taken = Box::new(Frame::new(Size::Short));
         assert_eq!(slot.take_into(&mut taken, None), Taken::Frame(DIM));
-        assert_eq!(taken, dot(2));
+        assert_eq!(*taken, dot(2));
         assert_eq!(slot.take(Duration::ZERO), None);
     }
 
@@ -171,10 +172,10 @@ mod tests {
         slot.put(&dot(1), Light::default());
         slot.close();
         slot.put(&dot(2), DIM);
-        let mut frame = Frame::new(Size::Short);
+        let mut frame = Box::new(Frame::new(Size::Short));
         let lit = Taken::Frame(Light::default());
         assert_eq!(slot.take_into(&mut frame, None), lit);
-        assert_eq!(frame, dot(1));
+        assert_eq!(*frame, dot(1));
         assert_eq!(slot.take_into(&mut frame, None), Taken::Closed);
     }
 
@@ -193,7 +194,7 @@ mod tests {
     fn putting_allocates_nothing() {
         let slot = Slot::new(Size::Short);
         let frame = dot(4);
-        let mut taken = Frame::new(Size::Short);
+        let mut taken = Box::new(Frame::new(Size::Short));
         let counted = allocation_counter::measure(|| {
             slot.put(&frame, DIM);
             slot.take_into(&mut taken, Some(Duration::ZERO));

@@ -15,15 +15,17 @@ pub(super) fn draw(
     let of = (view.time, view.format.twelve_hours);
     let known = glyphs.time.get().filter(|set| set.of == of);
     let set = known.unwrap_or_else(|| {
+        // Another minute.
         let text = text(view);
         let font = &glyphs.small.whole;
         let mut alone = Frame::new(frame.size());
         let width = font.write(&mut alone, 0, 0, &text);
         let mut dots = [0; SetTime::ROOM];
         dots.copy_from_slice(&alone.page(0)[..SetTime::ROOM]);
-        SetTime { of, dots, width }
+        let set = SetTime { of, dots, width };
+        glyphs.time.set(Some(set));
+        set
     });
-    glyphs.time.set(Some(set));
     let start = end.saturating_sub(set.width);
     let row = &mut frame.as_bytes_mut()[page * WIDTH..][start..WIDTH];
     match row.first_chunk_mut() {

@@ -144,7 +144,7 @@ pub(super) struct Font {
     /// Height in pages.
     pub(super) pages: usize,
     /// Bytes of a character's row: its width, and blank columns up to a power of two.
-    stride: usize,
+    pub(super) stride: usize,
     /// The code of the first character; the others follow.
     first: u8,
     /// How many columns each character takes.

@@ -13,7 +13,9 @@ pub(super) fn draw(
     line: &Line<'_>,
     room: usize,
 ) -> usize {
-    match (line.contract, font.width(line.label) <= room) {
+    // No character is wider than the place it is kept in, so a short name needs no measuring.
+    let fits = line.label.len() * font.stride <= room || font.width(line.label) <= room;
+    match (line.contract, fits) {
         (None, true) => font.write(frame, x, page, line.label),
         _ => font.write(frame, x, page, &short(font, line, room)),
     }

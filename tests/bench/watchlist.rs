@@ -204,7 +204,7 @@ fn serve_glass(slot: &Slot, shown: &Shown, sink: Sink, clock: &Clock) {
         rotation: Rotation::Upright,
     };
     let mut oled = Oled::new(settings, sink);
-    let mut frame = Frame::new(Size::Tall);
+    let mut frame = Box::new(Frame::new(Size::Tall));
     loop {
         match slot.take_into(&mut frame, None) {
             Taken::Frame(light) => {

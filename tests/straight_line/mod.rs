@@ -30,7 +30,7 @@ pub(crate) struct StraightLine<B: Bus> {
     link: Link,
     pub(crate) desk: Desk,
     slot: Slot,
-    taken: Frame,
+    taken: Box<Frame>,
     oled: Oled<B>,
     /// What could not be read, by kind.
     pub(crate) junk: [u64; Junk::KINDS],
@@ -65,7 +65,7 @@ impl<B: Bus> StraightLine<B> {
             link,
             desk,
             slot: Slot::new(Size::Tall),
-            taken: Frame::new(Size::Tall),
+            taken: Box::new(Frame::new(Size::Tall)),
             oled: Oled::new(settings, bus),
             junk: [0; Junk::KINDS],
         }

@@ -255,12 +255,10 @@ impl Desk {
         if let Some(analysis) = seed.analysis {
             watchlist.set_analysis(&seed.ticker, analysis, now);
         }
-        if let Some((trade, stamp)) = seed.trade {
-            // Of one without a stamp nobody can tell the age.
-            if let Some(stamp) = stamp {
-                let quote = Quote::fetched(trade.price, Some(stamp), seed.delayed, now);
-                watchlist.trade(&seed.ticker, trade, quote);
-            }
+        // Of one without a stamp nobody can tell the age.
+        if let Some((trade, Some(stamp))) = seed.trade {
+            let quote = Quote::fetched(trade.price, Some(stamp), seed.delayed, now);
+            watchlist.trade(&seed.ticker, trade, quote);
         }
         let fetched = |price| Quote::fetched(price, seed.stamp, seed.delayed, now);
         // Without a stamp nobody knows how old it is: a value of Friday must not look like one of
@@ -500,7 +498,7 @@ impl Desk {
     /// Whether a fault of the configuration is told in full now: every other of the intervals.
     fn tells_fault(&self, now: Moment) -> bool {
         let interval = self.settings.interval.as_millis().max(1);
-        u128::from(now.as_millis()) / interval % 2 == 0
+        (u128::from(now.as_millis()) / interval).is_multiple_of(2)
     }
 
     /// What is due at another time, to be called when one has come: days begin, and the panel

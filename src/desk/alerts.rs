@@ -78,7 +78,7 @@ impl Alerts {
             _ => None,
         });
         let (_, rule) = shown.max_by_key(|(until, _)| *until)?;
-        Some((*rule, now.as_millis() / FLASH % 2 == 0))
+        Some((*rule, (now.as_millis() / FLASH).is_multiple_of(2)))
     }
 
     /// When the glass would say something else.

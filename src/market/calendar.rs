@@ -432,14 +432,19 @@ fn overruled(table: Phase, symbol: &Symbol, status: MarketStatus) -> Phase {
             // Whatever has come since then may be the close.
             close: closed,
         },
-        (Phase::Open { closed, part, .. }, State::Extended) if part == Part::Regular => {
+        (
             Phase::Open {
-                since,
-                until,
                 closed,
-                part: Part::Post,
-            }
-        }
+                part: Part::Regular,
+                ..
+            },
+            State::Extended,
+        ) => Phase::Open {
+            since,
+            until,
+            closed,
+            part: Part::Post,
+        },
         (Phase::Closed { close, .. }, State::Open) => Phase::Open {
             since,
             until,

@@ -407,8 +407,10 @@ async fn serve(mut stream: TcpStream, air: Arc<Air>) {
     let Some(cluster) = path else {
         // Whatever else is asked: there is none, said as a hub says it.
         let mut request = [0; 2048];
-        stream.read(&mut request).await.ok();
-        let (status, body) = if request.starts_with(b"GET /healthz") {
+        let Ok(length) = stream.read(&mut request).await else {
+            return;
+        };
+        let (status, body) = if request[..length].starts_with(b"GET /healthz") {
             ("200 OK", r#"{"clusters":[]}"#)
         } else {
             ("404 Not Found", r#"{"error":"none"}"#)

@@ -78,7 +78,8 @@ async fn quotes(mut stream: TcpStream) {
         format!(r#"{{"symbol":"{symbol}","last":{last},"previousClose":{close},"asOf":{now}}}"#)
     };
     let rows = [row("I:SPX", 5912.3, 5887.12), row("I:VIX", 17.2, 16.81)].join(",");
-    let body = format!(r#"{{"results":[{rows}]}}"#);
+    // What is asked without a token is answered so, too: by these words a hub is known.
+    let body = format!(r#"{{"clusters":{{}},"results":[{rows}]}}"#);
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
     let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     stream.write_all(answer.as_bytes()).await.ok();

@@ -411,7 +411,7 @@ async fn serve(mut stream: TcpStream, air: Arc<Air>) {
             return;
         };
         let (status, body) = if request[..length].starts_with(b"GET /healthz") {
-            ("200 OK", r#"{"clusters":[]}"#)
+            ("200 OK", r#"{"clusters":{}}"#)
         } else {
             ("404 Not Found", r#"{"error":"none"}"#)
         };

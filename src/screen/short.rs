@@ -60,8 +60,15 @@ pub(super) fn draw(
     // Right after the number it is about, for another stands below it.
     said(view, primary, mark.as_ref(), glyphs, frame, left, 0);
     match &other {
-        Some(other) => {
-            other.draw(second, frame, WIDTH - other.width(second).min(WIDTH), 1);
+        Some(other) if left + other.width(second) <= WIDTH => {
+            other.draw(second, frame, WIDTH - other.width(second), 1);
+        }
+        // Two of tens of millions: that there is another is all there is room for.
+        Some(_) => {
+            let x = WIDTH - small.whole.width("..");
+            if left <= x {
+                small.whole.write(frame, x, 1, "..");
+            }
         }
         None => {
             let text = clock::text(view);

@@ -4,8 +4,13 @@
 mod glass;
 mod straight_line;
 
-use deskticker::feed::Update;
-use deskticker::market::{Price, Ticker};
+use std::time::Duration;
+
+use deskticker::desk::{self, Desk};
+use deskticker::feed::link::{Action, Event, Link, Via};
+use deskticker::feed::{Update, session, wire};
+use deskticker::market::{Calendar, Class, Cluster, Price, Symbol, Ticker};
+use deskticker::screen::{Size, Threshold};
 use glass::bus::{Quiet, Rig};
 use straight_line::{StraightLine, at, bar, value, walk};
 
@@ -140,4 +145,102 @@ fn the_queue_between_session_and_desk_allocates_nothing_once_it_has_been_used() 
     };
     pass(300);
     assert_eq!(allocation_counter::measure(|| pass(1_000)).count_total, 0);
+}
+
+/// A full watchlist: 12 indices, 12 shares and 40 contracts.
+fn full() -> Vec<Symbol> {
+    let indices = "SPX VIX NDX DJI RUT VIX9D VVIX OEX XSP MID SML SKEW";
+    let shares = "SPY QQQ AAPL MSFT NVDA AMZN GOOGL META TSLA BRK.B JPM XOM";
+    let contracts = (0..40).map(|nth| format!("O:SPXW301220C{:08}", (5_000 + 50 * nth) * 1000));
+    let named = indices
+        .split(' ')
+        .chain(shares.split(' '))
+        .map(str::to_owned);
+    named
+        .chain(contracts)
+        .map(|name| name.parse().unwrap())
+        .collect()
+}
+
+/// What streams of an instrument, in turns.
+fn streamed(symbol: &Symbol, turn: u64, millis: i64) -> String {
+    let (ticker, price) = (symbol.ticker(), 100.0 + (turn % 97) as f64 / 10.0);
+    let bar = |ev: &str| {
+        format!(
+            r#"{{"ev":"{ev}","sym":"{ticker}","v":2,"av":{turn},"op":{price},"o":{price},"c":{price},"h":{price},"l":{price},"s":{},"e":{millis}}}"#,
+            millis - 1000
+        )
+    };
+    match (symbol.class(), turn % 3) {
+        (Class::Index, 2) => bar("AM"),
+        (Class::Index, _) => format!(r#"{{"ev":"V","val":{price},"T":"{ticker}","t":{millis}}}"#),
+        (Class::Equity, _) => bar("A"),
+        (Class::Option, 0) => format!(
+            r#"{{"ev":"Q","sym":"{ticker}","bx":302,"ax":302,"bp":{price},"ap":{},"bs":17,"as":24,"t":{millis},"q":1}}"#,
+            price + 0.1
+        ),
+        (Class::Option, 1) => {
+            format!(
+                r#"{{"ev":"T","sym":"{ticker}","x":65,"p":{price},"s":1,"c":[233],"t":{millis},"q":1}}"#
+            )
+        }
+        (Class::Option, _) => bar("A"),
+    }
+}
+
+#[test]
+fn a_full_watchlist_of_indices_shares_and_contracts_costs_no_allocation_an_event() {
+    let symbols = full();
+    let settings = desk::Settings {
+        pages: vec![
+            desk::Leaf::Pair(0, Some(1)),
+            desk::Leaf::Big(12),
+            desk::Leaf::Contract(24),
+            desk::Leaf::Link,
+        ],
+        alerts: vec![desk::Rule {
+            place: 0,
+            threshold: Threshold::Above(Price::from_scaled(1_050_000)),
+            shown: Duration::from_secs(60),
+        }],
+        ..desk::Settings::of(symbols.clone())
+    };
+    let mut desk = Desk::new(settings, Calendar::us(), Size::Tall, at(0)).unwrap();
+    let mut links = Cluster::ALL.map(|cluster| {
+        let mut link = Link::new(Via::Hub, 1);
+        let orders = desk.orders(cluster, at(0));
+        link.want(&orders.channels, orders.patience, at(0).monotonic);
+        assert_eq!(link.next(at(0).monotonic), Some(Action::Open));
+        link.on(Event::Opened, at(0).monotonic);
+        while link.next(at(0).monotonic).is_some() {}
+        link
+    });
+    // Every page is shown, minutes end, and each instrument is heard of in every way.
+    let texts: Vec<(usize, String)> = (0..3_000u64)
+        .map(|nth| {
+            let symbol = &symbols[(nth % 64) as usize];
+            let millis = at(100 * nth).utc.unwrap().0;
+            let text = format!("[{}]", streamed(symbol, nth / 64, millis));
+            (symbol.cluster() as usize, text)
+        })
+        .collect();
+    let (warm, counted) = texts.split_at(1_500);
+    let mut stored = 0u64;
+    let mut play = |texts: &[(usize, String)], from: u64| {
+        for (nth, (cluster, text)) in (from..).zip(texts) {
+            let now = at(100 * nth);
+            for event in wire::events(text) {
+                let link = &mut links[*cluster];
+                if let Some(update) = session::update(link, &event.unwrap(), now.monotonic) {
+                    desk.on(&update, now);
+                    stored += 1;
+                }
+            }
+            desk.turn(now);
+            desk.draw(now);
+        }
+    };
+    play(warm, 0);
+    let allocated = allocation_counter::measure(|| play(counted, 1_500)).count_total;
+    assert_eq!((allocated, stored), (0, 3_000));
 }

@@ -3,9 +3,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::clock::Clock;
+use jiff::civil::{Date, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use crate::clock::{Clock, Utc};
 use crate::config::Secret;
-use crate::desk::Settings;
+use crate::desk::{Leaf, Settings};
 use crate::feed::link::Via;
 use crate::feed::net::{Connector, Endpoint};
 use crate::feed::session::Source;
@@ -41,13 +45,29 @@ pub async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, B
         .await
         .map_err(|error| error.to_string())?;
     let endpoint = Endpoint::parse(&format!("ws://{}", hub.address()))?;
-    let watchlist = ["SPX", "VIX"]
+    let watchlist = [
+        "SPX".to_owned(),
+        "VIX".to_owned(),
+        "SPY".to_owned(),
+        "QQQ".to_owned(),
+        contract(&clock),
+    ];
+    let watchlist = watchlist
         .iter()
         .map(|name| name.parse())
         .collect::<Result<_, SymbolError>>()
         .map_err(|error| error.to_string())?;
     let setup = Setup {
-        settings: Settings::of(watchlist),
+        settings: Settings {
+            pages: vec![
+                Leaf::Pair(0, Some(1)),
+                Leaf::Pair(2, Some(3)),
+                Leaf::Contract(4),
+                Leaf::Big(0),
+                Leaf::Link,
+            ],
+            ..Settings::of(watchlist)
+        },
         source: Source {
             via: Via::Hub,
             endpoint,
@@ -65,4 +85,16 @@ pub async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, B
         _hub: hub,
     };
     Ok((setup, backstage))
+}
+
+/// A call that goes on for another month or so, on a third Friday as most do.
+fn contract(clock: &Clock) -> String {
+    let utc = clock.now().utc.unwrap_or(Utc::PLAUSIBLE);
+    let expiry = Timestamp::from_millisecond(utc.0)
+        .map(|now| TimeZone::UTC.to_datetime(now).date())
+        .and_then(|today| today.checked_add(Span::new().days(28)))
+        .and_then(|later| later.nth_weekday_of_month(3, Weekday::Friday))
+        .unwrap_or(Date::MAX);
+    let (year, month, day) = (expiry.year() % 100, expiry.month(), expiry.day());
+    format!("O:SPY{year:02}{month:02}{day:02}C00650000")
 }

@@ -11,7 +11,7 @@ use deskticker::market::{Book, Day, Denial, Freshness, Numbers, Price};
 use deskticker::screen::{Frame, Glyphs, Kept, Page, Size, View, WIDTH, draw, notice};
 use proptest::prelude::*;
 use scene::any::{PAGES, PRICED, some_freshness, some_glass};
-use scene::{SIGNS, SIZES, drawn, lines, ordinary, price, view, walk};
+use scene::{SIGNS, SIZES, drawn, line, lines, ordinary, price, view, walk};
 
 /// The bytes where the sign stands.
 fn sign_of(frame: &Frame) -> [u8; 8] {
@@ -242,6 +242,24 @@ proptest! {
         let short = drawn(&view, Size::Short);
         prop_assert!(said(&short, &small(&format!("{bid}x{ask}")), 1..2), "{bid} {ask} {short:?}");
     }
+}
+
+#[test]
+fn of_two_numbers_that_do_not_fit_beside_each_other_the_second_makes_way() {
+    // Text that lies on something is a panic where debugging is on.
+    let far = -10_000_000.0;
+    let (first, second) = (line("A", far, far, &[]), line("B", far, far, &[]));
+    let mut view = view(Page::Pair(first, Some(second)));
+    view.format.numbers = Numbers {
+        group: Some(b' '),
+        point: b',',
+    };
+    let frame = drawn(&view, Size::Short);
+    let number = small("-10 000 000");
+    let row = frame.page(1);
+    let times = row.windows(number.len()).filter(|at| *at == number).count();
+    assert_eq!(times, 1, "{frame:?}");
+    assert!(said(&frame, &small(".."), 1..2), "{frame:?}");
 }
 
 #[test]

@@ -106,7 +106,8 @@ class Display(Program):
         config = Path(folder) / f"{name}.toml"
         config.write_text(
             f'[hub]\nurl = "ws://127.0.0.1:{port}"\n'
-            f'[panel]\nkind = "png"\nfile = "{self.file}"\n'
+            # Two that wander from when each has started would not stand at the same row.
+            f'[panel]\nkind = "png"\nfile = "{self.file}"\nshift = false\n'
         )
         self.name = name
         self.seen = []

@@ -253,3 +253,103 @@ proptest::proptest! {
         }
     }
 }
+
+fn part(name: &str, time: &str) -> Option<Part> {
+    phase(name, time).part()
+}
+
+#[test]
+fn shares_are_traded_before_and_after_the_regular_hours_and_less_long_on_short_days() {
+    // Tuesday, 13 January 2026; New York is five hours behind.
+    for (time, expected) in [
+        ("2026-01-13T08:59:59Z", None),
+        ("2026-01-13T09:00:00Z", Some(Part::Pre)),
+        ("2026-01-13T14:30:00Z", Some(Part::Regular)),
+        ("2026-01-13T21:00:00Z", Some(Part::Post)),
+        ("2026-01-14T01:00:00Z", None),
+        // The day after Thanksgiving.
+        ("2026-11-27T17:59:59Z", Some(Part::Regular)),
+        ("2026-11-27T18:00:00Z", Some(Part::Post)),
+        ("2026-11-27T22:00:00Z", None),
+    ] {
+        assert_eq!(part("SPY", time), expected, "{time}");
+    }
+    // Whatever part is on, the close is that of the last regular session.
+    let night = phase("SPY", "2026-01-14T03:00:00Z");
+    let expected = Phase::Closed {
+        since: at("2026-01-14T01:00:00Z"),
+        until: at("2026-01-14T09:00:00Z"),
+        close: at("2026-01-13T21:00:00Z"),
+    };
+    assert_eq!(night, expected);
+}
+
+#[test]
+fn options_on_indices_and_their_funds_are_traded_a_quarter_of_an_hour_longer() {
+    let open = |name| part(name, "2026-01-13T21:10:00Z").is_some();
+    assert!(open("O:SPXW261218C05900000") && open("O:SPY261218C00650000"));
+    assert!(!open("O:AAPL261218C00250000"));
+    // On its last day it is traded, and never after it.
+    assert!(part("O:SPY260113C00650000", "2026-01-13T15:00:00Z").is_some());
+    let expired = phase("O:SPY260113C00650000", "2026-01-14T15:00:00Z");
+    assert_eq!(expired.until(), Utc(i64::MAX));
+    assert!(!expired.is_open());
+}
+
+#[test]
+fn where_clocks_change_a_trading_day_still_begins_at_the_hour_of_new_york() {
+    let calendar = Calendar::us();
+    let start = |time| {
+        let day = calendar.trading_day(&symbol("SPX"), at(time)).unwrap();
+        (day.start, day.end)
+    };
+    // Clocks go forward on Sunday, 8 March 2026, and back on Sunday, 1 November.
+    let friday = at("2026-03-06T14:30:00Z");
+    let monday = at("2026-03-09T13:30:00Z");
+    assert_eq!(start("2026-03-08T12:00:00Z"), (friday, monday));
+    assert_eq!(start("2026-03-09T13:30:00Z").0, monday);
+    let friday = at("2026-10-30T13:30:00Z");
+    let monday = at("2026-11-02T14:30:00Z");
+    assert_eq!(start("2026-11-02T14:29:59Z"), (friday, monday));
+    assert_eq!(start("2026-11-02T14:30:00Z").0, monday);
+}
+
+#[test]
+fn days_are_left_by_the_date_of_new_york() {
+    let contract = symbol("O:SPY260116C00650000");
+    let contract = contract.contract().unwrap();
+    let days = |time| Calendar::us().days_left(&contract, at(time)).unwrap();
+    assert_eq!(days("2026-01-13T15:00:00Z"), 3);
+    assert_eq!(days("2026-01-17T04:59:59Z"), 0, "still the 16th there");
+    assert_eq!(days("2026-01-17T05:00:00Z"), -1);
+}
+
+#[test]
+fn a_status_overrules_the_table_only_for_its_own_market_and_only_while_it_is_young() {
+    let mut calendar = Calendar::us();
+    calendar.set_status(MarketStatus {
+        shares: Some(State::Closed),
+        s_and_p: Some(State::Open),
+        cboe: Some(State::Closed),
+        nasdaq: None,
+        dow_jones: None,
+        as_of: at("2026-01-13T16:00:00Z"),
+    });
+    let open = |name, time| calendar.phase(&symbol(name), at(time)).is_open();
+    let noon = "2026-01-13T16:05:00Z";
+    assert!(!open("SPY", noon) && !open("O:AAPL261218C00250000", noon));
+    assert!(open("SPX", noon) && open("NDX", noon) && open("DJI", noon));
+    assert!(!open("VIX", noon));
+    assert!(open("SPY", "2026-01-13T16:10:00Z"), "ten minutes later");
+    // What was said before a session began is not about it.
+    calendar.set_status(MarketStatus {
+        shares: Some(State::Closed),
+        s_and_p: Some(State::Closed),
+        cboe: None,
+        nasdaq: None,
+        dow_jones: None,
+        as_of: at("2026-01-13T14:29:30Z"),
+    });
+    let phase = calendar.phase(&symbol("SPX"), at("2026-01-13T14:31:00Z"));
+    assert!(phase.is_open());
+}

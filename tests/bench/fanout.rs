@@ -9,6 +9,7 @@ mod load;
 mod process;
 #[path = "fanout/servers.rs"]
 mod servers;
+mod usage;
 
 use process::{Load, Measured, Server};
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod table;
+mod usage;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -161,17 +162,6 @@ fn start(config: &Path) -> (Running, Duration) {
     (running, took)
 }
 
-/// A size in KiB that the kernel has counted for a process.
-fn memory(process: u32, entry: &str) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(entry))?;
-    line.trim_start_matches(':')
-        .trim()
-        .strip_suffix(" kB")?
-        .parse()
-        .ok()
-}
-
 fn main() -> ExitCode {
     let directory = std::env::temp_dir().join(format!("deskticker-bench-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
@@ -196,8 +186,8 @@ fn main() -> ExitCode {
     let (running, _) = start(&config);
     std::thread::sleep(RUN);
     match (
-        memory(running.0.id(), "VmHWM"),
-        memory(running.0.id(), "VmRSS"),
+        usage::memory(running.0.id(), "VmHWM"),
+        usage::memory(running.0.id(), "VmRSS"),
     ) {
         (Some(peak), Some(now)) => {
             table.at_most(

@@ -7,9 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod table;
+mod usage;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -145,12 +145,20 @@ fn measure(run: Duration) -> ExitCode {
     // Every buffer has been used, every page has been shown a little.
     std::thread::sleep(Duration::from_secs(5));
 
-    let (cpu, bytes, began) = (cpu(), sink.0.load(Ordering::Relaxed), Instant::now());
+    let this = std::process::id();
+    let (cpu, bytes, began) = (
+        usage::cpu(this),
+        sink.0.load(Ordering::Relaxed),
+        Instant::now(),
+    );
     let pictures = shown.lock().unwrap().1;
-    let early = resident();
+    let early = usage::memory(this, "VmRSS").unwrap();
     std::thread::sleep(run);
-    let (late, elapsed) = (resident(), began.elapsed().as_secs_f64());
-    let used = crate::cpu() - cpu;
+    let (late, elapsed) = (
+        usage::memory(this, "VmRSS").unwrap(),
+        began.elapsed().as_secs_f64(),
+    );
+    let used = usage::cpu(this) - cpu;
     let bytes = sink.0.load(Ordering::Relaxed) - bytes;
     let pictures = shown.lock().unwrap().1 - pictures;
 
@@ -165,7 +173,7 @@ fn measure(run: Duration) -> ExitCode {
         "the same, of an event",
         &format!("{:.1} us", used / elapsed / RATE as f64 * 1e6),
     );
-    let growth = (late.saturating_sub(early)) as f64;
+    let growth = (late - early).max(0.0);
     table.note("resident memory", &format!("{late} KiB"));
     table.at_most(
         &format!("its growth in {elapsed:.0} s"),
@@ -268,33 +276,6 @@ fn draw(settings: Settings, ticker: &str, price: Price, now: Now) -> Frame {
     };
     desk.on(&update, now);
     desk.draw(now).clone()
-}
-
-/// In seconds, of all threads of this process.
-fn cpu() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    // utime and stime (proc(5)), in hundredths of a second.
-    let ticks: u64 = fields[11..13]
-        .iter()
-        .map(|field| field.parse::<u64>().unwrap())
-        .sum();
-    ticks as f64 / 100.0
-}
-
-/// In KiB.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 // ---- the feed

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::Work;
+use super::{Work, usage};
 
 /// A child that talks in lines; ends with the value.
 struct Process {
@@ -45,31 +45,12 @@ impl Process {
         line.trim().to_owned()
     }
 
-    fn file(&self, name: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
-    }
-
-    /// Seconds of CPU so far, the kernel's included.
     fn cpu(&self) -> f64 {
-        let stat = self.file("stat");
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .collect();
-        let ticks = |at: usize| fields[at].parse::<u64>().unwrap();
-        // Fields 14 and 15 of the whole line; Linux has shown them in 1/100 s for ever.
-        (ticks(11) + ticks(12)) as f64 / 100.0
+        usage::cpu(self.child.id())
     }
 
     fn resident_kib(&self) -> f64 {
-        let status = self.file("status");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS"))
-            .unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        usage::memory(self.child.id(), "VmRSS").unwrap()
     }
 }
 

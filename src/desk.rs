@@ -19,7 +19,7 @@ use crate::feed::link::Phase;
 use crate::feed::session::Orders;
 use crate::feed::{Close, Seed, Update, subscriptions};
 use crate::market::{
-    Calendar, Class, Cluster, Freshness, Instrument, Outcome, Part, Quote, Source, Symbol,
+    Calendar, Class, Cluster, Day, Freshness, Instrument, Outcome, Part, Quote, Source, Symbol,
     Watchlist, WatchlistError, limit,
 };
 use crate::panel::Light;
@@ -195,12 +195,14 @@ impl Desk {
                 volume,
             } => {
                 let close = Quote::arrived(bar.close, Some(bar.end), now);
-                self.heard(None, &close, now);
+                self.stamped(Some(bar.end), &close, now);
+                // A bar's latency is its length, and says nothing of the way.
+                self.pulse.message(None, now);
                 let outcome = self.watchlist.bar(ticker, *kind, *bar, now);
                 if volume.is_some() {
-                    let day = crate::market::Day {
+                    let day = Day {
                         volume: *volume,
-                        ..Default::default()
+                        ..Day::default()
                     };
                     self.watchlist.set_day(ticker, day, now, &self.calendar);
                 }
@@ -249,7 +251,7 @@ impl Desk {
             ..
         } = self;
         watchlist.set_denial(&seed.ticker, seed.denial, now);
-        if seed.day != crate::market::Day::default() {
+        if seed.day != Day::default() {
             watchlist.set_day(&seed.ticker, seed.day, now, calendar);
         }
         if let Some(analysis) = seed.analysis {
@@ -309,9 +311,9 @@ impl Desk {
         }
     }
 
-    /// Something was streamed.
+    /// A value was streamed.
     fn heard(&mut self, stamp: Option<Utc>, quote: &Quote, now: Now) {
-        self.stamped(stamp.or(quote.stamp), quote, now);
+        self.stamped(stamp, quote, now);
         self.pulse.message(stamp, now);
     }
 
@@ -448,7 +450,7 @@ impl Desk {
             now,
         };
         let page = match (leaf, &self.fault) {
-            // A page of words takes its turn with the first page.
+            // The words take turns with the prices.
             (_, Some(fault)) if alert.is_none() && self.tells_fault(now.monotonic) => {
                 Page::Notice {
                     title: &fault.title,
@@ -505,11 +507,7 @@ impl Desk {
     /// wears.
     pub fn turn(&mut self, now: Now) {
         self.watchlist.turn(now, &self.calendar);
-    }
-
-    /// Another minute of the picture that is on the glass.
-    pub fn wear(&mut self) {
-        self.wear.minute(&self.frame, self.light);
+        self.wear.turn(now.monotonic, &self.frame, self.light);
     }
 
     /// Whether every instrument has a value, or will have none.

@@ -72,8 +72,6 @@ struct Service {
     offset: Option<i64>,
     /// Such steps so far; the setting of the clock is one.
     steps: u64,
-    /// The last minute that the panel's wear was counted for.
-    worn: u64,
     /// Every value has been drawn once, and the log has been told.
     complete: bool,
 }
@@ -119,7 +117,7 @@ async fn serve(
         links.spawn(session.run());
         sessions.push((cluster, orders));
     }
-    let (needs, asked) = watch::channel(need(&desk, now, Need::default()));
+    let (needs, asked) = watch::channel(need(&desk, now, 0, 0));
     // Dropped, and so ended, with this function: a question in flight needs no farewell.
     let mut seeding = JoinSet::new();
     seeding.spawn(rest::keep_asking(
@@ -138,7 +136,6 @@ async fn serve(
         needs,
         offset: offset(setup.clock.now()),
         steps: 0,
-        worn: 0,
         complete: false,
     };
     service.order();
@@ -210,15 +207,8 @@ impl Service {
         let now = self.clock.now();
         self.steps += u64::from(self.stepped(now));
         self.offset = offset(now);
-        let before = self.needs.borrow().clone();
-        let needed = need(
-            &self.desk,
-            now,
-            Need {
-                epoch: self.desk.returns() + self.steps,
-                ..before
-            },
-        );
+        let list = self.needs.borrow().list;
+        let needed = need(&self.desk, now, list, self.desk.returns() + self.steps);
         self.needs.send_if_modified(|need| {
             let changed = *need != needed;
             *need = needed;
@@ -265,13 +255,7 @@ impl Service {
     /// Does what another time brings: sessions open and close with the minute, days begin, and
     /// what REST is asked for becomes another.
     fn turn(&mut self) {
-        let now = self.clock.now();
-        self.desk.turn(now);
-        let minute = now.monotonic.as_millis() / 60_000;
-        if minute != self.worn {
-            self.worn = minute;
-            self.desk.wear();
-        }
+        self.desk.turn(self.clock.now());
         self.order();
         self.need();
     }
@@ -292,8 +276,8 @@ impl Service {
     }
 }
 
-/// What a desk needs of REST now; `before` tells how often it has asked anew.
-fn need(desk: &Desk, now: Now, before: Need) -> Need {
+/// What a desk needs of REST now; a number of its own for each list and epoch.
+fn need(desk: &Desk, now: Now, list: u64, epoch: u64) -> Need {
     let symbols = desk.watchlist().instruments().iter();
     let asks = symbols.zip(desk.paces(now)).map(|(instrument, pace)| Ask {
         symbol: instrument.symbol().clone(),
@@ -301,12 +285,13 @@ fn need(desk: &Desk, now: Now, before: Need) -> Need {
     });
     Need {
         asks: asks.collect(),
+        list,
+        epoch,
         market: desk.calendar().has_hours(),
         minutes: desk
             .days()
             .map(|(symbol, since)| (symbol.clone(), since))
             .collect(),
-        ..before
     }
 }
 

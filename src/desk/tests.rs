@@ -333,3 +333,25 @@ fn the_sessions_minutes_make_the_curve_and_come_back_with_a_refill() {
     let curve = desk.watchlist.instruments()[0].curve();
     assert_eq!(curve, [100, 101, 102, 103].map(price));
 }
+
+#[test]
+fn a_bar_with_a_stamp_that_can_be_none_is_counted_as_odd() {
+    let mut desk = desk(&["SPX"]);
+    let close = price(100);
+    let bar = crate::market::Bar {
+        open: close,
+        high: close,
+        low: close,
+        close,
+        start: Utc(0),
+        end: Utc(60_000),
+    };
+    let update = Update::Bar {
+        ticker: told("SPX").ticker,
+        kind: crate::market::Kind::Minute,
+        bar,
+        volume: None,
+    };
+    desk.on(&update, at(0, Some(MONDAY)));
+    assert_eq!(desk.oddities().absurd, 1);
+}

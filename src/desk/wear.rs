@@ -1,6 +1,7 @@
 //! For how long each dot of the panel has been lit, in memory alone: an estimate of what will
 //! burn in first. Pure.
 
+use crate::clock::Moment;
 use crate::panel::Light;
 use crate::screen::{Frame, WIDTH};
 
@@ -14,6 +15,8 @@ pub(super) struct Wear {
     /// Minutes in which the panel was on.
     on: u32,
     most: u32,
+    /// The last minute that was looked at.
+    minute: u64,
 }
 
 impl core::fmt::Debug for Wear {
@@ -29,11 +32,20 @@ impl Wear {
             dots: Box::new([0; WIDTH * ROWS]),
             on: 0,
             most: 0,
+            minute: 0,
         }
     }
 
-    /// Counts a minute of this picture.
-    pub(super) fn minute(&mut self, frame: &Frame, light: Light) {
+    /// Counts a minute of the picture that is on the glass, if another has begun.
+    pub(super) fn turn(&mut self, now: Moment, frame: &Frame, light: Light) {
+        let minute = now.as_millis() / 60_000;
+        if minute != self.minute {
+            self.minute = minute;
+            self.count(frame, light);
+        }
+    }
+
+    fn count(&mut self, frame: &Frame, light: Light) {
         if !light.on {
             return;
         }
@@ -75,10 +87,10 @@ mod tests {
         };
         let (mut still, mut wandering) = (Wear::new(), Wear::new());
         for minute in 0..240 {
-            still.minute(&frame, Light::default());
+            still.count(&frame, Light::default());
             let light = [Light::default(), shifted][minute % 2];
-            wandering.minute(&frame, light);
-            wandering.minute(&frame, off);
+            wandering.count(&frame, light);
+            wandering.count(&frame, off);
         }
         assert_eq!(still.hours(), (4, 4));
         assert_eq!(wandering.hours(), (2, 4));

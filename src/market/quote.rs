@@ -181,6 +181,15 @@ pub struct Bar {
     pub end: Utc,
 }
 
+impl Bar {
+    /// This bar, if it can be one: its first and last price lie between the extremes, and its
+    /// window has a length.
+    pub fn checked(self) -> Option<Self> {
+        let within = |price| self.low <= price && price <= self.high;
+        (within(self.open) && within(self.close) && self.start < self.end).then_some(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,7 +52,8 @@ pub(super) fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<B
     let mut last = from.0 - 1;
     let rows = answer.results.unwrap_or_default();
     let bars = rows.iter().filter_map(Row::good);
-    let bars = bars.filter_map(Minute::bar).filter(|bar| {
+    let bars = bars.filter_map(|row| minute(row.t, [row.o, row.h, row.l, row.c]));
+    let bars = bars.filter(|bar| {
         let fits = bar.start.0 > last && bar.start <= to;
         if fits {
             last = bar.start.0;
@@ -62,20 +63,19 @@ pub(super) fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<B
     Some(bars.collect())
 }
 
-impl Minute {
-    fn bar(&self) -> Option<Bar> {
-        let start = wire::stamp(Some(self.t))?;
-        let bar = Bar {
-            open: positive(self.o)?,
-            high: positive(self.h)?,
-            low: positive(self.l)?,
-            close: positive(self.c)?,
-            start,
-            end: Utc(start.0 + MINUTE),
-        };
-        let within = |price| bar.low <= price && price <= bar.high;
-        (within(bar.open) && within(bar.close)).then_some(bar)
-    }
+/// The bar of a row of aggregates: where its minute begins, in whichever unit, and its first,
+/// highest, lowest and last price. `None` if it can be none.
+pub(crate) fn minute(start: f64, [open, high, low, close]: [f64; 4]) -> Option<Bar> {
+    let start = wire::stamp(Some(start))?;
+    let bar = Bar {
+        open: positive(open)?,
+        high: positive(high)?,
+        low: positive(low)?,
+        close: positive(close)?,
+        start,
+        end: Utc(start.0 + MINUTE),
+    };
+    bar.checked()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 pub(super) use asking::fetch;
 pub(crate) use asking::{Answer, ask};
 pub use asking::{Refusal, get, vendor_rest};
+pub(crate) use minutes::minute;
 
 use super::audience::shown;
 use super::link::Via;

@@ -118,13 +118,7 @@ impl<'a> Fields<'a> {
             start: stamp(self.s).ok_or(Junk::Field)?,
             end: stamp(self.e).ok_or(Junk::Field)?,
         };
-        let ordered = bar.low <= bar.high
-            && (bar.low..=bar.high).contains(&bar.open)
-            && (bar.low..=bar.high).contains(&bar.close)
-            && bar.start < bar.end;
-        if !ordered {
-            return Err(Junk::Number);
-        }
+        let bar = bar.checked().ok_or(Junk::Number)?;
         Ok(Event::Bar {
             ticker: self.sym.ok_or(Junk::Field)?,
             kind,

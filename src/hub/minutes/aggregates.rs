@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{MINUTE, Minute, Span};
-use crate::clock::{Now, Utc};
-use crate::feed::snapshot::positive;
-use crate::feed::wire;
-use crate::market::{Bar, Symbol, Ticker};
+use crate::clock::Now;
+use crate::feed::rest;
+use crate::market::{Symbol, Ticker};
 
 static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 
@@ -192,18 +191,8 @@ impl From<&Minute> for Row<i64> {
 
 impl Row<f64> {
     fn minute(self) -> Option<Minute> {
-        let start = wire::stamp(Some(self.t))?;
-        let bar = Bar {
-            open: positive(self.o)?,
-            high: positive(self.h)?,
-            low: positive(self.l)?,
-            close: positive(self.c)?,
-            start,
-            end: Utc(start.0 + MINUTE),
-        };
-        let range = bar.low..=bar.high;
-        (range.contains(&bar.open) && range.contains(&bar.close)).then_some(Minute {
-            bar,
+        Some(Minute {
+            bar: rest::minute(self.t, [self.o, self.h, self.l, self.c])?,
             volume: self.v.filter(|volume| *volume >= 0.0),
         })
     }
@@ -229,7 +218,7 @@ pub(super) fn minutes(body: &[u8]) -> Option<Vec<Minute>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Moment;
+    use crate::clock::{Moment, Utc};
 
     fn asked(path: &str) -> Result<(i64, i64), Wrong> {
         let asked = Asked::parse(&format!("/v2/aggs/ticker/{path}"))?;

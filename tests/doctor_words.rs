@@ -328,6 +328,23 @@ brightness = 40 # dim
 colour = \"blue\"
 kind = \"lcd\"
 ]
+clock = \"12h\"
+numbers = \"1'234.56\"
+time_zone = \"Europe/Berlin\"
+[pages]
+interval = 10
+show = [\"SPX VIX\", \"link\"]
+pin = \"s3cr3t\"
+[[alert]] # mine
+symbol = \"VIX\"
+above = 25.5
+below = \"s3cr3t\"
+seconds = 60
+[[night]]
+days = [\"fri\", \"sat\"]
+from = \"22:00\"
+to = \"s3:cr\"
+off = true
 ";
     let expected = "  watchlist = \"SPX\", \"I:NDX\", \"O:SPY251219C00650000\"
   [hub]
@@ -345,6 +362,23 @@ kind = \"lcd\"
   (hidden)
   kind = (hidden)
   (hidden)
+  clock = 12h
+  numbers = 1'234.56
+  (hidden)
+  [pages]
+  interval = 10
+  show = \"SPX VIX\", \"link\"
+  pin = (hidden)
+  [[alert]]
+  symbol = VIX
+  above = 25.5
+  below = (hidden)
+  seconds = 60
+  [[night]]
+  days = \"fri\", \"sat\"
+  from = 22:00
+  to = (hidden)
+  off = true
 ";
     assert_eq!(masked(text), expected);
 }

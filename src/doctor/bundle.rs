@@ -10,6 +10,20 @@ use super::{Examination, network, summary, text};
 use crate::feed::net::Endpoint;
 
 const MASK: &str = "(hidden)";
+const TABLES: [&str; 6] = [
+    "[hub]",
+    "[massive]",
+    "[panel]",
+    "[pages]",
+    "[[alert]]",
+    "[[night]]",
+];
+const NUMBERS: [&str; 6] = [
+    "1,234.56", "1.234,56", "1 234,56", "1'234.56", "1234.56", "1234,56",
+];
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+/// The longest symbol is that of a contract, like `O:SPXW261218C06500000`.
+const SYMBOL: usize = 24;
 /// Where a path begins that is one: a token may begin with a slash too.
 const ROOTS: [&str; 8] = ["etc", "home", "run", "var", "root", "usr", "opt", "boot"];
 /// A longer name of a file is a token.
@@ -89,9 +103,7 @@ pub fn masked(text: &str) -> String {
             continue;
         }
         out.push_str("  ");
-        let table = ["[hub]", "[massive]", "[panel]"]
-            .into_iter()
-            .find(|table| line.starts_with(table));
+        let table = TABLES.into_iter().find(|table| line.starts_with(table));
         match (table, line.split_once('=')) {
             (Some(table), _) => out.push_str(table),
             (None, Some((key, value))) => setting(&mut out, key.trim(), value.trim()),
@@ -105,33 +117,61 @@ pub fn masked(text: &str) -> String {
 fn setting(out: &mut String, key: &str, value: &str) {
     let name = key.rsplit('.').next().unwrap_or(key).trim();
     let (value, quoted) = content(value);
-    let among = |set: &[&str]| set.contains(&value).then(|| value.to_owned());
+    let given = |shows: bool| shows.then(|| value.to_owned());
+    let among = |set: &[&str]| given(set.contains(&value));
     let shown = match name {
-        "watchlist" => value
-            .bytes()
-            .all(|byte| {
-                byte.is_ascii_uppercase() || byte.is_ascii_digit() || b":.,\"' ".contains(&byte)
-            })
-            .then(|| value.to_owned()),
+        "watchlist" | "show" | "pin" | "symbol" => given(words(value).all(symbol)),
+        "days" => given(words(value).all(|day| DAYS.contains(&day))),
+        "from" | "to" => given(time_of_day(value)),
+        "above" | "below" | "change_percent" => given(!quoted && price(value)),
+        "off" | "shift" => among(&["true", "false"]),
+        "clock" => among(&["24h", "12h"]),
+        "numbers" => among(&NUMBERS),
         "url" => Endpoint::parse(value)
             .ok()
             .map(|endpoint| network::place(&endpoint)),
         "token_file" | "key_file" | "ca_file" | "file" => path(value),
-        "bus" => value
-            .strip_prefix("/dev/i2c-")
-            .is_some_and(|number| number.parse::<u32>().is_ok())
-            .then(|| value.to_owned()),
+        "bus" => given(
+            value
+                .strip_prefix("/dev/i2c-")
+                .is_some_and(|number| number.parse::<u32>().is_ok()),
+        ),
         "kind" => among(&["oled", "terminal", "png"]),
         "chip" => among(&["ssd1306", "ssd1315", "ssd1309", "sh1106"]),
         "size" => among(&["128x64", "128x32"]),
-        "address" | "rotation" | "brightness" => {
-            (value.len() <= 4 && !quoted && !value.is_empty()).then(|| value.to_owned())
+        "address" | "rotation" | "brightness" | "column_offset" | "interval" | "seconds" => {
+            given(value.len() <= 4 && !quoted && !value.is_empty())
         }
         _ => return out.push_str(MASK),
     };
     out.push_str(name);
     out.push_str(" = ");
     out.push_str(shown.as_deref().unwrap_or(MASK));
+}
+
+/// The words of a list, or of a value that has several.
+fn words(value: &str) -> impl Iterator<Item = &str> {
+    value
+        .split([',', '"', '\'', ' '])
+        .filter(|word| !word.is_empty())
+}
+
+/// Whether it is written like one on the watchlist, or is the page of the connection.
+fn symbol(word: &str) -> bool {
+    let sign =
+        |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b":.".contains(&byte);
+    word == "link" || (word.len() <= SYMBOL && word.bytes().all(sign))
+}
+
+fn time_of_day(value: &str) -> bool {
+    let two = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+    value
+        .split_once(':')
+        .is_some_and(|(hour, minute)| two(hour) && two(minute))
+}
+
+fn price(value: &str) -> bool {
+    value.len() <= 12 && value.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 /// What a configuration names as the file of a secret, or of an authority, and which can hardly be a

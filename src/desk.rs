@@ -321,7 +321,8 @@ impl Desk {
         match outcome {
             Outcome::Older => {
                 if self.oddities.older == 0 {
-                    log::info!("a value came that is older than the one known; it is left out");
+                    // Mostly REST was a moment ahead of what the hub repeats to who joins.
+                    log::debug!("a value came that is older than the one known; it is left out");
                 }
                 self.oddities.older += 1;
             }

@@ -5,6 +5,9 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -76,8 +79,8 @@ pub struct Utc(pub i64);
 
 impl Utc {
     /// Before this (2026-01-01) a clock has certainly not been set. After it, it may still be
-    /// wrong: Raspberry Pi OS restores the time it last saved, hours or days behind, until NTP
-    /// answers. What a stamp of the feed contradicts is therefore not believed.
+    /// wrong, if nobody says that it is right. What a stamp of the feed contradicts is therefore
+    /// not believed.
     pub const PLAUSIBLE: Utc = Utc(1_767_225_600_000);
 
     /// Milliseconds from `earlier` to this; negative if this is before it.
@@ -115,15 +118,67 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    /// The time since the machine's start at which this clock began.
-    System(Duration),
+    System {
+        /// The time since the machine's start at which this clock began.
+        start: Duration,
+        /// What is to be waited for until the wall clock is believed.
+        waits: Option<Arc<Synchronisation>>,
+    },
     Manual(watch::Receiver<Now>),
+}
+
+/// Where a machine without a battery for its clock is told the time by systemd-timesyncd. Until
+/// that has heard from the network, the clock is that of the last shutdown, or of the day when
+/// systemd or its image was built: plausible, and wrong by hours or months.
+#[derive(Debug)]
+struct Synchronisation {
+    /// There as long as the service runs (systemd-timesyncd.service(8)).
+    service: PathBuf,
+    /// There since it has set the clock once.
+    done: PathBuf,
+    over: AtomicBool,
+}
+
+impl Synchronisation {
+    /// `None` if there is nothing to be waited for.
+    fn of_machine(root: &Path) -> Option<Self> {
+        // A clock with a battery is right whatever the network says. One without begins at 1970.
+        let kept = std::fs::read_to_string(root.join("sys/class/rtc/rtc0/since_epoch"))
+            .ok()
+            .and_then(|text| text.trim().parse::<i64>().ok())
+            .is_some_and(|secs| secs >= Utc::PLAUSIBLE.0 / 1000);
+        let service = root.join("run/systemd/timesync");
+        let waits = Self {
+            done: service.join("synchronized"),
+            service,
+            over: AtomicBool::new(false),
+        };
+        (!kept && !waits.over()).then_some(waits)
+    }
+
+    /// Whether it has come, or nothing will: then somebody else looks after the clock.
+    fn over(&self) -> bool {
+        if self.over.load(Relaxed) {
+            return true;
+        }
+        let over = self.done.exists() || !self.service.exists();
+        self.over.store(over, Relaxed);
+        over
+    }
 }
 
 impl Clock {
     /// The machine's clocks, counted from now.
     pub fn system() -> Self {
-        Self(Source::System(since_boot()))
+        Self::of_machine(Path::new("/"))
+    }
+
+    /// Those of a machine whose files are below `root`.
+    fn of_machine(root: &Path) -> Self {
+        Self(Source::System {
+            start: since_boot(),
+            waits: Synchronisation::of_machine(root).map(Arc::new),
+        })
     }
 
     /// A clock that stands still until [`Hand::advance`] moves it, so that a test over real
@@ -136,7 +191,7 @@ impl Clock {
     /// The time now.
     pub fn now(&self) -> Now {
         match &self.0 {
-            Source::System(start) => {
+            Source::System { start, waits } => {
                 let elapsed = since_boot().saturating_sub(*start).as_millis();
                 let monotonic = Moment(u64::try_from(elapsed).unwrap_or(u64::MAX));
                 let utc = SystemTime::now()
@@ -144,7 +199,8 @@ impl Clock {
                     .ok()
                     .and_then(|since| i64::try_from(since.as_millis()).ok())
                     .map(Utc)
-                    .filter(|utc| *utc >= Utc::PLAUSIBLE);
+                    .filter(|utc| *utc >= Utc::PLAUSIBLE)
+                    .filter(|_| waits.as_ref().is_none_or(|waits| waits.over()));
                 Now { monotonic, utc }
             }
             Source::Manual(now) => *now.borrow(),
@@ -154,8 +210,8 @@ impl Clock {
     /// Waits until the deadline has passed; for ever if it is [`Moment::NEVER`].
     pub async fn sleep_until(&self, deadline: Moment) {
         match &self.0 {
-            Source::System(_) if deadline == Moment::NEVER => std::future::pending().await,
-            Source::System(_) => loop {
+            Source::System { .. } if deadline == Moment::NEVER => std::future::pending().await,
+            Source::System { .. } => loop {
                 let left = deadline.since(self.now().monotonic);
                 if left.is_zero() {
                     return;
@@ -207,6 +263,13 @@ impl Hand {
 mod tests {
     use super::*;
 
+    /// An empty folder for the files of a machine.
+    fn machine(name: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("deskticker-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&root).unwrap();
+        root
+    }
+
     #[test]
     fn a_moment_never_wraps() {
         assert_eq!(Moment::NEVER + Duration::from_secs(1), Moment::NEVER);
@@ -221,6 +284,45 @@ mod tests {
         let deadline = clock.now().monotonic + Duration::from_millis(20);
         clock.sleep_until(deadline).await;
         assert!(clock.now().monotonic >= deadline);
+    }
+
+    #[test]
+    fn without_a_battery_the_clock_is_believed_once_the_network_has_set_it() {
+        let root = machine("network");
+        let at = |path: &str| root.join(path);
+        let set = |clock: &Clock| clock.now().utc.is_some();
+        assert!(set(&Clock::of_machine(&root)), "nobody will set it");
+
+        std::fs::create_dir_all(at("run/systemd/timesync")).unwrap();
+        let clock = Clock::of_machine(&root);
+        assert!(!set(&clock));
+        std::fs::write(at("run/systemd/timesync/synchronized"), "").unwrap();
+        assert!(set(&clock) && set(&Clock::of_machine(&root)));
+        // The service is restarted: that unsets no clock.
+        std::fs::remove_file(at("run/systemd/timesync/synchronized")).unwrap();
+        assert!(set(&clock));
+
+        let clock = Clock::of_machine(&root);
+        assert!(!set(&clock));
+        std::fs::remove_dir(at("run/systemd/timesync")).unwrap();
+        assert!(set(&clock), "whoever switched that off looks after it");
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_clock_with_a_battery_needs_no_network() {
+        let root = machine("battery");
+        let rtc = root.join("sys/class/rtc/rtc0");
+        std::fs::create_dir_all(root.join("run/systemd/timesync")).unwrap();
+        std::fs::create_dir_all(&rtc).unwrap();
+        let set = |since: &str| {
+            std::fs::write(rtc.join("since_epoch"), since).unwrap();
+            Clock::of_machine(&root).now().utc.is_some()
+        };
+        assert!(set("1795424061\n"));
+        assert!(!set("37\n"), "the battery is flat, or there is none");
+        assert!(!set(""));
+        std::fs::remove_dir_all(root).unwrap();
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use deskticker::clock::{Moment, Now};
 use deskticker::panel::{Chip, Fault, Glass, Light, Oled, Rotation, Settings};
-use deskticker::screen::{Frame, Size, WIDTH};
+use deskticker::screen::{Frame, Size, WIDTH, notice};
 use glass::bus::{ADDRESS, Quiet, Rig};
 use glass::log_lines;
 use glass::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
@@ -52,6 +52,21 @@ fn the_tick_of_two_digits_is_one_message_of_at_most_44_bytes() {
     let kept = rig.messages();
     println!("the tick with the window kept: {kept:?} bytes");
     assert!(kept[0] <= 32, "{kept:?}");
+}
+
+#[test]
+fn words_that_are_left_stay_when_the_program_has_ended_and_the_next_one_finds_its_way() {
+    let rig = Rig::new();
+    let words = notice(Size::Tall, "STARTING", "the system comes up");
+    rig.oled(settings(Size::Tall)).leave(&words).unwrap();
+    rig.assert_shows(&words);
+    let mut oled = rig.oled(settings(Size::Tall));
+    oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
+    rig.assert_shows(&digits("5,912.34", "+0.12%"));
+
+    rig.fail_next(3, Fault::NoAnswer);
+    let left = rig.oled(settings(Size::Tall)).leave(&words);
+    assert_eq!(left, Err(Fault::NoAnswer));
 }
 
 #[test]

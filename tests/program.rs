@@ -34,6 +34,7 @@ fn help_names_every_command_and_says_what_it_is_for() {
             "  boards ",
             "  doctor ",
             "  check ",
+            "  say ",
             "      --last-good ",
             "  -h, --help ",
             "  -V, --version ",
@@ -74,6 +75,9 @@ fn arguments_that_mean_nothing_are_told_with_where_to_look() {
         (&["demo", "--chip", "sh1107"], "sh1106"),
         (&["boards", "--size", "128x64"], "nothing to boards"),
         (&["demo", "--address", "0x78"], "0x3c"),
+        (&["say"], "say needs a word"),
+        (&["say", "A", "word", "more"], "more"),
+        (&["say", "--last-good", "x", "A"], "nothing to say"),
         (&["run", "--speed", "2"], "--speed means nothing to run"),
         (
             &["check", "--last-good", "x"],
@@ -92,6 +96,33 @@ fn arguments_that_mean_nothing_are_told_with_where_to_look() {
         assert!(err.ends_with("Try: deskticker --help\n"), "{err}");
         assert!(!err.contains("s3cr3t"));
     }
+}
+
+#[test]
+fn words_without_a_panel_are_told_whatever_they_and_the_configuration_are_like() {
+    let directory = directory("say");
+    let config = directory.join("desk.toml");
+    let file = config.to_str().unwrap();
+    let long = "a word that is far too long for any panel there is";
+    let said = |text: &str| {
+        std::fs::write(&config, text).unwrap();
+        run(&[
+            "say",
+            "--config",
+            file,
+            long,
+            "and what it means, in as many words again",
+        ])
+    };
+    let bus = "[panel]\nbus = \"/dev/i2c-77\"\n";
+    for text in [bus.to_owned(), format!("watchlist = 5\n{bus}")] {
+        let (code, out, err) = said(&text);
+        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        assert!(err.contains("there is no /dev/i2c-77"), "{err}");
+    }
+    let (code, _, err) = said("[panel]\nkind = \"png\"\n");
+    assert_eq!(code, 1);
+    assert!(err.contains("only an oled"), "{err}");
 }
 
 #[test]

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use deskticker::board::{self, Board};
 use deskticker::clock::Clock;
-use deskticker::config::{DEFAULT_PATH, Environment, Panel, PanelKind};
+use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind};
 use deskticker::demo::simulated;
 use deskticker::doctor;
 use deskticker::journal::Journal;
 use deskticker::market::Calendar;
-use deskticker::panel::{self, Chip, Leave, Slot};
-use deskticker::screen::Size;
+use deskticker::panel::{self, Chip, Leave, Oled, Slot};
+use deskticker::screen::{self, Size};
 use deskticker::service::{self, Control, Setup, Until};
 use deskticker::station::{self, Files, Loaded, Station};
 use deskticker::supervisor::Supervisor;
@@ -33,6 +33,7 @@ Commands:
   check     say what is wrong with a configuration, and where
   snapshot  write the current screen to a picture file and end
   boards    print the boards that are known, with what switches their I2C bus on
+  say       write words in the place of prices and leave them there; nothing may run meanwhile
   doctor    look at the board, the panel, the network and the hub, and say what mends them
 
 Options for demo:
@@ -58,6 +59,9 @@ Options for snapshot:
       --config FILE    as for run
       --demo           of simulated prices instead
       --seconds N      wait this long at most for the prices (default: 10)
+
+Options for say WORD [MEANING]:
+      --config FILE    as for run; only its panel need be right, else it is the board's
 
 Options for doctor:
       --config FILE    as for run
@@ -123,6 +127,11 @@ enum Command {
         config: Option<PathBuf>,
         seconds: f64,
     },
+    Say {
+        config: PathBuf,
+        word: String,
+        meaning: String,
+    },
     Doctor {
         config: PathBuf,
         json: bool,
@@ -146,6 +155,7 @@ struct Options {
     demo: bool,
     json: bool,
     bundle: Option<PathBuf>,
+    words: Vec<String>,
 }
 
 fn arguments() -> Result<Command, Failure> {
@@ -185,13 +195,16 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("json") => options.json = true,
             Long("bundle") => options.bundle = Some(parser.value()?.into()),
             Value(word) if command.is_none() => command = Some(word.string()?),
+            Value(word) if command.as_deref() == Some("say") && options.words.len() < 2 => {
+                options.words.push(word.string()?);
+            }
             other => return Err(other.unexpected()),
         }
     }
     let command = command.as_deref().unwrap_or("run");
     let allowed: &[&str] = match command {
         "run" => &["config", "last-good"],
-        "check" => &["config"],
+        "check" | "say" => &["config"],
         "demo" => &[
             "panel", "seconds", "speed", "size", "chip", "bus", "address", "output",
         ],
@@ -200,7 +213,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         "doctor" => &["config", "json", "bundle"],
         other => {
             return Err(format!(
-                "there is no command {other:?}, only demo, run, check, snapshot, boards and doctor"
+                "there is no command {other:?}, only demo, run, check, snapshot, boards, say and doctor"
             )
             .into());
         }
@@ -246,6 +259,14 @@ impl Options {
             "boards" => Ok(Command::Print(board::list(Board::of_machine(
                 &board::MODEL,
             )))),
+            "say" => {
+                let mut words = self.words.into_iter();
+                Ok(Command::Say {
+                    config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
+                    word: words.next().ok_or("say needs a word")?,
+                    meaning: words.next().unwrap_or_default(),
+                })
+            }
             "doctor" => Ok(Command::Doctor {
                 config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
                 json: self.json,
@@ -324,6 +345,11 @@ fn perform(command: Command) -> Result<(), Failure> {
                 config,
                 seconds,
             } => snapshot(output, config, seconds).await,
+            Command::Say {
+                config,
+                word,
+                meaning,
+            } => say(&config, &word, &meaning),
             Command::Doctor {
                 config,
                 json,
@@ -452,6 +478,19 @@ async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Res
         log::warn!("not every value came in time; the picture says so");
     }
     Ok(())
+}
+
+/// For a machine that is just starting: nothing of the configuration but the panel has to be right.
+fn say(config: &Path, word: &str, meaning: &str) -> Result<(), Failure> {
+    let text = Config::text(config).unwrap_or_default();
+    let panel = Config::panel_of(&text, &Environment::of_process());
+    if panel.kind != PanelKind::Oled {
+        return Err(Failure::other("say: only an oled keeps what it shows"));
+    }
+    let frame = screen::notice(panel.oled.size, word, meaning);
+    let (bus, address) = (panel.oled.bus.clone(), panel.oled.address);
+    let shown = Oled::linux(panel.oled).leave(&frame);
+    shown.map_err(|fault| Failure::other(fault.advice(&bus, address)))
 }
 
 /// How long a doctor waits for values: the VIX is published every 15 s.

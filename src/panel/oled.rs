@@ -74,6 +74,15 @@ impl<B: Bus> Oled<B> {
         }
     }
 
+    /// Shows a picture that stays when this program has ended: for one that is true without it.
+    ///
+    /// # Errors
+    /// What the bus says; nothing is tried again.
+    pub fn leave(mut self, frame: &Frame) -> Result<(), Fault> {
+        self.wanted = Some(frame.clone());
+        self.connect()
+    }
+
     /// Does what is due and takes the consequences.
     fn step(&mut self, now: Moment) {
         let step = self.health.step(now);

@@ -75,28 +75,63 @@ def drawn(dots):
     )
 
 
+def glyphs(path, characters):
+    """The dots of some characters of ASCII in a console font (PSF1 or PSF2), each as rows."""
+    data = gzip.open(path).read()
+    if data[:2] == b"\x36\x04":
+        start, size, height, width = 4, data[3], data[3], 8
+    elif data[:4] == b"\x72\xb5\x4a\x86":
+        start, _, _, size, height, width = struct.unpack("<6I", data[8:32])
+    else:
+        raise ValueError(f"{path} is no console font")
+    across = (width + 7) // 8
+    found = {}
+    for character in characters:
+        glyph = data[start + ord(character) * size :][:size]
+        found[character] = [
+            tuple(glyph[y * across + x // 8] >> (7 - x % 8) & 1 for x in range(width))
+            for y in range(height)
+        ]
+    return found
+
+
+def says(dots, font, text):
+    """Whether these words are on a picture, somewhere on one line, in the font of this file."""
+    known = glyphs(font, set(text))
+    rows = [sum(row, ()) for row in zip(*(known[character] for character in text))]
+    used = [y for y, row in enumerate(rows) if any(row)]
+    rows = rows[used[0] : used[-1] + 1]
+    width = len(rows[0])
+    return any(
+        all(dots[y + below][x : x + width] == row for below, row in enumerate(rows))
+        for y in range(len(dots) - len(rows) + 1)
+        for x in range(len(dots[0]) - width + 1)
+    )
+
+
+def png(dots):
+    """A picture file of these dots."""
+    rows = [bytes([0, *(255 * dot for dot in row for _ in range(SCALE))]) for row in dots]
+    packed = zlib.compress(b"".join(row for row in rows for _ in range(SCALE)))
+    head = struct.pack(">IIBBBBB", SCALE * len(dots[0]), SCALE * len(dots), 8, 0, 0, 0, 0)
+
+    def chunk(kind, body):
+        crc = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
+
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", packed), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 class Digits:
-    """The ten digits of one size of Spleen, from a console font (PSF1 or PSF2)."""
+    """The ten digits of one size of Spleen."""
 
     def __init__(self, path):
-        data = gzip.open(path).read()
-        if data[:2] == b"\x36\x04":
-            start, size = 4, data[3]
-            self.height, self.width = size, 8
-        elif data[:4] == b"\x72\xb5\x4a\x86":
-            start, _, _, size, self.height, self.width = struct.unpack("<6I", data[8:32])
-        else:
-            raise ValueError(f"{path} is no console font")
-        found = {}
-        for code in range(ord("0"), ord("9") + 1):
-            glyph = data[start + code * size : start + (code + 1) * size]
-            across = (self.width + 7) // 8
-            found[chr(code)] = [
-                tuple(glyph[y * across + x // 8] >> (7 - x % 8) & 1 for x in range(self.width))
-                for y in range(self.height)
-            ]
+        found = glyphs(path, "0123456789")
+        self.width = len(found["0"][0])
         # The rows that no digit uses are the layout's to cut off.
-        used = [y for y in range(self.height) if any(any(rows[y]) for rows in found.values())]
+        height = len(found["0"])
+        used = [y for y in range(height) if any(any(rows[y]) for rows in found.values())]
         self.height = used[-1] + 1 - used[0]
         self.glyphs = {
             tuple(rows[used[0] : used[-1] + 1]): digit for digit, rows in found.items()

@@ -144,8 +144,8 @@ class Test:
             priced = self.priced(twin_of_day, stepped, without_curve)
             return [dots for dots in priced if change(dots) != nothing]
 
-        # While prices come the step is noticed at the next minute, and REST is asked after that.
-        until("the change since the last close, once the clock was set", 90, changed)
+        # An unset clock is looked at every five seconds, and REST is asked after that.
+        until("the change since the last close, once the clock was set", 45, changed)
         figure("clock set to the change since the last close", f"{time.time() - stepped:.0f} s")
         proven("with the clock set: the change since the last close, without a restart")
         self.frugal(pid)

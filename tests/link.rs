@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use deskticker::clock::Moment;
-use deskticker::feed::link::{Action, Event, Link, Phase, Via, Why};
+use deskticker::feed::Why;
+use deskticker::feed::link::{Action, Event, Link, Phase, Via};
 use deskticker::feed::subscriptions::Channels;
 use deskticker::market::{Channel, Kind};
 

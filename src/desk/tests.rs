@@ -1,6 +1,9 @@
+use super::demand::{SHARES, SHARES_EXTENDED};
 use super::*;
-use crate::feed::{Close, Status, Why};
-use crate::market::{Change, Price, Ticker};
+use crate::clock::Utc;
+use crate::feed::link::Phase;
+use crate::feed::{Close, Seed, Status, Update, Why};
+use crate::market::{Change, Cluster, Price, Symbol, Ticker};
 
 /// Monday 2026-01-12 at 9:35 in New York.
 const MONDAY: Utc = Utc(1_768_228_500_000);

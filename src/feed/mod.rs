@@ -9,9 +9,11 @@ pub mod shelf;
 pub mod snapshot;
 pub mod subscriptions;
 pub(crate) mod ticket;
+mod why;
 pub mod wire;
 
-pub use link::{Link, Status, Why};
+pub use link::{Link, Status};
+pub use why::Why;
 
 use std::pin::Pin;
 

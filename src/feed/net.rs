@@ -1,5 +1,7 @@
-//! DNS, TCP, TLS and the WebSocket upgrade. The only file that knows rustls; it gives every
-//! failure one of the reasons that the link and the glass can tell.
+//! DNS, TCP, TLS and the WebSocket upgrade. Nothing else of the feed knows rustls.
+
+mod endpoint;
+mod verdict;
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -21,114 +23,20 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError, UrlError};
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, StatusCode, Uri};
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{self, Error};
 
-use super::link::Via;
 use super::wire::MESSAGE_LIMIT;
 use super::{Boxed, Why};
-use crate::clock::Utc;
+pub use endpoint::Endpoint;
+use verdict::tls_failure;
+pub use verdict::{Distrust, complaint, failure, farewell, refusal};
 
 /// What an address has to answer in before the next one is called as well.
 const HEAD_START: Duration = Duration::from_millis(300);
 
 /// An open WebSocket.
 pub type Socket = WebSocketStream<Stream>;
-
-/// Where a server is: the scheme, host, port and path of a URL, without any secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// `wss` or `https`, not `ws` or `http`.
-    pub secure: bool,
-    /// Host name or address; an IPv6 address without its brackets.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// What comes before the path of a request, without a trailing slash.
-    pub base: String,
-}
-
-impl Endpoint {
-    /// Reads `ws://host:port/base` (or `wss`, `http`, `https`).
-    ///
-    /// # Errors
-    /// What is wrong with the text and what to write instead.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        const FORM: &str =
-            "expected an address like \"ws://hub.local:3000\" or \"wss://hub.example\"";
-        let uri: Uri = text
-            .trim()
-            .parse()
-            .map_err(|error| format!("{FORM} ({error})"))?;
-        let secure = match uri.scheme_str() {
-            Some("ws" | "http") => false,
-            Some("wss" | "https") => true,
-            Some(other) => return Err(format!("{FORM}, not the scheme \"{other}\"")),
-            None => return Err(format!("{FORM}; the \"ws://\" or \"wss://\" is missing")),
-        };
-        let authority = uri.authority().ok_or(FORM)?;
-        if authority.as_str().contains('@') {
-            return Err(
-                "an address holds no user name or password; the token has a file of its own".into(),
-            );
-        }
-        // The parser drops a fragment in silence.
-        if uri.query().is_some() || text.contains('#') {
-            return Err(
-                "an address holds no \"?\" and no \"#\"; the token has a file of its own".into(),
-            );
-        }
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        if host.is_empty() {
-            return Err(FORM.into());
-        }
-        // The parser takes what is no port for none, and another port is another server.
-        let port = match authority.as_str().rsplit_once(':') {
-            Some((_, text)) if !text.ends_with(']') => text.parse().ok().filter(|port| *port > 0),
-            _ => Some(if secure { 443 } else { 80 }),
-        };
-        Ok(Self {
-            secure,
-            host: host.to_owned(),
-            port: port.ok_or(
-                "after the last \":\" of an address comes its port, 1 to 65535, like \"ws://hub.local:3000\"",
-            )?,
-            base: uri.path().trim_end_matches('/').to_owned(),
-        })
-    }
-
-    /// Host and port as they stand in a URL and in the `Host` header.
-    pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
-        if self.port == if self.secure { 443 } else { 80 } {
-            host
-        } else {
-            format!("{host}:{}", self.port)
-        }
-    }
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}://{}{}",
-            if self.secure { "wss" } else { "ws" },
-            self.authority(),
-            self.base
-        )
-    }
-}
 
 /// Opens connections; holds the certificates that are trusted, and what all who use it are to
 /// know of how it went.
@@ -357,108 +265,6 @@ async fn answer(calls: &mut JoinSet<(SocketAddr, io::Result<TcpStream>)>) -> Opt
     None
 }
 
-/// What a TLS failure means to the owner of the display.
-fn tls_failure(error: &io::Error) -> Why {
-    use rustls::CertificateError::{NotValidYet, NotValidYetContext};
-    match error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    {
-        Some(rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. })) => {
-            Why::Clock
-        }
-        Some(_) => Why::Tls,
-        None => Why::Lost,
-    }
-}
-
-/// What is wrong with a certificate, or with the way to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Distrust {
-    /// It is over, since this time where that is known.
-    Expired(Option<Utc>),
-    /// It begins later, at this time where that is known.
-    NotYet(Option<Utc>),
-    /// It is for other names.
-    Name,
-    /// It was issued by an authority that is not trusted.
-    Authority,
-    /// Anything else, in words for people.
-    Other(String),
-}
-
-impl Distrust {
-    fn of(error: &io::Error) -> Self {
-        use rustls::CertificateError as Bad;
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-        let Some(rustls::Error::InvalidCertificate(bad)) = inner else {
-            return Distrust::Other(error.to_string());
-        };
-        let at = |time: &UnixTime| i64::try_from(time.as_secs()).ok().map(|s| Utc(s * 1000));
-        match bad {
-            Bad::Expired => Distrust::Expired(None),
-            Bad::ExpiredContext { not_after, .. } => Distrust::Expired(at(not_after)),
-            Bad::NotValidYet => Distrust::NotYet(None),
-            Bad::NotValidYetContext { not_before, .. } => Distrust::NotYet(at(not_before)),
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Distrust::Name,
-            Bad::UnknownIssuer => Distrust::Authority,
-            _ => Distrust::Other(error.to_string()),
-        }
-    }
-}
-
-/// What a failed WebSocket, or a failed upgrade to one, means to the link.
-pub fn failure(error: &Error) -> Why {
-    match error {
-        Error::Http(response) => refusal(response.status()),
-        Error::Url(UrlError::TlsFeatureNotEnabled) => Why::Tls,
-        Error::Capacity(CapacityError::MessageTooLong { .. }) | Error::Utf8(_) => Why::Protocol,
-        Error::Protocol(
-            ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete,
-        ) => Why::Lost,
-        Error::Protocol(_) | Error::HttpFormat(_) | Error::Url(_) | Error::Capacity(_) => {
-            Why::Protocol
-        }
-        _ => Why::Lost,
-    }
-}
-
-/// The code to close with after what the other side should not have sent (RFC 6455, 7.4.1);
-/// `None` where nobody is left to be told.
-pub fn complaint(error: &Error) -> Option<CloseCode> {
-    match error {
-        Error::Capacity(_) => Some(CloseCode::Size),
-        Error::Utf8(_) => Some(CloseCode::Invalid),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
-        Error::Protocol(_) => Some(CloseCode::Protocol),
-        _ => None,
-    }
-}
-
-/// What an HTTP status means where another was due.
-pub fn refusal(status: StatusCode) -> Why {
-    match status.as_u16() {
-        401 | 403 => Why::Token,
-        404 | 410 => Why::Path,
-        429 | 500..=510 | 512..=599 => Why::Busy,
-        200..=399 | 511 => Why::Portal,
-        _ => Why::Protocol,
-    }
-}
-
-/// What the code of a close frame means to the link.
-pub fn farewell(frame: Option<&tungstenite::protocol::CloseFrame>, via: Via) -> Why {
-    match (frame.map(|frame| u16::from(frame.code)), via) {
-        // What a hub closes with when it refuses (RFC 6455, 7.4.1).
-        (Some(1008), Via::Hub) => Why::Token,
-        // The vendor takes no token, and says so of a key before it closes; what it closes with
-        // this alone is the older of two connections.
-        (Some(1008), Via::Vendor) => Why::Evicted,
-        (Some(1012 | 1013), _) => Why::Restarting,
-        _ => Why::Lost,
-    }
-}
-
 /// A TCP connection, encrypted or not.
 #[derive(Debug)]
 pub enum Stream {
@@ -547,17 +353,5 @@ mod tests {
         let stream = timeout(Duration::from_secs(3), calling).await.unwrap();
         assert!(stream.is_none());
         assert!(first_to_answer(std::iter::empty()).await.is_none());
-    }
-
-    #[test]
-    fn a_policy_of_a_hub_is_about_the_token_and_of_the_vendor_about_connections() {
-        let close = tungstenite::protocol::CloseFrame {
-            code: CloseCode::Policy,
-            reason: "".into(),
-        };
-        assert_eq!(farewell(Some(&close), Via::Hub), Why::Token);
-        assert_eq!(farewell(Some(&close), Via::Vendor), Why::Evicted);
-        assert!(Why::Evicted.refuses());
-        assert_eq!(farewell(None, Via::Vendor), Why::Lost);
     }
 }

@@ -1,215 +1,24 @@
 //! The store: what is watched and what is known of it. Owns the latest value of each instrument
 //! and the order of values; heapless, of fixed capacity, and never reads a clock.
 
-use core::cell::Cell;
-use core::fmt;
-use core::time::Duration;
-
-use super::calendar::limit;
-use super::freshness::{Judgement, judge};
-use super::{
-    Analysis, Bar, Book, Calendar, Change, Day, Denial, EXTENDED_LIMIT, Freshness, History, Kind,
-    Minutes, Part, Phase, Price, Quote, Source, Symbol, Ticker, Trade,
-};
-use crate::clock::{Moment, Now, Utc};
-
+mod instrument;
+mod order;
 #[cfg(test)]
 mod tests;
 
+use core::fmt;
+
+use super::freshness::Judgement;
+use super::{
+    Analysis, Bar, Book, Calendar, Day, Denial, Freshness, Kind, Part, Price, Quote, Source,
+    Symbol, Ticker, Trade,
+};
+use crate::clock::{Moment, Now, Utc};
+pub use instrument::Instrument;
+use order::{Order, is_contradicted, order};
+
 /// How many instruments fit.
 pub const CAPACITY: usize = 64;
-
-/// Values this much older than the stored one (1 h, in ms) are not merely out of order: then one
-/// of the two stamps is wrong, or the value is a repetition of an old one.
-const DISORDER: i64 = 3_600_000;
-/// After this long without a younger one, a value whose stamp is ahead of our clock makes way for
-/// those that agree with it: then it was the stamp that was wrong, not the clock.
-const CONTRADICTED: Duration = Duration::from_secs(10);
-
-/// One line of the watchlist.
-#[derive(Clone, Debug)]
-pub struct Instrument {
-    symbol: Symbol,
-    /// A cell, because its lag is settled when it is first judged with a clock that is set.
-    quote: Cell<Option<Quote>>,
-    /// With the time from which on it is the close of another day.
-    previous_close: Option<(Price, Utc)>,
-    history: History,
-    minutes: Minutes,
-    /// With when it came.
-    book: Option<(Book, Moment)>,
-    /// As a quote, for it ages like one.
-    trade: Option<(Trade, Quote)>,
-    /// Of the day as REST told it, until the next one begins.
-    day: Option<(Day, Utc)>,
-    /// With when it came.
-    analysis: Option<(Analysis, Moment)>,
-    denial: Option<Denial>,
-    /// The phase of its market, kept because it costs a computation in New York time. Invariant:
-    /// it is what this calendar says.
-    phase: Cell<Option<((bool, u32), Phase)>>,
-    /// How old a value may be, for it takes a look at the name: of a bar of a minute, and others.
-    limits: (Duration, Duration),
-}
-
-impl Instrument {
-    fn new(symbol: Symbol) -> Self {
-        Self {
-            limits: (limit(&symbol, Source::Minute), limit(&symbol, Source::Tick)),
-            symbol,
-            quote: Cell::new(None),
-            previous_close: None,
-            history: History::new(),
-            minutes: Minutes::new(),
-            book: None,
-            trade: None,
-            day: None,
-            analysis: None,
-            denial: None,
-            phase: Cell::new(None),
-        }
-    }
-
-    /// What it is.
-    pub const fn symbol(&self) -> &Symbol {
-        &self.symbol
-    }
-
-    /// The latest value.
-    pub fn quote(&self) -> Option<Quote> {
-        self.quote.get()
-    }
-
-    /// The curve over the session, or, where there are no hours or nothing is known of them yet,
-    /// over the latest values. Evenly spaced, oldest first.
-    pub fn curve(&self) -> &[Price] {
-        match self.minutes.points() {
-            [] | [_] => self.history.points(),
-            points => points,
-        }
-    }
-
-    /// The minutes of the trading day.
-    pub const fn minutes(&self) -> &Minutes {
-        &self.minutes
-    }
-
-    /// The best bid and ask, unless they are older than `limit`.
-    pub fn book(&self, now: Moment, limit: Duration) -> Option<Book> {
-        let (book, received) = self.book?;
-        (now.since(received) <= limit).then_some(book)
-    }
-
-    /// The last trade, and how old it is. `None` while nobody can tell its age.
-    pub fn trade(&self, now: Now) -> Option<(Trade, Duration)> {
-        let (trade, quote) = self.trade?;
-        let quote = quote.settled(now);
-        (!quote.is_of_unknown_age()).then(|| (trade, quote.age(now.monotonic)))
-    }
-
-    /// What is computed of it, unless that came longer ago than `limit`.
-    pub fn analysis(&self, now: Moment, limit: Duration) -> Option<Analysis> {
-        let (analysis, received) = self.analysis?;
-        (now.since(received) <= limit).then_some(analysis)
-    }
-
-    /// The trading day: the range of what came and of what REST told, and the volume.
-    pub fn day(&self, now: Now) -> Day {
-        let told = self
-            .day
-            .filter(|(_, until)| now.utc.is_some_and(|utc| utc < *until));
-        let told = told.map_or(Day::default(), |(day, _)| day);
-        let range = match (self.minutes.range(), told.range) {
-            (Some((low, high)), Some((lower, higher))) => Some((low.min(lower), high.max(higher))),
-            (Some(range), None) | (None, Some(range)) => Some(range),
-            (None, None) => None,
-        };
-        Day {
-            range,
-            volume: told.volume,
-        }
-    }
-
-    /// Why the vendor serves nothing of it.
-    pub const fn denial(&self) -> Option<Denial> {
-        self.denial
-    }
-
-    /// The part of the trading day, if its market is open.
-    pub fn part(&self, now: Now, calendar: &Calendar) -> Option<Part> {
-        match self.phase(now.utc, calendar)? {
-            Phase::Open { part, .. } => Some(part),
-            Phase::Closed { .. } => None,
-        }
-    }
-
-    /// The change since the previous close. `None` while either is unknown, once the next trading
-    /// day has begun, and without a clock: a change against another day's close is wrong.
-    pub fn change(&self, now: Now) -> Option<Change> {
-        let (close, until) = self.previous_close?;
-        (now.utc? < until).then_some(self.quote()?.price.change_from(close))
-    }
-
-    fn judge(&self, now: Now, calendar: &Calendar) -> Judgement {
-        let Some(mut quote) = self.quote.get() else {
-            return Judgement {
-                freshness: Freshness::None,
-                until: Moment::NEVER,
-                part: self.part(now, calendar),
-            };
-        };
-        if quote.lag.is_none() {
-            quote = quote.settled(now);
-            self.quote.set(Some(quote));
-        }
-        let phase = self.phase(now.utc, calendar);
-        let limit = self.limit(quote.source).max(match phase {
-            Some(Phase::Open {
-                part: Part::Pre | Part::Post,
-                ..
-            }) => EXTENDED_LIMIT,
-            _ => Duration::ZERO,
-        });
-        judge(&quote, limit, phase, now)
-    }
-
-    /// How old a value from there may be.
-    const fn limit(&self, source: Source) -> Duration {
-        match source {
-            Source::Minute => self.limits.0,
-            Source::Tick | Source::Rest | Source::Second => self.limits.1,
-        }
-    }
-
-    fn phase(&self, utc: Option<Utc>, calendar: &Calendar) -> Option<Phase> {
-        let utc = utc?;
-        if let Some((known, phase)) = self.phase.get()
-            && known == calendar.revision()
-            && phase.covers(utc)
-        {
-            return Some(phase);
-        }
-        let phase = calendar.phase(&self.symbol, utc);
-        self.phase.set(Some((calendar.revision(), phase)));
-        Some(phase)
-    }
-
-    fn store(&mut self, quote: Quote) -> Outcome {
-        if !quote.came_old() {
-            self.history.push(quote.price, quote.received);
-        }
-        // A stamp that the clock does not vouch for names no minute.
-        if let Some(stamp) = quote.stamp.filter(|_| quote.lag.is_some())
-            && quote.source != Source::Minute
-        {
-            self.minutes.value(quote.price, stamp);
-        }
-        // What has a price is served.
-        self.denial = None;
-        self.quote.set(Some(quote));
-        Outcome::Stored
-    }
-}
 
 /// What became of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -220,47 +29,6 @@ pub enum Outcome {
     Older,
     /// Its instrument is not on the list.
     Unknown,
-}
-
-/// How a value stands to the stored one.
-enum Order {
-    Newer,
-    Same,
-    Older,
-}
-
-/// By the stamps; where one is missing, by arrival.
-fn order(stored: &Quote, new: &Quote) -> Order {
-    match (stored.is_of_unknown_age(), new.is_of_unknown_age()) {
-        // What cannot be shown yet replaces nothing that can, and never the other way round.
-        (false, true) => return Order::Older,
-        (true, false) => return Order::Newer,
-        _ => {}
-    }
-    let (Some(before), Some(after)) = (stored.stamp, new.stamp) else {
-        return Order::Newer;
-    };
-    match after.millis_since(before) {
-        1.. => Order::Newer,
-        0 => Order::Same,
-        // What was streamed says that our clock is behind: it vouches for no age of a fetched one.
-        _ if new.source == Source::Rest && stored.lag.is_none() => Order::Older,
-        _ if is_contradicted(stored, new) => Order::Newer,
-        ahead if ahead > -DISORDER => Order::Older,
-        // Either the stored stamp was wrong, which must not block all that follows; or a hub
-        // repeats a value of hours ago, which must not replace a younger one. The ages tell.
-        _ if new.age(new.received) <= stored.age(new.received) => Order::Newer,
-        _ => Order::Older,
-    }
-}
-
-/// Whether the stored stamp was ahead of our clock, the new one is not, and nothing that follows
-/// the stored one has come.
-fn is_contradicted(stored: &Quote, new: &Quote) -> bool {
-    stored.lag.is_none()
-        && new.lag.is_some()
-        && new.received.since(stored.received) >= CONTRADICTED
-        && new.age(new.received) <= stored.age(new.received)
 }
 
 /// The instruments that are watched, in the order the user gave.

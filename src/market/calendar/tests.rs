@@ -1,4 +1,8 @@
+use jiff::civil::Weekday;
+
+use super::hours::{EARLY_CLOSES, HOLIDAYS};
 use super::*;
+use crate::market::Source;
 
 fn at(text: &str) -> Utc {
     Utc(text.parse::<Timestamp>().unwrap().as_millisecond())

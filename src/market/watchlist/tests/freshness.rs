@@ -1,6 +1,7 @@
 //! What a value is worth, at literal times.
 
 use super::*;
+use crate::market::Change;
 
 #[test]
 fn nothing_known_is_none_and_not_zero() {

@@ -1,81 +1,28 @@
-//! The display: parses arguments, calls the library, and maps errors to exit codes.
+//! The display: calls the library, and maps errors to exit codes.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod arguments;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use deskticker::board::{self, Board};
+use arguments::Command;
 use deskticker::clock::Clock;
-use deskticker::config::{Config, DEFAULT_PATH, Environment, Panel, PanelKind};
+use deskticker::config::{Config, Environment, Panel, PanelKind};
 use deskticker::demo::simulated;
 use deskticker::doctor;
 use deskticker::journal::Journal;
 use deskticker::market::Calendar;
-use deskticker::panel::{self, Chip, Leave, Oled, Slot};
+use deskticker::panel::{self, Leave, Oled, Slot};
 use deskticker::screen::{self, Size};
 use deskticker::service::{self, Control, Setup, Until};
 use deskticker::station::{self, Files, Loaded, Station};
 use deskticker::supervisor::Supervisor;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-
-const HELP: &str = "\
-deskticker: index values on a small screen, fresh or visibly not
-
-Usage: deskticker [COMMAND] [OPTIONS]
-
-Commands:
-  demo      show simulated prices; needs no hub, no key and no hardware
-  run       show the prices of the hub in the configuration (the default)
-  check     say what is wrong with a configuration, and where
-  snapshot  write the current screen to a picture file and end
-  boards    print the boards that are known, with what switches their I2C bus on
-  say       write words in the place of prices and leave them there; nothing may run meanwhile
-  doctor    look at the board, the panel, the network and the hub, and say what mends them
-
-Options for demo:
-      --panel KIND     terminal (default), png, or oled for a display on the I2C bus
-      --seconds N      end after N seconds (default: until Ctrl-C)
-      --speed X        prices X times as fast (default: 1; SPX then moves once a second)
-      --size SIZE      128x64 (default) or 128x32
-      --chip CHIP      of an oled: ssd1306 (default), ssd1315, ssd1309, sh1106
-      --bus PATH       I2C bus of an oled (default: the board's, mostly /dev/i2c-1)
-      --address N      I2C address of an oled (default: 0x3c)
-      --output FILE    file of a png (default: deskticker.png)
-
-Options for run:
-      --config FILE    configuration (default: /etc/deskticker/deskticker.toml)
-      --last-good FILE where the last good configuration is kept; when the configuration is wrong
-                       at the start, that one is shown, or what is wrong
-
-Options for check:
-      --config FILE    as for run
-
-Options for snapshot:
-      --output FILE    where to write (required)
-      --config FILE    as for run
-      --demo           of simulated prices instead
-      --seconds N      wait this long at most for the prices (default: 10)
-
-Options for say WORD [MEANING]:
-      --config FILE    as for run; only its panel need be right, else it is the board's
-
-Options for doctor:
-      --config FILE    as for run
-      --json           print an array of {check, state, found, mend}
-      --bundle FILE    write a report as well, without secrets; FILE must not exist
-
-  -h, --help           print this
-  -V, --version        print the version
-
-The token of the hub comes from token_file in the configuration, from a systemd credential named
-\"token\", or from MASSIVE_PROXY_TOKEN; never from an option. RUST_LOG=debug says more.
-A change of the configuration is applied within some seconds, or on SIGHUP at once. Exit codes: 0
-ended as asked, 1 failed, 64 bad arguments, 78 bad configuration.
-";
 
 /// Why the program ends with another code than 0 (sysexits.h).
 enum Failure {
@@ -108,201 +55,8 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-enum Command {
-    Print(String),
-    Run {
-        config: PathBuf,
-        last_good: Option<PathBuf>,
-    },
-    Check {
-        config: PathBuf,
-    },
-    Demo {
-        panel: Panel,
-        seconds: Option<f64>,
-        speed: f64,
-    },
-    Snapshot {
-        output: PathBuf,
-        config: Option<PathBuf>,
-        seconds: f64,
-    },
-    Say {
-        config: PathBuf,
-        word: String,
-        meaning: String,
-    },
-    Doctor {
-        config: PathBuf,
-        json: bool,
-        bundle: Option<PathBuf>,
-    },
-}
-
-/// What the options are; each command takes some of them.
-#[derive(Default)]
-struct Options {
-    config: Option<PathBuf>,
-    last_good: Option<PathBuf>,
-    panel: Option<PanelKind>,
-    seconds: Option<f64>,
-    speed: Option<f64>,
-    size: Option<Size>,
-    chip: Option<Chip>,
-    bus: Option<PathBuf>,
-    address: Option<u8>,
-    output: Option<PathBuf>,
-    demo: bool,
-    json: bool,
-    bundle: Option<PathBuf>,
-    words: Vec<String>,
-}
-
 fn arguments() -> Result<Command, Failure> {
-    parse(lexopt::Parser::from_env()).map_err(|error| Failure::Usage(error.to_string()))
-}
-
-fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
-    use lexopt::prelude::{Long, Short, Value, ValueExt};
-    let mut command: Option<String> = None;
-    let mut options = Options::default();
-    let mut given: Vec<String> = Vec::new();
-    while let Some(argument) = parser.next()? {
-        if let Long(name) = argument {
-            given.push(name.to_owned());
-        }
-        match argument {
-            Short('h') | Long("help") => return Ok(Command::Print(HELP.to_owned())),
-            Short('V') | Long("version") => {
-                return Ok(Command::Print(format!(
-                    "deskticker {}\n",
-                    env!("CARGO_PKG_VERSION")
-                )));
-            }
-            Long("config") => options.config = Some(parser.value()?.into()),
-            Long("last-good") => options.last_good = Some(parser.value()?.into()),
-            Long("panel") => options.panel = Some(parser.value()?.parse()?),
-            Long("seconds") => {
-                options.seconds = Some(positive(parser.value()?.parse()?, "--seconds")?)
-            }
-            Long("speed") => options.speed = Some(positive(parser.value()?.parse()?, "--speed")?),
-            Long("size") => options.size = Some(parser.value()?.parse()?),
-            Long("chip") => options.chip = Some(parser.value()?.parse()?),
-            Long("bus") => options.bus = Some(parser.value()?.into()),
-            Long("address") => options.address = Some(address(&parser.value()?.string()?)?),
-            Long("output") => options.output = Some(parser.value()?.into()),
-            Long("demo") => options.demo = true,
-            Long("json") => options.json = true,
-            Long("bundle") => options.bundle = Some(parser.value()?.into()),
-            Value(word) if command.is_none() => command = Some(word.string()?),
-            Value(word) if command.as_deref() == Some("say") && options.words.len() < 2 => {
-                options.words.push(word.string()?);
-            }
-            other => return Err(other.unexpected()),
-        }
-    }
-    let command = command.as_deref().unwrap_or("run");
-    let allowed: &[&str] = match command {
-        "run" => &["config", "last-good"],
-        "check" | "say" => &["config"],
-        "demo" => &[
-            "panel", "seconds", "speed", "size", "chip", "bus", "address", "output",
-        ],
-        "boards" => &[],
-        "snapshot" => &["output", "config", "demo", "seconds"],
-        "doctor" => &["config", "json", "bundle"],
-        other => {
-            return Err(format!(
-                "there is no command {other:?}, only demo, run, check, snapshot, boards, say and doctor"
-            )
-            .into());
-        }
-    };
-    if let Some(stray) = given.iter().find(|name| !allowed.contains(&name.as_str())) {
-        return Err(format!("--{stray} means nothing to {command}").into());
-    }
-    options.command(command)
-}
-
-impl Options {
-    fn command(self, command: &str) -> Result<Command, lexopt::Error> {
-        match command {
-            "demo" => {
-                let mut panel = Panel {
-                    kind: self.panel.unwrap_or(PanelKind::Terminal),
-                    ..Panel::of(Board::of_machine(&board::MODEL))
-                };
-                panel.file = self.output.unwrap_or(panel.file);
-                panel.oled.size = self.size.unwrap_or(panel.oled.size);
-                panel.oled.chip = self.chip.unwrap_or(panel.oled.chip);
-                panel.oled.bus = self.bus.unwrap_or(panel.oled.bus);
-                panel.oled.address = self.address.unwrap_or(panel.oled.address);
-                Ok(Command::Demo {
-                    panel,
-                    seconds: self.seconds,
-                    speed: self.speed.unwrap_or(1.0),
-                })
-            }
-            "snapshot" => {
-                let output = self.output.ok_or("snapshot needs --output FILE")?;
-                if self.demo && self.config.is_some() {
-                    return Err("--demo needs no --config".into());
-                }
-                let config =
-                    (!self.demo).then(|| self.config.unwrap_or_else(|| DEFAULT_PATH.into()));
-                Ok(Command::Snapshot {
-                    output,
-                    config,
-                    seconds: self.seconds.unwrap_or(10.0),
-                })
-            }
-            "boards" => Ok(Command::Print(board::list(Board::of_machine(
-                &board::MODEL,
-            )))),
-            "say" => {
-                let mut words = self.words.into_iter();
-                Ok(Command::Say {
-                    config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
-                    word: words.next().ok_or("say needs a word")?,
-                    meaning: words.next().unwrap_or_default(),
-                })
-            }
-            "doctor" => Ok(Command::Doctor {
-                config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
-                json: self.json,
-                bundle: self.bundle,
-            }),
-            "check" => Ok(Command::Check {
-                config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
-            }),
-            _ => Ok(Command::Run {
-                config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
-                last_good: self.last_good,
-            }),
-        }
-    }
-}
-
-fn positive(number: f64, option: &str) -> Result<f64, lexopt::Error> {
-    // A year is more than anybody waits, and less than a Duration holds.
-    if number > 0.0 && number <= 31_536_000.0 {
-        Ok(number)
-    } else {
-        Err(format!("{option} needs a number above 0").into())
-    }
-}
-
-fn address(text: &str) -> Result<u8, lexopt::Error> {
-    let number = match text.strip_prefix("0x") {
-        Some(hex) => u8::from_str_radix(hex, 16),
-        None => text.parse(),
-    };
-    number
-        .ok()
-        .filter(|address| (0x08..=0x77).contains(address))
-        .ok_or_else(|| {
-            format!("--address {text}: expected a 7-bit address, mostly 0x3c or 0x3d").into()
-        })
+    arguments::parse(lexopt::Parser::from_env()).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 fn print(text: &str) -> Result<(), Failure> {

@@ -20,7 +20,13 @@ struct System {
 impl System {
     fn new(name: &str) -> Self {
         let root = std::env::temp_dir().join(format!("deskticker-{}-{name}", std::process::id()));
-        for folder in ["boot/firmware", "etc/deskticker", "var/lib/iwd", "run"] {
+        for folder in [
+            "boot/firmware",
+            "etc/deskticker",
+            "kept/iwd",
+            "var/lib/iwd",
+            "run",
+        ] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         Self { root }
@@ -63,7 +69,7 @@ impl System {
     }
 
     fn networks(&self) -> Vec<String> {
-        let folder = fs::read_dir(self.root.join("var/lib/iwd")).unwrap();
+        let folder = fs::read_dir(self.root.join("kept/iwd")).unwrap();
         let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.collect();
         names.sort();
@@ -140,8 +146,13 @@ fn a_network_is_kept_as_iwd_reads_it_and_its_password_leaves_the_card() {
     );
     assert_eq!(system.start(), None);
     assert_eq!(
-        system.text("var/lib/iwd/Corner desk.psk"),
+        system.text("kept/iwd/Corner desk.psk"),
         "[Security]\nPassphrase=a\\\\b secret\n"
+    );
+    // Where iwd looks, and writes whatever it likes.
+    assert_eq!(
+        system.text("var/lib/iwd/Corner desk.psk"),
+        system.text("kept/iwd/Corner desk.psk")
     );
     assert!(!system.on_card("b secret"));
     let main = system.text("etc/iwd/main.conf");
@@ -165,7 +176,7 @@ fn a_name_in_any_script_is_a_name_and_another_network_replaces_the_first() {
     assert_eq!(system.start(), None);
     assert_eq!(system.networks(), ["=636166c3a92f31.psk"]);
     assert_eq!(
-        system.text("var/lib/iwd/=636166c3a92f31.psk"),
+        system.text("kept/iwd/=636166c3a92f31.psk"),
         format!("[Security]\nPreSharedKey={key}\n")
     );
 }
@@ -207,7 +218,7 @@ fn what_is_wrong_with_the_wifi_is_told_with_its_line_and_never_with_the_password
         ),
     ] {
         let system = System::new("bad-wifi")
-            .with("var/lib/iwd/old.psk", "[Security]\nPassphrase=87654321\n")
+            .with("kept/iwd/old.psk", "[Security]\nPassphrase=87654321\n")
             .with("boot/firmware/wifi.txt", text);
         assert_eq!(system.start().as_deref(), Some(fault), "{text}");
         assert_eq!(system.networks(), ["old.psk"], "{text}");

@@ -127,14 +127,15 @@ enum Source {
     Manual(watch::Receiver<Now>),
 }
 
-/// Where a machine without a battery for its clock is told the time by systemd-timesyncd. Until
-/// that has heard from the network, the clock is that of the last shutdown, or of the day when
-/// systemd or its image was built: plausible, and wrong by hours or months.
+/// A machine without a battery for its clock, which systemd-timesyncd is to set. Until that has heard
+/// from the network, the clock is that of the last shutdown, or of the day when systemd or its image
+/// was built: plausible, and wrong by hours or months.
 #[derive(Debug)]
 struct Synchronisation {
-    /// There as long as the service runs (systemd-timesyncd.service(8)).
-    service: PathBuf,
-    /// There since it has set the clock once.
+    /// There as long as the service is to run. Whether it runs says less: it is restarted whenever
+    /// the network comes up, and the display may start before it does.
+    enabled: PathBuf,
+    /// There since it has set the clock once (systemd-timesyncd.service(8)).
     done: PathBuf,
     over: AtomicBool,
 }
@@ -142,15 +143,20 @@ struct Synchronisation {
 impl Synchronisation {
     /// `None` if there is nothing to be waited for.
     fn of_machine(root: &Path) -> Option<Self> {
+        let there = |path: &str| root.join(path).exists();
+        // sd_booted(3); and in a container the clock is somebody else's to set.
+        if !there("run/systemd/system") || there("run/systemd/container") {
+            return None;
+        }
         // A clock with a battery is right whatever the network says. One without begins at 1970.
         let kept = std::fs::read_to_string(root.join("sys/class/rtc/rtc0/since_epoch"))
             .ok()
             .and_then(|text| text.trim().parse::<i64>().ok())
             .is_some_and(|secs| secs >= Utc::PLAUSIBLE.0 / 1000);
-        let service = root.join("run/systemd/timesync");
+        let enabled = "etc/systemd/system/sysinit.target.wants/systemd-timesyncd.service";
         let waits = Self {
-            done: service.join("synchronized"),
-            service,
+            enabled: root.join(enabled),
+            done: root.join("run/systemd/timesync/synchronized"),
             over: AtomicBool::new(false),
         };
         (!kept && !waits.over()).then_some(waits)
@@ -161,15 +167,25 @@ impl Synchronisation {
         if self.over.load(Relaxed) {
             return true;
         }
-        let over = self.done.exists() || !self.service.exists();
+        // A link, to where the service is in that root.
+        let over = self.done.exists() || self.enabled.symlink_metadata().is_err();
         self.over.store(over, Relaxed);
         over
     }
 }
 
 impl Clock {
-    /// The machine's clocks, counted from now.
+    /// The machine's clocks as they stand, counted from now.
     pub fn system() -> Self {
+        Self(Source::System {
+            start: since_boot(),
+            waits: None,
+        })
+    }
+
+    /// The same, but the wall clock of a machine that has no battery for it counts as unset until
+    /// the network has set it: for who judges prices by it.
+    pub fn once_set() -> Self {
         Self::of_machine(Path::new("/"))
     }
 
@@ -263,12 +279,19 @@ impl Hand {
 mod tests {
     use super::*;
 
-    /// An empty folder for the files of a machine.
+    /// A machine that systemd has started, with systemd-timesyncd to set its clock.
     fn machine(name: &str) -> PathBuf {
         let root = std::env::temp_dir().join(format!("deskticker-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&root).unwrap();
+        for folder in ["run/systemd/system", "run/systemd/timesync", WANTS] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        let service = "/usr/lib/systemd/system/systemd-timesyncd.service";
+        let link = root.join(WANTS).join("systemd-timesyncd.service");
+        std::os::unix::fs::symlink(service, link).unwrap();
         root
     }
+
+    const WANTS: &str = "etc/systemd/system/sysinit.target.wants";
 
     #[test]
     fn a_moment_never_wraps() {
@@ -289,39 +312,47 @@ mod tests {
     #[test]
     fn without_a_battery_the_clock_is_believed_once_the_network_has_set_it() {
         let root = machine("network");
-        let at = |path: &str| root.join(path);
+        let done = root.join("run/systemd/timesync/synchronized");
         let set = |clock: &Clock| clock.now().utc.is_some();
-        assert!(set(&Clock::of_machine(&root)), "nobody will set it");
-
-        std::fs::create_dir_all(at("run/systemd/timesync")).unwrap();
         let clock = Clock::of_machine(&root);
         assert!(!set(&clock));
-        std::fs::write(at("run/systemd/timesync/synchronized"), "").unwrap();
+        // The service is restarted when the network comes up.
+        std::fs::remove_dir(root.join("run/systemd/timesync")).unwrap();
+        assert!(!set(&clock));
+        std::fs::create_dir(root.join("run/systemd/timesync")).unwrap();
+        std::fs::write(&done, "").unwrap();
         assert!(set(&clock) && set(&Clock::of_machine(&root)));
-        // The service is restarted: that unsets no clock.
-        std::fs::remove_file(at("run/systemd/timesync/synchronized")).unwrap();
+        // And again: that unsets no clock.
+        std::fs::remove_file(&done).unwrap();
         assert!(set(&clock));
 
         let clock = Clock::of_machine(&root);
         assert!(!set(&clock));
-        std::fs::remove_dir(at("run/systemd/timesync")).unwrap();
+        let link = root.join(WANTS).join("systemd-timesyncd.service");
+        std::fs::remove_file(link).unwrap();
         assert!(set(&clock), "whoever switched that off looks after it");
+        assert!(set(&Clock::of_machine(&root)));
         std::fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
-    fn a_clock_with_a_battery_needs_no_network() {
+    fn a_clock_that_the_network_does_not_set_needs_no_network() {
         let root = machine("battery");
         let rtc = root.join("sys/class/rtc/rtc0");
-        std::fs::create_dir_all(root.join("run/systemd/timesync")).unwrap();
         std::fs::create_dir_all(&rtc).unwrap();
-        let set = |since: &str| {
-            std::fs::write(rtc.join("since_epoch"), since).unwrap();
-            Clock::of_machine(&root).now().utc.is_some()
-        };
-        assert!(set("1795424061\n"));
-        assert!(!set("37\n"), "the battery is flat, or there is none");
-        assert!(!set(""));
+        let set = || Clock::of_machine(&root).now().utc.is_some();
+        let battery = |since: &str| std::fs::write(rtc.join("since_epoch"), since).unwrap();
+        battery("1795424061\n");
+        assert!(set());
+        battery("");
+        assert!(!set());
+        battery("37\n");
+        assert!(!set(), "it is flat, or there is none");
+        std::fs::write(root.join("run/systemd/container"), "systemd-nspawn").unwrap();
+        assert!(set(), "it is the host's");
+        std::fs::remove_file(root.join("run/systemd/container")).unwrap();
+        std::fs::remove_dir(root.join("run/systemd/system")).unwrap();
+        assert!(set(), "systemd has not started this machine");
         std::fs::remove_dir_all(root).unwrap();
     }
 

@@ -198,7 +198,7 @@ impl Service {
         // What is streamed, too, ends the asking: at the next turn, for it is no hurry.
         matches!(
             update,
-            Update::Status(..) | Update::Seed(_) | Update::Market(_)
+            Update::Status(..) | Update::Seed(_) | Update::Market(..)
         )
     }
 

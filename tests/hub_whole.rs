@@ -231,7 +231,7 @@ fn a_display_recognises_the_hub_over_plaintext_and_gets_all_that_it_asks_for() {
             match next.expect("nothing more comes").unwrap() {
                 Update::Status(_, status) => live |= status.phase == Phase::Live,
                 Update::Seed(told) => seed = Some(told),
-                Update::Market(told) => market = Some(told),
+                Update::Market(told, _) => market = Some(told),
                 _ => {}
             }
         }

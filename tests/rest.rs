@@ -275,11 +275,11 @@ fn the_markets_and_the_minutes_come_from_the_vendor_and_from_a_hub() {
         needed.market = true;
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 60_000))];
         let mut asker = Asker::start(source, needed, &[]);
-        let Some(Update::Market(status)) = asker.updates.blocking_recv() else {
+        let Some(Update::Market(status, _)) = asker.updates.blocking_recv() else {
             panic!("no markets");
         };
         assert_eq!((status.shares, status.as_of), (Some(State::Open), START));
-        let Some(Update::Minutes { ticker, bars }) = asker.updates.blocking_recv() else {
+        let Some(Update::Minutes { ticker, bars, .. }) = asker.updates.blocking_recv() else {
             panic!("no minutes");
         };
         assert_eq!(

@@ -136,6 +136,7 @@ fn the_queue_between_session_and_desk_allocates_nothing_once_it_has_been_used() 
         ticker: Ticker::try_from("I:SPX").unwrap(),
         price: Price::from_scaled(price),
         stamp: None,
+        age: None,
     };
     let mut pass = |count| {
         for price in 1..=count {

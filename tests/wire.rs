@@ -43,6 +43,7 @@ fn an_index_value_has_its_ticker_in_a_capital_t() {
     let expected = Event::Value {
         ticker: "I:SPX".into(),
         price: price(3988.5),
+        age: None,
         stamp: Some(Utc(1_678_220_098_130)),
     };
     assert_eq!(event, expected);
@@ -59,6 +60,7 @@ fn a_bar_has_its_ticker_in_sym_and_a_for_seconds_am_for_minutes() {
             kind: read_kind,
             bar,
             volume,
+            ..
         }) = read(&frame).remove(0)
         else {
             panic!("no bar")
@@ -326,7 +328,10 @@ fn every_event_on_a_channel_is_passed_on_as_it_was_written() {
     let mut passed = Vec::new();
     for frame in FRAMES.lines() {
         for passing in wire::passing(frame) {
-            if let Passing::Data { kind, ticker, json } = passing.unwrap() {
+            if let Passing::Data {
+                kind, ticker, json, ..
+            } = passing.unwrap()
+            {
                 assert!(frame.contains(json));
                 passed.push(format!("{}.{ticker}", kind.prefix()));
             }

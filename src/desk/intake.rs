@@ -30,6 +30,7 @@ impl Desk {
                 ticker,
                 price,
                 stamp,
+                ..
             } => {
                 let quote = Quote::arrived(*price, *stamp, now);
                 self.heard(*stamp, &quote, now);
@@ -41,6 +42,7 @@ impl Desk {
                 kind,
                 bar,
                 volume,
+                ..
             } => {
                 let close = Quote::arrived(bar.close, Some(bar.end), now);
                 self.stamped(Some(bar.end), &close, now);
@@ -63,6 +65,7 @@ impl Desk {
                 ticker,
                 book,
                 stamp,
+                ..
             } => {
                 let quote = book
                     .middle()
@@ -82,11 +85,11 @@ impl Desk {
                 self.heard(*stamp, &quote, now);
                 self.watchlist.trade(ticker, *trade, quote);
             }
-            Update::Minutes { ticker, bars } => {
+            Update::Minutes { ticker, bars, .. } => {
                 self.watchlist.turn(now, &self.calendar);
                 self.watchlist.refill(ticker, bars);
             }
-            Update::Market(status) => self.calendar.set_status(*status),
+            Update::Market(status, _) => self.calendar.set_status(*status),
             Update::Seed(seed) => self.seed(seed, now),
         }
     }

@@ -43,6 +43,7 @@ fn tick(stamp: Utc) -> Update {
         ticker: Ticker::try_from("I:SPX").unwrap(),
         price: price(101),
         stamp: Some(stamp),
+        age: None,
     }
 }
 
@@ -172,6 +173,7 @@ fn streamed(name: &str, whole: i64, stamp: Utc) -> Update {
         ticker: told(name).ticker,
         price: price(whole),
         stamp: Some(stamp),
+        age: None,
     }
 }
 
@@ -238,14 +240,17 @@ fn a_share_without_a_trade_before_the_open_shows_its_close_and_a_live_one_its_ag
 #[test]
 fn the_vendors_word_on_its_markets_overrules_the_table_while_it_is_young() {
     let status = |state, as_of| {
-        Update::Market(crate::market::MarketStatus {
-            shares: Some(state),
-            s_and_p: Some(state),
-            cboe: None,
-            nasdaq: None,
-            dow_jones: None,
-            as_of,
-        })
+        Update::Market(
+            crate::market::MarketStatus {
+                shares: Some(state),
+                s_and_p: Some(state),
+                cboe: None,
+                nasdaq: None,
+                dow_jones: None,
+                as_of,
+            },
+            false,
+        )
     };
     let mut desk = desk(&["SPX"]);
     let noon = |secs| at(secs, Some(Utc(MONDAY.0 + 2 * HOUR)));
@@ -332,7 +337,14 @@ fn the_sessions_minutes_make_the_curve_and_come_back_with_a_refill() {
     let since = desk.days().next().map(|(_, since)| since);
     assert_eq!(since, Some(Utc(MONDAY.0 - 300_000)), "the open, at 9:30");
     let ticker = told("SPX").ticker;
-    desk.on(&Update::Minutes { ticker, bars }, now);
+    desk.on(
+        &Update::Minutes {
+            ticker,
+            bars,
+            simulated: false,
+        },
+        now,
+    );
     let curve = desk.watchlist.instruments()[0].curve();
     assert_eq!(curve, [100, 101, 102, 103].map(price));
 }
@@ -354,6 +366,7 @@ fn a_bar_with_a_stamp_that_can_be_none_is_counted_as_odd() {
         kind: crate::market::Kind::Minute,
         bar,
         volume: None,
+        age: None,
     };
     desk.on(&update, at(0, Some(MONDAY)));
     assert_eq!(desk.oddities().absurd, 1);

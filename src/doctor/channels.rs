@@ -119,7 +119,7 @@ impl Line {
             Update::Trade { ticker, .. } => self.came(Kind::Trade, &ticker),
             Update::Bar { ticker, kind, .. } => self.came(kind, &ticker),
             // By REST, which is not asked here.
-            Update::Seed(_) | Update::Minutes { .. } | Update::Market(_) => {}
+            Update::Seed(_) | Update::Minutes { .. } | Update::Market(..) => {}
         }
     }
 

@@ -218,19 +218,23 @@ pub fn update(link: &mut Link, event: &wire::Event<'_>, now: Moment) -> Option<U
             ticker,
             price,
             stamp,
+            age,
         } => Some(Update::Value {
             ticker: ours(link, Kind::Value, ticker, now)?,
             price: *price,
             stamp: *stamp,
+            age: *age,
         }),
         wire::Event::Quote {
             ticker,
             book,
             stamp,
+            age,
         } => Some(Update::Quote {
             ticker: ours(link, Kind::Quote, ticker, now)?,
             book: *book,
             stamp: *stamp,
+            age: *age,
         }),
         wire::Event::Trade {
             ticker,
@@ -246,11 +250,13 @@ pub fn update(link: &mut Link, event: &wire::Event<'_>, now: Moment) -> Option<U
             kind,
             bar,
             volume,
+            age,
         } => Some(Update::Bar {
             ticker: ours(link, *kind, ticker, now)?,
             kind: *kind,
             bar: *bar,
             volume: *volume,
+            age: *age,
         }),
         wire::Event::Status(..) | wire::Event::Unused => None,
     }

@@ -16,6 +16,7 @@ pub use link::{Link, Status};
 pub use why::Why;
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::clock::Utc;
 use crate::market::{
@@ -41,6 +42,8 @@ pub enum Update {
         price: Price,
         /// By the feed's clock, where it said.
         stamp: Option<Utc>,
+        /// How old a hub says that it is: it repeats its last value to a new client.
+        age: Option<Duration>,
     },
     /// A bar.
     Bar {
@@ -52,6 +55,8 @@ pub enum Update {
         bar: Bar,
         /// How much was traded today, where the bar says.
         volume: Option<u64>,
+        /// How old a hub says that it is.
+        age: Option<Duration>,
     },
     /// The best bid and ask; their middle is the value.
     Quote {
@@ -61,6 +66,8 @@ pub enum Update {
         book: Book,
         /// By the feed's clock, where it said.
         stamp: Option<Utc>,
+        /// How old a hub says that it is.
+        age: Option<Duration>,
     },
     /// A trade.
     Trade {
@@ -79,9 +86,11 @@ pub enum Update {
         ticker: Ticker,
         /// The bars of a minute.
         bars: Box<[Bar]>,
+        /// The answer says that its prices are not real.
+        simulated: bool,
     },
-    /// Which markets are open, by REST.
-    Market(MarketStatus),
+    /// Which markets are open, by REST; and whether the answer says that its prices are not real.
+    Market(MarketStatus, bool),
 }
 
 /// What REST knows of one instrument.
@@ -93,6 +102,12 @@ pub struct Seed {
     pub price: Option<Price>,
     /// When the last value was made, where the answer said.
     pub stamp: Option<Utc>,
+    /// The answer says that the value is the close of its session.
+    pub is_close: bool,
+    /// The answer says that its prices are not real.
+    pub simulated: bool,
+    /// How old the answer was when it came: a hub repeats the vendor's.
+    pub age: Duration,
     /// The answer says that its source serves it late.
     pub delayed: bool,
     /// The close before the current session.
@@ -105,6 +120,8 @@ pub struct Seed {
     pub analysis: Option<Analysis>,
     /// The best bid and ask, where the answer has both.
     pub book: Option<Book>,
+    /// When the book was quoted, where the answer said.
+    pub book_stamp: Option<Utc>,
     /// The last trade, and when it was made.
     pub trade: Option<(Trade, Option<Utc>)>,
 }
@@ -116,6 +133,9 @@ impl Seed {
             ticker,
             price: None,
             stamp: None,
+            is_close: false,
+            simulated: false,
+            age: Duration::ZERO,
             delayed: false,
             previous_close: None,
             denial: None,
@@ -125,6 +145,7 @@ impl Seed {
             },
             analysis: None,
             book: None,
+            book_stamp: None,
             trade: None,
         }
     }

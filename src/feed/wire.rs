@@ -10,6 +10,7 @@ mod fields;
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -33,6 +34,8 @@ pub enum Event<'a> {
         price: Price,
         /// When, if the stamp could be read.
         stamp: Option<Utc>,
+        /// How old a hub says that it is, in its field `age` (milliseconds).
+        age: Option<Duration>,
     },
     /// `A` or `AM`: a bar.
     Bar {
@@ -44,6 +47,8 @@ pub enum Event<'a> {
         bar: Bar,
         /// How much was traded today, where the bar says (`av`).
         volume: Option<u64>,
+        /// How old a hub says that it is.
+        age: Option<Duration>,
     },
     /// `Q`: the best bid and ask.
     Quote {
@@ -53,6 +58,8 @@ pub enum Event<'a> {
         book: Book,
         /// When, if the stamp could be read.
         stamp: Option<Utc>,
+        /// How old a hub says that it is.
+        age: Option<Duration>,
     },
     /// `T`: a trade.
     Trade {
@@ -156,6 +163,8 @@ pub enum Passing<'a> {
         kind: Kind,
         /// Of which instrument.
         ticker: Cow<'a, str>,
+        /// How old the hub before this one says that it is.
+        age: Option<Duration>,
         /// The whole event, as it was written.
         json: &'a str,
     },
@@ -170,7 +179,12 @@ pub fn passing(frame: &str) -> impl Iterator<Item = Result<Passing<'_>, Junk>> {
     objects::<Result<Head<'_>, Junk>>(frame).map(|object| {
         let (head, json) = object?;
         Ok(match head? {
-            Head::Data(kind, ticker) => Passing::Data { kind, ticker, json },
+            Head::Data { kind, ticker, age } => Passing::Data {
+                kind,
+                ticker,
+                age,
+                json,
+            },
             Head::Event(Event::Status(verdict, message)) => Passing::Status(verdict, message),
             Head::Event(_) => Passing::Unused,
         })
@@ -179,7 +193,11 @@ pub fn passing(frame: &str) -> impl Iterator<Item = Result<Passing<'_>, Junk>> {
 
 /// As much of an event as who passes it on has to know.
 enum Head<'a> {
-    Data(Kind, Cow<'a, str>),
+    Data {
+        kind: Kind,
+        ticker: Cow<'a, str>,
+        age: Option<Duration>,
+    },
     Event(Event<'a>),
 }
 
@@ -202,11 +220,13 @@ impl<'a> Reading<'a> for Result<Head<'a>, Junk> {
             "T" => Kind::Trade,
             _ => return fields.event().map(Head::Event),
         };
+        let age = age(fields.age);
         let ticker = match kind {
             Kind::Value => fields.ticker,
             _ => fields.sym,
         };
-        Ok(Head::Data(kind, ticker.ok_or(Junk::Field)?))
+        let ticker = ticker.ok_or(Junk::Field)?;
+        Ok(Head::Data { kind, ticker, age })
     }
 }
 
@@ -344,6 +364,12 @@ fn positive(field: Option<f64>) -> Result<Price, Junk> {
             Err(Junk::Number)
         }
     })
+}
+
+/// An age in milliseconds. What is none is not known.
+fn age(field: Option<f64>) -> Option<Duration> {
+    let millis = field.filter(|millis| (0.0..1e15).contains(millis))?;
+    Some(Duration::from_millis(millis as u64))
 }
 
 /// A time in ms, µs or ns, told apart by its magnitude (13, 16 and 19 digits). `None` for what is

@@ -295,7 +295,9 @@ impl Audience for Relay {
         for passing in wire::passing(frame) {
             match passing {
                 Ok(Passing::Status(verdict, message)) => line.verdict(verdict, &message, now),
-                Ok(Passing::Data { kind, ticker, json }) => {
+                Ok(Passing::Data {
+                    kind, ticker, json, ..
+                }) => {
                     // What was just given back may still come; it is nobody's.
                     if line.data(kind, &ticker, now)
                         && let Ok(ticker) = Ticker::try_from(ticker.as_ref())

@@ -9,7 +9,7 @@ use crate::clock::Utc;
 pub struct Book {
     /// What buyers pay; zero if nobody bids.
     pub bid: Price,
-    /// What sellers want; above zero.
+    /// What sellers want; zero if nobody asks.
     pub ask: Price,
     /// How much is bid for, in contracts or shares.
     pub bid_size: u32,

@@ -273,6 +273,7 @@ fn draw(settings: Settings, ticker: &str, price: Price, now: Now) -> Frame {
         ticker: Ticker::try_from(ticker).unwrap(),
         price,
         stamp: now.utc,
+        age: None,
     };
     desk.on(&update, now);
     desk.draw(now).clone()

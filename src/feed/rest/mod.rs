@@ -176,7 +176,7 @@ impl Asker {
     async fn market(&mut self) -> Result<Vec<Update>, Refusal> {
         let body = self.doorman.get(market::path(self.via)).await?;
         let status = market::status(&body).ok_or(Why::Protocol)?;
-        Ok(vec![Update::Market(status)])
+        Ok(vec![Update::Market(status, false)])
     }
 
     async fn minutes(&mut self, symbol: &Symbol, from: Utc) -> Result<Vec<Update>, Refusal> {
@@ -189,7 +189,11 @@ impl Asker {
         // Nothing traded is nothing to tell.
         let ticker = Ticker::try_from(symbol.ticker()).ok();
         let ticker = ticker.filter(|_| !bars.is_empty());
-        let update = ticker.map(|ticker| Update::Minutes { ticker, bars });
+        let update = ticker.map(|ticker| Update::Minutes {
+            ticker,
+            bars,
+            simulated: false,
+        });
         Ok(update.into_iter().collect())
     }
 }

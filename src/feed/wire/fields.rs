@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Event, Junk, Verdict, count, number, positive, size, stamp};
+use super::{Event, Junk, Verdict, age, count, number, positive, size, stamp};
 use crate::market::{Bar, Book, Kind, Price, Trade};
 
 /// The fields of an event that this program reads, of whichever type the event is.
@@ -32,6 +32,8 @@ pub(super) struct Fields<'a> {
     pub(super) asked: Option<f64>,
     pub(super) p: Option<f64>,
     pub(super) av: Option<f64>,
+    /// A hub's own.
+    pub(super) age: Option<f64>,
 }
 
 /// What the fields of an event are read as. Where they are read, for there are so many of them
@@ -59,6 +61,7 @@ impl<'a> Fields<'a> {
                 price: positive(self.val)?,
                 ticker: self.ticker.ok_or(Junk::Field)?,
                 stamp: stamp(self.t),
+                age: age(self.age),
             }),
             "A" => self.bar(Kind::Second),
             "AM" => self.bar(Kind::Minute),
@@ -77,6 +80,7 @@ impl<'a> Fields<'a> {
                         ask_size: size(self.asked),
                     },
                     stamp: stamp(self.t),
+                    age: age(self.age),
                 })
             }
             "status" => {
@@ -124,6 +128,7 @@ impl<'a> Fields<'a> {
             kind,
             bar,
             volume: count(self.av),
+            age: age(self.age),
         })
     }
 }
@@ -162,6 +167,7 @@ impl<'de, T: Reading<'de>> Deserialize<'de> for Read<T> {
                         "as" => fields.asked = value.number(),
                         "p" => fields.p = value.number(),
                         "av" => fields.av = value.number(),
+                        "age" => fields.age = value.number(),
                         _ => {}
                     }
                 }

@@ -71,6 +71,9 @@ pub struct Fanout {
     pub clock: Clock,
     /// Who wants to know that this turns; nobody, unless it is set.
     pub heartbeat: Heartbeat,
+    /// Clients are told that the prices are simulated before the upstream has said so; they are
+    /// not, unless it is set.
+    pub simulated: bool,
     guests: mpsc::Receiver<Guest>,
 }
 
@@ -96,6 +99,7 @@ impl Fanout {
                 metrics,
                 clock,
                 heartbeat: Heartbeat::default(),
+                simulated: false,
                 guests,
             },
             Door(door),
@@ -114,10 +118,12 @@ impl Fanout {
             metrics,
             clock,
             mut heartbeat,
+            simulated,
             mut guests,
         } = self;
         let mut roster = gate.roster();
         let mut hall = Hall::new(cluster, gate, limits, metrics.clone(), clock.clone(), tell);
+        hall.simulated = simulated;
         // Not before this is the next sweep, and then.
         let mut paced = Moment::ZERO;
         let mut checked = Moment::ZERO;

@@ -132,6 +132,8 @@ pub struct Setup {
     pub connector: Connector,
     /// What of the vendor is served.
     pub clusters: Vec<Cluster>,
+    /// The vendor is a simulator of ours: its prices are not real, before it has said so.
+    pub simulated: bool,
     /// Who is let in.
     pub gate: Arc<Gate>,
     /// The rest of the settings, now and from now on.
@@ -157,6 +159,7 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
         rest,
         connector,
         clusters,
+        simulated,
         gate,
         settings,
         calendar,
@@ -169,6 +172,8 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
     let mut tasks = JoinSet::new();
     let (minutes, keeping) = Minutes::new();
     let (mut doors, mut health) = (Vec::new(), Vec::new());
+    let greeted = watch::Sender::new(simulated.then_some(true));
+    minutes.seen(simulated, Vec::new()).await;
     for cluster in clusters {
         let (interest, wanted) = watch::channel(Interest::new());
         let (reports, passing) = mpsc::channel(QUEUE);
@@ -180,9 +185,11 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
             interest: wanted.clone(),
             reports,
             minutes: minutes.clone(),
+            greeted: greeted.clone(),
             clock: clock.clone(),
         };
-        let (seen, watching) = Health::between(cluster, passing, onward, wanted, clock.clone());
+        let (seen, watching) =
+            Health::between(cluster, simulated, passing, onward, wanted, clock.clone());
         let (mut fanout, door) = Fanout::new(
             cluster,
             arriving,
@@ -193,6 +200,7 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
             clock.clone(),
         );
         fanout.heartbeat = supervisor.heartbeat();
+        fanout.simulated = simulated;
         tasks.spawn(upstream.run(stop.clone()));
         tasks.spawn(watching);
         tasks.spawn(fanout.run(stop.clone()));
@@ -215,7 +223,13 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
     let porter = Arc::new(Porter {
         gate,
         doors,
-        quotes: Quotes::new(Arc::new(rest), connector, clock.clone()),
+        quotes: Quotes::new(
+            Arc::new(rest),
+            connector,
+            calendar,
+            clock.clone(),
+            greeted.subscribe(),
+        ),
         minutes,
         health,
         metrics,

@@ -46,6 +46,8 @@ pub struct Upstream {
     pub reports: mpsc::Sender<Report>,
     /// Where the bars of a minute are kept.
     pub minutes: Minutes,
+    /// Where it is written whether the vendor says that its prices are simulated.
+    pub greeted: watch::Sender<Option<bool>>,
     /// Time.
     pub clock: Clock,
 }
@@ -68,6 +70,7 @@ impl Upstream {
                 barred: barred.clone(),
                 proven: false,
                 minutes: self.minutes,
+                greeted: self.greeted,
             },
             clock: self.clock.clone(),
         };
@@ -241,6 +244,7 @@ struct Relay {
     /// It has let us in before: the key is good, and the plan has this cluster.
     proven: bool,
     minutes: Minutes,
+    greeted: watch::Sender<Option<bool>>,
 }
 
 impl Relay {
@@ -256,7 +260,15 @@ impl Audience for Relay {
         self.simulated.send_if_modified(|simulated| {
             std::mem::replace(simulated, status.simulated) != status.simulated
         });
-        self.proven |= status.phase == Phase::Live;
+        if status.phase == Phase::Live {
+            self.proven = true;
+            // Before anybody is told: nothing of another vendor is repeated from here on.
+            let greeted = Some(status.simulated);
+            let before = self.greeted.send_replace(greeted);
+            if before != greeted {
+                self.minutes.seen(status.simulated, Vec::new()).await;
+            }
+        }
         let report = match (status.phase, status.why) {
             // Nothing is asked for while it lasts, and that is no news.
             _ if *self.barred.borrow() => return Ok(()),
@@ -320,7 +332,8 @@ impl Audience for Relay {
             return Ok(());
         }
         if !bars.is_empty() {
-            self.minutes.seen(bars).await;
+            let simulated = *self.simulated.borrow();
+            self.minutes.seen(simulated, bars).await;
         }
         self.tell(Report::Events(events)).await
     }

@@ -1,6 +1,7 @@
 //! The minutes of a session so far: where they are asked for and what the answer says. Pure.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::snapshot::positive;
 use super::super::wire;
@@ -26,6 +27,8 @@ struct Answer {
     ticker: Option<String>,
     /// Missing where nothing was traded.
     results: Option<Vec<Row<Minute>>>,
+    #[serde(default)]
+    simulated: Value,
 }
 
 #[derive(Deserialize)]
@@ -38,8 +41,8 @@ struct Minute {
 }
 
 /// The bars of an answer about this symbol and this time, in order; those that cannot be are left
-/// out. `None` if it is no such answer.
-pub(super) fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<Box<[Bar]>> {
+/// out. And whether the answer says that they are simulated. `None` if it is no such answer.
+pub(super) fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Bar]>, bool)> {
     let answer: Answer = serde_json::from_slice(body)
         .inspect_err(|error| log::debug!("minutes: {error}"))
         .ok()?;
@@ -49,6 +52,7 @@ pub(super) fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<B
     {
         return None;
     }
+    let simulated = answer.simulated == Value::Bool(true);
     let mut last = from.0 - 1;
     let rows = answer.results.unwrap_or_default();
     let bars = rows.iter().filter_map(Row::good);
@@ -60,7 +64,7 @@ pub(super) fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<B
         }
         fits
     });
-    Some(bars.collect())
+    Some((bars.collect(), simulated))
 }
 
 /// The bar of a row of aggregates: where its minute begins, in whichever unit, and its first,
@@ -86,7 +90,7 @@ mod tests {
     const NOON: Utc = Utc(1_795_453_200_000);
 
     fn read(body: &str) -> Option<Vec<(i64, f64)>> {
-        let bars = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON)?;
+        let (bars, _) = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON)?;
         let told = |bar: &Bar| {
             assert_eq!(bar.end.0 - bar.start.0, 60_000);
             (bar.start.0 - OPEN.0, bar.close.as_f64())
@@ -143,6 +147,21 @@ mod tests {
         let other = answer(&[row(0, "1 1 1 1")]).replace("I:SPX", "I:NDX");
         assert_eq!(read(&other), None);
         assert_eq!(read("<html>"), None);
+    }
+
+    #[test]
+    fn minutes_that_are_not_real_say_so() {
+        let simulated = |more: &str| {
+            let body = answer(&[row(0, "1 1 1 1")]).replacen('{', &format!("{{{more}"), 1);
+            let read = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON);
+            let (bars, simulated) = read.unwrap();
+            assert_eq!(bars.len(), 1);
+            simulated
+        };
+        assert!(simulated(r#""simulated":true,"#));
+        for real in ["", r#""simulated":false,"#, r#""simulated":null,"#] {
+            assert!(!simulated(real), "{real}");
+        }
     }
 
     #[test]

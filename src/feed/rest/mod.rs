@@ -175,8 +175,8 @@ impl Asker {
 
     async fn market(&mut self) -> Result<Vec<Update>, Refusal> {
         let body = self.doorman.get(market::path(self.via)).await?;
-        let status = market::status(&body).ok_or(Why::Protocol)?;
-        Ok(vec![Update::Market(status, false)])
+        let (status, simulated) = market::status(&body).ok_or(Why::Protocol)?;
+        Ok(vec![Update::Market(status, simulated)])
     }
 
     async fn minutes(&mut self, symbol: &Symbol, from: Utc) -> Result<Vec<Update>, Refusal> {
@@ -185,14 +185,14 @@ impl Asker {
             return Ok(Vec::new());
         };
         let body = self.doorman.get(&minutes::path(symbol, from, to)).await?;
-        let bars = minutes::bars(&body, symbol, from, to).ok_or(Why::Protocol)?;
+        let (bars, simulated) = minutes::bars(&body, symbol, from, to).ok_or(Why::Protocol)?;
         // Nothing traded is nothing to tell.
         let ticker = Ticker::try_from(symbol.ticker()).ok();
         let ticker = ticker.filter(|_| !bars.is_empty());
         let update = ticker.map(|ticker| Update::Minutes {
             ticker,
             bars,
-            simulated: false,
+            simulated,
         });
         Ok(update.into_iter().collect())
     }
@@ -245,9 +245,9 @@ fn path(via: Via, symbols: &[Symbol]) -> String {
 fn read(via: Via, body: &[u8], symbols: &[Symbol]) -> Result<Quotes, Why> {
     let answer = match via {
         Via::Hub => rows::rows(body),
-        Via::Vendor => snapshot::rows(body).map(|rows| Quotes {
-            seeds: rows.iter().filter_map(snapshot::Row::seed).collect(),
-            refused: refusals(&rows),
+        Via::Vendor => snapshot::read(body).map(|snapshot| Quotes {
+            seeds: snapshot.seeds().collect(),
+            refused: refusals(&snapshot.rows),
         }),
     };
     let mut answer = answer.map_err(|error| {

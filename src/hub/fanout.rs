@@ -13,7 +13,7 @@ use super::metrics::Metrics;
 use super::room::Fate;
 pub use super::socket::Socket;
 use super::token::{Device, Gate};
-use super::{Interest, Report};
+use super::{Interest, Relayed, Report};
 use crate::clock::{Clock, Moment};
 use crate::market::Cluster;
 use crate::supervisor::Heartbeat;
@@ -224,8 +224,12 @@ fn take(hall: &mut Hall, metrics: &Metrics, report: Report) {
             hall.answered(&events);
             let mut conflated = 0;
             for event in &events {
-                conflated +=
-                    u64::from(hall.room.publish(&event.channel, &event.json) != Fate::Kept);
+                let Relayed {
+                    channel,
+                    json,
+                    came,
+                } = event;
+                conflated += u64::from(hall.room.publish(channel, json, *came) != Fate::Kept);
                 if hall.room.is_pressed() {
                     hall.sweep();
                 }

@@ -172,6 +172,7 @@ fn read(event: &Relayed, text: &mut String) -> Option<Minute> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::Came;
     use crate::market::Channel;
 
     #[tokio::test]
@@ -187,6 +188,7 @@ mod tests {
                 start + MINUTE
             )
             .into(),
+            came: Came::default(),
         }
         };
         let mut broken = bar(start, "2.5");

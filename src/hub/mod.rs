@@ -11,6 +11,7 @@
 //! only how far it has seen. Beside that way stand `minutes`, which keeps the bars that pass, and
 //! `quotes`, which asks the vendor's REST once for all.
 
+mod age;
 mod answer;
 mod client;
 pub mod config;
@@ -57,6 +58,7 @@ use crate::feed::session::Source;
 use crate::feed::{Boxed, Why};
 use crate::market::{Calendar, Channel, Cluster};
 use crate::supervisor::Supervisor;
+pub use age::Came;
 use fanout::Fanout;
 use health::Health;
 use limits::{Limits, Rates, Tally};
@@ -83,6 +85,8 @@ pub struct Relayed {
     /// The event as the vendor wrote it: one JSON object. A slice of the frame it came in; whoever
     /// keeps it for long copies it, or it keeps the whole frame.
     pub json: Bytes,
+    /// When it came, and how old it was then.
+    pub came: Came,
 }
 
 /// What the upstream of a cluster tells the fan-out.

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::minutes::Minutes;
-use super::{Interest, Relayed, Report};
+use super::{Came, Interest, Relayed, Report};
 use crate::clock::{Clock, Moment, Now};
 use crate::feed::audience::{Audience, Line, Over};
 use crate::feed::link::Phase;
@@ -308,7 +308,10 @@ impl Audience for Relay {
             match passing {
                 Ok(Passing::Status(verdict, message)) => line.verdict(verdict, &message, now),
                 Ok(Passing::Data {
-                    kind, ticker, json, ..
+                    kind,
+                    ticker,
+                    age,
+                    json,
                 }) => {
                     // What was just given back may still come; it is nobody's.
                     if line.data(kind, &ticker, now)
@@ -317,6 +320,10 @@ impl Audience for Relay {
                         let relayed = Relayed {
                             channel: Channel { kind, ticker },
                             json: bytes.slice_ref(json.as_bytes()),
+                            came: Came {
+                                at: now,
+                                age: age.unwrap_or_default(),
+                            },
                         };
                         if kind == Kind::Minute {
                             bars.push(relayed.clone());

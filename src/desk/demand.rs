@@ -50,7 +50,7 @@ impl Desk {
             });
             return match part {
                 _ if streams => None,
-                Some(Part::Pre | Part::Post) => Some(SHARES_EXTENDED),
+                Some(Part::Pre | Part::Post | Part::Outside) => Some(SHARES_EXTENDED),
                 Some(Part::Regular) => Some(SHARES),
                 // Without a clock nobody knows whether it is traded.
                 None if freshness != Freshness::Closed => Some(UNFED),

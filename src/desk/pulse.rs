@@ -7,7 +7,7 @@ use crate::clock::{Moment, Now, Utc};
 use crate::feed::link::Phase;
 use crate::feed::{Status, Why};
 use crate::market::Cluster;
-use crate::screen::{Hop, Report, Sign};
+use crate::screen::{Hop, Prices, Report, Sign};
 
 /// Messages are counted over this long.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -211,9 +211,11 @@ impl Pulse {
         Report {
             hop: self.hop,
             since: now.monotonic.since(self.since),
-            messages: self.window.2,
+            prices: Prices::Fresh,
+            messages: Some(self.window.2),
             latency: self.latency.filter(|_| now.utc.is_some()),
             clock_set: now.utc.is_some(),
+            clock: None,
             reconnects: u32::try_from(self.returns()).unwrap_or(u32::MAX),
             last: self.last.map(|last| now.monotonic.since(last)),
             wear,
@@ -329,8 +331,8 @@ mod tests {
             pulse.message(Some(stamp), now);
         }
         let report = pulse.report(now(10_000), (0, 0));
-        assert_eq!((report.messages, report.latency), (20, Some(40)));
+        assert_eq!((report.messages, report.latency), (Some(20), Some(40)));
         assert_eq!(report.last, Some(Duration::from_millis(500)));
-        assert_eq!(pulse.report(now(40_000), (0, 0)).messages, 0);
+        assert_eq!(pulse.report(now(40_000), (0, 0)).messages, Some(0));
     }
 }

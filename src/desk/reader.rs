@@ -29,7 +29,7 @@ impl<'a> Reader<'a> {
         };
         let line = self.line(place, instrument);
         match leaf {
-            Leaf::Big(_) => Page::Big(line, instrument.day(self.now)),
+            Leaf::Big(_) => Page::Big(line, instrument.day(self.now), None),
             Leaf::Contract(_) => match self.sheet(line, instrument) {
                 Some(sheet) => Page::Contract(sheet),
                 None => Page::Pair(line, None),
@@ -55,6 +55,7 @@ impl<'a> Reader<'a> {
         Line {
             label: instrument.symbol().name(),
             contract: instrument.symbol().contract(),
+            expired: false,
             part,
             denial: instrument.denial(),
             price: instrument.quote().map(|quote| quote.price),

@@ -62,6 +62,9 @@ pub enum Part {
     Regular,
     /// Trading of shares after the regular hours.
     Post,
+    /// None of the hours that the table knows: values come although none are expected. No session
+    /// of the calendar is of this part; who judges a value says so.
+    Outside,
 }
 
 impl Phase {

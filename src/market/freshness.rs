@@ -101,7 +101,7 @@ pub(super) fn judge(quote: &Quote, limit: Duration, phase: Option<Phase>, now: N
                 Part::Regular => Utc(since.0.saturating_add(millis(GRACE + delay))),
                 // Before and after the regular hours hours may pass without a trade: until there
                 // is one, the close is the last price.
-                Part::Pre | Part::Post => Utc(i64::MAX),
+                Part::Pre | Part::Post | Part::Outside => Utc(i64::MAX),
             };
             if market.utc < patience && market.as_of < since && market.is_last_before(closed) {
                 (Freshness::Closed, from(market.utc, patience))

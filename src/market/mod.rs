@@ -17,5 +17,7 @@ pub use history::{HISTORY, History};
 pub use minutes::{Minutes, TradingDay};
 pub use price::{Change, Numbers, Price, Text, whole};
 pub use quote::{Bar, Quote, Source};
-pub use symbol::{Channel, Class, Cluster, Contract, Kind, Symbol, SymbolError, Ticker};
+pub use symbol::{
+    Channel, Class, Cluster, Contract, Kind, Symbol, SymbolError, Ticker, may_be_negative,
+};
 pub use watchlist::{CAPACITY, Instrument, Outcome, Watchlist, WatchlistError};

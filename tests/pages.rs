@@ -6,7 +6,7 @@ mod scene;
 use std::time::Duration;
 
 use deskticker::market::{Analysis, Book, Day, Denial, Numbers, Part, Trade};
-use deskticker::screen::{Alert, Format, Hop, Page, Report, Sheet, Sign, Threshold, View};
+use deskticker::screen::{Alert, Format, Hop, Page, Prices, Report, Sheet, Sign, Threshold, View};
 use scene::album::Album;
 use scene::{HOPS, day, line, option, ordinary, price, report, sheet, symbol, view, waiting, walk};
 
@@ -50,7 +50,7 @@ fn alerts() {
         ..base
     };
     album.add_each_freshness("pair, simulated and misconfigured, ", worst);
-    let big = Page::Big(line("SPX", 5912.41, 5887.61, &history), day());
+    let big = Page::Big(line("SPX", 5912.41, 5887.61, &history), day(), None);
     album.add_each_freshness("big, ", View { page: big, ..base });
     let contract = Page::Contract(sheet(&spy, &history));
     album.add_each_freshness(
@@ -82,7 +82,7 @@ fn one_instrument_alone() {
     let spy = symbol("O:SPY251219C00650000");
     let spx = line("SPX", 5912.41, 5887.61, &history);
     let mut album = Album::new("big");
-    let base = view(Page::Big(spx, day()));
+    let base = view(Page::Big(spx, day(), None));
     album.add_each_freshness("", base);
     let worst = View {
         simulated: true,
@@ -90,7 +90,7 @@ fn one_instrument_alone() {
         ..base
     };
     album.add_each_freshness("simulated and misconfigured, ", worst);
-    album.add("no day", view(Page::Big(spx, Day::default())));
+    album.add("no day", view(Page::Big(spx, Day::default(), None)));
     let range = |low, high| Day {
         range: Some((price(low), price(high))),
         volume: None,
@@ -121,16 +121,19 @@ fn one_instrument_alone() {
     ] {
         album.add(
             name,
-            view(Page::Big(line("SPX", now, before, &history), day)),
+            view(Page::Big(line("SPX", now, before, &history), day, None)),
         );
     }
     let contract = option(&spy, 12.34, 12.0, &history);
-    album.add_each_freshness("option, ", view(Page::Big(contract, range(11.9, 13.05))));
+    album.add_each_freshness(
+        "option, ",
+        view(Page::Big(contract, range(11.9, 13.05), None)),
+    );
     let mut share = line("NVDA", 187.9, 190.02, &history);
     share.part = Some(Part::Post);
-    album.add("post", view(Page::Big(share, range(186.2, 191.0))));
+    album.add("post", view(Page::Big(share, range(186.2, 191.0), None)));
     share.denial = Some(Denial::NotEntitled);
-    album.add("not in the plan", view(Page::Big(share, day())));
+    album.add("not in the plan", view(Page::Big(share, day(), None)));
     let twelve = View {
         time: Some((12, 32)),
         format: Format {
@@ -267,9 +270,11 @@ fn the_link() {
     let start = Report {
         hop: Hop::Clock,
         since: Duration::ZERO,
-        messages: 0,
+        prices: Prices::None,
+        messages: None,
         latency: None,
         clock_set: false,
+        clock: None,
         reconnects: 0,
         last: None,
         wear: (0, 0),
@@ -283,7 +288,7 @@ fn the_link() {
     let most = Report {
         hop: Hop::Upstream,
         since: Duration::MAX,
-        messages: u32::MAX,
+        messages: Some(u32::MAX),
         latency: Some(i64::MIN),
         reconnects: u32::MAX,
         last: Some(Duration::MAX),

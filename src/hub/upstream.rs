@@ -257,8 +257,9 @@ impl Audience for Relay {
     type Shelf = Growing;
 
     async fn status(&mut self, _: Cluster, status: Status) -> Result<(), Over> {
+        let is_simulated = status.simulated == Some(true);
         self.simulated.send_if_modified(|simulated| {
-            std::mem::replace(simulated, status.simulated) != status.simulated
+            std::mem::replace(simulated, is_simulated) != is_simulated
         });
         if status.phase == Phase::Live {
             self.proven = true;
@@ -280,7 +281,7 @@ impl Audience for Relay {
                 return Ok(());
             }
             (Phase::Live, _) => Report::Up {
-                simulated: status.simulated,
+                simulated: is_simulated,
             },
             (Phase::Idle, _) => Report::Down(Why::Done),
             // To the vendor we have a key, and no token of a client is meant.
@@ -345,7 +346,7 @@ impl Audience for Relay {
         self.tell(Report::Events(events)).await
     }
 
-    async fn unanswered(&mut self, channel: Channel) -> Result<(), Over> {
+    async fn unanswered(&mut self, channel: Channel, _: bool) -> Result<(), Over> {
         self.tell(Report::Unanswered(channel)).await
     }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Weekday};
 
 use super::{Numbers, Price, Text};
 
@@ -132,7 +132,28 @@ const KNOWN_INDICES: [&str; 24] = [
     "RVX", "SKEW", "OEX", "XEO", "XSP", "MID", "SML", "COMP", "XAU", "SOX", "OVX", "GVZ",
 ];
 
+/// Indices whose value is above zero by what they are: prices of shares that are added up, and
+/// volatilities. Those of volatility that begin with `VIX` are not in it.
+const POSITIVE_INDICES: [&str; 16] = [
+    "SPX", "NDX", "DJI", "RUT", "OEX", "XEO", "XSP", "MID", "SML", "COMP", "VVIX", "VXN", "RVX",
+    "OVX", "GVZ", "SKEW",
+];
+
+/// Whether what a channel of this kind says of a vendor's ticker may be zero or below it:
+/// an index such as `I:TICK`, of which more may fall than rise. Never a share, nor a contract.
+pub fn may_be_negative(kind: Kind, ticker: &str) -> bool {
+    let index = matches!(kind, Kind::Value | Kind::Minute | Kind::Second);
+    ticker
+        .strip_prefix("I:")
+        .is_some_and(|code| index && !code.starts_with("VIX") && !POSITIVE_INDICES.contains(&code))
+}
+
 impl Symbol {
+    /// Whether its value may be zero or below it.
+    pub fn may_be_negative(&self) -> bool {
+        may_be_negative(Kind::Value, &self.ticker)
+    }
+
     /// What kind of instrument it is.
     pub const fn class(&self) -> Class {
         self.class
@@ -224,6 +245,25 @@ impl<'a> Contract<'a> {
             // A thousandth is ten of a price's units.
             strike: Price::from_scaled(thousandths * 10),
         })
+    }
+
+    /// The last day on which it is traded: the day before its expiry if it is settled by the
+    /// opening prices of that day.
+    pub fn last_trading_day(&self) -> Date {
+        let standard =
+            self.expiry.weekday() == Weekday::Friday && (15..=21).contains(&self.expiry.day());
+        // Cboe, "SPX options": the monthly ones expire on a third Friday. Those on VIX on a Wednesday.
+        let by_the_open = match self.root {
+            "SPX" | "NDX" | "RUT" | "DJX" => standard,
+            "VIX" | "VIXW" => true,
+            _ => false,
+        };
+        if !by_the_open {
+            return self.expiry;
+        }
+        // Of a Friday's and a Wednesday's the day before is a working day, but for holidays: then the
+        // calendar has no session on it.
+        self.expiry.yesterday().unwrap_or(self.expiry)
     }
 
     /// The month of the expiry, `Dec`.
@@ -461,6 +501,38 @@ mod tests {
         assert_eq!(text(longest), "ABCDEF 31 Dec 26 99999.999 C");
         for none in ["SPX", "SPY"] {
             assert_eq!(none.parse::<Symbol>().unwrap().contract(), None);
+        }
+    }
+
+    #[test]
+    fn an_index_may_be_negative_unless_it_is_a_sum_of_prices_or_a_volatility() {
+        for text in ["I:TICK", "I:ABC", "I:vixx", "I:SP"] {
+            let symbol: Symbol = text.parse().unwrap();
+            assert!(symbol.may_be_negative(), "{text}");
+            for kind in [Kind::Value, Kind::Minute] {
+                assert!(may_be_negative(kind, symbol.ticker()), "{text}");
+            }
+            assert!(!may_be_negative(Kind::Trade, symbol.ticker()), "{text}");
+        }
+        let volatile = [
+            "VIX", "VIX9D", "VIX1Y", "VVIX", "VXN", "RVX", "OVX", "GVZ", "SKEW",
+        ];
+        let added = [
+            "SPX", "NDX", "DJI", "RUT", "OEX", "XEO", "XSP", "MID", "SML", "COMP",
+        ];
+        let traded = ["SPY", "TICK", "BRK.B", "O:SPY251219C00650000"];
+        for text in volatile.iter().chain(&added).chain(&traded) {
+            let symbol: Symbol = text.parse().unwrap();
+            assert!(!symbol.may_be_negative(), "{text}");
+            for kind in [
+                Kind::Value,
+                Kind::Second,
+                Kind::Minute,
+                Kind::Quote,
+                Kind::Trade,
+            ] {
+                assert!(!may_be_negative(kind, symbol.ticker()), "{text}");
+            }
         }
     }
 

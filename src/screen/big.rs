@@ -4,7 +4,7 @@
 use super::badge::{self, Mark};
 use super::number::Number;
 use super::short::{self, GAP, NAME, NAMES};
-use super::{Frame, Glyphs, Line, View, WIDTH};
+use super::{Frame, Glyphs, Line, Outside, View, WIDTH};
 use super::{alert, cell, change, clock, header, label, range, sparkline};
 use crate::market::Day;
 
@@ -12,7 +12,14 @@ use crate::market::Day;
 const CURVE_X: usize = 60;
 
 /// On 128×64: the header, the price, the percentage and the curve, the day.
-pub(super) fn tall(view: &View<'_>, line: &Line<'_>, day: Day, glyphs: &Glyphs, frame: &mut Frame) {
+pub(super) fn tall(
+    view: &View<'_>,
+    line: &Line<'_>,
+    day: Day,
+    _outside: Option<Outside>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+) {
     let place = header::place(view, glyphs, frame, 4);
     let placed = header::price(view, line, glyphs, frame, place.0);
     header::draw(view, line, glyphs, frame, place, &placed, change::absolute);
@@ -34,7 +41,14 @@ pub(super) fn tall(view: &View<'_>, line: &Line<'_>, day: Day, glyphs: &Glyphs, 
 }
 
 /// On 128×32: the price and its change, and below them the name and the day.
-pub(super) fn low(view: &View<'_>, line: &Line<'_>, day: Day, glyphs: &Glyphs, frame: &mut Frame) {
+pub(super) fn low(
+    view: &View<'_>,
+    line: &Line<'_>,
+    day: Day,
+    _outside: Option<Outside>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+) {
     let numbers = view.format.numbers;
     let font = &glyphs.small.whole;
     let end = header::signs(view, glyphs, frame, NAMES);

@@ -42,10 +42,11 @@ struct Figures {
 
 impl Figures {
     fn of(report: &Report, numbers: Numbers) -> Self {
+        let messages = report.messages.unwrap_or(0);
         let dashes = || Text::try_from("---").unwrap_or_default();
         let mut tenth = Text::new();
         let _ = tenth.push(char::from(numbers.point));
-        let _ = tenth.push(char::from(b'0' + (report.messages % 10) as u8));
+        let _ = tenth.push(char::from(b'0' + (messages % 10) as u8));
         let latency = match report.latency {
             _ if !report.clock_set => Text::try_from("clock not set").unwrap_or_default(),
             None => dashes(),
@@ -61,10 +62,7 @@ impl Figures {
         };
         let (dot, panel) = report.wear;
         Self {
-            rate: [
-                whole((report.messages / 10).min(99_999).into(), numbers),
-                tenth,
-            ],
+            rate: [whole((messages / 10).min(99_999).into(), numbers), tenth],
             latency,
             last: report.last.map_or_else(dashes, age),
             reconnects: whole(report.reconnects.into(), numbers),

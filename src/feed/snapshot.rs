@@ -210,13 +210,16 @@ impl Row {
     }
 
     /// The value of an index, if it says one.
-    pub(crate) fn value(&self, _symbol: &Symbol) -> Option<Price> {
-        self.value.and_then(positive)
+    pub(crate) fn value(&self, symbol: &Symbol) -> Option<Price> {
+        price(self.value?, symbol.may_be_negative())
     }
 
     fn index(&self, symbol: &Symbol) -> Option<Last> {
         Some(Last {
-            price: self.value(symbol).or_else(|| self.close())?,
+            price: self.value(symbol).or_else(|| {
+                let close = self.session.as_ref()?.close?;
+                price(close, symbol.may_be_negative())
+            })?,
             stamp: wire::stamp(self.last_updated),
             is_close: self.is_closed(),
         })
@@ -390,7 +393,13 @@ pub(super) fn analysis(
 
 /// A price of zero is no price.
 pub fn positive(number: f64) -> Option<Price> {
-    Price::from_f64(number).filter(|price| *price > Price::from_scaled(0))
+    price(number, false)
+}
+
+/// The same, but of an index that may be negative it is a value.
+pub(super) fn price(number: f64, may_be_negative: bool) -> Option<Price> {
+    let price = Price::from_f64(number)?;
+    (may_be_negative || price > Price::from_scaled(0)).then_some(price)
 }
 
 #[cfg(test)]
@@ -621,6 +630,22 @@ mod tests {
         assert!(row("O:SPY251219C00650000", "REAL-TIME", "DELAYED"));
         assert!(!row("O:SPY251219C00650000", "DELAYED", "REAL-TIME"));
         assert!(one(r#"{"ticker":"I:SPX","value":1,"timeframe":"DELAYED"}"#).delayed);
+    }
+
+    #[test]
+    fn an_index_of_which_more_may_fall_than_rise_has_values_below_zero() {
+        let value =
+            |ticker: &str, row: &str| one(&format!(r#"{{"ticker":"{ticker}",{row}}}"#)).price;
+        for (row, number) in [
+            (r#""value":-311"#, -311.0),
+            (r#""value":0"#, 0.0),
+            (r#""session":{"close":-12.5}"#, -12.5),
+        ] {
+            assert_eq!(value("I:TICK", row), price(number), "{row}");
+            for ticker in ["I:SPX", "I:VIX9D", "I:RUT"] {
+                assert_eq!(value(ticker, row), None, "{ticker} {row}");
+            }
+        }
     }
 
     #[test]

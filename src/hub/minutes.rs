@@ -91,12 +91,12 @@ impl Minutes {
             return Ok(asked.body(&held, false));
         }
         let path = asked.path(&span);
-        let simulated = |body: &[u8]| Some(aggregates::minutes(body)?.1);
+        let simulated = |body: &[u8]| Some(asked.minutes(body)?.1);
         let answer = quotes.minutes(&path, simulated).await;
         let stale = match &answer {
             Ok(answer) => {
                 let made = now.utc.map(|utc| utc.0 - answer.age.as_millis() as i64);
-                let (fetched, simulated) = aggregates::minutes(&answer.body).unwrap_or_default();
+                let (fetched, simulated) = asked.minutes(&answer.body).unwrap_or_default();
                 let span = asked.fetched(&span, made);
                 self.order(Order::Fetched(span, fetched, simulated)).await;
                 answer.stale

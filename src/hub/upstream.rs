@@ -264,10 +264,9 @@ impl Audience for Relay {
         if status.phase == Phase::Live {
             self.proven = true;
             // Before anybody is told: nothing of another vendor is repeated from here on.
-            let greeted = Some(status.simulated);
-            let before = self.greeted.send_replace(greeted);
-            if before != greeted {
-                self.minutes.seen(status.simulated, Vec::new()).await;
+            let before = self.greeted.send_replace(Some(is_simulated));
+            if before != Some(is_simulated) {
+                self.minutes.seen(is_simulated, Vec::new()).await;
             }
         }
         let report = match (status.phase, status.why) {

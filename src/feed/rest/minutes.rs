@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::snapshot::positive;
+use super::super::snapshot::price;
 use super::super::wire;
 use super::rows::Row;
 use crate::clock::Utc;
@@ -56,7 +56,7 @@ pub(super) fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(
     let mut last = from.0 - 1;
     let rows = answer.results.unwrap_or_default();
     let bars = rows.iter().filter_map(Row::good);
-    let bars = bars.filter_map(|row| minute(row.t, [row.o, row.h, row.l, row.c]));
+    let bars = bars.filter_map(|row| minute(row.t, [row.o, row.h, row.l, row.c], symbol));
     let bars = bars.filter(|bar| {
         let fits = bar.start.0 > last && bar.start <= to;
         if fits {
@@ -68,14 +68,19 @@ pub(super) fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(
 }
 
 /// The bar of a row of aggregates: where its minute begins, in whichever unit, and its first,
-/// highest, lowest and last price. `None` if it can be none.
-pub(crate) fn minute(start: f64, [open, high, low, close]: [f64; 4]) -> Option<Bar> {
+/// highest, lowest and last price. `None` if it can be none of this symbol.
+pub(crate) fn minute(
+    start: f64,
+    [open, high, low, close]: [f64; 4],
+    symbol: &Symbol,
+) -> Option<Bar> {
+    let price = |number| price(number, symbol.may_be_negative());
     let start = wire::stamp(Some(start))?;
     let bar = Bar {
-        open: positive(open)?,
-        high: positive(high)?,
-        low: positive(low)?,
-        close: positive(close)?,
+        open: price(open)?,
+        high: price(high)?,
+        low: price(low)?,
+        close: price(close)?,
         start,
         end: Utc(start.0 + MINUTE),
     };

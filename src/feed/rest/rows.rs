@@ -119,7 +119,8 @@ impl ProxyRow {
         }
         // `last: 0` means no data, never a price.
         let priced = self.source.as_deref() != Some("none");
-        seed.price = self.last.and_then(positive).filter(|_| priced);
+        let last = self.last.filter(|last| *last != 0.0 && priced);
+        seed.price = last.and_then(|last| snapshot::price(last, symbol.may_be_negative()));
         let derived = || {
             // Where both are zero nothing is known; a change of exactly zero with a price is one.
             let change = Price::from_f64(self.change?)?;
@@ -263,6 +264,19 @@ mod tests {
         }
         assert_eq!(age(r#""age":1e99,"#), Duration::from_secs(1_000_000_000));
         assert!(!read("").remove(0).simulated);
+    }
+
+    #[test]
+    fn an_index_may_be_below_zero_and_zero_is_no_data() {
+        let last = |symbol: &str, last: &str| {
+            let body = format!(
+                r#"{{"results":[{{"symbol":"{symbol}","last":{last},"bid":0,"ask":1,"source":"indices"}}]}}"#
+            );
+            seeds(body.as_bytes())[0].price
+        };
+        assert_eq!(last("I:TICK", "-311"), price(-311.0));
+        assert_eq!(last("I:TICK", "0"), None);
+        assert_eq!(last("I:SPX", "-311"), None);
     }
 
     #[test]

@@ -138,6 +138,11 @@ impl Asked {
         }
     }
 
+    /// What a body of the vendor's says of these minutes, see [`minutes`].
+    pub(super) fn minutes(&self, body: &[u8]) -> Option<(Vec<Minute>, bool)> {
+        minutes(body, &self.symbol)
+    }
+
     /// The body that answers with these.
     pub(super) fn body(&self, held: &Held, stale: bool) -> String {
         let minutes = &held.minutes;
@@ -194,9 +199,9 @@ impl From<&Minute> for Row<i64> {
 }
 
 impl Row<f64> {
-    fn minute(self) -> Option<Minute> {
+    fn minute(self, symbol: &Symbol) -> Option<Minute> {
         Some(Minute {
-            bar: rest::minute(self.t, [self.o, self.h, self.l, self.c])?,
+            bar: rest::minute(self.t, [self.o, self.h, self.l, self.c], symbol)?,
             volume: self.v.filter(|volume| *volume >= 0.0),
         })
     }
@@ -205,7 +210,7 @@ impl Row<f64> {
 /// The minutes of a body of the vendor's, and whether it says that they are simulated. Those that
 /// cannot be read are left out. `None` if it is no such body. A day without minutes has no
 /// `results`.
-pub(super) fn minutes(body: &[u8]) -> Option<(Vec<Minute>, bool)> {
+fn minutes(body: &[u8], symbol: &Symbol) -> Option<(Vec<Minute>, bool)> {
     #[derive(Deserialize)]
     struct Answer {
         status: String,
@@ -218,7 +223,7 @@ pub(super) fn minutes(body: &[u8]) -> Option<(Vec<Minute>, bool)> {
     let rows = answer.results.into_iter().flatten();
     // `DELAYED` is an answer too.
     matches!(answer.status.as_str(), "OK" | "DELAYED").then(|| {
-        let minutes = rows.filter_map(|row| Row::deserialize(row).ok()?.minute());
+        let minutes = rows.filter_map(|row| Row::deserialize(row).ok()?.minute(symbol));
         (minutes.collect(), simulated)
     })
 }
@@ -297,6 +302,8 @@ mod tests {
         let body = br#"{"status":"DELAYED","results":[{"t":1795444200000,"o":2,"h":3,"l":1,"c":2.5,"v":7},
             {"t":1795444260000,"o":2,"h":1,"l":3,"c":2}, null, {"t":"now"}, {"t":0,"o":1,"h":1,"l":1,"c":1},
             {"t":1795444320000,"o":0,"h":0,"l":0,"c":0}]}"#;
+        let spy = "SPY".parse().unwrap();
+        let minutes = |body: &[u8]| minutes(body, &spy);
         let (rows, simulated) = minutes(body).unwrap();
         assert_eq!((rows.len(), simulated), (1, false));
         assert_eq!(rows[0].volume, Some(7.0));

@@ -18,7 +18,7 @@ use jiff::civil::DateTime;
 
 use crate::clock::{Moment, Now};
 use crate::market::{Calendar, Freshness, Watchlist, WatchlistError};
-use crate::panel::Light;
+use crate::panel::{Light, VOUCHED};
 use crate::screen::{self, Alert, Frame, Glyphs, Kept, Page, Size, View};
 use alerts::Alerts;
 pub use intake::Oddities;
@@ -264,6 +264,24 @@ impl Desk {
         .into_iter()
         .min()
         .unwrap_or(Moment::NEVER)
+    }
+
+    /// Until when the picture drawn last is good although nobody draws another: the first moment at
+    /// which a value that is plain on it is so no longer, for its age alone.
+    pub fn good_until(&self, now: Now) -> Moment {
+        let longest = now.monotonic + VOUCHED;
+        let plain = |place| match self.watchlist.freshness(place, now, &self.calendar) {
+            Freshness::Live | Freshness::Delayed => {
+                self.watchlist.deadline(place, now, &self.calendar)
+            }
+            Freshness::Stale(_) | Freshness::Closed | Freshness::None => longest,
+        };
+        let first = match self.leaf {
+            Some(Leaf::Pair(first, second)) => plain(first).min(second.map_or(longest, plain)),
+            Some(Leaf::Big(only) | Leaf::Contract(only)) => plain(only),
+            Some(Leaf::Link) | None => longest,
+        };
+        first.min(longest)
     }
 
     fn local(&mut self, now: Now) -> Option<DateTime> {

@@ -270,11 +270,9 @@ impl Desk {
     /// which a value that is plain on it is so no longer, for its age alone.
     pub fn good_until(&self, now: Now) -> Moment {
         let longest = now.monotonic + VOUCHED;
-        let plain = |place| match self.watchlist.freshness(place, now, &self.calendar) {
-            Freshness::Live | Freshness::Delayed => {
-                self.watchlist.deadline(place, now, &self.calendar)
-            }
-            Freshness::Stale(_) | Freshness::Closed | Freshness::None => longest,
+        let plain = |place| {
+            let until = self.watchlist.plain_until(place, now, &self.calendar);
+            until.unwrap_or(longest)
         };
         let first = match self.leaf {
             Some(Leaf::Pair(first, second)) => plain(first).min(second.map_or(longest, plain)),

@@ -304,6 +304,13 @@ impl Watchlist {
             .map_or(Moment::NEVER, |judgement| judgement.until)
     }
 
+    /// Until when the value of an instrument is plain although nothing arrives; `None` if it is not.
+    pub fn plain_until(&self, index: usize, now: Now, calendar: &Calendar) -> Option<Moment> {
+        let judgement = self.judge(index, now, calendar)?;
+        let plain = matches!(judgement.freshness, Freshness::Live | Freshness::Delayed);
+        plain.then_some(judgement.until)
+    }
+
     fn judge(&self, index: usize, now: Now, calendar: &Calendar) -> Option<Judgement> {
         Some(self.instruments.get(index)?.judge(now, calendar))
     }

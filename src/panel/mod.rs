@@ -6,6 +6,7 @@ mod chip;
 mod deadman;
 pub mod diff;
 mod fault;
+mod file;
 mod health;
 mod light;
 mod linux;

@@ -270,8 +270,8 @@ impl Running {
                 format: Format::default(),
             };
             screen::draw(&view, &glyphs, &mut kept, &mut frame);
-            slot.put(&frame, Light::default());
             let now = self.clock.now().monotonic;
+            slot.put(&frame, Light::default(), now + panel::VOUCHED);
             heartbeat.beat(now);
             tokio::select! {
                 _ = self.stops.recv() => {

@@ -532,3 +532,26 @@ fn simulated_prices_wear_demo_by_whatever_way_they_came_and_are_gone_with_their_
     assert!(!simulated(&desk));
     assert_eq!(desk.watchlist.instruments()[0].quote(), None);
 }
+
+#[test]
+fn a_picture_is_good_until_the_first_plain_value_on_it_grows_old() {
+    let mut desk = desk(&["SPX", "VIX"]);
+    let good = |desk: &mut Desk, now: Now| {
+        desk.draw(now);
+        desk.good_until(now).since(now.monotonic)
+    };
+    let now = at(1, Some(MONDAY));
+    let nothing_plain = Duration::from_secs(90);
+    assert_eq!(good(&mut desk, now), nothing_plain);
+    desk.on(&tick(now.utc.unwrap()), now);
+    // SPX may be ten seconds old.
+    let limit = Duration::from_millis(10_001);
+    assert_eq!(good(&mut desk, now), limit);
+    let later = at(4, Some(MONDAY));
+    assert_eq!(
+        good(&mut desk, later),
+        limit.checked_sub(Duration::from_secs(3)).unwrap()
+    );
+    let stale = at(12, Some(MONDAY));
+    assert_eq!(good(&mut desk, stale), nothing_plain);
+}

@@ -77,7 +77,7 @@ impl Desk {
         let mut watchlist = Box::new(Watchlist::new(&settings.watchlist)?);
         watchlist.turn(now, &calendar);
         let mut alerts = Alerts::default();
-        alerts.replace(&settings.alerts);
+        alerts.replace(&settings);
         Ok(Self {
             watchlist,
             calendar,
@@ -115,7 +115,7 @@ impl Desk {
         self.watchlist.replace(&settings.watchlist)?;
         self.watchlist.turn(now, &self.calendar);
         self.pages.replace(&settings, now.monotonic);
-        self.alerts.replace(&settings.alerts);
+        self.alerts.replace(&settings);
         self.minute = None;
         self.settings = settings;
         Ok(())

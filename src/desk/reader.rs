@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::settings::Leaf;
 use crate::clock::Now;
-use crate::market::{Calendar, Freshness, Instrument, Source, Watchlist, limit};
+use crate::market::{Calendar, Contract, Freshness, Instrument, Source, Watchlist, limit};
 use crate::screen::{Line, Page, Sheet};
 
 /// What is computed of a contract is asked for every 15 s while it is on the glass; three answers
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         Line {
             label: instrument.symbol().name(),
             contract: instrument.symbol().contract(),
-            expired: false,
+            expired: self.is_expired(instrument),
             part,
             denial: instrument.denial(),
             price: instrument.quote().map(|quote| quote.price),
@@ -63,6 +63,16 @@ impl<'a> Reader<'a> {
             freshness,
             history: instrument.curve(),
         }
+    }
+
+    /// Whether it is a contract whose last day is over.
+    fn is_expired(self, instrument: &Instrument) -> bool {
+        let contract = instrument.symbol().contract();
+        contract.is_some_and(|contract| self.days(&contract).is_some_and(|days| days < 0))
+    }
+
+    fn days(self, contract: &Contract<'_>) -> Option<i32> {
+        self.calendar.days_left(contract, self.now.utc?)
     }
 
     fn sheet(self, line: Line<'a>, instrument: &'a Instrument) -> Option<Sheet<'a>> {
@@ -73,14 +83,10 @@ impl<'a> Reader<'a> {
         let within = |limit| if closed { Duration::MAX } else { limit };
         let book = within(limit(symbol, Source::Tick));
         let now = self.now.monotonic;
-        let days = self
-            .now
-            .utc
-            .and_then(|utc| self.calendar.days_left(&contract, utc));
         Some(Sheet {
             line,
             contract,
-            days,
+            days: self.days(&contract),
             book: instrument.book(now, book),
             last: instrument.trade(self.now),
             day: instrument.day(self.now),

@@ -83,7 +83,7 @@ impl Desk {
         let mut time = AgreedTime::default();
         time.look(now);
         let mut alerts = Alerts::default();
-        alerts.replace(&settings.alerts);
+        alerts.replace(&settings);
         Ok(Self {
             watchlist,
             calendar,
@@ -132,7 +132,7 @@ impl Desk {
         self.watchlist.replace(&settings.watchlist)?;
         self.watchlist.turn(now, &self.calendar);
         self.pages.replace(&settings, now.monotonic);
-        self.alerts.replace(&settings.alerts);
+        self.alerts.replace(&settings);
         self.minute = None;
         self.settings = settings;
         Ok(())

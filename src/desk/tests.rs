@@ -314,7 +314,7 @@ fn a_display_started_on_a_sunday_shows_fridays_close_and_its_change() {
 fn a_share_is_asked_for_often_while_it_is_traded_and_not_at_all_while_it_streams() {
     let mut desk = desk(&["SPY"]);
     let at_hour = |hours: i64| at(9, Some(Utc(MONDAY.0 + hours * HOUR)));
-    let mut pace = |desk: &mut Desk, now| {
+    let pace = |desk: &mut Desk, now| {
         agree(desk, now);
         desk.paces(now).next().unwrap()
     };

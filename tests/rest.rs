@@ -172,7 +172,6 @@ fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
         let source = stage::hub(portal.address, TOKEN);
         let mut needed = need(&["SPX"], Some(2));
         needed.market = Some(Duration::from_secs(60));
-        needed.offset = Some(START.0);
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 1))];
         let mut asker = Asker::start(source, needed, &["V.I:SPX"]);
         let portal_is_told = |update: Option<Update>| match update.expect("the session has ended") {

@@ -175,7 +175,7 @@ struct Last {
 impl Row {
     /// What it says.
     pub(crate) fn seed(&self) -> Option<Seed> {
-        let symbol: Symbol = self.ticker.parse().ok()?;
+        let symbol = Symbol::of_ticker(&self.ticker)?;
         let mut seed = Seed::empty(Ticker::try_from(symbol.ticker()).ok()?);
         if let Some(words) = &self.error {
             seed.denial = Some(denial(words)?);
@@ -422,7 +422,7 @@ mod tests {
     fn an_error_for_one_ticker_costs_none_of_the_others() {
         let seeds = seeds(
             r#"{"status":"OK","results":[
-            {"ticker":"APy","error":"NOT_ENTITLED","message":"Not entitled to this ticker."},
+            {"ticker":"AMpB","error":"NOT_ENTITLED","message":"Not entitled to this ticker."},
             {"ticker":"I:RUT","error":"NOT_TODAY"},
             {"ticker":"I:DJI","type":"indices","value":3822.39,"last_updated":1679597116344223500,
              "session":{"change":-50.01,"close":3822.39,"previous_close":3812.19,
@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("APY", None, None, Some(Denial::NotEntitled)),
+                ("AMpB", None, None, Some(Denial::NotEntitled)),
                 ("I:DJI", price(3822.39), close(3812.19), None),
                 ("I:VIX", None, close(17.65), None),
                 ("NOPE", None, None, Some(Denial::NotFound)),

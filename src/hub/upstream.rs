@@ -226,7 +226,7 @@ fn patience(wanted: &Interest, calendar: &Calendar, now: Now) -> Option<Duration
         } else {
             channel.ticker.as_str()
         };
-        let symbol: Symbol = ticker.parse().ok()?;
+        let symbol = Symbol::of_ticker(ticker)?;
         (symbol.class() == Class::Index && calendar.phase(&symbol, utc).is_open())
             .then(|| 2 * market::limit(&symbol, source))
     });

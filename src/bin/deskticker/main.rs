@@ -150,6 +150,9 @@ fn check(path: &Path) -> Result<(), Failure> {
             log::warn!("{line}");
         }
     }
+    for line in config.meant() {
+        log::warn!("{line}");
+    }
     let counted = |count: usize, noun: &str| match count {
         1 => format!("1 {noun}"),
         count => format!("{count} {noun}s"),

@@ -3,22 +3,25 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::super::link::Via;
 use super::super::snapshot::price;
 use super::super::wire;
 use super::rows::Row;
 use crate::clock::Utc;
-use crate::market::{Bar, Symbol};
+use crate::market::{Bar, Class, Symbol};
 
 /// In milliseconds.
 const MINUTE: i64 = 60_000;
 
-/// The same path at the vendor and at a hub.
-pub(super) fn path(symbol: &Symbol, from: Utc, to: Utc) -> String {
+/// The same path at the vendor and at a hub, which reads a name as people write it.
+pub(super) fn path(via: Via, symbol: &Symbol, from: Utc, to: Utc) -> String {
+    let written = match (via, symbol.class()) {
+        (Via::Hub, Class::Equity) => symbol.to_string(),
+        _ => symbol.ticker().to_owned(),
+    };
     format!(
-        "/v2/aggs/ticker/{}/range/1/minute/{}/{}?adjusted=true&sort=asc&limit=50000",
-        symbol.ticker(),
-        from.0,
-        to.0
+        "/v2/aggs/ticker/{written}/range/1/minute/{}/{}?adjusted=true&sort=asc&limit=50000",
+        from.0, to.0
     )
 }
 
@@ -171,11 +174,20 @@ mod tests {
 
     #[test]
     fn the_whole_ticker_and_the_milliseconds_stand_in_the_path() {
-        let path = path(&"O:SPY261218C00650000".parse().unwrap(), OPEN, NOON);
+        let path = |via, text: &str| path(via, &text.parse().unwrap(), OPEN, NOON);
         assert_eq!(
-            path,
+            path(Via::Hub, "O:SPY261218C00650000"),
             "/v2/aggs/ticker/O:SPY261218C00650000/range/1/minute/1795444200000/1795453200000\
              ?adjusted=true&sort=asc&limit=50000"
         );
+        for (via, text, ticker) in [
+            (Via::Hub, "SPX", "/I:SPX/"),
+            (Via::Hub, "stock:COMP", "/stock:COMP/"),
+            (Via::Vendor, "stock:COMP", "/COMP/"),
+            (Via::Vendor, "COMP", "/I:COMP/"),
+        ] {
+            let path = path(via, text);
+            assert!(path.contains(ticker), "{path}");
+        }
     }
 }

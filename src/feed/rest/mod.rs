@@ -212,7 +212,8 @@ impl Asker {
         let Some(to) = self.now().utc.filter(|to| *to > from) else {
             return Ok(Vec::new());
         };
-        let body = self.doorman.get(&minutes::path(symbol, from, to)).await?;
+        let path = minutes::path(self.via, symbol, from, to);
+        let body = self.doorman.get(&path).await?;
         let (bars, simulated) = minutes::bars(&body, symbol, from, to).ok_or(Why::Protocol)?;
         // Nothing traded is nothing to tell.
         let ticker = Ticker::try_from(symbol.ticker()).ok();
@@ -262,7 +263,8 @@ pub(super) fn endpoint(source: &Source) -> Endpoint {
 fn path(via: Via, symbols: &[Symbol]) -> String {
     match via {
         Via::Hub => {
-            let names: Vec<&str> = symbols.iter().map(rows::name).collect();
+            // Indices by their plain names, as the proxy knows them.
+            let names: Vec<String> = symbols.iter().map(Symbol::to_string).collect();
             format!("/api/quotes?tickers={}", names.join(","))
         }
         Via::Vendor => snapshot::path(symbols.iter().map(Symbol::ticker)),

@@ -15,16 +15,6 @@ use crate::market::{Price, Symbol, Ticker};
 /// Nothing is older, in seconds: ages are added up, and must not overflow.
 const AGE_LIMIT: f64 = 1e9;
 
-/// What a hub and the proxy are to be asked for: indices by their plain names, as the proxy knows
-/// them, but nothing by a name that would mean something else there, or nothing at all.
-pub(super) fn name(symbol: &Symbol) -> &str {
-    let name = symbol.name();
-    match name.parse::<Symbol>() {
-        Ok(meant) if meant == *symbol => name,
-        _ => symbol.ticker(),
-    }
-}
-
 /// `age` and `simulated` are the hub's own words, as are those of a row below `source`.
 #[derive(Deserialize)]
 struct Answer {
@@ -107,7 +97,7 @@ pub(super) fn rows(body: &[u8]) -> Result<Quotes, serde_json::Error> {
 impl ProxyRow {
     /// What it says; `None` if that is nothing.
     fn seed(&self) -> Option<Seed> {
-        // Indices come back prefixed or plain.
+        // Indices come back prefixed or plain, and a share with the name of one prefixed.
         let symbol: Symbol = self.symbol.parse().ok()?;
         let mut seed = Seed::empty(Ticker::try_from(symbol.ticker()).ok()?);
         seed.denial = self.denial.as_deref().and_then(snapshot::denial);
@@ -305,12 +295,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_means_the_same_to_the_hub_as_here() {
-        let asked = |text: &str| name(&text.parse().unwrap()).to_owned();
-        assert_eq!(asked("I:SPX"), "SPX");
-        assert_eq!(asked("brk.b"), "BRK.B");
-        // "ABC" would be a share, and a contract without its prefix is nothing.
-        assert_eq!(asked("I:ABC"), "I:ABC");
-        assert_eq!(asked("O:SPY261218C00650000"), "O:SPY261218C00650000");
+    fn a_row_is_of_the_index_unless_it_says_that_it_is_of_the_share() {
+        let seeds = seeds(
+            br#"{"results":[
+            {"symbol":"COMP","last":23000,"source":"indices"},
+            {"symbol":"I:COMP","last":23001,"source":"indices"},
+            {"symbol":"stock:COMP","last":7.5,"source":"stocks"},
+            {"symbol":"AMpB","last":24.5,"source":"stocks"}]}"#,
+        );
+        let told: Vec<_> = seeds
+            .iter()
+            .map(|seed| (seed.ticker.as_str(), seed.price))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("I:COMP", price(23_000.0)),
+                ("I:COMP", price(23_001.0)),
+                ("COMP", price(7.5)),
+                ("AMpB", price(24.5))
+            ]
+        );
     }
 }

@@ -214,7 +214,11 @@ impl Row {
         };
         let (low, high) = seed.day.range.unzip();
         let mut row = Row {
-            symbol: symbol.ticker().to_owned(),
+            symbol: match symbol.class() {
+                // One with the name of an index says that it is a share.
+                Class::Equity => symbol.to_string(),
+                Class::Index | Class::Option => symbol.ticker().to_owned(),
+            },
             source: "none",
             previous_close: known.previous_close().map(Price::as_f64),
             market_status: known.market_status.clone(),

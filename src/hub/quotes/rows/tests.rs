@@ -260,3 +260,40 @@ fn a_market_status_says_how_old_it_is() {
     let expected = json!({ "market": "open", "exchanges": { "nyse": "open" }, "age": 3.22, "stale": true, "simulated": true });
     assert_eq!(serde_json::from_str::<Value>(&status).unwrap(), expected);
 }
+
+#[test]
+fn a_share_with_the_name_of_an_index_is_never_the_index() {
+    let results = json!([
+        { "ticker": "COMP", "last_trade": { "price": 7.5 } },
+        { "ticker": "I:COMP", "value": 23_000.5 },
+        { "ticker": "AMpB", "last_trade": { "price": 24.5 } },
+    ]);
+    let asked = ["stock:COMP", "COMP", "AMpB", "AMPB"];
+    let set: Vec<_> = asked.iter().map(|text| Asked::new(text)).collect();
+    let tickers: Vec<_> = set.iter().filter_map(Asked::ticker).collect();
+    assert_eq!(tickers, ["COMP", "I:COMP", "AMpB", "AMPB"]);
+    let rows = rows(&asked, &results);
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["symbol"].as_str().unwrap(),
+                row["last"].as_f64().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("stock:COMP", 7.5),
+        ("I:COMP", 23_000.5),
+        ("AMpB", 24.5),
+        ("AMPB", 0.0),
+    ];
+    assert_eq!(told, expected);
+    for ((text, _), asked) in told.iter().zip(&set) {
+        assert_eq!(
+            text.parse::<Symbol>().ok(),
+            asked.symbol,
+            "as a display reads it"
+        );
+    }
+}

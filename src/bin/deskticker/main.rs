@@ -129,6 +129,7 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure>
         environment: Environment::of_process(),
         clock: Clock::once_set(),
         supervisor: Supervisor::of_process(),
+        state: runtime_folder().map(|folder| folder.join(panel::State::FILE)),
     };
     let (stop, stops) = mpsc::channel(1);
     let (reload, reloads) = mpsc::channel(1);
@@ -139,6 +140,12 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure>
         station::Failure::Config(error) => Failure::Config(error.to_string()),
         station::Failure::Other(message) => Failure::Other(message),
     })
+}
+
+/// The folder that systemd has made for as long as this runs (RuntimeDirectory=, systemd.exec(5)).
+fn runtime_folder() -> Option<PathBuf> {
+    let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
+    std::env::split_paths(&folders).next()
 }
 
 /// Says what a configuration comes to, or what is wrong with it.
@@ -194,7 +201,7 @@ async fn shown(
     controls: mpsc::Receiver<Control>,
 ) -> Result<(), Failure> {
     let started = station::mount(panel, leave, caption, setup.clock.clone());
-    let (slot, panel) = started.map_err(Failure::other)?;
+    let (slot, mut panel) = started.map_err(Failure::other)?;
     let outcome = service::run(setup, slot, controls, Until::Stopped).await;
     // A bus that is stuck must not hold up the end.
     panel.finish(Duration::from_millis(500));

@@ -3,6 +3,7 @@
 //! force. Owns the service and the panel's thread, and makes anew only what has to be; signals and
 //! the environment are its caller's.
 
+mod afterwards;
 mod lookout;
 mod mounted;
 
@@ -22,6 +23,7 @@ use crate::panel::{self, Leave, Light, Oled, Png, Slot, Terminal};
 use crate::screen::{self, Format, Frame, Glyphs, Kept, Page, Sign, View};
 use crate::service::{self, Control, Setup, Until};
 use crate::supervisor::Supervisor;
+pub use afterwards::Afterwards;
 pub use lookout::{Beginning, Files, Lookout, News};
 use mounted::{Mounted, Told};
 

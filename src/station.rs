@@ -69,7 +69,10 @@ impl Loaded {
     /// The symbols, as people write them.
     pub fn names(&self) -> String {
         let symbols = self.config.settings.watchlist.iter();
-        symbols.map(Symbol::name).collect::<Vec<_>>().join(", ")
+        symbols
+            .map(Symbol::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -270,8 +273,8 @@ impl Running {
                 format: Format::default(),
             };
             screen::draw(&view, &glyphs, &mut kept, &mut frame);
-            slot.put(&frame, Light::default());
             let now = self.clock.now().monotonic;
+            slot.put(&frame, Light::default(), now + panel::VOUCHED);
             heartbeat.beat(now);
             tokio::select! {
                 _ = self.stops.recv() => {

@@ -171,7 +171,7 @@ fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
         let portal = Double::start(move |_| (head, body.to_owned()));
         let source = stage::hub(portal.address, TOKEN);
         let mut needed = need(&["SPX"], Some(2));
-        needed.market = true;
+        needed.market = Some(Duration::from_secs(60));
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 1))];
         let mut asker = Asker::start(source, needed, &["V.I:SPX"]);
         let portal_is_told = |update: Option<Update>| match update.expect("the session has ended") {
@@ -272,7 +272,7 @@ fn the_markets_and_the_minutes_come_from_the_vendor_and_from_a_hub() {
             false => stage::vendor(double.address, "key"),
         };
         let mut needed = need(&[], None);
-        needed.market = true;
+        needed.market = Some(Duration::from_secs(60));
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 60_000))];
         let mut asker = Asker::start(source, needed, &[]);
         let Some(Update::Market(status, _)) = asker.updates.blocking_recv() else {

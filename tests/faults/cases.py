@@ -91,7 +91,8 @@ class Trial:
             await asyncio.sleep(lengths[at % len(lengths)])
             back = time.monotonic()
             await self.stand.near.heal()
-            times.append(await self.recovery(back) or PATIENCE)
+            took = await self.recovery(back)
+            times.append(PATIENCE if took is None else took)
         self.outages += times
         row = Row(name, recovered=max(times), recovered_by=LATE)
         row.notes.append(" ".join(f"{took:.2f}" for took in times))
@@ -244,7 +245,7 @@ async def restarts(trial, long):
         row = Row(name, word="HUB", told_by=WORD if away > 20 else None, recovered_by=LATE)
         row.recovered = await trial.recovery(back)
         row.told, _ = trial.judge.told(["HUB"], begun)
-        trial.outages.append(row.recovered or PATIENCE)
+        trial.outages.append(PATIENCE if row.recovered is None else row.recovered)
         await trial.row(row, begun)
     await trial.settle()
     begun = time.monotonic()

@@ -123,8 +123,12 @@ class Display(Program):
 
     async def end(self, number=signal.SIGTERM):
         await super().end(number)
-        asyncio.get_running_loop().remove_reader(self.terminal)
-        os.close(self.terminal)
+        if self.terminal is not None:
+            # What it wrote last is in the terminal still.
+            self.read()
+            asyncio.get_running_loop().remove_reader(self.terminal)
+            os.close(self.terminal)
+            self.terminal = None
 
 
 class Stand:

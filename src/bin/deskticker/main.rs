@@ -107,7 +107,7 @@ fn perform(command: Command) -> Result<(), Failure> {
             Command::SayAfterwards { files, words } => Afterwards {
                 files,
                 environment: Environment::of_process(),
-                clock: Clock::once_set(),
+                clock: Clock::system(),
                 state: state_file(),
                 words,
             }

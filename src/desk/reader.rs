@@ -52,10 +52,13 @@ impl<'a> Reader<'a> {
     fn line(self, place: usize, instrument: &'a Instrument) -> Line<'a> {
         let sight = self.watchlist.sight(place, self.now, self.calendar);
         let (freshness, part) = sight.unwrap_or((Freshness::None, None));
+        let contract = instrument.symbol().contract();
         Line {
             label: instrument.symbol().name(),
-            contract: instrument.symbol().contract(),
-            expired: self.is_expired(instrument),
+            contract,
+            expired: contract
+                .as_ref()
+                .is_some_and(|contract| self.is_over(contract)),
             part,
             denial: instrument.denial(),
             price: instrument.quote().map(|quote| quote.price),
@@ -65,10 +68,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether it is a contract whose last day is over.
-    fn is_expired(self, instrument: &Instrument) -> bool {
-        let contract = instrument.symbol().contract();
-        contract.is_some_and(|contract| self.days(&contract).is_some_and(|days| days < 0))
+    /// Whether the last day of a contract is over.
+    fn is_over(self, contract: &Contract<'_>) -> bool {
+        self.days(contract).is_some_and(|days| days < 0)
     }
 
     fn days(self, contract: &Contract<'_>) -> Option<i32> {

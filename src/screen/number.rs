@@ -27,10 +27,14 @@ impl Number {
     /// The value of a line; `dashes` if there is none.
     pub(super) fn of(line: &Line<'_>, dashes: &str, numbers: Numbers) -> Self {
         match line.shown_price() {
-            Some(price) => Self {
-                struck: line.is_struck(),
-                ..Self::struck(price, numbers)
-            },
+            Some(price) => {
+                let (whole, fraction) = price.parts(numbers);
+                Self {
+                    whole,
+                    fraction,
+                    struck: line.is_struck(),
+                }
+            }
             None => Self {
                 whole: Text::try_from(dashes).unwrap_or_default(),
                 fraction: Text::new(),

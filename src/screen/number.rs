@@ -87,7 +87,13 @@ impl Number {
 
     /// The first of the styles in which it is at most `room` columns wide, or else the last.
     pub(super) fn fit<'a, const N: usize>(&self, styles: [&'a Style; N], room: usize) -> &'a Style {
-        let fitting = styles.iter().find(|style| self.width(style) <= room);
+        let fits = |style: &&&Style| {
+            // No character is wider than the place it is kept in, so a short number needs no
+            // measuring.
+            let most = self.whole.len() * style.whole.stride;
+            most + self.fraction.len() * style.fraction.stride <= room || self.width(style) <= room
+        };
+        let fitting = styles.iter().find(fits);
         fitting.unwrap_or(&styles[N - 1])
     }
 

@@ -86,11 +86,22 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// A picture without its text, which says until when it is good (PNG specification, tEXt).
+fn without_text(mut picture: Vec<u8>) -> Vec<u8> {
+    if let Some(name) = picture.windows(4).position(|name| name == b"tEXt") {
+        let start = name - 4;
+        let length = u32::from_be_bytes(picture[start..name].try_into().unwrap());
+        // Length, name, text, checksum.
+        picture.drain(start..start + 12 + length as usize);
+    }
+    picture
+}
+
 /// Waits until the picture says this.
 #[track_caller]
 fn shows(screen: &Path, title: &str, text: &str) {
     until(text, || {
-        let picture = std::fs::read(screen).unwrap_or_default();
+        let picture = without_text(std::fs::read(screen).unwrap_or_default());
         notices(title, text, true).contains(&picture)
     });
 }
@@ -127,7 +138,7 @@ fn a_wrong_file_changes_nothing_and_is_told_until_it_is_mended() {
     std::fs::write(&config, format!("watchlist = [\"SPX\"]\n{text}")).unwrap();
     program.says("watchlist: SPX\n");
     let says = || {
-        let picture = std::fs::read(screen_of(&config)).unwrap();
+        let picture = without_text(std::fs::read(screen_of(&config)).unwrap());
         notices("CONFIG", &told, true).contains(&picture)
     };
     until("it is gone", || !says());
@@ -217,7 +228,7 @@ fn without_any_good_configuration_it_says_what_is_wrong_and_waits() {
     let told = "desk.toml:1: clock: \"25h\", expected \"24h\" or \"12h\"";
     let screen = screen_of(&config);
     until("a notice", || {
-        let picture = std::fs::read(&screen).unwrap_or_default();
+        let picture = without_text(std::fs::read(&screen).unwrap_or_default());
         notices("CONFIG", told, false).contains(&picture)
     });
     assert!(program.lives() && !last.exists());

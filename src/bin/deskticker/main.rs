@@ -16,10 +16,10 @@ use deskticker::demo::simulated;
 use deskticker::doctor;
 use deskticker::journal::Journal;
 use deskticker::market::Calendar;
-use deskticker::panel::{self, Leave, Oled, Slot};
+use deskticker::panel::{self, Leave, Light, Oled, Slot};
 use deskticker::screen::{self, Size};
 use deskticker::service::{self, Control, Setup, Until};
-use deskticker::station::{self, Files, Loaded, Station};
+use deskticker::station::{self, Afterwards, Files, Loaded, Station};
 use deskticker::supervisor::Supervisor;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -104,6 +104,15 @@ fn perform(command: Command) -> Result<(), Failure> {
                 word,
                 meaning,
             } => say(&config, &word, &meaning),
+            Command::SayAfterwards { files, words } => Afterwards {
+                files,
+                environment: Environment::of_process(),
+                clock: Clock::system(),
+                state: state_file(),
+                words,
+            }
+            .say()
+            .map_err(Failure::Other),
             Command::Doctor {
                 config,
                 json,
@@ -127,8 +136,9 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure>
     let station = Station {
         files,
         environment: Environment::of_process(),
-        clock: Clock::once_set(),
+        clock: Clock::system(),
         supervisor: Supervisor::of_process(),
+        state: state_file(),
     };
     let (stop, stops) = mpsc::channel(1);
     let (reload, reloads) = mpsc::channel(1);
@@ -141,11 +151,19 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure>
     })
 }
 
+/// The file that says how the panel does, in the folder that systemd makes for as long as the service
+/// runs (RuntimeDirectory=, systemd.exec(5)).
+fn state_file() -> Option<PathBuf> {
+    let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
+    let folder = std::env::split_paths(&folders).next()?;
+    Some(folder.join(panel::State::FILE))
+}
+
 /// Says what a configuration comes to, or what is wrong with it.
 fn check(path: &Path) -> Result<(), Failure> {
     let loaded = load(path)?;
     let (config, settings) = (&loaded.config, &loaded.config.settings);
-    if let Some(utc) = Clock::once_set().now().utc {
+    if let Some(utc) = Clock::system().now().utc {
         for line in config.expired(&Calendar::us(), utc) {
             log::warn!("{line}");
         }
@@ -197,7 +215,7 @@ async fn shown(
     controls: mpsc::Receiver<Control>,
 ) -> Result<(), Failure> {
     let started = station::mount(panel, leave, caption, setup.clock.clone());
-    let (slot, panel) = started.map_err(Failure::other)?;
+    let (slot, mut panel) = started.map_err(Failure::other)?;
     let outcome = service::run(setup, slot, controls, Until::Stopped).await;
     // A bus that is stuck must not hold up the end.
     panel.finish(Duration::from_millis(500));
@@ -207,7 +225,7 @@ async fn shown(
 async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Result<(), Failure> {
     let mut backstage = None;
     let setup = match config {
-        Some(path) => load(&path)?.setup(Clock::once_set()),
+        Some(path) => load(&path)?.setup(Clock::system()),
         None => {
             let (setup, running) = simulated(Clock::system(), 20.0, Size::Tall)
                 .await
@@ -246,7 +264,7 @@ fn say(config: &Path, word: &str, meaning: &str) -> Result<(), Failure> {
     }
     let frame = screen::notice(panel.oled.size, word, meaning);
     let (bus, address) = (panel.oled.bus.clone(), panel.oled.address);
-    let shown = Oled::linux(panel.oled).leave(&frame);
+    let shown = Oled::linux(panel.oled).leave(&frame, Light::default());
     shown.map_err(|fault| Failure::other(fault.advice(&bus, address)))
 }
 
@@ -270,7 +288,7 @@ async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(),
         root: Path::new("/"),
         file,
         environment: &Environment::of_process(),
-        clock: Clock::once_set(),
+        clock: Clock::system(),
         calendar: Calendar::us(),
         patience: PATIENCE,
         touch: &mut doctor::touch,

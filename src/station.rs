@@ -69,7 +69,10 @@ impl Loaded {
     /// The symbols, as people write them.
     pub fn names(&self) -> String {
         let symbols = self.config.settings.watchlist.iter();
-        symbols.map(Symbol::name).collect::<Vec<_>>().join(", ")
+        symbols
+            .map(Symbol::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 

@@ -267,6 +267,21 @@ fn what_went_wrong_with_the_setup_is_told_while_its_file_says_so() {
 }
 
 #[test]
+fn a_check_says_which_security_each_name_means() {
+    let config = configured("check-names", &"hub:3000", "");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let list = "watchlist = [\"AMpB\", \"BACpL\", \"GEVw\", \"COMP\", \"stock:comp\"]\n";
+    std::fs::write(&config, format!("{list}{text}")).unwrap();
+    let path = config.to_str().unwrap();
+    let (code, out, err) = run(&["check", "--config", path]);
+    let named = "ok: 5 symbols (AMpB, BACpL, GEVw, COMP, stock:COMP), ";
+    assert!(code == 0 && out.starts_with(named), "{out}{err}");
+    let meant =
+        format!("{path}:1: watchlist: COMP is taken as the index; write stock:COMP for the share");
+    assert!(err.contains(&meant), "{err}");
+}
+
+#[test]
 fn a_configuration_can_be_checked_without_showing_it() {
     let config = configured("check", &"hub:3000", "");
     let text = std::fs::read_to_string(&config).unwrap();
@@ -278,11 +293,12 @@ fn a_configuration_can_be_checked_without_showing_it() {
         (code, out.as_str()),
         (
             0,
-            "ok: 2 symbols (SPX, SPY201218C00350000), 2 pages, 0 alerts, 0 nights, from ws://hub:3000\n"
+            "ok: 2 symbols (SPX, O:SPY201218C00350000), 2 pages, 0 alerts, 0 nights, from ws://hub:3000\n"
         ),
         "{err}"
     );
-    let expired = format!("{path}:1: watchlist: SPY201218C00350000 had its last day on 2020-12-18");
+    let expired =
+        format!("{path}:1: watchlist: O:SPY201218C00350000 had its last day on 2020-12-18");
     assert!(err.contains(&expired), "{err}");
     std::fs::write(&config, format!("{list}clock = 24\n{text}")).unwrap();
     let (code, out, err) = run(&["check", "--config", path]);

@@ -426,6 +426,7 @@ fn orphan(clusters: &'static [Cluster]) -> Background<(SocketAddr, Hub)> {
             source,
             connector: Connector::new(None).unwrap(),
             clusters: clusters.to_vec(),
+            simulated: false,
             gate: Gate::new(None, Some(&token)).unwrap().into(),
             settings: watch::channel(hub::Settings::default()).1,
             calendar: Calendar::always_open(),

@@ -5,8 +5,11 @@ mod scene;
 
 use std::time::Duration;
 
-use deskticker::market::{Analysis, Book, Day, Denial, Numbers, Part, Trade};
-use deskticker::screen::{Alert, Format, Hop, Page, Report, Sheet, Sign, Threshold, View};
+use deskticker::market::{Analysis, Book, Day, Denial, Freshness, Numbers, Part, Trade};
+use deskticker::screen::{
+    Alert, ClockFault, Format, Hop, Outside, Page, Prices, Report, Sheet, Sign, Threshold, View,
+    Witness,
+};
 use scene::album::Album;
 use scene::{HOPS, day, line, option, ordinary, price, report, sheet, symbol, view, waiting, walk};
 
@@ -50,7 +53,7 @@ fn alerts() {
         ..base
     };
     album.add_each_freshness("pair, simulated and misconfigured, ", worst);
-    let big = Page::Big(line("SPX", 5912.41, 5887.61, &history), day());
+    let big = Page::Big(line("SPX", 5912.41, 5887.61, &history), day(), None);
     album.add_each_freshness("big, ", View { page: big, ..base });
     let contract = Page::Contract(sheet(&spy, &history));
     album.add_each_freshness(
@@ -82,7 +85,7 @@ fn one_instrument_alone() {
     let spy = symbol("O:SPY251219C00650000");
     let spx = line("SPX", 5912.41, 5887.61, &history);
     let mut album = Album::new("big");
-    let base = view(Page::Big(spx, day()));
+    let base = view(Page::Big(spx, day(), None));
     album.add_each_freshness("", base);
     let worst = View {
         simulated: true,
@@ -90,7 +93,7 @@ fn one_instrument_alone() {
         ..base
     };
     album.add_each_freshness("simulated and misconfigured, ", worst);
-    album.add("no day", view(Page::Big(spx, Day::default())));
+    album.add("no day", view(Page::Big(spx, Day::default(), None)));
     let range = |low, high| Day {
         range: Some((price(low), price(high))),
         volume: None,
@@ -121,16 +124,53 @@ fn one_instrument_alone() {
     ] {
         album.add(
             name,
-            view(Page::Big(line("SPX", now, before, &history), day)),
+            view(Page::Big(line("SPX", now, before, &history), day, None)),
         );
     }
     let contract = option(&spy, 12.34, 12.0, &history);
-    album.add_each_freshness("option, ", view(Page::Big(contract, range(11.9, 13.05))));
+    album.add_each_freshness(
+        "option, ",
+        view(Page::Big(contract, range(11.9, 13.05), None)),
+    );
     let mut share = line("NVDA", 187.9, 190.02, &history);
     share.part = Some(Part::Post);
-    album.add("post", view(Page::Big(share, range(186.2, 191.0))));
+    album.add("post", view(Page::Big(share, range(186.2, 191.0), None)));
+    share.part = Some(Part::Outside);
+    album.add("outside", view(Page::Big(share, range(186.2, 191.0), None)));
+    share.freshness = Freshness::Closed;
+    share.part = None;
+    for (name, outside, before, minutes) in [
+        ("its close and a price outside", 189.25, 187.9, 15),
+        (
+            "its close and an old price outside",
+            5_912.41,
+            5_887.61,
+            600,
+        ),
+        (
+            "its close and the largest price outside",
+            99_999_999.99,
+            1.0,
+            60 * 24 * 999,
+        ),
+    ] {
+        let outside = Outside {
+            price: price(outside),
+            change: Some(price(outside).change_from(price(before))),
+            age: Duration::from_secs(60 * minutes),
+        };
+        let base = view(Page::Big(share, range(186.2, 191.0), Some(outside)));
+        album.add(name, base);
+        let worst = View {
+            simulated: true,
+            misconfigured: true,
+            ..base
+        };
+        album.add(&format!("{name}, simulated and misconfigured"), worst);
+    }
+    (share.freshness, share.part) = (Freshness::Live, Some(Part::Post));
     share.denial = Some(Denial::NotEntitled);
-    album.add("not in the plan", view(Page::Big(share, day())));
+    album.add("not in the plan", view(Page::Big(share, day(), None)));
     let twelve = View {
         time: Some((12, 32)),
         format: Format {
@@ -163,17 +203,28 @@ fn a_contract() {
     let with = |sheet| view(Page::Contract(sheet));
     for (name, days) in [
         ("last day", Some(0)),
-        ("expired", Some(-3)),
         ("days not known", None),
         ("years", Some(1023)),
     ] {
         album.add(name, with(Sheet { days, ..full }));
     }
-    let expired = Sheet {
+    let mut expired = Sheet {
         days: Some(-1),
         ..full
     };
+    expired.line.expired = true;
     album.add_each_freshness("expired, ", with(expired));
+    // Its last day is not over, and it is traded no more.
+    expired.days = Some(0);
+    album.add("expired today", with(expired));
+    let mut outside = full;
+    outside.line.part = Some(Part::Outside);
+    album.add("outside", with(outside));
+    outside.line.price = Some(price(1.25));
+    album.add("outside, delayed", {
+        outside.line.freshness = Freshness::Delayed;
+        with(outside)
+    });
     let unknown = Sheet {
         line: waiting(spy.name()),
         book: None,
@@ -201,6 +252,25 @@ fn a_contract() {
         ..full
     };
     album.add("nobody bids", with(unbid));
+    let unasked = Sheet {
+        book: Some(Book {
+            ask: price(0.0),
+            ask_size: 0,
+            ..full.book.unwrap()
+        }),
+        ..full
+    };
+    album.add("nobody asks", with(unasked));
+    let neither = Sheet {
+        book: Some(Book {
+            bid: price(0.0),
+            ask: price(0.0),
+            bid_size: 0,
+            ask_size: 0,
+        }),
+        ..full
+    };
+    album.add("nobody bids or asks", with(neither));
     let old = Sheet {
         last: Some((full.last.unwrap().0, Duration::from_secs(200))),
         ..full
@@ -267,9 +337,11 @@ fn the_link() {
     let start = Report {
         hop: Hop::Clock,
         since: Duration::ZERO,
-        messages: 0,
+        prices: Prices::None,
+        messages: None,
         latency: None,
         clock_set: false,
+        clock: None,
         reconnects: 0,
         last: None,
         wear: (0, 0),
@@ -280,10 +352,60 @@ fn the_link() {
         ..view(Page::Link(start))
     };
     album.add("start", start);
+    let good = report();
+    let fault = |who, off| {
+        let clock = Some(ClockFault { who, off });
+        Report { clock, ..good }
+    };
+    for (name, report) in [
+        (
+            "first ten seconds",
+            Report {
+                messages: None,
+                ..good
+            },
+        ),
+        (
+            "all prices struck",
+            Report {
+                prices: Prices::Struck,
+                ..good
+            },
+        ),
+        (
+            "no price at all",
+            Report {
+                prices: Prices::None,
+                ..good
+            },
+        ),
+        ("own clock ahead", fault(Witness::Own, 45_000)),
+        (
+            "the server's clock behind",
+            fault(Witness::Server, -3_600_000),
+        ),
+        ("the stamps ahead", fault(Witness::Stamps, 50_000)),
+        (
+            "own clock wrong and all prices struck",
+            Report {
+                prices: Prices::Struck,
+                ..fault(Witness::Own, -900_000)
+            },
+        ),
+        (
+            "own clock wrong and the hub gone",
+            Report {
+                hop: Hop::Hub,
+                ..fault(Witness::Own, i64::MIN)
+            },
+        ),
+    ] {
+        album.add(name, view(Page::Link(report)));
+    }
     let most = Report {
         hop: Hop::Upstream,
         since: Duration::MAX,
-        messages: u32::MAX,
+        messages: Some(u32::MAX),
         latency: Some(i64::MIN),
         reconnects: u32::MAX,
         last: Some(Duration::MAX),

@@ -23,6 +23,7 @@ pub struct Kept {
 struct Second {
     label: Text,
     contract: bool,
+    expired: bool,
     part: Option<Part>,
     denial: Option<Denial>,
     price: Option<Price>,
@@ -55,6 +56,7 @@ impl Kept {
                 && of.freshness == line.freshness
                 && of.label == line.label
                 && of.contract == line.contract.is_some()
+                && of.expired == line.expired
                 && of.part == line.part
                 && of.denial == line.denial
                 && of.numbers == numbers
@@ -82,6 +84,7 @@ impl Kept {
             .map(|label| Second {
                 label,
                 contract: line.contract.is_some(),
+                expired: line.expired,
                 part: line.part,
                 denial: line.denial,
                 price: line.price,

@@ -166,6 +166,7 @@ mod tests {
         let line = Line {
             label,
             contract: symbol.as_ref().and_then(Symbol::contract),
+            expired: false,
             part: None,
             denial: None,
             price: None,

@@ -27,7 +27,10 @@ pub use frame::{Frame, Size, WIDTH};
 pub use glyphs::Glyphs;
 pub use kept::Kept;
 pub use notice::notice;
-pub use view::{Alert, Format, Hop, Line, Page, Report, Sheet, Sign, Threshold, View};
+pub use view::{
+    Alert, ClockFault, Format, Hop, Line, Outside, Page, Prices, Report, Sheet, Sign, Threshold,
+    View, Witness,
+};
 
 /// Draws a view; what was in the frame before is gone.
 ///
@@ -43,8 +46,12 @@ pub fn draw(view: &View<'_>, glyphs: &Glyphs, kept: &mut Kept, frame: &mut Frame
         (Page::Pair(primary, secondary), Size::Short) => {
             short::draw(view, (primary, secondary.as_ref()), glyphs, frame);
         }
-        (Page::Big(line, day), Size::Tall) => big::tall(view, line, *day, glyphs, frame),
-        (Page::Big(line, day), Size::Short) => big::low(view, line, *day, glyphs, frame),
+        (Page::Big(line, day, outside), Size::Tall) => {
+            big::tall(view, line, *day, *outside, glyphs, frame);
+        }
+        (Page::Big(line, day, outside), Size::Short) => {
+            big::low(view, line, *day, *outside, glyphs, frame);
+        }
         (Page::Contract(sheet), Size::Tall) => contract::tall(view, sheet, glyphs, frame),
         (Page::Contract(sheet), Size::Short) => contract::low(view, sheet, glyphs, frame),
         (Page::Link(report), Size::Tall) => report::tall(view, report, glyphs, frame),

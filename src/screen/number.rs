@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::glyphs::{Fade, Strike, Style};
 use super::{Frame, Line, WIDTH};
-use crate::market::{Numbers, Text};
+use crate::market::{Numbers, Price, Text};
 
 /// A price as text, ready to be set in any style.
 #[derive(Clone)]
@@ -27,14 +27,10 @@ impl Number {
     /// The value of a line; `dashes` if there is none.
     pub(super) fn of(line: &Line<'_>, dashes: &str, numbers: Numbers) -> Self {
         match line.shown_price() {
-            Some(price) => {
-                let (whole, fraction) = price.parts(numbers);
-                Self {
-                    whole,
-                    fraction,
-                    struck: line.is_stale(),
-                }
-            }
+            Some(price) => Self {
+                struck: line.is_struck(),
+                ..Self::struck(price, numbers)
+            },
             None => Self {
                 whole: Text::try_from(dashes).unwrap_or_default(),
                 fraction: Text::new(),
@@ -43,11 +39,22 @@ impl Number {
         }
     }
 
-    /// The same, struck out whatever its age.
-    pub(super) fn struck(self) -> Self {
+    /// A price that is struck out.
+    pub(super) fn struck(price: Price, numbers: Numbers) -> Self {
+        let (whole, fraction) = price.parts(numbers);
         Self {
+            whole,
+            fraction,
             struck: true,
-            ..self
+        }
+    }
+
+    /// A text that is struck out.
+    pub(super) const fn crossed(text: Text) -> Self {
+        Self {
+            whole: text,
+            fraction: Text::new(),
+            struck: true,
         }
     }
 

@@ -30,8 +30,9 @@ pub struct View<'a> {
 pub enum Page<'a> {
     /// Two instruments, the first with the large digits; the second may be missing.
     Pair(Line<'a>, Option<Line<'a>>),
-    /// One instrument alone, with its day.
-    Big(Line<'a>, Day),
+    /// One instrument alone, with its day, and its price outside the known hours while the close
+    /// is in the price's place.
+    Big(Line<'a>, Day, Option<Outside>),
     /// An option contract and all that is known of it.
     Contract(Sheet<'a>),
     /// The state of the connection.
@@ -98,6 +99,17 @@ pub struct Sheet<'a> {
     pub analysis: Option<Analysis>,
 }
 
+/// The last price outside the known hours, once it is too old to stand in the price's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outside {
+    /// The price.
+    pub price: Price,
+    /// Against the close; `None` if it is not known.
+    pub change: Option<Change>,
+    /// How old it is.
+    pub age: Duration,
+}
+
 /// The state of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Report {
@@ -105,18 +117,53 @@ pub struct Report {
     pub hop: Hop,
     /// For how long it has failed, or has been good.
     pub since: Duration,
-    /// Messages in the last ten seconds.
-    pub messages: u32,
+    /// What the prices on the watchlist are worth.
+    pub prices: Prices,
+    /// Messages in the last ten seconds; `None` in the first ten.
+    pub messages: Option<u32>,
     /// Received less stamped, in milliseconds, of the latest values; `None` if it is not known.
     pub latency: Option<i64>,
     /// Something has set this machine's clock: only then does the latency mean anything.
     pub clock_set: bool,
+    /// A clock that is wrong while two others agree.
+    pub clock: Option<ClockFault>,
     /// Connections lost and made again since the start.
     pub reconnects: u32,
     /// Since the last message.
     pub last: Option<Duration>,
     /// The hours that the most used dot of the panel has been lit, and those of the panel.
     pub wear: (u32, u32),
+}
+
+/// What the prices on the watchlist are worth, all together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prices {
+    /// At least one is shown plain: live, delayed or a close.
+    Fresh,
+    /// There are prices, and every one of them is struck out.
+    Struck,
+    /// There is none: dashes.
+    None,
+}
+
+/// A clock that is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClockFault {
+    /// Whose.
+    pub who: Witness,
+    /// By how much it is ahead of the agreed time, in milliseconds; negative if it is behind.
+    pub off: i64,
+}
+
+/// Who says what time it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Witness {
+    /// This machine.
+    Own,
+    /// The hub or the vendor, in its answers.
+    Server,
+    /// The stamps of the values that are streamed.
+    Stamps,
 }
 
 /// The first hop on the way to the exchange that fails; those before it are good.
@@ -149,6 +196,8 @@ pub struct Line<'a> {
     pub label: &'a str,
     /// What the label says, if it is the ticker of an option.
     pub contract: Option<Contract<'a>>,
+    /// It is a contract whose last day is over: there is nothing but its last price, struck out.
+    pub expired: bool,
     /// The part of the trading day the value is of, if its market is open.
     pub part: Option<Part>,
     /// The vendor serves nothing of it, and why: then there are dashes, and the reason.
@@ -170,14 +219,15 @@ impl Line<'_> {
         self.price.filter(|_| known)
     }
 
-    /// Whether it is old, and has to look old.
-    pub(super) const fn is_stale(&self) -> bool {
-        matches!(self.freshness, Freshness::Stale(_))
+    /// Whether it is struck out: it is old, or of a contract that has expired. Then nothing that
+    /// is known beside it is shown either.
+    pub(super) const fn is_struck(&self) -> bool {
+        self.expired || matches!(self.freshness, Freshness::Stale(_))
     }
 
     /// The change, if it may be shown: that of an old price is no change.
     pub(super) fn shown_change(&self) -> Option<Change> {
-        let known = self.shown_price().is_some() && !self.is_stale();
+        let known = self.shown_price().is_some() && !self.is_struck();
         self.change.filter(|_| known)
     }
 
@@ -185,13 +235,12 @@ impl Line<'_> {
     /// and of an old value its age is.
     pub(super) fn shown_part(&self) -> Option<&'static str> {
         let young = matches!(self.freshness, Freshness::Live | Freshness::Delayed);
-        match self
-            .part
-            .filter(|_| young && self.shown_price().is_some())?
-        {
+        let shown = young && !self.expired && self.shown_price().is_some();
+        match self.part.filter(|_| shown)? {
             Part::Pre => Some("PRE"),
             Part::Regular => None,
             Part::Post => Some("POST"),
+            Part::Outside => Some("EXT"),
         }
     }
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 use deskticker::market::{
     Analysis, Book, Day, Denial, Freshness, Numbers, Part, Price, Symbol, Trade,
 };
-use deskticker::screen::{Alert, Format, Line, Page, Report, Sheet, Sign, Threshold, View};
+use deskticker::screen::{
+    Alert, ClockFault, Format, Line, Outside, Page, Prices, Report, Sheet, Sign, Threshold, View,
+    Witness,
+};
 use proptest::prelude::*;
 
 use super::{HOPS, SIGNS, stale};
@@ -40,6 +43,7 @@ pub(crate) fn some_age() -> impl Strategy<Value = Duration> {
 pub(crate) struct Parts {
     label: String,
     symbol: Option<Symbol>,
+    expired: bool,
     part: Option<Part>,
     denial: Option<Denial>,
     price: Option<Price>,
@@ -52,6 +56,7 @@ impl Parts {
         Line {
             label: &self.label,
             contract: self.symbol.as_ref().and_then(Symbol::contract),
+            expired: self.expired,
             part: self.part,
             denial: self.denial,
             price: self.price,
@@ -83,10 +88,12 @@ pub(crate) fn some_instrument(
 ) -> impl Strategy<Value = Parts> {
     (
         label,
+        prop::bool::weighted(0.1),
         prop::option::of(prop::sample::select(vec![
             Part::Pre,
             Part::Regular,
             Part::Post,
+            Part::Outside,
         ])),
         prop::option::weighted(
             0.2,
@@ -96,14 +103,18 @@ pub(crate) fn some_instrument(
         prop::option::of(some_price()),
         some_freshness(),
     )
-        .prop_map(|(label, part, denial, price, before, freshness)| Parts {
-            symbol: format!("O:{label}").parse().ok(),
-            label,
-            part,
-            denial,
-            price,
-            before,
-            freshness,
+        .prop_map(|(label, expired, part, denial, price, before, freshness)| {
+            let symbol: Option<Symbol> = format!("O:{label}").parse().ok();
+            Parts {
+                expired: expired && symbol.is_some(),
+                symbol,
+                label,
+                part,
+                denial,
+                price,
+                before,
+                freshness,
+            }
         })
 }
 
@@ -122,6 +133,7 @@ pub(crate) struct Glass {
     book: Option<Book>,
     last: Option<(Trade, Duration)>,
     day: Day,
+    outside: Option<Outside>,
     analysis: Option<Analysis>,
     report: Report,
     words: (String, String),
@@ -143,7 +155,7 @@ impl Glass {
                 self.first.line(history),
                 self.second.as_ref().map(|parts| parts.line(&[])),
             ),
-            1 => Page::Big(self.first.line(history), self.day),
+            1 => Page::Big(self.first.line(history), self.day, self.outside),
             2 => {
                 let line = self.contract.line(history);
                 Page::Contract(Sheet {
@@ -227,29 +239,51 @@ pub(crate) fn some_day() -> impl Strategy<Value = Day> {
         })
 }
 
+pub(crate) fn some_outside() -> impl Strategy<Value = Outside> {
+    (some_price(), prop::option::of(some_price()), some_age()).prop_map(|(price, close, age)| {
+        Outside {
+            price,
+            change: close.map(|close| price.change_from(close)),
+            age,
+        }
+    })
+}
+
 pub(crate) fn some_report() -> impl Strategy<Value = Report> {
     (
         prop::sample::select(&HOPS[..]),
         some_age(),
-        any::<u32>(),
+        prop::sample::select(vec![Prices::Fresh, Prices::Struck, Prices::None]),
+        prop::option::of(any::<u32>()),
         prop::option::of(any::<i64>()),
         any::<bool>(),
+        prop::option::of(some_clock_fault()),
         any::<u32>(),
         prop::option::of(some_age()),
         any::<(u32, u32)>(),
     )
         .prop_map(
-            |(hop, since, messages, latency, clock_set, reconnects, last, wear)| Report {
-                hop,
-                since,
-                messages,
-                latency,
-                clock_set,
-                reconnects,
-                last,
-                wear,
+            |(hop, since, prices, messages, latency, clock_set, clock, reconnects, last, wear)| {
+                Report {
+                    hop,
+                    since,
+                    prices,
+                    messages,
+                    latency,
+                    clock_set,
+                    clock,
+                    reconnects,
+                    last,
+                    wear,
+                }
             },
         )
+}
+
+pub(crate) fn some_clock_fault() -> impl Strategy<Value = ClockFault> {
+    let who = prop::sample::select(vec![Witness::Own, Witness::Server, Witness::Stamps]);
+    (who, prop_oneof![-100_000i64..100_000, any::<i64>()])
+        .prop_map(|(who, off)| ClockFault { who, off })
 }
 
 pub(crate) fn some_alert() -> impl Strategy<Value = (String, Threshold, bool)> {
@@ -297,6 +331,7 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
             some_age(),
         )),
         some_day(),
+        prop::option::of(some_outside()),
         prop::option::of(some_analysis()),
         some_report(),
         (".{0,40}", "(/?[a-z:0-9\u{e4}\u{20ac}./]{1,40} ?){0,12}"),
@@ -308,9 +343,11 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
         any::<[bool; 3]>(),
         some_numbers(),
     );
+    // In boxes, or two of them are more than the stack of a test holds.
+    let (prices, details, around) = (prices.boxed(), details.boxed(), around.boxed());
     (pages, prices, details, around).prop_map(|(page, prices, details, around)| {
         let (first, second, contract) = prices;
-        let (days, book, last, day, analysis, report, words) = details;
+        let (days, book, last, day, outside, analysis, report, words) = details;
         let (alert, time, sign, flags, numbers) = around;
         Glass {
             page,
@@ -321,6 +358,7 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
             book,
             last,
             day,
+            outside,
             analysis,
             report,
             words,

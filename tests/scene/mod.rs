@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use deskticker::market::{Analysis, Book, Contract, Day, Freshness, Price, Symbol, Trade};
 use deskticker::screen::{
-    Format, Frame, Glyphs, Hop, Kept, Line, Page, Report, Sheet, Sign, Size, View, draw,
+    Format, Frame, Glyphs, Hop, Kept, Line, Page, Prices, Report, Sheet, Sign, Size, View, draw,
 };
 
 /// Both sizes of glass.
@@ -61,6 +61,7 @@ pub(crate) fn line<'a>(label: &'a str, now: f64, before: f64, history: &'a [Pric
     Line {
         label,
         contract: None,
+        expired: false,
         part: None,
         denial: None,
         price: Some(price(now)),
@@ -164,9 +165,11 @@ pub(crate) fn report() -> Report {
     Report {
         hop: Hop::None,
         since: Duration::from_secs(2 * 3600),
-        messages: 123,
+        prices: Prices::Fresh,
+        messages: Some(123),
         latency: Some(45),
         clock_set: true,
+        clock: None,
         reconnects: 3,
         last: Some(Duration::from_secs(1)),
         wear: (1_234, 5_678),
@@ -180,7 +183,7 @@ pub(crate) fn lines<'v, 'a>(view: &'v mut View<'a>) -> Vec<&'v mut Line<'a>> {
             .into_iter()
             .flatten()
             .collect(),
-        Page::Big(line, _) | Page::Contract(Sheet { line, .. }) => vec![line],
+        Page::Big(line, ..) | Page::Contract(Sheet { line, .. }) => vec![line],
         Page::Link(_) | Page::Notice { .. } | Page::Empty => vec![],
     }
 }

@@ -107,7 +107,7 @@ fn perform(command: Command) -> Result<(), Failure> {
             Command::SayAfterwards { files, words } => Afterwards {
                 files,
                 environment: Environment::of_process(),
-                clock: Clock::once_set(),
+                clock: Clock::system(),
                 state: state_file(),
                 words,
             }
@@ -136,7 +136,7 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure>
     let station = Station {
         files,
         environment: Environment::of_process(),
-        clock: Clock::once_set(),
+        clock: Clock::system(),
         supervisor: Supervisor::of_process(),
         state: state_file(),
     };
@@ -163,10 +163,13 @@ fn state_file() -> Option<PathBuf> {
 fn check(path: &Path) -> Result<(), Failure> {
     let loaded = load(path)?;
     let (config, settings) = (&loaded.config, &loaded.config.settings);
-    if let Some(utc) = Clock::once_set().now().utc {
+    if let Some(utc) = Clock::system().now().utc {
         for line in config.expired(&Calendar::us(), utc) {
             log::warn!("{line}");
         }
+    }
+    for line in config.meant() {
+        log::warn!("{line}");
     }
     let counted = |count: usize, noun: &str| match count {
         1 => format!("1 {noun}"),
@@ -222,7 +225,7 @@ async fn shown(
 async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Result<(), Failure> {
     let mut backstage = None;
     let setup = match config {
-        Some(path) => load(&path)?.setup(Clock::once_set()),
+        Some(path) => load(&path)?.setup(Clock::system()),
         None => {
             let (setup, running) = simulated(Clock::system(), 20.0, Size::Tall)
                 .await
@@ -285,7 +288,7 @@ async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(),
         root: Path::new("/"),
         file,
         environment: &Environment::of_process(),
-        clock: Clock::once_set(),
+        clock: Clock::system(),
         calendar: Calendar::us(),
         patience: PATIENCE,
         touch: &mut doctor::touch,

@@ -25,7 +25,7 @@ use super::session::Source;
 use super::snapshot;
 use super::ticket::Doorman;
 use super::{Seed, Update, Why};
-use crate::clock::{Clock, Utc};
+use crate::clock::{Clock, Now, Utc};
 use crate::market::{Symbol, Ticker};
 use schedule::{Job, Schedule, Service};
 
@@ -39,8 +39,11 @@ pub struct Need {
     /// Another number after each return of a link and each step of the clock: what was known
     /// before may be old, or was judged wrongly.
     pub epoch: u64,
-    /// The state of the markets, once a minute.
-    pub market: bool,
+    /// How often the state of the markets is needed; `None` for never.
+    pub market: Option<Duration>,
+    /// The agreed wall time less the monotonic one, in milliseconds, to some seconds; `None` while there
+    /// is none.
+    pub offset: Option<i64>,
     /// The minutes of these since then, the start of a trading day: once for each list and epoch,
     /// and again after a failure.
     pub minutes: Vec<(Symbol, Utc)>,
@@ -98,15 +101,16 @@ pub async fn keep_asking(
         clock,
         schedule: Schedule::new(),
         told: Told::default(),
+        offset: None,
     };
-    asker.schedule.want(&needs.borrow_and_update());
+    asker.want(&needs.borrow_and_update());
     loop {
         match needs.has_changed() {
-            Ok(true) => asker.schedule.want(&needs.borrow_and_update()),
+            Ok(true) => asker.want(&needs.borrow_and_update()),
             Ok(false) => {}
             Err(_) => return,
         }
-        let now = asker.clock.now();
+        let now = asker.now();
         if let Some(job) = asker.schedule.next(now) {
             if asker.perform(&job).await.is_err() {
                 return;
@@ -131,9 +135,28 @@ struct Asker {
     clock: Clock,
     schedule: Schedule,
     told: Told,
+    /// Of the agreed time, see [`Need`].
+    offset: Option<i64>,
 }
 
 impl Asker {
+    fn want(&mut self, need: &Need) {
+        self.schedule.want(need);
+        self.offset = need.offset;
+    }
+
+    /// The agreed time, if there is one.
+    fn now(&self) -> Now {
+        let monotonic = self.clock.now().monotonic;
+        let elapsed = i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX);
+        Now {
+            monotonic,
+            utc: self
+                .offset
+                .map(|offset| Utc(offset.saturating_add(elapsed))),
+        }
+    }
+
     /// Asks, and tells the desk the answer.
     async fn perform(&mut self, job: &Job) -> Result<(), Over> {
         let outcome = match job {
@@ -141,7 +164,12 @@ impl Asker {
             Job::Market => self.market().await,
             Job::Minutes(symbol, from) => self.minutes(symbol, *from).await,
         };
-        let now = self.clock.now();
+        let now = self.now();
+        if let Some(utc) = self.doorman.take_date() {
+            let at = now.monotonic;
+            let update = Update::ServerTime { at, utc };
+            self.updates.send(update).await.map_err(|_| Over)?;
+        }
         let service = job.service();
         let updates = match outcome {
             Ok(updates) => updates,
@@ -175,24 +203,25 @@ impl Asker {
 
     async fn market(&mut self) -> Result<Vec<Update>, Refusal> {
         let body = self.doorman.get(market::path(self.via)).await?;
-        let status = market::status(&body).ok_or(Why::Protocol)?;
-        Ok(vec![Update::Market(status, false)])
+        let (status, simulated) = market::status(&body).ok_or(Why::Protocol)?;
+        Ok(vec![Update::Market(status, simulated)])
     }
 
     async fn minutes(&mut self, symbol: &Symbol, from: Utc) -> Result<Vec<Update>, Refusal> {
         // Before a day has begun there is nothing of it.
-        let Some(to) = self.clock.now().utc.filter(|to| *to > from) else {
+        let Some(to) = self.now().utc.filter(|to| *to > from) else {
             return Ok(Vec::new());
         };
-        let body = self.doorman.get(&minutes::path(symbol, from, to)).await?;
-        let bars = minutes::bars(&body, symbol, from, to).ok_or(Why::Protocol)?;
+        let path = minutes::path(self.via, symbol, from, to);
+        let body = self.doorman.get(&path).await?;
+        let (bars, simulated) = minutes::bars(&body, symbol, from, to).ok_or(Why::Protocol)?;
         // Nothing traded is nothing to tell.
         let ticker = Ticker::try_from(symbol.ticker()).ok();
         let ticker = ticker.filter(|_| !bars.is_empty());
         let update = ticker.map(|ticker| Update::Minutes {
             ticker,
             bars,
-            simulated: false,
+            simulated,
         });
         Ok(update.into_iter().collect())
     }
@@ -234,7 +263,8 @@ pub(super) fn endpoint(source: &Source) -> Endpoint {
 fn path(via: Via, symbols: &[Symbol]) -> String {
     match via {
         Via::Hub => {
-            let names: Vec<&str> = symbols.iter().map(rows::name).collect();
+            // Indices by their plain names, as the proxy knows them.
+            let names: Vec<String> = symbols.iter().map(Symbol::to_string).collect();
             format!("/api/quotes?tickers={}", names.join(","))
         }
         Via::Vendor => snapshot::path(symbols.iter().map(Symbol::ticker)),
@@ -245,9 +275,9 @@ fn path(via: Via, symbols: &[Symbol]) -> String {
 fn read(via: Via, body: &[u8], symbols: &[Symbol]) -> Result<Quotes, Why> {
     let answer = match via {
         Via::Hub => rows::rows(body),
-        Via::Vendor => snapshot::rows(body).map(|rows| Quotes {
-            seeds: rows.iter().filter_map(snapshot::Row::seed).collect(),
-            refused: refusals(&rows),
+        Via::Vendor => snapshot::read(body).map(|snapshot| Quotes {
+            seeds: snapshot.seeds().collect(),
+            refused: refusals(&snapshot.rows),
         }),
     };
     let mut answer = answer.map_err(|error| {

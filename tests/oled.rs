@@ -58,15 +58,17 @@ fn the_tick_of_two_digits_is_one_message_of_at_most_44_bytes() {
 fn words_that_are_left_stay_when_the_program_has_ended_and_the_next_one_finds_its_way() {
     let rig = Rig::new();
     let words = notice(Size::Tall, "STARTING", "the system comes up");
-    rig.oled(settings(Size::Tall)).leave(&words).unwrap();
+    let leave = |light| rig.oled(settings(Size::Tall)).leave(&words, light);
+    leave(NIGHT).unwrap();
+    assert!(!rig.chip().is_lit());
+    leave(DAY).unwrap();
     rig.assert_shows(&words);
     let mut oled = rig.oled(settings(Size::Tall));
     oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
     rig.assert_shows(&digits("5,912.34", "+0.12%"));
 
     rig.fail_next(3, Fault::NoAnswer);
-    let left = rig.oled(settings(Size::Tall)).leave(&words);
-    assert_eq!(left, Err(Fault::NoAnswer));
+    assert_eq!(leave(DAY), Err(Fault::NoAnswer));
 }
 
 #[test]

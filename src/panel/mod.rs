@@ -15,10 +15,11 @@ mod oled;
 pub mod png;
 mod runs;
 mod slot;
+mod state;
 pub mod terminal;
 
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub use linux::{LinuxBus, LinuxI2c};
 pub use oled::{Bus, Oled};
 pub use png::{Leave, Png};
 pub use slot::{Slot, Taken};
+pub use state::State;
 pub use terminal::Terminal;
 
 use crate::clock::{Clock, Moment, Now};
@@ -60,7 +62,8 @@ pub trait Glass {
 #[derive(Debug)]
 pub struct Panel {
     slot: Slot,
-    thread: JoinHandle<()>,
+    /// `None` once it has been waited for.
+    thread: Option<JoinHandle<()>>,
     ended: Receiver<()>,
 }
 
@@ -85,7 +88,7 @@ impl Panel {
         })?;
         let panel = Panel {
             slot: slot.clone(),
-            thread,
+            thread: Some(thread),
             ended,
         };
         Ok((slot, panel))
@@ -94,12 +97,20 @@ impl Panel {
     /// Closes the slot and waits until the last picture is shown and the glass has said goodbye,
     /// but no longer than `timeout`: a stuck bus must not keep the program alive. Returns whether
     /// the thread ended, and ended well.
-    pub fn finish(self, timeout: Duration) -> bool {
+    pub fn finish(&mut self, timeout: Duration) -> bool {
         self.slot.close();
         match self.ended.recv_timeout(timeout) {
             Err(RecvTimeoutError::Timeout) => false,
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => self.thread.join().is_ok(),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => self
+                .thread
+                .take()
+                .is_none_or(|thread| thread.join().is_ok()),
         }
+    }
+
+    /// Whether the thread has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.try_recv() != Err(TryRecvError::Empty)
     }
 }
 
@@ -204,7 +215,7 @@ mod tests {
     #[test]
     fn the_last_picture_is_shown_before_the_goodbye() {
         let (glass, seen) = mock(Moment::NEVER, Duration::ZERO);
-        let (slot, panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        let (slot, mut panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
         let mut frame = Frame::new(Size::Tall);
         frame.set(0, 0, true);
         slot.put(&frame, Light::default(), LATER);
@@ -217,7 +228,7 @@ mod tests {
     #[test]
     fn a_glass_that_asked_for_it_is_called_without_a_new_picture() {
         let (glass, seen) = mock(Moment::from_millis(5), Duration::ZERO);
-        let (_slot, panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        let (_slot, mut panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
         while seen.lock().unwrap().ticks == 0 {
             std::thread::yield_now();
         }
@@ -246,7 +257,7 @@ mod tests {
         }
         let (sender, shown) = channel();
         let shown = || shown.recv_timeout(Duration::from_secs(5)).unwrap();
-        let (slot, panel) = Panel::spawn(Eager(sender), Size::Tall, clock).unwrap();
+        let (slot, mut panel) = Panel::spawn(Eager(sender), Size::Tall, clock).unwrap();
         let mut price = Frame::new(Size::Tall);
         price.set(0, 0, true);
         let night = Light {
@@ -275,7 +286,7 @@ mod tests {
     #[test]
     fn a_stuck_glass_delays_neither_the_sender_nor_the_exit() {
         let (glass, _) = mock(Moment::NEVER, Duration::from_secs(60));
-        let (slot, panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        let (slot, mut panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
         let start = std::time::Instant::now();
         slot.put(&Frame::new(Size::Tall), Light::default(), LATER);
         // Until the thread is in the glass.

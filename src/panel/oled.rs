@@ -81,8 +81,9 @@ impl<B: Bus> Oled<B> {
     ///
     /// # Errors
     /// What the bus says; nothing is tried again.
-    pub fn leave(mut self, frame: &Frame) -> Result<(), Fault> {
+    pub fn leave(mut self, frame: &Frame, light: Light) -> Result<(), Fault> {
         self.wanted = Some(frame.clone());
+        self.light = light;
         self.connect()
     }
 

@@ -54,7 +54,7 @@ fn encode_good_until(frame: &Frame, until: Option<Utc>) -> io::Result<Vec<u8>> {
 }
 
 /// What a file says that nobody writes any more.
-pub(super) fn ended(size: Size) -> Frame {
+fn ended(size: Size) -> Frame {
     screen::notice(size, "ENDED", "nothing here is live")
 }
 
@@ -129,13 +129,13 @@ impl Png {
         }
     }
 
-    /// Leaves the notice that the program has ended, whoever wrote the file.
+    /// Leaves a picture in a file that nobody writes any more, whoever wrote it before.
     ///
     /// # Errors
     /// Neither can the file be written, nor removed.
-    pub fn leave_ended(path: PathBuf, size: Size) -> io::Result<()> {
+    pub fn leave(path: PathBuf, frame: &Frame) -> io::Result<()> {
         let mut file = PictureFile::at(path);
-        let picture = encode(&ended(size))?;
+        let picture = encode(frame)?;
         file.replace(&picture).or_else(|_| file.take_back(&picture))
     }
 

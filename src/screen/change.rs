@@ -24,9 +24,10 @@ pub(super) fn draw(
     page: usize,
 ) {
     let font = &glyphs.small.whole;
-    let Some((mut text, arrow)) = text.zip(columns.end.min(WIDTH).checked_sub(ARROW)) else {
+    let Some(mut text) = text else {
         return;
     };
+    let arrow = columns.end.min(WIDTH).saturating_sub(ARROW);
     // A dark column keeps the sign off the arrow.
     let end = arrow.saturating_sub(1);
     let room = end.saturating_sub(columns.start);

@@ -27,10 +27,14 @@ impl Number {
     /// The value of a line; `dashes` if there is none.
     pub(super) fn of(line: &Line<'_>, dashes: &str, numbers: Numbers) -> Self {
         match line.shown_price() {
-            Some(price) => Self {
-                struck: line.is_struck(),
-                ..Self::struck(price, numbers)
-            },
+            Some(price) => {
+                let (whole, fraction) = price.parts(numbers);
+                Self {
+                    whole,
+                    fraction,
+                    struck: line.is_struck(),
+                }
+            }
             None => Self {
                 whole: Text::try_from(dashes).unwrap_or_default(),
                 fraction: Text::new(),
@@ -83,7 +87,13 @@ impl Number {
 
     /// The first of the styles in which it is at most `room` columns wide, or else the last.
     pub(super) fn fit<'a, const N: usize>(&self, styles: [&'a Style; N], room: usize) -> &'a Style {
-        let fitting = styles.iter().find(|style| self.width(style) <= room);
+        let fits = |style: &&&Style| {
+            // No character is wider than the place it is kept in, so a short number needs no
+            // measuring.
+            let most = self.whole.len() * style.whole.stride;
+            most + self.fraction.len() * style.fraction.stride <= room || self.width(style) <= room
+        };
+        let fitting = styles.iter().find(fits);
         fitting.unwrap_or(&styles[N - 1])
     }
 

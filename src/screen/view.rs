@@ -234,14 +234,15 @@ impl Line<'_> {
     /// The part of the day, if it is worth saying: the regular hours are what everybody expects,
     /// and of an old value its age is.
     pub(super) fn shown_part(&self) -> Option<&'static str> {
+        let word = match self.part? {
+            Part::Regular => return None,
+            Part::Pre => "PRE",
+            Part::Post => "POST",
+            Part::Outside => "EXT",
+        };
         let young = matches!(self.freshness, Freshness::Live | Freshness::Delayed);
         let shown = young && !self.expired && self.shown_price().is_some();
-        match self.part.filter(|_| shown)? {
-            Part::Pre => Some("PRE"),
-            Part::Regular => None,
-            Part::Post => Some("POST"),
-            Part::Outside => Some("EXT"),
-        }
+        shown.then_some(word)
     }
 
     /// Whether its freshness needs a mark: dashes have no age and are not delayed, but that the

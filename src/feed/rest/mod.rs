@@ -165,8 +165,8 @@ impl Asker {
             Job::Minutes(symbol, from) => self.minutes(symbol, *from).await,
         };
         let now = self.now();
-        if let Some(utc) = self.doorman.take_date() {
-            let at = now.monotonic;
+        if let Some((utc, ago)) = self.doorman.take_date() {
+            let at = now.monotonic - ago;
             let update = Update::ServerTime { at, utc };
             self.updates.send(update).await.map_err(|_| Over)?;
         }

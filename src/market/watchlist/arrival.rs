@@ -266,7 +266,7 @@ impl Instrument {
         };
         let ticked = matches!(stored.source, Source::Tick | Source::Rest)
             && stored.age(now).is_some()
-            && !(stored.is_ahead(now) && !new.is_ahead(now));
+            && (!stored.is_ahead(now) || new.is_ahead(now));
         if stored.as_of.stamp.is_none() {
             // Nobody knows which of the two is the newer: the bar waits until the value is too old.
             let limit = self.limit(stored.source);

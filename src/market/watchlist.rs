@@ -137,10 +137,25 @@ impl Watchlist {
     /// Takes a value. The newer one wins, whatever its source; a stamp seen again is the same
     /// value again, whose age goes on.
     pub fn value(&mut self, ticker: &str, quote: Quote, now: Now, calendar: &Calendar) -> Outcome {
+        match self.find(ticker) {
+            Some(place) => self.value_at(place, quote, now, calendar),
+            None => Outcome::Unknown,
+        }
+    }
+
+    /// The same for the instrument at this place.
+    pub fn value_at(
+        &mut self,
+        place: usize,
+        quote: Quote,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Outcome {
         let quote = self.marked(quote);
-        let Some((instrument, link)) = self.find_mut(ticker) else {
+        let Some(instrument) = self.instruments.get_mut(place) else {
             return Outcome::Unknown;
         };
+        let link = self.links[instrument.symbol.cluster() as usize];
         instrument.take(quote, link, now, calendar)
     }
 
@@ -303,11 +318,9 @@ impl Watchlist {
         plain.then_some(shown.until)
     }
 
-    fn marked(&self, quote: Quote) -> Quote {
-        Quote {
-            delayed: quote.delayed || self.delayed,
-            ..quote
-        }
+    fn marked(&self, mut quote: Quote) -> Quote {
+        quote.delayed |= self.delayed;
+        quote
     }
 
     fn find_mut(&mut self, ticker: &str) -> Option<(&mut Instrument, Link)> {

@@ -1,9 +1,10 @@
 //! What is known, read as a page of the screen. Pure; owns nothing.
 
+use core::cell::Cell;
 use core::time::Duration;
 
 use super::settings::Leaf;
-use crate::clock::Now;
+use crate::clock::{Moment, Now};
 use crate::market::{Calendar, Freshness, Instrument, Quote, Source, Watchlist, limit};
 use crate::screen::{Line, Outside, Page, Prices, Sheet};
 
@@ -17,6 +18,8 @@ pub(super) struct Reader<'a> {
     pub(super) watchlist: &'a Watchlist,
     pub(super) calendar: &'a Calendar,
     pub(super) now: Now,
+    /// Until when all that was read is as plain as it is.
+    pub(super) good_until: &'a Cell<Moment>,
 }
 
 impl<'a> Reader<'a> {
@@ -84,6 +87,11 @@ impl<'a> Reader<'a> {
     /// An instrument as it is shown, and the value that is.
     fn line(self, place: usize, instrument: &'a Instrument) -> (Line<'a>, Option<Quote>) {
         let shown = self.watchlist.shown(place, self.now, self.calendar);
+        if let Some(shown) = &shown
+            && let Freshness::Live | Freshness::Delayed = shown.freshness
+        {
+            self.good_until.set(self.good_until.get().min(shown.until));
+        }
         let quote = shown.and_then(|shown| shown.quote);
         let symbol = instrument.symbol();
         let contract = symbol.contract();

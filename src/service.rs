@@ -269,7 +269,7 @@ impl Service {
     fn show(&mut self) -> Now {
         let now = self.clock.now();
         self.desk.draw(now);
-        let until = self.desk.good_until();
+        let until = self.desk.good_until(now);
         self.slot.put(self.desk.frame(), self.desk.light(), until);
         if !self.complete && self.desk.complete(now) {
             self.complete = true;

@@ -18,6 +18,10 @@ const AGREE: i64 = 5_000;
 const SAME_DATE: i64 = 2_000;
 /// A witness that is wrong for less long than this is not worth a word: a single stamp may be wrong.
 const PERSISTS: Duration = Duration::from_secs(10);
+/// What is wrong is looked for this often.
+const JUDGE: Duration = Duration::from_secs(1);
+/// Offsets that are no further apart than this (in ms) are the same.
+const SAME: i64 = 10;
 /// The newest stamps are those of the last half minute to a minute.
 const NEWEST: Duration = Duration::from_secs(30);
 /// A stamp may be ahead of all before it by so much (in ms); one that is more must be followed by another.
@@ -75,6 +79,8 @@ struct Stream {
     since: Moment,
     /// The source is known to serve it late.
     delayed: bool,
+    /// The newest one that was weighed against the other witnesses.
+    weighed: Option<i64>,
 }
 
 impl Stream {
@@ -94,8 +100,11 @@ pub(super) struct AgreedTime {
     agreed: Option<i64>,
     /// The agreement stands on the stamps and one other witness.
     by_stamps: bool,
-    /// What is wrong, since when, and whether the log has it.
+    /// What is wrong, and since when.
     fault: Option<(ClockFault, Moment)>,
+    /// When it was last looked at what is wrong.
+    judged: Moment,
+    /// What the log was told.
     told: Option<Witness>,
 }
 
@@ -114,11 +123,13 @@ impl AgreedTime {
     /// Takes what this machine's clock says now, and returns what time it is.
     pub(super) fn look(&mut self, own: Now) -> Now {
         let offset = own.utc.map(|utc| offset(utc, own.monotonic));
-        if offset != self.own {
+        if differs(offset, self.own) {
             self.own = offset;
             self.agree();
+            self.judge(own.monotonic);
+        } else if own.monotonic.since(self.judged) >= JUDGE {
+            self.judge(own.monotonic);
         }
-        self.judge(own.monotonic);
         self.at(own.monotonic)
     }
 
@@ -170,11 +181,12 @@ impl AgreedTime {
             };
             (stream.newest, stream.since) = (Largest::default(), now);
         }
-        let before = stream.newest();
         stream.connection.take(offset);
         stream.newest.take(offset);
         let late = stream.connection.known.map_or(0, |known| known - offset);
-        if stream.newest() != before {
+        let newest = stream.newest();
+        if differs(newest, stream.weighed) {
+            stream.weighed = newest;
             self.agree();
         }
         Duration::from_millis(u64::try_from(late).unwrap_or(0))
@@ -250,6 +262,7 @@ impl AgreedTime {
 
     /// Names the clock that is wrong.
     fn judge(&mut self, now: Moment) {
+        self.judged = now;
         let wrong = self.agreed.and_then(|agreed| {
             let off = |offset: i64| offset - agreed;
             let mut witnesses = self.witnesses().into_iter();
@@ -293,6 +306,14 @@ fn words(fault: ClockFault) -> String {
             "the stamps of the values are {by} s {way}, by this machine's clock and the server's: the \
              feed is late, or the clock that stamps them is wrong"
         ),
+    }
+}
+
+/// Whether two offsets are worth a new agreement: clocks are read in milliseconds, one after the other.
+fn differs(one: Option<i64>, other: Option<i64>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => (one - other).abs() > SAME,
+        (one, other) => one.is_some() != other.is_some(),
     }
 }
 

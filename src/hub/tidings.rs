@@ -26,6 +26,10 @@ impl Hall {
             self.unanswered.clear();
         }
         if self.simulated && !simulated {
+            log::warn!(
+                "{}: the prices are real now, and were simulated: displays are told to connect anew",
+                self.cluster
+            );
             // Another vendor. Clients keep what they were told, and the values of it, for as long
             // as they are connected: they are to begin anew.
             self.room.forget_values();

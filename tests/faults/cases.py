@@ -5,7 +5,7 @@ import signal
 import time
 
 from judge import Row
-from proxy import HUGE, Fault, after, as_binary, http, instead
+from proxy import HUGE, Fault, after, as_binary, below, http, instead
 from vendor import SPX, VIX, frame
 
 WORD = 25.0
@@ -36,10 +36,18 @@ class Trial:
 
     async def row(self, row, since, apart=(), name="prices"):
         """Judges what was on the glass since the fault, and keeps it."""
-        row.beyond, wrong = self.judge.beyond(name, since, time.monotonic(), apart)
-        row.broken += sorted(wrong)
+        names = [name, "desk"] if name == "prices" else [name]
+        for name in names:
+            spans = name, since, time.monotonic(), apart if name == names[0] else ()
+            beyond, wrong = self.judge.beyond(*spans)
+            row.beyond = max(row.beyond, beyond)
+            row.age = max(row.age, self.judge.misjudged(*spans))
+            row.broken += sorted(wrong)
         row.judge()
-        row.notes.append("words: " + " ".join(self.judge.words(since, time.monotonic())))
+        if row.told_by is not None:
+            row.turned, _ = self.judge.told(row.word.split("/"), since, "desk")
+        words = self.judge.words(since, time.monotonic())
+        row.notes.append("words: " + " ".join(words[:9] + ["…"] * (len(words) > 9)))
         self.rows.append(row)
         print(f"{self.stand.name}: {row}", flush=True)
 
@@ -52,9 +60,9 @@ class Trial:
             await asyncio.sleep(0.05)
         return None
 
-    async def settle(self):
+    async def settle(self, patience=20):
         """Until all is well again, so that the next fault begins from there."""
-        for _ in range(200):
+        for _ in range(patience * 10):
             shown = self.judge.shown.get("link", [])
             if shown and shown[-1][1].word == "LIVE":
                 break
@@ -98,19 +106,19 @@ class Trial:
         row.notes.append(" ".join(f"{took:.2f}" for took in times))
         await self.row(row, begun)
 
-    async def steady(self, name, seconds, fault=None, words=("LIVE",), dull=2.0):
+    async def steady(self, name, seconds, fault=None, dull=2.0):
         """Something that is to change nothing: SPX stays plain, and the word stays."""
         await self.settle()
         begun = time.monotonic()
         if fault:
             await self.stand.near.set(fault)
         await asyncio.sleep(seconds)
-        row = Row(name, word="/".join(words))
+        row = Row(name, word="LIVE")
         missing = self.judge.dull("prices", begun, time.monotonic())
         if missing > dull:
             row.broken.append(f"SPX was not plain for {missing:.1f} s")
-        said = set(self.judge.words(begun, time.monotonic())) - set(words)
-        if said and dull < 100:
+        said = set(self.judge.words(begun, time.monotonic())) - {"LIVE"}
+        if said:
             row.broken.append("said " + " ".join(sorted(said)))
         await self.row(row, begun)
         await self.stand.near.heal()
@@ -161,16 +169,21 @@ async def answers(trial, long):
         await trial.held(f"answers {status}", Fault(open="reset", new=http(status)), ["HUB"])
     await trial.held("answers 404", Fault(open="reset", new=http(404)), ["HUB"])
     again = http(429, "Retry-After: 20\r\n")
-    await trial.held("answers 429, come again in 20 s", Fault(open="reset", new=again), ["HUB"], pace=20)
+    busy = below(b"/ws/", again)
+    await trial.held("429 to the upgrade, again in 20 s", Fault(open="reset", new=busy), ["HUB"], pace=20)
 
 
 async def strangers(trial, long):
     """Something else answers."""
     moved = http(302, "Location: http://127.0.0.1:9/\r\n")
     await trial.held("answers 302", Fault(open="reset", new=moved), ["PORTAL"])
-    await trial.held("answers with a page", Fault(open="reset", new=http(200, "Content-Type: text/html\r\n", PAGE)), ["PORTAL"])
-    await trial.held("answers with junk", Fault(open="reset", new=b"\x00\xff\x16SSH-2.0 junk\r\n" * 9), ["HUB", "PORTAL"])
-    await trial.held("answers 403", Fault(open="reset", new=http(403)), ["TOKEN", "PORTAL"], pace=COOL_DOWN)
+    page = http(200, "Content-Type: text/html\r\n", PAGE)
+    await trial.held("answers with a page", Fault(open="reset", new=page), ["PORTAL"])
+    other = b"\x00\xff\x16SSH-2.0 junk\r\n" * 9
+    await trial.held("answers with junk", Fault(open="reset", new=other), ["HUB", "PORTAL"])
+    await trial.held("answers 403 to all", Fault(open="reset", new=http(403)), ["TOKEN", "PORTAL"])
+    refused = below(b"/ws/", http(403))
+    await trial.held("refuses the token (403)", Fault(open="reset", new=refused), ["TOKEN"], pace=COOL_DOWN)
 
 
 async def junk(trial, long):
@@ -191,8 +204,8 @@ async def slow(trial, long):
     await trial.steady("3 s of latency", 30, Fault(latency=3), dull=2.5)
     await trial.steady("0 to 6 s of jitter", 40, Fault(jitter=6), dull=2.5)
     # Each value is older than its limit when it comes.
-    await trial.steady("15 s of latency", 40, Fault(latency=15), dull=1e9)
-    await trial.held("and its end", Fault(open="reset", new="refuse"), [], hold=3)
+    late = ["CLOCK", "STALE", "LATE", "DELAYED", "UPSTREAM"]
+    await trial.held("15 s of latency", Fault(latency=15), late, 40)
 
 
 async def upstream(trial, long):
@@ -200,14 +213,15 @@ async def upstream(trial, long):
     stand = trial.stand
     await trial.frozen("silence upstream of SPX", [SPX], 40, ["STALE"], "prices")
     await trial.frozen("silence upstream of all", [SPX, VIX], 60, ["UPSTREAM"], "link")
-    for name, fault in [
-        ("the vendor is lost for 25 s", Fault(open="reset", new="refuse")),
-        ("the vendor half-open for 40 s", Fault(open="freeze", new="silence")),
+    for name, hold, fault in [
+        ("the vendor is lost for 26 s", 26, Fault(open="reset", new="refuse")),
+        ("the vendor half-open for 40 s", 40, Fault(open="freeze", new="silence")),
+        ("the vendor sends junk for 30 s", 30, Fault(frames=instead(*JUNK))),
     ]:
         await trial.settle()
         begun = time.monotonic()
         await stand.far.set(fault)
-        await asyncio.sleep(40 if "half" in name else 25)
+        await asyncio.sleep(hold)
         stand.vendor.authenticated.clear()
         healed = time.monotonic()
         await stand.far.heal()
@@ -296,29 +310,42 @@ async def nobody_writes(trial, row, begun, back, within):
     await trial.row(row, begun, [(begun, first)])
 
 
+async def stepped(trial, who, watches):
+    """Wall clocks that are stepped, and back again: values are judged rightly, and the word comes."""
+    for hours in (1, -1):
+        await trial.settle(75)
+        begun = time.monotonic()
+        for watch in watches:
+            watch.step(hours * 3600)
+        await asyncio.sleep(HOLD)
+        row = Row(f"clock of {who} {hours:+d} h", word="CLOCK", told_by=WORD)
+        row.told, _ = trial.judge.told(["CLOCK"], begun)
+        missing = trial.judge.dull("prices", begun, time.monotonic())
+        # Two clocks that agree with each other and not with the stamps: the stamps may be late.
+        if missing > 2.0 and not (len(watches) > 1 and hours > 0):
+            row.broken.append(f"SPX was not plain for {missing:.1f} s")
+        row.notes.append(f"not plain for {missing:.1f} s")
+        back = time.monotonic()
+        for watch in watches:
+            watch.step(0)
+        row.recovered, row.recovered_by = await trial.recovery(back), LONG
+        await trial.row(row, begun)
+
+
+async def clock_here(trial, long):
+    """The display's clock is stepped, and back again."""
+    await stepped(trial, "display", [trial.stand.desk_watch])
+
+
+async def clock_there(trial, long):
+    """The hub's clock is stepped, and back again."""
+    await stepped(trial, "hub", [trial.stand.hub_watch])
+
+
 async def clocks(trial, long):
-    """Wall clocks that are stepped, and back again."""
-    stand = trial.stand
-    desk, hub = [stand.desk_watch], [stand.hub_watch]
-    for who, watches in (("display", desk), ("hub", hub), ("display and hub", desk + hub)):
-        for hours in (1, -1):
-            await trial.settle()
-            begun = time.monotonic()
-            for watch in watches:
-                watch.step(hours * 3600)
-            await asyncio.sleep(HOLD - 4)
-            row = Row(f"clock of {who} {hours:+d} h", word="CLOCK", told_by=WORD)
-            row.told, _ = trial.judge.told(["CLOCK"], begun)
-            missing = trial.judge.dull("prices", begun, time.monotonic())
-            # Two clocks that agree with each other and not with the stamps: the stamps may be late.
-            if missing > 2.0 and not (len(watches) > 1 and hours > 0):
-                row.broken.append(f"SPX was not plain for {missing:.1f} s")
-            row.notes.append(f"not plain for {missing:.1f} s")
-            back = time.monotonic()
-            for watch in watches:
-                watch.step(0)
-            row.recovered, row.recovered_by = await trial.recovery(back), LONG
-            await trial.row(row, begun)
+    """Both clocks are stepped, and back again."""
+    await stepped(trial, "display and hub", [trial.stand.desk_watch, trial.stand.hub_watch])
 
 
-ORDINARY = [lost, vanished, often, answers, strangers, junk, slow, upstream, restarts, stops, clocks]
+ORDINARY = [lost, vanished, often, answers, strangers, junk, slow, upstream, restarts, stops]
+ORDINARY += [clock_here, clock_there, clocks]

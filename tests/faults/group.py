@@ -41,7 +41,8 @@ async def group(name, binaries, output, long):
         said = {log.stem: log.read_text(errors="replace") for log in stand.folder.glob("*.log")}
         rows = [asdict(row) for row in trial.rows]
         with open(output, "w") as file:
-            json.dump({"rows": rows, "outages": trial.outages, "problem": problem, "said": said}, file)
+            result = {"rows": rows, "outages": trial.outages, "unread": judge.unread}
+            json.dump(result | {"problem": problem, "said": said}, file)
         stand.clean()
 
 

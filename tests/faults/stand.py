@@ -144,19 +144,19 @@ class Stand:
         self.displays, self.hub = [], None
 
     async def start(self, seen, host="127.0.0.1", listens="127.0.0.1", inside=()):
-        """`seen` takes (display, moment, picture). One display shows prices, one the connection.
-        `inside` is the command by which displays are started elsewhere."""
+        """`seen` takes (display, moment, picture). One display shows prices, one the connection,
+        and one takes turns as everybody's does. `inside` is the command by which displays are started elsewhere."""
         self.seen, self.host, self.inside = seen, host, inside
         self.vendor = await vendors.Vendor(lambda: time.time() + self.offset).start()
         self.far = await Proxy(self.vendor.address).listen()
         self.near = Proxy(None)
         await self.start_hub()
         await self.near.listen(listens)
-        for name in ("prices", "link"):
+        for name in ("prices", "link", "desk"):
             await self.start_display(name)
 
     async def start_display(self, name, panel='kind = "terminal"'):
-        pages = 'show = ["link"]' if name == "link" else 'pin = "SPX VIX"'
+        pages = {"link": 'show = ["link"]', "desk": ""}.get(name, 'pin = "SPX VIX"')
         address = f"{self.host}:{self.near.address[1]}"
         seen = lambda moment, picture: self.seen(name, moment, picture)
         display = Display(self, name, pages, address, seen, panel)

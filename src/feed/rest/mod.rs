@@ -16,6 +16,8 @@ use tokio::sync::{mpsc, watch};
 pub(super) use asking::fetch;
 pub(crate) use asking::{Answer, ask};
 pub use asking::{Refusal, get, vendor_rest};
+pub use market::status;
+pub use minutes::bars;
 pub(crate) use minutes::minute;
 
 use super::audience::shown;
@@ -165,8 +167,8 @@ impl Asker {
             Job::Minutes(symbol, from) => self.minutes(symbol, *from).await,
         };
         let now = self.now();
-        if let Some(utc) = self.doorman.take_date() {
-            let at = now.monotonic;
+        if let Some((utc, ago)) = self.doorman.take_date() {
+            let at = now.monotonic - ago;
             let update = Update::ServerTime { at, utc };
             self.updates.send(update).await.map_err(|_| Over)?;
         }
@@ -272,7 +274,10 @@ fn path(via: Via, symbols: &[Symbol]) -> String {
 }
 
 /// What an answer says of those that were asked for.
-fn read(via: Via, body: &[u8], symbols: &[Symbol]) -> Result<Quotes, Why> {
+///
+/// # Errors
+/// It is no answer.
+pub fn read(via: Via, body: &[u8], symbols: &[Symbol]) -> Result<Quotes, Why> {
     let answer = match via {
         Via::Hub => rows::rows(body),
         Via::Vendor => snapshot::read(body).map(|snapshot| Quotes {

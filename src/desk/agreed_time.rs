@@ -17,7 +17,7 @@ const AGREE: i64 = 5_000;
 /// time is the right one (in ms).
 const SAME_DATE: i64 = 2_000;
 /// A witness that is wrong for less long than this is not worth a word: a single stamp may be wrong.
-const PERSISTS: Duration = Duration::from_secs(10);
+const PERSISTS: Duration = Duration::from_secs(5);
 /// What is wrong is looked for this often.
 const JUDGE: Duration = Duration::from_secs(1);
 /// Offsets that are no further apart than this (in ms) are the same.

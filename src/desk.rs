@@ -64,8 +64,8 @@ pub struct Desk {
     glyphs: Glyphs,
     kept: Kept,
     frame: Frame,
-    /// See [`Desk::good_until`].
-    good_until: Moment,
+    /// Until when that is good.
+    good: Moment,
     /// The local time of the last minute asked for; a time zone is not looked up at each tick.
     minute: Option<(i64, DateTime)>,
     oddities: Oddities,
@@ -102,7 +102,7 @@ impl Desk {
             glyphs: Glyphs::new(),
             kept: Kept::new(),
             frame: Frame::new(size),
-            good_until: now.monotonic,
+            good: Moment::NEVER,
             minute: None,
             oddities: Oddities::default(),
             settings,
@@ -173,12 +173,12 @@ impl Desk {
         let turned = self.pages.turn(now.monotonic, troubled);
         let leaf = alert.map_or(turned, |(rule, _)| Some(self.pages.showing(rule.place)));
         self.leaf = leaf;
-        let good_until = Cell::new(now.monotonic + VOUCHED);
+        let good = Cell::new(Moment::NEVER);
         let reader = Reader {
             watchlist: &self.watchlist,
             calendar: &self.calendar,
             now,
-            good_until: &good_until,
+            good: &good,
         };
         let page = match (leaf, &self.fault) {
             // The words take turns with the prices.
@@ -212,7 +212,7 @@ impl Desk {
             format: self.settings.format,
         };
         screen::draw(&view, &self.glyphs, &mut self.kept, &mut self.frame);
-        self.good_until = good_until.get();
+        self.good = good.get();
         let Settings {
             nights,
             brightness,
@@ -301,8 +301,8 @@ impl Desk {
 
     /// Until when the picture drawn last is good although nobody draws another: the first moment at
     /// which a value that is plain on it is so no longer, for its age alone.
-    pub const fn good_until(&self) -> Moment {
-        self.good_until
+    pub fn good_until(&self, own: Now) -> Moment {
+        self.good.min(own.monotonic + VOUCHED)
     }
 
     fn local(&mut self, now: Now) -> Option<DateTime> {

@@ -11,6 +11,9 @@ use crate::screen::{Line, Outside, Page, Prices, Sheet};
 /// What is computed of a contract is asked for every 15 s while it is on the glass; three answers
 /// may be missed.
 const ANALYSIS: Duration = Duration::from_secs(60);
+/// For how long a contract's page is good whatever its price is: each of its fields has an age of its
+/// own, and the page is drawn each second.
+const FIELDS: Duration = Duration::from_secs(5);
 
 /// What is known at a moment.
 #[derive(Clone, Copy)]
@@ -18,8 +21,8 @@ pub(super) struct Reader<'a> {
     pub(super) watchlist: &'a Watchlist,
     pub(super) calendar: &'a Calendar,
     pub(super) now: Now,
-    /// Until when all that was read is as plain as it is.
-    pub(super) good_until: &'a Cell<Moment>,
+    /// The first moment at which something that was read is plain no longer.
+    pub(super) good: &'a Cell<Moment>,
 }
 
 impl<'a> Reader<'a> {
@@ -88,9 +91,9 @@ impl<'a> Reader<'a> {
     fn line(self, place: usize, instrument: &'a Instrument) -> (Line<'a>, Option<Quote>) {
         let shown = self.watchlist.shown(place, self.now, self.calendar);
         if let Some(shown) = &shown
-            && let Freshness::Live | Freshness::Delayed = shown.freshness
+            && matches!(shown.freshness, Freshness::Live | Freshness::Delayed)
         {
-            self.good_until.set(self.good_until.get().min(shown.until));
+            self.is_good_until(shown.until);
         }
         let quote = shown.and_then(|shown| shown.quote);
         let symbol = instrument.symbol();
@@ -110,6 +113,10 @@ impl<'a> Reader<'a> {
         (line, quote)
     }
 
+    fn is_good_until(self, until: Moment) {
+        self.good.set(self.good.get().min(until));
+    }
+
     /// How many days a contract is still traded.
     fn days(self, instrument: &Instrument) -> Option<i32> {
         let contract = instrument.symbol().contract()?;
@@ -123,6 +130,7 @@ impl<'a> Reader<'a> {
         let closed = line.freshness == Freshness::Closed;
         let within = |limit| if closed { Duration::MAX } else { limit };
         let book = within(limit(symbol, Source::Tick));
+        self.is_good_until(self.now.monotonic + FIELDS);
         Some(Sheet {
             line,
             contract,

@@ -539,7 +539,7 @@ fn a_picture_is_good_until_the_first_plain_value_on_it_grows_old() {
     let mut desk = desk(&["SPX", "VIX"]);
     let good = |desk: &mut Desk, now: Now| {
         desk.draw(now);
-        desk.good_until().since(now.monotonic)
+        desk.good_until(now).since(now.monotonic)
     };
     let now = at(1, Some(MONDAY));
     let nothing_plain = Duration::from_secs(90);

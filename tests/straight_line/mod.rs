@@ -107,7 +107,7 @@ impl<B: Bus> StraightLine<B> {
     /// Nothing arrives, but it is time to draw.
     pub(crate) fn show(&mut self, now: Now) {
         self.desk.draw(now);
-        let until = self.desk.good_until();
+        let until = self.desk.good_until(now);
         self.slot.put(self.desk.frame(), LIGHT, until);
         let taken = self.slot.take_into(&mut self.taken, Some(Duration::ZERO));
         assert_eq!(taken, Taken::Frame(LIGHT, until));

@@ -80,15 +80,16 @@ pub trait Audience: Send + 'static {
 pub struct Line<S> {
     cluster: Cluster,
     via: Via,
-    pub(super) link: Link<S>,
+    /// The connection itself.
+    pub link: Link<S>,
     /// What was said has ended the connection; its socket is to be dropped.
-    pub(super) ended: bool,
+    pub ended: bool,
     /// Whether the greeting said that the prices are not real; `None` before the first frame.
-    pub(super) simulated: Option<bool>,
+    pub simulated: Option<bool>,
     /// The server has said `not authorized` on this connection: it names no channel.
-    pub(super) not_authorized: bool,
+    pub not_authorized: bool,
     /// The hub has said that it has lost its own upstream.
-    pub(super) cut_off: bool,
+    pub cut_off: bool,
     /// Counted since the start, by kind.
     junk: [u64; Junk::KINDS],
     /// Hashes of the words of the server that have been logged on this connection.
@@ -96,7 +97,8 @@ pub struct Line<S> {
 }
 
 impl<S: Shelf> Line<S> {
-    pub(super) const fn new(cluster: Cluster, via: Via, link: Link<S>) -> Self {
+    /// On which nothing has been said yet.
+    pub const fn new(cluster: Cluster, via: Via, link: Link<S>) -> Self {
         Self {
             cluster,
             via,
@@ -169,7 +171,7 @@ impl<S: Shelf> Line<S> {
     }
 
     /// A connection has been opened.
-    pub(super) fn opened(&mut self, now: Moment) {
+    pub fn opened(&mut self, now: Moment) {
         self.words.clear();
         self.cut_off = false;
         self.not_authorized = false;

@@ -45,7 +45,7 @@ struct Minute {
 
 /// The bars of an answer about this symbol and this time, in order; those that cannot be are left
 /// out. And whether the answer says that they are simulated. `None` if it is no such answer.
-pub(super) fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Bar]>, bool)> {
+pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Bar]>, bool)> {
     let answer: Answer = serde_json::from_slice(body)
         .inspect_err(|error| log::debug!("minutes: {error}"))
         .ok()?;

@@ -16,6 +16,8 @@ use tokio::sync::{mpsc, watch};
 pub(super) use asking::fetch;
 pub(crate) use asking::{Answer, ask};
 pub use asking::{Refusal, get, vendor_rest};
+pub use market::status;
+pub use minutes::bars;
 pub(crate) use minutes::minute;
 
 use super::audience::shown;
@@ -147,14 +149,7 @@ impl Asker {
 
     /// The agreed time, if there is one.
     fn now(&self) -> Now {
-        let monotonic = self.clock.now().monotonic;
-        let elapsed = i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX);
-        Now {
-            monotonic,
-            utc: self
-                .offset
-                .map(|offset| Utc(offset.saturating_add(elapsed))),
-        }
+        Now::of_offset(self.clock.now().monotonic, self.offset)
     }
 
     /// Asks, and tells the desk the answer.
@@ -272,7 +267,10 @@ fn path(via: Via, symbols: &[Symbol]) -> String {
 }
 
 /// What an answer says of those that were asked for.
-fn read(via: Via, body: &[u8], symbols: &[Symbol]) -> Result<Quotes, Why> {
+///
+/// # Errors
+/// It is no answer.
+pub fn read(via: Via, body: &[u8], symbols: &[Symbol]) -> Result<Quotes, Why> {
     let answer = match via {
         Via::Hub => rows::rows(body),
         Via::Vendor => snapshot::read(body).map(|snapshot| Quotes {

@@ -41,7 +41,7 @@ impl Desk {
                 not_authorized,
             } => {
                 if *not_authorized {
-                    self.watchlist.set_unstreamed(&channel.ticker, true);
+                    self.watchlist.set_unstreamed(channel);
                 }
             }
             Update::Value {

@@ -12,8 +12,8 @@ use core::fmt;
 use super::freshness::{Link, Shown};
 use super::quote::AsOf;
 use super::{
-    Analysis, Bar, Book, Calendar, Cluster, Day, Denial, Freshness, Kind, Price, Provenance, Quote,
-    Source, Symbol, Ticker, Trade,
+    Analysis, Bar, Book, Calendar, Channel, Cluster, Day, Denial, Freshness, Kind, Price,
+    Provenance, Quote, Source, Symbol, Ticker, Trade,
 };
 use crate::clock::{Moment, Now, Utc};
 pub use instrument::Instrument;
@@ -261,10 +261,12 @@ impl Watchlist {
         }
     }
 
-    /// Whether the vendor has refused to stream it.
-    pub fn set_unstreamed(&mut self, ticker: &str, unstreamed: bool) {
-        if let Some((instrument, _)) = self.find_mut(ticker) {
-            instrument.unstreamed = unstreamed;
+    /// The vendor has refused a channel: without the one that carries the value nothing is streamed.
+    pub fn set_unstreamed(&mut self, channel: &Channel) {
+        if let Some((instrument, _)) = self.find_mut(&channel.ticker)
+            && instrument.symbol.kinds().first() == Some(&channel.kind)
+        {
+            instrument.unstreamed = true;
         }
     }
 

@@ -6,13 +6,14 @@ import json
 import sys
 from dataclasses import asdict
 
+import behind
 import cases
 import files
 import names
 from judge import Judge
 from stand import Stand, steady
 
-GROUPS = {case.__name__: case for case in [*cases.ORDINARY, files.pictures, names.resolver, names.cable]}
+GROUPS = {case.__name__: case for case in [*cases.ALL, *behind.ALL, files.pictures, names.resolver, names.cable]}
 
 
 async def group(name, binaries, output, long):

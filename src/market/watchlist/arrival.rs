@@ -294,7 +294,7 @@ impl Instrument {
     fn store(&mut self, quote: Quote, now: Now) -> Outcome {
         self.overtaken = None;
         if !quote.void {
-            if !quote.came_old(now) {
+            if !quote.outside && !quote.came_old(now) {
                 self.history.push(quote.price, quote.as_of.received);
             }
             // A stamp that is ahead of the time names no minute.
@@ -307,6 +307,7 @@ impl Instrument {
             }
             // What has a price is served.
             self.denial = None;
+            self.unstreamed &= !quote.is_streamed();
         }
         self.latest = Some(quote);
         Outcome::Stored

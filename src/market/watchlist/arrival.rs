@@ -199,7 +199,7 @@ impl Instrument {
         };
         if self
             .judge(link, Some(phase), now)
-            .is_last_before(&latest, bell)
+            .is_last_before(latest, bell)
         {
             self.close = Some(Quote {
                 is_close: true,

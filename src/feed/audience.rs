@@ -63,13 +63,14 @@ pub trait Audience: Send + 'static {
 pub struct Line<S> {
     cluster: Cluster,
     via: Via,
-    pub(super) link: Link<S>,
+    /// The connection itself.
+    pub link: Link<S>,
     /// What was said has ended the connection; its socket is to be dropped.
-    pub(super) ended: bool,
+    pub ended: bool,
     /// The greeting said that the prices are not real.
-    pub(super) simulated: bool,
+    pub simulated: bool,
     /// The hub has said that it has lost its own upstream.
-    pub(super) cut_off: bool,
+    pub cut_off: bool,
     /// Counted since the start, by kind.
     junk: [u64; Junk::KINDS],
     /// Hashes of the words of the server that have been logged on this connection.
@@ -77,7 +78,8 @@ pub struct Line<S> {
 }
 
 impl<S: Shelf> Line<S> {
-    pub(super) const fn new(cluster: Cluster, via: Via, link: Link<S>) -> Self {
+    /// On which nothing has been said yet.
+    pub const fn new(cluster: Cluster, via: Via, link: Link<S>) -> Self {
         Self {
             cluster,
             via,
@@ -148,7 +150,7 @@ impl<S: Shelf> Line<S> {
     }
 
     /// A connection has been opened.
-    pub(super) fn opened(&mut self, now: Moment) {
+    pub fn opened(&mut self, now: Moment) {
         self.words.clear();
         self.cut_off = false;
         self.link.on(Event::Opened, now);

@@ -17,7 +17,7 @@ pub(super) const fn path(via: Via) -> &'static str {
 
 /// What an answer says. One that does not say of when it is, or of no market that is known, is
 /// none: a hub may repeat one that is old.
-pub(super) fn status(body: &[u8]) -> Option<MarketStatus> {
+pub fn status(body: &[u8]) -> Option<MarketStatus> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let time: Timestamp = body["serverTime"].as_str()?.parse().ok()?;
     let indices = &body["indicesGroups"];

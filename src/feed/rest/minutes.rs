@@ -39,7 +39,7 @@ struct Minute {
 
 /// The bars of an answer about this symbol and this time, in order; those that cannot be are left
 /// out. `None` if it is no such answer.
-pub(super) fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<Box<[Bar]>> {
+pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<Box<[Bar]>> {
     let answer: Answer = serde_json::from_slice(body)
         .inspect_err(|error| log::debug!("minutes: {error}"))
         .ok()?;

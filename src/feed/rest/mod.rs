@@ -16,6 +16,8 @@ use tokio::sync::{mpsc, watch};
 pub(super) use asking::fetch;
 pub(crate) use asking::{Answer, ask};
 pub use asking::{Refusal, get, vendor_rest};
+pub use market::status;
+pub use minutes::bars;
 pub(crate) use minutes::minute;
 
 use super::audience::shown;
@@ -242,7 +244,10 @@ fn path(via: Via, symbols: &[Symbol]) -> String {
 }
 
 /// What an answer says of those that were asked for.
-fn read(via: Via, body: &[u8], symbols: &[Symbol]) -> Result<Quotes, Why> {
+///
+/// # Errors
+/// It is no answer.
+pub fn read(via: Via, body: &[u8], symbols: &[Symbol]) -> Result<Quotes, Why> {
     let answer = match via {
         Via::Hub => rows::rows(body),
         Via::Vendor => snapshot::rows(body).map(|rows| Quotes {

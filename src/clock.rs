@@ -5,9 +5,6 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -79,8 +76,7 @@ pub struct Utc(pub i64);
 
 impl Utc {
     /// Before this (2026-01-01) a clock has certainly not been set. After it, it may still be
-    /// wrong, if nobody says that it is right. What a stamp of the feed contradicts is therefore
-    /// not believed.
+    /// wrong.
     pub const PLAUSIBLE: Utc = Utc(1_767_225_600_000);
 
     /// Milliseconds from `earlier` to this; negative if this is before it.
@@ -121,79 +117,17 @@ enum Source {
     System {
         /// The time since the machine's start at which this clock began.
         start: Duration,
-        /// What is to be waited for until the wall clock is believed.
-        waits: Option<Arc<Synchronisation>>,
     },
     Manual(watch::Receiver<Now>),
 }
 
-/// A machine without a battery for its clock, which systemd-timesyncd is to set. Until that has heard
-/// from the network, the clock is that of the last shutdown, or of the day when systemd or its image
-/// was built: plausible, and wrong by hours or months.
-#[derive(Debug)]
-struct Synchronisation {
-    /// There as long as the service is to run. Whether it runs says less: it is restarted whenever
-    /// the network comes up, and the display may start before it does.
-    enabled: PathBuf,
-    /// There since it has set the clock once (systemd-timesyncd.service(8)).
-    done: PathBuf,
-    over: AtomicBool,
-}
-
-impl Synchronisation {
-    /// `None` if there is nothing to be waited for.
-    fn of_machine(root: &Path) -> Option<Self> {
-        let there = |path: &str| root.join(path).exists();
-        // sd_booted(3); and in a container the clock is somebody else's to set.
-        if !there("run/systemd/system") || there("run/systemd/container") {
-            return None;
-        }
-        // A clock with a battery is right whatever the network says. One without begins at 1970.
-        let kept = std::fs::read_to_string(root.join("sys/class/rtc/rtc0/since_epoch"))
-            .ok()
-            .and_then(|text| text.trim().parse::<i64>().ok())
-            .is_some_and(|secs| secs >= Utc::PLAUSIBLE.0 / 1000);
-        let enabled = "etc/systemd/system/sysinit.target.wants/systemd-timesyncd.service";
-        let waits = Self {
-            enabled: root.join(enabled),
-            done: root.join("run/systemd/timesync/synchronized"),
-            over: AtomicBool::new(false),
-        };
-        (!kept && !waits.over()).then_some(waits)
-    }
-
-    /// Whether it has come, or nothing will: then somebody else looks after the clock.
-    fn over(&self) -> bool {
-        if self.over.load(Relaxed) {
-            return true;
-        }
-        // A link, to where the service is in that root.
-        let over = self.done.exists() || self.enabled.symlink_metadata().is_err();
-        self.over.store(over, Relaxed);
-        over
-    }
-}
-
 impl Clock {
-    /// The machine's clocks as they stand, counted from now.
+    /// The machine's clocks as they stand, counted from now. That the wall clock says something does not
+    /// mean that it is right: without a battery it is that of the last shutdown. Prices are judged by
+    /// what other witnesses of the time agree on.
     pub fn system() -> Self {
         Self(Source::System {
             start: since_boot(),
-            waits: None,
-        })
-    }
-
-    /// The same, but the wall clock of a machine that has no battery for it counts as unset until
-    /// the network has set it: for who judges prices by it.
-    pub fn once_set() -> Self {
-        Self::of_machine(Path::new("/"))
-    }
-
-    /// Those of a machine whose files are below `root`.
-    fn of_machine(root: &Path) -> Self {
-        Self(Source::System {
-            start: since_boot(),
-            waits: Synchronisation::of_machine(root).map(Arc::new),
         })
     }
 
@@ -207,7 +141,7 @@ impl Clock {
     /// The time now.
     pub fn now(&self) -> Now {
         match &self.0 {
-            Source::System { start, waits } => {
+            Source::System { start } => {
                 let elapsed = since_boot().saturating_sub(*start).as_millis();
                 let monotonic = Moment(u64::try_from(elapsed).unwrap_or(u64::MAX));
                 let utc = SystemTime::now()
@@ -215,8 +149,7 @@ impl Clock {
                     .ok()
                     .and_then(|since| i64::try_from(since.as_millis()).ok())
                     .map(Utc)
-                    .filter(|utc| *utc >= Utc::PLAUSIBLE)
-                    .filter(|_| waits.as_ref().is_none_or(|waits| waits.over()));
+                    .filter(|utc| *utc >= Utc::PLAUSIBLE);
                 Now { monotonic, utc }
             }
             Source::Manual(now) => *now.borrow(),
@@ -279,20 +212,6 @@ impl Hand {
 mod tests {
     use super::*;
 
-    /// A machine that systemd has started, with systemd-timesyncd to set its clock.
-    fn machine(name: &str) -> PathBuf {
-        let root = std::env::temp_dir().join(format!("deskticker-{name}-{}", std::process::id()));
-        for folder in ["run/systemd/system", "run/systemd/timesync", WANTS] {
-            std::fs::create_dir_all(root.join(folder)).unwrap();
-        }
-        let service = "/usr/lib/systemd/system/systemd-timesyncd.service";
-        let link = root.join(WANTS).join("systemd-timesyncd.service");
-        std::os::unix::fs::symlink(service, link).unwrap();
-        root
-    }
-
-    const WANTS: &str = "etc/systemd/system/sysinit.target.wants";
-
     #[test]
     fn a_moment_never_wraps() {
         assert_eq!(Moment::NEVER + Duration::from_secs(1), Moment::NEVER);
@@ -307,53 +226,6 @@ mod tests {
         let deadline = clock.now().monotonic + Duration::from_millis(20);
         clock.sleep_until(deadline).await;
         assert!(clock.now().monotonic >= deadline);
-    }
-
-    #[test]
-    fn without_a_battery_the_clock_is_believed_once_the_network_has_set_it() {
-        let root = machine("network");
-        let done = root.join("run/systemd/timesync/synchronized");
-        let set = |clock: &Clock| clock.now().utc.is_some();
-        let clock = Clock::of_machine(&root);
-        assert!(!set(&clock));
-        // The service is restarted when the network comes up.
-        std::fs::remove_dir(root.join("run/systemd/timesync")).unwrap();
-        assert!(!set(&clock));
-        std::fs::create_dir(root.join("run/systemd/timesync")).unwrap();
-        std::fs::write(&done, "").unwrap();
-        assert!(set(&clock) && set(&Clock::of_machine(&root)));
-        // And again: that unsets no clock.
-        std::fs::remove_file(&done).unwrap();
-        assert!(set(&clock));
-
-        let clock = Clock::of_machine(&root);
-        assert!(!set(&clock));
-        let link = root.join(WANTS).join("systemd-timesyncd.service");
-        std::fs::remove_file(link).unwrap();
-        assert!(set(&clock), "whoever switched that off looks after it");
-        assert!(set(&Clock::of_machine(&root)));
-        std::fs::remove_dir_all(root).unwrap();
-    }
-
-    #[test]
-    fn a_clock_that_the_network_does_not_set_needs_no_network() {
-        let root = machine("battery");
-        let rtc = root.join("sys/class/rtc/rtc0");
-        std::fs::create_dir_all(&rtc).unwrap();
-        let set = || Clock::of_machine(&root).now().utc.is_some();
-        let battery = |since: &str| std::fs::write(rtc.join("since_epoch"), since).unwrap();
-        battery("1795424061\n");
-        assert!(set());
-        battery("");
-        assert!(!set());
-        battery("37\n");
-        assert!(!set(), "it is flat, or there is none");
-        std::fs::write(root.join("run/systemd/container"), "systemd-nspawn").unwrap();
-        assert!(set(), "it is the host's");
-        std::fs::remove_file(root.join("run/systemd/container")).unwrap();
-        std::fs::remove_dir(root.join("run/systemd/system")).unwrap();
-        assert!(set(), "systemd has not started this machine");
-        std::fs::remove_dir_all(root).unwrap();
     }
 
     #[tokio::test]

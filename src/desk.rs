@@ -1,6 +1,7 @@
 //! The one owner of what is known: applies updates, judges them, and draws. Pure but for the
 //! frame that it draws into: time is an argument, and it waits for nothing.
 
+mod agreed_time;
 mod alerts;
 mod demand;
 mod intake;
@@ -17,9 +18,10 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 use crate::clock::{Moment, Now};
-use crate::market::{Calendar, Freshness, Watchlist, WatchlistError};
+use crate::market::{Calendar, Cluster, Freshness, Watchlist, WatchlistError};
 use crate::panel::Light;
 use crate::screen::{self, Alert, Frame, Glyphs, Kept, Page, Size, View};
+use agreed_time::AgreedTime;
 use alerts::Alerts;
 pub use intake::Oddities;
 pub use night::{Minute, Night};
@@ -47,6 +49,9 @@ pub struct Desk {
     settings: Settings,
     watchlist: Box<Watchlist>,
     calendar: Calendar,
+    time: AgreedTime,
+    /// What REST and the links say is simulated.
+    simulated: bool,
     pulse: Pulse,
     pages: Pages,
     /// What is on the glass.
@@ -74,13 +79,16 @@ impl Desk {
         size: Size,
         now: Now,
     ) -> Result<Self, WatchlistError> {
-        let mut watchlist = Box::new(Watchlist::new(&settings.watchlist)?);
-        watchlist.turn(now, &calendar);
+        let watchlist = Box::new(Watchlist::new(&settings.watchlist)?);
+        let mut time = AgreedTime::default();
+        time.look(now);
         let mut alerts = Alerts::default();
         alerts.replace(&settings.alerts);
         Ok(Self {
             watchlist,
             calendar,
+            time,
+            simulated: false,
             pulse: Pulse::new(now.monotonic),
             pages: Pages::new(&settings, now.monotonic),
             leaf: None,
@@ -98,8 +106,16 @@ impl Desk {
     }
 
     /// Whether the feed is late by definition: then nothing of it is ever shown as live.
-    pub const fn set_delayed(&mut self, delayed: bool) {
+    pub fn set_delayed(&mut self, delayed: bool) {
         self.watchlist.set_delayed(delayed);
+        for cluster in Cluster::ALL {
+            self.time.set_delayed(cluster, delayed);
+        }
+    }
+
+    /// What time it is at this moment, by those witnesses that agree; `None` while no two do.
+    pub fn time(&self, at: Moment) -> Now {
+        self.time.at(at)
     }
 
     /// What was odd since the start.
@@ -111,7 +127,8 @@ impl Desk {
     ///
     /// # Errors
     /// The symbols are no watchlist; then nothing has changed.
-    pub fn apply(&mut self, settings: Settings, now: Now) -> Result<(), WatchlistError> {
+    pub fn apply(&mut self, settings: Settings, own: Now) -> Result<(), WatchlistError> {
+        let now = self.time.look(own);
         self.watchlist.replace(&settings.watchlist)?;
         self.watchlist.turn(now, &self.calendar);
         self.pages.replace(&settings, now.monotonic);
@@ -141,8 +158,9 @@ impl Desk {
         &self.watchlist
     }
 
-    /// Draws what is to be seen now.
-    pub fn draw(&mut self, now: Now) -> &Frame {
+    /// Draws what is to be seen now, by the machine's own clock and the others.
+    pub fn draw(&mut self, own: Now) -> &Frame {
+        let now = self.time.look(own);
         let local = self.local(now);
         self.pulse.look(now.monotonic);
         let sign = self.pulse.sign();
@@ -164,7 +182,11 @@ impl Desk {
                     text: &fault.text,
                 }
             }
-            (Some(Leaf::Link), _) => Page::Link(self.pulse.report(now, self.wear.hours())),
+            (Some(Leaf::Link), _) => {
+                let clock = self.time.fault(now.monotonic);
+                let hours = self.wear.hours();
+                Page::Link(self.pulse.report(now, reader.prices(), clock, hours))
+            }
             (Some(leaf), _) => reader.page(leaf),
             (None, _) => Page::Empty,
         };
@@ -172,7 +194,7 @@ impl Desk {
             page,
             time: local.map(|local| (local.hour().unsigned_abs(), local.minute().unsigned_abs())),
             sign,
-            simulated: self.pulse.simulated(),
+            simulated: self.pulse.simulated() || leaf.is_some_and(|leaf| reader.simulated(leaf)),
             misconfigured: self.fault.is_some(),
             alert: alert.and_then(|(rule, lit)| {
                 Some(Alert {
@@ -212,13 +234,15 @@ impl Desk {
 
     /// What is due at another time, to be called when one has come: days begin, and the panel
     /// wears.
-    pub fn turn(&mut self, now: Now) {
+    pub fn turn(&mut self, own: Now) {
+        let now = self.time.look(own);
         self.watchlist.turn(now, &self.calendar);
         self.wear.turn(now.monotonic, &self.frame, self.light);
     }
 
     /// Whether every instrument has a value, or will have none.
-    pub fn complete(&self, now: Now) -> bool {
+    pub fn complete(&self, own: Now) -> bool {
+        let now = self.time.at(own.monotonic);
         let mut instruments = self.watchlist.instruments().iter().enumerate();
         instruments.all(|(place, instrument)| {
             instrument.denial().is_some()
@@ -227,7 +251,8 @@ impl Desk {
     }
 
     /// When [`Desk::draw`] would draw something else although nothing comes.
-    pub fn deadline(&self, now: Now) -> Moment {
+    pub fn deadline(&self, own: Now) -> Moment {
+        let now = self.time.at(own.monotonic);
         let aged = |place| self.watchlist.deadline(place, now, &self.calendar);
         let page = match self.leaf {
             Some(Leaf::Pair(first, second)) => aged(first).min(second.map_or(Moment::NEVER, aged)),
@@ -259,6 +284,7 @@ impl Desk {
             self.pages.deadline(troubled),
             self.pulse.trouble(now.monotonic),
             self.alerts.deadline(now.monotonic),
+            self.time.deadline(now.monotonic),
             night::deadline(self.settings.shift, now.monotonic),
         ]
         .into_iter()

@@ -19,7 +19,7 @@ use crate::supervisor::Supervisor;
 
 /// Updates that may wait for the desk before a session stops reading.
 const QUEUE: usize = 256;
-/// By this much (in ms) the wall clock must move at once for it to be a step: what was judged by
+/// By this much (in ms) the agreed time must move at once for it to be a step: what was judged by
 /// it is asked for anew.
 const STEP: u64 = 60_000;
 
@@ -68,9 +68,9 @@ struct Service {
     slot: Slot,
     sessions: Vec<(Cluster, watch::Sender<Orders>)>,
     needs: watch::Sender<Need>,
-    /// The wall clock less the monotonic one, in milliseconds: another one after a step.
+    /// The agreed time less the monotonic one, in milliseconds: another one after a step.
     offset: Option<i64>,
-    /// Such steps so far; the setting of the clock is one.
+    /// Such steps so far; the first agreement is one.
     steps: u64,
     /// Every value has been drawn once, and the log has been told.
     complete: bool,
@@ -134,7 +134,7 @@ async fn serve(
         slot,
         sessions,
         needs,
-        offset: offset(setup.clock.now()),
+        offset: None,
         steps: 0,
         complete: false,
     };
@@ -172,7 +172,7 @@ async fn serve(
         // Whatever it was that woke this up: under load the timer may never be the first, and each
         // value puts off the look at a clock that is not set.
         let now = service.clock.now();
-        if now.monotonic >= due || service.stepped(now) {
+        if now.monotonic >= due || service.stepped(service.desk.time(now.monotonic)) {
             service.turn();
         }
         drawn = service.show();
@@ -198,15 +198,20 @@ impl Service {
         // What is streamed, too, ends the asking: at the next turn, for it is no hurry.
         matches!(
             update,
-            Update::Status(..) | Update::Seed(_) | Update::Market(..)
+            Update::Status(..)
+                | Update::Seed(_)
+                | Update::Market(..)
+                | Update::ServerTime { .. }
+                | Update::Unanswered { .. }
         )
     }
 
     /// Tells who asks REST what is needed of it, if that has changed.
     fn need(&mut self) {
         let now = self.clock.now();
-        self.steps += u64::from(self.stepped(now));
-        self.offset = offset(now);
+        let agreed = self.desk.time(now.monotonic);
+        self.steps += u64::from(self.stepped(agreed));
+        self.offset = offset(agreed);
         let list = self.needs.borrow().list;
         let needed = need(&self.desk, now, list, self.desk.returns() + self.steps);
         self.needs.send_if_modified(|need| {
@@ -216,7 +221,7 @@ impl Service {
         });
     }
 
-    /// Whether the wall clock was set, or set anew, since this was last looked at.
+    /// Whether the agreed time is another than when this was last looked at, or the first.
     fn stepped(&self, now: Now) -> bool {
         match (self.offset, offset(now)) {
             (Some(before), Some(after)) => before.abs_diff(after) > STEP,
@@ -287,7 +292,9 @@ fn need(desk: &Desk, now: Now, list: u64, epoch: u64) -> Need {
         asks: asks.collect(),
         list,
         epoch,
-        market: desk.calendar().has_hours(),
+        market: desk.market_pace(now),
+        // To ten seconds: nobody is to be told anew for less.
+        offset: offset(desk.time(now.monotonic)).map(|offset| offset.div_euclid(10_000) * 10_000),
         minutes: desk
             .days()
             .map(|(symbol, since)| (symbol.clone(), since))

@@ -22,6 +22,17 @@ pub(super) const SHARES_EXTENDED: Duration = Duration::from_secs(5);
 /// and for anything else of which nothing streams, and for what is computed of a contract. The
 /// vendor's free plan allows five calls a minute.
 const UNFED: Duration = Duration::from_secs(15);
+/// What is struck after the bell waits for a source to tell the close.
+const UNCLOSED: Duration = Duration::from_secs(60);
+/// A new day's base is asked for this often, in the first minutes of the day.
+const BASE: Duration = Duration::from_millis(2_500);
+const FIRST_MINUTES: i64 = 120_000;
+/// The state of the markets is asked for this often,
+const MARKET: Duration = Duration::from_secs(60);
+/// and while what is known of it was said before the hours that are on.
+const MARKET_CHANGES: Duration = Duration::from_secs(15);
+/// So many instruments stand for all when their hours are looked at.
+const FEW: usize = 8;
 
 impl Desk {
     /// How often a link has returned: then REST is asked what was missed.
@@ -31,7 +42,8 @@ impl Desk {
 
     /// How often REST is to be asked for each instrument, in the order of the watchlist; `None`
     /// for now and then.
-    pub fn paces(&self, now: Now) -> impl Iterator<Item = Option<Duration>> + '_ {
+    pub fn paces(&self, own: Now) -> impl Iterator<Item = Option<Duration>> + '_ {
+        let now = self.time.at(own.monotonic);
         let places = 0..self.watchlist.instruments().len();
         places.map(move |place| self.pace(place, now))
     }
@@ -44,24 +56,63 @@ impl Desk {
         }
         let freshness = self.watchlist.freshness(place, now, &self.calendar);
         let part = instrument.part(now, &self.calendar);
+        if self.lacks_base(instrument, now) {
+            return Some(BASE);
+        }
         if symbol.class() == Class::Equity {
             let streams = instrument.quote().is_some_and(|quote| {
-                quote.source != Source::Rest && now.monotonic.since(quote.received) <= STREAMS
+                quote.source != Source::Rest && now.monotonic.since(quote.as_of.received) <= STREAMS
             });
             return match part {
                 _ if streams => None,
                 Some(Part::Pre | Part::Post | Part::Outside) => Some(SHARES_EXTENDED),
                 Some(Part::Regular) => Some(SHARES),
-                // Without a clock nobody knows whether it is traded.
-                None if freshness != Freshness::Closed => Some(UNFED),
-                None => None,
+                None if freshness == Freshness::Closed => None,
+                // Without an agreed time nobody knows whether it is traded.
+                None if now.utc.is_none() => Some(UNFED),
+                None => Some(UNCLOSED),
             };
         }
         let live = self.pulse.link(symbol.cluster()).phase == Phase::Live;
-        let unfed = !live && freshness != Freshness::Closed;
+        let fresh = matches!(freshness, Freshness::Live | Freshness::Delayed);
         let shown = self.leaf == Some(Leaf::Contract(place))
-            && (part.is_some() || instrument.analysis(now.monotonic, Duration::MAX).is_none());
-        (unfed || shown).then_some(UNFED)
+            && (part.is_some() || instrument.analysis(now, Duration::MAX).is_none());
+        match (symbol.class(), part) {
+            _ if shown => Some(UNFED),
+            _ if freshness == Freshness::Closed || (live && fresh) => None,
+            // What one link does not bring, REST may have.
+            (Class::Index, Some(_)) => Some(limit(symbol, Source::Tick) / 2),
+            (_, None) if now.utc.is_some() => Some(UNCLOSED),
+            _ => Some(UNFED),
+        }
+    }
+
+    /// Whether the day has just begun and its change is not known.
+    fn lacks_base(&self, instrument: &Instrument, now: Now) -> bool {
+        let Some(utc) = now.utc else { return false };
+        let began = instrument.minutes().day().map(|day| day.start);
+        let young = began.is_some_and(|began| utc.millis_since(began) < FIRST_MINUTES);
+        young && instrument.lacks_change(now)
+    }
+
+    /// How often the state of the markets is needed; `None` where there are no hours.
+    pub fn market_pace(&self, own: Now) -> Option<Duration> {
+        if !self.calendar.has_hours() {
+            return None;
+        }
+        let Some(utc) = self.time.at(own.monotonic).utc else {
+            return Some(MARKET);
+        };
+        let instruments = self.watchlist.instruments().iter();
+        let untold = |instrument: &Instrument| {
+            instrument.part(self.time.at(own.monotonic), &self.calendar) == Some(Part::Regular)
+                && !self.calendar.is_told(instrument.symbol(), utc)
+        };
+        Some(if instruments.take(FEW).any(untold) {
+            MARKET_CHANGES
+        } else {
+            MARKET
+        })
     }
 
     /// Since when the minutes of each instrument's trading day are wanted.
@@ -82,7 +133,8 @@ impl Desk {
     }
 
     /// What a cluster's session is to do.
-    pub fn orders(&self, cluster: Cluster, now: Now) -> Orders {
+    pub fn orders(&self, cluster: Cluster, own: Now) -> Orders {
+        let now = self.time.at(own.monotonic);
         let symbols = || {
             let symbols = self.watchlist.instruments().iter().map(Instrument::symbol);
             symbols.filter(|symbol| !self.expired(symbol, now))

@@ -1,9 +1,14 @@
-//! What comes in: each update is judged, stored and counted.
+//! What comes in: each update is dated, stored and counted.
+
+use core::time::Duration;
 
 use super::Desk;
 use crate::clock::{Now, Utc};
-use crate::feed::{Close, Seed, Update};
-use crate::market::{Day, Freshness, Outcome, Quote};
+use crate::feed::link::Phase;
+use crate::feed::{Close, Seed, Status, Update};
+use crate::market::{
+    AsOf, Book, Cluster, Day, Freshness, Instrument, Outcome, Price, Provenance, Quote, Source,
+};
 
 /// What has come and was not taken as it was. Each is told to the log at its first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -12,29 +17,48 @@ pub struct Oddities {
     pub older: u64,
     /// Stamps that can be none: dropped, and the value kept.
     pub absurd: u64,
-    /// Stamps ahead of this machine's clock: not believed until the clock agrees.
+    /// Stamps ahead of the agreed time.
     pub ahead: u64,
+    /// Values outside the known hours, each alone: not believed.
+    pub doubted: u64,
 }
 
 impl Desk {
-    /// Takes in what a session or REST says. What is not on the watchlist any more, or older than
-    /// what is known, changes nothing.
-    pub fn on(&mut self, update: &Update, now: Now) {
+    /// Takes in what a session or REST says, at this time by the machine's own clock. What is not on the
+    /// watchlist any more, or older than what is known, changes nothing.
+    pub fn on(&mut self, update: &Update, own: Now) {
+        if let Update::ServerTime { at, utc } = update {
+            self.time.server(*at, *utc);
+        }
+        let now = self.time.look(own);
         match update {
-            Update::Status(cluster, status) => {
-                self.pulse.status(*cluster, *status, now.monotonic);
-            }
+            Update::ServerTime { .. } => {}
+            Update::Status(cluster, status) => self.status(*cluster, *status, now),
             // What is asked for is the session's business; what comes of it is the desk's.
             Update::Subscribed(_) => {}
+            Update::Unanswered {
+                channel,
+                not_authorized,
+            } => {
+                if *not_authorized {
+                    self.watchlist.set_unstreamed(&channel.ticker, true);
+                }
+            }
             Update::Value {
                 ticker,
                 price,
                 stamp,
-                ..
+                age,
             } => {
-                let quote = Quote::arrived(*price, *stamp, now);
-                self.heard(*stamp, &quote, now);
-                let outcome = self.watchlist.value(ticker, quote);
+                let provenance = self.heard(ticker, Cluster::Indices, *stamp, *age, now);
+                let quote = Quote::streamed(*price, *stamp, Source::Tick, provenance, now);
+                self.stamped(*stamp, &quote, now);
+                let Self {
+                    watchlist,
+                    calendar,
+                    ..
+                } = self;
+                let outcome = watchlist.value(ticker, quote, now, calendar);
                 self.took(ticker, outcome, now);
             }
             Update::Bar {
@@ -42,22 +66,30 @@ impl Desk {
                 kind,
                 bar,
                 volume,
-                ..
+                age,
             } => {
-                let close = Quote::arrived(bar.close, Some(bar.end), now);
+                let cluster = self.cluster(ticker);
+                let provenance = self.provenance(ticker, cluster, Some(bar.end), *age, now);
+                let close =
+                    Quote::streamed(bar.close, Some(bar.end), Source::Minute, provenance, now);
                 self.stamped(Some(bar.end), &close, now);
                 // A bar's latency is its length, and says nothing of the way.
                 self.pulse.message(None, now);
-                let outcome = self.watchlist.bar(ticker, *kind, *bar, now);
+                let Self {
+                    watchlist,
+                    calendar,
+                    ..
+                } = self;
+                let outcome = watchlist.bar(ticker, *kind, *bar, provenance, now, calendar);
                 if volume.is_some() {
                     let day = Day {
                         volume: *volume,
                         ..Day::default()
                     };
-                    self.watchlist.set_day(ticker, day, now, &self.calendar);
+                    watchlist.set_day(ticker, day, bar.end, now, calendar);
                 }
                 // A bar is late by its nature: only values are worth a word when they are.
-                if outcome == Outcome::Stored {
+                if outcome != Outcome::Older {
                     self.took(ticker, outcome, now);
                 }
             }
@@ -65,15 +97,21 @@ impl Desk {
                 ticker,
                 book,
                 stamp,
-                ..
+                age,
             } => {
-                let quote = book
-                    .middle()
-                    .map(|price| Quote::arrived(price, *stamp, now));
-                if let Some(quote) = &quote {
-                    self.heard(*stamp, quote, now);
-                }
-                let outcome = self.watchlist.book(ticker, *book, quote);
+                let cluster = self.cluster(ticker);
+                let provenance = self.heard(ticker, cluster, *stamp, *age, now);
+                let quote = middle(
+                    *book,
+                    Quote::streamed(ZERO, *stamp, Source::Tick, provenance, now),
+                );
+                self.stamped(*stamp, &quote, now);
+                let Self {
+                    watchlist,
+                    calendar,
+                    ..
+                } = self;
+                let outcome = watchlist.book(ticker, *book, quote, now, calendar);
                 self.took(ticker, outcome, now);
             }
             Update::Trade {
@@ -81,123 +119,269 @@ impl Desk {
                 trade,
                 stamp,
             } => {
-                let quote = Quote::arrived(trade.price, *stamp, now);
-                self.heard(*stamp, &quote, now);
-                self.watchlist.trade(ticker, *trade, quote);
+                let cluster = self.cluster(ticker);
+                let provenance = self.heard(ticker, cluster, *stamp, None, now);
+                let quote = Quote::streamed(trade.price, *stamp, Source::Tick, provenance, now);
+                self.stamped(*stamp, &quote, now);
+                self.watchlist.trade(ticker, *trade, quote, now);
             }
-            Update::Minutes { ticker, bars, .. } => {
+            Update::Minutes {
+                ticker,
+                bars,
+                simulated,
+            } => {
                 self.watchlist.turn(now, &self.calendar);
-                self.watchlist.refill(ticker, bars);
+                self.watchlist.refill(ticker, bars, *simulated);
             }
-            Update::Market(status, _) => self.calendar.set_status(*status),
+            Update::Market(status, simulated) => {
+                self.set_simulated(*simulated);
+                self.calendar.set_status(*status);
+            }
             Update::Seed(seed) => self.seed(seed, now),
+        }
+    }
+
+    /// A link has changed its state.
+    fn status(&mut self, cluster: Cluster, status: Status, now: Now) {
+        let before = self.pulse.link(cluster);
+        let in_use = matches!(status.phase, Phase::Live | Phase::Silent);
+        if in_use && status.connections != before.connections {
+            self.time.connected(cluster);
+        }
+        if in_use {
+            self.watchlist.heard(cluster, status.heard);
+        }
+        self.watchlist
+            .set_link(cluster, in_use && !status.cut_off, now, &self.calendar);
+        if let Some(simulated) = status.simulated.filter(|_| in_use) {
+            self.watchlist.set_simulated(cluster, simulated);
+            self.set_simulated(simulated);
+        }
+        self.pulse.status(cluster, status, now.monotonic);
+    }
+
+    /// The word on the markets goes with the prices: simulated ones know no hours.
+    fn set_simulated(&mut self, simulated: bool) {
+        if self.simulated != simulated {
+            self.simulated = simulated;
+            self.calendar.forget_status();
+        }
+    }
+
+    /// The link that the values of this ticker come on.
+    fn cluster(&self, ticker: &str) -> Cluster {
+        let place = self.watchlist.find(ticker);
+        let instrument = place.and_then(|place| self.watchlist.instruments().get(place));
+        instrument.map_or(Cluster::Indices, |instrument| instrument.symbol().cluster())
+    }
+
+    /// A value was streamed: what is known about it beside its price.
+    fn heard(
+        &mut self,
+        ticker: &str,
+        cluster: Cluster,
+        stamp: Option<Utc>,
+        age: Option<Duration>,
+        now: Now,
+    ) -> Provenance {
+        // What is repeated tells nothing of the way.
+        self.pulse.message(stamp.filter(|_| age.is_none()), now);
+        self.provenance(ticker, cluster, stamp, age, now)
+    }
+
+    fn provenance(
+        &mut self,
+        ticker: &str,
+        cluster: Cluster,
+        stamp: Option<Utc>,
+        age: Option<Duration>,
+        now: Now,
+    ) -> Provenance {
+        self.watchlist.heard(cluster, now.monotonic);
+        let late = match (stamp, age) {
+            (Some(stamp), None) => self.time.stamp(cluster, stamp, now.monotonic),
+            _ => Duration::ZERO,
+        };
+        // What the stamps say of the time may just have made the agreement.
+        let now = self.time.at(now.monotonic);
+        let told = self
+            .watchlist
+            .find(ticker)
+            .and_then(|place| self.watchlist.instruments().get(place))
+            .and_then(Instrument::told_delayed);
+        let delayed = match (stamp, age) {
+            (Some(stamp), None) if self.time.is_late(cluster, stamp, now.monotonic) => true,
+            // A stream that is not late is real-time, whatever REST says of its own answers.
+            (Some(stamp), None) if now.utc.is_some_and(|utc| utc.millis_since(stamp) < LATE) => {
+                false
+            }
+            _ => told.unwrap_or(false),
+        };
+        Provenance {
+            simulated: self.pulse.link(cluster).simulated == Some(true),
+            delayed,
+            age: age.unwrap_or(match now.utc {
+                None => late,
+                Some(_) => Duration::ZERO,
+            }),
+            epoch: self.watchlist.link(cluster).epoch,
         }
     }
 
     fn seed(&mut self, seed: &Seed, now: Now) {
         self.pulse.answered(now.monotonic);
+        let cluster = self.cluster(&seed.ticker);
+        // The old proxy says nothing of delays; a hub and the vendor do, with each row that has a close.
+        let says = seed.delayed || matches!(seed.previous_close, Some(Close::Told(_)));
         let Self {
             watchlist,
             calendar,
+            time,
             ..
         } = self;
+        watchlist.set_told(&seed.ticker, says.then_some(seed.delayed), seed.simulated);
+        if seed.delayed {
+            time.set_delayed(cluster, true);
+        }
         watchlist.set_denial(&seed.ticker, seed.denial, now);
-        if seed.day != Day::default() {
-            watchlist.set_day(&seed.ticker, seed.day, now, calendar);
+        // A row belongs to the day of its stamp.
+        if let Some(as_of) = seed.stamp.filter(|_| seed.day != Day::default()) {
+            watchlist.set_day(&seed.ticker, seed.day, as_of, now, calendar);
         }
         if let Some(analysis) = seed.analysis {
-            watchlist.set_analysis(&seed.ticker, analysis, now);
+            // It was computed from the last quote, and the answer may be an old one.
+            let as_of = AsOf::heard(seed.book_stamp, seed.age, now);
+            watchlist.set_analysis(&seed.ticker, analysis, as_of);
         }
+        let fetched = |price, stamp| Quote {
+            simulated: seed.simulated,
+            ..Quote::fetched(price, stamp, seed.delayed, now)
+        };
         // Of one without a stamp nobody can tell the age.
         if let Some((trade, Some(stamp))) = seed.trade {
-            let quote = Quote::fetched(trade.price, Some(stamp), seed.delayed, now);
-            watchlist.trade(&seed.ticker, trade, quote);
+            watchlist.trade(&seed.ticker, trade, fetched(trade.price, Some(stamp)), now);
         }
-        let fetched = |price| Quote::fetched(price, seed.stamp, seed.delayed, now);
-        // Without a stamp nobody knows how old it is: a value of Friday must not look like one of
-        // now, so it is not taken at all.
-        if let Some(quote) = seed.price.map(fetched) {
-            self.stamped(seed.stamp, &quote, now);
-            if quote.stamp.is_some() {
-                // Not counted when older: REST is often behind the stream.
-                let outcome = match seed.book.filter(|book| book.middle() == Some(quote.price)) {
-                    Some(book) => self.watchlist.book(&seed.ticker, book, Some(quote)),
-                    None => self.watchlist.value(&seed.ticker, quote),
+        let value = seed.price.map(|price| Quote {
+            is_close: seed.is_close,
+            ..fetched(price, seed.stamp)
+        });
+        let quoted = seed
+            .book
+            .map(|book| (book, seed.book_stamp.or(seed.stamp)))
+            .filter(|(_, stamp)| stamp.is_some());
+        let outcome = match (quoted, value) {
+            // A share's price is its trade, a contract's the middle of its book.
+            (Some((book, stamp)), _) if cluster == Cluster::Options => {
+                let quote = Quote {
+                    is_close: seed.is_close,
+                    ..fetched(ZERO, stamp)
                 };
-                if outcome == Outcome::Stored {
-                    self.took(&seed.ticker, outcome, now);
-                }
+                Some(watchlist.book(&seed.ticker, book, middle(book, quote), now, calendar))
             }
-        }
-        // A stamp that the clock does not vouch for says no day: with one of the future this
-        // close would be the last word for as long.
-        let believed = |close| {
-            fetched(close)
-                .stamp
-                .filter(|_| fetched(close).lag.is_some())
+            // Without a stamp nobody knows how old it is: a value of Friday must not look like one of
+            // now, so it is not taken at all.
+            (_, Some(value)) if value.as_of.stamp.is_some() => {
+                Some(watchlist.value(&seed.ticker, value, now, calendar))
+            }
+            _ => None,
         };
+        if let Some(value) = value {
+            self.stamped(seed.stamp, &value, now);
+        }
+        // Not counted when older: REST is often behind the stream.
+        if outcome == Some(Outcome::Stored) {
+            self.took(&seed.ticker, Outcome::Stored, now);
+        }
+        self.previous_close(seed, now);
+    }
+
+    fn previous_close(&mut self, seed: &Seed, now: Now) {
+        // A stamp that the agreed time does not vouch for says no day: with one of the future this
+        // close would be the last word for as long.
+        let quote = Quote::fetched(ZERO, seed.stamp, seed.delayed, now);
+        let believed = quote
+            .as_of
+            .stamp
+            .filter(|_| now.utc.is_some() && !quote.is_ahead(now));
         let close = seed.previous_close.and_then(|close| match close {
-            Close::Told(close) => Some((close, believed(close).or(now.utc)?)),
+            Close::Told(close) => Some((close, believed.or(now.utc)?)),
             // Of Friday's value and change it is Thursday's close, whatever the day is now.
-            Close::Derived(close) => Some((close, believed(close)?)),
+            Close::Derived(close) => Some((close, believed?)),
         });
         if let Some((close, as_of)) = close {
             self.watchlist
                 .set_previous_close(&seed.ticker, close, as_of, &self.calendar);
         }
+        self.watchlist.turn(now, &self.calendar);
     }
 
     /// Counts a stamp that is not believed.
     fn stamped(&mut self, stamp: Option<Utc>, quote: &Quote, now: Now) {
-        if stamp.is_some() && quote.stamp.is_none() {
+        if stamp.is_some() && quote.as_of.stamp.is_none() {
             if self.oddities.absurd == 0 {
-                log::warn!("a value came with a stamp that can be none; it is dropped");
+                log::warn!("a value came with a stamp that can be none; the stamp is dropped");
             }
             self.oddities.absurd += 1;
         } else if quote.is_ahead(now) {
             if self.oddities.ahead == 0 {
-                log::warn!("a stamp is ahead of this machine's clock: one of the two is wrong");
+                log::warn!("a value came with a stamp of the future; it is aged from its receipt");
             }
             self.oddities.ahead += 1;
         }
-    }
-
-    /// A value was streamed.
-    fn heard(&mut self, stamp: Option<Utc>, quote: &Quote, now: Now) {
-        self.stamped(stamp, quote, now);
-        self.pulse.message(stamp, now);
     }
 
     fn took(&mut self, ticker: &str, outcome: Outcome, now: Now) {
         match outcome {
             Outcome::Older => {
                 if self.oddities.older == 0 {
-                    // Mostly REST was a moment ahead of what the hub repeats to who joins.
+                    // Mostly REST was a moment ahead of what the hub repeats to a new client.
                     log::debug!("a value came that is older than the one known; it is left out");
                 }
                 self.oddities.older += 1;
+            }
+            Outcome::Doubted => {
+                if self.oddities.doubted == 0 {
+                    log::info!("{ticker}: a single value came outside its hours; it is not shown");
+                }
+                self.oddities.doubted += 1;
             }
             Outcome::Stored => self.watch_out(ticker, now),
             Outcome::Unknown => {}
         }
     }
 
-    /// Whether a new value raises an alert.
+    /// Whether a new value raises an alert. Without an agreed time nobody knows how late it is.
     fn watch_out(&mut self, ticker: &str, now: Now) {
-        if self.settings.alerts.is_empty() {
+        if self.settings.alerts.is_empty() || now.utc.is_none() {
             return;
         }
         let place = self.watchlist.find(ticker);
         let Some(place) = place.filter(|place| self.alerts.watches(*place)) else {
             return;
         };
-        let fresh = self.watchlist.freshness(place, now, &self.calendar);
-        if let (Freshness::Live | Freshness::Delayed, Some(instrument)) =
-            (fresh, self.watchlist.instruments().get(place))
-            && let Some(quote) = instrument.quote()
+        let shown = self.watchlist.shown(place, now, &self.calendar);
+        if let Some(shown) = shown
+            && let Freshness::Live | Freshness::Delayed = shown.freshness
+            && let Some(quote) = shown.quote
+            && let Some(instrument) = self.watchlist.instruments().get(place)
         {
-            let change = instrument.change(now);
+            let change = instrument.change(&quote, now);
             self.alerts.look(place, quote.price, change, now.monotonic);
         }
+    }
+}
+
+const ZERO: Price = Price::from_scaled(0);
+/// A stream that is less late than this (in ms) is not that of a late source.
+const LATE: i64 = 14 * 60_000;
+
+/// The middle of a book as a value; void if it has none.
+fn middle(book: Book, quote: Quote) -> Quote {
+    match book.middle() {
+        Some(price) => Quote { price, ..quote },
+        None => Quote {
+            void: true,
+            ..quote
+        },
     }
 }

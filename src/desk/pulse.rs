@@ -7,7 +7,7 @@ use crate::clock::{Moment, Now, Utc};
 use crate::feed::link::Phase;
 use crate::feed::{Status, Why};
 use crate::market::Cluster;
-use crate::screen::{Hop, Prices, Report, Sign};
+use crate::screen::{ClockFault, Hop, Prices, Report, Sign};
 
 /// Messages are counted over this long.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -26,8 +26,8 @@ pub(super) struct Pulse {
     hop: Hop,
     sign: Sign,
     since: Moment,
-    /// When the window began, the messages in it, and those of the one before.
-    window: (Moment, u32, u32),
+    /// When the window began, the messages in it, and those of the one before: `None` in the first.
+    window: (Moment, u32, Option<u32>),
     last: Option<Moment>,
     /// Milliseconds, smoothed: an eighth of it is the newest.
     latency: Option<i64>,
@@ -39,7 +39,8 @@ impl Pulse {
             phase: Phase::Idle,
             why: None,
             connections: 0,
-            simulated: false,
+            simulated: None,
+            heard: Moment::ZERO,
             cut_off: false,
         };
         Self {
@@ -48,7 +49,7 @@ impl Pulse {
             hop: Hop::Hub,
             sign: Sign::Joining,
             since: now,
-            window: (now, 0, 0),
+            window: (now, 0, None),
             last: None,
             latency: None,
         }
@@ -67,7 +68,7 @@ impl Pulse {
 
     /// The prices of some link are simulated.
     pub(super) fn simulated(&self) -> bool {
-        self.links.iter().any(|link| link.simulated)
+        self.links.iter().any(|link| link.simulated == Some(true))
     }
 
     /// How often a link has returned.
@@ -106,7 +107,7 @@ impl Pulse {
         let over = now.since(began);
         if over >= WINDOW {
             let whole = over < WINDOW * 2;
-            self.window = (now, 0, if whole { count } else { 0 });
+            self.window = (now, 0, Some(if whole { count } else { 0 }));
         }
     }
 
@@ -206,16 +207,22 @@ impl Pulse {
     }
 
     /// For the link's page.
-    pub(super) fn report(&mut self, now: Now, wear: (u32, u32)) -> Report {
+    pub(super) fn report(
+        &mut self,
+        now: Now,
+        prices: Prices,
+        clock: Option<ClockFault>,
+        wear: (u32, u32),
+    ) -> Report {
         self.roll(now.monotonic);
         Report {
             hop: self.hop,
             since: now.monotonic.since(self.since),
-            prices: Prices::Fresh,
-            messages: Some(self.window.2),
+            prices,
+            messages: self.window.2,
             latency: self.latency.filter(|_| now.utc.is_some()),
             clock_set: now.utc.is_some(),
-            clock: None,
+            clock,
             reconnects: u32::try_from(self.returns()).unwrap_or(u32::MAX),
             last: self.last.map(|last| now.monotonic.since(last)),
             wear,
@@ -258,7 +265,8 @@ mod tests {
             phase,
             why,
             connections: 1,
-            simulated: false,
+            simulated: None,
+            heard: Moment::ZERO,
             cut_off: false,
         }
     }
@@ -330,9 +338,15 @@ mod tests {
             let stamp = Utc(now.utc.unwrap().0 - 40);
             pulse.message(Some(stamp), now);
         }
-        let report = pulse.report(now(10_000), (0, 0));
-        assert_eq!((report.messages, report.latency), (Some(20), Some(40)));
-        assert_eq!(report.last, Some(Duration::from_millis(500)));
-        assert_eq!(pulse.report(now(40_000), (0, 0)).messages, Some(0));
+        let report = |pulse: &mut Pulse, at| pulse.report(now(at), Prices::Fresh, None, (0, 0));
+        assert_eq!(
+            report(&mut pulse, 9_999).messages,
+            None,
+            "it is too early to say"
+        );
+        let first = report(&mut pulse, 10_000);
+        assert_eq!((first.messages, first.latency), (Some(20), Some(40)));
+        assert_eq!(first.last, Some(Duration::from_millis(500)));
+        assert_eq!(report(&mut pulse, 40_000).messages, Some(0));
     }
 }

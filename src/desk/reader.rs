@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use super::settings::Leaf;
 use crate::clock::Now;
-use crate::market::{Calendar, Freshness, Instrument, Source, Watchlist, limit};
-use crate::screen::{Line, Page, Sheet};
+use crate::market::{Calendar, Freshness, Instrument, Quote, Source, Watchlist, limit};
+use crate::screen::{Line, Outside, Page, Prices, Sheet};
 
 /// What is computed of a contract is asked for every 15 s while it is on the glass; three answers
 /// may be missed.
@@ -27,16 +27,19 @@ impl<'a> Reader<'a> {
         let Some(instrument) = self.watchlist.instruments().get(place) else {
             return Page::Empty;
         };
-        let line = self.line(place, instrument);
+        let (line, quote) = self.line(place, instrument);
         match leaf {
-            Leaf::Big(_) => Page::Big(line, instrument.day(self.now), None),
+            Leaf::Big(_) => {
+                let outside = quote.and_then(|quote| self.outside(instrument, &quote));
+                Page::Big(line, instrument.day(self.now), outside)
+            }
             Leaf::Contract(_) => match self.sheet(line, instrument) {
                 Some(sheet) => Page::Contract(sheet),
                 None => Page::Pair(line, None),
             },
             Leaf::Pair(_, Some(second)) => {
                 let second = self.watchlist.instruments().get(second).zip(Some(second));
-                let second = second.map(|(instrument, place)| self.line(place, instrument));
+                let second = second.map(|(instrument, place)| self.line(place, instrument).0);
                 Page::Pair(line, second)
             }
             Leaf::Pair(_, None) | Leaf::Link => Page::Pair(line, None),
@@ -49,20 +52,60 @@ impl<'a> Reader<'a> {
         Some(instrument.symbol().name())
     }
 
-    fn line(self, place: usize, instrument: &'a Instrument) -> Line<'a> {
-        let sight = self.watchlist.sight(place, self.now, self.calendar);
-        let (freshness, part) = sight.unwrap_or((Freshness::None, None));
-        Line {
-            label: instrument.symbol().name(),
-            contract: instrument.symbol().contract(),
-            expired: false,
-            part,
+    /// Whether anything on a page is simulated.
+    pub(super) fn simulated(self, leaf: Leaf) -> bool {
+        let instruments = self.watchlist.instruments().iter().enumerate();
+        let mut shown = instruments.filter(|(place, _)| leaf.shows(*place));
+        shown.any(|(_, instrument)| instrument.simulated())
+    }
+
+    /// What the prices are worth, all together.
+    pub(super) fn prices(self) -> Prices {
+        let places = 0..self.watchlist.instruments().len();
+        let worth = places.map(|place| self.watchlist.freshness(place, self.now, self.calendar));
+        worth.fold(Prices::None, |all, one| match (all, one) {
+            (Prices::Fresh, _) | (_, Freshness::Live | Freshness::Delayed | Freshness::Closed) => {
+                Prices::Fresh
+            }
+            (_, Freshness::Stale(_)) => Prices::Struck,
+            (all, Freshness::None) => all,
+        })
+    }
+
+    fn outside(self, instrument: &Instrument, shown: &Quote) -> Option<Outside> {
+        let (quote, age) = instrument.outside(shown, self.now)?;
+        Some(Outside {
+            price: quote.price,
+            change: instrument.change(&quote, self.now),
+            age,
+        })
+    }
+
+    /// An instrument as it is shown, and the value that is.
+    fn line(self, place: usize, instrument: &'a Instrument) -> (Line<'a>, Option<Quote>) {
+        let shown = self.watchlist.shown(place, self.now, self.calendar);
+        let quote = shown.and_then(|shown| shown.quote);
+        let symbol = instrument.symbol();
+        let contract = symbol.contract();
+        let days = self.days(instrument);
+        let line = Line {
+            label: symbol.name(),
+            contract,
+            expired: days.is_some_and(|days| days < 0),
+            part: shown.and_then(|shown| shown.part),
             denial: instrument.denial(),
-            price: instrument.quote().map(|quote| quote.price),
-            change: instrument.change(self.now),
-            freshness,
+            price: quote.map(|quote| quote.price),
+            change: quote.and_then(|quote| instrument.change(&quote, self.now)),
+            freshness: shown.map_or(Freshness::None, |shown| shown.freshness),
             history: instrument.curve(),
-        }
+        };
+        (line, quote)
+    }
+
+    /// How many days a contract is still traded.
+    fn days(self, instrument: &Instrument) -> Option<i32> {
+        let contract = instrument.symbol().contract()?;
+        self.calendar.days_left(&contract, self.now.utc?)
     }
 
     fn sheet(self, line: Line<'a>, instrument: &'a Instrument) -> Option<Sheet<'a>> {
@@ -72,19 +115,14 @@ impl<'a> Reader<'a> {
         let closed = line.freshness == Freshness::Closed;
         let within = |limit| if closed { Duration::MAX } else { limit };
         let book = within(limit(symbol, Source::Tick));
-        let now = self.now.monotonic;
-        let days = self
-            .now
-            .utc
-            .and_then(|utc| self.calendar.days_left(&contract, utc));
         Some(Sheet {
             line,
             contract,
-            days,
-            book: instrument.book(now, book),
+            days: self.days(instrument),
+            book: instrument.book(self.now, book),
             last: instrument.trade(self.now),
             day: instrument.day(self.now),
-            analysis: instrument.analysis(now, within(ANALYSIS)),
+            analysis: instrument.analysis(self.now, within(ANALYSIS)),
         })
     }
 }

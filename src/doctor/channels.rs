@@ -118,6 +118,8 @@ impl Line {
             Update::Quote { ticker, .. } => self.came(Kind::Quote, &ticker),
             Update::Trade { ticker, .. } => self.came(Kind::Trade, &ticker),
             Update::Bar { ticker, kind, .. } => self.came(kind, &ticker),
+            // What is not confirmed stays among the missing.
+            Update::Unanswered { .. } | Update::ServerTime { .. } => {}
             // By REST, which is not asked here.
             Update::Seed(_) | Update::Minutes { .. } | Update::Market(..) => {}
         }

@@ -185,10 +185,10 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
 
 /// `theirs` is the time by the other side's clock, which has whole seconds.
 pub(super) fn clock(root: &Path, now: Now, theirs: Option<Utc>) -> Finding {
-    const WAIT: &str = "A Pi has no battery for its clock. Let the network set it:\n  \
-                        sudo timedatectl set-ntp true\n  timedatectl timesync-status\n\
-                        Where something else than systemd-timesyncd sets it, switch that off:\n  \
-                        sudo timedatectl set-ntp false";
+    const WAIT: &str = "A Pi has no battery for its clock. Let the network set it, with whatever does \
+                        that here (systemd-timesyncd, chrony, ntpd):\n  \
+                        timedatectl\n  sudo timedatectl set-ntp true\n\
+                        Prices are judged meanwhile by the server's clock and the stamps of the values.";
     let Some(utc) = now.utc else {
         return Finding::failed("clock", "it is not set", WAIT);
     };

@@ -10,12 +10,15 @@ use super::link::{Event, Via};
 use super::shelf::{Fixed, Shelf};
 use super::wire::{self, Junk, Verdict};
 use super::{Link, Status, Update, Why};
-use crate::clock::Moment;
+use crate::clock::{Moment, Utc};
 use crate::market::{Channel, Cluster, Kind, Ticker};
 
 /// Different words of the server that are logged on one connection; the rest is for debugging. The
 /// proxy passes on to everybody what was said to anybody.
 const WORDS: usize = 8;
+
+/// What the vendor says of a channel that the plan does not include.
+const NOT_AUTHORIZED: &str = "not authorized";
 
 /// The audience is gone, or somebody has said stop.
 #[derive(Debug)]
@@ -48,12 +51,26 @@ pub trait Audience: Send + 'static {
         now: Moment,
     ) -> impl Future<Output = Result<(), Over>> + Send;
 
-    /// A channel was asked for twice, and never confirmed. A display has said all there is to say
-    /// in its log.
+    /// A channel was asked for twice, and never confirmed; and whether the server has said `not
+    /// authorized` on this connection.
     ///
     /// # Errors
     /// Nobody listens any more.
-    fn unanswered(&mut self, _channel: Channel) -> impl Future<Output = Result<(), Over>> + Send {
+    fn unanswered(
+        &mut self,
+        channel: Channel,
+        not_authorized: bool,
+    ) -> impl Future<Output = Result<(), Over>> + Send;
+
+    /// An answer of the server that came at this moment had this `Date`. A hub has no use for it.
+    ///
+    /// # Errors
+    /// Nobody listens any more.
+    fn server_time(
+        &mut self,
+        _at: Moment,
+        _utc: Utc,
+    ) -> impl Future<Output = Result<(), Over>> + Send {
         std::future::ready(Ok(()))
     }
 }
@@ -67,8 +84,10 @@ pub struct Line<S> {
     pub link: Link<S>,
     /// What was said has ended the connection; its socket is to be dropped.
     pub ended: bool,
-    /// The greeting said that the prices are not real.
-    pub simulated: bool,
+    /// Whether the greeting said that the prices are not real; `None` before the first frame.
+    pub simulated: Option<bool>,
+    /// The server has said `not authorized` on this connection: it names no channel.
+    pub not_authorized: bool,
     /// The hub has said that it has lost its own upstream.
     pub cut_off: bool,
     /// Counted since the start, by kind.
@@ -85,7 +104,8 @@ impl<S: Shelf> Line<S> {
             via,
             link,
             ended: false,
-            simulated: false,
+            simulated: None,
+            not_authorized: false,
             cut_off: false,
             junk: [0; Junk::KINDS],
             words: heapless::Vec::new(),
@@ -120,8 +140,8 @@ impl<S: Shelf> Line<S> {
             Verdict::MaxConnections if vendor => self.end(Why::Evicted, now),
             Verdict::AuthTimeout if vendor => self.end(Why::Timeout, now),
             // The two stand in one frame, in this order; a greeting alone is that of a real feed.
-            Verdict::Connected => self.simulated = false,
-            Verdict::Simulated => self.simulated = true,
+            Verdict::Connected => self.simulated = Some(false),
+            Verdict::Simulated => self.simulated = Some(true),
             Verdict::UpstreamUp => self.cut_off = false,
             Verdict::UpstreamDown
             | Verdict::AuthFailed
@@ -131,6 +151,7 @@ impl<S: Shelf> Line<S> {
             | Verdict::Dropping
             | Verdict::Other => {
                 self.cut_off |= verdict == Verdict::UpstreamDown;
+                self.not_authorized |= verdict == Verdict::Error && message == NOT_AUTHORIZED;
                 let level = if self.is_new(message) {
                     log::Level::Warn
                 } else {
@@ -153,6 +174,8 @@ impl<S: Shelf> Line<S> {
     pub fn opened(&mut self, now: Moment) {
         self.words.clear();
         self.cut_off = false;
+        self.not_authorized = false;
+        self.simulated = None;
         self.link.on(Event::Opened, now);
     }
 
@@ -208,7 +231,22 @@ impl Audience for mpsc::Sender<Update> {
                 Err(junk) => line.junk(junk),
             }
         }
+        // A greeting that says nothing else, or none at all, is that of a real feed.
+        line.simulated.get_or_insert(false);
         Ok(())
+    }
+
+    async fn unanswered(&mut self, channel: Channel, not_authorized: bool) -> Result<(), Over> {
+        let update = Update::Unanswered {
+            channel,
+            not_authorized,
+        };
+        self.send(update).await.map_err(|_| Over)
+    }
+
+    async fn server_time(&mut self, at: Moment, utc: Utc) -> Result<(), Over> {
+        let update = Update::ServerTime { at, utc };
+        self.send(update).await.map_err(|_| Over)
     }
 }
 

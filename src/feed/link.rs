@@ -24,10 +24,23 @@ pub const SILENCE_LIMIT: Duration = Duration::from_secs(90);
 /// A connection that has lived this long has proven itself, and the backoff is forgotten. Never
 /// at the open: a server that accepts and drops would be hammered.
 pub const PROVEN_AFTER: Duration = Duration::from_secs(10);
-/// The first wait between two attempts; it doubles.
+/// The first wait between two attempts at the vendor; it doubles.
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-/// The longest wait between two attempts.
+/// The longest wait between two attempts at the vendor.
 pub const BACKOFF_LIMIT: Duration = Duration::from_secs(60);
+/// The longest wait between two attempts at a hub in the first minute of an outage,
+pub const HUB_BACKOFF: Duration = Duration::from_millis(1500);
+/// and later.
+pub const HUB_BACKOFF_LATER: Duration = Duration::from_secs(8);
+/// That first minute.
+const SHORT_OUTAGE: Duration = Duration::from_secs(60);
+/// Two attempts are never closer together, whatever proves that the host lives.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
+/// A connection on which nothing came for so long is asked to prove itself when its host is seen to
+/// live,
+const SUSPECT_AFTER: Duration = Duration::from_secs(3);
+/// and has so long to answer.
+const SUSPECT_LIMIT: Duration = Duration::from_secs(4);
 /// The wait after a refusal or an eviction. Two clients that evict each other must not fight.
 pub const COOL_DOWN: Duration = Duration::from_secs(60);
 
@@ -59,6 +72,8 @@ pub enum Event<'a> {
     Data(Kind, &'a str),
     /// The connection, or the attempt at one, has ended.
     Closed(Why),
+    /// The host has answered somebody else: REST, or another link.
+    Alive,
 }
 
 /// What the shell is to do.
@@ -130,8 +145,10 @@ pub struct Status {
     pub why: Option<Why>,
     /// How many times it has been live.
     pub connections: u32,
-    /// The other side has said that its prices are simulated.
-    pub simulated: bool,
+    /// Whether the other side has said that its prices are simulated; `None` before its first words.
+    pub simulated: Option<bool>,
+    /// When it last answered a ping: then nothing is late because the link is dead.
+    pub heard: Moment,
     /// The hub has said that it has lost its own upstream.
     pub cut_off: bool,
 }
@@ -176,6 +193,12 @@ pub struct Link<S = Fixed> {
     spare: bool,
     /// What `on` found to be done at once.
     pending: Option<Action>,
+    /// When the outage began that is not over yet.
+    lost: Option<Moment>,
+    /// When the last attempt began.
+    tried: Moment,
+    /// Since when its host is seen to live while nothing comes here.
+    suspect: Option<Moment>,
     random: u64,
 }
 
@@ -202,6 +225,9 @@ impl<S: Shelf> Link<S> {
             barren: false,
             spare: false,
             pending: None,
+            lost: None,
+            tried: Moment::ZERO,
+            suspect: None,
             random: seed | 1,
         }
     }
@@ -251,7 +277,8 @@ impl<S: Shelf> Link<S> {
             phase,
             why: self.why.filter(|_| phase != Phase::Idle),
             connections: self.connections,
-            simulated: false,
+            simulated: None,
+            heard: Moment::ZERO,
             cut_off: false,
         }
     }
@@ -272,7 +299,10 @@ impl<S: Shelf> Link<S> {
             (Event::Subscribed(channel), State::Live { .. } | State::Silent { .. }) => {
                 self.subscriptions.confirm(channel.kind, &channel.ticker);
             }
-            (Event::Heard, State::Live { heard, .. } | State::Silent { heard, .. }) => *heard = now,
+            (Event::Heard, State::Live { heard, .. } | State::Silent { heard, .. }) => {
+                *heard = now;
+                self.suspect = None;
+            }
             (Event::Data(kind, ticker), State::Live { .. } | State::Silent { .. })
                 if self.subscriptions.confirm(kind, ticker) =>
             {
@@ -287,6 +317,16 @@ impl<S: Shelf> Link<S> {
                 self.lost(why, now)
             }
             (Event::Closed(why), State::Live { .. } | State::Silent { .. }) => self.lost(why, now),
+            (Event::Alive, State::Backoff { until }) if self.via == Via::Hub => {
+                *until = (*until).min(now.max(self.tried + LEAST_WAIT));
+            }
+            (Event::Alive, State::Live { heard, .. } | State::Silent { heard, .. })
+                if self.suspect.is_none() && now >= *heard + SUSPECT_AFTER =>
+            {
+                self.suspect = Some(now);
+                self.pending = Some(Action::Ping);
+                self.pinged = now;
+            }
             // Anything else comes too late, or was said to somebody else.
             _ => {}
         }
@@ -323,6 +363,7 @@ impl<S: Shelf> Link<S> {
                 self.state = State::Connecting {
                     until: now + CONNECT_LIMIT,
                 };
+                self.tried = now;
                 Some(Action::Open)
             }
             State::Connecting { until } | State::Authenticating { until } => {
@@ -336,11 +377,13 @@ impl<S: Shelf> Link<S> {
 
     /// Looks after a connection in use.
     fn tend(&mut self, since: Moment, heard: Moment, now: Moment) -> Option<Action> {
-        if now >= heard + DEAD_AFTER {
+        let suspect = self.suspect.is_some_and(|at| now >= at + SUSPECT_LIMIT);
+        if now >= heard + DEAD_AFTER || suspect {
             return Some(self.close(Why::Dead, now));
         }
         if now >= self.proven_at() {
             self.backoff = BACKOFF_FIRST;
+            self.lost = None;
         }
         match (self.state, self.patience) {
             (State::Silent { .. }, None) => {
@@ -399,7 +442,8 @@ impl<S: Shelf> Link<S> {
     }
 
     fn upkeep(&self, heard: Moment) -> Moment {
-        let proven = if self.backoff > BACKOFF_FIRST {
+        let suspect = self.suspect.map_or(Moment::NEVER, |at| at + SUSPECT_LIMIT);
+        let proven = if self.backoff > BACKOFF_FIRST || self.lost.is_some() {
             self.proven_at()
         } else {
             Moment::NEVER
@@ -407,6 +451,7 @@ impl<S: Shelf> Link<S> {
         self.ping_at(heard)
             .min(heard + DEAD_AFTER)
             .min(proven)
+            .min(suspect)
             .min(self.subscriptions.deadline())
     }
 
@@ -443,6 +488,7 @@ impl<S: Shelf> Link<S> {
         self.why = None;
         self.backoff = BACKOFF_FIRST;
         self.barren = false;
+        self.lost = None;
     }
 
     fn close(&mut self, why: Why, now: Moment) -> Action {
@@ -453,8 +499,10 @@ impl<S: Shelf> Link<S> {
     fn lost(&mut self, why: Why, now: Moment) {
         if now >= self.proven_at() {
             self.backoff = BACKOFF_FIRST;
+            self.lost = None;
         }
         self.pending = None;
+        let known_alive = self.suspect.take().is_some();
         self.subscriptions.forget();
         self.why = Some(why);
         self.barren |= why == Why::Silent;
@@ -466,9 +514,22 @@ impl<S: Shelf> Link<S> {
             self.state = State::Refused { until: now + wait };
             return;
         }
-        let wait = self.backoff / 2 + self.jitter(self.backoff);
+        let since = *self.lost.get_or_insert(now);
+        let wait = if self.via == Via::Vendor || self.barren {
+            let wait = self.backoff / 2 + self.jitter(self.backoff);
+            self.backoff = (self.backoff * 2).min(BACKOFF_LIMIT);
+            wait
+        } else if known_alive {
+            Duration::ZERO
+        } else {
+            let longest = if now.since(since) < SHORT_OUTAGE {
+                HUB_BACKOFF
+            } else {
+                HUB_BACKOFF_LATER
+            };
+            longest / 2 + self.jitter(longest / 2)
+        };
         self.state = State::Backoff { until: now + wait };
-        self.backoff = (self.backoff * 2).min(BACKOFF_LIMIT);
     }
 
     /// Up to this long, so that a hundred displays do not come back as one (xorshift64).

@@ -18,7 +18,7 @@ pub use why::Why;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::clock::Utc;
+use crate::clock::{Moment, Utc};
 use crate::market::{
     Analysis, Bar, Book, Channel, Cluster, Day, Denial, Kind, MarketStatus, Price, Ticker, Trade,
 };
@@ -34,6 +34,20 @@ pub enum Update {
     Status(Cluster, Status),
     /// The other side has acknowledged a channel.
     Subscribed(Channel),
+    /// A channel was asked for twice and never confirmed.
+    Unanswered {
+        /// Which.
+        channel: Channel,
+        /// The server has said `not authorized`, which names no channel.
+        not_authorized: bool,
+    },
+    /// An answer of the server had this `Date`.
+    ServerTime {
+        /// When it came.
+        at: Moment,
+        /// The date, cut to the second.
+        utc: Utc,
+    },
     /// An index value.
     Value {
         /// Whose.

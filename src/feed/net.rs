@@ -8,32 +8,41 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use jiff::fmt::rfc2822;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::http::header::DATE;
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::wire::MESSAGE_LIMIT;
 use super::{Boxed, Why};
+use crate::clock::Utc;
 pub use endpoint::Endpoint;
 use verdict::tls_failure;
 pub use verdict::{Distrust, complaint, failure, farewell, refusal};
 
 /// What an address has to answer in before the next one is called as well.
 const HEAD_START: Duration = Duration::from_millis(300);
+/// Addresses that do not answer are called again after this,
+const AGAIN: Duration = Duration::from_millis(900);
+/// and so many times in all: for longer than any attempt lasts.
+const ROUNDS: usize = 10;
 
 /// An open WebSocket.
 pub type Socket = WebSocketStream<Stream>;
@@ -52,6 +61,10 @@ struct Past {
     losses: AtomicU32,
     /// By which of two doors a hub was last recognised.
     door: AtomicBool,
+    /// The `Date` of the latest answer that nobody has taken yet, in milliseconds; 0 if there is none.
+    date: AtomicI64,
+    /// Another number after each answer of the host.
+    alive: watch::Sender<u32>,
 }
 
 impl std::fmt::Debug for Connector {
@@ -118,6 +131,33 @@ impl Connector {
 
     pub(super) fn set_door(&self, door: bool) {
         self.past.door.store(door, Ordering::Relaxed);
+    }
+
+    /// The host has answered: whoever waits to try again need not.
+    pub(super) fn answered(&self) {
+        self.past
+            .alive
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Tells of each answer of the host.
+    pub(super) fn alive(&self) -> watch::Receiver<u32> {
+        self.past.alive.subscribe()
+    }
+
+    /// An answer has come with these headers.
+    pub(super) fn dated(&self, headers: &HeaderMap) {
+        let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+        if let Some(date) = date.and_then(|date| rfc2822::parse(date).ok()) {
+            let millis = date.timestamp().as_millisecond();
+            self.past.date.store(millis, Ordering::Relaxed);
+        }
+    }
+
+    /// The `Date` of an answer that has just come, once.
+    pub(super) fn take_date(&self) -> Option<Utc> {
+        let millis = self.past.date.swap(0, Ordering::Relaxed);
+        (millis != 0).then_some(Utc(millis))
     }
 
     /// A plain or encrypted byte stream to the host.
@@ -222,8 +262,16 @@ impl Connector {
             .max_message_size(Some(MESSAGE_LIMIT))
             .max_frame_size(Some(MESSAGE_LIMIT));
         match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
-            Ok((socket, _)) => Ok(socket),
-            Err(error) => Err(failure(&error)),
+            Ok((socket, response)) => {
+                self.dated(response.headers());
+                Ok(socket)
+            }
+            Err(error) => {
+                if let Error::Http(response) = &error {
+                    self.dated(response.headers());
+                }
+                Err(failure(&error))
+            }
         }
     }
 }
@@ -241,13 +289,23 @@ fn has_network() -> bool {
 /// Calls one address after the other, the next as soon as one has failed or has had its head start,
 /// and takes the first that answers (RFC 8305, "happy eyeballs", with the resolver's order): an
 /// IPv6 route into nowhere must not eat the time in which IPv4 would have answered.
-async fn first_to_answer(addresses: impl Iterator<Item = SocketAddr>) -> Option<TcpStream> {
+///
+/// What has not answered is called again and again: the kernel's own repetition of a lost SYN waits
+/// longer each time, and a host that is back would not be noticed for seconds.
+async fn first_to_answer(addresses: impl Iterator<Item = SocketAddr> + Clone) -> Option<TcpStream> {
     // Dropped with this function, and the calls still open with it.
     let mut calls = JoinSet::new();
-    for address in addresses {
-        calls.spawn(async move { (address, TcpStream::connect(address).await) });
-        if let Ok(Some(stream)) = timeout(HEAD_START, answer(&mut calls)).await {
-            return Some(stream);
+    for round in 0..ROUNDS {
+        for address in addresses.clone() {
+            calls.spawn(async move { (address, TcpStream::connect(address).await) });
+            if let Ok(Some(stream)) = timeout(HEAD_START, answer(&mut calls)).await {
+                return Some(stream);
+            }
+        }
+        if round + 1 < ROUNDS
+            && let Ok(answered) = timeout(AGAIN, answer(&mut calls)).await
+        {
+            return answered;
         }
     }
     answer(&mut calls).await

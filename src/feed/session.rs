@@ -107,11 +107,14 @@ impl<A: Audience> Session<A> {
         link.set_spare(self.cluster == Cluster::Stocks);
         let told = link.status();
         let line = Line::new(self.cluster, self.source.via, link);
+        let alive = self.connector.alive();
         Runner {
             session: self,
             line,
             socket: None,
             told,
+            pong: Moment::ZERO,
+            alive,
         }
         .run()
         .await;
@@ -123,6 +126,10 @@ struct Runner<A: Audience> {
     line: Line<A::Shelf>,
     socket: Option<Socket>,
     told: Status,
+    /// When the last answer to a ping came.
+    pong: Moment,
+    /// The host has answered somebody.
+    alive: watch::Receiver<u32>,
 }
 
 impl<A: Audience> Runner<A> {
@@ -159,6 +166,11 @@ impl<A: Audience> Runner<A> {
             message = read(&mut self.socket) => self.hear(message).await,
             () = deadline => Ok(()),
             changed = self.session.orders.changed() => self.ordered(changed.is_ok()),
+            // Its sender lives as long as the connector of this session.
+            Ok(()) = self.alive.changed() => {
+                self.line.link.on(Event::Alive, self.now());
+                Ok(())
+            }
         }
     }
 
@@ -174,6 +186,7 @@ impl<A: Audience> Runner<A> {
     async fn tell(&mut self) -> Result<(), Over> {
         let status = Status {
             simulated: self.line.simulated,
+            heard: self.pong,
             cut_off: self.line.cut_off,
             ..self.line.link.status()
         };
@@ -183,6 +196,10 @@ impl<A: Audience> Runner<A> {
         let cluster = self.session.cluster;
         if matches!(status.phase, Phase::Down | Phase::Refused) {
             self.session.connector.lost();
+        }
+        if status.phase == Phase::Live && self.told.phase != Phase::Live {
+            self.session.connector.answered();
+            self.alive.mark_unchanged();
         }
         if (status.phase, status.why) != (self.told.phase, self.told.why) {
             let phase = format!("{:?}", status.phase).to_lowercase();
@@ -216,7 +233,12 @@ impl<A: Audience> Runner<A> {
             Action::Ping => Message::Ping(Vec::new().into()),
             Action::Report(channel) => {
                 self.report(&channel);
-                return self.session.updates.unanswered(channel).await;
+                let not_authorized = self.line.not_authorized;
+                return self
+                    .session
+                    .updates
+                    .unanswered(channel, not_authorized)
+                    .await;
             }
             Action::Close(_) => {
                 self.part(Some(CloseCode::Normal)).await;
@@ -263,6 +285,9 @@ impl<A: Audience> Runner<A> {
                     self.line.opened(now);
                 }
                 Err(why) => self.line.link.on(Event::Closed(why), now),
+            }
+            if let Some(utc) = self.session.connector.take_date() {
+                self.session.updates.server_time(now, utc).await?;
             }
             return Ok(());
         }
@@ -325,9 +350,11 @@ impl<A: Audience> Runner<A> {
                 self.line.link.on(Event::Closed(why), now);
                 self.part(None).await;
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                self.line.link.on(Event::Heard, now)
+            Some(Ok(Message::Pong(_))) => {
+                self.pong = now;
+                self.line.link.on(Event::Heard, now);
             }
+            Some(Ok(Message::Ping(_) | Message::Frame(_))) => self.line.link.on(Event::Heard, now),
             Some(Err(error)) => {
                 log::debug!("{}: {error}", self.session.cluster);
                 match net::complaint(&error) {

@@ -160,6 +160,11 @@ impl Doorman {
         }
     }
 
+    /// The `Date` of the answer that has just come, once.
+    pub(super) fn take_date(&self) -> Option<Utc> {
+        self.connector.take_date()
+    }
+
     /// The JSON at a path.
     ///
     /// # Errors
@@ -178,8 +183,9 @@ impl Doorman {
         if refused(&answer) {
             self.pass = None;
         }
-        if answer.is_err() {
-            self.recognised = None;
+        match &answer {
+            Ok(_) => self.connector.answered(),
+            Err(_) => self.recognised = None,
         }
         answer
     }

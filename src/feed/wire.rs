@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::Utc;
-use crate::market::{Bar, Book, Channel, Kind, Price, Trade};
+use crate::market::{Bar, Book, Channel, Kind, Price, Trade, may_be_negative};
 use fields::{Fields, Reading};
 
 /// Messages larger than this are refused before they are read, in bytes.
@@ -30,7 +30,7 @@ pub enum Event<'a> {
     Value {
         /// Whose.
         ticker: Cow<'a, str>,
-        /// The value; never zero.
+        /// The value; above zero but for an index that may be below.
         price: Price,
         /// When, if the stamp could be read.
         stamp: Option<Utc>,
@@ -211,7 +211,8 @@ impl<'a> Reading<'a> for Result<Head<'a>, Junk> {
     fn of(fields: Fields<'a>) -> Self {
         let kind = match fields.ev.as_deref().ok_or(Junk::Field)? {
             "V" => {
-                positive(fields.val)?;
+                let ticker = fields.ticker.as_deref().ok_or(Junk::Field)?;
+                value(fields.val, Kind::Value, ticker)?;
                 Kind::Value
             }
             "A" => Kind::Second,
@@ -372,11 +373,22 @@ fn age(field: Option<f64>) -> Option<Duration> {
     Some(Duration::from_millis(millis as u64))
 }
 
-/// A time in ms, µs or ns, told apart by its magnitude (13, 16 and 19 digits). `None` for what is
+/// What a channel carries of an instrument: an index that is no sum of prices (`I:TICK`) may be zero or
+/// negative.
+fn value(field: Option<f64>, kind: Kind, ticker: &str) -> Result<Price, Junk> {
+    if may_be_negative(kind, ticker) {
+        number(field)
+    } else {
+        positive(field)
+    }
+}
+
+/// A time in s, ms, µs or ns, told apart by its magnitude (10, 13, 16 and 19 digits). `None` for what is
 /// none of them; a value without a stamp is still a value.
 pub fn stamp(field: Option<f64>) -> Option<Utc> {
     let number = field?;
     let millis = match number {
+        n if (1e9..1e11).contains(&n) => (n * 1e3).round(),
         n if !(1e12..1e20).contains(&n) => return None,
         n if n >= 1e18 => (n / 1e6).round(),
         n if n >= 1e15 => (n / 1e3).round(),

@@ -253,8 +253,9 @@ impl Audience for Relay {
     type Shelf = Growing;
 
     async fn status(&mut self, _: Cluster, status: Status) -> Result<(), Over> {
+        let is_simulated = status.simulated == Some(true);
         self.simulated.send_if_modified(|simulated| {
-            std::mem::replace(simulated, status.simulated) != status.simulated
+            std::mem::replace(simulated, is_simulated) != is_simulated
         });
         self.proven |= status.phase == Phase::Live;
         let report = match (status.phase, status.why) {
@@ -268,7 +269,7 @@ impl Audience for Relay {
                 return Ok(());
             }
             (Phase::Live, _) => Report::Up {
-                simulated: status.simulated,
+                simulated: is_simulated,
             },
             (Phase::Idle, _) => Report::Down(Why::Done),
             // To the vendor we have a key, and no token of a client is meant.
@@ -325,7 +326,7 @@ impl Audience for Relay {
         self.tell(Report::Events(events)).await
     }
 
-    async fn unanswered(&mut self, channel: Channel) -> Result<(), Over> {
+    async fn unanswered(&mut self, channel: Channel, _: bool) -> Result<(), Over> {
         self.tell(Report::Unanswered(channel)).await
     }
 }

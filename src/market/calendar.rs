@@ -106,13 +106,15 @@ impl Phase {
 const STATUS_LIMIT: i64 = 10 * 60_000;
 /// And not before so long after a session's begin or end by the table: the two may change a moment
 /// apart.
-const STATUS_CARE: i64 = 120_000;
+const STATUS_CARE: i64 = 20_000;
 
 /// Which hours are kept at all, and what the vendor says of them at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Calendar {
     kept: Kept,
     status: Option<MarketStatus>,
+    /// Since when, without a break, the vendor has called each group of markets closed.
+    closed_since: [Option<Utc>; MarketStatus::GROUPS],
     /// Another number for each status: comparing it is cheaper.
     revision: u32,
 }
@@ -124,14 +126,12 @@ enum Kept {
 }
 
 impl Calendar {
-    /// The sessions of the United States, with the holidays and early closes of 2026 to 2028.
-    ///
-    /// Of other years only the weekends are known: on a holiday the last close is then shown
-    /// stale, which is honest, and never as live.
+    /// The sessions of the United States, with the holidays and early closes of the NYSE by its rules.
     pub const fn us() -> Self {
         Self {
             kept: Kept::UnitedStates,
             status: None,
+            closed_since: [None; MarketStatus::GROUPS],
             revision: 0,
         }
     }
@@ -141,6 +141,7 @@ impl Calendar {
         Self {
             kept: Kept::None,
             status: None,
+            closed_since: [None; MarketStatus::GROUPS],
             revision: 0,
         }
     }
@@ -152,9 +153,37 @@ impl Calendar {
 
     /// Takes the vendor's word on its markets: for ten minutes it overrules the table, which
     /// knows of no closure that was announced this morning.
-    pub const fn set_status(&mut self, status: MarketStatus) {
+    pub fn set_status(&mut self, status: MarketStatus) {
+        let states = status.groups();
+        for (since, state) in self.closed_since.iter_mut().zip(states) {
+            *since = match (state, *since) {
+                (Some(State::Closed), None) => Some(status.as_of),
+                // An answer that is older than the first one that said so.
+                (Some(State::Closed), Some(known)) => Some(known.min(status.as_of)),
+                _ => None,
+            };
+        }
         self.status = Some(status);
         self.revision = self.revision.wrapping_add(1);
+    }
+
+    /// Forgets the vendor's word: it came from another source than the prices.
+    pub const fn forget_status(&mut self) {
+        self.status = None;
+        self.closed_since = [None; MarketStatus::GROUPS];
+        self.revision = self.revision.wrapping_add(1);
+    }
+
+    /// Whether the vendor's word that is known was said since the present phase of this symbol
+    /// began: a word of before says nothing of it.
+    pub fn is_told(&self, symbol: &Symbol, at: Utc) -> bool {
+        let Some(today) = self.date(at) else {
+            return true;
+        };
+        let (Phase::Open { since, .. } | Phase::Closed { since, .. }) =
+            Self::table(symbol, today, at);
+        self.status
+            .is_some_and(|status| status.as_of.0 >= since.0.saturating_add(STATUS_CARE))
     }
 
     /// What tells whether a phase that was kept is of this calendar.
@@ -173,14 +202,19 @@ impl Calendar {
             (status.as_of.0 - STATUS_CARE..status.as_of.0 + STATUS_LIMIT).contains(&at.0)
         });
         match told {
-            Some(status) => overruled(phase, symbol, status),
+            Some(status) => {
+                let group = MarketStatus::group(symbol);
+                let closed_since = group.and_then(|group| self.closed_since[group]);
+                overruled(phase, symbol, status, closed_since)
+            }
             None => phase,
         }
     }
 
     fn table(symbol: &Symbol, today: Date, at: Utc) -> Phase {
         let hours = Hours::of(symbol);
-        let expiry = symbol.contract().map(|contract| contract.expiry);
+        let contract = symbol.contract();
+        let last_day = contract.as_ref().map(Contract::last_trading_day);
         // The ends of the last session, and of the last regular one.
         let (mut last, mut close) = (Utc(i64::MIN), Utc(i64::MIN));
         for offset in -REACH..=REACH {
@@ -189,7 +223,7 @@ impl Calendar {
             else {
                 continue;
             };
-            if expiry.is_some_and(|expiry| date > expiry) {
+            if last_day.is_some_and(|last_day| date > last_day) {
                 // An expired contract is traded no more.
                 return Phase::Closed {
                     since: last,
@@ -198,7 +232,11 @@ impl Calendar {
                 };
             }
             for (part, start, end) in sessions {
-                let (Some(start), Some(end)) = (utc(date, *start), utc(date, *end)) else {
+                let end = match &contract {
+                    Some(contract) if Some(date) == last_day => hours::on_last_day(contract, *end),
+                    _ => *end,
+                };
+                let (Some(start), Some(end)) = (utc(date, *start), utc(date, end)) else {
                     continue;
                 };
                 if end <= at {
@@ -262,12 +300,12 @@ impl Calendar {
         })
     }
 
-    /// How many days it is until the last day of a contract, by New York's date: 0 on it,
-    /// negative behind it.
+    /// How many days it is until the last trading day of a contract, by New York's date: 0 on it,
+    /// negative after it.
     pub fn days_left(&self, contract: &Contract<'_>, at: Utc) -> Option<i32> {
         let instant = Timestamp::from_millisecond(at.0).ok()?;
         let today = NEW_YORK.to_datetime(instant).date();
-        Some(today.until(contract.expiry).ok()?.get_days())
+        Some(today.until(contract.last_trading_day()).ok()?.get_days())
     }
 
     /// The day in New York; `None` where this calendar has nothing to say.
@@ -293,8 +331,14 @@ fn is_night(symbol: &Symbol, since: Utc) -> bool {
         && began().is_none_or(|began| began < jiff::civil::time(9, 30, 0, 0))
 }
 
-/// What the table says, corrected by what the vendor says.
-fn overruled(table: Phase, symbol: &Symbol, status: MarketStatus) -> Phase {
+/// What the table says, corrected by what the vendor says, who has called the market closed since
+/// then.
+fn overruled(
+    table: Phase,
+    symbol: &Symbol,
+    status: MarketStatus,
+    closed_since: Option<Utc>,
+) -> Phase {
     let Some(state) = status.of(symbol) else {
         return table;
     };
@@ -315,8 +359,8 @@ fn overruled(table: Phase, symbol: &Symbol, status: MarketStatus) -> Phase {
         ) => Phase::Closed {
             since,
             until,
-            // Whatever has come since then may be the close.
-            close: closed,
+            // Of a day without trading the last close is that of the day before.
+            close: closed_since.filter(|at| *at > since).unwrap_or(closed),
         },
         (
             Phase::Open {

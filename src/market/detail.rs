@@ -18,11 +18,17 @@ pub struct Book {
 }
 
 impl Book {
-    /// Between bid and ask. `None` without a bid (a contract nobody bids for has no price) and
-    /// where the two are crossed.
+    /// Between bid and ask. `None` where nobody asks, where the two are crossed, and where they are
+    /// too far apart to say what a contract is worth: by more than 1.00 and by more than the middle
+    /// itself (0.01 × 500 is not worth 250). A contract that nobody bids for is worth half of a
+    /// small ask.
     pub fn middle(&self) -> Option<Price> {
-        let quoted = self.bid > Price::from_scaled(0) && self.bid <= self.ask;
-        quoted.then(|| Price::from_scaled((self.bid.scaled() + self.ask.scaled()) / 2))
+        let (bid, ask) = (self.bid.scaled(), self.ask.scaled());
+        if ask <= 0 || bid < 0 || bid > ask {
+            return None;
+        }
+        let (spread, middle) = (ask - bid, (bid + ask) / 2);
+        (spread <= Price::SCALE || spread <= middle).then_some(Price::from_scaled(middle))
     }
 }
 
@@ -100,18 +106,37 @@ pub struct MarketStatus {
 }
 
 impl MarketStatus {
-    /// What is said of the market of this symbol.
-    pub fn of(&self, symbol: &Symbol) -> Option<State> {
+    /// How many groups of markets there are.
+    pub(super) const GROUPS: usize = 5;
+
+    /// What is said of each group.
+    pub(super) const fn groups(&self) -> [Option<State>; Self::GROUPS] {
+        [
+            self.shares,
+            self.s_and_p,
+            self.cboe,
+            self.nasdaq,
+            self.dow_jones,
+        ]
+    }
+
+    /// The place of this symbol's group among them; `None` if it is in no group that is known.
+    pub(super) fn group(symbol: &Symbol) -> Option<usize> {
         match symbol.class() {
-            Class::Equity | Class::Option => self.shares,
+            Class::Equity | Class::Option => Some(0),
             Class::Index => match symbol.name() {
-                "SPX" | "OEX" | "XEO" | "XSP" | "MID" | "SML" => self.s_and_p,
-                "NDX" | "COMP" | "XND" => self.nasdaq,
-                "DJI" => self.dow_jones,
-                name if name.starts_with("VIX") => self.cboe,
-                "VVIX" | "VXN" | "RVX" | "OVX" | "GVZ" | "SKEW" => self.cboe,
+                "SPX" | "OEX" | "XEO" | "XSP" | "MID" | "SML" => Some(1),
+                name if name.starts_with("VIX") => Some(2),
+                "VVIX" | "VXN" | "RVX" | "OVX" | "GVZ" | "SKEW" => Some(2),
+                "NDX" | "COMP" | "XND" => Some(3),
+                "DJI" => Some(4),
                 _ => None,
             },
         }
+    }
+
+    /// What is said of the market of this symbol.
+    pub fn of(&self, symbol: &Symbol) -> Option<State> {
+        self.groups()[Self::group(symbol)?]
     }
 }

@@ -1,151 +1,309 @@
 //! What a value is worth at the moment of drawing. Owns that judgement and nothing else; never
-//! reads a clock: ages are monotonic, only the phase of the market is wall time.
+//! reads a clock: ages and the calendar go by the agreed time.
 
 use core::time::Duration;
 
 use super::calendar::{GRACE, Part, Phase};
-use super::quote::{AHEAD, Quote, millis};
+use super::quote::{Quote, duration, millis};
+use super::{Class, EXTENDED_LIMIT, Source};
 use crate::clock::{Moment, Now, Utc};
 
 /// What a value on the glass is worth, judged with the calendar at the moment of drawing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Freshness {
-    /// Young enough for its kind, its session open.
+    /// Young enough for its kind.
     Live,
-    /// Older than its kind may be while its session is open; the age is given.
+    /// Older than its kind may be; the age is given.
     Stale(Duration),
     /// Young, but from a source that serves it late.
     Delayed,
-    /// The session is over and this is its last value.
+    /// The session is over and this is its close.
     Closed,
     /// There is no value, or none of which it is known how old it is.
     None,
 }
 
-/// By how much more than its limit a value may miss the end of its session and still be its
-/// close: the last one of a session may be one that was lost. Small, for a price from before the
-/// link died must never be called the close.
-const SLACK: Duration = Duration::from_secs(30);
+/// An index is computed on after the bell, and its official close comes some minutes later: the last
+/// value of this time is the close (in ms).
+pub(super) const SETTLING: i64 = 30 * 60_000;
+/// A price from outside the known hours that has stopped gives its place back to the close this long
+/// after its limit.
+const BACK: Duration = Duration::from_secs(15 * 60);
+/// No regular session is as long as this (in ms): what a source calls a close belongs to the session
+/// that ended less than this after it.
+const SESSION: i64 = 12 * 3_600_000;
 
-/// A judgement, and when it may be another although nothing happens.
+/// The link that an instrument's values come on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Link {
+    /// It is in use, and what is behind it is too.
+    pub unbroken: bool,
+    /// Another number after each break.
+    pub epoch: u32,
+    /// When it last proved that it lives, by any frame.
+    pub heard: Moment,
+}
+
+/// What is to be shown, and what it is worth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Judgement {
-    pub(super) freshness: Freshness,
-    pub(super) until: Moment,
-    /// The part of the day that is on.
-    pub(super) part: Option<Part>,
+pub struct Shown {
+    /// The value; `None` if there is none.
+    pub quote: Option<Quote>,
+    /// What it is worth.
+    pub freshness: Freshness,
+    /// When that may be another although nothing happens.
+    pub until: Moment,
+    /// The part of the day that the value is of.
+    pub part: Option<Part>,
 }
 
-/// Judges a value. Without a clock, and where the clock contradicts the value's stamp, the
-/// session counts as open: "closed" is never guessed.
-pub(super) fn judge(quote: &Quote, limit: Duration, phase: Option<Phase>, now: Now) -> Judgement {
-    if quote.is_of_unknown_age() {
-        // It may be of last week. Only a step of the clock can tell, which no deadline foresees.
-        return Judgement {
-            freshness: Freshness::None,
-            until: Moment::NEVER,
-            part: phase.as_ref().and_then(Phase::part),
+/// What is known of an instrument and what judges it.
+pub(super) struct Judge<'a> {
+    pub(super) class: Class,
+    /// The latest value.
+    pub(super) latest: Option<&'a Quote>,
+    /// What is known to be the close of a session.
+    pub(super) close: Option<&'a Quote>,
+    /// How old a value of a bar of a minute may be, and any other.
+    pub(super) limits: (Duration, Duration),
+    pub(super) link: Link,
+    /// `None` while there is no agreed time.
+    pub(super) phase: Option<Phase>,
+    pub(super) now: Now,
+}
+
+impl Judge<'_> {
+    pub(super) fn shown(&self) -> Shown {
+        let phase_ends = self.phase.zip(self.now.utc).map(|(phase, utc)| {
+            let left = duration(phase.until().millis_since(utc));
+            self.now.monotonic + left
+        });
+        let phase_ends = phase_ends.unwrap_or(Moment::NEVER);
+        let part = self.phase.as_ref().and_then(Phase::part);
+        let mut shown = match self.latest {
+            Some(latest) => self.value(latest, part),
+            None => self.closed().map_or(
+                Shown {
+                    quote: None,
+                    freshness: Freshness::None,
+                    until: Moment::NEVER,
+                    part,
+                },
+                |close| self.as_close(close, part),
+            ),
         };
-    }
-    let age = quote.age(now.monotonic);
-    let counted = quote.counted_age(now.monotonic);
-    let young = counted <= limit;
-    let expiry = limit.saturating_sub(counted) + Duration::from_millis(1);
-
-    let market = now.utc.zip(phase).map(|(utc, phase)| Market {
-        utc,
-        phase,
-        as_of: quote
-            .stamp
-            .unwrap_or(Utc(utc.0.saturating_sub(millis(age)))),
-        missed: limit + SLACK,
-    });
-    let contradiction = market.map_or(Duration::ZERO, |market| market.contradiction());
-    let end = match market {
-        None => Duration::MAX,
-        Some(_) if contradiction > Duration::ZERO => contradiction,
-        Some(market) => from(market.utc, market.phase.until()),
-    };
-    let market = market.filter(|_| contradiction == Duration::ZERO);
-
-    let fresh = if quote.delayed {
-        (Freshness::Delayed, expiry)
-    } else {
-        (Freshness::Live, expiry)
-    };
-    let stale = || (Freshness::Stale(age), to_next_figure(age));
-    let (freshness, change) = match market.map(|market| (market, market.phase)) {
-        Some((market, Phase::Closed { close, .. })) => {
-            if market.is_last_before(close) {
-                (Freshness::Closed, Duration::MAX)
-            } else if quote.delayed && young {
-                // A late source goes on after the close, until it has told the last of it.
-                fresh
-            } else {
-                stale()
-            }
-        }
-        _ if young => fresh,
-        Some((
-            market,
-            Phase::Open {
-                since,
-                closed,
-                part,
-                ..
-            },
-        )) => {
-            // A late source is late after the open, too.
-            let delay = age.saturating_sub(counted);
-            let patience = match part {
-                Part::Regular => Utc(since.0.saturating_add(millis(GRACE + delay))),
-                // Before and after the regular hours hours may pass without a trade: until there
-                // is one, the close is the last price.
-                Part::Pre | Part::Post | Part::Outside => Utc(i64::MAX),
-            };
-            if market.utc < patience && market.as_of < since && market.is_last_before(closed) {
-                (Freshness::Closed, from(market.utc, patience))
-            } else {
-                stale()
-            }
-        }
-        None => stale(),
-    };
-    Judgement {
-        freshness,
         // Always later than now, for an owner who sleeps until then must not spin.
-        part: phase.as_ref().and_then(Phase::part),
-        until: now.monotonic + change.min(end).max(Duration::from_millis(1)),
+        let next = self.now.monotonic + Duration::from_millis(1);
+        shown.until = shown.until.min(phase_ends).max(next);
+        shown
+    }
+
+    /// How old this value may be.
+    fn limit(&self, quote: &Quote) -> Duration {
+        match quote.source {
+            Source::Minute => self.limits.0,
+            Source::Tick | Source::Rest | Source::Second => self.limits.1,
+        }
+    }
+
+    fn value(&self, quote: &Quote, part: Option<Part>) -> Shown {
+        let now = self.now;
+        let (Some(age), Some(counted)) = (quote.age(now), quote.counted_age(now)) else {
+            // It may be of last week. Only an agreed time can tell.
+            return Shown {
+                quote: Some(*quote),
+                freshness: Freshness::None,
+                until: Moment::NEVER,
+                part,
+            };
+        };
+        // When it was true; and in what hours.
+        let as_of = quote.as_of.utc(now);
+        let extended = match (self.phase, as_of) {
+            // A share's price of before or after the regular hours.
+            (
+                Some(Phase::Open {
+                    part: Part::Pre | Part::Post,
+                    since,
+                    ..
+                }),
+                Some(as_of),
+            ) => as_of >= since,
+            (Some(Phase::Closed { close, .. }), Some(as_of)) => {
+                self.class == Class::Equity
+                    && as_of.0 > close.0.saturating_add(millis(self.limit(quote)))
+            }
+            _ => false,
+        };
+        let own = self.limit(quote);
+        let limit = if extended {
+            own.max(EXTENDED_LIMIT)
+        } else {
+            own
+        };
+        let young = counted <= limit;
+        let part = if quote.outside {
+            Some(Part::Outside)
+        } else {
+            part
+        };
+        let of = |freshness, until| Shown {
+            quote: Some(*quote),
+            freshness,
+            until,
+            part,
+        };
+        let expiry = now.monotonic + (limit.saturating_sub(counted) + Duration::from_millis(1));
+        let fresh = if quote.delayed {
+            Freshness::Delayed
+        } else {
+            Freshness::Live
+        };
+        let stale = || of(Freshness::Stale(age), now.monotonic + to_next_figure(age));
+        let Some(bell) = self.bell() else {
+            return if young { of(fresh, expiry) } else { stale() };
+        };
+        match self.phase {
+            Some(Phase::Closed { .. }) if quote.outside || extended => {
+                if young {
+                    return of(fresh, expiry);
+                }
+                let back = limit + BACK;
+                match self.closed() {
+                    Some(close) if counted >= back => self.as_close(close, None),
+                    Some(_) => {
+                        let mut shown = stale();
+                        shown.until = shown.until.min(now.monotonic + (back - counted));
+                        shown
+                    }
+                    None => stale(),
+                }
+            }
+            Some(Phase::Closed { .. }) => {
+                if quote.is_close && self.is_of(quote, bell) {
+                    self.as_close(quote, part)
+                } else if young {
+                    of(fresh, expiry)
+                } else if self.is_last_before(quote, bell) {
+                    self.as_close(quote, part)
+                } else {
+                    match self.closed().filter(|close| is_later(close, quote)) {
+                        Some(close) => self.as_close(close, part),
+                        None => stale(),
+                    }
+                }
+            }
+            _ if young => of(fresh, expiry),
+            Some(Phase::Open { since, .. }) => {
+                let waits = self.close_stands(quote).is_some();
+                let before = as_of.is_some_and(|as_of| as_of < since);
+                let close = if !(waits && before) {
+                    None
+                } else if self.is_last_before(quote, bell) {
+                    Some(quote)
+                } else {
+                    self.closed()
+                        .filter(|close| quote.outside || extended || is_later(close, quote))
+                };
+                close.map_or_else(stale, |close| self.as_close(close, part))
+            }
+            None => stale(),
+        }
+    }
+
+    /// The end of the session whose last value is the close now.
+    fn bell(&self) -> Option<Utc> {
+        match self.phase? {
+            Phase::Open { closed: bell, .. } | Phase::Closed { close: bell, .. } => Some(bell),
+        }
+    }
+
+    /// What is known to be the close of the last session, while it may stand for a value.
+    fn closed(&self) -> Option<&Quote> {
+        let bell = self.bell()?;
+        self.close.filter(|close| {
+            close.is_close && self.is_of(close, bell) && self.close_stands(close).is_some()
+        })
+    }
+
+    /// How long a close may still stand in the place of a value; `None` if it may not.
+    fn close_stands(&self, close: &Quote) -> Option<Moment> {
+        match self.phase? {
+            Phase::Open {
+                part: Part::Regular,
+                since,
+                ..
+            } => {
+                // A late source is late after the open, too.
+                let end = since.0.saturating_add(millis(GRACE + close.delay()));
+                let left = end.saturating_sub(self.now.utc?.0);
+                (left > 0).then(|| self.now.monotonic + duration(left))
+            }
+            // Before and after the regular hours hours may pass without a trade: until there is one,
+            // the close is the last price.
+            Phase::Open { .. } | Phase::Closed { .. } => Some(Moment::NEVER),
+        }
+    }
+
+    fn as_close(&self, quote: &Quote, part: Option<Part>) -> Shown {
+        Shown {
+            quote: Some(*quote),
+            freshness: Freshness::Closed,
+            until: self.close_stands(quote).unwrap_or(Moment::NEVER),
+            part,
+        }
+    }
+
+    /// Whether a close is that of the session that ended with this bell, and not of one before.
+    fn is_of(&self, close: &Quote, bell: Utc) -> bool {
+        let as_of = close.as_of.utc(self.now);
+        as_of.is_some_and(|as_of| as_of.0 > bell.0.saturating_sub(SESSION))
+    }
+
+    /// Whether a value is the last one of the session that ended with this bell: it is told to be, or
+    /// it was within its limit at the bell and nothing has come since, on a link that would have brought
+    /// it, or by the word of REST.
+    pub(super) fn is_last_before(&self, quote: &Quote, bell: Utc) -> bool {
+        if quote.is_close && self.is_of(quote, bell) {
+            return true;
+        }
+        let (Some(as_of), Some(utc)) = (quote.as_of.utc(self.now), self.now.utc) else {
+            return false;
+        };
+        let limit = millis(self.limit(quote));
+        let settling = if self.class == Class::Index {
+            SETTLING
+        } else {
+            limit
+        };
+        let end = bell.0.saturating_add(settling);
+        let within = as_of.0.saturating_add(limit) >= bell.0 && !quote.is_ahead(self.now);
+        // Nothing came for the limit after the bell and after the value: by then it would have.
+        let silent_since = as_of
+            .0
+            .max(bell.0)
+            .saturating_add(limit + millis(quote.delay()));
+        let proven = match quote.source {
+            Source::Rest => {
+                let fetched = quote.as_of.received_utc(self.now);
+                // An index's value may be later: it is told after the fact.
+                let late = self.class == Class::Index || as_of.0 <= end;
+                late && fetched.is_some_and(|fetched| fetched.0 >= silent_since)
+            }
+            _ => {
+                let heard = self.now.monotonic.since(self.link.heard);
+                let heard = utc.0.saturating_sub(millis(heard));
+                let same = self.link.unbroken && self.link.epoch == quote.epoch;
+                same && as_of.0 <= end && heard >= silent_since
+            }
+        };
+        within && proven
     }
 }
 
-/// What the wall clock and the calendar say about a value.
-#[derive(Clone, Copy)]
-struct Market {
-    utc: Utc,
-    phase: Phase,
-    /// When the value was true. Its stamp, rather than the clock less its age: so that a step of
-    /// the clock does not move a price of the afternoon to the evening.
-    as_of: Utc,
-    /// By how much it may miss the end of a session.
-    missed: Duration,
-}
-
-impl Market {
-    /// How long the value is still from a future that the clock has not reached.
-    fn contradiction(&self) -> Duration {
-        from(self.utc, Utc(self.as_of.0.saturating_sub(AHEAD)))
-    }
-
-    /// Whether the value was still young at this end of a session, or came after it.
-    fn is_last_before(&self, end: Utc) -> bool {
-        self.as_of.0.saturating_add(millis(self.missed)) >= end.0
-    }
-}
-
-/// From one time to a later one; zero if it has passed.
-fn from(utc: Utc, later: Utc) -> Duration {
-    Duration::from_millis(u64::try_from(later.millis_since(utc)).unwrap_or(0))
+/// Whether a source has told a close after it could know of this value.
+fn is_later(close: &Quote, quote: &Quote) -> bool {
+    close.as_of.stamp >= quote.as_of.stamp || close.as_of.received >= quote.as_of.received
 }
 
 /// How long until an age, written as `12s`, `3m`, `2h` or `5d`, is another text.

@@ -43,6 +43,8 @@ pub struct Minutes {
     /// The first minute with a price, and the one behind the last.
     used: (usize, usize),
     range: Option<(Price, Price)>,
+    /// The minutes of the day so far were filled in.
+    told: bool,
     points: heapless::Vec<Price, POINTS>,
     /// How many minutes the points stand for.
     drawn: usize,
@@ -62,6 +64,7 @@ impl Minutes {
             minutes: Vec::new(),
             used: (0, 0),
             range: None,
+            told: false,
             points: heapless::Vec::new(),
             drawn: 0,
         }
@@ -86,6 +89,7 @@ impl Minutes {
             self.minutes
                 .resize(if day.is_some() { MINUTES } else { 0 }, None);
             self.used = (0, 0);
+            self.told = false;
             self.points.clear();
             self.drawn = 0;
         }
@@ -95,6 +99,11 @@ impl Minutes {
     /// The lowest and the highest price of the day's regular hours so far.
     pub const fn range(&self) -> Option<(Price, Price)> {
         self.range
+    }
+
+    /// Whether somebody has told the day: a range of what was merely seen may lack its beginning.
+    pub const fn is_told(&self) -> bool {
+        self.told
     }
 
     /// The curve over the day so far, evenly spaced, oldest first: a minute a point, or as many
@@ -143,7 +152,7 @@ impl Minutes {
     /// Takes many bars at once; single values of the same minutes give way.
     pub fn refill(&mut self, bars: &[Bar]) {
         for bar in bars {
-            self.put(bar);
+            self.told |= self.put(bar);
         }
         self.measure();
         self.draw();

@@ -12,11 +12,11 @@ mod watchlist;
 
 pub use calendar::{Calendar, EXTENDED_LIMIT, GRACE, Part, Phase, limit};
 pub use detail::{Analysis, Book, Day, Denial, MarketStatus, State, Trade};
-pub use freshness::Freshness;
+pub use freshness::{Freshness, Link, Shown};
 pub use history::{HISTORY, History};
 pub use minutes::{Minutes, TradingDay};
 pub use price::{Change, Numbers, Price, Text, whole};
-pub use quote::{Bar, Quote, Source};
+pub use quote::{AsOf, Bar, DELAY, Provenance, Quote, Source};
 pub use symbol::{
     Channel, Class, Cluster, Contract, Kind, Symbol, SymbolError, Ticker, may_be_negative,
 };

@@ -1,19 +1,18 @@
-//! What is known of one instrument at one moment: values, bars, trades. Owns how old a value was
-//! when it came; never judges what it is worth.
+//! One value of one instrument, with what is known about it: by what way it came, when it was true,
+//! whether it is real, whether it is a close. Owns how old a value is; never judges what it is worth.
 
 use core::time::Duration;
 
 use super::Price;
 use crate::clock::{Moment, Now, Utc};
 
-/// Values older than this on arrival are not new: beyond it a lag is counted as age. Within it,
-/// the clocks of the exchange and of this machine may differ.
-const LAG: i64 = 30_000;
-/// The lag of a stream that serves its values 15 minutes late; the end is what a late source is
-/// allowed.
-const DELAYED: core::ops::RangeInclusive<i64> = 14 * 60_000..=17 * 60_000;
-/// A stamp further in the future than this is wrong, or our clock is.
-pub(super) const AHEAD: i64 = 60_000;
+/// The lag of a stream that serves its values 15 minutes late (in ms); the end is what a late source
+/// is allowed.
+pub const DELAY: core::ops::RangeInclusive<i64> = 14 * 60_000..=17 * 60_000;
+/// A stamp further ahead of the agreed time than this (in ms) is wrong.
+pub(super) const AHEAD: i64 = 5_000;
+/// A value that was older than this on arrival is no part of what has been watched.
+const OLD: Duration = Duration::from_secs(30);
 /// No stamp is older than this (2000-01-01): what is, is zero or in another unit.
 const OLDEST: Utc = Utc(946_684_800_000);
 
@@ -30,138 +29,194 @@ pub enum Source {
     Minute,
 }
 
-/// A value as it arrived: an index value, a last price, or a bar's close.
-///
-/// An official close is a value too: one whose stamp is the end of its session.
+/// When something was true, as far as that is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AsOf {
+    /// When it was received.
+    pub received: Moment,
+    /// The feed's own stamp, where it gave a plausible one.
+    pub stamp: Option<Utc>,
+    /// How old it was at least when it was received, as far as no wall clock is needed to know it: by
+    /// a hub's word, or by its lag beyond the smallest of its connection.
+    pub age: Duration,
+    /// It was heard as it happened, or with an age: then its receipt tells how old it is at least. Of
+    /// anything else the stamp alone tells.
+    pub heard: bool,
+}
+
+impl AsOf {
+    /// Something that was streamed and received now.
+    pub fn heard(stamp: Option<Utc>, age: Duration, now: Now) -> Self {
+        Self {
+            received: now.monotonic,
+            stamp: stamp.filter(|stamp| *stamp >= OLDEST),
+            age,
+            heard: true,
+        }
+    }
+
+    /// Something that REST has told now, which was true at its stamp.
+    pub fn told(stamp: Option<Utc>, now: Now) -> Self {
+        Self {
+            heard: false,
+            ..Self::heard(stamp, Duration::ZERO, now)
+        }
+    }
+
+    /// How old it is: by its receipt and by its stamp, whichever is more. `None` if nobody can tell: it
+    /// was not heard as it happened, and there is no stamp or no agreed time.
+    pub fn age(&self, now: Now) -> Option<Duration> {
+        let since = now.monotonic.since(self.received).saturating_add(self.age);
+        let stamped = self
+            .stamp
+            .zip(now.utc)
+            .map(|(stamp, utc)| duration(utc.millis_since(stamp)));
+        match (self.heard, stamped) {
+            (true, Some(age)) => Some(age.max(since)),
+            (true, None) => Some(since),
+            (false, age) => age,
+        }
+    }
+
+    /// When it was true, by the agreed time.
+    pub(super) fn utc(&self, now: Now) -> Option<Utc> {
+        let utc = now.utc?;
+        self.stamp
+            .or_else(|| Some(Utc(utc.0.saturating_sub(millis(self.age(now)?)))))
+    }
+
+    /// When it was received, by the agreed time.
+    pub(super) fn received_utc(&self, now: Now) -> Option<Utc> {
+        let ago = millis(now.monotonic.since(self.received));
+        Some(Utc(now.utc?.0.saturating_sub(ago)))
+    }
+}
+
+/// What goes with a value from the wire to the glass beside its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Provenance {
+    /// It is not real.
+    pub simulated: bool,
+    /// Its source serves its values late (by 15 minutes, at Massive).
+    pub delayed: bool,
+    /// How old it was at least on arrival, see [`AsOf::age`].
+    pub age: Duration,
+    /// Another number after each break of the link that it came on.
+    pub epoch: u32,
+}
+
+/// A value as it arrived: an index value, a last price, the middle of a book, or a bar's close.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Quote {
     /// The value.
     pub price: Price,
-    /// When it was received.
-    pub received: Moment,
-    /// How old it was by then, as its stamp told; zero if that was nothing worth mention or there
-    /// is no stamp. `None` if that is not known yet, because the wall clock was not set or is
-    /// behind the stamp: then one of the two is wrong, and only a step of the clock tells which.
-    pub lag: Option<Duration>,
-    /// The feed's own stamp, where it gave a plausible one. Orders values and tells to which
-    /// session they belong; once received they age by monotonic time alone.
-    pub stamp: Option<Utc>,
-    /// The source serves its values late (by 15 minutes, at Massive).
+    /// When it was true.
+    pub as_of: AsOf,
+    /// The source serves its values late.
     pub delayed: bool,
+    /// It is not real.
+    pub simulated: bool,
     /// By what way it came.
     pub source: Source,
+    /// See [`Provenance::epoch`].
+    pub epoch: u32,
+    /// Its source calls it the close of its session, or it was seen to be that.
+    pub is_close: bool,
+    /// It came outside the known hours, and is believed.
+    pub outside: bool,
+    /// It takes the value before it away and is none itself: a book without a middle.
+    pub void: bool,
 }
 
 impl Quote {
-    /// A value received now. One that was old by then (a hub repeats its last one to who joins
-    /// late) is given that age; a stamp that cannot be one is dropped and the value kept. A stamp
-    /// ahead of our clock is kept: it may be the clock that is wrong.
-    pub fn arrived(price: Price, stamp: Option<Utc>, now: Now) -> Self {
-        Self::new(price, stamp, Source::Tick, now)
+    /// A value received now from a stream. A stamp that cannot be one is dropped and the value kept.
+    pub fn streamed(
+        price: Price,
+        stamp: Option<Utc>,
+        source: Source,
+        provenance: Provenance,
+        now: Now,
+    ) -> Self {
+        Self {
+            price,
+            as_of: AsOf::heard(stamp, provenance.age, now),
+            delayed: provenance.delayed,
+            simulated: provenance.simulated,
+            source,
+            epoch: provenance.epoch,
+            is_close: false,
+            outside: false,
+            void: false,
+        }
     }
 
     /// A last value that REST has told now. Its age is counted in full, and it is delayed only if
     /// the answer said so: one of a quarter of an hour ago is old.
     pub fn fetched(price: Price, stamp: Option<Utc>, delayed: bool, now: Now) -> Self {
-        Self {
+        let provenance = Provenance {
             delayed,
-            ..Self::new(price, stamp, Source::Rest, now)
-        }
-    }
-
-    fn new(price: Price, stamp: Option<Utc>, source: Source, now: Now) -> Self {
-        let stamp = stamp.filter(|stamp| *stamp >= OLDEST);
-        Self {
-            price,
-            received: now.monotonic,
-            lag: stamp.is_none().then_some(Duration::ZERO),
-            stamp,
-            delayed: false,
-            source,
-        }
-        .settled(now)
-    }
-
-    /// The close of a bar received now, as of the end of its window.
-    pub fn of_bar(bar: &Bar, source: Source, now: Now) -> Self {
-        Self {
-            source,
-            ..Self::arrived(bar.close, Some(bar.end), now)
-        }
-    }
-
-    /// This quote with its lag known, if the clock has been set (or set right) since it was
-    /// received. Its lag is determined once: a later step of the wall clock changes nothing.
-    pub fn settled(self, now: Now) -> Self {
-        let (None, Some(stamp), Some(utc)) = (self.lag, self.stamp, now.utc) else {
-            return self;
-        };
-        let lag = utc
-            .millis_since(stamp)
-            .saturating_sub(millis(now.monotonic.since(self.received)));
-        if lag < -AHEAD {
-            return self;
-        }
-        // A stream is heard as it happens, so that a small lag is but the difference of two
-        // clocks; what was fetched may really be that old.
-        let (tolerance, late) = match self.source {
-            Source::Rest => (0, false),
-            _ => (LAG, DELAYED.contains(&lag)),
-        };
-        let counted = if lag <= tolerance {
-            0
-        } else {
-            lag.unsigned_abs()
+            ..Provenance::default()
         };
         Self {
-            lag: Some(Duration::from_millis(counted)),
-            delayed: self.delayed || late,
-            ..self
+            as_of: AsOf::told(stamp, now),
+            ..Self::streamed(price, stamp, Source::Rest, provenance, now)
         }
     }
 
-    /// How old the value itself is.
-    pub fn age(&self, now: Moment) -> Duration {
-        now.since(self.received)
-            .saturating_add(self.lag.unwrap_or_default())
+    /// How old the value itself is; `None` if nobody can tell.
+    pub fn age(&self, now: Now) -> Option<Duration> {
+        self.as_of.age(now)
     }
 
-    /// How old it is beyond the delay of its source: what is held against its limit.
-    pub fn counted_age(&self, now: Moment) -> Duration {
-        now.since(self.received)
-            .saturating_add(self.counted_lag().unwrap_or_default())
-    }
-
-    /// The lag beyond the delay of its source. A late source may still have a value of yesterday.
-    fn counted_lag(&self) -> Option<Duration> {
-        let allowed = if self.delayed {
-            Duration::from_millis(DELAYED.end().unsigned_abs())
+    /// How old it is beyond the delay of its source: what is held against its limit. A late source may
+    /// still have a value of yesterday.
+    pub fn counted_age(&self, now: Now) -> Option<Duration> {
+        let age = self.age(now)?;
+        if !self.delayed {
+            return Some(age);
+        }
+        let since = if self.as_of.heard {
+            now.monotonic.since(self.as_of.received)
         } else {
             Duration::ZERO
         };
-        Some(self.lag?.saturating_sub(allowed))
+        Some(since.max(age.saturating_sub(self.delay())))
     }
 
-    /// Whether nobody can tell yet how old it is: it was not heard as it happened, and no clock
-    /// vouches for its stamp.
-    pub(super) fn is_of_unknown_age(&self) -> bool {
-        self.source == Source::Rest && self.lag.is_none()
+    /// What its source is allowed to be late.
+    pub(super) const fn delay(&self) -> Duration {
+        if self.delayed {
+            Duration::from_millis(DELAY.end().unsigned_abs())
+        } else {
+            Duration::ZERO
+        }
     }
 
-    /// Whether its stamp is ahead of our clock as that was when it came.
+    /// Whether its stamp is ahead of the agreed time.
     pub fn is_ahead(&self, now: Now) -> bool {
-        self.lag.is_none() && now.utc.is_some()
+        let ahead = |(stamp, utc): (Utc, Utc)| stamp.millis_since(utc) > AHEAD;
+        self.as_of.stamp.zip(now.utc).is_some_and(ahead)
     }
 
-    /// Whether it was already old when it came, and is no part of what has been watched.
-    pub(super) fn came_old(&self) -> bool {
-        self.is_of_unknown_age() || self.counted_lag().is_some_and(|lag| millis(lag) > LAG)
+    /// Whether it came by a stream.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.source != Source::Rest
+    }
+
+    /// Whether it was already old when it came at this moment.
+    pub(super) fn came_old(&self, now: Now) -> bool {
+        self.counted_age(now).is_none_or(|age| age > OLD)
     }
 }
 
 /// In whole milliseconds.
 pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Zero if it is negative.
+pub(super) fn duration(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
 /// One bar of a second (`A`) or a minute (`AM`).
@@ -196,81 +251,101 @@ mod tests {
 
     const NOON: i64 = 1_768_323_600_000; // 2026-01-13 12:00 in New York
 
-    fn arrived(lag_secs: i64) -> Quote {
-        let now = Now::new(Moment::from_secs(5), Utc(NOON));
-        Quote::arrived(Price::MAX, Some(Utc(NOON - lag_secs * 1000)), now)
+    fn now(secs: u64) -> Now {
+        let moment = Moment::from_secs(secs);
+        Now::new(moment, Utc(NOON + millis(moment.since(Moment::ZERO))))
+    }
+
+    fn arrived(lag_secs: i64, provenance: Provenance) -> Quote {
+        let stamp = Some(Utc(NOON + 5_000 - lag_secs * 1000));
+        Quote::streamed(Price::MAX, stamp, Source::Tick, provenance, now(5))
+    }
+
+    fn age(quote: &Quote, now: Now) -> Option<u64> {
+        quote.age(now).map(|age| age.as_secs())
     }
 
     #[test]
-    fn a_value_that_is_old_on_arrival_is_born_old_even_before_the_program() {
-        assert_eq!(arrived(7200).age(Moment::from_secs(6)).as_secs(), 7201);
-        assert_eq!(arrived(31).age(Moment::from_secs(5)).as_secs(), 31);
-        assert_eq!(arrived(30).age(Moment::from_secs(5)).as_secs(), 0);
-        assert_eq!(arrived(-60).age(Moment::from_secs(5)).as_secs(), 0);
-    }
-
-    #[test]
-    fn a_quarter_of_an_hour_is_the_delay_of_the_source() {
-        for (lag, delayed) in [(839, false), (840, true), (1020, true), (1021, false)] {
-            assert_eq!(arrived(lag).delayed, delayed, "{lag}");
+    fn lag_counts_as_age_in_full_once_there_is_an_agreed_time() {
+        for lag in [0, 1, 29, 31, 7200] {
+            let quote = arrived(lag, Provenance::default());
+            assert_eq!(age(&quote, now(6)), Some(lag as u64 + 1));
+            let unknown = Now {
+                utc: None,
+                ..now(6)
+            };
+            assert_eq!(age(&quote, unknown), Some(1), "by its receipt");
         }
-        let quote = arrived(900);
-        assert_eq!(quote.counted_age(Moment::from_secs(8)).as_secs(), 3);
-        assert_eq!(quote.age(Moment::from_secs(8)).as_secs(), 903);
+    }
+
+    #[test]
+    fn a_stamp_that_is_ahead_makes_no_value_younger_than_its_receipt() {
+        let quote = arrived(-3600, Provenance::default());
+        assert!(quote.is_ahead(now(5)));
+        assert_eq!(age(&quote, now(8)), Some(3));
+    }
+
+    #[test]
+    fn a_hubs_word_on_an_age_counts_without_any_clock() {
+        let told = Provenance {
+            age: Duration::from_secs(29),
+            ..Provenance::default()
+        };
+        let quote = arrived(0, told);
+        assert_eq!(age(&quote, now(6)), Some(30));
+        let unknown = Now {
+            utc: None,
+            ..now(6)
+        };
+        assert_eq!(age(&quote, unknown), Some(30));
+    }
+
+    #[test]
+    fn a_late_source_is_allowed_its_delay_and_no_silence() {
+        let late = Provenance {
+            delayed: true,
+            ..Provenance::default()
+        };
+        let quote = arrived(900, late);
+        let counted = |now| quote.counted_age(now).map(|age| age.as_secs());
+        assert_eq!(counted(now(8)), Some(3), "since its receipt");
+        assert_eq!(age(&quote, now(8)), Some(903));
+        assert_eq!(
+            arrived(7200, late).counted_age(now(5)),
+            Some(Duration::from_secs(7200 - 1020))
+        );
     }
 
     #[test]
     fn a_stamp_that_cannot_be_one_is_dropped_and_the_value_kept() {
-        let now = Now::new(Moment::from_secs(5), Utc(NOON));
-        for stamp in [i64::MIN, 0, 1_768_323_600] {
-            let quote = Quote::arrived(Price::MAX, Some(Utc(stamp)), now);
-            assert_eq!((quote.stamp, quote.lag), (None, Some(Duration::ZERO)));
+        for stamp in [i64::MIN, 0, 1_768_323] {
+            let quote = Quote::streamed(
+                Price::MAX,
+                Some(Utc(stamp)),
+                Source::Tick,
+                Provenance::default(),
+                now(5),
+            );
+            assert_eq!((quote.as_of.stamp, age(&quote, now(6))), (None, Some(1)));
         }
     }
 
     #[test]
-    fn a_stamp_ahead_of_a_wrong_clock_is_kept_and_judged_once_the_clock_is_right() {
-        assert_eq!(arrived(-60).lag, Some(Duration::ZERO));
-        let quote = arrived(-61);
-        assert_eq!((quote.stamp, quote.lag), (Some(Utc(NOON + 61_000)), None));
-        // Two seconds later NTP steps the clock by two hours: it was of an hour before.
-        let quote = arrived(-3600);
-        let right = Now::new(Moment::from_secs(7), Utc(NOON + 7_202_000));
-        assert_eq!(quote.settled(right).lag, Some(Duration::from_secs(3600)));
-        let far = Quote::arrived(Price::MAX, Some(Utc(i64::MAX)), right);
-        assert_eq!(far.lag, None);
-    }
-
-    #[test]
-    fn what_was_fetched_is_as_old_as_its_stamp_and_delayed_only_if_told_so() {
+    fn what_was_fetched_is_as_old_as_its_stamp_and_of_no_age_without_a_clock() {
         let fetched = |lag_secs: i64, delayed| {
-            let now = Now::new(Moment::from_secs(5), Utc(NOON));
-            Quote::fetched(Price::MAX, Some(Utc(NOON - lag_secs * 1000)), delayed, now)
+            let stamp = Some(Utc(NOON + 5_000 - lag_secs * 1000));
+            Quote::fetched(Price::MAX, stamp, delayed, now(5))
         };
-        let now = Moment::from_secs(5);
-        assert_eq!(fetched(1, false).age(now).as_secs(), 1);
-        assert_eq!(fetched(30, false).counted_age(now).as_secs(), 30);
-        assert!(!fetched(900, false).delayed);
-        assert_eq!(fetched(900, false).counted_age(now).as_secs(), 900);
-        assert!(fetched(900, true).delayed);
-        assert_eq!(fetched(900, true).counted_age(now).as_secs(), 0);
-        // A late source's value of two hours ago is no part of its delay.
-        assert_eq!(fetched(7200, true).counted_age(now).as_secs(), 7200 - 1020);
-    }
-
-    #[test]
-    fn a_lag_is_judged_once_and_as_soon_as_the_clock_is_set() {
-        let unset = Now {
-            monotonic: Moment::from_secs(5),
+        assert_eq!(age(&fetched(1, false), now(5)), Some(1));
+        assert_eq!(age(&fetched(900, false), now(7)), Some(902));
+        let late = fetched(900, true);
+        assert_eq!(late.counted_age(now(5)), Some(Duration::ZERO));
+        let unknown = Now {
             utc: None,
+            ..now(6)
         };
-        let quote = Quote::arrived(Price::MAX, Some(Utc(NOON)), unset);
-        assert_eq!((quote.stamp, quote.lag), (Some(Utc(NOON)), None));
-        // Ten seconds later the clock is set: the value was an hour old when it came.
-        let set = Now::new(Moment::from_secs(15), Utc(NOON + 3_610_000));
-        let settled = quote.settled(set);
-        assert_eq!(settled.lag, Some(Duration::from_secs(3600)));
-        let stepped = Now::new(Moment::from_secs(15), Utc(NOON));
-        assert_eq!(settled.settled(stepped), settled);
+        assert_eq!(age(&fetched(1, false), unknown), None);
+        let stampless = Quote::fetched(Price::MAX, None, false, now(5));
+        assert_eq!(age(&stampless, now(6)), None);
     }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Weekday};
 
 use super::{Numbers, Price, Text};
 
@@ -245,6 +245,25 @@ impl<'a> Contract<'a> {
             // A thousandth is ten of a price's units.
             strike: Price::from_scaled(thousandths * 10),
         })
+    }
+
+    /// The last day on which it is traded: the day before its expiry if it is settled by the
+    /// opening prices of that day.
+    pub fn last_trading_day(&self) -> Date {
+        let standard =
+            self.expiry.weekday() == Weekday::Friday && (15..=21).contains(&self.expiry.day());
+        // Cboe, "SPX options": the monthly ones expire on a third Friday. Those on VIX on a Wednesday.
+        let by_the_open = match self.root {
+            "SPX" | "NDX" | "RUT" | "DJX" => standard,
+            "VIX" | "VIXW" => true,
+            _ => false,
+        };
+        if !by_the_open {
+            return self.expiry;
+        }
+        // Of a Friday's and a Wednesday's the day before is a working day, but for holidays: then the
+        // calendar has no session on it.
+        self.expiry.yesterday().unwrap_or(self.expiry)
     }
 
     /// The month of the expiry, `Dec`.

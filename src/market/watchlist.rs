@@ -1,6 +1,7 @@
 //! The store: what is watched and what is known of it. Owns the latest value of each instrument
 //! and the order of values; heapless, of fixed capacity, and never reads a clock.
 
+mod arrival;
 mod instrument;
 mod order;
 #[cfg(test)]
@@ -8,14 +9,15 @@ mod tests;
 
 use core::fmt;
 
-use super::freshness::Judgement;
+use super::freshness::{Link, Shown};
+use super::quote::AsOf;
 use super::{
-    Analysis, Bar, Book, Calendar, Day, Denial, Freshness, Kind, Part, Price, Quote, Source,
-    Symbol, Ticker, Trade,
+    Analysis, Bar, Book, Calendar, Cluster, Day, Denial, Freshness, Kind, Price, Provenance, Quote,
+    Source, Symbol, Ticker, Trade,
 };
 use crate::clock::{Moment, Now, Utc};
 pub use instrument::Instrument;
-use order::{Order, is_contradicted, order};
+use order::{Order, order};
 
 /// How many instruments fit.
 pub const CAPACITY: usize = 64;
@@ -27,6 +29,8 @@ pub enum Outcome {
     Stored,
     /// A newer one is known.
     Older,
+    /// It came outside the known hours, alone, and is not believed.
+    Doubted,
     /// Its instrument is not on the list.
     Unknown,
 }
@@ -41,6 +45,8 @@ pub struct Watchlist {
     instruments: heapless::Vec<Instrument, CAPACITY>,
     /// Every value comes from a source that serves it late.
     delayed: bool,
+    /// The links that values come on, in the order of [`Cluster::ALL`].
+    links: [Link; Cluster::ALL.len()],
 }
 
 impl Watchlist {
@@ -49,6 +55,7 @@ impl Watchlist {
         let mut list = Self {
             instruments: heapless::Vec::new(),
             delayed: false,
+            links: [Link::default(); Cluster::ALL.len()],
         };
         list.replace(symbols)?;
         Ok(list)
@@ -94,85 +101,79 @@ impl Watchlist {
             .position(|instrument| instrument.symbol.ticker() == ticker)
     }
 
+    /// The link of this cluster.
+    pub const fn link(&self, cluster: Cluster) -> Link {
+        self.links[cluster as usize]
+    }
+
+    /// Whether the link of a cluster is in use and what is behind it too. When it breaks, what is known
+    /// to be the close by then stays it.
+    pub fn set_link(&mut self, cluster: Cluster, unbroken: bool, now: Now, calendar: &Calendar) {
+        let link = self.links[cluster as usize];
+        if link.unbroken && !unbroken {
+            let instruments = self.instruments.iter_mut();
+            for instrument in instruments.filter(|one| one.symbol.cluster() == cluster) {
+                instrument.link_breaks(link, now, calendar);
+            }
+            self.links[cluster as usize].epoch = link.epoch.wrapping_add(1);
+        }
+        self.links[cluster as usize].unbroken = unbroken;
+    }
+
+    /// The link of a cluster has proven at this time that it lives.
+    pub fn heard(&mut self, cluster: Cluster, at: Moment) {
+        let heard = &mut self.links[cluster as usize].heard;
+        *heard = at.max(*heard);
+    }
+
+    /// What is known of a cluster's instruments is dropped if it is of the other kind.
+    pub fn set_simulated(&mut self, cluster: Cluster, simulated: bool) {
+        let instruments = self.instruments.iter_mut();
+        for instrument in instruments.filter(|one| one.symbol.cluster() == cluster) {
+            instrument.set_simulated(simulated);
+        }
+    }
+
     /// Takes a value. The newer one wins, whatever its source; a stamp seen again is the same
     /// value again, whose age goes on.
-    pub fn value(&mut self, ticker: &str, quote: Quote) -> Outcome {
+    pub fn value(&mut self, ticker: &str, quote: Quote, now: Now, calendar: &Calendar) -> Outcome {
         let quote = self.marked(quote);
-        let Some(instrument) = self.find_mut(ticker) else {
+        let Some((instrument, link)) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
-        match instrument.quote() {
-            None => instrument.store(quote),
-            Some(stored) => match order(&stored, &quote) {
-                Order::Newer => instrument.store(quote),
-                Order::Same => instrument.store(Quote {
-                    price: quote.price,
-                    // What was streamed stays so, though REST repeats it.
-                    source: if quote.source == Source::Rest {
-                        stored.source
-                    } else {
-                        quote.source
-                    },
-                    delayed: stored.delayed || quote.delayed,
-                    ..stored
-                }),
-                Order::Older => Outcome::Older,
-            },
-        }
+        instrument.take(quote, link, now, calendar)
     }
 
     /// Takes a bar. Its close is shown if it ends after the shown value's stamp; if a stamp is
     /// missing, only if the shown value has outlived its limit. A corrected bar (same window)
     /// replaces the close it corrects, and never a newer value.
-    pub fn bar(&mut self, ticker: &str, kind: Kind, bar: Bar, now: Now) -> Outcome {
+    pub fn bar(
+        &mut self,
+        ticker: &str,
+        kind: Kind,
+        bar: Bar,
+        provenance: Provenance,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Outcome {
         let source = match kind {
             Kind::Minute => Source::Minute,
             _ => Source::Second,
         };
-        let new = self.marked(Quote::of_bar(&bar, source, now));
-        let Some(instrument) = self.find_mut(ticker) else {
+        let quote = Quote::streamed(bar.close, Some(bar.end), source, provenance, now);
+        let quote = self.marked(quote);
+        let Some((instrument, link)) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
-        match kind {
-            _ if new.lag.is_none() => {}
-            Kind::Minute => instrument.minutes.bar(&bar),
-            // Its extremes are the minute's, whatever becomes of its close.
-            _ => {
-                for price in [bar.high, bar.low, bar.close] {
-                    instrument.minutes.value(price, bar.start);
-                }
-            }
-        }
-        let Some(stored) = instrument.quote() else {
-            return instrument.store(new);
-        };
-        let ticked = matches!(stored.source, Source::Tick | Source::Rest)
-            && !stored.is_of_unknown_age()
-            && !is_contradicted(&stored, &new);
-        match order(&stored, &new) {
-            Order::Newer if stored.stamp.is_none() || new.stamp.is_none() => {
-                let limit = instrument.limit(stored.source);
-                if stored.counted_age(now.monotonic) <= limit {
-                    return Outcome::Older;
-                }
-                instrument.store(new)
-            }
-            // "Newer" by age, but not by stamp: enough for a bar to replace a bar.
-            Order::Newer if ticked && new.stamp <= stored.stamp => Outcome::Older,
-            Order::Newer => instrument.store(new),
-            Order::Same if !ticked && stored.source == source => instrument.store(Quote {
-                price: new.price,
-                ..stored
-            }),
-            Order::Same | Order::Older => Outcome::Older,
-        }
+        instrument.take_bar(&bar, quote, link, now, calendar)
     }
 
     /// Takes the minutes of the session so far: they fill in what was missed.
-    pub fn refill(&mut self, ticker: &str, bars: &[Bar]) -> Outcome {
-        let Some(instrument) = self.find_mut(ticker) else {
+    pub fn refill(&mut self, ticker: &str, bars: &[Bar], simulated: bool) -> Outcome {
+        let Some((instrument, _)) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
+        instrument.set_simulated(simulated);
         instrument.minutes.refill(bars);
         Outcome::Stored
     }
@@ -181,38 +182,41 @@ impl Watchlist {
     /// little while nothing is new.
     pub fn turn(&mut self, now: Now, calendar: &Calendar) {
         for instrument in &mut self.instruments {
-            let Some(utc) = now.utc else { continue };
-            let within = |day: &super::TradingDay| (day.start..day.end).contains(&utc);
-            if !instrument.minutes.day().is_some_and(within) {
-                let day = calendar.trading_day(&instrument.symbol, utc);
-                instrument.minutes.enter(day);
-            }
+            let link = self.links[instrument.symbol.cluster() as usize];
+            instrument.turn(link, now, calendar);
         }
     }
 
-    /// Takes the best bid and ask; their middle is the value.
-    pub fn book(&mut self, ticker: &str, book: Book, quote: Option<Quote>) -> Outcome {
-        let outcome = match quote {
-            Some(quote) => self.value(ticker, quote),
-            // Nobody bids, or the two are crossed: that is news, and no value.
-            None => Outcome::Stored,
-        };
-        if outcome == Outcome::Stored
-            && let Some(instrument) = self.find_mut(ticker)
+    /// Takes the best bid and ask; their middle is the value. Without a middle the one before is gone:
+    /// `quote` is then void.
+    pub fn book(
+        &mut self,
+        ticker: &str,
+        book: Book,
+        quote: Quote,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Outcome {
+        let outcome = self.value(ticker, quote, now, calendar);
+        if let Some((instrument, _)) = self.find_mut(ticker)
+            && outcome != Outcome::Doubted
+            && instrument.book.is_none_or(|(_, known)| {
+                known.stamp <= quote.as_of.stamp || quote.as_of.stamp.is_none()
+            })
         {
-            let received = quote.map(|quote| quote.received);
-            instrument.book = received.map(|received| (book, received));
+            instrument.book = Some((book, quote.as_of));
         }
         outcome
     }
 
     /// Takes a trade, as the quote that it would be.
-    pub fn trade(&mut self, ticker: &str, trade: Trade, quote: Quote) -> Outcome {
-        let Some(instrument) = self.find_mut(ticker) else {
+    pub fn trade(&mut self, ticker: &str, trade: Trade, quote: Quote, now: Now) -> Outcome {
+        let Some((instrument, _)) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
+        instrument.set_simulated(quote.simulated);
         match instrument.trade {
-            Some((_, stored)) if !matches!(order(&stored, &quote), Order::Newer) => Outcome::Older,
+            Some((_, stored)) if order(&stored, &quote, now) != Order::Newer => Outcome::Older,
             _ => {
                 instrument.trade = Some((trade, quote));
                 Outcome::Stored
@@ -220,41 +224,40 @@ impl Watchlist {
         }
     }
 
-    /// Takes what is said of the day so far; what is not said stays.
-    pub fn set_day(&mut self, ticker: &str, day: Day, now: Now, calendar: &Calendar) {
-        let Some(instrument) = self.find_mut(ticker) else {
-            return;
-        };
-        let Some(utc) = now.utc else { return };
-        let known = instrument.day.filter(|(_, until)| utc < *until);
-        let until = match (known, calendar.trading_day(&instrument.symbol, utc)) {
-            (Some((_, until)), _) => until,
-            (None, Some(day)) => day.end,
-            (None, None) => Utc(i64::MAX),
-        };
-        let known = known.map_or(Day::default(), |(day, _)| day);
-        let day = Day {
-            range: day.range.or(known.range),
-            volume: day.volume.or(known.volume),
-        };
-        instrument.day = Some((day, until));
+    /// Takes what is said of the trading day that it was true of; what is not said stays.
+    pub fn set_day(&mut self, ticker: &str, day: Day, as_of: Utc, now: Now, calendar: &Calendar) {
+        if let Some((instrument, _)) = self.find_mut(ticker) {
+            instrument.set_day(day, as_of, now, calendar);
+        }
     }
 
     /// Takes what is computed of a contract.
-    pub fn set_analysis(&mut self, ticker: &str, analysis: Analysis, now: Now) {
-        if let Some(instrument) = self.find_mut(ticker) {
-            instrument.analysis = Some((analysis, now.monotonic));
+    pub fn set_analysis(&mut self, ticker: &str, analysis: Analysis, as_of: AsOf) {
+        if let Some((instrument, _)) = self.find_mut(ticker) {
+            instrument.analysis = Some((analysis, as_of));
+        }
+    }
+
+    /// REST has said whether the source serves it late, and whether its prices are real.
+    pub fn set_told(&mut self, ticker: &str, delayed: Option<bool>, simulated: bool) {
+        if let Some((instrument, _)) = self.find_mut(ticker) {
+            instrument.set_simulated(simulated);
+            instrument.told_delayed = delayed.or(instrument.told_delayed);
+        }
+    }
+
+    /// Whether the vendor has refused to stream it.
+    pub fn set_unstreamed(&mut self, ticker: &str, unstreamed: bool) {
+        if let Some((instrument, _)) = self.find_mut(ticker) {
+            instrument.unstreamed = unstreamed;
         }
     }
 
     /// Takes whether the vendor serves it at all. What still streams is served, whatever REST
     /// says.
     pub fn set_denial(&mut self, ticker: &str, denial: Option<Denial>, now: Now) {
-        if let Some(instrument) = self.find_mut(ticker) {
-            let streams = instrument.quote().is_some_and(|quote| {
-                quote.counted_age(now.monotonic) <= instrument.limit(quote.source)
-            });
-            instrument.denial = denial.filter(|_| !streams);
+        if let Some((instrument, _)) = self.find_mut(ticker) {
+            instrument.denial = denial.filter(|_| !instrument.streams(now));
         }
     }
 
@@ -267,45 +270,30 @@ impl Watchlist {
         as_of: Utc,
         calendar: &Calendar,
     ) -> Outcome {
-        let Some(instrument) = self.find_mut(ticker) else {
+        let Some((instrument, _)) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
-        let until = calendar.next_day(&instrument.symbol, as_of);
-        match instrument.previous_close {
-            Some((_, known)) if until < known => Outcome::Older,
-            _ => {
-                instrument.previous_close = Some((close, until));
-                Outcome::Stored
-            }
-        }
+        instrument.set_previous_close(close, as_of, calendar)
     }
 
     /// What the value of an instrument is worth now; [`Freshness::None`] past the list's end.
     pub fn freshness(&self, index: usize, now: Now, calendar: &Calendar) -> Freshness {
-        self.judge(index, now, calendar)
-            .map_or(Freshness::None, |judgement| judgement.freshness)
+        self.shown(index, now, calendar)
+            .map_or(Freshness::None, |shown| shown.freshness)
     }
 
-    /// What the value of an instrument is worth now, and which part of the day is on.
-    pub fn sight(
-        &self,
-        index: usize,
-        now: Now,
-        calendar: &Calendar,
-    ) -> Option<(Freshness, Option<Part>)> {
-        let judgement = self.judge(index, now, calendar)?;
-        Some((judgement.freshness, judgement.part))
+    /// What is to be shown of an instrument now, and what it is worth.
+    pub fn shown(&self, index: usize, now: Now, calendar: &Calendar) -> Option<Shown> {
+        let instrument = self.instruments.get(index)?;
+        let link = self.links[instrument.symbol.cluster() as usize];
+        Some(instrument.shown(link, now, calendar))
     }
 
     /// When the freshness of an instrument, or the age it gives, is next another although nothing
     /// arrives and no clock is set. [`Moment::NEVER`] where there is no value.
     pub fn deadline(&self, index: usize, now: Now, calendar: &Calendar) -> Moment {
-        self.judge(index, now, calendar)
-            .map_or(Moment::NEVER, |judgement| judgement.until)
-    }
-
-    fn judge(&self, index: usize, now: Now, calendar: &Calendar) -> Option<Judgement> {
-        Some(self.instruments.get(index)?.judge(now, calendar))
+        self.shown(index, now, calendar)
+            .map_or(Moment::NEVER, |shown| shown.until)
     }
 
     fn marked(&self, quote: Quote) -> Quote {
@@ -315,9 +303,11 @@ impl Watchlist {
         }
     }
 
-    fn find_mut(&mut self, ticker: &str) -> Option<&mut Instrument> {
+    fn find_mut(&mut self, ticker: &str) -> Option<(&mut Instrument, Link)> {
         let index = self.find(ticker)?;
-        self.instruments.get_mut(index)
+        let instrument = self.instruments.get_mut(index)?;
+        let link = self.links[instrument.symbol.cluster() as usize];
+        Some((instrument, link))
     }
 }
 

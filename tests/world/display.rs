@@ -7,9 +7,9 @@ use std::time::Duration;
 use deskticker::clock::{Moment, Now, Utc};
 use deskticker::desk::{Desk, Leaf, Settings};
 use deskticker::feed::audience::{Audience, Line};
-use deskticker::feed::link::{Action, Event, Link, Via};
+use deskticker::feed::link::{Action, Event, Link, Phase, Via};
 use deskticker::feed::{Status, Update, Why, rest};
-use deskticker::market::{Calendar, Cluster, Kind, Symbol};
+use deskticker::market::{Calendar, Cluster, Symbol};
 use deskticker::panel::{self, Glass as _, Oled, Rotation, Slot, Taken};
 use deskticker::screen::{Frame, Size};
 use futures_util::FutureExt;
@@ -74,6 +74,9 @@ pub(crate) struct Display {
     chip: Chip,
     seen: u64,
     drawn: Now,
+    /// When the last answer to a ping came on each connection.
+    pongs: [Moment; CLUSTERS],
+    /// The agreed time less the monotonic one.
     offset: Option<i64>,
     steps: u64,
     /// What is needed of REST may be another.
@@ -129,7 +132,7 @@ impl Display {
             address: 0x3c,
             rotation: Rotation::Upright,
         };
-        let told = [0, 1, 2].map(|at: usize| status(&lines[at]));
+        let told = [0, 1, 2].map(|at: usize| status(&lines[at], Moment::ZERO));
         let mut display = Self {
             via,
             watchlist,
@@ -144,7 +147,8 @@ impl Display {
             chip,
             seen: u64::MAX,
             drawn: now,
-            offset: offset(now),
+            pongs: [Moment::ZERO; CLUSTERS],
+            offset: None,
             steps: 0,
             needs: true,
         };
@@ -199,9 +203,19 @@ impl Display {
         self.tell(cluster, now);
     }
 
-    /// A frame without text: a pong.
-    pub(crate) fn heard(&mut self, cluster: usize, now: Now) {
+    /// An answer to a ping has come.
+    pub(crate) fn pong(&mut self, cluster: usize, now: Now) {
+        self.pongs[cluster] = now.monotonic;
         self.lines[cluster].link.on(Event::Heard, now.monotonic);
+        self.tell(cluster, now);
+    }
+
+    /// The host has answered somebody: REST, or another connection than this one.
+    pub(crate) fn alive(&mut self, but: Option<usize>, now: Now) {
+        for cluster in (0..CLUSTERS).filter(|cluster| Some(*cluster) != but) {
+            self.lines[cluster].link.on(Event::Alive, now.monotonic);
+            self.tell(cluster, now);
+        }
     }
 
     /// What a connection wants done next.
@@ -223,15 +237,26 @@ impl Display {
                 Act::Unsubscribe(kind, ticker)
             }
             Action::Ping => Act::Ping,
-            Action::Report(_) => return self.next(cluster, now),
+            Action::Report(channel) => {
+                let not_authorized = self.lines[cluster].not_authorized;
+                let update = Update::Unanswered {
+                    channel,
+                    not_authorized,
+                };
+                self.take(&update, now);
+                return self.next(cluster, now);
+            }
             Action::Close(_) => Act::Close,
         })
     }
 
     fn tell(&mut self, cluster: usize, now: Now) {
-        let status = status(&self.lines[cluster]);
+        let status = status(&self.lines[cluster], self.pongs[cluster]);
         if status != self.told[cluster] {
-            self.told[cluster] = status;
+            let before = std::mem::replace(&mut self.told[cluster], status).phase;
+            if status.phase == Phase::Live && before != Phase::Live {
+                self.alive(Some(cluster), now);
+            }
             self.take(&Update::Status(Cluster::ALL[cluster], status), now);
         }
     }
@@ -240,7 +265,11 @@ impl Display {
         self.desk.on(update, now);
         self.needs |= matches!(
             update,
-            Update::Status(..) | Update::Seed(_) | Update::Market(..)
+            Update::Status(..)
+                | Update::Seed(_)
+                | Update::Market(..)
+                | Update::ServerTime { .. }
+                | Update::Unanswered { .. }
         );
     }
 
@@ -248,8 +277,9 @@ impl Display {
     /// each return of a link.
     pub(crate) fn need(&mut self, now: Now) -> (Vec<Option<Ms>>, u64) {
         self.needs = false;
-        self.steps += u64::from(self.stepped(now));
-        self.offset = offset(now);
+        let agreed = self.desk.time(now.monotonic);
+        self.steps += u64::from(self.stepped(agreed));
+        self.offset = offset(agreed);
         let paces = self.desk.paces(now);
         let paces = paces.map(|pace| pace.map(|pace| pace.as_millis() as Ms));
         (paces.collect(), self.desk.returns() + self.steps)
@@ -274,7 +304,24 @@ impl Display {
     }
 
     /// An answer, whatever it is, says what time it is.
-    pub(crate) fn server_time(&mut self, _utc: Utc, _now: Now) {}
+    pub(crate) fn server_time(&mut self, utc: Ms, now: Now) {
+        let update = Update::ServerTime {
+            at: now.monotonic,
+            utc: Utc(utc),
+        };
+        self.take(&update, now);
+    }
+
+    /// How often the state of the markets is asked for.
+    pub(crate) fn market_pace(&self, now: Now) -> Option<Ms> {
+        let pace = self.desk.market_pace(now);
+        pace.map(|pace| pace.as_millis() as Ms)
+    }
+
+    /// The time that the program goes by.
+    pub(crate) fn agreed(&self, now: Now) -> Option<Ms> {
+        self.desk.time(now.monotonic).utc.map(|utc| utc.0)
+    }
 
     /// Since when the minutes of an instrument are wanted.
     pub(crate) fn minutes_since(&self, place: usize) -> Option<Ms> {
@@ -291,7 +338,7 @@ impl Display {
     /// Does what is due and draws: after whatever has come, and at [`Display::deadline`].
     pub(crate) fn wake(&mut self, now: Now) {
         let due = self.desk.deadline(self.drawn);
-        if now.monotonic >= due || self.stepped(now) {
+        if now.monotonic >= due || self.stepped(self.desk.time(now.monotonic)) {
             self.desk.turn(now);
             self.order(now);
             self.needs = true;
@@ -347,8 +394,9 @@ impl Display {
     }
 }
 
-fn status(line: &Line<deskticker::feed::shelf::Fixed>) -> Status {
+fn status(line: &Line<deskticker::feed::shelf::Fixed>, heard: Moment) -> Status {
     Status {
+        heard,
         simulated: line.simulated,
         cut_off: line.cut_off,
         ..line.link.status()
@@ -371,9 +419,4 @@ pub(crate) fn now(since_start: Ms, clock: Option<Ms>) -> Now {
         monotonic: Moment::from_millis(since_start.max(0) as u64),
         utc: clock.map(Utc).filter(|utc| *utc >= Utc::PLAUSIBLE),
     }
-}
-
-/// Whether a channel's kind is this, by its prefix on the wire.
-pub(crate) fn is(prefix: &str, kind: Kind) -> bool {
-    prefix == kind.prefix()
 }

@@ -127,7 +127,7 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure>
     let station = Station {
         files,
         environment: Environment::of_process(),
-        clock: Clock::once_set(),
+        clock: Clock::system(),
         supervisor: Supervisor::of_process(),
     };
     let (stop, stops) = mpsc::channel(1);
@@ -145,7 +145,7 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure>
 fn check(path: &Path) -> Result<(), Failure> {
     let loaded = load(path)?;
     let (config, settings) = (&loaded.config, &loaded.config.settings);
-    if let Some(utc) = Clock::once_set().now().utc {
+    if let Some(utc) = Clock::system().now().utc {
         for line in config.expired(&Calendar::us(), utc) {
             log::warn!("{line}");
         }
@@ -204,7 +204,7 @@ async fn shown(
 async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Result<(), Failure> {
     let mut backstage = None;
     let setup = match config {
-        Some(path) => load(&path)?.setup(Clock::once_set()),
+        Some(path) => load(&path)?.setup(Clock::system()),
         None => {
             let (setup, running) = simulated(Clock::system(), 20.0, Size::Tall)
                 .await
@@ -267,7 +267,7 @@ async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(),
         root: Path::new("/"),
         file,
         environment: &Environment::of_process(),
-        clock: Clock::once_set(),
+        clock: Clock::system(),
         calendar: Calendar::us(),
         patience: PATIENCE,
         touch: &mut doctor::touch,

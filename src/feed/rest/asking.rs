@@ -185,6 +185,7 @@ async fn exchanged(
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|_| Why::Lost)?;
         let (head, body) = response.into_parts();
+        connector.dated(&head.headers);
         let json = head.headers.get(CONTENT_TYPE).is_some_and(|kind| {
             kind.to_str().is_ok_and(|kind| {
                 kind.trim_start()

@@ -27,7 +27,7 @@ use super::session::Source;
 use super::snapshot;
 use super::ticket::Doorman;
 use super::{Seed, Update, Why};
-use crate::clock::{Clock, Utc};
+use crate::clock::{Clock, Now, Utc};
 use crate::market::{Symbol, Ticker};
 use schedule::{Job, Schedule, Service};
 
@@ -41,8 +41,11 @@ pub struct Need {
     /// Another number after each return of a link and each step of the clock: what was known
     /// before may be old, or was judged wrongly.
     pub epoch: u64,
-    /// The state of the markets, once a minute.
-    pub market: bool,
+    /// How often the state of the markets is needed; `None` for never.
+    pub market: Option<Duration>,
+    /// The agreed wall time less the monotonic one, in milliseconds, to some seconds; `None` while there
+    /// is none.
+    pub offset: Option<i64>,
     /// The minutes of these since then, the start of a trading day: once for each list and epoch,
     /// and again after a failure.
     pub minutes: Vec<(Symbol, Utc)>,
@@ -100,15 +103,16 @@ pub async fn keep_asking(
         clock,
         schedule: Schedule::new(),
         told: Told::default(),
+        offset: None,
     };
-    asker.schedule.want(&needs.borrow_and_update());
+    asker.want(&needs.borrow_and_update());
     loop {
         match needs.has_changed() {
-            Ok(true) => asker.schedule.want(&needs.borrow_and_update()),
+            Ok(true) => asker.want(&needs.borrow_and_update()),
             Ok(false) => {}
             Err(_) => return,
         }
-        let now = asker.clock.now();
+        let now = asker.now();
         if let Some(job) = asker.schedule.next(now) {
             if asker.perform(&job).await.is_err() {
                 return;
@@ -133,9 +137,28 @@ struct Asker {
     clock: Clock,
     schedule: Schedule,
     told: Told,
+    /// Of the agreed time, see [`Need`].
+    offset: Option<i64>,
 }
 
 impl Asker {
+    fn want(&mut self, need: &Need) {
+        self.schedule.want(need);
+        self.offset = need.offset;
+    }
+
+    /// The agreed time, if there is one.
+    fn now(&self) -> Now {
+        let monotonic = self.clock.now().monotonic;
+        let elapsed = i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX);
+        Now {
+            monotonic,
+            utc: self
+                .offset
+                .map(|offset| Utc(offset.saturating_add(elapsed))),
+        }
+    }
+
     /// Asks, and tells the desk the answer.
     async fn perform(&mut self, job: &Job) -> Result<(), Over> {
         let outcome = match job {
@@ -143,7 +166,12 @@ impl Asker {
             Job::Market => self.market().await,
             Job::Minutes(symbol, from) => self.minutes(symbol, *from).await,
         };
-        let now = self.clock.now();
+        let now = self.now();
+        if let Some(utc) = self.doorman.take_date() {
+            let at = now.monotonic;
+            let update = Update::ServerTime { at, utc };
+            self.updates.send(update).await.map_err(|_| Over)?;
+        }
         let service = job.service();
         let updates = match outcome {
             Ok(updates) => updates,
@@ -183,7 +211,7 @@ impl Asker {
 
     async fn minutes(&mut self, symbol: &Symbol, from: Utc) -> Result<Vec<Update>, Refusal> {
         // Before a day has begun there is nothing of it.
-        let Some(to) = self.clock.now().utc.filter(|to| *to > from) else {
+        let Some(to) = self.now().utc.filter(|to| *to > from) else {
             return Ok(Vec::new());
         };
         let body = self.doorman.get(&minutes::path(symbol, from, to)).await?;

@@ -26,7 +26,7 @@ const JOIN: Duration = Duration::from_millis(500);
 /// Tickers in one address, so that no proxy on the way finds it too long.
 const BATCH: usize = 64;
 
-/// The state of the markets is asked for this often, and no sooner after a failure.
+/// The state of the markets is asked for no sooner after a failure.
 const MARKET: Duration = Duration::from_secs(60);
 /// Between the minutes of one symbol and those of the next: 64 symbols must not hammer.
 const MINUTES_APART: Duration = Duration::from_millis(250);
@@ -169,6 +169,9 @@ pub(super) struct Schedule {
     asked: u64,
     /// `NEVER` while nobody wants it.
     market: Moment,
+    /// How often that is, and when it was last answered.
+    market_pace: Duration,
+    market_answered: Option<Moment>,
     market_retry: Retry,
     spans: Vec<Span>,
     /// No minutes before this.
@@ -189,6 +192,8 @@ impl Schedule {
             epoch: 0,
             asked: 0,
             market: Moment::NEVER,
+            market_pace: MARKET,
+            market_answered: None,
             market_retry: Retry::START,
             spans: Vec::new(),
             minutes: Moment::ZERO,
@@ -215,11 +220,16 @@ impl Schedule {
             item
         });
         self.items = items.collect();
-        if !need.market {
-            self.market = Moment::NEVER;
-        } else if self.market == Moment::NEVER {
-            self.market = Moment::ZERO;
+        match need.market {
+            None => self.market = Moment::NEVER,
+            Some(_) if self.market == Moment::NEVER => self.market = Moment::ZERO,
+            Some(pace) => {
+                if let Some(answered) = self.market_answered {
+                    self.market = self.market.min(answered + pace);
+                }
+            }
         }
+        self.market_pace = need.market.unwrap_or(MARKET);
         let spans = need.minutes.iter().map(|(symbol, from)| {
             let mut old = self.spans.iter();
             let old = old.find(|span| span.symbol == *symbol && span.from == *from);
@@ -327,7 +337,11 @@ impl Schedule {
                     }
                 }
             }
-            Job::Market => (self.market, self.market_retry) = (now + MARKET, Retry::START),
+            Job::Market => {
+                self.market = now + self.market_pace;
+                self.market_answered = Some(now);
+                self.market_retry = Retry::START;
+            }
             Job::Minutes(symbol, _) => {
                 self.minutes_retry = Retry::START;
                 self.span(symbol, Moment::NEVER, now);
@@ -352,6 +366,7 @@ impl Schedule {
             }
             Job::Market => {
                 let wait = self.market_retry.next().max(MARKET);
+                self.market_answered = None;
                 self.market = now + if absent(why) { ABSENT } else { wait };
             }
             Job::Minutes(symbol, _) => {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Event, Junk, Verdict, age, count, number, positive, size, stamp};
+use super::{Event, Junk, Verdict, age, count, number, positive, size, stamp, value};
 use crate::market::{Bar, Book, Kind, Price, Trade};
 
 /// The fields of an event that this program reads, of whichever type the event is.
@@ -57,18 +57,25 @@ impl<'a> Fields<'a> {
     pub(super) fn event(mut self) -> Result<Event<'a>, Junk> {
         let kind = self.ev.take().ok_or(Junk::Field)?;
         match kind.as_ref() {
-            "V" => Ok(Event::Value {
-                price: positive(self.val)?,
-                ticker: self.ticker.ok_or(Junk::Field)?,
-                stamp: stamp(self.t),
-                age: age(self.age),
-            }),
+            "V" => {
+                let ticker = self.ticker.ok_or(Junk::Field)?;
+                Ok(Event::Value {
+                    price: value(self.val, Kind::Value, &ticker)?,
+                    ticker,
+                    stamp: stamp(self.t),
+                    age: age(self.age),
+                })
+            }
             "A" => self.bar(Kind::Second),
             "AM" => self.bar(Kind::Minute),
             "Q" => {
-                let bid = number(self.bp)?;
-                let ask = positive(self.ap)?;
-                if bid < Price::from_scaled(0) {
+                // A side that is absent is one that nobody offers.
+                let side = |field: Option<f64>| match field {
+                    Some(_) => number(field),
+                    None => Ok(Price::from_scaled(0)),
+                };
+                let (bid, ask) = (side(self.bp)?, side(self.ap)?);
+                if bid.min(ask) < Price::from_scaled(0) {
                     return Err(Junk::Number);
                 }
                 Ok(Event::Quote {
@@ -114,17 +121,19 @@ impl<'a> Fields<'a> {
     }
 
     fn bar(self, kind: Kind) -> Result<Event<'a>, Junk> {
+        let ticker = self.sym.ok_or(Junk::Field)?;
+        let price = |field| value(field, kind, &ticker);
         let bar = Bar {
-            open: positive(self.o)?,
-            high: positive(self.h)?,
-            low: positive(self.l)?,
-            close: positive(self.c)?,
+            open: price(self.o)?,
+            high: price(self.h)?,
+            low: price(self.l)?,
+            close: price(self.c)?,
             start: stamp(self.s).ok_or(Junk::Field)?,
             end: stamp(self.e).ok_or(Junk::Field)?,
         };
         let bar = bar.checked().ok_or(Junk::Number)?;
         Ok(Event::Bar {
-            ticker: self.sym.ok_or(Junk::Field)?,
+            ticker,
             kind,
             bar,
             volume: count(self.av),

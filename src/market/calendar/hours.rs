@@ -6,49 +6,76 @@ use core::time::Duration;
 use jiff::civil::{Date, Weekday};
 
 use super::Part;
-use crate::market::{Class, Source, Symbol};
+use crate::market::{Class, Contract, Source, Symbol};
 
-/// Days on which the NYSE does not open (`massive-protocol.md`, "Hours and symbols").
-pub(super) const HOLIDAYS: [(i16, i8, i8); 29] = [
-    (2026, 1, 1),
-    (2026, 1, 19),
-    (2026, 2, 16),
-    (2026, 4, 3),
-    (2026, 5, 25),
-    (2026, 6, 19),
-    (2026, 7, 3),
-    (2026, 9, 7),
-    (2026, 11, 26),
-    (2026, 12, 25),
-    (2027, 1, 1),
-    (2027, 1, 18),
-    (2027, 2, 15),
-    (2027, 3, 26),
-    (2027, 5, 31),
-    (2027, 6, 18),
-    (2027, 7, 5),
-    (2027, 9, 6),
-    (2027, 11, 25),
-    (2027, 12, 24),
-    (2028, 1, 17),
-    (2028, 2, 21),
-    (2028, 4, 14),
-    (2028, 5, 29),
-    (2028, 6, 19),
-    (2028, 7, 4),
-    (2028, 9, 4),
-    (2028, 11, 23),
-    (2028, 12, 25),
-];
+/// Whether the NYSE does not open on this day, by its rules (NYSE rule 7.2; Juneteenth since 2022).
+/// A holiday on a Saturday is kept on Friday and one on a Sunday on Monday, but for New Year's Day:
+/// the last day of a year is never given up for it.
+pub(super) fn is_holiday(date: Date) -> bool {
+    use Weekday::{Friday, Monday, Saturday, Thursday};
+    let (month, day, weekday) = (date.month(), date.day(), date.weekday());
+    // The day of the month of such a weekday says which one of the month it is.
+    let nth = (day - 1) / 7 + 1;
+    let kept = |month_of: i8, day_of: i8| {
+        let Ok(holiday) = Date::new(date.year(), month_of, day_of) else {
+            return false;
+        };
+        let kept = match holiday.weekday() {
+            Saturday => holiday.yesterday(),
+            Weekday::Sunday => holiday.tomorrow(),
+            _ => Ok(holiday),
+        };
+        kept.is_ok_and(|kept| kept == date)
+    };
+    match (month, weekday) {
+        // Martin Luther King, Presidents' Day, Memorial Day, Labor Day.
+        (1 | 2, Monday) if nth == 3 => true,
+        (5, Monday) if day > 24 => true,
+        (9, Monday) if nth == 1 => true,
+        (11, Thursday) if nth == 4 => true,
+        (1, _) => kept(1, 1),
+        (3 | 4, Friday) => good_friday(date.year()) == Some(date),
+        (6, _) => kept(6, 19),
+        (7, _) => kept(7, 4),
+        (12, _) => kept(12, 25),
+        _ => false,
+    }
+}
 
-/// Days on which the NYSE closes at 13:00.
-pub(super) const EARLY_CLOSES: [(i16, i8, i8); 5] = [
-    (2026, 11, 27),
-    (2026, 12, 24),
-    (2027, 11, 26),
-    (2028, 7, 3),
-    (2028, 11, 24),
-];
+/// Whether the NYSE closes at 13:00 on this trading day: the day after Thanksgiving, and the days
+/// before Independence Day and Christmas where those are kept on the day itself.
+fn closes_early(date: Date) -> bool {
+    let working = |date: Date| !matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
+    match (date.month(), date.day()) {
+        (11, day) => date.weekday() == Weekday::Friday && (23..=29).contains(&day),
+        (7, 3) | (12, 24) => working(date) && date.tomorrow().is_ok_and(working),
+        _ => false,
+    }
+}
+
+/// Two days before Easter, which is by the rule of Meeus, Jones and Butcher.
+fn good_friday(year: i16) -> Option<Date> {
+    let year = i32::from(year);
+    let (a, b, c) = (year % 19, year / 100, year % 100);
+    let d = (19 * a + b - b / 4 - (b - (b + 8) / 25 + 1) / 3 + 15) % 30;
+    let e = (32 + 2 * (b % 4) + 2 * (c / 4) - d - c % 4) % 7;
+    let f = d + e - 7 * ((a + 11 * d + 22 * e) / 451) + 114;
+    let easter = Date::new(year as i16, (f / 31) as i8, (f % 31 + 1) as i8).ok()?;
+    easter.checked_sub(jiff::Span::new().days(2)).ok()
+}
+
+/// When the session of a contract's last day ends that ends on other days at this time: options on
+/// indices stop with the index whose value they are settled by (Cboe, "SPX Weeklys").
+pub(super) fn on_last_day(contract: &Contract<'_>, end: (i8, i8)) -> (i8, i8) {
+    let by_the_close = matches!(
+        contract.root,
+        "SPXW" | "NDXP" | "RUTW" | "XSP" | "MRUT" | "XND" | "OEX" | "XEO"
+    );
+    match end {
+        (hour, 15) if by_the_close => (hour, 0),
+        end => end,
+    }
+}
 
 /// The hours that a symbol keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,12 +125,11 @@ impl Hours {
     /// The sessions of a day, in order.
     pub(super) fn sessions(self, date: Date) -> &'static [Session] {
         use Part::{Post, Pre, Regular};
-        let day = (date.year(), date.month(), date.day());
         let weekend = matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
-        if weekend || HOLIDAYS.contains(&day) {
+        if weekend || is_holiday(date) {
             return &[];
         }
-        match (self, EARLY_CLOSES.contains(&day)) {
+        match (self, closes_early(date)) {
             (Hours::Regular, false) => &[(Regular, (9, 30), (16, 0))],
             (Hours::Regular, true) => &[(Regular, (9, 30), (13, 0))],
             (Hours::Late, false) => &[(Regular, (9, 30), (16, 15))],

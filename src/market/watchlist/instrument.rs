@@ -4,31 +4,44 @@ use core::cell::Cell;
 use core::time::Duration;
 
 use super::Outcome;
-use crate::clock::{Moment, Now, Utc};
-use crate::market::freshness::{Judgement, judge};
+use crate::clock::{Now, Utc};
+use crate::market::freshness::{Judge, Link, Shown};
+use crate::market::quote::AsOf;
 use crate::market::{
-    Analysis, Book, Calendar, Change, Day, Denial, EXTENDED_LIMIT, Freshness, History, Minutes,
-    Part, Phase, Price, Quote, Source, Symbol, Trade, limit,
+    Analysis, Book, Calendar, Change, Day, Denial, Freshness, History, Minutes, Part, Phase, Price,
+    Quote, Source, Symbol, Trade, TradingDay, limit,
 };
 
 /// One line of the watchlist.
 #[derive(Clone, Debug)]
 pub struct Instrument {
     pub(super) symbol: Symbol,
-    /// A cell, because its lag is settled when it is first judged with a clock that is set.
-    quote: Cell<Option<Quote>>,
+    /// The latest value that is believed.
+    pub(super) latest: Option<Quote>,
+    /// The last close that is known; it may be the latest value, too.
+    pub(super) close: Option<Quote>,
+    /// A print outside the known hours: one alone proves nothing.
+    pub(super) lone: Option<Quote>,
+    /// The last value that was older than the one stored, of the same channel.
+    pub(super) overtaken: Option<AsOf>,
+    /// The last value without a stamp, and the epoch of its link: it may be a repetition.
+    pub(super) stampless: Option<(Price, u32)>,
+    /// Whether what is known is simulated; `None` while nothing is.
+    pub(super) simulated: Option<bool>,
+    /// Whether REST says that the source serves it late; `None` if nobody has said.
+    pub(super) told_delayed: Option<bool>,
+    /// The vendor has refused to stream it.
+    pub(super) unstreamed: bool,
     /// With the time from which on it is the close of another day.
-    pub(super) previous_close: Option<(Price, Utc)>,
-    history: History,
+    previous_close: Option<(Price, Utc)>,
+    pub(super) history: History,
     pub(super) minutes: Minutes,
-    /// With when it came.
-    pub(super) book: Option<(Book, Moment)>,
+    pub(super) book: Option<(Book, AsOf)>,
     /// As a quote, for it ages like one.
     pub(super) trade: Option<(Trade, Quote)>,
     /// Of the day as REST told it, until the next one begins.
-    pub(super) day: Option<(Day, Utc)>,
-    /// With when it came.
-    pub(super) analysis: Option<(Analysis, Moment)>,
+    day: Option<(Day, Utc)>,
+    pub(super) analysis: Option<(Analysis, AsOf)>,
     pub(super) denial: Option<Denial>,
     /// The phase of its market, kept because it costs a computation in New York time. Invariant:
     /// it is what this calendar says.
@@ -42,7 +55,14 @@ impl Instrument {
         Self {
             limits: (limit(&symbol, Source::Minute), limit(&symbol, Source::Tick)),
             symbol,
-            quote: Cell::new(None),
+            latest: None,
+            close: None,
+            lone: None,
+            overtaken: None,
+            stampless: None,
+            simulated: None,
+            told_delayed: None,
+            unstreamed: false,
             previous_close: None,
             history: History::new(),
             minutes: Minutes::new(),
@@ -62,7 +82,7 @@ impl Instrument {
 
     /// The latest value.
     pub fn quote(&self) -> Option<Quote> {
-        self.quote.get()
+        self.latest.filter(|quote| !quote.void)
     }
 
     /// The curve over the session, or, where there are no hours or nothing is known of them yet,
@@ -79,83 +99,134 @@ impl Instrument {
         &self.minutes
     }
 
-    /// The best bid and ask, unless they are older than `limit`.
-    pub fn book(&self, now: Moment, limit: Duration) -> Option<Book> {
-        let (book, received) = self.book?;
-        (now.since(received) <= limit).then_some(book)
+    /// Whether what is known is simulated.
+    pub fn simulated(&self) -> bool {
+        self.simulated == Some(true)
+    }
+
+    /// Whether REST says that its source serves it late; `None` if nobody has said.
+    pub const fn told_delayed(&self) -> Option<bool> {
+        self.told_delayed
+    }
+
+    /// Whether the vendor has refused to stream it.
+    pub const fn unstreamed(&self) -> bool {
+        self.unstreamed
+    }
+
+    /// The best bid and ask, unless they are older than `limit` or of an unknown age.
+    pub fn book(&self, now: Now, limit: Duration) -> Option<Book> {
+        let (book, as_of) = self.book?;
+        as_of
+            .age(now)
+            .is_some_and(|age| age <= limit)
+            .then_some(book)
     }
 
     /// The last trade, and how old it is. `None` while nobody can tell its age.
     pub fn trade(&self, now: Now) -> Option<(Trade, Duration)> {
         let (trade, quote) = self.trade?;
-        let quote = quote.settled(now);
-        (!quote.is_of_unknown_age()).then(|| (trade, quote.age(now.monotonic)))
+        Some((trade, quote.age(now)?))
     }
 
-    /// What is computed of it, unless that came longer ago than `limit`.
-    pub fn analysis(&self, now: Moment, limit: Duration) -> Option<Analysis> {
-        let (analysis, received) = self.analysis?;
-        (now.since(received) <= limit).then_some(analysis)
+    /// What is computed of it, unless that is older than `limit` or of an unknown age.
+    pub fn analysis(&self, now: Now, limit: Duration) -> Option<Analysis> {
+        let (analysis, as_of) = self.analysis?;
+        as_of
+            .age(now)
+            .is_some_and(|age| age <= limit)
+            .then_some(analysis)
     }
 
-    /// The trading day: the range of what came and of what REST told, and the volume.
+    /// The trading day: its range and its volume. There is no range until somebody has told the day,
+    /// for what this program saw of it may be a part; from then on it holds what came.
     pub fn day(&self, now: Now) -> Day {
         let told = self
             .day
-            .filter(|(_, until)| now.utc.is_some_and(|utc| utc < *until));
+            .filter(|(_, until)| until.0 == i64::MAX || now.utc.is_some_and(|utc| utc < *until));
         let told = told.map_or(Day::default(), |(day, _)| day);
-        let range = match (self.minutes.range(), told.range) {
+        let seen = self.minutes.range();
+        let range = match (seen, told.range) {
             (Some((low, high)), Some((lower, higher))) => Some((low.min(lower), high.max(higher))),
-            (Some(range), None) | (None, Some(range)) => Some(range),
-            (None, None) => None,
+            (Some(range), None) if self.minutes.is_told() => Some(range),
+            (None, Some(range)) => Some(range),
+            _ => None,
         };
+        // Where there are no hours nothing else holds the price.
+        let latest = self
+            .quote()
+            .filter(|quote| self.minutes.day().is_none() && !quote.outside);
         Day {
-            range,
+            range: range.map(|(low, high)| match latest {
+                Some(quote) => (low.min(quote.price), high.max(quote.price)),
+                None => (low, high),
+            }),
             volume: told.volume,
         }
     }
 
     /// Why the vendor serves nothing of it.
-    pub const fn denial(&self) -> Option<Denial> {
+    pub fn denial(&self) -> Option<Denial> {
+        let nothing = self.unstreamed && self.latest.is_none();
         self.denial
+            .or_else(|| nothing.then_some(Denial::NotEntitled))
     }
 
     /// The part of the trading day, if its market is open.
     pub fn part(&self, now: Now, calendar: &Calendar) -> Option<Part> {
-        match self.phase(now.utc, calendar)? {
-            Phase::Open { part, .. } => Some(part),
-            Phase::Closed { .. } => None,
-        }
+        self.phase(now.utc, calendar)?.part()
     }
 
-    /// The change since the previous close. `None` while either is unknown, once the next trading
-    /// day has begun, and without a clock: a change against another day's close is wrong.
-    pub fn change(&self, now: Now) -> Option<Change> {
+    /// The change of the value shown since the previous close, or of one outside the known hours since
+    /// the close. `None` while either is unknown, once the next trading day has begun, and without an
+    /// agreed time: a change against another day's close is wrong.
+    pub fn change(&self, shown: &Quote, now: Now) -> Option<Change> {
+        let utc = now.utc?;
+        if shown.outside
+            && let Some(close) = self.close
+        {
+            return Some(shown.price.change_from(close.price));
+        }
         let (close, until) = self.previous_close?;
-        (now.utc? < until).then_some(self.quote()?.price.change_from(close))
+        (utc < until).then_some(shown.price.change_from(close))
     }
 
-    pub(super) fn judge(&self, now: Now, calendar: &Calendar) -> Judgement {
-        let Some(mut quote) = self.quote.get() else {
-            return Judgement {
-                freshness: Freshness::None,
-                until: Moment::NEVER,
-                part: self.part(now, calendar),
-            };
-        };
-        if quote.lag.is_none() {
-            quote = quote.settled(now);
-            self.quote.set(Some(quote));
+    /// The change is not known although there is a close to be asked for.
+    pub fn lacks_change(&self, now: Now) -> bool {
+        let utc = now.utc;
+        let known = |(_, until): (Price, Utc)| utc.is_some_and(|utc| utc < until);
+        !self.previous_close.is_some_and(known)
+    }
+
+    /// The last price outside the known hours while the close is shown in its place, and its age.
+    pub fn outside(&self, shown: &Quote, now: Now) -> Option<(Quote, Duration)> {
+        let quote = self
+            .quote()
+            .filter(|quote| quote.outside && !shown.outside)?;
+        Some((quote, quote.age(now)?))
+    }
+
+    /// What is to be shown now, and what it is worth.
+    pub(super) fn shown(&self, link: Link, now: Now, calendar: &Calendar) -> Shown {
+        let judge = self.judge(link, self.phase(now.utc, calendar), now);
+        let mut shown = judge.shown();
+        shown.quote = shown.quote.filter(|quote| !quote.void);
+        if shown.quote.is_none() {
+            shown.freshness = Freshness::None;
         }
-        let phase = self.phase(now.utc, calendar);
-        let limit = self.limit(quote.source).max(match phase {
-            Some(Phase::Open {
-                part: Part::Pre | Part::Post,
-                ..
-            }) => EXTENDED_LIMIT,
-            _ => Duration::ZERO,
-        });
-        judge(&quote, limit, phase, now)
+        shown
+    }
+
+    pub(super) fn judge(&self, link: Link, phase: Option<Phase>, now: Now) -> Judge<'_> {
+        Judge {
+            class: self.symbol.class(),
+            latest: self.latest.as_ref(),
+            close: self.close.as_ref(),
+            limits: self.limits,
+            link,
+            phase,
+            now,
+        }
     }
 
     /// How old a value from there may be.
@@ -166,7 +237,15 @@ impl Instrument {
         }
     }
 
-    fn phase(&self, utc: Option<Utc>, calendar: &Calendar) -> Option<Phase> {
+    /// Whether the latest value came by a stream and is within its limit.
+    pub(super) fn streams(&self, now: Now) -> bool {
+        self.latest.is_some_and(|quote| {
+            let limit = self.limit(quote.source);
+            quote.is_streamed() && quote.counted_age(now).is_some_and(|age| age <= limit)
+        })
+    }
+
+    pub(super) fn phase(&self, utc: Option<Utc>, calendar: &Calendar) -> Option<Phase> {
         let utc = utc?;
         if let Some((known, phase)) = self.phase.get()
             && known == calendar.revision()
@@ -179,19 +258,62 @@ impl Instrument {
         Some(phase)
     }
 
-    pub(super) fn store(&mut self, quote: Quote) -> Outcome {
-        if !quote.came_old() {
-            self.history.push(quote.price, quote.received);
+    /// Takes what is said of the trading day that it was true of; what is not said stays.
+    pub(super) fn set_day(&mut self, day: Day, as_of: Utc, now: Now, calendar: &Calendar) {
+        let Some(utc) = now.utc else { return };
+        let until = match (
+            calendar.trading_day(&self.symbol, as_of),
+            calendar.trading_day(&self.symbol, utc),
+        ) {
+            (Some(its), Some(today)) if its.start == today.start => today.end,
+            (None, None) => Utc(i64::MAX),
+            // Of another day.
+            _ => return,
+        };
+        let known = self.day.filter(|(_, known)| *known == until);
+        let known = known.map_or(Day::default(), |(day, _)| day);
+        let day = Day {
+            range: day.range.or(known.range),
+            volume: day.volume.or(known.volume),
+        };
+        self.day = Some((day, until));
+    }
+
+    /// Takes the close of the trading day before the one of `as_of`. It is worth something until
+    /// the next trading day begins.
+    pub(super) fn set_previous_close(
+        &mut self,
+        close: Price,
+        as_of: Utc,
+        calendar: &Calendar,
+    ) -> Outcome {
+        let until = calendar.next_day(&self.symbol, as_of);
+        match self.previous_close {
+            Some((_, known)) if until < known => Outcome::Older,
+            _ => {
+                self.previous_close = Some((close, until));
+                Outcome::Stored
+            }
         }
-        // A stamp that the clock does not vouch for names no minute.
-        if let Some(stamp) = quote.stamp.filter(|_| quote.lag.is_some())
-            && quote.source != Source::Minute
+    }
+
+    /// Begins the trading day that has begun, if another has.
+    pub(super) fn turn(&mut self, link: Link, now: Now, calendar: &Calendar) {
+        let Some(utc) = now.utc else { return };
+        let within = |day: &TradingDay| (day.start..day.end).contains(&utc);
+        if !self.minutes.day().is_some_and(within) {
+            self.keep_close(utc, link, now, calendar);
+            let day = calendar.trading_day(&self.symbol, utc);
+            self.minutes.enter(day);
+        }
+        // Yesterday's close is today's base, as long as nobody has told another.
+        if let (Some(close), Some(day)) = (self.close, self.minutes.day())
+            && self.lacks_change(now)
+            && let Some(as_of) = close.as_of.utc(now)
+            && as_of < day.start
+            && calendar.next_day(&self.symbol, as_of) == day.start
         {
-            self.minutes.value(quote.price, stamp);
+            self.previous_close = Some((close.price, day.end));
         }
-        // What has a price is served.
-        self.denial = None;
-        self.quote.set(Some(quote));
-        Outcome::Stored
     }
 }

@@ -1,53 +1,57 @@
-//! Which of two values is the newer one, when stamps may be missing or wrong and so may our clock.
+//! Which of two values is the newer one, when stamps may be missing or wrong and so may a clock.
 
 use core::time::Duration;
 
+use crate::clock::Now;
+use crate::market::quote::AsOf;
 use crate::market::{Quote, Source};
 
-/// Values this much older than the stored one (1 h, in ms) are not merely out of order: then one
-/// of the two stamps is wrong, or the value is a repetition of an old one.
-const DISORDER: i64 = 3_600_000;
-/// After this long without a younger one, a value whose stamp is ahead of our clock makes way for
-/// those that agree with it: then it was the stamp that was wrong, not the clock.
-const CONTRADICTED: Duration = Duration::from_secs(10);
-
 /// How a value stands to the stored one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Order {
     Newer,
     Same,
     Older,
 }
 
-/// By the stamps; where one is missing, by arrival.
-pub(super) fn order(stored: &Quote, new: &Quote) -> Order {
-    match (stored.is_of_unknown_age(), new.is_of_unknown_age()) {
+/// By the stamps; where one is missing, by the ages. A stored stamp gives way to an older one only if
+/// it is ahead of the agreed time and the other is not: then it was never right.
+pub(super) fn order(stored: &Quote, new: &Quote, now: Now) -> Order {
+    match (stored.age(now), new.age(now)) {
         // What cannot be shown yet replaces nothing that can, and never the other way round.
-        (false, true) => return Order::Older,
-        (true, false) => return Order::Newer,
+        (Some(_), None) => return Order::Older,
+        (None, Some(_)) => return Order::Newer,
+        (before, after) if stored.as_of.stamp.is_none() || new.as_of.stamp.is_none() => {
+            return if after <= before {
+                Order::Newer
+            } else {
+                Order::Older
+            };
+        }
         _ => {}
     }
-    let (Some(before), Some(after)) = (stored.stamp, new.stamp) else {
-        return Order::Newer;
-    };
-    match after.millis_since(before) {
-        1.. => Order::Newer,
-        0 => Order::Same,
-        // What was streamed says that our clock is behind: it vouches for no age of a fetched one.
-        _ if new.source == Source::Rest && stored.lag.is_none() => Order::Older,
-        _ if is_contradicted(stored, new) => Order::Newer,
-        ahead if ahead > -DISORDER => Order::Older,
-        // Either the stored stamp was wrong, which must not block all that follows; or a hub
-        // repeats a value of hours ago, which must not replace a younger one. The ages tell.
-        _ if new.age(new.received) <= stored.age(new.received) => Order::Newer,
-        _ => Order::Older,
+    match new.as_of.stamp.cmp(&stored.as_of.stamp) {
+        core::cmp::Ordering::Greater => Order::Newer,
+        core::cmp::Ordering::Equal => Order::Same,
+        core::cmp::Ordering::Less if stored.is_ahead(now) && !new.is_ahead(now) => Order::Newer,
+        core::cmp::Ordering::Less => Order::Older,
     }
 }
 
-/// Whether the stored stamp was ahead of our clock, the new one is not, and nothing that follows
-/// the stored one has come.
-pub(super) fn is_contradicted(stored: &Quote, new: &Quote) -> bool {
-    stored.lag.is_none()
-        && new.lag.is_some()
-        && new.received.since(stored.received) >= CONTRADICTED
-        && new.age(new.received) <= stored.age(new.received)
+/// Stamps and receipts of two values in a row may differ by so much more than the values did.
+const JITTER: Duration = Duration::from_millis(500);
+
+/// Whether a channel has gone on without its stored value: this value and the one before it on the
+/// same channel, both with an older stamp, are as far apart by their stamps as by their receipts. Never
+/// for bars, which come again, corrected.
+pub(super) fn goes_on(stored: &Quote, before: &AsOf, new: &Quote) -> bool {
+    let (Some(first), Some(second)) = (before.stamp, new.as_of.stamp) else {
+        return false;
+    };
+    let stamps = u64::try_from(second.millis_since(first)).map(Duration::from_millis);
+    let receipts = new.as_of.received.since(before.received);
+    new.source == Source::Tick
+        && stored.source == Source::Tick
+        && receipts >= JITTER / 2
+        && stamps.is_ok_and(|stamps| stamps > Duration::ZERO && stamps.abs_diff(receipts) <= JITTER)
 }

@@ -1,0 +1,417 @@
+//! What time it is, by three witnesses: this machine's wall clock, the `Date` of the server's answers,
+//! and the newest stamps of a running stream. Owns what they agree on. Reads no clock: what each says
+//! comes in with the monotonic time at which it was said.
+//!
+//! All times here are offsets: wall time less monotonic time, in milliseconds. What two witnesses agreed
+//! on runs on by the monotonic clock, whatever any wall clock does, until two agree on something else.
+
+use core::time::Duration;
+
+use crate::clock::{Moment, Now, Utc};
+use crate::market::{Cluster, DELAY};
+use crate::screen::{ClockFault, Witness};
+
+/// Witnesses that are no further apart than this (in ms) agree.
+const AGREE: i64 = 5_000;
+/// A `Date` is cut to the second and a while on its way: of answers that say nearly the same the latest
+/// time is the right one (in ms).
+const SAME_DATE: i64 = 2_000;
+/// A witness that is wrong for less long than this is not worth a word: a single stamp may be wrong.
+const PERSISTS: Duration = Duration::from_secs(10);
+/// The newest stamps are those of the last half minute to a minute.
+const NEWEST: Duration = Duration::from_secs(30);
+/// A stamp may be ahead of all before it by so much (in ms); one that is more must be followed by another.
+const LEAP: i64 = 1_000;
+/// The stamps of a stream that a source is known to serve late are ahead by this (in ms).
+const LATE: i64 = 15 * 60_000;
+
+/// The largest offset of a series, not taken in by a single one that is wrong.
+#[derive(Clone, Copy, Debug, Default)]
+struct Largest {
+    known: Option<i64>,
+    /// One that leapt ahead.
+    leapt: Option<i64>,
+    /// How many were no more than `AGREE` behind it.
+    near: u32,
+}
+
+impl Largest {
+    fn take(&mut self, offset: i64) {
+        let Some(known) = self.known else {
+            (self.known, self.near) = (Some(offset), 1);
+            return;
+        };
+        if offset > known + LEAP {
+            let second = self
+                .leapt
+                .is_some_and(|leapt| (leapt - offset).abs() <= AGREE);
+            if second {
+                *self = Self {
+                    known: Some(offset),
+                    leapt: None,
+                    near: 2,
+                };
+            } else {
+                self.leapt = Some(offset);
+            }
+            return;
+        }
+        self.leapt = None;
+        if offset > known - AGREE {
+            self.near = self.near.saturating_add(1);
+        }
+        self.known = Some(known.max(offset));
+    }
+}
+
+/// The stamps of one link's stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stream {
+    /// Of this connection: what is behind the largest offset was late.
+    connection: Largest,
+    /// Of the last while, and of the one before.
+    newest: Largest,
+    before: Largest,
+    since: Moment,
+    /// The source is known to serve it late.
+    delayed: bool,
+}
+
+impl Stream {
+    fn newest(&self) -> Option<i64> {
+        let running = |of: &Largest| of.known.filter(|_| of.near >= 2);
+        running(&self.newest).max(running(&self.before))
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AgreedTime {
+    own: Option<i64>,
+    server: Option<i64>,
+    /// In the order of [`Cluster::ALL`].
+    streams: [Stream; Cluster::ALL.len()],
+    agreed: Option<i64>,
+    /// The agreement stands on the stamps and one other witness.
+    by_stamps: bool,
+    /// What is wrong, since when, and whether the log has it.
+    fault: Option<(ClockFault, Moment)>,
+    told: Option<Witness>,
+}
+
+impl AgreedTime {
+    /// The agreed time at this moment, `None` while there is none.
+    pub(super) fn at(&self, monotonic: Moment) -> Now {
+        let elapsed = i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX);
+        Now {
+            monotonic,
+            utc: self
+                .agreed
+                .map(|offset| Utc(offset.saturating_add(elapsed))),
+        }
+    }
+
+    /// Takes what this machine's clock says now, and returns what time it is.
+    pub(super) fn look(&mut self, own: Now) -> Now {
+        let offset = own.utc.map(|utc| offset(utc, own.monotonic));
+        if offset != self.own {
+            self.own = offset;
+            self.agree();
+        }
+        self.judge(own.monotonic);
+        self.at(own.monotonic)
+    }
+
+    /// The server said in an answer that came at this moment that it is this time. The answer was made
+    /// before it came, and its second had begun: it cannot be earlier than that.
+    pub(super) fn server(&mut self, at: Moment, utc: Utc) {
+        let offset = offset(utc, at);
+        self.server = Some(match self.server {
+            Some(known) if (known - offset).abs() <= SAME_DATE => known.max(offset),
+            _ => offset,
+        });
+        self.agree();
+    }
+
+    /// Another connection of this link has been opened.
+    pub(super) fn connected(&mut self, cluster: Cluster) {
+        let stream = &mut self.streams[cluster as usize];
+        *stream = Stream {
+            delayed: stream.delayed,
+            ..Stream::default()
+        };
+        self.agree();
+    }
+
+    /// The source is known to serve the values of this link late, or not to.
+    pub(super) fn set_delayed(&mut self, cluster: Cluster, delayed: bool) {
+        let stream = &mut self.streams[cluster as usize];
+        if stream.delayed != delayed {
+            stream.delayed = delayed;
+            if self.by_stamps {
+                // They were taken for something else than they are.
+                self.agreed = None;
+            }
+            self.agree();
+        }
+    }
+
+    /// A value with this stamp was streamed and came now. Returns how late it was beyond the least that
+    /// this connection has shown.
+    pub(super) fn stamp(&mut self, cluster: Cluster, stamp: Utc, now: Moment) -> Duration {
+        let offset = offset(stamp, now);
+        let stream = &mut self.streams[cluster as usize];
+        if now.since(stream.since) >= NEWEST {
+            let whole = now.since(stream.since) < 2 * NEWEST;
+            stream.before = if whole {
+                stream.newest
+            } else {
+                Largest::default()
+            };
+            (stream.newest, stream.since) = (Largest::default(), now);
+        }
+        let before = stream.newest();
+        stream.connection.take(offset);
+        stream.newest.take(offset);
+        let late = stream.connection.known.map_or(0, |known| known - offset);
+        if stream.newest() != before {
+            self.agree();
+        }
+        Duration::from_millis(u64::try_from(late).unwrap_or(0))
+    }
+
+    /// Whether values with this stamp come a quarter of an hour late: by the agreed time, or, while there
+    /// is none, by any clock that says so.
+    pub(super) fn is_late(&self, cluster: Cluster, stamp: Utc, now: Moment) -> bool {
+        let late = |witness: i64, offset: i64| DELAY.contains(&(witness - offset));
+        let offset = offset(stamp, now);
+        let least = self.streams[cluster as usize].connection.known;
+        let all =
+            |witness: i64| late(witness, offset) && least.is_none_or(|least| late(witness, least));
+        match self.agreed {
+            Some(agreed) => all(agreed),
+            None => self.own.into_iter().chain(self.server).any(all),
+        }
+    }
+
+    /// The clock that is wrong, if one is.
+    pub(super) fn fault(&self, now: Moment) -> Option<ClockFault> {
+        let (fault, since) = self.fault?;
+        (now.since(since) >= PERSISTS).then_some(fault)
+    }
+
+    /// When that is next another although nothing happens.
+    pub(super) fn deadline(&self, now: Moment) -> Moment {
+        match self.fault {
+            Some((_, since)) if now.since(since) < PERSISTS => since + PERSISTS,
+            _ => Moment::NEVER,
+        }
+    }
+
+    fn witnesses(&self) -> [(Witness, Option<i64>); 3] {
+        let stamps = self.streams.iter().filter_map(|stream| {
+            let late = if stream.delayed { LATE } else { 0 };
+            Some(stream.newest()? + late)
+        });
+        [
+            (Witness::Own, self.own),
+            (Witness::Server, self.server),
+            (Witness::Stamps, stamps.max()),
+        ]
+    }
+
+    /// Finds two that agree. Of those that do, the latest time counts: a date is cut to the second, a
+    /// stamp is a while on its way, and too old is the safe side to be wrong on.
+    fn agree(&mut self) {
+        let witnesses = self.witnesses().map(|(_, offset)| offset);
+        let pairs = [(0, 1), (0, 2), (1, 2)].map(|(a, b)| (witnesses[a].zip(witnesses[b]), (a, b)));
+        let apart = |(a, b): (i64, i64)| (a - b).abs();
+        let closest = pairs
+            .into_iter()
+            .filter_map(|(pair, which)| Some((apart(pair?), pair?, which)))
+            .filter(|(apart, ..)| *apart <= AGREE)
+            .min_by_key(|(apart, ..)| *apart);
+        let Some((_, (a, b), which)) = closest else {
+            return;
+        };
+        let third = witnesses[3 - which.0 - which.1];
+        let near = third.filter(|third| apart((*third, a)) <= AGREE && apart((*third, b)) <= AGREE);
+        self.agreed = Some(a.max(b).max(near.unwrap_or(i64::MIN)));
+        self.by_stamps = near.is_none() && which.1 == 2;
+    }
+
+    /// Names the clock that is wrong.
+    fn judge(&mut self, now: Moment) {
+        let wrong = self.agreed.and_then(|agreed| {
+            let off = |offset: i64| offset - agreed;
+            let mut witnesses = self.witnesses().into_iter();
+            witnesses.find_map(|(who, offset)| {
+                let off = off(offset?);
+                // Later stamps than a quarter of an hour are a late source's.
+                let late = who == Witness::Stamps && DELAY.contains(&-off);
+                (off.abs() > AGREE && !late).then_some(ClockFault { who, off })
+            })
+        });
+        self.fault = match (wrong, self.fault) {
+            (Some(wrong), Some((known, since))) if known.who == wrong.who => Some((wrong, since)),
+            (Some(wrong), _) => Some((wrong, now)),
+            (None, _) => None,
+        };
+        let told = self.fault(now);
+        if told.map(|fault| fault.who) != self.told {
+            self.told = told.map(|fault| fault.who);
+            match told {
+                Some(fault) => log::warn!("{}", words(fault)),
+                None => log::info!("the clocks agree again"),
+            }
+        }
+    }
+}
+
+/// What is wrong and what to do.
+fn words(fault: ClockFault) -> String {
+    let by = fault.off.unsigned_abs() / 1000;
+    let way = if fault.off > 0 { "ahead" } else { "behind" };
+    match fault.who {
+        Witness::Own => format!(
+            "this machine's clock is {by} s {way}, by the server's answers or the stamps of its values: \
+             prices are judged without it; set the clock (timedatectl shows who sets it)"
+        ),
+        Witness::Server => format!(
+            "the server's clock is {by} s {way}, by this machine's and the stamps of its values: prices \
+             are judged without it; set the clock of the server"
+        ),
+        Witness::Stamps => format!(
+            "the stamps of the values are {by} s {way}, by this machine's clock and the server's: the \
+             feed is late, or the clock that stamps them is wrong"
+        ),
+    }
+}
+
+/// Wall time less monotonic time, in milliseconds.
+fn offset(utc: Utc, at: Moment) -> i64 {
+    let elapsed = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    utc.0.saturating_sub(elapsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-23 14:30 UTC at monotonic zero.
+    const TRUE: i64 = 1_795_444_200_000;
+
+    fn at(secs: u64) -> Moment {
+        Moment::from_secs(secs)
+    }
+
+    /// What a clock that is off by this shows at this moment.
+    fn clock(off: i64, secs: u64) -> Utc {
+        Utc(TRUE + off * 1000 + secs as i64 * 1000)
+    }
+
+    fn own(off: Option<i64>, secs: u64) -> Now {
+        Now {
+            monotonic: at(secs),
+            utc: off.map(|off| clock(off, secs)),
+        }
+    }
+
+    /// How far the agreed time is off, in seconds.
+    fn off(time: &AgreedTime, secs: u64) -> Option<i64> {
+        let utc = time.at(at(secs)).utc?;
+        Some(utc.millis_since(clock(0, secs)) / 1000)
+    }
+
+    /// Three witnesses that are off by these at their tenth second.
+    fn heard(own_off: Option<i64>, server: Option<i64>, stamps: Option<i64>) -> AgreedTime {
+        let mut time = AgreedTime::default();
+        for secs in 0..=10 {
+            time.look(own(own_off, secs));
+            if let Some(off) = server.filter(|_| secs % 5 == 0) {
+                time.server(at(secs), clock(off, secs));
+            }
+            if let Some(off) = stamps {
+                time.stamp(Cluster::Indices, clock(off, secs), at(secs));
+            }
+        }
+        time
+    }
+
+    #[test]
+    fn two_that_agree_are_the_time_and_the_third_is_named() {
+        for off_by in [45, -45, 900, -900, 3600, -3600] {
+            for (who, time) in [
+                (Witness::Own, heard(Some(off_by), Some(0), Some(0))),
+                (Witness::Server, heard(Some(0), Some(off_by), Some(0))),
+                (Witness::Stamps, heard(Some(0), Some(0), Some(off_by))),
+            ] {
+                let mut time = time;
+                assert_eq!(off(&time, 10), Some(0), "{who:?} {off_by}");
+                assert_eq!(time.fault(at(11)), None, "a moment is no fault");
+                time.look(own(time.own.map(|own| (own - TRUE) / 1000), 25));
+                let expected = Some(ClockFault {
+                    who,
+                    off: off_by * 1000,
+                });
+                // Stamps of a quarter of an hour ago are those of a late source.
+                let late = who == Witness::Stamps && off_by == -900;
+                assert_eq!(time.fault(at(25)), expected.filter(|_| !late));
+            }
+        }
+    }
+
+    #[test]
+    fn one_alone_is_no_time_and_two_that_differ_are_none() {
+        assert_eq!(off(&heard(Some(0), None, None), 10), None);
+        assert_eq!(off(&heard(None, Some(0), None), 10), None);
+        assert_eq!(off(&heard(None, None, Some(0)), 10), None);
+        assert_eq!(off(&heard(Some(45), Some(0), None), 10), None);
+        assert_eq!(off(&heard(None, Some(0), Some(0)), 10), Some(0));
+        assert_eq!(off(&heard(Some(0), None, Some(0)), 10), Some(0));
+    }
+
+    #[test]
+    fn what_was_agreed_runs_on_when_the_own_clock_steps_or_is_lost() {
+        let mut time = heard(Some(0), Some(0), None);
+        time.look(own(Some(3600), 20));
+        assert_eq!(off(&time, 20), Some(0));
+        time.look(own(None, 30));
+        assert_eq!(off(&time, 4000), Some(0));
+        // Until two agree on another time.
+        time.look(own(Some(-3600), 40));
+        time.server(at(41), clock(-3600, 41));
+        assert_eq!(off(&time, 41), Some(-3600));
+    }
+
+    #[test]
+    fn a_single_stamp_that_is_wrong_moves_nothing() {
+        let mut time = heard(Some(900), Some(0), Some(0));
+        time.stamp(Cluster::Indices, clock(50, 11), at(11));
+        assert_eq!(off(&time, 11), Some(0));
+        let late = time.stamp(Cluster::Indices, clock(0, 12), at(12));
+        assert_eq!(late, Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_behind_the_least_lag_of_its_connection_was_late() {
+        let mut time = heard(None, None, Some(0));
+        let late = time.stamp(Cluster::Indices, clock(-26, 11), at(11));
+        assert_eq!(late, Duration::from_secs(26));
+        time.connected(Cluster::Indices);
+        let first = time.stamp(Cluster::Indices, clock(-26, 12), at(12));
+        assert_eq!(first, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_feed_that_is_known_to_be_late_agrees_with_no_clock_that_is_behind() {
+        let mut time = heard(Some(-900), Some(0), Some(-900));
+        assert_eq!(off(&time, 10), Some(-900), "two that agree");
+        time.set_delayed(Cluster::Indices, true);
+        assert_eq!(off(&time, 10), Some(0));
+        // A late source that nobody has named, while no two agree.
+        let time = heard(None, Some(0), Some(-900));
+        assert!(time.is_late(Cluster::Indices, clock(-900, 10), at(10)));
+        assert!(!time.is_late(Cluster::Indices, clock(-2, 10), at(10)));
+    }
+}

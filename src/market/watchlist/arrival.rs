@@ -1,0 +1,311 @@
+//! What becomes of a value that comes: whether it is believed, which of two is the newer one, and when
+//! one has become the close. Judges nothing for the glass.
+
+use super::Outcome;
+use super::instrument::Instrument;
+use super::order::{Order, goes_on, order};
+use crate::clock::{Now, Utc};
+use crate::market::freshness::{Link, SETTLING};
+use crate::market::quote::{AHEAD, AsOf, millis};
+use crate::market::{Bar, Calendar, Class, Part, Phase, Quote, Source};
+
+use crate::clock::Moment;
+
+impl Instrument {
+    /// What comes is simulated, or it is not: what is known of the other kind is dropped at once.
+    pub(super) fn set_simulated(&mut self, simulated: bool) {
+        if self.simulated.is_some_and(|known| known != simulated) {
+            let symbol = self.symbol.clone();
+            let day = self.minutes.day().copied();
+            *self = Self::new(symbol);
+            self.minutes.enter(day);
+        }
+        self.simulated = Some(simulated);
+    }
+
+    /// Takes a value.
+    pub(super) fn take(
+        &mut self,
+        mut new: Quote,
+        link: Link,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Outcome {
+        self.set_simulated(new.simulated);
+        if new.is_streamed() && new.as_of.stamp.is_none() && !new.void {
+            // The first of a connection may be a repetition of a value of any age, and so may be one
+            // that says the same again.
+            let before = self.stampless.replace((new.price, new.epoch));
+            let differs =
+                before.is_some_and(|(price, epoch)| epoch == new.epoch && price != new.price);
+            new.as_of.heard &= differs;
+        }
+        if new.source == Source::Rest && !new.is_close && self.streams(now) {
+            // A young stream knows more than an answer that is stamped now.
+            return Outcome::Older;
+        }
+        let at = now.utc.map(|utc| match new.as_of.stamp {
+            Some(stamp) if stamp.0 <= utc.0.saturating_add(AHEAD) => stamp,
+            _ => utc,
+        });
+        let phase = self.phase(at, calendar);
+        if new.is_close {
+            return self.take_close(new, now);
+        }
+        match (phase, at) {
+            (Some(Phase::Closed { since, .. }), Some(at)) if new.source == Source::Rest => {
+                // What REST knows is judged by its time. Of an index it is the close, or on its way to it.
+                let after = at.millis_since(since) > millis(self.limit(new.source));
+                new.outside = after && self.symbol.class() != Class::Index;
+                self.take_known(new, now)
+            }
+            (Some(Phase::Closed { close, .. }), Some(at))
+                if !self.settles(at, close, link, now) =>
+            {
+                self.take_outside(new, link, now, calendar)
+            }
+            (Some(Phase::Open { since, .. }), _) => {
+                self.keep_close(since, link, now, calendar);
+                self.take_known(new, now)
+            }
+            _ => self.take_known(new, now),
+        }
+    }
+
+    /// Whether a streamed value of this time is an index's on its way to the official close: within half
+    /// an hour after the bell, on a link that has not broken since before it.
+    fn settles(&self, at: Utc, bell: Utc, link: Link, now: Now) -> bool {
+        let known = self.latest.is_some_and(|latest| {
+            let limit = millis(self.limit(latest.source));
+            let as_of = latest.as_of.utc(now);
+            let at_the_bell = as_of.is_some_and(|as_of| as_of.0.saturating_add(limit) >= bell.0);
+            let same = link.unbroken && latest.epoch == link.epoch;
+            at_the_bell && same && latest.is_streamed() && !latest.outside
+        });
+        known && self.symbol.class() == Class::Index && at.0 <= bell.0.saturating_add(SETTLING)
+    }
+
+    /// A value of the known hours.
+    fn take_known(&mut self, new: Quote, now: Now) -> Outcome {
+        let Some(stored) = self.latest else {
+            return self.store(new, now);
+        };
+        match order(&stored, &new, now) {
+            Order::Newer => self.store(new, now),
+            Order::Same => self.store(
+                Quote {
+                    price: new.price,
+                    // What was streamed stays so, though REST repeats it.
+                    source: if new.source == Source::Rest {
+                        stored.source
+                    } else {
+                        new.source
+                    },
+                    as_of: AsOf {
+                        // That it is still the last one is news.
+                        received: if stored.source == Source::Rest {
+                            new.as_of.received
+                        } else {
+                            stored.as_of.received
+                        },
+                        ..stored.as_of
+                    },
+                    delayed: stored.delayed || new.delayed,
+                    void: new.void,
+                    ..stored
+                },
+                now,
+            ),
+            Order::Older => {
+                let before = (new.source == stored.source)
+                    .then(|| self.overtaken.replace(new.as_of))
+                    .flatten();
+                match before {
+                    Some(before) if goes_on(&stored, &before, &new) => self.store(new, now),
+                    _ => Outcome::Older,
+                }
+            }
+        }
+    }
+
+    /// A streamed value outside the known hours: it is believed from the second one with another stamp
+    /// on that comes within its limit, or where REST has told such a value already.
+    fn take_outside(&mut self, new: Quote, link: Link, now: Now, calendar: &Calendar) -> Outcome {
+        let limit = self.limit(new.source);
+        let follows = |before: &Quote| {
+            new.as_of.received.since(before.as_of.received) <= limit
+                && order(before, &new, now) == Order::Newer
+        };
+        let (runs, newer) = match &self.latest {
+            Some(latest) => (
+                latest.outside && follows(latest),
+                order(latest, &new, now) == Order::Newer,
+            ),
+            None => (false, true),
+        };
+        if new.void || !newer {
+            return Outcome::Older;
+        }
+        if !runs && !self.lone.as_ref().is_some_and(follows) {
+            self.lone = Some(new);
+            return Outcome::Doubted;
+        }
+        self.lone = None;
+        self.keep_close(Utc(i64::MAX), link, now, calendar);
+        self.store(
+            Quote {
+                outside: true,
+                ..new
+            },
+            now,
+        )
+    }
+
+    /// Keeps the last value of a session as its close, if it is that, before one from after `since`
+    /// takes its place.
+    pub(super) fn keep_close(&mut self, since: Utc, link: Link, now: Now, calendar: &Calendar) {
+        let Some(latest) = self.latest.filter(|latest| !latest.outside && !latest.void) else {
+            return;
+        };
+        let Some(as_of) = latest.as_of.utc(now).filter(|as_of| *as_of < since) else {
+            return;
+        };
+        let Some(phase) = self.phase(now.utc, calendar) else {
+            return;
+        };
+        let (Phase::Open { closed: bell, .. } | Phase::Closed { close: bell, .. }) = phase;
+        if as_of >= bell && self.symbol.class() == Class::Equity {
+            // A price of after the regular hours.
+            return;
+        }
+        // Shares go on trading after the bell: then the next price is the proof that nothing came.
+        let goes_on = matches!(
+            phase,
+            Phase::Open {
+                part: Part::Post,
+                ..
+            }
+        );
+        let link = if goes_on {
+            Link {
+                heard: Moment::NEVER,
+                ..link
+            }
+        } else {
+            link
+        };
+        if self
+            .judge(link, Some(phase), now)
+            .is_last_before(&latest, bell)
+        {
+            self.close = Some(Quote {
+                is_close: true,
+                ..latest
+            });
+        }
+    }
+
+    /// The link breaks: what is the close by now stays it.
+    pub(super) fn link_breaks(&mut self, link: Link, now: Now, calendar: &Calendar) {
+        self.keep_close(Utc(i64::MAX), link, now, calendar);
+        if let (Some(close), Some(latest)) = (self.close, &mut self.latest) {
+            latest.is_close |= close.as_of == latest.as_of;
+        }
+    }
+
+    /// A source has told the close of a session.
+    fn take_close(&mut self, new: Quote, now: Now) -> Outcome {
+        if new.age(now).is_none() && self.latest.is_some() {
+            return Outcome::Older;
+        }
+        let newer = |known: &Quote| known.as_of.stamp <= new.as_of.stamp;
+        if self.close.as_ref().is_none_or(newer) {
+            self.close = Some(new);
+        }
+        let Some(stored) = self.latest else {
+            return self.store(new, now);
+        };
+        match order(&stored, &new, now) {
+            Order::Same => {
+                self.latest = Some(Quote {
+                    price: new.price,
+                    is_close: true,
+                    ..stored
+                });
+                Outcome::Stored
+            }
+            Order::Newer if !stored.outside => self.store(new, now),
+            Order::Newer | Order::Older => Outcome::Older,
+        }
+    }
+
+    /// Takes a bar's extremes for the day, and its close where it knows more than the latest value.
+    pub(super) fn take_bar(
+        &mut self,
+        bar: &Bar,
+        new: Quote,
+        link: Link,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Outcome {
+        self.set_simulated(new.simulated);
+        let source = new.source;
+        match source {
+            _ if new.is_ahead(now) => {}
+            Source::Minute => self.minutes.bar(bar),
+            // Its extremes are the minute's, whatever becomes of its close.
+            _ => {
+                for price in [bar.high, bar.low, bar.close] {
+                    self.minutes.value(price, bar.start);
+                }
+            }
+        }
+        let Some(stored) = self.latest else {
+            return self.take(new, link, now, calendar);
+        };
+        let ticked = matches!(stored.source, Source::Tick | Source::Rest)
+            && stored.age(now).is_some()
+            && !(stored.is_ahead(now) && !new.is_ahead(now));
+        if stored.as_of.stamp.is_none() {
+            // Nobody knows which of the two is the newer: the bar waits until the value is too old.
+            let limit = self.limit(stored.source);
+            if stored.counted_age(now).is_some_and(|age| age <= limit) {
+                return Outcome::Older;
+            }
+            return self.store(new, now);
+        }
+        match order(&stored, &new, now) {
+            Order::Newer => self.take(new, link, now, calendar),
+            // The same window, corrected.
+            Order::Same if !ticked && stored.source == source => {
+                self.latest = Some(Quote {
+                    price: new.price,
+                    ..stored
+                });
+                Outcome::Stored
+            }
+            Order::Same | Order::Older => Outcome::Older,
+        }
+    }
+
+    fn store(&mut self, quote: Quote, now: Now) -> Outcome {
+        self.overtaken = None;
+        if !quote.void {
+            if !quote.came_old(now) {
+                self.history.push(quote.price, quote.as_of.received);
+            }
+            // A stamp that is ahead of the time names no minute.
+            if let Some(stamp) = quote.as_of.stamp.filter(|_| now.utc.is_some())
+                && quote.source != Source::Minute
+                && !quote.is_ahead(now)
+                && !quote.outside
+            {
+                self.minutes.value(quote.price, stamp);
+            }
+            // What has a price is served.
+            self.denial = None;
+        }
+        self.latest = Some(quote);
+        Outcome::Stored
+    }
+}

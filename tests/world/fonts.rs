@@ -16,6 +16,8 @@ pub(crate) struct Glyph {
     pub(crate) letter: u8,
     pub(crate) advance: usize,
     mask: u128,
+    /// Pages down to its lowest dot: below a dash a word may stand.
+    pages: usize,
     plain: Cell,
     /// As it looks struck, by whether it begins in an even or an odd column of its number.
     faded: [Cell; 2],
@@ -41,6 +43,8 @@ pub(crate) struct Face {
 const NARROW: &[u8] = b",.:'";
 /// All that a number is made of; the narrow ones last, for they have less to be known by.
 const NUMBER: &[u8] = b"0123456789-,.";
+/// And behind its point; where it is cut off, a comma looks like one.
+const FRACTION: &[u8] = b"0123456789.";
 const TEXT: &[u8] = b"!\"#$%&()*+-/0123456789;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ\
     abcdefghijklmnopqrstuvwxyz,.:'";
 
@@ -90,7 +94,7 @@ impl Face {
         let cell = cell(glass, x, page, self.pages);
         self.glyphs.iter().find(|glyph| {
             x + glyph.advance <= WIDTH
-                && (0..self.pages).all(|page| cell[page] & glyph.mask == glyph.plain[page])
+                && (0..glyph.pages).all(|page| cell[page] & glyph.mask == glyph.plain[page])
         })
     }
 
@@ -179,6 +183,7 @@ impl Glyph {
             letter,
             advance: columns.len(),
             mask: u128::MAX.checked_shl(bits).map_or(u128::MAX, |high| !high),
+            pages: plain.iter().rposition(|page| *page != 0).map_or(1, |last| last + 1),
             plain,
             faded,
         }
@@ -222,14 +227,14 @@ impl Fonts {
             fraction,
             line,
         };
-        let medium = |down| face(NUMBER, FONT_8X16, (8, 16), down, false, Fade::Thin);
+        let medium = |letters, down| face(letters, FONT_8X16, (8, 16), down, false, Fade::Thin);
         let small = |letters| face(letters, FONT_5X8, (5, 8), 0, false, Fade::Nothing);
         Self {
             sizes: [
-                size(face(NUMBER, FONT_16X32, (16, 32), 0, false, Fade::Chessboard), medium(4), 2),
-                size(face(NUMBER, FONT_12X24, (12, 24), 0, false, Fade::Chessboard), medium(2), 2),
-                size(medium(0), medium(0), 1),
-                size(small(NUMBER), small(NUMBER), 1),
+                size(face(NUMBER, FONT_16X32, (16, 32), 0, false, Fade::Chessboard), medium(FRACTION, 4), 2),
+                size(face(NUMBER, FONT_12X24, (12, 24), 0, false, Fade::Chessboard), medium(FRACTION, 2), 2),
+                size(medium(NUMBER, 0), medium(FRACTION, 0), 1),
+                size(small(NUMBER), small(FRACTION), 1),
             ],
             small: small(TEXT),
             word: face(TEXT, FONT_8X16, (8, 16), 1, false, Fade::Nothing),

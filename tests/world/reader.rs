@@ -435,12 +435,16 @@ fn parse(text: &[u8], struck: bool) -> Option<Figure> {
         return (text.len() > 1).then_some(Figure::Dots);
     }
     let (mut scaled, mut places, mut negative) = (0i64, None, false);
+    let mut digits = false;
     for letter in text {
         match (letter, &mut places) {
             (b'-', None) if scaled == 0 => negative = true,
             (b',', None) => {}
-            (b'.', None) => places = Some(0),
-            (b'0'..=b'9', None) => scaled = scaled * 10 + i64::from(letter - b'0'),
+            (b'.', None) if digits => places = Some(0),
+            (b'0'..=b'9', None) => {
+                scaled = scaled * 10 + i64::from(letter - b'0');
+                digits = true;
+            }
             (b'0'..=b'9', Some(places)) if *places < 4 => {
                 scaled = scaled * 10 + i64::from(letter - b'0');
                 *places += 1;

@@ -1,0 +1,17 @@
+//! Some days of a world that is simulated; `cargo bench --bench world` lives through many more.
+#![allow(clippy::unwrap_used)]
+
+#[path = "world/mod.rs"]
+mod simulated;
+
+#[test]
+fn nothing_untrue_looks_true_for_some_days() {
+    for nth in 0..6 {
+        let scenario = simulated::Scenario::draw(1, nth);
+        let outcome = simulated::run(&scenario);
+        if let Some(broken) = outcome.broken {
+            let tail = outcome.story.len().saturating_sub(44);
+            panic!("{}\n{}\n{broken:#?}", scenario.told(), outcome.story[tail..].join("\n"));
+        }
+    }
+}

@@ -7,6 +7,8 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::sync::watch;
 
 /// A point of monotonic time, in milliseconds since the program's own start.
@@ -82,6 +84,14 @@ impl Utc {
     /// Milliseconds from `earlier` to this; negative if this is before it.
     pub const fn millis_since(self, earlier: Utc) -> i64 {
         self.0.saturating_sub(earlier.0)
+    }
+
+    /// As the header `Date` of HTTP has it (RFC 9110, 5.6.7): `Mon, 23 Nov 2026 14:30:00 GMT`.
+    /// Empty beyond the years that it can name.
+    pub fn http_date(self) -> String {
+        Timestamp::from_millisecond(self.0)
+            .and_then(|time| DateTimePrinter::new().timestamp_to_rfc9110_string(&time))
+            .unwrap_or_default()
     }
 }
 
@@ -211,6 +221,13 @@ impl Hand {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_written_as_http_has_it() {
+        let date = |millis| Utc(millis).http_date();
+        assert_eq!(date(1_795_444_200_999), "Mon, 23 Nov 2026 14:30:00 GMT");
+        assert_eq!(date(i64::MAX), "");
+    }
 
     #[test]
     fn a_moment_never_wraps() {

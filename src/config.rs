@@ -25,7 +25,7 @@ use crate::screen::Format;
 use alerts::AlertTable;
 pub use last_good::LastGood;
 use nights::NightTable;
-use pages::PagesTable;
+use pages::{Entry, PagesTable};
 use panel::PanelTable;
 pub use panel::{Panel, PanelKind};
 pub use reader::ConfigError;
@@ -59,7 +59,7 @@ pub struct Config {
     /// Of `ca_file`, when this was read.
     ca_stamp: Option<Stamp>,
     /// Of each symbol, unless nobody wrote them.
-    lines: Vec<usize>,
+    entries: Vec<Entry>,
 }
 
 #[derive(Deserialize)]
@@ -124,7 +124,7 @@ impl Config {
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let reader = Reader { text, path };
         let file: File = reader.file()?;
-        let (watchlist, lines) = reader.watchlist(file.watchlist)?;
+        let (watchlist, entries) = reader.watchlist(file.watchlist)?;
         let secret_file = None
             .or(file.hub.as_ref().map(|hub| &hub.get_ref().token_file))
             .or(file.massive.as_ref().map(|table| &table.get_ref().key_file))
@@ -162,7 +162,7 @@ impl Config {
             ca_file,
             panel,
             ca_place: (path.to_owned(), ca_line),
-            lines,
+            entries,
         })
     }
 
@@ -224,12 +224,25 @@ impl Config {
                 .days_left(&contract, now)
                 .filter(|days| *days < 0)?;
             let file = self.ca_place.0.display();
-            let line = self.lines.get(place)?;
+            let line = self.entries.get(place)?.line;
             let last = contract.expiry;
             Some(format!(
                 "{file}:{line}: watchlist: {symbol} had its last day on {last}; remove it"
             ))
         });
         expired.collect()
+    }
+
+    /// Which of two is meant, of each name on the watchlist that an index and a share may have.
+    pub fn meant(&self) -> Vec<String> {
+        let symbols = self.settings.watchlist.iter().zip(&self.entries);
+        let shared = symbols.filter_map(|(symbol, entry)| {
+            let share = symbol.namesake().filter(|_| !entry.prefixed)?;
+            let (file, line) = (self.ca_place.0.display(), entry.line);
+            Some(format!(
+                "{file}:{line}: watchlist: {symbol} is taken as the index; write {share} for the share"
+            ))
+        });
+        shared.collect()
     }
 }

@@ -19,7 +19,7 @@ use jiff::civil::DateTime;
 
 use crate::clock::{Moment, Now};
 use crate::market::{Calendar, Cluster, Freshness, Watchlist, WatchlistError};
-use crate::panel::Light;
+use crate::panel::{Light, VOUCHED};
 use crate::screen::{self, Alert, Frame, Glyphs, Kept, Page, Size, View};
 use agreed_time::AgreedTime;
 use alerts::Alerts;
@@ -83,7 +83,7 @@ impl Desk {
         let mut time = AgreedTime::default();
         time.look(now);
         let mut alerts = Alerts::default();
-        alerts.replace(&settings.alerts);
+        alerts.replace(&settings);
         Ok(Self {
             watchlist,
             calendar,
@@ -132,7 +132,7 @@ impl Desk {
         self.watchlist.replace(&settings.watchlist)?;
         self.watchlist.turn(now, &self.calendar);
         self.pages.replace(&settings, now.monotonic);
-        self.alerts.replace(&settings.alerts);
+        self.alerts.replace(&settings);
         self.minute = None;
         self.settings = settings;
         Ok(())
@@ -290,6 +290,23 @@ impl Desk {
         .into_iter()
         .min()
         .unwrap_or(Moment::NEVER)
+    }
+
+    /// Until when the picture drawn last is good although nobody draws another: the first moment at
+    /// which a value that is plain on it is so no longer, for its age alone.
+    pub fn good_until(&self, own: Now) -> Moment {
+        let now = self.time.at(own.monotonic);
+        let longest = now.monotonic + VOUCHED;
+        let plain = |place| {
+            let until = self.watchlist.plain_until(place, now, &self.calendar);
+            until.unwrap_or(longest)
+        };
+        let first = match self.leaf {
+            Some(Leaf::Pair(first, second)) => plain(first).min(second.map_or(longest, plain)),
+            Some(Leaf::Big(only) | Leaf::Contract(only)) => plain(only),
+            Some(Leaf::Link) | None => longest,
+        };
+        first.min(longest)
     }
 
     fn local(&mut self, now: Now) -> Option<DateTime> {

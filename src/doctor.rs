@@ -171,15 +171,24 @@ fn look_at_the_machine(
     examination.note(finding);
     let kernel = machine::kernel_release(root);
     examination.note(machine::kernel(kernel.as_deref()));
+    let stuck = panel::stuck(root);
     if settings.kind != PanelKind::Oled {
         let why = "the panel that is configured needs no I2C bus";
-        return examination.skip(&["bus", "permission", "panel", "speed"], why);
+        examination.skip(&["bus", "permission"], why);
+        match stuck {
+            Some(finding) => drop(examination.note(finding)),
+            None => examination.skip(&["panel"], why),
+        }
+        return examination.skip(&["speed"], why);
     }
     let bus = settings.oled.bus.as_path();
     if !examination.note(machine::bus(root, bus, board)) {
         return examination.skip(&["permission", "panel", "speed"], "it needs the bus");
     }
-    if examination.note(machine::permission(root, bus)) {
+    let permitted = examination.note(machine::permission(root, bus));
+    if let Some(finding) = stuck {
+        examination.note(finding);
+    } else if permitted {
         examination.note(panel::look(bus, settings.oled.address, patient.touch));
     } else {
         examination.skip(&["panel"], "it needs the permission");

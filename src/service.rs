@@ -148,15 +148,13 @@ async fn serve(
         // Counted from the moment that was drawn: what was due between then and now is due at once.
         let due = service.desk.deadline(drawn);
         let timer = service.clock.sleep_until(due.min(heartbeat.due()));
+        let mut needs_other = false;
         tokio::select! {
             Some(update) = incoming.recv() => {
-                let mut told = service.take(&update);
+                needs_other = service.take(&update);
                 // All that has come is one picture.
                 while let Ok(update) = incoming.try_recv() {
-                    told |= service.take(&update);
-                }
-                if told {
-                    service.need();
+                    needs_other |= service.take(&update);
                 }
             }
             () = timer => {}
@@ -174,6 +172,8 @@ async fn serve(
         let now = service.clock.now();
         if now.monotonic >= due || service.stepped(service.desk.time(now.monotonic)) {
             service.turn();
+        } else if needs_other {
+            service.need();
         }
         drawn = service.show();
         heartbeat.beat(drawn.monotonic);
@@ -269,7 +269,8 @@ impl Service {
     fn show(&mut self) -> Now {
         let now = self.clock.now();
         self.desk.draw(now);
-        self.slot.put(self.desk.frame(), self.desk.light());
+        let until = self.desk.good_until(now);
+        self.slot.put(self.desk.frame(), self.desk.light(), until);
         if !self.complete && self.desk.complete(now) {
             self.complete = true;
             log::info!(

@@ -3,10 +3,12 @@
 //! force. Owns the service and the panel's thread, and makes anew only what has to be; signals and
 //! the environment are its caller's.
 
+mod afterwards;
 mod lookout;
+mod mounted;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -21,14 +23,12 @@ use crate::panel::{self, Leave, Light, Oled, Png, Slot, Terminal};
 use crate::screen::{self, Format, Frame, Glyphs, Kept, Page, Sign, View};
 use crate::service::{self, Control, Setup, Until};
 use crate::supervisor::Supervisor;
+pub use afterwards::Afterwards;
 pub use lookout::{Beginning, Files, Lookout, News};
+use mounted::{Mounted, Told};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
-/// A notice that waits is drawn again this often, or the panel would take its program for halted.
-const REDRAW: Duration = Duration::from_secs(30);
-/// A bus that is stuck must not hold up the end.
-const GOODBYE: Duration = Duration::from_millis(500);
 
 /// A configuration that is good, with what opens its connections.
 #[derive(Debug)]
@@ -69,7 +69,10 @@ impl Loaded {
     /// The symbols, as people write them.
     pub fn names(&self) -> String {
         let symbols = self.config.settings.watchlist.iter();
-        symbols.map(Symbol::name).collect::<Vec<_>>().join(", ")
+        symbols
+            .map(Symbol::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -111,6 +114,8 @@ pub struct Station {
     pub clock: Clock,
     /// Who is told that it runs.
     pub supervisor: Supervisor,
+    /// The file that says how its panel does; see [`panel::State`].
+    pub state: Option<PathBuf>,
 }
 
 impl Station {
@@ -138,7 +143,17 @@ impl Station {
             self.supervisor.clone(),
         );
         looking.spawn(keeping);
+        let (wiring, mut loaded) = match beginning {
+            Beginning::Good(loaded) => (loaded.config.panel.clone(), Some(loaded)),
+            Beginning::Nothing(panel) => (panel, None),
+        };
+        let other = |error: io::Error| Failure::Other(error.to_string());
+        let told = Told {
+            supervisor: self.supervisor.clone(),
+            file: self.state,
+        };
         let mut running = Running {
+            mounted: Mounted::new(wiring, self.clock.clone(), told).map_err(other)?,
             clock: self.clock,
             part: self.supervisor.part(),
             supervisor: self.supervisor,
@@ -146,34 +161,21 @@ impl Station {
             news,
             fault,
         };
-        let (mut wiring, mut loaded) = match beginning {
-            Beginning::Good(loaded) => (loaded.config.panel.clone(), Some(loaded)),
-            Beginning::Nothing(panel) => (panel, None),
-        };
-        let clock = running.clock.clone();
-        let mount = |panel: &config::Panel| {
-            let mounted = mount(panel, Leave::Notice, "", clock.clone());
-            mounted.map_err(|error| Failure::Other(error.to_string()))
-        };
-        let (mut slot, mut panel) = mount(&wiring)?;
         let outcome = loop {
             let next = match loaded {
-                Some(loaded) => running.show(loaded, slot.clone()).await,
-                None => Ok(running.wait(&slot).await),
+                Some(loaded) => running.show(loaded).await,
+                None => Ok(running.wait().await),
             };
             let next = match next {
                 Ok(Some(next)) => next,
                 Ok(None) => break Ok(()),
                 Err(failure) => break Err(failure),
             };
-            if next.config.panel != wiring {
-                panel.finish(GOODBYE);
-                wiring = next.config.panel.clone();
-                (slot, panel) = mount(&wiring)?;
-            }
+            let replaced = running.mounted.replace(&next.config.panel);
+            replaced.map_err(other)?;
             loaded = Some(next);
         };
-        panel.finish(GOODBYE);
+        running.mounted.end();
         outcome
     }
 }
@@ -186,21 +188,19 @@ struct Running {
     stops: mpsc::Receiver<()>,
     news: mpsc::Receiver<News>,
     fault: Option<Fault>,
+    mounted: Mounted,
 }
 
 impl Running {
     /// Shows what a configuration says, until it is told to stop (`None`) or there is another one
     /// that needs more than other settings.
-    async fn show(
-        &mut self,
-        loaded: Box<Loaded>,
-        slot: Slot,
-    ) -> Result<Option<Box<Loaded>>, Failure> {
+    async fn show(&mut self, loaded: Box<Loaded>) -> Result<Option<Box<Loaded>>, Failure> {
         log::info!(
             "showing {} from {}",
             loaded.names(),
             loaded.config.source.endpoint
         );
+        self.mounted.entitle(format!("showing {}", loaded.names()));
         let (controls, receiver) = mpsc::channel(4);
         if self.fault.is_some() {
             // There is room: it is the first.
@@ -210,6 +210,7 @@ impl Running {
             supervisor: self.part.clone(),
             ..loaded.setup(self.clock.clone())
         };
+        let slot = self.mounted.slot().clone();
         let service = service::run(setup, slot, receiver, Until::Stopped);
         let (ran, next) = tokio::join!(service, self.guide(loaded, controls));
         ran.map_err(|error| Failure::Other(error.to_string()))?;
@@ -222,11 +223,19 @@ impl Running {
         mut loaded: Box<Loaded>,
         controls: mpsc::Sender<Control>,
     ) -> Option<Box<Loaded>> {
+        let mut look = self.clock.now().monotonic + mounted::LOOK;
         loop {
             let news = tokio::select! {
                 _ = self.stops.recv() => {
                     self.supervisor.stopping();
                     return None;
+                }
+                () = self.clock.sleep_until(look) => {
+                    look = self.clock.now().monotonic + mounted::LOOK;
+                    if self.mounted.look() {
+                        return Some(loaded);
+                    }
+                    continue;
                 }
                 // The service has ended by itself, and says why.
                 () = controls.closed() => return None,
@@ -243,6 +252,7 @@ impl Running {
                 return Some(next);
             }
             log::info!("watchlist: {}", next.names());
+            self.mounted.entitle(format!("showing {}", next.names()));
             loaded = next;
             let settings = Box::new(loaded.config.settings.clone());
             controls.send(Control::Apply(settings)).await.ok();
@@ -250,7 +260,10 @@ impl Running {
     }
 
     /// Says what is wrong until it is told to stop (`None`) or something can be shown.
-    async fn wait(&mut self, slot: &Slot) -> Option<Box<Loaded>> {
+    async fn wait(&mut self) -> Option<Box<Loaded>> {
+        let slot = self.mounted.slot().clone();
+        self.mounted
+            .entitle("waiting until the configuration is mended".to_owned());
         let (glyphs, mut kept) = (Glyphs::new(), Kept::new());
         let mut frame = Frame::new(slot.size());
         let mut heartbeat = self.part.heartbeat();
@@ -270,8 +283,8 @@ impl Running {
                 format: Format::default(),
             };
             screen::draw(&view, &glyphs, &mut kept, &mut frame);
-            slot.put(&frame, Light::default());
             let now = self.clock.now().monotonic;
+            slot.put(&frame, Light::default(), now + panel::VOUCHED);
             heartbeat.beat(now);
             tokio::select! {
                 _ = self.stops.recv() => {
@@ -284,7 +297,10 @@ impl Running {
                         return news.loaded;
                     }
                 }
-                () = self.clock.sleep_until(heartbeat.due().min(now + REDRAW)) => {}
+                () = self.clock.sleep_until(heartbeat.due().min(now + mounted::LOOK)) => {
+                    // No other panel is waited for before there is a configuration.
+                    self.mounted.look();
+                }
             }
         }
     }

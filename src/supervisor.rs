@@ -102,6 +102,14 @@ impl Supervisor {
         }
     }
 
+    /// What it does, in a few words, for `systemctl status`.
+    pub fn status(&self, words: &str) {
+        if self.0.is_some() {
+            // A line of its own is another assignment.
+            self.tell(&format!("STATUS={}", words.replace('\n', " ")));
+        }
+    }
+
     /// The end has begun.
     pub fn stopping(&self) {
         if self.1.is_none() {
@@ -234,6 +242,7 @@ mod tests {
         supervisor.ready();
         supervisor.reloading();
         supervisor.ready();
+        supervisor.status("showing SPX\nREADY=1");
         supervisor.stopping();
         let said = heard(&socket);
         let micros = said[1]
@@ -241,7 +250,8 @@ mod tests {
             .unwrap();
         assert!(micros.parse::<u64>().unwrap() > 0);
         assert_eq!(said[0], "READY=1");
-        assert_eq!(said[2..], ["READY=1", "STOPPING=1"]);
+        let rest = ["READY=1", "STATUS=showing SPX READY=1", "STOPPING=1"];
+        assert_eq!(said[2..], rest);
     }
 
     #[test]

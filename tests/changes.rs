@@ -86,11 +86,22 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// A picture without its text, which says until when it is good (PNG specification, tEXt).
+fn without_text(mut picture: Vec<u8>) -> Vec<u8> {
+    if let Some(name) = picture.windows(4).position(|name| name == b"tEXt") {
+        let start = name - 4;
+        let length = u32::from_be_bytes(picture[start..name].try_into().unwrap());
+        // Length, name, text, checksum.
+        picture.drain(start..start + 12 + length as usize);
+    }
+    picture
+}
+
 /// Waits until the picture says this.
 #[track_caller]
 fn shows(screen: &Path, title: &str, text: &str) {
     until(text, || {
-        let picture = std::fs::read(screen).unwrap_or_default();
+        let picture = without_text(std::fs::read(screen).unwrap_or_default());
         notices(title, text, true).contains(&picture)
     });
 }
@@ -127,7 +138,7 @@ fn a_wrong_file_changes_nothing_and_is_told_until_it_is_mended() {
     std::fs::write(&config, format!("watchlist = [\"SPX\"]\n{text}")).unwrap();
     program.says("watchlist: SPX\n");
     let says = || {
-        let picture = std::fs::read(screen_of(&config)).unwrap();
+        let picture = without_text(std::fs::read(screen_of(&config)).unwrap());
         notices("CONFIG", &told, true).contains(&picture)
     };
     until("it is gone", || !says());
@@ -217,7 +228,7 @@ fn without_any_good_configuration_it_says_what_is_wrong_and_waits() {
     let told = "desk.toml:1: clock: \"25h\", expected \"24h\" or \"12h\"";
     let screen = screen_of(&config);
     until("a notice", || {
-        let picture = std::fs::read(&screen).unwrap_or_default();
+        let picture = without_text(std::fs::read(&screen).unwrap_or_default());
         notices("CONFIG", told, false).contains(&picture)
     });
     assert!(program.lives() && !last.exists());
@@ -256,6 +267,21 @@ fn what_went_wrong_with_the_setup_is_told_while_its_file_says_so() {
 }
 
 #[test]
+fn a_check_says_which_security_each_name_means() {
+    let config = configured("check-names", &"hub:3000", "");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let list = "watchlist = [\"AMpB\", \"BACpL\", \"GEVw\", \"COMP\", \"stock:comp\"]\n";
+    std::fs::write(&config, format!("{list}{text}")).unwrap();
+    let path = config.to_str().unwrap();
+    let (code, out, err) = run(&["check", "--config", path]);
+    let named = "ok: 5 symbols (AMpB, BACpL, GEVw, COMP, stock:COMP), ";
+    assert!(code == 0 && out.starts_with(named), "{out}{err}");
+    let meant =
+        format!("{path}:1: watchlist: COMP is taken as the index; write stock:COMP for the share");
+    assert!(err.contains(&meant), "{err}");
+}
+
+#[test]
 fn a_configuration_can_be_checked_without_showing_it() {
     let config = configured("check", &"hub:3000", "");
     let text = std::fs::read_to_string(&config).unwrap();
@@ -267,11 +293,12 @@ fn a_configuration_can_be_checked_without_showing_it() {
         (code, out.as_str()),
         (
             0,
-            "ok: 2 symbols (SPX, SPY201218C00350000), 2 pages, 0 alerts, 0 nights, from ws://hub:3000\n"
+            "ok: 2 symbols (SPX, O:SPY201218C00350000), 2 pages, 0 alerts, 0 nights, from ws://hub:3000\n"
         ),
         "{err}"
     );
-    let expired = format!("{path}:1: watchlist: SPY201218C00350000 had its last day on 2020-12-18");
+    let expired =
+        format!("{path}:1: watchlist: O:SPY201218C00350000 had its last day on 2020-12-18");
     assert!(err.contains(&expired), "{err}");
     std::fs::write(&config, format!("{list}clock = 24\n{text}")).unwrap();
     let (code, out, err) = run(&["check", "--config", path]);

@@ -10,7 +10,7 @@ use deskticker::clock::Utc;
 use deskticker::config::{Config, Environment, PanelKind};
 use deskticker::desk::{Leaf, Night, Rule, Settings};
 use deskticker::feed::link::Via;
-use deskticker::market::{Calendar, Numbers, Price};
+use deskticker::market::{Calendar, Numbers, Price, Symbol};
 use deskticker::panel::{Chip, Rotation};
 use deskticker::screen::{Size, Threshold};
 use jiff::tz::TimeZone;
@@ -254,6 +254,21 @@ fn a_watchlist_that_cannot_be_shown_is_refused() {
         "2",
         &["without \"^\""],
     );
+    refused(
+        &format!("watchlist = [\"SPX\",\n\"Nvda\"]\n{HUB}"),
+        "2",
+        &["watchlist: \"Nvda\"", "small letters", "write \"NVDA\""],
+    );
+    refused(
+        &format!("watchlist = [\"I:tick\"]\n{HUB}"),
+        "1",
+        &["write \"I:TICK\""],
+    );
+    refused(
+        &format!("watchlist = [\"stock:COMP\",\n\"COMP\",\n\"stock:comp\"]\n{HUB}"),
+        "3",
+        &["stock:COMP", "twice"],
+    );
     let many: Vec<String> = (0..65).map(|n| format!("\"I:X{n}\"")).collect();
     refused(
         &format!("watchlist = [{}]\n{HUB}", many.join(",")),
@@ -266,6 +281,33 @@ fn a_watchlist_that_cannot_be_shown_is_refused() {
         &format!("watchlist = [\n{}]\n{HUB}", far_too_many.join(",\n")),
         "1",
         &["200", "64 fit", "remove 136"],
+    );
+}
+
+#[test]
+fn a_name_that_an_index_and_a_share_may_have_is_the_index_and_that_is_told() {
+    let list = "watchlist = [\"AMpB\", \"brk.b\", \"SPX\",\n\"COMP\", \"stock:MID\", \"I:OEX\"]";
+    let text = format!("{list}\n{HUB}[pages]\nshow = [\"COMP stock:MID\", \"AMpB\"]\n");
+    let config = parse(&text).unwrap();
+    let tickers: Vec<&str> = config
+        .settings
+        .watchlist
+        .iter()
+        .map(Symbol::ticker)
+        .collect();
+    assert_eq!(
+        tickers,
+        ["AMpB", "BRK.B", "I:SPX", "I:COMP", "MID", "I:OEX"]
+    );
+    let [meant] = &config.meant()[..] else {
+        panic!("{:?}", config.meant());
+    };
+    let told = ":2: watchlist: COMP is taken as the index; write stock:COMP for the share";
+    assert!(meant.ends_with(told), "{meant}");
+    refused(
+        &text.replace("COMP stock:MID", "COMP MID"),
+        "6",
+        &["MID is not on the watchlist, but stock:MID is"],
     );
 }
 
@@ -518,6 +560,16 @@ fn an_alert_has_one_threshold() {
         "[[alert]]\nsymbol = \"NDX\"\nabove = 1",
         "3",
         &["NDX", "not on the watchlist"],
+    );
+    // More shares may fall than rise; what is paid for one is above 0.
+    let breadth = "watchlist = [\"I:TICK\"]\n[[alert]]\nsymbol = \"I:TICK\"\nbelow = -1000\n";
+    let alerts = parse(&format!("{breadth}{HUB}")).unwrap().settings.alerts;
+    let below = Threshold::Below(Price::from_scaled(-10_000_000));
+    assert_eq!(alerts, [rule(0, below, 60)]);
+    refused(
+        &format!("{}{HUB}", breadth.replace("-1000", "-1e9")),
+        "4",
+        &["below", "above -100000000 and below 100000000"],
     );
     wrong("[[alert]]\nabove = 1", "2", &["symbol"]);
     wrong("[alert]\nsymbol = \"SPX\"", "2", &["[[alert]]"]);

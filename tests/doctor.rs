@@ -179,6 +179,25 @@ fn the_panel_is_asked_without_disturbing_anybody() {
 }
 
 #[test]
+fn a_ticker_that_hangs_in_a_write_is_told_whatever_its_panel_is() {
+    let told = "panel stuck 2026-11-27T00:15:11Z\n";
+    let mut machine = Machine::pi("stuck").of("ws://hub.invalid");
+    machine = machine.with("run/deskticker/state", told);
+    let words = "stuck in a write to its panel since 2026-11-27T00:15:11Z";
+    let visit = machine.examined();
+    visit.says("panel", State::Failed, words, "systemctl restart");
+    assert!(machine.asked.is_empty(), "it would hang as well");
+    let picture = "[hub]\nurl = \"ws://hub.invalid\"\n[panel]\nkind = \"png\"\n";
+    let mut machine = Machine::pi("stuck-picture").told(picture);
+    machine = machine.with("run/deskticker/state", told);
+    let visit = machine.examined();
+    visit.says("panel", State::Failed, words, "disk or network drive");
+    visit.skipped(&["bus", "permission", "speed"]);
+    let mut machine = machine.with("run/deskticker/state", "panel shown\n");
+    machine.examined().skipped(&["panel"]);
+}
+
+#[test]
 fn a_slow_bus_is_told_with_the_line_that_makes_it_fast() {
     const FILE: &str = "sys/bus/i2c/devices/i2c-1/of_node/clock-frequency";
     let speed = |name, cell: &[u8], kernel| {
@@ -407,6 +426,7 @@ fn orphan(clusters: &'static [Cluster]) -> Background<(SocketAddr, Hub)> {
             source,
             connector: Connector::new(None).unwrap(),
             clusters: clusters.to_vec(),
+            simulated: false,
             gate: Gate::new(None, Some(&token)).unwrap().into(),
             settings: watch::channel(hub::Settings::default()).1,
             calendar: Calendar::always_open(),

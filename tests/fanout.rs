@@ -394,6 +394,45 @@ async fn simulated_prices_are_marked_in_the_greeting_or_as_soon_as_it_is_known()
 }
 
 #[tokio::test]
+async fn clients_of_a_simulated_vendor_begin_anew_with_a_real_one() {
+    let house = House::new().await;
+    let mut early = house.member().await;
+    early.subscribe("V.I:SPX").await;
+    house.report(Report::Up { simulated: true }).await;
+    early.statuses().await;
+    house.publish(&[("V.I:SPX", 1)]).await;
+    early.values().await;
+    house.report(Report::Up { simulated: false }).await;
+    assert_eq!(early.close_code().await, 1012);
+    let mut late = house.member().await;
+    late.subscribe("V.I:SPX").await;
+    late.is_answered().await;
+    house.publish(&[("V.I:SPX", 2)]).await;
+    assert_eq!(late.values().await, ["V.I:SPX 2"]);
+}
+
+#[tokio::test]
+async fn who_comes_late_is_told_how_old_the_last_value_is() {
+    let house = House::new().await;
+    let mut early = house.member().await;
+    early.subscribe("V.I:SPX,V.I:VIX").await;
+    let mut repeated = event("V.I:SPX", 1);
+    // By another hub, and so it says its age already.
+    repeated.json = r#"{"c":"V.I:SPX","n":1,"age":26000}"#.into();
+    repeated.came.age = Duration::from_secs(26);
+    house
+        .report(Report::Events(vec![repeated, event("V.I:VIX", 2)]))
+        .await;
+    early.values().await;
+    house.pass(3, &mut early).await;
+    let mut late = house.member().await;
+    late.subscribe("V.I:SPX,V.I:VIX").await;
+    let replay = late.frame().await;
+    let ages: Vec<_> = replay.iter().map(|event| &event["age"]).collect();
+    assert_eq!(ages, [29_000, 3000]);
+}
+
+#[tokio::test]
 async fn nonsense_is_answered_and_forgiven() {
     let house = House::new().await;
     let mut client = house.member().await;

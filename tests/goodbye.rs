@@ -2,11 +2,19 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod glass;
+mod process;
+mod proxy_double;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use deskticker::clock::{Moment, Now};
-use deskticker::panel::{Chip, Fault, Glass, Light, Rotation, Settings};
-use deskticker::screen::{Frame, Size};
+use deskticker::panel::{Chip, Fault, Glass, Light, Rotation, Settings, State, png};
+use deskticker::screen::{self, Frame, Size};
 use glass::bus::{ADDRESS, Rig};
+use process::{Program, configured, directory};
+use rustix::process::Signal;
 
 const END: Now = Now {
     monotonic: Moment::from_secs(9),
@@ -51,11 +59,14 @@ fn a_panel_that_was_just_lost_is_opened_once_more_to_go_dark() {
         let rig = Rig::new();
         let mut oled = rig.oled(settings());
         oled.show(&random_frame(1), Light::default(), at(0));
-        rig.fail_next(arrived, Fault::NoAnswer);
+        // Once more, and once more with the bus opened anew.
+        for arrived in [arrived, 0, 0] {
+            rig.fail_next(arrived, Fault::NoAnswer);
+        }
         oled.show(&random_frame(2), Light::default(), at(100));
         assert!(rig.chip().on, "it still shows a price");
         oled.goodbye(END);
-        assert_eq!(rig.opened(), 2);
+        assert_eq!(rig.opened(), 3);
         assert!(!rig.chip().on);
         rig.chip().on = true;
         rig.assert_shows(&Frame::new(Size::Tall));
@@ -76,4 +87,95 @@ fn a_goodbye_that_fails_is_tried_once_more_and_no_longer() {
     oled.show(&random_frame(1), Light::default(), at(0));
     oled.goodbye(END);
     assert_eq!(rig.opened(), 2);
+}
+
+/// What systemd runs when a ticker has ended of whatever (ExecStopPost=): whether it succeeded, and
+/// how long it took.
+fn afterwards(folder: &Path, config: &Path, more: &[&str]) -> (bool, Duration) {
+    let start = Instant::now();
+    let status = Command::new(env!("CARGO_BIN_EXE_deskticker"))
+        .args(["say", "ENDED", "nothing here is live", "--after-stop"])
+        .arg("--config")
+        .arg(config)
+        .args(more)
+        .env("RUNTIME_DIRECTORY", folder)
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    (status.success(), start.elapsed())
+}
+
+fn says_ended(file: &Path) -> bool {
+    let ended = screen::notice(Size::Tall, "ENDED", "nothing here is live");
+    std::fs::read(file).is_ok_and(|picture| picture == png::encode(&ended).unwrap())
+}
+
+/// A ticker with a picture, and what is left when it was killed.
+fn killed(name: &str, signal: Signal) -> (PathBuf, PathBuf) {
+    // Nobody is there: what it says of that is a picture too.
+    let config = configured(name, &"127.0.0.1:1", "kind = \"png\"");
+    let folder = config.parent().unwrap().to_owned();
+    let (file, state) = (folder.join("screen.png"), folder.join(State::FILE));
+    let environment = [("RUNTIME_DIRECTORY", folder.to_str().unwrap())];
+    let mut program = Program::start(&["--config", config.to_str().unwrap()], &environment);
+    while !file.exists() || State::read(&state) != Some(State::Shown) {
+        assert!(program.lives(), "{}", program.said());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    program.end(signal);
+    (folder, config)
+}
+
+#[test]
+fn a_picture_of_a_ticker_that_was_killed_says_ended_afterwards() {
+    for (name, signal) in [("kill", Signal::KILL), ("abort", Signal::ABORT)] {
+        let (folder, config) = killed(name, signal);
+        let file = folder.join("screen.png");
+        assert!(!says_ended(&file), "nobody has told it");
+        let (well, took) = afterwards(&folder, &config, &[]);
+        assert!(well && says_ended(&file));
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_leaves_the_panel_of_the_last_good_one_to_be_told() {
+    let (folder, config) = killed("last-good", Signal::KILL);
+    let (last, other) = (folder.join("last.toml"), folder.join("other.png"));
+    let good = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&last, good.replace("screen.png", "other.png")).unwrap();
+    std::fs::write(&config, format!("watchlist = 5\n{good}")).unwrap();
+    let more = ["--last-good", last.to_str().unwrap()];
+    assert!(afterwards(&folder, &config, &more).0);
+    assert!(says_ended(&other));
+    // Without that, at least the panel of the wrong one can be read. No token is needed.
+    std::fs::remove_file(folder.join("token")).unwrap();
+    assert!(afterwards(&folder, &config, &more).0);
+    assert!(says_ended(&folder.join("screen.png")));
+}
+
+#[test]
+fn what_was_left_in_order_is_left_alone_afterwards() {
+    let (folder, config) = killed("order", Signal::TERM);
+    let file = folder.join("screen.png");
+    assert!(says_ended(&file));
+    assert_eq!(State::read(&folder.join(State::FILE)), Some(State::Left));
+    std::fs::remove_file(&file).unwrap();
+    assert!(afterwards(&folder, &config, &[]).0);
+    assert!(!file.exists());
+}
+
+#[test]
+fn what_hangs_is_given_up_after_two_seconds() {
+    let folder = directory("hangs");
+    // Opening it waits for a writer, who never comes.
+    let config = folder.join("desk.toml");
+    let made = Command::new("mkfifo").arg(&config).status();
+    assert!(made.unwrap().success());
+    let (well, took) = afterwards(&folder, &config, &[]);
+    assert!(!well);
+    assert!(
+        took >= Duration::from_secs(2) && took < Duration::from_secs(4),
+        "{took:?}"
+    );
 }

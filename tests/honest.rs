@@ -11,7 +11,7 @@ use deskticker::market::{Book, Day, Denial, Freshness, Numbers, Price};
 use deskticker::screen::{Frame, Glyphs, Kept, Page, Size, View, WIDTH, draw, notice};
 use proptest::prelude::*;
 use scene::any::{PAGES, PRICED, some_freshness, some_glass};
-use scene::{SIGNS, SIZES, drawn, line, lines, ordinary, price, view, walk};
+use scene::{SIGNS, SIZES, drawn, line, lines, ordinary, price, sheet, stale, symbol, view, walk};
 
 /// The bytes where the sign stands.
 fn sign_of(frame: &Frame) -> [u8; 8] {
@@ -34,10 +34,39 @@ fn badge(word: &str) -> Vec<u8> {
     match word {
         "CLOSED" => lines(&mut view)[0].freshness = Freshness::Closed,
         "DELAYED" => lines(&mut view)[0].freshness = Freshness::Delayed,
+        "EXPIRED" => lines(&mut view)[0].expired = true,
         _ => view.simulated = true,
     }
     inked(&drawn(&view, Size::Tall).page(0)[80..WIDTH - 9], 0xFF)
 }
+
+/// The bytes of an inverted word in the large font.
+fn large(word: &str) -> Vec<u8> {
+    let spy = symbol("O:SPY251219C00650000");
+    let mut sheet = sheet(&spy, &[]);
+    sheet.line.expired = true;
+    assert_eq!(word, "EXPIRED");
+    inked(
+        &drawn(&view(Page::Contract(sheet)), Size::Tall).page(3)[60..],
+        0xFF,
+    )
+}
+
+/// Takes away what a page knows beside its lines.
+fn bare(view: &mut View<'_>) {
+    match &mut view.page {
+        Page::Big(_, day, _) => *day = Day::default(),
+        Page::Contract(sheet) => {
+            (sheet.book, sheet.last, sheet.analysis) = (None, None, None);
+            sheet.day = Day::default();
+        }
+        _ => {}
+    }
+}
+
+/// The arrows after a change.
+const UP: [u8; 7] = [0x20, 0x30, 0x38, 0x3C, 0x38, 0x30, 0x20];
+const FALL: [u8; 7] = [0x04, 0x0C, 0x1C, 0x3C, 0x1C, 0x0C, 0x04];
 
 /// The bytes of a text in the small font.
 fn small(text: &str) -> Vec<u8> {
@@ -101,16 +130,16 @@ proptest! {
                         *known = (*known).clamp(price(0.0), price(99_999.99));
                     }
                     line.denial = None;
+                    line.expired = false;
                     line.freshness = freshness;
                     drawn(&view, size)
                 };
                 let (live, not) = (look(Freshness::Live), look(other));
-                let expired = glass.page == 2 && glass.days.is_some_and(|days| days < 0);
                 let dots = difference(&live, &not);
                 // Dashes are no figures, however small.
                 let least = if other == Freshness::None { 24 } else { 40 };
                 prop_assert!(
-                    other == Freshness::Live || expired || dots >= least,
+                    other == Freshness::Live || dots >= least,
                     "{dots} dots\n{live:?}{not:?}"
                 );
             }
@@ -125,6 +154,7 @@ proptest! {
             for line in lines(&mut view) {
                 line.price.get_or_insert(price(12.34));
                 line.denial = None;
+                line.expired = false;
                 line.freshness = freshness;
             }
             for size in SIZES {
@@ -145,28 +175,97 @@ proptest! {
         }
     }
 
+    /// On every page: the last price, struck out, and that it has expired.
     #[test]
-    fn a_contract_that_has_expired_shows_no_figure_but_a_struck_one(glass in some_glass(2..3)) {
+    fn a_contract_that_has_expired_shows_no_figure_but_a_struck_one(glass in some_glass(0..PRICED)) {
         let history = walk(60, 100.0);
         let view = glass.view(&history);
         for size in SIZES {
-            let look = |days| {
+            let look = |expired| {
                 let mut view = view;
-                let Page::Contract(sheet) = &mut view.page else { unreachable!() };
-                sheet.line.price = Some(price(12.34));
-                sheet.line.denial = None;
-                sheet.line.freshness = Freshness::Live;
-                sheet.days = Some(days);
+                for line in lines(&mut view) {
+                    line.price = Some(price(12.34));
+                    line.denial = None;
+                    line.freshness = Freshness::Live;
+                    line.expired = expired;
+                }
                 let known = drawn(&view, size);
-                let Page::Contract(sheet) = &mut view.page else { unreachable!() };
-                (sheet.book, sheet.last, sheet.analysis) = (None, None, None);
-                sheet.day = Day::default();
+                for line in lines(&mut view) {
+                    (line.change, line.part) = (None, None);
+                }
+                bare(&mut view);
                 (known, drawn(&view, size))
             };
-            let (expired, bare) = look(-1);
+            let (expired, bare) = look(true);
             prop_assert_eq!(&expired, &bare, "what is known of it shows");
-            let (live, _) = look(5);
-            prop_assert!(difference(&live, &expired) >= 150, "{live:?}{expired:?}");
+            let (live, _) = look(false);
+            prop_assert!(difference(&live, &expired) >= 40, "{live:?}{expired:?}");
+            let word = [badge("EXPIRED"), large("EXPIRED")];
+            let told = word.iter().any(|word| said(&expired, word, 0..size.pages()));
+            prop_assert!(told, "{expired:?}");
+        }
+    }
+
+    /// Everything on a page is marked alike.
+    #[test]
+    fn beside_a_struck_price_nothing_is_plain(glass in some_glass(1..PRICED), age in 0u64..100_000) {
+        let history = walk(60, 100.0);
+        let mut view = glass.view(&history);
+        for size in SIZES {
+            let pictures = [true, false].map(|whole| {
+                for line in lines(&mut view) {
+                    line.price.get_or_insert(price(12.34));
+                    line.denial = None;
+                    line.freshness = stale(age);
+                    if !whole {
+                        line.change = None;
+                    }
+                }
+                if !whole {
+                    bare(&mut view);
+                }
+                drawn(&view, size)
+            });
+            prop_assert_eq!(&pictures[0], &pictures[1]);
+            let (demo, size) = (said(&pictures[0], &badge("DEMO"), 0..size.pages()), size);
+            prop_assert_eq!(demo, view.simulated, "{}", size);
+        }
+    }
+
+    /// Of a change that is written as zero there is nothing but that zero, and an arrow stands
+    /// nowhere but after figures of its own sign.
+    #[test]
+    fn sign_digits_and_arrow_of_a_change_agree(
+        glass in some_glass(0..2),
+        now in 1i64..10_000_000_000,
+        moved in prop_oneof![-30i64..30, -1_000_000i64..1_000_000],
+    ) {
+        let mut view = glass.view(&[]);
+        view.format.numbers = Numbers::ENGLISH;
+        view.alert = None;
+        for line in lines(&mut view) {
+            let now = Price::from_scaled(now);
+            line.price = Some(now);
+            line.change = Some(now.change_from(Price::from_scaled((now.scaled() - moved).max(1))));
+            line.denial = None;
+            line.expired = false;
+            line.freshness = Freshness::Live;
+        }
+        for size in SIZES {
+            let frame = drawn(&view, size);
+            for (arrow, sign) in [(UP, "+"), (FALL, "-")] {
+                for page in 0..size.pages() {
+                    let row = frame.page(page);
+                    for x in (0..=WIDTH - arrow.len()).filter(|x| row[*x..].starts_with(&arrow)) {
+                        let sign = small(sign);
+                        // The figures before it: no gap in them is wider than a space.
+                        let before = &row[..x - 1];
+                        let gap = before.windows(6).rposition(|gap| gap.iter().all(|byte| *byte == 0));
+                        let figures = &before[gap.map_or(0, |gap| gap + 6)..];
+                        prop_assert!(figures.windows(sign.len()).any(|at| at == sign), "{frame:?}");
+                    }
+                }
+            }
         }
     }
 
@@ -181,6 +280,7 @@ proptest! {
             let pictures = [Some(price(5912.41)), None].map(|price| {
                 for line in lines(&mut view) {
                     line.denial = Some(denial);
+                    line.expired = false;
                     line.price = price;
                 }
                 drawn(&view, size)
@@ -206,7 +306,7 @@ proptest! {
         let mut after = before;
         let new = second.view(&history);
         if let (Page::Pair(_, Some(line)), Page::Pair(_, Some(other))) = (&mut after.page, &new.page) {
-            if mixed[0] { line.part = other.part; }
+            if mixed[0] { (line.part, line.expired) = (other.part, other.expired); }
             if mixed[1] { line.denial = other.denial; }
             if mixed[2] { line.freshness = other.freshness; }
             if mixed[3] { line.price = other.price; }
@@ -233,6 +333,8 @@ proptest! {
         let Page::Contract(sheet) = &mut view.page else { unreachable!() };
         sheet.days = Some(5);
         sheet.line.denial = None;
+        sheet.line.expired = false;
+        sheet.line.freshness = Freshness::Live;
         sheet.book = Some(Book { bid, ask, bid_size: 12, ask_size: 7 });
         view.format.numbers = Numbers::ENGLISH;
         let tall = drawn(&view, Size::Tall);

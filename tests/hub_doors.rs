@@ -5,11 +5,13 @@ mod doors;
 
 use std::time::Duration;
 
+use deskticker::clock::Utc;
 use deskticker::hub::Settings;
 use deskticker::hub::limits::Limits;
-use doors::{BEARER, PATIENCE, TOKEN, UPGRADE, block_on, hub, reply};
+use doors::{BEARER, PATIENCE, START, TOKEN, UPGRADE, block_on, hub, hub_before, reply};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 fn limited(limits: Limits) -> Settings {
     Settings {
@@ -143,6 +145,67 @@ fn who_says_nothing_or_speaks_slowly_is_told_so_in_time() {
         assert_eq!(hub.metric("timeouts_total").await, 2.0);
         // Nobody else has noticed.
         assert_eq!(hub.get("/healthz").await.status, 200);
+    });
+}
+
+#[test]
+fn every_answer_is_dated_by_the_hubs_own_clock_and_by_none_that_is_not_set() {
+    block_on(async {
+        let (hub, simulator) = hub_before(deskticker::simulator::Settings::default()).await;
+        let asked = async |path: &str, headers: &str| {
+            let reply = hub.ask(&format!("GET {path}"), headers).await;
+            let dates = reply.head.lines().filter(|line| line.starts_with("date: "));
+            assert!(dates.count() <= 1, "{reply:?}");
+            (reply.status, reply.header("date").map(str::to_owned))
+        };
+        let upgrade = format!("{UPGRADE}{BEARER}");
+        let today = Some("Mon, 01 Jun 2026 00:00:00 GMT".to_owned());
+        for (path, headers, status) in [
+            ("/healthz", "", 200),
+            ("/nothing", "", 404),
+            ("/api/market/status", "", 401),
+            ("/api/market/status", BEARER, 200),
+            ("/ws/indices", &upgrade, 101),
+        ] {
+            assert_eq!(
+                asked(path, headers).await,
+                (status, today.clone()),
+                "{path}"
+            );
+        }
+        hub.hand.set_utc(None);
+        assert_eq!(asked("/healthz", "").await, (200, None));
+        hub.hand.set_utc(Some(Utc(START.0 - 86_400_000)));
+        let yesterday = "Sun, 31 May 2026 00:00:00 GMT";
+        assert_eq!(asked("/ws/indices", &upgrade).await.1.unwrap(), yesterday);
+
+        // So does the simulator, whose clock this is too.
+        let key = "Authorization: Bearer simulated\r\n";
+        for (path, headers, status) in [
+            ("/indices", UPGRADE, 101),
+            ("/v1/marketstatus/now", key, 200),
+            ("/v1/marketstatus/now", "", 401),
+            ("/nothing", "", 404),
+        ] {
+            let mut stream = TcpStream::connect(simulator.address()).await.unwrap();
+            let request =
+                format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let reply = reply(&mut stream).await;
+            assert_eq!(
+                (reply.status, reply.header("date")),
+                (status, Some(yesterday)),
+                "{path}"
+            );
+        }
+
+        hub.hand.set_utc(Some(START));
+        let mut silent = hub.connect().await;
+        let told = hub.until_closed(&mut silent).await;
+        let (head, _) = told.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("HTTP/1.1 408") && head.contains("\r\nDate: Mon, 01 Jun 2026 00:00:")
+        );
     });
 }
 

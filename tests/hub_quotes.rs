@@ -13,10 +13,12 @@ use deskticker::feed::link::Via;
 use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::feed::session::Source;
 use deskticker::hub::quotes::{Quotes, QuotesError};
+use deskticker::market::Calendar;
 use deskticker::simulator::{Fault, Settings, Simulator};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 const START: Utc = Utc(1_795_447_800_000);
 const CONTRACT: &str = "O:SPY251219C00650000";
@@ -31,7 +33,9 @@ fn quotes(address: impl std::fmt::Display, key: &str) -> (Quotes, Hand, Clock) {
     let quotes = Quotes::new(
         Arc::new(source),
         Connector::new(None).unwrap(),
+        Calendar::us(),
         clock.clone(),
+        watch::Sender::default().subscribe(),
     );
     (quotes, hand, clock)
 }
@@ -142,17 +146,17 @@ async fn however_many_ask_for_a_set_the_vendor_is_asked_once() {
     );
     hand.advance(Duration::from_secs(1));
     let body = json(&quotes.quotes(&["SPX", "VIX"]).await.unwrap());
-    assert_eq!((&body["age"], simulator.requests()), (&Value::from(1), 1));
+    assert_eq!((&body["age"], simulator.requests()), (&Value::from(1.0), 1));
     hand.advance(Duration::from_secs(1));
     let body = json(&quotes.quotes(&["SPX", "VIX"]).await.unwrap());
-    assert_eq!((&body["age"], simulator.requests()), (&Value::from(0), 2));
+    assert_eq!((&body["age"], simulator.requests()), (&Value::from(0.0), 2));
 }
 
 #[tokio::test]
 async fn the_market_status_is_the_vendors_and_kept_for_a_minute() {
     let simulator = simulator().await;
     let (quotes, hand, _) = quotes(simulator.address(), "simulated");
-    for age in [0, 59] {
+    for age in [0.0, 59.0] {
         let status = json(&quotes.market_status().await.unwrap());
         assert_eq!(status["market"], "open");
         assert_eq!(status["indicesGroups"]["cgi"], "open");
@@ -173,7 +177,7 @@ async fn a_refused_key_is_told_and_not_offered_again_for_a_minute() {
     let body = json(&quotes.quotes(&["SPX"]).await.unwrap());
     assert_eq!(
         (&body["age"], &body["stale"]),
-        (&Value::from(3), &Value::from(true))
+        (&Value::from(3.0), &Value::from(true))
     );
     let refused = |secs| QuotesError {
         why: Why::Key,

@@ -72,6 +72,7 @@ impl Bench {
             interest: wanted,
             reports: sender,
             minutes,
+            greeted: watch::Sender::default(),
             clock: clock.0,
         };
         Self {

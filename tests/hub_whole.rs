@@ -221,7 +221,7 @@ fn a_display_recognises_the_hub_over_plaintext_and_gets_all_that_it_asks_for() {
                 symbol: "O:SPY261218C00650000".parse().unwrap(),
                 pace: None,
             }],
-            market: true,
+            market: Some(Duration::from_secs(60)),
             ..Need::default()
         });
         tokio::spawn(keep_asking(connector, source, asked, sender, clock));

@@ -118,20 +118,26 @@ fn an_attempt_without_an_answer_is_given_up_after_ten_seconds() {
     }
 }
 
-#[test]
-fn the_backoff_doubles_up_to_a_minute_and_jitters() {
-    let mut bench = Bench::new(Via::Hub);
+/// The waits between the first attempts at a server that is not there.
+fn waits(via: Via, attempts: usize) -> Vec<(u64, u64)> {
+    let mut bench = Bench::new(via);
     let mut now = 0;
-    let mut waits = Vec::new();
     bench.actions(0);
-    for _ in 0..9 {
+    let wait = |_| {
         bench.on(Event::Closed(Why::Unreachable), now);
         let (then, actions) = bench.wait();
         assert_eq!(actions, [Action::Open]);
-        waits.push(then - now);
+        let wait = then - now;
         now = then;
-    }
-    for (wait, base) in waits.iter().zip([1, 2, 4, 8, 16, 32, 60, 60, 60]) {
+        (now, wait)
+    };
+    (0..attempts).map(wait).collect()
+}
+
+#[test]
+fn at_the_vendor_the_backoff_doubles_up_to_a_minute_and_jitters() {
+    let waits = waits(Via::Vendor, 9);
+    for ((_, wait), base) in waits.iter().zip([1, 2, 4, 8, 16, 32, 60, 60, 60]) {
         let range = base * 500..=base * 1500;
         assert!(
             range.contains(wait),
@@ -141,17 +147,75 @@ fn the_backoff_doubles_up_to_a_minute_and_jitters() {
 }
 
 #[test]
-fn a_server_that_accepts_and_drops_is_not_hammered() {
+fn at_a_hub_tries_are_close_together_for_a_minute_and_some_seconds_apart_later() {
+    let mut all = std::collections::BTreeSet::new();
+    for (at, wait) in waits(Via::Hub, 200) {
+        let range = if at - wait < 60_000 {
+            750..=1500
+        } else {
+            4000..=8000
+        };
+        assert!(range.contains(&wait), "{wait} ms after {at} ms");
+        all.insert(wait);
+    }
+    assert!(all.len() > 100, "displays do not come back as one");
+}
+
+#[test]
+fn any_answer_of_the_host_ends_a_wait_for_its_hub_and_none_ends_a_refusal() {
     let mut bench = Bench::new(Via::Hub);
+    bench.actions(0);
+    bench.on(Event::Closed(Why::Unreachable), 70_000);
+    assert_eq!(bench.on(Event::Alive, 70_010), [Action::Open]);
+    // Never sooner than a second after the last try.
+    bench.on(Event::Closed(Why::Unreachable), 70_020);
+    assert_eq!(bench.on(Event::Alive, 70_030), []);
+    assert_eq!(bench.actions(71_009), []);
+    assert_eq!(bench.actions(71_010), [Action::Open]);
+    bench.on(Event::Closed(Why::Token), 71_020);
+    assert_eq!(bench.on(Event::Alive, 80_000), []);
+    assert_eq!(bench.actions(90_000), []);
+    // The vendor keeps its own pace.
+    let mut bench = Bench::new(Via::Vendor);
+    bench.actions(0);
+    bench.on(Event::Closed(Why::Unreachable), 5_000);
+    assert_eq!(bench.on(Event::Alive, 5_100), []);
+}
+
+#[test]
+fn a_connection_that_is_silent_while_its_host_answers_others_must_prove_itself() {
+    let mut bench = Bench::live(0);
+    bench.on(Event::Heard, 10_000);
+    let ping = [Action::Ping];
+    assert_eq!(bench.on(Event::Alive, 12_000), [], "it was heard just now");
+    assert_eq!(bench.on(Event::Alive, 14_000), ping);
+    bench.on(Event::Heard, 16_900);
+    assert_eq!(bench.actions(18_100), []);
+    assert_eq!(bench.on(Event::Alive, 22_000), ping);
+    assert_eq!(
+        bench.actions(25_000),
+        [],
+        "what has come may not be read yet"
+    );
+    // The host is known to live, so that the next try is at once.
+    let again = [Action::Close(Why::Dead), Action::Open];
+    assert_eq!(bench.actions(25_500), again);
+}
+
+#[test]
+fn a_vendor_that_accepts_and_drops_is_not_hammered() {
+    let mut bench = Bench::new(Via::Vendor);
     let mut now = 0;
     bench.actions(0);
     for _ in 0..8 {
         bench.on(Event::Opened, now);
+        bench.on(Event::Authenticated, now);
         bench.on(Event::Heard, now + 900);
         bench.on(Event::Closed(Why::Lost), now + 1000);
         now = bench.wait().0;
     }
     bench.on(Event::Opened, now);
+    bench.on(Event::Authenticated, now);
     bench.on(Event::Closed(Why::Lost), now);
     assert!(
         bench.wait().0 - now >= 30_000,

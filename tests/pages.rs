@@ -5,8 +5,11 @@ mod scene;
 
 use std::time::Duration;
 
-use deskticker::market::{Analysis, Book, Day, Denial, Numbers, Part, Trade};
-use deskticker::screen::{Alert, Format, Hop, Page, Prices, Report, Sheet, Sign, Threshold, View};
+use deskticker::market::{Analysis, Book, Day, Denial, Freshness, Numbers, Part, Trade};
+use deskticker::screen::{
+    Alert, ClockFault, Format, Hop, Outside, Page, Prices, Report, Sheet, Sign, Threshold, View,
+    Witness,
+};
 use scene::album::Album;
 use scene::{HOPS, day, line, option, ordinary, price, report, sheet, symbol, view, waiting, walk};
 
@@ -132,6 +135,40 @@ fn one_instrument_alone() {
     let mut share = line("NVDA", 187.9, 190.02, &history);
     share.part = Some(Part::Post);
     album.add("post", view(Page::Big(share, range(186.2, 191.0), None)));
+    share.part = Some(Part::Outside);
+    album.add("outside", view(Page::Big(share, range(186.2, 191.0), None)));
+    share.freshness = Freshness::Closed;
+    share.part = None;
+    for (name, outside, before, minutes) in [
+        ("its close and a price outside", 189.25, 187.9, 15),
+        (
+            "its close and an old price outside",
+            5_912.41,
+            5_887.61,
+            600,
+        ),
+        (
+            "its close and the largest price outside",
+            99_999_999.99,
+            1.0,
+            60 * 24 * 999,
+        ),
+    ] {
+        let outside = Outside {
+            price: price(outside),
+            change: Some(price(outside).change_from(price(before))),
+            age: Duration::from_secs(60 * minutes),
+        };
+        let base = view(Page::Big(share, range(186.2, 191.0), Some(outside)));
+        album.add(name, base);
+        let worst = View {
+            simulated: true,
+            misconfigured: true,
+            ..base
+        };
+        album.add(&format!("{name}, simulated and misconfigured"), worst);
+    }
+    (share.freshness, share.part) = (Freshness::Live, Some(Part::Post));
     share.denial = Some(Denial::NotEntitled);
     album.add("not in the plan", view(Page::Big(share, day(), None)));
     let twelve = View {
@@ -166,17 +203,28 @@ fn a_contract() {
     let with = |sheet| view(Page::Contract(sheet));
     for (name, days) in [
         ("last day", Some(0)),
-        ("expired", Some(-3)),
         ("days not known", None),
         ("years", Some(1023)),
     ] {
         album.add(name, with(Sheet { days, ..full }));
     }
-    let expired = Sheet {
+    let mut expired = Sheet {
         days: Some(-1),
         ..full
     };
+    expired.line.expired = true;
     album.add_each_freshness("expired, ", with(expired));
+    // Its last day is not over, and it is traded no more.
+    expired.days = Some(0);
+    album.add("expired today", with(expired));
+    let mut outside = full;
+    outside.line.part = Some(Part::Outside);
+    album.add("outside", with(outside));
+    outside.line.price = Some(price(1.25));
+    album.add("outside, delayed", {
+        outside.line.freshness = Freshness::Delayed;
+        with(outside)
+    });
     let unknown = Sheet {
         line: waiting(spy.name()),
         book: None,
@@ -204,6 +252,25 @@ fn a_contract() {
         ..full
     };
     album.add("nobody bids", with(unbid));
+    let unasked = Sheet {
+        book: Some(Book {
+            ask: price(0.0),
+            ask_size: 0,
+            ..full.book.unwrap()
+        }),
+        ..full
+    };
+    album.add("nobody asks", with(unasked));
+    let neither = Sheet {
+        book: Some(Book {
+            bid: price(0.0),
+            ask: price(0.0),
+            bid_size: 0,
+            ask_size: 0,
+        }),
+        ..full
+    };
+    album.add("nobody bids or asks", with(neither));
     let old = Sheet {
         last: Some((full.last.unwrap().0, Duration::from_secs(200))),
         ..full
@@ -285,6 +352,56 @@ fn the_link() {
         ..view(Page::Link(start))
     };
     album.add("start", start);
+    let good = report();
+    let fault = |who, off| {
+        let clock = Some(ClockFault { who, off });
+        Report { clock, ..good }
+    };
+    for (name, report) in [
+        (
+            "first ten seconds",
+            Report {
+                messages: None,
+                ..good
+            },
+        ),
+        (
+            "all prices struck",
+            Report {
+                prices: Prices::Struck,
+                ..good
+            },
+        ),
+        (
+            "no price at all",
+            Report {
+                prices: Prices::None,
+                ..good
+            },
+        ),
+        ("own clock ahead", fault(Witness::Own, 45_000)),
+        (
+            "the server's clock behind",
+            fault(Witness::Server, -3_600_000),
+        ),
+        ("the stamps ahead", fault(Witness::Stamps, 50_000)),
+        (
+            "own clock wrong and all prices struck",
+            Report {
+                prices: Prices::Struck,
+                ..fault(Witness::Own, -900_000)
+            },
+        ),
+        (
+            "own clock wrong and the hub gone",
+            Report {
+                hop: Hop::Hub,
+                ..fault(Witness::Own, i64::MIN)
+            },
+        ),
+    ] {
+        album.add(name, view(Page::Link(report)));
+    }
     let most = Report {
         hop: Hop::Upstream,
         since: Duration::MAX,

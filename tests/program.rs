@@ -36,6 +36,7 @@ fn help_names_every_command_and_says_what_it_is_for() {
             "  check ",
             "  say ",
             "      --last-good ",
+            "      --after-stop ",
             "  -h, --help ",
             "  -V, --version ",
         ] {

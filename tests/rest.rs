@@ -146,6 +146,7 @@ fn need(names: &[&str], pace: Option<u64>) -> Need {
     };
     Need {
         asks: symbols(names).into_iter().map(ask).collect(),
+        offset: Some(START.0),
         ..Need::default()
     }
 }
@@ -171,7 +172,7 @@ fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
         let portal = Double::start(move |_| (head, body.to_owned()));
         let source = stage::hub(portal.address, TOKEN);
         let mut needed = need(&["SPX"], Some(2));
-        needed.market = true;
+        needed.market = Some(Duration::from_secs(60));
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 1))];
         let mut asker = Asker::start(source, needed, &["V.I:SPX"]);
         let portal_is_told = |update: Option<Update>| match update.expect("the session has ended") {
@@ -252,7 +253,13 @@ fn who_asks_for_a_pause_is_left_alone_whatever_the_pace() {
 
 #[test]
 fn the_markets_and_the_minutes_come_from_the_vendor_and_from_a_hub() {
-    let answer = |request: &str| {
+    let answer = |request: &str, simulated: bool| {
+        let word = if simulated {
+            r#"{"simulated":true,"#
+        } else {
+            "{"
+        };
+        let json = |body: &str| json(&body.replacen('{', word, 1));
         let path = request.split(' ').nth(1).unwrap();
         match path.split('?').next().unwrap() {
             "/healthz" => json(r#"{"clusters":{}}"#),
@@ -262,30 +269,37 @@ fn the_markets_and_the_minutes_come_from_the_vendor_and_from_a_hub() {
             path if path.starts_with("/v2/aggs/ticker/I:SPX/range/1/minute/") => json(
                 r#"{"ticker":"I:SPX","results":[{"t":1795444140000,"o":1,"h":2,"l":1,"c":2}]}"#,
             ),
-            _ => json("{}"),
+            _ => json(r#"{"x":1}"#),
         }
     };
-    for hub in [false, true] {
-        let double = Double::start(answer);
+    for (hub, simulated) in [(false, false), (false, true), (true, false), (true, true)] {
+        let double = Double::start(move |request| answer(request, simulated));
         let source = match hub {
             true => stage::hub(double.address, TOKEN),
             false => stage::vendor(double.address, "key"),
         };
         let mut needed = need(&[], None);
-        needed.market = true;
+        needed.market = Some(Duration::from_secs(60));
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 60_000))];
         let mut asker = Asker::start(source, needed, &[]);
-        let Some(Update::Market(status, _)) = asker.updates.blocking_recv() else {
+        let Some(Update::Market(status, told)) = asker.updates.blocking_recv() else {
             panic!("no markets");
         };
         assert_eq!((status.shares, status.as_of), (Some(State::Open), START));
-        let Some(Update::Minutes { ticker, bars, .. }) = asker.updates.blocking_recv() else {
+        assert_eq!(told, simulated);
+        let Some(Update::Minutes {
+            ticker,
+            bars,
+            simulated: told,
+        }) = asker.updates.blocking_recv()
+        else {
             panic!("no minutes");
         };
         assert_eq!(
             (ticker.as_str(), bars.len(), bars[0].end),
             ("I:SPX", 1, START)
         );
+        assert_eq!(told, simulated);
         let asked = double.until("GET /v2/");
         let span = format!("/{}/{}?adjusted=true&sort=asc", START.0 - 60_000, START.0);
         assert!(asked.contains(&span), "{asked}");

@@ -2,16 +2,29 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
+use deskticker::clock::Moment;
+use deskticker::hub::Came;
 use deskticker::hub::room::{Fate, News, Room, Seat, Took, covers};
 use deskticker::market::{Channel, Kind};
 use proptest::prelude::*;
+use serde_json::Value;
 
 const TRADES: usize = 8;
+const NOW: Moment = Moment::from_secs(60);
 
 /// The events in the frames that the room writes: `[{"c":"V.a","n":7},…]`.
-fn events(mut frames: &[u8]) -> Vec<(Channel, u64)> {
-    let mut events = Vec::new();
+fn events(frames: &[u8]) -> Vec<(Channel, u64)> {
+    let told = |event: &Value| {
+        let channel = Channel::parse(event["c"].as_str().unwrap()).unwrap();
+        (channel, event["n"].as_u64().unwrap())
+    };
+    objects(frames).iter().map(told).collect()
+}
+
+fn objects(mut frames: &[u8]) -> Vec<Value> {
+    let mut objects = Vec::new();
     while let [0x81, length, ..] = *frames {
         let (start, length) = match length {
             126 => (4, usize::from(u16::from_be_bytes([frames[2], frames[3]]))),
@@ -21,16 +34,12 @@ fn events(mut frames: &[u8]) -> Vec<(Channel, u64)> {
             ),
             length => (2, usize::from(length)),
         };
-        let value: serde_json::Value =
-            serde_json::from_slice(&frames[start..start + length]).unwrap();
-        for event in value.as_array().unwrap() {
-            let channel = Channel::parse(event["c"].as_str().unwrap()).unwrap();
-            events.push((channel, event["n"].as_u64().unwrap()));
-        }
+        let value: Vec<Value> = serde_json::from_slice(&frames[start..start + length]).unwrap();
+        objects.extend(value);
         frames = &frames[start + length..];
     }
     assert!(frames.is_empty(), "nothing but whole frames");
-    events
+    objects
 }
 
 fn channel(name: &str) -> Channel {
@@ -39,6 +48,17 @@ fn channel(name: &str) -> Channel {
 
 fn json(channel: &Channel, number: u64) -> Vec<u8> {
     format!(r#"{{"c":"{channel}","n":{number}}}"#).into_bytes()
+}
+
+/// An event that says when it came, and how old it was then.
+fn dated(channel: &Channel, number: u64, came: Came) -> Vec<u8> {
+    let (at, age) = (came.at.as_millis(), came.age.as_millis());
+    let said = if age > 0 {
+        format!(r#","age":{age}"#)
+    } else {
+        String::new()
+    };
+    format!(r#"{{"c":"{channel}","n":{number},"at":{at},"was":{age}{said}}}"#).into_bytes()
 }
 
 /// A client as it sees itself.
@@ -52,7 +72,19 @@ struct Client {
 }
 
 impl Client {
-    fn hear(&mut self, frames: &[u8]) -> Result<(), TestCaseError> {
+    /// A replay says the age of everything; what else is sent says it once it is not new.
+    fn hear(&mut self, frames: &[u8], now: Moment, replay: bool) -> Result<(), TestCaseError> {
+        for event in objects(frames) {
+            let said = event.get("age").and_then(Value::as_u64);
+            let was = event["was"].as_u64().unwrap();
+            let age = now.as_millis() - event["at"].as_u64().unwrap() + was;
+            if replay || age > 1000 {
+                prop_assert_eq!(said, Some(age));
+            } else {
+                // As the vendor wrote it.
+                prop_assert_eq!(said, Some(was).filter(|was| *was > 0));
+            }
+        }
         for (channel, number) in events(frames) {
             let held = self.topics.iter().any(|topic| covers(topic, &channel));
             prop_assert!(held, "{channel} was not asked for");
@@ -77,6 +109,7 @@ enum Step {
     Leave(usize),
     Topics(usize, BTreeSet<usize>),
     Publish(usize),
+    Wait(u64),
     Sweep,
     Hold(usize),
     Release(usize),
@@ -100,6 +133,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             1 => client.clone().prop_map(Step::Leave),
             4 => (client.clone(), topics).prop_map(|(who, topics)| Step::Topics(who, topics)),
             12 => (0..PUBLISHED.len()).prop_map(Step::Publish),
+            4 => (1..2000_u64).prop_map(Step::Wait),
             3 => Just(Step::Sweep),
             2 => client.clone().prop_map(Step::Hold),
             2 => client.prop_map(Step::Release),
@@ -115,6 +149,7 @@ struct World {
     clients: HashMap<Seat, Client>,
     newest: HashMap<Channel, u64>,
     number: u64,
+    now: Moment,
 }
 
 impl World {
@@ -126,19 +161,21 @@ impl World {
 
     fn give(&mut self, only: Option<Seat>) -> Result<(), TestCaseError> {
         let mut result = Ok(());
-        let clients = &mut self.clients;
+        let (clients, now) = (&mut self.clients, self.now);
         let mut give = |seat: Seat, news: News<'_>| {
             let client = clients.get_mut(&seat).expect("a client that is here");
             match news {
-                News::Frames(frames, _) if result.is_ok() => result = client.hear(frames),
+                News::Frames(frames, _) if result.is_ok() => {
+                    result = client.hear(frames, now, false)
+                }
                 News::Frames(..) => {}
                 News::TooSlow => client.too_slow = true,
             }
             Took::All
         };
         match only {
-            Some(seat) => self.room.release(seat, &mut give),
-            None => self.room.sweep(&mut give),
+            Some(seat) => self.room.release(seat, now, &mut give),
+            None => self.room.sweep(now, &mut give),
         }
         result
     }
@@ -166,15 +203,21 @@ impl World {
                         .has
                         .retain(|channel, _| topics.iter().any(|topic| covers(topic, channel)));
                     let mut replay = Vec::new();
-                    self.room
-                        .set_topics(seat, topics.into_iter().collect(), &mut replay);
-                    client.hear(&replay)?;
+                    let (topics, now) = (topics.into_iter().collect(), self.now);
+                    self.room.set_topics(seat, topics, now, &mut replay);
+                    client.hear(&replay, now, true)?;
                 }
             }
             Step::Publish(at) => {
                 let channel = channel(PUBLISHED[at]);
                 self.number += 1;
-                let fate = self.room.publish(&channel, &json(&channel, self.number));
+                let came = Came {
+                    at: self.now,
+                    // Another hub repeats it.
+                    age: Duration::from_millis(400 * (self.number % 4)),
+                };
+                let json = dated(&channel, self.number, came);
+                let fate = self.room.publish(&channel, &json, came);
                 let wanted = self
                     .clients
                     .values()
@@ -192,6 +235,7 @@ impl World {
                     self.give(None)?;
                 }
             }
+            Step::Wait(millis) => self.now = self.now + Duration::from_millis(millis),
             Step::Sweep => self.give(None)?,
             Step::Hold(nth) => {
                 if let Some(seat) = self.seat(nth) {
@@ -237,6 +281,7 @@ proptest! {
             clients: HashMap::new(),
             newest: HashMap::new(),
             number: 0,
+            now: Moment::from_secs(5),
         };
         for step in steps {
             world.step(step)?;
@@ -259,7 +304,7 @@ proptest! {
 /// What a client hears when it is released.
 fn heard(room: &mut Room, seat: Seat) -> Vec<u64> {
     let mut heard = Vec::new();
-    room.release(seat, |_, news| {
+    room.release(seat, NOW, |_, news| {
         match news {
             News::Frames(frames, _) => heard = events(frames).iter().map(|event| event.1).collect(),
             News::TooSlow => heard = vec![0],
@@ -274,12 +319,17 @@ fn a_slow_client_gets_the_newest_and_every_trade() {
     let mut room = Room::new(TRADES);
     let seat = room.join();
     let (value, trade) = (channel("AM.O:A"), channel("T.O:A"));
-    room.set_topics(seat, vec![value.clone(), trade.clone()], &mut Vec::new());
+    room.set_topics(
+        seat,
+        vec![value.clone(), trade.clone()],
+        NOW,
+        &mut Vec::new(),
+    );
     room.hold(seat);
     for number in 1..=5 {
-        room.publish(&value, &json(&value, number));
-        room.publish(&trade, &json(&trade, number));
-        room.sweep(|_, _| panic!("it is held"));
+        room.publish(&value, &json(&value, number), Came::new(NOW));
+        room.publish(&trade, &json(&trade, number), Came::new(NOW));
+        room.sweep(NOW, |_, _| panic!("it is held"));
     }
     assert_eq!(heard(&mut room, seat), [1, 2, 3, 4, 5, 5]);
 }
@@ -290,13 +340,13 @@ fn one_trade_too_many_and_a_client_is_too_slow_and_others_are_not() {
     let (slow, quick) = (room.join(), room.join());
     let trade = channel("T.O:A");
     for seat in [slow, quick] {
-        room.set_topics(seat, vec![trade.clone()], &mut Vec::new());
+        room.set_topics(seat, vec![trade.clone()], NOW, &mut Vec::new());
     }
     room.hold(slow);
     let mut told = Vec::new();
     for number in 1..=TRADES as u64 + 1 {
-        room.publish(&trade, &json(&trade, number));
-        room.sweep(|seat, news| {
+        room.publish(&trade, &json(&trade, number), Came::new(NOW));
+        room.sweep(NOW, |seat, news| {
             told.push((seat, matches!(news, News::TooSlow)));
             Took::All
         });
@@ -314,11 +364,11 @@ fn clients_with_the_same_channels_get_the_very_same_bytes() {
     let spx = channel("V.I:SPX");
     for _ in 0..3 {
         let seat = room.join();
-        room.set_topics(seat, vec![spx.clone()], &mut Vec::new());
-        room.publish(&spx, &json(&spx, 1));
+        room.set_topics(seat, vec![spx.clone()], NOW, &mut Vec::new());
+        room.publish(&spx, &json(&spx, 1), Came::new(NOW));
     }
     let mut at = Vec::new();
-    room.sweep(|_, news| {
+    room.sweep(NOW, |_, news| {
         if let News::Frames(frames, 1) = news {
             at.push(frames.as_ptr());
         }
@@ -335,17 +385,18 @@ fn clients_with_the_same_channels_get_the_very_same_bytes() {
 fn a_frame_stays_below_what_the_vendors_python_client_takes() {
     let mut room = Room::new(TRADES);
     let first = room.join();
-    room.set_topics(first, vec![channel("V.*")], &mut Vec::new());
+    room.set_topics(first, vec![channel("V.*")], NOW, &mut Vec::new());
     let long = "x".repeat(1000);
     for number in 0..2000 {
         let channel = channel(&format!("V.I:{number}"));
         room.publish(
             &channel,
             format!(r#"{{"c":"{channel}","n":{number},"x":"{long}"}}"#).as_bytes(),
+            Came::new(NOW),
         );
     }
     let mut count = 0;
-    room.sweep(|_, news| {
+    room.sweep(NOW, |_, news| {
         if let News::Frames(frames, frames_in) = news {
             assert_eq!(events(frames).len(), 2000);
             count = frames_in;
@@ -353,4 +404,40 @@ fn a_frame_stays_below_what_the_vendors_python_client_takes() {
         Took::All
     });
     assert_eq!(count, 8);
+}
+
+#[test]
+fn what_is_fresh_stays_as_the_vendor_wrote_it_and_what_is_repeated_says_its_age() {
+    let mut room = Room::new(TRADES);
+    let (first, slow) = (room.join(), room.join());
+    let spx = channel("V.I:SPX");
+    for seat in [first, slow] {
+        room.set_topics(seat, vec![spx.clone()], NOW, &mut Vec::new());
+    }
+    room.hold(slow);
+    let written = br#"{ "c" : "V.I:SPX", "n": 1e0 }"#;
+    room.publish(&spx, written, Came::new(NOW));
+    let mut told = Vec::new();
+    room.sweep(NOW + Duration::from_secs(1), |seat, news| {
+        assert_eq!(seat, first);
+        if let News::Frames(frames, 1) = news {
+            told = frames[2..].to_vec();
+        }
+        Took::All
+    });
+    assert_eq!(told, [b"[", &written[..], b"]"].concat());
+
+    let later = NOW + Duration::from_secs(29);
+    let mut repeated = Vec::new();
+    room.release(slow, later, |_, news| {
+        if let News::Frames(frames, 1) = news {
+            repeated = objects(frames);
+        }
+        Took::All
+    });
+    assert_eq!(repeated[0]["age"], 29_000);
+    let newcomer = room.join();
+    let mut replay = Vec::new();
+    room.set_topics(newcomer, vec![spx], later, &mut replay);
+    assert_eq!(objects(&replay), repeated);
 }

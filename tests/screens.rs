@@ -3,7 +3,7 @@
 
 mod scene;
 
-use deskticker::market::{Denial, Freshness, Numbers, Part};
+use deskticker::market::{Day, Denial, Freshness, Numbers, Part};
 use deskticker::screen::{Format, Page, Sign, Size, View, WIDTH};
 use scene::album::{Album, FRESHNESSES};
 use scene::{
@@ -59,6 +59,56 @@ fn a_pair_in_each_state_of_the_link_and_the_clock() {
     ] {
         let points: &[_] = points.leak();
         album.add(&format!("{name} history"), ordinary(points));
+    }
+    album.check();
+}
+
+fn range(low: f64, high: f64) -> Day {
+    Day {
+        range: Some((price(low), price(high))),
+        volume: None,
+    }
+}
+
+#[test]
+fn contracts_that_have_expired() {
+    let history = walk(100, 12.34);
+    let [spy, long] = ["O:SPY251219C00650000", "O:ABCDEF251219P00652500"].map(symbol);
+    let mut album = Album::new("expired");
+    let contracts = Page::Pair(
+        option(&spy, 12.34, 12.0, &history),
+        Some(option(&long, 1_234.5, 1_200.0, &[])),
+    );
+    let mixed = Page::Pair(
+        line("SPX", 5912.41, 5887.61, &history),
+        Some(option(&spy, 12.34, 12.0, &[])),
+    );
+    let alone = Page::Big(
+        option(&spy, 12.34, 12.0, &history),
+        range(11.9, 13.05),
+        None,
+    );
+    let unknown = Page::Pair(option(&spy, 12.34, 12.0, &[]), None);
+    for (name, page) in [
+        ("both", contracts),
+        ("the second", mixed),
+        ("alone", alone),
+        ("nothing known", unknown),
+    ] {
+        let mut view = view(page);
+        for line in lines(&mut view) {
+            line.expired = line.contract.is_some();
+            if name == "nothing known" {
+                (line.price, line.freshness) = (None, Freshness::None);
+            }
+        }
+        album.add(name, view);
+        let worst = View {
+            simulated: true,
+            misconfigured: true,
+            ..view
+        };
+        album.add(&format!("{name}, simulated and misconfigured"), worst);
     }
     album.check();
 }
@@ -128,6 +178,71 @@ fn a_pair_of_extremes() {
 }
 
 #[test]
+fn values_of_zero_and_below() {
+    let history: Vec<_> = walk(100, 500.0)
+        .iter()
+        .map(|point| price(point.as_f64() - 500.0))
+        .collect();
+    let mut album = Album::new("negative");
+    for (name, first, before, second, then) in [
+        ("below zero", -311.0, 312.0, -2_311.25, -2_310.0),
+        ("zero", 0.0, 312.0, 0.0, 0.0),
+        ("thousands below zero", -1_313.5, -1_000.0, -12_311.25, 0.0),
+        (
+            "tens of thousands below zero",
+            -21_313.5,
+            -1_000.0,
+            -0.25,
+            100.0,
+        ),
+    ] {
+        let mut pair = view(Page::Pair(
+            line("TICK", first, before, &history),
+            Some(line("ADVN", second, then, &[])),
+        ));
+        let mut big = view(Page::Big(
+            line("TICK", first, before, &history),
+            range(-1_400.0, 1_250.0),
+            None,
+        ));
+        album.add(name, pair);
+        album.add(&format!("{name}, alone"), big);
+        for line in lines(&mut pair).into_iter().chain(lines(&mut big)) {
+            line.freshness = stale(12);
+        }
+        album.add(&format!("{name}, stale"), pair);
+        album.add(&format!("{name}, alone, stale"), big);
+    }
+    album.check();
+}
+
+#[test]
+fn changes_that_are_written_as_zero() {
+    let history = walk(100, 5912.41);
+    let mut album = Album::new("changes");
+    for (name, now, before) in [
+        ("down by 0.003 percent", 5912.23, 5912.41),
+        ("up by 0.003 percent", 5912.41, 5912.23),
+        ("no change", 5912.41, 5912.41),
+        ("down by 0.005 percent", 5912.11, 5912.41),
+    ] {
+        let spx = line("SPX", now, before, &history);
+        album.add(
+            name,
+            view(Page::Pair(
+                spx,
+                Some(line("NDX", now * 3.0, before * 3.0, &[])),
+            )),
+        );
+        album.add(
+            &format!("{name}, alone"),
+            view(Page::Big(spx, range(5880.12, 5930.55), None)),
+        );
+    }
+    album.check();
+}
+
+#[test]
 fn a_pair_of_names() {
     let history = walk(100, 5912.41);
     let [spy, next, long, spxw] = [
@@ -179,6 +294,7 @@ fn a_pair_of_shares() {
         ("pre", Part::Pre),
         ("regular", Part::Regular),
         ("post", Part::Post),
+        ("outside", Part::Outside),
     ] {
         for line in lines(&mut base) {
             line.part = Some(part);

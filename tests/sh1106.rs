@@ -114,6 +114,27 @@ fn a_random_walk_costs_one_message_of_few_bytes_a_tick() {
 }
 
 #[test]
+fn an_update_that_is_cut_off_anywhere_is_whole_again_at_once() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let rig = rig(2);
+    let mut oled = rig.oled(settings(Size::Tall, 2));
+    oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
+    let mut cents = 591_234;
+    for i in 1..=2000 {
+        // Another price each time.
+        cents += random.i64(1..=60);
+        let (points, rest) = (cents / 100, cents % 100);
+        let price = format!("{},{:03}.{rest:02}", points / 1000, points % 1000);
+        let frame = digits(&price, &format!("+0.{:02}%", i % 100));
+        rig.fail_next(random.usize(0..=120), Fault::NoAnswer);
+        oled.show(&frame, DAY, at(i));
+        rig.assert_shows(&frame);
+    }
+    assert!(rig.chip().is_blank_outside(64));
+    assert_eq!(rig.opened(), 1, "nobody took it for lost");
+}
+
+#[test]
 fn power_up_and_healing_are_one_message_and_one_byte_to_turn_it_on() {
     let rig = rig(2);
     let mut oled = rig.oled(settings(Size::Tall, 2));

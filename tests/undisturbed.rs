@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use deskticker::clock::Clock;
+use deskticker::panel::State;
 use process::{Program, configured};
 use proxy_double::{Proxy, Seen};
 use rustix::process::{Pid, Signal, kill_process};
@@ -103,6 +104,40 @@ fn a_log_that_nobody_reads_holds_up_neither_the_prices_nor_the_end() {
     };
     assert_eq!(code, Some(0));
     assert!(start.elapsed() < 2 * AT_ONCE, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_panel_that_hangs_in_a_write_is_told_and_does_not_hold_up_the_end() {
+    let mut proxy = Proxy::start(Clock::system());
+    let config = configured("hangs", &proxy.address, "kind = \"png\"");
+    let folder = config.parent().unwrap();
+    let environment = [("RUNTIME_DIRECTORY", folder.to_str().unwrap())];
+    let mut program = Program::start(&["--config", config.to_str().unwrap()], &environment);
+    proxy.subscribed(4);
+    // What is written before it takes the picture's place: opening this waits for a reader.
+    let pipe = folder.join(format!("screen.png.{}.tmp", program.id()));
+    while !Command::new("mkfifo")
+        .arg(&pipe)
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+        .success()
+    {}
+    proxy.text(r#"[{"ev":"V","val":5912.34,"T":"I:SPX"}]"#);
+    proxy.heard();
+    let start = Instant::now();
+    program.says("its thread has not come back from a write");
+    assert!(start.elapsed() < 10 * AT_ONCE, "{:?}", start.elapsed());
+    let state = State::read(&folder.join(State::FILE));
+    assert!(matches!(state, Some(State::Stuck(Some(_)))), "{state:?}");
+    let (code, took) = program.end(Signal::TERM);
+    assert_eq!(code, Some(0), "{}", program.said());
+    assert!(took < AT_ONCE, "{took:?}");
+    let state = State::read(&folder.join(State::FILE));
+    assert!(
+        matches!(state, Some(State::Stuck(_))),
+        "it was not left in order"
+    );
 }
 
 #[test]

@@ -204,7 +204,8 @@ fn a_stamp_is_told_by_its_digits_and_a_strange_one_costs_no_value() {
     assert_eq!(stamp("1678220098130"), Some(1_678_220_098_130));
     assert_eq!(stamp("1678220098130000"), Some(1_678_220_098_130));
     assert_eq!(stamp("1678220098130000000"), Some(1_678_220_098_130));
-    for strange in ["0", "-1", "1678220098", "1e300", "\"now\"", "null", "[]"] {
+    assert_eq!(stamp("1678220098"), Some(1_678_220_098_000));
+    for strange in ["0", "-1", "16782200", "1e300", "\"now\"", "null", "[]"] {
         assert_eq!(stamp(strange), None, "{strange}");
     }
 }

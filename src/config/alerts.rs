@@ -34,9 +34,11 @@ impl Reader<'_> {
         let alert = table.get_ref();
         let symbol = &alert.symbol;
         let place = self.place(symbol.get_ref().trim(), symbol, "symbol", watchlist)?;
+        let negative = watchlist.get(place).is_some_and(Symbol::may_be_negative);
+        let price = |number, key| self.price(number, key, negative);
         let threshold = match (&alert.above, &alert.below, &alert.change_percent) {
-            (Some(above), None, None) => Threshold::Above(self.price(above, "above")?),
-            (None, Some(below), None) => Threshold::Below(self.price(below, "below")?),
+            (Some(above), None, None) => Threshold::Above(price(above, "above")?),
+            (None, Some(below), None) => Threshold::Below(price(below, "below")?),
             (None, None, Some(percent)) => {
                 // In hundredths; less than one of them would be raised by every value.
                 let points = (percent.get_ref() * 100.0).round();
@@ -65,12 +67,19 @@ impl Reader<'_> {
         })
     }
 
-    fn price(&self, number: &Spanned<f64>, key: &str) -> Result<Price, ConfigError> {
+    /// A threshold; zero or below it only where the value may be.
+    fn price(
+        &self,
+        number: &Spanned<f64>,
+        key: &str,
+        negative: bool,
+    ) -> Result<Price, ConfigError> {
         let price = Price::from_f64(*number.get_ref());
-        let price = price.filter(|price| price.scaled() > 0);
+        let price = price.filter(|price| negative || price.scaled() > 0);
         price.ok_or_else(|| {
+            let least = if negative { "-100000000" } else { "0" };
             let message = format!(
-                "{key}: {}, expected a price, above 0 and below 100000000",
+                "{key}: {}, expected a price, above {least} and below 100000000",
                 number.get_ref()
             );
             self.error(Some(number.span()), message)

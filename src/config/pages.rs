@@ -28,12 +28,20 @@ pub(super) struct PagesTable {
     pin: Option<Spanned<String>>,
 }
 
+/// How a symbol was written on the watchlist.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) line: usize,
+    /// It says whether it is an index, a share or a contract.
+    pub(super) prefixed: bool,
+}
+
 impl Reader<'_> {
-    /// The symbols, and the line of each unless nobody wrote them.
+    /// The symbols, and how each was written unless nobody wrote them.
     pub(super) fn watchlist(
         &self,
         entries: Option<Spanned<Vec<Spanned<String>>>>,
-    ) -> Result<(Vec<Symbol>, Vec<usize>), ConfigError> {
+    ) -> Result<(Vec<Symbol>, Vec<Entry>), ConfigError> {
         let Some(entries) = entries else {
             let parsed = ["SPX", "VIX"].iter().map(|text| text.parse());
             let symbols = parsed.collect::<Result<_, _>>();
@@ -61,8 +69,11 @@ impl Reader<'_> {
         // Duplicates have been found with their line; what is left is about the list as a whole.
         match Watchlist::new(&symbols) {
             Ok(_) => {
-                let lines = entries.iter().map(|entry| self.line(&entry.span()));
-                Ok((symbols, lines.collect()))
+                let entries = entries.iter().map(|entry| Entry {
+                    line: self.line(&entry.span()),
+                    prefixed: entry.get_ref().contains(':'),
+                });
+                Ok((symbols, entries.collect()))
             }
             Err(
                 error @ (WatchlistError::Empty
@@ -169,7 +180,13 @@ impl Reader<'_> {
             .map_err(|error| self.error(Some(at.span()), format!("{key}: {error}")))?;
         let place = watchlist.iter().position(|known| *known == symbol);
         place.ok_or_else(|| {
-            let message = format!("{key}: {symbol} is not on the watchlist; add it there first");
+            let namesake = watchlist.iter().find(|known| known.name() == symbol.name());
+            let message = match namesake {
+                Some(other) => format!(
+                    "{key}: {word} is not on the watchlist, but {other} is; write that, or add the other"
+                ),
+                None => format!("{key}: {symbol} is not on the watchlist; add it there first"),
+            };
             self.error(Some(at.span()), message)
         })
     }
@@ -227,10 +244,8 @@ fn name(leaf: Leaf, watchlist: &[Symbol]) -> String {
     let symbol = |place: usize| {
         watchlist
             .get(place)
-            .map_or("", |symbol| match symbol.class() {
-                Class::Option => symbol.ticker(),
-                Class::Index | Class::Equity => symbol.name(),
-            })
+            .map(Symbol::to_string)
+            .unwrap_or_default()
     };
     match leaf {
         Leaf::Pair(first, Some(second)) => format!("\"{} {}\"", symbol(first), symbol(second)),

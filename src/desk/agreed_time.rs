@@ -194,6 +194,14 @@ impl AgreedTime {
         }
     }
 
+    /// Whether this machine's own clock is among those that agree.
+    pub(super) fn is_own(&self) -> bool {
+        let apart = |(own, agreed): (i64, i64)| (own - agreed).abs();
+        self.own
+            .zip(self.agreed)
+            .is_some_and(|pair| apart(pair) <= AGREE)
+    }
+
     /// The clock that is wrong, if one is.
     pub(super) fn fault(&self, now: Moment) -> Option<ClockFault> {
         let (fault, since) = self.fault?;

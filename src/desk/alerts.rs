@@ -3,9 +3,9 @@
 
 use core::time::Duration;
 
-use super::settings::Rule;
+use super::settings::{Rule, Settings};
 use crate::clock::Moment;
-use crate::market::{Change, Price};
+use crate::market::{Change, Price, Symbol};
 use crate::screen::Threshold;
 
 /// The lit and the dark half of a flash each take this long.
@@ -27,32 +27,52 @@ enum State {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Alerts {
-    rules: Vec<(Rule, State)>,
+    rules: Vec<Known>,
+}
+
+/// A rule, and what is known of it.
+#[derive(Clone, Debug)]
+struct Known {
+    rule: Rule,
+    /// Whose it is, wherever that stands on the watchlist.
+    symbol: Symbol,
+    state: State,
 }
 
 impl Alerts {
-    /// Takes other rules; those that stay keep what is known of them.
-    pub(super) fn replace(&mut self, rules: &[Rule]) {
+    /// Takes other rules. What is known of one stays while its symbol and threshold do, wherever
+    /// the symbol has moved on the watchlist.
+    pub(super) fn replace(&mut self, settings: &Settings) {
         let before = core::mem::take(&mut self.rules);
-        let known = |rule: &Rule| before.iter().find(|(known, _)| known == rule);
-        self.rules = rules
-            .iter()
-            .map(|rule| (*rule, known(rule).map_or(State::Armed, |(_, state)| *state)))
+        let with_symbols = settings.alerts.iter().filter_map(|rule| {
+            let symbol = settings.watchlist.get(rule.place)?;
+            Some((*rule, symbol.clone()))
+        });
+        self.rules = with_symbols
+            .map(|(rule, symbol)| {
+                let same = |known: &&Known| {
+                    known.symbol == symbol && known.rule.threshold == rule.threshold
+                };
+                let state = before.iter().find(same);
+                let state = state.map_or(State::Armed, |known| known.state);
+                Known {
+                    rule,
+                    symbol,
+                    state,
+                }
+            })
             .collect();
     }
 
     /// Whether a value of this instrument needs a look.
     pub(super) fn watches(&self, place: usize) -> bool {
-        self.rules.iter().any(|(rule, _)| rule.place == place)
+        self.rules.iter().any(|known| known.rule.place == place)
     }
 
     /// Looks at a fresh value.
     pub(super) fn look(&mut self, place: usize, price: Price, change: Option<Change>, now: Moment) {
-        for (rule, state) in self
-            .rules
-            .iter_mut()
-            .filter(|(rule, _)| rule.place == place)
-        {
+        let known = self.rules.iter_mut();
+        for Known { rule, state, .. } in known.filter(|known| known.rule.place == place) {
             let crossed = match rule.threshold {
                 Threshold::Above(limit) => price >= limit,
                 Threshold::Below(limit) => price <= limit,
@@ -73,8 +93,8 @@ impl Alerts {
 
     /// The alert that is on, the newest of several, and whether it is the lit half of a flash.
     pub(super) fn on(&self, now: Moment) -> Option<(Rule, bool)> {
-        let shown = self.rules.iter().filter_map(|(rule, state)| match state {
-            State::Shown { until } if now < *until => Some((*until, rule)),
+        let shown = self.rules.iter().filter_map(|known| match known.state {
+            State::Shown { until } if now < until => Some((until, &known.rule)),
             _ => None,
         });
         let (_, rule) = shown.max_by_key(|(until, _)| *until)?;
@@ -102,13 +122,23 @@ mod tests {
         Moment::from_secs(secs)
     }
 
-    fn alerts(threshold: Threshold) -> Alerts {
-        let mut alerts = Alerts::default();
-        alerts.replace(&[Rule {
-            place: 0,
+    /// A watchlist of these and rules for their places.
+    fn settings(names: &[&str], rules: &[(usize, Threshold)]) -> Settings {
+        let symbols = names.iter().map(|name| name.parse().unwrap());
+        let rule = |&(place, threshold): &(usize, Threshold)| Rule {
+            place,
             threshold,
             shown: Duration::from_secs(60),
-        }]);
+        };
+        Settings {
+            alerts: rules.iter().map(rule).collect(),
+            ..Settings::of(symbols.collect())
+        }
+    }
+
+    fn alerts(threshold: Threshold) -> Alerts {
+        let mut alerts = Alerts::default();
+        alerts.replace(&settings(&["SPX"], &[(0, threshold)]));
         alerts
     }
 
@@ -151,15 +181,9 @@ mod tests {
 
     #[test]
     fn it_flashes_twice_a_second_and_of_two_the_newest_is_on() {
-        let mut alerts = alerts(Threshold::Above(price(10)));
-        alerts.rules.push((
-            Rule {
-                place: 1,
-                threshold: Threshold::Above(price(5)),
-                shown: Duration::from_secs(60),
-            },
-            State::Armed,
-        ));
+        let [ten, five] = [10, 5].map(|whole| Threshold::Above(price(whole)));
+        let mut alerts = Alerts::default();
+        alerts.replace(&settings(&["SPX", "VIX"], &[(0, ten), (1, five)]));
         look(&mut alerts, 10, 0);
         alerts.look(1, price(6), None, at(1));
         let lit = |millis| alerts.on(Moment::from_millis(millis)).unwrap();
@@ -172,13 +196,38 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_stay_keep_what_is_known_of_them() {
-        let mut alerts = alerts(Threshold::Above(price(10)));
+    fn what_was_seen_is_not_shown_again_when_another_symbol_is_put_in_front() {
+        let above = Threshold::Above(price(10));
+        let mut alerts = alerts(above);
         look(&mut alerts, 10, 0);
-        let same: Vec<Rule> = alerts.rules.iter().map(|(rule, _)| *rule).collect();
-        alerts.replace(&same);
-        assert!(alerts.on(at(1)).is_some());
-        alerts.replace(&[]);
+        alerts.replace(&settings(&["VIX", "SPX"], &[(1, above)]));
+        let (rule, _) = alerts.on(at(1)).unwrap();
+        assert_eq!(rule.place, 1, "it is on, and finds its symbol");
+        alerts.look(1, price(11), None, at(60));
+        assert!(alerts.on(at(60)).is_none(), "it has been seen");
+        alerts.replace(&settings(&["SPY", "VIX", "SPX"], &[(2, above)]));
+        alerts.look(2, price(12), None, at(61));
+        assert!(alerts.on(at(61)).is_none(), "and stays so");
+        // The same threshold of another symbol, and another one of the same, are news.
+        for (place, threshold, crossed) in [(0, above, 12), (2, Threshold::Above(price(20)), 20)] {
+            let rules = settings(&["SPY", "VIX", "SPX"], &[(2, above), (place, threshold)]);
+            alerts.replace(&rules);
+            alerts.look(place, price(crossed), None, at(62));
+            assert_eq!(
+                alerts.on(at(62)).map(|(rule, _)| rule),
+                Some(rules.alerts[1])
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_that_is_taken_away_and_comes_back_begins_anew() {
+        let above = Threshold::Above(price(10));
+        let mut alerts = alerts(above);
+        look(&mut alerts, 10, 0);
+        alerts.replace(&settings(&["SPX"], &[]));
         assert!(alerts.on(at(1)).is_none());
+        alerts.replace(&settings(&["SPX"], &[(0, above)]));
+        assert!(look(&mut alerts, 10, 100));
     }
 }

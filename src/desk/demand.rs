@@ -27,8 +27,8 @@ const UNCLOSED: Duration = Duration::from_secs(60);
 /// A new day's base is asked for this often, in the first minutes of the day.
 const BASE: Duration = Duration::from_millis(2_500);
 const FIRST_MINUTES: i64 = 120_000;
-/// The state of the markets is asked for this often,
-const MARKET: Duration = Duration::from_secs(60);
+/// The state of the markets is asked for this often: its answers tell the time of the server, too,
+const MARKET: Duration = Duration::from_secs(20);
 /// and while what is known of it was said before the hours that are on.
 const MARKET_CHANGES: Duration = Duration::from_secs(15);
 /// So many instruments stand for all when their hours are looked at.

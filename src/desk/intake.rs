@@ -350,7 +350,8 @@ impl Desk {
         }
     }
 
-    /// Whether a new value raises an alert. Without an agreed time nobody knows how late it is.
+    /// Whether a new value raises an alert. Without an agreed time nobody knows how late it is, and how
+    /// late a late source is nobody knows for sure while this machine's own clock is wrong.
     fn watch_out(&mut self, ticker: &str, now: Now) {
         if self.settings.alerts.is_empty() || now.utc.is_none() {
             return;
@@ -361,7 +362,11 @@ impl Desk {
         };
         let shown = self.watchlist.shown(place, now, &self.calendar);
         if let Some(shown) = shown
-            && let Freshness::Live | Freshness::Delayed = shown.freshness
+            && match shown.freshness {
+                Freshness::Live => true,
+                Freshness::Delayed => self.time.is_own(),
+                _ => false,
+            }
             && let Some(quote) = shown.quote
             && let Some(instrument) = self.watchlist.instruments().get(place)
         {

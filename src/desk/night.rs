@@ -1,9 +1,11 @@
 //! When the panel is dimmed or off, and where its picture stands. Pure: a local time in, a light
 //! out.
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 
-use crate::clock::Moment;
+use super::Settings;
+use crate::clock::{Moment, Now};
 use crate::panel::Light;
 
 /// A minute of the day, 0 to 1440.
@@ -39,6 +41,18 @@ impl Night {
         } else {
             (self.days[today] && minute >= self.from) || (self.days[yesterday] && minute < self.to)
         }
+    }
+}
+
+impl Settings {
+    /// How the panel is to glow now, by the machine's own clock and where the picture belongs; for who
+    /// draws without a desk.
+    pub fn light(&self, now: Now) -> Light {
+        let instant = now
+            .utc
+            .and_then(|utc| Timestamp::from_millisecond(utc.0).ok());
+        let local = instant.map(|instant| self.zone.to_datetime(instant));
+        light(&self.nights, self.brightness, false, local, now.monotonic)
     }
 }
 

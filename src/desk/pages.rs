@@ -15,6 +15,8 @@ pub(super) struct Pages {
     /// The page that is on, and since when.
     at: usize,
     since: Moment,
+    /// Whether there was trouble when it was last looked at.
+    troubled: bool,
 }
 
 impl Pages {
@@ -26,26 +28,33 @@ impl Pages {
             interval: settings.interval,
             at: 0,
             since: now,
+            troubled: false,
         }
     }
 
     /// Takes other pages; what is on stays on if it is still among them.
     pub(super) fn replace(&mut self, settings: &Settings, now: Moment) {
         let shown = self.leaves.get(self.at).copied();
-        let (before, since) = (self.at, self.since);
+        let (before, since, troubled) = (self.at, self.since, self.troubled);
         *self = Self::new(settings, now);
+        self.troubled = troubled;
         if let Some(at) = self.leaves.iter().position(|leaf| Some(*leaf) == shown) {
             (self.at, self.since) = (at, if at == before { since } else { now });
         }
     }
 
     /// The page that is on now, turning to the next if it is time. `troubled` adds the link's
-    /// page behind the last, if it is not among them anyway.
+    /// page behind the last, if it is not among them anyway; when trouble begins it is on at once.
     pub(super) fn turn(&mut self, now: Moment, troubled: bool) -> Option<Leaf> {
         if let Some(pin) = self.pin {
             return self.leaves.get(pin).copied();
         }
         let count = self.leaves.len() + usize::from(self.adds_link(troubled));
+        if troubled && !std::mem::replace(&mut self.troubled, troubled) {
+            let link = self.leaves.iter().position(|leaf| *leaf == Leaf::Link);
+            (self.at, self.since) = (link.unwrap_or(self.leaves.len()), now);
+        }
+        self.troubled = troubled;
         let shown = now.since(self.since);
         if shown >= self.interval {
             // Whole intervals, so that each page begins where the one before ended.

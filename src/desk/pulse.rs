@@ -12,7 +12,9 @@ use crate::screen::{ClockFault, Hop, Prices, Report, Sign};
 /// Messages are counted over this long.
 const WINDOW: Duration = Duration::from_secs(10);
 /// What fails for less long than this is not worth a page of its own.
-const TROUBLE: Duration = Duration::from_secs(20);
+const TROUBLE: Duration = Duration::from_secs(10);
+/// A link is called silent only after some time.
+const SILENT: Duration = Duration::from_secs(4);
 /// REST is asked at least this often while it is all there is; with some room for its answer.
 const ANSWERED: Duration = Duration::from_secs(60);
 
@@ -195,7 +197,7 @@ impl Pulse {
 
     /// Whether it has failed long enough to be worth a page.
     pub(super) fn troubled(&self, now: Moment) -> bool {
-        self.hop != Hop::None && now.since(self.since) >= TROUBLE
+        self.hop != Hop::None && now.since(self.since) >= self.patience()
     }
 
     /// When that is so next although nothing happens.
@@ -203,7 +205,15 @@ impl Pulse {
         if self.hop == Hop::None || self.troubled(now) {
             return Moment::NEVER;
         }
-        self.since + TROUBLE
+        self.since + self.patience()
+    }
+
+    fn patience(&self) -> Duration {
+        if self.sign == Sign::Silent {
+            SILENT
+        } else {
+            TROUBLE
+        }
     }
 
     /// For the link's page.
@@ -290,8 +300,8 @@ mod tests {
             pulse.status(Cluster::Indices, status(Phase::Joining, Some(why)), at(9));
             assert_eq!((pulse.hop, pulse.since), (hop, at(5)), "{why}");
         }
-        assert!(!pulse.troubled(at(24)) && pulse.troubled(at(25)));
-        assert_eq!(pulse.trouble(at(6)), at(25));
+        assert!(!pulse.troubled(at(14)) && pulse.troubled(at(15)));
+        assert_eq!(pulse.trouble(at(6)), at(15));
         pulse.status(Cluster::Indices, status(Phase::Live, None), at(30));
         assert_eq!((pulse.hop, pulse.sign()), (Hop::None, Sign::Live));
         assert!(!pulse.troubled(at(99)));

@@ -3,7 +3,7 @@ use super::*;
 use crate::clock::Utc;
 use crate::feed::link::Phase;
 use crate::feed::{Close, Seed, Status, Update, Why};
-use crate::market::{Change, Cluster, Price, Symbol, Ticker};
+use crate::market::{Cluster, Price, Symbol, Ticker};
 
 /// Monday 2026-01-12 at 9:35 in New York.
 const MONDAY: Utc = Utc(1_768_228_500_000);
@@ -47,6 +47,34 @@ fn tick(stamp: Utc) -> Update {
     }
 }
 
+/// The server's clock says the same as this machine's.
+fn agree(desk: &mut Desk, now: Now) {
+    let update = Update::ServerTime {
+        at: now.monotonic,
+        utc: now.utc.unwrap(),
+    };
+    desk.on(&update, now);
+}
+
+/// The link of this cluster is in use.
+fn link(desk: &mut Desk, cluster: Cluster, simulated: Option<bool>, now: Now) {
+    let status = Status {
+        phase: Phase::Live,
+        why: None,
+        connections: desk.pulse.link(cluster).connections + 1,
+        simulated,
+        heard: now.monotonic,
+        cut_off: false,
+    };
+    desk.on(&Update::Status(cluster, status), now);
+}
+
+fn change_of(desk: &Desk, now: Now) -> Option<Price> {
+    let instrument = &desk.watchlist.instruments()[0];
+    let change = instrument.change(&instrument.quote()?, now)?;
+    Some(change.absolute())
+}
+
 fn judged(desk: &Desk, now: Now) -> Freshness {
     desk.watchlist.freshness(0, now, &desk.calendar)
 }
@@ -74,31 +102,98 @@ fn what_is_streamed_stays_live_without_a_clock_and_unknown_rest_does_not_replace
 }
 
 #[test]
-fn a_clock_that_is_days_behind_makes_nothing_closed() {
-    let saturday = Utc(MONDAY.0 - 48 * HOUR);
-    let mut desk = desk(&["SPX"]);
-    desk.on(&tick(MONDAY), at(0, Some(saturday)));
-    assert_eq!(judged(&desk, at(1, Some(saturday))), Freshness::Live);
-    let stale = Freshness::Stale(Duration::from_secs(20));
-    assert_eq!(judged(&desk, at(20, Some(saturday))), stale);
-    assert_eq!(desk.oddities().ahead, 1);
-    // NTP steps the clock: the value was an hour old when it came.
-    let right = Utc(MONDAY.0 + HOUR);
-    let stale = Freshness::Stale(Duration::from_secs(3621));
-    assert_eq!(judged(&desk, at(21, Some(right))), stale);
+fn a_clock_of_its_own_that_is_wrong_closes_nothing_and_is_named() {
+    for off in [-48 * HOUR, -900_000, 45_000, HOUR] {
+        let own = |secs| at(secs, Some(Utc(MONDAY.0 + off)));
+        let mut desk = desk(&["SPX"]);
+        link(&mut desk, Cluster::Indices, Some(false), own(0));
+        let server = |secs: u64| Update::ServerTime {
+            at: Moment::from_secs(secs),
+            utc: Utc(MONDAY.0 + secs as i64 * 1000),
+        };
+        desk.on(&server(0), own(0));
+        for secs in 0..30 {
+            desk.on(&tick(Utc(MONDAY.0 + secs as i64 * 1000)), own(secs));
+        }
+        let real = at(30, Some(MONDAY));
+        assert_eq!(desk.time(Moment::from_secs(30)), real, "{off}");
+        assert_eq!(judged(&desk, real), Freshness::Live);
+        assert_eq!(
+            judged(&desk, at(50, Some(MONDAY))),
+            Freshness::Stale(Duration::from_secs(21))
+        );
+        let fault = desk.time.fault(Moment::from_secs(30)).unwrap();
+        assert_eq!((fault.who, fault.off), (crate::screen::Witness::Own, off));
+    }
 }
 
 #[test]
-fn a_stamp_minutes_ahead_holds_up_what_follows_for_seconds_only() {
-    let mut desk = desk(&["SPX"]);
-    desk.on(&tick(Utc(MONDAY.0 + 600_000)), at(0, Some(MONDAY)));
-    for secs in 1..=10 {
-        let now = at(secs, Some(MONDAY));
-        desk.on(&tick(now.utc.unwrap()), now);
+fn a_late_feed_beside_an_unset_clock_or_one_that_is_as_late_is_delayed_and_raises_no_alert() {
+    for own_off in [None, Some(-900_000)] {
+        let own = |secs| at(secs, own_off.map(|off| Utc(MONDAY.0 + off)));
+        let mut desk = desk(&["SPX"]);
+        let mut settings = desk.settings().clone();
+        settings.alerts = vec![Rule {
+            place: 0,
+            threshold: crate::screen::Threshold::Above(price(50)),
+            shown: Duration::from_secs(60),
+        }];
+        desk.apply(settings, own(0)).unwrap();
+        link(&mut desk, Cluster::Indices, Some(false), own(0));
+        let server = Update::ServerTime {
+            at: Moment::ZERO,
+            utc: MONDAY,
+        };
+        desk.on(&server, own(0));
+        let row = Seed {
+            delayed: true,
+            price: Some(price(100)),
+            stamp: Some(Utc(MONDAY.0 - 905_000)),
+            ..told("SPX")
+        };
+        desk.on(&Update::Seed(Box::new(row)), own(0));
+        for secs in 1..30 {
+            let stamp = Utc(MONDAY.0 - 903_000 + secs as i64 * 1000);
+            desk.on(&tick(stamp), own(secs));
+            desk.draw(own(secs));
+            let now = desk.time(Moment::from_secs(secs));
+            assert_eq!(judged(&desk, now), Freshness::Delayed, "{own_off:?} {secs}");
+            assert_eq!(desk.alerts.on(Moment::from_secs(secs)), None);
+        }
     }
-    let shown = desk.watchlist.instruments()[0].quote().unwrap();
-    assert_eq!(shown.stamp, Some(Utc(MONDAY.0 + 10_000)));
-    assert_eq!(desk.oddities().older, 9);
+}
+
+#[test]
+fn what_a_link_holds_back_is_as_old_as_it_is_without_any_clock() {
+    let own = |secs| at(secs, None);
+    let mut desk = desk(&["SPX"]);
+    link(&mut desk, Cluster::Indices, Some(false), own(0));
+    for secs in 0..5 {
+        desk.on(&tick(Utc(MONDAY.0 + secs as i64 * 1000)), own(secs));
+    }
+    // The machine stood still for 26 s, and the first thing that it hears is of before.
+    desk.on(&tick(Utc(MONDAY.0 + 5_000)), own(31));
+    assert_eq!(
+        judged(&desk, own(31)),
+        Freshness::Stale(Duration::from_secs(26))
+    );
+    desk.on(&tick(Utc(MONDAY.0 + 31_000)), own(31));
+    assert_eq!(judged(&desk, own(31)), Freshness::Live);
+}
+
+#[test]
+fn a_stamp_ahead_holds_up_nothing_that_follows() {
+    let mut desk = desk(&["SPX"]);
+    let now = |secs| at(secs, Some(MONDAY));
+    link(&mut desk, Cluster::Indices, Some(false), now(0));
+    agree(&mut desk, now(0));
+    desk.on(&tick(Utc(MONDAY.0 + 50_000)), now(0));
+    for secs in 1..=10 {
+        desk.on(&tick(now(secs).utc.unwrap()), now(secs));
+        let shown = desk.watchlist.instruments()[0].quote().unwrap();
+        assert_eq!(shown.as_of.stamp, now(secs).utc);
+    }
+    assert_eq!((desk.oddities().older, desk.oddities().ahead), (0, 1));
 }
 
 #[test]
@@ -106,10 +201,10 @@ fn a_close_derived_from_a_value_of_no_known_day_is_refused_and_a_named_one_is_of
     let now = at(0, Some(MONDAY));
     let change = |close, stamp| {
         let mut desk = desk(&["SPX"]);
+        agree(&mut desk, now);
         desk.on(&seed(stamp, Some(close)), now);
         desk.on(&tick(MONDAY), now);
-        let change = desk.watchlist.instruments()[0].change(now);
-        change.map(Change::absolute)
+        change_of(&desk, now)
     };
     let future = Some(Utc(MONDAY.0 + 9 * HOUR));
     for stamp in [None, Some(Utc(0)), future] {
@@ -135,8 +230,11 @@ fn a_feed_that_is_late_by_definition_is_never_live() {
 
 #[test]
 fn contracts_have_a_long_patience_while_they_are_traded() {
-    let desk = desk(&["O:SPY261218C00650000"]);
-    let patience = |utc| desk.orders(Cluster::Options, at(0, Some(utc))).patience;
+    let patience = |utc| {
+        let mut desk = desk(&["O:SPY261218C00650000"]);
+        agree(&mut desk, at(0, Some(utc)));
+        desk.orders(Cluster::Options, at(0, Some(utc))).patience
+    };
     assert_eq!(patience(MONDAY), Some(Duration::from_secs(300)));
     assert_eq!(patience(Utc(MONDAY.0 + 12 * HOUR)), None);
 }
@@ -144,23 +242,32 @@ fn contracts_have_a_long_patience_while_they_are_traded() {
 #[test]
 fn rest_is_needed_while_a_link_is_not_live_and_its_return_is_counted() {
     let mut desk = desk(&["SPX"]);
-    let now = at(0, Some(MONDAY));
-    let mut tell = |phase, connections| {
+    let now = |secs| at(secs, Some(Utc(MONDAY.0)));
+    agree(&mut desk, now(0));
+    let mut tell = |phase, connections, secs| {
+        let now = now(secs);
         let status = Status {
             phase,
             why: Some(Why::Lost),
             connections,
-            simulated: false,
+            simulated: None,
+            heard: Moment::ZERO,
             cut_off: false,
         };
         desk.on(&Update::Status(Cluster::Indices, status), now);
-        let unfed = desk.paces(now).any(|pace| pace.is_some());
-        (unfed, desk.returns())
+        if phase == Phase::Live {
+            desk.on(&tick(now.utc.unwrap()), now);
+        }
+        (desk.paces(now).next().unwrap(), desk.returns())
     };
-    assert_eq!(tell(Phase::Joining, 0), (true, 0));
-    assert_eq!(tell(Phase::Live, 1), (false, 0));
-    assert_eq!(tell(Phase::Down, 1), (true, 0));
-    assert_eq!(tell(Phase::Live, 2), (false, 1));
+    // At half of its limit, so that REST alone keeps it fresh.
+    let half = Some(Duration::from_secs(5));
+    assert_eq!(tell(Phase::Joining, 0, 0), (half, 0));
+    assert_eq!(tell(Phase::Live, 1, 1), (None, 0));
+    assert_eq!(tell(Phase::Down, 1, 2), (half, 0));
+    assert_eq!(tell(Phase::Live, 2, 3), (None, 1));
+    // And a symbol that alone is silent is asked for although its link is well.
+    assert_eq!(desk.paces(now(30)).next(), Some(half));
 }
 
 fn told(name: &str) -> Seed {
@@ -186,9 +293,11 @@ fn a_display_started_on_a_sunday_shows_fridays_close_and_its_change() {
     let now = at(5, Some(sunday));
     for name in ["SPX", "SPY"] {
         let mut desk = desk(&[name]);
+        agree(&mut desk, now);
         desk.on(
             &Update::Seed(Box::new(Seed {
                 price: Some(price(102)),
+                is_close: true,
                 stamp: Some(friday),
                 previous_close: Some(Close::Told(price(100))),
                 ..told(name)
@@ -196,8 +305,7 @@ fn a_display_started_on_a_sunday_shows_fridays_close_and_its_change() {
             now,
         );
         assert_eq!(judged(&desk, now), Freshness::Closed, "{name}");
-        let change = desk.watchlist.instruments()[0].change(now);
-        assert_eq!(change.map(Change::absolute), Some(price(2)), "{name}");
+        assert_eq!(change_of(&desk, now), Some(price(2)), "{name}");
         assert_eq!(desk.paces(now).collect::<Vec<_>>(), [None], "{name}");
     }
 }
@@ -206,15 +314,18 @@ fn a_display_started_on_a_sunday_shows_fridays_close_and_its_change() {
 fn a_share_is_asked_for_often_while_it_is_traded_and_not_at_all_while_it_streams() {
     let mut desk = desk(&["SPY"]);
     let at_hour = |hours: i64| at(9, Some(Utc(MONDAY.0 + hours * HOUR)));
-    let pace = |desk: &Desk, now| desk.paces(now).next().unwrap();
-    assert_eq!(pace(&desk, at_hour(0)), Some(SHARES));
-    assert_eq!(pace(&desk, at_hour(-2)), Some(SHARES_EXTENDED));
-    assert_eq!(pace(&desk, at_hour(8)), Some(SHARES_EXTENDED));
+    let pace = |desk: &mut Desk, now| {
+        agree(desk, now);
+        desk.paces(now).next().unwrap()
+    };
+    assert_eq!(pace(&mut desk, at_hour(0)), Some(SHARES));
+    assert_eq!(pace(&mut desk, at_hour(-2)), Some(SHARES_EXTENDED));
+    assert_eq!(pace(&mut desk, at_hour(8)), Some(SHARES_EXTENDED));
     let now = at_hour(0);
     desk.on(&streamed("SPY", 650, now.utc.unwrap()), now);
-    assert_eq!(pace(&desk, now), None);
+    assert_eq!(pace(&mut desk, now), None);
     let later = at(30, Some(MONDAY));
-    assert_eq!(pace(&desk, later), Some(SHARES));
+    assert_eq!(pace(&mut desk, later), Some(SHARES));
 }
 
 #[test]
@@ -226,8 +337,10 @@ fn a_share_without_a_trade_before_the_open_shows_its_close_and_a_live_one_its_ag
     let seed = Seed {
         price: Some(price(650)),
         stamp: Some(friday),
+        is_close: true,
         ..told("SPY")
     };
+    agree(&mut desk, monday(-4, 0));
     desk.on(&Update::Seed(Box::new(seed)), monday(-4, 0));
     assert_eq!(judged(&desk, monday(-4, 1)), Freshness::Closed);
     let early = monday(-4, 60);
@@ -254,13 +367,16 @@ fn the_vendors_word_on_its_markets_overrules_the_table_while_it_is_young() {
     };
     let mut desk = desk(&["SPX"]);
     let noon = |secs| at(secs, Some(Utc(MONDAY.0 + 2 * HOUR)));
-    desk.on(&streamed("SPX", 5900, noon(0).utc.unwrap()), noon(0));
-    assert!(matches!(judged(&desk, noon(60)), Freshness::Stale(_)));
-    // Trading was ended at noon, which no table knew.
+    link(&mut desk, Cluster::Indices, Some(false), noon(0));
+    agree(&mut desk, noon(0));
+    desk.on(&streamed("SPX", 5900, noon(55).utc.unwrap()), noon(55));
+    assert!(matches!(judged(&desk, noon(90)), Freshness::Stale(_)));
+    // Trading was ended at noon, which no table knew. Something else has come since: the link lives.
     let closed = crate::market::State::Closed;
     desk.on(&status(closed, noon(60).utc.unwrap()), noon(60));
-    assert_eq!(judged(&desk, noon(61)), Freshness::Closed);
-    assert_eq!(desk.orders(Cluster::Indices, noon(61)).patience, None);
+    desk.watchlist.heard(Cluster::Indices, noon(90).monotonic);
+    assert_eq!(judged(&desk, noon(91)), Freshness::Closed);
+    assert_eq!(desk.orders(Cluster::Indices, noon(91)).patience, None);
     assert!(matches!(judged(&desk, noon(661)), Freshness::Stale(_)));
 }
 
@@ -282,8 +398,9 @@ fn what_the_vendor_does_not_serve_is_said_and_asked_for_now_and_then() {
 
 #[test]
 fn an_expired_contract_is_neither_subscribed_nor_asked_for() {
-    let desk = desk(&["O:SPY260109C00650000", "O:SPY260112C00650000"]);
+    let mut desk = desk(&["O:SPY260109C00650000", "O:SPY260112C00650000"]);
     let now = at(0, Some(MONDAY));
+    agree(&mut desk, now);
     let channels = desk.orders(Cluster::Options, now).channels;
     assert!(
         channels
@@ -305,6 +422,7 @@ fn a_crossed_threshold_brings_its_page_to_the_front_for_its_time() {
     }];
     let now = |secs| at(secs, Some(MONDAY));
     desk.apply(settings, now(0)).unwrap();
+    agree(&mut desk, now(0));
     desk.draw(now(1));
     assert_eq!(desk.leaf, Some(Leaf::Pair(0, Some(1))));
     desk.on(&tick(MONDAY), now(2));
@@ -319,6 +437,7 @@ fn a_crossed_threshold_brings_its_page_to_the_front_for_its_time() {
 fn the_sessions_minutes_make_the_curve_and_come_back_with_a_refill() {
     let mut desk = desk(&["SPX"]);
     let now = at(0, Some(MONDAY));
+    agree(&mut desk, now);
     desk.turn(now);
     let bars: Box<[crate::market::Bar]> = (0..4)
         .map(|minute| {
@@ -370,4 +489,69 @@ fn a_bar_with_a_stamp_that_can_be_none_is_counted_as_odd() {
     };
     desk.on(&update, at(0, Some(MONDAY)));
     assert_eq!(desk.oddities().absurd, 1);
+}
+
+#[test]
+fn what_the_vendor_refuses_to_stream_has_no_access_unless_rest_has_it() {
+    let mut desk = desk(&["SPX"]);
+    let now = |secs| at(secs, Some(MONDAY));
+    link(&mut desk, Cluster::Indices, Some(false), now(0));
+    agree(&mut desk, now(0));
+    let channel = crate::market::Channel::parse("V.I:SPX").unwrap();
+    let refused = Update::Unanswered {
+        channel,
+        not_authorized: true,
+    };
+    desk.on(&refused, now(20));
+    let denial = |desk: &Desk| desk.watchlist.instruments()[0].denial();
+    assert_eq!(denial(&desk), Some(crate::market::Denial::NotEntitled));
+    desk.on(&seed(now(21).utc, None), now(21));
+    assert_eq!(
+        (denial(&desk), judged(&desk, now(22))),
+        (None, Freshness::Live)
+    );
+}
+
+#[test]
+fn simulated_prices_wear_demo_by_whatever_way_they_came_and_are_gone_with_their_source() {
+    let mut desk = desk(&["SPX"]);
+    let now = |secs| at(secs, Some(MONDAY));
+    agree(&mut desk, now(0));
+    // By REST alone: the sockets answer 404.
+    let row = Seed {
+        price: Some(price(100)),
+        stamp: now(0).utc,
+        simulated: true,
+        ..told("SPX")
+    };
+    desk.on(&Update::Seed(Box::new(row)), now(0));
+    let simulated = |desk: &Desk| desk.watchlist.instruments()[0].simulated();
+    assert!(simulated(&desk));
+    // A proxy that greets with nothing: its first frame says that it is real.
+    link(&mut desk, Cluster::Indices, Some(false), now(5));
+    assert!(!simulated(&desk));
+    assert_eq!(desk.watchlist.instruments()[0].quote(), None);
+}
+
+#[test]
+fn a_picture_is_good_until_the_first_plain_value_on_it_grows_old() {
+    let mut desk = desk(&["SPX", "VIX"]);
+    let good = |desk: &mut Desk, now: Now| {
+        desk.draw(now);
+        desk.good_until(now).since(now.monotonic)
+    };
+    let now = at(1, Some(MONDAY));
+    let nothing_plain = Duration::from_secs(90);
+    assert_eq!(good(&mut desk, now), nothing_plain);
+    desk.on(&tick(now.utc.unwrap()), now);
+    // SPX may be ten seconds old.
+    let limit = Duration::from_millis(10_001);
+    assert_eq!(good(&mut desk, now), limit);
+    let later = at(4, Some(MONDAY));
+    assert_eq!(
+        good(&mut desk, later),
+        limit.checked_sub(Duration::from_secs(3)).unwrap()
+    );
+    let stale = at(12, Some(MONDAY));
+    assert_eq!(good(&mut desk, stale), nothing_plain);
 }

@@ -9,7 +9,7 @@ use linux_embedded_hal::i2cdev::linux::LinuxI2CDevice;
 use rustix::io::Errno;
 
 use super::Finding;
-use crate::panel::Fault;
+use crate::panel::{Fault, State};
 
 /// Where a panel of this kind may be.
 const USUAL: [u8; 2] = [0x3c, 0x3d];
@@ -19,6 +19,9 @@ const NOP: [u8; 2] = [0x00, 0xe3];
 
 const WIRING: &str = "Check the wires: SDA on pin 3, SCL on pin 5, 3V3 on pin 1, GND on pin 6. \
                       A bridge soldered on the back of many panels makes 0x3c 0x3d.";
+
+/// Where the service says how its panel does; gone with it.
+const STATE: &str = "run/deskticker/state";
 
 /// How an address is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +52,21 @@ pub fn touch(bus: &Path, address: u8, touch: Touch) -> Result<(), Fault> {
             outcome => outcome.map_err(|error| Fault::from_io(&error)),
         },
     }
+}
+
+/// Whether a ticker that runs here cannot get on with its panel, as it says itself. Then nobody else
+/// can either.
+pub(super) fn stuck(root: &Path) -> Option<Finding> {
+    let Some(State::Stuck(since)) = State::read(&root.join(STATE)) else {
+        return None;
+    };
+    let since = since.map_or(String::new(), |since| format!(" since {since}"));
+    Some(Finding::failed(
+        "panel",
+        format!("deskticker is stuck in a write to its panel{since}; what it shows is not live"),
+        "Look at what the panel is on: the wires of a bus, the disk or network drive of a picture. \
+         If it does not go on by itself:\n  sudo systemctl restart deskticker",
+    ))
 }
 
 pub(super) fn look(bus: &Path, address: u8, touch: &mut Touching<'_>) -> Finding {

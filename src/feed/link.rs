@@ -39,8 +39,10 @@ const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// A connection on which nothing came for so long is asked to prove itself when its host is seen to
 /// live,
 const SUSPECT_AFTER: Duration = Duration::from_secs(3);
-/// and has so long to answer.
-const SUSPECT_LIMIT: Duration = Duration::from_secs(4);
+/// and has so long to answer,
+const SUSPECT_LIMIT: Duration = Duration::from_secs(3);
+/// and a moment more: after a machine has stood still the answer may be there and not be read yet.
+const SUSPECT_MOMENT: Duration = Duration::from_millis(500);
 /// The wait after a refusal or an eviction. Two clients that evict each other must not fight.
 pub const COOL_DOWN: Duration = Duration::from_secs(60);
 
@@ -197,8 +199,9 @@ pub struct Link<S = Fixed> {
     lost: Option<Moment>,
     /// When the last attempt began.
     tried: Moment,
-    /// Since when its host is seen to live while nothing comes here.
-    suspect: Option<Moment>,
+    /// Until when it must prove itself, for its host is seen to live while nothing comes here; and whether
+    /// that is the last time.
+    suspect: Option<(Moment, bool)>,
     random: u64,
 }
 
@@ -323,7 +326,7 @@ impl<S: Shelf> Link<S> {
             (Event::Alive, State::Live { heard, .. } | State::Silent { heard, .. })
                 if self.suspect.is_none() && now >= *heard + SUSPECT_AFTER =>
             {
-                self.suspect = Some(now);
+                self.suspect = Some((now + SUSPECT_LIMIT, false));
                 self.pending = Some(Action::Ping);
                 self.pinged = now;
             }
@@ -377,8 +380,14 @@ impl<S: Shelf> Link<S> {
 
     /// Looks after a connection in use.
     fn tend(&mut self, since: Moment, heard: Moment, now: Moment) -> Option<Action> {
-        let suspect = self.suspect.is_some_and(|at| now >= at + SUSPECT_LIMIT);
-        if now >= heard + DEAD_AFTER || suspect {
+        match self.suspect {
+            Some((until, true)) if now >= until => return Some(self.close(Why::Dead, now)),
+            Some((until, false)) if now >= until => {
+                self.suspect = Some((now + SUSPECT_MOMENT, true));
+            }
+            _ => {}
+        }
+        if now >= heard + DEAD_AFTER {
             return Some(self.close(Why::Dead, now));
         }
         if now >= self.proven_at() {
@@ -442,7 +451,7 @@ impl<S: Shelf> Link<S> {
     }
 
     fn upkeep(&self, heard: Moment) -> Moment {
-        let suspect = self.suspect.map_or(Moment::NEVER, |at| at + SUSPECT_LIMIT);
+        let suspect = self.suspect.map_or(Moment::NEVER, |(until, _)| until);
         let proven = if self.backoff > BACKOFF_FIRST || self.lost.is_some() {
             self.proven_at()
         } else {

@@ -7,10 +7,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::fmt::rfc2822;
 use rustls::ClientConfig;
@@ -61,8 +61,8 @@ struct Past {
     losses: AtomicU32,
     /// By which of two doors a hub was last recognised.
     door: AtomicBool,
-    /// The `Date` of the latest answer that nobody has taken yet, in milliseconds; 0 if there is none.
-    date: AtomicI64,
+    /// The `Date` of the latest answer that nobody has taken yet, and when it came.
+    date: Mutex<Option<(Utc, Instant)>>,
     /// Another number after each answer of the host.
     alive: watch::Sender<u32>,
 }
@@ -149,15 +149,23 @@ impl Connector {
     pub(super) fn dated(&self, headers: &HeaderMap) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
         if let Some(date) = date.and_then(|date| rfc2822::parse(date).ok()) {
-            let millis = date.timestamp().as_millisecond();
-            self.past.date.store(millis, Ordering::Relaxed);
+            let utc = Utc(date.timestamp().as_millisecond());
+            *self.date() = Some((utc, Instant::now()));
         }
     }
 
-    /// The `Date` of an answer that has just come, once.
-    pub(super) fn take_date(&self) -> Option<Utc> {
-        let millis = self.past.date.swap(0, Ordering::Relaxed);
-        (millis != 0).then_some(Utc(millis))
+    /// The `Date` of the latest answer, and how long ago that came; once.
+    pub(super) fn take_date(&self) -> Option<(Utc, Duration)> {
+        let (utc, came) = self.date().take()?;
+        Some((utc, came.elapsed()))
+    }
+
+    /// A panic cannot leave half a date here.
+    fn date(&self) -> MutexGuard<'_, Option<(Utc, Instant)>> {
+        self.past
+            .date
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A plain or encrypted byte stream to the host.

@@ -8,6 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -286,8 +287,8 @@ impl<A: Audience> Runner<A> {
                 }
                 Err(why) => self.line.link.on(Event::Closed(why), now),
             }
-            if let Some(utc) = self.session.connector.take_date() {
-                self.session.updates.server_time(now, utc).await?;
+            if let Some((utc, ago)) = self.session.connector.take_date() {
+                self.session.updates.server_time(now - ago, utc).await?;
             }
             return Ok(());
         }
@@ -371,7 +372,13 @@ impl<A: Audience> Runner<A> {
     }
 }
 
-/// A connection to a cluster, with all that it takes to be let in.
+/// What a try may take before another is begun beside it: a server that accepts and says nothing, a name
+/// server or a packet that is lost would hold up all that follows.
+const BESIDE: Duration = Duration::from_millis(1500);
+/// So many tries at once at most.
+const TRIES: usize = 5;
+
+/// A connection to a cluster, with all that it takes to be let in: the first of some tries to end.
 #[inline(never)]
 fn attempt(
     connector: Connector,
@@ -379,12 +386,36 @@ fn attempt(
     cluster: Cluster,
 ) -> Boxed<'static, Result<Socket, Why>> {
     Box::pin(async move {
-        // A fresh one for each attempt: it is good for one upgrade, and who is at the other end is
-        // looked at anew.
-        let token = ticket(&connector, &source).await?;
-        let path = source.path(cluster, token.as_ref());
-        connector.websocket(&source.endpoint, &path, &[]).await
+        // Dropped with this function, and the tries that have not ended with it.
+        let mut tries = JoinSet::new();
+        loop {
+            tries.spawn(try_once(connector.clone(), source.clone(), cluster));
+            let more = source.via == Via::Hub && tries.len() < TRIES;
+            let first = if more {
+                tokio::time::timeout(BESIDE, tries.join_next()).await.ok()
+            } else {
+                Some(tries.join_next().await)
+            };
+            match first {
+                Some(Some(Ok(outcome))) => return outcome,
+                // It panicked, and that has been told.
+                Some(_) => return Err(Why::Lost),
+                None => {}
+            }
+        }
     })
+}
+
+async fn try_once(
+    connector: Connector,
+    source: Arc<Source>,
+    cluster: Cluster,
+) -> Result<Socket, Why> {
+    // A fresh one for each attempt: it is good for one upgrade, and who is at the other end is
+    // looked at anew.
+    let token = ticket(&connector, &source).await?;
+    let path = source.path(cluster, token.as_ref());
+    connector.websocket(&source.endpoint, &path, &[]).await
 }
 
 async fn read(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite::Error>> {

@@ -1,7 +1,10 @@
 //! The vendor's universal snapshot: what is asked, and what its rows say. Pure; `rest` asks.
 //!
 //! Read suspiciously: every field may be missing, a day that has not begun is all zeros, and a
-//! row that cannot be read costs none of the others.
+//! row that cannot be read costs none of the others. The display and the hub read rows here, by
+//! the same rules: which number is the price, whether it is the close, and whether it is late.
+
+mod conditions;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -36,7 +39,7 @@ pub struct Row {
     pub last_updated: Option<f64>,
     /// `open`, `closed`, `regular_trading`, …
     pub market_status: Option<String>,
-    /// `REAL-TIME` or `DELAYED`.
+    /// `REAL-TIME` or `DELAYED`; of a share or a contract it stands in its trade and its quote.
     pub timeframe: Option<String>,
     /// Of the day.
     pub session: Option<Session>,
@@ -76,6 +79,10 @@ pub struct LastTrade {
     pub size: Option<f64>,
     /// When, in nanoseconds.
     pub sip_timestamp: Option<f64>,
+    /// Under which conditions: the vendor's own numbers.
+    pub conditions: Option<Vec<i64>>,
+    /// `REAL-TIME` or `DELAYED`.
+    pub timeframe: Option<String>,
 }
 
 /// The best bid and ask.
@@ -91,6 +98,8 @@ pub struct LastQuote {
     pub ask_size: Option<f64>,
     /// When, in nanoseconds.
     pub last_updated: Option<f64>,
+    /// `REAL-TIME` or `DELAYED`.
+    pub timeframe: Option<String>,
 }
 
 /// How a contract's price moves.
@@ -110,80 +119,200 @@ pub struct Greeks {
     pub vega: Option<f64>,
 }
 
+/// What an answer says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Its rows; those that cannot be read are left out.
+    pub rows: Vec<Row>,
+    /// It says that its prices are not real: a simulator's word, which the vendor does not use.
+    pub simulated: bool,
+}
+
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
     results: Vec<Value>,
+    #[serde(default)]
+    simulated: Value,
 }
 
-/// The rows of an answer; those that cannot be read are left out.
+/// Reads an answer.
 ///
 /// # Errors
 /// It is no answer of the vendor's.
-pub fn rows(body: &[u8]) -> Result<Vec<Row>, serde_json::Error> {
+pub fn read(body: &[u8]) -> Result<Snapshot, serde_json::Error> {
     let answer: Answer = serde_json::from_slice(body)?;
     let rows = answer.results.into_iter().filter_map(|row| {
         Row::deserialize(row)
             .inspect_err(|error| log::debug!("a row of a snapshot: {error}"))
             .ok()
     });
-    Ok(rows.collect())
+    Ok(Snapshot {
+        rows: rows.collect(),
+        simulated: answer.simulated == Value::Bool(true),
+    })
+}
+
+impl Snapshot {
+    /// What the display takes of it.
+    pub(super) fn seeds(&self) -> impl Iterator<Item = Seed> {
+        self.rows.iter().filter_map(|row| {
+            let mut seed = row.seed()?;
+            seed.simulated = self.simulated;
+            Some(seed)
+        })
+    }
+}
+
+/// The last price of a row.
+struct Last {
+    price: Price,
+    stamp: Option<Utc>,
+    /// It is the close of its session.
+    is_close: bool,
 }
 
 impl Row {
-    /// What the display takes of it.
-    pub(super) fn seed(&self) -> Option<Seed> {
-        let symbol: Symbol = self.ticker.parse().ok()?;
+    /// What it says.
+    pub(crate) fn seed(&self) -> Option<Seed> {
+        let symbol = Symbol::of_ticker(&self.ticker)?;
         let mut seed = Seed::empty(Ticker::try_from(symbol.ticker()).ok()?);
         if let Some(words) = &self.error {
             seed.denial = Some(denial(words)?);
             return Some(seed);
         }
-        if let Some(last) = &self.last_trade {
-            seed.trade = trade(last.price, last.size, last.sip_timestamp);
-        }
-        if let Some(quote) = &self.last_quote {
-            seed.book = book([quote.bid, quote.ask], [quote.bid_size, quote.ask_size]);
-        }
         if let Some(session) = &self.session {
             seed.day = day(session.low, session.high, session.volume);
         }
-        let updated = wire::stamp(self.last_updated);
-        (seed.price, seed.stamp) = match symbol.class() {
-            Class::Index => (
-                self.value.or_else(|| self.close()).and_then(positive),
-                updated,
-            ),
-            Class::Equity => match seed.trade {
-                Some((trade, Some(stamp))) => (Some(trade.price), Some(stamp)),
-                _ => (self.close().and_then(positive), updated),
-            },
-            // Only a quote of a known time: the last trade of an option, which is also the close
-            // of its session, may be days old.
-            Class::Option => {
-                let quoted = self.last_quote.as_ref();
-                let stamp = quoted.and_then(|quote| wire::stamp(quote.last_updated));
-                let middle = seed.book.and_then(|book| book.middle());
-                (middle.filter(|_| stamp.is_some()), stamp)
-            }
+        if let Some(quote) = &self.last_quote {
+            let stamp = wire::stamp(quote.last_updated);
+            let sizes = [quote.bid_size, quote.ask_size];
+            seed.book = book([quote.bid, quote.ask], sizes, stamp);
+            seed.book_stamp = seed.book.and(stamp);
+        }
+        seed.trade = self.trade(symbol.class(), seed.day);
+        let last = match symbol.class() {
+            Class::Index => self.index(&symbol),
+            Class::Equity => self.share(seed.trade),
+            Class::Option => self.contract(&seed),
         };
+        if let Some(last) = last {
+            (seed.price, seed.stamp) = (Some(last.price), last.stamp);
+            seed.is_close = last.is_close;
+        }
         if symbol.class() == Class::Option {
             let (greeks, volatility) = (self.greeks.as_ref(), self.implied_volatility);
             seed.analysis = analysis(greeks, volatility, self.open_interest);
         }
-        seed.delayed = self.is_delayed();
+        seed.delayed = self.is_delayed(symbol.class());
         seed.previous_close = self.previous_close().map(Close::Told);
         Some(seed)
     }
 
-    /// Whether the vendor says that it serves this one late.
-    pub fn is_delayed(&self) -> bool {
-        self.timeframe.as_deref() == Some("DELAYED")
+    /// The value of an index, if it says one.
+    pub(crate) fn value(&self, symbol: &Symbol) -> Option<Price> {
+        price(self.value?, symbol.may_be_negative())
+    }
+
+    fn index(&self, symbol: &Symbol) -> Option<Last> {
+        Some(Last {
+            price: self.value(symbol).or_else(|| {
+                let close = self.session.as_ref()?.close?;
+                price(close, symbol.may_be_negative())
+            })?,
+            stamp: wire::stamp(self.last_updated),
+            is_close: self.is_closed(),
+        })
+    }
+
+    /// A share is worth its last trade. Once its market is closed that may be one of after hours,
+    /// and the close of its session counts.
+    fn share(&self, trade: Option<(Trade, Option<Utc>)>) -> Option<Last> {
+        let close = || {
+            Some(Last {
+                price: self.close()?,
+                stamp: wire::stamp(self.last_updated),
+                is_close: self.is_closed(),
+            })
+        };
+        let closed = self.is_closed().then(close).flatten();
+        let traded = || match trade {
+            Some((trade, Some(stamp))) => Some(Last {
+                price: trade.price,
+                stamp: Some(stamp),
+                is_close: false,
+            }),
+            // Before and after the regular hours the session's close is not what a share is worth
+            // now, whatever the time of the row.
+            _ if self.is_extended() && self.last_trade.is_some() => None,
+            _ => close(),
+        };
+        closed.or_else(traded)
+    }
+
+    /// Only a quote of a known time: the last trade of a contract, which is also the close of its
+    /// session, may be days old.
+    fn contract(&self, seed: &Seed) -> Option<Last> {
+        Some(Last {
+            price: seed.book?.middle()?,
+            stamp: Some(seed.book_stamp?),
+            is_close: self.is_closed(),
+        })
+    }
+
+    /// The last trade. One of a share that makes no last price is none: it is of another time,
+    /// another kind of delivery, or made by another price.
+    fn trade(&self, class: Class, day: Day) -> Option<(Trade, Option<Utc>)> {
+        let last = self.last_trade.as_ref()?;
+        let (trade, stamp) = trade(last.price, last.size, last.sip_timestamp)?;
+        if class == Class::Equity {
+            let regular = self.is_regular();
+            let outside = |(low, high)| trade.price < low || high < trade.price;
+            let conditions = last.conditions.as_deref().unwrap_or_default();
+            if !conditions::make_last(conditions, regular)
+                || (regular && day.range.is_some_and(outside))
+            {
+                return None;
+            }
+        }
+        Some((trade, stamp))
+    }
+
+    /// Whether the vendor says that the market of this one is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.market_status.as_deref() == Some("closed")
+    }
+
+    fn is_regular(&self) -> bool {
+        matches!(
+            self.market_status.as_deref(),
+            Some("open" | "regular_trading")
+        )
+    }
+
+    fn is_extended(&self) -> bool {
+        matches!(
+            self.market_status.as_deref(),
+            Some("early_trading" | "late_trading" | "extended-hours")
+        )
+    }
+
+    /// Whether the vendor says that it serves the price of this one late.
+    fn is_delayed(&self, class: Class) -> bool {
+        let quote = || self.last_quote.as_ref()?.timeframe.as_deref();
+        let trade = || self.last_trade.as_ref()?.timeframe.as_deref();
+        let row = self.timeframe.as_deref();
+        let word = match class {
+            Class::Index => row,
+            Class::Equity => trade().or(row).or_else(quote),
+            Class::Option => quote().or(row),
+        };
+        word == Some("DELAYED")
     }
 
     /// The last price of the session.
-    pub fn close(&self) -> Option<f64> {
-        self.session.as_ref().and_then(|session| session.close)
+    fn close(&self) -> Option<Price> {
+        self.session.as_ref()?.close.and_then(positive)
     }
 
     /// The close before the session.
@@ -211,12 +340,21 @@ pub(super) fn day(low: Option<f64>, high: Option<f64>, volume: Option<f64>) -> D
     }
 }
 
-/// The best bid and ask, where both are told; nobody may bid, but somebody asks.
-pub(super) fn book([bid, ask]: [Option<f64>; 2], sizes: [Option<f64>; 2]) -> Option<Book> {
+/// The best bid and ask. Nobody may bid: that is zero. Nobody may ask: that is zero, or not told.
+/// Where both are zero it must be known when that was so, or nothing was told.
+pub(super) fn book(
+    [bid, ask]: [Option<f64>; 2],
+    sizes: [Option<f64>; 2],
+    stamp: Option<Utc>,
+) -> Option<Book> {
+    let zero = Price::from_scaled(0);
+    let side = |number| Price::from_f64(number).filter(|price| *price >= zero);
+    let (bid, ask) = (side(bid?)?, side(ask.unwrap_or(0.0))?);
     let [bid_size, ask_size] = sizes.map(wire::size);
-    Some(Book {
-        bid: Price::from_f64(bid?).filter(|bid| *bid >= Price::from_scaled(0))?,
-        ask: positive(ask?)?,
+    let told = bid > zero || ask > zero || stamp.is_some();
+    told.then_some(Book {
+        bid,
+        ask,
         bid_size,
         ask_size,
     })
@@ -255,7 +393,13 @@ pub(super) fn analysis(
 
 /// A price of zero is no price.
 pub fn positive(number: f64) -> Option<Price> {
-    Price::from_f64(number).filter(|price| *price > Price::from_scaled(0))
+    price(number, false)
+}
+
+/// The same, but of an index that may be negative it is a value.
+pub(super) fn price(number: f64, may_be_negative: bool) -> Option<Price> {
+    let price = Price::from_f64(number)?;
+    (may_be_negative || price > Price::from_scaled(0)).then_some(price)
 }
 
 #[cfg(test)]
@@ -267,8 +411,7 @@ mod tests {
     }
 
     fn seeds(body: &str) -> Vec<Seed> {
-        let rows = rows(body.as_bytes()).unwrap();
-        rows.iter().filter_map(Row::seed).collect()
+        read(body.as_bytes()).unwrap().seeds().collect()
     }
 
     fn one(row: &str) -> Seed {
@@ -279,7 +422,7 @@ mod tests {
     fn an_error_for_one_ticker_costs_none_of_the_others() {
         let seeds = seeds(
             r#"{"status":"OK","results":[
-            {"ticker":"APy","error":"NOT_ENTITLED","message":"Not entitled to this ticker."},
+            {"ticker":"AMpB","error":"NOT_ENTITLED","message":"Not entitled to this ticker."},
             {"ticker":"I:RUT","error":"NOT_TODAY"},
             {"ticker":"I:DJI","type":"indices","value":3822.39,"last_updated":1679597116344223500,
              "session":{"change":-50.01,"close":3822.39,"previous_close":3812.19,
@@ -296,7 +439,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("APY", None, None, Some(Denial::NotEntitled)),
+                ("AMpB", None, None, Some(Denial::NotEntitled)),
                 ("I:DJI", price(3822.39), close(3812.19), None),
                 ("I:VIX", None, close(17.65), None),
                 ("NOPE", None, None, Some(Denial::NotFound)),
@@ -373,13 +516,147 @@ mod tests {
         for quote in [
             "null",
             r#"{"bid":9.71,"ask":9.81}"#,
-            r#"{"bid":0,"ask":0.05,"last_updated":1764086430905000000}"#,
+            r#"{"bid":0.05,"ask":0,"last_updated":1764086430905000000}"#,
+            r#"{"bid":0.05,"last_updated":1764086430905000000}"#,
             r#"{"bid":9.81,"ask":9.71,"last_updated":1764086430905000000}"#,
             r#"{"bid":-1,"ask":9.71,"last_updated":1764086430905000000}"#,
         ] {
             assert_eq!(row(quote).price, None, "{quote}");
         }
+        // The middle is a price of the book's rule, and a book without one is still a book.
+        let worthless = row(r#"{"bid":0,"ask":0.05,"last_updated":1764086430905000000}"#);
+        let book = worthless.book.unwrap();
+        assert_eq!((book.bid.scaled(), book.ask.scaled()), (0, 500));
+        assert_eq!(worthless.price, book.middle());
+        assert_eq!(worthless.book_stamp, Some(Utc(1_764_086_430_905)));
+        for nobody in [r#""ask":0,"#, ""] {
+            let quote = format!(r#"{{"bid":0,{nobody}"last_updated":1764086430905000000}}"#);
+            let book = row(&quote).book.unwrap();
+            assert_eq!((book.bid.scaled(), book.ask.scaled()), (0, 0), "{quote}");
+        }
+        for unknown in [
+            r#"{"bid":0,"ask":0}"#,
+            r#"{"ask":0.05}"#,
+            r#"{"bid":1,"ask":-1}"#,
+        ] {
+            let unknown = row(unknown);
+            assert_eq!((unknown.book, unknown.book_stamp), (None, None));
+        }
         let deep = one(r#"{"ticker":"O:SPY251219C00650000","greeks":{},"open_interest":-1}"#);
         assert_eq!(deep.analysis, None);
+    }
+
+    /// A share whose last trade is this, and whose market is in that state.
+    fn share(trade: &str, status: &str) -> Seed {
+        one(&format!(
+            r#"{{"ticker":"SPY","market_status":"{status}","last_updated":1764086431000000000,
+            "last_trade":{{"size":100,"sip_timestamp":1764086430000000000,{trade}}},
+            "session":{{"close":249.75,"previous_close":248.0,"high":250.2,"low":248.9}}}}"#
+        ))
+    }
+
+    #[test]
+    fn a_trade_that_makes_no_last_price_is_none() {
+        let right = (price(249.75), Some(Utc(1_764_086_431_000)), false);
+        for trade in [
+            r#""price":257.6591,"conditions":[53,52,41]"#,
+            r#""price":249.8,"conditions":[37]"#,
+            // Of before the open, or of after the close.
+            r#""price":249.8,"conditions":[12]"#,
+            // It contradicts the session's own range.
+            r#""price":257.6591"#,
+            r#""price":248.89,"conditions":[]"#,
+        ] {
+            let seed = share(trade, "open");
+            assert_eq!((seed.price, seed.stamp, seed.is_close), right, "{trade}");
+            assert_eq!(seed.trade, None, "{trade}");
+        }
+        let traded = share(r#""price":250.2,"conditions":[14,41]"#, "open");
+        assert_eq!(traded.price, price(250.2));
+    }
+
+    #[test]
+    fn after_hours_a_share_is_worth_what_it_is_traded_for_then_or_nothing_is_known() {
+        for status in ["early_trading", "late_trading"] {
+            // The session's range is that of the regular hours.
+            let traded = share(r#""price":251.5,"conditions":[12]"#, status);
+            let stamp = Some(Utc(1_764_086_430_000));
+            assert_eq!((traded.price, traded.stamp), (price(251.5), stamp));
+            assert!(!traded.is_close);
+            let other = share(r#""price":251.5,"conditions":[12,52]"#, status);
+            assert_eq!((other.price, other.trade), (None, None));
+        }
+    }
+
+    #[test]
+    fn a_closed_row_says_the_close_and_never_a_trade_of_after_hours() {
+        let seed = share(r#""price":251.5,"conditions":[12]"#, "closed");
+        assert_eq!((seed.price, seed.is_close), (price(249.75), true));
+        assert_eq!(seed.trade.map(|(trade, _)| trade.price), price(251.5));
+        let value = |status: &str| {
+            let row = format!(
+                r#"{{"ticker":"I:SPX","value":5912.34,"market_status":"{status}","last_updated":1764086431000000000}}"#
+            );
+            (one(&row).price, one(&row).is_close)
+        };
+        assert_eq!(value("closed"), (price(5912.34), true));
+        assert_eq!(value("regular_trading"), (price(5912.34), false));
+        let quote = |status: &str| {
+            let row = format!(
+                r#"{{"ticker":"O:SPY251219C00650000","market_status":"{status}","session":{{"close":1.0}},
+                "last_quote":{{"bid":9.71,"ask":9.81,"last_updated":1764086431000000000}}}}"#
+            );
+            (one(&row).price, one(&row).is_close)
+        };
+        assert_eq!(quote("closed"), (price(9.76), true));
+        assert_eq!(quote("open"), (price(9.76), false));
+        let unquoted = one(
+            r#"{"ticker":"O:SPY251219C00650000","market_status":"closed","session":{"close":1.0}}"#,
+        );
+        assert_eq!((unquoted.price, unquoted.is_close), (None, false));
+    }
+
+    #[test]
+    fn what_is_late_says_so_in_the_trade_or_quote_that_the_price_is_of() {
+        let row = |ticker: &str, trade: &str, quote: &str| {
+            one(&format!(
+                r#"{{"ticker":"{ticker}","last_trade":{{"price":9.75,"timeframe":"{trade}","sip_timestamp":1764086430000000000}},
+                "last_quote":{{"bid":9.71,"ask":9.81,"timeframe":"{quote}","last_updated":1764086430000000000}}}}"#
+            ))
+            .delayed
+        };
+        assert!(row("SPY", "DELAYED", "REAL-TIME"));
+        assert!(!row("SPY", "REAL-TIME", "DELAYED"));
+        assert!(row("O:SPY251219C00650000", "REAL-TIME", "DELAYED"));
+        assert!(!row("O:SPY251219C00650000", "DELAYED", "REAL-TIME"));
+        assert!(one(r#"{"ticker":"I:SPX","value":1,"timeframe":"DELAYED"}"#).delayed);
+    }
+
+    #[test]
+    fn an_index_of_which_more_may_fall_than_rise_has_values_below_zero() {
+        let value =
+            |ticker: &str, row: &str| one(&format!(r#"{{"ticker":"{ticker}",{row}}}"#)).price;
+        for (row, number) in [
+            (r#""value":-311"#, -311.0),
+            (r#""value":0"#, 0.0),
+            (r#""session":{"close":-12.5}"#, -12.5),
+        ] {
+            assert_eq!(value("I:TICK", row), price(number), "{row}");
+            for ticker in ["I:SPX", "I:VIX9D", "I:RUT"] {
+                assert_eq!(value(ticker, row), None, "{ticker} {row}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_real_makes_no_real_price() {
+        let simulated = |more: &str| {
+            let body =
+                format!(r#"{{"status":"OK"{more},"results":[{{"ticker":"I:SPX","value":1}}]}}"#);
+            seeds(&body)[0].simulated
+        };
+        assert!(simulated(r#","simulated":true"#));
+        assert!(!simulated(""));
+        assert!(!simulated(r#","simulated":false"#));
     }
 }

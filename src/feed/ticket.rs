@@ -160,8 +160,8 @@ impl Doorman {
         }
     }
 
-    /// The `Date` of the answer that has just come, once.
-    pub(super) fn take_date(&self) -> Option<Utc> {
+    /// The `Date` of the latest answer, and how long ago that came; once.
+    pub(super) fn take_date(&self) -> Option<(Utc, Duration)> {
         self.connector.take_date()
     }
 

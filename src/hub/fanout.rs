@@ -13,7 +13,7 @@ use super::metrics::Metrics;
 use super::room::Fate;
 pub use super::socket::Socket;
 use super::token::{Device, Gate};
-use super::{Interest, Report};
+use super::{Interest, Relayed, Report};
 use crate::clock::{Clock, Moment};
 use crate::market::Cluster;
 use crate::supervisor::Heartbeat;
@@ -71,6 +71,9 @@ pub struct Fanout {
     pub clock: Clock,
     /// Who wants to know that this turns; nobody, unless it is set.
     pub heartbeat: Heartbeat,
+    /// Clients are told that the prices are simulated before the upstream has said so; they are
+    /// not, unless it is set.
+    pub simulated: bool,
     guests: mpsc::Receiver<Guest>,
 }
 
@@ -96,6 +99,7 @@ impl Fanout {
                 metrics,
                 clock,
                 heartbeat: Heartbeat::default(),
+                simulated: false,
                 guests,
             },
             Door(door),
@@ -114,10 +118,12 @@ impl Fanout {
             metrics,
             clock,
             mut heartbeat,
+            simulated,
             mut guests,
         } = self;
         let mut roster = gate.roster();
         let mut hall = Hall::new(cluster, gate, limits, metrics.clone(), clock.clone(), tell);
+        hall.simulated = simulated;
         // Not before this is the next sweep, and then.
         let mut paced = Moment::ZERO;
         let mut checked = Moment::ZERO;
@@ -218,8 +224,12 @@ fn take(hall: &mut Hall, metrics: &Metrics, report: Report) {
             hall.answered(&events);
             let mut conflated = 0;
             for event in &events {
-                conflated +=
-                    u64::from(hall.room.publish(&event.channel, &event.json) != Fate::Kept);
+                let Relayed {
+                    channel,
+                    json,
+                    came,
+                } = event;
+                conflated += u64::from(hall.room.publish(channel, json, *came) != Fate::Kept);
                 if hall.room.is_pressed() {
                     hall.sweep();
                 }

@@ -2,10 +2,12 @@
 //! are used again; never knows whom they are for.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 
 use super::room::{Slot, Trade};
-use super::websocket;
+use super::{age, websocket};
+use crate::clock::Moment;
 
 /// No frame is longer than this, in bytes, unless a single event is: the vendor's Python client
 /// refuses a mebibyte.
@@ -15,12 +17,17 @@ const FRAME: usize = 256 << 10;
 /// are so far apart that each gets its own.
 const SHARED: usize = 8;
 
+/// An event that is older than this says so; what is on its way through the hub is younger.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// What has been made for one group.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     made: Vec<Made>,
     used: usize,
     picks: Vec<(u64, Pick)>,
+    /// Events with their ages, one after the other.
+    aged: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -34,10 +41,12 @@ pub(super) struct Made {
     pub(super) trades: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Pick {
     Slot(usize),
     Trade(usize),
+    /// There, among those with their ages.
+    Aged(Range<usize>),
 }
 
 impl Frames {
@@ -46,18 +55,19 @@ impl Frames {
         self.used = 0;
     }
 
-    /// The frames with everything newer than `seen`.
+    /// The frames with everything newer than `seen`. What is not new any more says its age.
     pub(super) fn newer(
         &mut self,
         seen: u64,
         held: &[usize],
         slots: &[Slot],
         trades: &VecDeque<Trade>,
+        now: Moment,
     ) -> &Made {
         let known = self.made[..self.used]
             .iter()
             .position(|made| made.seen.contains(&seen));
-        let at = known.unwrap_or_else(|| self.make(seen, held, slots, trades));
+        let at = known.unwrap_or_else(|| self.make(seen, held, slots, trades, now));
         &self.made[at]
     }
 
@@ -67,6 +77,7 @@ impl Frames {
         held: &[usize],
         slots: &[Slot],
         trades: &VecDeque<Trade>,
+        now: Moment,
     ) -> usize {
         self.picks.clear();
         let (mut first, mut last) = (0, u64::MAX);
@@ -94,6 +105,20 @@ impl Frames {
             }
         }
         self.picks.sort_unstable_by_key(|&(seq, _)| seq);
+        self.aged.clear();
+        for (_, pick) in &mut self.picks {
+            let (json, came) = match *pick {
+                Pick::Slot(id) => (&*slots[id].json, slots[id].came),
+                Pick::Trade(at) => (&*trades[at].json, trades[at].came),
+                Pick::Aged(_) => continue,
+            };
+            let age = came.age(now);
+            if age > FRESH {
+                let begins = self.aged.len();
+                age::write(json, age, &mut self.aged);
+                *pick = Pick::Aged(begins..self.aged.len());
+            }
+        }
         if self.used == self.made.len() {
             self.made.push(Made {
                 seen: 0..=0,
@@ -109,17 +134,32 @@ impl Frames {
         made.seen = first..=last;
         made.trades = waiting;
         made.bytes.clear();
-        let events = self.picks.iter().map(|&(_, pick)| match pick {
-            Pick::Slot(id) => slots[id].json.as_slice(),
-            Pick::Trade(at) => &trades[at].json,
+        let events = self.picks.iter().map(|(_, pick)| match pick {
+            Pick::Slot(id) => slots[*id].json.as_slice(),
+            Pick::Trade(at) => &trades[*at].json,
+            Pick::Aged(there) => &self.aged[there.clone()],
         });
         made.count = write(events, &mut made.bytes);
         at
     }
 }
 
+/// Writes what these slots hold, each with its age, into as few frames as may be; how many is
+/// returned.
+pub(super) fn replay(slots: &[&Slot], now: Moment, into: &mut Vec<u8>) -> u64 {
+    let events: Vec<Vec<u8>> = slots
+        .iter()
+        .map(|slot| {
+            let mut event = Vec::new();
+            age::write(&slot.json, slot.came.age(now), &mut event);
+            event
+        })
+        .collect();
+    write(events.iter().map(Vec::as_slice), into)
+}
+
 /// Writes events into as few frames as may be; how many is returned.
-pub(super) fn write<'a>(events: impl Iterator<Item = &'a [u8]> + Clone, into: &mut Vec<u8>) -> u64 {
+fn write<'a>(events: impl Iterator<Item = &'a [u8]> + Clone, into: &mut Vec<u8>) -> u64 {
     let mut rest = events.peekable();
     let mut count = 0;
     while rest.peek().is_some() {

@@ -190,7 +190,10 @@ impl Hall {
                 }
             }
             Said::Writable => match client.resume() {
-                Wrote::All if !leaving => self.give(|room, give| room.release(seat, give)),
+                Wrote::All if !leaving => {
+                    let now = self.now();
+                    self.give(|room, give| room.release(seat, now, give));
+                }
                 Wrote::All | Wrote::Some | Wrote::Full => {}
                 Wrote::Gone => self.remove(seat),
             },
@@ -235,7 +238,7 @@ impl Hall {
         replay.clear();
         let count = self
             .room
-            .set_topics(seat, topics.into_iter().collect(), &mut replay);
+            .set_topics(seat, topics.into_iter().collect(), now, &mut replay);
         if count > 0 {
             self.write(seat, &replay, count);
         }
@@ -289,7 +292,8 @@ impl Hall {
     /// Gives everybody who can take it what they have not seen; returns how many frames.
     pub(super) fn sweep(&mut self) -> u64 {
         let before = self.metrics.frames_out.count();
-        self.give(|room, give| room.sweep(give));
+        let now = self.now();
+        self.give(|room, give| room.sweep(now, give));
         self.metrics.frames_out.count() - before
     }
 

@@ -15,9 +15,11 @@ use crate::market::{Calendar, Cluster, Symbol};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pulse {
     /// `None` while it has not said anything yet.
-    pub up: Option<Result<bool, Why>>,
+    pub up: Option<Result<(), Why>>,
     /// The vendor lets us in for nothing here.
     pub barred: bool,
+    /// It has last said that its prices are simulated.
+    pub simulated: bool,
     /// Since when.
     pub since: Moment,
     /// When the last event came.
@@ -50,8 +52,10 @@ enum Condition {
 
 impl Health {
     /// Watches what passes between the two channels, from `reports` to `onward`, until either ends.
+    /// `simulated` is what is known of the vendor before it says something.
     pub fn between(
         cluster: Cluster,
+        simulated: bool,
         mut reports: mpsc::Receiver<Report>,
         onward: mpsc::Sender<Report>,
         interest: watch::Receiver<Interest>,
@@ -60,6 +64,7 @@ impl Health {
         let (beat, pulse) = watch::channel(Pulse {
             up: None,
             barred: false,
+            simulated,
             since: clock.now().monotonic,
             heard: None,
         });
@@ -67,7 +72,7 @@ impl Health {
             while let Some(report) = reports.recv().await {
                 let now = clock.now().monotonic;
                 let up = match &report {
-                    Report::Up { simulated } => Some(Ok(*simulated)),
+                    Report::Up { .. } => Some(Ok(())),
                     Report::Down(why) => Some(Err(*why)),
                     Report::Barred => Some(Err(Why::Key)),
                     Report::Events(_) | Report::Unanswered(_) => None,
@@ -79,6 +84,9 @@ impl Health {
                         }
                         pulse.up = Some(up);
                         pulse.barred = report == Report::Barred;
+                        if let Report::Up { simulated } = report {
+                            pulse.simulated = simulated;
+                        }
                     }
                     None if matches!(report, Report::Events(_)) => pulse.heard = Some(now),
                     None => {}
@@ -137,14 +145,16 @@ fn open(cluster: Cluster, interest: &Interest, calendar: &Calendar, now: Now) ->
     })
 }
 
-/// Whether all is well, and the JSON that says so.
-pub fn report(all: &[Health], calendar: &Calendar, now: Now) -> (bool, Value) {
+/// Whether all is well, and the JSON that says so. `simulated` is what the vendor says by REST.
+pub fn report(all: &[Health], simulated: bool, calendar: &Calendar, now: Now) -> (bool, Value) {
     let mut well = true;
+    let mut any_simulated = simulated;
     let mut clusters = serde_json::Map::new();
     for health in all {
         let condition = health.condition(calendar, now);
         well &= !matches!(condition, Condition::Down | Condition::Barred);
         let pulse = health.pulse.borrow().clone();
+        any_simulated |= pulse.simulated;
         let age = |moment: Moment| now.monotonic.since(moment).as_secs_f64();
         let word = match condition {
             Condition::Idle => "idle",
@@ -164,7 +174,7 @@ pub fn report(all: &[Health], calendar: &Calendar, now: Now) -> (bool, Value) {
                 "state": word,
                 "why": why,
                 "channels": health.interest.borrow().len(),
-                "simulated": matches!(pulse.up, Some(Ok(true))),
+                "simulated": pulse.simulated,
                 "stateAgeSeconds": age(pulse.since),
                 "lastEventAgeSeconds": pulse.heard.map(age),
             }),
@@ -173,7 +183,7 @@ pub fn report(all: &[Health], calendar: &Calendar, now: Now) -> (bool, Value) {
     let status = if well { "ok" } else { "degraded" };
     (
         well,
-        json!({ "status": status, "clusters": Value::Object(clusters) }),
+        json!({ "status": status, "simulated": any_simulated, "clusters": Value::Object(clusters) }),
     )
 }
 
@@ -283,11 +293,12 @@ mod tests {
         let (reports, passing) = mpsc::channel(1);
         let (onward, mut arriving) = mpsc::channel(1);
         let cluster = Cluster::Indices;
-        let (health, watching) = Health::between(cluster, passing, onward, wanted, clock.clone());
+        let (health, watching) =
+            Health::between(cluster, false, passing, onward, wanted, clock.clone());
         tokio::spawn(watching);
         let all = [health];
         let told = || {
-            let (well, report) = report(&all, &Calendar::us(), clock.now());
+            let (well, report) = report(&all, false, &Calendar::us(), clock.now());
             (well, report["clusters"]["indices"].clone())
         };
         assert_eq!((told().0, told().1["state"].clone()), (true, json!("idle")));

@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use hyper::Request;
 use hyper::StatusCode;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, DATE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -33,7 +33,7 @@ use super::limits::Place;
 use super::reply::Answer;
 use super::routes::{Admission, Porter, Refused, Visitor};
 use super::tls::{self, Tls};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::supervisor::Heartbeat;
 
 /// What an answer may take once the request is there; quotes wait for the vendor.
@@ -47,10 +47,15 @@ const TOLD: usize = 64;
 /// After an accept that failed: mostly no file descriptors are left, and one will be.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-const TOO_SLOW: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// Behind it come the date and the end of the head.
+const TOO_SLOW: &str = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n";
 /// A WebSocket close frame with 1013, try again later.
 const TRY_LATER: [u8; 4] = [0x88, 2, 0x03, 0xf5];
+
+/// The header `Date` of an answer that is given now.
+fn date(clock: &Clock) -> Option<HeaderValue> {
+    HeaderValue::from_str(&clock.now().utc?.http_date()).ok()
+}
 
 /// Serves until told to stop; then ends what is left.
 pub(super) async fn serve(
@@ -207,6 +212,9 @@ impl Visit {
                 begun.store(true, Ordering::Relaxed);
                 let answering = async move {
                     let (mut answer, admission) = porter.answer(&request, visitor).await;
+                    if let Some(date) = date(&porter.clock) {
+                        answer.headers_mut().insert(DATE, date);
+                    }
                     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                         let close = HeaderValue::from_static("close");
                         answer.headers_mut().insert(CONNECTION, close);
@@ -224,6 +232,8 @@ impl Visit {
         });
         let mut connection = http1::Builder::new()
             .max_buf_size(HEAD_LIMIT)
+            // By the hub's own clock, and none while that is not set: displays check theirs by it.
+            .auto_date_header(false)
             .serve_connection(TokioIo::new(stream), service);
         let mut deadline = self.deadline;
         let mut answering = false;
@@ -253,7 +263,12 @@ impl Visit {
             self.too_slow();
             if !begun.load(Ordering::Relaxed) {
                 // As far as it goes at once: nobody waits for somebody who is slow.
-                stream.write_all(TOO_SLOW).now_or_never();
+                let date = match self.porter.clock.now().utc {
+                    Some(utc) => format!("Date: {}\r\n", utc.http_date()),
+                    None => String::new(),
+                };
+                let answer = format!("{TOO_SLOW}{date}\r\n");
+                stream.write_all(answer.as_bytes()).now_or_never();
             }
         }
         self.part(stream).await;

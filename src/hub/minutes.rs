@@ -36,6 +36,8 @@ struct Held {
     minutes: Vec<Minute>,
     /// There is no other.
     whole: bool,
+    /// They are not real.
+    simulated: bool,
 }
 
 /// A span of time of one ticker, in milliseconds.
@@ -47,10 +49,11 @@ struct Span {
 }
 
 enum Order {
-    /// Events on channels of minutes have passed.
-    Seen(Vec<Relayed>),
-    /// The vendor's own, which are all there are of this span.
-    Fetched(Span, Vec<Minute>),
+    /// An upstream is up, and its prices are simulated or not; and these events on channels of
+    /// minutes have passed.
+    Seen(bool, Vec<Relayed>),
+    /// The vendor's own, which are all there are of this span; and whether they are simulated.
+    Fetched(Span, Vec<Minute>, bool),
     Read(Span, oneshot::Sender<Held>),
 }
 
@@ -65,9 +68,10 @@ impl Minutes {
         (Self(orders), keep(ordered))
     }
 
-    /// Events on channels of minutes have passed.
-    pub(super) async fn seen(&self, bars: Vec<Relayed>) {
-        self.order(Order::Seen(bars)).await;
+    /// An upstream is up, whose prices are simulated or not; and these events on channels of
+    /// minutes have passed, if any.
+    pub(super) async fn seen(&self, simulated: bool, bars: Vec<Relayed>) {
+        self.order(Order::Seen(simulated, bars)).await;
     }
 
     /// The body that answers for these minutes. Where the vendor cannot be asked for those that did
@@ -84,17 +88,17 @@ impl Minutes {
         let span = asked.span(now);
         let held = self.read(&span).await;
         if held.whole {
-            return Ok(asked.body(&held.minutes, false));
+            return Ok(asked.body(&held, false));
         }
         let path = asked.path(&span);
-        let known = |body: &[u8]| aggregates::minutes(body).is_some();
-        let answer = quotes.minutes(&path, known).await;
+        let simulated = |body: &[u8]| Some(asked.minutes(body)?.1);
+        let answer = quotes.minutes(&path, simulated).await;
         let stale = match &answer {
             Ok(answer) => {
                 let made = now.utc.map(|utc| utc.0 - answer.age.as_millis() as i64);
-                let fetched = aggregates::minutes(&answer.body).unwrap_or_default();
-                self.order(Order::Fetched(asked.fetched(&span, made), fetched))
-                    .await;
+                let (fetched, simulated) = asked.minutes(&answer.body).unwrap_or_default();
+                let span = asked.fetched(&span, made);
+                self.order(Order::Fetched(span, fetched, simulated)).await;
                 answer.stale
             }
             Err(_) => true,
@@ -102,7 +106,7 @@ impl Minutes {
         let held = self.read(&span).await;
         match answer {
             Err(error) if held.minutes.is_empty() => Err(error),
-            _ => Ok(asked.body(&held.minutes, stale)),
+            _ => Ok(asked.body(&held, stale)),
         }
     }
 
@@ -123,14 +127,18 @@ async fn keep(mut orders: mpsc::Receiver<Order>) {
     let mut text = String::new();
     while let Some(order) = orders.recv().await {
         match order {
-            Order::Seen(bars) => {
+            Order::Seen(simulated, bars) => {
+                store.told(simulated);
                 for event in bars {
                     if let Some(minute) = read(&event, &mut text) {
                         store.stream(&event.channel.ticker, minute);
                     }
                 }
             }
-            Order::Fetched(span, minutes) => store.merge(&span, minutes),
+            Order::Fetched(span, minutes, simulated) => {
+                store.told(simulated);
+                store.merge(&span, minutes);
+            }
             // Whoever asked may have stopped waiting.
             Order::Read(span, reply) => drop(reply.send(store.read(&span))),
         }
@@ -164,6 +172,7 @@ fn read(event: &Relayed, text: &mut String) -> Option<Minute> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::Came;
     use crate::market::Channel;
 
     #[tokio::test]
@@ -179,14 +188,14 @@ mod tests {
                 start + MINUTE
             )
             .into(),
+            came: Came::default(),
         }
         };
         let mut broken = bar(start, "2.5");
         broken.json = r#"{"ev":"AM","sym":"SPY","o":0}"#.into();
-        minutes.seen(vec![bar(start, "2.5"), broken]).await;
-        minutes
-            .seen(vec![bar(start + MINUTE, "2"), bar(start, "1.5")])
-            .await;
+        minutes.seen(false, vec![bar(start, "2.5"), broken]).await;
+        let more = vec![bar(start + MINUTE, "2"), bar(start, "1.5")];
+        minutes.seen(false, more).await;
         let span = Span {
             ticker: Ticker::try_from("SPY").unwrap(),
             times: start..start + 2 * MINUTE,
@@ -198,6 +207,10 @@ mod tests {
             .map(|minute| (minute.bar.close.as_f64(), minute.volume))
             .collect();
         assert_eq!(told, [(1.5, Some(1.5)), (2.0, Some(20.0))]);
-        assert!(held.whole);
+        assert!(held.whole && !held.simulated);
+        // Another vendor: nothing of this one is repeated.
+        minutes.seen(true, Vec::new()).await;
+        let held = minutes.read(&span).await;
+        assert!(held.minutes.is_empty() && !held.whole && held.simulated);
     }
 }

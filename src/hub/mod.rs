@@ -11,6 +11,7 @@
 //! only how far it has seen. Beside that way stand `minutes`, which keeps the bars that pass, and
 //! `quotes`, which asks the vendor's REST once for all.
 
+mod age;
 mod answer;
 mod client;
 pub mod config;
@@ -57,6 +58,7 @@ use crate::feed::session::Source;
 use crate::feed::{Boxed, Why};
 use crate::market::{Calendar, Channel, Cluster};
 use crate::supervisor::Supervisor;
+pub use age::Came;
 use fanout::Fanout;
 use health::Health;
 use limits::{Limits, Rates, Tally};
@@ -83,6 +85,8 @@ pub struct Relayed {
     /// The event as the vendor wrote it: one JSON object. A slice of the frame it came in; whoever
     /// keeps it for long copies it, or it keeps the whole frame.
     pub json: Bytes,
+    /// When it came, and how old it was then.
+    pub came: Came,
 }
 
 /// What the upstream of a cluster tells the fan-out.
@@ -132,6 +136,8 @@ pub struct Setup {
     pub connector: Connector,
     /// What of the vendor is served.
     pub clusters: Vec<Cluster>,
+    /// The vendor is a simulator of ours: its prices are not real, before it has said so.
+    pub simulated: bool,
     /// Who is let in.
     pub gate: Arc<Gate>,
     /// The rest of the settings, now and from now on.
@@ -157,6 +163,7 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
         rest,
         connector,
         clusters,
+        simulated,
         gate,
         settings,
         calendar,
@@ -169,6 +176,8 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
     let mut tasks = JoinSet::new();
     let (minutes, keeping) = Minutes::new();
     let (mut doors, mut health) = (Vec::new(), Vec::new());
+    let greeted = watch::Sender::new(simulated.then_some(true));
+    minutes.seen(simulated, Vec::new()).await;
     for cluster in clusters {
         let (interest, wanted) = watch::channel(Interest::new());
         let (reports, passing) = mpsc::channel(QUEUE);
@@ -180,9 +189,11 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
             interest: wanted.clone(),
             reports,
             minutes: minutes.clone(),
+            greeted: greeted.clone(),
             clock: clock.clone(),
         };
-        let (seen, watching) = Health::between(cluster, passing, onward, wanted, clock.clone());
+        let (seen, watching) =
+            Health::between(cluster, simulated, passing, onward, wanted, clock.clone());
         let (mut fanout, door) = Fanout::new(
             cluster,
             arriving,
@@ -193,6 +204,7 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
             clock.clone(),
         );
         fanout.heartbeat = supervisor.heartbeat();
+        fanout.simulated = simulated;
         tasks.spawn(upstream.run(stop.clone()));
         tasks.spawn(watching);
         tasks.spawn(fanout.run(stop.clone()));
@@ -215,7 +227,13 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
     let porter = Arc::new(Porter {
         gate,
         doors,
-        quotes: Quotes::new(Arc::new(rest), connector, clock.clone()),
+        quotes: Quotes::new(
+            Arc::new(rest),
+            connector,
+            calendar,
+            clock.clone(),
+            greeted.subscribe(),
+        ),
         minutes,
         health,
         metrics,

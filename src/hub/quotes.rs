@@ -8,16 +8,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Clock;
+use hyper::body::Bytes;
+use tokio::sync::watch;
+
+use crate::clock::{Clock, Now};
 use crate::feed::net::{Connector, Endpoint};
 use crate::feed::session::Source;
 use crate::feed::{Why, rest, snapshot};
+use crate::market::Calendar;
 pub(super) use cache::Answer;
-use cache::Cache;
+use cache::{Cache, Known};
 use rows::Asked;
 
-/// A market status is good this long.
-const STATUS_TTL: Duration = Duration::from_secs(60);
 /// Minutes are good this long: until there is another.
 const MINUTES_TTL: Duration = Duration::from_secs(60);
 
@@ -27,7 +29,10 @@ pub struct Quotes {
     source: Arc<Source>,
     endpoint: Endpoint,
     connector: Connector,
+    calendar: Calendar,
     clock: Clock,
+    /// Whether the vendor's prices are simulated, by what it last said on a socket.
+    greeted: watch::Receiver<Option<bool>>,
     /// Held for moments, never while somebody waits.
     cache: Mutex<Cache>,
     /// Whose turn it is to ask for a path; the others wait for the same answer.
@@ -43,14 +48,31 @@ pub struct QuotesError {
     pub retry_after: Option<u64>,
 }
 
+/// The body of `/api/quotes` for these tickers, as a hub makes it of a snapshot of the vendor's that
+/// is so old; `None` if that is no snapshot.
+pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> Option<String> {
+    let asked: Vec<_> = tickers.iter().map(|ticker| Asked::new(ticker)).collect();
+    let body = Bytes::copy_from_slice(snapshot);
+    rows::body(&asked, &[Answer { body, age, stale }]).ok()
+}
+
 impl Quotes {
-    /// An empty cache.
-    pub fn new(source: Arc<Source>, connector: Connector, clock: Clock) -> Self {
+    /// An empty cache. `greeted` is whether the vendor's prices are simulated, as far as it has
+    /// said so on a socket.
+    pub fn new(
+        source: Arc<Source>,
+        connector: Connector,
+        calendar: Calendar,
+        clock: Clock,
+        greeted: watch::Receiver<Option<bool>>,
+    ) -> Self {
         Self {
             endpoint: rest::vendor_rest(&source.endpoint),
             source,
             connector,
+            calendar,
             clock,
+            greeted,
             cache: Mutex::default(),
             turns: Mutex::default(),
         }
@@ -58,8 +80,8 @@ impl Quotes {
 
     /// The body of `/api/quotes` for these tickers, as the caller wrote them and in that order.
     ///
-    /// Beside the rows it has `age`, in seconds, and `stale: true` where the vendor could not be
-    /// asked again in time.
+    /// Beside the rows it has `age`, in seconds, `stale: true` where the vendor could not be asked
+    /// again in time, and `simulated: true` where the vendor says so.
     ///
     /// # Errors
     /// Why there is no answer.
@@ -72,7 +94,8 @@ impl Quotes {
         let mut answers = Vec::new();
         for part in set.chunks(snapshot::TICKERS) {
             let path = snapshot::path(part.iter().copied());
-            answers.push(self.ask(&path, rows::ttl).await?);
+            let known = |body: &[u8], now| rows::known(body, &asked, &self.calendar, now);
+            answers.push(self.ask(&path, known).await?);
         }
         rows::body(&asked, &answers).map_err(|error| {
             log::debug!("quotes: {error}");
@@ -86,30 +109,41 @@ impl Quotes {
     /// # Errors
     /// Why there is no answer.
     pub async fn market_status(&self) -> Result<String, QuotesError> {
-        let object = |body: &[u8]| rows::status(body).ok().map(|_| STATUS_TTL);
-        let answer = self.ask("/v1/marketstatus/now", object).await?;
+        let known = |body: &[u8], now| rows::known_status(body, &self.calendar, now);
+        let answer = self.ask("/v1/marketstatus/now", known).await?;
         rows::aged_status(&answer).map_err(|_| Why::Protocol.into())
     }
 
-    /// The vendor's minutes at a path of its own, of which `known` knows whether they can be read.
+    /// The vendor's minutes at a path of its own. `simulated` is whether they say that they are not
+    /// real; `None` if they cannot be read.
     ///
     /// # Errors
     /// Why there is no answer.
     pub(super) async fn minutes(
         &self,
         path: &str,
-        known: impl Fn(&[u8]) -> bool,
+        simulated: impl Fn(&[u8]) -> Option<bool>,
     ) -> Result<Answer, QuotesError> {
-        self.ask(path, |body| known(body).then_some(MINUTES_TTL))
-            .await
+        let known = |body: &[u8], _| {
+            Some(Known {
+                ttl: MINUTES_TTL,
+                simulated: simulated(body)?,
+            })
+        };
+        self.ask(path, known).await
     }
 
-    /// The answer at a path: kept, or new. `ttl` says how long a new one is good, or that it
-    /// cannot be understood.
+    /// Whether the vendor's prices are simulated, as far as it has said so.
+    pub(super) fn simulated(&self) -> Option<bool> {
+        self.heeding().simulated()
+    }
+
+    /// The answer at a path: kept, or new. `known` reads a new one; `None` if it cannot be
+    /// understood.
     async fn ask(
         &self,
         path: &str,
-        ttl: impl Fn(&[u8]) -> Option<Duration>,
+        known: impl Fn(&[u8], Now) -> Option<Known>,
     ) -> Result<Answer, QuotesError> {
         if let Some(kept) = self.kept(path) {
             return kept;
@@ -120,15 +154,21 @@ impl Quotes {
         if let Some(kept) = self.kept(path) {
             return kept;
         }
+        let before = *self.greeted.borrow();
         let outcome = rest::get(&self.connector, &self.endpoint, path, &self.source).await;
-        let outcome = outcome.and_then(|body| match ttl(&body) {
-            Some(ttl) => Ok((body, ttl)),
+        let now = self.clock.now();
+        let outcome = outcome.and_then(|body| match known(&body, now) {
+            Some(known) => Ok((body, known)),
             None => Err(Why::Protocol.into()),
         });
-        let now = self.clock.now();
-        let mut cache = lock(&self.cache);
+        let mut cache = self.heeding();
+        let after = *self.greeted.borrow();
         match outcome {
-            Ok((body, ttl)) => Ok(cache.answered(path, body, ttl, now.monotonic)),
+            // The vendor was replaced while it was asked, and this is the old one's answer.
+            Ok((_, known)) if after != before && after == Some(!known.simulated) => {
+                Err(Why::Lost.into())
+            }
+            Ok((body, known)) => Ok(cache.answered(path, body, known, now.monotonic)),
             Err(refusal) => {
                 log::warn!("quotes: {}", refusal.why);
                 cache.failed(path, &refusal, now)
@@ -137,7 +177,16 @@ impl Quotes {
     }
 
     fn kept(&self, path: &str) -> Option<Result<Answer, QuotesError>> {
-        lock(&self.cache).look(path, self.clock.now().monotonic)
+        self.heeding().look(path, self.clock.now().monotonic)
+    }
+
+    /// The cache, without what another vendor has said.
+    fn heeding(&self) -> std::sync::MutexGuard<'_, Cache> {
+        let mut cache = lock(&self.cache);
+        if let Some(simulated) = *self.greeted.borrow() {
+            cache.greeted(simulated);
+        }
+        cache
     }
 
     fn turn(&self, path: &str) -> Arc<tokio::sync::Mutex<()>> {

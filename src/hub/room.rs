@@ -1,5 +1,5 @@
 //! What is newest on each channel, and how far each client has seen. Owns no socket and reads no
-//! clock. A slow client costs no memory: nothing is queued for it but trades, and those once for
+//! clock: what it repeats says how old it is, by the time it is told. A slow client costs no memory: nothing is queued for it but trades, and those once for
 //! all clients; what it missed of the rest is made from the newest when it reads again.
 //!
 //! Clients with the same channels stand in one group. A frame is made once for all in a group who
@@ -8,7 +8,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::frames::Frames;
+use super::Came;
+use super::frames::{self, Frames};
+use crate::clock::Moment;
 use crate::market::{Channel, Kind, Ticker};
 
 /// A client's place in the room.
@@ -66,6 +68,7 @@ pub(super) struct Slot {
     channel: Channel,
     pub(super) seq: u64,
     pub(super) json: Vec<u8>,
+    pub(super) came: Came,
     groups: Vec<usize>,
 }
 
@@ -75,6 +78,7 @@ pub(super) struct Trade {
     pub(super) seq: u64,
     pub(super) slot: usize,
     pub(super) json: Box<[u8]>,
+    pub(super) came: Came,
 }
 
 #[derive(Debug, Default)]
@@ -186,12 +190,13 @@ impl Room {
     }
 
     /// Makes these the topics of a client. Frames with the newest of each channel that it did not
-    /// have before go into `replay`; how many they are is returned. Trades are not repeated: a
-    /// trade is a thing that happened, not a state.
+    /// have before go into `replay`, each with its age; how many they are is returned. Trades are
+    /// not repeated: a trade is a thing that happened, not a state.
     pub fn set_topics(
         &mut self,
         seat: Seat,
         mut topics: Vec<Channel>,
+        now: Moment,
         replay: &mut Vec<u8>,
     ) -> u64 {
         let Some(member) = self.members[seat] else {
@@ -210,7 +215,7 @@ impl Room {
         });
         let mut missing: Vec<&Slot> = missing.map(|&id| &slots[id]).collect();
         missing.sort_unstable_by_key(|slot| slot.seq);
-        let count = super::frames::write(missing.iter().map(|slot| slot.json.as_slice()), replay);
+        let count = frames::replay(&missing, now, replay);
 
         let unseen = self
             .trades
@@ -241,8 +246,8 @@ impl Room {
         count
     }
 
-    /// Takes in an event.
-    pub fn publish(&mut self, channel: &Channel, json: &[u8]) -> Fate {
+    /// Takes in an event, which came then.
+    pub fn publish(&mut self, channel: &Channel, json: &[u8], came: Came) -> Fate {
         let id = match self.by_channel.get(channel) {
             Some(&id) => id,
             None => {
@@ -260,7 +265,7 @@ impl Room {
             if groups.is_empty() {
                 fate = Fate::Unwanted;
             } else {
-                self.remember(id, json);
+                self.remember(id, json, came);
             }
         } else {
             let slot = &mut self.slots[id];
@@ -268,6 +273,7 @@ impl Room {
                 fate = Fate::Replaced;
             }
             slot.seq = self.seq;
+            slot.came = came;
             slot.json.clear();
             slot.json.extend_from_slice(json);
         }
@@ -290,13 +296,13 @@ impl Room {
     }
 
     /// Gives everybody who can take it what they have not seen.
-    pub fn sweep(&mut self, mut give: impl FnMut(Seat, News<'_>) -> Took) {
+    pub fn sweep(&mut self, now: Moment, mut give: impl FnMut(Seat, News<'_>) -> Took) {
         for group in std::mem::take(&mut self.dirty) {
             self.groups[group].dirty = false;
             self.frames.clear();
             for place in 0..self.groups[group].members.len() {
                 let seat = self.groups[group].members[place];
-                self.serve(seat, &mut give);
+                self.serve(seat, now, &mut give);
             }
         }
         self.frames.clear();
@@ -317,14 +323,19 @@ impl Room {
     }
 
     /// A client can take more, and is given what it has not seen.
-    pub fn release(&mut self, seat: Seat, mut give: impl FnMut(Seat, News<'_>) -> Took) {
+    pub fn release(
+        &mut self,
+        seat: Seat,
+        now: Moment,
+        mut give: impl FnMut(Seat, News<'_>) -> Took,
+    ) {
         if let Some(member) = &mut self.members[seat]
             && std::mem::take(&mut member.held)
         {
             self.held -= 1;
         }
         self.frames.clear();
-        self.serve(seat, &mut give);
+        self.serve(seat, now, &mut give);
         self.frames.clear();
     }
 
@@ -368,7 +379,7 @@ impl Room {
         }
     }
 
-    fn serve(&mut self, seat: Seat, give: &mut impl FnMut(Seat, News<'_>) -> Took) {
+    fn serve(&mut self, seat: Seat, now: Moment, give: &mut impl FnMut(Seat, News<'_>) -> Took) {
         let Some(member) = &mut self.members[seat] else {
             return;
         };
@@ -379,7 +390,7 @@ impl Room {
         }
         let made = self
             .frames
-            .newer(member.seen, &group.slots, &self.slots, &self.trades);
+            .newer(member.seen, &group.slots, &self.slots, &self.trades, now);
         member.seen = self.seq;
         member.trades = group.trades;
         // Some that waited may have been let go of while the client was held.
@@ -395,11 +406,12 @@ impl Room {
 
     /// Keeps a trade until all who can have been given it; those who are held can fall behind by
     /// four times what may wait for one of them.
-    fn remember(&mut self, slot: usize, json: &[u8]) {
+    fn remember(&mut self, slot: usize, json: &[u8], came: Came) {
         self.trades.push_back(Trade {
             seq: self.seq,
             slot,
             json: json.into(),
+            came,
         });
         self.fresh_trades += 1;
         if self.trades.len() > 4 * self.trade_limit {
@@ -423,6 +435,7 @@ impl Room {
             channel: channel.clone(),
             seq: 0,
             json: Vec::new(),
+            came: Came::default(),
             groups: Vec::new(),
         };
         let free = self.free_slots.pop();

@@ -354,7 +354,9 @@ impl Porter {
     }
 
     fn health(&self) -> Answer {
-        let (well, report) = health::report(&self.health, &self.calendar, self.clock.now());
+        let simulated = self.quotes.simulated() == Some(true);
+        let now = self.clock.now();
+        let (well, report) = health::report(&self.health, simulated, &self.calendar, now);
         let status = if well {
             StatusCode::OK
         } else {

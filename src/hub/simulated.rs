@@ -41,6 +41,7 @@ pub async fn setup(
         source,
         connector: Connector::new(None)?,
         clusters: Cluster::ALL.to_vec(),
+        simulated: true,
         gate: Arc::new(Gate::new(None, Some(token))?),
         settings,
         // Simulated prices know no hours.

@@ -25,6 +25,12 @@ impl Hall {
             // Another connection: the plan may be another by now.
             self.unanswered.clear();
         }
+        if self.simulated && !simulated {
+            // Another vendor. Clients keep what they were told, and the values of it, for as long
+            // as they are connected: they are to begin anew.
+            self.room.forget_values();
+            self.dismiss(1012, Statuses::new);
+        }
         let mut statuses = Statuses::new();
         if let Upstream::Down(_) = self.upstream {
             statuses.add("upstream_up", "prices are coming again");
@@ -33,7 +39,7 @@ impl Hall {
             statuses.add("simulated", "These prices are simulated.");
         }
         self.upstream = Upstream::Up;
-        self.simulated |= simulated;
+        self.simulated = simulated;
         self.announce(statuses);
     }
 

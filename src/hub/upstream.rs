@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::minutes::Minutes;
-use super::{Interest, Relayed, Report};
+use super::{Came, Interest, Relayed, Report};
 use crate::clock::{Clock, Moment, Now};
 use crate::feed::audience::{Audience, Line, Over};
 use crate::feed::link::Phase;
@@ -46,6 +46,8 @@ pub struct Upstream {
     pub reports: mpsc::Sender<Report>,
     /// Where the bars of a minute are kept.
     pub minutes: Minutes,
+    /// Where it is written whether the vendor says that its prices are simulated.
+    pub greeted: watch::Sender<Option<bool>>,
     /// Time.
     pub clock: Clock,
 }
@@ -68,6 +70,7 @@ impl Upstream {
                 barred: barred.clone(),
                 proven: false,
                 minutes: self.minutes,
+                greeted: self.greeted,
             },
             clock: self.clock.clone(),
         };
@@ -223,7 +226,7 @@ fn patience(wanted: &Interest, calendar: &Calendar, now: Now) -> Option<Duration
         } else {
             channel.ticker.as_str()
         };
-        let symbol: Symbol = ticker.parse().ok()?;
+        let symbol = Symbol::of_ticker(ticker)?;
         (symbol.class() == Class::Index && calendar.phase(&symbol, utc).is_open())
             .then(|| 2 * market::limit(&symbol, source))
     });
@@ -241,6 +244,7 @@ struct Relay {
     /// It has let us in before: the key is good, and the plan has this cluster.
     proven: bool,
     minutes: Minutes,
+    greeted: watch::Sender<Option<bool>>,
 }
 
 impl Relay {
@@ -257,7 +261,14 @@ impl Audience for Relay {
         self.simulated.send_if_modified(|simulated| {
             std::mem::replace(simulated, is_simulated) != is_simulated
         });
-        self.proven |= status.phase == Phase::Live;
+        if status.phase == Phase::Live {
+            self.proven = true;
+            // Before anybody is told: nothing of another vendor is repeated from here on.
+            let before = self.greeted.send_replace(Some(is_simulated));
+            if before != Some(is_simulated) {
+                self.minutes.seen(is_simulated, Vec::new()).await;
+            }
+        }
         let report = match (status.phase, status.why) {
             // Nothing is asked for while it lasts, and that is no news.
             _ if *self.barred.borrow() => return Ok(()),
@@ -297,7 +308,10 @@ impl Audience for Relay {
             match passing {
                 Ok(Passing::Status(verdict, message)) => line.verdict(verdict, &message, now),
                 Ok(Passing::Data {
-                    kind, ticker, json, ..
+                    kind,
+                    ticker,
+                    age,
+                    json,
                 }) => {
                     // What was just given back may still come; it is nobody's.
                     if line.data(kind, &ticker, now)
@@ -306,6 +320,10 @@ impl Audience for Relay {
                         let relayed = Relayed {
                             channel: Channel { kind, ticker },
                             json: bytes.slice_ref(json.as_bytes()),
+                            came: Came {
+                                at: now,
+                                age: age.unwrap_or_default(),
+                            },
                         };
                         if kind == Kind::Minute {
                             bars.push(relayed.clone());
@@ -321,7 +339,8 @@ impl Audience for Relay {
             return Ok(());
         }
         if !bars.is_empty() {
-            self.minutes.seen(bars).await;
+            let simulated = *self.simulated.borrow();
+            self.minutes.seen(simulated, bars).await;
         }
         self.tell(Report::Events(events)).await
     }

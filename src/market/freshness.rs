@@ -113,13 +113,14 @@ impl Judge<'_> {
             return Shown {
                 quote: Some(*quote),
                 freshness: Freshness::None,
-                until: Moment::NEVER,
+                until: quote.as_of.known_at(now),
                 part,
             };
         };
         // When it was true; and in what hours.
         let as_of = quote.as_of.utc(now);
         let extended = match (self.phase, as_of) {
+            _ if quote.outside => false,
             // A share's price of before or after the regular hours.
             (
                 Some(Phase::Open {
@@ -285,7 +286,7 @@ impl Judge<'_> {
             .saturating_add(limit + millis(quote.delay()));
         let proven = match quote.source {
             Source::Rest => {
-                let fetched = quote.as_of.received_utc(self.now);
+                let fetched = quote.as_of.confirmed_utc(self.now);
                 // An index's value may be later: it is told after the fact.
                 let late = self.class == Class::Index || as_of.0 <= end;
                 late && fetched.is_some_and(|fetched| fetched.0 >= silent_since)
@@ -303,7 +304,7 @@ impl Judge<'_> {
 
 /// Whether a source has told a close after it could know of this value.
 fn is_later(close: &Quote, quote: &Quote) -> bool {
-    close.as_of.stamp >= quote.as_of.stamp || close.as_of.received >= quote.as_of.received
+    close.as_of.stamp >= quote.as_of.stamp || close.as_of.confirmed >= quote.as_of.received
 }
 
 /// How long until an age, written as `12s`, `3m`, `2h` or `5d`, is another text.

@@ -171,11 +171,27 @@ impl Change {
         Some((twice + twice.signum()) / 2)
     }
 
-    /// `+0.42%`, with the sign always there; `None` where there is no percentage.
+    /// `+0.24`, with a sign unless it is zero.
+    pub fn difference(self, numbers: Numbers) -> Text {
+        let (whole, fraction) = self.absolute().parts(numbers);
+        let mut text = Text::new();
+        if self.absolute > 0 {
+            push(&mut text, b'+');
+        }
+        let fits = text.push_str(&whole).is_ok() && text.push_str(&fraction).is_ok();
+        debug_assert!(fits, "a change fits its text");
+        text
+    }
+
+    /// `+0.42%`, with a sign unless what is written is zero; `None` where there is no percentage.
     pub fn percent(self, numbers: Numbers) -> Option<Text> {
         let points = self.basis_points()?;
         let mut text = Text::new();
-        push(&mut text, if points < 0 { b'-' } else { b'+' });
+        match points {
+            ..0 => push(&mut text, b'-'),
+            0 => {}
+            1.. => push(&mut text, b'+'),
+        }
         let magnitude = points.unsigned_abs();
         grouped(&mut text, magnitude / 100, numbers);
         push(&mut text, numbers.point);
@@ -246,13 +262,46 @@ mod tests {
         };
         assert_eq!(change(5912.34, 5887.61), Some("+0.42%".into()));
         assert_eq!(change(87.66, 100.0), Some("-12.34%".into()));
-        assert_eq!(change(100.0, 100.0), Some("+0.00%".into()));
-        assert_eq!(change(99.999, 100.0), Some("+0.00%".into()));
+        assert_eq!(change(100.0, 100.0), Some("0.00%".into()));
+        assert_eq!(change(99.997, 100.0), Some("0.00%".into()));
+        assert_eq!(change(100.003, 100.0), Some("0.00%".into()));
+        assert_eq!(change(99.995, 100.0), Some("-0.01%".into()));
         assert_eq!(change(5000.0, 1.0), Some("+499,900.00%".into()));
-        assert_eq!(change(5.0, 0.0), None);
+    }
+
+    #[test]
+    fn against_a_base_of_zero_or_less_there_is_no_percentage_but_a_difference() {
+        for (to, from, difference) in [
+            (5.0, 0.0, "+5.00"),
+            (0.0, 0.0, "0.00"),
+            (-311.0, -312.0, "+1.00"),
+            (312.0, -1_313.0, "+1,625.00"),
+            (-2_000.0, -1.0, "-1,999.00"),
+        ] {
+            let price = |number| Price::from_f64(number).unwrap();
+            let change = price(to).change_from(price(from));
+            assert_eq!(change.basis_points(), None, "{to} {from}");
+            assert_eq!(change.percent(Numbers::ENGLISH), None, "{to} {from}");
+            assert_eq!(change.difference(Numbers::ENGLISH), difference);
+        }
     }
 
     proptest::proptest! {
+        #[test]
+        fn a_change_has_a_sign_exactly_if_a_figure_of_it_is_not_zero(
+            to in -Price::MAX.0..=Price::MAX.0,
+            moved in -3_000_000i64..3_000_000,
+        ) {
+            let from = (to - moved).clamp(-Price::MAX.0, Price::MAX.0);
+            let change = Price(to).change_from(Price(from));
+            let texts = [Some(change.difference(Numbers::ENGLISH)), change.percent(Numbers::ENGLISH)];
+            for text in texts.iter().flatten() {
+                let figure = text.bytes().any(|digit| (b'1'..=b'9').contains(&digit));
+                proptest::prop_assert_eq!(text.starts_with('+'), figure && to > from, "{}", text);
+                proptest::prop_assert_eq!(text.starts_with('-'), figure && to < from, "{}", text);
+            }
+        }
+
         #[test]
         fn every_price_fits_its_text_and_reads_back(scaled in -Price::MAX.0..=Price::MAX.0) {
             let text = Price(scaled).to_string();

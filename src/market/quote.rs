@@ -34,6 +34,8 @@ pub enum Source {
 pub struct AsOf {
     /// When it was received.
     pub received: Moment,
+    /// When a source last said that it is still the last one.
+    pub confirmed: Moment,
     /// The feed's own stamp, where it gave a plausible one.
     pub stamp: Option<Utc>,
     /// How old it was at least when it was received, as far as no wall clock is needed to know it: by
@@ -49,6 +51,7 @@ impl AsOf {
     pub fn heard(stamp: Option<Utc>, age: Duration, now: Now) -> Self {
         Self {
             received: now.monotonic,
+            confirmed: now.monotonic,
             stamp: stamp.filter(|stamp| *stamp >= OLDEST),
             age,
             heard: true,
@@ -64,18 +67,35 @@ impl AsOf {
     }
 
     /// How old it is: by its receipt and by its stamp, whichever is more. `None` if nobody can tell: it
-    /// was not heard as it happened, and there is no stamp or no agreed time.
+    /// was not heard as it happened, and there is no agreed time, or no stamp that can be right.
     pub fn age(&self, now: Now) -> Option<Duration> {
         let since = now.monotonic.since(self.received).saturating_add(self.age);
         let stamped = self
             .stamp
             .zip(now.utc)
             .map(|(stamp, utc)| duration(utc.millis_since(stamp)));
-        match (self.heard, stamped) {
-            (true, Some(age)) => Some(age.max(since)),
-            (true, None) => Some(since),
-            (false, age) => age,
+        match stamped {
+            // A stamp of the future tells nothing.
+            Some(_) if !self.heard && self.is_ahead(now) => None,
+            Some(age) => Some(age.max(since)),
+            None => self.heard.then_some(since),
         }
+    }
+
+    /// When its age is known although nothing happens: once its stamp is not of the future any more.
+    pub(super) fn known_at(&self, now: Now) -> Moment {
+        match self.stamp.zip(now.utc) {
+            Some((stamp, utc)) if self.is_ahead(now) => {
+                now.monotonic + duration(stamp.millis_since(utc).saturating_sub(AHEAD))
+            }
+            _ => Moment::NEVER,
+        }
+    }
+
+    /// Whether its stamp is ahead of the agreed time.
+    fn is_ahead(&self, now: Now) -> bool {
+        let ahead = |(stamp, utc): (Utc, Utc)| stamp.millis_since(utc) > AHEAD;
+        self.stamp.zip(now.utc).is_some_and(ahead)
     }
 
     /// When it was true, by the agreed time.
@@ -85,9 +105,9 @@ impl AsOf {
             .or_else(|| Some(Utc(utc.0.saturating_sub(millis(self.age(now)?)))))
     }
 
-    /// When it was received, by the agreed time.
-    pub(super) fn received_utc(&self, now: Now) -> Option<Utc> {
-        let ago = millis(now.monotonic.since(self.received));
+    /// When a source last said that it is still the last one, by the agreed time.
+    pub(super) fn confirmed_utc(&self, now: Now) -> Option<Utc> {
+        let ago = millis(now.monotonic.since(self.confirmed));
         Some(Utc(now.utc?.0.saturating_sub(ago)))
     }
 }
@@ -175,11 +195,7 @@ impl Quote {
         if !self.delayed {
             return Some(age);
         }
-        let since = if self.as_of.heard {
-            now.monotonic.since(self.as_of.received)
-        } else {
-            Duration::ZERO
-        };
+        let since = now.monotonic.since(self.as_of.received);
         Some(since.max(age.saturating_sub(self.delay())))
     }
 
@@ -194,8 +210,7 @@ impl Quote {
 
     /// Whether its stamp is ahead of the agreed time.
     pub fn is_ahead(&self, now: Now) -> bool {
-        let ahead = |(stamp, utc): (Utc, Utc)| stamp.millis_since(utc) > AHEAD;
-        self.as_of.stamp.zip(now.utc).is_some_and(ahead)
+        self.as_of.is_ahead(now)
     }
 
     /// Whether it came by a stream.

@@ -1,11 +1,13 @@
 //! What a user may put on the watchlist, and what it is called on the wire.
 
+mod written;
+
 use core::fmt;
-use core::str::FromStr;
 
 use jiff::civil::{Date, Weekday};
 
 use super::{Numbers, Price, Text};
+pub use written::SymbolError;
 
 /// Room for the longest ticker: `O:` + a six-letter root + `YYMMDD` + `C` + eight digits.
 pub type Ticker = heapless::String<24>;
@@ -118,7 +120,8 @@ impl fmt::Display for Channel {
     }
 }
 
-/// One instrument, by the vendor's ticker.
+/// One instrument, by the vendor's ticker. Its text, as `Display` gives it, is what a user writes:
+/// `SPX`, `I:TICK`, `SPY`, `stock:COMP`, `O:SPY251219C00650000`; it is read as this symbol again.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Symbol {
     class: Class,
@@ -164,12 +167,22 @@ impl Symbol {
         &self.ticker
     }
 
-    /// As people write it: `SPX`, `SPY`, `SPY251219C00650000`.
+    /// What the glass calls it: `SPX`, `SPY`, `SPY251219C00650000`. A share may have the name of
+    /// an index.
     pub fn name(&self) -> &str {
         match self.class {
             Class::Equity => &self.ticker,
             Class::Index | Class::Option => &self.ticker[2..],
         }
+    }
+
+    /// How the share with the name of this index is written, `stock:COMP`: a share may have that
+    /// name or be given it. `None` for those that no exchange would give to a share.
+    pub fn namesake(&self) -> Option<String> {
+        let name = self.name();
+        let famous = name.starts_with("VIX") || matches!(name, "SPX" | "NDX" | "DJI" | "RUT");
+        let shared = self.class == Class::Index && KNOWN_INDICES.contains(&name) && !famous;
+        shared.then(|| format!("stock:{name}"))
     }
 
     /// The cluster that streams it. Not every plan has that of the shares: without it they are
@@ -212,7 +225,15 @@ impl Symbol {
 
 impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        let name = self.name();
+        let known = KNOWN_INDICES
+            .iter()
+            .any(|index| index.eq_ignore_ascii_case(name));
+        match self.class {
+            Class::Index if known => f.write_str(name),
+            Class::Equity if known => write!(f, "stock:{name}"),
+            Class::Index | Class::Equity | Class::Option => f.write_str(&self.ticker),
+        }
     }
 }
 
@@ -314,145 +335,9 @@ impl fmt::Display for Contract<'_> {
     }
 }
 
-/// Why a text is no symbol; the message says what to write instead.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SymbolError {
-    text: String,
-    why: &'static str,
-}
-
-impl fmt::Display for SymbolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a symbol: {}", self.text, self.why)
-    }
-}
-
-impl std::error::Error for SymbolError {}
-
-impl FromStr for Symbol {
-    type Err = SymbolError;
-
-    fn from_str(text: &str) -> Result<Self, SymbolError> {
-        let fail = |why| SymbolError {
-            text: text.chars().take(40).collect(),
-            why,
-        };
-        let (class, ticker) = classify(text.trim()).map_err(fail)?;
-        // `classify` bounds every part; this is the bound of the sum.
-        let ticker = Ticker::try_from(ticker.as_str()).map_err(|_| fail("it is too long"))?;
-        Ok(Symbol { class, ticker })
-    }
-}
-
-fn classify(text: &str) -> Result<(Class, String), &'static str> {
-    let upper = || text.to_ascii_uppercase();
-    if text.is_empty() {
-        return Err("it is empty; write for example \"SPX\"");
-    }
-    if let Some(code) = text.strip_prefix("I:").or_else(|| text.strip_prefix("i:")) {
-        // Index codes are case-sensitive at the vendor, so they stay as they were written.
-        let plain =
-            (1..=12).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric());
-        return if plain {
-            Ok((Class::Index, format!("I:{code}")))
-        } else {
-            Err(
-                "after \"I:\" comes the code of an index, 1 to 12 letters and digits, like \"I:SPX\"",
-            )
-        };
-    }
-    if let Some(contract) = text.strip_prefix("O:").or_else(|| text.strip_prefix("o:")) {
-        let contract = contract.to_ascii_uppercase();
-        check_contract(&contract)?;
-        return Ok((Class::Option, format!("O:{contract}")));
-    }
-    if text.contains(':') {
-        return Err("the only prefixes are \"I:\" for indices and \"O:\" for options");
-    }
-    if let Some(caret) = text.strip_prefix('^')
-        && KNOWN_INDICES.contains(&caret.to_ascii_uppercase().as_str())
-    {
-        return Err("write an index without \"^\", like \"SPX\"");
-    }
-    if KNOWN_INDICES.contains(&upper().as_str()) {
-        return Ok((Class::Index, format!("I:{}", upper())));
-    }
-    if text.len() > 10 && text.bytes().filter(u8::is_ascii_digit).count() >= 8 {
-        return Err("an option contract begins with \"O:\", like \"O:SPY251219C00650000\"");
-    }
-    let mut bytes = text.bytes();
-    let plain = text.len() <= 10
-        && bytes.next().is_some_and(|b| b.is_ascii_alphabetic())
-        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'.');
-    if plain {
-        Ok((Class::Equity, upper()))
-    } else {
-        Err(
-            "write an index (\"SPX\", \"I:SPX\"), a share (\"SPY\", \"BRK.B\") or an option (\"O:SPY251219C00650000\")",
-        )
-    }
-}
-
-/// Checks ROOT YYMMDD C|P STRIKE×1000, from the right: a root may end in a digit.
-fn check_contract(contract: &str) -> Result<(), &'static str> {
-    const FORM: &str = "an option is \"O:\", a root of 1 to 6 letters, YYMMDD, C or P, and the strike times 1000 in eight \
-                        digits, like \"O:SPY251219C00650000\"";
-    let bytes = contract.as_bytes();
-    if !contract.is_ascii() || bytes.len() < 16 {
-        return Err(FORM);
-    }
-    let (head, strike) = bytes.split_at(bytes.len() - 8);
-    let (head, side) = head.split_at(head.len() - 1);
-    let all_digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
-    if !matches!(side, b"C" | b"P") {
-        let nine = head.last().is_some_and(|b| matches!(b, b'C' | b'P'))
-            && all_digits(side)
-            && all_digits(strike);
-        return Err(if nine {
-            "its strike has nine digits; it is the strike times 1000 in exactly eight"
-        } else {
-            FORM
-        });
-    }
-    let (root, date) = head.split_at(head.len() - 6);
-    let root_fits = (1..=6).contains(&root.len())
-        && root[0].is_ascii_alphabetic()
-        && root.iter().all(u8::is_ascii_alphanumeric);
-    if !root_fits || !all_digits(date) || !all_digits(strike) {
-        return Err(FORM);
-    }
-    let two = |at: usize| i16::from(date[at] - b'0') * 10 + i16::from(date[at + 1] - b'0');
-    if Date::new(2000 + two(0), two(2) as i8, two(4) as i8).is_err() {
-        return Err("its expiry is no date; after the root comes YYMMDD");
-    }
-    if strike.iter().all(|digit| *digit == b'0') {
-        return Err("its strike is zero");
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ticker(text: &str) -> String {
-        text.parse::<Symbol>().unwrap().ticker().to_owned()
-    }
-
-    fn error(text: &str) -> String {
-        text.parse::<Symbol>().unwrap_err().to_string()
-    }
-
-    #[test]
-    fn users_write_symbols_as_they_know_them() {
-        assert_eq!(ticker("SPX"), "I:SPX");
-        assert_eq!(ticker(" vix "), "I:VIX");
-        assert_eq!(ticker("I:VIX9D"), "I:VIX9D");
-        assert_eq!(ticker("spy"), "SPY");
-        assert_eq!(ticker("BRK.B"), "BRK.B");
-        assert_eq!(ticker("o:spy251219c00650000"), "O:SPY251219C00650000");
-        assert_eq!(ticker("O:BRKB1251219P00000500"), "O:BRKB1251219P00000500");
-    }
 
     #[test]
     fn the_class_decides_cluster_and_channels() {
@@ -506,7 +391,7 @@ mod tests {
 
     #[test]
     fn an_index_may_be_negative_unless_it_is_a_sum_of_prices_or_a_volatility() {
-        for text in ["I:TICK", "I:ABC", "I:vixx", "I:SP"] {
+        for text in ["I:TICK", "I:ABC", "I:Vixx", "I:SP"] {
             let symbol: Symbol = text.parse().unwrap();
             assert!(symbol.may_be_negative(), "{text}");
             for kind in [Kind::Value, Kind::Minute] {
@@ -537,22 +422,6 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_symbol_is_told_what_is_wrong_with_it() {
-        assert!(error("").contains("empty"));
-        assert!(error("^SPX").contains("without \"^\""));
-        assert!(error("X:BTCUSD").contains("prefixes"));
-        assert!(error("I:").contains("code of an index"));
-        assert!(error("SPY251219C00650000").contains("begins with \"O:\""));
-        assert!(error("O:SPY251219C006500000").contains("nine digits"));
-        assert!(error("O:SPY251319C00650000").contains("no date"));
-        assert!(error("O:SPY251219X00650000").contains("C or P"));
-        assert!(error("O:SPY251219C00000000").contains("zero"));
-        assert!(error("O:TOOLONG251219C00650000").contains("1 to 6"));
-        assert!(error("hello world").contains("write an index"));
-        assert!(error("Ünïcode").contains("write an index"));
-    }
-
-    #[test]
     fn a_ticker_is_everything_after_the_first_dot() {
         let channel = Channel::parse("T.BRK.B").unwrap();
         assert_eq!(
@@ -568,15 +437,6 @@ mod tests {
             "V.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ] {
             assert_eq!(Channel::parse(junk), None, "{junk}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_makes_the_parser_panic(text in "\\PC{0,40}") {
-            if let Ok(symbol) = text.parse::<Symbol>() {
-                proptest::prop_assert_eq!(symbol.ticker().parse::<Symbol>().unwrap(), symbol);
-            }
         }
     }
 }

@@ -296,6 +296,13 @@ impl Watchlist {
             .map_or(Moment::NEVER, |shown| shown.until)
     }
 
+    /// Until when the value of an instrument is plain although nothing arrives; `None` if it is not.
+    pub fn plain_until(&self, index: usize, now: Now, calendar: &Calendar) -> Option<Moment> {
+        let shown = self.shown(index, now, calendar)?;
+        let plain = matches!(shown.freshness, Freshness::Live | Freshness::Delayed);
+        plain.then_some(shown.until)
+    }
+
     fn marked(&self, quote: Quote) -> Quote {
         Quote {
             delayed: quote.delayed || self.delayed,

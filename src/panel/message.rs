@@ -62,6 +62,11 @@ impl<I2C> OneMessage<I2C> {
         self.bytes.extend_from_slice(data).map_err(|_| TOO_LONG)
     }
 
+    /// How many bytes have been gathered.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Gives the data at the end a control byte each, for something follows.
     fn pair_up(&mut self) -> Result<(), DisplayError> {
         let Some(start) = self.data.take() else {

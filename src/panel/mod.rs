@@ -6,6 +6,7 @@ mod chip;
 mod deadman;
 pub mod diff;
 mod fault;
+mod file;
 mod health;
 mod light;
 mod linux;
@@ -14,31 +15,38 @@ mod oled;
 pub mod png;
 mod runs;
 mod slot;
+mod state;
 pub mod terminal;
 
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 pub use chip::{Chip, Rotation, Settings};
+pub use deadman::VOUCHED;
 pub use fault::{Advice, Fault};
 pub use light::Light;
 pub use linux::{LinuxBus, LinuxI2c};
 pub use oled::{Bus, Oled};
 pub use png::{Leave, Png};
 pub use slot::{Slot, Taken};
+pub use state::State;
 pub use terminal::Terminal;
 
 use crate::clock::{Clock, Moment, Now};
-use crate::screen::Size;
-use deadman::Deadman;
+use crate::screen::{Frame, Size};
+use deadman::{Deadman, Due};
 
 /// Something that can show a picture. All its methods may block, so they are only called on the
 /// panel's own thread; a failure is its own business, to be healed and logged.
 pub trait Glass {
     /// Shows a new picture, glowing as told, or remembers both until it can.
-    fn show(&mut self, frame: &crate::screen::Frame, light: Light, now: Moment);
+    fn show(&mut self, frame: &Frame, light: Light, now: Moment);
+
+    /// Until when the picture is good that is shown next, for a glass that can say so itself; said
+    /// before each.
+    fn good_until(&mut self, _until: Moment, _now: Now) {}
 
     /// Does what has become due: a retry, a refresh.
     fn tick(&mut self, now: Moment);
@@ -54,7 +62,8 @@ pub trait Glass {
 #[derive(Debug)]
 pub struct Panel {
     slot: Slot,
-    thread: JoinHandle<()>,
+    /// `None` once it has been waited for.
+    thread: Option<JoinHandle<()>>,
     ended: Receiver<()>,
 }
 
@@ -79,7 +88,7 @@ impl Panel {
         })?;
         let panel = Panel {
             slot: slot.clone(),
-            thread,
+            thread: Some(thread),
             ended,
         };
         Ok((slot, panel))
@@ -88,54 +97,80 @@ impl Panel {
     /// Closes the slot and waits until the last picture is shown and the glass has said goodbye,
     /// but no longer than `timeout`: a stuck bus must not keep the program alive. Returns whether
     /// the thread ended, and ended well.
-    pub fn finish(self, timeout: Duration) -> bool {
+    pub fn finish(&mut self, timeout: Duration) -> bool {
         self.slot.close();
         match self.ended.recv_timeout(timeout) {
             Err(RecvTimeoutError::Timeout) => false,
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => self.thread.join().is_ok(),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => self
+                .thread
+                .take()
+                .is_none_or(|thread| thread.join().is_ok()),
         }
+    }
+
+    /// Whether the thread has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.try_recv() != Err(TryRecvError::Empty)
     }
 }
 
 /// The whole life of the panel's thread. It outlives a desk that stands still, so it is the one
-/// to notice that.
+/// that takes a picture away which is good no longer.
 fn serve<G: Glass>(mut glass: G, slot: &Slot, clock: &Clock) {
-    let mut frame = Box::new(crate::screen::Frame::new(slot.size()));
+    let mut frame = Box::new(Frame::new(slot.size()));
     let mut light = Light::default();
     let mut deadman = Deadman::new(clock.now().monotonic);
+    let show = |glass: &mut G, frame: &Frame, light, until, now: Now| {
+        glass.good_until(until, now);
+        glass.show(frame, light, now.monotonic);
+    };
     loop {
         let deadline = glass.deadline().min(deadman.deadline());
         let timeout = (deadline != Moment::NEVER).then(|| deadline.since(clock.now().monotonic));
-        match slot.take_into(&mut frame, timeout) {
-            Taken::Frame(told) => {
+        let taken = slot.take_into(&mut frame, timeout);
+        let now = clock.now();
+        match taken {
+            Taken::Frame(told, until) => {
                 light = told;
-                let now = clock.now().monotonic;
-                if deadman.fed(now) {
+                if deadman.fed(until, now.monotonic) {
                     log::warn!("panel: pictures come again");
                 }
-                glass.show(&frame, light, now);
-            }
-            Taken::Nothing => {
-                let now = clock.now().monotonic;
-                if deadman.halts(now) {
-                    // Before the log, which may be what stands still. A glass that was off stays
-                    // so: it shows no price either.
-                    glass.show(&deadman::notice(slot.size()), light, now);
-                    log::error!("panel: no picture for 90 s; HALTED is shown instead");
-                } else {
-                    glass.tick(now);
+                // One that has waited for too long is not shown first.
+                if deadman.due(now.monotonic) == Due::Nothing {
+                    show(&mut glass, &frame, light, until, now);
+                    continue;
                 }
             }
-            Taken::Closed => return glass.goodbye(clock.now()),
+            Taken::Nothing => match deadman.due(now.monotonic) {
+                Due::Nothing => {
+                    glass.tick(now.monotonic);
+                    continue;
+                }
+                Due::Tell => {
+                    log::error!("panel: no new picture in time; HALTED is shown instead");
+                    continue;
+                }
+                Due::Strike => {}
+            },
+            Taken::Closed => return glass.goodbye(now),
         }
+        // A glass that was off stays so: it shows no price either.
+        show(
+            &mut glass,
+            &deadman::notice(slot.size()),
+            light,
+            Moment::NEVER,
+            now,
+        );
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::screen::Frame;
     use std::sync::{Arc, Mutex};
+
+    const LATER: Moment = Moment::from_secs(90);
 
     #[derive(Default)]
     struct Seen {
@@ -180,10 +215,10 @@ mod tests {
     #[test]
     fn the_last_picture_is_shown_before_the_goodbye() {
         let (glass, seen) = mock(Moment::NEVER, Duration::ZERO);
-        let (slot, panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        let (slot, mut panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
         let mut frame = Frame::new(Size::Tall);
         frame.set(0, 0, true);
-        slot.put(&frame, Light::default());
+        slot.put(&frame, Light::default(), LATER);
         assert!(panel.finish(Duration::from_secs(5)));
         let seen = seen.lock().unwrap();
         assert_eq!(seen.shown.last(), Some(&true));
@@ -193,7 +228,7 @@ mod tests {
     #[test]
     fn a_glass_that_asked_for_it_is_called_without_a_new_picture() {
         let (glass, seen) = mock(Moment::from_millis(5), Duration::ZERO);
-        let (_slot, panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        let (_slot, mut panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
         while seen.lock().unwrap().ticks == 0 {
             std::thread::yield_now();
         }
@@ -222,19 +257,28 @@ mod tests {
         }
         let (sender, shown) = channel();
         let shown = || shown.recv_timeout(Duration::from_secs(5)).unwrap();
-        let (slot, panel) = Panel::spawn(Eager(sender), Size::Tall, clock).unwrap();
+        let (slot, mut panel) = Panel::spawn(Eager(sender), Size::Tall, clock).unwrap();
         let mut price = Frame::new(Size::Tall);
         price.set(0, 0, true);
         let night = Light {
             on: false,
             ..Light::default()
         };
-        slot.put(&price, night);
-        assert_eq!(shown(), (price.clone(), night));
-        hand.advance(Duration::from_secs(90));
-        // It glows no more than what it replaces.
-        assert_eq!(shown(), (deadman::notice(Size::Tall), night));
-        slot.put(&price, night);
+        let halted = deadman::notice(Size::Tall);
+        // Nothing on it is plain, and then a price that is good for ten seconds.
+        let mut now = Moment::ZERO;
+        for good in [90, 10] {
+            slot.put(&price, night, now + Duration::from_secs(good));
+            assert_eq!(shown(), (price.clone(), night));
+            hand.advance(Duration::from_secs(good) + Duration::from_millis(50));
+            now = now + Duration::from_secs(good) + Duration::from_millis(50);
+            // It glows no more than what it replaces.
+            assert_eq!(shown(), (halted.clone(), night));
+        }
+        // One that comes too late is not shown at all.
+        slot.put(&price, night, now - Duration::from_secs(1));
+        assert_eq!(shown(), (halted, night));
+        slot.put(&price, night, now + Duration::from_secs(10));
         assert_eq!(shown(), (price.clone(), night));
         assert!(panel.finish(Duration::from_secs(5)));
     }
@@ -242,15 +286,15 @@ mod tests {
     #[test]
     fn a_stuck_glass_delays_neither_the_sender_nor_the_exit() {
         let (glass, _) = mock(Moment::NEVER, Duration::from_secs(60));
-        let (slot, panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        let (slot, mut panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
         let start = std::time::Instant::now();
-        slot.put(&Frame::new(Size::Tall), Light::default());
+        slot.put(&Frame::new(Size::Tall), Light::default(), LATER);
         // Until the thread is in the glass.
         while slot.is_waiting() {
             std::thread::yield_now();
         }
         for _ in 0..1000 {
-            slot.put(&Frame::new(Size::Tall), Light::default());
+            slot.put(&Frame::new(Size::Tall), Light::default(), LATER);
         }
         assert!(!panel.finish(Duration::from_millis(20)));
         assert!(start.elapsed() < Duration::from_secs(10));

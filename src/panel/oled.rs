@@ -16,6 +16,9 @@ use super::{Glass, Light};
 use crate::clock::{Moment, Now};
 use crate::screen::Frame;
 
+/// A message that is longer than this (in bytes) may be seen on its way: 46 ms of a bus at 100 kHz.
+const LONG: usize = 512;
+
 /// Opens the bus, again after each loss: an adapter on USB comes back as another device.
 pub trait Bus {
     /// The open bus.
@@ -78,28 +81,42 @@ impl<B: Bus> Oled<B> {
     ///
     /// # Errors
     /// What the bus says; nothing is tried again.
-    pub fn leave(mut self, frame: &Frame) -> Result<(), Fault> {
+    pub fn leave(mut self, frame: &Frame, light: Light) -> Result<(), Fault> {
         self.wanted = Some(frame.clone());
+        self.light = light;
         self.connect()
     }
 
-    /// Does what is due and takes the consequences.
+    /// Does what is due and takes the consequences: what fails of a panel that was there is mended
+    /// at once, as far as it goes.
     fn step(&mut self, now: Moment) {
-        let step = self.health.step(now);
-        let done = match step {
-            Step::Wait => Ok(()),
-            Step::Connect => self.connect(),
-            Step::Heal => self.send_all(false),
-            Step::Update => self.update(),
-        };
-        let news = match done {
-            Ok(()) => self.health.worked(step, now),
-            Err(fault) => {
-                self.message = None;
-                self.window = None;
-                self.health.failed(fault, now)
+        loop {
+            let step = self.health.step(now);
+            let done = match step {
+                Step::Wait => Ok(()),
+                Step::Connect => self.connect(),
+                Step::Heal => self.send_all(false),
+                Step::Update => self.update(false),
+                Step::Repeat => self.update(true),
+            };
+            let Err(fault) = done else {
+                let news = self.health.worked(step, now);
+                return self.tell(news);
+            };
+            self.window = None;
+            match &mut self.message {
+                Some(message) if step == Step::Update => message.forget(),
+                message => *message = None,
             }
-        };
+            let news = self.health.failed(step, fault, now);
+            self.tell(news);
+            if step == Step::Connect {
+                return;
+            }
+        }
+    }
+
+    fn tell(&self, news: Option<News>) {
         let Settings { bus, address, .. } = &self.settings;
         match news {
             None => {}
@@ -128,11 +145,12 @@ impl<B: Bus> Oled<B> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
             return Ok(());
         };
-        self.lit = self.light;
         if !self.light.on {
             self.window = None;
             self.settings.initialise(message, self.light, true)?;
-            return message.flush();
+            message.flush()?;
+            self.lit = self.light;
+            return Ok(());
         }
         self.settings.initialise(message, self.light, dark)?;
         let window = self.settings.redraw(message, wanted)?;
@@ -142,7 +160,9 @@ impl<B: Bus> Oled<B> {
         // A message of its own: behind it in the same one, each byte of data would need a control
         // byte.
         Command::DisplayOn(true).send(message)?;
-        message.flush()
+        message.flush()?;
+        self.lit = self.light;
+        Ok(())
     }
 
     /// The last message: whatever state the chip is in, it is dark and empty behind it.
@@ -158,10 +178,10 @@ impl<B: Bus> Oled<B> {
         self.darken(OneMessage::new(i2c, self.settings.address))
     }
 
-    /// Sends what changed, in one message.
-    fn update(&mut self) -> Result<(), Fault> {
+    /// Sends what changed, in one message; once more, if the one before was cut off.
+    fn update(&mut self, again: bool) -> Result<(), Fault> {
         match (self.lit.on, self.light.on) {
-            (true, true) => self.refresh(),
+            (true, true) => self.refresh(again),
             // Whatever was drawn meanwhile was not sent, and hours may have passed: everything
             // again, as after a loss.
             (false, true) => self.send_all(true),
@@ -180,21 +200,31 @@ impl<B: Bus> Oled<B> {
         Ok(())
     }
 
-    fn refresh(&mut self) -> Result<(), Fault> {
+    fn refresh(&mut self, again: bool) -> Result<(), Fault> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
             return Ok(());
         };
         let plan = self.settings.plan(&self.shown, wanted, self.window);
+        if again {
+            // The chip takes these as the arguments that it may be waiting for.
+            Command::Noop.send(message)?;
+            Command::Noop.send(message)?;
+        }
         // Before the data, which so may be the end of the message.
-        if self.light.brightness != self.lit.brightness {
+        if again || self.light.brightness != self.lit.brightness {
             self.settings.brighten(message, self.light.brightness)?;
         }
-        if self.light.first_row() != self.lit.first_row() {
+        if again || self.light.first_row() != self.lit.first_row() {
             Command::DisplayOffset(self.light.first_row()).send(message)?;
         }
         for window in &plan {
             self.settings.send(message, wanted, *window, self.window)?;
             self.window = Some(*window);
+        }
+        if again && message.len() > LONG {
+            // A picture that is torn is not looked at for as long as this takes: it goes dark first.
+            message.forget();
+            return self.send_all(true);
         }
         message.flush()?;
         self.lit = self.light;

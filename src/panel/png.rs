@@ -1,15 +1,16 @@
-//! The picture as a PNG file. Owns the file and how often it is written; never leaves half a
-//! picture under its name.
+//! The picture as a PNG file. Owns what is written and when; never leaves half a picture under its
+//! name, nor one that is good no longer.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use log::{info, warn};
 
-use super::{Glass, Light};
-use crate::clock::{Moment, Now};
+use super::file::PictureFile;
+use super::{Glass, Light, VOUCHED};
+use crate::clock::{Moment, Now, Utc};
 use crate::screen::{self, Frame, Size, WIDTH};
 
 /// Pixels of the file for a dot of the panel, each way.
@@ -18,12 +19,19 @@ const SCALE: usize = 4;
 const LIT: u8 = 0xF0;
 /// The least time between two files: they are for looking at, and SD cards wear out.
 const PACE: Duration = Duration::from_secs(1);
+/// The keyword of the text in the file (PNG specification, tEXt) that says until when it is good.
+const VALID_UNTIL: &str = "Valid-Until";
 
 /// The picture as a PNG, 8 bits of grey, four pixels a dot.
 ///
 /// # Errors
 /// None that is known; the encoder could report one.
 pub fn encode(frame: &Frame) -> io::Result<Vec<u8>> {
+    encode_good_until(frame, None)
+}
+
+/// The same, and in the text `Valid-Until` (RFC 3339) until when it is good, if that is known.
+fn encode_good_until(frame: &Frame, until: Option<Utc>) -> io::Result<Vec<u8>> {
     let (width, height) = (WIDTH * SCALE, frame.size().height() * SCALE);
     let mut pixels = Vec::with_capacity(width * height);
     for y in 0..height {
@@ -36,29 +44,18 @@ pub fn encode(frame: &Frame) -> io::Result<Vec<u8>> {
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_depth(png::BitDepth::Eight);
+    if let Some(until) = until.and_then(|utc| Timestamp::from_millisecond(utc.0).ok()) {
+        encoder.add_text_chunk(VALID_UNTIL.to_owned(), format!("{until:.3}"))?;
+    }
     let mut writer = encoder.write_header()?;
     writer.write_image_data(&pixels)?;
     writer.finish()?;
     Ok(file)
 }
 
-/// Writes the picture to a path: whoever reads it sees the old picture or the new one, whole.
-///
-/// # Errors
-/// If the directory is missing or may not be written, or is full.
-pub fn write(path: &Path, frame: &Frame) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    // In the same directory, for a rename does not cross file systems.
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    let written = encode(frame)
-        .and_then(|bytes| fs::write(&temporary, bytes))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // Nothing to add to the error that is returned: it may not even exist.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
+/// What a file says that nobody writes any more.
+fn ended(size: Size) -> Frame {
+    screen::notice(size, "ENDED", "nothing here is live")
 }
 
 /// What a file holds once nobody writes it any more.
@@ -74,51 +71,134 @@ pub enum Leave {
 /// A panel that is a file.
 #[derive(Debug)]
 pub struct Png {
-    path: PathBuf,
+    file: PictureFile,
     leave: Leave,
     /// Of the last picture; `None` before there was one.
     size: Option<Size>,
     /// What is not in the file yet.
     pending: Option<Frame>,
+    /// Until when the next picture is good.
+    good: Good,
+    /// The same of the one in the file.
+    shown: Good,
     next: Moment,
-    failed: bool,
+    /// What is in the file, if it could not be replaced.
+    failed: Option<Instead>,
+}
+
+/// Until when a picture is good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Good {
+    until: Moment,
+    utc: Option<Utc>,
+    /// Whether that is for a value which is plain on it.
+    plain: bool,
+}
+
+impl Good {
+    /// Of words that are true whoever reads them when.
+    const EVER: Good = Good {
+        until: Moment::NEVER,
+        utc: None,
+        plain: false,
+    };
+}
+
+/// What has become of a picture that could not be replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Instead {
+    /// It is gone, or says that it is not live.
+    Nothing,
+    /// It is there still.
+    Untrue,
 }
 
 impl Png {
-    /// A panel that writes to `path`, at most once a second, and leaves there what `leave` says.
+    /// A panel that writes to `path`, at most once a second but for what is good no longer, and
+    /// leaves there what `leave` says.
     pub fn new(path: impl Into<PathBuf>, leave: Leave) -> Self {
         Self {
-            path: path.into(),
+            file: PictureFile::at(path.into()),
             leave,
             size: None,
             pending: None,
+            good: Good::EVER,
+            shown: Good::EVER,
             next: Moment::ZERO,
-            failed: false,
+            failed: None,
         }
     }
 
-    fn write(&mut self) {
-        let Some(frame) = self.pending.take() else {
+    /// Leaves a picture in a file that nobody writes any more, whoever wrote it before.
+    ///
+    /// # Errors
+    /// Neither can the file be written, nor removed.
+    pub fn leave(path: PathBuf, frame: &Frame) -> io::Result<()> {
+        let mut file = PictureFile::at(path);
+        let picture = encode(frame)?;
+        file.replace(&picture).or_else(|_| file.take_back(&picture))
+    }
+
+    /// When what is pending is written: at its pace, but at once when what is in the file is good no
+    /// longer, or has lost all that was plain on it.
+    fn due(&self) -> Moment {
+        match &self.pending {
+            None => Moment::NEVER,
+            Some(_) if self.shown.plain && !self.good.plain => Moment::ZERO,
+            Some(_) => self.next.min(self.shown.until),
+        }
+    }
+
+    /// Writes what is pending; where that cannot be, takes back what is in the file, which then
+    /// says `instead`.
+    fn write(&mut self, instead: &Frame) {
+        let Some(frame) = &self.pending else {
             return;
         };
-        let path = self.path.display();
-        match write(&self.path, &frame) {
-            Ok(()) if self.failed => {
-                self.failed = false;
-                info!("panel: {path} is written again");
-            }
-            Ok(()) => {}
-            Err(error) => {
-                if !self.failed {
-                    warn!("panel: cannot write {path}: {error}; trying again with each picture");
+        let picture = encode_good_until(frame, self.good.utc);
+        let written = picture.and_then(|picture| self.file.replace(&picture));
+        let path = self.file.path().display();
+        let error = match written {
+            Ok(()) => {
+                if self.failed.take().is_some() {
+                    info!("panel: {path} is written again");
                 }
-                self.failed = true;
+                self.shown = self.good;
+                self.pending = None;
+                return;
             }
+            Err(error) => error,
+        };
+        let before = self.failed;
+        if before != Some(Instead::Nothing) {
+            let taken = encode(instead).and_then(|picture| self.file.take_back(&picture));
+            self.failed = Some(match taken {
+                Ok(()) => Instead::Nothing,
+                Err(_) => Instead::Untrue,
+            });
+            self.shown = Good::EVER;
+        }
+        if self.failed != before {
+            let what = match self.failed {
+                Some(Instead::Untrue) => "and what is in it cannot be taken back",
+                _ => "and it says so, or is gone",
+            };
+            warn!("panel: cannot write {path}: {error}; {what}; trying again until it works");
         }
     }
 }
 
 impl Glass for Png {
+    fn good_until(&mut self, until: Moment, now: Now) {
+        let left = until.since(now.monotonic);
+        let plain = left < VOUCHED;
+        let utc = now.utc.filter(|_| until != Moment::NEVER).map(|utc| {
+            let millis = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
+            Utc(utc.0.saturating_add(millis))
+        });
+        self.good = Good { until, utc, plain };
+    }
+
     /// The file is what one would see on a panel, dark rows and all; it is not dimmed.
     fn show(&mut self, frame: &Frame, light: Light, now: Moment) {
         self.size = Some(frame.size());
@@ -127,32 +207,35 @@ impl Glass for Png {
     }
 
     fn tick(&mut self, now: Moment) {
-        if now >= self.next && self.pending.is_some() {
-            self.write();
+        if let Some(size) = self.size
+            && now >= self.due()
+        {
+            self.write(&screen::notice(size, "NOT LIVE", "cannot write this file"));
             self.next = now + PACE;
         }
     }
 
     fn deadline(&self) -> Moment {
-        match self.pending {
-            Some(_) => self.next,
-            None => Moment::NEVER,
-        }
+        self.due()
     }
 
     fn goodbye(&mut self, _: Now) {
-        if self.leave == Leave::Notice
-            && let Some(size) = self.size
-        {
-            self.pending = Some(screen::notice(size, "ENDED", "nothing here is live"));
+        let Some(size) = self.size else { return };
+        let ended = ended(size);
+        if self.leave == Leave::Notice {
+            self.pending = Some(ended.clone());
+            self.good = Good::EVER;
+            // Whatever it says by now, it is to say this.
+            self.failed = self.failed.map(|_| Instead::Untrue);
         }
-        self.write();
+        self.write(&ended);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const END: Now = Now {
         monotonic: Moment::from_secs(9),
@@ -225,8 +308,10 @@ mod tests {
         png.show(&dot(0, 0), Light::default(), Moment::ZERO);
         png.show(&dot(1, 0), Light::default(), Moment::ZERO);
         png.goodbye(END);
-        let notice = screen::notice(Size::Short, "ENDED", "nothing here is live");
-        assert_eq!(fs::read(&path).unwrap(), encode(&notice).unwrap());
+        assert_eq!(
+            fs::read(&path).unwrap(),
+            encode(&ended(Size::Short)).unwrap()
+        );
         fs::remove_dir_all(directory).unwrap();
     }
 
@@ -248,12 +333,133 @@ mod tests {
         fs::remove_dir_all(directory).unwrap();
     }
 
+    fn millis(millis: u64) -> Moment {
+        Moment::from_millis(millis)
+    }
+
+    /// Shows a picture with a plain value on it that is good until then.
+    fn show_plain(png: &mut Png, frame: &Frame, until: u64, now: u64) {
+        let utc = Utc(1_795_444_200_000 + now as i64);
+        png.good_until(millis(until), Now::new(millis(now), utc));
+        png.show(frame, Light::default(), millis(now));
+    }
+
+    #[test]
+    fn the_file_says_until_when_it_is_good() {
+        let directory = directory("valid");
+        let path = directory.join("screen.png");
+        let mut png = Png::new(&path, Leave::Notice);
+        let said = || {
+            let file = io::BufReader::new(fs::File::open(&path).unwrap());
+            let reader = png::Decoder::new(file).read_info().unwrap();
+            let texts = reader.info().uncompressed_latin1_text.clone();
+            texts
+                .into_iter()
+                .map(|text| (text.keyword, text.text))
+                .collect::<Vec<_>>()
+        };
+        show_plain(&mut png, &dot(0, 0), 11_001, 1_000);
+        // 2026-11-23 14:30:01 UTC and ten seconds.
+        let until = "2026-11-23T14:30:11.001Z";
+        assert_eq!(said(), [("Valid-Until".to_owned(), until.to_owned())]);
+        // Nobody knows what time it is.
+        let now = Now {
+            monotonic: millis(3_000),
+            utc: None,
+        };
+        png.good_until(millis(9_000), now);
+        png.show(&dot(0, 0), Light::default(), millis(3_000));
+        assert_eq!(said(), []);
+        png.goodbye(END);
+        assert_eq!(said(), [], "ENDED is true for ever");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn losing_live_is_written_at_once_whatever_the_pace() {
+        let directory = directory("loss");
+        let path = directory.join("screen.png");
+        let mut png = Png::new(&path, Leave::Notice);
+        let shows = |x| fs::read(&path).unwrap() == encode(&dot(x, 0)).unwrap();
+        let pixels = |x| {
+            let shown = decode(&fs::read(&path).unwrap());
+            shown == decode(&encode(&dot(x, 0)).unwrap())
+        };
+        // Two lines are plain, and the first ceases to be 200 ms later.
+        show_plain(&mut png, &dot(0, 0), 1_200, 1_000);
+        show_plain(&mut png, &dot(1, 0), 1_300, 1_100);
+        assert!(pixels(0), "a tick is paced");
+        assert_eq!(png.deadline(), millis(1_200));
+        png.tick(millis(1_199));
+        assert!(pixels(0));
+        png.tick(millis(1_200));
+        assert!(pixels(1));
+        show_plain(&mut png, &dot(2, 0), 9_000, 1_300);
+        assert!(pixels(2), "what was in the file was good no longer");
+        // The link is lost, or all that was simulated is gone: nothing is plain.
+        png.good_until(
+            millis(1_400) + VOUCHED,
+            Now {
+                monotonic: millis(1_400),
+                utc: None,
+            },
+        );
+        png.show(&dot(3, 0), Light::default(), millis(1_400));
+        assert!(shows(3));
+        // And what follows has its pace again.
+        show_plain(&mut png, &dot(4, 0), 9_000, 1_500);
+        assert!(shows(3));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_price_that_cannot_be_replaced_is_written_over_in_its_own_blocks_until_it_can_be() {
+        let directory = directory("full");
+        let path = directory.join("screen.png");
+        let mut png = Png::new(&path, Leave::Notice);
+        show_plain(&mut png, &dot(0, 0), 11_000, 1_000);
+        let before = fs::metadata(&path).unwrap();
+        // Nothing can be written beside it, as on a full disk.
+        let beside = directory.join(format!("screen.png.{}.tmp", std::process::id()));
+        fs::create_dir(&beside).unwrap();
+        show_plain(&mut png, &dot(1, 0), 12_000, 2_000);
+        let says = |words: &Frame| fs::read(&path).unwrap() == encode(words).unwrap();
+        let notice = screen::notice(Size::Short, "NOT LIVE", "cannot write this file");
+        assert!(says(&notice));
+        use std::os::unix::fs::MetadataExt;
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!(before.ino(), after.ino());
+        assert!(after.blocks() <= before.blocks());
+        // It is tried again each second, also when no other picture comes.
+        assert_eq!(png.deadline(), millis(3_000));
+        png.tick(millis(3_000));
+        assert!(says(&notice));
+        fs::remove_dir(&beside).unwrap();
+        png.tick(millis(4_000));
+        assert!(decode(&fs::read(&path).unwrap()) == decode(&encode(&dot(1, 0)).unwrap()));
+        // An end while it cannot be written.
+        fs::create_dir(&beside).unwrap();
+        png.goodbye(END);
+        assert!(says(&ended(Size::Short)));
+        fs::remove_dir(&beside).unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn the_words_in_the_place_of_a_picture_fit_into_the_first_block_of_its_file() {
+        // They need no other one: 4096 bytes on most file systems, and a page in memory.
+        let words = screen::notice(Size::Tall, "NOT LIVE", "cannot write this file");
+        assert!(encode(&words).unwrap().len() < 4096);
+        assert!(encode(&ended(Size::Tall)).unwrap().len() < 4096);
+    }
+
     #[test]
     fn a_missing_directory_is_an_error_and_no_panic() {
         let directory = directory("missing");
         let mut png = Png::new(directory.join("no/such/screen.png"), Leave::Notice);
         png.show(&dot(0, 0), Light::default(), Moment::ZERO);
-        assert!(png.failed);
+        assert_eq!(png.failed, Some(Instead::Nothing));
         png.goodbye(END);
         fs::remove_dir_all(directory).unwrap();
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Light;
+use crate::clock::Moment;
 use crate::screen::{Frame, Size};
 
 /// A handle of the mailbox; clones are handles of the same one.
@@ -21,16 +22,22 @@ struct Shared {
 struct State {
     frame: Box<Frame>,
     light: Light,
+    /// Until when it is good.
+    until: Moment,
     /// Whether `frame` has not been taken yet.
     fresh: bool,
     closed: bool,
+    /// Whether somebody waits for a picture.
+    asked: bool,
+    /// How often somebody has begun to.
+    asks: u64,
 }
 
 /// What [`Slot::take_into`] found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Taken {
-    /// A picture that was not taken before, and how it shall glow.
-    Frame(Light),
+    /// A picture that was not taken before, how it shall glow, and until when it is good.
+    Frame(Light, Moment),
     /// None came in time.
     Nothing,
     /// None will come any more.
@@ -44,8 +51,11 @@ impl Slot {
             state: Mutex::new(State {
                 frame: Box::new(Frame::new(size)),
                 light: Light::default(),
+                until: Moment::ZERO,
                 fresh: false,
                 closed: false,
+                asked: false,
+                asks: 0,
             }),
             changed: Condvar::new(),
             size,
@@ -57,14 +67,15 @@ impl Slot {
         self.0.size
     }
 
-    /// Leaves a picture and how it shall glow; one that was not taken yet is replaced. Neither
-    /// waits for the panel nor allocates. Once closed, it is ignored.
-    pub fn put(&self, frame: &Frame, light: Light) {
+    /// Leaves a picture, how it shall glow, and until when it is good; one that was not taken yet is
+    /// replaced. Neither waits for the panel nor allocates. Once closed, it is ignored.
+    pub fn put(&self, frame: &Frame, light: Light, until: Moment) {
         debug_assert_eq!(frame.size(), self.0.size);
         let mut state = self.lock();
         if !state.closed {
             (*state.frame).clone_from(frame);
             state.light = light;
+            state.until = until;
             state.fresh = true;
             drop(state);
             self.0.changed.notify_all();
@@ -77,14 +88,27 @@ impl Slot {
     pub fn take(&self, timeout: Duration) -> Option<Frame> {
         let mut frame = Box::new(Frame::new(self.0.size));
         let taken = self.take_into(&mut frame, Some(timeout));
-        matches!(taken, Taken::Frame(_)).then_some(*frame)
+        matches!(taken, Taken::Frame(..)).then_some(*frame)
     }
 
     /// As [`Slot::take`], for a picture one has, which stays behind; waits for ever without a
     /// timeout.
     pub fn take_into(&self, frame: &mut Box<Frame>, timeout: Option<Duration>) -> Taken {
         let mut state = self.lock();
-        let until = match state.fresh || state.closed {
+        state.asked = true;
+        state.asks += 1;
+        let (mut state, taken) = self.wait_for(state, frame, timeout);
+        state.asked = false;
+        taken
+    }
+
+    fn wait_for<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        frame: &mut Box<Frame>,
+        timeout: Option<Duration>,
+    ) -> (MutexGuard<'a, State>, Taken) {
+        let end = match state.fresh || state.closed {
             // Nothing to wait for, so the clock is not asked.
             true => None,
             // A sum past what the platform counts is as good as no timeout.
@@ -94,18 +118,19 @@ impl Slot {
             if state.fresh {
                 state.fresh = false;
                 std::mem::swap(frame, &mut state.frame);
-                return Taken::Frame(state.light);
+                let taken = Taken::Frame(state.light, state.until);
+                return (state, taken);
             }
             if state.closed {
-                return Taken::Closed;
+                return (state, Taken::Closed);
             }
             let changed = &self.0.changed;
-            state = match until {
+            state = match end {
                 None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(until) => {
-                    let left = until.saturating_duration_since(Instant::now());
+                Some(end) => {
+                    let left = end.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return Taken::Nothing;
+                        return (state, Taken::Nothing);
                     }
                     changed
                         .wait_timeout(state, left)
@@ -120,6 +145,13 @@ impl Slot {
     pub fn close(&self) {
         self.lock().closed = true;
         self.0.changed.notify_all();
+    }
+
+    /// Which of its turns the panel's thread is still busy with: another number each time, `None`
+    /// while it waits for a picture, and before it first has.
+    pub fn turn(&self) -> Option<u64> {
+        let state = self.lock();
+        (!state.asked && state.asks > 0).then_some(state.asks)
     }
 
     /// Whether a picture waits to be taken.
@@ -148,6 +180,8 @@ mod tests {
         brightness: 1,
         shift: -1,
     };
+    const SOON: Moment = Moment::from_secs(1);
+    const LATER: Moment = Moment::from_secs(2);
 
     fn dot(x: usize) -> Frame {
         let mut frame = Frame::new(Size::Short);
@@ -158,10 +192,10 @@ mod tests {
     #[test]
     fn the_latest_picture_wins_and_is_taken_once() {
         let slot = Slot::new(Size::Short);
-        slot.put(&dot(1), Light::default());
-        slot.put(&dot(2), DIM);
+        slot.put(&dot(1), Light::default(), SOON);
+        slot.put(&dot(2), DIM, LATER);
         let mut taken = Box::new(Frame::new(Size::Short));
-        assert_eq!(slot.take_into(&mut taken, None), Taken::Frame(DIM));
+        assert_eq!(slot.take_into(&mut taken, None), Taken::Frame(DIM, LATER));
         assert_eq!(*taken, dot(2));
         assert_eq!(slot.take(Duration::ZERO), None);
     }
@@ -169,11 +203,11 @@ mod tests {
     #[test]
     fn what_was_put_before_closing_can_still_be_taken() {
         let slot = Slot::new(Size::Short);
-        slot.put(&dot(1), Light::default());
+        slot.put(&dot(1), Light::default(), SOON);
         slot.close();
-        slot.put(&dot(2), DIM);
+        slot.put(&dot(2), DIM, LATER);
         let mut frame = Box::new(Frame::new(Size::Short));
-        let lit = Taken::Frame(Light::default());
+        let lit = Taken::Frame(Light::default(), SOON);
         assert_eq!(slot.take_into(&mut frame, None), lit);
         assert_eq!(*frame, dot(1));
         assert_eq!(slot.take_into(&mut frame, None), Taken::Closed);
@@ -186,8 +220,32 @@ mod tests {
             let slot = slot.clone();
             move || slot.take(Duration::from_secs(60))
         });
-        slot.put(&dot(3), Light::default());
+        slot.put(&dot(3), Light::default(), SOON);
         assert_eq!(taker.join().unwrap(), Some(dot(3)));
+    }
+
+    #[test]
+    fn who_has_taken_a_picture_is_busy_until_asking_again() {
+        let slot = Slot::new(Size::Short);
+        let mut taken = Box::new(Frame::new(Size::Short));
+        assert_eq!(slot.turn(), None, "nobody has come yet");
+        slot.put(&dot(1), Light::default(), SOON);
+        slot.take_into(&mut taken, None);
+        let first = slot.turn();
+        assert!(first.is_some());
+        slot.put(&dot(2), DIM, LATER);
+        assert_eq!(slot.turn(), first);
+        slot.take_into(&mut taken, None);
+        assert!(slot.turn().is_some_and(|next| Some(next) != first));
+        let taker = std::thread::spawn({
+            let slot = slot.clone();
+            move || slot.take(Duration::from_secs(60))
+        });
+        while slot.turn().is_some() {
+            std::thread::yield_now();
+        }
+        slot.close();
+        assert_eq!(taker.join().unwrap(), None);
     }
 
     #[test]
@@ -196,7 +254,7 @@ mod tests {
         let frame = dot(4);
         let mut taken = Box::new(Frame::new(Size::Short));
         let counted = allocation_counter::measure(|| {
-            slot.put(&frame, DIM);
+            slot.put(&frame, DIM, SOON);
             slot.take_into(&mut taken, Some(Duration::ZERO));
         });
         assert_eq!(counted.count_total, 0);

@@ -61,6 +61,7 @@ impl Mark {
     /// a missing one too.
     pub(super) fn of(line: &Line<'_>) -> Option<Self> {
         match line.denial {
+            _ if line.expired => return Some(Mark::Word("EXPIRED")),
             Some(Denial::NotEntitled) => return Some(Mark::Denied("NO ACCESS", "DENIED")),
             Some(Denial::NotFound) => return Some(Mark::Denied("UNKNOWN", "UNKNOWN")),
             None if !line.marked() => return None,

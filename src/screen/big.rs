@@ -1,12 +1,12 @@
 //! The layout of one instrument alone: its price as large as it gets, its change, its day. Only
 //! places things; what they look like is in the modules of their names.
 
-use super::badge::{self, Mark};
+use super::badge::{self, Age, Mark};
 use super::number::Number;
 use super::short::{self, GAP, NAME, NAMES};
 use super::{Frame, Glyphs, Line, Outside, View, WIDTH};
-use super::{alert, cell, change, clock, header, label, range, sparkline};
-use crate::market::Day;
+use super::{alert, cell, clock, header, label, range, sparkline};
+use crate::market::{Change, Day};
 
 /// Where the curve starts on the high glass: after the percentage.
 const CURVE_X: usize = 60;
@@ -16,13 +16,14 @@ pub(super) fn tall(
     view: &View<'_>,
     line: &Line<'_>,
     day: Day,
-    _outside: Option<Outside>,
+    outside: Option<Outside>,
     glyphs: &Glyphs,
     frame: &mut Frame,
 ) {
     let place = header::place(view, glyphs, frame, 4);
     let placed = header::price(view, line, glyphs, frame, place.0);
-    header::draw(view, line, glyphs, frame, place, &placed, change::absolute);
+    let figures = |change: Change, numbers| Some(change.difference(numbers));
+    header::draw(view, line, glyphs, frame, place, &placed, figures);
     let mut left = 0;
     let percent = line
         .shown_change()
@@ -37,7 +38,28 @@ pub(super) fn tall(
     }
     let ranged = range::draw(view, line, day, glyphs, frame, 0..WIDTH, 7);
     let bottom = if ranged { 7 } else { 8 };
+    if let Some(outside) = outside {
+        beside(view, &outside, glyphs, frame);
+        return;
+    }
     sparkline::draw(frame, line.history, left..WIDTH, 5..bottom);
+}
+
+/// Draws the price outside the known hours where the curve would be, in two lines: the price, and
+/// its change and age. It is old, and all of it looks so.
+fn beside(view: &View<'_>, outside: &Outside, glyphs: &Glyphs, frame: &mut Frame) {
+    let numbers = view.format.numbers;
+    let left = badge::draw(&glyphs.badge, frame, CURVE_X, 5, "EXT") + GAP;
+    let number = Number::struck(outside.price, numbers).or_dots(&glyphs.small, WIDTH - left);
+    number.draw(&glyphs.small, frame, WIDTH - number.width(&glyphs.small), 5);
+    let age = Age::new(outside.age);
+    let x = badge::before(glyphs, frame, WIDTH, 6, age.text());
+    let change = outside.change.and_then(|change| change.percent(numbers));
+    if let Some(text) = change
+        && CURVE_X + glyphs.small.whole.width(&text) + GAP <= x
+    {
+        Number::crossed(text).draw(&glyphs.small, frame, CURVE_X, 6);
+    }
 }
 
 /// On 128×32: the price and its change, and below them the name and the day.
@@ -45,7 +67,7 @@ pub(super) fn low(
     view: &View<'_>,
     line: &Line<'_>,
     day: Day,
-    _outside: Option<Outside>,
+    outside: Option<Outside>,
     glyphs: &Glyphs,
     frame: &mut Frame,
 ) {
@@ -66,9 +88,7 @@ pub(super) fn low(
     let page = if style.whole.pages == 3 { 0 } else { 1 };
     let left = number.draw(style, frame, 0, page).end + GAP;
     short::said(view, line, mark.as_ref(), glyphs, frame, left, 0);
-    let absolute = line
-        .shown_change()
-        .and_then(|change| change::absolute(change, numbers));
+    let absolute = line.shown_change().map(|change| change.difference(numbers));
 
     if alerted {
         label::draw(font, frame, left, 2, line, WIDTH - left);
@@ -106,6 +126,17 @@ pub(super) fn low(
         .flatten()
     {
         x = badge::draw(&glyphs.badge, frame, x, NAMES, text) + GAP;
+    }
+    if let Some(outside) = outside {
+        let age = Age::new(outside.age);
+        let number = Number::struck(outside.price, numbers);
+        let [ext, aged] = ["EXT", age.text()].map(|text| badge::width(&glyphs.badge, text));
+        if x + ext + GAP + number.width(&glyphs.small) + GAP + aged <= end {
+            x = badge::draw(&glyphs.badge, frame, x, NAMES, "EXT") + GAP;
+            x = number.draw(&glyphs.small, frame, x, NAMES).end + GAP;
+            badge::draw(&glyphs.badge, frame, x, NAMES, age.text());
+            return;
+        }
     }
     range::draw(view, line, day, glyphs, frame, x + 1..end, NAMES);
 }

@@ -10,45 +10,27 @@ use crate::market::{Change, Numbers, Text};
 /// How a change is told in figures; `None` if it cannot be.
 pub(super) type Figures = fn(Change, Numbers) -> Option<Text>;
 
-/// `+24.80`, with the sign always there.
-pub(super) fn absolute(change: Change, numbers: Numbers) -> Option<Text> {
-    let (whole, fraction) = change.absolute().parts(numbers);
-    let mut text = Text::new();
-    if !whole.starts_with('-') {
-        text.push('+').ok()?;
-    }
-    text.push_str(&whole).ok()?;
-    text.push_str(&fraction).ok()?;
-    Some(text)
-}
-
-/// Draws a change at the right end of the given columns: its figures end where they always end,
-/// and the arrow stands where it always stands.
+/// Draws the figures of a change at the right end of the given columns, and after them an arrow of
+/// the same sign: none where what is written is zero.
 ///
-/// What does not fit loses its decimals, then its figures: the arrow alone is still true.
+/// What does not fit loses its decimals, and then is not there at all: an arrow alone would claim
+/// a change that nobody can read.
 pub(super) fn draw(
     glyphs: &Glyphs,
     frame: &mut Frame,
-    change: Change,
     text: Option<Text>,
     numbers: Numbers,
     columns: Range<usize>,
     page: usize,
 ) {
     let font = &glyphs.small.whole;
-    let Some(arrow) = columns.end.min(WIDTH).checked_sub(ARROW) else {
-        return;
-    };
-    if arrow < columns.start {
-        return;
-    }
-    icon::arrow(frame, change, arrow, page);
     let Some(mut text) = text else {
         return;
     };
+    let arrow = columns.end.min(WIDTH).saturating_sub(ARROW);
     // A dark column keeps the sign off the arrow.
-    let arrow = arrow.saturating_sub(1);
-    let room = arrow.saturating_sub(columns.start);
+    let end = arrow.saturating_sub(1);
+    let room = end.saturating_sub(columns.start);
     let mut width = font.width(&text);
     if width > room
         && let Some(point) = text.find(char::from(numbers.point))
@@ -64,7 +46,13 @@ pub(super) fn draw(
         }
         width = font.width(&text);
     }
-    if width <= room {
-        font.write(frame, arrow - width, page, &text);
+    if width > room {
+        return;
+    }
+    font.write(frame, end - width, page, &text);
+    match text.as_bytes().first() {
+        Some(b'+') => icon::arrow(frame, true, arrow, page),
+        Some(b'-') => icon::arrow(frame, false, arrow, page),
+        _ => {}
     }
 }

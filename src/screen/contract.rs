@@ -26,9 +26,8 @@ const DOTTED: u8 = 0b0101_0101;
 /// A last trade older than this wears its age.
 const OLD: u64 = 60;
 
-/// What is shown of a sheet: of a contract that has expired nothing but its last price, struck.
+/// What is shown of a sheet: beside a price that is struck out nothing else is.
 struct Shown<'a> {
-    expired: bool,
     line: Line<'a>,
     days: Option<Text>,
     middle: Number,
@@ -43,38 +42,35 @@ struct Shown<'a> {
 impl<'a> Shown<'a> {
     fn of(view: &View<'_>, sheet: &Sheet<'a>) -> Self {
         let numbers = view.format.numbers;
-        let expired = sheet.days.is_some_and(|days| days < 0);
-        let middle = Number::of(&sheet.line, "---", numbers);
-        let middle = match expired && sheet.line.shown_price().is_some() {
-            true => middle.struck(),
-            false => middle,
+        let line = Line {
+            contract: Some(sheet.contract),
+            ..sheet.line
         };
-        let served = !expired && sheet.line.denial.is_none();
+        let served = !line.is_struck() && line.denial.is_none();
         let book = sheet.book.filter(|_| served);
         let side = |side: Option<(Price, u32)>| {
-            let size = side.map_or_else(Text::new, |(_, size)| {
-                let mut text = Text::new();
-                let _ = text.push('x');
-                let _ = text.push_str(&plain(size));
-                text
-            });
+            let mut size = Text::new();
+            if let Some((_, number @ 1..)) = side {
+                let _ = size.push('x');
+                let _ = size.push_str(&plain(number));
+            }
             [cell::price(side.map(|(price, _)| price), numbers), size]
         };
+        // Nobody asks for zero. Where somebody asks, nobody bidding is a bid of zero.
+        let zero = Price::from_scaled(0);
+        let ask = book.filter(|book| book.ask > zero);
+        let bid = book.filter(|book| book.bid > zero || ask.is_some());
         Self {
-            expired,
-            line: Line {
-                contract: Some(sheet.contract),
-                ..sheet.line
+            line,
+            days: match line.expired {
+                true => Some(days(-1)),
+                false => sheet.days.map(days),
             },
-            days: sheet.days.map(days),
-            middle,
-            mark: Mark::of(&sheet.line),
-            // Nobody bids: that is no bid of zero.
-            bid: side(
-                book.filter(|book| book.bid > Price::from_scaled(0))
-                    .map(|book| (book.bid, book.bid_size)),
-            ),
-            ask: side(book.map(|book| (book.ask, book.ask_size))),
+            middle: Number::of(&line, "---", numbers),
+            // That it has expired is said in the place of its days.
+            mark: Mark::of(&line).filter(|_| !line.expired),
+            bid: side(bid.map(|book| (book.bid, book.bid_size))),
+            ask: side(ask.map(|book| (book.ask, book.ask_size))),
             last: sheet.last.filter(|_| served),
             volume: sheet.day.volume.filter(|_| served),
             analysis: sheet.analysis.filter(|_| served).unwrap_or_default(),
@@ -136,7 +132,7 @@ pub(super) fn tall(view: &View<'_>, sheet: &Sheet<'_>, glyphs: &Glyphs, frame: &
     let slot = header::slot(view, shown.mark.as_ref(), glyphs, frame, page, end);
     label::draw(font, frame, 0, page, &shown.line, slot.start - GAP);
 
-    let room = if shown.expired {
+    let room = if shown.line.expired {
         let x = WIDTH - badge::width(&glyphs.word, "EXPIRED");
         badge::draw(&glyphs.word, frame, x, 2, "EXPIRED");
         x - GAP
@@ -155,7 +151,8 @@ pub(super) fn tall(view: &View<'_>, sheet: &Sheet<'_>, glyphs: &Glyphs, frame: &
         BESIDE.start - GAP
     };
     let mark = shown.mark.as_ref().filter(|_| !slot.marked);
-    middle(&shown.middle, mark, glyphs, frame, room);
+    let part = shown.line.shown_part();
+    middle(&shown.middle, mark, part, glyphs, frame, room);
 
     let Analysis {
         gamma,
@@ -184,7 +181,14 @@ pub(super) fn tall(view: &View<'_>, sheet: &Sheet<'_>, glyphs: &Glyphs, frame: &
 
 /// Draws the middle of the book on the high glass, and what has to be said of it, in so many
 /// columns.
-fn middle(number: &Number, mark: Option<&Mark>, glyphs: &Glyphs, frame: &mut Frame, room: usize) {
+fn middle(
+    number: &Number,
+    mark: Option<&Mark>,
+    part: Option<&'static str>,
+    glyphs: &Glyphs,
+    frame: &mut Frame,
+    room: usize,
+) {
     let font = &glyphs.badge;
     let styles = [&glyphs.large, &glyphs.medium, &glyphs.small];
     // A word stands below the fraction or below a smaller number, an age and a reason after it.
@@ -226,6 +230,10 @@ fn middle(number: &Number, mark: Option<&Mark>, glyphs: &Glyphs, frame: &mut Fra
         }
         None => {}
     }
+    let below = match part {
+        Some(part) => badge::draw(font, frame, below, 3, part) + GAP,
+        None => below,
+    };
     if below + glyphs.small.whole.width("mid") <= room {
         glyphs.small.whole.write(frame, below, 3, "mid");
     }
@@ -335,7 +343,10 @@ pub(super) fn low(view: &View<'_>, sheet: &Sheet<'_>, glyphs: &Glyphs, frame: &m
         }
         None => {
             let time = super::clock::text(view);
-            cell::before(&glyphs.small.whole, frame, end, 3, &[&time]);
+            let x = cell::before(&glyphs.small.whole, frame, end, 3, &[&time]);
+            if let Some(part) = shown.line.shown_part() {
+                badge::before(glyphs, frame, x - GAP, 3, part);
+            }
         }
     }
 }

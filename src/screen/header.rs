@@ -2,7 +2,7 @@
 //! what is said of the whole screen. Where it stands is the layout's affair.
 
 use super::badge::{self, Mark};
-use super::icon::{self, ARROW, SIGN};
+use super::icon::{self, SIGN};
 use super::number::{Number, Placed};
 use super::{Frame, Glyphs, Line, View, WIDTH};
 use super::{alert, change, clock, label};
@@ -96,11 +96,11 @@ pub(super) fn draw(
     let room = if aside {
         slot.start - GAP
     } else if line.contract.is_some() {
-        // An arrow says enough of the change where the name needs the room of its figures.
+        // Where the name needs the room, it goes before the change.
         let least = match &mark {
             Some(Mark::Age(_)) => badge::width(&glyphs.badge, "STALE"),
             Some(Mark::Word(word)) if !slot.marked => badge::width(&glyphs.badge, word),
-            _ => ARROW,
+            _ => 0,
         };
         end.saturating_sub(least + GAP)
     } else {
@@ -140,16 +140,9 @@ pub(super) fn draw(
         }
         _ => {
             if let Some(change) = line.shown_change() {
-                let text = figures(change, view.format.numbers);
-                change::draw(
-                    glyphs,
-                    frame,
-                    change,
-                    text,
-                    view.format.numbers,
-                    columns,
-                    row,
-                );
+                let numbers = view.format.numbers;
+                let text = figures(change, numbers);
+                change::draw(glyphs, frame, text, numbers, columns, row);
             }
         }
     }

@@ -1,7 +1,6 @@
 //! The pictures of a few dots: the state of the link and the direction of a change.
 
 use super::{Frame, Sign, WIDTH};
-use crate::market::Change;
 
 /// The width of a sign.
 pub(super) const SIGN: usize = 8;
@@ -99,12 +98,8 @@ pub(super) fn sign(frame: &mut Frame, sign: Sign, x: usize, page: usize) {
     frame.as_bytes_mut()[page * WIDTH + x..][..SIGN].copy_from_slice(columns);
 }
 
-/// Draws the direction of a change with its left edge at `x`; nothing for no change.
-pub(super) fn arrow(frame: &mut Frame, change: Change, x: usize, page: usize) {
-    let columns = match change.absolute().scaled() {
-        1.. => &UP,
-        0 => return,
-        _ => &FALL,
-    };
+/// Draws the direction of a change with its left edge at `x`.
+pub(super) fn arrow(frame: &mut Frame, rising: bool, x: usize, page: usize) {
+    let columns = if rising { &UP } else { &FALL };
     frame.as_bytes_mut()[page * WIDTH + x..][..ARROW].copy_from_slice(columns);
 }

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::glyphs::{Fade, Strike, Style};
 use super::{Frame, Line, WIDTH};
-use crate::market::{Numbers, Text};
+use crate::market::{Numbers, Price, Text};
 
 /// A price as text, ready to be set in any style.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ impl Number {
                 Self {
                     whole,
                     fraction,
-                    struck: line.is_stale(),
+                    struck: line.is_struck(),
                 }
             }
             None => Self {
@@ -43,11 +43,22 @@ impl Number {
         }
     }
 
-    /// The same, struck out whatever its age.
-    pub(super) fn struck(self) -> Self {
+    /// A price that is struck out.
+    pub(super) fn struck(price: Price, numbers: Numbers) -> Self {
+        let (whole, fraction) = price.parts(numbers);
         Self {
+            whole,
+            fraction,
             struck: true,
-            ..self
+        }
+    }
+
+    /// A text that is struck out.
+    pub(super) const fn crossed(text: Text) -> Self {
+        Self {
+            whole: text,
+            fraction: Text::new(),
+            struck: true,
         }
     }
 
@@ -76,7 +87,13 @@ impl Number {
 
     /// The first of the styles in which it is at most `room` columns wide, or else the last.
     pub(super) fn fit<'a, const N: usize>(&self, styles: [&'a Style; N], room: usize) -> &'a Style {
-        let fitting = styles.iter().find(|style| self.width(style) <= room);
+        let fits = |style: &&&Style| {
+            // No character is wider than the place it is kept in, so a short number needs no
+            // measuring.
+            let most = self.whole.len() * style.whole.stride;
+            most + self.fraction.len() * style.fraction.stride <= room || self.width(style) <= room
+        };
+        let fitting = styles.iter().find(fits);
         fitting.unwrap_or(&styles[N - 1])
     }
 

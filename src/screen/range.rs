@@ -22,7 +22,7 @@ pub(super) fn draw(
     columns: Range<usize>,
     page: usize,
 ) -> bool {
-    let price = line.shown_price().filter(|_| !line.is_stale());
+    let price = line.shown_price().filter(|_| !line.is_struck());
     let (Some(price), Some((low, high))) = (price, day.range) else {
         return false;
     };

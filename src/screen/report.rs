@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::badge::Age;
 use super::glyphs::Font;
-use super::{Frame, Glyphs, Hop, Report, Sign, View, WIDTH};
+use super::{Frame, Glyphs, Hop, Prices, Report, Sign, View, WIDTH, Witness};
 use super::{alert, cell, header};
 use crate::market::{Numbers, Text, whole};
 
@@ -21,20 +21,24 @@ const HOPS: [(Hop, &str); 8] = [
     (Hop::Upstream, "UPSTREAM"),
 ];
 
-/// What fails, in a word; or that nothing does.
-fn word(report: &Report, sign: Sign) -> &'static str {
+/// What fails, in a word, or what the glass has to show; and for how long, where that is known.
+fn word(report: &Report, sign: Sign) -> (&'static str, Option<Duration>) {
     let found = HOPS.iter().find(|(hop, _)| *hop == report.hop);
-    match (found, sign) {
-        (Some((_, word)), _) => word,
-        (None, Sign::Live) => "LIVE",
-        (None, _) => "OK",
+    match (found, report.prices, sign) {
+        (Some((_, word)), ..) => (word, Some(report.since)),
+        (None, Prices::Struck, _) => ("STALE", None),
+        _ if report.clock.is_some() => ("CLOCK", None),
+        (None, Prices::None, _) => ("NO DATA", None),
+        (None, Prices::Fresh, Sign::Live) => ("LIVE", Some(report.since)),
+        (None, Prices::Fresh, _) => ("OK", Some(report.since)),
     }
 }
 
 /// The figures, ready to be set.
 struct Figures {
     rate: [Text; 2],
-    latency: Text,
+    /// How late values are; or whose clock is wrong, and by how much.
+    late: (&'static str, Text),
     last: Text,
     reconnects: Text,
     wear: [Text; 2],
@@ -42,33 +46,73 @@ struct Figures {
 
 impl Figures {
     fn of(report: &Report, numbers: Numbers) -> Self {
-        let messages = report.messages.unwrap_or(0);
         let dashes = || Text::try_from("---").unwrap_or_default();
-        let mut tenth = Text::new();
-        let _ = tenth.push(char::from(numbers.point));
-        let _ = tenth.push(char::from(b'0' + (messages % 10) as u8));
-        let latency = match report.latency {
-            _ if !report.clock_set => Text::try_from("clock not set").unwrap_or_default(),
-            None => dashes(),
-            Some(millis) => {
+        let rate = match report.messages {
+            None => [dashes(), Text::new()],
+            Some(messages) => {
+                let mut tenth = Text::new();
+                let _ = tenth.push(char::from(numbers.point));
+                let _ = tenth.push(char::from(b'0' + (messages % 10) as u8));
+                [whole((messages / 10).min(99_999).into(), numbers), tenth]
+            }
+        };
+        let late = match (report.clock, report.latency) {
+            (Some(fault), _) => (name(fault.who), off(fault.off, numbers)),
+            _ if !report.clock_set => (
+                "latency",
+                Text::try_from("clock not set").unwrap_or_default(),
+            ),
+            (None, None) => ("latency", dashes()),
+            (None, Some(millis)) => {
                 let mut text = Text::new();
                 if millis < 0 {
                     let _ = text.push('-');
                 }
                 let _ = text.push_str(&whole(millis.unsigned_abs().min(9_999_999), numbers));
                 let _ = text.push_str(" ms");
-                text
+                ("latency", text)
             }
         };
         let (dot, panel) = report.wear;
         Self {
-            rate: [whole((messages / 10).min(99_999).into(), numbers), tenth],
-            latency,
+            rate,
+            late,
             last: report.last.map_or_else(dashes, age),
             reconnects: whole(report.reconnects.into(), numbers),
             wear: [dot, panel].map(|hours| whole(hours.into(), numbers)),
         }
     }
+}
+
+/// Whose clock it is.
+const fn name(who: Witness) -> &'static str {
+    match who {
+        Witness::Own => "clock",
+        Witness::Server => "server",
+        Witness::Stamps => "stamps",
+    }
+}
+
+/// By how much a clock is off, in its largest unit: `+45 s`, `-15 min`, `+1 h`, `-30 d`.
+fn off(millis: i64, numbers: Numbers) -> Text {
+    let round = |unit: u64| millis.unsigned_abs().saturating_add(unit / 2) / unit;
+    let units = [
+        (1_000, " s", 60),
+        (60_000, " min", 60),
+        (3_600_000, " h", 48),
+    ];
+    let fitting = units
+        .into_iter()
+        .find(|(unit, _, most)| round(*unit) < *most);
+    let (number, unit) = match fitting {
+        Some((unit, name, _)) => (round(unit), name),
+        None => (round(86_400_000).min(9_999), " d"),
+    };
+    let mut text = Text::new();
+    let _ = text.push(if millis < 0 { '-' } else { '+' });
+    let _ = text.push_str(&whole(number, numbers));
+    let _ = text.push_str(unit);
+    text
 }
 
 fn age(age: Duration) -> Text {
@@ -80,7 +124,7 @@ pub(super) fn tall(view: &View<'_>, report: &Report, glyphs: &Glyphs, frame: &mu
     let end = header::signs(view, glyphs, frame, 0);
     if !alert::draw(view, glyphs, frame, 0..end, 0) {
         header::slot(view, None, glyphs, frame, 0, end);
-        chain(report.hop, frame);
+        chain(report, frame);
     }
     title(view, report, &glyphs.word, frame, 1);
 
@@ -90,7 +134,7 @@ pub(super) fn tall(view: &View<'_>, report: &Report, glyphs: &Glyphs, frame: &mu
     let rows: [(&str, &[&str]); 5] = [
         ("messages", &[whole, tenth, "/s"]),
         ("last message", &[&figures.last]),
-        ("latency", &[&figures.latency]),
+        (figures.late.0, &[&figures.late.1]),
         ("reconnects", &[&figures.reconnects]),
         ("wear", &[dot, " of ", panel, " h"]),
     ];
@@ -105,7 +149,11 @@ pub(super) fn low(view: &View<'_>, report: &Report, glyphs: &Glyphs, frame: &mut
     title(view, report, &glyphs.word, frame, 0);
     let figures = Figures::of(report, view.format.numbers);
     let [whole, tenth] = &figures.rate;
-    let value: &[&str] = &[&figures.latency];
+    let (name, late) = &figures.late;
+    let value: &[&str] = match report.clock {
+        Some(_) => &[name, " ", late],
+        None => &[late],
+    };
     let rate: &[&str] = &[whole, tenth, "/s"];
     cell::write(font, frame, 0, 2, rate);
     cell::before(font, frame, WIDTH, 2, value);
@@ -124,26 +172,31 @@ pub(super) fn low(view: &View<'_>, report: &Report, glyphs: &Glyphs, frame: &mut
     }
 }
 
-/// Draws the hop that fails, and for how long.
+/// Draws what fails, and for how long.
 fn title(view: &View<'_>, report: &Report, font: &Font, frame: &mut Frame, page: usize) {
-    font.write(frame, 0, page, word(report, view.sign));
-    cell::before(font, frame, WIDTH, page, &[&age(report.since)]);
+    let (word, since) = word(report, view.sign);
+    font.write(frame, 0, page, word);
+    if let Some(since) = since {
+        cell::before(font, frame, WIDTH, page, &[&age(since)]);
+    }
 }
 
 /// Draws the way to the exchange in the first line: a filled box for each hop that is good, a
-/// crossed one for that which fails, and nothing known of those behind it.
-fn chain(failing: Hop, frame: &mut Frame) {
+/// crossed one for that which fails, and nothing known of those behind it. A clock that is wrong
+/// is crossed too, and hides nothing.
+fn chain(report: &Report, frame: &mut Frame) {
     const BOX: [u8; 7] = [0x7F; 7];
     const CROSSED: [u8; 7] = [0x63, 0x77, 0x3E, 0x1C, 0x3E, 0x77, 0x63];
     const EMPTY: [u8; 7] = [0, 0, 0x08, 0x1C, 0x08, 0, 0];
     const LINK: [u8; 3] = [0, 0x08, 0];
-    let failing = HOPS.iter().position(|(hop, _)| *hop == failing);
+    let failing = HOPS.iter().position(|(hop, _)| *hop == report.hop);
     let row = &mut frame.as_bytes_mut()[..WIDTH];
     let mut x = 0;
-    for place in 0..HOPS.len() {
+    for (place, (hop, _)) in HOPS.iter().enumerate() {
         let picture = match failing {
             Some(failing) if place == failing => CROSSED,
             Some(failing) if place > failing => EMPTY,
+            _ if *hop == Hop::Clock && report.clock.is_some() => CROSSED,
             _ => BOX,
         };
         row[x..x + 7].copy_from_slice(&picture);
@@ -152,5 +205,25 @@ fn chain(failing: Hop, frame: &mut Frame) {
             row[x..x + 3].copy_from_slice(&LINK);
             x += 3;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_off_by_a_number_in_its_largest_unit() {
+        let text = |seconds: i64| off(seconds * 1000, Numbers::ENGLISH);
+        assert_eq!(text(45), "+45 s");
+        assert_eq!(text(-59), "-59 s");
+        assert_eq!(text(60), "+1 min");
+        assert_eq!(text(-15 * 60), "-15 min");
+        assert_eq!(text(3_599), "+1 h");
+        assert_eq!(text(-3_600), "-1 h");
+        assert_eq!(text(47 * 3_600), "+47 h");
+        assert_eq!(text(-56 * 86_400), "-56 d");
+        assert_eq!(off(i64::MIN, Numbers::ENGLISH), "-9,999 d");
+        assert_eq!(off(-59_600, Numbers::ENGLISH), "-1 min");
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn said(
             if let Some(change) = line.shown_change() {
                 let numbers = view.format.numbers;
                 let text = change.percent(numbers);
-                change::draw(glyphs, frame, change, text, numbers, left..WIDTH, page);
+                change::draw(glyphs, frame, text, numbers, left..WIDTH, page);
             }
         }
     }

@@ -106,7 +106,7 @@ fn second(view: &View<'_>, line: &Line<'_>, glyphs: &Glyphs, frame: &mut Frame) 
         None => {
             if let Some(change) = line.shown_change() {
                 let text = change.percent(numbers);
-                change::draw(glyphs, frame, change, text, numbers, below, 7);
+                change::draw(glyphs, frame, text, numbers, below, 7);
             }
         }
     }

@@ -219,30 +219,30 @@ impl Line<'_> {
         self.price.filter(|_| known)
     }
 
-    /// Whether it is old, and has to look old.
-    pub(super) const fn is_stale(&self) -> bool {
-        matches!(self.freshness, Freshness::Stale(_))
+    /// Whether it is struck out: it is old, or of a contract that has expired. Then nothing that
+    /// is known beside it is shown either.
+    pub(super) const fn is_struck(&self) -> bool {
+        self.expired || matches!(self.freshness, Freshness::Stale(_))
     }
 
     /// The change, if it may be shown: that of an old price is no change.
     pub(super) fn shown_change(&self) -> Option<Change> {
-        let known = self.shown_price().is_some() && !self.is_stale();
+        let known = self.shown_price().is_some() && !self.is_struck();
         self.change.filter(|_| known)
     }
 
     /// The part of the day, if it is worth saying: the regular hours are what everybody expects,
     /// and of an old value its age is.
     pub(super) fn shown_part(&self) -> Option<&'static str> {
+        let word = match self.part? {
+            Part::Regular => return None,
+            Part::Pre => "PRE",
+            Part::Post => "POST",
+            Part::Outside => "EXT",
+        };
         let young = matches!(self.freshness, Freshness::Live | Freshness::Delayed);
-        match self
-            .part
-            .filter(|_| young && self.shown_price().is_some())?
-        {
-            Part::Pre => Some("PRE"),
-            Part::Regular => None,
-            Part::Post => Some("POST"),
-            Part::Outside => Some("EXT"),
-        }
+        let shown = young && !self.expired && self.shown_price().is_some();
+        shown.then_some(word)
     }
 
     /// Whether its freshness needs a mark: dashes have no age and are not delayed, but that the

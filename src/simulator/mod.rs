@@ -19,7 +19,9 @@ use std::task::{Context, Poll};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use hyper::header::{
+    CONNECTION, DATE, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -217,6 +219,8 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let (sender, mut upgrades) = tokio::sync::mpsc::channel(1);
     let service = service_fn(move |request| answer(request, shared.clone(), sender.clone()));
     let exchange = hyper::server::conn::http1::Builder::new()
+        // By the simulator's own clock.
+        .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = exchange.await {
@@ -231,6 +235,21 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 type Upgraded = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+    upgrades: tokio::sync::mpsc::Sender<Upgraded>,
+) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
+    let clock = shared.clock.clone();
+    let mut answer = undated(request, shared, upgrades).await?;
+    if let Some(utc) = clock.now().utc
+        && let Ok(date) = HeaderValue::from_str(&utc.http_date())
+    {
+        answer.headers_mut().insert(DATE, date);
+    }
+    Ok(answer)
+}
+
+async fn undated(
     mut request: Request<Incoming>,
     shared: Arc<Shared>,
     upgrades: tokio::sync::mpsc::Sender<Upgraded>,

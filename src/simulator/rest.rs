@@ -1,4 +1,5 @@
-//! The simulator's REST: snapshots, minutes and the market's status, as the vendor writes them.
+//! The simulator's REST: snapshots, minutes and the market's status, as the vendor writes them; and
+//! each answer says `"simulated": true`.
 
 use std::sync::atomic::Ordering;
 
@@ -89,7 +90,7 @@ async fn snapshot(query: &str, shared: &Shared) -> Value {
             rows.push(row(&walk, &standing, now(shared)));
         }
     }
-    json!({ "status": "OK", "results": rows })
+    json!({ "status": "OK", "simulated": true, "results": rows })
 }
 
 /// The minutes of a ticker: `{TICKER}/range/1/minute/{from}/{to}`.
@@ -122,8 +123,8 @@ async fn minutes(path: &str, shared: &Shared) -> Result<Value, StatusCode> {
         }
     }
     Ok(json!({
-        "ticker": ticker, "status": "OK", "adjusted": true, "queryCount": rows.len(),
-        "resultsCount": rows.len(), "results": rows,
+        "ticker": ticker, "status": "OK", "simulated": true, "adjusted": true,
+        "queryCount": rows.len(), "resultsCount": rows.len(), "results": rows,
     }))
 }
 
@@ -190,7 +191,7 @@ fn row(walk: &Walk, standing: &Standing, now: Utc) -> Value {
 fn market_status(shared: &Shared) -> Value {
     let time = Timestamp::from_millisecond(now(shared).0).unwrap_or_default();
     json!({
-        "market": "open", "serverTime": time.to_string(), "afterHours": false, "earlyHours": false,
+        "simulated": true, "market": "open", "serverTime": time.to_string(), "afterHours": false, "earlyHours": false,
         "exchanges": { "nasdaq": "open", "nyse": "open", "otc": "open" },
         "indicesGroups": { "s_and_p": "open", "cgi": "open", "nasdaq": "open", "dow_jones": "open" },
     })

@@ -215,7 +215,7 @@ fn serve_glass(slot: &Slot, shown: &Shown, sink: Sink, clock: &Clock) {
     let mut frame = Box::new(Frame::new(Size::Tall));
     loop {
         match slot.take_into(&mut frame, None) {
-            Taken::Frame(light) => {
+            Taken::Frame(light, _) => {
                 oled.show(&frame, light, clock.now().monotonic);
                 let mut shown = shown.lock().unwrap();
                 shown.0.clone_from(&frame);

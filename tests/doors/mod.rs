@@ -88,6 +88,7 @@ pub async fn hub_with(settings: Settings, file: Option<PathBuf>) -> Doors {
         rest: source,
         connector: Connector::new(None).unwrap(),
         clusters: vec![Cluster::Indices, Cluster::Options],
+        simulated: false,
         gate: gate.clone(),
         settings: current,
         calendar: Calendar::always_open(),

@@ -10,7 +10,7 @@ use deskticker::hub::fanout::{Door, Fanout, Guest, Socket};
 use deskticker::hub::limits::Limits;
 use deskticker::hub::metrics::Metrics;
 use deskticker::hub::token::{Device, Gate};
-use deskticker::hub::{Interest, Relayed, Report};
+use deskticker::hub::{Came, Interest, Relayed, Report};
 use deskticker::market::{Channel, Cluster};
 use futures_util::{SinkExt, StreamExt};
 use hyper::body::Bytes;
@@ -152,6 +152,7 @@ pub fn event(name: &str, n: u64) -> Relayed {
     Relayed {
         channel: Channel::parse(name).unwrap(),
         json: format!(r#"{{"c":"{name}","n":{n}}}"#).into(),
+        came: Came::default(),
     }
 }
 

@@ -149,6 +149,10 @@ impl Program {
         self.child.wait().unwrap().code()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As anybody can read it.
     pub fn command_line(&self) -> String {
         let bytes = std::fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap();

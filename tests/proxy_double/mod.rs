@@ -237,13 +237,13 @@ impl Client {
             self.ticket(stream).await;
         } else if line.starts_with("GET /api/quotes ") {
             let (head, body) = json("400 Bad Request", r#"{"error":"tickers required"}"#);
-            plain(stream, &head, &body).await;
+            self.plain(stream, &head, &body).await;
         } else if ["GET /healthz ", "GET /api/market/", "GET /v2/"]
             .iter()
             .any(|start| line.starts_with(start))
         {
             let head = "HTTP/1.1 404 Not Found\r\nContent-Type: text/html";
-            plain(stream, head, "<pre>Cannot GET</pre>").await;
+            self.plain(stream, head, "<pre>Cannot GET</pre>").await;
         } else {
             self.talk(stream, orders).await;
         }
@@ -260,7 +260,7 @@ impl Client {
             ),
             None => json("404 Not Found", "{}"),
         };
-        answer(stream, &head, &body).await;
+        self.answer(stream, &head, &body).await;
     }
 
     async fn quotes(&self, mut stream: TcpStream) {
@@ -274,7 +274,27 @@ impl Client {
             .map(str::to_owned);
         let (head, body) = self.manner.lock().unwrap().quotes.clone();
         self.see(Seen::Quotes(path, token));
-        answer(stream, &head, &body).await;
+        self.answer(stream, &head, &body).await;
+    }
+
+    /// Answers anybody.
+    async fn plain(&self, mut stream: TcpStream, answer_head: &str, body: &str) {
+        if head(&mut stream).await.is_some() {
+            self.answer(stream, answer_head, body).await;
+        }
+    }
+
+    /// Express, which serves its REST, writes a `Date`; `ws`, which upgrades, writes none.
+    async fn answer(&self, mut stream: TcpStream, head: &str, body: &str) {
+        let date = match self.clock.now().utc {
+            Some(utc) => format!("Date: {}\r\n", utc.http_date()),
+            None => String::new(),
+        };
+        let length = body.len();
+        let answer = format!("{head}\r\n{date}Content-Length: {length}\r\n\r\n{body}");
+        // A client that has read enough may be gone.
+        stream.write_all(answer.as_bytes()).await.ok();
+        stream.shutdown().await.ok();
     }
 
     /// `None` lets in; otherwise the status.
@@ -363,19 +383,4 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
         head.push(stream.read_u8().await.ok()?);
     }
     Some(String::from_utf8(head).unwrap())
-}
-
-/// Answers anybody.
-async fn plain(mut stream: TcpStream, answer_head: &str, body: &str) {
-    if head(&mut stream).await.is_some() {
-        answer(stream, answer_head, body).await;
-    }
-}
-
-async fn answer(mut stream: TcpStream, head: &str, body: &str) {
-    let length = body.len();
-    let answer = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
-    // A client that has read enough may be gone.
-    stream.write_all(answer.as_bytes()).await.ok();
-    stream.shutdown().await.ok();
 }

@@ -343,6 +343,8 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
         any::<[bool; 3]>(),
         some_numbers(),
     );
+    // In boxes, or two of them are more than the stack of a test holds.
+    let (prices, details, around) = (prices.boxed(), details.boxed(), around.boxed());
     (pages, prices, details, around).prop_map(|(page, prices, details, around)| {
         let (first, second, contract) = prices;
         let (days, book, last, day, outside, analysis, report, words) = details;

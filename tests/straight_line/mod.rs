@@ -100,9 +100,11 @@ impl<B: Bus> StraightLine<B> {
 
     /// Nothing arrives, but it is time to draw.
     pub(crate) fn show(&mut self, now: Now) {
-        self.slot.put(self.desk.draw(now), LIGHT);
+        self.desk.draw(now);
+        let until = self.desk.good_until(now);
+        self.slot.put(self.desk.frame(), LIGHT, until);
         let taken = self.slot.take_into(&mut self.taken, Some(Duration::ZERO));
-        assert_eq!(taken, Taken::Frame(LIGHT));
+        assert_eq!(taken, Taken::Frame(LIGHT, until));
         self.oled.show(&self.taken, LIGHT, now.monotonic);
     }
 

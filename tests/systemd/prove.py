@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -197,6 +198,136 @@ def reload(machine, desk, hub):
     proven("systemctl reload (SIGHUP) reads the watchlist again, in the same process")
 
 
+def words(word, meaning):
+    """The picture that says this, made by the program out here."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        (folder / "desk.toml").write_text(f'[panel]\nkind = "png"\nfile = "{folder}/words.png"\n')
+        code, said = said_by(Path(sys.argv[2]) / "deskticker", "say", word, meaning, "--after-stop",
+                             "--config", folder / "desk.toml")
+        check(code == 0, f"say: {code}\n{said}")
+        return (folder / "words.png").read_bytes()
+    finally:
+        shutil.rmtree(folder)
+
+
+class Kiosk:
+    """A folder of a kiosk's in a small memory disk, with the picture in it."""
+
+    PLACE = "/srv/kiosk"
+
+    def __init__(self, machine):
+        machine.run("mkdir", "-p", self.PLACE)
+        machine.run("mount", "-t", "tmpfs", "-o", "size=64k,mode=1777", "tmpfs", self.PLACE)
+        self.folder = Path(f"/proc/{machine.leader}/root{self.PLACE}")
+
+    def picture(self):
+        try:
+            return (self.folder / "screen.png").read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def shows(self, picture, seconds):
+        """Waits until it is this one; gives how long that took."""
+        begun = time.monotonic()
+        while self.picture() != picture:
+            if time.monotonic() - begun > seconds:
+                raise Failed(f"not within {seconds} s: the picture")
+            time.sleep(0.01)
+        return time.monotonic() - begun
+
+    def lives(self, but):
+        """Waits for prices, which say until when they are good."""
+        wait("a picture of prices", lambda: b"Valid-Until" in self.picture() and self.picture() != but, 10)
+
+    def fill(self):
+        with open(self.folder / "filler", "wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(512))
+            except OSError:
+                pass
+
+    def clear(self):
+        (self.folder / "filler").unlink()
+
+
+def pictures(machine, desk):
+    """No price is left in a file, whatever ends the display or keeps it from writing."""
+    ended, halted = words("ENDED", "nothing here is live"), words("HALTED", "the program stands still")
+    not_live = words("NOT LIVE", "cannot write this file")
+    config = machine.tree / "etc/deskticker/deskticker.toml"
+    before = config.read_text()
+    kiosk = Kiosk(machine)
+    config.write_text(configuration("png", '["SPX", "VIX"]') + f'file = "{Kiosk.PLACE}/screen.png"\n')
+    drop_in = machine.tree / f"etc/systemd/system/{desk.name}.d/kiosk.conf"
+    drop_in.parent.mkdir(exist_ok=True)
+    drop_in.write_text(f"[Service]\nReadWritePaths={Kiosk.PLACE}\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", desk.name)
+    kiosk.lives(ended)
+    machine.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "test", "-r",
+                f"{Kiosk.PLACE}/screen.png")
+    proven("a picture in another folder can be read by anybody, and says until when it is good")
+    check(desk.show("StatusText") == "showing SPX, VIX", desk.show("StatusText"))
+    check(machine.run("cat", "/run/deskticker/state") == "panel shown\n", "its state is another")
+    proven("systemctl status and the state file say what is shown")
+
+    kiosk.fill()
+    took = kiosk.shows(not_live, 3)
+    proven(f"{took:.1f} s after the disk is full the picture says that it is not live, in the place it had")
+    kiosk.clear()
+    kiosk.lives(not_live)
+    proven("and prices are there again once there is room")
+    kiosk.fill()
+    machine.run("systemctl", "stop", desk.name)
+    check(kiosk.picture() == ended, "a clean end with a full disk leaves another picture")
+    kiosk.clear()
+    machine.run("systemctl", "start", desk.name)
+    proven("an end in good order with a full disk leaves ENDED")
+
+    for kind in (signal.SIGKILL, signal.SIGABRT):
+        kiosk.lives(ended)
+        seen = []
+
+        def end(pid):
+            os.kill(pid, kind)
+            seen.append(kiosk.shows(ended, 5))
+
+        took = desk.restarted_after(end)
+        check(seen[0] < 1, f"ENDED came only after {seen[0]:.2f} s")
+        check(took < 4, f"the next start came only after {took:.1f} s")
+        proven(f"{seen[0]:.2f} s after {kind.name} the picture says ENDED; it runs again after {took:.1f} s")
+
+    kiosk.lives(ended)
+    with MainThread(machine.host_pid(desk.pid())):
+        took = kiosk.shows(halted, 12)
+    proven(f"with the main thread held still the picture says HALTED after {took:.1f} s")
+    kiosk.lives(halted)
+
+    config.write_text(configuration("png", '["SPX", "VIX"]'))
+    machine.run("systemctl", "restart", desk.name)
+    picture = Path(f"/proc/{machine.leader}/root/run/deskticker/deskticker.png")
+    wait("a picture", picture.exists)
+
+    def gone():
+        try:
+            return picture.read_bytes() == ended
+        except OSError:
+            return True
+
+    begun = time.monotonic()
+    os.kill(machine.host_pid(desk.pid()), signal.SIGKILL)
+    wait("it is gone", gone, 1)
+    proven(f"in the service's own folder it is gone, or says ENDED, {time.monotonic() - begun:.2f} s after SIGKILL")
+    wait("it runs again", desk.runs)
+    config.write_text(before)
+    drop_in.unlink()
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", desk.name)
+    machine.run("umount", Kiosk.PLACE)
+
+
 def steady(machine, desk, hub):
     """With a watchdog of three seconds, which a loop that only waited would not survive."""
     for service in (desk, hub):
@@ -204,9 +335,11 @@ def steady(machine, desk, hub):
         folder.mkdir(exist_ok=True)
         (folder / "watchdog.conf").write_text("[Service]\nWatchdogSec=3\n")
     machine.run("systemctl", "daemon-reload")
+    connected = lambda: desk.log().count("indices: live")
+    before = connected()
     machine.run("systemctl", "restart", hub.name, desk.name)
     wait("both run", lambda: desk.runs() and hub.runs())
-    wait("they are connected", lambda: desk.log().count("indices: live") > 1)
+    wait("they are connected", lambda: connected() > before)
 
     journald = Service(machine, "systemd-journald.service")
     watched = {s.name: machine.host_pid(s.pid()) for s in (desk, hub, journald)}
@@ -308,6 +441,7 @@ def main():
         static(machine.tree)
         start(machine, desk, hub)
         reload(machine, desk, hub)
+        pictures(machine, desk)
         steady(machine, desk, hub)
         ends(desk, hub)
         buses(machine, desk)

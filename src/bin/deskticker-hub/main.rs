@@ -174,6 +174,7 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Fa
         rest: config.rest.clone(),
         connector,
         clusters: config.clusters.clone(),
+        simulated: false,
         gate: gate.clone(),
         settings: current,
         calendar: Calendar::us(),

@@ -6,6 +6,7 @@ use deskticker::board::{self, Board};
 use deskticker::config::{DEFAULT_PATH, Panel, PanelKind};
 use deskticker::panel::Chip;
 use deskticker::screen::Size;
+use deskticker::station::Files;
 
 const HELP: &str = "\
 deskticker: index values on a small screen, fresh or visibly not
@@ -47,6 +48,9 @@ Options for snapshot:
 
 Options for say WORD [MEANING]:
       --config FILE    as for run; only its panel need be right, else it is the board's
+      --after-stop     for ExecStopPost of a unit: on an oled or a png, unless the ticker has left
+                       it in order; gives up after 2 s
+      --last-good FILE as for run, with --after-stop: its panel, if the configuration is wrong
 
 Options for doctor:
       --config FILE    as for run
@@ -87,6 +91,10 @@ pub(super) enum Command {
         word: String,
         meaning: String,
     },
+    SayAfterwards {
+        files: Files,
+        words: [String; 2],
+    },
     Doctor {
         config: PathBuf,
         json: bool,
@@ -110,6 +118,7 @@ struct Options {
     demo: bool,
     json: bool,
     bundle: Option<PathBuf>,
+    after_stop: bool,
     words: Vec<String>,
 }
 
@@ -144,6 +153,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             Long("address") => options.address = Some(address(&parser.value()?.string()?)?),
             Long("output") => options.output = Some(parser.value()?.into()),
             Long("demo") => options.demo = true,
+            Long("after-stop") => options.after_stop = true,
             Long("json") => options.json = true,
             Long("bundle") => options.bundle = Some(parser.value()?.into()),
             Value(word) if command.is_none() => command = Some(word.string()?),
@@ -156,7 +166,8 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
     let command = command.as_deref().unwrap_or("run");
     let allowed: &[&str] = match command {
         "run" => &["config", "last-good"],
-        "check" | "say" => &["config"],
+        "check" => &["config"],
+        "say" => &["config", "after-stop", "last-good"],
         "demo" => &[
             "panel", "seconds", "speed", "size", "chip", "bus", "address", "output",
         ],
@@ -212,12 +223,27 @@ impl Options {
                 &board::MODEL,
             )))),
             "say" => {
+                let config = self.config.unwrap_or_else(|| DEFAULT_PATH.into());
                 let mut words = self.words.into_iter();
-                Ok(Command::Say {
-                    config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
-                    word: words.next().ok_or("say needs a word")?,
-                    meaning: words.next().unwrap_or_default(),
-                })
+                let word = words.next().ok_or("say needs a word")?;
+                let meaning = words.next().unwrap_or_default();
+                if !self.after_stop {
+                    if self.last_good.is_some() {
+                        return Err("--last-good means nothing to say without --after-stop".into());
+                    }
+                    return Ok(Command::Say {
+                        config,
+                        word,
+                        meaning,
+                    });
+                }
+                let files = Files {
+                    config,
+                    last_good: self.last_good,
+                    fault: None,
+                };
+                let words = [word, meaning];
+                Ok(Command::SayAfterwards { files, words })
             }
             "doctor" => Ok(Command::Doctor {
                 config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),

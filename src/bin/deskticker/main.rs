@@ -16,10 +16,10 @@ use deskticker::demo::simulated;
 use deskticker::doctor;
 use deskticker::journal::Journal;
 use deskticker::market::Calendar;
-use deskticker::panel::{self, Leave, Oled, Slot};
+use deskticker::panel::{self, Leave, Light, Oled, Slot};
 use deskticker::screen::{self, Size};
 use deskticker::service::{self, Control, Setup, Until};
-use deskticker::station::{self, Files, Loaded, Station};
+use deskticker::station::{self, Afterwards, Files, Loaded, Station};
 use deskticker::supervisor::Supervisor;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -104,6 +104,15 @@ fn perform(command: Command) -> Result<(), Failure> {
                 word,
                 meaning,
             } => say(&config, &word, &meaning),
+            Command::SayAfterwards { files, words } => Afterwards {
+                files,
+                environment: Environment::of_process(),
+                clock: Clock::system(),
+                state: state_file(),
+                words,
+            }
+            .say()
+            .map_err(Failure::Other),
             Command::Doctor {
                 config,
                 json,
@@ -129,6 +138,7 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure>
         environment: Environment::of_process(),
         clock: Clock::system(),
         supervisor: Supervisor::of_process(),
+        state: state_file(),
     };
     let (stop, stops) = mpsc::channel(1);
     let (reload, reloads) = mpsc::channel(1);
@@ -141,6 +151,14 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure>
     })
 }
 
+/// The file that says how the panel does, in the folder that systemd makes for as long as the service
+/// runs (RuntimeDirectory=, systemd.exec(5)).
+fn state_file() -> Option<PathBuf> {
+    let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
+    let folder = std::env::split_paths(&folders).next()?;
+    Some(folder.join(panel::State::FILE))
+}
+
 /// Says what a configuration comes to, or what is wrong with it.
 fn check(path: &Path) -> Result<(), Failure> {
     let loaded = load(path)?;
@@ -149,6 +167,9 @@ fn check(path: &Path) -> Result<(), Failure> {
         for line in config.expired(&Calendar::us(), utc) {
             log::warn!("{line}");
         }
+    }
+    for line in config.meant() {
+        log::warn!("{line}");
     }
     let counted = |count: usize, noun: &str| match count {
         1 => format!("1 {noun}"),
@@ -194,7 +215,7 @@ async fn shown(
     controls: mpsc::Receiver<Control>,
 ) -> Result<(), Failure> {
     let started = station::mount(panel, leave, caption, setup.clock.clone());
-    let (slot, panel) = started.map_err(Failure::other)?;
+    let (slot, mut panel) = started.map_err(Failure::other)?;
     let outcome = service::run(setup, slot, controls, Until::Stopped).await;
     // A bus that is stuck must not hold up the end.
     panel.finish(Duration::from_millis(500));
@@ -243,7 +264,7 @@ fn say(config: &Path, word: &str, meaning: &str) -> Result<(), Failure> {
     }
     let frame = screen::notice(panel.oled.size, word, meaning);
     let (bus, address) = (panel.oled.bus.clone(), panel.oled.address);
-    let shown = Oled::linux(panel.oled).leave(&frame);
+    let shown = Oled::linux(panel.oled).leave(&frame, Light::default());
     shown.map_err(|fault| Failure::other(fault.advice(&bus, address)))
 }
 

@@ -16,8 +16,8 @@ pub(super) const fn path(via: Via) -> &'static str {
 }
 
 /// What an answer says. One that does not say of when it is, or of no market that is known, is
-/// none: a hub may repeat one that is old.
-pub fn status(body: &[u8]) -> Option<MarketStatus> {
+/// none: a hub may repeat one that is old. And whether it is of simulated markets.
+pub fn status(body: &[u8]) -> Option<(MarketStatus, bool)> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let time: Timestamp = body["serverTime"].as_str()?.parse().ok()?;
     let indices = &body["indicesGroups"];
@@ -33,7 +33,7 @@ pub fn status(body: &[u8]) -> Option<MarketStatus> {
     let states = [status.shares, status.s_and_p, status.cboe];
     let more = [status.nasdaq, status.dow_jones];
     let said = states.iter().chain(&more).any(Option::is_some);
-    said.then_some(status)
+    said.then_some((status, body["simulated"] == true))
 }
 
 fn state(word: &Value) -> Option<State> {
@@ -62,13 +62,16 @@ mod tests {
             dow_jones: None,
             as_of: Utc(1_795_444_200_000),
         };
-        assert_eq!(status(body), Some(expected));
+        assert_eq!(status(body), Some((expected, false)));
+        let body = String::from_utf8_lossy(body).replace("\"stale\":", "\"simulated\":");
+        assert_eq!(status(body.as_bytes()), Some((expected, true)));
     }
 
     #[test]
     fn groups_may_be_missing_and_the_market_stands_for_its_exchange() {
         let body = br#"{"market":"closed","serverTime":"2026-11-23T14:30:00Z"}"#;
-        let status = status(body).unwrap();
+        let (status, simulated) = status(body).unwrap();
+        assert!(!simulated);
         assert_eq!(status.shares, Some(State::Closed));
         assert_eq!((status.s_and_p, status.cboe), (None, None));
     }

@@ -1,23 +1,27 @@
 //! The minutes of a session so far: where they are asked for and what the answer says. Pure.
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::super::snapshot::positive;
+use super::super::link::Via;
+use super::super::snapshot::price;
 use super::super::wire;
 use super::rows::Row;
 use crate::clock::Utc;
-use crate::market::{Bar, Symbol};
+use crate::market::{Bar, Class, Symbol};
 
 /// In milliseconds.
 const MINUTE: i64 = 60_000;
 
-/// The same path at the vendor and at a hub.
-pub(super) fn path(symbol: &Symbol, from: Utc, to: Utc) -> String {
+/// The same path at the vendor and at a hub, which reads a name as people write it.
+pub(super) fn path(via: Via, symbol: &Symbol, from: Utc, to: Utc) -> String {
+    let written = match (via, symbol.class()) {
+        (Via::Hub, Class::Equity) => symbol.to_string(),
+        _ => symbol.ticker().to_owned(),
+    };
     format!(
-        "/v2/aggs/ticker/{}/range/1/minute/{}/{}?adjusted=true&sort=asc&limit=50000",
-        symbol.ticker(),
-        from.0,
-        to.0
+        "/v2/aggs/ticker/{written}/range/1/minute/{}/{}?adjusted=true&sort=asc&limit=50000",
+        from.0, to.0
     )
 }
 
@@ -26,6 +30,8 @@ struct Answer {
     ticker: Option<String>,
     /// Missing where nothing was traded.
     results: Option<Vec<Row<Minute>>>,
+    #[serde(default)]
+    simulated: Value,
 }
 
 #[derive(Deserialize)]
@@ -38,8 +44,8 @@ struct Minute {
 }
 
 /// The bars of an answer about this symbol and this time, in order; those that cannot be are left
-/// out. `None` if it is no such answer.
-pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<Box<[Bar]>> {
+/// out. And whether the answer says that they are simulated. `None` if it is no such answer.
+pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Bar]>, bool)> {
     let answer: Answer = serde_json::from_slice(body)
         .inspect_err(|error| log::debug!("minutes: {error}"))
         .ok()?;
@@ -49,10 +55,11 @@ pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<Box<[Bar
     {
         return None;
     }
+    let simulated = answer.simulated == Value::Bool(true);
     let mut last = from.0 - 1;
     let rows = answer.results.unwrap_or_default();
     let bars = rows.iter().filter_map(Row::good);
-    let bars = bars.filter_map(|row| minute(row.t, [row.o, row.h, row.l, row.c]));
+    let bars = bars.filter_map(|row| minute(row.t, [row.o, row.h, row.l, row.c], symbol));
     let bars = bars.filter(|bar| {
         let fits = bar.start.0 > last && bar.start <= to;
         if fits {
@@ -60,18 +67,23 @@ pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<Box<[Bar
         }
         fits
     });
-    Some(bars.collect())
+    Some((bars.collect(), simulated))
 }
 
 /// The bar of a row of aggregates: where its minute begins, in whichever unit, and its first,
-/// highest, lowest and last price. `None` if it can be none.
-pub(crate) fn minute(start: f64, [open, high, low, close]: [f64; 4]) -> Option<Bar> {
+/// highest, lowest and last price. `None` if it can be none of this symbol.
+pub(crate) fn minute(
+    start: f64,
+    [open, high, low, close]: [f64; 4],
+    symbol: &Symbol,
+) -> Option<Bar> {
+    let price = |number| price(number, symbol.may_be_negative());
     let start = wire::stamp(Some(start))?;
     let bar = Bar {
-        open: positive(open)?,
-        high: positive(high)?,
-        low: positive(low)?,
-        close: positive(close)?,
+        open: price(open)?,
+        high: price(high)?,
+        low: price(low)?,
+        close: price(close)?,
         start,
         end: Utc(start.0 + MINUTE),
     };
@@ -86,7 +98,7 @@ mod tests {
     const NOON: Utc = Utc(1_795_453_200_000);
 
     fn read(body: &str) -> Option<Vec<(i64, f64)>> {
-        let bars = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON)?;
+        let (bars, _) = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON)?;
         let told = |bar: &Bar| {
             assert_eq!(bar.end.0 - bar.start.0, 60_000);
             (bar.start.0 - OPEN.0, bar.close.as_f64())
@@ -146,12 +158,36 @@ mod tests {
     }
 
     #[test]
+    fn minutes_that_are_not_real_say_so() {
+        let simulated = |more: &str| {
+            let body = answer(&[row(0, "1 1 1 1")]).replacen('{', &format!("{{{more}"), 1);
+            let read = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON);
+            let (bars, simulated) = read.unwrap();
+            assert_eq!(bars.len(), 1);
+            simulated
+        };
+        assert!(simulated(r#""simulated":true,"#));
+        for real in ["", r#""simulated":false,"#, r#""simulated":null,"#] {
+            assert!(!simulated(real), "{real}");
+        }
+    }
+
+    #[test]
     fn the_whole_ticker_and_the_milliseconds_stand_in_the_path() {
-        let path = path(&"O:SPY261218C00650000".parse().unwrap(), OPEN, NOON);
+        let path = |via, text: &str| path(via, &text.parse().unwrap(), OPEN, NOON);
         assert_eq!(
-            path,
+            path(Via::Hub, "O:SPY261218C00650000"),
             "/v2/aggs/ticker/O:SPY261218C00650000/range/1/minute/1795444200000/1795453200000\
              ?adjusted=true&sort=asc&limit=50000"
         );
+        for (via, text, ticker) in [
+            (Via::Hub, "SPX", "/I:SPX/"),
+            (Via::Hub, "stock:COMP", "/stock:COMP/"),
+            (Via::Vendor, "stock:COMP", "/COMP/"),
+            (Via::Vendor, "COMP", "/I:COMP/"),
+        ] {
+            let path = path(via, text);
+            assert!(path.contains(ticker), "{path}");
+        }
     }
 }

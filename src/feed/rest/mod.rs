@@ -167,8 +167,8 @@ impl Asker {
             Job::Minutes(symbol, from) => self.minutes(symbol, *from).await,
         };
         let now = self.now();
-        if let Some(utc) = self.doorman.take_date() {
-            let at = now.monotonic;
+        if let Some((utc, ago)) = self.doorman.take_date() {
+            let at = now.monotonic - ago;
             let update = Update::ServerTime { at, utc };
             self.updates.send(update).await.map_err(|_| Over)?;
         }
@@ -205,8 +205,8 @@ impl Asker {
 
     async fn market(&mut self) -> Result<Vec<Update>, Refusal> {
         let body = self.doorman.get(market::path(self.via)).await?;
-        let status = market::status(&body).ok_or(Why::Protocol)?;
-        Ok(vec![Update::Market(status, false)])
+        let (status, simulated) = market::status(&body).ok_or(Why::Protocol)?;
+        Ok(vec![Update::Market(status, simulated)])
     }
 
     async fn minutes(&mut self, symbol: &Symbol, from: Utc) -> Result<Vec<Update>, Refusal> {
@@ -214,15 +214,16 @@ impl Asker {
         let Some(to) = self.now().utc.filter(|to| *to > from) else {
             return Ok(Vec::new());
         };
-        let body = self.doorman.get(&minutes::path(symbol, from, to)).await?;
-        let bars = minutes::bars(&body, symbol, from, to).ok_or(Why::Protocol)?;
+        let path = minutes::path(self.via, symbol, from, to);
+        let body = self.doorman.get(&path).await?;
+        let (bars, simulated) = minutes::bars(&body, symbol, from, to).ok_or(Why::Protocol)?;
         // Nothing traded is nothing to tell.
         let ticker = Ticker::try_from(symbol.ticker()).ok();
         let ticker = ticker.filter(|_| !bars.is_empty());
         let update = ticker.map(|ticker| Update::Minutes {
             ticker,
             bars,
-            simulated: false,
+            simulated,
         });
         Ok(update.into_iter().collect())
     }
@@ -264,7 +265,8 @@ pub(super) fn endpoint(source: &Source) -> Endpoint {
 fn path(via: Via, symbols: &[Symbol]) -> String {
     match via {
         Via::Hub => {
-            let names: Vec<&str> = symbols.iter().map(rows::name).collect();
+            // Indices by their plain names, as the proxy knows them.
+            let names: Vec<String> = symbols.iter().map(Symbol::to_string).collect();
             format!("/api/quotes?tickers={}", names.join(","))
         }
         Via::Vendor => snapshot::path(symbols.iter().map(Symbol::ticker)),
@@ -278,9 +280,9 @@ fn path(via: Via, symbols: &[Symbol]) -> String {
 pub fn read(via: Via, body: &[u8], symbols: &[Symbol]) -> Result<Quotes, Why> {
     let answer = match via {
         Via::Hub => rows::rows(body),
-        Via::Vendor => snapshot::rows(body).map(|rows| Quotes {
-            seeds: rows.iter().filter_map(snapshot::Row::seed).collect(),
-            refused: refusals(&rows),
+        Via::Vendor => snapshot::read(body).map(|snapshot| Quotes {
+            seeds: snapshot.seeds().collect(),
+            refused: refusals(&snapshot.rows),
         }),
     };
     let mut answer = answer.map_err(|error| {

@@ -1,7 +1,10 @@
 //! The rows of `/api/quotes`, the proxy's and the hub's, read suspiciously. Pure.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::super::audience::shown;
 use super::super::snapshot::{self, Greeks, positive};
@@ -9,19 +12,18 @@ use super::super::{Close, Seed, wire};
 use super::Quotes;
 use crate::market::{Price, Symbol, Ticker};
 
-/// What a hub and the proxy are to be asked for: indices by their plain names, as the proxy knows
-/// them, but nothing by a name that would mean something else there, or nothing at all.
-pub(super) fn name(symbol: &Symbol) -> &str {
-    let name = symbol.name();
-    match name.parse::<Symbol>() {
-        Ok(meant) if meant == *symbol => name,
-        _ => symbol.ticker(),
-    }
-}
+/// Nothing is older, in seconds: ages are added up, and must not overflow.
+const AGE_LIMIT: f64 = 1e9;
 
+/// `age` and `simulated` are the hub's own words, as are those of a row below `source`.
 #[derive(Deserialize)]
 struct Answer {
     results: Vec<Row<ProxyRow>>,
+    /// How old what the hub repeats is, in seconds.
+    #[serde(default)]
+    age: Value,
+    #[serde(default)]
+    simulated: Value,
 }
 
 /// A row that cannot be read costs none of the others.
@@ -53,6 +55,9 @@ struct ProxyRow {
     previous_close: Option<f64>,
     #[serde(default)]
     delayed: bool,
+    /// `last` is the close of its session.
+    #[serde(default)]
+    is_close: bool,
     /// `NOT_ENTITLED`, `NOT_FOUND`: then there is nothing else.
     denial: Option<String>,
     day_low: Option<f64>,
@@ -62,6 +67,8 @@ struct ProxyRow {
     ask: Option<f64>,
     bid_size: Option<f64>,
     ask_size: Option<f64>,
+    /// When bid and ask were quoted.
+    quoted_at: Option<f64>,
     last_trade: Option<f64>,
     last_trade_size: Option<f64>,
     last_trade_at: Option<f64>,
@@ -73,8 +80,12 @@ struct ProxyRow {
 pub(super) fn rows(body: &[u8]) -> Result<Quotes, serde_json::Error> {
     let answer: Answer = serde_json::from_slice(body)?;
     let mut quotes = Quotes::default();
+    let simulated = answer.simulated == Value::Bool(true);
+    let age = answer.age.as_f64().unwrap_or_default().min(AGE_LIMIT);
+    let age = Duration::try_from_secs_f64(age).unwrap_or_default();
     for row in answer.results.iter().filter_map(Row::good) {
-        let Some(seed) = row.seed() else { continue };
+        let Some(mut seed) = row.seed() else { continue };
+        (seed.simulated, seed.age) = (simulated, age);
         if let Some(words) = row.denial.as_ref().filter(|_| seed.denial.is_some()) {
             quotes.refused.push((seed.ticker.clone(), shown(words)));
         }
@@ -86,7 +97,7 @@ pub(super) fn rows(body: &[u8]) -> Result<Quotes, serde_json::Error> {
 impl ProxyRow {
     /// What it says; `None` if that is nothing.
     fn seed(&self) -> Option<Seed> {
-        // Indices come back prefixed or plain.
+        // Indices come back prefixed or plain, and a share with the name of one prefixed.
         let symbol: Symbol = self.symbol.parse().ok()?;
         let mut seed = Seed::empty(Ticker::try_from(symbol.ticker()).ok()?);
         seed.denial = self.denial.as_deref().and_then(snapshot::denial);
@@ -98,7 +109,8 @@ impl ProxyRow {
         }
         // `last: 0` means no data, never a price.
         let priced = self.source.as_deref() != Some("none");
-        seed.price = self.last.and_then(positive).filter(|_| priced);
+        let last = self.last.filter(|last| *last != 0.0 && priced);
+        seed.price = last.and_then(|last| snapshot::price(last, symbol.may_be_negative()));
         let derived = || {
             // Where both are zero nothing is known; a change of exactly zero with a price is one.
             let change = Price::from_f64(self.change?)?;
@@ -109,7 +121,10 @@ impl ProxyRow {
         let told = self.previous_close.and_then(positive).map(Close::Told);
         seed.previous_close = told.or_else(derived);
         seed.day = snapshot::day(self.day_low, self.day_high, self.volume);
-        seed.book = snapshot::book([self.bid, self.ask], [self.bid_size, self.ask_size]);
+        let quoted = wire::stamp(self.quoted_at);
+        let sizes = [self.bid_size, self.ask_size];
+        seed.book = snapshot::book([self.bid, self.ask], sizes, quoted);
+        seed.book_stamp = seed.book.and(quoted);
         seed.trade = snapshot::trade(self.last_trade, self.last_trade_size, self.last_trade_at);
         seed.analysis = snapshot::analysis(
             self.greeks.as_ref(),
@@ -120,6 +135,7 @@ impl ProxyRow {
         // Milliseconds for indices, nanoseconds for stocks: told by magnitude.
         seed.stamp = wire::stamp(self.as_of);
         seed.delayed = self.delayed;
+        seed.is_close = self.is_close && seed.price.is_some();
         said.then_some(seed)
     }
 }
@@ -213,6 +229,47 @@ mod tests {
     }
 
     #[test]
+    fn what_the_hub_knows_of_its_answer_goes_with_each_value() {
+        let read = |more: &str| {
+            let body = format!(
+                r#"{{{more}"results":[{{"symbol":"I:SPX","last":5912.34,"isClose":true}},
+                {{"symbol":"O:SPY261218C00650000","last":0,"source":"none","isClose":true,
+                "bid":0,"ask":0,"quotedAt":1764086430905000000}}]}}"#
+            );
+            seeds(body.as_bytes())
+        };
+        let told = read(r#""age":220.5,"stale":true,"simulated":true,"#);
+        for seed in &told {
+            assert_eq!(seed.age, Duration::from_millis(220_500));
+            assert!(seed.simulated);
+        }
+        assert!(told[0].is_close);
+        assert!(!told[1].is_close, "where there is no value it is no close");
+        let book = told[1].book.unwrap();
+        assert_eq!((book.bid.scaled(), book.ask.scaled()), (0, 0));
+        assert_eq!(told[1].book_stamp, Some(Utc(1_764_086_430_905)));
+        let age = |more: &str| read(more)[0].age;
+        for none in [r#""age":-3,"#, r#""age":"old","#, r#""age":null,"#, ""] {
+            assert_eq!(age(none), Duration::ZERO, "{none}");
+        }
+        assert_eq!(age(r#""age":1e99,"#), Duration::from_secs(1_000_000_000));
+        assert!(!read("").remove(0).simulated);
+    }
+
+    #[test]
+    fn an_index_may_be_below_zero_and_zero_is_no_data() {
+        let last = |symbol: &str, last: &str| {
+            let body = format!(
+                r#"{{"results":[{{"symbol":"{symbol}","last":{last},"bid":0,"ask":1,"source":"indices"}}]}}"#
+            );
+            seeds(body.as_bytes())[0].price
+        };
+        assert_eq!(last("I:TICK", "-311"), price(-311.0));
+        assert_eq!(last("I:TICK", "0"), None);
+        assert_eq!(last("I:SPX", "-311"), None);
+    }
+
+    #[test]
     fn what_the_vendor_denies_is_told_with_its_words() {
         let quotes = rows(
             br#"{"results":[
@@ -238,12 +295,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_means_the_same_to_the_hub_as_here() {
-        let asked = |text: &str| name(&text.parse().unwrap()).to_owned();
-        assert_eq!(asked("I:SPX"), "SPX");
-        assert_eq!(asked("brk.b"), "BRK.B");
-        // "ABC" would be a share, and a contract without its prefix is nothing.
-        assert_eq!(asked("I:ABC"), "I:ABC");
-        assert_eq!(asked("O:SPY261218C00650000"), "O:SPY261218C00650000");
+    fn a_row_is_of_the_index_unless_it_says_that_it_is_of_the_share() {
+        let seeds = seeds(
+            br#"{"results":[
+            {"symbol":"COMP","last":23000,"source":"indices"},
+            {"symbol":"I:COMP","last":23001,"source":"indices"},
+            {"symbol":"stock:COMP","last":7.5,"source":"stocks"},
+            {"symbol":"AMpB","last":24.5,"source":"stocks"}]}"#,
+        );
+        let told: Vec<_> = seeds
+            .iter()
+            .map(|seed| (seed.ticker.as_str(), seed.price))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("I:COMP", price(23_000.0)),
+                ("I:COMP", price(23_001.0)),
+                ("COMP", price(7.5)),
+                ("AMpB", price(24.5))
+            ]
+        );
     }
 }

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{MINUTE, Minute, Span};
+use super::{Held, MINUTE, Minute, Span};
 use crate::clock::Now;
 use crate::feed::rest;
 use crate::market::{Symbol, Ticker};
@@ -138,8 +138,14 @@ impl Asked {
         }
     }
 
+    /// What a body of the vendor's says of these minutes, see [`minutes`].
+    pub(super) fn minutes(&self, body: &[u8]) -> Option<(Vec<Minute>, bool)> {
+        minutes(body, &self.symbol)
+    }
+
     /// The body that answers with these.
-    pub(super) fn body(&self, minutes: &[Minute], stale: bool) -> String {
+    pub(super) fn body(&self, held: &Held, stale: bool) -> String {
+        let minutes = &held.minutes;
         let body = Body {
             ticker: self.symbol.ticker(),
             status: "OK",
@@ -147,6 +153,7 @@ impl Asked {
             results_count: minutes.len(),
             results: minutes.iter().map(Row::from).collect(),
             stale,
+            simulated: held.simulated,
         };
         // Numbers and our own words always serialise.
         serde_json::to_string(&body).unwrap_or_default()
@@ -163,6 +170,8 @@ struct Body<'a> {
     results: Vec<Row<i64>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    simulated: bool,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -190,28 +199,32 @@ impl From<&Minute> for Row<i64> {
 }
 
 impl Row<f64> {
-    fn minute(self) -> Option<Minute> {
+    fn minute(self, symbol: &Symbol) -> Option<Minute> {
         Some(Minute {
-            bar: rest::minute(self.t, [self.o, self.h, self.l, self.c])?,
+            bar: rest::minute(self.t, [self.o, self.h, self.l, self.c], symbol)?,
             volume: self.v.filter(|volume| *volume >= 0.0),
         })
     }
 }
 
-/// The minutes of a body of the vendor's; those that cannot be read are left out. `None` if it is
-/// no such body. A day without minutes has no `results`.
-pub(super) fn minutes(body: &[u8]) -> Option<Vec<Minute>> {
+/// The minutes of a body of the vendor's, and whether it says that they are simulated. Those that
+/// cannot be read are left out. `None` if it is no such body. A day without minutes has no
+/// `results`.
+fn minutes(body: &[u8], symbol: &Symbol) -> Option<(Vec<Minute>, bool)> {
     #[derive(Deserialize)]
     struct Answer {
         status: String,
         results: Option<Vec<Value>>,
+        #[serde(default)]
+        simulated: Value,
     }
     let answer: Answer = serde_json::from_slice(body).ok()?;
+    let simulated = answer.simulated == Value::Bool(true);
     let rows = answer.results.into_iter().flatten();
     // `DELAYED` is an answer too.
     matches!(answer.status.as_str(), "OK" | "DELAYED").then(|| {
-        rows.filter_map(|row| Row::deserialize(row).ok()?.minute())
-            .collect()
+        let minutes = rows.filter_map(|row| Row::deserialize(row).ok()?.minute(symbol));
+        (minutes.collect(), simulated)
     })
 }
 
@@ -289,16 +302,18 @@ mod tests {
         let body = br#"{"status":"DELAYED","results":[{"t":1795444200000,"o":2,"h":3,"l":1,"c":2.5,"v":7},
             {"t":1795444260000,"o":2,"h":1,"l":3,"c":2}, null, {"t":"now"}, {"t":0,"o":1,"h":1,"l":1,"c":1},
             {"t":1795444320000,"o":0,"h":0,"l":0,"c":0}]}"#;
-        let rows = minutes(body).unwrap();
-        assert_eq!(rows.len(), 1);
+        let spy = "SPY".parse().unwrap();
+        let minutes = |body: &[u8]| minutes(body, &spy);
+        let (rows, simulated) = minutes(body).unwrap();
+        assert_eq!((rows.len(), simulated), (1, false));
         assert_eq!(rows[0].volume, Some(7.0));
         assert_eq!(
-            minutes(br#"{"status":"OK","resultsCount":0}"#),
-            Some(Vec::new())
+            minutes(br#"{"status":"OK","resultsCount":0,"simulated":true}"#),
+            Some((Vec::new(), true))
         );
         assert_eq!(
             minutes(br#"{"status":"OK","results":null}"#),
-            Some(Vec::new())
+            Some((Vec::new(), false))
         );
         assert_eq!(minutes(br#"{"status":"ERROR","error":"no"}"#), None);
         assert_eq!(minutes(b"<html>"), None);

@@ -19,6 +19,8 @@ const LATE: i64 = 90_000;
 #[derive(Debug, Default)]
 pub(super) struct Store {
     series: HashMap<Ticker, Series>,
+    /// All of it is simulated; else none of it is.
+    simulated: bool,
     /// How often anything was asked for.
     asked: u64,
 }
@@ -47,6 +49,14 @@ impl Kept {
 }
 
 impl Store {
+    /// The vendor has said whether its prices are simulated. What is kept of the other kind is
+    /// another vendor's, and is let go of.
+    pub(super) fn told(&mut self, simulated: bool) {
+        if std::mem::replace(&mut self.simulated, simulated) != simulated {
+            self.series.clear();
+        }
+    }
+
     /// A bar has passed: new, or sent again, corrected.
     pub(super) fn stream(&mut self, ticker: &Ticker, minute: Minute) {
         let start = minute.bar.start.0;
@@ -84,6 +94,7 @@ impl Store {
 
     /// What there is of a span.
     pub(super) fn read(&mut self, span: &Span) -> Held {
+        let simulated = self.simulated;
         let series = self.asked_for(&span.ticker);
         let (from, to) = (span.times.start, span.times.end);
         let first = series.kept.partition_point(|kept| kept.start() < from);
@@ -91,6 +102,7 @@ impl Store {
         let minutes = series.kept[first..end].iter();
         Held {
             minutes: minutes.map(|kept| kept.minute).collect(),
+            simulated,
             whole: series.known.start <= from && to <= series.known.end.saturating_add(LATE),
         }
     }

@@ -36,11 +36,20 @@ pub(in crate::hub) struct Answer {
     pub(in crate::hub) stale: bool,
 }
 
+/// What there is to know of a new answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Known {
+    /// It is good this long.
+    pub(super) ttl: Duration,
+    /// It says that its prices are not real.
+    pub(super) simulated: bool,
+}
+
 #[derive(Debug)]
 struct Entry {
     body: Bytes,
     at: Moment,
-    ttl: Duration,
+    known: Known,
 }
 
 /// Until when the vendor is not asked, and why.
@@ -50,10 +59,14 @@ struct Hold {
     why: Why,
 }
 
-/// The answers, by path.
+/// The answers, by path. All of them are real, or none is.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     entries: HashMap<String, Entry>,
+    /// Whether they are simulated, by the newest word of the vendor; `None` before the first.
+    simulated: Option<bool>,
+    /// The last of its words on a socket.
+    greeted: Option<bool>,
     /// For all that is asked.
     hold: Option<Hold>,
     /// A plan may have one of the services and lack another.
@@ -69,10 +82,32 @@ fn service(path: &str) -> &str {
 }
 
 impl Cache {
+    /// Whether the vendor's prices are simulated, as far as it has said so.
+    pub(super) const fn simulated(&self) -> Option<bool> {
+        self.simulated
+    }
+
+    /// What the vendor last said on a socket, of whether its prices are simulated. It counts once:
+    /// what it says by REST after that is newer.
+    pub(super) fn greeted(&mut self, simulated: bool) {
+        if self.greeted.replace(simulated) != Some(simulated) {
+            self.told(simulated);
+        }
+    }
+
+    /// The vendor has said whether its prices are simulated. Answers of the other kind are another
+    /// vendor's, and are let go of.
+    fn told(&mut self, simulated: bool) {
+        if self.simulated.replace(simulated) != Some(simulated) {
+            self.entries
+                .retain(|_, entry| entry.known.simulated == simulated);
+        }
+    }
+
     /// What there is for a path now; `None` if it is time to ask.
     pub(super) fn look(&self, path: &str, now: Moment) -> Option<Result<Answer, QuotesError>> {
         if let Some(entry) = self.entries.get(path)
-            && now < entry.at + entry.ttl
+            && now < entry.at + entry.known.ttl
         {
             return Some(Ok(entry.answer(now, false)));
         }
@@ -88,13 +123,18 @@ impl Cache {
         &mut self,
         path: &str,
         body: Bytes,
-        ttl: Duration,
+        known: Known,
         now: Moment,
     ) -> Answer {
         // What was asked before the vendor said to wait may be answered after that; it still waits.
         self.hold = self.hold.filter(|hold| now < hold.until);
         self.refused.remove(service(path));
-        let entry = Entry { body, at: now, ttl };
+        self.told(known.simulated);
+        let entry = Entry {
+            body,
+            at: now,
+            known,
+        };
         let answer = entry.answer(now, false);
         self.entries.insert(path.to_owned(), entry);
         let size = |entries: &HashMap<String, Entry>| -> usize {
@@ -201,7 +241,10 @@ mod tests {
     const PATH: &str = "/v3/snapshot?ticker.any_of=I:SPX";
     const OTHER: &str = "/v3/snapshot?ticker.any_of=I:VIX";
     const STATUS: &str = "/v1/marketstatus/now";
-    const TTL: Duration = Duration::from_secs(2);
+    const GOOD: Known = Known {
+        ttl: Duration::from_secs(2),
+        simulated: false,
+    };
 
     fn at(secs: u64) -> Moment {
         Moment::from_secs(secs)
@@ -229,7 +272,7 @@ mod tests {
     /// A cache that was answered at one second.
     fn answered() -> Cache {
         let mut cache = Cache::default();
-        cache.answered(PATH, Bytes::from_static(b"{}"), TTL, at(1));
+        cache.answered(PATH, Bytes::from_static(b"{}"), GOOD, at(1));
         cache
     }
 
@@ -268,7 +311,7 @@ mod tests {
             .failed(PATH, &refusal(Why::Busy, Some("30")), now(5))
             .unwrap_err();
         // It was on its way when the vendor said so.
-        cache.answered(OTHER, Bytes::from_static(b"{}"), TTL, at(6));
+        cache.answered(OTHER, Bytes::from_static(b"{}"), GOOD, at(6));
         assert_eq!(cache.look(PATH, at(6)), error(Why::Busy, 29));
         assert_eq!(age(cache.look(OTHER, at(34))), Some((28, true)));
         assert_eq!(cache.look(PATH, at(35)), None);
@@ -313,13 +356,38 @@ mod tests {
     }
 
     #[test]
+    fn answers_of_a_vendor_that_was_replaced_are_let_go_of() {
+        let simulated = Known {
+            simulated: true,
+            ..GOOD
+        };
+        let body = Bytes::from_static(b"{}");
+        let mut cache = Cache::default();
+        cache.answered(PATH, body.clone(), simulated, at(1));
+        cache.answered(OTHER, body.clone(), simulated, at(1));
+        cache.greeted(true);
+        assert!(cache.look(PATH, at(2)).is_some());
+        // By its greeting, and by another answer.
+        cache.greeted(false);
+        assert_eq!(cache.look(PATH, at(2)), None);
+        cache.answered(PATH, body.clone(), simulated, at(2));
+        cache.greeted(false);
+        assert!(cache.look(PATH, at(2)).is_some(), "a greeting counts once");
+        cache.answered(STATUS, body, GOOD, at(2));
+        assert_eq!(cache.look(PATH, at(2)), None);
+        assert!(cache.look(STATUS, at(2)).is_some());
+        let failed = cache.failed(OTHER, &refusal(Why::Lost, None), now(3));
+        assert_eq!(failed.unwrap_err().why, Why::Lost, "nor as stale ones");
+    }
+
+    #[test]
     fn the_oldest_answers_make_room() {
         let mut cache = Cache::default();
         for n in 0..1000 {
             cache.answered(
                 &format!("/v3?{n}"),
                 Bytes::from(vec![0; 1 << 16]),
-                TTL,
+                GOOD,
                 at(n),
             );
         }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::cache::Answer;
-use crate::clock::Utc;
-use crate::feed::snapshot::{self, Greeks, positive};
-use crate::feed::wire;
-use crate::market::{Class, Price, Symbol};
+use super::cache::{Answer, Known};
+use crate::clock::{Now, Utc};
+use crate::feed::Seed;
+use crate::feed::snapshot::{self, Greeks};
+use crate::market::{Calendar, Class, Phase, Price, Symbol};
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +20,10 @@ mod tests;
 const TTL: Duration = Duration::from_secs(2);
 /// and this long while all are closed.
 const TTL_CLOSED: Duration = Duration::from_secs(30);
+/// A market status is good this long.
+const STATUS_TTL: Duration = Duration::from_secs(60);
+/// One symbol of each set of hours that a market status tells of.
+const STATUS_OF: [&str; 3] = ["SPX", "VIX", "SPY"];
 
 /// A ticker as the caller wrote it, and what it means.
 #[derive(Debug)]
@@ -43,10 +47,12 @@ impl<'a> Asked<'a> {
 #[derive(Serialize)]
 struct Body {
     results: Vec<Row>,
-    /// In seconds.
-    age: u64,
+    /// In seconds, to the millisecond.
+    age: f64,
     #[serde(skip_serializing_if = "is_false")]
     stale: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    simulated: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -71,6 +77,9 @@ struct Row {
     market_status: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     delayed: bool,
+    /// `last` is the close of its session.
+    #[serde(skip_serializing_if = "is_false")]
+    is_close: bool,
     /// Why the vendor serves nothing of it, in its word.
     #[serde(skip_serializing_if = "Option::is_none")]
     denial: Option<&'static str>,
@@ -80,14 +89,19 @@ struct Row {
     day_high: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     volume: Option<f64>,
+    /// Zero if nobody bids.
     #[serde(skip_serializing_if = "Option::is_none")]
     bid: Option<f64>,
+    /// Zero if nobody asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     ask: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bid_size: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ask_size: Option<f64>,
+    /// When bid and ask were quoted, in nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quoted_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_trade: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +109,7 @@ struct Row {
     /// In nanoseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_trade_at: Option<i64>,
+    /// This and what follows is as old as the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     implied_volatility: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,38 +118,74 @@ struct Row {
     greeks: Option<Greeks>,
 }
 
-/// How long an answer is good; `None` if it is none.
-pub(super) fn ttl(body: &[u8]) -> Option<Duration> {
-    let rows = snapshot::rows(body).ok()?;
-    let closed = !rows.is_empty()
-        && rows
-            .iter()
-            .all(|row| row.market_status.as_deref() == Some("closed"));
-    Some(if closed { TTL_CLOSED } else { TTL })
+/// What there is to know of an answer about these symbols before it is kept; `None` if it is none.
+pub(super) fn known(
+    body: &[u8],
+    asked: &[Asked<'_>],
+    calendar: &Calendar,
+    now: Now,
+) -> Option<Known> {
+    let snapshot = snapshot::read(body).ok()?;
+    let closed = !snapshot.rows.is_empty() && snapshot.rows.iter().all(snapshot::Row::is_closed);
+    let symbols = || asked.iter().filter_map(|asked| asked.symbol.as_ref());
+    let ttl = match next_open(symbols(), calendar, now) {
+        // By the table one of them is open: the next answer may say so.
+        Some(Duration::ZERO) => TTL,
+        Some(left) if closed => TTL_CLOSED.min(left),
+        _ => TTL,
+    };
+    Some(Known {
+        ttl,
+        simulated: snapshot.simulated,
+    })
+}
+
+/// How long it is until the first of these markets opens: nothing if one is open; `None` while
+/// nobody knows the time.
+fn next_open<'a>(
+    symbols: impl Iterator<Item = &'a Symbol>,
+    calendar: &Calendar,
+    now: Now,
+) -> Option<Duration> {
+    let utc = now.utc?;
+    let left = symbols.map(|symbol| match calendar.phase(symbol, utc) {
+        Phase::Open { .. } => 0,
+        Phase::Closed { until, .. } => until.millis_since(utc),
+    });
+    let left = left.min().unwrap_or_default();
+    Some(Duration::from_millis(
+        u64::try_from(left).unwrap_or_default(),
+    ))
 }
 
 /// The body of `/api/quotes`: a row for each ticker asked, in that order.
 pub(super) fn body(asked: &[Asked<'_>], answers: &[Answer]) -> Result<String, serde_json::Error> {
     let mut known = HashMap::new();
+    let mut simulated = false;
     for answer in answers {
-        for row in snapshot::rows(&answer.body)? {
+        let snapshot = snapshot::read(&answer.body)?;
+        simulated |= snapshot.simulated;
+        for row in snapshot.rows {
             known.insert(row.ticker.clone(), row);
         }
     }
+    // The oldest of them speaks for all.
+    let age = answers.iter().map(|answer| answer.age).max();
     let body = Body {
         results: asked
             .iter()
             .map(|asked| Row::new(asked, asked.ticker().and_then(|ticker| known.get(ticker))))
             .collect(),
-        // The oldest of them speaks for all.
-        age: answers
-            .iter()
-            .map(|answer| answer.age.as_secs())
-            .max()
-            .unwrap_or(0),
+        age: seconds(age.unwrap_or_default()),
         stale: answers.iter().any(|answer| answer.stale),
+        simulated,
     };
     serde_json::to_string(&body)
+}
+
+/// Whole milliseconds, in seconds.
+fn seconds(age: Duration) -> f64 {
+    age.as_millis() as f64 / 1e3
 }
 
 impl Row {
@@ -144,13 +195,12 @@ impl Row {
             source,
             ..Row::default()
         };
-        let (Some(symbol), Some(known)) = (&asked.symbol, known) else {
-            // What is no ticker, and what the vendor says nothing of.
-            return none(if asked.symbol.is_none() {
-                "error"
-            } else {
-                "none"
-            });
+        let Some(symbol) = &asked.symbol else {
+            return none("error");
+        };
+        let Some(known) = known else {
+            // The vendor says nothing of it.
+            return none("none");
         };
         if let Some(error) = known.error.as_deref() {
             let words = ["NOT_ENTITLED", "NOT_FOUND"];
@@ -159,33 +209,46 @@ impl Row {
                 ..none("error")
             };
         }
-        let previous_close = known.previous_close();
+        let Some(seed) = known.seed() else {
+            return none("none");
+        };
+        let (low, high) = seed.day.range.unzip();
         let mut row = Row {
-            symbol: symbol.ticker().to_owned(),
+            symbol: match symbol.class() {
+                // One with the name of an index says that it is a share.
+                Class::Equity => symbol.to_string(),
+                Class::Index | Class::Option => symbol.ticker().to_owned(),
+            },
             source: "none",
-            previous_close: previous_close.map(Price::as_f64),
+            previous_close: known.previous_close().map(Price::as_f64),
             market_status: known.market_status.clone(),
-            delayed: known.is_delayed(),
+            delayed: seed.delayed,
+            is_close: seed.is_close,
+            day_low: low.map(Price::as_f64),
+            day_high: high.map(Price::as_f64),
+            volume: seed.day.volume.map(|volume| volume as f64),
             ..Row::default()
         };
-        row.day(known);
-        row.market(known);
+        row.market(&seed);
         if symbol.class() == Class::Option {
             row.contract(known);
         }
-        let Some((last, stamp, source)) = last(symbol.class(), known) else {
+        let Some(last) = seed.price else {
             return row;
         };
         row.last = last.as_f64();
-        row.source = source;
-        // The proxy has milliseconds for indices, nanoseconds for everything else.
-        let unit = if symbol.class() == Class::Index {
-            1
-        } else {
-            1_000_000
+        row.source = match symbol.class() {
+            Class::Index if known.value(symbol).is_some() => "indices",
+            Class::Index => "indices-fallback",
+            Class::Equity => "stocks",
+            Class::Option => "options",
         };
-        row.as_of = stamp.map_or(0, |stamp| stamp.0.saturating_mul(unit));
-        if let Some(close) = previous_close {
+        // The proxy has milliseconds for indices, nanoseconds for everything else.
+        row.as_of = match symbol.class() {
+            Class::Index => seed.stamp.map_or(0, |stamp| stamp.0),
+            _ => nanos(seed.stamp).unwrap_or(0),
+        };
+        if let Some(close) = known.previous_close() {
             let change = Price::from_scaled(last.scaled() - close.scaled());
             row.change = change.as_f64();
             let percent = change.as_f64() / close.as_f64() * 100.0;
@@ -194,33 +257,18 @@ impl Row {
         row
     }
 
-    /// The day so far. One that has not begun is all zeros.
-    fn day(&mut self, known: &snapshot::Row) {
-        let Some(session) = &known.session else {
-            return;
-        };
-        let range = session.low.zip(session.high);
-        let range = range.filter(|&(low, high)| positive(low).is_some() && low <= high);
-        (self.day_low, self.day_high) = range.unzip();
-        self.volume = session.volume.filter(|volume| *volume > 0.0);
-    }
-
     /// The best bid and ask, and the last trade.
-    fn market(&mut self, known: &snapshot::Row) {
-        // Without an ask there is no quote; without a bid there is: of a contract nobody wants.
-        if let Some(quote) = &known.last_quote
-            && quote.ask.and_then(positive).is_some()
-        {
-            let size = |size: Option<f64>| size.filter(|size| *size >= 0.0);
-            (self.bid, self.ask) = (quote.bid, quote.ask);
-            (self.bid_size, self.ask_size) = (size(quote.bid_size), size(quote.ask_size));
+    fn market(&mut self, seed: &Seed) {
+        if let Some(book) = &seed.book {
+            self.bid = Some(book.bid.as_f64());
+            self.ask = Some(book.ask.as_f64());
+            (self.bid_size, self.ask_size) = (size(book.bid_size), size(book.ask_size));
+            self.quoted_at = nanos(seed.book_stamp);
         }
-        if let Some(trade) = &known.last_trade
-            && let Some((price, stamp)) = traded(trade)
-        {
-            self.last_trade = Some(price.as_f64());
-            self.last_trade_size = trade.size.filter(|size| *size > 0.0);
-            self.last_trade_at = stamp.map(|stamp| stamp.0.saturating_mul(1_000_000));
+        if let Some((trade, stamp)) = seed.trade {
+            self.last_trade = Some(trade.price.as_f64());
+            self.last_trade_size = size(trade.size);
+            self.last_trade_at = nanos(stamp);
         }
     }
 
@@ -236,53 +284,41 @@ impl Row {
     }
 }
 
-/// The last price, when it was made, and where it is from.
-fn last(class: Class, known: &snapshot::Row) -> Option<(Price, Option<Utc>, &'static str)> {
-    let updated = wire::stamp(known.last_updated);
-    let close = || known.close().and_then(positive);
-    match class {
-        Class::Index => match known.value.and_then(positive) {
-            Some(value) => Some((value, updated, "indices")),
-            None => Some((close()?, updated, "indices-fallback")),
-        },
-        Class::Equity => match trade(known) {
-            Some((price, stamp)) => Some((price, stamp.or(updated), "stocks")),
-            None => Some((close()?, updated, "stocks")),
-        },
-        // The middle, as on the stream. A contract's last trade may be days old, and so says its
-        // own time; the close of its session says none, and is not taken.
-        Class::Option => {
-            let (price, stamp) =
-                middle(known).or_else(|| trade(known).filter(|(_, stamp)| stamp.is_some()))?;
-            Some((price, stamp, "options"))
-        }
-    }
+/// Zero is an unknown one.
+fn size(size: u32) -> Option<f64> {
+    (size > 0).then(|| size.into())
 }
 
-fn trade(known: &snapshot::Row) -> Option<(Price, Option<Utc>)> {
-    traded(known.last_trade.as_ref()?)
+fn nanos(stamp: Option<Utc>) -> Option<i64> {
+    Some(stamp?.0.saturating_mul(1_000_000))
 }
 
-fn traded(trade: &snapshot::LastTrade) -> Option<(Price, Option<Utc>)> {
-    Some((positive(trade.price?)?, wire::stamp(trade.sip_timestamp)))
-}
-
-fn middle(known: &snapshot::Row) -> Option<(Price, Option<Utc>)> {
-    let quote = known.last_quote.as_ref()?;
-    let (bid, ask) = (positive(quote.bid?)?, positive(quote.ask?)?);
-    let stamp = wire::stamp(quote.last_updated).or_else(|| wire::stamp(known.last_updated));
-    (bid <= ask).then(|| (Price::from_scaled((bid.scaled() + ask.scaled()) / 2), stamp))
+/// What there is to know of a market status before it is kept; `None` if it is none.
+pub(super) fn known_status(body: &[u8], calendar: &Calendar, now: Now) -> Option<Known> {
+    let status = status(body).ok()?;
+    let symbols: Vec<Symbol> = STATUS_OF.iter().flat_map(|name| name.parse()).collect();
+    let left = now.utc.and_then(|utc| {
+        let ends = symbols
+            .iter()
+            .map(|symbol| calendar.phase(symbol, utc).until());
+        let left = ends.map(|end| end.0.saturating_sub(utc.0)).min()?;
+        u64::try_from(left).ok()
+    });
+    Some(Known {
+        ttl: STATUS_TTL.min(Duration::from_millis(left.unwrap_or(u64::MAX))),
+        simulated: status.get("simulated") == Some(&Value::Bool(true)),
+    })
 }
 
 /// The vendor's market status, as it is.
-pub(super) fn status(body: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+fn status(body: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     serde_json::from_slice(body)
 }
 
 /// The same, and how old it is.
 pub(super) fn aged_status(answer: &Answer) -> Result<String, serde_json::Error> {
     let mut status = status(&answer.body)?;
-    status.insert("age".into(), answer.age.as_secs().into());
+    status.insert("age".into(), seconds(answer.age).into());
     if answer.stale {
         status.insert("stale".into(), true.into());
     }

@@ -1,6 +1,6 @@
 use jiff::civil::Weekday;
 
-use super::hours::{EARLY_CLOSES, HOLIDAYS};
+use super::hours::is_holiday;
 use super::*;
 use crate::market::Source;
 
@@ -144,9 +144,41 @@ fn holidays_and_early_closes_are_known() {
 }
 
 #[test]
-fn after_the_table_only_weekends_are_known() {
-    assert!(phase("SPX", "2029-07-04T15:00:00Z").is_open());
-    assert!(!phase("SPX", "2029-07-07T15:00:00Z").is_open());
+fn holidays_are_known_in_years_that_nobody_has_listed() {
+    for holiday in [
+        "2029-03-30",
+        "2029-07-04",
+        "2033-11-24",
+        "2040-03-30",
+        "2031-12-25",
+    ] {
+        assert!(
+            !phase("SPX", &format!("{holiday}T16:00:00Z")).is_open(),
+            "{holiday}"
+        );
+    }
+    assert!(phase("SPX", "2029-07-03T16:30:00Z").is_open());
+    assert!(
+        !phase("SPX", "2029-07-03T17:00:00Z").is_open(),
+        "the day before is short"
+    );
+    assert!(phase("SPX", "2029-07-05T15:00:00Z").is_open());
+}
+
+#[test]
+fn a_contract_ends_with_what_it_is_settled_by() {
+    let open = |name, time: &str| phase(name, &format!("{time}:00Z")).is_open();
+    // On its last day an SPXW stops with the index, on others a quarter of an hour later.
+    assert!(open("O:SPXW261217C06000000", "2026-12-16T21:14"));
+    assert!(open("O:SPXW261217C06000000", "2026-12-17T20:59"));
+    assert!(!open("O:SPXW261217C06000000", "2026-12-17T21:00"));
+    // A monthly SPX is settled by the opening prices of its Friday: Thursday is its last day.
+    assert!(open("O:SPX261218C06000000", "2026-12-17T21:14"));
+    assert!(!open("O:SPX261218C06000000", "2026-12-18T15:00"));
+    let contract = symbol("O:SPX261218C06000000");
+    let days = |time| Calendar::us().days_left(&contract.contract().unwrap(), at(time));
+    assert_eq!(days("2026-12-17T15:00:00Z"), Some(0));
+    assert_eq!(days("2026-12-18T15:00:00Z"), Some(-1));
 }
 
 #[test]
@@ -187,9 +219,9 @@ fn limits_are_those_of_the_publisher() {
     assert_eq!(secs("O:SPY261218C00650000", Source::Tick), 60);
 }
 
-/// The rules by which the exchange sets its holidays (NYSE Rule 7.2), to find a slip in the table.
+/// The list that the exchange has published for these years, by weekdays of months.
 #[test]
-fn the_table_follows_the_rules_of_the_exchange() {
+fn the_holidays_are_those_that_the_exchange_has_published() {
     let date = |year, month, day| Date::new(year, month, day).unwrap();
     let nth = |year, month, nth, weekday| {
         let first = date(year, month, 1);
@@ -200,9 +232,6 @@ fn the_table_follows_the_rules_of_the_exchange() {
         Weekday::Saturday => date.yesterday().unwrap(),
         Weekday::Sunday => date.tomorrow().unwrap(),
         _ => date,
-    };
-    let listed = |table: &[(i16, i8, i8)]| -> Vec<Date> {
-        table.iter().map(|&(y, m, d)| date(y, m, d)).collect()
     };
     let (mut holidays, mut early) = (vec![], vec![]);
     for (year, good_friday) in [
@@ -235,8 +264,16 @@ fn the_table_follows_the_rules_of_the_exchange() {
     early.retain(|date| {
         !holidays.contains(date) && !matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday)
     });
-    assert_eq!(listed(&HOLIDAYS), holidays);
-    assert_eq!(listed(&EARLY_CLOSES), early);
+    let mut day = date(2026, 1, 1);
+    while day.year() < 2029 {
+        assert_eq!(is_holiday(day), holidays.contains(&day), "{day}");
+        let weekend = matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday);
+        if !weekend && !is_holiday(day) {
+            let open = phase("SPX", &format!("{day}T18:30:00Z")).is_open();
+            assert_eq!(open, !early.contains(&day), "{day}");
+        }
+        day = day.tomorrow().unwrap();
+    }
 }
 
 proptest::proptest! {

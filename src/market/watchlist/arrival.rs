@@ -4,12 +4,13 @@
 use super::Outcome;
 use super::instrument::Instrument;
 use super::order::{Order, goes_on, order};
-use crate::clock::{Now, Utc};
+use crate::clock::{Moment, Now, Utc};
 use crate::market::freshness::{Link, SETTLING};
 use crate::market::quote::{AHEAD, AsOf, millis};
 use crate::market::{Bar, Calendar, Class, Part, Phase, Quote, Source};
 
-use crate::clock::Moment;
+/// The last value of a session may be stamped so much after its end (in ms).
+const AT_THE_BELL: i64 = 2_000;
 
 impl Instrument {
     /// What comes is simulated, or it is not: what is known of the other kind is dropped at once.
@@ -59,8 +60,8 @@ impl Instrument {
                 new.outside = after && self.symbol.class() != Class::Index;
                 self.take_known(new, now)
             }
-            (Some(Phase::Closed { close, .. }), Some(at))
-                if !self.settles(at, close, link, now) =>
+            (Some(Phase::Closed { since, close, .. }), Some(at))
+                if at.millis_since(since) > AT_THE_BELL && !self.settles(at, close, link, now) =>
             {
                 self.take_outside(new, link, now, calendar)
             }
@@ -102,12 +103,7 @@ impl Instrument {
                         new.source
                     },
                     as_of: AsOf {
-                        // That it is still the last one is news.
-                        received: if stored.source == Source::Rest {
-                            new.as_of.received
-                        } else {
-                            stored.as_of.received
-                        },
+                        confirmed: new.as_of.confirmed,
                         ..stored.as_of
                     },
                     delayed: stored.delayed || new.delayed,
@@ -117,11 +113,16 @@ impl Instrument {
                 now,
             ),
             Order::Older => {
-                let before = (new.source == stored.source)
-                    .then(|| self.overtaken.replace(new.as_of))
-                    .flatten();
+                let this = new.as_of.stamp.map(|stamp| (stamp, new.as_of.received));
+                let before = if new.source == stored.source {
+                    core::mem::replace(&mut self.overtaken, this)
+                } else {
+                    None
+                };
                 match before {
-                    Some(before) if goes_on(&stored, &before, &new) => self.store(new, now),
+                    Some(before) if goes_on(&stored, before, &new) && self.is_young(&new, now) => {
+                        self.store(new, now)
+                    }
                     _ => Outcome::Older,
                 }
             }

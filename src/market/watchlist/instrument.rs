@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::time::Duration;
 
 use super::Outcome;
-use crate::clock::{Now, Utc};
+use crate::clock::{Moment, Now, Utc};
 use crate::market::freshness::{Judge, Link, Shown};
 use crate::market::quote::AsOf;
 use crate::market::{
@@ -22,8 +22,9 @@ pub struct Instrument {
     pub(super) close: Option<Quote>,
     /// A print outside the known hours: one alone proves nothing.
     pub(super) lone: Option<Quote>,
-    /// The last value that was older than the one stored, of the same channel.
-    pub(super) overtaken: Option<AsOf>,
+    /// The stamp of the last value that was older than the one stored, of the same channel, and when it
+    /// came.
+    pub(super) overtaken: Option<(Utc, Moment)>,
     /// The last value without a stamp, and the epoch of its link: it may be a repetition.
     pub(super) stampless: Option<(Price, u32)>,
     /// Whether what is known is simulated; `None` while nothing is.
@@ -239,10 +240,14 @@ impl Instrument {
 
     /// Whether the latest value came by a stream and is within its limit.
     pub(super) fn streams(&self, now: Now) -> bool {
-        self.latest.is_some_and(|quote| {
-            let limit = self.limit(quote.source);
-            quote.is_streamed() && quote.counted_age(now).is_some_and(|age| age <= limit)
-        })
+        self.latest
+            .is_some_and(|quote| quote.is_streamed() && self.is_young(&quote, now))
+    }
+
+    /// Whether a value is within its limit.
+    pub(super) fn is_young(&self, quote: &Quote, now: Now) -> bool {
+        let limit = self.limit(quote.source);
+        quote.counted_age(now).is_some_and(|age| age <= limit)
     }
 
     pub(super) fn phase(&self, utc: Option<Utc>, calendar: &Calendar) -> Option<Phase> {

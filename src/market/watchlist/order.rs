@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use crate::clock::Now;
-use crate::market::quote::AsOf;
+use crate::clock::{Moment, Now, Utc};
 use crate::market::{Quote, Source};
 
 /// How a value stands to the stored one.
@@ -44,12 +43,12 @@ const JITTER: Duration = Duration::from_millis(500);
 /// Whether a channel has gone on without its stored value: this value and the one before it on the
 /// same channel, both with an older stamp, are as far apart by their stamps as by their receipts. Never
 /// for bars, which come again, corrected.
-pub(super) fn goes_on(stored: &Quote, before: &AsOf, new: &Quote) -> bool {
-    let (Some(first), Some(second)) = (before.stamp, new.as_of.stamp) else {
+pub(super) fn goes_on(stored: &Quote, (first, received): (Utc, Moment), new: &Quote) -> bool {
+    let Some(second) = new.as_of.stamp else {
         return false;
     };
     let stamps = u64::try_from(second.millis_since(first)).map(Duration::from_millis);
-    let receipts = new.as_of.received.since(before.received);
+    let receipts = new.as_of.received.since(received);
     new.source == Source::Tick
         && stored.source == Source::Tick
         && receipts >= JITTER / 2

@@ -11,7 +11,7 @@ use deskticker::hub::fanout::{Fanout, Guest, Socket};
 use deskticker::hub::limits::Limits;
 use deskticker::hub::metrics::Metrics;
 use deskticker::hub::token::Gate;
-use deskticker::hub::{Relayed, Report};
+use deskticker::hub::{Came, Relayed, Report};
 use deskticker::market::{Channel, Cluster};
 use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -77,6 +77,7 @@ pub(crate) fn hub() {
         let metrics = Arc::new(Metrics::default());
         let device: Arc<str> = "bench".into();
         let gate = Arc::new(Gate::single(device.clone(), "bench"));
+        let clock = Clock::system();
         let (fanout, door) = Fanout::new(
             Cluster::Indices,
             inbox,
@@ -84,7 +85,7 @@ pub(crate) fn hub() {
             gate,
             Limits::default(),
             metrics.clone(),
-            Clock::system(),
+            clock.clone(),
         );
         tokio::spawn(fanout.run(stopped));
         let listener = tokio::net::TcpSocket::new_v4().unwrap();
@@ -119,13 +120,13 @@ pub(crate) fn hub() {
             }
         });
         while let Some(plan) = plans.recv().await {
-            publish(plan, &reports).await;
+            publish(plan, &reports, &clock).await;
             println!("done blocked={}", metrics.clients_blocked.count());
         }
     });
 }
 
-async fn publish(plan: Plan, reports: &mpsc::Sender<Report>) {
+async fn publish(plan: Plan, reports: &mpsc::Sender<Report>, clock: &Clock) {
     let start = Instant::now();
     let mut number = 0;
     while number < plan.total {
@@ -137,6 +138,7 @@ async fn publish(plan: Plan, reports: &mpsc::Sender<Report>) {
             events.push(Relayed {
                 channel: Channel::parse(&channel).unwrap(),
                 json: json.into(),
+                came: Came::new(clock.now().monotonic),
             });
             number += 1;
         }

@@ -221,7 +221,7 @@ fn failures_double_the_wait_up_to_a_minute_in_need_and_ten_without() {
 #[test]
 fn who_says_when_to_come_again_is_not_asked_for_anything_before() {
     let mut needed = need(&[("SPY", Some(2500))]);
-    needed.market = true;
+    needed.market = Some(MARKET);
     needed.minutes = vec![(symbol("SPY"), DAY)];
     let mut bench = Bench::new(&needed);
     assert_eq!(bench.fails(0, Why::Busy, Some(300_000)), 0);
@@ -254,7 +254,7 @@ fn the_markets_are_asked_for_once_a_minute_and_hourly_where_there_is_no_such_thi
     let mut needed = need(&[]);
     let mut bench = Bench::new(&needed);
     assert_eq!(bench.0.due(at(0)), Moment::NEVER);
-    needed.market = true;
+    needed.market = Some(MARKET);
     bench.0.want(&needed);
     assert_eq!(bench.first(0), (0, Job::Market));
     bench.0.answered(&Job::Market, &[], Moment::ZERO);
@@ -262,7 +262,7 @@ fn the_markets_are_asked_for_once_a_minute_and_hourly_where_there_is_no_such_thi
     assert_eq!(bench.fails(60_000, Why::Path, None), 120_000);
     assert_eq!(bench.fails(120_000, Why::Token, None), 3_720_000);
     assert_eq!(bench.first(3_720_000).0, 7_320_000);
-    needed.market = false;
+    needed.market = None;
     bench.0.want(&needed);
     assert_eq!(bench.0.due(at(9_000_000)), Moment::NEVER);
 }

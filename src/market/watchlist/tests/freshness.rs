@@ -1,4 +1,4 @@
-//! What a value is worth, at literal times.
+//! What a value is worth, at literal times within its hours.
 
 use super::*;
 use crate::market::Change;
@@ -9,7 +9,6 @@ fn nothing_known_is_none_and_not_zero() {
     let now = tuesday("10:00:00");
     assert_eq!(list.freshness(0, now, &US), Freshness::None);
     assert_eq!(list.freshness(99, now, &US), Freshness::None);
-    assert_eq!(list.deadline(0, now, &US), Moment::NEVER);
 }
 
 #[test]
@@ -27,158 +26,112 @@ fn a_value_is_live_up_to_its_limit_and_then_stale() {
 }
 
 #[test]
-fn a_step_of_the_wall_clock_makes_no_stale_value_live() {
+fn a_value_that_comes_late_is_as_old_as_it_is() {
+    let now = tuesday("10:00:00");
+    let mut list = linked(&["SPX"], now);
+    tick_of(
+        &mut list,
+        "I:SPX",
+        1,
+        Some(Utc(now.utc.unwrap().0 - 29_000)),
+        now,
+    );
+    assert_eq!(list.freshness(0, now, &US), stale(29));
+}
+
+#[test]
+fn a_value_that_a_hub_repeats_has_the_age_that_the_hub_tells_whatever_the_clock() {
+    for now in [tuesday("10:00:00"), unset(tuesday("10:00:00"))] {
+        let mut list = linked(&["SPX"], now);
+        let told = Provenance {
+            age: Duration::from_secs(29),
+            ..Provenance::default()
+        };
+        let quote = Quote::streamed(price(1), None, Source::Tick, told, now);
+        let quote = Quote {
+            as_of: crate::market::AsOf {
+                stamp: tuesday("09:59:31").utc,
+                ..quote.as_of
+            },
+            ..quote
+        };
+        list.value("I:SPX", quote, now, &US);
+        assert_eq!(list.freshness(0, now, &US), stale(29));
+    }
+}
+
+#[test]
+fn without_an_agreed_time_nothing_is_called_closed_and_what_was_fetched_is_dashes() {
+    let now = unset(tuesday("20:00:00"));
+    let mut list = linked(&["SPX", "VIX"], now);
+    tick_of(&mut list, "I:SPX", 1, tuesday("20:00:00").utc, now);
+    assert_eq!(list.freshness(0, now, &US), Freshness::Live);
+    assert_eq!(list.freshness(0, later(now, 11), &US), stale(11));
+    fetch_close(&mut list, "I:VIX", 2, tuesday("16:15:00").utc, now);
+    assert_eq!(list.freshness(1, now, &US), Freshness::None);
+    assert_eq!(
+        list.freshness(1, tuesday("20:00:01"), &US),
+        Freshness::Closed
+    );
+}
+
+#[test]
+fn a_step_of_the_agreed_time_makes_no_stale_value_live() {
     let now = tuesday("11:00:00");
     let (list, spx) = ticked("I:SPX", now);
     let over = later(now, 20);
-    for secs in [-3600, 3600, -60, 60, -86_400, 86_400] {
+    for secs in [-86_400, -3600, -60] {
         assert_eq!(
             list.freshness(spx, stepped(over, secs), &US),
             stale(20),
             "{secs}"
         );
     }
-    assert_eq!(list.freshness(spx, unset(over), &US), stale(20));
-    // And a step into the evening does not make a price of the morning the close.
-    assert_eq!(list.freshness(spx, stepped(over, 6 * 3600), &US), stale(20));
-}
-
-#[test]
-fn without_a_clock_nothing_is_called_closed() {
-    let now = unset(tuesday("20:00:00"));
-    let mut list = watchlist();
-    list.value("I:SPX", Quote::arrived(price(1), None, now));
-    assert_eq!(list.freshness(0, now, &US), Freshness::Live);
-    assert_eq!(list.freshness(0, later(now, 11), &US), stale(11));
-}
-
-#[test]
-fn a_value_received_without_a_clock_is_found_old_once_the_clock_is_set() {
-    let (now, stamp) = (tuesday("14:00:00"), tuesday("13:00:00").utc);
-    let mut list = watchlist();
-    list.value("I:SPX", Quote::arrived(price(1), stamp, unset(now)));
-    assert_eq!(list.freshness(0, later(now, 2), &US), stale(3602));
-    let back = stepped(later(now, 3), -3600);
-    assert_eq!(
-        list.freshness(0, back, &US),
-        stale(3603),
-        "found once, for good"
-    );
-}
-
-#[test]
-fn the_last_value_of_a_session_is_its_close() {
-    let (list, spx) = ticked("I:SPX", tuesday("15:59:58"));
-    assert_eq!(
-        list.freshness(spx, tuesday("15:59:59"), &US),
-        Freshness::Live
-    );
-    assert_eq!(
-        list.freshness(spx, tuesday("16:00:00"), &US),
-        Freshness::Closed
-    );
-    assert_eq!(
-        list.freshness(spx, tuesday("23:00:00"), &US),
-        Freshness::Closed
-    );
-}
-
-#[test]
-fn what_comes_after_the_close_is_the_close() {
-    let (list, spx) = ticked("I:SPX", tuesday("16:10:00"));
-    assert_eq!(
-        list.freshness(spx, tuesday("16:10:00"), &US),
-        Freshness::Closed
-    );
-}
-
-#[test]
-fn a_price_from_when_the_link_died_is_never_called_the_close() {
-    let (list, spx) = ticked("I:SPX", tuesday("14:00:00"));
-    assert_eq!(
-        list.freshness(spx, tuesday("17:00:00"), &US),
-        stale(3 * 3600)
-    );
-    // The same told by a hub to one who joins at night.
-    let mut list = watchlist();
-    let now = tuesday("20:00:00");
-    list.value(
-        "I:SPX",
-        Quote::arrived(price(1), tuesday("14:00:00").utc, now),
-    );
-    assert_eq!(list.freshness(0, now, &US), stale(6 * 3600));
-}
-
-#[test]
-fn a_close_told_at_night_is_closed() {
-    let mut list = watchlist();
-    let now = tuesday("20:00:00");
-    list.value(
-        "I:SPX",
-        Quote::arrived(price(1), tuesday("16:00:00").utc, now),
-    );
-    assert_eq!(list.freshness(0, now, &US), Freshness::Closed);
-}
-
-#[test]
-fn after_an_open_the_old_close_has_a_minute_of_grace() {
-    let (list, vix) = ticked("I:VIX", tuesday("09:14:50"));
-    for (time, freshness) in [
-        ("09:15:00", Freshness::Closed),
-        ("09:29:59", Freshness::Closed),
-        ("09:30:00", Freshness::Closed),
-        ("09:30:59", Freshness::Closed),
-        ("09:31:00", stale(970)),
-    ] {
-        assert_eq!(list.freshness(vix, tuesday(time), &US), freshness, "{time}");
+    for secs in [60, 3600, 6 * 3600] {
+        let age = stale(20 + secs as u64);
+        assert_eq!(list.freshness(spx, stepped(over, secs), &US), age, "{secs}");
     }
-    // A value of the new session has no grace: it is no close.
-    let (list, spx) = ticked("I:SPX", tuesday("09:30:05"));
-    assert_eq!(list.freshness(spx, tuesday("09:30:20"), &US), stale(15));
-    // Nor has a value that was not the close.
-    let (list, vix) = ticked("I:VIX", tuesday("09:00:00"));
-    assert_eq!(list.freshness(vix, tuesday("09:30:10"), &US), stale(1810));
+    assert_eq!(list.freshness(spx, unset(over), &US), stale(20));
 }
 
 #[test]
 fn a_late_source_is_delayed_until_it_has_told_the_close() {
-    let mut list = watchlist();
-    let mut tell = |stamp: &str, now: &str| {
+    let start = tuesday("11:00:00");
+    let mut list = linked(&["SPX"], start);
+    let late = Provenance {
+        delayed: true,
+        ..Provenance::default()
+    };
+    let tell = |list: &mut Watchlist, stamp: &str, now: &str| {
         let now = tuesday(now);
-        list.value("I:SPX", Quote::arrived(price(1), tuesday(stamp).utc, now));
+        list.heard(Cluster::Indices, now.monotonic);
+        let quote = Quote::streamed(price(1), tuesday(stamp).utc, Source::Tick, late, now);
+        list.value("I:SPX", quote, now, &US);
         list.freshness(0, now, &US)
     };
-    assert_eq!(tell("11:00:00", "11:15:00"), Freshness::Delayed);
-    assert_eq!(tell("15:50:00", "16:05:00"), Freshness::Delayed);
-    assert_eq!(tell("16:00:00", "16:15:00"), Freshness::Closed);
-}
-
-#[test]
-fn a_late_source_that_falls_silent_is_stale() {
-    let mut list = watchlist();
-    let now = tuesday("11:15:00");
-    list.value(
-        "I:SPX",
-        Quote::arrived(price(1), tuesday("11:00:00").utc, now),
+    assert_eq!(tell(&mut list, "11:00:00", "11:15:00"), Freshness::Delayed);
+    assert_eq!(list.freshness(0, tuesday("11:15:11"), &US), stale(911));
+    assert_eq!(tell(&mut list, "15:50:00", "16:05:00"), Freshness::Delayed);
+    assert_eq!(tell(&mut list, "16:00:00", "16:15:00"), Freshness::Delayed);
+    assert_eq!(list.freshness(0, tuesday("16:15:11"), &US), stale(911));
+    list.heard(Cluster::Indices, tuesday("16:17:20").monotonic);
+    assert_eq!(
+        list.freshness(0, tuesday("16:17:20"), &US),
+        Freshness::Closed
     );
-    assert_eq!(list.freshness(0, later(now, 11), &US), stale(911));
 }
 
 #[test]
 fn simulated_prices_are_never_closed() {
-    let (list, spx) = ticked("I:SPX", tuesday("22:00:00"));
+    let (list, spx) = ticked("I:SPX", tuesday("15:59:58"));
     let calendar = Calendar::always_open();
     assert_eq!(
-        list.freshness(spx, tuesday("22:00:10"), &calendar),
+        list.freshness(spx, tuesday("16:00:08"), &calendar),
         Freshness::Live
     );
     assert_eq!(
-        list.freshness(spx, tuesday("22:00:11"), &calendar),
+        list.freshness(spx, tuesday("16:00:09"), &calendar),
         stale(11)
-    );
-    assert_eq!(
-        list.freshness(spx, tuesday("22:00:11"), &US),
-        Freshness::Closed
     );
 }
 
@@ -186,13 +139,126 @@ fn simulated_prices_are_never_closed() {
 fn a_change_is_told_only_against_the_close_of_its_own_day() {
     let now = tuesday("10:00:00");
     let (mut list, _) = ticked("I:SPX", now);
-    assert_eq!(list.instruments()[0].change(now), None);
+    let change = |list: &Watchlist, now| {
+        let spx = &list.instruments()[0];
+        spx.change(&spx.quote().unwrap(), now).map(Change::absolute)
+    };
+    assert_eq!(change(&list, now), None);
     list.set_previous_close("I:SPX", price(2), now.utc.unwrap(), &US);
-    let change = |now| list.instruments()[0].change(now).map(Change::absolute);
-    assert_eq!(change(now), Some(price(-1)));
-    assert_eq!(change(tuesday("23:00:00")), Some(price(-1)));
-    assert_eq!(change(later(now, 86_400)), None);
-    assert_eq!(change(unset(now)), None);
+    assert_eq!(change(&list, now), Some(price(-1)));
+    assert_eq!(change(&list, tuesday("23:00:00")), Some(price(-1)));
+    assert_eq!(change(&list, later(now, 86_400)), None);
+    assert_eq!(change(&list, unset(now)), None);
+}
+
+#[test]
+fn the_day_is_what_somebody_has_told_and_holds_the_price() {
+    let now = tuesday("13:30:00");
+    let mut list = linked(&["SPX"], now);
+    list.turn(now, &US);
+    for second in 0..5 {
+        tick(&mut list, "I:SPX", 100 + second, later(now, second));
+    }
+    let range = |list: &Watchlist| list.instruments()[0].day(now).range;
+    assert_eq!(range(&list), None, "what was seen is not the day");
+    let day = |low, high| Day {
+        range: Some((price(low), price(high))),
+        volume: None,
+    };
+    // Yesterday's row, which a vendor may still serve.
+    let yesterday = later(now, -86_400).utc.unwrap();
+    list.set_day("I:SPX", day(10, 20), yesterday, now, &US);
+    assert_eq!(range(&list), None);
+    list.set_day("I:SPX", day(90, 101), now.utc.unwrap(), now, &US);
+    assert_eq!(range(&list), Some((price(90), price(104))));
+}
+
+#[test]
+fn the_parts_of_a_contract_each_age_from_when_they_were_true() {
+    let now = tuesday("11:00:00");
+    let name = "O:SPXW261218C05900000";
+    let mut list = linked(&[name], now);
+    let book = Book {
+        bid: price(10),
+        ask: price(11),
+        bid_size: 1,
+        ask_size: 1,
+    };
+    let hour_ago = tuesday("10:00:00").utc;
+    let quote = Quote::fetched(price(10), hour_ago, false, now);
+    list.book(name, book, quote, now, &US);
+    let analysis = Analysis {
+        delta: Some(price(1)),
+        ..Analysis::default()
+    };
+    let as_of = crate::market::AsOf::heard(hour_ago, Duration::ZERO, now);
+    list.set_analysis(name, analysis, as_of);
+    let contract = &list.instruments()[0];
+    assert_eq!(list.freshness(0, now, &US), stale(3600));
+    assert_eq!(contract.book(now, Duration::from_secs(60)), None);
+    assert_eq!(contract.analysis(now, Duration::from_secs(60)), None);
+    // The hub's cached answer is as old as it says.
+    let as_of = crate::market::AsOf::heard(None, Duration::from_secs(220), now);
+    list.set_analysis(name, analysis, as_of);
+    let contract = &list.instruments()[0];
+    assert_eq!(contract.analysis(now, Duration::from_secs(60)), None);
+    assert!(contract.analysis(now, Duration::from_secs(300)).is_some());
+}
+
+#[test]
+fn a_book_without_a_middle_takes_the_price_away_at_once() {
+    let now = tuesday("11:00:00");
+    let name = "O:SPXW261125C06500000";
+    let mut list = linked(&[name], now);
+    let tell = |list: &mut Watchlist, bid: f64, ask: f64, secs: i64| {
+        let now = later(now, secs);
+        let side = |side| Price::from_f64(side).unwrap();
+        let book = Book {
+            bid: side(bid),
+            ask: side(ask),
+            bid_size: 10,
+            ask_size: 10,
+        };
+        let quote = match book.middle() {
+            Some(middle) => streamed(middle, now.utc, now),
+            None => Quote {
+                void: true,
+                ..streamed(price(0), now.utc, now)
+            },
+        };
+        list.book(name, book, quote, now, &US);
+        let shown = list.shown(0, now, &US).unwrap();
+        (
+            shown.quote.map(|quote| quote.price.as_f64()),
+            shown.freshness,
+        )
+    };
+    assert_eq!(
+        tell(&mut list, 0.05, 0.10, 0),
+        (Some(0.075), Freshness::Live)
+    );
+    assert_eq!(
+        tell(&mut list, 0.0, 0.05, 1),
+        (Some(0.025), Freshness::Live)
+    );
+    for (bid, ask) in [(0.05, 0.0), (0.0, 0.0), (0.10, 0.05), (0.01, 500.0)] {
+        assert_eq!(
+            tell(&mut list, 0.0, 0.05, 2),
+            (Some(0.025), Freshness::Live)
+        );
+        assert_eq!(
+            tell(&mut list, bid, ask, 3),
+            (None, Freshness::None),
+            "{bid} {ask}"
+        );
+        let contract = &list.instruments()[0];
+        assert!(
+            contract
+                .book(later(now, 3), Duration::from_secs(1))
+                .is_some()
+        );
+        list = linked(&[name], now);
+    }
 }
 
 #[test]
@@ -208,7 +274,4 @@ fn a_deadline_is_where_the_next_picture_begins() {
     let (list, spx) = ticked("I:SPX", tuesday("15:59:55"));
     let last = tuesday("15:59:56");
     assert_eq!(list.deadline(spx, last, &US), tuesday("16:00:00").monotonic);
-    let night = tuesday("16:00:00");
-    let open = later(tuesday("09:30:00"), 86_400).monotonic;
-    assert_eq!(list.deadline(spx, night, &US), open);
 }

@@ -55,7 +55,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..40),
         vix in any::<bool>(),
     ) {
-        let mut list = watchlist();
+        let mut list = linked(&["SPX", "VIX"], tuesday("15:00:00"));
         let (index, ticker) = if vix { (1, "I:VIX") } else { (0, "I:SPX") };
         let mut now = tuesday("15:00:00");
         // When a price was last stored that was no repetition, and how old it may be.
@@ -63,19 +63,18 @@ proptest! {
         for step in steps {
             let real = now.utc.unwrap_or(Utc(1_768_323_600_000));
             let stamp = |offset: i64| Utc(real.0.saturating_add(offset));
-            let stored = |list: &Watchlist| list.instruments()[index].quote().and_then(|quote| quote.stamp);
+            let stored = |list: &Watchlist| list.instruments()[index].quote().and_then(|quote| quote.as_of.stamp);
             let before = stored(&list);
             let (outcome, limit) = match step {
                 Step::Value(offset) => {
-                    let quote = Quote::arrived(price(1), offset.map(stamp), now);
-                    (list.value(ticker, quote), if vix { 45 } else { 10 })
+                    (tick_of(&mut list, ticker, 1, offset.map(stamp), now), if vix { 45 } else { 10 })
                 }
                 Step::Fetched(offset, late) => {
                     let quote = Quote::fetched(price(3), Some(stamp(offset)), late, now);
-                    (list.value(ticker, quote), if vix { 45 } else { 10 })
+                    (list.value(ticker, quote, now, &US), if vix { 45 } else { 10 })
                 }
                 Step::Bar(offset) => {
-                    (list.bar(ticker, Kind::Minute, bar(2, stamp(offset)), now), 75)
+                    (take_bar(&mut list, ticker, bar(2, stamp(offset)), now), 75)
                 }
                 Step::Pass(millis) => {
                     let by = Duration::from_millis(millis);

@@ -1,0 +1,309 @@
+//! CLOSED means "this is the close", at literal times.
+
+use super::*;
+use crate::market::{MarketStatus, State};
+
+const CONTRACT: &str = "O:AAPL261218C00250000";
+
+/// A frame, a pong for one, comes on the links.
+fn proven(list: &mut Watchlist, now: Now) {
+    for cluster in Cluster::ALL {
+        list.heard(cluster, now.monotonic);
+    }
+}
+
+#[test]
+fn the_last_value_of_a_session_is_its_close_once_an_unbroken_link_has_been_silent() {
+    let (mut list, spx) = ticked("I:SPX", tuesday("15:59:58"));
+    let at = |list: &Watchlist, time| list.freshness(spx, tuesday(time), &US);
+    assert_eq!(at(&list, "16:00:00"), Freshness::Live);
+    assert_eq!(at(&list, "16:00:09"), stale(11), "the link may be dead");
+    proven(&mut list, tuesday("16:00:09"));
+    assert_eq!(
+        at(&list, "16:00:09"),
+        stale(11),
+        "it was not the limit after the bell"
+    );
+    proven(&mut list, tuesday("16:00:10"));
+    assert_eq!(at(&list, "16:00:10"), Freshness::Closed);
+    assert_eq!(at(&list, "23:00:00"), Freshness::Closed);
+}
+
+#[test]
+fn an_ordinary_evening_ends_with_the_official_close_that_comes_minutes_after_the_bell() {
+    let (mut list, spx) = ticked("I:SPX", tuesday("15:59:59"));
+    for (time, whole) in [
+        ("16:00:02", 2),
+        ("16:00:05", 3),
+        ("16:04:50", 4),
+        ("16:20:00", 5),
+    ] {
+        let now = tuesday(time);
+        assert_eq!(tick(&mut list, "I:SPX", whole, now), Outcome::Stored);
+        assert_eq!(list.freshness(spx, now, &US), Freshness::Live, "{time}");
+        let silent = later(now, 11);
+        proven(&mut list, silent);
+        let shown = list.shown(spx, silent, &US).unwrap();
+        assert_eq!(shown.freshness, Freshness::Closed, "{time}");
+        assert_eq!(shown.quote.unwrap().price, price(whole));
+    }
+    // And so it stays all night, and through a loss of the link.
+    let night = tuesday("22:00:00");
+    list.set_link(Cluster::Indices, false, night, &US);
+    list.set_link(Cluster::Indices, true, later(night, 5), &US);
+    assert_eq!(
+        list.freshness(spx, later(night, 60), &US),
+        Freshness::Closed
+    );
+}
+
+#[test]
+fn what_was_struck_at_the_bell_stays_struck_until_a_source_tells_the_close() {
+    // A half day: the bell is at 13:00.
+    let friday = |time: &str| {
+        let utc = utc(&format!("2026-11-27T{time}-05:00"));
+        Now::new(Moment::from_millis((utc.0 - 1_795_755_600_000) as u64), utc)
+    };
+    for broken in [false, true] {
+        let mut list = linked(&["SPX"], friday("12:00:00"));
+        tick(&mut list, "I:SPX", 1, friday("12:59:40"));
+        assert_eq!(list.freshness(0, friday("12:59:58"), &US), stale(18));
+        if broken {
+            list.set_link(Cluster::Indices, false, friday("12:59:59"), &US);
+        }
+        proven(&mut list, friday("13:10:00"));
+        assert_eq!(list.freshness(0, friday("13:00:02"), &US), stale(22));
+        assert!(matches!(
+            list.freshness(0, friday("18:00:00"), &US),
+            Freshness::Stale(_)
+        ));
+        fetch_close(
+            &mut list,
+            "I:SPX",
+            2,
+            friday("13:05:00").utc,
+            friday("18:00:01"),
+        );
+        let shown = list.shown(0, friday("18:00:01"), &US).unwrap();
+        assert_eq!(shown.freshness, Freshness::Closed);
+        assert_eq!(shown.quote.unwrap().price, price(2));
+    }
+}
+
+#[test]
+fn a_link_that_breaks_before_it_was_silent_long_enough_leaves_the_value_struck() {
+    let (mut list, spx) = ticked("I:SPX", tuesday("15:59:59"));
+    tick(&mut list, "I:SPX", 2, tuesday("16:00:01"));
+    list.set_link(Cluster::Indices, false, tuesday("16:00:05"), &US);
+    list.set_link(Cluster::Indices, true, tuesday("16:00:06"), &US);
+    proven(&mut list, tuesday("17:00:00"));
+    let age = stale(3599);
+    assert_eq!(list.freshness(spx, tuesday("17:00:00"), &US), age);
+}
+
+#[test]
+fn a_price_from_when_the_link_died_is_never_called_the_close() {
+    let (mut list, spx) = ticked("I:SPX", tuesday("14:00:00"));
+    proven(&mut list, tuesday("17:00:00"));
+    assert_eq!(
+        list.freshness(spx, tuesday("17:00:00"), &US),
+        stale(3 * 3600)
+    );
+}
+
+#[test]
+fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_of_the_bell() {
+    let night = tuesday("22:00:00");
+    for (name, stamp, told, by_proxy) in [
+        ("SPX", "16:04:50", true, true),
+        ("SPX", "15:59:51", true, true),
+        ("SPX", "15:52:00", true, false),
+        ("SPY", "15:52:00", true, false),
+        ("SPY", "15:59:30", true, true),
+        // After the bell shares go on: that is not the close.
+        ("SPY", "19:59:00", true, false),
+        (CONTRACT, "15:40:00", true, false),
+        (CONTRACT, "15:59:30", true, true),
+    ] {
+        let symbol: Symbol = name.parse().unwrap();
+        let closed = |close: bool| {
+            let mut list = linked(&[name], night);
+            let tell = if close {
+                |list: &mut Watchlist, ticker: &str, stamp, now| {
+                    fetch_close(list, ticker, 1, stamp, now)
+                }
+            } else {
+                |list: &mut Watchlist, ticker: &str, stamp, now| {
+                    fetch(list, ticker, 1, stamp, now);
+                }
+            };
+            tell(&mut list, symbol.ticker(), tuesday(stamp).utc, night);
+            list.freshness(0, night, &US) == Freshness::Closed
+        };
+        assert_eq!(
+            (closed(true), closed(false)),
+            (told, by_proxy),
+            "{name} {stamp}"
+        );
+    }
+    // A contract's close may be days old, and is none then.
+    let mut list = linked(&[CONTRACT], night);
+    let friday = Some(Utc(tuesday("15:40:00").utc.unwrap().0 - 4 * 86_400_000));
+    fetch_close(&mut list, CONTRACT, 1, friday, night);
+    assert!(matches!(list.freshness(0, night, &US), Freshness::Stale(_)));
+}
+
+#[test]
+fn nothing_older_replaces_what_is_known_after_the_bell() {
+    let (mut list, spx) = ticked("I:SPX", tuesday("15:59:59"));
+    let then = tuesday("16:05:00");
+    proven(&mut list, then);
+    assert_eq!(list.freshness(spx, then, &US), Freshness::Closed);
+    // A bar of 15:50, corrected; another hub's replay; a late row.
+    let stamp = tuesday("15:50:00").utc;
+    take_bar(&mut list, "I:SPX", bar(7, stamp.unwrap()), then);
+    tick_of(&mut list, "I:SPX", 8, tuesday("15:59:30").utc, then);
+    tick_of(
+        &mut list,
+        "I:SPX",
+        8,
+        tuesday("15:59:31").utc,
+        later(then, 1),
+    );
+    fetch(&mut list, "I:SPX", 9, stamp, then);
+    let shown = list.shown(spx, then, &US).unwrap();
+    assert_eq!(shown.freshness, Freshness::Closed);
+    assert_eq!(shown.quote.unwrap().price, price(1));
+}
+
+#[test]
+fn a_share_has_its_own_limit_after_the_bell_and_then_its_close_until_it_is_traded_again() {
+    let mut list = linked(&["SPY"], tuesday("15:59:00"));
+    let last = tuesday("15:59:59");
+    tick(&mut list, "SPY", 1, last);
+    let at = |list: &Watchlist, time| list.freshness(0, tuesday(time), &US);
+    assert_eq!(at(&list, "16:00:59"), Freshness::Live);
+    assert_eq!(at(&list, "16:01:00"), stale(61), "its link may be dead");
+    proven(&mut list, tuesday("16:01:01"));
+    assert_eq!(at(&list, "16:04:00"), Freshness::Closed);
+    tick(&mut list, "SPY", 2, tuesday("16:10:00"));
+    assert_eq!(
+        at(&list, "16:15:00"),
+        Freshness::Live,
+        "trades are rare then"
+    );
+    assert_eq!(at(&list, "16:15:01"), stale(301));
+    // The evening ends, and the close is back.
+    tick(&mut list, "SPY", 3, tuesday("19:59:00"));
+    assert_eq!(at(&list, "20:04:00"), Freshness::Live);
+    assert_eq!(at(&list, "20:10:00"), stale(660));
+    let shown = list.shown(0, tuesday("20:20:00"), &US).unwrap();
+    assert_eq!(shown.freshness, Freshness::Closed);
+    assert_eq!(shown.quote.unwrap().price, price(1));
+}
+
+#[test]
+fn after_an_open_the_close_has_a_minute_of_grace() {
+    let (mut list, vix) = ticked("I:VIX", tuesday("09:14:50"));
+    proven(&mut list, tuesday("09:15:50"));
+    for (time, freshness) in [
+        ("09:15:35", Freshness::Live),
+        ("09:15:50", Freshness::Closed),
+        ("09:29:59", Freshness::Closed),
+        ("09:30:00", Freshness::Closed),
+        ("09:30:59", Freshness::Closed),
+        ("09:31:00", stale(970)),
+    ] {
+        assert_eq!(list.freshness(vix, tuesday(time), &US), freshness, "{time}");
+    }
+    // A value of the new session has no grace: it is no close.
+    let (list, spx) = ticked("I:SPX", tuesday("09:30:05"));
+    assert_eq!(list.freshness(spx, tuesday("09:30:20"), &US), stale(15));
+    // Nor has a value that was not the close.
+    let (list, vix) = ticked("I:VIX", tuesday("09:00:00"));
+    assert_eq!(list.freshness(vix, tuesday("09:30:10"), &US), stale(1810));
+}
+
+#[test]
+fn yesterdays_close_is_todays_base_until_somebody_tells_another() {
+    let monday = |time: &str| later(tuesday(time), 0);
+    let mut list = linked(&["SPX"], monday("15:00:00"));
+    list.turn(monday("15:00:00"), &US);
+    tick(&mut list, "I:SPX", 100, monday("15:59:59"));
+    proven(&mut list, monday("16:01:00"));
+    let open = later(tuesday("09:30:00"), 86_400);
+    list.turn(open, &US);
+    let first = later(open, 1);
+    tick(&mut list, "I:SPX", 103, first);
+    let spx = &list.instruments()[0];
+    let change = spx.change(&spx.quote().unwrap(), first).unwrap();
+    assert_eq!(change.absolute(), price(3));
+    // Yesterday's row, still served at 9:30:02, has its close too.
+    let mut list = linked(&["SPX"], open);
+    list.turn(open, &US);
+    tick(&mut list, "I:SPX", 103, first);
+    fetch_close(
+        &mut list,
+        "I:SPX",
+        100,
+        tuesday("16:20:00").utc,
+        later(open, 2),
+    );
+    list.turn(later(open, 2), &US);
+    let spx = &list.instruments()[0];
+    let change = spx.change(&spx.quote().unwrap(), later(open, 2)).unwrap();
+    assert_eq!(
+        (change.absolute(), shown(&list)),
+        (price(3), Some(price(103)))
+    );
+}
+
+fn told(state: State, as_of: Option<Utc>) -> MarketStatus {
+    MarketStatus {
+        shares: Some(state),
+        s_and_p: Some(state),
+        cboe: Some(state),
+        nasdaq: None,
+        dow_jones: None,
+        as_of: as_of.unwrap(),
+    }
+}
+
+#[test]
+fn the_vendors_word_that_a_market_is_closed_makes_no_close_of_a_dead_links_value() {
+    let mut calendar = US;
+    let (mut list, spx) = ticked("I:SPX", tuesday("11:00:00"));
+    list.set_link(Cluster::Indices, false, tuesday("11:00:30"), &US);
+    calendar.set_status(told(State::Closed, tuesday("12:30:00").utc));
+    let age = stale(90 * 60 + 60);
+    assert_eq!(list.freshness(spx, tuesday("12:31:00"), &calendar), age);
+    // On an unbroken link it is the close, and stays it with each further word.
+    let mut calendar = US;
+    let (mut list, spx) = ticked("I:SPX", tuesday("12:29:55"));
+    for time in ["12:30:00", "12:31:00", "12:35:00"] {
+        calendar.set_status(told(State::Closed, tuesday(time).utc));
+        proven(&mut list, tuesday(time));
+    }
+    let closed = list.freshness(spx, tuesday("12:36:00"), &calendar);
+    assert_eq!(closed, Freshness::Closed);
+}
+
+#[test]
+fn on_a_day_without_trading_by_the_vendors_word_the_close_of_the_day_before_stays() {
+    let mut calendar = US;
+    let night = tuesday("07:00:00");
+    let mut list = linked(&["SPX"], night);
+    let monday = Some(Utc(tuesday("16:20:00").utc.unwrap().0 - 86_400_000));
+    fetch_close(&mut list, "I:SPX", 1, monday, night);
+    for time in ["09:20:00", "09:29:50", "09:30:10", "09:30:25", "09:30:40"] {
+        calendar.set_status(told(State::Closed, tuesday(time).utc));
+        let now = tuesday(time);
+        assert_eq!(
+            list.freshness(0, now, &calendar),
+            Freshness::Closed,
+            "{time}"
+        );
+    }
+    let now = tuesday("09:31:00");
+    assert_eq!(list.freshness(0, now, &calendar), Freshness::Closed);
+}

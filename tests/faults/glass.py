@@ -1,0 +1,213 @@
+"""What stands on the glass: a reader of its own, from the dots of a picture to digits and marks.
+
+The letters are those of the published font (Spleen: font, letter, and its rows in hexadecimal).
+"""
+
+import re
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+WIDTH, HEIGHT = 128, 64
+UPPER = str.maketrans(" ▀▄█", "0101")
+LOWER = str.maketrans(" ▀▄█", "0011")
+ROW = re.compile("│([ ▀▄█]{128})│")
+BADGES = ["STALE", "CLOSED", "DELAYED", "DEMO", "EXT", "EXPIRED", "CLOCK", "PRE", "POST"]
+
+
+def fonts():
+    """Of each font its letters: rows of "0" and "1"."""
+    found = {}
+    for line in Path(__file__).with_name("glyphs.txt").read_text().splitlines():
+        font, letter, digits = line.split(" ")
+        width, height = map(int, font.split("x"))
+        size = len(digits) // height
+        rows = [int(digits[at : at + size], 16) for at in range(0, len(digits), size)]
+        found.setdefault(font, {})[letter] = [f"{row:0{width}b}" for row in rows]
+    return found
+
+
+FONTS = fonts()
+
+
+def cropped(rows):
+    """The rows without the dark columns at either side."""
+    used = [x for x in range(len(rows[0])) if any(row[x] == "1" for row in rows)]
+    return tuple(row[used[0] : used[-1] + 1] for row in rows) if used else None
+
+
+def placed(font, height, offsets):
+    """Letters in a strip of this height, by what they look like there."""
+    table = {}
+    for letter, rows in FONTS[font].items():
+        for offset in offsets:
+            blank = ["0" * len(rows[0])]
+            moved = blank * max(0, offset) + rows[max(0, -offset) :]
+            strip = (moved + blank * height)[:height]
+            dots = sum(row.count("1") for row in rows)
+            if sum(row.count("1") for row in strip) == dots:
+                table[cropped(strip)] = letter
+    return table
+
+
+SMALL = placed("5x8", 8, [0])
+HUGE = placed("16x32", 32, [0])
+RAISED_HUGE = placed("8x16", 32, range(-4, 17))
+LARGE = placed("12x24", 24, [0])
+RAISED_LARGE = placed("8x16", 16, range(-4, 5))
+WORD = placed("8x16", 16, range(-4, 5))
+
+
+def segments(rows, begin, end):
+    """What stands between dark columns: (first column, the one after the last)."""
+    start = None
+    for x in range(begin, end + 1):
+        lit = x < end and any(row[x] == "1" for row in rows)
+        if lit and start is None:
+            start = x
+        if not lit and start is not None:
+            yield start, x
+            start = None
+
+
+def read(rows, tables, begin=0, end=WIDTH):
+    """The text in a strip and the column after it; `None` for what is no letter."""
+    text, after = "", begin
+    for start, after in segments(rows, begin, end):
+        shape = tuple(row[start:after] for row in rows)
+        letter = next((table[shape] for table in tables if shape in table), None)
+        if letter is None:
+            return None, after
+        text += letter
+    return text, after
+
+
+def badge(word):
+    """A word in light, with a lit column at the left."""
+    rows = ["".join(FONTS["5x8"][c][y] for c in word) for y in range(8)]
+    light = str.maketrans("01", "10")
+    return ["1" + row.translate(light) for row in rows]
+
+
+SHAPES = {word: badge(word) for word in BADGES}
+
+
+def has(rows, shape):
+    """Whether a shape of as many rows stands anywhere in a strip."""
+    at = rows[3].find(shape[3])
+    while at >= 0:
+        if all(row[at : at + len(shape[0])] == part for row, part in zip(rows, shape)):
+            return True
+        at = rows[3].find(shape[3], at + 1)
+    return False
+
+
+@dataclass(frozen=True)
+class Price:
+    """How a price stands there: plain, struck, dashes, or none; its value in cents if it is plain."""
+
+    kind: str
+    cents: int = 0
+    marks: frozenset = field(default_factory=frozenset)
+
+    def __str__(self):
+        value = f" {self.cents / 100:.2f}" if self.kind == "plain" else ""
+        return " ".join([self.kind + value, *sorted(self.marks)])
+
+
+NOTHING = Price("none")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """All that is told of a picture: two prices, or the word of the connection's page."""
+
+    spx: Price = NOTHING
+    vix: Price = NOTHING
+    word: str = ""
+
+
+def dots(text):
+    """The rows of a picture that a terminal was sent; `None` if there is none."""
+    rows = []
+    for match in ROW.finditer(text):
+        rows += [match[1].translate(UPPER), match[1].translate(LOWER)]
+    return rows if len(rows) == HEIGHT else None
+
+
+def price(text, marks):
+    if text is None:
+        return Price("struck", marks=marks)
+    if text and not text.strip("-"):
+        return Price("dashes", marks=marks)
+    plain = re.fullmatch(r"\d{1,3}(,\d{3})*\.\d\d", text)
+    # What is made of letters and is no price is not to be taken for a struck one.
+    return Price("plain", int(re.sub("[,.]", "", text)), marks) if plain else Price("odd", marks=marks)
+
+
+def look(rows):
+    """Reads a picture of two prices, or of the connection."""
+    marks = lambda strips: frozenset(
+        word for word, shape in SHAPES.items() for strip in strips if has(strip, shape)
+    )
+    label, _ = read(rows[0:8], [SMALL], 0, 14)
+    if label != "SPX":
+        return Picture(word=word(rows))
+    first, _ = read(rows[8:40], [HUGE, RAISED_HUGE])
+    # The name, then the number, with its change below the fraction.
+    whole, after, found = "", 17, True
+    for start, end in segments(rows[40:64], 17, 60):
+        shape = tuple(row[start:end] for row in rows[40:64])
+        if shape not in LARGE:
+            found = not whole == ""
+            break
+        whole, after = whole + LARGE[shape], end
+    second = None
+    if found and len(whole) >= 2:
+        fraction, _ = read(rows[40:56], [RAISED_LARGE], after, 82) if whole.strip("-") else ("", 0)
+        second = None if fraction is None else whole + fraction
+    return Picture(
+        spx=price(first, marks([rows[0:8]])),
+        vix=price(second, marks([rows[48:56], rows[56:64]])),
+    )
+
+
+def word(rows):
+    """The word of the connection's page: letters of eight columns that may touch."""
+    text = ""
+    for x in range(0, WIDTH, 8):
+        cell = cropped([row[x : x + 8] for row in rows[8:24]])
+        if cell is None:
+            break
+        text += WORD.get(cell, "?")
+    return text
+
+
+def png(data):
+    """The rows of a picture file: 8 bits of grey, four pixels a dot."""
+    at, packed = 8, b""
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"IDAT":
+            packed += data[at + 8 : at + 8 + length]
+        at += 12 + length
+    lines, size = zlib.decompress(packed), WIDTH * 4 + 1
+    rows, above = [], bytes(size - 1)
+    for begin in range(0, len(lines), size):
+        kind, line = lines[begin], bytearray(lines[begin + 1 : begin + size])
+        for x, value in enumerate(line if kind else b""):
+            left = line[x - 1] if x else 0
+            corner = above[x - 1] if x else 0
+            line[x] = value + predicted(kind, left, above[x], corner) & 0xFF
+        above = bytes(line)
+        if (begin // size) % 4 == 0:
+            rows.append("".join("1" if dot else "0" for dot in line[::4]))
+    return rows
+
+
+def predicted(kind, left, up, corner):
+    """What a filter of PNG expects (PNG specification, 9.2)."""
+    if kind == 4:
+        guess = left + up - corner
+        return min((left, up, corner), key=lambda each: abs(guess - each))
+    return {1: left, 2: up, 3: (left + up) // 2}[kind]

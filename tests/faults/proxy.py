@@ -1,0 +1,265 @@
+"""A TCP proxy that can do what networks and servers do when they fail. It owns the connections
+between two programs, and never looks at what they mean beyond the frames of a WebSocket."""
+
+import asyncio
+import random
+import socket
+import struct
+from collections import deque
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from vendor import frame
+
+RESET = struct.pack("ii", 1, 0)
+
+
+@dataclass
+class Fault:
+    """What is wrong, until the proxy is healed."""
+
+    # Of connections that are there: keep, reset, finish, freeze, stop (the server's half ends).
+    open: str = "keep"
+    # Of new ones: pass, refuse, close, reset, silence, or bytes that are the answer to a request.
+    new: object = "pass"
+    # What becomes of a frame from the server: the bytes that are sent in its place.
+    frames: Optional[Callable[[bytes], bytes]] = None
+    # Seconds; bytes a second.
+    latency: float = 0.0
+    jitter: float = 0.0
+    rate: float = 0.0
+    # One byte a segment.
+    dribble: bool = False
+
+
+NONE = Fault()
+
+
+def http(status, headers="", body=b""):
+    """An answer that ends its connection."""
+    head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{headers}\r\n"
+    return head.encode() + body
+
+
+class Frames:
+    """Cuts what a server sends into its head and whole frames; other answers stay as they are."""
+
+    def __init__(self):
+        self.rest, self.upgraded = b"", None
+
+    def feed(self, data):
+        """Yields (bytes, whether they are a frame)."""
+        self.rest += data
+        if self.upgraded is None:
+            head, end, tail = self.rest.partition(b"\r\n\r\n")
+            if not end:
+                return
+            self.upgraded = head.startswith(b"HTTP/1.1 101")
+            yield head + end, False
+            self.rest = tail
+        if not self.upgraded:
+            if self.rest:
+                yield self.rest, False
+            self.rest = b""
+            return
+        while (length := self.length()) and len(self.rest) >= length:
+            yield self.rest[:length], True
+            self.rest = self.rest[length:]
+
+    def length(self):
+        if len(self.rest) < 10:
+            short = len(self.rest) >= 2 and self.rest[1] < 126
+            return 2 + self.rest[1] if short else 0
+        known = self.rest[1]
+        if known == 126:
+            return 4 + struct.unpack(">H", self.rest[2:4])[0]
+        if known == 127:
+            return 10 + struct.unpack(">Q", self.rest[2:10])[0]
+        return 2 + known
+
+
+class Proxy:
+    """Listens on a port of its own as long as it lives; `target` may change."""
+
+    def __init__(self, target):
+        self.target, self.fault = target, NONE
+        self.pairs, self.held = set(), set()
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self.server, self.address = None, ("127.0.0.1", 0)
+        # How many connections came, and when the last was turned away.
+        self.accepted, self.denied = 0, 0.0
+
+    async def listen(self, host=None):
+        address = (host or self.address[0], self.address[1])
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        self.address = listener.getsockname()
+        self.server = await asyncio.start_server(self.serve, sock=listener)
+        return self
+
+    async def set(self, fault):
+        self.fault = fault
+        if fault.new == "refuse":
+            await self.deaf()
+        elif self.server is None:
+            await self.listen()
+        if fault.open == "freeze":
+            self.flowing.clear()
+        for pair in list(self.pairs):
+            if fault.open in ("reset", "finish"):
+                end(pair, fault.open)
+            if fault.open == "stop":
+                pair[0].write_eof()
+
+    async def heal(self):
+        await self.set(NONE)
+        self.flowing.set()
+        # Whoever was kept waiting: the server that kept them has been started again.
+        for writer in list(self.held):
+            end((writer,), "reset")
+
+    async def deaf(self):
+        if self.server:
+            self.server.close()
+            self.server = None
+
+    async def serve(self, reader, writer):
+        self.accepted += 1
+        kind = self.fault.new
+        loop = asyncio.get_running_loop()
+        try:
+            if kind == "pass":
+                return await self.connect(reader, writer)
+            if kind in ("close", "reset"):
+                return end((writer,), "finish" if kind == "close" else "reset")
+            self.held.add(writer)
+            if isinstance(kind, bytes):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(kind)
+                self.denied = loop.time()
+                await writer.drain()
+                # Whoever is answered closes; or we do, soon after.
+                await asyncio.wait_for(reader.read(), 2)
+                return end((writer,), "finish")
+            await reader.read()
+            while await reader.read(1024):
+                pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
+            end((writer,), "finish")
+        finally:
+            self.held.discard(writer)
+
+    async def connect(self, reader, writer):
+        try:
+            far, there = await asyncio.open_connection(*self.target)
+        except OSError:
+            return end((writer,), "reset")
+        pair = (writer, there)
+        for each in pair:
+            each.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.pairs.add(pair)
+        up = asyncio.create_task(self.pump(reader, there, None))
+        down = asyncio.create_task(self.pump(far, writer, Frames()))
+        kinds = await asyncio.gather(up, down, return_exceptions=True)
+        self.pairs.discard(pair)
+        reset = any(isinstance(kind, ConnectionResetError) for kind in kinds)
+        end(pair, "reset" if reset else "finish")
+
+    async def pump(self, reader, writer, frames):
+        """Passes on what comes, as late and in as small pieces as the fault has it."""
+        loop, queue, more = asyncio.get_running_loop(), deque(), asyncio.Event()
+
+        async def take():
+            due = 0.0
+            try:
+                while data := await reader.read(65_536):
+                    late = self.fault.latency + random.uniform(0, self.fault.jitter)
+                    # Nothing overtakes.
+                    due = max(due, loop.time() + late)
+                    queue.append((due, data))
+                    more.set()
+            finally:
+                queue.append((due, b""))
+                more.set()
+
+        taking = asyncio.create_task(take())
+        try:
+            while True:
+                while not queue:
+                    more.clear()
+                    await more.wait()
+                due, data = queue.popleft()
+                if not data:
+                    break
+                # What is healed waits no longer.
+                while due > loop.time() and self.fault.latency + self.fault.jitter:
+                    await asyncio.sleep(min(0.05, due - loop.time()))
+                await self.flowing.wait()
+                for piece, whole in frames.feed(data) if frames else [(data, False)]:
+                    if whole and self.fault.frames:
+                        piece = self.fault.frames(piece)
+                    await self.write(writer, piece)
+            await taking
+            # One half has ended: the other may go on.
+            if not writer.is_closing():
+                writer.write_eof()
+        finally:
+            taking.cancel()
+            if taking.done() and not taking.cancelled() and taking.exception():
+                end((writer,), "reset")
+
+    async def write(self, writer, data):
+        fault = self.fault
+        if fault.dribble:
+            size, pause = 1, 0.001
+        elif fault.rate:
+            size, pause = max(1, int(fault.rate / 20)), 0.05
+        else:
+            size, pause = len(data) or 1, 0
+        for at in range(0, len(data), size):
+            writer.write(data[at : at + size])
+            await writer.drain()
+            if pause:
+                await asyncio.sleep(pause)
+
+
+def end(writers, how):
+    """Ends connections: with a reset, or in good order."""
+    for writer in writers:
+        if how == "reset":
+            plug = writer.get_extra_info("socket")
+            if plug and plug.fileno() >= 0:
+                plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            writer.transport.abort()
+        else:
+            writer.close()
+
+
+def instead(*junk):
+    """A fault's `frames`: each data frame is replaced by the next of these."""
+    turn = [0]
+
+    def replace(piece):
+        if piece[0] & 0x0F not in (1, 2):
+            return piece
+        turn[0] += 1
+        return junk[turn[0] % len(junk)]
+
+    return replace
+
+
+def after(*junk):
+    """A fault's `frames`: the next of these follows each data frame."""
+    replaced = instead(*junk)
+    return lambda piece: piece + (replaced(piece) if piece[0] & 0x0F in (1, 2) else b"")
+
+
+def as_binary(piece):
+    """A text frame as a relay passes it on that knows of no text."""
+    return bytes([piece[0] & 0xF0 | 2]) + piece[1:] if piece[0] & 0x0F == 1 else piece
+
+
+TRUNCATED = frame(1, b"x" * 500)[:200]
+HUGE = frame(1, b'[{"ev":"V","val":1.23,"T":"I:SPX","t":1}' + b" " * 2_000_000 + b"]")

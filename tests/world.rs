@@ -15,3 +15,16 @@ fn nothing_untrue_looks_true_for_some_days() {
         }
     }
 }
+
+/// For who looks into one of them: `WORLD=seed:nth cargo test --test world one -- --ignored`.
+#[test]
+#[ignore]
+fn one_of_them_and_its_whole_story() {
+    let which = std::env::var("WORLD").unwrap();
+    let (seed, nth) = which.split_once(':').unwrap();
+    let scenario = simulated::Scenario::draw(seed.parse().unwrap(), nth.parse().unwrap());
+    let outcome = simulated::run(&scenario);
+    outcome.story.iter().for_each(|line| println!("{line}"));
+    println!("{}", scenario.told());
+    assert!(outcome.broken.is_none(), "{:#?}", outcome.broken);
+}

@@ -73,6 +73,8 @@ pub(crate) struct Display {
     oled: Oled<Chip>,
     chip: Chip,
     seen: u64,
+    /// Until when the panel may show the last picture although nothing comes, in milliseconds.
+    pub(crate) vouched: u64,
     drawn: Now,
     /// When the last answer to a ping came on each connection.
     pongs: [Moment; CLUSTERS],
@@ -146,6 +148,7 @@ impl Display {
             oled: Oled::new(panel, chip.clone()),
             chip,
             seen: u64::MAX,
+            vouched: 0,
             drawn: now,
             pongs: [Moment::ZERO; CLUSTERS],
             offset: None,
@@ -296,10 +299,19 @@ impl Display {
         true
     }
 
+    /// What a hub makes of a snapshot of the vendor's that is so old.
+    pub(crate) fn of_hub(tickers: &[String], snapshot: &str, age: Ms) -> String {
+        let tickers: Vec<&str> = tickers.iter().map(String::as_str).collect();
+        let age = Duration::from_millis(age.max(0) as u64);
+        let stale = age > Duration::from_secs(30);
+        let answer = deskticker::hub::quotes::answer(&tickers, snapshot.as_bytes(), age, stale);
+        answer.unwrap()
+    }
+
     /// An answer about the state of the markets has come.
     pub(crate) fn market(&mut self, body: &str, now: Now) {
-        if let Some(status) = rest::status(body.as_bytes()) {
-            self.take(&Update::Market(status, false), now);
+        if let Some((status, simulated)) = rest::status(body.as_bytes()) {
+            self.take(&Update::Market(status, simulated), now);
         }
     }
 
@@ -380,8 +392,12 @@ impl Display {
     fn show(&mut self, now: Now) {
         self.drawn = now;
         self.desk.draw(now);
-        self.slot.put(self.desk.frame(), self.desk.light());
-        if let Taken::Frame(light) = self.slot.take_into(&mut self.taken, Some(Duration::ZERO)) {
+        let until = self.desk.good_until(now);
+        self.vouched = until.as_millis();
+        self.slot.put(self.desk.frame(), self.desk.light(), until);
+        let taken = self.slot.take_into(&mut self.taken, Some(Duration::ZERO));
+        if let Taken::Frame(light, until) = taken {
+            self.oled.good_until(until, now);
             self.oled.show(&self.taken, light, now.monotonic);
         }
     }

@@ -19,6 +19,10 @@ use super::tape::{COUNT, SPX, SPY, Sort, TICK, Tape, Value};
 /// By how much an age may be short that goes by the server's `Date`.
 const DATE: Ms = 1_300;
 
+/// So long the bid and ask may stand when the price between them is struck: they came with it, and
+/// the page is drawn again each second.
+const BESIDE: Ms = 1_500;
+
 /// A promise that was broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub(crate) enum Rule {
@@ -171,6 +175,10 @@ pub(crate) struct Judge<'a> {
     pub(crate) known: &'a [Known; COUNT],
     pub(crate) moment: Moment,
     pub(crate) demands: [Demand; COUNT],
+    /// How long a value of before or after the regular hours may stand for sure.
+    pub(crate) quiet: [Ms; COUNT],
+    /// The session of each has been on for more than a minute.
+    pub(crate) on: [bool; COUNT],
 }
 
 impl Judge<'_> {
@@ -233,7 +241,8 @@ impl Judge<'_> {
         if !closed && self.demands[place].closed {
             return Some((Rule::NotClosed, told("the close is known")?));
         }
-        if struck && page.book.is_some() && !sight.words.has(Word::Expired) {
+        let long = self.moment.now - value.at > limit(place, Part::Regular) + BESIDE;
+        if struck && long && page.book.is_some() && !sight.words.has(Word::Expired) {
             let plain = |side: &Figure| matches!(side, Figure::Number { struck: false, .. });
             if page.book.iter().flatten().any(plain) {
                 return Some((Rule::Beside, told("bid and ask are plain")?));
@@ -323,53 +332,63 @@ impl Judge<'_> {
             return None;
         }
         let (tape, now) = (&self.tapes[place], self.moment.now - self.moment.delay);
-        let mut values = tape.values.iter().enumerate().rev();
-        let (index, value) = values.find(|(_, value)| {
-            value.at <= now - way && matches!(value.sort, Sort::Told(_) | Sort::NoPrice)
-        })?;
-        let Sort::Told(part) = value.sort else {
-            // The book has no middle.
-            return None;
+        let values = tape.values.iter().enumerate().rev();
+        let mut told = values.filter(|(_, value)| matches!(value.sort, Sort::Told(_) | Sort::NoPrice));
+        let (index, value, part) = loop {
+            let (index, value) = told.next()?;
+            let Sort::Told(part) = value.sort else {
+                // The book has no middle, or had none a moment ago.
+                return None;
+            };
+            if value.at <= now - way {
+                break (index, value, part);
+            }
         };
         if part == Part::Outside && self.known[place].outside < 3 {
             return None;
         }
-        (now - value.at < limit(place, part)).then_some(index as u32)
+        // In the regular hours a price of before them has no more time than any.
+        let most = match part {
+            Part::Pre | Part::Post => limit(place, part).min(self.quiet[place]),
+            _ => limit(place, part),
+        };
+        (now - value.at < most).then_some(index as u32)
     }
 
     /// Whether a value may be called the close now.
     fn may_be_close(&self, place: usize, index: u32) -> bool {
-        let tape = &self.tapes[place];
-        let now = self.moment.now - self.moment.delay;
+        let (tape, known) = (&self.tapes[place], &self.known[place]);
         let session = &tape.session;
         let value = tape.get(index);
         let same = |other: Option<u32>| other.is_some_and(|other| tape.get(other).shown() == value.shown());
-        // The session of the truth may be one that the display cannot know of yet.
-        let began = session.last.is_none_or(|last| {
-            let first = tape.get(last).at - now;
-            first > -60 * SECOND - self.moment.late
-        });
         if same(session.official) {
             return true;
         }
-        if same(tape.before.close()) {
-            // A minute's grace after the open, before anything has come.
-            let come = self.known[place].newest.is_some_and(|newest| tape.get(newest).at > value.at);
-            return !come && (began || session.range.is_none());
+        // What has come since is no price of the night, and makes this one old.
+        let come = [known.newest, known.fetched].into_iter().flatten();
+        let mut newer = come.filter(|newer| {
+            let newer = tape.get(*newer);
+            newer.at > value.at && newer.sort != Sort::Told(Part::Outside)
+        });
+        if newer.next().is_some() {
+            return false;
         }
-        if place == SPY && same(tape.last) {
-            return true;
-        }
-        let Some(last) = session.last.filter(|last| same(Some(*last))) else {
-            // What came within the last moments may be on its way.
-            return session.official.is_some_and(|official| {
-                let way = 2 * SECOND + self.moment.late;
-                now - tape.get(official).at < way || self.was_last(place, index, official)
-            });
+        let now = self.moment.now - self.moment.delay;
+        let way = 2 * SECOND + self.moment.late;
+        let told = |value: &&Value| {
+            value.at <= now - way && matches!(value.sort, Sort::Told(part) if part != Part::Outside)
         };
-        // Computed on after the bell: the last that there is.
-        let _ = last;
-        true
+        let last = tape.values.iter().rev().find(told);
+        if last.is_some_and(|last| last.shown() == value.shown()) {
+            // Of the session that is on it is none.
+            return !self.on[place] || place == SPY;
+        }
+        if let Some(official) = session.official {
+            return self.was_last(place, index, official);
+        }
+        // The last of the session before, until something of this one has come: a minute's grace.
+        let first = tape.values[index as usize + 1..].iter().find(told);
+        first.is_some_and(|first| now - first.at < 60 * SECOND + self.moment.late)
     }
 
     /// Whether a value was the last before the official close, and the link broke so shortly ago

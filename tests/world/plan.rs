@@ -119,7 +119,8 @@ pub(crate) const fn limit(place: usize, part: Part) -> Ms {
     match (place, part) {
         (SPX | TICK, _) => 10 * SECOND,
         (VIX, _) => 45 * SECOND,
-        (SPY, Part::Pre | Part::Post) => 300 * SECOND,
+        // The auction of the close is a trade of after the bell.
+        (SPY, Part::Pre | Part::Post | Part::Close) => 300 * SECOND,
         _ => 60 * SECOND,
     }
 }

@@ -166,6 +166,10 @@ struct World<'a> {
     recovering: Option<Ms>,
     /// What is demanded, and until when that holds.
     demanded: ([Demand; COUNT], Ms),
+    quiet: Ms,
+    on: [bool; COUNT],
+    /// Answers are part of the story.
+    loud: bool,
 }
 
 /// Runs a world.
@@ -227,7 +231,8 @@ impl<'a> World<'a> {
             ),
             tickers,
             connections: Default::default(),
-            kind: scenario.kind,
+            // A proxy simulates nothing: it is a hub until then.
+            kind: if scenario.simulated { Kind::Hub } else { scenario.kind },
             simulated: scenario.simulated,
             cache: [[None; 4]; COUNT],
             active: Vec::new(),
@@ -258,6 +263,9 @@ impl<'a> World<'a> {
             counts: Counts::default(),
             recovering: None,
             demanded: Default::default(),
+            quiet: 0,
+            on: [false; COUNT],
+            loud: std::env::var_os("WORLD").is_some(),
         };
         world.past(first);
         world
@@ -370,17 +378,15 @@ impl<'a> World<'a> {
     /// Makes the next value, and says when the one after it is due.
     fn emit_at(&mut self, place: usize, at: Ms) -> Ms {
         let span = self.spans[place][self.at[place]];
-        let bar = place == SPY;
-        // A bar of a second ends with a whole second.
-        let stamp = if bar { at - at % SECOND } else { at };
         let worthless = self.scenario.worthless
             && place == SPXW
             && span.day == self.scenario.habits.expiry
             && span.to - at < HOUR;
-        self.tapes[place].tell(stamp, span.part, span.day, worthless);
+        self.tapes[place].tell(at, span.part, span.day, worthless);
         let (least, most) = span.gap;
         let gap = if most <= least { least } else { self.random.i64(least..most) };
-        let next = at + gap;
+        // A bar of a second ends with a whole one.
+        let next = at + if place == SPY { gap - gap % SECOND } else { gap };
         if most > 0 && next < span.to {
             return next;
         }
@@ -427,7 +433,9 @@ impl<'a> World<'a> {
             let tape = &self.tapes[place];
             let Some(last) = tape.session.last else { continue };
             let value = tape.get(last);
-            if (end - MINUTE..end).contains(&value.at) && tape.last == Some(last) {
+            // A bar of a second that ends with the minute is its last.
+            let (from, to) = if place == SPY { (end - MINUTE + 1, end + 1) } else { (end - MINUTE, end) };
+            if (from..to).contains(&value.at) && tape.last == Some(last) {
                 self.send(place, last, Form::Minute(end));
             }
         }
@@ -579,6 +587,7 @@ impl<'a> World<'a> {
         match fault.what {
             What::Replaced => {
                 self.simulated = false;
+                self.kind = self.scenario.kind;
                 self.cache = [[None; 4]; COUNT];
             }
             What::UpstreamLost if self.kind != Kind::Proxy => self.announce("upstream_up", "again"),
@@ -849,16 +858,18 @@ impl<'a> World<'a> {
             }
         }
         text.push(']');
-        if !self.kind.is_vendor() && self.kind != Kind::Proxy {
-            text.push_str(&format!(r#","age":{}"#, stale / SECOND));
-            if stale > 0 {
-                text.push_str(r#","stale":true"#);
-            }
-            if self.simulated {
-                text.push_str(r#","simulated":true"#);
-            }
+        if self.simulated {
+            text.push_str(r#","simulated":true"#);
         }
         text.push('}');
+        if !self.kind.is_vendor() && self.kind != Kind::Proxy {
+            let asked = (0..COUNT).filter(|place| places >> place & 1 == 1);
+            let tickers: Vec<String> = asked.map(|place| self.tickers[place].clone()).collect();
+            text = Display::of_hub(&tickers, &text, stale);
+        }
+        if self.loud {
+            self.note(text.clone());
+        }
         let read = self.display.quotes(&text, time);
         assert!(read, "{text}");
         self.text = text;
@@ -926,11 +937,12 @@ impl<'a> World<'a> {
             off: self.active(What::StampsOff).map_or(0, |fault| fault.size),
             odd: odd.as_ref(),
             denied: false,
+            extended: self.scenario.habits.thin
+                && matches!(value.sort, Sort::Told(Part::Pre | Part::Post | Part::Outside)),
         };
         match self.kind {
-            Kind::Vendor | Kind::LateVendor => row.vendor(text),
-            Kind::Proxy => row.hub(text, false),
-            _ => row.hub(text, true),
+            Kind::Proxy => row.proxy(text),
+            _ => row.vendor(text),
         }
         Some(last)
     }
@@ -1077,6 +1089,9 @@ impl<'a> World<'a> {
         if told || self.display.deadline() <= time.monotonic.as_millis() || self.display.needs {
             self.display.wake(time);
             self.counts.pictures += 1;
+            if self.display.needs {
+                self.ask();
+            }
         }
         self.display.tick(time);
     }
@@ -1254,6 +1269,15 @@ impl<'a> World<'a> {
         }
         if self.now >= self.demanded.1 {
             self.demanded = self.demands();
+            let day = local(self.now).0;
+            let on = regular(SPY, day, &self.scenario.habits)
+                .is_some_and(|(open, bell)| (open - 15 * SECOND..bell + MINUTE).contains(&self.now));
+            self.quiet = if on { MINUTE } else { Ms::MAX };
+            let now = self.now - self.kind.delay();
+            self.on = [0, 1, 2, 3, 4, 5].map(|place| {
+                let mut known = self.spans[place].iter().filter(|span| span.part == Part::Regular);
+                known.any(|span| (span.from + MINUTE..span.to).contains(&now))
+            });
         }
         let demands = self.demanded.0;
         let judge = Judge {
@@ -1261,6 +1285,8 @@ impl<'a> World<'a> {
             known: &self.known,
             moment: self.moment(),
             demands,
+            quiet: [self.quiet; COUNT],
+            on: self.on,
         };
         let mut standing = [None; 2];
         let sights = [Some(page.first), page.second];
@@ -1337,7 +1363,7 @@ impl<'a> World<'a> {
             .any(|what| self.active(what).is_some());
         Moment {
             now: self.now,
-            timed: self.timed.is_some_and(|since| self.now - since > 5 * SECOND),
+            timed: self.timed.is_some(),
             own: self.own() == Some(self.now),
             disordered: self.now < self.disordered,
             delay: self.kind.delay(),
@@ -1351,7 +1377,10 @@ impl<'a> World<'a> {
     fn demands(&self) -> ([Demand; COUNT], Ms) {
         let mut demands = [Demand::default(); COUNT];
         let scenario = self.scenario;
-        let timed = self.timed.is_some_and(|since| self.now - since > 5 * SECOND);
+        // Of two others than the own clock one may need a while to be heard.
+        let own = self.own() == Some(self.now);
+        let enough = if own { 5 * SECOND } else { 90 * SECOND };
+        let timed = self.timed.is_some_and(|since| self.now - since > enough);
         let up = self.now - scenario.start;
         if !timed || up < 20 * SECOND || self.simulated {
             return (demands, self.now);

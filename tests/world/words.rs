@@ -138,6 +138,8 @@ pub(crate) struct Row<'a> {
     /// A trade that may not set the price is the last one.
     pub(crate) odd: Option<&'a Value>,
     pub(crate) denied: bool,
+    /// Its last trade says that it is of extended hours.
+    pub(crate) extended: bool,
 }
 
 impl Row<'_> {
@@ -193,7 +195,9 @@ impl Row<'_> {
             SPY => {
                 let (price, conditions, at) = match self.odd {
                     Some(odd) => (Decimal(odd.price), "[53,52,41]", self.nanos(odd.at)),
-                    None => (price, "[12]", nanos),
+                    // Outside the regular hours every trade is one of extended hours (12).
+                    None if self.extended => (price, "[12]", nanos),
+                    None => (price, "[]", nanos),
                 };
                 write!(
                     text,
@@ -207,19 +211,13 @@ impl Row<'_> {
         }
     }
 
-    /// As the proxy's and the hub's quotes write it; `ours` has more words.
-    pub(crate) fn hub(&self, text: &mut String, ours: bool) {
-        self.hub_row(text, ours).expect("a string takes all");
+    /// As the proxy's quotes write it.
+    pub(crate) fn proxy(&self, text: &mut String) {
+        self.proxy_row(text).expect("a string takes all");
     }
 
-    fn hub_row(&self, text: &mut String, ours: bool) -> std::fmt::Result {
+    fn proxy_row(&self, text: &mut String) -> std::fmt::Result {
         let Self { ticker, last, .. } = self;
-        if self.denied && ours {
-            return write!(
-                text,
-                r#"{{"symbol":"{ticker}","last":0,"change":0,"changePercent":0,"asOf":0,"source":"error","denial":"NOT_ENTITLED"}}"#
-            );
-        }
         let as_of = match self.place {
             0..=2 => last.at + self.off,
             _ => self.nanos(last.at),
@@ -231,34 +229,7 @@ impl Row<'_> {
         let (price, change) = (Decimal(price), Decimal(change));
         write!(
             text,
-            r#"{{"symbol":"{ticker}","last":{price},"change":{change},"changePercent":0.1,"asOf":{as_of},"source":"indices""#
-        )?;
-        if ours {
-            if let Some(close) = self.close_of(self.before) {
-                write!(text, r#","previousClose":{close}"#)?;
-            }
-            if let Some((low, high)) = self.session.range {
-                write!(text, r#","dayLow":{},"dayHigh":{}"#, Decimal(low), Decimal(high))?;
-            }
-            if matches!(self.place, SPXW | NVDA) {
-                let [bid, ask] = last.book.map(Decimal);
-                write!(
-                    text,
-                    r#","bid":{bid},"ask":{ask},"bidSize":3,"askSize":4,"impliedVolatility":0.21,"openInterest":1200,"greeks":{{"delta":0.51}}"#
-                )?;
-            }
-            if self.kind.delay() > 0 {
-                text.push_str(r#","delayed":true"#);
-            }
-            let closed = self.closed && self.session.close().is_some();
-            let is_close = closed && self.tape.get(self.session.close().unwrap_or(0)).at == last.at;
-            if is_close {
-                text.push_str(r#","isClose":true"#);
-            }
-            let status = if self.closed { "closed" } else { "open" };
-            write!(text, r#","marketStatus":"{status}""#)?;
-        }
-        text.push('}');
-        Ok(())
+            r#"{{"symbol":"{ticker}","last":{price},"change":{change},"changePercent":0.1,"asOf":{as_of},"source":"indices"}}"#
+        )
     }
 }

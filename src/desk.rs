@@ -12,6 +12,7 @@ mod reader;
 mod settings;
 mod wear;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -63,6 +64,8 @@ pub struct Desk {
     glyphs: Glyphs,
     kept: Kept,
     frame: Frame,
+    /// Until when that is good.
+    good: Moment,
     /// The local time of the last minute asked for; a time zone is not looked up at each tick.
     minute: Option<(i64, DateTime)>,
     oddities: Oddities,
@@ -99,6 +102,7 @@ impl Desk {
             glyphs: Glyphs::new(),
             kept: Kept::new(),
             frame: Frame::new(size),
+            good: Moment::NEVER,
             minute: None,
             oddities: Oddities::default(),
             settings,
@@ -169,10 +173,12 @@ impl Desk {
         let turned = self.pages.turn(now.monotonic, troubled);
         let leaf = alert.map_or(turned, |(rule, _)| Some(self.pages.showing(rule.place)));
         self.leaf = leaf;
+        let good = Cell::new(Moment::NEVER);
         let reader = Reader {
             watchlist: &self.watchlist,
             calendar: &self.calendar,
             now,
+            good: &good,
         };
         let page = match (leaf, &self.fault) {
             // The words take turns with the prices.
@@ -206,6 +212,7 @@ impl Desk {
             format: self.settings.format,
         };
         screen::draw(&view, &self.glyphs, &mut self.kept, &mut self.frame);
+        self.good = good.get();
         let Settings {
             nights,
             brightness,
@@ -295,18 +302,7 @@ impl Desk {
     /// Until when the picture drawn last is good although nobody draws another: the first moment at
     /// which a value that is plain on it is so no longer, for its age alone.
     pub fn good_until(&self, own: Now) -> Moment {
-        let now = self.time.at(own.monotonic);
-        let longest = now.monotonic + VOUCHED;
-        let plain = |place| {
-            let until = self.watchlist.plain_until(place, now, &self.calendar);
-            until.unwrap_or(longest)
-        };
-        let first = match self.leaf {
-            Some(Leaf::Pair(first, second)) => plain(first).min(second.map_or(longest, plain)),
-            Some(Leaf::Big(only) | Leaf::Contract(only)) => plain(only),
-            Some(Leaf::Link) | None => longest,
-        };
-        first.min(longest)
+        self.good.min(own.monotonic + VOUCHED)
     }
 
     fn local(&mut self, now: Now) -> Option<DateTime> {

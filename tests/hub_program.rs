@@ -3,8 +3,8 @@
 
 mod doors;
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -299,6 +299,17 @@ fn simulated_prices_come_with_everything_needed_to_see_them() {
     let mut second = String::new();
     lines.read_line(&mut second).unwrap();
     assert_eq!(second.trim().len(), "The token: ".len() + 43);
+    let port = first.split(':').nth(1).unwrap().split(' ').next().unwrap();
+    let port: u16 = port.parse().unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut health = String::new();
+    stream.read_to_string(&mut health).unwrap();
+    // Though nobody has asked for anything yet.
+    assert_eq!(health.matches(r#""state":"idle""#).count(), 3, "{health}");
+    assert_eq!(health.matches(r#""simulated":true"#).count(), 4, "{health}");
     rustix::process::kill_process(
         rustix::process::Pid::from_child(&child),
         rustix::process::Signal::INT,

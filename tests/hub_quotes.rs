@@ -92,6 +92,30 @@ async fn every_row_is_there_in_the_order_asked() {
 }
 
 #[tokio::test]
+async fn a_share_is_never_the_index_of_its_name() {
+    let simulator = simulator().await;
+    let (quotes, ..) = quotes(simulator.address(), "simulated");
+    let asked = ["COMP", "stock:COMP", "AMpB", "AMPB"];
+    let body = json(&quotes.quotes(&asked).await.unwrap());
+    let row = |place: usize| {
+        let row = &body["results"][place];
+        (
+            row["symbol"].as_str().unwrap(),
+            row["source"].as_str().unwrap(),
+            row["last"].as_f64().unwrap(),
+        )
+    };
+    assert_eq!(
+        row(0),
+        ("COMP", "error", 0.0),
+        "nobody has that index there"
+    );
+    assert_eq!((row(1).0, row(1).1), ("stock:COMP", "stocks"));
+    assert_eq!((row(2).0, row(3).0), ("AMpB", "AMPB"));
+    assert!(row(1).2 > 0.0 && row(2).2 != row(3).2, "{body}");
+}
+
+#[tokio::test]
 async fn a_share_has_its_day_its_book_and_its_last_trade() {
     let simulator = simulator_of(Settings {
         denied: vec!["MSFT".into()],

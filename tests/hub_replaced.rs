@@ -7,11 +7,8 @@ mod doors;
 use std::net::SocketAddr;
 
 use deskticker::clock::{Clock, Moment, Now};
-use deskticker::config::Secret;
-use deskticker::feed::net::Endpoint;
-use deskticker::hub::{Hub, Settings, simulated};
 use deskticker::simulator;
-use doors::{BEARER, Doors, START, TOKEN, block_on, hub_before};
+use doors::{BEARER, Doors, START, TOKEN, block_on, hub_before, hub_behind};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -118,6 +115,34 @@ async fn get(hub: &Doors, path: &str) -> Value {
     reply.json()
 }
 
+#[test]
+fn a_vendor_that_is_known_by_rest_alone_is_known_to_be_another() {
+    block_on(async {
+        let (clock, _hand) = Clock::manual(Now::new(Moment::ZERO, START));
+        let settings = simulator::Settings {
+            values: true,
+            key: TOKEN.to_owned(),
+            ..simulator::Settings::default()
+        };
+        let simulator = simulator::Simulator::start(settings, clock).await.unwrap();
+        let switch = Switch::to(simulator.address()).await;
+        let hub = hub_behind(switch.address, TOKEN).await;
+        for answer in answers(&hub).await {
+            assert_eq!(answer["simulated"], true, "{answer}");
+        }
+        switch.behind.send_replace(real_vendor().await);
+        // Its quotes are asked for again: all the other answers would be good for a minute or more.
+        hub.hand.advance(std::time::Duration::from_secs(2));
+        let [quotes, minutes, market, health] = answers(&hub).await;
+        for answer in [&quotes, &minutes, &market] {
+            assert_eq!(answer.get("simulated"), None, "{answer}");
+        }
+        assert_eq!(health["simulated"], false);
+        assert_eq!(minutes["results"][0]["c"], 6100.0);
+        assert_eq!(market["market"], "closed");
+    });
+}
+
 /// All that the hub says by REST: of quotes, minutes, markets and itself.
 async fn answers(hub: &Doors) -> [Value; 4] {
     let (from, to) = (START.0 - 60_000, START.0 - 1);
@@ -130,37 +155,13 @@ async fn answers(hub: &Doors) -> [Value; 4] {
     ]
 }
 
-/// A hub that takes its vendor for a real one.
-async fn hub(vendor: SocketAddr, key: &str) -> Doors {
-    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
-    let token = Secret::new(TOKEN).unwrap();
-    let nobody = simulator::Settings {
-        key: key.to_owned(),
-        ..simulator::Settings::default()
-    };
-    let (mut setup, _simulator) = simulated::setup(nobody, &token, clock).await.unwrap();
-    let endpoint = Endpoint::parse(&format!("ws://{vendor}")).unwrap();
-    (setup.source.endpoint, setup.rest.endpoint) = (endpoint.clone(), endpoint);
-    setup.simulated = false;
-    let (settings, current) = watch::channel(Settings::default());
-    setup.settings = current;
-    let gate = setup.gate.clone();
-    let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap()).await;
-    Doors {
-        hub: hub.unwrap(),
-        gate,
-        hand,
-        settings,
-    }
-}
-
 #[test]
 fn nothing_of_a_simulated_vendor_is_repeated_once_a_real_one_is_in_its_place() {
     block_on(async {
         let (behind, _simulator) = hub_before(simulator::Settings::default()).await;
         // A hub before a hub that simulates, which says so on its sockets.
         let switch = Switch::to(behind.address()).await;
-        let hub = hub(switch.address, TOKEN).await;
+        let hub = hub_behind(switch.address, TOKEN).await;
         let mut early = hub.join("indices").await;
         early.subscribe("V.I:SPX").await;
         let simulated = early.event(|event| event["status"] == "simulated");
@@ -225,7 +226,7 @@ fn answers_that_are_kept_are_let_go_of_with_the_vendor_that_gave_them() {
         };
         let simulator = simulator::Simulator::start(settings, clock).await.unwrap();
         let switch = Switch::to(simulator.address()).await;
-        let hub = hub(switch.address, TOKEN).await;
+        let hub = hub_behind(switch.address, TOKEN).await;
         // Nobody wants a channel: REST alone says what it is.
         let [quotes, minutes, market, health] = answers(&hub).await;
         for answer in [&quotes, &minutes, &market, &health] {

@@ -19,8 +19,8 @@ use deskticker::hub::tls::Tls;
 use deskticker::hub::token::Gate;
 use deskticker::hub::{Hub, Settings, simulated};
 use deskticker::market::{Channel, Cluster};
-use deskticker::simulator::{self, Simulator};
-use doors::{PATIENCE, START, TOKEN, block_on, folder};
+use deskticker::simulator::{self, Fault, Simulator};
+use doors::{PATIENCE, START, TOKEN, block_on, folder, hub_before, hub_behind};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -95,6 +95,43 @@ fn text_with(message: &Message, words: &str) -> bool {
 
 fn subscribe() -> Message {
     Message::text(r#"{"action":"subscribe","params":"V.I:SPX"}"#)
+}
+
+#[test]
+fn ages_add_up_from_hub_to_hub() {
+    block_on(async {
+        let (first, simulator) = hub_before(simulator::Settings::default()).await;
+        let second = hub_behind(first.address(), TOKEN).await;
+        let mut watcher = first.join("indices").await;
+        watcher.subscribe("V.I:SPX").await;
+        let value = watcher.event(|event| event["ev"] == "V");
+        let value = first.while_time_passes(value).await;
+        assert_eq!(
+            value.get("age"),
+            None,
+            "what is new is as the vendor wrote it"
+        );
+        // One symbol is silent from here on, and the link is not.
+        simulator.fault(Fault::Silence).await;
+        let (before, after) = (Duration::from_secs(7), Duration::from_secs(5));
+        first.hand.advance(before);
+        let mut early = second.join("indices").await;
+        early.subscribe("V.I:SPX").await;
+        let repeated = early.event(|event| event["ev"] == "V");
+        let repeated = second.while_time_passes(repeated).await;
+        assert_eq!(repeated["val"], value["val"]);
+        let age = |event: &serde_json::Value| Duration::from_millis(event["age"].as_u64().unwrap());
+        let once = age(&repeated);
+        assert!((before..before + after).contains(&once), "{once:?}");
+        second.hand.advance(after);
+        let mut late = second.join("indices").await;
+        late.subscribe("V.I:SPX").await;
+        let twice = age(&late.event(|event| event["ev"] == "V").await);
+        assert!(
+            (once + after..once + 2 * after).contains(&twice),
+            "{twice:?}"
+        );
+    });
 }
 
 #[test]

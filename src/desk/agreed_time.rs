@@ -17,7 +17,11 @@ const AGREE: i64 = 5_000;
 /// time is the right one (in ms).
 const SAME_DATE: i64 = 2_000;
 /// A witness that is wrong for less long than this is not worth a word: a single stamp may be wrong.
-const PERSISTS: Duration = Duration::from_secs(10);
+const PERSISTS: Duration = Duration::from_secs(5);
+/// What is wrong is looked for this often.
+const JUDGE: Duration = Duration::from_secs(1);
+/// Offsets that are no further apart than this (in ms) are the same.
+const SAME: i64 = 10;
 /// The newest stamps are those of the last half minute to a minute.
 const NEWEST: Duration = Duration::from_secs(30);
 /// A stamp may be ahead of all before it by so much (in ms); one that is more must be followed by another.
@@ -75,6 +79,8 @@ struct Stream {
     since: Moment,
     /// The source is known to serve it late.
     delayed: bool,
+    /// The newest one that was weighed against the other witnesses.
+    weighed: Option<i64>,
 }
 
 impl Stream {
@@ -94,31 +100,30 @@ pub(super) struct AgreedTime {
     agreed: Option<i64>,
     /// The agreement stands on the stamps and one other witness.
     by_stamps: bool,
-    /// What is wrong, since when, and whether the log has it.
+    /// What is wrong, and since when.
     fault: Option<(ClockFault, Moment)>,
+    /// When it was last looked at what is wrong.
+    judged: Moment,
+    /// What the log was told.
     told: Option<Witness>,
 }
 
 impl AgreedTime {
     /// The agreed time at this moment, `None` while there is none.
     pub(super) fn at(&self, monotonic: Moment) -> Now {
-        let elapsed = i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX);
-        Now {
-            monotonic,
-            utc: self
-                .agreed
-                .map(|offset| Utc(offset.saturating_add(elapsed))),
-        }
+        Now::of_offset(monotonic, self.agreed)
     }
 
     /// Takes what this machine's clock says now, and returns what time it is.
     pub(super) fn look(&mut self, own: Now) -> Now {
-        let offset = own.utc.map(|utc| offset(utc, own.monotonic));
-        if offset != self.own {
+        let offset = own.offset();
+        if differs(offset, self.own) {
             self.own = offset;
             self.agree();
+            self.judge(own.monotonic);
+        } else if own.monotonic.since(self.judged) >= JUDGE {
+            self.judge(own.monotonic);
         }
-        self.judge(own.monotonic);
         self.at(own.monotonic)
     }
 
@@ -170,11 +175,12 @@ impl AgreedTime {
             };
             (stream.newest, stream.since) = (Largest::default(), now);
         }
-        let before = stream.newest();
         stream.connection.take(offset);
         stream.newest.take(offset);
         let late = stream.connection.known.map_or(0, |known| known - offset);
-        if stream.newest() != before {
+        let newest = stream.newest();
+        if differs(newest, stream.weighed) {
+            stream.weighed = newest;
             self.agree();
         }
         Duration::from_millis(u64::try_from(late).unwrap_or(0))
@@ -250,6 +256,7 @@ impl AgreedTime {
 
     /// Names the clock that is wrong.
     fn judge(&mut self, now: Moment) {
+        self.judged = now;
         let wrong = self.agreed.and_then(|agreed| {
             let off = |offset: i64| offset - agreed;
             let mut witnesses = self.witnesses().into_iter();
@@ -296,10 +303,17 @@ fn words(fault: ClockFault) -> String {
     }
 }
 
+/// Whether two offsets are worth a new agreement: clocks are read in milliseconds, one after the other.
+fn differs(one: Option<i64>, other: Option<i64>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => (one - other).abs() > SAME,
+        (one, other) => one.is_some() != other.is_some(),
+    }
+}
+
 /// Wall time less monotonic time, in milliseconds.
 fn offset(utc: Utc, at: Moment) -> i64 {
-    let elapsed = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    utc.0.saturating_sub(elapsed)
+    Now::new(at, utc).offset().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -356,7 +370,6 @@ mod tests {
             ] {
                 let mut time = time;
                 assert_eq!(off(&time, 10), Some(0), "{who:?} {off_by}");
-                assert_eq!(time.fault(at(11)), None, "a moment is no fault");
                 time.look(own(time.own.map(|own| (own - TRUE) / 1000), 25));
                 let expected = Some(ClockFault {
                     who,
@@ -397,6 +410,12 @@ mod tests {
         let mut time = heard(Some(900), Some(0), Some(0));
         time.stamp(Cluster::Indices, clock(50, 11), at(11));
         assert_eq!(off(&time, 11), Some(0));
+        // A clock that is wrong for a moment is not worth a word.
+        let mut right = heard(Some(0), Some(0), Some(0));
+        right.look(own(Some(60), 11));
+        assert_eq!(right.fault(at(12)), None);
+        right.look(own(Some(0), 13));
+        assert_eq!(right.fault(at(30)), None);
         let late = time.stamp(Cluster::Indices, clock(0, 12), at(12));
         assert_eq!(late, Duration::ZERO);
     }

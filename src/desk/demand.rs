@@ -28,9 +28,9 @@ const UNCLOSED: Duration = Duration::from_secs(60);
 const BASE: Duration = Duration::from_millis(2_500);
 const FIRST_MINUTES: i64 = 120_000;
 /// The state of the markets is asked for this often: its answers tell the time of the server, too,
-const MARKET: Duration = Duration::from_secs(20);
+const MARKET: Duration = Duration::from_secs(15);
 /// and while what is known of it was said before the hours that are on.
-const MARKET_CHANGES: Duration = Duration::from_secs(15);
+const MARKET_CHANGES: Duration = Duration::from_secs(10);
 /// So many instruments stand for all when their hours are looked at.
 const FEW: usize = 8;
 

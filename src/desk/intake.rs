@@ -7,7 +7,7 @@ use crate::clock::{Now, Utc};
 use crate::feed::link::Phase;
 use crate::feed::{Close, Seed, Status, Update};
 use crate::market::{
-    AsOf, Book, Cluster, Day, Freshness, Instrument, Outcome, Price, Provenance, Quote, Source,
+    AsOf, Book, Cluster, Day, Freshness, Outcome, Price, Provenance, Quote, Source,
 };
 
 /// What has come and was not taken as it was. Each is told to the log at its first.
@@ -41,7 +41,7 @@ impl Desk {
                 not_authorized,
             } => {
                 if *not_authorized {
-                    self.watchlist.set_unstreamed(&channel.ticker, true);
+                    self.watchlist.set_unstreamed(channel);
                 }
             }
             Update::Value {
@@ -50,7 +50,10 @@ impl Desk {
                 stamp,
                 age,
             } => {
-                let provenance = self.heard(ticker, Cluster::Indices, *stamp, *age, now);
+                let Some(place) = self.watchlist.find(ticker) else {
+                    return;
+                };
+                let provenance = self.heard(place, *stamp, *age, now);
                 let quote = Quote::streamed(*price, *stamp, Source::Tick, provenance, now);
                 self.stamped(*stamp, &quote, now);
                 let Self {
@@ -58,8 +61,8 @@ impl Desk {
                     calendar,
                     ..
                 } = self;
-                let outcome = watchlist.value(ticker, quote, now, calendar);
-                self.took(ticker, outcome, now);
+                let outcome = watchlist.value_at(place, quote, now, calendar);
+                self.took(place, outcome, now);
             }
             Update::Bar {
                 ticker,
@@ -68,8 +71,10 @@ impl Desk {
                 volume,
                 age,
             } => {
-                let cluster = self.cluster(ticker);
-                let provenance = self.provenance(ticker, cluster, Some(bar.end), *age, now);
+                let Some(place) = self.watchlist.find(ticker) else {
+                    return;
+                };
+                let provenance = self.provenance(place, Some(bar.end), *age, now);
                 let close =
                     Quote::streamed(bar.close, Some(bar.end), Source::Minute, provenance, now);
                 self.stamped(Some(bar.end), &close, now);
@@ -90,7 +95,7 @@ impl Desk {
                 }
                 // A bar is late by its nature: only values are worth a word when they are.
                 if outcome != Outcome::Older {
-                    self.took(ticker, outcome, now);
+                    self.took(place, outcome, now);
                 }
             }
             Update::Quote {
@@ -99,8 +104,10 @@ impl Desk {
                 stamp,
                 age,
             } => {
-                let cluster = self.cluster(ticker);
-                let provenance = self.heard(ticker, cluster, *stamp, *age, now);
+                let Some(place) = self.watchlist.find(ticker) else {
+                    return;
+                };
+                let provenance = self.heard(place, *stamp, *age, now);
                 let quote = middle(
                     *book,
                     Quote::streamed(ZERO, *stamp, Source::Tick, provenance, now),
@@ -112,15 +119,17 @@ impl Desk {
                     ..
                 } = self;
                 let outcome = watchlist.book(ticker, *book, quote, now, calendar);
-                self.took(ticker, outcome, now);
+                self.took(place, outcome, now);
             }
             Update::Trade {
                 ticker,
                 trade,
                 stamp,
             } => {
-                let cluster = self.cluster(ticker);
-                let provenance = self.heard(ticker, cluster, *stamp, None, now);
+                let Some(place) = self.watchlist.find(ticker) else {
+                    return;
+                };
+                let provenance = self.heard(place, *stamp, None, now);
                 let quote = Quote::streamed(trade.price, *stamp, Source::Tick, provenance, now);
                 self.stamped(*stamp, &quote, now);
                 self.watchlist.trade(ticker, *trade, quote, now);
@@ -168,59 +177,45 @@ impl Desk {
         }
     }
 
-    /// The link that the values of this ticker come on.
-    fn cluster(&self, ticker: &str) -> Cluster {
-        let place = self.watchlist.find(ticker);
-        let instrument = place.and_then(|place| self.watchlist.instruments().get(place));
-        instrument.map_or(Cluster::Indices, |instrument| instrument.symbol().cluster())
-    }
-
-    /// A value was streamed: what is known about it beside its price.
+    /// A value of the instrument at this place was streamed: what is known about it beside its price.
     fn heard(
         &mut self,
-        ticker: &str,
-        cluster: Cluster,
+        place: usize,
         stamp: Option<Utc>,
         age: Option<Duration>,
         now: Now,
     ) -> Provenance {
         // What is repeated tells nothing of the way.
         self.pulse.message(stamp.filter(|_| age.is_none()), now);
-        self.provenance(ticker, cluster, stamp, age, now)
+        self.provenance(place, stamp, age, now)
     }
 
     fn provenance(
         &mut self,
-        ticker: &str,
-        cluster: Cluster,
+        place: usize,
         stamp: Option<Utc>,
         age: Option<Duration>,
         now: Now,
     ) -> Provenance {
+        let Some(instrument) = self.watchlist.instruments().get(place) else {
+            return Provenance::default();
+        };
+        let (cluster, told) = (instrument.symbol().cluster(), instrument.told_delayed());
         self.watchlist.heard(cluster, now.monotonic);
-        let late = match (stamp, age) {
-            (Some(stamp), None) => self.time.stamp(cluster, stamp, now.monotonic),
-            _ => Duration::ZERO,
-        };
+        let (mut late, mut delayed) = (Duration::ZERO, told.unwrap_or(false));
         // What the stamps say of the time may just have made the agreement.
-        let now = self.time.at(now.monotonic);
-        let told = self
-            .watchlist
-            .find(ticker)
-            .and_then(|place| self.watchlist.instruments().get(place))
-            .and_then(Instrument::told_delayed);
-        let delayed = match (stamp, age) {
-            (Some(stamp), None) if self.time.is_late(cluster, stamp, now.monotonic) => true,
+        let mut agreed = now.utc;
+        if let (Some(stamp), None) = (stamp, age) {
+            late = self.time.stamp(cluster, stamp, now.monotonic);
+            agreed = self.time.at(now.monotonic).utc;
             // A stream that is not late is real-time, whatever REST says of its own answers.
-            (Some(stamp), None) if now.utc.is_some_and(|utc| utc.millis_since(stamp) < LATE) => {
-                false
-            }
-            _ => told.unwrap_or(false),
-        };
+            delayed &= agreed.is_none_or(|utc| utc.millis_since(stamp) >= LATE);
+            delayed |= self.time.is_late(cluster, stamp, now.monotonic);
+        }
         Provenance {
             simulated: self.pulse.link(cluster).simulated == Some(true),
             delayed,
-            age: age.unwrap_or(match now.utc {
+            age: age.unwrap_or(match agreed {
                 None => late,
                 Some(_) => Duration::ZERO,
             }),
@@ -230,7 +225,11 @@ impl Desk {
 
     fn seed(&mut self, seed: &Seed, now: Now) {
         self.pulse.answered(now.monotonic);
-        let cluster = self.cluster(&seed.ticker);
+        let Some(place) = self.watchlist.find(&seed.ticker) else {
+            return;
+        };
+        let instruments = self.watchlist.instruments();
+        let cluster = instruments[place].symbol().cluster();
         // The old proxy says nothing of delays; a hub and the vendor do, with each row that has a close.
         let says = seed.delayed || matches!(seed.previous_close, Some(Close::Told(_)));
         let Self {
@@ -290,7 +289,7 @@ impl Desk {
         }
         // Not counted when older: REST is often behind the stream.
         if outcome == Some(Outcome::Stored) {
-            self.took(&seed.ticker, Outcome::Stored, now);
+            self.took(place, Outcome::Stored, now);
         }
         self.previous_close(seed, now);
     }
@@ -330,7 +329,7 @@ impl Desk {
         }
     }
 
-    fn took(&mut self, ticker: &str, outcome: Outcome, now: Now) {
+    fn took(&mut self, place: usize, outcome: Outcome, now: Now) {
         match outcome {
             Outcome::Older => {
                 if self.oddities.older == 0 {
@@ -340,26 +339,28 @@ impl Desk {
                 self.oddities.older += 1;
             }
             Outcome::Doubted => {
-                if self.oddities.doubted == 0 {
-                    log::info!("{ticker}: a single value came outside its hours; it is not shown");
+                if self.oddities.doubted == 0
+                    && let Some(instrument) = self.watchlist.instruments().get(place)
+                {
+                    let name = instrument.symbol();
+                    log::info!("{name}: a single value came outside its hours; it is not shown");
                 }
                 self.oddities.doubted += 1;
             }
-            Outcome::Stored => self.watch_out(ticker, now),
+            Outcome::Stored => self.watch_out(place, now),
             Outcome::Unknown => {}
         }
     }
 
     /// Whether a new value raises an alert. Without an agreed time nobody knows how late it is, and how
     /// late a late source is nobody knows for sure while this machine's own clock is wrong.
-    fn watch_out(&mut self, ticker: &str, now: Now) {
+    fn watch_out(&mut self, place: usize, now: Now) {
         if self.settings.alerts.is_empty() || now.utc.is_none() {
             return;
         }
-        let place = self.watchlist.find(ticker);
-        let Some(place) = place.filter(|place| self.alerts.watches(*place)) else {
+        if !self.alerts.watches(place) {
             return;
-        };
+        }
         let shown = self.watchlist.shown(place, now, &self.calendar);
         if let Some(shown) = shown
             && match shown.freshness {

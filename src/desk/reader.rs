@@ -1,15 +1,19 @@
 //! What is known, read as a page of the screen. Pure; owns nothing.
 
+use core::cell::Cell;
 use core::time::Duration;
 
 use super::settings::Leaf;
-use crate::clock::Now;
+use crate::clock::{Moment, Now};
 use crate::market::{Calendar, Freshness, Instrument, Quote, Source, Watchlist, limit};
 use crate::screen::{Line, Outside, Page, Prices, Sheet};
 
 /// What is computed of a contract is asked for every 15 s while it is on the glass; three answers
 /// may be missed.
 const ANALYSIS: Duration = Duration::from_secs(60);
+/// For how long a contract's page is good whatever its price is: each of its fields has an age of its
+/// own, and the page is drawn each second.
+const FIELDS: Duration = Duration::from_secs(5);
 
 /// What is known at a moment.
 #[derive(Clone, Copy)]
@@ -17,6 +21,8 @@ pub(super) struct Reader<'a> {
     pub(super) watchlist: &'a Watchlist,
     pub(super) calendar: &'a Calendar,
     pub(super) now: Now,
+    /// The first moment at which something that was read is plain no longer.
+    pub(super) good: &'a Cell<Moment>,
 }
 
 impl<'a> Reader<'a> {
@@ -84,6 +90,11 @@ impl<'a> Reader<'a> {
     /// An instrument as it is shown, and the value that is.
     fn line(self, place: usize, instrument: &'a Instrument) -> (Line<'a>, Option<Quote>) {
         let shown = self.watchlist.shown(place, self.now, self.calendar);
+        if let Some(shown) = &shown
+            && matches!(shown.freshness, Freshness::Live | Freshness::Delayed)
+        {
+            self.is_good_until(shown.until);
+        }
         let quote = shown.and_then(|shown| shown.quote);
         let symbol = instrument.symbol();
         let contract = symbol.contract();
@@ -102,6 +113,10 @@ impl<'a> Reader<'a> {
         (line, quote)
     }
 
+    fn is_good_until(self, until: Moment) {
+        self.good.set(self.good.get().min(until));
+    }
+
     /// How many days a contract is still traded.
     fn days(self, instrument: &Instrument) -> Option<i32> {
         let contract = instrument.symbol().contract()?;
@@ -115,6 +130,7 @@ impl<'a> Reader<'a> {
         let closed = line.freshness == Freshness::Closed;
         let within = |limit| if closed { Duration::MAX } else { limit };
         let book = within(limit(symbol, Source::Tick));
+        self.is_good_until(self.now.monotonic + FIELDS);
         Some(Sheet {
             line,
             contract,

@@ -423,6 +423,7 @@ fn a_crossed_threshold_brings_its_page_to_the_front_for_its_time() {
     let now = |secs| at(secs, Some(MONDAY));
     desk.apply(settings, now(0)).unwrap();
     agree(&mut desk, now(0));
+    link(&mut desk, Cluster::Indices, Some(false), now(0));
     desk.draw(now(1));
     assert_eq!(desk.leaf, Some(Leaf::Pair(0, Some(1))));
     desk.on(&tick(MONDAY), now(2));

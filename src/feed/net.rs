@@ -39,6 +39,9 @@ pub use verdict::{Distrust, complaint, failure, farewell, refusal};
 
 /// What an address has to answer in before the next one is called as well.
 const HEAD_START: Duration = Duration::from_millis(300);
+/// A name server has to answer within this: the system's own limit is longer than that of an attempt,
+/// which would then not know what failed.
+const LOOKUP: Duration = Duration::from_secs(5);
 /// Addresses that do not answer are called again after this,
 const AGAIN: Duration = Duration::from_millis(900);
 /// and so many times in all: for longer than any attempt lasts.
@@ -178,16 +181,19 @@ impl Connector {
     }
 
     async fn opened(&self, endpoint: &Endpoint) -> Result<Stream, Why> {
-        let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
+        let unresolved = |error: &dyn std::fmt::Display| {
+            log::debug!("{}: {error}", endpoint.host);
+            if has_network() {
+                Why::Dns
+            } else {
+                Why::Network
+            }
+        };
+        let lookup = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));
+        let addresses = timeout(LOOKUP, lookup)
             .await
-            .map_err(|error| {
-                log::debug!("{}: {error}", endpoint.host);
-                if has_network() {
-                    Why::Dns
-                } else {
-                    Why::Network
-                }
-            })?;
+            .map_err(|late| unresolved(&late))?
+            .map_err(|error| unresolved(&error))?;
         let addresses: Vec<SocketAddr> = addresses.collect();
         let local = addresses.iter().any(|address| address.ip().is_loopback());
         let stream = first_to_answer(addresses.into_iter())

@@ -25,10 +25,16 @@ impl Hall {
             // Another connection: the plan may be another by now.
             self.unanswered.clear();
         }
-        if self.simulated && !simulated {
-            // Another vendor. Clients keep what they were told, and the values of it, for as long
-            // as they are connected: they are to begin anew.
+        if self.simulated != simulated {
+            // Another vendor: nothing of the one before is repeated.
             self.room.forget_values();
+        }
+        if self.simulated && !simulated {
+            log::warn!(
+                "{}: the prices are real now, and were simulated: displays are told to connect anew",
+                self.cluster
+            );
+            // They keep what they were told, and its values, for as long as they are connected.
             self.dismiss(1012, Statuses::new);
         }
         let mut statuses = Statuses::new();

@@ -82,6 +82,11 @@ impl AsOf {
         }
     }
 
+    /// Whether anybody can tell how old it is.
+    pub(super) fn is_known(&self, now: Now) -> bool {
+        self.heard || (self.stamp.is_some() && now.utc.is_some() && !self.is_ahead(now))
+    }
+
     /// When its age is known although nothing happens: once its stamp is not of the future any more.
     pub(super) fn known_at(&self, now: Now) -> Moment {
         match self.stamp.zip(now.utc) {

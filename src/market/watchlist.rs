@@ -12,8 +12,8 @@ use core::fmt;
 use super::freshness::{Link, Shown};
 use super::quote::AsOf;
 use super::{
-    Analysis, Bar, Book, Calendar, Cluster, Day, Denial, Freshness, Kind, Price, Provenance, Quote,
-    Source, Symbol, Ticker, Trade,
+    Analysis, Bar, Book, Calendar, Channel, Cluster, Day, Denial, Freshness, Kind, Price,
+    Provenance, Quote, Source, Symbol, Ticker, Trade,
 };
 use crate::clock::{Moment, Now, Utc};
 pub use instrument::Instrument;
@@ -137,10 +137,25 @@ impl Watchlist {
     /// Takes a value. The newer one wins, whatever its source; a stamp seen again is the same
     /// value again, whose age goes on.
     pub fn value(&mut self, ticker: &str, quote: Quote, now: Now, calendar: &Calendar) -> Outcome {
+        match self.find(ticker) {
+            Some(place) => self.value_at(place, quote, now, calendar),
+            None => Outcome::Unknown,
+        }
+    }
+
+    /// The same for the instrument at this place.
+    pub fn value_at(
+        &mut self,
+        place: usize,
+        quote: Quote,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Outcome {
         let quote = self.marked(quote);
-        let Some((instrument, link)) = self.find_mut(ticker) else {
+        let Some(instrument) = self.instruments.get_mut(place) else {
             return Outcome::Unknown;
         };
+        let link = self.links[instrument.symbol.cluster() as usize];
         instrument.take(quote, link, now, calendar)
     }
 
@@ -246,10 +261,12 @@ impl Watchlist {
         }
     }
 
-    /// Whether the vendor has refused to stream it.
-    pub fn set_unstreamed(&mut self, ticker: &str, unstreamed: bool) {
-        if let Some((instrument, _)) = self.find_mut(ticker) {
-            instrument.unstreamed = unstreamed;
+    /// The vendor has refused a channel: without the one that carries the value nothing is streamed.
+    pub fn set_unstreamed(&mut self, channel: &Channel) {
+        if let Some((instrument, _)) = self.find_mut(&channel.ticker)
+            && instrument.symbol.kinds().first() == Some(&channel.kind)
+        {
+            instrument.unstreamed = true;
         }
     }
 
@@ -296,18 +313,9 @@ impl Watchlist {
             .map_or(Moment::NEVER, |shown| shown.until)
     }
 
-    /// Until when the value of an instrument is plain although nothing arrives; `None` if it is not.
-    pub fn plain_until(&self, index: usize, now: Now, calendar: &Calendar) -> Option<Moment> {
-        let shown = self.shown(index, now, calendar)?;
-        let plain = matches!(shown.freshness, Freshness::Live | Freshness::Delayed);
-        plain.then_some(shown.until)
-    }
-
-    fn marked(&self, quote: Quote) -> Quote {
-        Quote {
-            delayed: quote.delayed || self.delayed,
-            ..quote
-        }
+    fn marked(&self, mut quote: Quote) -> Quote {
+        quote.delayed |= self.delayed;
+        quote
     }
 
     fn find_mut(&mut self, ticker: &str) -> Option<(&mut Instrument, Link)> {

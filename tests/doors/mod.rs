@@ -130,6 +130,30 @@ pub async fn hub_before(vendor: simulator::Settings) -> (Doors, Simulator) {
     (doors, simulator)
 }
 
+/// A hub of all clusters whose vendor is there, and is taken for a real one.
+pub async fn hub_behind(vendor: SocketAddr, key: &str) -> Doors {
+    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let token = Secret::new(TOKEN).unwrap();
+    let nobody = simulator::Settings {
+        key: key.to_owned(),
+        ..simulator::Settings::default()
+    };
+    let (mut setup, _simulator) = simulated::setup(nobody, &token, clock).await.unwrap();
+    let endpoint = Endpoint::parse(&format!("ws://{vendor}")).unwrap();
+    (setup.source.endpoint, setup.rest.endpoint) = (endpoint.clone(), endpoint);
+    setup.simulated = false;
+    let (settings, current) = watch::channel(Settings::default());
+    setup.settings = current;
+    let gate = setup.gate.clone();
+    let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap()).await;
+    Doors {
+        hub: hub.unwrap(),
+        gate,
+        hand,
+        settings,
+    }
+}
+
 impl Doors {
     pub fn address(&self) -> SocketAddr {
         self.hub.address()

@@ -104,15 +104,17 @@ def has(rows, shape):
 
 @dataclass(frozen=True)
 class Price:
-    """How a price stands there: plain, struck, dashes, or none; its value in cents if it is plain."""
+    """How a price stands there: plain, struck, dashes, or none; its value in cents if it has one, and
+    the age that it wears."""
 
     kind: str
     cents: int = 0
     marks: frozenset = field(default_factory=frozenset)
+    age: str = ""
 
     def __str__(self):
-        value = f" {self.cents / 100:.2f}" if self.kind == "plain" else ""
-        return " ".join([self.kind + value, *sorted(self.marks)])
+        value = f" {self.cents / 100:.2f}" if self.cents else ""
+        return " ".join([self.kind + value, self.age, *sorted(self.marks)])
 
 
 NOTHING = Price("none")
@@ -135,9 +137,95 @@ def dots(text):
     return rows if len(rows) == HEIGHT else None
 
 
-def price(text, marks):
+@dataclass(frozen=True)
+class Place:
+    """Where a price stands: the fonts of its two parts, and of each digit the left edge when it is
+    plain; and where the age of a struck one is."""
+
+    whole: str
+    fraction: str
+    top: int
+    raised: int
+    columns: tuple
+    cents: tuple
+    age: int
+
+
+# Measured at plain prices of four and of two digits.
+FIRST = Place("16x32", "8x16", 8, 12, (0, 21, 37, 53), (72, 80), 24)
+SECOND = Place("12x24", "8x16", 40, 42, (19, 31), (46, 54), 48)
+
+
+def faded(rows, left, top, begin, level):
+    """The dots of a letter that are left of it when it is struck. Large ones lose every other dot;
+    small ones lose upright strokes in every other column."""
+    kept = set()
+    for y, row in enumerate(rows):
+        for x, dot in enumerate(row):
+            even = (left + x - begin) % 2 == 0
+            if dot == "0":
+                continue
+            if level:
+                # Rows in eights are drawn together.
+                near = [y + step for step in (-1, 1) if (top + y) // 8 == (top + y + step) // 8]
+                stroke = any(0 <= other < len(rows) and rows[other][x] == "1" for other in near)
+                lost = even and stroke
+            else:
+                lost = even == ((top + y) % 2 == 0)
+            if not lost:
+                kept.add((left + x, top + y))
+    return kept
+
+
+def struck(rows, place):
+    """The cents of a struck price; 0 if it cannot be read."""
+    height = len(FONTS[place.whole]["0"])
+    # The point is narrow.
+    end = place.cents[0] - 3
+
+    def line(x, y):
+        """Whether the line through the whole digits may be here: it rises from corner to corner."""
+        share = (x - place.columns[0]) / (end - place.columns[0])
+        return abs(place.top + height * (0.8 - 0.64 * share) - y) < 3
+
+    text = ""
+    for font, columns, top, level in (
+        (place.whole, place.columns, place.top, False),
+        (place.fraction, place.cents, place.raised, True),
+    ):
+        for left in columns:
+            fitting = []
+            width = len(FONTS[font]["0"][0])
+            lit = {
+                (x, y)
+                for y in range(top, top + len(FONTS[font]["0"]))
+                for x in range(left, left + width)
+                if rows[y][x] == "1"
+            }
+            for digit in "0123456789":
+                dots = faded(FONTS[font][digit], left, top, end if level else place.columns[0], level)
+                more = lit - dots
+                if dots <= lit and all(not level and line(x, y) for x, y in more):
+                    fitting.append(digit)
+            if len(fitting) != 1:
+                return 0
+            text += fitting[0]
+    return int(text)
+
+
+def age(rows, top):
+    """The age in light at the right end, such as `12s`."""
+    text, x = "", WIDTH - 8
+    while x > 64 and rows[top + 15][x] == rows[top + 15][x + 7] == "1":
+        cell = ["".join("10"[int(dot)] for dot in rows[y][x : x + 8]) for y in range(top + 1, top + 16)]
+        letter = WORD.get(cropped(["0" * 8, *cell]), "?")
+        text, x = letter + text, x - 8
+    return text
+
+
+def price(rows, text, marks, place):
     if text is None:
-        return Price("struck", marks=marks)
+        return Price("struck", struck(rows, place), marks, age(rows, place.age))
     if text and not text.strip("-"):
         return Price("dashes", marks=marks)
     plain = re.fullmatch(r"\d{1,3}(,\d{3})*\.\d\d", text)
@@ -147,7 +235,7 @@ def price(text, marks):
 
 def look(rows):
     """Reads a picture of two prices, or of the connection."""
-    marks = lambda strips: frozenset(
+    marks = lambda *strips: frozenset(
         word for word, shape in SHAPES.items() for strip in strips if has(strip, shape)
     )
     label, _ = read(rows[0:8], [SMALL], 0, 14)
@@ -155,20 +243,19 @@ def look(rows):
         return Picture(word=word(rows))
     first, _ = read(rows[8:40], [HUGE, RAISED_HUGE])
     # The name, then the number, with its change below the fraction.
-    whole, after, found = "", 17, True
+    whole, after = "", 17
     for start, end in segments(rows[40:64], 17, 60):
         shape = tuple(row[start:end] for row in rows[40:64])
         if shape not in LARGE:
-            found = not whole == ""
             break
         whole, after = whole + LARGE[shape], end
-    second = None
-    if found and len(whole) >= 2:
-        fraction, _ = read(rows[40:56], [RAISED_LARGE], after, 82) if whole.strip("-") else ("", 0)
+    second = whole if whole and not whole.strip("-") else None
+    if second is None and len(whole) >= 2:
+        fraction, _ = read(rows[40:56], [RAISED_LARGE], after, 82)
         second = None if fraction is None else whole + fraction
     return Picture(
-        spx=price(first, marks([rows[0:8]])),
-        vix=price(second, marks([rows[48:56], rows[56:64]])),
+        spx=price(rows, first, marks(rows[0:8]), FIRST),
+        vix=price(rows, second, marks(rows[48:56], rows[56:64]), SECOND),
     )
 
 

@@ -6,13 +6,14 @@ import json
 import sys
 from dataclasses import asdict
 
+import behind
 import cases
 import files
 import names
 from judge import Judge
 from stand import Stand, steady
 
-GROUPS = {case.__name__: case for case in [*cases.ORDINARY, files.pictures, names.resolver, names.cable]}
+GROUPS = {case.__name__: case for case in [*cases.ALL, *behind.ALL, files.pictures, names.resolver, names.cable]}
 
 
 async def group(name, binaries, output, long):
@@ -41,7 +42,8 @@ async def group(name, binaries, output, long):
         said = {log.stem: log.read_text(errors="replace") for log in stand.folder.glob("*.log")}
         rows = [asdict(row) for row in trial.rows]
         with open(output, "w") as file:
-            json.dump({"rows": rows, "outages": trial.outages, "problem": problem, "said": said}, file)
+            result = {"rows": rows, "outages": trial.outages, "unread": judge.unread}
+            json.dump(result | {"problem": problem, "said": said}, file)
         stand.clean()
 
 

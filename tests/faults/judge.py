@@ -1,6 +1,7 @@
 """What was on the glass, against what was true. It knows from the vendor when each value was made,
 and nothing of how the programs judge."""
 
+import re
 import time
 from dataclasses import dataclass, field
 
@@ -11,6 +12,10 @@ from vendor import SPX, VIX
 LIMITS = {SPX: 10.0, VIX: 45.0}
 # A picture is read this much after it was made, at most.
 ERROR = 0.050
+# An age is drawn in whole seconds, and may wait for a second.
+ROUNDED = 1.0
+AGE = re.compile(r"(\d+)([smhd])")
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass
@@ -19,6 +24,9 @@ class Row:
 
     fault: str
     beyond: float = 0.0
+    # By how much an age was wrong; the word on pages that take turns.
+    age: float = 0.0
+    turned: float | None = None
     word: str = ""
     told: float | None = None
     told_by: float | None = None
@@ -31,6 +39,8 @@ class Row:
         """Says what is not as it should be."""
         if self.beyond > ERROR:
             self.broken.append(f"plain for {self.beyond * 1000:.0f} ms beyond the limit")
+        if self.age > ROUNDED:
+            self.broken.append(f"an age was wrong by {self.age:.1f} s")
         if self.told_by is not None and (self.told is None or self.told > self.told_by):
             self.broken.append(f"{self.word} not told in time")
         if self.recovered_by is not None and (self.recovered is None or self.recovered > self.recovered_by):
@@ -43,12 +53,23 @@ class Judge:
 
     def __init__(self, vendor=None):
         self.vendor, self.shown = vendor, {}
+        # Struck prices that could not be read; and pictures that are to be read later.
+        self.unread, self.later = 0, None
 
     def seen(self, name, moment, picture):
         """A picture that a terminal was sent."""
+        if self.later is not None:
+            self.later.append((name, moment, picture))
+            return
         rows = glass.dots(picture)
         if rows is not None:
             self.show(name, moment, glass.look(rows))
+
+    def catch_up(self):
+        """Reads what was kept, where there was no time for it."""
+        kept, self.later = self.later, None
+        for each in kept:
+            self.seen(*each)
 
     def show(self, name, moment, picture):
         past = self.shown.setdefault(name, [])
@@ -64,7 +85,7 @@ class Judge:
                 yield begin, end, picture
 
     def made(self, ticker, price):
-        """When a plain value was made; long before everything if it never was."""
+        """When a value was made; long before everything if it never was."""
         return self.vendor.made[ticker].get(price.cents, -1e9)
 
     def beyond(self, name, since, until, apart=()):
@@ -78,16 +99,31 @@ class Judge:
                 wrong |= {f"{mark} on {ticker}" for mark in price.marks & {"CLOSED", "DEMO"}}
                 if price.kind == "odd":
                     wrong.add(f"unreadable {ticker}")
+                if price.cents and price.cents not in self.vendor.made[ticker]:
+                    wrong.add(f"{ticker} {price.cents / 100:.2f} never was")
+                if price.kind == "struck" and not price.cents:
+                    self.unread += 1
                 if price.kind != "plain":
                     continue
-                if price.cents not in self.vendor.made[ticker]:
-                    wrong.add(f"{ticker} {price.cents / 100:.2f} never was")
                 from_then = max(begin, self.made(ticker, price) + LIMITS[ticker])
                 if end > from_then:
                     length = (length if last == from_then else 0.0) + end - from_then
                     last = end
                     worst = max(worst, length)
         return worst, wrong
+
+    def misjudged(self, name, since, until, apart=()):
+        """By how many seconds a struck price at most wore another age than its own."""
+        worst = 0.0
+        for begin, end, picture in self.spans(name, since, until, apart):
+            for ticker, price in ((SPX, picture.spx), (VIX, picture.vix)):
+                shown = AGE.fullmatch(price.age)
+                if price.kind != "struck" or not price.cents or not shown:
+                    continue
+                unit, made = UNITS[shown[2]], self.made(ticker, price)
+                shown = int(shown[1]) * unit
+                worst = max(worst, shown - (begin - made), end - made - (shown + unit))
+        return worst
 
     def dull(self, name, since, until):
         """The longest time without a break that SPX was not plain, in seconds."""
@@ -103,8 +139,7 @@ class Judge:
     def told(self, words, since, name="link"):
         """When one of these words was first there after `since`, and which."""
         for begin, end, picture in self.spans(name, since, time.monotonic()):
-            marks = set(picture.spx.marks) if name != "link" else {picture.word}
-            if found := marks & set(words):
+            if found := {picture.word, *picture.spx.marks} & set(words):
                 return begin - since, found.pop()
         return None, ""
 

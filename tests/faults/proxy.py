@@ -20,7 +20,8 @@ class Fault:
 
     # Of connections that are there: keep, reset, finish, freeze, stop (the server's half ends).
     open: str = "keep"
-    # Of new ones: pass, refuse, close, reset, silence, or bytes that are the answer to a request.
+    # Of new ones: pass, refuse, close, reset, silence, or bytes that are the answer to a request;
+    # or what gives those bytes to a request, or nothing, and then it passes.
     new: object = "pass"
     # What becomes of a frame from the server: the bytes that are sent in its place.
     frames: Optional[Callable[[bytes], bytes]] = None
@@ -39,6 +40,11 @@ def http(status, headers="", body=b""):
     """An answer that ends its connection."""
     head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{headers}\r\n"
     return head.encode() + body
+
+
+def below(path, answer):
+    """Gives this answer to requests below a path, and lets others pass."""
+    return lambda head: answer if head.split(b" ", 2)[1].startswith(path) else None
 
 
 class Frames:
@@ -87,8 +93,6 @@ class Proxy:
         self.flowing = asyncio.Event()
         self.flowing.set()
         self.server, self.address = None, ("127.0.0.1", 0)
-        # How many connections came, and when the last was turned away.
-        self.accepted, self.denied = 0, 0.0
 
     async def listen(self, host=None):
         address = (host or self.address[0], self.address[1])
@@ -126,19 +130,20 @@ class Proxy:
             self.server = None
 
     async def serve(self, reader, writer):
-        self.accepted += 1
         kind = self.fault.new
-        loop = asyncio.get_running_loop()
         try:
             if kind == "pass":
                 return await self.connect(reader, writer)
             if kind in ("close", "reset"):
                 return end((writer,), "finish" if kind == "close" else "reset")
             self.held.add(writer)
-            if isinstance(kind, bytes):
-                await reader.readuntil(b"\r\n\r\n")
-                writer.write(kind)
-                self.denied = loop.time()
+            if kind != "silence":
+                head = await reader.readuntil(b"\r\n\r\n")
+                answer = kind(head) if callable(kind) else kind
+                if answer is None:
+                    self.held.discard(writer)
+                    return await self.connect(reader, writer, head)
+                writer.write(answer)
                 await writer.drain()
                 # Whoever is answered closes; or we do, soon after.
                 await asyncio.wait_for(reader.read(), 2)
@@ -151,7 +156,7 @@ class Proxy:
         finally:
             self.held.discard(writer)
 
-    async def connect(self, reader, writer):
+    async def connect(self, reader, writer, first=b""):
         try:
             far, there = await asyncio.open_connection(*self.target)
         except OSError:
@@ -159,6 +164,7 @@ class Proxy:
         pair = (writer, there)
         for each in pair:
             each.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        there.write(first)
         self.pairs.add(pair)
         up = asyncio.create_task(self.pump(reader, there, None))
         down = asyncio.create_task(self.pump(far, writer, Frames()))

@@ -54,6 +54,12 @@ impl<B: Bus> StraightLine<B> {
         link.on(Event::Opened, now.monotonic);
         while link.next(now.monotonic).is_some() {}
         desk.on(&Update::Status(Cluster::Indices, link.status()), now);
+        // The server's clock says the same: so there is a time, a change and a curve.
+        let date = Update::ServerTime {
+            at: now.monotonic,
+            utc: START,
+        };
+        desk.on(&date, now);
         let settings = Settings {
             chip: Chip::Ssd1306,
             size: Size::Tall,

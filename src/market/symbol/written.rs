@@ -181,7 +181,7 @@ fn is_share(text: &str) -> bool {
         [] => true,
         [b'.', parts @ ..] => parts
             .split(|byte| *byte == b'.')
-            .all(|part| !part.is_empty() && part.iter().all(|byte| plain(byte))),
+            .all(|part| !part.is_empty() && part.iter().all(plain)),
         _ => false,
     };
     text.len() <= SHARE && root.first().is_some_and(u8::is_ascii_uppercase) && parts

@@ -88,10 +88,10 @@ impl Instrument {
 
     /// A value of the known hours.
     fn take_known(&mut self, new: Quote, now: Now) -> Outcome {
-        let Some(stored) = self.latest else {
+        let Some(stored) = &self.latest else {
             return self.store(new, now);
         };
-        match order(&stored, &new, now) {
+        match order(stored, &new, now) {
             Order::Newer => self.store(new, now),
             Order::Same => self.store(
                 Quote {
@@ -108,11 +108,12 @@ impl Instrument {
                     },
                     delayed: stored.delayed || new.delayed,
                     void: new.void,
-                    ..stored
+                    ..*stored
                 },
                 now,
             ),
             Order::Older => {
+                let stored = *stored;
                 let this = new.as_of.stamp.map(|stamp| (stamp, new.as_of.received));
                 let before = if new.source == stored.source {
                     core::mem::replace(&mut self.overtaken, this)
@@ -165,12 +166,13 @@ impl Instrument {
     /// Keeps the last value of a session as its close, if it is that, before one from after `since`
     /// takes its place.
     pub(super) fn keep_close(&mut self, since: Utc, link: Link, now: Now, calendar: &Calendar) {
-        let Some(latest) = self.latest.filter(|latest| !latest.outside && !latest.void) else {
+        let Some(latest) = &self.latest else { return };
+        let Some(as_of) = latest.as_of.utc(now) else {
             return;
         };
-        let Some(as_of) = latest.as_of.utc(now).filter(|as_of| *as_of < since) else {
+        if as_of >= since || latest.outside || latest.void {
             return;
-        };
+        }
         let Some(phase) = self.phase(now.utc, calendar) else {
             return;
         };
@@ -197,11 +199,11 @@ impl Instrument {
         };
         if self
             .judge(link, Some(phase), now)
-            .is_last_before(&latest, bell)
+            .is_last_before(latest, bell)
         {
             self.close = Some(Quote {
                 is_close: true,
-                ..latest
+                ..*latest
             });
         }
     }
@@ -266,7 +268,7 @@ impl Instrument {
         };
         let ticked = matches!(stored.source, Source::Tick | Source::Rest)
             && stored.age(now).is_some()
-            && !(stored.is_ahead(now) && !new.is_ahead(now));
+            && (!stored.is_ahead(now) || new.is_ahead(now));
         if stored.as_of.stamp.is_none() {
             // Nobody knows which of the two is the newer: the bar waits until the value is too old.
             let limit = self.limit(stored.source);
@@ -292,7 +294,7 @@ impl Instrument {
     fn store(&mut self, quote: Quote, now: Now) -> Outcome {
         self.overtaken = None;
         if !quote.void {
-            if !quote.came_old(now) {
+            if !quote.outside && !quote.came_old(now) {
                 self.history.push(quote.price, quote.as_of.received);
             }
             // A stamp that is ahead of the time names no minute.
@@ -305,6 +307,7 @@ impl Instrument {
             }
             // What has a price is served.
             self.denial = None;
+            self.unstreamed &= !quote.is_streamed();
         }
         self.latest = Some(quote);
         Outcome::Stored

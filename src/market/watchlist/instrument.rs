@@ -110,11 +110,6 @@ impl Instrument {
         self.told_delayed
     }
 
-    /// Whether the vendor has refused to stream it.
-    pub const fn unstreamed(&self) -> bool {
-        self.unstreamed
-    }
-
     /// The best bid and ask, unless they are older than `limit` or of an unknown age.
     pub fn book(&self, now: Now, limit: Duration) -> Option<Book> {
         let (book, as_of) = self.book?;

@@ -1,5 +1,6 @@
 //! Which of two values is the newer one, when stamps may be missing or wrong and so may a clock.
 
+use core::cmp::Ordering;
 use core::time::Duration;
 
 use crate::clock::{Moment, Now, Utc};
@@ -16,24 +17,24 @@ pub(super) enum Order {
 /// By the stamps; where one is missing, by the ages. A stored stamp gives way to an older one only if
 /// it is ahead of the agreed time and the other is not: then it was never right.
 pub(super) fn order(stored: &Quote, new: &Quote, now: Now) -> Order {
-    match (stored.age(now), new.age(now)) {
+    match (stored.as_of.is_known(now), new.as_of.is_known(now)) {
         // What cannot be shown yet replaces nothing that can, and never the other way round.
-        (Some(_), None) => return Order::Older,
-        (None, Some(_)) => return Order::Newer,
-        (before, after) if stored.as_of.stamp.is_none() || new.as_of.stamp.is_none() => {
-            return if after <= before {
-                Order::Newer
-            } else {
-                Order::Older
-            };
-        }
+        (true, false) => return Order::Older,
+        (false, true) => return Order::Newer,
         _ => {}
     }
-    match new.as_of.stamp.cmp(&stored.as_of.stamp) {
-        core::cmp::Ordering::Greater => Order::Newer,
-        core::cmp::Ordering::Equal => Order::Same,
-        core::cmp::Ordering::Less if stored.is_ahead(now) && !new.is_ahead(now) => Order::Newer,
-        core::cmp::Ordering::Less => Order::Older,
+    let (Some(before), Some(after)) = (stored.as_of.stamp, new.as_of.stamp) else {
+        return if new.age(now) <= stored.age(now) {
+            Order::Newer
+        } else {
+            Order::Older
+        };
+    };
+    match after.cmp(&before) {
+        Ordering::Greater => Order::Newer,
+        Ordering::Equal => Order::Same,
+        Ordering::Less if stored.is_ahead(now) && !new.is_ahead(now) => Order::Newer,
+        Ordering::Less => Order::Older,
     }
 }
 

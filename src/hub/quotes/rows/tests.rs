@@ -264,9 +264,9 @@ fn a_market_status_says_how_old_it_is() {
 #[test]
 fn a_share_with_the_name_of_an_index_is_never_the_index() {
     let results = json!([
-        { "ticker": "COMP", "last_trade": { "price": 7.5, "sip_timestamp": 1_795_444_200_000_000_000i64 } },
+        { "ticker": "COMP", "last_trade": { "price": 7.5, "sip_timestamp": 1_764_086_430_000_000_000_i64 } },
         { "ticker": "I:COMP", "value": 23_000.5 },
-        { "ticker": "AMpB", "last_trade": { "price": 24.5, "sip_timestamp": 1_795_444_200_000_000_000i64 } },
+        { "ticker": "AMpB", "last_trade": { "price": 24.5, "sip_timestamp": 1_764_086_430_000_000_000_i64 } },
     ]);
     let asked = ["stock:COMP", "COMP", "AMpB", "AMPB"];
     let set: Vec<_> = asked.iter().map(|text| Asked::new(text)).collect();

@@ -1,0 +1,253 @@
+use super::*;
+
+fn price(number: f64) -> Option<Price> {
+    Price::from_f64(number)
+}
+
+fn seeds(body: &str) -> Vec<Seed> {
+    read(body.as_bytes()).unwrap().seeds().collect()
+}
+
+fn one(row: &str) -> Seed {
+    seeds(&format!(r#"{{"status":"OK","results":[{row}]}}"#)).remove(0)
+}
+
+#[test]
+fn an_error_for_one_ticker_costs_none_of_the_others() {
+    let seeds = seeds(
+        r#"{"status":"OK","results":[
+        {"ticker":"AMpB","error":"NOT_ENTITLED","message":"Not entitled to this ticker."},
+        {"ticker":"I:RUT","error":"NOT_TODAY"},
+        {"ticker":"I:DJI","type":"indices","value":3822.39,"last_updated":1679597116344223500,
+         "session":{"change":-50.01,"close":3822.39,"previous_close":3812.19,
+                    "high":3834.41,"low":38217.11}},
+        {"ticker":"I:NDX","value":"a lot"}, null,
+        {"ticker":"I:VIX","session":{"previous_close":17.65,"high":17.9,"low":17.1}},
+        {"ticker":"NOPE","error":"NOT_FOUND"}]}"#,
+    );
+    let told: Vec<_> = seeds
+        .iter()
+        .map(|seed| (&*seed.ticker, seed.price, seed.previous_close, seed.denial))
+        .collect();
+    let close = |number| price(number).map(Close::Told);
+    assert_eq!(
+        told,
+        [
+            ("AMpB", None, None, Some(Denial::NotEntitled)),
+            ("I:DJI", price(3822.39), close(3812.19), None),
+            ("I:VIX", None, close(17.65), None),
+            ("NOPE", None, None, Some(Denial::NotFound)),
+        ]
+    );
+    assert_eq!(seeds[1].day.range, None, "a high below its low is none");
+    assert_eq!(seeds[2].day.range, price(17.1).zip(price(17.9)));
+}
+
+#[test]
+fn no_results_are_no_error() {
+    for body in [r#"{"results":[]}"#, r#"{"status":"OK"}"#] {
+        assert_eq!(seeds(body), []);
+    }
+}
+
+#[test]
+fn a_share_is_worth_its_last_trade_of_a_known_time_else_the_close_of_its_session() {
+    let row = |trade: &str| {
+        one(&format!(
+            r#"{{"ticker":"SPY","last_updated":1764086430905000000,"last_trade":{trade},
+            "session":{{"close":601.0,"previous_close":600,"high":602.5,"low":598.25,"volume":1234567.8}}}}"#
+        ))
+    };
+    let traded = row(r#"{"price":601.25,"size":100,"sip_timestamp":1764086430000000000}"#);
+    assert_eq!(
+        (traded.price, traded.stamp),
+        (price(601.25), Some(Utc(1_764_086_430_000)))
+    );
+    let size = traded.trade.map(|(trade, _)| trade.size);
+    assert_eq!((size, traded.day.volume), (Some(100), Some(1_234_567)));
+    assert_eq!(traded.day.range, price(598.25).zip(price(602.5)));
+    for trade in [
+        "null",
+        "{}",
+        r#"{"price":601.25}"#,
+        r#"{"price":0,"sip_timestamp":1764086430000000000}"#,
+    ] {
+        let closed = row(trade);
+        assert_eq!(
+            (closed.price, closed.stamp),
+            (price(601.0), Some(Utc(1_764_086_430_905))),
+            "{trade}"
+        );
+    }
+    let unborn = one(
+        r#"{"ticker":"SPY","last_updated":0,"session":{"close":0,"high":0,"low":0,"volume":0,"previous_close":600}}"#,
+    );
+    assert_eq!((unborn.price, unborn.stamp), (None, None));
+    assert_eq!(unborn.day, Day::default());
+}
+
+#[test]
+fn a_contract_is_worth_the_middle_of_a_quote_of_a_known_time() {
+    let row = |quote: &str| {
+        one(&format!(
+            r#"{{"ticker":"O:SPY251219C00650000","implied_volatility":0.3049,"open_interest":8921,
+            "greeks":{{"delta":-0.55,"gamma":0.0112}},"last_quote":{quote},"last_updated":1764086430905000000,
+            "last_trade":{{"price":1.0,"sip_timestamp":1764000000000000000}},"session":{{"close":1.0}}}}"#
+        ))
+    };
+    let quoted = row(
+        r#"{"bid":9.71,"ask":9.81,"bid_size":17,"ask_size":5e9,"last_updated":1764086430905000000}"#,
+    );
+    assert_eq!(quoted.price, price(9.76));
+    assert_eq!(quoted.stamp, Some(Utc(1_764_086_430_905)));
+    let book = quoted.book.unwrap();
+    assert_eq!((book.bid_size, book.ask_size), (17, u32::MAX));
+    let analysis = quoted.analysis.unwrap();
+    assert_eq!(
+        (analysis.delta, analysis.vega, analysis.open_interest),
+        (price(-0.55), None, Some(8921))
+    );
+    for quote in [
+        "null",
+        r#"{"bid":9.71,"ask":9.81}"#,
+        r#"{"bid":0.05,"ask":0,"last_updated":1764086430905000000}"#,
+        r#"{"bid":0.05,"last_updated":1764086430905000000}"#,
+        r#"{"bid":9.81,"ask":9.71,"last_updated":1764086430905000000}"#,
+        r#"{"bid":-1,"ask":9.71,"last_updated":1764086430905000000}"#,
+    ] {
+        assert_eq!(row(quote).price, None, "{quote}");
+    }
+    // The middle is a price of the book's rule, and a book without one is still a book.
+    let worthless = row(r#"{"bid":0,"ask":0.05,"last_updated":1764086430905000000}"#);
+    let book = worthless.book.unwrap();
+    assert_eq!((book.bid.scaled(), book.ask.scaled()), (0, 500));
+    assert_eq!(worthless.price, book.middle());
+    assert_eq!(worthless.book_stamp, Some(Utc(1_764_086_430_905)));
+    for nobody in [r#""ask":0,"#, ""] {
+        let quote = format!(r#"{{"bid":0,{nobody}"last_updated":1764086430905000000}}"#);
+        let book = row(&quote).book.unwrap();
+        assert_eq!((book.bid.scaled(), book.ask.scaled()), (0, 0), "{quote}");
+    }
+    for unknown in [
+        r#"{"bid":0,"ask":0}"#,
+        r#"{"ask":0.05}"#,
+        r#"{"bid":1,"ask":-1}"#,
+    ] {
+        let unknown = row(unknown);
+        assert_eq!((unknown.book, unknown.book_stamp), (None, None));
+    }
+    let deep = one(r#"{"ticker":"O:SPY251219C00650000","greeks":{},"open_interest":-1}"#);
+    assert_eq!(deep.analysis, None);
+}
+
+/// A share whose last trade is this, and whose market is in that state.
+fn share(trade: &str, status: &str) -> Seed {
+    one(&format!(
+        r#"{{"ticker":"SPY","market_status":"{status}","last_updated":1764086431000000000,
+        "last_trade":{{"size":100,"sip_timestamp":1764086430000000000,{trade}}},
+        "session":{{"close":249.75,"previous_close":248.0,"high":250.2,"low":248.9}}}}"#
+    ))
+}
+
+#[test]
+fn a_trade_that_makes_no_last_price_is_none() {
+    let right = (price(249.75), Some(Utc(1_764_086_431_000)), false);
+    for trade in [
+        r#""price":257.6591,"conditions":[53,52,41]"#,
+        r#""price":249.8,"conditions":[37]"#,
+        // Of before the open, or of after the close.
+        r#""price":249.8,"conditions":[12]"#,
+        // It contradicts the session's own range.
+        r#""price":257.6591"#,
+        r#""price":248.89,"conditions":[]"#,
+    ] {
+        let seed = share(trade, "open");
+        assert_eq!((seed.price, seed.stamp, seed.is_close), right, "{trade}");
+        assert_eq!(seed.trade, None, "{trade}");
+    }
+    let traded = share(r#""price":250.2,"conditions":[14,41]"#, "open");
+    assert_eq!(traded.price, price(250.2));
+}
+
+#[test]
+fn after_hours_a_share_is_worth_what_it_is_traded_for_then_or_nothing_is_known() {
+    for status in ["early_trading", "late_trading"] {
+        // The session's range is that of the regular hours.
+        let traded = share(r#""price":251.5,"conditions":[12]"#, status);
+        let stamp = Some(Utc(1_764_086_430_000));
+        assert_eq!((traded.price, traded.stamp), (price(251.5), stamp));
+        assert!(!traded.is_close);
+        let other = share(r#""price":251.5,"conditions":[12,52]"#, status);
+        assert_eq!((other.price, other.trade), (None, None));
+    }
+}
+
+#[test]
+fn a_closed_row_says_the_close_and_never_a_trade_of_after_hours() {
+    let seed = share(r#""price":251.5,"conditions":[12]"#, "closed");
+    assert_eq!((seed.price, seed.is_close), (price(249.75), true));
+    assert_eq!(seed.trade.map(|(trade, _)| trade.price), price(251.5));
+    let value = |status: &str| {
+        let row = format!(
+            r#"{{"ticker":"I:SPX","value":5912.34,"market_status":"{status}","last_updated":1764086431000000000}}"#
+        );
+        (one(&row).price, one(&row).is_close)
+    };
+    assert_eq!(value("closed"), (price(5912.34), true));
+    assert_eq!(value("regular_trading"), (price(5912.34), false));
+    let quote = |status: &str| {
+        let row = format!(
+            r#"{{"ticker":"O:SPY251219C00650000","market_status":"{status}","session":{{"close":1.0}},
+            "last_quote":{{"bid":9.71,"ask":9.81,"last_updated":1764086431000000000}}}}"#
+        );
+        (one(&row).price, one(&row).is_close)
+    };
+    assert_eq!(quote("closed"), (price(9.76), true));
+    assert_eq!(quote("open"), (price(9.76), false));
+    let unquoted = one(
+        r#"{"ticker":"O:SPY251219C00650000","market_status":"closed","session":{"close":1.0}}"#,
+    );
+    assert_eq!((unquoted.price, unquoted.is_close), (None, false));
+}
+
+#[test]
+fn what_is_late_says_so_in_the_trade_or_quote_that_the_price_is_of() {
+    let row = |ticker: &str, trade: &str, quote: &str| {
+        one(&format!(
+            r#"{{"ticker":"{ticker}","last_trade":{{"price":9.75,"timeframe":"{trade}","sip_timestamp":1764086430000000000}},
+            "last_quote":{{"bid":9.71,"ask":9.81,"timeframe":"{quote}","last_updated":1764086430000000000}}}}"#
+        ))
+        .delayed
+    };
+    assert!(row("SPY", "DELAYED", "REAL-TIME"));
+    assert!(!row("SPY", "REAL-TIME", "DELAYED"));
+    assert!(row("O:SPY251219C00650000", "REAL-TIME", "DELAYED"));
+    assert!(!row("O:SPY251219C00650000", "DELAYED", "REAL-TIME"));
+    assert!(one(r#"{"ticker":"I:SPX","value":1,"timeframe":"DELAYED"}"#).delayed);
+}
+
+#[test]
+fn an_index_of_which_more_may_fall_than_rise_has_values_below_zero() {
+    let value = |ticker: &str, row: &str| one(&format!(r#"{{"ticker":"{ticker}",{row}}}"#)).price;
+    for (row, number) in [
+        (r#""value":-311"#, -311.0),
+        (r#""value":0"#, 0.0),
+        (r#""session":{"close":-12.5}"#, -12.5),
+    ] {
+        assert_eq!(value("I:TICK", row), price(number), "{row}");
+        for ticker in ["I:SPX", "I:VIX9D", "I:RUT"] {
+            assert_eq!(value(ticker, row), None, "{ticker} {row}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_real_makes_no_real_price() {
+    let simulated = |more: &str| {
+        let body = format!(r#"{{"status":"OK"{more},"results":[{{"ticker":"I:SPX","value":1}}]}}"#);
+        seeds(&body)[0].simulated
+    };
+    assert!(simulated(r#","simulated":true"#));
+    assert!(!simulated(""));
+    assert!(!simulated(r#","simulated":false"#));
+}

@@ -1,0 +1,47 @@
+//! The first complete picture of a demo says that its prices are not real.
+#![allow(clippy::unwrap_used)]
+
+mod scene;
+
+use std::time::Duration;
+
+use deskticker::clock::Clock;
+use deskticker::demo::simulated;
+use deskticker::panel::Slot;
+use deskticker::screen::{Frame, Size, WIDTH};
+use deskticker::service::{Until, run};
+use scene::{drawn, ordinary, walk};
+use tokio::sync::mpsc;
+
+/// The bytes of the word DEMO, from the slot before the sign of the link.
+fn badge() -> Vec<u8> {
+    let history = walk(2, 1.0);
+    let mut view = ordinary(&history);
+    view.simulated = true;
+    let frame = drawn(&view, Size::Tall);
+    let slot = &frame.page(0)[80..WIDTH - 9];
+    let start = slot.iter().position(|byte| *byte == 0xFF).unwrap();
+    let end = slot.iter().rposition(|byte| *byte == 0xFF).unwrap();
+    slot[start..=end].to_vec()
+}
+
+async fn first_complete_picture() -> Box<Frame> {
+    let (setup, _backstage) = simulated(Clock::system(), 20.0, Size::Tall).await.unwrap();
+    let (_controls, receiver) = mpsc::channel(1);
+    let slot = Slot::new(setup.size);
+    let running = run(setup, slot.clone(), receiver, Until::Complete);
+    let complete = tokio::time::timeout(Duration::from_secs(20), running).await;
+    assert!(complete.unwrap().unwrap());
+    Box::new(slot.take(Duration::ZERO).unwrap())
+}
+
+#[tokio::test]
+async fn the_first_complete_picture_of_a_demo_says_demo() {
+    let badge = badge();
+    // What comes first, the values by REST or those of the stream, is a matter of chance.
+    for _ in 0..5 {
+        let frame = first_complete_picture().await;
+        let said = frame.page(0).windows(badge.len()).any(|at| at == badge);
+        assert!(said, "{frame:?}");
+    }
+}

@@ -1,0 +1,231 @@
+//! Small inputs that failed for people who do this job, played through the whole line from the text of a
+//! frame to what is shown, each for its whole kind.
+#![allow(clippy::unwrap_used)]
+
+use deskticker::clock::{Moment, Now, Utc};
+use deskticker::desk::{Desk, Settings};
+use deskticker::feed::link::{Action, Event, Link, Phase, Via};
+use deskticker::feed::{Status, Update, session, wire};
+use deskticker::market::{Calendar, Cluster, Freshness, Part, Price};
+use deskticker::screen::Size;
+use jiff::Timestamp;
+
+/// A display of one symbol, a link that is in use, and a clock that the server's agrees with.
+struct Display {
+    desk: Desk,
+    link: Link,
+    start: Utc,
+}
+
+impl Display {
+    /// At this time in New York, in winter.
+    fn new(symbol: &str, cluster: Cluster, time: &str) -> Self {
+        let start: Timestamp = format!("{time}-05:00").parse().unwrap();
+        let start = Utc(start.as_millisecond());
+        let now = Now::new(Moment::ZERO, start);
+        let settings = Settings::of(vec![symbol.parse().unwrap()]);
+        let mut desk = Desk::new(settings, Calendar::us(), Size::Tall, now).unwrap();
+        let mut link = Link::new(Via::Hub, 1);
+        let orders = desk.orders(cluster, now);
+        link.want(&orders.channels, orders.patience, now.monotonic);
+        assert_eq!(link.next(now.monotonic), Some(Action::Open));
+        link.on(Event::Opened, now.monotonic);
+        while link.next(now.monotonic).is_some() {}
+        let status = Status {
+            simulated: Some(false),
+            ..link.status()
+        };
+        assert_eq!(status.phase, Phase::Live);
+        desk.on(&Update::Status(cluster, status), now);
+        let at = now.monotonic;
+        desk.on(&Update::ServerTime { at, utc: start }, now);
+        Self { desk, link, start }
+    }
+
+    fn at(&self, secs: u64) -> Now {
+        let utc = self.start.0 + i64::try_from(secs).unwrap() * 1000;
+        Now::new(Moment::from_secs(secs), Utc(utc))
+    }
+
+    /// The text of a frame comes after so many seconds, with `NOW` and `NOW-…` in it; returns what is
+    /// counted as junk.
+    fn hear(&mut self, frame: &str, secs: u64) -> usize {
+        let now = self.at(secs);
+        let utc = now.utc.unwrap().0;
+        let mut text = frame.to_owned();
+        for less in ["-2000", "-1000", ""] {
+            let stamp = utc + less.parse::<i64>().unwrap_or(0);
+            text = text.replace(&format!("NOW{less}"), &stamp.to_string());
+        }
+        let mut junk = 0;
+        self.link.on(Event::Heard, now.monotonic);
+        for event in wire::events(&text) {
+            let Ok(event) = event else {
+                junk += 1;
+                continue;
+            };
+            if let Some(update) = session::update(&mut self.link, &event, now.monotonic) {
+                self.desk.on(&update, now);
+            }
+        }
+        junk
+    }
+
+    /// The price that is shown, what it is worth and the part of the day it wears.
+    fn shown(&self, secs: u64) -> (Option<f64>, Freshness, Option<Part>) {
+        let now = self.desk.time(self.at(secs).monotonic);
+        let list = self.desk.watchlist();
+        let shown = list.shown(0, now, self.desk.calendar()).unwrap();
+        let price = shown.quote.map(|quote| quote.price.as_f64());
+        (price, shown.freshness, shown.part)
+    }
+
+    fn secs(&self, secs: u64) -> Freshness {
+        self.shown(secs).1
+    }
+}
+
+fn frames(file: &str) -> Vec<&str> {
+    file.lines().filter(|line| line.starts_with('[')).collect()
+}
+
+fn stale(freshness: Freshness) -> Option<u64> {
+    match freshness {
+        Freshness::Stale(age) => Some(age.as_secs()),
+        _ => None,
+    }
+}
+
+#[test]
+fn an_index_that_falls_below_zero_is_shown() {
+    let input = include_str!("reported/01-negative-index.frames");
+    let mut display = Display::new("I:TICK", Cluster::Indices, "2026-11-25T11:00:00");
+    for (nth, frame) in frames(input).into_iter().enumerate() {
+        let secs = nth as u64 + 1;
+        assert_eq!(display.hear(frame, secs), 0);
+        let expected = [-311.0, 312.0, -313.0][nth];
+        assert_eq!(display.shown(secs).0, Some(expected));
+        assert_eq!(display.secs(secs), Freshness::Live);
+    }
+    // Zero is a value of it, too; of SPX it is none.
+    display.hear(r#"[{"ev":"V","val":0,"T":"I:TICK","t":NOW}]"#, 5);
+    assert_eq!(display.shown(5).0, Some(0.0));
+    let mut display = Display::new("SPX", Cluster::Indices, "2026-11-25T11:00:00");
+    for value in ["0", "-1"] {
+        let frame = format!(r#"[{{"ev":"V","val":{value},"T":"I:SPX","t":NOW}}]"#);
+        assert_eq!(display.hear(&frame, 1), 1, "refused and counted");
+        assert_eq!(display.shown(1).0, None);
+    }
+}
+
+#[test]
+fn a_contract_that_nobody_bids_for_is_worth_half_of_a_small_ask() {
+    let input = include_str!("reported/02-worthless-option.frames");
+    let [first, second] = frames(input)[..] else {
+        panic!("two frames");
+    };
+    let name = "O:SPXW261125C06500000";
+    let mut display = Display::new(name, Cluster::Options, "2026-11-25T11:00:00");
+    display.hear(first, 1);
+    assert_eq!(display.shown(1).0, Some(0.075));
+    for secs in 2..100 {
+        display.hear(second, secs);
+        let shown = (display.shown(secs).0, display.secs(secs));
+        assert_eq!(shown, (Some(0.025), Freshness::Live));
+    }
+    let contract = &display.desk.watchlist().instruments()[0];
+    let book = contract.book(display.at(99), std::time::Duration::from_secs(1));
+    let book = book.unwrap();
+    assert_eq!(
+        (book.bid, book.ask),
+        (Price::from_scaled(0), Price::from_scaled(500))
+    );
+    // Without an ask, or with one below the bid, there is no middle: dashes at once.
+    for (secs, ask) in [(101, r#""ap":0,"#), (103, ""), (105, r#""ap":0.01,"#)] {
+        display.hear(second, secs - 1);
+        let frame = second.replace(r#""bp":0,"ap":0.05,"#, &format!(r#""bp":0.02,{ask}"#));
+        assert_eq!(display.hear(&frame, secs), 0, "{frame}");
+        assert_eq!(
+            (display.shown(secs).0, display.secs(secs)),
+            (None, Freshness::None)
+        );
+    }
+}
+
+#[test]
+fn a_contract_that_is_quoted_before_the_hours_that_we_know_is_live_and_marked_and_ages() {
+    let input = include_str!("reported/10-option-early-session.frames");
+    let frame = frames(input)[0];
+    for time in ["2026-11-25T08:00:00", "2026-11-25T16:05:00"] {
+        let name = "O:NVDA261218C00200000";
+        let mut display = Display::new(name, Cluster::Options, time);
+        for secs in 1..30 {
+            let bid = 9.6 + secs as f64 / 10.0;
+            let quote = format!(r#""bp":{bid:.1},"ap":{:.1}"#, bid + 0.2);
+            display.hear(&frame.replace(r#""bp":9.6,"ap":9.8"#, &quote), secs);
+            let (price, freshness, part) = display.shown(secs);
+            if secs == 1 {
+                assert_eq!(
+                    (price, freshness),
+                    (None, Freshness::None),
+                    "one proves nothing"
+                );
+            } else {
+                let middle = (bid * 10.0 + 1.0).round() / 10.0;
+                assert_eq!(price, Some(middle), "{time}");
+                assert_eq!((freshness, part), (Freshness::Live, Some(Part::Outside)));
+            }
+        }
+        assert_eq!(stale(display.secs(29 + 61)), Some(61));
+    }
+}
+
+#[test]
+fn a_share_that_is_traded_at_night_is_live_and_marked_and_never_called_closed() {
+    let input = include_str!("reported/11-overnight-share.frames");
+    let frame = frames(input)[0];
+    let mut display = Display::new("SPY", Cluster::Stocks, "2026-11-24T22:30:00");
+    for secs in 1..6 {
+        let price = 603 + secs;
+        display.hear(&frame.replace("604", &price.to_string()), secs);
+        if secs > 1 {
+            let expected = (Some(price as f64), Freshness::Live, Some(Part::Outside));
+            assert_eq!(display.shown(secs), expected);
+        }
+    }
+    assert_eq!(stale(display.secs(70)), Some(66));
+}
+
+#[test]
+fn a_contract_that_is_settled_in_the_morning_is_closed_on_its_last_evening_and_then_expired() {
+    let input = include_str!("reported/15-am-settled.json");
+    let stamp: Timestamp = "2026-12-17T16:14:30-05:00".parse().unwrap();
+    let body = input.replace(
+        "THU_17_DEC_16_14_30_MS",
+        &stamp.as_millisecond().to_string(),
+    );
+    let name = "O:SPX261218C06000000";
+    let mut display = Display::new(name, Cluster::Options, "2026-12-17T18:00:00");
+    let symbols = [name.parse().unwrap()];
+    let answer = deskticker::feed::rest::read(Via::Hub, body.as_bytes(), &symbols).unwrap();
+    for seed in answer.seeds {
+        display
+            .desk
+            .on(&Update::Seed(Box::new(seed)), display.at(1));
+    }
+    assert_eq!(
+        (display.shown(1).0, display.secs(1)),
+        (Some(12.0), Freshness::Closed)
+    );
+    let symbol: deskticker::market::Symbol = name.parse().unwrap();
+    let contract = symbol.contract().unwrap();
+    let days = |secs| {
+        let utc = display.at(secs).utc.unwrap();
+        display.desk.calendar().days_left(&contract, utc)
+    };
+    assert_eq!(
+        (days(1), days(86_400)),
+        (Some(0), Some(-1)),
+        "EXPIRED on Friday"
+    );
+}

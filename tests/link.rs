@@ -252,6 +252,34 @@ fn a_refusal_and_an_eviction_cool_down_for_a_minute() {
 }
 
 #[test]
+fn whatever_the_seed_a_refusal_waits_a_minute_and_a_quarter_at_most() {
+    for seed in 0..20 {
+        let mut bench = Bench(Link::new(
+            Via::Hub,
+            0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed),
+        ));
+        bench.0.want(&channels(&["V.I:SPX"]), None, at(0));
+        bench.actions(0);
+        bench.on(Event::Closed(Why::Token), 0);
+        let (then, _) = bench.wait();
+        assert!((60_000..=75_000).contains(&then), "{seed}: {then}");
+    }
+}
+
+#[test]
+fn the_first_minute_of_an_outage_ends_after_a_minute() {
+    for (lost, range) in [(59_999, 750..=1500), (60_000, 4000..=8000)] {
+        let mut bench = Bench::new(Via::Hub);
+        bench.actions(0);
+        bench.on(Event::Closed(Why::Unreachable), 0);
+        bench.wait();
+        bench.on(Event::Closed(Why::Unreachable), lost);
+        let (then, _) = bench.wait();
+        assert!(range.contains(&(then - lost)), "{lost}: {then}");
+    }
+}
+
+#[test]
 fn everything_wanted_is_asked_for_again_after_a_reconnect() {
     let mut bench = Bench::live(0);
     bench

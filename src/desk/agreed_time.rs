@@ -578,8 +578,8 @@ mod tests {
 
     #[test]
     fn offsets_that_are_hardly_apart_are_the_same() {
-        assert!(!differs(Some(0), Some(SAME)));
-        assert!(differs(Some(0), Some(SAME + 1)));
+        assert!(!differs(Some(TRUE), Some(TRUE + SAME)));
+        assert!(differs(Some(TRUE), Some(TRUE + SAME + 1)));
         assert!(differs(Some(TRUE), None));
         assert!(!differs(None, None));
     }

@@ -448,6 +448,11 @@ mod tests {
         let time = heard(None, Some(0), Some(-900));
         assert!(time.is_late(Cluster::Indices, clock(-900, 10), at(10)));
         assert!(!time.is_late(Cluster::Indices, clock(-2, 10), at(10)));
+        for (lag, late) in [(839, false), (840, true), (1020, true), (1021, false)] {
+            let time = heard(None, Some(0), Some(-lag));
+            let is_late = time.is_late(Cluster::Indices, clock(-lag, 10), at(10));
+            assert_eq!(is_late, late, "{lag}");
+        }
     }
 
     #[test]

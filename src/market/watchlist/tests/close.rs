@@ -127,6 +127,7 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
         // After the bell shares go on: that is not the close.
         ("SPY", "19:59:00", true, false),
         (CONTRACT, "15:40:00", true, false),
+        (CONTRACT, "10:00:00", true, false),
         (CONTRACT, "15:59:30", true, true),
     ] {
         let symbol: Symbol = name.parse().unwrap();

@@ -39,6 +39,11 @@ impl Moment {
         self.0
     }
 
+    /// The same, signed: for sums with wall time.
+    fn elapsed_millis(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+
     /// How long ago `earlier` was; zero if it is still to come.
     pub const fn since(self, earlier: Moment) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -105,6 +110,18 @@ pub struct Now {
 }
 
 impl Now {
+    /// The time at a monotonic moment, from the wall time less the monotonic one (in ms), where that is
+    /// known.
+    pub fn of_offset(monotonic: Moment, offset: Option<i64>) -> Self {
+        let utc = offset.map(|offset| Utc(offset.saturating_add(monotonic.elapsed_millis())));
+        Self { monotonic, utc }
+    }
+
+    /// The wall time less the monotonic one, in milliseconds: another number after a step of the clock.
+    pub fn offset(self) -> Option<i64> {
+        Some(self.utc?.0.saturating_sub(self.monotonic.elapsed_millis()))
+    }
+
     /// For tests and examples: a moment and a wall time.
     pub const fn new(monotonic: Moment, utc: Utc) -> Self {
         Self {

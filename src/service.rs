@@ -211,7 +211,7 @@ impl Service {
         let now = self.clock.now();
         let agreed = self.desk.time(now.monotonic);
         self.steps += u64::from(self.stepped(agreed));
-        self.offset = offset(agreed);
+        self.offset = agreed.offset();
         let list = self.needs.borrow().list;
         let needed = need(&self.desk, now, list, self.desk.returns() + self.steps);
         self.needs.send_if_modified(|need| {
@@ -223,7 +223,7 @@ impl Service {
 
     /// Whether the agreed time is another than when this was last looked at, or the first.
     fn stepped(&self, now: Now) -> bool {
-        match (self.offset, offset(now)) {
+        match (self.offset, now.offset()) {
             (Some(before), Some(after)) => before.abs_diff(after) > STEP,
             (before, after) => before.is_none() && after.is_some(),
         }
@@ -295,15 +295,13 @@ fn need(desk: &Desk, now: Now, list: u64, epoch: u64) -> Need {
         epoch,
         market: desk.market_pace(now),
         // To ten seconds: nobody is to be told anew for less.
-        offset: offset(desk.time(now.monotonic)).map(|offset| offset.div_euclid(10_000) * 10_000),
+        offset: desk
+            .time(now.monotonic)
+            .offset()
+            .map(|offset| offset.div_euclid(10_000) * 10_000),
         minutes: desk
             .days()
             .map(|(symbol, since)| (symbol.clone(), since))
             .collect(),
     }
-}
-
-fn offset(now: Now) -> Option<i64> {
-    let elapsed = i64::try_from(now.monotonic.as_millis()).unwrap_or(i64::MAX);
-    Some(now.utc?.0.saturating_sub(elapsed))
 }

@@ -115,6 +115,34 @@ async fn get(hub: &Doors, path: &str) -> Value {
     reply.json()
 }
 
+#[test]
+fn a_vendor_that_is_known_by_rest_alone_is_known_to_be_another() {
+    block_on(async {
+        let (clock, _hand) = Clock::manual(Now::new(Moment::ZERO, START));
+        let settings = simulator::Settings {
+            values: true,
+            key: TOKEN.to_owned(),
+            ..simulator::Settings::default()
+        };
+        let simulator = simulator::Simulator::start(settings, clock).await.unwrap();
+        let switch = Switch::to(simulator.address()).await;
+        let hub = hub_behind(switch.address, TOKEN).await;
+        for answer in answers(&hub).await {
+            assert_eq!(answer["simulated"], true, "{answer}");
+        }
+        switch.behind.send_replace(real_vendor().await);
+        // Its quotes are asked for again: all the other answers would be good for a minute or more.
+        hub.hand.advance(std::time::Duration::from_secs(2));
+        let [quotes, minutes, market, health] = answers(&hub).await;
+        for answer in [&quotes, &minutes, &market] {
+            assert_eq!(answer.get("simulated"), None, "{answer}");
+        }
+        assert_eq!(health["simulated"], false);
+        assert_eq!(minutes["results"][0]["c"], 6100.0);
+        assert_eq!(market["market"], "closed");
+    });
+}
+
 /// All that the hub says by REST: of quotes, minutes, markets and itself.
 async fn answers(hub: &Doors) -> [Value; 4] {
     let (from, to) = (START.0 - 60_000, START.0 - 1);

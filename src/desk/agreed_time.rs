@@ -111,18 +111,12 @@ pub(super) struct AgreedTime {
 impl AgreedTime {
     /// The agreed time at this moment, `None` while there is none.
     pub(super) fn at(&self, monotonic: Moment) -> Now {
-        let elapsed = i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX);
-        Now {
-            monotonic,
-            utc: self
-                .agreed
-                .map(|offset| Utc(offset.saturating_add(elapsed))),
-        }
+        Now::of_offset(monotonic, self.agreed)
     }
 
     /// Takes what this machine's clock says now, and returns what time it is.
     pub(super) fn look(&mut self, own: Now) -> Now {
-        let offset = own.utc.map(|utc| offset(utc, own.monotonic));
+        let offset = own.offset();
         if differs(offset, self.own) {
             self.own = offset;
             self.agree();
@@ -319,8 +313,7 @@ fn differs(one: Option<i64>, other: Option<i64>) -> bool {
 
 /// Wall time less monotonic time, in milliseconds.
 fn offset(utc: Utc, at: Moment) -> i64 {
-    let elapsed = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    utc.0.saturating_sub(elapsed)
+    Now::new(at, utc).offset().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -86,7 +86,13 @@ impl Minutes {
         now: Now,
     ) -> Result<String, QuotesError> {
         let span = asked.span(now);
-        let held = self.read(&span).await;
+        let mut held = self.read(&span).await;
+        let told = quotes.simulated().filter(|told| *told != held.simulated);
+        if let Some(simulated) = told {
+            // By REST alone the vendor has said that it is another.
+            self.seen(simulated, Vec::new()).await;
+            held = self.read(&span).await;
+        }
         if held.whole {
             return Ok(asked.body(&held, false));
         }

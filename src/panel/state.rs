@@ -25,12 +25,14 @@ impl State {
     /// (RuntimeDirectory=, systemd.exec(5)). That is in memory.
     pub const FILE: &str = "state";
 
-    /// Writes it to a file.
+    /// Writes it to a file, which is there whole at any moment.
     ///
     /// # Errors
     /// That cannot be written.
     pub fn write(self, path: &Path) -> io::Result<()> {
-        fs::write(path, format!("{self}\n"))
+        let temporary = path.with_extension("tmp");
+        fs::write(&temporary, format!("{self}\n"))?;
+        fs::rename(&temporary, path)
     }
 
     /// What a file says; `None` if there is none, or it says nothing of this kind.

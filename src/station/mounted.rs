@@ -143,23 +143,25 @@ impl Mounted {
             return;
         }
         self.stuck = stuck;
+        // The log is the last to hear of it: whoever reads that looks at the others.
         if stuck {
-            log::error!(
-                "panel: its thread has not come back from a write for {} s; what it shows is not \
-                 live, and stays until that ends",
-                STUCK.as_secs()
-            );
             let since = now.utc.map(|utc| {
                 let millis = i64::try_from(STUCK.as_millis()).unwrap_or(0);
                 utc.0.saturating_sub(millis)
             });
             let since = since.and_then(|millis| Timestamp::from_millisecond(millis).ok());
             self.note(State::Stuck(since));
+            self.tell_supervisor();
+            log::error!(
+                "panel: its thread has not come back from a write for {} s; what it shows is not \
+                 live, and stays until that ends",
+                STUCK.as_secs()
+            );
         } else {
-            log::warn!("panel: its thread is back, and shows what there is now");
             self.note(State::Shown);
+            self.tell_supervisor();
+            log::warn!("panel: its thread is back, and shows what there is now");
         }
-        self.tell_supervisor();
     }
 
     fn tell_supervisor(&self) {

@@ -4,8 +4,8 @@ import asyncio
 import signal
 import time
 
-from cases import HOLD, JUNK, LATE, LONG, PATIENCE, SOON, WORD
-from judge import Row
+from cases import HOLD, JUNK, LATE, LONG, PATIENCE, PROVEN, SOON, WORD
+from judge import ERROR, Row, share
 from proxy import Fault, instead
 from vendor import SPX, VIX
 
@@ -34,7 +34,7 @@ async def lost_upstream(trial, name, hold, fault):
     """A fault between hub and vendor. To the vendor the hub keeps its own pace: recovery counts from when
     it is back there, or REST has served a value."""
     stand = trial.stand
-    await trial.settle(PACE)
+    await trial.settle(PACE, PROVEN)
     begun = time.monotonic()
     await stand.far.set(fault)
     await asyncio.sleep(hold)
@@ -102,7 +102,7 @@ async def restarts(trial, long):
         ("hub restarted, away for 30 s", signal.SIGTERM, 30),
         ("hub killed, away for 30 s", signal.SIGKILL, 30),
     ]:
-        await trial.settle()
+        await trial.settle(calm=PROVEN)
         begun = time.monotonic()
         await stand.hub.end(number)
         await stand.near.deaf()
@@ -202,4 +202,39 @@ async def clocks(trial, long):
     await stepped(trial, "display and hub", [trial.stand.desk_watch, trial.stand.hub_watch])
 
 
-ALL = [upstream, vendor, replays, restarts, stops, clock_here, clock_there, clocks]
+async def crowd(trial, long):
+    """Many displays at once, without a proxy; only by its name, or with --long."""
+    stand, judge = trial.stand, trial.judge
+    names = [f"display-{number}" for number in range(200)]
+    # It comes back to the same port.
+    stand.port = stand.near.target[1]
+    for name in names:
+        await stand.start_display(name, port=stand.port)
+    for seconds in (10, 75):
+        await trial.settle(calm=PROVEN)
+        judge.later = []
+        begun = time.monotonic()
+        await stand.hub.end(signal.SIGKILL)
+        await asyncio.sleep(seconds)
+        await stand.start_hub()
+        back = time.monotonic()
+        await asyncio.sleep(15)
+        end = time.monotonic()
+        judge.catch_up()
+        times = [judge.fresh(name, back) for name in names]
+        times = [PATIENCE if took is None else took for took in times]
+        row = Row(f"200 displays, hub away for {seconds} s", recovered=share(times, 0.99))
+        row.recovered_by = LATE if seconds < 60 else LONG
+        row.notes.append(f"half within {share(times, 0.5):.2f} s, 95 of 100 within {share(times, 0.95):.2f} s")
+        if seconds < 60 and share(times, 0.95) > SOON:
+            row.broken.append("95 of 100 not in time")
+        # So many terminals are not read within the usual error.
+        beyond = max(judge.beyond(name, begun, end)[0] for name in names)
+        row.notes.append(f"plain beyond the limit, and the time to read 200 terminals: {beyond * 1000:.0f} ms")
+        row.broken += ["plain beyond the limit"] if beyond > 10 * ERROR else []
+        trial.rows.append(row.judge())
+
+
+crowd.asked = True
+
+ALL = [upstream, vendor, replays, restarts, stops, clock_here, clock_there, clocks, crowd]

@@ -53,14 +53,23 @@ class Judge:
 
     def __init__(self, vendor=None):
         self.vendor, self.shown = vendor, {}
-        # Struck prices that could not be read.
-        self.unread = 0
+        # Struck prices that could not be read; and pictures that are to be read later.
+        self.unread, self.later = 0, None
 
     def seen(self, name, moment, picture):
         """A picture that a terminal was sent."""
+        if self.later is not None:
+            self.later.append((name, moment, picture))
+            return
         rows = glass.dots(picture)
         if rows is not None:
             self.show(name, moment, glass.look(rows))
+
+    def catch_up(self):
+        """Reads what was kept, where there was no time for it."""
+        kept, self.later = self.later, None
+        for each in kept:
+            self.seen(*each)
 
     def show(self, name, moment, picture):
         past = self.shown.setdefault(name, [])

@@ -141,7 +141,7 @@ class Stand:
         self.offset = TRADING - begun
         self.desk_watch = Watch(self.folder / "desk-time", begun)
         self.hub_watch = Watch(self.folder / "hub-time", begun)
-        self.displays, self.hub = [], None
+        self.displays, self.hub, self.port = [], None, 0
 
     async def start(self, seen, host="127.0.0.1", listens="127.0.0.1", inside=()):
         """`seen` takes (display, moment, picture). One display shows prices, one the connection,
@@ -155,9 +155,9 @@ class Stand:
         for name in ("prices", "link", "desk"):
             await self.start_display(name)
 
-    async def start_display(self, name, panel='kind = "terminal"'):
+    async def start_display(self, name, panel='kind = "terminal"', port=None):
         pages = {"link": 'show = ["link"]', "desk": ""}.get(name, 'pin = "SPX VIX"')
-        address = f"{self.host}:{self.near.address[1]}"
+        address = f"{self.host}:{port or self.near.address[1]}"
         seen = lambda moment, picture: self.seen(name, moment, picture)
         display = Display(self, name, pages, address, seen, panel)
         setattr(self, name, display)
@@ -167,8 +167,9 @@ class Stand:
         config = self.folder / "hub.toml"
         address = "%s:%d" % self.far.address
         config.write_text(
-            f'listen = "127.0.0.1:0"\n[massive]\nurl = "ws://{address}"\nrest_url = "http://{address}"\n'
-            f'clusters = ["indices"]\n'
+            f'listen = "127.0.0.1:{self.port}"\n[massive]\nurl = "ws://{address}"\nrest_url = "http://{address}"\n'
+            # All displays have one address here.
+            f'clusters = ["indices"]\n[limits]\nper_minute = 100000\n'
         )
         log = self.folder / "hub.log"
         before = log.stat().st_size if log.exists() else 0

@@ -147,6 +147,18 @@ impl Stage {
         }
     }
 
+    /// Looks at what has been drawn up to now.
+    pub fn catch_up(&mut self) {
+        while let Some(frame) = self.slot.take(Duration::ZERO) {
+            self.last = Some(frame);
+        }
+    }
+
+    /// What was looked at last.
+    pub fn picture(&self) -> Option<Frame> {
+        self.last.clone()
+    }
+
     /// Waits until the picture satisfies a test; the last one seen if it never does.
     pub fn until(&mut self, test: impl Fn(&Frame) -> bool) -> Result<(), String> {
         let end = Instant::now() + PATIENCE;

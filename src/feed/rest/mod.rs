@@ -149,14 +149,7 @@ impl Asker {
 
     /// The agreed time, if there is one.
     fn now(&self) -> Now {
-        let monotonic = self.clock.now().monotonic;
-        let elapsed = i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX);
-        Now {
-            monotonic,
-            utc: self
-                .offset
-                .map(|offset| Utc(offset.saturating_add(elapsed))),
-        }
+        Now::of_offset(self.clock.now().monotonic, self.offset)
     }
 
     /// Asks, and tells the desk the answer.

@@ -453,7 +453,7 @@ impl<S: Shelf> Link<S> {
 
     fn upkeep(&self, heard: Moment) -> Moment {
         let suspect = self.suspect.map_or(Moment::NEVER, |(until, _)| until);
-        let proven = if self.backoff > BACKOFF_FIRST || self.lost.is_some() {
+        let proven = if self.lost.is_some() {
             self.proven_at()
         } else {
             Moment::NEVER

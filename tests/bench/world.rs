@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use simulated::{Counts, Outcome, Rule, Scenario, What, Word, run};
+use simulated::{Counts, Outcome, Rule, Scenario, What, Word, reduce, run};
 
 const THREADS: usize = 2;
 
@@ -76,11 +76,14 @@ fn main() -> ExitCode {
 }
 
 fn story(seed: u64, nth: u64, scenario: &Scenario, outcome: &Outcome) {
+    let (scenario, outcome) = reduce(scenario, outcome.broken.as_ref().unwrap());
     println!("--- seed {seed}, world {nth}: {}", scenario.told());
+    scenario.faults.iter().for_each(|fault| println!("    with {}", fault.told()));
     let tail = outcome.story.len().saturating_sub(8);
     outcome.story[tail..].iter().for_each(|line| println!("    {line}"));
-    let broken = outcome.broken.as_ref().unwrap();
-    println!("    {}", broken.told());
+    if let Some(broken) = &outcome.broken {
+        println!("    {}", broken.told());
+    }
 }
 
 /// Prints what came how often; whether something never came.

@@ -21,7 +21,7 @@ const DATE: Ms = 1_300;
 
 /// So long the bid and ask may stand when the price between them is struck: they came with it, and
 /// the page is drawn again each second.
-const BESIDE: Ms = 1_500;
+const BESIDE: Ms = 5_000;
 
 /// A promise that was broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
@@ -199,7 +199,7 @@ impl Judge<'_> {
             return self.missing(place, sight);
         };
         let tape = &self.tapes[place];
-        let Some(index) = tape.find(scaled) else {
+        let Some(index) = tape.find_by(scaled, self.moment.now - self.moment.delay) else {
             return Some((Rule::WrongDigits, "nobody has said that".into()));
         };
         let value = tape.get(index);
@@ -234,7 +234,11 @@ impl Judge<'_> {
         if closed && !struck && !self.may_be_close(place, index) {
             return Some((Rule::FalseClose, told("CLOSED")?));
         }
-        if let Some(fresh) = self.fresh(place) {
+        let fresh = self.fresh(place);
+        // At the bell the last one becomes the close, however young it is.
+        if let Some(fresh) = fresh
+            && (struck || tape.get(fresh).shown() != scaled)
+        {
             let told = self.of(place, tape.get(fresh));
             return Some((Rule::Hidden, format!("fresh is {told}")));
         }
@@ -321,7 +325,7 @@ impl Judge<'_> {
             return false;
         };
         let tape = &self.tapes[place];
-        let found = tape.find(scaled);
+        let found = tape.find_by(scaled, self.moment.now - self.moment.delay);
         found.is_some_and(|index| tape.get(index).sort == Sort::Simulated)
     }
 
@@ -418,7 +422,7 @@ impl Judge<'_> {
             return Some((Rule::Change, "the change of nothing".into()));
         };
         let tape = &self.tapes[place];
-        let value = tape.get(tape.find(scaled)?);
+        let value = tape.get(tape.find_by(scaled, self.moment.now - self.moment.delay)?);
         let Sort::Told(part) = value.sort else {
             return None;
         };

@@ -37,6 +37,8 @@ pub(crate) struct Habits {
     pub(crate) closure: Option<i64>,
     /// The shares are traded so seldom.
     pub(crate) thin: bool,
+    /// Trades before and after the regular hours say that they are such.
+    pub(crate) extended: bool,
 }
 
 /// How a day is kept in truth.

@@ -588,6 +588,7 @@ impl<'a> World<'a> {
             What::Replaced => {
                 self.simulated = false;
                 self.kind = self.scenario.kind;
+                self.known.iter_mut().for_each(Known::forget);
                 self.cache = [[None; 4]; COUNT];
             }
             What::UpstreamLost if self.kind != Kind::Proxy => self.announce("upstream_up", "again"),
@@ -937,7 +938,7 @@ impl<'a> World<'a> {
             off: self.active(What::StampsOff).map_or(0, |fault| fault.size),
             odd: odd.as_ref(),
             denied: false,
-            extended: self.scenario.habits.thin
+            extended: self.scenario.habits.extended
                 && matches!(value.sort, Sort::Told(Part::Pre | Part::Post | Part::Outside)),
         };
         match self.kind {
@@ -1315,7 +1316,7 @@ impl<'a> World<'a> {
             }
         }
         let (rule, place, glass, truth) = found?;
-        if matches!(rule, Rule::Readable | Rule::WrongDigits | Rule::Change) {
+        if self.loud || matches!(rule, Rule::Readable | Rule::WrongDigits) {
             let lines = picture(&self.glass);
             self.story.extend(lines);
         }
@@ -1385,7 +1386,8 @@ impl<'a> World<'a> {
         if !timed || up < 20 * SECOND || self.simulated {
             return (demands, self.now);
         }
-        let mut until = self.now + 10 * SECOND;
+        // Bells ring at whole minutes.
+        let mut until = (self.now + 10 * SECOND).min(self.now - self.now % MINUTE + MINUTE);
         for (place, demand) in demands.iter_mut().enumerate() {
             let streamed = scenario.sockets && (place != SPY || scenario.shares && self.kind != Kind::Proxy);
             let mut live = streamed || place == SPY;

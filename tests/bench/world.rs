@@ -1,5 +1,6 @@
 //! Many days of a world that is simulated, on two threads: `cargo bench --bench world` with
-//! `-- --minutes N`, `--days N`, `--seed S`, or `--only NTH` for one of them with its whole story.
+//! `-- --minutes N`, `--days N`, `--seed S`, `--only NTH` for one of them with its whole story, or `--skip RULE` to look
+//! for what is behind a known fault.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../world/mod.rs"]
@@ -11,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use simulated::{Counts, Outcome, Rule, Scenario, What, Word, reduce, run};
+use simulated::{Counts, Outcome, Rule, Scenario, What, Word, reduce, run, skip};
 
 const THREADS: usize = 2;
 
@@ -22,6 +23,9 @@ fn argument(name: &str) -> Option<u64> {
 }
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    let skipped = words.iter().zip(words.iter().skip(1)).filter(|(name, _)| *name == "--skip");
+    skipped.for_each(|(_, rule)| skip(rule));
     let seed = argument("--seed").unwrap_or(1);
     if let Some(nth) = argument("--only") {
         let scenario = Scenario::draw(seed, nth);

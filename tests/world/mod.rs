@@ -26,5 +26,5 @@ pub(crate) use faults::What;
 pub(crate) use judge::Rule;
 pub(crate) use reader::Word;
 pub(crate) use reduce::reduce;
-pub(crate) use run::{Counts, Outcome, run};
+pub(crate) use run::{Counts, Outcome, run, skip};
 pub(crate) use scenario::Scenario;

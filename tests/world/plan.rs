@@ -83,7 +83,7 @@ pub(crate) fn spans(place: usize, days: std::ops::RangeInclusive<i64>, habits: &
         };
         match place {
             SPX => {
-                add(open + SECOND, bell, Part::Regular, (800, 3_200));
+                add(open + SECOND, bell, Part::Regular, (900, 4_300));
                 // Computed on for a while, and minutes later the close: another length each day.
                 let while_ = [0, 3, 40, 80][(day % 4) as usize] * SECOND;
                 add(bell + 500, bell + while_, Part::After, (900, 2_900));
@@ -99,7 +99,7 @@ pub(crate) fn spans(place: usize, days: std::ops::RangeInclusive<i64>, habits: &
                 add(early + 2 * SECOND, late, Part::Regular, (15_000, 15_000));
                 add(open + 3 * SECOND, bell + SECOND, Part::Regular, (15_000, 15_000));
             }
-            TICK => add(open + 2 * SECOND, bell, Part::Regular, (900, 7_000)),
+            TICK => add(open + 2 * SECOND, bell, Part::Regular, (900, 8_300)),
             SPY => {
                 let pace = if habits.thin { 9 } else { 1 };
                 let end = bell + 4 * HOUR;

@@ -94,7 +94,9 @@ pub(crate) struct Session {
     /// The close that was published.
     pub(crate) official: Option<u32>,
     pub(crate) day: i64,
-    /// The lowest and the highest price, and the first.
+    /// Its first value, of whatever part.
+    pub(crate) first: Option<u32>,
+    /// The lowest and the highest price.
     pub(crate) range: Option<(i64, i64)>,
 }
 
@@ -216,6 +218,7 @@ impl Tape {
             self.before = self.session;
             self.session = Session {
                 day,
+                first: Some(index),
                 ..Session::default()
             };
         }

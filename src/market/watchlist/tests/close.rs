@@ -279,6 +279,7 @@ fn the_vendors_word_that_a_market_is_closed_makes_no_close_of_a_dead_links_value
     assert_eq!(list.freshness(spx, tuesday("12:31:00"), &calendar), age);
     // On an unbroken link it is the close, and stays it with each further word.
     let mut calendar = US;
+    calendar.set_status(told(State::Open, tuesday("12:29:00").utc));
     let (mut list, spx) = ticked("I:SPX", tuesday("12:29:55"));
     for time in ["12:30:00", "12:31:00", "12:35:00"] {
         calendar.set_status(told(State::Closed, tuesday(time).utc));
@@ -306,4 +307,41 @@ fn on_a_day_without_trading_by_the_vendors_word_the_close_of_the_day_before_stay
     }
     let now = tuesday("09:31:00");
     assert_eq!(list.freshness(0, now, &calendar), Freshness::Closed);
+}
+
+#[test]
+fn a_day_without_trading_stays_one_after_its_hours_and_for_a_display_started_in_them() {
+    for first in ["07:00", "13:00"] {
+        let start = tuesday(&format!("{first}:00"));
+        for ticker in ["I:SPX", "I:TICK", "SPY", "O:SPXW260116C06950000"] {
+            let mut calendar = US;
+            let mut list = linked(&[ticker], start);
+            let bell = Some(Utc(tuesday("16:00:00").utc.unwrap().0 - 86_400_000));
+            fetch_close(&mut list, ticker, 1, bell, start);
+            let mut now = start;
+            while now.utc < tuesday("17:00:00").utc {
+                calendar.set_status(told(State::Closed, now.utc));
+                let regular = now.utc >= tuesday("09:31:00").utc;
+                if regular {
+                    let freshness = list.freshness(0, now, &calendar);
+                    assert_eq!(freshness, Freshness::Closed, "{ticker} {first} {now:?}");
+                }
+                now = later(now, 60);
+            }
+        }
+    }
+}
+
+#[test]
+fn after_an_ordinary_day_the_close_of_the_day_before_is_no_close() {
+    let mut calendar = US;
+    let start = tuesday("15:00:00");
+    let mut list = linked(&["SPX"], start);
+    let bell = Some(Utc(tuesday("16:00:00").utc.unwrap().0 - 86_400_000));
+    fetch_close(&mut list, "I:SPX", 1, bell, start);
+    for time in ["16:20:30", "16:25:00", "16:30:00"] {
+        calendar.set_status(told(State::Closed, tuesday(time).utc));
+        let freshness = list.freshness(0, tuesday(time), &calendar);
+        assert!(matches!(freshness, Freshness::Stale(_)), "{time}");
+    }
 }

@@ -417,6 +417,13 @@ impl Judge<'_> {
             // Of the session that is on it is none.
             return !self.on[place] || place == SPY;
         }
+        // A session has begun within the last minute, and nothing of it has come.
+        let since = now - 62 * SECOND - self.moment.late;
+        let after = tape.values[index as usize + 1..].iter();
+        let mut after = after.filter(|value| matches!(value.sort, Sort::Told(part) if part != Part::Outside));
+        if !self.on[place] && after.next().is_some_and(|next| next.at > since) {
+            return true;
+        }
         tape.session.official.is_some_and(|official| {
             // It was published a moment ago, or while the link was broken.
             now - tape.get(official).at < way || self.was_last(place, index, official)

@@ -774,6 +774,10 @@ impl<'a> World<'a> {
         let time = self.time();
         if self.display.needs {
             let (paces, epoch) = self.display.need(time);
+            if epoch != self.epoch {
+                // A link has returned: the failure before it says little.
+                self.hold = self.hold.min(self.now + 5 * SECOND);
+            }
             (self.paces, self.epoch) = (paces, epoch);
         }
         if self.asking || self.now < self.hold || self.held().is_some() {
@@ -897,10 +901,13 @@ impl<'a> World<'a> {
     fn row(&mut self, place: usize, stale: Ms, text: &mut String) -> Option<u32> {
         let asked = self.now - 60 - stale - self.kind.delay();
         let tape = &self.tapes[place];
-        let real = |index: &usize| matches!(tape.values[*index].sort, Sort::Told(_));
+        // The last quote, also if it makes no price.
+        let real = |index: &usize| matches!(tape.values[*index].sort, Sort::Told(_) | Sort::NoPrice);
         let (last, mut session, before): (u32, Session, Session);
         if self.simulated {
-            let index = tape.values.iter().rposition(|value| value.sort == Sort::Simulated)?;
+            let index = tape.values.iter().rposition(|value| {
+                value.sort == Sort::Simulated && value.at <= asked
+            })?;
             last = index as u32;
             (session, before) = (Session::default(), Session::default());
         } else {
@@ -1435,7 +1442,8 @@ impl<'a> World<'a> {
                     until = until.min(fault.from);
                     continue;
                 }
-                let over = fault.over(scenario);
+                let slow = if streamed { 0 } else { 25 * SECOND };
+                let over = fault.over(scenario).saturating_add(slow);
                 // One witness of three may be wrong.
                 let excused = !fault.what.is_of_time() && fault.touches(place, scenario);
                 live &= !excused || self.now > over;

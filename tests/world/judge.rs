@@ -337,7 +337,12 @@ impl Judge<'_> {
             let told = self.of(place, self.tapes[place].get(fresh));
             return Some((Rule::Hidden, format!("fresh is {told}")));
         }
-        let known = self.demands[place].closed && self.tapes[place].session.close().is_some();
+        let tape = &self.tapes[place];
+        // A last book without a middle leaves no close that anybody could tell.
+        let mut told = tape.values.iter().rev();
+        let last = told.find(|value| matches!(value.sort, Sort::Told(_) | Sort::NoPrice));
+        let priced = last.is_some_and(|last| last.sort != Sort::NoPrice);
+        let known = self.demands[place].closed && tape.session.close().is_some() && priced;
         known.then(|| (Rule::NotClosed, "the close is known".into()))
     }
 

@@ -11,7 +11,11 @@ fn nothing_untrue_looks_true_for_some_days() {
         let outcome = simulated::run(&scenario);
         if let Some(broken) = outcome.broken {
             let tail = outcome.story.len().saturating_sub(44);
-            panic!("{}\n{}\n{broken:#?}", scenario.told(), outcome.story[tail..].join("\n"));
+            panic!(
+                "{}\n{}\n{broken:#?}",
+                scenario.told(),
+                outcome.story[tail..].join("\n")
+            );
         }
     }
 }

@@ -221,6 +221,15 @@ impl Calendar {
             .is_some_and(|status| status.as_of.0 >= since.0.saturating_add(STATUS_CARE))
     }
 
+    /// Whether the market of this symbol has closed so short a time ago that what is called its close
+    /// may not be the last value.
+    pub fn has_just_closed(&self, symbol: &Symbol, at: Utc) -> bool {
+        match self.phase(symbol, at) {
+            Phase::Closed { since, .. } => at.0 < since.0.saturating_add(STATUS_CARE),
+            Phase::Open { .. } => false,
+        }
+    }
+
     /// What tells whether a phase that was kept is of this calendar.
     pub(super) const fn revision(&self) -> (bool, u32) {
         (matches!(self.kept, Kept::None), self.revision)

@@ -69,13 +69,26 @@ fn main() -> ExitCode {
         let seeds = kinds.entry(rule).or_default();
         seeds.push(*nth);
         if seeds.len() <= 3 {
-            story(seed, *nth, &broken.iter().find(|(at, ..)| at == nth).unwrap().1, outcome);
+            story(
+                seed,
+                *nth,
+                &broken.iter().find(|(at, ..)| at == nth).unwrap().1,
+                outcome,
+            );
         }
     }
     for (rule, seeds) in &kinds {
-        println!("{rule:?}: {} worlds: {:?}", seeds.len(), &seeds[..seeds.len().min(12)]);
+        println!(
+            "{rule:?}: {} worlds: {:?}",
+            seeds.len(),
+            &seeds[..seeds.len().min(12)]
+        );
     }
-    println!("{} of {} worlds broke a promise", broken.len(), next.load(Ordering::Relaxed));
+    println!(
+        "{} of {} worlds broke a promise",
+        broken.len(),
+        next.load(Ordering::Relaxed)
+    );
     ExitCode::from(u8::from(!broken.is_empty() || missing))
 }
 
@@ -118,8 +131,16 @@ fn tell(counts: &Counts, took: Duration) -> bool {
     let mut recoveries = counts.recoveries.clone();
     recoveries.sort_unstable();
     if !recoveries.is_empty() {
-        let at = |part: f64| f64::from(recoveries[((recoveries.len() - 1) as f64 * part) as usize]) / 1000.0;
-        println!("  recoveries: {}, p50 {:.1} s, p95 {:.1} s, p99 {:.1} s", recoveries.len(), at(0.5), at(0.95), at(0.99));
+        let at = |part: f64| {
+            f64::from(recoveries[((recoveries.len() - 1) as f64 * part) as usize]) / 1000.0
+        };
+        println!(
+            "  recoveries: {}, p50 {:.1} s, p95 {:.1} s, p99 {:.1} s",
+            recoveries.len(),
+            at(0.5),
+            at(0.95),
+            at(0.99)
+        );
     }
     missing
 }

@@ -175,7 +175,10 @@ impl Display {
         let line = &mut self.lines[cluster];
         line.link.on(Event::Heard, now.monotonic);
         let bytes = text.into();
-        let done = self.sender.frame(&bytes, line, now.monotonic).now_or_never();
+        let done = self
+            .sender
+            .frame(&bytes, line, now.monotonic)
+            .now_or_never();
         assert!(matches!(done, Some(Ok(()))), "the queue has room");
         let ended = std::mem::take(&mut self.lines[cluster].ended);
         self.tell(cluster, now);
@@ -202,7 +205,9 @@ impl Display {
             End::Absent => Why::Path,
             End::Busy => Why::Busy,
         };
-        self.lines[cluster].link.on(Event::Closed(why), now.monotonic);
+        self.lines[cluster]
+            .link
+            .on(Event::Closed(why), now.monotonic);
         self.tell(cluster, now);
     }
 
@@ -339,7 +344,8 @@ impl Display {
     pub(crate) fn minutes_since(&self, place: usize) -> Option<Ms> {
         let symbol = &self.watchlist[place];
         let mut days = self.desk.days();
-        days.find(|(wanted, _)| *wanted == symbol).map(|(_, since)| since.0)
+        days.find(|(wanted, _)| *wanted == symbol)
+            .map(|(_, since)| since.0)
     }
 
     /// What was odd so far: stamps that are ahead, values that are older.

@@ -100,7 +100,13 @@ impl Face {
 
     /// The character that stands there in dark letters on light ground; `dark` rows of its top
     /// page are dark whatever it is.
-    pub(crate) fn inverted(&self, glass: &Glass, x: usize, page: usize, dark: u8) -> Option<&Glyph> {
+    pub(crate) fn inverted(
+        &self,
+        glass: &Glass,
+        x: usize,
+        page: usize,
+        dark: u8,
+    ) -> Option<&Glyph> {
         let cell = cell(glass, x, page, self.pages);
         let ground = u128::from_le_bytes([dark; 16]);
         self.glyphs.iter().find(|glyph| {
@@ -129,7 +135,10 @@ impl Face {
             }
             let faded = &glyph.faded[odd & 1];
             let pages = 0..self.pages;
-            if !pages.clone().all(|page| cell[page] & faded[page] == faded[page]) {
+            if !pages
+                .clone()
+                .all(|page| cell[page] & faded[page] == faded[page])
+            {
                 continue;
             }
             let extra = pages
@@ -183,7 +192,10 @@ impl Glyph {
             letter,
             advance: columns.len(),
             mask: u128::MAX.checked_shl(bits).map_or(u128::MAX, |high| !high),
-            pages: plain.iter().rposition(|page| *page != 0).map_or(1, |last| last + 1),
+            pages: plain
+                .iter()
+                .rposition(|page| *page != 0)
+                .map_or(1, |last| last + 1),
             plain,
             faded,
         }
@@ -231,8 +243,16 @@ impl Fonts {
         let small = |letters| face(letters, FONT_5X8, (5, 8), 0, false, Fade::Nothing);
         Self {
             sizes: [
-                size(face(NUMBER, FONT_16X32, (16, 32), 0, false, Fade::Chessboard), medium(FRACTION, 4), 2),
-                size(face(NUMBER, FONT_12X24, (12, 24), 0, false, Fade::Chessboard), medium(FRACTION, 2), 2),
+                size(
+                    face(NUMBER, FONT_16X32, (16, 32), 0, false, Fade::Chessboard),
+                    medium(FRACTION, 4),
+                    2,
+                ),
+                size(
+                    face(NUMBER, FONT_12X24, (12, 24), 0, false, Fade::Chessboard),
+                    medium(FRACTION, 2),
+                    2,
+                ),
                 size(medium(NUMBER, 0), medium(FRACTION, 0), 1),
                 size(small(NUMBER), small(FRACTION), 1),
             ],

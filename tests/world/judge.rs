@@ -129,8 +129,15 @@ impl Known {
         self.receipts[self.at % 8] = (index, now, age);
         self.at += 1;
         let value = tape.get(index);
-        let newer = self.newest.is_none_or(|known| tape.get(known).at < value.at);
-        if newer && !matches!(value.sort, Sort::Stray | Sort::Ineligible | Sort::Correction) {
+        let newer = self
+            .newest
+            .is_none_or(|known| tape.get(known).at < value.at);
+        if newer
+            && !matches!(
+                value.sort,
+                Sort::Stray | Sort::Ineligible | Sort::Correction
+            )
+        {
             self.previous = self.newest;
             self.newest = Some(index);
             self.outside = match value.sort {
@@ -154,7 +161,10 @@ impl Known {
     }
 
     fn received(&self, index: u32) -> Option<(Ms, Ms)> {
-        let found = self.receipts.iter().filter(|(of, at, _)| *of == index && *at > 0);
+        let found = self
+            .receipts
+            .iter()
+            .filter(|(of, at, _)| *of == index && *at > 0);
         found.map(|(_, at, age)| (*at, *age)).min()
     }
 }
@@ -298,14 +308,24 @@ impl Judge<'_> {
         if let Some(newer) = newest.map(|newest| tape.get(newest))
             && newer.at > value.at
         {
-            let told = format!("{} had come; shown is {}", self.of(place, newer), self.of(place, value));
+            let told = format!(
+                "{} had come; shown is {}",
+                self.of(place, newer),
+                self.of(place, value)
+            );
             return Some((Rule::Superseded, told));
         }
         if part == Part::Outside && known.outside < 2 && known.fetched != Some(index) {
-            return Some((Rule::Ineligible, "one print of the night proves nothing".into()));
+            return Some((
+                Rule::Ineligible,
+                "one print of the night proves nothing".into(),
+            ));
         }
         // The last of a minute's bar is as good as the bar: 75 s from its end.
-        let bar = known.bar.filter(|(of, _)| *of == index).map(|(_, end)| end + 75 * SECOND);
+        let bar = known
+            .bar
+            .filter(|(of, _)| *of == index)
+            .map(|(_, end)| end + 75 * SECOND);
         let allowed = limit(place, part) + if delayed { 17 * MINUTE } else { 0 };
         let until = match (self.moment.timed, known.received(index)) {
             (true, _) => value.at + allowed + if self.moment.own { 0 } else { DATE },
@@ -320,7 +340,10 @@ impl Judge<'_> {
         }
         *standing = Some(Standing { place, until });
         if self.moment.delay > 0 && self.demands[place].live && !delayed {
-            return Some((Rule::Beyond, format!("no DELAYED; {}", self.of(place, value))));
+            return Some((
+                Rule::Beyond,
+                format!("no DELAYED; {}", self.of(place, value)),
+            ));
         }
         if delayed && self.moment.delay == 0 && self.demands[place].live {
             return Some((Rule::Hidden, format!("DELAYED; {}", self.of(place, value))));
@@ -363,7 +386,8 @@ impl Judge<'_> {
         }
         let (tape, now) = (&self.tapes[place], self.moment.now - self.moment.delay);
         let values = tape.values.iter().enumerate().rev();
-        let mut told = values.filter(|(_, value)| matches!(value.sort, Sort::Told(_) | Sort::NoPrice));
+        let mut told =
+            values.filter(|(_, value)| matches!(value.sort, Sort::Told(_) | Sort::NoPrice));
         let (index, value, part) = loop {
             let (index, value) = told.next()?;
             let Sort::Told(part) = value.sort else {
@@ -438,10 +462,16 @@ impl Judge<'_> {
     /// Whether a value was the last before the official close, and the link broke so shortly ago
     /// that nobody can know.
     fn was_last(&self, place: usize, index: u32, official: u32) -> bool {
-        let broken = self.moment.broken.is_some_and(|since| self.moment.now - since < 45 * SECOND);
+        let broken = self
+            .moment
+            .broken
+            .is_some_and(|since| self.moment.now - since < 45 * SECOND);
         let tape = &self.tapes[place];
         let after = tape.values[index as usize + 1..official as usize].iter();
-        broken && !after.clone().any(|value| matches!(value.sort, Sort::Told(_)))
+        broken
+            && !after
+                .clone()
+                .any(|value| matches!(value.sort, Sort::Told(_)))
     }
 
     /// Looks at what is said of the whole glass, and at the change.
@@ -477,7 +507,11 @@ impl Judge<'_> {
             return Some((Rule::Change, "the base is not above zero".into()));
         }
         let of_session = |index: u32| tape.get(index).at;
-        if tape.before.last.is_some_and(|last| value.at <= of_session(last)) {
+        if tape
+            .before
+            .last
+            .is_some_and(|last| value.at <= of_session(last))
+        {
             return None;
         }
         let exact = (value.price - base) as f64 / base as f64 * 10_000.0;

@@ -66,7 +66,11 @@ pub(crate) fn regular(place: usize, day: i64, habits: &Habits) -> Option<(Ms, Ms
 }
 
 /// The times of an instrument's values on these days, in order.
-pub(crate) fn spans(place: usize, days: std::ops::RangeInclusive<i64>, habits: &Habits) -> Vec<Span> {
+pub(crate) fn spans(
+    place: usize,
+    days: std::ops::RangeInclusive<i64>,
+    habits: &Habits,
+) -> Vec<Span> {
     let mut spans = Vec::new();
     for day in days {
         let Some((open, bell)) = regular(place, day, habits) else {
@@ -95,9 +99,17 @@ pub(crate) fn spans(place: usize, days: std::ops::RangeInclusive<i64>, habits: &
                 add(bell + official, bell + official, Part::Close, (0, 0));
             }
             VIX => {
-                let (early, late) = (utc(day, 3 * HOUR + 15 * MINUTE), utc(day, 9 * HOUR + 15 * MINUTE));
+                let (early, late) = (
+                    utc(day, 3 * HOUR + 15 * MINUTE),
+                    utc(day, 9 * HOUR + 15 * MINUTE),
+                );
                 add(early + 2 * SECOND, late, Part::Regular, (15_000, 15_000));
-                add(open + 3 * SECOND, bell + SECOND, Part::Regular, (15_000, 15_000));
+                add(
+                    open + 3 * SECOND,
+                    bell + SECOND,
+                    Part::Regular,
+                    (15_000, 15_000),
+                );
             }
             TICK => add(open + 2 * SECOND, bell, Part::Regular, (900, 8_300)),
             SPY => {

@@ -176,7 +176,11 @@ impl Reader {
                 Some(_) => None,
                 None => self.second(glass),
             };
-            if self.page.second.is_some_and(|second| second.words.has(Word::Demo)) {
+            if self
+                .page
+                .second
+                .is_some_and(|second| second.words.has(Word::Demo))
+            {
                 self.page.demo = true;
             }
         }
@@ -216,7 +220,11 @@ impl Reader {
                 return None;
             }
             let (text, _) = text(&self.fonts.small, glass, x, 0);
-            let digits: String = text.strip_suffix('%')?.chars().filter(|c| *c != ',').collect();
+            let digits: String = text
+                .strip_suffix('%')?
+                .chars()
+                .filter(|c| *c != ',')
+                .collect();
             let (whole, cents) = digits.split_once('.')?;
             let points = whole.parse::<i64>().ok()?.abs() * 100 + cents.parse::<i64>().ok()?;
             Some(if sign == b'-' { -points } else { points })
@@ -361,7 +369,12 @@ fn text(face: &Face, glass: &Glass, x: usize, page: usize) -> (String, usize) {
 }
 
 /// The inverted text that begins there.
-fn badge(face: &Face, glass: &Glass, (x, page): (usize, usize), dark: u8) -> Option<(String, usize)> {
+fn badge(
+    face: &Face,
+    glass: &Glass,
+    (x, page): (usize, usize),
+    dark: u8,
+) -> Option<(String, usize)> {
     let mut text = String::new();
     let mut x = x;
     let step = if face.pages == 1 { 5 } else { 8 };

@@ -73,7 +73,9 @@ struct Connection {
 }
 
 fn kind(prefix: &str) -> Option<usize> {
-    ["V", "Q", "A", "AM"].iter().position(|kind| *kind == prefix)
+    ["V", "Q", "A", "AM"]
+        .iter()
+        .position(|kind| *kind == prefix)
 }
 
 /// What is counted of all worlds.
@@ -96,7 +98,9 @@ impl Counts {
     /// Adds those of another world.
     pub(crate) fn add(&mut self, other: &Self) {
         let pairs = self.faults.iter_mut().zip(other.faults);
-        pairs.chain(self.words.iter_mut().zip(other.words)).for_each(|(sum, more)| *sum += more);
+        pairs
+            .chain(self.words.iter_mut().zip(other.words))
+            .for_each(|(sum, more)| *sum += more);
         self.values += other.values;
         self.pictures += other.pictures;
         self.days += other.days;
@@ -233,7 +237,11 @@ impl<'a> World<'a> {
             tickers,
             connections: Default::default(),
             // A proxy simulates nothing: it is a hub until then.
-            kind: if scenario.simulated { Kind::Hub } else { scenario.kind },
+            kind: if scenario.simulated {
+                Kind::Hub
+            } else {
+                scenario.kind
+            },
             simulated: scenario.simulated,
             cache: [[None; 4]; COUNT],
             active: Vec::new(),
@@ -296,7 +304,10 @@ impl<'a> World<'a> {
                     // The last trade was minutes before the bell, now and then.
                     SPY => (Part::Close, bell - [0, 8 * MINUTE][(day % 2) as usize]),
                     // Nor was there a quote.
-                    5 => (Part::Regular, bell - [3_000, 20 * MINUTE][(day % 2) as usize]),
+                    5 => (
+                        Part::Regular,
+                        bell - [3_000, 20 * MINUTE][(day % 2) as usize],
+                    ),
                     _ => (Part::Regular, bell - 2_000),
                 };
                 while self.tapes[place].session.day != day {
@@ -394,9 +405,18 @@ impl<'a> World<'a> {
             && span.to - at < HOUR;
         self.tapes[place].tell(at, span.part, span.day, worthless);
         let (least, most) = span.gap;
-        let gap = if most <= least { least } else { self.random.i64(least..most) };
+        let gap = if most <= least {
+            least
+        } else {
+            self.random.i64(least..most)
+        };
         // A bar of a second ends with a whole one.
-        let next = at + if place == SPY { gap - gap % SECOND } else { gap };
+        let next = at
+            + if place == SPY {
+                gap - gap % SECOND
+            } else {
+                gap
+            };
         if most > 0 && next < span.to {
             return next;
         }
@@ -441,10 +461,16 @@ impl<'a> World<'a> {
         self.push(end + MINUTE + 700, Event::Minute);
         for place in [SPX, SPY] {
             let tape = &self.tapes[place];
-            let Some(last) = tape.session.last else { continue };
+            let Some(last) = tape.session.last else {
+                continue;
+            };
             let value = tape.get(last);
             // A bar of a second that ends with the minute is its last.
-            let (from, to) = if place == SPY { (end - MINUTE + 1, end + 1) } else { (end - MINUTE, end) };
+            let (from, to) = if place == SPY {
+                (end - MINUTE + 1, end + 1)
+            } else {
+                (end - MINUTE, end)
+            };
             if (from..to).contains(&value.at) && tape.last == Some(last) {
                 self.send(place, last, Form::Minute(end));
             }
@@ -463,7 +489,11 @@ impl<'a> World<'a> {
             return;
         }
         let flight = self.stamped(place, index, form);
-        let late = if self.active(What::Late).is_some() { 29 * SECOND } else { 0 };
+        let late = if self.active(What::Late).is_some() {
+            29 * SECOND
+        } else {
+            0
+        };
         let bar = if place == SPY { 900 } else { 0 };
         match self.kind.delay() + late + bar {
             0 => self.take_off(flight),
@@ -500,7 +530,9 @@ impl<'a> World<'a> {
         if hub && (self.active(What::UpstreamLost).is_some() || self.is_down()) {
             return;
         }
-        let Some(kind) = kind(flight.form.prefix()) else { return };
+        let Some(kind) = kind(flight.form.prefix()) else {
+            return;
+        };
         self.cache[flight.place][kind] = Some((flight, self.now));
         self.forward(flight, None);
     }
@@ -509,7 +541,8 @@ impl<'a> World<'a> {
         let cluster = self.clusters[flight.place];
         let way = self.way();
         let connection = &mut self.connections[cluster];
-        let wanted = kind(flight.form.prefix()).is_some_and(|kind| connection.wanted[flight.place][kind]);
+        let wanted =
+            kind(flight.form.prefix()).is_some_and(|kind| connection.wanted[flight.place][kind]);
         if !connection.open || connection.dead || !wanted {
             return;
         }
@@ -522,7 +555,10 @@ impl<'a> World<'a> {
     // ---- the server and the way
 
     fn is_down(&self) -> bool {
-        self.active(What::Down).is_some() || self.active(What::Replaced).is_some_and(|fault| self.now >= fault.from)
+        self.active(What::Down).is_some()
+            || self
+                .active(What::Replaced)
+                .is_some_and(|fault| self.now >= fault.from)
     }
 
     /// When what is on its way now comes: it may be held up.
@@ -546,7 +582,10 @@ impl<'a> World<'a> {
     fn begin(&mut self, at: usize) {
         let fault = self.scenario.faults[at];
         self.active.push(at);
-        self.counts.faults[What::ALL.iter().position(|what| *what == fault.what).unwrap_or(0)] += 1;
+        self.counts.faults[What::ALL
+            .iter()
+            .position(|what| *what == fault.what)
+            .unwrap_or(0)] += 1;
         self.note(format!("{}", fault.told()));
         match fault.what {
             What::Reset => self.drop_all(End::Reset),
@@ -567,7 +606,10 @@ impl<'a> World<'a> {
                 }
             }
             What::UpstreamLost => self.announce("upstream_down", "the vendor is away"),
-            What::Evicted => self.announce("max_connections", "Maximum number of websocket connections exceeded."),
+            What::Evicted => self.announce(
+                "max_connections",
+                "Maximum number of websocket connections exceeded.",
+            ),
             What::Stray => {
                 let index = self.tapes[fault.place].odd(self.now, Sort::Stray);
                 self.send(fault.place, index, Form::of(fault.place));
@@ -579,7 +621,10 @@ impl<'a> World<'a> {
             What::NotAuthorized => self.drop_all(End::Reset),
             _ => {}
         }
-        if matches!(fault.what, What::StampsOff | What::NoStamp | What::Seconds | What::Ahead) {
+        if matches!(
+            fault.what,
+            What::StampsOff | What::NoStamp | What::Seconds | What::Ahead
+        ) {
             self.disordered = self.disordered.max(fault.until + 5 * SECOND);
         }
         let breaks = matches!(
@@ -623,15 +668,22 @@ impl<'a> World<'a> {
 
     fn announce(&mut self, word: &str, message: &str) {
         for cluster in 0..CLUSTERS {
-            let Connection { open, dead, epoch, .. } = self.connections[cluster];
+            let Connection {
+                open, dead, epoch, ..
+            } = self.connections[cluster];
             if open && !dead {
-                self.push(self.now + 20, Event::Say(cluster, epoch, status(word, message).into()));
+                self.push(
+                    self.now + 20,
+                    Event::Say(cluster, epoch, status(word, message).into()),
+                );
             }
         }
     }
 
     fn ahead(&mut self, place: usize) {
-        let Some(last) = self.tapes[place].last else { return };
+        let Some(last) = self.tapes[place].last else {
+            return;
+        };
         if self.now - self.tapes[place].get(last).at > limit(place, Part::Regular) {
             return;
         }
@@ -668,7 +720,9 @@ impl<'a> World<'a> {
         let within = tape.values.iter().rev().find(|value| {
             (end - MINUTE..end).contains(&value.at) && matches!(value.sort, Sort::Told(_))
         });
-        let Some(price) = within.map(|value| value.price + 700) else { return };
+        let Some(price) = within.map(|value| value.price + 700) else {
+            return;
+        };
         if tape.find(super::tape::shown(price)).is_some() {
             return;
         }
@@ -702,7 +756,9 @@ impl<'a> World<'a> {
                 }
             }
             Act::Ping => {
-                let Connection { open, dead, epoch, .. } = self.connections[cluster];
+                let Connection {
+                    open, dead, epoch, ..
+                } = self.connections[cluster];
                 if open && !dead {
                     let at = self.now + 2 * self.way();
                     self.push(at, Event::Pong(cluster, epoch));
@@ -718,7 +774,8 @@ impl<'a> World<'a> {
 
     fn answer_call(&mut self, cluster: usize, way: Ms) {
         let shares = cluster == self.clusters[SPY];
-        let absent = !self.scenario.sockets || shares && (!self.scenario.shares || self.kind == Kind::Proxy);
+        let absent =
+            !self.scenario.sockets || shares && (!self.scenario.shares || self.kind == Kind::Proxy);
         let answer = if self.is_down() {
             Err(End::Unreachable)
         } else if self.active(What::Forbidden).is_some() {
@@ -759,7 +816,10 @@ impl<'a> World<'a> {
         if self.kind == Kind::Proxy {
             return;
         }
-        self.say(cluster, status("success", &format!("subscribed to: {prefix}.{ticker}")));
+        self.say(
+            cluster,
+            status("success", &format!("subscribed to: {prefix}.{ticker}")),
+        );
         if !self.kind.is_vendor()
             && let Some((flight, came)) = self.cache[place][kind]
         {
@@ -798,7 +858,11 @@ impl<'a> World<'a> {
         };
         self.asking = true;
         self.asked_epoch = self.epoch;
-        let way = if self.active(What::HalfOpen).is_some() { 10 * SECOND } else { 3 * self.way() };
+        let way = if self.active(What::HalfOpen).is_some() {
+            10 * SECOND
+        } else {
+            3 * self.way()
+        };
         self.push(self.now + way, Event::Told(question));
     }
 
@@ -806,7 +870,8 @@ impl<'a> World<'a> {
         let Some((answered, epoch)) = self.answered[place] else {
             return 0;
         };
-        let mut wait = self.paces[place].map_or(600 * SECOND, |pace| pace.clamp(SECOND, 600 * SECOND));
+        let mut wait =
+            self.paces[place].map_or(600 * SECOND, |pace| pace.clamp(SECOND, 600 * SECOND));
         if epoch != self.epoch {
             wait = wait.min(15 * SECOND);
         }
@@ -818,8 +883,13 @@ impl<'a> World<'a> {
         if self.asking {
             return Ms::MAX;
         }
-        let due = (0..COUNT).map(|place| self.due(place)).min().unwrap_or(Ms::MAX);
-        due.min(self.market).max(self.hold).max(self.held().unwrap_or(0))
+        let due = (0..COUNT)
+            .map(|place| self.due(place))
+            .min()
+            .unwrap_or(Ms::MAX);
+        due.min(self.market)
+            .max(self.hold)
+            .max(self.held().unwrap_or(0))
     }
 
     fn told(&mut self, question: Question) {
@@ -911,18 +981,27 @@ impl<'a> World<'a> {
             last = index as u32;
             (session, before) = (Session::default(), Session::default());
         } else {
-            let mut index = (0..tape.values.len()).rev().find(|index| {
-                real(index) && tape.values[*index].at <= asked
-            })?;
+            let mut index = (0..tape.values.len())
+                .rev()
+                .find(|index| real(index) && tape.values[*index].at <= asked)?;
             let mut shown = (tape.session, tape.before);
             let yesterday = self.active(What::RestYesterday).is_some();
             let of_session = tape.session.last.is_some_and(|_| {
-                let (open, _) = regular(place, tape.session.day, &self.scenario.habits).unwrap_or((0, 0));
-                let first = if place == SPY { utc(tape.session.day, 4 * HOUR) } else { open.min(utc(tape.session.day, 3 * HOUR)) };
+                let (open, _) =
+                    regular(place, tape.session.day, &self.scenario.habits).unwrap_or((0, 0));
+                let first = if place == SPY {
+                    utc(tape.session.day, 4 * HOUR)
+                } else {
+                    open.min(utc(tape.session.day, 3 * HOUR))
+                };
                 tape.values[index].at >= first
             });
             if yesterday || !of_session {
-                index = tape.before.close().filter(|_| tape.session.last.is_some()).map_or(index, |close| close as usize);
+                index = tape
+                    .before
+                    .close()
+                    .filter(|_| tape.session.last.is_some())
+                    .map_or(index, |close| close as usize);
                 if tape.session.last.is_some() && (yesterday || !of_session) {
                     shown = (tape.before, Session::default());
                 }
@@ -942,7 +1021,11 @@ impl<'a> World<'a> {
         let value = *tape.get(last);
         let closed = !self.simulated && self.is_closed(place, asked);
         let odd = self.active_of(What::Ineligible, place).then(|| {
-            let found = tape.values.iter().rev().find(|value| value.sort == Sort::Ineligible);
+            let found = tape
+                .values
+                .iter()
+                .rev()
+                .find(|value| value.sort == Sort::Ineligible);
             found.copied()
         });
         let odd = match odd {
@@ -1020,7 +1103,12 @@ impl<'a> World<'a> {
                 return None;
             }
             rounds += 1;
-            assert!(rounds < 20_000, "time stands still at {}: {}", clock(self.now), self.waits());
+            assert!(
+                rounds < 20_000,
+                "time stands still at {}: {}",
+                clock(self.now),
+                self.waits()
+            );
             if next > self.now {
                 rounds = 0;
                 if let Some(broken) = self.pass(next) {
@@ -1071,7 +1159,10 @@ impl<'a> World<'a> {
 
     /// Before time goes on: what is on the glass must be good until then.
     fn pass(&mut self, to: Ms) -> Option<Broken> {
-        if self.active(What::Stopped).is_some() || self.torn > self.now || self.active(What::Naks).is_some() {
+        if self.active(What::Stopped).is_some()
+            || self.torn > self.now
+            || self.active(What::Naks).is_some()
+        {
             return None;
         }
         if skipped(Rule::Beyond) {
@@ -1082,7 +1173,11 @@ impl<'a> World<'a> {
             true => self.page.first,
             false => self.page.second?,
         };
-        let truth = format!("plain until {}, and nothing is due before {}", clock(standing.until), clock(to));
+        let truth = format!(
+            "plain until {}, and nothing is due before {}",
+            clock(standing.until),
+            clock(to)
+        );
         Some(Broken {
             rule: Rule::Beyond,
             place: standing.place,
@@ -1223,7 +1318,14 @@ impl<'a> World<'a> {
         } = flight;
         let value = *self.tapes[place].get(index);
         let mut text = std::mem::take(&mut self.text);
-        frame(&mut text, &self.tickers[place], &value, form, flight.stamp, age);
+        frame(
+            &mut text,
+            &self.tickers[place],
+            &value,
+            form,
+            flight.stamp,
+            age,
+        );
         self.display.frame(cluster, &text, time);
         self.text = text;
         if let Form::Minute(end) = form {
@@ -1280,7 +1382,10 @@ impl<'a> World<'a> {
                     }
                     _ => self.say(cluster, status("connected", "Connected Successfully")),
                 }
-                if self.active(What::UpstreamLost).is_some() && !self.kind.is_vendor() && self.kind != Kind::Proxy {
+                if self.active(What::UpstreamLost).is_some()
+                    && !self.kind.is_vendor()
+                    && self.kind != Kind::Proxy
+                {
                     self.say(cluster, status("upstream_down", "the vendor is away"));
                 }
             }
@@ -1314,12 +1419,15 @@ impl<'a> World<'a> {
         if self.now >= self.demanded.1 {
             self.demanded = self.demands();
             let day = local(self.now).0;
-            let on = regular(SPY, day, &self.scenario.habits)
-                .is_some_and(|(open, bell)| (open - 15 * SECOND..bell + MINUTE).contains(&self.now));
+            let on = regular(SPY, day, &self.scenario.habits).is_some_and(|(open, bell)| {
+                (open - 15 * SECOND..bell + MINUTE).contains(&self.now)
+            });
             self.quiet = if on { MINUTE } else { Ms::MAX };
             let now = self.now - self.kind.delay();
             self.on = [0, 1, 2, 3, 4, 5].map(|place| {
-                let mut known = self.spans[place].iter().filter(|span| span.part == Part::Regular);
+                let mut known = self.spans[place]
+                    .iter()
+                    .filter(|span| span.part == Part::Regular);
                 known.any(|span| (span.from + MINUTE..span.to).contains(&now))
             });
         }
@@ -1346,14 +1454,24 @@ impl<'a> World<'a> {
             let broken = judge.look_around(&page, minute).filter(|(rule, _)| !skipped(*rule));
             if let Some((rule, truth)) = broken {
                 let place = page.first.place.unwrap_or(0);
-                let glass = format!("{} time {:?} change {:?}", seen(&page.first), page.time, page.change);
+                let glass = format!(
+                    "{} time {:?} change {:?}",
+                    seen(&page.first),
+                    page.time,
+                    page.change
+                );
                 found = Some((rule, place, glass, truth));
             }
         }
         self.standing = standing;
         if let Some(since) = self.recovering
-            && standing.iter().flatten().any(|standing| standing.place == SPX)
-            && self.tapes[SPX].last.is_some_and(|last| self.tapes[SPX].get(last).at > since)
+            && standing
+                .iter()
+                .flatten()
+                .any(|standing| standing.place == SPX)
+            && self.tapes[SPX]
+                .last
+                .is_some_and(|last| self.tapes[SPX].get(last).at > since)
         {
             self.recovering = None;
             if self.counts.recoveries.len() < 1_000 {
@@ -1378,7 +1496,9 @@ impl<'a> World<'a> {
     fn witness(&mut self) {
         let own = self.own() == Some(self.now);
         let date = self.dated.is_some_and(|(_, right)| right);
-        let stamps = self.streamed.is_some_and(|(at, right)| right && self.now - at < MINUTE);
+        let stamps = self
+            .streamed
+            .is_some_and(|(at, right)| right && self.now - at < MINUTE);
         let right = u8::from(own) + u8::from(date) + u8::from(stamps);
         let wrong = |fault: Option<&Fault>| fault.map(|fault| fault.size);
         let off = [
@@ -1414,7 +1534,11 @@ impl<'a> World<'a> {
             disordered: self.now < self.disordered,
             delay: self.kind.delay(),
             late: if late { 31 * SECOND } else { 0 },
-            real: if self.scenario.simulated { self.real } else { [None; COUNT] },
+            real: if self.scenario.simulated {
+                self.real
+            } else {
+                [None; COUNT]
+            },
             broken: self.broken_since,
         }
     }
@@ -1434,7 +1558,8 @@ impl<'a> World<'a> {
         // Bells ring at whole minutes.
         let mut until = (self.now + 10 * SECOND).min(self.now - self.now % MINUTE + MINUTE);
         for (place, demand) in demands.iter_mut().enumerate() {
-            let streamed = scenario.sockets && (place != SPY || scenario.shares && self.kind != Kind::Proxy);
+            let streamed =
+                scenario.sockets && (place != SPY || scenario.shares && self.kind != Kind::Proxy);
             let mut live = streamed || place == SPY;
             let mut closed = up > 60 * SECOND && self.kind != Kind::Proxy && place != TICK;
             for fault in &scenario.faults {
@@ -1452,7 +1577,11 @@ impl<'a> World<'a> {
             let habits = &scenario.habits;
             let day = local(self.now - self.kind.delay()).0;
             let quiet = spans(place, day - 1..=day + 1, habits).iter().all(|span| {
-                let margin = if is_contract(place) || place == SPY { 12 * MINUTE } else { 45 * MINUTE };
+                let margin = if is_contract(place) || place == SPY {
+                    12 * MINUTE
+                } else {
+                    45 * MINUTE
+                };
                 let at = self.now - self.kind.delay();
                 at < span.from - 5 * SECOND || at > span.to + margin
             });

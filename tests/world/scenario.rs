@@ -225,7 +225,11 @@ impl Scenario {
     pub(crate) fn tickers(&self) -> Vec<String> {
         let contract = |root: &str, day: i64, strike: i64| {
             let (year, month, day) = date(day);
-            format!("O:{root}{:02}{month:02}{day:02}C{:08}", year % 100, strike * 1000)
+            format!(
+                "O:{root}{:02}{month:02}{day:02}C{:08}",
+                year % 100,
+                strike * 1000
+            )
         };
         let far = self.day + 40;
         vec![

@@ -82,7 +82,9 @@ impl Hasher for Mix {
         unreachable!("only numbers are kept");
     }
     fn write_i64(&mut self, number: i64) {
-        self.0 = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        self.0 = (number as u64)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(29);
     }
 }
 

@@ -170,10 +170,17 @@ impl Row<'_> {
             (false, SPY | SPXW | NVDA) => "open",
             _ => "regular_trading",
         };
-        let late = if self.kind.delay() > 0 { "DELAYED" } else { "REAL-TIME" };
+        let late = if self.kind.delay() > 0 {
+            "DELAYED"
+        } else {
+            "REAL-TIME"
+        };
         let nanos = self.nanos(self.last.at);
         let price = Decimal(self.last.price);
-        write!(text, r#"{{"ticker":"{ticker}","market_status":"{status}","session":{{"change":0"#)?;
+        write!(
+            text,
+            r#"{{"ticker":"{ticker}","market_status":"{status}","session":{{"change":0"#
+        )?;
         if let Some(close) = self.close_of(self.session) {
             write!(text, r#","close":{close}"#)?;
         }

@@ -130,8 +130,8 @@ impl Instrument {
         }
     }
 
-    /// A streamed value outside the known hours: it is believed from the second one with another stamp
-    /// on that comes within its limit, or where REST has told such a value already.
+    /// A streamed value outside the known hours: it is believed from the second print on that comes
+    /// within its limit, or where REST has told such a value already.
     fn take_outside(&mut self, new: Quote, link: Link, now: Now, calendar: &Calendar) -> Outcome {
         let limit = self.limit(new.source);
         let follows = |before: &Quote| {
@@ -148,7 +148,12 @@ impl Instrument {
         if new.void || !newer {
             return Outcome::Older;
         }
-        if !runs && !self.lone.as_ref().is_some_and(follows) {
+        if !runs
+            && !self
+                .lone
+                .as_ref()
+                .is_some_and(|lone| follows(lone) && is_another(lone, &new))
+        {
             self.lone = Some(new);
             return Outcome::Doubted;
         }
@@ -311,5 +316,21 @@ impl Instrument {
         }
         self.latest = Some(quote);
         Outcome::Stored
+    }
+}
+
+/// Whether a value is of another print than the one before: not the same sent again, and no bar that
+/// covers it.
+fn is_another(before: &Quote, new: &Quote) -> bool {
+    let same = new.price == before.price;
+    let covered = match new.source {
+        Source::Minute => 60_000,
+        Source::Second => 1_000,
+        Source::Tick | Source::Rest if same => 1_000,
+        Source::Tick | Source::Rest => 0,
+    };
+    match (before.as_of.stamp, new.as_of.stamp) {
+        (Some(before), Some(new)) => new.millis_since(before) >= covered,
+        _ => !same,
     }
 }

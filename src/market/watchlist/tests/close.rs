@@ -345,3 +345,31 @@ fn after_an_ordinary_day_the_close_of_the_day_before_is_no_close() {
         assert!(matches!(freshness, Freshness::Stale(_)), "{time}");
     }
 }
+
+#[test]
+fn the_close_of_a_share_is_one_whatever_its_row_is_stamped() {
+    let now = tuesday("20:05:00");
+    let mut list = linked(&["SPY"], now);
+    fetch(&mut list, "SPY", 9, tuesday("19:59:30").utc, now);
+    fetch_close(&mut list, "SPY", 1, tuesday("20:04:50").utc, later(now, 1));
+    let shown = list.shown(0, later(now, 2), &US).unwrap();
+    let seen = (shown.freshness, shown.quote.map(|quote| quote.price));
+    assert_eq!(seen, (Freshness::Closed, Some(price(1))));
+}
+
+#[test]
+fn a_row_of_an_index_that_does_not_call_itself_the_close_is_none_while_that_may_come() {
+    let mut list = linked(&["SPX"], tuesday("15:59:00"));
+    let row = tuesday("16:00:24");
+    fetch(&mut list, "I:SPX", 1, tuesday("16:00:05").utc, row);
+    let freshness = list.freshness(0, later(row, 60), &US);
+    assert!(matches!(freshness, Freshness::Stale(_)), "{freshness:?}");
+    let told = tuesday("16:02:00");
+    fetch_close(&mut list, "I:SPX", 2, tuesday("16:01:00").utc, told);
+    assert_eq!(list.freshness(0, told, &US), Freshness::Closed);
+    // Half an hour later it is the last one, whatever is called so.
+    let late = tuesday("16:31:00");
+    let mut list = linked(&["SPX"], late);
+    fetch(&mut list, "I:SPX", 1, tuesday("16:00:05").utc, late);
+    assert_eq!(list.freshness(0, late, &US), Freshness::Closed);
+}

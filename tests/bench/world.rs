@@ -24,7 +24,10 @@ fn argument(name: &str) -> Option<u64> {
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
-    let skipped = words.iter().zip(words.iter().skip(1)).filter(|(name, _)| *name == "--skip");
+    let skipped = words
+        .iter()
+        .zip(words.iter().skip(1))
+        .filter(|(name, _)| *name == "--skip");
     skipped.for_each(|(_, rule)| skip(rule));
     let seed = argument("--seed").unwrap_or(1);
     if let Some(nth) = argument("--only") {
@@ -95,9 +98,14 @@ fn main() -> ExitCode {
 fn story(seed: u64, nth: u64, scenario: &Scenario, outcome: &Outcome) {
     let (scenario, outcome) = reduce(scenario, outcome.broken.as_ref().unwrap());
     println!("--- seed {seed}, world {nth}: {}", scenario.told());
-    scenario.faults.iter().for_each(|fault| println!("    with {}", fault.told()));
+    scenario
+        .faults
+        .iter()
+        .for_each(|fault| println!("    with {}", fault.told()));
     let tail = outcome.story.len().saturating_sub(8);
-    outcome.story[tail..].iter().for_each(|line| println!("    {line}"));
+    outcome.story[tail..]
+        .iter()
+        .for_each(|line| println!("    {line}"));
     if let Some(broken) = &outcome.broken {
         println!("    {}", broken.told());
     }

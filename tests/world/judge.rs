@@ -230,7 +230,8 @@ impl Judge<'_> {
             return self.missing(place, sight);
         };
         let tape = &self.tapes[place];
-        let Some(index) = tape.find_by(scaled, self.moment.now - self.moment.delay - SOONEST) else {
+        let Some(index) = tape.find_by(scaled, self.moment.now - self.moment.delay - SOONEST)
+        else {
             return Some((Rule::WrongDigits, "nobody has said that".into()));
         };
         let value = tape.get(index);
@@ -415,13 +416,18 @@ impl Judge<'_> {
         let value = tape.get(index);
         let now = self.moment.now - self.moment.delay;
         let way = 2 * SECOND + self.moment.late;
-        let same = |other: Option<u32>| other.is_some_and(|other| tape.get(other).shown() == value.shown());
+        let same = |other: Option<u32>| {
+            other.is_some_and(|other| tape.get(other).shown() == value.shown())
+        };
         // What has come since is no price of the night, and makes this one old.
         let come = [known.newest, known.fetched].into_iter().flatten();
         let mut come = come.map(|come| tape.get(come));
         let newer = come.any(|come| come.at > value.at && come.sort != Sort::Told(Part::Outside));
         // Until a minute after its first value the session before is the last that has a close.
-        let first = tape.session.first.map_or(Ms::MIN, |first| tape.get(first).at);
+        let first = tape
+            .session
+            .first
+            .map_or(Ms::MIN, |first| tape.get(first).at);
         let grace = now - first < 60 * SECOND + self.moment.late;
         if grace && now - first >= 0 && !newer {
             let told = |value: &&Value| {
@@ -449,7 +455,8 @@ impl Judge<'_> {
         // A session has begun within the last minute, and nothing of it has come.
         let since = now - 62 * SECOND - self.moment.late;
         let after = tape.values[index as usize + 1..].iter();
-        let mut after = after.filter(|value| matches!(value.sort, Sort::Told(part) if part != Part::Outside));
+        let mut after =
+            after.filter(|value| matches!(value.sort, Sort::Told(part) if part != Part::Outside));
         if !self.on[place] && after.next().is_some_and(|next| next.at > since) {
             return true;
         }

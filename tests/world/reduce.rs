@@ -10,7 +10,8 @@ pub(crate) fn reduce(scenario: &Scenario, broken: &Broken) -> (Scenario, Outcome
     let same = |scenario: &Scenario| {
         let outcome = run(scenario);
         let found = outcome.broken.as_ref();
-        let same = found.is_some_and(|found| found.rule == broken.rule && found.place == broken.place);
+        let same =
+            found.is_some_and(|found| found.rule == broken.rule && found.place == broken.place);
         same.then_some(outcome)
     };
     let mut best = scenario.clone();

@@ -629,8 +629,18 @@ impl<'a> World<'a> {
         }
         let breaks = matches!(
             fault.what,
-            What::Reset | What::HalfOpen | What::Down | What::UpstreamLost | What::Evicted | What::Forbidden
-                | What::SilenceAll | What::SilenceOne | What::Late | What::Stall | What::Stopped | What::Held
+            What::Reset
+                | What::HalfOpen
+                | What::Down
+                | What::UpstreamLost
+                | What::Evicted
+                | What::Forbidden
+                | What::SilenceAll
+                | What::SilenceOne
+                | What::Late
+                | What::Stall
+                | What::Stopped
+                | What::Held
         );
         if breaks {
             self.broken_since = Some(self.now);
@@ -972,12 +982,14 @@ impl<'a> World<'a> {
         let asked = self.now - 60 - stale - self.kind.delay();
         let tape = &self.tapes[place];
         // The last quote, also if it makes no price.
-        let real = |index: &usize| matches!(tape.values[*index].sort, Sort::Told(_) | Sort::NoPrice);
+        let real =
+            |index: &usize| matches!(tape.values[*index].sort, Sort::Told(_) | Sort::NoPrice);
         let (last, mut session, before): (u32, Session, Session);
         if self.simulated {
-            let index = tape.values.iter().rposition(|value| {
-                value.sort == Sort::Simulated && value.at <= asked
-            })?;
+            let index = tape
+                .values
+                .iter()
+                .rposition(|value| value.sort == Sort::Simulated && value.at <= asked)?;
             last = index as u32;
             (session, before) = (Session::default(), Session::default());
         } else {
@@ -1010,8 +1022,14 @@ impl<'a> World<'a> {
             (session, before) = shown;
             if session.day == tape.session.day && !self.is_closed(place, asked) {
                 // So far the last price is what would be its close.
-                session.last = if session.last.is_some() { Some(last) } else { None };
-                let over = session.official.is_some_and(|official| tape.get(official).at <= asked);
+                session.last = if session.last.is_some() {
+                    Some(last)
+                } else {
+                    None
+                };
+                let over = session
+                    .official
+                    .is_some_and(|official| tape.get(official).at <= asked);
                 session.official = session.official.filter(|_| over);
                 if self.kind.delay() > 0 {
                     session.range = None;
@@ -1049,7 +1067,10 @@ impl<'a> World<'a> {
             odd: odd.as_ref(),
             denied: false,
             extended: self.scenario.habits.extended
-                && matches!(value.sort, Sort::Told(Part::Pre | Part::Post | Part::Outside)),
+                && matches!(
+                    value.sort,
+                    Sort::Told(Part::Pre | Part::Post | Part::Outside)
+                ),
         };
         match self.kind {
             Kind::Proxy => row.proxy(text),
@@ -1152,7 +1173,11 @@ impl<'a> World<'a> {
         if let Some(held) = self.active(What::Held) {
             // The panel's thread alone runs on.
             let halts = mono(self.display.vouched).max(self.now);
-            next = if self.halted { held.until } else { halts.min(held.until) };
+            next = if self.halted {
+                held.until
+            } else {
+                halts.min(held.until)
+            };
         }
         event.min(next).max(self.now)
     }
@@ -1168,7 +1193,11 @@ impl<'a> World<'a> {
         if skipped(Rule::Beyond) {
             return None;
         }
-        let standing = self.standing.into_iter().flatten().find(|standing| standing.until < to - 1)?;
+        let standing = self
+            .standing
+            .into_iter()
+            .flatten()
+            .find(|standing| standing.until < to - 1)?;
         let sight = match self.page.first.place == Some(standing.place) {
             true => self.page.first,
             false => self.page.second?,
@@ -1278,7 +1307,11 @@ impl<'a> World<'a> {
                 return self.answer(cluster, epoch, answer);
             }
             Event::Lost(cluster, epoch, end) => {
-                if let Some(until) = self.active(What::Stopped).or_else(|| self.active(What::Held)).map(|fault| fault.until) {
+                if let Some(until) = self
+                    .active(What::Stopped)
+                    .or_else(|| self.active(What::Held))
+                    .map(|fault| fault.until)
+                {
                     self.push(until, Event::Lost(cluster, epoch, end));
                     return false;
                 }
@@ -1444,14 +1477,18 @@ impl<'a> World<'a> {
         let sights = [Some(page.first), page.second];
         let mut found = None;
         for (sight, standing) in sights.iter().flatten().zip(&mut standing) {
-            let broken = judge.look(&page, sight, standing).filter(|(rule, _)| !skipped(*rule));
+            let broken = judge
+                .look(&page, sight, standing)
+                .filter(|(rule, _)| !skipped(*rule));
             if let (Some((rule, truth)), Some(place)) = (broken, sight.place) {
                 found = found.or(Some((rule, place, seen(sight), truth)));
             }
         }
         if found.is_none() && changed {
             let minute = (local(self.now).1 / MINUTE) as u16;
-            let broken = judge.look_around(&page, minute).filter(|(rule, _)| !skipped(*rule));
+            let broken = judge
+                .look_around(&page, minute)
+                .filter(|(rule, _)| !skipped(*rule));
             if let Some((rule, truth)) = broken {
                 let place = page.first.place.unwrap_or(0);
                 let glass = format!(
@@ -1643,7 +1680,9 @@ static SKIPPED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new
 
 /// Leaves a rule out from now on, by its name.
 pub(crate) fn skip(name: &str) {
-    let found = Rule::ALL.into_iter().find(|rule| format!("{rule:?}") == name);
+    let found = Rule::ALL
+        .into_iter()
+        .find(|rule| format!("{rule:?}") == name);
     let rule = found.expect("a rule of this name");
     SKIPPED.fetch_or(1 << rule as u32, std::sync::atomic::Ordering::Relaxed);
 }

@@ -63,9 +63,7 @@ class Memory:
         # By chance a stack lies on the boundary of a huge page, or not: a run without one proves nothing,
         # so it is also asked whether there can be one.
         if self.huge or not self.unhuge:
-            return f"{self.huge} bytes of huge pages, which are " + (
-                "not to be had" if self.unhuge else "given to it"
-            )
+            return f"{self.huge} bytes of huge pages; the kernel may give it some: {not self.unhuge}"
         if self.threads > TASKS:
             return f"{self.threads} threads"
         return None

@@ -229,7 +229,14 @@ impl Desk {
             return;
         };
         let instruments = self.watchlist.instruments();
-        let cluster = instruments[place].symbol().cluster();
+        let symbol = instruments[place].symbol();
+        let cluster = symbol.cluster();
+        // A share's close is known since its bell, which is hours before its market closes.
+        let early = cluster != Cluster::Stocks
+            && now
+                .utc
+                .is_some_and(|utc| self.calendar.has_just_closed(symbol, utc));
+        let is_close = seed.is_close && !early;
         // The old proxy says nothing of delays; a hub and the vendor do, with each row that has a close.
         let says = seed.delayed || matches!(seed.previous_close, Some(Close::Told(_)));
         let Self {
@@ -261,7 +268,7 @@ impl Desk {
             watchlist.trade(&seed.ticker, trade, fetched(trade.price, Some(stamp)), now);
         }
         let value = seed.price.map(|price| Quote {
-            is_close: seed.is_close,
+            is_close,
             ..fetched(price, seed.stamp)
         });
         let quoted = seed
@@ -272,7 +279,7 @@ impl Desk {
             // A share's price is its trade, a contract's the middle of its book.
             (Some((book, stamp)), _) if cluster == Cluster::Options => {
                 let quote = Quote {
-                    is_close: seed.is_close,
+                    is_close,
                     ..fetched(ZERO, stamp)
                 };
                 Some(watchlist.book(&seed.ticker, book, middle(book, quote), now, calendar))

@@ -372,7 +372,8 @@ fn the_vendors_word_on_its_markets_overrules_the_table_while_it_is_young() {
     desk.on(&streamed("SPX", 5900, noon(55).utc.unwrap()), noon(55));
     assert!(matches!(judged(&desk, noon(90)), Freshness::Stale(_)));
     // Trading was ended at noon, which no table knew. Something else has come since: the link lives.
-    let closed = crate::market::State::Closed;
+    let (open, closed) = (crate::market::State::Open, crate::market::State::Closed);
+    desk.on(&status(open, noon(0).utc.unwrap()), noon(60));
     desk.on(&status(closed, noon(60).utc.unwrap()), noon(60));
     desk.watchlist.heard(Cluster::Indices, noon(90).monotonic);
     assert_eq!(judged(&desk, noon(91)), Freshness::Closed);

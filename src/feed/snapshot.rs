@@ -246,7 +246,7 @@ impl Row {
             }),
             // Before and after the regular hours the session's close is not what a share is worth
             // now, whatever the time of the row.
-            _ if self.is_extended() && self.last_trade.is_some() => None,
+            _ if self.is_extended() => None,
             _ => close(),
         };
         closed.or_else(traded)

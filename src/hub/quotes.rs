@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Now};
@@ -45,6 +46,14 @@ pub struct QuotesError {
     pub why: Why,
     /// After how many seconds to ask again; before that the vendor is not asked.
     pub retry_after: Option<u64>,
+}
+
+/// The body of `/api/quotes` for these tickers, as a hub makes it of a snapshot of the vendor's that
+/// is so old; `None` if that is no snapshot.
+pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> Option<String> {
+    let asked: Vec<_> = tickers.iter().map(|ticker| Asked::new(ticker)).collect();
+    let body = Bytes::copy_from_slice(snapshot);
+    rows::body(&asked, &[Answer { body, age, stale }]).ok()
 }
 
 impl Quotes {

@@ -113,10 +113,31 @@ const STATUS_CARE: i64 = 20_000;
 pub struct Calendar {
     kept: Kept,
     status: Option<MarketStatus>,
-    /// Since when, without a break, the vendor has called each group of markets closed.
-    closed_since: [Option<Utc>; MarketStatus::GROUPS],
+    /// For how long, without a break, the vendor has called each group of markets closed.
+    called_closed: [Option<CalledClosed>; MarketStatus::GROUPS],
     /// Another number for each status: comparing it is cheaper.
     revision: u32,
+}
+
+/// The vendor's words, one after the other without a long pause, that a market is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct CalledClosed {
+    first: Utc,
+    last: Utc,
+    /// The word before the first was that it is open: it closed then.
+    began: bool,
+}
+
+impl CalledClosed {
+    /// The end of the session that was to begin at `open`: when the market closed, or `before`, the
+    /// end of the session before it, if there was none that is known of.
+    fn bell(&self, open: Utc, before: Utc) -> Utc {
+        if self.began && self.first > open {
+            self.first
+        } else {
+            before
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,7 +152,7 @@ impl Calendar {
         Self {
             kept: Kept::UnitedStates,
             status: None,
-            closed_since: [None; MarketStatus::GROUPS],
+            called_closed: [None; MarketStatus::GROUPS],
             revision: 0,
         }
     }
@@ -141,7 +162,7 @@ impl Calendar {
         Self {
             kept: Kept::None,
             status: None,
-            closed_since: [None; MarketStatus::GROUPS],
+            called_closed: [None; MarketStatus::GROUPS],
             revision: 0,
         }
     }
@@ -154,12 +175,26 @@ impl Calendar {
     /// Takes the vendor's word on its markets: for ten minutes it overrules the table, which
     /// knows of no closure that was announced this morning.
     pub fn set_status(&mut self, status: MarketStatus) {
-        let states = status.groups();
-        for (since, state) in self.closed_since.iter_mut().zip(states) {
-            *since = match (state, *since) {
-                (Some(State::Closed), None) => Some(status.as_of),
-                // An answer that is older than the first one that said so.
-                (Some(State::Closed), Some(known)) => Some(known.min(status.as_of)),
+        let before = self.status.filter(|before| {
+            (0..STATUS_LIMIT).contains(&status.as_of.0.saturating_sub(before.as_of.0))
+        });
+        for (group, state) in status.groups().into_iter().enumerate() {
+            let known = &mut self.called_closed[group];
+            let at = status.as_of;
+            *known = match (state, *known) {
+                (Some(State::Closed), Some(known)) if at.0 < known.last.0 + STATUS_LIMIT => {
+                    Some(CalledClosed {
+                        // It may be an answer that is older than the first one that said so.
+                        first: known.first.min(at),
+                        last: known.last.max(at),
+                        began: known.began,
+                    })
+                }
+                (Some(State::Closed), _) => Some(CalledClosed {
+                    first: at,
+                    last: at,
+                    began: before.is_some_and(|before| before.groups()[group].is_some()),
+                }),
                 _ => None,
             };
         }
@@ -170,7 +205,7 @@ impl Calendar {
     /// Forgets the vendor's word: it came from another source than the prices.
     pub const fn forget_status(&mut self) {
         self.status = None;
-        self.closed_since = [None; MarketStatus::GROUPS];
+        self.called_closed = [None; MarketStatus::GROUPS];
         self.revision = self.revision.wrapping_add(1);
     }
 
@@ -184,6 +219,15 @@ impl Calendar {
             Self::table(symbol, today, at);
         self.status
             .is_some_and(|status| status.as_of.0 >= since.0.saturating_add(STATUS_CARE))
+    }
+
+    /// Whether the market of this symbol has closed so short a time ago that what is called its close
+    /// may not be the last value.
+    pub fn has_just_closed(&self, symbol: &Symbol, at: Utc) -> bool {
+        match self.phase(symbol, at) {
+            Phase::Closed { since, .. } => at.0 < since.0.saturating_add(STATUS_CARE),
+            Phase::Open { .. } => false,
+        }
     }
 
     /// What tells whether a phase that was kept is of this calendar.
@@ -203,11 +247,51 @@ impl Calendar {
         });
         match told {
             Some(status) => {
-                let group = MarketStatus::group(symbol);
-                let closed_since = group.and_then(|group| self.closed_since[group]);
-                overruled(phase, symbol, status, closed_since)
+                let called_closed = self.called_closed[MarketStatus::group(symbol)];
+                let phase = match called_closed {
+                    Some(called) => self.without_session(phase, symbol, called),
+                    None => phase,
+                };
+                overruled(phase, symbol, status, called_closed)
             }
             None => phase,
+        }
+    }
+
+    /// What follows the table's last session if the vendor has called the market closed since before
+    /// its end: the session ended when it did, or never was.
+    fn without_session(&self, phase: Phase, symbol: &Symbol, called: CalledClosed) -> Phase {
+        let (Phase::Open { since, closed, .. }
+        | Phase::Closed {
+            since,
+            close: closed,
+            ..
+        }) = phase;
+        if since < closed || called.first >= closed {
+            return phase;
+        }
+        let before = || {
+            let open = self.trading_day(symbol, Utc(closed.0 - 1))?.open;
+            let eve = Utc(open.0 - 1);
+            let (Phase::Open { closed, .. } | Phase::Closed { close: closed, .. }) =
+                Self::table(symbol, self.date(eve)?, eve);
+            Some(called.bell(open, closed))
+        };
+        let bell = before().unwrap_or(closed);
+        match phase {
+            Phase::Open {
+                since, until, part, ..
+            } => Phase::Open {
+                since,
+                until,
+                closed: bell,
+                part,
+            },
+            Phase::Closed { since, until, .. } => Phase::Closed {
+                since,
+                until,
+                close: bell,
+            },
         }
     }
 
@@ -331,13 +415,12 @@ fn is_night(symbol: &Symbol, since: Utc) -> bool {
         && began().is_none_or(|began| began < jiff::civil::time(9, 30, 0, 0))
 }
 
-/// What the table says, corrected by what the vendor says, who has called the market closed since
-/// then.
+/// What the table says, corrected by what the vendor says.
 fn overruled(
     table: Phase,
     symbol: &Symbol,
     status: MarketStatus,
-    closed_since: Option<Utc>,
+    called_closed: Option<CalledClosed>,
 ) -> Phase {
     let Some(state) = status.of(symbol) else {
         return table;
@@ -359,8 +442,7 @@ fn overruled(
         ) => Phase::Closed {
             since,
             until,
-            // Of a day without trading the last close is that of the day before.
-            close: closed_since.filter(|at| *at > since).unwrap_or(closed),
+            close: called_closed.map_or(closed, |called| called.bell(since, closed)),
         },
         (
             Phase::Open {

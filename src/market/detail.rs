@@ -120,23 +120,29 @@ impl MarketStatus {
         ]
     }
 
-    /// The place of this symbol's group among them; `None` if it is in no group that is known.
-    pub(super) fn group(symbol: &Symbol) -> Option<usize> {
+    /// The place of this symbol's group among them. An index of no group that is known is computed
+    /// of shares.
+    pub(super) fn group(symbol: &Symbol) -> usize {
         match symbol.class() {
-            Class::Equity | Class::Option => Some(0),
+            Class::Equity | Class::Option => 0,
             Class::Index => match symbol.name() {
-                "SPX" | "OEX" | "XEO" | "XSP" | "MID" | "SML" => Some(1),
-                name if name.starts_with("VIX") => Some(2),
-                "VVIX" | "VXN" | "RVX" | "OVX" | "GVZ" | "SKEW" => Some(2),
-                "NDX" | "COMP" | "XND" => Some(3),
-                "DJI" => Some(4),
-                _ => None,
+                "SPX" | "OEX" | "XEO" | "XSP" | "MID" | "SML" => 1,
+                name if name.starts_with("VIX") => 2,
+                "VVIX" | "VXN" | "RVX" | "OVX" | "GVZ" | "SKEW" => 2,
+                "NDX" | "COMP" | "XND" => 3,
+                "DJI" => 4,
+                _ => 0,
             },
         }
     }
 
     /// What is said of the market of this symbol.
     pub fn of(&self, symbol: &Symbol) -> Option<State> {
-        self.groups()[Self::group(symbol)?]
+        let group = Self::group(symbol);
+        let state = self.groups()[group]?;
+        // No index is computed before and after the regular hours because shares are traded then;
+        // and what opens them opens no other index.
+        let of_shares = group == 0 && symbol.class() == Class::Index;
+        (!of_shares || state == State::Closed).then_some(state)
     }
 }

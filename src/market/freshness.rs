@@ -121,6 +121,8 @@ impl Judge<'_> {
         let as_of = quote.as_of.utc(now);
         let extended = match (self.phase, as_of) {
             _ if quote.outside => false,
+            // A close is one whatever it is stamped: a row has one stamp for all it says.
+            (Some(Phase::Closed { .. }), _) if quote.is_close => false,
             // A share's price of before or after the regular hours.
             (
                 Some(Phase::Open {
@@ -204,7 +206,7 @@ impl Judge<'_> {
                     Some(quote)
                 } else {
                     self.closed()
-                        .filter(|close| quote.outside || extended || is_later(close, quote))
+                        .filter(|close| quote.outside || is_later(close, quote))
                 };
                 close.map_or_else(stale, |close| self.as_close(close, part))
             }
@@ -287,9 +289,14 @@ impl Judge<'_> {
         let proven = match quote.source {
             Source::Rest => {
                 let fetched = quote.as_of.confirmed_utc(self.now);
-                // An index's value may be later: it is told after the fact.
+                // An index's official close comes after the bell, and a row of before may not have it.
+                let known = if self.class == Class::Index {
+                    silent_since.max(end)
+                } else {
+                    silent_since
+                };
                 let late = self.class == Class::Index || as_of.0 <= end;
-                late && fetched.is_some_and(|fetched| fetched.0 >= silent_since)
+                late && fetched.is_some_and(|fetched| fetched.0 >= known)
             }
             _ => {
                 let heard = self.now.monotonic.since(self.link.heard);

@@ -130,8 +130,8 @@ impl Instrument {
         }
     }
 
-    /// A streamed value outside the known hours: it is believed from the second one with another stamp
-    /// on that comes within its limit, or where REST has told such a value already.
+    /// A streamed value outside the known hours: it is believed from the second print on that comes
+    /// within its limit, or where REST has told such a value already.
     fn take_outside(&mut self, new: Quote, link: Link, now: Now, calendar: &Calendar) -> Outcome {
         let limit = self.limit(new.source);
         let follows = |before: &Quote| {
@@ -148,7 +148,12 @@ impl Instrument {
         if new.void || !newer {
             return Outcome::Older;
         }
-        if !runs && !self.lone.as_ref().is_some_and(follows) {
+        if !runs
+            && !self
+                .lone
+                .as_ref()
+                .is_some_and(|lone| follows(lone) && is_another(lone, &new))
+        {
             self.lone = Some(new);
             return Outcome::Doubted;
         }
@@ -266,9 +271,6 @@ impl Instrument {
         let Some(stored) = self.latest else {
             return self.take(new, link, now, calendar);
         };
-        let ticked = matches!(stored.source, Source::Tick | Source::Rest)
-            && stored.age(now).is_some()
-            && (!stored.is_ahead(now) || new.is_ahead(now));
         if stored.as_of.stamp.is_none() {
             // Nobody knows which of the two is the newer: the bar waits until the value is too old.
             let limit = self.limit(stored.source);
@@ -280,7 +282,7 @@ impl Instrument {
         match order(&stored, &new, now) {
             Order::Newer => self.take(new, link, now, calendar),
             // The same window, corrected.
-            Order::Same if !ticked && stored.source == source => {
+            Order::Same if stored.source == source => {
                 self.latest = Some(Quote {
                     price: new.price,
                     ..stored
@@ -307,9 +309,24 @@ impl Instrument {
             }
             // What has a price is served.
             self.denial = None;
-            self.unstreamed &= !quote.is_streamed();
         }
         self.latest = Some(quote);
         Outcome::Stored
+    }
+}
+
+/// Whether a value is of another print than the one before: not the same sent again, and no bar that
+/// covers it.
+fn is_another(before: &Quote, new: &Quote) -> bool {
+    let same = new.price == before.price;
+    let covered = match new.source {
+        Source::Minute => 60_000,
+        Source::Second => 1_000,
+        Source::Tick | Source::Rest if same => 1_000,
+        Source::Tick | Source::Rest => 0,
+    };
+    match (before.as_of.stamp, new.as_of.stamp) {
+        (Some(before), Some(new)) => new.millis_since(before) >= covered,
+        _ => !same,
     }
 }

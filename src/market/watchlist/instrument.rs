@@ -178,10 +178,13 @@ impl Instrument {
     /// agreed time: a change against another day's close is wrong.
     pub fn change(&self, shown: &Quote, now: Now) -> Option<Change> {
         let utc = now.utc?;
-        if shown.outside
-            && let Some(close) = self.close
-        {
-            return Some(shown.price.change_from(close.price));
+        if shown.outside {
+            return Some(shown.price.change_from(self.close?.price));
+        }
+        // The close of the day before has not changed since itself.
+        let as_of = shown.as_of.utc(now)?;
+        if self.minutes.day().is_some_and(|day| as_of < day.start) {
+            return None;
         }
         let (close, until) = self.previous_close?;
         (utc < until).then_some(shown.price.change_from(close))

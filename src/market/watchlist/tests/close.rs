@@ -118,11 +118,16 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
         ("SPX", "16:04:50", true, true),
         ("SPX", "15:59:51", true, true),
         ("SPX", "15:52:00", true, false),
+        // An index is told after the fact, at any time.
+        ("SPX", "16:45:00", true, true),
         ("SPY", "15:52:00", true, false),
         ("SPY", "15:59:30", true, true),
+        ("SPY", "16:01:00", true, true),
+        ("SPY", "16:01:01", true, false),
         // After the bell shares go on: that is not the close.
         ("SPY", "19:59:00", true, false),
         (CONTRACT, "15:40:00", true, false),
+        (CONTRACT, "10:00:00", true, false),
         (CONTRACT, "15:59:30", true, true),
     ] {
         let symbol: Symbol = name.parse().unwrap();
@@ -146,11 +151,60 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
             "{name} {stamp}"
         );
     }
-    // A contract's close may be days old, and is none then.
-    let mut list = linked(&[CONTRACT], night);
-    let friday = Some(Utc(tuesday("15:40:00").utc.unwrap().0 - 4 * 86_400_000));
-    fetch_close(&mut list, CONTRACT, 1, friday, night);
-    assert!(matches!(list.freshness(0, night, &US), Freshness::Stale(_)));
+    // A contract's close may be days old, and is none then, nor is one of half a day before the bell.
+    let friday = Utc(tuesday("15:40:00").utc.unwrap().0 - 4 * 86_400_000);
+    for old in [friday, tuesday("04:00:00").utc.unwrap()] {
+        let mut list = linked(&[CONTRACT], night);
+        fetch_close(&mut list, CONTRACT, 1, Some(old), night);
+        assert!(matches!(list.freshness(0, night, &US), Freshness::Stale(_)));
+    }
+}
+
+#[test]
+fn an_answer_that_came_too_early_to_know_the_close_does_not_make_one() {
+    for (ticker, before, since) in [
+        ("I:SPX", "16:29:59", "16:30:00"),
+        (CONTRACT, "16:00:59", "16:01:00"),
+    ] {
+        let mut list = linked(&[ticker], tuesday("15:59:00"));
+        let last = tuesday("15:59:59").utc;
+        let at = |list: &Watchlist| list.freshness(0, tuesday("16:31:00"), &US);
+        fetch(&mut list, ticker, 1, last, tuesday(before));
+        assert_eq!(at(&list), stale(1861), "{ticker}");
+        fetch(&mut list, ticker, 1, last, tuesday(since));
+        assert_eq!(at(&list), Freshness::Closed, "{ticker}");
+    }
+}
+
+#[test]
+fn a_source_that_tells_the_close_after_a_value_came_knew_of_that_value() {
+    let stamp = |time| tuesday(time).utc;
+    let value = |list: &mut Watchlist| {
+        tick_of(list, "I:SPX", 1, stamp("15:59:55"), tuesday("16:00:04"));
+    };
+    let close = |list: &mut Watchlist, now| {
+        fetch_close(list, "I:SPX", 2, stamp("15:59:50"), tuesday(now));
+    };
+    let mut list = linked(&["SPX"], tuesday("15:59:00"));
+    value(&mut list);
+    close(&mut list, "16:01:00");
+    let seen = list.shown(0, tuesday("16:01:30"), &US).unwrap();
+    assert_eq!(seen.freshness, Freshness::Closed);
+    assert_eq!(seen.quote.unwrap().price, price(2));
+    // One that told it before did not.
+    let mut list = linked(&["SPX"], tuesday("15:59:00"));
+    close(&mut list, "16:00:03");
+    value(&mut list);
+    assert_eq!(list.freshness(0, tuesday("16:01:30"), &US), stale(95));
+}
+
+#[test]
+fn a_price_of_the_evening_is_not_the_close_on_the_next_morning() {
+    let morning = tuesday("05:00:00");
+    let mut list = linked(&["SPY"], morning);
+    let evening = Some(Utc(tuesday("19:59:00").utc.unwrap().0 - 86_400_000));
+    fetch(&mut list, "SPY", 1, evening, morning);
+    assert_eq!(list.freshness(0, morning, &US), stale(9 * 3600 + 60));
 }
 
 #[test]
@@ -216,9 +270,17 @@ fn after_an_open_the_close_has_a_minute_of_grace() {
     ] {
         assert_eq!(list.freshness(vix, tuesday(time), &US), freshness, "{time}");
     }
+    let half = tuesday("09:30:30");
+    let ends = tuesday("09:31:00").monotonic;
+    assert_eq!(list.deadline(vix, half, &US), ends);
     // A value of the new session has no grace: it is no close.
     let (list, spx) = ticked("I:SPX", tuesday("09:30:05"));
     assert_eq!(list.freshness(spx, tuesday("09:30:20"), &US), stale(15));
+    // Nor has one that was told at the open itself.
+    let mut list = linked(&["SPX"], tuesday("09:29:00"));
+    let open = tuesday("09:30:00").utc;
+    fetch(&mut list, "I:SPX", 1, open, tuesday("09:30:12"));
+    assert_eq!(list.freshness(0, tuesday("09:30:20"), &US), stale(20));
     // Nor has a value that was not the close.
     let (list, vix) = ticked("I:VIX", tuesday("09:00:00"));
     assert_eq!(list.freshness(vix, tuesday("09:30:10"), &US), stale(1810));
@@ -279,6 +341,7 @@ fn the_vendors_word_that_a_market_is_closed_makes_no_close_of_a_dead_links_value
     assert_eq!(list.freshness(spx, tuesday("12:31:00"), &calendar), age);
     // On an unbroken link it is the close, and stays it with each further word.
     let mut calendar = US;
+    calendar.set_status(told(State::Open, tuesday("12:29:00").utc));
     let (mut list, spx) = ticked("I:SPX", tuesday("12:29:55"));
     for time in ["12:30:00", "12:31:00", "12:35:00"] {
         calendar.set_status(told(State::Closed, tuesday(time).utc));
@@ -306,4 +369,69 @@ fn on_a_day_without_trading_by_the_vendors_word_the_close_of_the_day_before_stay
     }
     let now = tuesday("09:31:00");
     assert_eq!(list.freshness(0, now, &calendar), Freshness::Closed);
+}
+
+#[test]
+fn a_day_without_trading_stays_one_after_its_hours_and_for_a_display_started_in_them() {
+    for first in ["07:00", "13:00"] {
+        let start = tuesday(&format!("{first}:00"));
+        for ticker in ["I:SPX", "I:TICK", "SPY", "O:SPXW260116C06950000"] {
+            let mut calendar = US;
+            let mut list = linked(&[ticker], start);
+            let bell = Some(Utc(tuesday("16:00:00").utc.unwrap().0 - 86_400_000));
+            fetch_close(&mut list, ticker, 1, bell, start);
+            let mut now = start;
+            while now.utc < tuesday("17:00:00").utc {
+                calendar.set_status(told(State::Closed, now.utc));
+                let regular = now.utc >= tuesday("09:31:00").utc;
+                if regular {
+                    let freshness = list.freshness(0, now, &calendar);
+                    assert_eq!(freshness, Freshness::Closed, "{ticker} {first} {now:?}");
+                }
+                now = later(now, 60);
+            }
+        }
+    }
+}
+
+#[test]
+fn after_an_ordinary_day_the_close_of_the_day_before_is_no_close() {
+    let mut calendar = US;
+    let start = tuesday("15:00:00");
+    let mut list = linked(&["SPX"], start);
+    let bell = Some(Utc(tuesday("16:00:00").utc.unwrap().0 - 86_400_000));
+    fetch_close(&mut list, "I:SPX", 1, bell, start);
+    for time in ["16:20:30", "16:25:00", "16:30:00"] {
+        calendar.set_status(told(State::Closed, tuesday(time).utc));
+        let freshness = list.freshness(0, tuesday(time), &calendar);
+        assert!(matches!(freshness, Freshness::Stale(_)), "{time}");
+    }
+}
+
+#[test]
+fn the_close_of_a_share_is_one_whatever_its_row_is_stamped() {
+    let now = tuesday("20:05:00");
+    let mut list = linked(&["SPY"], now);
+    fetch(&mut list, "SPY", 9, tuesday("19:59:30").utc, now);
+    fetch_close(&mut list, "SPY", 1, tuesday("20:04:50").utc, later(now, 1));
+    let shown = list.shown(0, later(now, 2), &US).unwrap();
+    let seen = (shown.freshness, shown.quote.map(|quote| quote.price));
+    assert_eq!(seen, (Freshness::Closed, Some(price(1))));
+}
+
+#[test]
+fn a_row_of_an_index_that_does_not_call_itself_the_close_is_none_while_that_may_come() {
+    let mut list = linked(&["SPX"], tuesday("15:59:00"));
+    let row = tuesday("16:00:24");
+    fetch(&mut list, "I:SPX", 1, tuesday("16:00:05").utc, row);
+    let freshness = list.freshness(0, later(row, 60), &US);
+    assert!(matches!(freshness, Freshness::Stale(_)), "{freshness:?}");
+    let told = tuesday("16:02:00");
+    fetch_close(&mut list, "I:SPX", 2, tuesday("16:01:00").utc, told);
+    assert_eq!(list.freshness(0, told, &US), Freshness::Closed);
+    // Half an hour later it is the last one, whatever is called so.
+    let late = tuesday("16:31:00");
+    let mut list = linked(&["SPX"], late);
+    fetch(&mut list, "I:SPX", 1, tuesday("16:00:05").utc, late);
+    assert_eq!(list.freshness(0, late, &US), Freshness::Closed);
 }

@@ -94,6 +94,36 @@ fn a_number_that_moves_outside_the_known_hours_is_live_from_its_second_value_and
 }
 
 #[test]
+fn a_bar_of_the_stray_print_itself_and_the_print_sent_again_are_no_second_one() {
+    let mut list = closed_on_friday("SPX");
+    let print = saturday("12:00:40");
+    assert_eq!(tick(&mut list, "I:SPX", 18, print), Outcome::Doubted);
+    let again = print.utc.map(|utc| Utc(utc.0 + 5));
+    let outcome = tick_of(&mut list, "I:SPX", 18, again, later(print, 5));
+    assert_eq!(outcome, Outcome::Doubted);
+    let minute = saturday("12:01:02");
+    let end = saturday("12:01:00").utc.unwrap();
+    let outcome = take_bar(&mut list, "I:SPX", bar(18, end), minute);
+    assert_eq!(outcome, Outcome::Doubted);
+    assert_eq!(list.freshness(0, minute, &US), Freshness::Closed);
+    // The bar of the minute after it is one.
+    let next = later(minute, 60);
+    let outcome = take_bar(&mut list, "I:SPX", bar(19, Utc(end.0 + 60_000)), next);
+    assert_eq!(outcome, Outcome::Stored);
+}
+
+#[test]
+fn a_price_outside_the_known_hours_has_no_change_while_the_close_is_not_known() {
+    let now = saturday("12:00:00");
+    let mut list = linked(&["SPX"], now);
+    list.set_previous_close("I:SPX", price(50), saturday("08:00:00").utc.unwrap(), &US);
+    tick(&mut list, "I:SPX", 101, now);
+    tick(&mut list, "I:SPX", 102, later(now, 1));
+    let spx = &list.instruments()[0];
+    assert_eq!(spx.change(&spx.quote().unwrap(), later(now, 1)), None);
+}
+
+#[test]
 fn a_run_that_has_stopped_needs_two_values_again() {
     let mut list = closed_on_friday("SPX");
     let now = saturday("12:00:00");
@@ -105,6 +135,30 @@ fn a_run_that_has_stopped_needs_two_values_again() {
         Outcome::Doubted
     );
     assert_eq!(list.freshness(0, later(now, 600), &US), stale(599));
+}
+
+#[test]
+fn a_run_that_has_stopped_gives_way_to_the_close_on_time_and_at_the_open_at_once() {
+    let mut list = closed_on_friday("SPX");
+    let now = saturday("12:00:00");
+    tick(&mut list, "I:SPX", 101, now);
+    let now = later(now, 1);
+    tick(&mut list, "I:SPX", 102, now);
+    let soon = later(now, 905);
+    assert_eq!(list.freshness(0, soon, &US), stale(905));
+    let wait = list.deadline(0, soon, &US).since(soon.monotonic);
+    assert_eq!(wait, Duration::from_secs(5));
+    assert_eq!(list.freshness(0, later(now, 910), &US), Freshness::Closed);
+    // Tuesday's bell has rung, and nothing has come since.
+    let mut list = linked(&["SPX"], tuesday("09:00:00"));
+    let monday = Some(Utc(tuesday("16:20:00").utc.unwrap().0 - 86_400_000));
+    fetch_close(&mut list, "I:SPX", 100, monday, tuesday("09:00:00"));
+    tick(&mut list, "I:SPX", 101, tuesday("09:29:00"));
+    tick(&mut list, "I:SPX", 102, tuesday("09:29:01"));
+    assert_eq!(shown(&list), Some(price(102)));
+    let seen = list.shown(0, tuesday("09:30:10"), &US).unwrap();
+    assert_eq!(seen.freshness, Freshness::Closed);
+    assert_eq!(seen.quote.unwrap().price, price(100));
 }
 
 #[test]

@@ -1,0 +1,264 @@
+//! The characters as they look on the glass, taken from the font package by this trial's own
+//! means. It shares no code with what draws them.
+
+use spleen_font::{FONT_5X8, FONT_8X16, FONT_12X24, FONT_16X32};
+
+/// The dots of a panel: a byte is eight dots of one column, the lowest bit on top; 128 columns a
+/// page, eight pages.
+pub(crate) type Glass = [u8; 1024];
+pub(crate) const WIDTH: usize = 128;
+
+/// Sixteen columns of up to four pages, the first column in the lowest byte.
+type Cell = [u128; 4];
+
+/// A character.
+pub(crate) struct Glyph {
+    pub(crate) letter: u8,
+    pub(crate) advance: usize,
+    mask: u128,
+    /// Pages down to its lowest dot: below a dash a word may stand.
+    pages: usize,
+    plain: Cell,
+    /// As it looks struck, by whether it begins in an even or an odd column of its number.
+    faded: [Cell; 2],
+}
+
+/// How a number looks that is not true any more.
+#[derive(Clone, Copy)]
+enum Fade {
+    /// Every other dot, as on a chessboard.
+    Chessboard,
+    /// In every other column only what has no neighbour above and below.
+    Thin,
+    Nothing,
+}
+
+/// The characters of one size, as they stand in one place.
+pub(crate) struct Face {
+    pub(crate) pages: usize,
+    glyphs: Vec<Glyph>,
+}
+
+/// Digits are of one width; these take as much as their dots and a gap.
+const NARROW: &[u8] = b",.:'";
+/// All that a number is made of; the narrow ones last, for they have less to be known by.
+const NUMBER: &[u8] = b"0123456789-,.";
+/// And behind its point; where it is cut off, a comma looks like one.
+const FRACTION: &[u8] = b"0123456789.";
+const TEXT: &[u8] = b"!\"#$%&()*+-/0123456789;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ\
+    abcdefghijklmnopqrstuvwxyz,.:'";
+
+impl Face {
+    fn new(
+        letters: &[u8],
+        font: &[u8],
+        (width, height): (usize, usize),
+        down: usize,
+        rim: bool,
+        fade: Fade,
+    ) -> Self {
+        let line = width.div_ceil(8);
+        // PSF, version 1 or 2.
+        let header = if font[..2] == [0x36, 0x04] { 4 } else { 32 };
+        let pages = height / 8;
+        let glyphs = letters.iter().map(|&letter| {
+            let start = header + usize::from(letter) * line * height;
+            let rows = &font[start..start + line * height];
+            let lit = |x: usize, y: usize| rows[y * line + x / 8] >> (7 - x % 8) & 1 == 1;
+            let mut columns = vec![[0u8; 4]; width];
+            for y in 0..height {
+                let Some(to) = row(y, height, down, rim && rows[0] != 0, letter) else {
+                    continue;
+                };
+                for (x, column) in columns.iter_mut().enumerate() {
+                    column[to / 8] |= u8::from(lit(x, y)) << (to % 8);
+                }
+            }
+            if NARROW.contains(&letter) {
+                let inked = |column: &[u8; 4]| *column != [0; 4];
+                let first = columns.iter().position(inked).unwrap_or(0);
+                let last = columns.iter().rposition(inked).unwrap_or(0);
+                columns = columns[first..=last].to_vec();
+                columns.push([0; 4]);
+            }
+            Glyph::new(letter, &columns, fade)
+        });
+        Self {
+            pages,
+            glyphs: glyphs.collect(),
+        }
+    }
+
+    /// The character that stands exactly there.
+    pub(crate) fn plain(&self, glass: &Glass, x: usize, page: usize) -> Option<&Glyph> {
+        let cell = cell(glass, x, page, self.pages);
+        self.glyphs.iter().find(|glyph| {
+            x + glyph.advance <= WIDTH
+                && (0..glyph.pages).all(|page| cell[page] & glyph.mask == glyph.plain[page])
+        })
+    }
+
+    /// The character that stands there in dark letters on light ground; `dark` rows of its top
+    /// page are dark whatever it is.
+    pub(crate) fn inverted(
+        &self,
+        glass: &Glass,
+        x: usize,
+        page: usize,
+        dark: u8,
+    ) -> Option<&Glyph> {
+        let cell = cell(glass, x, page, self.pages);
+        let ground = u128::from_le_bytes([dark; 16]);
+        self.glyphs.iter().find(|glyph| {
+            x + glyph.advance <= WIDTH
+                && (0..self.pages).all(|page| {
+                    let off = if page == 0 { ground } else { 0 };
+                    cell[page] & glyph.mask == !glyph.plain[page] & glyph.mask & !off
+                })
+        })
+    }
+
+    /// The character that stands there struck: all that is left of it is there, and beside that
+    /// at most a line of so many dots a column. Of several the one that explains most.
+    pub(crate) fn struck(
+        &self,
+        glass: &Glass,
+        (x, page): (usize, usize),
+        odd: usize,
+        line: u32,
+    ) -> Option<&Glyph> {
+        let cell = cell(glass, x, page, self.pages);
+        let mut best: Option<(u32, &Glyph)> = None;
+        for glyph in &self.glyphs {
+            if x + glyph.advance > WIDTH {
+                continue;
+            }
+            let faded = &glyph.faded[odd & 1];
+            let pages = 0..self.pages;
+            if !pages
+                .clone()
+                .all(|page| cell[page] & faded[page] == faded[page])
+            {
+                continue;
+            }
+            let extra = pages
+                .map(|page| (cell[page] & glyph.mask & !faded[page]).count_ones())
+                .sum::<u32>();
+            if extra <= line * glyph.advance as u32 && best.is_none_or(|(least, _)| extra < least) {
+                best = Some((extra, glyph));
+            }
+        }
+        best.map(|(_, glyph)| glyph)
+    }
+}
+
+/// Where a row of a character is drawn. In badges the capitals stand a row lower, so that a lit
+/// row is above them; the row that repeats the one before is left out for it.
+fn row(y: usize, height: usize, down: usize, squashed: bool, letter: u8) -> Option<usize> {
+    let spare = if letter == b'!' { 4 } else { 5 };
+    let to = match squashed {
+        true if y == spare => return None,
+        true if y < spare => y + 1,
+        _ => y + down,
+    };
+    (to < height).then_some(to)
+}
+
+impl Glyph {
+    fn new(letter: u8, columns: &[[u8; 4]], fade: Fade) -> Self {
+        let mut plain = [0; 4];
+        let mut faded = [[0; 4]; 2];
+        for (x, column) in columns.iter().enumerate() {
+            for (page, byte) in column.iter().enumerate() {
+                let put = |cell: &mut Cell, byte: u8| cell[page] |= u128::from(byte) << (8 * x);
+                put(&mut plain, *byte);
+                for (odd, cell) in faded.iter_mut().enumerate() {
+                    let even = (x + odd) % 2 == 0;
+                    put(
+                        cell,
+                        match fade {
+                            Fade::Nothing => *byte,
+                            Fade::Chessboard if even => byte & 0xAA,
+                            Fade::Chessboard => byte & 0x55,
+                            Fade::Thin if even => byte & !(byte << 1) & !(byte >> 1),
+                            Fade::Thin => *byte,
+                        },
+                    );
+                }
+            }
+        }
+        let bits = 8 * columns.len() as u32;
+        Self {
+            letter,
+            advance: columns.len(),
+            mask: u128::MAX.checked_shl(bits).map_or(u128::MAX, |high| !high),
+            pages: plain
+                .iter()
+                .rposition(|page| *page != 0)
+                .map_or(1, |last| last + 1),
+            plain,
+            faded,
+        }
+    }
+}
+
+fn cell(glass: &Glass, x: usize, page: usize, pages: usize) -> Cell {
+    let mut cell = [0; 4];
+    for (row, word) in cell.iter_mut().enumerate().take(pages) {
+        let at = (page + row) * WIDTH + x;
+        let room = (WIDTH - x.min(WIDTH)).min(16);
+        let mut bytes = [0; 16];
+        bytes[..room].copy_from_slice(&glass[at..at + room]);
+        *word = u128::from_le_bytes(bytes);
+    }
+    cell
+}
+
+/// A size of numbers: before and behind the point, and the line through what is struck, in dots a
+/// column.
+pub(crate) struct Size {
+    pub(crate) whole: Face,
+    pub(crate) fraction: Face,
+    pub(crate) line: u32,
+}
+
+/// All that stands on the glass.
+pub(crate) struct Fonts {
+    /// From the largest to the smallest.
+    pub(crate) sizes: [Size; 4],
+    pub(crate) small: Face,
+    pub(crate) word: Face,
+    pub(crate) badge: Face,
+}
+
+impl Fonts {
+    pub(crate) fn new() -> Self {
+        let face = Face::new;
+        let size = |whole, fraction, line| Size {
+            whole,
+            fraction,
+            line,
+        };
+        let medium = |letters, down| face(letters, FONT_8X16, (8, 16), down, false, Fade::Thin);
+        let small = |letters| face(letters, FONT_5X8, (5, 8), 0, false, Fade::Nothing);
+        Self {
+            sizes: [
+                size(
+                    face(NUMBER, FONT_16X32, (16, 32), 0, false, Fade::Chessboard),
+                    medium(FRACTION, 4),
+                    2,
+                ),
+                size(
+                    face(NUMBER, FONT_12X24, (12, 24), 0, false, Fade::Chessboard),
+                    medium(FRACTION, 2),
+                    2,
+                ),
+                size(medium(NUMBER, 0), medium(FRACTION, 0), 1),
+                size(small(NUMBER), small(FRACTION), 1),
+            ],
+            small: small(TEXT),
+            word: face(TEXT, FONT_8X16, (8, 16), 1, false, Fade::Nothing),
+            badge: face(TEXT, FONT_5X8, (5, 8), 0, true, Fade::Nothing),
+        }
+    }
+}

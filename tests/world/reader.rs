@@ -1,0 +1,479 @@
+//! Reads the dots of the glass as a person does: names, numbers, whether they are struck out, and
+//! the words beside them. It knows the layout of the pages and nothing of what is behind them.
+
+use super::fonts::{Face, Fonts, Glass, Size, WIDTH};
+
+/// What stands where a number belongs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Figure {
+    /// No dot, or nothing that is a number.
+    #[default]
+    Nothing,
+    /// Dashes: nothing is known.
+    Dashes,
+    /// Dots: it has no room.
+    Dots,
+    /// A number in 1/10 000, and whether it is struck out.
+    Number { scaled: i64, struck: bool },
+}
+
+/// Words that may stand beside a number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Word {
+    Stale,
+    Closed,
+    Delayed,
+    Demo,
+    Pre,
+    Post,
+    Ext,
+    Expired,
+    NoAccess,
+    Halted,
+    Today,
+    Age,
+}
+
+impl Word {
+    pub(crate) const ALL: [(Self, &str); 12] = [
+        (Self::Stale, "STALE"),
+        (Self::Closed, "CLOSED"),
+        (Self::Delayed, "DELAYED"),
+        (Self::Demo, "DEMO"),
+        (Self::Pre, "PRE"),
+        (Self::Post, "POST"),
+        (Self::Ext, "EXT"),
+        (Self::Expired, "EXPIRED"),
+        (Self::NoAccess, "NO ACCESS"),
+        (Self::Halted, "HALTED"),
+        (Self::Today, "TODAY"),
+        (Self::Age, "12s"),
+    ];
+
+    fn of(text: &str) -> Option<Self> {
+        if text == "DENIED" {
+            return Some(Self::NoAccess);
+        }
+        if let Some(digits) = text.strip_suffix(['s', 'm', 'h', 'd']) {
+            let aged = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+            return aged.then_some(Self::Age);
+        }
+        let found = Self::ALL.iter().find(|(_, word)| *word == text);
+        found.map(|(word, _)| *word)
+    }
+}
+
+/// A set of words.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Words(u16);
+
+impl Words {
+    fn add(&mut self, word: Word) {
+        self.0 |= 1 << word as u16;
+    }
+
+    pub(crate) const fn has(self, word: Word) -> bool {
+        self.0 >> word as u16 & 1 == 1
+    }
+}
+
+impl std::fmt::Debug for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (word, text) in Word::ALL {
+            if self.has(word) {
+                write!(f, " {text}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One instrument as the glass shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Sight {
+    /// Its place on the watchlist; `None` if no name of it can be read.
+    pub(crate) place: Option<usize>,
+    pub(crate) figure: Figure,
+    pub(crate) words: Words,
+}
+
+/// The glass as it is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) first: Sight,
+    pub(crate) second: Option<Sight>,
+    pub(crate) demo: bool,
+    /// Minutes of the day; `None` where no time is shown, or dashes.
+    pub(crate) time: Option<u16>,
+    /// The bid and the ask of a contract's page.
+    pub(crate) book: Option<[Figure; 2]>,
+    /// The change in 1/100 of a percent.
+    pub(crate) change: Option<i64>,
+}
+
+/// Reads only what has changed since the last time.
+pub(crate) struct Reader {
+    fonts: Fonts,
+    /// The names by their place: each is what a label begins with.
+    names: Vec<String>,
+    last: Glass,
+    page: Page,
+    /// What the parts of the picture say: the header, the first number, what is below.
+    header: (Option<usize>, usize, Words),
+    number: (Figure, Words),
+    fresh: bool,
+}
+
+/// The parts of the picture.
+const HEADER: std::ops::Range<usize> = 0..WIDTH;
+const NUMBER: std::ops::Range<usize> = WIDTH..5 * WIDTH;
+const BELOW: std::ops::Range<usize> = 5 * WIDTH..8 * WIDTH;
+
+impl Reader {
+    pub(crate) fn new(names: &[&str]) -> Self {
+        Self {
+            fonts: Fonts::new(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            last: [0; 1024],
+            page: Page::default(),
+            header: Default::default(),
+            number: Default::default(),
+            fresh: false,
+        }
+    }
+
+    /// What the glass says, and whether that is another thing than the last time.
+    pub(crate) fn read(&mut self, glass: &Glass) -> (Page, bool) {
+        let changed = |part: std::ops::Range<usize>| glass[part.clone()] != self.last[part];
+        let first = !self.fresh;
+        let [header, number, below] = [HEADER, NUMBER, BELOW].map(|part| first || changed(part));
+        if !(header || number || below) {
+            return (self.page, false);
+        }
+        self.last = *glass;
+        self.fresh = true;
+        if header {
+            self.header = self.header(glass);
+            self.page.time = self.time(glass);
+            self.page.demo = self.header.2.has(Word::Demo);
+            self.page.change = self.change(glass, self.header.1);
+        }
+        if number {
+            let mut words = Words::default();
+            self.badges(glass, 1..5, &mut words);
+            self.number = (self.figure(glass, 0, 1, &[0, 1, 2, 3]).0, words);
+        }
+        let place = self.header.0;
+        let words = Words(self.header.2.0 | self.number.1.0);
+        self.page.first = Sight {
+            place,
+            figure: self.number.0,
+            words,
+        };
+        if below {
+            self.page.book = self.book(glass);
+            self.page.second = match self.page.book {
+                Some(_) => None,
+                None => self.second(glass),
+            };
+            if self
+                .page
+                .second
+                .is_some_and(|second| second.words.has(Word::Demo))
+            {
+                self.page.demo = true;
+            }
+        }
+        (self.page, true)
+    }
+
+    fn header(&self, glass: &Glass) -> (Option<usize>, usize, Words) {
+        let (text, end) = text(&self.fonts.small, glass, 0, 0);
+        let mut words = Words::default();
+        self.badges(glass, 0..1, &mut words);
+        let halted = || (30..60).any(|x| self::text(&self.fonts.word, glass, x, 2).0 == "HALTED");
+        if text.is_empty() && halted() {
+            words.add(Word::Halted);
+        }
+        (self.place(&text), end, words)
+    }
+
+    fn place(&self, text: &str) -> Option<usize> {
+        let mut names = self.names.iter();
+        // The longest first: SPXW is no SPX.
+        let begins = |name: &String| text == name || name.len() > 3 && text.starts_with(&**name);
+        names.position(begins)
+    }
+
+    fn time(&self, glass: &Glass) -> Option<u16> {
+        // Before the sign of the link, two columns off it.
+        let colon = 2;
+        let (text, _) = text(&self.fonts.small, glass, 118 - 20 - colon, 0);
+        let (hours, minutes) = text.split_once(':')?;
+        Some(hours.parse::<u16>().ok()? * 60 + minutes.get(..2)?.parse::<u16>().ok()?)
+    }
+
+    fn change(&self, glass: &Glass, from: usize) -> Option<i64> {
+        (from..75).find_map(|x| {
+            let sign = self.fonts.small.plain(glass, x, 0)?.letter;
+            if !matches!(sign, b'+' | b'-') {
+                return None;
+            }
+            let (text, _) = text(&self.fonts.small, glass, x, 0);
+            let digits: String = text
+                .strip_suffix('%')?
+                .chars()
+                .filter(|c| *c != ',')
+                .collect();
+            let (whole, cents) = digits.split_once('.')?;
+            let points = whole.parse::<i64>().ok()?.abs() * 100 + cents.parse::<i64>().ok()?;
+            Some(if sign == b'-' { -points } else { points })
+        })
+    }
+
+    /// The instrument of the lower half.
+    fn second(&self, glass: &Glass) -> Option<Sight> {
+        let mut place = None;
+        let mut end = 0;
+        let (name, after) = text(&self.fonts.small, glass, 0, 6);
+        let (root, _) = text(&self.fonts.small, glass, 0, 5);
+        if let Some(found) = self.place(&root) {
+            // Three lines: root, expiry, strike.
+            place = Some(found);
+            let lines = (5..8).map(|page| text(&self.fonts.small, glass, 0, page).1);
+            end = lines.max().unwrap_or(0);
+        } else if let Some(found) = self.place(&name) {
+            (place, end) = (Some(found), after);
+        }
+        place?;
+        let mut words = Words::default();
+        let part = self.badges(glass, 5..8, &mut words);
+        let mut sight = Sight {
+            place,
+            figure: Figure::Nothing,
+            words,
+        };
+        let ends = [end, part.unwrap_or(0).max(end)];
+        for x in ends.map(|end| end + 4) {
+            for (page, sizes) in [(5, &[1][..]), (6, &[2, 3])] {
+                let (figure, _) = self.figure(glass, x, page, sizes);
+                if figure != Figure::Nothing {
+                    sight.figure = figure;
+                    return Some(sight);
+                }
+            }
+        }
+        Some(sight)
+    }
+
+    /// The book of a contract's page, known by its words.
+    fn book(&self, glass: &Glass) -> Option<[Figure; 2]> {
+        let small = &self.fonts.small;
+        let (bid, ask) = (text(small, glass, 0, 4), text(small, glass, 69, 4));
+        let named = |text: &str, name: &str| text.starts_with(name);
+        if !named(&bid.0, "bid") && !named(&bid.0, "b") || !ask.0.starts_with('a') {
+            return None;
+        }
+        let side = |from: usize, end: usize| {
+            let digits = (from..end).find(|x| {
+                let before = (*x).saturating_sub(1);
+                let ink = |x: usize| glass[4 * WIDTH + x] != 0;
+                !ink(before) && self.figure(glass, *x, 4, &[3]).0 != Figure::Nothing
+            });
+            digits.map_or(Figure::Nothing, |x| self.figure(glass, x, 4, &[3]).0)
+        };
+        Some([side(15, 60), side(69 + 15, 125)])
+    }
+
+    /// The number that begins there, in one of the sizes, and the column after it.
+    fn figure(&self, glass: &Glass, x: usize, page: usize, sizes: &[usize]) -> (Figure, usize) {
+        for struck in [false, true] {
+            for size in sizes {
+                let size = &self.fonts.sizes[*size];
+                if page + size.whole.pages > 8 {
+                    continue;
+                }
+                let mut text = [0u8; 24];
+                if let Some((length, end)) = number(size, glass, (x, page), struck, &mut text)
+                    && let Some(figure) = parse(&text[..length], struck)
+                {
+                    return (figure, end);
+                }
+            }
+        }
+        (Figure::Nothing, x)
+    }
+
+    /// Adds the inverted words on these pages. Returns the end of one at the very left.
+    fn badges(
+        &self,
+        glass: &Glass,
+        pages: std::ops::Range<usize>,
+        words: &mut Words,
+    ) -> Option<usize> {
+        let mut left = None;
+        for page in pages.clone() {
+            let mut x = 0;
+            while x < WIDTH - 5 {
+                let large = page + 1 < pages.end;
+                let found = match glass[page * WIDTH + x] {
+                    0xFF => badge(&self.fonts.badge, glass, (x + 1, page), 0),
+                    0xFE if large && glass[(page + 1) * WIDTH + x] == 0xFF => {
+                        badge(&self.fonts.word, glass, (x + 1, page), 1)
+                    }
+                    _ => None,
+                };
+                let Some((text, end)) = found else {
+                    x += 1;
+                    continue;
+                };
+                if let Some(word) = Word::of(&text) {
+                    words.add(word);
+                    if x == 0 {
+                        left = Some(end);
+                    }
+                }
+                x = end;
+            }
+        }
+        left
+    }
+}
+
+/// The text that begins there, and the column after its last character. Single gaps are spaces.
+fn text(face: &Face, glass: &Glass, x: usize, page: usize) -> (String, usize) {
+    let mut text = String::new();
+    let (mut x, mut end) = (x, x);
+    let mut gap = false;
+    while x < WIDTH {
+        match face.plain(glass, x, page) {
+            Some(glyph) => {
+                if gap {
+                    text.push(' ');
+                }
+                text.push(char::from(glyph.letter));
+                x += glyph.advance;
+                (end, gap) = (x, false);
+            }
+            None => {
+                let blank = (x..(x + 5).min(WIDTH)).all(|x| glass[page * WIDTH + x] == 0);
+                if gap || !blank || text.is_empty() {
+                    break;
+                }
+                gap = true;
+                x += 5;
+            }
+        }
+    }
+    (text, end)
+}
+
+/// The inverted text that begins there.
+fn badge(
+    face: &Face,
+    glass: &Glass,
+    (x, page): (usize, usize),
+    dark: u8,
+) -> Option<(String, usize)> {
+    let mut text = String::new();
+    let mut x = x;
+    let step = if face.pages == 1 { 5 } else { 8 };
+    while x + step <= WIDTH {
+        if let Some(glyph) = face.inverted(glass, x, page, dark) {
+            text.push(char::from(glyph.letter));
+            x += glyph.advance;
+            continue;
+        }
+        // A space between two words, as in NO ACCESS.
+        let lit = (x..x + step).all(|x| glass[page * WIDTH + x] | dark == 0xFF);
+        if lit && face.inverted(glass, x + step, page, dark).is_some() {
+            text.push(' ');
+            x += step;
+            continue;
+        }
+        break;
+    }
+    (!text.is_empty()).then_some((text, x))
+}
+
+/// The characters of a number; how many they are, and the column after them.
+fn number(
+    size: &Size,
+    glass: &Glass,
+    (x, page): (usize, usize),
+    struck: bool,
+    text: &mut [u8; 24],
+) -> Option<(usize, usize)> {
+    let start = x;
+    let (mut x, mut length) = (x, 0);
+    let mut fraction = None;
+    while x < WIDTH && length < text.len() {
+        let glyph = match fraction {
+            None => {
+                let whole = match struck {
+                    false => size.whole.plain(glass, x, page),
+                    true => size.whole.struck(glass, (x, page), x - start, size.line),
+                };
+                let whole = whole.filter(|glyph| matches!(glyph.letter, b'0'..=b'9' | b',' | b'-'));
+                match whole {
+                    Some(glyph) => Some(glyph),
+                    None => {
+                        fraction = Some(x);
+                        continue;
+                    }
+                }
+            }
+            Some(from) => {
+                let behind = match struck {
+                    false => size.fraction.plain(glass, x, page),
+                    true => size.fraction.struck(glass, (x, page), x - from, 0),
+                };
+                let first = x == from;
+                behind.filter(|glyph| match glyph.letter {
+                    b'.' => true,
+                    b'0'..=b'9' => !first,
+                    _ => false,
+                })
+            }
+        };
+        let Some(glyph) = glyph else { break };
+        text[length] = glyph.letter;
+        length += 1;
+        x += glyph.advance;
+    }
+    (length > 0).then_some((length, x))
+}
+
+fn parse(text: &[u8], struck: bool) -> Option<Figure> {
+    if text.iter().all(|letter| *letter == b'-') {
+        return (text.len() > 1 && !struck).then_some(Figure::Dashes);
+    }
+    if text.iter().all(|letter| *letter == b'.') {
+        return (text.len() > 1).then_some(Figure::Dots);
+    }
+    let (mut scaled, mut places, mut negative) = (0i64, None, false);
+    let mut digits = false;
+    for letter in text {
+        match (letter, &mut places) {
+            (b'-', None) if scaled == 0 => negative = true,
+            (b',', None) => {}
+            (b'.', None) if digits => places = Some(0),
+            (b'0'..=b'9', None) => {
+                scaled = scaled * 10 + i64::from(letter - b'0');
+                digits = true;
+            }
+            (b'0'..=b'9', Some(places)) if *places < 4 => {
+                scaled = scaled * 10 + i64::from(letter - b'0');
+                *places += 1;
+            }
+            _ => return None,
+        }
+    }
+    // All prices on the glass have at least two decimals: less of them is a part of one.
+    let places: u32 = places.filter(|places| *places >= 2)?;
+    let scaled = scaled * 10i64.pow(4 - places);
+    Some(Figure::Number {
+        scaled: if negative { -scaled } else { scaled },
+        struck,
+    })
+}

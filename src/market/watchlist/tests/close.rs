@@ -162,13 +162,19 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
 
 #[test]
 fn an_answer_that_came_too_early_to_know_the_close_does_not_make_one() {
-    let mut list = linked(&["SPX"], tuesday("15:59:00"));
-    let last = tuesday("15:59:59").utc;
-    let at = |list: &Watchlist| list.freshness(0, tuesday("16:01:00"), &US);
-    fetch(&mut list, "I:SPX", 1, last, tuesday("16:00:09"));
-    assert_eq!(at(&list), stale(61));
-    fetch(&mut list, "I:SPX", 1, last, tuesday("16:00:10"));
-    assert_eq!(at(&list), Freshness::Closed);
+    for (name, early, late) in [
+        // Its official close may come for half an hour.
+        ("I:SPX", "16:29:59", "16:30:00"),
+        (CONTRACT, "16:00:59", "16:01:00"),
+    ] {
+        let mut list = linked(&[name], tuesday("15:59:00"));
+        let last = tuesday("15:59:59").utc;
+        let at = |list: &Watchlist| list.freshness(0, tuesday("16:40:00"), &US);
+        fetch(&mut list, name, 1, last, tuesday(early));
+        assert_eq!(at(&list), stale(2401), "{name}");
+        fetch(&mut list, name, 1, last, tuesday(late));
+        assert_eq!(at(&list), Freshness::Closed, "{name}");
+    }
 }
 
 #[test]

@@ -149,7 +149,8 @@ pub struct Status {
     pub connections: u32,
     /// Whether the other side has said that its prices are simulated; `None` before its first words.
     pub simulated: Option<bool>,
-    /// When it last answered a ping: then nothing is late because the link is dead.
+    /// Up to when the last answer to a ping proves that nothing is late because a link is dead, be it
+    /// the hub's own.
     pub heard: Moment,
     /// The hub has said that it has lost its own upstream.
     pub cut_off: bool,

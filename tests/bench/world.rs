@@ -1,5 +1,6 @@
 //! Many days of a world that is simulated, on two threads: `cargo bench --bench world` with
-//! `-- --minutes N`, `--days N`, `--seed S`, or `--only NTH` for one of them with its whole story.
+//! `-- --minutes N`, `--days N`, `--seed S`, `--only NTH` for one of them with its whole story, or `--skip RULE` to look
+//! for what is behind a known fault.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../world/mod.rs"]
@@ -11,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use simulated::{Counts, Outcome, Rule, Scenario, What, Word, run};
+use simulated::{Counts, Outcome, Rule, Scenario, What, Word, reduce, run, skip};
 
 const THREADS: usize = 2;
 
@@ -22,6 +23,12 @@ fn argument(name: &str) -> Option<u64> {
 }
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    let skipped = words
+        .iter()
+        .zip(words.iter().skip(1))
+        .filter(|(name, _)| *name == "--skip");
+    skipped.for_each(|(_, rule)| skip(rule));
     let seed = argument("--seed").unwrap_or(1);
     if let Some(nth) = argument("--only") {
         let scenario = Scenario::draw(seed, nth);
@@ -89,13 +96,19 @@ fn main() -> ExitCode {
 }
 
 fn story(seed: u64, nth: u64, scenario: &Scenario, outcome: &Outcome) {
+    let (scenario, outcome) = reduce(scenario, outcome.broken.as_ref().unwrap());
     println!("--- seed {seed}, world {nth}: {}", scenario.told());
+    scenario
+        .faults
+        .iter()
+        .for_each(|fault| println!("    with {}", fault.told()));
     let tail = outcome.story.len().saturating_sub(8);
     outcome.story[tail..]
         .iter()
         .for_each(|line| println!("    {line}"));
-    let broken = outcome.broken.as_ref().unwrap();
-    println!("    {}", broken.told());
+    if let Some(broken) = &outcome.broken {
+        println!("    {}", broken.told());
+    }
 }
 
 /// Prints what came how often; whether something never came.

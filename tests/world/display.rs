@@ -11,7 +11,7 @@ use deskticker::feed::link::{Action, Event, Link, Phase, Via};
 use deskticker::feed::{Status, Update, Why, rest};
 use deskticker::market::{Calendar, Cluster, Symbol};
 use deskticker::panel::{self, Glass as _, Oled, Rotation, Slot, Taken};
-use deskticker::screen::{Frame, Size};
+use deskticker::screen::{self, Frame, Size};
 use futures_util::FutureExt;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
@@ -362,6 +362,12 @@ impl Display {
             self.needs = true;
         }
         self.show(now);
+    }
+
+    /// What the panel's thread does when nobody has drawn for too long.
+    pub(crate) fn halt(&mut self, now: Now) {
+        let notice = screen::notice(TALL, "HALTED", "the program stands still");
+        self.oled.show(&notice, self.desk.light(), now.monotonic);
     }
 
     /// Does what is due on the panel alone.

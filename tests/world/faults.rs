@@ -25,6 +25,8 @@ pub(crate) enum What {
     Stall,
     /// The display's process is stopped.
     Stopped,
+    /// The main thread is held still; the panel's runs on.
+    Held,
     /// Every value is 29 s late.
     Late,
     /// A value of half a minute ago is sent again, with its stamp.
@@ -65,7 +67,7 @@ pub(crate) enum What {
 }
 
 impl What {
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::Reset,
         Self::HalfOpen,
         Self::Down,
@@ -76,6 +78,7 @@ impl What {
         Self::SilenceAll,
         Self::Stall,
         Self::Stopped,
+        Self::Held,
         Self::Late,
         Self::Replay,
         Self::Ahead,
@@ -142,7 +145,7 @@ impl What {
             Self::Replay | Self::Ahead | Self::Correction | Self::Stray => (10, 11),
             Self::HalfOpen => (5 * SECOND, 200 * SECOND),
             Self::Stall => (3 * SECOND, 29 * SECOND),
-            Self::Stopped => (5 * SECOND, 27 * SECOND),
+            Self::Stopped | Self::Held => (5 * SECOND, 27 * SECOND),
             Self::NoStamp | Self::Seconds => (20 * SECOND, 120 * SECOND),
             Self::Late | Self::Outside => (60 * SECOND, 300 * SECOND),
             Self::RestFails | Self::RestStale | Self::NotAuthorized | Self::Ineligible => {
@@ -199,7 +202,9 @@ impl Fault {
             // 110 s, and each of these connections is as good as the first.
             What::UpstreamLost if scenario.kind == Kind::Proxy => 140 * SECOND,
             What::SilenceAll | What::SilenceOne if vendor => 100 * SECOND,
-            What::SilenceAll | What::SilenceOne | What::Stopped | What::Stall => 10 * SECOND,
+            What::SilenceAll | What::SilenceOne | What::Stopped | What::Held | What::Stall => {
+                10 * SECOND
+            }
             // What was late is still on its way.
             What::Late => 35 * SECOND,
             What::Naks => 9 * SECOND,

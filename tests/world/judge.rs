@@ -19,9 +19,12 @@ use super::tape::{COUNT, SPX, SPY, Sort, TICK, Tape, Value};
 /// By how much an age may be short that goes by the server's `Date`.
 const DATE: Ms = 1_300;
 
+/// No value is on the glass sooner than this after it was true.
+const SOONEST: Ms = 10;
+
 /// So long the bid and ask may stand when the price between them is struck: they came with it, and
 /// the page is drawn again each second.
-const BESIDE: Ms = 1_500;
+const BESIDE: Ms = 5_000;
 
 /// A promise that was broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
@@ -52,6 +55,24 @@ pub(crate) enum Rule {
     Time,
     /// What stands beside a struck price is plain.
     Beside,
+}
+
+impl Rule {
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Readable,
+        Self::WrongDigits,
+        Self::Simulated,
+        Self::DemoStays,
+        Self::Ineligible,
+        Self::Superseded,
+        Self::Beyond,
+        Self::FalseClose,
+        Self::Hidden,
+        Self::NotClosed,
+        Self::Change,
+        Self::Time,
+        Self::Beside,
+    ];
 }
 
 /// What the world says of a moment, beside the tapes.
@@ -209,7 +230,8 @@ impl Judge<'_> {
             return self.missing(place, sight);
         };
         let tape = &self.tapes[place];
-        let Some(index) = tape.find(scaled) else {
+        let Some(index) = tape.find_by(scaled, self.moment.now - self.moment.delay - SOONEST)
+        else {
             return Some((Rule::WrongDigits, "nobody has said that".into()));
         };
         let value = tape.get(index);
@@ -244,7 +266,11 @@ impl Judge<'_> {
         if closed && !struck && !self.may_be_close(place, index) {
             return Some((Rule::FalseClose, told("CLOSED")?));
         }
-        if let Some(fresh) = self.fresh(place) {
+        let fresh = self.fresh(place);
+        // At the bell the last one becomes the close, however young it is.
+        if let Some(fresh) = fresh
+            && (struck || tape.get(fresh).shown() != scaled)
+        {
             let told = self.of(place, tape.get(fresh));
             return Some((Rule::Hidden, format!("fresh is {told}")));
         }
@@ -335,7 +361,12 @@ impl Judge<'_> {
             let told = self.of(place, self.tapes[place].get(fresh));
             return Some((Rule::Hidden, format!("fresh is {told}")));
         }
-        let known = self.demands[place].closed && self.tapes[place].session.close().is_some();
+        let tape = &self.tapes[place];
+        // A last book without a middle leaves no close that anybody could tell.
+        let mut told = tape.values.iter().rev();
+        let last = told.find(|value| matches!(value.sort, Sort::Told(_) | Sort::NoPrice));
+        let priced = last.is_some_and(|last| last.sort != Sort::NoPrice);
+        let known = self.demands[place].closed && tape.session.close().is_some() && priced;
         known.then(|| (Rule::NotClosed, "the close is known".into()))
     }
 
@@ -344,7 +375,7 @@ impl Judge<'_> {
             return false;
         };
         let tape = &self.tapes[place];
-        let found = tape.find(scaled);
+        let found = tape.find_by(scaled, self.moment.now - self.moment.delay - SOONEST);
         found.is_some_and(|index| tape.get(index).sort == Sort::Simulated)
     }
 
@@ -382,25 +413,37 @@ impl Judge<'_> {
     /// Whether a value may be called the close now.
     fn may_be_close(&self, place: usize, index: u32) -> bool {
         let (tape, known) = (&self.tapes[place], &self.known[place]);
-        let session = &tape.session;
         let value = tape.get(index);
+        let now = self.moment.now - self.moment.delay;
+        let way = 2 * SECOND + self.moment.late;
         let same = |other: Option<u32>| {
             other.is_some_and(|other| tape.get(other).shown() == value.shown())
         };
-        if same(session.official) {
-            return true;
-        }
         // What has come since is no price of the night, and makes this one old.
         let come = [known.newest, known.fetched].into_iter().flatten();
-        let mut newer = come.filter(|newer| {
-            let newer = tape.get(*newer);
-            newer.at > value.at && newer.sort != Sort::Told(Part::Outside)
-        });
-        if newer.next().is_some() {
+        let mut come = come.map(|come| tape.get(come));
+        let newer = come.any(|come| come.at > value.at && come.sort != Sort::Told(Part::Outside));
+        // Until a minute after its first value the session before is the last that has a close.
+        let first = tape
+            .session
+            .first
+            .map_or(Ms::MIN, |first| tape.get(first).at);
+        let grace = now - first < 60 * SECOND + self.moment.late;
+        if grace && now - first >= 0 && !newer {
+            let told = |value: &&Value| {
+                value.at < first && matches!(value.sort, Sort::Told(part) if part != Part::Outside)
+            };
+            let last = tape.values.iter().rev().find(told);
+            if same(tape.before.close()) || last.is_some_and(|last| last.shown() == value.shown()) {
+                return true;
+            }
+        }
+        if same(tape.session.official) {
+            return true;
+        }
+        if newer {
             return false;
         }
-        let now = self.moment.now - self.moment.delay;
-        let way = 2 * SECOND + self.moment.late;
         let told = |value: &&Value| {
             value.at <= now - way && matches!(value.sort, Sort::Told(part) if part != Part::Outside)
         };
@@ -409,12 +452,18 @@ impl Judge<'_> {
             // Of the session that is on it is none.
             return !self.on[place] || place == SPY;
         }
-        if let Some(official) = session.official {
-            return self.was_last(place, index, official);
+        // A session has begun within the last minute, and nothing of it has come.
+        let since = now - 62 * SECOND - self.moment.late;
+        let after = tape.values[index as usize + 1..].iter();
+        let mut after =
+            after.filter(|value| matches!(value.sort, Sort::Told(part) if part != Part::Outside));
+        if !self.on[place] && after.next().is_some_and(|next| next.at > since) {
+            return true;
         }
-        // The last of the session before, until something of this one has come: a minute's grace.
-        let first = tape.values[index as usize + 1..].iter().find(told);
-        first.is_some_and(|first| now - first.at < 60 * SECOND + self.moment.late)
+        tape.session.official.is_some_and(|official| {
+            // It was published a moment ago, or while the link was broken.
+            now - tape.get(official).at < way || self.was_last(place, index, official)
+        })
     }
 
     /// Whether a value was the last before the official close, and the link broke so shortly ago
@@ -450,7 +499,7 @@ impl Judge<'_> {
             return Some((Rule::Change, "the change of nothing".into()));
         };
         let tape = &self.tapes[place];
-        let value = tape.get(tape.find(scaled)?);
+        let value = tape.get(tape.find_by(scaled, self.moment.now - self.moment.delay - SOONEST)?);
         let Sort::Told(part) = value.sort else {
             return None;
         };

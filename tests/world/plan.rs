@@ -37,6 +37,8 @@ pub(crate) struct Habits {
     pub(crate) closure: Option<i64>,
     /// The shares are traded so seldom.
     pub(crate) thin: bool,
+    /// Trades before and after the regular hours say that they are such.
+    pub(crate) extended: bool,
 }
 
 /// How a day is kept in truth.
@@ -85,7 +87,7 @@ pub(crate) fn spans(
         };
         match place {
             SPX => {
-                add(open + SECOND, bell, Part::Regular, (800, 3_200));
+                add(open + SECOND, bell, Part::Regular, (900, 4_300));
                 // Computed on for a while, and minutes later the close: another length each day.
                 let while_ = [0, 3, 40, 80][(day % 4) as usize] * SECOND;
                 add(bell + 500, bell + while_, Part::After, (900, 2_900));
@@ -109,7 +111,7 @@ pub(crate) fn spans(
                     (15_000, 15_000),
                 );
             }
-            TICK => add(open + 2 * SECOND, bell, Part::Regular, (900, 7_000)),
+            TICK => add(open + 2 * SECOND, bell, Part::Regular, (900, 8_300)),
             SPY => {
                 let pace = if habits.thin { 9 } else { 1 };
                 let end = bell + 4 * HOUR;

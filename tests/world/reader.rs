@@ -191,6 +191,10 @@ impl Reader {
         let (text, end) = text(&self.fonts.small, glass, 0, 0);
         let mut words = Words::default();
         self.badges(glass, 0..1, &mut words);
+        let halted = || (30..60).any(|x| self::text(&self.fonts.word, glass, x, 2).0 == "HALTED");
+        if text.is_empty() && halted() {
+            words.add(Word::Halted);
+        }
         (self.place(&text), end, words)
     }
 

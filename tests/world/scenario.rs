@@ -112,6 +112,7 @@ impl Scenario {
                 expiry,
                 closure: closed.then_some(day),
                 thin: random.u8(0..4) == 0,
+                extended: random.u8(0..12) == 0,
             },
             worthless: random.bool(),
             faults: Vec::new(),

@@ -96,7 +96,9 @@ pub(crate) struct Session {
     /// The close that was published.
     pub(crate) official: Option<u32>,
     pub(crate) day: i64,
-    /// The lowest and the highest price, and the first.
+    /// Its first value, of whatever part.
+    pub(crate) first: Option<u32>,
+    /// The lowest and the highest price.
     pub(crate) range: Option<(i64, i64)>,
 }
 
@@ -114,6 +116,8 @@ impl Session {
 pub(crate) struct Tape {
     pub(crate) values: Vec<Value>,
     newest: HashMap<i64, u32, BuildHasherDefault<Mix>>,
+    /// Of each value the one before it that looks the same.
+    twins: Vec<Option<u32>>,
     /// The session that is on or was the last, and the one before.
     pub(crate) session: Session,
     pub(crate) before: Session,
@@ -142,6 +146,7 @@ impl Tape {
         Self {
             values: Vec::with_capacity(16 * 1024),
             newest: HashMap::default(),
+            twins: Vec::with_capacity(16 * 1024),
             session: Session::default(),
             before: Session::default(),
             last: None,
@@ -156,6 +161,15 @@ impl Tape {
         self.newest.get(&shown).copied()
     }
 
+    /// The newest that was true by then.
+    pub(crate) fn find_by(&self, shown: i64, by: Ms) -> Option<u32> {
+        let mut found = self.find(shown)?;
+        while self.get(found).at > by {
+            found = self.twins[found as usize]?;
+        }
+        Some(found)
+    }
+
     pub(crate) fn get(&self, index: u32) -> &Value {
         &self.values[index as usize]
     }
@@ -164,6 +178,7 @@ impl Tape {
     pub(crate) fn add(&mut self, value: Value) -> u32 {
         let index = self.values.len() as u32;
         self.values.push(value);
+        self.twins.push(self.find(value.shown()));
         if value.sort != Sort::NoPrice {
             // What may not be shown never hides what may.
             let hidden = !value.is_price() && self.find(value.shown()).is_some();
@@ -205,6 +220,7 @@ impl Tape {
             self.before = self.session;
             self.session = Session {
                 day,
+                first: Some(index),
                 ..Session::default()
             };
         }

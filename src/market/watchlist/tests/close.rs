@@ -162,18 +162,17 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
 
 #[test]
 fn an_answer_that_came_too_early_to_know_the_close_does_not_make_one() {
-    for (name, early, late) in [
-        // Its official close may come for half an hour.
+    for (ticker, before, since) in [
         ("I:SPX", "16:29:59", "16:30:00"),
         (CONTRACT, "16:00:59", "16:01:00"),
     ] {
-        let mut list = linked(&[name], tuesday("15:59:00"));
+        let mut list = linked(&[ticker], tuesday("15:59:00"));
         let last = tuesday("15:59:59").utc;
-        let at = |list: &Watchlist| list.freshness(0, tuesday("16:40:00"), &US);
-        fetch(&mut list, name, 1, last, tuesday(early));
-        assert_eq!(at(&list), stale(2401), "{name}");
-        fetch(&mut list, name, 1, last, tuesday(late));
-        assert_eq!(at(&list), Freshness::Closed, "{name}");
+        let at = |list: &Watchlist| list.freshness(0, tuesday("16:31:00"), &US);
+        fetch(&mut list, ticker, 1, last, tuesday(before));
+        assert_eq!(at(&list), stale(1861), "{ticker}");
+        fetch(&mut list, ticker, 1, last, tuesday(since));
+        assert_eq!(at(&list), Freshness::Closed, "{ticker}");
     }
 }
 

@@ -3,6 +3,7 @@ for what came of it."""
 
 import asyncio
 import json
+import signal
 import sys
 from dataclasses import asdict
 
@@ -22,7 +23,15 @@ async def group(name, binaries, output, long):
     problem = None
     # What goes wrong in a callback is no less wrong.
     failures = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+
+    def stop():
+        # Once: it ends what it has started.
+        loop.add_signal_handler(signal.SIGTERM, lambda: None)
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
     try:
         if hasattr(GROUPS[name], "before"):
             await GROUPS[name].before(stand, judge.seen)
@@ -38,9 +47,11 @@ async def group(name, binaries, output, long):
         problem = f"{type(error).__name__}: {error}"
         raise
     finally:
-        await stand.end()
-        if hasattr(GROUPS[name], "after"):
-            await GROUPS[name].after(stand)
+        try:
+            await stand.end()
+        finally:
+            if hasattr(GROUPS[name], "after"):
+                await GROUPS[name].after(stand)
         said = {log.stem: log.read_text(errors="replace") for log in stand.folder.glob("*.log")}
         rows = [asdict(row) for row in trial.rows]
         with open(output, "w") as file:

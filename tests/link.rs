@@ -197,6 +197,7 @@ fn a_connection_that_is_silent_while_its_host_answers_others_must_prove_itself()
         [],
         "what has come may not be read yet"
     );
+    assert_eq!(bench.actions(25_499), []);
     // The host is known to live, so that the next try is at once.
     let again = [Action::Close(Why::Dead), Action::Open];
     assert_eq!(bench.actions(25_500), again);
@@ -247,6 +248,34 @@ fn a_refusal_and_an_eviction_cool_down_for_a_minute() {
         let (then, actions) = bench.wait();
         assert_eq!(actions, [Action::Open]);
         assert!((80_000..=95_000).contains(&then), "{why:?}: {then}");
+    }
+}
+
+#[test]
+fn whatever_the_seed_a_refusal_waits_a_minute_and_a_quarter_at_most() {
+    for seed in 0..20 {
+        let mut bench = Bench(Link::new(
+            Via::Hub,
+            0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed),
+        ));
+        bench.0.want(&channels(&["V.I:SPX"]), None, at(0));
+        bench.actions(0);
+        bench.on(Event::Closed(Why::Token), 0);
+        let (then, _) = bench.wait();
+        assert!((60_000..=75_000).contains(&then), "{seed}: {then}");
+    }
+}
+
+#[test]
+fn the_first_minute_of_an_outage_ends_after_a_minute() {
+    for (lost, range) in [(59_999, 750..=1500), (60_000, 4000..=8000)] {
+        let mut bench = Bench::new(Via::Hub);
+        bench.actions(0);
+        bench.on(Event::Closed(Why::Unreachable), 0);
+        bench.wait();
+        bench.on(Event::Closed(Why::Unreachable), lost);
+        let (then, _) = bench.wait();
+        assert!(range.contains(&(then - lost)), "{lost}: {then}");
     }
 }
 
@@ -353,6 +382,57 @@ fn pongs_without_values_in_market_hours_are_silence_and_end_in_a_new_connection(
         }
     }
     assert_eq!(closed, Some((110, Why::Silent)));
+}
+
+#[test]
+fn asking_again_for_the_same_does_not_hide_a_silence() {
+    let mut bench = Bench::live(0);
+    let patience = Some(Duration::from_secs(20));
+    for second in 0..=20 {
+        let now = at(second * 1000);
+        bench.0.want(&channels(&["V.I:SPX"]), patience, now);
+        bench.on(Event::Heard, second * 1000);
+    }
+    assert_eq!(bench.phase(), Phase::Silent);
+    // The market closes: then silence is no alarm any more.
+    bench.0.want(&channels(&["V.I:SPX"]), None, at(21_000));
+    assert_eq!(bench.0.deadline(), Moment::ZERO);
+    bench.actions(21_000);
+    assert_eq!((bench.phase(), bench.0.status().why), (Phase::Live, None));
+}
+
+#[test]
+fn what_is_to_be_done_at_once_is_due_at_once() {
+    let mut bench = Bench::new(Via::Hub);
+    assert_eq!(bench.0.deadline(), Moment::ZERO, "it wants something");
+    bench = Bench::live(0);
+    bench.0.want(&channels(&[]), None, at(5));
+    assert_eq!(bench.0.deadline(), Moment::ZERO, "it wants nothing more");
+    // A connection that came back has proven itself ten seconds later.
+    bench = Bench::live(0);
+    bench.on(Event::Closed(Why::Lost), 1000);
+    let (then, _) = bench.wait();
+    bench.on(Event::Opened, then);
+    bench.on(Event::Subscribed(&spx()), then);
+    assert_eq!(bench.0.deadline(), at(then + 10_000));
+}
+
+#[test]
+fn every_seed_makes_waits_that_differ() {
+    for seed in [0, 1, 2] {
+        let mut bench = Bench(Link::new(Via::Hub, seed));
+        bench.0.want(&channels(&["V.I:SPX"]), None, at(0));
+        let mut now = 0;
+        let mut waits = std::collections::BTreeSet::new();
+        bench.actions(0);
+        for _ in 0..10 {
+            bench.on(Event::Closed(Why::Unreachable), now);
+            let (then, _) = bench.wait();
+            waits.insert(then - now);
+            now = then;
+        }
+        assert!(waits.len() > 5, "{seed}: {waits:?}");
+    }
 }
 
 #[test]

@@ -378,6 +378,7 @@ mod tests {
                 // Stamps of a quarter of an hour ago are those of a late source.
                 let late = who == Witness::Stamps && off_by == -900;
                 assert_eq!(time.fault(at(25)), expected.filter(|_| !late));
+                assert_eq!(time.told, expected.filter(|_| !late).map(|_| who));
             }
         }
     }
@@ -440,5 +441,144 @@ mod tests {
         let time = heard(None, Some(0), Some(-900));
         assert!(time.is_late(Cluster::Indices, clock(-900, 10), at(10)));
         assert!(!time.is_late(Cluster::Indices, clock(-2, 10), at(10)));
+        for (lag, late) in [(839, false), (840, true), (1020, true), (1021, false)] {
+            let time = heard(None, Some(0), Some(-lag));
+            let is_late = time.is_late(Cluster::Indices, clock(-lag, 10), at(10));
+            assert_eq!(is_late, late, "{lag}");
+        }
+    }
+
+    #[test]
+    fn a_largest_offset_is_not_taken_in_by_one_that_leaps_and_counts_those_near_it() {
+        let largest = |offsets: &[i64]| {
+            let mut largest = Largest::default();
+            for offset in offsets {
+                largest.take(*offset);
+            }
+            (largest.known, largest.near)
+        };
+        assert_eq!(largest(&[0, LEAP]), (Some(LEAP), 2));
+        assert_eq!(largest(&[0, LEAP + 1]), (Some(0), 1));
+        assert_eq!(largest(&[0, -500]), (Some(0), 2));
+        assert_eq!(largest(&[0, 1 - AGREE]), (Some(0), 2));
+        assert_eq!(largest(&[0, -AGREE]), (Some(0), 1));
+        // A second one near it confirms it.
+        assert_eq!(largest(&[0, 60_000, 55_000]), (Some(55_000), 2));
+        assert_eq!(largest(&[0, 60_000, 54_999]), (Some(0), 1));
+        assert_eq!(largest(&[0, 60_000, 0, 60_000]), (Some(0), 2));
+    }
+
+    #[test]
+    fn of_answers_that_say_nearly_the_same_the_latest_time_counts() {
+        let mut time = AgreedTime::default();
+        time.server(at(1), clock(0, 1));
+        time.server(at(2), clock(-2, 2));
+        assert_eq!(time.server, Some(TRUE));
+        time.server(at(3), clock(-3, 3));
+        assert_eq!(time.server, Some(TRUE - 3000));
+    }
+
+    #[test]
+    fn the_newest_stamps_are_those_of_the_last_half_minute_to_a_minute() {
+        let mut time = AgreedTime::default();
+        let mut newest = |off: i64, secs: u64| {
+            time.stamp(Cluster::Indices, clock(off, secs), at(secs));
+            let newest = time.streams[Cluster::Indices as usize].newest();
+            newest.map(|newest| (newest - TRUE) / 1000)
+        };
+        assert_eq!(newest(0, 0), None, "a single one proves nothing");
+        for secs in 1..30 {
+            assert_eq!(newest(0, secs), Some(0));
+        }
+        for secs in 30..60 {
+            assert_eq!(newest(-10, secs), Some(0));
+        }
+        assert_eq!(newest(-20, 60), Some(-10));
+        assert_eq!(newest(-20, 61), Some(-10));
+        // After a minute without any nothing is left of those before.
+        assert_eq!(newest(-30, 120), None);
+        assert_eq!(newest(-30, 121), Some(-30));
+    }
+
+    #[test]
+    fn a_late_source_stays_late_on_its_next_connection() {
+        let mut time = AgreedTime::default();
+        time.set_delayed(Cluster::Indices, true);
+        time.connected(Cluster::Indices);
+        assert!(time.streams[Cluster::Indices as usize].delayed);
+    }
+
+    #[test]
+    fn of_witnesses_that_agree_the_latest_time_counts_and_one_may_stand_apart() {
+        for (own, server, stamps, agreed, by_stamps) in [
+            (Some(4), Some(0), Some(0), 4, false),
+            (Some(0), Some(4), Some(0), 4, false),
+            (Some(0), Some(0), Some(4), 4, false),
+            // It agrees with one of the two alone.
+            (Some(0), Some(3), Some(7), 3, false),
+            (Some(0), Some(0), None, 0, false),
+            (None, Some(0), Some(0), 0, true),
+            (Some(0), None, Some(0), 0, true),
+        ] {
+            let time = heard(own, server, stamps);
+            let case = (own, server, stamps);
+            assert_eq!(off(&time, 10), Some(agreed), "{case:?}");
+            assert_eq!(time.by_stamps, by_stamps, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn whether_this_machines_clock_is_right_is_told() {
+        assert!(heard(Some(0), Some(0), None).is_own());
+        assert!(!heard(Some(3600), Some(0), Some(0)).is_own());
+        assert!(!heard(None, Some(0), Some(0)).is_own());
+    }
+
+    #[test]
+    fn a_clock_is_named_once_it_was_wrong_for_five_seconds_and_no_earlier() {
+        let mut time = heard(Some(0), Some(0), Some(0));
+        assert_eq!(time.deadline(at(10)), Moment::NEVER);
+        time.look(own(Some(60), 11));
+        assert_eq!(time.deadline(at(12)), at(16));
+        let named = |time: &AgreedTime, secs| time.fault(at(secs)).map(|fault| fault.who);
+        assert_eq!(
+            (named(&time, 15), named(&time, 16)),
+            (None, Some(Witness::Own))
+        );
+        assert_eq!(time.deadline(at(16)), Moment::NEVER);
+        // Another clock has its own five seconds.
+        time.server(at(15), clock(60, 15));
+        time.look(own(Some(0), 15));
+        assert_eq!(off(&time, 15), Some(0));
+        assert_eq!(
+            (named(&time, 19), named(&time, 20)),
+            (None, Some(Witness::Server))
+        );
+        // One that is off by as much as is allowed is not named.
+        let mut near = heard(Some(5), Some(0), Some(0));
+        near.look(own(Some(5), 25));
+        assert_eq!(named(&near, 40), None);
+    }
+
+    #[test]
+    fn the_words_say_by_how_much_and_which_way() {
+        for (off, way) in [(61_500, "61 s ahead"), (-61_500, "61 s behind")] {
+            for (who, whose) in [
+                (Witness::Own, "this machine's clock is "),
+                (Witness::Server, "the server's clock is "),
+                (Witness::Stamps, "the stamps of the values are "),
+            ] {
+                let words = words(ClockFault { who, off });
+                assert!(words.starts_with(&format!("{whose}{way}")), "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn offsets_that_are_hardly_apart_are_the_same() {
+        assert!(!differs(Some(TRUE), Some(TRUE + SAME)));
+        assert!(differs(Some(TRUE), Some(TRUE + SAME + 1)));
+        assert!(differs(Some(TRUE), None));
+        assert!(!differs(None, None));
     }
 }

@@ -149,7 +149,8 @@ pub struct Status {
     pub connections: u32,
     /// Whether the other side has said that its prices are simulated; `None` before its first words.
     pub simulated: Option<bool>,
-    /// When it last answered a ping: then nothing is late because the link is dead.
+    /// Up to when the last answer to a ping proves that nothing is late because a link is dead, be it
+    /// the hub's own.
     pub heard: Moment,
     /// The hub has said that it has lost its own upstream.
     pub cut_off: bool,
@@ -452,7 +453,7 @@ impl<S: Shelf> Link<S> {
 
     fn upkeep(&self, heard: Moment) -> Moment {
         let suspect = self.suspect.map_or(Moment::NEVER, |(until, _)| until);
-        let proven = if self.backoff > BACKOFF_FIRST || self.lost.is_some() {
+        let proven = if self.lost.is_some() {
             self.proven_at()
         } else {
             Moment::NEVER

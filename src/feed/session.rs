@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 pub use super::audience::update;
 use super::audience::{Audience, Line, Over};
-use super::link::{Action, Event, Phase, Via};
+use super::link::{Action, DEAD_AFTER, Event, Phase, Via};
 use super::net::{self, Connector, Endpoint, Socket};
 use super::shelf::Shelf;
 use super::subscriptions::Channels;
@@ -122,12 +122,21 @@ impl<A: Audience> Session<A> {
     }
 }
 
+/// So long before an answer to a ping it is sure that nothing was lost. The vendor answers for itself.
+/// A hub answers although its own upstream is dead, until it has noticed that.
+const fn proven_late(via: Via) -> Duration {
+    match via {
+        Via::Vendor => Duration::ZERO,
+        Via::Hub => DEAD_AFTER.saturating_add(Duration::from_secs(2)),
+    }
+}
+
 struct Runner<A: Audience> {
     session: Session<A>,
     line: Line<A::Shelf>,
     socket: Option<Socket>,
     told: Status,
-    /// When the last answer to a ping came.
+    /// Up to when the last answer to a ping proves that nothing was lost.
     pong: Moment,
     /// The host has answered somebody.
     alive: watch::Receiver<u32>,
@@ -352,7 +361,7 @@ impl<A: Audience> Runner<A> {
                 self.part(None).await;
             }
             Some(Ok(Message::Pong(_))) => {
-                self.pong = now;
+                self.pong = now - proven_late(self.session.source.via);
                 self.line.link.on(Event::Heard, now);
             }
             Some(Ok(Message::Ping(_) | Message::Frame(_))) => self.line.link.on(Event::Heard, now),

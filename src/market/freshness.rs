@@ -206,7 +206,7 @@ impl Judge<'_> {
                     Some(quote)
                 } else {
                     self.closed()
-                        .filter(|close| quote.outside || extended || is_later(close, quote))
+                        .filter(|close| quote.outside || is_later(close, quote))
                 };
                 close.map_or_else(stale, |close| self.as_close(close, part))
             }

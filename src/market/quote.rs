@@ -368,4 +368,52 @@ mod tests {
         let stampless = Quote::fetched(Price::MAX, None, false, now(5));
         assert_eq!(age(&stampless, now(6)), None);
     }
+
+    #[test]
+    fn a_fetched_stamp_of_the_future_has_no_age_until_it_is_no_more_of_the_future() {
+        let fetched = |ahead_secs: i64| {
+            let stamp = Some(Utc(NOON + 5_000 + ahead_secs * 1000));
+            Quote::fetched(Price::MAX, stamp, false, now(5))
+        };
+        let ahead = fetched(65);
+        assert_eq!(age(&ahead, now(5)), None);
+        assert_eq!(ahead.as_of.known_at(now(5)), Moment::from_secs(65));
+        assert_eq!(age(&ahead, now(64)), None);
+        assert_eq!(age(&ahead, now(65)), Some(60));
+        // Clocks may differ by so much.
+        let near = fetched(5);
+        assert!(!near.is_ahead(now(5)));
+        assert_eq!(near.as_of.known_at(now(5)), Moment::NEVER);
+    }
+
+    #[test]
+    fn what_came_half_a_minute_late_came_old() {
+        let came_old = |lag| arrived(lag, Provenance::default()).came_old(now(5));
+        assert!(!came_old(30));
+        assert!(came_old(31));
+    }
+
+    #[test]
+    fn a_bar_that_cannot_be_one_is_none() {
+        let price = |whole: i64| Price::from_scaled(whole * Price::SCALE);
+        let bar = |open, high, low, close, end| {
+            let bar = Bar {
+                open: price(open),
+                high: price(high),
+                low: price(low),
+                close: price(close),
+                start: Utc(NOON),
+                end: Utc(end),
+            };
+            assert!(bar.checked().is_none_or(|checked| checked == bar));
+            bar.checked().is_some()
+        };
+        assert!(bar(2, 4, 1, 3, NOON + 1));
+        assert!(bar(1, 1, 1, 1, NOON + 1), "one price all along");
+        for (open, close) in [(0, 3), (5, 3), (2, 0), (2, 5)] {
+            assert!(!bar(open, 4, 1, close, NOON + 1), "{open} {close}");
+        }
+        assert!(!bar(2, 4, 1, 3, NOON), "a window without a length");
+        assert!(!bar(2, 4, 1, 3, NOON - 1));
+    }
 }

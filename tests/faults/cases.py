@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from judge import Row
+from judge import Pulse, Row
 from proxy import HUGE, Fault, after, as_binary, below, http, instead
 from vendor import SPX, VIX, frame
 
@@ -41,7 +41,7 @@ class Trial:
 
     def __init__(self, stand, judge):
         self.stand, self.judge = stand, judge
-        self.rows, self.outages = [], []
+        self.rows, self.outages, self.pulse = [], [], Pulse()
 
     async def row(self, row, since, apart=(), name="prices", ages=True):
         """Judges what was on the glass since the fault, and keeps it."""
@@ -52,6 +52,7 @@ class Trial:
             row.beyond = max(row.beyond, beyond)
             row.age = max(row.age, self.judge.misjudged(*spans) if ages else 0.0)
             row.broken += sorted(wrong)
+        row.stall = self.pulse.worst(since)
         row.judge()
         if row.told_by is not None:
             row.turned, _ = self.judge.told(row.word.split("/"), since, "desk")
@@ -179,7 +180,7 @@ async def often(trial, long):
     """Short outages, many of them."""
     await trial.short("outages of 0.5 to 11 s", 15, BROKEN, [0.5, 3, 7, 1.5, 11, 5, 2])
     if long:
-        await trial.short("outages of 0.5 to 55 s", 80, BROKEN, [0.5, 7, 3, 20, 11, 31, 5, 44, 2, 55])
+        await trial.short("outages of 0.5 to 55 s", 60, BROKEN, [0.5, 7, 3, 20, 11, 31, 5, 44, 2, 55])
 
 
 async def again(trial, long):
@@ -226,7 +227,7 @@ async def slow(trial, long):
     await trial.steady("one byte a segment", 20, Fault(dribble=True))
     await trial.steady("1 kB/s", 20, Fault(rate=1000))
     await trial.steady("3 s of latency", 30, Fault(latency=3), dull=2.5)
-    await trial.steady("0 to 6 s of jitter", 40, Fault(jitter=6), dull=2.5)
+    await trial.steady("0 to 4 s of jitter", 40, Fault(jitter=4), dull=2.5)
     # Each SPX is older than its limit when it comes.
     await trial.held("15 s of latency", Fault(latency=15), ["STALE"], 40)
 

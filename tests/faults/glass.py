@@ -6,6 +6,7 @@ The letters are those of the published font (Spleen: font, letter, and its rows 
 import re
 import zlib
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 WIDTH, HEIGHT = 128, 64
@@ -279,15 +280,22 @@ def png(data):
             packed += data[at + 8 : at + 8 + length]
         at += 12 + length
     lines, size = zlib.decompress(packed), WIDTH * 4 + 1
-    rows, above = [], bytes(size - 1)
-    for begin in range(0, len(lines), size):
-        kind, line = lines[begin], bytearray(lines[begin + 1 : begin + size])
-        for x, value in enumerate(line if kind else b""):
-            left = line[x - 1] if x else 0
-            corner = above[x - 1] if x else 0
-            line[x] = value + predicted(kind, left, above[x], corner) & 0xFF
-        above = bytes(line)
-        if (begin // size) % 4 == 0:
+    kinds, rows, line = lines[::size], [], bytes(size - 1)
+    for number, kind in enumerate(kinds):
+        last = number % 4 != 0
+        # Of four equal lines one will do, unless the next is told by this one.
+        if last and kinds[number + 1 : number + 2] <= b"\x01":
+            continue
+        above, line = line, bytearray(lines[number * size + 1 : (number + 1) * size])
+        if kind == 1:
+            line = bytes(value & 0xFF for value in accumulate(line))
+        elif kind == 2 and not any(line):
+            line = above
+        elif kind:
+            for x, value in enumerate(line):
+                left, corner = (line[x - 1], above[x - 1]) if x else (0, 0)
+                line[x] = value + predicted(kind, left, above[x], corner) & 0xFF
+        if not last:
             rows.append("".join("1" if dot else "0" for dot in line[::4]))
     return rows
 
@@ -297,4 +305,4 @@ def predicted(kind, left, up, corner):
     if kind == 4:
         guess = left + up - corner
         return min((left, up, corner), key=lambda each: abs(guess - each))
-    return {1: left, 2: up, 3: (left + up) // 2}[kind]
+    return up if kind == 2 else (left + up) // 2

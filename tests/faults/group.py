@@ -29,7 +29,9 @@ async def group(name, binaries, output, long):
         else:
             await stand.start(judge.seen)
         judge.vendor = stand.vendor
+        beating = asyncio.create_task(trial.pulse.run())
         await GROUPS[name](trial, long)
+        beating.cancel()
         for context in failures:
             raise RuntimeError(context["message"]) from context.get("exception")
     except Exception as error:  # Told in the table, with what the programs have said.
@@ -48,5 +50,5 @@ async def group(name, binaries, output, long):
 
 
 if __name__ == "__main__":
-    steady()
+    steady(1)
     asyncio.run(group(*sys.argv[1:4], long="--long" in sys.argv))

@@ -1,6 +1,7 @@
 """What was on the glass, against what was true. It knows from the vendor when each value was made,
 and nothing of how the programs judge."""
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ class Row:
 
     fault: str
     beyond: float = 0.0
+    # For how long this machine let nobody run meanwhile, which is no fault of the programs.
+    stall: float = 0.0
     # By how much an age was wrong; the word on pages that take turns.
     age: float = 0.0
     turned: float | None = None
@@ -37,9 +40,9 @@ class Row:
 
     def judge(self):
         """Says what is not as it should be."""
-        if self.beyond > ERROR:
+        if self.beyond > ERROR + self.stall:
             self.broken.append(f"plain for {self.beyond * 1000:.0f} ms beyond the limit")
-        if self.age > ROUNDED:
+        if self.age > ROUNDED + self.stall:
             self.broken.append(f"an age was wrong by {self.age:.1f} s")
         if self.told_by is not None and (self.told is None or self.told > self.told_by):
             self.broken.append(f"{self.word} not told in time")
@@ -157,6 +160,27 @@ class Judge:
             if picture.spx.kind == "plain" and self.made(SPX, picture.spx) >= since - 1.0:
                 return begin - since
         return None
+
+
+class Pulse:
+    """Finds out for how long at a time this process did not run although it wanted to."""
+
+    BEAT = 0.01
+
+    def __init__(self):
+        # (when, by how much too late), of what is worth a word.
+        self.missed = []
+
+    async def run(self):
+        while True:
+            due = time.monotonic() + self.BEAT
+            await asyncio.sleep(self.BEAT)
+            late = time.monotonic() - due
+            if late > self.BEAT:
+                self.missed.append((due + late, late))
+
+    def worst(self, since):
+        return max((late for at, late in self.missed if at > since), default=0.0)
 
 
 def without(begin, end, apart):

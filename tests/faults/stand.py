@@ -13,7 +13,6 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
 import tempfile
 import termios
 import time
@@ -62,9 +61,12 @@ class Program:
         environment |= watch.environment()
         environment |= {"MASSIVE_API_KEY": vendors.KEY} if name == "hub" else {}
         with self.log.open("ab") as log:
+            # The programs go before whoever watches them.
+            steady(2)
             self.child = subprocess.Popen(
                 arguments, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=log, cwd=stand.folder
             )
+            steady(1)
 
     def send(self, number):
         self.child.send_signal(number)
@@ -193,9 +195,11 @@ class Stand:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def steady():
-    """Timers of ours and of the programs are not to wait for what else this machine does."""
+def steady(priority):
+    """Timers of ours and of the programs are not to wait for what else this machine does: real-time
+    priority for this process and what it starts, where that is allowed."""
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(priority))
     except PermissionError:
-        print("cannot have real-time priority: delays of this machine count as the programs'", file=sys.stderr)
+        # Then delays of this machine may count as the programs'; the table tells the worst.
+        pass

@@ -271,9 +271,6 @@ impl Instrument {
         let Some(stored) = self.latest else {
             return self.take(new, link, now, calendar);
         };
-        let ticked = matches!(stored.source, Source::Tick | Source::Rest)
-            && stored.age(now).is_some()
-            && (!stored.is_ahead(now) || new.is_ahead(now));
         if stored.as_of.stamp.is_none() {
             // Nobody knows which of the two is the newer: the bar waits until the value is too old.
             let limit = self.limit(stored.source);
@@ -285,7 +282,7 @@ impl Instrument {
         match order(&stored, &new, now) {
             Order::Newer => self.take(new, link, now, calendar),
             // The same window, corrected.
-            Order::Same if !ticked && stored.source == source => {
+            Order::Same if stored.source == source => {
                 self.latest = Some(Quote {
                     price: new.price,
                     ..stored
@@ -312,7 +309,6 @@ impl Instrument {
             }
             // What has a price is served.
             self.denial = None;
-            self.unstreamed &= !quote.is_streamed();
         }
         self.latest = Some(quote);
         Outcome::Stored

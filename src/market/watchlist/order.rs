@@ -55,3 +55,65 @@ pub(super) fn goes_on(stored: &Quote, (first, received): (Utc, Moment), new: &Qu
         && receipts >= JITTER / 2
         && stamps.is_ok_and(|stamps| stamps > Duration::ZERO && stamps.abs_diff(receipts) <= JITTER)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::{Price, Provenance};
+
+    /// 2026-01-13 12:00 in New York.
+    const NOON: i64 = 1_768_323_600_000;
+
+    fn quote(source: Source, stamp: Option<i64>, received: u64, age: u64) -> Quote {
+        let now = Now::new(Moment::from_millis(received), Utc(NOON));
+        let provenance = Provenance {
+            age: Duration::from_secs(age),
+            ..Provenance::default()
+        };
+        let stamp = stamp.map(|stamp| Utc(NOON + stamp));
+        Quote::streamed(Price::MAX, stamp, source, provenance, now)
+    }
+
+    #[test]
+    fn a_channel_goes_on_where_stamps_and_receipts_advance_alike() {
+        use Source::{Minute, Tick};
+        for (stored, new, stamps, receipts, expected) in [
+            (Tick, Tick, 1000, 1000, true),
+            (Tick, Tick, 1000, 1500, true),
+            (Tick, Tick, 1000, 1501, false),
+            (Tick, Tick, 1000, 499, false),
+            // Too close together to be told apart.
+            (Tick, Tick, 100, 250, true),
+            (Tick, Tick, 100, 249, false),
+            // The same stamp again, or one that runs backwards.
+            (Tick, Tick, 0, 400, false),
+            (Tick, Tick, -100, 300, false),
+            // A burst of what was held back.
+            (Tick, Tick, 5000, 300, false),
+            // Bars come again, corrected.
+            (Tick, Minute, 1000, 1000, false),
+            (Minute, Tick, 1000, 1000, false),
+            (Minute, Minute, 1000, 1000, false),
+        ] {
+            let stored = quote(stored, Some(60_000), 0, 0);
+            let new = quote(new, Some(stamps), 10_000 + receipts, 0);
+            let before = (Utc(NOON), Moment::from_millis(10_000));
+            let case = (stored.source, new.source, stamps, receipts);
+            assert_eq!(goes_on(&stored, before, &new), expected, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_stamp_is_missing_the_younger_one_is_the_newer() {
+        let now = Now::new(Moment::from_secs(20), Utc(NOON + 20_000));
+        let stored = quote(Source::Tick, None, 10_000, 0);
+        for (received, age, expected) in [
+            (20_000, 9, Order::Newer),
+            (20_000, 10, Order::Newer),
+            (20_000, 11, Order::Older),
+        ] {
+            let new = quote(Source::Tick, None, received, age);
+            assert_eq!(order(&stored, &new, now), expected);
+        }
+    }
+}

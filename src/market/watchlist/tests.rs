@@ -2,6 +2,7 @@ use core::time::Duration;
 
 use super::*;
 
+mod arrival;
 mod close;
 mod freshness;
 mod outside;

@@ -118,11 +118,16 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
         ("SPX", "16:04:50", true, true),
         ("SPX", "15:59:51", true, true),
         ("SPX", "15:52:00", true, false),
+        // An index is told after the fact, at any time.
+        ("SPX", "16:45:00", true, true),
         ("SPY", "15:52:00", true, false),
         ("SPY", "15:59:30", true, true),
+        ("SPY", "16:01:00", true, true),
+        ("SPY", "16:01:01", true, false),
         // After the bell shares go on: that is not the close.
         ("SPY", "19:59:00", true, false),
         (CONTRACT, "15:40:00", true, false),
+        (CONTRACT, "10:00:00", true, false),
         (CONTRACT, "15:59:30", true, true),
     ] {
         let symbol: Symbol = name.parse().unwrap();
@@ -146,11 +151,60 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
             "{name} {stamp}"
         );
     }
-    // A contract's close may be days old, and is none then.
-    let mut list = linked(&[CONTRACT], night);
-    let friday = Some(Utc(tuesday("15:40:00").utc.unwrap().0 - 4 * 86_400_000));
-    fetch_close(&mut list, CONTRACT, 1, friday, night);
-    assert!(matches!(list.freshness(0, night, &US), Freshness::Stale(_)));
+    // A contract's close may be days old, and is none then, nor is one of half a day before the bell.
+    let friday = Utc(tuesday("15:40:00").utc.unwrap().0 - 4 * 86_400_000);
+    for old in [friday, tuesday("04:00:00").utc.unwrap()] {
+        let mut list = linked(&[CONTRACT], night);
+        fetch_close(&mut list, CONTRACT, 1, Some(old), night);
+        assert!(matches!(list.freshness(0, night, &US), Freshness::Stale(_)));
+    }
+}
+
+#[test]
+fn an_answer_that_came_too_early_to_know_the_close_does_not_make_one() {
+    for (ticker, before, since) in [
+        ("I:SPX", "16:29:59", "16:30:00"),
+        (CONTRACT, "16:00:59", "16:01:00"),
+    ] {
+        let mut list = linked(&[ticker], tuesday("15:59:00"));
+        let last = tuesday("15:59:59").utc;
+        let at = |list: &Watchlist| list.freshness(0, tuesday("16:31:00"), &US);
+        fetch(&mut list, ticker, 1, last, tuesday(before));
+        assert_eq!(at(&list), stale(1861), "{ticker}");
+        fetch(&mut list, ticker, 1, last, tuesday(since));
+        assert_eq!(at(&list), Freshness::Closed, "{ticker}");
+    }
+}
+
+#[test]
+fn a_source_that_tells_the_close_after_a_value_came_knew_of_that_value() {
+    let stamp = |time| tuesday(time).utc;
+    let value = |list: &mut Watchlist| {
+        tick_of(list, "I:SPX", 1, stamp("15:59:55"), tuesday("16:00:04"));
+    };
+    let close = |list: &mut Watchlist, now| {
+        fetch_close(list, "I:SPX", 2, stamp("15:59:50"), tuesday(now));
+    };
+    let mut list = linked(&["SPX"], tuesday("15:59:00"));
+    value(&mut list);
+    close(&mut list, "16:01:00");
+    let seen = list.shown(0, tuesday("16:01:30"), &US).unwrap();
+    assert_eq!(seen.freshness, Freshness::Closed);
+    assert_eq!(seen.quote.unwrap().price, price(2));
+    // One that told it before did not.
+    let mut list = linked(&["SPX"], tuesday("15:59:00"));
+    close(&mut list, "16:00:03");
+    value(&mut list);
+    assert_eq!(list.freshness(0, tuesday("16:01:30"), &US), stale(95));
+}
+
+#[test]
+fn a_price_of_the_evening_is_not_the_close_on_the_next_morning() {
+    let morning = tuesday("05:00:00");
+    let mut list = linked(&["SPY"], morning);
+    let evening = Some(Utc(tuesday("19:59:00").utc.unwrap().0 - 86_400_000));
+    fetch(&mut list, "SPY", 1, evening, morning);
+    assert_eq!(list.freshness(0, morning, &US), stale(9 * 3600 + 60));
 }
 
 #[test]
@@ -216,9 +270,17 @@ fn after_an_open_the_close_has_a_minute_of_grace() {
     ] {
         assert_eq!(list.freshness(vix, tuesday(time), &US), freshness, "{time}");
     }
+    let half = tuesday("09:30:30");
+    let ends = tuesday("09:31:00").monotonic;
+    assert_eq!(list.deadline(vix, half, &US), ends);
     // A value of the new session has no grace: it is no close.
     let (list, spx) = ticked("I:SPX", tuesday("09:30:05"));
     assert_eq!(list.freshness(spx, tuesday("09:30:20"), &US), stale(15));
+    // Nor has one that was told at the open itself.
+    let mut list = linked(&["SPX"], tuesday("09:29:00"));
+    let open = tuesday("09:30:00").utc;
+    fetch(&mut list, "I:SPX", 1, open, tuesday("09:30:12"));
+    assert_eq!(list.freshness(0, tuesday("09:30:20"), &US), stale(20));
     // Nor has a value that was not the close.
     let (list, vix) = ticked("I:VIX", tuesday("09:00:00"));
     assert_eq!(list.freshness(vix, tuesday("09:30:10"), &US), stale(1810));

@@ -138,6 +138,30 @@ fn a_run_that_has_stopped_needs_two_values_again() {
 }
 
 #[test]
+fn a_run_that_has_stopped_gives_way_to_the_close_on_time_and_at_the_open_at_once() {
+    let mut list = closed_on_friday("SPX");
+    let now = saturday("12:00:00");
+    tick(&mut list, "I:SPX", 101, now);
+    let now = later(now, 1);
+    tick(&mut list, "I:SPX", 102, now);
+    let soon = later(now, 905);
+    assert_eq!(list.freshness(0, soon, &US), stale(905));
+    let wait = list.deadline(0, soon, &US).since(soon.monotonic);
+    assert_eq!(wait, Duration::from_secs(5));
+    assert_eq!(list.freshness(0, later(now, 910), &US), Freshness::Closed);
+    // Tuesday's bell has rung, and nothing has come since.
+    let mut list = linked(&["SPX"], tuesday("09:00:00"));
+    let monday = Some(Utc(tuesday("16:20:00").utc.unwrap().0 - 86_400_000));
+    fetch_close(&mut list, "I:SPX", 100, monday, tuesday("09:00:00"));
+    tick(&mut list, "I:SPX", 101, tuesday("09:29:00"));
+    tick(&mut list, "I:SPX", 102, tuesday("09:29:01"));
+    assert_eq!(shown(&list), Some(price(102)));
+    let seen = list.shown(0, tuesday("09:30:10"), &US).unwrap();
+    assert_eq!(seen.freshness, Freshness::Closed);
+    assert_eq!(seen.quote.unwrap().price, price(100));
+}
+
+#[test]
 fn the_change_of_a_price_outside_the_known_hours_is_against_the_close() {
     let mut list = closed_on_friday("SPX");
     let now = saturday("12:00:00");

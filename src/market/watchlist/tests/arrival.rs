@@ -1,0 +1,286 @@
+//! What becomes of a value that comes, at literal times.
+
+use super::*;
+use crate::market::Part;
+
+const CONTRACT: &str = "O:AAPL261218C00250000";
+
+fn quote(list: &Watchlist) -> Quote {
+    list.instruments()[0].quote().unwrap()
+}
+
+#[test]
+fn a_fetched_value_replaces_a_fetched_one_however_young_that_is() {
+    let now = tuesday("10:00:00");
+    let mut list = linked(&["SPX"], now);
+    fetch(&mut list, "I:SPX", 1, now.utc, now);
+    let then = later(now, 5);
+    assert_eq!(
+        fetch(&mut list, "I:SPX", 2, then.utc, then),
+        Outcome::Stored
+    );
+    assert_eq!(shown(&list), Some(price(2)));
+}
+
+#[test]
+fn what_was_streamed_stays_so_though_rest_repeats_it_and_what_was_fetched_becomes_it() {
+    let now = tuesday("10:00:00");
+    let (mut list, _) = ticked("I:SPX", now);
+    let then = later(now, 11);
+    let again = Quote::fetched(price(1), now.utc, true, then);
+    assert_eq!(list.value("I:SPX", again, then, &US), Outcome::Stored);
+    assert_eq!(quote(&list).source, Source::Tick);
+    assert!(quote(&list).delayed, "one that says so is enough");
+    let again = Quote::fetched(price(1), now.utc, false, then);
+    list.value("I:SPX", again, then, &US);
+    assert!(quote(&list).delayed);
+    assert_eq!(quote(&list).as_of.received, now.monotonic);
+    let mut list = linked(&["SPX"], now);
+    fetch(&mut list, "I:SPX", 1, now.utc, now);
+    tick_of(&mut list, "I:SPX", 1, now.utc, later(now, 1));
+    assert_eq!(quote(&list).source, Source::Tick);
+    assert_eq!(quote(&list).as_of.received, now.monotonic);
+}
+
+#[test]
+fn a_book_without_a_middle_takes_away_the_price_of_the_same_moment() {
+    let now = tuesday("11:00:00");
+    let mut list = linked(&[CONTRACT], now);
+    tick(&mut list, CONTRACT, 1, now);
+    let void = Quote {
+        void: true,
+        ..streamed(price(0), now.utc, now)
+    };
+    list.value(CONTRACT, void, now, &US);
+    assert_eq!(shown(&list), None);
+    tick(&mut list, CONTRACT, 2, now);
+    assert_eq!(shown(&list), Some(price(2)));
+}
+
+#[test]
+fn a_stamp_that_is_ahead_does_not_decide_the_hours() {
+    let now = tuesday("10:00:00");
+    let mut list = linked(&["SPX"], now);
+    let night = tuesday("22:00:00").utc;
+    assert_eq!(tick_of(&mut list, "I:SPX", 1, night, now), Outcome::Stored);
+}
+
+#[test]
+fn what_rest_tells_of_a_price_outside_the_hours_is_live_and_marked() {
+    for (stamp, part) in [
+        ("16:30:05", Some(Part::Outside)),
+        ("16:01:00.001", Some(Part::Outside)),
+        // Within its limit of the bell it is of the session.
+        ("16:01:00", None),
+    ] {
+        let now = later(tuesday(stamp), 5);
+        let mut list = linked(&[CONTRACT], now);
+        fetch(&mut list, CONTRACT, 1, tuesday(stamp).utc, now);
+        let shown = list.shown(0, now, &US).unwrap();
+        let seen = (shown.freshness, shown.part);
+        assert_eq!(seen, (Freshness::Live, part), "{stamp}");
+    }
+}
+
+#[test]
+fn a_value_of_the_bell_itself_is_believed_at_once_and_one_after_it_is_not() {
+    for (name, time, outcome) in [
+        (CONTRACT, "16:00:02", Outcome::Stored),
+        (CONTRACT, "16:00:02.001", Outcome::Doubted),
+        ("I:SPX", "16:30:00", Outcome::Stored),
+        ("I:SPX", "16:30:00.001", Outcome::Doubted),
+    ] {
+        let mut list = linked(&[name], tuesday("15:59:00"));
+        tick(&mut list, name, 1, tuesday("15:59:59"));
+        assert_eq!(tick(&mut list, name, 2, tuesday(time)), outcome, "{time}");
+    }
+}
+
+#[test]
+fn an_index_settles_only_where_its_link_and_its_values_have_come_up_to_the_bell() {
+    let mut list = linked(&["SPX"], tuesday("15:00:00"));
+    tick(&mut list, "I:SPX", 1, tuesday("15:50:00"));
+    let settled = tuesday("16:04:50");
+    assert_eq!(tick(&mut list, "I:SPX", 2, settled), Outcome::Doubted);
+    let (mut list, _) = ticked("I:SPX", tuesday("15:59:59"));
+    list.set_link(Cluster::Indices, false, tuesday("16:00:03"), &US);
+    list.set_link(Cluster::Indices, true, tuesday("16:00:04"), &US);
+    assert_eq!(tick(&mut list, "I:SPX", 2, settled), Outcome::Doubted);
+}
+
+#[test]
+fn outside_the_hours_neither_an_older_value_nor_a_book_without_a_middle_changes_anything() {
+    let now = tuesday("16:30:00");
+    let mut list = linked(&[CONTRACT], now);
+    tick(&mut list, CONTRACT, 1, now);
+    tick(&mut list, CONTRACT, 2, later(now, 1));
+    let next = later(now, 2);
+    assert_eq!(
+        tick_of(&mut list, CONTRACT, 3, now.utc, next),
+        Outcome::Older
+    );
+    let void = Quote {
+        void: true,
+        ..streamed(price(0), next.utc, next)
+    };
+    assert_eq!(list.value(CONTRACT, void, next, &US), Outcome::Older);
+    assert_eq!(shown(&list), Some(price(2)));
+    assert_eq!(list.freshness(0, next, &US), Freshness::Live);
+}
+
+#[test]
+fn a_told_close_does_not_end_a_run_outside_the_hours_and_a_later_one_replaces_it() {
+    let now = tuesday("16:30:00");
+    let mut list = linked(&[CONTRACT], now);
+    tick(&mut list, CONTRACT, 1, now);
+    tick(&mut list, CONTRACT, 2, later(now, 1));
+    for (stamp, whole) in [("16:00:00", 7), ("16:30:05", 8), ("16:00:01", 9)] {
+        fetch_close(
+            &mut list,
+            CONTRACT,
+            whole,
+            tuesday(stamp).utc,
+            later(now, 6),
+        );
+        let shown = list.shown(0, later(now, 6), &US).unwrap();
+        assert_eq!(shown.freshness, Freshness::Live);
+        assert_eq!(shown.quote.unwrap().price, price(2));
+    }
+    let shown = list.shown(0, later(now, 3600), &US).unwrap();
+    assert_eq!(shown.freshness, Freshness::Closed);
+    assert_eq!(shown.quote.unwrap().price, price(8));
+}
+
+#[test]
+fn a_price_outside_the_hours_never_becomes_the_close() {
+    let mut list = linked(&["SPX"], tuesday("15:00:00"));
+    tick(&mut list, "I:SPX", 1, tuesday("15:50:00"));
+    tick(&mut list, "I:SPX", 2, tuesday("16:05:00"));
+    tick(&mut list, "I:SPX", 3, tuesday("16:05:01"));
+    assert_eq!(shown(&list), Some(price(3)));
+    let silent = tuesday("16:06:00");
+    list.heard(Cluster::Indices, silent.monotonic);
+    list.set_link(Cluster::Indices, false, silent, &US);
+    assert_eq!(list.freshness(0, tuesday("16:30:01"), &US), stale(1500));
+}
+
+#[test]
+fn a_value_of_today_never_becomes_yesterdays_close() {
+    let mut list = linked(&["SPX"], tuesday("09:00:00"));
+    let morning = tuesday("10:00:00");
+    fetch(&mut list, "I:SPX", 1, morning.utc, later(morning, 12));
+    tick(&mut list, "I:SPX", 2, tuesday("10:05:00"));
+    tick(&mut list, "I:SPX", 3, tuesday("20:00:00"));
+    tick(&mut list, "I:SPX", 4, tuesday("20:00:01"));
+    assert_eq!(shown(&list), Some(price(4)));
+    assert_eq!(list.freshness(0, tuesday("20:30:01"), &US), stale(1800));
+}
+
+#[test]
+fn the_next_price_of_a_share_proves_that_nothing_came_between_it_and_the_bell() {
+    let mut list = linked(&["SPY"], tuesday("15:59:00"));
+    tick(&mut list, "SPY", 1, tuesday("15:59:59"));
+    // No other frame, a pong for one, has come.
+    let next = tuesday("16:10:00");
+    let quote = Quote {
+        epoch: list.link(Cluster::Stocks).epoch,
+        ..streamed(price(2), next.utc, next)
+    };
+    list.value("SPY", quote, next, &US);
+    let shown = list.shown(0, tuesday("20:30:00"), &US).unwrap();
+    assert_eq!(shown.freshness, Freshness::Closed);
+    assert_eq!(shown.quote.unwrap().price, price(1));
+}
+
+#[test]
+fn a_link_that_breaks_makes_no_close_of_what_is_none() {
+    let now = tuesday("09:00:00");
+    let mut list = linked(&["SPX"], now);
+    let monday = Some(Utc(tuesday("16:20:00").utc.unwrap().0 - 86_400_000));
+    fetch_close(&mut list, "I:SPX", 9, monday, now);
+    let last = tuesday("15:00:00");
+    tick(&mut list, "I:SPX", 1, last);
+    list.set_link(Cluster::Indices, false, later(last, 30), &US);
+    assert_eq!(list.freshness(0, tuesday("17:00:00"), &US), stale(7200));
+}
+
+#[test]
+fn a_close_that_is_corrected_is_shown_as_corrected_even_after_the_link_broke() {
+    let last = tuesday("15:59:59");
+    let night = tuesday("22:00:00");
+    let seen = |list: &Watchlist| {
+        let shown = list.shown(0, night, &US).unwrap();
+        (shown.quote.unwrap().price, shown.freshness)
+    };
+    let (mut list, _) = ticked("I:SPX", last);
+    let proven = tuesday("16:05:00");
+    list.heard(Cluster::Indices, proven.monotonic);
+    list.set_link(Cluster::Indices, false, proven, &US);
+    fetch(&mut list, "I:SPX", 2, last.utc, night);
+    assert_eq!(seen(&list), (price(2), Freshness::Closed));
+    // By the word of a source.
+    let (mut list, _) = ticked("I:SPX", last);
+    list.set_link(Cluster::Indices, false, tuesday("16:00:01"), &US);
+    fetch_close(&mut list, "I:SPX", 3, last.utc, night);
+    assert_eq!(seen(&list), (price(3), Freshness::Closed));
+    fetch(&mut list, "I:SPX", 4, last.utc, night);
+    assert_eq!(seen(&list), (price(4), Freshness::Closed));
+}
+
+#[test]
+fn a_bar_corrects_its_own_window_and_its_own_kind_alone() {
+    let now = tuesday("10:01:00");
+    let end = now.utc.unwrap();
+    let take = |list: &mut Watchlist, kind, close| {
+        list.bar(
+            "I:SPX",
+            kind,
+            bar(close, end),
+            Provenance::default(),
+            now,
+            &US,
+        )
+    };
+    let (mut list, _) = ticked("I:SPX", now);
+    assert_eq!(take(&mut list, Kind::Minute, 2), Outcome::Older);
+    assert_eq!(shown(&list), Some(price(1)));
+    let mut list = linked(&["SPX"], now);
+    take(&mut list, Kind::Second, 1);
+    assert_eq!(take(&mut list, Kind::Minute, 2), Outcome::Older);
+    assert_eq!(shown(&list), Some(price(1)));
+    assert_eq!(take(&mut list, Kind::Second, 3), Outcome::Stored);
+    assert_eq!(shown(&list), Some(price(3)));
+}
+
+#[test]
+fn a_bar_tells_the_extremes_of_its_minute_unless_it_is_of_the_future() {
+    let now = tuesday("10:01:00");
+    let end = now.utc.unwrap();
+    let wide = |end| Bar {
+        high: price(9),
+        low: price(2),
+        ..bar(5, end)
+    };
+    let range = |kind, before: &[Bar], end: Utc| {
+        let mut list = linked(&["SPX"], now);
+        list.turn(now, &US);
+        for bar in before {
+            list.bar("I:SPX", Kind::Second, *bar, Provenance::default(), now, &US);
+        }
+        list.bar("I:SPX", kind, wide(end), Provenance::default(), now, &US);
+        list.instruments()[0].minutes().range()
+    };
+    let whole = Some((price(2), price(9)));
+    assert_eq!(range(Kind::Minute, &[], end), whole);
+    assert_eq!(range(Kind::Second, &[], end), whole);
+    // A minute's own bar knows better than what it was put together of.
+    let wrong = Bar {
+        high: price(99),
+        start: Utc(end.0 - 30_000),
+        ..bar(5, Utc(end.0 - 29_000))
+    };
+    assert_eq!(range(Kind::Minute, &[wrong], end), whole);
+    for kind in [Kind::Minute, Kind::Second] {
+        assert_eq!(range(kind, &[], Utc(end.0 + 60_000)), None);
+    }
+}

@@ -1,5 +1,5 @@
 //! Some days of a world that is simulated; `cargo bench --bench world` lives through many more.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "world/mod.rs"]
 mod simulated;

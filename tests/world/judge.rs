@@ -522,8 +522,7 @@ impl Judge<'_> {
             Part::Outside => tape.session.close(),
             _ => tape.before.close(),
         };
-        let start = tape.session.range.map(|_| ())?;
-        let () = start;
+        tape.session.range?;
         let base = tape.get(base?).price;
         if place == TICK && base <= 0 {
             return Some((Rule::Change, "the base is not above zero".into()));

@@ -323,6 +323,7 @@ impl<'a> World<'a> {
         for (place, due) in due.iter_mut().enumerate() {
             *due = self.spans[place].first().map_or(Ms::MAX, |span| span.from);
         }
+        #[allow(clippy::needless_range_loop)]
         for place in 0..COUNT {
             while due[place] < start {
                 let at = due[place];
@@ -588,7 +589,7 @@ impl<'a> World<'a> {
             .iter()
             .position(|what| *what == fault.what)
             .unwrap_or(0)] += 1;
-        self.note(format!("{}", fault.told()));
+        self.note(fault.told().to_string());
         match fault.what {
             What::Reset => self.drop_all(End::Reset),
             What::Forbidden => self.drop_all(End::Reset),

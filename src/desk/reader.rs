@@ -130,14 +130,12 @@ impl<'a> Reader<'a> {
         let closed = line.freshness == Freshness::Closed;
         let within = |limit| if closed { Duration::MAX } else { limit };
         let book = within(limit(symbol, Source::Tick));
-        // Each book that comes makes a price or takes it away: with the price it is too old, too.
-        let stale = matches!(line.freshness, Freshness::Stale(_));
         self.is_good_until(self.now.monotonic + FIELDS);
         Some(Sheet {
             line,
             contract,
             days: self.days(instrument),
-            book: instrument.book(self.now, book).filter(|_| !stale),
+            book: instrument.book(self.now, book),
             last: instrument.trade(self.now),
             day: instrument.day(self.now),
             analysis: instrument.analysis(self.now, within(ANALYSIS)),

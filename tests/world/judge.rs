@@ -24,10 +24,6 @@ const DATE: Ms = 1_300;
 /// No value is on the glass sooner than this after it was true.
 const SOONEST: Ms = 10;
 
-/// So long the bid and ask may stand when the price between them is struck: they came with it, and
-/// the page is drawn again each second.
-const BESIDE: Ms = 5_000;
-
 /// A promise that was broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub(crate) enum Rule {
@@ -55,12 +51,10 @@ pub(crate) enum Rule {
     Change,
     /// Another time of day.
     Time,
-    /// What stands beside a struck price is plain.
-    Beside,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Readable,
         Self::WrongDigits,
         Self::Simulated,
@@ -73,7 +67,6 @@ impl Rule {
         Self::NotClosed,
         Self::Change,
         Self::Time,
-        Self::Beside,
     ];
 }
 
@@ -282,13 +275,6 @@ impl Judge<'_> {
         }
         if !closed && self.demands[place].closed {
             return Some((Rule::NotClosed, told("the close is known")?));
-        }
-        let long = self.moment.now - value.at > limit(place, Part::Regular) + BESIDE;
-        if struck && long && page.book.is_some() && !sight.words.has(Word::Expired) {
-            let plain = |side: &Figure| matches!(side, Figure::Number { struck: false, .. });
-            if page.book.iter().flatten().any(plain) {
-                return Some((Rule::Beside, told("bid and ask are plain")?));
-            }
         }
         None
     }

@@ -50,6 +50,12 @@ impl Instrument {
             _ => utc,
         });
         let phase = self.phase(at, calendar);
+        // A contract that is quoted after the bell is not at its close, whatever its row says.
+        if let (Class::Option, Some(Phase::Closed { close, .. }), Some(at)) =
+            (self.symbol.class(), phase, at)
+        {
+            new.is_close &= at.millis_since(close) <= millis(self.limit(new.source));
+        }
         if new.is_close {
             return self.take_close(new, now);
         }

@@ -408,6 +408,14 @@ fn what_is_to_be_done_at_once_is_due_at_once() {
     bench = Bench::live(0);
     bench.0.want(&channels(&[]), None, at(5));
     assert_eq!(bench.0.deadline(), Moment::ZERO, "it wants nothing more");
+    bench = Bench::new(Via::Hub);
+    bench.actions(0);
+    bench.0.want(&channels(&[]), None, at(5));
+    assert_eq!(
+        bench.0.deadline(),
+        Moment::ZERO,
+        "nor does it while it joins"
+    );
     // A connection that came back has proven itself ten seconds later.
     bench = Bench::live(0);
     bench.on(Event::Closed(Why::Lost), 1000);

@@ -1,6 +1,7 @@
 //! DNS, TCP, TLS and the WebSocket upgrade. Nothing else of the feed knows rustls.
 
 mod endpoint;
+mod lookup;
 mod verdict;
 
 use std::io;
@@ -189,12 +190,10 @@ impl Connector {
                 Why::Network
             }
         };
-        let lookup = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));
-        let addresses = timeout(LOOKUP, lookup)
+        let addresses = timeout(LOOKUP, lookup::addresses(endpoint))
             .await
             .map_err(|late| unresolved(&late))?
             .map_err(|error| unresolved(&error))?;
-        let addresses: Vec<SocketAddr> = addresses.collect();
         let local = addresses.iter().any(|address| address.ip().is_loopback());
         let stream = first_to_answer(addresses.into_iter())
             .await

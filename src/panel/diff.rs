@@ -377,6 +377,28 @@ mod tests {
     }
 
     #[test]
+    fn a_side_is_kept_where_that_saves_bytes_and_only_there() {
+        let current = window(97, 110, 1, 4);
+        for (columns, pages, sent) in [
+            (98..110, 5..7, window(97, 110, 5, 6)),
+            // One byte is saved with all of the pages, from either end.
+            (20..25, 1..4, window(20, 24, 1, 4)),
+            (20..25, 2..5, window(20, 24, 1, 4)),
+            // None is.
+            (20..26, 1..4, window(20, 25, 1, 3)),
+            (20..32, 1..3, window(20, 31, 1, 2)),
+            // No side of the window holds it.
+            (90..100, 0..3, window(90, 99, 0, 2)),
+        ] {
+            let plan = planned(&block(columns, pages), Some(current));
+            assert_eq!(plan, [sent]);
+        }
+        let whole = window(0, 127, 0, 7);
+        let plan = planned(&block(5..7, 3..5), Some(whole));
+        assert_eq!(plan, [window(5, 6, 3, 4)]);
+    }
+
+    #[test]
     fn two_distant_changes_are_two_windows_and_the_larger_is_the_last() {
         let mut next = block(97..111, 1..3);
         next.as_bytes_mut()[40..45].fill(1);

@@ -6,8 +6,10 @@
 //!   from when it came, with the age that a hub has said added; what was not streamed may not.
 //! - While the own clock is wrong, the `Date` of an answer is the next best: it has whole seconds
 //!   and was written before it came, so an age may be short by [`DATE`].
-//! - After a change of the stamps' own clock, or without stamps, one value may be needed to see
-//!   that the channel has gone on; until the next one the one before may stand.
+//! - After a change of the stamps' own clock, or without stamps, two values may be needed to see that
+//!   the channel has gone on; until then the one before may stand.
+//! - Stamps that are behind the time look like values that are late: they may be struck, and the last
+//!   one before them may stand for its limit.
 //! - A share's close is that of its regular hours; after 20:00 the last price of the day is one
 //!   too.
 
@@ -21,10 +23,6 @@ const DATE: Ms = 1_300;
 
 /// No value is on the glass sooner than this after it was true.
 const SOONEST: Ms = 10;
-
-/// So long the bid and ask may stand when the price between them is struck: they came with it, and
-/// the page is drawn again each second.
-const BESIDE: Ms = 5_000;
 
 /// A promise that was broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
@@ -53,12 +51,10 @@ pub(crate) enum Rule {
     Change,
     /// Another time of day.
     Time,
-    /// What stands beside a struck price is plain.
-    Beside,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Readable,
         Self::WrongDigits,
         Self::Simulated,
@@ -71,7 +67,6 @@ impl Rule {
         Self::NotClosed,
         Self::Change,
         Self::Time,
-        Self::Beside,
     ];
 }
 
@@ -83,8 +78,10 @@ pub(crate) struct Moment {
     pub(crate) timed: bool,
     /// The own clock is one of them.
     pub(crate) own: bool,
-    /// The stamps may not be in order.
+    /// The stamps have just changed their clock, or are missing: two values may be needed to see it.
     pub(crate) disordered: bool,
+    /// All stamps are behind the time: nobody can tell that from values that are late.
+    pub(crate) unordered: bool,
     /// How late the source is.
     pub(crate) delay: Ms,
     /// Until when nothing can be on its way: a fault is on, or has just been.
@@ -111,7 +108,7 @@ pub(crate) struct Demand {
 pub(crate) struct Known {
     /// The newest streamed, and the one that was it before.
     newest: Option<u32>,
-    previous: Option<u32>,
+    previous: [Option<u32>; 2],
     /// The newest that REST told.
     fetched: Option<u32>,
     /// The latest receipts: which, when, and how old it was said to be by then.
@@ -138,7 +135,7 @@ impl Known {
                 Sort::Stray | Sort::Ineligible | Sort::Correction
             )
         {
-            self.previous = self.newest;
+            self.previous = [self.newest, self.previous[0]];
             self.newest = Some(index);
             self.outside = match value.sort {
                 Sort::Told(Part::Outside) => self.outside + 1,
@@ -210,6 +207,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) quiet: [Ms; COUNT],
     /// The session of each has been on for more than a minute.
     pub(crate) on: [bool; COUNT],
+    /// No session of any kind is on.
+    pub(crate) over: [bool; COUNT],
 }
 
 impl Judge<'_> {
@@ -277,13 +276,6 @@ impl Judge<'_> {
         if !closed && self.demands[place].closed {
             return Some((Rule::NotClosed, told("the close is known")?));
         }
-        let long = self.moment.now - value.at > limit(place, Part::Regular) + BESIDE;
-        if struck && long && page.book.is_some() && !sight.words.has(Word::Expired) {
-            let plain = |side: &Figure| matches!(side, Figure::Number { struck: false, .. });
-            if page.book.iter().flatten().any(plain) {
-                return Some((Rule::Beside, told("bid and ask are plain")?));
-            }
-        }
         None
     }
 
@@ -302,9 +294,15 @@ impl Judge<'_> {
             return None;
         };
         let delayed = sight.words.has(Word::Delayed);
-        let newest = match self.moment.disordered || !self.moment.timed {
-            false => known.newest,
-            true => known.previous,
+        let newest = match self.moment {
+            Moment {
+                unordered: true, ..
+            } => None,
+            Moment {
+                disordered: true, ..
+            } => known.previous[1],
+            Moment { timed: false, .. } => known.previous[0],
+            _ => known.newest,
         };
         if let Some(newer) = newest.map(|newest| tape.get(newest))
             && newer.at > value.at
@@ -400,6 +398,9 @@ impl Judge<'_> {
             }
         };
         if part == Part::Outside && self.known[place].outside < 3 {
+            return None;
+        }
+        if part == Part::Post && self.over[place] {
             return None;
         }
         // In the regular hours a price of before them has no more time than any.
@@ -507,8 +508,7 @@ impl Judge<'_> {
             Part::Outside => tape.session.close(),
             _ => tape.before.close(),
         };
-        let start = tape.session.range.map(|_| ())?;
-        let () = start;
+        tape.session.range?;
         let base = tape.get(base?).price;
         if place == TICK && base <= 0 {
             return Some((Rule::Change, "the base is not above zero".into()));

@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod bus;
+mod cases;
 mod display;
 mod faults;
 mod fonts;
@@ -22,6 +23,7 @@ mod scenario;
 mod tape;
 mod words;
 
+pub(crate) use cases::cases;
 pub(crate) use faults::What;
 pub(crate) use judge::Rule;
 pub(crate) use reader::Word;

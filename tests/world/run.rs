@@ -173,6 +173,7 @@ struct World<'a> {
     quiet: Ms,
     halted: bool,
     on: [bool; COUNT],
+    over: [bool; COUNT],
     /// Answers are part of the story.
     loud: bool,
 }
@@ -275,6 +276,7 @@ impl<'a> World<'a> {
             quiet: 0,
             halted: false,
             on: [false; COUNT],
+            over: [false; COUNT],
             loud: std::env::var_os("WORLD").is_some(),
         };
         world.past(first);
@@ -321,6 +323,7 @@ impl<'a> World<'a> {
         for (place, due) in due.iter_mut().enumerate() {
             *due = self.spans[place].first().map_or(Ms::MAX, |span| span.from);
         }
+        #[allow(clippy::needless_range_loop)]
         for place in 0..COUNT {
             while due[place] < start {
                 let at = due[place];
@@ -586,7 +589,7 @@ impl<'a> World<'a> {
             .iter()
             .position(|what| *what == fault.what)
             .unwrap_or(0)] += 1;
-        self.note(format!("{}", fault.told()));
+        self.note(fault.told().to_string());
         match fault.what {
             What::Reset => self.drop_all(End::Reset),
             What::Forbidden => self.drop_all(End::Reset),
@@ -1457,6 +1460,12 @@ impl<'a> World<'a> {
             });
             self.quiet = if on { MINUTE } else { Ms::MAX };
             let now = self.now - self.kind.delay();
+            self.over = [0, 1, 2, 3, 4, 5].map(|place| {
+                let mut known = self.spans[place]
+                    .iter()
+                    .filter(|span| span.part != Part::Outside);
+                !known.any(|span| (span.from..span.to).contains(&now))
+            });
             self.on = [0, 1, 2, 3, 4, 5].map(|place| {
                 let mut known = self.spans[place]
                     .iter()
@@ -1472,6 +1481,7 @@ impl<'a> World<'a> {
             demands,
             quiet: [self.quiet; COUNT],
             on: self.on,
+            over: self.over,
         };
         let mut standing = [None; 2];
         let sights = [Some(page.first), page.second];
@@ -1569,6 +1579,9 @@ impl<'a> World<'a> {
             timed: self.timed.is_some(),
             own: self.own() == Some(self.now),
             disordered: self.now < self.disordered,
+            unordered: self
+                .active(What::StampsOff)
+                .is_some_and(|fault| fault.size < 0),
             delay: self.kind.delay(),
             late: if late { 31 * SECOND } else { 0 },
             real: if self.scenario.simulated {
@@ -1607,7 +1620,8 @@ impl<'a> World<'a> {
                 let slow = if streamed { 0 } else { 25 * SECOND };
                 let over = fault.over(scenario).saturating_add(slow);
                 // One witness of three may be wrong.
-                let excused = !fault.what.is_of_time() && fault.touches(place, scenario);
+                let late = fault.what == What::StampsOff && fault.size < 0;
+                let excused = (late || !fault.what.is_of_time()) && fault.touches(place, scenario);
                 live &= !excused || self.now > over;
                 closed &= self.now > over.max(fault.until).saturating_add(12 * MINUTE);
             }

@@ -221,6 +221,13 @@ impl Scenario {
         }
     }
 
+    /// Lets it end after so many hours.
+    pub(crate) fn shorten(&mut self, hours: i64) {
+        self.end = self.end.min(self.start + hours * HOUR);
+        let end = self.end;
+        self.faults.retain(|fault| fault.from < end);
+    }
+
     /// The tickers of the watchlist.
     pub(crate) fn tickers(&self) -> Vec<String> {
         let contract = |root: &str, day: i64, strike: i64| {

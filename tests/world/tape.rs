@@ -267,7 +267,7 @@ impl Tape {
     pub(crate) fn odd(&mut self, at: Ms, sort: Sort) -> u32 {
         let (start, _) = START[self.place];
         let price = match self.place {
-            TICK => 3_333_00,
+            TICK => 333_300,
             SPX => start / 5,
             _ => start * 2,
         };

@@ -40,6 +40,9 @@ impl Failure {
 }
 
 fn main() -> ExitCode {
+    // Debian's kernels give huge pages unasked: a thread's stack that happens to lie on one's boundary
+    // then takes 2 MiB of memory at its first use, of which it needs 20 KiB. Without it all else works.
+    rustix::thread::disable_transparent_huge_pages(true).ok();
     std::panic::set_hook(Box::new(|panic| {
         panel::terminal::restore();
         eprintln!("deskticker: {panic}; please report this");

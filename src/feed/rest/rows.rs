@@ -53,6 +53,7 @@ struct ProxyRow {
     as_of: Option<f64>,
     source: Option<String>,
     previous_close: Option<f64>,
+    market_status: Option<String>,
     #[serde(default)]
     delayed: bool,
     /// `last` is the close of its session.
@@ -119,7 +120,11 @@ impl ProxyRow {
                 .map(Close::Derived)
         };
         let told = self.previous_close.and_then(positive).map(Close::Told);
-        seed.previous_close = told.or_else(derived);
+        // A hub that tells no previous close knows none, and its change is no change.
+        seed.previous_close = match self.market_status {
+            Some(_) => told,
+            None => told.or_else(derived),
+        };
         seed.day = snapshot::day(self.day_low, self.day_high, self.volume);
         let quoted = wire::stamp(self.quoted_at);
         let sizes = [self.bid_size, self.ask_size];
@@ -186,6 +191,11 @@ mod tests {
         assert!(seed.delayed);
         let range = price(5880.1).zip(price(5920.9));
         assert_eq!((seed.day.range, seed.day.volume), (range, None));
+        // Of a base that is not above zero it tells no change.
+        let body = br#"{"results":[{"symbol":"I:TICK","last":207,"change":0,"asOf":1764086430905,
+            "source":"indices","marketStatus":"open"}]}"#;
+        let seed = seeds(body).remove(0);
+        assert_eq!((seed.price, seed.previous_close), (price(207.0), None));
     }
 
     #[test]

@@ -50,6 +50,12 @@ impl Instrument {
             _ => utc,
         });
         let phase = self.phase(at, calendar);
+        // A contract that is quoted after the bell is not at its close, whatever its row says.
+        if let (Class::Option, Some(Phase::Closed { close, .. }), Some(at)) =
+            (self.symbol.class(), phase, at)
+        {
+            new.is_close &= at.millis_since(close) <= millis(self.limit(new.source));
+        }
         if new.is_close {
             return self.take_close(new, now);
         }
@@ -328,5 +334,41 @@ fn is_another(before: &Quote, new: &Quote) -> bool {
     match (before.as_of.stamp, new.as_of.stamp) {
         (Some(before), Some(new)) => new.millis_since(before) >= covered,
         _ => !same,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::{Price, Provenance};
+
+    #[test]
+    fn a_print_is_another_one_where_it_is_neither_the_same_again_nor_a_bar_around_it() {
+        use Source::{Minute, Second, Tick};
+        let now = Now::new(Moment::from_secs(9), Utc(1_768_323_600_000));
+        let quote = |whole: i64, stamp: Option<i64>, source| {
+            let price = Price::from_scaled(whole * Price::SCALE);
+            let stamp = stamp.map(|stamp| Utc(1_768_323_600_000 + stamp));
+            Quote::streamed(price, stamp, source, Provenance::default(), now)
+        };
+        let before = quote(1, Some(0), Tick);
+        for (source, whole, stamp, expected) in [
+            (Tick, 1, 999, false),
+            (Tick, 1, 1000, true),
+            (Tick, 2, 0, true),
+            (Tick, 2, 1, true),
+            (Second, 2, 999, false),
+            (Second, 2, 1000, true),
+            (Minute, 2, 59_999, false),
+            (Minute, 2, 60_000, true),
+        ] {
+            let new = quote(whole, Some(stamp), source);
+            let case = (source, whole, stamp);
+            assert_eq!(is_another(&before, &new), expected, "{case:?}");
+        }
+        for (before, new, expected) in [(1, 1, false), (1, 2, true)] {
+            let before = quote(before, None, Tick);
+            assert_eq!(is_another(&before, &quote(new, None, Tick)), expected);
+        }
     }
 }

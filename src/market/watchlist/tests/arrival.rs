@@ -134,7 +134,7 @@ fn a_told_close_does_not_end_a_run_outside_the_hours_and_a_later_one_replaces_it
     let mut list = linked(&[CONTRACT], now);
     tick(&mut list, CONTRACT, 1, now);
     tick(&mut list, CONTRACT, 2, later(now, 1));
-    for (stamp, whole) in [("16:00:00", 7), ("16:30:05", 8), ("16:00:01", 9)] {
+    for (stamp, whole) in [("16:00:00", 7), ("16:00:30", 8), ("16:00:01", 9)] {
         fetch_close(
             &mut list,
             CONTRACT,

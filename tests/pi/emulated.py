@@ -228,7 +228,7 @@ class Test:
             common = self.common(twin, lost + 11)
             return [dots for dots in common if self.prices.of(dots)[0] is None]
 
-        until("a stale price as on the host", 40, lambda: len(struck()) >= 3)
+        until("a stale price as on the host", 90, lambda: len(struck()) >= 3)
         down = struck()[-1]
         check(sign(down) != sign(live), "the sign says nothing of the loss")
         check(change(down) != change(live), "the change of an old price looks live")

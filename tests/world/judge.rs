@@ -51,10 +51,12 @@ pub(crate) enum Rule {
     Change,
     /// Another time of day.
     Time,
+    /// What stands beside a struck price is plain.
+    Beside,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Readable,
         Self::WrongDigits,
         Self::Simulated,
@@ -67,6 +69,7 @@ impl Rule {
         Self::NotClosed,
         Self::Change,
         Self::Time,
+        Self::Beside,
     ];
 }
 
@@ -275,6 +278,13 @@ impl Judge<'_> {
         }
         if !closed && self.demands[place].closed {
             return Some((Rule::NotClosed, told("the close is known")?));
+        }
+        let long = self.moment.now - value.at > limit(place, Part::Regular);
+        if struck && long && page.book.is_some() && !sight.words.has(Word::Expired) {
+            let plain = |side: &Figure| matches!(side, Figure::Number { struck: false, .. });
+            if page.book.iter().flatten().any(plain) {
+                return Some((Rule::Beside, told("bid and ask are plain")?));
+            }
         }
         None
     }

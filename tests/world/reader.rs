@@ -124,7 +124,7 @@ pub(crate) struct Reader {
     fresh: bool,
 }
 
-/// The parts of the picture.
+/// The parts of the picture. A contract's bid and ask stand in the last row of the number's.
 const HEADER: std::ops::Range<usize> = 0..WIDTH;
 const NUMBER: std::ops::Range<usize> = WIDTH..5 * WIDTH;
 const BELOW: std::ops::Range<usize> = 5 * WIDTH..8 * WIDTH;
@@ -170,7 +170,7 @@ impl Reader {
             figure: self.number.0,
             words,
         };
-        if below {
+        if number || below {
             self.page.book = self.book(glass);
             self.page.second = match self.page.book {
                 Some(_) => None,

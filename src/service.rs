@@ -195,15 +195,7 @@ impl Service {
     /// Returns whether it may change what is needed of REST.
     fn take(&mut self, update: &Update) -> bool {
         self.desk.on(update, self.clock.now());
-        // What is streamed, too, ends the asking: at the next turn, for it is no hurry.
-        matches!(
-            update,
-            Update::Status(..)
-                | Update::Seed(_)
-                | Update::Market(..)
-                | Update::ServerTime { .. }
-                | Update::Unanswered { .. }
-        )
+        update.may_change_needs()
     }
 
     /// Tells who asks REST what is needed of it, if that has changed.

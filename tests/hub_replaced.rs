@@ -6,7 +6,7 @@ mod doors;
 
 use std::net::SocketAddr;
 
-use deskticker::clock::{Clock, Moment, Now};
+use deskticker::clock::{Clock, Hand, Moment, Now};
 use deskticker::simulator;
 use doors::{BEARER, Doors, START, TOKEN, block_on, hub_before, hub_behind};
 use futures_util::{SinkExt, StreamExt};
@@ -43,6 +43,18 @@ impl Switch {
         });
         Self { address, behind }
     }
+}
+
+/// A vendor that says that its prices are simulated, and what moves its time.
+async fn simulated_vendor() -> (simulator::Simulator, Hand) {
+    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let settings = simulator::Settings {
+        values: true,
+        key: TOKEN.to_owned(),
+        ..simulator::Settings::default()
+    };
+    let simulator = simulator::Simulator::start(settings, clock).await.unwrap();
+    (simulator, hand)
 }
 
 /// A vendor whose prices are real, as far as it says.
@@ -118,13 +130,7 @@ async fn get(hub: &Doors, path: &str) -> Value {
 #[test]
 fn a_vendor_that_is_known_by_rest_alone_is_known_to_be_another() {
     block_on(async {
-        let (clock, _hand) = Clock::manual(Now::new(Moment::ZERO, START));
-        let settings = simulator::Settings {
-            values: true,
-            key: TOKEN.to_owned(),
-            ..simulator::Settings::default()
-        };
-        let simulator = simulator::Simulator::start(settings, clock).await.unwrap();
+        let (simulator, _hand) = simulated_vendor().await;
         let switch = Switch::to(simulator.address()).await;
         let hub = hub_behind(switch.address, TOKEN).await;
         for answer in answers(&hub).await {
@@ -218,13 +224,7 @@ fn nothing_of_a_simulated_vendor_is_repeated_once_a_real_one_is_in_its_place() {
 #[test]
 fn answers_that_are_kept_are_let_go_of_with_the_vendor_that_gave_them() {
     block_on(async {
-        let (clock, _hand) = Clock::manual(Now::new(Moment::ZERO, START));
-        let settings = simulator::Settings {
-            values: true,
-            key: TOKEN.to_owned(),
-            ..simulator::Settings::default()
-        };
-        let simulator = simulator::Simulator::start(settings, clock).await.unwrap();
+        let (simulator, _hand) = simulated_vendor().await;
         let switch = Switch::to(simulator.address()).await;
         let hub = hub_behind(switch.address, TOKEN).await;
         // Nobody wants a channel: REST alone says what it is.

@@ -107,6 +107,21 @@ pub enum Update {
     Market(MarketStatus, bool),
 }
 
+impl Update {
+    /// Whether it may change what is needed of REST. What is streamed, too, ends the asking: at the next
+    /// turn, for it is no hurry.
+    pub const fn may_change_needs(&self) -> bool {
+        matches!(
+            self,
+            Self::Status(..)
+                | Self::Seed(_)
+                | Self::Market(..)
+                | Self::ServerTime { .. }
+                | Self::Unanswered { .. }
+        )
+    }
+}
+
 /// What REST knows of one instrument.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seed {

@@ -122,9 +122,9 @@ impl<A: Audience> Session<A> {
     }
 }
 
-/// So long before an answer to a ping it is sure that nothing was lost. The vendor answers for itself.
-/// A hub answers although its own upstream is dead, until it has noticed that.
-const fn proven_late(via: Via) -> Duration {
+/// An answer to a ping proves that nothing was lost up to this long before it. The vendor answers for
+/// itself. A hub still answers while its own upstream is dead and it has not noticed that yet.
+const fn proof_lag(via: Via) -> Duration {
     match via {
         Via::Vendor => Duration::ZERO,
         Via::Hub => DEAD_AFTER.saturating_add(Duration::from_secs(2)),
@@ -361,7 +361,7 @@ impl<A: Audience> Runner<A> {
                 self.part(None).await;
             }
             Some(Ok(Message::Pong(_))) => {
-                self.pong = now - proven_late(self.session.source.via);
+                self.pong = now - proof_lag(self.session.source.via);
                 self.line.link.on(Event::Heard, now);
             }
             Some(Ok(Message::Ping(_) | Message::Frame(_))) => self.line.link.on(Event::Heard, now),

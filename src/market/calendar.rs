@@ -88,6 +88,25 @@ impl Phase {
         *until
     }
 
+    /// When it began.
+    const fn since(&self) -> Utc {
+        let (Phase::Open { since, .. } | Phase::Closed { since, .. }) = self;
+        *since
+    }
+
+    /// The end of the session whose last value is the close now.
+    pub const fn bell(&self) -> Utc {
+        let (Phase::Open { closed: bell, .. } | Phase::Closed { close: bell, .. }) = self;
+        *bell
+    }
+
+    /// The same phase after a session that ended at another time.
+    const fn with_bell(mut self, bell: Utc) -> Self {
+        let (Phase::Open { closed: of, .. } | Phase::Closed { close: of, .. }) = &mut self;
+        *of = bell;
+        self
+    }
+
     /// The part of the day that is on, if a session is.
     pub const fn part(&self) -> Option<Part> {
         match self {
@@ -215,8 +234,7 @@ impl Calendar {
         let Some(today) = self.date(at) else {
             return true;
         };
-        let (Phase::Open { since, .. } | Phase::Closed { since, .. }) =
-            Self::table(symbol, today, at);
+        let since = Self::table(symbol, today, at).since();
         self.status
             .is_some_and(|status| status.as_of.0 >= since.0.saturating_add(STATUS_CARE))
     }
@@ -261,38 +279,17 @@ impl Calendar {
     /// What follows the table's last session if the vendor has called the market closed since before
     /// its end: the session ended when it did, or never was.
     fn without_session(&self, phase: Phase, symbol: &Symbol, called: CalledClosed) -> Phase {
-        let (Phase::Open { since, closed, .. }
-        | Phase::Closed {
-            since,
-            close: closed,
-            ..
-        }) = phase;
-        if since < closed || called.first >= closed {
+        let bell = phase.bell();
+        if phase.since() < bell || called.first >= bell {
             return phase;
         }
-        let before = || {
-            let open = self.trading_day(symbol, Utc(closed.0 - 1))?.open;
+        let corrected = || {
+            let open = self.trading_day(symbol, Utc(bell.0 - 1))?.open;
             let eve = Utc(open.0 - 1);
-            let (Phase::Open { closed, .. } | Phase::Closed { close: closed, .. }) =
-                Self::table(symbol, self.date(eve)?, eve);
-            Some(called.bell(open, closed))
+            let before = Self::table(symbol, self.date(eve)?, eve).bell();
+            Some(phase.with_bell(called.bell(open, before)))
         };
-        let bell = before().unwrap_or(closed);
-        match phase {
-            Phase::Open {
-                since, until, part, ..
-            } => Phase::Open {
-                since,
-                until,
-                closed: bell,
-                part,
-            },
-            Phase::Closed { since, until, .. } => Phase::Closed {
-                since,
-                until,
-                close: bell,
-            },
-        }
+        corrected().unwrap_or(phase)
     }
 
     fn table(symbol: &Symbol, today: Date, at: Utc) -> Phase {

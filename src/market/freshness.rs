@@ -121,7 +121,7 @@ impl Judge<'_> {
         let as_of = quote.as_of.utc(now);
         let extended = match (self.phase, as_of) {
             _ if quote.outside => false,
-            // A close is one whatever it is stamped: a row has one stamp for all it says.
+            // A row has one stamp for all its numbers: its close is not of that time.
             (Some(Phase::Closed { .. }), _) if quote.is_close => false,
             // A share's price of before or after the regular hours.
             (
@@ -163,7 +163,7 @@ impl Judge<'_> {
             Freshness::Live
         };
         let stale = || of(Freshness::Stale(age), now.monotonic + to_next_figure(age));
-        let Some(bell) = self.bell() else {
+        let Some(bell) = self.phase.as_ref().map(Phase::bell) else {
             return if young { of(fresh, expiry) } else { stale() };
         };
         match self.phase {
@@ -214,16 +214,9 @@ impl Judge<'_> {
         }
     }
 
-    /// The end of the session whose last value is the close now.
-    fn bell(&self) -> Option<Utc> {
-        match self.phase? {
-            Phase::Open { closed: bell, .. } | Phase::Closed { close: bell, .. } => Some(bell),
-        }
-    }
-
     /// What is known to be the close of the last session, while it may stand for a value.
     fn closed(&self) -> Option<&Quote> {
-        let bell = self.bell()?;
+        let bell = self.phase?.bell();
         self.close.filter(|close| {
             close.is_close && self.is_of(close, bell) && self.close_stands(close).is_some()
         })
@@ -242,8 +235,8 @@ impl Judge<'_> {
                 let left = end.saturating_sub(self.now.utc?.0);
                 (left > 0).then(|| self.now.monotonic + duration(left))
             }
-            // Before and after the regular hours hours may pass without a trade: until there is one,
-            // the close is the last price.
+            // Outside the regular hours there may be no trade for hours. Until there is one, the close
+            // is the last price.
             Phase::Open { .. } | Phase::Closed { .. } => Some(Moment::NEVER),
         }
     }

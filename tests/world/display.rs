@@ -271,14 +271,7 @@ impl Display {
 
     fn take(&mut self, update: &Update, now: Now) {
         self.desk.on(update, now);
-        self.needs |= matches!(
-            update,
-            Update::Status(..)
-                | Update::Seed(_)
-                | Update::Market(..)
-                | Update::ServerTime { .. }
-                | Update::Unanswered { .. }
-        );
+        self.needs |= update.may_change_needs();
     }
 
     /// How often REST is to be asked for each instrument, and a number that is another one after

@@ -120,7 +120,7 @@ impl ProxyRow {
                 .map(Close::Derived)
         };
         let told = self.previous_close.and_then(positive).map(Close::Told);
-        // A hub that tells no previous close knows none, and its change is no change.
+        // A hub that tells no previous close knows none. Its change is zero then, and means nothing.
         seed.previous_close = match self.market_status {
             Some(_) => told,
             None => told.or_else(derived),
@@ -191,7 +191,7 @@ mod tests {
         assert!(seed.delayed);
         let range = price(5880.1).zip(price(5920.9));
         assert_eq!((seed.day.range, seed.day.volume), (range, None));
-        // Of a base that is not above zero it tells no change.
+        // A hub tells no previous close that is not above zero.
         let body = br#"{"results":[{"symbol":"I:TICK","last":207,"change":0,"asOf":1764086430905,
             "source":"indices","marketStatus":"open"}]}"#;
         let seed = seeds(body).remove(0);

@@ -50,7 +50,7 @@ impl Instrument {
             _ => utc,
         });
         let phase = self.phase(at, calendar);
-        // A contract that is quoted after the bell is not at its close, whatever its row says.
+        // The row of a contract says closed, but a quote from after the bell is not its close.
         if let (Class::Option, Some(Phase::Closed { close, .. }), Some(at)) =
             (self.symbol.class(), phase, at)
         {
@@ -187,7 +187,7 @@ impl Instrument {
         let Some(phase) = self.phase(now.utc, calendar) else {
             return;
         };
-        let (Phase::Open { closed: bell, .. } | Phase::Closed { close: bell, .. }) = phase;
+        let bell = phase.bell();
         if as_of >= bell && self.symbol.class() == Class::Equity {
             // A price of after the regular hours.
             return;

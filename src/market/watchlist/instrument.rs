@@ -181,7 +181,7 @@ impl Instrument {
         if shown.outside {
             return Some(shown.price.change_from(self.close?.price));
         }
-        // The close of the day before has not changed since itself.
+        // A value of the day before is no change of today.
         let as_of = shown.as_of.utc(now)?;
         if self.minutes.day().is_some_and(|day| as_of < day.start) {
             return None;

@@ -200,6 +200,15 @@ impl AgreedTime {
         }
     }
 
+    /// How late the values of this cluster's stream are by its source's word (in ms).
+    pub(super) const fn delay(&self, cluster: Cluster) -> i64 {
+        if self.streams[cluster as usize].delayed {
+            *DELAY.end()
+        } else {
+            0
+        }
+    }
+
     /// Whether this machine's own clock is among those that agree.
     pub(super) fn is_own(&self) -> bool {
         let apart = |(own, agreed): (i64, i64)| (own - agreed).abs();

@@ -79,7 +79,18 @@ impl Desk {
             && (part.is_some() || instrument.analysis(now, Duration::MAX).is_none());
         match (symbol.class(), part) {
             _ if shown => Some(UNFED),
-            _ if freshness == Freshness::Closed || (live && fresh) => None,
+            _ if live && fresh => None,
+            // The official close is on its way, and a value of after the bell may be in doubt.
+            (Class::Index, None)
+                if instrument.is_settling(
+                    self.time.delay(symbol.cluster()),
+                    now,
+                    &self.calendar,
+                ) =>
+            {
+                Some(UNCLOSED)
+            }
+            (_, None) if freshness == Freshness::Closed => None,
             // What one link does not bring, REST may have.
             (Class::Index, Some(_)) => Some(limit(symbol, Source::Tick) / 2),
             (_, None) if now.utc.is_some() => Some(UNCLOSED),
@@ -143,9 +154,12 @@ impl Desk {
             .filter(|symbol| symbol.cluster() == cluster)
             .filter(|symbol| {
                 now.utc.is_some_and(|utc| {
-                    // Before and after the regular hours there may be no trade for hours.
-                    let phase = self.calendar.phase(symbol, utc);
-                    phase.part() == Some(Part::Regular)
+                    // Before and after the regular hours there may be no trade for hours; and what a
+                    // late source has is of a while ago.
+                    let delay = self.time.delay(cluster);
+                    [utc, Utc(utc.0 - delay)]
+                        .into_iter()
+                        .all(|at| self.calendar.phase(symbol, at).part() == Some(Part::Regular))
                 })
             })
             .map(|symbol| match symbol.class() {

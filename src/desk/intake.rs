@@ -7,7 +7,7 @@ use crate::clock::{Now, Utc};
 use crate::feed::link::Phase;
 use crate::feed::{Close, Seed, Status, Update};
 use crate::market::{
-    AsOf, Book, Cluster, Day, Freshness, Outcome, Price, Provenance, Quote, Source,
+    AHEAD, AsOf, Book, Cluster, Day, Freshness, Outcome, Price, Provenance, Quote, Source,
 };
 
 /// What has come and was not taken as it was. Each is told to the log at its first.
@@ -209,7 +209,9 @@ impl Desk {
             late = self.time.stamp(cluster, stamp, now.monotonic);
             agreed = self.time.at(now.monotonic).utc;
             // A stream that is not late is real-time, whatever REST says of its own answers.
-            delayed &= agreed.is_none_or(|utc| utc.millis_since(stamp) >= LATE);
+            // Nor does a stamp of the future say that.
+            let timely = |utc: Utc| (-AHEAD..LATE).contains(&utc.millis_since(stamp));
+            delayed &= !agreed.is_some_and(timely);
             delayed |= self.time.is_late(cluster, stamp, now.monotonic);
         }
         Provenance {

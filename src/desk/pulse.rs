@@ -68,9 +68,11 @@ impl Pulse {
         self.links[cluster as usize]
     }
 
-    /// The prices of some link are simulated.
+    /// The prices of some link in use are simulated.
     pub(super) fn simulated(&self) -> bool {
-        self.links.iter().any(|link| link.simulated == Some(true))
+        let in_use = |link: &Status| matches!(link.phase, Phase::Live | Phase::Silent);
+        let simulated = |link: &&Status| link.simulated == Some(true);
+        self.links.iter().filter(simulated).any(in_use)
     }
 
     /// How often a link has returned.

@@ -217,13 +217,22 @@ impl Row {
     }
 
     fn index(&self, symbol: &Symbol) -> Option<Last> {
+        let close = || {
+            let close = self.session.as_ref()?.close?;
+            price(close, symbol.may_be_negative())
+        };
+        let value = || self.value(symbol);
+        let is_close = self.is_closed();
+        // Once its market is closed a value may be one of outside the hours.
+        let price = if is_close {
+            close().or_else(value)
+        } else {
+            value().or_else(close)
+        };
         Some(Last {
-            price: self.value(symbol).or_else(|| {
-                let close = self.session.as_ref()?.close?;
-                price(close, symbol.may_be_negative())
-            })?,
+            price: price?,
             stamp: wire::stamp(self.last_updated),
-            is_close: self.is_closed(),
+            is_close,
         })
     }
 

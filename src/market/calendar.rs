@@ -132,7 +132,7 @@ const STATUS_CARE: i64 = 20_000;
 pub struct Calendar {
     kept: Kept,
     status: Option<MarketStatus>,
-    /// For how long, without a break, the vendor has called each group of markets closed.
+    /// For how long, without a break, the vendor has last called each group of markets closed.
     called_closed: [Option<CalledClosed>; MarketStatus::GROUPS],
     /// Another number for each status: comparing it is cheaper.
     revision: u32,
@@ -145,6 +145,8 @@ struct CalledClosed {
     last: Utc,
     /// The word before the first was that it is open: it closed then.
     began: bool,
+    /// Another word has come since.
+    over: bool,
 }
 
 impl CalledClosed {
@@ -194,27 +196,34 @@ impl Calendar {
     /// Takes the vendor's word on its markets: for ten minutes it overrules the table, which
     /// knows of no closure that was announced this morning.
     pub fn set_status(&mut self, status: MarketStatus) {
+        // A server whose clock is stepped back says what it says a minute earlier.
         let before = self.status.filter(|before| {
-            (0..STATUS_LIMIT).contains(&status.as_of.0.saturating_sub(before.as_of.0))
+            before.as_of.0.abs_diff(status.as_of.0) < STATUS_LIMIT.unsigned_abs()
         });
         for (group, state) in status.groups().into_iter().enumerate() {
             let known = &mut self.called_closed[group];
             let at = status.as_of;
             *known = match (state, *known) {
-                (Some(State::Closed), Some(known)) if at.0 < known.last.0 + STATUS_LIMIT => {
+                (Some(State::Closed), Some(known))
+                    if !known.over && at.0 < known.last.0 + STATUS_LIMIT =>
+                {
                     Some(CalledClosed {
                         // It may be an answer that is older than the first one that said so.
                         first: known.first.min(at),
                         last: known.last.max(at),
-                        began: known.began,
+                        ..known
                     })
                 }
                 (Some(State::Closed), _) => Some(CalledClosed {
                     first: at,
                     last: at,
                     began: before.is_some_and(|before| before.groups()[group].is_some()),
+                    over: false,
                 }),
-                _ => None,
+                (_, known) => known.map(|known| CalledClosed {
+                    over: true,
+                    ..known
+                }),
             };
         }
         self.status = Some(status);
@@ -276,11 +285,11 @@ impl Calendar {
         }
     }
 
-    /// What follows the table's last session if the vendor has called the market closed since before
-    /// its end: the session ended when it did, or never was.
+    /// What follows the table's last session if the vendor has called the market closed from before
+    /// its end until after it: the session ended when it did, or never was.
     fn without_session(&self, phase: Phase, symbol: &Symbol, called: CalledClosed) -> Phase {
         let bell = phase.bell();
-        if phase.since() < bell || called.first >= bell {
+        if phase.since() < bell || called.first >= bell || (called.over && called.last < bell) {
             return phase;
         }
         let corrected = || {

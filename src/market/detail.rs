@@ -140,9 +140,13 @@ impl MarketStatus {
     pub fn of(&self, symbol: &Symbol) -> Option<State> {
         let group = Self::group(symbol);
         let state = self.groups()[group]?;
-        // No index is computed before and after the regular hours because shares are traded then;
-        // and what opens them opens no other index.
-        let of_shares = group == 0 && symbol.class() == Class::Index;
-        (!of_shares || state == State::Closed).then_some(state)
+        let counts = match symbol.class() {
+            Class::Equity => true,
+            // Before and after the regular hours of shares no contract is traded because they are.
+            Class::Option => state != State::Extended,
+            // Nor is an index computed; and what opens shares opens no index that is computed of them.
+            Class::Index => group != 0 || state == State::Closed,
+        };
+        counts.then_some(state)
     }
 }

@@ -171,7 +171,8 @@ impl Judge<'_> {
                 if young {
                     return of(fresh, expiry);
                 }
-                let back = limit + BACK;
+                // After a share's hours the close is its price at once.
+                let back = if extended { limit } else { limit + BACK };
                 match self.closed() {
                     Some(close) if counted >= back => self.as_close(close, None),
                     Some(_) => {
@@ -183,7 +184,10 @@ impl Judge<'_> {
                 }
             }
             Some(Phase::Closed { .. }) => {
-                if quote.is_close && self.is_of(quote, bell) {
+                // An index that is computed after the bell has no close yet, whatever its row says.
+                let computed =
+                    self.class == Class::Index && young && as_of.is_some_and(|as_of| as_of > bell);
+                if quote.is_close && self.is_of(quote, bell) && !computed {
                     self.as_close(quote, part)
                 } else if young {
                     of(fresh, expiry)
@@ -200,13 +204,15 @@ impl Judge<'_> {
             Some(Phase::Open { since, .. }) => {
                 let waits = self.close_stands(quote).is_some();
                 let before = as_of.is_some_and(|as_of| as_of < since);
+                // A share's last price of the evening before gives its place to the close, too.
+                let evening = || as_of.is_some_and(|as_of| as_of >= bell);
+                let over = quote.outside || part == Some(Part::Pre) && evening();
                 let close = if !(waits && before) {
                     None
                 } else if self.is_last_before(quote, bell) {
                     Some(quote)
                 } else {
-                    self.closed()
-                        .filter(|close| quote.outside || is_later(close, quote))
+                    self.closed().filter(|close| over || is_later(close, quote))
                 };
                 close.map_or_else(stale, |close| self.as_close(close, part))
             }
@@ -274,11 +280,14 @@ impl Judge<'_> {
         };
         let end = bell.0.saturating_add(settling);
         let within = as_of.0.saturating_add(limit) >= bell.0 && !quote.is_ahead(self.now);
-        // Nothing came for the limit after the bell and after the value: by then it would have.
-        let silent_since = as_of
-            .0
-            .max(bell.0)
-            .saturating_add(limit + millis(quote.delay()));
+        // Nothing came for the limit after the bell and after the value: by then it would have, also if
+        // it is as late as this one was.
+        let lag = if quote.is_streamed() {
+            quote.lag(self.now).max(quote.delay())
+        } else {
+            quote.delay()
+        };
+        let silent_since = as_of.0.max(bell.0).saturating_add(limit + millis(lag));
         let proven = match quote.source {
             Source::Rest => {
                 let fetched = quote.as_of.confirmed_utc(self.now);

@@ -16,7 +16,7 @@ pub use freshness::{Freshness, Link, Shown};
 pub use history::{HISTORY, History};
 pub use minutes::{Minutes, TradingDay};
 pub use price::{Change, Numbers, Price, Text, whole};
-pub use quote::{AsOf, Bar, DELAY, Provenance, Quote, Source};
+pub use quote::{AHEAD, AsOf, Bar, DELAY, Provenance, Quote, Source};
 pub use symbol::{
     Channel, Class, Cluster, Contract, Kind, Symbol, SymbolError, Ticker, may_be_negative,
 };

@@ -10,7 +10,7 @@ use crate::clock::{Moment, Now, Utc};
 /// is allowed.
 pub const DELAY: core::ops::RangeInclusive<i64> = 14 * 60_000..=17 * 60_000;
 /// A stamp further ahead of the agreed time than this (in ms) is wrong.
-pub(super) const AHEAD: i64 = 5_000;
+pub const AHEAD: i64 = 5_000;
 /// A value that was older than this on arrival is no part of what has been watched.
 const OLD: Duration = Duration::from_secs(30);
 /// No stamp is older than this (2000-01-01): what is, is zero or in another unit.
@@ -202,6 +202,13 @@ impl Quote {
         }
         let since = now.monotonic.since(self.as_of.received);
         Some(since.max(age.saturating_sub(self.delay())))
+    }
+
+    /// How old it was when it came.
+    pub(super) fn lag(&self, now: Now) -> Duration {
+        let since = now.monotonic.since(self.as_of.received);
+        self.age(now)
+            .map_or(Duration::ZERO, |age| age.saturating_sub(since))
     }
 
     /// What its source is allowed to be late.

@@ -138,6 +138,43 @@ impl What {
         )
     }
 
+    /// Whether it is the source's: what leaves that late shows it as much later.
+    pub(crate) const fn is_of_source(self) -> bool {
+        matches!(
+            self,
+            Self::StampsOff
+                | Self::NoStamp
+                | Self::Seconds
+                | Self::Ahead
+                | Self::Late
+                | Self::SilenceAll
+                | Self::SilenceOne
+                | Self::NotAuthorized
+        )
+    }
+
+    /// Whether it keeps words from the display.
+    pub(crate) const fn is_deaf(self) -> bool {
+        matches!(
+            self,
+            Self::Reset
+                | Self::HalfOpen
+                | Self::Down
+                | Self::UpstreamLost
+                | Self::Evicted
+                | Self::Forbidden
+                | Self::SilenceOne
+                | Self::SilenceAll
+                | Self::Stall
+                | Self::Stopped
+                | Self::Held
+                | Self::Late
+                | Self::RestFails
+                | Self::RestStale
+                | Self::RestYesterday
+        )
+    }
+
     /// How long it lasts: at least and at most.
     pub(crate) const fn lasts(self) -> (Ms, Ms) {
         match self {
@@ -177,7 +214,8 @@ impl Fault {
             what if what.is_of_one() => self.place == place,
             // Only where nothing streams.
             What::RestFails | What::RestStale | What::RestYesterday => {
-                place == SPY && !scenario.shares || !scenario.sockets
+                let streamed = scenario.shares && scenario.kind != Kind::Proxy;
+                place == SPY && !streamed || !scenario.sockets
             }
             _ => true,
         }
@@ -213,7 +251,9 @@ impl Fault {
             // A channel that was refused is asked for again with the next connection.
             What::NotAuthorized => return Ms::MAX,
             What::Stray | What::Correction | What::Replay => 0,
-            What::NoStamp | What::Seconds | What::Ahead => 3 * SECOND,
+            // The last of them may stand for its limit.
+            What::NoStamp | What::Seconds => 65 * SECOND,
+            What::Ahead => 3 * SECOND,
             What::Outside => 16 * MINUTE,
             what if what.is_of_time() => 3 * SECOND,
             _ => back,

@@ -21,6 +21,9 @@ use super::tape::{COUNT, SPX, SPY, Sort, TICK, Tape, Value};
 /// By how much an age may be short that goes by the server's `Date`.
 const DATE: Ms = 1_300;
 
+/// After the bell REST is asked at least so often.
+const ASKED: Ms = 65 * SECOND;
+
 /// No value is on the glass sooner than this after it was true.
 const SOONEST: Ms = 10;
 
@@ -85,6 +88,14 @@ pub(crate) struct Moment {
     pub(crate) disordered: bool,
     /// All stamps are behind the time: nobody can tell that from values that are late.
     pub(crate) unordered: bool,
+    /// Something that is on, or was so less than a minute ago, has kept words from the display since.
+    pub(crate) deaf: Option<Ms>,
+    /// By so much the stamps are ahead.
+    pub(crate) ahead: Ms,
+    /// Stamps are wrong, or were so shortly ago that REST was not asked since.
+    pub(crate) misstamped: bool,
+    /// Values come without a stamp, or came so a while ago.
+    pub(crate) stampless: bool,
     /// How late the source is.
     pub(crate) delay: Ms,
     /// Until when nothing can be on its way: a fault is on, or has just been.
@@ -142,6 +153,7 @@ impl Known {
             self.newest = Some(index);
             self.outside = match value.sort {
                 Sort::Told(Part::Outside) => self.outside + 1,
+                Sort::NoPrice => self.outside,
                 _ => 0,
             };
         }
@@ -232,13 +244,20 @@ impl Judge<'_> {
             return self.missing(place, sight);
         };
         let tape = &self.tapes[place];
-        let Some(index) = tape.find_by(scaled, self.moment.now - self.moment.delay - SOONEST)
-        else {
+        let by = self.moment.now - self.moment.delay - SOONEST;
+        let closed = sight.words.has(Word::Closed) || sight.words.has(Word::Expired);
+        let found = match closed {
+            true => tape.find_close(scaled, by),
+            false => tape.find_by(scaled, by),
+        };
+        let Some(index) = found else {
             return Some((Rule::WrongDigits, "nobody has said that".into()));
         };
         let value = tape.get(index);
         let told = |text: &str| Some(format!("{text}; it is {}", self.of(place, value)));
         match value.sort {
+            // Without the time of day nobody knows what is outside the hours.
+            Sort::Stray if !self.moment.timed => return None,
             Sort::Ineligible | Sort::Stray | Sort::Correction => {
                 return Some((Rule::Ineligible, told("not to be shown")?));
             }
@@ -261,7 +280,6 @@ impl Judge<'_> {
                 }
             }
         }
-        let closed = sight.words.has(Word::Closed) || sight.words.has(Word::Expired);
         if !struck && !closed {
             return self.plain(place, sight, index, standing);
         }
@@ -330,14 +348,22 @@ impl Judge<'_> {
                 "one print of the night proves nothing".into(),
             ));
         }
+        let short = if self.moment.own { 0 } else { DATE };
+        let lateness = if delayed { 17 * MINUTE } else { 0 };
         // The last of a minute's bar is as good as the bar: 75 s from its end.
         let bar = known
             .bar
             .filter(|(of, _)| *of == index)
-            .map(|(_, end)| end + 75 * SECOND);
-        let allowed = limit(place, part) + if delayed { 17 * MINUTE } else { 0 };
+            .map(|(_, end)| end + 75 * SECOND + lateness + short);
+        let allowed = limit(place, part) + lateness;
         let until = match (self.moment.timed, known.received(index)) {
-            (true, _) => value.at + allowed + if self.moment.own { 0 } else { DATE },
+            // Without a stamp that tells something its receipt is all that is known.
+            (true, Some((came, age))) if self.moment.stampless || self.moment.ahead > 0 => {
+                came - age + allowed
+            }
+            // What was not streamed is as old as its stamp says.
+            (true, None) => value.at + allowed + short + self.moment.ahead,
+            (true, _) => value.at + allowed + short,
             (false, Some((came, age))) => came - age + allowed,
             // By REST alone, and nobody knows what time it is.
             (false, None) => value.at,
@@ -371,7 +397,8 @@ impl Judge<'_> {
         }
         let tape = &self.tapes[place];
         // A last book without a middle leaves no close that anybody could tell.
-        let mut told = tape.values.iter().rev();
+        let by = self.moment.now - self.moment.delay;
+        let mut told = tape.values.iter().rev().filter(|value| value.at <= by);
         let last = told.find(|value| matches!(value.sort, Sort::Told(_) | Sort::NoPrice));
         let priced = last.is_some_and(|last| last.sort != Sort::NoPrice);
         let known = self.demands[place].closed && tape.session.close().is_some() && priced;
@@ -410,6 +437,10 @@ impl Judge<'_> {
         if part == Part::Outside && self.known[place].outside < 3 {
             return None;
         }
+        // One value of after the bell proves nothing before REST has told it.
+        if part == Part::Close && place == SPX && now - value.at < ASKED {
+            return None;
+        }
         if part == Part::Post && self.over[place] {
             return None;
         }
@@ -433,14 +464,36 @@ impl Judge<'_> {
         // What has come since is no price of the night, and makes this one old.
         let come = [known.newest, known.fetched].into_iter().flatten();
         let mut come = come.map(|come| tape.get(come));
-        let newer = come.any(|come| come.at > value.at && come.sort != Sort::Told(Part::Outside));
+        let newer = come.any(|come| match come.sort {
+            Sort::Told(Part::Outside) => false,
+            // One print alone may not be believed before REST has told it, too.
+            Sort::Told(Part::Close) => {
+                come.at > value.at && come.at < now - ASKED && !self.moment.misstamped
+            }
+            _ => come.at > value.at,
+        });
         // Until a minute after its first value the session before is the last that has a close.
         let first = tape
             .session
             .first
             .map_or(Ms::MIN, |first| tape.get(first).at);
-        let grace = now - first < 60 * SECOND + self.moment.late;
-        if grace && now - first >= 0 && !newer {
+        // What is late is allowed two minutes more than it is.
+        let grace = match self.moment.delay {
+            0 => MINUTE,
+            _ => 3 * MINUTE,
+        };
+        let grace = now - first < grace + self.moment.late;
+        // What is stamped ahead and was not streamed has no age.
+        let fetched = known.fetched.filter(|_| !self.moment.misstamped);
+        let of_this = known.newest.into_iter().chain(fetched);
+        let begun = of_this
+            .map(|come| tape.get(come))
+            .any(|come| come.at >= first && come.sort != Sort::Told(Part::Outside));
+        let unclear = self.moment.unordered || self.moment.stampless;
+        if unclear {
+            return true;
+        }
+        if grace && !begun {
             let told = |value: &&Value| {
                 value.at < first && matches!(value.sort, Sort::Told(part) if part != Part::Outside)
             };
@@ -459,7 +512,7 @@ impl Judge<'_> {
             value.at <= now - way && matches!(value.sort, Sort::Told(part) if part != Part::Outside)
         };
         let last = tape.values.iter().rev().find(told);
-        if last.is_some_and(|last| last.shown() == value.shown()) {
+        if last.is_some_and(|last| last.shown() == value.shown() || last.at <= value.at) {
             // Of the session that is on it is none.
             return !self.on[place] || place == SPY;
         }
@@ -472,24 +525,28 @@ impl Judge<'_> {
             return true;
         }
         tape.session.official.is_some_and(|official| {
-            // It was published a moment ago, or while the link was broken.
-            now - tape.get(official).at < way || self.was_last(place, index, official)
+            // It was published a moment ago, or while the link was broken or the stamps were wrong.
+            let broken = self.moment.broken;
+            let broken = broken.is_some_and(|since| self.moment.now - since < 45 * SECOND);
+            now - tape.get(official).at < way.max(ASKED)
+                || (broken || self.moment.misstamped || self.was_deaf(official, tape))
+                    && self.was_last(place, index, official)
         })
     }
 
-    /// Whether a value was the last before the official close, and the link broke so shortly ago
-    /// that nobody can know.
+    /// Whether the display could not hear the official close, nor ask for it since.
+    fn was_deaf(&self, official: u32, tape: &Tape) -> bool {
+        let at = tape.get(official).at + self.moment.delay;
+        self.moment.deaf.is_some_and(|since| since < at + ASKED)
+    }
+
+    /// Whether a value was the last before the official close.
     fn was_last(&self, place: usize, index: u32, official: u32) -> bool {
-        let broken = self
-            .moment
-            .broken
-            .is_some_and(|since| self.moment.now - since < 45 * SECOND);
-        let tape = &self.tapes[place];
-        let after = tape.values[index as usize + 1..official as usize].iter();
-        broken
-            && !after
-                .clone()
-                .any(|value| matches!(value.sort, Sort::Told(_)))
+        let between = self.tapes[place]
+            .values
+            .get(index as usize + 1..official as usize);
+        let told = |value: &Value| matches!(value.sort, Sort::Told(_));
+        between.is_some_and(|between| !between.iter().any(told))
     }
 
     /// Looks at what is said of the whole glass, and at the change.
@@ -514,6 +571,9 @@ impl Judge<'_> {
         let Sort::Told(part) = value.sort else {
             return None;
         };
+        // What looks the same may have been told outside the hours, too.
+        let closed = page.first.words.has(Word::Closed);
+        let part = if closed { Part::Close } else { part };
         let base = match part {
             Part::Outside => tape.session.close(),
             _ => tape.before.close(),

@@ -12,7 +12,7 @@ use super::judge::{Broken, Demand, Judge, Known, Moment, Rule, Standing};
 use super::plan::{Part, Span, is_contract, limit, regular, spans};
 use super::reader::{Figure, Page, Reader, Word};
 use super::scenario::{Kind, Scenario, clock};
-use super::tape::{COUNT, NAMES, SPX, SPXW, SPY, Session, Sort, TICK, Tape};
+use super::tape::{COUNT, NAMES, SPX, SPXW, SPY, Session, Sort, TICK, Tape, VIX};
 use super::words::{Form, Row, Stamp, frame, status};
 
 /// How long things take on the way, at most.
@@ -139,10 +139,16 @@ struct World<'a> {
     /// What a hub would repeat: the last of each channel, and when it came there.
     cache: [[Option<(Flight, Ms)>; 4]; COUNT],
     active: Vec<usize>,
+    /// When the last value of each leaves its source.
+    leaves: [Ms; COUNT],
     known: [Known; COUNT],
     real: [Option<Ms>; COUNT],
     /// Since when two witnesses of the time are right, without a break.
     timed: Option<Ms>,
+    /// They were, and have not conspired since.
+    remembered: bool,
+    /// The stamps of a share's bars were right.
+    barred: bool,
     dated: Option<(Ms, bool)>,
     streamed: Option<(Ms, bool)>,
     disordered: Ms,
@@ -246,9 +252,12 @@ impl<'a> World<'a> {
             simulated: scenario.simulated,
             cache: [[None; 4]; COUNT],
             active: Vec::new(),
+            leaves: [0; COUNT],
             known: Default::default(),
             real: [None; COUNT],
             timed: None,
+            remembered: false,
+            barred: false,
             dated: None,
             streamed: None,
             disordered: 0,
@@ -498,9 +507,12 @@ impl<'a> World<'a> {
             0
         };
         let bar = if place == SPY { 900 } else { 0 };
-        match self.kind.delay() + late + bar {
-            0 => self.take_off(flight),
-            delay => self.push(self.now + delay, Event::Leave(flight)),
+        // In the order in which they were made.
+        let leaves = &mut self.leaves[place];
+        *leaves = (self.now + self.scenario.kind.delay() + late + bar).max(*leaves);
+        match *leaves {
+            now if now == self.now => self.take_off(flight),
+            later => self.push(later, Event::Leave(flight)),
         }
     }
 
@@ -628,7 +640,9 @@ impl<'a> World<'a> {
             fault.what,
             What::StampsOff | What::NoStamp | What::Seconds | What::Ahead
         ) {
-            self.disordered = self.disordered.max(fault.until + 5 * SECOND);
+            // Two values of the slowest may be needed, and what is late is still on its way.
+            let until = fault.until + self.scenario.kind.delay() + 35 * SECOND;
+            self.disordered = self.disordered.max(until);
         }
         let breaks = matches!(
             fault.what,
@@ -694,12 +708,19 @@ impl<'a> World<'a> {
     }
 
     fn ahead(&mut self, place: usize) {
-        let Some(last) = self.tapes[place].last else {
+        let now = self.now - self.scenario.kind.delay();
+        let told = |value: &super::tape::Value| matches!(value.sort, Sort::Told(_));
+        let values = &self.tapes[place].values;
+        let last = values
+            .iter()
+            .rposition(|value| value.at <= now && told(value));
+        let Some(last) = last.filter(|_| !self.simulated) else {
             return;
         };
-        if self.now - self.tapes[place].get(last).at > limit(place, Part::Regular) {
+        if now - values[last].at > limit(place, Part::Regular) {
             return;
         }
+        let last = last as u32;
         let mut flight = self.stamped(place, last, Form::of(place));
         if let Stamp::Millis(at) = flight.stamp {
             flight.stamp = Stamp::Millis(at + 50 * SECOND);
@@ -710,17 +731,19 @@ impl<'a> World<'a> {
     /// Another hub says again what was true so long ago.
     fn replay(&mut self, fault: &Fault) {
         let tape = &self.tapes[fault.place];
-        let old = tape.values.iter().rposition(|value| {
-            value.at < self.now - fault.size && matches!(value.sort, Sort::Told(_))
-        });
-        let Some(old) = old.filter(|old| self.now - tape.values[*old].at < 10 * MINUTE) else {
+        let now = self.now - self.scenario.kind.delay();
+        let old = tape
+            .values
+            .iter()
+            .rposition(|value| value.at < now - fault.size && matches!(value.sort, Sort::Told(_)));
+        let Some(old) = old.filter(|old| now - tape.values[*old].at < 10 * MINUTE) else {
             return;
         };
         if self.simulated {
             return;
         }
         let flight = self.stamped(fault.place, old as u32, Form::of(fault.place));
-        let age = self.now - self.tapes[fault.place].values[old].at;
+        let age = now - self.tapes[fault.place].values[old].at;
         self.forward(flight, (self.kind == Kind::Hub).then_some(age));
     }
 
@@ -973,7 +996,9 @@ impl<'a> World<'a> {
         assert!(read, "{text}");
         self.text = text;
         for (place, index) in told {
-            self.known[place].told(index);
+            if !self.active_of(What::Ineligible, place) {
+                self.known[place].told(index);
+            }
             if !self.simulated {
                 self.real[place].get_or_insert(self.now);
             }
@@ -999,7 +1024,15 @@ impl<'a> World<'a> {
             let mut index = (0..tape.values.len())
                 .rev()
                 .find(|index| real(index) && tape.values[*index].at <= asked)?;
-            let mut shown = (tape.session, tape.before);
+            let begun = tape
+                .session
+                .first
+                .is_none_or(|first| tape.get(first).at <= asked);
+            let mut shown = match begun {
+                true => (tape.session, tape.before),
+                // What is late has not seen it.
+                false => (tape.before, Session::default()),
+            };
             let yesterday = self.active(What::RestYesterday).is_some();
             let of_session = tape.session.last.is_some_and(|_| {
                 let (open, _) =
@@ -1023,20 +1056,23 @@ impl<'a> World<'a> {
             }
             last = index as u32;
             (session, before) = shown;
+            // What has been told of it by then.
+            let by_then = |index: u32| tape.get(index).at <= asked;
+            session.official = session.official.filter(|official| by_then(*official));
             if session.day == tape.session.day && !self.is_closed(place, asked) {
                 // So far the last price is what would be its close.
-                session.last = if session.last.is_some() {
-                    Some(last)
-                } else {
-                    None
+                session.last = session.last.map(|_| last);
+            } else if session.last.is_some_and(|last| !by_then(last)) {
+                let regular = |value: &super::tape::Value| {
+                    let parts = Sort::Told(Part::Regular) == value.sort
+                        || Sort::Told(Part::After) == value.sort;
+                    parts && value.at <= asked
                 };
-                let over = session
-                    .official
-                    .is_some_and(|official| tape.get(official).at <= asked);
-                session.official = session.official.filter(|_| over);
-                if self.kind.delay() > 0 {
-                    session.range = None;
-                }
+                let found = tape.values.iter().rposition(regular);
+                session.last = found.map(|found| found as u32);
+            }
+            if self.kind.delay() > 0 {
+                session.range = None;
             }
         }
         let value = *tape.get(last);
@@ -1064,7 +1100,10 @@ impl<'a> World<'a> {
             last: &value,
             session: &session,
             before: &before,
-            closed,
+            status: match closed {
+                true => "closed",
+                false => self.market_word(place, asked),
+            },
             kind: self.kind,
             off: self.active(What::StampsOff).map_or(0, |fault| fault.size),
             odd: odd.as_ref(),
@@ -1092,6 +1131,19 @@ impl<'a> World<'a> {
             known && (span.from - 5 * SECOND..span.to).contains(&at)
         });
         !on
+    }
+
+    /// What a row says of a market that is not closed.
+    fn market_word(&self, place: usize, at: Ms) -> &'static str {
+        match place {
+            SPY => match regular(SPY, local(at).0, &self.scenario.habits) {
+                Some((open, _)) if at < open => "early_trading",
+                Some((_, bell)) if at >= bell => "late_trading",
+                _ => "open",
+            },
+            place if is_contract(place) => "open",
+            _ => "regular_trading",
+        }
     }
 
     fn market_status(&self, off: Ms) -> String {
@@ -1362,6 +1414,12 @@ impl<'a> World<'a> {
             flight.stamp,
             age,
         );
+        if self.loud && std::env::var_os("FRAMES").is_some() {
+            self.note(format!(
+                "agreed {:?} {text}",
+                self.display.agreed(time).map(|at| at - self.now)
+            ));
+        }
         self.display.frame(cluster, &text, time);
         self.text = text;
         if let Form::Minute(end) = form {
@@ -1376,9 +1434,11 @@ impl<'a> World<'a> {
             self.real[place].get_or_insert(self.now);
         }
         let right = self.active(What::StampsOff).is_none() && self.active(What::Late).is_none();
-        if matches!(form, Form::Value | Form::Quote) && age.is_none() {
+        let told = value.sort != Sort::Stray;
+        if matches!(form, Form::Value | Form::Quote) && age.is_none() && told {
             self.streamed = Some((self.now, right));
         }
+        self.barred |= form == Form::Second && right;
         true
     }
 
@@ -1470,7 +1530,7 @@ impl<'a> World<'a> {
                 let mut known = self.spans[place]
                     .iter()
                     .filter(|span| span.part == Part::Regular);
-                known.any(|span| (span.from + MINUTE..span.to).contains(&now))
+                known.any(|span| (span.from + MINUTE..span.to - 11 * SECOND).contains(&now))
             });
         }
         let demands = self.demanded.0;
@@ -1558,6 +1618,8 @@ impl<'a> World<'a> {
             (Some(a), Some(b)) => (a - b).abs() < 10 * SECOND,
             _ => false,
         });
+        // The display may remember what they have said.
+        self.remembered = !conspired && (self.remembered || right >= 2 || date && self.barred);
         let lasting = self.timed.is_some() && !conspired && right >= 1;
         match right >= 2 || lasting {
             true => {
@@ -1574,14 +1636,22 @@ impl<'a> World<'a> {
         let late = [What::Late, What::Stall, What::Stopped, What::Held]
             .into_iter()
             .any(|what| self.active(what).is_some());
+        let (unordered, stampless) = self.unordered();
         Moment {
             now: self.now,
-            timed: self.timed.is_some(),
+            timed: self.timed.is_some() || self.remembered,
             own: self.own() == Some(self.now),
             disordered: self.now < self.disordered,
-            unordered: self
+            unordered,
+            deaf: self.deaf(),
+            ahead: self
                 .active(What::StampsOff)
-                .is_some_and(|fault| fault.size < 0),
+                .map_or(0, |fault| fault.size.max(0)),
+            misstamped: self.scenario.faults.iter().any(|fault| {
+                fault.what == What::StampsOff
+                    && (fault.from..fault.until + 11 * MINUTE).contains(&self.now)
+            }),
+            stampless,
             delay: self.kind.delay(),
             late: if late { 31 * SECOND } else { 0 },
             real: if self.scenario.simulated {
@@ -1591,6 +1661,39 @@ impl<'a> World<'a> {
             },
             broken: self.broken_since,
         }
+    }
+
+    /// Since when something has kept words from the display, without a minute's pause.
+    fn deaf(&self) -> Option<Ms> {
+        let faults = self.scenario.faults.iter().rev();
+        let mut since = None;
+        for fault in faults.filter(|fault| fault.from <= self.now && fault.what.is_deaf()) {
+            let until = since.unwrap_or(self.now);
+            if fault.until + self.scenario.kind.delay() + 75 * SECOND > until {
+                since = Some(since.map_or(fault.from, |since: Ms| since.min(fault.from)));
+            }
+        }
+        since
+    }
+
+    /// Whether nobody can tell which of two values is the newer one: all stamps are behind the time,
+    /// or values without one have waited with others; and whether it is that.
+    fn unordered(&self) -> (bool, bool) {
+        let on = |what: What, after: Ms| {
+            let mut faults = self.scenario.faults.iter();
+            faults.any(|fault| {
+                let behind = what != What::StampsOff || fault.size < 0;
+                let lasts = fault.from..fault.until + after;
+                fault.what == what && behind && lasts.contains(&self.now)
+            })
+        };
+        let waits = [What::Stall, What::Stopped, What::Held];
+        let stampless = on(What::NoStamp, 75 * SECOND);
+        let waited = stampless && waits.iter().any(|what| on(*what, 35 * SECOND));
+        (
+            waited || on(What::StampsOff, self.scenario.kind.delay()),
+            stampless,
+        )
     }
 
     /// What must be seen, where no fault excuses it.
@@ -1611,19 +1714,51 @@ impl<'a> World<'a> {
             let streamed =
                 scenario.sockets && (place != SPY || scenario.shares && self.kind != Kind::Proxy);
             let mut live = streamed || place == SPY;
+            let regular = regular(place, local(self.now).0, &scenario.habits);
+            let on = regular.is_some_and(|(open, bell)| (open..bell).contains(&self.now));
+            let gap = match place {
+                SPY if !on => 230,
+                SPY if scenario.habits.thin => 100,
+                SPX => 5,
+                VIX => 16,
+                _ => 13,
+            } * SECOND;
             let mut closed = up > 60 * SECOND && self.kind != Kind::Proxy && place != TICK;
             for fault in &scenario.faults {
                 if fault.from > self.now {
                     until = until.min(fault.from);
                     continue;
                 }
-                let slow = if streamed { 0 } else { 25 * SECOND };
-                let over = fault.over(scenario).saturating_add(slow);
+                // Who was away may have missed one, and waits for the next.
+                let slow = if streamed { gap } else { 25 * SECOND };
+                let way = if fault.what.is_of_source() {
+                    slow + self.kind.delay()
+                } else {
+                    slow
+                };
+                let mut over = fault.over(scenario).saturating_add(way);
+                if fault.what == What::UpstreamLost && self.kind == Kind::Proxy {
+                    // In the night nobody notices that the proxy says nothing any more.
+                    let open = match place {
+                        VIX => 3 * HOUR + 15 * MINUTE,
+                        _ => 9 * HOUR + 30 * MINUTE,
+                    };
+                    let open = utc(local(self.now).0, open);
+                    let notices = if is_contract(place) {
+                        7 * MINUTE
+                    } else {
+                        3 * MINUTE
+                    };
+                    over = over.max(open.max(fault.until) + notices);
+                }
                 // One witness of three may be wrong.
                 let late = fault.what == What::StampsOff && fault.size < 0;
+                // What REST tells has no other age than its stamp's.
+                let late = late || fault.what == What::StampsOff && !streamed;
                 let excused = (late || !fault.what.is_of_time()) && fault.touches(place, scenario);
                 live &= !excused || self.now > over;
-                closed &= self.now > over.max(fault.until).saturating_add(12 * MINUTE);
+                let later = 12 * MINUTE + self.kind.delay();
+                closed &= self.now > over.max(fault.until).saturating_add(later);
             }
             let habits = &scenario.habits;
             let day = local(self.now - self.kind.delay()).0;
@@ -1637,6 +1772,23 @@ impl<'a> World<'a> {
                 at < span.from - 5 * SECOND || at > span.to + margin
             });
             closed &= quiet && !(place == SPXW && day > habits.expiry);
+            // A contract's row has no close but its last quote.
+            closed &= !(is_contract(place)
+                && scenario.faults.iter().any(|fault| {
+                    let there = scenario.start < fault.from && !scenario.simulated;
+                    fault.what == What::Outside && fault.place == place && !there
+                }));
+            // Who was not there when the markets did not open cannot know it in the evening; and of
+            // VIX no source says that it had no session in the night either.
+            closed &= habits.closure.is_none_or(|closure| {
+                let (begin, close) = (utc(closure, 3 * HOUR), utc(closure, 16 * HOUR));
+                // Nor who has not heard for minutes that they are closed.
+                let heard = !scenario
+                    .faults
+                    .iter()
+                    .any(|fault| fault.what.is_deaf() && fault.until - fault.from > 8 * MINUTE);
+                self.now < begin || place != VIX && scenario.start < close && heard
+            });
             *demand = Demand {
                 live,
                 closed,

@@ -172,6 +172,10 @@ impl Scenario {
             What::ClockOff | What::DateOff | What::StampsOff => {
                 let off = [45, 60, 900, 3_600][random.usize(0..4)] * SECOND;
                 size = if random.bool() { off } else { -off };
+                if what == What::StampsOff && size == self.kind.delay() {
+                    // Late values with the stamps of now are those of a source that is not late.
+                    size = -size;
+                }
             }
             What::RestStale => size = random.i64(20..600) * SECOND,
             What::Replay => size = random.i64(5..60) * SECOND,

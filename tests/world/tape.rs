@@ -170,6 +170,19 @@ impl Tape {
         Some(found)
     }
 
+    /// The same for what is called a close: none of outside the hours, if there is another.
+    pub(crate) fn find_close(&self, shown: i64, by: Ms) -> Option<u32> {
+        let newest = self.find_by(shown, by)?;
+        let mut found = newest;
+        while self.get(found).sort == Sort::Told(Part::Outside) {
+            match self.twins[found as usize] {
+                Some(twin) => found = twin,
+                None => return Some(newest),
+            }
+        }
+        Some(found)
+    }
+
     pub(crate) fn get(&self, index: u32) -> &Value {
         &self.values[index as usize]
     }
@@ -240,7 +253,7 @@ impl Tape {
     pub(crate) fn simulate(&mut self, at: Ms) -> u32 {
         let (start, step) = START[self.place];
         let apart = match self.place {
-            TICK => 500_000,
+            TICK => 1_200_000,
             SPX => -150_000,
             _ => start,
         };

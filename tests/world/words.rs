@@ -129,8 +129,8 @@ pub(crate) struct Row<'a> {
     pub(crate) last: &'a Value,
     pub(crate) session: &'a Session,
     pub(crate) before: &'a Session,
-    /// Its market is closed.
-    pub(crate) closed: bool,
+    /// The state of its market, in the words of this kind of row.
+    pub(crate) status: &'static str,
     /// Before the bell nothing is a close.
     pub(crate) kind: Kind,
     /// The vendor's clock is off by this.
@@ -165,11 +165,7 @@ impl Row<'_> {
                 r#"{{"ticker":"{ticker}","error":"NOT_ENTITLED","message":"Not entitled to this ticker."}}"#
             );
         }
-        let status = match (self.closed, self.place) {
-            (true, _) => "closed",
-            (false, SPY | SPXW | NVDA) => "open",
-            _ => "regular_trading",
-        };
+        let status = self.status;
         let late = if self.kind.delay() > 0 {
             "DELAYED"
         } else {

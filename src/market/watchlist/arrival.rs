@@ -41,20 +41,37 @@ impl Instrument {
                 before.is_some_and(|(price, epoch)| epoch == new.epoch && price != new.price);
             new.as_of.heard &= differs;
         }
-        if new.source == Source::Rest && !new.is_close && self.streams(now) {
-            // A young stream knows more than an answer that is stamped now.
-            return Outcome::Older;
+        let class = self.symbol.class();
+        if new.source == Source::Rest && self.streams(now) {
+            // A young stream knows more than an answer that is stamped now; and an index that is computed
+            // after the bell has no close yet.
+            let closed = || {
+                let phase = self.phase(now.utc, calendar);
+                phase.is_some_and(|phase| !phase.is_open())
+            };
+            if !new.is_close || class == Class::Index && closed() {
+                return Outcome::Older;
+            }
         }
         let at = now.utc.map(|utc| match new.as_of.stamp {
             Some(stamp) if stamp.0 <= utc.0.saturating_add(AHEAD) => stamp,
             _ => utc,
         });
         let phase = self.phase(at, calendar);
-        // The row of a contract says closed, but a quote from after the bell is not its close.
-        if let (Class::Option, Some(Phase::Closed { close, .. }), Some(at)) =
-            (self.symbol.class(), phase, at)
-        {
-            new.is_close &= at.millis_since(close) <= millis(self.limit(new.source));
+        match (class, phase, at) {
+            // The row of a contract says closed, but a quote from after the bell is not its close.
+            (Class::Option, Some(Phase::Closed { close, .. }), Some(at)) => {
+                new.is_close &= at.millis_since(close) <= millis(self.limit(new.source));
+            }
+            // A row has one stamp, which may be that of a price of after the close.
+            (Class::Equity | Class::Index, Some(phase), _) if new.is_close => {
+                if !matches!(phase.part(), Some(Part::Regular | Part::Pre)) {
+                    let settling = if class == Class::Index { SETTLING } else { 0 };
+                    let last = Utc(phase.bell().0.saturating_add(settling));
+                    new.as_of.stamp = new.as_of.stamp.map(|stamp| stamp.min(last));
+                }
+            }
+            _ => {}
         }
         if new.is_close {
             return self.take_close(new, now);
@@ -63,13 +80,18 @@ impl Instrument {
             (Some(Phase::Closed { since, .. }), Some(at)) if new.source == Source::Rest => {
                 // What REST knows is judged by its time. Of an index it is the close, or on its way to it.
                 let after = at.millis_since(since) > millis(self.limit(new.source));
-                new.outside = after && self.symbol.class() != Class::Index;
+                new.outside = after && class != Class::Index;
                 self.take_known(new, now)
             }
             (Some(Phase::Closed { since, close, .. }), Some(at))
-                if at.millis_since(since) > AT_THE_BELL && !self.settles(at, close, link, now) =>
+                if at.millis_since(since) > AT_THE_BELL =>
             {
-                self.take_outside(new, link, now, calendar)
+                let settles = self.settles(at, close);
+                if settles && self.was_there(close, link, now) {
+                    return self.take_known(new, now);
+                }
+                new.outside = !settles;
+                self.take_doubtful(new, since, link, now, calendar)
             }
             (Some(Phase::Open { since, .. }), _) => {
                 self.keep_close(since, link, now, calendar);
@@ -79,17 +101,26 @@ impl Instrument {
         }
     }
 
-    /// Whether a streamed value of this time is an index's on its way to the official close: within half
-    /// an hour after the bell, on a link that has not broken since before it.
-    fn settles(&self, at: Utc, bell: Utc, link: Link, now: Now) -> bool {
-        let known = self.latest.is_some_and(|latest| {
+    /// Whether a value of this time is an index's on its way to the official close: within half an hour
+    /// after the bell.
+    fn settles(&self, at: Utc, bell: Utc) -> bool {
+        self.symbol.class() == Class::Index && at.0 <= bell.0.saturating_add(SETTLING)
+    }
+
+    /// Whether the latest value is of within its limit before the bell or later, and nothing was missed
+    /// since: the link has not broken, or REST has just told it.
+    fn was_there(&self, bell: Utc, link: Link, now: Now) -> bool {
+        self.latest.is_some_and(|latest| {
             let limit = millis(self.limit(latest.source));
             let as_of = latest.as_of.utc(now);
             let at_the_bell = as_of.is_some_and(|as_of| as_of.0.saturating_add(limit) >= bell.0);
-            let same = link.unbroken && latest.epoch == link.epoch;
-            at_the_bell && same && latest.is_streamed() && !latest.outside
-        });
-        known && self.symbol.class() == Class::Index && at.0 <= bell.0.saturating_add(SETTLING)
+            let unbroken = if latest.is_streamed() {
+                link.unbroken && latest.epoch == link.epoch
+            } else {
+                self.is_young(&latest, now)
+            };
+            at_the_bell && unbroken && !latest.outside
+        })
     }
 
     /// A value of the known hours.
@@ -136,22 +167,34 @@ impl Instrument {
         }
     }
 
-    /// A streamed value outside the known hours: it is believed from the second print on that comes
+    /// A streamed value that one print does not prove: it is believed from the second print on that comes
     /// within its limit, or where REST has told such a value already.
-    fn take_outside(&mut self, new: Quote, link: Link, now: Now, calendar: &Calendar) -> Outcome {
+    fn take_doubtful(
+        &mut self,
+        new: Quote,
+        since: Utc,
+        link: Link,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Outcome {
         let limit = self.limit(new.source);
         let follows = |before: &Quote| {
             new.as_of.received.since(before.as_of.received) <= limit
                 && order(before, &new, now) == Order::Newer
         };
         let (runs, newer) = match &self.latest {
-            Some(latest) => (
-                latest.outside && follows(latest),
-                order(latest, &new, now) == Order::Newer,
-            ),
+            Some(latest) => {
+                // One that came before there was an agreed time is the first print.
+                let after = |as_of: Utc| as_of.millis_since(since) > AT_THE_BELL;
+                let first = || latest.is_streamed() && latest.as_of.utc(now).is_some_and(after);
+                (
+                    (latest.outside || first()) && follows(latest),
+                    order(latest, &new, now) == Order::Newer,
+                )
+            }
             None => (false, true),
         };
-        if new.void || !newer {
+        if !newer || (new.void && !runs) {
             return Outcome::Older;
         }
         if !runs
@@ -165,13 +208,7 @@ impl Instrument {
         }
         self.lone = None;
         self.keep_close(Utc(i64::MAX), link, now, calendar);
-        self.store(
-            Quote {
-                outside: true,
-                ..new
-            },
-            now,
-        )
+        self.store(new, now)
     }
 
     /// Keeps the last value of a session as its close, if it is that, before one from after `since`

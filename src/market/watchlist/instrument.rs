@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::Outcome;
 use crate::clock::{Moment, Now, Utc};
-use crate::market::freshness::{Judge, Link, Shown};
+use crate::market::freshness::{Judge, Link, SETTLING, Shown};
 use crate::market::quote::AsOf;
 use crate::market::{
     Analysis, Book, Calendar, Change, Day, Denial, Freshness, History, Minutes, Part, Phase, Price,
@@ -173,6 +173,14 @@ impl Instrument {
         self.phase(now.utc, calendar)?.part()
     }
 
+    /// Whether the market of this index has closed so shortly ago that its official close may still come
+    /// from a source that is so late (in ms).
+    pub fn is_settling(&self, delay: i64, now: Now, calendar: &Calendar) -> bool {
+        let Some(utc) = now.utc else { return false };
+        matches!(self.phase(Some(utc), calendar), Some(Phase::Closed { close, .. })
+            if utc.0 <= close.0.saturating_add(SETTLING + delay))
+    }
+
     /// The change of the value shown since the previous close, or of one outside the known hours since
     /// the close. `None` while either is unknown, once the next trading day has begun, and without an
     /// agreed time: a change against another day's close is wrong.
@@ -290,7 +298,9 @@ impl Instrument {
         as_of: Utc,
         calendar: &Calendar,
     ) -> Outcome {
-        let until = calendar.next_day(&self.symbol, as_of);
+        // What was said before a day's first session is of the day before.
+        let day = calendar.trading_day(&self.symbol, as_of);
+        let until = day.map_or(Utc(i64::MAX), |day| day.end);
         match self.previous_close {
             Some((_, known)) if until < known => Outcome::Older,
             _ => {

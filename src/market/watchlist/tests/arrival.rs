@@ -109,7 +109,7 @@ fn an_index_settles_only_where_its_link_and_its_values_have_come_up_to_the_bell(
 }
 
 #[test]
-fn outside_the_hours_neither_an_older_value_nor_a_book_without_a_middle_changes_anything() {
+fn outside_the_hours_an_older_value_changes_nothing() {
     let now = tuesday("16:30:00");
     let mut list = linked(&[CONTRACT], now);
     tick(&mut list, CONTRACT, 1, now);
@@ -119,13 +119,30 @@ fn outside_the_hours_neither_an_older_value_nor_a_book_without_a_middle_changes_
         tick_of(&mut list, CONTRACT, 3, now.utc, next),
         Outcome::Older
     );
-    let void = Quote {
-        void: true,
-        ..streamed(price(0), next.utc, next)
-    };
-    assert_eq!(list.value(CONTRACT, void, next, &US), Outcome::Older);
     assert_eq!(shown(&list), Some(price(2)));
     assert_eq!(list.freshness(0, next, &US), Freshness::Live);
+}
+
+#[test]
+fn outside_the_hours_too_a_book_without_a_middle_takes_the_price_away_but_not_the_close() {
+    let now = tuesday("16:30:00");
+    let mut list = linked(&[CONTRACT], now);
+    let void = |now: Now| Quote {
+        void: true,
+        ..streamed(price(0), now.utc, now)
+    };
+    fetch_close(&mut list, CONTRACT, 7, tuesday("15:59:59").utc, now);
+    let take = |list: &mut Watchlist, quote, now| list.value(CONTRACT, quote, now, &US);
+    assert_eq!(take(&mut list, void(now), now), Outcome::Older);
+    assert_eq!(shown(&list), Some(price(7)));
+    tick(&mut list, CONTRACT, 1, later(now, 1));
+    tick(&mut list, CONTRACT, 2, later(now, 2));
+    assert_eq!(shown(&list), Some(price(2)));
+    let next = later(now, 3);
+    assert_eq!(take(&mut list, void(next), next), Outcome::Stored);
+    assert_eq!(list.freshness(0, next, &US), Freshness::None);
+    tick(&mut list, CONTRACT, 3, later(now, 4));
+    assert_eq!(list.freshness(0, later(now, 4), &US), Freshness::Live);
 }
 
 #[test]
@@ -155,13 +172,48 @@ fn a_told_close_does_not_end_a_run_outside_the_hours_and_a_later_one_replaces_it
 fn a_price_outside_the_hours_never_becomes_the_close() {
     let mut list = linked(&["SPX"], tuesday("15:00:00"));
     tick(&mut list, "I:SPX", 1, tuesday("15:50:00"));
-    tick(&mut list, "I:SPX", 2, tuesday("16:05:00"));
-    tick(&mut list, "I:SPX", 3, tuesday("16:05:01"));
+    tick(&mut list, "I:SPX", 2, tuesday("17:05:00"));
+    tick(&mut list, "I:SPX", 3, tuesday("17:05:01"));
     assert_eq!(shown(&list), Some(price(3)));
-    let silent = tuesday("16:06:00");
+    let silent = tuesday("17:06:00");
     list.heard(Cluster::Indices, silent.monotonic);
     list.set_link(Cluster::Indices, false, silent, &US);
-    assert_eq!(list.freshness(0, tuesday("16:30:01"), &US), stale(1500));
+    assert_eq!(list.freshness(0, tuesday("17:30:01"), &US), stale(1500));
+}
+
+#[test]
+fn an_index_that_is_computed_after_the_bell_is_seen_to_close_also_by_who_comes_after_it() {
+    let mut list = linked(&["SPX"], tuesday("16:00:10"));
+    let change = |list: &Watchlist, now| {
+        let shown = list.shown(0, now, &US)?;
+        list.instruments()[0].change(&shown.quote?, now)
+    };
+    list.set_previous_close("I:SPX", price(4), tuesday("15:00:00").utc.unwrap(), &US);
+    assert_eq!(
+        tick(&mut list, "I:SPX", 4, tuesday("16:00:12")),
+        Outcome::Doubted
+    );
+    let last = tuesday("16:00:13");
+    assert_eq!(tick(&mut list, "I:SPX", 5, last), Outcome::Stored);
+    assert_eq!(list.freshness(0, last, &US), Freshness::Live);
+    let today = change(&list, last).unwrap();
+    assert_eq!(
+        today,
+        price(5).change_from(price(4)),
+        "since yesterday's close"
+    );
+    let silent = tuesday("16:00:24");
+    list.heard(Cluster::Indices, silent.monotonic);
+    assert_eq!(list.freshness(0, silent, &US), Freshness::Closed);
+}
+
+#[test]
+fn after_a_row_of_the_bell_one_value_of_an_index_is_enough() {
+    let mut list = linked(&["SPX"], tuesday("16:00:03"));
+    let now = tuesday("16:00:04");
+    fetch(&mut list, "I:SPX", 1, tuesday("16:00:02").utc, now);
+    assert_eq!(tick(&mut list, "I:SPX", 2, later(now, 1)), Outcome::Stored);
+    assert_eq!(shown(&list), Some(price(2)));
 }
 
 #[test]

@@ -250,8 +250,7 @@ fn a_share_has_its_own_limit_after_the_bell_and_then_its_close_until_it_is_trade
     // The evening ends, and the close is back.
     tick(&mut list, "SPY", 3, tuesday("19:59:00"));
     assert_eq!(at(&list, "20:04:00"), Freshness::Live);
-    assert_eq!(at(&list, "20:10:00"), stale(660));
-    let shown = list.shown(0, tuesday("20:20:00"), &US).unwrap();
+    let shown = list.shown(0, tuesday("20:04:01"), &US).unwrap();
     assert_eq!(shown.freshness, Freshness::Closed);
     assert_eq!(shown.quote.unwrap().price, price(1));
 }

@@ -146,30 +146,33 @@ impl Desk {
     /// What a cluster's session is to do.
     pub fn orders(&self, cluster: Cluster, own: Now) -> Orders {
         let now = self.time.at(own.monotonic);
-        let symbols = || {
-            let symbols = self.watchlist.instruments().iter().map(Instrument::symbol);
-            symbols.filter(|symbol| !self.expired(symbol, now))
+        let traded = || {
+            let instruments = self.watchlist.instruments().iter();
+            instruments.filter(|instrument| !self.expired(instrument.symbol(), now))
         };
-        let patience = symbols()
-            .filter(|symbol| symbol.cluster() == cluster)
-            .filter(|symbol| {
-                now.utc.is_some_and(|utc| {
-                    // Before and after the regular hours there may be no trade for hours; and what a
-                    // late source has is of a while ago.
-                    let delay = self.time.delay(cluster);
-                    [utc, Utc(utc.0 - delay)]
-                        .into_iter()
-                        .all(|at| self.calendar.phase(symbol, at).part() == Some(Part::Regular))
-                })
-            })
-            .map(|symbol| match symbol.class() {
+        let delay = self.time.delay(cluster);
+        // Before and after the regular hours there may be no trade for hours; and what a late source
+        // has is of a while ago.
+        let is_on = |instrument: &&Instrument| {
+            let was_on = || {
+                let then = Utc(now.utc?.0.saturating_sub(delay));
+                self.calendar.phase(instrument.symbol(), then).part()
+            };
+            instrument.part(now, &self.calendar) == Some(Part::Regular)
+                && (delay == 0 || was_on() == Some(Part::Regular))
+        };
+        let patience = traded()
+            .filter(|instrument| instrument.symbol().cluster() == cluster)
+            .filter(is_on)
+            .map(|instrument| match instrument.symbol().class() {
                 // Index values come by a timetable.
-                Class::Index => 2 * limit(symbol, Source::Tick),
+                Class::Index => 2 * limit(instrument.symbol(), Source::Tick),
                 Class::Option | Class::Equity => CONTRACTS,
             })
             .min();
+        let symbols = traded().map(Instrument::symbol);
         Orders {
-            channels: subscriptions::route(symbols(), cluster),
+            channels: subscriptions::route(symbols, cluster),
             patience,
             stop: false,
         }

@@ -261,9 +261,17 @@ impl Desk {
             let as_of = AsOf::heard(seed.book_stamp, seed.age, now);
             watchlist.set_analysis(&seed.ticker, analysis, as_of);
         }
-        let fetched = |price, stamp| Quote {
-            simulated: seed.simulated,
-            ..Quote::fetched(price, stamp, seed.delayed, now)
+        let fetched = |price, stamp| {
+            let quote = Quote::fetched(price, stamp, seed.delayed, now);
+            Quote {
+                simulated: seed.simulated,
+                as_of: AsOf {
+                    // The answer may be one of a while ago.
+                    confirmed: now.monotonic - seed.age,
+                    ..quote.as_of
+                },
+                ..quote
+            }
         };
         // Of one without a stamp nobody can tell the age.
         if let Some((trade, Some(stamp))) = seed.trade {

@@ -197,9 +197,9 @@ impl Calendar {
     /// knows of no closure that was announced this morning.
     pub fn set_status(&mut self, status: MarketStatus) {
         // A server whose clock is stepped back says what it says a minute earlier.
-        let before = self.status.filter(|before| {
-            before.as_of.0.abs_diff(status.as_of.0) < STATUS_LIMIT.unsigned_abs()
-        });
+        let before = self
+            .status
+            .filter(|before| before.as_of.0.abs_diff(status.as_of.0) < STATUS_LIMIT.unsigned_abs());
         for (group, state) in status.groups().into_iter().enumerate() {
             let known = &mut self.called_closed[group];
             let at = status.as_of;

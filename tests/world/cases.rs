@@ -96,6 +96,20 @@ pub(crate) fn cases() -> Vec<(&'static str, Scenario)> {
                 .with(What::DateOff, 0, 0, 360, HOUR),
         ),
         (
+            "a hub repeats a value that came while the way was dead, and nobody knows what time it is",
+            silent(hub(), 75, 60)
+                .with(What::HalfOpen, 0, 60, 40, 0)
+                .with(What::ClockUnset, 0, 0, 360, 0)
+                .with(What::DateOff, 0, 0, 360, HOUR),
+        ),
+        (
+            "one value is stamped ahead, and nobody knows what time it is",
+            hub()
+                .with(What::ClockUnset, 0, 0, 360, 0)
+                .with(What::DateOff, 0, 0, 360, HOUR)
+                .with(What::Ahead, SPX, 100, 0, 0),
+        ),
+        (
             "every value is 29 s late",
             hub().with(What::Late, 0, 60, 120, 0),
         ),
@@ -236,6 +250,10 @@ pub(crate) fn cases() -> Vec<(&'static str, Scenario)> {
         (
             "messages on the bus are cut",
             hub().with(What::Naks, 0, 60, 60, 0),
+        ),
+        (
+            "a message on the bus is cut now and then",
+            hub().with(What::Naks, 0, 60, 290, 0),
         ),
         (
             "all clocks but one are right, in turn",

@@ -224,6 +224,10 @@ pub(crate) struct Judge<'a> {
     pub(crate) on: [bool; COUNT],
     /// No session of any kind is on.
     pub(crate) over: [bool; COUNT],
+    /// Since when the source of each is silent or late, if that began just before its bell.
+    pub(crate) hushed: [Option<Ms>; COUNT],
+    /// Nobody can tell which value was the close.
+    pub(crate) unclosed: [bool; COUNT],
 }
 
 impl Judge<'_> {
@@ -257,7 +261,7 @@ impl Judge<'_> {
         let told = |text: &str| Some(format!("{text}; it is {}", self.of(place, value)));
         match value.sort {
             // Without the time of day nobody knows what is outside the hours.
-            Sort::Stray if !self.moment.timed => return None,
+            Sort::Stray if !self.moment.timed || struck && !self.moment.own => return None,
             Sort::Ineligible | Sort::Stray | Sort::Correction => {
                 return Some((Rule::Ineligible, told("not to be shown")?));
             }
@@ -358,10 +362,11 @@ impl Judge<'_> {
         let allowed = limit(place, part) + lateness;
         let until = match (self.moment.timed, known.received(index)) {
             // Without a stamp that tells something its receipt is all that is known.
-            (true, Some((came, age))) if self.moment.stampless || self.moment.ahead > 0 => {
-                came - age + allowed
-            }
+            (true, Some((came, age))) if self.moment.stampless => came - age + allowed,
             // What was not streamed is as old as its stamp says.
+            (true, Some((came, age))) if self.moment.ahead > 0 => {
+                (came - age).max(value.at + short + self.moment.ahead) + allowed
+            }
             (true, None) => value.at + allowed + short + self.moment.ahead,
             (true, _) => value.at + allowed + short,
             (false, Some((came, age))) => came - age + allowed,
@@ -468,7 +473,8 @@ impl Judge<'_> {
             Sort::Told(Part::Outside) => false,
             // One print alone may not be believed before REST has told it, too.
             Sort::Told(Part::Close) => {
-                come.at > value.at && come.at < now - ASKED && !self.moment.misstamped
+                let unheard = self.moment.misstamped || self.moment.deaf.is_some();
+                come.at > value.at && come.at < now - ASKED && !unheard
             }
             _ => come.at > value.at,
         });
@@ -490,7 +496,7 @@ impl Judge<'_> {
             .map(|come| tape.get(come))
             .any(|come| come.at >= first && come.sort != Sort::Told(Part::Outside));
         let unclear = self.moment.unordered || self.moment.stampless;
-        if unclear {
+        if unclear || self.unclosed[place] {
             return true;
         }
         if grace && !begun {
@@ -508,8 +514,10 @@ impl Judge<'_> {
         if newer {
             return false;
         }
+        // On a link that lives nobody hears that the source has fallen silent just before the bell.
+        let by = self.hushed[place].map_or(now - way, |since| since.min(now - way));
         let told = |value: &&Value| {
-            value.at <= now - way && matches!(value.sort, Sort::Told(part) if part != Part::Outside)
+            value.at <= by && matches!(value.sort, Sort::Told(part) if part != Part::Outside)
         };
         let last = tape.values.iter().rev().find(told);
         if last.is_some_and(|last| last.shown() == value.shown() || last.at <= value.at) {

@@ -180,6 +180,8 @@ struct World<'a> {
     halted: bool,
     on: [bool; COUNT],
     over: [bool; COUNT],
+    unclosed: [bool; COUNT],
+    hushed: [Option<Ms>; COUNT],
     /// Answers are part of the story.
     loud: bool,
 }
@@ -286,6 +288,8 @@ impl<'a> World<'a> {
             halted: false,
             on: [false; COUNT],
             over: [false; COUNT],
+            unclosed: [false; COUNT],
+            hushed: [None; COUNT],
             loud: std::env::var_os("WORLD").is_some(),
         };
         world.past(first);
@@ -632,7 +636,7 @@ impl<'a> World<'a> {
             What::Ahead => self.ahead(fault.place),
             What::Replay => self.replay(&fault),
             What::Correction => self.correct(&fault),
-            What::Naks => self.display.chip().refuse(3),
+            What::Naks => self.display.chip().refuse(12),
             What::NotAuthorized => self.drop_all(End::Reset),
             _ => {}
         }
@@ -1234,15 +1238,18 @@ impl<'a> World<'a> {
                 halts.min(held.until)
             };
         }
-        event.min(next).max(self.now)
+        // By then a cut message is to be mended.
+        let mended = if self.torn > self.now {
+            self.torn
+        } else {
+            Ms::MAX
+        };
+        event.min(next).min(mended).max(self.now)
     }
 
     /// Before time goes on: what is on the glass must be good until then.
     fn pass(&mut self, to: Ms) -> Option<Broken> {
-        if self.active(What::Stopped).is_some()
-            || self.torn > self.now
-            || self.active(What::Naks).is_some()
-        {
+        if self.active(What::Stopped).is_some() || self.torn > self.now {
             return None;
         }
         if skipped(Rule::Beyond) {
@@ -1498,9 +1505,11 @@ impl<'a> World<'a> {
         self.witness();
         let cuts = self.display.chip().cut();
         if cuts != self.cuts {
-            // Tried again at once; torn for so long at most.
+            // Tried again at once; torn for so long at most. Of a bus that does not take that either nobody
+            // knows when it will.
+            let again = cuts > self.cuts + 1 || self.torn > self.now;
+            self.torn = self.now + if again { 1_200 } else { 100 };
             self.cuts = cuts;
-            self.torn = self.now + 100;
         }
         self.display.look(&mut self.glass);
         let (page, changed) = self.reader.read(&self.glass);
@@ -1508,7 +1517,7 @@ impl<'a> World<'a> {
             self.page = page;
             self.count(&page);
         }
-        if self.torn > self.now || self.active(What::Naks).is_some() {
+        if self.torn > self.now {
             self.standing = [None; 2];
             return None;
         }
@@ -1526,6 +1535,8 @@ impl<'a> World<'a> {
                     .filter(|span| span.part != Part::Outside);
                 !known.any(|span| (span.from..span.to).contains(&now))
             });
+            self.unclosed = [0, 1, 2, 3, 4, 5].map(|place| self.is_unclosed(place));
+            self.hushed = [0, 1, 2, 3, 4, 5].map(|place| self.hushed_since(place));
             self.on = [0, 1, 2, 3, 4, 5].map(|place| {
                 let mut known = self.spans[place]
                     .iter()
@@ -1542,6 +1553,8 @@ impl<'a> World<'a> {
             quiet: [self.quiet; COUNT],
             on: self.on,
             over: self.over,
+            unclosed: self.unclosed,
+            hushed: self.hushed,
         };
         let mut standing = [None; 2];
         let sights = [Some(page.first), page.second];
@@ -1663,6 +1676,42 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Whether nobody can tell which value was the close: at the bell the stamps were behind, or the proxy,
+    /// which calls nothing a close, tells a value of an index from outside the hours.
+    fn is_unclosed(&self, place: usize) -> bool {
+        let bell = regular(place, self.tapes[place].session.day, &self.scenario.habits);
+        let mut faults = self.scenario.faults.iter();
+        bell.is_some_and(|(_, bell)| {
+            faults.any(|fault| match fault.what {
+                What::StampsOff => {
+                    let late = self.scenario.kind.delay() + 10 * MINUTE - fault.size;
+                    fault.size < 0 && fault.from < bell + 10 * MINUTE && fault.until + late > bell
+                }
+                What::Outside => self.kind == Kind::Proxy && fault.place == place,
+                // Nor is a share asked for by REST known to be traded.
+                What::Ineligible => {
+                    let on = fault.from..fault.until + 10 * SECOND;
+                    place == SPY && on.contains(&self.now)
+                }
+                _ => false,
+            })
+        })
+    }
+
+    /// When the source of an instrument fell silent or became late, if that was so shortly before its
+    /// bell that the last value that came was within its limit then.
+    fn hushed_since(&self, place: usize) -> Option<Ms> {
+        let day = self.tapes[place].session.day;
+        let (_, bell) = regular(place, day, &self.scenario.habits)?;
+        let before = bell - 2 * limit(place, Part::Regular)..bell + 30 * MINUTE;
+        let mut faults = self.scenario.faults.iter();
+        let found = faults.find(|fault| {
+            let what = matches!(fault.what, What::SilenceAll | What::SilenceOne | What::Late);
+            what && fault.touches(place, self.scenario) && before.contains(&fault.from)
+        });
+        found.map(|fault| fault.from)
+    }
+
     /// Since when something has kept words from the display, without a minute's pause.
     fn deaf(&self) -> Option<Ms> {
         let faults = self.scenario.faults.iter().rev();
@@ -1688,10 +1737,10 @@ impl<'a> World<'a> {
             })
         };
         let waits = [What::Stall, What::Stopped, What::Held];
-        let stampless = on(What::NoStamp, 75 * SECOND);
+        let stampless = on(What::NoStamp, self.scenario.kind.delay() + 75 * SECOND);
         let waited = stampless && waits.iter().any(|what| on(*what, 35 * SECOND));
         (
-            waited || on(What::StampsOff, self.scenario.kind.delay()),
+            waited || on(What::StampsOff, self.scenario.kind.delay() + 40 * SECOND),
             stampless,
         )
     }
@@ -1772,7 +1821,13 @@ impl<'a> World<'a> {
                 at < span.from - 5 * SECOND || at > span.to + margin
             });
             closed &= quiet && !(place == SPXW && day > habits.expiry);
-            // A contract's row has no close but its last quote.
+            // A contract's row has no close but its last quote, if that made a price.
+            let tape = &self.tapes[place];
+            let next = tape
+                .session
+                .last
+                .and_then(|last| tape.values.get(last as usize + 1));
+            closed &= next.is_none_or(|next| next.sort != Sort::NoPrice);
             closed &= !(is_contract(place)
                 && scenario.faults.iter().any(|fault| {
                     let there = scenario.start < fault.from && !scenario.simulated;
@@ -1787,7 +1842,8 @@ impl<'a> World<'a> {
                     .faults
                     .iter()
                     .any(|fault| fault.what.is_deaf() && fault.until - fault.from > 8 * MINUTE);
-                self.now < begin || place != VIX && scenario.start < close && heard
+                let heard = heard && scenario.start < close && !scenario.simulated;
+                self.now < begin || place != VIX && heard
             });
             *demand = Demand {
                 live,

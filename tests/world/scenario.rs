@@ -172,8 +172,9 @@ impl Scenario {
             What::ClockOff | What::DateOff | What::StampsOff => {
                 let off = [45, 60, 900, 3_600][random.usize(0..4)] * SECOND;
                 size = if random.bool() { off } else { -off };
-                if what == What::StampsOff && size == self.kind.delay() {
-                    // Late values with the stamps of now are those of a source that is not late.
+                let late = 60 * SECOND..=self.kind.delay();
+                if what == What::StampsOff && late.contains(&size) {
+                    // With the stamps of now late values are those of a source that is less late.
                     size = -size;
                 }
             }

@@ -134,10 +134,15 @@ impl Instrument {
                 Quote {
                     price: new.price,
                     // What was streamed stays so, though REST repeats it.
-                    source: if new.source == Source::Rest {
-                        stored.source
-                    } else {
+                    source: if new.is_streamed() {
                         new.source
+                    } else {
+                        stored.source
+                    },
+                    epoch: if new.is_streamed() {
+                        new.epoch
+                    } else {
+                        stored.epoch
                     },
                     as_of: AsOf {
                         confirmed: new.as_of.confirmed,
@@ -266,7 +271,8 @@ impl Instrument {
 
     /// A source has told the close of a session.
     fn take_close(&mut self, new: Quote, now: Now) -> Outcome {
-        if new.age(now).is_none() && self.latest.is_some() {
+        let known = |latest: Quote| latest.age(now).is_some();
+        if new.age(now).is_none() && self.latest.is_some_and(known) {
             return Outcome::Older;
         }
         let newer = |known: &Quote| known.as_of.stamp <= new.as_of.stamp;

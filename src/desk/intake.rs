@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::Desk;
+use super::pulse::is_in_use;
 use crate::clock::{Now, Utc};
-use crate::feed::link::Phase;
 use crate::feed::{Close, Seed, Status, Update};
 use crate::market::{
     AHEAD, AsOf, Book, Cluster, Day, Freshness, Outcome, Price, Provenance, Quote, Source,
@@ -153,7 +153,7 @@ impl Desk {
     /// A link has changed its state.
     fn status(&mut self, cluster: Cluster, status: Status, now: Now) {
         let before = self.pulse.link(cluster);
-        let in_use = matches!(status.phase, Phase::Live | Phase::Silent);
+        let in_use = is_in_use(&status);
         if in_use && status.connections != before.connections {
             self.time.connected(cluster);
         }
@@ -227,6 +227,7 @@ impl Desk {
 
     fn seed(&mut self, seed: &Seed, now: Now) {
         self.pulse.answered(now.monotonic);
+        self.pulse.set_simulated(seed.simulated);
         let Some(place) = self.watchlist.find(&seed.ticker) else {
             return;
         };

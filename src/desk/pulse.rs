@@ -25,6 +25,8 @@ pub(super) struct Pulse {
     links: [Status; Cluster::ALL.len()],
     /// When REST last answered.
     answered: Option<Moment>,
+    /// The last prices that were told are simulated.
+    simulated: bool,
     hop: Hop,
     sign: Sign,
     since: Moment,
@@ -48,6 +50,7 @@ impl Pulse {
         Self {
             links: [idle; Cluster::ALL.len()],
             answered: None,
+            simulated: false,
             hop: Hop::Hub,
             sign: Sign::Joining,
             since: now,
@@ -60,6 +63,9 @@ impl Pulse {
     /// A link has changed its state.
     pub(super) fn status(&mut self, cluster: Cluster, status: Status, now: Moment) {
         self.links[cluster as usize] = status;
+        if let Some(simulated) = status.simulated.filter(|_| is_in_use(&status)) {
+            self.simulated = simulated;
+        }
         self.judge(now);
     }
 
@@ -68,11 +74,18 @@ impl Pulse {
         self.links[cluster as usize]
     }
 
-    /// The prices of some link in use are simulated.
+    /// The prices of some link in use are simulated; while none is, the last that were told are.
     pub(super) fn simulated(&self) -> bool {
-        let in_use = |link: &Status| matches!(link.phase, Phase::Live | Phase::Silent);
-        let simulated = |link: &&Status| link.simulated == Some(true);
-        self.links.iter().filter(simulated).any(in_use)
+        let mut links = self.links.iter().filter(|link| is_in_use(link)).peekable();
+        if links.peek().is_none() {
+            return self.simulated;
+        }
+        links.any(|link| link.simulated == Some(true))
+    }
+
+    /// Somebody has told prices that are simulated, or are not.
+    pub(super) const fn set_simulated(&mut self, simulated: bool) {
+        self.simulated = simulated;
     }
 
     /// How often a link has returned.
@@ -262,6 +275,11 @@ const fn hop(why: Why) -> Hop {
         | Why::Restarting
         | Why::Done => Hop::Hub,
     }
+}
+
+/// Whether a link carries prices, or would if there were some.
+pub(super) const fn is_in_use(status: &Status) -> bool {
+    matches!(status.phase, Phase::Live | Phase::Silent)
 }
 
 #[cfg(test)]

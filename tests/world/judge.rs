@@ -111,6 +111,8 @@ pub(crate) struct Moment {
 pub(crate) struct Demand {
     /// Fresh values come without a fault: then they are seen.
     pub(crate) live: bool,
+    /// What was true before this may have been lost on the way.
+    pub(crate) since: Ms,
     /// The close is known to whoever asked.
     pub(crate) closed: bool,
     /// How long a value may be on its way.
@@ -421,7 +423,9 @@ impl Judge<'_> {
 
     /// The value that must be seen now, if there is one.
     fn fresh(&self, place: usize) -> Option<u32> {
-        let Demand { live, way, .. } = self.demands[place];
+        let Demand {
+            live, since, way, ..
+        } = self.demands[place];
         if !live {
             return None;
         }
@@ -439,6 +443,9 @@ impl Judge<'_> {
                 break (index, value, part);
             }
         };
+        if value.at + self.moment.delay < since {
+            return None;
+        }
         if part == Part::Outside && self.known[place].outside < 3 {
             return None;
         }
@@ -471,6 +478,7 @@ impl Judge<'_> {
         let mut come = come.map(|come| tape.get(come));
         let newer = come.any(|come| match come.sort {
             Sort::Told(Part::Outside) => false,
+            Sort::NoPrice if known.outside > 0 => false,
             // One print alone may not be believed before REST has told it, too.
             Sort::Told(Part::Close) => {
                 let unheard = self.moment.misstamped || self.moment.deaf.is_some();

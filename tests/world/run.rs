@@ -760,7 +760,9 @@ impl<'a> World<'a> {
         let within = tape.values.iter().rev().find(|value| {
             (end - MINUTE..end).contains(&value.at) && matches!(value.sort, Sort::Told(_))
         });
-        let Some(price) = within.map(|value| value.price + 700) else {
+        // The last value of all may be corrected.
+        let over = tape.last.is_some_and(|last| tape.get(last).at > end);
+        let Some(price) = within.map(|value| value.price + 700).filter(|_| over) else {
             return;
         };
         if tape.find(super::tape::shown(price)).is_some() {
@@ -1000,13 +1002,25 @@ impl<'a> World<'a> {
         assert!(read, "{text}");
         self.text = text;
         for (place, index) in told {
+            if self.denied(place) {
+                continue;
+            }
             if !self.active_of(What::Ineligible, place) {
                 self.known[place].told(index);
             }
-            if !self.simulated {
+            let priced = self.tapes[place].get(index).is_price();
+            if !self.simulated && priced {
                 self.real[place].get_or_insert(self.now);
             }
         }
+    }
+
+    /// Whether REST serves nothing of an instrument either.
+    fn denied(&self, place: usize) -> bool {
+        let mut faults = self.active.iter().map(|at| &self.scenario.faults[*at]);
+        faults.any(|fault| {
+            fault.what == What::NotAuthorized && fault.place == place && fault.size > 0
+        })
     }
 
     /// Writes what REST knows of an instrument; the value that it tells.
@@ -1097,6 +1111,7 @@ impl<'a> World<'a> {
             Some(found) => found,
             None => None,
         };
+        let denied = self.denied(place);
         let row = Row {
             ticker: &self.tickers[place],
             place,
@@ -1111,7 +1126,7 @@ impl<'a> World<'a> {
             kind: self.kind,
             off: self.active(What::StampsOff).map_or(0, |fault| fault.size),
             odd: odd.as_ref(),
-            denied: false,
+            denied,
             extended: self.scenario.habits.extended
                 && matches!(
                     value.sort,
@@ -1445,7 +1460,7 @@ impl<'a> World<'a> {
         if matches!(form, Form::Value | Form::Quote) && age.is_none() && told {
             self.streamed = Some((self.now, right));
         }
-        self.barred |= form == Form::Second && right;
+        self.barred |= form == Form::Second && right && told;
         true
     }
 
@@ -1660,10 +1675,7 @@ impl<'a> World<'a> {
             ahead: self
                 .active(What::StampsOff)
                 .map_or(0, |fault| fault.size.max(0)),
-            misstamped: self.scenario.faults.iter().any(|fault| {
-                fault.what == What::StampsOff
-                    && (fault.from..fault.until + 11 * MINUTE).contains(&self.now)
-            }),
+            misstamped: self.misstamped(11 * MINUTE),
             stampless,
             delay: self.kind.delay(),
             late: if late { 31 * SECOND } else { 0 },
@@ -1687,6 +1699,8 @@ impl<'a> World<'a> {
                     let late = self.scenario.kind.delay() + 10 * MINUTE - fault.size;
                     fault.size < 0 && fault.from < bell + 10 * MINUTE && fault.until + late > bell
                 }
+                // What is late begins to be so around the bell: the last before it looks like the last.
+                What::Late => fault.from < bell + 30 * MINUTE && fault.until > bell - MINUTE,
                 What::Outside => self.kind == Kind::Proxy && fault.place == place,
                 // Nor is a share asked for by REST known to be traded.
                 What::Ineligible => {
@@ -1725,6 +1739,13 @@ impl<'a> World<'a> {
         since
     }
 
+    /// Whether stamps are wrong, or were so long ago.
+    fn misstamped(&self, after: Ms) -> bool {
+        self.scenario.faults.iter().any(|fault| {
+            fault.what == What::StampsOff && (fault.from..fault.until + after).contains(&self.now)
+        })
+    }
+
     /// Whether nobody can tell which of two values is the newer one: all stamps are behind the time,
     /// or values without one have waited with others; and whether it is that.
     fn unordered(&self) -> (bool, bool) {
@@ -1739,10 +1760,11 @@ impl<'a> World<'a> {
         let waits = [What::Stall, What::Stopped, What::Held];
         let stampless = on(What::NoStamp, self.scenario.kind.delay() + 75 * SECOND);
         let waited = stampless && waits.iter().any(|what| on(*what, 35 * SECOND));
-        (
-            waited || on(What::StampsOff, self.scenario.kind.delay() + 40 * SECOND),
-            stampless,
-        )
+        let delay = self.scenario.kind.delay();
+        // What is stamped ahead by a late source is not ahead of the time.
+        let late = delay > 0 && (on(What::Ahead, delay + 75 * SECOND) || self.misstamped(delay));
+        let behind = on(What::StampsOff, delay + 40 * SECOND);
+        (waited || behind || late, stampless)
     }
 
     /// What must be seen, where no fault excuses it.
@@ -1765,6 +1787,7 @@ impl<'a> World<'a> {
             let mut live = streamed || place == SPY;
             let regular = regular(place, local(self.now).0, &scenario.habits);
             let on = regular.is_some_and(|(open, bell)| (open..bell).contains(&self.now));
+            let mut since = 0;
             let gap = match place {
                 SPY if !on => 230,
                 SPY if scenario.habits.thin => 100,
@@ -1803,9 +1826,14 @@ impl<'a> World<'a> {
                 // One witness of three may be wrong.
                 let late = fault.what == What::StampsOff && fault.size < 0;
                 // What REST tells has no other age than its stamp's.
-                let late = late || fault.what == What::StampsOff && !streamed;
+                let plain = streamed && self.kind.delay() == 0;
+                let late = late || fault.what == What::StampsOff && !plain;
                 let excused = (late || !fault.what.is_of_time()) && fault.touches(place, scenario);
                 live &= !excused || self.now > over;
+                if excused {
+                    // What came meanwhile may be lost.
+                    since = since.max(over);
+                }
                 let later = 12 * MINUTE + self.kind.delay();
                 closed &= self.now > over.max(fault.until).saturating_add(later);
             }
@@ -1838,15 +1866,16 @@ impl<'a> World<'a> {
             closed &= habits.closure.is_none_or(|closure| {
                 let (begin, close) = (utc(closure, 3 * HOUR), utc(closure, 16 * HOUR));
                 // Nor who has not heard for minutes that they are closed.
-                let heard = !scenario
-                    .faults
-                    .iter()
-                    .any(|fault| fault.what.is_deaf() && fault.until - fault.from > 8 * MINUTE);
+                let heard = !scenario.faults.iter().any(|fault| {
+                    let unsure = fault.what.is_deaf() || fault.what.is_of_time();
+                    unsure && fault.until - fault.from > 8 * MINUTE
+                });
                 let heard = heard && scenario.start < close && !scenario.simulated;
                 self.now < begin || place != VIX && heard
             });
             *demand = Demand {
                 live,
+                since,
                 closed,
                 way: if streamed { 2_500 } else { 9_000 },
             };

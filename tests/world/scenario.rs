@@ -178,6 +178,8 @@ impl Scenario {
                     size = -size;
                 }
             }
+            // Not in the plan at all, also by REST, from the first on.
+            What::NotAuthorized if random.bool() => (from, size) = (self.start, 1),
             What::RestStale => size = random.i64(20..600) * SECOND,
             What::Replay => size = random.i64(5..60) * SECOND,
             _ => {}
@@ -213,11 +215,15 @@ impl Scenario {
 
     /// A moment at which an instrument is not traded by any table.
     fn outside(&self, place: &mut usize, random: &mut fastrand::Rng) -> Ms {
+        let habits = Habits {
+            closure: None,
+            ..self.habits
+        };
         loop {
             let at = self.start + random.i64(2 * MINUTE..DAY - HOUR);
             *place = [SPX, SPXW, NVDA, SPY, 1, 2][random.usize(0..6)];
             let day = local(at).0;
-            let mut spans = spans(*place, day - 1..=day + 1, &self.habits).into_iter();
+            let mut spans = spans(*place, day - 1..=day + 1, &habits).into_iter();
             let near = |from: Ms, to: Ms| from - 10 * MINUTE < at && at < to + 40 * MINUTE;
             let expired = *place == SPXW && day > self.habits.expiry;
             if !expired && !spans.any(|span| near(span.from, span.to)) {

@@ -64,12 +64,12 @@ impl Instrument {
                 new.is_close &= at.millis_since(close) <= millis(self.limit(new.source));
             }
             // A row has one stamp, which may be that of a price of after the close.
-            (Class::Equity | Class::Index, Some(phase), _) if new.is_close => {
-                if !matches!(phase.part(), Some(Part::Regular | Part::Pre)) {
-                    let settling = if class == Class::Index { SETTLING } else { 0 };
-                    let last = Utc(phase.bell().0.saturating_add(settling));
-                    new.as_of.stamp = new.as_of.stamp.map(|stamp| stamp.min(last));
-                }
+            (Class::Equity | Class::Index, Some(phase), _)
+                if new.is_close && !matches!(phase.part(), Some(Part::Regular | Part::Pre)) =>
+            {
+                let settling = if class == Class::Index { SETTLING } else { 0 };
+                let last = Utc(phase.bell().0.saturating_add(settling));
+                new.as_of.stamp = new.as_of.stamp.map(|stamp| stamp.min(last));
             }
             _ => {}
         }

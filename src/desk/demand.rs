@@ -80,7 +80,7 @@ impl Desk {
         match (symbol.class(), part) {
             _ if shown => Some(UNFED),
             _ if live && fresh => None,
-            // The official close is on its way, and a value of after the bell may be in doubt.
+            // The official close may still come, and a single streamed value needs REST to confirm it.
             (Class::Index, None)
                 if instrument.is_settling(
                     self.time.delay(symbol.cluster()),
@@ -91,7 +91,7 @@ impl Desk {
                 Some(UNCLOSED)
             }
             (_, None) if freshness == Freshness::Closed => None,
-            // What one link does not bring, REST may have.
+            // REST may have what the link does not bring.
             (Class::Index, Some(_)) => Some(limit(symbol, Source::Tick) / 2),
             (_, None) if now.utc.is_some() => Some(UNCLOSED),
             _ => Some(UNFED),
@@ -151,8 +151,7 @@ impl Desk {
             instruments.filter(|instrument| !self.expired(instrument.symbol(), now))
         };
         let delay = self.time.delay(cluster);
-        // Before and after the regular hours there may be no trade for hours; and what a late source
-        // has is of a while ago.
+        // Silence means something only in the regular hours; for a late source they begin later, too.
         let is_on = |instrument: &&Instrument| {
             let was_on = || {
                 let then = Utc(now.utc?.0.saturating_sub(delay));

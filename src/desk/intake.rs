@@ -34,7 +34,7 @@ impl Desk {
         match update {
             Update::ServerTime { .. } => {}
             Update::Status(cluster, status) => self.status(*cluster, *status, now),
-            // What is asked for is the session's business; what comes of it is the desk's.
+            // The session keeps track of what it asked for; the desk needs only the values.
             Update::Subscribed(_) => {}
             Update::Unanswered {
                 channel,
@@ -185,7 +185,7 @@ impl Desk {
         age: Option<Duration>,
         now: Now,
     ) -> Provenance {
-        // What is repeated tells nothing of the way.
+        // A repeated value says nothing about the latency.
         self.pulse.message(stamp.filter(|_| age.is_none()), now);
         self.provenance(place, stamp, age, now)
     }
@@ -203,13 +203,13 @@ impl Desk {
         let (cluster, told) = (instrument.symbol().cluster(), instrument.told_delayed());
         self.watchlist.heard(cluster, now.monotonic);
         let (mut late, mut delayed) = (Duration::ZERO, told.unwrap_or(false));
-        // What the stamps say of the time may just have made the agreement.
+        // This stamp may be the second witness that makes the agreed time known.
         let mut agreed = now.utc;
         if let (Some(stamp), None) = (stamp, age) {
             late = self.time.stamp(cluster, stamp, now.monotonic);
             agreed = self.time.at(now.monotonic).utc;
             // A stream that is not late is real-time, whatever REST says of its own answers.
-            // Nor does a stamp of the future say that.
+            // A stamp of the future does not say that the stream is on time.
             let timely = |utc: Utc| (-AHEAD..LATE).contains(&utc.millis_since(stamp));
             delayed &= !agreed.is_some_and(timely);
             delayed |= self.time.is_late(cluster, stamp, now.monotonic);
@@ -274,7 +274,7 @@ impl Desk {
                 ..quote
             }
         };
-        // Of one without a stamp nobody can tell the age.
+        // Without a stamp the age of a trade is unknown.
         if let Some((trade, Some(stamp))) = seed.trade {
             watchlist.trade(&seed.ticker, trade, fetched(trade.price, Some(stamp)), now);
         }
@@ -322,7 +322,7 @@ impl Desk {
             .filter(|_| now.utc.is_some() && !quote.is_ahead(now));
         let close = seed.previous_close.and_then(|close| match close {
             Close::Told(close) => Some((close, believed.or(now.utc)?)),
-            // Of Friday's value and change it is Thursday's close, whatever the day is now.
+            // From Friday's value and change follows Thursday's close, on any later day, too.
             Close::Derived(close) => Some((close, believed?)),
         });
         if let Some((close, as_of)) = close {

@@ -240,6 +240,71 @@ fn contracts_have_a_long_patience_while_they_are_traded() {
 }
 
 #[test]
+fn the_silence_of_a_late_source_is_borne_until_it_can_have_something_of_the_session() {
+    let patience = |minutes: i64| {
+        let now = at(0, Some(Utc(MONDAY.0 + 60_000 * minutes)));
+        let mut desk = desk(&["SPX"]);
+        desk.set_delayed(true);
+        agree(&mut desk, now);
+        desk.orders(Cluster::Indices, now).patience
+    };
+    assert_eq!(patience(0), None, "at 9:35");
+    assert_eq!(patience(12), Some(Duration::from_secs(20)));
+    assert_eq!(patience(6 * 60 + 26), None, "at 16:01");
+}
+
+#[test]
+fn an_index_is_asked_for_each_minute_until_its_official_close_must_have_come() {
+    let bell = Utc(MONDAY.0 + 6 * HOUR + 25 * 60_000);
+    for (delayed, minutes, expected) in [
+        (false, 1, Some(60)),
+        (false, 30, Some(60)),
+        (false, 31, None),
+        (true, 31, Some(60)),
+        (true, 48, None),
+    ] {
+        let now = at(0, Some(Utc(bell.0 + 60_000 * minutes)));
+        let mut desk = desk(&["SPX"]);
+        desk.set_delayed(delayed);
+        agree(&mut desk, now);
+        let row = Seed {
+            price: Some(price(100)),
+            stamp: Some(bell),
+            is_close: true,
+            previous_close: Some(Close::Told(price(99))),
+            delayed,
+            ..told("SPX")
+        };
+        desk.on(&Update::Seed(Box::new(row)), now);
+        assert_eq!(judged(&desk, now), Freshness::Closed);
+        let pace = desk.paces(now).next().unwrap();
+        assert_eq!(pace, expected.map(Duration::from_secs), "{minutes}");
+    }
+}
+
+#[test]
+fn an_answer_that_a_hub_repeats_says_only_what_was_the_last_value_then() {
+    let bell = Utc(MONDAY.0 + 6 * HOUR + 25 * 60_000);
+    let now = at(0, Some(Utc(bell.0 + 120_000)));
+    for (age, freshness) in [
+        (59, Freshness::Closed),
+        (61, Freshness::Stale(Duration::from_secs(150))),
+    ] {
+        let mut desk = desk(&["SPY"]);
+        let now = at(300, Some(Utc(now.utc.unwrap().0 - 300_000)));
+        agree(&mut desk, now);
+        let row = Seed {
+            price: Some(price(100)),
+            stamp: Some(Utc(bell.0 - 30_000)),
+            age: Duration::from_secs(age),
+            ..told("SPY")
+        };
+        desk.on(&Update::Seed(Box::new(row)), now);
+        assert_eq!(judged(&desk, now), freshness, "{age}");
+    }
+}
+
+#[test]
 fn rest_is_needed_while_a_link_is_not_live_and_its_return_is_counted() {
     let mut desk = desk(&["SPX"]);
     let now = |secs| at(secs, Some(Utc(MONDAY.0)));
@@ -533,6 +598,36 @@ fn simulated_prices_wear_demo_by_whatever_way_they_came_and_are_gone_with_their_
     link(&mut desk, Cluster::Indices, Some(false), now(5));
     assert!(!simulated(&desk));
     assert_eq!(desk.watchlist.instruments()[0].quote(), None);
+}
+
+#[test]
+fn a_link_that_is_gone_says_demo_of_nothing_that_somebody_else_tells() {
+    let mut desk = desk(&["SPX", "SPY"]);
+    let now = |secs| at(secs, Some(MONDAY));
+    for cluster in [Cluster::Indices, Cluster::Stocks] {
+        link(&mut desk, cluster, Some(true), now(0));
+    }
+    // The simulated hub goes, and the old proxy comes: it has no sockets for shares, and no greeting.
+    for cluster in [Cluster::Indices, Cluster::Stocks] {
+        let status = Status {
+            phase: Phase::Down,
+            ..desk.pulse.link(cluster)
+        };
+        desk.on(&Update::Status(cluster, status), now(1));
+    }
+    assert!(desk.pulse.simulated(), "nobody has spoken since");
+    let row = |simulated| Seed {
+        price: Some(price(100)),
+        stamp: now(2).utc,
+        simulated,
+        ..told("SPX")
+    };
+    desk.on(&Update::Seed(Box::new(row(false))), now(2));
+    assert!(!desk.pulse.simulated());
+    desk.on(&Update::Seed(Box::new(row(true))), now(3));
+    assert!(desk.pulse.simulated());
+    link(&mut desk, Cluster::Indices, None, now(4));
+    assert!(!desk.pulse.simulated());
 }
 
 #[test]

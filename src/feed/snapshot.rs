@@ -218,7 +218,8 @@ impl Row {
 
     fn index(&self, symbol: &Symbol) -> Option<Last> {
         let close = || {
-            let close = self.session.as_ref()?.close?;
+            // Zero is that of a day that has not begun.
+            let close = self.session.as_ref()?.close.filter(|close| *close != 0.0)?;
             price(close, symbol.may_be_negative())
         };
         let value = || self.value(symbol);

@@ -142,9 +142,10 @@ impl MarketStatus {
         let state = self.groups()[group]?;
         let counts = match symbol.class() {
             Class::Equity => true,
-            // Before and after the regular hours of shares no contract is traded because they are.
+            // Contracts are not traded in the extended hours of shares.
             Class::Option => state != State::Extended,
-            // Nor is an index computed; and what opens shares opens no index that is computed of them.
+            // An index has no extended hours. One without a group of its own closes with shares, but an
+            // open market for shares does not mean that it is computed.
             Class::Index => group != 0 || state == State::Closed,
         };
         counts.then_some(state)

@@ -184,7 +184,7 @@ impl Judge<'_> {
                 }
             }
             Some(Phase::Closed { .. }) => {
-                // An index that is computed after the bell has no close yet, whatever its row says.
+                // While an index is still computed after the bell it has no close, whatever its row says.
                 let computed =
                     self.class == Class::Index && young && as_of.is_some_and(|as_of| as_of > bell);
                 if quote.is_close && self.is_of(quote, bell) && !computed {
@@ -204,7 +204,7 @@ impl Judge<'_> {
             Some(Phase::Open { since, .. }) => {
                 let waits = self.close_stands(quote).is_some();
                 let before = as_of.is_some_and(|as_of| as_of < since);
-                // A share's last price of the evening before gives its place to the close, too.
+                // The close also replaces a share's last price of the evening before.
                 let evening = || as_of.is_some_and(|as_of| as_of >= bell);
                 let over = quote.outside || part == Some(Part::Pre) && evening();
                 let close = if !(waits && before) {
@@ -280,8 +280,8 @@ impl Judge<'_> {
         };
         let end = bell.0.saturating_add(settling);
         let within = as_of.0.saturating_add(limit) >= bell.0 && !quote.is_ahead(self.now);
-        // Nothing came for the limit after the bell and after the value: by then it would have, also if
-        // it is as late as this one was.
+        // Nothing came for one limit after the bell and after the value. A later value would have come
+        // by then, even if it was as late as this one.
         let lag = if quote.is_streamed() {
             quote.lag(self.now).max(quote.delay())
         } else {

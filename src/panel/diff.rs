@@ -399,6 +399,15 @@ mod tests {
     }
 
     #[test]
+    fn beside_a_byte_that_changes_one_that_stays_is_no_change() {
+        let old = [0xA5; WIDTH];
+        let mut new = old;
+        new[42] = 0x5A;
+        assert_eq!(changed_columns(&old, &new), 1 << 42);
+        assert_eq!(changed_columns(&old, &old), 0);
+    }
+
+    #[test]
     fn two_distant_changes_are_two_windows_and_the_larger_is_the_last() {
         let mut next = block(97..111, 1..3);
         next.as_bytes_mut()[40..45].fill(1);

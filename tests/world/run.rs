@@ -692,7 +692,13 @@ impl<'a> World<'a> {
             What::NotAuthorized => {}
             _ => {}
         }
-        if matches!(fault.what, What::Reset | What::Down | What::HalfOpen) {
+        // Measured where SPX comes all the time and is on the glass all the time.
+        let regular = regular(SPX, local(self.now).0, &self.scenario.habits);
+        let comes = regular.is_some_and(|(open, bell)| {
+            (open + MINUTE..bell - MINUTE).contains(&self.now) && !self.kind.is_vendor()
+        });
+        let away = matches!(fault.what, What::Reset | What::Down | What::HalfOpen);
+        if away && comes && self.scenario.layout == super::display::Layout::Pinned(0) {
             self.recovering = Some(self.now);
         }
     }

@@ -242,6 +242,21 @@ fn an_index_of_which_more_may_fall_than_rise_has_values_below_zero() {
 }
 
 #[test]
+fn once_its_market_is_closed_an_index_is_worth_its_close_and_no_value_of_after_it() {
+    let row = |status: &str| {
+        let seed = one(&format!(
+            r#"{{"ticker":"I:SPX","market_status":"{status}","value":5905,"session":{{"close":5900}}}}"#
+        ));
+        (seed.price, seed.is_close)
+    };
+    assert_eq!(row("closed"), (price(5900.0), true));
+    assert_eq!(row("regular_trading"), (price(5905.0), false));
+    let unbegun =
+        r#"{"ticker":"I:TICK","market_status":"closed","value":-311,"session":{"close":0}}"#;
+    assert_eq!(one(unbegun).price, price(-311.0));
+}
+
+#[test]
 fn an_answer_that_is_not_real_makes_no_real_price() {
     let simulated = |more: &str| {
         let body = format!(r#"{{"status":"OK"{more},"results":[{{"ticker":"I:SPX","value":1}}]}}"#);

@@ -394,3 +394,59 @@ fn a_status_overrules_the_table_only_for_its_own_market_and_only_while_it_is_you
     let phase = calendar.phase(&symbol("SPX"), at("2026-01-13T14:31:00Z"));
     assert!(phase.is_open());
 }
+
+#[test]
+fn a_session_that_never_was_is_none_until_the_next_one_begins() {
+    let mut calendar = Calendar::us();
+    let mut say = |state, time: &str| {
+        calendar.set_status(MarketStatus {
+            shares: Some(state),
+            s_and_p: Some(state),
+            cboe: None,
+            nasdaq: None,
+            dow_jones: None,
+            as_of: at(time),
+        });
+        let bell = |name| calendar.phase(&symbol(name), at(time)).bell();
+        (bell("SPX"), bell("O:AAPL261218C00250000"))
+    };
+    // Tuesday 2026-01-13, from before its open until the evening.
+    let monday = at("2026-01-12T21:00:00Z");
+    for minutes in (0..600).step_by(5) {
+        let time = at("2026-01-13T14:00:00Z").0 + 60_000 * minutes;
+        let time = Timestamp::from_millisecond(time).unwrap().to_string();
+        assert_eq!(say(State::Closed, &time), (monday, monday), "{time}");
+    }
+    // Shares are traded again in the morning, and the session of the day before still never was.
+    let extended = say(State::Extended, "2026-01-14T09:01:00Z");
+    assert_eq!(extended, (monday, monday));
+    let (open, closed) = ("2026-01-14T15:00:00Z", "2026-01-14T21:01:00Z");
+    say(State::Open, open);
+    let wednesday = at("2026-01-14T21:00:00Z");
+    assert_eq!(say(State::Closed, closed), (wednesday, wednesday));
+}
+
+#[test]
+fn a_contract_has_no_hours_of_the_evening_because_shares_have() {
+    let mut calendar = Calendar::us();
+    calendar.set_status(MarketStatus {
+        shares: Some(State::Extended),
+        s_and_p: None,
+        cboe: None,
+        nasdaq: None,
+        dow_jones: None,
+        as_of: at("2026-01-13T21:01:00Z"),
+    });
+    let part = |name| {
+        calendar
+            .phase(&symbol(name), at("2026-01-13T21:02:00Z"))
+            .part()
+    };
+    assert_eq!(
+        part("O:SPXW261218C06000000"),
+        Some(Part::Regular),
+        "until 16:15"
+    );
+    assert_eq!(part("O:AAPL261218C00250000"), None);
+    assert_eq!(part("SPY"), Some(Part::Post));
+}

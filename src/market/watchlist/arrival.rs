@@ -13,7 +13,7 @@ use crate::market::{Bar, Calendar, Class, Part, Phase, Quote, Source};
 const AT_THE_BELL: i64 = 2_000;
 
 impl Instrument {
-    /// What comes is simulated, or it is not: what is known of the other kind is dropped at once.
+    /// Real values drop all simulated ones at once, and simulated values drop all real ones.
     pub(super) fn set_simulated(&mut self, simulated: bool) {
         if self.simulated.is_some_and(|known| known != simulated) {
             let symbol = self.symbol.clone();
@@ -78,7 +78,7 @@ impl Instrument {
         }
         match (phase, at) {
             (Some(Phase::Closed { since, .. }), Some(at)) if new.source == Source::Rest => {
-                // What REST knows is judged by its time. Of an index it is the close, or on its way to it.
+                // REST tells last values: the stamp decides. An index's is its close, or will become it.
                 let after = at.millis_since(since) > millis(self.limit(new.source));
                 new.outside = after && class != Class::Index;
                 self.take_known(new, now)
@@ -133,7 +133,7 @@ impl Instrument {
             Order::Same => self.store(
                 Quote {
                     price: new.price,
-                    // What was streamed stays so, though REST repeats it.
+                    // A streamed value stays a streamed one when REST repeats it.
                     source: if new.is_streamed() {
                         new.source
                     } else {
@@ -321,7 +321,7 @@ impl Instrument {
             return self.take(new, link, now, calendar);
         };
         if stored.as_of.stamp.is_none() {
-            // Nobody knows which of the two is the newer: the bar waits until the value is too old.
+            // It is unknown which of the two is newer: the bar waits until the value is too old.
             let limit = self.limit(stored.source);
             if stored.counted_age(now).is_some_and(|age| age <= limit) {
                 return Outcome::Older;
@@ -356,7 +356,7 @@ impl Instrument {
             {
                 self.minutes.value(quote.price, stamp);
             }
-            // What has a price is served.
+            // It has a price, so it is not denied.
             self.denial = None;
         }
         self.latest = Some(quote);

@@ -298,7 +298,7 @@ impl Instrument {
         as_of: Utc,
         calendar: &Calendar,
     ) -> Outcome {
-        // What was said before a day's first session is of the day before.
+        // Before a day's first session the last trading day is the one before.
         let day = calendar.trading_day(&self.symbol, as_of);
         let until = day.map_or(Utc(i64::MAX), |day| day.end);
         match self.previous_close {

@@ -18,7 +18,7 @@ pub(super) enum Order {
 /// it is ahead of the agreed time and the other is not: then it was never right.
 pub(super) fn order(stored: &Quote, new: &Quote, now: Now) -> Order {
     match (stored.as_of.is_known(now), new.as_of.is_known(now)) {
-        // What cannot be shown yet replaces nothing that can, and never the other way round.
+        // A value of unknown age never replaces one of known age.
         (true, false) => return Order::Older,
         (false, true) => return Order::Newer,
         _ => {}

@@ -208,6 +208,73 @@ fn an_index_that_is_computed_after_the_bell_is_seen_to_close_also_by_who_comes_a
 }
 
 #[test]
+fn a_close_never_wears_the_stamp_of_what_came_after_it() {
+    for (name, ticker, bell) in [("SPX", "I:SPX", "16:30:00"), ("SPY", "SPY", "16:00:00")] {
+        let now = tuesday("22:00:00");
+        let mut list = linked(&[name], now);
+        tick(&mut list, ticker, 1, now);
+        tick(&mut list, ticker, 2, later(now, 1));
+        // The row is stamped with the last price, and tells the close.
+        let then = later(now, 70);
+        fetch_close(&mut list, ticker, 7, later(now, 1).utc, then);
+        assert_eq!(shown(&list), Some(price(2)), "{name}");
+        let close = list.instruments()[0].close.unwrap();
+        assert_eq!(close.as_of.stamp, tuesday(bell).utc, "{name}");
+        let shown = list.shown(0, later(now, 3000), &US).unwrap();
+        assert_eq!(shown.freshness, Freshness::Closed);
+        assert_eq!(shown.quote.unwrap().price, price(7));
+    }
+}
+
+#[test]
+fn a_close_with_a_stamp_of_the_future_is_not_one_of_now() {
+    let now = tuesday("16:05:00");
+    let mut list = linked(&["SPX"], now);
+    fetch_close(&mut list, "I:SPX", 7, tuesday("17:00:00").utc, now);
+    assert_eq!(list.freshness(0, now, &US), Freshness::None);
+}
+
+#[test]
+fn a_value_that_a_stream_repeats_after_rest_is_of_that_stream() {
+    let now = tuesday("16:00:00");
+    let mut list = linked(&["SPX"], now);
+    fetch(&mut list, "I:SPX", 1, now.utc, now);
+    tick_of(&mut list, "I:SPX", 1, now.utc, later(now, 1));
+    assert_eq!(quote(&list).epoch, list.link(Cluster::Indices).epoch);
+    // So the next is not in doubt, however late it comes.
+    let next = tuesday("16:04:50");
+    assert_eq!(tick(&mut list, "I:SPX", 2, next), Outcome::Stored);
+}
+
+#[test]
+fn what_rest_tells_while_there_is_no_time_is_the_last_that_it_told() {
+    let unset = Now {
+        utc: None,
+        ..tuesday("17:00:00")
+    };
+    let mut list = linked(&["SPX"], unset);
+    fetch_close(&mut list, "I:SPX", 1, tuesday("16:00:05").utc, unset);
+    fetch_close(
+        &mut list,
+        "I:SPX",
+        2,
+        tuesday("16:04:50").utc,
+        later(unset, 60),
+    );
+    assert_eq!(quote(&list).price, price(2));
+}
+
+#[test]
+fn what_came_before_there_was_a_time_is_the_first_print_of_a_run_outside_the_hours() {
+    let now = tuesday("22:00:00");
+    let mut list = linked(&["SPX"], now);
+    let unset = Now { utc: None, ..now };
+    tick_of(&mut list, "I:SPX", 1, now.utc, unset);
+    assert_eq!(tick(&mut list, "I:SPX", 2, later(now, 1)), Outcome::Stored);
+    assert!(quote(&list).outside);
+}
+
+#[test]
 fn after_a_row_of_the_bell_one_value_of_an_index_is_enough() {
     let mut list = linked(&["SPX"], tuesday("16:00:03"));
     let now = tuesday("16:00:04");

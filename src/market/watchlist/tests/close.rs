@@ -434,3 +434,50 @@ fn a_row_of_an_index_that_does_not_call_itself_the_close_is_none_while_that_may_
     fetch(&mut list, "I:SPX", 1, tuesday("16:00:05").utc, late);
     assert_eq!(list.freshness(0, late, &US), Freshness::Closed);
 }
+
+#[test]
+fn a_stream_that_is_late_has_been_silent_only_after_its_lag() {
+    let mut list = linked(&["SPX"], tuesday("15:59:00"));
+    let came = tuesday("16:00:27");
+    tick_of(&mut list, "I:SPX", 1, tuesday("15:59:58").utc, came);
+    let at = |list: &mut Watchlist, time| {
+        proven(list, tuesday(time));
+        list.freshness(0, tuesday(time), &US)
+    };
+    assert_eq!(at(&mut list, "16:00:38"), stale(40));
+    assert_eq!(at(&mut list, "16:00:39"), Freshness::Closed);
+}
+
+#[test]
+fn an_index_that_is_still_computed_has_no_close_yet_whatever_its_row_says() {
+    let now = tuesday("16:01:00");
+    let mut list = linked(&["SPX"], now);
+    fetch_close(&mut list, "I:SPX", 1, tuesday("16:00:58").utc, now);
+    assert_eq!(list.freshness(0, now, &US), Freshness::Live);
+    assert_eq!(list.freshness(0, tuesday("16:01:08"), &US), Freshness::Live);
+    assert_eq!(
+        list.freshness(0, tuesday("16:01:09"), &US),
+        Freshness::Closed
+    );
+    let mut list = linked(&["SPX"], now);
+    fetch_close(&mut list, "I:SPX", 1, tuesday("15:59:59").utc, now);
+    assert_eq!(list.freshness(0, now, &US), Freshness::Closed);
+}
+
+#[test]
+fn before_its_first_trade_of_the_morning_a_share_is_worth_its_close() {
+    let monday = |time: &str| Some(Utc(tuesday(time).utc.unwrap().0 - 86_400_000));
+    let mut list = linked(&["SPY"], tuesday("03:50:00"));
+    let morning = tuesday("04:00:05");
+    fetch_close(&mut list, "SPY", 7, monday("16:00:00"), tuesday("03:50:00"));
+    // The row of the morning has no trade but the last of the evening before.
+    fetch(&mut list, "SPY", 8, monday("19:58:00"), morning);
+    let shown = list.shown(0, morning, &US).unwrap();
+    assert_eq!(shown.freshness, Freshness::Closed);
+    assert_eq!(shown.quote.unwrap().price, price(7));
+    let first = tuesday("04:10:00");
+    fetch(&mut list, "SPY", 9, first.utc, first);
+    assert_eq!(list.freshness(0, first, &US), Freshness::Live);
+    // Nor is the price of before the open the close.
+    assert_eq!(list.freshness(0, tuesday("09:30:30"), &US), stale(19_230));
+}

@@ -99,8 +99,10 @@ fn the_glass_tells_the_truth_through_every_fault() {
 
     fault(Fault::Abort);
     stage.shows("story-16-lost-for-good");
+    // From now on every attempt ends in the same way.
+    drop(simulator);
     stage.advance(3600);
-    stage.shows("story-17-lost-for-an-hour");
+    stage.shows_above("story-17-lost-for-an-hour", 16);
 }
 
 #[test]

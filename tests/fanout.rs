@@ -433,6 +433,20 @@ async fn who_comes_late_is_told_how_old_the_last_value_is() {
 }
 
 #[tokio::test]
+async fn a_request_in_a_binary_frame_is_read() {
+    let house = House::new().await;
+    let mut client = house.member().await;
+    let request = br#"{"action":"subscribe","params":"V.I:SPX"}"#;
+    client
+        .0
+        .send(Message::binary(request.to_vec()))
+        .await
+        .unwrap();
+    let told = client.statuses().await;
+    assert_eq!(told, ["success subscribed to: V.I:SPX"]);
+}
+
+#[tokio::test]
 async fn nonsense_is_answered_and_forgiven() {
     let house = House::new().await;
     let mut client = house.member().await;
@@ -451,8 +465,8 @@ async fn nonsense_is_answered_and_forgiven() {
             "error params name no channel",
         ),
         (
-            Message::binary(vec![1, 2, 3]),
-            "error binary messages are not understood",
+            Message::binary(vec![0xff, 0x00]),
+            "error a binary message that is no text",
         ),
     ] {
         client.0.send(said).await.unwrap();

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 pub use super::audience::update;
 use super::audience::{Audience, Line, Over};
@@ -277,6 +277,7 @@ impl<A: Audience> Runner<A> {
             self.session.source.clone(),
             self.session.cluster,
         );
+        let began = self.now();
         loop {
             let deadline = self.session.clock.sleep_until(self.line.link.deadline());
             let outcome = tokio::select! {
@@ -296,7 +297,9 @@ impl<A: Audience> Runner<A> {
                 }
                 Err(why) => self.line.link.on(Event::Closed(why), now),
             }
-            if let Some((utc, ago)) = self.session.connector.take_date() {
+            if let Some((utc, ago)) = self.session.connector.take_date()
+                && now.since(began) <= net::DATED_WITHIN
+            {
                 self.session.updates.server_time(now - ago, utc).await?;
             }
             return Ok(());
@@ -334,24 +337,31 @@ impl<A: Audience> Runner<A> {
         self.line.link.on(Event::Closed(why), self.now());
     }
 
+    /// Passes the text of a frame on.
+    async fn read(&mut self, text: &Utf8Bytes, now: Moment) -> Result<(), Over> {
+        self.line.link.on(Event::Heard, now);
+        let told = self.session.updates.frame(text, &mut self.line, now).await;
+        if std::mem::take(&mut self.line.ended) {
+            self.socket = None;
+        }
+        told
+    }
+
     async fn hear(
         &mut self,
         message: Option<Result<Message, tungstenite::Error>>,
     ) -> Result<(), Over> {
         let now = self.now();
         match message {
-            Some(Ok(Message::Text(text))) => {
-                self.line.link.on(Event::Heard, now);
-                let told = self.session.updates.frame(&text, &mut self.line, now).await;
-                if std::mem::take(&mut self.line.ended) {
-                    self.socket = None;
+            Some(Ok(Message::Text(text))) => return self.read(&text, now).await,
+            // Some relays send their text in binary frames.
+            Some(Ok(Message::Binary(bytes))) => match Utf8Bytes::try_from(bytes) {
+                Ok(text) => return self.read(&text, now).await,
+                Err(_) => {
+                    self.line.link.on(Event::Heard, now);
+                    self.line.junk(Junk::Binary);
                 }
-                return told;
-            }
-            Some(Ok(Message::Binary(_))) => {
-                self.line.link.on(Event::Heard, now);
-                self.line.junk(Junk::Binary);
-            }
+            },
             Some(Ok(Message::Close(frame))) => {
                 let why = net::farewell(frame.as_ref(), self.session.source.via);
                 if let Some(frame) = frame {

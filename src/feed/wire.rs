@@ -106,7 +106,7 @@ pub enum Verdict {
 /// What is wrong with a frame or an event; they are counted by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Junk {
-    /// A binary frame, where only text is due.
+    /// A binary frame that is not UTF-8.
     Binary,
     /// The frame is no array.
     NoArray,
@@ -135,7 +135,7 @@ impl Junk {
 impl fmt::Display for Junk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Junk::Binary => "a binary frame",
+            Junk::Binary => "a binary frame that is no text",
             Junk::NoArray => "a frame that is no array",
             Junk::Debris => "something between or behind the events of a frame",
             Junk::Syntax => "an event that is no JSON object",

@@ -104,7 +104,10 @@ fn decode(mut bytes: &[u8], decoder: &mut Decoder, broken: &mut bool, said: &mut
         let heard = match decoder.decode(&mut bytes) {
             Ok(None) => return,
             Ok(Some(Message::Text(text))) => Said::Text(text),
-            Ok(Some(Message::Binary(_))) => Said::Binary,
+            // Some clients send their text in binary frames.
+            Ok(Some(Message::Binary(bytes))) => {
+                String::from_utf8(bytes).map_or(Said::Binary, Said::Text)
+            }
             Ok(Some(Message::Ping(payload))) => Said::Ping(payload),
             Ok(Some(Message::Pong)) => continue,
             Ok(Some(Message::Close(code))) => {

@@ -202,7 +202,10 @@ impl Hall {
                 Ok(request) => self.obey(seat, request),
                 Err(wrong) => self.refuse(seat, &wrong),
             },
-            Said::Binary => self.refuse(seat, "binary messages are not understood: send text"),
+            Said::Binary => self.refuse(
+                seat,
+                "a binary message that is no text is not understood: send JSON",
+            ),
             Said::Ping(payload) => {
                 let mut frame = Vec::new();
                 websocket::pong(&payload, &mut frame);

@@ -158,10 +158,11 @@ impl Connector {
         }
     }
 
-    /// The `Date` of the latest answer, and how long ago that came; once. See [`DATED_WITHIN`].
-    pub(super) fn take_date(&self) -> Option<(Utc, Duration)> {
+    /// The `Date` of the latest answer, and how long ago that came; once. `None` if the exchange took
+    /// too long to tell the time by it.
+    pub(super) fn take_date(&self, took: Duration) -> Option<(Utc, Duration)> {
         let (utc, came) = self.date().take()?;
-        Some((utc, came.elapsed()))
+        (took <= DATED_WITHIN).then(|| (utc, came.elapsed()))
     }
 
     /// A panic cannot leave half a date here.
@@ -291,7 +292,7 @@ impl Connector {
 
 /// An answer that took longer than this does not tell the time: it may have been written at any moment
 /// since it was asked for, and this program may have been stopped meanwhile.
-pub(super) const DATED_WITHIN: Duration = Duration::from_secs(5);
+const DATED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whether there is a way out of this machine: a datagram socket that is told a destination asks
 /// the routing table and sends nothing. The destination is one of the documentation's (RFC 5737,

@@ -297,9 +297,7 @@ impl<A: Audience> Runner<A> {
                 }
                 Err(why) => self.line.link.on(Event::Closed(why), now),
             }
-            if let Some((utc, ago)) = self.session.connector.take_date()
-                && now.since(began) <= net::DATED_WITHIN
-            {
+            if let Some((utc, ago)) = self.session.connector.take_date(now.since(began)) {
                 self.session.updates.server_time(now - ago, utc).await?;
             }
             return Ok(());

@@ -161,8 +161,8 @@ impl Doorman {
     }
 
     /// The `Date` of the latest answer, and how long ago that came; once.
-    pub(super) fn take_date(&self) -> Option<(Utc, Duration)> {
-        self.connector.take_date()
+    pub(super) fn take_date(&self, took: Duration) -> Option<(Utc, Duration)> {
+        self.connector.take_date(took)
     }
 
     /// The JSON at a path.

@@ -145,7 +145,7 @@ struct CalledClosed {
     last: Utc,
     /// The word before the first was that it is open: it closed then.
     began: bool,
-    /// Another word has come since.
+    /// The vendor has said something else since.
     over: bool,
 }
 
@@ -196,7 +196,7 @@ impl Calendar {
     /// Takes the vendor's word on its markets: for ten minutes it overrules the table, which
     /// knows of no closure that was announced this morning.
     pub fn set_status(&mut self, status: MarketStatus) {
-        // A server whose clock is stepped back says what it says a minute earlier.
+        // After the server's clock was set back, a new word may be dated before the last one.
         let before = self
             .status
             .filter(|before| before.as_of.0.abs_diff(status.as_of.0) < STATUS_LIMIT.unsigned_abs());

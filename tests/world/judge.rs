@@ -88,9 +88,9 @@ pub(crate) struct Moment {
     pub(crate) disordered: bool,
     /// All stamps are behind the time: nobody can tell that from values that are late.
     pub(crate) unordered: bool,
-    /// Something that is on, or was so less than a minute ago, has kept words from the display since.
+    /// Since when faults without a minute's pause have kept words from the display.
     pub(crate) deaf: Option<Ms>,
-    /// By so much the stamps are ahead.
+    /// How far the stamps are ahead.
     pub(crate) ahead: Ms,
     /// Stamps are wrong, or were so shortly ago that REST was not asked since.
     pub(crate) misstamped: bool,

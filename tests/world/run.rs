@@ -1526,8 +1526,8 @@ impl<'a> World<'a> {
         self.witness();
         let cuts = self.display.chip().cut();
         if cuts != self.cuts {
-            // Tried again at once; torn for so long at most. Of a bus that does not take that either nobody
-            // knows when it will.
+            // The message is repeated at once, so the picture is torn for 100 ms at most. If that fails too,
+            // the panel is opened anew within about a second.
             let again = cuts > self.cuts + 1 || self.torn > self.now;
             self.torn = self.now + if again { 1_200 } else { 100 };
             self.cuts = cuts;
@@ -1705,7 +1705,7 @@ impl<'a> World<'a> {
                     let late = self.scenario.kind.delay() + 10 * MINUTE - fault.size;
                     fault.size < 0 && fault.from < bell + 10 * MINUTE && fault.until + late > bell
                 }
-                // What is late begins to be so around the bell: the last before it looks like the last.
+                // Values that are late around the bell: the last one that came in time looks like the close.
                 What::Late => fault.from < bell + 30 * MINUTE && fault.until > bell - MINUTE,
                 What::Outside => self.kind == Kind::Proxy && fault.place == place,
                 // Nor is a share asked for by REST known to be traded.
@@ -1830,10 +1830,9 @@ impl<'a> World<'a> {
                     over = over.max(open.max(fault.until) + notices);
                 }
                 // One witness of three may be wrong.
-                let late = fault.what == What::StampsOff && fault.size < 0;
-                // What REST tells has no other age than its stamp's.
+                // Stamps that are behind look late. A REST value has no other age than its stamp's.
                 let plain = streamed && self.kind.delay() == 0;
-                let late = late || fault.what == What::StampsOff && !plain;
+                let late = fault.what == What::StampsOff && (fault.size < 0 || !plain);
                 let excused = (late || !fault.what.is_of_time()) && fault.touches(place, scenario);
                 live &= !excused || self.now > over;
                 if excused {

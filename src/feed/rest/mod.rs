@@ -22,7 +22,7 @@ pub(crate) use minutes::minute;
 
 use super::audience::shown;
 use super::link::Via;
-use super::net::{Connector, DATED_WITHIN, Endpoint};
+use super::net::{Connector, Endpoint};
 use super::session::Source;
 use super::snapshot;
 use super::ticket::Doorman;
@@ -154,16 +154,14 @@ impl Asker {
 
     /// Asks, and tells the desk the answer.
     async fn perform(&mut self, job: &Job) -> Result<(), Over> {
-        let began = self.now();
+        let began = self.clock.now().monotonic;
         let outcome = match job {
             Job::Quotes(symbols) => self.quotes(symbols).await,
             Job::Market => self.market().await,
             Job::Minutes(symbol, from) => self.minutes(symbol, *from).await,
         };
         let now = self.now();
-        if let Some((utc, ago)) = self.doorman.take_date()
-            && now.monotonic.since(began.monotonic) <= DATED_WITHIN
-        {
+        if let Some((utc, ago)) = self.doorman.take_date(now.monotonic.since(began)) {
             let at = now.monotonic - ago;
             let update = Update::ServerTime { at, utc };
             self.updates.send(update).await.map_err(|_| Over)?;

@@ -107,8 +107,8 @@ impl Instrument {
         self.symbol.class() == Class::Index && at.0 <= bell.0.saturating_add(SETTLING)
     }
 
-    /// Whether the latest value is of within its limit before the bell or later, and nothing was missed
-    /// since: the link has not broken, or REST has just told it.
+    /// Whether the latest value was at most one limit old at the bell, or is newer, and none was missed
+    /// since then: the link has not broken, or REST has just told the value.
     fn was_there(&self, bell: Utc, link: Link, now: Now) -> bool {
         self.latest.is_some_and(|latest| {
             let limit = millis(self.limit(latest.source));

@@ -63,7 +63,11 @@ proptest! {
         for step in steps {
             let real = now.utc.unwrap_or(Utc(1_768_323_600_000));
             let stamp = |offset: i64| Utc(real.0.saturating_add(offset));
-            let stored = |list: &Watchlist| list.instruments()[index].quote().and_then(|quote| quote.as_of.stamp);
+            // A bar that is heard takes the place of a row of the same stamp whose age nobody knows.
+            let stored = |list: &Watchlist| {
+                let as_of = list.instruments()[index].quote()?.as_of;
+                Some((as_of.stamp?, as_of.heard))
+            };
             let before = stored(&list);
             let (outcome, limit) = match step {
                 Step::Value(offset) => {

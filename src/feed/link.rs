@@ -40,9 +40,10 @@ const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// live,
 const SUSPECT_AFTER: Duration = Duration::from_secs(3);
 /// and has so long to answer,
-const SUSPECT_LIMIT: Duration = Duration::from_secs(3);
-/// and a moment more: after a machine has stood still the answer may be there and not be read yet.
-const SUSPECT_MOMENT: Duration = Duration::from_millis(500);
+const SUSPECT_LIMIT: Duration = Duration::from_secs(2);
+/// and so long again, counted from when the first limit was seen to be over: after a machine has
+/// stood still the answer may be there and not be read yet.
+const SUSPECT_MOMENT: Duration = Duration::from_millis(1500);
 /// The wait after a refusal or an eviction. Two clients that evict each other must not fight.
 pub const COOL_DOWN: Duration = Duration::from_secs(60);
 

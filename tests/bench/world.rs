@@ -56,7 +56,8 @@ fn main() -> ExitCode {
                     let outcome = run(&scenario);
                     let mut total = total.lock().unwrap();
                     total.0.add(&outcome.counts);
-                    if outcome.broken.is_some() {
+                    if let Some(broken) = &outcome.broken {
+                        eprintln!("world {nth} of seed {seed}: {broken:?}");
                         total.1.push((nth, scenario, outcome));
                     }
                 }

@@ -131,6 +131,16 @@ impl Stage {
     /// Waits until the glass shows the golden picture of this name. `UPDATE_SCREENS=1` writes the
     /// picture that stands still instead.
     pub fn shows(&mut self, name: &str) {
+        self.shows_above(name, usize::MAX);
+    }
+
+    /// The same for so many lines from the top: what is below them depends on how fast the threads
+    /// of this test were.
+    pub fn shows_above(&mut self, name: &str, lines: usize) {
+        let framed = |frame: &Frame| -> String {
+            let all = framed(frame);
+            all.split_inclusive('\n').take(lines).collect()
+        };
         let path =
             PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/screens/{name}.txt"));
         if std::env::var_os("UPDATE_SCREENS").is_some() {

@@ -170,8 +170,8 @@ impl Display {
         self.seen = self.chip.look(glass, self.seen);
     }
 
-    /// The text of a frame has come on a connection.
-    pub(crate) fn frame(&mut self, cluster: usize, text: &str, now: Now) {
+    /// The text of a frame has come on a connection; true if that ends it.
+    pub(crate) fn frame(&mut self, cluster: usize, text: &str, now: Now) -> bool {
         let line = &mut self.lines[cluster];
         line.link.on(Event::Heard, now.monotonic);
         let bytes = text.into();
@@ -185,9 +185,8 @@ impl Display {
         while let Ok(update) = self.updates.try_recv() {
             self.take(&update, now);
         }
-        if ended {
-            self.needs = true;
-        }
+        self.needs |= ended;
+        ended
     }
 
     /// A connection was opened.

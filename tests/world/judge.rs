@@ -127,9 +127,13 @@ pub(crate) struct Known {
     previous: [Option<u32>; 2],
     /// The newest that REST told.
     fetched: Option<u32>,
-    /// The latest receipts: which, when, and how old it was said to be by then.
-    receipts: [(u32, Ms, Ms); 8],
+    /// The latest receipts: which, when, how old it was said to be by then, and whether its stamp was right.
+    receipts: [(u32, Ms, Ms, bool); 8],
     at: usize,
+    /// How many must come before it is plain that the stamps are right again.
+    unsure: u32,
+    /// How many have come on this connection.
+    connected: u32,
     /// The value that was the last of a minute's bar, and the end of that.
     bar: Option<(u32, Ms)>,
     /// How many of the night have come in a row.
@@ -138,9 +142,15 @@ pub(crate) struct Known {
 
 impl Known {
     /// A value has come by the stream.
-    pub(crate) fn streamed(&mut self, tape: &Tape, index: u32, now: Ms, age: Ms) {
-        self.receipts[self.at % 8] = (index, now, age);
+    pub(crate) fn streamed(&mut self, tape: &Tape, index: u32, now: Ms, age: Ms, stamped: bool) {
+        self.receipts[self.at % 8] = (index, now, age, stamped);
         self.at += 1;
+        self.unsure = if stamped {
+            self.unsure.saturating_sub(1)
+        } else {
+            2
+        };
+        self.connected += 1;
         let value = tape.get(index);
         let newer = self
             .newest
@@ -174,12 +184,26 @@ impl Known {
         *self = Self::default();
     }
 
+    /// Another connection carries it.
+    pub(crate) fn connected(&mut self) {
+        self.connected = 0;
+    }
+
     fn received(&self, index: u32) -> Option<(Ms, Ms)> {
         let found = self
             .receipts
             .iter()
-            .filter(|(of, at, _)| *of == index && *at > 0);
-        found.map(|(_, at, age)| (*at, *age)).min()
+            .filter(|(of, at, ..)| *of == index && *at > 0);
+        found.map(|(_, at, age, _)| (*at, *age)).min()
+    }
+
+    /// When a value came last with a stamp that was wrong: nobody can tell its age but by that.
+    fn misstamped(&self, index: u32) -> Option<Ms> {
+        let found = self
+            .receipts
+            .iter()
+            .filter(|(of, at, _, stamped)| *of == index && *at > 0 && !stamped);
+        found.map(|(_, at, age, _)| *at - *age).max()
     }
 }
 
@@ -328,13 +352,17 @@ impl Judge<'_> {
             return None;
         };
         let delayed = sight.words.has(Word::Delayed);
+        // After a break one value proves nothing in the half hour in which the close is made.
+        let after = |newest: u32| {
+            let sort = tape.get(newest).sort;
+            matches!(sort, Sort::Told(Part::After | Part::Close)) && known.connected < 3
+        };
         let newest = match self.moment {
             Moment {
                 unordered: true, ..
             } => None,
-            Moment {
-                disordered: true, ..
-            } => known.previous[1],
+            _ if self.moment.disordered || known.unsure > 0 => known.previous[1],
+            _ if known.newest.is_some_and(after) => known.previous[0],
             Moment { timed: false, .. } => known.previous[0],
             _ => known.newest,
         };
@@ -375,7 +403,8 @@ impl Judge<'_> {
             // By REST alone, and nobody knows what time it is.
             (false, None) => value.at,
         };
-        let until = until.max(bar.unwrap_or(Ms::MIN));
+        let misstamped = known.misstamped(index).map(|came| came + allowed);
+        let until = until.max(bar.or(misstamped).unwrap_or(Ms::MIN));
         if now > until {
             let told = format!("{} ms beyond; {}", now - until, self.of(place, value));
             return Some((Rule::Beyond, told));

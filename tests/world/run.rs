@@ -1368,7 +1368,9 @@ impl<'a> World<'a> {
                     self.push(until, Event::Say(cluster, epoch, text));
                     return false;
                 }
-                self.display.frame(cluster, &text, time);
+                if self.display.frame(cluster, &text, time) {
+                    self.act(cluster, Act::Close);
+                }
                 return true;
             }
             Event::Pong(cluster, epoch) => {
@@ -1448,7 +1450,8 @@ impl<'a> World<'a> {
                 self.display.agreed(time).map(|at| at - self.now)
             ));
         }
-        self.display.frame(cluster, &text, time);
+        let ended = self.display.frame(cluster, &text, time);
+        assert!(!ended, "a value ends no connection");
         self.text = text;
         if let Form::Minute(end) = form {
             if value.sort != Sort::Correction {
@@ -1456,7 +1459,9 @@ impl<'a> World<'a> {
             }
         } else {
             // Without a stamp it may be a repetition: then nothing has come.
-            self.known[place].streamed(&self.tapes[place], index, self.now, age.unwrap_or(0));
+            let stamped = flight.stamp == Stamp::Millis(value.at);
+            let age = age.unwrap_or(0);
+            self.known[place].streamed(&self.tapes[place], index, self.now, age, stamped);
         }
         if value.sort != Sort::Simulated {
             self.real[place].get_or_insert(self.now);
@@ -1495,6 +1500,9 @@ impl<'a> World<'a> {
                     last: self.now,
                     ..Connection::default()
                 };
+                for place in (0..COUNT).filter(|place| self.clusters[*place] == cluster) {
+                    self.known[place].connected();
+                }
                 self.display.opened(cluster, time);
                 self.display.server_time(date, time);
                 self.dated = Some((self.now, off == 0));
@@ -1767,8 +1775,9 @@ impl<'a> World<'a> {
         let stampless = on(What::NoStamp, self.scenario.kind.delay() + 75 * SECOND);
         let waited = stampless && waits.iter().any(|what| on(*what, 35 * SECOND));
         let delay = self.scenario.kind.delay();
-        // What is stamped ahead by a late source is not ahead of the time.
-        let late = delay > 0 && (on(What::Ahead, delay + 75 * SECOND) || self.misstamped(delay));
+        // What is stamped ahead by a late source is not ahead of the time, and a bar gives way to no older one.
+        let over = delay + 75 * SECOND;
+        let late = delay > 0 && (on(What::Ahead, over) || self.misstamped(over));
         let behind = on(What::StampsOff, delay + 40 * SECOND);
         (waited || behind || late, stampless)
     }

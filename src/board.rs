@@ -41,7 +41,7 @@ impl Board {
 
     /// The board of a model, such as `Raspberry Pi 4 Model B Rev 1.4`: the one that says most of
     /// it.
-    pub fn of_model(model: &str) -> &'static Board {
+    pub fn for_model(model: &str) -> &'static Board {
         let fits = |board: &&Board| model.starts_with(board.model);
         let known = ALL.iter().filter(fits);
         // The file of every other machine is there, for the tests want it.
@@ -52,8 +52,8 @@ impl Board {
 
     /// The board that this program runs on, by the first of these files that can be read
     /// (see [`MODEL`]); a machine without any is some Linux.
-    pub fn of_machine<P: AsRef<Path>>(files: &[P]) -> &'static Board {
-        Self::of_model(&model(files).unwrap_or_default())
+    pub fn for_machine<P: AsRef<Path>>(files: &[P]) -> &'static Board {
+        Self::for_model(&model(files).unwrap_or_default())
     }
 }
 
@@ -67,7 +67,7 @@ pub fn model<P: AsRef<Path>>(files: &[P]) -> Option<String> {
 impl Default for &Board {
     /// Some Linux.
     fn default() -> Self {
-        Board::of_model("")
+        Board::for_model("")
     }
 }
 

@@ -112,7 +112,7 @@ pub struct Now {
 impl Now {
     /// The time at a monotonic moment, from the wall time less the monotonic one (in ms), where that is
     /// known.
-    pub fn of_offset(monotonic: Moment, offset: Option<i64>) -> Self {
+    pub fn with_offset(monotonic: Moment, offset: Option<i64>) -> Self {
         let utc = offset.map(|offset| Utc(offset.saturating_add(monotonic.elapsed_millis())));
         Self { monotonic, utc }
     }
@@ -133,14 +133,14 @@ impl Now {
 
 /// The longest sleep in one piece. The runtime's timers stand still while the machine is
 /// suspended, so that after it a deadline is missed by no more than this.
-const NAP: Duration = Duration::from_secs(2);
+const MAX_SLEEP: Duration = Duration::from_secs(2);
 
 /// What the shells ask for the time and wait on; the core never sees it.
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct Clock(ClockSource);
 
 #[derive(Clone, Debug)]
-enum Source {
+enum ClockSource {
     System {
         /// The time since the machine's start at which this clock began.
         start: Duration,
@@ -153,22 +153,22 @@ impl Clock {
     /// mean that it is right: without a battery it is that of the last shutdown. Prices are judged by
     /// what other witnesses of the time agree on.
     pub fn system() -> Self {
-        Self(Source::System {
+        Self(ClockSource::System {
             start: since_boot(),
         })
     }
 
-    /// A clock that stands still until [`Hand::advance`] moves it, so that a test over real
+    /// A clock that stands still until [`ManualClock::advance`] moves it, so that a test over real
     /// sockets needs no sleep.
-    pub fn manual(start: Now) -> (Self, Hand) {
+    pub fn manual(start: Now) -> (Self, ManualClock) {
         let (sender, receiver) = watch::channel(start);
-        (Self(Source::Manual(receiver)), Hand(sender))
+        (Self(ClockSource::Manual(receiver)), ManualClock(sender))
     }
 
     /// The time now.
     pub fn now(&self) -> Now {
         match &self.0 {
-            Source::System { start } => {
+            ClockSource::System { start } => {
                 let elapsed = since_boot().saturating_sub(*start).as_millis();
                 let monotonic = Moment(u64::try_from(elapsed).unwrap_or(u64::MAX));
                 let utc = SystemTime::now()
@@ -179,22 +179,22 @@ impl Clock {
                     .filter(|utc| *utc >= Utc::PLAUSIBLE);
                 Now { monotonic, utc }
             }
-            Source::Manual(now) => *now.borrow(),
+            ClockSource::Manual(now) => *now.borrow(),
         }
     }
 
     /// Waits until the deadline has passed; for ever if it is [`Moment::NEVER`].
     pub async fn sleep_until(&self, deadline: Moment) {
         match &self.0 {
-            Source::System { .. } if deadline == Moment::NEVER => std::future::pending().await,
-            Source::System { .. } => loop {
+            ClockSource::System { .. } if deadline == Moment::NEVER => std::future::pending().await,
+            ClockSource::System { .. } => loop {
                 let left = deadline.since(self.now().monotonic);
                 if left.is_zero() {
                     return;
                 }
-                tokio::time::sleep(left.min(NAP)).await;
+                tokio::time::sleep(left.min(MAX_SLEEP)).await;
             },
-            Source::Manual(now) => {
+            ClockSource::Manual(now) => {
                 let mut now = now.clone();
                 // An error means that the hand is gone: this clock will not move again.
                 if now.wait_for(|now| now.monotonic >= deadline).await.is_err() {
@@ -217,9 +217,9 @@ fn since_boot() -> Duration {
 
 /// Moves a manual [`Clock`].
 #[derive(Debug)]
-pub struct Hand(watch::Sender<Now>);
+pub struct ManualClock(watch::Sender<Now>);
 
-impl Hand {
+impl ManualClock {
     /// Moves both kinds of time on.
     pub fn advance(&self, by: Duration) {
         self.0.send_modify(|now| {

@@ -17,23 +17,23 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::clock::Utc;
-use crate::desk::Settings;
+use crate::desk::TickerSettings;
 use crate::feed::net::Connector;
-use crate::feed::session::Source;
+use crate::feed::session::FeedSource;
 use crate::market::Calendar;
 use crate::screen::Format;
 use alerts::AlertTable;
 pub use last_good::LastGood;
 use nights::NightTable;
-use pages::{Entry, PagesTable};
+use pages::{PagesTable, WatchlistEntry};
 use panel::PanelTable;
-pub use panel::{Panel, PanelKind};
+pub use panel::{PanelConfig, PanelKind};
 pub use reader::ConfigError;
-pub(crate) use reader::Reader;
+pub(crate) use reader::ConfigReader;
 pub(crate) use secret::warn_if_readable_by_all;
 pub use secret::{Environment, Secret};
 use source::{HubTable, MassiveTable};
-pub use watch::{Seen, Stamp, Watch};
+pub use watch::{FileStamp, FileStamps, FileWatch};
 
 /// Where the configuration is looked for unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
@@ -45,26 +45,26 @@ pub(crate) const MASSIVE: &str = "wss://socket.massive.com";
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What is shown, and how; the watchlist is checked to fit.
-    pub settings: Settings,
+    pub settings: TickerSettings,
     /// Who serves the feed.
-    pub source: Source,
+    pub source: FeedSource,
     /// The file named for the source's secret, if one is.
     pub secret_file: Option<PathBuf>,
     /// An authority to trust besides the usual ones.
     pub ca_file: Option<PathBuf>,
     /// Where it is shown.
-    pub panel: Panel,
+    pub panel: PanelConfig,
     /// Where an error of `ca_file` is to be looked for.
     ca_place: (PathBuf, Option<usize>),
     /// Of `ca_file`, when this was read.
-    ca_stamp: Option<Stamp>,
+    ca_stamp: Option<FileStamp>,
     /// Of each symbol, unless nobody wrote them.
-    entries: Vec<Entry>,
+    entries: Vec<WatchlistEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ConfigFile {
     watchlist: Option<Spanned<Vec<Spanned<String>>>>,
     time_zone: Option<Spanned<String>>,
     clock: Option<Spanned<String>>,
@@ -95,7 +95,7 @@ impl Config {
     /// # Errors
     /// It cannot be read, or is none.
     pub fn text(path: &Path) -> Result<String, ConfigError> {
-        let place = Reader { text: "", path };
+        let place = ConfigReader { text: "", path };
         let bytes = std::fs::read(path).map_err(|error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => {
@@ -122,21 +122,21 @@ impl Config {
     /// # Errors
     /// See [`Config::load`].
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let reader = Reader { text, path };
-        let file: File = reader.file()?;
+        let reader = ConfigReader { text, path };
+        let file: ConfigFile = reader.file()?;
         let (watchlist, entries) = reader.watchlist(file.watchlist)?;
         let secret_file = None
             .or(file.hub.as_ref().map(|hub| &hub.get_ref().token_file))
             .or(file.massive.as_ref().map(|table| &table.get_ref().key_file))
             .and_then(|file| Some(file.as_ref()?.get_ref().clone()));
         let (source, ca_file) = reader.source(file.hub, file.massive, environment)?;
-        let mut settings = Settings {
+        let mut settings = TickerSettings {
             zone: reader.zone(file.time_zone)?,
             format: Format {
                 numbers: reader.numbers(file.numbers)?,
                 twelve_hours: reader.twelve_hours(file.clock)?,
             },
-            ..Settings::of(watchlist)
+            ..TickerSettings::of(watchlist)
         };
         reader.pages(file.pages, &mut settings)?;
         for alert in &file.alert {
@@ -145,7 +145,7 @@ impl Config {
                 .push(reader.alert(alert, &settings.watchlist)?);
         }
         for night in &file.night {
-            settings.nights.push(reader.night(night)?);
+            settings.dimming_periods.push(reader.night(night)?);
         }
         let panel = reader.panel(&file.panel, environment.board)?;
         if let Some(brightness) = &file.panel.brightness {
@@ -158,7 +158,7 @@ impl Config {
             settings,
             source,
             secret_file,
-            ca_stamp: ca_file.as_deref().and_then(Stamp::of),
+            ca_stamp: ca_file.as_deref().and_then(FileStamp::of),
             ca_file,
             panel,
             ca_place: (path.to_owned(), ca_line),
@@ -168,20 +168,20 @@ impl Config {
 
     /// The panel that a text describes that is otherwise wrong; if it does not, that of the board.
     /// On this one can be said what is wrong.
-    pub fn panel_of(text: &str, environment: &Environment) -> Panel {
+    pub fn panel_of(text: &str, environment: &Environment) -> PanelConfig {
         #[derive(Deserialize)]
-        struct File {
+        struct ConfigFile {
             panel: PanelTable,
         }
-        let reader = Reader {
+        let reader = ConfigReader {
             text,
             path: Path::new(""),
         };
-        let described = reader.file().and_then(|file: File| {
+        let described = reader.file().and_then(|file: ConfigFile| {
             let panel = file.panel;
             reader.panel(&panel, environment.board)
         });
-        described.unwrap_or_else(|_| Panel::of(environment.board))
+        described.unwrap_or_else(|_| PanelConfig::of(environment.board))
     }
 
     /// What opens connections to the source, with the authority of `ca_file`.
@@ -189,13 +189,13 @@ impl Config {
     /// # Errors
     /// That file cannot be read, or is no certificate; with the line that names it.
     pub fn connector(&self) -> Result<Connector, ConfigError> {
-        Connector::new(self.ca_file.as_deref()).map_err(|why| {
+        Connector::new(self.ca_file.as_deref()).map_err(|reason| {
             let (file, line) = self.ca_place.clone();
             let expected = "expected a PEM file with the certificate of an authority";
             ConfigError {
                 file,
                 line,
-                message: format!("ca_file: {why}; {expected}"),
+                message: format!("ca_file: {reason}; {expected}"),
                 other: self.ca_file.clone(),
             }
         })
@@ -237,7 +237,7 @@ impl Config {
     pub fn meant(&self) -> Vec<String> {
         let symbols = self.settings.watchlist.iter().zip(&self.entries);
         let shared = symbols.filter_map(|(symbol, entry)| {
-            let share = symbol.namesake().filter(|_| !entry.prefixed)?;
+            let share = symbol.share_alternative().filter(|_| !entry.prefixed)?;
             let (file, line) = (self.ca_place.0.display(), entry.line);
             Some(format!(
                 "{file}:{line}: watchlist: {symbol} is taken as the index; write {share} for the share"

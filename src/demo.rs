@@ -9,20 +9,20 @@ use jiff::{Span, Timestamp};
 
 use crate::clock::{Clock, Utc};
 use crate::config::Secret;
-use crate::desk::{Leaf, Settings};
-use crate::feed::link::Via;
+use crate::desk::{PageSpec, TickerSettings};
+use crate::feed::link::FeedProvider;
 use crate::feed::net::{Connector, Endpoint};
-use crate::feed::session::Source;
+use crate::feed::session::FeedSource;
 use crate::hub::{self, Hub};
 use crate::market::{Calendar, SymbolError};
 use crate::screen::Size;
-use crate::service::Setup;
+use crate::service::TickerSetup;
 use crate::simulator::{self, Simulator};
 use crate::supervisor::Supervisor;
 
 /// What a demo is made of beside the display: both end when they are dropped.
 #[derive(Debug)]
-pub struct Backstage {
+pub struct DemoServers {
     _simulator: Simulator,
     _hub: Hub,
 }
@@ -32,11 +32,15 @@ pub struct Backstage {
 ///
 /// # Errors
 /// There is no port to be had on loopback.
-pub async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, Backstage), String> {
-    let settings = simulator::Settings {
+pub async fn simulated(
+    clock: Clock,
+    speed: f64,
+    size: Size,
+) -> Result<(TickerSetup, DemoServers), String> {
+    let settings = simulator::SimulatorSettings {
         speed,
         values: true,
-        ..simulator::Settings::default()
+        ..simulator::SimulatorSettings::default()
     };
     // Simulated prices on loopback are nobody's secret.
     let token = Secret::new("demo").map_err(|error| error.to_string())?;
@@ -57,19 +61,19 @@ pub async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, B
         .map(|name| name.parse())
         .collect::<Result<_, SymbolError>>()
         .map_err(|error| error.to_string())?;
-    let setup = Setup {
-        settings: Settings {
+    let setup = TickerSetup {
+        settings: TickerSettings {
             pages: vec![
-                Leaf::Pair(0, Some(1)),
-                Leaf::Pair(2, Some(3)),
-                Leaf::Contract(4),
-                Leaf::Big(0),
-                Leaf::Link,
+                PageSpec::Pair(0, Some(1)),
+                PageSpec::Pair(2, Some(3)),
+                PageSpec::Contract(4),
+                PageSpec::Big(0),
+                PageSpec::Link,
             ],
-            ..Settings::of(watchlist)
+            ..TickerSettings::of(watchlist)
         },
-        source: Source {
-            via: Via::Hub,
+        source: FeedSource {
+            provider: FeedProvider::Hub,
             endpoint,
             secret: Some(token),
         },
@@ -80,11 +84,11 @@ pub async fn simulated(clock: Clock, speed: f64, size: Size) -> Result<(Setup, B
         clock,
         supervisor: Supervisor::default(),
     };
-    let backstage = Backstage {
+    let demo_servers = DemoServers {
         _simulator: simulator,
         _hub: hub,
     };
-    Ok((setup, backstage))
+    Ok((setup, demo_servers))
 }
 
 /// A call that goes on for another month or so, on a third Friday as most do.

@@ -20,24 +20,24 @@ use jiff::civil::DateTime;
 
 use crate::clock::{Moment, Now};
 use crate::market::{Calendar, Cluster, Freshness, Watchlist, WatchlistError};
-use crate::panel::{Light, VOUCHED};
-use crate::screen::{self, Alert, Frame, Glyphs, Kept, Page, Size, View};
-use agreed_time::AgreedTime;
+use crate::panel::{MAX_PICTURE_AGE, PanelLight};
+use crate::screen::{self, AlertView, DrawCache, FontSet, Frame, PageView, Size, View};
+use agreed_time::TimeConsensus;
 use alerts::Alerts;
-pub use intake::Oddities;
-pub use night::{Minute, Night};
-use pages::Pages;
-use pulse::Pulse;
-use reader::Reader;
-pub use settings::{Leaf, Rule, Settings};
-use wear::Wear;
+pub use intake::QuoteAnomalies;
+pub use night::{DimmingPeriod, MinuteOfDay};
+use pages::PageRotation;
+use pulse::LinkMonitor;
+use reader::ViewBuilder;
+pub use settings::{AlertRule, PageSpec, TickerSettings};
+use wear::BurnIn;
 
 const MINUTE: i64 = 60_000;
 /// While the clock is not set, it is looked at this often: nothing tells when it is.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
 /// A configuration that is wrong, while the last good one is in force.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Fault {
+pub struct ConfigProblem {
     /// A word or two.
     pub title: String,
     /// In full, with its place.
@@ -46,45 +46,45 @@ pub struct Fault {
 
 /// What is known and how it is shown.
 #[derive(Debug)]
-pub struct Desk {
-    settings: Settings,
+pub struct TickerState {
+    settings: TickerSettings,
     watchlist: Box<Watchlist>,
     calendar: Calendar,
-    time: AgreedTime,
+    time: TimeConsensus,
     /// What REST and the links say is simulated.
     simulated: bool,
-    pulse: Pulse,
-    pages: Pages,
+    link_monitor: LinkMonitor,
+    pages: PageRotation,
     /// What is on the glass.
-    leaf: Option<Leaf>,
+    page_spec: Option<PageSpec>,
     alerts: Alerts,
-    fault: Option<Fault>,
-    wear: Wear,
-    light: Light,
-    glyphs: Glyphs,
-    kept: Kept,
+    fault: Option<ConfigProblem>,
+    burn_in: BurnIn,
+    light: PanelLight,
+    font_set: FontSet,
+    draw_cache: DrawCache,
     frame: Frame,
     /// Until when that is good.
-    good: Moment,
+    valid_until: Moment,
     /// The local time of the last minute asked for; a time zone is not looked up at each tick.
     minute: Option<(i64, DateTime)>,
-    oddities: Oddities,
+    anomalies: QuoteAnomalies,
 }
 
-impl Desk {
+impl TickerState {
     /// A desk that knows nothing yet.
     ///
     /// # Errors
     /// The symbols are no watchlist.
     pub fn new(
-        settings: Settings,
+        settings: TickerSettings,
         calendar: Calendar,
         size: Size,
         now: Now,
     ) -> Result<Self, WatchlistError> {
         let watchlist = Box::new(Watchlist::new(&settings.watchlist)?);
-        let mut time = AgreedTime::default();
-        time.look(now);
+        let mut time = TimeConsensus::default();
+        time.observe_own(now);
         let mut alerts = Alerts::default();
         alerts.replace(&settings);
         Ok(Self {
@@ -92,19 +92,19 @@ impl Desk {
             calendar,
             time,
             simulated: false,
-            pulse: Pulse::new(now.monotonic),
-            pages: Pages::new(&settings, now.monotonic),
-            leaf: None,
+            link_monitor: LinkMonitor::new(now.monotonic),
+            pages: PageRotation::new(&settings, now.monotonic),
+            page_spec: None,
             alerts,
             fault: None,
-            wear: Wear::new(),
-            light: Light::default(),
-            glyphs: Glyphs::new(),
-            kept: Kept::new(),
+            burn_in: BurnIn::new(),
+            light: PanelLight::default(),
+            font_set: FontSet::new(),
+            draw_cache: DrawCache::new(),
             frame: Frame::new(size),
-            good: Moment::NEVER,
+            valid_until: Moment::NEVER,
             minute: None,
-            oddities: Oddities::default(),
+            anomalies: QuoteAnomalies::default(),
             settings,
         })
     }
@@ -123,18 +123,18 @@ impl Desk {
     }
 
     /// What was odd since the start.
-    pub const fn oddities(&self) -> Oddities {
-        self.oddities
+    pub const fn anomalies(&self) -> QuoteAnomalies {
+        self.anomalies
     }
 
     /// Other settings; what stays on the watchlist keeps its value and history.
     ///
     /// # Errors
     /// The symbols are no watchlist; then nothing has changed.
-    pub fn apply(&mut self, settings: Settings, own: Now) -> Result<(), WatchlistError> {
-        let now = self.time.look(own);
+    pub fn apply(&mut self, settings: TickerSettings, own: Now) -> Result<(), WatchlistError> {
+        let now = self.time.observe_own(own);
         self.watchlist.replace(&settings.watchlist)?;
-        self.watchlist.turn(now, &self.calendar);
+        self.watchlist.start_days(now, &self.calendar);
         self.pages.replace(&settings, now.monotonic);
         self.alerts.replace(&settings);
         self.minute = None;
@@ -143,12 +143,12 @@ impl Desk {
     }
 
     /// The settings in force.
-    pub const fn settings(&self) -> &Settings {
+    pub const fn settings(&self) -> &TickerSettings {
         &self.settings
     }
 
     /// What is wrong with the configuration, to be said on the glass; `None` if nothing is.
-    pub fn set_fault(&mut self, fault: Option<Fault>) {
+    pub fn set_fault(&mut self, fault: Option<ConfigProblem>) {
         self.fault = fault;
     }
 
@@ -164,46 +164,47 @@ impl Desk {
 
     /// Draws what is to be seen now, by the machine's own clock and the others.
     pub fn draw(&mut self, own: Now) -> &Frame {
-        let now = self.time.look(own);
+        let now = self.time.observe_own(own);
         let local = self.local(now);
-        self.pulse.look(now.monotonic);
-        let sign = self.pulse.sign();
+        self.link_monitor.refresh(now.monotonic);
+        let sign = self.link_monitor.sign();
         let alert = self.alerts.on(now.monotonic);
-        let troubled = self.pulse.troubled(now.monotonic);
-        let turned = self.pages.turn(now.monotonic, troubled);
-        let leaf = alert.map_or(turned, |(rule, _)| Some(self.pages.showing(rule.place)));
-        self.leaf = leaf;
-        let good = Cell::new(Moment::NEVER);
-        let reader = Reader {
+        let troubled = self.link_monitor.troubled(now.monotonic);
+        let turned = self.pages.current(now.monotonic, troubled);
+        let page_spec = alert.map_or(turned, |(rule, _)| Some(self.pages.showing(rule.place)));
+        self.page_spec = page_spec;
+        let valid_until = Cell::new(Moment::NEVER);
+        let reader = ViewBuilder {
             watchlist: &self.watchlist,
             calendar: &self.calendar,
             now,
-            good: &good,
+            valid_until: &valid_until,
         };
-        let page = match (leaf, &self.fault) {
+        let page = match (page_spec, &self.fault) {
             // The words take turns with the prices.
-            (_, Some(fault)) if alert.is_none() && self.tells_fault(now.monotonic) => {
-                Page::Notice {
+            (_, Some(fault)) if alert.is_none() && self.shows_problem_now(now.monotonic) => {
+                PageView::Notice {
                     title: &fault.title,
                     text: &fault.text,
                 }
             }
-            (Some(Leaf::Link), _) => {
+            (Some(PageSpec::Link), _) => {
                 let clock = self.time.fault(now.monotonic);
-                let hours = self.wear.hours();
-                Page::Link(self.pulse.report(now, reader.prices(), clock, hours))
+                let hours = self.burn_in.hours();
+                PageView::Link(self.link_monitor.report(now, reader.prices(), clock, hours))
             }
-            (Some(leaf), _) => reader.page(leaf),
-            (None, _) => Page::Empty,
+            (Some(page_spec), _) => reader.page(page_spec),
+            (None, _) => PageView::Empty,
         };
         let view = View {
             page,
             time: local.map(|local| (local.hour().unsigned_abs(), local.minute().unsigned_abs())),
             sign,
-            simulated: self.pulse.simulated() || leaf.is_some_and(|leaf| reader.simulated(leaf)),
+            simulated: self.link_monitor.simulated()
+                || page_spec.is_some_and(|page_spec| reader.simulated(page_spec)),
             misconfigured: self.fault.is_some(),
             alert: alert.and_then(|(rule, lit)| {
-                Some(Alert {
+                Some(AlertView {
                     label: reader.label(rule.place)?,
                     threshold: rule.threshold,
                     lit,
@@ -211,15 +212,15 @@ impl Desk {
             }),
             format: self.settings.format,
         };
-        screen::draw(&view, &self.glyphs, &mut self.kept, &mut self.frame);
-        self.good = good.get();
-        let Settings {
-            nights,
+        screen::draw(&view, &self.font_set, &mut self.draw_cache, &mut self.frame);
+        self.valid_until = valid_until.get();
+        let TickerSettings {
+            dimming_periods,
             brightness,
             shift,
             ..
         } = &self.settings;
-        self.light = night::light(nights, *brightness, *shift, local, now.monotonic);
+        self.light = night::light(dimming_periods, *brightness, *shift, local, now.monotonic);
         &self.frame
     }
 
@@ -229,22 +230,23 @@ impl Desk {
     }
 
     /// How the panel is to glow with it.
-    pub const fn light(&self) -> Light {
+    pub const fn light(&self) -> PanelLight {
         self.light
     }
 
     /// Whether a fault of the configuration is told in full now: every other of the intervals.
-    fn tells_fault(&self, now: Moment) -> bool {
+    fn shows_problem_now(&self, now: Moment) -> bool {
         let interval = self.settings.interval.as_millis().max(1);
         (u128::from(now.as_millis()) / interval).is_multiple_of(2)
     }
 
     /// What is due at another time, to be called when one has come: days begin, and the panel
     /// wears.
-    pub fn turn(&mut self, own: Now) {
-        let now = self.time.look(own);
-        self.watchlist.turn(now, &self.calendar);
-        self.wear.turn(now.monotonic, &self.frame, self.light);
+    pub fn advance(&mut self, own: Now) {
+        let now = self.time.observe_own(own);
+        self.watchlist.start_days(now, &self.calendar);
+        self.burn_in
+            .count_minute(now.monotonic, &self.frame, self.light);
     }
 
     /// Whether every instrument has a value, or will have none.
@@ -257,16 +259,20 @@ impl Desk {
         })
     }
 
-    /// When [`Desk::draw`] would draw something else although nothing comes.
+    /// When [`TickerState::draw`] would draw something else although nothing comes.
     pub fn deadline(&self, own: Now) -> Moment {
         let now = self.time.at(own.monotonic);
         let aged = |place| self.watchlist.deadline(place, now, &self.calendar);
-        let page = match self.leaf {
-            Some(Leaf::Pair(first, second)) => aged(first).min(second.map_or(Moment::NEVER, aged)),
+        let page = match self.page_spec {
+            Some(PageSpec::Pair(first, second)) => {
+                aged(first).min(second.map_or(Moment::NEVER, aged))
+            }
             // What else is on these pages ages by the second.
-            Some(Leaf::Big(only)) => aged(only),
-            Some(Leaf::Contract(only)) => aged(only).min(now.monotonic + Duration::from_secs(1)),
-            Some(Leaf::Link) => now.monotonic + Duration::from_secs(1),
+            Some(PageSpec::Big(only)) => aged(only),
+            Some(PageSpec::Contract(only)) => {
+                aged(only).min(now.monotonic + Duration::from_secs(1))
+            }
+            Some(PageSpec::Link) => now.monotonic + Duration::from_secs(1),
             None => Moment::NEVER,
         };
         let minute = now.utc.map_or(now.monotonic + CLOCK_CHECK, |utc| {
@@ -283,13 +289,13 @@ impl Desk {
             }
             None => Moment::NEVER,
         };
-        let troubled = self.pulse.troubled(now.monotonic);
+        let troubled = self.link_monitor.troubled(now.monotonic);
         [
             page,
             minute,
             fault,
             self.pages.deadline(troubled),
-            self.pulse.trouble(now.monotonic),
+            self.link_monitor.trouble(now.monotonic),
             self.alerts.deadline(now.monotonic),
             self.time.deadline(now.monotonic),
             night::deadline(self.settings.shift, now.monotonic),
@@ -302,7 +308,7 @@ impl Desk {
     /// Until when the picture drawn last is good although nobody draws another: the first moment at
     /// which a value that is plain on it is so no longer, for its age alone.
     pub fn good_until(&self, own: Now) -> Moment {
-        self.good.min(own.monotonic + VOUCHED)
+        self.valid_until.min(own.monotonic + MAX_PICTURE_AGE)
     }
 
     fn local(&mut self, now: Now) -> Option<DateTime> {

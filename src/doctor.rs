@@ -22,20 +22,20 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use bundle::{Bundle, masked};
-pub use finding::{Finding, State};
-pub use hidden::Hidden;
-pub use panel::{Touch, Touching, touch};
+pub use bundle::{Bundle, redacted};
+pub use finding::{CheckState, Finding};
+pub use hidden::Redactor;
+pub use panel::{BusProbe, ProbeFn, touch};
 pub use text::{json, summary, text};
 
 use crate::clock::Clock;
-use crate::config::{Config, Environment, Panel, PanelKind};
-use crate::feed::link::Via;
+use crate::config::{Config, Environment, PanelConfig, PanelKind};
+use crate::feed::link::FeedProvider;
 use crate::feed::net::Connector;
 use crate::market::Calendar;
 
 /// What is examined, and by what clock.
-pub struct Patient<'a> {
+pub struct CheckContext<'a> {
     /// Where `/proc`, `/sys`, `/dev` and `/etc` are found: `/`.
     pub root: &'a Path,
     /// The configuration.
@@ -47,54 +47,54 @@ pub struct Patient<'a> {
     /// When the markets are open.
     pub calendar: Calendar,
     /// How long one waits for acknowledgements and a first value.
-    pub patience: Duration,
+    pub time_limit: Duration,
     /// Asks an address of the bus whether anybody is there.
-    pub touch: &'a mut Touching<'a>,
+    pub touch: &'a mut ProbeFn<'a>,
 }
 
 /// What came out.
 #[derive(Debug)]
-pub struct Examination<'a> {
+pub struct CheckReport<'a> {
     /// One for each check, in their order.
     pub findings: Vec<Finding>,
     /// What is shown to nobody.
-    pub hidden: Hidden,
-    tell: &'a mut Tell<'a>,
+    pub hidden: Redactor,
+    sink: &'a mut FindingSink<'a>,
 }
 
 /// Is told each finding as soon as it is known.
-pub struct Tell<'a>(pub &'a mut dyn FnMut(&Finding));
+pub struct FindingSink<'a>(pub &'a mut dyn FnMut(&Finding));
 
-impl std::fmt::Debug for Tell<'_> {
+impl std::fmt::Debug for FindingSink<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tell")
     }
 }
 
-impl Examination<'_> {
+impl CheckReport<'_> {
     /// Notes a finding, without what is to stay hidden; whether the next step can build on it.
     #[inline(never)]
     fn note(&mut self, mut finding: Finding) -> bool {
         self.hidden.hide(&mut finding.found);
-        if let Some(mend) = &mut finding.mend {
-            self.hidden.hide(mend);
+        if let Some(remedy) = &mut finding.remedy {
+            self.hidden.hide(remedy);
         }
-        (self.tell.0)(&finding);
-        let good = matches!(finding.state, State::Ok | State::Warning);
+        (self.sink.0)(&finding);
+        let good = matches!(finding.state, CheckState::Ok | CheckState::Warning);
         self.findings.push(finding);
         good
     }
 
     #[inline(never)]
-    fn skip(&mut self, checks: &[&'static str], why: &str) {
+    fn skip(&mut self, checks: &[&'static str], reason: &str) {
         for check in checks {
-            self.note(Finding::skipped(check, why));
+            self.note(Finding::skipped(check, reason));
         }
     }
 
     /// The exit code: 0 without a failure, 78 for a configuration that cannot be used, else 1.
     pub fn code(&self) -> u8 {
-        let failed = |finding: &&Finding| finding.state == State::Failed;
+        let failed = |finding: &&Finding| finding.state == CheckState::Failed;
         let mut failed = self.findings.iter().filter(failed).peekable();
         match (
             failed.peek().is_some(),
@@ -109,41 +109,44 @@ impl Examination<'_> {
 
 /// Examines everything.
 #[inline(never)]
-pub fn examine<'a>(
-    patient: Patient<'a>,
-    tell: &'a mut Tell<'a>,
-) -> Pin<Box<dyn Future<Output = Examination<'a>> + 'a>> {
-    Box::pin(examined(patient, tell))
+pub fn run_checks<'a>(
+    context: CheckContext<'a>,
+    sink: &'a mut FindingSink<'a>,
+) -> Pin<Box<dyn Future<Output = CheckReport<'a>> + 'a>> {
+    Box::pin(run_all(context, sink))
 }
 
-async fn examined<'a>(mut patient: Patient<'_>, tell: &'a mut Tell<'a>) -> Examination<'a> {
-    let mut environment = patient.environment.clone();
-    let mut config = Config::load(patient.file, &environment);
+async fn run_all<'a>(
+    mut context: CheckContext<'_>,
+    sink: &'a mut FindingSink<'a>,
+) -> CheckReport<'a> {
+    let mut environment = context.environment.clone();
+    let mut config = Config::load(context.file, &environment);
     if config.is_err() && environment.credentials.is_none() {
-        environment.credentials = Some(settings::credentials(patient.root));
-        config = Config::load(patient.file, &environment);
+        environment.credentials = Some(settings::credentials(context.root));
+        config = Config::load(context.file, &environment);
     }
     let config = config.and_then(|config| Ok((config.connector()?, config)));
-    let mut examination = Examination {
+    let mut examination = CheckReport {
         findings: Vec::new(),
-        hidden: Hidden::of(
+        hidden: Redactor::of(
             &environment,
             config.as_ref().ok().map(|(_, config)| config),
-            &std::fs::read_to_string(patient.file).unwrap_or_default(),
+            &std::fs::read_to_string(context.file).unwrap_or_default(),
         ),
-        tell,
+        sink,
     };
     let panel = match &config {
         Ok((_, config)) => config.panel.clone(),
         // What most people have.
-        Err(_) => Panel::of(environment.board),
+        Err(_) => PanelConfig::of(environment.board),
     };
-    look_at_the_machine(&mut patient, &panel, &mut examination);
+    check_machine(&mut context, &panel, &mut examination);
     match &config {
         Ok((connector, config)) => {
-            examination.note(settings::configuration(patient.file, config));
+            examination.note(settings::configuration(context.file, config));
             examination.note(settings::token(config, &environment));
-            look_at_the_way(&patient, connector, config, &mut examination).await;
+            check_network(&context, connector, config, &mut examination).await;
         }
         Err(error) => {
             examination.note(settings::wrong(error));
@@ -152,7 +155,7 @@ async fn examined<'a>(mut patient: Patient<'_>, tell: &'a mut Tell<'a>) -> Exami
             ];
             for check in rest {
                 examination.note(match check {
-                    "clock" => machine::clock(patient.root, patient.clock.now(), None),
+                    "clock" => machine::clock(context.root, context.clock.now(), None),
                     _ => Finding::skipped(check, "it needs the configuration"),
                 });
             }
@@ -161,25 +164,25 @@ async fn examined<'a>(mut patient: Patient<'_>, tell: &'a mut Tell<'a>) -> Exami
     examination
 }
 
-fn look_at_the_machine(
-    patient: &mut Patient<'_>,
-    settings: &Panel,
-    examination: &mut Examination<'_>,
+fn check_machine(
+    context: &mut CheckContext<'_>,
+    settings: &PanelConfig,
+    examination: &mut CheckReport<'_>,
 ) {
-    let root = patient.root;
+    let root = context.root;
     let (finding, board) = machine::board(root);
     examination.note(finding);
     let kernel = machine::kernel_release(root);
     examination.note(machine::kernel(kernel.as_deref()));
     let stuck = panel::stuck(root);
     if settings.kind != PanelKind::Oled {
-        let why = "the panel that is configured needs no I2C bus";
-        examination.skip(&["bus", "permission"], why);
+        let reason = "the panel that is configured needs no I2C bus";
+        examination.skip(&["bus", "permission"], reason);
         match stuck {
             Some(finding) => drop(examination.note(finding)),
-            None => examination.skip(&["panel"], why),
+            None => examination.skip(&["panel"], reason),
         }
-        return examination.skip(&["speed"], why);
+        return examination.skip(&["speed"], reason);
     }
     let bus = settings.oled.bus.as_path();
     if !examination.note(machine::bus(root, bus, board)) {
@@ -189,7 +192,7 @@ fn look_at_the_machine(
     if let Some(finding) = stuck {
         examination.note(finding);
     } else if permitted {
-        examination.note(panel::look(bus, settings.oled.address, patient.touch));
+        examination.note(panel::look(bus, settings.oled.address, context.touch));
     } else {
         examination.skip(&["panel"], "it needs the permission");
     }
@@ -197,11 +200,11 @@ fn look_at_the_machine(
     examination.note(machine::speed(root, bus, board, debian));
 }
 
-async fn look_at_the_way(
-    patient: &Patient<'_>,
+async fn check_network(
+    context: &CheckContext<'_>,
     connector: &Connector,
     config: &Config,
-    examination: &mut Examination<'_>,
+    examination: &mut CheckReport<'_>,
 ) {
     const BEYOND: [&str; 4] = ["hub", "access", "upstream", "channels"];
     let endpoint = &config.source.endpoint;
@@ -218,39 +221,39 @@ async fn look_at_the_way(
     match stream {
         None => examination.skip(&["tls"], "it needs a connection"),
         Some(_) if !endpoint.secure => {
-            let why = "ws:// is not encrypted: fine within one's own network, nowhere else";
-            examination.skip(&["tls"], why);
+            let reason = "ws:// is not encrypted: fine within one's own network, nowhere else";
+            examination.skip(&["tls"], reason);
         }
         Some(stream) => {
-            let now = patient.clock.now();
+            let now = context.clock.now();
             reached = examination.note(network::tls(connector, endpoint, stream, now).await);
         }
     }
     if !reached {
-        examination.note(machine::clock(patient.root, patient.clock.now(), None));
+        examination.note(machine::clock(context.root, context.clock.now(), None));
         return examination.skip(&BEYOND, "it needs a connection");
     }
     // The very first word to the server, and without the token.
     let (finding, greeting) = hub::recognise(connector, &config.source).await;
     let stamp = greeting.date;
-    examination.note(machine::clock(patient.root, patient.clock.now(), stamp));
+    examination.note(machine::clock(context.root, context.clock.now(), stamp));
     if !examination.note(finding) {
         return examination.skip(&BEYOND[1..], "the token goes only to what is a hub");
     }
-    if config.source.via == Via::Vendor {
+    if config.source.provider == FeedProvider::Vendor {
         examination.note(hub::key(connector, &config.source, &config.settings.watchlist).await);
         // A second connection would evict the first: the ticker that may be running.
-        let why = "not tried: a connection of ours would evict the one that is in use";
-        return examination.skip(&BEYOND[2..], why);
+        let reason = "not tried: a connection of ours would evict the one that is in use";
+        return examination.skip(&BEYOND[2..], reason);
     }
     if !examination.note(hub::token(connector, &config.source).await) {
         return examination.skip(&BEYOND[2..], "it needs a token that is accepted");
     }
-    let mut line = channels::Line::open(patient, connector, config);
-    line.listen().await;
+    let mut line = channels::ChannelProbe::open(context, connector, config);
+    line.wait_for_values().await;
     // Asked while the channels are wanted, for the hub connects for who wants something.
     let upstream = match greeting.hub {
-        true => hub::upstream(connector, config, patient.patience).await,
+        true => hub::upstream(connector, config, context.time_limit).await,
         false => Finding::skipped("upstream", "this proxy does not tell"),
     };
     line.close().await;

@@ -12,21 +12,21 @@ use std::time::Duration;
 use log::{Level, Record};
 
 /// Bytes that may wait to be written: some hundred lines.
-const ROOM: usize = 64 << 10;
+const BUFFER_LIMIT: usize = 64 << 10;
 
 /// The log of this process. Clones are handles of the same one.
 #[derive(Clone)]
-pub struct Journal(Arc<Shared>);
+pub struct LogWriter(Arc<LogShared>);
 
-struct Shared {
-    state: Mutex<State>,
+struct LogShared {
+    state: Mutex<LogState>,
     changed: Condvar,
     /// How a line begins.
-    manner: Manner,
+    manner: LogFormat,
 }
 
 #[derive(Default)]
-struct State {
+struct LogState {
     /// Whole lines that wait.
     text: Vec<u8>,
     /// Lines that found no room since that was last told.
@@ -37,14 +37,14 @@ struct State {
 
 /// Who reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Manner {
+enum LogFormat {
     /// systemd's journal, which adds the time itself and wants the priority in front.
     Journald,
     /// Anybody else.
     Plain,
 }
 
-impl Journal {
+impl LogWriter {
     /// Starts to log to standard error what `RUST_LOG` asks for, or else `default`; once for a
     /// process.
     ///
@@ -52,13 +52,13 @@ impl Journal {
     /// If the system refuses another thread, or something logs already.
     pub fn to_stderr(default: &str) -> io::Result<Self> {
         let manner = match env::var_os("JOURNAL_STREAM") {
-            Some(_) => Manner::Journald,
-            None => Manner::Plain,
+            Some(_) => LogFormat::Journald,
+            None => LogFormat::Plain,
         };
         let journal = Self::to(io::stderr(), manner)?;
         env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
             .target(env_logger::Target::Pipe(Box::new(journal.clone())))
-            .format(move |out, record| match is_presentable(record) {
+            .format(move |out, record| match may_be_logged(record) {
                 true => line(out, manner, record.level(), record.args()),
                 false => Ok(()),
             })
@@ -67,8 +67,8 @@ impl Journal {
         Ok(journal)
     }
 
-    fn to(out: impl Write + Send + 'static, manner: Manner) -> io::Result<Self> {
-        let journal = Self(Arc::new(Shared {
+    fn to(out: impl Write + Send + 'static, manner: LogFormat) -> io::Result<Self> {
+        let journal = Self(Arc::new(LogShared {
             state: Mutex::default(),
             changed: Condvar::new(),
             manner,
@@ -85,7 +85,7 @@ impl Journal {
     /// the program alive. Returns whether it is.
     pub fn finish(&self, limit: Duration) -> bool {
         let state = self.0.lock();
-        let unwritten = |state: &mut State| state.writing || !state.is_empty();
+        let unwritten = |state: &mut LogState| state.writing || !state.is_empty();
         let waited = self.0.changed.wait_timeout_while(state, limit, unwritten);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         !state.writing && state.is_empty()
@@ -93,10 +93,10 @@ impl Journal {
 }
 
 /// Takes a whole line at each call, or loses it; never waits.
-impl Write for Journal {
+impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut state = self.0.lock();
-        if state.text.len() + line.len() <= ROOM {
+        if state.text.len() + line.len() <= BUFFER_LIMIT {
             state.text.extend_from_slice(line);
         } else {
             state.lost += 1;
@@ -111,19 +111,19 @@ impl Write for Journal {
     }
 }
 
-impl fmt::Debug for Journal {
+impl fmt::Debug for LogWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Journal {:?}", self.0.manner)
     }
 }
 
-impl State {
+impl LogState {
     fn is_empty(&self) -> bool {
         self.text.is_empty() && self.lost == 0
     }
 }
 
-impl Shared {
+impl LogShared {
     /// The whole life of the thread.
     fn write_to(&self, mut out: impl Write) {
         let mut text = Vec::new();
@@ -154,7 +154,7 @@ impl Shared {
     }
 
     /// A panic cannot leave a state here that would be worse than no log.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -162,19 +162,19 @@ impl Shared {
 /// Whether a record may be written, whatever the filter asks for. Libraries log, at the levels
 /// below info, the bytes that pass through them: tungstenite the request with the token in its
 /// address, and the message with the key.
-fn is_presentable(record: &Record<'_>) -> bool {
+fn may_be_logged(record: &Record<'_>) -> bool {
     let ours = |name| record.target().split("::").next() == Some(name);
     ours("deskticker") || ours("deskticker_hub") || record.level() <= Level::Info
 }
 
 fn line(
     out: &mut impl Write,
-    manner: Manner,
+    manner: LogFormat,
     level: Level,
     words: &fmt::Arguments<'_>,
 ) -> io::Result<()> {
     match manner {
-        Manner::Journald => {
+        LogFormat::Journald => {
             let priority = match level {
                 Level::Error => 3,
                 Level::Warn => 4,
@@ -183,7 +183,7 @@ fn line(
             };
             writeln!(out, "<{priority}>{words}")
         }
-        Manner::Plain => {
+        LogFormat::Plain => {
             let time = jiff::Timestamp::now().strftime("%H:%M:%S");
             writeln!(out, "{time}Z {level:5} {words}")
         }
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn what_is_said_is_written_in_its_order_before_the_end() {
         let (reader, writer) = io::pipe().unwrap();
-        let mut journal = Journal::to(writer, Manner::Journald).unwrap();
+        let mut journal = LogWriter::to(writer, LogFormat::Journald).unwrap();
         for number in 0..100 {
             let line = format!("line {number}\n");
             journal.write_all(line.as_bytes()).unwrap();
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn a_reader_who_has_stopped_makes_nobody_wait_and_is_told_later_what_is_lost() {
         let (reader, writer) = io::pipe().unwrap();
-        let mut journal = Journal::to(writer, Manner::Journald).unwrap();
+        let mut journal = LogWriter::to(writer, LogFormat::Journald).unwrap();
         let text = "x".repeat(1023) + "\n";
         let start = Instant::now();
         for _ in 0..1000 {
@@ -224,7 +224,7 @@ mod tests {
         }
         assert!(!journal.finish(Duration::from_millis(20)));
         assert!(start.elapsed() < SOON);
-        assert!(journal.0.lock().text.len() <= ROOM);
+        assert!(journal.0.lock().text.len() <= BUFFER_LIMIT);
         let (mut written, mut lost) = (0, 0);
         for line in BufReader::new(reader).lines() {
             let line = line.unwrap();
@@ -247,7 +247,7 @@ mod tests {
     fn only_what_libraries_say_aloud_is_presentable() {
         let presentable = |target, level| {
             let record = Record::builder().target(target).level(level).build();
-            is_presentable(&record)
+            may_be_logged(&record)
         };
         assert!(presentable("deskticker::feed", Level::Trace));
         assert!(presentable("deskticker_hub", Level::Debug));

@@ -7,13 +7,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Now};
-use crate::desk::{Desk, Fault, Settings};
+use crate::desk::{ConfigProblem, TickerSettings, TickerState};
 use crate::feed::net::Connector;
-use crate::feed::rest::{self, Ask, Need};
-use crate::feed::session::{Orders, Session, Source};
+use crate::feed::rest::{self, PollRequest, RestDemand};
+use crate::feed::session::{FeedSource, Session, SubscriptionDemand};
 use crate::feed::{Boxed, Update};
 use crate::market::{Calendar, Cluster, WatchlistError};
-use crate::panel::Slot;
+use crate::panel::Mailbox;
 use crate::screen::Size;
 use crate::supervisor::Supervisor;
 
@@ -25,11 +25,11 @@ const STEP: u64 = 60_000;
 
 /// What a service is made of; everything it needs is here.
 #[derive(Debug)]
-pub struct Setup {
+pub struct TickerSetup {
     /// What is shown, and how.
-    pub settings: Settings,
+    pub settings: TickerSettings,
     /// Who serves the feed.
-    pub source: Source,
+    pub source: FeedSource,
     /// How to get there.
     pub connector: Connector,
     /// When the markets are open.
@@ -44,30 +44,30 @@ pub struct Setup {
 
 /// What may be asked of a running service.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Control {
+pub enum ControlMessage {
     /// Show this, in this way, from now on.
-    Apply(Box<Settings>),
+    Apply(Box<TickerSettings>),
     /// This is wrong with the configuration file, or nothing any more.
-    Fault(Option<Fault>),
+    Fault(Option<ConfigProblem>),
     /// Say farewell and end.
     Stop,
 }
 
 /// When a service ends by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Until {
+pub enum RunUntil {
     /// Only when told.
     Stopped,
     /// When every instrument has a value.
     Complete,
 }
 
-struct Service {
-    desk: Desk,
+struct EventLoop {
+    desk: TickerState,
     clock: Clock,
-    slot: Slot,
-    sessions: Vec<(Cluster, watch::Sender<Orders>)>,
-    needs: watch::Sender<Need>,
+    mailbox: Mailbox,
+    sessions: Vec<(Cluster, watch::Sender<SubscriptionDemand>)>,
+    needs: watch::Sender<RestDemand>,
     /// The agreed time less the monotonic one, in milliseconds: another one after a step.
     offset: Option<i64>,
     /// Such steps so far; the first agreement is one.
@@ -83,44 +83,44 @@ struct Service {
 /// The symbols are no watchlist.
 #[inline(never)]
 pub fn run(
-    setup: Setup,
-    slot: Slot,
-    controls: mpsc::Receiver<Control>,
-    until: Until,
+    setup: TickerSetup,
+    mailbox: Mailbox,
+    controls: mpsc::Receiver<ControlMessage>,
+    until: RunUntil,
 ) -> Boxed<'static, Result<bool, WatchlistError>> {
-    Box::pin(serve(setup, slot, controls, until))
+    Box::pin(serve(setup, mailbox, controls, until))
 }
 
 async fn serve(
-    setup: Setup,
-    slot: Slot,
-    mut controls: mpsc::Receiver<Control>,
-    until: Until,
+    setup: TickerSetup,
+    mailbox: Mailbox,
+    mut controls: mpsc::Receiver<ControlMessage>,
+    until: RunUntil,
 ) -> Result<bool, WatchlistError> {
     let now = setup.clock.now();
-    let mut desk = Desk::new(setup.settings, setup.calendar, setup.size, now)?;
+    let mut desk = TickerState::new(setup.settings, setup.calendar, setup.size, now)?;
     desk.set_delayed(setup.source.delayed());
     let (updates, mut incoming) = mpsc::channel(QUEUE);
     let source = Arc::new(setup.source);
     let mut sessions = Vec::new();
     let mut links = JoinSet::new();
     for cluster in Cluster::ALL {
-        let (orders, wanted) = watch::channel(Orders::default());
+        let (demand, wanted) = watch::channel(SubscriptionDemand::default());
         let session = Session {
             cluster,
             source: source.clone(),
             connector: setup.connector.clone(),
-            orders: wanted,
+            demand: wanted,
             updates: updates.clone(),
             clock: setup.clock.clone(),
         };
         links.spawn(session.run());
-        sessions.push((cluster, orders));
+        sessions.push((cluster, demand));
     }
     let (needs, asked) = watch::channel(need(&desk, now, 0, 0));
     // Dropped, and so ended, with this function: a question in flight needs no farewell.
     let mut seeding = JoinSet::new();
-    seeding.spawn(rest::keep_asking(
+    seeding.spawn(rest::run_poller(
         setup.connector,
         source,
         asked,
@@ -128,17 +128,17 @@ async fn serve(
         setup.clock.clone(),
     ));
 
-    let mut service = Service {
+    let mut service = EventLoop {
         desk,
         clock: setup.clock.clone(),
-        slot,
+        mailbox,
         sessions,
         needs,
         offset: None,
         steps: 0,
         complete: false,
     };
-    service.order();
+    service.send_demand();
     let mut drawn = service.show();
     setup.supervisor.ready();
     // Only what this loop has drawn is a sign of life, so it wakes for that too.
@@ -159,31 +159,31 @@ async fn serve(
             }
             () = timer => {}
             control = controls.recv() => match control {
-                Some(Control::Apply(settings)) => {
+                Some(ControlMessage::Apply(settings)) => {
                     service.apply(*settings);
-                    service.order();
+                    service.send_demand();
                 }
-                Some(Control::Fault(fault)) => service.desk.set_fault(fault),
-                Some(Control::Stop) | None => break,
+                Some(ControlMessage::Fault(fault)) => service.desk.set_fault(fault),
+                Some(ControlMessage::Stop) | None => break,
             },
         }
         // Whatever it was that woke this up: under load the timer may never be the first, and each
         // value puts off the look at a clock that is not set.
         let now = service.clock.now();
         if now.monotonic >= due || service.stepped(service.desk.time(now.monotonic)) {
-            service.turn();
+            service.on_timer();
         } else if needs_other {
-            service.need();
+            service.update_poller();
         }
         drawn = service.show();
         heartbeat.beat(drawn.monotonic);
-        if until == Until::Complete && service.desk.complete(service.clock.now()) {
+        if until == RunUntil::Complete && service.desk.complete(service.clock.now()) {
             break;
         }
     }
     setup.supervisor.stopping();
-    for (_, orders) in &service.sessions {
-        orders.send_modify(|orders| orders.stop = true);
+    for (_, demand) in &service.sessions {
+        demand.send_modify(|demand| demand.stop = true);
     }
     // Sessions that wait for room in the queue must see that nobody reads it any more.
     drop(incoming);
@@ -191,7 +191,7 @@ async fn serve(
     Ok(service.desk.complete(service.clock.now()))
 }
 
-impl Service {
+impl EventLoop {
     /// Returns whether it may change what is needed of REST.
     fn take(&mut self, update: &Update) -> bool {
         self.desk.on(update, self.clock.now());
@@ -199,7 +199,7 @@ impl Service {
     }
 
     /// Tells who asks REST what is needed of it, if that has changed.
-    fn need(&mut self) {
+    fn update_poller(&mut self) {
         let now = self.clock.now();
         let agreed = self.desk.time(now.monotonic);
         self.steps += u64::from(self.stepped(agreed));
@@ -221,13 +221,13 @@ impl Service {
         }
     }
 
-    fn apply(&mut self, settings: Settings) {
+    fn apply(&mut self, settings: TickerSettings) {
         let changed = settings.watchlist != self.desk.settings().watchlist;
         match self.desk.apply(settings, self.clock.now()) {
             Ok(()) => {
                 self.needs
                     .send_modify(|need| need.list += u64::from(changed));
-                self.need();
+                self.update_poller();
             }
             // The list was checked by whoever read it; the old one stays.
             Err(error) => log::error!("the watchlist stays as it was: {error}"),
@@ -235,14 +235,14 @@ impl Service {
     }
 
     /// Tells each session what is wanted of it, if that has changed.
-    fn order(&self) {
+    fn send_demand(&self) {
         let now = self.clock.now();
-        for (cluster, orders) in &self.sessions {
-            let wanted = self.desk.orders(*cluster, now);
-            orders.send_if_modified(|orders| {
-                let changed = *orders != wanted;
+        for (cluster, demand) in &self.sessions {
+            let wanted = self.desk.demand(*cluster, now);
+            demand.send_if_modified(|demand| {
+                let changed = *demand != wanted;
                 if changed {
-                    *orders = wanted;
+                    *demand = wanted;
                 }
                 changed
             });
@@ -251,10 +251,10 @@ impl Service {
 
     /// Does what another time brings: sessions open and close with the minute, days begin, and
     /// what REST is asked for becomes another.
-    fn turn(&mut self) {
-        self.desk.turn(self.clock.now());
-        self.order();
-        self.need();
+    fn on_timer(&mut self) {
+        self.desk.advance(self.clock.now());
+        self.send_demand();
+        self.update_poller();
     }
 
     /// Draws, and returns for which moment.
@@ -262,7 +262,8 @@ impl Service {
         let now = self.clock.now();
         self.desk.draw(now);
         let until = self.desk.good_until(now);
-        self.slot.put(self.desk.frame(), self.desk.light(), until);
+        self.mailbox
+            .put(self.desk.frame(), self.desk.light(), until);
         if !self.complete && self.desk.complete(now) {
             self.complete = true;
             log::info!(
@@ -275,14 +276,16 @@ impl Service {
 }
 
 /// What a desk needs of REST now; a number of its own for each list and epoch.
-fn need(desk: &Desk, now: Now, list: u64, epoch: u64) -> Need {
+fn need(desk: &TickerState, now: Now, list: u64, epoch: u64) -> RestDemand {
     let symbols = desk.watchlist().instruments().iter();
-    let asks = symbols.zip(desk.paces(now)).map(|(instrument, pace)| Ask {
-        symbol: instrument.symbol().clone(),
-        pace,
-    });
-    Need {
-        asks: asks.collect(),
+    let polls = symbols
+        .zip(desk.poll_intervals(now))
+        .map(|(instrument, pace)| PollRequest {
+            symbol: instrument.symbol().clone(),
+            pace,
+        });
+    RestDemand {
+        polls: polls.collect(),
         list,
         epoch,
         market: desk.market_pace(now),

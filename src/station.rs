@@ -16,29 +16,29 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Environment, PanelKind};
-use crate::desk::Fault;
+use crate::desk::ConfigProblem;
 use crate::feed::net::Connector;
 use crate::market::{Calendar, Symbol};
-use crate::panel::{self, Leave, Light, Oled, Png, Slot, Terminal};
-use crate::screen::{self, Format, Frame, Glyphs, Kept, Page, Sign, View};
-use crate::service::{self, Control, Setup, Until};
+use crate::panel::{self, FinalPicture, Mailbox, Oled, PanelLight, Png, Terminal};
+use crate::screen::{self, DrawCache, FontSet, Format, Frame, LinkIcon, PageView, View};
+use crate::service::{self, ControlMessage, RunUntil, TickerSetup};
 use crate::supervisor::Supervisor;
-pub use afterwards::Afterwards;
-pub use lookout::{Beginning, Files, Lookout, News};
-use mounted::{Mounted, Told};
+pub use afterwards::StopNotice;
+pub use lookout::{ConfigUpdate, ConfigWatcher, Files, InitialConfig};
+use mounted::{PanelHost, StatusSinks};
 
 /// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A configuration that is good, with what opens its connections.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The configuration.
     pub config: Config,
     connector: Connector,
 }
 
-impl Loaded {
+impl LoadedConfig {
     /// Reads a configuration and all the files that it names.
     ///
     /// # Errors
@@ -54,8 +54,8 @@ impl Loaded {
     }
 
     /// A service that shows it.
-    pub fn setup(&self, clock: Clock) -> Setup {
-        Setup {
+    pub fn setup(&self, clock: Clock) -> TickerSetup {
+        TickerSetup {
             settings: self.config.settings.clone(),
             source: self.config.source.clone(),
             connector: self.connector.clone(),
@@ -80,23 +80,23 @@ impl Loaded {
 ///
 /// # Errors
 /// The system refuses another thread.
-pub fn mount(
-    panel: &config::Panel,
-    leave: Leave,
+pub fn start_panel(
+    panel: &config::PanelConfig,
+    leave: FinalPicture,
     caption: &str,
     clock: Clock,
-) -> io::Result<(Slot, panel::Panel)> {
+) -> io::Result<(Mailbox, panel::PanelThread)> {
     let size = panel.oled.size;
     match panel.kind {
-        PanelKind::Oled => panel::Panel::spawn(Oled::linux(panel.oled.clone()), size, clock),
-        PanelKind::Terminal => panel::Panel::spawn(Terminal::stdout(caption), size, clock),
-        PanelKind::Png => panel::Panel::spawn(Png::new(&panel.file, leave), size, clock),
+        PanelKind::Oled => panel::PanelThread::spawn(Oled::linux(panel.oled.clone()), size, clock),
+        PanelKind::Terminal => panel::PanelThread::spawn(Terminal::stdout(caption), size, clock),
+        PanelKind::Png => panel::PanelThread::spawn(Png::new(&panel.file, leave), size, clock),
     }
 }
 
 /// Why a station ends that nobody has told to.
 #[derive(Debug)]
-pub enum Failure {
+pub enum TickerError {
     /// The configuration is wrong, and there is no other.
     Config(ConfigError),
     /// Anything else.
@@ -105,7 +105,7 @@ pub enum Failure {
 
 /// What a station is made of.
 #[derive(Debug)]
-pub struct Station {
+pub struct TickerApp {
     /// What it goes by.
     pub files: Files,
     /// What else it goes by.
@@ -118,25 +118,25 @@ pub struct Station {
     pub state: Option<PathBuf>,
 }
 
-impl Station {
+impl TickerApp {
     /// Runs until `stops` has something, or its sender is gone; what comes from `reloads` has the
     /// configuration read at once.
     ///
     /// # Errors
-    /// See [`Failure`].
+    /// See [`TickerError`].
     pub async fn run(
         self,
         stops: mpsc::Receiver<()>,
         reloads: mpsc::Receiver<()>,
-    ) -> Result<(), Failure> {
-        let mut lookout = Lookout::new(self.files, self.environment);
-        let begun = lookout.begin(self.clock.now());
-        let (beginning, fault) = begun.map_err(Failure::Config)?;
+    ) -> Result<(), TickerError> {
+        let mut config_watcher = ConfigWatcher::new(self.files, self.environment);
+        let begun = config_watcher.begin(self.clock.now());
+        let (beginning, fault) = begun.map_err(TickerError::Config)?;
         let (sender, news) = mpsc::channel(4);
         // Dropped, and so ended, with this function.
         let mut looking = JoinSet::new();
-        let keeping = keep_looking(
-            lookout,
+        let keeping = watch_files(
+            config_watcher,
             reloads,
             sender,
             self.clock.clone(),
@@ -144,16 +144,16 @@ impl Station {
         );
         looking.spawn(keeping);
         let (wiring, mut loaded) = match beginning {
-            Beginning::Good(loaded) => (loaded.config.panel.clone(), Some(loaded)),
-            Beginning::Nothing(panel) => (panel, None),
+            InitialConfig::Good(loaded) => (loaded.config.panel.clone(), Some(loaded)),
+            InitialConfig::Nothing(panel) => (panel, None),
         };
-        let other = |error: io::Error| Failure::Other(error.to_string());
-        let told = Told {
+        let other = |error: io::Error| TickerError::Other(error.to_string());
+        let sinks = StatusSinks {
             supervisor: self.supervisor.clone(),
             file: self.state,
         };
         let mut running = Running {
-            mounted: Mounted::new(wiring, self.clock.clone(), told).map_err(other)?,
+            panel_host: PanelHost::new(wiring, self.clock.clone(), sinks).map_err(other)?,
             clock: self.clock,
             part: self.supervisor.part(),
             supervisor: self.supervisor,
@@ -171,11 +171,11 @@ impl Station {
                 Ok(None) => break Ok(()),
                 Err(failure) => break Err(failure),
             };
-            let replaced = running.mounted.replace(&next.config.panel);
+            let replaced = running.panel_host.replace(&next.config.panel);
             replaced.map_err(other)?;
             loaded = Some(next);
         };
-        running.mounted.end();
+        running.panel_host.end();
         outcome
     }
 }
@@ -186,44 +186,50 @@ struct Running {
     /// Of the supervisor, for what is made anew.
     part: Supervisor,
     stops: mpsc::Receiver<()>,
-    news: mpsc::Receiver<News>,
-    fault: Option<Fault>,
-    mounted: Mounted,
+    news: mpsc::Receiver<ConfigUpdate>,
+    fault: Option<ConfigProblem>,
+    panel_host: PanelHost,
 }
 
 impl Running {
     /// Shows what a configuration says, until it is told to stop (`None`) or there is another one
     /// that needs more than other settings.
-    async fn show(&mut self, loaded: Box<Loaded>) -> Result<Option<Box<Loaded>>, Failure> {
+    async fn show(
+        &mut self,
+        loaded: Box<LoadedConfig>,
+    ) -> Result<Option<Box<LoadedConfig>>, TickerError> {
         log::info!(
             "showing {} from {}",
             loaded.names(),
             loaded.config.source.endpoint
         );
-        self.mounted.entitle(format!("showing {}", loaded.names()));
+        self.panel_host
+            .set_title(format!("showing {}", loaded.names()));
         let (controls, receiver) = mpsc::channel(4);
         if self.fault.is_some() {
             // There is room: it is the first.
-            controls.try_send(Control::Fault(self.fault.clone())).ok();
+            controls
+                .try_send(ControlMessage::Fault(self.fault.clone()))
+                .ok();
         }
-        let setup = Setup {
+        let setup = TickerSetup {
             supervisor: self.part.clone(),
             ..loaded.setup(self.clock.clone())
         };
-        let slot = self.mounted.slot().clone();
-        let service = service::run(setup, slot, receiver, Until::Stopped);
-        let (ran, next) = tokio::join!(service, self.guide(loaded, controls));
-        ran.map_err(|error| Failure::Other(error.to_string()))?;
+        let mailbox = self.panel_host.mailbox().clone();
+        let service = service::run(setup, mailbox, receiver, RunUntil::Stopped);
+        let (ran, next) = tokio::join!(service, self.forward_changes(loaded, controls));
+        ran.map_err(|error| TickerError::Other(error.to_string()))?;
         Ok(next)
     }
 
     /// Tells a service what comes; when this returns, it ends.
-    async fn guide(
+    async fn forward_changes(
         &mut self,
-        mut loaded: Box<Loaded>,
-        controls: mpsc::Sender<Control>,
-    ) -> Option<Box<Loaded>> {
-        let mut look = self.clock.now().monotonic + mounted::LOOK;
+        mut loaded: Box<LoadedConfig>,
+        controls: mpsc::Sender<ControlMessage>,
+    ) -> Option<Box<LoadedConfig>> {
+        let mut look = self.clock.now().monotonic + mounted::CHECK_INTERVAL;
         loop {
             let news = tokio::select! {
                 _ = self.stops.recv() => {
@@ -231,8 +237,8 @@ impl Running {
                     return None;
                 }
                 () = self.clock.sleep_until(look) => {
-                    look = self.clock.now().monotonic + mounted::LOOK;
-                    if self.mounted.look() {
+                    look = self.clock.now().monotonic + mounted::CHECK_INTERVAL;
+                    if self.panel_host.look() {
                         return Some(loaded);
                     }
                     continue;
@@ -244,7 +250,7 @@ impl Running {
             if news.fault != self.fault {
                 self.fault.clone_from(&news.fault);
                 // Where nobody hears it any more, the next turn sees that.
-                controls.send(Control::Fault(news.fault)).await.ok();
+                controls.send(ControlMessage::Fault(news.fault)).await.ok();
             }
             let Some(next) = news.loaded else { continue };
             let rewired = next.config.panel != loaded.config.panel;
@@ -252,39 +258,40 @@ impl Running {
                 return Some(next);
             }
             log::info!("watchlist: {}", next.names());
-            self.mounted.entitle(format!("showing {}", next.names()));
+            self.panel_host
+                .set_title(format!("showing {}", next.names()));
             loaded = next;
             let settings = Box::new(loaded.config.settings.clone());
-            controls.send(Control::Apply(settings)).await.ok();
+            controls.send(ControlMessage::Apply(settings)).await.ok();
         }
     }
 
     /// Says what is wrong until it is told to stop (`None`) or something can be shown.
-    async fn wait(&mut self) -> Option<Box<Loaded>> {
-        let slot = self.mounted.slot().clone();
-        self.mounted
-            .entitle("waiting until the configuration is mended".to_owned());
-        let (glyphs, mut kept) = (Glyphs::new(), Kept::new());
-        let mut frame = Frame::new(slot.size());
+    async fn wait(&mut self) -> Option<Box<LoadedConfig>> {
+        let mailbox = self.panel_host.mailbox().clone();
+        self.panel_host
+            .set_title("waiting until the configuration is mended".to_owned());
+        let (font_set, mut draw_cache) = (FontSet::new(), DrawCache::new());
+        let mut frame = Frame::new(mailbox.size());
         let mut heartbeat = self.part.heartbeat();
         self.part.ready();
         loop {
             let fault = self.fault.as_ref();
             let view = View {
-                page: Page::Notice {
+                page: PageView::Notice {
                     title: fault.map_or("CONFIG", |fault| &fault.title),
                     text: fault.map_or("", |fault| &fault.text),
                 },
                 time: None,
-                sign: Sign::Down,
+                sign: LinkIcon::Down,
                 simulated: false,
                 misconfigured: true,
                 alert: None,
                 format: Format::default(),
             };
-            screen::draw(&view, &glyphs, &mut kept, &mut frame);
+            screen::draw(&view, &font_set, &mut draw_cache, &mut frame);
             let now = self.clock.now().monotonic;
-            slot.put(&frame, Light::default(), now + panel::VOUCHED);
+            mailbox.put(&frame, PanelLight::default(), now + panel::MAX_PICTURE_AGE);
             heartbeat.beat(now);
             tokio::select! {
                 _ = self.stops.recv() => {
@@ -297,9 +304,9 @@ impl Running {
                         return news.loaded;
                     }
                 }
-                () = self.clock.sleep_until(heartbeat.due().min(now + mounted::LOOK)) => {
+                () = self.clock.sleep_until(heartbeat.due().min(now + mounted::CHECK_INTERVAL)) => {
                     // No other panel is waited for before there is a configuration.
-                    self.mounted.look();
+                    self.panel_host.look();
                 }
             }
         }
@@ -308,15 +315,15 @@ impl Running {
 
 /// Looks at the files now and then, and at once when asked to. On threads of its own: a file may be
 /// on a network drive, and the prices do not wait for that.
-async fn keep_looking(
-    mut lookout: Lookout,
+async fn watch_files(
+    mut config_watcher: ConfigWatcher,
     mut reloads: mpsc::Receiver<()>,
-    news: mpsc::Sender<News>,
+    news: mpsc::Sender<ConfigUpdate>,
     clock: Clock,
     supervisor: Supervisor,
 ) {
     loop {
-        let next = clock.now().monotonic + LOOK;
+        let next = clock.now().monotonic + CHECK_INTERVAL;
         let asked = tokio::select! {
             Some(()) = reloads.recv() => true,
             () = clock.sleep_until(next) => false,
@@ -326,14 +333,14 @@ async fn keep_looking(
         }
         let now = clock.now();
         let looking = tokio::task::spawn_blocking(move || {
-            let found = lookout.look(asked, now);
-            (lookout, found)
+            let found = config_watcher.look(asked, now);
+            (config_watcher, found)
         });
         let Ok((back, found)) = looking.await else {
             // It panicked, and that has been told.
             return;
         };
-        lookout = back;
+        config_watcher = back;
         if let Some(found) = found
             && news.send(found).await.is_err()
         {

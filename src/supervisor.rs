@@ -20,30 +20,30 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::clock::Moment;
 
 /// How long one message may wait for a systemd that does not read.
-const PATIENCE: Duration = Duration::from_millis(100);
+const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 /// No loop is woken more often than this, whatever the unit says.
-const LEAST: Duration = Duration::from_millis(50);
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Who has started this process and wants to know how it does; a default one is nobody.
 ///
 /// The second value is the bit of the one loop that a [`Supervisor::part`] knows.
 #[derive(Clone, Default)]
-pub struct Supervisor(Option<Arc<Line>>, Option<u32>);
+pub struct Supervisor(Option<Arc<NotifySocket>>, Option<u32>);
 
-struct Line {
+struct NotifySocket {
     socket: UnixDatagram,
     address: SocketAddr,
     /// How often each loop says that it turns; `None` if nobody asks.
-    every: Option<Duration>,
+    interval: Option<Duration>,
     /// A bit for each loop there is.
     loops: AtomicU32,
     /// A bit for each loop that has turned since systemd was last told.
-    turned: AtomicU32,
+    beaten: AtomicU32,
 }
 
 impl Supervisor {
     /// That of this process, by its environment: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         let variable = |name| std::env::var(name).ok();
         let watchdog = watchdog(
             variable("WATCHDOG_USEC").as_deref(),
@@ -70,13 +70,13 @@ impl Supervisor {
             None => SocketAddr::from_pathname(socket)?,
         };
         let socket = UnixDatagram::unbound()?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        let line = Line {
+        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+        let line = NotifySocket {
             socket,
             address,
-            every: watchdog.map(|limit| (limit / 4).max(LEAST)),
+            interval: watchdog.map(|limit| (limit / 4).max(MIN_INTERVAL)),
             loops: AtomicU32::new(0),
-            turned: AtomicU32::new(0),
+            beaten: AtomicU32::new(0),
         };
         Ok(Self(Some(Arc::new(line)), None))
     }
@@ -84,7 +84,7 @@ impl Supervisor {
     /// For a loop that ends and is made anew while the process goes on: each time it has the same
     /// heartbeat, and its end is not that of the process.
     pub fn part(&self) -> Self {
-        Self(self.0.clone(), Some(self.one_more()))
+        Self(self.0.clone(), Some(self.register_loop()))
     }
 
     /// The start is over, or a reload.
@@ -121,18 +121,18 @@ impl Supervisor {
     /// one that ends is missed like one that is stuck. There are at most 32.
     pub fn heartbeat(&self) -> Heartbeat {
         Heartbeat {
-            bit: self.1.unwrap_or_else(|| self.one_more()),
+            bit: self.1.unwrap_or_else(|| self.register_loop()),
             line: self.watched().cloned(),
             due: Moment::ZERO,
         }
     }
 
-    fn watched(&self) -> Option<&Arc<Line>> {
-        self.0.as_ref().filter(|line| line.every.is_some())
+    fn watched(&self) -> Option<&Arc<NotifySocket>> {
+        self.0.as_ref().filter(|line| line.interval.is_some())
     }
 
     /// The bit of one more loop.
-    fn one_more(&self) -> u32 {
+    fn register_loop(&self) -> u32 {
         self.watched().map_or(0, |line| {
             let all = line.loops.load(Ordering::Relaxed);
             let bit = 1_u32.checked_shl(all.count_ones()).unwrap_or(0);
@@ -148,7 +148,7 @@ impl Supervisor {
     }
 }
 
-impl Line {
+impl NotifySocket {
     fn tell(&self, message: &str) {
         // To the address each time: a systemd that has restarted listens there anew.
         if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.address) {
@@ -169,7 +169,7 @@ impl fmt::Debug for Supervisor {
 /// One loop's word that it turns. A default one is nobody's, and is never due.
 #[derive(Default)]
 pub struct Heartbeat {
-    line: Option<Arc<Line>>,
+    line: Option<Arc<NotifySocket>>,
     bit: u32,
     due: Moment,
 }
@@ -183,13 +183,13 @@ impl Heartbeat {
     /// The loop has turned. The last of the loops to say so tells systemd; allocates nothing.
     pub fn beat(&mut self, now: Moment) {
         let Some(line) = &self.line else { return };
-        let Some(every) = line.every.filter(|_| now >= self.due) else {
+        let Some(interval) = line.interval.filter(|_| now >= self.due) else {
             return;
         };
-        self.due = now + every;
-        let turned = line.turned.fetch_or(self.bit, Ordering::Relaxed) | self.bit;
-        if turned == line.loops.load(Ordering::Relaxed) {
-            line.turned.store(0, Ordering::Relaxed);
+        self.due = now + interval;
+        let beaten = line.beaten.fetch_or(self.bit, Ordering::Relaxed) | self.bit;
+        if beaten == line.loops.load(Ordering::Relaxed) {
+            line.beaten.store(0, Ordering::Relaxed);
             line.tell("WATCHDOG=1");
         }
     }

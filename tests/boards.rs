@@ -57,7 +57,7 @@ fn every_board_can_be_used_as_it_is_described() {
     let mut models = Vec::new();
     for board in Board::all() {
         let pi = board.model.starts_with("Raspberry Pi ");
-        assert!(pi || board == Board::of_model(""), "{board:?}");
+        assert!(pi || board == Board::for_model(""), "{board:?}");
         let number = board.bus.strip_prefix("/dev/i2c-").unwrap();
         assert!(number.parse::<u8>().is_ok(), "{board:?}");
         assert!(board.speed <= board.wanted_speed, "{board:?}");
@@ -93,7 +93,7 @@ fn real_machines_are_recognised_by_their_model() {
         ("Radxa ROCK 4C+", "linux"),
         ("", "linux"),
     ] {
-        assert_eq!(Board::of_model(model).name, name, "{model}");
+        assert_eq!(Board::for_model(model).name, name, "{model}");
     }
 }
 
@@ -103,20 +103,20 @@ fn the_model_is_read_as_the_kernel_writes_it_and_its_absence_is_some_linux() {
     std::fs::create_dir_all(&directory).unwrap();
     let (missing, model) = (directory.join("missing"), directory.join("model"));
     std::fs::write(&model, "Raspberry Pi 4 Model B Rev 1.4\0").unwrap();
-    assert_eq!(Board::of_machine(&[&missing, &model]).name, "pi-4");
-    assert_eq!(Board::of_machine(&[&missing]).name, "linux");
+    assert_eq!(Board::for_machine(&[&missing, &model]).name, "pi-4");
+    assert_eq!(Board::for_machine(&[&missing]).name, "linux");
     // A whole name ends before the zero.
     std::fs::write(&model, "Raspberry Pi 5\0").unwrap();
-    assert_eq!(Board::of_machine(&[&model]).name, "pi-5");
+    assert_eq!(Board::for_machine(&[&model]).name, "pi-5");
     // Not text at all.
     std::fs::write(&model, [0xFF, 0xFE]).unwrap();
-    assert_eq!(Board::of_machine(&[&model]).name, "linux");
+    assert_eq!(Board::for_machine(&[&model]).name, "linux");
     std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
 fn the_list_has_every_board_and_marks_the_one_it_is_printed_on() {
-    let list = board::list(Board::of_model("Raspberry Pi 5 Model B Rev 1.0"));
+    let list = board::list(Board::for_model("Raspberry Pi 5 Model B Rev 1.0"));
     for board in Board::all() {
         assert!(list.contains(board.name), "{list}");
         assert!(list.contains(board.model), "{list}");

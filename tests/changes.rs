@@ -11,9 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use deskticker::clock::Clock;
 use deskticker::panel::png;
-use deskticker::screen::{self, Format, Frame, Glyphs, Kept, Page, Sign, Size, View};
+use deskticker::screen::{self, DrawCache, FontSet, Format, Frame, LinkIcon, PageView, Size, View};
 use process::{Program, configured, directory, run};
-use proxy_double::{Proxy, Seen};
+use proxy_double::{Proxy, ProxyEvent};
 use rustix::process::Signal;
 
 /// Longer than anything here takes, shorter than anybody's patience.
@@ -51,17 +51,17 @@ fn notices(title: &str, text: &str, timed: bool) -> Vec<Vec<u8>> {
         timed.then_some(((of_day / 60) as u8, (of_day % 60) as u8))
     });
     let signs = [
-        Sign::Live,
-        Sign::Joining,
-        Sign::Silent,
-        Sign::Down,
-        Sign::Refused,
+        LinkIcon::Live,
+        LinkIcon::Joining,
+        LinkIcon::Silent,
+        LinkIcon::Down,
+        LinkIcon::Refused,
     ];
     let views = times.iter().flat_map(|time| signs.map(|sign| (time, sign)));
     views
         .map(|(time, sign)| {
             let view = View {
-                page: Page::Notice { title, text },
+                page: PageView::Notice { title, text },
                 time: *time,
                 sign,
                 simulated: false,
@@ -70,7 +70,7 @@ fn notices(title: &str, text: &str, timed: bool) -> Vec<Vec<u8>> {
                 format: Format::default(),
             };
             let mut frame = Frame::new(Size::Tall);
-            screen::draw(&view, &Glyphs::new(), &mut Kept::new(), &mut frame);
+            screen::draw(&view, &FontSet::new(), &mut DrawCache::new(), &mut frame);
             png::encode(&frame).unwrap()
         })
         .collect()
@@ -132,8 +132,8 @@ fn a_wrong_file_changes_nothing_and_is_told_until_it_is_mended() {
     let line = program.says("the configuration stays as it was");
     let place = format!("{}:1: watchlist: ", config.display());
     assert!(line.contains(&place), "{line}");
-    let why = line.split_once(&place).unwrap().1.trim();
-    let told = format!("desk.toml:1: watchlist: {why}");
+    let reason = line.split_once(&place).unwrap().1.trim();
+    let told = format!("desk.toml:1: watchlist: {reason}");
     shows(&screen_of(&config), "CONFIG", &told);
     std::fs::write(&config, format!("watchlist = [\"SPX\"]\n{text}")).unwrap();
     program.says("watchlist: SPX\n");
@@ -165,8 +165,9 @@ fn another_source_token_or_panel_makes_anew_what_has_to_be() {
     let text = text.replace(&old, &new);
     std::fs::write(&config, &text).unwrap();
     program.says(&new);
-    let farewell = first.until(|seen| matches!(seen, Seen::Farewell(_) | Seen::Gone(_)));
-    assert_eq!(farewell, Seen::Farewell(1000));
+    let farewell =
+        first.until(|seen| matches!(seen, ProxyEvent::Farewell(_) | ProxyEvent::Gone(_)));
+    assert_eq!(farewell, ProxyEvent::Farewell(1000));
     second.subscribed(4);
 
     second.behave(|manner| manner.token = "another-token".into());

@@ -8,9 +8,9 @@ use std::time::Duration;
 use deskticker::board::Board;
 use deskticker::clock::Utc;
 use deskticker::config::{Config, Environment, PanelKind};
-use deskticker::desk::{Leaf, Night, Rule, Settings};
-use deskticker::feed::link::Via;
-use deskticker::market::{Calendar, Numbers, Price, Symbol};
+use deskticker::desk::{AlertRule, DimmingPeriod, PageSpec, TickerSettings};
+use deskticker::feed::link::FeedProvider;
+use deskticker::market::{Calendar, NumberFormat, Price, Symbol};
 use deskticker::panel::{Chip, Rotation};
 use deskticker::screen::{Size, Threshold};
 use jiff::tz::TimeZone;
@@ -76,7 +76,7 @@ fn a_full_file_is_understood_to_the_last_key() {
         .map(|s| s.ticker())
         .collect();
     assert_eq!(names, ["I:SPX", "I:VIX9D", "O:SPY251219C00650000"]);
-    assert_eq!(config.source.via, Via::Hub);
+    assert_eq!(config.source.provider, FeedProvider::Hub);
     assert_eq!(config.source.endpoint.to_string(), "wss://hub.example/desk");
     assert_eq!(config.source.endpoint.port, 443);
     assert_eq!(config.source.secret.as_ref().unwrap().reveal(), "s3cr3t");
@@ -106,10 +106,10 @@ fn an_address_is_enough() {
     // Whatever is not said is what the desk takes it for.
     assert_eq!(
         config.settings,
-        Settings::of(config.settings.watchlist.clone())
+        TickerSettings::of(config.settings.watchlist.clone())
     );
     let vendor = parse("[massive]\n").unwrap();
-    assert_eq!(vendor.source.via, Via::Vendor);
+    assert_eq!(vendor.source.provider, FeedProvider::Vendor);
     assert_eq!(vendor.source.secret.unwrap().reveal(), "k3y");
     assert_eq!(
         vendor.source.endpoint.to_string(),
@@ -392,7 +392,7 @@ fn text_that_is_no_toml_is_refused_at_its_line() {
 
 /// The settings of these lines, above a hub that does.
 #[track_caller]
-fn settings(lines: &str) -> Settings {
+fn settings(lines: &str) -> TickerSettings {
     parse(&format!("{lines}\n{HUB}")).unwrap().settings
 }
 
@@ -419,7 +419,7 @@ fn time_and_numbers_are_written_as_one_likes_them() {
         ("1234,56", None, b','),
     ] {
         let numbers = of(&format!("numbers = \"{written}\"")).format.numbers;
-        assert_eq!(numbers, Numbers { group, point });
+        assert_eq!(numbers, NumberFormat { group, point });
         let (whole, fraction) = Price::from_scaled(12_345_600).parts(numbers);
         assert_eq!(format!("{whole}{fraction}"), written);
     }
@@ -445,14 +445,14 @@ fn a_page_is_a_pair_a_symbol_a_contract_or_the_connection() {
         show = ["VIX SPX", "SPY", "O:SPY261218C00650000", "link", "I:SPX"]
         pin = "link"
         "#);
-    let leaves = [
-        Leaf::Pair(1, Some(0)),
-        Leaf::Big(2),
-        Leaf::Contract(3),
-        Leaf::Link,
-        Leaf::Big(0),
+    let page_specs = [
+        PageSpec::Pair(1, Some(0)),
+        PageSpec::Big(2),
+        PageSpec::Contract(3),
+        PageSpec::Link,
+        PageSpec::Big(0),
     ];
-    assert_eq!(chosen.pages, leaves);
+    assert_eq!(chosen.pages, page_specs);
     assert_eq!(chosen.pin, Some(3));
     assert_eq!(chosen.interval, Duration::from_secs(3));
     // Without a choice it is one of those that fit the watchlist.
@@ -514,7 +514,7 @@ fn an_alert_has_one_threshold() {
         "#,
     )
     .alerts;
-    let rule = |place, threshold, secs| Rule {
+    let rule = |place, threshold, secs| AlertRule {
         place,
         threshold,
         shown: Duration::from_secs(secs),
@@ -582,7 +582,7 @@ fn an_alert_has_one_threshold() {
 
 #[test]
 fn a_night_is_dimmed_or_off() {
-    let nights = settings(
+    let dimming_periods = settings(
         r#"
         [[night]]
         days = ["mon", "sun"]
@@ -595,20 +595,20 @@ fn a_night_is_dimmed_or_off() {
         off = true
         "#,
     )
-    .nights;
-    let first = Night {
+    .dimming_periods;
+    let first = DimmingPeriod {
         days: [true, false, false, false, false, false, true],
         from: 22 * 60,
         to: 6 * 60 + 30,
         brightness: Some(10),
     };
-    let second = Night {
+    let second = DimmingPeriod {
         days: [true; 7],
         from: 0,
         to: 1440,
         brightness: None,
     };
-    assert_eq!(nights, [first, second]);
+    assert_eq!(dimming_periods, [first, second]);
 
     let night = |lines: &str, place: &str, words: &[&str]| {
         wrong(&format!("[[night]]\n{lines}"), place, words);
@@ -702,17 +702,23 @@ fn the_sample_that_is_installed_sets_nothing_and_all_it_shows_is_right() {
         parse(&lines.map(set).collect::<Vec<_>>().join("\n"))
     };
     let hub = shown("#[massive]").unwrap();
-    assert_eq!(hub.source.via, Via::Hub);
+    assert_eq!(hub.source.provider, FeedProvider::Hub);
     assert_eq!(hub.settings.pages.len(), 3);
     assert_eq!(
-        (hub.settings.alerts.len(), hub.settings.nights.len()),
+        (
+            hub.settings.alerts.len(),
+            hub.settings.dimming_periods.len()
+        ),
         (2, 2)
     );
     let usual = parse(HUB).unwrap();
     assert_eq!(hub.panel, usual.panel);
     assert_eq!(hub.settings.brightness, usual.settings.brightness);
     assert_eq!(hub.settings.format, usual.settings.format);
-    assert_eq!(shown("#[hub]").unwrap().source.via, Via::Vendor);
+    assert_eq!(
+        shown("#[hub]").unwrap().source.provider,
+        FeedProvider::Vendor
+    );
 }
 
 #[test]
@@ -722,13 +728,13 @@ fn the_settings_in_the_readme_are_those_there_are() {
     let (_, file) = settings.split_once("```toml\n").unwrap();
     let (file, _) = file.split_once("```").unwrap();
     let config = parse(file).unwrap();
-    let leaves = [
-        Leaf::Pair(0, Some(1)),
-        Leaf::Big(2),
-        Leaf::Contract(3),
-        Leaf::Link,
+    let page_specs = [
+        PageSpec::Pair(0, Some(1)),
+        PageSpec::Big(2),
+        PageSpec::Contract(3),
+        PageSpec::Link,
     ];
-    assert_eq!(config.settings.pages, leaves);
+    assert_eq!(config.settings.pages, page_specs);
     assert_eq!(config.settings.pin, Some(0));
     assert_eq!(config.panel, parse(HUB).unwrap().panel);
 }

@@ -12,20 +12,20 @@ use std::time::Duration;
 
 use deskticker::clock::{Clock, Moment, Now, Utc};
 use deskticker::config::{Environment, Secret};
-use deskticker::doctor::{Finding, State, Touch, text};
-use deskticker::feed::link::Via;
+use deskticker::doctor::{BusProbe, CheckState, Finding, text};
+use deskticker::feed::link::FeedProvider;
 use deskticker::feed::net::{Connector, Endpoint};
-use deskticker::feed::session::Source;
-use deskticker::hub::token::Gate;
+use deskticker::feed::session::FeedSource;
+use deskticker::hub::token::Authenticator;
 use deskticker::hub::{self, Hub};
 use deskticker::market::{Calendar, Cluster};
-use deskticker::panel::Fault;
-use deskticker::simulator::{Settings, Simulator};
+use deskticker::panel::BusFault;
+use deskticker::simulator::{Simulator, SimulatorSettings};
 use deskticker::supervisor::Supervisor;
-use proxy_double::{Manner, Proxy, Seen};
+use proxy_double::{Proxy, ProxyBehaviour, ProxyEvent};
 use stage::Background;
 use tokio::sync::watch;
-use ward::{Machine, TOKEN, parrot, simulated};
+use ward::{Machine, TOKEN, echo_server, simulated};
 
 /// What takes a while, takes another one at each run.
 fn settled(finding: &Finding, port: u16) -> Finding {
@@ -94,35 +94,35 @@ fn a_bus_that_is_missing_is_told_with_what_this_machine_needs() {
         visit.skipped(&["permission", "panel", "speed"]);
         assert!(machine.asked.is_empty());
         let bus = visit.of("bus").clone();
-        assert_eq!(bus.state, State::Failed);
-        (bus.found, bus.mend.unwrap())
+        assert_eq!(bus.state, CheckState::Failed);
+        (bus.found, bus.remedy.unwrap())
     };
-    let (found, mend) = missing(Machine::new("pc"));
+    let (found, remedy) = missing(Machine::new("pc"));
     assert_eq!(found, "there is no /dev/i2c-1, nor any other /dev/i2c-*");
-    assert!(mend.contains("bus = \"/dev/i2c-N\""), "{mend}");
+    assert!(remedy.contains("bus = \"/dev/i2c-N\""), "{remedy}");
     let off = Machine::new("off").with("proc/device-tree/model", "Raspberry Pi 3 Model B\0");
     // The buses of the two HDMI connectors: never the panel's.
     let off = off.with("dev/i2c-21", "").with("dev/i2c-20", "");
-    let (found, mend) = missing(off.with("dev/i2c", ""));
+    let (found, remedy) = missing(off.with("dev/i2c", ""));
     assert_eq!(
         found,
         "there is no /dev/i2c-1, only /dev/i2c-20, /dev/i2c-21"
     );
-    assert!(mend.contains("\n  dtparam=i2c_arm=on\n  dtparam=i2c_arm_baudrate=400000\n"));
-    assert!(mend.contains("\n  sudo raspi-config nonint do_i2c 0"));
+    assert!(remedy.contains("\n  dtparam=i2c_arm=on\n  dtparam=i2c_arm_baudrate=400000\n"));
+    assert!(remedy.contains("\n  sudo raspi-config nonint do_i2c 0"));
     // The kernel has the bus, and no file was made for it.
-    let (_, mend) = missing(Machine::pi("module"));
-    assert!(mend.contains("\n  sudo modprobe i2c-dev\n"), "{mend}");
+    let (_, remedy) = missing(Machine::pi("module"));
+    assert!(remedy.contains("\n  sudo modprobe i2c-dev\n"), "{remedy}");
 }
 
 #[test]
 fn the_panel_is_asked_without_disturbing_anybody() {
     let mut machine = Machine::pi("asked").of("ws://hub.invalid");
-    machine.answers = |_, _| Err(Fault::NoAnswer);
+    machine.answers = |_, _| Err(BusFault::NoAnswer);
     let visit = machine.examined();
     visit.says(
         "panel",
-        State::Failed,
+        CheckState::Failed,
         "nothing answers at 0x3c",
         "SDA on pin 3, SCL on pin 5",
     );
@@ -132,7 +132,7 @@ fn the_panel_is_asked_without_disturbing_anybody() {
         .iter()
         .map(|(_, address, how)| (*address, *how))
         .collect();
-    assert_eq!(asked, [(0x3c, Touch::Nop), (0x3d, Touch::Empty)]);
+    assert_eq!(asked, [(0x3c, BusProbe::Nop), (0x3d, BusProbe::Empty)]);
     assert!(
         machine
             .asked
@@ -141,35 +141,41 @@ fn the_panel_is_asked_without_disturbing_anybody() {
     );
     machine.answers = |address, _| match address {
         0x3d => Ok(()),
-        _ => Err(Fault::NoAnswer),
+        _ => Err(BusFault::NoAnswer),
     };
     let visit = machine.examined();
     visit.says(
         "panel",
-        State::Failed,
+        CheckState::Failed,
         "at 0x3c on /dev/i2c-1, but 0x3d does",
         "\n  address = 0x3d",
     );
-    for (answers, found, mend) in [
+    for (answers, found, remedy) in [
         (
-            (|_, _| Err(Fault::Stuck)) as ward::Answers,
+            (|_, _| Err(BusFault::Stuck)) as ward::Answers,
             "is stuck",
             "SDA and SCL",
         ),
-        (|_, _| Err(Fault::Claimed), "has 0x3c", "dtoverlay"),
-        (|_, _| Err(Fault::Errno(5)), "Input/output error", "pin 3"),
+        (|_, _| Err(BusFault::Claimed), "has 0x3c", "dtoverlay"),
+        (
+            |_, _| Err(BusFault::Errno(5)),
+            "Input/output error",
+            "pin 3",
+        ),
     ] {
         machine.answers = answers;
         machine.asked.clear();
-        machine.examined().says("panel", State::Failed, found, mend);
+        machine
+            .examined()
+            .says("panel", CheckState::Failed, found, remedy);
         assert_eq!(machine.asked.len(), 1, "nobody else is asked on such a bus");
     }
     let other = "[hub]\nurl = \"ws://hub.invalid\"\n[panel]\naddress = 0x40\n";
     let mut machine = Machine::pi("address").told(other);
-    machine.answers = |_, _| Err(Fault::NoAnswer);
+    machine.answers = |_, _| Err(BusFault::NoAnswer);
     machine
         .examined()
-        .says("panel", State::Failed, "at 0x40", "pin 3");
+        .says("panel", CheckState::Failed, "at 0x40", "pin 3");
     let asked: Vec<_> = machine
         .asked
         .iter()
@@ -185,13 +191,13 @@ fn a_ticker_that_hangs_in_a_write_is_told_whatever_its_panel_is() {
     machine = machine.with("run/deskticker/state", told);
     let words = "stuck in a write to its panel since 2026-11-27T00:15:11Z";
     let visit = machine.examined();
-    visit.says("panel", State::Failed, words, "systemctl restart");
+    visit.says("panel", CheckState::Failed, words, "systemctl restart");
     assert!(machine.asked.is_empty(), "it would hang as well");
     let picture = "[hub]\nurl = \"ws://hub.invalid\"\n[panel]\nkind = \"png\"\n";
     let mut machine = Machine::pi("stuck-picture").told(picture);
     machine = machine.with("run/deskticker/state", told);
     let visit = machine.examined();
-    visit.says("panel", State::Failed, words, "disk or network drive");
+    visit.says("panel", CheckState::Failed, words, "disk or network drive");
     visit.skipped(&["bus", "permission", "speed"]);
     let mut machine = machine.with("run/deskticker/state", "panel shown\n");
     machine.examined().skipped(&["panel"]);
@@ -206,21 +212,21 @@ fn a_slow_bus_is_told_with_the_line_that_makes_it_fast() {
         machine.examined().of("speed").clone()
     };
     let slow = speed("slow", &100_000_u32.to_be_bytes(), "6.12.47+rpt-rpi-v8");
-    assert_eq!(slow.state, State::Warning);
+    assert_eq!(slow.state, CheckState::Warning);
     assert_eq!(slow.found, "100 kHz: a whole picture takes 94 ms");
     assert!(
-        slow.mend
+        slow.remedy
             .unwrap()
             .ends_with("\n  dtparam=i2c_arm_baudrate=400000")
     );
     let debian = speed("debian", &250_000_u32.to_be_bytes(), "6.12.48+deb13-arm64");
-    assert!(debian.mend.unwrap().contains("overlay"));
+    assert!(debian.remedy.unwrap().contains("overlay"));
     for cell in [&b""[..], b"abc", b"abcde"] {
         let unknown = speed("unknown", cell, "6");
-        assert_eq!(unknown.state, State::Ok);
+        assert_eq!(unknown.state, CheckState::Ok);
         assert!(unknown.found.contains("does not tell"));
     }
-    assert_eq!(speed("zero", &[0; 4], "6").state, State::Warning);
+    assert_eq!(speed("zero", &[0; 4], "6").state, CheckState::Warning);
 }
 
 #[test]
@@ -238,11 +244,16 @@ fn a_name_without_an_address_and_a_port_without_a_server_are_told() {
     let visit = Machine::pi("nameless")
         .of("ws://hub.invalid:3000")
         .examined();
-    visit.says("dns", State::Failed, "hub.invalid", "/etc/resolv.conf");
+    visit.says("dns", CheckState::Failed, "hub.invalid", "/etc/resolv.conf");
     visit.skipped(&["tcp", "tls", "hub", "access", "upstream", "channels"]);
     assert_eq!(visit.code, 1);
     let visit = Machine::pi("local").of("ws://no-such-hub.local").examined();
-    visit.says("dns", State::Failed, "no-such-hub.local", "avahi-daemon");
+    visit.says(
+        "dns",
+        CheckState::Failed,
+        "no-such-hub.local",
+        "avahi-daemon",
+    );
 
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = dead.local_addr().unwrap();
@@ -250,12 +261,12 @@ fn a_name_without_an_address_and_a_port_without_a_server_are_told() {
     let visit = Machine::pi("dead").of(format!("ws://{address}")).examined();
     visit.says(
         "tcp",
-        State::Failed,
+        CheckState::Failed,
         "refused",
         "systemctl status deskticker-hub",
     );
     visit.skipped(&["tls", "hub", "access", "upstream", "channels"]);
-    visit.says("clock", State::Ok, "set by the network", "");
+    visit.says("clock", CheckState::Ok, "set by the network", "");
 }
 
 #[test]
@@ -276,10 +287,10 @@ fn a_certificate_is_told_by_what_is_wrong_with_it() {
         Machine::pi(&format!("tls-{name}")).told(&text).examined()
     };
     let good = visit("good", &["localhost"], (2000, 4000), true);
-    good.says("tls", State::Ok, "until 4000-01-01", "");
-    good.says("channels", State::Ok, "4 of 4 confirmed", "");
+    good.says("tls", CheckState::Ok, "until 4000-01-01", "");
+    good.says("channels", CheckState::Ok, "4 of 4 confirmed", "");
     assert_eq!(good.code, 0);
-    for (name, names, years, trusted, found, mend) in [
+    for (name, names, years, trusted, found, remedy) in [
         (
             "unknown",
             "localhost",
@@ -314,7 +325,7 @@ fn a_certificate_is_told_by_what_is_wrong_with_it() {
         ),
     ] {
         let visit = visit(name, &[names], years, trusted);
-        visit.says("tls", State::Failed, found, mend);
+        visit.says("tls", CheckState::Failed, found, remedy);
         visit.skipped(&["hub", "access", "upstream", "channels"]);
         assert_eq!(visit.code, 1);
     }
@@ -323,7 +334,7 @@ fn a_certificate_is_told_by_what_is_wrong_with_it() {
     let visit = Machine::pi("plain")
         .of(format!("wss://localhost:{plain}"))
         .examined();
-    visit.says("tls", State::Failed, "", "ws:// in place of wss://");
+    visit.says("tls", CheckState::Failed, "", "ws:// in place of wss://");
 }
 
 #[test]
@@ -360,12 +371,12 @@ fn no_token_goes_to_what_is_no_hub() {
         ),
         ("SSH-2.0-OpenSSH_9.2\r\n", "the connection was lost"),
     ] {
-        let server = parrot(answer);
+        let server = echo_server(answer);
         let (address, heard) = &server.value;
         let visit = Machine::pi("portal")
             .of(format!("ws://{address}"))
             .examined();
-        visit.says("hub", State::Failed, found, "");
+        visit.says("hub", CheckState::Failed, found, "");
         visit.skipped(&["access", "upstream", "channels"]);
         assert_eq!(visit.code, 1);
         let heard = String::from_utf8(heard.lock().unwrap().clone()).unwrap();
@@ -386,7 +397,7 @@ fn a_token_that_the_hub_does_not_know_is_told_with_the_command_that_makes_one() 
     let visit = machine.examined();
     visit.says(
         "access",
-        State::Failed,
+        CheckState::Failed,
         "does not know this token",
         "\n  deskticker-hub token add NAME",
     );
@@ -399,14 +410,14 @@ fn whom_a_certificate_has_shown_need_not_say_more_before_the_token() {
     let authority = front::authority();
     let acceptor = front::acceptor(&authority, &["localhost"], 2000, 4000);
     let ca_file = front::ca_file("doctor-terse", &authority.pem());
-    let server = parrot("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    let server = echo_server("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     let (behind, heard) = (server.value.0, &server.value.1);
     let tls = Background::start(move || front::before(behind, acceptor));
     let port = tls.value.port();
     let text = format!("[hub]\nurl = \"wss://localhost:{port}\"\nca_file = {ca_file:?}\n");
     let visit = Machine::pi("terse").told(&text).examined();
-    visit.says("hub", State::Ok, "wants a token", "");
-    visit.says("access", State::Failed, "does not know this token", "");
+    visit.says("hub", CheckState::Ok, "wants a token", "");
+    visit.says("access", CheckState::Failed, "does not know this token", "");
     let heard = String::from_utf8(heard.lock().unwrap().clone()).unwrap();
     let first = heard.find("GET /healthz ").unwrap();
     assert!(first < heard.find(TOKEN).unwrap(), "{heard}");
@@ -415,20 +426,20 @@ fn whom_a_certificate_has_shown_need_not_say_more_before_the_token() {
 /// A hub of these clusters, whose vendor is at an address where nobody listens.
 fn orphan(clusters: &'static [Cluster]) -> Background<(SocketAddr, Hub)> {
     Background::start(move || async move {
-        let source = Source {
-            via: Via::Vendor,
+        let source = FeedSource {
+            provider: FeedProvider::Vendor,
             endpoint: Endpoint::parse("ws://127.0.0.1:1").unwrap(),
             secret: Some(Secret::new("key").unwrap()),
         };
         let token = Secret::new(TOKEN).unwrap();
-        let setup = hub::Setup {
+        let setup = hub::HubSetup {
             rest: source.clone(),
             source,
             connector: Connector::new(None).unwrap(),
             clusters: clusters.to_vec(),
             simulated: false,
-            gate: Gate::new(None, Some(&token)).unwrap().into(),
-            settings: watch::channel(hub::Settings::default()).1,
+            authenticator: Authenticator::new(None, Some(&token)).unwrap().into(),
+            settings: watch::channel(hub::HubSettings::default()).1,
             calendar: Calendar::always_open(),
             clock: Clock::system(),
             supervisor: Supervisor::default(),
@@ -446,34 +457,34 @@ fn a_hub_without_its_vendor_is_told_from_one_that_has_it() {
     let place = format!("ws://{}", hub.value.0);
     let mut machine = Machine::pi("orphan").of(&place);
     // Nothing will come.
-    machine.patience = Duration::from_secs(3);
+    machine.time_limit = Duration::from_secs(3);
     let visit = machine.examined();
     visit.says(
         "upstream",
-        State::Failed,
+        CheckState::Failed,
         "indices down",
         "journalctl -u deskticker-hub",
     );
-    visit.says("channels", State::Warning, "; no value in", "its log");
+    visit.says("channels", CheckState::Warning, "; no value in", "its log");
     assert_eq!(visit.code, 1);
     // What it does not serve at all.
     let option = format!("watchlist = [\"O:SPY271217C00650000\"]\n[hub]\nurl = \"{place}\"\n");
     let visit = Machine::pi("options").told(&option).examined();
     visit.says(
         "upstream",
-        State::Failed,
+        CheckState::Failed,
         "options not served",
         "journalctl",
     );
     visit.says(
         "channels",
-        State::Failed,
+        CheckState::Failed,
         "options: nothing is served at this address",
         "log",
     );
 }
 
-fn proxy(change: impl FnOnce(&mut Manner)) -> Proxy {
+fn proxy(change: impl FnOnce(&mut ProxyBehaviour)) -> Proxy {
     let proxy = Proxy::start(Clock::system());
     proxy.behave(|manner| {
         manner.token = TOKEN.into();
@@ -490,19 +501,20 @@ fn the_proxy_is_known_by_its_answers_and_its_silence_is_no_fault() {
     let (clock, _hand) = Clock::manual(Now::new(Moment::ZERO, Utc::PLAUSIBLE));
     // At midnight of a New Year's day nothing is due.
     (machine.clock, machine.calendar) = (clock, Calendar::us());
-    machine.patience = Duration::from_secs(2);
+    machine.time_limit = Duration::from_secs(2);
     let visit = machine.examined();
-    visit.says("hub", State::Ok, "answers like the proxy", "");
-    visit.says("access", State::Ok, "see channels", "");
+    visit.says("hub", CheckState::Ok, "answers like the proxy", "");
+    visit.says("access", CheckState::Ok, "see channels", "");
     visit.skipped(&["upstream"]);
-    visit.says("channels", State::Ok, "0 of 4 confirmed, not ", "");
-    visit.says("channels", State::Ok, "; the market is closed", "");
+    visit.says("channels", CheckState::Ok, "0 of 4 confirmed, not ", "");
+    visit.says("channels", CheckState::Ok, "; the market is closed", "");
     assert_eq!(
         proxy.subscribed(4),
         ["AM.I:SPX", "AM.I:VIX", "V.I:SPX", "V.I:VIX"]
     );
-    let farewell = proxy.until(|seen| matches!(seen, Seen::Farewell(_) | Seen::Gone(_)));
-    assert_eq!(farewell, Seen::Farewell(1000));
+    let farewell =
+        proxy.until(|seen| matches!(seen, ProxyEvent::Farewell(_) | ProxyEvent::Gone(_)));
+    assert_eq!(farewell, ProxyEvent::Farewell(1000));
 
     // What comes on a channel confirms it as well, and ends the waiting.
     let mut machine = Machine::pi("proxy-open").of(&place);
@@ -515,7 +527,7 @@ fn the_proxy_is_known_by_its_answers_and_its_silence_is_no_fault() {
     }
     let visit = visiting.join().unwrap();
     let found = "4 of 4 confirmed; first value (VIX) in ";
-    visit.says("channels", State::Ok, found, "");
+    visit.says("channels", CheckState::Ok, found, "");
 }
 
 #[test]
@@ -526,7 +538,7 @@ fn a_token_that_the_proxy_refuses_only_at_the_upgrade_is_told_too() {
         .examined();
     visit.says(
         "channels",
-        State::Failed,
+        CheckState::Failed,
         "does not know this token",
         "token add NAME",
     );
@@ -536,27 +548,27 @@ fn a_token_that_the_proxy_refuses_only_at_the_upgrade_is_told_too() {
 #[test]
 fn the_vendor_is_asked_for_the_key_without_evicting_the_ticker_that_runs() {
     let vendor = Background::start(|| async {
-        Simulator::start(Settings::default(), Clock::system())
+        Simulator::start(SimulatorSettings::default(), Clock::system())
             .await
             .unwrap()
     });
     let place = vendor.value.address();
     let mut machine = Machine::pi("vendor").told(&format!("[massive]\nurl = \"ws://{place}\"\n"));
     machine.environment = Environment {
-        key: Some(Settings::default().key),
+        key: Some(SimulatorSettings::default().key),
         ..Environment::default()
     };
     let visit = machine.examined();
-    visit.says("token", State::Ok, "MASSIVE_API_KEY", "");
-    visit.says("hub", State::Ok, "answers like Massive", "");
-    visit.says("access", State::Ok, "the key is accepted", "");
+    visit.says("token", CheckState::Ok, "MASSIVE_API_KEY", "");
+    visit.says("hub", CheckState::Ok, "answers like Massive", "");
+    visit.says("access", CheckState::Ok, "the key is accepted", "");
     visit.skipped(&["upstream", "channels"]);
     assert_eq!(visit.code, 0);
     machine.environment.key = Some("another-key".into());
     let visit = machine.examined();
     visit.says(
         "access",
-        State::Failed,
+        CheckState::Failed,
         "the key was refused",
         "massive.com",
     );
@@ -573,7 +585,7 @@ fn a_clock_that_is_wrong_is_found_by_the_hubs() {
     let visit = machine.examined();
     visit.says(
         "clock",
-        State::Failed,
+        CheckState::Failed,
         "behind the server's clock",
         "set-ntp true",
     );

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use deskticker::config::Environment;
-use deskticker::doctor::{self, Bundle, Finding, State, masked};
+use deskticker::doctor::{self, Bundle, CheckState, Finding, redacted};
 use process::{Program, directory, run};
 use serde_json::Value;
-use ward::{CHECKS, Machine, TOKEN, Visit, parrot, simulated};
+use ward::{CHECKS, DoctorRun, Machine, TOKEN, echo_server, simulated};
 
 /// A configuration for a hub, without a bus to look at, and the token in a file of its own.
 fn configured(name: &str, hub: &str, token: &str) -> PathBuf {
@@ -140,18 +140,29 @@ failed   panel         nothing answers at 0x3c on /dev/i2c-1 and this goes on
            sudo a-command --that is --much --longer --than --eighty --columns --and --stays --on --one
 "
     );
-    let summary = |states: &[State]| {
-        let finding = |state: &State| Finding {
+    let summary = |states: &[CheckState]| {
+        let finding = |state: &CheckState| Finding {
             state: *state,
             ..finding.clone()
         };
         doctor::summary(&states.iter().map(finding).collect::<Vec<_>>())
     };
-    assert_eq!(summary(&[State::Ok, State::Skipped]), "all is well\n");
-    assert_eq!(summary(&[State::Warning]), "it works, with 1 warning\n");
-    assert_eq!(summary(&[State::Failed]), "1 check failed\n");
     assert_eq!(
-        summary(&[State::Failed, State::Warning, State::Failed, State::Warning]),
+        summary(&[CheckState::Ok, CheckState::Skipped]),
+        "all is well\n"
+    );
+    assert_eq!(
+        summary(&[CheckState::Warning]),
+        "it works, with 1 warning\n"
+    );
+    assert_eq!(summary(&[CheckState::Failed]), "1 check failed\n");
+    assert_eq!(
+        summary(&[
+            CheckState::Failed,
+            CheckState::Warning,
+            CheckState::Failed,
+            CheckState::Warning
+        ]),
         "2 checks failed, 2 warnings\n"
     );
 }
@@ -205,37 +216,37 @@ fn where_the_token_comes_from_is_told_and_who_else_can_read_it() {
     let mut machine = machine.of("ws://hub.invalid");
     machine.environment = Environment::default();
     for (mode, state) in [
-        (0o600, State::Ok),
-        (0o640, State::Ok),
-        (0o644, State::Warning),
+        (0o600, CheckState::Ok),
+        (0o640, CheckState::Ok),
+        (0o644, CheckState::Warning),
     ] {
         put(&machine, mode);
-        let mend = if state == State::Ok {
+        let remedy = if state == CheckState::Ok {
             ""
         } else {
             "  sudo chmod 600 /"
         };
         machine
             .examined()
-            .says("token", state, "/etc/deskticker/token", mend);
+            .says("token", state, "/etc/deskticker/token", remedy);
     }
     // The key of a hub on the same machine is no token.
     machine.environment.key = Some("the-vendors-key".into());
     let found = "/etc/deskticker/token";
     machine
         .examined()
-        .says("token", State::Warning, found, "chmod");
+        .says("token", CheckState::Warning, found, "chmod");
     machine.environment.token = Some(TOKEN.into());
     machine.examined().says(
         "token",
-        State::Ok,
+        CheckState::Ok,
         "from the variable MASSIVE_PROXY_TOKEN",
         "",
     );
     let visit = Machine::new("none").examined();
     visit.says(
         "configuration",
-        State::Failed,
+        CheckState::Failed,
         "desk.toml: cannot be read",
         "sudo deskticker doctor",
     );
@@ -246,12 +257,12 @@ fn where_the_token_comes_from_is_told_and_who_else_can_read_it() {
 }
 
 /// Everything that comes of a visit: the lines, the JSON and the report.
-fn everything(visit: &Visit, text: &str) -> String {
+fn everything(visit: &DoctorRun, text: &str) -> String {
     format!(
         "{}{}{}",
         visit.text(),
         doctor::json(&visit.findings),
-        masked(text)
+        redacted(text)
     )
 }
 
@@ -294,11 +305,11 @@ fn a_server_that_repeats_the_token_is_not_repeated() {
         {\"status\":\"s3cr3t/t0ken+of==a-display \\u001b[2J s3cr3t%2Ft0ken%2Bof%3D%3Da%2Ddisplay\",\"clusters\":{\"indices\":{\"state\":\"live\"}} }";
     let (_, body) = REPORT.split_once("\r\n\r\n").unwrap();
     assert_eq!(body.len(), 127, "as its head says");
-    let server = parrot(REPORT);
+    let server = echo_server(REPORT);
     let visit = Machine::pi("repeats")
         .of(format!("ws://{}", server.value.0))
         .examined();
-    visit.says("hub", State::Ok, "it says: (hidden)  [2J (hidden)", "");
+    visit.says("hub", CheckState::Ok, "it says: (hidden)  [2J (hidden)", "");
     assert!(!everything(&visit, "").contains("s3cr3t"));
     // The last door holds whoever writes.
     let mut text = format!("{TOKEN} and {TOKEN}");
@@ -380,5 +391,5 @@ off = true
   to = (hidden)
   off = true
 ";
-    assert_eq!(masked(text), expected);
+    assert_eq!(redacted(text), expected);
 }

@@ -5,19 +5,19 @@
 mod stage;
 
 use deskticker::feed::net::Connector;
-use deskticker::simulator::{Fault, Settings, Simulator};
+use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
 use futures_util::{SinkExt, StreamExt};
-use stage::{Background, PATIENCE, Stage};
+use stage::{Background, PATIENCE, TickerUnderTest};
 use tokio_tungstenite::tungstenite::Message;
 
-fn simulator(settings: Settings) -> (Background<Simulator>, Stage) {
+fn simulator(settings: SimulatorSettings) -> (Background<Simulator>, TickerUnderTest) {
     let (clock, hand) = stage::manual_clock();
     let simulator = Background::start({
         let clock = clock.clone();
         || async move { Simulator::start(settings, clock).await.unwrap() }
     });
     let source = stage::vendor(simulator.value.address(), "simulated");
-    let stage = Stage::new(
+    let stage = TickerUnderTest::new(
         source,
         Connector::new(None).unwrap(),
         &["SPX", "VIX"],
@@ -47,7 +47,7 @@ fn subscribed(simulator: &Background<Simulator>, count: usize) {
 
 #[test]
 fn the_glass_tells_the_truth_through_every_fault() {
-    let (simulator, mut stage) = simulator(Settings::default());
+    let (simulator, mut stage) = simulator(SimulatorSettings::default());
     let fault = |fault| block_on(simulator.value.fault(fault));
     subscribed(&simulator, 4);
     stage.shows("story-01-joined-and-nothing-known-yet");
@@ -56,48 +56,48 @@ fn the_glass_tells_the_truth_through_every_fault() {
     stage.advance(4);
     stage.shows("story-03-spx-moves-and-vix-waits");
 
-    fault(Fault::Silence);
+    fault(InjectedFault::Silence);
     stage.advance(10);
     stage.shows("story-04-silent-for-10s-is-still-fresh");
     stage.advance(1);
     stage.shows("story-05-silent-for-11s-is-stale");
     stage.advance(11);
     stage.shows("story-06-silent-for-22s-the-link-is-silent");
-    fault(Fault::None);
+    fault(InjectedFault::None);
     stage.advance(1);
     stage.shows("story-07-values-again");
 
-    fault(Fault::Abort);
+    fault(InjectedFault::Abort);
     stage.shows("story-08-the-connection-is-lost");
     // Whether the reconnect or the next price comes first must not matter here.
-    fault(Fault::Silence);
+    fault(InjectedFault::Silence);
     stage.advance(20);
     subscribed(&simulator, 4);
     stage.shows("story-09-connected-again-and-nothing-new-for-20s");
-    fault(Fault::None);
+    fault(InjectedFault::None);
     stage.advance(1);
     stage.shows("story-10-values-after-the-reconnect");
 
-    fault(Fault::Garbage);
+    fault(InjectedFault::Garbage);
     stage.advance(12);
     stage.shows("story-11-garbage-is-no-price");
-    fault(Fault::Dribble);
+    fault(InjectedFault::Dribble);
     stage.advance(1);
     stage.shows("story-12-one-byte-a-segment-is-a-price");
 
-    fault(Fault::Abort);
+    fault(InjectedFault::Abort);
     stage.shows("story-13-lost-again");
-    fault(Fault::Refusal);
+    fault(InjectedFault::Refusal);
     stage.advance(40);
     stage.shows("story-14-the-key-is-refused");
-    fault(Fault::Silence);
+    fault(InjectedFault::Silence);
     stage.advance(80);
     subscribed(&simulator, 4);
-    fault(Fault::None);
+    fault(InjectedFault::None);
     stage.advance(16);
     stage.shows("story-15-let-in-again");
 
-    fault(Fault::Abort);
+    fault(InjectedFault::Abort);
     stage.shows("story-16-lost-for-good");
     // From now on every attempt ends in the same way.
     drop(simulator);
@@ -107,7 +107,7 @@ fn the_glass_tells_the_truth_through_every_fault() {
 
 #[test]
 fn who_is_evicted_says_so_and_does_not_fight() {
-    let (simulator, mut stage) = simulator(Settings::default());
+    let (simulator, mut stage) = simulator(SimulatorSettings::default());
     subscribed(&simulator, 4);
     stage.advance(1);
     stage.shows("story-02-first-values");
@@ -138,9 +138,9 @@ fn who_is_evicted_says_so_and_does_not_fight() {
 
 #[test]
 fn a_channel_that_is_not_in_the_plan_costs_none_of_the_others() {
-    let settings = Settings {
+    let settings = SimulatorSettings {
         refused: vec!["V.I:VIX".into(), "AM.I:VIX".into()],
-        ..Settings::default()
+        ..SimulatorSettings::default()
     };
     let (simulator, mut stage) = simulator(settings);
     subscribed(&simulator, 2);
@@ -150,7 +150,7 @@ fn a_channel_that_is_not_in_the_plan_costs_none_of_the_others() {
 
 #[test]
 fn a_changed_watchlist_is_shown_without_a_reconnect() {
-    let (simulator, mut stage) = simulator(Settings::default());
+    let (simulator, mut stage) = simulator(SimulatorSettings::default());
     subscribed(&simulator, 4);
     stage.advance(1);
     stage.shows("story-02-first-values");
@@ -168,7 +168,7 @@ fn a_changed_watchlist_is_shown_without_a_reconnect() {
 
 #[test]
 fn with_more_than_two_instruments_the_pages_take_turns() {
-    let (simulator, mut stage) = simulator(Settings::default());
+    let (simulator, mut stage) = simulator(SimulatorSettings::default());
     subscribed(&simulator, 4);
     stage
         .controls

@@ -5,21 +5,21 @@ mod house;
 
 use std::time::Duration;
 
-use deskticker::feed::Why;
-use deskticker::hub::fanout::{Guest, Socket};
+use deskticker::feed::Failure;
+use deskticker::hub::fanout::{PendingClient, Transport};
 use deskticker::hub::limits::Limits;
-use deskticker::hub::{Relayed, Report};
+use deskticker::hub::{RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
 use futures_util::SinkExt;
-use house::{Client, House, TOKEN, device, event, patiently};
+use house::{Client, FanoutUnderTest, TOKEN, device, event, within_time};
 use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn a_stranger_authenticates_by_a_message() {
-    let house = House::new().await;
-    let mut client = house.stranger().await;
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.unauthenticated().await;
     client
         .say(r#"{"action":"subscribe","params":"V.I:SPX"}"#)
         .await;
@@ -35,8 +35,8 @@ async fn a_stranger_authenticates_by_a_message() {
 
 #[tokio::test]
 async fn requests_sent_without_waiting_for_answers_are_all_obeyed_in_order() {
-    let house = House::new().await;
-    let mut client = house.stranger().await;
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.unauthenticated().await;
     client
         .say(&format!(r#"{{"action":"auth","params":"{TOKEN}"}}"#))
         .await;
@@ -53,7 +53,7 @@ async fn requests_sent_without_waiting_for_answers_are_all_obeyed_in_order() {
 
 #[tokio::test]
 async fn what_was_read_behind_the_upgrade_is_not_lost() {
-    let house = House::new().await;
+    let house = FanoutUnderTest::new().await;
     // A ping action, masked with zeros.
     let request = b"\x81\x91\0\0\0\0{\"action\":\"ping\"}";
     let mut client = Client::new(house.connect(Some(device()), request).await).await;
@@ -64,8 +64,8 @@ async fn what_was_read_behind_the_upgrade_is_not_lost() {
 
 #[tokio::test]
 async fn a_member_that_authenticates_again_is_told_that_it_is_in() {
-    let house = House::new().await;
-    let mut client = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.authenticated().await;
     client
         .say(r#"{"action":"auth","params":"whatever its library sends"}"#)
         .await;
@@ -74,8 +74,8 @@ async fn a_member_that_authenticates_again_is_told_that_it_is_in() {
 
 #[tokio::test]
 async fn a_wrong_token_is_told_and_closed_with_1008() {
-    let house = House::new().await;
-    let mut client = house.stranger().await;
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.unauthenticated().await;
     client.say(r#"{"action":"auth","params":"guess"}"#).await;
     assert_eq!(
         client.statuses().await,
@@ -87,8 +87,8 @@ async fn a_wrong_token_is_told_and_closed_with_1008() {
 
 #[tokio::test]
 async fn who_does_not_authenticate_in_time_is_told_and_closed_with_1008() {
-    let house = House::new().await;
-    let mut client = house.stranger().await;
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.unauthenticated().await;
     house.hand.advance(Duration::from_secs(9));
     client.is_answered().await;
     house.hand.advance(Duration::from_secs(1));
@@ -101,17 +101,17 @@ async fn who_does_not_authenticate_in_time_is_told_and_closed_with_1008() {
 
 #[tokio::test]
 async fn a_revoked_device_is_closed_with_1008_at_once() {
-    let house = House::new().await;
-    let mut client = house.member().await;
-    house.gate.revoke();
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.authenticated().await;
+    house.authenticator.revoke();
     assert!(client.statuses().await[0].starts_with("force_disconnect"));
     assert_eq!(client.close_code().await, 1008);
 }
 
 #[tokio::test]
 async fn each_channel_is_acknowledged_however_it_is_asked_for_and_the_unknown_is_named() {
-    let house = House::new().await;
-    let mut client = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.authenticated().await;
     client
         .say(r#"{"action":"subscribe","params":["V.I:SPX","V.I:VIX, AM.I:SPX"]}"#)
         .await;
@@ -139,8 +139,8 @@ async fn each_channel_is_acknowledged_however_it_is_asked_for_and_the_unknown_is
 
 #[tokio::test]
 async fn a_client_gets_what_it_wants_in_one_frame_and_nothing_else() {
-    let house = House::new().await;
-    let (mut one, mut all) = (house.member().await, house.member().await);
+    let house = FanoutUnderTest::new().await;
+    let (mut one, mut all) = (house.authenticated().await, house.authenticated().await);
     one.subscribe("V.I:SPX").await;
     all.subscribe("V.*").await;
     house
@@ -160,12 +160,12 @@ async fn a_client_gets_what_it_wants_in_one_frame_and_nothing_else() {
 
 #[tokio::test]
 async fn who_comes_late_gets_the_last_value_of_that_channel_at_once() {
-    let house = House::new().await;
-    let mut early = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut early = house.authenticated().await;
     early.subscribe("V.I:SPX,V.I:VIX").await;
     house.publish(&[("V.I:SPX", 1), ("V.I:VIX", 2)]).await;
     early.values().await;
-    let mut late = house.member().await;
+    let mut late = house.authenticated().await;
     late.subscribe("V.I:VIX").await;
     assert_eq!(late.values().await, ["V.I:VIX 2"]);
     late.subscribe("V.I:SPX").await;
@@ -177,8 +177,8 @@ async fn who_comes_late_gets_the_last_value_of_that_channel_at_once() {
 
 #[tokio::test]
 async fn unsubscribing_disturbs_nobody_else() {
-    let house = House::new().await;
-    let (mut stays, mut goes) = (house.member().await, house.member().await);
+    let house = FanoutUnderTest::new().await;
+    let (mut stays, mut goes) = (house.authenticated().await, house.authenticated().await);
     stays.subscribe("V.I:SPX").await;
     goes.subscribe("V.I:SPX").await;
     goes.say(r#"{"action":"unsubscribe","params":"V.I:SPX"}"#)
@@ -191,8 +191,8 @@ async fn unsubscribing_disturbs_nobody_else() {
 
 #[tokio::test]
 async fn the_upstream_is_asked_for_what_all_want_and_for_five_seconds_longer() {
-    let mut house = House::new().await;
-    let (mut one, mut two) = (house.member().await, house.member().await);
+    let mut house = FanoutUnderTest::new().await;
+    let (mut one, mut two) = (house.authenticated().await, house.authenticated().await);
     one.subscribe("V.I:SPX,V.I:VIX").await;
     two.subscribe("V.I:SPX").await;
     house.wants(&["V.I:SPX", "V.I:VIX"]).await;
@@ -213,8 +213,8 @@ async fn the_upstream_is_asked_for_what_all_want_and_for_five_seconds_longer() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_delays_nobody_and_gets_the_newest_when_it_does() {
-    let house = House::new().await;
-    let (mut slow, mut quick) = (house.member().await, house.member().await);
+    let house = FanoutUnderTest::new().await;
+    let (mut slow, mut quick) = (house.authenticated().await, house.authenticated().await);
     slow.subscribe("V.I:SPX").await;
     quick.subscribe("V.I:SPX").await;
     let filler = "x".repeat(20_000);
@@ -222,11 +222,11 @@ async fn a_client_that_does_not_read_delays_nobody_and_gets_the_newest_when_it_d
     while house.metrics.clients_blocked.count() == 0 || last < 2000 {
         last += 1;
         let json = format!(r#"{{"c":"V.I:SPX","n":{last},"x":"{filler}"}}"#);
-        let relayed = Relayed {
+        let relayed = RelayedEvent {
             json: json.into(),
             ..event("V.I:SPX", 0)
         };
-        house.report(Report::Events(vec![relayed])).await;
+        house.report(UpstreamEvent::Events(vec![relayed])).await;
         assert_eq!(quick.values().await, [format!("V.I:SPX {last}")]);
     }
     let (mut before, mut count) = (0, 0);
@@ -246,8 +246,8 @@ async fn who_reads_its_trades_too_slowly_is_told_and_closed_with_1013() {
         trades: 50,
         ..Limits::default()
     };
-    let house = House::with(Cluster::Options, limits).await;
-    let (mut slow, mut quick) = (house.member().await, house.member().await);
+    let house = FanoutUnderTest::with(Cluster::Options, limits).await;
+    let (mut slow, mut quick) = (house.authenticated().await, house.authenticated().await);
     let name = "T.O:SPY251219C00650000";
     slow.subscribe(name).await;
     quick.subscribe(name).await;
@@ -256,11 +256,11 @@ async fn who_reads_its_trades_too_slowly_is_told_and_closed_with_1013() {
     while house.metrics.slow_consumers.count() == 0 {
         sent += 1;
         let json = format!(r#"{{"c":"{name}","n":{sent},"x":"{filler}"}}"#);
-        let relayed = Relayed {
+        let relayed = RelayedEvent {
             json: json.into(),
             ..event(name, 0)
         };
-        house.report(Report::Events(vec![relayed])).await;
+        house.report(UpstreamEvent::Events(vec![relayed])).await;
         assert_eq!(
             quick.values().await,
             [format!("{name} {sent}")],
@@ -285,14 +285,14 @@ async fn who_reads_its_trades_too_slowly_is_told_and_closed_with_1013() {
 
 #[tokio::test]
 async fn a_lost_upstream_is_told_and_what_came_before_is_not_shown_as_new() {
-    let house = House::new().await;
-    let mut early = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut early = house.authenticated().await;
     early.subscribe("V.I:SPX").await;
-    house.report(Report::Up { simulated: false }).await;
+    house.report(UpstreamEvent::Up { simulated: false }).await;
     house.publish(&[("V.I:SPX", 1)]).await;
     assert_eq!(early.values().await, ["V.I:SPX 1"]);
-    house.report(Report::Down(Why::Key)).await;
-    let told = format!("upstream_down {}", Why::Key);
+    house.report(UpstreamEvent::Down(Failure::Key)).await;
+    let told = format!("upstream_down {}", Failure::Key);
     assert_eq!(early.statuses().await, std::slice::from_ref(&told));
     let mut late = Client::new(house.connect(Some(device()), b"").await).await;
     late.statuses().await;
@@ -302,8 +302,8 @@ async fn a_lost_upstream_is_told_and_what_came_before_is_not_shown_as_new() {
     );
     late.subscribe("V.I:SPX").await;
     late.is_answered().await;
-    house.report(Report::Down(Why::Key)).await;
-    house.report(Report::Up { simulated: false }).await;
+    house.report(UpstreamEvent::Down(Failure::Key)).await;
+    house.report(UpstreamEvent::Up { simulated: false }).await;
     house.publish(&[("V.I:SPX", 2)]).await;
     for client in [&mut early, &mut late] {
         assert_eq!(
@@ -316,23 +316,23 @@ async fn a_lost_upstream_is_told_and_what_came_before_is_not_shown_as_new() {
 
 #[tokio::test]
 async fn a_cluster_that_the_plan_lacks_sends_everybody_away_and_who_comes_meanwhile() {
-    let mut house = House::new().await;
-    let mut member = house.member().await;
-    let mut stranger = house.stranger().await;
-    member.subscribe("V.I:SPX").await;
+    let mut house = FanoutUnderTest::new().await;
+    let mut authenticated = house.authenticated().await;
+    let mut unauthenticated = house.unauthenticated().await;
+    authenticated.subscribe("V.I:SPX").await;
     house.wants(&["V.I:SPX"]).await;
-    house.report(Report::Barred).await;
-    let told = [format!("upstream_down {}", Why::Key)];
-    for client in [&mut member, &mut stranger] {
+    house.report(UpstreamEvent::Barred).await;
+    let told = [format!("upstream_down {}", Failure::Key)];
+    for client in [&mut authenticated, &mut unauthenticated] {
         assert_eq!(client.statuses().await, told);
         assert_eq!(client.close_code().await, 1013);
     }
-    let mut late = house.member().await;
+    let mut late = house.authenticated().await;
     assert_eq!(late.statuses().await, told);
     assert_eq!(late.close_code().await, 1013);
     // It is over, which is seen by who has come after it.
-    house.report(Report::Down(Why::Done)).await;
-    house.report(Report::Up { simulated: false }).await;
+    house.report(UpstreamEvent::Down(Failure::Done)).await;
+    house.report(UpstreamEvent::Up { simulated: false }).await;
     house.publish(&[("V.I:SPX", 1)]).await;
     let mut again = Client::new(house.connect(Some(device()), b"").await).await;
     again.statuses().await;
@@ -342,15 +342,15 @@ async fn a_cluster_that_the_plan_lacks_sends_everybody_away_and_who_comes_meanwh
 
 #[tokio::test]
 async fn a_channel_that_the_plan_lacks_is_told_once_to_each_who_holds_it() {
-    let house = House::new().await;
-    house.report(Report::Up { simulated: false }).await;
-    let (mut holds, mut other) = (house.member().await, house.member().await);
+    let house = FanoutUnderTest::new().await;
+    house.report(UpstreamEvent::Up { simulated: false }).await;
+    let (mut holds, mut other) = (house.authenticated().await, house.authenticated().await);
     holds.subscribe("V.I:NDX,V.I:SPX").await;
     other.subscribe("V.I:SPX").await;
     let ndx = Channel::parse("V.I:NDX").unwrap();
     let told = "error not authorized: V.I:NDX";
     for _ in 0..2 {
-        house.report(Report::Unanswered(ndx.clone())).await;
+        house.report(UpstreamEvent::Unanswered(ndx.clone())).await;
     }
     assert_eq!(holds.statuses().await, [told]);
     for client in [&mut holds, &mut other] {
@@ -364,16 +364,16 @@ async fn a_channel_that_the_plan_lacks_is_told_once_to_each_who_holds_it() {
     // What comes all the same was only late.
     house.publish(&[("V.I:NDX", 1)]).await;
     assert_eq!(other.values().await, ["V.I:NDX 1"]);
-    house.member().await.subscribe("V.I:NDX").await;
+    house.authenticated().await.subscribe("V.I:NDX").await;
 }
 
 #[tokio::test]
 async fn an_upstream_that_nobody_needs_is_no_failure() {
-    let house = House::new().await;
-    let mut client = house.member().await;
-    house.report(Report::Up { simulated: false }).await;
-    house.report(Report::Down(Why::Done)).await;
-    house.report(Report::Up { simulated: false }).await;
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.authenticated().await;
+    house.report(UpstreamEvent::Up { simulated: false }).await;
+    house.report(UpstreamEvent::Down(Failure::Done)).await;
+    house.report(UpstreamEvent::Up { simulated: false }).await;
     client.subscribe("V.I:SPX").await;
     house.publish(&[("V.I:SPX", 1)]).await;
     assert_eq!(client.values().await, ["V.I:SPX 1"]);
@@ -381,9 +381,9 @@ async fn an_upstream_that_nobody_needs_is_no_failure() {
 
 #[tokio::test]
 async fn simulated_prices_are_marked_in_the_greeting_or_as_soon_as_it_is_known() {
-    let house = House::new().await;
-    let mut early = house.member().await;
-    house.report(Report::Up { simulated: true }).await;
+    let house = FanoutUnderTest::new().await;
+    let mut early = house.authenticated().await;
+    house.report(UpstreamEvent::Up { simulated: true }).await;
     let mark = "simulated These prices are simulated.";
     assert_eq!(early.statuses().await, [mark]);
     let mut late = Client::new(house.connect(Some(device()), b"").await).await;
@@ -395,16 +395,16 @@ async fn simulated_prices_are_marked_in_the_greeting_or_as_soon_as_it_is_known()
 
 #[tokio::test]
 async fn clients_of_a_simulated_vendor_begin_anew_with_a_real_one() {
-    let house = House::new().await;
-    let mut early = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut early = house.authenticated().await;
     early.subscribe("V.I:SPX").await;
-    house.report(Report::Up { simulated: true }).await;
+    house.report(UpstreamEvent::Up { simulated: true }).await;
     early.statuses().await;
     house.publish(&[("V.I:SPX", 1)]).await;
     early.values().await;
-    house.report(Report::Up { simulated: false }).await;
+    house.report(UpstreamEvent::Up { simulated: false }).await;
     assert_eq!(early.close_code().await, 1012);
-    let mut late = house.member().await;
+    let mut late = house.authenticated().await;
     late.subscribe("V.I:SPX").await;
     late.is_answered().await;
     house.publish(&[("V.I:SPX", 2)]).await;
@@ -413,19 +413,19 @@ async fn clients_of_a_simulated_vendor_begin_anew_with_a_real_one() {
 
 #[tokio::test]
 async fn who_comes_late_is_told_how_old_the_last_value_is() {
-    let house = House::new().await;
-    let mut early = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut early = house.authenticated().await;
     early.subscribe("V.I:SPX,V.I:VIX").await;
     let mut repeated = event("V.I:SPX", 1);
     // By another hub, and so it says its age already.
     repeated.json = r#"{"c":"V.I:SPX","n":1,"age":26000}"#.into();
-    repeated.came.age = Duration::from_secs(26);
+    repeated.arrival.age = Duration::from_secs(26);
     house
-        .report(Report::Events(vec![repeated, event("V.I:VIX", 2)]))
+        .report(UpstreamEvent::Events(vec![repeated, event("V.I:VIX", 2)]))
         .await;
     early.values().await;
     house.pass(3, &mut early).await;
-    let mut late = house.member().await;
+    let mut late = house.authenticated().await;
     late.subscribe("V.I:SPX,V.I:VIX").await;
     let replay = late.frame().await;
     let ages: Vec<_> = replay.iter().map(|event| &event["age"]).collect();
@@ -434,8 +434,8 @@ async fn who_comes_late_is_told_how_old_the_last_value_is() {
 
 #[tokio::test]
 async fn a_request_in_a_binary_frame_is_read() {
-    let house = House::new().await;
-    let mut client = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.authenticated().await;
     let request = br#"{"action":"subscribe","params":"V.I:SPX"}"#;
     client
         .0
@@ -448,8 +448,8 @@ async fn a_request_in_a_binary_frame_is_read() {
 
 #[tokio::test]
 async fn nonsense_is_answered_and_forgiven() {
-    let house = House::new().await;
-    let mut client = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.authenticated().await;
     for (said, answer) in [
         (Message::text("hello"), "error invalid JSON"),
         (
@@ -479,9 +479,9 @@ async fn nonsense_is_answered_and_forgiven() {
 
 #[tokio::test]
 async fn a_megabyte_from_a_client_is_closed_with_1009_and_bad_frames_with_1002_and_1007() {
-    let house = House::new().await;
-    let mut witness = house.member().await;
-    let mut client = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut witness = house.authenticated().await;
+    let mut client = house.authenticated().await;
     // It may be closed before it has said it all.
     client.0.send(Message::text("x".repeat(1 << 20))).await.ok();
     assert_eq!(client.close_code().await, 1009);
@@ -499,8 +499,8 @@ async fn nobody_holds_more_channels_than_allowed() {
         subscriptions: 2,
         ..Limits::default()
     };
-    let house = House::with(Cluster::Indices, limits).await;
-    let mut client = house.member().await;
+    let house = FanoutUnderTest::with(Cluster::Indices, limits).await;
+    let mut client = house.authenticated().await;
     client
         .say(r#"{"action":"subscribe","params":"V.I:A,V.I:B,V.I:C"}"#)
         .await;
@@ -526,8 +526,8 @@ async fn all_together_hold_no_more_channels_than_allowed_until_one_is_let_go() {
         channels: 3,
         ..Limits::default()
     };
-    let house = House::with(Cluster::Indices, limits).await;
-    let (mut first, mut second) = (house.member().await, house.member().await);
+    let house = FanoutUnderTest::with(Cluster::Indices, limits).await;
+    let (mut first, mut second) = (house.authenticated().await, house.authenticated().await);
     first.subscribe("V.I:A,V.I:B").await;
     // What somebody holds already costs nothing, and what is asked for twice counts once.
     second
@@ -557,8 +557,8 @@ async fn all_together_hold_no_more_channels_than_allowed_until_one_is_let_go() {
 
 #[tokio::test]
 async fn who_asks_and_asks_without_reading_is_dropped() {
-    let house = House::new().await;
-    let mut witness = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut witness = house.authenticated().await;
     let mut socket = house.connect(Some(device()), b"").await;
     // Each of these frames is answered with some thirty times its length.
     let names = vec!["x"; 1000].join(",");
@@ -568,36 +568,36 @@ async fn who_asks_and_asks_without_reading_is_dropped() {
     frame.extend([0; 4]);
     frame.extend(text.as_bytes());
     let flood = async { while socket.write_all(&frame).await.is_ok() {} };
-    patiently(flood).await;
+    within_time(flood).await;
     assert_eq!(house.metrics.slow_consumers.count(), 1);
     witness.is_answered().await;
 }
 
 #[tokio::test]
 async fn who_answers_no_ping_is_dropped_and_who_does_is_not() {
-    let house = House::new().await;
-    let mut alive = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut alive = house.authenticated().await;
     let mut dead = house.connect(Some(device()), b"").await;
     house.pass(89, &mut alive).await;
     assert_eq!(house.metrics.clients.value(), 2);
     house.pass(2, &mut alive).await;
     assert_eq!(house.metrics.clients_dead.count(), 1);
     let mut heard = Vec::new();
-    patiently(dead.read_to_end(&mut heard)).await.unwrap();
+    within_time(dead.read_to_end(&mut heard)).await.unwrap();
     assert!(heard.ends_with(&[0x89, 0, 0x89, 0]), "two pings");
     assert_eq!(house.metrics.clients.value(), 1);
 }
 
 #[tokio::test]
 async fn who_comes_through_tls_comes_through_a_socket_pair_and_is_served_alike() {
-    let house = House::new().await;
+    let house = FanoutUnderTest::new().await;
     let (ours, inner) = tokio::net::UnixStream::pair().unwrap();
-    let guest = Guest {
-        socket: Socket::Pair(inner),
+    let pending_client = PendingClient {
+        socket: Transport::Pair(inner),
         read_ahead: Bytes::new(),
         device: Some(device()),
     };
-    house.door.admit(guest).expect("room at the door");
+    house.door.admit(pending_client).expect("room at the door");
     let mut client = Client::new(ours).await;
     client.statuses().await;
     client.statuses().await;
@@ -608,8 +608,8 @@ async fn who_comes_through_tls_comes_through_a_socket_pair_and_is_served_alike()
 
 #[tokio::test]
 async fn a_client_that_says_nothing_but_pongs_is_alive_however_quick_it_is() {
-    let house = House::new().await;
-    let (mut witness, mut quiet) = (house.member().await, house.member().await);
+    let house = FanoutUnderTest::new().await;
+    let (mut witness, mut quiet) = (house.authenticated().await, house.authenticated().await);
     for _ in 0..5 {
         house.pass(30, &mut witness).await;
         // The library answers on its own, and the clock stands still meanwhile.
@@ -625,8 +625,8 @@ async fn a_client_that_says_nothing_but_pongs_is_alive_however_quick_it_is() {
 
 #[tokio::test]
 async fn a_device_revoked_on_its_way_in_is_not_let_in() {
-    let house = House::new().await;
-    house.gate.revoke();
+    let house = FanoutUnderTest::new().await;
+    house.authenticator.revoke();
     let mut client = Client::new(house.connect(Some(device()), b"").await).await;
     assert_eq!(
         client.statuses().await,
@@ -638,8 +638,8 @@ async fn a_device_revoked_on_its_way_in_is_not_let_in() {
 
 #[tokio::test]
 async fn a_ping_is_answered_with_its_own_bytes() {
-    let house = House::new().await;
-    let mut client = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.authenticated().await;
     client
         .0
         .send(Message::Ping(Bytes::from_static(b"there?")))
@@ -653,19 +653,19 @@ async fn a_ping_is_answered_with_its_own_bytes() {
 
 #[tokio::test]
 async fn a_farewell_is_answered_with_its_own_code() {
-    let house = House::new().await;
+    let house = FanoutUnderTest::new().await;
     let mut socket = house.connect(Some(device()), b"").await;
     socket.write_all(b"\x88\x82\0\0\0\0\x03\xe8").await.unwrap();
     let mut heard = Vec::new();
-    patiently(socket.read_to_end(&mut heard)).await.unwrap();
+    within_time(socket.read_to_end(&mut heard)).await.unwrap();
     assert!(heard.ends_with(b"\x88\x02\x03\xe8"));
     assert_eq!(house.metrics.clients.value(), 0);
 }
 
 #[tokio::test]
 async fn at_the_end_everybody_is_told_1012_and_nobody_can_delay_it() {
-    let house = House::new().await;
-    let mut client = house.member().await;
+    let house = FanoutUnderTest::new().await;
+    let mut client = house.authenticated().await;
     let _silent = house.connect(Some(device()), b"").await;
     house.stop.send_replace(true);
     assert_eq!(client.close_code().await, 1012);

@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use deskticker::clock::{Moment, Now};
-use deskticker::panel::{Chip, Fault, Glass, Light, Rotation, Settings, State, png};
+use deskticker::panel::{
+    BusFault, Chip, DisplayDevice, PanelLight, PanelSettings, PanelState, Rotation, png,
+};
 use deskticker::screen::{self, Frame, Size};
 use glass::bus::{ADDRESS, Rig};
 use process::{Program, configured, directory};
@@ -21,8 +23,8 @@ const END: Now = Now {
     utc: None,
 };
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> PanelSettings {
+    PanelSettings {
         chip: Chip::Ssd1306,
         size: Size::Tall,
         bus: "/dev/i2c-1".into(),
@@ -46,8 +48,8 @@ fn random_frame(seed: u64) -> Frame {
 fn goodbye_leaves_it_dark_and_its_memory_empty() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings());
-    oled.show(&random_frame(1), Light::default(), at(0));
-    oled.goodbye(END);
+    oled.show(&random_frame(1), PanelLight::default(), at(0));
+    oled.leave_display(END);
     assert!(!rig.chip().on);
     rig.chip().on = true;
     rig.assert_shows(&Frame::new(Size::Tall));
@@ -58,14 +60,14 @@ fn a_panel_that_was_just_lost_is_opened_once_more_to_go_dark() {
     for arrived in [0, 2, 4, 500] {
         let rig = Rig::new();
         let mut oled = rig.oled(settings());
-        oled.show(&random_frame(1), Light::default(), at(0));
+        oled.show(&random_frame(1), PanelLight::default(), at(0));
         // Once more, and once more with the bus opened anew.
         for arrived in [arrived, 0, 0] {
-            rig.fail_next(arrived, Fault::NoAnswer);
+            rig.fail_next(arrived, BusFault::NoAnswer);
         }
-        oled.show(&random_frame(2), Light::default(), at(100));
+        oled.show(&random_frame(2), PanelLight::default(), at(100));
         assert!(rig.chip().on, "it still shows a price");
-        oled.goodbye(END);
+        oled.leave_display(END);
         assert_eq!(rig.opened(), 3);
         assert!(!rig.chip().on);
         rig.chip().on = true;
@@ -77,15 +79,15 @@ fn a_panel_that_was_just_lost_is_opened_once_more_to_go_dark() {
 fn a_goodbye_that_fails_is_tried_once_more_and_no_longer() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings());
-    oled.show(&random_frame(1), Light::default(), at(0));
-    rig.fail_next(0, Fault::NoAnswer);
-    oled.goodbye(END);
+    oled.show(&random_frame(1), PanelLight::default(), at(0));
+    rig.fail_next(0, BusFault::NoAnswer);
+    oled.leave_display(END);
     assert!(!rig.chip().on);
     let rig = Rig::new();
     let mut oled = rig.oled(settings());
-    rig.missing(Some(Fault::NoBus));
-    oled.show(&random_frame(1), Light::default(), at(0));
-    oled.goodbye(END);
+    rig.missing(Some(BusFault::NoBus));
+    oled.show(&random_frame(1), PanelLight::default(), at(0));
+    oled.leave_display(END);
     assert_eq!(rig.opened(), 2);
 }
 
@@ -115,10 +117,10 @@ fn killed(name: &str, signal: Signal) -> (PathBuf, PathBuf) {
     // Nobody is there: what it says of that is a picture too.
     let config = configured(name, &"127.0.0.1:1", "kind = \"png\"");
     let folder = config.parent().unwrap().to_owned();
-    let (file, state) = (folder.join("screen.png"), folder.join(State::FILE));
+    let (file, state) = (folder.join("screen.png"), folder.join(PanelState::FILE));
     let environment = [("RUNTIME_DIRECTORY", folder.to_str().unwrap())];
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &environment);
-    while !file.exists() || State::read(&state) != Some(State::Shown) {
+    while !file.exists() || PanelState::read(&state) != Some(PanelState::Shown) {
         assert!(program.lives(), "{}", program.said());
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -159,7 +161,10 @@ fn what_was_left_in_order_is_left_alone_afterwards() {
     let (folder, config) = killed("order", Signal::TERM);
     let file = folder.join("screen.png");
     assert!(says_ended(&file));
-    assert_eq!(State::read(&folder.join(State::FILE)), Some(State::Left));
+    assert_eq!(
+        PanelState::read(&folder.join(PanelState::FILE)),
+        Some(PanelState::Left)
+    );
     std::fs::remove_file(&file).unwrap();
     assert!(afterwards(&folder, &config, &[]).0);
     assert!(!file.exists());

@@ -7,8 +7,8 @@ mod scene;
 
 use std::ops::Range;
 
-use deskticker::market::{Book, Day, Denial, Freshness, Numbers, Price};
-use deskticker::screen::{Frame, Glyphs, Kept, Page, Size, View, WIDTH, draw, notice};
+use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, Price, TopOfBook};
+use deskticker::screen::{DrawCache, FontSet, Frame, PageView, Size, View, WIDTH, draw, notice};
 use proptest::prelude::*;
 use scene::any::{PAGES, PRICED, some_freshness, some_glass};
 use scene::{SIGNS, SIZES, drawn, line, lines, ordinary, price, sheet, stale, symbol, view, walk};
@@ -47,7 +47,7 @@ fn large(word: &str) -> Vec<u8> {
     sheet.line.expired = true;
     assert_eq!(word, "EXPIRED");
     inked(
-        &drawn(&view(Page::Contract(sheet)), Size::Tall).page(3)[60..],
+        &drawn(&view(PageView::Contract(sheet)), Size::Tall).page(3)[60..],
         0xFF,
     )
 }
@@ -55,10 +55,10 @@ fn large(word: &str) -> Vec<u8> {
 /// Takes away what a page knows beside its lines.
 fn bare(view: &mut View<'_>) {
     match &mut view.page {
-        Page::Big(_, day, _) => *day = Day::default(),
-        Page::Contract(sheet) => {
-            (sheet.book, sheet.last, sheet.analysis) = (None, None, None);
-            sheet.day = Day::default();
+        PageView::Big(_, day, _) => *day = DayStats::default(),
+        PageView::Contract(sheet) => {
+            (sheet.book, sheet.last, sheet.analytics) = (None, None, None);
+            sheet.day = DayStats::default();
         }
         _ => {}
     }
@@ -106,7 +106,7 @@ proptest! {
     ) {
         let view = glass.view(&history);
         for size in SIZES {
-            let alone = View { page: Page::Empty, ..view };
+            let alone = View { page: PageView::Empty, ..view };
             prop_assert_eq!(sign_of(&drawn(&view, size)), sign_of(&drawn(&alone, size)));
         }
     }
@@ -162,9 +162,9 @@ proptest! {
                 let all = 0..size.pages();
                 // Of two prices each wears it: the first in the upper half, the second below.
                 let halves = match (&view.page, size, view.alert.is_some()) {
-                    (Page::Pair(_, Some(_)), Size::Tall, _) => [0..5, 6..8],
-                    (Page::Pair(_, Some(_)), Size::Short, true) => [0..2, 2..3],
-                    (Page::Pair(_, Some(_)), Size::Short, false) => [0..1, 3..4],
+                    (PageView::Pair(_, Some(_)), Size::Tall, _) => [0..5, 6..8],
+                    (PageView::Pair(_, Some(_)), Size::Short, true) => [0..2, 2..3],
+                    (PageView::Pair(_, Some(_)), Size::Short, false) => [0..1, 3..4],
                     _ => [all.clone(), all.clone()],
                 };
                 for half in halves {
@@ -241,7 +241,7 @@ proptest! {
         moved in prop_oneof![-30i64..30, -1_000_000i64..1_000_000],
     ) {
         let mut view = glass.view(&[]);
-        view.format.numbers = Numbers::ENGLISH;
+        view.format.numbers = NumberFormat::ENGLISH;
         view.alert = None;
         for line in lines(&mut view) {
             let now = Price::from_scaled(now);
@@ -305,18 +305,18 @@ proptest! {
         // Views that differ in everything are told apart by anything.
         let mut after = before;
         let new = second.view(&history);
-        if let (Page::Pair(_, Some(line)), Page::Pair(_, Some(other))) = (&mut after.page, &new.page) {
+        if let (PageView::Pair(_, Some(line)), PageView::Pair(_, Some(other))) = (&mut after.page, &new.page) {
             if mixed[0] { (line.part, line.expired) = (other.part, other.expired); }
             if mixed[1] { line.denial = other.denial; }
             if mixed[2] { line.freshness = other.freshness; }
             if mixed[3] { line.price = other.price; }
         }
         if mixed[4] { after.format = new.format; }
-        let glyphs = Glyphs::new();
-        let mut kept = Kept::new();
+        let font_set = FontSet::new();
+        let mut kept = DrawCache::new();
         let mut frame = Frame::new(Size::Tall);
         for view in [&before, &before, &after, &new, &before] {
-            draw(view, &glyphs, &mut kept, &mut frame);
+            draw(view, &font_set, &mut kept, &mut frame);
             prop_assert_eq!(&frame, &drawn(view, Size::Tall));
         }
     }
@@ -330,13 +330,13 @@ proptest! {
         let mut view = glass.view(&history);
         view.alert = None;
         let [bid, ask] = [bid, bid + spread].map(|scaled| Price::from_scaled(scaled * 100));
-        let Page::Contract(sheet) = &mut view.page else { unreachable!() };
+        let PageView::Contract(sheet) = &mut view.page else { unreachable!() };
         sheet.days = Some(5);
         sheet.line.denial = None;
         sheet.line.expired = false;
         sheet.line.freshness = Freshness::Live;
-        sheet.book = Some(Book { bid, ask, bid_size: 12, ask_size: 7 });
-        view.format.numbers = Numbers::ENGLISH;
+        sheet.book = Some(TopOfBook { bid, ask, bid_size: 12, ask_size: 7 });
+        view.format.numbers = NumberFormat::ENGLISH;
         let tall = drawn(&view, Size::Tall);
         for price in [bid, ask] {
             prop_assert!(said(&tall, &small(&price.to_string()), 4..5), "{price} {tall:?}");
@@ -351,8 +351,8 @@ fn of_two_numbers_that_do_not_fit_beside_each_other_the_second_makes_way() {
     // Text that lies on something is a panic where debugging is on.
     let far = -10_000_000.0;
     let (first, second) = (line("A", far, far, &[]), line("B", far, far, &[]));
-    let mut view = view(Page::Pair(first, Some(second)));
-    view.format.numbers = Numbers {
+    let mut view = view(PageView::Pair(first, Some(second)));
+    view.format.numbers = NumberFormat {
         group: Some(b' '),
         point: b',',
     };
@@ -369,7 +369,7 @@ fn the_five_signs_are_told_apart_at_a_glance() {
     let icons = SIGNS.map(|sign| {
         let view = View {
             sign,
-            ..view(Page::Empty)
+            ..view(PageView::Empty)
         };
         u64::from_le_bytes(sign_of(&drawn(&view, Size::Tall)))
     });

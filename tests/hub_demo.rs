@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use deskticker::clock::Clock;
 use deskticker::demo::simulated;
-use deskticker::panel::Slot;
+use deskticker::panel::Mailbox;
 use deskticker::screen::{Frame, Size, WIDTH};
-use deskticker::service::{Until, run};
+use deskticker::service::{RunUntil, run};
 use scene::{drawn, ordinary, walk};
 use tokio::sync::mpsc;
 
@@ -28,8 +28,8 @@ fn badge() -> Vec<u8> {
 async fn first_complete_picture() -> Box<Frame> {
     let (setup, _backstage) = simulated(Clock::system(), 20.0, Size::Tall).await.unwrap();
     let (_controls, receiver) = mpsc::channel(1);
-    let slot = Slot::new(setup.size);
-    let running = run(setup, slot.clone(), receiver, Until::Complete);
+    let slot = Mailbox::new(setup.size);
+    let running = run(setup, slot.clone(), receiver, RunUntil::Complete);
     let complete = tokio::time::timeout(Duration::from_secs(20), running).await;
     assert!(complete.unwrap().unwrap());
     Box::new(slot.take(Duration::ZERO).unwrap())

@@ -6,24 +6,24 @@ mod doors;
 use std::time::Duration;
 
 use deskticker::clock::Utc;
-use deskticker::hub::Settings;
+use deskticker::hub::HubSettings;
 use deskticker::hub::limits::Limits;
 use doors::{BEARER, PATIENCE, START, TOKEN, UPGRADE, block_on, hub, hub_before, reply};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-fn limited(limits: Limits) -> Settings {
-    Settings {
+fn limited(limits: Limits) -> HubSettings {
+    HubSettings {
         limits,
-        ..Settings::default()
+        ..HubSettings::default()
     }
 }
 
 #[test]
 fn a_path_that_is_not_served_is_404_and_a_wrong_method_405() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         for path in [
             "/",
             "/ws",
@@ -51,7 +51,7 @@ fn a_path_that_is_not_served_is_404_and_a_wrong_method_405() {
 #[test]
 fn an_upgrade_must_be_one() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         let plain = hub.get("/ws/indices").await;
         assert_eq!(plain.status, 426);
         assert_eq!(plain.header("sec-websocket-version"), Some("13"));
@@ -71,7 +71,7 @@ fn an_upgrade_must_be_one() {
 #[test]
 fn an_upgrade_is_answered_as_the_rfc_says_and_on_the_vendors_path_too() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         for path in ["/ws/indices", "/ws/options", "/indices"] {
             let reply = hub.ask(&format!("GET {path}"), UPGRADE).await;
             assert_eq!(reply.status, 101, "{path}");
@@ -85,9 +85,9 @@ fn an_upgrade_is_answered_as_the_rfc_says_and_on_the_vendors_path_too() {
 #[test]
 fn a_page_from_elsewhere_is_refused_unless_it_is_listed() {
     block_on(async {
-        let hub = hub(Settings {
+        let hub = hub(HubSettings {
             origins: vec!["https://desk.example".into()],
-            ..Settings::default()
+            ..HubSettings::default()
         })
         .await;
         let from = async |origin: &str| {
@@ -105,7 +105,7 @@ fn a_page_from_elsewhere_is_refused_unless_it_is_listed() {
 #[test]
 fn quotes_need_tickers_and_say_when_the_vendor_is_away() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         let ask = async |query: &str| hub.ask(&format!("GET /api/quotes{query}"), BEARER).await;
         for query in ["", "?tickers=", "?tickers=,%20,"] {
             let reply = ask(query).await;
@@ -126,7 +126,7 @@ fn quotes_need_tickers_and_say_when_the_vendor_is_away() {
 #[test]
 fn who_says_nothing_or_speaks_slowly_is_told_so_in_time() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         let mut silent = hub.connect().await;
         assert!(
             hub.until_closed(&mut silent)
@@ -151,7 +151,8 @@ fn who_says_nothing_or_speaks_slowly_is_told_so_in_time() {
 #[test]
 fn every_answer_is_dated_by_the_hubs_own_clock_and_by_none_that_is_not_set() {
     block_on(async {
-        let (hub, simulator) = hub_before(deskticker::simulator::Settings::default()).await;
+        let (hub, simulator) =
+            hub_before(deskticker::simulator::SimulatorSettings::default()).await;
         let asked = async |path: &str, headers: &str| {
             let reply = hub.ask(&format!("GET {path}"), headers).await;
             let dates = reply.head.lines().filter(|line| line.starts_with("date: "));
@@ -212,7 +213,7 @@ fn every_answer_is_dated_by_the_hubs_own_clock_and_by_none_that_is_not_set() {
 #[test]
 fn a_head_that_does_not_end_is_refused() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         let mut stream = hub.connect().await;
         let head = format!("GET /healthz HTTP/1.1\r\nX: {}", "x".repeat(64 << 10));
         // The hub may close before it has read all of it.
@@ -297,11 +298,11 @@ fn who_comes_too_often_is_429_until_time_has_passed() {
 #[test]
 fn settings_change_while_the_hub_runs() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         let foreign = format!("Origin: https://desk.example\r\n{BEARER}");
         assert_eq!(hub.upgrade("/ws/indices", &foreign).await, 403);
         let changed =
-            |settings: &mut Settings| settings.origins = vec!["https://desk.example".into()];
+            |settings: &mut HubSettings| settings.origins = vec!["https://desk.example".into()];
         hub.settings.send_modify(changed);
         assert_eq!(hub.upgrade("/ws/indices", &foreign).await, 101);
     });
@@ -310,7 +311,7 @@ fn settings_change_while_the_hub_runs() {
 #[test]
 fn health_needs_no_token_and_names_every_cluster() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         let reply = hub.get("/healthz").await;
         assert_eq!(
             (reply.status, reply.header("content-type")),
@@ -330,7 +331,7 @@ fn health_needs_no_token_and_names_every_cluster() {
 #[test]
 fn the_metrics_are_valid_prometheus_text() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         hub.upgrade(&format!("/ws/indices?token={TOKEN}x"), "")
             .await;
         let reply = hub.get("/metrics").await;
@@ -372,7 +373,7 @@ fn the_metrics_are_valid_prometheus_text() {
 #[test]
 fn a_hub_that_is_stopped_ends_though_somebody_says_nothing() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         let mut silent = hub.connect().await;
         hub.get("/healthz").await;
         let stopping = tokio::time::timeout(Duration::from_secs(2), hub.hub.stop());

@@ -3,16 +3,16 @@
 
 mod doors;
 
-use deskticker::hub::Settings;
+use deskticker::hub::HubSettings;
 use doors::{block_on, hub, kept_log};
 
 #[test]
 fn one_address_behind_a_proxy_does_not_use_up_the_complaints_of_another() {
     kept_log::keep();
     block_on(async {
-        let hub = hub(Settings {
+        let hub = hub(HubSettings {
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
-            ..Settings::default()
+            ..HubSettings::default()
         })
         .await;
         let ask = async |method: &str, from: &str| {

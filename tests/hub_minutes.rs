@@ -3,14 +3,14 @@
 
 mod doors;
 
-use deskticker::hub::Settings;
-use deskticker::simulator::{self, Fault};
-use doors::{BEARER, Doors, Reply, START, block_on, hub, hub_before};
+use deskticker::hub::HubSettings;
+use deskticker::simulator::{self, InjectedFault};
+use doors::{BEARER, HubUnderTest, Reply, START, block_on, hub, hub_before};
 use serde_json::{Value, json};
 
 const MINUTE: i64 = 60_000;
 
-async fn minutes(hub: &Doors, ticker: &str, from: i64, to: i64) -> Reply {
+async fn minutes(hub: &HubUnderTest, ticker: &str, from: i64, to: i64) -> Reply {
     let path = format!("/v2/aggs/ticker/{ticker}/range/1/minute/{from}/{to}?sort=desc&limit=1");
     hub.ask(&format!("GET {path}"), BEARER).await
 }
@@ -27,7 +27,7 @@ fn starts(rows: &[Value]) -> Vec<i64> {
 #[test]
 fn a_session_that_nobody_watched_is_asked_of_the_vendor_once_for_all() {
     block_on(async {
-        let (hub, simulator) = hub_before(simulator::Settings::default()).await;
+        let (hub, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         let from = START.0 - 390 * MINUTE;
         let (one, two, three) = tokio::join!(
             minutes(&hub, "I:SPX", from, START.0),
@@ -66,7 +66,7 @@ fn a_session_that_nobody_watched_is_asked_of_the_vendor_once_for_all() {
 #[test]
 fn minutes_that_pass_are_kept_as_they_passed_and_not_asked_for() {
     block_on(async {
-        let (hub, simulator) = hub_before(simulator::Settings::default()).await;
+        let (hub, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         let mut client = hub.join("indices").await;
         client.subscribe("AM.I:SPX").await;
         let mut bars = Vec::new();
@@ -103,12 +103,12 @@ fn minutes_that_pass_are_kept_as_they_passed_and_not_asked_for() {
 #[test]
 fn while_the_vendor_cannot_be_asked_what_passed_is_served_and_marked() {
     block_on(async {
-        let (hub, simulator) = hub_before(simulator::Settings::default()).await;
+        let (hub, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         let mut client = hub.join("indices").await;
         client.subscribe("AM.I:SPX").await;
         let bar = client.event(|event| event["ev"] == "AM");
         let bar = hub.while_time_passes(bar).await;
-        simulator.fault(Fault::Refusal).await;
+        simulator.fault(InjectedFault::Refusal).await;
         let start = bar["s"].as_i64().unwrap();
         let reply = minutes(&hub, "I:SPX", start - 60 * MINUTE, start + MINUTE).await;
         assert_eq!(starts(&rows(&reply)), [start]);
@@ -123,9 +123,9 @@ fn while_the_vendor_cannot_be_asked_what_passed_is_served_and_marked() {
 #[test]
 fn a_ticker_that_the_plan_lacks_is_refused_and_costs_no_other() {
     block_on(async {
-        let (hub, simulator) = hub_before(simulator::Settings {
+        let (hub, simulator) = hub_before(simulator::SimulatorSettings {
             denied: vec!["I:NDX".into()],
-            ..simulator::Settings::default()
+            ..simulator::SimulatorSettings::default()
         })
         .await;
         for _ in 0..3 {
@@ -142,7 +142,7 @@ fn a_ticker_that_the_plan_lacks_is_refused_and_costs_no_other() {
 #[test]
 fn minutes_need_a_token_and_nothing_else_is_served_beside_them() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         let path = "/v2/aggs/ticker/I:SPX/range/1/minute/2026-06-01/2026-06-01";
         assert_eq!(hub.get(path).await.status, 401);
         let wrong = "Authorization: Bearer wrong\r\n";

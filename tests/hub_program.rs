@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use deskticker::config::Environment;
-use deskticker::hub::config::Config;
+use deskticker::hub::config::HubConfig;
 use deskticker::hub::limits::Limits;
 use deskticker::hub::roster;
 use deskticker::market::Cluster;
@@ -330,8 +330,8 @@ fn environment() -> Environment {
     }
 }
 
-fn parsed(text: &str) -> Result<Config, String> {
-    Config::parse(text, Path::new("hub.toml"), &environment()).map_err(|error| error.to_string())
+fn parsed(text: &str) -> Result<HubConfig, String> {
+    HubConfig::parse(text, Path::new("hub.toml"), &environment()).map_err(|error| error.to_string())
 }
 
 #[test]

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
+use deskticker::clock::{Clock, ManualClock, Moment, Now, Utc};
 use deskticker::config::Secret;
-use deskticker::feed::Why;
-use deskticker::feed::link::Via;
+use deskticker::feed::Failure;
+use deskticker::feed::link::FeedProvider;
 use deskticker::feed::net::{Connector, Endpoint};
-use deskticker::feed::session::Source;
-use deskticker::hub::quotes::{Quotes, QuotesError};
+use deskticker::feed::session::FeedSource;
+use deskticker::hub::quotes::{QuoteCache, QuotesError};
 use deskticker::market::Calendar;
-use deskticker::simulator::{Fault, Settings, Simulator};
+use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -23,14 +23,14 @@ use tokio::sync::watch;
 const START: Utc = Utc(1_795_447_800_000);
 const CONTRACT: &str = "O:SPY251219C00650000";
 
-fn quotes(address: impl std::fmt::Display, key: &str) -> (Quotes, Hand, Clock) {
+fn quotes(address: impl std::fmt::Display, key: &str) -> (QuoteCache, ManualClock, Clock) {
     let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
-    let source = Source {
-        via: Via::Vendor,
+    let source = FeedSource {
+        provider: FeedProvider::Vendor,
         endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
         secret: Some(Secret::new(key).unwrap()),
     };
-    let quotes = Quotes::new(
+    let quotes = QuoteCache::new(
         Arc::new(source),
         Connector::new(None).unwrap(),
         Calendar::us(),
@@ -41,14 +41,14 @@ fn quotes(address: impl std::fmt::Display, key: &str) -> (Quotes, Hand, Clock) {
 }
 
 async fn simulator() -> Simulator {
-    simulator_of(Settings::default()).await
+    simulator_of(SimulatorSettings::default()).await
 }
 
-async fn simulator_of(settings: Settings) -> Simulator {
+async fn simulator_of(settings: SimulatorSettings) -> Simulator {
     let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
     // It stands still.
     drop(hand);
-    let settings = Settings {
+    let settings = SimulatorSettings {
         values: true,
         ..settings
     };
@@ -117,9 +117,9 @@ async fn a_share_is_never_the_index_of_its_name() {
 
 #[tokio::test]
 async fn a_share_has_its_day_its_book_and_its_last_trade() {
-    let simulator = simulator_of(Settings {
+    let simulator = simulator_of(SimulatorSettings {
         denied: vec!["MSFT".into()],
-        ..Settings::default()
+        ..SimulatorSettings::default()
     })
     .await;
     let (quotes, ..) = quotes(simulator.address(), "simulated");
@@ -196,7 +196,7 @@ async fn a_refused_key_is_told_and_not_offered_again_for_a_minute() {
     let simulator = simulator().await;
     let (quotes, hand, _) = quotes(simulator.address(), "simulated");
     quotes.quotes(&["SPX"]).await.unwrap();
-    simulator.fault(Fault::Refusal).await;
+    simulator.fault(InjectedFault::Refusal).await;
     hand.advance(Duration::from_secs(3));
     let body = json(&quotes.quotes(&["SPX"]).await.unwrap());
     assert_eq!(
@@ -204,14 +204,14 @@ async fn a_refused_key_is_told_and_not_offered_again_for_a_minute() {
         (&Value::from(3.0), &Value::from(true))
     );
     let refused = |secs| QuotesError {
-        why: Why::Key,
+        reason: Failure::Key,
         retry_after: Some(secs),
     };
     assert_eq!(quotes.quotes(&["VIX"]).await, Err(refused(60)));
     hand.advance(Duration::from_secs(59));
     assert_eq!(quotes.quotes(&["VIX"]).await, Err(refused(1)));
     assert_eq!(simulator.requests(), 2);
-    simulator.fault(Fault::None).await;
+    simulator.fault(InjectedFault::None).await;
     hand.advance(Duration::from_secs(1));
     quotes.quotes(&["VIX"]).await.unwrap();
 }
@@ -245,7 +245,7 @@ async fn nothing_is_asked_before_retry_after_has_passed() {
     .await;
     let (quotes, hand, _) = quotes(address, "the-key");
     let busy = |secs| QuotesError {
-        why: Why::Busy,
+        reason: Failure::Busy,
         retry_after: Some(secs),
     };
     let (one, two) = tokio::join!(quotes.quotes(&["SPX"]), quotes.quotes(&["SPX"]));
@@ -267,9 +267,14 @@ async fn a_page_and_junk_are_no_quotes() {
     ])
     .await;
     let (quotes, hand, _) = quotes(address, "the-key");
-    for why in [Why::Portal, Why::Protocol, Why::Busy, Why::Unreachable] {
+    for reason in [
+        Failure::Portal,
+        Failure::Protocol,
+        Failure::Busy,
+        Failure::Unreachable,
+    ] {
         let error = quotes.quotes(&["SPX"]).await.unwrap_err();
-        assert_eq!(error.why, why);
+        assert_eq!(error.reason, reason);
         assert!(error.retry_after.is_some());
         hand.advance(Duration::from_secs(60));
     }

@@ -6,9 +6,9 @@ mod doors;
 
 use std::net::SocketAddr;
 
-use deskticker::clock::{Clock, Hand, Moment, Now};
+use deskticker::clock::{Clock, ManualClock, Moment, Now};
 use deskticker::simulator;
-use doors::{BEARER, Doors, START, TOKEN, block_on, hub_before, hub_behind};
+use doors::{BEARER, HubUnderTest, START, TOKEN, block_on, hub_before, hub_behind};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,12 +46,12 @@ impl Switch {
 }
 
 /// A vendor that says that its prices are simulated, and what moves its time.
-async fn simulated_vendor() -> (simulator::Simulator, Hand) {
+async fn simulated_vendor() -> (simulator::Simulator, ManualClock) {
     let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
-    let settings = simulator::Settings {
+    let settings = simulator::SimulatorSettings {
         values: true,
         key: TOKEN.to_owned(),
-        ..simulator::Settings::default()
+        ..simulator::SimulatorSettings::default()
     };
     let simulator = simulator::Simulator::start(settings, clock).await.unwrap();
     (simulator, hand)
@@ -121,7 +121,7 @@ async fn talk(stream: TcpStream) {
     }
 }
 
-async fn get(hub: &Doors, path: &str) -> Value {
+async fn get(hub: &HubUnderTest, path: &str) -> Value {
     let reply = hub.ask(&format!("GET {path}"), BEARER).await;
     assert!(matches!(reply.status, 200 | 503), "{reply:?}");
     reply.json()
@@ -150,7 +150,7 @@ fn a_vendor_that_is_known_by_rest_alone_is_known_to_be_another() {
 }
 
 /// All that the hub says by REST: of quotes, minutes, markets and itself.
-async fn answers(hub: &Doors) -> [Value; 4] {
+async fn answers(hub: &HubUnderTest) -> [Value; 4] {
     let (from, to) = (START.0 - 60_000, START.0 - 1);
     let minutes = format!("/v2/aggs/ticker/I:SPX/range/1/minute/{from}/{to}");
     [
@@ -164,7 +164,7 @@ async fn answers(hub: &Doors) -> [Value; 4] {
 #[test]
 fn nothing_of_a_simulated_vendor_is_repeated_once_a_real_one_is_in_its_place() {
     block_on(async {
-        let (behind, _simulator) = hub_before(simulator::Settings::default()).await;
+        let (behind, _simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         // A hub before a hub that simulates, which says so on its sockets.
         let switch = Switch::to(behind.address()).await;
         let hub = hub_behind(switch.address, TOKEN).await;

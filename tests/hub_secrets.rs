@@ -3,8 +3,8 @@
 
 mod doors;
 
-use deskticker::hub::Settings;
-use deskticker::hub::roster::RosterFile;
+use deskticker::hub::HubSettings;
+use deskticker::hub::roster::RegistryFile;
 use doors::{KEY, TOKEN, UPGRADE, block_on, folder, hub_with, kept_log};
 use tokio::io::AsyncWriteExt;
 
@@ -12,10 +12,10 @@ use tokio::io::AsyncWriteExt;
 fn nothing_secret_is_logged_answered_or_counted() {
     kept_log::keep();
     let path = folder("secrets").join("devices");
-    let file = RosterFile::new(&path);
+    let file = RegistryFile::new(&path);
     let kitchen = file.add("kitchen").unwrap();
     let answers = block_on(async {
-        let hub = hub_with(Settings::default(), Some(path.clone())).await;
+        let hub = hub_with(HubSettings::default(), Some(path.clone())).await;
         let bearer = format!("Authorization: Bearer {kitchen}\r\n");
         let issued = hub.ask("POST /api/ws-token", &bearer).await.json();
         let ticket = issued["token"].as_str().unwrap().to_owned();
@@ -46,7 +46,7 @@ fn nothing_secret_is_logged_answered_or_counted() {
         }
         // A file into which a token has been pasted is complained about without it.
         std::fs::write(&path, format!("{kitchen}\nkitchen {kitchen}\n")).unwrap();
-        hub.gate.look();
+        hub.authenticator.check_file();
         answers.push(hub.get("/metrics").await);
         answers.push(hub.get("/healthz").await);
         hub.hub.stop().await;

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use deskticker::market::Cluster;
 use deskticker::simulator::{self, Simulator};
-use doors::{BEARER, Doors, PATIENCE, UPGRADE, block_on, hub_before};
+use doors::{BEARER, HubUnderTest, PATIENCE, UPGRADE, block_on, hub_before};
 
 #[test]
 fn shares_and_contracts_come_with_trades_quotes_and_bars() {
     block_on(async {
-        let (hub, _simulator) = hub_before(simulator::Settings::default()).await;
+        let (hub, _simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         for (cluster, ticker) in [("stocks", "SPY"), ("options", "O:SPY251219C00650000")] {
             let mut client = hub.join(cluster).await;
             let kinds = ["T", "Q", "A", "AM"];
@@ -40,16 +40,16 @@ fn shares_and_contracts_come_with_trades_quotes_and_bars() {
     });
 }
 
-async fn without_stocks() -> (Doors, Simulator) {
-    hub_before(simulator::Settings {
+async fn without_stocks() -> (HubUnderTest, Simulator) {
+    hub_before(simulator::SimulatorSettings {
         excluded: vec![Cluster::Stocks],
-        ..simulator::Settings::default()
+        ..simulator::SimulatorSettings::default()
     })
     .await
 }
 
 /// Joins, wants something, and is sent away.
-async fn is_sent_away(hub: &Doors) {
+async fn is_sent_away(hub: &HubUnderTest) {
     let mut client = hub.join("stocks").await;
     client.subscribe("T.SPY").await;
     let told = client

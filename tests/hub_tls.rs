@@ -6,9 +6,9 @@ mod doors;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use deskticker::feed::Why;
+use deskticker::feed::Failure;
 use deskticker::feed::net::{Connector, Endpoint};
-use deskticker::hub::Settings;
+use deskticker::hub::HubSettings;
 use deskticker::hub::tls::Tls;
 use doors::{PATIENCE, TOKEN, block_on, folder, hub};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,9 +29,9 @@ fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
 fn our_own_client_connects_over_tls_and_a_stranger_to_the_certificate_does_not() {
     block_on(async {
         let (certificate, key) = certificate(&folder("tls"), "hub");
-        let hub = hub(Settings {
+        let hub = hub(HubSettings {
             tls: Some(Tls::load(&certificate, &key).unwrap()),
-            ..Settings::default()
+            ..HubSettings::default()
         })
         .await;
         let endpoint = Endpoint::parse(&format!("wss://{}", hub.address())).unwrap();
@@ -41,11 +41,11 @@ fn our_own_client_connects_over_tls_and_a_stranger_to_the_certificate_does_not()
         let wrong = connector
             .websocket(&endpoint, "/ws/indices?token=x", &[])
             .await;
-        assert_eq!(wrong.err(), Some(Why::Token));
+        assert_eq!(wrong.err(), Some(Failure::Token));
         let stranger = Connector::new(None).unwrap();
         assert_eq!(
             stranger.websocket(&endpoint, &path, &[]).await.err(),
-            Some(Why::Tls)
+            Some(Failure::Tls)
         );
 
         // The end is said within TLS: a reply that was cut off would be an error here.
@@ -65,9 +65,9 @@ fn our_own_client_connects_over_tls_and_a_stranger_to_the_certificate_does_not()
 fn who_does_not_begin_tls_is_let_go_in_time() {
     block_on(async {
         let (certificate, key) = certificate(&folder("tls-silent"), "hub");
-        let hub = hub(Settings {
+        let hub = hub(HubSettings {
             tls: Some(Tls::load(&certificate, &key).unwrap()),
-            ..Settings::default()
+            ..HubSettings::default()
         })
         .await;
         let mut silent = hub.connect().await;

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use deskticker::clock::{Moment, Now};
 use deskticker::config::Secret;
-use deskticker::hub::Settings;
-use deskticker::hub::roster::RosterFile;
-use deskticker::hub::token::{EPHEMERAL, Gate};
-use doors::{Doors, START, TOKEN, block_on, folder, hub, hub_with};
+use deskticker::hub::HubSettings;
+use deskticker::hub::roster::RegistryFile;
+use deskticker::hub::token::{Authenticator, EPHEMERAL};
+use doors::{HubUnderTest, START, TOKEN, block_on, folder, hub, hub_with};
 
 fn encoded(token: &str) -> String {
     let all = percent_encoding::NON_ALPHANUMERIC;
     percent_encoding::utf8_percent_encode(token, all).to_string()
 }
 
-async fn ephemeral(hub: &Doors, token: &str) -> (String, i64) {
+async fn ephemeral(hub: &HubUnderTest, token: &str) -> (String, i64) {
     let headers = format!("Authorization: Bearer {token}\r\n");
     let reply = hub.ask("POST /api/ws-token", &headers).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
@@ -31,7 +31,7 @@ async fn ephemeral(hub: &Doors, token: &str) -> (String, i64) {
 }
 
 /// The status of an upgrade with this token in the address.
-async fn join(hub: &Doors, token: &str) -> u16 {
+async fn join(hub: &HubUnderTest, token: &str) -> u16 {
     let path = format!("/ws/indices?token={}", encoded(token));
     hub.upgrade(&path, "").await
 }
@@ -39,7 +39,7 @@ async fn join(hub: &Doors, token: &str) -> u16 {
 #[test]
 fn a_token_can_be_given_in_every_way() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         for (token, status) in [(TOKEN, 101), ("wrong", 403), ("", 403)] {
             let ways = [
                 (format!("/ws/indices?token={token}"), String::new()),
@@ -77,7 +77,7 @@ fn a_token_can_be_given_in_every_way() {
 #[test]
 fn a_request_without_a_token_is_401_and_with_a_wrong_one_403() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         for request in [
             "GET /api/quotes?tickers=SPX",
             "GET /api/market/status",
@@ -98,7 +98,7 @@ fn a_request_without_a_token_is_401_and_with_a_wrong_one_403() {
 #[test]
 fn an_ephemeral_token_is_good_for_one_upgrade_and_for_quotes_until_it_expires() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         let (token, expires) = ephemeral(&hub, TOKEN).await;
         assert_eq!(expires - START.0, 300_000);
         let quotes = async || {
@@ -126,7 +126,7 @@ fn an_ephemeral_token_is_good_for_one_upgrade_and_for_quotes_until_it_expires() 
 #[test]
 fn an_ephemeral_token_that_was_touched_is_nobodys() {
     block_on(async {
-        let hub = hub(Settings::default()).await;
+        let hub = hub(HubSettings::default()).await;
         let (token, _) = ephemeral(&hub, TOKEN).await;
         let (payload, signature) = token.split_once('.').unwrap();
         for index in 0..token.len() {
@@ -134,7 +134,11 @@ fn an_ephemeral_token_that_was_touched_is_nobodys() {
             bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
             let touched = String::from_utf8(bytes).unwrap();
             let now = Now::new(Moment::ZERO, START);
-            assert_eq!(hub.gate.recognise(&touched, now), None, "byte {index}");
+            assert_eq!(
+                hub.authenticator.authenticate_request(&touched, now),
+                None,
+                "byte {index}"
+            );
         }
         for touched in [
             payload.to_owned(),
@@ -145,16 +149,16 @@ fn an_ephemeral_token_that_was_touched_is_nobodys() {
         }
         // What another process has signed is good for nothing here.
         let token = Secret::new(TOKEN).unwrap();
-        let other = Gate::new(None, Some(&token)).unwrap();
+        let other = Authenticator::new(None, Some(&token)).unwrap();
         let device = other.check(TOKEN).unwrap();
         let (foreign, _) = other.issue(&device, Now::new(Moment::ZERO, START)).unwrap();
         assert_eq!(join(&hub, &foreign).await, 403);
     });
 }
 
-fn file(name: &str) -> (PathBuf, RosterFile) {
+fn file(name: &str) -> (PathBuf, RegistryFile) {
     let path = folder(name).join("devices");
-    (path.clone(), RosterFile::new(path))
+    (path.clone(), RegistryFile::new(path))
 }
 
 #[test]
@@ -162,13 +166,13 @@ fn a_revoked_device_is_out_within_seconds_and_its_ephemeral_tokens_with_it() {
     block_on(async {
         let (path, file) = file("revoked");
         let kitchen = file.add("kitchen").unwrap();
-        let hub = hub_with(Settings::default(), Some(path)).await;
+        let hub = hub_with(HubSettings::default(), Some(path)).await;
         assert_eq!(join(&hub, &kitchen).await, 101);
         let (ticket, _) = ephemeral(&hub, &kitchen).await;
         // One that was added while the hub runs is let in too.
         let hallway = file.add("hallway").unwrap();
-        let mut roster = hub.gate.roster();
-        let wait = async |roster: &mut tokio::sync::watch::Receiver<_>, count: usize| {
+        let mut registry = hub.authenticator.registry();
+        let wait = async |registry: &mut tokio::sync::watch::Receiver<_>, count: usize| {
             let passing = async {
                 loop {
                     hub.hand.advance(Duration::from_millis(500));
@@ -176,18 +180,18 @@ fn a_revoked_device_is_out_within_seconds_and_its_ephemeral_tokens_with_it() {
                 }
             };
             let known =
-                |roster: &std::sync::Arc<std::collections::HashSet<_>>| roster.len() == count;
+                |registry: &std::sync::Arc<std::collections::HashSet<_>>| registry.len() == count;
             tokio::select! {
-                found = roster.wait_for(known) => { found.unwrap(); }
+                found = registry.wait_for(known) => { found.unwrap(); }
                 () = passing => {}
             }
         };
         // "static" is the third.
-        wait(&mut roster, 3).await;
+        wait(&mut registry, 3).await;
         assert_eq!(join(&hub, &hallway).await, 101);
         file.revoke("kitchen").unwrap();
-        wait(&mut roster, 2).await;
-        assert!(!roster.borrow().contains("kitchen"));
+        wait(&mut registry, 2).await;
+        assert!(!registry.borrow().contains("kitchen"));
         assert_eq!(join(&hub, &kitchen).await, 403);
         assert_eq!(join(&hub, &ticket).await, 403);
         assert_eq!(join(&hub, &hallway).await, 101);
@@ -198,18 +202,18 @@ fn a_revoked_device_is_out_within_seconds_and_its_ephemeral_tokens_with_it() {
 fn a_file_that_is_wrong_keeps_everybody_but_who_is_revoked() {
     let (path, file) = file("wrong");
     let (kitchen, hallway) = (file.add("kitchen").unwrap(), file.add("hallway").unwrap());
-    let gate = Gate::new(Some(path.clone()), None).unwrap();
+    let authenticator = Authenticator::new(Some(path.clone()), None).unwrap();
     let in_now = || {
         (
-            gate.check(&kitchen).is_some(),
-            gate.check(&hallway).is_some(),
+            authenticator.check(&kitchen).is_some(),
+            authenticator.check(&hallway).is_some(),
         )
     };
     assert_eq!(in_now(), (true, true));
 
     let good = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{good}desk a-secret-in-the-wrong-place\n")).unwrap();
-    let error = gate.reload().unwrap_err().to_string();
+    let error = authenticator.reload().unwrap_err().to_string();
     assert!(
         error.starts_with(&format!("{}:3: expected", path.display())),
         "{error}"
@@ -219,23 +223,24 @@ fn a_file_that_is_wrong_keeps_everybody_but_who_is_revoked() {
     // A new token needs a file that is right; taking one away does not.
     assert!(file.add("desk").is_err());
     file.revoke("kitchen").unwrap();
-    assert!(gate.reload().is_err());
+    assert!(authenticator.reload().is_err());
     assert_eq!(in_now(), (false, true));
 
     std::fs::write(&path, b"\xff\xfe").unwrap();
-    assert!(gate.reload().is_err());
+    assert!(authenticator.reload().is_err());
     std::fs::remove_file(&path).unwrap();
     assert!(
-        gate.reload()
+        authenticator
+            .reload()
             .unwrap_err()
             .to_string()
             .contains("no longer there")
     );
     std::fs::create_dir(&path).unwrap();
-    assert!(gate.reload().is_err());
+    assert!(authenticator.reload().is_err());
     assert_eq!(in_now(), (false, true));
     // At the start there is nobody to keep.
-    assert!(Gate::new(Some(path), None).is_err());
+    assert!(Authenticator::new(Some(path), None).is_err());
 }
 
 #[test]
@@ -248,14 +253,14 @@ fn a_device_that_is_also_revoked_is_not_let_in() {
         format!("kitchen revoked\n{text}"),
     ] {
         std::fs::write(&path, both).unwrap();
-        let gate = Gate::new(Some(path.clone()), None).unwrap();
-        assert!(gate.check(&kitchen).is_none() && gate.check(&hallway).is_some());
+        let authenticator = Authenticator::new(Some(path.clone()), None).unwrap();
+        assert!(authenticator.check(&kitchen).is_none() && authenticator.check(&hallway).is_some());
         assert_eq!(file.list().unwrap().len(), 1);
     }
     // A new token takes the place of both lines.
     let new = file.add("kitchen").unwrap();
-    let gate = Gate::new(Some(path), None).unwrap();
-    assert!(gate.check(&new).is_some() && gate.check(&kitchen).is_none());
+    let authenticator = Authenticator::new(Some(path), None).unwrap();
+    assert!(authenticator.check(&new).is_some() && authenticator.check(&kitchen).is_none());
 }
 
 #[test]
@@ -263,51 +268,55 @@ fn a_usual_file_that_cannot_be_read_keeps_nobody_out_who_has_the_static_token() 
     let (path, file) = file("usual");
     // As good as a file of somebody else's, and the same for root.
     std::fs::create_dir(&path).unwrap();
-    let gate = Gate::beside(path.clone(), &Secret::new(TOKEN).unwrap()).unwrap();
-    assert!(gate.check(TOKEN).is_some());
+    let authenticator =
+        Authenticator::with_optional_file(path.clone(), &Secret::new(TOKEN).unwrap()).unwrap();
+    assert!(authenticator.check(TOKEN).is_some());
     std::fs::remove_dir(&path).unwrap();
     let kitchen = file.add("kitchen").unwrap();
-    gate.look();
-    assert!(gate.check(&kitchen).is_some() && gate.check(TOKEN).is_some());
+    authenticator.check_file();
+    assert!(authenticator.check(&kitchen).is_some() && authenticator.check(TOKEN).is_some());
 }
 
 #[test]
 fn a_device_whose_token_has_changed_is_out_for_a_moment() {
     let (path, file) = file("changed");
     let old = file.add("kitchen").unwrap();
-    let gate = Gate::new(Some(path), None).unwrap();
+    let authenticator = Authenticator::new(Some(path), None).unwrap();
     file.revoke("kitchen").unwrap();
     let new = file.add("kitchen").unwrap();
-    gate.look();
+    authenticator.check_file();
     // Whoever came in by the old one is disconnected by this.
-    assert!(gate.roster().borrow().is_empty());
-    gate.look();
-    assert!(gate.roster().borrow().contains("kitchen"));
-    assert!(gate.check(&new).is_some() && gate.check(&old).is_none());
+    assert!(authenticator.registry().borrow().is_empty());
+    authenticator.check_file();
+    assert!(authenticator.registry().borrow().contains("kitchen"));
+    assert!(authenticator.check(&new).is_some() && authenticator.check(&old).is_none());
 }
 
 #[test]
 fn an_ephemeral_token_does_not_survive_a_new_token_of_its_device() {
     let (path, file) = file("ticket-of-old");
     let old = file.add("kitchen").unwrap();
-    let gate = Gate::new(Some(path), None).unwrap();
+    let authenticator = Authenticator::new(Some(path), None).unwrap();
     let now = Now::new(Moment::ZERO, START);
     let issue = |token: &str| {
-        let device = gate.check(token).unwrap();
-        gate.issue(&device, now).unwrap().0
+        let device = authenticator.check(token).unwrap();
+        authenticator.issue(&device, now).unwrap().0
     };
     let ticket = issue(&old);
-    assert!(gate.recognise(&ticket, now).is_some());
+    assert!(authenticator.authenticate_request(&ticket, now).is_some());
     file.revoke("kitchen").unwrap();
     let new = file.add("kitchen").unwrap();
-    gate.look();
-    gate.look();
-    assert!(gate.check(&new).is_some());
-    assert_eq!(gate.recognise(&ticket, now), None);
-    assert_eq!(gate.admit(&ticket, now), None);
+    authenticator.check_file();
+    authenticator.check_file();
+    assert!(authenticator.check(&new).is_some());
+    assert_eq!(authenticator.authenticate_request(&ticket, now), None);
+    assert_eq!(authenticator.authenticate_upgrade(&ticket, now), None);
     // What the new one gives is good.
     let ticket = issue(&new);
-    assert!(gate.recognise(&ticket, now).is_some() && gate.admit(&ticket, now).is_some());
+    assert!(
+        authenticator.authenticate_request(&ticket, now).is_some()
+            && authenticator.authenticate_upgrade(&ticket, now).is_some()
+    );
 }
 
 #[test]

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
+use deskticker::clock::{Clock, ManualClock, Moment, Now, Utc};
 use deskticker::config::Secret;
-use deskticker::feed::Why;
-use deskticker::feed::link::Via;
+use deskticker::feed::Failure;
+use deskticker::feed::link::FeedProvider;
 use deskticker::feed::net::{Connector, Endpoint};
-use deskticker::feed::session::Source;
-use deskticker::hub::minutes::Minutes;
+use deskticker::feed::session::FeedSource;
+use deskticker::hub::minutes::BarCache;
 use deskticker::hub::upstream::Upstream;
-use deskticker::hub::{Interest, Report};
+use deskticker::hub::{Interest, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
-use deskticker::simulator::{Fault, Settings, Simulator};
+use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -41,9 +41,9 @@ fn interest(names: &[&str]) -> Interest {
 
 /// An upstream whose reports are read here.
 struct Bench {
-    hand: Hand,
+    hand: ManualClock,
     interest: watch::Sender<Interest>,
-    reports: mpsc::Receiver<Report>,
+    reports: mpsc::Receiver<UpstreamEvent>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -53,17 +53,17 @@ impl Bench {
         address: impl std::fmt::Display,
         key: &str,
         cluster: Cluster,
-        clock: (Clock, Hand),
+        clock: (Clock, ManualClock),
     ) -> Self {
         let (interest, wanted) = watch::channel(BTreeSet::new());
         let (sender, reports) = mpsc::channel(256);
         let (stop, stopped) = watch::channel(false);
-        let source = Source {
-            via: Via::Vendor,
+        let source = FeedSource {
+            provider: FeedProvider::Vendor,
             endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
             secret: Some(Secret::new(key).unwrap()),
         };
-        let (minutes, keeping) = Minutes::new();
+        let (minutes, keeping) = BarCache::new();
         tokio::spawn(keeping);
         let upstream = Upstream {
             cluster,
@@ -92,16 +92,16 @@ impl Bench {
         self.hand.advance(Duration::from_secs(secs));
     }
 
-    async fn report(&mut self) -> Report {
+    async fn report(&mut self) -> UpstreamEvent {
         let report = tokio::time::timeout(PATIENCE, self.reports.recv()).await;
         report.expect("no report").expect("the upstream has ended")
     }
 
     /// The next report that is no event.
-    async fn state(&mut self) -> Report {
+    async fn state(&mut self) -> UpstreamEvent {
         loop {
             let report = self.report().await;
-            if !matches!(report, Report::Events(_)) {
+            if !matches!(report, UpstreamEvent::Events(_)) {
                 return report;
             }
         }
@@ -110,7 +110,7 @@ impl Bench {
     /// The events of the next frame, as text.
     async fn events(&mut self) -> Vec<(String, String)> {
         match self.report().await {
-            Report::Events(events) => events
+            UpstreamEvent::Events(events) => events
                 .into_iter()
                 .map(|event| {
                     let json = String::from_utf8(event.json.to_vec()).unwrap();
@@ -122,14 +122,14 @@ impl Bench {
     }
 }
 
-fn manual_clock() -> (Clock, Hand) {
+fn manual_clock() -> (Clock, ManualClock) {
     Clock::manual(Now::new(Moment::ZERO, START))
 }
 
 /// An upstream of the indices, and the simulator that it connects to.
 async fn simulated() -> (Simulator, Bench) {
     let clock = manual_clock();
-    let simulator = Simulator::start(Settings::default(), clock.0.clone())
+    let simulator = Simulator::start(SimulatorSettings::default(), clock.0.clone())
         .await
         .unwrap();
     let bench = Bench::start(simulator.address(), "simulated", Cluster::Indices, clock);
@@ -144,7 +144,7 @@ async fn subscribed(simulator: &Simulator, count: usize) {
         .unwrap();
 }
 
-const UP: Report = Report::Up { simulated: true };
+const UP: UpstreamEvent = UpstreamEvent::Up { simulated: true };
 
 #[tokio::test]
 async fn nothing_is_opened_until_somebody_wants_something() {
@@ -174,7 +174,7 @@ async fn interest_that_changes_is_followed_on_the_one_connection() {
     bench.advance(1);
     assert_eq!(bench.events().await[0].0, "V.I:VIX");
     bench.want(&[]);
-    assert_eq!(bench.state().await, Report::Down(Why::Done));
+    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Done));
     subscribed(&simulator, 0).await;
     assert_eq!(simulator.connections(), 1);
     bench.want(&["V.I:SPX"]);
@@ -187,12 +187,12 @@ async fn what_is_wanted_is_asked_for_again_after_a_loss() {
     bench.want(&["V.I:SPX", "V.I:VIX"]);
     assert_eq!(bench.state().await, UP);
     subscribed(&simulator, 2).await;
-    simulator.fault(Fault::Abort).await;
-    assert_eq!(bench.state().await, Report::Down(Why::Lost));
+    simulator.fault(InjectedFault::Abort).await;
+    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Lost));
     subscribed(&simulator, 0).await;
     // What is wanted by then counts, not what was.
     bench.want(&["V.I:SPX", "V.I:VIX", "V.I:NDX"]);
-    simulator.fault(Fault::None).await;
+    simulator.fault(InjectedFault::None).await;
     bench.advance(3);
     assert_eq!(bench.state().await, UP);
     subscribed(&simulator, 3).await;
@@ -209,7 +209,7 @@ async fn who_is_evicted_says_so_and_waits_a_minute() {
     let (mut other, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
     let auth = r#"{"action":"auth","params":"simulated"}"#;
     other.send(Message::text(auth)).await.unwrap();
-    assert_eq!(bench.state().await, Report::Down(Why::Evicted));
+    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Evicted));
     bench.advance(59);
     tokio::time::sleep(A_WHILE).await;
     assert_eq!(simulator.connections(), 2, "it fights");
@@ -225,10 +225,10 @@ async fn silence_in_market_hours_is_told_and_so_is_its_end() {
     subscribed(&simulator, 1).await;
     bench.advance(1);
     bench.events().await;
-    simulator.fault(Fault::Silence).await;
+    simulator.fault(InjectedFault::Silence).await;
     bench.advance(21);
-    assert_eq!(bench.state().await, Report::Down(Why::Silent));
-    simulator.fault(Fault::None).await;
+    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Silent));
+    simulator.fault(InjectedFault::None).await;
     bench.advance(1);
     assert_eq!(bench.state().await, UP);
     assert_eq!(simulator.connections(), 1);
@@ -240,14 +240,14 @@ async fn garbage_is_passed_on_to_nobody() {
     bench.want(&["V.I:SPX"]);
     assert_eq!(bench.state().await, UP);
     subscribed(&simulator, 1).await;
-    simulator.fault(Fault::Garbage).await;
+    simulator.fault(InjectedFault::Garbage).await;
     for _ in 0..12 {
         bench.advance(1);
         // One frame of garbage for each second.
         tokio::time::sleep(A_WHILE / 10).await;
     }
     assert!(bench.reports.try_recv().is_err());
-    simulator.fault(Fault::None).await;
+    simulator.fault(InjectedFault::None).await;
     bench.advance(1);
     assert_eq!(bench.events().await.last().unwrap().0, "V.I:SPX");
 }
@@ -285,22 +285,22 @@ async fn told_to_stop_it_says_farewell() {
 /// A vendor that says what it is told to; it counts those who come.
 struct Scripted {
     listener: TcpListener,
-    came: Arc<AtomicUsize>,
+    arrival: Arc<AtomicUsize>,
 }
 
 impl Scripted {
     async fn start() -> (Self, std::net::SocketAddr, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let came = Arc::new(AtomicUsize::new(0));
-        let counter = came.clone();
-        (Self { listener, came }, address, counter)
+        let arrival = Arc::new(AtomicUsize::new(0));
+        let counter = arrival.clone();
+        (Self { listener, arrival }, address, counter)
     }
 
     /// Greets who comes next and reads its key.
     async fn greet(&self) -> WebSocketStream<TcpStream> {
         let (stream, _) = self.listener.accept().await.unwrap();
-        self.came.fetch_add(1, Ordering::Relaxed);
+        self.arrival.fetch_add(1, Ordering::Relaxed);
         let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
         let hello = r#"[{"ev":"status","status":"connected","message":"Connected Successfully"}]"#;
         socket.send(Message::text(hello)).await.unwrap();
@@ -315,7 +315,7 @@ impl Scripted {
 
 #[tokio::test]
 async fn a_refused_key_is_told_and_not_offered_again_however_often_clients_come_and_go() {
-    let (vendor, address, came) = Scripted::start().await;
+    let (vendor, address, arrival) = Scripted::start().await;
     tokio::spawn(async move {
         loop {
             let mut socket = vendor.greet().await;
@@ -326,7 +326,7 @@ async fn a_refused_key_is_told_and_not_offered_again_however_often_clients_come_
     });
     let mut bench = Bench::start(address, "the-key", Cluster::Options, manual_clock());
     bench.want(&["Q.O:SPY251219C00650000"]);
-    assert_eq!(bench.state().await, Report::Barred);
+    assert_eq!(bench.state().await, UpstreamEvent::Barred);
     for _ in 0..5 {
         bench.want(&[]);
         bench.advance(60);
@@ -334,13 +334,13 @@ async fn a_refused_key_is_told_and_not_offered_again_however_often_clients_come_
         bench.advance(59);
     }
     tokio::time::sleep(A_WHILE).await;
-    assert_eq!(came.load(Ordering::Relaxed), 1, "it hammers");
+    assert_eq!(arrival.load(Ordering::Relaxed), 1, "it hammers");
     assert!(bench.reports.try_recv().is_err(), "it is refused still");
     bench.advance(5);
-    assert_eq!(bench.state().await, Report::Down(Why::Done));
+    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Done));
     // Nobody has changed his mind; it is asked for again, and told again.
-    assert_eq!(bench.state().await, Report::Barred);
-    assert_eq!(came.load(Ordering::Relaxed), 2);
+    assert_eq!(bench.state().await, UpstreamEvent::Barred);
+    assert_eq!(arrival.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]
@@ -348,12 +348,12 @@ async fn a_key_that_was_good_here_is_offered_again_after_a_minute() {
     let (simulator, mut bench) = simulated().await;
     bench.want(&["V.I:SPX"]);
     assert_eq!(bench.state().await, UP);
-    simulator.fault(Fault::Abort).await;
-    assert_eq!(bench.state().await, Report::Down(Why::Lost));
-    simulator.fault(Fault::Refusal).await;
+    simulator.fault(InjectedFault::Abort).await;
+    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Lost));
+    simulator.fault(InjectedFault::Refusal).await;
     bench.advance(3);
-    assert_eq!(bench.state().await, Report::Down(Why::Key));
-    simulator.fault(Fault::None).await;
+    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Key));
+    simulator.fault(InjectedFault::None).await;
     bench.advance(76);
     assert_eq!(bench.state().await, UP);
 }
@@ -361,9 +361,9 @@ async fn a_key_that_was_good_here_is_offered_again_after_a_minute() {
 #[tokio::test]
 async fn a_channel_that_is_never_confirmed_is_told_by_its_name() {
     let clock = manual_clock();
-    let settings = Settings {
+    let settings = SimulatorSettings {
         refused: vec!["V.I:NDX".into()],
-        ..Settings::default()
+        ..SimulatorSettings::default()
     };
     let simulator = Simulator::start(settings, clock.0.clone()).await.unwrap();
     let mut bench = Bench::start(simulator.address(), "simulated", Cluster::Indices, clock);
@@ -373,7 +373,7 @@ async fn a_channel_that_is_never_confirmed_is_told_by_its_name() {
     let ndx = Channel::parse("V.I:NDX").unwrap();
     let telling = async {
         loop {
-            if let Report::Unanswered(channel) = bench.reports.recv().await.unwrap() {
+            if let UpstreamEvent::Unanswered(channel) = bench.reports.recv().await.unwrap() {
                 return channel;
             }
         }
@@ -463,7 +463,7 @@ async fn every_kind_of_event_is_passed_on_as_it_was_written_and_in_its_order() {
     });
     let mut bench = Bench::start(address, "the-key", Cluster::Stocks, manual_clock());
     bench.want(&wanted);
-    assert_eq!(bench.state().await, Report::Up { simulated: false });
+    assert_eq!(bench.state().await, UpstreamEvent::Up { simulated: false });
     let expected: Vec<(String, String)> = EVENTS
         .iter()
         .map(|(channel, json)| ((*channel).to_owned(), (*json).to_owned()))
@@ -480,7 +480,10 @@ async fn a_vendor_that_is_not_there_is_told_and_tried_again_with_growing_waits()
     drop(free);
     let mut bench = Bench::start(address, "the-key", Cluster::Indices, manual_clock());
     bench.want(&["V.I:SPX"]);
-    assert_eq!(bench.state().await, Report::Down(Why::Unreachable));
+    assert_eq!(
+        bench.state().await,
+        UpstreamEvent::Down(Failure::Unreachable)
+    );
     bench.advance(120);
     tokio::time::sleep(A_WHILE).await;
     assert!(

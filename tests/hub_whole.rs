@@ -7,38 +7,38 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deskticker::clock::{Clock, Hand, Moment, Now};
+use deskticker::clock::{Clock, ManualClock, Moment, Now};
 use deskticker::config::Secret;
 use deskticker::feed::Update;
-use deskticker::feed::link::{Phase, Via};
-use deskticker::feed::net::{Connector, Endpoint, Socket};
-use deskticker::feed::rest::{Ask, Need, keep_asking};
-use deskticker::feed::session::{Orders, Session, Source};
-use deskticker::hub::roster::RosterFile;
+use deskticker::feed::link::{ConnectionPhase, FeedProvider};
+use deskticker::feed::net::{Connector, Endpoint, WebSocket};
+use deskticker::feed::rest::{PollRequest, RestDemand, run_poller};
+use deskticker::feed::session::{FeedSource, Session, SubscriptionDemand};
+use deskticker::hub::roster::RegistryFile;
 use deskticker::hub::tls::Tls;
-use deskticker::hub::token::Gate;
-use deskticker::hub::{Hub, Settings, simulated};
+use deskticker::hub::token::Authenticator;
+use deskticker::hub::{Hub, HubSettings, simulated};
 use deskticker::market::{Channel, Cluster};
-use deskticker::simulator::{self, Fault, Simulator};
+use deskticker::simulator::{self, InjectedFault, Simulator};
 use doors::{PATIENCE, START, TOKEN, block_on, folder, hub_before, hub_behind};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
 struct Whole {
     hub: Hub,
-    hand: Hand,
+    hand: ManualClock,
     _simulator: Simulator,
 }
 
-async fn whole(settings: Settings, devices: Option<&RosterFile>) -> Whole {
+async fn whole(settings: HubSettings, devices: Option<&RegistryFile>) -> Whole {
     let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
     let token = Secret::new(TOKEN).unwrap();
-    let vendor = simulator::Settings::default();
+    let vendor = simulator::SimulatorSettings::default();
     let (mut setup, simulator) = simulated::setup(vendor, &token, clock).await.unwrap();
     setup.settings = tokio::sync::watch::channel(settings).1;
     if let Some(file) = devices {
         let path = file.path().to_owned();
-        setup.gate = Gate::new(Some(path), Some(&token)).unwrap().into();
+        setup.authenticator = Authenticator::new(Some(path), Some(&token)).unwrap().into();
     }
     let hub = Hub::start(setup, SocketAddr::from(([127, 0, 0, 1], 0)))
         .await
@@ -51,14 +51,14 @@ async fn whole(settings: Settings, devices: Option<&RosterFile>) -> Whole {
 }
 
 impl Whole {
-    async fn join(&self, connector: &Connector, scheme: &str, query: &str) -> Socket {
+    async fn join(&self, connector: &Connector, scheme: &str, query: &str) -> WebSocket {
         let endpoint = Endpoint::parse(&format!("{scheme}://{}", self.hub.address())).unwrap();
         let path = format!("/ws/indices{query}");
         connector.websocket(&endpoint, &path, &[]).await.unwrap()
     }
 
     /// Lets time pass until a message is as it should be.
-    async fn until(&self, socket: &mut Socket, mut wanted: impl FnMut(&Message) -> bool) {
+    async fn until(&self, socket: &mut WebSocket, mut wanted: impl FnMut(&Message) -> bool) {
         let passing = async {
             loop {
                 self.hand.advance(Duration::from_millis(500));
@@ -100,7 +100,7 @@ fn subscribe() -> Message {
 #[test]
 fn ages_add_up_from_hub_to_hub() {
     block_on(async {
-        let (first, simulator) = hub_before(simulator::Settings::default()).await;
+        let (first, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         let second = hub_behind(first.address(), TOKEN).await;
         let mut watcher = first.join("indices").await;
         watcher.subscribe("V.I:SPX").await;
@@ -112,7 +112,7 @@ fn ages_add_up_from_hub_to_hub() {
             "what is new is as the vendor wrote it"
         );
         // One symbol is silent from here on, and the link is not.
-        simulator.fault(Fault::Silence).await;
+        simulator.fault(InjectedFault::Silence).await;
         let (before, after) = (Duration::from_secs(7), Duration::from_secs(5));
         first.hand.advance(before);
         let mut early = second.join("indices").await;
@@ -142,9 +142,9 @@ fn prices_arrive_over_tls_and_the_end_is_said() {
         let (certificate, key) = (folder.join("hub.crt"), folder.join("hub.key"));
         std::fs::write(&certificate, made.cert.pem()).unwrap();
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        let settings = Settings {
+        let settings = HubSettings {
             tls: Some(Tls::load(&certificate, &key).unwrap()),
-            ..Settings::default()
+            ..HubSettings::default()
         };
         let whole = whole(settings, None).await;
         let connector = Connector::new(Some(&certificate)).unwrap();
@@ -175,7 +175,7 @@ fn prices_arrive_over_tls_and_the_end_is_said() {
 #[test]
 fn clients_that_never_read_do_not_hold_up_the_end() {
     block_on(async {
-        let whole = whole(Settings::default(), None).await;
+        let whole = whole(HubSettings::default(), None).await;
         let connector = Connector::new(None).unwrap();
         let mut silent = Vec::new();
         for _ in 0..50 {
@@ -195,7 +195,7 @@ fn clients_that_never_read_do_not_hold_up_the_end() {
 #[test]
 fn who_joins_and_never_says_who_it_is_is_closed() {
     block_on(async {
-        let whole = whole(Settings::default(), None).await;
+        let whole = whole(HubSettings::default(), None).await;
         let connector = Connector::new(None).unwrap();
         let mut socket = whole.join(&connector, "ws", "").await;
         whole
@@ -207,9 +207,9 @@ fn who_joins_and_never_says_who_it_is_is_closed() {
 #[test]
 fn a_device_that_is_revoked_is_disconnected_and_others_stay() {
     block_on(async {
-        let file = RosterFile::new(folder("whole-revoked").join("devices"));
+        let file = RegistryFile::new(folder("whole-revoked").join("devices"));
         let kitchen = file.add("kitchen").unwrap();
-        let whole = whole(Settings::default(), Some(&file)).await;
+        let whole = whole(HubSettings::default(), Some(&file)).await;
         let connector = Connector::new(None).unwrap();
         let mut out = whole
             .join(&connector, "ws", &format!("?token={kitchen}"))
@@ -230,43 +230,43 @@ fn a_device_that_is_revoked_is_disconnected_and_others_stay() {
 #[test]
 fn a_display_recognises_the_hub_over_plaintext_and_gets_all_that_it_asks_for() {
     block_on(async {
-        let whole = whole(Settings::default(), None).await;
+        let whole = whole(HubSettings::default(), None).await;
         let (clock, _hand) = Clock::manual(Now::new(Moment::ZERO, START));
-        let source = Arc::new(Source {
-            via: Via::Hub,
+        let source = Arc::new(FeedSource {
+            provider: FeedProvider::Hub,
             endpoint: Endpoint::parse(&format!("ws://{}", whole.hub.address())).unwrap(),
             secret: Some(Secret::new(TOKEN).unwrap()),
         });
         let connector = Connector::new(None).unwrap();
         let (sender, mut updates) = tokio::sync::mpsc::channel(64);
         let channels = [Channel::parse("V.I:SPX").unwrap()];
-        let (_orders, wanted) = tokio::sync::watch::channel(Orders {
+        let (_orders, wanted) = tokio::sync::watch::channel(SubscriptionDemand {
             channels: channels.into_iter().collect(),
-            ..Orders::default()
+            ..SubscriptionDemand::default()
         });
         let session = Session {
             cluster: Cluster::Indices,
             source: source.clone(),
             connector: connector.clone(),
-            orders: wanted,
+            demand: wanted,
             updates: sender.clone(),
             clock: clock.clone(),
         };
         tokio::spawn(session.run());
-        let (_needs, asked) = tokio::sync::watch::channel(Need {
-            asks: vec![Ask {
+        let (_needs, asked) = tokio::sync::watch::channel(RestDemand {
+            polls: vec![PollRequest {
                 symbol: "O:SPY261218C00650000".parse().unwrap(),
                 pace: None,
             }],
             market: Some(Duration::from_secs(60)),
-            ..Need::default()
+            ..RestDemand::default()
         });
-        tokio::spawn(keep_asking(connector, source, asked, sender, clock));
+        tokio::spawn(run_poller(connector, source, asked, sender, clock));
         let (mut live, mut seed, mut market) = (false, None, None);
         while !live || seed.is_none() || market.is_none() {
             let next = tokio::time::timeout(PATIENCE, updates.recv()).await;
             match next.expect("nothing more comes").unwrap() {
-                Update::Status(_, status) => live |= status.phase == Phase::Live,
+                Update::Status(_, status) => live |= status.phase == ConnectionPhase::Live,
                 Update::Seed(told) => seed = Some(told),
                 Update::Market(told, _) => market = Some(told),
                 _ => {}

@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 
 use deskticker::clock::{Moment, Now, Utc};
 use deskticker::config::{Environment, LastGood, Secret};
-use deskticker::station::{Beginning, Files, Lookout, News};
+use deskticker::station::{ConfigUpdate, ConfigWatcher, Files, InitialConfig};
 
 const TEXT: &str = "[hub]\nurl = \"ws://hub:3000\"\n";
 
-struct House {
+struct FanoutUnderTest {
     directory: PathBuf,
-    lookout: Lookout,
+    config_watcher: ConfigWatcher,
 }
 
 /// Files of one test's own: a configuration, and nothing else yet.
-fn house(name: &str) -> House {
+fn house(name: &str) -> FanoutUnderTest {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lookout-{name}"));
     std::fs::remove_dir_all(&directory).ok();
     std::fs::create_dir_all(&directory).unwrap();
@@ -31,15 +31,15 @@ fn house(name: &str) -> House {
         token: Some("s3cr3t".into()),
         ..Environment::default()
     };
-    let house = House {
-        lookout: Lookout::new(files, environment),
+    let house = FanoutUnderTest {
+        config_watcher: ConfigWatcher::new(files, environment),
         directory,
     };
     house.write("desk.toml", TEXT);
     house
 }
 
-impl House {
+impl FanoutUnderTest {
     fn write(&self, name: &str, text: &str) {
         std::fs::write(self.directory.join(name), text).unwrap();
     }
@@ -48,13 +48,13 @@ impl House {
         std::fs::remove_file(self.directory.join(name)).unwrap();
     }
 
-    fn begin(&mut self) -> (Beginning, Option<String>) {
-        let (beginning, fault) = self.lookout.begin(at(0)).unwrap();
+    fn begin(&mut self) -> (InitialConfig, Option<String>) {
+        let (beginning, fault) = self.config_watcher.begin(at(0)).unwrap();
         (beginning, fault.map(|fault| fault.text))
     }
 
-    fn look(&mut self, secs: u64) -> Option<News> {
-        self.lookout.look(false, at(secs))
+    fn look(&mut self, secs: u64) -> Option<ConfigUpdate> {
+        self.config_watcher.look(false, at(secs))
     }
 
     /// The fault that another look brings.
@@ -72,7 +72,7 @@ fn at(secs: u64) -> Now {
 
 /// The symbols of a good one, and nothing is wrong any more.
 #[track_caller]
-fn good(news: Option<News>) -> String {
+fn good(news: Option<ConfigUpdate>) -> String {
     let news = news.expect("it brings something");
     assert_eq!(news.fault, None);
     news.loaded.expect("a good one").names()
@@ -81,7 +81,7 @@ fn good(news: Option<News>) -> String {
 #[test]
 fn a_half_written_file_is_not_judged() {
     let mut house = house("half");
-    assert!(matches!(house.begin(), (Beginning::Good(_), None)));
+    assert!(matches!(house.begin(), (InitialConfig::Good(_), None)));
     assert!(house.look(2).is_none(), "it is as it was");
     house.write("desk.toml", "watchlist = [\"NDX\"");
     assert!(house.look(4).is_none());
@@ -96,10 +96,10 @@ fn who_asks_for_it_gets_it_judged_at_once() {
     let mut house = house("asked");
     house.begin();
     house.write("desk.toml", &format!("watchlist = [\"NDX\"]\n{TEXT}"));
-    assert_eq!(good(house.lookout.look(true, at(1))), "NDX");
+    assert_eq!(good(house.config_watcher.look(true, at(1))), "NDX");
     assert!(house.look(2).is_none() && house.look(4).is_none());
     house.write("desk.toml", "watchlist = [");
-    let news = house.lookout.look(true, at(5)).unwrap();
+    let news = house.config_watcher.look(true, at(5)).unwrap();
     assert!(news.fault.unwrap().text.starts_with("desk.toml:1: "));
     // What stays wrong is told once.
     assert!(house.look(6).is_none() && house.look(8).is_none());
@@ -126,7 +126,7 @@ fn a_token_file_that_comes_late_or_changes_is_read_without_a_change_of_the_confi
     let token = house.directory.join("token");
     house.write("desk.toml", &format!("{TEXT}token_file = {token:?}\n"));
     let (beginning, fault) = house.begin();
-    assert!(matches!(beginning, Beginning::Nothing(_)));
+    assert!(matches!(beginning, InitialConfig::Nothing(_)));
     assert!(fault.unwrap().starts_with("desk.toml:3: token_file: "));
     assert!(house.look(2).is_none());
     let mut read = Vec::new();

@@ -6,15 +6,15 @@ mod glass;
 use std::time::Duration;
 
 use deskticker::clock::{Moment, Now};
-use deskticker::panel::{Chip, Fault, Glass, Light, Oled, Rotation, Settings};
+use deskticker::panel::{BusFault, Chip, DisplayDevice, Oled, PanelLight, PanelSettings, Rotation};
 use deskticker::screen::{Frame, Size, WIDTH, notice};
 use glass::bus::{ADDRESS, Quiet, Rig};
 use glass::log_lines;
 use glass::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 use proptest::prelude::*;
 
-fn settings(size: Size) -> Settings {
-    Settings {
+fn settings(size: Size) -> PanelSettings {
+    PanelSettings {
         chip: Chip::Ssd1306,
         size,
         bus: "/dev/i2c-1".into(),
@@ -67,8 +67,8 @@ fn words_that_are_left_stay_when_the_program_has_ended_and_the_next_one_finds_it
     oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
     rig.assert_shows(&digits("5,912.34", "+0.12%"));
 
-    rig.fail_next(3, Fault::NoAnswer);
-    assert_eq!(leave(DAY), Err(Fault::NoAnswer));
+    rig.fail_next(3, BusFault::NoAnswer);
+    assert_eq!(leave(DAY), Err(BusFault::NoAnswer));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn the_bus_is_left_alone_until_there_is_a_picture() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     assert_eq!(oled.deadline(), Moment::NEVER);
-    oled.goodbye(END);
+    oled.leave_display(END);
     assert_eq!(rig.opened(), 0);
 }
 
@@ -153,7 +153,7 @@ fn the_panel_is_turned_on_only_once_its_picture_is_there() {
 fn a_panel_mounted_upside_down_shows_the_picture_turned() {
     for size in [Size::Tall, Size::Short] {
         let rig = Rig::new();
-        let mut oled = rig.oled(Settings {
+        let mut oled = rig.oled(PanelSettings {
             rotation: Rotation::UpsideDown,
             ..settings(size)
         });
@@ -176,7 +176,7 @@ fn dimming_sets_contrast_precharge_and_vcomh_in_the_message_of_the_picture() {
     .enumerate()
     {
         let frame = digits(&format!("5,912.3{i}"), "+0.12%");
-        let light = Light { brightness, ..DAY };
+        let light = PanelLight { brightness, ..DAY };
         oled.show(&frame, light, at(i as u64));
         rig.assert_shows(&frame);
         let chip = rig.chip();
@@ -195,7 +195,7 @@ fn a_shifted_picture_costs_five_bytes_and_is_seen_where_it_shall_be() {
     for size in [Size::Tall, Size::Short] {
         for rotation in [Rotation::Upright, Rotation::UpsideDown] {
             let rig = Rig::new();
-            let mut oled = rig.oled(Settings {
+            let mut oled = rig.oled(PanelSettings {
                 rotation,
                 ..settings(size)
             });
@@ -203,7 +203,7 @@ fn a_shifted_picture_costs_five_bytes_and_is_seen_where_it_shall_be() {
             oled.show(&frame, DAY, at(0));
             rig.messages();
             for shift in [1, 2, -1, -2, 0] {
-                let light = Light { shift, ..DAY };
+                let light = PanelLight { shift, ..DAY };
                 oled.show(&frame, light, at(0));
                 let mut seen = rig.seen(size).unwrap();
                 if rotation == Rotation::UpsideDown {
@@ -240,7 +240,7 @@ fn off_is_three_bytes_and_then_silence_whatever_is_drawn() {
     for i in 0..100 {
         let frame = random_frame(Size::Tall, i);
         let brightness = (i % 7) as u8;
-        let light = Light {
+        let light = PanelLight {
             brightness,
             shift: (i % 3) as i8,
             ..NIGHT
@@ -254,7 +254,7 @@ fn off_is_three_bytes_and_then_silence_whatever_is_drawn() {
 fn on_again_trusts_nothing_the_panel_may_remember() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
-    let light = Light {
+    let light = PanelLight {
         brightness: 9,
         shift: -2,
         ..DAY
@@ -291,7 +291,7 @@ fn healing_says_again_how_it_shall_glow() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     let frame = random_frame(Size::Tall, 1);
-    let light = Light {
+    let light = PanelLight {
         brightness: 3,
         shift: 1,
         ..DAY
@@ -308,7 +308,7 @@ fn healing_says_again_how_it_shall_glow() {
 #[test]
 fn a_panel_that_comes_back_at_night_stays_dark_until_morning() {
     let rig = Rig::new();
-    rig.missing(Some(Fault::NoBus));
+    rig.missing(Some(BusFault::NoBus));
     let mut oled = rig.oled(settings(Size::Tall));
     let frame = random_frame(Size::Tall, 1);
     oled.show(&frame, NIGHT, at(0));
@@ -318,7 +318,7 @@ fn a_panel_that_comes_back_at_night_stays_dark_until_morning() {
     assert!(!rig.chip().is_lit());
     // Three messages that fail, and one that does not.
     for _ in 0..3 {
-        rig.fail_next(1, Fault::NoAnswer);
+        rig.fail_next(1, BusFault::NoAnswer);
     }
     oled.show(&frame, DAY, secs(2));
     assert!(!rig.chip().is_lit());
@@ -330,7 +330,7 @@ fn a_panel_that_comes_back_at_night_stays_dark_until_morning() {
 #[test]
 fn a_chip_that_is_supplied_from_outside_gets_no_charge_pump() {
     let rig = Rig::new();
-    let mut oled = rig.oled(Settings {
+    let mut oled = rig.oled(PanelSettings {
         chip: Chip::Ssd1309,
         ..settings(Size::Tall)
     });
@@ -380,7 +380,7 @@ fn a_message_cut_off_within_a_command_does_not_garble_the_next() {
         let mut oled = rig.oled(settings(Size::Tall));
         oled.show(&Frame::new(Size::Tall), DAY, at(0));
         let darkened = rig.chip().darkened;
-        rig.fail_next(arrived, Fault::NoAnswer);
+        rig.fail_next(arrived, BusFault::NoAnswer);
         let frame = digits("5,912.34", "+0.12%");
         oled.show(&frame, DAY, at(0));
         rig.assert_shows(&frame);
@@ -426,7 +426,7 @@ fn an_update_that_is_cut_off_anywhere_is_whole_again_within_a_tenth_of_a_second_
         };
         let darkened = rig.chip().darkened;
         if frame != last {
-            rig.fail_next(arrived, Fault::NoAnswer);
+            rig.fail_next(arrived, BusFault::NoAnswer);
         }
         oled.show(&frame, DAY, at(tick));
         rig.assert_shows(&frame);
@@ -460,7 +460,7 @@ fn whatever_number_of_messages_fails_the_first_that_arrives_shows_a_whole_pictur
         let mut now = at(0);
         for frame in walk(failures).take(300) {
             for _ in 0..failures {
-                rig.fail_next(random.usize(0..=80), Fault::NoAnswer);
+                rig.fail_next(random.usize(0..=80), BusFault::NoAnswer);
             }
             now = now + Duration::from_secs(1);
             oled.show(&frame, DAY, now);
@@ -483,7 +483,7 @@ fn whatever_number_of_messages_fails_the_first_that_arrives_shows_a_whole_pictur
 #[test]
 fn a_missing_bus_is_opened_again_until_it_is_there() {
     let rig = Rig::new();
-    rig.missing(Some(Fault::NoBus));
+    rig.missing(Some(BusFault::NoBus));
     let mut oled = rig.oled(settings(Size::Tall));
     let frame = random_frame(Size::Tall, 1);
     oled.show(&frame, DAY, at(0));
@@ -500,7 +500,7 @@ fn a_missing_bus_is_opened_again_until_it_is_there() {
 fn a_lost_panel_writes_one_line_to_the_log_and_one_when_it_is_back() {
     log_lines::install();
     let rig = Rig::new();
-    rig.missing(Some(Fault::Denied));
+    rig.missing(Some(BusFault::Denied));
     let mut oled = rig.oled(settings(Size::Tall));
     for second in 0..86_400 {
         oled.show(&random_frame(Size::Tall, 1), DAY, secs(second));
@@ -526,7 +526,7 @@ fn an_update_allocates_nothing() {
         digits("5,913.41", "+0.13%"),
         random_frame(Size::Tall, 3),
     ];
-    let dim = Light {
+    let dim = PanelLight {
         brightness: 1,
         shift: 2,
         ..DAY
@@ -585,7 +585,7 @@ proptest! {
         for (change, next, failure) in &steps {
             light = *next;
             if let Some(after) = failure {
-                rig.fail_next(*after, Fault::NoAnswer);
+                rig.fail_next(*after, BusFault::NoAnswer);
             }
             apply(&mut frame, change);
             oled.show(&frame, light, now);

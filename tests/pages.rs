@@ -5,10 +5,12 @@ mod scene;
 
 use std::time::Duration;
 
-use deskticker::market::{Analysis, Book, Day, Denial, Freshness, Numbers, Part, Trade};
+use deskticker::market::{
+    DayStats, Denial, Freshness, NumberFormat, OptionAnalytics, SessionPart, TopOfBook, Trade,
+};
 use deskticker::screen::{
-    Alert, ClockFault, Format, Hop, Outside, Page, Prices, Report, Sheet, Sign, Threshold, View,
-    Witness,
+    AlertView, ClockFault, ExtendedQuote, Format, LinkHop, LinkIcon, LinkReport, OptionView,
+    PageView, PriceSummary, Threshold, TimeSource, View,
 };
 use scene::album::Album;
 use scene::{HOPS, day, line, option, ordinary, price, report, sheet, symbol, view, waiting, walk};
@@ -18,7 +20,7 @@ fn alerts() {
     let history = walk(100, 5912.41);
     let spy = symbol("O:SPY251219C00650000");
     let alert = |label, threshold, lit| {
-        Some(Alert {
+        Some(AlertView {
             label,
             threshold,
             lit,
@@ -53,9 +55,9 @@ fn alerts() {
         ..base
     };
     album.add_each_freshness("pair, simulated and misconfigured, ", worst);
-    let big = Page::Big(line("SPX", 5912.41, 5887.61, &history), day(), None);
+    let big = PageView::Big(line("SPX", 5912.41, 5887.61, &history), day(), None);
     album.add_each_freshness("big, ", View { page: big, ..base });
-    let contract = Page::Contract(sheet(&spy, &history));
+    let contract = PageView::Contract(sheet(&spy, &history));
     album.add_each_freshness(
         "contract, ",
         View {
@@ -64,11 +66,11 @@ fn alerts() {
         },
     );
     for (name, page) in [
-        ("link", Page::Link(report())),
-        ("empty", Page::Empty),
+        ("link", PageView::Link(report())),
+        ("empty", PageView::Empty),
         (
             "notice",
-            Page::Notice {
+            PageView::Notice {
                 title: "CONFIG",
                 text: "deskticker.toml:12: unknown key",
             },
@@ -85,7 +87,7 @@ fn one_instrument_alone() {
     let spy = symbol("O:SPY251219C00650000");
     let spx = line("SPX", 5912.41, 5887.61, &history);
     let mut album = Album::new("big");
-    let base = view(Page::Big(spx, day(), None));
+    let base = view(PageView::Big(spx, day(), None));
     album.add_each_freshness("", base);
     let worst = View {
         simulated: true,
@@ -93,8 +95,11 @@ fn one_instrument_alone() {
         ..base
     };
     album.add_each_freshness("simulated and misconfigured, ", worst);
-    album.add("no day", view(Page::Big(spx, Day::default(), None)));
-    let range = |low, high| Day {
+    album.add(
+        "no day",
+        view(PageView::Big(spx, DayStats::default(), None)),
+    );
+    let range = |low, high| DayStats {
         range: Some((price(low), price(high))),
         volume: None,
     };
@@ -124,19 +129,25 @@ fn one_instrument_alone() {
     ] {
         album.add(
             name,
-            view(Page::Big(line("SPX", now, before, &history), day, None)),
+            view(PageView::Big(line("SPX", now, before, &history), day, None)),
         );
     }
     let contract = option(&spy, 12.34, 12.0, &history);
     album.add_each_freshness(
         "option, ",
-        view(Page::Big(contract, range(11.9, 13.05), None)),
+        view(PageView::Big(contract, range(11.9, 13.05), None)),
     );
     let mut share = line("NVDA", 187.9, 190.02, &history);
-    share.part = Some(Part::Post);
-    album.add("post", view(Page::Big(share, range(186.2, 191.0), None)));
-    share.part = Some(Part::Outside);
-    album.add("outside", view(Page::Big(share, range(186.2, 191.0), None)));
+    share.part = Some(SessionPart::Post);
+    album.add(
+        "post",
+        view(PageView::Big(share, range(186.2, 191.0), None)),
+    );
+    share.part = Some(SessionPart::Outside);
+    album.add(
+        "outside",
+        view(PageView::Big(share, range(186.2, 191.0), None)),
+    );
     share.freshness = Freshness::Closed;
     share.part = None;
     for (name, outside, before, minutes) in [
@@ -154,12 +165,12 @@ fn one_instrument_alone() {
             60 * 24 * 999,
         ),
     ] {
-        let outside = Outside {
+        let outside = ExtendedQuote {
             price: price(outside),
             change: Some(price(outside).change_from(price(before))),
             age: Duration::from_secs(60 * minutes),
         };
-        let base = view(Page::Big(share, range(186.2, 191.0), Some(outside)));
+        let base = view(PageView::Big(share, range(186.2, 191.0), Some(outside)));
         album.add(name, base);
         let worst = View {
             simulated: true,
@@ -168,14 +179,14 @@ fn one_instrument_alone() {
         };
         album.add(&format!("{name}, simulated and misconfigured"), worst);
     }
-    (share.freshness, share.part) = (Freshness::Live, Some(Part::Post));
+    (share.freshness, share.part) = (Freshness::Live, Some(SessionPart::Post));
     share.denial = Some(Denial::NotEntitled);
-    album.add("not in the plan", view(Page::Big(share, day(), None)));
+    album.add("not in the plan", view(PageView::Big(share, day(), None)));
     let twelve = View {
         time: Some((12, 32)),
         format: Format {
             twelve_hours: true,
-            numbers: Numbers {
+            numbers: NumberFormat {
                 group: Some(b'.'),
                 point: b',',
             },
@@ -192,7 +203,7 @@ fn a_contract() {
     let [spy, long] = ["O:SPY251219C00650000", "O:ABCDEF251219P00652500"].map(symbol);
     let full = sheet(&spy, &history);
     let mut album = Album::new("contract");
-    let base = view(Page::Contract(full));
+    let base = view(PageView::Contract(full));
     album.add_each_freshness("", base);
     let worst = View {
         simulated: true,
@@ -200,15 +211,15 @@ fn a_contract() {
         ..base
     };
     album.add_each_freshness("simulated and misconfigured, ", worst);
-    let with = |sheet| view(Page::Contract(sheet));
+    let with = |sheet| view(PageView::Contract(sheet));
     for (name, days) in [
         ("last day", Some(0)),
         ("days not known", None),
         ("years", Some(1023)),
     ] {
-        album.add(name, with(Sheet { days, ..full }));
+        album.add(name, with(OptionView { days, ..full }));
     }
-    let mut expired = Sheet {
+    let mut expired = OptionView {
         days: Some(-1),
         ..full
     };
@@ -218,33 +229,33 @@ fn a_contract() {
     expired.days = Some(0);
     album.add("expired today", with(expired));
     let mut outside = full;
-    outside.line.part = Some(Part::Outside);
+    outside.line.part = Some(SessionPart::Outside);
     album.add("outside", with(outside));
     outside.line.price = Some(price(1.25));
     album.add("outside, delayed", {
         outside.line.freshness = Freshness::Delayed;
         with(outside)
     });
-    let unknown = Sheet {
+    let unknown = OptionView {
         line: waiting(spy.name()),
         book: None,
         last: None,
-        day: Day::default(),
-        analysis: None,
+        day: DayStats::default(),
+        analytics: None,
         ..full
     };
     album.add("nothing known", with(unknown));
-    let part = Sheet {
+    let part = OptionView {
         book: None,
-        analysis: Some(Analysis {
-            delta: full.analysis.unwrap().delta,
-            ..Analysis::default()
+        analytics: Some(OptionAnalytics {
+            delta: full.analytics.unwrap().delta,
+            ..OptionAnalytics::default()
         }),
         ..full
     };
     album.add("no book", with(part));
-    let unbid = Sheet {
-        book: Some(Book {
+    let unbid = OptionView {
+        book: Some(TopOfBook {
             bid: price(0.0),
             bid_size: 0,
             ..full.book.unwrap()
@@ -252,8 +263,8 @@ fn a_contract() {
         ..full
     };
     album.add("nobody bids", with(unbid));
-    let unasked = Sheet {
-        book: Some(Book {
+    let unasked = OptionView {
+        book: Some(TopOfBook {
             ask: price(0.0),
             ask_size: 0,
             ..full.book.unwrap()
@@ -261,8 +272,8 @@ fn a_contract() {
         ..full
     };
     album.add("nobody asks", with(unasked));
-    let neither = Sheet {
-        book: Some(Book {
+    let neither = OptionView {
+        book: Some(TopOfBook {
             bid: price(0.0),
             ask: price(0.0),
             bid_size: 0,
@@ -271,16 +282,16 @@ fn a_contract() {
         ..full
     };
     album.add("nobody bids or asks", with(neither));
-    let old = Sheet {
+    let old = OptionView {
         last: Some((full.last.unwrap().0, Duration::from_secs(200))),
         ..full
     };
     album.add("old trade", with(old));
-    let wide = Sheet {
+    let wide = OptionView {
         line: option(&long, 1234.5, 1200.0, &history),
         contract: long.contract().unwrap(),
         days: Some(365),
-        book: Some(Book {
+        book: Some(TopOfBook {
             bid: price(1_230.5),
             ask: price(1_240.25),
             bid_size: 1_234,
@@ -293,11 +304,11 @@ fn a_contract() {
             },
             Duration::from_secs(900),
         )),
-        day: Day {
+        day: DayStats {
             range: None,
             volume: Some(12_345_678),
         },
-        analysis: Some(Analysis {
+        analytics: Some(OptionAnalytics {
             delta: Some(price(-1.0)),
             gamma: Some(price(0.0001)),
             theta: Some(price(-123.45)),
@@ -319,103 +330,103 @@ fn a_contract() {
 fn the_link() {
     let mut album = Album::new("link");
     for hop in HOPS {
-        let sign = if hop == Hop::None {
-            Sign::Live
+        let sign = if hop == LinkHop::None {
+            LinkIcon::Live
         } else {
-            Sign::Down
+            LinkIcon::Down
         };
-        let report = Report { hop, ..report() };
+        let report = LinkReport { hop, ..report() };
         let name = format!("{hop:?}").to_lowercase();
         album.add(
             &name,
             View {
                 sign,
-                ..view(Page::Link(report))
+                ..view(PageView::Link(report))
             },
         );
     }
-    let start = Report {
-        hop: Hop::Clock,
+    let start = LinkReport {
+        hop: LinkHop::Clock,
         since: Duration::ZERO,
-        prices: Prices::None,
+        prices: PriceSummary::None,
         messages: None,
         latency: None,
         clock_set: false,
         clock: None,
         reconnects: 0,
         last: None,
-        wear: (0, 0),
+        burn_in: (0, 0),
     };
     let start = View {
         time: None,
-        sign: Sign::Joining,
-        ..view(Page::Link(start))
+        sign: LinkIcon::Joining,
+        ..view(PageView::Link(start))
     };
     album.add("start", start);
     let good = report();
     let fault = |who, off| {
         let clock = Some(ClockFault { who, off });
-        Report { clock, ..good }
+        LinkReport { clock, ..good }
     };
     for (name, report) in [
         (
             "first ten seconds",
-            Report {
+            LinkReport {
                 messages: None,
                 ..good
             },
         ),
         (
             "all prices struck",
-            Report {
-                prices: Prices::Struck,
+            LinkReport {
+                prices: PriceSummary::Struck,
                 ..good
             },
         ),
         (
             "no price at all",
-            Report {
-                prices: Prices::None,
+            LinkReport {
+                prices: PriceSummary::None,
                 ..good
             },
         ),
-        ("own clock ahead", fault(Witness::Own, 45_000)),
+        ("own clock ahead", fault(TimeSource::Own, 45_000)),
         (
             "the server's clock behind",
-            fault(Witness::Server, -3_600_000),
+            fault(TimeSource::Server, -3_600_000),
         ),
-        ("the stamps ahead", fault(Witness::Stamps, 50_000)),
+        ("the stamps ahead", fault(TimeSource::Stamps, 50_000)),
         (
             "own clock wrong and all prices struck",
-            Report {
-                prices: Prices::Struck,
-                ..fault(Witness::Own, -900_000)
+            LinkReport {
+                prices: PriceSummary::Struck,
+                ..fault(TimeSource::Own, -900_000)
             },
         ),
         (
             "own clock wrong and the hub gone",
-            Report {
-                hop: Hop::Hub,
-                ..fault(Witness::Own, i64::MIN)
+            LinkReport {
+                hop: LinkHop::Hub,
+                ..fault(TimeSource::Own, i64::MIN)
             },
         ),
     ] {
-        album.add(name, view(Page::Link(report)));
+        album.add(name, view(PageView::Link(report)));
     }
-    let most = Report {
-        hop: Hop::Upstream,
+    let most = LinkReport {
+        hop: LinkHop::Upstream,
         since: Duration::MAX,
         messages: Some(u32::MAX),
         latency: Some(i64::MIN),
         reconnects: u32::MAX,
         last: Some(Duration::MAX),
-        wear: (u32::MAX, u32::MAX),
+        burn_in: (u32::MAX, u32::MAX),
         ..report()
     };
     let most = View {
         simulated: true,
         misconfigured: true,
-        ..view(Page::Link(most))
+        ..view(PageView::Link(most))
     };
     album.add("most", most);
     album.check();
@@ -424,11 +435,11 @@ fn the_link() {
 #[test]
 fn words_in_place_of_prices() {
     let mut album = Album::new("notice");
-    album.add("empty", view(Page::Empty));
+    album.add("empty", view(PageView::Empty));
     let simulated = View {
         simulated: true,
         misconfigured: true,
-        ..view(Page::Empty)
+        ..view(PageView::Empty)
     };
     album.add("empty, simulated and misconfigured", simulated);
     for (name, title, text) in [
@@ -445,7 +456,7 @@ fn words_in_place_of_prices() {
         ),
         ("no text", "HALTED", ""),
     ] {
-        album.add(name, view(Page::Notice { title, text }));
+        album.add(name, view(PageView::Notice { title, text }));
     }
     album.check();
 }

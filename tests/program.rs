@@ -13,7 +13,7 @@ use deskticker::clock::Clock;
 use deskticker::panel::png;
 use deskticker::screen::{Size, notice};
 use process::{Program, configured, directory, run};
-use proxy_double::{Proxy, Seen, TOKEN};
+use proxy_double::{Proxy, ProxyEvent, TOKEN};
 use rustix::process::Signal;
 
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ fn help_names_every_command_and_says_what_it_is_for() {
 fn the_boards_are_printed_with_this_machine_among_them() {
     let (code, out, err) = run(&["boards"]);
     assert_eq!((code, err.as_str()), (0, ""));
-    let machine = Board::of_machine(&board::MODEL);
+    let machine = Board::for_machine(&board::MODEL);
     assert_eq!(out, board::list(machine));
     assert!(out.contains("Raspberry Pi 4") && out.contains("dtparam=i2c_arm=on"));
 }
@@ -229,8 +229,9 @@ fn told_to_end_it_says_farewell_and_ends_within_a_second() {
         let (code, took) = program.end(signal);
         assert_eq!(code, Some(0), "{}", program.said());
         assert!(took < AT_ONCE, "{took:?}");
-        let farewell = proxy.until(|seen| matches!(seen, Seen::Farewell(_) | Seen::Gone(_)));
-        assert_eq!(farewell, Seen::Farewell(1000));
+        let farewell =
+            proxy.until(|seen| matches!(seen, ProxyEvent::Farewell(_) | ProxyEvent::Gone(_)));
+        assert_eq!(farewell, ProxyEvent::Farewell(1000));
         // Nobody keeps it up any more, so it shows no price any more.
         let notice = notice(Size::Tall, "ENDED", "nothing here is live");
         let left = std::fs::read(config.with_file_name("screen.png")).unwrap();
@@ -271,8 +272,8 @@ fn a_hangup_reads_the_watchlist_again_and_a_broken_file_changes_nothing() {
     program.says("watchlist: SPX, NDX");
     let mut said = Vec::new();
     for _ in 0..4 {
-        let seen = proxy.until(|seen| matches!(seen, Seen::Text(_)));
-        let Seen::Text(text) = seen else {
+        let seen = proxy.until(|seen| matches!(seen, ProxyEvent::Text(_)));
+        let ProxyEvent::Text(text) = seen else {
             unreachable!()
         };
         said.push(text);
@@ -382,7 +383,7 @@ fn the_token_is_in_no_log_and_no_command_line() {
         for config in [&config, &vendor] {
             let path = config.to_str().unwrap();
             let mut program = Program::start(&["--config", path], &[("RUST_LOG", filter)]);
-            proxy.until(|seen| matches!(seen, Seen::Upgrade(..)));
+            proxy.until(|seen| matches!(seen, ProxyEvent::Upgrade(..)));
             if config.ends_with("desk.toml") {
                 proxy.subscribed(4);
                 proxy.heard();

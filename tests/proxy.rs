@@ -6,15 +6,15 @@ mod proxy_double;
 mod stage;
 
 use deskticker::feed::net::Connector;
-use proxy_double::{Do, Proxy, Seen, TOKEN, json};
-use stage::{START, Stage};
+use proxy_double::{Proxy, ProxyAction, ProxyEvent, TOKEN, json};
+use stage::{START, TickerUnderTest};
 use tokio_tungstenite::tungstenite::Message;
 
 const QUOTES: &str = r#"{"results":[
     {"symbol":"I:SPX","last":5900.00,"change":10.00,"changePercent":0.17,"asOf":1795444199000,"source":"indices"},
     {"symbol":"VIX","last":17.25,"change":-0.40,"changePercent":-2.27,"asOf":1795444199000000000,"source":"indices-fallback"}]}"#;
 
-fn stage_of(watchlist: &[&str], prepare: impl FnOnce(&Proxy)) -> (Proxy, Stage) {
+fn stage_of(watchlist: &[&str], prepare: impl FnOnce(&Proxy)) -> (Proxy, TickerUnderTest) {
     let (clock, hand) = stage::manual_clock();
     let proxy = Proxy::start(clock.clone());
     prepare(&proxy);
@@ -22,11 +22,11 @@ fn stage_of(watchlist: &[&str], prepare: impl FnOnce(&Proxy)) -> (Proxy, Stage) 
     let connector = Connector::new(None).unwrap();
     (
         proxy,
-        Stage::new(source, connector, watchlist, (clock, hand)),
+        TickerUnderTest::new(source, connector, watchlist, (clock, hand)),
     )
 }
 
-fn stage(prepare: impl FnOnce(&Proxy)) -> (Proxy, Stage) {
+fn stage(prepare: impl FnOnce(&Proxy)) -> (Proxy, TickerUnderTest) {
     stage_of(&["SPX", "VIX"], prepare)
 }
 
@@ -48,18 +48,18 @@ fn with_quotes(proxy: &Proxy) {
     proxy.behave(|manner| manner.quotes = json("200 OK", QUOTES));
 }
 
-fn is_upgrade(seen: &Seen) -> bool {
-    matches!(seen, Seen::Upgrade(..))
+fn is_upgrade(seen: &ProxyEvent) -> bool {
+    matches!(seen, ProxyEvent::Upgrade(..))
 }
 
-fn is_quotes(seen: &Seen) -> bool {
-    matches!(seen, Seen::Quotes(..))
+fn is_quotes(seen: &ProxyEvent) -> bool {
+    matches!(seen, ProxyEvent::Quotes(..))
 }
 
 /// Makes the client ask for quotes, which proves that it has seen what time it is.
-fn asks_for_quotes(proxy: &mut Proxy, stage: &Stage) {
+fn asks_for_quotes(proxy: &mut Proxy, stage: &TickerUnderTest) {
     stage.watches_anew();
-    proxy.until(|seen| matches!(seen, Seen::Quotes(path, _) if path.ends_with("=SPX,VIX")));
+    proxy.until(|seen| matches!(seen, ProxyEvent::Quotes(path, _) if path.ends_with("=SPX,VIX")));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn where_tickets_are_offered_each_upgrade_has_one_and_the_token_stays_out_of_the
     let (mut proxy, _stage) = stage(|proxy| {
         proxy.behave(|manner| manner.ticket = Some("one/use+only==.ab".into()));
     });
-    let Seen::Upgrade(address, _) = proxy.until(is_upgrade) else {
+    let ProxyEvent::Upgrade(address, _) = proxy.until(is_upgrade) else {
         unreachable!()
     };
     assert_eq!(address, "/ws/indices?token=one%2Fuse%2Bonly%3D%3D%2Eab");
@@ -77,7 +77,7 @@ fn where_tickets_are_offered_each_upgrade_has_one_and_the_token_stays_out_of_the
 #[test]
 fn who_comes_late_and_is_told_nothing_shows_what_comes() {
     let (mut proxy, mut stage) = stage(with_quotes);
-    let Seen::Upgrade(path, _) = proxy.until(is_upgrade) else {
+    let ProxyEvent::Upgrade(path, _) = proxy.until(is_upgrade) else {
         unreachable!()
     };
     // `+` would arrive as a space, and `/` and `=` have a meaning of their own.
@@ -91,7 +91,7 @@ fn who_comes_late_and_is_told_nothing_shows_what_comes() {
     let quotes = proxy.log.iter().find(|seen| is_quotes(seen)).cloned();
     let quotes = quotes.unwrap_or_else(|| proxy.until(is_quotes));
     let expected = "/api/quotes?tickers=SPX,VIX".to_owned();
-    assert_eq!(quotes, Seen::Quotes(expected, Some(TOKEN.into())));
+    assert_eq!(quotes, ProxyEvent::Quotes(expected, Some(TOKEN.into())));
     stage.shows("proxy-quotes-before-the-first-frame");
     proxy.text(both(0));
     stage.shows("proxy-live");
@@ -107,14 +107,14 @@ fn who_comes_late_and_is_told_nothing_shows_what_comes() {
     let said = proxy
         .log
         .iter()
-        .filter(|seen| matches!(seen, Seen::Text(_)));
+        .filter(|seen| matches!(seen, ProxyEvent::Text(_)));
     assert_eq!(said.count(), 6);
 }
 
 #[test]
 fn an_option_goes_to_the_other_socket_and_nothing_is_opened_that_nobody_needs() {
     let (mut proxy, mut stage) = stage_of(&["O:SPY261218C00650000"], |_| {});
-    let Seen::Upgrade(path, _) = proxy.until(is_upgrade) else {
+    let ProxyEvent::Upgrade(path, _) = proxy.until(is_upgrade) else {
         unreachable!()
     };
     assert!(path.starts_with("/ws/options?token="), "{path}");
@@ -214,23 +214,23 @@ fn a_socket_that_stays_open_after_the_upstream_died_is_noticed_and_replaced() {
     stage.advance(11);
     stage.shows("proxy-silent-for-11s-spx-is-stale");
     stage.advance(9);
-    proxy.until(|seen| *seen == Seen::Ping);
+    proxy.until(|seen| *seen == ProxyEvent::Ping);
     proxy.heard();
     stage.shows("proxy-silent-for-20s-the-link-is-silent");
     // Answers to pings keep the connection, and nothing else, alive: 90 s of that are enough.
     for _ in 0..4 {
         stage.advance(20);
-        proxy.until(|seen| *seen == Seen::Ping);
+        proxy.until(|seen| *seen == ProxyEvent::Ping);
         proxy.heard();
     }
     assert_eq!(proxy.upgrades(), [0]);
     stage.shows("proxy-silent-for-100s-nothing-looks-live");
     stage.advance(10);
     assert_eq!(
-        proxy.until(|seen| matches!(seen, Seen::Farewell(_))),
-        Seen::Farewell(1000)
+        proxy.until(|seen| matches!(seen, ProxyEvent::Farewell(_))),
+        ProxyEvent::Farewell(1000)
     );
-    proxy.until(|seen| *seen == Seen::Gone(true));
+    proxy.until(|seen| *seen == ProxyEvent::Gone(true));
     stage.advance(2);
     proxy.subscribed(4);
     assert_eq!(proxy.upgrades(), [0, 112]);
@@ -245,7 +245,7 @@ fn a_proxy_that_does_not_even_answer_pings_is_left_after_30_s() {
     proxy.heard();
     // In one step: whatever it would have answered comes too late.
     stage.advance(30);
-    proxy.until(|seen| matches!(seen, Seen::Farewell(_)));
+    proxy.until(|seen| matches!(seen, ProxyEvent::Farewell(_)));
     stage.advance(2);
     proxy.subscribed(4);
     assert_eq!(proxy.upgrades(), [0, 32]);
@@ -255,7 +255,7 @@ fn a_proxy_that_does_not_even_answer_pings_is_left_after_30_s() {
 fn text_in_binary_frames_is_read() {
     let (mut proxy, mut stage) = stage(with_quotes);
     proxy.subscribed(4);
-    proxy.act(Do::Send(Message::binary(both(0))));
+    proxy.act(ProxyAction::Send(Message::binary(both(0))));
     stage.shows("proxy-live");
 }
 
@@ -265,7 +265,7 @@ fn junk_is_no_price_and_costs_no_connection() {
     proxy.subscribed(4);
     proxy.text(both(0));
     stage.shows("proxy-live");
-    proxy.act(Do::Send(Message::binary(vec![0xff, 0x00])));
+    proxy.act(ProxyAction::Send(Message::binary(vec![0xff, 0x00])));
     proxy.text(value("I:SPX", "2.00", 0));
     proxy.text(r#"{"error":"upstream"}"#);
     proxy.text("");
@@ -305,9 +305,10 @@ fn a_message_that_cannot_be_read_ends_the_connection_with_a_reason() {
         (reserved, 1002, 12),
     ] {
         proxy.subscribed(4);
-        proxy.act(Do::Raw(bytes));
-        let farewell = proxy.until(|seen| matches!(seen, Seen::Farewell(_) | Seen::Gone(_)));
-        assert_eq!(farewell, Seen::Farewell(code));
+        proxy.act(ProxyAction::Raw(bytes));
+        let farewell =
+            proxy.until(|seen| matches!(seen, ProxyEvent::Farewell(_) | ProxyEvent::Gone(_)));
+        assert_eq!(farewell, ProxyEvent::Farewell(code));
         stage.shows("proxy-down-and-nothing-known");
         secs += wait;
         stage.advance(wait);
@@ -321,9 +322,9 @@ fn a_message_that_cannot_be_read_ends_the_connection_with_a_reason() {
 fn a_farewell_is_answered() {
     let (mut proxy, mut stage) = stage(with_quotes);
     proxy.subscribed(4);
-    proxy.act(Do::Close(1012));
-    proxy.until(|seen| matches!(seen, Seen::Farewell(1012)));
-    proxy.until(|seen| *seen == Seen::Gone(true));
+    proxy.act(ProxyAction::Close(1012));
+    proxy.until(|seen| matches!(seen, ProxyEvent::Farewell(1012)));
+    proxy.until(|seen| *seen == ProxyEvent::Gone(true));
     stage.shows("proxy-restarting");
     stage.advance(2);
     proxy.subscribed(4);
@@ -333,7 +334,7 @@ fn a_farewell_is_answered() {
 fn a_connection_that_breaks_is_opened_again_and_asks_for_everything() {
     let (mut proxy, mut stage) = stage(with_quotes);
     let first = proxy.subscribed(4);
-    proxy.act(Do::Abort);
+    proxy.act(ProxyAction::Abort);
     stage.shows("proxy-restarting");
     stage.advance(2);
     assert_eq!(proxy.subscribed(4), first);
@@ -348,6 +349,6 @@ fn a_watchlist_asks_for_its_quotes_again() {
     let expected = "/api/quotes?tickers=SPX,NDX".to_owned();
     assert_eq!(
         proxy.until(is_quotes),
-        Seen::Quotes(expected, Some(TOKEN.into()))
+        ProxyEvent::Quotes(expected, Some(TOKEN.into()))
     );
 }

@@ -9,8 +9,8 @@ use std::net::TcpListener;
 use std::time::Instant;
 
 use deskticker::feed::net::Connector;
-use proxy_double::{Proxy, Seen, TOKEN, json};
-use stage::{START, Stage};
+use proxy_double::{Proxy, ProxyEvent, TOKEN, json};
+use stage::{START, TickerUnderTest};
 
 /// A row of the answer; both closes are those of `proxy-live`.
 fn spx(last: &str, as_of: &str) -> String {
@@ -36,20 +36,20 @@ fn good() -> (String, String) {
     answer(&[spx("5900.00", MS), vix("VIX", "17.25", NS)])
 }
 
-fn stage(quotes: (String, String)) -> (Proxy, Stage) {
+fn stage(quotes: (String, String)) -> (Proxy, TickerUnderTest) {
     let (clock, hand) = stage::manual_clock();
     let proxy = Proxy::start(clock.clone());
     proxy.behave(|manner| manner.quotes = quotes);
     let source = stage::hub(proxy.address, TOKEN);
     let connector = Connector::new(None).unwrap();
-    let stage = Stage::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    let stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
     (proxy, stage)
 }
 
 /// Has the client ask again, and waits for it.
-fn ask_again(proxy: &mut Proxy, stage: &Stage) {
+fn ask_again(proxy: &mut Proxy, stage: &TickerUnderTest) {
     stage.watches_anew();
-    proxy.until(|seen| matches!(seen, Seen::Quotes(path, _) if path.ends_with("=SPX,VIX")));
+    proxy.until(|seen| matches!(seen, ProxyEvent::Quotes(path, _) if path.ends_with("=SPX,VIX")));
 }
 
 fn value(ticker: &str, price: &str, t: &str) -> String {
@@ -231,12 +231,12 @@ fn while_nothing_streams_quotes_are_asked_for_every_quarter_of_a_minute() {
     });
     let source = stage::hub(proxy.address, TOKEN);
     let connector = Connector::new(None).unwrap();
-    let stage = Stage::new(source, connector, &["SPX", "VIX"], (clock, hand));
-    proxy.until(|seen| matches!(seen, Seen::Quotes(..)));
+    let stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    proxy.until(|seen| matches!(seen, ProxyEvent::Quotes(..)));
     // In small steps, for the wait begins when the client has read the answer.
     let end = Instant::now() + stage::PATIENCE;
     for _ in 0..3 {
-        while !proxy.sees(|seen| matches!(seen, Seen::Quotes(..))) {
+        while !proxy.sees(|seen| matches!(seen, ProxyEvent::Quotes(..))) {
             assert!(Instant::now() < end, "never asked again");
             stage.advance(1);
         }

@@ -3,17 +3,19 @@
 #![allow(clippy::unwrap_used)]
 
 use deskticker::clock::{Moment, Now, Utc};
-use deskticker::desk::{Desk, Settings};
-use deskticker::feed::link::{Action, Event, Link, Phase, Via};
-use deskticker::feed::{Status, Update, session, wire};
-use deskticker::market::{Calendar, Cluster, Freshness, Part, Price};
+use deskticker::desk::{TickerSettings, TickerState};
+use deskticker::feed::link::{
+    Connection, ConnectionAction, ConnectionEvent, ConnectionPhase, FeedProvider,
+};
+use deskticker::feed::{ConnectionStatus, Update, session, wire};
+use deskticker::market::{Calendar, Cluster, Freshness, Price, SessionPart};
 use deskticker::screen::Size;
 use jiff::Timestamp;
 
 /// A display of one symbol, a link that is in use, and a clock that the server's agrees with.
 struct Display {
-    desk: Desk,
-    link: Link,
+    desk: TickerState,
+    link: Connection,
     start: Utc,
 }
 
@@ -23,19 +25,19 @@ impl Display {
         let start: Timestamp = format!("{time}-05:00").parse().unwrap();
         let start = Utc(start.as_millisecond());
         let now = Now::new(Moment::ZERO, start);
-        let settings = Settings::of(vec![symbol.parse().unwrap()]);
-        let mut desk = Desk::new(settings, Calendar::us(), Size::Tall, now).unwrap();
-        let mut link = Link::new(Via::Hub, 1);
-        let orders = desk.orders(cluster, now);
-        link.want(&orders.channels, orders.patience, now.monotonic);
-        assert_eq!(link.next(now.monotonic), Some(Action::Open));
-        link.on(Event::Opened, now.monotonic);
+        let settings = TickerSettings::of(vec![symbol.parse().unwrap()]);
+        let mut desk = TickerState::new(settings, Calendar::us(), Size::Tall, now).unwrap();
+        let mut link = Connection::new(FeedProvider::Hub, 1);
+        let demand = desk.demand(cluster, now);
+        link.want(&demand.channels, demand.max_silence, now.monotonic);
+        assert_eq!(link.next(now.monotonic), Some(ConnectionAction::Open));
+        link.on(ConnectionEvent::Opened, now.monotonic);
         while link.next(now.monotonic).is_some() {}
-        let status = Status {
+        let status = ConnectionStatus {
             simulated: Some(false),
             ..link.status()
         };
-        assert_eq!(status.phase, Phase::Live);
+        assert_eq!(status.phase, ConnectionPhase::Live);
         desk.on(&Update::Status(cluster, status), now);
         let at = now.monotonic;
         desk.on(&Update::ServerTime { at, utc: start }, now);
@@ -58,7 +60,7 @@ impl Display {
             text = text.replace(&format!("NOW{less}"), &stamp.to_string());
         }
         let mut junk = 0;
-        self.link.on(Event::Heard, now.monotonic);
+        self.link.on(ConnectionEvent::Heard, now.monotonic);
         for event in wire::events(&text) {
             let Ok(event) = event else {
                 junk += 1;
@@ -72,7 +74,7 @@ impl Display {
     }
 
     /// The price that is shown, what it is worth and the part of the day it wears.
-    fn shown(&self, secs: u64) -> (Option<f64>, Freshness, Option<Part>) {
+    fn shown(&self, secs: u64) -> (Option<f64>, Freshness, Option<SessionPart>) {
         let now = self.desk.time(self.at(secs).monotonic);
         let list = self.desk.watchlist();
         let shown = list.shown(0, now, self.desk.calendar()).unwrap();
@@ -171,9 +173,12 @@ fn a_contract_that_is_quoted_before_the_hours_that_we_know_is_live_and_marked_an
                     "one proves nothing"
                 );
             } else {
-                let middle = (bid * 10.0 + 1.0).round() / 10.0;
-                assert_eq!(price, Some(middle), "{time}");
-                assert_eq!((freshness, part), (Freshness::Live, Some(Part::Outside)));
+                let mid = (bid * 10.0 + 1.0).round() / 10.0;
+                assert_eq!(price, Some(mid), "{time}");
+                assert_eq!(
+                    (freshness, part),
+                    (Freshness::Live, Some(SessionPart::Outside))
+                );
             }
         }
         assert_eq!(stale(display.secs(29 + 61)), Some(61));
@@ -189,7 +194,11 @@ fn a_share_that_is_traded_at_night_is_live_and_marked_and_never_called_closed() 
         let price = 603 + secs;
         display.hear(&frame.replace("604", &price.to_string()), secs);
         if secs > 1 {
-            let expected = (Some(price as f64), Freshness::Live, Some(Part::Outside));
+            let expected = (
+                Some(price as f64),
+                Freshness::Live,
+                Some(SessionPart::Outside),
+            );
             assert_eq!(display.shown(secs), expected);
         }
     }
@@ -207,7 +216,8 @@ fn a_contract_that_is_settled_in_the_morning_is_closed_on_its_last_evening_and_t
     let name = "O:SPX261218C06000000";
     let mut display = Display::new(name, Cluster::Options, "2026-12-17T18:00:00");
     let symbols = [name.parse().unwrap()];
-    let answer = deskticker::feed::rest::read(Via::Hub, body.as_bytes(), &symbols).unwrap();
+    let answer =
+        deskticker::feed::rest::read(FeedProvider::Hub, body.as_bytes(), &symbols).unwrap();
     for seed in answer.seeds {
         display
             .desk

@@ -10,12 +10,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use deskticker::clock::{Clock, Hand, Utc};
+use deskticker::clock::{Clock, ManualClock, Utc};
 use deskticker::feed::net::Connector;
-use deskticker::feed::rest::{Ask, Need, keep_asking};
-use deskticker::feed::session::{Orders, Session, Source};
-use deskticker::feed::{Update, Why};
-use deskticker::market::{Channel, Cluster, State};
+use deskticker::feed::rest::{PollRequest, RestDemand, run_poller};
+use deskticker::feed::session::{FeedSource, Session, SubscriptionDemand};
+use deskticker::feed::{Failure, Update};
+use deskticker::market::{Channel, Cluster, MarketState};
 use stage::{PATIENCE, START, symbols};
 use tokio::sync::{mpsc, watch};
 
@@ -89,27 +89,32 @@ impl Double {
 
 /// Somebody who asks, on a thread of its own.
 struct Asker {
-    hand: Hand,
-    needs: watch::Sender<Need>,
+    hand: ManualClock,
+    needs: watch::Sender<RestDemand>,
     updates: mpsc::Receiver<Update>,
-    _orders: watch::Sender<Orders>,
+    _orders: watch::Sender<SubscriptionDemand>,
     _thread: stage::Background<()>,
 }
 
 impl Asker {
-    fn start(source: Source, need: Need, channels: &[&str]) -> Self {
+    fn start(source: FeedSource, need: RestDemand, channels: &[&str]) -> Self {
         Self::at(source, need, channels, stage::manual_clock())
     }
 
-    fn at(source: Source, need: Need, channels: &[&str], (clock, hand): (Clock, Hand)) -> Self {
+    fn at(
+        source: FeedSource,
+        need: RestDemand,
+        channels: &[&str],
+        (clock, hand): (Clock, ManualClock),
+    ) -> Self {
         let (needs, asked) = watch::channel(need);
         let (sender, updates) = mpsc::channel(64);
-        let (orders, wanted) = watch::channel(Orders {
+        let (demand, wanted) = watch::channel(SubscriptionDemand {
             channels: channels
                 .iter()
                 .map(|name| Channel::parse(name).unwrap())
                 .collect(),
-            ..Orders::default()
+            ..SubscriptionDemand::default()
         });
         let source = Arc::new(source);
         let connector = Connector::new(None).unwrap();
@@ -117,19 +122,19 @@ impl Asker {
             cluster: Cluster::Indices,
             source: source.clone(),
             connector: connector.clone(),
-            orders: wanted,
+            demand: wanted,
             updates: sender.clone(),
             clock: clock.clone(),
         };
         let thread = stage::Background::start(move || async move {
             tokio::spawn(session.run());
-            tokio::spawn(keep_asking(connector, source, asked, sender, clock));
+            tokio::spawn(run_poller(connector, source, asked, sender, clock));
         });
         Self {
             hand,
             needs,
             updates,
-            _orders: orders,
+            _orders: demand,
             _thread: thread,
         }
     }
@@ -139,15 +144,15 @@ impl Asker {
     }
 }
 
-fn need(names: &[&str], pace: Option<u64>) -> Need {
-    let ask = |symbol| Ask {
+fn need(names: &[&str], pace: Option<u64>) -> RestDemand {
+    let ask = |symbol| PollRequest {
         symbol,
         pace: pace.map(Duration::from_secs),
     };
-    Need {
-        asks: symbols(names).into_iter().map(ask).collect(),
+    RestDemand {
+        polls: symbols(names).into_iter().map(ask).collect(),
         offset: Some(START.0),
-        ..Need::default()
+        ..RestDemand::default()
     }
 }
 
@@ -174,12 +179,12 @@ fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
         let mut needed = need(&["SPX"], Some(2));
         needed.market = Some(Duration::from_secs(60));
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 1))];
-        let mut asker = Asker::start(source, needed, &["V.I:SPX"]);
+        let mut poller = Asker::start(source, needed, &["V.I:SPX"]);
         let portal_is_told = |update: Option<Update>| match update.expect("the session has ended") {
-            Update::Status(_, status) => status.why == Some(Why::Portal),
+            Update::Status(_, status) => status.reason == Some(Failure::Portal),
             other => panic!("{other:?}"),
         };
-        while !portal_is_told(asker.updates.blocking_recv()) {}
+        while !portal_is_told(poller.updates.blocking_recv()) {}
         // The link and three services, each of them three times.
         let end = Instant::now() + PATIENCE;
         let mut asked = 0;
@@ -187,7 +192,7 @@ fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
             assert!(Instant::now() < end, "only {asked} questions");
             match portal.requests.recv_timeout(Duration::from_millis(5)) {
                 Ok(_) => asked += 1,
-                Err(_) => asker.advance(60_000),
+                Err(_) => poller.advance(60_000),
             }
         }
         let heard = String::from_utf8_lossy(&portal.heard.lock().unwrap()).into_owned();
@@ -195,12 +200,12 @@ fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
         for secret in ["token", "authorization", "eyJ1", "0a1b2c", "bearer"] {
             assert!(!heard.to_lowercase().contains(secret), "{head}: {heard}");
         }
-        drop(asker.updates);
+        drop(poller.updates);
     }
 }
 
 /// As the vendor: it takes its key from anybody, for a certificate would have told who it is.
-fn vendor(answer: impl Fn(&str) -> Answer + Send + 'static) -> (Double, Source) {
+fn vendor(answer: impl Fn(&str) -> Answer + Send + 'static) -> (Double, FeedSource) {
     let double = Double::start(answer);
     let source = stage::vendor(double.address, "key");
     (double, source)
@@ -211,15 +216,15 @@ const SNAPSHOT: &str = r#"{"results":[{"ticker":"SPY","last_trade":{"price":600,
 #[test]
 fn a_symbol_is_asked_for_at_its_pace() {
     let (double, source) = vendor(|_| json(SNAPSHOT));
-    let mut asker = Asker::start(source, need(&["SPY"], Some(2)), &[]);
+    let mut poller = Asker::start(source, need(&["SPY"], Some(2)), &[]);
     for _ in 0..3 {
         let path = "GET /v3/snapshot?ticker.any_of=SPY&limit=250";
         assert_eq!(double.next(), [path]);
-        let Some(Update::Seed(seed)) = asker.updates.blocking_recv() else {
+        let Some(Update::Seed(seed)) = poller.updates.blocking_recv() else {
             panic!("no seed");
         };
         assert_eq!(seed.ticker, "SPY");
-        asker.advance(2000);
+        poller.advance(2000);
     }
 }
 
@@ -238,13 +243,13 @@ fn who_asks_for_a_pause_is_left_alone_whatever_the_pace() {
             (busy, String::new())
         }
     });
-    let asker = Asker::at(source, need(&["SPY"], Some(1)), &[], (clock, hand));
+    let poller = Asker::at(source, need(&["SPY"], Some(1)), &[], (clock, hand));
     double.next::<1>();
     let end = Instant::now() + PATIENCE;
     while double.requests.try_recv().is_err() {
         assert!(Instant::now() < end, "never asked again");
-        asker.advance(1000);
-        asker.needs.send_modify(|need| need.list += 1);
+        poller.advance(1000);
+        poller.needs.send_modify(|need| need.list += 1);
         std::thread::yield_now();
     }
     let times = times.lock().unwrap();
@@ -281,17 +286,20 @@ fn the_markets_and_the_minutes_come_from_the_vendor_and_from_a_hub() {
         let mut needed = need(&[], None);
         needed.market = Some(Duration::from_secs(60));
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 60_000))];
-        let mut asker = Asker::start(source, needed, &[]);
-        let Some(Update::Market(status, told)) = asker.updates.blocking_recv() else {
+        let mut poller = Asker::start(source, needed, &[]);
+        let Some(Update::Market(status, told)) = poller.updates.blocking_recv() else {
             panic!("no markets");
         };
-        assert_eq!((status.shares, status.as_of), (Some(State::Open), START));
+        assert_eq!(
+            (status.shares, status.as_of),
+            (Some(MarketState::Open), START)
+        );
         assert_eq!(told, simulated);
         let Some(Update::Minutes {
             ticker,
             bars,
             simulated: told,
-        }) = asker.updates.blocking_recv()
+        }) = poller.updates.blocking_recv()
         else {
             panic!("no minutes");
         };

@@ -5,9 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use deskticker::clock::Moment;
-use deskticker::hub::Came;
-use deskticker::hub::room::{Fate, News, Room, Seat, Took, covers};
-use deskticker::market::{Channel, Kind};
+use deskticker::hub::Arrival;
+use deskticker::hub::room::{
+    ClientSlot, Delivery, DeliveryOutcome, LastValueCache, PublishOutcome, covers,
+};
+use deskticker::market::{Channel, ChannelKind};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -51,8 +53,8 @@ fn json(channel: &Channel, number: u64) -> Vec<u8> {
 }
 
 /// An event that says when it came, and how old it was then.
-fn dated(channel: &Channel, number: u64, came: Came) -> Vec<u8> {
-    let (at, age) = (came.at.as_millis(), came.age.as_millis());
+fn dated(channel: &Channel, number: u64, arrival: Arrival) -> Vec<u8> {
+    let (at, age) = (arrival.at.as_millis(), arrival.age.as_millis());
     let said = if age > 0 {
         format!(r#","age":{age}"#)
     } else {
@@ -88,7 +90,7 @@ impl Client {
         for (channel, number) in events(frames) {
             let held = self.topics.iter().any(|topic| covers(topic, &channel));
             prop_assert!(held, "{channel} was not asked for");
-            if channel.kind == Kind::Trade {
+            if channel.kind == ChannelKind::Trade {
                 prop_assert!(self.trades.last().is_none_or(|&last| last < number));
                 self.trades.push(number);
                 continue;
@@ -145,37 +147,39 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 struct World {
-    room: Room,
-    clients: HashMap<Seat, Client>,
+    room: LastValueCache,
+    clients: HashMap<ClientSlot, Client>,
     newest: HashMap<Channel, u64>,
     number: u64,
     now: Moment,
 }
 
 impl World {
-    fn seat(&self, nth: usize) -> Option<Seat> {
-        let mut seats: Vec<Seat> = self.clients.keys().copied().collect();
+    fn client_slot(&self, nth: usize) -> Option<ClientSlot> {
+        let mut seats: Vec<ClientSlot> = self.clients.keys().copied().collect();
         seats.sort_unstable();
         seats.get(nth).copied()
     }
 
-    fn give(&mut self, only: Option<Seat>) -> Result<(), TestCaseError> {
+    fn give(&mut self, only: Option<ClientSlot>) -> Result<(), TestCaseError> {
         let mut result = Ok(());
         let (clients, now) = (&mut self.clients, self.now);
-        let mut give = |seat: Seat, news: News<'_>| {
-            let client = clients.get_mut(&seat).expect("a client that is here");
+        let mut give = |client_slot: ClientSlot, news: Delivery<'_>| {
+            let client = clients
+                .get_mut(&client_slot)
+                .expect("a client that is here");
             match news {
-                News::Frames(frames, _) if result.is_ok() => {
+                Delivery::Frames(frames, _) if result.is_ok() => {
                     result = client.hear(frames, now, false)
                 }
-                News::Frames(..) => {}
-                News::TooSlow => client.too_slow = true,
+                Delivery::Frames(..) => {}
+                Delivery::TooSlow => client.too_slow = true,
             }
-            Took::All
+            DeliveryOutcome::All
         };
         match only {
-            Some(seat) => self.room.release(seat, now, &mut give),
-            None => self.room.sweep(now, &mut give),
+            Some(client_slot) => self.room.release(client_slot, now, &mut give),
+            None => self.room.deliver_pending(now, &mut give),
         }
         result
     }
@@ -183,20 +187,24 @@ impl World {
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Join => {
-                let seat = self.room.join();
-                prop_assert!(self.clients.insert(seat, Client::default()).is_none());
+                let client_slot = self.room.join();
+                prop_assert!(
+                    self.clients
+                        .insert(client_slot, Client::default())
+                        .is_none()
+                );
             }
             Step::Leave(nth) => {
-                if let Some(seat) = self.seat(nth) {
-                    self.room.leave(seat);
-                    self.clients.remove(&seat);
+                if let Some(client_slot) = self.client_slot(nth) {
+                    self.room.leave(client_slot);
+                    self.clients.remove(&client_slot);
                 }
             }
             Step::Topics(nth, topics) => {
-                if let Some(seat) = self.seat(nth) {
+                if let Some(client_slot) = self.client_slot(nth) {
                     let topics: BTreeSet<Channel> =
                         topics.iter().map(|&at| channel(NAMES[at])).collect();
-                    let client = self.clients.get_mut(&seat).unwrap();
+                    let client = self.clients.get_mut(&client_slot).unwrap();
                     client.topics = topics.clone();
                     // What it gave back it may miss; what it takes again is told anew.
                     client
@@ -204,54 +212,56 @@ impl World {
                         .retain(|channel, _| topics.iter().any(|topic| covers(topic, channel)));
                     let mut replay = Vec::new();
                     let (topics, now) = (topics.into_iter().collect(), self.now);
-                    self.room.set_topics(seat, topics, now, &mut replay);
+                    self.room.set_topics(client_slot, topics, now, &mut replay);
                     client.hear(&replay, now, true)?;
                 }
             }
             Step::Publish(at) => {
                 let channel = channel(PUBLISHED[at]);
                 self.number += 1;
-                let came = Came {
+                let arrival = Arrival {
                     at: self.now,
                     // Another hub repeats it.
                     age: Duration::from_millis(400 * (self.number % 4)),
                 };
-                let json = dated(&channel, self.number, came);
-                let fate = self.room.publish(&channel, &json, came);
+                let json = dated(&channel, self.number, arrival);
+                let fate = self.room.publish(&channel, &json, arrival);
                 let wanted = self
                     .clients
                     .values()
                     .any(|client| client.topics.iter().any(|topic| covers(topic, &channel)));
                 // A value that nobody wants is kept while its channel is; a trade never is.
                 if wanted {
-                    prop_assert_ne!(fate, Fate::Unwanted, "{}", channel);
-                } else if channel.kind == Kind::Trade {
-                    prop_assert_eq!(fate, Fate::Unwanted, "{}", channel);
+                    prop_assert_ne!(fate, PublishOutcome::Unwanted, "{}", channel);
+                } else if channel.kind == ChannelKind::Trade {
+                    prop_assert_eq!(fate, PublishOutcome::Unwanted, "{}", channel);
                 }
-                if channel.kind != Kind::Trade && (wanted || self.newest.contains_key(&channel)) {
+                if channel.kind != ChannelKind::Trade
+                    && (wanted || self.newest.contains_key(&channel))
+                {
                     self.newest.insert(channel, self.number);
                 }
-                if self.room.is_pressed() {
+                if self.room.should_flush_trades() {
                     self.give(None)?;
                 }
             }
             Step::Wait(millis) => self.now = self.now + Duration::from_millis(millis),
             Step::Sweep => self.give(None)?,
             Step::Hold(nth) => {
-                if let Some(seat) = self.seat(nth) {
-                    self.room.hold(seat);
-                    self.clients.get_mut(&seat).unwrap().held = true;
+                if let Some(client_slot) = self.client_slot(nth) {
+                    self.room.hold(client_slot);
+                    self.clients.get_mut(&client_slot).unwrap().held = true;
                 }
             }
             Step::Release(nth) => {
-                if let Some(seat) = self.seat(nth) {
-                    self.clients.get_mut(&seat).unwrap().held = false;
-                    self.give(Some(seat))?;
+                if let Some(client_slot) = self.client_slot(nth) {
+                    self.clients.get_mut(&client_slot).unwrap().held = false;
+                    self.give(Some(client_slot))?;
                 }
             }
             Step::Forget => {
                 self.give(None)?;
-                self.room.forget_values();
+                self.room.clear_values();
                 self.newest.clear();
                 for client in self.clients.values_mut() {
                     client.has.clear();
@@ -277,7 +287,7 @@ proptest! {
     #[test]
     fn everybody_ends_up_with_the_newest_of_what_they_want_and_nothing_else(steps in steps()) {
         let mut world = World {
-            room: Room::new(TRADES),
+            room: LastValueCache::new(TRADES),
             clients: HashMap::new(),
             newest: HashMap::new(),
             number: 0,
@@ -286,9 +296,9 @@ proptest! {
         for step in steps {
             world.step(step)?;
         }
-        let seats: Vec<Seat> = world.clients.keys().copied().collect();
-        for seat in seats {
-            world.give(Some(seat))?;
+        let seats: Vec<ClientSlot> = world.clients.keys().copied().collect();
+        for client_slot in seats {
+            world.give(Some(client_slot))?;
         }
         world.give(None)?;
         for client in world.clients.values() {
@@ -302,53 +312,55 @@ proptest! {
 }
 
 /// What a client hears when it is released.
-fn heard(room: &mut Room, seat: Seat) -> Vec<u64> {
+fn heard(room: &mut LastValueCache, client_slot: ClientSlot) -> Vec<u64> {
     let mut heard = Vec::new();
-    room.release(seat, NOW, |_, news| {
+    room.release(client_slot, NOW, |_, news| {
         match news {
-            News::Frames(frames, _) => heard = events(frames).iter().map(|event| event.1).collect(),
-            News::TooSlow => heard = vec![0],
+            Delivery::Frames(frames, _) => {
+                heard = events(frames).iter().map(|event| event.1).collect()
+            }
+            Delivery::TooSlow => heard = vec![0],
         }
-        Took::All
+        DeliveryOutcome::All
     });
     heard
 }
 
 #[test]
 fn a_slow_client_gets_the_newest_and_every_trade() {
-    let mut room = Room::new(TRADES);
-    let seat = room.join();
+    let mut room = LastValueCache::new(TRADES);
+    let client_slot = room.join();
     let (value, trade) = (channel("AM.O:A"), channel("T.O:A"));
     room.set_topics(
-        seat,
+        client_slot,
         vec![value.clone(), trade.clone()],
         NOW,
         &mut Vec::new(),
     );
-    room.hold(seat);
+    room.hold(client_slot);
     for number in 1..=5 {
-        room.publish(&value, &json(&value, number), Came::new(NOW));
-        room.publish(&trade, &json(&trade, number), Came::new(NOW));
-        room.sweep(NOW, |_, _| panic!("it is held"));
+        room.publish(&value, &json(&value, number), Arrival::new(NOW));
+        room.publish(&trade, &json(&trade, number), Arrival::new(NOW));
+        room.deliver_pending(NOW, |_, _| panic!("it is held"));
     }
-    assert_eq!(heard(&mut room, seat), [1, 2, 3, 4, 5, 5]);
+    assert_eq!(heard(&mut room, client_slot), [1, 2, 3, 4, 5, 5]);
 }
 
 #[test]
 fn one_trade_too_many_and_a_client_is_too_slow_and_others_are_not() {
-    let mut room = Room::new(TRADES);
+    let mut room = LastValueCache::new(TRADES);
     let (slow, quick) = (room.join(), room.join());
     let trade = channel("T.O:A");
-    for seat in [slow, quick] {
-        room.set_topics(seat, vec![trade.clone()], NOW, &mut Vec::new());
+    for client_slot in [slow, quick] {
+        room.set_topics(client_slot, vec![trade.clone()], NOW, &mut Vec::new());
     }
     room.hold(slow);
     let mut told = Vec::new();
     for number in 1..=TRADES as u64 + 1 {
-        room.publish(&trade, &json(&trade, number), Came::new(NOW));
-        room.sweep(NOW, |seat, news| {
-            told.push((seat, matches!(news, News::TooSlow)));
-            Took::All
+        room.publish(&trade, &json(&trade, number), Arrival::new(NOW));
+        room.deliver_pending(NOW, |client_slot, news| {
+            told.push((client_slot, matches!(news, Delivery::TooSlow)));
+            DeliveryOutcome::All
         });
         assert_eq!(told.contains(&(slow, true)), number > TRADES as u64);
     }
@@ -360,19 +372,19 @@ fn one_trade_too_many_and_a_client_is_too_slow_and_others_are_not() {
 
 #[test]
 fn clients_with_the_same_channels_get_the_very_same_bytes() {
-    let mut room = Room::new(TRADES);
+    let mut room = LastValueCache::new(TRADES);
     let spx = channel("V.I:SPX");
     for _ in 0..3 {
-        let seat = room.join();
-        room.set_topics(seat, vec![spx.clone()], NOW, &mut Vec::new());
-        room.publish(&spx, &json(&spx, 1), Came::new(NOW));
+        let client_slot = room.join();
+        room.set_topics(client_slot, vec![spx.clone()], NOW, &mut Vec::new());
+        room.publish(&spx, &json(&spx, 1), Arrival::new(NOW));
     }
     let mut at = Vec::new();
-    room.sweep(NOW, |_, news| {
-        if let News::Frames(frames, 1) = news {
+    room.deliver_pending(NOW, |_, news| {
+        if let Delivery::Frames(frames, 1) = news {
             at.push(frames.as_ptr());
         }
-        Took::All
+        DeliveryOutcome::All
     });
     assert_eq!(at.len(), 3);
     assert!(
@@ -383,7 +395,7 @@ fn clients_with_the_same_channels_get_the_very_same_bytes() {
 
 #[test]
 fn a_frame_stays_below_what_the_vendors_python_client_takes() {
-    let mut room = Room::new(TRADES);
+    let mut room = LastValueCache::new(TRADES);
     let first = room.join();
     room.set_topics(first, vec![channel("V.*")], NOW, &mut Vec::new());
     let long = "x".repeat(1000);
@@ -392,48 +404,48 @@ fn a_frame_stays_below_what_the_vendors_python_client_takes() {
         room.publish(
             &channel,
             format!(r#"{{"c":"{channel}","n":{number},"x":"{long}"}}"#).as_bytes(),
-            Came::new(NOW),
+            Arrival::new(NOW),
         );
     }
     let mut count = 0;
-    room.sweep(NOW, |_, news| {
-        if let News::Frames(frames, frames_in) = news {
+    room.deliver_pending(NOW, |_, news| {
+        if let Delivery::Frames(frames, frames_in) = news {
             assert_eq!(events(frames).len(), 2000);
             count = frames_in;
         }
-        Took::All
+        DeliveryOutcome::All
     });
     assert_eq!(count, 8);
 }
 
 #[test]
 fn what_is_fresh_stays_as_the_vendor_wrote_it_and_what_is_repeated_says_its_age() {
-    let mut room = Room::new(TRADES);
+    let mut room = LastValueCache::new(TRADES);
     let (first, slow) = (room.join(), room.join());
     let spx = channel("V.I:SPX");
-    for seat in [first, slow] {
-        room.set_topics(seat, vec![spx.clone()], NOW, &mut Vec::new());
+    for client_slot in [first, slow] {
+        room.set_topics(client_slot, vec![spx.clone()], NOW, &mut Vec::new());
     }
     room.hold(slow);
     let written = br#"{ "c" : "V.I:SPX", "n": 1e0 }"#;
-    room.publish(&spx, written, Came::new(NOW));
+    room.publish(&spx, written, Arrival::new(NOW));
     let mut told = Vec::new();
-    room.sweep(NOW + Duration::from_secs(1), |seat, news| {
-        assert_eq!(seat, first);
-        if let News::Frames(frames, 1) = news {
+    room.deliver_pending(NOW + Duration::from_secs(1), |client_slot, news| {
+        assert_eq!(client_slot, first);
+        if let Delivery::Frames(frames, 1) = news {
             told = frames[2..].to_vec();
         }
-        Took::All
+        DeliveryOutcome::All
     });
     assert_eq!(told, [b"[", &written[..], b"]"].concat());
 
     let later = NOW + Duration::from_secs(29);
     let mut repeated = Vec::new();
     room.release(slow, later, |_, news| {
-        if let News::Frames(frames, 1) = news {
+        if let Delivery::Frames(frames, 1) = news {
             repeated = objects(frames);
         }
-        Took::All
+        DeliveryOutcome::All
     });
     assert_eq!(repeated[0]["age"], 29_000);
     let newcomer = room.join();

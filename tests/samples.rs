@@ -4,16 +4,16 @@
 use std::path::Path;
 
 use deskticker::config::Environment;
-use deskticker::hub::config::{Config, DEFAULT_LISTEN};
+use deskticker::hub::config::{DEFAULT_LISTEN, HubConfig};
 
 const HUB: &str = include_str!("../systemd/deb/hub.toml");
 
-fn parsed(text: &str) -> Config {
+fn parsed(text: &str) -> HubConfig {
     let environment = Environment {
         key: Some("0123456789".into()),
         ..Environment::default()
     };
-    Config::parse(text, Path::new("hub.toml"), &environment)
+    HubConfig::parse(text, Path::new("hub.toml"), &environment)
         .unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 

@@ -3,8 +3,8 @@
 
 mod scene;
 
-use deskticker::market::{Day, Denial, Freshness, Numbers, Part};
-use deskticker::screen::{Format, Page, Sign, Size, View, WIDTH};
+use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, SessionPart};
+use deskticker::screen::{Format, LinkIcon, PageView, Size, View, WIDTH};
 use scene::album::{Album, FRESHNESSES};
 use scene::{
     SIGNS, SIZES, drawn, line, lines, option, ordinary, price, stale, symbol, view, waiting, walk,
@@ -42,11 +42,14 @@ fn a_pair_in_each_state_of_the_link_and_the_clock() {
     album.add("clock not set", View { time: None, ..base });
     let start = View {
         time: None,
-        sign: Sign::Joining,
-        ..view(Page::Pair(waiting("SPX"), Some(waiting("VIX"))))
+        sign: LinkIcon::Joining,
+        ..view(PageView::Pair(waiting("SPX"), Some(waiting("VIX"))))
     };
     album.add("nothing known yet", start);
-    let alone = view(Page::Pair(line("SPX", 5912.41, 5887.61, &history), None));
+    let alone = view(PageView::Pair(
+        line("SPX", 5912.41, 5887.61, &history),
+        None,
+    ));
     album.add_each_freshness("alone, ", alone);
     let misconfigured = View {
         misconfigured: true,
@@ -63,8 +66,8 @@ fn a_pair_in_each_state_of_the_link_and_the_clock() {
     album.check();
 }
 
-fn range(low: f64, high: f64) -> Day {
-    Day {
+fn range(low: f64, high: f64) -> DayStats {
+    DayStats {
         range: Some((price(low), price(high))),
         volume: None,
     }
@@ -75,20 +78,20 @@ fn contracts_that_have_expired() {
     let history = walk(100, 12.34);
     let [spy, long] = ["O:SPY251219C00650000", "O:ABCDEF251219P00652500"].map(symbol);
     let mut album = Album::new("expired");
-    let contracts = Page::Pair(
+    let contracts = PageView::Pair(
         option(&spy, 12.34, 12.0, &history),
         Some(option(&long, 1_234.5, 1_200.0, &[])),
     );
-    let mixed = Page::Pair(
+    let mixed = PageView::Pair(
         line("SPX", 5912.41, 5887.61, &history),
         Some(option(&spy, 12.34, 12.0, &[])),
     );
-    let alone = Page::Big(
+    let alone = PageView::Big(
         option(&spy, 12.34, 12.0, &history),
         range(11.9, 13.05),
         None,
     );
-    let unknown = Page::Pair(option(&spy, 12.34, 12.0, &[]), None);
+    let unknown = PageView::Pair(option(&spy, 12.34, 12.0, &[]), None);
     for (name, page) in [
         ("both", contracts),
         ("the second", mixed),
@@ -132,7 +135,7 @@ fn a_pair_of_extremes() {
         ("risen wildly", 5000.0, 1.0, 500.0, 1.0),
     ];
     for (name, first, before, second, then) in numbers {
-        let mut view = view(Page::Pair(
+        let mut view = view(PageView::Pair(
             line("SPX", first, before, &history),
             Some(line("VIX", second, then, &[])),
         ));
@@ -149,11 +152,11 @@ fn a_pair_of_extremes() {
         ("nothing", None, b'.'),
     ];
     for (name, group, point) in styles {
-        let mut view = view(Page::Pair(
+        let mut view = view(PageView::Pair(
             line("SPX", 5912.41, 5887.61, &history),
             Some(line("NDX", 21_345.67, 21_400.0, &[])),
         ));
-        view.format.numbers = Numbers { group, point };
+        view.format.numbers = NumberFormat { group, point };
         album.add(&format!("{name} between thousands"), view);
         lines(&mut view)[1].freshness = stale(12);
         lines(&mut view)[0].freshness = stale(12);
@@ -196,11 +199,11 @@ fn values_of_zero_and_below() {
             100.0,
         ),
     ] {
-        let mut pair = view(Page::Pair(
+        let mut pair = view(PageView::Pair(
             line("TICK", first, before, &history),
             Some(line("ADVN", second, then, &[])),
         ));
-        let mut big = view(Page::Big(
+        let mut big = view(PageView::Big(
             line("TICK", first, before, &history),
             range(-1_400.0, 1_250.0),
             None,
@@ -229,14 +232,14 @@ fn changes_that_are_written_as_zero() {
         let spx = line("SPX", now, before, &history);
         album.add(
             name,
-            view(Page::Pair(
+            view(PageView::Pair(
                 spx,
                 Some(line("NDX", now * 3.0, before * 3.0, &[])),
             )),
         );
         album.add(
             &format!("{name}, alone"),
-            view(Page::Big(spx, range(5880.12, 5930.55), None)),
+            view(PageView::Big(spx, range(5880.12, 5930.55), None)),
         );
     }
     album.check();
@@ -253,7 +256,7 @@ fn a_pair_of_names() {
     ]
     .map(symbol);
     let mut album = Album::new("pair-names");
-    let options = view(Page::Pair(
+    let options = view(PageView::Pair(
         option(&spy, 12.34, 12.0, &history),
         Some(option(&next, 15.8, 15.2, &[])),
     ));
@@ -264,17 +267,17 @@ fn a_pair_of_names() {
         ..options
     };
     album.add_each_freshness("two expiries, simulated and misconfigured, ", simulated);
-    let long = view(Page::Pair(
+    let long = view(PageView::Pair(
         option(&long, 1234.5, 1200.0, &history),
         Some(option(&spxw, 1234.5, 1200.0, &[])),
     ));
     album.add("long", long);
-    let mixed = view(Page::Pair(
+    let mixed = view(PageView::Pair(
         line("SPX", 5912.41, 5887.61, &history),
         Some(option(&spxw, 84.6, 82.0, &[])),
     ));
     album.add("index and option", mixed);
-    let foreign = view(Page::Pair(
+    let foreign = view(PageView::Pair(
         line("ÜBERLANGERNAME", 12.34, 12.0, &history),
         Some(line("LONGERTHANTHAT", 3988.0, 4000.0, &[])),
     ));
@@ -285,16 +288,16 @@ fn a_pair_of_names() {
 #[test]
 fn a_pair_of_shares() {
     let history = walk(100, 650.0);
-    let mut base = view(Page::Pair(
+    let mut base = view(PageView::Pair(
         line("SPY", 650.12, 647.3, &history),
         Some(line("NVDA", 187.9, 190.02, &[])),
     ));
     let mut album = Album::new("pair-shares");
     for (name, part) in [
-        ("pre", Part::Pre),
-        ("regular", Part::Regular),
-        ("post", Part::Post),
-        ("outside", Part::Outside),
+        ("pre", SessionPart::Pre),
+        ("regular", SessionPart::Regular),
+        ("post", SessionPart::Post),
+        ("outside", SessionPart::Outside),
     ] {
         for line in lines(&mut base) {
             line.part = Some(part);

@@ -6,15 +6,15 @@ mod glass;
 use std::time::Duration;
 
 use deskticker::clock::{Moment, Now};
-use deskticker::panel::{Chip, Fault, Glass, Light, Oled, Rotation, Settings};
+use deskticker::panel::{BusFault, Chip, DisplayDevice, Oled, PanelLight, PanelSettings, Rotation};
 use deskticker::screen::{Frame, Size, WIDTH};
 use glass::bus::{ADDRESS, Quiet, Rig};
 use glass::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 use glass::sh1106::Sh1106;
 use proptest::prelude::*;
 
-fn settings(size: Size, column: u8) -> Settings {
-    Settings {
+fn settings(size: Size, column: u8) -> PanelSettings {
+    PanelSettings {
         chip: Chip::Sh1106 { column },
         size,
         bus: "/dev/i2c-1".into(),
@@ -48,11 +48,11 @@ fn the_picture_is_on_the_glass_wherever_its_first_column_is_and_whichever_way_up
         for column in 0..=4 {
             for rotation in [Rotation::Upright, Rotation::UpsideDown] {
                 let rig = rig(usize::from(column));
-                let mut oled = rig.oled(Settings {
+                let mut oled = rig.oled(PanelSettings {
                     rotation,
                     ..settings(size, column)
                 });
-                let show = |oled: &mut Oled<Rig<Sh1106>>, frame: &Frame, light: Light| {
+                let show = |oled: &mut Oled<Rig<Sh1106>>, frame: &Frame, light: PanelLight| {
                     oled.show(frame, light, at(0));
                     let mut expected = light.on_glass(frame);
                     if rotation == Rotation::UpsideDown {
@@ -65,7 +65,7 @@ fn the_picture_is_on_the_glass_wherever_its_first_column_is_and_whichever_way_up
                 frame.set(0, 0, !frame.lit(0, 0));
                 frame.set(127, 17, !frame.lit(127, 17));
                 show(&mut oled, &frame, DAY);
-                show(&mut oled, &frame, Light { shift: 2, ..DAY });
+                show(&mut oled, &frame, PanelLight { shift: 2, ..DAY });
                 assert!(rig.chip().is_blank_outside(size.height()));
                 assert!(!rig.chip().snow);
             }
@@ -126,7 +126,7 @@ fn an_update_that_is_cut_off_anywhere_is_whole_again_at_once() {
         let (points, rest) = (cents / 100, cents % 100);
         let price = format!("{},{:03}.{rest:02}", points / 1000, points % 1000);
         let frame = digits(&price, &format!("+0.{:02}%", i % 100));
-        rig.fail_next(random.usize(0..=120), Fault::NoAnswer);
+        rig.fail_next(random.usize(0..=120), BusFault::NoAnswer);
         oled.show(&frame, DAY, at(i));
         rig.assert_shows(&frame);
     }
@@ -164,7 +164,7 @@ fn dimming_turns_all_three_knobs_as_this_chip_has_them() {
         (128, (128, 0x18, 0x35)),
         (255, (255, 0x1F, 0x3E)),
     ] {
-        let light = Light { brightness, ..DAY };
+        let light = PanelLight { brightness, ..DAY };
         oled.show(&Frame::new(Size::Tall), light, at(0));
         let chip = rig.chip();
         assert_eq!((chip.contrast, chip.charge, chip.vcom), expected);
@@ -181,7 +181,7 @@ fn off_is_silence_and_goodbye_leaves_an_empty_memory() {
     oled.show(&random_frame(Size::Tall, 2), NIGHT, at(2));
     assert!(rig.messages().is_empty());
     assert_eq!(rig.seen(Size::Tall), None);
-    oled.goodbye(Now {
+    oled.leave_display(Now {
         monotonic: at(3),
         utc: None,
     });
@@ -197,7 +197,7 @@ fn an_update_allocates_nothing() {
         digits("5,913.41", "+0.13%"),
         random_frame(Size::Tall, 3),
     ];
-    let lights = [DAY, DAY, Light { shift: 1, ..DAY }, NIGHT];
+    let lights = [DAY, DAY, PanelLight { shift: 1, ..DAY }, NIGHT];
     let steps = frames.iter().cycle().zip(lights.iter().cycle());
     for (i, (frame, light)) in steps.take(24).enumerate() {
         let counted = allocation_counter::measure(|| oled.show(frame, *light, at(i as u64)));
@@ -252,7 +252,7 @@ proptest! {
         for (change, next, failure) in &steps {
             light = *next;
             if let Some(after) = failure {
-                rig.fail_next(*after, Fault::NoAnswer);
+                rig.fail_next(*after, BusFault::NoAnswer);
             }
             apply(&mut frame, change);
             oled.show(&frame, light, now);

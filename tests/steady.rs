@@ -6,10 +6,10 @@ mod straight_line;
 
 use std::time::Duration;
 
-use deskticker::desk::{self, Desk};
-use deskticker::feed::link::{Action, Event, Link, Via};
+use deskticker::desk::{self, TickerState};
+use deskticker::feed::link::{Connection, ConnectionAction, ConnectionEvent, FeedProvider};
 use deskticker::feed::{Update, session, wire};
-use deskticker::market::{Calendar, Class, Cluster, Price, Symbol, Ticker};
+use deskticker::market::{AssetClass, Calendar, Cluster, Price, Symbol, Ticker};
 use deskticker::screen::{Size, Threshold};
 use glass::bus::{Quiet, Rig};
 use straight_line::{StraightLine, at, bar, value, walk};
@@ -173,46 +173,48 @@ fn streamed(symbol: &Symbol, turn: u64, millis: i64) -> String {
         )
     };
     match (symbol.class(), turn % 3) {
-        (Class::Index, 2) => bar("AM"),
-        (Class::Index, _) => format!(r#"{{"ev":"V","val":{price},"T":"{ticker}","t":{millis}}}"#),
-        (Class::Equity, _) => bar("A"),
-        (Class::Option, 0) => format!(
+        (AssetClass::Index, 2) => bar("AM"),
+        (AssetClass::Index, _) => {
+            format!(r#"{{"ev":"V","val":{price},"T":"{ticker}","t":{millis}}}"#)
+        }
+        (AssetClass::Equity, _) => bar("A"),
+        (AssetClass::Option, 0) => format!(
             r#"{{"ev":"Q","sym":"{ticker}","bx":302,"ax":302,"bp":{price},"ap":{},"bs":17,"as":24,"t":{millis},"q":1}}"#,
             price + 0.1
         ),
-        (Class::Option, 1) => {
+        (AssetClass::Option, 1) => {
             format!(
                 r#"{{"ev":"T","sym":"{ticker}","x":65,"p":{price},"s":1,"c":[233],"t":{millis},"q":1}}"#
             )
         }
-        (Class::Option, _) => bar("A"),
+        (AssetClass::Option, _) => bar("A"),
     }
 }
 
 #[test]
 fn a_full_watchlist_of_indices_shares_and_contracts_costs_no_allocation_an_event() {
     let symbols = full();
-    let settings = desk::Settings {
+    let settings = desk::TickerSettings {
         pages: vec![
-            desk::Leaf::Pair(0, Some(1)),
-            desk::Leaf::Big(12),
-            desk::Leaf::Contract(24),
-            desk::Leaf::Link,
+            desk::PageSpec::Pair(0, Some(1)),
+            desk::PageSpec::Big(12),
+            desk::PageSpec::Contract(24),
+            desk::PageSpec::Link,
         ],
-        alerts: vec![desk::Rule {
+        alerts: vec![desk::AlertRule {
             place: 0,
             threshold: Threshold::Above(Price::from_scaled(1_050_000)),
             shown: Duration::from_secs(60),
         }],
-        ..desk::Settings::of(symbols.clone())
+        ..desk::TickerSettings::of(symbols.clone())
     };
-    let mut desk = Desk::new(settings, Calendar::us(), Size::Tall, at(0)).unwrap();
+    let mut desk = TickerState::new(settings, Calendar::us(), Size::Tall, at(0)).unwrap();
     let mut links = Cluster::ALL.map(|cluster| {
-        let mut link = Link::new(Via::Hub, 1);
-        let orders = desk.orders(cluster, at(0));
-        link.want(&orders.channels, orders.patience, at(0).monotonic);
-        assert_eq!(link.next(at(0).monotonic), Some(Action::Open));
-        link.on(Event::Opened, at(0).monotonic);
+        let mut link = Connection::new(FeedProvider::Hub, 1);
+        let demand = desk.demand(cluster, at(0));
+        link.want(&demand.channels, demand.max_silence, at(0).monotonic);
+        assert_eq!(link.next(at(0).monotonic), Some(ConnectionAction::Open));
+        link.on(ConnectionEvent::Opened, at(0).monotonic);
         while link.next(at(0).monotonic).is_some() {}
         link
     });
@@ -237,7 +239,7 @@ fn a_full_watchlist_of_indices_shares_and_contracts_costs_no_allocation_an_event
                     stored += 1;
                 }
             }
-            desk.turn(now);
+            desk.advance(now);
             desk.draw(now);
         }
     };

@@ -7,17 +7,17 @@ use std::path::Path;
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
-use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
+use deskticker::clock::{Clock, ManualClock, Moment, Now, Utc};
 use deskticker::config::Secret;
-use deskticker::desk::Settings;
-use deskticker::feed::link::Via;
+use deskticker::desk::TickerSettings;
+use deskticker::feed::link::FeedProvider;
 use deskticker::feed::net::{Connector, Endpoint};
-use deskticker::feed::session::Source;
+use deskticker::feed::session::FeedSource;
 use deskticker::hub;
 use deskticker::market::Calendar;
-use deskticker::panel::Slot;
+use deskticker::panel::Mailbox;
 use deskticker::screen::Size;
-use deskticker::service::{self, Control, Setup, Until};
+use deskticker::service::{self, ControlMessage, RunUntil, TickerSetup};
 use deskticker::simulator;
 use deskticker::supervisor::Supervisor;
 use tokio::net::TcpListener;
@@ -65,7 +65,7 @@ impl Systemd {
     }
 }
 
-fn start() -> (Clock, Hand) {
+fn start() -> (Clock, ManualClock) {
     Clock::manual(Now::new(Moment::ZERO, Utc::PLAUSIBLE))
 }
 
@@ -87,10 +87,10 @@ fn a_display_is_alive_only_while_the_loop_that_draws_turns() {
     let (systemd, supervisor) = Systemd::new("display");
     let (clock, hand) = start();
     let (controls, receiver) = mpsc::channel(4);
-    let setup = Setup {
-        settings: Settings::of(vec!["SPX".parse().unwrap()]),
-        source: Source {
-            via: Via::Hub,
+    let setup = TickerSetup {
+        settings: TickerSettings::of(vec!["SPX".parse().unwrap()]),
+        source: FeedSource {
+            provider: FeedProvider::Hub,
             // Nobody is there: a display without its hub is alive.
             endpoint: Endpoint::parse("ws://127.0.0.1:1").unwrap(),
             secret: Some(Secret::new("token").unwrap()),
@@ -101,7 +101,7 @@ fn a_display_is_alive_only_while_the_loop_that_draws_turns() {
         clock,
         supervisor,
     };
-    let slot = Slot::new(Size::Tall);
+    let slot = Mailbox::new(Size::Tall);
     let (stuck, is_stuck) = std_mpsc::channel();
     let (go, may_go) = std_mpsc::channel();
     let (handle, theirs) = std_mpsc::channel();
@@ -110,7 +110,7 @@ fn a_display_is_alive_only_while_the_loop_that_draws_turns() {
         move || {
             let runtime = runtime();
             handle.send(runtime.handle().clone()).unwrap();
-            runtime.block_on(service::run(setup, slot, receiver, Until::Stopped))
+            runtime.block_on(service::run(setup, slot, receiver, RunUntil::Stopped))
         }
     });
     systemd.hears("READY=1");
@@ -128,7 +128,7 @@ fn a_display_is_alive_only_while_the_loop_that_draws_turns() {
     go.send(()).unwrap();
     systemd.hears("WATCHDOG=1");
 
-    controls.blocking_send(Control::Stop).unwrap();
+    controls.blocking_send(ControlMessage::Stop).unwrap();
     systemd.hears("STOPPING=1");
     assert_eq!(program.join().unwrap(), Ok(false));
     systemd.hears_nothing_for(Duration::from_millis(1));
@@ -147,7 +147,7 @@ fn a_hub_is_alive_only_while_all_its_loops_turn() {
         handle.send(runtime.handle().clone()).unwrap();
         runtime.block_on(async {
             let token = Secret::new("token").unwrap();
-            let vendor = simulator::Settings::default();
+            let vendor = simulator::SimulatorSettings::default();
             let made = hub::simulated::setup(vendor, &token, clock).await;
             let (mut setup, _simulator) = made.unwrap();
             setup.supervisor = supervisor;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use deskticker::clock::{Moment, Now, Utc};
-use deskticker::panel::{Glass, Light, Terminal};
+use deskticker::panel::{DisplayDevice, PanelLight, Terminal};
 use deskticker::screen::{Frame, Size};
 
 /// What was written, kept by the test too.
@@ -125,7 +125,7 @@ fn corner() -> Frame {
 fn shown(columns: u16, rows: u16, frame: &Frame) -> (Screen, Paper, Terminal<Paper>) {
     let paper = Paper::default();
     let mut terminal = Terminal::new(paper.clone(), CAPTION, move || Some((columns, rows)));
-    terminal.show(frame, Light::default(), Moment::ZERO);
+    terminal.show(frame, PanelLight::default(), Moment::ZERO);
     let mut screen = Screen::new(columns.into(), rows.into());
     screen.feed(&paper.take());
     (screen, paper, terminal)
@@ -167,7 +167,7 @@ fn the_next_picture_is_drawn_over_the_last_and_the_cursor_stays_where_the_log_le
     let cursor = screen.cursor;
     let mut next = corner();
     next.set(1, 0, true);
-    terminal.show(&next, Light::default(), Moment::ZERO);
+    terminal.show(&next, PanelLight::default(), Moment::ZERO);
     let text = paper.take();
     assert!(!text.contains("\x1b[2J"), "it would flicker");
     screen.feed(&text);
@@ -184,9 +184,9 @@ fn a_resize_is_followed() {
         columns -= 100;
         Some((columns + 30, 50))
     });
-    terminal.show(&corner(), Light::default(), Moment::ZERO);
+    terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
     assert!(paper.take().contains('▀'));
-    terminal.show(&corner(), Light::default(), Moment::ZERO);
+    terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
     let text = paper.take();
     assert!(text.contains("\x1b[2J") && text.contains('⠁'));
 }
@@ -194,7 +194,7 @@ fn a_resize_is_followed() {
 #[test]
 fn goodbye_gives_the_cursor_back_and_leaves_the_last_picture() {
     let (mut screen, paper, mut terminal) = shown(80, 24, &corner());
-    terminal.goodbye(END);
+    terminal.leave_display(END);
     screen.feed(&paper.take());
     assert!(screen.cursor_shown && screen.wraps);
     assert!(screen.row(1).starts_with("│⠁"));
@@ -215,10 +215,10 @@ fn a_terminal_that_is_dropped_without_a_goodbye_gives_the_cursor_back() {
 fn without_a_terminal_only_the_last_picture_is_written() {
     let paper = Paper::default();
     let mut terminal = Terminal::new(paper.clone(), CAPTION, || None);
-    terminal.show(&Frame::new(Size::Tall), Light::default(), Moment::ZERO);
-    terminal.show(&corner(), Light::default(), Moment::ZERO);
+    terminal.show(&Frame::new(Size::Tall), PanelLight::default(), Moment::ZERO);
+    terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
     assert_eq!(paper.take(), "");
-    terminal.goodbye(END);
+    terminal.leave_display(END);
     assert_eq!(paper.take(), format!("{}{CAPTION}\n", corner()));
 }
 
@@ -226,25 +226,25 @@ fn without_a_terminal_only_the_last_picture_is_written() {
 fn what_is_left_without_a_caption_says_that_it_is_not_live() {
     let paper = Paper::default();
     let mut terminal = Terminal::new(paper.clone(), "", || None);
-    terminal.show(&corner(), Light::default(), Moment::ZERO);
-    terminal.goodbye(Now { utc: None, ..END });
+    terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
+    terminal.leave_display(Now { utc: None, ..END });
     assert_eq!(paper.take(), format!("{}ended — not live\n", corner()));
 }
 
 #[test]
 fn a_panel_that_is_off_is_dark_and_its_caption_says_so() {
     let (mut screen, paper, mut terminal) = shown(80, 24, &corner());
-    let off = Light {
+    let off = PanelLight {
         on: false,
-        ..Light::default()
+        ..PanelLight::default()
     };
     terminal.show(&corner(), off, Moment::ZERO);
     screen.feed(&paper.take());
     assert_eq!(screen.row(1), format!("│{}│", "⠀".repeat(64)));
     assert_eq!(screen.row(18), format!("{CAPTION} · off"));
-    let down = Light {
+    let down = PanelLight {
         shift: 1,
-        ..Light::default()
+        ..PanelLight::default()
     };
     terminal.show(&corner(), down, Moment::ZERO);
     screen.feed(&paper.take());

@@ -9,20 +9,22 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use deskticker::clock::{Clock, Moment, Now};
-use deskticker::feed::Why;
-use deskticker::feed::link::Via;
+use deskticker::feed::Failure;
+use deskticker::feed::link::FeedProvider;
 use deskticker::feed::net::{Connector, Endpoint};
-use deskticker::feed::session::Source;
-use deskticker::simulator::{Settings, Simulator};
+use deskticker::feed::session::FeedSource;
+use deskticker::simulator::{Simulator, SimulatorSettings};
 use front::{acceptor, authority, ca_file};
 use rcgen::KeyPair;
-use stage::{Background, PATIENCE, Stage};
+use stage::{Background, PATIENCE, TickerUnderTest};
 use tokio_rustls::TlsAcceptor;
 
 /// Serves a simulator behind TLS; the front's address.
 fn front(acceptor: TlsAcceptor, clock: Clock) -> Background<(SocketAddr, Simulator)> {
     Background::start(|| async move {
-        let simulator = Simulator::start(Settings::default(), clock).await.unwrap();
+        let simulator = Simulator::start(SimulatorSettings::default(), clock)
+            .await
+            .unwrap();
         let address = front::before(simulator.address(), acceptor).await;
         (address, simulator)
     })
@@ -33,7 +35,7 @@ fn endpoint(host: &str, address: SocketAddr) -> Endpoint {
 }
 
 /// What becomes of an attempt to open a WebSocket there.
-fn attempt(connector: &Connector, endpoint: &Endpoint) -> Result<(), Why> {
+fn attempt(connector: &Connector, endpoint: &Endpoint) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -54,7 +56,7 @@ fn standing_clock() -> Clock {
 }
 
 /// What becomes of a client that trusts the authority, at a server with this certificate.
-fn trusting(name: &str, names: &[&str], from: i32, until: i32, host: &str) -> Result<(), Why> {
+fn trusting(name: &str, names: &[&str], from: i32, until: i32, host: &str) -> Result<(), Failure> {
     let authority = authority();
     let front = front(acceptor(&authority, names, from, until), standing_clock());
     let connector = Connector::new(Some(&ca_file(name, &authority.pem()))).unwrap();
@@ -67,13 +69,13 @@ fn with_the_authority_named_the_glass_goes_live_over_tls() {
     let (clock, hand) = stage::manual_clock();
     let acceptor = acceptor(&authority, &["localhost"], 2000, 4000);
     let front = front(acceptor, clock.clone());
-    let source = Source {
-        via: Via::Vendor,
+    let source = FeedSource {
+        provider: FeedProvider::Vendor,
         endpoint: endpoint("localhost", front.value.0),
         ..stage::vendor("127.0.0.1:1", "simulated")
     };
     let connector = Connector::new(Some(&ca_file("live", &authority.pem()))).unwrap();
-    let mut stage = Stage::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    let mut stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
     let mut held = front.value.1.subscriptions();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -96,18 +98,18 @@ fn an_authority_that_nobody_named_is_not_trusted() {
     let front = front(acceptor, clock.clone());
     let place = endpoint("localhost", front.value.0);
     let usual = Connector::new(None).unwrap();
-    assert_eq!(attempt(&usual, &place), Err(Why::Tls));
+    assert_eq!(attempt(&usual, &place), Err(Failure::Tls));
     // Nor does another's certificate help.
     let other = self::authority();
     let other = Connector::new(Some(&ca_file("other", &other.pem()))).unwrap();
-    assert_eq!(attempt(&other, &place), Err(Why::Tls));
-    assert!(Why::Tls.to_string().contains("ca_file"));
-    let source = Source {
-        via: Via::Vendor,
+    assert_eq!(attempt(&other, &place), Err(Failure::Tls));
+    assert!(Failure::Tls.to_string().contains("ca_file"));
+    let source = FeedSource {
+        provider: FeedProvider::Vendor,
         endpoint: place,
         ..stage::vendor("127.0.0.1:1", "simulated")
     };
-    let mut stage = Stage::new(source, usual, &["SPX", "VIX"], (clock, hand));
+    let mut stage = TickerUnderTest::new(source, usual, &["SPX", "VIX"], (clock, hand));
     stage.shows("tls-not-trusted");
 }
 
@@ -123,11 +125,11 @@ fn a_certificate_is_good_for_its_names_only() {
     );
     assert_eq!(
         trusting("wrong", &["hub.local"], 2000, 4000, "localhost"),
-        Err(Why::Tls)
+        Err(Failure::Tls)
     );
     assert_eq!(
         trusting("no-ip", &["localhost"], 2000, 4000, "127.0.0.1"),
-        Err(Why::Tls)
+        Err(Failure::Tls)
     );
 }
 
@@ -135,39 +137,42 @@ fn a_certificate_is_good_for_its_names_only() {
 fn a_certificate_of_the_future_means_a_clock_that_is_not_set() {
     // Which is where a Pi without a battery wakes up.
     let outcome = trusting("future", &["localhost"], 3000, 4000, "localhost");
-    assert_eq!(outcome, Err(Why::Clock));
-    assert!(Why::Clock.to_string().contains("clock is not set"));
+    assert_eq!(outcome, Err(Failure::Clock));
+    assert!(Failure::Clock.to_string().contains("clock is not set"));
 }
 
 #[test]
 fn a_certificate_that_has_expired_is_no_matter_of_our_clock() {
     let outcome = trusting("expired", &["localhost"], 2000, 2001, "localhost");
-    assert_eq!(outcome, Err(Why::Tls));
+    assert_eq!(outcome, Err(Failure::Tls));
 }
 
 #[test]
 fn a_server_without_tls_is_an_error_at_once() {
     let simulator = Background::start(|| async {
-        Simulator::start(Settings::default(), standing_clock())
+        Simulator::start(SimulatorSettings::default(), standing_clock())
             .await
             .unwrap()
     });
     let connector = Connector::new(None).unwrap();
     let place = endpoint("127.0.0.1", simulator.value.address());
     let outcome = attempt(&connector, &place).unwrap_err();
-    assert!(matches!(outcome, Why::Tls | Why::Lost), "{outcome:?}");
+    assert!(
+        matches!(outcome, Failure::Tls | Failure::Lost),
+        "{outcome:?}"
+    );
 }
 
 #[test]
 fn a_server_that_says_nothing_is_given_up_by_the_clock() {
     let (clock, hand) = stage::manual_clock();
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let source = Source {
+    let source = FeedSource {
         endpoint: endpoint("127.0.0.1", mute.local_addr().unwrap()),
         ..stage::vendor("127.0.0.1:1", "simulated")
     };
     let connector = Connector::new(None).unwrap();
-    let mut stage = Stage::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    let mut stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
     // The socket's call and that of the quotes.
     let _calls = [mute.accept().unwrap(), mute.accept().unwrap()];
     stage.shows("tls-joining");

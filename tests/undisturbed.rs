@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use deskticker::clock::Clock;
 use deskticker::feed::net::Connector;
-use deskticker::panel::State;
+use deskticker::panel::PanelState;
 use process::{Program, configured};
-use proxy_double::{Proxy, Seen, TOKEN};
+use proxy_double::{Proxy, ProxyEvent, TOKEN};
 use rustix::process::{Pid, Signal, kill_process};
-use stage::{START, Stage};
+use stage::{START, TickerUnderTest};
 
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -25,7 +25,7 @@ fn a_hub_that_answers_nothing_does_not_hold_up_the_end() {
     proxy.behave(|manner| manner.mute = true);
     let config = configured("mute", &proxy.address, "kind = \"png\"");
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-    proxy.until(|seen| matches!(seen, Seen::Upgrade(..)));
+    proxy.until(|seen| matches!(seen, ProxyEvent::Upgrade(..)));
     let (code, took) = program.end(Signal::TERM);
     assert_eq!(code, Some(0), "{}", program.said());
     assert!(took < AT_ONCE, "{took:?}");
@@ -115,7 +115,7 @@ fn a_value_is_in_the_picture_within_ten_milliseconds_of_its_arrival() {
     let mut proxy = Proxy::start(clock.clone());
     let source = stage::hub(proxy.address, TOKEN);
     let connector = Connector::new(None).unwrap();
-    let mut stage = Stage::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    let mut stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
     proxy.subscribed(4);
     let mut tick = |cents: i64| {
         let stamp = START.0 + cents;
@@ -164,14 +164,17 @@ fn a_panel_that_hangs_in_a_write_is_told_and_does_not_hold_up_the_end() {
     let start = Instant::now();
     program.says("its thread has not come back from a write");
     assert!(start.elapsed() < 10 * AT_ONCE, "{:?}", start.elapsed());
-    let state = State::read(&folder.join(State::FILE));
-    assert!(matches!(state, Some(State::Stuck(Some(_)))), "{state:?}");
+    let state = PanelState::read(&folder.join(PanelState::FILE));
+    assert!(
+        matches!(state, Some(PanelState::Stuck(Some(_)))),
+        "{state:?}"
+    );
     let (code, took) = program.end(Signal::TERM);
     assert_eq!(code, Some(0), "{}", program.said());
     assert!(took < AT_ONCE, "{took:?}");
-    let state = State::read(&folder.join(State::FILE));
+    let state = PanelState::read(&folder.join(PanelState::FILE));
     assert!(
-        matches!(state, Some(State::Stuck(_))),
+        matches!(state, Some(PanelState::Stuck(_))),
         "it was not left in order"
     );
 }

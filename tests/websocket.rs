@@ -2,7 +2,7 @@
 //! cut, and never a panic.
 #![allow(clippy::unwrap_used)]
 
-use deskticker::hub::websocket::{Decoder, Fault, Message};
+use deskticker::hub::websocket::{Decoder, FrameError, Message};
 use proptest::prelude::*;
 
 const LIMIT: usize = 1000;
@@ -23,7 +23,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Message>, Option<Fault>) {
+fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Message>, Option<FrameError>) {
     let mut decoder = Decoder::new(LIMIT);
     let mut messages = Vec::new();
     for mut piece in pieces {
@@ -39,7 +39,7 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Message>, Opti
     (messages, None)
 }
 
-fn whole(bytes: &[u8]) -> (Vec<Message>, Option<Fault>) {
+fn whole(bytes: &[u8]) -> (Vec<Message>, Option<FrameError>) {
     decode([bytes])
 }
 
@@ -86,16 +86,22 @@ fn what_the_rfc_forbids_is_refused_with_1002() {
         ),
         (frame(0x88, &999u16.to_be_bytes()), "a code that is none"),
     ] {
-        assert_eq!(whole(&bytes).1, Some(Fault::Protocol), "{what}");
+        assert_eq!(whole(&bytes).1, Some(FrameError::Protocol), "{what}");
     }
 }
 
 #[test]
 fn text_that_is_not_utf8_is_refused_at_the_first_bad_byte() {
-    assert_eq!(whole(&frame(0x81, b"\xff")).1, Some(Fault::Utf8));
-    assert_eq!(whole(&frame(0x01, b"ok \xed\xa0\x80")).1, Some(Fault::Utf8));
-    assert_eq!(whole(&frame(0x81, b"cut \xc3")).1, Some(Fault::Utf8));
-    assert_eq!(whole(&frame(0x88, b"\x03\xe8\xff")).1, Some(Fault::Utf8));
+    assert_eq!(whole(&frame(0x81, b"\xff")).1, Some(FrameError::Utf8));
+    assert_eq!(
+        whole(&frame(0x01, b"ok \xed\xa0\x80")).1,
+        Some(FrameError::Utf8)
+    );
+    assert_eq!(whole(&frame(0x81, b"cut \xc3")).1, Some(FrameError::Utf8));
+    assert_eq!(
+        whole(&frame(0x88, b"\x03\xe8\xff")).1,
+        Some(FrameError::Utf8)
+    );
     assert_eq!(whole(&frame(0x01, b"to come \xc3")).1, None);
 }
 
@@ -104,12 +110,12 @@ fn a_message_beyond_the_limit_is_refused_by_its_head() {
     assert_eq!(whole(&frame(0x81, &[b'x'; LIMIT])).1, None);
     assert_eq!(
         whole(&frame(0x82, &[0; LIMIT + 1])[..8]).1,
-        Some(Fault::TooLarge)
+        Some(FrameError::TooLarge)
     );
     let huge = [&[0x82, 0xff][..], &(1u64 << 40).to_be_bytes(), &[0; 4]].concat();
-    assert_eq!(whole(&huge).1, Some(Fault::TooLarge));
+    assert_eq!(whole(&huge).1, Some(FrameError::TooLarge));
     let parts = [frame(0x01, &[b'x'; LIMIT]), frame(0x80, b"x")].concat();
-    assert_eq!(whole(&parts).1, Some(Fault::TooLarge));
+    assert_eq!(whole(&parts).1, Some(FrameError::TooLarge));
 }
 
 #[test]

@@ -2,20 +2,20 @@
 #![allow(clippy::unwrap_used)]
 
 use deskticker::clock::Utc;
-use deskticker::feed::wire::{self, Event, Junk, Passing, Verdict};
-use deskticker::market::{Book, Kind, Price, Trade};
+use deskticker::feed::wire::{self, MarketEvent, ParseError, RelayedEventRef, StatusKind};
+use deskticker::market::{ChannelKind, Price, TopOfBook, Trade};
 use proptest::prelude::*;
 
 const FRAMES: &str = include_str!("frames/massive.jsonl");
 
-fn read(frame: &str) -> Vec<Result<Event<'_>, Junk>> {
+fn read(frame: &str) -> Vec<Result<MarketEvent<'_>, ParseError>> {
     wire::events(frame).collect()
 }
 
 fn values(frame: &str) -> Vec<String> {
     wire::events(frame)
         .filter_map(|event| match event {
-            Ok(Event::Value { ticker, price, .. }) => Some(format!("{ticker} {price}")),
+            Ok(MarketEvent::Value { ticker, price, .. }) => Some(format!("{ticker} {price}")),
             _ => None,
         })
         .collect()
@@ -40,7 +40,7 @@ fn an_index_value_has_its_ticker_in_a_capital_t() {
     let event = read(r#"[{"ev":"V","val":3988.5,"T":"I:SPX","t":1678220098130}]"#)
         .remove(0)
         .unwrap();
-    let expected = Event::Value {
+    let expected = MarketEvent::Value {
         ticker: "I:SPX".into(),
         price: price(3988.5),
         age: None,
@@ -51,11 +51,11 @@ fn an_index_value_has_its_ticker_in_a_capital_t() {
 
 #[test]
 fn a_bar_has_its_ticker_in_sym_and_a_for_seconds_am_for_minutes() {
-    for (ev, kind) in [("A", Kind::Second), ("AM", Kind::Minute)] {
+    for (ev, kind) in [("A", ChannelKind::Second), ("AM", ChannelKind::Minute)] {
         let frame = format!(
             r#"[{{"ev":"{ev}","sym":"I:SPX","op":1,"o":2,"c":3,"h":4,"l":1.5,"s":1678220675000,"e":1678220676000}}]"#
         );
-        let Ok(Event::Bar {
+        let Ok(MarketEvent::Bar {
             ticker,
             kind: read_kind,
             bar,
@@ -80,22 +80,22 @@ fn an_option_quote_has_bid_and_ask() {
         .lines()
         .find(|frame| frame.contains(r#""ev":"Q","sym":"O:"#))
         .unwrap();
-    let Ok(Event::Quote { ticker, book, .. }) = read(frame).remove(0) else {
+    let Ok(MarketEvent::Quote { ticker, book, .. }) = read(frame).remove(0) else {
         panic!("no quote")
     };
-    let expected = Book {
+    let expected = TopOfBook {
         bid: price(9.71),
         ask: price(9.81),
         bid_size: 17,
         ask_size: 24,
     };
     assert_eq!((ticker.as_ref(), book), ("O:SPY241220P00720000", expected));
-    assert_eq!(book.middle(), Some(price(9.76)));
-    let crossed = Book {
+    assert_eq!(book.mid(), Some(price(9.76)));
+    let crossed = TopOfBook {
         bid: price(9.82),
         ..expected
     };
-    assert_eq!(crossed.middle(), None);
+    assert_eq!(crossed.mid(), None);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_trade_has_its_price_and_size_and_a_bar_the_volume_of_today() {
     let frame = r#"[{"ev":"T","sym":"O:AMC210827C00037000","x":65,"p":1.54,"s":1,"c":[233],"t":1629820676333,"q":651921857},
         {"ev":"A","sym":"SPY","v":200,"av":8642007.5,"op":25.66,"o":25.3,"c":25.31,"h":25.33,"l":25.3,"s":1610144868000,"e":1610144869000}]"#;
     let events = read(frame);
-    let Ok(Event::Trade { trade, stamp, .. }) = &events[0] else {
+    let Ok(MarketEvent::Trade { trade, stamp, .. }) = &events[0] else {
         panic!("no trade")
     };
     let expected = Trade {
@@ -111,7 +111,7 @@ fn a_trade_has_its_price_and_size_and_a_bar_the_volume_of_today() {
         size: 1,
     };
     assert_eq!((*trade, *stamp), (expected, Some(Utc(1_629_820_676_333))));
-    let Ok(Event::Bar { volume, .. }) = &events[1] else {
+    let Ok(MarketEvent::Bar { volume, .. }) = &events[1] else {
         panic!("no bar")
     };
     assert_eq!(*volume, Some(8_642_007));
@@ -120,23 +120,26 @@ fn a_trade_has_its_price_and_size_and_a_bar_the_volume_of_today() {
 #[test]
 fn every_status_is_told_apart() {
     let cases = [
-        ("connected", Verdict::Connected),
-        ("auth_success", Verdict::AuthSuccess),
-        ("auth_failed", Verdict::AuthFailed),
-        ("auth_timeout", Verdict::AuthTimeout),
-        ("success", Verdict::Success),
-        ("error", Verdict::Error),
-        ("max_connections", Verdict::MaxConnections),
-        ("slow_consumer", Verdict::Dropping),
-        ("force_disconnect", Verdict::Dropping),
-        ("simulated", Verdict::Simulated),
-        ("upstream_down", Verdict::UpstreamDown),
-        ("upstream_up", Verdict::UpstreamUp),
-        ("something new", Verdict::Other),
+        ("connected", StatusKind::Connected),
+        ("auth_success", StatusKind::AuthSuccess),
+        ("auth_failed", StatusKind::AuthFailed),
+        ("auth_timeout", StatusKind::AuthTimeout),
+        ("success", StatusKind::Success),
+        ("error", StatusKind::Error),
+        ("max_connections", StatusKind::MaxConnections),
+        ("slow_consumer", StatusKind::Dropping),
+        ("force_disconnect", StatusKind::Dropping),
+        ("simulated", StatusKind::Simulated),
+        ("upstream_down", StatusKind::UpstreamDown),
+        ("upstream_up", StatusKind::UpstreamUp),
+        ("something new", StatusKind::Other),
     ];
     for (status, verdict) in cases {
         let frame = format!(r#"[{{"ev":"status","status":"{status}","message":"words"}}]"#);
-        assert_eq!(read(&frame), [Ok(Event::Status(verdict, "words".into()))]);
+        assert_eq!(
+            read(&frame),
+            [Ok(MarketEvent::Status(verdict, "words".into()))]
+        );
     }
 }
 
@@ -197,7 +200,7 @@ fn a_stamp_is_told_by_its_digits_and_a_strange_one_costs_no_value() {
     let stamp = |t: &str| {
         let frame = format!(r#"[{{"ev":"V","val":1,"T":"I:SPX","t":{t}}}]"#);
         match read(&frame).remove(0) {
-            Ok(Event::Value { stamp, .. }) => stamp.map(|utc| utc.0),
+            Ok(MarketEvent::Value { stamp, .. }) => stamp.map(|utc| utc.0),
             other => panic!("{t}: {other:?}"),
         }
     };
@@ -213,22 +216,22 @@ fn a_stamp_is_told_by_its_digits_and_a_strange_one_costs_no_value() {
 #[test]
 fn junk_is_told_apart() {
     for (frame, expected) in [
-        (r#"{"ev":"V","val":1,"T":"I:SPX"}"#, Junk::NoArray),
-        ("", Junk::NoArray),
-        ("<html>", Junk::NoArray),
-        ("[1]", Junk::Debris),
-        ("[] trailing", Junk::Debris),
-        ("[", Junk::Syntax),
-        (r#"[{"ev":"V","val":39"#, Junk::Syntax),
-        (r#"[{"ev":"V","T":"I:SPX"}]"#, Junk::Field),
-        (r#"[{"val":1,"T":"I:SPX"}]"#, Junk::Field),
-        (r#"[{"ev":"V","val":1}]"#, Junk::Field),
-        (r#"[{"ev":"V","val":0,"T":"I:SPX"}]"#, Junk::Number),
+        (r#"{"ev":"V","val":1,"T":"I:SPX"}"#, ParseError::NoArray),
+        ("", ParseError::NoArray),
+        ("<html>", ParseError::NoArray),
+        ("[1]", ParseError::Debris),
+        ("[] trailing", ParseError::Debris),
+        ("[", ParseError::Syntax),
+        (r#"[{"ev":"V","val":39"#, ParseError::Syntax),
+        (r#"[{"ev":"V","T":"I:SPX"}]"#, ParseError::Field),
+        (r#"[{"val":1,"T":"I:SPX"}]"#, ParseError::Field),
+        (r#"[{"ev":"V","val":1}]"#, ParseError::Field),
+        (r#"[{"ev":"V","val":0,"T":"I:SPX"}]"#, ParseError::Number),
         (
             r#"[{"ev":"AM","sym":"I:SPX","o":2,"c":3,"h":1,"l":4,"s":1678220675000,"e":1678220676000}]"#,
-            Junk::Number,
+            ParseError::Number,
         ),
-        (r#"[{"ev":"ZZ"}]"#, Junk::Unknown),
+        (r#"[{"ev":"ZZ"}]"#, ParseError::Unknown),
     ] {
         assert_eq!(read(frame), [Err(expected)], "{frame}");
     }
@@ -314,7 +317,7 @@ fn no_mutation_of_any_frame_panics_or_makes_a_price_out_of_range() {
             }
         }
         for event in wire::events(&String::from_utf8_lossy(&bytes)) {
-            if let Ok(Event::Value { price, .. }) = event {
+            if let Ok(MarketEvent::Value { price, .. }) = event {
                 assert!(
                     price > Price::from_scaled(0) && price <= Price::MAX,
                     "seed {round}: {price}"
@@ -329,7 +332,7 @@ fn every_event_on_a_channel_is_passed_on_as_it_was_written() {
     let mut passed = Vec::new();
     for frame in FRAMES.lines() {
         for passing in wire::passing(frame) {
-            if let Passing::Data {
+            if let RelayedEventRef::Data {
                 kind, ticker, json, ..
             } = passing.unwrap()
             {
@@ -358,18 +361,21 @@ fn every_event_on_a_channel_is_passed_on_as_it_was_written() {
 #[test]
 fn what_would_spoil_a_frame_is_not_passed_on() {
     for (event, expected) in [
-        (r#"{"ev":"V","val":NaN,"T":"I:SPX"}"#, Junk::Syntax),
-        (r#"{"ev":"T","sym":"SPY","p":1e999}"#, Junk::Number),
-        (r#"{"ev":"T","sym":"SPY","p":1,}"#, Junk::Syntax),
-        (r#"{"ev":"T","p":1}"#, Junk::Field),
-        (r#"{"ev":"V","val":0,"T":"I:SPX"}"#, Junk::Number),
-        (r#"{"ev":"V","val":"1","T":"I:SPX"}"#, Junk::Field),
-        (r#"{"ev":"ZZ","sym":"SPY"}"#, Junk::Unknown),
+        (r#"{"ev":"V","val":NaN,"T":"I:SPX"}"#, ParseError::Syntax),
+        (r#"{"ev":"T","sym":"SPY","p":1e999}"#, ParseError::Number),
+        (r#"{"ev":"T","sym":"SPY","p":1,}"#, ParseError::Syntax),
+        (r#"{"ev":"T","p":1}"#, ParseError::Field),
+        (r#"{"ev":"V","val":0,"T":"I:SPX"}"#, ParseError::Number),
+        (r#"{"ev":"V","val":"1","T":"I:SPX"}"#, ParseError::Field),
+        (r#"{"ev":"ZZ","sym":"SPY"}"#, ParseError::Unknown),
     ] {
         let frame = format!(r#"[{event},{{"ev":"T","sym":"SPY","p":0.5}}]"#);
         let passing: Vec<_> = wire::passing(&frame).collect();
         assert_eq!(passing[0], Err(expected), "{event}");
-        assert!(matches!(passing[1], Ok(Passing::Data { .. })), "{event}");
+        assert!(
+            matches!(passing[1], Ok(RelayedEventRef::Data { .. })),
+            "{event}"
+        );
     }
 }
 
@@ -378,7 +384,7 @@ proptest! {
     fn what_is_passed_on_is_json_whatever_comes(text in "[\\[{}\\]\",:\\\\a-eV0-9.]{0,60}") {
         let frame = format!(r#"[{{"ev":"T","sym":"SPY","x":{text}}},{{{text}}}]"#);
         for passing in wire::passing(&frame) {
-            if let Ok(Passing::Data { json, .. }) = passing {
+            if let Ok(RelayedEventRef::Data { json, .. }) = passing {
                 let read = serde_json::from_str::<serde_json::Value>(json);
                 prop_assert!(read.is_ok(), "{}", json);
             }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, Reader};
-use crate::desk::Rule;
+use super::{ConfigError, ConfigReader};
+use crate::desk::AlertRule;
 use crate::market::{Price, Symbol};
 use crate::screen::Threshold;
 
@@ -25,12 +25,12 @@ pub(super) struct AlertTable {
     seconds: Option<Spanned<i64>>,
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     pub(super) fn alert(
         &self,
         table: &Spanned<AlertTable>,
         watchlist: &[Symbol],
-    ) -> Result<Rule, ConfigError> {
+    ) -> Result<AlertRule, ConfigError> {
         let alert = table.get_ref();
         let symbol = &alert.symbol;
         let place = self.place(symbol.get_ref().trim(), symbol, "symbol", watchlist)?;
@@ -52,15 +52,15 @@ impl Reader<'_> {
                 Threshold::Moved(points as i64)
             }
             _ => {
-                let why = "an alert has exactly one of above, below and change_percent";
-                return Err(self.error(Some(table.span()), why));
+                let reason = "an alert has exactly one of above, below and change_percent";
+                return Err(self.error(Some(table.span()), reason));
             }
         };
         let seconds = match &alert.seconds {
             Some(seconds) => self.number(seconds, "seconds", 5..=3600, "5 to 3600")?,
             None => SHOWN,
         };
-        Ok(Rule {
+        Ok(AlertRule {
             place,
             threshold,
             shown: Duration::from_secs(seconds.into()),

@@ -41,11 +41,11 @@ impl LastGood {
         };
         match kept {
             Ok(()) => self.failed = false,
-            Err(why) => {
+            Err(reason) => {
                 if !self.failed {
                     let path = self.path.display();
                     log::warn!(
-                        "{path}: the configuration is not remembered for a start without a good one: {why}"
+                        "{path}: the configuration is not remembered for a start without a good one: {reason}"
                     );
                 }
                 self.failed = true;

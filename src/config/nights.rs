@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, Reader};
-use crate::desk::{Minute, Night};
+use super::{ConfigError, ConfigReader};
+use crate::desk::{DimmingPeriod, MinuteOfDay};
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
@@ -18,8 +18,8 @@ pub(super) struct NightTable {
     off: Option<bool>,
 }
 
-impl Reader<'_> {
-    pub(super) fn night(&self, table: &Spanned<NightTable>) -> Result<Night, ConfigError> {
+impl ConfigReader<'_> {
+    pub(super) fn night(&self, table: &Spanned<NightTable>) -> Result<DimmingPeriod, ConfigError> {
         let night = table.get_ref();
         let days = match &night.days {
             Some(days) => self.days(days)?,
@@ -29,18 +29,18 @@ impl Reader<'_> {
         let from = self.minute(&night.from, "from", 1439, "\"00:00\" to \"23:59\"")?;
         let to = self.minute(&night.to, "to", 1440, "\"00:00\" to \"24:00\"")?;
         if from == to {
-            let why = "to: it ends when it begins; a whole day is from \"00:00\" to \"24:00\"";
-            return Err(self.error(Some(night.to.span()), why));
+            let reason = "to: it ends when it begins; a whole day is from \"00:00\" to \"24:00\"";
+            return Err(self.error(Some(night.to.span()), reason));
         }
         let brightness = match (&night.brightness, night.off.unwrap_or(false)) {
             (Some(brightness), false) => Some(self.brightness(brightness)?),
             (None, true) => None,
             _ => {
-                let why = "a night has either a brightness, 0 to 255, or off = true";
-                return Err(self.error(Some(table.span()), why));
+                let reason = "a night has either a brightness, 0 to 255, or off = true";
+                return Err(self.error(Some(table.span()), reason));
             }
         };
-        Ok(Night {
+        Ok(DimmingPeriod {
             days,
             from,
             to,
@@ -63,8 +63,8 @@ impl Reader<'_> {
             days[day] = true;
         }
         if names.get_ref().is_empty() {
-            let why = "days: it is empty, expected days, like [\"sat\", \"sun\"], or no such line for all";
-            return Err(self.error(Some(names.span()), why));
+            let reason = "days: it is empty, expected days, like [\"sat\", \"sun\"], or no such line for all";
+            return Err(self.error(Some(names.span()), reason));
         }
         Ok(days)
     }
@@ -74,10 +74,10 @@ impl Reader<'_> {
         &self,
         text: &Spanned<String>,
         key: &str,
-        last: Minute,
+        last: MinuteOfDay,
         expected: &str,
-    ) -> Result<Minute, ConfigError> {
-        let two = |digits: &str| -> Option<Minute> {
+    ) -> Result<MinuteOfDay, ConfigError> {
+        let two = |digits: &str| -> Option<MinuteOfDay> {
             let plain = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
             digits.parse().ok().filter(|_| plain)
         };

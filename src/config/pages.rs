@@ -6,9 +6,9 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, Reader};
-use crate::desk::{Leaf, Settings};
-use crate::market::{Class, Numbers, Symbol, Watchlist, WatchlistError};
+use super::{ConfigError, ConfigReader};
+use crate::desk::{PageSpec, TickerSettings};
+use crate::market::{AssetClass, NumberFormat, Symbol, Watchlist, WatchlistError};
 
 /// How 1,234.56 may be written: what is between thousands, and before the decimals.
 const NUMBERS: [(&str, Option<u8>, u8); 6] = [
@@ -30,18 +30,18 @@ pub(super) struct PagesTable {
 
 /// How a symbol was written on the watchlist.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct WatchlistEntry {
     pub(super) line: usize,
     /// It says whether it is an index, a share or a contract.
     pub(super) prefixed: bool,
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// The symbols, and how each was written unless nobody wrote them.
     pub(super) fn watchlist(
         &self,
         entries: Option<Spanned<Vec<Spanned<String>>>>,
-    ) -> Result<(Vec<Symbol>, Vec<Entry>), ConfigError> {
+    ) -> Result<(Vec<Symbol>, Vec<WatchlistEntry>), ConfigError> {
         let Some(entries) = entries else {
             let parsed = ["SPX", "VIX"].iter().map(|text| text.parse());
             let symbols = parsed.collect::<Result<_, _>>();
@@ -69,7 +69,7 @@ impl Reader<'_> {
         // Duplicates have been found with their line; what is left is about the list as a whole.
         match Watchlist::new(&symbols) {
             Ok(_) => {
-                let entries = entries.iter().map(|entry| Entry {
+                let entries = entries.iter().map(|entry| WatchlistEntry {
                     line: self.line(&entry.span()),
                     prefixed: entry.get_ref().contains(':'),
                 });
@@ -87,7 +87,7 @@ impl Reader<'_> {
     pub(super) fn pages(
         &self,
         table: PagesTable,
-        settings: &mut Settings,
+        settings: &mut TickerSettings,
     ) -> Result<(), ConfigError> {
         if let Some(interval) = &table.interval {
             let secs: u16 = self.number(interval, "interval", 3..=3600, "3 to 3600 seconds")?;
@@ -95,26 +95,26 @@ impl Reader<'_> {
         }
         if let Some(show) = &table.show {
             for page in show.get_ref() {
-                let leaf = self.leaf(page, "show", &settings.watchlist)?;
-                settings.pages.push(leaf);
+                let page_spec = self.page_spec(page, "show", &settings.watchlist)?;
+                settings.pages.push(page_spec);
             }
             if settings.pages.is_empty() {
-                let why = "show: it is empty, expected pages, like [\"SPX VIX\", \"link\"], or no such line";
-                return Err(self.error(Some(show.span()), why));
+                let reason = "show: it is empty, expected pages, like [\"SPX VIX\", \"link\"], or no such line";
+                return Err(self.error(Some(show.span()), reason));
             }
         }
         if let Some(pin) = &table.pin {
-            let leaf = self.leaf(pin, "pin", &settings.watchlist)?;
-            let leaves = settings.leaves();
-            let pinned = |page: &Leaf| match (*page, leaf) {
+            let page_spec = self.page_spec(pin, "pin", &settings.watchlist)?;
+            let page_specs = settings.page_specs();
+            let pinned = |page: &PageSpec| match (*page, page_spec) {
                 // The last of an odd number has a page to itself.
-                (Leaf::Pair(first, None), Leaf::Big(only)) => first == only,
-                (page, leaf) => page == leaf,
+                (PageSpec::Pair(first, None), PageSpec::Big(only)) => first == only,
+                (page, page_spec) => page == page_spec,
             };
-            let Some(place) = leaves.iter().position(pinned) else {
-                let names: Vec<String> = leaves
+            let Some(place) = page_specs.iter().position(pinned) else {
+                let names: Vec<String> = page_specs
                     .iter()
-                    .map(|leaf| name(*leaf, &settings.watchlist))
+                    .map(|page_spec| name(*page_spec, &settings.watchlist))
                     .collect();
                 let message = format!(
                     "pin: {:?} is no page, expected one of {}",
@@ -128,23 +128,23 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn leaf(
+    fn page_spec(
         &self,
         page: &Spanned<String>,
         key: &str,
         watchlist: &[Symbol],
-    ) -> Result<Leaf, ConfigError> {
+    ) -> Result<PageSpec, ConfigError> {
         let words: Vec<&str> = page.get_ref().split_whitespace().collect();
         let place = |word: &str| self.place(word, page, key, watchlist);
         match words.as_slice() {
-            ["link"] => Ok(Leaf::Link),
+            ["link"] => Ok(PageSpec::Link),
             [only] => {
                 let place = place(only)?;
-                let contract = watchlist[place].class() == Class::Option;
+                let contract = watchlist[place].class() == AssetClass::Option;
                 Ok(if contract {
-                    Leaf::Contract(place)
+                    PageSpec::Contract(place)
                 } else {
-                    Leaf::Big(place)
+                    PageSpec::Big(place)
                 })
             }
             [first, second] => match (place(first)?, place(second)?) {
@@ -155,7 +155,7 @@ impl Reader<'_> {
                         page.get_ref()
                     ),
                 )),
-                (first, second) => Ok(Leaf::Pair(first, Some(second))),
+                (first, second) => Ok(PageSpec::Pair(first, Some(second))),
             },
             _ => Err(self.error(
                 Some(page.span()),
@@ -180,8 +180,8 @@ impl Reader<'_> {
             .map_err(|error| self.error(Some(at.span()), format!("{key}: {error}")))?;
         let place = watchlist.iter().position(|known| *known == symbol);
         place.ok_or_else(|| {
-            let namesake = watchlist.iter().find(|known| known.name() == symbol.name());
-            let message = match namesake {
+            let share_alternative = watchlist.iter().find(|known| known.name() == symbol.name());
+            let message = match share_alternative {
                 Some(other) => format!(
                     "{key}: {word} is not on the watchlist, but {other} is; write that, or add the other"
                 ),
@@ -220,13 +220,16 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn numbers(&self, numbers: Option<Spanned<String>>) -> Result<Numbers, ConfigError> {
+    pub(super) fn numbers(
+        &self,
+        numbers: Option<Spanned<String>>,
+    ) -> Result<NumberFormat, ConfigError> {
         let Some(numbers) = numbers else {
-            return Ok(Numbers::default());
+            return Ok(NumberFormat::default());
         };
         let written = |(text, ..): &&(&str, _, _)| text == numbers.get_ref();
         match NUMBERS.iter().find(written) {
-            Some((_, group, point)) => Ok(Numbers {
+            Some((_, group, point)) => Ok(NumberFormat {
                 group: *group,
                 point: *point,
             }),
@@ -240,18 +243,18 @@ impl Reader<'_> {
 }
 
 /// A page as it is written in the file, in quotes.
-fn name(leaf: Leaf, watchlist: &[Symbol]) -> String {
+fn name(page_spec: PageSpec, watchlist: &[Symbol]) -> String {
     let symbol = |place: usize| {
         watchlist
             .get(place)
             .map(Symbol::to_string)
             .unwrap_or_default()
     };
-    match leaf {
-        Leaf::Pair(first, Some(second)) => format!("\"{} {}\"", symbol(first), symbol(second)),
-        Leaf::Pair(only, None) | Leaf::Big(only) | Leaf::Contract(only) => {
+    match page_spec {
+        PageSpec::Pair(first, Some(second)) => format!("\"{} {}\"", symbol(first), symbol(second)),
+        PageSpec::Pair(only, None) | PageSpec::Big(only) | PageSpec::Contract(only) => {
             format!("{:?}", symbol(only))
         }
-        Leaf::Link => "\"link\"".to_owned(),
+        PageSpec::Link => "\"link\"".to_owned(),
     }
 }

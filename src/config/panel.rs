@@ -5,20 +5,20 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, Reader};
+use super::{ConfigError, ConfigReader};
 use crate::board::Board;
 use crate::panel::{self, Chip};
 use crate::screen::Size;
 
 /// The panel that is configured.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Panel {
+pub struct PanelConfig {
     /// Which kind.
     pub kind: PanelKind,
     /// The file of a PNG panel.
     pub file: PathBuf,
     /// The wiring of an OLED; its size serves every kind.
-    pub oled: panel::Settings,
+    pub oled: panel::PanelSettings,
 }
 
 /// The kinds of panel.
@@ -48,10 +48,10 @@ impl std::str::FromStr for PanelKind {
     }
 }
 
-impl Panel {
+impl PanelConfig {
     /// The panel that most people have, on the bus of a board.
     pub fn of(board: &Board) -> Self {
-        let oled = panel::Settings {
+        let oled = panel::PanelSettings {
             chip: Chip::Ssd1306,
             size: Size::Tall,
             bus: PathBuf::from(board.bus),
@@ -82,24 +82,28 @@ pub(super) struct PanelTable {
     pub(super) shift: Option<bool>,
 }
 
-impl Reader<'_> {
-    pub(super) fn panel(&self, table: &PanelTable, board: &Board) -> Result<Panel, ConfigError> {
-        let defaults = Panel::of(board);
+impl ConfigReader<'_> {
+    pub(super) fn panel(
+        &self,
+        table: &PanelTable,
+        board: &Board,
+    ) -> Result<PanelConfig, ConfigError> {
+        let defaults = PanelConfig::of(board);
         let mut oled = defaults.oled;
         if let Some(chip) = &table.chip {
             oled.chip = (chip.get_ref().parse())
-                .map_err(|why| self.error(Some(chip.span()), format!("chip: {why}")))?;
+                .map_err(|reason| self.error(Some(chip.span()), format!("chip: {reason}")))?;
         }
         if let Some(offset) = &table.column_offset {
             let Chip::Sh1106 { column } = &mut oled.chip else {
-                let why = "column_offset: only an sh1106 has one; expected chip = \"sh1106\"";
-                return Err(self.error(Some(offset.span()), why));
+                let reason = "column_offset: only an sh1106 has one; expected chip = \"sh1106\"";
+                return Err(self.error(Some(offset.span()), reason));
             };
             *column = self.number(offset, "column_offset", 0..=Chip::SPARE, "0 to 4, mostly 2")?;
         }
         if let Some(size) = &table.size {
             oled.size = (size.get_ref().parse())
-                .map_err(|why| self.error(Some(size.span()), format!("size: {why}")))?;
+                .map_err(|reason| self.error(Some(size.span()), format!("size: {reason}")))?;
         }
         if let Some(bus) = &table.bus {
             oled.bus.clone_from(bus);
@@ -124,7 +128,7 @@ impl Reader<'_> {
                 }
             };
         }
-        Ok(Panel {
+        Ok(PanelConfig {
             kind: table.kind.unwrap_or(defaults.kind),
             file: table.file.clone().unwrap_or(defaults.file),
             oled,

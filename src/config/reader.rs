@@ -99,12 +99,12 @@ impl ConfigError {
 }
 
 /// The text with its name, to give errors their place.
-pub(crate) struct Reader<'a> {
+pub(crate) struct ConfigReader<'a> {
     pub(crate) text: &'a str,
     pub(crate) path: &'a Path,
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// The text as a table.
     pub(crate) fn file<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
         toml::from_str(self.text).map_err(|error| self.parser_error(&error))
@@ -211,10 +211,10 @@ impl Reader<'_> {
         if let Some(file) = file {
             let span = Some(file.span());
             let path = file.get_ref();
-            return read_secret(path).map(Some).map_err(|why| {
+            return read_secret(path).map(Some).map_err(|reason| {
                 // What is no path is most likely the secret, pasted in the wrong place.
                 let message = match path.is_absolute() || path.exists() {
-                    true => format!("{name}_file: {}: {why}", path.display()),
+                    true => format!("{name}_file: {}: {reason}", path.display()),
                     false => format!("{name}_file: no such file, {NO_PATH}"),
                 };
                 ConfigError {
@@ -230,11 +230,11 @@ impl Reader<'_> {
         // A blank one is none: our units fall back on that, for systemd starts nothing whose
         // credential is missing, and then nobody could be told what is.
         if let Some(path) = credential.filter(|path| path.exists() && !is_blank(path)) {
-            return read_secret(&path)
-                .map(Some)
-                .map_err(|why| self.error(None, format!("credential {}: {why}", path.display())));
+            return read_secret(&path).map(Some).map_err(|reason| {
+                self.error(None, format!("credential {}: {reason}", path.display()))
+            });
         }
         let value = value.as_deref().map(Secret::new).transpose();
-        value.map_err(|why| self.error(None, format!("{variable}: {why}")))
+        value.map_err(|reason| self.error(None, format!("{variable}: {reason}")))
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::board::{self, Board};
 
 /// A token file larger than this holds something else, in bytes.
-const SECRET_LIMIT: u64 = 4096;
+const SECRET_SIZE_LIMIT: u64 = 4096;
 
 /// A token or key. It shows itself to nobody but who asks for it by name.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,12 +74,12 @@ impl fmt::Debug for Environment {
 
 impl Environment {
     /// That of this process.
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         Self {
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             token: std::env::var("MASSIVE_PROXY_TOKEN").ok(),
             key: std::env::var("MASSIVE_API_KEY").ok(),
-            board: Board::of_machine(&board::MODEL),
+            board: Board::for_machine(&board::MODEL),
         }
     }
 }
@@ -105,13 +105,13 @@ pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     warn_if_readable_by_all(path);
     let mut bytes = Vec::new();
-    file.take(SECRET_LIMIT + 1)
+    file.take(SECRET_SIZE_LIMIT + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
     // The head of something larger would be sent as if it were a token, and refused for ever.
-    if bytes.len() as u64 > SECRET_LIMIT {
+    if bytes.len() as u64 > SECRET_SIZE_LIMIT {
         return Err(format!(
-            "it is larger than {SECRET_LIMIT} bytes; expected a token on one line"
+            "it is larger than {SECRET_SIZE_LIMIT} bytes; expected a token on one line"
         ));
     }
     // What is not UTF-8 is no token either, which `Secret` says.

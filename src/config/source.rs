@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, Environment, MASSIVE, Reader};
-use crate::feed::link::Via;
+use super::{ConfigError, ConfigReader, Environment, MASSIVE};
+use crate::feed::link::FeedProvider;
 use crate::feed::net::Endpoint;
-use crate::feed::session::Source;
+use crate::feed::session::FeedSource;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,13 +26,13 @@ pub(super) struct MassiveTable {
     ca_file: Option<Spanned<PathBuf>>,
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     pub(super) fn source(
         &self,
         hub: Option<Spanned<HubTable>>,
         massive: Option<Spanned<MassiveTable>>,
         environment: &Environment,
-    ) -> Result<(Source, Option<Spanned<PathBuf>>), ConfigError> {
+    ) -> Result<(FeedSource, Option<Spanned<PathBuf>>), ConfigError> {
         match (hub, massive) {
             (None, None) => Err(self.error(
                 None,
@@ -46,7 +46,7 @@ impl Reader<'_> {
                 let hub = hub.into_inner();
                 let endpoint = self.endpoint(&hub.url)?;
                 let secret = self.secret(Some(table), hub.token_file, environment, "token", "MASSIVE_PROXY_TOKEN", &environment.token)?;
-                Ok((Source { via: Via::Hub, endpoint, secret: Some(secret) }, hub.ca_file))
+                Ok((FeedSource { provider: FeedProvider::Hub, endpoint, secret: Some(secret) }, hub.ca_file))
             }
             (None, Some(massive)) => {
                 let table = massive.span();
@@ -56,7 +56,7 @@ impl Reader<'_> {
                     None => Endpoint::parse(MASSIVE).map_err(|message| self.error(None, message))?,
                 };
                 let secret = self.secret(Some(table), massive.key_file, environment, "key", "MASSIVE_API_KEY", &environment.key)?;
-                Ok((Source { via: Via::Vendor, endpoint, secret: Some(secret) }, massive.ca_file))
+                Ok((FeedSource { provider: FeedProvider::Vendor, endpoint, secret: Some(secret) }, massive.ca_file))
             }
         }
     }

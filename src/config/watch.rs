@@ -11,7 +11,7 @@ const GONE: Duration = Duration::from_secs(10);
 
 /// What changes when a file does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Stamp {
+pub struct FileStamp {
     inode: u64,
     size: u64,
     modified: (i64, i64),
@@ -19,7 +19,7 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     /// That of a file, if it is there.
     pub fn of(path: &Path) -> Option<Self> {
         let data = std::fs::metadata(path).ok()?;
@@ -34,26 +34,26 @@ impl Stamp {
 
 /// What one look has seen.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Seen {
+pub struct FileStamps {
     /// Of the configuration.
-    pub config: Option<Stamp>,
+    pub config: Option<FileStamp>,
     /// Of the files that it names.
-    pub others: Vec<Option<Stamp>>,
+    pub others: Vec<Option<FileStamp>>,
 }
 
 /// What is known of the files of a configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Watch {
-    judged: Seen,
-    last: Seen,
+pub struct FileWatch {
+    judged: FileStamps,
+    last: FileStamps,
     gone: Option<Moment>,
 }
 
-impl Watch {
+impl FileWatch {
     /// Takes in what a look has seen, and returns whether it is to be read now: if it is another
     /// one, and has been the same for one more look. Who reads a file that is only half written
     /// complains of what nobody wrote.
-    pub fn look(&mut self, seen: Seen, now: Moment) -> bool {
+    pub fn look(&mut self, seen: FileStamps, now: Moment) -> bool {
         let settled = seen == self.last;
         self.last = seen;
         if self.last.config.is_some() {
@@ -65,7 +65,7 @@ impl Watch {
     }
 
     /// What was seen has been read.
-    pub fn judged(&mut self, seen: Seen) {
+    pub fn judged(&mut self, seen: FileStamps) {
         self.last.clone_from(&seen);
         self.judged = seen;
     }
@@ -75,9 +75,9 @@ impl Watch {
 mod tests {
     use super::*;
 
-    fn seen(version: u64) -> Seen {
-        Seen {
-            config: Some(Stamp {
+    fn seen(version: u64) -> FileStamps {
+        FileStamps {
+            config: Some(FileStamp {
                 inode: 1,
                 size: version,
                 modified: (0, 0),
@@ -91,8 +91,8 @@ mod tests {
         Moment::from_secs(secs)
     }
 
-    fn watching() -> Watch {
-        let mut watch = Watch::default();
+    fn watching() -> FileWatch {
+        let mut watch = FileWatch::default();
         watch.judged(seen(1));
         watch
     }
@@ -118,10 +118,10 @@ mod tests {
     #[test]
     fn a_file_that_is_gone_counts_as_unchanged_for_ten_seconds() {
         let mut watch = watching();
-        let looks = [2, 4, 10, 11, 12].map(|secs| watch.look(Seen::default(), at(secs)));
+        let looks = [2, 4, 10, 11, 12].map(|secs| watch.look(FileStamps::default(), at(secs)));
         assert_eq!(looks, [false, false, false, false, true]);
-        watch.judged(Seen::default());
-        assert!(!watch.look(Seen::default(), at(14)), "once is enough");
+        watch.judged(FileStamps::default());
+        assert!(!watch.look(FileStamps::default(), at(14)), "once is enough");
         assert!(!watch.look(seen(1), at(16)));
         assert!(watch.look(seen(1), at(18)), "it is back");
     }
@@ -129,12 +129,12 @@ mod tests {
     #[test]
     fn a_file_that_is_replaced_is_never_missed_for_ten_seconds_in_all() {
         let mut watch = watching();
-        assert!(!watch.look(Seen::default(), at(2)));
+        assert!(!watch.look(FileStamps::default(), at(2)));
         assert!(!watch.look(seen(1), at(4)));
         for secs in [6, 8, 14] {
-            assert!(!watch.look(Seen::default(), at(secs)), "{secs}");
+            assert!(!watch.look(FileStamps::default(), at(secs)), "{secs}");
         }
-        assert!(watch.look(Seen::default(), at(16)));
+        assert!(watch.look(FileStamps::default(), at(16)));
     }
 
     #[test]

@@ -9,10 +9,10 @@ use core::time::Duration;
 
 use crate::clock::{Moment, Now, Utc};
 use crate::market::{Cluster, DELAY};
-use crate::screen::{ClockFault, Witness};
+use crate::screen::{ClockFault, TimeSource};
 
 /// Witnesses that are no further apart than this (in ms) agree.
-const AGREE: i64 = 5_000;
+const AGREEMENT: i64 = 5_000;
 /// A `Date` is cut to the second and a while on its way: of answers that say nearly the same the latest
 /// time is the right one (in ms).
 const SAME_DATE: i64 = 2_000;
@@ -25,30 +25,30 @@ const SAME: i64 = 10;
 /// The newest stamps are those of the last half minute to a minute.
 const NEWEST: Duration = Duration::from_secs(30);
 /// A stamp may be ahead of all before it by so much (in ms); one that is more must be followed by another.
-const LEAP: i64 = 1_000;
+const MAX_LEAP: i64 = 1_000;
 /// The stamps of a stream that a source is known to serve late are ahead by this (in ms).
 const LATE: i64 = 15 * 60_000;
 
 /// The largest offset of a series, not taken in by a single one that is wrong.
 #[derive(Clone, Copy, Debug, Default)]
-struct Largest {
+struct MaxOffset {
     known: Option<i64>,
     /// One that leapt ahead.
     leapt: Option<i64>,
-    /// How many were no more than `AGREE` behind it.
+    /// How many were no more than `AGREEMENT` behind it.
     near: u32,
 }
 
-impl Largest {
+impl MaxOffset {
     fn take(&mut self, offset: i64) {
         let Some(known) = self.known else {
             (self.known, self.near) = (Some(offset), 1);
             return;
         };
-        if offset > known + LEAP {
+        if offset > known + MAX_LEAP {
             let second = self
                 .leapt
-                .is_some_and(|leapt| (leapt - offset).abs() <= AGREE);
+                .is_some_and(|leapt| (leapt - offset).abs() <= AGREEMENT);
             if second {
                 *self = Self {
                     known: Some(offset),
@@ -61,7 +61,7 @@ impl Largest {
             return;
         }
         self.leapt = None;
-        if offset > known - AGREE {
+        if offset > known - AGREEMENT {
             self.near = self.near.saturating_add(1);
         }
         self.known = Some(known.max(offset));
@@ -70,12 +70,12 @@ impl Largest {
 
 /// The stamps of one link's stream.
 #[derive(Clone, Copy, Debug, Default)]
-struct Stream {
+struct StampStream {
     /// Of this connection: what is behind the largest offset was late.
-    connection: Largest,
+    connection: MaxOffset,
     /// Of the last while, and of the one before.
-    newest: Largest,
-    before: Largest,
+    newest: MaxOffset,
+    before: MaxOffset,
     since: Moment,
     /// The source is known to serve it late.
     delayed: bool,
@@ -83,20 +83,20 @@ struct Stream {
     weighed: Option<i64>,
 }
 
-impl Stream {
+impl StampStream {
     fn newest(&self) -> Option<i64> {
-        let running = |of: &Largest| of.known.filter(|_| of.near >= 2);
+        let running = |of: &MaxOffset| of.known.filter(|_| of.near >= 2);
         running(&self.newest).max(running(&self.before))
     }
 }
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub(super) struct AgreedTime {
+pub(super) struct TimeConsensus {
     own: Option<i64>,
     server: Option<i64>,
     /// In the order of [`Cluster::ALL`].
-    streams: [Stream; Cluster::ALL.len()],
+    streams: [StampStream; Cluster::ALL.len()],
     agreed: Option<i64>,
     /// The agreement stands on the stamps and one other witness.
     by_stamps: bool,
@@ -105,17 +105,17 @@ pub(super) struct AgreedTime {
     /// When it was last looked at what is wrong.
     judged: Moment,
     /// What the log was told.
-    told: Option<Witness>,
+    reported: Option<TimeSource>,
 }
 
-impl AgreedTime {
+impl TimeConsensus {
     /// The agreed time at this moment, `None` while there is none.
     pub(super) fn at(&self, monotonic: Moment) -> Now {
-        Now::of_offset(monotonic, self.agreed)
+        Now::with_offset(monotonic, self.agreed)
     }
 
     /// Takes what this machine's clock says now, and returns what time it is.
-    pub(super) fn look(&mut self, own: Now) -> Now {
+    pub(super) fn observe_own(&mut self, own: Now) -> Now {
         let offset = own.offset();
         if differs(offset, self.own) {
             self.own = offset;
@@ -141,9 +141,9 @@ impl AgreedTime {
     /// Another connection of this link has been opened.
     pub(super) fn connected(&mut self, cluster: Cluster) {
         let stream = &mut self.streams[cluster as usize];
-        *stream = Stream {
+        *stream = StampStream {
             delayed: stream.delayed,
-            ..Stream::default()
+            ..StampStream::default()
         };
         self.agree();
     }
@@ -171,9 +171,9 @@ impl AgreedTime {
             stream.before = if whole {
                 stream.newest
             } else {
-                Largest::default()
+                MaxOffset::default()
             };
-            (stream.newest, stream.since) = (Largest::default(), now);
+            (stream.newest, stream.since) = (MaxOffset::default(), now);
         }
         stream.connection.take(offset);
         stream.newest.take(offset);
@@ -214,7 +214,7 @@ impl AgreedTime {
         let apart = |(own, agreed): (i64, i64)| (own - agreed).abs();
         self.own
             .zip(self.agreed)
-            .is_some_and(|pair| apart(pair) <= AGREE)
+            .is_some_and(|pair| apart(pair) <= AGREEMENT)
     }
 
     /// The clock that is wrong, if one is.
@@ -231,15 +231,15 @@ impl AgreedTime {
         }
     }
 
-    fn witnesses(&self) -> [(Witness, Option<i64>); 3] {
+    fn witnesses(&self) -> [(TimeSource, Option<i64>); 3] {
         let stamps = self.streams.iter().filter_map(|stream| {
             let late = if stream.delayed { LATE } else { 0 };
             Some(stream.newest()? + late)
         });
         [
-            (Witness::Own, self.own),
-            (Witness::Server, self.server),
-            (Witness::Stamps, stamps.max()),
+            (TimeSource::Own, self.own),
+            (TimeSource::Server, self.server),
+            (TimeSource::Stamps, stamps.max()),
         ]
     }
 
@@ -252,13 +252,14 @@ impl AgreedTime {
         let closest = pairs
             .into_iter()
             .filter_map(|(pair, which)| Some((apart(pair?), pair?, which)))
-            .filter(|(apart, ..)| *apart <= AGREE)
+            .filter(|(apart, ..)| *apart <= AGREEMENT)
             .min_by_key(|(apart, ..)| *apart);
         let Some((_, (a, b), which)) = closest else {
             return;
         };
         let third = witnesses[3 - which.0 - which.1];
-        let near = third.filter(|third| apart((*third, a)) <= AGREE && apart((*third, b)) <= AGREE);
+        let near = third
+            .filter(|third| apart((*third, a)) <= AGREEMENT && apart((*third, b)) <= AGREEMENT);
         self.agreed = Some(a.max(b).max(near.unwrap_or(i64::MIN)));
         self.by_stamps = near.is_none() && which.1 == 2;
     }
@@ -272,8 +273,8 @@ impl AgreedTime {
             witnesses.find_map(|(who, offset)| {
                 let off = off(offset?);
                 // Later stamps than a quarter of an hour are a late source's.
-                let late = who == Witness::Stamps && DELAY.contains(&-off);
-                (off.abs() > AGREE && !late).then_some(ClockFault { who, off })
+                let late = who == TimeSource::Stamps && DELAY.contains(&-off);
+                (off.abs() > AGREEMENT && !late).then_some(ClockFault { who, off })
             })
         });
         self.fault = match (wrong, self.fault) {
@@ -281,10 +282,10 @@ impl AgreedTime {
             (Some(wrong), _) => Some((wrong, now)),
             (None, _) => None,
         };
-        let told = self.fault(now);
-        if told.map(|fault| fault.who) != self.told {
-            self.told = told.map(|fault| fault.who);
-            match told {
+        let reported = self.fault(now);
+        if reported.map(|fault| fault.who) != self.reported {
+            self.reported = reported.map(|fault| fault.who);
+            match reported {
                 Some(fault) => log::warn!("{}", words(fault)),
                 None => log::info!("the clocks agree again"),
             }
@@ -297,15 +298,15 @@ fn words(fault: ClockFault) -> String {
     let by = fault.off.unsigned_abs() / 1000;
     let way = if fault.off > 0 { "ahead" } else { "behind" };
     match fault.who {
-        Witness::Own => format!(
+        TimeSource::Own => format!(
             "this machine's clock is {by} s {way}, by the server's answers or the stamps of its values: \
              prices are judged without it; set the clock (timedatectl shows who sets it)"
         ),
-        Witness::Server => format!(
+        TimeSource::Server => format!(
             "the server's clock is {by} s {way}, by this machine's and the stamps of its values: prices \
              are judged without it; set the clock of the server"
         ),
-        Witness::Stamps => format!(
+        TimeSource::Stamps => format!(
             "the stamps of the values are {by} s {way}, by this machine's clock and the server's: the \
              feed is late, or the clock that stamps them is wrong"
         ),
@@ -349,16 +350,16 @@ mod tests {
     }
 
     /// How far the agreed time is off, in seconds.
-    fn off(time: &AgreedTime, secs: u64) -> Option<i64> {
+    fn off(time: &TimeConsensus, secs: u64) -> Option<i64> {
         let utc = time.at(at(secs)).utc?;
         Some(utc.millis_since(clock(0, secs)) / 1000)
     }
 
     /// Three witnesses that are off by these at their tenth second.
-    fn heard(own_off: Option<i64>, server: Option<i64>, stamps: Option<i64>) -> AgreedTime {
-        let mut time = AgreedTime::default();
+    fn heard(own_off: Option<i64>, server: Option<i64>, stamps: Option<i64>) -> TimeConsensus {
+        let mut time = TimeConsensus::default();
         for secs in 0..=10 {
-            time.look(own(own_off, secs));
+            time.observe_own(own(own_off, secs));
             if let Some(off) = server.filter(|_| secs % 5 == 0) {
                 time.server(at(secs), clock(off, secs));
             }
@@ -373,21 +374,21 @@ mod tests {
     fn two_that_agree_are_the_time_and_the_third_is_named() {
         for off_by in [45, -45, 900, -900, 3600, -3600] {
             for (who, time) in [
-                (Witness::Own, heard(Some(off_by), Some(0), Some(0))),
-                (Witness::Server, heard(Some(0), Some(off_by), Some(0))),
-                (Witness::Stamps, heard(Some(0), Some(0), Some(off_by))),
+                (TimeSource::Own, heard(Some(off_by), Some(0), Some(0))),
+                (TimeSource::Server, heard(Some(0), Some(off_by), Some(0))),
+                (TimeSource::Stamps, heard(Some(0), Some(0), Some(off_by))),
             ] {
                 let mut time = time;
                 assert_eq!(off(&time, 10), Some(0), "{who:?} {off_by}");
-                time.look(own(time.own.map(|own| (own - TRUE) / 1000), 25));
+                time.observe_own(own(time.own.map(|own| (own - TRUE) / 1000), 25));
                 let expected = Some(ClockFault {
                     who,
                     off: off_by * 1000,
                 });
                 // Stamps of a quarter of an hour ago are those of a late source.
-                let late = who == Witness::Stamps && off_by == -900;
+                let late = who == TimeSource::Stamps && off_by == -900;
                 assert_eq!(time.fault(at(25)), expected.filter(|_| !late));
-                assert_eq!(time.told, expected.filter(|_| !late).map(|_| who));
+                assert_eq!(time.reported, expected.filter(|_| !late).map(|_| who));
             }
         }
     }
@@ -405,12 +406,12 @@ mod tests {
     #[test]
     fn what_was_agreed_runs_on_when_the_own_clock_steps_or_is_lost() {
         let mut time = heard(Some(0), Some(0), None);
-        time.look(own(Some(3600), 20));
+        time.observe_own(own(Some(3600), 20));
         assert_eq!(off(&time, 20), Some(0));
-        time.look(own(None, 30));
+        time.observe_own(own(None, 30));
         assert_eq!(off(&time, 4000), Some(0));
         // Until two agree on another time.
-        time.look(own(Some(-3600), 40));
+        time.observe_own(own(Some(-3600), 40));
         time.server(at(41), clock(-3600, 41));
         assert_eq!(off(&time, 41), Some(-3600));
     }
@@ -422,9 +423,9 @@ mod tests {
         assert_eq!(off(&time, 11), Some(0));
         // A clock that is wrong for a moment is not worth a word.
         let mut right = heard(Some(0), Some(0), Some(0));
-        right.look(own(Some(60), 11));
+        right.observe_own(own(Some(60), 11));
         assert_eq!(right.fault(at(12)), None);
-        right.look(own(Some(0), 13));
+        right.observe_own(own(Some(0), 13));
         assert_eq!(right.fault(at(30)), None);
         let late = time.stamp(Cluster::Indices, clock(0, 12), at(12));
         assert_eq!(late, Duration::ZERO);
@@ -460,17 +461,17 @@ mod tests {
     #[test]
     fn a_largest_offset_is_not_taken_in_by_one_that_leaps_and_counts_those_near_it() {
         let largest = |offsets: &[i64]| {
-            let mut largest = Largest::default();
+            let mut largest = MaxOffset::default();
             for offset in offsets {
                 largest.take(*offset);
             }
             (largest.known, largest.near)
         };
-        assert_eq!(largest(&[0, LEAP]), (Some(LEAP), 2));
-        assert_eq!(largest(&[0, LEAP + 1]), (Some(0), 1));
+        assert_eq!(largest(&[0, MAX_LEAP]), (Some(MAX_LEAP), 2));
+        assert_eq!(largest(&[0, MAX_LEAP + 1]), (Some(0), 1));
         assert_eq!(largest(&[0, -500]), (Some(0), 2));
-        assert_eq!(largest(&[0, 1 - AGREE]), (Some(0), 2));
-        assert_eq!(largest(&[0, -AGREE]), (Some(0), 1));
+        assert_eq!(largest(&[0, 1 - AGREEMENT]), (Some(0), 2));
+        assert_eq!(largest(&[0, -AGREEMENT]), (Some(0), 1));
         // A second one near it confirms it.
         assert_eq!(largest(&[0, 60_000, 55_000]), (Some(55_000), 2));
         assert_eq!(largest(&[0, 60_000, 54_999]), (Some(0), 1));
@@ -479,7 +480,7 @@ mod tests {
 
     #[test]
     fn of_answers_that_say_nearly_the_same_the_latest_time_counts() {
-        let mut time = AgreedTime::default();
+        let mut time = TimeConsensus::default();
         time.server(at(1), clock(0, 1));
         time.server(at(2), clock(-2, 2));
         assert_eq!(time.server, Some(TRUE));
@@ -489,7 +490,7 @@ mod tests {
 
     #[test]
     fn the_newest_stamps_are_those_of_the_last_half_minute_to_a_minute() {
-        let mut time = AgreedTime::default();
+        let mut time = TimeConsensus::default();
         let mut newest = |off: i64, secs: u64| {
             time.stamp(Cluster::Indices, clock(off, secs), at(secs));
             let newest = time.streams[Cluster::Indices as usize].newest();
@@ -511,7 +512,7 @@ mod tests {
 
     #[test]
     fn a_late_source_stays_late_on_its_next_connection() {
-        let mut time = AgreedTime::default();
+        let mut time = TimeConsensus::default();
         time.set_delayed(Cluster::Indices, true);
         time.connected(Cluster::Indices);
         assert!(time.streams[Cluster::Indices as usize].delayed);
@@ -547,25 +548,25 @@ mod tests {
     fn a_clock_is_named_once_it_was_wrong_for_five_seconds_and_no_earlier() {
         let mut time = heard(Some(0), Some(0), Some(0));
         assert_eq!(time.deadline(at(10)), Moment::NEVER);
-        time.look(own(Some(60), 11));
+        time.observe_own(own(Some(60), 11));
         assert_eq!(time.deadline(at(12)), at(16));
-        let named = |time: &AgreedTime, secs| time.fault(at(secs)).map(|fault| fault.who);
+        let named = |time: &TimeConsensus, secs| time.fault(at(secs)).map(|fault| fault.who);
         assert_eq!(
             (named(&time, 15), named(&time, 16)),
-            (None, Some(Witness::Own))
+            (None, Some(TimeSource::Own))
         );
         assert_eq!(time.deadline(at(16)), Moment::NEVER);
         // Another clock has its own five seconds.
         time.server(at(15), clock(60, 15));
-        time.look(own(Some(0), 15));
+        time.observe_own(own(Some(0), 15));
         assert_eq!(off(&time, 15), Some(0));
         assert_eq!(
             (named(&time, 19), named(&time, 20)),
-            (None, Some(Witness::Server))
+            (None, Some(TimeSource::Server))
         );
         // One that is off by as much as is allowed is not named.
         let mut near = heard(Some(5), Some(0), Some(0));
-        near.look(own(Some(5), 25));
+        near.observe_own(own(Some(5), 25));
         assert_eq!(named(&near, 40), None);
     }
 
@@ -573,9 +574,9 @@ mod tests {
     fn the_words_say_by_how_much_and_which_way() {
         for (off, way) in [(61_500, "61 s ahead"), (-61_500, "61 s behind")] {
             for (who, whose) in [
-                (Witness::Own, "this machine's clock is "),
-                (Witness::Server, "the server's clock is "),
-                (Witness::Stamps, "the stamps of the values are "),
+                (TimeSource::Own, "this machine's clock is "),
+                (TimeSource::Server, "the server's clock is "),
+                (TimeSource::Stamps, "the stamps of the values are "),
             ] {
                 let words = words(ClockFault { who, off });
                 assert!(words.starts_with(&format!("{whose}{way}")), "{words}");

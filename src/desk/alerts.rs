@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::settings::{Rule, Settings};
+use super::settings::{AlertRule, TickerSettings};
 use crate::clock::Moment;
 use crate::market::{Change, Price, Symbol};
 use crate::screen::Threshold;
@@ -12,10 +12,10 @@ use crate::screen::Threshold;
 const FLASH: u64 = 500;
 /// An alert that was shown is not raised again before this, however often its value crosses the
 /// threshold: one that trembles there would flash all day.
-const REST: Duration = Duration::from_secs(300);
+const REARM_AFTER: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum AlertState {
     /// The value is on the near side of the threshold.
     Armed,
     /// It has crossed, and the glass says so.
@@ -27,22 +27,22 @@ enum State {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Alerts {
-    rules: Vec<Known>,
+    rules: Vec<RuleState>,
 }
 
 /// A rule, and what is known of it.
 #[derive(Clone, Debug)]
-struct Known {
-    rule: Rule,
+struct RuleState {
+    rule: AlertRule,
     /// Whose it is, wherever that stands on the watchlist.
     symbol: Symbol,
-    state: State,
+    state: AlertState,
 }
 
 impl Alerts {
     /// Takes other rules. What is known of one stays while its symbol and threshold do, wherever
     /// the symbol has moved on the watchlist.
-    pub(super) fn replace(&mut self, settings: &Settings) {
+    pub(super) fn replace(&mut self, settings: &TickerSettings) {
         let before = core::mem::take(&mut self.rules);
         let with_symbols = settings.alerts.iter().filter_map(|rule| {
             let symbol = settings.watchlist.get(rule.place)?;
@@ -50,12 +50,12 @@ impl Alerts {
         });
         self.rules = with_symbols
             .map(|(rule, symbol)| {
-                let same = |known: &&Known| {
+                let same = |known: &&RuleState| {
                     known.symbol == symbol && known.rule.threshold == rule.threshold
                 };
                 let state = before.iter().find(same);
-                let state = state.map_or(State::Armed, |known| known.state);
-                Known {
+                let state = state.map_or(AlertState::Armed, |known| known.state);
+                RuleState {
                     rule,
                     symbol,
                     state,
@@ -70,9 +70,15 @@ impl Alerts {
     }
 
     /// Looks at a fresh value.
-    pub(super) fn look(&mut self, place: usize, price: Price, change: Option<Change>, now: Moment) {
+    pub(super) fn check(
+        &mut self,
+        place: usize,
+        price: Price,
+        change: Option<Change>,
+        now: Moment,
+    ) {
         let known = self.rules.iter_mut();
-        for Known { rule, state, .. } in known.filter(|known| known.rule.place == place) {
+        for RuleState { rule, state, .. } in known.filter(|known| known.rule.place == place) {
             let crossed = match rule.threshold {
                 Threshold::Above(limit) => price >= limit,
                 Threshold::Below(limit) => price <= limit,
@@ -81,20 +87,22 @@ impl Alerts {
                     .is_some_and(|moved| moved.abs() >= points),
             };
             *state = match *state {
-                State::Armed if crossed => State::Shown {
+                AlertState::Armed if crossed => AlertState::Shown {
                     until: now + rule.shown,
                 },
-                State::Shown { until } if now >= until => State::Seen { since: until },
-                State::Seen { since } if !crossed && now.since(since) >= REST => State::Armed,
+                AlertState::Shown { until } if now >= until => AlertState::Seen { since: until },
+                AlertState::Seen { since } if !crossed && now.since(since) >= REARM_AFTER => {
+                    AlertState::Armed
+                }
                 same => same,
             };
         }
     }
 
     /// The alert that is on, the newest of several, and whether it is the lit half of a flash.
-    pub(super) fn on(&self, now: Moment) -> Option<(Rule, bool)> {
+    pub(super) fn on(&self, now: Moment) -> Option<(AlertRule, bool)> {
         let shown = self.rules.iter().filter_map(|known| match known.state {
-            State::Shown { until } if now < until => Some((until, &known.rule)),
+            AlertState::Shown { until } if now < until => Some((until, &known.rule)),
             _ => None,
         });
         let (_, rule) = shown.max_by_key(|(until, _)| *until)?;
@@ -123,16 +131,16 @@ mod tests {
     }
 
     /// A watchlist of these and rules for their places.
-    fn settings(names: &[&str], rules: &[(usize, Threshold)]) -> Settings {
+    fn settings(names: &[&str], rules: &[(usize, Threshold)]) -> TickerSettings {
         let symbols = names.iter().map(|name| name.parse().unwrap());
-        let rule = |&(place, threshold): &(usize, Threshold)| Rule {
+        let rule = |&(place, threshold): &(usize, Threshold)| AlertRule {
             place,
             threshold,
             shown: Duration::from_secs(60),
         };
-        Settings {
+        TickerSettings {
             alerts: rules.iter().map(rule).collect(),
-            ..Settings::of(symbols.collect())
+            ..TickerSettings::of(symbols.collect())
         }
     }
 
@@ -142,40 +150,40 @@ mod tests {
         alerts
     }
 
-    fn look(alerts: &mut Alerts, value: i64, secs: u64) -> bool {
+    fn check(alerts: &mut Alerts, value: i64, secs: u64) -> bool {
         let change = price(value).change_from(price(100));
-        alerts.look(0, price(value), Some(change), at(secs));
+        alerts.check(0, price(value), Some(change), at(secs));
         alerts.on(at(secs)).is_some()
     }
 
     #[test]
     fn a_crossed_threshold_is_shown_for_its_time_and_not_again_while_the_value_stays() {
         let mut alerts = alerts(Threshold::Above(price(10)));
-        assert!(!look(&mut alerts, 9, 0));
-        assert!(look(&mut alerts, 10, 1));
-        assert!(look(&mut alerts, 5, 60));
-        assert!(!look(&mut alerts, 11, 61));
-        assert!(!look(&mut alerts, 12, 1000));
+        assert!(!check(&mut alerts, 9, 0));
+        assert!(check(&mut alerts, 10, 1));
+        assert!(check(&mut alerts, 5, 60));
+        assert!(!check(&mut alerts, 11, 61));
+        assert!(!check(&mut alerts, 12, 1000));
     }
 
     #[test]
     fn it_is_raised_again_once_the_value_has_been_back_and_some_minutes_have_passed() {
         let mut alerts = alerts(Threshold::Below(price(10)));
-        assert!(look(&mut alerts, 10, 0));
-        assert!(!look(&mut alerts, 11, 60));
-        assert!(!look(&mut alerts, 9, 70), "it trembles at the threshold");
-        assert!(!look(&mut alerts, 11, 360));
-        assert!(look(&mut alerts, 9, 361));
+        assert!(check(&mut alerts, 10, 0));
+        assert!(!check(&mut alerts, 11, 60));
+        assert!(!check(&mut alerts, 9, 70), "it trembles at the threshold");
+        assert!(!check(&mut alerts, 11, 360));
+        assert!(check(&mut alerts, 9, 361));
     }
 
     #[test]
     fn a_move_counts_either_way() {
         for (value, raised) in [(101, false), (102, true), (98, true), (99, false)] {
             let mut alerts = alerts(Threshold::Moved(200));
-            assert_eq!(look(&mut alerts, value, 0), raised, "{value}");
+            assert_eq!(check(&mut alerts, value, 0), raised, "{value}");
         }
         let mut alerts = alerts(Threshold::Moved(200));
-        alerts.look(0, price(500), None, at(0));
+        alerts.check(0, price(500), None, at(0));
         assert_eq!(alerts.on(at(0)), None, "a change that is not known is none");
     }
 
@@ -184,8 +192,8 @@ mod tests {
         let [ten, five] = [10, 5].map(|whole| Threshold::Above(price(whole)));
         let mut alerts = Alerts::default();
         alerts.replace(&settings(&["SPX", "VIX"], &[(0, ten), (1, five)]));
-        look(&mut alerts, 10, 0);
-        alerts.look(1, price(6), None, at(1));
+        check(&mut alerts, 10, 0);
+        alerts.check(1, price(6), None, at(1));
         let lit = |millis| alerts.on(Moment::from_millis(millis)).unwrap();
         assert_eq!(
             (lit(1000).0.place, lit(1000).1, lit(1500).1),
@@ -199,20 +207,20 @@ mod tests {
     fn what_was_seen_is_not_shown_again_when_another_symbol_is_put_in_front() {
         let above = Threshold::Above(price(10));
         let mut alerts = alerts(above);
-        look(&mut alerts, 10, 0);
+        check(&mut alerts, 10, 0);
         alerts.replace(&settings(&["VIX", "SPX"], &[(1, above)]));
         let (rule, _) = alerts.on(at(1)).unwrap();
         assert_eq!(rule.place, 1, "it is on, and finds its symbol");
-        alerts.look(1, price(11), None, at(60));
+        alerts.check(1, price(11), None, at(60));
         assert!(alerts.on(at(60)).is_none(), "it has been seen");
         alerts.replace(&settings(&["SPY", "VIX", "SPX"], &[(2, above)]));
-        alerts.look(2, price(12), None, at(61));
+        alerts.check(2, price(12), None, at(61));
         assert!(alerts.on(at(61)).is_none(), "and stays so");
         // The same threshold of another symbol, and another one of the same, are news.
         for (place, threshold, crossed) in [(0, above, 12), (2, Threshold::Above(price(20)), 20)] {
             let rules = settings(&["SPY", "VIX", "SPX"], &[(2, above), (place, threshold)]);
             alerts.replace(&rules);
-            alerts.look(place, price(crossed), None, at(62));
+            alerts.check(place, price(crossed), None, at(62));
             assert_eq!(
                 alerts.on(at(62)).map(|(rule, _)| rule),
                 Some(rules.alerts[1])
@@ -224,10 +232,10 @@ mod tests {
     fn a_rule_that_is_taken_away_and_comes_back_begins_anew() {
         let above = Threshold::Above(price(10));
         let mut alerts = alerts(above);
-        look(&mut alerts, 10, 0);
+        check(&mut alerts, 10, 0);
         alerts.replace(&settings(&["SPX"], &[]));
         assert!(alerts.on(at(1)).is_none());
         alerts.replace(&settings(&["SPX"], &[(0, above)]));
-        assert!(look(&mut alerts, 10, 100));
+        assert!(check(&mut alerts, 10, 100));
     }
 }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Desk, Leaf};
+use super::{PageSpec, TickerState};
 use crate::clock::{Now, Utc};
-use crate::feed::link::Phase;
-use crate::feed::session::Orders;
+use crate::feed::link::ConnectionPhase;
+use crate::feed::session::SubscriptionDemand;
 use crate::feed::subscriptions;
-use crate::market::{Class, Cluster, Freshness, Instrument, Part, Source, Symbol, limit};
+use crate::market::{
+    AssetClass, Cluster, Freshness, Instrument, QuoteSource, SessionPart, Symbol, limit,
+};
 
 /// Contracts may go unquoted for long; all of them for this long while they are traded, only if
 /// nothing arrives any more.
@@ -21,9 +23,9 @@ pub(super) const SHARES: Duration = Duration::from_millis(2_500);
 pub(super) const SHARES_EXTENDED: Duration = Duration::from_secs(5);
 /// and for anything else of which nothing streams, and for what is computed of a contract. The
 /// vendor's free plan allows five calls a minute.
-const UNFED: Duration = Duration::from_secs(15);
+const POLL_UNSTREAMED: Duration = Duration::from_secs(15);
 /// What is struck after the bell waits for a source to tell the close.
-const UNCLOSED: Duration = Duration::from_secs(60);
+const POLL_UNCLOSED: Duration = Duration::from_secs(60);
 /// A new day's base is asked for this often, in the first minutes of the day.
 const BASE: Duration = Duration::from_millis(2_500);
 const FIRST_MINUTES: i64 = 120_000;
@@ -34,15 +36,15 @@ const MARKET_CHANGES: Duration = Duration::from_secs(10);
 /// So many instruments stand for all when their hours are looked at.
 const FEW: usize = 8;
 
-impl Desk {
+impl TickerState {
     /// How often a link has returned: then REST is asked what was missed.
     pub fn returns(&self) -> u64 {
-        self.pulse.returns()
+        self.link_monitor.returns()
     }
 
     /// How often REST is to be asked for each instrument, in the order of the watchlist; `None`
     /// for now and then.
-    pub fn paces(&self, own: Now) -> impl Iterator<Item = Option<Duration>> + '_ {
+    pub fn poll_intervals(&self, own: Now) -> impl Iterator<Item = Option<Duration>> + '_ {
         let now = self.time.at(own.monotonic);
         let places = 0..self.watchlist.instruments().len();
         places.map(move |place| self.pace(place, now))
@@ -56,54 +58,57 @@ impl Desk {
         }
         let freshness = self.watchlist.freshness(place, now, &self.calendar);
         let part = instrument.part(now, &self.calendar);
-        if self.lacks_base(instrument, now) {
+        if self.lacks_previous_close_today(instrument, now) {
             return Some(BASE);
         }
-        if symbol.class() == Class::Equity {
+        if symbol.class() == AssetClass::Equity {
             let streams = instrument.quote().is_some_and(|quote| {
-                quote.source != Source::Rest && now.monotonic.since(quote.as_of.received) <= STREAMS
+                quote.source != QuoteSource::Rest
+                    && now.monotonic.since(quote.as_of.received) <= STREAMS
             });
             return match part {
                 _ if streams => None,
-                Some(Part::Pre | Part::Post | Part::Outside) => Some(SHARES_EXTENDED),
-                Some(Part::Regular) => Some(SHARES),
+                Some(SessionPart::Pre | SessionPart::Post | SessionPart::Outside) => {
+                    Some(SHARES_EXTENDED)
+                }
+                Some(SessionPart::Regular) => Some(SHARES),
                 None if freshness == Freshness::Closed => None,
                 // Without an agreed time nobody knows whether it is traded.
-                None if now.utc.is_none() => Some(UNFED),
-                None => Some(UNCLOSED),
+                None if now.utc.is_none() => Some(POLL_UNSTREAMED),
+                None => Some(POLL_UNCLOSED),
             };
         }
-        let live = self.pulse.link(symbol.cluster()).phase == Phase::Live;
+        let live = self.link_monitor.link(symbol.cluster()).phase == ConnectionPhase::Live;
         let fresh = matches!(freshness, Freshness::Live | Freshness::Delayed);
-        let shown = self.leaf == Some(Leaf::Contract(place))
-            && (part.is_some() || instrument.analysis(now, Duration::MAX).is_none());
+        let shown = self.page_spec == Some(PageSpec::Contract(place))
+            && (part.is_some() || instrument.analytics(now, Duration::MAX).is_none());
         match (symbol.class(), part) {
-            _ if shown => Some(UNFED),
+            _ if shown => Some(POLL_UNSTREAMED),
             _ if live && fresh => None,
             // The official close may still come, and a single streamed value needs REST to confirm it.
-            (Class::Index, None)
+            (AssetClass::Index, None)
                 if instrument.is_settling(
                     self.time.delay(symbol.cluster()),
                     now,
                     &self.calendar,
                 ) =>
             {
-                Some(UNCLOSED)
+                Some(POLL_UNCLOSED)
             }
             (_, None) if freshness == Freshness::Closed => None,
             // REST may have what the link does not bring.
-            (Class::Index, Some(_)) => Some(limit(symbol, Source::Tick) / 2),
-            (_, None) if now.utc.is_some() => Some(UNCLOSED),
-            _ => Some(UNFED),
+            (AssetClass::Index, Some(_)) => Some(limit(symbol, QuoteSource::Tick) / 2),
+            (_, None) if now.utc.is_some() => Some(POLL_UNCLOSED),
+            _ => Some(POLL_UNSTREAMED),
         }
     }
 
     /// Whether the day has just begun and its change is not known.
-    fn lacks_base(&self, instrument: &Instrument, now: Now) -> bool {
+    fn lacks_previous_close_today(&self, instrument: &Instrument, now: Now) -> bool {
         let Some(utc) = now.utc else { return false };
         let began = instrument.minutes().day().map(|day| day.start);
         let young = began.is_some_and(|began| utc.millis_since(began) < FIRST_MINUTES);
-        young && instrument.lacks_change(now)
+        young && instrument.lacks_previous_close(now)
     }
 
     /// How often the state of the markets is needed; `None` where there are no hours.
@@ -116,8 +121,9 @@ impl Desk {
         };
         let instruments = self.watchlist.instruments().iter();
         let untold = |instrument: &Instrument| {
-            instrument.part(self.time.at(own.monotonic), &self.calendar) == Some(Part::Regular)
-                && !self.calendar.is_told(instrument.symbol(), utc)
+            instrument.part(self.time.at(own.monotonic), &self.calendar)
+                == Some(SessionPart::Regular)
+                && !self.calendar.has_current_status(instrument.symbol(), utc)
         };
         Some(if instruments.take(FEW).any(untold) {
             MARKET_CHANGES
@@ -144,7 +150,7 @@ impl Desk {
     }
 
     /// What a cluster's session is to do.
-    pub fn orders(&self, cluster: Cluster, own: Now) -> Orders {
+    pub fn demand(&self, cluster: Cluster, own: Now) -> SubscriptionDemand {
         let now = self.time.at(own.monotonic);
         let traded = || {
             let instruments = self.watchlist.instruments().iter();
@@ -157,22 +163,22 @@ impl Desk {
                 let then = Utc(now.utc?.0.saturating_sub(delay));
                 self.calendar.phase(instrument.symbol(), then).part()
             };
-            instrument.part(now, &self.calendar) == Some(Part::Regular)
-                && (delay == 0 || was_on() == Some(Part::Regular))
+            instrument.part(now, &self.calendar) == Some(SessionPart::Regular)
+                && (delay == 0 || was_on() == Some(SessionPart::Regular))
         };
-        let patience = traded()
+        let max_silence = traded()
             .filter(|instrument| instrument.symbol().cluster() == cluster)
             .filter(is_on)
             .map(|instrument| match instrument.symbol().class() {
                 // Index values come by a timetable.
-                Class::Index => 2 * limit(instrument.symbol(), Source::Tick),
-                Class::Option | Class::Equity => CONTRACTS,
+                AssetClass::Index => 2 * limit(instrument.symbol(), QuoteSource::Tick),
+                AssetClass::Option | AssetClass::Equity => CONTRACTS,
             })
             .min();
         let symbols = traded().map(Instrument::symbol);
-        Orders {
+        SubscriptionDemand {
             channels: subscriptions::route(symbols, cluster),
-            patience,
+            max_silence,
             stop: false,
         }
     }

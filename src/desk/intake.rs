@@ -2,17 +2,18 @@
 
 use core::time::Duration;
 
-use super::Desk;
+use super::TickerState;
 use super::pulse::is_in_use;
 use crate::clock::{Now, Utc};
-use crate::feed::{Close, Seed, Status, Update};
+use crate::feed::{ConnectionStatus, InstrumentSnapshot, PreviousClose, Update};
 use crate::market::{
-    AHEAD, AsOf, Book, Cluster, Day, Freshness, Outcome, Price, Provenance, Quote, Source,
+    AHEAD, AsOf, Cluster, DayStats, Freshness, Outcome, Price, Provenance, Quote, QuoteSource,
+    TopOfBook,
 };
 
 /// What has come and was not taken as it was. Each is told to the log at its first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Oddities {
+pub struct QuoteAnomalies {
     /// Values older than the one known.
     pub older: u64,
     /// Stamps that can be none: dropped, and the value kept.
@@ -23,14 +24,14 @@ pub struct Oddities {
     pub doubted: u64,
 }
 
-impl Desk {
+impl TickerState {
     /// Takes in what a session or REST says, at this time by the machine's own clock. What is not on the
     /// watchlist any more, or older than what is known, changes nothing.
     pub fn on(&mut self, update: &Update, own: Now) {
         if let Update::ServerTime { at, utc } = update {
             self.time.server(*at, *utc);
         }
-        let now = self.time.look(own);
+        let now = self.time.observe_own(own);
         match update {
             Update::ServerTime { .. } => {}
             Update::Status(cluster, status) => self.status(*cluster, *status, now),
@@ -41,7 +42,7 @@ impl Desk {
                 not_authorized,
             } => {
                 if *not_authorized {
-                    self.watchlist.set_unstreamed(channel);
+                    self.watchlist.set_not_streamed(channel);
                 }
             }
             Update::Value {
@@ -54,7 +55,7 @@ impl Desk {
                     return;
                 };
                 let provenance = self.heard(place, *stamp, *age, now);
-                let quote = Quote::streamed(*price, *stamp, Source::Tick, provenance, now);
+                let quote = Quote::streamed(*price, *stamp, QuoteSource::Tick, provenance, now);
                 self.stamped(*stamp, &quote, now);
                 let Self {
                     watchlist,
@@ -62,7 +63,7 @@ impl Desk {
                     ..
                 } = self;
                 let outcome = watchlist.value_at(place, quote, now, calendar);
-                self.took(place, outcome, now);
+                self.count_outcome(place, outcome, now);
             }
             Update::Bar {
                 ticker,
@@ -75,11 +76,16 @@ impl Desk {
                     return;
                 };
                 let provenance = self.provenance(place, Some(bar.end), *age, now);
-                let close =
-                    Quote::streamed(bar.close, Some(bar.end), Source::Minute, provenance, now);
+                let close = Quote::streamed(
+                    bar.close,
+                    Some(bar.end),
+                    QuoteSource::Minute,
+                    provenance,
+                    now,
+                );
                 self.stamped(Some(bar.end), &close, now);
                 // A bar's latency is its length, and says nothing of the way.
-                self.pulse.message(None, now);
+                self.link_monitor.message(None, now);
                 let Self {
                     watchlist,
                     calendar,
@@ -87,15 +93,15 @@ impl Desk {
                 } = self;
                 let outcome = watchlist.bar(ticker, *kind, *bar, provenance, now, calendar);
                 if volume.is_some() {
-                    let day = Day {
+                    let day = DayStats {
                         volume: *volume,
-                        ..Day::default()
+                        ..DayStats::default()
                     };
                     watchlist.set_day(ticker, day, bar.end, now, calendar);
                 }
                 // A bar is late by its nature: only values are worth a word when they are.
                 if outcome != Outcome::Older {
-                    self.took(place, outcome, now);
+                    self.count_outcome(place, outcome, now);
                 }
             }
             Update::Quote {
@@ -108,9 +114,9 @@ impl Desk {
                     return;
                 };
                 let provenance = self.heard(place, *stamp, *age, now);
-                let quote = middle(
+                let quote = mid(
                     *book,
-                    Quote::streamed(ZERO, *stamp, Source::Tick, provenance, now),
+                    Quote::streamed(ZERO, *stamp, QuoteSource::Tick, provenance, now),
                 );
                 self.stamped(*stamp, &quote, now);
                 let Self {
@@ -119,7 +125,7 @@ impl Desk {
                     ..
                 } = self;
                 let outcome = watchlist.book(ticker, *book, quote, now, calendar);
-                self.took(place, outcome, now);
+                self.count_outcome(place, outcome, now);
             }
             Update::Trade {
                 ticker,
@@ -130,7 +136,8 @@ impl Desk {
                     return;
                 };
                 let provenance = self.heard(place, *stamp, None, now);
-                let quote = Quote::streamed(trade.price, *stamp, Source::Tick, provenance, now);
+                let quote =
+                    Quote::streamed(trade.price, *stamp, QuoteSource::Tick, provenance, now);
                 self.stamped(*stamp, &quote, now);
                 self.watchlist.trade(ticker, *trade, quote, now);
             }
@@ -139,7 +146,7 @@ impl Desk {
                 bars,
                 simulated,
             } => {
-                self.watchlist.turn(now, &self.calendar);
+                self.watchlist.start_days(now, &self.calendar);
                 self.watchlist.refill(ticker, bars, *simulated);
             }
             Update::Market(status, simulated) => {
@@ -151,8 +158,8 @@ impl Desk {
     }
 
     /// A link has changed its state.
-    fn status(&mut self, cluster: Cluster, status: Status, now: Now) {
-        let before = self.pulse.link(cluster);
+    fn status(&mut self, cluster: Cluster, status: ConnectionStatus, now: Now) {
+        let before = self.link_monitor.link(cluster);
         let in_use = is_in_use(&status);
         if in_use && status.connections != before.connections {
             self.time.connected(cluster);
@@ -166,7 +173,7 @@ impl Desk {
             self.watchlist.set_simulated(cluster, simulated);
             self.set_simulated(simulated);
         }
-        self.pulse.status(cluster, status, now.monotonic);
+        self.link_monitor.status(cluster, status, now.monotonic);
     }
 
     /// The word on the markets goes with the prices: simulated ones know no hours.
@@ -186,7 +193,8 @@ impl Desk {
         now: Now,
     ) -> Provenance {
         // A repeated value says nothing about the latency.
-        self.pulse.message(stamp.filter(|_| age.is_none()), now);
+        self.link_monitor
+            .message(stamp.filter(|_| age.is_none()), now);
         self.provenance(place, stamp, age, now)
     }
 
@@ -200,7 +208,7 @@ impl Desk {
         let Some(instrument) = self.watchlist.instruments().get(place) else {
             return Provenance::default();
         };
-        let (cluster, told) = (instrument.symbol().cluster(), instrument.told_delayed());
+        let (cluster, told) = (instrument.symbol().cluster(), instrument.reported_delayed());
         self.watchlist.heard(cluster, now.monotonic);
         let (mut late, mut delayed) = (Duration::ZERO, told.unwrap_or(false));
         // This stamp may be the second witness that makes the agreed time known.
@@ -215,7 +223,7 @@ impl Desk {
             delayed |= self.time.is_late(cluster, stamp, now.monotonic);
         }
         Provenance {
-            simulated: self.pulse.link(cluster).simulated == Some(true),
+            simulated: self.link_monitor.link(cluster).simulated == Some(true),
             delayed,
             age: age.unwrap_or(match agreed {
                 None => late,
@@ -225,9 +233,9 @@ impl Desk {
         }
     }
 
-    fn seed(&mut self, seed: &Seed, now: Now) {
-        self.pulse.answered(now.monotonic);
-        self.pulse.set_simulated(seed.simulated);
+    fn seed(&mut self, seed: &InstrumentSnapshot, now: Now) {
+        self.link_monitor.answered(now.monotonic);
+        self.link_monitor.set_simulated(seed.simulated);
         let Some(place) = self.watchlist.find(&seed.ticker) else {
             return;
         };
@@ -238,29 +246,29 @@ impl Desk {
         let early = cluster != Cluster::Stocks
             && now
                 .utc
-                .is_some_and(|utc| self.calendar.has_just_closed(symbol, utc));
+                .is_some_and(|utc| self.calendar.closed_moments_ago(symbol, utc));
         let is_close = seed.is_close && !early;
         // The old proxy says nothing of delays; a hub and the vendor do, with each row that has a close.
-        let says = seed.delayed || matches!(seed.previous_close, Some(Close::Told(_)));
+        let says = seed.delayed || matches!(seed.previous_close, Some(PreviousClose::Told(_)));
         let Self {
             watchlist,
             calendar,
             time,
             ..
         } = self;
-        watchlist.set_told(&seed.ticker, says.then_some(seed.delayed), seed.simulated);
+        watchlist.set_reported(&seed.ticker, says.then_some(seed.delayed), seed.simulated);
         if seed.delayed {
             time.set_delayed(cluster, true);
         }
         watchlist.set_denial(&seed.ticker, seed.denial, now);
         // A row belongs to the day of its stamp.
-        if let Some(as_of) = seed.stamp.filter(|_| seed.day != Day::default()) {
+        if let Some(as_of) = seed.stamp.filter(|_| seed.day != DayStats::default()) {
             watchlist.set_day(&seed.ticker, seed.day, as_of, now, calendar);
         }
-        if let Some(analysis) = seed.analysis {
+        if let Some(analytics) = seed.analytics {
             // It was computed from the last quote, and the answer may be an old one.
             let as_of = AsOf::heard(seed.book_stamp, seed.age, now);
-            watchlist.set_analysis(&seed.ticker, analysis, as_of);
+            watchlist.set_analysis(&seed.ticker, analytics, as_of);
         }
         let fetched = |price, stamp| {
             let quote = Quote::fetched(price, stamp, seed.delayed, now);
@@ -293,7 +301,7 @@ impl Desk {
                     is_close,
                     ..fetched(ZERO, stamp)
                 };
-                Some(watchlist.book(&seed.ticker, book, middle(book, quote), now, calendar))
+                Some(watchlist.book(&seed.ticker, book, mid(book, quote), now, calendar))
             }
             // Without a stamp nobody knows how old it is: a value of Friday must not look like one of
             // now, so it is not taken at all.
@@ -307,12 +315,12 @@ impl Desk {
         }
         // Not counted when older: REST is often behind the stream.
         if outcome == Some(Outcome::Stored) {
-            self.took(place, Outcome::Stored, now);
+            self.count_outcome(place, Outcome::Stored, now);
         }
         self.previous_close(seed, now);
     }
 
-    fn previous_close(&mut self, seed: &Seed, now: Now) {
+    fn previous_close(&mut self, seed: &InstrumentSnapshot, now: Now) {
         // A stamp that the agreed time does not vouch for says no day: with one of the future this
         // close would be the last word for as long.
         let quote = Quote::fetched(ZERO, seed.stamp, seed.delayed, now);
@@ -321,58 +329,58 @@ impl Desk {
             .stamp
             .filter(|_| now.utc.is_some() && !quote.is_ahead(now));
         let close = seed.previous_close.and_then(|close| match close {
-            Close::Told(close) => Some((close, believed.or(now.utc)?)),
+            PreviousClose::Told(close) => Some((close, believed.or(now.utc)?)),
             // From Friday's value and change follows Thursday's close, on any later day, too.
-            Close::Derived(close) => Some((close, believed?)),
+            PreviousClose::Derived(close) => Some((close, believed?)),
         });
         if let Some((close, as_of)) = close {
             self.watchlist
                 .set_previous_close(&seed.ticker, close, as_of, &self.calendar);
         }
-        self.watchlist.turn(now, &self.calendar);
+        self.watchlist.start_days(now, &self.calendar);
     }
 
     /// Counts a stamp that is not believed.
     fn stamped(&mut self, stamp: Option<Utc>, quote: &Quote, now: Now) {
         if stamp.is_some() && quote.as_of.stamp.is_none() {
-            if self.oddities.absurd == 0 {
+            if self.anomalies.absurd == 0 {
                 log::warn!("a value came with a stamp that can be none; the stamp is dropped");
             }
-            self.oddities.absurd += 1;
+            self.anomalies.absurd += 1;
         } else if quote.is_ahead(now) {
-            if self.oddities.ahead == 0 {
+            if self.anomalies.ahead == 0 {
                 log::warn!("a value came with a stamp of the future; it is aged from its receipt");
             }
-            self.oddities.ahead += 1;
+            self.anomalies.ahead += 1;
         }
     }
 
-    fn took(&mut self, place: usize, outcome: Outcome, now: Now) {
+    fn count_outcome(&mut self, place: usize, outcome: Outcome, now: Now) {
         match outcome {
             Outcome::Older => {
-                if self.oddities.older == 0 {
+                if self.anomalies.older == 0 {
                     // Mostly REST was a moment ahead of what the hub repeats to a new client.
                     log::debug!("a value came that is older than the one known; it is left out");
                 }
-                self.oddities.older += 1;
+                self.anomalies.older += 1;
             }
             Outcome::Doubted => {
-                if self.oddities.doubted == 0
+                if self.anomalies.doubted == 0
                     && let Some(instrument) = self.watchlist.instruments().get(place)
                 {
                     let name = instrument.symbol();
                     log::info!("{name}: a single value came outside its hours; it is not shown");
                 }
-                self.oddities.doubted += 1;
+                self.anomalies.doubted += 1;
             }
-            Outcome::Stored => self.watch_out(place, now),
+            Outcome::Stored => self.check_alerts(place, now),
             Outcome::Unknown => {}
         }
     }
 
     /// Whether a new value raises an alert. Without an agreed time nobody knows how late it is, and how
     /// late a late source is nobody knows for sure while this machine's own clock is wrong.
-    fn watch_out(&mut self, place: usize, now: Now) {
+    fn check_alerts(&mut self, place: usize, now: Now) {
         if self.settings.alerts.is_empty() || now.utc.is_none() {
             return;
         }
@@ -390,7 +398,7 @@ impl Desk {
             && let Some(instrument) = self.watchlist.instruments().get(place)
         {
             let change = instrument.change(&quote, now);
-            self.alerts.look(place, quote.price, change, now.monotonic);
+            self.alerts.check(place, quote.price, change, now.monotonic);
         }
     }
 }
@@ -400,8 +408,8 @@ const ZERO: Price = Price::from_scaled(0);
 const LATE: i64 = 14 * 60_000;
 
 /// The middle of a book as a value; void if it has none.
-fn middle(book: Book, quote: Quote) -> Quote {
-    match book.middle() {
+fn mid(book: TopOfBook, quote: Quote) -> Quote {
+    match book.mid() {
         Some(price) => Quote { price, ..quote },
         None => Quote {
             void: true,

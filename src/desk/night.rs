@@ -4,38 +4,38 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
-use super::Settings;
+use super::TickerSettings;
 use crate::clock::{Moment, Now};
-use crate::panel::Light;
+use crate::panel::PanelLight;
 
 /// A minute of the day, 0 to 1440.
-pub type Minute = u16;
+pub type MinuteOfDay = u16;
 
 /// How long the picture stays where it is.
-const STAY: u64 = 180_000;
+const SHIFT_INTERVAL: u64 = 180_000;
 /// Where it goes, in rows: never far, and never at once to the other side.
-const WAY: [i8; 4] = [0, 1, 0, -1];
+const SHIFTS: [i8; 4] = [0, 1, 0, -1];
 
 /// A time of each day at which the panel is dimmed or off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Night {
+pub struct DimmingPeriod {
     /// On which days it begins, from Monday on.
     pub days: [bool; 7],
     /// From this minute of the day on.
-    pub from: Minute,
+    pub from: MinuteOfDay,
     /// Up to this minute; one at or before `from` is one of the next day.
-    pub to: Minute,
+    pub to: MinuteOfDay,
     /// The brightness, 0 to 255; `None` for off.
     pub brightness: Option<u8>,
 }
 
-impl Night {
+impl DimmingPeriod {
     /// Whether it is on at this local time. Where clocks change, it goes by what they show.
     fn covers(&self, local: DateTime) -> bool {
         let today = usize::from(local.weekday().to_monday_zero_offset().unsigned_abs());
         let yesterday = (today + 6) % 7;
-        let minute = Minute::from(local.hour().unsigned_abs()) * 60
-            + Minute::from(local.minute().unsigned_abs());
+        let minute = MinuteOfDay::from(local.hour().unsigned_abs()) * 60
+            + MinuteOfDay::from(local.minute().unsigned_abs());
         if self.from < self.to {
             self.days[today] && (self.from..self.to).contains(&minute)
         } else {
@@ -44,32 +44,38 @@ impl Night {
     }
 }
 
-impl Settings {
+impl TickerSettings {
     /// How the panel is to glow now, by the machine's own clock and where the picture belongs; for who
     /// draws without a desk.
-    pub fn light(&self, now: Now) -> Light {
+    pub fn light(&self, now: Now) -> PanelLight {
         let instant = now
             .utc
             .and_then(|utc| Timestamp::from_millisecond(utc.0).ok());
         let local = instant.map(|instant| self.zone.to_datetime(instant));
-        light(&self.nights, self.brightness, false, local, now.monotonic)
+        light(
+            &self.dimming_periods,
+            self.brightness,
+            false,
+            local,
+            now.monotonic,
+        )
     }
 }
 
 /// How the panel is to glow. Without a clock it is day.
 pub(super) fn light(
-    nights: &[Night],
+    dimming_periods: &[DimmingPeriod],
     day: u8,
     shift: bool,
     local: Option<DateTime>,
     now: Moment,
-) -> Light {
-    let night = local.and_then(|local| nights.iter().find(|night| night.covers(local)));
-    let step = (now.as_millis() / STAY) as usize % WAY.len();
-    Light {
+) -> PanelLight {
+    let night = local.and_then(|local| dimming_periods.iter().find(|night| night.covers(local)));
+    let step = (now.as_millis() / SHIFT_INTERVAL) as usize % SHIFTS.len();
+    PanelLight {
         on: night.is_none_or(|night| night.brightness.is_some()),
         brightness: night.and_then(|night| night.brightness).unwrap_or(day),
-        shift: if shift { WAY[step] } else { 0 },
+        shift: if shift { SHIFTS[step] } else { 0 },
     }
 }
 
@@ -78,7 +84,7 @@ pub(super) fn deadline(shift: bool, now: Moment) -> Moment {
     if !shift {
         return Moment::NEVER;
     }
-    Moment::from_millis((now.as_millis() / STAY + 1).saturating_mul(STAY))
+    Moment::from_millis((now.as_millis() / SHIFT_INTERVAL + 1).saturating_mul(SHIFT_INTERVAL))
 }
 
 #[cfg(test)]
@@ -88,8 +94,13 @@ mod tests {
     const WEEK: [bool; 7] = [true; 7];
     const FRIDAY: [bool; 7] = [false, false, false, false, true, false, false];
 
-    fn night(days: [bool; 7], from: Minute, to: Minute, brightness: Option<u8>) -> Night {
-        Night {
+    fn night(
+        days: [bool; 7],
+        from: MinuteOfDay,
+        to: MinuteOfDay,
+        brightness: Option<u8>,
+    ) -> DimmingPeriod {
+        DimmingPeriod {
             days,
             from,
             to,
@@ -97,15 +108,15 @@ mod tests {
         }
     }
 
-    fn at(nights: &[Night], local: &str) -> (bool, u8) {
+    fn at(dimming_periods: &[DimmingPeriod], local: &str) -> (bool, u8) {
         let local = Some(local.parse().unwrap());
-        let light = light(nights, 200, false, local, Moment::ZERO);
+        let light = light(dimming_periods, 200, false, local, Moment::ZERO);
         (light.on, light.brightness)
     }
 
     #[test]
     fn a_night_goes_over_midnight_into_the_day_behind_it() {
-        let nights = [night(FRIDAY, 22 * 60, 6 * 60 + 30, Some(9))];
+        let dimming_periods = [night(FRIDAY, 22 * 60, 6 * 60 + 30, Some(9))];
         for (local, dimmed) in [
             ("2026-11-27T21:59", false), // Friday
             ("2026-11-27T22:00", true),
@@ -115,7 +126,7 @@ mod tests {
             ("2026-11-27T06:00", false),
         ] {
             let expected = (true, if dimmed { 9 } else { 200 });
-            assert_eq!(at(&nights, local), expected, "{local}");
+            assert_eq!(at(&dimming_periods, local), expected, "{local}");
         }
     }
 
@@ -131,15 +142,15 @@ mod tests {
     #[test]
     fn where_clocks_change_it_goes_by_what_they_show() {
         // 2:30 comes twice on the last Sunday of October, and not at all on that of March.
-        let nights = [night(WEEK, 2 * 60, 3 * 60, None)];
-        assert_eq!(at(&nights, "2026-10-25T02:30"), (false, 200));
-        assert_eq!(at(&nights, "2026-03-29T03:00"), (true, 200));
+        let dimming_periods = [night(WEEK, 2 * 60, 3 * 60, None)];
+        assert_eq!(at(&dimming_periods, "2026-10-25T02:30"), (false, 200));
+        assert_eq!(at(&dimming_periods, "2026-03-29T03:00"), (true, 200));
     }
 
     #[test]
     fn without_a_clock_it_is_day() {
-        let nights = [night(WEEK, 0, 1440, None)];
-        assert!(light(&nights, 5, false, None, Moment::ZERO).on);
+        let dimming_periods = [night(WEEK, 0, 1440, None)];
+        assert!(light(&dimming_periods, 5, false, None, Moment::ZERO).on);
     }
 
     #[test]

@@ -4,10 +4,10 @@
 use core::time::Duration;
 
 use crate::clock::{Moment, Now, Utc};
-use crate::feed::link::Phase;
-use crate::feed::{Status, Why};
+use crate::feed::link::ConnectionPhase;
+use crate::feed::{ConnectionStatus, Failure};
 use crate::market::Cluster;
-use crate::screen::{ClockFault, Hop, Prices, Report, Sign};
+use crate::screen::{ClockFault, LinkHop, LinkIcon, LinkReport, PriceSummary};
 
 /// Messages are counted over this long.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -20,15 +20,15 @@ const ANSWERED: Duration = Duration::from_secs(60);
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Pulse {
+pub(super) struct LinkMonitor {
     /// In the order of [`Cluster::ALL`].
-    links: [Status; Cluster::ALL.len()],
+    links: [ConnectionStatus; Cluster::ALL.len()],
     /// When REST last answered.
     answered: Option<Moment>,
     /// The last prices that were told are simulated.
     simulated: bool,
-    hop: Hop,
-    sign: Sign,
+    hop: LinkHop,
+    sign: LinkIcon,
     since: Moment,
     /// When the window began, the messages in it, and those of the one before: `None` in the first.
     window: (Moment, u32, Option<u32>),
@@ -37,11 +37,11 @@ pub(super) struct Pulse {
     latency: Option<i64>,
 }
 
-impl Pulse {
+impl LinkMonitor {
     pub(super) const fn new(now: Moment) -> Self {
-        let idle = Status {
-            phase: Phase::Idle,
-            why: None,
+        let idle = ConnectionStatus {
+            phase: ConnectionPhase::Idle,
+            reason: None,
             connections: 0,
             simulated: None,
             heard: Moment::ZERO,
@@ -51,8 +51,8 @@ impl Pulse {
             links: [idle; Cluster::ALL.len()],
             answered: None,
             simulated: false,
-            hop: Hop::Hub,
-            sign: Sign::Joining,
+            hop: LinkHop::Hub,
+            sign: LinkIcon::Joining,
             since: now,
             window: (now, 0, None),
             last: None,
@@ -61,7 +61,7 @@ impl Pulse {
     }
 
     /// A link has changed its state.
-    pub(super) fn status(&mut self, cluster: Cluster, status: Status, now: Moment) {
+    pub(super) fn status(&mut self, cluster: Cluster, status: ConnectionStatus, now: Moment) {
         self.links[cluster as usize] = status;
         if let Some(simulated) = status.simulated.filter(|_| is_in_use(&status)) {
             self.simulated = simulated;
@@ -70,7 +70,7 @@ impl Pulse {
     }
 
     /// What this link is doing.
-    pub(super) const fn link(&self, cluster: Cluster) -> Status {
+    pub(super) const fn link(&self, cluster: Cluster) -> ConnectionStatus {
         self.links[cluster as usize]
     }
 
@@ -130,7 +130,7 @@ impl Pulse {
 
     /// Finds out where it fails now. Where there are links it is they that tell when that
     /// changes; what REST carries alone may be out of date at any time.
-    pub(super) fn look(&mut self, now: Moment) {
+    pub(super) fn refresh(&mut self, now: Moment) {
         if self.needed().next().is_none() {
             self.judge(now);
         }
@@ -146,85 +146,85 @@ impl Pulse {
 
     /// The links without which there are no prices. That of the shares is none of them: not every
     /// plan has it, and REST carries what it carries.
-    fn needed(&self) -> impl Iterator<Item = &Status> {
+    fn needed(&self) -> impl Iterator<Item = &ConnectionStatus> {
         let clusters = [Cluster::Indices, Cluster::Options];
         clusters
             .map(|cluster| &self.links[cluster as usize])
             .into_iter()
-            .filter(|link| link.phase != Phase::Idle)
+            .filter(|link| link.phase != ConnectionPhase::Idle)
     }
 
-    fn by_rest(&self, now: Moment) -> bool {
+    fn served_by_rest(&self, now: Moment) -> bool {
         let fresh = |answered: Moment| now.since(answered) <= ANSWERED;
         self.answered.is_some_and(fresh)
-            || self.links[Cluster::Stocks as usize].phase == Phase::Live
+            || self.links[Cluster::Stocks as usize].phase == ConnectionPhase::Live
     }
 
     /// The worst of the links that are needed: what is live needs no sign.
-    pub(super) const fn sign(&self) -> Sign {
+    pub(super) const fn sign(&self) -> LinkIcon {
         self.sign
     }
 
-    fn worst(&self, now: Moment) -> Sign {
-        let sign = |link: &Status| match link.phase {
-            Phase::Live if link.cut_off => Sign::Silent,
-            Phase::Live => Sign::Live,
-            Phase::Silent => Sign::Silent,
-            Phase::Down => Sign::Down,
-            Phase::Refused => Sign::Refused,
-            Phase::Joining | Phase::Idle => Sign::Joining,
+    fn worst(&self, now: Moment) -> LinkIcon {
+        let sign = |link: &ConnectionStatus| match link.phase {
+            ConnectionPhase::Live if link.cut_off => LinkIcon::Silent,
+            ConnectionPhase::Live => LinkIcon::Live,
+            ConnectionPhase::Silent => LinkIcon::Silent,
+            ConnectionPhase::Down => LinkIcon::Down,
+            ConnectionPhase::Refused => LinkIcon::Refused,
+            ConnectionPhase::Joining | ConnectionPhase::Idle => LinkIcon::Joining,
         };
-        let rank = |sign: &Sign| match sign {
-            Sign::Live => 0,
-            Sign::Joining => 1,
-            Sign::Silent => 2,
-            Sign::Down => 3,
-            Sign::Refused => 4,
+        let rank = |sign: &LinkIcon| match sign {
+            LinkIcon::Live => 0,
+            LinkIcon::Joining => 1,
+            LinkIcon::Silent => 2,
+            LinkIcon::Down => 3,
+            LinkIcon::Refused => 4,
         };
         match self.needed().map(sign).max_by_key(rank) {
             Some(worst) => worst,
-            None if self.by_rest(now) => Sign::Live,
+            None if self.served_by_rest(now) => LinkIcon::Live,
             // Nothing is open yet: the first link is on its way.
-            None => Sign::Joining,
+            None => LinkIcon::Joining,
         }
     }
 
-    fn failing(&self, now: Moment) -> Hop {
+    fn failing(&self, now: Moment) -> LinkHop {
         if self.needed().next().is_none() {
-            return if self.by_rest(now) {
-                Hop::None
+            return if self.served_by_rest(now) {
+                LinkHop::None
             } else {
-                Hop::Hub
+                LinkHop::Hub
             };
         }
         let hops = self
             .needed()
-            .filter_map(|link| match (link.phase, link.why) {
-                (Phase::Live, _) if !link.cut_off => None,
-                (Phase::Live | Phase::Silent, _) => Some(Hop::Upstream),
-                (_, Some(why)) => Some(hop(why)),
+            .filter_map(|link| match (link.phase, link.reason) {
+                (ConnectionPhase::Live, _) if !link.cut_off => None,
+                (ConnectionPhase::Live | ConnectionPhase::Silent, _) => Some(LinkHop::Upstream),
+                (_, Some(reason)) => Some(hop(reason)),
                 // On its way for the first time.
-                (_, None) => Some(Hop::Hub),
+                (_, None) => Some(LinkHop::Hub),
             });
         // The nearest of them: what lies behind it cannot be known.
-        hops.min_by_key(|hop| *hop as u8).unwrap_or(Hop::None)
+        hops.min_by_key(|hop| *hop as u8).unwrap_or(LinkHop::None)
     }
 
     /// Whether it has failed long enough to be worth a page.
     pub(super) fn troubled(&self, now: Moment) -> bool {
-        self.hop != Hop::None && now.since(self.since) >= self.patience()
+        self.hop != LinkHop::None && now.since(self.since) >= self.report_delay()
     }
 
     /// When that is so next although nothing happens.
     pub(super) fn trouble(&self, now: Moment) -> Moment {
-        if self.hop == Hop::None || self.troubled(now) {
+        if self.hop == LinkHop::None || self.troubled(now) {
             return Moment::NEVER;
         }
-        self.since + self.patience()
+        self.since + self.report_delay()
     }
 
-    fn patience(&self) -> Duration {
-        if self.sign == Sign::Silent {
+    fn report_delay(&self) -> Duration {
+        if self.sign == LinkIcon::Silent {
             SILENT
         } else {
             TROUBLE
@@ -235,12 +235,12 @@ impl Pulse {
     pub(super) fn report(
         &mut self,
         now: Now,
-        prices: Prices,
+        prices: PriceSummary,
         clock: Option<ClockFault>,
-        wear: (u32, u32),
-    ) -> Report {
+        burn_in: (u32, u32),
+    ) -> LinkReport {
         self.roll(now.monotonic);
-        Report {
+        LinkReport {
             hop: self.hop,
             since: now.monotonic.since(self.since),
             prices,
@@ -250,36 +250,39 @@ impl Pulse {
             clock,
             reconnects: u32::try_from(self.returns()).unwrap_or(u32::MAX),
             last: self.last.map(|last| now.monotonic.since(last)),
-            wear,
+            burn_in,
         }
     }
 }
 
-const fn hop(why: Why) -> Hop {
-    match why {
-        Why::Network => Hop::Address,
-        Why::Dns => Hop::Dns,
-        Why::Clock => Hop::Clock,
-        Why::Tls => Hop::Tls,
-        Why::Portal => Hop::Portal,
-        Why::Token | Why::Key => Hop::Token,
-        Why::Silent => Hop::Upstream,
-        Why::Unreachable
-        | Why::Path
-        | Why::Busy
-        | Why::Protocol
-        | Why::Evicted
-        | Why::Timeout
-        | Why::Dead
-        | Why::Lost
-        | Why::Restarting
-        | Why::Done => Hop::Hub,
+const fn hop(reason: Failure) -> LinkHop {
+    match reason {
+        Failure::Network => LinkHop::Address,
+        Failure::Dns => LinkHop::Dns,
+        Failure::Clock => LinkHop::Clock,
+        Failure::Tls => LinkHop::Tls,
+        Failure::Portal => LinkHop::Portal,
+        Failure::Token | Failure::Key => LinkHop::Token,
+        Failure::Silent => LinkHop::Upstream,
+        Failure::Unreachable
+        | Failure::Path
+        | Failure::Busy
+        | Failure::Protocol
+        | Failure::Evicted
+        | Failure::Timeout
+        | Failure::Dead
+        | Failure::Lost
+        | Failure::Restarting
+        | Failure::Done => LinkHop::Hub,
     }
 }
 
 /// Whether a link carries prices, or would if there were some.
-pub(super) const fn is_in_use(status: &Status) -> bool {
-    matches!(status.phase, Phase::Live | Phase::Silent)
+pub(super) const fn is_in_use(status: &ConnectionStatus) -> bool {
+    matches!(
+        status.phase,
+        ConnectionPhase::Live | ConnectionPhase::Silent
+    )
 }
 
 #[cfg(test)]
@@ -290,10 +293,10 @@ mod tests {
         Moment::from_secs(secs)
     }
 
-    fn status(phase: Phase, why: Option<Why>) -> Status {
-        Status {
+    fn status(phase: ConnectionPhase, reason: Option<Failure>) -> ConnectionStatus {
+        ConnectionStatus {
             phase,
-            why,
+            reason,
             connections: 1,
             simulated: None,
             heard: Moment::ZERO,
@@ -303,60 +306,99 @@ mod tests {
 
     #[test]
     fn the_hop_that_fails_is_named_from_when_it_began() {
-        let mut pulse = Pulse::new(at(0));
-        pulse.status(Cluster::Indices, status(Phase::Joining, None), at(1));
-        assert_eq!((pulse.hop, pulse.since), (Hop::Hub, at(0)));
-        for (why, hop) in [
-            (Why::Network, Hop::Address),
-            (Why::Dns, Hop::Dns),
-            (Why::Clock, Hop::Clock),
-            (Why::Portal, Hop::Portal),
-            (Why::Token, Hop::Token),
-            (Why::Lost, Hop::Hub),
+        let mut link_monitor = LinkMonitor::new(at(0));
+        link_monitor.status(
+            Cluster::Indices,
+            status(ConnectionPhase::Joining, None),
+            at(1),
+        );
+        assert_eq!(
+            (link_monitor.hop, link_monitor.since),
+            (LinkHop::Hub, at(0))
+        );
+        for (reason, hop) in [
+            (Failure::Network, LinkHop::Address),
+            (Failure::Dns, LinkHop::Dns),
+            (Failure::Clock, LinkHop::Clock),
+            (Failure::Portal, LinkHop::Portal),
+            (Failure::Token, LinkHop::Token),
+            (Failure::Lost, LinkHop::Hub),
         ] {
-            pulse.status(Cluster::Indices, status(Phase::Down, Some(why)), at(5));
-            assert_eq!((pulse.hop, pulse.since), (hop, at(5)), "{why}");
+            link_monitor.status(
+                Cluster::Indices,
+                status(ConnectionPhase::Down, Some(reason)),
+                at(5),
+            );
+            assert_eq!(
+                (link_monitor.hop, link_monitor.since),
+                (hop, at(5)),
+                "{reason}"
+            );
             // It goes on trying, and still fails there.
-            pulse.status(Cluster::Indices, status(Phase::Joining, Some(why)), at(9));
-            assert_eq!((pulse.hop, pulse.since), (hop, at(5)), "{why}");
+            link_monitor.status(
+                Cluster::Indices,
+                status(ConnectionPhase::Joining, Some(reason)),
+                at(9),
+            );
+            assert_eq!(
+                (link_monitor.hop, link_monitor.since),
+                (hop, at(5)),
+                "{reason}"
+            );
         }
-        assert!(!pulse.troubled(at(14)) && pulse.troubled(at(15)));
-        assert_eq!(pulse.trouble(at(6)), at(15));
-        pulse.status(Cluster::Indices, status(Phase::Live, None), at(30));
-        assert_eq!((pulse.hop, pulse.sign()), (Hop::None, Sign::Live));
-        assert!(!pulse.troubled(at(99)));
+        assert!(!link_monitor.troubled(at(14)) && link_monitor.troubled(at(15)));
+        assert_eq!(link_monitor.trouble(at(6)), at(15));
+        link_monitor.status(
+            Cluster::Indices,
+            status(ConnectionPhase::Live, None),
+            at(30),
+        );
+        assert_eq!(
+            (link_monitor.hop, link_monitor.sign()),
+            (LinkHop::None, LinkIcon::Live)
+        );
+        assert!(!link_monitor.troubled(at(99)));
     }
 
     #[test]
     fn a_hub_that_has_lost_its_vendor_is_not_called_live() {
-        let mut pulse = Pulse::new(at(0));
-        let cut_off = Status {
+        let mut link_monitor = LinkMonitor::new(at(0));
+        let cut_off = ConnectionStatus {
             cut_off: true,
-            ..status(Phase::Live, None)
+            ..status(ConnectionPhase::Live, None)
         };
-        pulse.status(Cluster::Indices, cut_off, at(1));
-        assert_eq!((pulse.hop, pulse.sign()), (Hop::Upstream, Sign::Silent));
+        link_monitor.status(Cluster::Indices, cut_off, at(1));
+        assert_eq!(
+            (link_monitor.hop, link_monitor.sign()),
+            (LinkHop::Upstream, LinkIcon::Silent)
+        );
     }
 
     #[test]
     fn a_plan_without_shares_is_no_failure_while_rest_carries_them() {
-        let mut pulse = Pulse::new(at(0));
-        pulse.status(
+        let mut link_monitor = LinkMonitor::new(at(0));
+        link_monitor.status(
             Cluster::Stocks,
-            status(Phase::Refused, Some(Why::Path)),
+            status(ConnectionPhase::Refused, Some(Failure::Path)),
             at(1),
         );
-        assert_eq!(pulse.sign(), Sign::Joining);
-        pulse.answered(at(2));
-        pulse.judge(at(2));
-        assert_eq!((pulse.hop, pulse.sign()), (Hop::None, Sign::Live));
-        pulse.judge(at(63));
-        assert_eq!((pulse.hop, pulse.sign()), (Hop::Hub, Sign::Joining));
+        assert_eq!(link_monitor.sign(), LinkIcon::Joining);
+        link_monitor.answered(at(2));
+        link_monitor.judge(at(2));
+        assert_eq!(
+            (link_monitor.hop, link_monitor.sign()),
+            (LinkHop::None, LinkIcon::Live)
+        );
+        link_monitor.judge(at(63));
+        assert_eq!(
+            (link_monitor.hop, link_monitor.sign()),
+            (LinkHop::Hub, LinkIcon::Joining)
+        );
     }
 
     #[test]
     fn the_report_counts_the_last_ten_seconds_and_smooths_the_latency() {
-        let mut pulse = Pulse::new(at(0));
+        let mut link_monitor = LinkMonitor::new(at(0));
         let now = |millis: u64| {
             Now::new(
                 Moment::from_millis(millis),
@@ -366,17 +408,19 @@ mod tests {
         for nth in 0..20 {
             let now = now(nth * 500);
             let stamp = Utc(now.utc.unwrap().0 - 40);
-            pulse.message(Some(stamp), now);
+            link_monitor.message(Some(stamp), now);
         }
-        let report = |pulse: &mut Pulse, at| pulse.report(now(at), Prices::Fresh, None, (0, 0));
+        let report = |link_monitor: &mut LinkMonitor, at| {
+            link_monitor.report(now(at), PriceSummary::Fresh, None, (0, 0))
+        };
         assert_eq!(
-            report(&mut pulse, 9_999).messages,
+            report(&mut link_monitor, 9_999).messages,
             None,
             "it is too early to say"
         );
-        let first = report(&mut pulse, 10_000);
+        let first = report(&mut link_monitor, 10_000);
         assert_eq!((first.messages, first.latency), (Some(20), Some(40)));
         assert_eq!(first.last, Some(Duration::from_millis(500)));
-        assert_eq!(report(&mut pulse, 40_000).messages, Some(0));
+        assert_eq!(report(&mut link_monitor, 40_000).messages, Some(0));
     }
 }

@@ -3,10 +3,10 @@
 use core::cell::Cell;
 use core::time::Duration;
 
-use super::settings::Leaf;
+use super::settings::PageSpec;
 use crate::clock::{Moment, Now};
-use crate::market::{Calendar, Freshness, Instrument, Quote, Source, Watchlist, limit};
-use crate::screen::{Line, Outside, Page, Prices, Sheet};
+use crate::market::{Calendar, Freshness, Instrument, Quote, QuoteSource, Watchlist, limit};
+use crate::screen::{ExtendedQuote, InstrumentView, OptionView, PageView, PriceSummary};
 
 /// What is computed of a contract is asked for every 15 s while it is on the glass; three answers
 /// may be missed.
@@ -17,38 +17,40 @@ const FIELDS: Duration = Duration::from_secs(5);
 
 /// What is known at a moment.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(super) struct ViewBuilder<'a> {
     pub(super) watchlist: &'a Watchlist,
     pub(super) calendar: &'a Calendar,
     pub(super) now: Now,
     /// The first moment at which something that was read is plain no longer.
-    pub(super) good: &'a Cell<Moment>,
+    pub(super) valid_until: &'a Cell<Moment>,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn page(self, leaf: Leaf) -> Page<'a> {
-        let (Leaf::Pair(place, _) | Leaf::Big(place) | Leaf::Contract(place)) = leaf else {
-            return Page::Empty;
+impl<'a> ViewBuilder<'a> {
+    pub(super) fn page(self, page_spec: PageSpec) -> PageView<'a> {
+        let (PageSpec::Pair(place, _) | PageSpec::Big(place) | PageSpec::Contract(place)) =
+            page_spec
+        else {
+            return PageView::Empty;
         };
         let Some(instrument) = self.watchlist.instruments().get(place) else {
-            return Page::Empty;
+            return PageView::Empty;
         };
         let (line, quote) = self.line(place, instrument);
-        match leaf {
-            Leaf::Big(_) => {
+        match page_spec {
+            PageSpec::Big(_) => {
                 let outside = quote.and_then(|quote| self.outside(instrument, &quote));
-                Page::Big(line, instrument.day(self.now), outside)
+                PageView::Big(line, instrument.day(self.now), outside)
             }
-            Leaf::Contract(_) => match self.sheet(line, instrument) {
-                Some(sheet) => Page::Contract(sheet),
-                None => Page::Pair(line, None),
+            PageSpec::Contract(_) => match self.sheet(line, instrument) {
+                Some(sheet) => PageView::Contract(sheet),
+                None => PageView::Pair(line, None),
             },
-            Leaf::Pair(_, Some(second)) => {
+            PageSpec::Pair(_, Some(second)) => {
                 let second = self.watchlist.instruments().get(second).zip(Some(second));
                 let second = second.map(|(instrument, place)| self.line(place, instrument).0);
-                Page::Pair(line, second)
+                PageView::Pair(line, second)
             }
-            Leaf::Pair(_, None) | Leaf::Link => Page::Pair(line, None),
+            PageSpec::Pair(_, None) | PageSpec::Link => PageView::Pair(line, None),
         }
     }
 
@@ -59,28 +61,27 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether anything on a page is simulated.
-    pub(super) fn simulated(self, leaf: Leaf) -> bool {
+    pub(super) fn simulated(self, page_spec: PageSpec) -> bool {
         let instruments = self.watchlist.instruments().iter().enumerate();
-        let mut shown = instruments.filter(|(place, _)| leaf.shows(*place));
+        let mut shown = instruments.filter(|(place, _)| page_spec.shows(*place));
         shown.any(|(_, instrument)| instrument.simulated())
     }
 
     /// What the prices are worth, all together.
-    pub(super) fn prices(self) -> Prices {
+    pub(super) fn prices(self) -> PriceSummary {
         let places = 0..self.watchlist.instruments().len();
         let worth = places.map(|place| self.watchlist.freshness(place, self.now, self.calendar));
-        worth.fold(Prices::None, |all, one| match (all, one) {
-            (Prices::Fresh, _) | (_, Freshness::Live | Freshness::Delayed | Freshness::Closed) => {
-                Prices::Fresh
-            }
-            (_, Freshness::Stale(_)) => Prices::Struck,
+        worth.fold(PriceSummary::None, |all, one| match (all, one) {
+            (PriceSummary::Fresh, _)
+            | (_, Freshness::Live | Freshness::Delayed | Freshness::Closed) => PriceSummary::Fresh,
+            (_, Freshness::Stale(_)) => PriceSummary::Struck,
             (all, Freshness::None) => all,
         })
     }
 
-    fn outside(self, instrument: &Instrument, shown: &Quote) -> Option<Outside> {
+    fn outside(self, instrument: &Instrument, shown: &Quote) -> Option<ExtendedQuote> {
         let (quote, age) = instrument.outside(shown, self.now)?;
-        Some(Outside {
+        Some(ExtendedQuote {
             price: quote.price,
             change: instrument.change(&quote, self.now),
             age,
@@ -88,18 +89,18 @@ impl<'a> Reader<'a> {
     }
 
     /// An instrument as it is shown, and the value that is.
-    fn line(self, place: usize, instrument: &'a Instrument) -> (Line<'a>, Option<Quote>) {
+    fn line(self, place: usize, instrument: &'a Instrument) -> (InstrumentView<'a>, Option<Quote>) {
         let shown = self.watchlist.shown(place, self.now, self.calendar);
         if let Some(shown) = &shown
             && matches!(shown.freshness, Freshness::Live | Freshness::Delayed)
         {
-            self.is_good_until(shown.until);
+            self.limit_validity(shown.until);
         }
         let quote = shown.and_then(|shown| shown.quote);
         let symbol = instrument.symbol();
         let contract = symbol.contract();
         let days = self.days(instrument);
-        let line = Line {
+        let line = InstrumentView {
             label: symbol.name(),
             contract,
             expired: days.is_some_and(|days| days < 0),
@@ -113,8 +114,8 @@ impl<'a> Reader<'a> {
         (line, quote)
     }
 
-    fn is_good_until(self, until: Moment) {
-        self.good.set(self.good.get().min(until));
+    fn limit_validity(self, until: Moment) {
+        self.valid_until.set(self.valid_until.get().min(until));
     }
 
     /// How many days a contract is still traded.
@@ -123,22 +124,22 @@ impl<'a> Reader<'a> {
         self.calendar.days_left(&contract, self.now.utc?)
     }
 
-    fn sheet(self, line: Line<'a>, instrument: &'a Instrument) -> Option<Sheet<'a>> {
+    fn sheet(self, line: InstrumentView<'a>, instrument: &'a Instrument) -> Option<OptionView<'a>> {
         let symbol = instrument.symbol();
         let contract = symbol.contract()?;
         // Off hours the last book and the last analysis are those of the close.
         let closed = line.freshness == Freshness::Closed;
         let within = |limit| if closed { Duration::MAX } else { limit };
-        let book = within(limit(symbol, Source::Tick));
-        self.is_good_until(self.now.monotonic + FIELDS);
-        Some(Sheet {
+        let book = within(limit(symbol, QuoteSource::Tick));
+        self.limit_validity(self.now.monotonic + FIELDS);
+        Some(OptionView {
             line,
             contract,
             days: self.days(instrument),
             book: instrument.book(self.now, book),
             last: instrument.trade(self.now),
             day: instrument.day(self.now),
-            analysis: instrument.analysis(self.now, within(ANALYSIS)),
+            analytics: instrument.analytics(self.now, within(ANALYSIS)),
         })
     }
 }

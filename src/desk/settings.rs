@@ -4,24 +4,24 @@ use core::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::night::Night;
+use super::night::DimmingPeriod;
 use super::pages;
 use crate::market::Symbol;
 use crate::screen::{Format, Threshold};
 
 /// What is shown, and how. Every place is one on the watchlist.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub struct TickerSettings {
     /// What is watched, in this order.
     pub watchlist: Vec<Symbol>,
     /// The pages, in this order; none for those that fit the watchlist.
-    pub pages: Vec<Leaf>,
+    pub pages: Vec<PageSpec>,
     /// How long each page is shown.
     pub interval: Duration,
     /// The page, by its place among the pages, that is shown for ever.
     pub pin: Option<usize>,
     /// What raises an alert.
-    pub alerts: Vec<Rule>,
+    pub alerts: Vec<AlertRule>,
     /// How numbers and the time are written.
     pub format: Format,
     /// Of the clock on the glass and of the nights.
@@ -29,12 +29,12 @@ pub struct Settings {
     /// The panel's brightness by day, 0 to 255.
     pub brightness: u8,
     /// When it is dimmed or off; of two that overlap the first counts.
-    pub nights: Vec<Night>,
+    pub dimming_periods: Vec<DimmingPeriod>,
     /// Whether the picture wanders by a row or two, so that no dot burns in.
     pub shift: bool,
 }
 
-impl Settings {
+impl TickerSettings {
     /// Each page is shown this long unless told otherwise.
     pub const INTERVAL: Duration = Duration::from_secs(10);
 
@@ -49,13 +49,13 @@ impl Settings {
             format: Format::default(),
             zone: TimeZone::system(),
             brightness: 0x7f,
-            nights: Vec::new(),
+            dimming_periods: Vec::new(),
             shift: true,
         }
     }
 
     /// The pages in their order: those that were chosen, or else those that fit the watchlist.
-    pub fn leaves(&self) -> Vec<Leaf> {
+    pub fn page_specs(&self) -> Vec<PageSpec> {
         match self.pages.as_slice() {
             [] => pages::fitting(&self.watchlist),
             chosen => chosen.to_vec(),
@@ -65,7 +65,7 @@ impl Settings {
 
 /// What one page shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Leaf {
+pub enum PageSpec {
     /// Two instruments, or one.
     Pair(usize, Option<usize>),
     /// One instrument alone, with its day.
@@ -76,20 +76,20 @@ pub enum Leaf {
     Link,
 }
 
-impl Leaf {
+impl PageSpec {
     /// Whether an instrument is on it.
     pub fn shows(self, place: usize) -> bool {
         match self {
-            Leaf::Pair(first, second) => first == place || second == Some(place),
-            Leaf::Big(only) | Leaf::Contract(only) => only == place,
-            Leaf::Link => false,
+            PageSpec::Pair(first, second) => first == place || second == Some(place),
+            PageSpec::Big(only) | PageSpec::Contract(only) => only == place,
+            PageSpec::Link => false,
         }
     }
 }
 
 /// What raises an alert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rule {
+pub struct AlertRule {
     /// Whose value.
     pub place: usize,
     /// What it must cross.

@@ -1,21 +1,21 @@
 use super::demand::{SHARES, SHARES_EXTENDED};
 use super::*;
 use crate::clock::Utc;
-use crate::feed::link::Phase;
-use crate::feed::{Close, Seed, Status, Update, Why};
+use crate::feed::link::ConnectionPhase;
+use crate::feed::{ConnectionStatus, Failure, InstrumentSnapshot, PreviousClose, Update};
 use crate::market::{Cluster, Price, Symbol, Ticker};
 
 /// Monday 2026-01-12 at 9:35 in New York.
 const MONDAY: Utc = Utc(1_768_228_500_000);
 const HOUR: i64 = 3_600_000;
 
-fn desk(names: &[&str]) -> Desk {
+fn desk(names: &[&str]) -> TickerState {
     let symbols: Vec<Symbol> = names.iter().map(|name| name.parse().unwrap()).collect();
-    let settings = Settings {
+    let settings = TickerSettings {
         zone: jiff::tz::TimeZone::UTC,
-        ..Settings::of(symbols)
+        ..TickerSettings::of(symbols)
     };
-    Desk::new(settings, Calendar::us(), Size::Tall, at(0, None)).unwrap()
+    TickerState::new(settings, Calendar::us(), Size::Tall, at(0, None)).unwrap()
 }
 
 fn at(secs: u64, utc: Option<Utc>) -> Now {
@@ -29,12 +29,12 @@ fn price(whole: i64) -> Price {
     Price::from_scaled(whole * Price::SCALE)
 }
 
-fn seed(stamp: Option<Utc>, close: Option<Close>) -> Update {
-    Update::Seed(Box::new(Seed {
+fn seed(stamp: Option<Utc>, close: Option<PreviousClose>) -> Update {
+    Update::Seed(Box::new(InstrumentSnapshot {
         price: Some(price(100)),
         stamp,
         previous_close: close,
-        ..Seed::empty(Ticker::try_from("I:SPX").unwrap())
+        ..InstrumentSnapshot::empty(Ticker::try_from("I:SPX").unwrap())
     }))
 }
 
@@ -48,7 +48,7 @@ fn tick(stamp: Utc) -> Update {
 }
 
 /// The server's clock says the same as this machine's.
-fn agree(desk: &mut Desk, now: Now) {
+fn agree(desk: &mut TickerState, now: Now) {
     let update = Update::ServerTime {
         at: now.monotonic,
         utc: now.utc.unwrap(),
@@ -57,11 +57,11 @@ fn agree(desk: &mut Desk, now: Now) {
 }
 
 /// The link of this cluster is in use.
-fn link(desk: &mut Desk, cluster: Cluster, simulated: Option<bool>, now: Now) {
-    let status = Status {
-        phase: Phase::Live,
-        why: None,
-        connections: desk.pulse.link(cluster).connections + 1,
+fn link(desk: &mut TickerState, cluster: Cluster, simulated: Option<bool>, now: Now) {
+    let status = ConnectionStatus {
+        phase: ConnectionPhase::Live,
+        reason: None,
+        connections: desk.link_monitor.link(cluster).connections + 1,
         simulated,
         heard: now.monotonic,
         cut_off: false,
@@ -69,13 +69,13 @@ fn link(desk: &mut Desk, cluster: Cluster, simulated: Option<bool>, now: Now) {
     desk.on(&Update::Status(cluster, status), now);
 }
 
-fn change_of(desk: &Desk, now: Now) -> Option<Price> {
+fn change_of(desk: &TickerState, now: Now) -> Option<Price> {
     let instrument = &desk.watchlist.instruments()[0];
     let change = instrument.change(&instrument.quote()?, now)?;
     Some(change.absolute())
 }
 
-fn judged(desk: &Desk, now: Now) -> Freshness {
+fn judged(desk: &TickerState, now: Now) -> Freshness {
     desk.watchlist.freshness(0, now, &desk.calendar)
 }
 
@@ -123,7 +123,10 @@ fn a_clock_of_its_own_that_is_wrong_closes_nothing_and_is_named() {
             Freshness::Stale(Duration::from_secs(21))
         );
         let fault = desk.time.fault(Moment::from_secs(30)).unwrap();
-        assert_eq!((fault.who, fault.off), (crate::screen::Witness::Own, off));
+        assert_eq!(
+            (fault.who, fault.off),
+            (crate::screen::TimeSource::Own, off)
+        );
     }
 }
 
@@ -133,7 +136,7 @@ fn a_late_feed_beside_an_unset_clock_or_one_that_is_as_late_is_delayed_and_raise
         let own = |secs| at(secs, own_off.map(|off| Utc(MONDAY.0 + off)));
         let mut desk = desk(&["SPX"]);
         let mut settings = desk.settings().clone();
-        settings.alerts = vec![Rule {
+        settings.alerts = vec![AlertRule {
             place: 0,
             threshold: crate::screen::Threshold::Above(price(50)),
             shown: Duration::from_secs(60),
@@ -145,7 +148,7 @@ fn a_late_feed_beside_an_unset_clock_or_one_that_is_as_late_is_delayed_and_raise
             utc: MONDAY,
         };
         desk.on(&server, own(0));
-        let row = Seed {
+        let row = InstrumentSnapshot {
             delayed: true,
             price: Some(price(100)),
             stamp: Some(Utc(MONDAY.0 - 905_000)),
@@ -193,7 +196,7 @@ fn a_stamp_ahead_holds_up_nothing_that_follows() {
         let shown = desk.watchlist.instruments()[0].quote().unwrap();
         assert_eq!(shown.as_of.stamp, now(secs).utc);
     }
-    assert_eq!((desk.oddities().older, desk.oddities().ahead), (0, 1));
+    assert_eq!((desk.anomalies().older, desk.anomalies().ahead), (0, 1));
 }
 
 #[test]
@@ -208,11 +211,18 @@ fn a_close_derived_from_a_value_of_no_known_day_is_refused_and_a_named_one_is_of
     };
     let future = Some(Utc(MONDAY.0 + 9 * HOUR));
     for stamp in [None, Some(Utc(0)), future] {
-        assert_eq!(change(Close::Derived(price(99)), stamp), None, "{stamp:?}");
-        assert_eq!(change(Close::Told(price(99)), stamp), Some(price(2)));
+        assert_eq!(
+            change(PreviousClose::Derived(price(99)), stamp),
+            None,
+            "{stamp:?}"
+        );
+        assert_eq!(
+            change(PreviousClose::Told(price(99)), stamp),
+            Some(price(2))
+        );
     }
     assert_eq!(
-        change(Close::Derived(price(99)), Some(MONDAY)),
+        change(PreviousClose::Derived(price(99)), Some(MONDAY)),
         Some(price(2))
     );
 }
@@ -230,27 +240,27 @@ fn a_feed_that_is_late_by_definition_is_never_live() {
 
 #[test]
 fn contracts_have_a_long_patience_while_they_are_traded() {
-    let patience = |utc| {
+    let max_silence = |utc| {
         let mut desk = desk(&["O:SPY261218C00650000"]);
         agree(&mut desk, at(0, Some(utc)));
-        desk.orders(Cluster::Options, at(0, Some(utc))).patience
+        desk.demand(Cluster::Options, at(0, Some(utc))).max_silence
     };
-    assert_eq!(patience(MONDAY), Some(Duration::from_secs(300)));
-    assert_eq!(patience(Utc(MONDAY.0 + 12 * HOUR)), None);
+    assert_eq!(max_silence(MONDAY), Some(Duration::from_secs(300)));
+    assert_eq!(max_silence(Utc(MONDAY.0 + 12 * HOUR)), None);
 }
 
 #[test]
 fn the_silence_of_a_late_source_is_borne_until_it_can_have_something_of_the_session() {
-    let patience = |minutes: i64| {
+    let max_silence = |minutes: i64| {
         let now = at(0, Some(Utc(MONDAY.0 + 60_000 * minutes)));
         let mut desk = desk(&["SPX"]);
         desk.set_delayed(true);
         agree(&mut desk, now);
-        desk.orders(Cluster::Indices, now).patience
+        desk.demand(Cluster::Indices, now).max_silence
     };
-    assert_eq!(patience(0), None, "at 9:35");
-    assert_eq!(patience(12), Some(Duration::from_secs(20)));
-    assert_eq!(patience(6 * 60 + 26), None, "at 16:01");
+    assert_eq!(max_silence(0), None, "at 9:35");
+    assert_eq!(max_silence(12), Some(Duration::from_secs(20)));
+    assert_eq!(max_silence(6 * 60 + 26), None, "at 16:01");
 }
 
 #[test]
@@ -267,17 +277,17 @@ fn an_index_is_asked_for_each_minute_until_its_official_close_must_have_come() {
         let mut desk = desk(&["SPX"]);
         desk.set_delayed(delayed);
         agree(&mut desk, now);
-        let row = Seed {
+        let row = InstrumentSnapshot {
             price: Some(price(100)),
             stamp: Some(bell),
             is_close: true,
-            previous_close: Some(Close::Told(price(99))),
+            previous_close: Some(PreviousClose::Told(price(99))),
             delayed,
             ..told("SPX")
         };
         desk.on(&Update::Seed(Box::new(row)), now);
         assert_eq!(judged(&desk, now), Freshness::Closed);
-        let pace = desk.paces(now).next().unwrap();
+        let pace = desk.poll_intervals(now).next().unwrap();
         assert_eq!(pace, expected.map(Duration::from_secs), "{minutes}");
     }
 }
@@ -293,7 +303,7 @@ fn an_answer_that_a_hub_repeats_says_only_what_was_the_last_value_then() {
         let mut desk = desk(&["SPY"]);
         let now = at(300, Some(Utc(now.utc.unwrap().0 - 300_000)));
         agree(&mut desk, now);
-        let row = Seed {
+        let row = InstrumentSnapshot {
             price: Some(price(100)),
             stamp: Some(Utc(bell.0 - 30_000)),
             age: Duration::from_secs(age),
@@ -311,33 +321,33 @@ fn rest_is_needed_while_a_link_is_not_live_and_its_return_is_counted() {
     agree(&mut desk, now(0));
     let mut tell = |phase, connections, secs| {
         let now = now(secs);
-        let status = Status {
+        let status = ConnectionStatus {
             phase,
-            why: Some(Why::Lost),
+            reason: Some(Failure::Lost),
             connections,
             simulated: None,
             heard: Moment::ZERO,
             cut_off: false,
         };
         desk.on(&Update::Status(Cluster::Indices, status), now);
-        if phase == Phase::Live {
+        if phase == ConnectionPhase::Live {
             desk.on(&tick(now.utc.unwrap()), now);
         }
-        (desk.paces(now).next().unwrap(), desk.returns())
+        (desk.poll_intervals(now).next().unwrap(), desk.returns())
     };
     // At half of its limit, so that REST alone keeps it fresh.
     let half = Some(Duration::from_secs(5));
-    assert_eq!(tell(Phase::Joining, 0, 0), (half, 0));
-    assert_eq!(tell(Phase::Live, 1, 1), (None, 0));
-    assert_eq!(tell(Phase::Down, 1, 2), (half, 0));
-    assert_eq!(tell(Phase::Live, 2, 3), (None, 1));
+    assert_eq!(tell(ConnectionPhase::Joining, 0, 0), (half, 0));
+    assert_eq!(tell(ConnectionPhase::Live, 1, 1), (None, 0));
+    assert_eq!(tell(ConnectionPhase::Down, 1, 2), (half, 0));
+    assert_eq!(tell(ConnectionPhase::Live, 2, 3), (None, 1));
     // And a symbol that alone is silent is asked for although its link is well.
-    assert_eq!(desk.paces(now(30)).next(), Some(half));
+    assert_eq!(desk.poll_intervals(now(30)).next(), Some(half));
 }
 
-fn told(name: &str) -> Seed {
+fn told(name: &str) -> InstrumentSnapshot {
     let symbol: Symbol = name.parse().unwrap();
-    Seed::empty(Ticker::try_from(symbol.ticker()).unwrap())
+    InstrumentSnapshot::empty(Ticker::try_from(symbol.ticker()).unwrap())
 }
 
 fn streamed(name: &str, whole: i64, stamp: Utc) -> Update {
@@ -360,18 +370,22 @@ fn a_display_started_on_a_sunday_shows_fridays_close_and_its_change() {
         let mut desk = desk(&[name]);
         agree(&mut desk, now);
         desk.on(
-            &Update::Seed(Box::new(Seed {
+            &Update::Seed(Box::new(InstrumentSnapshot {
                 price: Some(price(102)),
                 is_close: true,
                 stamp: Some(friday),
-                previous_close: Some(Close::Told(price(100))),
+                previous_close: Some(PreviousClose::Told(price(100))),
                 ..told(name)
             })),
             now,
         );
         assert_eq!(judged(&desk, now), Freshness::Closed, "{name}");
         assert_eq!(change_of(&desk, now), Some(price(2)), "{name}");
-        assert_eq!(desk.paces(now).collect::<Vec<_>>(), [None], "{name}");
+        assert_eq!(
+            desk.poll_intervals(now).collect::<Vec<_>>(),
+            [None],
+            "{name}"
+        );
     }
 }
 
@@ -379,9 +393,9 @@ fn a_display_started_on_a_sunday_shows_fridays_close_and_its_change() {
 fn a_share_is_asked_for_often_while_it_is_traded_and_not_at_all_while_it_streams() {
     let mut desk = desk(&["SPY"]);
     let at_hour = |hours: i64| at(9, Some(Utc(MONDAY.0 + hours * HOUR)));
-    let pace = |desk: &mut Desk, now| {
+    let pace = |desk: &mut TickerState, now| {
         agree(desk, now);
-        desk.paces(now).next().unwrap()
+        desk.poll_intervals(now).next().unwrap()
     };
     assert_eq!(pace(&mut desk, at_hour(0)), Some(SHARES));
     assert_eq!(pace(&mut desk, at_hour(-2)), Some(SHARES_EXTENDED));
@@ -399,7 +413,7 @@ fn a_share_without_a_trade_before_the_open_shows_its_close_and_a_live_one_its_ag
     let monday = |hours: i64, secs| at(secs, Some(Utc(MONDAY.0 + hours * HOUR)));
     // Friday's last trade after the close was hours before trading ended.
     let friday = Utc(MONDAY.0 - 63 * HOUR);
-    let seed = Seed {
+    let seed = InstrumentSnapshot {
         price: Some(price(650)),
         stamp: Some(friday),
         is_close: true,
@@ -437,12 +451,15 @@ fn the_vendors_word_on_its_markets_overrules_the_table_while_it_is_young() {
     desk.on(&streamed("SPX", 5900, noon(55).utc.unwrap()), noon(55));
     assert!(matches!(judged(&desk, noon(90)), Freshness::Stale(_)));
     // Trading was ended at noon, which no table knew. Something else has come since: the link lives.
-    let (open, closed) = (crate::market::State::Open, crate::market::State::Closed);
+    let (open, closed) = (
+        crate::market::MarketState::Open,
+        crate::market::MarketState::Closed,
+    );
     desk.on(&status(open, noon(0).utc.unwrap()), noon(60));
     desk.on(&status(closed, noon(60).utc.unwrap()), noon(60));
     desk.watchlist.heard(Cluster::Indices, noon(90).monotonic);
     assert_eq!(judged(&desk, noon(91)), Freshness::Closed);
-    assert_eq!(desk.orders(Cluster::Indices, noon(91)).patience, None);
+    assert_eq!(desk.demand(Cluster::Indices, noon(91)).max_silence, None);
     assert!(matches!(judged(&desk, noon(661)), Freshness::Stale(_)));
 }
 
@@ -450,12 +467,12 @@ fn the_vendors_word_on_its_markets_overrules_the_table_while_it_is_young() {
 fn what_the_vendor_does_not_serve_is_said_and_asked_for_now_and_then() {
     let mut desk = desk(&["SPX"]);
     let now = at(0, Some(MONDAY));
-    let seed = Seed {
+    let seed = InstrumentSnapshot {
         denial: Some(crate::market::Denial::NotEntitled),
         ..told("SPX")
     };
     desk.on(&Update::Seed(Box::new(seed)), now);
-    assert_eq!(desk.paces(now).collect::<Vec<_>>(), [None]);
+    assert_eq!(desk.poll_intervals(now).collect::<Vec<_>>(), [None]);
     assert!(desk.complete(now), "nothing more is to come");
     // What streams is served, whatever REST says.
     desk.on(&tick(MONDAY), now);
@@ -467,21 +484,21 @@ fn an_expired_contract_is_neither_subscribed_nor_asked_for() {
     let mut desk = desk(&["O:SPY260109C00650000", "O:SPY260112C00650000"]);
     let now = at(0, Some(MONDAY));
     agree(&mut desk, now);
-    let channels = desk.orders(Cluster::Options, now).channels;
+    let channels = desk.demand(Cluster::Options, now).channels;
     assert!(
         channels
             .iter()
             .all(|channel| channel.ticker.contains("260112"))
     );
     assert_eq!(channels.len(), 3);
-    assert_eq!(desk.paces(now).next(), Some(None));
+    assert_eq!(desk.poll_intervals(now).next(), Some(None));
 }
 
 #[test]
 fn a_crossed_threshold_brings_its_page_to_the_front_for_its_time() {
     let mut desk = desk(&["DJI", "NDX", "SPX"]);
     let mut settings = desk.settings().clone();
-    settings.alerts = vec![Rule {
+    settings.alerts = vec![AlertRule {
         place: 2,
         threshold: crate::screen::Threshold::Above(price(101)),
         shown: Duration::from_secs(60),
@@ -491,13 +508,13 @@ fn a_crossed_threshold_brings_its_page_to_the_front_for_its_time() {
     agree(&mut desk, now(0));
     link(&mut desk, Cluster::Indices, Some(false), now(0));
     desk.draw(now(1));
-    assert_eq!(desk.leaf, Some(Leaf::Pair(0, Some(1))));
+    assert_eq!(desk.page_spec, Some(PageSpec::Pair(0, Some(1))));
     desk.on(&tick(MONDAY), now(2));
     desk.draw(now(2));
-    assert_eq!(desk.leaf, Some(Leaf::Pair(2, None)));
+    assert_eq!(desk.page_spec, Some(PageSpec::Pair(2, None)));
     assert!(desk.deadline(now(2)) <= Moment::from_millis(2_500));
     desk.draw(now(62));
-    assert_eq!(desk.leaf, Some(Leaf::Pair(0, Some(1))));
+    assert_eq!(desk.page_spec, Some(PageSpec::Pair(0, Some(1))));
 }
 
 #[test]
@@ -505,7 +522,7 @@ fn the_sessions_minutes_make_the_curve_and_come_back_with_a_refill() {
     let mut desk = desk(&["SPX"]);
     let now = at(0, Some(MONDAY));
     agree(&mut desk, now);
-    desk.turn(now);
+    desk.advance(now);
     let bars: Box<[crate::market::Bar]> = (0..4)
         .map(|minute| {
             let start = Utc(MONDAY.0 - 300_000 + minute * 60_000);
@@ -549,13 +566,13 @@ fn a_bar_with_a_stamp_that_can_be_none_is_counted_as_odd() {
     };
     let update = Update::Bar {
         ticker: told("SPX").ticker,
-        kind: crate::market::Kind::Minute,
+        kind: crate::market::ChannelKind::Minute,
         bar,
         volume: None,
         age: None,
     };
     desk.on(&update, at(0, Some(MONDAY)));
-    assert_eq!(desk.oddities().absurd, 1);
+    assert_eq!(desk.anomalies().absurd, 1);
 }
 
 #[test]
@@ -570,7 +587,7 @@ fn what_the_vendor_refuses_to_stream_has_no_access_unless_rest_has_it() {
         not_authorized: true,
     };
     desk.on(&refused, now(20));
-    let denial = |desk: &Desk| desk.watchlist.instruments()[0].denial();
+    let denial = |desk: &TickerState| desk.watchlist.instruments()[0].denial();
     assert_eq!(denial(&desk), Some(crate::market::Denial::NotEntitled));
     desk.on(&seed(now(21).utc, None), now(21));
     assert_eq!(
@@ -585,14 +602,14 @@ fn simulated_prices_wear_demo_by_whatever_way_they_came_and_are_gone_with_their_
     let now = |secs| at(secs, Some(MONDAY));
     agree(&mut desk, now(0));
     // By REST alone: the sockets answer 404.
-    let row = Seed {
+    let row = InstrumentSnapshot {
         price: Some(price(100)),
         stamp: now(0).utc,
         simulated: true,
         ..told("SPX")
     };
     desk.on(&Update::Seed(Box::new(row)), now(0));
-    let simulated = |desk: &Desk| desk.watchlist.instruments()[0].simulated();
+    let simulated = |desk: &TickerState| desk.watchlist.instruments()[0].simulated();
     assert!(simulated(&desk));
     // A proxy that greets with nothing: its first frame says that it is real.
     link(&mut desk, Cluster::Indices, Some(false), now(5));
@@ -609,31 +626,31 @@ fn a_link_that_is_gone_says_demo_of_nothing_that_somebody_else_tells() {
     }
     // The simulated hub goes, and the old proxy comes: it has no sockets for shares, and no greeting.
     for cluster in [Cluster::Indices, Cluster::Stocks] {
-        let status = Status {
-            phase: Phase::Down,
-            ..desk.pulse.link(cluster)
+        let status = ConnectionStatus {
+            phase: ConnectionPhase::Down,
+            ..desk.link_monitor.link(cluster)
         };
         desk.on(&Update::Status(cluster, status), now(1));
     }
-    assert!(desk.pulse.simulated(), "nobody has spoken since");
-    let row = |simulated| Seed {
+    assert!(desk.link_monitor.simulated(), "nobody has spoken since");
+    let row = |simulated| InstrumentSnapshot {
         price: Some(price(100)),
         stamp: now(2).utc,
         simulated,
         ..told("SPX")
     };
     desk.on(&Update::Seed(Box::new(row(false))), now(2));
-    assert!(!desk.pulse.simulated());
+    assert!(!desk.link_monitor.simulated());
     desk.on(&Update::Seed(Box::new(row(true))), now(3));
-    assert!(desk.pulse.simulated());
+    assert!(desk.link_monitor.simulated());
     link(&mut desk, Cluster::Indices, None, now(4));
-    assert!(!desk.pulse.simulated());
+    assert!(!desk.link_monitor.simulated());
 }
 
 #[test]
 fn a_picture_is_good_until_the_first_plain_value_on_it_grows_old() {
     let mut desk = desk(&["SPX", "VIX"]);
-    let good = |desk: &mut Desk, now: Now| {
+    let good = |desk: &mut TickerState, now: Now| {
         desk.draw(now);
         desk.good_until(now).since(now.monotonic)
     };

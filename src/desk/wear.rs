@@ -2,14 +2,14 @@
 //! burn in first. Pure.
 
 use crate::clock::Moment;
-use crate::panel::Light;
+use crate::panel::PanelLight;
 use crate::screen::{Frame, WIDTH};
 
 const ROWS: usize = 64;
 
 /// See the module. A minute is counted where its dot is lit when the minute is over.
 #[derive(Clone)]
-pub(super) struct Wear {
+pub(super) struct BurnIn {
     /// Minutes, by rows.
     dots: Box<[u32; WIDTH * ROWS]>,
     /// Minutes in which the panel was on.
@@ -19,14 +19,14 @@ pub(super) struct Wear {
     minute: u64,
 }
 
-impl core::fmt::Debug for Wear {
+impl core::fmt::Debug for BurnIn {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Self { on, most, .. } = self;
         write!(f, "Wear {{ on: {on}, most: {most} }}")
     }
 }
 
-impl Wear {
+impl BurnIn {
     pub(super) fn new() -> Self {
         Self {
             dots: Box::new([0; WIDTH * ROWS]),
@@ -37,7 +37,7 @@ impl Wear {
     }
 
     /// Counts a minute of the picture that is on the glass, if another has begun.
-    pub(super) fn turn(&mut self, now: Moment, frame: &Frame, light: Light) {
+    pub(super) fn count_minute(&mut self, now: Moment, frame: &Frame, light: PanelLight) {
         let minute = now.as_millis() / 60_000;
         if minute != self.minute {
             self.minute = minute;
@@ -45,7 +45,7 @@ impl Wear {
         }
     }
 
-    fn count(&mut self, frame: &Frame, light: Light) {
+    fn count(&mut self, frame: &Frame, light: PanelLight) {
         if !light.on {
             return;
         }
@@ -77,18 +77,18 @@ mod tests {
     fn the_most_used_dot_counts_and_a_wandering_picture_spares_it() {
         let mut frame = Frame::new(Size::Tall);
         frame.set(7, 20, true);
-        let shifted = Light {
+        let shifted = PanelLight {
             shift: 1,
-            ..Light::default()
+            ..PanelLight::default()
         };
-        let off = Light {
+        let off = PanelLight {
             on: false,
-            ..Light::default()
+            ..PanelLight::default()
         };
-        let (mut still, mut wandering) = (Wear::new(), Wear::new());
+        let (mut still, mut wandering) = (BurnIn::new(), BurnIn::new());
         for minute in 0..240 {
-            still.count(&frame, Light::default());
-            let light = [Light::default(), shifted][minute % 2];
+            still.count(&frame, PanelLight::default());
+            let light = [PanelLight::default(), shifted][minute % 2];
             wandering.count(&frame, light);
             wandering.count(&frame, off);
         }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Examination, network, summary, text};
+use super::{CheckReport, network, summary, text};
 use crate::feed::net::Endpoint;
 
 const MASK: &str = "(hidden)";
@@ -61,7 +61,7 @@ impl Bundle {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn write(self, examination: &Examination<'_>, config: &Path) -> Result<String, String> {
+    pub fn write(self, examination: &CheckReport<'_>, config: &Path) -> Result<String, String> {
         let mut report = format!(
             "deskticker {} on {} {}\n\n",
             env!("CARGO_PKG_VERSION"),
@@ -78,7 +78,7 @@ impl Bundle {
             config.display()
         ));
         match std::fs::read_to_string(config) {
-            Ok(text) => report.push_str(&masked(&text)),
+            Ok(text) => report.push_str(&redacted(&text)),
             Err(error) => report.push_str(&format!("  cannot be read: {}\n", error.kind())),
         }
         examination.hidden.hide(&mut report);
@@ -95,7 +95,7 @@ impl Bundle {
 
 /// A configuration, whether it can be used or not, with the settings whose value shows by its form
 /// that it is what it should be. Comments and everything that is not known are left out.
-pub fn masked(text: &str) -> String {
+pub fn redacted(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
         let line = line.trim();

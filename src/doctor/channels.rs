@@ -7,26 +7,26 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::{Finding, Patient, hub};
+use super::{CheckContext, Finding, hub};
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
-use crate::feed::link::Phase;
+use crate::feed::link::ConnectionPhase;
 use crate::feed::net::Connector;
-use crate::feed::session::{Orders, Session};
+use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::subscriptions;
-use crate::feed::{Update, Why};
-use crate::market::{Channel, Cluster, Kind, Ticker};
+use crate::feed::{Failure, Update};
+use crate::market::{Channel, ChannelKind, Cluster, Ticker};
 
 const QUEUE: usize = 64;
 
 /// One link for each cluster that the watchlist needs, and what has come on them.
-pub(super) struct Line {
+pub(super) struct ChannelProbe {
     links: JoinSet<()>,
-    orders: Vec<watch::Sender<Orders>>,
+    demand: Vec<watch::Sender<SubscriptionDemand>>,
     updates: mpsc::Receiver<Update>,
     clock: Clock,
     opened: Moment,
-    patience: Duration,
+    time_limit: Duration,
     /// Something on the watchlist is published at this hour, as far as one knows.
     market_open: bool,
     /// What neither an acknowledgement nor a value has confirmed.
@@ -35,16 +35,16 @@ pub(super) struct Line {
     /// Whose the first value was, and after how long.
     first: Option<(String, Duration)>,
     /// Why a link came to nothing.
-    fallen: Option<(Cluster, Why)>,
+    failed: Option<(Cluster, Failure)>,
 }
 
-impl Line {
-    pub(super) fn open(patient: &Patient<'_>, connector: &Connector, config: &Config) -> Self {
-        let now = patient.clock.now();
+impl ChannelProbe {
+    pub(super) fn open(context: &CheckContext<'_>, connector: &Connector, config: &Config) -> Self {
+        let now = context.clock.now();
         let (updates, incoming) = mpsc::channel(QUEUE);
         let source = Arc::new(config.source.clone());
         let mut links = JoinSet::new();
-        let mut orders = Vec::new();
+        let mut demand = Vec::new();
         let mut missing = Vec::new();
         for cluster in Cluster::ALL {
             let channels = subscriptions::route(&config.settings.watchlist, cluster);
@@ -52,72 +52,75 @@ impl Line {
                 continue;
             }
             missing.extend(channels.iter().cloned());
-            let (order, wanted) = watch::channel(Orders {
+            let (order, wanted) = watch::channel(SubscriptionDemand {
                 channels,
-                patience: None,
+                max_silence: None,
                 stop: false,
             });
-            orders.push(order);
+            demand.push(order);
             let session = Session {
                 cluster,
                 source: source.clone(),
                 connector: connector.clone(),
-                orders: wanted,
+                demand: wanted,
                 updates: updates.clone(),
-                clock: patient.clock.clone(),
+                clock: context.clock.clone(),
             };
             links.spawn(session.run());
         }
         let market_open = config.settings.watchlist.iter().any(|symbol| {
             now.utc
-                .is_none_or(|utc| patient.calendar.phase(symbol, utc).is_open())
+                .is_none_or(|utc| context.calendar.phase(symbol, utc).is_open())
         });
         Self {
             links,
-            orders,
+            demand,
             updates: incoming,
-            clock: patient.clock.clone(),
+            clock: context.clock.clone(),
             opened: now.monotonic,
-            patience: patient.patience,
+            time_limit: context.time_limit,
             market_open,
             wanted: missing.len(),
             missing,
             first: None,
-            fallen: None,
+            failed: None,
         }
     }
 
     /// Until all that is due has come, a link has failed, or the patience is over.
-    pub(super) async fn listen(&mut self) {
-        let patience = self.patience;
+    pub(super) async fn wait_for_values(&mut self) {
+        let time_limit = self.time_limit;
         let listening = async {
             while !self.missing.is_empty() || (self.market_open && self.first.is_none()) {
                 let Some(update) = self.updates.recv().await else {
                     return;
                 };
                 self.take(update);
-                if self.fallen.is_some() {
+                if self.failed.is_some() {
                     return;
                 }
             }
         };
         // What has not come by then is what is judged.
-        tokio::time::timeout(patience, listening).await.ok();
+        tokio::time::timeout(time_limit, listening).await.ok();
     }
 
     fn take(&mut self, update: Update) {
         match update {
             Update::Status(cluster, status) => {
-                let failed = matches!(status.phase, Phase::Down | Phase::Refused);
-                if let Some(why) = status.why.filter(|_| failed) {
-                    self.fallen = Some((cluster, why));
+                let failed = matches!(
+                    status.phase,
+                    ConnectionPhase::Down | ConnectionPhase::Refused
+                );
+                if let Some(reason) = status.reason.filter(|_| failed) {
+                    self.failed = Some((cluster, reason));
                 }
             }
             Update::Subscribed(channel) => self.missing.retain(|missing| *missing != channel),
-            Update::Value { ticker, .. } => self.came(Kind::Value, &ticker),
-            Update::Quote { ticker, .. } => self.came(Kind::Quote, &ticker),
-            Update::Trade { ticker, .. } => self.came(Kind::Trade, &ticker),
-            Update::Bar { ticker, kind, .. } => self.came(kind, &ticker),
+            Update::Value { ticker, .. } => self.confirm_received(ChannelKind::Value, &ticker),
+            Update::Quote { ticker, .. } => self.confirm_received(ChannelKind::Quote, &ticker),
+            Update::Trade { ticker, .. } => self.confirm_received(ChannelKind::Trade, &ticker),
+            Update::Bar { ticker, kind, .. } => self.confirm_received(kind, &ticker),
             // What is not confirmed stays among the missing.
             Update::Unanswered { .. } | Update::ServerTime { .. } => {}
             // By REST, which is not asked here.
@@ -126,10 +129,13 @@ impl Line {
     }
 
     /// What comes on a channel confirms it; a price that is not of a whole minute is a value.
-    fn came(&mut self, kind: Kind, ticker: &Ticker) {
+    fn confirm_received(&mut self, kind: ChannelKind, ticker: &Ticker) {
         let of = |channel: &Channel| channel.kind == kind && channel.ticker == *ticker;
         self.missing.retain(|channel| !of(channel));
-        if matches!(kind, Kind::Value | Kind::Quote | Kind::Trade) {
+        if matches!(
+            kind,
+            ChannelKind::Value | ChannelKind::Quote | ChannelKind::Trade
+        ) {
             let after = self.clock.now().monotonic.since(self.opened);
             let name = ticker.as_str();
             let name = name.strip_prefix("I:").unwrap_or(name);
@@ -139,7 +145,7 @@ impl Line {
 
     /// Says farewell.
     pub(super) async fn close(&mut self) {
-        for order in &self.orders {
+        for order in &self.demand {
             order.send_modify(|order| order.stop = true);
         }
         // A session that waits for room in the queue must see that nobody reads it any more.
@@ -150,12 +156,12 @@ impl Line {
     /// `hub` is one of ours, which confirms what it serves; the proxy does not to who comes late.
     pub(super) fn judge(&self, hub: bool) -> Finding {
         const CHECK: &str = "channels";
-        if let Some((cluster, why)) = self.fallen {
-            return match why {
-                Why::Token => hub::unwelcome(CHECK),
+        if let Some((cluster, reason)) = self.failed {
+            return match reason {
+                Failure::Token => hub::unwelcome(CHECK),
                 _ => {
-                    let mend = "Look at the hub's log, on its machine:\n  journalctl -u deskticker-hub -n 50";
-                    Finding::failed(CHECK, format!("{cluster}: {why}"), mend)
+                    let remedy = "Look at the hub's log, on its machine:\n  journalctl -u deskticker-hub -n 50";
+                    Finding::failed(CHECK, format!("{cluster}: {reason}"), remedy)
                 }
             };
         }
@@ -183,20 +189,20 @@ impl Line {
                 format!("{found}; first value ({name}) in {} ms", after.as_millis())
             }
             None if self.market_open => {
-                format!("{found}; no value in {} s", self.patience.as_secs())
+                format!("{found}; no value in {} s", self.time_limit.as_secs())
             }
             None => format!("{found}; the market is closed"),
         };
         let silent = self.market_open && self.first.is_none();
         if hub && !self.missing.is_empty() {
-            let mend =
+            let remedy =
                 "Correct the watchlist: are these spelt as Massive spells them, and in its plan?";
-            return Finding::failed(CHECK, found, mend);
+            return Finding::failed(CHECK, found, remedy);
         }
         if silent {
-            let mend = "If it stays so while the market is open, the server gets nothing itself: look at \
+            let remedy = "If it stays so while the market is open, the server gets nothing itself: look at \
                         its log.";
-            return Finding::warning(CHECK, found, mend);
+            return Finding::warning(CHECK, found, remedy);
         }
         // The proxy confirms nothing to who comes late.
         Finding::ok(CHECK, found)

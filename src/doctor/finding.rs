@@ -2,7 +2,7 @@
 
 /// How a check ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum State {
+pub enum CheckState {
     /// As it should be.
     Ok,
     /// It works, and could be better.
@@ -13,14 +13,14 @@ pub enum State {
     Skipped,
 }
 
-impl State {
+impl CheckState {
     /// In one word.
     pub const fn word(self) -> &'static str {
         match self {
-            State::Ok => "ok",
-            State::Warning => "warning",
-            State::Failed => "failed",
-            State::Skipped => "skipped",
+            CheckState::Ok => "ok",
+            CheckState::Warning => "warning",
+            CheckState::Failed => "failed",
+            CheckState::Skipped => "skipped",
         }
     }
 }
@@ -31,11 +31,11 @@ pub struct Finding {
     /// Which check, in one word.
     pub check: &'static str,
     /// How it ended.
-    pub state: State,
+    pub state: CheckState,
     /// What was found, on one line.
     pub found: String,
     /// What mends it: lines of prose, and lines to be typed as they are, which begin with a space.
-    pub mend: Option<String>,
+    pub remedy: Option<String>,
 }
 
 // Each is one function, called: this is told once in the life of a process, and the program is to
@@ -44,34 +44,52 @@ impl Finding {
     /// All is well.
     #[inline(never)]
     pub fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self::new(check, State::Ok, found.into(), None)
+        Self::new(check, CheckState::Ok, found.into(), None)
     }
 
     /// It works, and this would make it better.
     #[inline(never)]
-    pub fn warning(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self::new(check, State::Warning, found.into(), Some(mend.into()))
+    pub fn warning(
+        check: &'static str,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::new(
+            check,
+            CheckState::Warning,
+            found.into(),
+            Some(remedy.into()),
+        )
     }
 
     /// It does not work, and this mends it.
     #[inline(never)]
-    pub fn failed(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self::new(check, State::Failed, found.into(), Some(mend.into()))
+    pub fn failed(
+        check: &'static str,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::new(check, CheckState::Failed, found.into(), Some(remedy.into()))
     }
 
     /// It was not looked at, for this reason.
     #[inline(never)]
-    pub fn skipped(check: &'static str, why: impl Into<String>) -> Self {
-        Self::new(check, State::Skipped, why.into(), None)
+    pub fn skipped(check: &'static str, reason: impl Into<String>) -> Self {
+        Self::new(check, CheckState::Skipped, reason.into(), None)
     }
 
     #[inline(never)]
-    const fn new(check: &'static str, state: State, found: String, mend: Option<String>) -> Self {
+    const fn new(
+        check: &'static str,
+        state: CheckState,
+        found: String,
+        remedy: Option<String>,
+    ) -> Self {
         Self {
             check,
             state,
             found,
-            mend,
+            remedy,
         }
     }
 }

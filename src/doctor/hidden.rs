@@ -15,15 +15,15 @@ const SHORTEST: usize = 6;
 
 /// The secrets, in each way in which they may be written.
 #[derive(Clone, Default)]
-pub struct Hidden(Vec<String>);
+pub struct Redactor(Vec<String>);
 
-impl fmt::Debug for Hidden {
+impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hidden(…)")
     }
 }
 
-impl Hidden {
+impl Redactor {
     /// All that the configuration and the environment know; `text` is the configuration as it
     /// stands in its file, whether it can be used or not.
     pub fn of(environment: &Environment, config: Option<&Config>, text: &str) -> Self {

@@ -7,16 +7,16 @@ use hyper::header::{DATE, LOCATION};
 use hyper::{Method, Uri};
 use serde_json::Value;
 
-use super::{Finding, State, machine};
+use super::{CheckState, Finding, machine};
 use crate::clock::Utc;
 use crate::config::Config;
-use crate::feed::audience::shown;
-use crate::feed::link::Via;
+use crate::feed::audience::printable;
+use crate::feed::link::FeedProvider;
 use crate::feed::net::Connector;
-use crate::feed::rest::{self, Answer};
-use crate::feed::session::Source;
-use crate::feed::ticket::{self, DOORS};
-use crate::feed::{Why, net};
+use crate::feed::rest::{self, HttpAnswer};
+use crate::feed::session::FeedSource;
+use crate::feed::ticket::{self, PROBE_PATHS};
+use crate::feed::{Failure, net};
 use crate::market::{Cluster, Symbol};
 
 /// A hub has joined the vendor within this, or will not soon.
@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(300);
 
 /// The first answer.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Greeting {
+pub(super) struct ServerGreeting {
     /// It is a hub of ours, which tells of its upstreams and confirms what it serves.
     pub(super) hub: bool,
     /// By its clock.
@@ -34,31 +34,34 @@ pub(super) struct Greeting {
 }
 
 /// Asks who is there, without any token.
-pub(super) async fn recognise(connector: &Connector, source: &Source) -> (Finding, Greeting) {
-    let mut nobody = Source {
+pub(super) async fn recognise(
+    connector: &Connector,
+    source: &FeedSource,
+) -> (Finding, ServerGreeting) {
+    let mut nobody = FeedSource {
         secret: None,
         ..source.clone()
     };
-    let mut paths = DOORS.as_slice();
-    if source.via == Via::Vendor {
+    let mut paths = PROBE_PATHS.as_slice();
+    if source.provider == FeedProvider::Vendor {
         nobody.endpoint = rest::vendor_rest(&source.endpoint);
         paths = &["/v1/marketstatus/now"];
     }
-    let mut last = (unknown("nothing was asked"), Greeting::default());
+    let mut last = (unknown("nothing was asked"), ServerGreeting::default());
     for path in paths {
         let answer = match rest::ask(connector, &nobody, Method::GET, path).await {
             Ok(answer) => answer,
-            Err(why) => {
-                let mend = "Is this the address and the port of a hub?";
+            Err(reason) => {
+                let remedy = "Is this the address and the port of a hub?";
                 return (
-                    Finding::failed("hub", why.to_string(), mend),
-                    Greeting::default(),
+                    Finding::failed("hub", reason.to_string(), remedy),
+                    ServerGreeting::default(),
                 );
             }
         };
         let date = answer.header(&DATE).and_then(machine::date);
         let (finding, hub, settled) = judge(&answer, source);
-        last = (finding, Greeting { hub, date });
+        last = (finding, ServerGreeting { hub, date });
         if settled {
             break;
         }
@@ -76,17 +79,17 @@ fn unknown(what: &str) -> Finding {
 
 /// What an answer without a token says of who gives it: whether that is a hub of ours, and whether
 /// that settles it.
-fn judge(answer: &Answer, source: &Source) -> (Finding, bool, bool) {
+fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
     let status = answer.status.as_u16();
     let json = answer
         .json
         .as_ref()
         .and_then(|body| serde_json::from_slice::<Value>(body).ok());
-    if source.via == Via::Hub && ticket::judge(status, answer.json.as_deref()) {
+    if source.provider == FeedProvider::Hub && ticket::judge(status, answer.json.as_deref()) {
         let report = json.filter(|report| report["clusters"].is_object());
         let hub = report.is_some();
         let found = report.map_or("answers like the proxy".to_owned(), |report| {
-            let word = report["status"].as_str().map(shown).unwrap_or_default();
+            let word = report["status"].as_str().map(printable).unwrap_or_default();
             format!("a deskticker-hub, and it says: {word}")
         });
         return (Finding::ok("hub", found), hub, true);
@@ -96,25 +99,25 @@ fn judge(answer: &Answer, source: &Source) -> (Finding, bool, bool) {
         let goal = answer
             .header(&LOCATION)
             .and_then(|to| to.parse::<Uri>().ok());
-        let goal = goal.as_ref().and_then(|to| to.host()).map(shown);
+        let goal = goal.as_ref().and_then(|to| to.host()).map(printable);
         let found = match goal {
             Some(host) => format!("PORTAL: a redirect to {host}, where JSON was due"),
             None => "PORTAL: a web page, where JSON was due".to_owned(),
         };
-        let mend = "The network wants a login first, or the url is not that of a hub. Open any page \
+        let remedy = "The network wants a login first, or the url is not that of a hub. Open any page \
                     in a browser in this network. The token was not sent.";
-        return (Finding::failed("hub", found, mend), false, true);
+        return (Finding::failed("hub", found, remedy), false, true);
     }
     let denied = matches!(status, 401 | 403);
     // The vendor says in JSON what is missing.
     let complaint =
         json.is_some_and(|body| body["error"].is_string() || body["status"].is_string());
-    match source.via {
-        Via::Vendor if denied || (complaint && status < 500) => {
+    match source.provider {
+        FeedProvider::Vendor if denied || (complaint && status < 500) => {
             (Finding::ok("hub", "answers like Massive"), false, true)
         }
         // Its certificate has shown whose it is, to the ticker as to us.
-        Via::Hub if denied && source.endpoint.secure => {
+        FeedProvider::Hub if denied && source.endpoint.secure => {
             (Finding::ok("hub", "wants a token"), false, true)
         }
         _ => (unknown(&format!("it answers {status}")), false, false),
@@ -122,10 +125,10 @@ fn judge(answer: &Answer, source: &Source) -> (Finding, bool, bool) {
 }
 
 /// Whether the token is accepted; what is given for it is not used.
-pub(super) async fn token(connector: &Connector, source: &Source) -> Finding {
+pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding {
     let answer = match rest::ask(connector, source, Method::POST, "/api/ws-token").await {
         Ok(answer) => answer,
-        Err(why) => return Finding::failed("access", why.to_string(), "Run this again."),
+        Err(reason) => return Finding::failed("access", reason.to_string(), "Run this again."),
     };
     match answer.status.as_u16() {
         200 if answer.json.is_some() => Finding::ok("access", "the token is accepted"),
@@ -150,7 +153,7 @@ pub(super) fn unwelcome(check: &'static str) -> Finding {
 
 /// Whether the vendor's key is accepted, and for what. By REST: a socket would evict the one that
 /// may be in use.
-pub(super) async fn key(connector: &Connector, source: &Source, symbols: &[Symbol]) -> Finding {
+pub(super) async fn key(connector: &Connector, source: &FeedSource, symbols: &[Symbol]) -> Finding {
     match rest::quotes(connector, source, symbols).await {
         Ok(answer) if answer.refused.is_empty() => Finding::ok("access", "the key is accepted"),
         Ok(answer) => {
@@ -165,12 +168,12 @@ pub(super) async fn key(connector: &Connector, source: &Source, symbols: &[Symbo
                 "Is it in the plan, and spelt as Massive does?",
             )
         }
-        Err(Why::Token) => Finding::failed(
+        Err(Failure::Token) => Finding::failed(
             "access",
             "the key was refused, or the plan lacks these",
             "Compare the key's file with the dashboard at massive.com.",
         ),
-        Err(why) => Finding::failed("access", why.to_string(), "Run this again in a minute."),
+        Err(reason) => Finding::failed("access", reason.to_string(), "Run this again in a minute."),
     }
 }
 
@@ -179,12 +182,12 @@ pub(super) async fn key(connector: &Connector, source: &Source, symbols: &[Symbo
 pub(super) async fn upstream(
     connector: &Connector,
     config: &Config,
-    patience: Duration,
+    time_limit: Duration,
 ) -> Finding {
-    let end = Instant::now() + patience.min(JOINING);
+    let end = Instant::now() + time_limit.min(JOINING);
     loop {
         let finding = upstream_now(connector, config).await;
-        if finding.state != State::Failed || Instant::now() >= end {
+        if finding.state != CheckState::Failed || Instant::now() >= end {
             return finding;
         }
         tokio::time::sleep(AGAIN).await;
@@ -192,7 +195,7 @@ pub(super) async fn upstream(
 }
 
 async fn upstream_now(connector: &Connector, config: &Config) -> Finding {
-    let nobody = Source {
+    let nobody = FeedSource {
         secret: None,
         ..config.source.clone()
     };
@@ -216,22 +219,22 @@ fn judge_upstream(report: &Value, needed: impl Iterator<Item = Cluster>) -> Find
         let health = &report["clusters"][cluster.path()];
         let state = health["state"]
             .as_str()
-            .map_or("not served".to_owned(), shown);
-        let why = health["why"].as_str().map(shown);
+            .map_or("not served".to_owned(), printable);
+        let reason = health["why"].as_str().map(printable);
         down |= matches!(state.as_str(), "down" | "not served");
-        troubled |= why.is_some();
+        troubled |= reason.is_some();
         let late = match health["simulated"].as_bool() {
             Some(true) => ", simulated",
             _ => "",
         };
-        let why = why.map_or_else(String::new, |why| format!(" ({why})"));
-        said.push(format!("{cluster} {state}{late}{why}"));
+        let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+        said.push(format!("{cluster} {state}{late}{reason}"));
     }
     let said = said.join(", ");
-    let mend = "Look at the hub's log, on its machine:\n  journalctl -u deskticker-hub -n 50";
+    let remedy = "Look at the hub's log, on its machine:\n  journalctl -u deskticker-hub -n 50";
     match (down, troubled) {
-        (true, _) => Finding::failed("upstream", said, mend),
-        (false, true) => Finding::warning("upstream", said, mend),
+        (true, _) => Finding::failed("upstream", said, remedy),
+        (false, true) => Finding::warning("upstream", said, remedy),
         (false, false) => Finding::ok("upstream", said),
     }
 }
@@ -249,13 +252,13 @@ mod tests {
         }});
         let clusters = |list: &'static [Cluster]| judge_upstream(&report, list.iter().copied());
         let finding = clusters(&[Cluster::Indices, Cluster::Options]);
-        assert_eq!(finding.state, State::Failed);
+        assert_eq!(finding.state, CheckState::Failed);
         let expected = "indices down (the key was [2J refused), options live, simulated";
         assert_eq!(finding.found, expected);
-        assert_eq!(clusters(&[Cluster::Options]).state, State::Ok);
+        assert_eq!(clusters(&[Cluster::Options]).state, CheckState::Ok);
         assert_eq!(clusters(&[Cluster::Stocks]).found, "stocks not served");
         let closed = json!({ "clusters": { "indices": { "state": "closed", "why": "lost" } } });
         let closed = judge_upstream(&closed, [Cluster::Indices].into_iter());
-        assert_eq!(closed.state, State::Warning);
+        assert_eq!(closed.state, CheckState::Warning);
     }
 }

@@ -11,7 +11,7 @@ use jiff::fmt::rfc2822;
 use super::Finding;
 use crate::board::{self, Board};
 use crate::clock::{Now, Utc};
-use crate::panel::Fault;
+use crate::panel::BusFault;
 
 /// A clock that is off by this shows ages that are no longer true, in seconds.
 const OFF: u64 = 5;
@@ -30,7 +30,7 @@ fn model(root: &Path) -> Option<String> {
 
 pub(super) fn board(root: &Path) -> (Finding, &'static Board) {
     let model = model(root);
-    let board = Board::of_model(model.as_deref().unwrap_or_default());
+    let board = Board::for_model(model.as_deref().unwrap_or_default());
     let none = || "not a single-board computer: no device tree".to_owned();
     (Finding::ok("board", model.unwrap_or_else(none)), board)
 }
@@ -65,7 +65,7 @@ pub(super) fn bus(root: &Path, bus: &Path, board: &Board) -> Finding {
         false => format!("there is no {shown}, only {}", others.join(", ")),
     };
     let name = bus.file_name().unwrap_or_default();
-    let mend = if root.join("sys/bus/i2c/devices").join(name).exists() {
+    let remedy = if root.join("sys/bus/i2c/devices").join(name).exists() {
         // The kernel has the bus, and nobody has asked for its file.
         "Load the module that makes the file, now and at each start:\n  \
          sudo modprobe i2c-dev\n  echo i2c-dev | sudo tee /etc/modules-load.d/i2c.conf"
@@ -81,7 +81,7 @@ pub(super) fn bus(root: &Path, bus: &Path, board: &Board) -> Finding {
          [panel]\n  bus = \"/dev/i2c-N\""
             .to_owned()
     };
-    Finding::failed("bus", found, mend)
+    Finding::failed("bus", found, remedy)
 }
 
 pub(super) fn permission(root: &Path, bus: &Path) -> Finding {
@@ -96,7 +96,7 @@ pub(super) fn permission(root: &Path, bus: &Path) -> Finding {
         .chain([rustix::process::getegid().as_raw()])
         .collect();
     let user = std::env::var("USER").unwrap_or_default();
-    let fault = opened.map(drop).map_err(|error| Fault::from_io(&error));
+    let fault = opened.map(drop).map_err(|error| BusFault::from_io(&error));
     judge_permission(bus, fault, device, &groups, &mine, &user)
 }
 
@@ -104,7 +104,7 @@ pub(super) fn permission(root: &Path, bus: &Path) -> Finding {
 /// groups of this process.
 fn judge_permission(
     bus: &Path,
-    opened: Result<(), Fault>,
+    opened: Result<(), BusFault>,
     (gid, mode): (u32, u32),
     groups: &str,
     mine: &[u32],
@@ -113,7 +113,7 @@ fn judge_permission(
     let shown = bus.display();
     match opened {
         Ok(()) => return Finding::ok("permission", format!("{shown} opens")),
-        Err(Fault::Denied) => {}
+        Err(BusFault::Denied) => {}
         Err(fault) => {
             let advice = fault.advice(bus, 0).to_string();
             return Finding::failed("permission", format!("{shown} does not open"), advice);
@@ -130,7 +130,7 @@ fn judge_permission(
         .lines()
         .filter_map(fields)
         .find(|(_, number, _)| *number == gid && gid != 0);
-    let mend = match group {
+    let remedy = match group {
         Some((name, _, members)) if mode & 0o060 == 0o060 => {
             let member = !user.is_empty() && members.split(',').any(|member| member == user);
             if member && !mine.contains(&gid) {
@@ -148,7 +148,7 @@ fn judge_permission(
               sudo udevadm control --reload && sudo udevadm trigger"
             .to_owned(),
     };
-    Finding::failed("permission", found, mend)
+    Finding::failed("permission", found, remedy)
 }
 
 pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Finding {
@@ -171,7 +171,7 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
         "{found}: a whole picture takes {} ms",
         9_400_000 / hertz.max(1)
     );
-    let mend = if debian || board.config_txt.is_empty() {
+    let remedy = if debian || board.config_txt.is_empty() {
         // Tried: Debian's kernel reads no dtparam (an overlay with the property is needed).
         "400 kHz makes it 24 ms. Debian's own kernel needs an overlay for that, with \
          clock-frequency = <400000> in the bus's node; Raspberry Pi OS takes a line in config.txt."
@@ -180,7 +180,7 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
         let lines = board.config_txt.join("\n  ");
         format!("For 24 ms, add to /boot/firmware/config.txt, and reboot:\n  {lines}")
     };
-    Finding::warning("speed", found, mend)
+    Finding::warning("speed", found, remedy)
 }
 
 /// `theirs` is the time by the other side's clock, which has whole seconds.

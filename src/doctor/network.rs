@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::machine::words;
 use super::{Finding, certificate};
 use crate::clock::{Now, Utc};
-use crate::feed::net::{Connector, Distrust, Endpoint};
+use crate::feed::net::{CertificateProblem, Connector, Endpoint};
 
 /// A resolver that asks a dead server first answers after five seconds.
 const RESOLVE: Duration = Duration::from_secs(8);
@@ -103,9 +103,9 @@ pub(super) async fn connect(
     let finding = match (&open, failures) {
         (Some(_), 0) => Finding::ok("tcp", said),
         (Some(_), _) => {
-            let mend =
+            let remedy =
                 "The others cost time at each start: is IPv6 on here, and not behind the router?";
-            Finding::warning("tcp", said, mend)
+            Finding::warning("tcp", said, remedy)
         }
         (None, _) if refused => Finding::failed(
             "tcp",
@@ -133,13 +133,13 @@ pub(super) async fn tls(
     let start = Instant::now();
     let session = connector.certificate(endpoint, stream);
     let Ok(session) = timeout(HANDSHAKE, session).await else {
-        let mend = "Is this the port of a TLS server? ws:// in place of wss:// is without TLS.";
-        return Finding::failed("tls", "no answer to the handshake", mend);
+        let remedy = "Is this the port of a TLS server? ws:// in place of wss:// is without TLS.";
+        return Finding::failed("tls", "no answer to the handshake", remedy);
     };
     let took = start.elapsed().as_millis();
     match session {
         Ok(der) => judge(certificate::not_after(&der), now, took),
-        Err(why) => distrusted(&why, &endpoint.host, now),
+        Err(reason) => distrusted(&reason, &endpoint.host, now),
     }
 }
 
@@ -151,46 +151,46 @@ fn judge(end: Option<Utc>, now: Now, took: u128) -> Finding {
     let found = format!("{found}, until {}", day(end));
     let left = end.millis_since(utc) / DAY;
     if left < SOON {
-        let mend =
+        let remedy =
             format!("{left} days are left: renew it on the server, then `systemctl reload`.");
-        return Finding::warning("tls", found, mend);
+        return Finding::warning("tls", found, remedy);
     }
     Finding::ok("tls", found)
 }
 
-fn distrusted(why: &Distrust, host: &str, now: Now) -> Finding {
+fn distrusted(reason: &CertificateProblem, host: &str, now: Now) -> Finding {
     let since =
         |time: &Option<Utc>| time.map_or_else(String::new, |time| format!(" {}", day(time)));
     let here = now.utc.map_or("not set".to_owned(), day);
-    let (found, mend) = match why {
-        Distrust::Expired(end) => (
+    let (found, remedy) = match reason {
+        CertificateProblem::Expired(end) => (
             format!("the certificate ended{}", since(end)),
             format!("Renew it on the server. (The clock here says {here}.)"),
         ),
-        Distrust::NotYet(start) => (
+        CertificateProblem::NotYet(start) => (
             format!("the certificate begins{}", since(start)),
             format!(
                 "The clock here is {here}, so it is the clock that is wrong. Let the network set \
                  it:\n  sudo timedatectl set-ntp true"
             ),
         ),
-        Distrust::Name => (
+        CertificateProblem::Name => (
             format!("the certificate is not for {host}"),
             "Write the url with a name that the certificate has, or have one issued for this name."
                 .to_owned(),
         ),
-        Distrust::Authority => (
+        CertificateProblem::Authority => (
             "the certificate's authority is not trusted".to_owned(),
             "If it is your own, name its certificate in the configuration:\n  \
              ca_file = \"/etc/deskticker/ca.pem\""
                 .to_owned(),
         ),
-        Distrust::Other(words) => (
+        CertificateProblem::Other(words) => (
             words.clone(),
             "Is this the port of a TLS server? ws:// in place of wss:// is without TLS.".to_owned(),
         ),
     };
-    Finding::failed("tls", found, mend)
+    Finding::failed("tls", found, remedy)
 }
 
 fn day(time: Utc) -> String {
@@ -204,7 +204,7 @@ fn day(time: Utc) -> String {
 mod tests {
     use super::*;
     use crate::clock::Moment;
-    use crate::doctor::State;
+    use crate::doctor::CheckState;
 
     #[test]
     fn a_certificate_that_ends_within_days_is_told_before_it_does() {
@@ -215,13 +215,13 @@ mod tests {
             after(40),
             Finding::ok("tls", "trusted (12 ms), until 2027-01-02")
         );
-        assert_eq!(after(10).state, State::Ok);
+        assert_eq!(after(10).state, CheckState::Ok);
         let soon = after(9);
         assert_eq!(
             (soon.state, soon.found.as_str()),
-            (State::Warning, "trusted (12 ms), until 2026-12-02")
+            (CheckState::Warning, "trusted (12 ms), until 2026-12-02")
         );
-        assert!(soon.mend.unwrap().starts_with("9 days are left"));
+        assert!(soon.remedy.unwrap().starts_with("9 days are left"));
     }
 
     #[test]

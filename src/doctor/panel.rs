@@ -9,7 +9,7 @@ use linux_embedded_hal::i2cdev::linux::LinuxI2CDevice;
 use rustix::io::Errno;
 
 use super::Finding;
-use crate::panel::{Fault, State};
+use crate::panel::{BusFault, PanelState};
 
 /// Where a panel of this kind may be.
 const USUAL: [u8; 2] = [0x3c, 0x3d];
@@ -25,7 +25,7 @@ const STATE: &str = "run/deskticker/state";
 
 /// How an address is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Touch {
+pub enum BusProbe {
     /// As what is configured to be the panel: with a command that does nothing.
     Nop,
     /// As what may be anything: with its address alone.
@@ -33,23 +33,23 @@ pub enum Touch {
 }
 
 /// Asks an address of a bus whether anybody is there.
-pub type Touching<'a> = dyn FnMut(&Path, u8, Touch) -> Result<(), Fault> + 'a;
+pub type ProbeFn<'a> = dyn FnMut(&Path, u8, BusProbe) -> Result<(), BusFault> + 'a;
 
 /// Asks on a bus of Linux.
 ///
 /// # Errors
 /// Nobody answers, or the bus does not work.
-pub fn touch(bus: &Path, address: u8, touch: Touch) -> Result<(), Fault> {
-    let fault = |error| Fault::from_io(&io::Error::from(error));
+pub fn touch(bus: &Path, address: u8, touch: BusProbe) -> Result<(), BusFault> {
+    let fault = |error| BusFault::from_io(&io::Error::from(error));
     let mut device = LinuxI2CDevice::new(bus, u16::from(address)).map_err(fault)?;
     match touch {
-        Touch::Nop => device.write(&NOP).map_err(fault),
-        Touch::Empty => match device.write(&[]).map_err(io::Error::from) {
+        BusProbe::Nop => device.write(&NOP).map_err(fault),
+        BusProbe::Empty => match device.write(&[]).map_err(io::Error::from) {
             // The Pi 5's controller sends no empty message; a byte can be read of anything.
             Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => {
                 device.read(&mut [0]).map_err(fault)
             }
-            outcome => outcome.map_err(|error| Fault::from_io(&error)),
+            outcome => outcome.map_err(|error| BusFault::from_io(&error)),
         },
     }
 }
@@ -57,7 +57,7 @@ pub fn touch(bus: &Path, address: u8, touch: Touch) -> Result<(), Fault> {
 /// Whether a ticker that runs here cannot get on with its panel, as it says itself. Then nobody else
 /// can either.
 pub(super) fn stuck(root: &Path) -> Option<Finding> {
-    let Some(State::Stuck(since)) = State::read(&root.join(STATE)) else {
+    let Some(PanelState::Stuck(since)) = PanelState::read(&root.join(STATE)) else {
         return None;
     };
     let since = since.map_or(String::new(), |since| format!(" since {since}"));
@@ -69,26 +69,26 @@ pub(super) fn stuck(root: &Path) -> Option<Finding> {
     ))
 }
 
-pub(super) fn look(bus: &Path, address: u8, touch: &mut Touching<'_>) -> Finding {
-    let fault = match touch(bus, address, Touch::Nop) {
+pub(super) fn look(bus: &Path, address: u8, touch: &mut ProbeFn<'_>) -> Finding {
+    let fault = match touch(bus, address, BusProbe::Nop) {
         Ok(()) => {
             let found = format!("{address:#04x} answers on {}", bus.display());
             return Finding::ok("panel", found);
         }
         Err(fault) => fault,
     };
-    if fault != Fault::NoAnswer {
+    if fault != BusFault::NoAnswer {
         let advice = fault.advice(bus, address).to_string();
         // Its first half says what is wrong, unless all of it does.
-        let (found, mend) = match (fault, advice.split_once(": ")) {
-            (Fault::Errno(_), _) | (_, None) => (advice.as_str(), WIRING),
+        let (found, remedy) = match (fault, advice.split_once(": ")) {
+            (BusFault::Errno(_), _) | (_, None) => (advice.as_str(), WIRING),
             (_, Some(halves)) => halves,
         };
-        return Finding::failed("panel", found, mend);
+        return Finding::failed("panel", found, remedy);
     }
     let found = format!("nothing answers at {address:#04x} on {}", bus.display());
     let mut others = USUAL.into_iter().filter(|other| *other != address);
-    let other = others.find(|other| touch(bus, *other, Touch::Empty).is_ok());
+    let other = others.find(|other| touch(bus, *other, BusProbe::Empty).is_ok());
     match other {
         Some(other) => Finding::failed(
             "panel",

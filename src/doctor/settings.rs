@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Finding, network};
 use crate::config::{Config, ConfigError, Environment};
-use crate::feed::link::Via;
+use crate::feed::link::FeedProvider;
 
 /// Where the unit takes its credential from: who runs the doctor by hand has none of systemd's, but
 /// may be able to read the file that it is made of.
@@ -27,16 +27,16 @@ pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
 }
 
 pub(super) fn wrong(error: &ConfigError) -> Finding {
-    let mend = "Correct it; the README lists every setting. A file that only root may read \
+    let remedy = "Correct it; the README lists every setting. A file that only root may read \
                 wants:\n  sudo deskticker doctor";
-    Finding::failed("configuration", error.to_string(), mend)
+    Finding::failed("configuration", error.to_string(), remedy)
 }
 
 /// Of a configuration that has been read, so that there is one.
 pub(super) fn token(config: &Config, environment: &Environment) -> Finding {
-    let (name, variable) = match config.source.via {
-        Via::Hub => ("token", "MASSIVE_PROXY_TOKEN"),
-        Via::Vendor => ("key", "MASSIVE_API_KEY"),
+    let (name, variable) = match config.source.provider {
+        FeedProvider::Hub => ("token", "MASSIVE_PROXY_TOKEN"),
+        FeedProvider::Vendor => ("key", "MASSIVE_API_KEY"),
     };
     let credential = environment
         .credentials
@@ -50,8 +50,8 @@ pub(super) fn token(config: &Config, environment: &Environment) -> Finding {
     let mode = fs::metadata(&path).map_or(0, |data| data.permissions().mode());
     if mode & 0o004 != 0 {
         let found = format!("{found}, which every user of this machine can read");
-        let mend = format!("  sudo chmod 600 {}", path.display());
-        return Finding::warning("token", found, mend);
+        let remedy = format!("  sudo chmod 600 {}", path.display());
+        return Finding::warning("token", found, remedy);
     }
     Finding::ok("token", found)
 }

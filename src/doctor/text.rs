@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Finding, State};
+use super::{CheckState, Finding};
 
 /// The width of a terminal that nobody has made wider.
 const WIDTH: usize = 80;
@@ -17,14 +17,14 @@ pub fn text(finding: &Finding, colour: bool) -> String {
     let word = finding.state.word();
     let (on, off) = match (colour, finding.state) {
         (false, _) => ("", ""),
-        (true, State::Ok) => ("\x1b[32m", "\x1b[0m"),
-        (true, State::Warning) => ("\x1b[33m", "\x1b[0m"),
-        (true, State::Failed) => ("\x1b[31m", "\x1b[0m"),
-        (true, State::Skipped) => ("\x1b[2m", "\x1b[0m"),
+        (true, CheckState::Ok) => ("\x1b[32m", "\x1b[0m"),
+        (true, CheckState::Warning) => ("\x1b[33m", "\x1b[0m"),
+        (true, CheckState::Failed) => ("\x1b[31m", "\x1b[0m"),
+        (true, CheckState::Skipped) => ("\x1b[2m", "\x1b[0m"),
     };
     let mut out = format!("{on}{word:<7}{off}  {:<13} ", finding.check);
     wrap(&mut out, &finding.found, COLUMN);
-    for line in finding.mend.iter().flat_map(|mend| mend.lines()) {
+    for line in finding.remedy.iter().flat_map(|remedy| remedy.lines()) {
         out.push_str(&" ".repeat(INDENT));
         if line.starts_with(' ') {
             // A command is one line, however long, or it cannot be copied.
@@ -68,7 +68,7 @@ pub fn summary(findings: &[Finding]) -> String {
             .count()
     };
     let plural = |count: usize| if count == 1 { "" } else { "s" };
-    match (count(State::Failed), count(State::Warning)) {
+    match (count(CheckState::Failed), count(CheckState::Warning)) {
         (0, 0) => "all is well\n".to_owned(),
         (0, warnings) => format!("it works, with {warnings} warning{}\n", plural(warnings)),
         (failed, 0) => format!("{failed} check{} failed\n", plural(failed)),
@@ -89,7 +89,7 @@ pub fn json(findings: &[Finding]) -> String {
                 "check": finding.check,
                 "state": finding.state.word(),
                 "found": finding.found,
-                "mend": finding.mend,
+                "mend": finding.remedy,
             })
             .to_string()
         })

@@ -6,26 +6,26 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::link::{Event, Via};
+use super::link::{ConnectionEvent, FeedProvider};
 use super::shelf::{Fixed, Shelf};
-use super::wire::{self, Junk, Verdict};
-use super::{Link, Status, Update, Why};
+use super::wire::{self, ParseError, StatusKind};
+use super::{Connection, ConnectionStatus, Failure, Update};
 use crate::clock::{Moment, Utc};
-use crate::market::{Channel, Cluster, Kind, Ticker};
+use crate::market::{Channel, ChannelKind, Cluster, Ticker};
 
 /// Different words of the server that are logged on one connection; the rest is for debugging. The
 /// proxy passes on to everybody what was said to anybody.
-const WORDS: usize = 8;
+const MAX_LOGGED_MESSAGES: usize = 8;
 
 /// What the vendor says of a channel that the plan does not include.
 const NOT_AUTHORIZED: &str = "not authorized";
 
 /// The audience is gone, or somebody has said stop.
 #[derive(Debug)]
-pub struct Over;
+pub struct ConsumerGone;
 
 /// To whom a session tells what comes. A slow one slows the reading, and never fills memory.
-pub trait Audience: Send + 'static {
+pub trait EventSink: Send + 'static {
     /// Where the link keeps its channels.
     type Shelf: Shelf;
 
@@ -36,8 +36,8 @@ pub trait Audience: Send + 'static {
     fn status(
         &mut self,
         cluster: Cluster,
-        status: Status,
-    ) -> impl Future<Output = Result<(), Over>> + Send;
+        status: ConnectionStatus,
+    ) -> impl Future<Output = Result<(), ConsumerGone>> + Send;
 
     /// A text frame has come. What it says about the connection itself, what it confirms and what
     /// cannot be read is told to the line.
@@ -47,9 +47,9 @@ pub trait Audience: Send + 'static {
     fn frame(
         &mut self,
         frame: &Utf8Bytes,
-        line: &mut Line<Self::Shelf>,
+        server: &mut ServerState<Self::Shelf>,
         now: Moment,
-    ) -> impl Future<Output = Result<(), Over>> + Send;
+    ) -> impl Future<Output = Result<(), ConsumerGone>> + Send;
 
     /// A channel was asked for twice, and never confirmed; and whether the server has said `not
     /// authorized` on this connection.
@@ -60,7 +60,7 @@ pub trait Audience: Send + 'static {
         &mut self,
         channel: Channel,
         not_authorized: bool,
-    ) -> impl Future<Output = Result<(), Over>> + Send;
+    ) -> impl Future<Output = Result<(), ConsumerGone>> + Send;
 
     /// An answer of the server that came at this moment had this `Date`. A hub has no use for it.
     ///
@@ -70,18 +70,18 @@ pub trait Audience: Send + 'static {
         &mut self,
         _at: Moment,
         _utc: Utc,
-    ) -> impl Future<Output = Result<(), Over>> + Send {
+    ) -> impl Future<Output = Result<(), ConsumerGone>> + Send {
         std::future::ready(Ok(()))
     }
 }
 
 /// A link, and what has been said on it.
 #[derive(Debug)]
-pub struct Line<S> {
+pub struct ServerState<S> {
     cluster: Cluster,
-    via: Via,
+    provider: FeedProvider,
     /// The connection itself.
-    pub link: Link<S>,
+    pub link: Connection<S>,
     /// What was said has ended the connection; its socket is to be dropped.
     pub ended: bool,
     /// Whether the greeting said that the prices are not real; `None` before the first frame.
@@ -91,73 +91,74 @@ pub struct Line<S> {
     /// The hub has said that it has lost its own upstream.
     pub cut_off: bool,
     /// Counted since the start, by kind.
-    junk: [u64; Junk::KINDS],
+    parse_error: [u64; ParseError::KINDS],
     /// Hashes of the words of the server that have been logged on this connection.
-    words: heapless::Vec<u64, WORDS>,
+    logged: heapless::Vec<u64, MAX_LOGGED_MESSAGES>,
 }
 
-impl<S: Shelf> Line<S> {
+impl<S: Shelf> ServerState<S> {
     /// On which nothing has been said yet.
-    pub const fn new(cluster: Cluster, via: Via, link: Link<S>) -> Self {
+    pub const fn new(cluster: Cluster, provider: FeedProvider, link: Connection<S>) -> Self {
         Self {
             cluster,
-            via,
+            provider,
             link,
             ended: false,
             simulated: None,
             not_authorized: false,
             cut_off: false,
-            junk: [0; Junk::KINDS],
-            words: heapless::Vec::new(),
+            parse_error: [0; ParseError::KINDS],
+            logged: heapless::Vec::new(),
         }
     }
 
     /// Something came on a channel; true if it is one that was asked for.
-    pub fn data(&mut self, kind: Kind, ticker: &str, now: Moment) -> bool {
-        let ours = self.link.subscriptions().wants(kind, ticker);
-        if ours {
-            self.link.on(Event::Data(kind, ticker), now);
+    pub fn data(&mut self, kind: ChannelKind, ticker: &str, now: Moment) -> bool {
+        let wanted_ticker = self.link.subscriptions().wants(kind, ticker);
+        if wanted_ticker {
+            self.link.on(ConnectionEvent::Data(kind, ticker), now);
         }
-        ours
+        wanted_ticker
     }
 
     /// The server has said something about the connection or a subscription.
-    pub fn verdict(&mut self, verdict: Verdict, message: &str, now: Moment) {
+    pub fn handle_status(&mut self, status_kind: StatusKind, message: &str, now: Moment) {
         let cluster = self.cluster;
         // A hub has already let us in: what it passes on of its own upstream is not about us.
-        let vendor = self.via == Via::Vendor;
-        match verdict {
-            Verdict::Success => {
+        let vendor = self.provider == FeedProvider::Vendor;
+        match status_kind {
+            StatusKind::Success => {
                 if let Some(channel) = wire::subscribed(message) {
-                    self.link.on(Event::Subscribed(&channel), now);
+                    self.link.on(ConnectionEvent::Subscribed(&channel), now);
                 }
             }
-            Verdict::AuthSuccess => self.link.on(Event::Authenticated, now),
-            Verdict::AuthFailed if vendor => {
-                log::warn!("{cluster}: {}", shown(message));
-                self.end(Why::Key, now);
+            StatusKind::AuthSuccess => self.link.on(ConnectionEvent::Authenticated, now),
+            StatusKind::AuthFailed if vendor => {
+                log::warn!("{cluster}: {}", printable(message));
+                self.end(Failure::Key, now);
             }
-            Verdict::MaxConnections if vendor => self.end(Why::Evicted, now),
-            Verdict::AuthTimeout if vendor => self.end(Why::Timeout, now),
+            StatusKind::MaxConnections if vendor => self.end(Failure::Evicted, now),
+            StatusKind::AuthTimeout if vendor => self.end(Failure::Timeout, now),
             // The two stand in one frame, in this order; a greeting alone is that of a real feed.
-            Verdict::Connected => self.simulated = Some(false),
-            Verdict::Simulated => self.simulated = Some(true),
-            Verdict::UpstreamUp => self.cut_off = false,
-            Verdict::UpstreamDown
-            | Verdict::AuthFailed
-            | Verdict::MaxConnections
-            | Verdict::AuthTimeout
-            | Verdict::Error
-            | Verdict::Dropping
-            | Verdict::Other => {
-                self.cut_off |= verdict == Verdict::UpstreamDown;
-                self.not_authorized |= verdict == Verdict::Error && message == NOT_AUTHORIZED;
+            StatusKind::Connected => self.simulated = Some(false),
+            StatusKind::Simulated => self.simulated = Some(true),
+            StatusKind::UpstreamUp => self.cut_off = false,
+            StatusKind::UpstreamDown
+            | StatusKind::AuthFailed
+            | StatusKind::MaxConnections
+            | StatusKind::AuthTimeout
+            | StatusKind::Error
+            | StatusKind::Dropping
+            | StatusKind::Other => {
+                self.cut_off |= status_kind == StatusKind::UpstreamDown;
+                self.not_authorized |=
+                    status_kind == StatusKind::Error && message == NOT_AUTHORIZED;
                 let level = if self.is_new(message) {
                     log::Level::Warn
                 } else {
                     log::Level::Debug
                 };
-                log::log!(level, "{cluster}: the server says: {}", shown(message));
+                log::log!(level, "{cluster}: the server says: {}", printable(message));
             }
         }
     }
@@ -167,30 +168,30 @@ impl<S: Shelf> Line<S> {
         let mut hasher = DefaultHasher::new();
         message.hash(&mut hasher);
         let hash = hasher.finish();
-        !self.words.contains(&hash) && self.words.push(hash).is_ok()
+        !self.logged.contains(&hash) && self.logged.push(hash).is_ok()
     }
 
     /// A connection has been opened.
     pub fn opened(&mut self, now: Moment) {
-        self.words.clear();
+        self.logged.clear();
         self.cut_off = false;
         self.not_authorized = false;
         self.simulated = None;
-        self.link.on(Event::Opened, now);
+        self.link.on(ConnectionEvent::Opened, now);
     }
 
-    fn end(&mut self, why: Why, now: Moment) {
+    fn end(&mut self, reason: Failure, now: Moment) {
         self.ended = true;
-        self.link.on(Event::Closed(why), now);
+        self.link.on(ConnectionEvent::Closed(reason), now);
     }
 
     /// Counts junk and logs the first of each kind.
-    pub fn junk(&mut self, junk: Junk) {
-        let count = &mut self.junk[junk.index()];
+    pub fn count_parse_error(&mut self, parse_error: ParseError) {
+        let count = &mut self.parse_error[parse_error.index()];
         *count += 1;
         if *count == 1 {
             log::warn!(
-                "{}: ignored {junk}; more of it is counted, not logged",
+                "{}: ignored {parse_error}; more of it is counted, not logged",
                 self.cluster
             );
         }
@@ -198,121 +199,134 @@ impl<S: Shelf> Line<S> {
 }
 
 /// A desk: told each event that is about its channels, as a value of fixed size.
-impl Audience for mpsc::Sender<Update> {
+impl EventSink for mpsc::Sender<Update> {
     type Shelf = Fixed;
 
-    async fn status(&mut self, cluster: Cluster, status: Status) -> Result<(), Over> {
+    async fn status(
+        &mut self,
+        cluster: Cluster,
+        status: ConnectionStatus,
+    ) -> Result<(), ConsumerGone> {
         let update = Update::Status(cluster, status);
-        self.send(update).await.map_err(|_| Over)
+        self.send(update).await.map_err(|_| ConsumerGone)
     }
 
     async fn frame(
         &mut self,
         frame: &Utf8Bytes,
-        line: &mut Line<Fixed>,
+        server: &mut ServerState<Fixed>,
         now: Moment,
-    ) -> Result<(), Over> {
+    ) -> Result<(), ConsumerGone> {
         for event in wire::events(frame) {
             match event {
-                Ok(wire::Event::Status(verdict, message)) => {
-                    line.verdict(verdict, &message, now);
-                    if verdict == Verdict::Success
+                Ok(wire::MarketEvent::Status(status_kind, message)) => {
+                    server.handle_status(status_kind, &message, now);
+                    if status_kind == StatusKind::Success
                         && let Some(channel) = wire::subscribed(&message)
                     {
                         let update = Update::Subscribed(channel);
-                        self.send(update).await.map_err(|_| Over)?;
+                        self.send(update).await.map_err(|_| ConsumerGone)?;
                     }
                 }
                 Ok(event) => {
-                    if let Some(update) = update(&mut line.link, &event, now) {
-                        self.send(update).await.map_err(|_| Over)?;
+                    if let Some(update) = update(&mut server.link, &event, now) {
+                        self.send(update).await.map_err(|_| ConsumerGone)?;
                     }
                 }
-                Err(junk) => line.junk(junk),
+                Err(parse_error) => server.count_parse_error(parse_error),
             }
         }
         // A greeting that says nothing else, or none at all, is that of a real feed.
-        line.simulated.get_or_insert(false);
+        server.simulated.get_or_insert(false);
         Ok(())
     }
 
-    async fn unanswered(&mut self, channel: Channel, not_authorized: bool) -> Result<(), Over> {
+    async fn unanswered(
+        &mut self,
+        channel: Channel,
+        not_authorized: bool,
+    ) -> Result<(), ConsumerGone> {
         let update = Update::Unanswered {
             channel,
             not_authorized,
         };
-        self.send(update).await.map_err(|_| Over)
+        self.send(update).await.map_err(|_| ConsumerGone)
     }
 
-    async fn server_time(&mut self, at: Moment, utc: Utc) -> Result<(), Over> {
+    async fn server_time(&mut self, at: Moment, utc: Utc) -> Result<(), ConsumerGone> {
         let update = Update::ServerTime { at, utc };
-        self.send(update).await.map_err(|_| Over)
+        self.send(update).await.map_err(|_| ConsumerGone)
     }
 }
 
 /// What an event says to the desk, and that it came to the link. `None` if it holds no price, or
 /// one that nobody asked for.
-pub fn update(link: &mut Link, event: &wire::Event<'_>, now: Moment) -> Option<Update> {
+pub fn update(link: &mut Connection, event: &wire::MarketEvent<'_>, now: Moment) -> Option<Update> {
     match event {
-        wire::Event::Value {
+        wire::MarketEvent::Value {
             ticker,
             price,
             stamp,
             age,
         } => Some(Update::Value {
-            ticker: ours(link, Kind::Value, ticker, now)?,
+            ticker: wanted_ticker(link, ChannelKind::Value, ticker, now)?,
             price: *price,
             stamp: *stamp,
             age: *age,
         }),
-        wire::Event::Quote {
+        wire::MarketEvent::Quote {
             ticker,
             book,
             stamp,
             age,
         } => Some(Update::Quote {
-            ticker: ours(link, Kind::Quote, ticker, now)?,
+            ticker: wanted_ticker(link, ChannelKind::Quote, ticker, now)?,
             book: *book,
             stamp: *stamp,
             age: *age,
         }),
-        wire::Event::Trade {
+        wire::MarketEvent::Trade {
             ticker,
             trade,
             stamp,
         } => Some(Update::Trade {
-            ticker: ours(link, Kind::Trade, ticker, now)?,
+            ticker: wanted_ticker(link, ChannelKind::Trade, ticker, now)?,
             trade: *trade,
             stamp: *stamp,
         }),
-        wire::Event::Bar {
+        wire::MarketEvent::Bar {
             ticker,
             kind,
             bar,
             volume,
             age,
         } => Some(Update::Bar {
-            ticker: ours(link, *kind, ticker, now)?,
+            ticker: wanted_ticker(link, *kind, ticker, now)?,
             kind: *kind,
             bar: *bar,
             volume: *volume,
             age: *age,
         }),
-        wire::Event::Status(..) | wire::Event::Unused => None,
+        wire::MarketEvent::Status(..) | wire::MarketEvent::Unused => None,
     }
 }
 
 /// The ticker, if this is something that was asked for.
-fn ours(link: &mut Link, kind: Kind, ticker: &str, now: Moment) -> Option<Ticker> {
+fn wanted_ticker(
+    link: &mut Connection,
+    kind: ChannelKind,
+    ticker: &str,
+    now: Moment,
+) -> Option<Ticker> {
     if !link.subscriptions().wants(kind, ticker) {
         return None;
     }
-    link.on(Event::Data(kind, ticker), now);
+    link.on(ConnectionEvent::Data(kind, ticker), now);
     Ticker::try_from(ticker).ok()
 }
 
 /// A server's own words, fit for one line of a log.
-pub(crate) fn shown(message: &str) -> String {
+pub(crate) fn printable(message: &str) -> String {
     message
         .chars()
         .take(200)

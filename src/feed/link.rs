@@ -3,11 +3,11 @@
 
 use core::time::Duration;
 
-use super::Why;
+use super::Failure;
 use super::shelf::{Fixed, Shelf};
-use super::subscriptions::{Ledger, Request};
+use super::subscriptions::{SubscriptionAction, SubscriptionTable};
 use crate::clock::Moment;
-use crate::market::{Channel, Kind};
+use crate::market::{Channel, ChannelKind};
 
 /// Name resolution, TCP, TLS and the upgrade together may take this long.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub const DEAD_AFTER: Duration = Duration::from_secs(30);
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(90);
 /// A connection that has lived this long has proven itself, and the backoff is forgotten. Never
 /// at the open: a server that accepts and drops would be hammered.
-pub const PROVEN_AFTER: Duration = Duration::from_secs(10);
+pub const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// The first wait between two attempts at the vendor; it doubles.
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between two attempts at the vendor.
@@ -35,24 +35,24 @@ pub const HUB_BACKOFF_LATER: Duration = Duration::from_secs(8);
 /// That first minute.
 const SHORT_OUTAGE: Duration = Duration::from_secs(60);
 /// Two attempts are never closer together, whatever proves that the host lives.
-const LEAST_WAIT: Duration = Duration::from_secs(1);
+const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection on which nothing came for so long is asked to prove itself when its host is seen to
 /// live,
-const SUSPECT_AFTER: Duration = Duration::from_secs(3);
+const PROBE_AFTER: Duration = Duration::from_secs(3);
 /// and has so long to answer,
-const SUSPECT_LIMIT: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// and so long again, counted from when the first limit was seen to be over: after a machine has
 /// stood still the answer may be there and not be read yet.
-const SUSPECT_MOMENT: Duration = Duration::from_millis(1500);
+const PROBE_GRACE: Duration = Duration::from_millis(1500);
 /// The wait after a refusal or an eviction. Two clients that evict each other must not fight.
 pub const COOL_DOWN: Duration = Duration::from_secs(60);
 
 /// The wait of a spare link after it is told that there is no such thing, or not for us.
-pub const SPARE_COOL_DOWN: Duration = Duration::from_secs(600);
+pub const OPTIONAL_COOL_DOWN: Duration = Duration::from_secs(600);
 
 /// To whom the link goes, which decides who authenticates how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Via {
+pub enum FeedProvider {
     /// A hub or the proxy: the token is in the address, and the upgrade is the answer. It may send
     /// no greeting and no acknowledgement, and passes on words meant for others.
     Hub,
@@ -62,7 +62,7 @@ pub enum Via {
 
 /// What has happened to a link.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event<'a> {
+pub enum ConnectionEvent<'a> {
     /// The WebSocket is open.
     Opened,
     /// The key was accepted.
@@ -72,16 +72,16 @@ pub enum Event<'a> {
     /// Any frame, a pong included.
     Heard,
     /// Something on a channel; on a proxy it may be somebody else's.
-    Data(Kind, &'a str),
+    Data(ChannelKind, &'a str),
     /// The connection, or the attempt at one, has ended.
-    Closed(Why),
+    Closed(Failure),
     /// The host has answered somebody else: REST, or another link.
     Alive,
 }
 
 /// What the shell is to do.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub enum ConnectionAction {
     /// Open a connection; answered by `Opened` or `Closed`.
     Open,
     /// Send the key.
@@ -95,12 +95,12 @@ pub enum Action {
     /// Log that a channel was asked for twice and never confirmed.
     Report(Channel),
     /// Close the connection, or give up the attempt; not answered.
-    Close(Why),
+    Close(Failure),
 }
 
 /// What a link is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ConnectionState {
     /// Nothing needs it.
     Idle,
     /// Waiting for the next attempt.
@@ -141,11 +141,11 @@ pub enum State {
 
 /// A link's state, as the desk is told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct ConnectionStatus {
     /// What it is doing.
-    pub phase: Phase,
+    pub phase: ConnectionPhase,
     /// Why it is not live, from the failure until it is live again.
-    pub why: Option<Why>,
+    pub reason: Option<Failure>,
     /// How many times it has been live.
     pub connections: u32,
     /// Whether the other side has said that its prices are simulated; `None` before its first words.
@@ -157,9 +157,9 @@ pub struct Status {
     pub cut_off: bool,
 }
 
-/// [`State`] without its times.
+/// [`ConnectionState`] without its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum ConnectionPhase {
     /// Nothing needs it.
     Idle,
     /// Waiting for the next attempt.
@@ -176,10 +176,10 @@ pub enum Phase {
 
 /// The state machine of one connection.
 #[derive(Clone, Debug)]
-pub struct Link<S = Fixed> {
-    via: Via,
-    state: State,
-    subscriptions: Ledger<S>,
+pub struct Connection<S = Fixed> {
+    provider: FeedProvider,
+    state: ConnectionState,
+    subscriptions: SubscriptionTable<S>,
     /// The wait before the next attempt, before jitter.
     backoff: Duration,
     /// When something last came on a channel of ours; reset when a connection goes live.
@@ -187,100 +187,104 @@ pub struct Link<S = Fixed> {
     /// When the last ping went out.
     pinged: Moment,
     /// How long our channels may be silent now; `None` off hours, when silence is normal.
-    patience: Option<Duration>,
-    why: Option<Why>,
+    max_silence: Option<Duration>,
+    reason: Option<Failure>,
     connections: u32,
     /// It was closed for silence, and nothing of ours has come since: another connection that
     /// lives proves nothing, for an index that is never published would have us come and go.
-    barren: bool,
+    silent_before: bool,
     /// REST carries what this one does not.
-    spare: bool,
+    optional: bool,
     /// What `on` found to be done at once.
-    pending: Option<Action>,
+    pending: Option<ConnectionAction>,
     /// When the outage began that is not over yet.
     lost: Option<Moment>,
     /// When the last attempt began.
     tried: Moment,
     /// Until when it must prove itself, for its host is seen to live while nothing comes here; and whether
     /// that is the last time.
-    suspect: Option<(Moment, bool)>,
+    probation: Option<(Moment, bool)>,
     random: u64,
 }
 
-impl Link {
+impl Connection {
     /// A display's link, which wants nothing yet. The seed is for the jitter of its waits.
-    pub fn new(via: Via, seed: u64) -> Self {
-        Self::with_shelf(via, seed)
+    pub fn new(provider: FeedProvider, seed: u64) -> Self {
+        Self::with_shelf(provider, seed)
     }
 }
 
-impl<S: Shelf> Link<S> {
+impl<S: Shelf> Connection<S> {
     /// A link that wants nothing yet and keeps its channels on a shelf of this kind.
-    pub fn with_shelf(via: Via, seed: u64) -> Self {
+    pub fn with_shelf(provider: FeedProvider, seed: u64) -> Self {
         Self {
-            via,
-            state: State::Idle,
-            subscriptions: Ledger::default(),
+            provider,
+            state: ConnectionState::Idle,
+            subscriptions: SubscriptionTable::default(),
             backoff: BACKOFF_FIRST,
             data: Moment::ZERO,
             pinged: Moment::ZERO,
-            patience: None,
-            why: None,
+            max_silence: None,
+            reason: None,
             connections: 0,
-            barren: false,
-            spare: false,
+            silent_before: false,
+            optional: false,
             pending: None,
             lost: None,
             tried: Moment::ZERO,
-            suspect: None,
+            probation: None,
             random: seed | 1,
         }
     }
 
     /// Whether REST carries what this link does not. Then a server without its cluster (404), and a
     /// plan without it, are left alone for long.
-    pub const fn set_spare(&mut self, spare: bool) {
-        self.spare = spare;
+    pub const fn set_optional(&mut self, optional: bool) {
+        self.optional = optional;
     }
 
     /// Makes these the channels wanted, and this the longest they may be silent (`None`: as long
     /// as they like). Without channels a link closes; with some it opens.
-    pub fn want(&mut self, channels: &S::Wanted, patience: Option<Duration>, now: Moment) {
+    pub fn want(&mut self, channels: &S::Wanted, max_silence: Option<Duration>, now: Moment) {
         self.subscriptions.want(channels);
-        if patience.is_some() && self.patience.is_none() {
+        if max_silence.is_some() && self.max_silence.is_none() {
             // The market has just opened: the silence before it counts for nothing.
             self.data = now;
         }
-        self.patience = patience;
+        self.max_silence = max_silence;
     }
 
     /// What it is doing.
-    pub const fn state(&self) -> State {
+    pub const fn state(&self) -> ConnectionState {
         self.state
     }
 
     /// What it holds and wants.
-    pub const fn subscriptions(&self) -> &Ledger<S> {
+    pub const fn subscriptions(&self) -> &SubscriptionTable<S> {
         &self.subscriptions
     }
 
     /// What the desk is told.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> ConnectionStatus {
         let phase = match self.state {
-            State::Idle => Phase::Idle,
+            ConnectionState::Idle => ConnectionPhase::Idle,
             // It only sits out its wait.
-            State::Backoff { .. } | State::Refused { .. } if self.subscriptions.is_empty() => {
-                Phase::Idle
+            ConnectionState::Backoff { .. } | ConnectionState::Refused { .. }
+                if self.subscriptions.is_empty() =>
+            {
+                ConnectionPhase::Idle
             }
-            State::Backoff { .. } => Phase::Down,
-            State::Connecting { .. } | State::Authenticating { .. } => Phase::Joining,
-            State::Live { .. } => Phase::Live,
-            State::Silent { .. } => Phase::Silent,
-            State::Refused { .. } => Phase::Refused,
+            ConnectionState::Backoff { .. } => ConnectionPhase::Down,
+            ConnectionState::Connecting { .. } | ConnectionState::Authenticating { .. } => {
+                ConnectionPhase::Joining
+            }
+            ConnectionState::Live { .. } => ConnectionPhase::Live,
+            ConnectionState::Silent { .. } => ConnectionPhase::Silent,
+            ConnectionState::Refused { .. } => ConnectionPhase::Refused,
         };
-        Status {
+        ConnectionStatus {
             phase,
-            why: self.why.filter(|_| phase != Phase::Idle),
+            reason: self.reason.filter(|_| phase != ConnectionPhase::Idle),
             connections: self.connections,
             simulated: None,
             heard: Moment::ZERO,
@@ -289,47 +293,63 @@ impl<S: Shelf> Link<S> {
     }
 
     /// Takes in what has happened.
-    pub fn on(&mut self, event: Event<'_>, now: Moment) {
+    pub fn on(&mut self, event: ConnectionEvent<'_>, now: Moment) {
         match (event, &mut self.state) {
-            (Event::Opened, State::Connecting { .. }) => match self.via {
-                Via::Hub => self.live(now),
-                Via::Vendor => {
-                    self.state = State::Authenticating {
+            (ConnectionEvent::Opened, ConnectionState::Connecting { .. }) => match self.provider {
+                FeedProvider::Hub => self.live(now),
+                FeedProvider::Vendor => {
+                    self.state = ConnectionState::Authenticating {
                         until: now + AUTH_LIMIT,
                     };
-                    self.pending = Some(Action::Authenticate);
+                    self.pending = Some(ConnectionAction::Authenticate);
                 }
             },
-            (Event::Authenticated, State::Authenticating { .. }) => self.live(now),
-            (Event::Subscribed(channel), State::Live { .. } | State::Silent { .. }) => {
+            (ConnectionEvent::Authenticated, ConnectionState::Authenticating { .. }) => {
+                self.live(now)
+            }
+            (
+                ConnectionEvent::Subscribed(channel),
+                ConnectionState::Live { .. } | ConnectionState::Silent { .. },
+            ) => {
                 self.subscriptions.confirm(channel.kind, &channel.ticker);
             }
-            (Event::Heard, State::Live { heard, .. } | State::Silent { heard, .. }) => {
+            (
+                ConnectionEvent::Heard,
+                ConnectionState::Live { heard, .. } | ConnectionState::Silent { heard, .. },
+            ) => {
                 *heard = now;
-                self.suspect = None;
+                self.probation = None;
             }
-            (Event::Data(kind, ticker), State::Live { .. } | State::Silent { .. })
-                if self.subscriptions.confirm(kind, ticker) =>
-            {
+            (
+                ConnectionEvent::Data(kind, ticker),
+                ConnectionState::Live { .. } | ConnectionState::Silent { .. },
+            ) if self.subscriptions.confirm(kind, ticker) => {
                 self.data = now;
-                self.barren = false;
-                if let State::Silent { heard, .. } = self.state {
-                    self.state = State::Live { since: now, heard };
-                    self.why = None;
+                self.silent_before = false;
+                if let ConnectionState::Silent { heard, .. } = self.state {
+                    self.state = ConnectionState::Live { since: now, heard };
+                    self.reason = None;
                 }
             }
-            (Event::Closed(why), State::Connecting { .. } | State::Authenticating { .. }) => {
-                self.lost(why, now)
-            }
-            (Event::Closed(why), State::Live { .. } | State::Silent { .. }) => self.lost(why, now),
-            (Event::Alive, State::Backoff { until }) if self.via == Via::Hub => {
-                *until = (*until).min(now.max(self.tried + LEAST_WAIT));
-            }
-            (Event::Alive, State::Live { heard, .. } | State::Silent { heard, .. })
-                if self.suspect.is_none() && now >= *heard + SUSPECT_AFTER =>
+            (
+                ConnectionEvent::Closed(reason),
+                ConnectionState::Connecting { .. } | ConnectionState::Authenticating { .. },
+            ) => self.lost(reason, now),
+            (
+                ConnectionEvent::Closed(reason),
+                ConnectionState::Live { .. } | ConnectionState::Silent { .. },
+            ) => self.lost(reason, now),
+            (ConnectionEvent::Alive, ConnectionState::Backoff { until })
+                if self.provider == FeedProvider::Hub =>
             {
-                self.suspect = Some((now + SUSPECT_LIMIT, false));
-                self.pending = Some(Action::Ping);
+                *until = (*until).min(now.max(self.tried + MIN_RETRY_INTERVAL));
+            }
+            (
+                ConnectionEvent::Alive,
+                ConnectionState::Live { heard, .. } | ConnectionState::Silent { heard, .. },
+            ) if self.probation.is_none() && now >= *heard + PROBE_AFTER => {
+                self.probation = Some((now + PROBE_TIMEOUT, false));
+                self.pending = Some(ConnectionAction::Ping);
                 self.pinged = now;
             }
             // Anything else comes too late, or was said to somebody else.
@@ -338,135 +358,143 @@ impl<S: Shelf> Link<S> {
     }
 
     /// The next thing to do, until there is none. Call it after every event and whenever
-    /// [`Link::deadline`] has passed.
-    pub fn next(&mut self, now: Moment) -> Option<Action> {
+    /// [`Connection::deadline`] has passed.
+    pub fn next(&mut self, now: Moment) -> Option<ConnectionAction> {
         if let Some(action) = self.pending.take() {
             return Some(action);
         }
         let needless = self.subscriptions.is_empty();
         match self.state {
-            State::Idle if needless => None,
+            ConnectionState::Idle if needless => None,
             // Not before its time: who comes and goes while the other side says no, or is not
             // there, must not make us ask again at each coming.
-            State::Backoff { until } | State::Refused { until } if needless => {
+            ConnectionState::Backoff { until } | ConnectionState::Refused { until } if needless => {
                 if now >= until {
                     self.idle();
                 }
                 None
             }
-            State::Connecting { .. }
-            | State::Authenticating { .. }
-            | State::Live { .. }
-            | State::Silent { .. }
+            ConnectionState::Connecting { .. }
+            | ConnectionState::Authenticating { .. }
+            | ConnectionState::Live { .. }
+            | ConnectionState::Silent { .. }
                 if needless =>
             {
                 self.idle();
-                Some(Action::Close(Why::Done))
+                Some(ConnectionAction::Close(Failure::Done))
             }
-            State::Backoff { until } | State::Refused { until } if now < until => None,
-            State::Idle | State::Backoff { .. } | State::Refused { .. } => {
-                self.state = State::Connecting {
+            ConnectionState::Backoff { until } | ConnectionState::Refused { until }
+                if now < until =>
+            {
+                None
+            }
+            ConnectionState::Idle
+            | ConnectionState::Backoff { .. }
+            | ConnectionState::Refused { .. } => {
+                self.state = ConnectionState::Connecting {
                     until: now + CONNECT_LIMIT,
                 };
                 self.tried = now;
-                Some(Action::Open)
+                Some(ConnectionAction::Open)
             }
-            State::Connecting { until } | State::Authenticating { until } => {
-                (now >= until).then(|| self.close(Why::Timeout, now))
+            ConnectionState::Connecting { until } | ConnectionState::Authenticating { until } => {
+                (now >= until).then(|| self.close(Failure::Timeout, now))
             }
-            State::Live { since, heard } | State::Silent { since, heard } => {
-                self.tend(since, heard, now)
+            ConnectionState::Live { since, heard } | ConnectionState::Silent { since, heard } => {
+                self.maintain(since, heard, now)
             }
         }
     }
 
     /// Looks after a connection in use.
-    fn tend(&mut self, since: Moment, heard: Moment, now: Moment) -> Option<Action> {
-        match self.suspect {
-            Some((until, true)) if now >= until => return Some(self.close(Why::Dead, now)),
+    fn maintain(&mut self, since: Moment, heard: Moment, now: Moment) -> Option<ConnectionAction> {
+        match self.probation {
+            Some((until, true)) if now >= until => return Some(self.close(Failure::Dead, now)),
             Some((until, false)) if now >= until => {
-                self.suspect = Some((now + SUSPECT_MOMENT, true));
+                self.probation = Some((now + PROBE_GRACE, true));
             }
             _ => {}
         }
         if now >= heard + DEAD_AFTER {
-            return Some(self.close(Why::Dead, now));
+            return Some(self.close(Failure::Dead, now));
         }
-        if now >= self.proven_at() {
+        if now >= self.stable_at() {
             self.backoff = BACKOFF_FIRST;
             self.lost = None;
         }
-        match (self.state, self.patience) {
-            (State::Silent { .. }, None) => {
-                self.state = State::Live { since: now, heard };
-                self.why = None;
+        match (self.state, self.max_silence) {
+            (ConnectionState::Silent { .. }, None) => {
+                self.state = ConnectionState::Live { since: now, heard };
+                self.reason = None;
             }
-            (State::Silent { .. }, Some(_)) if now >= since + SILENCE_LIMIT => {
-                return Some(self.close(Why::Silent, now));
+            (ConnectionState::Silent { .. }, Some(_)) if now >= since + SILENCE_LIMIT => {
+                return Some(self.close(Failure::Silent, now));
             }
-            (State::Live { .. }, Some(patience)) if now >= self.data + patience => {
-                self.state = State::Silent { since: now, heard };
-                self.why = Some(Why::Silent);
+            (ConnectionState::Live { .. }, Some(max_silence)) if now >= self.data + max_silence => {
+                self.state = ConnectionState::Silent { since: now, heard };
+                self.reason = Some(Failure::Silent);
             }
             _ => {}
         }
         if let Some(request) = self.subscriptions.next(now) {
             return Some(match request {
-                Request::Subscribe(channel) => Action::Subscribe(channel),
-                Request::Unsubscribe(channel) => Action::Unsubscribe(channel),
-                Request::Report(channel) => Action::Report(channel),
+                SubscriptionAction::Subscribe(channel) => ConnectionAction::Subscribe(channel),
+                SubscriptionAction::Unsubscribe(channel) => ConnectionAction::Unsubscribe(channel),
+                SubscriptionAction::Report(channel) => ConnectionAction::Report(channel),
             });
         }
-        if now >= self.ping_at(heard) {
+        if now >= self.next_ping(heard) {
             self.pinged = now;
-            return Some(Action::Ping);
+            return Some(ConnectionAction::Ping);
         }
         None
     }
 
-    /// When [`Link::next`] may have something to do without anything happening.
+    /// When [`Connection::next`] may have something to do without anything happening.
     pub fn deadline(&self) -> Moment {
         if self.pending.is_some() {
             return Moment::ZERO;
         }
         match self.state {
-            State::Idle if self.subscriptions.is_empty() => Moment::NEVER,
-            State::Idle => Moment::ZERO,
-            State::Backoff { until } | State::Refused { until } => until,
+            ConnectionState::Idle if self.subscriptions.is_empty() => Moment::NEVER,
+            ConnectionState::Idle => Moment::ZERO,
+            ConnectionState::Backoff { until } | ConnectionState::Refused { until } => until,
             _ if self.subscriptions.is_empty() => Moment::ZERO,
-            State::Connecting { until } | State::Authenticating { until } => until,
-            State::Live { heard, .. } => {
-                let silent = self
-                    .patience
-                    .map_or(Moment::NEVER, |patience| self.data + patience);
-                self.upkeep(heard).min(silent)
+            ConnectionState::Connecting { until } | ConnectionState::Authenticating { until } => {
+                until
             }
-            State::Silent { since, heard } => {
-                let up = if self.patience.is_some() {
+            ConnectionState::Live { heard, .. } => {
+                let silent = self
+                    .max_silence
+                    .map_or(Moment::NEVER, |max_silence| self.data + max_silence);
+                self.maintenance_deadline(heard).min(silent)
+            }
+            ConnectionState::Silent { since, heard } => {
+                let up = if self.max_silence.is_some() {
                     since + SILENCE_LIMIT
                 } else {
                     Moment::ZERO
                 };
-                self.upkeep(heard).min(up)
+                self.maintenance_deadline(heard).min(up)
             }
         }
     }
 
-    fn upkeep(&self, heard: Moment) -> Moment {
-        let suspect = self.suspect.map_or(Moment::NEVER, |(until, _)| until);
+    fn maintenance_deadline(&self, heard: Moment) -> Moment {
+        let probation = self.probation.map_or(Moment::NEVER, |(until, _)| until);
         let proven = if self.lost.is_some() {
-            self.proven_at()
+            self.stable_at()
         } else {
             Moment::NEVER
         };
-        self.ping_at(heard)
+        self.next_ping(heard)
             .min(heard + DEAD_AFTER)
             .min(proven)
-            .min(suspect)
+            .min(probation)
             .min(self.subscriptions.deadline())
     }
 
-    fn ping_at(&self, heard: Moment) -> Moment {
+    fn next_ping(&self, heard: Moment) -> Moment {
         // One ping for each silence; it is answered or the connection is dead.
         if self.pinged > heard {
             Moment::NEVER
@@ -475,62 +503,66 @@ impl<S: Shelf> Link<S> {
         }
     }
 
-    fn proven_at(&self) -> Moment {
+    fn stable_at(&self) -> Moment {
         match self.state {
-            State::Live { since, .. } if !self.barren => since + PROVEN_AFTER,
+            ConnectionState::Live { since, .. } if !self.silent_before => since + STABLE_AFTER,
             _ => Moment::NEVER,
         }
     }
 
     fn live(&mut self, now: Moment) {
-        self.state = State::Live {
+        self.state = ConnectionState::Live {
             since: now,
             heard: now,
         };
         self.data = now;
         self.pinged = Moment::ZERO;
-        self.why = None;
+        self.reason = None;
         self.connections = self.connections.saturating_add(1);
     }
 
     fn idle(&mut self) {
         self.subscriptions.forget();
-        self.state = State::Idle;
-        self.why = None;
+        self.state = ConnectionState::Idle;
+        self.reason = None;
         self.backoff = BACKOFF_FIRST;
-        self.barren = false;
+        self.silent_before = false;
         self.lost = None;
     }
 
-    fn close(&mut self, why: Why, now: Moment) -> Action {
-        self.lost(why, now);
-        Action::Close(why)
+    fn close(&mut self, reason: Failure, now: Moment) -> ConnectionAction {
+        self.lost(reason, now);
+        ConnectionAction::Close(reason)
     }
 
-    fn lost(&mut self, why: Why, now: Moment) {
-        if now >= self.proven_at() {
+    fn lost(&mut self, reason: Failure, now: Moment) {
+        if now >= self.stable_at() {
             self.backoff = BACKOFF_FIRST;
             self.lost = None;
         }
         self.pending = None;
-        let known_alive = self.suspect.take().is_some();
+        let host_alive = self.probation.take().is_some();
         self.subscriptions.forget();
-        self.why = Some(why);
-        self.barren |= why == Why::Silent;
-        let absent = self.spare && matches!(why, Why::Path | Why::Key);
-        if absent || why.refuses() {
-            let cool_down = if absent { SPARE_COOL_DOWN } else { COOL_DOWN };
+        self.reason = Some(reason);
+        self.silent_before |= reason == Failure::Silent;
+        let absent = self.optional && matches!(reason, Failure::Path | Failure::Key);
+        if absent || reason.refuses() {
+            let cool_down = if absent {
+                OPTIONAL_COOL_DOWN
+            } else {
+                COOL_DOWN
+            };
             // Longer, never shorter: who was evicted is not alone.
             let wait = cool_down + self.jitter(cool_down / 4);
-            self.state = State::Refused { until: now + wait };
+            self.state = ConnectionState::Refused { until: now + wait };
             return;
         }
         let since = *self.lost.get_or_insert(now);
-        let wait = if self.via == Via::Vendor || self.barren {
+        let wait = if self.provider == FeedProvider::Vendor || self.silent_before {
             let wait = self.backoff / 2 + self.jitter(self.backoff);
             self.backoff = (self.backoff * 2).min(BACKOFF_LIMIT);
             wait
-        } else if known_alive {
+        } else if host_alive {
             Duration::ZERO
         } else {
             let longest = if now.since(since) < SHORT_OUTAGE {
@@ -540,7 +572,7 @@ impl<S: Shelf> Link<S> {
             };
             longest / 2 + self.jitter(longest / 2)
         };
-        self.state = State::Backoff { until: now + wait };
+        self.state = ConnectionState::Backoff { until: now + wait };
     }
 
     /// Up to this long, so that a hundred displays do not come back as one (xorshift64).

@@ -12,15 +12,16 @@ pub(crate) mod ticket;
 mod why;
 pub mod wire;
 
-pub use link::{Link, Status};
-pub use why::Why;
+pub use link::{Connection, ConnectionStatus};
+pub use why::Failure;
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use crate::clock::{Moment, Utc};
 use crate::market::{
-    Analysis, Bar, Book, Channel, Cluster, Day, Denial, Kind, MarketStatus, Price, Ticker, Trade,
+    Bar, Channel, ChannelKind, Cluster, DayStats, Denial, MarketStatus, OptionAnalytics, Price,
+    Ticker, TopOfBook, Trade,
 };
 
 /// A future on the heap, for what happens once a connection or less: its code is there once, and in
@@ -31,7 +32,7 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
     /// A link has changed its state.
-    Status(Cluster, Status),
+    Status(Cluster, ConnectionStatus),
     /// The other side has acknowledged a channel.
     Subscribed(Channel),
     /// A channel was asked for twice and never confirmed.
@@ -64,7 +65,7 @@ pub enum Update {
         /// Whose.
         ticker: Ticker,
         /// Of a second or a minute.
-        kind: Kind,
+        kind: ChannelKind,
         /// The bar.
         bar: Bar,
         /// How much was traded today, where the bar says.
@@ -77,7 +78,7 @@ pub enum Update {
         /// Whose.
         ticker: Ticker,
         /// What is bid and asked.
-        book: Book,
+        book: TopOfBook,
         /// By the feed's clock, where it said.
         stamp: Option<Utc>,
         /// How old a hub says that it is.
@@ -93,7 +94,7 @@ pub enum Update {
         stamp: Option<Utc>,
     },
     /// An answer by REST about one instrument.
-    Seed(Box<Seed>),
+    Seed(Box<InstrumentSnapshot>),
     /// The minutes of a session so far, by REST, in order.
     Minutes {
         /// Whose.
@@ -124,7 +125,7 @@ impl Update {
 
 /// What REST knows of one instrument.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seed {
+pub struct InstrumentSnapshot {
     /// Whose.
     pub ticker: Ticker,
     /// The last value, if there is one.
@@ -140,22 +141,22 @@ pub struct Seed {
     /// The answer says that its source serves it late.
     pub delayed: bool,
     /// The close before the current session.
-    pub previous_close: Option<Close>,
+    pub previous_close: Option<PreviousClose>,
     /// The vendor serves nothing of it.
     pub denial: Option<Denial>,
     /// The day so far.
-    pub day: Day,
+    pub day: DayStats,
     /// Of a contract.
-    pub analysis: Option<Analysis>,
+    pub analytics: Option<OptionAnalytics>,
     /// The best bid and ask, where the answer has both.
-    pub book: Option<Book>,
+    pub book: Option<TopOfBook>,
     /// When the book was quoted, where the answer said.
     pub book_stamp: Option<Utc>,
     /// The last trade, and when it was made.
     pub trade: Option<(Trade, Option<Utc>)>,
 }
 
-impl Seed {
+impl InstrumentSnapshot {
     /// Nothing is known of this ticker yet.
     pub const fn empty(ticker: Ticker) -> Self {
         Self {
@@ -168,11 +169,11 @@ impl Seed {
             delayed: false,
             previous_close: None,
             denial: None,
-            day: Day {
+            day: DayStats {
                 range: None,
                 volume: None,
             },
-            analysis: None,
+            analytics: None,
             book: None,
             book_stamp: None,
             trade: None,
@@ -182,7 +183,7 @@ impl Seed {
 
 /// A previous close, by how it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Close {
+pub enum PreviousClose {
     /// The answer named it: it is the one of now.
     Told(Price),
     /// The last value less its change: it is the one of the day of that value.

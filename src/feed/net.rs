@@ -32,39 +32,39 @@ use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::wire::MESSAGE_LIMIT;
-use super::{Boxed, Why};
+use super::{Boxed, Failure};
 use crate::clock::Utc;
 pub use endpoint::Endpoint;
 use verdict::tls_failure;
-pub use verdict::{Distrust, complaint, failure, farewell, refusal};
+pub use verdict::{CertificateProblem, complaint, failure, farewell, refusal};
 
 /// What an address has to answer in before the next one is called as well.
-const HEAD_START: Duration = Duration::from_millis(300);
+const ATTEMPT_DELAY: Duration = Duration::from_millis(300);
 /// A name server has to answer within this: the system's own limit is longer than that of an attempt,
 /// which would then not know what failed.
 const LOOKUP: Duration = Duration::from_secs(5);
 /// Addresses that do not answer are called again after this,
-const AGAIN: Duration = Duration::from_millis(900);
+const RETRY_ADDRESSES_AFTER: Duration = Duration::from_millis(900);
 /// and so many times in all: for longer than any attempt lasts.
 const ROUNDS: usize = 10;
 
 /// An open WebSocket.
-pub type Socket = WebSocketStream<Stream>;
+pub type WebSocket = WebSocketStream<NetStream>;
 
 /// Opens connections; holds the certificates that are trusted, and what all who use it are to
 /// know of how it went.
 #[derive(Clone)]
 pub struct Connector {
     tls: Arc<ClientConfig>,
-    past: Arc<Past>,
+    shared: Arc<SharedNetState>,
 }
 
 #[derive(Default)]
-struct Past {
+struct SharedNetState {
     /// Links that were lost, or could not be had.
     losses: AtomicU32,
     /// By which of two doors a hub was last recognised.
-    door: AtomicBool,
+    probe: AtomicBool,
     /// The `Date` of the latest answer that nobody has taken yet, and when it came.
     date: Mutex<Option<(Utc, Instant)>>,
     /// Another number after each answer of the host.
@@ -113,40 +113,40 @@ impl Connector {
             .with_no_client_auth();
         Ok(Self {
             tls: Arc::new(config),
-            past: Arc::default(),
+            shared: Arc::default(),
         })
     }
 
     /// A link was lost: the machine may be in another network now, and what was recognised before
     /// is to be recognised again.
     pub(super) fn lost(&self) {
-        self.past.losses.fetch_add(1, Ordering::Relaxed);
+        self.shared.losses.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Another number after each loss of a link.
     pub(super) fn losses(&self) -> u32 {
-        self.past.losses.load(Ordering::Relaxed)
+        self.shared.losses.load(Ordering::Relaxed)
     }
 
     /// By which of two doors a hub was last recognised.
-    pub(super) fn door(&self) -> bool {
-        self.past.door.load(Ordering::Relaxed)
+    pub(super) fn probe(&self) -> bool {
+        self.shared.probe.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_door(&self, door: bool) {
-        self.past.door.store(door, Ordering::Relaxed);
+    pub(super) fn set_probe(&self, probe: bool) {
+        self.shared.probe.store(probe, Ordering::Relaxed);
     }
 
     /// The host has answered: whoever waits to try again need not.
     pub(super) fn answered(&self) {
-        self.past
+        self.shared
             .alive
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Tells of each answer of the host.
     pub(super) fn alive(&self) -> watch::Receiver<u32> {
-        self.past.alive.subscribe()
+        self.shared.alive.subscribe()
     }
 
     /// An answer has come with these headers.
@@ -161,13 +161,13 @@ impl Connector {
     /// The `Date` of the latest answer, and how long ago that came; once. `None` if the exchange took
     /// too long to tell the time by it.
     pub(super) fn take_date(&self, took: Duration) -> Option<(Utc, Duration)> {
-        let (utc, came) = self.date().take()?;
-        (took <= DATED_WITHIN).then(|| (utc, came.elapsed()))
+        let (utc, arrival) = self.date().take()?;
+        (took <= MAX_DATE_EXCHANGE).then(|| (utc, arrival.elapsed()))
     }
 
     /// A panic cannot leave half a date here.
     fn date(&self) -> MutexGuard<'_, Option<(Utc, Instant)>> {
-        self.past
+        self.shared
             .date
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -178,17 +178,17 @@ impl Connector {
     /// # Errors
     /// `Network`, `Dns`, `Unreachable`, `Tls` or `Clock`.
     #[inline(never)]
-    pub fn stream<'a>(&'a self, endpoint: &'a Endpoint) -> Boxed<'a, Result<Stream, Why>> {
+    pub fn stream<'a>(&'a self, endpoint: &'a Endpoint) -> Boxed<'a, Result<NetStream, Failure>> {
         Box::pin(self.opened(endpoint))
     }
 
-    async fn opened(&self, endpoint: &Endpoint) -> Result<Stream, Why> {
+    async fn opened(&self, endpoint: &Endpoint) -> Result<NetStream, Failure> {
         let unresolved = |error: &dyn std::fmt::Display| {
             log::debug!("{}: {error}", endpoint.host);
-            if has_network() {
-                Why::Dns
+            if has_route() {
+                Failure::Dns
             } else {
-                Why::Network
+                Failure::Network
             }
         };
         let addresses = timeout(LOOKUP, lookup::addresses(endpoint))
@@ -196,13 +196,13 @@ impl Connector {
             .map_err(|late| unresolved(&late))?
             .map_err(|error| unresolved(&error))?;
         let local = addresses.iter().any(|address| address.ip().is_loopback());
-        let stream = first_to_answer(addresses.into_iter())
+        let stream = first_to_connect(addresses.into_iter())
             .await
             .ok_or_else(|| {
-                if local || has_network() {
-                    Why::Unreachable
+                if local || has_route() {
+                    Failure::Unreachable
                 } else {
-                    Why::Network
+                    Failure::Network
                 }
             })?;
         // A subscription is a few bytes and wanted now. A socket that cannot be told so still works.
@@ -210,11 +210,11 @@ impl Connector {
             log::debug!("TCP_NODELAY: {error}");
         }
         if !endpoint.secure {
-            return Ok(Stream::Plain(stream));
+            return Ok(NetStream::Plain(stream));
         }
-        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Why::Tls)?;
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Failure::Tls)?;
         match self.encrypted(name, stream).await {
-            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(stream) => Ok(NetStream::Tls(Box::new(stream))),
             Err(error) => {
                 log::debug!("TLS with {}: {error}", endpoint.host);
                 Err(tls_failure(&error))
@@ -240,10 +240,11 @@ impl Connector {
         &self,
         endpoint: &Endpoint,
         stream: TcpStream,
-    ) -> Result<Vec<u8>, Distrust> {
-        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Distrust::Name)?;
+    ) -> Result<Vec<u8>, CertificateProblem> {
+        let name =
+            ServerName::try_from(endpoint.host.clone()).map_err(|_| CertificateProblem::Name)?;
         let stream = self.encrypted(name, stream).await;
-        let stream = stream.map_err(|error| Distrust::of(&error))?;
+        let stream = stream.map_err(|error| CertificateProblem::of(&error))?;
         let shown = stream.get_ref().1.peer_certificates();
         Ok(shown
             .and_then(<[_]>::first)
@@ -260,9 +261,9 @@ impl Connector {
         endpoint: &Endpoint,
         path: &str,
         headers: &[(HeaderName, HeaderValue)],
-    ) -> Result<Socket, Why> {
+    ) -> Result<WebSocket, Failure> {
         let url = format!("{endpoint}{path}");
-        let mut request = url.into_client_request().map_err(|_| Why::Protocol)?;
+        let mut request = url.into_client_request().map_err(|_| Failure::Protocol)?;
         for (name, value) in headers {
             request.headers_mut().insert(name.clone(), value.clone());
         }
@@ -292,12 +293,12 @@ impl Connector {
 
 /// An answer that took longer than this does not tell the time: it may have been written at any moment
 /// since it was asked for, and this program may have been stopped meanwhile.
-const DATED_WITHIN: Duration = Duration::from_secs(5);
+const MAX_DATE_EXCHANGE: Duration = Duration::from_secs(5);
 
 /// Whether there is a way out of this machine: a datagram socket that is told a destination asks
 /// the routing table and sends nothing. The destination is one of the documentation's (RFC 5737,
 /// RFC 3849).
-fn has_network() -> bool {
+fn has_route() -> bool {
     let routed = |own: &str, other: &str| {
         std::net::UdpSocket::bind(own).is_ok_and(|socket| socket.connect(other).is_ok())
     };
@@ -310,18 +311,20 @@ fn has_network() -> bool {
 ///
 /// What has not answered is called again and again: the kernel's own repetition of a lost SYN waits
 /// longer each time, and a host that is back would not be noticed for seconds.
-async fn first_to_answer(addresses: impl Iterator<Item = SocketAddr> + Clone) -> Option<TcpStream> {
+async fn first_to_connect(
+    addresses: impl Iterator<Item = SocketAddr> + Clone,
+) -> Option<TcpStream> {
     // Dropped with this function, and the calls still open with it.
     let mut calls = JoinSet::new();
     for round in 0..ROUNDS {
         for address in addresses.clone() {
             calls.spawn(async move { (address, TcpStream::connect(address).await) });
-            if let Ok(Some(stream)) = timeout(HEAD_START, answer(&mut calls)).await {
+            if let Ok(Some(stream)) = timeout(ATTEMPT_DELAY, answer(&mut calls)).await {
                 return Some(stream);
             }
         }
         if round + 1 < ROUNDS
-            && let Ok(answered) = timeout(AGAIN, answer(&mut calls)).await
+            && let Ok(answered) = timeout(RETRY_ADDRESSES_AFTER, answer(&mut calls)).await
         {
             return answered;
         }
@@ -343,49 +346,49 @@ async fn answer(calls: &mut JoinSet<(SocketAddr, io::Result<TcpStream>)>) -> Opt
 
 /// A TCP connection, encrypted or not.
 #[derive(Debug)]
-pub enum Stream {
+pub enum NetStream {
     /// As it is.
     Plain(TcpStream),
     /// Within TLS; boxed, for its buffers are large.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for NetStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            NetStream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            NetStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for NetStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            NetStream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            NetStream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            NetStream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            NetStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            NetStream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            NetStream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -415,7 +418,7 @@ mod tests {
         let (hole, _calls) = black_hole().await;
         let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let [hole, open] = [&hole, &open].map(|listener| listener.local_addr().unwrap());
-        let calling = first_to_answer([hole, hole, hole, open].into_iter());
+        let calling = first_to_connect([hole, hole, hole, open].into_iter());
         let stream = timeout(Duration::from_secs(3), calling).await.unwrap();
         assert_eq!(stream.unwrap().peer_addr().unwrap(), open);
     }
@@ -425,9 +428,9 @@ mod tests {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = closed.local_addr().unwrap();
         drop(closed);
-        let calling = first_to_answer([address, address].into_iter());
+        let calling = first_to_connect([address, address].into_iter());
         let stream = timeout(Duration::from_secs(3), calling).await.unwrap();
         assert!(stream.is_none());
-        assert!(first_to_answer(std::iter::empty()).await.is_none());
+        assert!(first_to_connect(std::iter::empty()).await.is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! The shell around one [`Link`]: a socket, a timer and the words between them. It decides
+//! The shell around one [`Connection`]: a socket, a timer and the words between them. It decides
 //! nothing; it does what the link says and tells its audience (a desk, a hub) what came.
 
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 pub use super::audience::update;
-use super::audience::{Audience, Line, Over};
-use super::link::{Action, DEAD_AFTER, Event, Phase, Via};
-use super::net::{self, Connector, Endpoint, Socket};
+use super::audience::{ConsumerGone, EventSink, ServerState};
+use super::link::{ConnectionAction, ConnectionEvent, ConnectionPhase, DEAD_AFTER, FeedProvider};
+use super::net::{self, Connector, Endpoint, WebSocket};
 use super::shelf::Shelf;
 use super::subscriptions::Channels;
-use super::ticket::ticket;
-use super::wire::{self, Junk};
-use super::{Boxed, Link, Status, Why};
+use super::ticket::connect_token;
+use super::wire::{self, ParseError};
+use super::{Boxed, Connection, ConnectionStatus, Failure};
 use crate::clock::{Clock, Moment};
 use crate::config::Secret;
 use crate::market::{Channel, Cluster};
@@ -30,34 +30,34 @@ use crate::market::{Channel, Cluster};
 const SEND_LIMIT: Duration = Duration::from_secs(5);
 /// After so many actions the socket is read again, so that who subscribes to thousands of channels
 /// does not leave the answers to fill the network's buffers.
-const BURST: usize = 64;
+const MAX_ACTIONS_PER_READ: usize = 64;
 /// A farewell may take this long; the program ends within a second.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(300);
 
 /// Who serves the feed, and how one is let in.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Source {
+pub struct FeedSource {
     /// A hub (or the proxy), or the vendor.
-    pub via: Via,
+    pub provider: FeedProvider,
     /// Where it is.
     pub endpoint: Endpoint,
     /// The token or key; `None` for a hub that asks for none.
     pub secret: Option<Secret>,
 }
 
-impl Source {
+impl FeedSource {
     /// Whether it is the vendor's endpoint that serves everything late, by its name.
     pub fn delayed(&self) -> bool {
-        self.via == Via::Vendor && self.endpoint.host.starts_with("delayed.")
+        self.provider == FeedProvider::Vendor && self.endpoint.host.starts_with("delayed.")
     }
 
     /// The path of a cluster, with the token where it belongs there. Never to be logged.
     fn path(&self, cluster: Cluster, token: Option<&Secret>) -> String {
-        match (self.via, token) {
-            (Via::Vendor, _) => format!("/{cluster}"),
-            (Via::Hub, None) => format!("/ws/{cluster}"),
+        match (self.provider, token) {
+            (FeedProvider::Vendor, _) => format!("/{cluster}"),
+            (FeedProvider::Hub, None) => format!("/ws/{cluster}"),
             // A token may hold `+`, `/` and `=` (standard base64).
-            (Via::Hub, Some(token)) => {
+            (FeedProvider::Hub, Some(token)) => {
                 format!(
                     "/ws/{cluster}?token={}",
                     utf8_percent_encode(token.reveal(), NON_ALPHANUMERIC)
@@ -69,51 +69,51 @@ impl Source {
 
 /// What whoever owns a session wants of it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Orders<W = Channels> {
+pub struct SubscriptionDemand<W = Channels> {
     /// The channels; none closes the link.
     pub channels: W,
     /// How long they may be silent at this hour; `None` while the market is closed.
-    pub patience: Option<Duration>,
+    pub max_silence: Option<Duration>,
     /// The program ends: say farewell and return.
     pub stop: bool,
 }
 
 /// One cluster's connection.
 #[derive(Debug)]
-pub struct Session<A: Audience> {
+pub struct Session<A: EventSink> {
     /// Which cluster.
     pub cluster: Cluster,
     /// Who serves it.
-    pub source: Arc<Source>,
+    pub source: Arc<FeedSource>,
     /// How to get there.
     pub connector: Connector,
     /// What is wanted.
-    pub orders: watch::Receiver<Orders<<A::Shelf as Shelf>::Wanted>>,
+    pub demand: watch::Receiver<SubscriptionDemand<<A::Shelf as Shelf>::Wanted>>,
     /// Where what comes is told.
     pub updates: A,
     /// Time.
     pub clock: Clock,
 }
 
-impl<A: Audience> Session<A> {
+impl<A: EventSink> Session<A> {
     /// Keeps the link as the orders want it until they say stop or the audience is gone.
     #[inline(never)]
     pub fn run(self) -> Boxed<'static, ()> {
-        Box::pin(self.kept())
+        Box::pin(self.run_to_end())
     }
 
-    async fn kept(self) {
+    async fn run_to_end(self) {
         // The seed only spreads the retries of many displays.
-        let mut link = Link::with_shelf(self.source.via, fastrand::u64(..));
-        link.set_spare(self.cluster == Cluster::Stocks);
-        let told = link.status();
-        let line = Line::new(self.cluster, self.source.via, link);
+        let mut link = Connection::with_shelf(self.source.provider, fastrand::u64(..));
+        link.set_optional(self.cluster == Cluster::Stocks);
+        let last_status = link.status();
+        let server = ServerState::new(self.cluster, self.source.provider, link);
         let alive = self.connector.alive();
         Runner {
             session: self,
-            line,
+            server,
             socket: None,
-            told,
+            last_status,
             pong: Moment::ZERO,
             alive,
         }
@@ -124,29 +124,29 @@ impl<A: Audience> Session<A> {
 
 /// An answer to a ping proves that nothing was lost up to this long before it. The vendor answers for
 /// itself. A hub still answers while its own upstream is dead and it has not noticed that yet.
-const fn proof_lag(via: Via) -> Duration {
-    match via {
-        Via::Vendor => Duration::ZERO,
-        Via::Hub => DEAD_AFTER.saturating_add(Duration::from_secs(2)),
+const fn proof_lag(provider: FeedProvider) -> Duration {
+    match provider {
+        FeedProvider::Vendor => Duration::ZERO,
+        FeedProvider::Hub => DEAD_AFTER.saturating_add(Duration::from_secs(2)),
     }
 }
 
-struct Runner<A: Audience> {
+struct Runner<A: EventSink> {
     session: Session<A>,
-    line: Line<A::Shelf>,
-    socket: Option<Socket>,
-    told: Status,
+    server: ServerState<A::Shelf>,
+    socket: Option<WebSocket>,
+    last_status: ConnectionStatus,
     /// Up to when the last answer to a ping proves that nothing was lost.
     pong: Moment,
     /// The host has answered somebody.
     alive: watch::Receiver<u32>,
 }
 
-impl<A: Audience> Runner<A> {
+impl<A: EventSink> Runner<A> {
     async fn run(mut self) {
-        self.obey();
+        self.apply_demand();
         while self.step().await.is_ok() {}
-        self.part(Some(CloseCode::Normal)).await;
+        self.close_with(Some(CloseCode::Normal)).await;
     }
 
     fn now(&self) -> Moment {
@@ -154,82 +154,88 @@ impl<A: Audience> Runner<A> {
     }
 
     /// Takes over what the desk wants.
-    fn obey(&mut self) {
+    fn apply_demand(&mut self) {
         let now = self.now();
-        let orders = self.session.orders.borrow_and_update();
-        self.line.link.want(&orders.channels, orders.patience, now);
+        let demand = self.session.demand.borrow_and_update();
+        self.server
+            .link
+            .want(&demand.channels, demand.max_silence, now);
     }
 
     /// Does what is due, then waits for one thing to happen and takes it in.
-    async fn step(&mut self) -> Result<(), Over> {
-        for _ in 0..BURST {
-            let Some(action) = self.line.link.next(self.now()) else {
+    async fn step(&mut self) -> Result<(), ConsumerGone> {
+        for _ in 0..MAX_ACTIONS_PER_READ {
+            let Some(action) = self.server.link.next(self.now()) else {
                 break;
             };
             // A connection that becomes one between `Open` and its answer is told as it happens.
-            self.tell().await?;
+            self.publish_status().await?;
             self.perform(action).await?;
         }
-        self.tell().await?;
-        let deadline = self.session.clock.sleep_until(self.line.link.deadline());
+        self.publish_status().await?;
+        let deadline = self.session.clock.sleep_until(self.server.link.deadline());
         tokio::select! {
-            message = read(&mut self.socket) => self.hear(message).await,
+            message = read(&mut self.socket) => self.receive(message).await,
             () = deadline => Ok(()),
-            changed = self.session.orders.changed() => self.ordered(changed.is_ok()),
+            changed = self.session.demand.changed() => self.demand_changed(changed.is_ok()),
             // Its sender lives as long as the connector of this session.
             Ok(()) = self.alive.changed() => {
-                self.line.link.on(Event::Alive, self.now());
+                self.server.link.on(ConnectionEvent::Alive, self.now());
                 Ok(())
             }
         }
     }
 
-    fn ordered(&mut self, heard: bool) -> Result<(), Over> {
-        if !heard || self.session.orders.borrow().stop {
-            return Err(Over);
+    fn demand_changed(&mut self, heard: bool) -> Result<(), ConsumerGone> {
+        if !heard || self.session.demand.borrow().stop {
+            return Err(ConsumerGone);
         }
-        self.obey();
+        self.apply_demand();
         Ok(())
     }
 
     /// Tells the desk, and the log, of a change of the link's state: once each.
-    async fn tell(&mut self) -> Result<(), Over> {
-        let status = Status {
-            simulated: self.line.simulated,
+    async fn publish_status(&mut self) -> Result<(), ConsumerGone> {
+        let status = ConnectionStatus {
+            simulated: self.server.simulated,
             heard: self.pong,
-            cut_off: self.line.cut_off,
-            ..self.line.link.status()
+            cut_off: self.server.cut_off,
+            ..self.server.link.status()
         };
-        if status == self.told {
+        if status == self.last_status {
             return Ok(());
         }
         let cluster = self.session.cluster;
-        if matches!(status.phase, Phase::Down | Phase::Refused) {
+        if matches!(
+            status.phase,
+            ConnectionPhase::Down | ConnectionPhase::Refused
+        ) {
             self.session.connector.lost();
         }
-        if status.phase == Phase::Live && self.told.phase != Phase::Live {
+        if status.phase == ConnectionPhase::Live && self.last_status.phase != ConnectionPhase::Live
+        {
             self.session.connector.answered();
             self.alive.mark_unchanged();
         }
-        if (status.phase, status.why) != (self.told.phase, self.told.why) {
+        if (status.phase, status.reason) != (self.last_status.phase, self.last_status.reason) {
             let phase = format!("{:?}", status.phase).to_lowercase();
-            match status.why {
-                Some(why) if why != Why::Done => {
-                    if self.told.why != Some(why) {
-                        log::warn!("{cluster}: {phase}: {why}");
+            match status.reason {
+                Some(reason) if reason != Failure::Done => {
+                    if self.last_status.reason != Some(reason) {
+                        log::warn!("{cluster}: {phase}: {reason}");
                     }
                 }
                 _ => log::info!("{cluster}: {phase}"),
             }
         }
-        self.told = status;
+        self.last_status = status;
         self.session.updates.status(cluster, status).await
     }
 
-    async fn perform(&mut self, action: Action) -> Result<(), Over> {
+    async fn perform(&mut self, action: ConnectionAction) -> Result<(), ConsumerGone> {
         let message = match action {
-            Action::Open => return self.open().await,
-            Action::Authenticate => {
+            ConnectionAction::Open => return self.open().await,
+            ConnectionAction::Authenticate => {
                 let key = self
                     .session
                     .source
@@ -238,20 +244,20 @@ impl<A: Audience> Runner<A> {
                     .map_or("", Secret::reveal);
                 Message::text(wire::auth(key))
             }
-            Action::Subscribe(channel) => Message::text(wire::subscribe(&channel)),
-            Action::Unsubscribe(channel) => Message::text(wire::unsubscribe(&channel)),
-            Action::Ping => Message::Ping(Vec::new().into()),
-            Action::Report(channel) => {
+            ConnectionAction::Subscribe(channel) => Message::text(wire::subscribe(&channel)),
+            ConnectionAction::Unsubscribe(channel) => Message::text(wire::unsubscribe(&channel)),
+            ConnectionAction::Ping => Message::Ping(Vec::new().into()),
+            ConnectionAction::Report(channel) => {
                 self.report(&channel);
-                let not_authorized = self.line.not_authorized;
+                let not_authorized = self.server.not_authorized;
                 return self
                     .session
                     .updates
                     .unanswered(channel, not_authorized)
                     .await;
             }
-            Action::Close(_) => {
-                self.part(Some(CloseCode::Normal)).await;
+            ConnectionAction::Close(_) => {
+                self.close_with(Some(CloseCode::Normal)).await;
                 return Ok(());
             }
         };
@@ -261,17 +267,19 @@ impl<A: Audience> Runner<A> {
 
     fn report(&self, channel: &Channel) {
         let cluster = self.session.cluster;
-        match self.session.source.via {
-            Via::Vendor => log::warn!(
+        match self.session.source.provider {
+            FeedProvider::Vendor => log::warn!(
                 "{cluster}: {channel} was asked for twice and never confirmed: is it in the plan?"
             ),
             // The proxy confirms nothing to who comes late, so this is no fault by itself.
-            Via::Hub => log::info!("{cluster}: {channel} was asked for twice and never confirmed"),
+            FeedProvider::Hub => {
+                log::info!("{cluster}: {channel} was asked for twice and never confirmed")
+            }
         }
     }
 
     /// Opens the connection; the attempt ends when the link's patience does.
-    async fn open(&mut self) -> Result<(), Over> {
+    async fn open(&mut self) -> Result<(), ConsumerGone> {
         let mut attempt = attempt(
             self.session.connector.clone(),
             self.session.source.clone(),
@@ -279,13 +287,13 @@ impl<A: Audience> Runner<A> {
         );
         let began = self.now();
         loop {
-            let deadline = self.session.clock.sleep_until(self.line.link.deadline());
+            let deadline = self.session.clock.sleep_until(self.server.link.deadline());
             let outcome = tokio::select! {
                 outcome = &mut attempt => outcome,
                 // Back to the link, which will give up the attempt; dropping it closes its socket.
                 () = deadline => return Ok(()),
-                changed = self.session.orders.changed() => {
-                    self.ordered(changed.is_ok())?;
+                changed = self.session.demand.changed() => {
+                    self.demand_changed(changed.is_ok())?;
                     continue;
                 }
             };
@@ -293,9 +301,9 @@ impl<A: Audience> Runner<A> {
             match outcome {
                 Ok(socket) => {
                     self.socket = Some(socket);
-                    self.line.opened(now);
+                    self.server.opened(now);
                 }
-                Err(why) => self.line.link.on(Event::Closed(why), now),
+                Err(reason) => self.server.link.on(ConnectionEvent::Closed(reason), now),
             }
             if let Some((utc, ago)) = self.session.connector.take_date(now.since(began)) {
                 self.session.updates.server_time(now - ago, utc).await?;
@@ -308,47 +316,53 @@ impl<A: Audience> Runner<A> {
         let Some(socket) = &mut self.socket else {
             return;
         };
-        let mut orders = self.session.orders.clone();
+        let mut demand = self.session.demand.clone();
         let sent = tokio::select! {
             sent = tokio::time::timeout(SEND_LIMIT, socket.send(message)) => sent,
             // A server that reads nothing must not hold up the end of the program.
-            _ = orders.wait_for(|orders| orders.stop) => return,
+            _ = demand.wait_for(|demand| demand.stop) => return,
         };
-        let why = match sent {
+        let reason = match sent {
             Ok(Ok(())) => return,
             Ok(Err(error)) => net::failure(&error),
-            Err(_) => Why::Timeout,
+            Err(_) => Failure::Timeout,
         };
-        self.lost(why);
+        self.lost(reason);
     }
 
     /// Ends the connection, if there is one, in good order: with a code of ours, or with the
     /// answer to the other side's.
-    async fn part(&mut self, code: Option<CloseCode>) {
+    async fn close_with(&mut self, code: Option<CloseCode>) {
         if let Some(socket) = self.socket.take() {
             farewell(socket, code).await;
         }
     }
 
-    fn lost(&mut self, why: Why) {
+    fn lost(&mut self, reason: Failure) {
         self.socket = None;
-        self.line.link.on(Event::Closed(why), self.now());
+        self.server
+            .link
+            .on(ConnectionEvent::Closed(reason), self.now());
     }
 
     /// Passes the text of a frame on.
-    async fn read(&mut self, text: &Utf8Bytes, now: Moment) -> Result<(), Over> {
-        self.line.link.on(Event::Heard, now);
-        let told = self.session.updates.frame(text, &mut self.line, now).await;
-        if std::mem::take(&mut self.line.ended) {
+    async fn read(&mut self, text: &Utf8Bytes, now: Moment) -> Result<(), ConsumerGone> {
+        self.server.link.on(ConnectionEvent::Heard, now);
+        let last_status = self
+            .session
+            .updates
+            .frame(text, &mut self.server, now)
+            .await;
+        if std::mem::take(&mut self.server.ended) {
             self.socket = None;
         }
-        told
+        last_status
     }
 
-    async fn hear(
+    async fn receive(
         &mut self,
         message: Option<Result<Message, tungstenite::Error>>,
-    ) -> Result<(), Over> {
+    ) -> Result<(), ConsumerGone> {
         let now = self.now();
         match message {
             Some(Ok(Message::Text(text))) => return self.read(&text, now).await,
@@ -356,34 +370,38 @@ impl<A: Audience> Runner<A> {
             Some(Ok(Message::Binary(bytes))) => match Utf8Bytes::try_from(bytes) {
                 Ok(text) => return self.read(&text, now).await,
                 Err(_) => {
-                    self.line.link.on(Event::Heard, now);
-                    self.line.junk(Junk::Binary);
+                    self.server.link.on(ConnectionEvent::Heard, now);
+                    self.server.count_parse_error(ParseError::Binary);
                 }
             },
             Some(Ok(Message::Close(frame))) => {
-                let why = net::farewell(frame.as_ref(), self.session.source.via);
+                let reason = net::farewell(frame.as_ref(), self.session.source.provider);
                 if let Some(frame) = frame {
                     log::debug!("{}: closed: {}", self.session.cluster, frame.code);
                 }
-                self.line.link.on(Event::Closed(why), now);
-                self.part(None).await;
+                self.server.link.on(ConnectionEvent::Closed(reason), now);
+                self.close_with(None).await;
             }
             Some(Ok(Message::Pong(_))) => {
-                self.pong = now - proof_lag(self.session.source.via);
-                self.line.link.on(Event::Heard, now);
+                self.pong = now - proof_lag(self.session.source.provider);
+                self.server.link.on(ConnectionEvent::Heard, now);
             }
-            Some(Ok(Message::Ping(_) | Message::Frame(_))) => self.line.link.on(Event::Heard, now),
+            Some(Ok(Message::Ping(_) | Message::Frame(_))) => {
+                self.server.link.on(ConnectionEvent::Heard, now)
+            }
             Some(Err(error)) => {
                 log::debug!("{}: {error}", self.session.cluster);
                 match net::complaint(&error) {
                     Some(code) => {
-                        self.line.link.on(Event::Closed(net::failure(&error)), now);
-                        self.part(Some(code)).await;
+                        self.server
+                            .link
+                            .on(ConnectionEvent::Closed(net::failure(&error)), now);
+                        self.close_with(Some(code)).await;
                     }
                     None => self.lost(net::failure(&error)),
                 }
             }
-            None => self.lost(Why::Lost),
+            None => self.lost(Failure::Lost),
         }
         Ok(())
     }
@@ -391,32 +409,34 @@ impl<A: Audience> Runner<A> {
 
 /// What a try may take before another is begun beside it: a server that accepts and says nothing, a name
 /// server or a packet that is lost would hold up all that follows.
-const BESIDE: Duration = Duration::from_millis(1500);
+const PARALLEL_AFTER: Duration = Duration::from_millis(1500);
 /// So many tries at once at most.
-const TRIES: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 /// A connection to a cluster, with all that it takes to be let in: the first of some tries to end.
 #[inline(never)]
 fn attempt(
     connector: Connector,
-    source: Arc<Source>,
+    source: Arc<FeedSource>,
     cluster: Cluster,
-) -> Boxed<'static, Result<Socket, Why>> {
+) -> Boxed<'static, Result<WebSocket, Failure>> {
     Box::pin(async move {
         // Dropped with this function, and the tries that have not ended with it.
         let mut tries = JoinSet::new();
         loop {
             tries.spawn(try_once(connector.clone(), source.clone(), cluster));
-            let more = source.via == Via::Hub && tries.len() < TRIES;
+            let more = source.provider == FeedProvider::Hub && tries.len() < MAX_ATTEMPTS;
             let first = if more {
-                tokio::time::timeout(BESIDE, tries.join_next()).await.ok()
+                tokio::time::timeout(PARALLEL_AFTER, tries.join_next())
+                    .await
+                    .ok()
             } else {
                 Some(tries.join_next().await)
             };
             match first {
                 Some(Some(Ok(outcome))) => return outcome,
                 // It panicked, and that has been told.
-                Some(_) => return Err(Why::Lost),
+                Some(_) => return Err(Failure::Lost),
                 None => {}
             }
         }
@@ -425,17 +445,17 @@ fn attempt(
 
 async fn try_once(
     connector: Connector,
-    source: Arc<Source>,
+    source: Arc<FeedSource>,
     cluster: Cluster,
-) -> Result<Socket, Why> {
+) -> Result<WebSocket, Failure> {
     // A fresh one for each attempt: it is good for one upgrade, and who is at the other end is
     // looked at anew.
-    let token = ticket(&connector, &source).await?;
+    let token = connect_token(&connector, &source).await?;
     let path = source.path(cluster, token.as_ref());
     connector.websocket(&source.endpoint, &path, &[]).await
 }
 
-async fn read(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite::Error>> {
+async fn read(socket: &mut Option<WebSocket>) -> Option<Result<Message, tungstenite::Error>> {
     match socket {
         Some(socket) => socket.next().await,
         None => std::future::pending().await,
@@ -444,11 +464,11 @@ async fn read(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite
 
 /// Says goodbye as RFC 6455 wants it, so that the server forgets us at once.
 #[inline(never)]
-fn farewell(socket: Socket, code: Option<CloseCode>) -> Boxed<'static, ()> {
-    Box::pin(parting(socket, code))
+fn farewell(socket: WebSocket, code: Option<CloseCode>) -> Boxed<'static, ()> {
+    Box::pin(close_gracefully(socket, code))
 }
 
-async fn parting(mut socket: Socket, code: Option<CloseCode>) {
+async fn close_gracefully(mut socket: WebSocket, code: Option<CloseCode>) {
     let closing = async {
         match code {
             Some(code) => {

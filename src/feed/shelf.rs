@@ -6,10 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::subscriptions::{CHANNELS, Channels};
 use crate::clock::Moment;
-use crate::market::{Channel, Kind, Ticker};
+use crate::market::{Channel, ChannelKind, Ticker};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum SubscriptionState {
     Wanted,
     Asked { at: Moment, again: bool },
     Unanswered,
@@ -19,16 +19,16 @@ pub(super) enum Progress {
 
 /// One channel, and how far it has come on this connection.
 #[derive(Clone, Debug)]
-pub struct Slot {
+pub struct ChannelEntry {
     pub(super) channel: Channel,
-    pub(super) progress: Progress,
+    pub(super) progress: SubscriptionState,
 }
 
-impl Slot {
+impl ChannelEntry {
     pub(super) fn new(channel: Channel) -> Self {
         Self {
             channel,
-            progress: Progress::Wanted,
+            progress: SubscriptionState::Wanted,
         }
     }
 }
@@ -43,25 +43,25 @@ pub trait Shelf: Clone + fmt::Debug + Default + Send + 'static {
     /// Whether this is one of the channels wanted.
     fn includes(wanted: &Self::Wanted, channel: &Channel) -> bool;
     /// Where this channel stands.
-    fn find(&self, kind: Kind, ticker: &str) -> Option<usize>;
+    fn find(&self, kind: ChannelKind, ticker: &str) -> Option<usize>;
     /// Where the channel stands that an event on this one belongs to.
-    fn covering(&self, kind: Kind, ticker: &str) -> Option<usize> {
+    fn covering(&self, kind: ChannelKind, ticker: &str) -> Option<usize> {
         self.find(kind, ticker)
     }
     /// All that is kept.
-    fn slots(&self) -> &[Slot];
+    fn slots(&self) -> &[ChannelEntry];
     /// All that is kept, to be moved on.
-    fn slots_mut(&mut self) -> &mut [Slot];
+    fn slots_mut(&mut self) -> &mut [ChannelEntry];
     /// Keeps one more, which is not kept yet.
-    fn put(&mut self, slot: Slot);
+    fn put(&mut self, slot: ChannelEntry);
     /// Takes one out; another may come in its place.
-    fn take(&mut self, at: usize) -> Slot;
+    fn take(&mut self, at: usize) -> ChannelEntry;
     /// Drops what fails the test; the others stay in their order.
-    fn retain(&mut self, test: impl FnMut(&Slot) -> bool);
+    fn retain(&mut self, test: impl FnMut(&ChannelEntry) -> bool);
 }
 
 /// A display's: never more than [`CHANNELS`] that are wanted, and nothing allocated.
-pub type Fixed = heapless::Vec<Slot, { 2 * CHANNELS }>;
+pub type Fixed = heapless::Vec<ChannelEntry, { 2 * CHANNELS }>;
 
 impl Shelf for Fixed {
     type Wanted = Channels;
@@ -74,26 +74,26 @@ impl Shelf for Fixed {
         wanted.contains(channel)
     }
 
-    fn find(&self, kind: Kind, ticker: &str) -> Option<usize> {
+    fn find(&self, kind: ChannelKind, ticker: &str) -> Option<usize> {
         self.iter()
             .position(|slot| slot.channel.kind == kind && slot.channel.ticker == ticker)
     }
 
-    fn slots(&self) -> &[Slot] {
+    fn slots(&self) -> &[ChannelEntry] {
         self
     }
 
-    fn slots_mut(&mut self) -> &mut [Slot] {
+    fn slots_mut(&mut self) -> &mut [ChannelEntry] {
         self
     }
 
-    fn put(&mut self, slot: Slot) {
+    fn put(&mut self, slot: ChannelEntry) {
         // Room for all that is wanted beside all that was; more changes than that within one
         // connection, none of them yet sent, give up the oldest unsent farewell.
         if self.is_full()
             && let Some(at) = self
                 .iter()
-                .position(|slot| slot.progress == Progress::Unwanted)
+                .position(|slot| slot.progress == SubscriptionState::Unwanted)
         {
             self.remove(at);
         }
@@ -101,11 +101,11 @@ impl Shelf for Fixed {
         debug_assert!(kept.is_ok(), "twice the room of what can be wanted");
     }
 
-    fn take(&mut self, at: usize) -> Slot {
+    fn take(&mut self, at: usize) -> ChannelEntry {
         self.swap_remove(at)
     }
 
-    fn retain(&mut self, test: impl FnMut(&Slot) -> bool) {
+    fn retain(&mut self, test: impl FnMut(&ChannelEntry) -> bool) {
         heapless::Vec::retain(self, test);
     }
 }
@@ -117,7 +117,7 @@ pub const WILDCARD: &str = "*";
 /// and found at once, for every event of the feed looks its channel up.
 #[derive(Clone, Debug, Default)]
 pub struct Growing {
-    slots: Vec<Slot>,
+    slots: Vec<ChannelEntry>,
     /// Where each channel stands.
     places: HashMap<Channel, usize>,
 }
@@ -133,32 +133,32 @@ impl Shelf for Growing {
         wanted.contains(channel)
     }
 
-    fn find(&self, kind: Kind, ticker: &str) -> Option<usize> {
+    fn find(&self, kind: ChannelKind, ticker: &str) -> Option<usize> {
         // What is too long to be a ticker is nowhere.
         let ticker = Ticker::try_from(ticker).ok()?;
         self.places.get(&Channel { kind, ticker }).copied()
     }
 
     /// On a wildcard, events arrive under their real tickers.
-    fn covering(&self, kind: Kind, ticker: &str) -> Option<usize> {
+    fn covering(&self, kind: ChannelKind, ticker: &str) -> Option<usize> {
         self.find(kind, ticker)
             .or_else(|| self.find(kind, WILDCARD))
     }
 
-    fn slots(&self) -> &[Slot] {
+    fn slots(&self) -> &[ChannelEntry] {
         &self.slots
     }
 
-    fn slots_mut(&mut self) -> &mut [Slot] {
+    fn slots_mut(&mut self) -> &mut [ChannelEntry] {
         &mut self.slots
     }
 
-    fn put(&mut self, slot: Slot) {
+    fn put(&mut self, slot: ChannelEntry) {
         self.places.insert(slot.channel.clone(), self.slots.len());
         self.slots.push(slot);
     }
 
-    fn take(&mut self, at: usize) -> Slot {
+    fn take(&mut self, at: usize) -> ChannelEntry {
         let slot = self.slots.swap_remove(at);
         self.places.remove(&slot.channel);
         if let Some(moved) = self.slots.get(at) {
@@ -167,7 +167,7 @@ impl Shelf for Growing {
         slot
     }
 
-    fn retain(&mut self, test: impl FnMut(&Slot) -> bool) {
+    fn retain(&mut self, test: impl FnMut(&ChannelEntry) -> bool) {
         self.slots.retain(test);
         self.places = self
             .slots

@@ -11,9 +11,11 @@ mod tests;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Close, Seed, wire};
+use super::{InstrumentSnapshot, PreviousClose, wire};
 use crate::clock::Utc;
-use crate::market::{Analysis, Book, Class, Day, Denial, Price, Symbol, Ticker, Trade};
+use crate::market::{
+    AssetClass, DayStats, Denial, OptionAnalytics, Price, Symbol, Ticker, TopOfBook, Trade,
+};
 
 /// The most tickers of one request, by the vendor's documentation.
 pub const TICKERS: usize = 250;
@@ -30,7 +32,7 @@ pub fn path<'a>(tickers: impl IntoIterator<Item = &'a str>) -> String {
 
 /// What the vendor says of one ticker.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-pub struct Row {
+pub struct SnapshotRow {
     /// Which.
     pub ticker: String,
     /// `NOT_FOUND`, `NOT_ENTITLED`: then there is nothing else.
@@ -44,7 +46,7 @@ pub struct Row {
     /// `REAL-TIME` or `DELAYED`; of a share or a contract it stands in its trade and its quote.
     pub timeframe: Option<String>,
     /// Of the day.
-    pub session: Option<Session>,
+    pub session: Option<SessionStats>,
     /// Of a share or a contract.
     pub last_trade: Option<LastTrade>,
     /// Of a share or a contract.
@@ -59,7 +61,7 @@ pub struct Row {
 
 /// The day so far, or the last one.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-pub struct Session {
+pub struct SessionStats {
     /// The last price of it.
     pub close: Option<f64>,
     /// The close before it.
@@ -125,13 +127,13 @@ pub struct Greeks {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Its rows; those that cannot be read are left out.
-    pub rows: Vec<Row>,
+    pub rows: Vec<SnapshotRow>,
     /// It says that its prices are not real: a simulator's word, which the vendor does not use.
     pub simulated: bool,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct SnapshotBody {
     #[serde(default)]
     results: Vec<Value>,
     #[serde(default)]
@@ -143,9 +145,9 @@ struct Answer {
 /// # Errors
 /// It is no answer of the vendor's.
 pub fn read(body: &[u8]) -> Result<Snapshot, serde_json::Error> {
-    let answer: Answer = serde_json::from_slice(body)?;
+    let answer: SnapshotBody = serde_json::from_slice(body)?;
     let rows = answer.results.into_iter().filter_map(|row| {
-        Row::deserialize(row)
+        SnapshotRow::deserialize(row)
             .inspect_err(|error| log::debug!("a row of a snapshot: {error}"))
             .ok()
     });
@@ -157,7 +159,7 @@ pub fn read(body: &[u8]) -> Result<Snapshot, serde_json::Error> {
 
 impl Snapshot {
     /// What the display takes of it.
-    pub(super) fn seeds(&self) -> impl Iterator<Item = Seed> {
+    pub(super) fn seeds(&self) -> impl Iterator<Item = InstrumentSnapshot> {
         self.rows.iter().filter_map(|row| {
             let mut seed = row.seed()?;
             seed.simulated = self.simulated;
@@ -174,11 +176,11 @@ struct Last {
     is_close: bool,
 }
 
-impl Row {
+impl SnapshotRow {
     /// What it says.
-    pub(crate) fn seed(&self) -> Option<Seed> {
-        let symbol = Symbol::of_ticker(&self.ticker)?;
-        let mut seed = Seed::empty(Ticker::try_from(symbol.ticker()).ok()?);
+    pub(crate) fn seed(&self) -> Option<InstrumentSnapshot> {
+        let symbol = Symbol::from_ticker(&self.ticker)?;
+        let mut seed = InstrumentSnapshot::empty(Ticker::try_from(symbol.ticker()).ok()?);
         if let Some(words) = &self.error {
             seed.denial = Some(denial(words)?);
             return Some(seed);
@@ -194,20 +196,20 @@ impl Row {
         }
         seed.trade = self.trade(symbol.class(), seed.day);
         let last = match symbol.class() {
-            Class::Index => self.index(&symbol),
-            Class::Equity => self.share(seed.trade),
-            Class::Option => self.contract(&seed),
+            AssetClass::Index => self.index(&symbol),
+            AssetClass::Equity => self.share(seed.trade),
+            AssetClass::Option => self.contract(&seed),
         };
         if let Some(last) = last {
             (seed.price, seed.stamp) = (Some(last.price), last.stamp);
             seed.is_close = last.is_close;
         }
-        if symbol.class() == Class::Option {
+        if symbol.class() == AssetClass::Option {
             let (greeks, volatility) = (self.greeks.as_ref(), self.implied_volatility);
-            seed.analysis = analysis(greeks, volatility, self.open_interest);
+            seed.analytics = analytics(greeks, volatility, self.open_interest);
         }
         seed.delayed = self.is_delayed(symbol.class());
-        seed.previous_close = self.previous_close().map(Close::Told);
+        seed.previous_close = self.previous_close().map(PreviousClose::Told);
         Some(seed)
     }
 
@@ -264,9 +266,9 @@ impl Row {
 
     /// Only a quote of a known time: the last trade of a contract, which is also the close of its
     /// session, may be days old.
-    fn contract(&self, seed: &Seed) -> Option<Last> {
+    fn contract(&self, seed: &InstrumentSnapshot) -> Option<Last> {
         Some(Last {
-            price: seed.book?.middle()?,
+            price: seed.book?.mid()?,
             stamp: Some(seed.book_stamp?),
             is_close: self.is_closed(),
         })
@@ -274,10 +276,10 @@ impl Row {
 
     /// The last trade. One of a share that makes no last price is none: it is of another time,
     /// another kind of delivery, or made by another price.
-    fn trade(&self, class: Class, day: Day) -> Option<(Trade, Option<Utc>)> {
+    fn trade(&self, class: AssetClass, day: DayStats) -> Option<(Trade, Option<Utc>)> {
         let last = self.last_trade.as_ref()?;
         let (trade, stamp) = trade(last.price, last.size, last.sip_timestamp)?;
-        if class == Class::Equity {
+        if class == AssetClass::Equity {
             let regular = self.is_regular();
             let outside = |(low, high)| trade.price < low || high < trade.price;
             let conditions = last.conditions.as_deref().unwrap_or_default();
@@ -310,14 +312,14 @@ impl Row {
     }
 
     /// Whether the vendor says that it serves the price of this one late.
-    fn is_delayed(&self, class: Class) -> bool {
+    fn is_delayed(&self, class: AssetClass) -> bool {
         let quote = || self.last_quote.as_ref()?.timeframe.as_deref();
         let trade = || self.last_trade.as_ref()?.timeframe.as_deref();
         let row = self.timeframe.as_deref();
         let word = match class {
-            Class::Index => row,
-            Class::Equity => trade().or(row).or_else(quote),
-            Class::Option => quote().or(row),
+            AssetClass::Index => row,
+            AssetClass::Equity => trade().or(row).or_else(quote),
+            AssetClass::Option => quote().or(row),
         };
         word == Some("DELAYED")
     }
@@ -344,9 +346,9 @@ pub(super) fn denial(words: &str) -> Option<Denial> {
 }
 
 /// A day that has not begun is all zeros, and says nothing.
-pub(super) fn day(low: Option<f64>, high: Option<f64>, volume: Option<f64>) -> Day {
+pub(super) fn day(low: Option<f64>, high: Option<f64>, volume: Option<f64>) -> DayStats {
     let range = low.and_then(positive).zip(high.and_then(positive));
-    Day {
+    DayStats {
         range: range.filter(|(low, high)| low <= high),
         volume: wire::count(volume).filter(|volume| *volume > 0),
     }
@@ -358,13 +360,13 @@ pub(super) fn book(
     [bid, ask]: [Option<f64>; 2],
     sizes: [Option<f64>; 2],
     stamp: Option<Utc>,
-) -> Option<Book> {
+) -> Option<TopOfBook> {
     let zero = Price::from_scaled(0);
     let side = |number| Price::from_f64(number).filter(|price| *price >= zero);
     let (bid, ask) = (side(bid?)?, side(ask.unwrap_or(0.0))?);
     let [bid_size, ask_size] = sizes.map(wire::size);
     let told = bid > zero || ask > zero || stamp.is_some();
-    told.then_some(Book {
+    told.then_some(TopOfBook {
         bid,
         ask,
         bid_size,
@@ -386,13 +388,13 @@ pub(super) fn trade(
 }
 
 /// What is computed of a contract; `None` if nothing is.
-pub(super) fn analysis(
+pub(super) fn analytics(
     greeks: Option<&Greeks>,
     implied_volatility: Option<f64>,
     open_interest: Option<f64>,
-) -> Option<Analysis> {
+) -> Option<OptionAnalytics> {
     let greek = |of: fn(&Greeks) -> Option<f64>| Price::from_f64(of(greeks?)?);
-    let analysis = Analysis {
+    let analytics = OptionAnalytics {
         delta: greek(|greeks| greeks.delta),
         gamma: greek(|greeks| greeks.gamma),
         theta: greek(|greeks| greeks.theta),
@@ -400,7 +402,7 @@ pub(super) fn analysis(
         implied_volatility: implied_volatility.and_then(positive),
         open_interest: wire::count(open_interest),
     };
-    (analysis != Analysis::default()).then_some(analysis)
+    (analytics != OptionAnalytics::default()).then_some(analytics)
 }
 
 /// A price of zero is no price.

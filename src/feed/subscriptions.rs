@@ -3,9 +3,9 @@
 
 use core::time::Duration;
 
-use super::shelf::{Fixed, Progress, Shelf, Slot};
+use super::shelf::{ChannelEntry, Fixed, Shelf, SubscriptionState};
 use crate::clock::Moment;
-use crate::market::{CAPACITY, Channel, Cluster, Kind, Symbol};
+use crate::market::{CAPACITY, Channel, ChannelKind, Cluster, Symbol};
 
 /// The most channels one link holds: three for each instrument.
 pub const CHANNELS: usize = 3 * CAPACITY;
@@ -29,7 +29,7 @@ pub fn route<'a>(symbols: impl IntoIterator<Item = &'a Symbol>, cluster: Cluster
 
 /// What is to be done for a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum SubscriptionAction {
     /// Ask for it.
     Subscribe(Channel),
     /// Give it back.
@@ -40,7 +40,7 @@ pub enum Request {
 
 /// The channels that one link wants, and how far each has come on this connection.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger<S> {
+pub struct SubscriptionTable<S> {
     /// Each channel once.
     held: S,
     /// Nothing is to be done before this: a hub does not look through thousands of channels at
@@ -49,23 +49,23 @@ pub struct Ledger<S> {
 }
 
 /// A display's.
-pub type Subscriptions = Ledger<Fixed>;
+pub type Subscriptions = SubscriptionTable<Fixed>;
 
-impl<S: Shelf> Ledger<S> {
+impl<S: Shelf> SubscriptionTable<S> {
     /// Makes these the channels wanted. What is new will be asked for, what is gone given back,
     /// what stays is not touched.
     pub fn want(&mut self, channels: &S::Wanted) {
         self.due = Moment::ZERO;
         for slot in self.held.slots_mut() {
             match (S::includes(channels, &slot.channel), slot.progress) {
-                (false, _) => slot.progress = Progress::Unwanted,
-                (true, Progress::Unwanted) => slot.progress = Progress::Wanted,
+                (false, _) => slot.progress = SubscriptionState::Unwanted,
+                (true, SubscriptionState::Unwanted) => slot.progress = SubscriptionState::Wanted,
                 (true, _) => {}
             }
         }
         for channel in S::each(channels) {
             if self.held.find(channel.kind, &channel.ticker).is_none() {
-                self.held.put(Slot::new(channel.clone()));
+                self.held.put(ChannelEntry::new(channel.clone()));
             }
         }
     }
@@ -73,9 +73,10 @@ impl<S: Shelf> Ledger<S> {
     /// The connection is gone: nothing is held any more, and all that is wanted must be asked for.
     pub fn forget(&mut self) {
         self.due = Moment::ZERO;
-        self.held.retain(|slot| slot.progress != Progress::Unwanted);
+        self.held
+            .retain(|slot| slot.progress != SubscriptionState::Unwanted);
         for slot in self.held.slots_mut() {
-            slot.progress = Progress::Wanted;
+            slot.progress = SubscriptionState::Wanted;
         }
     }
 
@@ -84,27 +85,27 @@ impl<S: Shelf> Ledger<S> {
         self.held
             .slots()
             .iter()
-            .all(|slot| slot.progress == Progress::Unwanted)
+            .all(|slot| slot.progress == SubscriptionState::Unwanted)
     }
 
     /// Whether this is one of the channels wanted. On a proxy that sends everybody everything,
     /// what was not asked for must be told apart.
-    pub fn wants(&self, kind: Kind, ticker: &str) -> bool {
+    pub fn wants(&self, kind: ChannelKind, ticker: &str) -> bool {
         self.held
             .covering(kind, ticker)
-            .is_some_and(|at| self.held.slots()[at].progress != Progress::Unwanted)
+            .is_some_and(|at| self.held.slots()[at].progress != SubscriptionState::Unwanted)
     }
 
     /// The server has acknowledged a channel, or sent something on it: a channel that is already
     /// held is not acknowledged a second time. True if it is one of ours.
-    pub fn confirm(&mut self, kind: Kind, ticker: &str) -> bool {
+    pub fn confirm(&mut self, kind: ChannelKind, ticker: &str) -> bool {
         let Some(at) = self.held.covering(kind, ticker) else {
             return false;
         };
         match &mut self.held.slots_mut()[at].progress {
-            Progress::Unwanted => false,
+            SubscriptionState::Unwanted => false,
             progress => {
-                *progress = Progress::Confirmed;
+                *progress = SubscriptionState::Confirmed;
                 true
             }
         }
@@ -112,7 +113,7 @@ impl<S: Shelf> Ledger<S> {
 
     /// How many channels are confirmed, and how many wanted.
     pub fn confirmed(&self) -> (usize, usize) {
-        let count = |test: fn(Progress) -> bool| {
+        let count = |test: fn(SubscriptionState) -> bool| {
             self.held
                 .slots()
                 .iter()
@@ -120,53 +121,55 @@ impl<S: Shelf> Ledger<S> {
                 .count()
         };
         (
-            count(|progress| progress == Progress::Confirmed),
-            count(|progress| progress != Progress::Unwanted),
+            count(|progress| progress == SubscriptionState::Confirmed),
+            count(|progress| progress != SubscriptionState::Unwanted),
         )
     }
 
     /// The next thing to do on a live connection, until there is none.
-    pub fn next(&mut self, now: Moment) -> Option<Request> {
+    pub fn next(&mut self, now: Moment) -> Option<SubscriptionAction> {
         if now < self.due {
             return None;
         }
         for at in 0..self.held.slots().len() {
-            let Slot { channel, progress } = &mut self.held.slots_mut()[at];
+            let ChannelEntry { channel, progress } = &mut self.held.slots_mut()[at];
             match *progress {
-                Progress::Wanted => {
-                    *progress = Progress::Asked {
+                SubscriptionState::Wanted => {
+                    *progress = SubscriptionState::Asked {
                         at: now,
                         again: false,
                     };
-                    return Some(Request::Subscribe(channel.clone()));
+                    return Some(SubscriptionAction::Subscribe(channel.clone()));
                 }
-                Progress::Asked { at, again: false } if now >= at + CONFIRM => {
-                    *progress = Progress::Asked {
+                SubscriptionState::Asked { at, again: false } if now >= at + CONFIRM => {
+                    *progress = SubscriptionState::Asked {
                         at: now,
                         again: true,
                     };
-                    return Some(Request::Subscribe(channel.clone()));
+                    return Some(SubscriptionAction::Subscribe(channel.clone()));
                 }
-                Progress::Asked { at, again: true } if now >= at + CONFIRM => {
-                    *progress = Progress::Unanswered;
-                    return Some(Request::Report(channel.clone()));
+                SubscriptionState::Asked { at, again: true } if now >= at + CONFIRM => {
+                    *progress = SubscriptionState::Unanswered;
+                    return Some(SubscriptionAction::Report(channel.clone()));
                 }
-                Progress::Unwanted => {
-                    return Some(Request::Unsubscribe(self.held.take(at).channel));
+                SubscriptionState::Unwanted => {
+                    return Some(SubscriptionAction::Unsubscribe(self.held.take(at).channel));
                 }
-                Progress::Asked { .. } | Progress::Unanswered | Progress::Confirmed => {}
+                SubscriptionState::Asked { .. }
+                | SubscriptionState::Unanswered
+                | SubscriptionState::Confirmed => {}
             }
         }
         let due = self.held.slots().iter().map(|slot| match slot.progress {
-            Progress::Wanted | Progress::Unwanted => Moment::ZERO,
-            Progress::Asked { at, .. } => at + CONFIRM,
-            Progress::Unanswered | Progress::Confirmed => Moment::NEVER,
+            SubscriptionState::Wanted | SubscriptionState::Unwanted => Moment::ZERO,
+            SubscriptionState::Asked { at, .. } => at + CONFIRM,
+            SubscriptionState::Unanswered | SubscriptionState::Confirmed => Moment::NEVER,
         });
         self.due = due.min().unwrap_or(Moment::NEVER);
         None
     }
 
-    /// When [`Ledger::next`] may have something to do without anything happening.
+    /// When [`SubscriptionTable::next`] may have something to do without anything happening.
     pub const fn deadline(&self) -> Moment {
         self.due
     }
@@ -189,9 +192,9 @@ mod tests {
     fn requests(subscriptions: &mut Subscriptions, secs: u64) -> Vec<String> {
         core::iter::from_fn(|| subscriptions.next(Moment::from_secs(secs)))
             .map(|request| match request {
-                Request::Subscribe(channel) => format!("+{channel}"),
-                Request::Unsubscribe(channel) => format!("-{channel}"),
-                Request::Report(channel) => format!("?{channel}"),
+                SubscriptionAction::Subscribe(channel) => format!("+{channel}"),
+                SubscriptionAction::Unsubscribe(channel) => format!("-{channel}"),
+                SubscriptionAction::Report(channel) => format!("?{channel}"),
             })
             .collect()
     }
@@ -222,13 +225,13 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         subscriptions.want(&channels(&["V.I:SPX", "V.I:VIX"]));
         assert_eq!(requests(&mut subscriptions, 0), ["+V.I:SPX", "+V.I:VIX"]);
-        assert!(subscriptions.confirm(Kind::Value, "I:SPX"));
+        assert!(subscriptions.confirm(ChannelKind::Value, "I:SPX"));
         subscriptions.want(&channels(&["V.I:SPX", "V.I:NDX"]));
         let mut sent = requests(&mut subscriptions, 1);
         sent.sort();
         assert_eq!(sent, ["+V.I:NDX", "-V.I:VIX"]);
         assert!(
-            !subscriptions.confirm(Kind::Value, "I:VIX"),
+            !subscriptions.confirm(ChannelKind::Value, "I:VIX"),
             "an ack too late is nobody's"
         );
     }
@@ -238,7 +241,7 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         subscriptions.want(&channels(&["V.I:SPX", "V.I:VIX"]));
         requests(&mut subscriptions, 0);
-        subscriptions.confirm(Kind::Value, "I:SPX");
+        subscriptions.confirm(ChannelKind::Value, "I:SPX");
         subscriptions.want(&channels(&["V.I:SPX"]));
         subscriptions.forget();
         assert_eq!(requests(&mut subscriptions, 5), ["+V.I:SPX"]);
@@ -249,7 +252,7 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         subscriptions.want(&channels(&["V.I:SPX", "V.I:XYZ"]));
         requests(&mut subscriptions, 0);
-        subscriptions.confirm(Kind::Value, "I:SPX");
+        subscriptions.confirm(ChannelKind::Value, "I:SPX");
         assert_eq!(subscriptions.deadline(), Moment::from_secs(10));
         assert_eq!(requests(&mut subscriptions, 9), [""; 0]);
         assert_eq!(requests(&mut subscriptions, 10), ["+V.I:XYZ"]);
@@ -263,10 +266,10 @@ mod tests {
     fn what_was_not_asked_for_is_told_apart() {
         let mut subscriptions = Subscriptions::default();
         subscriptions.want(&channels(&["V.I:SPX"]));
-        assert!(subscriptions.wants(Kind::Value, "I:SPX"));
-        assert!(!subscriptions.wants(Kind::Minute, "I:SPX"));
-        assert!(!subscriptions.wants(Kind::Value, "I:NDX"));
-        assert!(!subscriptions.confirm(Kind::Value, "I:NDX"));
+        assert!(subscriptions.wants(ChannelKind::Value, "I:SPX"));
+        assert!(!subscriptions.wants(ChannelKind::Minute, "I:SPX"));
+        assert!(!subscriptions.wants(ChannelKind::Value, "I:NDX"));
+        assert!(!subscriptions.confirm(ChannelKind::Value, "I:NDX"));
     }
 
     #[test]
@@ -283,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_hubs_channels_grow_and_shrink_by_the_thousand() {
-        let mut ledger = Ledger::<Growing>::default();
+        let mut ledger = SubscriptionTable::<Growing>::default();
         let list = |numbers: std::ops::Range<usize>| -> BTreeSet<Channel> {
             numbers
                 .map(|n| Channel::parse(&format!("V.I:N{n}")).unwrap())
@@ -293,29 +296,32 @@ mod tests {
         let now = Moment::from_secs(1);
         assert_eq!(core::iter::from_fn(|| ledger.next(now)).count(), 5000);
         for n in 0..5000 {
-            assert!(ledger.confirm(Kind::Value, &format!("I:N{n}")));
+            assert!(ledger.confirm(ChannelKind::Value, &format!("I:N{n}")));
         }
         ledger.want(&list(2500..5100));
-        let requests: Vec<Request> = core::iter::from_fn(|| ledger.next(now)).collect();
+        let requests: Vec<SubscriptionAction> = core::iter::from_fn(|| ledger.next(now)).collect();
         assert_eq!(requests.len(), 2600);
         assert_eq!(ledger.confirmed(), (2500, 2600));
         for n in 2500..5100 {
-            assert!(ledger.confirm(Kind::Value, &format!("I:N{n}")), "{n}");
+            assert!(
+                ledger.confirm(ChannelKind::Value, &format!("I:N{n}")),
+                "{n}"
+            );
         }
-        assert!(!ledger.wants(Kind::Value, "I:N0"));
+        assert!(!ledger.wants(ChannelKind::Value, "I:N0"));
         ledger.forget();
         assert_eq!(core::iter::from_fn(|| ledger.next(now)).count(), 2600);
     }
 
     #[test]
     fn what_arrives_on_a_wildcard_is_wanted_under_its_real_ticker() {
-        let mut ledger = Ledger::<Growing>::default();
+        let mut ledger = SubscriptionTable::<Growing>::default();
         let named = |name| Channel::parse(name).unwrap();
         ledger.want(&BTreeSet::from([named("V.*"), named("V.I:SPX")]));
-        assert!(ledger.confirm(Kind::Value, "I:NDX"));
+        assert!(ledger.confirm(ChannelKind::Value, "I:NDX"));
         assert_eq!(ledger.confirmed(), (1, 2), "by the wildcard");
-        assert!(ledger.confirm(Kind::Value, "I:SPX"));
+        assert!(ledger.confirm(ChannelKind::Value, "I:SPX"));
         assert_eq!(ledger.confirmed(), (2, 2));
-        assert!(!ledger.wants(Kind::Minute, "I:NDX"));
+        assert!(!ledger.wants(ChannelKind::Minute, "I:NDX"));
     }
 }

@@ -11,33 +11,33 @@ use hyper::body::Bytes;
 use hyper::header::RETRY_AFTER;
 use serde::Deserialize;
 
-use super::Why;
-use super::link::Via;
+use super::Failure;
+use super::link::FeedProvider;
 use super::net::{self, Connector};
-use super::rest::{self, Refusal};
-use super::session::Source;
+use super::rest::{self, RestError};
+use super::session::FeedSource;
 use crate::clock::{Clock, Moment, Utc};
 use crate::config::Secret;
 
 /// Where a hub and the proxy give tokens out.
 const PATH: &str = "/api/ws-token";
 /// What answers in JSON without a token: our hub's health, and the proxy's complaint.
-pub(crate) const DOORS: [&str; 2] = ["/healthz", "/api/quotes"];
+pub(crate) const PROBE_PATHS: [&str; 2] = ["/healthz", "/api/quotes"];
 
 /// Somebody who was recognised is taken for the same this long.
-const RECOGNISED: Duration = Duration::from_secs(30);
+const VERIFIED_FOR: Duration = Duration::from_secs(30);
 /// How long a token is good whose end cannot be understood; the usual five minutes and some doubt.
-const UNTOLD: Duration = Duration::from_secs(4 * 60);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(4 * 60);
 /// No token is trusted longer than this.
-const TRUSTED: Duration = Duration::from_secs(10 * 60);
+const MAX_LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// Whether a hub that gave none gives one now is asked after this.
-const REFUSED: Duration = Duration::from_secs(60);
+const RETRY_AFTER_REFUSAL: Duration = Duration::from_secs(60);
 /// It is given up this long before it ends.
 const MARGIN: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct TokenAnswer {
     token: String,
     /// In milliseconds since the Unix epoch, by the other side's clock.
     expires_at: Option<f64>,
@@ -47,46 +47,47 @@ struct Answer {
 /// where a certificate has done so, or where there is nothing to be kept from anybody.
 ///
 /// # Errors
-/// [`Why::Portal`] where something else has answered, or why nobody has.
-async fn recognise(connector: &Connector, source: &Source) -> Result<(), Refusal> {
-    if source.via == Via::Vendor || source.endpoint.secure || source.secret.is_none() {
+/// [`Failure::Portal`] where something else has answered, or why nobody has.
+async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), RestError> {
+    if source.provider == FeedProvider::Vendor || source.endpoint.secure || source.secret.is_none()
+    {
         return Ok(());
     }
-    let nobody = Source {
+    let nobody = FeedSource {
         secret: None,
         ..source.clone()
     };
     // The one that was there the last time is tried first: then it is one question.
-    let usual = connector.door();
-    for door in [usual, !usual] {
-        let path = DOORS[usize::from(door)];
+    let usual = connector.probe();
+    for probe in [usual, !usual] {
+        let path = PROBE_PATHS[usize::from(probe)];
         let answer = rest::ask(connector, &nobody, Method::GET, path).await?;
         if judge(answer.status.as_u16(), answer.json.as_deref()) {
-            connector.set_door(door);
+            connector.set_probe(probe);
             return Ok(());
         }
         match net::refusal(answer.status) {
-            Why::Path => {}
-            Why::Busy => {
-                return Err(Refusal {
-                    why: Why::Busy,
+            Failure::Path => {}
+            Failure::Busy => {
+                return Err(RestError {
+                    reason: Failure::Busy,
                     retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
                 });
             }
-            _ => return Err(Why::Portal.into()),
+            _ => return Err(Failure::Portal.into()),
         }
     }
-    Err(Why::Path.into())
+    Err(Failure::Path.into())
 }
 
 /// Whether an answer to nobody is that of a hub, or of the proxy.
 pub(crate) fn judge(status: u16, json: Option<&[u8]>) -> bool {
     #[derive(Deserialize)]
-    struct Greeting {
+    struct HubAnswer {
         clusters: Option<serde_json::Map<String, serde_json::Value>>,
         error: Option<String>,
     }
-    let greeting = json.and_then(|body| serde_json::from_slice::<Greeting>(body).ok());
+    let greeting = json.and_then(|body| serde_json::from_slice::<HubAnswer>(body).ok());
     greeting.is_some_and(|greeting| match status {
         // A hub that is not well is one all the same.
         200 | 503 => greeting.clusters.is_some(),
@@ -100,12 +101,15 @@ pub(crate) fn judge(status: u16, json: Option<&[u8]>) -> bool {
 ///
 /// # Errors
 /// The hub cannot be reached, or is none; then an upgrade could not be had either.
-pub(super) async fn ticket(connector: &Connector, source: &Source) -> Result<Option<Secret>, Why> {
-    if source.via == Via::Vendor || source.secret.is_none() {
+pub(super) async fn connect_token(
+    connector: &Connector,
+    source: &FeedSource,
+) -> Result<Option<Secret>, Failure> {
+    if source.provider == FeedProvider::Vendor || source.secret.is_none() {
         return Ok(None);
     }
     let known = recognise(connector, source).await;
-    known.map_err(|refusal| refusal.why)?;
+    known.map_err(|refusal| refusal.reason)?;
     let fresh = fresh(connector, source).await?;
     Ok(fresh
         .map(|(token, _)| token)
@@ -115,18 +119,18 @@ pub(super) async fn ticket(connector: &Connector, source: &Source) -> Result<Opt
 /// An ephemeral token of a hub that was recognised, and when it ends; `None` where it offers none.
 async fn fresh(
     connector: &Connector,
-    source: &Source,
-) -> Result<Option<(Secret, Option<f64>)>, Why> {
+    source: &FeedSource,
+) -> Result<Option<(Secret, Option<f64>)>, Failure> {
     match rest::fetch(connector, &source.endpoint, Method::POST, PATH, source).await {
         Ok(body) => {
-            let answer = serde_json::from_slice::<Answer>(&body).ok();
+            let answer = serde_json::from_slice::<TokenAnswer>(&body).ok();
             Ok(answer
                 .and_then(|answer| Some((Secret::new(&answer.token).ok()?, answer.expires_at))))
         }
         // It answered, and has none for us: whoever is asked next will tell what it thinks of
         // our own. A page where a hub was is another matter.
-        Err(refusal) if refusal.why.answered() && refusal.why != Why::Portal => Ok(None),
-        Err(refusal) => Err(refusal.why),
+        Err(refusal) if refusal.reason.answered() && refusal.reason != Failure::Portal => Ok(None),
+        Err(refusal) => Err(refusal.reason),
     }
 }
 
@@ -134,29 +138,31 @@ async fn fresh(
 fn lifetime(expires_at: Option<f64>, now: Option<Utc>) -> Duration {
     let left = expires_at.zip(now).map(|(end, now)| end - now.0 as f64);
     let left = left.filter(|millis| *millis > 0.0);
-    let left = left.map_or(UNTOLD, |millis| Duration::from_millis(millis as u64));
-    left.min(TRUSTED).saturating_sub(MARGIN)
+    let left = left.map_or(DEFAULT_LIFETIME, |millis| {
+        Duration::from_millis(millis as u64)
+    });
+    left.min(MAX_LIFETIME).saturating_sub(MARGIN)
 }
 
 /// Asks one source's REST, each time with what is due to it.
-pub(super) struct Doorman {
+pub(super) struct AuthenticatedRest {
     connector: Connector,
-    source: Arc<Source>,
+    source: Arc<FeedSource>,
     clock: Clock,
     /// When the hub was last recognised, and how many links had been lost by then.
     recognised: Option<(Moment, u32)>,
     /// The source with the token of these minutes instead of its own, and until when.
-    pass: Option<(Source, Moment)>,
+    current_token: Option<(FeedSource, Moment)>,
 }
 
-impl Doorman {
-    pub(super) fn new(connector: Connector, source: Arc<Source>, clock: Clock) -> Self {
+impl AuthenticatedRest {
+    pub(super) fn new(connector: Connector, source: Arc<FeedSource>, clock: Clock) -> Self {
         Self {
             connector,
             source,
             clock,
             recognised: None,
-            pass: None,
+            current_token: None,
         }
     }
 
@@ -169,19 +175,19 @@ impl Doorman {
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) async fn get(&mut self, path: &str) -> Result<Bytes, Refusal> {
-        let kept = self.pass.is_some();
+    pub(super) async fn get(&mut self, path: &str) -> Result<Bytes, RestError> {
+        let kept = self.current_token.is_some();
         let mut answer = self.attempt(path).await;
-        let refused = |answer: &Result<_, Refusal>| matches!(answer, Err(refusal) if refusal.why == Why::Token);
+        let refused = |answer: &Result<_, RestError>| matches!(answer, Err(refusal) if refusal.reason == Failure::Token);
         // A token may have ended, or the hub that gave it has; one that is new is no better.
         if refused(&answer) {
-            self.pass = None;
+            self.current_token = None;
             if kept {
                 answer = self.attempt(path).await;
             }
         }
         if refused(&answer) {
-            self.pass = None;
+            self.current_token = None;
         }
         match &answer {
             Ok(_) => self.connector.answered(),
@@ -190,34 +196,41 @@ impl Doorman {
         answer
     }
 
-    async fn attempt(&mut self, path: &str) -> Result<Bytes, Refusal> {
-        if self.source.via == Via::Vendor || self.source.secret.is_none() {
+    async fn attempt(&mut self, path: &str) -> Result<Bytes, RestError> {
+        if self.source.provider == FeedProvider::Vendor || self.source.secret.is_none() {
             let endpoint = rest::endpoint(&self.source);
             return rest::get(&self.connector, &endpoint, path, &self.source).await;
         }
         let now = self.clock.now().monotonic;
         let losses = self.connector.losses();
-        let known = |(at, lost)| now < at + RECOGNISED && lost == losses;
+        let known = |(at, lost)| now < at + VERIFIED_FOR && lost == losses;
         if !self.recognised.is_some_and(known) {
             self.recognised = None;
             recognise(&self.connector, &self.source).await?;
             self.recognised = Some((now, losses));
         }
-        if self.pass.as_ref().is_none_or(|(_, until)| now >= *until) {
-            self.pass = None;
+        if self
+            .current_token
+            .as_ref()
+            .is_none_or(|(_, until)| now >= *until)
+        {
+            self.current_token = None;
             let fresh = fresh(&self.connector, &self.source).await?;
             // Where none is offered, its own one; whether that has changed is asked in a while.
             let (secret, wait) = match fresh {
                 Some((token, end)) => (Some(token), lifetime(end, self.clock.now().utc)),
-                None => (self.source.secret.clone(), REFUSED),
+                None => (self.source.secret.clone(), RETRY_AFTER_REFUSAL),
             };
-            let pass = Source {
+            let current_token = FeedSource {
                 secret,
-                ..Source::clone(&self.source)
+                ..FeedSource::clone(&self.source)
             };
-            self.pass = Some((pass, now + wait));
+            self.current_token = Some((current_token, now + wait));
         }
-        let source = self.pass.as_ref().map_or(&*self.source, |(pass, _)| pass);
+        let source = self
+            .current_token
+            .as_ref()
+            .map_or(&*self.source, |(current_token, _)| current_token);
         rest::get(&self.connector, &source.endpoint, path, source).await
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Why a link is not live; in words for the log, and for the glass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum Failure {
     /// This machine has no network.
     Network,
     /// The name of the host has no address.
@@ -43,44 +43,46 @@ pub enum Why {
     Done,
 }
 
-impl Why {
+impl Failure {
     /// Whether trying again soon is wrong: the other side has said no.
     pub const fn refuses(self) -> bool {
-        matches!(self, Why::Token | Why::Key | Why::Evicted)
+        matches!(self, Failure::Token | Failure::Key | Failure::Evicted)
     }
 
     /// Whether somebody was there and said it, rather than nobody.
     pub const fn answered(self) -> bool {
         matches!(
             self,
-            Why::Token | Why::Path | Why::Busy | Why::Portal | Why::Protocol
+            Failure::Token | Failure::Path | Failure::Busy | Failure::Portal | Failure::Protocol
         )
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Why::Network => "this machine has no network: check the cable or the Wi-Fi",
-            Why::Dns => "the host's name cannot be resolved: check the network and the address",
-            Why::Unreachable => "the host cannot be reached: is it on, and is the port right?",
-            Why::Tls => {
+            Failure::Network => "this machine has no network: check the cable or the Wi-Fi",
+            Failure::Dns => "the host's name cannot be resolved: check the network and the address",
+            Failure::Unreachable => "the host cannot be reached: is it on, and is the port right?",
+            Failure::Tls => {
                 "TLS failed: the certificate is not trusted or not for this host (see ca_file)"
             }
-            Why::Clock => "the certificate is not yet valid: this machine's clock is not set",
-            Why::Token => "the token was refused",
-            Why::Path => "nothing is served at this address (404): is it a hub?",
-            Why::Busy => "the server has no room for us",
-            Why::Portal => "something else answered (a redirect or a web page): a captive portal?",
-            Why::Protocol => "the server does not speak the protocol",
-            Why::Key => "the key was refused, or the plan does not include this cluster",
-            Why::Evicted => "another connection with the same account took this one's place",
-            Why::Timeout => "no answer in time",
-            Why::Silent => "nothing came although the market is open",
-            Why::Dead => "no frame for 30 s: the connection is dead",
-            Why::Lost => "the connection was lost",
-            Why::Restarting => "the server is restarting",
-            Why::Done => "no longer needed",
+            Failure::Clock => "the certificate is not yet valid: this machine's clock is not set",
+            Failure::Token => "the token was refused",
+            Failure::Path => "nothing is served at this address (404): is it a hub?",
+            Failure::Busy => "the server has no room for us",
+            Failure::Portal => {
+                "something else answered (a redirect or a web page): a captive portal?"
+            }
+            Failure::Protocol => "the server does not speak the protocol",
+            Failure::Key => "the key was refused, or the plan does not include this cluster",
+            Failure::Evicted => "another connection with the same account took this one's place",
+            Failure::Timeout => "no answer in time",
+            Failure::Silent => "nothing came although the market is open",
+            Failure::Dead => "no frame for 30 s: the connection is dead",
+            Failure::Lost => "the connection was lost",
+            Failure::Restarting => "the server is restarting",
+            Failure::Done => "no longer needed",
         })
     }
 }

@@ -15,17 +15,17 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::Utc;
-use crate::market::{Bar, Book, Channel, Kind, Price, Trade, may_be_negative};
-use fields::{Fields, Reading};
+use crate::market::{Bar, Channel, ChannelKind, Price, TopOfBook, Trade, may_be_negative};
+use fields::{Fields, FromFields};
 
 /// Messages larger than this are refused before they are read, in bytes.
 pub const MESSAGE_LIMIT: usize = 1 << 20;
 
 /// One event of a frame.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event<'a> {
+pub enum MarketEvent<'a> {
     /// A word about the connection or a subscription.
-    Status(Verdict, Cow<'a, str>),
+    Status(StatusKind, Cow<'a, str>),
     /// `V`: an index value.
     Value {
         /// Whose.
@@ -42,7 +42,7 @@ pub enum Event<'a> {
         /// Whose.
         ticker: Cow<'a, str>,
         /// Of a second or a minute.
-        kind: Kind,
+        kind: ChannelKind,
         /// The bar.
         bar: Bar,
         /// How much was traded today, where the bar says (`av`).
@@ -55,7 +55,7 @@ pub enum Event<'a> {
         /// Whose.
         ticker: Cow<'a, str>,
         /// What is bid and asked.
-        book: Book,
+        book: TopOfBook,
         /// When, if the stamp could be read.
         stamp: Option<Utc>,
         /// How old a hub says that it is.
@@ -76,7 +76,7 @@ pub enum Event<'a> {
 
 /// The `status` of a status event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum StatusKind {
     /// The greeting.
     Connected,
     /// The key is good.
@@ -105,7 +105,7 @@ pub enum Verdict {
 
 /// What is wrong with a frame or an event; they are counted by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Junk {
+pub enum ParseError {
     /// A binary frame that is not UTF-8.
     Binary,
     /// The frame is no array.
@@ -122,7 +122,7 @@ pub enum Junk {
     Unknown,
 }
 
-impl Junk {
+impl ParseError {
     /// How many kinds there are.
     pub const KINDS: usize = 7;
 
@@ -132,35 +132,35 @@ impl Junk {
     }
 }
 
-impl fmt::Display for Junk {
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Junk::Binary => "a binary frame that is no text",
-            Junk::NoArray => "a frame that is no array",
-            Junk::Debris => "something between or behind the events of a frame",
-            Junk::Syntax => "an event that is no JSON object",
-            Junk::Field => "an event with a field missing or of the wrong type",
-            Junk::Number => "a number that is no price",
-            Junk::Unknown => "an unknown type of event",
+            ParseError::Binary => "a binary frame that is no text",
+            ParseError::NoArray => "a frame that is no array",
+            ParseError::Debris => "something between or behind the events of a frame",
+            ParseError::Syntax => "an event that is no JSON object",
+            ParseError::Field => "an event with a field missing or of the wrong type",
+            ParseError::Number => "a number that is no price",
+            ParseError::Unknown => "an unknown type of event",
         })
     }
 }
 
 /// Reads the events of one text frame in their order. An event that cannot be read costs none
 /// of the others: after it the frame goes on where its brackets say that it ends.
-pub fn events(frame: &str) -> impl Iterator<Item = Result<Event<'_>, Junk>> {
-    objects::<Result<Event<'_>, Junk>>(frame).map(|object| object?.0)
+pub fn events(frame: &str) -> impl Iterator<Item = Result<MarketEvent<'_>, ParseError>> {
+    objects::<Result<MarketEvent<'_>, ParseError>>(frame).map(|object| object?.0)
 }
 
 /// One event of a frame, for who passes it on as it is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Passing<'a> {
+pub enum RelayedEventRef<'a> {
     /// A word about the connection or a subscription.
-    Status(Verdict, Cow<'a, str>),
+    Status(StatusKind, Cow<'a, str>),
     /// An event on a channel.
     Data {
         /// What it carries.
-        kind: Kind,
+        kind: ChannelKind,
         /// Of which instrument.
         ticker: Cow<'a, str>,
         /// How old the hub before this one says that it is.
@@ -175,72 +175,74 @@ pub enum Passing<'a> {
 /// Reads the events of one text frame as [`events`] does, but only so far as to know whom each is
 /// for. What is no JSON is not passed on, for it would spoil the frame it is put in; nor is an
 /// index value that is no price.
-pub fn passing(frame: &str) -> impl Iterator<Item = Result<Passing<'_>, Junk>> {
-    objects::<Result<Head<'_>, Junk>>(frame).map(|object| {
+pub fn passing(frame: &str) -> impl Iterator<Item = Result<RelayedEventRef<'_>, ParseError>> {
+    objects::<Result<EventHeader<'_>, ParseError>>(frame).map(|object| {
         let (head, json) = object?;
         Ok(match head? {
-            Head::Data { kind, ticker, age } => Passing::Data {
+            EventHeader::Data { kind, ticker, age } => RelayedEventRef::Data {
                 kind,
                 ticker,
                 age,
                 json,
             },
-            Head::Event(Event::Status(verdict, message)) => Passing::Status(verdict, message),
-            Head::Event(_) => Passing::Unused,
+            EventHeader::Event(MarketEvent::Status(status_kind, message)) => {
+                RelayedEventRef::Status(status_kind, message)
+            }
+            EventHeader::Event(_) => RelayedEventRef::Unused,
         })
     })
 }
 
 /// As much of an event as who passes it on has to know.
-enum Head<'a> {
+enum EventHeader<'a> {
     Data {
-        kind: Kind,
+        kind: ChannelKind,
         ticker: Cow<'a, str>,
         age: Option<Duration>,
     },
-    Event(Event<'a>),
+    Event(MarketEvent<'a>),
 }
 
-impl<'a> Reading<'a> for Result<Event<'a>, Junk> {
+impl<'a> FromFields<'a> for Result<MarketEvent<'a>, ParseError> {
     fn of(fields: Fields<'a>) -> Self {
         fields.event()
     }
 }
 
-impl<'a> Reading<'a> for Result<Head<'a>, Junk> {
+impl<'a> FromFields<'a> for Result<EventHeader<'a>, ParseError> {
     fn of(fields: Fields<'a>) -> Self {
-        let kind = match fields.ev.as_deref().ok_or(Junk::Field)? {
+        let kind = match fields.ev.as_deref().ok_or(ParseError::Field)? {
             "V" => {
-                let ticker = fields.ticker.as_deref().ok_or(Junk::Field)?;
-                value(fields.val, Kind::Value, ticker)?;
-                Kind::Value
+                let ticker = fields.ticker.as_deref().ok_or(ParseError::Field)?;
+                value(fields.val, ChannelKind::Value, ticker)?;
+                ChannelKind::Value
             }
-            "A" => Kind::Second,
-            "AM" => Kind::Minute,
-            "Q" => Kind::Quote,
-            "T" => Kind::Trade,
-            _ => return fields.event().map(Head::Event),
+            "A" => ChannelKind::Second,
+            "AM" => ChannelKind::Minute,
+            "Q" => ChannelKind::Quote,
+            "T" => ChannelKind::Trade,
+            _ => return fields.event().map(EventHeader::Event),
         };
         let age = age(fields.age);
         let ticker = match kind {
-            Kind::Value => fields.ticker,
+            ChannelKind::Value => fields.ticker,
             _ => fields.sym,
         };
-        let ticker = ticker.ok_or(Junk::Field)?;
-        Ok(Head::Data { kind, ticker, age })
+        let ticker = ticker.ok_or(ParseError::Field)?;
+        Ok(EventHeader::Data { kind, ticker, age })
     }
 }
 
 /// The objects of the array that a frame is, each read as a `T`.
-fn objects<'a, T: Reading<'a>>(frame: &'a str) -> Objects<'a, T> {
+fn objects<'a, T: FromFields<'a>>(frame: &'a str) -> Objects<'a, T> {
     let rest = frame.trim_ascii();
-    let (rest, junk) = match rest.strip_prefix('[') {
+    let (rest, parse_error) = match rest.strip_prefix('[') {
         Some(rest) => (Some(rest), None),
-        None => (None, Some(Junk::NoArray)),
+        None => (None, Some(ParseError::NoArray)),
     };
     Objects {
         rest,
-        junk,
+        parse_error,
         read: PhantomData,
     }
 }
@@ -250,17 +252,17 @@ fn objects<'a, T: Reading<'a>>(frame: &'a str) -> Objects<'a, T> {
 struct Objects<'a, T> {
     /// What has not been read yet; `None` after the end of the array.
     rest: Option<&'a str>,
-    junk: Option<Junk>,
+    parse_error: Option<ParseError>,
     read: PhantomData<T>,
 }
 
-impl<'a, T: Reading<'a>> Iterator for Objects<'a, T> {
+impl<'a, T: FromFields<'a>> Iterator for Objects<'a, T> {
     /// What an object says, and the object itself.
-    type Item = Result<(T, &'a str), Junk>;
+    type Item = Result<(T, &'a str), ParseError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(junk) = self.junk.take() {
-            return Some(Err(junk));
+        if let Some(parse_error) = self.parse_error.take() {
+            return Some(Err(parse_error));
         }
         let mut rest = self.rest?.trim_ascii_start();
         // Not one call a comma: a frame of nothing else has as many as the stack has not.
@@ -270,12 +272,12 @@ impl<'a, T: Reading<'a>> Iterator for Objects<'a, T> {
         let Some(first) = rest.bytes().next() else {
             // The closing bracket is missing: the frame was cut.
             self.rest = None;
-            return Some(Err(Junk::Syntax));
+            return Some(Err(ParseError::Syntax));
         };
         match first {
             b']' => {
                 self.rest = None;
-                (!rest[1..].trim_ascii().is_empty()).then_some(Err(Junk::Debris))
+                (!rest[1..].trim_ascii().is_empty()).then_some(Err(ParseError::Debris))
             }
             b'{' => {
                 if let Some((read, end)) = fields::read(rest) {
@@ -287,11 +289,11 @@ impl<'a, T: Reading<'a>> Iterator for Objects<'a, T> {
                 let Some(end) = object_end(rest) else {
                     // The frame was cut within an event.
                     self.rest = None;
-                    return Some(Err(Junk::Syntax));
+                    return Some(Err(ParseError::Syntax));
                 };
                 let (object, rest) = rest.split_at(end);
                 self.rest = Some(rest);
-                Some(Err(fields::fault(object)))
+                Some(Err(fields::parse_error(object)))
             }
             _ => {
                 // Debris up to where an event may begin again; the search is for ASCII, so it
@@ -302,7 +304,7 @@ impl<'a, T: Reading<'a>> Iterator for Objects<'a, T> {
                 } else {
                     Some(&rest[end..])
                 };
-                Some(Err(Junk::Debris))
+                Some(Err(ParseError::Debris))
             }
         }
     }
@@ -339,8 +341,8 @@ fn object_end(text: &str) -> Option<usize> {
     None
 }
 
-fn number(field: Option<f64>) -> Result<Price, Junk> {
-    Price::from_f64(field.ok_or(Junk::Field)?).ok_or(Junk::Number)
+fn number(field: Option<f64>) -> Result<Price, ParseError> {
+    Price::from_f64(field.ok_or(ParseError::Field)?).ok_or(ParseError::Number)
 }
 
 /// A count: of contracts, of shares. Fractions of a share are no whole one, and what is no count
@@ -357,12 +359,12 @@ pub(super) fn size(field: Option<f64>) -> u32 {
 }
 
 /// A price of zero is no price: an index that is unknown must never be drawn as 0.
-fn positive(field: Option<f64>) -> Result<Price, Junk> {
+fn positive(field: Option<f64>) -> Result<Price, ParseError> {
     number(field).and_then(|price| {
         if price > Price::from_scaled(0) {
             Ok(price)
         } else {
-            Err(Junk::Number)
+            Err(ParseError::Number)
         }
     })
 }
@@ -375,7 +377,7 @@ fn age(field: Option<f64>) -> Option<Duration> {
 
 /// What a channel carries of an instrument: an index that is no sum of prices (`I:TICK`) may be zero or
 /// negative.
-fn value(field: Option<f64>, kind: Kind, ticker: &str) -> Result<Price, Junk> {
+fn value(field: Option<f64>, kind: ChannelKind, ticker: &str) -> Result<Price, ParseError> {
     if may_be_negative(kind, ticker) {
         number(field)
     } else {
@@ -403,14 +405,14 @@ pub fn subscribed(message: &str) -> Option<Channel> {
 }
 
 #[derive(Serialize)]
-struct Request<'a> {
+struct ClientCommand<'a> {
     action: &'a str,
     params: &'a str,
 }
 
 fn request(action: &str, params: &str) -> String {
     // Two strings always serialise; an empty message would be ignored by the server.
-    serde_json::to_string(&Request { action, params }).unwrap_or_default()
+    serde_json::to_string(&ClientCommand { action, params }).unwrap_or_default()
 }
 
 /// The message that authenticates with a key.

@@ -10,14 +10,14 @@ use crate::clock::Moment;
 
 /// When something came, and how old it was said to be then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Came {
+pub struct Arrival {
     /// When it came here.
     pub at: Moment,
     /// How old it was by the word of the hub before this one; ages add up.
     pub age: Duration,
 }
 
-impl Came {
+impl Arrival {
     /// It has come now, and is new.
     pub const fn new(at: Moment) -> Self {
         Self {
@@ -115,28 +115,28 @@ mod tests {
 
     #[test]
     fn ages_add_up_from_hub_to_hub() {
-        let came = Came {
+        let arrival = Arrival {
             at: Moment::from_secs(3),
             age: Duration::from_secs(26),
         };
         assert_eq!(
-            came.age(Moment::from_millis(3500)),
+            arrival.age(Moment::from_millis(3500)),
             Duration::from_millis(26_500)
         );
         assert_eq!(
-            Came::new(Moment::from_secs(3)).age(Moment::from_secs(1)),
+            Arrival::new(Moment::from_secs(3)).age(Moment::from_secs(1)),
             Duration::ZERO
         );
     }
 
     fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
         use proptest::prelude::*;
-        let leaf = prop_oneof![
+        let page_spec = prop_oneof![
             any::<i32>().prop_map(Value::from),
             "[ -~]{0,6}".prop_map(Value::from),
             any::<bool>().prop_map(Value::from),
         ];
-        leaf.prop_recursive(3, 24, 4, |inner| {
+        page_spec.prop_recursive(3, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
                 prop::collection::btree_map("age|[ -~]{0,4}", inner, 0..4)

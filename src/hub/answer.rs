@@ -2,68 +2,76 @@
 
 use std::collections::BTreeSet;
 
-use super::client::Stage;
-use super::hall::Hall;
-use super::request::{Request, Statuses, brief, channel};
-use super::room::Seat;
+use super::client::ClientState;
+use super::hall::Broker;
+use super::request::{ClientRequest, StatusFrame, brief, channel};
+use super::room::ClientSlot;
 use super::websocket;
 use crate::market::Channel;
 
-impl Hall {
-    pub(super) fn refuse(&mut self, seat: Seat, wrong: &str) {
+impl Broker {
+    pub(super) fn refuse(&mut self, client_slot: ClientSlot, wrong: &str) {
         self.metrics.refused_message.add(1);
-        self.say(seat, Statuses::one("error", wrong));
+        self.send_status(client_slot, StatusFrame::one("error", wrong));
     }
 
-    pub(super) fn obey(&mut self, seat: Seat, request: Request) {
-        let member = matches!(&self.clients[seat], Some(client) if client.stage == Stage::Member);
+    pub(super) fn handle_request(&mut self, client_slot: ClientSlot, request: ClientRequest) {
+        let member = matches!(&self.clients[client_slot], Some(client) if client.state == ClientState::Authenticated);
         match request {
             // Who came in with a token in the address sends one more if its library cannot help
             // it, whatever is in it.
-            Request::Auth(_) if member => {
-                self.say(seat, Statuses::one("auth_success", "authenticated"))
-            }
-            Request::Auth(token) => match self.gate.check(&token) {
-                Some(device) => self.welcome(seat, device),
+            ClientRequest::Auth(_) if member => self.send_status(
+                client_slot,
+                StatusFrame::one("auth_success", "authenticated"),
+            ),
+            ClientRequest::Auth(token) => match self.authenticator.check(&token) {
+                Some(device) => self.mark_authenticated(client_slot, device),
                 None => {
                     self.metrics.refused_token.add(1);
                     log::info!("{}: a client's token was refused", self.cluster);
-                    let status = Statuses::one("auth_failed", "authentication failed");
-                    self.close(seat, Some(1008), status);
+                    let status = StatusFrame::one("auth_failed", "authentication failed");
+                    self.close(client_slot, Some(1008), status);
                 }
             },
-            Request::Ping => {
+            ClientRequest::Ping => {
                 // The proxy answers with a control frame, which a browser never sees.
                 let mut frames = Vec::new();
                 websocket::pong(b"", &mut frames);
-                self.write(seat, &frames, 1);
-                self.say(seat, Statuses::one("pong", "pong"));
+                self.write(client_slot, &frames, 1);
+                self.send_status(client_slot, StatusFrame::one("pong", "pong"));
             }
-            Request::Subscribe(_) | Request::Unsubscribe(_) if !member => {
+            ClientRequest::Subscribe(_) | ClientRequest::Unsubscribe(_) if !member => {
                 self.refuse(
-                    seat,
+                    client_slot,
                     "not authenticated: send {\"action\":\"auth\",\"params\":\"TOKEN\"} first",
                 );
             }
-            Request::Subscribe(names) | Request::Unsubscribe(names) if names.is_empty() => {
-                self.refuse(seat, "params name no channel");
+            ClientRequest::Subscribe(names) | ClientRequest::Unsubscribe(names)
+                if names.is_empty() =>
+            {
+                self.refuse(client_slot, "params name no channel");
             }
-            Request::Subscribe(names) | Request::Unsubscribe(names)
+            ClientRequest::Subscribe(names) | ClientRequest::Unsubscribe(names)
                 if names.len() > self.limits.subscriptions =>
             {
                 let most = self.limits.subscriptions;
                 let wrong = format!("{} channels in one message; at most {most}", names.len());
-                self.refuse(seat, &wrong);
+                self.refuse(client_slot, &wrong);
             }
-            Request::Subscribe(names) => self.subscribe(seat, &names),
-            Request::Unsubscribe(names) => self.unsubscribe(seat, &names),
+            ClientRequest::Subscribe(names) => self.subscribe(client_slot, &names),
+            ClientRequest::Unsubscribe(names) => self.unsubscribe(client_slot, &names),
         }
     }
 
-    fn subscribe(&mut self, seat: Seat, names: &[String]) {
-        let mut topics: BTreeSet<Channel> = self.room.topics(seat).iter().cloned().collect();
+    fn subscribe(&mut self, client_slot: ClientSlot, names: &[String]) {
+        let mut topics: BTreeSet<Channel> = self
+            .last_values
+            .topics(client_slot)
+            .iter()
+            .cloned()
+            .collect();
         let mut new_topics = BTreeSet::new();
-        let mut answer = Statuses::new();
+        let mut answer = StatusFrame::new();
         // Channels that only this message brings.
         let mut new = 0;
         for name in names {
@@ -100,13 +108,18 @@ impl Hall {
             topics.insert(channel);
         }
         self.add_unanswered(&new_topics, &mut answer);
-        self.say(seat, answer);
-        self.set_topics(seat, topics);
+        self.send_status(client_slot, answer);
+        self.set_topics(client_slot, topics);
     }
 
-    fn unsubscribe(&mut self, seat: Seat, names: &[String]) {
-        let mut topics: BTreeSet<Channel> = self.room.topics(seat).iter().cloned().collect();
-        let mut answer = Statuses::new();
+    fn unsubscribe(&mut self, client_slot: ClientSlot, names: &[String]) {
+        let mut topics: BTreeSet<Channel> = self
+            .last_values
+            .topics(client_slot)
+            .iter()
+            .cloned()
+            .collect();
+        let mut answer = StatusFrame::new();
         for name in names {
             match channel(self.cluster, name) {
                 Some(channel) => {
@@ -116,7 +129,7 @@ impl Hall {
                 None => answer.add("error", &format!("unknown channel: {}", brief(name))),
             }
         }
-        self.set_topics(seat, topics);
-        self.say(seat, answer);
+        self.set_topics(client_slot, topics);
+        self.send_status(client_slot, answer);
     }
 }

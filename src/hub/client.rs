@@ -11,32 +11,32 @@ use tokio::io::Interest;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
-use super::room::Seat;
-use super::socket::Socket;
+use super::room::ClientSlot;
+use super::socket::Transport;
 use super::token::Device;
-use super::websocket::{Decoder, Fault, Message};
+use super::websocket::{Decoder, FrameError, Message};
 use crate::clock::{Clock, Moment};
 
 /// Read at once; on the stack, never kept.
-const PIECE: usize = 4096;
+const READ_BUFFER: usize = 4096;
 
 /// Which client, now and never again: a seat is given to the next when one leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Who {
-    pub(super) seat: Seat,
+pub(super) struct ClientId {
+    pub(super) client_slot: ClientSlot,
     pub(super) number: u64,
 }
 
 /// What a client's task tells the fan-out.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(super) enum ClientInput {
     Text(String),
     Binary,
     Ping(Vec<u8>),
     /// Its farewell.
     Close(Option<u16>),
     /// It broke the rules; nothing more is heard of it but its end.
-    Broken(Fault),
+    Broken(FrameError),
     /// The socket has room again.
     Writable,
     /// The connection has ended.
@@ -45,23 +45,23 @@ pub(super) enum Said {
 
 /// What the fan-out and the client's task share.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) socket: Socket,
+pub(super) struct ClientSocket {
+    pub(super) socket: Transport,
     /// The fan-out waits for room; told once there is.
     blocked: Notify,
     /// When anything last came, in milliseconds.
     heard: AtomicU64,
     /// Whatever comes is thrown away: the farewell has been sent.
-    deaf: AtomicBool,
+    ignoring_input: AtomicBool,
 }
 
-impl Line {
-    pub(super) fn new(socket: Socket, now: Moment) -> Self {
+impl ClientSocket {
+    pub(super) fn new(socket: Transport, now: Moment) -> Self {
         Self {
             socket,
             blocked: Notify::new(),
             heard: AtomicU64::new(now.as_millis()),
-            deaf: AtomicBool::new(false),
+            ignoring_input: AtomicBool::new(false),
         }
     }
 
@@ -76,13 +76,13 @@ impl Line {
     }
 
     /// Hears nothing any more but the client's farewell and the end.
-    pub(super) fn turn_deaf(&self) {
-        self.deaf.store(true, Ordering::Relaxed);
+    pub(super) fn ignore_input(&self) {
+        self.ignoring_input.store(true, Ordering::Relaxed);
     }
 
     /// Reads once and decodes it; `false` if that was the end.
-    fn read(&self, decoder: &mut Decoder, broken: &mut bool, said: &mut Vec<Said>) -> bool {
-        let mut piece = [0; PIECE];
+    fn read(&self, decoder: &mut Decoder, broken: &mut bool, said: &mut Vec<ClientInput>) -> bool {
+        let mut piece = [0; READ_BUFFER];
         match self.socket.try_read(&mut piece) {
             Ok(0) => false,
             Ok(count) => {
@@ -99,24 +99,24 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-fn decode(mut bytes: &[u8], decoder: &mut Decoder, broken: &mut bool, said: &mut Vec<Said>) {
+fn decode(mut bytes: &[u8], decoder: &mut Decoder, broken: &mut bool, said: &mut Vec<ClientInput>) {
     while !*broken {
         let heard = match decoder.decode(&mut bytes) {
             Ok(None) => return,
-            Ok(Some(Message::Text(text))) => Said::Text(text),
+            Ok(Some(Message::Text(text))) => ClientInput::Text(text),
             // Some clients send their text in binary frames.
             Ok(Some(Message::Binary(bytes))) => {
-                String::from_utf8(bytes).map_or(Said::Binary, Said::Text)
+                String::from_utf8(bytes).map_or(ClientInput::Binary, ClientInput::Text)
             }
-            Ok(Some(Message::Ping(payload))) => Said::Ping(payload),
+            Ok(Some(Message::Ping(payload))) => ClientInput::Ping(payload),
             Ok(Some(Message::Pong)) => continue,
             Ok(Some(Message::Close(code))) => {
                 *broken = true;
-                Said::Close(code)
+                ClientInput::Close(code)
             }
             Err(fault) => {
                 *broken = true;
-                Said::Broken(fault)
+                ClientInput::Broken(fault)
             }
         };
         said.push(heard);
@@ -125,18 +125,18 @@ fn decode(mut bytes: &[u8], decoder: &mut Decoder, broken: &mut bool, said: &mut
 
 /// How far a client has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum ClientState {
     /// It has until then to authenticate.
-    Stranger { until: Moment },
+    Unauthenticated { until: Moment },
     /// It may have what it asks for.
-    Member,
+    Authenticated,
     /// It has been told to go, and is thrown out then.
-    Leaving { until: Moment },
+    Closing { until: Moment },
 }
 
 /// What came of writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wrote {
+pub(super) enum WriteOutcome {
     /// The kernel has all of it.
     All,
     /// The rest is kept until the socket has room.
@@ -149,15 +149,15 @@ pub(super) enum Wrote {
 
 /// What may wait for one client behind what its socket did not take, in bytes: answers to
 /// requests that it sends without reading. (Of values nothing waits but what was half written.)
-const BEHIND: usize = 256 << 10;
+const BACKLOG_LIMIT: usize = 256 << 10;
 
 /// One client, as the fan-out knows it.
 #[derive(Debug)]
 pub(super) struct Client {
-    pub(super) who: Who,
-    pub(super) line: Arc<Line>,
+    pub(super) client_id: ClientId,
+    pub(super) socket_state: Arc<ClientSocket>,
     pub(super) device: Option<Device>,
-    pub(super) stage: Stage,
+    pub(super) state: ClientState,
     /// When it was last asked whether it is there, and how often without an answer.
     pub(super) asked: Moment,
     pub(super) unanswered: u8,
@@ -176,18 +176,18 @@ impl Drop for Client {
 
 impl Client {
     pub(super) fn new(
-        who: Who,
-        line: Arc<Line>,
+        client_id: ClientId,
+        socket_state: Arc<ClientSocket>,
         device: Option<Device>,
-        stage: Stage,
+        state: ClientState,
         task: AbortHandle,
     ) -> Self {
         Self {
-            who,
-            asked: line.heard(),
-            line,
+            client_id,
+            asked: socket_state.heard(),
+            socket_state,
             device,
-            stage,
+            state,
             unanswered: 0,
             rest: Vec::new(),
             behind: 0,
@@ -196,40 +196,40 @@ impl Client {
     }
 
     /// Writes whole frames, or keeps what does not fit.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Wrote {
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> WriteOutcome {
         if self.rest.is_empty() {
             match self.push(bytes) {
                 Ok(count) => bytes = &bytes[count..],
-                Err(_) => return Wrote::Gone,
+                Err(_) => return WriteOutcome::Gone,
             }
             if bytes.is_empty() {
-                return Wrote::All;
+                return WriteOutcome::All;
             }
-            self.line.wait_for_room();
+            self.socket_state.wait_for_room();
         } else {
             self.behind += bytes.len();
-            if self.behind > BEHIND && !matches!(self.stage, Stage::Leaving { .. }) {
-                return Wrote::Full;
+            if self.behind > BACKLOG_LIMIT && !matches!(self.state, ClientState::Closing { .. }) {
+                return WriteOutcome::Full;
             }
         }
         self.rest.extend_from_slice(bytes);
-        Wrote::Some
+        WriteOutcome::Some
     }
 
     /// Goes on with what is kept.
-    pub(super) fn resume(&mut self) -> Wrote {
+    pub(super) fn resume(&mut self) -> WriteOutcome {
         match self.push(&self.rest) {
             Ok(count) if count == self.rest.len() => {
                 self.rest = Vec::new();
                 self.behind = 0;
-                Wrote::All
+                WriteOutcome::All
             }
             Ok(count) => {
                 self.rest.drain(..count);
-                self.line.wait_for_room();
-                Wrote::Some
+                self.socket_state.wait_for_room();
+                WriteOutcome::Some
             }
-            Err(_) => Wrote::Gone,
+            Err(_) => WriteOutcome::Gone,
         }
     }
 
@@ -242,7 +242,7 @@ impl Client {
     fn push(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() {
-            match self.line.socket.try_write(&bytes[written..]) {
+            match self.socket_state.socket.try_write(&bytes[written..]) {
                 Ok(count) => written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -255,12 +255,12 @@ impl Client {
 
 /// Listens to a client until it is gone. The fan-out ends this task when it is done with it.
 pub(super) async fn listen(
-    who: Who,
-    line: Arc<Line>,
+    client_id: ClientId,
+    socket_state: Arc<ClientSocket>,
     read_ahead: Bytes,
     limit: usize,
     clock: Clock,
-    tell: mpsc::Sender<(Who, Said)>,
+    input_sender: mpsc::Sender<(ClientId, ClientInput)>,
 ) {
     let mut decoder = Decoder::new(limit);
     let mut broken = false;
@@ -270,18 +270,18 @@ pub(super) async fn listen(
     let mut waiting = false;
     let mut open = true;
     loop {
-        let deaf = line.deaf.load(Ordering::Relaxed);
+        let ignoring_input = socket_state.ignoring_input.load(Ordering::Relaxed);
         for said in std::mem::take(&mut said) {
-            if deaf && !matches!(said, Said::Close(_) | Said::Writable) {
+            if ignoring_input && !matches!(said, ClientInput::Close(_) | ClientInput::Writable) {
                 continue;
             }
             // An error means that the fan-out has ended, and this client with it.
-            if tell.send((who, said)).await.is_err() {
+            if input_sender.send((client_id, said)).await.is_err() {
                 return;
             }
         }
         if !open {
-            tell.send((who, Said::Gone)).await.ok();
+            input_sender.send((client_id, ClientInput::Gone)).await.ok();
             return;
         }
         let interest = if waiting {
@@ -290,21 +290,21 @@ pub(super) async fn listen(
             Interest::READABLE
         };
         tokio::select! {
-            ready = line.socket.ready(interest) => {
+            ready = socket_state.socket.ready(interest) => {
                 let Ok(ready) = ready else {
                     open = false;
                     continue;
                 };
                 if waiting && ready.is_writable() {
                     waiting = false;
-                    said.push(Said::Writable);
+                    said.push(ClientInput::Writable);
                 }
                 if ready.is_readable() || ready.is_read_closed() {
-                    line.heard.store(clock.now().monotonic.as_millis(), Ordering::Relaxed);
-                    open = line.read(&mut decoder, &mut broken, &mut said);
+                    socket_state.heard.store(clock.now().monotonic.as_millis(), Ordering::Relaxed);
+                    open = socket_state.read(&mut decoder, &mut broken, &mut said);
                 }
             }
-            () = line.blocked.notified(), if !waiting => waiting = true,
+            () = socket_state.blocked.notified(), if !waiting => waiting = true,
         }
     }
 }

@@ -11,10 +11,10 @@ use toml::Spanned;
 
 use super::limits::Limits;
 use super::roster;
-use crate::config::{ConfigError, Environment, MASSIVE, Reader, Secret};
-use crate::feed::link::Via;
+use crate::config::{ConfigError, ConfigReader, Environment, MASSIVE, Secret};
+use crate::feed::link::FeedProvider;
 use crate::feed::net::Endpoint;
-use crate::feed::session::Source;
+use crate::feed::session::FeedSource;
 use crate::market::Cluster;
 
 /// Where the configuration is looked for unless told otherwise; it need not be there.
@@ -24,13 +24,13 @@ pub const DEFAULT_LISTEN: &str = "0.0.0.0:3000";
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct HubConfig {
     /// Where to listen.
     pub listen: SocketAddr,
     /// The vendor's sockets, with the key.
-    pub source: Source,
+    pub source: FeedSource,
     /// Where the vendor's REST is, with the key; beside the sockets unless set.
-    pub rest: Source,
+    pub rest: FeedSource,
     /// An authority to trust besides the usual ones.
     pub ca_file: Option<PathBuf>,
     /// What of the vendor is served.
@@ -58,7 +58,7 @@ pub struct Devices {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct HubConfigFile {
     listen: Option<Spanned<String>>,
     origins: Option<Vec<Spanned<String>>>,
     trusted_proxy: Option<Vec<Spanned<String>>>,
@@ -109,7 +109,7 @@ struct LimitsTable {
     trades: Option<Spanned<i64>>,
 }
 
-impl Config {
+impl HubConfig {
     /// Reads and checks a configuration file, and the secrets it leads to; with `path` `None`, the
     /// usual one, which need not be there.
     ///
@@ -123,10 +123,10 @@ impl Config {
     /// The same of a text that has been read from `path`.
     ///
     /// # Errors
-    /// See [`Config::load`].
+    /// See [`HubConfig::load`].
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let reader = Reader { text, path };
-        let file: File = reader.file()?;
+        let reader = ConfigReader { text, path };
+        let file: HubConfigFile = reader.file()?;
         let key = &environment.key;
         let secret = reader.secret(
             None,
@@ -142,11 +142,11 @@ impl Config {
         };
         let rest = match &file.massive.rest_url {
             Some(url) => Endpoint::parse(url.get_ref())
-                .map_err(|why| reader.error(Some(url.span()), format!("rest_url: {why}")))?,
+                .map_err(|reason| reader.error(Some(url.span()), format!("rest_url: {reason}")))?,
             None => endpoint.clone(),
         };
-        let source = |endpoint| Source {
-            via: Via::Vendor,
+        let source = |endpoint| FeedSource {
+            provider: FeedProvider::Vendor,
             endpoint,
             secret: Some(secret.clone()),
         };
@@ -172,7 +172,7 @@ impl Config {
 /// The configuration is wrong.
 pub fn devices_file(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
     let (text, path) = text(path)?;
-    let file: File = Reader { text: &text, path }.file()?;
+    let file: HubConfigFile = ConfigReader { text: &text, path }.file()?;
     let named = file.devices.file;
     Ok(named.unwrap_or_else(|| roster::DEFAULT_PATH.into()))
 }
@@ -186,7 +186,7 @@ fn text(path: Option<&Path>) -> Result<(String, &Path), ConfigError> {
         Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
             Ok((String::new(), from))
         }
-        Err(error) => Err(Reader {
+        Err(error) => Err(ConfigReader {
             text: "",
             path: from,
         }
@@ -194,7 +194,7 @@ fn text(path: Option<&Path>) -> Result<(String, &Path), ConfigError> {
     }
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     fn devices(
         &self,
         table: DevicesTable,
@@ -217,7 +217,7 @@ impl Reader<'_> {
             Some(listen) => (listen.get_ref().as_str(), Some(listen.span())),
             None => (DEFAULT_LISTEN, None),
         };
-        parse_listen(text).map_err(|why| self.error(span, format!("listen: {why}")))
+        parse_listen(text).map_err(|reason| self.error(span, format!("listen: {reason}")))
     }
 
     fn clusters(

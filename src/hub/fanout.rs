@@ -7,31 +7,31 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use super::hall::Hall;
+use super::hall::Broker;
 use super::limits::Limits;
 use super::metrics::Metrics;
-use super::room::Fate;
-pub use super::socket::Socket;
-use super::token::{Device, Gate};
-use super::{Interest, Relayed, Report};
+use super::room::PublishOutcome;
+pub use super::socket::Transport;
+use super::token::{Authenticator, Device};
+use super::{Interest, RelayedEvent, UpstreamEvent};
 use crate::clock::{Clock, Moment};
 use crate::market::Cluster;
 use crate::supervisor::Heartbeat;
 
 /// How often it is looked after who is late, dead or no longer wanted.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How much of one kind is taken in before the others get their turn.
-const AT_ONCE: usize = 256;
+const BATCH_LIMIT: usize = 256;
 
 /// How long all farewells together may take.
-const FAREWELLS: Duration = Duration::from_millis(1000);
+const CLOSE_ALL_LIMIT: Duration = Duration::from_millis(1000);
 
 /// Somebody who has come in.
 #[derive(Debug)]
-pub struct Guest {
+pub struct PendingClient {
     /// The connection.
-    pub socket: Socket,
+    pub socket: Transport,
     /// What was read behind the head of the request.
     pub read_ahead: Bytes,
     /// Who it is; `None` for one that is still to authenticate, by an `auth` action.
@@ -40,15 +40,17 @@ pub struct Guest {
 
 /// Where guests are let in.
 #[derive(Clone, Debug)]
-pub struct Door(mpsc::Sender<Guest>);
+pub struct Acceptor(mpsc::Sender<PendingClient>);
 
-impl Door {
+impl Acceptor {
     /// Lets somebody in; gives the guest back if there is no room.
     ///
     /// # Errors
     /// The guest, if the fan-out has ended or cannot take another now.
-    pub fn admit(&self, guest: Guest) -> Result<(), Guest> {
-        self.0.try_send(guest).map_err(|error| error.into_inner())
+    pub fn admit(&self, pending_client: PendingClient) -> Result<(), PendingClient> {
+        self.0
+            .try_send(pending_client)
+            .map_err(|error| error.into_inner())
     }
 }
 
@@ -58,11 +60,11 @@ pub struct Fanout {
     /// Which cluster.
     pub cluster: Cluster,
     /// What its upstream says.
-    pub reports: mpsc::Receiver<Report>,
+    pub reports: mpsc::Receiver<UpstreamEvent>,
     /// What its clients want.
     pub interest: watch::Sender<Interest>,
     /// Who is let in, and who no longer is.
-    pub gate: Arc<Gate>,
+    pub authenticator: Arc<Authenticator>,
     /// How much a client may ask.
     pub limits: Limits,
     /// What is counted.
@@ -74,68 +76,75 @@ pub struct Fanout {
     /// Clients are told that the prices are simulated before the upstream has said so; they are
     /// not, unless it is set.
     pub simulated: bool,
-    guests: mpsc::Receiver<Guest>,
+    pending_clients: mpsc::Receiver<PendingClient>,
 }
 
 impl Fanout {
     /// A fan-out and the door to it.
     pub fn new(
         cluster: Cluster,
-        reports: mpsc::Receiver<Report>,
+        reports: mpsc::Receiver<UpstreamEvent>,
         interest: watch::Sender<Interest>,
-        gate: Arc<Gate>,
+        authenticator: Arc<Authenticator>,
         limits: Limits,
         metrics: Arc<Metrics>,
         clock: Clock,
-    ) -> (Self, Door) {
-        let (door, guests) = mpsc::channel(1024);
+    ) -> (Self, Acceptor) {
+        let (acceptor, pending_clients) = mpsc::channel(1024);
         (
             Self {
                 cluster,
                 reports,
                 interest,
-                gate,
+                authenticator,
                 limits,
                 metrics,
                 clock,
                 heartbeat: Heartbeat::default(),
                 simulated: false,
-                guests,
+                pending_clients,
             },
-            Door(door),
+            Acceptor(acceptor),
         )
     }
 
     /// Serves until told to stop; then closes every client with 1012.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let (tell, mut said) = mpsc::channel(1024);
+        let (input_sender, mut inputs) = mpsc::channel(1024);
         let Self {
             cluster,
             mut reports,
             interest,
-            gate,
+            authenticator,
             limits,
             metrics,
             clock,
             mut heartbeat,
             simulated,
-            mut guests,
+            mut pending_clients,
         } = self;
-        let mut roster = gate.roster();
-        let mut hall = Hall::new(cluster, gate, limits, metrics.clone(), clock.clone(), tell);
-        hall.simulated = simulated;
+        let mut registry = authenticator.registry();
+        let mut broker = Broker::new(
+            cluster,
+            authenticator,
+            limits,
+            metrics.clone(),
+            clock.clone(),
+            input_sender,
+        );
+        broker.simulated = simulated;
         // Not before this is the next sweep, and then.
         let mut paced = Moment::ZERO;
         let mut checked = Moment::ZERO;
         let (mut reporting, mut policed) = (true, true);
         loop {
-            let mut due = if hall.room.is_dirty() {
+            let mut due = if broker.last_values.is_dirty() {
                 paced
             } else {
                 Moment::NEVER
             };
-            if !hall.is_empty() || hall.wanted.is_lingering() {
-                due = due.min(checked + HOUSEKEEPING);
+            if !broker.is_empty() || broker.wanted.is_lingering() {
+                due = due.min(checked + HOUSEKEEPING_INTERVAL);
             }
             due = due.min(heartbeat.due());
             tokio::select! {
@@ -143,46 +152,46 @@ impl Fanout {
                 report = reports.recv(), if reporting => match report {
                     Some(report) => {
                         let mut next = Some(report);
-                        for _ in 0..AT_ONCE {
+                        for _ in 0..BATCH_LIMIT {
                             let Some(report) = next.take() else { break };
-                            take(&mut hall, &metrics, report);
+                            apply_upstream_event(&mut broker, &metrics, report);
                             next = reports.try_recv().ok();
                         }
                         if let Some(report) = next {
-                            take(&mut hall, &metrics, report);
+                            apply_upstream_event(&mut broker, &metrics, report);
                         }
                     }
                     None => reporting = false,
                 },
-                Some((who, heard)) = said.recv() => {
-                    hall.hear(who, heard);
-                    for _ in 0..AT_ONCE {
-                        let Ok((who, heard)) = said.try_recv() else { break };
-                        hall.hear(who, heard);
+                Some((client_id, heard)) = inputs.recv() => {
+                    broker.handle_client_input(client_id, heard);
+                    for _ in 0..BATCH_LIMIT {
+                        let Ok((client_id, heard)) = inputs.try_recv() else { break };
+                        broker.handle_client_input(client_id, heard);
                     }
                 }
-                guest = guests.recv(), if !guests.is_closed() || !guests.is_empty() => {
-                    if let Some(guest) = guest {
-                        hall.admit(guest);
+                pending_client = pending_clients.recv(), if !pending_clients.is_closed() || !pending_clients.is_empty() => {
+                    if let Some(pending_client) = pending_client {
+                        broker.admit(pending_client);
                     }
                 }
-                changed = roster.changed(), if policed => {
+                changed = registry.changed(), if policed => {
                     policed = changed.is_ok();
-                    hall.enforce_roster();
+                    broker.disconnect_revoked();
                 }
                 () = clock.sleep_until(due) => {}
             }
             let now = clock.now().monotonic;
-            if hall.room.is_dirty() && now >= paced {
-                let frames = hall.sweep();
+            if broker.last_values.is_dirty() && now >= paced {
+                let frames = broker.deliver_pending();
                 paced = pace(now, clock.now().monotonic, frames);
             }
-            if now >= checked + HOUSEKEEPING {
+            if now >= checked + HOUSEKEEPING_INTERVAL {
                 checked = now;
-                hall.keep_house();
+                broker.housekeeping();
             }
             heartbeat.beat(now);
-            if let Some(wanted) = hall.new_interest() {
+            if let Some(wanted) = broker.new_interest() {
                 interest.send_if_modified(|known| {
                     let changed = *known != wanted;
                     *known = wanted;
@@ -190,16 +199,16 @@ impl Fanout {
                 });
             }
         }
-        hall.close_all();
+        broker.close_all();
         let farewells = async {
-            while !hall.is_empty()
-                && let Some((who, heard)) = said.recv().await
+            while !broker.is_empty()
+                && let Some((client_id, heard)) = inputs.recv().await
             {
-                hall.hear(who, heard);
+                broker.handle_client_input(client_id, heard);
             }
         };
         // By the machine's clock: whoever stops the program waits by that too.
-        tokio::time::timeout(FAREWELLS, farewells).await.ok();
+        tokio::time::timeout(CLOSE_ALL_LIMIT, farewells).await.ok();
     }
 }
 
@@ -213,25 +222,27 @@ fn pace(begun: Moment, ended: Moment, frames: u64) -> Moment {
     gathered.max(rested)
 }
 
-fn take(hall: &mut Hall, metrics: &Metrics, report: Report) {
+fn apply_upstream_event(broker: &mut Broker, metrics: &Metrics, report: UpstreamEvent) {
     match report {
-        Report::Up { simulated } => hall.upstream_up(simulated),
-        Report::Down(why) => hall.upstream_down(why),
-        Report::Barred => hall.upstream_barred(),
-        Report::Unanswered(channel) => hall.upstream_unanswered(channel),
-        Report::Events(events) => {
+        UpstreamEvent::Up { simulated } => broker.upstream_up(simulated),
+        UpstreamEvent::Down(reason) => broker.upstream_down(reason),
+        UpstreamEvent::Barred => broker.upstream_barred(),
+        UpstreamEvent::Unanswered(channel) => broker.upstream_unanswered(channel),
+        UpstreamEvent::Events(events) => {
             metrics.events_in.add(events.len() as u64);
-            hall.answered(&events);
+            broker.answered(&events);
             let mut conflated = 0;
             for event in &events {
-                let Relayed {
+                let RelayedEvent {
                     channel,
                     json,
-                    came,
+                    arrival,
                 } = event;
-                conflated += u64::from(hall.room.publish(channel, json, *came) != Fate::Kept);
-                if hall.room.is_pressed() {
-                    hall.sweep();
+                conflated += u64::from(
+                    broker.last_values.publish(channel, json, *arrival) != PublishOutcome::Kept,
+                );
+                if broker.last_values.should_flush_trades() {
+                    broker.deliver_pending();
                 }
             }
             metrics.events_conflated.add(conflated);

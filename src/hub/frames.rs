@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use super::room::{Slot, Trade};
+use super::room::{ChannelSlot, QueuedTrade};
 use super::{age, websocket};
 use crate::clock::Moment;
 
 /// No frame is longer than this, in bytes, unless a single event is: the vendor's Python client
 /// refuses a mebibyte.
-const FRAME: usize = 256 << 10;
+const MAX_FRAME: usize = 256 << 10;
 
 /// Clients of one group that have seen this many different states share their frames; the rest
 /// are so far apart that each gets its own.
@@ -22,16 +22,16 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// What has been made for one group.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
-    made: Vec<Made>,
+pub(super) struct FrameCache {
+    made: Vec<BuiltFrames>,
     used: usize,
-    picks: Vec<(u64, Pick)>,
+    picks: Vec<(u64, EventRef)>,
     /// Events with their ages, one after the other.
     aged: Vec<u8>,
 }
 
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct BuiltFrames {
     /// Whoever has seen up to here, from the first to the last, misses exactly this.
     seen: RangeInclusive<u64>,
     pub(super) bytes: Vec<u8>,
@@ -42,14 +42,14 @@ pub(super) struct Made {
 }
 
 #[derive(Clone, Debug)]
-enum Pick {
+enum EventRef {
     Slot(usize),
     Trade(usize),
     /// There, among those with their ages.
     Aged(Range<usize>),
 }
 
-impl Frames {
+impl FrameCache {
     /// Forgets what was made.
     pub(super) fn clear(&mut self) {
         self.used = 0;
@@ -60,10 +60,10 @@ impl Frames {
         &mut self,
         seen: u64,
         held: &[usize],
-        slots: &[Slot],
-        trades: &VecDeque<Trade>,
+        slots: &[ChannelSlot],
+        trades: &VecDeque<QueuedTrade>,
         now: Moment,
-    ) -> &Made {
+    ) -> &BuiltFrames {
         let known = self.made[..self.used]
             .iter()
             .position(|made| made.seen.contains(&seen));
@@ -75,8 +75,8 @@ impl Frames {
         &mut self,
         seen: u64,
         held: &[usize],
-        slots: &[Slot],
-        trades: &VecDeque<Trade>,
+        slots: &[ChannelSlot],
+        trades: &VecDeque<QueuedTrade>,
         now: Moment,
     ) -> usize {
         self.picks.clear();
@@ -90,37 +90,37 @@ impl Frames {
             }
         };
         for &id in held {
-            pick(slots[id].seq, Pick::Slot(id));
+            pick(slots[id].seq, EventRef::Slot(id));
         }
         let mut waiting = 0;
         for (at, trade) in trades.iter().enumerate().rev() {
             if trade.seq <= seen {
                 // What is before it has been seen too.
-                pick(trade.seq, Pick::Trade(at));
+                pick(trade.seq, EventRef::Trade(at));
                 break;
             }
             if held.binary_search(&trade.slot).is_ok() {
-                pick(trade.seq, Pick::Trade(at));
+                pick(trade.seq, EventRef::Trade(at));
                 waiting += 1;
             }
         }
         self.picks.sort_unstable_by_key(|&(seq, _)| seq);
         self.aged.clear();
         for (_, pick) in &mut self.picks {
-            let (json, came) = match *pick {
-                Pick::Slot(id) => (&*slots[id].json, slots[id].came),
-                Pick::Trade(at) => (&*trades[at].json, trades[at].came),
-                Pick::Aged(_) => continue,
+            let (json, arrival) = match *pick {
+                EventRef::Slot(id) => (&*slots[id].json, slots[id].arrival),
+                EventRef::Trade(at) => (&*trades[at].json, trades[at].arrival),
+                EventRef::Aged(_) => continue,
             };
-            let age = came.age(now);
+            let age = arrival.age(now);
             if age > FRESH {
                 let begins = self.aged.len();
                 age::write(json, age, &mut self.aged);
-                *pick = Pick::Aged(begins..self.aged.len());
+                *pick = EventRef::Aged(begins..self.aged.len());
             }
         }
         if self.used == self.made.len() {
-            self.made.push(Made {
+            self.made.push(BuiltFrames {
                 seen: 0..=0,
                 bytes: Vec::new(),
                 count: 0,
@@ -135,9 +135,9 @@ impl Frames {
         made.trades = waiting;
         made.bytes.clear();
         let events = self.picks.iter().map(|(_, pick)| match pick {
-            Pick::Slot(id) => slots[*id].json.as_slice(),
-            Pick::Trade(at) => &trades[*at].json,
-            Pick::Aged(there) => &self.aged[there.clone()],
+            EventRef::Slot(id) => slots[*id].json.as_slice(),
+            EventRef::Trade(at) => &trades[*at].json,
+            EventRef::Aged(there) => &self.aged[there.clone()],
         });
         made.count = write(events, &mut made.bytes);
         at
@@ -146,12 +146,12 @@ impl Frames {
 
 /// Writes what these slots hold, each with its age, into as few frames as may be; how many is
 /// returned.
-pub(super) fn replay(slots: &[&Slot], now: Moment, into: &mut Vec<u8>) -> u64 {
+pub(super) fn replay(slots: &[&ChannelSlot], now: Moment, into: &mut Vec<u8>) -> u64 {
     let events: Vec<Vec<u8>> = slots
         .iter()
         .map(|slot| {
             let mut event = Vec::new();
-            age::write(&slot.json, slot.came.age(now), &mut event);
+            age::write(&slot.json, slot.arrival.age(now), &mut event);
             event
         })
         .collect();
@@ -166,7 +166,7 @@ fn write<'a>(events: impl Iterator<Item = &'a [u8]> + Clone, into: &mut Vec<u8>)
         // Brackets, and a comma before each event but the first.
         let (mut length, mut fitting) = (1, 0);
         for event in rest.clone() {
-            if fitting > 0 && length + 1 + event.len() > FRAME {
+            if fitting > 0 && length + 1 + event.len() > MAX_FRAME {
                 break;
             }
             length += 1 + event.len();

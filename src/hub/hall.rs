@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::client::{Client, Line, Said, Stage, Who, Wrote, listen};
-use super::fanout::Guest;
-use super::interest::Wanted;
+use super::client::{
+    Client, ClientId, ClientInput, ClientSocket, ClientState, WriteOutcome, listen,
+};
+use super::fanout::PendingClient;
+use super::interest::ClientSubscriptions;
 use super::limits::Limits;
 use super::metrics::Metrics;
-use super::request::{Request, Statuses};
-use super::room::{News, Room, Seat, Took};
-use super::tidings::barred;
-use super::token::{Device, Gate};
+use super::request::{ClientRequest, StatusFrame};
+use super::room::{ClientSlot, Delivery, DeliveryOutcome, LastValueCache};
+use super::tidings::denied_frame;
+use super::token::{Authenticator, Device};
 use super::{Interest, websocket};
 use crate::clock::{Clock, Moment};
-use crate::feed::Why;
+use crate::feed::Failure;
 use crate::market::{Channel, Cluster};
 
 /// How long a client may take to answer a farewell.
@@ -26,32 +28,32 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What is known of the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Upstream {
+pub(super) enum UpstreamStatus {
     /// Nothing yet, or nobody needs it.
     Idle,
     Up,
-    Down(Why),
+    Down(Failure),
     /// The vendor lets us in for nothing here.
-    Barred,
+    Denied,
 }
 
 /// Everybody who is here.
 #[derive(Debug)]
-pub(super) struct Hall {
+pub(super) struct Broker {
     pub(super) cluster: Cluster,
-    pub(super) gate: Arc<Gate>,
+    pub(super) authenticator: Arc<Authenticator>,
     pub(super) limits: Limits,
     pub(super) metrics: Arc<Metrics>,
     clock: Clock,
-    tell: mpsc::Sender<(Who, Said)>,
-    pub(super) room: Room,
-    pub(super) wanted: Wanted,
+    input_sender: mpsc::Sender<(ClientId, ClientInput)>,
+    pub(super) last_values: LastValueCache,
+    pub(super) wanted: ClientSubscriptions,
     /// By seat.
     pub(super) clients: Vec<Option<Client>>,
     count: usize,
     /// How many have ever been here.
     number: u64,
-    pub(super) upstream: Upstream,
+    pub(super) upstream: UpstreamStatus,
     pub(super) simulated: bool,
     /// What was asked for twice on this connection of the upstream, and never confirmed.
     pub(super) unanswered: BTreeSet<Channel>,
@@ -60,28 +62,28 @@ pub(super) struct Hall {
     buffer: Vec<u8>,
 }
 
-impl Hall {
+impl Broker {
     pub(super) fn new(
         cluster: Cluster,
-        gate: Arc<Gate>,
+        authenticator: Arc<Authenticator>,
         limits: Limits,
         metrics: Arc<Metrics>,
         clock: Clock,
-        tell: mpsc::Sender<(Who, Said)>,
+        input_sender: mpsc::Sender<(ClientId, ClientInput)>,
     ) -> Self {
         Self {
             cluster,
-            gate,
-            room: Room::new(limits.trades),
+            authenticator,
+            last_values: LastValueCache::new(limits.trades),
             limits,
             metrics,
             clock,
-            tell,
-            wanted: Wanted::default(),
+            input_sender,
+            wanted: ClientSubscriptions::default(),
             clients: Vec::new(),
             count: 0,
             number: 0,
-            upstream: Upstream::Idle,
+            upstream: UpstreamStatus::Idle,
             simulated: false,
             unanswered: BTreeSet::new(),
             changed: false,
@@ -103,128 +105,135 @@ impl Hall {
     }
 
     /// Lets somebody in and greets them.
-    pub(super) fn admit(&mut self, guest: Guest) {
-        if guest.socket.prepare().is_err() {
+    pub(super) fn admit(&mut self, pending_client: PendingClient) {
+        if pending_client.socket.prepare().is_err() {
             return;
         }
         let now = self.now();
-        let line = Arc::new(Line::new(guest.socket, now));
+        let socket_state = Arc::new(ClientSocket::new(pending_client.socket, now));
         self.number += 1;
-        let who = Who {
-            seat: self.room.join(),
+        let client_id = ClientId {
+            client_slot: self.last_values.join(),
             number: self.number,
         };
         let task = tokio::spawn(listen(
-            who,
-            line.clone(),
-            guest.read_ahead,
+            client_id,
+            socket_state.clone(),
+            pending_client.read_ahead,
             self.limits.message,
             self.clock.clone(),
-            self.tell.clone(),
+            self.input_sender.clone(),
         ));
-        let stage = Stage::Stranger {
+        let state = ClientState::Unauthenticated {
             until: now + self.limits.authentication,
         };
-        let client = Client::new(who, line, None, stage, task.abort_handle());
-        if self.clients.len() <= who.seat {
-            self.clients.resize_with(who.seat + 1, || None);
+        let client = Client::new(client_id, socket_state, None, state, task.abort_handle());
+        if self.clients.len() <= client_id.client_slot {
+            self.clients.resize_with(client_id.client_slot + 1, || None);
         }
-        self.clients[who.seat] = Some(client);
+        self.clients[client_id.client_slot] = Some(client);
         self.count += 1;
         self.metrics.clients.add(1);
         self.metrics.unauthenticated.add(1);
-        let mut greeting = Statuses::one("connected", "Connected Successfully");
+        let mut greeting = StatusFrame::one("connected", "Connected Successfully");
         if self.simulated {
             greeting.add("simulated", "These prices are simulated.");
         }
-        self.say(who.seat, greeting);
-        match guest.device {
+        self.send_status(client_id.client_slot, greeting);
+        match pending_client.device {
             // It may have been revoked since its token was looked at.
-            Some(device) if !self.gate.roster().borrow().contains(&device) => self.revoke(who.seat),
-            Some(device) => self.welcome(who.seat, device),
+            Some(device) if !self.authenticator.registry().borrow().contains(&device) => {
+                self.revoke(client_id.client_slot)
+            }
+            Some(device) => self.mark_authenticated(client_id.client_slot, device),
             None => {}
         }
     }
 
     /// Makes somebody a member. In a frame of its own behind the greeting: the vendor's clients
     /// and those of the proxy read the status of a frame's first event.
-    pub(super) fn welcome(&mut self, seat: Seat, device: Device) {
-        let Some(client) = &mut self.clients[seat] else {
+    pub(super) fn mark_authenticated(&mut self, client_slot: ClientSlot, device: Device) {
+        let Some(client) = &mut self.clients[client_slot] else {
             return;
         };
-        if let Stage::Stranger { .. } = client.stage {
-            client.stage = Stage::Member;
+        if let ClientState::Unauthenticated { .. } = client.state {
+            client.state = ClientState::Authenticated;
             self.metrics.unauthenticated.sub(1);
         }
         client.device = Some(device);
-        let mut statuses = Statuses::one("auth_success", "authenticated");
-        if let Upstream::Down(why) = self.upstream {
-            statuses.add("upstream_down", &why.to_string());
+        let mut status_frame = StatusFrame::one("auth_success", "authenticated");
+        if let UpstreamStatus::Down(reason) = self.upstream {
+            status_frame.add("upstream_down", &reason.to_string());
         }
-        self.say(seat, statuses);
-        if self.upstream == Upstream::Barred {
-            self.close(seat, Some(1013), barred());
+        self.send_status(client_slot, status_frame);
+        if self.upstream == UpstreamStatus::Denied {
+            self.close(client_slot, Some(1013), denied_frame());
         }
     }
 
     /// Takes in what a client has said.
-    pub(super) fn hear(&mut self, who: Who, said: Said) {
-        let Some(Some(client)) = self.clients.get_mut(who.seat) else {
+    pub(super) fn handle_client_input(&mut self, client_id: ClientId, input: ClientInput) {
+        let Some(Some(client)) = self.clients.get_mut(client_id.client_slot) else {
             return;
         };
-        if client.who != who {
+        if client.client_id != client_id {
             return;
         }
-        let seat = who.seat;
-        let leaving = matches!(client.stage, Stage::Leaving { .. });
-        match said {
-            Said::Gone => self.remove(seat),
-            Said::Close(_) if leaving => self.remove(seat),
-            Said::Close(code) => {
-                self.close(seat, code, Statuses::new());
+        let client_slot = client_id.client_slot;
+        let leaving = matches!(client.state, ClientState::Closing { .. });
+        match input {
+            ClientInput::Gone => self.remove(client_slot),
+            ClientInput::Close(_) if leaving => self.remove(client_slot),
+            ClientInput::Close(code) => {
+                self.close(client_slot, code, StatusFrame::new());
                 // It is the server that ends the connection; what is left to send may go first.
-                if let Some(client) = &self.clients[seat]
+                if let Some(client) = &self.clients[client_slot]
                     && !client.is_behind()
                 {
-                    self.remove(seat);
+                    self.remove(client_slot);
                 }
             }
-            Said::Writable => match client.resume() {
-                Wrote::All if !leaving => {
+            ClientInput::Writable => match client.resume() {
+                WriteOutcome::All if !leaving => {
                     let now = self.now();
-                    self.give(|room, give| room.release(seat, now, give));
+                    self.give(|last_values, give| last_values.release(client_slot, now, give));
                 }
-                Wrote::All | Wrote::Some | Wrote::Full => {}
-                Wrote::Gone => self.remove(seat),
+                WriteOutcome::All | WriteOutcome::Some | WriteOutcome::Full => {}
+                WriteOutcome::Gone => self.remove(client_slot),
             },
             _ if leaving => {}
-            Said::Text(text) => match Request::parse(&text) {
-                Ok(request) => self.obey(seat, request),
-                Err(wrong) => self.refuse(seat, &wrong),
+            ClientInput::Text(text) => match ClientRequest::parse(&text) {
+                Ok(request) => self.handle_request(client_slot, request),
+                Err(wrong) => self.refuse(client_slot, &wrong),
             },
-            Said::Binary => self.refuse(
-                seat,
+            ClientInput::Binary => self.refuse(
+                client_slot,
                 "a binary message that is no text is not understood: send JSON",
             ),
-            Said::Ping(payload) => {
+            ClientInput::Ping(payload) => {
                 let mut frame = Vec::new();
                 websocket::pong(&payload, &mut frame);
-                self.write(seat, &frame, 1);
+                self.write(client_slot, &frame, 1);
             }
-            Said::Broken(fault) => {
+            ClientInput::Broken(fault) => {
                 self.metrics.refused_message.add(1);
                 log::info!("{}: a client broke the protocol: {fault:?}", self.cluster);
-                self.close(seat, Some(fault.code()), Statuses::new());
+                self.close(client_slot, Some(fault.code()), StatusFrame::new());
             }
         }
     }
 
-    pub(super) fn set_topics(&mut self, seat: Seat, topics: BTreeSet<Channel>) {
-        if self.clients[seat].is_none() {
+    pub(super) fn set_topics(&mut self, client_slot: ClientSlot, topics: BTreeSet<Channel>) {
+        if self.clients[client_slot].is_none() {
             return;
         }
         let now = self.now();
-        let before: BTreeSet<Channel> = self.room.topics(seat).iter().cloned().collect();
+        let before: BTreeSet<Channel> = self
+            .last_values
+            .topics(client_slot)
+            .iter()
+            .cloned()
+            .collect();
         for channel in topics.difference(&before) {
             self.wanted.add(channel);
         }
@@ -239,147 +248,162 @@ impl Hall {
         self.metrics.subscriptions.sub(before.len() as u64);
         let mut replay = std::mem::take(&mut self.buffer);
         replay.clear();
-        let count = self
-            .room
-            .set_topics(seat, topics.into_iter().collect(), now, &mut replay);
+        let count = self.last_values.set_topics(
+            client_slot,
+            topics.into_iter().collect(),
+            now,
+            &mut replay,
+        );
         if count > 0 {
-            self.write(seat, &replay, count);
+            self.write(client_slot, &replay, count);
         }
         self.buffer = replay;
     }
 
     /// Tells one client something.
-    pub(super) fn say(&mut self, seat: Seat, statuses: Statuses) {
-        if let Some(text) = statuses.finish() {
+    pub(super) fn send_status(&mut self, client_slot: ClientSlot, status_frame: StatusFrame) {
+        if let Some(text) = status_frame.finish() {
             let mut frame = Vec::new();
             websocket::text(&text, &mut frame);
-            self.write(seat, &frame, 1);
+            self.write(client_slot, &frame, 1);
         }
     }
 
     /// Tells all members something.
-    pub(super) fn announce(&mut self, statuses: Statuses) {
-        let Some(text) = statuses.finish() else {
+    pub(super) fn send_status_to_all(&mut self, status_frame: StatusFrame) {
+        let Some(text) = status_frame.finish() else {
             return;
         };
         let mut frame = Vec::new();
         websocket::text(&text, &mut frame);
-        for seat in 0..self.clients.len() {
-            if matches!(&self.clients[seat], Some(client) if client.stage == Stage::Member) {
-                self.write(seat, &frame, 1);
+        for client_slot in 0..self.clients.len() {
+            if matches!(&self.clients[client_slot], Some(client) if client.state == ClientState::Authenticated)
+            {
+                self.write(client_slot, &frame, 1);
             }
         }
     }
 
-    pub(super) fn write(&mut self, seat: Seat, frames: &[u8], count: u64) {
-        let Some(Some(client)) = self.clients.get_mut(seat) else {
+    pub(super) fn write(&mut self, client_slot: ClientSlot, frames: &[u8], count: u64) {
+        let Some(Some(client)) = self.clients.get_mut(client_slot) else {
             return;
         };
         match client.write(frames) {
-            Wrote::All => {}
-            Wrote::Some => {
+            WriteOutcome::All => {}
+            WriteOutcome::Some => {
                 self.metrics.clients_blocked.add(1);
-                self.room.hold(seat);
+                self.last_values.hold(client_slot);
             }
             // It has asked for more than it reads; there is no room even to say so.
-            Wrote::Full => {
+            WriteOutcome::Full => {
                 self.metrics.slow_consumers.add(1);
-                return self.remove(seat);
+                return self.remove(client_slot);
             }
-            Wrote::Gone => return self.remove(seat),
+            WriteOutcome::Gone => return self.remove(client_slot),
         }
         self.metrics.frames_out.add(count);
         self.metrics.bytes_out.add(frames.len() as u64);
     }
 
     /// Gives everybody who can take it what they have not seen; returns how many frames.
-    pub(super) fn sweep(&mut self) -> u64 {
+    pub(super) fn deliver_pending(&mut self) -> u64 {
         let before = self.metrics.frames_out.count();
         let now = self.now();
-        self.give(|room, give| room.sweep(now, give));
+        self.give(|last_values, give| last_values.deliver_pending(now, give));
         self.metrics.frames_out.count() - before
     }
 
-    fn give(&mut self, run: impl FnOnce(&mut Room, &mut dyn FnMut(Seat, News<'_>) -> Took)) {
+    fn give(
+        &mut self,
+        run: impl FnOnce(
+            &mut LastValueCache,
+            &mut dyn FnMut(ClientSlot, Delivery<'_>) -> DeliveryOutcome,
+        ),
+    ) {
         let (mut gone, mut slow) = (Vec::new(), Vec::new());
         let (mut frames_out, mut bytes_out, mut blocked) = (0, 0, 0);
         let clients = &mut self.clients;
-        run(&mut self.room, &mut |seat, news| {
-            let Some(Some(client)) = clients.get_mut(seat) else {
-                return Took::Enough;
+        run(&mut self.last_values, &mut |client_slot, news| {
+            let Some(Some(client)) = clients.get_mut(client_slot) else {
+                return DeliveryOutcome::Enough;
             };
             let (frames, count) = match news {
-                News::Frames(frames, count) => (frames, count),
-                News::TooSlow => {
-                    slow.push(seat);
-                    return Took::Enough;
+                Delivery::Frames(frames, count) => (frames, count),
+                Delivery::TooSlow => {
+                    slow.push(client_slot);
+                    return DeliveryOutcome::Enough;
                 }
             };
             frames_out += count;
             bytes_out += frames.len() as u64;
             match client.write(frames) {
-                Wrote::All => Took::All,
-                Wrote::Some | Wrote::Full => {
+                WriteOutcome::All => DeliveryOutcome::All,
+                WriteOutcome::Some | WriteOutcome::Full => {
                     blocked += 1;
-                    Took::Enough
+                    DeliveryOutcome::Enough
                 }
-                Wrote::Gone => {
-                    gone.push(seat);
-                    Took::Enough
+                WriteOutcome::Gone => {
+                    gone.push(client_slot);
+                    DeliveryOutcome::Enough
                 }
             }
         });
         self.metrics.frames_out.add(frames_out);
         self.metrics.bytes_out.add(bytes_out);
         self.metrics.clients_blocked.add(blocked);
-        for seat in gone {
-            self.remove(seat);
+        for client_slot in gone {
+            self.remove(client_slot);
         }
-        for seat in slow {
+        for client_slot in slow {
             self.metrics.slow_consumers.add(1);
             log::info!("{}: a client reads its trades too slowly", self.cluster);
-            let status = Statuses::one("slow_consumer", "too many trades were waiting");
-            self.close(seat, Some(1013), status);
+            let status = StatusFrame::one("slow_consumer", "too many trades were waiting");
+            self.close(client_slot, Some(1013), status);
         }
     }
 
     /// Says farewell; the client has a moment to answer.
-    pub(super) fn close(&mut self, seat: Seat, code: Option<u16>, last_words: Statuses) {
-        self.set_topics(seat, BTreeSet::new());
+    pub(super) fn close(
+        &mut self,
+        client_slot: ClientSlot,
+        code: Option<u16>,
+        last_words: StatusFrame,
+    ) {
+        self.set_topics(client_slot, BTreeSet::new());
         let until = self.now() + FAREWELL;
-        let Some(client) = &mut self.clients[seat] else {
+        let Some(client) = &mut self.clients[client_slot] else {
             return;
         };
-        let stage = std::mem::replace(&mut client.stage, Stage::Leaving { until });
-        client.line.turn_deaf();
-        if let Stage::Stranger { .. } = stage {
+        let state = std::mem::replace(&mut client.state, ClientState::Closing { until });
+        client.socket_state.ignore_input();
+        if let ClientState::Unauthenticated { .. } = state {
             self.metrics.unauthenticated.sub(1);
         }
-        self.say(seat, last_words);
+        self.send_status(client_slot, last_words);
         let mut frame = Vec::new();
         websocket::close(code, "", &mut frame);
-        self.write(seat, &frame, 1);
+        self.write(client_slot, &frame, 1);
     }
 
-    pub(super) fn remove(&mut self, seat: Seat) {
-        self.set_topics(seat, BTreeSet::new());
-        let Some(client) = self.clients[seat].take() else {
+    pub(super) fn remove(&mut self, client_slot: ClientSlot) {
+        self.set_topics(client_slot, BTreeSet::new());
+        let Some(client) = self.clients[client_slot].take() else {
             return;
         };
-        self.room.leave(seat);
+        self.last_values.leave(client_slot);
         self.count -= 1;
         self.metrics.clients.sub(1);
-        if let Stage::Stranger { .. } = client.stage {
+        if let ClientState::Unauthenticated { .. } = client.state {
             self.metrics.unauthenticated.sub(1);
         }
     }
 }
 
-impl Drop for Hall {
+impl Drop for Broker {
     /// What is counted is counted for all clusters together.
     fn drop(&mut self) {
-        for seat in 0..self.clients.len() {
-            self.remove(seat);
+        for client_slot in 0..self.clients.len() {
+            self.remove(client_slot);
         }
     }
 }

@@ -6,16 +6,16 @@ use tokio::sync::{mpsc, watch};
 
 use super::limits::Limits;
 use super::metrics::{family, sample};
-use super::{Interest, Report};
+use super::{Interest, UpstreamEvent};
 use crate::clock::{Clock, Moment, Now};
-use crate::feed::Why;
+use crate::feed::Failure;
 use crate::market::{Calendar, Cluster, Symbol};
 
 /// What has last been seen of an upstream.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pulse {
+pub struct UpstreamState {
     /// `None` while it has not said anything yet.
-    pub up: Option<Result<(), Why>>,
+    pub up: Option<Result<(), Failure>>,
     /// The vendor lets us in for nothing here.
     pub barred: bool,
     /// It has last said that its prices are simulated.
@@ -28,16 +28,16 @@ pub struct Pulse {
 
 /// One upstream as seen from outside.
 #[derive(Debug)]
-pub struct Health {
+pub struct UpstreamHealth {
     /// Which.
     pub cluster: Cluster,
-    pulse: watch::Receiver<Pulse>,
+    upstream_state: watch::Receiver<UpstreamState>,
     interest: watch::Receiver<Interest>,
 }
 
 /// How an upstream does; the order is that of `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Condition {
+enum HealthState {
     /// Nobody wants anything of it.
     Idle,
     /// It is live.
@@ -50,18 +50,18 @@ enum Condition {
     Barred,
 }
 
-impl Health {
+impl UpstreamHealth {
     /// Watches what passes between the two channels, from `reports` to `onward`, until either ends.
     /// `simulated` is what is known of the vendor before it says something.
     pub fn between(
         cluster: Cluster,
         simulated: bool,
-        mut reports: mpsc::Receiver<Report>,
-        onward: mpsc::Sender<Report>,
+        mut reports: mpsc::Receiver<UpstreamEvent>,
+        onward: mpsc::Sender<UpstreamEvent>,
         interest: watch::Receiver<Interest>,
         clock: Clock,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (beat, pulse) = watch::channel(Pulse {
+        let (beat, upstream_state) = watch::channel(UpstreamState {
             up: None,
             barred: false,
             simulated,
@@ -72,23 +72,25 @@ impl Health {
             while let Some(report) = reports.recv().await {
                 let now = clock.now().monotonic;
                 let up = match &report {
-                    Report::Up { .. } => Some(Ok(())),
-                    Report::Down(why) => Some(Err(*why)),
-                    Report::Barred => Some(Err(Why::Key)),
-                    Report::Events(_) | Report::Unanswered(_) => None,
+                    UpstreamEvent::Up { .. } => Some(Ok(())),
+                    UpstreamEvent::Down(reason) => Some(Err(*reason)),
+                    UpstreamEvent::Barred => Some(Err(Failure::Key)),
+                    UpstreamEvent::Events(_) | UpstreamEvent::Unanswered(_) => None,
                 };
-                beat.send_modify(|pulse| match up {
+                beat.send_modify(|upstream_state| match up {
                     Some(up) => {
-                        if pulse.up != Some(up) {
-                            pulse.since = now;
+                        if upstream_state.up != Some(up) {
+                            upstream_state.since = now;
                         }
-                        pulse.up = Some(up);
-                        pulse.barred = report == Report::Barred;
-                        if let Report::Up { simulated } = report {
-                            pulse.simulated = simulated;
+                        upstream_state.up = Some(up);
+                        upstream_state.barred = report == UpstreamEvent::Barred;
+                        if let UpstreamEvent::Up { simulated } = report {
+                            upstream_state.simulated = simulated;
                         }
                     }
-                    None if matches!(report, Report::Events(_)) => pulse.heard = Some(now),
+                    None if matches!(report, UpstreamEvent::Events(_)) => {
+                        upstream_state.heard = Some(now)
+                    }
                     None => {}
                 });
                 if onward.send(report).await.is_err() {
@@ -98,7 +100,7 @@ impl Health {
         };
         let health = Self {
             cluster,
-            pulse,
+            upstream_state,
             interest,
         };
         (health, watching)
@@ -106,22 +108,22 @@ impl Health {
 
     /// Since when the vendor lets us in for nothing here.
     pub(super) fn barred(&self) -> Option<Moment> {
-        let pulse = self.pulse.borrow();
-        pulse.barred.then_some(pulse.since)
+        let upstream_state = self.upstream_state.borrow();
+        upstream_state.barred.then_some(upstream_state.since)
     }
 
-    fn condition(&self, calendar: &Calendar, now: Now) -> Condition {
+    fn condition(&self, calendar: &Calendar, now: Now) -> HealthState {
         let interest = self.interest.borrow();
-        if self.pulse.borrow().barred {
-            Condition::Barred
+        if self.upstream_state.borrow().barred {
+            HealthState::Barred
         } else if interest.is_empty() {
-            Condition::Idle
-        } else if matches!(self.pulse.borrow().up, Some(Ok(_))) {
-            Condition::Live
+            HealthState::Idle
+        } else if matches!(self.upstream_state.borrow().up, Some(Ok(_))) {
+            HealthState::Live
         } else if !open(self.cluster, &interest, calendar, now) {
-            Condition::Closed
+            HealthState::Closed
         } else {
-            Condition::Down
+            HealthState::Down
         }
     }
 }
@@ -146,37 +148,42 @@ fn open(cluster: Cluster, interest: &Interest, calendar: &Calendar, now: Now) ->
 }
 
 /// Whether all is well, and the JSON that says so. `simulated` is what the vendor says by REST.
-pub fn report(all: &[Health], simulated: bool, calendar: &Calendar, now: Now) -> (bool, Value) {
+pub fn report(
+    all: &[UpstreamHealth],
+    simulated: bool,
+    calendar: &Calendar,
+    now: Now,
+) -> (bool, Value) {
     let mut well = true;
     let mut any_simulated = simulated;
     let mut clusters = serde_json::Map::new();
     for health in all {
         let condition = health.condition(calendar, now);
-        well &= !matches!(condition, Condition::Down | Condition::Barred);
-        let pulse = health.pulse.borrow().clone();
-        any_simulated |= pulse.simulated;
+        well &= !matches!(condition, HealthState::Down | HealthState::Barred);
+        let upstream_state = health.upstream_state.borrow().clone();
+        any_simulated |= upstream_state.simulated;
         let age = |moment: Moment| now.monotonic.since(moment).as_secs_f64();
         let word = match condition {
-            Condition::Idle => "idle",
-            Condition::Live => "live",
-            Condition::Closed => "closed",
-            Condition::Down => "down",
-            Condition::Barred => "refused",
+            HealthState::Idle => "idle",
+            HealthState::Live => "live",
+            HealthState::Closed => "closed",
+            HealthState::Down => "down",
+            HealthState::Barred => "refused",
         };
-        let why = match pulse.up {
-            Some(Err(why)) if condition != Condition::Idle => Some(why.to_string()),
-            None if condition == Condition::Down => Some("not connected yet".to_owned()),
+        let reason = match upstream_state.up {
+            Some(Err(reason)) if condition != HealthState::Idle => Some(reason.to_string()),
+            None if condition == HealthState::Down => Some("not connected yet".to_owned()),
             _ => None,
         };
         clusters.insert(
             health.cluster.path().to_owned(),
             json!({
                 "state": word,
-                "why": why,
+                "why": reason,
                 "channels": health.interest.borrow().len(),
-                "simulated": pulse.simulated,
-                "stateAgeSeconds": age(pulse.since),
-                "lastEventAgeSeconds": pulse.heard.map(age),
+                "simulated": upstream_state.simulated,
+                "stateAgeSeconds": age(upstream_state.since),
+                "lastEventAgeSeconds": upstream_state.heard.map(age),
             }),
         );
     }
@@ -188,9 +195,15 @@ pub fn report(all: &[Health], simulated: bool, calendar: &Calendar, now: Now) ->
 }
 
 /// The same for Prometheus, and what the limits are.
-pub fn render(text: &mut String, all: &[Health], limits: &Limits, calendar: &Calendar, now: Now) {
-    let label = |health: &Health| format!("{{cluster=\"{}\"}}", health.cluster);
-    let each = |text: &mut String, name, help, value: &dyn Fn(&Health) -> Option<f64>| {
+pub fn render(
+    text: &mut String,
+    all: &[UpstreamHealth],
+    limits: &Limits,
+    calendar: &Calendar,
+    now: Now,
+) {
+    let label = |health: &UpstreamHealth| format!("{{cluster=\"{}\"}}", health.cluster);
+    let each = |text: &mut String, name, help, value: &dyn Fn(&UpstreamHealth) -> Option<f64>| {
         family(text, name, "gauge", help);
         for health in all {
             if let Some(value) = value(health) {
@@ -203,7 +216,7 @@ pub fn render(text: &mut String, all: &[Health], limits: &Limits, calendar: &Cal
         text,
         "upstream_up",
         "Whether the connection to the vendor is live.",
-        &|health| Some(truth(health.condition(calendar, now) == Condition::Live)),
+        &|health| Some(truth(health.condition(calendar, now) == HealthState::Live)),
     );
     each(
         text,
@@ -213,7 +226,7 @@ pub fn render(text: &mut String, all: &[Health], limits: &Limits, calendar: &Cal
             let condition = health.condition(calendar, now);
             let interest = health.interest.borrow();
             let needed =
-                condition != Condition::Idle && open(health.cluster, &interest, calendar, now);
+                condition != HealthState::Idle && open(health.cluster, &interest, calendar, now);
             Some(truth(needed))
         },
     );
@@ -232,7 +245,7 @@ pub fn render(text: &mut String, all: &[Health], limits: &Limits, calendar: &Cal
         "upstream_last_event_age_seconds",
         "How long ago the last event came.",
         &|health| {
-            let heard = health.pulse.borrow().heard?;
+            let heard = health.upstream_state.borrow().heard?;
             Some(now.monotonic.since(heard).as_secs_f64())
         },
     );
@@ -294,7 +307,7 @@ mod tests {
         let (onward, mut arriving) = mpsc::channel(1);
         let cluster = Cluster::Indices;
         let (health, watching) =
-            Health::between(cluster, false, passing, onward, wanted, clock.clone());
+            UpstreamHealth::between(cluster, false, passing, onward, wanted, clock.clone());
         tokio::spawn(watching);
         let all = [health];
         let told = || {
@@ -309,18 +322,33 @@ mod tests {
         let (well, indices) = told();
         assert!(!well && indices["state"] == "down" && indices["why"] == "not connected yet");
 
-        reports.send(Report::Up { simulated: false }).await.unwrap();
-        reports.send(Report::Events(Vec::new())).await.unwrap();
+        reports
+            .send(UpstreamEvent::Up { simulated: false })
+            .await
+            .unwrap();
+        reports
+            .send(UpstreamEvent::Events(Vec::new()))
+            .await
+            .unwrap();
         // Passed on as they were, and seen by then.
-        assert_eq!(arriving.recv().await, Some(Report::Up { simulated: false }));
-        assert_eq!(arriving.recv().await, Some(Report::Events(Vec::new())));
+        assert_eq!(
+            arriving.recv().await,
+            Some(UpstreamEvent::Up { simulated: false })
+        );
+        assert_eq!(
+            arriving.recv().await,
+            Some(UpstreamEvent::Events(Vec::new()))
+        );
         hand.advance(Duration::from_millis(1500));
         let (well, indices) = told();
         assert!(well && indices["state"] == "live" && indices["lastEventAgeSeconds"] == 1.5);
 
-        reports.send(Report::Down(Why::Key)).await.unwrap();
+        reports
+            .send(UpstreamEvent::Down(Failure::Key))
+            .await
+            .unwrap();
         arriving.recv().await.unwrap();
-        assert!(!told().0 && told().1["why"] == Why::Key.to_string());
+        assert!(!told().0 && told().1["why"] == Failure::Key.to_string());
         let mut text = String::new();
         let limits = Limits::default();
         render(&mut text, &all, &limits, &Calendar::us(), clock.now());

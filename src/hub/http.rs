@@ -28,10 +28,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 
-use super::fanout::{Guest, Socket};
-use super::limits::Place;
-use super::reply::Answer;
-use super::routes::{Admission, Porter, Refused, Visitor};
+use super::fanout::{PendingClient, Transport};
+use super::limits::SlotPermit;
+use super::reply::HttpResponse;
+use super::routes::{AcceptedUpgrade, Peer, RejectReason, Router};
 use super::tls::{self, Tls};
 use crate::clock::{Clock, Moment};
 use crate::supervisor::Heartbeat;
@@ -43,7 +43,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// No head is larger; a token has some dozen bytes, a browser's cookies some thousand.
 const HEAD_LIMIT: usize = 16 << 10;
 /// Connections beyond the limits that are told why they are not served; more are just closed.
-const TOLD: usize = 64;
+const MAX_REFUSALS: usize = 64;
 /// After an accept that failed: mostly no file descriptors are left, and one will be.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -60,7 +60,7 @@ fn date(clock: &Clock) -> Option<HeaderValue> {
 /// Serves until told to stop; then ends what is left.
 pub(super) async fn serve(
     listener: TcpListener,
-    porter: Arc<Porter>,
+    router: Arc<Router>,
     mut heartbeat: Heartbeat,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -73,7 +73,7 @@ pub(super) async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     failing = false;
-                    if let Some(visit) = receive(&porter, stream, peer, stopping.clone()) {
+                    if let Some(visit) = start_connection(&router, stream, peer, stopping.clone()) {
                         visits.spawn(visit);
                     }
                 }
@@ -82,65 +82,70 @@ pub(super) async fn serve(
                         log::warn!("no connection can be accepted: {error}");
                     }
                     failing = true;
-                    let due = porter.clock.now().monotonic + ACCEPT_RETRY;
-                    porter.clock.sleep_until(due).await;
+                    let due = router.clock.now().monotonic + ACCEPT_RETRY;
+                    router.clock.sleep_until(due).await;
                 }
             },
             Some(_) = visits.join_next() => {}
-            () = porter.clock.sleep_until(heartbeat.due()) => {}
+            () = router.clock.sleep_until(heartbeat.due()) => {}
         }
-        heartbeat.beat(porter.clock.now().monotonic);
+        heartbeat.beat(router.clock.now().monotonic);
     }
     drop(listener);
     while visits.join_next().await.is_some() {}
 }
 
 /// What to do with a new connection; nothing, if not even a refusal has room.
-fn receive(
-    porter: &Arc<Porter>,
+fn start_connection(
+    router: &Arc<Router>,
     stream: TcpStream,
     peer: SocketAddr,
     mut stop: watch::Receiver<bool>,
 ) -> Option<impl Future<Output = ()> + Send + 'static> {
-    let settings = porter.settings.borrow().clone();
-    let clients = usize::try_from(porter.metrics.clients.value()).unwrap_or(usize::MAX);
+    let settings = router.settings.borrow().clone();
+    let clients = usize::try_from(router.metrics.clients.value()).unwrap_or(usize::MAX);
     let room = settings.limits.connections.saturating_sub(clients);
     let known = !settings.trusted_proxies.contains(&peer.ip().to_canonical());
-    let (refused, place) = if known && !porter.within_rate(peer.ip(), &settings) {
+    let (refused, place) = if known && !router.within_rate(peer.ip(), &settings) {
         // A TLS handshake costs more than whoever comes too often is worth.
         let worth = settings.tls.is_none();
-        let place = worth.then(|| porter.told.enter(TOLD)).flatten();
-        (Some(Refused::Rate), place)
+        let place = worth
+            .then(|| router.refusal_slots.enter(MAX_REFUSALS))
+            .flatten();
+        (Some(RejectReason::Rate), place)
     } else {
-        match porter.visits.enter(room) {
+        match router.visits.enter(room) {
             Some(place) => (None, Some(place)),
-            None => (Some(Refused::Full), porter.told.enter(TOLD)),
+            None => (
+                Some(RejectReason::Full),
+                router.refusal_slots.enter(MAX_REFUSALS),
+            ),
         }
     };
     let Some(place) = place else {
         match refused {
-            Some(Refused::Rate) => porter.metrics.refused_rate.add(1),
-            _ => porter.metrics.refused_full.add(1),
+            Some(RejectReason::Rate) => router.metrics.refused_rate.add(1),
+            _ => router.metrics.refused_full.add(1),
         }
         return None;
     };
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("TCP_NODELAY: {error}");
     }
-    let visit = Visit {
-        porter: porter.clone(),
-        visitor: Visitor {
+    let visit = HttpConnection {
+        router: router.clone(),
+        peer_info: Peer {
             peer: peer.ip(),
             refused,
         },
-        deadline: porter.clock.now().monotonic + settings.limits.head,
+        deadline: router.clock.now().monotonic + settings.limits.head,
         _place: place,
     };
-    let clock = porter.clock.clone();
+    let clock = router.clock.clone();
     Some(async move {
         let carried = tokio::select! {
             () = super::stopped(&mut stop) => None,
-            carried = visit.attend(stream, settings.tls) => carried,
+            carried = visit.serve_request(stream, settings.tls) => carried,
         };
         // At the end the fan-out still has to say farewell through this.
         if let Some((stream, outer)) = carried {
@@ -150,36 +155,36 @@ fn receive(
 }
 
 /// One connection until it is upgraded or over.
-struct Visit {
-    porter: Arc<Porter>,
-    visitor: Visitor,
+struct HttpConnection {
+    router: Arc<Router>,
+    peer_info: Peer,
     /// When the head of the request must be there.
     deadline: Moment,
     /// Held as long as this is.
-    _place: Place,
+    _place: SlotPermit,
 }
 
-impl Visit {
+impl HttpConnection {
     /// Gives back what is still to be carried, if it is a client within TLS.
-    async fn attend(
+    async fn serve_request(
         self,
         stream: TcpStream,
         tls: Option<Tls>,
     ) -> Option<(TlsStream<TcpStream>, UnixStream)> {
         let Some(tls) = tls else {
             let (stream, read_ahead, admission) = self.exchange(stream).await?;
-            self.hand_over(Socket::Tcp(stream), read_ahead, admission);
+            self.hand_over(Transport::Tcp(stream), read_ahead, admission);
             return None;
         };
         let stream = tokio::select! {
             accepted = tls.accept(stream) => match accepted {
                 Ok(stream) => stream,
                 Err(error) => {
-                    log::debug!("{}: TLS: {error}", self.visitor.peer);
+                    log::debug!("{}: TLS: {error}", self.peer_info.peer);
                     return None;
                 }
             },
-            () = self.porter.clock.sleep_until(self.deadline) => {
+            () = self.router.clock.sleep_until(self.deadline) => {
                 self.too_slow();
                 return None;
             }
@@ -187,7 +192,7 @@ impl Visit {
         let (stream, read_ahead, admission) = self.exchange(stream).await?;
         match UnixStream::pair() {
             Ok((inner, outer)) => {
-                self.hand_over(Socket::Pair(inner), read_ahead, admission);
+                self.hand_over(Transport::Pair(inner), read_ahead, admission);
                 Some((stream, outer))
             }
             Err(error) => {
@@ -198,21 +203,21 @@ impl Visit {
     }
 
     /// One request and its answer; the connection, if that was an upgrade.
-    async fn exchange<S>(&self, stream: S) -> Option<(S, Bytes, Admission)>
+    async fn exchange<S>(&self, stream: S) -> Option<(S, Bytes, AcceptedUpgrade)>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let admitted = Arc::new(OnceLock::new());
         let begun = Arc::new(AtomicBool::new(false));
         let service = service_fn({
-            let (porter, visitor) = (self.porter.clone(), self.visitor);
+            let (router, peer_info) = (self.router.clone(), self.peer_info);
             let (admitted, begun) = (admitted.clone(), begun.clone());
             move |request: Request<Incoming>| {
-                let (porter, admitted) = (porter.clone(), admitted.clone());
+                let (router, admitted) = (router.clone(), admitted.clone());
                 begun.store(true, Ordering::Relaxed);
                 let answering = async move {
-                    let (mut answer, admission) = porter.answer(&request, visitor).await;
-                    if let Some(date) = date(&porter.clock) {
+                    let (mut answer, admission) = router.answer(&request, peer_info).await;
+                    if let Some(date) = date(&router.clock) {
                         answer.headers_mut().insert(DATE, date);
                     }
                     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -225,7 +230,7 @@ impl Visit {
                     }
                     Ok::<_, Infallible>(answer)
                 };
-                let boxed: Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>> =
+                let boxed: Pin<Box<dyn Future<Output = Result<HttpResponse, Infallible>> + Send>> =
                     Box::pin(answering);
                 boxed
             }
@@ -241,11 +246,11 @@ impl Visit {
             tokio::select! {
                 done = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
                     if let Err(error) = done {
-                        log::debug!("{}: {error}", self.visitor.peer);
+                        log::debug!("{}: {error}", self.peer_info.peer);
                     }
                     break true;
                 }
-                () = self.porter.clock.sleep_until(deadline) => {
+                () = self.router.clock.sleep_until(deadline) => {
                     if answering || !begun.load(Ordering::Relaxed) {
                         break false;
                     }
@@ -263,7 +268,7 @@ impl Visit {
             self.too_slow();
             if !begun.load(Ordering::Relaxed) {
                 // As far as it goes at once: nobody waits for somebody who is slow.
-                let date = match self.porter.clock.now().utc {
+                let date = match self.router.clock.now().utc {
                     Some(utc) => format!("Date: {}\r\n", utc.http_date()),
                     None => String::new(),
                 };
@@ -271,14 +276,14 @@ impl Visit {
                 stream.write_all(answer.as_bytes()).now_or_never();
             }
         }
-        self.part(stream).await;
+        self.close_gracefully(stream).await;
         None
     }
 
     /// Closes so that the answer arrives: a connection that is dropped with bytes unread is reset,
     /// and the answer with it.
-    async fn part(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let clock = &self.porter.clock;
+    async fn close_gracefully(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let clock = &self.router.clock;
         let due = clock.now().monotonic + LINGER;
         let leaving = async {
             stream.shutdown().await?;
@@ -299,32 +304,33 @@ impl Visit {
     }
 
     fn too_slow(&self) {
-        self.porter.metrics.timeouts.add(1);
-        log::debug!("{}: no whole request in time", self.visitor.peer);
+        self.router.metrics.timeouts.add(1);
+        log::debug!("{}: no whole request in time", self.peer_info.peer);
     }
 
-    fn hand_over(&self, socket: Socket, read_ahead: Bytes, admission: Admission) {
-        let mut doors = self.porter.doors.iter();
-        let Some((_, door)) = doors.find(|(cluster, _)| *cluster == admission.cluster) else {
+    fn hand_over(&self, socket: Transport, read_ahead: Bytes, admission: AcceptedUpgrade) {
+        let mut acceptors = self.router.acceptors.iter();
+        let Some((_, acceptor)) = acceptors.find(|(cluster, _)| *cluster == admission.cluster)
+        else {
             return;
         };
-        let guest = Guest {
+        let pending_client = PendingClient {
             socket,
             read_ahead,
             device: admission.device,
         };
-        if let Err(guest) = door.admit(guest) {
-            self.porter.metrics.refused_full.add(1);
+        if let Err(pending_client) = acceptor.admit(pending_client) {
+            self.router.metrics.refused_full.add(1);
             log::warn!(
                 "the {} fan-out takes no more clients now",
                 admission.cluster
             );
-            let told = match &guest.socket {
-                Socket::Tcp(stream) => stream.try_write(&TRY_LATER),
-                Socket::Pair(stream) => stream.try_write(&TRY_LATER),
+            let told = match &pending_client.socket {
+                Transport::Tcp(stream) => stream.try_write(&TRY_LATER),
+                Transport::Pair(stream) => stream.try_write(&TRY_LATER),
             };
             if let Err(error) = told {
-                log::debug!("{}: {error}", self.visitor.peer);
+                log::debug!("{}: {error}", self.peer_info.peer);
             }
         }
     }

@@ -15,12 +15,12 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// The union of what all clients want.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct ClientSubscriptions {
     counts: HashMap<Channel, usize>,
     lingering: HashMap<Channel, Moment>,
 }
 
-impl Wanted {
+impl ClientSubscriptions {
     /// A client wants one more channel.
     pub(super) fn add(&mut self, channel: &Channel) {
         *self.counts.entry(channel.clone()).or_default() += 1;
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_channel_is_kept_for_five_seconds_after_the_last_has_left_it() {
         let spx = Channel::parse("V.I:SPX").unwrap();
-        let mut wanted = Wanted::default();
+        let mut wanted = ClientSubscriptions::default();
         wanted.add(&spx);
         wanted.add(&spx);
         wanted.remove(&spx, Moment::from_secs(1));
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn who_comes_back_within_them_keeps_it() {
         let all = Channel::parse("V.*").unwrap();
-        let mut wanted = Wanted::default();
+        let mut wanted = ClientSubscriptions::default();
         wanted.add(&all);
         wanted.remove(&all, Moment::ZERO);
         wanted.add(&all);

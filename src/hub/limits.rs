@@ -57,21 +57,21 @@ const ADDRESSES: usize = 4096;
 /// reverse proxy) and many clients in one; behind a reverse proxy the clients' own addresses count
 /// once `trusted_proxy` says that its `X-Forwarded-For` is to be believed.
 #[derive(Debug, Default)]
-pub struct Rates {
-    buckets: HashMap<u64, Bucket>,
-    rest: Option<Bucket>,
+pub struct RateLimiter {
+    buckets: HashMap<u64, TokenBucket>,
+    rest: Option<TokenBucket>,
     swept: Moment,
 }
 
 /// What is left of an address's allowance, and when that was.
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
+struct TokenBucket {
     /// In thousandths of a visit.
     left: u64,
     at: Moment,
 }
 
-impl Bucket {
+impl TokenBucket {
     fn refill(&mut self, per_minute: u32, now: Moment) {
         let full = u64::from(per_minute) * 1000;
         let elapsed = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
@@ -95,18 +95,18 @@ impl Bucket {
     }
 }
 
-impl Rates {
+impl RateLimiter {
     /// Whether another visit from this address is within its allowance, which this uses up.
     pub fn take(&mut self, address: IpAddr, per_minute: u32, now: Moment) -> bool {
         let address = address.to_canonical();
         if address.is_loopback() {
             return true;
         }
-        let full = Bucket {
+        let full = TokenBucket {
             left: u64::from(per_minute) * 1000,
             at: now,
         };
-        let key = household(address);
+        let key = rate_key(address);
         if let Some(bucket) = self.buckets.get_mut(&key) {
             return bucket.take(per_minute, now);
         }
@@ -129,7 +129,7 @@ impl Rates {
 
 /// An IPv4 address, or the /64 of an IPv6 address: one household has as many of the latter as
 /// it likes.
-fn household(address: IpAddr) -> u64 {
+fn rate_key(address: IpAddr) -> u64 {
     match address {
         // 0::/64 holds no address that a peer could have, so the two never meet.
         IpAddr::V4(address) => u64::from(address.to_bits()),
@@ -137,27 +137,27 @@ fn household(address: IpAddr) -> u64 {
     }
 }
 
-/// How many are in; each holds a [`Place`].
+/// How many are in; each holds a [`SlotPermit`].
 #[derive(Clone, Debug, Default)]
-pub struct Tally(Arc<AtomicUsize>);
+pub struct ConnectionSlots(Arc<AtomicUsize>);
 
-impl Tally {
+impl ConnectionSlots {
     /// A place, if fewer than `most` are taken.
-    pub fn enter(&self, most: usize) -> Option<Place> {
+    pub fn enter(&self, most: usize) -> Option<SlotPermit> {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
                 (count < most).then_some(count + 1)
             })
             .ok()
-            .map(|_| Place(self.clone()))
+            .map(|_| SlotPermit(self.clone()))
     }
 }
 
-/// One place of a [`Tally`], given back when it is dropped.
+/// One place of a [`ConnectionSlots`], given back when it is dropped.
 #[derive(Debug)]
-pub struct Place(Tally);
+pub struct SlotPermit(ConnectionSlots);
 
-impl Drop for Place {
+impl Drop for SlotPermit {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -173,29 +173,32 @@ mod tests {
 
     #[test]
     fn an_allowance_is_used_up_and_comes_back_with_time() {
-        let mut rates = Rates::default();
-        let visitor = address("192.0.2.1");
+        let mut rates = RateLimiter::default();
+        let peer_info = address("192.0.2.1");
         let start = Moment::from_secs(100);
-        assert!((0..60).all(|_| rates.take(visitor, 60, start)));
-        assert!(!rates.take(visitor, 60, start));
+        assert!((0..60).all(|_| rates.take(peer_info, 60, start)));
+        assert!(!rates.take(peer_info, 60, start));
         assert!(rates.take(address("192.0.2.2"), 60, start));
-        assert!(!rates.take(visitor, 60, start + Duration::from_millis(999)));
-        assert!(rates.take(visitor, 60, start + Duration::from_secs(1)));
-        assert!(!rates.take(visitor, 60, start + Duration::from_secs(1)));
+        assert!(!rates.take(peer_info, 60, start + Duration::from_millis(999)));
+        assert!(rates.take(peer_info, 60, start + Duration::from_secs(1)));
+        assert!(!rates.take(peer_info, 60, start + Duration::from_secs(1)));
     }
 
     #[test]
     fn asking_often_does_not_keep_an_allowance_from_coming_back() {
-        let mut rates = Rates::default();
-        let visitor = address("192.0.2.1");
-        assert!(rates.take(visitor, 1, Moment::ZERO));
+        let mut rates = RateLimiter::default();
+        let peer_info = address("192.0.2.1");
+        assert!(rates.take(peer_info, 1, Moment::ZERO));
         let later = (1..=60_000).map(Moment::from_millis);
-        assert_eq!(later.filter(|now| rates.take(visitor, 1, *now)).count(), 1);
+        assert_eq!(
+            later.filter(|now| rates.take(peer_info, 1, *now)).count(),
+            1
+        );
     }
 
     #[test]
     fn a_household_of_ipv6_addresses_is_one_and_loopback_is_exempt() {
-        let mut rates = Rates::default();
+        let mut rates = RateLimiter::default();
         assert!(rates.take(address("2001:db8::1"), 1, Moment::ZERO));
         assert!(!rates.take(address("2001:db8::2"), 1, Moment::ZERO));
         assert!(rates.take(address("2001:db8:0:1::2"), 1, Moment::ZERO));
@@ -208,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_addresses_takes_no_more_memory_and_shares_one_allowance() {
-        let mut rates = Rates::default();
+        let mut rates = RateLimiter::default();
         let flood = |from: u32| (from..from + 10_000).map(|n| IpAddr::V4(n.into()));
         let start = 0x0a00_0000;
         let let_in = flood(start)
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_place_comes_back_when_its_holder_goes() {
-        let tally = Tally::default();
+        let tally = ConnectionSlots::default();
         let place = tally.enter(1);
         assert!(place.is_some() && tally.enter(1).is_none());
         drop(place);

@@ -10,13 +10,13 @@ use std::ops::Range;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Relayed;
-use super::quotes::{Quotes, QuotesError};
+use super::RelayedEvent;
+use super::quotes::{QuoteCache, QuotesError};
 use crate::clock::Now;
 use crate::feed::wire;
-use crate::market::{Bar, Kind, Ticker};
-pub(super) use aggregates::{Asked, Wrong};
-use series::Store;
+use crate::market::{Bar, ChannelKind, Ticker};
+pub(super) use aggregates::{AggregatesRequest, InvalidRequest};
+use series::BarStore;
 
 /// Orders that may wait before an upstream or a request does.
 const QUEUE: usize = 64;
@@ -25,15 +25,15 @@ const MINUTE: i64 = 60_000;
 
 /// One bar, and how much was traded in it, where somebody said.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Minute {
+struct CachedBar {
     bar: Bar,
     volume: Option<f64>,
 }
 
 /// What there is of a span of time.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Held {
-    minutes: Vec<Minute>,
+struct CachedBars {
+    minutes: Vec<CachedBar>,
     /// There is no other.
     whole: bool,
     /// They are not real.
@@ -42,36 +42,36 @@ struct Held {
 
 /// A span of time of one ticker, in milliseconds.
 #[derive(Clone, Debug)]
-struct Span {
+struct BarRange {
     ticker: Ticker,
     /// The end does not belong to it.
     times: Range<i64>,
 }
 
-enum Order {
+enum BarCommand {
     /// An upstream is up, and its prices are simulated or not; and these events on channels of
     /// minutes have passed.
-    Seen(bool, Vec<Relayed>),
+    Seen(bool, Vec<RelayedEvent>),
     /// The vendor's own, which are all there are of this span; and whether they are simulated.
-    Fetched(Span, Vec<Minute>, bool),
-    Read(Span, oneshot::Sender<Held>),
+    Fetched(BarRange, Vec<CachedBar>, bool),
+    Read(BarRange, oneshot::Sender<CachedBars>),
 }
 
 /// The way to whoever keeps the minutes.
 #[derive(Clone, Debug)]
-pub struct Minutes(mpsc::Sender<Order>);
+pub struct BarCache(mpsc::Sender<BarCommand>);
 
-impl Minutes {
+impl BarCache {
     /// The way to an empty store, and what keeps it: to be run as long as anybody has the way.
     pub fn new() -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (orders, ordered) = mpsc::channel(QUEUE);
-        (Self(orders), keep(ordered))
+        let (commands, ordered) = mpsc::channel(QUEUE);
+        (Self(commands), keep(ordered))
     }
 
     /// An upstream is up, whose prices are simulated or not; and these events on channels of
     /// minutes have passed, if any.
-    pub(super) async fn seen(&self, simulated: bool, bars: Vec<Relayed>) {
-        self.order(Order::Seen(simulated, bars)).await;
+    pub(super) async fn seen(&self, simulated: bool, bars: Vec<RelayedEvent>) {
+        self.order(BarCommand::Seen(simulated, bars)).await;
     }
 
     /// The body that answers for these minutes. Where the vendor cannot be asked for those that did
@@ -81,8 +81,8 @@ impl Minutes {
     /// Why there is no answer, if there is none at all.
     pub(super) async fn answer(
         &self,
-        quotes: &Quotes,
-        asked: &Asked,
+        quotes: &QuoteCache,
+        asked: &AggregatesRequest,
         now: Now,
     ) -> Result<String, QuotesError> {
         let span = asked.span(now);
@@ -104,7 +104,8 @@ impl Minutes {
                 let made = now.utc.map(|utc| utc.0 - answer.age.as_millis() as i64);
                 let (fetched, simulated) = asked.minutes(&answer.body).unwrap_or_default();
                 let span = asked.fetched(&span, made);
-                self.order(Order::Fetched(span, fetched, simulated)).await;
+                self.order(BarCommand::Fetched(span, fetched, simulated))
+                    .await;
                 answer.stale
             }
             Err(_) => true,
@@ -116,60 +117,60 @@ impl Minutes {
         }
     }
 
-    async fn read(&self, span: &Span) -> Held {
+    async fn read(&self, span: &BarRange) -> CachedBars {
         let (reply, held) = oneshot::channel();
-        self.order(Order::Read(span.clone(), reply)).await;
+        self.order(BarCommand::Read(span.clone(), reply)).await;
         held.await.unwrap_or_default()
     }
 
-    async fn order(&self, order: Order) {
+    async fn order(&self, order: BarCommand) {
         // Nobody keeps anything any more: the hub is ending.
         self.0.send(order).await.ok();
     }
 }
 
-async fn keep(mut orders: mpsc::Receiver<Order>) {
-    let mut store = Store::default();
+async fn keep(mut commands: mpsc::Receiver<BarCommand>) {
+    let mut store = BarStore::default();
     let mut text = String::new();
-    while let Some(order) = orders.recv().await {
+    while let Some(order) = commands.recv().await {
         match order {
-            Order::Seen(simulated, bars) => {
-                store.told(simulated);
+            BarCommand::Seen(simulated, bars) => {
+                store.set_simulated(simulated);
                 for event in bars {
                     if let Some(minute) = read(&event, &mut text) {
                         store.stream(&event.channel.ticker, minute);
                     }
                 }
             }
-            Order::Fetched(span, minutes, simulated) => {
-                store.told(simulated);
+            BarCommand::Fetched(span, minutes, simulated) => {
+                store.set_simulated(simulated);
                 store.merge(&span, minutes);
             }
             // Whoever asked may have stopped waiting.
-            Order::Read(span, reply) => drop(reply.send(store.read(&span))),
+            BarCommand::Read(span, reply) => drop(reply.send(store.read(&span))),
         }
     }
 }
 
 /// What `wire` does not read of a bar.
 #[derive(Deserialize)]
-struct Traded {
+struct BarVolume {
     v: Option<f64>,
 }
 
 /// The bar of an event; `text` is used again for each.
-fn read(event: &Relayed, text: &mut String) -> Option<Minute> {
+fn read(event: &RelayedEvent, text: &mut String) -> Option<CachedBar> {
     let json = std::str::from_utf8(&event.json).ok()?;
     text.clear();
     text.push('[');
     text.push_str(json);
     text.push(']');
-    let Some(Ok(wire::Event::Bar { kind, bar, .. })) = wire::events(text).next() else {
+    let Some(Ok(wire::MarketEvent::Bar { kind, bar, .. })) = wire::events(text).next() else {
         return None;
     };
     let traded = serde_json::from_str(json).ok();
-    let volume = traded.and_then(|traded: Traded| traded.v);
-    (kind == Kind::Minute).then_some(Minute {
+    let volume = traded.and_then(|traded: BarVolume| traded.v);
+    (kind == ChannelKind::Minute).then_some(CachedBar {
         bar,
         volume: volume.filter(|volume| *volume >= 0.0),
     })
@@ -178,23 +179,23 @@ fn read(event: &Relayed, text: &mut String) -> Option<Minute> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::Came;
+    use crate::hub::Arrival;
     use crate::market::Channel;
 
     #[tokio::test]
     async fn bars_that_pass_are_kept_and_a_corrected_one_replaces() {
-        let (minutes, keeping) = Minutes::new();
+        let (minutes, keeping) = BarCache::new();
         tokio::spawn(keeping);
         let start = 1_795_444_200_000_i64;
         let bar = |start: i64, close: &str| {
-            Relayed {
+            RelayedEvent {
             channel: Channel::parse("AM.SPY").unwrap(),
             json: format!(
                 r#"{{"ev":"AM","sym":"SPY","v":{close}0,"av":9000,"o":2,"c":{close},"h":3e0,"l":1,"s":{start},"e":{}}}"#,
                 start + MINUTE
             )
             .into(),
-            came: Came::default(),
+            arrival: Arrival::default(),
         }
         };
         let mut broken = bar(start, "2.5");
@@ -202,7 +203,7 @@ mod tests {
         minutes.seen(false, vec![bar(start, "2.5"), broken]).await;
         let more = vec![bar(start + MINUTE, "2"), bar(start, "1.5")];
         minutes.seen(false, more).await;
-        let span = Span {
+        let span = BarRange {
             ticker: Ticker::try_from("SPY").unwrap(),
             times: start..start + 2 * MINUTE,
         };

@@ -54,20 +54,20 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::clock::Clock;
 use crate::feed::net::Connector;
-use crate::feed::session::Source;
-use crate::feed::{Boxed, Why};
+use crate::feed::session::FeedSource;
+use crate::feed::{Boxed, Failure};
 use crate::market::{Calendar, Channel, Cluster};
 use crate::supervisor::Supervisor;
-pub use age::Came;
+pub use age::Arrival;
 use fanout::Fanout;
-use health::Health;
-use limits::{Limits, Rates, Tally};
+use health::UpstreamHealth;
+use limits::{ConnectionSlots, Limits, RateLimiter};
 use metrics::Metrics;
-use minutes::Minutes;
-use quotes::Quotes;
-use routes::Porter;
+use minutes::BarCache;
+use quotes::QuoteCache;
+use routes::Router;
 use tls::Tls;
-use token::Gate;
+use token::Authenticator;
 use upstream::Upstream;
 
 /// Reports that may wait for a fan-out before its upstream stops reading.
@@ -79,33 +79,33 @@ const END_LIMIT: Duration = Duration::from_millis(1200);
 
 /// One event on its way from an upstream to whoever wants it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Relayed {
+pub struct RelayedEvent {
     /// On which channel.
     pub channel: Channel,
     /// The event as the vendor wrote it: one JSON object. A slice of the frame it came in; whoever
     /// keeps it for long copies it, or it keeps the whole frame.
     pub json: Bytes,
     /// When it came, and how old it was then.
-    pub came: Came,
+    pub arrival: Arrival,
 }
 
 /// What the upstream of a cluster tells the fan-out.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Report {
+pub enum UpstreamEvent {
     /// The connection is in use; what is wanted has been asked for.
     Up {
         /// The other side has said that its prices are simulated.
         simulated: bool,
     },
     /// It is not, and this is why. Values go on being old.
-    Down(Why),
+    Down(Failure),
     /// The vendor does not let us in here, and never has: the key is wrong, or the plan lacks the
-    /// cluster. It is left alone for [`upstream::BARRED`]; `Down(Done)` is said when that is over.
+    /// cluster. It is left alone for [`upstream::DENIED_FOR`]; `Down(Done)` is said when that is over.
     Barred,
     /// The vendor has twice not answered for a channel: it is not in the plan.
     Unanswered(Channel),
     /// The events of one frame, in order.
-    Events(Vec<Relayed>),
+    Events(Vec<RelayedEvent>),
 }
 
 /// What the clients of a cluster want together; the upstream subscribes to it.
@@ -113,7 +113,7 @@ pub type Interest = BTreeSet<Channel>;
 
 /// What can change while a hub runs.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct HubSettings {
     /// Pages that may use the hub besides its own, as `https://host`, in small letters.
     pub origins: Vec<String>,
     /// Reverse proxies whose `X-Forwarded-For` is to be believed.
@@ -127,11 +127,11 @@ pub struct Settings {
 
 /// What a hub is made of; everything it needs is here.
 #[derive(Debug)]
-pub struct Setup {
+pub struct HubSetup {
     /// The vendor's sockets, with the key.
-    pub source: Source,
+    pub source: FeedSource,
     /// The vendor's REST, with the key.
-    pub rest: Source,
+    pub rest: FeedSource,
     /// How to get there.
     pub connector: Connector,
     /// What of the vendor is served.
@@ -139,9 +139,9 @@ pub struct Setup {
     /// The vendor is a simulator of ours: its prices are not real, before it has said so.
     pub simulated: bool,
     /// Who is let in.
-    pub gate: Arc<Gate>,
+    pub authenticator: Arc<Authenticator>,
     /// The rest of the settings, now and from now on.
-    pub settings: watch::Receiver<Settings>,
+    pub settings: watch::Receiver<HubSettings>,
     /// When the markets are open.
     pub calendar: Calendar,
     /// Time.
@@ -153,18 +153,22 @@ pub struct Setup {
 /// Serves whoever comes to the listener, until told to stop or nobody is left to say so. Then every
 /// client is told that the hub restarts (1012), and all is over within two seconds.
 #[inline(never)]
-pub fn run(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>) -> Boxed<'static, ()> {
+pub fn run(
+    setup: HubSetup,
+    listener: TcpListener,
+    stop: watch::Receiver<bool>,
+) -> Boxed<'static, ()> {
     Box::pin(serve(setup, listener, stop))
 }
 
-async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>) {
-    let Setup {
+async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<bool>) {
+    let HubSetup {
         source,
         rest,
         connector,
         clusters,
         simulated,
-        gate,
+        authenticator,
         settings,
         calendar,
         clock,
@@ -174,8 +178,8 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
     let metrics = Arc::new(Metrics::default());
     let limits = settings.borrow().limits.clone();
     let mut tasks = JoinSet::new();
-    let (minutes, keeping) = Minutes::new();
-    let (mut doors, mut health) = (Vec::new(), Vec::new());
+    let (minutes, keeping) = BarCache::new();
+    let (mut acceptors, mut health) = (Vec::new(), Vec::new());
     let greeted = watch::Sender::new(simulated.then_some(true));
     minutes.seen(simulated, Vec::new()).await;
     for cluster in clusters {
@@ -193,12 +197,12 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
             clock: clock.clone(),
         };
         let (seen, watching) =
-            Health::between(cluster, simulated, passing, onward, wanted, clock.clone());
-        let (mut fanout, door) = Fanout::new(
+            UpstreamHealth::between(cluster, simulated, passing, onward, wanted, clock.clone());
+        let (mut fanout, acceptor) = Fanout::new(
             cluster,
             arriving,
             interest,
-            gate.clone(),
+            authenticator.clone(),
             limits.clone(),
             metrics.clone(),
             clock.clone(),
@@ -208,7 +212,7 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
         tasks.spawn(upstream.run(stop.clone()));
         tasks.spawn(watching);
         tasks.spawn(fanout.run(stop.clone()));
-        doors.push((cluster, door));
+        acceptors.push((cluster, acceptor));
         health.push(seen);
     }
     tasks.spawn({
@@ -221,13 +225,13 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
         }
     });
     tasks.spawn({
-        let (gate, clock, stop) = (gate.clone(), clock.clone(), stop.clone());
-        async move { gate.watch(clock, stop).await }
+        let (authenticator, clock, stop) = (authenticator.clone(), clock.clone(), stop.clone());
+        async move { authenticator.watch(clock, stop).await }
     });
-    let porter = Arc::new(Porter {
-        gate,
-        doors,
-        quotes: Quotes::new(
+    let router = Arc::new(Router {
+        authenticator,
+        acceptors,
+        quotes: QuoteCache::new(
             Arc::new(rest),
             connector,
             calendar,
@@ -240,13 +244,13 @@ async fn serve(setup: Setup, listener: TcpListener, stop: watch::Receiver<bool>)
         settings,
         calendar,
         clock,
-        rates: Mutex::new(Rates::default()),
-        complaints: Mutex::new(Rates::default()),
-        visits: Tally::default(),
-        told: Tally::default(),
+        rates: Mutex::new(RateLimiter::default()),
+        log_rates: Mutex::new(RateLimiter::default()),
+        visits: ConnectionSlots::default(),
+        refusal_slots: ConnectionSlots::default(),
     });
     let heartbeat = supervisor.heartbeat();
-    tasks.spawn(http::serve(listener, porter, heartbeat, stop.clone()));
+    tasks.spawn(http::serve(listener, router, heartbeat, stop.clone()));
     supervisor.ready();
 
     let mut stop = stop;
@@ -279,7 +283,7 @@ impl Hub {
     ///
     /// # Errors
     /// The address cannot be had.
-    pub async fn start(setup: Setup, listen: SocketAddr) -> io::Result<Self> {
+    pub async fn start(setup: HubSetup, listen: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);

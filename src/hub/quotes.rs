@@ -13,20 +13,20 @@ use tokio::sync::watch;
 
 use crate::clock::{Clock, Now};
 use crate::feed::net::{Connector, Endpoint};
-use crate::feed::session::Source;
-use crate::feed::{Why, rest, snapshot};
+use crate::feed::session::FeedSource;
+use crate::feed::{Failure, rest, snapshot};
 use crate::market::Calendar;
-pub(super) use cache::Answer;
-use cache::{Cache, Known};
-use rows::Asked;
+pub(super) use cache::CachedAnswer;
+use cache::{AnswerInfo, Cache};
+use rows::RequestedTicker;
 
 /// Minutes are good this long: until there is another.
 const MINUTES_TTL: Duration = Duration::from_secs(60);
 
 /// A cache in front of the vendor's REST.
 #[derive(Debug)]
-pub struct Quotes {
-    source: Arc<Source>,
+pub struct QuoteCache {
+    source: Arc<FeedSource>,
     endpoint: Endpoint,
     connector: Connector,
     calendar: Calendar,
@@ -36,14 +36,14 @@ pub struct Quotes {
     /// Held for moments, never while somebody waits.
     cache: Mutex<Cache>,
     /// Whose turn it is to ask for a path; the others wait for the same answer.
-    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    request_locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuotesError {
     /// The reason.
-    pub why: Why,
+    pub reason: Failure,
     /// After how many seconds to ask again; before that the vendor is not asked.
     pub retry_after: Option<u64>,
 }
@@ -51,16 +51,19 @@ pub struct QuotesError {
 /// The body of `/api/quotes` for these tickers, as a hub makes it of a snapshot of the vendor's that
 /// is so old; `None` if that is no snapshot.
 pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> Option<String> {
-    let asked: Vec<_> = tickers.iter().map(|ticker| Asked::new(ticker)).collect();
+    let asked: Vec<_> = tickers
+        .iter()
+        .map(|ticker| RequestedTicker::new(ticker))
+        .collect();
     let body = Bytes::copy_from_slice(snapshot);
-    rows::body(&asked, &[Answer { body, age, stale }]).ok()
+    rows::body(&asked, &[CachedAnswer { body, age, stale }]).ok()
 }
 
-impl Quotes {
+impl QuoteCache {
     /// An empty cache. `greeted` is whether the vendor's prices are simulated, as far as it has
     /// said so on a socket.
     pub fn new(
-        source: Arc<Source>,
+        source: Arc<FeedSource>,
         connector: Connector,
         calendar: Calendar,
         clock: Clock,
@@ -74,7 +77,7 @@ impl Quotes {
             clock,
             greeted,
             cache: Mutex::default(),
-            turns: Mutex::default(),
+            request_locks: Mutex::default(),
         }
     }
 
@@ -86,9 +89,12 @@ impl Quotes {
     /// # Errors
     /// Why there is no answer.
     pub async fn quotes(&self, tickers: &[&str]) -> Result<String, QuotesError> {
-        let asked: Vec<Asked<'_>> = tickers.iter().map(|ticker| Asked::new(ticker)).collect();
+        let asked: Vec<RequestedTicker<'_>> = tickers
+            .iter()
+            .map(|ticker| RequestedTicker::new(ticker))
+            .collect();
         // The same set is the same request, however it was written.
-        let mut set: Vec<&str> = asked.iter().filter_map(Asked::ticker).collect();
+        let mut set: Vec<&str> = asked.iter().filter_map(RequestedTicker::ticker).collect();
         set.sort_unstable();
         set.dedup();
         let mut answers = Vec::new();
@@ -99,7 +105,7 @@ impl Quotes {
         }
         rows::body(&asked, &answers).map_err(|error| {
             log::debug!("quotes: {error}");
-            Why::Protocol.into()
+            Failure::Protocol.into()
         })
     }
 
@@ -111,7 +117,7 @@ impl Quotes {
     pub async fn market_status(&self) -> Result<String, QuotesError> {
         let known = |body: &[u8], now| rows::known_status(body, &self.calendar, now);
         let answer = self.ask("/v1/marketstatus/now", known).await?;
-        rows::aged_status(&answer).map_err(|_| Why::Protocol.into())
+        rows::aged_status(&answer).map_err(|_| Failure::Protocol.into())
     }
 
     /// The vendor's minutes at a path of its own. `simulated` is whether they say that they are not
@@ -123,9 +129,9 @@ impl Quotes {
         &self,
         path: &str,
         simulated: impl Fn(&[u8]) -> Option<bool>,
-    ) -> Result<Answer, QuotesError> {
+    ) -> Result<CachedAnswer, QuotesError> {
         let known = |body: &[u8], _| {
-            Some(Known {
+            Some(AnswerInfo {
                 ttl: MINUTES_TTL,
                 simulated: simulated(body)?,
             })
@@ -135,7 +141,7 @@ impl Quotes {
 
     /// Whether the vendor's prices are simulated, as far as it has said so.
     pub(super) fn simulated(&self) -> Option<bool> {
-        self.heeding().simulated()
+        self.current_cache().simulated()
     }
 
     /// The answer at a path: kept, or new. `known` reads a new one; `None` if it cannot be
@@ -143,45 +149,45 @@ impl Quotes {
     async fn ask(
         &self,
         path: &str,
-        known: impl Fn(&[u8], Now) -> Option<Known>,
-    ) -> Result<Answer, QuotesError> {
-        if let Some(kept) = self.kept(path) {
-            return kept;
+        known: impl Fn(&[u8], Now) -> Option<AnswerInfo>,
+    ) -> Result<CachedAnswer, QuotesError> {
+        if let Some(cached) = self.cached(path) {
+            return cached;
         }
-        let turn = self.turn(path);
-        let _mine = turn.lock().await;
+        let request_lock = self.request_lock(path);
+        let _mine = request_lock.lock().await;
         // Whoever had the turn before may have brought the answer, or a reason not to ask.
-        if let Some(kept) = self.kept(path) {
-            return kept;
+        if let Some(cached) = self.cached(path) {
+            return cached;
         }
         let before = *self.greeted.borrow();
         let outcome = rest::get(&self.connector, &self.endpoint, path, &self.source).await;
         let now = self.clock.now();
         let outcome = outcome.and_then(|body| match known(&body, now) {
             Some(known) => Ok((body, known)),
-            None => Err(Why::Protocol.into()),
+            None => Err(Failure::Protocol.into()),
         });
-        let mut cache = self.heeding();
+        let mut cache = self.current_cache();
         let after = *self.greeted.borrow();
         match outcome {
             // The vendor was replaced while it was asked, and this is the old one's answer.
             Ok((_, known)) if after != before && after == Some(!known.simulated) => {
-                Err(Why::Lost.into())
+                Err(Failure::Lost.into())
             }
             Ok((body, known)) => Ok(cache.answered(path, body, known, now.monotonic)),
             Err(refusal) => {
-                log::warn!("quotes: {}", refusal.why);
+                log::warn!("quotes: {}", refusal.reason);
                 cache.failed(path, &refusal, now)
             }
         }
     }
 
-    fn kept(&self, path: &str) -> Option<Result<Answer, QuotesError>> {
-        self.heeding().look(path, self.clock.now().monotonic)
+    fn cached(&self, path: &str) -> Option<Result<CachedAnswer, QuotesError>> {
+        self.current_cache().look(path, self.clock.now().monotonic)
     }
 
     /// The cache, without what another vendor has said.
-    fn heeding(&self) -> std::sync::MutexGuard<'_, Cache> {
+    fn current_cache(&self) -> std::sync::MutexGuard<'_, Cache> {
         let mut cache = lock(&self.cache);
         if let Some(simulated) = *self.greeted.borrow() {
             cache.greeted(simulated);
@@ -189,17 +195,17 @@ impl Quotes {
         cache
     }
 
-    fn turn(&self, path: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = lock(&self.turns);
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        turns.entry(path.to_owned()).or_default().clone()
+    fn request_lock(&self, path: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut request_locks = lock(&self.request_locks);
+        request_locks.retain(|_, request_lock| Arc::strong_count(request_lock) > 1);
+        request_locks.entry(path.to_owned()).or_default().clone()
     }
 }
 
-impl From<Why> for QuotesError {
-    fn from(why: Why) -> Self {
+impl From<Failure> for QuotesError {
+    fn from(reason: Failure) -> Self {
         Self {
-            why,
+            reason,
             retry_after: None,
         }
     }

@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::market::{Channel, Cluster, Kind};
+use crate::market::{Channel, ChannelKind, Cluster};
 
 /// One message of a client.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Request {
+pub(super) enum ClientRequest {
     Auth(String),
     Subscribe(Vec<String>),
     Unsubscribe(Vec<String>),
@@ -47,7 +47,7 @@ impl Params {
     }
 }
 
-impl Request {
+impl ClientRequest {
     /// Reads a message.
     ///
     /// # Errors
@@ -60,11 +60,11 @@ impl Request {
         let wire: Wire =
             serde_json::from_value(value).map_err(|_| format!("not understood: {FORM}"))?;
         match (wire.action.as_str(), wire.params) {
-            ("auth", Params::One(key)) => Ok(Request::Auth(key)),
+            ("auth", Params::One(key)) => Ok(ClientRequest::Auth(key)),
             ("auth", _) => Err("the params of auth are one string".to_owned()),
-            ("subscribe", params) => Ok(Request::Subscribe(params.names())),
-            ("unsubscribe", params) => Ok(Request::Unsubscribe(params.names())),
-            ("ping", _) => Ok(Request::Ping),
+            ("subscribe", params) => Ok(ClientRequest::Subscribe(params.names())),
+            ("unsubscribe", params) => Ok(ClientRequest::Unsubscribe(params.names())),
+            ("ping", _) => Ok(ClientRequest::Ping),
             (other, _) => Err(format!("unknown action: {}", brief(other))),
         }
     }
@@ -85,25 +85,27 @@ pub(super) fn channel(cluster: Cluster, name: &str) -> Option<Channel> {
         .all(|byte| byte.is_ascii_graphic() && !b"*\"\\,".contains(&byte));
     let ours = match cluster {
         Cluster::Indices => {
-            matches!(channel.kind, Kind::Value | Kind::Second | Kind::Minute)
-                && (all || ticker.len() > 2 && ticker.starts_with("I:"))
+            matches!(
+                channel.kind,
+                ChannelKind::Value | ChannelKind::Second | ChannelKind::Minute
+            ) && (all || ticker.len() > 2 && ticker.starts_with("I:"))
         }
         // The vendor has no `Q.*` on options.
         Cluster::Options => {
-            channel.kind != Kind::Value
+            channel.kind != ChannelKind::Value
                 && (ticker.len() > 2 && ticker.starts_with("O:")
-                    || all && channel.kind != Kind::Quote)
+                    || all && channel.kind != ChannelKind::Quote)
         }
-        Cluster::Stocks => channel.kind != Kind::Value && !ticker.contains(':'),
+        Cluster::Stocks => channel.kind != ChannelKind::Value && !ticker.contains(':'),
     };
     (ours && (all || plain)).then_some(channel)
 }
 
 /// Statuses that go out in one frame.
 #[derive(Debug)]
-pub(super) struct Statuses(String);
+pub(super) struct StatusFrame(String);
 
-impl Statuses {
+impl StatusFrame {
     /// None yet.
     pub(super) const fn new() -> Self {
         Self(String::new())
@@ -111,9 +113,9 @@ impl Statuses {
 
     /// One.
     pub(super) fn one(status: &str, message: &str) -> Self {
-        let mut statuses = Self::new();
-        statuses.add(status, message);
-        statuses
+        let mut status_frame = Self::new();
+        status_frame.add(status, message);
+        status_frame
     }
 
     /// One more.
@@ -143,8 +145,8 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> Vec<String> {
-        match Request::parse(text).unwrap() {
-            Request::Subscribe(names) => names,
+        match ClientRequest::parse(text).unwrap() {
+            ClientRequest::Subscribe(names) => names,
             other => panic!("{other:?}"),
         }
     }
@@ -172,10 +174,10 @@ mod tests {
             r#"{"action":"auth","params":{"key":"SECRET"}}"#,
             r#"{"action":7,"params":"SECRET"}"#,
         ] {
-            let said = Request::parse(text).unwrap_err();
+            let said = ClientRequest::parse(text).unwrap_err();
             assert!(!said.contains("SECRET"), "{said}");
         }
-        let said = Request::parse(r#"{"action":"dance"}"#).unwrap_err();
+        let said = ClientRequest::parse(r#"{"action":"dance"}"#).unwrap_err();
         assert_eq!(said, "unknown action: dance");
     }
 
@@ -202,9 +204,9 @@ mod tests {
 
     #[test]
     fn a_status_is_valid_json_whatever_it_quotes() {
-        let mut statuses = Statuses::one("error", "a \"quote\"\n");
-        statuses.add("success", "é");
-        let text = statuses.finish().unwrap();
+        let mut status_frame = StatusFrame::one("error", "a \"quote\"\n");
+        status_frame.add("success", "é");
+        let text = status_frame.finish().unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value[0]["message"], "a \"quote\"\n");
         assert_eq!(value[1]["status"], "success");

@@ -8,13 +8,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::Came;
-use super::frames::{self, Frames};
+use super::Arrival;
+use super::frames::{self, FrameCache};
 use crate::clock::Moment;
-use crate::market::{Channel, Kind, Ticker};
+use crate::market::{Channel, ChannelKind, Ticker};
 
 /// A client's place in the room.
-pub type Seat = usize;
+pub type ClientSlot = usize;
 
 /// Whether a topic, which may be a wildcard like `V.*`, means this channel.
 pub fn covers(topic: &Channel, channel: &Channel) -> bool {
@@ -22,7 +22,7 @@ pub fn covers(topic: &Channel, channel: &Channel) -> bool {
 }
 
 /// All channels of a kind, `V.*`.
-pub(super) fn wildcard(kind: Kind) -> Channel {
+pub(super) fn wildcard(kind: ChannelKind) -> Channel {
     let mut ticker = Ticker::new();
     // One character always fits.
     let _ = ticker.push('*');
@@ -35,7 +35,7 @@ fn is_wildcard(topic: &Channel) -> bool {
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum PublishOutcome {
     /// It is the newest.
     Kept,
     /// It is the newest, and the one before it had not been sent to everybody.
@@ -46,16 +46,16 @@ pub enum Fate {
 
 /// What to do with a client after it has been given something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Took {
+pub enum DeliveryOutcome {
     /// It can take more.
     All,
-    /// It cannot until [`Room::release`].
+    /// It cannot until [`LastValueCache::release`].
     Enough,
 }
 
 /// What a sweep says of one client.
 #[derive(Debug)]
-pub enum News<'a> {
+pub enum Delivery<'a> {
     /// Frames, to be written as they are, and how many they are.
     Frames(&'a [u8], u64),
     /// It has let too many trades wait.
@@ -64,21 +64,21 @@ pub enum News<'a> {
 
 /// One channel; `json` is empty until something came. Its buffer is used again for each event.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct ChannelSlot {
     channel: Channel,
     pub(super) seq: u64,
     pub(super) json: Vec<u8>,
-    pub(super) came: Came,
+    pub(super) arrival: Arrival,
     groups: Vec<usize>,
 }
 
 /// One trade, for all who want it.
 #[derive(Debug)]
-pub(super) struct Trade {
+pub(super) struct QueuedTrade {
     pub(super) seq: u64,
     pub(super) slot: usize,
     pub(super) json: Box<[u8]>,
-    pub(super) came: Came,
+    pub(super) arrival: Arrival,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +86,7 @@ struct Group {
     topics: Arc<[Channel]>,
     /// The slots that the topics cover; sorted.
     slots: Vec<usize>,
-    members: Vec<Seat>,
+    members: Vec<ClientSlot>,
     dirty: bool,
     /// Trades on its channels so far.
     trades: u64,
@@ -105,8 +105,8 @@ struct Member {
 
 /// The newest of each channel, and who has seen it.
 #[derive(Debug)]
-pub struct Room {
-    slots: Vec<Slot>,
+pub struct LastValueCache {
+    slots: Vec<ChannelSlot>,
     free_slots: Vec<usize>,
     by_channel: HashMap<Channel, usize>,
     groups: Vec<Group>,
@@ -114,23 +114,23 @@ pub struct Room {
     by_topics: HashMap<Arc<[Channel]>, usize>,
     /// The groups that hold a kind's wildcard. Who holds a channel by its name is found in its
     /// slot: there is one as long as anybody holds it.
-    wild: HashMap<Kind, Vec<usize>>,
+    wildcard_groups: HashMap<ChannelKind, Vec<usize>>,
     members: Vec<Option<Member>>,
-    free_seats: Vec<Seat>,
+    free_client_slots: Vec<ClientSlot>,
     /// Oldest first; empty while nobody is held.
-    trades: VecDeque<Trade>,
+    trades: VecDeque<QueuedTrade>,
     /// Trades waiting for one client; one more and it is too slow.
     trade_limit: usize,
     /// Trades since everybody who can was last given them.
-    fresh_trades: usize,
+    pending_trades: usize,
     held: usize,
     seq: u64,
     swept: u64,
     dirty: Vec<usize>,
-    frames: Frames,
+    frames: FrameCache,
 }
 
-impl Room {
+impl LastValueCache {
     /// An empty room in which a client may let so many trades wait.
     pub fn new(trade_limit: usize) -> Self {
         Self {
@@ -141,51 +141,51 @@ impl Room {
             groups: vec![Group::default()],
             free_groups: Vec::new(),
             by_topics: HashMap::from([(Arc::default(), 0)]),
-            wild: HashMap::new(),
+            wildcard_groups: HashMap::new(),
             members: Vec::new(),
-            free_seats: Vec::new(),
+            free_client_slots: Vec::new(),
             trades: VecDeque::new(),
             trade_limit: trade_limit.max(1),
-            fresh_trades: 0,
+            pending_trades: 0,
             held: 0,
             seq: 0,
             swept: 0,
             dirty: Vec::new(),
-            frames: Frames::default(),
+            frames: FrameCache::default(),
         }
     }
 
     /// Somebody comes in, and wants nothing yet.
-    pub fn join(&mut self) -> Seat {
-        let seat = self.free_seats.pop().unwrap_or_else(|| {
+    pub fn join(&mut self) -> ClientSlot {
+        let client_slot = self.free_client_slots.pop().unwrap_or_else(|| {
             self.members.push(None);
             self.members.len() - 1
         });
         let place = self.groups[0].members.len();
-        self.groups[0].members.push(seat);
-        self.members[seat] = Some(Member {
+        self.groups[0].members.push(client_slot);
+        self.members[client_slot] = Some(Member {
             group: 0,
             place,
             seen: self.seq,
             trades: self.groups[0].trades,
             held: false,
         });
-        seat
+        client_slot
     }
 
     /// Somebody leaves; the seat is free for the next.
-    pub fn leave(&mut self, seat: Seat) {
-        let Some(member) = self.members[seat].take() else {
+    pub fn leave(&mut self, client_slot: ClientSlot) {
+        let Some(member) = self.members[client_slot].take() else {
             return;
         };
         self.held -= usize::from(member.held);
-        self.stand_up(member);
-        self.free_seats.push(seat);
+        self.leave_group(member);
+        self.free_client_slots.push(client_slot);
     }
 
     /// What a client wants; sorted.
-    pub fn topics(&self, seat: Seat) -> &[Channel] {
-        let group = self.members[seat].map_or(0, |member| member.group);
+    pub fn topics(&self, client_slot: ClientSlot) -> &[Channel] {
+        let group = self.members[client_slot].map_or(0, |member| member.group);
         &self.groups[group].topics
     }
 
@@ -194,12 +194,12 @@ impl Room {
     /// not repeated: a trade is a thing that happened, not a state.
     pub fn set_topics(
         &mut self,
-        seat: Seat,
+        client_slot: ClientSlot,
         mut topics: Vec<Channel>,
         now: Moment,
         replay: &mut Vec<u8>,
     ) -> u64 {
-        let Some(member) = self.members[seat] else {
+        let Some(member) = self.members[client_slot] else {
             return 0;
         };
         topics.sort_unstable();
@@ -213,7 +213,7 @@ impl Room {
         let missing = self.groups[group].slots.iter().filter(|&&id| {
             (1..=member.seen).contains(&slots[id].seq) && before.binary_search(&id).is_err()
         });
-        let mut missing: Vec<&Slot> = missing.map(|&id| &slots[id]).collect();
+        let mut missing: Vec<&ChannelSlot> = missing.map(|&id| &slots[id]).collect();
         missing.sort_unstable_by_key(|slot| slot.seq);
         let count = frames::replay(&missing, now, replay);
 
@@ -226,60 +226,64 @@ impl Room {
         let unseen = unseen
             .filter(|trade| slots.binary_search(&trade.slot).is_ok())
             .count() as u64;
-        self.stand_up(member);
+        self.leave_group(member);
         let to = &mut self.groups[group];
-        self.members[seat] = Some(Member {
+        self.members[client_slot] = Some(Member {
             group,
             place: to.members.len(),
             trades: to.trades.saturating_sub(unseen),
             ..member
         });
-        to.members.push(seat);
+        to.members.push(client_slot);
         if self.groups[group]
             .slots
             .iter()
             .any(|&id| self.slots[id].seq > member.seen)
             || unseen > 0
         {
-            self.soil(group);
+            self.mark_dirty(group);
         }
         count
     }
 
     /// Takes in an event, which came then.
-    pub fn publish(&mut self, channel: &Channel, json: &[u8], came: Came) -> Fate {
+    pub fn publish(&mut self, channel: &Channel, json: &[u8], arrival: Arrival) -> PublishOutcome {
         let id = match self.by_channel.get(channel) {
             Some(&id) => id,
             None => {
                 // Nobody holds it by its name, else it would have a slot.
-                if self.wild.get(&channel.kind).is_none_or(Vec::is_empty) {
-                    return Fate::Unwanted;
+                if self
+                    .wildcard_groups
+                    .get(&channel.kind)
+                    .is_none_or(Vec::is_empty)
+                {
+                    return PublishOutcome::Unwanted;
                 }
                 self.slot(channel)
             }
         };
         self.seq += 1;
         let groups = std::mem::take(&mut self.slots[id].groups);
-        let mut fate = Fate::Kept;
-        if channel.kind == Kind::Trade {
+        let mut fate = PublishOutcome::Kept;
+        if channel.kind == ChannelKind::Trade {
             if groups.is_empty() {
-                fate = Fate::Unwanted;
+                fate = PublishOutcome::Unwanted;
             } else {
-                self.remember(id, json, came);
+                self.remember(id, json, arrival);
             }
         } else {
             let slot = &mut self.slots[id];
             if slot.seq > self.swept {
-                fate = Fate::Replaced;
+                fate = PublishOutcome::Replaced;
             }
             slot.seq = self.seq;
-            slot.came = came;
+            slot.arrival = arrival;
             slot.json.clear();
             slot.json.extend_from_slice(json);
         }
         for &group in &groups {
-            self.groups[group].trades += u64::from(channel.kind == Kind::Trade);
-            self.soil(group);
+            self.groups[group].trades += u64::from(channel.kind == ChannelKind::Trade);
+            self.mark_dirty(group);
         }
         self.slots[id].groups = groups;
         fate
@@ -291,31 +295,35 @@ impl Room {
     }
 
     /// Whether so many trades have come that waiting longer would make everybody too slow.
-    pub fn is_pressed(&self) -> bool {
-        self.fresh_trades >= self.trade_limit.div_ceil(2)
+    pub fn should_flush_trades(&self) -> bool {
+        self.pending_trades >= self.trade_limit.div_ceil(2)
     }
 
     /// Gives everybody who can take it what they have not seen.
-    pub fn sweep(&mut self, now: Moment, mut give: impl FnMut(Seat, News<'_>) -> Took) {
+    pub fn deliver_pending(
+        &mut self,
+        now: Moment,
+        mut give: impl FnMut(ClientSlot, Delivery<'_>) -> DeliveryOutcome,
+    ) {
         for group in std::mem::take(&mut self.dirty) {
             self.groups[group].dirty = false;
             self.frames.clear();
             for place in 0..self.groups[group].members.len() {
-                let seat = self.groups[group].members[place];
-                self.serve(seat, now, &mut give);
+                let client_slot = self.groups[group].members[place];
+                self.serve(client_slot, now, &mut give);
             }
         }
         self.frames.clear();
         self.swept = self.seq;
-        self.fresh_trades = 0;
+        self.pending_trades = 0;
         if self.held == 0 && !self.trades.is_empty() {
             self.trades.clear();
         }
     }
 
     /// Gives one client nothing more until it is released.
-    pub fn hold(&mut self, seat: Seat) {
-        if let Some(member) = &mut self.members[seat]
+    pub fn hold(&mut self, client_slot: ClientSlot) {
+        if let Some(member) = &mut self.members[client_slot]
             && !std::mem::replace(&mut member.held, true)
         {
             self.held += 1;
@@ -325,28 +333,28 @@ impl Room {
     /// A client can take more, and is given what it has not seen.
     pub fn release(
         &mut self,
-        seat: Seat,
+        client_slot: ClientSlot,
         now: Moment,
-        mut give: impl FnMut(Seat, News<'_>) -> Took,
+        mut give: impl FnMut(ClientSlot, Delivery<'_>) -> DeliveryOutcome,
     ) {
-        if let Some(member) = &mut self.members[seat]
+        if let Some(member) = &mut self.members[client_slot]
             && std::mem::take(&mut member.held)
         {
             self.held -= 1;
         }
         self.frames.clear();
-        self.serve(seat, now, &mut give);
+        self.serve(client_slot, now, &mut give);
         self.frames.clear();
     }
 
     /// Lets go of all values: they are old, and who comes now must not take them for new.
-    pub fn forget_values(&mut self) {
+    pub fn clear_values(&mut self) {
         for slot in &mut self.slots {
             slot.seq = 0;
             slot.json.clear();
         }
         self.trades.clear();
-        self.fresh_trades = 0;
+        self.pending_trades = 0;
         for group in &mut self.groups {
             group.trades = 0;
         }
@@ -379,8 +387,13 @@ impl Room {
         }
     }
 
-    fn serve(&mut self, seat: Seat, now: Moment, give: &mut impl FnMut(Seat, News<'_>) -> Took) {
-        let Some(member) = &mut self.members[seat] else {
+    fn serve(
+        &mut self,
+        client_slot: ClientSlot,
+        now: Moment,
+        give: &mut impl FnMut(ClientSlot, Delivery<'_>) -> DeliveryOutcome,
+    ) {
+        let Some(member) = &mut self.members[client_slot] else {
             return;
         };
         let group = &self.groups[member.group];
@@ -395,9 +408,10 @@ impl Room {
         member.trades = group.trades;
         // Some that waited may have been let go of while the client was held.
         if member.held || made.trades < waiting {
-            give(seat, News::TooSlow);
+            give(client_slot, Delivery::TooSlow);
         } else if made.count > 0
-            && give(seat, News::Frames(&made.bytes, made.count)) == Took::Enough
+            && give(client_slot, Delivery::Frames(&made.bytes, made.count))
+                == DeliveryOutcome::Enough
         {
             member.held = true;
             self.held += 1;
@@ -406,20 +420,20 @@ impl Room {
 
     /// Keeps a trade until all who can have been given it; those who are held can fall behind by
     /// four times what may wait for one of them.
-    fn remember(&mut self, slot: usize, json: &[u8], came: Came) {
-        self.trades.push_back(Trade {
+    fn remember(&mut self, slot: usize, json: &[u8], arrival: Arrival) {
+        self.trades.push_back(QueuedTrade {
             seq: self.seq,
             slot,
             json: json.into(),
-            came,
+            arrival,
         });
-        self.fresh_trades += 1;
+        self.pending_trades += 1;
         if self.trades.len() > 4 * self.trade_limit {
             self.trades.pop_front();
         }
     }
 
-    fn soil(&mut self, group: usize) {
+    fn mark_dirty(&mut self, group: usize) {
         if !std::mem::replace(&mut self.groups[group].dirty, true) {
             self.dirty.push(group);
         }
@@ -431,18 +445,18 @@ impl Room {
         if let Some(&id) = self.by_channel.get(channel) {
             return id;
         }
-        let mut slot = Slot {
+        let mut slot = ChannelSlot {
             channel: channel.clone(),
             seq: 0,
             json: Vec::new(),
-            came: Came::default(),
+            arrival: Arrival::default(),
             groups: Vec::new(),
         };
         let free = self.free_slots.pop();
         let id = free.unwrap_or(self.slots.len());
-        if let Some(wild) = self.wild.get(&channel.kind) {
-            slot.groups.clone_from(wild);
-            for &at in wild {
+        if let Some(wildcard_groups) = self.wildcard_groups.get(&channel.kind) {
+            slot.groups.clone_from(wildcard_groups);
+            for &at in wildcard_groups {
                 let slots = &mut self.groups[at].slots;
                 if let Err(place) = slots.binary_search(&id) {
                     slots.insert(place, id);
@@ -484,7 +498,10 @@ impl Room {
             self.slots[id].groups.push(group);
         }
         for topic in topics.iter().filter(|topic| is_wildcard(topic)) {
-            self.wild.entry(topic.kind).or_default().push(group);
+            self.wildcard_groups
+                .entry(topic.kind)
+                .or_default()
+                .push(group);
         }
         let topics: Arc<[Channel]> = topics.into();
         self.by_topics.insert(topics.clone(), group);
@@ -495,7 +512,7 @@ impl Room {
     }
 
     /// Takes a member out of its group, and the group away with the last.
-    fn stand_up(&mut self, member: Member) {
+    fn leave_group(&mut self, member: Member) {
         let group = &mut self.groups[member.group];
         group.members.swap_remove(member.place);
         if let Some(&moved) = group.members.get(member.place)
@@ -510,8 +527,8 @@ impl Room {
             self.slots[id].groups.retain(|&other| other != member.group);
         }
         for topic in group.topics.iter().filter(|topic| is_wildcard(topic)) {
-            if let Some(wild) = self.wild.get_mut(&topic.kind) {
-                wild.retain(|&other| other != member.group);
+            if let Some(wildcard_groups) = self.wildcard_groups.get_mut(&topic.kind) {
+                wildcard_groups.retain(|&other| other != member.group);
             }
         }
         self.by_topics.remove(&group.topics);

@@ -58,13 +58,13 @@ pub fn fresh_token() -> Result<String, &'static str> {
 
 /// What is wrong with the file of devices or with a change to it, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RosterError {
+pub struct RegistryError {
     file: PathBuf,
     line: Option<usize>,
     message: String,
 }
 
-impl fmt::Display for RosterError {
+impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file.display())?;
         if let Some(line) = self.line {
@@ -74,39 +74,39 @@ impl fmt::Display for RosterError {
     }
 }
 
-impl std::error::Error for RosterError {}
+impl std::error::Error for RegistryError {}
 
-impl RosterError {
+impl RegistryError {
     /// A file that was there and no longer is.
-    pub(super) fn gone(file: &RosterFile) -> Self {
+    pub(super) fn gone(file: &RegistryFile) -> Self {
         file.error(None, "is no longer there")
     }
 }
 
 /// What a file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Roster {
+pub struct DeviceRegistry {
     /// Who has a token.
     pub devices: Vec<(Device, Digest)>,
     /// Whose token is no longer good.
     pub revoked: Vec<Device>,
     /// The first line that says nothing; the devices are then not to be relied upon, but what is
     /// revoked is.
-    pub error: Option<RosterError>,
+    pub error: Option<RegistryError>,
 }
 
 /// What tells one version of a file from another: a rename changes the inode, a `chmod` that makes
 /// it readable the time of the change (and not that of the content).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint(u64, u64, i64, i64);
+pub struct FileVersion(u64, u64, i64, i64);
 
 /// The file of devices.
 #[derive(Clone, Debug)]
-pub struct RosterFile {
+pub struct RegistryFile {
     path: PathBuf,
 }
 
-impl RosterFile {
+impl RegistryFile {
     /// The file at this path; it need not exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
@@ -118,9 +118,9 @@ impl RosterFile {
     }
 
     /// Which version is there now; `None` if there is none, or none that can be seen.
-    pub fn fingerprint(&self) -> Option<Fingerprint> {
+    pub fn fingerprint(&self) -> Option<FileVersion> {
         let data = std::fs::metadata(&self.path).ok()?;
-        Some(Fingerprint(
+        Some(FileVersion(
             data.ino(),
             data.len(),
             data.ctime(),
@@ -132,10 +132,10 @@ impl RosterFile {
     ///
     /// # Errors
     /// It cannot be read. A line that is wrong is part of the answer.
-    pub fn read(&self) -> Result<Roster, RosterError> {
+    pub fn read(&self) -> Result<DeviceRegistry, RegistryError> {
         match self.text()? {
             Some(text) => Ok(self.parse(&text)),
-            None => Ok(Roster::default()),
+            None => Ok(DeviceRegistry::default()),
         }
     }
 
@@ -143,16 +143,16 @@ impl RosterFile {
     ///
     /// # Errors
     /// The name is taken or is none, or the file is wrong or cannot be written.
-    pub fn add(&self, name: &str) -> Result<String, RosterError> {
-        check_name(name).map_err(|why| self.error(None, why))?;
-        let token = fresh_token().map_err(|why| self.error(None, why))?;
+    pub fn add(&self, name: &str) -> Result<String, RegistryError> {
+        check_name(name).map_err(|reason| self.error(None, reason))?;
+        let token = fresh_token().map_err(|reason| self.error(None, reason))?;
         let line = format!("{name} {PREFIX}{}", HEXLOWER.encode(&digest_of(&token)));
         self.edit(|text| {
-            let roster = self.parse(text);
-            if let Some(error) = roster.error {
+            let registry = self.parse(text);
+            if let Some(error) = registry.error {
                 return Err(error);
             }
-            if roster.devices.iter().any(|(device, _)| **device == *name) {
+            if registry.devices.iter().any(|(device, _)| **device == *name) {
                 let message = format!(
                     "there is a device {name:?} already; revoke it first to give it a new token"
                 );
@@ -170,11 +170,11 @@ impl RosterFile {
     ///
     /// # Errors
     /// The file is wrong or cannot be read.
-    pub fn list(&self) -> Result<Vec<Device>, RosterError> {
-        let roster = self.read()?;
-        match roster.error {
+    pub fn list(&self) -> Result<Vec<Device>, RegistryError> {
+        let registry = self.read()?;
+        match registry.error {
             Some(error) => Err(error),
-            None => Ok(roster.devices.into_iter().map(|(name, _)| name).collect()),
+            None => Ok(registry.devices.into_iter().map(|(name, _)| name).collect()),
         }
     }
 
@@ -182,8 +182,8 @@ impl RosterFile {
     ///
     /// # Errors
     /// There is no such device, or the file cannot be read or written.
-    pub fn revoke(&self, name: &str) -> Result<(), RosterError> {
-        check_name(name).map_err(|why| self.error(None, why))?;
+    pub fn revoke(&self, name: &str) -> Result<(), RegistryError> {
+        check_name(name).map_err(|reason| self.error(None, reason))?;
         let replacement = format!("{name} {REVOKED}");
         self.edit(|text| {
             let mut lines = Vec::new();
@@ -206,15 +206,15 @@ impl RosterFile {
         })
     }
 
-    fn error(&self, line: Option<usize>, message: impl Into<String>) -> RosterError {
-        RosterError {
+    fn error(&self, line: Option<usize>, message: impl Into<String>) -> RegistryError {
+        RegistryError {
             file: self.path.clone(),
             line,
             message: message.into(),
         }
     }
 
-    fn text(&self) -> Result<Option<String>, RosterError> {
+    fn text(&self) -> Result<Option<String>, RegistryError> {
         let told = |error: std::io::Error| self.error(None, format!("cannot be read: {error}"));
         let file = match File::open(&self.path) {
             Ok(file) => file,
@@ -238,31 +238,31 @@ impl RosterFile {
         Ok(Some(text))
     }
 
-    fn parse(&self, text: &str) -> Roster {
-        let mut roster = Roster::default();
+    fn parse(&self, text: &str) -> DeviceRegistry {
+        let mut registry = DeviceRegistry::default();
         for (index, line) in text.lines().enumerate() {
-            if let Err(message) = roster.line(line) {
-                roster
+            if let Err(message) = registry.line(line) {
+                registry
                     .error
                     .get_or_insert_with(|| self.error(Some(index + 1), message));
             }
         }
         // Whichever line comes first: a revocation that an editor has left beside the hash holds.
-        let Roster {
+        let DeviceRegistry {
             devices, revoked, ..
-        } = &mut roster;
+        } = &mut registry;
         if !revoked.is_empty() {
             let revoked: HashSet<&Device> = revoked.iter().collect();
             devices.retain(|(name, _)| !revoked.contains(name));
         }
-        roster
+        registry
     }
 
     /// Replaces the file with what `change` makes of its text, whole or not at all.
     fn edit(
         &self,
-        change: impl FnOnce(&str) -> Result<String, RosterError>,
-    ) -> Result<(), RosterError> {
+        change: impl FnOnce(&str) -> Result<String, RegistryError>,
+    ) -> Result<(), RegistryError> {
         let told = |error: std::io::Error| self.error(None, format!("cannot be written: {error}"));
         // A link to the file stays one.
         let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
@@ -303,7 +303,7 @@ impl RosterFile {
     }
 }
 
-impl Roster {
+impl DeviceRegistry {
     fn line(&mut self, line: &str) -> Result<(), String> {
         const FORM: &str = "expected a name and sha256:…, as `deskticker-hub token add` writes it";
         let mut words = content(line).split_whitespace();

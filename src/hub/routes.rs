@@ -16,18 +16,18 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::Settings;
-use super::fanout::Door;
+use super::HubSettings;
+use super::fanout::Acceptor;
 use super::head::{lists, origin_allowed, origin_of, parameter, presented};
-use super::health::{self, Health};
-use super::limits::{Rates, Tally};
+use super::health::{self, UpstreamHealth};
+use super::limits::{ConnectionSlots, RateLimiter};
 use super::metrics::Metrics;
-use super::minutes::{Asked, Minutes, Wrong};
-use super::quotes::Quotes;
-use super::reply::{Answer, Reason, Refusal, failed, json_text, refuse, with};
+use super::minutes::{AggregatesRequest, BarCache, InvalidRequest};
+use super::quotes::QuoteCache;
+use super::reply::{HttpResponse, RefusalReason, RefusedResponse, failed, json_text, refuse, with};
 use super::route::{Route, method_name};
-use super::token::{Device, Gate};
-use super::upstream::BARRED;
+use super::token::{Authenticator, Device};
+use super::upstream::DENIED_FOR;
 use crate::clock::Clock;
 use crate::market::{Calendar, Cluster};
 
@@ -41,36 +41,36 @@ const COMPLAINTS: u32 = 6;
 const FULL_RETRY: &str = "10";
 
 /// Everything that an answer may need.
-pub(super) struct Porter {
-    pub(super) gate: Arc<Gate>,
-    pub(super) doors: Vec<(Cluster, Door)>,
-    pub(super) quotes: Quotes,
-    pub(super) minutes: Minutes,
-    pub(super) health: Vec<Health>,
+pub(super) struct Router {
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) acceptors: Vec<(Cluster, Acceptor)>,
+    pub(super) quotes: QuoteCache,
+    pub(super) minutes: BarCache,
+    pub(super) health: Vec<UpstreamHealth>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) settings: watch::Receiver<Settings>,
+    pub(super) settings: watch::Receiver<HubSettings>,
     pub(super) calendar: Calendar,
     pub(super) clock: Clock,
-    pub(super) rates: Mutex<Rates>,
+    pub(super) rates: Mutex<RateLimiter>,
     /// How often each address has been complained about.
-    pub(super) complaints: Mutex<Rates>,
+    pub(super) log_rates: Mutex<RateLimiter>,
     /// Connections that are not a client of a fan-out yet, or never will be.
-    pub(super) visits: Tally,
+    pub(super) visits: ConnectionSlots,
     /// Connections that are only told why they are not served.
-    pub(super) told: Tally,
+    pub(super) refusal_slots: ConnectionSlots,
 }
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Visitor {
+pub(super) struct Peer {
     pub(super) peer: IpAddr,
     /// This one is only told why it is not served.
-    pub(super) refused: Option<Refused>,
+    pub(super) refused: Option<RejectReason>,
 }
 
 /// Why somebody is not served, as far as that is known before a request is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Refused {
+pub(super) enum RejectReason {
     /// There is no room for another.
     Full,
     /// The address has used up its allowance.
@@ -79,39 +79,45 @@ pub(super) enum Refused {
 
 /// Who is to be handed to the fan-out once the upgrade has been answered.
 #[derive(Clone, Debug)]
-pub(super) struct Admission {
+pub(super) struct AcceptedUpgrade {
     pub(super) cluster: Cluster,
     pub(super) device: Option<Device>,
 }
 
-impl Porter {
+impl Router {
     /// The answer to a request, and whom to let in with it.
     pub(super) async fn answer<B>(
         &self,
         request: &Request<B>,
-        visitor: Visitor,
-    ) -> (Answer, Option<Admission>) {
+        peer_info: Peer,
+    ) -> (HttpResponse, Option<AcceptedUpgrade>) {
         let route = Route::of(request.uri().path());
         // Behind a reverse proxy everybody has the same peer: it is known only now who that is.
         let settings = self.settings.borrow().clone();
         let proxies = &settings.trusted_proxies;
-        let address = origin_of(visitor.peer, request.headers(), proxies);
+        let address = origin_of(peer_info.peer, request.headers(), proxies);
         let outcome = self
-            .decide(request, visitor, address, route, settings)
+            .decide(request, peer_info, address, route, settings)
             .await;
         let (answer, admission) = match outcome {
             Ok((answer, admission)) => (answer, admission),
             Err(refusal) => (*refusal, None),
         };
-        self.note(request.method(), route, address, &answer);
+        self.log_answer(request.method(), route, address, &answer);
         (answer, admission)
     }
 
     /// One line an answer, of nothing that the other side wrote. Who has refused whom, and why, is
     /// for everybody's log; but nobody fills it by asking again and again.
-    fn note(&self, method: &Method, route: Option<Route>, address: IpAddr, answer: &Answer) {
-        let reason = answer.extensions().get::<Reason>();
-        let told = reason.is_some() && self.within(&self.complaints, address, COMPLAINTS);
+    fn log_answer(
+        &self,
+        method: &Method,
+        route: Option<Route>,
+        address: IpAddr,
+        answer: &HttpResponse,
+    ) {
+        let reason = answer.extensions().get::<RefusalReason>();
+        let told = reason.is_some() && self.within(&self.log_rates, address, COMPLAINTS);
         log::log!(
             if told { Level::Info } else { Level::Debug },
             "{} {} {} {} {}",
@@ -126,16 +132,16 @@ impl Porter {
     async fn decide<B>(
         &self,
         request: &Request<B>,
-        visitor: Visitor,
+        peer_info: Peer,
         address: IpAddr,
         route: Option<Route>,
-        settings: Settings,
-    ) -> Result<(Answer, Option<Admission>), Refusal> {
+        settings: HubSettings,
+    ) -> Result<(HttpResponse, Option<AcceptedUpgrade>), RefusedResponse> {
         let proxies = &settings.trusted_proxies;
-        let within = if proxies.contains(&visitor.peer.to_canonical()) {
+        let within = if proxies.contains(&peer_info.peer.to_canonical()) {
             self.within_rate(address, &settings)
         } else {
-            visitor.refused != Some(Refused::Rate)
+            peer_info.refused != Some(RejectReason::Rate)
         };
         if !within {
             self.metrics.refused_rate.add(1);
@@ -158,7 +164,7 @@ impl Porter {
             ));
         }
         let watching = matches!(route, Route::Health | Route::Metrics);
-        if visitor.refused == Some(Refused::Full) && !watching {
+        if peer_info.refused == Some(RejectReason::Full) && !watching {
             return Err(self.full());
         }
         let answer = match route {
@@ -170,7 +176,7 @@ impl Porter {
             Route::Quotes => self.quotes(request).await?,
             Route::Minutes => self.minutes(request).await?,
             Route::Market => {
-                self.recognised(request)?;
+                self.authenticated_device(request)?;
                 let status = self.quotes.market_status().await;
                 status.map_or_else(
                     |error| failed(&error),
@@ -178,22 +184,22 @@ impl Porter {
                 )
             }
             Route::Health => self.health(),
-            Route::Metrics => self.numbers(&settings),
+            Route::Metrics => self.metrics_page(&settings),
         };
         Ok((answer, None))
     }
 
     /// Whether another visit from this address is within its allowance.
-    pub(super) fn within_rate(&self, address: IpAddr, settings: &Settings) -> bool {
+    pub(super) fn within_rate(&self, address: IpAddr, settings: &HubSettings) -> bool {
         self.within(&self.rates, address, settings.limits.per_minute)
     }
 
-    fn within(&self, rates: &Mutex<Rates>, address: IpAddr, per_minute: u32) -> bool {
+    fn within(&self, rates: &Mutex<RateLimiter>, address: IpAddr, per_minute: u32) -> bool {
         let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
         rates.take(address, per_minute, self.clock.now().monotonic)
     }
 
-    fn full(&self) -> Refusal {
+    fn full(&self) -> RefusedResponse {
         self.metrics.refused_full.add(1);
         let after = [(RETRY_AFTER, FULL_RETRY)];
         refuse(StatusCode::SERVICE_UNAVAILABLE, "the hub is full", &after)
@@ -204,10 +210,10 @@ impl Porter {
         &self,
         request: &Request<B>,
         cluster: Cluster,
-        settings: &Settings,
-    ) -> Result<(Answer, Admission), Refusal> {
+        settings: &HubSettings,
+    ) -> Result<(HttpResponse, AcceptedUpgrade), RefusedResponse> {
         let headers = request.headers();
-        if !self.doors.iter().any(|(served, _)| *served == cluster) {
+        if !self.acceptors.iter().any(|(served, _)| *served == cluster) {
             return Err(refuse(
                 StatusCode::NOT_FOUND,
                 "this hub does not serve that",
@@ -216,8 +222,8 @@ impl Porter {
         }
         let mut upstreams = self.health.iter();
         let upstream = upstreams.find(|health| health.cluster == cluster);
-        if let Some(since) = upstream.and_then(Health::barred) {
-            let left = (since + BARRED).since(self.clock.now().monotonic);
+        if let Some(since) = upstream.and_then(UpstreamHealth::barred) {
+            let left = (since + DENIED_FOR).since(self.clock.now().monotonic);
             let after = [(RETRY_AFTER, &*left.as_secs().max(1).to_string())];
             return Err(refuse(
                 StatusCode::NOT_FOUND,
@@ -263,7 +269,9 @@ impl Porter {
         }
         let device = match presented(request) {
             Some(token) => {
-                let device = self.gate.admit(&token, self.clock.now());
+                let device = self
+                    .authenticator
+                    .authenticate_upgrade(&token, self.clock.now());
                 Some(device.ok_or_else(|| self.wrong_token())?)
             }
             // It may still authenticate with an `auth` action, as the official clients do.
@@ -277,41 +285,46 @@ impl Porter {
         let answer = with(answer, CONNECTION, "Upgrade");
         let answer = with(answer, UPGRADE, "websocket");
         let answer = with(answer, SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key));
-        Ok((answer, Admission { cluster, device }))
+        Ok((answer, AcceptedUpgrade { cluster, device }))
     }
 
-    fn wrong_token(&self) -> Refusal {
+    fn wrong_token(&self) -> RefusedResponse {
         self.metrics.refused_token.add(1);
         refuse(StatusCode::FORBIDDEN, "the token was refused", &[])
     }
 
-    fn no_token(&self) -> Refusal {
+    fn no_token(&self) -> RefusedResponse {
         self.metrics.refused_token.add(1);
         let scheme = [(WWW_AUTHENTICATE, "Bearer")];
         refuse(StatusCode::UNAUTHORIZED, "a token is needed", &scheme)
     }
 
-    fn recognised<B>(&self, request: &Request<B>) -> Result<Device, Refusal> {
+    fn authenticated_device<B>(&self, request: &Request<B>) -> Result<Device, RefusedResponse> {
         let token = presented(request).ok_or_else(|| self.no_token())?;
-        let device = self.gate.recognise(&token, self.clock.now());
+        let device = self
+            .authenticator
+            .authenticate_request(&token, self.clock.now());
         device.ok_or_else(|| self.wrong_token())
     }
 
     /// Only a device's own token gives another: an ephemeral one could renew itself for ever.
-    fn token<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
+    fn token<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
         let token = presented(request).ok_or_else(|| self.no_token())?;
-        let device = self.gate.check(&token).ok_or_else(|| self.wrong_token())?;
-        Ok(match self.gate.issue(&device, self.clock.now()) {
+        let device = self
+            .authenticator
+            .check(&token)
+            .ok_or_else(|| self.wrong_token())?;
+        Ok(match self.authenticator.issue(&device, self.clock.now()) {
             Ok((token, expires)) => json_text(
                 StatusCode::OK,
                 json!({ "token": token, "expiresAt": expires }).to_string(),
             ),
-            Err(why) => *refuse(StatusCode::INTERNAL_SERVER_ERROR, why, &[]),
+            Err(reason) => *refuse(StatusCode::INTERNAL_SERVER_ERROR, reason, &[]),
         })
     }
 
-    async fn quotes<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
-        self.recognised(request)?;
+    async fn quotes<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
+        self.authenticated_device(request)?;
         let bad = |message: &'static str| refuse(StatusCode::BAD_REQUEST, message, &[]);
         let tickers = parameter(request, "tickers").unwrap_or_default();
         let tickers: Vec<&str> = tickers
@@ -339,12 +352,13 @@ impl Porter {
     }
 
     /// The minutes of a session, as the vendor writes them.
-    async fn minutes<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
-        self.recognised(request)?;
-        let asked = Asked::parse(request.uri().path()).map_err(|wrong| match wrong {
-            Wrong::Unserved(words) => refuse(StatusCode::NOT_FOUND, words, &[]),
-            Wrong::Senseless(words) => refuse(StatusCode::BAD_REQUEST, words, &[]),
-        })?;
+    async fn minutes<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
+        self.authenticated_device(request)?;
+        let asked =
+            AggregatesRequest::parse(request.uri().path()).map_err(|wrong| match wrong {
+                InvalidRequest::Unserved(words) => refuse(StatusCode::NOT_FOUND, words, &[]),
+                InvalidRequest::Senseless(words) => refuse(StatusCode::BAD_REQUEST, words, &[]),
+            })?;
         let now = self.clock.now();
         let body = self.minutes.answer(&self.quotes, &asked, now).await;
         Ok(body.map_or_else(
@@ -353,7 +367,7 @@ impl Porter {
         ))
     }
 
-    fn health(&self) -> Answer {
+    fn health(&self) -> HttpResponse {
         let simulated = self.quotes.simulated() == Some(true);
         let now = self.clock.now();
         let (well, report) = health::report(&self.health, simulated, &self.calendar, now);
@@ -365,7 +379,7 @@ impl Porter {
         json_text(status, report.to_string())
     }
 
-    fn numbers(&self, settings: &Settings) -> Answer {
+    fn metrics_page(&self, settings: &HubSettings) -> HttpResponse {
         let mut text = self.metrics.render();
         let (calendar, now) = (&self.calendar, self.clock.now());
         health::render(&mut text, &self.health, &settings.limits, calendar, now);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::token::Gate;
-use super::{Settings, Setup};
+use super::token::Authenticator;
+use super::{HubSettings, HubSetup};
 use crate::clock::Clock;
 use crate::config::Secret;
-use crate::feed::link::Via;
+use crate::feed::link::FeedProvider;
 use crate::feed::net::{Connector, Endpoint};
-use crate::feed::session::Source;
+use crate::feed::session::FeedSource;
 use crate::market::{Calendar, Cluster};
 use crate::simulator::{self, Simulator};
 use crate::supervisor::Supervisor;
@@ -22,27 +22,27 @@ use crate::supervisor::Supervisor;
 /// # Errors
 /// There is no port to be had, or what else the machine lacks.
 pub async fn setup(
-    vendor: simulator::Settings,
+    vendor: simulator::SimulatorSettings,
     token: &Secret,
     clock: Clock,
-) -> Result<(Setup, Simulator), String> {
+) -> Result<(HubSetup, Simulator), String> {
     let key = Secret::new(&vendor.key)?;
     let simulator = Simulator::start(vendor, clock.clone())
         .await
         .map_err(|error| error.to_string())?;
-    let source = Source {
-        via: Via::Vendor,
+    let source = FeedSource {
+        provider: FeedProvider::Vendor,
         endpoint: Endpoint::parse(&format!("ws://{}", simulator.address()))?,
         secret: Some(key),
     };
-    let (_, settings) = watch::channel(Settings::default());
-    let setup = Setup {
+    let (_, settings) = watch::channel(HubSettings::default());
+    let setup = HubSetup {
         rest: source.clone(),
         source,
         connector: Connector::new(None)?,
         clusters: Cluster::ALL.to_vec(),
         simulated: true,
-        gate: Arc::new(Gate::new(None, Some(token))?),
+        authenticator: Arc::new(Authenticator::new(None, Some(token))?),
         settings,
         // Simulated prices know no hours.
         calendar: Calendar::always_open(),

@@ -12,25 +12,25 @@ const SEND_BUFFER: usize = 16 << 10;
 /// An upgraded connection, ready for WebSocket frames. TLS is ended in a task of its own, which
 /// speaks to the fan-out through a socket pair.
 #[derive(Debug)]
-pub enum Socket {
+pub enum Transport {
     /// A client's own connection.
     Tcp(TcpStream),
     /// The inner end of a connection whose TLS is ended by another task.
     Pair(UnixStream),
 }
 
-impl Socket {
+impl Transport {
     /// Makes small writes leave at once and old ones not pile up in the kernel.
     ///
     /// # Errors
     /// The socket's, if it is gone.
     pub(super) fn prepare(&self) -> io::Result<()> {
         match self {
-            Socket::Tcp(socket) => {
+            Transport::Tcp(socket) => {
                 socket.set_nodelay(true)?;
                 rustix::net::sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER)?;
             }
-            Socket::Pair(socket) => {
+            Transport::Pair(socket) => {
                 rustix::net::sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER)?;
             }
         }
@@ -40,24 +40,24 @@ impl Socket {
     /// Writes what the kernel takes now.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Socket::Tcp(socket) => socket.try_write(bytes),
-            Socket::Pair(socket) => socket.try_write(bytes),
+            Transport::Tcp(socket) => socket.try_write(bytes),
+            Transport::Pair(socket) => socket.try_write(bytes),
         }
     }
 
     /// Reads what has come; `Ok(0)` at the end.
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Socket::Tcp(socket) => socket.try_read(buffer),
-            Socket::Pair(socket) => socket.try_read(buffer),
+            Transport::Tcp(socket) => socket.try_read(buffer),
+            Transport::Pair(socket) => socket.try_read(buffer),
         }
     }
 
     /// Waits until reading, or writing, is worth trying.
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {
-            Socket::Tcp(socket) => socket.ready(interest).await,
-            Socket::Pair(socket) => socket.ready(interest).await,
+            Transport::Tcp(socket) => socket.ready(interest).await,
+            Transport::Pair(socket) => socket.ready(interest).await,
         }
     }
 

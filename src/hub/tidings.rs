@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::Relayed;
-use super::hall::{Hall, Upstream};
-use super::request::Statuses;
-use crate::feed::Why;
+use super::RelayedEvent;
+use super::hall::{Broker, UpstreamStatus};
+use super::request::StatusFrame;
+use crate::feed::Failure;
 use crate::market::Channel;
 
 /// In the vendor's words, with the name that these lack.
@@ -14,20 +14,20 @@ fn unanswered(channel: &Channel) -> String {
 }
 
 /// What is said to who waits for a cluster that cannot be had.
-pub(super) fn barred() -> Statuses {
-    Statuses::one("upstream_down", &Why::Key.to_string())
+pub(super) fn denied_frame() -> StatusFrame {
+    StatusFrame::one("upstream_down", &Failure::Key.to_string())
 }
 
-impl Hall {
+impl Broker {
     /// The upstream is in use.
     pub(super) fn upstream_up(&mut self, simulated: bool) {
-        if self.upstream != Upstream::Up {
+        if self.upstream != UpstreamStatus::Up {
             // Another connection: the plan may be another by now.
             self.unanswered.clear();
         }
         if self.simulated != simulated {
             // Another vendor: nothing of the one before is repeated.
-            self.room.forget_values();
+            self.last_values.clear_values();
         }
         if self.simulated && !simulated {
             log::warn!(
@@ -35,40 +35,40 @@ impl Hall {
                 self.cluster
             );
             // They keep what they were told, and its values, for as long as they are connected.
-            self.dismiss(1012, Statuses::new);
+            self.close_all_with(1012, StatusFrame::new);
         }
-        let mut statuses = Statuses::new();
-        if let Upstream::Down(_) = self.upstream {
-            statuses.add("upstream_up", "prices are coming again");
+        let mut status_frame = StatusFrame::new();
+        if let UpstreamStatus::Down(_) = self.upstream {
+            status_frame.add("upstream_up", "prices are coming again");
         }
         if simulated && !self.simulated {
-            statuses.add("simulated", "These prices are simulated.");
+            status_frame.add("simulated", "These prices are simulated.");
         }
-        self.upstream = Upstream::Up;
+        self.upstream = UpstreamStatus::Up;
         self.simulated = simulated;
-        self.announce(statuses);
+        self.send_status_to_all(status_frame);
     }
 
     /// The upstream is not in use. What came before it went is let go of: nobody shall take it
     /// for new.
-    pub(super) fn upstream_down(&mut self, why: Why) {
-        self.sweep();
-        self.room.forget_values();
+    pub(super) fn upstream_down(&mut self, reason: Failure) {
+        self.deliver_pending();
+        self.last_values.clear_values();
         let before = self.upstream;
-        self.upstream = match why {
-            Why::Done => Upstream::Idle,
-            why => Upstream::Down(why),
+        self.upstream = match reason {
+            Failure::Done => UpstreamStatus::Idle,
+            reason => UpstreamStatus::Down(reason),
         };
-        if self.upstream != before && why != Why::Done {
-            self.announce(Statuses::one("upstream_down", &why.to_string()));
+        if self.upstream != before && reason != Failure::Done {
+            self.send_status_to_all(StatusFrame::one("upstream_down", &reason.to_string()));
         }
     }
 
     /// The vendor lets us in for nothing here. Nobody shall wait for it: who has REST to fall back
     /// on is to do so, and who comes again is told at the door.
     pub(super) fn upstream_barred(&mut self) {
-        self.upstream = Upstream::Barred;
-        self.dismiss(1013, barred);
+        self.upstream = UpstreamStatus::Denied;
+        self.close_all_with(1013, denied_frame);
     }
 
     /// The vendor has not answered for a channel, which has been confirmed to clients.
@@ -76,26 +76,30 @@ impl Hall {
         if !self.unanswered.insert(channel.clone()) {
             return;
         }
-        for seat in 0..self.clients.len() {
-            if self.clients[seat].is_some()
-                && self.room.topics(seat).binary_search(&channel).is_ok()
+        for client_slot in 0..self.clients.len() {
+            if self.clients[client_slot].is_some()
+                && self
+                    .last_values
+                    .topics(client_slot)
+                    .binary_search(&channel)
+                    .is_ok()
             {
-                let mut statuses = Statuses::new();
-                statuses.add("error", &unanswered(&channel));
-                self.say(seat, statuses);
+                let mut status_frame = StatusFrame::new();
+                status_frame.add("error", &unanswered(&channel));
+                self.send_status(client_slot, status_frame);
             }
         }
     }
 
     /// Adds to the answer of who has just subscribed what is already known of these channels.
-    pub(super) fn add_unanswered(&self, channels: &BTreeSet<Channel>, answer: &mut Statuses) {
+    pub(super) fn add_unanswered(&self, channels: &BTreeSet<Channel>, answer: &mut StatusFrame) {
         for channel in self.unanswered.intersection(channels) {
             answer.add("error", &unanswered(channel));
         }
     }
 
     /// What comes after all was only late.
-    pub(super) fn answered(&mut self, events: &[Relayed]) {
+    pub(super) fn answered(&mut self, events: &[RelayedEvent]) {
         if !self.unanswered.is_empty() {
             for event in events {
                 self.unanswered.remove(&event.channel);

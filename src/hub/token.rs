@@ -13,7 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
 
-use super::roster::{self, Digest, Fingerprint, Roster, RosterError, RosterFile};
+use super::roster::{self, DeviceRegistry, Digest, FileVersion, RegistryError, RegistryFile};
 use crate::clock::{Clock, Moment, Now};
 use crate::config::Secret;
 
@@ -37,11 +37,11 @@ const NO_RANDOMNESS: &str = "the machine gives no random numbers";
 type Nonce = [u8; 16];
 
 /// Decides who is let in.
-pub struct Gate {
-    file: Option<RosterFile>,
-    fixed: Option<Digest>,
-    book: Mutex<Book>,
-    roster: watch::Sender<Arc<HashSet<Device>>>,
+pub struct Authenticator {
+    file: Option<RegistryFile>,
+    static_token: Option<Digest>,
+    known_devices: Mutex<KnownDevices>,
+    registry: watch::Sender<Arc<HashSet<Device>>>,
     /// Random at each start: what an earlier process signed is good for nothing.
     /// `None` on a machine without randomness, which then signs nothing.
     key: Option<hmac::Key>,
@@ -50,7 +50,7 @@ pub struct Gate {
     random: SystemRandom,
 }
 
-impl fmt::Debug for Gate {
+impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate")
             .field("file", &self.file)
@@ -60,15 +60,15 @@ impl fmt::Debug for Gate {
 
 /// What the file said when it was last read.
 #[derive(Default)]
-struct Book {
+struct KnownDevices {
     devices: Vec<(Device, Digest)>,
-    seen: Option<Fingerprint>,
+    seen: Option<FileVersion>,
     /// The last complaint, so that it is made once.
-    told: Option<String>,
+    reported_error: Option<String>,
 }
 
 /// What an ephemeral token says, once its signature has been found good.
-struct Ticket {
+struct EphemeralToken {
     device: Device,
     expires: Moment,
     nonce: Nonce,
@@ -85,15 +85,15 @@ fn signed(payload: &str, known: &Digest) -> Vec<u8> {
     [payload.as_bytes(), known].concat()
 }
 
-impl Gate {
+impl Authenticator {
     /// A gate for the devices of a file, and for whoever holds the one static token.
     ///
     /// # Errors
     /// The file is there and cannot be read or is wrong, or the machine has no randomness.
-    pub fn new(file: Option<PathBuf>, fixed: Option<&Secret>) -> Result<Self, String> {
-        let gate = Self::unread(file, fixed)?;
-        gate.reload().map_err(|error| error.to_string())?;
-        Ok(gate)
+    pub fn new(file: Option<PathBuf>, static_token: Option<&Secret>) -> Result<Self, String> {
+        let authenticator = Self::unread(file, static_token)?;
+        authenticator.reload().map_err(|error| error.to_string())?;
+        Ok(authenticator)
     }
 
     /// The same for a file that nobody has asked for and a static token: what is wrong with the file
@@ -101,46 +101,46 @@ impl Gate {
     ///
     /// # Errors
     /// The machine has no randomness.
-    pub fn beside(file: PathBuf, fixed: &Secret) -> Result<Self, String> {
-        let gate = Self::unread(Some(file), Some(fixed))?;
-        gate.look();
-        Ok(gate)
+    pub fn with_optional_file(file: PathBuf, static_token: &Secret) -> Result<Self, String> {
+        let authenticator = Self::unread(Some(file), Some(static_token))?;
+        authenticator.check_file();
+        Ok(authenticator)
     }
 
-    fn unread(file: Option<PathBuf>, fixed: Option<&Secret>) -> Result<Self, String> {
-        let gate = Self::with(
-            file.map(RosterFile::new),
-            fixed.map(|token| roster::digest_of(token.reveal())),
+    fn unread(file: Option<PathBuf>, static_token: Option<&Secret>) -> Result<Self, String> {
+        let authenticator = Self::with(
+            file.map(RegistryFile::new),
+            static_token.map(|token| roster::digest_of(token.reveal())),
             Vec::new(),
         );
-        if gate.key.is_none() {
+        if authenticator.key.is_none() {
             return Err(NO_RANDOMNESS.into());
         }
-        Ok(gate)
+        Ok(authenticator)
     }
 
     /// A gate for one device of this name and with this token: for tests and benchmarks.
     pub fn single(device: Device, token: &str) -> Self {
         let devices = vec![(device, roster::digest_of(token.trim()))];
-        let gate = Self::with(None, None, devices);
-        gate.publish(&lock(&gate.book).devices);
-        gate
+        let authenticator = Self::with(None, None, devices);
+        authenticator.publish(&lock(&authenticator.known_devices).devices);
+        authenticator
     }
 
     fn with(
-        file: Option<RosterFile>,
-        fixed: Option<Digest>,
+        file: Option<RegistryFile>,
+        static_token: Option<Digest>,
         devices: Vec<(Device, Digest)>,
     ) -> Self {
         let random = SystemRandom::new();
         Self {
             file,
-            fixed,
-            book: Mutex::new(Book {
+            static_token,
+            known_devices: Mutex::new(KnownDevices {
                 devices,
-                ..Book::default()
+                ..KnownDevices::default()
             }),
-            roster: watch::Sender::new(Arc::default()),
+            registry: watch::Sender::new(Arc::default()),
             key: hmac::Key::generate(hmac::HMAC_SHA256, &random).ok(),
             used: Mutex::default(),
             random,
@@ -149,9 +149,9 @@ impl Gate {
 
     /// Forgets every named device; those of a file come back when it is read again.
     pub fn revoke(&self) {
-        let mut book = lock(&self.book);
-        book.devices.clear();
-        self.publish(&book.devices);
+        let mut known_devices = lock(&self.known_devices);
+        known_devices.devices.clear();
+        self.publish(&known_devices.devices);
     }
 
     /// The device that a token belongs to; `None` if it is nobody's. Takes as long for a wrong
@@ -162,33 +162,33 @@ impl Gate {
             return None;
         }
         let digest = roster::digest_of(presented);
-        let book = lock(&self.book);
+        let known_devices = lock(&self.known_devices);
         let mut found = u32::MAX;
-        for (index, (_, known)) in (0u32..).zip(&book.devices) {
+        for (index, (_, known)) in (0u32..).zip(&known_devices.devices) {
             found.conditional_assign(&index, known.as_slice().ct_eq(&digest));
         }
         let device = usize::try_from(found)
             .ok()
-            .and_then(|found| book.devices.get(found))
+            .and_then(|found| known_devices.devices.get(found))
             .map(|(device, _)| device.clone());
-        let fixed = self
-            .fixed
+        let static_token = self
+            .static_token
             .is_some_and(|known| bool::from(known.as_slice().ct_eq(&digest)));
-        device.or_else(|| fixed.then(|| roster::STATIC.into()))
+        device.or_else(|| static_token.then(|| roster::STATIC.into()))
     }
 
     /// The device that a device's token or an ephemeral one belongs to, for an upgrade: an
     /// ephemeral token is used up by this.
-    pub fn admit(&self, presented: &str, now: Now) -> Option<Device> {
+    pub fn authenticate_upgrade(&self, presented: &str, now: Now) -> Option<Device> {
         self.check(presented).or_else(|| {
             let ticket = self.verify(presented.trim(), now)?;
-            self.spend(&ticket, now).then_some(ticket.device)
+            self.use_up(&ticket, now).then_some(ticket.device)
         })
     }
 
     /// The same for a request: an ephemeral token is good for these until it expires, and is not
     /// used up, for the clients of the existing proxy ask for quotes with the token they join with.
-    pub fn recognise(&self, presented: &str, now: Now) -> Option<Device> {
+    pub fn authenticate_request(&self, presented: &str, now: Now) -> Option<Device> {
         self.check(presented)
             .or_else(|| Some(self.verify(presented.trim(), now)?.device))
     }
@@ -222,14 +222,14 @@ impl Gate {
 
     /// What is kept of the token that a device of this name has now.
     fn known(&self, name: &str) -> Option<Digest> {
-        let book = lock(&self.book);
-        let mut devices = book.devices.iter();
+        let known_devices = lock(&self.known_devices);
+        let mut devices = known_devices.devices.iter();
         let device = devices.find(|(device, _)| **device == *name);
-        let fixed = self.fixed.filter(|_| name == roster::STATIC);
-        device.map(|(_, digest)| *digest).or(fixed)
+        let static_token = self.static_token.filter(|_| name == roster::STATIC);
+        device.map(|(_, digest)| *digest).or(static_token)
     }
 
-    fn verify(&self, token: &str, now: Now) -> Option<Ticket> {
+    fn verify(&self, token: &str, now: Now) -> Option<EphemeralToken> {
         if token.len() > LENGTH_LIMIT {
             return None;
         }
@@ -249,14 +249,14 @@ impl Gate {
         hmac::verify(self.key.as_ref()?, &input, &signature).ok()?;
         known?;
         let device = Device::from(name);
-        (now.monotonic < expires).then_some(Ticket {
+        (now.monotonic < expires).then_some(EphemeralToken {
             device,
             expires,
             nonce,
         })
     }
 
-    fn spend(&self, ticket: &Ticket, now: Now) -> bool {
+    fn use_up(&self, ticket: &EphemeralToken, now: Now) -> bool {
         let mut used = lock(&self.used);
         if used.len() >= USED_LIMIT {
             used.retain(|_, expires| now.monotonic < *expires);
@@ -269,8 +269,8 @@ impl Gate {
     }
 
     /// Who is let in now, and from now on.
-    pub fn roster(&self) -> watch::Receiver<Arc<HashSet<Device>>> {
-        self.roster.subscribe()
+    pub fn registry(&self) -> watch::Receiver<Arc<HashSet<Device>>> {
+        self.registry.subscribe()
     }
 
     /// Reads the file again. If it cannot be read or is wrong, everybody stays who was there, but
@@ -278,26 +278,26 @@ impl Gate {
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub fn reload(&self) -> Result<(), RosterError> {
-        let mut book = lock(&self.book);
+    pub fn reload(&self) -> Result<(), RegistryError> {
+        let mut known_devices = lock(&self.known_devices);
         let Some(file) = &self.file else {
-            self.publish(&book.devices);
+            self.publish(&known_devices.devices);
             return Ok(());
         };
         // Taken before it is read: what changes in between is read the next time.
-        book.seen = file.fingerprint();
-        let was_there = book.seen.is_some() || book.devices.is_empty();
+        known_devices.seen = file.fingerprint();
+        let covered_the_close = known_devices.seen.is_some() || known_devices.devices.is_empty();
         let error = match file.read() {
             // A file that was there and is gone is one that cannot be read.
-            Ok(roster) if was_there => book.take(roster),
-            Ok(_) => Some(RosterError::gone(file)),
+            Ok(registry) if covered_the_close => known_devices.take(registry),
+            Ok(_) => Some(RegistryError::gone(file)),
             Err(error) => Some(error),
         };
-        self.publish(&book.devices);
+        self.publish(&known_devices.devices);
         match error {
             Some(error) => Err(error),
             None => {
-                book.told = None;
+                known_devices.reported_error = None;
                 Ok(())
             }
         }
@@ -305,11 +305,11 @@ impl Gate {
 
     fn publish(&self, devices: &[(Device, Digest)]) {
         let mut names: HashSet<Device> = devices.iter().map(|(name, _)| name.clone()).collect();
-        if self.fixed.is_some() {
+        if self.static_token.is_some() {
             names.insert(roster::STATIC.into());
         }
-        self.roster.send_if_modified(|roster| {
-            let left: Vec<&str> = roster
+        self.registry.send_if_modified(|registry| {
+            let left: Vec<&str> = registry
                 .iter()
                 .filter(|name| !names.contains(*name))
                 .map(|name| &**name)
@@ -317,25 +317,25 @@ impl Gate {
             if !left.is_empty() {
                 log::info!("no longer let in: {}", left.join(", "));
             }
-            let changed = **roster != names;
-            *roster = Arc::new(names);
+            let changed = **registry != names;
+            *registry = Arc::new(names);
             changed
         });
     }
 
     /// Reads the file again if it is another than the last time; says once what is wrong with it.
-    pub fn look(&self) {
+    pub fn check_file(&self) {
         let Some(file) = &self.file else { return };
-        let seen = lock(&self.book).seen;
+        let seen = lock(&self.known_devices).seen;
         if seen.is_some() && seen == file.fingerprint() {
             return;
         }
         if let Err(error) = self.reload() {
             let error = error.to_string();
-            let mut book = lock(&self.book);
-            if book.told.as_ref() != Some(&error) {
+            let mut known_devices = lock(&self.known_devices);
+            if known_devices.reported_error.as_ref() != Some(&error) {
                 log::error!("the devices stay as they were: {error}");
-                book.told = Some(error);
+                known_devices.reported_error = Some(error);
             }
         }
     }
@@ -344,24 +344,24 @@ impl Gate {
     pub async fn watch(&self, clock: Clock, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
-                () = clock.sleep_until(clock.now().monotonic + POLL) => self.look(),
+                () = clock.sleep_until(clock.now().monotonic + POLL) => self.check_file(),
                 () = super::stopped(&mut stop) => return,
             }
         }
     }
 }
 
-impl Book {
+impl KnownDevices {
     /// Takes over what a file says, as far as it can be relied upon.
-    fn take(&mut self, mut roster: Roster) -> Option<RosterError> {
-        let revoked = roster.revoked;
-        if let Some(error) = roster.error {
+    fn take(&mut self, mut registry: DeviceRegistry) -> Option<RegistryError> {
+        let revoked = registry.revoked;
+        if let Some(error) = registry.error {
             self.devices.retain(|(name, _)| !revoked.contains(name));
             return Some(error);
         }
         // Who came in by a token that is another now is disconnected by being nobody for a while.
         let mut changed = false;
-        roster.devices.retain(|(name, digest)| {
+        registry.devices.retain(|(name, digest)| {
             let old = self.devices.iter().find(|(known, _)| known == name);
             let same = old.is_none_or(|(_, known)| known == digest);
             changed |= !same;
@@ -370,7 +370,7 @@ impl Book {
         if changed {
             self.seen = None;
         }
-        self.devices = roster.devices;
+        self.devices = registry.devices;
         None
     }
 }
@@ -382,20 +382,23 @@ mod tests {
 
     #[test]
     fn what_is_remembered_of_used_tokens_is_bounded_and_forgotten_in_time() {
-        let gate = Gate::new(None, Some(&Secret::new("t").unwrap())).unwrap();
-        let device = gate.check("t").unwrap();
+        let authenticator = Authenticator::new(None, Some(&Secret::new("t").unwrap())).unwrap();
+        let device = authenticator.check("t").unwrap();
         let start = Now::new(Moment::ZERO, Utc::PLAUSIBLE);
         let expires = Moment::ZERO + EPHEMERAL;
         for number in 0..USED_LIMIT {
             let nonce = (number as u128).to_be_bytes();
-            lock(&gate.used).insert(nonce, expires);
+            lock(&authenticator.used).insert(nonce, expires);
         }
-        let (token, _) = gate.issue(&device, start).unwrap();
+        let (token, _) = authenticator.issue(&device, start).unwrap();
         // Rather none than one that could be used twice.
-        assert_eq!(gate.admit(&token, start), None);
+        assert_eq!(authenticator.authenticate_upgrade(&token, start), None);
         let later = Now::new(expires, Utc::PLAUSIBLE);
-        let (token, _) = gate.issue(&device, later).unwrap();
-        assert_eq!(gate.admit(&token, later), Some(device));
-        assert_eq!(lock(&gate.used).len(), 1);
+        let (token, _) = authenticator.issue(&device, later).unwrap();
+        assert_eq!(
+            authenticator.authenticate_upgrade(&token, later),
+            Some(device)
+        );
+        assert_eq!(lock(&authenticator.used).len(), 1);
     }
 }

@@ -8,28 +8,28 @@ use hyper::body::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::minutes::Minutes;
-use super::{Came, Interest, Relayed, Report};
+use super::minutes::BarCache;
+use super::{Arrival, Interest, RelayedEvent, UpstreamEvent};
 use crate::clock::{Clock, Moment, Now};
-use crate::feed::audience::{Audience, Line, Over};
-use crate::feed::link::Phase;
+use crate::feed::audience::{ConsumerGone, EventSink, ServerState};
+use crate::feed::link::ConnectionPhase;
 use crate::feed::net::Connector;
-use crate::feed::session::{Orders, Session, Source};
+use crate::feed::session::{FeedSource, Session, SubscriptionDemand};
 use crate::feed::shelf::{Growing, WILDCARD};
-use crate::feed::wire::{self, Passing};
-use crate::feed::{Status, Why};
-use crate::market::{self, Calendar, Channel, Class, Cluster, Kind, Symbol, Ticker};
+use crate::feed::wire::{self, RelayedEventRef};
+use crate::feed::{ConnectionStatus, Failure};
+use crate::market::{self, AssetClass, Calendar, Channel, ChannelKind, Cluster, Symbol, Ticker};
 
 /// Contracts whose quotes one connection may carry, by the vendor's documentation.
 pub const CONTRACTS: usize = 1000;
 
 /// The hour is looked at this often: markets open and close to the minute, and NTP may set the
 /// clock at any time.
-const LOOK: Duration = Duration::from_secs(15);
+const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How long the vendor is left alone after it has refused the key where it never let it in: a plan
 /// that lacks a cluster does not get it within a minute, and who hammers may be locked out.
-pub const BARRED: Duration = Duration::from_secs(600);
+pub const DENIED_FOR: Duration = Duration::from_secs(600);
 
 /// What an upstream is made of.
 #[derive(Debug)]
@@ -37,15 +37,15 @@ pub struct Upstream {
     /// Which cluster.
     pub cluster: Cluster,
     /// The vendor, with the key.
-    pub source: Arc<Source>,
+    pub source: Arc<FeedSource>,
     /// How to get there.
     pub connector: Connector,
     /// What the clients want; the connection is open while that is something.
     pub interest: watch::Receiver<Interest>,
     /// To the fan-out.
-    pub reports: mpsc::Sender<Report>,
+    pub reports: mpsc::Sender<UpstreamEvent>,
     /// Where the bars of a minute are kept.
-    pub minutes: Minutes,
+    pub minutes: BarCache,
     /// Where it is written whether the vendor says that its prices are simulated.
     pub greeted: watch::Sender<Option<bool>>,
     /// Time.
@@ -55,17 +55,17 @@ pub struct Upstream {
 impl Upstream {
     /// Keeps the connection until told to stop; then says farewell.
     pub async fn run(self, stop: watch::Receiver<bool>) {
-        let (orders, wanted) = watch::channel(Orders::default());
+        let (demand, wanted) = watch::channel(SubscriptionDemand::default());
         let (marked, simulated) = watch::channel(false);
         let barred = watch::Sender::new(false);
         let session = Session {
             cluster: self.cluster,
             source: self.source,
             connector: self.connector,
-            orders: wanted,
-            updates: Relay {
+            demand: wanted,
+            updates: UpstreamSink {
                 reports: self.reports.clone(),
-                told: None,
+                last_report: None,
                 simulated: marked,
                 barred: barred.clone(),
                 proven: false,
@@ -74,11 +74,11 @@ impl Upstream {
             },
             clock: self.clock.clone(),
         };
-        let conductor = Conductor {
+        let conductor = UpstreamPolicy {
             cluster: self.cluster,
             interest: self.interest,
             simulated,
-            orders,
+            demand,
             held: Interest::new(),
             refused: false,
             refusals: barred.subscribe(),
@@ -92,11 +92,11 @@ impl Upstream {
 }
 
 /// Turns what the clients want, and the hour, into orders for the session.
-struct Conductor {
+struct UpstreamPolicy {
     cluster: Cluster,
     interest: watch::Receiver<Interest>,
     simulated: watch::Receiver<bool>,
-    orders: watch::Sender<Orders<Interest>>,
+    demand: watch::Sender<SubscriptionDemand<Interest>>,
     /// What was ordered last.
     held: Interest,
     /// Some of the interest cannot be had, and the log has it.
@@ -106,15 +106,15 @@ struct Conductor {
     refusals: watch::Receiver<bool>,
     /// Until when it is left alone.
     until: Option<Moment>,
-    reports: mpsc::Sender<Report>,
+    reports: mpsc::Sender<UpstreamEvent>,
     clock: Clock,
 }
 
-impl Conductor {
+impl UpstreamPolicy {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             self.order();
-            let look = self.clock.now().monotonic + LOOK;
+            let look = self.clock.now().monotonic + CHECK_INTERVAL;
             let next = self.until.map_or(look, |until| until.min(look));
             tokio::select! {
                 // An error of any of these means that nobody is left to serve.
@@ -122,35 +122,38 @@ impl Conductor {
                 changed = self.interest.changed() => if changed.is_err() { break },
                 changed = self.simulated.changed() => if changed.is_err() { break },
                 changed = self.refusals.changed() => if changed.is_err() { break },
-                () = self.orders.closed() => break,
+                () = self.demand.closed() => break,
                 () = self.clock.sleep_until(next) => {}
             }
-            if !self.keep_out().await {
+            if !self.hold_off().await {
                 break;
             }
         }
-        self.orders.send_modify(|orders| orders.stop = true);
+        self.demand.send_modify(|demand| demand.stop = true);
     }
 
     /// Leaves the vendor alone while it must be; false if nobody is left to be told of the end.
-    async fn keep_out(&mut self) -> bool {
+    async fn hold_off(&mut self) -> bool {
         let now = self.clock.now().monotonic;
         let barred = *self.refusals.borrow_and_update();
         match self.until {
             None if barred => {
-                let minutes = BARRED.as_secs() / 60;
+                let minutes = DENIED_FOR.as_secs() / 60;
                 log::warn!(
                     "{}: not asked for again within {minutes} minutes; displays are told to do \
                      without (take it out of massive.clusters if the plan lacks it)",
                     self.cluster
                 );
-                self.until = Some(now + BARRED);
+                self.until = Some(now + DENIED_FOR);
                 true
             }
             Some(until) if now >= until => {
                 self.until = None;
                 self.barred.send_replace(false);
-                self.reports.send(Report::Down(Why::Done)).await.is_ok()
+                self.reports
+                    .send(UpstreamEvent::Down(Failure::Done))
+                    .await
+                    .is_ok()
             }
             _ => true,
         }
@@ -161,7 +164,7 @@ impl Conductor {
         let (wanted, refused) = if self.until.is_some() {
             (Interest::new(), false)
         } else {
-            let wanted = affordable(self.cluster, &interest, &self.held);
+            let wanted = within_plan(self.cluster, &interest, &self.held);
             let refused = wanted.len() < interest.len();
             (wanted, refused)
         };
@@ -179,12 +182,12 @@ impl Conductor {
         } else {
             Calendar::us()
         };
-        let patience = patience(&wanted, &calendar, self.clock.now());
-        self.orders.send_if_modified(|orders| {
-            let changed = orders.channels != wanted || orders.patience != patience;
+        let max_silence = max_silence(&wanted, &calendar, self.clock.now());
+        self.demand.send_if_modified(|demand| {
+            let changed = demand.channels != wanted || demand.max_silence != max_silence;
             if changed {
-                orders.channels.clone_from(&wanted);
-                orders.patience = patience;
+                demand.channels.clone_from(&wanted);
+                demand.max_silence = max_silence;
             }
             changed
         });
@@ -194,8 +197,9 @@ impl Conductor {
 
 /// What one connection may carry of what is wanted; what is already held stays. The vendor has no
 /// `Q.*` for options and limits the contracts.
-fn affordable(cluster: Cluster, wanted: &Interest, held: &Interest) -> Interest {
-    let limited = |channel: &Channel| cluster == Cluster::Options && channel.kind == Kind::Quote;
+fn within_plan(cluster: Cluster, wanted: &Interest, held: &Interest) -> Interest {
+    let limited =
+        |channel: &Channel| cluster == Cluster::Options && channel.kind == ChannelKind::Quote;
     let mut carried: Interest = wanted
         .iter()
         .filter(|channel| !limited(channel))
@@ -212,56 +216,56 @@ fn affordable(cluster: Cluster, wanted: &Interest, held: &Interest) -> Interest 
 
 /// How long all of these may be silent now; `None` while that is normal. Index values and bars
 /// come by a timetable; a contract or a share may go unquoted for as long as it likes.
-fn patience(wanted: &Interest, calendar: &Calendar, now: Now) -> Option<Duration> {
+fn max_silence(wanted: &Interest, calendar: &Calendar, now: Now) -> Option<Duration> {
     let utc = now.utc?;
     let due = wanted.iter().filter_map(|channel| {
         let source = match channel.kind {
-            Kind::Value | Kind::Second => market::Source::Tick,
-            Kind::Minute => market::Source::Minute,
-            Kind::Quote | Kind::Trade => return None,
+            ChannelKind::Value | ChannelKind::Second => market::QuoteSource::Tick,
+            ChannelKind::Minute => market::QuoteSource::Minute,
+            ChannelKind::Quote | ChannelKind::Trade => return None,
         };
         // Whoever takes all indices takes SPX.
-        let ticker = if channel.kind == Kind::Value && channel.ticker == WILDCARD {
+        let ticker = if channel.kind == ChannelKind::Value && channel.ticker == WILDCARD {
             "I:SPX"
         } else {
             channel.ticker.as_str()
         };
-        let symbol = Symbol::of_ticker(ticker)?;
-        (symbol.class() == Class::Index && calendar.phase(&symbol, utc).is_open())
+        let symbol = Symbol::from_ticker(ticker)?;
+        (symbol.class() == AssetClass::Index && calendar.phase(&symbol, utc).is_open())
             .then(|| 2 * market::limit(&symbol, source))
     });
     due.min()
 }
 
 /// Tells the fan-out what the session hears.
-struct Relay {
-    reports: mpsc::Sender<Report>,
+struct UpstreamSink {
+    reports: mpsc::Sender<UpstreamEvent>,
     /// The last report but events; nothing is said twice.
-    told: Option<Report>,
+    last_report: Option<UpstreamEvent>,
     simulated: watch::Sender<bool>,
     /// The vendor lets us in for nothing here, and is left alone.
     barred: watch::Sender<bool>,
     /// It has let us in before: the key is good, and the plan has this cluster.
     proven: bool,
-    minutes: Minutes,
+    minutes: BarCache,
     greeted: watch::Sender<Option<bool>>,
 }
 
-impl Relay {
-    async fn tell(&mut self, report: Report) -> Result<(), Over> {
-        self.reports.send(report).await.map_err(|_| Over)
+impl UpstreamSink {
+    async fn send(&mut self, report: UpstreamEvent) -> Result<(), ConsumerGone> {
+        self.reports.send(report).await.map_err(|_| ConsumerGone)
     }
 }
 
-impl Audience for Relay {
+impl EventSink for UpstreamSink {
     type Shelf = Growing;
 
-    async fn status(&mut self, _: Cluster, status: Status) -> Result<(), Over> {
+    async fn status(&mut self, _: Cluster, status: ConnectionStatus) -> Result<(), ConsumerGone> {
         let is_simulated = status.simulated == Some(true);
         self.simulated.send_if_modified(|simulated| {
             std::mem::replace(simulated, is_simulated) != is_simulated
         });
-        if status.phase == Phase::Live {
+        if status.phase == ConnectionPhase::Live {
             self.proven = true;
             // Before anybody is told: nothing of another vendor is repeated from here on.
             let before = self.greeted.send_replace(Some(is_simulated));
@@ -269,70 +273,72 @@ impl Audience for Relay {
                 self.minutes.seen(is_simulated, Vec::new()).await;
             }
         }
-        let report = match (status.phase, status.why) {
+        let report = match (status.phase, status.reason) {
             // Nothing is asked for while it lasts, and that is no news.
             _ if *self.barred.borrow() => return Ok(()),
             // Not so an upgrade that is refused: that was something before the vendor.
-            (Phase::Refused, Some(Why::Key)) if !self.proven => {
-                self.told = None;
-                self.tell(Report::Barred).await?;
+            (ConnectionPhase::Refused, Some(Failure::Key)) if !self.proven => {
+                self.last_report = None;
+                self.send(UpstreamEvent::Barred).await?;
                 self.barred.send_replace(true);
                 return Ok(());
             }
-            (Phase::Live, _) => Report::Up {
+            (ConnectionPhase::Live, _) => UpstreamEvent::Up {
                 simulated: is_simulated,
             },
-            (Phase::Idle, _) => Report::Down(Why::Done),
+            (ConnectionPhase::Idle, _) => UpstreamEvent::Down(Failure::Done),
             // To the vendor we have a key, and no token of a client is meant.
-            (_, Some(Why::Token)) => Report::Down(Why::Key),
-            (_, Some(why)) => Report::Down(why),
+            (_, Some(Failure::Token)) => UpstreamEvent::Down(Failure::Key),
+            (_, Some(reason)) => UpstreamEvent::Down(reason),
             // On its way for the first time: neither up nor a failure.
             (_, None) => return Ok(()),
         };
-        if self.told.as_ref() == Some(&report) {
+        if self.last_report.as_ref() == Some(&report) {
             return Ok(());
         }
-        self.told = Some(report.clone());
-        self.tell(report).await
+        self.last_report = Some(report.clone());
+        self.send(report).await
     }
 
     async fn frame(
         &mut self,
         frame: &Utf8Bytes,
-        line: &mut Line<Growing>,
+        server: &mut ServerState<Growing>,
         now: Moment,
-    ) -> Result<(), Over> {
+    ) -> Result<(), ConsumerGone> {
         let (mut events, mut bars) = (Vec::new(), Vec::new());
         let bytes = Bytes::from(frame.clone());
         for passing in wire::passing(frame) {
             match passing {
-                Ok(Passing::Status(verdict, message)) => line.verdict(verdict, &message, now),
-                Ok(Passing::Data {
+                Ok(RelayedEventRef::Status(status_kind, message)) => {
+                    server.handle_status(status_kind, &message, now)
+                }
+                Ok(RelayedEventRef::Data {
                     kind,
                     ticker,
                     age,
                     json,
                 }) => {
                     // What was just given back may still come; it is nobody's.
-                    if line.data(kind, &ticker, now)
+                    if server.data(kind, &ticker, now)
                         && let Ok(ticker) = Ticker::try_from(ticker.as_ref())
                     {
-                        let relayed = Relayed {
+                        let relayed = RelayedEvent {
                             channel: Channel { kind, ticker },
                             json: bytes.slice_ref(json.as_bytes()),
-                            came: Came {
+                            arrival: Arrival {
                                 at: now,
                                 age: age.unwrap_or_default(),
                             },
                         };
-                        if kind == Kind::Minute {
+                        if kind == ChannelKind::Minute {
                             bars.push(relayed.clone());
                         }
                         events.push(relayed);
                     }
                 }
-                Ok(Passing::Unused) => {}
-                Err(junk) => line.junk(junk),
+                Ok(RelayedEventRef::Unused) => {}
+                Err(parse_error) => server.count_parse_error(parse_error),
             }
         }
         if events.is_empty() {
@@ -342,11 +348,11 @@ impl Audience for Relay {
             let simulated = *self.simulated.borrow();
             self.minutes.seen(simulated, bars).await;
         }
-        self.tell(Report::Events(events)).await
+        self.send(UpstreamEvent::Events(events)).await
     }
 
-    async fn unanswered(&mut self, channel: Channel, _: bool) -> Result<(), Over> {
-        self.tell(Report::Unanswered(channel)).await
+    async fn unanswered(&mut self, channel: Channel, _: bool) -> Result<(), ConsumerGone> {
+        self.send(UpstreamEvent::Unanswered(channel)).await
     }
 }
 
@@ -367,7 +373,7 @@ mod tests {
 
     fn patience_at(names: &[&str], utc: Utc) -> Option<u64> {
         let now = Now::new(Moment::ZERO, utc);
-        patience(&interest(names), &Calendar::us(), now).map(|patience| patience.as_secs())
+        max_silence(&interest(names), &Calendar::us(), now).map(|max_silence| max_silence.as_secs())
     }
 
     #[test]
@@ -386,7 +392,7 @@ mod tests {
             utc: None,
         };
         let wanted = interest(&["V.I:SPX"]);
-        assert_eq!(patience(&wanted, &Calendar::us(), unknown), None);
+        assert_eq!(max_silence(&wanted, &Calendar::us(), unknown), None);
     }
 
     #[test]
@@ -398,12 +404,12 @@ mod tests {
         };
         let held = quotes(500..1500);
         let wanted = quotes(0..1500);
-        let carried = |wanted: &Interest| affordable(Cluster::Options, wanted, &held);
+        let carried = |wanted: &Interest| within_plan(Cluster::Options, wanted, &held);
         assert_eq!(carried(&wanted), held);
         let others = interest(&["T.O:SPY251219C00650000", "T.*", "Q.*"]);
         let wanted = wanted.union(&others).cloned().collect();
         assert_eq!(carried(&wanted).len(), 1002, "there is no Q.* on options");
         let shares = interest(&["Q.*", "Q.SPY"]);
-        assert_eq!(affordable(Cluster::Stocks, &shares, &held), shares);
+        assert_eq!(within_plan(Cluster::Stocks, &shares, &held), shares);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 
-use super::socket::Socket;
+use super::socket::Transport;
 
 /// What a client has said, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Message {
 
 /// Why a connection cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FrameError {
     /// Not what the RFC allows.
     Protocol,
     /// Text that is not UTF-8.
@@ -34,13 +34,13 @@ pub enum Fault {
     TooLarge,
 }
 
-impl Fault {
+impl FrameError {
     /// The code to close with.
     pub const fn code(self) -> u16 {
         match self {
-            Fault::Protocol => 1002,
-            Fault::Utf8 => 1007,
-            Fault::TooLarge => 1009,
+            FrameError::Protocol => 1002,
+            FrameError::Utf8 => 1007,
+            FrameError::TooLarge => 1009,
         }
     }
 }
@@ -76,7 +76,7 @@ impl Opcode {
 
 /// Where in a frame the next byte belongs.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum ParseState {
     /// This many bytes of the head have come.
     Head(u8),
     /// In the payload.
@@ -92,9 +92,9 @@ enum Place {
 #[derive(Debug)]
 pub struct Decoder {
     limit: usize,
-    place: Place,
+    place: ParseState,
     head: [u8; 14],
-    /// `Text` or `Binary` from the first frame of a message to its last.
+    /// `ShortText` or `Binary` from the first frame of a message to its last.
     kind: Option<Opcode>,
     message: Vec<u8>,
     /// How much of the message is known to be UTF-8.
@@ -107,7 +107,7 @@ impl Decoder {
     pub const fn new(limit: usize) -> Self {
         Self {
             limit,
-            place: Place::Head(0),
+            place: ParseState::Head(0),
             head: [0; 14],
             kind: None,
             message: Vec::new(),
@@ -120,9 +120,9 @@ impl Decoder {
     ///
     /// # Errors
     /// Why the connection cannot go on; what comes behind is to be thrown away.
-    pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Fault> {
+    pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Message>, FrameError> {
         loop {
-            if let Place::Head(had) = self.place {
+            if let ParseState::Head(had) = self.place {
                 let Some((&byte, rest)) = input.split_first() else {
                     return Ok(None);
                 };
@@ -130,7 +130,7 @@ impl Decoder {
                 self.head[usize::from(had)] = byte;
                 self.place = self.head(had + 1)?;
             }
-            if let Place::Payload { left, .. } = self.place {
+            if let ParseState::Payload { left, .. } = self.place {
                 if left > 0 && input.is_empty() {
                     return Ok(None);
                 }
@@ -143,12 +143,12 @@ impl Decoder {
 
     /// Judges the head as soon as two bytes of it have come, so that nobody waits for the rest
     /// of what will be refused.
-    fn head(&self, had: u8) -> Result<Place, Fault> {
+    fn head(&self, had: u8) -> Result<ParseState, FrameError> {
         if had < 2 {
-            return Ok(Place::Head(had));
+            return Ok(ParseState::Head(had));
         }
         let [first, second, ..] = self.head;
-        let opcode = Opcode::read(first).ok_or(Fault::Protocol)?;
+        let opcode = Opcode::read(first).ok_or(FrameError::Protocol)?;
         let last = first & 0x80 != 0;
         let short = second & 0x7f;
         let reserved = first & 0x70 != 0;
@@ -159,7 +159,7 @@ impl Decoder {
             Opcode::Close | Opcode::Ping | Opcode::Pong => !last || short > 125,
         };
         if reserved || bare || broken {
-            return Err(Fault::Protocol);
+            return Err(FrameError::Protocol);
         }
         let extended = match short {
             126 => 2,
@@ -167,7 +167,7 @@ impl Decoder {
             _ => 0,
         };
         if had < 2 + extended + 4 {
-            return Ok(Place::Head(had));
+            return Ok(ParseState::Head(had));
         }
         let (length, mask) = self.head[2..].split_at(usize::from(extended));
         let length = match extended {
@@ -180,18 +180,18 @@ impl Decoder {
         if (extended == 2 && length < 126)
             || (extended == 8 && (length < 1 << 16 || length >> 63 != 0))
         {
-            return Err(Fault::Protocol);
+            return Err(FrameError::Protocol);
         }
         let before = if opcode.is_control() {
             0
         } else {
             self.message.len()
         };
-        let left = usize::try_from(length).map_err(|_| Fault::TooLarge)?;
+        let left = usize::try_from(length).map_err(|_| FrameError::TooLarge)?;
         if !opcode.is_control() && left > self.limit.saturating_sub(before) {
-            return Err(Fault::TooLarge);
+            return Err(FrameError::TooLarge);
         }
-        Ok(Place::Payload {
+        Ok(ParseState::Payload {
             opcode,
             last,
             mask: [mask[0], mask[1], mask[2], mask[3]],
@@ -199,8 +199,8 @@ impl Decoder {
         })
     }
 
-    fn payload(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Fault> {
-        let Place::Payload {
+    fn payload(&mut self, input: &mut &[u8]) -> Result<Option<Message>, FrameError> {
+        let ParseState::Payload {
             opcode,
             last,
             ref mut mask,
@@ -230,7 +230,7 @@ impl Decoder {
         if !whole {
             return Ok(None);
         }
-        self.place = Place::Head(0);
+        self.place = ParseState::Head(0);
         match opcode {
             Opcode::Ping => Ok(Some(Message::Ping(std::mem::take(&mut self.control)))),
             Opcode::Pong => {
@@ -246,38 +246,38 @@ impl Decoder {
     }
 
     /// A code point may be split between frames, but not at the end of the message.
-    fn check_text(&mut self, ended: bool) -> Result<(), Fault> {
+    fn check_text(&mut self, ended: bool) -> Result<(), FrameError> {
         match std::str::from_utf8(&self.message[self.valid..]) {
             Ok(_) => self.valid = self.message.len(),
-            Err(error) if error.error_len().is_some() || ended => return Err(Fault::Utf8),
+            Err(error) if error.error_len().is_some() || ended => return Err(FrameError::Utf8),
             Err(error) => self.valid += error.valid_up_to(),
         }
         Ok(())
     }
 
-    fn message(&mut self) -> Result<Message, Fault> {
+    fn message(&mut self) -> Result<Message, FrameError> {
         let bytes = std::mem::take(&mut self.message);
         self.valid = 0;
         match self.kind.take() {
             Some(Opcode::Text) => String::from_utf8(bytes)
                 .map(Message::Text)
-                .map_err(|_| Fault::Utf8),
+                .map_err(|_| FrameError::Utf8),
             _ => Ok(Message::Binary(bytes)),
         }
     }
 }
 
-fn farewell(payload: &[u8]) -> Result<Message, Fault> {
+fn farewell(payload: &[u8]) -> Result<Message, FrameError> {
     let (code, reason) = match payload {
         [] => return Ok(Message::Close(None)),
-        [_] => return Err(Fault::Protocol),
+        [_] => return Err(FrameError::Protocol),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
     };
     // 1004–1006 and 1015 are never sent; 1012–1014 have been registered since the RFC.
     if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
-        return Err(Fault::Protocol);
+        return Err(FrameError::Protocol);
     }
-    std::str::from_utf8(reason).map_err(|_| Fault::Utf8)?;
+    std::str::from_utf8(reason).map_err(|_| FrameError::Utf8)?;
     Ok(Message::Close(Some(code)))
 }
 
@@ -334,7 +334,7 @@ pub fn close(code: Option<u16>, reason: &str, into: &mut Vec<u8>) {
 
 /// Sends back every text and binary message until the client goes: what conformance suites
 /// talk to.
-pub async fn echo(socket: Socket, read_ahead: Bytes) {
+pub async fn echo(socket: Transport, read_ahead: Bytes) {
     let mut decoder = Decoder::new(16 << 20);
     let mut buffer = read_ahead.to_vec();
     let mut out = Vec::new();

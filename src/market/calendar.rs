@@ -12,10 +12,10 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::minutes::TradingDay;
-use super::{Contract, MarketStatus, State, Symbol};
+use super::{Contract, MarketState, MarketStatus, Symbol};
 use crate::clock::Utc;
 use hours::Hours;
-pub use hours::{EXTENDED_LIMIT, limit};
+pub use hours::{EXTENDED_STALE_AFTER, limit};
 
 static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 
@@ -23,12 +23,12 @@ static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 pub const GRACE: Duration = Duration::from_secs(60);
 
 /// More days than the longest closure has (four), so that a neighbouring session is found.
-const REACH: i8 = 8;
+const SEARCH_DAYS: i8 = 8;
 
 /// What a market does around a moment; holds for the whole span it names, so it can be kept
 /// until it no longer [covers](Phase::covers) the time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
+pub enum MarketPhase {
     /// A session is on.
     Open {
         /// Its start.
@@ -39,7 +39,7 @@ pub enum Phase {
         /// the hours before and after regular trading the end of the last regular session.
         closed: Utc,
         /// Which part of the day it is.
-        part: Part,
+        part: SessionPart,
     },
     /// No session is on.
     Closed {
@@ -55,7 +55,7 @@ pub enum Phase {
 
 /// A part of the trading day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Part {
+pub enum SessionPart {
     /// Trading of shares before the regular hours.
     Pre,
     /// The regular hours, and for an index all hours in which it is published.
@@ -67,80 +67,83 @@ pub enum Part {
     Outside,
 }
 
-impl Phase {
+impl MarketPhase {
     /// A phase without end, for which there are no hours.
-    const ALWAYS: Phase = Phase::Open {
+    const ALWAYS: MarketPhase = MarketPhase::Open {
         since: Utc(i64::MIN),
         until: Utc(i64::MAX),
         closed: Utc(i64::MIN),
-        part: Part::Regular,
+        part: SessionPart::Regular,
     };
 
     /// Whether it still holds at this time.
     pub const fn covers(&self, at: Utc) -> bool {
-        let (Phase::Open { since, until, .. } | Phase::Closed { since, until, .. }) = self;
+        let (MarketPhase::Open { since, until, .. } | MarketPhase::Closed { since, until, .. }) =
+            self;
         since.0 <= at.0 && at.0 < until.0
     }
 
     /// When it is over.
     pub const fn until(&self) -> Utc {
-        let (Phase::Open { until, .. } | Phase::Closed { until, .. }) = self;
+        let (MarketPhase::Open { until, .. } | MarketPhase::Closed { until, .. }) = self;
         *until
     }
 
     /// When it began.
     const fn since(&self) -> Utc {
-        let (Phase::Open { since, .. } | Phase::Closed { since, .. }) = self;
+        let (MarketPhase::Open { since, .. } | MarketPhase::Closed { since, .. }) = self;
         *since
     }
 
     /// The end of the session whose last value is the close now.
     pub const fn bell(&self) -> Utc {
-        let (Phase::Open { closed: bell, .. } | Phase::Closed { close: bell, .. }) = self;
+        let (MarketPhase::Open { closed: bell, .. } | MarketPhase::Closed { close: bell, .. }) =
+            self;
         *bell
     }
 
     /// The same phase after a session that ended at another time.
     const fn with_bell(mut self, bell: Utc) -> Self {
-        let (Phase::Open { closed: of, .. } | Phase::Closed { close: of, .. }) = &mut self;
+        let (MarketPhase::Open { closed: of, .. } | MarketPhase::Closed { close: of, .. }) =
+            &mut self;
         *of = bell;
         self
     }
 
     /// The part of the day that is on, if a session is.
-    pub const fn part(&self) -> Option<Part> {
+    pub const fn part(&self) -> Option<SessionPart> {
         match self {
-            Phase::Open { part, .. } => Some(*part),
-            Phase::Closed { .. } => None,
+            MarketPhase::Open { part, .. } => Some(*part),
+            MarketPhase::Closed { .. } => None,
         }
     }
 
     /// Whether a session is on.
     pub const fn is_open(&self) -> bool {
-        matches!(self, Phase::Open { .. })
+        matches!(self, MarketPhase::Open { .. })
     }
 }
 
 /// For how long after it was true the vendor's word on its markets is worth more than the table.
-const STATUS_LIMIT: i64 = 10 * 60_000;
+const STATUS_VALIDITY: i64 = 10 * 60_000;
 /// And not before so long after a session's begin or end by the table: the two may change a moment
 /// apart.
-const STATUS_CARE: i64 = 20_000;
+const STATUS_GUARD: i64 = 20_000;
 
 /// Which hours are kept at all, and what the vendor says of them at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Calendar {
-    kept: Kept,
+    rule: HoursRule,
     status: Option<MarketStatus>,
     /// For how long, without a break, the vendor has last called each group of markets closed.
-    called_closed: [Option<CalledClosed>; MarketStatus::GROUPS],
+    reported_closures: [Option<ReportedClosure>; MarketStatus::GROUPS],
     /// Another number for each status: comparing it is cheaper.
     revision: u32,
 }
 
 /// The vendor's words, one after the other without a long pause, that a market is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct CalledClosed {
+struct ReportedClosure {
     first: Utc,
     last: Utc,
     /// The word before the first was that it is open: it closed then.
@@ -149,7 +152,7 @@ struct CalledClosed {
     over: bool,
 }
 
-impl CalledClosed {
+impl ReportedClosure {
     /// The end of the session that was to begin at `open`: when the market closed, or `before`, the
     /// end of the session before it, if there was none that is known of.
     fn bell(&self, open: Utc, before: Utc) -> Utc {
@@ -162,7 +165,7 @@ impl CalledClosed {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kept {
+enum HoursRule {
     UnitedStates,
     None,
 }
@@ -171,9 +174,9 @@ impl Calendar {
     /// The sessions of the United States, with the holidays and early closes of the NYSE by its rules.
     pub const fn us() -> Self {
         Self {
-            kept: Kept::UnitedStates,
+            rule: HoursRule::UnitedStates,
             status: None,
-            called_closed: [None; MarketStatus::GROUPS],
+            reported_closures: [None; MarketStatus::GROUPS],
             revision: 0,
         }
     }
@@ -181,46 +184,46 @@ impl Calendar {
     /// Never closed: simulated prices know no hours.
     pub const fn always_open() -> Self {
         Self {
-            kept: Kept::None,
+            rule: HoursRule::None,
             status: None,
-            called_closed: [None; MarketStatus::GROUPS],
+            reported_closures: [None; MarketStatus::GROUPS],
             revision: 0,
         }
     }
 
     /// Whether there are any hours.
     pub fn has_hours(&self) -> bool {
-        self.kept != Kept::None
+        self.rule != HoursRule::None
     }
 
     /// Takes the vendor's word on its markets: for ten minutes it overrules the table, which
     /// knows of no closure that was announced this morning.
     pub fn set_status(&mut self, status: MarketStatus) {
         // After the server's clock was set back, a new word may be dated before the last one.
-        let before = self
-            .status
-            .filter(|before| before.as_of.0.abs_diff(status.as_of.0) < STATUS_LIMIT.unsigned_abs());
+        let before = self.status.filter(|before| {
+            before.as_of.0.abs_diff(status.as_of.0) < STATUS_VALIDITY.unsigned_abs()
+        });
         for (group, state) in status.groups().into_iter().enumerate() {
-            let known = &mut self.called_closed[group];
+            let known = &mut self.reported_closures[group];
             let at = status.as_of;
             *known = match (state, *known) {
-                (Some(State::Closed), Some(known))
-                    if !known.over && at.0 < known.last.0 + STATUS_LIMIT =>
+                (Some(MarketState::Closed), Some(known))
+                    if !known.over && at.0 < known.last.0 + STATUS_VALIDITY =>
                 {
-                    Some(CalledClosed {
+                    Some(ReportedClosure {
                         // It may be an answer that is older than the first one that said so.
                         first: known.first.min(at),
                         last: known.last.max(at),
                         ..known
                     })
                 }
-                (Some(State::Closed), _) => Some(CalledClosed {
+                (Some(MarketState::Closed), _) => Some(ReportedClosure {
                     first: at,
                     last: at,
                     began: before.is_some_and(|before| before.groups()[group].is_some()),
                     over: false,
                 }),
-                (_, known) => known.map(|known| CalledClosed {
+                (_, known) => known.map(|known| ReportedClosure {
                     over: true,
                     ..known
                 }),
@@ -233,53 +236,53 @@ impl Calendar {
     /// Forgets the vendor's word: it came from another source than the prices.
     pub const fn forget_status(&mut self) {
         self.status = None;
-        self.called_closed = [None; MarketStatus::GROUPS];
+        self.reported_closures = [None; MarketStatus::GROUPS];
         self.revision = self.revision.wrapping_add(1);
     }
 
     /// Whether the vendor's word that is known was said since the present phase of this symbol
     /// began: a word of before says nothing of it.
-    pub fn is_told(&self, symbol: &Symbol, at: Utc) -> bool {
+    pub fn has_current_status(&self, symbol: &Symbol, at: Utc) -> bool {
         let Some(today) = self.date(at) else {
             return true;
         };
         let since = Self::table(symbol, today, at).since();
         self.status
-            .is_some_and(|status| status.as_of.0 >= since.0.saturating_add(STATUS_CARE))
+            .is_some_and(|status| status.as_of.0 >= since.0.saturating_add(STATUS_GUARD))
     }
 
     /// Whether the market of this symbol has closed so short a time ago that what is called its close
     /// may not be the last value.
-    pub fn has_just_closed(&self, symbol: &Symbol, at: Utc) -> bool {
+    pub fn closed_moments_ago(&self, symbol: &Symbol, at: Utc) -> bool {
         match self.phase(symbol, at) {
-            Phase::Closed { since, .. } => at.0 < since.0.saturating_add(STATUS_CARE),
-            Phase::Open { .. } => false,
+            MarketPhase::Closed { since, .. } => at.0 < since.0.saturating_add(STATUS_GUARD),
+            MarketPhase::Open { .. } => false,
         }
     }
 
     /// What tells whether a phase that was kept is of this calendar.
     pub(super) const fn revision(&self) -> (bool, u32) {
-        (matches!(self.kept, Kept::None), self.revision)
+        (matches!(self.rule, HoursRule::None), self.revision)
     }
 
     /// What the market of this symbol does at this time. A computation in New York time, some
     /// microseconds: keep the answer while it covers the time.
-    pub fn phase(&self, symbol: &Symbol, at: Utc) -> Phase {
+    pub fn phase(&self, symbol: &Symbol, at: Utc) -> MarketPhase {
         let Some(today) = self.date(at) else {
-            return Phase::ALWAYS;
+            return MarketPhase::ALWAYS;
         };
         let phase = Self::table(symbol, today, at);
         let told = self.status.filter(|status| {
-            (status.as_of.0 - STATUS_CARE..status.as_of.0 + STATUS_LIMIT).contains(&at.0)
+            (status.as_of.0 - STATUS_GUARD..status.as_of.0 + STATUS_VALIDITY).contains(&at.0)
         });
         match told {
             Some(status) => {
-                let called_closed = self.called_closed[MarketStatus::group(symbol)];
-                let phase = match called_closed {
-                    Some(called) => self.without_session(phase, symbol, called),
+                let reported_closures = self.reported_closures[MarketStatus::group(symbol)];
+                let phase = match reported_closures {
+                    Some(called) => self.without_cancelled_session(phase, symbol, called),
                     None => phase,
                 };
-                overruled(phase, symbol, status, called_closed)
+                apply_vendor_status(phase, symbol, status, reported_closures)
             }
             None => phase,
         }
@@ -287,7 +290,12 @@ impl Calendar {
 
     /// What follows the table's last session if the vendor has called the market closed from before
     /// its end until after it: the session ended when it did, or never was.
-    fn without_session(&self, phase: Phase, symbol: &Symbol, called: CalledClosed) -> Phase {
+    fn without_cancelled_session(
+        &self,
+        phase: MarketPhase,
+        symbol: &Symbol,
+        called: ReportedClosure,
+    ) -> MarketPhase {
         let bell = phase.bell();
         if phase.since() < bell || called.first >= bell || (called.over && called.last < bell) {
             return phase;
@@ -301,13 +309,13 @@ impl Calendar {
         corrected().unwrap_or(phase)
     }
 
-    fn table(symbol: &Symbol, today: Date, at: Utc) -> Phase {
+    fn table(symbol: &Symbol, today: Date, at: Utc) -> MarketPhase {
         let hours = Hours::of(symbol);
         let contract = symbol.contract();
         let last_day = contract.as_ref().map(Contract::last_trading_day);
         // The ends of the last session, and of the last regular one.
         let (mut last, mut close) = (Utc(i64::MIN), Utc(i64::MIN));
-        for offset in -REACH..=REACH {
+        for offset in -SEARCH_DAYS..=SEARCH_DAYS {
             let Some((date, sessions)) =
                 day(today, offset).map(|date| (date, hours.sessions(date)))
             else {
@@ -315,7 +323,7 @@ impl Calendar {
             };
             if last_day.is_some_and(|last_day| date > last_day) {
                 // An expired contract is traded no more.
-                return Phase::Closed {
+                return MarketPhase::Closed {
                     since: last,
                     until: Utc(i64::MAX),
                     close,
@@ -331,18 +339,18 @@ impl Calendar {
                 };
                 if end <= at {
                     last = end;
-                    if *part == Part::Regular {
+                    if *part == SessionPart::Regular {
                         close = end;
                     }
                 } else if start <= at {
-                    return Phase::Open {
+                    return MarketPhase::Open {
                         since: start,
                         until: end,
                         closed: close,
                         part: *part,
                     };
                 } else {
-                    return Phase::Closed {
+                    return MarketPhase::Closed {
                         since: last,
                         until: start,
                         close,
@@ -351,7 +359,7 @@ impl Calendar {
             }
         }
         // Unreachable with the table above: no closure lasts as long as REACH.
-        Phase::ALWAYS
+        MarketPhase::ALWAYS
     }
 
     /// When the next trading day after the one of this time begins: its first session's start.
@@ -360,7 +368,7 @@ impl Calendar {
         let hours = Hours::of(symbol);
         self.date(at)
             .and_then(|today| {
-                (1..=REACH).find_map(|offset| {
+                (1..=SEARCH_DAYS).find_map(|offset| {
                     let date = day(today, offset)?;
                     let (_, start, _) = hours.sessions(date).first()?;
                     utc(date, *start)
@@ -374,12 +382,16 @@ impl Calendar {
     pub fn trading_day(&self, symbol: &Symbol, at: Utc) -> Option<TradingDay> {
         let today = self.date(at)?;
         let hours = Hours::of(symbol);
-        (-REACH..=0).rev().find_map(|offset| {
+        (-SEARCH_DAYS..=0).rev().find_map(|offset| {
             let date = day(today, offset)?;
             let sessions = hours.sessions(date);
             let (_, start, _) = sessions.first()?;
             let start = utc(date, *start)?;
-            let regular = || sessions.iter().filter(|(part, ..)| *part == Part::Regular);
+            let regular = || {
+                sessions
+                    .iter()
+                    .filter(|(part, ..)| *part == SessionPart::Regular)
+            };
             let ((_, open, _), (_, _, close)) = (regular().next()?, regular().next_back()?);
             (start <= at).then_some(TradingDay {
                 start,
@@ -402,7 +414,7 @@ impl Calendar {
     fn date(&self, at: Utc) -> Option<Date> {
         // A clock beyond these years is broken; values are then judged by their age alone.
         const YEARS: core::ops::Range<i64> = 946_684_800_000..7_258_118_400_000; // 2000 to 2199
-        if self.kept == Kept::None || !YEARS.contains(&at.0) {
+        if self.rule == HoursRule::None || !YEARS.contains(&at.0) {
             return None;
         }
         let instant = Timestamp::from_millisecond(at.0).ok()?;
@@ -422,52 +434,52 @@ fn is_night(symbol: &Symbol, since: Utc) -> bool {
 }
 
 /// What the table says, corrected by what the vendor says.
-fn overruled(
-    table: Phase,
+fn apply_vendor_status(
+    table: MarketPhase,
     symbol: &Symbol,
     status: MarketStatus,
-    called_closed: Option<CalledClosed>,
-) -> Phase {
+    reported_closures: Option<ReportedClosure>,
+) -> MarketPhase {
     let Some(state) = status.of(symbol) else {
         return table;
     };
-    let (Phase::Open { since, until, .. } | Phase::Closed { since, until, .. }) = table;
+    let (MarketPhase::Open { since, until, .. } | MarketPhase::Closed { since, until, .. }) = table;
     // It was true of the phase before; or it is of the day's trading, and this is the night's.
-    if status.as_of.0 < since.0.saturating_add(STATUS_CARE) || is_night(symbol, since) {
+    if status.as_of.0 < since.0.saturating_add(STATUS_GUARD) || is_night(symbol, since) {
         return table;
     }
-    let until = until.min(Utc(status.as_of.0 + STATUS_LIMIT));
+    let until = until.min(Utc(status.as_of.0 + STATUS_VALIDITY));
     match (table, state) {
         (
-            Phase::Open {
+            MarketPhase::Open {
                 closed,
-                part: Part::Regular,
+                part: SessionPart::Regular,
                 ..
             },
-            State::Closed,
-        ) => Phase::Closed {
+            MarketState::Closed,
+        ) => MarketPhase::Closed {
             since,
             until,
-            close: called_closed.map_or(closed, |called| called.bell(since, closed)),
+            close: reported_closures.map_or(closed, |called| called.bell(since, closed)),
         },
         (
-            Phase::Open {
+            MarketPhase::Open {
                 closed,
-                part: Part::Regular,
+                part: SessionPart::Regular,
                 ..
             },
-            State::Extended,
-        ) => Phase::Open {
+            MarketState::Extended,
+        ) => MarketPhase::Open {
             since,
             until,
             closed,
-            part: Part::Post,
+            part: SessionPart::Post,
         },
-        (Phase::Closed { close, .. }, State::Open) => Phase::Open {
+        (MarketPhase::Closed { close, .. }, MarketState::Open) => MarketPhase::Open {
             since,
             until,
             closed: close,
-            part: Part::Regular,
+            part: SessionPart::Regular,
         },
         _ => table,
     }

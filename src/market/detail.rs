@@ -1,12 +1,12 @@
 //! What else is known of an instrument beside its value: the book, the last trade, the day, and
 //! what is computed of a contract. Values of fixed size; judges nothing.
 
-use super::{Class, Price, Symbol};
+use super::{AssetClass, Price, Symbol};
 use crate::clock::Utc;
 
 /// The best bid and ask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Book {
+pub struct TopOfBook {
     /// What buyers pay; zero if nobody bids.
     pub bid: Price,
     /// What sellers want; zero if nobody asks.
@@ -17,18 +17,18 @@ pub struct Book {
     pub ask_size: u32,
 }
 
-impl Book {
+impl TopOfBook {
     /// Between bid and ask. `None` where nobody asks, where the two are crossed, and where they are
     /// too far apart to say what a contract is worth: by more than 1.00 and by more than the middle
     /// itself (0.01 × 500 is not worth 250). A contract that nobody bids for is worth half of a
     /// small ask.
-    pub fn middle(&self) -> Option<Price> {
+    pub fn mid(&self) -> Option<Price> {
         let (bid, ask) = (self.bid.scaled(), self.ask.scaled());
         if ask <= 0 || bid < 0 || bid > ask {
             return None;
         }
-        let (spread, middle) = (ask - bid, (bid + ask) / 2);
-        (spread <= Price::SCALE || spread <= middle).then_some(Price::from_scaled(middle))
+        let (spread, mid) = (ask - bid, (bid + ask) / 2);
+        (spread <= Price::SCALE || spread <= mid).then_some(Price::from_scaled(mid))
     }
 }
 
@@ -43,7 +43,7 @@ pub struct Trade {
 
 /// The trading day so far, as REST tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Day {
+pub struct DayStats {
     /// The lowest and the highest price.
     pub range: Option<(Price, Price)>,
     /// How much was traded, in contracts or shares.
@@ -52,7 +52,7 @@ pub struct Day {
 
 /// What is computed of a contract; REST alone has it. Fixed-point like prices, in 1/10 000.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Analysis {
+pub struct OptionAnalytics {
     /// By how much the contract moves with its underlying.
     pub delta: Option<Price>,
     /// By how much delta moves with the underlying.
@@ -78,7 +78,7 @@ pub enum Denial {
 
 /// Whether a market is open, as the vendor says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum State {
+pub enum MarketState {
     /// Regular trading.
     Open,
     /// Before or after it.
@@ -92,15 +92,15 @@ pub enum State {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MarketStatus {
     /// Shares, and the options on them.
-    pub shares: Option<State>,
+    pub shares: Option<MarketState>,
     /// `s_and_p`: SPX and its family.
-    pub s_and_p: Option<State>,
+    pub s_and_p: Option<MarketState>,
     /// `cgi`: VIX and its family.
-    pub cboe: Option<State>,
+    pub cboe: Option<MarketState>,
     /// `nasdaq`: NDX, COMP.
-    pub nasdaq: Option<State>,
+    pub nasdaq: Option<MarketState>,
     /// `dow_jones`: DJI.
-    pub dow_jones: Option<State>,
+    pub dow_jones: Option<MarketState>,
     /// When it was true.
     pub as_of: Utc,
 }
@@ -110,7 +110,7 @@ impl MarketStatus {
     pub(super) const GROUPS: usize = 5;
 
     /// What is said of each group.
-    pub(super) const fn groups(&self) -> [Option<State>; Self::GROUPS] {
+    pub(super) const fn groups(&self) -> [Option<MarketState>; Self::GROUPS] {
         [
             self.shares,
             self.s_and_p,
@@ -124,8 +124,8 @@ impl MarketStatus {
     /// of shares.
     pub(super) fn group(symbol: &Symbol) -> usize {
         match symbol.class() {
-            Class::Equity | Class::Option => 0,
-            Class::Index => match symbol.name() {
+            AssetClass::Equity | AssetClass::Option => 0,
+            AssetClass::Index => match symbol.name() {
                 "SPX" | "OEX" | "XEO" | "XSP" | "MID" | "SML" => 1,
                 name if name.starts_with("VIX") => 2,
                 "VVIX" | "VXN" | "RVX" | "OVX" | "GVZ" | "SKEW" => 2,
@@ -137,16 +137,16 @@ impl MarketStatus {
     }
 
     /// What is said of the market of this symbol.
-    pub fn of(&self, symbol: &Symbol) -> Option<State> {
+    pub fn of(&self, symbol: &Symbol) -> Option<MarketState> {
         let group = Self::group(symbol);
         let state = self.groups()[group]?;
         let counts = match symbol.class() {
-            Class::Equity => true,
+            AssetClass::Equity => true,
             // Contracts are not traded in the extended hours of shares.
-            Class::Option => state != State::Extended,
+            AssetClass::Option => state != MarketState::Extended,
             // An index has no extended hours. One without a group of its own closes with shares, but an
             // open market for shares does not mean that it is computed.
-            Class::Index => group != 0 || state == State::Closed,
+            AssetClass::Index => group != 0 || state == MarketState::Closed,
         };
         counts.then_some(state)
     }

@@ -3,9 +3,9 @@
 
 use core::time::Duration;
 
-use super::calendar::{GRACE, Part, Phase};
+use super::calendar::{GRACE, MarketPhase, SessionPart};
 use super::quote::{Quote, duration, millis};
-use super::{Class, EXTENDED_LIMIT, Source};
+use super::{AssetClass, EXTENDED_STALE_AFTER, QuoteSource};
 use crate::clock::{Moment, Now, Utc};
 
 /// What a value on the glass is worth, judged with the calendar at the moment of drawing.
@@ -25,17 +25,17 @@ pub enum Freshness {
 
 /// An index is computed on after the bell, and its official close comes some minutes later: the last
 /// value of this time is the close (in ms).
-pub(super) const SETTLING: i64 = 30 * 60_000;
+pub(super) const INDEX_SETTLEMENT: i64 = 30 * 60_000;
 /// A price from outside the known hours that has stopped gives its place back to the close this long
 /// after its limit.
-const BACK: Duration = Duration::from_secs(15 * 60);
+const EXTENDED_TO_CLOSE_AFTER: Duration = Duration::from_secs(15 * 60);
 /// No regular session is as long as this (in ms): what a source calls a close belongs to the session
 /// that ended less than this after it.
-const SESSION: i64 = 12 * 3_600_000;
+const MAX_SESSION: i64 = 12 * 3_600_000;
 
 /// The link that an instrument's values come on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Link {
+pub struct LinkState {
     /// It is in use, and what is behind it is too.
     pub unbroken: bool,
     /// Another number after each break.
@@ -46,7 +46,7 @@ pub struct Link {
 
 /// What is to be shown, and what it is worth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Shown {
+pub struct DisplayedQuote {
     /// The value; `None` if there is none.
     pub quote: Option<Quote>,
     /// What it is worth.
@@ -54,36 +54,36 @@ pub struct Shown {
     /// When that may be another although nothing happens.
     pub until: Moment,
     /// The part of the day that the value is of.
-    pub part: Option<Part>,
+    pub part: Option<SessionPart>,
 }
 
 /// What is known of an instrument and what judges it.
-pub(super) struct Judge<'a> {
-    pub(super) class: Class,
+pub(super) struct StalenessCheck<'a> {
+    pub(super) class: AssetClass,
     /// The latest value.
     pub(super) latest: Option<&'a Quote>,
     /// What is known to be the close of a session.
     pub(super) close: Option<&'a Quote>,
     /// How old a value of a bar of a minute may be, and any other.
     pub(super) limits: (Duration, Duration),
-    pub(super) link: Link,
+    pub(super) link: LinkState,
     /// `None` while there is no agreed time.
-    pub(super) phase: Option<Phase>,
+    pub(super) phase: Option<MarketPhase>,
     pub(super) now: Now,
 }
 
-impl Judge<'_> {
-    pub(super) fn shown(&self) -> Shown {
+impl StalenessCheck<'_> {
+    pub(super) fn shown(&self) -> DisplayedQuote {
         let phase_ends = self.phase.zip(self.now.utc).map(|(phase, utc)| {
             let left = duration(phase.until().millis_since(utc));
             self.now.monotonic + left
         });
         let phase_ends = phase_ends.unwrap_or(Moment::NEVER);
-        let part = self.phase.as_ref().and_then(Phase::part);
+        let part = self.phase.as_ref().and_then(MarketPhase::part);
         let mut shown = match self.latest {
             Some(latest) => self.value(latest, part),
             None => self.closed().map_or(
-                Shown {
+                DisplayedQuote {
                     quote: None,
                     freshness: Freshness::None,
                     until: Moment::NEVER,
@@ -101,16 +101,16 @@ impl Judge<'_> {
     /// How old this value may be.
     fn limit(&self, quote: &Quote) -> Duration {
         match quote.source {
-            Source::Minute => self.limits.0,
-            Source::Tick | Source::Rest | Source::Second => self.limits.1,
+            QuoteSource::Minute => self.limits.0,
+            QuoteSource::Tick | QuoteSource::Rest | QuoteSource::Second => self.limits.1,
         }
     }
 
-    fn value(&self, quote: &Quote, part: Option<Part>) -> Shown {
+    fn value(&self, quote: &Quote, part: Option<SessionPart>) -> DisplayedQuote {
         let now = self.now;
         let (Some(age), Some(counted)) = (quote.age(now), quote.counted_age(now)) else {
             // It may be of last week. Only an agreed time can tell.
-            return Shown {
+            return DisplayedQuote {
                 quote: Some(*quote),
                 freshness: Freshness::None,
                 until: quote.as_of.known_at(now),
@@ -122,35 +122,35 @@ impl Judge<'_> {
         let extended = match (self.phase, as_of) {
             _ if quote.outside => false,
             // A row has one stamp for all its numbers: its close is not of that time.
-            (Some(Phase::Closed { .. }), _) if quote.is_close => false,
+            (Some(MarketPhase::Closed { .. }), _) if quote.is_close => false,
             // A share's price of before or after the regular hours.
             (
-                Some(Phase::Open {
-                    part: Part::Pre | Part::Post,
+                Some(MarketPhase::Open {
+                    part: SessionPart::Pre | SessionPart::Post,
                     since,
                     ..
                 }),
                 Some(as_of),
             ) => as_of >= since,
-            (Some(Phase::Closed { close, .. }), Some(as_of)) => {
-                self.class == Class::Equity
+            (Some(MarketPhase::Closed { close, .. }), Some(as_of)) => {
+                self.class == AssetClass::Equity
                     && as_of.0 > close.0.saturating_add(millis(self.limit(quote)))
             }
             _ => false,
         };
         let own = self.limit(quote);
         let limit = if extended {
-            own.max(EXTENDED_LIMIT)
+            own.max(EXTENDED_STALE_AFTER)
         } else {
             own
         };
         let young = counted <= limit;
         let part = if quote.outside {
-            Some(Part::Outside)
+            Some(SessionPart::Outside)
         } else {
             part
         };
-        let of = |freshness, until| Shown {
+        let of = |freshness, until| DisplayedQuote {
             quote: Some(*quote),
             freshness,
             until,
@@ -162,17 +162,26 @@ impl Judge<'_> {
         } else {
             Freshness::Live
         };
-        let stale = || of(Freshness::Stale(age), now.monotonic + to_next_figure(age));
-        let Some(bell) = self.phase.as_ref().map(Phase::bell) else {
+        let stale = || {
+            of(
+                Freshness::Stale(age),
+                now.monotonic + until_next_age_text(age),
+            )
+        };
+        let Some(bell) = self.phase.as_ref().map(MarketPhase::bell) else {
             return if young { of(fresh, expiry) } else { stale() };
         };
         match self.phase {
-            Some(Phase::Closed { .. }) if quote.outside || extended => {
+            Some(MarketPhase::Closed { .. }) if quote.outside || extended => {
                 if young {
                     return of(fresh, expiry);
                 }
                 // After a share's hours the close is its price at once.
-                let back = if extended { limit } else { limit + BACK };
+                let back = if extended {
+                    limit
+                } else {
+                    limit + EXTENDED_TO_CLOSE_AFTER
+                };
                 match self.closed() {
                     Some(close) if counted >= back => self.as_close(close, None),
                     Some(_) => {
@@ -183,10 +192,11 @@ impl Judge<'_> {
                     None => stale(),
                 }
             }
-            Some(Phase::Closed { .. }) => {
+            Some(MarketPhase::Closed { .. }) => {
                 // While an index is still computed after the bell it has no close, whatever its row says.
-                let computed =
-                    self.class == Class::Index && young && as_of.is_some_and(|as_of| as_of > bell);
+                let computed = self.class == AssetClass::Index
+                    && young
+                    && as_of.is_some_and(|as_of| as_of > bell);
                 if quote.is_close && self.is_of(quote, bell) && !computed {
                     self.as_close(quote, part)
                 } else if young {
@@ -201,13 +211,13 @@ impl Judge<'_> {
                 }
             }
             _ if young => of(fresh, expiry),
-            Some(Phase::Open { since, .. }) => {
-                let waits = self.close_stands(quote).is_some();
+            Some(MarketPhase::Open { since, .. }) => {
+                let close_may_stand = self.close_stands(quote).is_some();
                 let before = as_of.is_some_and(|as_of| as_of < since);
                 // The close also replaces a share's last price of the evening before.
                 let evening = || as_of.is_some_and(|as_of| as_of >= bell);
-                let over = quote.outside || part == Some(Part::Pre) && evening();
-                let close = if !(waits && before) {
+                let over = quote.outside || part == Some(SessionPart::Pre) && evening();
+                let close = if !(close_may_stand && before) {
                     None
                 } else if self.is_last_before(quote, bell) {
                     Some(quote)
@@ -231,8 +241,8 @@ impl Judge<'_> {
     /// How long a close may still stand in the place of a value; `None` if it may not.
     fn close_stands(&self, close: &Quote) -> Option<Moment> {
         match self.phase? {
-            Phase::Open {
-                part: Part::Regular,
+            MarketPhase::Open {
+                part: SessionPart::Regular,
                 since,
                 ..
             } => {
@@ -243,12 +253,12 @@ impl Judge<'_> {
             }
             // Outside the regular hours there may be no trade for hours. Until there is one, the close
             // is the last price.
-            Phase::Open { .. } | Phase::Closed { .. } => Some(Moment::NEVER),
+            MarketPhase::Open { .. } | MarketPhase::Closed { .. } => Some(Moment::NEVER),
         }
     }
 
-    fn as_close(&self, quote: &Quote, part: Option<Part>) -> Shown {
-        Shown {
+    fn as_close(&self, quote: &Quote, part: Option<SessionPart>) -> DisplayedQuote {
+        DisplayedQuote {
             quote: Some(*quote),
             freshness: Freshness::Closed,
             until: self.close_stands(quote).unwrap_or(Moment::NEVER),
@@ -259,7 +269,7 @@ impl Judge<'_> {
     /// Whether a close is that of the session that ended with this bell, and not of one before.
     fn is_of(&self, close: &Quote, bell: Utc) -> bool {
         let as_of = close.as_of.utc(self.now);
-        as_of.is_some_and(|as_of| as_of.0 > bell.0.saturating_sub(SESSION))
+        as_of.is_some_and(|as_of| as_of.0 > bell.0.saturating_sub(MAX_SESSION))
     }
 
     /// Whether a value is the last one of the session that ended with this bell: it is told to be, or
@@ -273,8 +283,8 @@ impl Judge<'_> {
             return false;
         };
         let limit = millis(self.limit(quote));
-        let settling = if self.class == Class::Index {
-            SETTLING
+        let settling = if self.class == AssetClass::Index {
+            INDEX_SETTLEMENT
         } else {
             limit
         };
@@ -289,15 +299,15 @@ impl Judge<'_> {
         };
         let silent_since = as_of.0.max(bell.0).saturating_add(limit + millis(lag));
         let proven = match quote.source {
-            Source::Rest => {
+            QuoteSource::Rest => {
                 let fetched = quote.as_of.confirmed_utc(self.now);
                 // An index's official close comes after the bell, and a row of before may not have it.
-                let known = if self.class == Class::Index {
+                let known = if self.class == AssetClass::Index {
                     silent_since.max(end)
                 } else {
                     silent_since
                 };
-                let late = self.class == Class::Index || as_of.0 <= end;
+                let late = self.class == AssetClass::Index || as_of.0 <= end;
                 late && fetched.is_some_and(|fetched| fetched.0 >= known)
             }
             _ => {
@@ -317,7 +327,7 @@ fn is_later(close: &Quote, quote: &Quote) -> bool {
 }
 
 /// How long until an age, written as `12s`, `3m`, `2h` or `5d`, is another text.
-fn to_next_figure(age: Duration) -> Duration {
+fn until_next_age_text(age: Duration) -> Duration {
     let unit = match age.as_secs() {
         0..60 => 1,
         60..3600 => 60,

@@ -7,7 +7,7 @@ use super::Price;
 use crate::clock::Moment;
 
 /// How many points are kept at most.
-pub const HISTORY: usize = 128;
+pub const HISTORY_POINTS: usize = 128;
 
 /// The spacing of the points at first.
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,8 +25,8 @@ const QUIET: Duration = Duration::from_secs(600);
 /// the picture.
 #[derive(Clone, Debug)]
 pub struct History {
-    points: [Price; HISTORY],
-    /// Points in use. Invariant: at most `HISTORY`.
+    points: [Price; HISTORY_POINTS],
+    /// Points in use. Invariant: at most `HISTORY_POINTS`.
     len: usize,
     /// Of each point; doubles.
     interval: Duration,
@@ -46,7 +46,7 @@ impl History {
     /// Nothing yet.
     pub const fn new() -> Self {
         Self {
-            points: [Price::from_scaled(0); HISTORY],
+            points: [Price::from_scaled(0); HISTORY_POINTS],
             len: 0,
             interval: FIRST_INTERVAL,
             start: Moment::ZERO,
@@ -88,11 +88,11 @@ impl History {
     /// this takes at most some hundred steps.
     fn complete(&mut self, last: Price, at: Moment) {
         while at.since(self.start) >= self.interval {
-            if self.len == HISTORY {
-                for kept in 0..HISTORY / 2 {
+            if self.len == HISTORY_POINTS {
+                for kept in 0..HISTORY_POINTS / 2 {
                     self.points[kept] = self.points[2 * kept + 1];
                 }
-                self.len = HISTORY / 2;
+                self.len = HISTORY_POINTS / 2;
                 self.interval = self.interval.saturating_mul(2);
             } else {
                 self.points[self.len] = last;
@@ -181,12 +181,12 @@ mod tests {
             let (mut history, mut at, mut was_full) = (History::new(), 0, false);
             for gap in gaps {
                 let quiet = Duration::from_millis(gap) > QUIET.max(history.span());
-                was_full = (was_full && !quiet) || history.points().len() == HISTORY;
+                was_full = (was_full && !quiet) || history.points().len() == HISTORY_POINTS;
                 was_full &= !quiet;
                 at += gap;
                 history.push(Price::from_scaled(7), Moment::from_millis(at));
-                proptest::prop_assert!(history.points().len() <= HISTORY);
-                proptest::prop_assert!(!was_full || history.points().len() >= HISTORY / 2);
+                proptest::prop_assert!(history.points().len() <= HISTORY_POINTS);
+                proptest::prop_assert!(!was_full || history.points().len() >= HISTORY_POINTS / 2);
                 proptest::prop_assert!(history.points().iter().all(|p| p.scaled() == 7));
             }
         }

@@ -25,38 +25,38 @@ pub struct TradingDay {
 
 /// One minute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Minute {
+struct MinuteBar {
     low: Price,
     high: Price,
     close: Price,
     /// It is the feed's own bar; else it is put together of single values until that comes.
-    told: bool,
+    reported: bool,
 }
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Minutes {
+pub struct DayBars {
     day: Option<TradingDay>,
     /// By the minutes since the start of the day. Invariant: `MINUTES` of them, or none before
     /// the first day.
-    minutes: Vec<Option<Minute>>,
+    minutes: Vec<Option<MinuteBar>>,
     /// The first minute with a price, and the one behind the last.
     used: (usize, usize),
     range: Option<(Price, Price)>,
     /// The minutes of the day so far were filled in.
-    told: bool,
+    reported: bool,
     points: heapless::Vec<Price, POINTS>,
     /// How many minutes the points stand for.
-    drawn: usize,
+    points_cover: usize,
 }
 
-impl Default for Minutes {
+impl Default for DayBars {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Minutes {
+impl DayBars {
     /// No day yet.
     pub const fn new() -> Self {
         Self {
@@ -64,9 +64,9 @@ impl Minutes {
             minutes: Vec::new(),
             used: (0, 0),
             range: None,
-            told: false,
+            reported: false,
             points: heapless::Vec::new(),
-            drawn: 0,
+            points_cover: 0,
         }
     }
 
@@ -89,9 +89,9 @@ impl Minutes {
             self.minutes
                 .resize(if day.is_some() { MINUTES } else { 0 }, None);
             self.used = (0, 0);
-            self.told = false;
+            self.reported = false;
             self.points.clear();
-            self.drawn = 0;
+            self.points_cover = 0;
         }
         self.measure();
     }
@@ -102,8 +102,8 @@ impl Minutes {
     }
 
     /// Whether somebody has told the day: a range of what was merely seen may lack its beginning.
-    pub const fn is_told(&self) -> bool {
-        self.told
+    pub const fn is_backfilled(&self) -> bool {
+        self.reported
     }
 
     /// The curve over the day so far, evenly spaced, oldest first: a minute a point, or as many
@@ -119,18 +119,18 @@ impl Minutes {
             return;
         };
         let minute = match self.minutes[place] {
-            Some(minute) if minute.told => return,
-            Some(minute) => Minute {
+            Some(minute) if minute.reported => return,
+            Some(minute) => MinuteBar {
                 low: minute.low.min(price),
                 high: minute.high.max(price),
                 close: price,
-                told: false,
+                reported: false,
             },
-            None => Minute {
+            None => MinuteBar {
                 low: price,
                 high: price,
                 close: price,
-                told: false,
+                reported: false,
             },
         };
         self.minutes[place] = Some(minute);
@@ -152,7 +152,7 @@ impl Minutes {
     /// Takes many bars at once; single values of the same minutes give way.
     pub fn refill(&mut self, bars: &[Bar]) {
         for bar in bars {
-            self.told |= self.put(bar);
+            self.reported |= self.put(bar);
         }
         self.measure();
         self.draw();
@@ -162,11 +162,11 @@ impl Minutes {
         let Some(place) = self.place(bar.start) else {
             return false;
         };
-        self.minutes[place] = Some(Minute {
+        self.minutes[place] = Some(MinuteBar {
             low: bar.low,
             high: bar.high,
             close: bar.close,
-            told: true,
+            reported: true,
         });
         self.extend(place);
         true
@@ -197,7 +197,7 @@ impl Minutes {
         } else {
             (first.min(place), end.max(place + 1))
         };
-        if self.complete() != self.drawn || place < first {
+        if self.complete() != self.points_cover || place < first {
             self.draw();
         }
     }
@@ -205,7 +205,7 @@ impl Minutes {
     /// How many minutes since the first are over.
     fn complete(&self) -> usize {
         let (first, end) = self.used;
-        let over = end > 0 && self.minutes[end - 1].is_some_and(|minute| minute.told);
+        let over = end > 0 && self.minutes[end - 1].is_some_and(|minute| minute.reported);
         (end - first).saturating_sub(usize::from(!over))
     }
 
@@ -223,14 +223,17 @@ impl Minutes {
     /// The curve, anew: once a minute. A minute without a price repeats the one before.
     fn draw(&mut self) {
         let first = self.used.0;
-        self.drawn = self.complete();
+        self.points_cover = self.complete();
         // A power of two, so that the points stay where they are for as long as there is room.
-        let step = self.drawn.div_ceil(POINTS).next_power_of_two();
+        let step = self.points_cover.div_ceil(POINTS).next_power_of_two();
         self.points.clear();
         let mut last = None;
-        for (nth, minute) in self.minutes[first..][..self.drawn].iter().enumerate() {
+        for (nth, minute) in self.minutes[first..][..self.points_cover]
+            .iter()
+            .enumerate()
+        {
             last = minute.map(|minute| minute.close).or(last);
-            if (nth + 1) % step == 0 || nth + 1 == self.drawn {
+            if (nth + 1) % step == 0 || nth + 1 == self.points_cover {
                 let fits = last.is_none_or(|price| self.points.push(price).is_ok());
                 debug_assert!(fits, "the step leaves room");
             }
@@ -272,8 +275,8 @@ mod tests {
         }
     }
 
-    fn minutes() -> Minutes {
-        let mut minutes = Minutes::new();
+    fn minutes() -> DayBars {
+        let mut minutes = DayBars::new();
         minutes.enter(Some(day()));
         minutes
     }

@@ -10,14 +10,15 @@ mod quote;
 mod symbol;
 mod watchlist;
 
-pub use calendar::{Calendar, EXTENDED_LIMIT, GRACE, Part, Phase, limit};
-pub use detail::{Analysis, Book, Day, Denial, MarketStatus, State, Trade};
-pub use freshness::{Freshness, Link, Shown};
-pub use history::{HISTORY, History};
-pub use minutes::{Minutes, TradingDay};
-pub use price::{Change, Numbers, Price, Text, whole};
-pub use quote::{AHEAD, AsOf, Bar, DELAY, Provenance, Quote, Source};
+pub use calendar::{Calendar, EXTENDED_STALE_AFTER, GRACE, MarketPhase, SessionPart, limit};
+pub use detail::{DayStats, Denial, MarketState, MarketStatus, OptionAnalytics, TopOfBook, Trade};
+pub use freshness::{DisplayedQuote, Freshness, LinkState};
+pub use history::{HISTORY_POINTS, History};
+pub use minutes::{DayBars, TradingDay};
+pub use price::{Change, NumberFormat, Price, ShortText, whole};
+pub use quote::{AHEAD, AsOf, Bar, DELAY, Provenance, Quote, QuoteSource};
 pub use symbol::{
-    Channel, Class, Cluster, Contract, Kind, Symbol, SymbolError, Ticker, may_be_negative,
+    AssetClass, Channel, ChannelKind, Cluster, Contract, Symbol, SymbolError, Ticker,
+    may_be_negative,
 };
 pub use watchlist::{CAPACITY, Instrument, Outcome, Watchlist, WatchlistError};

@@ -3,18 +3,18 @@
 use core::fmt;
 
 /// Room for the longest price, separators and sign included.
-pub type Text = heapless::String<24>;
+pub type ShortText = heapless::String<24>;
 
 /// How numbers are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Numbers {
+pub struct NumberFormat {
     /// Between thousands: an ASCII character, `None` for nothing.
     pub group: Option<u8>,
     /// Before the decimals: an ASCII character.
     pub point: u8,
 }
 
-impl Numbers {
+impl NumberFormat {
     /// `5,912.34`
     pub const ENGLISH: Self = Self {
         group: Some(b','),
@@ -22,7 +22,7 @@ impl Numbers {
     };
 }
 
-impl Default for Numbers {
+impl Default for NumberFormat {
     fn default() -> Self {
         Self::ENGLISH
     }
@@ -65,7 +65,7 @@ impl Price {
     /// The text in two parts, `5,912` and `.34`, so that the fraction may be drawn smaller.
     ///
     /// Two decimals; below 1 up to four, so that `0.0001` is not shown as nothing.
-    pub fn parts(self, numbers: Numbers) -> (Text, Text) {
+    pub fn parts(self, numbers: NumberFormat) -> (ShortText, ShortText) {
         let magnitude = self.0.unsigned_abs();
         // Which decimals are shown depends on the value, not on its rounding: 0.99995 is "1.00".
         let (whole, fraction, digits) = if magnitude >= Self::SCALE as u64 {
@@ -78,13 +78,13 @@ impl Price {
         } else {
             (0, magnitude, 4)
         };
-        let mut head = Text::new();
+        let mut head = ShortText::new();
         // A negative that rounds to nothing cannot occur: four decimals are all there are.
         if self.0 < 0 {
             push(&mut head, b'-');
         }
         grouped(&mut head, whole, numbers);
-        let mut tail = Text::new();
+        let mut tail = ShortText::new();
         push(&mut tail, numbers.point);
         if digits > 3 {
             push(&mut tail, b'0' + (fraction / 1000 % 10) as u8);
@@ -107,21 +107,21 @@ impl Price {
 }
 
 /// Appends an ASCII character; the texts here are sized for the largest price.
-fn push(text: &mut Text, ascii: u8) {
+fn push(text: &mut ShortText, ascii: u8) {
     let fits = text.push(char::from(ascii)).is_ok();
     debug_assert!(fits, "a price fits its text");
 }
 
 /// A whole number as it is written: a volume, an open interest.
-pub fn whole(number: u64, numbers: Numbers) -> Text {
-    let mut text = Text::new();
+pub fn whole(number: u64, numbers: NumberFormat) -> ShortText {
+    let mut text = ShortText::new();
     // The largest number takes 20 digits and 6 separators; nobody trades that many.
     grouped(&mut text, number.min(999_999_999_999_999), numbers);
     text
 }
 
 /// Appends a whole number with thousands separators.
-fn grouped(text: &mut Text, number: u64, numbers: Numbers) {
+fn grouped(text: &mut ShortText, number: u64, numbers: NumberFormat) {
     // The most common numbers have one group, and the next most two.
     if number >= 1000 {
         grouped(text, number / 1000, numbers);
@@ -141,7 +141,7 @@ fn grouped(text: &mut Text, number: u64, numbers: Numbers) {
 
 impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, fraction) = self.parts(Numbers::ENGLISH);
+        let (whole, fraction) = self.parts(NumberFormat::ENGLISH);
         f.write_str(&whole)?;
         f.write_str(&fraction)
     }
@@ -172,9 +172,9 @@ impl Change {
     }
 
     /// `+0.24`, with a sign unless it is zero.
-    pub fn difference(self, numbers: Numbers) -> Text {
+    pub fn difference(self, numbers: NumberFormat) -> ShortText {
         let (whole, fraction) = self.absolute().parts(numbers);
-        let mut text = Text::new();
+        let mut text = ShortText::new();
         if self.absolute > 0 {
             push(&mut text, b'+');
         }
@@ -184,9 +184,9 @@ impl Change {
     }
 
     /// `+0.42%`, with a sign unless what is written is zero; `None` where there is no percentage.
-    pub fn percent(self, numbers: Numbers) -> Option<Text> {
+    pub fn percent(self, numbers: NumberFormat) -> Option<ShortText> {
         let points = self.basis_points()?;
-        let mut text = Text::new();
+        let mut text = ShortText::new();
         match points {
             ..0 => push(&mut text, b'-'),
             0 => {}
@@ -232,15 +232,18 @@ mod tests {
     fn numbers_are_written_as_their_reader_writes_them() {
         let price = Price::from_f64(1_234_567.89).unwrap();
         let text = |group, point| {
-            let (whole, fraction) = price.parts(Numbers { group, point });
+            let (whole, fraction) = price.parts(NumberFormat { group, point });
             format!("{whole}{fraction}")
         };
         assert_eq!(text(Some(b'.'), b','), "1.234.567,89");
         assert_eq!(text(Some(b' '), b','), "1 234 567,89");
         assert_eq!(text(Some(b'\''), b'.'), "1'234'567.89");
         assert_eq!(text(None, b'.'), "1234567.89");
-        assert_eq!(whole(8_921, Numbers::ENGLISH), "8,921");
-        assert_eq!(whole(u64::MAX, Numbers::ENGLISH), "999,999,999,999,999");
+        assert_eq!(whole(8_921, NumberFormat::ENGLISH), "8,921");
+        assert_eq!(
+            whole(u64::MAX, NumberFormat::ENGLISH),
+            "999,999,999,999,999"
+        );
     }
 
     #[test]
@@ -257,7 +260,7 @@ mod tests {
         let change = |to: f64, from: f64| {
             let to = Price::from_f64(to).unwrap();
             to.change_from(Price::from_f64(from).unwrap())
-                .percent(Numbers::ENGLISH)
+                .percent(NumberFormat::ENGLISH)
                 .map(|text| text.to_string())
         };
         assert_eq!(change(5912.34, 5887.61), Some("+0.42%".into()));
@@ -281,8 +284,8 @@ mod tests {
             let price = |number| Price::from_f64(number).unwrap();
             let change = price(to).change_from(price(from));
             assert_eq!(change.basis_points(), None, "{to} {from}");
-            assert_eq!(change.percent(Numbers::ENGLISH), None, "{to} {from}");
-            assert_eq!(change.difference(Numbers::ENGLISH), difference);
+            assert_eq!(change.percent(NumberFormat::ENGLISH), None, "{to} {from}");
+            assert_eq!(change.difference(NumberFormat::ENGLISH), difference);
         }
     }
 
@@ -294,7 +297,7 @@ mod tests {
         ) {
             let from = (to - moved).clamp(-Price::MAX.0, Price::MAX.0);
             let change = Price(to).change_from(Price(from));
-            let texts = [Some(change.difference(Numbers::ENGLISH)), change.percent(Numbers::ENGLISH)];
+            let texts = [Some(change.difference(NumberFormat::ENGLISH)), change.percent(NumberFormat::ENGLISH)];
             for text in texts.iter().flatten() {
                 let figure = text.bytes().any(|digit| (b'1'..=b'9').contains(&digit));
                 proptest::prop_assert_eq!(text.starts_with('+'), figure && to > from, "{}", text);

@@ -12,13 +12,13 @@ pub const DELAY: core::ops::RangeInclusive<i64> = 14 * 60_000..=17 * 60_000;
 /// A stamp further ahead of the agreed time than this (in ms) is wrong.
 pub const AHEAD: i64 = 5_000;
 /// A value that was older than this on arrival is no part of what has been watched.
-const OLD: Duration = Duration::from_secs(30);
+const OLD_ON_ARRIVAL: Duration = Duration::from_secs(30);
 /// No stamp is older than this (2000-01-01): what is, is zero or in another unit.
 const OLDEST: Utc = Utc(946_684_800_000);
 
 /// By what way a value came; decides how old it may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Source {
+pub enum QuoteSource {
     /// A value, a quote or a trade of its own, as it was streamed.
     Tick,
     /// A last value fetched by REST: it may be of any age, so that receiving it proves nothing.
@@ -83,7 +83,7 @@ impl AsOf {
     }
 
     /// Whether anybody can tell how old it is.
-    pub(super) fn is_known(&self, now: Now) -> bool {
+    pub(super) fn has_known_age(&self, now: Now) -> bool {
         self.heard || (self.stamp.is_some() && now.utc.is_some() && !self.is_ahead(now))
     }
 
@@ -142,7 +142,7 @@ pub struct Quote {
     /// It is not real.
     pub simulated: bool,
     /// By what way it came.
-    pub source: Source,
+    pub source: QuoteSource,
     /// See [`Provenance::epoch`].
     pub epoch: u32,
     /// Its source calls it the close of its session, or it was seen to be that.
@@ -158,7 +158,7 @@ impl Quote {
     pub fn streamed(
         price: Price,
         stamp: Option<Utc>,
-        source: Source,
+        source: QuoteSource,
         provenance: Provenance,
         now: Now,
     ) -> Self {
@@ -184,7 +184,7 @@ impl Quote {
         };
         Self {
             as_of: AsOf::told(stamp, now),
-            ..Self::streamed(price, stamp, Source::Rest, provenance, now)
+            ..Self::streamed(price, stamp, QuoteSource::Rest, provenance, now)
         }
     }
 
@@ -227,12 +227,12 @@ impl Quote {
 
     /// Whether it came by a stream.
     pub(super) fn is_streamed(&self) -> bool {
-        self.source != Source::Rest
+        self.source != QuoteSource::Rest
     }
 
     /// Whether it was already old when it came at this moment.
-    pub(super) fn came_old(&self, now: Now) -> bool {
-        self.counted_age(now).is_none_or(|age| age > OLD)
+    pub(super) fn arrived_old(&self, now: Now) -> bool {
+        self.counted_age(now).is_none_or(|age| age > OLD_ON_ARRIVAL)
     }
 }
 
@@ -285,7 +285,7 @@ mod tests {
 
     fn arrived(lag_secs: i64, provenance: Provenance) -> Quote {
         let stamp = Some(Utc(NOON + 5_000 - lag_secs * 1000));
-        Quote::streamed(Price::MAX, stamp, Source::Tick, provenance, now(5))
+        Quote::streamed(Price::MAX, stamp, QuoteSource::Tick, provenance, now(5))
     }
 
     fn age(quote: &Quote, now: Now) -> Option<u64> {
@@ -349,7 +349,7 @@ mod tests {
             let quote = Quote::streamed(
                 Price::MAX,
                 Some(Utc(stamp)),
-                Source::Tick,
+                QuoteSource::Tick,
                 Provenance::default(),
                 now(5),
             );
@@ -372,8 +372,8 @@ mod tests {
             ..now(6)
         };
         assert_eq!(age(&fetched(1, false), unknown), None);
-        let stampless = Quote::fetched(Price::MAX, None, false, now(5));
-        assert_eq!(age(&stampless, now(6)), None);
+        let last_unstamped = Quote::fetched(Price::MAX, None, false, now(5));
+        assert_eq!(age(&last_unstamped, now(6)), None);
     }
 
     #[test]
@@ -395,9 +395,9 @@ mod tests {
 
     #[test]
     fn what_came_half_a_minute_late_came_old() {
-        let came_old = |lag| arrived(lag, Provenance::default()).came_old(now(5));
-        assert!(!came_old(30));
-        assert!(came_old(31));
+        let arrived_old = |lag| arrived(lag, Provenance::default()).arrived_old(now(5));
+        assert!(!arrived_old(30));
+        assert!(arrived_old(31));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use core::fmt;
 
 use jiff::civil::{Date, Weekday};
 
-use super::{Numbers, Price, Text};
+use super::{NumberFormat, Price, ShortText};
 pub use written::SymbolError;
 
 /// Room for the longest ticker: `O:` + a six-letter root + `YYMMDD` + `C` + eight digits.
@@ -14,7 +14,7 @@ pub type Ticker = heapless::String<24>;
 
 /// What kind of instrument a symbol names; decides its cluster, its channels and its hours.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub enum Class {
+pub enum AssetClass {
     /// An index, `I:SPX`.
     Index,
     /// A share or a fund, `SPY`.
@@ -56,7 +56,7 @@ impl fmt::Display for Cluster {
 
 /// What a channel carries; the part of its name before the first dot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ChannelKind {
     /// `V`: an index value.
     Value,
     /// `A`: bars of a second.
@@ -69,25 +69,25 @@ pub enum Kind {
     Trade,
 }
 
-impl Kind {
+impl ChannelKind {
     /// The prefix on the wire.
     pub const fn prefix(self) -> &'static str {
         match self {
-            Kind::Value => "V",
-            Kind::Second => "A",
-            Kind::Minute => "AM",
-            Kind::Quote => "Q",
-            Kind::Trade => "T",
+            ChannelKind::Value => "V",
+            ChannelKind::Second => "A",
+            ChannelKind::Minute => "AM",
+            ChannelKind::Quote => "Q",
+            ChannelKind::Trade => "T",
         }
     }
 
     fn from_prefix(prefix: &str) -> Option<Self> {
         [
-            Kind::Value,
-            Kind::Second,
-            Kind::Minute,
-            Kind::Quote,
-            Kind::Trade,
+            ChannelKind::Value,
+            ChannelKind::Second,
+            ChannelKind::Minute,
+            ChannelKind::Quote,
+            ChannelKind::Trade,
         ]
         .into_iter()
         .find(|kind| kind.prefix() == prefix)
@@ -98,7 +98,7 @@ impl Kind {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct Channel {
     /// What it carries.
-    pub kind: Kind,
+    pub kind: ChannelKind,
     /// Of which instrument.
     pub ticker: Ticker,
 }
@@ -108,7 +108,7 @@ impl Channel {
     /// not the name of a channel that this program could have asked for.
     pub fn parse(name: &str) -> Option<Self> {
         let (prefix, ticker) = name.split_once('.')?;
-        let kind = Kind::from_prefix(prefix)?;
+        let kind = ChannelKind::from_prefix(prefix)?;
         let ticker = Ticker::try_from(ticker).ok()?;
         (!ticker.is_empty()).then_some(Self { kind, ticker })
     }
@@ -124,7 +124,7 @@ impl fmt::Display for Channel {
 /// `SPX`, `I:TICK`, `SPY`, `stock:COMP`, `O:SPY251219C00650000`; it is read as this symbol again.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Symbol {
-    class: Class,
+    class: AssetClass,
     ticker: Ticker,
 }
 
@@ -144,8 +144,11 @@ const POSITIVE_INDICES: [&str; 16] = [
 
 /// Whether what a channel of this kind says of a vendor's ticker may be zero or below it:
 /// an index such as `I:TICK`, of which more may fall than rise. Never a share, nor a contract.
-pub fn may_be_negative(kind: Kind, ticker: &str) -> bool {
-    let index = matches!(kind, Kind::Value | Kind::Minute | Kind::Second);
+pub fn may_be_negative(kind: ChannelKind, ticker: &str) -> bool {
+    let index = matches!(
+        kind,
+        ChannelKind::Value | ChannelKind::Minute | ChannelKind::Second
+    );
     ticker
         .strip_prefix("I:")
         .is_some_and(|code| index && !code.starts_with("VIX") && !POSITIVE_INDICES.contains(&code))
@@ -154,11 +157,11 @@ pub fn may_be_negative(kind: Kind, ticker: &str) -> bool {
 impl Symbol {
     /// Whether its value may be zero or below it.
     pub fn may_be_negative(&self) -> bool {
-        may_be_negative(Kind::Value, &self.ticker)
+        may_be_negative(ChannelKind::Value, &self.ticker)
     }
 
     /// What kind of instrument it is.
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> AssetClass {
         self.class
     }
 
@@ -171,17 +174,17 @@ impl Symbol {
     /// an index.
     pub fn name(&self) -> &str {
         match self.class {
-            Class::Equity => &self.ticker,
-            Class::Index | Class::Option => &self.ticker[2..],
+            AssetClass::Equity => &self.ticker,
+            AssetClass::Index | AssetClass::Option => &self.ticker[2..],
         }
     }
 
     /// How the share with the name of this index is written, `stock:COMP`: a share may have that
     /// name or be given it. `None` for those that no exchange would give to a share.
-    pub fn namesake(&self) -> Option<String> {
+    pub fn share_alternative(&self) -> Option<String> {
         let name = self.name();
         let famous = name.starts_with("VIX") || matches!(name, "SPX" | "NDX" | "DJI" | "RUT");
-        let shared = self.class == Class::Index && KNOWN_INDICES.contains(&name) && !famous;
+        let shared = self.class == AssetClass::Index && KNOWN_INDICES.contains(&name) && !famous;
         shared.then(|| format!("stock:{name}"))
     }
 
@@ -189,28 +192,28 @@ impl Symbol {
     /// asked for by REST.
     pub const fn cluster(&self) -> Cluster {
         match self.class {
-            Class::Index => Cluster::Indices,
-            Class::Option => Cluster::Options,
-            Class::Equity => Cluster::Stocks,
+            AssetClass::Index => Cluster::Indices,
+            AssetClass::Option => Cluster::Options,
+            AssetClass::Equity => Cluster::Stocks,
         }
     }
 
     /// What the ticker of an option says; `None` for anything else.
     pub fn contract(&self) -> Option<Contract<'_>> {
-        if self.class != Class::Option {
+        if self.class != AssetClass::Option {
             return None;
         }
         Contract::parse(self.name())
     }
 
     /// The kinds of channel that the display wants of it.
-    pub const fn kinds(&self) -> &'static [Kind] {
+    pub const fn kinds(&self) -> &'static [ChannelKind] {
         match self.class {
-            Class::Index => &[Kind::Value, Kind::Minute],
+            AssetClass::Index => &[ChannelKind::Value, ChannelKind::Minute],
             // A contract's trades and its volume are beside its quote.
-            Class::Option => &[Kind::Quote, Kind::Trade, Kind::Second],
+            AssetClass::Option => &[ChannelKind::Quote, ChannelKind::Trade, ChannelKind::Second],
             // Bars of a second leave out what is no last price: odd lots, late reports.
-            Class::Equity => &[Kind::Second, Kind::Minute],
+            AssetClass::Equity => &[ChannelKind::Second, ChannelKind::Minute],
         }
     }
 
@@ -230,9 +233,11 @@ impl fmt::Display for Symbol {
             .iter()
             .any(|index| index.eq_ignore_ascii_case(name));
         match self.class {
-            Class::Index if known => f.write_str(name),
-            Class::Equity if known => write!(f, "stock:{name}"),
-            Class::Index | Class::Equity | Class::Option => f.write_str(&self.ticker),
+            AssetClass::Index if known => f.write_str(name),
+            AssetClass::Equity if known => write!(f, "stock:{name}"),
+            AssetClass::Index | AssetClass::Equity | AssetClass::Option => {
+                f.write_str(&self.ticker)
+            }
         }
     }
 }
@@ -294,10 +299,10 @@ impl<'a> Contract<'a> {
     }
 
     /// The strike without needless zeros: `650`, `652.5`.
-    pub fn strike_text(&self) -> Text {
+    pub fn strike_text(&self) -> ShortText {
         let thousandths = self.strike.scaled() / 10;
         let whole = Price::from_scaled(thousandths / 1000 * Price::SCALE);
-        let (mut text, _) = whole.parts(Numbers {
+        let (mut text, _) = whole.parts(NumberFormat {
             group: None,
             point: b'.',
         });
@@ -394,10 +399,13 @@ mod tests {
         for text in ["I:TICK", "I:ABC", "I:Vixx", "I:SP"] {
             let symbol: Symbol = text.parse().unwrap();
             assert!(symbol.may_be_negative(), "{text}");
-            for kind in [Kind::Value, Kind::Minute] {
+            for kind in [ChannelKind::Value, ChannelKind::Minute] {
                 assert!(may_be_negative(kind, symbol.ticker()), "{text}");
             }
-            assert!(!may_be_negative(Kind::Trade, symbol.ticker()), "{text}");
+            assert!(
+                !may_be_negative(ChannelKind::Trade, symbol.ticker()),
+                "{text}"
+            );
         }
         let volatile = [
             "VIX", "VIX9D", "VIX1Y", "VVIX", "VXN", "RVX", "OVX", "GVZ", "SKEW",
@@ -410,11 +418,11 @@ mod tests {
             let symbol: Symbol = text.parse().unwrap();
             assert!(!symbol.may_be_negative(), "{text}");
             for kind in [
-                Kind::Value,
-                Kind::Second,
-                Kind::Minute,
-                Kind::Quote,
-                Kind::Trade,
+                ChannelKind::Value,
+                ChannelKind::Second,
+                ChannelKind::Minute,
+                ChannelKind::Quote,
+                ChannelKind::Trade,
             ] {
                 assert!(!may_be_negative(kind, symbol.ticker()), "{text}");
             }
@@ -426,7 +434,7 @@ mod tests {
         let channel = Channel::parse("T.BRK.B").unwrap();
         assert_eq!(
             (channel.kind, channel.ticker.as_str()),
-            (Kind::Trade, "BRK.B")
+            (ChannelKind::Trade, "BRK.B")
         );
         assert_eq!(channel.to_string(), "T.BRK.B");
         for junk in [

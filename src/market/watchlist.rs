@@ -9,15 +9,15 @@ mod tests;
 
 use core::fmt;
 
-use super::freshness::{Link, Shown};
+use super::freshness::{DisplayedQuote, LinkState};
 use super::quote::AsOf;
 use super::{
-    Analysis, Bar, Book, Calendar, Channel, Cluster, Day, Denial, Freshness, Kind, Price,
-    Provenance, Quote, Source, Symbol, Ticker, Trade,
+    Bar, Calendar, Channel, ChannelKind, Cluster, DayStats, Denial, Freshness, OptionAnalytics,
+    Price, Provenance, Quote, QuoteSource, Symbol, Ticker, TopOfBook, Trade,
 };
 use crate::clock::{Moment, Now, Utc};
 pub use instrument::Instrument;
-use order::{Order, order};
+use order::{Recency, recency};
 
 /// How many instruments fit.
 pub const CAPACITY: usize = 64;
@@ -46,7 +46,7 @@ pub struct Watchlist {
     /// Every value comes from a source that serves it late.
     delayed: bool,
     /// The links that values come on, in the order of [`Cluster::ALL`].
-    links: [Link; Cluster::ALL.len()],
+    links: [LinkState; Cluster::ALL.len()],
 }
 
 impl Watchlist {
@@ -55,7 +55,7 @@ impl Watchlist {
         let mut list = Self {
             instruments: heapless::Vec::new(),
             delayed: false,
-            links: [Link::default(); Cluster::ALL.len()],
+            links: [LinkState::default(); Cluster::ALL.len()],
         };
         list.replace(symbols)?;
         Ok(list)
@@ -102,7 +102,7 @@ impl Watchlist {
     }
 
     /// The link of this cluster.
-    pub const fn link(&self, cluster: Cluster) -> Link {
+    pub const fn link(&self, cluster: Cluster) -> LinkState {
         self.links[cluster as usize]
     }
 
@@ -165,15 +165,15 @@ impl Watchlist {
     pub fn bar(
         &mut self,
         ticker: &str,
-        kind: Kind,
+        kind: ChannelKind,
         bar: Bar,
         provenance: Provenance,
         now: Now,
         calendar: &Calendar,
     ) -> Outcome {
         let source = match kind {
-            Kind::Minute => Source::Minute,
-            _ => Source::Second,
+            ChannelKind::Minute => QuoteSource::Minute,
+            _ => QuoteSource::Second,
         };
         let quote = Quote::streamed(bar.close, Some(bar.end), source, provenance, now);
         let quote = self.marked(quote);
@@ -195,10 +195,10 @@ impl Watchlist {
 
     /// Begins the trading days that have begun. To be called when the time is another; costs
     /// little while nothing is new.
-    pub fn turn(&mut self, now: Now, calendar: &Calendar) {
+    pub fn start_days(&mut self, now: Now, calendar: &Calendar) {
         for instrument in &mut self.instruments {
             let link = self.links[instrument.symbol.cluster() as usize];
-            instrument.turn(link, now, calendar);
+            instrument.start_days(link, now, calendar);
         }
     }
 
@@ -207,7 +207,7 @@ impl Watchlist {
     pub fn book(
         &mut self,
         ticker: &str,
-        book: Book,
+        book: TopOfBook,
         quote: Quote,
         now: Now,
         calendar: &Calendar,
@@ -231,7 +231,7 @@ impl Watchlist {
         };
         instrument.set_simulated(quote.simulated);
         match instrument.trade {
-            Some((_, stored)) if order(&stored, &quote, now) != Order::Newer => Outcome::Older,
+            Some((_, stored)) if recency(&stored, &quote, now) != Recency::Newer => Outcome::Older,
             _ => {
                 instrument.trade = Some((trade, quote));
                 Outcome::Stored
@@ -240,33 +240,40 @@ impl Watchlist {
     }
 
     /// Takes what is said of the trading day that it was true of; what is not said stays.
-    pub fn set_day(&mut self, ticker: &str, day: Day, as_of: Utc, now: Now, calendar: &Calendar) {
+    pub fn set_day(
+        &mut self,
+        ticker: &str,
+        day: DayStats,
+        as_of: Utc,
+        now: Now,
+        calendar: &Calendar,
+    ) {
         if let Some((instrument, _)) = self.find_mut(ticker) {
             instrument.set_day(day, as_of, now, calendar);
         }
     }
 
     /// Takes what is computed of a contract.
-    pub fn set_analysis(&mut self, ticker: &str, analysis: Analysis, as_of: AsOf) {
+    pub fn set_analysis(&mut self, ticker: &str, analytics: OptionAnalytics, as_of: AsOf) {
         if let Some((instrument, _)) = self.find_mut(ticker) {
-            instrument.analysis = Some((analysis, as_of));
+            instrument.analytics = Some((analytics, as_of));
         }
     }
 
     /// REST has said whether the source serves it late, and whether its prices are real.
-    pub fn set_told(&mut self, ticker: &str, delayed: Option<bool>, simulated: bool) {
+    pub fn set_reported(&mut self, ticker: &str, delayed: Option<bool>, simulated: bool) {
         if let Some((instrument, _)) = self.find_mut(ticker) {
             instrument.set_simulated(simulated);
-            instrument.told_delayed = delayed.or(instrument.told_delayed);
+            instrument.reported_delayed = delayed.or(instrument.reported_delayed);
         }
     }
 
     /// The vendor has refused a channel: without the one that carries the value nothing is streamed.
-    pub fn set_unstreamed(&mut self, channel: &Channel) {
+    pub fn set_not_streamed(&mut self, channel: &Channel) {
         if let Some((instrument, _)) = self.find_mut(&channel.ticker)
             && instrument.symbol.kinds().first() == Some(&channel.kind)
         {
-            instrument.unstreamed = true;
+            instrument.not_streamed = true;
         }
     }
 
@@ -300,7 +307,7 @@ impl Watchlist {
     }
 
     /// What is to be shown of an instrument now, and what it is worth.
-    pub fn shown(&self, index: usize, now: Now, calendar: &Calendar) -> Option<Shown> {
+    pub fn shown(&self, index: usize, now: Now, calendar: &Calendar) -> Option<DisplayedQuote> {
         let instrument = self.instruments.get(index)?;
         let link = self.links[instrument.symbol.cluster() as usize];
         Some(instrument.shown(link, now, calendar))
@@ -318,7 +325,7 @@ impl Watchlist {
         quote
     }
 
-    fn find_mut(&mut self, ticker: &str) -> Option<(&mut Instrument, Link)> {
+    fn find_mut(&mut self, ticker: &str) -> Option<(&mut Instrument, LinkState)> {
         let index = self.find(ticker)?;
         let instrument = self.instruments.get_mut(index)?;
         let link = self.links[instrument.symbol.cluster() as usize];

@@ -14,9 +14,9 @@ use display_interface::{DisplayError, WriteOnlyDataCommand};
 use ssd1306::command::{AddrMode, Command, Page};
 use ssd1306::size::{DisplaySize, DisplaySize128x32, DisplaySize128x64};
 
-use super::Light;
-use super::diff::{self, Plan, Window};
-use super::message::OneMessage;
+use super::PanelLight;
+use super::diff::{self, Window, WindowPlan};
+use super::message::I2cMessage;
 use super::runs;
 use crate::screen::{Frame, Size};
 
@@ -71,7 +71,7 @@ pub enum Rotation {
 
 /// What has to be known of a panel; a device does not tell.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Settings {
+pub struct PanelSettings {
     /// Its chip.
     pub chip: Chip,
     /// Its size.
@@ -84,9 +84,9 @@ pub struct Settings {
     pub rotation: Rotation,
 }
 
-type Gathered<T> = Result<T, DisplayError>;
+type BufferResult<T> = Result<T, DisplayError>;
 
-impl Settings {
+impl PanelSettings {
     /// Where the picture's first column is in the memory of a chip that is told pages; `None` of
     /// one that is told windows, which begin with it.
     fn paged(&self) -> Option<u8> {
@@ -101,7 +101,7 @@ impl Settings {
     }
 
     /// What to send for the next picture when the last window sent was `current`.
-    pub(super) fn plan(&self, shown: &Frame, next: &Frame, current: Option<Window>) -> Plan {
+    pub(super) fn plan(&self, shown: &Frame, next: &Frame, current: Option<Window>) -> WindowPlan {
         match self.paged() {
             None => diff::plan(shown, next, current),
             Some(_) => runs::plan(shown, next, current),
@@ -111,11 +111,11 @@ impl Settings {
     /// The window of a plan and what belongs into it.
     pub(super) fn send<I>(
         &self,
-        message: &mut OneMessage<I>,
+        message: &mut I2cMessage<I>,
         frame: &Frame,
         window: Window,
         current: Option<Window>,
-    ) -> Gathered<()> {
+    ) -> BufferResult<()> {
         // The same tests as in the price of a plan. The crate's pages are made of rows of dots.
         if let Some(first) = self.paged() {
             if current.is_none_or(|current| current.bottom != window.top) {
@@ -138,7 +138,11 @@ impl Settings {
 
     /// The whole picture, wherever the chip's pointer is, with all of the memory that could be
     /// seen; returns the window that is set behind it.
-    pub(super) fn redraw<I>(&self, message: &mut OneMessage<I>, frame: &Frame) -> Gathered<Window> {
+    pub(super) fn redraw<I>(
+        &self,
+        message: &mut I2cMessage<I>,
+        frame: &Frame,
+    ) -> BufferResult<Window> {
         let whole = Window::whole(frame);
         let Some(first) = self.paged() else {
             self.send(message, frame, whole, None)?;
@@ -164,10 +168,10 @@ impl Settings {
     /// shall be `dark`.
     pub(super) fn initialise<I>(
         &self,
-        message: &mut OneMessage<I>,
-        light: Light,
+        message: &mut I2cMessage<I>,
+        light: PanelLight,
         dark: bool,
-    ) -> Gathered<()> {
+    ) -> BufferResult<()> {
         // A message that was cut off may have left the chip waiting for up to two arguments: it
         // takes these, or does nothing.
         Command::Noop.send(message)?;
@@ -216,7 +220,7 @@ impl Settings {
     }
 
     /// Sets the brightness: contrast alone dims little, pre-charge and VCOMH go with it.
-    pub(super) fn brighten<I>(&self, message: &mut OneMessage<I>, level: u8) -> Gathered<()> {
+    pub(super) fn brighten<I>(&self, message: &mut I2cMessage<I>, level: u8) -> BufferResult<()> {
         // The pre-charge has 1 to 15 clocks, the discharge before it the fewest.
         let charge = 1 + level / 18;
         match self.chip {
@@ -231,10 +235,10 @@ impl Settings {
             Chip::Ssd1309 => [0x00, 0x34, 0x3C],
             Chip::Sh1106 { .. } => [0x22, 0x35, 0x3E],
         };
-        let [low, middle, high] = levels;
+        let [low, mid, high] = levels;
         let vcomh = match level {
             ..64 => low,
-            64..192 => middle,
+            64..192 => mid,
             192.. => high,
         };
         message.send_commands(U8(&[0xDB, vcomh]))?;

@@ -19,12 +19,12 @@ pub struct Window {
 }
 
 /// At most this many windows go into one message.
-pub const MOST: usize = 8;
+pub const MAX_WINDOWS: usize = 8;
 /// And this many runs, each a window of one page.
-pub const MOST_RUNS: usize = 32;
+pub const MAX_RUNS: usize = 32;
 
 /// Windows in the order in which they are sent.
-pub type Plan = heapless::Vec<Window, MOST_RUNS>;
+pub type WindowPlan = heapless::Vec<Window, MAX_RUNS>;
 
 /// Setting one side of a window: three command bytes, each behind a control byte.
 const SIDE: usize = 6;
@@ -153,7 +153,7 @@ pub fn price(plan: &[Window], current: Option<Window>) -> usize {
 ///
 /// Not always the cheapest that exist, but close to it, and never dearer than the one window
 /// around all that changed.
-pub fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> Plan {
+pub fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> WindowPlan {
     let mut changed = changes(shown, next);
     let Some(first) = changed.first() else {
         return changed;
@@ -182,8 +182,8 @@ pub fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> Plan {
 }
 
 /// Rectangles around all that changed, from page to page where they lie below each other.
-fn changes(shown: &Frame, next: &Frame) -> Plan {
-    let mut found = Plan::new();
+fn changes(shown: &Frame, next: &Frame) -> WindowPlan {
+    let mut found = WindowPlan::new();
     // Pages as arrays: then two are compared without a call.
     let (old, _) = shown.as_bytes().as_chunks::<WIDTH>();
     let (new, _) = next.as_bytes().as_chunks::<WIDTH>();
@@ -238,7 +238,7 @@ const fn step(by: u32, gap: u32) -> u32 {
 }
 
 /// Adds a run of one page: to the window above it if a window of its own costs more.
-fn add(found: &mut Plan, run: Window) {
+fn add(found: &mut WindowPlan, run: Window) {
     let windows = found.len();
     for window in found.iter_mut() {
         if window.bottom + 1 == run.top {
@@ -251,16 +251,16 @@ fn add(found: &mut Plan, run: Window) {
     }
     match found.last_mut() {
         // So many changes that the exact windows do not matter.
-        Some(last) if windows == MOST => *last = last.union(run),
+        Some(last) if windows == MAX_WINDOWS => *last = last.union(run),
         // There is room for more than that.
         _ => found.extend([run]),
     }
 }
 
 /// Joins, two at a time, the windows that are cheaper as one, best first.
-fn merge(windows: &mut Plan) {
+fn merge(windows: &mut WindowPlan) {
     while windows.len() > 1 {
-        let mut areas = [0; MOST];
+        let mut areas = [0; MAX_WINDOWS];
         for (area, window) in areas.iter_mut().zip(windows.iter()) {
             *area = window.area() as isize;
         }
@@ -337,7 +337,7 @@ mod tests {
         }
     }
 
-    fn planned(next: &Frame, current: Option<Window>) -> Plan {
+    fn planned(next: &Frame, current: Option<Window>) -> WindowPlan {
         plan(&Frame::new(Size::Tall), next, current)
     }
 

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 /// What went wrong with the bus.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
+pub enum BusFault {
     /// There is no such bus: I2C is switched off, or the adapter was pulled out.
     NoBus,
     /// The file is there, but is no I2C bus.
@@ -29,19 +29,19 @@ pub enum Fault {
     TooLong,
 }
 
-impl Fault {
+impl BusFault {
     /// From an error of opening or writing the bus.
     pub fn from_io(error: &io::Error) -> Self {
         // An error without a number is one of this program's own making.
         let errno = error.raw_os_error().unwrap_or(0);
         match Errno::from_raw_os_error(errno) {
-            Errno::NOENT | Errno::NODEV => Fault::NoBus,
-            Errno::NOTTY | Errno::INVAL | Errno::ISDIR | Errno::NOTDIR => Fault::NotABus,
-            Errno::ACCESS | Errno::PERM => Fault::Denied,
-            Errno::REMOTEIO | Errno::NXIO => Fault::NoAnswer,
-            Errno::TIMEDOUT | Errno::AGAIN => Fault::Stuck,
-            Errno::BUSY => Fault::Claimed,
-            _ => Fault::Errno(errno),
+            Errno::NOENT | Errno::NODEV => BusFault::NoBus,
+            Errno::NOTTY | Errno::INVAL | Errno::ISDIR | Errno::NOTDIR => BusFault::NotABus,
+            Errno::ACCESS | Errno::PERM => BusFault::Denied,
+            Errno::REMOTEIO | Errno::NXIO => BusFault::NoAnswer,
+            Errno::TIMEDOUT | Errno::AGAIN => BusFault::Stuck,
+            Errno::BUSY => BusFault::Claimed,
+            _ => BusFault::Errno(errno),
         }
     }
 
@@ -55,11 +55,11 @@ impl Fault {
     }
 }
 
-impl Error for Fault {
+impl Error for BusFault {
     fn kind(&self) -> ErrorKind {
         match self {
-            Fault::NoAnswer => ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown),
-            Fault::Stuck => ErrorKind::Bus,
+            BusFault::NoAnswer => ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown),
+            BusFault::Stuck => ErrorKind::Bus,
             _ => ErrorKind::Other,
         }
     }
@@ -68,7 +68,7 @@ impl Error for Fault {
 /// A fault with what to do about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Advice<'a> {
-    fault: Fault,
+    fault: BusFault,
     bus: &'a Path,
     address: u8,
 }
@@ -77,22 +77,22 @@ impl fmt::Display for Advice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bus, address) = (self.bus.display(), self.address);
         match self.fault {
-            Fault::NoBus => write!(
+            BusFault::NoBus => write!(
                 f,
                 "there is no {bus}: enable I2C with `sudo raspi-config nonint do_i2c 0` (or \
                  dtparam=i2c_arm=on in /boot/firmware/config.txt and a reboot), or set the bus to \
                  one of `ls /dev/i2c-*`"
             ),
-            Fault::NotABus => write!(
+            BusFault::NotABus => write!(
                 f,
                 "{bus} is not an I2C bus: set the bus to one of `ls /dev/i2c-*`"
             ),
-            Fault::Denied => write!(
+            BusFault::Denied => write!(
                 f,
                 "no permission to open {bus}: `sudo usermod -aG i2c $USER`, then log in again (for \
                  a service: SupplementaryGroups=i2c)"
             ),
-            Fault::NoAnswer => {
+            BusFault::NoAnswer => {
                 write!(
                     f,
                     "nothing answers at {address:#04x} on {bus}: check the wiring (SDA, SCL, 3V3, \
@@ -103,22 +103,22 @@ impl fmt::Display for Advice<'_> {
                     None => Ok(()),
                 }
             }
-            Fault::Stuck => write!(
+            BusFault::Stuck => write!(
                 f,
                 "{bus} is stuck, a line is held low or the bus is never free: check SDA and SCL \
                  for a short circuit, then take the panel's power away for a moment"
             ),
-            Fault::Claimed => write!(
+            BusFault::Claimed => write!(
                 f,
                 "a driver of the kernel has {address:#04x} on {bus}: remove its dtoverlay (such \
                  as ssd1306) from config.txt"
             ),
-            Fault::Errno(errno) => write!(
+            BusFault::Errno(errno) => write!(
                 f,
                 "writing to {address:#04x} on {bus} failed: {}",
                 io::Error::from_raw_os_error(errno)
             ),
-            Fault::TooLong => f.write_str("a message is longer than its buffer"),
+            BusFault::TooLong => f.write_str("a message is longer than its buffer"),
         }
     }
 }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn advice(errno: Errno) -> String {
-        Fault::from_io(&io::Error::from_raw_os_error(errno.raw_os_error()))
+        BusFault::from_io(&io::Error::from_raw_os_error(errno.raw_os_error()))
             .advice(Path::new("/dev/i2c-1"), 0x3c)
             .to_string()
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::fault::Fault;
+use super::fault::BusFault;
 use crate::clock::Moment;
 
 /// The first wait after a loss and a try that failed at once; each further one doubles.
@@ -16,14 +16,14 @@ const LAST_BACKOFF: Duration = Duration::from_secs(1);
 const STUCK_BACKOFF: Duration = Duration::from_secs(10);
 /// How often everything is sent again, so that what nobody noticed heals. 1.1 KB each time (2.1 of
 /// an SH1106), a third of a percent of a bus at 100 kHz.
-const HEAL: Duration = Duration::from_secs(30);
+const REDRAW_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a panel that came back has to hold out before it counts as well; then it is healed
 /// for the first time.
-const PROVEN: Duration = Duration::from_secs(5);
+const STABLE_AFTER_RECOVERY: Duration = Duration::from_secs(5);
 
 /// What is to be done now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Step {
+pub(super) enum RecoveryStep {
     /// Nothing: it is not time to try again.
     Wait,
     /// Open the bus and send everything.
@@ -38,24 +38,24 @@ pub(super) enum Step {
 
 /// What is worth a line in the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum News {
+pub(super) enum PanelEvent {
     /// The panel is lost, or still lost for another reason.
-    Lost(Fault),
+    Lost(BusFault),
     /// It is well again.
     Back,
 }
 
 #[derive(Debug)]
-pub(super) struct Health {
-    state: State,
+pub(super) struct PanelRecovery {
+    state: RecoveryState,
     backoff: Duration,
     /// The reasons told since the panel was last well. A loose wire fails in several ways in
     /// turn; each is told once.
-    told: heapless::Vec<Fault, 8>,
+    reported: heapless::Vec<BusFault, 8>,
 }
 
 #[derive(Debug)]
-enum State {
+enum RecoveryState {
     Lost {
         until: Moment,
     },
@@ -69,93 +69,104 @@ enum State {
     },
 }
 
-impl Health {
+impl PanelRecovery {
     /// A panel nobody has spoken to yet.
     pub(super) const fn new() -> Self {
         Self {
-            state: State::Lost {
+            state: RecoveryState::Lost {
                 until: Moment::ZERO,
             },
             backoff: FIRST_BACKOFF,
-            told: heapless::Vec::new(),
+            reported: heapless::Vec::new(),
         }
     }
 
     /// What to do now.
-    pub(super) fn step(&self, now: Moment) -> Step {
+    pub(super) fn step(&self, now: Moment) -> RecoveryStep {
         match self.state {
-            State::Lost { until } if now < until => Step::Wait,
-            State::Lost { .. } => Step::Connect,
-            State::Connected { heal } if now < heal => Step::Update,
-            State::Connected { .. } => Step::Heal,
-            State::Torn { .. } => Step::Repeat,
+            RecoveryState::Lost { until } if now < until => RecoveryStep::Wait,
+            RecoveryState::Lost { .. } => RecoveryStep::Connect,
+            RecoveryState::Connected { heal } if now < heal => RecoveryStep::Update,
+            RecoveryState::Connected { .. } => RecoveryStep::Heal,
+            RecoveryState::Torn { .. } => RecoveryStep::Repeat,
         }
     }
 
     /// When there is something to do even if nothing changes.
     pub(super) const fn deadline(&self) -> Moment {
         match self.state {
-            State::Lost { until } => until,
-            State::Connected { heal } => heal,
-            State::Torn { .. } => Moment::ZERO,
+            RecoveryState::Lost { until } => until,
+            RecoveryState::Connected { heal } => heal,
+            RecoveryState::Torn { .. } => Moment::ZERO,
         }
     }
 
     /// The step was done.
-    pub(super) fn worked(&mut self, step: Step, now: Moment) -> Option<News> {
+    pub(super) fn worked(&mut self, step: RecoveryStep, now: Moment) -> Option<PanelEvent> {
         match step {
-            Step::Wait | Step::Update => None,
-            Step::Repeat => {
+            RecoveryStep::Wait | RecoveryStep::Update => None,
+            RecoveryStep::Repeat => {
                 // What else the message before may have spoilt is not left for long; and messages
                 // that fail again and again do not put that off.
-                let heal = self.deadline_of_heal().min(now + PROVEN);
-                self.state = State::Connected { heal };
+                let heal = self.deadline_of_heal().min(now + STABLE_AFTER_RECOVERY);
+                self.state = RecoveryState::Connected { heal };
                 None
             }
-            Step::Connect => {
-                self.state = State::Connected { heal: now + PROVEN };
+            RecoveryStep::Connect => {
+                self.state = RecoveryState::Connected {
+                    heal: now + STABLE_AFTER_RECOVERY,
+                };
                 None
             }
-            Step::Heal => {
-                self.state = State::Connected { heal: now + HEAL };
+            RecoveryStep::Heal => {
+                self.state = RecoveryState::Connected {
+                    heal: now + REDRAW_INTERVAL,
+                };
                 self.backoff = FIRST_BACKOFF;
-                let was_lost = !self.told.is_empty();
-                self.told.clear();
-                was_lost.then_some(News::Back)
+                let was_lost = !self.reported.is_empty();
+                self.reported.clear();
+                was_lost.then_some(PanelEvent::Back)
             }
         }
     }
 
     /// The step failed: whatever the panel showed and wherever its pointer was is unknown now. Of
     /// a panel that was there until now the next step is to be done at once.
-    pub(super) fn failed(&mut self, step: Step, fault: Fault, now: Moment) -> Option<News> {
+    pub(super) fn failed(
+        &mut self,
+        step: RecoveryStep,
+        fault: BusFault,
+        now: Moment,
+    ) -> Option<PanelEvent> {
         match step {
-            Step::Update => {
-                self.state = State::Torn {
+            RecoveryStep::Update => {
+                self.state = RecoveryState::Torn {
                     heal: self.deadline_of_heal(),
                 };
                 return None;
             }
-            Step::Repeat | Step::Heal => self.state = State::Lost { until: now },
-            Step::Connect | Step::Wait => {
+            RecoveryStep::Repeat | RecoveryStep::Heal => {
+                self.state = RecoveryState::Lost { until: now }
+            }
+            RecoveryStep::Connect | RecoveryStep::Wait => {
                 let longest = match fault {
-                    Fault::Stuck => STUCK_BACKOFF,
+                    BusFault::Stuck => STUCK_BACKOFF,
                     _ => LAST_BACKOFF,
                 };
-                self.state = State::Lost {
+                self.state = RecoveryState::Lost {
                     until: now + self.backoff.min(longest),
                 };
                 self.backoff = (self.backoff * 2).min(longest);
             }
         }
-        let new = !self.told.contains(&fault);
-        (new && self.told.push(fault).is_ok()).then_some(News::Lost(fault))
+        let new = !self.reported.contains(&fault);
+        (new && self.reported.push(fault).is_ok()).then_some(PanelEvent::Lost(fault))
     }
 
     const fn deadline_of_heal(&self) -> Moment {
         match self.state {
-            State::Lost { .. } => Moment::NEVER,
-            State::Connected { heal } | State::Torn { heal } => heal,
+            RecoveryState::Lost { .. } => Moment::NEVER,
+            RecoveryState::Connected { heal } | RecoveryState::Torn { heal } => heal,
         }
     }
 }
@@ -174,10 +185,13 @@ mod tests {
 
     #[test]
     fn a_lost_panel_is_tried_again_within_a_second_and_told_once() {
-        let mut health = Health::new();
-        assert_eq!(health.step(at(0)), Step::Connect);
-        let lost = Some(News::Lost(Fault::NoAnswer));
-        assert_eq!(health.failed(Step::Connect, Fault::NoAnswer, at(0)), lost);
+        let mut health = PanelRecovery::new();
+        assert_eq!(health.step(at(0)), RecoveryStep::Connect);
+        let lost = Some(PanelEvent::Lost(BusFault::NoAnswer));
+        assert_eq!(
+            health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(0)),
+            lost
+        );
         for (failed, until) in [
             (100, 300),
             (300, 700),
@@ -187,20 +201,26 @@ mod tests {
         ] {
             let now = millis(failed);
             assert_eq!(health.deadline(), now);
-            assert_eq!(health.step(now - Duration::from_millis(1)), Step::Wait);
-            assert_eq!(health.step(now), Step::Connect);
-            assert_eq!(health.failed(Step::Connect, Fault::NoAnswer, now), None);
+            assert_eq!(
+                health.step(now - Duration::from_millis(1)),
+                RecoveryStep::Wait
+            );
+            assert_eq!(health.step(now), RecoveryStep::Connect);
+            assert_eq!(
+                health.failed(RecoveryStep::Connect, BusFault::NoAnswer, now),
+                None
+            );
             assert_eq!(health.deadline(), millis(until));
         }
     }
 
     #[test]
     fn a_stuck_bus_is_tried_ever_more_rarely() {
-        let mut health = Health::new();
+        let mut health = PanelRecovery::new();
         let mut waits = Vec::new();
         let mut now = at(0);
         for _ in 0..9 {
-            health.failed(Step::Connect, Fault::Stuck, now);
+            health.failed(RecoveryStep::Connect, BusFault::Stuck, now);
             waits.push(health.deadline().since(now).as_millis());
             now = health.deadline();
         }
@@ -210,34 +230,40 @@ mod tests {
 
     #[test]
     fn a_message_that_failed_is_repeated_at_once_and_a_panel_that_is_lost_tried_at_once() {
-        let mut health = Health::new();
-        health.worked(Step::Connect, at(0));
-        assert_eq!(health.failed(Step::Update, Fault::NoAnswer, at(1)), None);
-        assert_eq!(health.step(at(1)), Step::Repeat);
-        assert_eq!(health.worked(Step::Repeat, at(1)), None);
+        let mut health = PanelRecovery::new();
+        health.worked(RecoveryStep::Connect, at(0));
+        assert_eq!(
+            health.failed(RecoveryStep::Update, BusFault::NoAnswer, at(1)),
+            None
+        );
+        assert_eq!(health.step(at(1)), RecoveryStep::Repeat);
+        assert_eq!(health.worked(RecoveryStep::Repeat, at(1)), None);
         // All is sent again as soon as it would have been without that.
         assert_eq!(health.deadline(), at(5));
-        health.failed(Step::Update, Fault::NoAnswer, at(2));
-        let lost = Some(News::Lost(Fault::NoAnswer));
-        assert_eq!(health.failed(Step::Repeat, Fault::NoAnswer, at(2)), lost);
-        assert_eq!(health.step(at(2)), Step::Connect);
-        health.failed(Step::Connect, Fault::NoAnswer, at(2));
+        health.failed(RecoveryStep::Update, BusFault::NoAnswer, at(2));
+        let lost = Some(PanelEvent::Lost(BusFault::NoAnswer));
+        assert_eq!(
+            health.failed(RecoveryStep::Repeat, BusFault::NoAnswer, at(2)),
+            lost
+        );
+        assert_eq!(health.step(at(2)), RecoveryStep::Connect);
+        health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(2));
         assert_eq!(health.deadline(), millis(2100));
     }
 
     #[test]
     fn messages_that_fail_now_and_then_do_not_put_off_the_healing() {
-        let mut health = Health::new();
-        health.worked(Step::Connect, at(0));
-        health.worked(Step::Heal, at(5));
+        let mut health = PanelRecovery::new();
+        health.worked(RecoveryStep::Connect, at(0));
+        health.worked(RecoveryStep::Heal, at(5));
         let mut healed = None;
         for second in 6..30 {
             match health.step(at(second)) {
-                Step::Heal => healed = healed.or(Some(second)),
+                RecoveryStep::Heal => healed = healed.or(Some(second)),
                 step => {
-                    assert_eq!(step, Step::Update);
-                    health.failed(Step::Update, Fault::NoAnswer, at(second));
-                    health.worked(Step::Repeat, at(second));
+                    assert_eq!(step, RecoveryStep::Update);
+                    health.failed(RecoveryStep::Update, BusFault::NoAnswer, at(second));
+                    health.worked(RecoveryStep::Repeat, at(second));
                 }
             }
         }
@@ -246,40 +272,49 @@ mod tests {
 
     #[test]
     fn another_reason_is_told_once_too() {
-        let mut health = Health::new();
-        health.failed(Step::Connect, Fault::Denied, at(0));
-        let lost = Some(News::Lost(Fault::NoAnswer));
-        assert_eq!(health.failed(Step::Connect, Fault::NoAnswer, at(1)), lost);
-        assert_eq!(health.failed(Step::Connect, Fault::Denied, at(3)), None);
+        let mut health = PanelRecovery::new();
+        health.failed(RecoveryStep::Connect, BusFault::Denied, at(0));
+        let lost = Some(PanelEvent::Lost(BusFault::NoAnswer));
+        assert_eq!(
+            health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(1)),
+            lost
+        );
+        assert_eq!(
+            health.failed(RecoveryStep::Connect, BusFault::Denied, at(3)),
+            None
+        );
     }
 
     #[test]
     fn a_panel_is_back_once_it_has_proven_itself() {
-        let mut health = Health::new();
+        let mut health = PanelRecovery::new();
         for second in 0..4 {
-            health.failed(Step::Connect, Fault::NoAnswer, at(second));
+            health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(second));
         }
-        assert_eq!(health.worked(Step::Connect, at(4)), None);
-        assert_eq!(health.step(at(8)), Step::Update);
-        assert_eq!(health.step(at(9)), Step::Heal);
-        assert_eq!(health.worked(Step::Heal, at(9)), Some(News::Back));
+        assert_eq!(health.worked(RecoveryStep::Connect, at(4)), None);
+        assert_eq!(health.step(at(8)), RecoveryStep::Update);
+        assert_eq!(health.step(at(9)), RecoveryStep::Heal);
+        assert_eq!(
+            health.worked(RecoveryStep::Heal, at(9)),
+            Some(PanelEvent::Back)
+        );
         assert_eq!(health.deadline(), at(39));
-        assert_eq!(health.worked(Step::Heal, at(39)), None);
+        assert_eq!(health.worked(RecoveryStep::Heal, at(39)), None);
         // And the next loss starts from the shortest wait.
-        health.failed(Step::Heal, Fault::NoAnswer, at(40));
-        assert_eq!(health.step(at(40)), Step::Connect);
-        health.failed(Step::Connect, Fault::NoAnswer, at(40));
+        health.failed(RecoveryStep::Heal, BusFault::NoAnswer, at(40));
+        assert_eq!(health.step(at(40)), RecoveryStep::Connect);
+        health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(40));
         assert_eq!(health.deadline(), millis(40_100));
     }
 
     #[test]
     fn a_loose_wire_does_not_flood_the_log() {
-        let mut health = Health::new();
+        let mut health = PanelRecovery::new();
         let mut lines = 0;
         for second in 0..3600 {
             let news = match health.step(at(second)) {
-                step @ (Step::Update | Step::Repeat) => {
-                    health.failed(step, Fault::NoAnswer, at(second))
+                step @ (RecoveryStep::Update | RecoveryStep::Repeat) => {
+                    health.failed(step, BusFault::NoAnswer, at(second))
                 }
                 step => health.worked(step, at(second)),
             };

@@ -11,7 +11,7 @@ const ROWS: usize = 64;
 
 /// How the glass glows; goes with each picture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Light {
+pub struct PanelLight {
     /// Whether it is on at all. Off is dark whatever is drawn, the notice that the program stands
     /// still included.
     pub on: bool,
@@ -22,7 +22,7 @@ pub struct Light {
     pub shift: i8,
 }
 
-impl Default for Light {
+impl Default for PanelLight {
     /// On, of medium brightness, and where it belongs.
     fn default() -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Default for Light {
     }
 }
 
-impl Light {
+impl PanelLight {
     /// The row of the chip's memory that comes out at the first row of the glass: the value of
     /// register D3.
     ///
@@ -86,9 +86,9 @@ mod tests {
     }
 
     fn shifted(shift: i8, frame: &Frame) -> Frame {
-        let light = Light {
+        let light = PanelLight {
             shift,
-            ..Light::default()
+            ..PanelLight::default()
         };
         light.on_glass(frame)
     }
@@ -117,9 +117,9 @@ mod tests {
 
     #[test]
     fn off_is_dark() {
-        let light = Light {
+        let light = PanelLight {
             on: false,
-            ..Light::default()
+            ..PanelLight::default()
         };
         assert_eq!(
             light.on_glass(&rows(Size::Tall, &[3])),

@@ -12,7 +12,7 @@ use linux_embedded_hal::i2cdev::core::I2CDevice;
 use linux_embedded_hal::i2cdev::linux::{LinuxI2CDevice, LinuxI2CError};
 
 use super::Bus;
-use super::fault::Fault;
+use super::fault::BusFault;
 
 /// Where a bus of Linux is.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct LinuxBus {
 impl Bus for LinuxBus {
     type I2c = LinuxI2c;
 
-    fn open(&mut self) -> Result<LinuxI2c, Fault> {
+    fn open(&mut self) -> Result<LinuxI2c, BusFault> {
         LinuxI2CDevice::new(&self.path, u16::from(self.address))
             .map(|device| LinuxI2c {
                 device,
@@ -44,17 +44,21 @@ pub struct LinuxI2c {
 }
 
 impl ErrorType for LinuxI2c {
-    type Error = Fault;
+    type Error = BusFault;
 }
 
 impl I2c for LinuxI2c {
-    fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), Fault> {
+    fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), BusFault> {
         debug_assert_eq!(address, self.address);
         self.device.write(bytes).map_err(fault)
     }
 
     /// One message for each operation; nothing here needs a repeated START.
-    fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), Fault> {
+    fn transaction(
+        &mut self,
+        address: u8,
+        operations: &mut [Operation<'_>],
+    ) -> Result<(), BusFault> {
         debug_assert_eq!(address, self.address);
         operations.iter_mut().try_for_each(|operation| {
             match operation {
@@ -66,8 +70,8 @@ impl I2c for LinuxI2c {
     }
 }
 
-fn fault(error: LinuxI2CError) -> Fault {
-    Fault::from_io(&io::Error::from(error))
+fn fault(error: LinuxI2CError) -> BusFault {
+    BusFault::from_io(&io::Error::from(error))
 }
 
 #[cfg(test)]
@@ -84,7 +88,7 @@ mod tests {
             .open()
             .map(drop)
         };
-        assert_eq!(open("/dev/i2c-no-such"), Err(Fault::NoBus));
-        assert_eq!(open("/dev/null"), Err(Fault::NotABus));
+        assert_eq!(open("/dev/i2c-no-such"), Err(BusFault::NoBus));
+        assert_eq!(open("/dev/null"), Err(BusFault::NotABus));
     }
 }

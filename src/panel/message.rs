@@ -1,10 +1,10 @@
 //! One update is one I2C message. Owns the control bytes and the buffer they are gathered in;
-//! never decides what to send, and never touches the bus but in [`OneMessage::flush`].
+//! never decides what to send, and never touches the bus but in [`I2cMessage::flush`].
 
 use display_interface::{DataFormat, DisplayError, WriteOnlyDataCommand};
 use embedded_hal::i2c::I2c;
 
-use super::fault::Fault;
+use super::fault::BusFault;
 
 /// Room for a full redraw: 60 bytes of settings as pairs and 1 KiB of picture, or, of a chip that
 /// is told page by page, 2,029 bytes with all but the last page as pairs. No plan is dearer.
@@ -18,7 +18,7 @@ const CAPACITY: usize = 2112;
 /// data at its end, which need only one (Co=0: `40`); SSD1306 data sheet, 8.1.5.2. Commands at
 /// its end could do the same; nothing here sends more than one of those.
 #[derive(Debug)]
-pub(super) struct OneMessage<I2C> {
+pub(super) struct I2cMessage<I2C> {
     i2c: I2C,
     address: u8,
     bytes: heapless::Vec<u8, CAPACITY>,
@@ -31,7 +31,7 @@ const DATA: u8 = 0xC0;
 /// No other control byte follows.
 const DATA_TO_THE_END: u8 = 0x40;
 
-impl<I2C> OneMessage<I2C> {
+impl<I2C> I2cMessage<I2C> {
     pub(super) const fn new(i2c: I2C, address: u8) -> Self {
         Self {
             i2c,
@@ -42,7 +42,7 @@ impl<I2C> OneMessage<I2C> {
     }
 
     fn commands(&mut self, commands: &[u8]) -> Result<(), DisplayError> {
-        self.pair_up()?;
+        self.add_control_bytes()?;
         let start = self.bytes.len();
         self.bytes
             .resize(start + 2 * commands.len(), COMMAND)
@@ -68,7 +68,7 @@ impl<I2C> OneMessage<I2C> {
     }
 
     /// Gives the data at the end a control byte each, for something follows.
-    fn pair_up(&mut self) -> Result<(), DisplayError> {
+    fn add_control_bytes(&mut self) -> Result<(), DisplayError> {
         let Some(start) = self.data.take() else {
             return Ok(());
         };
@@ -90,10 +90,10 @@ impl<I2C> OneMessage<I2C> {
 /// The only error of gathering.
 const TOO_LONG: DisplayError = DisplayError::OutOfBoundsError;
 
-impl<I2C: I2c<Error = Fault>> OneMessage<I2C> {
+impl<I2C: I2c<Error = BusFault>> I2cMessage<I2C> {
     /// Sends what was gathered as one message, or nothing if there is nothing. What was gathered
     /// is forgotten in any case.
-    pub(super) fn flush(&mut self) -> Result<(), Fault> {
+    pub(super) fn flush(&mut self) -> Result<(), BusFault> {
         let sent = match self.bytes.is_empty() {
             true => Ok(()),
             false => self.i2c.write(self.address, &self.bytes),
@@ -109,7 +109,7 @@ impl<I2C: I2c<Error = Fault>> OneMessage<I2C> {
     }
 }
 
-impl<I2C> WriteOnlyDataCommand for OneMessage<I2C> {
+impl<I2C> WriteOnlyDataCommand for I2cMessage<I2C> {
     fn send_commands(&mut self, commands: DataFormat<'_>) -> Result<(), DisplayError> {
         match commands {
             DataFormat::U8(bytes) => self.commands(bytes),
@@ -126,9 +126,9 @@ impl<I2C> WriteOnlyDataCommand for OneMessage<I2C> {
 }
 
 /// Gathering fails only for want of room.
-impl From<DisplayError> for Fault {
+impl From<DisplayError> for BusFault {
     fn from(_: DisplayError) -> Self {
-        Fault::TooLong
+        BusFault::TooLong
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn all_but_the_data_at_the_end_have_a_control_byte_for_each_byte() {
-        let mut message = OneMessage::new((), 0x3c);
+        let mut message = I2cMessage::new((), 0x3c);
         message.send_commands(U8(&[0x21, 1])).unwrap();
         message.send_commands(U8(&[2])).unwrap();
         message.send_data(U8(&[7, 8])).unwrap();
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let mut message = OneMessage::new((), 0x3c);
+        let mut message = I2cMessage::new((), 0x3c);
         assert!(message.send_data(U8(&[0; CAPACITY])).is_err());
     }
 }

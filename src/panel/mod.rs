@@ -23,26 +23,26 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-pub use chip::{Chip, Rotation, Settings};
-pub use deadman::VOUCHED;
-pub use fault::{Advice, Fault};
-pub use light::Light;
+pub use chip::{Chip, PanelSettings, Rotation};
+pub use deadman::MAX_PICTURE_AGE;
+pub use fault::{Advice, BusFault};
+pub use light::PanelLight;
 pub use linux::{LinuxBus, LinuxI2c};
 pub use oled::{Bus, Oled};
-pub use png::{Leave, Png};
-pub use slot::{Slot, Taken};
-pub use state::State;
+pub use png::{FinalPicture, Png};
+pub use slot::{Mailbox, MailboxItem};
+pub use state::PanelState;
 pub use terminal::Terminal;
 
 use crate::clock::{Clock, Moment, Now};
 use crate::screen::{Frame, Size};
-use deadman::{Deadman, Due};
+use deadman::{StallAction, StallWatch};
 
 /// Something that can show a picture. All its methods may block, so they are only called on the
 /// panel's own thread; a failure is its own business, to be healed and logged.
-pub trait Glass {
+pub trait DisplayDevice {
     /// Shows a new picture, glowing as told, or remembers both until it can.
-    fn show(&mut self, frame: &Frame, light: Light, now: Moment);
+    fn show(&mut self, frame: &Frame, light: PanelLight, now: Moment);
 
     /// Until when the picture is good that is shown next, for a glass that can say so itself; said
     /// before each.
@@ -51,54 +51,54 @@ pub trait Glass {
     /// Does what has become due: a retry, a refresh.
     fn tick(&mut self, now: Moment);
 
-    /// When [`Glass::tick`] wants to be called next; [`Moment::NEVER`] if nothing is planned.
+    /// When [`DisplayDevice::tick`] wants to be called next; [`Moment::NEVER`] if nothing is planned.
     fn deadline(&self) -> Moment;
 
     /// Leaves the glass as it shall be without the program: with nothing on it that looks live.
-    fn goodbye(&mut self, now: Now);
+    fn leave_display(&mut self, now: Now);
 }
 
 /// The thread of a panel.
 #[derive(Debug)]
-pub struct Panel {
-    slot: Slot,
+pub struct PanelThread {
+    mailbox: Mailbox,
     /// `None` once it has been waited for.
     thread: Option<JoinHandle<()>>,
     ended: Receiver<()>,
 }
 
-impl Panel {
+impl PanelThread {
     /// Starts the thread that shows on `glass` what is put into the slot.
     ///
     /// # Errors
     /// If the system refuses another thread.
-    pub fn spawn<G>(glass: G, size: Size, clock: Clock) -> io::Result<(Slot, Panel)>
+    pub fn spawn<G>(glass: G, size: Size, clock: Clock) -> io::Result<(Mailbox, PanelThread)>
     where
-        G: Glass + Send + 'static,
+        G: DisplayDevice + Send + 'static,
     {
-        let slot = Slot::new(size);
+        let mailbox = Mailbox::new(size);
         let (end, ended) = channel::<()>();
         let thread = Builder::new().name("panel".into()).spawn({
-            let slot = slot.clone();
+            let mailbox = mailbox.clone();
             move || {
-                serve(glass, &slot, &clock);
+                serve(glass, &mailbox, &clock);
                 // Dropped by a panic too: whoever waits learns of the end in any case.
                 drop(end);
             }
         })?;
-        let panel = Panel {
-            slot: slot.clone(),
+        let panel = PanelThread {
+            mailbox: mailbox.clone(),
             thread: Some(thread),
             ended,
         };
-        Ok((slot, panel))
+        Ok((mailbox, panel))
     }
 
     /// Closes the slot and waits until the last picture is shown and the glass has said goodbye,
     /// but no longer than `timeout`: a stuck bus must not keep the program alive. Returns whether
     /// the thread ended, and ended well.
     pub fn finish(&mut self, timeout: Duration) -> bool {
-        self.slot.close();
+        self.mailbox.close();
         match self.ended.recv_timeout(timeout) {
             Err(RecvTimeoutError::Timeout) => false,
             Ok(()) | Err(RecvTimeoutError::Disconnected) => self
@@ -116,48 +116,48 @@ impl Panel {
 
 /// The whole life of the panel's thread. It outlives a desk that stands still, so it is the one
 /// that takes a picture away which is good no longer.
-fn serve<G: Glass>(mut glass: G, slot: &Slot, clock: &Clock) {
-    let mut frame = Box::new(Frame::new(slot.size()));
-    let mut light = Light::default();
-    let mut deadman = Deadman::new(clock.now().monotonic);
+fn serve<G: DisplayDevice>(mut glass: G, mailbox: &Mailbox, clock: &Clock) {
+    let mut frame = Box::new(Frame::new(mailbox.size()));
+    let mut light = PanelLight::default();
+    let mut stall_watch = StallWatch::new(clock.now().monotonic);
     let show = |glass: &mut G, frame: &Frame, light, until, now: Now| {
         glass.good_until(until, now);
         glass.show(frame, light, now.monotonic);
     };
     loop {
-        let deadline = glass.deadline().min(deadman.deadline());
+        let deadline = glass.deadline().min(stall_watch.deadline());
         let timeout = (deadline != Moment::NEVER).then(|| deadline.since(clock.now().monotonic));
-        let taken = slot.take_into(&mut frame, timeout);
+        let taken = mailbox.take_into(&mut frame, timeout);
         let now = clock.now();
         match taken {
-            Taken::Frame(told, until) => {
+            MailboxItem::Frame(told, until) => {
                 light = told;
-                if deadman.fed(until, now.monotonic) {
+                if stall_watch.picture_received(until, now.monotonic) {
                     log::warn!("panel: pictures come again");
                 }
                 // One that has waited for too long is not shown first.
-                if deadman.due(now.monotonic) == Due::Nothing {
+                if stall_watch.due(now.monotonic) == StallAction::Nothing {
                     show(&mut glass, &frame, light, until, now);
                     continue;
                 }
             }
-            Taken::Nothing => match deadman.due(now.monotonic) {
-                Due::Nothing => {
+            MailboxItem::Nothing => match stall_watch.due(now.monotonic) {
+                StallAction::Nothing => {
                     glass.tick(now.monotonic);
                     continue;
                 }
-                Due::Tell => {
+                StallAction::Log => {
                     log::error!("panel: no new picture in time; HALTED is shown instead");
                     continue;
                 }
-                Due::Strike => {}
+                StallAction::ShowNotice => {}
             },
-            Taken::Closed => return glass.goodbye(now),
+            MailboxItem::Closed => return glass.leave_display(now),
         }
         // A glass that was off stays so: it shows no price either.
         show(
             &mut glass,
-            &deadman::notice(slot.size()),
+            &deadman::notice(mailbox.size()),
             light,
             Moment::NEVER,
             now,
@@ -185,8 +185,8 @@ mod tests {
         slow: Duration,
     }
 
-    impl Glass for Mock {
-        fn show(&mut self, frame: &Frame, _: Light, _: Moment) {
+    impl DisplayDevice for Mock {
+        fn show(&mut self, frame: &Frame, _: PanelLight, _: Moment) {
             self.seen.lock().unwrap().shown.push(frame.lit(0, 0));
             std::thread::sleep(self.slow);
         }
@@ -197,7 +197,7 @@ mod tests {
         fn deadline(&self) -> Moment {
             self.deadline
         }
-        fn goodbye(&mut self, _: Now) {
+        fn leave_display(&mut self, _: Now) {
             self.seen.lock().unwrap().goodbyes += 1;
         }
     }
@@ -215,10 +215,10 @@ mod tests {
     #[test]
     fn the_last_picture_is_shown_before_the_goodbye() {
         let (glass, seen) = mock(Moment::NEVER, Duration::ZERO);
-        let (slot, mut panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        let (mailbox, mut panel) = PanelThread::spawn(glass, Size::Tall, Clock::system()).unwrap();
         let mut frame = Frame::new(Size::Tall);
         frame.set(0, 0, true);
-        slot.put(&frame, Light::default(), LATER);
+        mailbox.put(&frame, PanelLight::default(), LATER);
         assert!(panel.finish(Duration::from_secs(5)));
         let seen = seen.lock().unwrap();
         assert_eq!(seen.shown.last(), Some(&true));
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn a_glass_that_asked_for_it_is_called_without_a_new_picture() {
         let (glass, seen) = mock(Moment::from_millis(5), Duration::ZERO);
-        let (_slot, mut panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        let (_slot, mut panel) = PanelThread::spawn(glass, Size::Tall, Clock::system()).unwrap();
         while seen.lock().unwrap().ticks == 0 {
             std::thread::yield_now();
         }
@@ -242,9 +242,9 @@ mod tests {
             utc: None,
         });
         // A glass that always wants to be called: the waits are real time, and none is long.
-        struct Eager(std::sync::mpsc::Sender<(Frame, Light)>);
-        impl Glass for Eager {
-            fn show(&mut self, frame: &Frame, light: Light, _: Moment) {
+        struct Eager(std::sync::mpsc::Sender<(Frame, PanelLight)>);
+        impl DisplayDevice for Eager {
+            fn show(&mut self, frame: &Frame, light: PanelLight, _: Moment) {
                 self.0.send((frame.clone(), light)).unwrap();
             }
             fn tick(&mut self, _: Moment) {
@@ -253,22 +253,22 @@ mod tests {
             fn deadline(&self) -> Moment {
                 Moment::ZERO
             }
-            fn goodbye(&mut self, _: Now) {}
+            fn leave_display(&mut self, _: Now) {}
         }
         let (sender, shown) = channel();
         let shown = || shown.recv_timeout(Duration::from_secs(5)).unwrap();
-        let (slot, mut panel) = Panel::spawn(Eager(sender), Size::Tall, clock).unwrap();
+        let (mailbox, mut panel) = PanelThread::spawn(Eager(sender), Size::Tall, clock).unwrap();
         let mut price = Frame::new(Size::Tall);
         price.set(0, 0, true);
-        let night = Light {
+        let night = PanelLight {
             on: false,
-            ..Light::default()
+            ..PanelLight::default()
         };
         let halted = deadman::notice(Size::Tall);
         // Nothing on it is plain, and then a price that is good for ten seconds.
         let mut now = Moment::ZERO;
         for good in [90, 10] {
-            slot.put(&price, night, now + Duration::from_secs(good));
+            mailbox.put(&price, night, now + Duration::from_secs(good));
             assert_eq!(shown(), (price.clone(), night));
             hand.advance(Duration::from_secs(good) + Duration::from_millis(50));
             now = now + Duration::from_secs(good) + Duration::from_millis(50);
@@ -276,9 +276,9 @@ mod tests {
             assert_eq!(shown(), (halted.clone(), night));
         }
         // One that comes too late is not shown at all.
-        slot.put(&price, night, now - Duration::from_secs(1));
+        mailbox.put(&price, night, now - Duration::from_secs(1));
         assert_eq!(shown(), (halted, night));
-        slot.put(&price, night, now + Duration::from_secs(10));
+        mailbox.put(&price, night, now + Duration::from_secs(10));
         assert_eq!(shown(), (price.clone(), night));
         assert!(panel.finish(Duration::from_secs(5)));
     }
@@ -286,15 +286,15 @@ mod tests {
     #[test]
     fn a_stuck_glass_delays_neither_the_sender_nor_the_exit() {
         let (glass, _) = mock(Moment::NEVER, Duration::from_secs(60));
-        let (slot, mut panel) = Panel::spawn(glass, Size::Tall, Clock::system()).unwrap();
+        let (mailbox, mut panel) = PanelThread::spawn(glass, Size::Tall, Clock::system()).unwrap();
         let start = std::time::Instant::now();
-        slot.put(&Frame::new(Size::Tall), Light::default(), LATER);
+        mailbox.put(&Frame::new(Size::Tall), PanelLight::default(), LATER);
         // Until the thread is in the glass.
-        while slot.is_waiting() {
+        while mailbox.is_waiting() {
             std::thread::yield_now();
         }
         for _ in 0..1000 {
-            slot.put(&Frame::new(Size::Tall), Light::default(), LATER);
+            mailbox.put(&Frame::new(Size::Tall), PanelLight::default(), LATER);
         }
         assert!(!panel.finish(Duration::from_millis(20)));
         assert!(start.elapsed() < Duration::from_secs(10));

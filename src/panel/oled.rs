@@ -1,18 +1,18 @@
 //! A panel on an I2C bus. Owns what the glass shows and how to make it whole again; when to do so
-//! is [`Health`]'s to say, what to tell the chip [`Settings`]', how bytes get to the wire
-//! [`OneMessage`]'s. Never gives up, and never trusts the panel's memory after an error.
+//! is [`PanelRecovery`]'s to say, what to tell the chip [`PanelSettings`]', how bytes get to the wire
+//! [`I2cMessage`]'s. Never gives up, and never trusts the panel's memory after an error.
 
 use embedded_hal::i2c::I2c;
 use log::{debug, info, warn};
 use ssd1306::command::Command;
 
-use super::chip::Settings;
+use super::chip::PanelSettings;
 use super::diff::Window;
-use super::fault::Fault;
-use super::health::{Health, News, Step};
+use super::fault::BusFault;
+use super::health::{PanelEvent, PanelRecovery, RecoveryStep};
 use super::linux::LinuxBus;
-use super::message::OneMessage;
-use super::{Glass, Light};
+use super::message::I2cMessage;
+use super::{DisplayDevice, PanelLight};
 use crate::clock::{Moment, Now};
 use crate::screen::Frame;
 
@@ -22,37 +22,37 @@ const LONG: usize = 512;
 /// Opens the bus, again after each loss: an adapter on USB comes back as another device.
 pub trait Bus {
     /// The open bus.
-    type I2c: I2c<Error = Fault>;
+    type I2c: I2c<Error = BusFault>;
 
     /// Opens it.
     ///
     /// # Errors
     /// Why it cannot be opened.
-    fn open(&mut self) -> Result<Self::I2c, Fault>;
+    fn open(&mut self) -> Result<Self::I2c, BusFault>;
 }
 
 /// The panel.
 #[derive(Debug)]
 pub struct Oled<B: Bus> {
-    settings: Settings,
+    settings: PanelSettings,
     bus: B,
-    health: Health,
-    message: Option<OneMessage<B::I2c>>,
+    health: PanelRecovery,
+    message: Option<I2cMessage<B::I2c>>,
     /// The picture in the panel's memory; worth something only while connected.
     shown: Frame,
     /// The picture that shall be there; nothing is sent before there is one.
     wanted: Option<Frame>,
     /// How the glass glows; worth something only while connected.
-    lit: Light,
+    lit: PanelLight,
     /// How it shall.
-    light: Light,
+    light: PanelLight,
     /// The window sent last, which the chip's pointer is in; `None` if that is not known.
     window: Option<Window>,
 }
 
 impl Oled<LinuxBus> {
     /// A panel on a bus of this machine.
-    pub fn linux(settings: Settings) -> Self {
+    pub fn linux(settings: PanelSettings) -> Self {
         let bus = LinuxBus {
             path: settings.bus.clone(),
             address: settings.address,
@@ -63,16 +63,16 @@ impl Oled<LinuxBus> {
 
 impl<B: Bus> Oled<B> {
     /// A panel on any bus; it is not opened before there is something to show.
-    pub fn new(settings: Settings, bus: B) -> Self {
+    pub fn new(settings: PanelSettings, bus: B) -> Self {
         Self {
             shown: Frame::new(settings.size),
             settings,
             bus,
-            health: Health::new(),
+            health: PanelRecovery::new(),
             message: None,
             wanted: None,
-            lit: Light::default(),
-            light: Light::default(),
+            lit: PanelLight::default(),
+            light: PanelLight::default(),
             window: None,
         }
     }
@@ -81,7 +81,7 @@ impl<B: Bus> Oled<B> {
     ///
     /// # Errors
     /// What the bus says; nothing is tried again.
-    pub fn leave(mut self, frame: &Frame, light: Light) -> Result<(), Fault> {
+    pub fn leave(mut self, frame: &Frame, light: PanelLight) -> Result<(), BusFault> {
         self.wanted = Some(frame.clone());
         self.light = light;
         self.connect()
@@ -93,45 +93,45 @@ impl<B: Bus> Oled<B> {
         loop {
             let step = self.health.step(now);
             let done = match step {
-                Step::Wait => Ok(()),
-                Step::Connect => self.connect(),
-                Step::Heal => self.send_all(false),
-                Step::Update => self.update(false),
-                Step::Repeat => self.update(true),
+                RecoveryStep::Wait => Ok(()),
+                RecoveryStep::Connect => self.connect(),
+                RecoveryStep::Heal => self.send_all(false),
+                RecoveryStep::Update => self.update(false),
+                RecoveryStep::Repeat => self.update(true),
             };
             let Err(fault) = done else {
                 let news = self.health.worked(step, now);
-                return self.tell(news);
+                return self.log(news);
             };
             self.window = None;
             match &mut self.message {
-                Some(message) if step == Step::Update => message.forget(),
+                Some(message) if step == RecoveryStep::Update => message.forget(),
                 message => *message = None,
             }
             let news = self.health.failed(step, fault, now);
-            self.tell(news);
-            if step == Step::Connect {
+            self.log(news);
+            if step == RecoveryStep::Connect {
                 return;
             }
         }
     }
 
-    fn tell(&self, news: Option<News>) {
-        let Settings { bus, address, .. } = &self.settings;
+    fn log(&self, news: Option<PanelEvent>) {
+        let PanelSettings { bus, address, .. } = &self.settings;
         match news {
             None => {}
-            Some(News::Lost(fault)) => warn!(
+            Some(PanelEvent::Lost(fault)) => warn!(
                 "panel: {}; trying again until it works",
                 fault.advice(bus, *address)
             ),
-            Some(News::Back) => info!("panel: {address:#04x} on {} is back", bus.display()),
+            Some(PanelEvent::Back) => info!("panel: {address:#04x} on {} is back", bus.display()),
         }
     }
 
-    fn connect(&mut self) -> Result<(), Fault> {
+    fn connect(&mut self) -> Result<(), BusFault> {
         self.message = None;
         let i2c = self.bus.open()?;
-        self.message = Some(OneMessage::new(i2c, self.settings.address));
+        self.message = Some(I2cMessage::new(i2c, self.settings.address));
         self.send_all(true)
     }
 
@@ -141,7 +141,7 @@ impl<B: Bus> Oled<B> {
     /// Healing does not darken the panel before (`dark`): sent to one that is well, it changes
     /// nothing that can be seen. One that has lost its power in between is dark already, with
     /// noise in its memory, and stays so until the picture is there.
-    fn send_all(&mut self, dark: bool) -> Result<(), Fault> {
+    fn send_all(&mut self, dark: bool) -> Result<(), BusFault> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
             return Ok(());
         };
@@ -166,31 +166,31 @@ impl<B: Bus> Oled<B> {
     }
 
     /// The last message: whatever state the chip is in, it is dark and empty behind it.
-    fn darken(&self, mut message: OneMessage<B::I2c>) -> Result<(), Fault> {
+    fn blank(&self, mut message: I2cMessage<B::I2c>) -> Result<(), BusFault> {
         let dark = Frame::new(self.settings.size);
         self.settings.initialise(&mut message, self.light, true)?;
         self.settings.redraw(&mut message, &dark)?;
         message.flush()
     }
 
-    fn reopen_to_darken(&mut self) -> Result<(), Fault> {
+    fn reopen_and_blank(&mut self) -> Result<(), BusFault> {
         let i2c = self.bus.open()?;
-        self.darken(OneMessage::new(i2c, self.settings.address))
+        self.blank(I2cMessage::new(i2c, self.settings.address))
     }
 
     /// Sends what changed, in one message; once more, if the one before was cut off.
-    fn update(&mut self, again: bool) -> Result<(), Fault> {
+    fn update(&mut self, again: bool) -> Result<(), BusFault> {
         match (self.lit.on, self.light.on) {
             (true, true) => self.refresh(again),
             // Whatever was drawn meanwhile was not sent, and hours may have passed: everything
             // again, as after a loss.
             (false, true) => self.send_all(true),
-            (true, false) => self.extinguish(),
+            (true, false) => self.turn_off(),
             (false, false) => Ok(()),
         }
     }
 
-    fn extinguish(&mut self) -> Result<(), Fault> {
+    fn turn_off(&mut self) -> Result<(), BusFault> {
         let Some(message) = &mut self.message else {
             return Ok(());
         };
@@ -200,7 +200,7 @@ impl<B: Bus> Oled<B> {
         Ok(())
     }
 
-    fn refresh(&mut self, again: bool) -> Result<(), Fault> {
+    fn refresh(&mut self, again: bool) -> Result<(), BusFault> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
             return Ok(());
         };
@@ -236,8 +236,8 @@ impl<B: Bus> Oled<B> {
     }
 }
 
-impl<B: Bus> Glass for Oled<B> {
-    fn show(&mut self, frame: &Frame, light: Light, now: Moment) {
+impl<B: Bus> DisplayDevice for Oled<B> {
+    fn show(&mut self, frame: &Frame, light: PanelLight, now: Moment) {
         self.light = light;
         match &mut self.wanted {
             Some(wanted) => wanted.clone_from(frame),
@@ -260,16 +260,16 @@ impl<B: Bus> Glass for Oled<B> {
     /// Turns the panel off and clears its memory, so that whoever turns it on again does not show
     /// prices of long ago. A panel that is lost, or is just being lost, is opened once more: one
     /// that missed a single message still shows the last price, and would for ever.
-    fn goodbye(&mut self, _: Now) {
+    fn leave_display(&mut self, _: Now) {
         if self.wanted.is_none() {
             return;
         }
         let sent = match self.message.take() {
-            Some(message) => self.darken(message).or_else(|_| self.reopen_to_darken()),
-            None => self.reopen_to_darken(),
+            Some(message) => self.blank(message).or_else(|_| self.reopen_and_blank()),
+            None => self.reopen_and_blank(),
         };
         if let Err(fault) = sent {
-            let Settings { bus, address, .. } = &self.settings;
+            let PanelSettings { bus, address, .. } = &self.settings;
             debug!("panel: no goodbye: {}", fault.advice(bus, *address));
         }
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use log::{info, warn};
 
 use super::file::PictureFile;
-use super::{Glass, Light, VOUCHED};
+use super::{DisplayDevice, MAX_PICTURE_AGE, PanelLight};
 use crate::clock::{Moment, Now, Utc};
 use crate::screen::{self, Frame, Size, WIDTH};
 
@@ -18,7 +18,7 @@ const SCALE: usize = 4;
 /// Grey of a lit dot; not quite white, as on the glass.
 const LIT: u8 = 0xF0;
 /// The least time between two files: they are for looking at, and SD cards wear out.
-const PACE: Duration = Duration::from_secs(1);
+const MIN_WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// The keyword of the text in the file (PNG specification, tEXt) that says until when it is good.
 const VALID_UNTIL: &str = "Valid-Until";
 
@@ -30,7 +30,7 @@ pub fn encode(frame: &Frame) -> io::Result<Vec<u8>> {
     encode_good_until(frame, None)
 }
 
-/// The same, and in the text `Valid-Until` (RFC 3339) until when it is good, if that is known.
+/// The same, and in the text `Valid-RunUntil` (RFC 3339) until when it is good, if that is known.
 fn encode_good_until(frame: &Frame, until: Option<Utc>) -> io::Result<Vec<u8>> {
     let (width, height) = (WIDTH * SCALE, frame.size().height() * SCALE);
     let mut pixels = Vec::with_capacity(width * height);
@@ -60,7 +60,7 @@ fn ended(size: Size) -> Frame {
 
 /// What a file holds once nobody writes it any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Leave {
+pub enum FinalPicture {
     /// The last picture, for who wants to keep it; only where it says itself that it is not live,
     /// as simulated prices do.
     Picture,
@@ -72,32 +72,32 @@ pub enum Leave {
 #[derive(Debug)]
 pub struct Png {
     file: PictureFile,
-    leave: Leave,
+    leave: FinalPicture,
     /// Of the last picture; `None` before there was one.
     size: Option<Size>,
     /// What is not in the file yet.
     pending: Option<Frame>,
     /// Until when the next picture is good.
-    good: Good,
+    validity: PictureValidity,
     /// The same of the one in the file.
-    shown: Good,
+    shown: PictureValidity,
     next: Moment,
     /// What is in the file, if it could not be replaced.
-    failed: Option<Instead>,
+    failed: Option<StaleFile>,
 }
 
 /// Until when a picture is good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Good {
+struct PictureValidity {
     until: Moment,
     utc: Option<Utc>,
     /// Whether that is for a value which is plain on it.
     plain: bool,
 }
 
-impl Good {
+impl PictureValidity {
     /// Of words that are true whoever reads them when.
-    const EVER: Good = Good {
+    const EVER: PictureValidity = PictureValidity {
         until: Moment::NEVER,
         utc: None,
         plain: false,
@@ -106,7 +106,7 @@ impl Good {
 
 /// What has become of a picture that could not be replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Instead {
+enum StaleFile {
     /// It is gone, or says that it is not live.
     Nothing,
     /// It is there still.
@@ -116,14 +116,14 @@ enum Instead {
 impl Png {
     /// A panel that writes to `path`, at most once a second but for what is good no longer, and
     /// leaves there what `leave` says.
-    pub fn new(path: impl Into<PathBuf>, leave: Leave) -> Self {
+    pub fn new(path: impl Into<PathBuf>, leave: FinalPicture) -> Self {
         Self {
             file: PictureFile::at(path.into()),
             leave,
             size: None,
             pending: None,
-            good: Good::EVER,
-            shown: Good::EVER,
+            validity: PictureValidity::EVER,
+            shown: PictureValidity::EVER,
             next: Moment::ZERO,
             failed: None,
         }
@@ -144,7 +144,7 @@ impl Png {
     fn due(&self) -> Moment {
         match &self.pending {
             None => Moment::NEVER,
-            Some(_) if self.shown.plain && !self.good.plain => Moment::ZERO,
+            Some(_) if self.shown.plain && !self.validity.plain => Moment::ZERO,
             Some(_) => self.next.min(self.shown.until),
         }
     }
@@ -155,7 +155,7 @@ impl Png {
         let Some(frame) = &self.pending else {
             return;
         };
-        let picture = encode_good_until(frame, self.good.utc);
+        let picture = encode_good_until(frame, self.validity.utc);
         let written = picture.and_then(|picture| self.file.replace(&picture));
         let path = self.file.path().display();
         let error = match written {
@@ -163,24 +163,24 @@ impl Png {
                 if self.failed.take().is_some() {
                     info!("panel: {path} is written again");
                 }
-                self.shown = self.good;
+                self.shown = self.validity;
                 self.pending = None;
                 return;
             }
             Err(error) => error,
         };
         let before = self.failed;
-        if before != Some(Instead::Nothing) {
+        if before != Some(StaleFile::Nothing) {
             let taken = encode(instead).and_then(|picture| self.file.take_back(&picture));
             self.failed = Some(match taken {
-                Ok(()) => Instead::Nothing,
-                Err(_) => Instead::Untrue,
+                Ok(()) => StaleFile::Nothing,
+                Err(_) => StaleFile::Untrue,
             });
-            self.shown = Good::EVER;
+            self.shown = PictureValidity::EVER;
         }
         if self.failed != before {
             let what = match self.failed {
-                Some(Instead::Untrue) => "and what is in it cannot be taken back",
+                Some(StaleFile::Untrue) => "and what is in it cannot be taken back",
                 _ => "and it says so, or is gone",
             };
             warn!("panel: cannot write {path}: {error}; {what}; trying again until it works");
@@ -188,19 +188,19 @@ impl Png {
     }
 }
 
-impl Glass for Png {
+impl DisplayDevice for Png {
     fn good_until(&mut self, until: Moment, now: Now) {
         let left = until.since(now.monotonic);
-        let plain = left < VOUCHED;
+        let plain = left < MAX_PICTURE_AGE;
         let utc = now.utc.filter(|_| until != Moment::NEVER).map(|utc| {
             let millis = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
             Utc(utc.0.saturating_add(millis))
         });
-        self.good = Good { until, utc, plain };
+        self.validity = PictureValidity { until, utc, plain };
     }
 
     /// The file is what one would see on a panel, dark rows and all; it is not dimmed.
-    fn show(&mut self, frame: &Frame, light: Light, now: Moment) {
+    fn show(&mut self, frame: &Frame, light: PanelLight, now: Moment) {
         self.size = Some(frame.size());
         self.pending = Some(light.on_glass(frame));
         self.tick(now);
@@ -211,7 +211,7 @@ impl Glass for Png {
             && now >= self.due()
         {
             self.write(&screen::notice(size, "NOT LIVE", "cannot write this file"));
-            self.next = now + PACE;
+            self.next = now + MIN_WRITE_INTERVAL;
         }
     }
 
@@ -219,14 +219,14 @@ impl Glass for Png {
         self.due()
     }
 
-    fn goodbye(&mut self, _: Now) {
+    fn leave_display(&mut self, _: Now) {
         let Some(size) = self.size else { return };
         let ended = ended(size);
-        if self.leave == Leave::Notice {
+        if self.leave == FinalPicture::Notice {
             self.pending = Some(ended.clone());
-            self.good = Good::EVER;
+            self.validity = PictureValidity::EVER;
             // Whatever it says by now, it is to say this.
-            self.failed = self.failed.map(|_| Instead::Untrue);
+            self.failed = self.failed.map(|_| StaleFile::Untrue);
         }
         self.write(&ended);
     }
@@ -280,18 +280,18 @@ mod tests {
     fn it_is_written_at_most_once_a_second_and_at_the_end() {
         let directory = directory("pace");
         let path = directory.join("screen.png");
-        let mut png = Png::new(&path, Leave::Picture);
+        let mut png = Png::new(&path, FinalPicture::Picture);
         let shown = || fs::read(&path).unwrap();
-        png.show(&dot(0, 0), Light::default(), Moment::from_millis(100));
+        png.show(&dot(0, 0), PanelLight::default(), Moment::from_millis(100));
         assert_eq!(shown(), encode(&dot(0, 0)).unwrap());
         assert_eq!(png.deadline(), Moment::NEVER);
-        png.show(&dot(1, 0), Light::default(), Moment::from_millis(200));
+        png.show(&dot(1, 0), PanelLight::default(), Moment::from_millis(200));
         assert_eq!(shown(), encode(&dot(0, 0)).unwrap());
         assert_eq!(png.deadline(), Moment::from_millis(1100));
         png.tick(Moment::from_millis(1100));
         assert_eq!(shown(), encode(&dot(1, 0)).unwrap());
-        png.show(&dot(2, 0), Light::default(), Moment::from_millis(1200));
-        png.goodbye(END);
+        png.show(&dot(2, 0), PanelLight::default(), Moment::from_millis(1200));
+        png.leave_display(END);
         assert_eq!(shown(), encode(&dot(2, 0)).unwrap());
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         fs::remove_dir_all(directory).unwrap();
@@ -301,13 +301,13 @@ mod tests {
     fn no_price_is_left_in_a_file_that_nobody_writes_any_more() {
         let directory = directory("ended");
         let path = directory.join("screen.png");
-        let mut png = Png::new(&path, Leave::Notice);
+        let mut png = Png::new(&path, FinalPicture::Notice);
         // Nothing was shown: nothing is there to be taken back.
-        png.goodbye(END);
+        png.leave_display(END);
         assert!(!path.exists());
-        png.show(&dot(0, 0), Light::default(), Moment::ZERO);
-        png.show(&dot(1, 0), Light::default(), Moment::ZERO);
-        png.goodbye(END);
+        png.show(&dot(0, 0), PanelLight::default(), Moment::ZERO);
+        png.show(&dot(1, 0), PanelLight::default(), Moment::ZERO);
+        png.leave_display(END);
         assert_eq!(
             fs::read(&path).unwrap(),
             encode(&ended(Size::Short)).unwrap()
@@ -319,15 +319,15 @@ mod tests {
     fn the_file_is_dark_while_the_panel_is_off_and_shifted_as_the_glass_would_be() {
         let directory = directory("light");
         let path = directory.join("screen.png");
-        let mut png = Png::new(&path, Leave::Picture);
+        let mut png = Png::new(&path, FinalPicture::Picture);
         let shown = || fs::read(&path).unwrap();
-        let down = Light {
+        let down = PanelLight {
             shift: 2,
-            ..Light::default()
+            ..PanelLight::default()
         };
         png.show(&dot(3, 4), down, Moment::ZERO);
         assert_eq!(shown(), encode(&dot(3, 6)).unwrap());
-        let off = Light { on: false, ..down };
+        let off = PanelLight { on: false, ..down };
         png.show(&dot(3, 4), off, Moment::from_secs(1));
         assert_eq!(shown(), encode(&Frame::new(Size::Short)).unwrap());
         fs::remove_dir_all(directory).unwrap();
@@ -341,14 +341,14 @@ mod tests {
     fn show_plain(png: &mut Png, frame: &Frame, until: u64, now: u64) {
         let utc = Utc(1_795_444_200_000 + now as i64);
         png.good_until(millis(until), Now::new(millis(now), utc));
-        png.show(frame, Light::default(), millis(now));
+        png.show(frame, PanelLight::default(), millis(now));
     }
 
     #[test]
     fn the_file_says_until_when_it_is_good() {
         let directory = directory("valid");
         let path = directory.join("screen.png");
-        let mut png = Png::new(&path, Leave::Notice);
+        let mut png = Png::new(&path, FinalPicture::Notice);
         let said = || {
             let file = io::BufReader::new(fs::File::open(&path).unwrap());
             let reader = png::Decoder::new(file).read_info().unwrap();
@@ -368,9 +368,9 @@ mod tests {
             utc: None,
         };
         png.good_until(millis(9_000), now);
-        png.show(&dot(0, 0), Light::default(), millis(3_000));
+        png.show(&dot(0, 0), PanelLight::default(), millis(3_000));
         assert_eq!(said(), []);
-        png.goodbye(END);
+        png.leave_display(END);
         assert_eq!(said(), [], "ENDED is true for ever");
         fs::remove_dir_all(directory).unwrap();
     }
@@ -379,7 +379,7 @@ mod tests {
     fn losing_live_is_written_at_once_whatever_the_pace() {
         let directory = directory("loss");
         let path = directory.join("screen.png");
-        let mut png = Png::new(&path, Leave::Notice);
+        let mut png = Png::new(&path, FinalPicture::Notice);
         let shows = |x| fs::read(&path).unwrap() == encode(&dot(x, 0)).unwrap();
         let pixels = |x| {
             let shown = decode(&fs::read(&path).unwrap());
@@ -398,13 +398,13 @@ mod tests {
         assert!(pixels(2), "what was in the file was good no longer");
         // The link is lost, or all that was simulated is gone: nothing is plain.
         png.good_until(
-            millis(1_400) + VOUCHED,
+            millis(1_400) + MAX_PICTURE_AGE,
             Now {
                 monotonic: millis(1_400),
                 utc: None,
             },
         );
-        png.show(&dot(3, 0), Light::default(), millis(1_400));
+        png.show(&dot(3, 0), PanelLight::default(), millis(1_400));
         assert!(shows(3));
         // And what follows has its pace again.
         show_plain(&mut png, &dot(4, 0), 9_000, 1_500);
@@ -416,7 +416,7 @@ mod tests {
     fn a_price_that_cannot_be_replaced_is_written_over_in_its_own_blocks_until_it_can_be() {
         let directory = directory("full");
         let path = directory.join("screen.png");
-        let mut png = Png::new(&path, Leave::Notice);
+        let mut png = Png::new(&path, FinalPicture::Notice);
         show_plain(&mut png, &dot(0, 0), 11_000, 1_000);
         let before = fs::metadata(&path).unwrap();
         // Nothing can be written beside it, as on a full disk.
@@ -439,7 +439,7 @@ mod tests {
         assert!(decode(&fs::read(&path).unwrap()) == decode(&encode(&dot(1, 0)).unwrap()));
         // An end while it cannot be written.
         fs::create_dir(&beside).unwrap();
-        png.goodbye(END);
+        png.leave_display(END);
         assert!(says(&ended(Size::Short)));
         fs::remove_dir(&beside).unwrap();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
@@ -457,10 +457,10 @@ mod tests {
     #[test]
     fn a_missing_directory_is_an_error_and_no_panic() {
         let directory = directory("missing");
-        let mut png = Png::new(directory.join("no/such/screen.png"), Leave::Notice);
-        png.show(&dot(0, 0), Light::default(), Moment::ZERO);
-        assert_eq!(png.failed, Some(Instead::Nothing));
-        png.goodbye(END);
+        let mut png = Png::new(directory.join("no/such/screen.png"), FinalPicture::Notice);
+        png.show(&dot(0, 0), PanelLight::default(), Moment::ZERO);
+        assert_eq!(png.failed, Some(StaleFile::Nothing));
+        png.leave_display(END);
         fs::remove_dir_all(directory).unwrap();
     }
 }

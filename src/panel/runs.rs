@@ -5,7 +5,7 @@
 //! A run is a window of one page. Each has its address set, for the chip's pointer does not return
 //! to where a run began.
 
-use super::diff::{Plan, Window, bridged, changed_columns};
+use super::diff::{Window, WindowPlan, bridged, changed_columns};
 use crate::screen::{Frame, WIDTH};
 
 /// Setting the column: two command bytes, each behind a control byte.
@@ -36,9 +36,9 @@ pub(super) fn price(plan: &[Window], current: Option<Window>) -> usize {
 
 /// The runs to send, for a panel that shows `shown` and whose page is that of `current` (`None`:
 /// unknown). Never dearer than one run around all that changed on each page.
-pub(super) fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> Plan {
-    let each = gathered(pages(shown, next), current);
-    match runs(shown, next).map(|runs| gathered(runs, current)) {
+pub(super) fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> WindowPlan {
+    let each = ordered_for_cost(pages(shown, next), current);
+    match runs(shown, next).map(|runs| ordered_for_cost(runs, current)) {
         // The saving at the end may be larger on one long run than on its parts.
         Some(runs) if price(&runs, current) <= price(&each, current) => runs,
         _ => each,
@@ -46,8 +46,8 @@ pub(super) fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> Plan
 }
 
 /// One run around all that changed on each page.
-fn pages(shown: &Frame, next: &Frame) -> Plan {
-    let mut found = Plan::new();
+fn pages(shown: &Frame, next: &Frame) -> WindowPlan {
+    let mut found = WindowPlan::new();
     for page in 0..next.size().pages() {
         let columns = changed_columns(shown.page(page), next.page(page));
         if columns != 0 {
@@ -60,8 +60,8 @@ fn pages(shown: &Frame, next: &Frame) -> Plan {
 }
 
 /// All that changed with hardly anything else; `None` if that is too many.
-fn runs(shown: &Frame, next: &Frame) -> Option<Plan> {
-    let mut found = Plan::new();
+fn runs(shown: &Frame, next: &Frame) -> Option<WindowPlan> {
+    let mut found = WindowPlan::new();
     for page in 0..next.size().pages() {
         let (old, new) = (shown.page(page), next.page(page));
         if old == new {
@@ -89,7 +89,7 @@ const fn run(page: usize, left: u32, right: u32) -> Window {
 
 /// The same in the cheapest order, with neighbours on one page joined at the end of the message,
 /// where a byte costs half.
-fn gathered(runs: Plan, current: Option<Window>) -> Plan {
+fn ordered_for_cost(runs: WindowPlan, current: Option<Window>) -> WindowPlan {
     let set = current.map(|current| current.bottom);
     let spread = runs.first().map(|run| run.top) != runs.last().map(|run| run.top);
     // The gain of the runs `first..=last` as the last one, in bytes.
@@ -120,7 +120,7 @@ fn gathered(runs: Plan, current: Option<Window>) -> Plan {
         page if Some(page) == set => 0,
         _ => 1,
     };
-    let mut ordered = Plan::new();
+    let mut ordered = WindowPlan::new();
     for wanted in 0..=2 {
         let rest = runs[..first].iter().chain(&runs[last + 1..]);
         // There is as much room in the one list as in the other.
@@ -144,7 +144,7 @@ mod tests {
         frame
     }
 
-    fn planned(changes: &[(usize, usize)], current: Option<Window>) -> Plan {
+    fn planned(changes: &[(usize, usize)], current: Option<Window>) -> WindowPlan {
         plan(&Frame::new(Size::Tall), &frame(changes), current)
     }
 

@@ -5,57 +5,57 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Light;
+use super::PanelLight;
 use crate::clock::Moment;
 use crate::screen::{Frame, Size};
 
 /// A handle of the mailbox; clones are handles of the same one.
 #[derive(Clone)]
-pub struct Slot(Arc<Shared>);
+pub struct Mailbox(Arc<MailboxShared>);
 
-struct Shared {
-    state: Mutex<State>,
+struct MailboxShared {
+    state: Mutex<MailboxState>,
     changed: Condvar,
     size: Size,
 }
 
-struct State {
+struct MailboxState {
     frame: Box<Frame>,
-    light: Light,
+    light: PanelLight,
     /// Until when it is good.
     until: Moment,
     /// Whether `frame` has not been taken yet.
     fresh: bool,
     closed: bool,
     /// Whether somebody waits for a picture.
-    asked: bool,
+    waiting: bool,
     /// How often somebody has begun to.
-    asks: u64,
+    waits: u64,
 }
 
-/// What [`Slot::take_into`] found.
+/// What [`Mailbox::take_into`] found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Taken {
+pub enum MailboxItem {
     /// A picture that was not taken before, how it shall glow, and until when it is good.
-    Frame(Light, Moment),
+    Frame(PanelLight, Moment),
     /// None came in time.
     Nothing,
     /// None will come any more.
     Closed,
 }
 
-impl Slot {
+impl Mailbox {
     /// An empty mailbox for pictures of a size.
     pub fn new(size: Size) -> Self {
-        Self(Arc::new(Shared {
-            state: Mutex::new(State {
+        Self(Arc::new(MailboxShared {
+            state: Mutex::new(MailboxState {
                 frame: Box::new(Frame::new(size)),
-                light: Light::default(),
+                light: PanelLight::default(),
                 until: Moment::ZERO,
                 fresh: false,
                 closed: false,
-                asked: false,
-                asks: 0,
+                waiting: false,
+                waits: 0,
             }),
             changed: Condvar::new(),
             size,
@@ -69,7 +69,7 @@ impl Slot {
 
     /// Leaves a picture, how it shall glow, and until when it is good; one that was not taken yet is
     /// replaced. Neither waits for the panel nor allocates. Once closed, it is ignored.
-    pub fn put(&self, frame: &Frame, light: Light, until: Moment) {
+    pub fn put(&self, frame: &Frame, light: PanelLight, until: Moment) {
         debug_assert_eq!(frame.size(), self.0.size);
         let mut state = self.lock();
         if !state.closed {
@@ -88,26 +88,26 @@ impl Slot {
     pub fn take(&self, timeout: Duration) -> Option<Frame> {
         let mut frame = Box::new(Frame::new(self.0.size));
         let taken = self.take_into(&mut frame, Some(timeout));
-        matches!(taken, Taken::Frame(..)).then_some(*frame)
+        matches!(taken, MailboxItem::Frame(..)).then_some(*frame)
     }
 
-    /// As [`Slot::take`], for a picture one has, which stays behind; waits for ever without a
+    /// As [`Mailbox::take`], for a picture one has, which stays behind; waits for ever without a
     /// timeout.
-    pub fn take_into(&self, frame: &mut Box<Frame>, timeout: Option<Duration>) -> Taken {
+    pub fn take_into(&self, frame: &mut Box<Frame>, timeout: Option<Duration>) -> MailboxItem {
         let mut state = self.lock();
-        state.asked = true;
-        state.asks += 1;
+        state.waiting = true;
+        state.waits += 1;
         let (mut state, taken) = self.wait_for(state, frame, timeout);
-        state.asked = false;
+        state.waiting = false;
         taken
     }
 
     fn wait_for<'a>(
         &self,
-        mut state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, MailboxState>,
         frame: &mut Box<Frame>,
         timeout: Option<Duration>,
-    ) -> (MutexGuard<'a, State>, Taken) {
+    ) -> (MutexGuard<'a, MailboxState>, MailboxItem) {
         let end = match state.fresh || state.closed {
             // Nothing to wait for, so the clock is not asked.
             true => None,
@@ -118,11 +118,11 @@ impl Slot {
             if state.fresh {
                 state.fresh = false;
                 std::mem::swap(frame, &mut state.frame);
-                let taken = Taken::Frame(state.light, state.until);
+                let taken = MailboxItem::Frame(state.light, state.until);
                 return (state, taken);
             }
             if state.closed {
-                return (state, Taken::Closed);
+                return (state, MailboxItem::Closed);
             }
             let changed = &self.0.changed;
             state = match end {
@@ -130,7 +130,7 @@ impl Slot {
                 Some(end) => {
                     let left = end.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return (state, Taken::Nothing);
+                        return (state, MailboxItem::Nothing);
                     }
                     changed
                         .wait_timeout(state, left)
@@ -149,9 +149,9 @@ impl Slot {
 
     /// Which of its turns the panel's thread is still busy with: another number each time, `None`
     /// while it waits for a picture, and before it first has.
-    pub fn turn(&self) -> Option<u64> {
+    pub fn busy_with(&self) -> Option<u64> {
         let state = self.lock();
-        (!state.asked && state.asks > 0).then_some(state.asks)
+        (!state.waiting && state.waits > 0).then_some(state.waits)
     }
 
     /// Whether a picture waits to be taken.
@@ -160,12 +160,12 @@ impl Slot {
     }
 
     /// A panic cannot leave a half-written state here that would be worse than no panel.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, MailboxState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Slot {
+impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Slot {}", self.0.size)
     }
@@ -175,7 +175,7 @@ impl fmt::Debug for Slot {
 mod tests {
     use super::*;
 
-    const DIM: Light = Light {
+    const DIM: PanelLight = PanelLight {
         on: true,
         brightness: 1,
         shift: -1,
@@ -191,57 +191,60 @@ mod tests {
 
     #[test]
     fn the_latest_picture_wins_and_is_taken_once() {
-        let slot = Slot::new(Size::Short);
-        slot.put(&dot(1), Light::default(), SOON);
+        let slot = Mailbox::new(Size::Short);
+        slot.put(&dot(1), PanelLight::default(), SOON);
         slot.put(&dot(2), DIM, LATER);
         let mut taken = Box::new(Frame::new(Size::Short));
-        assert_eq!(slot.take_into(&mut taken, None), Taken::Frame(DIM, LATER));
+        assert_eq!(
+            slot.take_into(&mut taken, None),
+            MailboxItem::Frame(DIM, LATER)
+        );
         assert_eq!(*taken, dot(2));
         assert_eq!(slot.take(Duration::ZERO), None);
     }
 
     #[test]
     fn what_was_put_before_closing_can_still_be_taken() {
-        let slot = Slot::new(Size::Short);
-        slot.put(&dot(1), Light::default(), SOON);
+        let slot = Mailbox::new(Size::Short);
+        slot.put(&dot(1), PanelLight::default(), SOON);
         slot.close();
         slot.put(&dot(2), DIM, LATER);
         let mut frame = Box::new(Frame::new(Size::Short));
-        let lit = Taken::Frame(Light::default(), SOON);
+        let lit = MailboxItem::Frame(PanelLight::default(), SOON);
         assert_eq!(slot.take_into(&mut frame, None), lit);
         assert_eq!(*frame, dot(1));
-        assert_eq!(slot.take_into(&mut frame, None), Taken::Closed);
+        assert_eq!(slot.take_into(&mut frame, None), MailboxItem::Closed);
     }
 
     #[test]
     fn a_waiting_taker_wakes_for_a_picture() {
-        let slot = Slot::new(Size::Short);
+        let slot = Mailbox::new(Size::Short);
         let taker = std::thread::spawn({
             let slot = slot.clone();
             move || slot.take(Duration::from_secs(60))
         });
-        slot.put(&dot(3), Light::default(), SOON);
+        slot.put(&dot(3), PanelLight::default(), SOON);
         assert_eq!(taker.join().unwrap(), Some(dot(3)));
     }
 
     #[test]
     fn who_has_taken_a_picture_is_busy_until_asking_again() {
-        let slot = Slot::new(Size::Short);
+        let slot = Mailbox::new(Size::Short);
         let mut taken = Box::new(Frame::new(Size::Short));
-        assert_eq!(slot.turn(), None, "nobody has come yet");
-        slot.put(&dot(1), Light::default(), SOON);
+        assert_eq!(slot.busy_with(), None, "nobody has come yet");
+        slot.put(&dot(1), PanelLight::default(), SOON);
         slot.take_into(&mut taken, None);
-        let first = slot.turn();
+        let first = slot.busy_with();
         assert!(first.is_some());
         slot.put(&dot(2), DIM, LATER);
-        assert_eq!(slot.turn(), first);
+        assert_eq!(slot.busy_with(), first);
         slot.take_into(&mut taken, None);
-        assert!(slot.turn().is_some_and(|next| Some(next) != first));
+        assert!(slot.busy_with().is_some_and(|next| Some(next) != first));
         let taker = std::thread::spawn({
             let slot = slot.clone();
             move || slot.take(Duration::from_secs(60))
         });
-        while slot.turn().is_some() {
+        while slot.busy_with().is_some() {
             std::thread::yield_now();
         }
         slot.close();
@@ -250,7 +253,7 @@ mod tests {
 
     #[test]
     fn putting_allocates_nothing() {
-        let slot = Slot::new(Size::Short);
+        let slot = Mailbox::new(Size::Short);
         let frame = dot(4);
         let mut taken = Box::new(Frame::new(Size::Short));
         let counted = allocation_counter::measure(|| {

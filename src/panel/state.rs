@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 /// What has become of the panel of a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum State {
+pub enum PanelState {
     /// It is shown what there is to show.
     Shown,
     /// Its thread has not come back from a write: what it shows is old, since then if anybody knows
@@ -20,7 +20,7 @@ pub enum State {
     Left,
 }
 
-impl State {
+impl PanelState {
     /// The name of the file, in the folder that systemd makes for as long as the program runs
     /// (RuntimeDirectory=, systemd.exec(5)). That is in memory.
     pub const FILE: &str = "state";
@@ -40,22 +40,22 @@ impl State {
         let text = fs::read_to_string(path).ok()?;
         let words: Vec<&str> = text.split_whitespace().collect();
         match words[..] {
-            ["panel", "shown"] => Some(State::Shown),
-            ["panel", "left"] => Some(State::Left),
-            ["panel", "stuck"] => Some(State::Stuck(None)),
-            ["panel", "stuck", since] => Some(State::Stuck(since.parse().ok())),
+            ["panel", "shown"] => Some(PanelState::Shown),
+            ["panel", "left"] => Some(PanelState::Left),
+            ["panel", "stuck"] => Some(PanelState::Stuck(None)),
+            ["panel", "stuck", since] => Some(PanelState::Stuck(since.parse().ok())),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for PanelState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            State::Shown => f.write_str("panel shown"),
-            State::Stuck(None) => f.write_str("panel stuck"),
-            State::Stuck(Some(since)) => write!(f, "panel stuck {since:.0}"),
-            State::Left => f.write_str("panel left"),
+            PanelState::Shown => f.write_str("panel shown"),
+            PanelState::Stuck(None) => f.write_str("panel stuck"),
+            PanelState::Stuck(Some(since)) => write!(f, "panel stuck {since:.0}"),
+            PanelState::Left => f.write_str("panel left"),
         }
     }
 }
@@ -69,19 +69,19 @@ mod tests {
         let path = std::env::temp_dir().join(format!("deskticker-state-{}", std::process::id()));
         let since = "2026-11-27T00:15:11Z".parse().unwrap();
         for state in [
-            State::Shown,
-            State::Stuck(None),
-            State::Stuck(Some(since)),
-            State::Left,
+            PanelState::Shown,
+            PanelState::Stuck(None),
+            PanelState::Stuck(Some(since)),
+            PanelState::Left,
         ] {
             state.write(&path).unwrap();
-            assert_eq!(State::read(&path), Some(state));
+            assert_eq!(PanelState::read(&path), Some(state));
         }
         for text in ["", "panel", "panel well", "stuck"] {
             fs::write(&path, text).unwrap();
-            assert_eq!(State::read(&path), None, "{text:?}");
+            assert_eq!(PanelState::read(&path), None, "{text:?}");
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(State::read(&path), None);
+        assert_eq!(PanelState::read(&path), None);
     }
 }

@@ -10,14 +10,14 @@ use std::io::{self, IsTerminal, Write};
 
 use log::warn;
 
-use super::{Glass, Light};
+use super::{DisplayDevice, PanelLight};
 use crate::clock::{Moment, Now, Utc};
 use crate::screen::{Frame, WIDTH};
 
 /// Columns and rows.
 type Cells = (u16, u16);
 /// Asked at each drawing, so that a resize is followed; `None` if there is no terminal.
-type Measure = Box<dyn FnMut() -> Option<Cells> + Send>;
+type MeasureTerminal = Box<dyn FnMut() -> Option<Cells> + Send>;
 
 /// Save the cursor, and do not break lines: a narrow terminal cuts the picture.
 const BEGIN: &str = "\x1b7\x1b[?7l";
@@ -44,7 +44,7 @@ pub fn restore() {
 /// A panel that is a terminal.
 pub struct Terminal<W: Write> {
     out: W,
-    measure: Measure,
+    measure: MeasureTerminal,
     caption: String,
     /// What a panel would show now.
     last: Option<Frame>,
@@ -107,7 +107,7 @@ impl<W: Write> Terminal<W> {
         }
         text.push_str(BEGIN);
         let mut row = 0;
-        let style = Style::fitting(frame, cells);
+        let style = DotCell::fitting(frame, cells);
         let width = style.width();
         let mut line = |text: &mut String, draw: &dyn Fn(&mut String) -> fmt::Result| {
             row += 1;
@@ -178,8 +178,8 @@ impl<W: Write> Terminal<W> {
     }
 }
 
-impl<W: Write> Glass for Terminal<W> {
-    fn show(&mut self, frame: &Frame, light: Light, _: Moment) {
+impl<W: Write> DisplayDevice for Terminal<W> {
+    fn show(&mut self, frame: &Frame, light: PanelLight, _: Moment) {
         self.last = Some(light.on_glass(frame));
         self.off = !light.on;
         self.draw();
@@ -191,7 +191,7 @@ impl<W: Write> Glass for Terminal<W> {
         Moment::NEVER
     }
 
-    fn goodbye(&mut self, now: Now) {
+    fn leave_display(&mut self, now: Now) {
         let ended = ended(now.utc);
         if self.drawn.is_some() {
             self.caption = ended;
@@ -242,25 +242,29 @@ fn border(text: &mut String, left: char, width: usize, right: char) -> fmt::Resu
 
 /// How many dots a character holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Style {
+enum DotCell {
     /// One by two: the picture's own shape.
     Blocks,
     /// Two by four: fits a terminal of 80 by 24.
     Braille,
 }
 
-impl Style {
+impl DotCell {
     /// The larger one that fits, with its border and the caption.
     fn fitting(frame: &Frame, (columns, rows): Cells) -> Self {
         let fits =
             usize::from(columns) >= WIDTH + 2 && usize::from(rows) > frame.size().height() / 2 + 2;
-        if fits { Style::Blocks } else { Style::Braille }
+        if fits {
+            DotCell::Blocks
+        } else {
+            DotCell::Braille
+        }
     }
 
     const fn dots(self) -> (usize, usize) {
         match self {
-            Style::Blocks => (1, 2),
-            Style::Braille => (2, 4),
+            DotCell::Blocks => (1, 2),
+            DotCell::Braille => (2, 4),
         }
     }
 
@@ -272,13 +276,13 @@ impl Style {
     fn row(self, text: &mut String, frame: &Frame, y: usize) {
         for x in (0..WIDTH).step_by(self.dots().0) {
             text.push(match self {
-                Style::Blocks => match (frame.lit(x, y), frame.lit(x, y + 1)) {
+                DotCell::Blocks => match (frame.lit(x, y), frame.lit(x, y + 1)) {
                     (false, false) => ' ',
                     (true, false) => '▀',
                     (false, true) => '▄',
                     (true, true) => '█',
                 },
-                Style::Braille => braille(frame, x, y),
+                DotCell::Braille => braille(frame, x, y),
             });
         }
     }

@@ -4,19 +4,19 @@
 use core::ops::Range;
 
 use super::glyphs::PLUS_MINUS;
-use super::{Alert, Frame, Glyphs, Threshold, View, WIDTH, label};
-use crate::market::{Numbers, Price, Text};
+use super::{AlertView, FontSet, Frame, Threshold, View, WIDTH, label};
+use crate::market::{NumberFormat, Price, ShortText};
 
 /// Draws the alert of a view, if it has one, over the whole of the given columns, inverted in the
 /// lit half of its flash. Whether there is one.
 pub(super) fn draw(
     view: &View<'_>,
-    glyphs: &Glyphs,
+    font_set: &FontSet,
     frame: &mut Frame,
     columns: Range<usize>,
     page: usize,
 ) -> bool {
-    let Some(Alert {
+    let Some(AlertView {
         label,
         threshold,
         lit,
@@ -24,7 +24,7 @@ pub(super) fn draw(
     else {
         return false;
     };
-    let font = &glyphs.badge;
+    let font = &font_set.badge;
     let numbers = view.format.numbers;
     let (sign, limit) = match threshold {
         Threshold::Above(price) => (" > ", round(price, numbers)),
@@ -50,7 +50,7 @@ pub(super) fn draw(
 }
 
 /// A threshold as people set it: `6,000`, `12.50`.
-fn round(price: Price, numbers: Numbers) -> Text {
+fn round(price: Price, numbers: NumberFormat) -> ShortText {
     let (mut text, fraction) = price.parts(numbers);
     if fraction.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
         let _ = text.push_str(&fraction);
@@ -59,12 +59,12 @@ fn round(price: Price, numbers: Numbers) -> Text {
 }
 
 /// `±2%`, `±0.25%`, of hundredths of a percent.
-fn percentage(points: i64, numbers: Numbers) -> Text {
+fn percentage(points: i64, numbers: NumberFormat) -> ShortText {
     // A price has the same two decimals, and one below 1 that has no more than them too.
     let (whole, fraction) =
         Price::from_scaled(points.saturating_abs().saturating_mul(100)).parts(numbers);
     let fraction = fraction.trim_end_matches('0');
-    let mut text = Text::new();
+    let mut text = ShortText::new();
     let _ = text.push(PLUS_MINUS);
     let _ = text.push_str(&whole);
     if fraction.len() > 1 {
@@ -80,11 +80,11 @@ mod tests {
 
     #[test]
     fn a_threshold_is_written_as_people_set_it() {
-        let price = |number| round(Price::from_f64(number).unwrap(), Numbers::ENGLISH);
+        let price = |number| round(Price::from_f64(number).unwrap(), NumberFormat::ENGLISH);
         assert_eq!(price(6000.0), "6,000");
         assert_eq!(price(12.5), "12.50");
         assert_eq!(price(0.0001), "0.0001");
-        let moved = |points| percentage(points, Numbers::ENGLISH);
+        let moved = |points| percentage(points, NumberFormat::ENGLISH);
         assert_eq!(moved(200), "\u{7f}2%");
         assert_eq!(moved(-250), "\u{7f}2.5%");
         assert_eq!(moved(25), "\u{7f}0.25%");

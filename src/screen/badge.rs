@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use super::glyphs::{Font, Glyphs};
-use super::{Frame, Line, WIDTH};
+use super::glyphs::{Font, FontSet};
+use super::{Frame, InstrumentView, WIDTH};
 use crate::market::{Denial, Freshness};
 
 /// Draws inverted text with a lit column on either side; returns the column after it.
@@ -35,19 +35,19 @@ pub(super) fn width(font: &Font, text: &str) -> usize {
 
 /// Draws a badge in the small font so that it ends before column `end`; returns where it starts.
 pub(super) fn before(
-    glyphs: &Glyphs,
+    font_set: &FontSet,
     frame: &mut Frame,
     end: usize,
     page: usize,
     text: &str,
 ) -> usize {
-    let x = end.saturating_sub(width(&glyphs.badge, text));
-    draw(&glyphs.badge, frame, x, page, text);
+    let x = end.saturating_sub(width(&font_set.badge, text));
+    draw(&font_set.badge, frame, x, page, text);
     x
 }
 
 /// What has to be said about a value beside the value.
-pub(super) enum Mark {
+pub(super) enum StatusBadge {
     /// It is as old as this.
     Age(Age),
     /// It is what this word says.
@@ -56,37 +56,37 @@ pub(super) enum Mark {
     Denied(&'static str, &'static str),
 }
 
-impl Mark {
+impl StatusBadge {
     /// The mark a line needs, if it needs one: a live value speaks for itself, and the dashes of
     /// a missing one too.
-    pub(super) fn of(line: &Line<'_>) -> Option<Self> {
+    pub(super) fn of(line: &InstrumentView<'_>) -> Option<Self> {
         match line.denial {
-            _ if line.expired => return Some(Mark::Word("EXPIRED")),
-            Some(Denial::NotEntitled) => return Some(Mark::Denied("NO ACCESS", "DENIED")),
-            Some(Denial::NotFound) => return Some(Mark::Denied("UNKNOWN", "UNKNOWN")),
+            _ if line.expired => return Some(StatusBadge::Word("EXPIRED")),
+            Some(Denial::NotEntitled) => return Some(StatusBadge::Denied("NO ACCESS", "DENIED")),
+            Some(Denial::NotFound) => return Some(StatusBadge::Denied("UNKNOWN", "UNKNOWN")),
             None if !line.marked() => return None,
             None => {}
         }
         match line.freshness {
             Freshness::Live | Freshness::None => None,
-            Freshness::Stale(age) => Some(Mark::Age(Age::new(age))),
-            Freshness::Delayed => Some(Mark::Word("DELAYED")),
-            Freshness::Closed => Some(Mark::Word("CLOSED")),
+            Freshness::Stale(age) => Some(StatusBadge::Age(Age::new(age))),
+            Freshness::Delayed => Some(StatusBadge::Word("DELAYED")),
+            Freshness::Closed => Some(StatusBadge::Word("CLOSED")),
         }
     }
 
     /// What the badge says.
     pub(super) fn text(&self) -> &str {
         match self {
-            Mark::Age(age) => age.text(),
-            Mark::Word(word) | Mark::Denied(word, _) => word,
+            StatusBadge::Age(age) => age.text(),
+            StatusBadge::Word(word) | StatusBadge::Denied(word, _) => word,
         }
     }
 
     /// The same where there is little room.
     pub(super) fn brief(&self) -> &str {
         match self {
-            Mark::Denied(_, word) => word,
+            StatusBadge::Denied(_, word) => word,
             _ => self.text(),
         }
     }

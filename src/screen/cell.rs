@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::Frame;
 use super::glyphs::Font;
-use crate::market::{Numbers, Price, Text, whole};
+use crate::market::{NumberFormat, Price, ShortText, whole};
 
 /// The least between a name and its value.
 const GAP: usize = 3;
@@ -70,7 +70,7 @@ pub(super) fn draw(
 }
 
 /// A price in one piece; dashes if there is none.
-pub(super) fn price(price: Option<Price>, numbers: Numbers) -> Text {
+pub(super) fn price(price: Option<Price>, numbers: NumberFormat) -> ShortText {
     let Some(price) = price else {
         return dashes();
     };
@@ -81,7 +81,12 @@ pub(super) fn price(price: Option<Price>, numbers: Numbers) -> Text {
 
 /// A number of contracts or shares in at most `room` columns, in thousands, millions or
 /// thousands of millions if it must; dashes if there is none.
-pub(super) fn count(font: &Font, count: Option<u64>, numbers: Numbers, room: usize) -> Text {
+pub(super) fn count(
+    font: &Font,
+    count: Option<u64>,
+    numbers: NumberFormat,
+    room: usize,
+) -> ShortText {
     let Some(count) = count else {
         return dashes();
     };
@@ -96,6 +101,6 @@ pub(super) fn count(font: &Font, count: Option<u64>, numbers: Numbers, room: usi
     text
 }
 
-fn dashes() -> Text {
-    Text::try_from("---").unwrap_or_default()
+fn dashes() -> ShortText {
+    ShortText::try_from("---").unwrap_or_default()
 }

@@ -2,13 +2,13 @@
 
 use core::ops::Range;
 
-use super::glyphs::Glyphs;
+use super::glyphs::FontSet;
 use super::icon::{self, ARROW};
 use super::{Frame, WIDTH};
-use crate::market::{Change, Numbers, Text};
+use crate::market::{Change, NumberFormat, ShortText};
 
 /// How a change is told in figures; `None` if it cannot be.
-pub(super) type Figures = fn(Change, Numbers) -> Option<Text>;
+pub(super) type ChangeFormat = fn(Change, NumberFormat) -> Option<ShortText>;
 
 /// Draws the figures of a change at the right end of the given columns, and after them an arrow of
 /// the same sign: none where what is written is zero.
@@ -16,14 +16,14 @@ pub(super) type Figures = fn(Change, Numbers) -> Option<Text>;
 /// What does not fit loses its decimals, and then is not there at all: an arrow alone would claim
 /// a change that nobody can read.
 pub(super) fn draw(
-    glyphs: &Glyphs,
+    font_set: &FontSet,
     frame: &mut Frame,
-    text: Option<Text>,
-    numbers: Numbers,
+    text: Option<ShortText>,
+    numbers: NumberFormat,
     columns: Range<usize>,
     page: usize,
 ) {
-    let font = &glyphs.small.whole;
+    let font = &font_set.small.whole;
     let Some(mut text) = text else {
         return;
     };

@@ -1,35 +1,35 @@
 //! The time of day as the glass shows it.
 
-use super::glyphs::SetTime;
-use super::{Frame, Glyphs, View, WIDTH};
-use crate::market::Text;
+use super::glyphs::CachedTime;
+use super::{FontSet, Frame, View, WIDTH};
+use crate::market::ShortText;
 
 /// Draws the time in small letters so that it ends before column `end`; returns where it starts.
 pub(super) fn draw(
     view: &View<'_>,
-    glyphs: &Glyphs,
+    font_set: &FontSet,
     frame: &mut Frame,
     page: usize,
     end: usize,
 ) -> usize {
     let of = (view.time, view.format.twelve_hours);
-    let known = glyphs.time.get().filter(|set| set.of == of);
+    let known = font_set.time.get().filter(|set| set.of == of);
     let set = known.unwrap_or_else(|| {
         // Another minute.
         let text = text(view);
-        let font = &glyphs.small.whole;
+        let font = &font_set.small.whole;
         let mut alone = Frame::new(frame.size());
         let width = font.write(&mut alone, 0, 0, &text);
-        let mut dots = [0; SetTime::ROOM];
-        dots.copy_from_slice(&alone.page(0)[..SetTime::ROOM]);
-        let set = SetTime { of, dots, width };
-        glyphs.time.set(Some(set));
+        let mut dots = [0; CachedTime::ROOM];
+        dots.copy_from_slice(&alone.page(0)[..CachedTime::ROOM]);
+        let set = CachedTime { of, dots, width };
+        font_set.time.set(Some(set));
         set
     });
     let start = end.saturating_sub(set.width);
     let row = &mut frame.as_bytes_mut()[page * WIDTH..][start..WIDTH];
     match row.first_chunk_mut() {
-        Some(row) => add::<{ SetTime::ROOM }>(row, &set.dots),
+        Some(row) => add::<{ CachedTime::ROOM }>(row, &set.dots),
         None => row
             .iter_mut()
             .zip(set.dots)
@@ -47,9 +47,9 @@ fn add<const N: usize>(row: &mut [u8; N], dots: &[u8; N]) {
 }
 
 /// `14:32`, or `2:32p`; dashes while nobody has set the clock, as on every video recorder.
-pub(super) fn text(view: &View<'_>) -> Text {
+pub(super) fn text(view: &View<'_>) -> ShortText {
     let digit = |number: u8| char::from(b'0' + number % 10);
-    let mut text = Text::new();
+    let mut text = ShortText::new();
     // Cannot fail: six letters fit.
     let mut add = |letter| {
         let _ = text.push(letter);

@@ -4,12 +4,12 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use super::badge::{self, Age, Mark};
-use super::glyphs::{Font, Style};
-use super::number::Number;
-use super::{Frame, Glyphs, Line, Sheet, View, WIDTH};
+use super::badge::{self, Age, StatusBadge};
+use super::glyphs::{Font, NumberStyle};
+use super::number::PriceText;
+use super::{FontSet, Frame, InstrumentView, OptionView, View, WIDTH};
 use super::{alert, cell, header, label};
-use crate::market::{Analysis, Numbers, Price, Text, Trade, whole};
+use crate::market::{NumberFormat, OptionAnalytics, Price, ShortText, Trade, whole};
 
 /// The two columns of the table on the high glass.
 const LEFT: Range<usize> = 0..63;
@@ -17,7 +17,7 @@ const RIGHT: Range<usize> = 69..WIDTH;
 /// The line between them.
 const RULE: usize = 65;
 /// The column beside the large number there.
-const BESIDE: Range<usize> = 80..WIDTH;
+const BESIDE_NUMBER: Range<usize> = 80..WIDTH;
 /// The column beside the large number on the low glass.
 const ASIDE: Range<usize> = 61..WIDTH;
 const GAP: usize = 2;
@@ -27,29 +27,29 @@ const DOTTED: u8 = 0b0101_0101;
 const OLD: u64 = 60;
 
 /// What is shown of a sheet: beside a price that is struck out nothing else is.
-struct Shown<'a> {
-    line: Line<'a>,
-    days: Option<Text>,
-    middle: Number,
-    mark: Option<Mark>,
-    bid: [Text; 2],
-    ask: [Text; 2],
+struct OptionFields<'a> {
+    line: InstrumentView<'a>,
+    days: Option<ShortText>,
+    mid: PriceText,
+    mark: Option<StatusBadge>,
+    bid: [ShortText; 2],
+    ask: [ShortText; 2],
     last: Option<(Trade, Duration)>,
     volume: Option<u64>,
-    analysis: Analysis,
+    analytics: OptionAnalytics,
 }
 
-impl<'a> Shown<'a> {
-    fn of(view: &View<'_>, sheet: &Sheet<'a>) -> Self {
+impl<'a> OptionFields<'a> {
+    fn of(view: &View<'_>, sheet: &OptionView<'a>) -> Self {
         let numbers = view.format.numbers;
-        let line = Line {
+        let line = InstrumentView {
             contract: Some(sheet.contract),
             ..sheet.line
         };
         let served = !line.is_struck() && line.denial.is_none();
         let book = sheet.book.filter(|_| served);
         let side = |side: Option<(Price, u32)>| {
-            let mut size = Text::new();
+            let mut size = ShortText::new();
             if let Some((_, number @ 1..)) = side {
                 let _ = size.push('x');
                 let _ = size.push_str(&plain(number));
@@ -66,44 +66,44 @@ impl<'a> Shown<'a> {
                 true => Some(days(-1)),
                 false => sheet.days.map(days),
             },
-            middle: Number::of(&line, "---", numbers),
+            mid: PriceText::of(&line, "---", numbers),
             // That it has expired is said in the place of its days.
-            mark: Mark::of(&line).filter(|_| !line.expired),
+            mark: StatusBadge::of(&line).filter(|_| !line.expired),
             bid: side(bid.map(|book| (book.bid, book.bid_size))),
             ask: side(ask.map(|book| (book.ask, book.ask_size))),
             last: sheet.last.filter(|_| served),
             volume: sheet.day.volume.filter(|_| served),
-            analysis: sheet.analysis.filter(|_| served).unwrap_or_default(),
+            analytics: sheet.analytics.filter(|_| served).unwrap_or_default(),
         }
     }
 
     /// Draws how long the contract lives before the column `end`; returns where that starts.
-    fn days(&self, glyphs: &Glyphs, frame: &mut Frame, end: usize, page: usize) -> usize {
+    fn days(&self, font_set: &FontSet, frame: &mut Frame, end: usize, page: usize) -> usize {
         match &self.days {
             // What is over, or is today, is said louder.
             Some(text) if text.starts_with(['E', 'T']) => {
-                badge::before(glyphs, frame, end, page, text)
+                badge::before(font_set, frame, end, page, text)
             }
-            Some(text) => cell::before(&glyphs.small.whole, frame, end, page, &[text, "d"]),
-            None => cell::before(&glyphs.small.whole, frame, end, page, &["--d"]),
+            Some(text) => cell::before(&font_set.small.whole, frame, end, page, &[text, "d"]),
+            None => cell::before(&font_set.small.whole, frame, end, page, &["--d"]),
         }
     }
 }
 
 /// `25`, `TODAY`, `EXPIRED`.
-fn days(days: i32) -> Text {
+fn days(days: i32) -> ShortText {
     match days {
-        ..0 => Text::try_from("EXPIRED").unwrap_or_default(),
-        0 => Text::try_from("TODAY").unwrap_or_default(),
+        ..0 => ShortText::try_from("EXPIRED").unwrap_or_default(),
+        0 => ShortText::try_from("TODAY").unwrap_or_default(),
         _ => plain(days.unsigned_abs().min(9_999)),
     }
 }
 
 /// A number that needs no separators.
-fn plain(number: u32) -> Text {
-    let numbers = Numbers {
+fn plain(number: u32) -> ShortText {
+    let numbers = NumberFormat {
         group: None,
-        ..Numbers::ENGLISH
+        ..NumberFormat::ENGLISH
     };
     whole(number.into(), numbers)
 }
@@ -124,49 +124,49 @@ fn coarse(price: Price) -> Price {
 }
 
 /// On 128×64: the header, the middle of the book, and a table.
-pub(super) fn tall(view: &View<'_>, sheet: &Sheet<'_>, glyphs: &Glyphs, frame: &mut Frame) {
-    let font = &glyphs.small.whole;
+pub(super) fn tall(view: &View<'_>, sheet: &OptionView<'_>, font_set: &FontSet, frame: &mut Frame) {
+    let font = &font_set.small.whole;
     let numbers = view.format.numbers;
-    let shown = Shown::of(view, sheet);
-    let (page, end) = header::place(view, glyphs, frame, 7);
-    let slot = header::slot(view, shown.mark.as_ref(), glyphs, frame, page, end);
+    let shown = OptionFields::of(view, sheet);
+    let (page, end) = header::place(view, font_set, frame, 7);
+    let slot = header::slot(view, shown.mark.as_ref(), font_set, frame, page, end);
     label::draw(font, frame, 0, page, &shown.line, slot.start - GAP);
 
     let room = if shown.line.expired {
-        let x = WIDTH - badge::width(&glyphs.word, "EXPIRED");
-        badge::draw(&glyphs.word, frame, x, 2, "EXPIRED");
+        let x = WIDTH - badge::width(&font_set.word, "EXPIRED");
+        badge::draw(&font_set.word, frame, x, 2, "EXPIRED");
         x - GAP
     } else {
-        let Analysis {
+        let OptionAnalytics {
             delta,
             implied_volatility: volatility,
             ..
-        } = shown.analysis;
-        shown.days(glyphs, frame, WIDTH, 1);
+        } = shown.analytics;
+        shown.days(font_set, frame, WIDTH, 1);
         let percent = cell::price(volatility.map(hundredfold), numbers);
         let unit = if volatility.is_some() { "%" } else { "" };
-        cell::draw(font, frame, BESIDE, 2, "IV", &[&percent, unit]);
+        cell::draw(font, frame, BESIDE_NUMBER, 2, "IV", &[&percent, unit]);
         let delta = cell::price(delta.map(coarse), numbers);
-        cell::draw(font, frame, BESIDE, 3, "delta", &[&delta]);
-        BESIDE.start - GAP
+        cell::draw(font, frame, BESIDE_NUMBER, 3, "delta", &[&delta]);
+        BESIDE_NUMBER.start - GAP
     };
     let mark = shown.mark.as_ref().filter(|_| !slot.marked);
     let part = shown.line.shown_part();
-    middle(&shown.middle, mark, part, glyphs, frame, room);
+    mid(&shown.mid, mark, part, font_set, frame, room);
 
-    let Analysis {
+    let OptionAnalytics {
         gamma,
         theta,
         vega,
         open_interest,
         ..
-    } = shown.analysis;
+    } = shown.analytics;
     let greek = |value| cell::price(value, numbers);
     let volume = cell::count(font, shown.volume, numbers, RIGHT.len());
     let interest = cell::count(font, open_interest, numbers, RIGHT.len());
     book(&shown.bid, "bid", font, frame, LEFT);
     book(&shown.ask, "ask", font, frame, RIGHT);
-    last(view, shown.last, glyphs, frame, 5);
+    last(view, shown.last, font_set, frame, 5);
     cell::draw(font, frame, RIGHT, 5, "vol", &[&volume]);
     cell::draw(font, frame, LEFT, 6, "gamma", &[&greek(gamma)]);
     cell::draw(font, frame, RIGHT, 6, "OI", &[&interest]);
@@ -181,20 +181,20 @@ pub(super) fn tall(view: &View<'_>, sheet: &Sheet<'_>, glyphs: &Glyphs, frame: &
 
 /// Draws the middle of the book on the high glass, and what has to be said of it, in so many
 /// columns.
-fn middle(
-    number: &Number,
-    mark: Option<&Mark>,
+fn mid(
+    number: &PriceText,
+    mark: Option<&StatusBadge>,
     part: Option<&'static str>,
-    glyphs: &Glyphs,
+    font_set: &FontSet,
     frame: &mut Frame,
     room: usize,
 ) {
-    let font = &glyphs.badge;
-    let styles = [&glyphs.large, &glyphs.medium, &glyphs.small];
+    let font = &font_set.badge;
+    let styles = [&font_set.large, &font_set.medium, &font_set.small];
     // A word stands below the fraction or below a smaller number, an age and a reason after it.
-    let fits = |style: &&Style| match mark {
+    let fits = |style: &&NumberStyle| match mark {
         None => number.width(style) <= room,
-        Some(Mark::Word(word)) => {
+        Some(StatusBadge::Word(word)) => {
             let start = if style.whole.pages == 3 {
                 style.whole.width(number.whole()) + GAP
             } else {
@@ -205,11 +205,11 @@ fn middle(
         Some(mark) => number.width(style) + GAP + badge::width(font, mark.brief()) <= room,
     };
     let least = mark.map_or(0, |mark| match mark {
-        Mark::Word(_) => 0,
+        StatusBadge::Word(_) => 0,
         mark => GAP + badge::width(font, mark.brief()),
     });
-    let number = &number.clone().or_dots(&glyphs.small, room - least);
-    let style = styles.into_iter().find(fits).unwrap_or(&glyphs.small);
+    let number = &number.clone().or_dots(&font_set.small, room - least);
+    let style = styles.into_iter().find(fits).unwrap_or(&font_set.small);
     let placed = number.draw(style, frame, 0, 1);
     let below = if style.whole.pages == 3 && placed.fraction < placed.end {
         placed.fraction + GAP
@@ -218,12 +218,12 @@ fn middle(
     };
     let after = placed.end + GAP;
     match mark {
-        Some(Mark::Word(word)) => {
+        Some(StatusBadge::Word(word)) => {
             badge::draw(font, frame, below, 3, word);
             return;
         }
-        Some(Mark::Age(age)) if after + badge::width(&glyphs.word, age.text()) <= room => {
-            badge::draw(&glyphs.word, frame, after, 1, age.text());
+        Some(StatusBadge::Age(age)) if after + badge::width(&font_set.word, age.text()) <= room => {
+            badge::draw(&font_set.word, frame, after, 1, age.text());
         }
         Some(mark) => {
             badge::draw(font, frame, after, 1, mark.brief());
@@ -234,14 +234,14 @@ fn middle(
         Some(part) => badge::draw(font, frame, below, 3, part) + GAP,
         None => below,
     };
-    if below + glyphs.small.whole.width("mid") <= room {
-        glyphs.small.whole.write(frame, below, 3, "mid");
+    if below + font_set.small.whole.width("mid") <= room {
+        font_set.small.whole.write(frame, below, 3, "mid");
     }
 }
 
 /// Draws a side of the book; its size only if there is room for it.
 fn book(
-    [price, size]: &[Text; 2],
+    [price, size]: &[ShortText; 2],
     name: &str,
     font: &Font,
     frame: &mut Frame,
@@ -257,46 +257,46 @@ fn book(
 fn last(
     view: &View<'_>,
     last: Option<(Trade, Duration)>,
-    glyphs: &Glyphs,
+    font_set: &FontSet,
     frame: &mut Frame,
     page: usize,
 ) {
-    let font = &glyphs.small.whole;
+    let font = &font_set.small.whole;
     let price = cell::price(last.map(|(trade, _)| trade.price), view.format.numbers);
     let age = last.filter(|(_, age)| age.as_secs() >= OLD);
     let mut columns = LEFT;
     if let Some((_, age)) = age {
-        columns.end = badge::before(glyphs, frame, LEFT.end, page, Age::new(age).text()) - GAP;
+        columns.end = badge::before(font_set, frame, LEFT.end, page, Age::new(age).text()) - GAP;
     }
     cell::draw(font, frame, columns, page, "last", &[&price]);
 }
 
 /// On 128×32: the name and its days, the middle of the book, and what matters most beside it.
-pub(super) fn low(view: &View<'_>, sheet: &Sheet<'_>, glyphs: &Glyphs, frame: &mut Frame) {
-    let font = &glyphs.small.whole;
+pub(super) fn low(view: &View<'_>, sheet: &OptionView<'_>, font_set: &FontSet, frame: &mut Frame) {
+    let font = &font_set.small.whole;
     let numbers = view.format.numbers;
-    let shown = Shown::of(view, sheet);
-    let end = header::signs(view, glyphs, frame, 3);
-    let alerted = alert::draw(view, glyphs, frame, 0..WIDTH, 0);
+    let shown = OptionFields::of(view, sheet);
+    let end = header::signs(view, font_set, frame, 3);
+    let alerted = alert::draw(view, font_set, frame, 0..WIDTH, 0);
 
     let ([bid, _], [ask, _]) = (&shown.bid, &shown.ask);
     let book: &[&str] = &[bid, "x", ask];
     // Smaller digits leave the line above them free, for a book that needs all of it.
     let first = match cell::width(font, book) <= ASIDE.len() {
-        true => &glyphs.large,
-        false => &glyphs.medium,
+        true => &font_set.large,
+        false => &font_set.medium,
     };
     let room = ASIDE.start - GAP;
-    let middle = shown.middle.clone().or_dots(&glyphs.small, room);
-    let style = middle.fit([first, &glyphs.medium, &glyphs.small], room);
+    let mid = shown.mid.clone().or_dots(&font_set.small, room);
+    let style = mid.fit([first, &font_set.medium, &font_set.small], room);
     let page = if style.whole.pages == 3 { 1 } else { 2 };
-    middle.draw(style, frame, 0, page);
+    mid.draw(style, frame, 0, page);
 
     // Beside the number while the alert is where the name was.
     let (page, start) = if alerted { (1, ASIDE.start) } else { (0, 0) };
-    let mut right = shown.days(glyphs, frame, WIDTH, page) - GAP;
+    let mut right = shown.days(font_set, frame, WIDTH, page) - GAP;
     if view.simulated {
-        right = badge::before(glyphs, frame, right, page, "DEMO") - GAP;
+        right = badge::before(font_set, frame, right, page, "DEMO") - GAP;
     }
     if alerted {
         label::draw(font, frame, start, 2, &shown.line, WIDTH - start);
@@ -308,16 +308,16 @@ pub(super) fn low(view: &View<'_>, sheet: &Sheet<'_>, glyphs: &Glyphs, frame: &m
             0..WIDTH
         };
         cell::draw(font, frame, columns, 1, "", book);
-        let Analysis {
+        let OptionAnalytics {
             delta,
             implied_volatility: volatility,
             ..
-        } = shown.analysis;
+        } = shown.analytics;
         let delta = cell::price(delta.map(coarse), numbers);
         let (percent, tenths) = match volatility {
             // One decimal: there is no room for two.
             Some(fraction) => tenths(hundredfold(fraction), numbers),
-            None => (cell::price(None, numbers), Text::new()),
+            None => (cell::price(None, numbers), ShortText::new()),
         };
         let unit = if volatility.is_some() { "%" } else { "" };
         let volatility = ["IV", &percent, &tenths, unit];
@@ -331,28 +331,29 @@ pub(super) fn low(view: &View<'_>, sheet: &Sheet<'_>, glyphs: &Glyphs, frame: &m
         }
     }
 
-    let font = &glyphs.badge;
+    let font = &font_set.badge;
     match &shown.mark {
         Some(mark) => {
             let fits = badge::width(font, mark.text()) <= end - ASIDE.start;
             let text = if fits { mark.text() } else { mark.brief() };
-            let x = badge::before(glyphs, frame, end, 3, text);
-            if matches!(mark, Mark::Age(_)) && ASIDE.start + badge::width(font, "STALE") <= x {
-                badge::before(glyphs, frame, x, 3, "STALE");
+            let x = badge::before(font_set, frame, end, 3, text);
+            if matches!(mark, StatusBadge::Age(_)) && ASIDE.start + badge::width(font, "STALE") <= x
+            {
+                badge::before(font_set, frame, x, 3, "STALE");
             }
         }
         None => {
             let time = super::clock::text(view);
-            let x = cell::before(&glyphs.small.whole, frame, end, 3, &[&time]);
+            let x = cell::before(&font_set.small.whole, frame, end, 3, &[&time]);
             if let Some(part) = shown.line.shown_part() {
-                badge::before(glyphs, frame, x - GAP, 3, part);
+                badge::before(font_set, frame, x - GAP, 3, part);
             }
         }
     }
 }
 
 /// A number with one decimal, in two pieces.
-fn tenths(number: Price, numbers: Numbers) -> (Text, Text) {
+fn tenths(number: Price, numbers: NumberFormat) -> (ShortText, ShortText) {
     let rounded = Price::from_scaled((number.scaled() + 500).div_euclid(1000) * 1000);
     let (whole, mut fraction) = rounded.parts(numbers);
     fraction.truncate(2);

@@ -12,81 +12,81 @@ use super::{Frame, WIDTH};
 
 /// The fonts in every size and place the layouts use.
 #[derive(Clone, Debug)]
-pub struct Glyphs {
+pub struct FontSet {
     /// 16×32 with a raised fraction.
-    pub(super) huge: Style,
+    pub(super) huge: NumberStyle,
     /// 12×24 with a raised fraction.
-    pub(super) large: Style,
+    pub(super) large: NumberStyle,
     /// 8×16.
-    pub(super) medium: Style,
+    pub(super) medium: NumberStyle,
     /// 5×8.
-    pub(super) small: Style,
+    pub(super) small: NumberStyle,
     /// 8×16, vertically centred in its two pages: words, and inverted in badges.
     pub(super) word: Font,
     /// 5×8 with capitals a row lower, so that inverted text keeps a lit rim.
     pub(super) badge: Font,
     /// The time of day as it was last set in small letters; it is on every page, and another one
     /// only once a minute.
-    pub(super) time: Cell<Option<SetTime>>,
+    pub(super) time: Cell<Option<CachedTime>>,
 }
 
 /// A time that was set.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SetTime {
+pub(super) struct CachedTime {
     /// Hours and minutes, and whether they are written in twelve hours.
     pub(super) of: (Option<(u8, u8)>, bool),
     /// Its columns; those beyond its width are blank.
-    pub(super) dots: [u8; SetTime::ROOM],
+    pub(super) dots: [u8; CachedTime::ROOM],
     pub(super) width: usize,
 }
 
-impl SetTime {
+impl CachedTime {
     /// Columns of the longest time, and some.
     pub(super) const ROOM: usize = 32;
 }
 
-impl Glyphs {
+impl FontSet {
     /// All fonts; free, for they were drawn by the compiler.
     pub const fn new() -> Self {
         Self {
-            huge: Style {
+            huge: NumberStyle {
                 whole: HUGE.font(),
                 fraction: RAISED_HUGE.font(),
-                strike: Strike {
+                strike: StrikeOut {
                     rise: (5, 25),
                     dots: 0b11,
-                    whole: Fade::Grey,
-                    fraction: Fade::Thin,
+                    whole: DigitFade::Grey,
+                    fraction: DigitFade::Thin,
                 },
             },
-            large: Style {
+            large: NumberStyle {
                 whole: LARGE.font(),
                 fraction: RAISED_LARGE.font(),
-                strike: Strike {
+                strike: StrikeOut {
                     rise: (3, 18),
                     dots: 0b11,
-                    whole: Fade::Grey,
-                    fraction: Fade::Thin,
+                    whole: DigitFade::Grey,
+                    fraction: DigitFade::Thin,
                 },
             },
-            medium: Style {
+            medium: NumberStyle {
                 whole: MEDIUM.font(),
                 fraction: MEDIUM.font(),
-                strike: Strike {
+                strike: StrikeOut {
                     rise: (1, 11),
                     dots: 0b1,
-                    whole: Fade::Thin,
-                    fraction: Fade::Thin,
+                    whole: DigitFade::Thin,
+                    fraction: DigitFade::Thin,
                 },
             },
-            small: Style {
+            small: NumberStyle {
                 whole: SMALL.font(),
                 fraction: SMALL.font(),
-                strike: Strike {
+                strike: StrikeOut {
                     rise: (3, 3),
                     dots: 0b1,
-                    whole: Fade::None,
-                    fraction: Fade::None,
+                    whole: DigitFade::None,
+                    fraction: DigitFade::None,
                 },
             },
             word: WORD.font(),
@@ -96,7 +96,7 @@ impl Glyphs {
     }
 }
 
-impl Default for Glyphs {
+impl Default for FontSet {
     fn default() -> Self {
         Self::new()
     }
@@ -104,32 +104,32 @@ impl Default for Glyphs {
 
 /// How a price is set.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Style {
+pub(super) struct NumberStyle {
     /// The font of `5,912`.
     pub(super) whole: Font,
     /// The font of `.41`.
     pub(super) fraction: Font,
     /// How it looks when it is no longer true.
-    pub(super) strike: Strike,
+    pub(super) strike: StrikeOut,
 }
 
 /// How a price of one size is struck out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Strike {
+pub(super) struct StrikeOut {
     /// The rows of the line through the whole part: where it ends on the right, and where it
     /// starts on the left.
     pub(super) rise: (u32, u32),
     /// The thickness of the line, a bit a dot.
     pub(super) dots: u32,
     /// What becomes of the whole part below the line.
-    pub(super) whole: Fade,
+    pub(super) whole: DigitFade,
     /// What becomes of the fraction.
-    pub(super) fraction: Fade,
+    pub(super) fraction: DigitFade,
 }
 
 /// What is taken from digits so that they look faint and still read.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fade {
+pub(super) enum DigitFade {
     /// Every other dot, as on a chessboard: for strokes of two dots.
     Grey,
     /// Half of each upright stroke: for digits whose level strokes are but one dot.
@@ -259,25 +259,27 @@ pub(super) const PLUS_MINUS: char = '\u{7f}';
 /// Its rows in the small font, the leftmost dot in the highest bit.
 const PLUS_MINUS_ROWS: [u8; 8] = [0, 0x40, 0xE0, 0x40, 0, 0xE0, 0, 0];
 
-static HUGE: Sheet<{ 26 * 64 }, 26> = Sheet::draw(FONT_16X32, (16, 32), PRICE, 0, false);
-static LARGE: Sheet<{ 26 * 48 }, 26> = Sheet::draw(FONT_12X24, (12, 24), PRICE, 0, false);
+static HUGE: FontSheet<{ 26 * 64 }, 26> = FontSheet::draw(FONT_16X32, (16, 32), PRICE, 0, false);
+static LARGE: FontSheet<{ 26 * 48 }, 26> = FontSheet::draw(FONT_12X24, (12, 24), PRICE, 0, false);
 // Their digits' tops stand at the tops of the digits beside them.
-static RAISED_HUGE: Sheet<{ 26 * 16 }, 26> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 4, false);
-static RAISED_LARGE: Sheet<{ 26 * 16 }, 26> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 2, false);
-static MEDIUM: Sheet<{ 26 * 16 }, 26> = Sheet::draw(FONT_8X16, (8, 16), PRICE, 0, false);
-static WORD: Sheet<{ 96 * 16 }, 96> = Sheet::draw(FONT_8X16, (8, 16), ASCII, 1, false);
-static SMALL: Sheet<{ 96 * 8 }, 96> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, false);
-static BADGE: Sheet<{ 96 * 8 }, 96> = Sheet::draw(FONT_5X8, (5, 8), ASCII, 0, true);
+static RAISED_HUGE: FontSheet<{ 26 * 16 }, 26> =
+    FontSheet::draw(FONT_8X16, (8, 16), PRICE, 4, false);
+static RAISED_LARGE: FontSheet<{ 26 * 16 }, 26> =
+    FontSheet::draw(FONT_8X16, (8, 16), PRICE, 2, false);
+static MEDIUM: FontSheet<{ 26 * 16 }, 26> = FontSheet::draw(FONT_8X16, (8, 16), PRICE, 0, false);
+static WORD: FontSheet<{ 96 * 16 }, 96> = FontSheet::draw(FONT_8X16, (8, 16), ASCII, 1, false);
+static SMALL: FontSheet<{ 96 * 8 }, 96> = FontSheet::draw(FONT_5X8, (5, 8), ASCII, 0, false);
+static BADGE: FontSheet<{ 96 * 8 }, 96> = FontSheet::draw(FONT_5X8, (5, 8), ASCII, 0, true);
 
 /// A font file turned into columns.
-struct Sheet<const BYTES: usize, const COUNT: usize> {
+struct FontSheet<const BYTES: usize, const COUNT: usize> {
     stride: usize,
     first: u8,
     advances: [u8; COUNT],
     columns: [u8; BYTES],
 }
 
-impl<const BYTES: usize, const COUNT: usize> Sheet<BYTES, COUNT> {
+impl<const BYTES: usize, const COUNT: usize> FontSheet<BYTES, COUNT> {
     /// Turns the characters of a PSF file (version 1 or 2), `down` rows lower than they stand
     /// there. A file that is not what we think stops the build.
     ///

@@ -1,10 +1,10 @@
 //! The line of small text of the high layouts: the first price's name, what is said of it, and
 //! what is said of the whole screen. Where it stands is the layout's affair.
 
-use super::badge::{self, Mark};
+use super::badge::{self, StatusBadge};
 use super::icon::{self, SIGN};
-use super::number::{Number, Placed};
-use super::{Frame, Glyphs, Line, View, WIDTH};
+use super::number::{PlacedText, PriceText};
+use super::{FontSet, Frame, InstrumentView, View, WIDTH};
 use super::{alert, change, clock, label};
 
 const SIGN_X: usize = WIDTH - SIGN;
@@ -17,11 +17,11 @@ pub(super) const CHANGE_END: usize = 77;
 
 /// Draws the state of the link at the end of a page, and what has to be said of the
 /// configuration before it; returns the column after the room that they leave.
-pub(super) fn signs(view: &View<'_>, glyphs: &Glyphs, frame: &mut Frame, page: usize) -> usize {
+pub(super) fn signs(view: &View<'_>, font_set: &FontSet, frame: &mut Frame, page: usize) -> usize {
     icon::sign(frame, view.sign, SIGN_X, page);
     let end = SIGN_X - GAP;
     if view.misconfigured {
-        badge::before(glyphs, frame, end, page, "!").saturating_sub(GAP)
+        badge::before(font_set, frame, end, page, "!").saturating_sub(GAP)
     } else {
         end
     }
@@ -32,19 +32,19 @@ pub(super) fn signs(view: &View<'_>, glyphs: &Glyphs, frame: &mut Frame, page: u
 /// the column after it.
 pub(super) fn place(
     view: &View<'_>,
-    glyphs: &Glyphs,
+    font_set: &FontSet,
     frame: &mut Frame,
     elsewhere: usize,
 ) -> (usize, usize) {
-    let end = signs(view, glyphs, frame, 0);
-    match alert::draw(view, glyphs, frame, 0..end, 0) {
+    let end = signs(view, font_set, frame, 0);
+    match alert::draw(view, font_set, frame, 0..end, 0) {
         true => (elsewhere, WIDTH),
         false => (0, end),
     }
 }
 
 /// What came of filling the slot at the end of the line.
-pub(super) struct Slot {
+pub(super) struct HeaderSlot {
     /// Where it starts.
     pub(super) start: usize,
     /// The mark is in it.
@@ -55,23 +55,23 @@ pub(super) struct Slot {
 /// said of its first price, and that before the time.
 pub(super) fn slot(
     view: &View<'_>,
-    mark: Option<&Mark>,
-    glyphs: &Glyphs,
+    mark: Option<&StatusBadge>,
+    font_set: &FontSet,
     frame: &mut Frame,
     page: usize,
     end: usize,
-) -> Slot {
+) -> HeaderSlot {
     let word = match mark {
-        Some(Mark::Word(word)) => Some(*word),
+        Some(StatusBadge::Word(word)) => Some(*word),
         _ => None,
     };
     match if view.simulated { Some("DEMO") } else { word } {
-        Some(said) => Slot {
-            start: badge::before(glyphs, frame, end, page, said),
+        Some(said) => HeaderSlot {
+            start: badge::before(font_set, frame, end, page, said),
             marked: !view.simulated,
         },
-        None => Slot {
-            start: clock::draw(view, glyphs, frame, page, end),
+        None => HeaderSlot {
+            start: clock::draw(view, font_set, frame, page, end),
             marked: false,
         },
     }
@@ -81,15 +81,15 @@ pub(super) fn slot(
 /// the number below it and has room beside it is there. The change is in such figures.
 pub(super) fn draw(
     view: &View<'_>,
-    line: &Line<'_>,
-    glyphs: &Glyphs,
+    line: &InstrumentView<'_>,
+    font_set: &FontSet,
     frame: &mut Frame,
     (page, end): (usize, usize),
-    placed: &Placed,
-    figures: change::Figures,
+    placed: &PlacedText,
+    figures: change::ChangeFormat,
 ) {
-    let mark = Mark::of(line);
-    let slot = slot(view, mark.as_ref(), glyphs, frame, page, end);
+    let mark = StatusBadge::of(line);
+    let slot = slot(view, mark.as_ref(), font_set, frame, page, end);
     // An option's name is long and its price short: what is said of it makes way for its name.
     let aside = line.contract.is_some() && placed.end + ASIDE <= WIDTH && page == 0;
     let end = CHANGE_END.min(slot.start - GAP);
@@ -98,51 +98,51 @@ pub(super) fn draw(
     } else if line.contract.is_some() {
         // Where the name needs the room, it goes before the change.
         let least = match &mark {
-            Some(Mark::Age(_)) => badge::width(&glyphs.badge, "STALE"),
-            Some(Mark::Word(word)) if !slot.marked => badge::width(&glyphs.badge, word),
+            Some(StatusBadge::Age(_)) => badge::width(&font_set.badge, "STALE"),
+            Some(StatusBadge::Word(word)) if !slot.marked => badge::width(&font_set.badge, word),
             _ => 0,
         };
         end.saturating_sub(least + GAP)
     } else {
         NAME_END
     };
-    let name = label::draw(&glyphs.small.whole, frame, 0, page, line, room);
+    let name = label::draw(&font_set.small.whole, frame, 0, page, line, room);
     let (columns, row) = match aside {
         true => (placed.end..WIDTH, TOP + 2),
         false => (name.max(NAME_END)..end, page),
     };
     match &mark {
-        Some(Mark::Age(age)) => {
+        Some(StatusBadge::Age(age)) => {
             // An old change is no change: its place says so, and the age stands below the
             // fraction, where there is room to write it as large as two metres ask for, or
             // beside it if the header itself is below.
-            let width = badge::width(&glyphs.word, age.text());
+            let width = badge::width(&font_set.word, age.text());
             let (from, under) = match page {
                 0 => (placed.fraction, TOP + 2),
                 _ => (placed.end, TOP + 1),
             };
             let small = if from + GAP + width <= WIDTH {
-                badge::draw(&glyphs.word, frame, WIDTH - width, under, age.text());
+                badge::draw(&font_set.word, frame, WIDTH - width, under, age.text());
                 "STALE"
             } else {
                 age.text()
             };
             let row = if aside { TOP + 1 } else { page };
-            badge::before(glyphs, frame, columns.end, row, small);
+            badge::before(font_set, frame, columns.end, row, small);
         }
-        Some(Mark::Word(word)) if !slot.marked => {
-            badge::before(glyphs, frame, columns.end, row, word);
+        Some(StatusBadge::Word(word)) if !slot.marked => {
+            badge::before(font_set, frame, columns.end, row, word);
         }
         // Dashes are short, and leave it room.
-        Some(Mark::Denied(word, _)) => {
-            let x = WIDTH - badge::width(&glyphs.word, word);
-            badge::draw(&glyphs.word, frame, x, TOP + 1, word);
+        Some(StatusBadge::Denied(word, _)) => {
+            let x = WIDTH - badge::width(&font_set.word, word);
+            badge::draw(&font_set.word, frame, x, TOP + 1, word);
         }
         _ => {
             if let Some(change) = line.shown_change() {
                 let numbers = view.format.numbers;
                 let text = figures(change, numbers);
-                change::draw(glyphs, frame, text, numbers, columns, row);
+                change::draw(font_set, frame, text, numbers, columns, row);
             }
         }
     }
@@ -152,37 +152,37 @@ pub(super) fn draw(
 /// header is elsewhere the price makes room for it.
 pub(super) fn price(
     view: &View<'_>,
-    line: &Line<'_>,
-    glyphs: &Glyphs,
+    line: &InstrumentView<'_>,
+    font_set: &FontSet,
     frame: &mut Frame,
     page: usize,
-) -> Placed {
+) -> PlacedText {
     // The reason that there is none stands beside the dashes.
     let dashes = if line.denial.is_some() {
         "---"
     } else {
         "-----"
     };
-    let number = Number::of(line, dashes, view.format.numbers);
-    let Glyphs {
+    let number = PriceText::of(line, dashes, view.format.numbers);
+    let FontSet {
         huge,
         large,
         medium,
         small,
         ..
-    } = glyphs;
+    } = font_set;
     let first = if page == 0 { huge } else { large };
     let style = number.fit([first, large, medium, small], WIDTH);
     let placed = number.draw(style, frame, 0, TOP);
     if let Some(part) = line.shown_part() {
         // Below the raised fraction, or below smaller digits.
-        let below = (placed.fraction + GAP).min(WIDTH - badge::width(&glyphs.badge, part));
+        let below = (placed.fraction + GAP).min(WIDTH - badge::width(&font_set.badge, part));
         let (x, page) = match style.whole.pages {
             4 => (below, TOP + 3),
             3 => (below, TOP + 2),
             _ => (0, TOP + 2),
         };
-        badge::draw(&glyphs.badge, frame, x, page, part);
+        badge::draw(&font_set.badge, frame, x, page, part);
     }
     placed
 }

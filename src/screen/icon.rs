@@ -1,6 +1,6 @@
 //! The pictures of a few dots: the state of the link and the direction of a change.
 
-use super::{Frame, Sign, WIDTH};
+use super::{Frame, LinkIcon, WIDTH};
 
 /// The width of a sign.
 pub(super) const SIGN: usize = 8;
@@ -87,13 +87,13 @@ static FALL: [u8; ARROW] = columns([
 ]);
 
 /// Draws the state of the link with its left edge at `x`.
-pub(super) fn sign(frame: &mut Frame, sign: Sign, x: usize, page: usize) {
+pub(super) fn sign(frame: &mut Frame, sign: LinkIcon, x: usize, page: usize) {
     let columns = match sign {
-        Sign::Live => &LIVE,
-        Sign::Joining => &JOINING,
-        Sign::Silent => &SILENT,
-        Sign::Down => &DOWN,
-        Sign::Refused => &REFUSED,
+        LinkIcon::Live => &LIVE,
+        LinkIcon::Joining => &JOINING,
+        LinkIcon::Silent => &SILENT,
+        LinkIcon::Down => &DOWN,
+        LinkIcon::Refused => &REFUSED,
     };
     frame.as_bytes_mut()[page * WIDTH + x..][..SIGN].copy_from_slice(columns);
 }

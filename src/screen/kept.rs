@@ -2,8 +2,10 @@
 //! second price and the curve, and would be a third of the work of each tick of the first one.
 //! Used again only for exactly what it was drawn of, so no picture tells that it exists.
 
-use super::{Frame, Line, WIDTH};
-use crate::market::{Change, Denial, Freshness, HISTORY, Numbers, Part, Price, Text};
+use super::{Frame, InstrumentView, WIDTH};
+use crate::market::{
+    Change, Denial, Freshness, HISTORY_POINTS, NumberFormat, Price, SessionPart, ShortText,
+};
 
 /// The rows it covers.
 const FIRST: usize = 5 * WIDTH;
@@ -11,28 +13,28 @@ const LENGTH: usize = 3 * WIDTH;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct DrawCache {
     /// What it was drawn of; `None` while there is nothing to use again.
     of: Option<Second>,
-    history: heapless::Vec<Price, HISTORY>,
+    history: heapless::Vec<Price, HISTORY_POINTS>,
     dots: [u8; LENGTH],
 }
 
 /// The second line of a view, without what does not show. Of a contract the label says all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Second {
-    label: Text,
+    label: ShortText,
     contract: bool,
     expired: bool,
-    part: Option<Part>,
+    part: Option<SessionPart>,
     denial: Option<Denial>,
     price: Option<Price>,
     change: Option<Change>,
     freshness: Freshness,
-    numbers: Numbers,
+    numbers: NumberFormat,
 }
 
-impl Kept {
+impl DrawCache {
     /// Nothing yet.
     pub const fn new() -> Self {
         Self {
@@ -43,12 +45,12 @@ impl Kept {
     }
 
     /// Draws what was drawn before, if it was drawn of these; whether it was.
-    pub(super) fn again(
+    pub(super) fn restore(
         &self,
         frame: &mut Frame,
-        line: &Line<'_>,
+        line: &InstrumentView<'_>,
         history: &[Price],
-        numbers: Numbers,
+        numbers: NumberFormat,
     ) -> bool {
         let known = self.of.as_ref().is_some_and(|of| {
             of.price == line.price
@@ -69,16 +71,16 @@ impl Kept {
     }
 
     /// Keeps what has just been drawn of these.
-    pub(super) fn keep(
+    pub(super) fn store(
         &mut self,
         frame: &Frame,
-        line: &Line<'_>,
+        line: &InstrumentView<'_>,
         history: &[Price],
-        numbers: Numbers,
+        numbers: NumberFormat,
     ) {
         self.history.clear();
         let fits = self.history.extend_from_slice(history).is_ok();
-        self.of = Text::try_from(line.label)
+        self.of = ShortText::try_from(line.label)
             .ok()
             .filter(|_| fits)
             .map(|label| Second {
@@ -97,7 +99,7 @@ impl Kept {
     }
 }
 
-impl Default for Kept {
+impl Default for DrawCache {
     fn default() -> Self {
         Self::new()
     }

@@ -1,8 +1,8 @@
 //! Names in the room there is. Never shortens one without a sign that it did.
 
 use super::glyphs::Font;
-use super::{Frame, Line};
-use crate::market::{Contract, Text};
+use super::{Frame, InstrumentView};
+use crate::market::{Contract, ShortText};
 
 /// Writes a name into at most `room` columns; returns the column after it.
 pub(super) fn draw(
@@ -10,7 +10,7 @@ pub(super) fn draw(
     frame: &mut Frame,
     x: usize,
     page: usize,
-    line: &Line<'_>,
+    line: &InstrumentView<'_>,
     room: usize,
 ) -> usize {
     // No character is wider than the place it is kept in, so a short name needs no measuring.
@@ -22,7 +22,7 @@ pub(super) fn draw(
 }
 
 /// How many columns a name takes when it may have `room` of them.
-pub(super) fn width(font: &Font, line: &Line<'_>, room: usize) -> usize {
+pub(super) fn width(font: &Font, line: &InstrumentView<'_>, room: usize) -> usize {
     match (line.contract, font.width(line.label)) {
         (None, whole) if whole <= room => whole,
         _ => font.width(&short(font, line, room)),
@@ -35,16 +35,16 @@ pub(super) fn stack(
     font: &Font,
     frame: &mut Frame,
     page: usize,
-    line: &Line<'_>,
+    line: &InstrumentView<'_>,
     room: usize,
 ) -> Option<usize> {
     let contract = line.contract.as_ref()?;
-    let dated = [true, false].map(|year| written(contract, &[Part::Expiry { year }]));
+    let dated = [true, false].map(|year| written(contract, &[NamePart::Expiry { year }]));
     let date = dated
         .iter()
         .flatten()
         .find(|date| font.width(date) <= room)?;
-    let strike = written(contract, &[Part::Strike])?;
+    let strike = written(contract, &[NamePart::Strike])?;
     let lines = [contract.root, date, &strike];
     let widest = lines.map(|text| font.width(text)).into_iter().max()?;
     if widest > room {
@@ -59,9 +59,9 @@ pub(super) fn stack(
 /// A name that fits. Contracts of one root differ in what follows it: an option is told by its
 /// expiry and strike as traders write them, then without the expiry, then by the strike alone.
 /// Other names lose their tail.
-fn short(font: &Font, line: &Line<'_>, room: usize) -> Text {
-    use Part::{Expiry, Gap, Root, SpacedExpiry, SpacedStrike, Strike};
-    let forms: [&[Part]; 6] = [
+fn short(font: &Font, line: &InstrumentView<'_>, room: usize) -> ShortText {
+    use NamePart::{Expiry, Gap, Root, SpacedExpiry, SpacedStrike, Strike};
+    let forms: [&[NamePart]; 6] = [
         &[Root, Gap, SpacedExpiry, Gap, SpacedStrike],
         &[Root, Gap, Expiry { year: true }, Gap, Strike],
         &[Root, Gap, Expiry { year: false }, Gap, Strike],
@@ -80,7 +80,7 @@ fn short(font: &Font, line: &Line<'_>, room: usize) -> Text {
 
 /// What a contract's name is made of.
 #[derive(Clone, Copy)]
-enum Part {
+enum NamePart {
     Gap,
     /// `SPY`
     Root,
@@ -97,21 +97,21 @@ enum Part {
 }
 
 /// A contract's name; `None` if it is longer than any place for it.
-fn written(contract: &Contract<'_>, form: &[Part]) -> Option<Text> {
-    let mut text = Text::new();
-    let two = |text: &mut Text, number: u8| {
+fn written(contract: &Contract<'_>, form: &[NamePart]) -> Option<ShortText> {
+    let mut text = ShortText::new();
+    let two = |text: &mut ShortText, number: u8| {
         text.push(char::from(b'0' + number / 10 % 10)).ok()?;
         text.push(char::from(b'0' + number % 10)).ok()
     };
     for part in form {
         let gap = match part {
-            Part::SpacedExpiry | Part::SpacedStrike => " ",
+            NamePart::SpacedExpiry | NamePart::SpacedStrike => " ",
             _ => "",
         };
         match part {
-            Part::Gap => text.push(' ').ok()?,
-            Part::Root => text.push_str(contract.root).ok()?,
-            Part::Expiry { .. } | Part::SpacedExpiry => {
+            NamePart::Gap => text.push(' ').ok()?,
+            NamePart::Root => text.push_str(contract.root).ok()?,
+            NamePart::Expiry { .. } | NamePart::SpacedExpiry => {
                 let day = contract.expiry.day().unsigned_abs();
                 match day {
                     0..10 => text.push(char::from(b'0' + day)).ok()?,
@@ -119,12 +119,12 @@ fn written(contract: &Contract<'_>, form: &[Part]) -> Option<Text> {
                 }
                 text.push_str(gap).ok()?;
                 text.push_str(contract.month()).ok()?;
-                if !matches!(part, Part::Expiry { year: false }) {
+                if !matches!(part, NamePart::Expiry { year: false }) {
                     text.push_str(gap).ok()?;
                     two(&mut text, contract.expiry.year().rem_euclid(100) as u8)?;
                 }
             }
-            Part::Strike | Part::SpacedStrike => {
+            NamePart::Strike | NamePart::SpacedStrike => {
                 text.push_str(&contract.strike_text()).ok()?;
                 text.push_str(gap).ok()?;
                 text.push(if contract.call { 'C' } else { 'P' }).ok()?;
@@ -135,8 +135,8 @@ fn written(contract: &Contract<'_>, form: &[Part]) -> Option<Text> {
 }
 
 /// As much of a text as fits, and dots for the rest.
-pub(super) fn cut(font: &Font, label: &str, room: usize) -> Text {
-    let mut text = Text::new();
+pub(super) fn cut(font: &Font, label: &str, room: usize) -> ShortText {
+    let mut text = ShortText::new();
     if font.width(label) <= room && text.push_str(label).is_ok() {
         return text;
     }
@@ -159,11 +159,11 @@ pub(super) fn cut(font: &Font, label: &str, room: usize) -> Text {
 mod tests {
     use super::*;
     use crate::market::{Freshness, Symbol};
-    use crate::screen::Glyphs;
+    use crate::screen::FontSet;
 
     fn shortened(label: &str, letters: usize) -> String {
         let symbol = format!("O:{label}").parse::<Symbol>().ok();
-        let line = Line {
+        let line = InstrumentView {
             label,
             contract: symbol.as_ref().and_then(Symbol::contract),
             expired: false,
@@ -174,7 +174,7 @@ mod tests {
             freshness: Freshness::None,
             history: &[],
         };
-        short(&Glyphs::new().small.whole, &line, letters * 5).to_string()
+        short(&FontSet::new().small.whole, &line, letters * 5).to_string()
     }
 
     #[test]

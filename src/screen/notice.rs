@@ -2,12 +2,12 @@
 //! show, and what is left to say when there is nobody left to judge prices.
 
 use super::glyphs::Font;
-use super::{Frame, Glyphs, Size, View, WIDTH};
+use super::{FontSet, Frame, Size, View, WIDTH};
 use super::{alert, badge, header, label};
 
 /// A picture without any price: a word, and below it in small letters what it means.
 pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
-    let glyphs = Glyphs::new();
+    let font_set = FontSet::new();
     let mut frame = Frame::new(size);
     let (first, second) = match size {
         Size::Tall => (2, 5),
@@ -17,8 +17,8 @@ pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
         let x = WIDTH.saturating_sub(font.width(text)) / 2;
         font.write(&mut frame, x, page, text);
     };
-    centred(&glyphs.word, first, word);
-    centred(&glyphs.small.whole, second, meaning);
+    centred(&font_set.word, first, word);
+    centred(&font_set.small.whole, second, meaning);
     frame
 }
 
@@ -26,29 +26,29 @@ pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
 pub(super) fn page(
     view: &View<'_>,
     (title, text): (&str, &str),
-    glyphs: &Glyphs,
+    font_set: &FontSet,
     frame: &mut Frame,
 ) {
-    let small = &glyphs.small.whole;
+    let small = &font_set.small.whole;
     match frame.size() {
         Size::Tall => {
-            let end = header::signs(view, glyphs, frame, 0);
-            let first = if alert::draw(view, glyphs, frame, 0..end, 0) {
+            let end = header::signs(view, font_set, frame, 0);
+            let first = if alert::draw(view, font_set, frame, 0..end, 0) {
                 1
             } else {
                 0
             };
             // The title is as high as two lines, one of which has the signs.
             let room = if first == 0 { end - 2 } else { WIDTH };
-            let title = label::cut(&glyphs.word, title, room);
-            glyphs.word.write(frame, 0, first, &title);
+            let title = label::cut(&font_set.word, title, room);
+            font_set.word.write(frame, 0, first, &title);
             paragraph(small, frame, text, first + 2..8, WIDTH);
         }
         Size::Short => {
-            let end = header::signs(view, glyphs, frame, 3);
-            let title = label::cut(&glyphs.badge, title, WIDTH - 2);
-            badge::draw(&glyphs.badge, frame, 0, 0, &title);
-            let pages = if alert::draw(view, glyphs, frame, 0..end, 3) {
+            let end = header::signs(view, font_set, frame, 3);
+            let title = label::cut(&font_set.badge, title, WIDTH - 2);
+            badge::draw(&font_set.badge, frame, 0, 0, &title);
+            let pages = if alert::draw(view, font_set, frame, 0..end, 3) {
                 1..3
             } else {
                 1..4
@@ -59,21 +59,21 @@ pub(super) fn page(
 }
 
 /// Draws that the watchlist is empty.
-pub(super) fn empty(view: &View<'_>, glyphs: &Glyphs, frame: &mut Frame) {
-    let small = &glyphs.small.whole;
+pub(super) fn empty(view: &View<'_>, font_set: &FontSet, frame: &mut Frame) {
+    let small = &font_set.small.whole;
     match frame.size() {
         Size::Tall => {
-            let (page, end) = header::place(view, glyphs, frame, 1);
-            header::slot(view, None, glyphs, frame, page, end);
-            glyphs.word.write(frame, 4, 3, "Nothing to show");
+            let (page, end) = header::place(view, font_set, frame, 1);
+            header::slot(view, None, font_set, frame, page, end);
+            font_set.word.write(frame, 4, 3, "Nothing to show");
             small.write(frame, 9, 6, "the watchlist is empty");
         }
         Size::Short => {
-            let end = header::signs(view, glyphs, frame, 3);
-            glyphs.word.write(frame, 4, 0, "Nothing to show");
-            if alert::draw(view, glyphs, frame, 0..end, 3) {
+            let end = header::signs(view, font_set, frame, 3);
+            font_set.word.write(frame, 4, 0, "Nothing to show");
+            if alert::draw(view, font_set, frame, 0..end, 3) {
             } else if view.simulated {
-                badge::draw(&glyphs.badge, frame, 4, 3, "DEMO");
+                badge::draw(&font_set.badge, frame, 4, 3, "DEMO");
             } else {
                 small.write(frame, 4, 3, "empty watchlist");
             }

@@ -3,29 +3,29 @@
 
 use core::ops::Range;
 
-use super::glyphs::{Fade, Strike, Style};
-use super::{Frame, Line, WIDTH};
-use crate::market::{Numbers, Price, Text};
+use super::glyphs::{DigitFade, NumberStyle, StrikeOut};
+use super::{Frame, InstrumentView, WIDTH};
+use crate::market::{NumberFormat, Price, ShortText};
 
 /// A price as text, ready to be set in any style.
 #[derive(Clone)]
-pub(super) struct Number {
-    whole: Text,
-    fraction: Text,
+pub(super) struct PriceText {
+    whole: ShortText,
+    fraction: ShortText,
     struck: bool,
 }
 
 /// Where a number ended up.
-pub(super) struct Placed {
+pub(super) struct PlacedText {
     /// The column after the whole part, where the fraction starts.
     pub(super) fraction: usize,
     /// The column after all of it.
     pub(super) end: usize,
 }
 
-impl Number {
+impl PriceText {
     /// The value of a line; `dashes` if there is none.
-    pub(super) fn of(line: &Line<'_>, dashes: &str, numbers: Numbers) -> Self {
+    pub(super) fn of(line: &InstrumentView<'_>, dashes: &str, numbers: NumberFormat) -> Self {
         match line.shown_price() {
             Some(price) => {
                 let (whole, fraction) = price.parts(numbers);
@@ -36,15 +36,15 @@ impl Number {
                 }
             }
             None => Self {
-                whole: Text::try_from(dashes).unwrap_or_default(),
-                fraction: Text::new(),
+                whole: ShortText::try_from(dashes).unwrap_or_default(),
+                fraction: ShortText::new(),
                 struck: false,
             },
         }
     }
 
     /// A price that is struck out.
-    pub(super) fn struck(price: Price, numbers: Numbers) -> Self {
+    pub(super) fn struck(price: Price, numbers: NumberFormat) -> Self {
         let (whole, fraction) = price.parts(numbers);
         Self {
             whole,
@@ -54,23 +54,23 @@ impl Number {
     }
 
     /// A text that is struck out.
-    pub(super) const fn crossed(text: Text) -> Self {
+    pub(super) const fn crossed(text: ShortText) -> Self {
         Self {
             whole: text,
-            fraction: Text::new(),
+            fraction: ShortText::new(),
             struck: true,
         }
     }
 
     /// Dots for a number that does not fit, as the smallest it gets: cut figures would be another
     /// number.
-    pub(super) fn or_dots(self, style: &Style, room: usize) -> Self {
+    pub(super) fn or_dots(self, style: &NumberStyle, room: usize) -> Self {
         if self.width(style) <= room {
             return self;
         }
         Self {
-            whole: Text::try_from("..").unwrap_or_default(),
-            fraction: Text::new(),
+            whole: ShortText::try_from("..").unwrap_or_default(),
+            fraction: ShortText::new(),
             struck: false,
         }
     }
@@ -81,13 +81,17 @@ impl Number {
     }
 
     /// How many columns it takes.
-    pub(super) fn width(&self, style: &Style) -> usize {
+    pub(super) fn width(&self, style: &NumberStyle) -> usize {
         style.whole.width(&self.whole) + style.fraction.width(&self.fraction)
     }
 
     /// The first of the styles in which it is at most `room` columns wide, or else the last.
-    pub(super) fn fit<'a, const N: usize>(&self, styles: [&'a Style; N], room: usize) -> &'a Style {
-        let fits = |style: &&&Style| {
+    pub(super) fn fit<'a, const N: usize>(
+        &self,
+        styles: [&'a NumberStyle; N],
+        room: usize,
+    ) -> &'a NumberStyle {
+        let fits = |style: &&&NumberStyle| {
             // No character is wider than the place it is kept in, so a short number needs no
             // measuring.
             let most = self.whole.len() * style.whole.stride;
@@ -98,11 +102,17 @@ impl Number {
     }
 
     /// Draws it, its top on `page`.
-    pub(super) fn draw(&self, style: &Style, frame: &mut Frame, x: usize, page: usize) -> Placed {
+    pub(super) fn draw(
+        &self,
+        style: &NumberStyle,
+        frame: &mut Frame,
+        x: usize,
+        page: usize,
+    ) -> PlacedText {
         let fraction = style.whole.write(frame, x, page, &self.whole);
         let end = style.fraction.write(frame, fraction, page, &self.fraction);
         if self.struck {
-            let Strike {
+            let StrikeOut {
                 whole,
                 fraction: small,
                 rise,
@@ -112,22 +122,22 @@ impl Number {
             fade(small, frame, fraction..end, page, style.fraction.pages);
             strike(frame, x..fraction, page, style.whole.pages, rise, dots);
         }
-        Placed { fraction, end }
+        PlacedText { fraction, end }
     }
 }
 
 /// Takes dots away from digits.
-fn fade(fade: Fade, frame: &mut Frame, columns: Range<usize>, page: usize, pages: usize) {
+fn fade(fade: DigitFade, frame: &mut Frame, columns: Range<usize>, page: usize, pages: usize) {
     for row in page..page + pages {
         let bytes = &mut frame.as_bytes_mut()[row * WIDTH..][columns.clone()];
         for (step, byte) in bytes.iter_mut().enumerate() {
             let even = step % 2 == 0;
             *byte = match fade {
-                Fade::Grey if even => *byte & 0xAA,
-                Fade::Grey => *byte & 0x55,
+                DigitFade::Grey if even => *byte & 0xAA,
+                DigitFade::Grey => *byte & 0x55,
                 // What has no neighbour above or below is a level stroke.
-                Fade::Thin if even => *byte & !(*byte << 1) & !(*byte >> 1),
-                Fade::Thin | Fade::None => *byte,
+                DigitFade::Thin if even => *byte & !(*byte << 1) & !(*byte >> 1),
+                DigitFade::Thin | DigitFade::None => *byte,
             };
         }
     }

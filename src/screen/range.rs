@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
-use super::{Frame, Glyphs, Line, View, WIDTH, cell};
-use crate::market::Day;
+use super::{FontSet, Frame, InstrumentView, View, WIDTH, cell};
+use crate::market::DayStats;
 
 /// A bar narrower than this says nothing.
 const LEAST: usize = 18;
@@ -15,9 +15,9 @@ const GAP: usize = 3;
 /// is no range.
 pub(super) fn draw(
     view: &View<'_>,
-    line: &Line<'_>,
-    day: Day,
-    glyphs: &Glyphs,
+    line: &InstrumentView<'_>,
+    day: DayStats,
+    font_set: &FontSet,
     frame: &mut Frame,
     columns: Range<usize>,
     page: usize,
@@ -26,7 +26,7 @@ pub(super) fn draw(
     let (Some(price), Some((low, high))) = (price, day.range) else {
         return false;
     };
-    let font = &glyphs.small.whole;
+    let font = &font_set.small.whole;
     let fitting = [true, false].into_iter().find_map(|fraction| {
         let ends = [low, high].map(|price| {
             let (mut text, decimals) = price.parts(view.format.numbers);

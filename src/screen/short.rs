@@ -1,9 +1,9 @@
 //! The layout of two prices on 128×32: the two beside each other, names and the curve below them.
 //! Only places things; what they look like is in the modules of their names.
 
-use super::badge::{self, Mark};
-use super::number::Number;
-use super::{Frame, Glyphs, Line, View, WIDTH};
+use super::badge::{self, StatusBadge};
+use super::number::PriceText;
+use super::{FontSet, Frame, InstrumentView, View, WIDTH};
 use super::{alert, change, clock, header, label, sparkline};
 
 /// The width of a name: seven letters; an option's may take more where there is room.
@@ -18,30 +18,30 @@ pub(super) const NAMES: usize = 3;
 /// Draws two prices, or one and the time, on a dark frame.
 pub(super) fn draw(
     view: &View<'_>,
-    (primary, secondary): (&Line<'_>, Option<&Line<'_>>),
-    glyphs: &Glyphs,
+    (primary, secondary): (&InstrumentView<'_>, Option<&InstrumentView<'_>>),
+    font_set: &FontSet,
     frame: &mut Frame,
 ) {
-    let end = header::signs(view, glyphs, frame, NAMES);
-    if alert::draw(view, glyphs, frame, 0..end, NAMES) {
-        above_alert(view, primary, secondary, glyphs, frame);
+    let end = header::signs(view, font_set, frame, NAMES);
+    if alert::draw(view, font_set, frame, 0..end, NAMES) {
+        above_alert(view, primary, secondary, font_set, frame);
         return;
     }
-    let mark = Mark::of(primary);
+    let mark = StatusBadge::of(primary);
     let numbers = view.format.numbers;
-    let number = Number::of(primary, "-----", numbers);
-    let other = secondary.map(|line| Number::of(line, "---", numbers));
+    let number = PriceText::of(primary, "-----", numbers);
+    let other = secondary.map(|line| PriceText::of(line, "---", numbers));
 
     // The largest pair of sizes that leaves the right column room for its widest field.
     let least = mark
         .as_ref()
-        .map_or(0, |mark| badge::width(&glyphs.badge, mark.text()));
-    let Glyphs {
+        .map_or(0, |mark| badge::width(&font_set.badge, mark.text()));
+    let FontSet {
         large,
         medium,
         small,
         ..
-    } = glyphs;
+    } = font_set;
     let sizes = [
         (large, medium),
         (large, small),
@@ -58,7 +58,7 @@ pub(super) fn draw(
     let page = if first.whole.pages == 3 { 0 } else { 1 };
     let left = number.draw(first, frame, 0, page).end + GAP;
     // Right after the number it is about, for another stands below it.
-    said(view, primary, mark.as_ref(), glyphs, frame, left, 0);
+    draw_status_or_change(view, primary, mark.as_ref(), font_set, frame, left, 0);
     match &other {
         Some(other) if left + other.width(second) <= WIDTH => {
             other.draw(second, frame, WIDTH - other.width(second), 1);
@@ -72,7 +72,7 @@ pub(super) fn draw(
         }
         None => {
             let text = clock::text(view);
-            let fonts = [&glyphs.word, &small.whole];
+            let fonts = [&font_set.word, &small.whole];
             let fitting = fonts
                 .into_iter()
                 .find(|font| left + font.width(&text) <= WIDTH);
@@ -81,26 +81,26 @@ pub(super) fn draw(
             }
         }
     }
-    names(view, primary, secondary, glyphs, frame, end);
+    names(view, primary, secondary, font_set, frame, end);
 }
 
 /// Draws what is said of a price right after it: its mark, or its change at the right end.
-pub(super) fn said(
+pub(super) fn draw_status_or_change(
     view: &View<'_>,
-    line: &Line<'_>,
-    mark: Option<&Mark>,
-    glyphs: &Glyphs,
+    line: &InstrumentView<'_>,
+    mark: Option<&StatusBadge>,
+    font_set: &FontSet,
     frame: &mut Frame,
     left: usize,
     page: usize,
 ) {
-    let font = &glyphs.badge;
+    let font = &font_set.badge;
     match mark {
         Some(mark) => {
             let width = badge::width(font, mark.text());
             let stale = badge::width(font, "STALE");
             let mut x = left;
-            if matches!(mark, Mark::Age(_)) && left + stale + width <= WIDTH {
+            if matches!(mark, StatusBadge::Age(_)) && left + stale + width <= WIDTH {
                 x = badge::draw(font, frame, x, page, "STALE");
             }
             let fits = x + width <= WIDTH;
@@ -111,7 +111,7 @@ pub(super) fn said(
             if let Some(change) = line.shown_change() {
                 let numbers = view.format.numbers;
                 let text = change.percent(numbers);
-                change::draw(glyphs, frame, text, numbers, left..WIDTH, page);
+                change::draw(font_set, frame, text, numbers, left..WIDTH, page);
             }
         }
     }
@@ -120,16 +120,16 @@ pub(super) fn said(
 /// Draws the line of the names, with the curve between them.
 fn names(
     view: &View<'_>,
-    primary: &Line<'_>,
-    secondary: Option<&Line<'_>>,
-    glyphs: &Glyphs,
+    primary: &InstrumentView<'_>,
+    secondary: Option<&InstrumentView<'_>>,
+    font_set: &FontSet,
     frame: &mut Frame,
     end: usize,
 ) {
-    let font = &glyphs.small.whole;
-    let badged = |text: &str| badge::width(&glyphs.badge, text) + GAP;
+    let font = &font_set.small.whole;
+    let badged = |text: &str| badge::width(&font_set.badge, text) + GAP;
     let demo = if view.simulated { badged("DEMO") } else { 0 };
-    let mark = secondary.and_then(Mark::of);
+    let mark = secondary.and_then(StatusBadge::of);
     let width = |line| label::width(font, line, NAME);
     let other = secondary.map_or(0, width);
     let least = width(primary) + other;
@@ -140,13 +140,13 @@ fn names(
         _ => mark.brief(),
     });
     let room = end.saturating_sub(demo + GAP + mark.map_or(0, badged));
-    let longest = |line: &Line<'_>| line.contract.map_or(NAME, |_| CONTRACT);
+    let longest = |line: &InstrumentView<'_>| line.contract.map_or(NAME, |_| CONTRACT);
     let half = NAME.min(room / 2);
     let first = longest(primary).min(room.saturating_sub(other).max(half));
 
     let mut left = label::draw(font, frame, 0, NAMES, primary, first) + GAP;
     if view.simulated {
-        left = badge::draw(&glyphs.badge, frame, left, NAMES, "DEMO") + GAP;
+        left = badge::draw(&font_set.badge, frame, left, NAMES, "DEMO") + GAP;
     }
     let mut right = end;
     if let Some(line) = secondary {
@@ -156,18 +156,18 @@ fn names(
         label::draw(font, frame, right, NAMES, line, name);
         right = right.saturating_sub(GAP);
         if let Some(text) = mark {
-            right = badge::before(glyphs, frame, right, NAMES, text).saturating_sub(GAP);
+            right = badge::before(font_set, frame, right, NAMES, text).saturating_sub(GAP);
         }
     }
     if let Some(part) = primary.shown_part()
         && left + badged(part) <= right
     {
-        left = badge::draw(&glyphs.badge, frame, left, NAMES, part) + GAP;
+        left = badge::draw(&font_set.badge, frame, left, NAMES, part) + GAP;
     }
-    if let Some(part) = secondary.and_then(Line::shown_part)
+    if let Some(part) = secondary.and_then(InstrumentView::shown_part)
         && left + badged(part) <= right
     {
-        right = badge::before(glyphs, frame, right, NAMES, part).saturating_sub(GAP);
+        right = badge::before(font_set, frame, right, NAMES, part).saturating_sub(GAP);
     }
     if left + CURVE_LEAST <= right {
         sparkline::draw(frame, primary.history, left..right, NAMES..NAMES + 1);
@@ -178,28 +178,28 @@ fn names(
 /// and everything is smaller.
 fn above_alert(
     view: &View<'_>,
-    primary: &Line<'_>,
-    secondary: Option<&Line<'_>>,
-    glyphs: &Glyphs,
+    primary: &InstrumentView<'_>,
+    secondary: Option<&InstrumentView<'_>>,
+    font_set: &FontSet,
     frame: &mut Frame,
 ) {
     /// The least room for a name or what is said of the price.
     const BESIDE: usize = 48;
-    let font = &glyphs.small.whole;
+    let font = &font_set.small.whole;
     let numbers = view.format.numbers;
-    let number = Number::of(primary, "-----", numbers);
-    let style = number.fit([&glyphs.medium, &glyphs.small], WIDTH - BESIDE);
+    let number = PriceText::of(primary, "-----", numbers);
+    let style = number.fit([&font_set.medium, &font_set.small], WIDTH - BESIDE);
     let left = number.draw(style, frame, 0, 0).end + 2 * GAP;
     let mut right = WIDTH;
     if view.simulated {
-        right = badge::before(glyphs, frame, WIDTH, 0, "DEMO") - GAP;
+        right = badge::before(font_set, frame, WIDTH, 0, "DEMO") - GAP;
     }
     label::draw(font, frame, left, 0, primary, right - left);
-    said(
+    draw_status_or_change(
         view,
         primary,
-        Mark::of(primary).as_ref(),
-        glyphs,
+        StatusBadge::of(primary).as_ref(),
+        font_set,
         frame,
         left,
         1,
@@ -208,14 +208,14 @@ fn above_alert(
     let Some(line) = secondary else {
         return;
     };
-    let number = Number::of(line, "---", numbers);
-    let mark = Mark::of(line);
+    let number = PriceText::of(line, "---", numbers);
+    let mark = StatusBadge::of(line);
     let width = mark
         .as_ref()
-        .map_or(0, |mark| badge::width(&glyphs.badge, mark.text()) + GAP);
-    let taken = number.width(&glyphs.small) + 2 * GAP + width;
+        .map_or(0, |mark| badge::width(&font_set.badge, mark.text()) + GAP);
+    let taken = number.width(&font_set.small) + 2 * GAP + width;
     let name = WIDTH.saturating_sub(taken).min(NAME);
     let x = label::draw(font, frame, 0, 2, line, name) + 2 * GAP;
-    let left = number.draw(&glyphs.small, frame, x, 2).end + GAP;
-    said(view, line, mark.as_ref(), glyphs, frame, left, 2);
+    let left = number.draw(&font_set.small, frame, x, 2).end + GAP;
+    draw_status_or_change(view, line, mark.as_ref(), font_set, frame, left, 2);
 }

@@ -1,10 +1,10 @@
 //! The layout of two prices on 128×64: a line of small text, the large price, the second price
 //! with the curve. Only places things; what they look like is in the modules of their names.
 
-use super::badge::{self, Mark};
+use super::badge::{self, StatusBadge};
 use super::header::{self, NAME_END};
-use super::number::{Number, Placed};
-use super::{Frame, Glyphs, Kept, Line, View, WIDTH};
+use super::number::{PlacedText, PriceText};
+use super::{DrawCache, FontSet, Frame, InstrumentView, View, WIDTH};
 use super::{change, label, sparkline};
 use crate::market::Change;
 
@@ -18,17 +18,17 @@ const SECOND: usize = 5;
 /// Draws two prices, or one and its curve, on a dark frame.
 pub(super) fn draw(
     view: &View<'_>,
-    (primary, secondary): (&Line<'_>, Option<&Line<'_>>),
-    glyphs: &Glyphs,
-    kept: &mut Kept,
+    (primary, secondary): (&InstrumentView<'_>, Option<&InstrumentView<'_>>),
+    font_set: &FontSet,
+    draw_cache: &mut DrawCache,
     frame: &mut Frame,
 ) {
-    let place = header::place(view, glyphs, frame, SECOND - 1);
-    let placed = header::price(view, primary, glyphs, frame, place.0);
+    let place = header::place(view, font_set, frame, SECOND - 1);
+    let placed = header::price(view, primary, font_set, frame, place.0);
     header::draw(
         view,
         primary,
-        glyphs,
+        font_set,
         frame,
         place,
         &placed,
@@ -38,31 +38,36 @@ pub(super) fn draw(
     let history = primary.history;
     let numbers = view.format.numbers;
     match secondary {
-        Some(secondary) if kept.again(frame, secondary, history, numbers) => {}
+        Some(secondary) if draw_cache.restore(frame, secondary, history, numbers) => {}
         Some(secondary) => {
-            if let Some(x) = second(view, secondary, glyphs, frame) {
+            if let Some(x) = second(view, secondary, font_set, frame) {
                 sparkline::draw(frame, history, x..WIDTH, SECOND..8);
             }
-            kept.keep(frame, secondary, history, numbers);
+            draw_cache.store(frame, secondary, history, numbers);
         }
         None => sparkline::draw(frame, history, 0..WIDTH, SECOND..8),
     }
 }
 
 /// Draws the second price; returns where the curve may start, if it may.
-fn second(view: &View<'_>, line: &Line<'_>, glyphs: &Glyphs, frame: &mut Frame) -> Option<usize> {
-    let font = &glyphs.small.whole;
+fn second(
+    view: &View<'_>,
+    line: &InstrumentView<'_>,
+    font_set: &FontSet,
+    frame: &mut Frame,
+) -> Option<usize> {
+    let font = &font_set.small.whole;
     let numbers = view.format.numbers;
-    let mark = Mark::of(line);
+    let mark = StatusBadge::of(line);
     let beside = match &mark {
         None => 0,
-        Some(Mark::Age(age)) => 2 + badge::width(&glyphs.word, age.text()),
-        Some(mark) => 2 + badge::width(&glyphs.badge, mark.text()),
+        Some(StatusBadge::Age(age)) => 2 + badge::width(&font_set.word, age.text()),
+        Some(mark) => 2 + badge::width(&font_set.badge, mark.text()),
     };
-    let number = Number::of(line, "---", numbers);
+    let number = PriceText::of(line, "---", numbers);
     let room = (WIDTH - 4).saturating_sub(beside);
     let name = room
-        .saturating_sub(number.width(&glyphs.small))
+        .saturating_sub(number.width(&font_set.small))
         .min(NAME_END);
     let part = line.shown_part();
     // Three short lines tell more of a contract than a long one that is cut.
@@ -72,15 +77,15 @@ fn second(view: &View<'_>, line: &Line<'_>, glyphs: &Glyphs, frame: &mut Frame) 
     };
     let x = stacked.unwrap_or_else(|| label::draw(font, frame, 0, 6, line, name));
     let x = match part {
-        Some(part) => x.max(badge::draw(&glyphs.badge, frame, 0, 7, part)),
+        Some(part) => x.max(badge::draw(&font_set.badge, frame, 0, 7, part)),
         None => x,
     } + 4;
     let style = number.fit(
-        [&glyphs.large, &glyphs.medium, &glyphs.small],
+        [&font_set.large, &font_set.medium, &font_set.small],
         WIDTH.saturating_sub(x + beside),
     );
     let page = if style.whole.pages == 3 { SECOND } else { 6 };
-    let Placed { fraction, end } = number.draw(style, frame, x, page);
+    let PlacedText { fraction, end } = number.draw(style, frame, x, page);
 
     let curve = CURVE_X.max(end + 4);
     // Below a raised fraction there is a place for a line of small text.
@@ -90,23 +95,23 @@ fn second(view: &View<'_>, line: &Line<'_>, glyphs: &Glyphs, frame: &mut Frame) 
         end..end
     };
     match &mark {
-        Some(Mark::Age(age)) => {
-            let x = WIDTH.saturating_sub(badge::width(&glyphs.word, age.text()));
-            badge::draw(&glyphs.word, frame, x, 6, age.text());
+        Some(StatusBadge::Age(age)) => {
+            let x = WIDTH.saturating_sub(badge::width(&font_set.word, age.text()));
+            badge::draw(&font_set.word, frame, x, 6, age.text());
             return None;
         }
         Some(mark) => {
-            let width = badge::width(&glyphs.badge, mark.text());
+            let width = badge::width(&font_set.badge, mark.text());
             if width > below.len() {
-                badge::before(glyphs, frame, WIDTH, 6, mark.text());
+                badge::before(font_set, frame, WIDTH, 6, mark.text());
                 return None;
             }
-            badge::before(glyphs, frame, below.end, 7, mark.text());
+            badge::before(font_set, frame, below.end, 7, mark.text());
         }
         None => {
             if let Some(change) = line.shown_change() {
                 let text = change.percent(numbers);
-                change::draw(glyphs, frame, text, numbers, below, 7);
+                change::draw(font_set, frame, text, numbers, below, 7);
             }
         }
     }

@@ -3,40 +3,41 @@
 use core::time::Duration;
 
 use crate::market::{
-    Analysis, Book, Change, Contract, Day, Denial, Freshness, Numbers, Part, Price, Trade,
+    Change, Contract, DayStats, Denial, Freshness, NumberFormat, OptionAnalytics, Price,
+    SessionPart, TopOfBook, Trade,
 };
 
 /// One screenful.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// What is on it.
-    pub page: Page<'a>,
+    pub page: PageView<'a>,
     /// Local time of day, hours and minutes; `None` while the clock has not been set.
     pub time: Option<(u8, u8)>,
     /// The state of the link.
-    pub sign: Sign,
+    pub sign: LinkIcon,
     /// The prices are simulated, and the glass must say so.
     pub simulated: bool,
     /// The configuration file is wrong, and the last good one is in force.
     pub misconfigured: bool,
     /// A threshold that was crossed.
-    pub alert: Option<Alert<'a>>,
+    pub alert: Option<AlertView<'a>>,
     /// How numbers and the time are written.
     pub format: Format,
 }
 
 /// What is on a screen.
 #[derive(Clone, Copy, Debug)]
-pub enum Page<'a> {
+pub enum PageView<'a> {
     /// Two instruments, the first with the large digits; the second may be missing.
-    Pair(Line<'a>, Option<Line<'a>>),
+    Pair(InstrumentView<'a>, Option<InstrumentView<'a>>),
     /// One instrument alone, with its day, and its price outside the known hours while the close
     /// is in the price's place.
-    Big(Line<'a>, Day, Option<Outside>),
+    Big(InstrumentView<'a>, DayStats, Option<ExtendedQuote>),
     /// An option contract and all that is known of it.
-    Contract(Sheet<'a>),
+    Contract(OptionView<'a>),
     /// The state of the connection.
-    Link(Report),
+    Link(LinkReport),
     /// Words in place of prices, such as the error of a configuration file.
     Notice {
         /// A word or two.
@@ -52,14 +53,14 @@ pub enum Page<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Format {
     /// Of prices.
-    pub numbers: Numbers,
+    pub numbers: NumberFormat,
     /// `2:32p` rather than `14:32`.
     pub twelve_hours: bool,
 }
 
 /// A threshold that was crossed, shown until it is acknowledged by time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Alert<'a> {
+pub struct AlertView<'a> {
     /// Whose, as people write it.
     pub label: &'a str,
     /// What was crossed.
@@ -82,26 +83,26 @@ pub enum Threshold {
 
 /// An option contract and all that is known of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Sheet<'a> {
+pub struct OptionView<'a> {
     /// Which: its label is the name, its price the middle of the book.
-    pub line: Line<'a>,
+    pub line: InstrumentView<'a>,
     /// What its ticker says.
     pub contract: Contract<'a>,
     /// Days until its last trading day; 0 on it, negative behind it, `None` without a clock.
     pub days: Option<i32>,
     /// The book; `None` if it is not known, or too old to be one.
-    pub book: Option<Book>,
+    pub book: Option<TopOfBook>,
     /// The last trade, and how old it is.
     pub last: Option<(Trade, Duration)>,
     /// The day so far.
-    pub day: Day,
+    pub day: DayStats,
     /// What is computed of it; `None` if it is not known, or too old.
-    pub analysis: Option<Analysis>,
+    pub analytics: Option<OptionAnalytics>,
 }
 
 /// The last price outside the known hours, once it is too old to stand in the price's place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Outside {
+pub struct ExtendedQuote {
     /// The price.
     pub price: Price,
     /// Against the close; `None` if it is not known.
@@ -112,13 +113,13 @@ pub struct Outside {
 
 /// The state of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Report {
+pub struct LinkReport {
     /// Where it fails.
-    pub hop: Hop,
+    pub hop: LinkHop,
     /// For how long it has failed, or has been good.
     pub since: Duration,
     /// What the prices on the watchlist are worth.
-    pub prices: Prices,
+    pub prices: PriceSummary,
     /// Messages in the last ten seconds; `None` in the first ten.
     pub messages: Option<u32>,
     /// Received less stamped, in milliseconds, of the latest values; `None` if it is not known.
@@ -132,12 +133,12 @@ pub struct Report {
     /// Since the last message.
     pub last: Option<Duration>,
     /// The hours that the most used dot of the panel has been lit, and those of the panel.
-    pub wear: (u32, u32),
+    pub burn_in: (u32, u32),
 }
 
 /// What the prices on the watchlist are worth, all together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Prices {
+pub enum PriceSummary {
     /// At least one is shown plain: live, delayed or a close.
     Fresh,
     /// There are prices, and every one of them is struck out.
@@ -150,14 +151,14 @@ pub enum Prices {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClockFault {
     /// Whose.
-    pub who: Witness,
+    pub who: TimeSource,
     /// By how much it is ahead of the agreed time, in milliseconds; negative if it is behind.
     pub off: i64,
 }
 
 /// Who says what time it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Witness {
+pub enum TimeSource {
     /// This machine.
     Own,
     /// The hub or the vendor, in its answers.
@@ -168,7 +169,7 @@ pub enum Witness {
 
 /// The first hop on the way to the exchange that fails; those before it are good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Hop {
+pub enum LinkHop {
     /// This machine has no address: no network.
     Address,
     /// The host's name cannot be resolved.
@@ -191,7 +192,7 @@ pub enum Hop {
 
 /// One instrument on the screen.
 #[derive(Clone, Copy, Debug)]
-pub struct Line<'a> {
+pub struct InstrumentView<'a> {
     /// As people write it, `SPX`.
     pub label: &'a str,
     /// What the label says, if it is the ticker of an option.
@@ -199,7 +200,7 @@ pub struct Line<'a> {
     /// It is a contract whose last day is over: there is nothing but its last price, struck out.
     pub expired: bool,
     /// The part of the trading day the value is of, if its market is open.
-    pub part: Option<Part>,
+    pub part: Option<SessionPart>,
     /// The vendor serves nothing of it, and why: then there are dashes, and the reason.
     pub denial: Option<Denial>,
     /// The last value; drawn as dashes, never as 0, while there is none.
@@ -212,7 +213,7 @@ pub struct Line<'a> {
     pub history: &'a [Price],
 }
 
-impl Line<'_> {
+impl InstrumentView<'_> {
     /// The price, if it may be shown: one that is said to be none, or is not served, is none.
     pub(super) fn shown_price(&self) -> Option<Price> {
         let known = self.freshness != Freshness::None && self.denial.is_none();
@@ -235,10 +236,10 @@ impl Line<'_> {
     /// and of an old value its age is.
     pub(super) fn shown_part(&self) -> Option<&'static str> {
         let word = match self.part? {
-            Part::Regular => return None,
-            Part::Pre => "PRE",
-            Part::Post => "POST",
-            Part::Outside => "EXT",
+            SessionPart::Regular => return None,
+            SessionPart::Pre => "PRE",
+            SessionPart::Post => "POST",
+            SessionPart::Outside => "EXT",
         };
         let young = matches!(self.freshness, Freshness::Live | Freshness::Delayed);
         let shown = young && !self.expired && self.shown_price().is_some();
@@ -254,7 +255,7 @@ impl Line<'_> {
 
 /// The state of the link, told apart at eight pixels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sign {
+pub enum LinkIcon {
     /// Frames arrive.
     Live,
     /// Connecting or authenticating.

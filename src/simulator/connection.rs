@@ -16,8 +16,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::market::{News, Tick};
-use super::{Fault, Shared};
+use super::market::{MarketNews, Tick};
+use super::{InjectedFault, SimulatorState};
 use crate::market::{Channel, Cluster};
 
 const AUTH_LIMIT: Duration = Duration::from_secs(10);
@@ -35,34 +35,34 @@ const GARBAGE: [&str; 8] = [
 ];
 
 #[derive(Deserialize)]
-struct Request {
+struct ClientMessage {
     action: String,
     #[serde(default)]
     params: String,
 }
 
 /// The connection is over; how it ended has been said.
-struct Over;
+struct ConnectionClosed;
 
-impl From<tungstenite::Error> for Over {
+impl From<tungstenite::Error> for ConnectionClosed {
     fn from(error: tungstenite::Error) -> Self {
         log::debug!("simulator: {error}");
-        Over
+        ConnectionClosed
     }
 }
 
-pub(super) struct Connection {
+pub(super) struct ClientConnection {
     cluster: Cluster,
     socket: WebSocketStream<TokioIo<Upgraded>>,
-    shared: Arc<Shared>,
+    shared: Arc<SimulatorState>,
     /// Its place in the order of those authenticated; `None` before.
     number: Option<u64>,
     channels: Vec<Channel>,
     garbage: usize,
-    fault: Fault,
+    fault: InjectedFault,
 }
 
-impl Drop for Connection {
+impl Drop for ClientConnection {
     fn drop(&mut self) {
         self.shared.market.release(self.channels.len());
     }
@@ -72,11 +72,11 @@ fn status(status: &str, message: &str) -> String {
     json!({ "ev": "status", "status": status, "message": message }).to_string()
 }
 
-impl Connection {
+impl ClientConnection {
     pub(super) fn new(
         cluster: Cluster,
         socket: WebSocketStream<TokioIo<Upgraded>>,
-        shared: Arc<Shared>,
+        shared: Arc<SimulatorState>,
     ) -> Self {
         let fault = *shared.fault.borrow();
         Self {
@@ -92,16 +92,18 @@ impl Connection {
 
     pub(super) async fn run(mut self) {
         // However it ends, it has been said.
-        let Err(Over) = self.talk().await else { return };
+        let Err(ConnectionClosed) = self.talk().await else {
+            return;
+        };
     }
 
-    async fn talk(&mut self) -> Result<(), Over> {
+    async fn talk(&mut self) -> Result<(), ConnectionClosed> {
         let mut news = self.shared.market.listen();
         let mut newest = self.shared.newest[&self.cluster].subscribe();
         let clock = self.shared.clock.clone();
         let auth_due = clock.now().monotonic + AUTH_LIMIT;
-        if self.fault == Fault::Abort {
-            return Err(Over);
+        if self.fault == InjectedFault::Abort {
+            return Err(ConnectionClosed);
         }
         let greeting = [
             status("connected", "Connected Successfully"),
@@ -111,7 +113,7 @@ impl Connection {
         loop {
             tokio::select! {
                 message = self.socket.next() => match message {
-                    Some(Ok(Message::Text(text))) => self.hear(&text).await?,
+                    Some(Ok(Message::Text(text))) => self.receive(&text).await?,
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error.into()),
                     None => return Ok(()),
@@ -120,14 +122,14 @@ impl Connection {
                     let first = match first {
                         Ok(news) => Some(news),
                         Err(RecvError::Lagged(_)) => None,
-                        Err(RecvError::Closed) => return Err(Over),
+                        Err(RecvError::Closed) => return Err(ConnectionClosed),
                     };
-                    self.tell(first, &mut news).await?;
+                    self.forward(first, &mut news).await?;
                 }
                 Ok(()) = newest.changed() => {
                     if self.number.is_some_and(|number| number < *newest.borrow()) {
-                        let why = "Maximum number of websocket connections exceeded. ";
-                        self.send(&[status("max_connections", why)]).await?;
+                        let reason = "Maximum number of websocket connections exceeded. ";
+                        self.send(&[status("max_connections", reason)]).await?;
                         return self.close(CloseCode::Policy).await;
                     }
                 }
@@ -139,39 +141,39 @@ impl Connection {
         }
     }
 
-    async fn close(&mut self, code: CloseCode) -> Result<(), Over> {
+    async fn close(&mut self, code: CloseCode) -> Result<(), ConnectionClosed> {
         self.socket
             .close(Some(CloseFrame {
                 code,
                 reason: "".into(),
             }))
             .await?;
-        Err(Over)
+        Err(ConnectionClosed)
     }
 
     /// Sends events in one frame.
-    async fn send(&mut self, events: &[String]) -> Result<(), Over> {
+    async fn send(&mut self, events: &[String]) -> Result<(), ConnectionClosed> {
         let frame = format!("[{}]", events.join(","));
         Ok(self.socket.send(Message::text(frame)).await?)
     }
 
     /// Sends on what the market says, all that is ready in one frame.
-    async fn tell(
+    async fn forward(
         &mut self,
-        first: Option<News>,
-        news: &mut broadcast::Receiver<News>,
-    ) -> Result<(), Over> {
+        first: Option<MarketNews>,
+        news: &mut broadcast::Receiver<MarketNews>,
+    ) -> Result<(), ConnectionClosed> {
         let mut ready = Vec::new();
         let mut next = first;
         while let Some(item) = next {
             match item {
-                News::Tick(tick) if self.channels.contains(&tick.channel) => ready.push(tick),
-                News::Tick(_) => {}
-                News::Fault(fault) => {
+                MarketNews::Tick(tick) if self.channels.contains(&tick.channel) => ready.push(tick),
+                MarketNews::Tick(_) => {}
+                MarketNews::Fault(fault) => {
                     self.relay(&mut ready).await?;
                     self.fault = fault;
-                    if fault == Fault::Abort {
-                        return Err(Over);
+                    if fault == InjectedFault::Abort {
+                        return Err(ConnectionClosed);
                     }
                 }
             }
@@ -181,12 +183,12 @@ impl Connection {
         self.relay(&mut ready).await
     }
 
-    async fn relay(&mut self, ready: &mut Vec<Arc<Tick>>) -> Result<(), Over> {
+    async fn relay(&mut self, ready: &mut Vec<Arc<Tick>>) -> Result<(), ConnectionClosed> {
         let events: Vec<String> = ready.drain(..).map(|tick| tick.json.clone()).collect();
         match self.fault {
             _ if events.is_empty() => Ok(()),
-            Fault::Silence => Ok(()),
-            Fault::Garbage => {
+            InjectedFault::Silence => Ok(()),
+            InjectedFault::Garbage => {
                 let junk = GARBAGE[self.garbage % GARBAGE.len()];
                 self.garbage += 1;
                 if self.garbage.is_multiple_of(3) {
@@ -196,14 +198,15 @@ impl Connection {
                 }
                 Ok(self.socket.send(Message::text(junk)).await?)
             }
-            Fault::None | Fault::Abort | Fault::Refusal | Fault::Dribble => {
-                self.send(&events).await
-            }
+            InjectedFault::None
+            | InjectedFault::Abort
+            | InjectedFault::Refusal
+            | InjectedFault::Dribble => self.send(&events).await,
         }
     }
 
-    async fn hear(&mut self, text: &str) -> Result<(), Over> {
-        let Ok(request) = serde_json::from_str::<Request>(text) else {
+    async fn receive(&mut self, text: &str) -> Result<(), ConnectionClosed> {
+        let Ok(request) = serde_json::from_str::<ClientMessage>(text) else {
             return self.send(&[status("error", "invalid request")]).await;
         };
         match (request.action.as_str(), self.number) {
@@ -214,10 +217,10 @@ impl Connection {
         }
     }
 
-    async fn authenticate(&mut self, key: &str) -> Result<(), Over> {
+    async fn authenticate(&mut self, key: &str) -> Result<(), ConnectionClosed> {
         let settings = &self.shared.settings;
         let excluded = settings.excluded.contains(&self.cluster);
-        if key != settings.key || excluded || self.fault == Fault::Refusal {
+        if key != settings.key || excluded || self.fault == InjectedFault::Refusal {
             let words = if excluded {
                 "Your plan doesn't include websocket access."
             } else {
@@ -225,7 +228,7 @@ impl Connection {
             };
             self.send(&[status("auth_failed", words)]).await?;
             // Dropped without a close frame, as the vendor does.
-            return Err(Over);
+            return Err(ConnectionClosed);
         }
         let newest = &self.shared.newest[&self.cluster];
         newest.send_modify(|newest| *newest += 1);
@@ -234,7 +237,7 @@ impl Connection {
         self.send(&[status("auth_success", "authenticated")]).await
     }
 
-    async fn subscribe(&mut self, params: &str) -> Result<(), Over> {
+    async fn subscribe(&mut self, params: &str) -> Result<(), ConnectionClosed> {
         let mut answers = Vec::new();
         for name in params.split(',').map(str::trim) {
             // An unknown topic is met with silence.
@@ -262,7 +265,7 @@ impl Connection {
         }
     }
 
-    async fn unsubscribe(&mut self, params: &str) -> Result<(), Over> {
+    async fn unsubscribe(&mut self, params: &str) -> Result<(), ConnectionClosed> {
         let mut answers = Vec::new();
         for name in params.split(',').map(str::trim) {
             if let Some(at) = self

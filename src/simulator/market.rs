@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::tape::{Listed, Standing, Traded};
-use super::{Fault, Settings, Walk};
+use super::tape::{DaySummary, SimulatedTicker, TradedBar};
+use super::{InjectedFault, RandomWalk, SimulatorSettings};
 use crate::clock::{Clock, Moment, Now, Utc};
 use crate::market::{Channel, Ticker};
 
@@ -26,141 +26,141 @@ pub(super) struct Tick {
 
 /// What connections are told, in the order in which it happened.
 #[derive(Clone, Debug)]
-pub(super) enum News {
+pub(super) enum MarketNews {
     /// A price.
     Tick(Arc<Tick>),
     /// From now on this is wrong. It travels with the prices, so that what was traded before is
     /// never sent, or lost, as if it came after.
-    Fault(Fault),
+    Fault(InjectedFault),
 }
 
 /// What is asked of the market.
-enum Order {
+enum MarketCommand {
     Hold(Ticker),
     Release(usize),
-    Standing(Ticker, oneshot::Sender<Option<Standing>>),
-    Minutes(Ticker, oneshot::Sender<Vec<Traded>>),
-    Fault(Fault, oneshot::Sender<()>),
+    Standing(Ticker, oneshot::Sender<Option<DaySummary>>),
+    Minutes(Ticker, oneshot::Sender<Vec<TradedBar>>),
+    Fault(InjectedFault, oneshot::Sender<()>),
 }
 
 /// What connections hold of the market.
 #[derive(Clone, Debug)]
 pub(super) struct Market {
-    news: broadcast::Sender<News>,
-    orders: mpsc::UnboundedSender<Order>,
+    news: broadcast::Sender<MarketNews>,
+    commands: mpsc::UnboundedSender<MarketCommand>,
 }
 
 impl Market {
     /// The trader keeps the fault's state too, for those who join later.
     pub(super) fn start(
-        settings: &Settings,
+        settings: &SimulatorSettings,
         clock: Clock,
-        fault: watch::Sender<Fault>,
+        fault: watch::Sender<InjectedFault>,
         held: watch::Sender<usize>,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let (news, _) = broadcast::channel(QUEUE);
-        let (orders, ordered) = mpsc::unbounded_channel();
+        let (commands, ordered) = mpsc::unbounded_channel();
         let speed = if settings.speed.is_finite() {
             settings.speed.clamp(0.01, 1000.0)
         } else {
             1.0
         };
-        let trader = Trader {
+        let trader = MarketTask {
             seed: settings.seed,
             speed,
             clock,
             news: news.clone(),
             fault,
             held,
-            listed: Vec::new(),
+            simulated_tickers: Vec::new(),
         };
         tasks.spawn(trader.run(ordered));
-        Self { news, orders }
+        Self { news, commands }
     }
 
-    pub(super) fn listen(&self) -> broadcast::Receiver<News> {
+    pub(super) fn listen(&self) -> broadcast::Receiver<MarketNews> {
         self.news.subscribe()
     }
 
     /// Somebody holds a channel of this ticker: it begins to trade.
     pub(super) fn hold(&self, ticker: &Ticker) {
-        self.order(Order::Hold(ticker.clone()));
+        self.order(MarketCommand::Hold(ticker.clone()));
     }
 
     /// This many channels are held no more.
     pub(super) fn release(&self, channels: usize) {
-        self.order(Order::Release(channels));
+        self.order(MarketCommand::Release(channels));
     }
 
     /// Where a ticker stands; `None` if nobody knows it.
-    pub(super) async fn standing(&self, ticker: &Ticker) -> Option<Standing> {
-        let (sender, standing) = oneshot::channel();
-        self.order(Order::Standing(ticker.clone(), sender));
-        standing.await.ok()?
+    pub(super) async fn day_summary(&self, ticker: &Ticker) -> Option<DaySummary> {
+        let (sender, day_summary) = oneshot::channel();
+        self.order(MarketCommand::Standing(ticker.clone(), sender));
+        day_summary.await.ok()?
     }
 
     /// The minutes of the session so far, with the one that goes on.
-    pub(super) async fn minutes(&self, ticker: &Ticker) -> Vec<Traded> {
+    pub(super) async fn minutes(&self, ticker: &Ticker) -> Vec<TradedBar> {
         let (sender, minutes) = oneshot::channel();
-        self.order(Order::Minutes(ticker.clone(), sender));
+        self.order(MarketCommand::Minutes(ticker.clone(), sender));
         minutes.await.unwrap_or_default()
     }
 
     /// From now on this is wrong; it is when this returns.
-    pub(super) async fn fault(&self, fault: Fault) {
+    pub(super) async fn fault(&self, fault: InjectedFault) {
         let (done, in_force) = oneshot::channel();
-        self.order(Order::Fault(fault, done));
+        self.order(MarketCommand::Fault(fault, done));
         if in_force.await.is_err() {
             log::debug!("simulator: the market has closed");
         }
     }
 
-    fn order(&self, order: Order) {
-        if self.orders.send(order).is_err() {
+    fn order(&self, order: MarketCommand) {
+        if self.commands.send(order).is_err() {
             log::debug!("simulator: the market has closed");
         }
     }
 }
 
-struct Trader {
+struct MarketTask {
     seed: u64,
     speed: f64,
     clock: Clock,
-    news: broadcast::Sender<News>,
-    fault: watch::Sender<Fault>,
+    news: broadcast::Sender<MarketNews>,
+    fault: watch::Sender<InjectedFault>,
     /// How many channels are held, by all connections, and traded.
     held: watch::Sender<usize>,
-    listed: Vec<Listed>,
+    simulated_tickers: Vec<SimulatedTicker>,
 }
 
-impl Trader {
-    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+impl MarketTask {
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<MarketCommand>) {
         loop {
             let due = self
-                .listed
+                .simulated_tickers
                 .iter()
-                .map(|listed| listed.due.min(listed.ends))
+                .map(|simulated_tickers| simulated_tickers.due.min(simulated_tickers.ends))
                 .min();
             let due = self.clock.sleep_until(due.unwrap_or(Moment::NEVER));
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(Order::Hold(ticker)) => {
+                order = commands.recv() => match order {
+                    Some(MarketCommand::Hold(ticker)) => {
                         self.list(&ticker);
                         self.held.send_modify(|held| *held += 1);
                     }
-                    Some(Order::Release(channels)) => self.held.send_modify(|held| *held -= channels),
+                    Some(MarketCommand::Release(channels)) => self.held.send_modify(|held| *held -= channels),
                     // Whoever asked may have stopped waiting.
-                    Some(Order::Standing(ticker, sender)) => {
-                        sender.send(self.seen(&ticker, Listed::standing)).ok();
+                    Some(MarketCommand::Standing(ticker, sender)) => {
+                        sender.send(self.seen(&ticker, SimulatedTicker::day_summary)).ok();
                     }
-                    Some(Order::Minutes(ticker, sender)) => {
-                        sender.send(self.seen(&ticker, Listed::minutes).unwrap_or_default()).ok();
+                    Some(MarketCommand::Minutes(ticker, sender)) => {
+                        sender.send(self.seen(&ticker, SimulatedTicker::minutes).unwrap_or_default()).ok();
                     }
-                    Some(Order::Fault(fault, done)) => {
+                    Some(MarketCommand::Fault(fault, done)) => {
                         self.trade();
                         self.fault.send_replace(fault);
-                        self.tell(News::Fault(fault));
+                        self.tell(MarketNews::Fault(fault));
                         // Whoever asked may have stopped waiting.
                         done.send(()).ok();
                     }
@@ -177,31 +177,31 @@ impl Trader {
 
     fn list(&mut self, ticker: &Ticker) {
         if self
-            .listed
+            .simulated_tickers
             .iter()
-            .any(|listed| listed.walk.ticker() == ticker)
+            .any(|simulated_tickers| simulated_tickers.walk.ticker() == ticker)
         {
             return;
         }
-        if let Some(listed) = self.open(ticker) {
-            self.listed.push(listed);
+        if let Some(simulated_tickers) = self.open(ticker) {
+            self.simulated_tickers.push(simulated_tickers);
         }
     }
 
     /// A ticker as it is when its trading begins.
-    fn open(&self, ticker: &Ticker) -> Option<Listed> {
-        let walk = Walk::new(ticker, self.seed)?;
+    fn open(&self, ticker: &Ticker) -> Option<SimulatedTicker> {
+        let walk = RandomWalk::new(ticker, self.seed)?;
         let now = self.clock.now();
         // Soon, so that nobody waits 15 s for a first look at a demo.
         let due = now.monotonic + self.interval(Duration::from_secs(1));
-        Some(Listed::new(walk, due, now, self.interval(MINUTE)))
+        Some(SimulatedTicker::new(walk, due, now, self.interval(MINUTE)))
     }
 
     /// What somebody sees who looks at a ticker, whether it is traded or not.
-    fn seen<T>(&self, ticker: &Ticker, look: impl Fn(&Listed) -> T) -> Option<T> {
-        let mut all = self.listed.iter();
-        match all.find(|listed| listed.walk.ticker() == ticker) {
-            Some(listed) => Some(look(listed)),
+    fn seen<T>(&self, ticker: &Ticker, look: impl Fn(&SimulatedTicker) -> T) -> Option<T> {
+        let mut all = self.simulated_tickers.iter();
+        match all.find(|simulated_tickers| simulated_tickers.walk.ticker() == ticker) {
+            Some(simulated_tickers) => Some(look(simulated_tickers)),
             None => Some(look(&self.open(ticker)?)),
         }
     }
@@ -209,31 +209,31 @@ impl Trader {
     fn trade(&mut self) {
         let now = self.clock.now();
         let minute = self.interval(MINUTE);
-        for at in 0..self.listed.len() {
-            let interval = self.interval(self.listed[at].walk.interval());
+        for at in 0..self.simulated_tickers.len() {
+            let interval = self.interval(self.simulated_tickers[at].walk.interval());
             // All that is due by now, one by one: a clock moved by hand skips no value.
             loop {
-                let listed = &mut self.listed[at];
-                let due = listed.due.min(listed.ends);
+                let simulated_tickers = &mut self.simulated_tickers[at];
+                let due = simulated_tickers.due.min(simulated_tickers.ends);
                 if due > now.monotonic {
                     break;
                 }
                 let millis = wall(now, due);
-                let ticks = if listed.due == due {
-                    listed.due = due + interval;
-                    listed.step(millis)
+                let ticks = if simulated_tickers.due == due {
+                    simulated_tickers.due = due + interval;
+                    simulated_tickers.step(millis)
                 } else {
-                    listed.ends = due + minute;
-                    vec![listed.bar(millis)]
+                    simulated_tickers.ends = due + minute;
+                    vec![simulated_tickers.bar(millis)]
                 };
                 for tick in ticks {
-                    self.tell(News::Tick(Arc::new(tick)));
+                    self.tell(MarketNews::Tick(Arc::new(tick)));
                 }
             }
         }
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, news: MarketNews) {
         // Nobody listening is no fault of the market.
         let _listeners = self.news.send(news).unwrap_or(0);
     }

@@ -7,7 +7,7 @@ mod rest;
 mod tape;
 mod walk;
 
-pub use walk::Walk;
+pub use walk::RandomWalk;
 
 use std::collections::HashMap;
 use std::io;
@@ -36,12 +36,12 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use crate::clock::Clock;
 use crate::feed::Boxed;
 use crate::market::Cluster;
-use connection::Connection;
+use connection::ClientConnection;
 use market::Market;
 
 /// How a simulator behaves.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SimulatorSettings {
     /// The same seed gives the same prices.
     pub seed: u64,
     /// How many times faster than the real feed; 1 is SPX once a second and VIX every 15 s.
@@ -59,7 +59,7 @@ pub struct Settings {
     pub values: bool,
 }
 
-impl Default for Settings {
+impl Default for SimulatorSettings {
     fn default() -> Self {
         Self {
             seed: 1,
@@ -75,7 +75,7 @@ impl Default for Settings {
 
 /// What is wrong with a simulator, until told otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Fault {
+pub enum InjectedFault {
     /// Nothing.
     #[default]
     None,
@@ -96,11 +96,11 @@ pub enum Fault {
 pub struct Simulator {
     address: SocketAddr,
     tally: watch::Receiver<usize>,
-    shared: Arc<Shared>,
+    shared: Arc<SimulatorState>,
     _server: JoinSet<()>,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for SimulatorState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared")
             .field("settings", &self.settings)
@@ -109,11 +109,11 @@ impl std::fmt::Debug for Shared {
 }
 
 /// What every connection shares.
-struct Shared {
-    settings: Settings,
+struct SimulatorState {
+    settings: SimulatorSettings,
     clock: Clock,
     market: Market,
-    fault: watch::Receiver<Fault>,
+    fault: watch::Receiver<InjectedFault>,
     /// The number of the newest authenticated connection of each cluster: the vendor allows one,
     /// and evicts the older.
     newest: HashMap<Cluster, watch::Sender<u64>>,
@@ -129,14 +129,14 @@ impl Simulator {
     /// # Errors
     /// There is no port to be had.
     #[inline(never)]
-    pub fn start(settings: Settings, clock: Clock) -> Boxed<'static, io::Result<Self>> {
+    pub fn start(settings: SimulatorSettings, clock: Clock) -> Boxed<'static, io::Result<Self>> {
         Box::pin(Self::started(settings, clock))
     }
 
-    async fn started(settings: Settings, clock: Clock) -> io::Result<Self> {
+    async fn started(settings: SimulatorSettings, clock: Clock) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let (fault, fault_seen) = watch::channel(Fault::None);
+        let (fault, fault_seen) = watch::channel(InjectedFault::None);
         let mut server = JoinSet::new();
         let (held, tally) = watch::channel(0);
         let market = Market::start(&settings, clock.clone(), fault, held, &mut server);
@@ -145,7 +145,7 @@ impl Simulator {
             .map(|cluster| (cluster, watch::Sender::new(0)))
             .collect();
         let connections = AtomicU64::new(0);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SimulatorState {
             settings,
             clock,
             market,
@@ -185,12 +185,12 @@ impl Simulator {
 
     /// From now on this is wrong: all that was traded before is sent as it should be, and what
     /// comes after this has returned is not.
-    pub async fn fault(&self, fault: Fault) {
+    pub async fn fault(&self, fault: InjectedFault) {
         self.shared.market.fault(fault).await;
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<SimulatorState>) {
     // Dropped with the simulator, and every connection with it.
     let mut connections = JoinSet::new();
     loop {
@@ -206,7 +206,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, shared: Arc<SimulatorState>) {
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("simulator: TCP_NODELAY: {error}");
     }
@@ -236,7 +236,7 @@ type Upgraded = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 async fn answer(
     request: Request<Incoming>,
-    shared: Arc<Shared>,
+    shared: Arc<SimulatorState>,
     upgrades: tokio::sync::mpsc::Sender<Upgraded>,
 ) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
     let clock = shared.clock.clone();
@@ -251,7 +251,7 @@ async fn answer(
 
 async fn undated(
     mut request: Request<Incoming>,
-    shared: Arc<Shared>,
+    shared: Arc<SimulatorState>,
     upgrades: tokio::sync::mpsc::Sender<Upgraded>,
 ) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
     if let Some(answer) = rest::answer(&request, &shared).await {
@@ -284,7 +284,7 @@ async fn undated(
                 let socket =
                     WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None)
                         .await;
-                Connection::new(cluster, socket, shared).run().await;
+                ClientConnection::new(cluster, socket, shared).run().await;
             }
             Err(error) => log::debug!("simulator: upgrade: {error}"),
         }
@@ -298,7 +298,7 @@ async fn undated(
 /// A connection that can be told to send one byte at a time.
 struct FaultyStream {
     stream: TcpStream,
-    fault: watch::Receiver<Fault>,
+    fault: watch::Receiver<InjectedFault>,
 }
 
 impl AsyncRead for FaultyStream {
@@ -318,7 +318,7 @@ impl AsyncWrite for FaultyStream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let dribble = *this.fault.borrow() == Fault::Dribble;
+        let dribble = *this.fault.borrow() == InjectedFault::Dribble;
         let part = if dribble {
             &buf[..buf.len().min(1)]
         } else {

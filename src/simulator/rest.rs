@@ -12,17 +12,20 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
-use super::tape::{Standing, Traded};
-use super::{Fault, Shared, Walk};
+use super::tape::{DaySummary, TradedBar};
+use super::{InjectedFault, RandomWalk, SimulatorState};
 use crate::clock::Utc;
-use crate::market::{Class, Price};
+use crate::market::{AssetClass, Price};
 
 static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 
-type Answer = Result<Response<Full<Bytes>>, hyper::http::Error>;
+type RestResponse = Result<Response<Full<Bytes>>, hyper::http::Error>;
 
 /// Answers a request for anything but a WebSocket; `None` if there is nothing at its path.
-pub(super) async fn answer(request: &Request<Incoming>, shared: &Shared) -> Option<Answer> {
+pub(super) async fn answer(
+    request: &Request<Incoming>,
+    shared: &SimulatorState,
+) -> Option<RestResponse> {
     let service = request.uri().path();
     let bars = service.strip_prefix("/v2/aggs/ticker/");
     if bars.is_none() && !matches!(service, "/v3/snapshot" | "/v1/marketstatus/now") {
@@ -34,7 +37,7 @@ pub(super) async fn answer(request: &Request<Incoming>, shared: &Shared) -> Opti
         .headers()
         .get(AUTHORIZATION)
         .is_some_and(|value| value.as_bytes() == bearer.as_bytes());
-    if !allowed || *shared.fault.borrow() == Fault::Refusal {
+    if !allowed || *shared.fault.borrow() == InjectedFault::Refusal {
         let refused = Response::builder().status(StatusCode::UNAUTHORIZED);
         return Some(refused.body(Full::default()));
     }
@@ -55,12 +58,12 @@ pub(super) async fn answer(request: &Request<Incoming>, shared: &Shared) -> Opti
     )
 }
 
-fn now(shared: &Shared) -> Utc {
+fn now(shared: &SimulatorState) -> Utc {
     shared.clock.now().utc.unwrap_or(Utc::PLAUSIBLE)
 }
 
 /// The universal snapshot.
-async fn snapshot(query: &str, shared: &Shared) -> Value {
+async fn snapshot(query: &str, shared: &SimulatorState) -> Value {
     let tickers = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("ticker.any_of="))
@@ -73,7 +76,7 @@ async fn snapshot(query: &str, shared: &Shared) -> Value {
             }));
             continue;
         }
-        let Some(walk) = Walk::new(ticker, shared.settings.seed) else {
+        let Some(walk) = RandomWalk::new(ticker, shared.settings.seed) else {
             rows.push(
                 json!({ "ticker": ticker, "error": "NOT_FOUND", "message": "Ticker not found." }),
             );
@@ -86,15 +89,15 @@ async fn snapshot(query: &str, shared: &Shared) -> Value {
             }));
             continue;
         }
-        if let Some(standing) = shared.market.standing(walk.ticker()).await {
-            rows.push(row(&walk, &standing, now(shared)));
+        if let Some(day_summary) = shared.market.day_summary(walk.ticker()).await {
+            rows.push(row(&walk, &day_summary, now(shared)));
         }
     }
     json!({ "status": "OK", "simulated": true, "results": rows })
 }
 
 /// The minutes of a ticker: `{TICKER}/range/1/minute/{from}/{to}`.
-async fn minutes(path: &str, shared: &Shared) -> Result<Value, StatusCode> {
+async fn minutes(path: &str, shared: &SimulatorState) -> Result<Value, StatusCode> {
     let parts: Vec<&str> = path.split('/').collect();
     let [ticker, "range", "1", "minute", from, to] = parts[..] else {
         return Err(StatusCode::NOT_FOUND);
@@ -106,17 +109,17 @@ async fn minutes(path: &str, shared: &Shared) -> Result<Value, StatusCode> {
         return Err(StatusCode::BAD_REQUEST);
     };
     let mut rows = Vec::new();
-    if let Some(walk) = Walk::new(ticker, shared.settings.seed)
+    if let Some(walk) = RandomWalk::new(ticker, shared.settings.seed)
         && shared.settings.values
     {
         let minutes = shared.market.minutes(walk.ticker()).await;
-        for Traded { bar, volume } in minutes {
+        for TradedBar { bar, volume } in minutes {
             if !(from..=to).contains(&bar.start.0) {
                 continue;
             }
             let mut row = json!({ "o": bar.open.as_f64(), "c": bar.close.as_f64(),
                 "h": bar.high.as_f64(), "l": bar.low.as_f64(), "t": bar.start.0 });
-            if walk.class() != Class::Index {
+            if walk.class() != AssetClass::Index {
                 row["v"] = json!(volume);
             }
             rows.push(row);
@@ -139,8 +142,8 @@ fn time(text: &str, days: i64) -> Option<i64> {
     Some(begins.timestamp().as_millisecond() - days)
 }
 
-fn row(walk: &Walk, standing: &Standing, now: Utc) -> Value {
-    let price = standing.price;
+fn row(walk: &RandomWalk, day_summary: &DaySummary, now: Utc) -> Value {
+    let price = day_summary.price;
     let ticker = walk.ticker().as_str();
     let close = walk.previous_close();
     let change = Price::from_scaled(price.scaled() - close.scaled()).as_f64();
@@ -150,31 +153,31 @@ fn row(walk: &Walk, standing: &Standing, now: Utc) -> Value {
         "session": {
             "change": change, "change_percent": change / close.as_f64() * 100.0,
             "close": price.as_f64(), "previous_close": close.as_f64(),
-            "high": standing.high.as_f64(), "low": standing.low.as_f64(),
+            "high": day_summary.high.as_f64(), "low": day_summary.low.as_f64(),
         },
     });
     match walk.class() {
-        Class::Index => {
+        AssetClass::Index => {
             row["type"] = json!("indices");
             row["market_status"] = json!("regular_trading");
             row["value"] = json!(price.as_f64());
         }
-        Class::Option | Class::Equity => {
+        AssetClass::Option | AssetClass::Equity => {
             let (bid, ask) = walk.around(price);
-            let (size, at) = standing.traded;
-            let unit = if walk.class() == Class::Equity {
+            let (size, at) = day_summary.traded;
+            let unit = if walk.class() == AssetClass::Equity {
                 100
             } else {
                 1
             };
             row["type"] = json!("stocks");
             row["market_status"] = json!("open");
-            row["session"]["volume"] = json!(standing.volume);
+            row["session"]["volume"] = json!(day_summary.volume);
             row["last_quote"] = json!({ "bid": bid.as_f64(), "ask": ask.as_f64(), "bid_size": 17 * unit,
                                         "ask_size": 24 * unit, "midpoint": price.as_f64(), "last_updated": nanos });
             row["last_trade"] = json!({ "price": price.as_f64(), "size": size, "exchange": 4,
                                         "sip_timestamp": at.saturating_mul(1_000_000) });
-            if walk.class() == Class::Equity {
+            if walk.class() == AssetClass::Equity {
                 return row;
             }
             row["type"] = json!("options");
@@ -188,7 +191,7 @@ fn row(walk: &Walk, standing: &Standing, now: Utc) -> Value {
 }
 
 /// Simulated prices know no hours: everything is open.
-fn market_status(shared: &Shared) -> Value {
+fn market_status(shared: &SimulatorState) -> Value {
     let time = Timestamp::from_millisecond(now(shared).0).unwrap_or_default();
     json!({
         "simulated": true, "market": "open", "serverTime": time.to_string(), "afterHours": false, "earlyHours": false,

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::clock::Utc;
-use crate::market::{Bar, Class, Price, Symbol, Ticker};
+use crate::market::{AssetClass, Bar, Price, Symbol, Ticker};
 
 /// Of regular trading, in minutes.
 const SESSION: i64 = 390;
@@ -12,9 +12,9 @@ const MINUTE: i64 = 60_000;
 
 /// What is simulated of one instrument, and where its walk stands.
 #[derive(Clone, Debug)]
-pub struct Walk {
+pub struct RandomWalk {
     ticker: Ticker,
-    class: Class,
+    class: AssetClass,
     price: f64,
     home: f64,
     previous_close: Price,
@@ -25,7 +25,7 @@ pub struct Walk {
     salt: u64,
     random: fastrand::Rng,
     /// Of sizes: what is bid and traded moves no price.
-    luck: fastrand::Rng,
+    size_rng: fastrand::Rng,
 }
 
 /// Ticker, start, previous close, standard deviation of a step, seconds between two values.
@@ -51,12 +51,12 @@ const SHARES: [(&str, f64, f64, f64); 6] = [
     ("BRK.B", 476.57, 472.31, 0.03),
 ];
 
-impl Walk {
+impl RandomWalk {
     /// The walk of a ticker, the same for the same seed; `None` for a ticker that nobody knows,
     /// which the vendor acknowledges too, and then says nothing about.
     pub fn new(ticker: &str, seed: u64) -> Option<Self> {
         // To the vendor "spy" is the name of nothing.
-        let symbol = Symbol::of_ticker(ticker)?;
+        let symbol = Symbol::from_ticker(ticker)?;
         // FNV-1a: any spreading will do, so that two tickers do not walk in step.
         let name = ticker
             .bytes()
@@ -64,12 +64,12 @@ impl Walk {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             });
         let (price, previous_close, step, seconds) = match symbol.class() {
-            Class::Index => INDICES
+            AssetClass::Index => INDICES
                 .iter()
                 .find(|row| row.0 == ticker)
                 .map(|row| (row.1, row.2, row.3, row.4))?,
-            Class::Option => (9.76, 9.48, 0.03, 2),
-            Class::Equity => SHARES
+            AssetClass::Option => (9.76, 9.48, 0.03, 2),
+            AssetClass::Equity => SHARES
                 .iter()
                 .find(|row| row.0 == ticker)
                 .map_or_else(|| share(name), |row| (row.1, row.2, row.3, 1)),
@@ -85,7 +85,7 @@ impl Walk {
             interval: Duration::from_secs(seconds),
             salt,
             random: fastrand::Rng::with_seed(salt),
-            luck: fastrand::Rng::with_seed(salt.rotate_left(32)),
+            size_rng: fastrand::Rng::with_seed(salt.rotate_left(32)),
         })
     }
 
@@ -95,7 +95,7 @@ impl Walk {
     }
 
     /// Of what kind the instrument is.
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> AssetClass {
         self.class
     }
 
@@ -146,34 +146,42 @@ impl Walk {
     pub fn volume(&self, start: i64) -> u32 {
         let mut random = fastrand::Rng::with_seed(!self.salt ^ start.unsigned_abs());
         match self.class {
-            Class::Index => 0,
-            Class::Option => random.u32(0..25),
-            Class::Equity => random.u32(20_000..180_000),
+            AssetClass::Index => 0,
+            AssetClass::Option => random.u32(0..25),
+            AssetClass::Equity => random.u32(20_000..180_000),
         }
     }
 
     /// Whether somebody trades at this step, and how much.
     pub fn trade(&mut self) -> Option<u32> {
         match self.class {
-            Class::Index => None,
-            Class::Option => self.luck.bool().then(|| self.luck.u32(1..=12)),
+            AssetClass::Index => None,
+            AssetClass::Option => self.size_rng.bool().then(|| self.size_rng.u32(1..=12)),
             // Odd lots are as many as round ones.
-            Class::Equity if self.luck.bool() => Some(self.luck.u32(1..100)),
-            Class::Equity => Some(100 * self.luck.u32(1..=8)),
+            AssetClass::Equity if self.size_rng.bool() => Some(self.size_rng.u32(1..100)),
+            AssetClass::Equity => Some(100 * self.size_rng.u32(1..=8)),
         }
     }
 
     /// How much is bid and asked for.
     pub fn sizes(&mut self) -> (u32, u32) {
-        let unit = if self.class == Class::Equity { 100 } else { 1 };
-        let mut size = || unit * self.luck.u32(5..=60);
+        let unit = if self.class == AssetClass::Equity {
+            100
+        } else {
+            1
+        };
+        let mut size = || unit * self.size_rng.u32(5..=60);
         (size(), size())
     }
 
     /// The bid and ask around a price.
     pub fn around(&self, price: Price) -> (Price, Price) {
         // In half a cent there is nothing to trade.
-        let part = if self.class == Class::Equity { 100 } else { 20 };
+        let part = if self.class == AssetClass::Equity {
+            100
+        } else {
+            20
+        };
         let half = Price::SCALE / part;
         (
             Price::from_scaled(price.scaled() - half),
@@ -220,7 +228,7 @@ mod tests {
     #[test]
     fn the_same_seed_walks_the_same_way() {
         let walk = |seed| {
-            let mut walk = Walk::new("I:SPX", seed).unwrap();
+            let mut walk = RandomWalk::new("I:SPX", seed).unwrap();
             (0..5).map(|_| walk.step().to_string()).collect::<Vec<_>>()
         };
         assert_eq!(walk(1), walk(1));
@@ -230,7 +238,7 @@ mod tests {
     #[test]
     fn a_walk_of_a_week_stays_plausible() {
         for ticker in ["I:SPX", "I:VIX", "O:SPY251219C00650000", "SPY", "COST"] {
-            let mut walk = Walk::new(ticker, 7).unwrap();
+            let mut walk = RandomWalk::new(ticker, 7).unwrap();
             let start = walk.price().as_f64();
             for _ in 0..100_000 {
                 let price = walk.step().as_f64();
@@ -244,17 +252,17 @@ mod tests {
 
     #[test]
     fn nobody_knows_every_ticker() {
-        assert!(Walk::new("I:NOSUCH", 0).is_none());
-        assert!(Walk::new("spy", 0).is_none());
-        let class = |ticker| Walk::new(ticker, 0).map(|walk| walk.class());
-        assert_eq!(class("COMP"), Some(Class::Equity));
+        assert!(RandomWalk::new("I:NOSUCH", 0).is_none());
+        assert!(RandomWalk::new("spy", 0).is_none());
+        let class = |ticker| RandomWalk::new(ticker, 0).map(|walk| walk.class());
+        assert_eq!(class("COMP"), Some(AssetClass::Equity));
     }
 
     #[test]
     fn a_curve_leads_to_the_price_without_a_gap_and_is_the_same_at_every_look() {
         const BEGINS: i64 = 1_795_447_800_000;
         for ticker in ["I:SPX", "SPY", "O:SPY251219C00650000"] {
-            let walk = Walk::new(ticker, 1).unwrap();
+            let walk = RandomWalk::new(ticker, 1).unwrap();
             let bars = walk.back(BEGINS, walk.price());
             assert_eq!(bars.len(), 390);
             let last = bars.last().unwrap();

@@ -8,22 +8,22 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::{Files, Loaded};
+use super::{Files, LoadedConfig};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, PanelKind};
-use crate::panel::{Light, Oled, Png, State};
+use crate::panel::{Oled, PanelLight, PanelState, Png};
 use crate::screen;
 
 /// The next start waits for this, so a bus or a disk that hangs is given up.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIME_LIMIT: Duration = Duration::from_secs(2);
 /// A message that is not acknowledged is tried again; after so many tries nobody is there.
-const TRIES: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 /// Between two tries.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Afterwards {
+pub struct StopNotice {
     /// What the ticker went by.
     pub files: Files,
     /// What else it went by.
@@ -36,14 +36,14 @@ pub struct Afterwards {
     pub words: [String; 2],
 }
 
-impl Afterwards {
+impl StopNotice {
     /// Says it on the panel that the ticker had, unless that was left in order.
     ///
     /// # Errors
     /// The panel does not take it, or not in time. Then whoever is still writing must be ended: it is a
     /// thread of this process.
     pub fn say(self) -> Result<(), String> {
-        if self.state.as_deref().and_then(State::read) == Some(State::Left) {
+        if self.state.as_deref().and_then(PanelState::read) == Some(PanelState::Left) {
             return Ok(());
         }
         let (done, outcome) = mpsc::channel();
@@ -51,8 +51,8 @@ impl Afterwards {
         saying
             .spawn(move || done.send(self.leave()))
             .map_err(|error| error.to_string())?;
-        let given_up = |_| format!("nothing was taken within {} s", PATIENCE.as_secs());
-        outcome.recv_timeout(PATIENCE).map_err(given_up)?
+        let given_up = |_| format!("nothing was taken within {} s", TIME_LIMIT.as_secs());
+        outcome.recv_timeout(TIME_LIMIT).map_err(given_up)?
     }
 
     fn leave(&self) -> Result<(), String> {
@@ -64,7 +64,7 @@ impl Afterwards {
                 .map_err(|error: io::Error| format!("{}: {error}", panel.file.display())),
             PanelKind::Oled => {
                 let (bus, address) = (&panel.oled.bus, panel.oled.address);
-                let mut tries = TRIES;
+                let mut tries = MAX_ATTEMPTS;
                 loop {
                     tries -= 1;
                     match Oled::linux(panel.oled.clone()).leave(&words, light) {
@@ -72,7 +72,7 @@ impl Afterwards {
                         Err(fault) if tries == 0 => {
                             return Err(fault.advice(bus, address).to_string());
                         }
-                        Err(_) => thread::sleep(PAUSE),
+                        Err(_) => thread::sleep(RETRY_AFTER),
                     }
                 }
             }
@@ -83,21 +83,21 @@ impl Afterwards {
 
     /// The panel of the configuration that was in force, and how it glows now: a panel that is off at
     /// night stays so.
-    fn in_force(&self) -> (config::Panel, Light) {
+    fn in_force(&self) -> (config::PanelConfig, PanelLight) {
         let files = [Some(&self.files.config), self.files.last_good.as_ref()];
         let mut loaded = files
             .into_iter()
             .flatten()
-            .filter_map(|path| Loaded::load(path, &self.environment).ok());
+            .filter_map(|path| LoadedConfig::load(path, &self.environment).ok());
         match loaded.next() {
-            Some(Loaded { config, .. }) => {
+            Some(LoadedConfig { config, .. }) => {
                 let light = config.settings.light(self.clock.now());
                 (config.panel, light)
             }
             None => {
                 let text = Config::text(&self.files.config).unwrap_or_default();
                 let panel = Config::panel_of(&text, &self.environment);
-                (panel, Light::default())
+                (panel, PanelLight::default())
             }
         }
     }

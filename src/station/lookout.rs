@@ -4,10 +4,12 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::Loaded;
+use super::LoadedConfig;
 use crate::clock::Now;
-use crate::config::{Config, ConfigError, Environment, LastGood, Panel, Seen, Stamp, Watch};
-use crate::desk::Fault;
+use crate::config::{
+    Config, ConfigError, Environment, FileStamp, FileStamps, FileWatch, LastGood, PanelConfig,
+};
+use crate::desk::ConfigProblem;
 use crate::market::Calendar;
 
 /// Of the line that is shown of a setup that went wrong, in bytes: more than a glass has room for.
@@ -28,41 +30,41 @@ pub struct Files {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Lookout {
+pub struct ConfigWatcher {
     files: Files,
     environment: Environment,
     calendar: Calendar,
     last_good: Option<LastGood>,
-    watch: Watch,
+    watch: FileWatch,
     /// The files that the configuration names.
     others: Vec<PathBuf>,
     /// What is wrong with the configuration.
-    wrong: Option<Fault>,
+    wrong: Option<ConfigProblem>,
     /// What went wrong with the setup.
-    setup: Option<Fault>,
+    setup: Option<ConfigProblem>,
     /// Which fault has been told.
-    told: Option<Fault>,
+    reported: Option<ConfigProblem>,
 }
 
 /// With what a ticker begins.
 #[derive(Debug)]
-pub enum Beginning {
+pub enum InitialConfig {
     /// A good configuration, or the last good one.
-    Good(Box<Loaded>),
+    Good(Box<LoadedConfig>),
     /// There is none, and this is the panel to say so on.
-    Nothing(Panel),
+    Nothing(PanelConfig),
 }
 
 /// What another look has brought.
 #[derive(Debug)]
-pub struct News {
+pub struct ConfigUpdate {
     /// The configuration, if it has been read again and is good.
-    pub loaded: Option<Box<Loaded>>,
+    pub loaded: Option<Box<LoadedConfig>>,
     /// What is wrong from now on.
-    pub fault: Option<Fault>,
+    pub fault: Option<ConfigProblem>,
 }
 
-impl Lookout {
+impl ConfigWatcher {
     /// For these files; nothing is read yet.
     pub fn new(files: Files, environment: Environment) -> Self {
         Self {
@@ -70,11 +72,11 @@ impl Lookout {
             files,
             environment,
             calendar: Calendar::us(),
-            watch: Watch::default(),
+            watch: FileWatch::default(),
             others: Vec::new(),
             wrong: None,
             setup: None,
-            told: None,
+            reported: None,
         }
     }
 
@@ -82,80 +84,83 @@ impl Lookout {
     ///
     /// # Errors
     /// The configuration is wrong, and nobody wants the last good one.
-    pub fn begin(&mut self, now: Now) -> Result<(Beginning, Option<Fault>), ConfigError> {
+    pub fn begin(
+        &mut self,
+        now: Now,
+    ) -> Result<(InitialConfig, Option<ConfigProblem>), ConfigError> {
         let beginning = match self.judge(now) {
-            Ok(loaded) => Beginning::Good(loaded),
+            Ok(loaded) => InitialConfig::Good(loaded),
             Err(error) => {
                 let Some(last) = &self.last_good else {
                     return Err(error);
                 };
-                match Loaded::load(last.path(), &self.environment) {
+                match LoadedConfig::load(last.path(), &self.environment) {
                     Ok(loaded) => {
                         log::error!("{error}");
                         log::warn!(
                             "the last good configuration is in force, {}",
                             last.path().display()
                         );
-                        Beginning::Good(Box::new(loaded))
+                        InitialConfig::Good(Box::new(loaded))
                     }
                     // That of a first start need not be there; what is to be mended is the other.
                     Err(_) => {
                         log::error!("{error}; waiting until that is mended");
                         let text = Config::text(&self.files.config).unwrap_or_default();
-                        Beginning::Nothing(Config::panel_of(&text, &self.environment))
+                        InitialConfig::Nothing(Config::panel_of(&text, &self.environment))
                     }
                 }
             }
         };
         self.look_at_setup();
-        self.told = self.fault();
-        Ok((beginning, self.told.clone()))
+        self.reported = self.fault();
+        Ok((beginning, self.reported.clone()))
     }
 
     /// Another look, which mostly brings nothing. `asked` by somebody, it judges at once whatever is
     /// there.
-    pub fn look(&mut self, asked: bool, now: Now) -> Option<News> {
+    pub fn look(&mut self, asked: bool, now: Now) -> Option<ConfigUpdate> {
         let seen = self.seen();
         let changed = self.watch.look(seen, now.monotonic);
         let loaded = (changed || asked).then(|| self.judge(now));
         let loaded = loaded.and_then(|judged| {
-            let why = |error| log::error!("the configuration stays as it was: {error}");
-            judged.map_err(why).ok()
+            let reason = |error| log::error!("the configuration stays as it was: {error}");
+            judged.map_err(reason).ok()
         });
         self.look_at_setup();
         let fault = self.fault();
-        if loaded.is_none() && fault == self.told {
+        if loaded.is_none() && fault == self.reported {
             return None;
         }
-        self.told.clone_from(&fault);
-        Some(News { loaded, fault })
+        self.reported.clone_from(&fault);
+        Some(ConfigUpdate { loaded, fault })
     }
 
     /// What is most in need of being mended.
-    fn fault(&self) -> Option<Fault> {
+    fn fault(&self) -> Option<ConfigProblem> {
         self.wrong.as_ref().or(self.setup.as_ref()).cloned()
     }
 
-    fn seen(&self) -> Seen {
-        Seen {
-            config: Stamp::of(&self.files.config),
-            others: self.others.iter().map(|path| Stamp::of(path)).collect(),
+    fn seen(&self) -> FileStamps {
+        FileStamps {
+            config: FileStamp::of(&self.files.config),
+            others: self.others.iter().map(|path| FileStamp::of(path)).collect(),
         }
     }
 
     /// Reads the configuration, and remembers it if it is good.
-    fn judge(&mut self, now: Now) -> Result<Box<Loaded>, ConfigError> {
+    fn judge(&mut self, now: Now) -> Result<Box<LoadedConfig>, ConfigError> {
         // From before it is read, so that a change meanwhile is seen by the next look.
-        let before = Stamp::of(&self.files.config);
+        let before = FileStamp::of(&self.files.config);
         let read = Config::text(&self.files.config).and_then(|text| {
-            let loaded = Loaded::parse(&text, &self.files.config, &self.environment)?;
+            let loaded = LoadedConfig::parse(&text, &self.files.config, &self.environment)?;
             Ok((text, loaded))
         });
         self.others = match &read {
             Ok((_, loaded)) => loaded.config.files(),
             Err(error) => error.other_file().map(Path::to_owned).into_iter().collect(),
         };
-        let seen = Seen {
+        let seen = FileStamps {
             config: before,
             ..self.seen()
         };
@@ -176,7 +181,7 @@ impl Lookout {
                 Ok(Box::new(loaded))
             }
             Err(error) => {
-                self.wrong = Some(Fault {
+                self.wrong = Some(ConfigProblem {
                     title: "CONFIG".to_owned(),
                     text: error.brief(),
                 });
@@ -187,7 +192,7 @@ impl Lookout {
 
     fn look_at_setup(&mut self) {
         let line = self.files.fault.as_deref().and_then(first_line);
-        let setup = line.map(|text| Fault {
+        let setup = line.map(|text| ConfigProblem {
             title: "SETUP".to_owned(),
             text,
         });

@@ -9,23 +9,23 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::mount;
+use super::start_panel;
 use crate::clock::{Clock, Moment, Now};
 use crate::config;
-use crate::panel::{Leave, Panel, Slot, State};
+use crate::panel::{FinalPicture, Mailbox, PanelState, PanelThread};
 use crate::supervisor::Supervisor;
 
 /// How often the thread is looked at.
-pub(super) const LOOK: Duration = Duration::from_secs(2);
-/// A write that takes longer than this (and [`LOOK`] at most until it is noticed, twice) is told. A
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// A write that takes longer than this (and [`CHECK_INTERVAL`] at most until it is noticed, twice) is told. A
 /// bus that is stuck takes four seconds for all that is tried at once.
 const STUCK: Duration = Duration::from_secs(5);
 /// A bus that is stuck must not hold up the end.
-const GOODBYE: Duration = Duration::from_millis(500);
+const LEAVE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Who is told how the panel does.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct StatusSinks {
     pub(super) supervisor: Supervisor,
     /// The file for the doctor.
     pub(super) file: Option<PathBuf>,
@@ -33,12 +33,12 @@ pub(super) struct Told {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Mounted {
-    wiring: config::Panel,
-    slot: Slot,
-    panel: Panel,
+pub(super) struct PanelHost {
+    wiring: config::PanelConfig,
+    mailbox: Mailbox,
+    panel: PanelThread,
     clock: Clock,
-    told: Told,
+    sinks: StatusSinks,
     /// What is shown, in a few words.
     title: String,
     /// The turn that the thread is busy with, and since when that is known.
@@ -49,51 +49,55 @@ pub(super) struct Mounted {
     ending: bool,
 }
 
-impl Mounted {
+impl PanelHost {
     /// Starts the thread of a panel.
     ///
     /// # Errors
     /// The system refuses another thread.
-    pub(super) fn new(wiring: config::Panel, clock: Clock, told: Told) -> io::Result<Self> {
-        let (slot, panel) = mount(&wiring, Leave::Notice, "", clock.clone())?;
-        let mounted = Self {
+    pub(super) fn new(
+        wiring: config::PanelConfig,
+        clock: Clock,
+        sinks: StatusSinks,
+    ) -> io::Result<Self> {
+        let (mailbox, panel) = start_panel(&wiring, FinalPicture::Notice, "", clock.clone())?;
+        let panel_host = Self {
             wiring,
-            slot,
+            mailbox,
             panel,
             clock,
-            told,
+            sinks,
             title: String::new(),
             busy: None,
             stuck: false,
             ending: false,
         };
-        mounted.note(State::Shown);
-        Ok(mounted)
+        panel_host.write_state(PanelState::Shown);
+        Ok(panel_host)
     }
 
     /// What is put into this is shown.
-    pub(super) fn slot(&self) -> &Slot {
-        &self.slot
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
     }
 
     /// Says in a few words what is shown from now on.
-    pub(super) fn entitle(&mut self, title: String) {
+    pub(super) fn set_title(&mut self, title: String) {
         if title != self.title {
             self.title = title;
-            self.tell_supervisor();
+            self.update_systemd_status();
         }
     }
 
     /// Has another panel in the place of this one, unless it is the same. While the thread of this one
-    /// is stuck there is none, and [`Mounted::look`] tells when that is over.
+    /// is stuck there is none, and [`PanelHost::look`] tells when that is over.
     ///
     /// # Errors
     /// The system refuses another thread.
-    pub(super) fn replace(&mut self, wiring: &config::Panel) -> io::Result<()> {
+    pub(super) fn replace(&mut self, wiring: &config::PanelConfig) -> io::Result<()> {
         if *wiring == self.wiring && !self.ending {
             return Ok(());
         }
-        self.panel.finish(GOODBYE);
+        self.panel.finish(LEAVE_LIMIT);
         if !self.panel.has_ended() {
             if !self.ending {
                 log::error!(
@@ -103,10 +107,11 @@ impl Mounted {
             }
             self.ending = true;
             // Of the size that is drawn now; nobody takes from it.
-            self.slot = Slot::new(wiring.oled.size);
+            self.mailbox = Mailbox::new(wiring.oled.size);
             return Ok(());
         }
-        (self.slot, self.panel) = mount(wiring, Leave::Notice, "", self.clock.clone())?;
+        (self.mailbox, self.panel) =
+            start_panel(wiring, FinalPicture::Notice, "", self.clock.clone())?;
         self.wiring = wiring.clone();
         self.busy = None;
         self.ending = false;
@@ -121,20 +126,20 @@ impl Mounted {
             self.set_stuck(true, now);
             return self.panel.has_ended();
         }
-        let since = match (self.slot.turn(), self.busy) {
+        let since = match (self.mailbox.busy_with(), self.busy) {
             (Some(turn), Some((same, since))) if turn == same => since,
             _ => now.monotonic,
         };
-        self.busy = self.slot.turn().map(|turn| (turn, since));
+        self.busy = self.mailbox.busy_with().map(|turn| (turn, since));
         self.set_stuck(now.monotonic.since(since) >= STUCK, now);
         false
     }
 
     /// Leaves the panel as it shall be without the program.
     pub(super) fn end(&mut self) {
-        self.panel.finish(GOODBYE);
+        self.panel.finish(LEAVE_LIMIT);
         if self.panel.has_ended() {
-            self.note(State::Left);
+            self.write_state(PanelState::Left);
         }
     }
 
@@ -150,32 +155,32 @@ impl Mounted {
                 utc.0.saturating_sub(millis)
             });
             let since = since.and_then(|millis| Timestamp::from_millisecond(millis).ok());
-            self.note(State::Stuck(since));
-            self.tell_supervisor();
+            self.write_state(PanelState::Stuck(since));
+            self.update_systemd_status();
             log::error!(
                 "panel: its thread has not come back from a write for {} s; what it shows is not \
                  live, and stays until that ends",
                 STUCK.as_secs()
             );
         } else {
-            self.note(State::Shown);
-            self.tell_supervisor();
+            self.write_state(PanelState::Shown);
+            self.update_systemd_status();
             log::warn!("panel: its thread is back, and shows what there is now");
         }
     }
 
-    fn tell_supervisor(&self) {
+    fn update_systemd_status(&self) {
         let trouble = match self.stuck {
             true => "panel stuck in a write, what it shows is not live; ",
             false => "",
         };
-        self.told
+        self.sinks
             .supervisor
             .status(&format!("{trouble}{}", self.title));
     }
 
-    fn note(&self, state: State) {
-        let Some(path) = &self.told.file else { return };
+    fn write_state(&self, state: PanelState) {
+        let Some(path) = &self.sinks.file else { return };
         if let Err(error) = state.write(path) {
             log::warn!("{}: the doctor is not told: {error}", path.display());
         }
@@ -191,16 +196,16 @@ mod tests {
 
     use super::*;
     use crate::board::Board;
-    use crate::clock::{Hand, Utc};
+    use crate::clock::{ManualClock, Utc};
     use crate::config::PanelKind;
-    use crate::panel::{Light, VOUCHED};
+    use crate::panel::{MAX_PICTURE_AGE, PanelLight};
     use crate::screen::{Frame, Size};
 
     /// A panel that is a file, and who is told of it.
     struct Scene {
         folder: PathBuf,
-        mounted: Mounted,
-        hand: Hand,
+        panel_host: PanelHost,
+        hand: ManualClock,
         clock: Clock,
         systemd: UnixDatagram,
     }
@@ -218,42 +223,44 @@ mod tests {
             let address = SocketAddr::from_abstract_name(&socket).unwrap();
             let systemd = UnixDatagram::bind_addr(&address).unwrap();
             systemd.set_nonblocking(true).unwrap();
-            let told = Told {
+            let sinks = StatusSinks {
                 supervisor: Supervisor::at(OsStr::new(&format!("@{socket}")), None).unwrap(),
-                file: Some(folder.join(State::FILE)),
+                file: Some(folder.join(PanelState::FILE)),
             };
             let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, Utc(1_795_444_200_000)));
             let wiring = wiring(folder.join("screen.png"));
-            let mut mounted = Mounted::new(wiring, clock.clone(), told).unwrap();
-            mounted.entitle("showing SPX".to_owned());
+            let mut panel_host = PanelHost::new(wiring, clock.clone(), sinks).unwrap();
+            panel_host.set_title("showing SPX".to_owned());
             let scene = Self {
                 folder,
-                mounted,
+                panel_host,
                 hand,
                 clock,
                 systemd,
             };
             scene.draw();
-            while scene.mounted.slot.is_waiting() {
+            while scene.panel_host.mailbox.is_waiting() {
                 std::thread::yield_now();
             }
             scene
         }
 
         fn draw(&self) {
-            let until = self.clock.now().monotonic + VOUCHED;
+            let until = self.clock.now().monotonic + MAX_PICTURE_AGE;
             let frame = Frame::new(Size::Tall);
-            self.mounted.slot().put(&frame, Light::default(), until);
+            self.panel_host
+                .mailbox()
+                .put(&frame, PanelLight::default(), until);
         }
 
         /// As the station does while time passes; whether another panel can be mounted.
         fn pass(&mut self, time: Duration) -> bool {
             self.hand.advance(time);
-            self.mounted.look()
+            self.panel_host.look()
         }
 
-        fn state(&self) -> Option<State> {
-            State::read(&self.folder.join(State::FILE))
+        fn state(&self) -> Option<PanelState> {
+            PanelState::read(&self.folder.join(PanelState::FILE))
         }
 
         /// What systemd has been told last.
@@ -279,11 +286,11 @@ mod tests {
         }
     }
 
-    fn wiring(file: PathBuf) -> config::Panel {
-        config::Panel {
+    fn wiring(file: PathBuf) -> config::PanelConfig {
+        config::PanelConfig {
             kind: PanelKind::Png,
             file,
-            ..config::Panel::of(Board::of_machine::<PathBuf>(&[]))
+            ..config::PanelConfig::of(Board::for_machine::<PathBuf>(&[]))
         }
     }
 
@@ -291,17 +298,23 @@ mod tests {
     fn a_thread_that_hangs_in_a_write_is_told_within_ten_seconds_and_so_is_its_return() {
         let mut scene = Scene::hanging("told");
         assert_eq!(scene.status(), "STATUS=showing SPX");
-        assert_eq!(scene.state(), Some(State::Shown));
+        assert_eq!(scene.state(), Some(PanelState::Shown));
         let mut looks = 0;
-        while scene.state() == Some(State::Shown) {
+        while scene.state() == Some(PanelState::Shown) {
             scene.draw();
-            scene.pass(LOOK);
+            scene.pass(CHECK_INTERVAL);
             looks += 1;
         }
         // The first may come just after the write has begun.
-        assert!(LOOK * (looks + 1) <= Duration::from_secs(10), "{looks}");
-        let told = scene.state();
-        assert!(matches!(told, Some(State::Stuck(Some(_)))), "{told:?}");
+        assert!(
+            CHECK_INTERVAL * (looks + 1) <= Duration::from_secs(10),
+            "{looks}"
+        );
+        let sinks = scene.state();
+        assert!(
+            matches!(sinks, Some(PanelState::Stuck(Some(_)))),
+            "{sinks:?}"
+        );
         let status = scene.status();
         assert!(status.starts_with("STATUS=panel stuck"), "{status}");
         assert!(status.ends_with("; showing SPX"), "{status}");
@@ -309,35 +322,35 @@ mod tests {
         assert_eq!(scene.status(), "", "once is enough");
 
         scene.let_go();
-        while scene.state() != Some(State::Shown) {
+        while scene.state() != Some(PanelState::Shown) {
             scene.pass(Duration::from_millis(1));
         }
         assert_eq!(scene.status(), "STATUS=showing SPX");
-        scene.mounted.end();
-        assert_eq!(scene.state(), Some(State::Left));
+        scene.panel_host.end();
+        assert_eq!(scene.state(), Some(PanelState::Left));
     }
 
     #[test]
     fn no_second_panel_is_started_beside_one_that_is_stuck() {
         let mut scene = Scene::hanging("second");
         let other = scene.folder.join("other.png");
-        scene.mounted.replace(&wiring(other.clone())).unwrap();
+        scene.panel_host.replace(&wiring(other.clone())).unwrap();
         scene.draw();
         for _ in 0..5 {
-            assert!(!scene.pass(LOOK), "the first has not ended");
-            scene.mounted.replace(&wiring(other.clone())).unwrap();
+            assert!(!scene.pass(CHECK_INTERVAL), "the first has not ended");
+            scene.panel_host.replace(&wiring(other.clone())).unwrap();
         }
-        assert!(matches!(scene.state(), Some(State::Stuck(_))));
+        assert!(matches!(scene.state(), Some(PanelState::Stuck(_))));
         assert!(!other.exists());
 
         scene.let_go();
         while !scene.pass(Duration::from_millis(1)) {
             std::thread::yield_now();
         }
-        scene.mounted.replace(&wiring(other.clone())).unwrap();
-        assert_eq!(scene.state(), Some(State::Shown));
+        scene.panel_host.replace(&wiring(other.clone())).unwrap();
+        assert_eq!(scene.state(), Some(PanelState::Shown));
         scene.draw();
-        scene.mounted.end();
+        scene.panel_host.end();
         assert!(other.exists());
     }
 }

@@ -25,7 +25,7 @@ struct Work {
     period: u64,
     seconds: u64,
     /// Clients that never read.
-    deaf: usize,
+    ignoring_input: usize,
 }
 
 struct Table {
@@ -103,7 +103,7 @@ fn few_events(table: &mut Table, plain: Option<&std::path::Path>) -> bool {
         channels: 2,
         period: 25_000,
         seconds: 7,
-        deaf: 0,
+        ignoring_input: 0,
     };
     let floor = measure(Server::floor(), work);
     let hub = measure(Server::hub(), work);
@@ -138,7 +138,7 @@ fn many_events(table: &mut Table, plain: Option<&std::path::Path>) -> bool {
         channels: 10,
         period: 10_000,
         seconds: 6,
-        deaf: 0,
+        ignoring_input: 0,
     };
     let floor = measure(Server::floor(), work);
     let hub = measure(Server::hub(), work);
@@ -185,7 +185,7 @@ fn flood(table: &mut Table, _: Option<&std::path::Path>) -> bool {
         channels: 10,
         period: 10,
         seconds: 5,
-        deaf: 0,
+        ignoring_input: 0,
     };
     let hub = measure(Server::hub(), work);
     told(table, "hub", &hub);
@@ -217,7 +217,7 @@ fn idle(table: &mut Table, plain: Option<&std::path::Path>) -> bool {
             channels: 2,
             period: 1,
             seconds: 0,
-            deaf: 0,
+            ignoring_input: 0,
         };
         let _load = Load::new(&server, work);
         (server.resident_kib() - before) / 9000.0
@@ -243,7 +243,7 @@ fn slow(table: &mut Table, _: Option<&std::path::Path>) -> bool {
         channels: 10,
         period: 4_000,
         seconds: 10,
-        deaf: 0,
+        ignoring_input: 0,
     };
     let alone = measure(
         Server::hub(),
@@ -253,7 +253,7 @@ fn slow(table: &mut Table, _: Option<&std::path::Path>) -> bool {
         },
     );
     let minute = Work {
-        deaf: 50,
+        ignoring_input: 50,
         seconds: 60,
         ..work
     };

@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use std::rc::Rc;
 
 use deskticker::clock::Now;
-use deskticker::panel::{Bus, Fault};
+use deskticker::panel::{Bus, BusFault};
 use deskticker::screen::{Frame, Size, WIDTH};
 use embedded_graphics::Pixel;
 use embedded_graphics::pixelcolor::BinaryColor;
@@ -165,11 +165,11 @@ fn one_tick() -> ([Vec<usize>; 2], [Frame; 2]) {
 struct Counted(Rc<RefCell<Vec<usize>>>);
 
 impl ErrorType for Counted {
-    type Error = Fault;
+    type Error = BusFault;
 }
 
 impl I2c for Counted {
-    fn transaction(&mut self, _: u8, operations: &mut [Operation<'_>]) -> Result<(), Fault> {
+    fn transaction(&mut self, _: u8, operations: &mut [Operation<'_>]) -> Result<(), BusFault> {
         for operation in operations {
             if let Operation::Write(bytes) = operation {
                 self.0.borrow_mut().push(1 + bytes.len());

@@ -18,15 +18,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use deskticker::clock::{Clock, Now, Utc};
 use deskticker::config::Secret;
-use deskticker::desk::{Desk, Leaf, Settings};
+use deskticker::desk::{PageSpec, TickerSettings, TickerState};
 use deskticker::feed::Update;
-use deskticker::feed::link::Via;
+use deskticker::feed::link::FeedProvider;
 use deskticker::feed::net::{Connector, Endpoint};
-use deskticker::feed::session::Source;
-use deskticker::market::{Calendar, Class, Price, Symbol, Ticker};
-use deskticker::panel::{self, Bus, Chip, Fault, Glass, Oled, Rotation, Slot, Taken};
+use deskticker::feed::session::FeedSource;
+use deskticker::market::{AssetClass, Calendar, Price, Symbol, Ticker};
+use deskticker::panel::{
+    self, Bus, BusFault, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, Rotation,
+};
 use deskticker::screen::{Frame, Size, WIDTH};
-use deskticker::service::{self, Control, Setup, Until};
+use deskticker::service::{self, ControlMessage, RunUntil, TickerSetup};
 use deskticker::supervisor::Supervisor;
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use futures_util::{SinkExt, StreamExt};
@@ -76,11 +78,11 @@ fn main() -> ExitCode {
 struct Sink(Arc<AtomicU64>);
 
 impl ErrorType for Sink {
-    type Error = Fault;
+    type Error = BusFault;
 }
 
 impl I2c for Sink {
-    fn transaction(&mut self, _: u8, operations: &mut [Operation<'_>]) -> Result<(), Fault> {
+    fn transaction(&mut self, _: u8, operations: &mut [Operation<'_>]) -> Result<(), BusFault> {
         for operation in operations {
             if let Operation::Write(bytes) = operation {
                 self.0.fetch_add(1 + bytes.len() as u64, Ordering::Relaxed);
@@ -93,7 +95,7 @@ impl I2c for Sink {
 impl Bus for Sink {
     type I2c = Sink;
 
-    fn open(&mut self) -> Result<Sink, Fault> {
+    fn open(&mut self) -> Result<Sink, BusFault> {
         Ok(self.clone())
     }
 }
@@ -104,7 +106,7 @@ type Shown = Arc<Mutex<(Frame, u64)>>;
 fn measure(run: Duration) -> ExitCode {
     let mut feed = Feed::start();
     let clock = Clock::system();
-    let slot = Slot::new(Size::Tall);
+    let slot = Mailbox::new(Size::Tall);
     let shown: Shown = Arc::new(Mutex::new((Frame::new(Size::Tall), 0)));
     let sink = Sink::default();
     let glass = {
@@ -112,15 +114,15 @@ fn measure(run: Duration) -> ExitCode {
         std::thread::spawn(move || serve_glass(&slot, &shown, sink, &clock))
     };
     let (controls, receiver) = mpsc::channel(4);
-    let settings = Settings {
+    let settings = TickerSettings {
         interval: Duration::from_secs(3),
-        ..Settings::of(watchlist())
+        ..TickerSettings::of(watchlist())
     };
     let display = {
-        let setup = Setup {
+        let setup = TickerSetup {
             settings: settings.clone(),
-            source: Source {
-                via: Via::Hub,
+            source: FeedSource {
+                provider: FeedProvider::Hub,
                 endpoint: Endpoint::parse(&format!("ws://127.0.0.1:{}", feed.port)).unwrap(),
                 secret: Some(Secret::new("token").unwrap()),
             },
@@ -136,7 +138,7 @@ fn measure(run: Duration) -> ExitCode {
                 .enable_all()
                 .build()
                 .unwrap();
-            let running = service::run(setup, slot, receiver, Until::Stopped);
+            let running = service::run(setup, slot, receiver, RunUntil::Stopped);
             runtime.block_on(running).unwrap()
         })
     };
@@ -196,15 +198,15 @@ fn measure(run: Duration) -> ExitCode {
         "",
     );
 
-    controls.blocking_send(Control::Stop).unwrap();
+    controls.blocking_send(ControlMessage::Stop).unwrap();
     display.join().unwrap();
     slot.close();
     glass.join().unwrap();
     table.end()
 }
 
-fn serve_glass(slot: &Slot, shown: &Shown, sink: Sink, clock: &Clock) {
-    let settings = panel::Settings {
+fn serve_glass(slot: &Mailbox, shown: &Shown, sink: Sink, clock: &Clock) {
+    let settings = panel::PanelSettings {
         chip: Chip::Ssd1306,
         size: Size::Tall,
         bus: "/dev/i2c-1".into(),
@@ -215,14 +217,14 @@ fn serve_glass(slot: &Slot, shown: &Shown, sink: Sink, clock: &Clock) {
     let mut frame = Box::new(Frame::new(Size::Tall));
     loop {
         match slot.take_into(&mut frame, None) {
-            Taken::Frame(light, _) => {
+            MailboxItem::Frame(light, _) => {
                 oled.show(&frame, light, clock.now().monotonic);
                 let mut shown = shown.lock().unwrap();
                 shown.0.clone_from(&frame);
                 shown.1 += 1;
             }
-            Taken::Nothing => {}
-            Taken::Closed => return,
+            MailboxItem::Nothing => {}
+            MailboxItem::Closed => return,
         }
     }
 }
@@ -230,14 +232,14 @@ fn serve_glass(slot: &Slot, shown: &Shown, sink: Sink, clock: &Clock) {
 /// How many instruments, each shown alone, do not show the price that was sent last. The picture
 /// that is expected is drawn by a desk that has only heard of that one price.
 fn compare(
-    controls: &mpsc::Sender<Control>,
+    controls: &mpsc::Sender<ControlMessage>,
     shown: &Shown,
-    settings: &Settings,
+    settings: &TickerSettings,
     newest: &BTreeMap<String, Price>,
     clock: &Clock,
 ) -> usize {
-    let alone = |place: usize| Settings {
-        pages: vec![Leaf::Pair(place, None)],
+    let alone = |place: usize| TickerSettings {
+        pages: vec![PageSpec::Pair(place, None)],
         ..settings.clone()
     };
     let differs = |place: &usize| {
@@ -245,7 +247,7 @@ fn compare(
         let ticker = settings.watchlist[*place].ticker();
         let expected = digits(&draw(alone(*place), ticker, newest[ticker], now));
         let before = shown.lock().unwrap().1;
-        let apply = Control::Apply(Box::new(alone(*place)));
+        let apply = ControlMessage::Apply(Box::new(alone(*place)));
         controls.blocking_send(apply).unwrap();
         let until = Instant::now() + Duration::from_secs(2);
         loop {
@@ -267,8 +269,8 @@ fn digits(frame: &Frame) -> Vec<u8> {
     frame.as_bytes()[WIDTH..5 * WIDTH].to_vec()
 }
 
-fn draw(settings: Settings, ticker: &str, price: Price, now: Now) -> Frame {
-    let mut desk = Desk::new(settings, Calendar::always_open(), Size::Tall, now).unwrap();
+fn draw(settings: TickerSettings, ticker: &str, price: Price, now: Now) -> Frame {
+    let mut desk = TickerState::new(settings, Calendar::always_open(), Size::Tall, now).unwrap();
     let update = Update::Value {
         ticker: Ticker::try_from(ticker).unwrap(),
         price,
@@ -456,7 +458,7 @@ async fn send(air: &Air, words: &Mutex<Vec<String>>) {
             let place = (sent % symbols.len() as u64) as usize;
             let round = sent / symbols.len() as u64;
             let (symbol, price) = (&symbols[place], &mut prices[place]);
-            let turn = if symbol.class() == Class::Option {
+            let turn = if symbol.class() == AssetClass::Option {
                 round % 6
             } else {
                 0
@@ -490,24 +492,24 @@ fn event(symbol: &Symbol, scaled: i64, turn: u64) -> (usize, String) {
         .as_millis() as i64);
     let (ticker, price) = (symbol.ticker(), scaled as f64 / 10_000.0);
     match (symbol.class(), turn) {
-        (Class::Index, _) => (
+        (AssetClass::Index, _) => (
             0,
             format!(r#"{{"ev":"V","val":{price},"T":"{ticker}","t":{millis}}}"#),
         ),
-        (Class::Equity, _) => (
+        (AssetClass::Equity, _) => (
             2,
             format!(
                 r#"{{"ev":"A","sym":"{ticker}","v":200,"av":8642007,"op":{price},"vw":{price},"o":{price},"c":{price},"h":{price},"l":{price},"a":{price},"z":50,"s":{},"e":{millis}}}"#,
                 millis - 1000
             ),
         ),
-        (Class::Option, 4) => (
+        (AssetClass::Option, 4) => (
             1,
             format!(
                 r#"{{"ev":"T","sym":"{ticker}","x":65,"p":{price},"s":1,"c":[233],"t":{millis},"q":{millis}}}"#
             ),
         ),
-        (Class::Option, 5) => (
+        (AssetClass::Option, 5) => (
             1,
             format!(
                 r#"{{"ev":"A","sym":"{ticker}","v":2,"av":{},"op":{price},"vw":{price},"o":{price},"c":{price},"h":{price},"l":{price},"a":{price},"z":1,"s":{},"e":{}}}"#,
@@ -516,7 +518,7 @@ fn event(symbol: &Symbol, scaled: i64, turn: u64) -> (usize, String) {
                 millis - 60_000
             ),
         ),
-        (Class::Option, _) => (
+        (AssetClass::Option, _) => (
             1,
             format!(
                 r#"{{"ev":"Q","sym":"{ticker}","bx":302,"ax":302,"bp":{},"ap":{},"bs":17,"as":24,"t":{millis},"q":{millis}}}"#,

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
                     let mut total = total.lock().unwrap();
                     total.0.add(&outcome.counts);
                     if let Some(broken) = &outcome.broken {
-                        eprintln!("world {nth} of seed {seed}: {broken:?}");
+                        println!("world {nth} of seed {seed}: {broken:?}");
                         total.1.push((nth, scenario, outcome));
                     }
                 }

@@ -1,8 +1,8 @@
 //! Our WebSocket client against Autobahn's cases: connects as the display and the hub do, and
 //! echoes what it gets. Speaks the protocol of Autobahn's fuzzing server, whose verdict counts.
 
-use deskticker::feed::Why;
-use deskticker::feed::net::{Connector, Endpoint, Socket};
+use deskticker::feed::Failure;
+use deskticker::feed::net::{Connector, Endpoint, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -13,9 +13,9 @@ async fn main() -> Result<(), String> {
     let address = std::env::args().nth(1).ok_or("expected HOST:PORT")?;
     let endpoint = Endpoint::parse(&format!("ws://{address}"))?;
     let connector = Connector::new(None)?;
-    let open = async |path: String| -> Result<Socket, String> {
+    let open = async |path: String| -> Result<WebSocket, String> {
         let socket = connector.websocket(&endpoint, &path, &[]).await;
-        socket.map_err(|why: Why| format!("{path}: {why}"))
+        socket.map_err(|reason: Failure| format!("{path}: {reason}"))
     };
     let mut counter = open("/getCaseCount".into()).await?;
     let count = match counter.next().await {
@@ -32,7 +32,7 @@ async fn main() -> Result<(), String> {
 }
 
 /// Until the other side has had enough. How it ends is what the server judges.
-async fn echo(mut socket: Socket) {
+async fn echo(mut socket: WebSocket) {
     while let Some(Ok(message)) = socket.next().await {
         if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
             return;

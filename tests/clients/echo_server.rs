@@ -4,7 +4,7 @@
 
 use std::io;
 
-use deskticker::hub::fanout::Socket;
+use deskticker::hub::fanout::Transport;
 use deskticker::hub::websocket;
 use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,6 +45,6 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
          Sec-WebSocket-Accept: {accept}\r\n\r\n"
     );
     stream.write_all(answer.as_bytes()).await?;
-    websocket::echo(Socket::Tcp(stream), Bytes::new()).await;
+    websocket::echo(Transport::Tcp(stream), Bytes::new()).await;
     Ok(())
 }

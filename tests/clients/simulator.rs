@@ -3,21 +3,21 @@
 #![allow(clippy::print_stdout)]
 
 use deskticker::clock::Clock;
-use deskticker::simulator::{Fault, Settings, Simulator};
+use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
     let mut drops = signal(SignalKind::user_defined1())?;
-    let settings = Settings {
+    let settings = SimulatorSettings {
         values: true,
-        ..Settings::default()
+        ..SimulatorSettings::default()
     };
     let simulator = Simulator::start(settings, Clock::system()).await?;
     println!("listening on {}", simulator.address());
     while drops.recv().await.is_some() {
-        simulator.fault(Fault::Abort).await;
-        simulator.fault(Fault::None).await;
+        simulator.fault(InjectedFault::Abort).await;
+        simulator.fault(InjectedFault::None).await;
     }
     Ok(())
 }

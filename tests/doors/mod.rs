@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
+use deskticker::clock::{Clock, ManualClock, Moment, Now, Utc};
 use deskticker::config::Secret;
-use deskticker::feed::link::Via;
-use deskticker::feed::net::{Connector, Endpoint, Socket};
-use deskticker::feed::session::Source;
-use deskticker::hub::token::Gate;
-use deskticker::hub::{Hub, Settings, Setup, simulated};
+use deskticker::feed::link::FeedProvider;
+use deskticker::feed::net::{Connector, Endpoint, WebSocket};
+use deskticker::feed::session::FeedSource;
+use deskticker::hub::token::Authenticator;
+use deskticker::hub::{Hub, HubSettings, HubSetup, simulated};
 use deskticker::market::{Calendar, Cluster};
 use deskticker::simulator::{self, Simulator};
 use deskticker::supervisor::Supervisor;
@@ -39,11 +39,11 @@ pub const BEARER: &str = "Authorization: Bearer a-static-token-of-sufficient-len
 pub const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
                            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-pub struct Doors {
+pub struct HubUnderTest {
     pub hub: Hub,
-    pub gate: Arc<Gate>,
-    pub hand: Hand,
-    pub settings: watch::Sender<Settings>,
+    pub authenticator: Arc<Authenticator>,
+    pub hand: ManualClock,
+    pub settings: watch::Sender<HubSettings>,
 }
 
 /// A reply as it came.
@@ -67,29 +67,29 @@ impl Reply {
     }
 }
 
-pub async fn hub(settings: Settings) -> Doors {
+pub async fn hub(settings: HubSettings) -> HubUnderTest {
     hub_with(settings, None).await
 }
 
 /// A hub whose vendor does not answer; the devices of `file` are let in besides the static token.
-pub async fn hub_with(settings: Settings, file: Option<PathBuf>) -> Doors {
+pub async fn hub_with(settings: HubSettings, file: Option<PathBuf>) -> HubUnderTest {
     let token = Secret::new(TOKEN).unwrap();
-    let gate = Arc::new(Gate::new(file, Some(&token)).unwrap());
+    let authenticator = Arc::new(Authenticator::new(file, Some(&token)).unwrap());
     let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
     let (settings, current) = watch::channel(settings);
-    let source = Source {
-        via: Via::Vendor,
+    let source = FeedSource {
+        provider: FeedProvider::Vendor,
         // Nobody listens there.
         endpoint: Endpoint::parse("ws://127.0.0.1:1").unwrap(),
         secret: Some(Secret::new(KEY).unwrap()),
     };
-    let setup = Setup {
+    let setup = HubSetup {
         source: source.clone(),
         rest: source,
         connector: Connector::new(None).unwrap(),
         clusters: vec![Cluster::Indices, Cluster::Options],
         simulated: false,
-        gate: gate.clone(),
+        authenticator: authenticator.clone(),
         settings: current,
         calendar: Calendar::always_open(),
         clock,
@@ -98,32 +98,32 @@ pub async fn hub_with(settings: Settings, file: Option<PathBuf>) -> Doors {
     let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
-    Doors {
+    HubUnderTest {
         hub,
-        gate,
+        authenticator,
         hand,
         settings,
     }
 }
 
 /// A hub of all clusters in front of a simulator, which knows values by REST too.
-pub async fn hub_before(vendor: simulator::Settings) -> (Doors, Simulator) {
+pub async fn hub_before(vendor: simulator::SimulatorSettings) -> (HubUnderTest, Simulator) {
     let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
     let token = Secret::new(TOKEN).unwrap();
-    let vendor = simulator::Settings {
+    let vendor = simulator::SimulatorSettings {
         values: true,
         ..vendor
     };
     let (mut setup, simulator) = simulated::setup(vendor, &token, clock).await.unwrap();
-    let (settings, current) = watch::channel(Settings::default());
+    let (settings, current) = watch::channel(HubSettings::default());
     setup.settings = current;
-    let gate = setup.gate.clone();
+    let authenticator = setup.authenticator.clone();
     let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
-    let doors = Doors {
+    let doors = HubUnderTest {
         hub,
-        gate,
+        authenticator,
         hand,
         settings,
     };
@@ -131,30 +131,30 @@ pub async fn hub_before(vendor: simulator::Settings) -> (Doors, Simulator) {
 }
 
 /// A hub of all clusters whose vendor is there, and is taken for a real one.
-pub async fn hub_behind(vendor: SocketAddr, key: &str) -> Doors {
+pub async fn hub_behind(vendor: SocketAddr, key: &str) -> HubUnderTest {
     let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
     let token = Secret::new(TOKEN).unwrap();
-    let nobody = simulator::Settings {
+    let nobody = simulator::SimulatorSettings {
         key: key.to_owned(),
-        ..simulator::Settings::default()
+        ..simulator::SimulatorSettings::default()
     };
     let (mut setup, _simulator) = simulated::setup(nobody, &token, clock).await.unwrap();
     let endpoint = Endpoint::parse(&format!("ws://{vendor}")).unwrap();
     (setup.source.endpoint, setup.rest.endpoint) = (endpoint.clone(), endpoint);
     setup.simulated = false;
-    let (settings, current) = watch::channel(Settings::default());
+    let (settings, current) = watch::channel(HubSettings::default());
     setup.settings = current;
-    let gate = setup.gate.clone();
+    let authenticator = setup.authenticator.clone();
     let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap()).await;
-    Doors {
+    HubUnderTest {
         hub: hub.unwrap(),
-        gate,
+        authenticator,
         hand,
         settings,
     }
 }
 
-impl Doors {
+impl HubUnderTest {
     pub fn address(&self) -> SocketAddr {
         self.hub.address()
     }
@@ -246,7 +246,7 @@ impl Doors {
 }
 
 /// Somebody who has been let in.
-pub struct Joined(pub Socket);
+pub struct Joined(pub WebSocket);
 
 impl Joined {
     pub async fn subscribe(&mut self, names: &str) {

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
-use deskticker::panel::{Bus, Fault, Light, Oled, Settings};
+use deskticker::panel::{Bus, BusFault, Oled, PanelLight, PanelSettings};
 use deskticker::screen::{Frame, Size};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
@@ -36,9 +36,9 @@ struct Inside<C> {
     /// The length of each message that arrived whole, with its address byte.
     messages: RefCell<Vec<usize>>,
     /// The next messages fail after this many bytes.
-    failures: RefCell<Vec<(usize, Fault)>>,
+    failures: RefCell<Vec<(usize, BusFault)>>,
     /// Opening fails.
-    missing: Cell<Option<Fault>>,
+    missing: Cell<Option<BusFault>>,
     opened: Cell<usize>,
 }
 
@@ -60,7 +60,7 @@ impl<C: Decoder> Rig<C> {
         }))
     }
 
-    pub(crate) fn oled(&self, settings: Settings) -> Oled<Self> {
+    pub(crate) fn oled(&self, settings: PanelSettings) -> Oled<Self> {
         Oled::new(settings, self.clone())
     }
 
@@ -74,7 +74,7 @@ impl<C: Decoder> Rig<C> {
     }
 
     /// Whether the bus can be opened from now on.
-    pub(crate) fn missing(&self, fault: Option<Fault>) {
+    pub(crate) fn missing(&self, fault: Option<BusFault>) {
         self.0.missing.set(fault);
     }
 
@@ -83,7 +83,7 @@ impl<C: Decoder> Rig<C> {
         self.0.messages.take()
     }
 
-    pub(crate) fn fail_next(&self, after: usize, fault: Fault) {
+    pub(crate) fn fail_next(&self, after: usize, fault: BusFault) {
         self.0.failures.borrow_mut().push((after, fault));
     }
 
@@ -93,7 +93,7 @@ impl<C: Decoder> Rig<C> {
     }
 
     /// The same of a glass that is off, or shifted.
-    pub(crate) fn assert_glows(&self, frame: &Frame, light: Light) {
+    pub(crate) fn assert_glows(&self, frame: &Frame, light: PanelLight) {
         let expected = light.on.then(|| light.on_glass(frame));
         assert_eq!(self.seen(frame.size()), expected);
     }
@@ -112,18 +112,22 @@ impl<C: Decoder> Rig<C> {
 
 impl<C: Decoder> Bus for Rig<C> {
     type I2c = Self;
-    fn open(&mut self) -> Result<Self, Fault> {
+    fn open(&mut self) -> Result<Self, BusFault> {
         self.0.opened.set(self.0.opened.get() + 1);
         self.0.missing.get().map_or(Ok(self.clone()), Err)
     }
 }
 
 impl<C> ErrorType for Rig<C> {
-    type Error = Fault;
+    type Error = BusFault;
 }
 
 impl<C: Decoder> I2c for Rig<C> {
-    fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), Fault> {
+    fn transaction(
+        &mut self,
+        address: u8,
+        operations: &mut [Operation<'_>],
+    ) -> Result<(), BusFault> {
         assert_eq!(address, ADDRESS);
         let [Operation::Write(bytes)] = operations else {
             panic!("not one write");
@@ -146,17 +150,17 @@ pub(crate) struct Quiet;
 
 impl Bus for Quiet {
     type I2c = Quiet;
-    fn open(&mut self) -> Result<Quiet, Fault> {
+    fn open(&mut self) -> Result<Quiet, BusFault> {
         Ok(Quiet)
     }
 }
 
 impl ErrorType for Quiet {
-    type Error = Fault;
+    type Error = BusFault;
 }
 
 impl I2c for Quiet {
-    fn transaction(&mut self, _: u8, _: &mut [Operation<'_>]) -> Result<(), Fault> {
+    fn transaction(&mut self, _: u8, _: &mut [Operation<'_>]) -> Result<(), BusFault> {
         Ok(())
     }
 }

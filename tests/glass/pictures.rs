@@ -1,15 +1,15 @@
 //! Pictures to show: of digits, of noise, and random changes of them.
 
-use deskticker::panel::Light;
+use deskticker::panel::PanelLight;
 use deskticker::screen::{Frame, Size, WIDTH};
 use proptest::prelude::*;
 
-pub(crate) const DAY: Light = Light {
+pub(crate) const DAY: PanelLight = PanelLight {
     on: true,
     brightness: 128,
     shift: 0,
 };
-pub(crate) const NIGHT: Light = Light { on: false, ..DAY };
+pub(crate) const NIGHT: PanelLight = PanelLight { on: false, ..DAY };
 
 /// A picture of digits where layout A has them, drawn with the fonts it uses.
 pub(crate) fn digits(price: &str, percent: &str) -> Frame {
@@ -93,10 +93,10 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-pub(crate) fn light() -> impl Strategy<Value = Light> {
+pub(crate) fn light() -> impl Strategy<Value = PanelLight> {
     prop_oneof![
         4 => Just(DAY),
-        1 => (any::<bool>(), any::<u8>(), -2i8..=2).prop_map(|(on, brightness, shift)| Light {
+        1 => (any::<bool>(), any::<u8>(), -2i8..=2).prop_map(|(on, brightness, shift)| PanelLight {
             on,
             brightness,
             shift,

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
-use deskticker::hub::fanout::{Door, Fanout, Guest, Socket};
+use deskticker::clock::{Clock, ManualClock, Moment, Now, Utc};
+use deskticker::hub::fanout::{Acceptor, Fanout, PendingClient, Transport};
 use deskticker::hub::limits::Limits;
 use deskticker::hub::metrics::Metrics;
-use deskticker::hub::token::{Device, Gate};
-use deskticker::hub::{Came, Interest, Relayed, Report};
+use deskticker::hub::token::{Authenticator, Device};
+use deskticker::hub::{Arrival, Interest, RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
 use futures_util::{SinkExt, StreamExt};
 use hyper::body::Bytes;
@@ -29,14 +29,14 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub const TOKEN: &str = "a token";
 
 /// A fan-out, and all that it is connected to.
-pub struct House {
-    pub door: Door,
+pub struct FanoutUnderTest {
+    pub door: Acceptor,
     pub listener: TcpListener,
-    pub reports: mpsc::Sender<Report>,
+    pub reports: mpsc::Sender<UpstreamEvent>,
     pub interest: watch::Receiver<Interest>,
-    pub gate: Arc<Gate>,
+    pub authenticator: Arc<Authenticator>,
     pub metrics: Arc<Metrics>,
-    pub hand: Hand,
+    pub hand: ManualClock,
     pub stop: watch::Sender<bool>,
     pub task: JoinHandle<()>,
 }
@@ -45,13 +45,13 @@ pub fn device() -> Device {
     "kitchen".into()
 }
 
-pub async fn patiently<T>(what: impl Future<Output = T>) -> T {
+pub async fn within_time<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what)
         .await
         .expect("an answer")
 }
 
-impl House {
+impl FanoutUnderTest {
     pub async fn new() -> Self {
         Self::with(Cluster::Indices, Limits::default()).await
     }
@@ -59,14 +59,14 @@ impl House {
     pub async fn with(cluster: Cluster, limits: Limits) -> Self {
         let (reports, inbox) = mpsc::channel(64);
         let (wanted, interest) = watch::channel(Interest::new());
-        let gate = Arc::new(Gate::single(device(), TOKEN));
+        let authenticator = Arc::new(Authenticator::single(device(), TOKEN));
         let metrics = Arc::new(Metrics::default());
         let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, Utc(1_795_444_200_000)));
         let (fanout, door) = Fanout::new(
             cluster,
             inbox,
             wanted,
-            gate.clone(),
+            authenticator.clone(),
             limits,
             metrics.clone(),
             clock,
@@ -77,7 +77,7 @@ impl House {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             reports,
             interest,
-            gate,
+            authenticator,
             metrics,
             hand,
             stop,
@@ -89,16 +89,16 @@ impl House {
     pub async fn connect(&self, device: Option<Device>, read_ahead: &'static [u8]) -> TcpStream {
         let address = self.listener.local_addr().unwrap();
         let (ours, theirs) = tokio::join!(TcpStream::connect(address), self.listener.accept());
-        let guest = Guest {
-            socket: Socket::Tcp(theirs.unwrap().0),
+        let pending_client = PendingClient {
+            socket: Transport::Tcp(theirs.unwrap().0),
             read_ahead: Bytes::from_static(read_ahead),
             device,
         };
-        self.door.admit(guest).expect("room at the door");
+        self.door.admit(pending_client).expect("room at the door");
         ours.unwrap()
     }
 
-    pub async fn stranger(&self) -> Client {
+    pub async fn unauthenticated(&self) -> Client {
         let mut client = Client::new(self.connect(None, b"").await).await;
         assert_eq!(
             client.statuses().await,
@@ -107,7 +107,7 @@ impl House {
         client
     }
 
-    pub async fn member(&self) -> Client {
+    pub async fn authenticated(&self) -> Client {
         let mut client = Client::new(self.connect(Some(device()), b"").await).await;
         assert_eq!(
             client.statuses().await,
@@ -117,12 +117,12 @@ impl House {
         client
     }
 
-    pub async fn report(&self, report: Report) {
+    pub async fn report(&self, report: UpstreamEvent) {
         self.reports.send(report).await.unwrap();
     }
 
     pub async fn publish(&self, events: &[(&str, u64)]) {
-        self.report(Report::Events(
+        self.report(UpstreamEvent::Events(
             events.iter().map(|&(name, n)| event(name, n)).collect(),
         ))
         .await;
@@ -133,7 +133,7 @@ impl House {
             .iter()
             .map(|name| Channel::parse(name).unwrap())
             .collect();
-        patiently(self.interest.wait_for(|interest| *interest == wanted))
+        within_time(self.interest.wait_for(|interest| *interest == wanted))
             .await
             .unwrap();
     }
@@ -148,11 +148,11 @@ impl House {
     }
 }
 
-pub fn event(name: &str, n: u64) -> Relayed {
-    Relayed {
+pub fn event(name: &str, n: u64) -> RelayedEvent {
+    RelayedEvent {
         channel: Channel::parse(name).unwrap(),
         json: format!(r#"{{"c":"{name}","n":{n}}}"#).into(),
-        came: Came::default(),
+        arrival: Arrival::default(),
     }
 }
 
@@ -169,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     pub async fn message(&mut self) -> Message {
-        patiently(self.0.next())
+        within_time(self.0.next())
             .await
             .expect("no end")
             .expect("no failure")

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the proxy sees, in its order.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Seen {
+pub enum ProxyEvent {
     /// `GET /api/quotes…`, with the token of its header.
     Quotes(String, Option<String>),
     /// An upgrade was asked for at this path and query, at this second of the clock.
@@ -39,7 +39,7 @@ pub enum Seen {
 
 /// What the proxy does on all its open connections.
 #[derive(Clone, Debug)]
-pub enum Do {
+pub enum ProxyAction {
     Send(Message),
     /// Bytes as they are, past all framing.
     Raw(Vec<u8>),
@@ -49,7 +49,7 @@ pub enum Do {
 
 /// How it answers.
 #[derive(Clone, Debug)]
-pub struct Manner {
+pub struct ProxyBehaviour {
     /// The token that is let in; all others get a 403.
     pub token: String,
     /// What an upgrade is answered with instead of one.
@@ -65,11 +65,11 @@ pub struct Manner {
 /// A running proxy; it ends when this is dropped.
 pub struct Proxy {
     pub address: SocketAddr,
-    manner: Arc<Mutex<Manner>>,
-    orders: broadcast::Sender<Do>,
-    seen: std_mpsc::Receiver<Seen>,
+    manner: Arc<Mutex<ProxyBehaviour>>,
+    demand: broadcast::Sender<ProxyAction>,
+    seen: std_mpsc::Receiver<ProxyEvent>,
     /// All that has been seen.
-    pub log: Vec<Seen>,
+    pub log: Vec<ProxyEvent>,
     /// Dropped, it ends the thread that serves.
     _stop: oneshot::Sender<()>,
 }
@@ -91,18 +91,18 @@ impl Proxy {
             .block_on(TcpListener::bind(("127.0.0.1", 0)))
             .unwrap();
         let address = listener.local_addr().unwrap();
-        let manner = Arc::new(Mutex::new(Manner {
+        let manner = Arc::new(Mutex::new(ProxyBehaviour {
             token: TOKEN.into(),
             refusal: None,
             quotes: json("200 OK", r#"{"results":[]}"#),
             mute: false,
             ticket: None,
         }));
-        let (orders, _) = broadcast::channel(16);
+        let (demand, _) = broadcast::channel(16);
         let (sender, seen) = std_mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let accept = {
-            let (manner, orders) = (manner.clone(), orders.clone());
+            let (manner, demand) = (manner.clone(), demand.clone());
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let client = Client {
@@ -110,7 +110,7 @@ impl Proxy {
                         manner: manner.clone(),
                         clock: clock.clone(),
                     };
-                    tokio::spawn(client.serve(stream, orders.clone()));
+                    tokio::spawn(client.serve(stream, demand.clone()));
                 }
             }
         };
@@ -125,7 +125,7 @@ impl Proxy {
         Self {
             address,
             manner,
-            orders,
+            demand,
             seen,
             log: Vec::new(),
             _stop: stop,
@@ -133,21 +133,21 @@ impl Proxy {
     }
 
     /// From now on it answers so.
-    pub fn behave(&self, change: impl FnOnce(&mut Manner)) {
+    pub fn behave(&self, change: impl FnOnce(&mut ProxyBehaviour)) {
         change(&mut self.manner.lock().unwrap());
     }
 
-    pub fn act(&self, act: Do) {
-        assert!(self.orders.send(act).is_ok(), "nobody is connected");
+    pub fn act(&self, act: ProxyAction) {
+        assert!(self.demand.send(act).is_ok(), "nobody is connected");
     }
 
     pub fn text(&self, text: impl Into<String>) {
-        self.act(Do::Send(Message::text(text.into())));
+        self.act(ProxyAction::Send(Message::text(text.into())));
     }
 
     /// Waits until something is seen that was not waited for before.
     #[track_caller]
-    pub fn until(&mut self, what: impl Fn(&Seen) -> bool) -> Seen {
+    pub fn until(&mut self, what: impl Fn(&ProxyEvent) -> bool) -> ProxyEvent {
         let end = Instant::now() + PATIENCE;
         loop {
             let rest = end.saturating_duration_since(Instant::now());
@@ -162,7 +162,7 @@ impl Proxy {
     }
 
     /// Whether it is seen soon, for who does something else meanwhile.
-    pub fn sees(&mut self, what: impl Fn(&Seen) -> bool) -> bool {
+    pub fn sees(&mut self, what: impl Fn(&ProxyEvent) -> bool) -> bool {
         let soon = self.seen.recv_timeout(Duration::from_millis(5));
         let Ok(seen) = soon else { return false };
         self.log.push(seen.clone());
@@ -172,8 +172,8 @@ impl Proxy {
     /// Waits for this many subscriptions and gives their channels.
     pub fn subscribed(&mut self, count: usize) -> Vec<String> {
         let channels = (0..count).map(|_| {
-            let seen = self.until(|seen| matches!(seen, Seen::Text(_)));
-            let Seen::Text(text) = seen else {
+            let seen = self.until(|seen| matches!(seen, ProxyEvent::Text(_)));
+            let ProxyEvent::Text(text) = seen else {
                 unreachable!()
             };
             let text = text.strip_prefix(r#"{"action":"subscribe","params":""#);
@@ -189,15 +189,15 @@ impl Proxy {
     pub fn heard(&mut self) {
         // Twice: an answer of ours to a ping of its own may stand behind the first of these.
         for _ in 0..2 {
-            self.act(Do::Send(Message::Ping(Vec::new().into())));
-            self.until(|seen| *seen == Seen::Pong);
+            self.act(ProxyAction::Send(Message::Ping(Vec::new().into())));
+            self.until(|seen| *seen == ProxyEvent::Pong);
         }
     }
 
     /// At which seconds of the clock upgrades were asked for, as far as was waited.
     pub fn upgrades(&self) -> Vec<u64> {
-        let second = |seen: &Seen| match seen {
-            Seen::Upgrade(_, second) => Some(*second),
+        let second = |seen: &ProxyEvent| match seen {
+            ProxyEvent::Upgrade(_, second) => Some(*second),
             _ => None,
         };
         self.log.iter().filter_map(second).collect()
@@ -205,18 +205,18 @@ impl Proxy {
 }
 
 struct Client {
-    seen: std_mpsc::Sender<Seen>,
-    manner: Arc<Mutex<Manner>>,
+    seen: std_mpsc::Sender<ProxyEvent>,
+    manner: Arc<Mutex<ProxyBehaviour>>,
     clock: Clock,
 }
 
 impl Client {
-    fn see(&self, seen: Seen) {
+    fn see(&self, seen: ProxyEvent) {
         // The test may be over already.
         self.seen.send(seen).ok();
     }
 
-    async fn serve(self, stream: TcpStream, orders: broadcast::Sender<Do>) {
+    async fn serve(self, stream: TcpStream, demand: broadcast::Sender<ProxyAction>) {
         let mut head = [0; 2048];
         let line = loop {
             let Ok(size) = stream.peek(&mut head).await else {
@@ -245,7 +245,7 @@ impl Client {
             let head = "HTTP/1.1 404 Not Found\r\nContent-Type: text/html";
             self.plain(stream, head, "<pre>Cannot GET</pre>").await;
         } else {
-            self.talk(stream, orders).await;
+            self.talk(stream, demand).await;
         }
     }
 
@@ -273,7 +273,7 @@ impl Client {
             .find_map(|line| line.strip_prefix("x-massive-proxy-token: "))
             .map(str::to_owned);
         let (head, body) = self.manner.lock().unwrap().quotes.clone();
-        self.see(Seen::Quotes(path, token));
+        self.see(ProxyEvent::Quotes(path, token));
         self.answer(stream, &head, &body).await;
     }
 
@@ -315,19 +315,19 @@ impl Client {
         }
     }
 
-    async fn talk(self, stream: TcpStream, orders: broadcast::Sender<Do>) {
+    async fn talk(self, stream: TcpStream, demand: broadcast::Sender<ProxyAction>) {
         if self.manner.lock().unwrap().mute {
-            self.see(Seen::Upgrade(String::new(), 0));
+            self.see(ProxyEvent::Upgrade(String::new(), 0));
             return std::future::pending().await;
         }
         // Told of what is ordered after the upgrade was asked for.
-        let mut orders = orders.subscribe();
+        let mut demand = demand.subscribe();
         let second = self.clock.now().monotonic.as_millis() / 1000;
         #[allow(clippy::result_large_err)]
         let answer = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
             let uri = request.uri();
             let verdict = self.judge(uri.path(), uri.query().unwrap_or_default());
-            self.see(Seen::Upgrade(uri.to_string(), second));
+            self.see(ProxyEvent::Upgrade(uri.to_string(), second));
             match verdict {
                 None => Ok(response),
                 Some(status) => {
@@ -343,33 +343,35 @@ impl Client {
         loop {
             let message = tokio::select! {
                 message = socket.next() => message,
-                Ok(order) = orders.recv() => {
+                Ok(order) = demand.recv() => {
                     // A client that has closed meanwhile is met at the next turn.
                     match order {
-                        Do::Send(message) => socket.send(message).await.ok(),
-                        Do::Raw(bytes) => socket.get_mut().write_all(&bytes).await.ok(),
-                        Do::Close(code) => {
+                        ProxyAction::Send(message) => socket.send(message).await.ok(),
+                        ProxyAction::Raw(bytes) => socket.get_mut().write_all(&bytes).await.ok(),
+                        ProxyAction::Close(code) => {
                             let frame = CloseFrame { code: code.into(), reason: "".into() };
                             socket.close(Some(frame)).await.ok()
                         }
-                        Do::Abort => return,
+                        ProxyAction::Abort => return,
                     };
                     continue;
                 }
             };
             match message {
-                Some(Ok(Message::Text(text))) => self.see(Seen::Text(text.to_string())),
-                Some(Ok(Message::Ping(_))) => self.see(Seen::Ping),
-                Some(Ok(Message::Pong(_))) => self.see(Seen::Pong),
+                Some(Ok(Message::Text(text))) => self.see(ProxyEvent::Text(text.to_string())),
+                Some(Ok(Message::Ping(_))) => self.see(ProxyEvent::Ping),
+                Some(Ok(Message::Pong(_))) => self.see(ProxyEvent::Pong),
                 Some(Ok(Message::Close(frame))) => {
-                    self.see(Seen::Farewell(
+                    self.see(ProxyEvent::Farewell(
                         frame.map_or(1005, |frame| frame.code.into()),
                     ));
                 }
                 Some(Ok(_)) => {}
                 Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)))
-                | Some(Err(Error::Io(_))) => return self.see(Seen::Gone(false)),
-                Some(Err(Error::ConnectionClosed)) | None => return self.see(Seen::Gone(true)),
+                | Some(Err(Error::Io(_))) => return self.see(ProxyEvent::Gone(false)),
+                Some(Err(Error::ConnectionClosed)) | None => {
+                    return self.see(ProxyEvent::Gone(true));
+                }
                 Some(Err(error)) => panic!("the client breaks the protocol: {error}"),
             }
         }

@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use deskticker::market::{
-    Analysis, Book, Day, Denial, Freshness, Numbers, Part, Price, Symbol, Trade,
+    DayStats, Denial, Freshness, NumberFormat, OptionAnalytics, Price, SessionPart, Symbol,
+    TopOfBook, Trade,
 };
 use deskticker::screen::{
-    Alert, ClockFault, Format, Line, Outside, Page, Prices, Report, Sheet, Sign, Threshold, View,
-    Witness,
+    AlertView, ClockFault, ExtendedQuote, Format, InstrumentView, LinkIcon, LinkReport, OptionView,
+    PageView, PriceSummary, Threshold, TimeSource, View,
 };
 use proptest::prelude::*;
 
@@ -44,7 +45,7 @@ pub(crate) struct Parts {
     label: String,
     symbol: Option<Symbol>,
     expired: bool,
-    part: Option<Part>,
+    part: Option<SessionPart>,
     denial: Option<Denial>,
     price: Option<Price>,
     before: Option<Price>,
@@ -52,8 +53,8 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    fn line<'a>(&'a self, history: &'a [Price]) -> Line<'a> {
-        Line {
+    fn line<'a>(&'a self, history: &'a [Price]) -> InstrumentView<'a> {
+        InstrumentView {
             label: &self.label,
             contract: self.symbol.as_ref().and_then(Symbol::contract),
             expired: self.expired,
@@ -90,10 +91,10 @@ pub(crate) fn some_instrument(
         label,
         prop::bool::weighted(0.1),
         prop::option::of(prop::sample::select(vec![
-            Part::Pre,
-            Part::Regular,
-            Part::Post,
-            Part::Outside,
+            SessionPart::Pre,
+            SessionPart::Regular,
+            SessionPart::Post,
+            SessionPart::Outside,
         ])),
         prop::option::weighted(
             0.2,
@@ -130,18 +131,18 @@ pub(crate) struct Glass {
     second: Option<Parts>,
     contract: Parts,
     pub(crate) days: Option<i32>,
-    book: Option<Book>,
+    book: Option<TopOfBook>,
     last: Option<(Trade, Duration)>,
-    day: Day,
-    outside: Option<Outside>,
-    analysis: Option<Analysis>,
-    report: Report,
+    day: DayStats,
+    outside: Option<ExtendedQuote>,
+    analytics: Option<OptionAnalytics>,
+    report: LinkReport,
     words: (String, String),
     alert: Option<(String, Threshold, bool)>,
     time: Option<(u8, u8)>,
-    sign: Sign,
+    sign: LinkIcon,
     flags: [bool; 3],
-    numbers: Numbers,
+    numbers: NumberFormat,
 }
 
 /// Pages with prices come first.
@@ -151,29 +152,29 @@ pub(crate) const PAGES: usize = 6;
 impl Glass {
     pub(crate) fn view<'a>(&'a self, history: &'a [Price]) -> View<'a> {
         let page = match self.page {
-            0 => Page::Pair(
+            0 => PageView::Pair(
                 self.first.line(history),
                 self.second.as_ref().map(|parts| parts.line(&[])),
             ),
-            1 => Page::Big(self.first.line(history), self.day, self.outside),
+            1 => PageView::Big(self.first.line(history), self.day, self.outside),
             2 => {
                 let line = self.contract.line(history);
-                Page::Contract(Sheet {
+                PageView::Contract(OptionView {
                     line,
                     contract: line.contract.unwrap(),
                     days: self.days,
                     book: self.book,
                     last: self.last,
                     day: self.day,
-                    analysis: self.analysis,
+                    analytics: self.analytics,
                 })
             }
-            3 => Page::Link(self.report),
-            4 => Page::Notice {
+            3 => PageView::Link(self.report),
+            4 => PageView::Notice {
                 title: &self.words.0,
                 text: &self.words.1,
             },
-            _ => Page::Empty,
+            _ => PageView::Empty,
         };
         let [simulated, misconfigured, twelve_hours] = self.flags;
         View {
@@ -182,11 +183,14 @@ impl Glass {
             sign: self.sign,
             simulated,
             misconfigured,
-            alert: self.alert.as_ref().map(|(label, threshold, lit)| Alert {
-                label,
-                threshold: *threshold,
-                lit: *lit,
-            }),
+            alert: self
+                .alert
+                .as_ref()
+                .map(|(label, threshold, lit)| AlertView {
+                    label,
+                    threshold: *threshold,
+                    lit: *lit,
+                }),
             format: Format {
                 numbers: self.numbers,
                 twelve_hours,
@@ -195,7 +199,7 @@ impl Glass {
     }
 }
 
-pub(crate) fn some_analysis() -> impl Strategy<Value = Analysis> {
+pub(crate) fn some_analysis() -> impl Strategy<Value = OptionAnalytics> {
     let greek = || prop::option::of(some_price());
     (
         greek(),
@@ -206,7 +210,7 @@ pub(crate) fn some_analysis() -> impl Strategy<Value = Analysis> {
         prop::option::of(any::<u64>()),
     )
         .prop_map(
-            |(delta, gamma, theta, vega, implied_volatility, open_interest)| Analysis {
+            |(delta, gamma, theta, vega, implied_volatility, open_interest)| OptionAnalytics {
                 delta,
                 gamma,
                 theta,
@@ -217,9 +221,9 @@ pub(crate) fn some_analysis() -> impl Strategy<Value = Analysis> {
         )
 }
 
-pub(crate) fn some_book() -> impl Strategy<Value = Book> {
+pub(crate) fn some_book() -> impl Strategy<Value = TopOfBook> {
     (some_price(), some_price(), any::<u32>(), 0u32..2000).prop_map(
-        |(bid, ask, bid_size, ask_size)| Book {
+        |(bid, ask, bid_size, ask_size)| TopOfBook {
             bid,
             ask,
             bid_size,
@@ -228,20 +232,20 @@ pub(crate) fn some_book() -> impl Strategy<Value = Book> {
     )
 }
 
-pub(crate) fn some_day() -> impl Strategy<Value = Day> {
+pub(crate) fn some_day() -> impl Strategy<Value = DayStats> {
     (
         prop::option::of((some_price(), some_price())),
         prop::option::of(prop_oneof![any::<u64>(), 0u64..100_000_000]),
     )
-        .prop_map(|(range, volume)| Day {
+        .prop_map(|(range, volume)| DayStats {
             range: range.map(|(a, b)| (a.min(b), a.max(b))),
             volume,
         })
 }
 
-pub(crate) fn some_outside() -> impl Strategy<Value = Outside> {
+pub(crate) fn some_outside() -> impl Strategy<Value = ExtendedQuote> {
     (some_price(), prop::option::of(some_price()), some_age()).prop_map(|(price, close, age)| {
-        Outside {
+        ExtendedQuote {
             price,
             change: close.map(|close| price.change_from(close)),
             age,
@@ -249,11 +253,15 @@ pub(crate) fn some_outside() -> impl Strategy<Value = Outside> {
     })
 }
 
-pub(crate) fn some_report() -> impl Strategy<Value = Report> {
+pub(crate) fn some_report() -> impl Strategy<Value = LinkReport> {
     (
         prop::sample::select(&HOPS[..]),
         some_age(),
-        prop::sample::select(vec![Prices::Fresh, Prices::Struck, Prices::None]),
+        prop::sample::select(vec![
+            PriceSummary::Fresh,
+            PriceSummary::Struck,
+            PriceSummary::None,
+        ]),
         prop::option::of(any::<u32>()),
         prop::option::of(any::<i64>()),
         any::<bool>(),
@@ -263,8 +271,19 @@ pub(crate) fn some_report() -> impl Strategy<Value = Report> {
         any::<(u32, u32)>(),
     )
         .prop_map(
-            |(hop, since, prices, messages, latency, clock_set, clock, reconnects, last, wear)| {
-                Report {
+            |(
+                hop,
+                since,
+                prices,
+                messages,
+                latency,
+                clock_set,
+                clock,
+                reconnects,
+                last,
+                burn_in,
+            )| {
+                LinkReport {
                     hop,
                     since,
                     prices,
@@ -274,14 +293,18 @@ pub(crate) fn some_report() -> impl Strategy<Value = Report> {
                     clock,
                     reconnects,
                     last,
-                    wear,
+                    burn_in,
                 }
             },
         )
 }
 
 pub(crate) fn some_clock_fault() -> impl Strategy<Value = ClockFault> {
-    let who = prop::sample::select(vec![Witness::Own, Witness::Server, Witness::Stamps]);
+    let who = prop::sample::select(vec![
+        TimeSource::Own,
+        TimeSource::Server,
+        TimeSource::Stamps,
+    ]);
     (who, prop_oneof![-100_000i64..100_000, any::<i64>()])
         .prop_map(|(who, off)| ClockFault { who, off })
 }
@@ -295,22 +318,22 @@ pub(crate) fn some_alert() -> impl Strategy<Value = (String, Threshold, bool)> {
     (".{0,24}", threshold, any::<bool>())
 }
 
-pub(crate) fn some_numbers() -> impl Strategy<Value = Numbers> {
+pub(crate) fn some_numbers() -> impl Strategy<Value = NumberFormat> {
     prop::sample::select(vec![
-        Numbers::ENGLISH,
-        Numbers {
+        NumberFormat::ENGLISH,
+        NumberFormat {
             group: Some(b'.'),
             point: b',',
         },
-        Numbers {
+        NumberFormat {
             group: Some(b' '),
             point: b',',
         },
-        Numbers {
+        NumberFormat {
             group: Some(b'\''),
             point: b'.',
         },
-        Numbers {
+        NumberFormat {
             group: None,
             point: b'.',
         },
@@ -347,7 +370,7 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
     let (prices, details, around) = (prices.boxed(), details.boxed(), around.boxed());
     (pages, prices, details, around).prop_map(|(page, prices, details, around)| {
         let (first, second, contract) = prices;
-        let (days, book, last, day, outside, analysis, report, words) = details;
+        let (days, book, last, day, outside, analytics, report, words) = details;
         let (alert, time, sign, flags, numbers) = around;
         Glass {
             page,
@@ -359,7 +382,7 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
             last,
             day,
             outside,
-            analysis,
+            analytics,
             report,
             words,
             alert,

@@ -6,32 +6,35 @@ pub(crate) mod any;
 
 use std::time::Duration;
 
-use deskticker::market::{Analysis, Book, Contract, Day, Freshness, Price, Symbol, Trade};
+use deskticker::market::{
+    Contract, DayStats, Freshness, OptionAnalytics, Price, Symbol, TopOfBook, Trade,
+};
 use deskticker::screen::{
-    Format, Frame, Glyphs, Hop, Kept, Line, Page, Prices, Report, Sheet, Sign, Size, View, draw,
+    DrawCache, FontSet, Format, Frame, InstrumentView, LinkHop, LinkIcon, LinkReport, OptionView,
+    PageView, PriceSummary, Size, View, draw,
 };
 
 /// Both sizes of glass.
 pub(crate) const SIZES: [Size; 2] = [Size::Tall, Size::Short];
 /// All states of the link.
-pub(crate) const SIGNS: [Sign; 5] = [
-    Sign::Live,
-    Sign::Joining,
-    Sign::Silent,
-    Sign::Down,
-    Sign::Refused,
+pub(crate) const SIGNS: [LinkIcon; 5] = [
+    LinkIcon::Live,
+    LinkIcon::Joining,
+    LinkIcon::Silent,
+    LinkIcon::Down,
+    LinkIcon::Refused,
 ];
 /// All places where it can fail, and that it does not.
-pub(crate) const HOPS: [Hop; 9] = [
-    Hop::Address,
-    Hop::Dns,
-    Hop::Clock,
-    Hop::Tls,
-    Hop::Portal,
-    Hop::Hub,
-    Hop::Token,
-    Hop::Upstream,
-    Hop::None,
+pub(crate) const HOPS: [LinkHop; 9] = [
+    LinkHop::Address,
+    LinkHop::Dns,
+    LinkHop::Clock,
+    LinkHop::Tls,
+    LinkHop::Portal,
+    LinkHop::Hub,
+    LinkHop::Token,
+    LinkHop::Upstream,
+    LinkHop::None,
 ];
 
 pub(crate) fn price(number: f64) -> Price {
@@ -57,8 +60,13 @@ pub(crate) fn walk(points: usize, near: f64) -> Vec<Price> {
         .collect()
 }
 
-pub(crate) fn line<'a>(label: &'a str, now: f64, before: f64, history: &'a [Price]) -> Line<'a> {
-    Line {
+pub(crate) fn line<'a>(
+    label: &'a str,
+    now: f64,
+    before: f64,
+    history: &'a [Price],
+) -> InstrumentView<'a> {
+    InstrumentView {
         label,
         contract: None,
         expired: false,
@@ -71,8 +79,8 @@ pub(crate) fn line<'a>(label: &'a str, now: f64, before: f64, history: &'a [Pric
     }
 }
 
-pub(crate) fn waiting(label: &str) -> Line<'_> {
-    Line {
+pub(crate) fn waiting(label: &str) -> InstrumentView<'_> {
+    InstrumentView {
         price: None,
         change: None,
         freshness: Freshness::None,
@@ -90,19 +98,19 @@ pub(crate) fn option<'a>(
     now: f64,
     before: f64,
     history: &'a [Price],
-) -> Line<'a> {
-    Line {
+) -> InstrumentView<'a> {
+    InstrumentView {
         contract: symbol.contract(),
         ..line(symbol.name(), now, before, history)
     }
 }
 
 /// A view of a page while nothing is out of the ordinary.
-pub(crate) fn view(page: Page<'_>) -> View<'_> {
+pub(crate) fn view(page: PageView<'_>) -> View<'_> {
     View {
         page,
         time: Some((14, 32)),
-        sign: Sign::Live,
+        sign: LinkIcon::Live,
         simulated: false,
         misconfigured: false,
         alert: None,
@@ -111,29 +119,29 @@ pub(crate) fn view(page: Page<'_>) -> View<'_> {
 }
 
 pub(crate) fn ordinary(history: &[Price]) -> View<'_> {
-    view(Page::Pair(
+    view(PageView::Pair(
         line("SPX", 5912.41, 5887.61, history),
         Some(line("VIX", 17.25, 17.48, &[])),
     ))
 }
 
 /// The day of SPX.
-pub(crate) fn day() -> Day {
-    Day {
+pub(crate) fn day() -> DayStats {
+    DayStats {
         range: Some((price(5880.12), price(5930.55))),
         volume: None,
     }
 }
 
 /// A contract of which everything is known.
-pub(crate) fn sheet<'a>(symbol: &'a Symbol, history: &'a [Price]) -> Sheet<'a> {
+pub(crate) fn sheet<'a>(symbol: &'a Symbol, history: &'a [Price]) -> OptionView<'a> {
     let line = option(symbol, 12.34, 12.0, history);
     let contract: Contract<'a> = symbol.contract().unwrap();
-    Sheet {
+    OptionView {
         line,
         contract,
         days: Some(25),
-        book: Some(Book {
+        book: Some(TopOfBook {
             bid: price(12.30),
             ask: price(12.38),
             bid_size: 10,
@@ -146,11 +154,11 @@ pub(crate) fn sheet<'a>(symbol: &'a Symbol, history: &'a [Price]) -> Sheet<'a> {
             },
             Duration::from_secs(3),
         )),
-        day: Day {
+        day: DayStats {
             range: Some((price(11.9), price(13.05))),
             volume: Some(8_921),
         },
-        analysis: Some(Analysis {
+        analytics: Some(OptionAnalytics {
             delta: Some(price(0.5123)),
             gamma: Some(price(0.0123)),
             theta: Some(price(-0.1234)),
@@ -161,35 +169,35 @@ pub(crate) fn sheet<'a>(symbol: &'a Symbol, history: &'a [Price]) -> Sheet<'a> {
     }
 }
 
-pub(crate) fn report() -> Report {
-    Report {
-        hop: Hop::None,
+pub(crate) fn report() -> LinkReport {
+    LinkReport {
+        hop: LinkHop::None,
         since: Duration::from_secs(2 * 3600),
-        prices: Prices::Fresh,
+        prices: PriceSummary::Fresh,
         messages: Some(123),
         latency: Some(45),
         clock_set: true,
         clock: None,
         reconnects: 3,
         last: Some(Duration::from_secs(1)),
-        wear: (1_234, 5_678),
+        burn_in: (1_234, 5_678),
     }
 }
 
 /// The lines of prices that a view has.
-pub(crate) fn lines<'v, 'a>(view: &'v mut View<'a>) -> Vec<&'v mut Line<'a>> {
+pub(crate) fn lines<'v, 'a>(view: &'v mut View<'a>) -> Vec<&'v mut InstrumentView<'a>> {
     match &mut view.page {
-        Page::Pair(first, second) => [Some(first), second.as_mut()]
+        PageView::Pair(first, second) => [Some(first), second.as_mut()]
             .into_iter()
             .flatten()
             .collect(),
-        Page::Big(line, ..) | Page::Contract(Sheet { line, .. }) => vec![line],
-        Page::Link(_) | Page::Notice { .. } | Page::Empty => vec![],
+        PageView::Big(line, ..) | PageView::Contract(OptionView { line, .. }) => vec![line],
+        PageView::Link(_) | PageView::Notice { .. } | PageView::Empty => vec![],
     }
 }
 
 pub(crate) fn drawn(view: &View<'_>, size: Size) -> Frame {
     let mut frame = Frame::new(size);
-    draw(view, &Glyphs::new(), &mut Kept::new(), &mut frame);
+    draw(view, &FontSet::new(), &mut DrawCache::new(), &mut frame);
     frame
 }

@@ -7,16 +7,16 @@ use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use deskticker::clock::{Clock, Hand, Moment, Now, Utc};
+use deskticker::clock::{Clock, ManualClock, Moment, Now, Utc};
 use deskticker::config::Secret;
-use deskticker::desk::Settings;
-use deskticker::feed::link::Via;
+use deskticker::desk::TickerSettings;
+use deskticker::feed::link::FeedProvider;
 use deskticker::feed::net::{Connector, Endpoint};
-use deskticker::feed::session::Source;
+use deskticker::feed::session::FeedSource;
 use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::Slot;
+use deskticker::panel::Mailbox;
 use deskticker::screen::{Frame, Size};
-use deskticker::service::{self, Control, Setup, Until};
+use deskticker::service::{self, ControlMessage, RunUntil, TickerSetup};
 use deskticker::supervisor::Supervisor;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
@@ -28,38 +28,38 @@ pub const START: Utc = Utc(1_795_444_200_000);
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// These symbols, and the clock on the glass in UTC.
-pub fn settings(names: &[&str]) -> Settings {
-    Settings {
+pub fn settings(names: &[&str]) -> TickerSettings {
+    TickerSettings {
         zone: TimeZone::UTC,
-        ..Settings::of(symbols(names))
+        ..TickerSettings::of(symbols(names))
     }
 }
 
 /// Asks for other symbols.
-pub fn watch(names: &[&str]) -> Control {
-    Control::Apply(Box::new(settings(names)))
+pub fn watch(names: &[&str]) -> ControlMessage {
+    ControlMessage::Apply(Box::new(settings(names)))
 }
 
 pub fn symbols(names: &[&str]) -> Vec<Symbol> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
-pub fn hub(address: impl std::fmt::Display, token: &str) -> Source {
-    Source {
-        via: Via::Hub,
+pub fn hub(address: impl std::fmt::Display, token: &str) -> FeedSource {
+    FeedSource {
+        provider: FeedProvider::Hub,
         endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
         secret: Some(Secret::new(token).unwrap()),
     }
 }
 
-pub fn vendor(address: impl std::fmt::Display, key: &str) -> Source {
-    Source {
-        via: Via::Vendor,
+pub fn vendor(address: impl std::fmt::Display, key: &str) -> FeedSource {
+    FeedSource {
+        provider: FeedProvider::Vendor,
         ..hub(address, key)
     }
 }
 
-pub fn manual_clock() -> (Clock, Hand) {
+pub fn manual_clock() -> (Clock, ManualClock) {
     Clock::manual(Now {
         monotonic: Moment::ZERO,
         utc: Some(START),
@@ -67,25 +67,25 @@ pub fn manual_clock() -> (Clock, Hand) {
 }
 
 /// A service in a thread of its own; ends with the stage.
-pub struct Stage {
-    pub hand: Hand,
-    pub controls: mpsc::Sender<Control>,
-    slot: Slot,
+pub struct TickerUnderTest {
+    pub hand: ManualClock,
+    pub controls: mpsc::Sender<ControlMessage>,
+    slot: Mailbox,
     last: Option<Frame>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Stage {
+impl TickerUnderTest {
     pub fn new(
-        source: Source,
+        source: FeedSource,
         connector: Connector,
         watchlist: &[&str],
-        clock: (Clock, Hand),
+        clock: (Clock, ManualClock),
     ) -> Self {
         let (clock, hand) = clock;
-        let slot = Slot::new(Size::Tall);
+        let slot = Mailbox::new(Size::Tall);
         let (controls, receiver) = mpsc::channel(4);
-        let setup = Setup {
+        let setup = TickerSetup {
             settings: settings(watchlist),
             source,
             connector,
@@ -102,7 +102,7 @@ impl Stage {
                     .build()
                     .unwrap();
                 runtime
-                    .block_on(service::run(setup, slot, receiver, Until::Stopped))
+                    .block_on(service::run(setup, slot, receiver, RunUntil::Stopped))
                     .unwrap();
             }
         });
@@ -185,10 +185,10 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for TickerUnderTest {
     fn drop(&mut self) {
         // A service that has ended by itself is what its thread then says.
-        self.controls.blocking_send(Control::Stop).ok();
+        self.controls.blocking_send(ControlMessage::Stop).ok();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
             && !std::thread::panicking()

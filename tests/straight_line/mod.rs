@@ -6,12 +6,14 @@
 use std::time::Duration;
 
 use deskticker::clock::{Moment, Now, Utc};
-use deskticker::desk::{self, Desk};
-use deskticker::feed::link::{Action, Event, Link, Via};
-use deskticker::feed::wire::Junk;
-use deskticker::feed::{Close, Seed, Update, session, wire};
+use deskticker::desk::{self, TickerState};
+use deskticker::feed::link::{Connection, ConnectionAction, ConnectionEvent, FeedProvider};
+use deskticker::feed::wire::ParseError;
+use deskticker::feed::{InstrumentSnapshot, PreviousClose, Update, session, wire};
 use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
-use deskticker::panel::{Bus, Chip, Glass, Light, Oled, Rotation, Settings, Slot, Taken};
+use deskticker::panel::{
+    Bus, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, PanelLight, PanelSettings, Rotation,
+};
 use deskticker::screen::{Frame, Size};
 use jiff::tz::TimeZone;
 
@@ -19,7 +21,7 @@ use jiff::tz::TimeZone;
 const START: Utc = Utc(1_795_444_200_000);
 
 /// Neither dimmed nor shifted while it is measured.
-const LIGHT: Light = Light {
+const LIGHT: PanelLight = PanelLight {
     on: true,
     brightness: 128,
     shift: 0,
@@ -27,13 +29,13 @@ const LIGHT: Light = Light {
 
 /// SPX and VIX on a panel of 128×64.
 pub(crate) struct StraightLine<B: Bus> {
-    link: Link,
-    pub(crate) desk: Desk,
-    slot: Slot,
+    link: Connection,
+    pub(crate) desk: TickerState,
+    slot: Mailbox,
     taken: Box<Frame>,
     oled: Oled<B>,
     /// What could not be read, by kind.
-    pub(crate) junk: [u64; Junk::KINDS],
+    pub(crate) junk: [u64; ParseError::KINDS],
 }
 
 impl<B: Bus> StraightLine<B> {
@@ -42,16 +44,16 @@ impl<B: Bus> StraightLine<B> {
         let symbols: Vec<Symbol> = ["SPX", "VIX"].map(|name| name.parse().unwrap()).into();
         let zone = TimeZone::fixed(jiff::tz::offset(-5));
         let now = at(0);
-        let settings = desk::Settings {
+        let settings = desk::TickerSettings {
             zone,
-            ..desk::Settings::of(symbols)
+            ..desk::TickerSettings::of(symbols)
         };
-        let mut desk = Desk::new(settings, Calendar::us(), Size::Tall, now).unwrap();
-        let orders = desk.orders(Cluster::Indices, now);
-        let mut link = Link::new(Via::Hub, 1);
-        link.want(&orders.channels, orders.patience, now.monotonic);
-        assert_eq!(link.next(now.monotonic), Some(Action::Open));
-        link.on(Event::Opened, now.monotonic);
+        let mut desk = TickerState::new(settings, Calendar::us(), Size::Tall, now).unwrap();
+        let demand = desk.demand(Cluster::Indices, now);
+        let mut link = Connection::new(FeedProvider::Hub, 1);
+        link.want(&demand.channels, demand.max_silence, now.monotonic);
+        assert_eq!(link.next(now.monotonic), Some(ConnectionAction::Open));
+        link.on(ConnectionEvent::Opened, now.monotonic);
         while link.next(now.monotonic).is_some() {}
         desk.on(&Update::Status(Cluster::Indices, link.status()), now);
         // The server's clock says the same: so there is a time, a change and a curve.
@@ -60,7 +62,7 @@ impl<B: Bus> StraightLine<B> {
             utc: START,
         };
         desk.on(&date, now);
-        let settings = Settings {
+        let settings = PanelSettings {
             chip: Chip::Ssd1306,
             size: Size::Tall,
             bus: "/dev/i2c-1".into(),
@@ -70,19 +72,19 @@ impl<B: Bus> StraightLine<B> {
         Self {
             link,
             desk,
-            slot: Slot::new(Size::Tall),
+            slot: Mailbox::new(Size::Tall),
             taken: Box::new(Frame::new(Size::Tall)),
             oled: Oled::new(settings, bus),
-            junk: [0; Junk::KINDS],
+            junk: [0; ParseError::KINDS],
         }
     }
 
     /// REST's answer: yesterday's closes, so that there is a change to show.
     pub(crate) fn seed(&mut self, closes: [(&str, i64); 2]) {
         for (ticker, close) in closes {
-            let seed = Seed {
-                previous_close: Some(Close::Told(Price::from_scaled(close))),
-                ..Seed::empty(Ticker::try_from(ticker).unwrap())
+            let seed = InstrumentSnapshot {
+                previous_close: Some(PreviousClose::Told(Price::from_scaled(close))),
+                ..InstrumentSnapshot::empty(Ticker::try_from(ticker).unwrap())
             };
             self.desk.on(&Update::Seed(Box::new(seed)), at(0));
         }
@@ -90,7 +92,7 @@ impl<B: Bus> StraightLine<B> {
 
     /// The text of a frame arrives, and what it says is shown.
     pub(crate) fn hear(&mut self, text: &str, now: Now) {
-        self.link.on(Event::Heard, now.monotonic);
+        self.link.on(ConnectionEvent::Heard, now.monotonic);
         for event in wire::events(text) {
             match event {
                 Ok(event) => {
@@ -110,7 +112,7 @@ impl<B: Bus> StraightLine<B> {
         let until = self.desk.good_until(now);
         self.slot.put(self.desk.frame(), LIGHT, until);
         let taken = self.slot.take_into(&mut self.taken, Some(Duration::ZERO));
-        assert_eq!(taken, Taken::Frame(LIGHT, until));
+        assert_eq!(taken, MailboxItem::Frame(LIGHT, until));
         self.oled.show(&self.taken, LIGHT, now.monotonic);
     }
 

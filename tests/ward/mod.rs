@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use deskticker::clock::Clock;
 use deskticker::config::{Environment, Secret};
-use deskticker::doctor::{self, Finding, Hidden, Patient, State, Tell, Touch};
+use deskticker::doctor::{
+    self, BusProbe, CheckContext, CheckState, Finding, FindingSink, Redactor,
+};
 use deskticker::hub::{self, Hub};
 use deskticker::market::Calendar;
-use deskticker::panel::Fault;
-use deskticker::simulator::{Settings, Simulator};
+use deskticker::panel::BusFault;
+use deskticker::simulator::{Simulator, SimulatorSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -41,7 +43,7 @@ pub const CHECKS: [&str; 16] = [
 ];
 
 /// Who answers on the bus: asked with the address and the way of asking.
-pub type Answers = fn(u8, Touch) -> Result<(), Fault>;
+pub type Answers = fn(u8, BusProbe) -> Result<(), BusFault>;
 
 /// A machine, and what the visit depends on.
 pub struct Machine {
@@ -49,16 +51,16 @@ pub struct Machine {
     pub environment: Environment,
     pub clock: Clock,
     pub calendar: Calendar,
-    pub patience: Duration,
+    pub time_limit: Duration,
     pub answers: Answers,
     /// What has been asked on the bus.
-    pub asked: Vec<(PathBuf, u8, Touch)>,
+    pub asked: Vec<(PathBuf, u8, BusProbe)>,
 }
 
 /// What a visit has found.
-pub struct Visit {
+pub struct DoctorRun {
     pub findings: Vec<Finding>,
-    pub hidden: Hidden,
+    pub hidden: Redactor,
     pub code: u8,
 }
 
@@ -77,7 +79,7 @@ impl Machine {
             clock: Clock::system(),
             calendar: Calendar::always_open(),
             // Long: what is due ends the waiting.
-            patience: Duration::from_secs(15),
+            time_limit: Duration::from_secs(15),
             answers: |_, _| Ok(()),
             asked: Vec::new(),
         }
@@ -118,35 +120,35 @@ impl Machine {
         self.root.join("desk.toml")
     }
 
-    pub fn examined(&mut self) -> Visit {
+    pub fn examined(&mut self) -> DoctorRun {
         let file = self.file();
         let (answers, asked) = (self.answers, &mut self.asked);
         let mut touch = |bus: &Path, address, touch| {
             asked.push((bus.to_owned(), address, touch));
             answers(address, touch)
         };
-        let patient = Patient {
+        let patient = CheckContext {
             root: &self.root,
             file: &file,
             environment: &self.environment,
             clock: self.clock.clone(),
             calendar: self.calendar,
-            patience: self.patience,
+            time_limit: self.time_limit,
             touch: &mut touch,
         };
         let mut told = Vec::new();
         let mut note = |finding: &Finding| told.push(finding.clone());
-        let mut tell = Tell(&mut note);
+        let mut tell = FindingSink(&mut note);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let examination = runtime.block_on(doctor::examine(patient, &mut tell));
+        let examination = runtime.block_on(doctor::run_checks(patient, &mut tell));
         let (code, hidden) = (examination.code(), examination.hidden.clone());
         let findings = examination.findings;
         // Each is told as soon as it is known, and once.
         assert_eq!(told, findings);
-        Visit {
+        DoctorRun {
             findings,
             hidden,
             code,
@@ -154,7 +156,7 @@ impl Machine {
     }
 }
 
-impl Visit {
+impl DoctorRun {
     #[track_caller]
     pub fn of(&self, check: &str) -> &Finding {
         let mut findings = self.findings.iter();
@@ -163,17 +165,18 @@ impl Visit {
 
     /// That the check has ended so, with these words in what was found and what mends it.
     #[track_caller]
-    pub fn says(&self, check: &str, state: State, words: &str, mend: &str) {
+    pub fn says(&self, check: &str, state: CheckState, words: &str, remedy: &str) {
         let finding = self.of(check);
-        let advice = finding.mend.as_deref().unwrap_or_default();
-        let good = finding.state == state && finding.found.contains(words) && advice.contains(mend);
+        let advice = finding.remedy.as_deref().unwrap_or_default();
+        let good =
+            finding.state == state && finding.found.contains(words) && advice.contains(remedy);
         assert!(good, "{finding:#?}\nin\n{}", self.text());
     }
 
     #[track_caller]
     pub fn skipped(&self, checks: &[&str]) {
         for check in checks {
-            assert_eq!(self.of(check).state, State::Skipped, "{}", self.text());
+            assert_eq!(self.of(check).state, CheckState::Skipped, "{}", self.text());
         }
     }
 
@@ -189,10 +192,10 @@ impl Visit {
 /// A hub of simulated prices; its address.
 pub fn simulated() -> Background<(SocketAddr, Hub, Simulator)> {
     Background::start(|| async {
-        let settings = Settings {
+        let settings = SimulatorSettings {
             speed: 20.0,
             values: true,
-            ..Settings::default()
+            ..SimulatorSettings::default()
         };
         let token = Secret::new(TOKEN).unwrap();
         let setup = hub::simulated::setup(settings, &token, Clock::system()).await;
@@ -208,7 +211,7 @@ pub fn simulated() -> Background<(SocketAddr, Hub, Simulator)> {
 pub type Heard = Arc<Mutex<Vec<u8>>>;
 
 /// A server that answers every request with the same words, whatever it is.
-pub fn parrot(answer: &'static str) -> Background<(SocketAddr, Heard)> {
+pub fn echo_server(answer: &'static str) -> Background<(SocketAddr, Heard)> {
     Background::start(move || async move {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

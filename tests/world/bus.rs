@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use deskticker::panel::{Bus, Fault};
+use deskticker::panel::{Bus, BusFault};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
 use super::fonts::Glass;
@@ -120,11 +120,11 @@ impl State {
 }
 
 impl ErrorType for Chip {
-    type Error = Fault;
+    type Error = BusFault;
 }
 
 impl I2c for Chip {
-    fn transaction(&mut self, _: u8, operations: &mut [Operation<'_>]) -> Result<(), Fault> {
+    fn transaction(&mut self, _: u8, operations: &mut [Operation<'_>]) -> Result<(), BusFault> {
         let mut state = self.0.borrow_mut();
         state.messages += 1;
         for operation in operations {
@@ -141,7 +141,7 @@ impl I2c for Chip {
                 state.receive(&bytes[..cut]);
                 state.length = 0;
                 state.cut += 1;
-                return Err(Fault::NoAnswer);
+                return Err(BusFault::NoAnswer);
             }
             state.receive(bytes);
         }
@@ -152,7 +152,7 @@ impl I2c for Chip {
 impl Bus for Chip {
     type I2c = Chip;
 
-    fn open(&mut self) -> Result<Chip, Fault> {
+    fn open(&mut self) -> Result<Chip, BusFault> {
         Ok(self.clone())
     }
 }

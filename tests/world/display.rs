@@ -5,12 +5,14 @@
 use std::time::Duration;
 
 use deskticker::clock::{Moment, Now, Utc};
-use deskticker::desk::{Desk, Leaf, Settings};
-use deskticker::feed::audience::{Audience, Line};
-use deskticker::feed::link::{Action, Event, Link, Phase, Via};
-use deskticker::feed::{Status, Update, Why, rest};
+use deskticker::desk::{PageSpec, TickerSettings, TickerState};
+use deskticker::feed::audience::{EventSink, ServerState};
+use deskticker::feed::link::{
+    Connection, ConnectionAction, ConnectionEvent, ConnectionPhase, FeedProvider,
+};
+use deskticker::feed::{ConnectionStatus, Failure, Update, rest};
 use deskticker::market::{Calendar, Cluster, Symbol};
-use deskticker::panel::{self, Glass as _, Oled, Rotation, Slot, Taken};
+use deskticker::panel::{self, DisplayDevice as _, Mailbox, MailboxItem, Oled, Rotation};
 use deskticker::screen::{self, Frame, Size};
 use futures_util::FutureExt;
 use jiff::tz::TimeZone;
@@ -61,14 +63,14 @@ pub(crate) enum Layout {
 
 /// When the display looks at itself again.
 pub(crate) struct Display {
-    via: Via,
+    provider: FeedProvider,
     watchlist: Vec<Symbol>,
-    desk: Desk,
-    lines: [Line<deskticker::feed::shelf::Fixed>; CLUSTERS],
-    told: [Status; CLUSTERS],
+    desk: TickerState,
+    lines: [ServerState<deskticker::feed::shelf::Fixed>; CLUSTERS],
+    told: [ConnectionStatus; CLUSTERS],
     sender: mpsc::Sender<Update>,
     updates: mpsc::Receiver<Update>,
-    slot: Slot,
+    slot: Mailbox,
     taken: Box<Frame>,
     oled: Oled<Chip>,
     chip: Chip,
@@ -97,37 +99,41 @@ impl Display {
         now: Now,
     ) -> Self {
         let watchlist: Vec<Symbol> = tickers.iter().map(|name| name.parse().unwrap()).collect();
-        let mut settings = Settings {
+        let mut settings = TickerSettings {
             zone: TimeZone::get("America/New_York").unwrap(),
             shift: false,
-            ..Settings::of(watchlist.clone())
+            ..TickerSettings::of(watchlist.clone())
         };
         match layout {
             Layout::Turning(seconds) => settings.interval = Duration::from_secs(seconds),
             Layout::Large(seconds) => {
                 settings.interval = Duration::from_secs(seconds);
                 settings.pages = vec![
-                    Leaf::Big(0),
-                    Leaf::Pair(1, Some(4)),
-                    Leaf::Big(3),
-                    Leaf::Pair(5, Some(2)),
-                    Leaf::Contract(4),
-                    Leaf::Big(2),
+                    PageSpec::Big(0),
+                    PageSpec::Pair(1, Some(4)),
+                    PageSpec::Big(3),
+                    PageSpec::Pair(5, Some(2)),
+                    PageSpec::Contract(4),
+                    PageSpec::Big(2),
                 ];
             }
             Layout::Pinned(page) => settings.pin = Some(page),
         }
-        let via = if vendor { Via::Vendor } else { Via::Hub };
-        let mut desk = Desk::new(settings, Calendar::us(), TALL, now).unwrap();
+        let provider = if vendor {
+            FeedProvider::Vendor
+        } else {
+            FeedProvider::Hub
+        };
+        let mut desk = TickerState::new(settings, Calendar::us(), TALL, now).unwrap();
         desk.set_delayed(vendor && delayed);
         let (sender, updates) = mpsc::channel(256);
         let lines = Cluster::ALL.map(|cluster| {
-            let mut link = Link::new(via, seed ^ cluster as u64);
-            link.set_spare(cluster == Cluster::Stocks);
-            Line::new(cluster, via, link)
+            let mut link = Connection::new(provider, seed ^ cluster as u64);
+            link.set_optional(cluster == Cluster::Stocks);
+            ServerState::new(cluster, provider, link)
         });
         let chip = Chip::new(seed);
-        let panel = panel::Settings {
+        let panel = panel::PanelSettings {
             chip: panel::Chip::Ssd1306,
             size: TALL,
             bus: "/dev/i2c-1".into(),
@@ -136,14 +142,14 @@ impl Display {
         };
         let told = [0, 1, 2].map(|at: usize| status(&lines[at], Moment::ZERO));
         let mut display = Self {
-            via,
+            provider,
             watchlist,
             desk,
             lines,
             told,
             sender,
             updates,
-            slot: Slot::new(TALL),
+            slot: Mailbox::new(TALL),
             taken: Box::new(Frame::new(TALL)),
             oled: Oled::new(panel, chip.clone()),
             chip,
@@ -173,7 +179,7 @@ impl Display {
     /// The text of a frame has come on a connection; true if that ends it.
     pub(crate) fn frame(&mut self, cluster: usize, text: &str, now: Now) -> bool {
         let line = &mut self.lines[cluster];
-        line.link.on(Event::Heard, now.monotonic);
+        line.link.on(ConnectionEvent::Heard, now.monotonic);
         let bytes = text.into();
         let done = self
             .sender
@@ -197,30 +203,34 @@ impl Display {
 
     /// A connection, or the attempt at one, has ended.
     pub(crate) fn closed(&mut self, cluster: usize, end: End, now: Now) {
-        let why = match end {
-            End::Reset => Why::Lost,
-            End::Unreachable => Why::Unreachable,
-            End::Forbidden => Why::Token,
-            End::Absent => Why::Path,
-            End::Busy => Why::Busy,
+        let reason = match end {
+            End::Reset => Failure::Lost,
+            End::Unreachable => Failure::Unreachable,
+            End::Forbidden => Failure::Token,
+            End::Absent => Failure::Path,
+            End::Busy => Failure::Busy,
         };
         self.lines[cluster]
             .link
-            .on(Event::Closed(why), now.monotonic);
+            .on(ConnectionEvent::Closed(reason), now.monotonic);
         self.tell(cluster, now);
     }
 
     /// An answer to a ping has come.
     pub(crate) fn pong(&mut self, cluster: usize, now: Now) {
         self.pongs[cluster] = now.monotonic;
-        self.lines[cluster].link.on(Event::Heard, now.monotonic);
+        self.lines[cluster]
+            .link
+            .on(ConnectionEvent::Heard, now.monotonic);
         self.tell(cluster, now);
     }
 
     /// The host has answered somebody: REST, or another connection than this one.
     pub(crate) fn alive(&mut self, but: Option<usize>, now: Now) {
         for cluster in (0..CLUSTERS).filter(|cluster| Some(*cluster) != but) {
-            self.lines[cluster].link.on(Event::Alive, now.monotonic);
+            self.lines[cluster]
+                .link
+                .on(ConnectionEvent::Alive, now.monotonic);
             self.tell(cluster, now);
         }
     }
@@ -233,18 +243,18 @@ impl Display {
             (channel.kind.prefix(), channel.ticker.to_string())
         };
         Some(match action? {
-            Action::Open => Act::Open,
-            Action::Authenticate => Act::Authenticate,
-            Action::Subscribe(channel) => {
+            ConnectionAction::Open => Act::Open,
+            ConnectionAction::Authenticate => Act::Authenticate,
+            ConnectionAction::Subscribe(channel) => {
                 let (kind, ticker) = split(channel);
                 Act::Subscribe(kind, ticker)
             }
-            Action::Unsubscribe(channel) => {
+            ConnectionAction::Unsubscribe(channel) => {
                 let (kind, ticker) = split(channel);
                 Act::Unsubscribe(kind, ticker)
             }
-            Action::Ping => Act::Ping,
-            Action::Report(channel) => {
+            ConnectionAction::Ping => Act::Ping,
+            ConnectionAction::Report(channel) => {
                 let not_authorized = self.lines[cluster].not_authorized;
                 let update = Update::Unanswered {
                     channel,
@@ -253,7 +263,7 @@ impl Display {
                 self.take(&update, now);
                 return self.next(cluster, now);
             }
-            Action::Close(_) => Act::Close,
+            ConnectionAction::Close(_) => Act::Close,
         })
     }
 
@@ -261,7 +271,7 @@ impl Display {
         let status = status(&self.lines[cluster], self.pongs[cluster]);
         if status != self.told[cluster] {
             let before = std::mem::replace(&mut self.told[cluster], status).phase;
-            if status.phase == Phase::Live && before != Phase::Live {
+            if status.phase == ConnectionPhase::Live && before != ConnectionPhase::Live {
                 self.alive(Some(cluster), now);
             }
             self.take(&Update::Status(Cluster::ALL[cluster], status), now);
@@ -280,14 +290,14 @@ impl Display {
         let agreed = self.desk.time(now.monotonic);
         self.steps += u64::from(self.stepped(agreed));
         self.offset = offset(agreed);
-        let paces = self.desk.paces(now);
-        let paces = paces.map(|pace| pace.map(|pace| pace.as_millis() as Ms));
-        (paces.collect(), self.desk.returns() + self.steps)
+        let poll_intervals = self.desk.poll_intervals(now);
+        let poll_intervals = poll_intervals.map(|pace| pace.map(|pace| pace.as_millis() as Ms));
+        (poll_intervals.collect(), self.desk.returns() + self.steps)
     }
 
     /// An answer about quotes has come; whether it is one.
     pub(crate) fn quotes(&mut self, body: &str, now: Now) -> bool {
-        let Ok(quotes) = rest::read(self.via, body.as_bytes(), &self.watchlist) else {
+        let Ok(quotes) = rest::read(self.provider, body.as_bytes(), &self.watchlist) else {
             return false;
         };
         for seed in quotes.seeds {
@@ -341,15 +351,15 @@ impl Display {
     }
 
     /// What was odd so far: stamps that are ahead, values that are older.
-    pub(crate) fn oddities(&self) -> String {
-        format!("{:?}", self.desk.oddities())
+    pub(crate) fn anomalies(&self) -> String {
+        format!("{:?}", self.desk.anomalies())
     }
 
     /// Does what is due and draws: after whatever has come, and at [`Display::deadline`].
     pub(crate) fn wake(&mut self, now: Now) {
         let due = self.desk.deadline(self.drawn);
         if now.monotonic >= due || self.stepped(self.desk.time(now.monotonic)) {
-            self.desk.turn(now);
+            self.desk.advance(now);
             self.order(now);
             self.needs = true;
         }
@@ -386,10 +396,10 @@ impl Display {
 
     fn order(&mut self, now: Now) {
         for (at, cluster) in Cluster::ALL.into_iter().enumerate() {
-            let orders = self.desk.orders(cluster, now);
+            let demand = self.desk.demand(cluster, now);
             self.lines[at]
                 .link
-                .want(&orders.channels, orders.patience, now.monotonic);
+                .want(&demand.channels, demand.max_silence, now.monotonic);
         }
     }
 
@@ -400,7 +410,7 @@ impl Display {
         self.vouched = until.as_millis();
         self.slot.put(self.desk.frame(), self.desk.light(), until);
         let taken = self.slot.take_into(&mut self.taken, Some(Duration::ZERO));
-        if let Taken::Frame(light, until) = taken {
+        if let MailboxItem::Frame(light, until) = taken {
             self.oled.good_until(until, now);
             self.oled.show(&self.taken, light, now.monotonic);
         }
@@ -414,8 +424,8 @@ impl Display {
     }
 }
 
-fn status(line: &Line<deskticker::feed::shelf::Fixed>, heard: Moment) -> Status {
-    Status {
+fn status(line: &ServerState<deskticker::feed::shelf::Fixed>, heard: Moment) -> ConnectionStatus {
+    ConnectionStatus {
         heard,
         simulated: line.simulated,
         cut_off: line.cut_off,

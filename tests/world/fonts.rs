@@ -36,7 +36,7 @@ enum Fade {
 /// The characters of one size, as they stand in one place.
 pub(crate) struct Face {
     pub(crate) pages: usize,
-    glyphs: Vec<Glyph>,
+    font_set: Vec<Glyph>,
 }
 
 /// Digits are of one width; these take as much as their dots and a gap.
@@ -61,7 +61,7 @@ impl Face {
         // PSF, version 1 or 2.
         let header = if font[..2] == [0x36, 0x04] { 4 } else { 32 };
         let pages = height / 8;
-        let glyphs = letters.iter().map(|&letter| {
+        let font_set = letters.iter().map(|&letter| {
             let start = header + usize::from(letter) * line * height;
             let rows = &font[start..start + line * height];
             let lit = |x: usize, y: usize| rows[y * line + x / 8] >> (7 - x % 8) & 1 == 1;
@@ -85,14 +85,14 @@ impl Face {
         });
         Self {
             pages,
-            glyphs: glyphs.collect(),
+            font_set: font_set.collect(),
         }
     }
 
     /// The character that stands exactly there.
     pub(crate) fn plain(&self, glass: &Glass, x: usize, page: usize) -> Option<&Glyph> {
         let cell = cell(glass, x, page, self.pages);
-        self.glyphs.iter().find(|glyph| {
+        self.font_set.iter().find(|glyph| {
             x + glyph.advance <= WIDTH
                 && (0..glyph.pages).all(|page| cell[page] & glyph.mask == glyph.plain[page])
         })
@@ -109,7 +109,7 @@ impl Face {
     ) -> Option<&Glyph> {
         let cell = cell(glass, x, page, self.pages);
         let ground = u128::from_le_bytes([dark; 16]);
-        self.glyphs.iter().find(|glyph| {
+        self.font_set.iter().find(|glyph| {
             x + glyph.advance <= WIDTH
                 && (0..self.pages).all(|page| {
                     let off = if page == 0 { ground } else { 0 };
@@ -129,7 +129,7 @@ impl Face {
     ) -> Option<&Glyph> {
         let cell = cell(glass, x, page, self.pages);
         let mut best: Option<(u32, &Glyph)> = None;
-        for glyph in &self.glyphs {
+        for glyph in &self.font_set {
             if x + glyph.advance > WIDTH {
                 continue;
             }

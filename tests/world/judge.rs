@@ -89,13 +89,13 @@ pub(crate) struct Moment {
     /// All stamps are behind the time: nobody can tell that from values that are late.
     pub(crate) unordered: bool,
     /// Since when faults without a minute's pause have kept words from the display.
-    pub(crate) deaf: Option<Ms>,
+    pub(crate) ignoring_input: Option<Ms>,
     /// How far the stamps are ahead.
     pub(crate) ahead: Ms,
     /// Stamps are wrong, or were so shortly ago that REST was not asked since.
     pub(crate) misstamped: bool,
     /// Values come without a stamp, or came so a while ago.
-    pub(crate) stampless: bool,
+    pub(crate) last_unstamped: bool,
     /// How late the source is.
     pub(crate) delay: Ms,
     /// Until when nothing can be on its way: a fault is on, or has just been.
@@ -392,18 +392,18 @@ impl Judge<'_> {
         let allowed = limit(place, part) + lateness;
         let until = match (self.moment.timed, known.received(index)) {
             // Without a stamp that tells something its receipt is all that is known.
-            (true, Some((came, age))) if self.moment.stampless => came - age + allowed,
+            (true, Some((arrival, age))) if self.moment.last_unstamped => arrival - age + allowed,
             // What was not streamed is as old as its stamp says.
-            (true, Some((came, age))) if self.moment.ahead > 0 => {
-                (came - age).max(value.at + short + self.moment.ahead) + allowed
+            (true, Some((arrival, age))) if self.moment.ahead > 0 => {
+                (arrival - age).max(value.at + short + self.moment.ahead) + allowed
             }
             (true, None) => value.at + allowed + short + self.moment.ahead,
             (true, _) => value.at + allowed + short,
-            (false, Some((came, age))) => came - age + allowed,
+            (false, Some((arrival, age))) => arrival - age + allowed,
             // By REST alone, and nobody knows what time it is.
             (false, None) => value.at,
         };
-        let misstamped = known.misstamped(index).map(|came| came + allowed);
+        let misstamped = known.misstamped(index).map(|arrival| arrival + allowed);
         let until = until.max(bar.or(misstamped).unwrap_or(Ms::MIN));
         if now > until {
             let told = format!("{} ms beyond; {}", now - until, self.of(place, value));
@@ -510,7 +510,7 @@ impl Judge<'_> {
             Sort::NoPrice if known.outside > 0 => false,
             // One print alone may not be believed before REST has told it, too.
             Sort::Told(Part::Close) => {
-                let unheard = self.moment.misstamped || self.moment.deaf.is_some();
+                let unheard = self.moment.misstamped || self.moment.ignoring_input.is_some();
                 come.at > value.at && come.at < now - ASKED && !unheard
             }
             _ => come.at > value.at,
@@ -532,7 +532,7 @@ impl Judge<'_> {
         let begun = of_this
             .map(|come| tape.get(come))
             .any(|come| come.at >= first && come.sort != Sort::Told(Part::Outside));
-        let unclear = self.moment.unordered || self.moment.stampless;
+        let unclear = self.moment.unordered || self.moment.last_unstamped;
         if unclear || self.unclosed[place] {
             return true;
         }
@@ -582,7 +582,9 @@ impl Judge<'_> {
     /// Whether the display could not hear the official close, nor ask for it since.
     fn was_deaf(&self, official: u32, tape: &Tape) -> bool {
         let at = tape.get(official).at + self.moment.delay;
-        self.moment.deaf.is_some_and(|since| since < at + ASKED)
+        self.moment
+            .ignoring_input
+            .is_some_and(|since| since < at + ASKED)
     }
 
     /// Whether a value was the last before the official close.

@@ -140,7 +140,7 @@ struct World<'a> {
     cache: [[Option<(Flight, Ms)>; 4]; COUNT],
     active: Vec<usize>,
     /// When the last value of each leaves its source.
-    leaves: [Ms; COUNT],
+    page_specs: [Ms; COUNT],
     known: [Known; COUNT],
     real: [Option<Ms>; COUNT],
     /// Since when two witnesses of the time are right, without a break.
@@ -154,7 +154,7 @@ struct World<'a> {
     disordered: Ms,
     broken_since: Option<Ms>,
     // REST
-    paces: Vec<Option<Ms>>,
+    poll_intervals: Vec<Option<Ms>>,
     epoch: u64,
     answered: [Option<(Ms, u64)>; COUNT],
     asked_epoch: u64,
@@ -254,7 +254,7 @@ impl<'a> World<'a> {
             simulated: scenario.simulated,
             cache: [[None; 4]; COUNT],
             active: Vec::new(),
-            leaves: [0; COUNT],
+            page_specs: [0; COUNT],
             known: Default::default(),
             real: [None; COUNT],
             timed: None,
@@ -264,7 +264,7 @@ impl<'a> World<'a> {
             streamed: None,
             disordered: 0,
             broken_since: None,
-            paces: vec![None; COUNT],
+            poll_intervals: vec![None; COUNT],
             epoch: 0,
             answered: [None; COUNT],
             asked_epoch: 0,
@@ -512,9 +512,9 @@ impl<'a> World<'a> {
         };
         let bar = if place == SPY { 900 } else { 0 };
         // In the order in which they were made.
-        let leaves = &mut self.leaves[place];
-        *leaves = (self.now + self.scenario.kind.delay() + late + bar).max(*leaves);
-        match *leaves {
+        let page_specs = &mut self.page_specs[place];
+        *page_specs = (self.now + self.scenario.kind.delay() + late + bar).max(*page_specs);
+        match *page_specs {
             now if now == self.now => self.take_off(flight),
             later => self.push(later, Event::Leave(flight)),
         }
@@ -869,9 +869,9 @@ impl<'a> World<'a> {
             status("success", &format!("subscribed to: {prefix}.{ticker}")),
         );
         if !self.kind.is_vendor()
-            && let Some((flight, came)) = self.cache[place][kind]
+            && let Some((flight, arrival)) = self.cache[place][kind]
         {
-            self.forward(flight, Some(self.now - came));
+            self.forward(flight, Some(self.now - arrival));
         }
     }
 
@@ -881,12 +881,12 @@ impl<'a> World<'a> {
     fn ask(&mut self) {
         let time = self.time();
         if self.display.needs {
-            let (paces, epoch) = self.display.need(time);
+            let (poll_intervals, epoch) = self.display.need(time);
             if epoch != self.epoch {
                 // A link has returned: the failure before it says little.
                 self.hold = self.hold.min(self.now + 5 * SECOND);
             }
-            (self.paces, self.epoch) = (paces, epoch);
+            (self.poll_intervals, self.epoch) = (poll_intervals, epoch);
         }
         if self.asking || self.now < self.hold || self.held().is_some() {
             return;
@@ -918,8 +918,8 @@ impl<'a> World<'a> {
         let Some((answered, epoch)) = self.answered[place] else {
             return 0;
         };
-        let mut wait =
-            self.paces[place].map_or(600 * SECOND, |pace| pace.clamp(SECOND, 600 * SECOND));
+        let mut wait = self.poll_intervals[place]
+            .map_or(600 * SECOND, |pace| pace.clamp(SECOND, 600 * SECOND));
         if epoch != self.epoch {
             wait = wait.min(15 * SECOND);
         }
@@ -1678,19 +1678,19 @@ impl<'a> World<'a> {
         let late = [What::Late, What::Stall, What::Stopped, What::Held]
             .into_iter()
             .any(|what| self.active(what).is_some());
-        let (unordered, stampless) = self.unordered();
+        let (unordered, last_unstamped) = self.unordered();
         Moment {
             now: self.now,
             timed: self.timed.is_some() || self.remembered,
             own: self.own() == Some(self.now),
             disordered: self.now < self.disordered,
             unordered,
-            deaf: self.deaf(),
+            ignoring_input: self.ignoring_input(),
             ahead: self
                 .active(What::StampsOff)
                 .map_or(0, |fault| fault.size.max(0)),
             misstamped: self.misstamped(11 * MINUTE),
-            stampless,
+            last_unstamped,
             delay: self.kind.delay(),
             late: if late { 31 * SECOND } else { 0 },
             real: if self.scenario.simulated {
@@ -1741,7 +1741,7 @@ impl<'a> World<'a> {
     }
 
     /// Since when something has kept words from the display, without a minute's pause.
-    fn deaf(&self) -> Option<Ms> {
+    fn ignoring_input(&self) -> Option<Ms> {
         let faults = self.scenario.faults.iter().rev();
         let mut since = None;
         for fault in faults.filter(|fault| fault.from <= self.now && fault.what.is_deaf()) {
@@ -1772,14 +1772,14 @@ impl<'a> World<'a> {
             })
         };
         let waits = [What::Stall, What::Stopped, What::Held];
-        let stampless = on(What::NoStamp, self.scenario.kind.delay() + 75 * SECOND);
-        let waited = stampless && waits.iter().any(|what| on(*what, 35 * SECOND));
+        let last_unstamped = on(What::NoStamp, self.scenario.kind.delay() + 75 * SECOND);
+        let waited = last_unstamped && waits.iter().any(|what| on(*what, 35 * SECOND));
         let delay = self.scenario.kind.delay();
         // What is stamped ahead by a late source is not ahead of the time, and a bar gives way to no older one.
         let over = delay + 75 * SECOND;
         let late = delay > 0 && (on(What::Ahead, over) || self.misstamped(over));
         let behind = on(What::StampsOff, delay + 40 * SECOND);
-        (waited || behind || late, stampless)
+        (waited || behind || late, last_unstamped)
     }
 
     /// What must be seen, where no fault excuses it.

@@ -344,13 +344,13 @@ impl Tape {
             }
             self.price += (tick / 2).max(1);
         }
-        let middle = self.price * 100;
+        let mid = self.price * 100;
         let half = tick / 2 * 100;
         match self.random.u16(0..400) {
-            0 => (None, [middle - half, 0]),
-            1 => (None, [middle + half, middle - half]),
+            0 => (None, [mid - half, 0]),
+            1 => (None, [mid + half, mid - half]),
             2 => (None, [100, 5_000_000]),
-            _ => (Some(middle), [middle - half, middle + half]),
+            _ => (Some(mid), [mid - half, mid + half]),
         }
     }
 }

@@ -51,14 +51,14 @@ pub(super) enum Command {
         listen: Option<SocketAddr>,
     },
     Token {
-        change: Change,
+        change: TokenCommand,
         file: Option<PathBuf>,
         config: Option<PathBuf>,
     },
 }
 
 /// What to do to the devices' tokens.
-pub(super) enum Change {
+pub(super) enum TokenCommand {
     Add(String),
     List,
     Revoke(String),
@@ -82,7 +82,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             Long("listen") => {
                 let text = parser.value()?.string()?;
                 let address = config::parse_listen(&text);
-                listen = Some(address.map_err(|why| format!("--listen {why}"))?);
+                listen = Some(address.map_err(|reason| format!("--listen {reason}"))?);
             }
             Long("file") => file = Some(PathBuf::from(parser.value()?)),
             Long("simulate") => simulate = true,
@@ -93,9 +93,9 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let change = match words[..] {
         [] | ["run"] => None,
-        ["token", "add", name] => Some(Change::Add(name.to_owned())),
-        ["token", "list"] => Some(Change::List),
-        ["token", "revoke", name] => Some(Change::Revoke(name.to_owned())),
+        ["token", "add", name] => Some(TokenCommand::Add(name.to_owned())),
+        ["token", "list"] => Some(TokenCommand::List),
+        ["token", "revoke", name] => Some(TokenCommand::Revoke(name.to_owned())),
         ["token", ..] => {
             return Err("expected token add NAME, token list or token revoke NAME".into());
         }

@@ -12,19 +12,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arguments::{Change, Command};
+use arguments::{Command, TokenCommand};
 use deskticker::clock::Clock;
 use deskticker::config::{Environment, Secret};
 use deskticker::feed::net::Connector;
-use deskticker::hub::config::{self, Config, Devices};
+use deskticker::hub::config::{self, Devices, HubConfig};
 use deskticker::hub::limits::Limits;
-use deskticker::hub::roster::{self, RosterFile};
+use deskticker::hub::roster::{self, RegistryFile};
 use deskticker::hub::tls::Tls;
-use deskticker::hub::token::Gate;
-use deskticker::hub::{self, Settings, Setup};
-use deskticker::journal::Journal;
+use deskticker::hub::token::Authenticator;
+use deskticker::hub::{self, HubSettings, HubSetup};
+use deskticker::journal::LogWriter;
 use deskticker::market::{Calendar, Cluster};
-use deskticker::simulator::{self, Fault};
+use deskticker::simulator::{self, InjectedFault};
 use deskticker::supervisor::Supervisor;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,19 +34,19 @@ use tokio::sync::watch;
 const LOG_LIMIT: Duration = Duration::from_millis(200);
 
 /// Why the program ends with another code than 0 (sysexits.h).
-enum Failure {
+enum ExitReason {
     Usage(String),
     Config(String),
     Other(String),
 }
 
-impl Failure {
+impl ExitReason {
     fn config(error: impl std::fmt::Display) -> Self {
-        Failure::Config(error.to_string())
+        ExitReason::Config(error.to_string())
     }
 
     fn other(error: impl std::fmt::Display) -> Self {
-        Failure::Other(error.to_string())
+        ExitReason::Other(error.to_string())
     }
 }
 
@@ -56,19 +56,20 @@ fn main() -> ExitCode {
     }));
     let (code, message) = match arguments().and_then(perform) {
         Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Usage(message)) => (64, format!("{message}\nTry: deskticker-hub --help")),
-        Err(Failure::Config(message)) => (78, message),
-        Err(Failure::Other(message)) => (1, message),
+        Err(ExitReason::Usage(message)) => (64, format!("{message}\nTry: deskticker-hub --help")),
+        Err(ExitReason::Config(message)) => (78, message),
+        Err(ExitReason::Other(message)) => (1, message),
     };
     eprintln!("deskticker-hub: {message}");
     ExitCode::from(code)
 }
 
-fn arguments() -> Result<Command, Failure> {
-    arguments::parse(lexopt::Parser::from_env()).map_err(|error| Failure::Usage(error.to_string()))
+fn arguments() -> Result<Command, ExitReason> {
+    arguments::parse(lexopt::Parser::from_env())
+        .map_err(|error| ExitReason::Usage(error.to_string()))
 }
 
-fn perform(command: Command) -> Result<(), Failure> {
+fn perform(command: Command) -> Result<(), ExitReason> {
     match command {
         Command::Print(text) => say(&text),
         Command::Token {
@@ -76,7 +77,7 @@ fn perform(command: Command) -> Result<(), Failure> {
             file,
             config,
         } => {
-            let journal = Journal::to_stderr("warn").map_err(Failure::other)?;
+            let journal = LogWriter::to_stderr("warn").map_err(ExitReason::other)?;
             let outcome = token(change, file, config.as_deref());
             journal.finish(LOG_LIMIT);
             outcome
@@ -87,21 +88,21 @@ fn perform(command: Command) -> Result<(), Failure> {
 }
 
 /// To standard output, at once.
-fn say(text: &str) -> Result<(), Failure> {
+fn say(text: &str) -> Result<(), ExitReason> {
     let mut out = std::io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever reads it, `head` for one, has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(Failure::other),
+        written => written.map_err(ExitReason::other),
     }
 }
 
-fn served(service: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let journal = Journal::to_stderr("info").map_err(Failure::other)?;
+fn served(service: impl Future<Output = Result<(), ExitReason>>) -> Result<(), ExitReason> {
+    let journal = LogWriter::to_stderr("info").map_err(ExitReason::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(Failure::other)?;
+        .map_err(ExitReason::other)?;
     let outcome = runtime.block_on(service);
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_background();
@@ -110,55 +111,59 @@ fn served(service: impl Future<Output = Result<(), Failure>>) -> Result<(), Fail
     outcome
 }
 
-fn token(change: Change, file: Option<PathBuf>, config: Option<&Path>) -> Result<(), Failure> {
+fn token(
+    change: TokenCommand,
+    file: Option<PathBuf>,
+    config: Option<&Path>,
+) -> Result<(), ExitReason> {
     let path = match file {
         Some(file) => file,
-        None => config::devices_file(config).map_err(Failure::config)?,
+        None => config::devices_file(config).map_err(ExitReason::config)?,
     };
-    let file = RosterFile::new(&path);
+    let file = RegistryFile::new(&path);
     match change {
-        Change::Add(name) => {
+        TokenCommand::Add(name) => {
             if path == Path::new(roster::DEFAULT_PATH)
                 && let Some(folder) = path.parent()
             {
                 let mut builder = std::fs::DirBuilder::new();
                 let made = builder.recursive(true).mode(0o700).create(folder);
-                made.map_err(|error| Failure::Other(format!("{}: {error}", folder.display())))?;
+                made.map_err(|error| ExitReason::Other(format!("{}: {error}", folder.display())))?;
             }
-            let token = file.add(&name).map_err(Failure::other)?;
+            let token = file.add(&name).map_err(ExitReason::other)?;
             // The token alone on standard output, for a pipe into a file.
             eprintln!(
                 "The token of {name:?}, shown this once; put it into the display's token_file:"
             );
             say(&format!("{token}\n"))?;
         }
-        Change::List => {
-            for name in file.list().map_err(Failure::other)? {
+        TokenCommand::List => {
+            for name in file.list().map_err(ExitReason::other)? {
                 say(&format!("{name}\n"))?;
             }
         }
-        Change::Revoke(name) => {
-            file.revoke(&name).map_err(Failure::other)?;
+        TokenCommand::Revoke(name) => {
+            file.revoke(&name).map_err(ExitReason::other)?;
             eprintln!("{name:?} is no longer let in; a running hub disconnects it within seconds.");
         }
     }
     Ok(())
 }
 
-async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Failure> {
+async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), ExitReason> {
     // First of all: a signal that nobody has asked for yet ends the program its own way.
     let stop = until_signal()?;
-    let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
-    let environment = Environment::of_process();
-    let config = Config::load(path.as_deref(), &environment).map_err(Failure::config)?;
+    let mut hangups = signal(SignalKind::hangup()).map_err(ExitReason::other)?;
+    let environment = Environment::from_process();
+    let config = HubConfig::load(path.as_deref(), &environment).map_err(ExitReason::config)?;
     let Devices { file, fixed } = &config.devices;
     let usual = file == Path::new(roster::DEFAULT_PATH);
-    let gate = match fixed {
-        Some(fixed) if usual => Gate::beside(file.clone(), fixed),
-        fixed => Gate::new(Some(file.clone()), fixed.as_ref()),
+    let authenticator = match fixed {
+        Some(fixed) if usual => Authenticator::with_optional_file(file.clone(), fixed),
+        fixed => Authenticator::new(Some(file.clone()), fixed.as_ref()),
     };
-    let gate = Arc::new(gate.map_err(Failure::Config)?);
-    if gate.roster().borrow().is_empty() {
+    let authenticator = Arc::new(authenticator.map_err(ExitReason::Config)?);
+    if authenticator.registry().borrow().is_empty() {
         log::warn!(
             "nobody can come in yet: give a display a token with `deskticker-hub token add NAME` \
              (kept in {}; this hub sees it within seconds), or set MASSIVE_PROXY_TOKEN",
@@ -166,16 +171,16 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Fa
         );
     }
     let connector = Connector::new(config.ca_file.as_deref())
-        .map_err(|error| Failure::Config(format!("ca_file: {error}")))?;
-    let (settings, current) = watch::channel(settings(&config).map_err(Failure::Config)?);
-    let supervisor = Supervisor::of_process();
-    let setup = Setup {
+        .map_err(|error| ExitReason::Config(format!("ca_file: {error}")))?;
+    let (settings, current) = watch::channel(settings(&config).map_err(ExitReason::Config)?);
+    let supervisor = Supervisor::from_process();
+    let setup = HubSetup {
         source: config.source.clone(),
         rest: config.rest.clone(),
         connector,
         clusters: config.clusters.clone(),
         simulated: false,
-        gate: gate.clone(),
+        authenticator: authenticator.clone(),
         settings: current,
         calendar: Calendar::us(),
         clock: Clock::system(),
@@ -187,13 +192,19 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Fa
         "serving {} from {} on {scheme}://{}",
         names(&config.clusters),
         config.source.endpoint,
-        listener.local_addr().map_err(Failure::other)?
+        listener.local_addr().map_err(ExitReason::other)?
     );
     tokio::spawn(async move {
         let mut config = config;
         while hangups.recv().await.is_some() {
             supervisor.reloading();
-            read_again(&mut config, path.as_deref(), &environment, &gate, &settings);
+            read_again(
+                &mut config,
+                path.as_deref(),
+                &environment,
+                &authenticator,
+                &settings,
+            );
             supervisor.ready();
         }
     });
@@ -206,9 +217,9 @@ fn names(clusters: &[Cluster]) -> String {
     names.join(", ")
 }
 
-fn settings(config: &Config) -> Result<Settings, String> {
+fn settings(config: &HubConfig) -> Result<HubSettings, String> {
     let tls = config.tls.as_ref();
-    Ok(Settings {
+    Ok(HubSettings {
         origins: config.origins.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         tls: tls
@@ -221,17 +232,20 @@ fn settings(config: &Config) -> Result<Settings, String> {
 
 /// What SIGHUP asks for. What is wrong changes nothing; what cannot change now is said.
 fn read_again(
-    config: &mut Config,
+    config: &mut HubConfig,
     path: Option<&Path>,
     environment: &Environment,
-    gate: &Gate,
-    current: &watch::Sender<Settings>,
+    authenticator: &Authenticator,
+    current: &watch::Sender<HubSettings>,
 ) {
-    match gate.reload() {
-        Ok(()) => log::info!("devices let in: {}", gate.roster().borrow().len()),
+    match authenticator.reload() {
+        Ok(()) => log::info!(
+            "devices let in: {}",
+            authenticator.registry().borrow().len()
+        ),
         Err(error) => log::error!("the devices stay as they were: {error}"),
     }
-    let read = Config::load(path, environment).map_err(|error| error.to_string());
+    let read = HubConfig::load(path, environment).map_err(|error| error.to_string());
     let (new, settings) = match read.and_then(|new| settings(&new).map(|found| (new, found))) {
         Ok(read) => read,
         Err(error) => {
@@ -276,7 +290,7 @@ fn read_again(
         }
     }
     log::info!("settings read again");
-    *config = Config {
+    *config = HubConfig {
         origins: new.origins,
         trusted_proxies: new.trusted_proxies,
         tls: new.tls,
@@ -284,7 +298,7 @@ fn read_again(
     };
 }
 
-async fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener, Failure> {
+async fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener, ExitReason> {
     raise_file_limit(limits.connections);
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
@@ -293,7 +307,7 @@ async fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener, Failu
             }
             _ => "",
         };
-        Failure::Other(format!("cannot listen on {address}: {error}{hint}"))
+        ExitReason::Other(format!("cannot listen on {address}: {error}{hint}"))
     })
 }
 
@@ -319,7 +333,7 @@ fn raise_file_limit(connections: usize) {
 }
 
 /// SIGTERM, SIGINT and SIGQUIT end the hub.
-fn until_signal() -> Result<watch::Receiver<bool>, Failure> {
+fn until_signal() -> Result<watch::Receiver<bool>, ExitReason> {
     let (stop, stopped) = watch::channel(false);
     let stop = Arc::new(stop);
     for kind in [
@@ -327,7 +341,7 @@ fn until_signal() -> Result<watch::Receiver<bool>, Failure> {
         SignalKind::interrupt(),
         SignalKind::quit(),
     ] {
-        let mut signals = signal(kind).map_err(Failure::other)?;
+        let mut signals = signal(kind).map_err(ExitReason::other)?;
         let stop = stop.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
@@ -338,40 +352,40 @@ fn until_signal() -> Result<watch::Receiver<bool>, Failure> {
     Ok(stopped)
 }
 
-async fn simulate(listen: Option<SocketAddr>) -> Result<(), Failure> {
+async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
     let stop = until_signal()?;
-    let mut hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
+    let mut hangups = signal(SignalKind::hangup()).map_err(ExitReason::other)?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             log::info!("nothing to read again: simulated prices have no settings");
         }
     });
-    let given = Environment::of_process().token;
+    let given = Environment::from_process().token;
     let fresh = match given {
         Some(_) => None,
-        None => Some(roster::fresh_token().map_err(Failure::other)?),
+        None => Some(roster::fresh_token().map_err(ExitReason::other)?),
     };
     let token = given.as_deref().or(fresh.as_deref()).unwrap_or_default();
-    let token =
-        Secret::new(token).map_err(|why| Failure::Config(format!("MASSIVE_PROXY_TOKEN: {why}")))?;
-    let vendor = simulator::Settings {
+    let token = Secret::new(token)
+        .map_err(|reason| ExitReason::Config(format!("MASSIVE_PROXY_TOKEN: {reason}")))?;
+    let vendor = simulator::SimulatorSettings {
         values: true,
-        ..simulator::Settings::default()
+        ..simulator::SimulatorSettings::default()
     };
     let (mut setup, simulator) = hub::simulated::setup(vendor, &token, Clock::system())
         .await
-        .map_err(Failure::Other)?;
-    setup.supervisor = Supervisor::of_process();
-    let usual = || config::parse_listen(config::DEFAULT_LISTEN).map_err(Failure::Other);
+        .map_err(ExitReason::Other)?;
+    setup.supervisor = Supervisor::from_process();
+    let usual = || config::parse_listen(config::DEFAULT_LISTEN).map_err(ExitReason::Other);
     let listener = bind(listen.map_or_else(usual, Ok)?, &Limits::default()).await?;
-    let address = listener.local_addr().map_err(Failure::other)?;
+    let address = listener.local_addr().map_err(ExitReason::other)?;
     say(&how_to_join(address, fresh.as_deref()))?;
-    let mut losses = signal(SignalKind::user_defined1()).map_err(Failure::other)?;
+    let mut losses = signal(SignalKind::user_defined1()).map_err(ExitReason::other)?;
     let lose = async {
         // For who wants to see what displays do when the vendor is lost.
         while losses.recv().await.is_some() {
-            simulator.fault(Fault::Abort).await;
-            simulator.fault(Fault::None).await;
+            simulator.fault(InjectedFault::Abort).await;
+            simulator.fault(InjectedFault::None).await;
         }
     };
     tokio::select! {

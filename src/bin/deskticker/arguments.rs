@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use deskticker::board::{self, Board};
-use deskticker::config::{DEFAULT_PATH, Panel, PanelKind};
+use deskticker::config::{DEFAULT_PATH, PanelConfig, PanelKind};
 use deskticker::panel::Chip;
 use deskticker::screen::Size;
 use deskticker::station::Files;
@@ -77,7 +77,7 @@ pub(super) enum Command {
         config: PathBuf,
     },
     Demo {
-        panel: Panel,
+        panel: PanelConfig,
         seconds: Option<f64>,
         speed: f64,
     },
@@ -191,9 +191,9 @@ impl Options {
     fn command(self, command: &str) -> Result<Command, lexopt::Error> {
         match command {
             "demo" => {
-                let mut panel = Panel {
+                let mut panel = PanelConfig {
                     kind: self.panel.unwrap_or(PanelKind::Terminal),
-                    ..Panel::of(Board::of_machine(&board::MODEL))
+                    ..PanelConfig::of(Board::for_machine(&board::MODEL))
                 };
                 panel.file = self.output.unwrap_or(panel.file);
                 panel.oled.size = self.size.unwrap_or(panel.oled.size);
@@ -219,7 +219,7 @@ impl Options {
                     seconds: self.seconds.unwrap_or(10.0),
                 })
             }
-            "boards" => Ok(Command::Print(board::list(Board::of_machine(
+            "boards" => Ok(Command::Print(board::list(Board::for_machine(
                 &board::MODEL,
             )))),
             "say" => {

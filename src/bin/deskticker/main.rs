@@ -11,21 +11,21 @@ use std::time::Duration;
 
 use arguments::Command;
 use deskticker::clock::Clock;
-use deskticker::config::{Config, Environment, Panel, PanelKind};
+use deskticker::config::{Config, Environment, PanelConfig, PanelKind};
 use deskticker::demo::simulated;
 use deskticker::doctor;
-use deskticker::journal::Journal;
+use deskticker::journal::LogWriter;
 use deskticker::market::Calendar;
-use deskticker::panel::{self, Leave, Light, Oled, Slot};
+use deskticker::panel::{self, FinalPicture, Mailbox, Oled, PanelLight};
 use deskticker::screen::{self, Size};
-use deskticker::service::{self, Control, Setup, Until};
-use deskticker::station::{self, Afterwards, Files, Loaded, Station};
+use deskticker::service::{self, ControlMessage, RunUntil, TickerSetup};
+use deskticker::station::{self, Files, LoadedConfig, StopNotice, TickerApp};
 use deskticker::supervisor::Supervisor;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// Why the program ends with another code than 0 (sysexits.h).
-enum Failure {
+enum ExitReason {
     /// All has been said already.
     Told(u8),
     Usage(String),
@@ -33,9 +33,9 @@ enum Failure {
     Other(String),
 }
 
-impl Failure {
+impl ExitReason {
     fn other(error: impl std::fmt::Display) -> Self {
-        Failure::Other(error.to_string())
+        ExitReason::Other(error.to_string())
     }
 }
 
@@ -49,28 +49,29 @@ fn main() -> ExitCode {
     }));
     let (code, message) = match arguments().and_then(perform) {
         Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Told(code)) => return ExitCode::from(code),
-        Err(Failure::Usage(message)) => (64, format!("{message}\nTry: deskticker --help")),
-        Err(Failure::Config(message)) => (78, message),
-        Err(Failure::Other(message)) => (1, message),
+        Err(ExitReason::Told(code)) => return ExitCode::from(code),
+        Err(ExitReason::Usage(message)) => (64, format!("{message}\nTry: deskticker --help")),
+        Err(ExitReason::Config(message)) => (78, message),
+        Err(ExitReason::Other(message)) => (1, message),
     };
     eprintln!("deskticker: {message}");
     ExitCode::from(code)
 }
 
-fn arguments() -> Result<Command, Failure> {
-    arguments::parse(lexopt::Parser::from_env()).map_err(|error| Failure::Usage(error.to_string()))
+fn arguments() -> Result<Command, ExitReason> {
+    arguments::parse(lexopt::Parser::from_env())
+        .map_err(|error| ExitReason::Usage(error.to_string()))
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), ExitReason> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever reads it, `head` for one, has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(Failure::other),
+        written => written.map_err(ExitReason::other),
     }
 }
 
-fn perform(command: Command) -> Result<(), Failure> {
+fn perform(command: Command) -> Result<(), ExitReason> {
     if let Command::Print(text) = &command {
         return print(text);
     }
@@ -82,11 +83,11 @@ fn perform(command: Command) -> Result<(), Failure> {
         Command::Doctor { .. } => "off",
         _ => "warn",
     };
-    let journal = Journal::to_stderr(level).map_err(Failure::other)?;
+    let journal = LogWriter::to_stderr(level).map_err(ExitReason::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(Failure::other)?;
+        .map_err(ExitReason::other)?;
     let outcome = runtime.block_on(async {
         match command {
             Command::Print(_) => Ok(()),
@@ -107,15 +108,15 @@ fn perform(command: Command) -> Result<(), Failure> {
                 word,
                 meaning,
             } => say(&config, &word, &meaning),
-            Command::SayAfterwards { files, words } => Afterwards {
+            Command::SayAfterwards { files, words } => StopNotice {
                 files,
-                environment: Environment::of_process(),
+                environment: Environment::from_process(),
                 clock: Clock::system(),
                 state: state_file(),
                 words,
             }
             .say()
-            .map_err(Failure::Other),
+            .map_err(ExitReason::Other),
             Command::Doctor {
                 config,
                 json,
@@ -130,27 +131,27 @@ fn perform(command: Command) -> Result<(), Failure> {
     outcome
 }
 
-async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure> {
+async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), ExitReason> {
     let files = Files {
         config,
         last_good,
         fault: std::env::var_os("DESKTICKER_FAULT_FILE").map(PathBuf::from),
     };
-    let station = Station {
+    let station = TickerApp {
         files,
-        environment: Environment::of_process(),
+        environment: Environment::from_process(),
         clock: Clock::system(),
-        supervisor: Supervisor::of_process(),
+        supervisor: Supervisor::from_process(),
         state: state_file(),
     };
     let (stop, stops) = mpsc::channel(1);
     let (reload, reloads) = mpsc::channel(1);
-    obey_signals(stop, &ENDING, ())?;
-    obey_signals(reload, &[SignalKind::hangup()], ())?;
+    on_signals(stop, &ENDING, ())?;
+    on_signals(reload, &[SignalKind::hangup()], ())?;
     let ran = station.run(stops, reloads).await;
     ran.map_err(|failure| match failure {
-        station::Failure::Config(error) => Failure::Config(error.to_string()),
-        station::Failure::Other(message) => Failure::Other(message),
+        station::TickerError::Config(error) => ExitReason::Config(error.to_string()),
+        station::TickerError::Other(message) => ExitReason::Other(message),
     })
 }
 
@@ -159,11 +160,11 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), Failure>
 fn state_file() -> Option<PathBuf> {
     let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
     let folder = std::env::split_paths(&folders).next()?;
-    Some(folder.join(panel::State::FILE))
+    Some(folder.join(panel::PanelState::FILE))
 }
 
 /// Says what a configuration comes to, or what is wrong with it.
-fn check(path: &Path) -> Result<(), Failure> {
+fn check(path: &Path) -> Result<(), ExitReason> {
     let loaded = load(path)?;
     let (config, settings) = (&loaded.config, &loaded.config.settings);
     if let Some(utc) = Clock::system().now().utc {
@@ -182,76 +183,88 @@ fn check(path: &Path) -> Result<(), Failure> {
         "ok: {} ({}), {}, {}, {}, from {}\n",
         counted(settings.watchlist.len(), "symbol"),
         loaded.names(),
-        counted(settings.leaves().len(), "page"),
+        counted(settings.page_specs().len(), "page"),
         counted(settings.alerts.len(), "alert"),
-        counted(settings.nights.len(), "night"),
+        counted(settings.dimming_periods.len(), "night"),
         config.source.endpoint
     ))
 }
 
-fn load(path: &Path) -> Result<Loaded, Failure> {
-    Loaded::load(path, &Environment::of_process())
-        .map_err(|error| Failure::Config(error.to_string()))
+fn load(path: &Path) -> Result<LoadedConfig, ExitReason> {
+    LoadedConfig::load(path, &Environment::from_process())
+        .map_err(|error| ExitReason::Config(error.to_string()))
 }
 
-async fn demo(panel: Panel, seconds: Option<f64>, speed: f64) -> Result<(), Failure> {
+async fn demo(panel: PanelConfig, seconds: Option<f64>, speed: f64) -> Result<(), ExitReason> {
     let clock = Clock::system();
     let (setup, _backstage) = simulated(clock, speed, panel.oled.size)
         .await
-        .map_err(Failure::Other)?;
+        .map_err(ExitReason::Other)?;
     let (controls, receiver) = mpsc::channel(4);
-    obey_signals(controls.clone(), &ENDING, Control::Stop)?;
-    obey_signals(controls.clone(), &[SignalKind::hangup()], Control::Stop)?;
+    on_signals(controls.clone(), &ENDING, ControlMessage::Stop)?;
+    on_signals(
+        controls.clone(),
+        &[SignalKind::hangup()],
+        ControlMessage::Stop,
+    )?;
     if let Some(seconds) = seconds {
         end_after(seconds, controls);
     }
     let caption = "simulated prices · Ctrl-C ends";
-    shown(setup, &panel, Leave::Picture, caption, receiver).await
+    shown(setup, &panel, FinalPicture::Picture, caption, receiver).await
 }
 
 /// Runs a service with its panel, and leaves the panel in order.
 async fn shown(
-    setup: Setup,
-    panel: &Panel,
-    leave: Leave,
+    setup: TickerSetup,
+    panel: &PanelConfig,
+    leave: FinalPicture,
     caption: &str,
-    controls: mpsc::Receiver<Control>,
-) -> Result<(), Failure> {
-    let started = station::mount(panel, leave, caption, setup.clock.clone());
-    let (slot, mut panel) = started.map_err(Failure::other)?;
-    let outcome = service::run(setup, slot, controls, Until::Stopped).await;
+    controls: mpsc::Receiver<ControlMessage>,
+) -> Result<(), ExitReason> {
+    let started = station::start_panel(panel, leave, caption, setup.clock.clone());
+    let (mailbox, mut panel) = started.map_err(ExitReason::other)?;
+    let outcome = service::run(setup, mailbox, controls, RunUntil::Stopped).await;
     // A bus that is stuck must not hold up the end.
     panel.finish(Duration::from_millis(500));
-    outcome.map(|_| ()).map_err(Failure::other)
+    outcome.map(|_| ()).map_err(ExitReason::other)
 }
 
-async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Result<(), Failure> {
-    let mut backstage = None;
+async fn snapshot(
+    output: PathBuf,
+    config: Option<PathBuf>,
+    seconds: f64,
+) -> Result<(), ExitReason> {
+    let mut demo_servers = None;
     let setup = match config {
         Some(path) => load(&path)?.setup(Clock::system()),
         None => {
             let (setup, running) = simulated(Clock::system(), 20.0, Size::Tall)
                 .await
-                .map_err(Failure::Other)?;
-            backstage = Some(running);
+                .map_err(ExitReason::Other)?;
+            demo_servers = Some(running);
             setup
         }
     };
     let (controls, receiver) = mpsc::channel(4);
-    obey_signals(controls.clone(), &ENDING, Control::Stop)?;
-    obey_signals(controls.clone(), &[SignalKind::hangup()], Control::Stop)?;
+    on_signals(controls.clone(), &ENDING, ControlMessage::Stop)?;
+    on_signals(
+        controls.clone(),
+        &[SignalKind::hangup()],
+        ControlMessage::Stop,
+    )?;
     end_after(seconds, controls);
-    let slot = Slot::new(setup.size);
-    let complete = service::run(setup, slot.clone(), receiver, Until::Complete)
+    let mailbox = Mailbox::new(setup.size);
+    let complete = service::run(setup, mailbox.clone(), receiver, RunUntil::Complete)
         .await
-        .map_err(Failure::other)?;
-    drop(backstage);
-    let frame = slot
+        .map_err(ExitReason::other)?;
+    drop(demo_servers);
+    let frame = mailbox
         .take(Duration::ZERO)
-        .ok_or_else(|| Failure::other("nothing was drawn"))?;
-    let picture = panel::png::encode(&frame).map_err(Failure::other)?;
+        .ok_or_else(|| ExitReason::other("nothing was drawn"))?;
+    let picture = panel::png::encode(&frame).map_err(ExitReason::other)?;
     std::fs::write(&output, picture)
-        .map_err(|error| Failure::Other(format!("{}: {error}", output.display())))?;
+        .map_err(|error| ExitReason::Other(format!("{}: {error}", output.display())))?;
     if !complete {
         log::warn!("not every value came in time; the picture says so");
     }
@@ -259,24 +272,24 @@ async fn snapshot(output: PathBuf, config: Option<PathBuf>, seconds: f64) -> Res
 }
 
 /// For a machine that is just starting: nothing of the configuration but the panel has to be right.
-fn say(config: &Path, word: &str, meaning: &str) -> Result<(), Failure> {
+fn say(config: &Path, word: &str, meaning: &str) -> Result<(), ExitReason> {
     let text = Config::text(config).unwrap_or_default();
-    let panel = Config::panel_of(&text, &Environment::of_process());
+    let panel = Config::panel_of(&text, &Environment::from_process());
     if panel.kind != PanelKind::Oled {
-        return Err(Failure::other("say: only an oled keeps what it shows"));
+        return Err(ExitReason::other("say: only an oled keeps what it shows"));
     }
     let frame = screen::notice(panel.oled.size, word, meaning);
     let (bus, address) = (panel.oled.bus.clone(), panel.oled.address);
-    let shown = Oled::linux(panel.oled).leave(&frame, Light::default());
-    shown.map_err(|fault| Failure::other(fault.advice(&bus, address)))
+    let shown = Oled::linux(panel.oled).leave(&frame, PanelLight::default());
+    shown.map_err(|fault| ExitReason::other(fault.advice(&bus, address)))
 }
 
 /// How long a doctor waits for values: the VIX is published every 15 s.
-const PATIENCE: Duration = Duration::from_secs(16);
+const DOCTOR_TIME_LIMIT: Duration = Duration::from_secs(16);
 
-async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(), Failure> {
+async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(), ExitReason> {
     let bundle = bundle.map(doctor::Bundle::new).transpose();
-    let bundle = bundle.map_err(Failure::Other)?;
+    let bundle = bundle.map_err(ExitReason::Other)?;
     let plain = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let colour = std::io::stdout().is_terminal() && !plain("NO_COLOR") && !dumb;
@@ -287,31 +300,33 @@ async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(),
             say(&doctor::text(finding, colour));
         }
     };
-    let patient = doctor::Patient {
+    let patient = doctor::CheckContext {
         root: Path::new("/"),
         file,
-        environment: &Environment::of_process(),
+        environment: &Environment::from_process(),
         clock: Clock::system(),
         calendar: Calendar::us(),
-        patience: PATIENCE,
+        time_limit: DOCTOR_TIME_LIMIT,
         touch: &mut doctor::touch,
     };
-    let mut tell = doctor::Tell(&mut each);
-    let examination = doctor::examine(patient, &mut tell).await;
+    let mut tell = doctor::FindingSink(&mut each);
+    let examination = doctor::run_checks(patient, &mut tell).await;
     if json {
         say(&doctor::json(&examination.findings));
     } else {
         say(&format!("\n{}", doctor::summary(&examination.findings)));
     }
     if let Some(bundle) = bundle {
-        let place = bundle.write(&examination, file).map_err(Failure::other)?;
+        let place = bundle
+            .write(&examination, file)
+            .map_err(ExitReason::other)?;
         if !json {
             say(&format!("{place}: read it before you show it to others\n"));
         }
     }
     match examination.code() {
         0 => Ok(()),
-        code => Err(Failure::Told(code)),
+        code => Err(ExitReason::Told(code)),
     }
 }
 
@@ -324,13 +339,13 @@ const ENDING: [SignalKind; 3] = [
 ];
 
 /// Says this at each of these signals.
-fn obey_signals<T: Clone + Send + 'static>(
+fn on_signals<T: Clone + Send + 'static>(
     listener: mpsc::Sender<T>,
     kinds: &[SignalKind],
     what: T,
-) -> Result<(), Failure> {
+) -> Result<(), ExitReason> {
     for kind in kinds {
-        let mut signals = signal(*kind).map_err(Failure::other)?;
+        let mut signals = signal(*kind).map_err(ExitReason::other)?;
         let (listener, what) = (listener.clone(), what.clone());
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
@@ -343,10 +358,10 @@ fn obey_signals<T: Clone + Send + 'static>(
     Ok(())
 }
 
-fn end_after(seconds: f64, controls: mpsc::Sender<Control>) {
+fn end_after(seconds: f64, controls: mpsc::Sender<ControlMessage>) {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
         // Whoever has ended already needs no telling.
-        controls.send(Control::Stop).await.ok();
+        controls.send(ControlMessage::Stop).await.ok();
     });
 }

@@ -1,21 +1,26 @@
 use super::*;
 use crate::clock::Moment;
-use crate::doctor::State;
+use crate::doctor::CheckState;
 
 const BUS: &str = "/dev/i2c-1";
 const GROUPS: &str = "root:x:0:\ndialout:x:20:pi\ni2c:x:994:pi,anna\nempty:x:1:\nshort:x\n";
 
-fn permission(opened: Result<(), Fault>, device: (u32, u32), mine: &[u32], user: &str) -> Finding {
+fn permission(
+    opened: Result<(), BusFault>,
+    device: (u32, u32),
+    mine: &[u32],
+    user: &str,
+) -> Finding {
     judge_permission(Path::new(BUS), opened, device, GROUPS, mine, user)
 }
 
 #[test]
 fn who_may_not_open_the_bus_is_told_the_step_that_is_missing() {
     let denied = |device, mine: &[u32], user| {
-        let finding = permission(Err(Fault::Denied), device, mine, user);
-        assert_eq!(finding.state, State::Failed);
+        let finding = permission(Err(BusFault::Denied), device, mine, user);
+        assert_eq!(finding.state, CheckState::Failed);
         assert_eq!(finding.found, "/dev/i2c-1 may not be opened by this user");
-        finding.mend.unwrap()
+        finding.remedy.unwrap()
     };
     let stranger = denied((994, 0o20660), &[1000], "bob");
     assert!(
@@ -38,9 +43,9 @@ fn who_may_not_open_the_bus_is_told_the_step_that_is_missing() {
 fn a_bus_that_opens_is_well_and_one_that_is_none_is_not() {
     let open = permission(Ok(()), (0, 0o20600), &[], "");
     assert_eq!(open, Finding::ok("permission", "/dev/i2c-1 opens"));
-    let folder = permission(Err(Fault::NotABus), (0, 0), &[], "");
-    assert_eq!(folder.state, State::Failed);
-    assert!(folder.mend.unwrap().contains("is not an I2C bus"));
+    let folder = permission(Err(BusFault::NotABus), (0, 0), &[], "");
+    assert_eq!(folder.state, CheckState::Failed);
+    assert!(folder.remedy.unwrap().contains("is not an I2C bus"));
 }
 
 #[test]
@@ -72,14 +77,17 @@ fn a_clock_is_measured_by_the_servers_and_a_moments_difference_is_none() {
         let now = Now::new(Moment::ZERO, Utc(server.0 + seconds * 1000));
         clock(root, now, Some(server))
     };
-    assert_eq!(at(0).state, State::Ok);
-    assert_eq!((at(4).state, at(-4).state), (State::Ok, State::Ok));
+    assert_eq!(at(0).state, CheckState::Ok);
+    assert_eq!(
+        (at(4).state, at(-4).state),
+        (CheckState::Ok, CheckState::Ok)
+    );
     assert_eq!(
         (at(5).state, at(-59).state),
-        (State::Warning, State::Warning)
+        (CheckState::Warning, CheckState::Warning)
     );
     let behind = at(-7200);
-    assert_eq!(behind.state, State::Failed);
+    assert_eq!(behind.state, CheckState::Failed);
     assert!(behind.found.starts_with("7200 s behind the server's clock"));
     assert!(at(60).found.starts_with("60 s ahead of the server's clock"));
     let unset = Now {
@@ -89,7 +97,7 @@ fn a_clock_is_measured_by_the_servers_and_a_moments_difference_is_none() {
     let unset = clock(root, unset, Some(server));
     assert_eq!(
         (unset.state, unset.found.as_str()),
-        (State::Failed, "it is not set")
+        (CheckState::Failed, "it is not set")
     );
-    assert!(unset.mend.unwrap().contains("timedatectl set-ntp true"));
+    assert!(unset.remedy.unwrap().contains("timedatectl set-ntp true"));
 }

@@ -24,12 +24,12 @@ pub(super) async fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>
         return Ok(vec![SocketAddr::new(address, endpoint.port)]);
     }
     let name = (endpoint.host.clone(), endpoint.port);
-    apart(&FREE, move || Ok(name.to_socket_addrs()?.collect())).await
+    on_own_thread(&FREE, move || Ok(name.to_socket_addrs()?.collect())).await
 }
 
 /// Runs what blocks on a thread of its own, once one is free. Who gives up while waiting for that leaves
 /// nothing behind.
-async fn apart<T: Send + 'static>(
+async fn on_own_thread<T: Send + 'static>(
     free: &'static Semaphore,
     look: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
@@ -58,7 +58,7 @@ mod tests {
         let answers = std::sync::Arc::new(std::sync::Mutex::new(answers));
         let silent = || {
             let answers = answers.clone();
-            apart(&FREE, move || {
+            on_own_thread(&FREE, move || {
                 answers.lock().unwrap().recv().unwrap();
                 Ok(())
             })
@@ -68,12 +68,12 @@ mod tests {
         assert!(silent().now_or_never().is_none());
         assert_eq!(FREE.available_permits(), 0);
         // Nothing of this one is left: it has had no thread, and takes none later.
-        let never = apart(&FREE, || -> io::Result<()> {
+        let never = on_own_thread(&FREE, || -> io::Result<()> {
             panic!("given up before it began")
         });
         assert!(never.now_or_never().is_none());
         answer.send(()).unwrap();
-        let found = apart(&FREE, || Ok(7)).await.unwrap();
+        let found = on_own_thread(&FREE, || Ok(7)).await.unwrap();
         assert_eq!(found, 7);
         answer.send(()).unwrap();
         let both = FREE.acquire_many(2).await.unwrap();

@@ -11,27 +11,27 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::clock::Utc;
-use crate::feed::Why;
-use crate::feed::link::Via;
+use crate::feed::Failure;
+use crate::feed::link::FeedProvider;
 
 /// What a TLS failure means to the owner of the display.
-pub(super) fn tls_failure(error: &io::Error) -> Why {
+pub(super) fn tls_failure(error: &io::Error) -> Failure {
     use rustls::CertificateError::{NotValidYet, NotValidYetContext};
     match error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
     {
         Some(rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. })) => {
-            Why::Clock
+            Failure::Clock
         }
-        Some(_) => Why::Tls,
-        None => Why::Lost,
+        Some(_) => Failure::Tls,
+        None => Failure::Lost,
     }
 }
 
 /// What is wrong with a certificate, or with the way to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Distrust {
+pub enum CertificateProblem {
     /// It is over, since this time where that is known.
     Expired(Option<Utc>),
     /// It begins later, at this time where that is known.
@@ -44,39 +44,41 @@ pub enum Distrust {
     Other(String),
 }
 
-impl Distrust {
+impl CertificateProblem {
     pub(super) fn of(error: &io::Error) -> Self {
         use rustls::CertificateError as Bad;
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
         let Some(rustls::Error::InvalidCertificate(bad)) = inner else {
-            return Distrust::Other(error.to_string());
+            return CertificateProblem::Other(error.to_string());
         };
         let at = |time: &UnixTime| i64::try_from(time.as_secs()).ok().map(|s| Utc(s * 1000));
         match bad {
-            Bad::Expired => Distrust::Expired(None),
-            Bad::ExpiredContext { not_after, .. } => Distrust::Expired(at(not_after)),
-            Bad::NotValidYet => Distrust::NotYet(None),
-            Bad::NotValidYetContext { not_before, .. } => Distrust::NotYet(at(not_before)),
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Distrust::Name,
-            Bad::UnknownIssuer => Distrust::Authority,
-            _ => Distrust::Other(error.to_string()),
+            Bad::Expired => CertificateProblem::Expired(None),
+            Bad::ExpiredContext { not_after, .. } => CertificateProblem::Expired(at(not_after)),
+            Bad::NotValidYet => CertificateProblem::NotYet(None),
+            Bad::NotValidYetContext { not_before, .. } => {
+                CertificateProblem::NotYet(at(not_before))
+            }
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => CertificateProblem::Name,
+            Bad::UnknownIssuer => CertificateProblem::Authority,
+            _ => CertificateProblem::Other(error.to_string()),
         }
     }
 }
 
 /// What a failed WebSocket, or a failed upgrade to one, means to the link.
-pub fn failure(error: &Error) -> Why {
+pub fn failure(error: &Error) -> Failure {
     match error {
         Error::Http(response) => refusal(response.status()),
-        Error::Url(UrlError::TlsFeatureNotEnabled) => Why::Tls,
-        Error::Capacity(CapacityError::MessageTooLong { .. }) | Error::Utf8(_) => Why::Protocol,
+        Error::Url(UrlError::TlsFeatureNotEnabled) => Failure::Tls,
+        Error::Capacity(CapacityError::MessageTooLong { .. }) | Error::Utf8(_) => Failure::Protocol,
         Error::Protocol(
             ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete,
-        ) => Why::Lost,
+        ) => Failure::Lost,
         Error::Protocol(_) | Error::HttpFormat(_) | Error::Url(_) | Error::Capacity(_) => {
-            Why::Protocol
+            Failure::Protocol
         }
-        _ => Why::Lost,
+        _ => Failure::Lost,
     }
 }
 
@@ -93,26 +95,26 @@ pub fn complaint(error: &Error) -> Option<CloseCode> {
 }
 
 /// What an HTTP status means where another was due.
-pub fn refusal(status: StatusCode) -> Why {
+pub fn refusal(status: StatusCode) -> Failure {
     match status.as_u16() {
-        401 | 403 => Why::Token,
-        404 | 410 => Why::Path,
-        429 | 500..=510 | 512..=599 => Why::Busy,
-        200..=399 | 511 => Why::Portal,
-        _ => Why::Protocol,
+        401 | 403 => Failure::Token,
+        404 | 410 => Failure::Path,
+        429 | 500..=510 | 512..=599 => Failure::Busy,
+        200..=399 | 511 => Failure::Portal,
+        _ => Failure::Protocol,
     }
 }
 
 /// What the code of a close frame means to the link.
-pub fn farewell(frame: Option<&CloseFrame>, via: Via) -> Why {
-    match (frame.map(|frame| u16::from(frame.code)), via) {
+pub fn farewell(frame: Option<&CloseFrame>, provider: FeedProvider) -> Failure {
+    match (frame.map(|frame| u16::from(frame.code)), provider) {
         // What a hub closes with when it refuses (RFC 6455, 7.4.1).
-        (Some(1008), Via::Hub) => Why::Token,
+        (Some(1008), FeedProvider::Hub) => Failure::Token,
         // The vendor takes no token, and says so of a key before it closes; what it closes with
         // this alone is the older of two connections.
-        (Some(1008), Via::Vendor) => Why::Evicted,
-        (Some(1012 | 1013), _) => Why::Restarting,
-        _ => Why::Lost,
+        (Some(1008), FeedProvider::Vendor) => Failure::Evicted,
+        (Some(1012 | 1013), _) => Failure::Restarting,
+        _ => Failure::Lost,
     }
 }
 
@@ -126,9 +128,12 @@ mod tests {
             code: CloseCode::Policy,
             reason: "".into(),
         };
-        assert_eq!(farewell(Some(&close), Via::Hub), Why::Token);
-        assert_eq!(farewell(Some(&close), Via::Vendor), Why::Evicted);
-        assert!(Why::Evicted.refuses());
-        assert_eq!(farewell(None, Via::Vendor), Why::Lost);
+        assert_eq!(farewell(Some(&close), FeedProvider::Hub), Failure::Token);
+        assert_eq!(
+            farewell(Some(&close), FeedProvider::Vendor),
+            Failure::Evicted
+        );
+        assert!(Failure::Evicted.refuses());
+        assert_eq!(farewell(None, FeedProvider::Vendor), Failure::Lost);
     }
 }

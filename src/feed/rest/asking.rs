@@ -12,10 +12,10 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::fmt::rfc2822;
 
-use super::super::link::Via;
+use super::super::link::FeedProvider;
 use super::super::net::{self, Connector, Endpoint};
-use super::super::session::Source;
-use super::super::{Boxed, Why};
+use super::super::session::FeedSource;
+use super::super::{Boxed, Failure};
 use crate::clock::Utc;
 
 /// The answer must be here within this.
@@ -41,14 +41,14 @@ pub fn vendor_rest(sockets: &Endpoint) -> Endpoint {
 
 /// Why there is no answer, and what was said about asking again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RestError {
     /// The reason.
-    pub why: Why,
+    pub reason: Failure,
     /// The `Retry-After` of the answer: seconds, or a date.
     pub retry_after: Option<String>,
 }
 
-impl Refusal {
+impl RestError {
     /// How long to wait by the other side's own words (RFC 9110, 10.2.3), 1 s to 10 min. A date is
     /// worth nothing while the clock is not set.
     pub(super) fn wait(&self, utc: Option<Utc>) -> Option<Duration> {
@@ -65,10 +65,10 @@ impl Refusal {
     }
 }
 
-impl From<Why> for Refusal {
-    fn from(why: Why) -> Self {
+impl From<Failure> for RestError {
+    fn from(reason: Failure) -> Self {
         Self {
-            why,
+            reason,
             retry_after: None,
         }
     }
@@ -82,8 +82,8 @@ pub async fn get(
     connector: &Connector,
     endpoint: &Endpoint,
     path: &str,
-    source: &Source,
-) -> Result<Bytes, Refusal> {
+    source: &FeedSource,
+) -> Result<Bytes, RestError> {
     fetch(connector, endpoint, Method::GET, path, source).await
 }
 
@@ -96,22 +96,22 @@ pub(in crate::feed) async fn fetch(
     endpoint: &Endpoint,
     method: Method,
     path: &str,
-    source: &Source,
-) -> Result<Bytes, Refusal> {
+    source: &FeedSource,
+) -> Result<Bytes, RestError> {
     let answer = exchange(connector, endpoint, method, path, source, false).await?;
     if answer.status != StatusCode::OK {
-        return Err(Refusal {
-            why: net::refusal(answer.status),
+        return Err(RestError {
+            reason: net::refusal(answer.status),
             retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
         });
     }
     // A web page where JSON was due.
-    Ok(answer.json.ok_or(Why::Portal)?)
+    Ok(answer.json.ok_or(Failure::Portal)?)
 }
 
 /// What a server says to a request, before anybody has judged it.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpAnswer {
     /// Its status.
     pub(crate) status: StatusCode,
     headers: HeaderMap,
@@ -119,7 +119,7 @@ pub(crate) struct Answer {
     pub(crate) json: Option<Bytes>,
 }
 
-impl Answer {
+impl HttpAnswer {
     /// A header, if it is text.
     pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -132,10 +132,10 @@ impl Answer {
 /// Why it answers nothing.
 pub(crate) async fn ask(
     connector: &Connector,
-    source: &Source,
+    source: &FeedSource,
     method: Method,
     path: &str,
-) -> Result<Answer, Why> {
+) -> Result<HttpAnswer, Failure> {
     exchange(connector, &source.endpoint, method, path, source, true).await
 }
 
@@ -146,13 +146,13 @@ fn exchange<'a>(
     endpoint: &'a Endpoint,
     method: Method,
     path: &'a str,
-    source: &'a Source,
+    source: &'a FeedSource,
     whole: bool,
-) -> Boxed<'a, Result<Answer, Why>> {
+) -> Boxed<'a, Result<HttpAnswer, Failure>> {
     Box::pin(async move {
         let exchange = exchanged(connector, endpoint, method, path, source, whole);
         let answer = tokio::time::timeout(LIMIT, exchange).await;
-        answer.map_err(|_| Why::Timeout)?
+        answer.map_err(|_| Failure::Timeout)?
     })
 }
 
@@ -161,29 +161,34 @@ async fn exchanged(
     endpoint: &Endpoint,
     method: Method,
     path: &str,
-    source: &Source,
+    source: &FeedSource,
     whole: bool,
-) -> Result<Answer, Why> {
+) -> Result<HttpAnswer, Failure> {
     let mut builder = Request::builder()
         .method(method)
         .uri(format!("{}{path}", endpoint.base))
         .header(HOST, endpoint.authority())
         .header(ACCEPT, "application/json");
     if let Some(secret) = &source.secret {
-        builder = match source.via {
-            Via::Hub => builder.header(TOKEN_HEADER, secret.reveal()),
-            Via::Vendor => builder.header(AUTHORIZATION, format!("Bearer {}", secret.reveal())),
+        builder = match source.provider {
+            FeedProvider::Hub => builder.header(TOKEN_HEADER, secret.reveal()),
+            FeedProvider::Vendor => {
+                builder.header(AUTHORIZATION, format!("Bearer {}", secret.reveal()))
+            }
         };
     }
     let request = builder
         .body(Empty::<Bytes>::new())
-        .map_err(|_| Why::Protocol)?;
+        .map_err(|_| Failure::Protocol)?;
     let stream = connector.stream(endpoint).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|_| Why::Lost)?;
+        .map_err(|_| Failure::Lost)?;
     let exchange = async {
-        let response = sender.send_request(request).await.map_err(|_| Why::Lost)?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|_| Failure::Lost)?;
         let (head, body) = response.into_parts();
         connector.dated(&head.headers);
         let json = head.headers.get(CONTENT_TYPE).is_some_and(|kind| {
@@ -195,11 +200,11 @@ async fn exchanged(
         });
         let json = if json && (whole || head.status == StatusCode::OK) {
             let body = Limited::new(body, BODY_LIMIT).collect().await;
-            Some(body.map_err(|_| Why::Protocol)?.to_bytes())
+            Some(body.map_err(|_| Failure::Protocol)?.to_bytes())
         } else {
             None
         };
-        Ok(Answer {
+        Ok(HttpAnswer {
             status: head.status,
             headers: head.headers,
             json,
@@ -223,8 +228,8 @@ mod tests {
         // 2026-11-23 14:30:00 UTC, a Monday.
         let utc = Some(Utc(1_795_444_200_000));
         let wait = |text: &str, utc| {
-            let refusal = Refusal {
-                why: Why::Busy,
+            let refusal = RestError {
+                reason: Failure::Busy,
                 retry_after: Some(text.to_owned()),
             };
             refusal.wait(utc).map(|wait| wait.as_secs())
@@ -239,7 +244,7 @@ mod tests {
         for junk in ["soon", "-1", "1.5", ""] {
             assert_eq!(wait(junk, utc), None, "{junk}");
         }
-        assert_eq!(Refusal::from(Why::Busy).wait(utc), None);
+        assert_eq!(RestError::from(Failure::Busy).wait(utc), None);
     }
 
     #[test]

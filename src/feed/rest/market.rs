@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::super::link::Via;
+use super::super::link::FeedProvider;
 use crate::clock::Utc;
-use crate::market::{MarketStatus, State};
+use crate::market::{MarketState, MarketStatus};
 
 /// Where it is asked for.
-pub(super) const fn path(via: Via) -> &'static str {
-    match via {
-        Via::Hub => "/api/market/status",
-        Via::Vendor => "/v1/marketstatus/now",
+pub(super) const fn path(provider: FeedProvider) -> &'static str {
+    match provider {
+        FeedProvider::Hub => "/api/market/status",
+        FeedProvider::Vendor => "/v1/marketstatus/now",
     }
 }
 
@@ -36,11 +36,11 @@ pub fn status(body: &[u8]) -> Option<(MarketStatus, bool)> {
     said.then_some((status, body["simulated"] == true))
 }
 
-fn state(word: &Value) -> Option<State> {
+fn state(word: &Value) -> Option<MarketState> {
     match word.as_str()? {
-        "open" => Some(State::Open),
-        "extended-hours" => Some(State::Extended),
-        "closed" => Some(State::Closed),
+        "open" => Some(MarketState::Open),
+        "extended-hours" => Some(MarketState::Extended),
+        "closed" => Some(MarketState::Closed),
         _ => None,
     }
 }
@@ -55,9 +55,9 @@ mod tests {
             "exchanges":{"nasdaq":"open","nyse":"extended-hours"},"age":3,"stale":true,
             "indicesGroups":{"s_and_p":"closed","cgi":"open","nasdaq":"maybe","dow_jones":5}}"#;
         let expected = MarketStatus {
-            shares: Some(State::Extended),
-            s_and_p: Some(State::Closed),
-            cboe: Some(State::Open),
+            shares: Some(MarketState::Extended),
+            s_and_p: Some(MarketState::Closed),
+            cboe: Some(MarketState::Open),
             nasdaq: None,
             dow_jones: None,
             as_of: Utc(1_795_444_200_000),
@@ -72,7 +72,7 @@ mod tests {
         let body = br#"{"market":"closed","serverTime":"2026-11-23T14:30:00Z"}"#;
         let (status, simulated) = status(body).unwrap();
         assert!(!simulated);
-        assert_eq!(status.shares, Some(State::Closed));
+        assert_eq!(status.shares, Some(MarketState::Closed));
         assert_eq!((status.s_and_p, status.cboe), (None, None));
     }
 

@@ -3,20 +3,20 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::link::Via;
+use super::super::link::FeedProvider;
 use super::super::snapshot::price;
 use super::super::wire;
-use super::rows::Row;
+use super::rows::LenientRow;
 use crate::clock::Utc;
-use crate::market::{Bar, Class, Symbol};
+use crate::market::{AssetClass, Bar, Symbol};
 
 /// In milliseconds.
 const MINUTE: i64 = 60_000;
 
 /// The same path at the vendor and at a hub, which reads a name as people write it.
-pub(super) fn path(via: Via, symbol: &Symbol, from: Utc, to: Utc) -> String {
-    let written = match (via, symbol.class()) {
-        (Via::Hub, Class::Equity) => symbol.to_string(),
+pub(super) fn path(provider: FeedProvider, symbol: &Symbol, from: Utc, to: Utc) -> String {
+    let written = match (provider, symbol.class()) {
+        (FeedProvider::Hub, AssetClass::Equity) => symbol.to_string(),
         _ => symbol.ticker().to_owned(),
     };
     format!(
@@ -26,16 +26,16 @@ pub(super) fn path(via: Via, symbol: &Symbol, from: Utc, to: Utc) -> String {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct AggregatesReply {
     ticker: Option<String>,
     /// Missing where nothing was traded.
-    results: Option<Vec<Row<Minute>>>,
+    results: Option<Vec<LenientRow<AggregateFields>>>,
     #[serde(default)]
     simulated: Value,
 }
 
 #[derive(Deserialize)]
-struct Minute {
+struct AggregateFields {
     t: f64,
     o: f64,
     h: f64,
@@ -46,7 +46,7 @@ struct Minute {
 /// The bars of an answer about this symbol and this time, in order; those that cannot be are left
 /// out. And whether the answer says that they are simulated. `None` if it is no such answer.
 pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Bar]>, bool)> {
-    let answer: Answer = serde_json::from_slice(body)
+    let answer: AggregatesReply = serde_json::from_slice(body)
         .inspect_err(|error| log::debug!("minutes: {error}"))
         .ok()?;
     if answer
@@ -58,7 +58,7 @@ pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Ba
     let simulated = answer.simulated == Value::Bool(true);
     let mut last = from.0 - 1;
     let rows = answer.results.unwrap_or_default();
-    let bars = rows.iter().filter_map(Row::good);
+    let bars = rows.iter().filter_map(LenientRow::good);
     let bars = bars.filter_map(|row| minute(row.t, [row.o, row.h, row.l, row.c], symbol));
     let bars = bars.filter(|bar| {
         let fits = bar.start.0 > last && bar.start <= to;
@@ -174,19 +174,19 @@ mod tests {
 
     #[test]
     fn the_whole_ticker_and_the_milliseconds_stand_in_the_path() {
-        let path = |via, text: &str| path(via, &text.parse().unwrap(), OPEN, NOON);
+        let path = |provider, text: &str| path(provider, &text.parse().unwrap(), OPEN, NOON);
         assert_eq!(
-            path(Via::Hub, "O:SPY261218C00650000"),
+            path(FeedProvider::Hub, "O:SPY261218C00650000"),
             "/v2/aggs/ticker/O:SPY261218C00650000/range/1/minute/1795444200000/1795453200000\
              ?adjusted=true&sort=asc&limit=50000"
         );
-        for (via, text, ticker) in [
-            (Via::Hub, "SPX", "/I:SPX/"),
-            (Via::Hub, "stock:COMP", "/stock:COMP/"),
-            (Via::Vendor, "stock:COMP", "/COMP/"),
-            (Via::Vendor, "COMP", "/I:COMP/"),
+        for (provider, text, ticker) in [
+            (FeedProvider::Hub, "SPX", "/I:SPX/"),
+            (FeedProvider::Hub, "stock:COMP", "/stock:COMP/"),
+            (FeedProvider::Vendor, "stock:COMP", "/COMP/"),
+            (FeedProvider::Vendor, "COMP", "/I:COMP/"),
         ] {
-            let path = path(via, text);
+            let path = path(provider, text);
             assert!(path.contains(ticker), "{path}");
         }
     }

@@ -14,28 +14,28 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 pub(super) use asking::fetch;
-pub(crate) use asking::{Answer, ask};
-pub use asking::{Refusal, get, vendor_rest};
+pub(crate) use asking::{HttpAnswer, ask};
+pub use asking::{RestError, get, vendor_rest};
 pub use market::status;
 pub use minutes::bars;
 pub(crate) use minutes::minute;
 
-use super::audience::shown;
-use super::link::Via;
+use super::audience::printable;
+use super::link::FeedProvider;
 use super::net::{Connector, Endpoint};
-use super::session::Source;
+use super::session::FeedSource;
 use super::snapshot;
-use super::ticket::Doorman;
-use super::{Seed, Update, Why};
+use super::ticket::AuthenticatedRest;
+use super::{Failure, InstrumentSnapshot, Update};
 use crate::clock::{Clock, Now, Utc};
 use crate::market::{Symbol, Ticker};
-use schedule::{Job, Schedule, Service};
+use schedule::{PollJob, RestService, Schedule};
 
 /// What the desk needs of REST.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Need {
+pub struct RestDemand {
     /// The quotes of these; what is due at about the same time is one request.
-    pub asks: Vec<Ask>,
+    pub polls: Vec<PollRequest>,
     /// Another number for each watchlist: it is asked for at once.
     pub list: u64,
     /// Another number after each return of a link and each step of the clock: what was known
@@ -53,7 +53,7 @@ pub struct Need {
 
 /// How often the quotes of one symbol are needed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ask {
+pub struct PollRequest {
     /// Whose.
     pub symbol: Symbol,
     /// So long after an answer they are asked for again; `None` if now and then will do.
@@ -62,17 +62,17 @@ pub struct Ask {
 
 /// What has been said of the other side's words, each once until they change.
 #[derive(Debug, Default)]
-struct Told {
+struct ReportedFailures {
     /// By service.
-    failures: [Option<Why>; 3],
+    failures: [Option<Failure>; 3],
     refused: Vec<(Ticker, String)>,
 }
 
-impl Told {
+impl ReportedFailures {
     /// Whether a failure is news; `None` is an answer.
-    fn failure(&mut self, service: Service, why: Option<Why>) -> bool {
+    fn failure(&mut self, service: RestService, reason: Option<Failure>) -> bool {
         let before = &mut self.failures[service as usize];
-        std::mem::replace(before, why) != why && why.is_some()
+        std::mem::replace(before, reason) != reason && reason.is_some()
     }
 
     /// Those of these refusals, of the answer about these symbols, that are news.
@@ -89,38 +89,38 @@ impl Told {
 /// Keeps the desk supplied by REST until it is gone: at the start, when the watchlist changes or a
 /// link returns, at the pace that is needed, now and then besides, and with growing waits while
 /// there is no answer. One request at a time.
-pub async fn keep_asking(
+pub async fn run_poller(
     connector: Connector,
-    source: Arc<Source>,
-    mut needs: watch::Receiver<Need>,
+    source: Arc<FeedSource>,
+    mut needs: watch::Receiver<RestDemand>,
     updates: mpsc::Sender<Update>,
     clock: Clock,
 ) {
-    let mut asker = Asker {
-        via: source.via,
-        doorman: Doorman::new(connector, source, clock.clone()),
+    let mut poller = RestPoller {
+        provider: source.provider,
+        rest_client: AuthenticatedRest::new(connector, source, clock.clone()),
         updates,
         clock,
         schedule: Schedule::new(),
-        told: Told::default(),
+        reported: ReportedFailures::default(),
         offset: None,
     };
-    asker.want(&needs.borrow_and_update());
+    poller.want(&needs.borrow_and_update());
     loop {
         match needs.has_changed() {
-            Ok(true) => asker.want(&needs.borrow_and_update()),
+            Ok(true) => poller.want(&needs.borrow_and_update()),
             Ok(false) => {}
             Err(_) => return,
         }
-        let now = asker.now();
-        if let Some(job) = asker.schedule.next(now) {
-            if asker.perform(&job).await.is_err() {
+        let now = poller.now();
+        if let Some(job) = poller.schedule.next(now) {
+            if poller.perform(&job).await.is_err() {
                 return;
             }
             continue;
         }
         tokio::select! {
-            () = asker.clock.sleep_until(asker.schedule.due(now)) => {}
+            () = poller.clock.sleep_until(poller.schedule.due(now)) => {}
             // Looked at above, its end too.
             _ = needs.changed() => needs.mark_changed(),
         }
@@ -128,89 +128,90 @@ pub async fn keep_asking(
 }
 
 /// The desk is gone.
-struct Over;
+struct ConsumerGone;
 
-struct Asker {
-    via: Via,
-    doorman: Doorman,
+struct RestPoller {
+    provider: FeedProvider,
+    rest_client: AuthenticatedRest,
     updates: mpsc::Sender<Update>,
     clock: Clock,
     schedule: Schedule,
-    told: Told,
-    /// Of the agreed time, see [`Need`].
+    reported: ReportedFailures,
+    /// Of the agreed time, see [`RestDemand`].
     offset: Option<i64>,
 }
 
-impl Asker {
-    fn want(&mut self, need: &Need) {
+impl RestPoller {
+    fn want(&mut self, need: &RestDemand) {
         self.schedule.want(need);
         self.offset = need.offset;
     }
 
     /// The agreed time, if there is one.
     fn now(&self) -> Now {
-        Now::of_offset(self.clock.now().monotonic, self.offset)
+        Now::with_offset(self.clock.now().monotonic, self.offset)
     }
 
     /// Asks, and tells the desk the answer.
-    async fn perform(&mut self, job: &Job) -> Result<(), Over> {
+    async fn perform(&mut self, job: &PollJob) -> Result<(), ConsumerGone> {
         let began = self.clock.now().monotonic;
         let outcome = match job {
-            Job::Quotes(symbols) => self.quotes(symbols).await,
-            Job::Market => self.market().await,
-            Job::Minutes(symbol, from) => self.minutes(symbol, *from).await,
+            PollJob::Quotes(symbols) => self.quotes(symbols).await,
+            PollJob::Market => self.market().await,
+            PollJob::Minutes(symbol, from) => self.minutes(symbol, *from).await,
         };
         let now = self.now();
-        if let Some((utc, ago)) = self.doorman.take_date(now.monotonic.since(began)) {
+        if let Some((utc, ago)) = self.rest_client.take_date(now.monotonic.since(began)) {
             let at = now.monotonic - ago;
             let update = Update::ServerTime { at, utc };
-            self.updates.send(update).await.map_err(|_| Over)?;
+            self.updates.send(update).await.map_err(|_| ConsumerGone)?;
         }
         let service = job.service();
         let updates = match outcome {
             Ok(updates) => updates,
             Err(refusal) => {
                 let said = refusal.wait(now.utc);
-                self.schedule.failed(job, refusal.why, said, now.monotonic);
+                self.schedule
+                    .failed(job, refusal.reason, said, now.monotonic);
                 // Once: a hub without quotes is no fault of its link.
-                if self.told.failure(service, Some(refusal.why)) {
-                    log::log!(service.level(), "{}: {}", service.name(), refusal.why);
+                if self.reported.failure(service, Some(refusal.reason)) {
+                    log::log!(service.level(), "{}: {}", service.name(), refusal.reason);
                 }
                 return Ok(());
             }
         };
-        self.told.failure(service, None);
+        self.reported.failure(service, None);
         self.schedule.answered(job, &updates, now.monotonic);
         for update in updates {
-            self.updates.send(update).await.map_err(|_| Over)?;
+            self.updates.send(update).await.map_err(|_| ConsumerGone)?;
         }
         Ok(())
     }
 
-    async fn quotes(&mut self, symbols: &[Symbol]) -> Result<Vec<Update>, Refusal> {
-        let body = self.doorman.get(&path(self.via, symbols)).await?;
-        let Quotes { seeds, refused } = read(self.via, &body, symbols)?;
-        for (ticker, words) in self.told.refused(refused, symbols) {
+    async fn quotes(&mut self, symbols: &[Symbol]) -> Result<Vec<Update>, RestError> {
+        let body = self.rest_client.get(&path(self.provider, symbols)).await?;
+        let QuotesReply { seeds, refused } = read(self.provider, &body, symbols)?;
+        for (ticker, words) in self.reported.refused(refused, symbols) {
             log::warn!("{ticker}: the vendor says {words}");
         }
         let seeds = seeds.into_iter();
         Ok(seeds.map(|seed| Update::Seed(Box::new(seed))).collect())
     }
 
-    async fn market(&mut self) -> Result<Vec<Update>, Refusal> {
-        let body = self.doorman.get(market::path(self.via)).await?;
-        let (status, simulated) = market::status(&body).ok_or(Why::Protocol)?;
+    async fn market(&mut self) -> Result<Vec<Update>, RestError> {
+        let body = self.rest_client.get(market::path(self.provider)).await?;
+        let (status, simulated) = market::status(&body).ok_or(Failure::Protocol)?;
         Ok(vec![Update::Market(status, simulated)])
     }
 
-    async fn minutes(&mut self, symbol: &Symbol, from: Utc) -> Result<Vec<Update>, Refusal> {
+    async fn minutes(&mut self, symbol: &Symbol, from: Utc) -> Result<Vec<Update>, RestError> {
         // Before a day has begun there is nothing of it.
         let Some(to) = self.now().utc.filter(|to| *to > from) else {
             return Ok(Vec::new());
         };
-        let path = minutes::path(self.via, symbol, from, to);
-        let body = self.doorman.get(&path).await?;
-        let (bars, simulated) = minutes::bars(&body, symbol, from, to).ok_or(Why::Protocol)?;
+        let path = minutes::path(self.provider, symbol, from, to);
+        let body = self.rest_client.get(&path).await?;
+        let (bars, simulated) = minutes::bars(&body, symbol, from, to).ok_or(Failure::Protocol)?;
         // Nothing traded is nothing to tell.
         let ticker = Ticker::try_from(symbol.ticker()).ok();
         let ticker = ticker.filter(|_| !bars.is_empty());
@@ -225,9 +226,9 @@ impl Asker {
 
 /// What an answer says.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Quotes {
+pub struct QuotesReply {
     /// Of each symbol of which it says something.
-    pub seeds: Vec<Seed>,
+    pub seeds: Vec<InstrumentSnapshot>,
     /// The words for those it refuses, fit for a log.
     pub refused: Vec<(Ticker, String)>,
 }
@@ -239,31 +240,35 @@ pub struct Quotes {
 /// Why there is no answer; an answer that lacks a symbol is no error.
 pub async fn quotes(
     connector: &Connector,
-    source: &Source,
+    source: &FeedSource,
     symbols: &[Symbol],
-) -> Result<Quotes, Why> {
-    let path = path(source.via, symbols);
+) -> Result<QuotesReply, Failure> {
+    let path = path(source.provider, symbols);
     let body = get(connector, &endpoint(source), &path, source).await;
-    read(source.via, &body.map_err(|refusal| refusal.why)?, symbols)
+    read(
+        source.provider,
+        &body.map_err(|refusal| refusal.reason)?,
+        symbols,
+    )
 }
 
 /// Where the REST of a source is.
-pub(super) fn endpoint(source: &Source) -> Endpoint {
-    match source.via {
-        Via::Hub => source.endpoint.clone(),
-        Via::Vendor => vendor_rest(&source.endpoint),
+pub(super) fn endpoint(source: &FeedSource) -> Endpoint {
+    match source.provider {
+        FeedProvider::Hub => source.endpoint.clone(),
+        FeedProvider::Vendor => vendor_rest(&source.endpoint),
     }
 }
 
 /// Where the quotes of these are asked for.
-fn path(via: Via, symbols: &[Symbol]) -> String {
-    match via {
-        Via::Hub => {
+fn path(provider: FeedProvider, symbols: &[Symbol]) -> String {
+    match provider {
+        FeedProvider::Hub => {
             // Indices by their plain names, as the proxy knows them.
             let names: Vec<String> = symbols.iter().map(Symbol::to_string).collect();
             format!("/api/quotes?tickers={}", names.join(","))
         }
-        Via::Vendor => snapshot::path(symbols.iter().map(Symbol::ticker)),
+        FeedProvider::Vendor => snapshot::path(symbols.iter().map(Symbol::ticker)),
     }
 }
 
@@ -271,17 +276,21 @@ fn path(via: Via, symbols: &[Symbol]) -> String {
 ///
 /// # Errors
 /// It is no answer.
-pub fn read(via: Via, body: &[u8], symbols: &[Symbol]) -> Result<Quotes, Why> {
-    let answer = match via {
-        Via::Hub => rows::rows(body),
-        Via::Vendor => snapshot::read(body).map(|snapshot| Quotes {
+pub fn read(
+    provider: FeedProvider,
+    body: &[u8],
+    symbols: &[Symbol],
+) -> Result<QuotesReply, Failure> {
+    let answer = match provider {
+        FeedProvider::Hub => rows::rows(body),
+        FeedProvider::Vendor => snapshot::read(body).map(|snapshot| QuotesReply {
             seeds: snapshot.seeds().collect(),
             refused: refusals(&snapshot.rows),
         }),
     };
     let mut answer = answer.map_err(|error| {
         log::debug!("quotes: {error}");
-        Why::Protocol
+        Failure::Protocol
     })?;
     let asked = |ticker: &Ticker| symbols.iter().any(|symbol| symbol.ticker() == ticker);
     answer.seeds.retain(|seed| asked(&seed.ticker));
@@ -290,10 +299,10 @@ pub fn read(via: Via, body: &[u8], symbols: &[Symbol]) -> Result<Quotes, Why> {
 }
 
 /// The vendor's words for what it refuses.
-fn refusals(rows: &[snapshot::Row]) -> Vec<(Ticker, String)> {
-    let words = |row: &snapshot::Row| {
+fn refusals(rows: &[snapshot::SnapshotRow]) -> Vec<(Ticker, String)> {
+    let words = |row: &snapshot::SnapshotRow| {
         let ticker = Ticker::try_from(row.ticker.as_str()).ok()?;
-        Some((ticker, shown(row.error.as_ref()?)))
+        Some((ticker, printable(row.error.as_ref()?)))
     };
     rows.iter().filter_map(words).collect()
 }
@@ -313,53 +322,53 @@ mod tests {
             {"ticker":"I:\nforged","error":"NOT_FOUND"},{"ticker":"I:NDX","error":"NOT_FOUND"},
             {"ticker":"I:VIX","error":"NOT_FOUND"}]}"#;
         let (spx, vix) = (symbols(&["SPX"]), symbols(&["VIX"]));
-        let refused = read(Via::Vendor, body, &spx).unwrap().refused;
+        let refused = read(FeedProvider::Vendor, body, &spx).unwrap().refused;
         let words = (
             Ticker::try_from("I:SPX").unwrap(),
             "NOT ENTITLED [31m".into(),
         );
         assert_eq!(refused, [words]);
-        let other = read(Via::Vendor, body, &vix).unwrap();
+        let other = read(FeedProvider::Vendor, body, &vix).unwrap();
         assert_eq!(other.seeds[0].denial, Some(Denial::NotFound));
-        let mut told = Told::default();
-        assert_eq!(told.refused(refused.clone(), &spx), refused);
-        assert_eq!(told.refused(refused.clone(), &spx), []);
+        let mut reported = ReportedFailures::default();
+        assert_eq!(reported.refused(refused.clone(), &spx), refused);
+        assert_eq!(reported.refused(refused.clone(), &spx), []);
         // An answer about another says nothing about this one.
-        assert_eq!(told.refused(other.refused.clone(), &vix), other.refused);
-        assert_eq!(told.refused(refused.clone(), &spx), []);
-        assert_eq!(told.refused(Vec::new(), &spx), []);
-        assert_eq!(told.refused(refused.clone(), &spx), refused);
+        assert_eq!(reported.refused(other.refused.clone(), &vix), other.refused);
+        assert_eq!(reported.refused(refused.clone(), &spx), []);
+        assert_eq!(reported.refused(Vec::new(), &spx), []);
+        assert_eq!(reported.refused(refused.clone(), &spx), refused);
     }
 
     #[test]
     fn a_failure_is_told_at_each_change_of_its_reason() {
-        let mut told = Told::default();
+        let mut reported = ReportedFailures::default();
         let news = [
-            Some(Why::Timeout),
-            Some(Why::Timeout),
-            Some(Why::Busy),
+            Some(Failure::Timeout),
+            Some(Failure::Timeout),
+            Some(Failure::Busy),
             None,
-            Some(Why::Busy),
+            Some(Failure::Busy),
         ]
-        .map(|why| told.failure(Service::Quotes, why));
+        .map(|reason| reported.failure(RestService::Quotes, reason));
         assert_eq!(news, [true, false, true, false, true]);
-        assert!(told.failure(Service::Market, Some(Why::Busy)));
+        assert!(reported.failure(RestService::Market, Some(Failure::Busy)));
     }
 
     #[test]
     fn the_vendors_late_endpoint_is_known_by_its_name() {
-        let delayed = |via, text: &str| {
+        let delayed = |provider, text: &str| {
             let endpoint = Endpoint::parse(text).unwrap();
             let secret = None;
-            Source {
-                via,
+            FeedSource {
+                provider,
                 endpoint,
                 secret,
             }
             .delayed()
         };
-        assert!(delayed(Via::Vendor, "wss://delayed.massive.com"));
-        assert!(!delayed(Via::Vendor, "wss://socket.massive.com"));
-        assert!(!delayed(Via::Hub, "wss://delayed.example.org"));
+        assert!(delayed(FeedProvider::Vendor, "wss://delayed.massive.com"));
+        assert!(!delayed(FeedProvider::Vendor, "wss://socket.massive.com"));
+        assert!(!delayed(FeedProvider::Hub, "wss://delayed.example.org"));
     }
 }

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::super::audience::shown;
+use super::super::audience::printable;
 use super::super::snapshot::{self, Greeks, positive};
-use super::super::{Close, Seed, wire};
-use super::Quotes;
+use super::super::{InstrumentSnapshot, PreviousClose, wire};
+use super::QuotesReply;
 use crate::market::{Price, Symbol, Ticker};
 
 /// Nothing is older, in seconds: ages are added up, and must not overflow.
@@ -17,8 +17,8 @@ const AGE_LIMIT: f64 = 1e9;
 
 /// `age` and `simulated` are the hub's own words, as are those of a row below `source`.
 #[derive(Deserialize)]
-struct Answer {
-    results: Vec<Row<ProxyRow>>,
+struct HubQuotesBody {
+    results: Vec<LenientRow<ProxyRow>>,
     /// How old what the hub repeats is, in seconds.
     #[serde(default)]
     age: Value,
@@ -29,16 +29,16 @@ struct Answer {
 /// A row that cannot be read costs none of the others.
 #[derive(Deserialize)]
 #[serde(untagged)]
-pub(super) enum Row<T> {
+pub(super) enum LenientRow<T> {
     Good(T),
     Junk(IgnoredAny),
 }
 
-impl<T> Row<T> {
+impl<T> LenientRow<T> {
     pub(super) fn good(&self) -> Option<&T> {
         match self {
-            Row::Good(row) => Some(row),
-            Row::Junk(_) => None,
+            LenientRow::Good(row) => Some(row),
+            LenientRow::Junk(_) => None,
         }
     }
 }
@@ -78,17 +78,17 @@ struct ProxyRow {
     greeks: Option<Greeks>,
 }
 
-pub(super) fn rows(body: &[u8]) -> Result<Quotes, serde_json::Error> {
-    let answer: Answer = serde_json::from_slice(body)?;
-    let mut quotes = Quotes::default();
+pub(super) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
+    let answer: HubQuotesBody = serde_json::from_slice(body)?;
+    let mut quotes = QuotesReply::default();
     let simulated = answer.simulated == Value::Bool(true);
     let age = answer.age.as_f64().unwrap_or_default().min(AGE_LIMIT);
     let age = Duration::try_from_secs_f64(age).unwrap_or_default();
-    for row in answer.results.iter().filter_map(Row::good) {
+    for row in answer.results.iter().filter_map(LenientRow::good) {
         let Some(mut seed) = row.seed() else { continue };
         (seed.simulated, seed.age) = (simulated, age);
         if let Some(words) = row.denial.as_ref().filter(|_| seed.denial.is_some()) {
-            quotes.refused.push((seed.ticker.clone(), shown(words)));
+            quotes.refused.push((seed.ticker.clone(), printable(words)));
         }
         quotes.seeds.push(seed);
     }
@@ -97,10 +97,10 @@ pub(super) fn rows(body: &[u8]) -> Result<Quotes, serde_json::Error> {
 
 impl ProxyRow {
     /// What it says; `None` if that is nothing.
-    fn seed(&self) -> Option<Seed> {
+    fn seed(&self) -> Option<InstrumentSnapshot> {
         // Indices come back prefixed or plain, and a share with the name of one prefixed.
         let symbol: Symbol = self.symbol.parse().ok()?;
-        let mut seed = Seed::empty(Ticker::try_from(symbol.ticker()).ok()?);
+        let mut seed = InstrumentSnapshot::empty(Ticker::try_from(symbol.ticker()).ok()?);
         seed.denial = self.denial.as_deref().and_then(snapshot::denial);
         if seed.denial.is_some() {
             return Some(seed);
@@ -117,9 +117,12 @@ impl ProxyRow {
             let change = Price::from_f64(self.change?)?;
             Some(Price::from_scaled(seed.price?.scaled() - change.scaled()))
                 .filter(|close| *close > Price::from_scaled(0))
-                .map(Close::Derived)
+                .map(PreviousClose::Derived)
         };
-        let told = self.previous_close.and_then(positive).map(Close::Told);
+        let told = self
+            .previous_close
+            .and_then(positive)
+            .map(PreviousClose::Told);
         // A hub that tells no previous close knows none. Its change is zero then, and means nothing.
         seed.previous_close = match self.market_status {
             Some(_) => told,
@@ -131,12 +134,12 @@ impl ProxyRow {
         seed.book = snapshot::book([self.bid, self.ask], sizes, quoted);
         seed.book_stamp = seed.book.and(quoted);
         seed.trade = snapshot::trade(self.last_trade, self.last_trade_size, self.last_trade_at);
-        seed.analysis = snapshot::analysis(
+        seed.analytics = snapshot::analytics(
             self.greeks.as_ref(),
             self.implied_volatility,
             self.open_interest,
         );
-        let said = seed != Seed::empty(seed.ticker.clone());
+        let said = seed != InstrumentSnapshot::empty(seed.ticker.clone());
         // Milliseconds for indices, nanoseconds for stocks: told by magnitude.
         seed.stamp = wire::stamp(self.as_of);
         seed.delayed = self.delayed;
@@ -149,13 +152,13 @@ impl ProxyRow {
 mod tests {
     use super::*;
     use crate::clock::Utc;
-    use crate::market::{Analysis, Book, Day, Denial, Trade};
+    use crate::market::{DayStats, Denial, OptionAnalytics, TopOfBook, Trade};
 
     fn price(number: f64) -> Option<Price> {
         Price::from_f64(number)
     }
 
-    fn seeds(body: &[u8]) -> Vec<Seed> {
+    fn seeds(body: &[u8]) -> Vec<InstrumentSnapshot> {
         rows(body).unwrap().seeds
     }
 
@@ -171,14 +174,20 @@ mod tests {
         );
         assert_eq!(seeds.len(), 2, "a last of 0 is no price: {seeds:?}");
         assert_eq!(seeds[0].ticker, "I:SPX");
-        assert_eq!(seeds[0].previous_close, price(5887.61).map(Close::Derived));
+        assert_eq!(
+            seeds[0].previous_close,
+            price(5887.61).map(PreviousClose::Derived)
+        );
         assert_eq!(seeds[1].ticker, "I:VIX");
         assert_eq!(
             seeds[1].stamp,
             Some(Utc(1_764_086_430_906)),
             "nanoseconds are told by their magnitude, and rounded"
         );
-        assert_eq!(seeds[1].previous_close, price(17.65).map(Close::Derived));
+        assert_eq!(
+            seeds[1].previous_close,
+            price(17.65).map(PreviousClose::Derived)
+        );
     }
 
     #[test]
@@ -187,7 +196,7 @@ mod tests {
             "asOf":1764086430905,"source":"indices","previousClose":5887.5,"delayed":true,
             "dayLow":5880.1,"dayHigh":5920.9}]}"#;
         let seed = seeds(body).remove(0);
-        assert_eq!(seed.previous_close, price(5887.5).map(Close::Told));
+        assert_eq!(seed.previous_close, price(5887.5).map(PreviousClose::Told));
         assert!(seed.delayed);
         let range = price(5880.1).zip(price(5920.9));
         assert_eq!((seed.day.range, seed.day.volume), (range, None));
@@ -208,19 +217,19 @@ mod tests {
         assert_eq!(seeds(body), [], "greeks that cannot be read are junk");
         let body = String::from_utf8_lossy(body).replace("\"much\"", "null");
         let seed = seeds(body.as_bytes()).remove(0);
-        let expected = Seed {
-            day: Day {
+        let expected = InstrumentSnapshot {
+            day: DayStats {
                 range: None,
                 volume: Some(120),
             },
-            analysis: Some(Analysis {
+            analytics: Some(OptionAnalytics {
                 delta: price(0.55),
                 theta: price(-0.0312),
                 implied_volatility: price(0.3049),
                 open_interest: Some(8921),
-                ..Analysis::default()
+                ..OptionAnalytics::default()
             }),
-            book: Some(Book {
+            book: Some(TopOfBook {
                 bid: Price::from_scaled(0),
                 ask: Price::from_scaled(500),
                 bid_size: 0,
@@ -233,7 +242,7 @@ mod tests {
                 },
                 Some(Utc(1_764_086_430_905)),
             )),
-            ..Seed::empty(Ticker::try_from("O:SPY261218C00650000").unwrap())
+            ..InstrumentSnapshot::empty(Ticker::try_from("O:SPY261218C00650000").unwrap())
         };
         assert_eq!(seed, expected);
     }

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::super::{Update, Why};
-use super::{Ask, Need};
+use super::super::{Failure, Update};
+use super::{PollRequest, RestDemand};
 use crate::clock::{Moment, Now, Utc};
 use crate::market::Symbol;
 
@@ -18,7 +18,7 @@ const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// Asked again no later than this after a failure while a symbol has a pace.
 const RETRY_IN_NEED: Duration = Duration::from_secs(60);
 /// Asked again no sooner than this after an answer because a link has returned.
-const RETURN: Duration = Duration::from_secs(15);
+const AFTER_RECONNECT: Duration = Duration::from_secs(15);
 /// No pace is faster.
 const FASTEST: Duration = Duration::from_secs(1);
 /// What is due within this of a request joins it.
@@ -33,38 +33,38 @@ const MINUTES_APART: Duration = Duration::from_millis(250);
 /// A link that returns again and again has the minutes asked for no more often.
 const MINUTES_AGAIN: Duration = Duration::from_secs(60);
 /// What the other side does not have is not asked for again before this.
-const ABSENT: Duration = Duration::from_secs(3600);
+const NOT_SERVED_RETRY: Duration = Duration::from_secs(3600);
 
 /// What may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Service {
+pub(super) enum RestService {
     Quotes,
     Market,
     Minutes,
 }
 
-impl Service {
+impl RestService {
     /// For the log.
     pub(super) const fn name(self) -> &'static str {
         match self {
-            Service::Quotes => "quotes",
-            Service::Market => "market status",
-            Service::Minutes => "minutes",
+            RestService::Quotes => "quotes",
+            RestService::Market => "market status",
+            RestService::Minutes => "minutes",
         }
     }
 
     /// How its failures are logged: the proxy that users already run has quotes alone.
     pub(super) const fn level(self) -> log::Level {
         match self {
-            Service::Quotes => log::Level::Warn,
-            Service::Market | Service::Minutes => log::Level::Info,
+            RestService::Quotes => log::Level::Warn,
+            RestService::Market | RestService::Minutes => log::Level::Info,
         }
     }
 }
 
 /// What is to be asked for now.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Job {
+pub(super) enum PollJob {
     /// The quotes of these.
     Quotes(Vec<Symbol>),
     /// The state of the markets.
@@ -73,12 +73,12 @@ pub(super) enum Job {
     Minutes(Symbol, Utc),
 }
 
-impl Job {
-    pub(super) const fn service(&self) -> Service {
+impl PollJob {
+    pub(super) const fn service(&self) -> RestService {
         match self {
-            Job::Quotes(_) => Service::Quotes,
-            Job::Market => Service::Market,
-            Job::Minutes(..) => Service::Minutes,
+            PollJob::Quotes(_) => RestService::Quotes,
+            PollJob::Market => RestService::Market,
+            PollJob::Minutes(..) => RestService::Minutes,
         }
     }
 }
@@ -99,7 +99,7 @@ impl Retry {
 
 /// What the last failure of the quotes means.
 #[derive(Clone, Copy, Debug)]
-struct Hold {
+struct PollBackoff {
     since: Moment,
     wait: Duration,
     /// The other side has no time: nothing makes this shorter than a minute.
@@ -110,7 +110,7 @@ struct Hold {
 /// A symbol whose quotes are wanted.
 #[derive(Clone, Debug)]
 struct Item {
-    ask: Ask,
+    ask: PollRequest,
     /// When it was last answered for, and the epoch in which that was asked.
     answered: Option<(Moment, u64)>,
     /// The longest wait after that: shorter while something is missing in the answer.
@@ -121,7 +121,7 @@ struct Item {
 }
 
 impl Item {
-    fn new(ask: &Ask) -> Self {
+    fn new(ask: &PollRequest) -> Self {
         Self {
             ask: ask.clone(),
             answered: None,
@@ -140,7 +140,7 @@ impl Item {
             wait = wait.min(pace.max(FASTEST));
         }
         if asked != epoch {
-            wait = wait.min(RETURN);
+            wait = wait.min(AFTER_RECONNECT);
         }
         answered + wait
     }
@@ -148,7 +148,7 @@ impl Item {
 
 /// A symbol whose minutes are wanted.
 #[derive(Clone, Debug)]
-struct Span {
+struct BarsRequest {
     symbol: Symbol,
     from: Utc,
     /// `NEVER` once they are there.
@@ -161,7 +161,7 @@ struct Span {
 #[derive(Debug)]
 pub(super) struct Schedule {
     items: Vec<Item>,
-    hold: Option<Hold>,
+    hold: Option<PollBackoff>,
     retry: Retry,
     list: u64,
     epoch: u64,
@@ -173,7 +173,7 @@ pub(super) struct Schedule {
     market_pace: Duration,
     market_answered: Option<Moment>,
     market_retry: Retry,
-    spans: Vec<Span>,
+    spans: Vec<BarsRequest>,
     /// No minutes before this.
     minutes: Moment,
     minutes_retry: Retry,
@@ -203,7 +203,7 @@ impl Schedule {
     }
 
     /// Makes this what is needed.
-    pub(super) fn want(&mut self, need: &Need) {
+    pub(super) fn want(&mut self, need: &RestDemand) {
         let relisted = need.list != self.list;
         let anew = relisted || need.epoch != self.epoch;
         (self.list, self.epoch) = (need.list, need.epoch);
@@ -212,7 +212,7 @@ impl Schedule {
             self.items.clear();
             self.hold = self.hold.filter(|hold| hold.busy);
         }
-        let items = need.asks.iter().map(|ask| {
+        let items = need.polls.iter().map(|ask| {
             let mut old = self.items.iter();
             let old = old.find(|item| item.ask.symbol == ask.symbol).cloned();
             let mut item = old.unwrap_or_else(|| Item::new(ask));
@@ -233,7 +233,7 @@ impl Schedule {
         let spans = need.minutes.iter().map(|(symbol, from)| {
             let mut old = self.spans.iter();
             let old = old.find(|span| span.symbol == *symbol && span.from == *from);
-            let mut span = old.cloned().unwrap_or_else(|| Span {
+            let mut span = old.cloned().unwrap_or_else(|| BarsRequest {
                 symbol: symbol.clone(),
                 from: *from,
                 due: Moment::ZERO,
@@ -249,23 +249,23 @@ impl Schedule {
 
     /// What is to be asked for now; it is answered by [`Schedule::answered`] or
     /// [`Schedule::failed`].
-    pub(super) fn next(&mut self, now: Now) -> Option<Job> {
+    pub(super) fn next(&mut self, now: Now) -> Option<PollJob> {
         let at = now.monotonic;
         self.asked = self.epoch;
         if at < self.closed {
             return None;
         }
         if at >= self.quotes_due() {
-            return Some(Job::Quotes(self.batch(at + JOIN)));
+            return Some(PollJob::Quotes(self.batch(at + JOIN)));
         }
         if at >= self.market {
-            return Some(Job::Market);
+            return Some(PollJob::Market);
         }
         if at < self.minutes_due(now) {
             return None;
         }
         let span = self.spans.iter().min_by_key(|span| span.due)?;
-        Some(Job::Minutes(span.symbol.clone(), span.from))
+        Some(PollJob::Minutes(span.symbol.clone(), span.from))
     }
 
     /// When [`Schedule::next`] has something to say, if nothing happens before.
@@ -283,7 +283,7 @@ impl Schedule {
             wait = wait.min(RETRY_IN_NEED);
         }
         if hold.epoch != self.epoch && !hold.busy {
-            wait = wait.min(RETURN);
+            wait = wait.min(AFTER_RECONNECT);
         }
         due.max(hold.since + wait)
     }
@@ -314,9 +314,9 @@ impl Schedule {
     }
 
     /// A job has its answer, which says this.
-    pub(super) fn answered(&mut self, job: &Job, answer: &[Update], now: Moment) {
+    pub(super) fn answered(&mut self, job: &PollJob, answer: &[Update], now: Moment) {
         match job {
-            Job::Quotes(symbols) => {
+            PollJob::Quotes(symbols) => {
                 (self.hold, self.retry) = (None, Retry::START);
                 let asked = self.asked;
                 let items = self.items.iter_mut();
@@ -337,12 +337,12 @@ impl Schedule {
                     }
                 }
             }
-            Job::Market => {
+            PollJob::Market => {
                 self.market = now + self.market_pace;
                 self.market_answered = Some(now);
                 self.market_retry = Retry::START;
             }
-            Job::Minutes(symbol, _) => {
+            PollJob::Minutes(symbol, _) => {
                 self.minutes_retry = Retry::START;
                 self.span(symbol, Moment::NEVER, now);
                 self.minutes = now + MINUTES_APART;
@@ -350,33 +350,52 @@ impl Schedule {
         }
     }
 
-    /// A job has no answer; `said` is how long to wait by the other side's own words.
-    pub(super) fn failed(&mut self, job: &Job, why: Why, said: Option<Duration>, now: Moment) {
-        if let Some(said) = said {
-            self.closed = self.closed.max(now + said);
+    /// A job has no answer; `retry_after` is how long to wait by the other side's own words.
+    pub(super) fn failed(
+        &mut self,
+        job: &PollJob,
+        reason: Failure,
+        retry_after: Option<Duration>,
+        now: Moment,
+    ) {
+        if let Some(retry_after) = retry_after {
+            self.closed = self.closed.max(now + retry_after);
         }
         match job {
-            Job::Quotes(_) => {
-                self.hold = Some(Hold {
+            PollJob::Quotes(_) => {
+                self.hold = Some(PollBackoff {
                     since: now,
-                    wait: said.unwrap_or_else(|| self.retry.next()),
-                    busy: why == Why::Busy,
+                    wait: retry_after.unwrap_or_else(|| self.retry.next()),
+                    busy: reason == Failure::Busy,
                     epoch: self.asked,
                 });
             }
-            Job::Market => {
+            PollJob::Market => {
                 let wait = self.market_retry.next().max(MARKET);
                 self.market_answered = None;
-                self.market = now + if absent(why) { ABSENT } else { wait };
+                self.market = now
+                    + if is_not_served(reason) {
+                        NOT_SERVED_RETRY
+                    } else {
+                        wait
+                    };
             }
-            Job::Minutes(symbol, _) => {
+            PollJob::Minutes(symbol, _) => {
                 let wait = self.minutes_retry.next();
                 // The next time it is another's turn: the fault may be this one's alone.
-                self.span(symbol, now + if why.refuses() { ABSENT } else { wait }, now);
+                self.span(
+                    symbol,
+                    now + if reason.refuses() {
+                        NOT_SERVED_RETRY
+                    } else {
+                        wait
+                    },
+                    now,
+                );
                 self.minutes = now
-                    + match why {
-                        Why::Path => ABSENT,
-                        why if why.refuses() => MINUTES_APART,
+                    + match reason {
+                        Failure::Path => NOT_SERVED_RETRY,
+                        reason if reason.refuses() => MINUTES_APART,
                         _ => wait,
                     };
             }
@@ -391,8 +410,8 @@ impl Schedule {
 }
 
 /// Whether the other side has no such thing, or not for us.
-const fn absent(why: Why) -> bool {
-    why.refuses() || matches!(why, Why::Path)
+const fn is_not_served(reason: Failure) -> bool {
+    reason.refuses() || matches!(reason, Failure::Path)
 }
 
 #[cfg(test)]

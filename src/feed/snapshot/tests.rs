@@ -4,11 +4,11 @@ fn price(number: f64) -> Option<Price> {
     Price::from_f64(number)
 }
 
-fn seeds(body: &str) -> Vec<Seed> {
+fn seeds(body: &str) -> Vec<InstrumentSnapshot> {
     read(body.as_bytes()).unwrap().seeds().collect()
 }
 
-fn one(row: &str) -> Seed {
+fn one(row: &str) -> InstrumentSnapshot {
     seeds(&format!(r#"{{"status":"OK","results":[{row}]}}"#)).remove(0)
 }
 
@@ -29,7 +29,7 @@ fn an_error_for_one_ticker_costs_none_of_the_others() {
         .iter()
         .map(|seed| (&*seed.ticker, seed.price, seed.previous_close, seed.denial))
         .collect();
-    let close = |number| price(number).map(Close::Told);
+    let close = |number| price(number).map(PreviousClose::Told);
     assert_eq!(
         told,
         [
@@ -83,7 +83,7 @@ fn a_share_is_worth_its_last_trade_of_a_known_time_else_the_close_of_its_session
         r#"{"ticker":"SPY","last_updated":0,"session":{"close":0,"high":0,"low":0,"volume":0,"previous_close":600}}"#,
     );
     assert_eq!((unborn.price, unborn.stamp), (None, None));
-    assert_eq!(unborn.day, Day::default());
+    assert_eq!(unborn.day, DayStats::default());
 }
 
 #[test]
@@ -102,9 +102,9 @@ fn a_contract_is_worth_the_middle_of_a_quote_of_a_known_time() {
     assert_eq!(quoted.stamp, Some(Utc(1_764_086_430_905)));
     let book = quoted.book.unwrap();
     assert_eq!((book.bid_size, book.ask_size), (17, u32::MAX));
-    let analysis = quoted.analysis.unwrap();
+    let analytics = quoted.analytics.unwrap();
     assert_eq!(
-        (analysis.delta, analysis.vega, analysis.open_interest),
+        (analytics.delta, analytics.vega, analytics.open_interest),
         (price(-0.55), None, Some(8921))
     );
     for quote in [
@@ -121,7 +121,7 @@ fn a_contract_is_worth_the_middle_of_a_quote_of_a_known_time() {
     let worthless = row(r#"{"bid":0,"ask":0.05,"last_updated":1764086430905000000}"#);
     let book = worthless.book.unwrap();
     assert_eq!((book.bid.scaled(), book.ask.scaled()), (0, 500));
-    assert_eq!(worthless.price, book.middle());
+    assert_eq!(worthless.price, book.mid());
     assert_eq!(worthless.book_stamp, Some(Utc(1_764_086_430_905)));
     for nobody in [r#""ask":0,"#, ""] {
         let quote = format!(r#"{{"bid":0,{nobody}"last_updated":1764086430905000000}}"#);
@@ -137,11 +137,11 @@ fn a_contract_is_worth_the_middle_of_a_quote_of_a_known_time() {
         assert_eq!((unknown.book, unknown.book_stamp), (None, None));
     }
     let deep = one(r#"{"ticker":"O:SPY251219C00650000","greeks":{},"open_interest":-1}"#);
-    assert_eq!(deep.analysis, None);
+    assert_eq!(deep.analytics, None);
 }
 
 /// A share whose last trade is this, and whose market is in that state.
-fn share(trade: &str, status: &str) -> Seed {
+fn share(trade: &str, status: &str) -> InstrumentSnapshot {
     one(&format!(
         r#"{{"ticker":"SPY","market_status":"{status}","last_updated":1764086431000000000,
         "last_trade":{{"size":100,"sip_timestamp":1764086430000000000,{trade}}},

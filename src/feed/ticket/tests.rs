@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::super::net::Endpoint;
 use super::*;
-use crate::clock::{Hand, Now};
+use crate::clock::{ManualClock, Now};
 
 #[test]
 fn a_token_is_used_until_half_a_minute_before_its_end_and_never_for_more_than_ten() {
@@ -60,8 +60,8 @@ type Answers = fn(&str) -> (u16, String);
 
 /// A server that answers one request a connection, as it is told to, and keeps them all.
 struct Double {
-    doorman: Doorman,
-    hand: Hand,
+    rest_client: AuthenticatedRest,
+    hand: ManualClock,
     /// Method, path and token of each request.
     seen: Arc<Mutex<Vec<String>>>,
     answers: Arc<Mutex<Answers>>,
@@ -118,14 +118,14 @@ impl Double {
             }
         });
         let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
-        let source = Source {
-            via: Via::Hub,
+        let source = FeedSource {
+            provider: FeedProvider::Hub,
             endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
             secret: Some(Secret::new("own").unwrap()),
         };
         let connector = Connector::new(None).unwrap();
         Self {
-            doorman: Doorman::new(connector, Arc::new(source), clock),
+            rest_client: AuthenticatedRest::new(connector, Arc::new(source), clock),
             hand,
             seen,
             answers,
@@ -137,10 +137,10 @@ impl Double {
     }
 
     /// What asking leads to, and what was asked for it.
-    async fn ask(&mut self) -> (Result<(), Why>, Vec<String>) {
-        let answer = self.doorman.get("/x").await;
+    async fn ask(&mut self) -> (Result<(), Failure>, Vec<String>) {
+        let answer = self.rest_client.get("/x").await;
         let seen = std::mem::take(&mut *self.seen.lock().unwrap());
-        (answer.map(drop).map_err(|refusal| refusal.why), seen)
+        (answer.map(drop).map_err(|refusal| refusal.reason), seen)
     }
 }
 
@@ -176,10 +176,10 @@ async fn a_token_that_was_kept_and_is_refused_is_renewed_once_and_then_it_is_a_r
     double.ask().await.0.unwrap();
     double.behave(refuse);
     let renewed = ["GET /x one", "POST /api/ws-token own", "GET /x one"];
-    let refused = (Err(Why::Token), renewed.map(String::from).to_vec());
+    let refused = (Err(Failure::Token), renewed.map(String::from).to_vec());
     assert_eq!(double.ask().await, refused);
     // One that is new is no better.
-    let refused = (Err(Why::Token), FIRST.map(String::from).to_vec());
+    let refused = (Err(Failure::Token), FIRST.map(String::from).to_vec());
     assert_eq!(double.ask().await, refused);
 }
 
@@ -203,7 +203,7 @@ async fn the_proxy_is_recognised_by_its_complaint_and_by_that_alone_the_next_tim
     });
     let first = ["GET /healthz -", "GET /api/quotes -", FIRST[1], FIRST[2]];
     assert_eq!(double.ask().await.1, first);
-    double.hand.advance(RECOGNISED);
+    double.hand.advance(VERIFIED_FOR);
     assert_eq!(double.ask().await.1, ["GET /api/quotes -", "GET /x one"]);
 }
 
@@ -215,16 +215,16 @@ async fn after_a_lost_link_or_a_failure_nobody_is_sent_a_token_unrecognised() {
     let mut double = Double::new(hub);
     double.ask().await.0.unwrap();
     // Another network, within the seconds in which the hub would still be known.
-    double.doorman.connector.lost();
+    double.rest_client.connector.lost();
     double.behave(portal);
-    let portal = (Err(Why::Portal), vec!["GET /healthz -".to_owned()]);
+    let portal = (Err(Failure::Portal), vec!["GET /healthz -".to_owned()]);
     assert_eq!(double.ask().await, portal);
     double.behave(hub);
     assert_eq!(double.ask().await.1, ["GET /healthz -", "GET /x one"]);
     double.behave(|_| (502, r#"{"error":"no answer from the vendor"}"#.into()));
     assert_eq!(
         double.ask().await,
-        (Err(Why::Busy), vec!["GET /x one".to_owned()])
+        (Err(Failure::Busy), vec!["GET /x one".to_owned()])
     );
     double.behave(|request| match request {
         "GET /healthz -" => (302, String::new()),
@@ -239,8 +239,8 @@ async fn a_server_that_has_nothing_of_a_hub_is_sent_no_token() {
     let doors = ["GET /healthz -", "GET /api/quotes -"];
     assert_eq!(
         double.ask().await,
-        (Err(Why::Path), doors.map(String::from).to_vec())
+        (Err(Failure::Path), doors.map(String::from).to_vec())
     );
     double.behave(|_| (503, "<html>".into()));
-    assert_eq!(double.ask().await.0, Err(Why::Busy));
+    assert_eq!(double.ask().await.0, Err(Failure::Busy));
 }

@@ -6,8 +6,10 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Event, Junk, Verdict, age, count, number, positive, size, stamp, value};
-use crate::market::{Bar, Book, Kind, Price, Trade};
+use super::{
+    MarketEvent, ParseError, StatusKind, age, count, number, positive, size, stamp, value,
+};
+use crate::market::{Bar, ChannelKind, Price, TopOfBook, Trade};
 
 /// The fields of an event that this program reads, of whichever type the event is.
 #[derive(Default)]
@@ -38,36 +40,36 @@ pub(super) struct Fields<'a> {
 
 /// What the fields of an event are read as. Where they are read, for there are so many of them
 /// that each move costs.
-pub(super) trait Reading<'a>: Sized {
+pub(super) trait FromFields<'a>: Sized {
     /// These fields.
     fn of(fields: Fields<'a>) -> Self;
 }
 
 /// The object that begins here, if it is as it should be, and where it ends.
-pub(super) fn read<'a, T: Reading<'a>>(text: &'a str) -> Option<(T, usize)> {
+pub(super) fn read<'a, T: FromFields<'a>>(text: &'a str) -> Option<(T, usize)> {
     let mut objects = serde_json::Deserializer::from_str(text).into_iter();
     let Read(read) = objects.next()?.ok()?;
     Some((read, objects.byte_offset()))
 }
 
-/// See [`Reading`].
+/// See [`FromFields`].
 struct Read<T>(T);
 
 impl<'a> Fields<'a> {
-    pub(super) fn event(mut self) -> Result<Event<'a>, Junk> {
-        let kind = self.ev.take().ok_or(Junk::Field)?;
+    pub(super) fn event(mut self) -> Result<MarketEvent<'a>, ParseError> {
+        let kind = self.ev.take().ok_or(ParseError::Field)?;
         match kind.as_ref() {
             "V" => {
-                let ticker = self.ticker.ok_or(Junk::Field)?;
-                Ok(Event::Value {
-                    price: value(self.val, Kind::Value, &ticker)?,
+                let ticker = self.ticker.ok_or(ParseError::Field)?;
+                Ok(MarketEvent::Value {
+                    price: value(self.val, ChannelKind::Value, &ticker)?,
                     ticker,
                     stamp: stamp(self.t),
                     age: age(self.age),
                 })
             }
-            "A" => self.bar(Kind::Second),
-            "AM" => self.bar(Kind::Minute),
+            "A" => self.bar(ChannelKind::Second),
+            "AM" => self.bar(ChannelKind::Minute),
             "Q" => {
                 // A side that is absent is one that nobody offers.
                 let side = |field: Option<f64>| match field {
@@ -76,11 +78,11 @@ impl<'a> Fields<'a> {
                 };
                 let (bid, ask) = (side(self.bp)?, side(self.ap)?);
                 if bid.min(ask) < Price::from_scaled(0) {
-                    return Err(Junk::Number);
+                    return Err(ParseError::Number);
                 }
-                Ok(Event::Quote {
-                    ticker: self.sym.ok_or(Junk::Field)?,
-                    book: Book {
+                Ok(MarketEvent::Quote {
+                    ticker: self.sym.ok_or(ParseError::Field)?,
+                    book: TopOfBook {
                         bid,
                         ask,
                         bid_size: size(self.bs),
@@ -91,48 +93,51 @@ impl<'a> Fields<'a> {
                 })
             }
             "status" => {
-                let verdict = match self.status.as_deref().ok_or(Junk::Field)? {
-                    "connected" => Verdict::Connected,
-                    "auth_success" => Verdict::AuthSuccess,
-                    "auth_failed" => Verdict::AuthFailed,
-                    "auth_timeout" => Verdict::AuthTimeout,
-                    "success" => Verdict::Success,
-                    "error" => Verdict::Error,
-                    "max_connections" => Verdict::MaxConnections,
-                    "simulated" => Verdict::Simulated,
-                    "upstream_down" => Verdict::UpstreamDown,
-                    "upstream_up" => Verdict::UpstreamUp,
-                    "slow_consumer" | "force_disconnect" => Verdict::Dropping,
-                    _ => Verdict::Other,
+                let status_kind = match self.status.as_deref().ok_or(ParseError::Field)? {
+                    "connected" => StatusKind::Connected,
+                    "auth_success" => StatusKind::AuthSuccess,
+                    "auth_failed" => StatusKind::AuthFailed,
+                    "auth_timeout" => StatusKind::AuthTimeout,
+                    "success" => StatusKind::Success,
+                    "error" => StatusKind::Error,
+                    "max_connections" => StatusKind::MaxConnections,
+                    "simulated" => StatusKind::Simulated,
+                    "upstream_down" => StatusKind::UpstreamDown,
+                    "upstream_up" => StatusKind::UpstreamUp,
+                    "slow_consumer" | "force_disconnect" => StatusKind::Dropping,
+                    _ => StatusKind::Other,
                 };
-                Ok(Event::Status(verdict, self.message.unwrap_or_default()))
+                Ok(MarketEvent::Status(
+                    status_kind,
+                    self.message.unwrap_or_default(),
+                ))
             }
-            "T" => Ok(Event::Trade {
-                ticker: self.sym.ok_or(Junk::Field)?,
+            "T" => Ok(MarketEvent::Trade {
+                ticker: self.sym.ok_or(ParseError::Field)?,
                 trade: Trade {
                     price: positive(self.p)?,
                     size: size(self.s),
                 },
                 stamp: stamp(self.t),
             }),
-            "LULD" | "FMV" | "LV" => Ok(Event::Unused),
-            _ => Err(Junk::Unknown),
+            "LULD" | "FMV" | "LV" => Ok(MarketEvent::Unused),
+            _ => Err(ParseError::Unknown),
         }
     }
 
-    fn bar(self, kind: Kind) -> Result<Event<'a>, Junk> {
-        let ticker = self.sym.ok_or(Junk::Field)?;
+    fn bar(self, kind: ChannelKind) -> Result<MarketEvent<'a>, ParseError> {
+        let ticker = self.sym.ok_or(ParseError::Field)?;
         let price = |field| value(field, kind, &ticker);
         let bar = Bar {
             open: price(self.o)?,
             high: price(self.h)?,
             low: price(self.l)?,
             close: price(self.c)?,
-            start: stamp(self.s).ok_or(Junk::Field)?,
-            end: stamp(self.e).ok_or(Junk::Field)?,
+            start: stamp(self.s).ok_or(ParseError::Field)?,
+            end: stamp(self.e).ok_or(ParseError::Field)?,
         };
-        let bar = bar.checked().ok_or(Junk::Number)?;
-        Ok(Event::Bar {
+        let bar = bar.checked().ok_or(ParseError::Number)?;
+        Ok(MarketEvent::Bar {
             ticker,
             kind,
             bar,
@@ -142,10 +147,10 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'de, T: Reading<'de>> Deserialize<'de> for Read<T> {
+impl<'de, T: FromFields<'de>> Deserialize<'de> for Read<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object<T>(PhantomData<T>);
-        impl<'de, T: Reading<'de>> Visitor<'de> for Object<T> {
+        impl<'de, T: FromFields<'de>> Visitor<'de> for Object<T> {
             type Value = Read<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,8 +159,8 @@ impl<'de, T: Reading<'de>> Deserialize<'de> for Read<T> {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Read<T>, M::Error> {
                 let mut fields = Fields::default();
-                while let Some(Loose::Text(key)) = map.next_key::<Loose<'de>>()? {
-                    let value = map.next_value::<Loose<'de>>()?;
+                while let Some(LenientValue::Text(key)) = map.next_key::<LenientValue<'de>>()? {
+                    let value = map.next_value::<LenientValue<'de>>()?;
                     match key.as_ref() {
                         "ev" => fields.ev = value.text(),
                         "status" => fields.status = value.text(),
@@ -188,30 +193,30 @@ impl<'de, T: Reading<'de>> Deserialize<'de> for Read<T> {
 }
 
 /// What is to be said of an object that could not be read.
-pub(super) fn fault(object: &str) -> Junk {
-    match serde_json::from_str::<Read<Result<Event<'_>, Junk>>>(object) {
+pub(super) fn parse_error(object: &str) -> ParseError {
+    match serde_json::from_str::<Read<Result<MarketEvent<'_>, ParseError>>>(object) {
         // serde_json calls `1e999` a syntax error; here it is a number that is none.
         Err(error)
             if error.classify() == serde_json::error::Category::Syntax
                 && error.to_string().starts_with("number out of range") =>
         {
-            Junk::Number
+            ParseError::Number
         }
-        _ => Junk::Syntax,
+        _ => ParseError::Syntax,
     }
 }
 
 /// Any JSON value; a field of an unexpected type must not cost the event that does not need it
 /// (`c` is a price in a bar, a list in a trade and a number in a quote).
-enum Loose<'a> {
+enum LenientValue<'a> {
     Number(f64),
     Text(Cow<'a, str>),
     Other,
 }
 
-impl<'a> Loose<'a> {
+impl<'a> LenientValue<'a> {
     fn number(self) -> Option<f64> {
-        if let Loose::Number(number) = self {
+        if let LenientValue::Number(number) = self {
             Some(number)
         } else {
             None
@@ -219,7 +224,7 @@ impl<'a> Loose<'a> {
     }
 
     fn text(self) -> Option<Cow<'a, str>> {
-        if let Loose::Text(text) = self {
+        if let LenientValue::Text(text) = self {
             Some(text)
         } else {
             None
@@ -227,43 +232,49 @@ impl<'a> Loose<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Loose<'de> {
+impl<'de> Deserialize<'de> for LenientValue<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
         impl<'de> Visitor<'de> for Any {
-            type Value = Loose<'de>;
+            type Value = LenientValue<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a value")
             }
-            fn visit_f64<E>(self, number: f64) -> Result<Loose<'de>, E> {
-                Ok(Loose::Number(number))
+            fn visit_f64<E>(self, number: f64) -> Result<LenientValue<'de>, E> {
+                Ok(LenientValue::Number(number))
             }
-            fn visit_i64<E>(self, number: i64) -> Result<Loose<'de>, E> {
-                Ok(Loose::Number(number as f64))
+            fn visit_i64<E>(self, number: i64) -> Result<LenientValue<'de>, E> {
+                Ok(LenientValue::Number(number as f64))
             }
-            fn visit_u64<E>(self, number: u64) -> Result<Loose<'de>, E> {
-                Ok(Loose::Number(number as f64))
+            fn visit_u64<E>(self, number: u64) -> Result<LenientValue<'de>, E> {
+                Ok(LenientValue::Number(number as f64))
             }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Loose<'de>, E> {
-                Ok(Loose::Text(Cow::Borrowed(text)))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<LenientValue<'de>, E> {
+                Ok(LenientValue::Text(Cow::Borrowed(text)))
             }
-            fn visit_str<E>(self, text: &str) -> Result<Loose<'de>, E> {
-                Ok(Loose::Text(Cow::Owned(text.to_owned())))
+            fn visit_str<E>(self, text: &str) -> Result<LenientValue<'de>, E> {
+                Ok(LenientValue::Text(Cow::Owned(text.to_owned())))
             }
-            fn visit_bool<E>(self, _: bool) -> Result<Loose<'de>, E> {
-                Ok(Loose::Other)
+            fn visit_bool<E>(self, _: bool) -> Result<LenientValue<'de>, E> {
+                Ok(LenientValue::Other)
             }
-            fn visit_unit<E>(self) -> Result<Loose<'de>, E> {
-                Ok(Loose::Other)
+            fn visit_unit<E>(self) -> Result<LenientValue<'de>, E> {
+                Ok(LenientValue::Other)
             }
-            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Loose<'de>, S::Error> {
+            fn visit_seq<S: SeqAccess<'de>>(
+                self,
+                mut seq: S,
+            ) -> Result<LenientValue<'de>, S::Error> {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Loose::Other)
+                Ok(LenientValue::Other)
             }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Loose<'de>, M::Error> {
+            fn visit_map<M: MapAccess<'de>>(
+                self,
+                mut map: M,
+            ) -> Result<LenientValue<'de>, M::Error> {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Loose::Other)
+                Ok(LenientValue::Other)
             }
         }
         deserializer.deserialize_any(Any)

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Held, MINUTE, Minute, Span};
+use super::{BarRange, CachedBar, CachedBars, MINUTE};
 use crate::clock::Now;
 use crate::feed::rest;
 use crate::market::{Symbol, Ticker};
@@ -19,7 +19,7 @@ const LONGEST: i64 = 7 * 24 * 60 * MINUTE;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::hub) struct Asked {
+pub(in crate::hub) struct AggregatesRequest {
     symbol: Symbol,
     /// In milliseconds since the Unix epoch.
     from: i64,
@@ -29,7 +29,7 @@ pub(in crate::hub) struct Asked {
 
 /// Why that cannot be answered, in words for whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::hub) enum Wrong {
+pub(in crate::hub) enum InvalidRequest {
     /// It is something else.
     Unserved(&'static str),
     /// It makes no sense.
@@ -61,17 +61,17 @@ fn time(text: &str) -> Option<(i64, i64)> {
     Some((midnight(day)?, midnight(next)? - 1))
 }
 
-impl Asked {
+impl AggregatesRequest {
     /// Reads `/v2/aggs/ticker/{TICKER}/range/1/minute/{from}/{to}`.
     ///
     /// # Errors
     /// It is something else, or senseless.
-    pub(in crate::hub) fn parse(path: &str) -> Result<Self, Wrong> {
-        const ONLY: Wrong = Wrong::Unserved(
+    pub(in crate::hub) fn parse(path: &str) -> Result<Self, InvalidRequest> {
+        const ONLY: InvalidRequest = InvalidRequest::Unserved(
             "only bars of one minute are served here: \
              /v2/aggs/ticker/TICKER/range/1/minute/FROM/TO",
         );
-        const TIMES: Wrong = Wrong::Senseless(
+        const TIMES: InvalidRequest = InvalidRequest::Senseless(
             "FROM and TO are milliseconds since 1970 or days (YYYY-MM-DD), in this order",
         );
         let mut parts = path
@@ -90,22 +90,22 @@ impl Asked {
         let ticker = String::from_utf8_lossy(&ticker);
         let symbol = ticker
             .parse()
-            .map_err(|_| Wrong::Senseless("that is no ticker: write for example I:SPX"))?;
+            .map_err(|_| InvalidRequest::Senseless("that is no ticker: write for example I:SPX"))?;
         let (from, _) = time(from).ok_or(TIMES)?;
         let (_, to) = time(to).ok_or(TIMES)?;
         if from > to {
             return Err(TIMES);
         }
         if to - from > LONGEST {
-            return Err(Wrong::Senseless("at most seven days at once"));
+            return Err(InvalidRequest::Senseless("at most seven days at once"));
         }
         Ok(Self { symbol, from, to })
     }
 
     /// What there can be of it by now.
-    pub(super) fn span(&self, now: Now) -> Span {
+    pub(super) fn span(&self, now: Now) -> BarRange {
         let end = now.utc.map_or(self.to, |utc| utc.0.min(self.to));
-        Span {
+        BarRange {
             // Every symbol's ticker is one.
             ticker: Ticker::try_from(self.symbol.ticker()).unwrap_or_default(),
             times: self.from..end.saturating_add(1).max(self.from),
@@ -113,7 +113,7 @@ impl Asked {
     }
 
     /// The vendor's address for the days of a span: the same for whoever asks within them.
-    pub(super) fn path(&self, span: &Span) -> String {
+    pub(super) fn path(&self, span: &BarRange) -> String {
         // Without a limit the vendor gives five days of an index, and fewer of a share.
         format!(
             "/v2/aggs/ticker/{}/range/1/minute/{}/{}?adjusted=true&sort=asc&limit=50000",
@@ -125,33 +125,33 @@ impl Asked {
 
     /// The span of which an answer that was made then holds all minutes: these days, but not the
     /// minute in which it was made.
-    pub(super) fn fetched(&self, span: &Span, made: Option<i64>) -> Span {
+    pub(super) fn fetched(&self, span: &BarRange, made: Option<i64>) -> BarRange {
         let begins = midnight(day(span.times.start)).unwrap_or(span.times.start);
         let last = day(span.times.end - 1);
         let ends = last.checked_add(1.day()).ok().and_then(midnight);
         let ends = ends.unwrap_or(span.times.end);
         // Who does not know the time does not know what is complete.
         let made = made.map_or(begins, |made| made - made.rem_euclid(MINUTE));
-        Span {
+        BarRange {
             ticker: span.ticker.clone(),
             times: begins..ends.min(made).max(begins),
         }
     }
 
     /// What a body of the vendor's says of these minutes, see [`minutes`].
-    pub(super) fn minutes(&self, body: &[u8]) -> Option<(Vec<Minute>, bool)> {
+    pub(super) fn minutes(&self, body: &[u8]) -> Option<(Vec<CachedBar>, bool)> {
         minutes(body, &self.symbol)
     }
 
     /// The body that answers with these.
-    pub(super) fn body(&self, held: &Held, stale: bool) -> String {
+    pub(super) fn body(&self, held: &CachedBars, stale: bool) -> String {
         let minutes = &held.minutes;
-        let body = Body {
+        let body = AggregatesBody {
             ticker: self.symbol.ticker(),
             status: "OK",
             query_count: minutes.len(),
             results_count: minutes.len(),
-            results: minutes.iter().map(Row::from).collect(),
+            results: minutes.iter().map(AggregateRow::from).collect(),
             stale,
             simulated: held.simulated,
         };
@@ -162,12 +162,12 @@ impl Asked {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+struct AggregatesBody<'a> {
     ticker: &'a str,
     status: &'static str,
     query_count: usize,
     results_count: usize,
-    results: Vec<Row<i64>>,
+    results: Vec<AggregateRow<i64>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -175,7 +175,7 @@ struct Body<'a> {
 }
 
 #[derive(Deserialize, Serialize)]
-struct Row<T> {
+struct AggregateRow<T> {
     t: T,
     o: f64,
     h: f64,
@@ -185,8 +185,8 @@ struct Row<T> {
     v: Option<f64>,
 }
 
-impl From<&Minute> for Row<i64> {
-    fn from(Minute { bar, volume }: &Minute) -> Self {
+impl From<&CachedBar> for AggregateRow<i64> {
+    fn from(CachedBar { bar, volume }: &CachedBar) -> Self {
         Self {
             t: bar.start.0,
             o: bar.open.as_f64(),
@@ -198,9 +198,9 @@ impl From<&Minute> for Row<i64> {
     }
 }
 
-impl Row<f64> {
-    fn minute(self, symbol: &Symbol) -> Option<Minute> {
-        Some(Minute {
+impl AggregateRow<f64> {
+    fn minute(self, symbol: &Symbol) -> Option<CachedBar> {
+        Some(CachedBar {
             bar: rest::minute(self.t, [self.o, self.h, self.l, self.c], symbol)?,
             volume: self.v.filter(|volume| *volume >= 0.0),
         })
@@ -210,20 +210,20 @@ impl Row<f64> {
 /// The minutes of a body of the vendor's, and whether it says that they are simulated. Those that
 /// cannot be read are left out. `None` if it is no such body. A day without minutes has no
 /// `results`.
-fn minutes(body: &[u8], symbol: &Symbol) -> Option<(Vec<Minute>, bool)> {
+fn minutes(body: &[u8], symbol: &Symbol) -> Option<(Vec<CachedBar>, bool)> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct VendorAggregates {
         status: String,
         results: Option<Vec<Value>>,
         #[serde(default)]
         simulated: Value,
     }
-    let answer: Answer = serde_json::from_slice(body).ok()?;
+    let answer: VendorAggregates = serde_json::from_slice(body).ok()?;
     let simulated = answer.simulated == Value::Bool(true);
     let rows = answer.results.into_iter().flatten();
     // `DELAYED` is an answer too.
     matches!(answer.status.as_str(), "OK" | "DELAYED").then(|| {
-        let minutes = rows.filter_map(|row| Row::deserialize(row).ok()?.minute(symbol));
+        let minutes = rows.filter_map(|row| AggregateRow::deserialize(row).ok()?.minute(symbol));
         (minutes.collect(), simulated)
     })
 }
@@ -233,8 +233,8 @@ mod tests {
     use super::*;
     use crate::clock::{Moment, Utc};
 
-    fn asked(path: &str) -> Result<(i64, i64), Wrong> {
-        let asked = Asked::parse(&format!("/v2/aggs/ticker/{path}"))?;
+    fn asked(path: &str) -> Result<(i64, i64), InvalidRequest> {
+        let asked = AggregatesRequest::parse(&format!("/v2/aggs/ticker/{path}"))?;
         Ok((asked.from, asked.to))
     }
 
@@ -261,7 +261,10 @@ mod tests {
             "I:SPX/prev",
             "",
         ] {
-            assert!(matches!(asked(path), Err(Wrong::Unserved(_))), "{path}");
+            assert!(
+                matches!(asked(path), Err(InvalidRequest::Unserved(_))),
+                "{path}"
+            );
         }
         for path in [
             "hello world/range/1/minute/2026-11-23/2026-11-23",
@@ -271,7 +274,10 @@ mod tests {
             "SPY/range/1/minute/1795444200/1795444260",
             "SPY/range/1/minute/99999999999999999999/2026-11-23",
         ] {
-            assert!(matches!(asked(path), Err(Wrong::Senseless(_))), "{path}");
+            assert!(
+                matches!(asked(path), Err(InvalidRequest::Senseless(_))),
+                "{path}"
+            );
         }
     }
 
@@ -284,7 +290,8 @@ mod tests {
             format!("{}/{}", open + 7, open + 99_000_000),
             "2026-11-23/2026-11-23".into(),
         ] {
-            let asked = Asked::parse(&format!("/v2/aggs/ticker/SPX/range/1/minute/{times}"));
+            let asked =
+                AggregatesRequest::parse(&format!("/v2/aggs/ticker/SPX/range/1/minute/{times}"));
             let asked = asked.unwrap();
             let span = asked.span(now);
             let path = asked.path(&span);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::aggregates::day;
-use super::{Held, Minute, Span};
+use super::{BarRange, CachedBar, CachedBars};
 use crate::market::Ticker;
 
 /// Bars of one ticker: a share has 960 in a day, with the hours before and after.
@@ -17,8 +17,8 @@ const LATE: i64 = 90_000;
 
 /// All that is kept.
 #[derive(Debug, Default)]
-pub(super) struct Store {
-    series: HashMap<Ticker, Series>,
+pub(super) struct BarStore {
+    series: HashMap<Ticker, BarSeries>,
     /// All of it is simulated; else none of it is.
     simulated: bool,
     /// How often anything was asked for.
@@ -26,9 +26,9 @@ pub(super) struct Store {
 }
 
 #[derive(Debug, Default)]
-struct Series {
+struct BarSeries {
     /// In order.
-    kept: Vec<Kept>,
+    bars: Vec<StoredBar>,
     /// The span of which these are all; empty if that is not known of any.
     known: Range<i64>,
     /// Which of all questions was the last for it; 0 if nobody has asked yet.
@@ -36,33 +36,33 @@ struct Series {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Kept {
-    minute: Minute,
+struct StoredBar {
+    minute: CachedBar,
     /// It passed here. What REST says may be from before it was corrected, or complete.
     streamed: bool,
 }
 
-impl Kept {
+impl StoredBar {
     const fn start(&self) -> i64 {
         self.minute.bar.start.0
     }
 }
 
-impl Store {
+impl BarStore {
     /// The vendor has said whether its prices are simulated. What is kept of the other kind is
     /// another vendor's, and is let go of.
-    pub(super) fn told(&mut self, simulated: bool) {
+    pub(super) fn set_simulated(&mut self, simulated: bool) {
         if std::mem::replace(&mut self.simulated, simulated) != simulated {
             self.series.clear();
         }
     }
 
     /// A bar has passed: new, or sent again, corrected.
-    pub(super) fn stream(&mut self, ticker: &Ticker, minute: Minute) {
+    pub(super) fn stream(&mut self, ticker: &Ticker, minute: CachedBar) {
         let start = minute.bar.start.0;
         if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
             // Who streams all there is gets the first that came; but they make room for a new day.
-            let newest = |series: &Series| series.kept.last().map_or(0, Kept::start);
+            let newest = |series: &BarSeries| series.bars.last().map_or(0, StoredBar::start);
             let oldest = self.series.iter().min_by_key(|(_, series)| newest(series));
             let Some((old, _)) = oldest.filter(|(_, old)| day(newest(old)) < day(start)) else {
                 return;
@@ -71,7 +71,7 @@ impl Store {
             self.series.remove(&old);
         }
         let series = self.series.entry(ticker.clone()).or_default();
-        series.take(Kept {
+        series.take(StoredBar {
             minute,
             streamed: true,
         });
@@ -80,10 +80,10 @@ impl Store {
     }
 
     /// The vendor says that these are all minutes of a span.
-    pub(super) fn merge(&mut self, span: &Span, minutes: Vec<Minute>) {
+    pub(super) fn merge(&mut self, span: &BarRange, minutes: Vec<CachedBar>) {
         let series = self.asked_for(&span.ticker);
         for minute in minutes {
-            series.take(Kept {
+            series.take(StoredBar {
                 minute,
                 streamed: false,
             });
@@ -93,15 +93,15 @@ impl Store {
     }
 
     /// What there is of a span.
-    pub(super) fn read(&mut self, span: &Span) -> Held {
+    pub(super) fn read(&mut self, span: &BarRange) -> CachedBars {
         let simulated = self.simulated;
         let series = self.asked_for(&span.ticker);
         let (from, to) = (span.times.start, span.times.end);
-        let first = series.kept.partition_point(|kept| kept.start() < from);
-        let end = series.kept.partition_point(|kept| kept.start() < to);
-        let minutes = series.kept[first..end].iter();
-        Held {
-            minutes: minutes.map(|kept| kept.minute).collect(),
+        let first = series.bars.partition_point(|bars| bars.start() < from);
+        let end = series.bars.partition_point(|bars| bars.start() < to);
+        let minutes = series.bars[first..end].iter();
+        CachedBars {
+            minutes: minutes.map(|bars| bars.minute).collect(),
             simulated,
             whole: series.known.start <= from && to <= series.known.end.saturating_add(LATE),
         }
@@ -109,7 +109,7 @@ impl Store {
 
     /// The series of a ticker that somebody asks for; it may take the place of the one that nobody
     /// has asked for the longest.
-    fn asked_for(&mut self, ticker: &Ticker) -> &mut Series {
+    fn asked_for(&mut self, ticker: &Ticker) -> &mut BarSeries {
         if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
             let oldest = self.series.iter().min_by_key(|(_, series)| series.asked);
             if let Some(oldest) = oldest.map(|(ticker, _)| ticker.clone()) {
@@ -123,12 +123,15 @@ impl Store {
     }
 }
 
-impl Series {
-    fn take(&mut self, new: Kept) {
-        match self.kept.binary_search_by_key(&new.start(), Kept::start) {
-            Ok(at) if new.streamed || !self.kept[at].streamed => self.kept[at] = new,
+impl BarSeries {
+    fn take(&mut self, new: StoredBar) {
+        match self
+            .bars
+            .binary_search_by_key(&new.start(), StoredBar::start)
+        {
+            Ok(at) if new.streamed || !self.bars[at].streamed => self.bars[at] = new,
             Ok(_) => {}
-            Err(at) => self.kept.insert(at, new),
+            Err(at) => self.bars.insert(at, new),
         }
     }
 
@@ -147,15 +150,15 @@ impl Series {
 
     /// Drops the oldest day if there is too much; of one day that is too long, the oldest bars.
     fn bound(&mut self) {
-        while self.kept.len() > BARS {
-            let oldest = day(self.kept[0].start());
+        while self.bars.len() > BARS {
+            let oldest = day(self.bars[0].start());
             let end = self
-                .kept
-                .partition_point(|kept| day(kept.start()) == oldest);
-            let surplus = self.kept.len() - BARS;
-            let end = if end == self.kept.len() { surplus } else { end };
-            self.kept.drain(..end);
-            let first = self.kept.first().map_or(0, Kept::start);
+                .bars
+                .partition_point(|bars| day(bars.start()) == oldest);
+            let surplus = self.bars.len() - BARS;
+            let end = if end == self.bars.len() { surplus } else { end };
+            self.bars.drain(..end);
+            let first = self.bars.first().map_or(0, StoredBar::start);
             self.known.start = self.known.start.max(first);
         }
     }
@@ -175,7 +178,7 @@ mod tests {
         Ticker::try_from(text).unwrap()
     }
 
-    fn minute(at: i64, price: f64) -> Minute {
+    fn minute(at: i64, price: f64) -> CachedBar {
         let price = Price::from_f64(price).unwrap();
         let bar = Bar {
             open: price,
@@ -185,24 +188,24 @@ mod tests {
             start: Utc(OPEN + at * MINUTE),
             end: Utc(OPEN + (at + 1) * MINUTE),
         };
-        Minute { bar, volume: None }
+        CachedBar { bar, volume: None }
     }
 
-    fn span(minutes: Range<i64>) -> Span {
-        Span {
+    fn span(minutes: Range<i64>) -> BarRange {
+        BarRange {
             ticker: ticker("I:SPX"),
             times: OPEN + minutes.start * MINUTE..OPEN + minutes.end * MINUTE,
         }
     }
 
-    fn closes(held: &Held) -> Vec<f64> {
+    fn closes(held: &CachedBars) -> Vec<f64> {
         let minutes = held.minutes.iter();
         minutes.map(|minute| minute.bar.close.as_f64()).collect()
     }
 
     #[test]
     fn a_bar_that_is_sent_again_replaces_and_rest_fills_only_what_did_not_pass() {
-        let mut store = Store::default();
+        let mut store = BarStore::default();
         for (at, price) in [(2, 12.0), (3, 13.0), (2, 12.5)] {
             store.stream(&ticker("I:SPX"), minute(at, price));
         }
@@ -220,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_passed_before_a_gap_is_not_taken_for_all() {
-        let mut store = Store::default();
+        let mut store = BarStore::default();
         for at in [0, 1, 5, 6] {
             store.stream(&ticker("I:SPX"), minute(at, 1.0));
         }
@@ -234,7 +237,7 @@ mod tests {
     #[test]
     fn the_oldest_day_makes_room() {
         const DAY: i64 = 24 * 60;
-        let mut store = Store::default();
+        let mut store = BarStore::default();
         for day in 0..3 {
             for at in 0..390 {
                 store.stream(&ticker("I:SPX"), minute(day * DAY + at, 1.0));
@@ -254,7 +257,7 @@ mod tests {
 
     #[test]
     fn tickers_are_bounded_and_who_is_asked_for_stays() {
-        let mut store = Store::default();
+        let mut store = BarStore::default();
         store.stream(&ticker("I:SPX"), minute(0, 1.0));
         store.read(&span(0..1));
         for number in 0..2 * TICKERS {

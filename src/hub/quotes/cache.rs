@@ -8,8 +8,8 @@ use jiff::fmt::rfc2822;
 
 use super::QuotesError;
 use crate::clock::{Moment, Now, Utc};
-use crate::feed::Why;
-use crate::feed::rest::Refusal;
+use crate::feed::Failure;
+use crate::feed::rest::RestError;
 
 /// Answers that are kept.
 const ENTRIES: usize = 256;
@@ -29,7 +29,7 @@ const WAIT_LIMIT: u64 = 3600;
 
 /// An answer, and how old it is.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::hub) struct Answer {
+pub(in crate::hub) struct CachedAnswer {
     pub(in crate::hub) body: Bytes,
     pub(in crate::hub) age: Duration,
     /// It is past its time, and there is no newer one.
@@ -38,7 +38,7 @@ pub(in crate::hub) struct Answer {
 
 /// What there is to know of a new answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Known {
+pub(super) struct AnswerInfo {
     /// It is good this long.
     pub(super) ttl: Duration,
     /// It says that its prices are not real.
@@ -46,31 +46,31 @@ pub(super) struct Known {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct CacheEntry {
     body: Bytes,
     at: Moment,
-    known: Known,
+    known: AnswerInfo,
 }
 
 /// Until when the vendor is not asked, and why.
 #[derive(Clone, Copy, Debug)]
-struct Hold {
+struct VendorBackoff {
     until: Moment,
-    why: Why,
+    reason: Failure,
 }
 
 /// The answers, by path. All of them are real, or none is.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    entries: HashMap<String, Entry>,
+    entries: HashMap<String, CacheEntry>,
     /// Whether they are simulated, by the newest word of the vendor; `None` before the first.
     simulated: Option<bool>,
     /// The last of its words on a socket.
     greeted: Option<bool>,
     /// For all that is asked.
-    hold: Option<Hold>,
+    hold: Option<VendorBackoff>,
     /// A plan may have one of the services and lack another.
-    refused: HashMap<String, Hold>,
+    refused: HashMap<String, VendorBackoff>,
 }
 
 /// What of a path a plan has or lacks: it without its query and, of the bars of one ticker, without
@@ -91,13 +91,13 @@ impl Cache {
     /// what it says by REST after that is newer.
     pub(super) fn greeted(&mut self, simulated: bool) {
         if self.greeted.replace(simulated) != Some(simulated) {
-            self.told(simulated);
+            self.set_simulated(simulated);
         }
     }
 
     /// The vendor has said whether its prices are simulated. Answers of the other kind are another
     /// vendor's, and are let go of.
-    fn told(&mut self, simulated: bool) {
+    fn set_simulated(&mut self, simulated: bool) {
         if self.simulated.replace(simulated) != Some(simulated) {
             self.entries
                 .retain(|_, entry| entry.known.simulated == simulated);
@@ -105,7 +105,11 @@ impl Cache {
     }
 
     /// What there is for a path now; `None` if it is time to ask.
-    pub(super) fn look(&self, path: &str, now: Moment) -> Option<Result<Answer, QuotesError>> {
+    pub(super) fn look(
+        &self,
+        path: &str,
+        now: Moment,
+    ) -> Option<Result<CachedAnswer, QuotesError>> {
         if let Some(entry) = self.entries.get(path)
             && now < entry.at + entry.known.ttl
         {
@@ -115,7 +119,7 @@ impl Cache {
         let hold = holds
             .filter(|hold| now < hold.until)
             .max_by_key(|hold| hold.until)?;
-        Some(self.instead(path, hold.why, Some(hold.until), now))
+        Some(self.instead(path, hold.reason, Some(hold.until), now))
     }
 
     /// Keeps an answer.
@@ -123,21 +127,21 @@ impl Cache {
         &mut self,
         path: &str,
         body: Bytes,
-        known: Known,
+        known: AnswerInfo,
         now: Moment,
-    ) -> Answer {
+    ) -> CachedAnswer {
         // What was asked before the vendor said to wait may be answered after that; it still waits.
         self.hold = self.hold.filter(|hold| now < hold.until);
         self.refused.remove(service(path));
-        self.told(known.simulated);
-        let entry = Entry {
+        self.set_simulated(known.simulated);
+        let entry = CacheEntry {
             body,
             at: now,
             known,
         };
         let answer = entry.answer(now, false);
         self.entries.insert(path.to_owned(), entry);
-        let size = |entries: &HashMap<String, Entry>| -> usize {
+        let size = |entries: &HashMap<String, CacheEntry>| -> usize {
             entries.values().map(|entry| entry.body.len()).sum()
         };
         while self.entries.len() > ENTRIES || (self.entries.len() > 1 && size(&self.entries) > SIZE)
@@ -156,28 +160,28 @@ impl Cache {
     pub(super) fn failed(
         &mut self,
         path: &str,
-        refusal: &Refusal,
+        refusal: &RestError,
         now: Now,
-    ) -> Result<Answer, QuotesError> {
+    ) -> Result<CachedAnswer, QuotesError> {
         let said = refusal
             .retry_after
             .as_deref()
             .and_then(|text| retry_after(text, now.utc));
-        let wait = said.unwrap_or(match refusal.why {
-            why if why.refuses() => REFUSED,
-            Why::Busy => BUSY,
+        let wait = said.unwrap_or(match refusal.reason {
+            reason if reason.refuses() => REFUSED,
+            Failure::Busy => BUSY,
             _ => FAILED,
         });
-        let hold = Hold {
+        let hold = VendorBackoff {
             until: now.monotonic + wait,
             // To the vendor we have a key, and no token of a client is meant.
-            why: if refusal.why == Why::Token {
-                Why::Key
+            reason: if refusal.reason == Failure::Token {
+                Failure::Key
             } else {
-                refusal.why
+                refusal.reason
             },
         };
-        if refusal.why.refuses() {
+        if refusal.reason.refuses() {
             // Nobody shall make this long by asking for one ticker after the other.
             self.refused.retain(|_, held| now.monotonic < held.until);
             if self.refused.len() >= ENTRIES {
@@ -189,29 +193,29 @@ impl Cache {
         } else if self.hold.is_none_or(|held| held.until < hold.until) {
             self.hold = Some(hold);
         }
-        self.instead(path, hold.why, Some(hold.until), now.monotonic)
+        self.instead(path, hold.reason, Some(hold.until), now.monotonic)
     }
 
     fn instead(
         &self,
         path: &str,
-        why: Why,
+        reason: Failure,
         until: Option<Moment>,
         now: Moment,
-    ) -> Result<Answer, QuotesError> {
+    ) -> Result<CachedAnswer, QuotesError> {
         match self.entries.get(path) {
             Some(entry) if now.since(entry.at) <= STALE_LIMIT => Ok(entry.answer(now, true)),
             _ => Err(QuotesError {
-                why,
+                reason,
                 retry_after: until.map(|until| until.since(now).as_millis().div_ceil(1000) as u64),
             }),
         }
     }
 }
 
-impl Entry {
-    fn answer(&self, now: Moment, stale: bool) -> Answer {
-        Answer {
+impl CacheEntry {
+    fn answer(&self, now: Moment, stale: bool) -> CachedAnswer {
+        CachedAnswer {
             body: self.body.clone(),
             age: now.since(self.at),
             stale,
@@ -241,7 +245,7 @@ mod tests {
     const PATH: &str = "/v3/snapshot?ticker.any_of=I:SPX";
     const OTHER: &str = "/v3/snapshot?ticker.any_of=I:VIX";
     const STATUS: &str = "/v1/marketstatus/now";
-    const GOOD: Known = Known {
+    const GOOD: AnswerInfo = AnswerInfo {
         ttl: Duration::from_secs(2),
         simulated: false,
     };
@@ -255,16 +259,16 @@ mod tests {
         Now::new(at(secs), Utc(1_795_444_200_000 + 1000 * secs as i64))
     }
 
-    fn refusal(why: Why, retry_after: Option<&str>) -> Refusal {
-        Refusal {
-            why,
+    fn refusal(reason: Failure, retry_after: Option<&str>) -> RestError {
+        RestError {
+            reason,
             retry_after: retry_after.map(str::to_owned),
         }
     }
 
-    fn error(why: Why, retry_after: u64) -> Option<Result<Answer, QuotesError>> {
+    fn error(reason: Failure, retry_after: u64) -> Option<Result<CachedAnswer, QuotesError>> {
         Some(Err(QuotesError {
-            why,
+            reason,
             retry_after: Some(retry_after),
         }))
     }
@@ -276,7 +280,7 @@ mod tests {
         cache
     }
 
-    fn age(look: Option<Result<Answer, QuotesError>>) -> Option<(u64, bool)> {
+    fn age(look: Option<Result<CachedAnswer, QuotesError>>) -> Option<(u64, bool)> {
         let answer = look?.unwrap();
         Some((answer.age.as_secs(), answer.stale))
     }
@@ -292,14 +296,14 @@ mod tests {
     #[test]
     fn nobody_asks_before_the_vendor_said_so_whatever_the_symbols() {
         let mut cache = answered();
-        let stale = cache.failed(PATH, &refusal(Why::Busy, Some("30")), now(5));
+        let stale = cache.failed(PATH, &refusal(Failure::Busy, Some("30")), now(5));
         assert_eq!(
             age(Some(stale)),
             Some((4, true)),
             "an old answer says its age"
         );
-        assert_eq!(cache.look(OTHER, at(5)), error(Why::Busy, 30));
-        assert_eq!(cache.look(STATUS, at(34)), error(Why::Busy, 1));
+        assert_eq!(cache.look(OTHER, at(5)), error(Failure::Busy, 30));
+        assert_eq!(cache.look(STATUS, at(34)), error(Failure::Busy, 1));
         assert_eq!(age(cache.look(PATH, at(34))), Some((33, true)));
         assert_eq!(cache.look(OTHER, at(35)), None);
     }
@@ -308,11 +312,11 @@ mod tests {
     fn an_answer_to_another_question_does_not_cut_the_wait_short() {
         let mut cache = Cache::default();
         cache
-            .failed(PATH, &refusal(Why::Busy, Some("30")), now(5))
+            .failed(PATH, &refusal(Failure::Busy, Some("30")), now(5))
             .unwrap_err();
         // It was on its way when the vendor said so.
         cache.answered(OTHER, Bytes::from_static(b"{}"), GOOD, at(6));
-        assert_eq!(cache.look(PATH, at(6)), error(Why::Busy, 29));
+        assert_eq!(cache.look(PATH, at(6)), error(Failure::Busy, 29));
         assert_eq!(age(cache.look(OTHER, at(34))), Some((28, true)));
         assert_eq!(cache.look(PATH, at(35)), None);
     }
@@ -322,9 +326,9 @@ mod tests {
         let mut cache = Cache::default();
         let date = Some("Mon, 23 Nov 2026 14:31:40 GMT");
         cache
-            .failed(PATH, &refusal(Why::Busy, date), now(40))
+            .failed(PATH, &refusal(Failure::Busy, date), now(40))
             .unwrap_err();
-        assert_eq!(cache.look(PATH, at(40)), error(Why::Busy, 60));
+        assert_eq!(cache.look(PATH, at(40)), error(Failure::Busy, 60));
         for junk in ["soon", "-5", "", "Mon, 23 Nov 2020 14:31:40 GMT"] {
             assert_eq!(retry_after(junk, now(0).utc), None, "{junk}");
         }
@@ -339,9 +343,9 @@ mod tests {
     fn a_plan_that_lacks_one_service_may_have_another() {
         let mut cache = Cache::default();
         cache
-            .failed(PATH, &refusal(Why::Token, None), now(0))
+            .failed(PATH, &refusal(Failure::Token, None), now(0))
             .unwrap_err();
-        assert_eq!(cache.look(OTHER, at(1)), error(Why::Key, 59));
+        assert_eq!(cache.look(OTHER, at(1)), error(Failure::Key, 59));
         assert_eq!(cache.look(STATUS, at(1)), None);
         assert_eq!(cache.look(OTHER, at(60)), None);
     }
@@ -350,14 +354,14 @@ mod tests {
     fn an_answer_of_ten_minutes_ago_is_none() {
         let mut cache = answered();
         let failed =
-            |cache: &mut Cache, secs| cache.failed(PATH, &refusal(Why::Lost, None), now(secs));
+            |cache: &mut Cache, secs| cache.failed(PATH, &refusal(Failure::Lost, None), now(secs));
         assert!(failed(&mut cache, 601).unwrap().stale);
-        assert_eq!(failed(&mut cache, 602).unwrap_err().why, Why::Lost);
+        assert_eq!(failed(&mut cache, 602).unwrap_err().reason, Failure::Lost);
     }
 
     #[test]
     fn answers_of_a_vendor_that_was_replaced_are_let_go_of() {
-        let simulated = Known {
+        let simulated = AnswerInfo {
             simulated: true,
             ..GOOD
         };
@@ -376,8 +380,12 @@ mod tests {
         cache.answered(STATUS, body, GOOD, at(2));
         assert_eq!(cache.look(PATH, at(2)), None);
         assert!(cache.look(STATUS, at(2)).is_some());
-        let failed = cache.failed(OTHER, &refusal(Why::Lost, None), now(3));
-        assert_eq!(failed.unwrap_err().why, Why::Lost, "nor as stale ones");
+        let failed = cache.failed(OTHER, &refusal(Failure::Lost, None), now(3));
+        assert_eq!(
+            failed.unwrap_err().reason,
+            Failure::Lost,
+            "nor as stale ones"
+        );
     }
 
     #[test]

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::cache::{Answer, Known};
+use super::cache::{AnswerInfo, CachedAnswer};
 use crate::clock::{Now, Utc};
-use crate::feed::Seed;
+use crate::feed::InstrumentSnapshot;
 use crate::feed::snapshot::{self, Greeks};
-use crate::market::{Calendar, Class, Phase, Price, Symbol};
+use crate::market::{AssetClass, Calendar, MarketPhase, Price, Symbol};
 
 #[cfg(test)]
 mod tests;
@@ -27,12 +27,12 @@ const STATUS_OF: [&str; 3] = ["SPX", "VIX", "SPY"];
 
 /// A ticker as the caller wrote it, and what it means.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct RequestedTicker<'a> {
     text: &'a str,
     symbol: Option<Symbol>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RequestedTicker<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let symbol = text.parse().ok();
         Self { text, symbol }
@@ -45,8 +45,8 @@ impl<'a> Asked<'a> {
 }
 
 #[derive(Serialize)]
-struct Body {
-    results: Vec<Row>,
+struct QuotesBody {
+    results: Vec<QuoteRow>,
     /// In seconds, to the millisecond.
     age: f64,
     #[serde(skip_serializing_if = "is_false")]
@@ -64,7 +64,7 @@ fn is_false(flag: &bool) -> bool {
 /// what is unknown is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
+struct QuoteRow {
     symbol: String,
     last: f64,
     change: f64,
@@ -121,12 +121,13 @@ struct Row {
 /// What there is to know of an answer about these symbols before it is kept; `None` if it is none.
 pub(super) fn known(
     body: &[u8],
-    asked: &[Asked<'_>],
+    asked: &[RequestedTicker<'_>],
     calendar: &Calendar,
     now: Now,
-) -> Option<Known> {
+) -> Option<AnswerInfo> {
     let snapshot = snapshot::read(body).ok()?;
-    let closed = !snapshot.rows.is_empty() && snapshot.rows.iter().all(snapshot::Row::is_closed);
+    let closed =
+        !snapshot.rows.is_empty() && snapshot.rows.iter().all(snapshot::SnapshotRow::is_closed);
     let symbols = || asked.iter().filter_map(|asked| asked.symbol.as_ref());
     let ttl = match next_open(symbols(), calendar, now) {
         // By the table one of them is open: the next answer may say so.
@@ -134,7 +135,7 @@ pub(super) fn known(
         Some(left) if closed => TTL_CLOSED.min(left),
         _ => TTL,
     };
-    Some(Known {
+    Some(AnswerInfo {
         ttl,
         simulated: snapshot.simulated,
     })
@@ -149,8 +150,8 @@ fn next_open<'a>(
 ) -> Option<Duration> {
     let utc = now.utc?;
     let left = symbols.map(|symbol| match calendar.phase(symbol, utc) {
-        Phase::Open { .. } => 0,
-        Phase::Closed { until, .. } => until.millis_since(utc),
+        MarketPhase::Open { .. } => 0,
+        MarketPhase::Closed { until, .. } => until.millis_since(utc),
     });
     let left = left.min().unwrap_or_default();
     Some(Duration::from_millis(
@@ -159,7 +160,10 @@ fn next_open<'a>(
 }
 
 /// The body of `/api/quotes`: a row for each ticker asked, in that order.
-pub(super) fn body(asked: &[Asked<'_>], answers: &[Answer]) -> Result<String, serde_json::Error> {
+pub(super) fn body(
+    asked: &[RequestedTicker<'_>],
+    answers: &[CachedAnswer],
+) -> Result<String, serde_json::Error> {
     let mut known = HashMap::new();
     let mut simulated = false;
     for answer in answers {
@@ -171,10 +175,10 @@ pub(super) fn body(asked: &[Asked<'_>], answers: &[Answer]) -> Result<String, se
     }
     // The oldest of them speaks for all.
     let age = answers.iter().map(|answer| answer.age).max();
-    let body = Body {
+    let body = QuotesBody {
         results: asked
             .iter()
-            .map(|asked| Row::new(asked, asked.ticker().and_then(|ticker| known.get(ticker))))
+            .map(|asked| QuoteRow::new(asked, asked.ticker().and_then(|ticker| known.get(ticker))))
             .collect(),
         age: seconds(age.unwrap_or_default()),
         stale: answers.iter().any(|answer| answer.stale),
@@ -188,12 +192,12 @@ fn seconds(age: Duration) -> f64 {
     age.as_millis() as f64 / 1e3
 }
 
-impl Row {
-    fn new(asked: &Asked<'_>, known: Option<&snapshot::Row>) -> Self {
-        let none = |source| Row {
+impl QuoteRow {
+    fn new(asked: &RequestedTicker<'_>, known: Option<&snapshot::SnapshotRow>) -> Self {
+        let none = |source| QuoteRow {
             symbol: asked.text.to_owned(),
             source,
-            ..Row::default()
+            ..QuoteRow::default()
         };
         let Some(symbol) = &asked.symbol else {
             return none("error");
@@ -204,7 +208,7 @@ impl Row {
         };
         if let Some(error) = known.error.as_deref() {
             let words = ["NOT_ENTITLED", "NOT_FOUND"];
-            return Row {
+            return QuoteRow {
                 denial: words.into_iter().find(|word| *word == error),
                 ..none("error")
             };
@@ -213,11 +217,11 @@ impl Row {
             return none("none");
         };
         let (low, high) = seed.day.range.unzip();
-        let mut row = Row {
+        let mut row = QuoteRow {
             symbol: match symbol.class() {
                 // One with the name of an index says that it is a share.
-                Class::Equity => symbol.to_string(),
-                Class::Index | Class::Option => symbol.ticker().to_owned(),
+                AssetClass::Equity => symbol.to_string(),
+                AssetClass::Index | AssetClass::Option => symbol.ticker().to_owned(),
             },
             source: "none",
             previous_close: known.previous_close().map(Price::as_f64),
@@ -227,10 +231,10 @@ impl Row {
             day_low: low.map(Price::as_f64),
             day_high: high.map(Price::as_f64),
             volume: seed.day.volume.map(|volume| volume as f64),
-            ..Row::default()
+            ..QuoteRow::default()
         };
         row.market(&seed);
-        if symbol.class() == Class::Option {
+        if symbol.class() == AssetClass::Option {
             row.contract(known);
         }
         let Some(last) = seed.price else {
@@ -238,14 +242,14 @@ impl Row {
         };
         row.last = last.as_f64();
         row.source = match symbol.class() {
-            Class::Index if known.value(symbol).is_some() => "indices",
-            Class::Index => "indices-fallback",
-            Class::Equity => "stocks",
-            Class::Option => "options",
+            AssetClass::Index if known.value(symbol).is_some() => "indices",
+            AssetClass::Index => "indices-fallback",
+            AssetClass::Equity => "stocks",
+            AssetClass::Option => "options",
         };
         // The proxy has milliseconds for indices, nanoseconds for everything else.
         row.as_of = match symbol.class() {
-            Class::Index => seed.stamp.map_or(0, |stamp| stamp.0),
+            AssetClass::Index => seed.stamp.map_or(0, |stamp| stamp.0),
             _ => nanos(seed.stamp).unwrap_or(0),
         };
         if let Some(close) = known.previous_close() {
@@ -258,7 +262,7 @@ impl Row {
     }
 
     /// The best bid and ask, and the last trade.
-    fn market(&mut self, seed: &Seed) {
+    fn market(&mut self, seed: &InstrumentSnapshot) {
         if let Some(book) = &seed.book {
             self.bid = Some(book.bid.as_f64());
             self.ask = Some(book.ask.as_f64());
@@ -273,7 +277,7 @@ impl Row {
     }
 
     /// What only contracts have.
-    fn contract(&mut self, known: &snapshot::Row) {
+    fn contract(&mut self, known: &snapshot::SnapshotRow) {
         self.implied_volatility = known.implied_volatility;
         self.open_interest = known.open_interest;
         // Deep in the money they are an empty object.
@@ -294,7 +298,7 @@ fn nanos(stamp: Option<Utc>) -> Option<i64> {
 }
 
 /// What there is to know of a market status before it is kept; `None` if it is none.
-pub(super) fn known_status(body: &[u8], calendar: &Calendar, now: Now) -> Option<Known> {
+pub(super) fn known_status(body: &[u8], calendar: &Calendar, now: Now) -> Option<AnswerInfo> {
     let status = status(body).ok()?;
     let symbols: Vec<Symbol> = STATUS_OF.iter().flat_map(|name| name.parse()).collect();
     let left = now.utc.and_then(|utc| {
@@ -304,7 +308,7 @@ pub(super) fn known_status(body: &[u8], calendar: &Calendar, now: Now) -> Option
         let left = ends.map(|end| end.0.saturating_sub(utc.0)).min()?;
         u64::try_from(left).ok()
     });
-    Some(Known {
+    Some(AnswerInfo {
         ttl: STATUS_TTL.min(Duration::from_millis(left.unwrap_or(u64::MAX))),
         simulated: status.get("simulated") == Some(&Value::Bool(true)),
     })
@@ -316,7 +320,7 @@ fn status(body: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
 }
 
 /// The same, and how old it is.
-pub(super) fn aged_status(answer: &Answer) -> Result<String, serde_json::Error> {
+pub(super) fn aged_status(answer: &CachedAnswer) -> Result<String, serde_json::Error> {
     let mut status = status(&answer.body)?;
     status.insert("age".into(), seconds(answer.age).into());
     if answer.stale {

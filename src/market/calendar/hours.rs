@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use jiff::civil::{Date, Weekday};
 
-use super::Part;
-use crate::market::{Class, Contract, Source, Symbol};
+use super::SessionPart;
+use crate::market::{AssetClass, Contract, QuoteSource, Symbol};
 
 /// Whether the NYSE does not open on this day, by its rules (NYSE rule 7.2; Juneteenth since 2022).
 /// A holiday on a Saturday is kept on Friday and one on a Sunday on Monday, but for New Year's Day:
@@ -16,16 +16,16 @@ pub(super) fn is_holiday(date: Date) -> bool {
     let (month, day, weekday) = (date.month(), date.day(), date.weekday());
     // The day of the month of such a weekday says which one of the month it is.
     let nth = (day - 1) / 7 + 1;
-    let kept = |month_of: i8, day_of: i8| {
+    let observed = |month_of: i8, day_of: i8| {
         let Ok(holiday) = Date::new(date.year(), month_of, day_of) else {
             return false;
         };
-        let kept = match holiday.weekday() {
+        let observed = match holiday.weekday() {
             Saturday => holiday.yesterday(),
             Weekday::Sunday => holiday.tomorrow(),
             _ => Ok(holiday),
         };
-        kept.is_ok_and(|kept| kept == date)
+        observed.is_ok_and(|observed| observed == date)
     };
     match (month, weekday) {
         // Martin Luther King, Presidents' Day, Memorial Day, Labor Day.
@@ -33,11 +33,11 @@ pub(super) fn is_holiday(date: Date) -> bool {
         (5, Monday) if day > 24 => true,
         (9, Monday) if nth == 1 => true,
         (11, Thursday) if nth == 4 => true,
-        (1, _) => kept(1, 1),
+        (1, _) => observed(1, 1),
         (3 | 4, Friday) => good_friday(date.year()) == Some(date),
-        (6, _) => kept(6, 19),
-        (7, _) => kept(7, 4),
-        (12, _) => kept(12, 25),
+        (6, _) => observed(6, 19),
+        (7, _) => observed(7, 4),
+        (12, _) => observed(12, 25),
         _ => false,
     }
 }
@@ -92,7 +92,7 @@ pub(super) enum Hours {
 }
 
 /// A part of the day, from and to, in hours and minutes.
-pub(super) type Session = (Part, (i8, i8), (i8, i8));
+pub(super) type SessionHours = (SessionPart, (i8, i8), (i8, i8));
 
 /// Roots of options that are traded until 16:15: of indices, and of funds (Cboe, "ETF and ETN
 /// options that trade until 4:15 p.m. ET").
@@ -107,24 +107,26 @@ impl Hours {
     /// value is then called stale too often, never a dead link's last value a close.
     pub(super) fn of(symbol: &Symbol) -> Hours {
         match symbol.class() {
-            Class::Equity => Hours::Extended,
-            Class::Option => match symbol.contract() {
+            AssetClass::Equity => Hours::Extended,
+            AssetClass::Option => match symbol.contract() {
                 Some(contract) if LATE_ROOTS.contains(&contract.root) => Hours::Late,
                 _ => Hours::Regular,
             },
-            Class::Index if symbol.name().starts_with("VIX") || symbol.name() == "VVIX" => {
+            AssetClass::Index if symbol.name().starts_with("VIX") || symbol.name() == "VVIX" => {
                 Hours::Overnight
             }
-            Class::Index if matches!(symbol.name(), "VXN" | "RVX" | "OVX" | "GVZ" | "SKEW") => {
+            AssetClass::Index
+                if matches!(symbol.name(), "VXN" | "RVX" | "OVX" | "GVZ" | "SKEW") =>
+            {
                 Hours::Late
             }
-            Class::Index => Hours::Regular,
+            AssetClass::Index => Hours::Regular,
         }
     }
 
     /// The sessions of a day, in order.
-    pub(super) fn sessions(self, date: Date) -> &'static [Session] {
-        use Part::{Post, Pre, Regular};
+    pub(super) fn sessions(self, date: Date) -> &'static [SessionHours] {
+        use SessionPart::{Post, Pre, Regular};
         let weekend = matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
         if weekend || is_holiday(date) {
             return &[];
@@ -156,7 +158,7 @@ impl Hours {
 
 /// Before and after the regular hours a value of a share may be older than usual: trades are
 /// rare then.
-pub const EXTENDED_LIMIT: Duration = Duration::from_secs(300);
+pub const EXTENDED_STALE_AFTER: Duration = Duration::from_secs(300);
 
 /// How old a value may be while its session is open.
 ///
@@ -165,12 +167,12 @@ pub const EXTENDED_LIMIT: Duration = Duration::from_secs(300);
 /// - A minute bar's close: 75 s; the next comes 60 s later, and some seconds late.
 /// - Options and shares: 60 s. A contract that is rarely quoted then shows its age between two
 ///   quotes: silence of the market cannot be told from silence of the link.
-pub fn limit(symbol: &Symbol, source: Source) -> Duration {
+pub fn limit(symbol: &Symbol, source: QuoteSource) -> Duration {
     let secs = match (source, symbol.class(), Hours::of(symbol)) {
-        (Source::Minute, ..) => 75,
-        (_, Class::Index, Hours::Regular | Hours::Extended) => 10,
-        (_, Class::Index, Hours::Late | Hours::Overnight) => 45,
-        (_, Class::Option | Class::Equity, _) => 60,
+        (QuoteSource::Minute, ..) => 75,
+        (_, AssetClass::Index, Hours::Regular | Hours::Extended) => 10,
+        (_, AssetClass::Index, Hours::Late | Hours::Overnight) => 45,
+        (_, AssetClass::Option | AssetClass::Equity, _) => 60,
     };
     Duration::from_secs(secs)
 }

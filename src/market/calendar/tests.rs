@@ -2,7 +2,7 @@ use jiff::civil::Weekday;
 
 use super::hours::is_holiday;
 use super::*;
-use crate::market::Source;
+use crate::market::QuoteSource;
 
 fn at(text: &str) -> Utc {
     Utc(text.parse::<Timestamp>().unwrap().as_millisecond())
@@ -12,21 +12,21 @@ fn symbol(name: &str) -> Symbol {
     name.parse().unwrap()
 }
 
-fn phase(name: &str, time: &str) -> Phase {
+fn phase(name: &str, time: &str) -> MarketPhase {
     Calendar::us().phase(&symbol(name), at(time))
 }
 
-fn open(since: &str, until: &str, closed: &str) -> Phase {
-    Phase::Open {
+fn open(since: &str, until: &str, closed: &str) -> MarketPhase {
+    MarketPhase::Open {
         since: at(since),
         until: at(until),
         closed: at(closed),
-        part: Part::Regular,
+        part: SessionPart::Regular,
     }
 }
 
-fn closed(since: &str, until: &str) -> Phase {
-    Phase::Closed {
+fn closed(since: &str, until: &str) -> MarketPhase {
+    MarketPhase::Closed {
         since: at(since),
         until: at(until),
         close: at(since),
@@ -211,12 +211,12 @@ fn a_trading_day_ends_when_the_next_begins() {
 #[test]
 fn limits_are_those_of_the_publisher() {
     let secs = |name, source| limit(&symbol(name), source).as_secs();
-    assert_eq!(secs("SPX", Source::Tick), 10);
-    assert_eq!(secs("VIX", Source::Tick), 45);
-    assert_eq!(secs("VXN", Source::Tick), 45);
-    assert_eq!(secs("SPX", Source::Minute), 75);
-    assert_eq!(secs("SPX", Source::Second), 10);
-    assert_eq!(secs("O:SPY261218C00650000", Source::Tick), 60);
+    assert_eq!(secs("SPX", QuoteSource::Tick), 10);
+    assert_eq!(secs("VIX", QuoteSource::Tick), 45);
+    assert_eq!(secs("VXN", QuoteSource::Tick), 45);
+    assert_eq!(secs("SPX", QuoteSource::Minute), 75);
+    assert_eq!(secs("SPX", QuoteSource::Second), 10);
+    assert_eq!(secs("O:SPY261218C00650000", QuoteSource::Tick), 60);
 }
 
 /// The list that the exchange has published for these years, by weekdays of months.
@@ -289,13 +289,13 @@ proptest::proptest! {
         let next = calendar.phase(&symbol, phase.until());
         proptest::prop_assert!(next.covers(phase.until()));
         proptest::prop_assert!(next.is_open() != phase.is_open());
-        if let Phase::Open { since, closed, .. } = next {
-            proptest::prop_assert_eq!(phase, Phase::Closed { since: closed, until: since, close: closed });
+        if let MarketPhase::Open { since, closed, .. } = next {
+            proptest::prop_assert_eq!(phase, MarketPhase::Closed { since: closed, until: since, close: closed });
         }
     }
 }
 
-fn part(name: &str, time: &str) -> Option<Part> {
+fn part(name: &str, time: &str) -> Option<SessionPart> {
     phase(name, time).part()
 }
 
@@ -304,20 +304,20 @@ fn shares_are_traded_before_and_after_the_regular_hours_and_less_long_on_short_d
     // Tuesday, 13 January 2026; New York is five hours behind.
     for (time, expected) in [
         ("2026-01-13T08:59:59Z", None),
-        ("2026-01-13T09:00:00Z", Some(Part::Pre)),
-        ("2026-01-13T14:30:00Z", Some(Part::Regular)),
-        ("2026-01-13T21:00:00Z", Some(Part::Post)),
+        ("2026-01-13T09:00:00Z", Some(SessionPart::Pre)),
+        ("2026-01-13T14:30:00Z", Some(SessionPart::Regular)),
+        ("2026-01-13T21:00:00Z", Some(SessionPart::Post)),
         ("2026-01-14T01:00:00Z", None),
         // The day after Thanksgiving.
-        ("2026-11-27T17:59:59Z", Some(Part::Regular)),
-        ("2026-11-27T18:00:00Z", Some(Part::Post)),
+        ("2026-11-27T17:59:59Z", Some(SessionPart::Regular)),
+        ("2026-11-27T18:00:00Z", Some(SessionPart::Post)),
         ("2026-11-27T22:00:00Z", None),
     ] {
         assert_eq!(part("SPY", time), expected, "{time}");
     }
     // Whatever part is on, the close is that of the last regular session.
     let night = phase("SPY", "2026-01-14T03:00:00Z");
-    let expected = Phase::Closed {
+    let expected = MarketPhase::Closed {
         since: at("2026-01-14T01:00:00Z"),
         until: at("2026-01-14T09:00:00Z"),
         close: at("2026-01-13T21:00:00Z"),
@@ -369,9 +369,9 @@ fn days_are_left_by_the_date_of_new_york() {
 fn a_status_overrules_the_table_only_for_its_own_market_and_only_while_it_is_young() {
     let mut calendar = Calendar::us();
     calendar.set_status(MarketStatus {
-        shares: Some(State::Closed),
-        s_and_p: Some(State::Open),
-        cboe: Some(State::Closed),
+        shares: Some(MarketState::Closed),
+        s_and_p: Some(MarketState::Open),
+        cboe: Some(MarketState::Closed),
         nasdaq: None,
         dow_jones: None,
         as_of: at("2026-01-13T16:00:00Z"),
@@ -384,8 +384,8 @@ fn a_status_overrules_the_table_only_for_its_own_market_and_only_while_it_is_you
     assert!(open("SPY", "2026-01-13T16:10:00Z"), "ten minutes later");
     // What was said before a session began is not about it.
     calendar.set_status(MarketStatus {
-        shares: Some(State::Closed),
-        s_and_p: Some(State::Closed),
+        shares: Some(MarketState::Closed),
+        s_and_p: Some(MarketState::Closed),
         cboe: None,
         nasdaq: None,
         dow_jones: None,
@@ -415,22 +415,22 @@ fn a_session_that_never_was_is_none_until_the_next_one_begins() {
     for minutes in (0..600).step_by(5) {
         let time = at("2026-01-13T14:00:00Z").0 + 60_000 * minutes;
         let time = Timestamp::from_millisecond(time).unwrap().to_string();
-        assert_eq!(say(State::Closed, &time), (monday, monday), "{time}");
+        assert_eq!(say(MarketState::Closed, &time), (monday, monday), "{time}");
     }
     // Shares are traded again in the morning, and the session of the day before still never was.
-    let extended = say(State::Extended, "2026-01-14T09:01:00Z");
+    let extended = say(MarketState::Extended, "2026-01-14T09:01:00Z");
     assert_eq!(extended, (monday, monday));
     let (open, closed) = ("2026-01-14T15:00:00Z", "2026-01-14T21:01:00Z");
-    say(State::Open, open);
+    say(MarketState::Open, open);
     let wednesday = at("2026-01-14T21:00:00Z");
-    assert_eq!(say(State::Closed, closed), (wednesday, wednesday));
+    assert_eq!(say(MarketState::Closed, closed), (wednesday, wednesday));
 }
 
 #[test]
 fn a_contract_has_no_hours_of_the_evening_because_shares_have() {
     let mut calendar = Calendar::us();
     calendar.set_status(MarketStatus {
-        shares: Some(State::Extended),
+        shares: Some(MarketState::Extended),
         s_and_p: None,
         cboe: None,
         nasdaq: None,
@@ -444,9 +444,9 @@ fn a_contract_has_no_hours_of_the_evening_because_shares_have() {
     };
     assert_eq!(
         part("O:SPXW261218C06000000"),
-        Some(Part::Regular),
+        Some(SessionPart::Regular),
         "until 16:15"
     );
     assert_eq!(part("O:AAPL261218C00250000"), None);
-    assert_eq!(part("SPY"), Some(Part::Post));
+    assert_eq!(part("SPY"), Some(SessionPart::Post));
 }

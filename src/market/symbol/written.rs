@@ -7,30 +7,30 @@ use std::borrow::Cow;
 
 use jiff::civil::Date;
 
-use super::{Class, KNOWN_INDICES, Symbol, Ticker};
+use super::{AssetClass, KNOWN_INDICES, Symbol, Ticker};
 
 /// The longest name of a share.
-const SHARE: usize = 10;
+const MAX_SHARE_NAME: usize = 10;
 /// The longest code of an index.
-const CODE: usize = 12;
+const MAX_INDEX_CODE: usize = 12;
 
 /// Why a text is no symbol; the message says what to write instead.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SymbolError {
     text: String,
-    why: Cow<'static, str>,
+    reason: Cow<'static, str>,
 }
 
 impl fmt::Display for SymbolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a symbol: {}", self.text, self.why)
+        write!(f, "{:?} is not a symbol: {}", self.text, self.reason)
     }
 }
 
 impl std::error::Error for SymbolError {}
 
 /// A text that is the vendor's ticker, and of what; or why it is none.
-type Classified<'a> = Result<(Class, Cow<'a, str>), Cow<'static, str>>;
+type Classified<'a> = Result<(AssetClass, Cow<'a, str>), Cow<'static, str>>;
 
 /// As people write it.
 ///
@@ -45,9 +45,9 @@ impl FromStr for Symbol {
     type Err = SymbolError;
 
     fn from_str(text: &str) -> Result<Self, SymbolError> {
-        let fail = |why| SymbolError {
+        let fail = |reason| SymbolError {
             text: text.chars().take(40).collect(),
-            why,
+            reason,
         };
         let (class, ticker) = classify(text.trim()).map_err(fail)?;
         // `classify` bounds every part; this is the bound of the sum.
@@ -59,11 +59,11 @@ impl FromStr for Symbol {
 impl Symbol {
     /// The instrument that the vendor calls so: `I:SPX`, `COMP` (the share), `O:SPY…`. `None` for
     /// what is no ticker there, `spy` and `I:spx` among them.
-    pub fn of_ticker(ticker: &str) -> Option<Self> {
+    pub fn from_ticker(ticker: &str) -> Option<Self> {
         let (class, read) = if ticker.contains(':') {
             classify(ticker).ok()?
         } else {
-            (Class::Equity, share(ticker).ok()?)
+            (AssetClass::Equity, share(ticker).ok()?)
         };
         let ticker = Ticker::try_from(ticker)
             .ok()
@@ -82,9 +82,9 @@ fn classify(text: &str) -> Classified<'_> {
             "O" | "o" => {
                 let contract = rest.to_ascii_uppercase();
                 check_contract(&contract)?;
-                Ok((Class::Option, format!("O:{contract}").into()))
+                Ok((AssetClass::Option, format!("O:{contract}").into()))
             }
-            _ if prefix.eq_ignore_ascii_case("stock") => Ok((Class::Equity, share(rest)?)),
+            _ if prefix.eq_ignore_ascii_case("stock") => Ok((AssetClass::Equity, share(rest)?)),
             _ => Err(
                 "the only prefixes are \"I:\" for indices, \"O:\" for options and \"stock:\" for \
                  shares"
@@ -100,13 +100,13 @@ fn classify(text: &str) -> Classified<'_> {
         return if has_small(text) && has_capitals(text) && is_share(text) {
             Err(format!("write \"{code}\" for the index, \"stock:{text}\" for the share").into())
         } else {
-            Ok((Class::Index, format!("I:{code}").into()))
+            Ok((AssetClass::Index, format!("I:{code}").into()))
         };
     }
-    if text.len() > SHARE && text.bytes().filter(u8::is_ascii_digit).count() >= 8 {
+    if text.len() > MAX_SHARE_NAME && text.bytes().filter(u8::is_ascii_digit).count() >= 8 {
         return Err("an option contract begins with \"O:\", like \"O:SPY251219C00650000\"".into());
     }
-    Ok((Class::Equity, share(text)?))
+    Ok((AssetClass::Equity, share(text)?))
 }
 
 /// The code of an index that everybody knows, however it is written.
@@ -125,7 +125,8 @@ fn has_capitals(text: &str) -> bool {
 
 /// What comes after `I:`.
 fn index(code: &str) -> Classified<'_> {
-    let plain = (1..=CODE).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    let plain = (1..=MAX_INDEX_CODE).contains(&code.len())
+        && code.bytes().all(|b| b.is_ascii_alphanumeric());
     if !plain {
         return Err(
             "after \"I:\" comes the code of an index, 1 to 12 letters and digits, like \"I:SPX\""
@@ -137,7 +138,7 @@ fn index(code: &str) -> Classified<'_> {
         return Err(format!("the code of an index is in capitals; write \"I:{code}\"").into());
     }
     Ok((
-        Class::Index,
+        AssetClass::Index,
         format!("I:{}", known(code).unwrap_or(code)).into(),
     ))
 }
@@ -184,7 +185,7 @@ fn is_share(text: &str) -> bool {
             .all(|part| !part.is_empty() && part.iter().all(plain)),
         _ => false,
     };
-    text.len() <= SHARE && root.first().is_some_and(u8::is_ascii_uppercase) && parts
+    text.len() <= MAX_SHARE_NAME && root.first().is_some_and(u8::is_ascii_uppercase) && parts
 }
 
 /// Checks ROOT YYMMDD C|P STRIKE×1000, from the right: a root may end in a digit.
@@ -266,7 +267,10 @@ mod tests {
             "ABCp.CL", "ZVZZT", "SPXw",
         ] {
             let symbol = symbol(text);
-            assert_eq!((symbol.class(), symbol.ticker()), (Class::Equity, text));
+            assert_eq!(
+                (symbol.class(), symbol.ticker()),
+                (AssetClass::Equity, text)
+            );
             assert_eq!(symbol.to_string(), text);
         }
         let ordinary = "write \"NVDA\" for the ordinary one";
@@ -284,8 +288,14 @@ mod tests {
     #[test]
     fn a_share_with_the_name_of_an_index_can_be_written_and_neither_is_ever_the_other() {
         let (index, share) = (symbol("COMP"), symbol("stock:COMP"));
-        assert_eq!((index.class(), index.ticker()), (Class::Index, "I:COMP"));
-        assert_eq!((share.class(), share.ticker()), (Class::Equity, "COMP"));
+        assert_eq!(
+            (index.class(), index.ticker()),
+            (AssetClass::Index, "I:COMP")
+        );
+        assert_eq!(
+            (share.class(), share.ticker()),
+            (AssetClass::Equity, "COMP")
+        );
         assert_eq!((index.name(), share.name()), ("COMP", "COMP"));
         assert_eq!(index.to_string(), "COMP");
         assert_eq!(share.to_string(), "stock:COMP");
@@ -315,11 +325,11 @@ mod tests {
 
     #[test]
     fn to_the_vendor_case_matters_and_a_plain_name_is_a_share() {
-        let class = |ticker| Symbol::of_ticker(ticker).map(|symbol| symbol.class());
-        assert_eq!(class("COMP"), Some(Class::Equity));
-        assert_eq!(class("I:COMP"), Some(Class::Index));
-        assert_eq!(class("AMpB"), Some(Class::Equity));
-        assert_eq!(class("O:SPY251219C00650000"), Some(Class::Option));
+        let class = |ticker| Symbol::from_ticker(ticker).map(|symbol| symbol.class());
+        assert_eq!(class("COMP"), Some(AssetClass::Equity));
+        assert_eq!(class("I:COMP"), Some(AssetClass::Index));
+        assert_eq!(class("AMpB"), Some(AssetClass::Equity));
+        assert_eq!(class("O:SPY251219C00650000"), Some(AssetClass::Option));
         for none in [
             "spy",
             "I:spx",
@@ -360,7 +370,7 @@ mod tests {
         ) {
             if let Ok(symbol) = text.parse::<Symbol>() {
                 proptest::prop_assert_eq!(&symbol.to_string().parse::<Symbol>().unwrap(), &symbol);
-                proptest::prop_assert_eq!(Symbol::of_ticker(symbol.ticker()), Some(symbol));
+                proptest::prop_assert_eq!(Symbol::from_ticker(symbol.ticker()), Some(symbol));
             }
         }
     }

@@ -3,14 +3,14 @@
 
 use super::Outcome;
 use super::instrument::Instrument;
-use super::order::{Order, goes_on, order};
+use super::order::{Recency, channel_continues, recency};
 use crate::clock::{Moment, Now, Utc};
-use crate::market::freshness::{Link, SETTLING};
+use crate::market::freshness::{INDEX_SETTLEMENT, LinkState};
 use crate::market::quote::{AHEAD, AsOf, millis};
-use crate::market::{Bar, Calendar, Class, Part, Phase, Quote, Source};
+use crate::market::{AssetClass, Bar, Calendar, MarketPhase, Quote, QuoteSource, SessionPart};
 
 /// The last value of a session may be stamped so much after its end (in ms).
-const AT_THE_BELL: i64 = 2_000;
+const CLOSING_PRINT_LIMIT: i64 = 2_000;
 
 impl Instrument {
     /// Real values drop all simulated ones at once, and simulated values drop all real ones.
@@ -28,7 +28,7 @@ impl Instrument {
     pub(super) fn take(
         &mut self,
         mut new: Quote,
-        link: Link,
+        link: LinkState,
         now: Now,
         calendar: &Calendar,
     ) -> Outcome {
@@ -36,20 +36,20 @@ impl Instrument {
         if new.is_streamed() && new.as_of.stamp.is_none() && !new.void {
             // The first of a connection may be a repetition of a value of any age, and so may be one
             // that says the same again.
-            let before = self.stampless.replace((new.price, new.epoch));
+            let before = self.last_unstamped.replace((new.price, new.epoch));
             let differs =
                 before.is_some_and(|(price, epoch)| epoch == new.epoch && price != new.price);
             new.as_of.heard &= differs;
         }
         let class = self.symbol.class();
-        if new.source == Source::Rest && self.streams(now) {
+        if new.source == QuoteSource::Rest && self.streams(now) {
             // A young stream knows more than an answer that is stamped now; and an index that is computed
             // after the bell has no close yet.
             let closed = || {
                 let phase = self.phase(now.utc, calendar);
                 phase.is_some_and(|phase| !phase.is_open())
             };
-            if !new.is_close || class == Class::Index && closed() {
+            if !new.is_close || class == AssetClass::Index && closed() {
                 return Outcome::Older;
             }
         }
@@ -60,56 +60,63 @@ impl Instrument {
         let phase = self.phase(at, calendar);
         match (class, phase, at) {
             // The row of a contract says closed, but a quote from after the bell is not its close.
-            (Class::Option, Some(Phase::Closed { close, .. }), Some(at)) => {
+            (AssetClass::Option, Some(MarketPhase::Closed { close, .. }), Some(at)) => {
                 new.is_close &= at.millis_since(close) <= millis(self.limit(new.source));
             }
             // A row has one stamp, which may be that of a price of after the close.
-            (Class::Equity | Class::Index, Some(phase), _)
-                if new.is_close && !matches!(phase.part(), Some(Part::Regular | Part::Pre)) =>
+            (AssetClass::Equity | AssetClass::Index, Some(phase), _)
+                if new.is_close
+                    && !matches!(phase.part(), Some(SessionPart::Regular | SessionPart::Pre)) =>
             {
-                let settling = if class == Class::Index { SETTLING } else { 0 };
+                let settling = if class == AssetClass::Index {
+                    INDEX_SETTLEMENT
+                } else {
+                    0
+                };
                 let last = Utc(phase.bell().0.saturating_add(settling));
                 new.as_of.stamp = new.as_of.stamp.map(|stamp| stamp.min(last));
             }
             _ => {}
         }
         if new.is_close {
-            return self.take_close(new, now);
+            return self.take_official_close(new, now);
         }
         match (phase, at) {
-            (Some(Phase::Closed { since, .. }), Some(at)) if new.source == Source::Rest => {
+            (Some(MarketPhase::Closed { since, .. }), Some(at))
+                if new.source == QuoteSource::Rest =>
+            {
                 // REST tells last values: the stamp decides. An index's is its close, or will become it.
                 let after = at.millis_since(since) > millis(self.limit(new.source));
-                new.outside = after && class != Class::Index;
-                self.take_known(new, now)
+                new.outside = after && class != AssetClass::Index;
+                self.take_in_session(new, now)
             }
-            (Some(Phase::Closed { since, close, .. }), Some(at))
-                if at.millis_since(since) > AT_THE_BELL =>
+            (Some(MarketPhase::Closed { since, close, .. }), Some(at))
+                if at.millis_since(since) > CLOSING_PRINT_LIMIT =>
             {
                 let settles = self.settles(at, close);
-                if settles && self.was_there(close, link, now) {
-                    return self.take_known(new, now);
+                if settles && self.covered_the_close(close, link, now) {
+                    return self.take_in_session(new, now);
                 }
                 new.outside = !settles;
-                self.take_doubtful(new, since, link, now, calendar)
+                self.take_unconfirmed(new, since, link, now, calendar)
             }
-            (Some(Phase::Open { since, .. }), _) => {
-                self.keep_close(since, link, now, calendar);
-                self.take_known(new, now)
+            (Some(MarketPhase::Open { since, .. }), _) => {
+                self.record_close(since, link, now, calendar);
+                self.take_in_session(new, now)
             }
-            _ => self.take_known(new, now),
+            _ => self.take_in_session(new, now),
         }
     }
 
     /// Whether a value of this time is an index's on its way to the official close: within half an hour
     /// after the bell.
     fn settles(&self, at: Utc, bell: Utc) -> bool {
-        self.symbol.class() == Class::Index && at.0 <= bell.0.saturating_add(SETTLING)
+        self.symbol.class() == AssetClass::Index && at.0 <= bell.0.saturating_add(INDEX_SETTLEMENT)
     }
 
     /// Whether the latest value was at most one limit old at the bell, or is newer, and none was missed
     /// since then: the link has not broken, or REST has just told the value.
-    fn was_there(&self, bell: Utc, link: Link, now: Now) -> bool {
+    fn covered_the_close(&self, bell: Utc, link: LinkState, now: Now) -> bool {
         self.latest.is_some_and(|latest| {
             let limit = millis(self.limit(latest.source));
             let as_of = latest.as_of.utc(now);
@@ -124,13 +131,13 @@ impl Instrument {
     }
 
     /// A value of the known hours.
-    fn take_known(&mut self, new: Quote, now: Now) -> Outcome {
+    fn take_in_session(&mut self, new: Quote, now: Now) -> Outcome {
         let Some(stored) = &self.latest else {
             return self.store(new, now);
         };
-        match order(stored, &new, now) {
-            Order::Newer => self.store(new, now),
-            Order::Same => self.store(
+        match recency(stored, &new, now) {
+            Recency::Newer => self.store(new, now),
+            Recency::Same => self.store(
                 Quote {
                     price: new.price,
                     // A streamed value stays a streamed one when REST repeats it.
@@ -154,16 +161,18 @@ impl Instrument {
                 },
                 now,
             ),
-            Order::Older => {
+            Recency::Older => {
                 let stored = *stored;
                 let this = new.as_of.stamp.map(|stamp| (stamp, new.as_of.received));
                 let before = if new.source == stored.source {
-                    core::mem::replace(&mut self.overtaken, this)
+                    core::mem::replace(&mut self.last_out_of_order, this)
                 } else {
                     None
                 };
                 match before {
-                    Some(before) if goes_on(&stored, before, &new) && self.is_young(&new, now) => {
+                    Some(before)
+                        if channel_continues(&stored, before, &new) && self.is_young(&new, now) =>
+                    {
                         self.store(new, now)
                     }
                     _ => Outcome::Older,
@@ -174,51 +183,56 @@ impl Instrument {
 
     /// A streamed value that one print does not prove: it is believed from the second print on that comes
     /// within its limit, or where REST has told such a value already.
-    fn take_doubtful(
+    fn take_unconfirmed(
         &mut self,
         new: Quote,
         since: Utc,
-        link: Link,
+        link: LinkState,
         now: Now,
         calendar: &Calendar,
     ) -> Outcome {
         let limit = self.limit(new.source);
         let follows = |before: &Quote| {
             new.as_of.received.since(before.as_of.received) <= limit
-                && order(before, &new, now) == Order::Newer
+                && recency(before, &new, now) == Recency::Newer
         };
-        let (runs, newer) = match &self.latest {
+        let (continues, newer) = match &self.latest {
             Some(latest) => {
                 // One that came before there was an agreed time is the first print.
-                let after = |as_of: Utc| as_of.millis_since(since) > AT_THE_BELL;
+                let after = |as_of: Utc| as_of.millis_since(since) > CLOSING_PRINT_LIMIT;
                 let first = || latest.is_streamed() && latest.as_of.utc(now).is_some_and(after);
                 (
                     (latest.outside || first()) && follows(latest),
-                    order(latest, &new, now) == Order::Newer,
+                    recency(latest, &new, now) == Recency::Newer,
                 )
             }
             None => (false, true),
         };
-        if !newer || (new.void && !runs) {
+        if !newer || (new.void && !continues) {
             return Outcome::Older;
         }
-        if !runs
-            && !self
-                .lone
-                .as_ref()
-                .is_some_and(|lone| follows(lone) && is_another(lone, &new))
+        if !continues
+            && !self.unconfirmed.as_ref().is_some_and(|unconfirmed| {
+                follows(unconfirmed) && is_distinct_print(unconfirmed, &new)
+            })
         {
-            self.lone = Some(new);
+            self.unconfirmed = Some(new);
             return Outcome::Doubted;
         }
-        self.lone = None;
-        self.keep_close(Utc(i64::MAX), link, now, calendar);
+        self.unconfirmed = None;
+        self.record_close(Utc(i64::MAX), link, now, calendar);
         self.store(new, now)
     }
 
     /// Keeps the last value of a session as its close, if it is that, before one from after `since`
     /// takes its place.
-    pub(super) fn keep_close(&mut self, since: Utc, link: Link, now: Now, calendar: &Calendar) {
+    pub(super) fn record_close(
+        &mut self,
+        since: Utc,
+        link: LinkState,
+        now: Now,
+        calendar: &Calendar,
+    ) {
         let Some(latest) = &self.latest else { return };
         let Some(as_of) = latest.as_of.utc(now) else {
             return;
@@ -230,20 +244,20 @@ impl Instrument {
             return;
         };
         let bell = phase.bell();
-        if as_of >= bell && self.symbol.class() == Class::Equity {
+        if as_of >= bell && self.symbol.class() == AssetClass::Equity {
             // A price of after the regular hours.
             return;
         }
         // Shares go on trading after the bell: then the next price is the proof that nothing came.
-        let goes_on = matches!(
+        let channel_continues = matches!(
             phase,
-            Phase::Open {
-                part: Part::Post,
+            MarketPhase::Open {
+                part: SessionPart::Post,
                 ..
             }
         );
-        let link = if goes_on {
-            Link {
+        let link = if channel_continues {
+            LinkState {
                 heard: Moment::NEVER,
                 ..link
             }
@@ -262,15 +276,15 @@ impl Instrument {
     }
 
     /// The link breaks: what is the close by now stays it.
-    pub(super) fn link_breaks(&mut self, link: Link, now: Now, calendar: &Calendar) {
-        self.keep_close(Utc(i64::MAX), link, now, calendar);
+    pub(super) fn link_breaks(&mut self, link: LinkState, now: Now, calendar: &Calendar) {
+        self.record_close(Utc(i64::MAX), link, now, calendar);
         if let (Some(close), Some(latest)) = (self.close, &mut self.latest) {
             latest.is_close |= close.as_of == latest.as_of;
         }
     }
 
     /// A source has told the close of a session.
-    fn take_close(&mut self, new: Quote, now: Now) -> Outcome {
+    fn take_official_close(&mut self, new: Quote, now: Now) -> Outcome {
         let known = |latest: Quote| latest.age(now).is_some();
         if new.age(now).is_none() && self.latest.is_some_and(known) {
             return Outcome::Older;
@@ -282,8 +296,8 @@ impl Instrument {
         let Some(stored) = self.latest else {
             return self.store(new, now);
         };
-        match order(&stored, &new, now) {
-            Order::Same => {
+        match recency(&stored, &new, now) {
+            Recency::Same => {
                 self.latest = Some(Quote {
                     price: new.price,
                     is_close: true,
@@ -291,8 +305,8 @@ impl Instrument {
                 });
                 Outcome::Stored
             }
-            Order::Newer if !stored.outside => self.store(new, now),
-            Order::Newer | Order::Older => Outcome::Older,
+            Recency::Newer if !stored.outside => self.store(new, now),
+            Recency::Newer | Recency::Older => Outcome::Older,
         }
     }
 
@@ -301,7 +315,7 @@ impl Instrument {
         &mut self,
         bar: &Bar,
         new: Quote,
-        link: Link,
+        link: LinkState,
         now: Now,
         calendar: &Calendar,
     ) -> Outcome {
@@ -309,7 +323,7 @@ impl Instrument {
         let source = new.source;
         match source {
             _ if new.is_ahead(now) => {}
-            Source::Minute => self.minutes.bar(bar),
+            QuoteSource::Minute => self.minutes.bar(bar),
             // Its extremes are the minute's, whatever becomes of its close.
             _ => {
                 for price in [bar.high, bar.low, bar.close] {
@@ -328,29 +342,29 @@ impl Instrument {
             }
             return self.store(new, now);
         }
-        match order(&stored, &new, now) {
-            Order::Newer => self.take(new, link, now, calendar),
+        match recency(&stored, &new, now) {
+            Recency::Newer => self.take(new, link, now, calendar),
             // The same window, corrected.
-            Order::Same if stored.source == source => {
+            Recency::Same if stored.source == source => {
                 self.latest = Some(Quote {
                     price: new.price,
                     ..stored
                 });
                 Outcome::Stored
             }
-            Order::Same | Order::Older => Outcome::Older,
+            Recency::Same | Recency::Older => Outcome::Older,
         }
     }
 
     fn store(&mut self, quote: Quote, now: Now) -> Outcome {
-        self.overtaken = None;
+        self.last_out_of_order = None;
         if !quote.void {
-            if !quote.outside && !quote.came_old(now) {
+            if !quote.outside && !quote.arrived_old(now) {
                 self.history.push(quote.price, quote.as_of.received);
             }
             // A stamp that is ahead of the time names no minute.
             if let Some(stamp) = quote.as_of.stamp.filter(|_| now.utc.is_some())
-                && quote.source != Source::Minute
+                && quote.source != QuoteSource::Minute
                 && !quote.is_ahead(now)
                 && !quote.outside
             {
@@ -366,13 +380,13 @@ impl Instrument {
 
 /// Whether a value is of another print than the one before: not the same sent again, and no bar that
 /// covers it.
-fn is_another(before: &Quote, new: &Quote) -> bool {
+fn is_distinct_print(before: &Quote, new: &Quote) -> bool {
     let same = new.price == before.price;
     let covered = match new.source {
-        Source::Minute => 60_000,
-        Source::Second => 1_000,
-        Source::Tick | Source::Rest if same => 1_000,
-        Source::Tick | Source::Rest => 0,
+        QuoteSource::Minute => 60_000,
+        QuoteSource::Second => 1_000,
+        QuoteSource::Tick | QuoteSource::Rest if same => 1_000,
+        QuoteSource::Tick | QuoteSource::Rest => 0,
     };
     match (before.as_of.stamp, new.as_of.stamp) {
         (Some(before), Some(new)) => new.millis_since(before) >= covered,
@@ -387,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_print_is_another_one_where_it_is_neither_the_same_again_nor_a_bar_around_it() {
-        use Source::{Minute, Second, Tick};
+        use QuoteSource::{Minute, Second, Tick};
         let now = Now::new(Moment::from_secs(9), Utc(1_768_323_600_000));
         let quote = |whole: i64, stamp: Option<i64>, source| {
             let price = Price::from_scaled(whole * Price::SCALE);
@@ -407,11 +421,14 @@ mod tests {
         ] {
             let new = quote(whole, Some(stamp), source);
             let case = (source, whole, stamp);
-            assert_eq!(is_another(&before, &new), expected, "{case:?}");
+            assert_eq!(is_distinct_print(&before, &new), expected, "{case:?}");
         }
         for (before, new, expected) in [(1, 1, false), (1, 2, true)] {
             let before = quote(before, None, Tick);
-            assert_eq!(is_another(&before, &quote(new, None, Tick)), expected);
+            assert_eq!(
+                is_distinct_print(&before, &quote(new, None, Tick)),
+                expected
+            );
         }
     }
 }

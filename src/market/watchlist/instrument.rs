@@ -5,11 +5,11 @@ use core::time::Duration;
 
 use super::Outcome;
 use crate::clock::{Moment, Now, Utc};
-use crate::market::freshness::{Judge, Link, SETTLING, Shown};
+use crate::market::freshness::{DisplayedQuote, INDEX_SETTLEMENT, LinkState, StalenessCheck};
 use crate::market::quote::AsOf;
 use crate::market::{
-    Analysis, Book, Calendar, Change, Day, Denial, Freshness, History, Minutes, Part, Phase, Price,
-    Quote, Source, Symbol, Trade, TradingDay, limit,
+    Calendar, Change, DayBars, DayStats, Denial, Freshness, History, MarketPhase, OptionAnalytics,
+    Price, Quote, QuoteSource, SessionPart, Symbol, TopOfBook, Trade, TradingDay, limit,
 };
 
 /// One line of the watchlist.
@@ -21,32 +21,32 @@ pub struct Instrument {
     /// The last close that is known; it may be the latest value, too.
     pub(super) close: Option<Quote>,
     /// A print outside the known hours: one alone proves nothing.
-    pub(super) lone: Option<Quote>,
+    pub(super) unconfirmed: Option<Quote>,
     /// The stamp of the last value that was older than the one stored, of the same channel, and when it
     /// came.
-    pub(super) overtaken: Option<(Utc, Moment)>,
+    pub(super) last_out_of_order: Option<(Utc, Moment)>,
     /// The last value without a stamp, and the epoch of its link: it may be a repetition.
-    pub(super) stampless: Option<(Price, u32)>,
+    pub(super) last_unstamped: Option<(Price, u32)>,
     /// Whether what is known is simulated; `None` while nothing is.
     pub(super) simulated: Option<bool>,
     /// Whether REST says that the source serves it late; `None` if nobody has said.
-    pub(super) told_delayed: Option<bool>,
+    pub(super) reported_delayed: Option<bool>,
     /// The vendor has refused to stream it.
-    pub(super) unstreamed: bool,
+    pub(super) not_streamed: bool,
     /// With the time from which on it is the close of another day.
     previous_close: Option<(Price, Utc)>,
     pub(super) history: History,
-    pub(super) minutes: Minutes,
-    pub(super) book: Option<(Book, AsOf)>,
+    pub(super) minutes: DayBars,
+    pub(super) book: Option<(TopOfBook, AsOf)>,
     /// As a quote, for it ages like one.
     pub(super) trade: Option<(Trade, Quote)>,
     /// Of the day as REST told it, until the next one begins.
-    day: Option<(Day, Utc)>,
-    pub(super) analysis: Option<(Analysis, AsOf)>,
+    day: Option<(DayStats, Utc)>,
+    pub(super) analytics: Option<(OptionAnalytics, AsOf)>,
     pub(super) denial: Option<Denial>,
     /// The phase of its market, kept because it costs a computation in New York time. Invariant:
     /// it is what this calendar says.
-    phase: Cell<Option<((bool, u32), Phase)>>,
+    phase: Cell<Option<((bool, u32), MarketPhase)>>,
     /// How old a value may be, for it takes a look at the name: of a bar of a minute, and others.
     limits: (Duration, Duration),
 }
@@ -54,23 +54,26 @@ pub struct Instrument {
 impl Instrument {
     pub(super) fn new(symbol: Symbol) -> Self {
         Self {
-            limits: (limit(&symbol, Source::Minute), limit(&symbol, Source::Tick)),
+            limits: (
+                limit(&symbol, QuoteSource::Minute),
+                limit(&symbol, QuoteSource::Tick),
+            ),
             symbol,
             latest: None,
             close: None,
-            lone: None,
-            overtaken: None,
-            stampless: None,
+            unconfirmed: None,
+            last_out_of_order: None,
+            last_unstamped: None,
             simulated: None,
-            told_delayed: None,
-            unstreamed: false,
+            reported_delayed: None,
+            not_streamed: false,
             previous_close: None,
             history: History::new(),
-            minutes: Minutes::new(),
+            minutes: DayBars::new(),
             book: None,
             trade: None,
             day: None,
-            analysis: None,
+            analytics: None,
             denial: None,
             phase: Cell::new(None),
         }
@@ -96,7 +99,7 @@ impl Instrument {
     }
 
     /// The minutes of the trading day.
-    pub const fn minutes(&self) -> &Minutes {
+    pub const fn minutes(&self) -> &DayBars {
         &self.minutes
     }
 
@@ -106,12 +109,12 @@ impl Instrument {
     }
 
     /// Whether REST says that its source serves it late; `None` if nobody has said.
-    pub const fn told_delayed(&self) -> Option<bool> {
-        self.told_delayed
+    pub const fn reported_delayed(&self) -> Option<bool> {
+        self.reported_delayed
     }
 
     /// The best bid and ask, unless they are older than `limit` or of an unknown age.
-    pub fn book(&self, now: Now, limit: Duration) -> Option<Book> {
+    pub fn book(&self, now: Now, limit: Duration) -> Option<TopOfBook> {
         let (book, as_of) = self.book?;
         as_of
             .age(now)
@@ -126,25 +129,25 @@ impl Instrument {
     }
 
     /// What is computed of it, unless that is older than `limit` or of an unknown age.
-    pub fn analysis(&self, now: Now, limit: Duration) -> Option<Analysis> {
-        let (analysis, as_of) = self.analysis?;
+    pub fn analytics(&self, now: Now, limit: Duration) -> Option<OptionAnalytics> {
+        let (analytics, as_of) = self.analytics?;
         as_of
             .age(now)
             .is_some_and(|age| age <= limit)
-            .then_some(analysis)
+            .then_some(analytics)
     }
 
     /// The trading day: its range and its volume. There is no range until somebody has told the day,
     /// for what this program saw of it may be a part; from then on it holds what came.
-    pub fn day(&self, now: Now) -> Day {
-        let told = self
+    pub fn day(&self, now: Now) -> DayStats {
+        let reported = self
             .day
             .filter(|(_, until)| until.0 == i64::MAX || now.utc.is_some_and(|utc| utc < *until));
-        let told = told.map_or(Day::default(), |(day, _)| day);
+        let reported = reported.map_or(DayStats::default(), |(day, _)| day);
         let seen = self.minutes.range();
-        let range = match (seen, told.range) {
+        let range = match (seen, reported.range) {
             (Some((low, high)), Some((lower, higher))) => Some((low.min(lower), high.max(higher))),
-            (Some(range), None) if self.minutes.is_told() => Some(range),
+            (Some(range), None) if self.minutes.is_backfilled() => Some(range),
             (None, Some(range)) => Some(range),
             _ => None,
         };
@@ -152,24 +155,24 @@ impl Instrument {
         let latest = self
             .quote()
             .filter(|quote| self.minutes.day().is_none() && !quote.outside);
-        Day {
+        DayStats {
             range: range.map(|(low, high)| match latest {
                 Some(quote) => (low.min(quote.price), high.max(quote.price)),
                 None => (low, high),
             }),
-            volume: told.volume,
+            volume: reported.volume,
         }
     }
 
     /// Why the vendor serves nothing of it.
     pub fn denial(&self) -> Option<Denial> {
-        let nothing = self.unstreamed && self.latest.is_none();
+        let nothing = self.not_streamed && self.latest.is_none();
         self.denial
             .or_else(|| nothing.then_some(Denial::NotEntitled))
     }
 
     /// The part of the trading day, if its market is open.
-    pub fn part(&self, now: Now, calendar: &Calendar) -> Option<Part> {
+    pub fn part(&self, now: Now, calendar: &Calendar) -> Option<SessionPart> {
         self.phase(now.utc, calendar)?.part()
     }
 
@@ -177,8 +180,8 @@ impl Instrument {
     /// from a source that is so late (in ms).
     pub fn is_settling(&self, delay: i64, now: Now, calendar: &Calendar) -> bool {
         let Some(utc) = now.utc else { return false };
-        matches!(self.phase(Some(utc), calendar), Some(Phase::Closed { close, .. })
-            if utc.0 <= close.0.saturating_add(SETTLING + delay))
+        matches!(self.phase(Some(utc), calendar), Some(MarketPhase::Closed { close, .. })
+            if utc.0 <= close.0.saturating_add(INDEX_SETTLEMENT + delay))
     }
 
     /// The change of the value shown since the previous close, or of one outside the known hours since
@@ -199,7 +202,7 @@ impl Instrument {
     }
 
     /// The change is not known although there is a close to be asked for.
-    pub fn lacks_change(&self, now: Now) -> bool {
+    pub fn lacks_previous_close(&self, now: Now) -> bool {
         let utc = now.utc;
         let known = |(_, until): (Price, Utc)| utc.is_some_and(|utc| utc < until);
         !self.previous_close.is_some_and(known)
@@ -214,7 +217,7 @@ impl Instrument {
     }
 
     /// What is to be shown now, and what it is worth.
-    pub(super) fn shown(&self, link: Link, now: Now, calendar: &Calendar) -> Shown {
+    pub(super) fn shown(&self, link: LinkState, now: Now, calendar: &Calendar) -> DisplayedQuote {
         let judge = self.judge(link, self.phase(now.utc, calendar), now);
         let mut shown = judge.shown();
         shown.quote = shown.quote.filter(|quote| !quote.void);
@@ -224,8 +227,13 @@ impl Instrument {
         shown
     }
 
-    pub(super) fn judge(&self, link: Link, phase: Option<Phase>, now: Now) -> Judge<'_> {
-        Judge {
+    pub(super) fn judge(
+        &self,
+        link: LinkState,
+        phase: Option<MarketPhase>,
+        now: Now,
+    ) -> StalenessCheck<'_> {
+        StalenessCheck {
             class: self.symbol.class(),
             latest: self.latest.as_ref(),
             close: self.close.as_ref(),
@@ -237,10 +245,10 @@ impl Instrument {
     }
 
     /// How old a value from there may be.
-    pub(super) const fn limit(&self, source: Source) -> Duration {
+    pub(super) const fn limit(&self, source: QuoteSource) -> Duration {
         match source {
-            Source::Minute => self.limits.0,
-            Source::Tick | Source::Rest | Source::Second => self.limits.1,
+            QuoteSource::Minute => self.limits.0,
+            QuoteSource::Tick | QuoteSource::Rest | QuoteSource::Second => self.limits.1,
         }
     }
 
@@ -256,7 +264,7 @@ impl Instrument {
         quote.counted_age(now).is_some_and(|age| age <= limit)
     }
 
-    pub(super) fn phase(&self, utc: Option<Utc>, calendar: &Calendar) -> Option<Phase> {
+    pub(super) fn phase(&self, utc: Option<Utc>, calendar: &Calendar) -> Option<MarketPhase> {
         let utc = utc?;
         if let Some((known, phase)) = self.phase.get()
             && known == calendar.revision()
@@ -270,7 +278,7 @@ impl Instrument {
     }
 
     /// Takes what is said of the trading day that it was true of; what is not said stays.
-    pub(super) fn set_day(&mut self, day: Day, as_of: Utc, now: Now, calendar: &Calendar) {
+    pub(super) fn set_day(&mut self, day: DayStats, as_of: Utc, now: Now, calendar: &Calendar) {
         let Some(utc) = now.utc else { return };
         let until = match (
             calendar.trading_day(&self.symbol, as_of),
@@ -282,8 +290,8 @@ impl Instrument {
             _ => return,
         };
         let known = self.day.filter(|(_, known)| *known == until);
-        let known = known.map_or(Day::default(), |(day, _)| day);
-        let day = Day {
+        let known = known.map_or(DayStats::default(), |(day, _)| day);
+        let day = DayStats {
             range: day.range.or(known.range),
             volume: day.volume.or(known.volume),
         };
@@ -311,17 +319,17 @@ impl Instrument {
     }
 
     /// Begins the trading day that has begun, if another has.
-    pub(super) fn turn(&mut self, link: Link, now: Now, calendar: &Calendar) {
+    pub(super) fn start_days(&mut self, link: LinkState, now: Now, calendar: &Calendar) {
         let Some(utc) = now.utc else { return };
         let within = |day: &TradingDay| (day.start..day.end).contains(&utc);
         if !self.minutes.day().is_some_and(within) {
-            self.keep_close(utc, link, now, calendar);
+            self.record_close(utc, link, now, calendar);
             let day = calendar.trading_day(&self.symbol, utc);
             self.minutes.enter(day);
         }
         // Yesterday's close is today's base, as long as nobody has told another.
         if let (Some(close), Some(day)) = (self.close, self.minutes.day())
-            && self.lacks_change(now)
+            && self.lacks_previous_close(now)
             && let Some(as_of) = close.as_of.utc(now)
             && as_of < day.start
             && calendar.next_day(&self.symbol, as_of) == day.start

@@ -4,11 +4,11 @@ use core::cmp::Ordering;
 use core::time::Duration;
 
 use crate::clock::{Moment, Now, Utc};
-use crate::market::{Quote, Source};
+use crate::market::{Quote, QuoteSource};
 
 /// How a value stands to the stored one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Order {
+pub(super) enum Recency {
     Newer,
     Same,
     Older,
@@ -16,44 +16,53 @@ pub(super) enum Order {
 
 /// By the stamps; where one is missing, by the ages. A stored stamp gives way to an older one only if
 /// it is ahead of the agreed time and the other is not: then it was never right.
-pub(super) fn order(stored: &Quote, new: &Quote, now: Now) -> Order {
-    match (stored.as_of.is_known(now), new.as_of.is_known(now)) {
+pub(super) fn recency(stored: &Quote, new: &Quote, now: Now) -> Recency {
+    match (
+        stored.as_of.has_known_age(now),
+        new.as_of.has_known_age(now),
+    ) {
         // A value of unknown age never replaces one of known age.
-        (true, false) => return Order::Older,
-        (false, true) => return Order::Newer,
+        (true, false) => return Recency::Older,
+        (false, true) => return Recency::Newer,
         _ => {}
     }
     let (Some(before), Some(after)) = (stored.as_of.stamp, new.as_of.stamp) else {
         return if new.age(now) <= stored.age(now) {
-            Order::Newer
+            Recency::Newer
         } else {
-            Order::Older
+            Recency::Older
         };
     };
     match after.cmp(&before) {
-        Ordering::Greater => Order::Newer,
-        Ordering::Equal => Order::Same,
-        Ordering::Less if stored.is_ahead(now) && !new.is_ahead(now) => Order::Newer,
-        Ordering::Less => Order::Older,
+        Ordering::Greater => Recency::Newer,
+        Ordering::Equal => Recency::Same,
+        Ordering::Less if stored.is_ahead(now) && !new.is_ahead(now) => Recency::Newer,
+        Ordering::Less => Recency::Older,
     }
 }
 
 /// Stamps and receipts of two values in a row may differ by so much more than the values did.
-const JITTER: Duration = Duration::from_millis(500);
+const STAMP_JITTER: Duration = Duration::from_millis(500);
 
 /// Whether a channel has gone on without its stored value: this value and the one before it on the
 /// same channel, both with an older stamp, are as far apart by their stamps as by their receipts. Never
 /// for bars, which come again, corrected.
-pub(super) fn goes_on(stored: &Quote, (first, received): (Utc, Moment), new: &Quote) -> bool {
+pub(super) fn channel_continues(
+    stored: &Quote,
+    (first, received): (Utc, Moment),
+    new: &Quote,
+) -> bool {
     let Some(second) = new.as_of.stamp else {
         return false;
     };
     let stamps = u64::try_from(second.millis_since(first)).map(Duration::from_millis);
     let receipts = new.as_of.received.since(received);
-    new.source == Source::Tick
-        && stored.source == Source::Tick
-        && receipts >= JITTER / 2
-        && stamps.is_ok_and(|stamps| stamps > Duration::ZERO && stamps.abs_diff(receipts) <= JITTER)
+    new.source == QuoteSource::Tick
+        && stored.source == QuoteSource::Tick
+        && receipts >= STAMP_JITTER / 2
+        && stamps.is_ok_and(|stamps| {
+            stamps > Duration::ZERO && stamps.abs_diff(receipts) <= STAMP_JITTER
+        })
 }
 
 #[cfg(test)]
@@ -64,7 +73,7 @@ mod tests {
     /// 2026-01-13 12:00 in New York.
     const NOON: i64 = 1_768_323_600_000;
 
-    fn quote(source: Source, stamp: Option<i64>, received: u64, age: u64) -> Quote {
+    fn quote(source: QuoteSource, stamp: Option<i64>, received: u64, age: u64) -> Quote {
         let now = Now::new(Moment::from_millis(received), Utc(NOON));
         let provenance = Provenance {
             age: Duration::from_secs(age),
@@ -76,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_channel_goes_on_where_stamps_and_receipts_advance_alike() {
-        use Source::{Minute, Tick};
+        use QuoteSource::{Minute, Tick};
         for (stored, new, stamps, receipts, expected) in [
             (Tick, Tick, 1000, 1000, true),
             (Tick, Tick, 1000, 1500, true),
@@ -99,21 +108,25 @@ mod tests {
             let new = quote(new, Some(stamps), 10_000 + receipts, 0);
             let before = (Utc(NOON), Moment::from_millis(10_000));
             let case = (stored.source, new.source, stamps, receipts);
-            assert_eq!(goes_on(&stored, before, &new), expected, "{case:?}");
+            assert_eq!(
+                channel_continues(&stored, before, &new),
+                expected,
+                "{case:?}"
+            );
         }
     }
 
     #[test]
     fn where_a_stamp_is_missing_the_younger_one_is_the_newer() {
         let now = Now::new(Moment::from_secs(20), Utc(NOON + 20_000));
-        let stored = quote(Source::Tick, None, 10_000, 0);
+        let stored = quote(QuoteSource::Tick, None, 10_000, 0);
         for (received, age, expected) in [
-            (20_000, 9, Order::Newer),
-            (20_000, 10, Order::Newer),
-            (20_000, 11, Order::Older),
+            (20_000, 9, Recency::Newer),
+            (20_000, 10, Recency::Newer),
+            (20_000, 11, Recency::Older),
         ] {
-            let new = quote(Source::Tick, None, received, age);
-            assert_eq!(order(&stored, &new, now), expected);
+            let new = quote(QuoteSource::Tick, None, received, age);
+            assert_eq!(recency(&stored, &new, now), expected);
         }
     }
 }

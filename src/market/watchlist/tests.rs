@@ -62,7 +62,7 @@ fn watchlist() -> Box<Watchlist> {
 
 /// A value that is streamed and comes now, with nothing known about it but its stamp.
 fn streamed(price: Price, stamp: Option<Utc>, now: Now) -> Quote {
-    Quote::streamed(price, stamp, Source::Tick, Provenance::default(), now)
+    Quote::streamed(price, stamp, QuoteSource::Tick, Provenance::default(), now)
 }
 
 /// Streams a value that was true as it comes.
@@ -102,7 +102,14 @@ fn fetch_close(list: &mut Watchlist, ticker: &str, whole: i64, stamp: Option<Utc
 
 /// A bar of a minute comes.
 fn take_bar(list: &mut Watchlist, ticker: &str, bar: Bar, now: Now) -> Outcome {
-    list.bar(ticker, Kind::Minute, bar, Provenance::default(), now, &US)
+    list.bar(
+        ticker,
+        ChannelKind::Minute,
+        bar,
+        Provenance::default(),
+        now,
+        &US,
+    )
 }
 
 /// A list whose links are in use.
@@ -393,7 +400,7 @@ fn what_was_simulated_is_gone_with_the_first_real_word_and_the_other_way_round()
         assert_eq!((quote.price, spx.simulated()), (price(2), real_first));
         assert_eq!(
             (spx.change(&quote, now), spx.day(now)),
-            (None, Day::default())
+            (None, DayStats::default())
         );
         assert_eq!(spx.curve(), []);
         // The greeting of a new connection is enough.

@@ -55,9 +55,9 @@ fn behind(bytes: &[u8], key: &[u8]) -> Option<usize> {
 }
 
 impl Client {
-    async fn connect(port: u16, channels: usize, deaf: bool) -> Self {
+    async fn connect(port: u16, channels: usize, ignoring_input: bool) -> Self {
         let mut socket = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        if deaf {
+        if ignoring_input {
             rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
         }
         let head = "GET /ws/indices HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -147,7 +147,7 @@ impl Client {
 }
 
 /// Runs the load.
-pub(crate) fn run(port: u16, clients: usize, channels: usize, deaf: usize) {
+pub(crate) fn run(port: u16, clients: usize, channels: usize, ignoring_input: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -166,10 +166,10 @@ pub(crate) fn run(port: u16, clients: usize, channels: usize, deaf: usize) {
             let mut ended = ended.clone();
             tasks.push(tokio::task::spawn_local(async move {
                 let pass = turnstile.acquire().await.unwrap();
-                let mut client = Client::connect(port, channels, at < deaf).await;
+                let mut client = Client::connect(port, channels, at < ignoring_input).await;
                 drop(pass);
                 inside.add_permits(1);
-                if at >= deaf {
+                if at >= ignoring_input {
                     tokio::select! {
                         () = client.listen(&seen) => {}
                         _ = ended.wait_for(|ended| *ended) => {}
@@ -202,7 +202,7 @@ pub(crate) fn run(port: u16, clients: usize, channels: usize, deaf: usize) {
         };
         let complete =
             |newest: &Vec<u64>| (0..channels).all(|c| total == 0 || newest[c] == last(c));
-        let missing = all.borrow()[deaf..]
+        let missing = all.borrow()[ignoring_input..]
             .iter()
             .filter(|newest| !complete(newest))
             .count();

@@ -147,7 +147,8 @@ pub(crate) struct Load(Process);
 
 impl Load {
     pub(crate) fn new(server: &Server, work: Work) -> Self {
-        let numbers = [work.clients, work.channels, work.deaf].map(|number| number.to_string());
+        let numbers =
+            [work.clients, work.channels, work.ignoring_input].map(|number| number.to_string());
         let mut process =
             Process::again(&["load", &server.port, &numbers[0], &numbers[1], &numbers[2]]);
         assert_eq!(process.hear(), "ready");

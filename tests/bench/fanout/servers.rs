@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use deskticker::clock::Clock;
-use deskticker::hub::fanout::{Fanout, Guest, Socket};
+use deskticker::hub::fanout::{Fanout, PendingClient, Transport};
 use deskticker::hub::limits::Limits;
 use deskticker::hub::metrics::Metrics;
-use deskticker::hub::token::Gate;
-use deskticker::hub::{Came, Relayed, Report};
+use deskticker::hub::token::Authenticator;
+use deskticker::hub::{Arrival, RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
 use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -76,13 +76,13 @@ pub(crate) fn hub() {
         let (_stop, stopped) = watch::channel(false);
         let metrics = Arc::new(Metrics::default());
         let device: Arc<str> = "bench".into();
-        let gate = Arc::new(Gate::single(device.clone(), "bench"));
+        let authenticator = Arc::new(Authenticator::single(device.clone(), "bench"));
         let clock = Clock::system();
         let (fanout, door) = Fanout::new(
             Cluster::Indices,
             inbox,
             interest,
-            gate,
+            authenticator,
             Limits::default(),
             metrics.clone(),
             clock.clone(),
@@ -104,12 +104,12 @@ pub(crate) fn hub() {
                         }
                     }
                     socket.write_all(SWITCHING).await.unwrap();
-                    let guest = Guest {
-                        socket: Socket::Tcp(socket),
+                    let pending_client = PendingClient {
+                        socket: Transport::Tcp(socket),
                         read_ahead: Bytes::new(),
                         device: Some(device),
                     };
-                    door.admit(guest).unwrap();
+                    door.admit(pending_client).unwrap();
                 });
             }
         });
@@ -126,7 +126,7 @@ pub(crate) fn hub() {
     });
 }
 
-async fn publish(plan: Plan, reports: &mpsc::Sender<Report>, clock: &Clock) {
+async fn publish(plan: Plan, reports: &mpsc::Sender<UpstreamEvent>, clock: &Clock) {
     let start = Instant::now();
     let mut number = 0;
     while number < plan.total {
@@ -135,14 +135,14 @@ async fn publish(plan: Plan, reports: &mpsc::Sender<Report>, clock: &Clock) {
         while number < plan.total && plan.due(start, number) <= Instant::now() && events.len() < 256
         {
             let (channel, json) = plan.event(number);
-            events.push(Relayed {
+            events.push(RelayedEvent {
                 channel: Channel::parse(&channel).unwrap(),
                 json: json.into(),
-                came: Came::new(clock.now().monotonic),
+                arrival: Arrival::new(clock.now().monotonic),
             });
             number += 1;
         }
-        reports.send(Report::Events(events)).await.unwrap();
+        reports.send(UpstreamEvent::Events(events)).await.unwrap();
     }
 }
 

@@ -1,4 +1,4 @@
-use super::super::super::Seed;
+use super::super::super::InstrumentSnapshot;
 use super::*;
 use crate::market::{Denial, Price, Ticker};
 
@@ -13,26 +13,26 @@ fn symbol(name: &str) -> Symbol {
     name.parse().unwrap()
 }
 
-fn need(asks: &[(&str, Option<u64>)]) -> Need {
-    let ask = |(name, pace): &(&str, Option<u64>)| Ask {
+fn need(polls: &[(&str, Option<u64>)]) -> RestDemand {
+    let ask = |(name, pace): &(&str, Option<u64>)| PollRequest {
         symbol: symbol(name),
         pace: pace.map(Duration::from_millis),
     };
-    Need {
-        asks: asks.iter().map(ask).collect(),
-        ..Need::default()
+    RestDemand {
+        polls: polls.iter().map(ask).collect(),
+        ..RestDemand::default()
     }
 }
 
-fn seed(name: &str) -> Seed {
-    let mut seed = Seed::empty(Ticker::try_from(symbol(name).ticker()).unwrap());
+fn seed(name: &str) -> InstrumentSnapshot {
+    let mut seed = InstrumentSnapshot::empty(Ticker::try_from(symbol(name).ticker()).unwrap());
     seed.price = Price::from_f64(1.0);
     seed.stamp = Some(DAY);
     seed
 }
 
-fn updates(seeds: &[Seed]) -> Vec<Update> {
-    let boxed = |seed: &Seed| Update::Seed(Box::new(seed.clone()));
+fn updates(seeds: &[InstrumentSnapshot]) -> Vec<Update> {
+    let boxed = |seed: &InstrumentSnapshot| Update::Seed(Box::new(seed.clone()));
     seeds.iter().map(boxed).collect()
 }
 
@@ -40,14 +40,14 @@ fn updates(seeds: &[Seed]) -> Vec<Update> {
 struct Bench(Schedule);
 
 impl Bench {
-    fn new(need: &Need) -> Self {
+    fn new(need: &RestDemand) -> Self {
         let mut schedule = Schedule::new();
         schedule.want(need);
         Self(schedule)
     }
 
     /// What is to be asked for first, and when; the time in milliseconds.
-    fn first(&mut self, now: u64) -> (u64, Job) {
+    fn first(&mut self, now: u64) -> (u64, PollJob) {
         let due = self.0.due(at(now)).max(Moment::from_millis(now));
         assert_ne!(due, Moment::NEVER, "nothing is ever asked for");
         if due.as_millis() > now {
@@ -61,20 +61,20 @@ impl Bench {
     /// The names of the quotes that are asked for next, which all are answered at once.
     fn quotes(&mut self, now: u64) -> (u64, Vec<String>) {
         let (due, job) = self.first(now);
-        let Job::Quotes(symbols) = &job else {
+        let PollJob::Quotes(symbols) = &job else {
             panic!("{job:?}")
         };
         let names: Vec<String> = symbols.iter().map(|symbol| symbol.name().into()).collect();
-        let seeds: Vec<Seed> = names.iter().map(|name| seed(name)).collect();
+        let seeds: Vec<InstrumentSnapshot> = names.iter().map(|name| seed(name)).collect();
         let due_at = Moment::from_millis(due);
         self.0.answered(&job, &updates(&seeds), due_at);
         (due, names)
     }
 
-    fn fails(&mut self, now: u64, why: Why, said: Option<u64>) -> u64 {
+    fn fails(&mut self, now: u64, reason: Failure, said: Option<u64>) -> u64 {
         let (due, job) = self.first(now);
         let said = said.map(Duration::from_millis);
-        self.0.failed(&job, why, said, Moment::from_millis(due));
+        self.0.failed(&job, reason, said, Moment::from_millis(due));
         due
     }
 }
@@ -128,16 +128,18 @@ fn a_wait_is_counted_from_the_answer_and_no_pace_is_faster_than_a_second() {
 #[test]
 fn a_request_has_64_symbols_at_most_and_those_that_wait_longest_go_first() {
     let names: Vec<String> = (0..70).map(|n| format!("S{}", n + 10)).collect();
-    let asks: Vec<_> = names
+    let polls: Vec<_> = names
         .iter()
         .map(|name| (name.as_str(), Some(1000)))
         .collect();
-    let mut bench = Bench::new(&need(&asks));
+    let mut bench = Bench::new(&need(&polls));
     let (_, first) = bench.quotes(0);
     let (_, second) = bench.quotes(0);
     assert_eq!((first.len(), second.len()), (64, 6));
     let (_, job) = bench.first(5000);
-    let Job::Quotes(symbols) = &job else { panic!() };
+    let PollJob::Quotes(symbols) = &job else {
+        panic!()
+    };
     assert_eq!(symbols.len(), 64);
     bench.0.answered(&job, &[], Moment::from_millis(6500));
     // The six that were left out come before those that have just been answered for.
@@ -193,7 +195,7 @@ fn a_return_of_a_link_asks_once_and_no_sooner_than_a_quarter_of_a_minute() {
     needed.epoch = 1;
     bench.0.want(&needed);
     // A failure does not make it forgotten.
-    assert_eq!(bench.fails(100_000, Why::Lost, None), 115_000);
+    assert_eq!(bench.fails(100_000, Failure::Lost, None), 115_000);
     assert_eq!(bench.quotes(115_000).0, 120_000);
     assert_eq!(bench.0.due(at(120_000)), Moment::from_millis(720_000));
 }
@@ -205,9 +207,9 @@ fn failures_double_the_wait_up_to_a_minute_in_need_and_ten_without() {
         (None, [5, 10, 20, 40, 80, 160, 320, 600, 600]),
     ] {
         let mut bench = Bench::new(&need(&[("SPY", pace)]));
-        let mut now = bench.fails(0, Why::Unreachable, None);
+        let mut now = bench.fails(0, Failure::Unreachable, None);
         let waits = expected.map(|_| {
-            let due = bench.fails(now, Why::Busy, None);
+            let due = bench.fails(now, Failure::Busy, None);
             let wait = (due - now) / 1000;
             now = due;
             wait
@@ -224,28 +226,28 @@ fn who_says_when_to_come_again_is_not_asked_for_anything_before() {
     needed.market = Some(MARKET);
     needed.minutes = vec![(symbol("SPY"), DAY)];
     let mut bench = Bench::new(&needed);
-    assert_eq!(bench.fails(0, Why::Busy, Some(300_000)), 0);
+    assert_eq!(bench.fails(0, Failure::Busy, Some(300_000)), 0);
     // Neither another list nor a link that returns changes that.
     needed.list += 1;
     needed.epoch += 1;
     bench.0.want(&needed);
     assert_eq!(bench.quotes(0).0, 300_000);
-    assert_eq!(bench.0.next(at(300_000)), Some(Job::Market));
+    assert_eq!(bench.0.next(at(300_000)), Some(PollJob::Market));
 }
 
 #[test]
 fn a_new_list_is_asked_for_at_once_but_not_of_who_has_no_time() {
-    for (why, due) in [
-        (Why::Unreachable, 1000),
-        (Why::Portal, 1000),
-        (Why::Busy, 5000),
+    for (reason, due) in [
+        (Failure::Unreachable, 1000),
+        (Failure::Portal, 1000),
+        (Failure::Busy, 5000),
     ] {
         let mut needed = need(&[("SPX", None)]);
         let mut bench = Bench::new(&needed);
-        bench.fails(0, why, None);
+        bench.fails(0, reason, None);
         needed.list = 1;
         bench.0.want(&needed);
-        assert_eq!(bench.quotes(1000).0, due, "{why:?}");
+        assert_eq!(bench.quotes(1000).0, due, "{reason:?}");
     }
 }
 
@@ -256,11 +258,11 @@ fn the_markets_are_asked_for_once_a_minute_and_hourly_where_there_is_no_such_thi
     assert_eq!(bench.0.due(at(0)), Moment::NEVER);
     needed.market = Some(MARKET);
     bench.0.want(&needed);
-    assert_eq!(bench.first(0), (0, Job::Market));
-    bench.0.answered(&Job::Market, &[], Moment::ZERO);
-    assert_eq!(bench.fails(0, Why::Timeout, None), 60_000);
-    assert_eq!(bench.fails(60_000, Why::Path, None), 120_000);
-    assert_eq!(bench.fails(120_000, Why::Token, None), 3_720_000);
+    assert_eq!(bench.first(0), (0, PollJob::Market));
+    bench.0.answered(&PollJob::Market, &[], Moment::ZERO);
+    assert_eq!(bench.fails(0, Failure::Timeout, None), 60_000);
+    assert_eq!(bench.fails(60_000, Failure::Path, None), 120_000);
+    assert_eq!(bench.fails(120_000, Failure::Token, None), 3_720_000);
     assert_eq!(bench.first(3_720_000).0, 7_320_000);
     needed.market = None;
     bench.0.want(&needed);
@@ -283,7 +285,10 @@ fn minutes_come_one_symbol_after_the_other_and_once() {
     let mut now = 0;
     for (wait, name) in [(0, "SPX"), (250, "VIX"), (250, "SPY")] {
         let (due, job) = bench.first(now);
-        assert_eq!((due - now, &job), (wait, &Job::Minutes(symbol(name), DAY)));
+        assert_eq!(
+            (due - now, &job),
+            (wait, &PollJob::Minutes(symbol(name), DAY))
+        );
         bench.0.answered(&job, &[], Moment::from_millis(due));
         now = due;
     }
@@ -295,7 +300,7 @@ fn minutes_come_one_symbol_after_the_other_and_once() {
     // Another day is asked for at once.
     needed.minutes[1].1 = Utc(DAY.0 + 1);
     bench.0.want(&needed);
-    let another = Job::Minutes(symbol("VIX"), Utc(DAY.0 + 1));
+    let another = PollJob::Minutes(symbol("VIX"), Utc(DAY.0 + 1));
     assert_eq!(bench.first(1000), (1000, another));
 }
 
@@ -304,14 +309,14 @@ fn minutes_that_fail_keep_no_other_symbol_waiting_for_long() {
     let mut needed = need(&[]);
     needed.minutes = ["SPX", "VIX"].map(|name| (symbol(name), DAY)).to_vec();
     let mut bench = Bench::new(&needed);
-    assert_eq!(bench.fails(0, Why::Protocol, None), 0);
+    assert_eq!(bench.fails(0, Failure::Protocol, None), 0);
     let (due, job) = bench.first(0);
-    assert_eq!((due, &job), (5000, &Job::Minutes(symbol("VIX"), DAY)));
+    assert_eq!((due, &job), (5000, &PollJob::Minutes(symbol("VIX"), DAY)));
     // Not in the plan: the next one may be.
     bench
         .0
-        .failed(&job, Why::Token, None, Moment::from_millis(5000));
-    assert_eq!(bench.fails(5000, Why::Path, None), 5250);
+        .failed(&job, Failure::Token, None, Moment::from_millis(5000));
+    assert_eq!(bench.fails(5000, Failure::Path, None), 5250);
     // No such thing: for nobody, for an hour.
     assert_eq!(bench.first(5250).0, 3_605_250);
 }

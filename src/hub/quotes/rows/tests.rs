@@ -4,8 +4,8 @@ use serde_json::json;
 use super::*;
 use crate::clock::Moment;
 
-fn answer(results: &Value) -> Answer {
-    Answer {
+fn answer(results: &Value) -> CachedAnswer {
+    CachedAnswer {
         body: Bytes::from(json!({ "status": "OK", "results": results }).to_string()),
         age: Duration::from_micros(3_220_500),
         stale: false,
@@ -13,7 +13,10 @@ fn answer(results: &Value) -> Answer {
 }
 
 fn rows(tickers: &[&str], results: &Value) -> Vec<Value> {
-    let asked: Vec<Asked<'_>> = tickers.iter().map(|ticker| Asked::new(ticker)).collect();
+    let asked: Vec<RequestedTicker<'_>> = tickers
+        .iter()
+        .map(|ticker| RequestedTicker::new(ticker))
+        .collect();
     let body = body(&asked, &[answer(results)]).unwrap();
     let mut body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(body["age"], 3.22);
@@ -146,7 +149,7 @@ fn an_answer_is_good_for_longer_while_every_market_is_closed() {
             monotonic: Moment::ZERO,
             utc: at.map(Utc),
         };
-        let asked = [Asked::new("SPX"), Asked::new("NDX")];
+        let asked = [RequestedTicker::new("SPX"), RequestedTicker::new("NDX")];
         let body = answer(&json!(rows)).body;
         let known = known(&body, &asked, &Calendar::us(), now).unwrap();
         known.ttl.as_millis()
@@ -243,7 +246,7 @@ fn a_simulated_answer_stays_one() {
     let mut simulated = answer(&json!([]));
     simulated.body = Bytes::from_static(br#"{"simulated":true,"results":[]}"#);
     let real = answer(&json!([]));
-    let asked = [Asked::new("SPX")];
+    let asked = [RequestedTicker::new("SPX")];
     for answers in [vec![simulated.clone()], vec![real, simulated]] {
         let body: Value = serde_json::from_str(&body(&asked, &answers).unwrap()).unwrap();
         assert_eq!(body["simulated"], true);
@@ -269,8 +272,11 @@ fn a_share_with_the_name_of_an_index_is_never_the_index() {
         { "ticker": "AMpB", "last_trade": { "price": 24.5, "sip_timestamp": 1_764_086_430_000_000_000_i64 } },
     ]);
     let asked = ["stock:COMP", "COMP", "AMpB", "AMPB"];
-    let set: Vec<_> = asked.iter().map(|text| Asked::new(text)).collect();
-    let tickers: Vec<_> = set.iter().filter_map(Asked::ticker).collect();
+    let set: Vec<_> = asked
+        .iter()
+        .map(|text| RequestedTicker::new(text))
+        .collect();
+    let tickers: Vec<_> = set.iter().filter_map(RequestedTicker::ticker).collect();
     assert_eq!(tickers, ["COMP", "I:COMP", "AMpB", "AMPB"]);
     let rows = rows(&asked, &results);
     let told: Vec<_> = rows

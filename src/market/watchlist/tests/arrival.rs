@@ -1,7 +1,7 @@
 //! What becomes of a value that comes, at literal times.
 
 use super::*;
-use crate::market::Part;
+use crate::market::SessionPart;
 
 const CONTRACT: &str = "O:AAPL261218C00250000";
 
@@ -29,7 +29,7 @@ fn what_was_streamed_stays_so_though_rest_repeats_it_and_what_was_fetched_become
     let then = later(now, 11);
     let again = Quote::fetched(price(1), now.utc, true, then);
     assert_eq!(list.value("I:SPX", again, then, &US), Outcome::Stored);
-    assert_eq!(quote(&list).source, Source::Tick);
+    assert_eq!(quote(&list).source, QuoteSource::Tick);
     assert!(quote(&list).delayed, "one that says so is enough");
     let again = Quote::fetched(price(1), now.utc, false, then);
     list.value("I:SPX", again, then, &US);
@@ -38,7 +38,7 @@ fn what_was_streamed_stays_so_though_rest_repeats_it_and_what_was_fetched_become
     let mut list = linked(&["SPX"], now);
     fetch(&mut list, "I:SPX", 1, now.utc, now);
     tick_of(&mut list, "I:SPX", 1, now.utc, later(now, 1));
-    assert_eq!(quote(&list).source, Source::Tick);
+    assert_eq!(quote(&list).source, QuoteSource::Tick);
     assert_eq!(quote(&list).as_of.received, now.monotonic);
 }
 
@@ -68,8 +68,8 @@ fn a_stamp_that_is_ahead_does_not_decide_the_hours() {
 #[test]
 fn what_rest_tells_of_a_price_outside_the_hours_is_live_and_marked() {
     for (stamp, part) in [
-        ("16:30:05", Some(Part::Outside)),
-        ("16:01:00.001", Some(Part::Outside)),
+        ("16:30:05", Some(SessionPart::Outside)),
+        ("16:01:00.001", Some(SessionPart::Outside)),
         // Within its limit of the bell it is of the session.
         ("16:01:00", None),
     ] {
@@ -361,13 +361,13 @@ fn a_bar_corrects_its_own_window_and_its_own_kind_alone() {
         )
     };
     let (mut list, _) = ticked("I:SPX", now);
-    assert_eq!(take(&mut list, Kind::Minute, 2), Outcome::Older);
+    assert_eq!(take(&mut list, ChannelKind::Minute, 2), Outcome::Older);
     assert_eq!(shown(&list), Some(price(1)));
     let mut list = linked(&["SPX"], now);
-    take(&mut list, Kind::Second, 1);
-    assert_eq!(take(&mut list, Kind::Minute, 2), Outcome::Older);
+    take(&mut list, ChannelKind::Second, 1);
+    assert_eq!(take(&mut list, ChannelKind::Minute, 2), Outcome::Older);
     assert_eq!(shown(&list), Some(price(1)));
-    assert_eq!(take(&mut list, Kind::Second, 3), Outcome::Stored);
+    assert_eq!(take(&mut list, ChannelKind::Second, 3), Outcome::Stored);
     assert_eq!(shown(&list), Some(price(3)));
 }
 
@@ -382,24 +382,31 @@ fn a_bar_tells_the_extremes_of_its_minute_unless_it_is_of_the_future() {
     };
     let range = |kind, before: &[Bar], end: Utc| {
         let mut list = linked(&["SPX"], now);
-        list.turn(now, &US);
+        list.start_days(now, &US);
         for bar in before {
-            list.bar("I:SPX", Kind::Second, *bar, Provenance::default(), now, &US);
+            list.bar(
+                "I:SPX",
+                ChannelKind::Second,
+                *bar,
+                Provenance::default(),
+                now,
+                &US,
+            );
         }
         list.bar("I:SPX", kind, wide(end), Provenance::default(), now, &US);
         list.instruments()[0].minutes().range()
     };
     let whole = Some((price(2), price(9)));
-    assert_eq!(range(Kind::Minute, &[], end), whole);
-    assert_eq!(range(Kind::Second, &[], end), whole);
+    assert_eq!(range(ChannelKind::Minute, &[], end), whole);
+    assert_eq!(range(ChannelKind::Second, &[], end), whole);
     // A minute's own bar knows better than what it was put together of.
     let wrong = Bar {
         high: price(99),
         start: Utc(end.0 - 30_000),
         ..bar(5, Utc(end.0 - 29_000))
     };
-    assert_eq!(range(Kind::Minute, &[wrong], end), whole);
-    for kind in [Kind::Minute, Kind::Second] {
+    assert_eq!(range(ChannelKind::Minute, &[wrong], end), whole);
+    for kind in [ChannelKind::Minute, ChannelKind::Second] {
         assert_eq!(range(kind, &[], Utc(end.0 + 60_000)), None);
     }
 }

@@ -1,7 +1,7 @@
 //! CLOSED means "this is the close", at literal times.
 
 use super::*;
-use crate::market::{MarketStatus, State};
+use crate::market::{MarketState, MarketStatus};
 
 const CONTRACT: &str = "O:AAPL261218C00250000";
 
@@ -289,11 +289,11 @@ fn after_an_open_the_close_has_a_minute_of_grace() {
 fn yesterdays_close_is_todays_base_until_somebody_tells_another() {
     let monday = |time: &str| later(tuesday(time), 0);
     let mut list = linked(&["SPX"], monday("15:00:00"));
-    list.turn(monday("15:00:00"), &US);
+    list.start_days(monday("15:00:00"), &US);
     tick(&mut list, "I:SPX", 100, monday("15:59:59"));
     proven(&mut list, monday("16:01:00"));
     let open = later(tuesday("09:30:00"), 86_400);
-    list.turn(open, &US);
+    list.start_days(open, &US);
     let first = later(open, 1);
     tick(&mut list, "I:SPX", 103, first);
     let spx = &list.instruments()[0];
@@ -301,7 +301,7 @@ fn yesterdays_close_is_todays_base_until_somebody_tells_another() {
     assert_eq!(change.absolute(), price(3));
     // Yesterday's row, still served at 9:30:02, has its close too.
     let mut list = linked(&["SPX"], open);
-    list.turn(open, &US);
+    list.start_days(open, &US);
     tick(&mut list, "I:SPX", 103, first);
     fetch_close(
         &mut list,
@@ -310,7 +310,7 @@ fn yesterdays_close_is_todays_base_until_somebody_tells_another() {
         tuesday("16:20:00").utc,
         later(open, 2),
     );
-    list.turn(later(open, 2), &US);
+    list.start_days(later(open, 2), &US);
     let spx = &list.instruments()[0];
     let change = spx.change(&spx.quote().unwrap(), later(open, 2)).unwrap();
     assert_eq!(
@@ -319,7 +319,7 @@ fn yesterdays_close_is_todays_base_until_somebody_tells_another() {
     );
 }
 
-fn told(state: State, as_of: Option<Utc>) -> MarketStatus {
+fn told(state: MarketState, as_of: Option<Utc>) -> MarketStatus {
     MarketStatus {
         shares: Some(state),
         s_and_p: Some(state),
@@ -335,15 +335,15 @@ fn the_vendors_word_that_a_market_is_closed_makes_no_close_of_a_dead_links_value
     let mut calendar = US;
     let (mut list, spx) = ticked("I:SPX", tuesday("11:00:00"));
     list.set_link(Cluster::Indices, false, tuesday("11:00:30"), &US);
-    calendar.set_status(told(State::Closed, tuesday("12:30:00").utc));
+    calendar.set_status(told(MarketState::Closed, tuesday("12:30:00").utc));
     let age = stale(90 * 60 + 60);
     assert_eq!(list.freshness(spx, tuesday("12:31:00"), &calendar), age);
     // On an unbroken link it is the close, and stays it with each further word.
     let mut calendar = US;
-    calendar.set_status(told(State::Open, tuesday("12:29:00").utc));
+    calendar.set_status(told(MarketState::Open, tuesday("12:29:00").utc));
     let (mut list, spx) = ticked("I:SPX", tuesday("12:29:55"));
     for time in ["12:30:00", "12:31:00", "12:35:00"] {
-        calendar.set_status(told(State::Closed, tuesday(time).utc));
+        calendar.set_status(told(MarketState::Closed, tuesday(time).utc));
         proven(&mut list, tuesday(time));
     }
     let closed = list.freshness(spx, tuesday("12:36:00"), &calendar);
@@ -358,7 +358,7 @@ fn on_a_day_without_trading_by_the_vendors_word_the_close_of_the_day_before_stay
     let monday = Some(Utc(tuesday("16:20:00").utc.unwrap().0 - 86_400_000));
     fetch_close(&mut list, "I:SPX", 1, monday, night);
     for time in ["09:20:00", "09:29:50", "09:30:10", "09:30:25", "09:30:40"] {
-        calendar.set_status(told(State::Closed, tuesday(time).utc));
+        calendar.set_status(told(MarketState::Closed, tuesday(time).utc));
         let now = tuesday(time);
         assert_eq!(
             list.freshness(0, now, &calendar),
@@ -381,7 +381,7 @@ fn a_day_without_trading_stays_one_after_its_hours_and_for_a_display_started_in_
             fetch_close(&mut list, ticker, 1, bell, start);
             let mut now = start;
             while now.utc < tuesday("17:00:00").utc {
-                calendar.set_status(told(State::Closed, now.utc));
+                calendar.set_status(told(MarketState::Closed, now.utc));
                 let regular = now.utc >= tuesday("09:31:00").utc;
                 if regular {
                     let freshness = list.freshness(0, now, &calendar);
@@ -401,7 +401,7 @@ fn after_an_ordinary_day_the_close_of_the_day_before_is_no_close() {
     let bell = Some(Utc(tuesday("16:00:00").utc.unwrap().0 - 86_400_000));
     fetch_close(&mut list, "I:SPX", 1, bell, start);
     for time in ["16:20:30", "16:25:00", "16:30:00"] {
-        calendar.set_status(told(State::Closed, tuesday(time).utc));
+        calendar.set_status(told(MarketState::Closed, tuesday(time).utc));
         let freshness = list.freshness(0, tuesday(time), &calendar);
         assert!(matches!(freshness, Freshness::Stale(_)), "{time}");
     }
@@ -438,8 +438,8 @@ fn a_row_of_an_index_that_does_not_call_itself_the_close_is_none_while_that_may_
 #[test]
 fn a_stream_that_is_late_has_been_silent_only_after_its_lag() {
     let mut list = linked(&["SPX"], tuesday("15:59:00"));
-    let came = tuesday("16:00:27");
-    tick_of(&mut list, "I:SPX", 1, tuesday("15:59:58").utc, came);
+    let arrival = tuesday("16:00:27");
+    tick_of(&mut list, "I:SPX", 1, tuesday("15:59:58").utc, arrival);
     let at = |list: &mut Watchlist, time| {
         proven(list, tuesday(time));
         list.freshness(0, tuesday(time), &US)

@@ -47,7 +47,7 @@ fn a_value_that_a_hub_repeats_has_the_age_that_the_hub_tells_whatever_the_clock(
             age: Duration::from_secs(29),
             ..Provenance::default()
         };
-        let quote = Quote::streamed(price(1), None, Source::Tick, told, now);
+        let quote = Quote::streamed(price(1), None, QuoteSource::Tick, told, now);
         let quote = Quote {
             as_of: crate::market::AsOf {
                 stamp: tuesday("09:59:31").utc,
@@ -105,7 +105,7 @@ fn a_late_source_is_delayed_until_it_has_told_the_close() {
     let tell = |list: &mut Watchlist, stamp: &str, now: &str| {
         let now = tuesday(now);
         list.heard(Cluster::Indices, now.monotonic);
-        let quote = Quote::streamed(price(1), tuesday(stamp).utc, Source::Tick, late, now);
+        let quote = Quote::streamed(price(1), tuesday(stamp).utc, QuoteSource::Tick, late, now);
         list.value("I:SPX", quote, now, &US);
         list.freshness(0, now, &US)
     };
@@ -155,13 +155,13 @@ fn a_change_is_told_only_against_the_close_of_its_own_day() {
 fn the_day_is_what_somebody_has_told_and_holds_the_price() {
     let now = tuesday("13:30:00");
     let mut list = linked(&["SPX"], now);
-    list.turn(now, &US);
+    list.start_days(now, &US);
     for second in 0..5 {
         tick(&mut list, "I:SPX", 100 + second, later(now, second));
     }
     let range = |list: &Watchlist| list.instruments()[0].day(now).range;
     assert_eq!(range(&list), None, "what was seen is not the day");
-    let day = |low, high| Day {
+    let day = |low, high| DayStats {
         range: Some((price(low), price(high))),
         volume: None,
     };
@@ -178,7 +178,7 @@ fn the_parts_of_a_contract_each_age_from_when_they_were_true() {
     let now = tuesday("11:00:00");
     let name = "O:SPXW261218C05900000";
     let mut list = linked(&[name], now);
-    let book = Book {
+    let book = TopOfBook {
         bid: price(10),
         ask: price(11),
         bid_size: 1,
@@ -187,22 +187,22 @@ fn the_parts_of_a_contract_each_age_from_when_they_were_true() {
     let hour_ago = tuesday("10:00:00").utc;
     let quote = Quote::fetched(price(10), hour_ago, false, now);
     list.book(name, book, quote, now, &US);
-    let analysis = Analysis {
+    let analytics = OptionAnalytics {
         delta: Some(price(1)),
-        ..Analysis::default()
+        ..OptionAnalytics::default()
     };
     let as_of = crate::market::AsOf::heard(hour_ago, Duration::ZERO, now);
-    list.set_analysis(name, analysis, as_of);
+    list.set_analysis(name, analytics, as_of);
     let contract = &list.instruments()[0];
     assert_eq!(list.freshness(0, now, &US), stale(3600));
     assert_eq!(contract.book(now, Duration::from_secs(60)), None);
-    assert_eq!(contract.analysis(now, Duration::from_secs(60)), None);
+    assert_eq!(contract.analytics(now, Duration::from_secs(60)), None);
     // The hub's cached answer is as old as it says.
     let as_of = crate::market::AsOf::heard(None, Duration::from_secs(220), now);
-    list.set_analysis(name, analysis, as_of);
+    list.set_analysis(name, analytics, as_of);
     let contract = &list.instruments()[0];
-    assert_eq!(contract.analysis(now, Duration::from_secs(60)), None);
-    assert!(contract.analysis(now, Duration::from_secs(300)).is_some());
+    assert_eq!(contract.analytics(now, Duration::from_secs(60)), None);
+    assert!(contract.analytics(now, Duration::from_secs(300)).is_some());
 }
 
 #[test]
@@ -213,14 +213,14 @@ fn a_book_without_a_middle_takes_the_price_away_at_once() {
     let tell = |list: &mut Watchlist, bid: f64, ask: f64, secs: i64| {
         let now = later(now, secs);
         let side = |side| Price::from_f64(side).unwrap();
-        let book = Book {
+        let book = TopOfBook {
             bid: side(bid),
             ask: side(ask),
             bid_size: 10,
             ask_size: 10,
         };
-        let quote = match book.middle() {
-            Some(middle) => streamed(middle, now.utc, now),
+        let quote = match book.mid() {
+            Some(mid) => streamed(mid, now.utc, now),
             None => Quote {
                 void: true,
                 ..streamed(price(0), now.utc, now)

@@ -1,7 +1,7 @@
 //! The calendar excuses silence; it never calls a moving number closed.
 
 use super::*;
-use crate::market::Part;
+use crate::market::SessionPart;
 
 /// The same time of day on Saturday, 17 January 2026.
 fn saturday(time: &str) -> Now {
@@ -21,7 +21,7 @@ fn closed_on_friday(name: &str) -> Box<Watchlist> {
 fn one_stray_print_is_never_shown_and_changes_nothing() {
     let mut list = closed_on_friday("SPX");
     let now = saturday("12:00:00");
-    list.turn(now, &US);
+    list.start_days(now, &US);
     assert_eq!(tick(&mut list, "I:SPX", 18, now), Outcome::Doubted);
     let shown = list.shown(0, now, &US).unwrap();
     assert_eq!(
@@ -75,7 +75,11 @@ fn a_number_that_moves_outside_the_known_hours_is_live_from_its_second_value_and
             let seen = (shown.freshness, shown.part, shown.quote.unwrap().price);
             assert_eq!(
                 seen,
-                (Freshness::Live, Some(Part::Outside), price(101 + second))
+                (
+                    Freshness::Live,
+                    Some(SessionPart::Outside),
+                    price(101 + second)
+                )
             );
         }
         // It stops: struck with its age, then the close.

@@ -7,18 +7,18 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use crate::clock::{Clock, Utc};
 use crate::config::Secret;
-use crate::desk::{PageSpec, TickerSettings};
-use crate::feed::link::FeedProvider;
-use crate::feed::net::{Connector, Endpoint};
+use crate::feed::connection::FeedProvider;
 use crate::feed::session::FeedSource;
 use crate::hub::{self, Hub};
 use crate::market::{Calendar, SymbolError};
-use crate::screen::Size;
-use crate::service::TickerSetup;
+use crate::net::connector::{Connector, Endpoint};
+use crate::render::Size;
 use crate::simulator::{self, Simulator};
-use crate::supervisor::Supervisor;
+use crate::systemd::Supervisor;
+use crate::ticker::event_loop::TickerSetup;
+use crate::ticker::state::{PageSpec, TickerSettings};
+use crate::time::{Clock, Utc};
 
 /// What a demo is made of beside the display: both end when they are dropped.
 #[derive(Debug)]

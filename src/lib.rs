@@ -4,7 +4,7 @@
 //! in the order in which a price travels:
 //!
 //! ```text
-//! socket ─ session ─ wire ─ Link ─ Update ─▶ Desk ─ Watchlist ─ View ─ screen::draw ─ Frame ─▶ Panel
+//! socket ─ session ─ wire ─ Link ─ Update ─▶ Desk ─ Watchlist ─ View ─ render::draw ─ Frame ─▶ Panel
 //! ```
 //!
 //! [`market`], [`feed::wire`], [`feed::link`], [`feed::subscriptions`], [`desk`] and [`screen`] are
@@ -19,18 +19,19 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod board;
-pub mod clock;
 pub mod config;
 pub mod demo;
-pub mod desk;
+pub mod display;
 pub mod doctor;
 pub mod feed;
 pub mod hub;
-pub mod journal;
+pub mod logging;
 pub mod market;
-pub mod panel;
-pub mod screen;
-pub mod service;
+pub mod massive;
+pub mod net;
+pub mod render;
+pub(crate) mod secret;
 pub mod simulator;
-pub mod station;
-pub mod supervisor;
+pub mod systemd;
+pub mod ticker;
+pub mod time;

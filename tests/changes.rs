@@ -9,9 +9,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use deskticker::clock::Clock;
-use deskticker::panel::png;
-use deskticker::screen::{self, DrawCache, FontSet, Format, Frame, LinkIcon, PageView, Size, View};
+use deskticker::display::png;
+use deskticker::render;
+use deskticker::render::{DrawCache, FontSet, Format, Frame, LinkIcon, PageView, Size, View};
+use deskticker::time::Clock;
 use process::{Program, configured, directory, run};
 use proxy_double::{Proxy, ProxyEvent};
 use rustix::process::Signal;
@@ -70,7 +71,7 @@ fn notices(title: &str, text: &str, timed: bool) -> Vec<Vec<u8>> {
                 format: Format::default(),
             };
             let mut frame = Frame::new(Size::Tall);
-            screen::draw(&view, &FontSet::new(), &mut DrawCache::new(), &mut frame);
+            render::draw(&view, &FontSet::new(), &mut DrawCache::new(), &mut frame);
             png::encode(&frame).unwrap()
         })
         .collect()
@@ -181,7 +182,7 @@ fn another_source_token_or_panel_makes_anew_what_has_to_be() {
     second.subscribed(4);
     let elsewhere = config.with_file_name("elsewhere.png");
     until("a picture elsewhere", || elsewhere.exists());
-    let ended = screen::notice(Size::Tall, "ENDED", "nothing here is live");
+    let ended = render::notice(Size::Tall, "ENDED", "nothing here is live");
     let left = std::fs::read(screen_of(&config)).unwrap();
     assert!(left == png::encode(&ended).unwrap(), "no price stays");
     assert_eq!(program.end(Signal::TERM).0, Some(0), "{}", program.said());

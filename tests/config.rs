@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use deskticker::board::Board;
-use deskticker::clock::Utc;
 use deskticker::config::{Config, Environment, PanelKind};
-use deskticker::desk::{AlertRule, DimmingPeriod, PageSpec, TickerSettings};
-use deskticker::feed::link::FeedProvider;
+use deskticker::display::{Chip, Rotation};
+use deskticker::feed::connection::FeedProvider;
 use deskticker::market::{Calendar, NumberFormat, Price, Symbol};
-use deskticker::panel::{Chip, Rotation};
-use deskticker::screen::{Size, Threshold};
+use deskticker::render::{Size, Threshold};
+use deskticker::ticker::state::{AlertRule, DimmingPeriod, PageSpec, TickerSettings};
+use deskticker::time::Utc;
 use jiff::tz::TimeZone;
 
 /// What the errors below are prefixed with.
@@ -756,9 +756,9 @@ proptest::proptest! {
 
     #[test]
     fn no_address_makes_the_parser_panic(url in "(ws|wss|http)?:?/{0,3}\\PC{0,30}") {
-        if let Ok(endpoint) = deskticker::feed::net::Endpoint::parse(&url) {
+        if let Ok(endpoint) = deskticker::net::connector::Endpoint::parse(&url) {
             // What is shown of it is an address of the same place.
-            let again = deskticker::feed::net::Endpoint::parse(&endpoint.to_string());
+            let again = deskticker::net::connector::Endpoint::parse(&endpoint.to_string());
             proptest::prop_assert_eq!(again, Ok(endpoint));
         }
     }

@@ -4,7 +4,7 @@
 
 mod stage;
 
-use deskticker::feed::net::Connector;
+use deskticker::net::connector::Connector;
 use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
 use futures_util::{SinkExt, StreamExt};
 use stage::{Background, PATIENCE, TickerUnderTest};

@@ -6,8 +6,8 @@ mod house;
 use std::time::Duration;
 
 use deskticker::feed::Failure;
-use deskticker::hub::fanout::{PendingClient, Transport};
-use deskticker::hub::limits::Limits;
+use deskticker::hub::broker::event_loop::{PendingClient, Transport};
+use deskticker::hub::server::limits::Limits;
 use deskticker::hub::{RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
 use futures_util::SinkExt;

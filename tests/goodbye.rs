@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use deskticker::clock::{Moment, Now};
-use deskticker::panel::{
+use deskticker::display::{
     BusFault, Chip, DisplayDevice, PanelLight, PanelSettings, PanelState, Rotation, png,
 };
-use deskticker::screen::{self, Frame, Size};
+use deskticker::render;
+use deskticker::render::{Frame, Size};
+use deskticker::time::{Moment, Now};
 use glass::bus::{ADDRESS, Rig};
 use process::{Program, configured, directory};
 use rustix::process::Signal;
@@ -108,7 +109,7 @@ fn afterwards(folder: &Path, config: &Path, more: &[&str]) -> (bool, Duration) {
 }
 
 fn says_ended(file: &Path) -> bool {
-    let ended = screen::notice(Size::Tall, "ENDED", "nothing here is live");
+    let ended = render::notice(Size::Tall, "ENDED", "nothing here is live");
     std::fs::read(file).is_ok_and(|picture| picture == png::encode(&ended).unwrap())
 }
 

@@ -8,7 +8,8 @@ mod scene;
 use std::ops::Range;
 
 use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, Price, TopOfBook};
-use deskticker::screen::{DrawCache, FontSet, Frame, PageView, Size, View, WIDTH, draw, notice};
+use deskticker::render::notice;
+use deskticker::render::{DrawCache, FontSet, Frame, PageView, Size, View, WIDTH, draw};
 use proptest::prelude::*;
 use scene::any::{PAGES, PRICED, some_freshness, some_glass};
 use scene::{SIGNS, SIZES, drawn, line, lines, ordinary, price, sheet, stale, symbol, view, walk};

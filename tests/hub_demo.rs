@@ -5,11 +5,11 @@ mod scene;
 
 use std::time::Duration;
 
-use deskticker::clock::Clock;
 use deskticker::demo::simulated;
-use deskticker::panel::Mailbox;
-use deskticker::screen::{Frame, Size, WIDTH};
-use deskticker::service::{RunUntil, run};
+use deskticker::display::Mailbox;
+use deskticker::render::{Frame, Size, WIDTH};
+use deskticker::ticker::event_loop::{RunUntil, run};
+use deskticker::time::Clock;
 use scene::{drawn, ordinary, walk};
 use tokio::sync::mpsc;
 

@@ -5,9 +5,9 @@ mod doors;
 
 use std::time::Duration;
 
-use deskticker::clock::Utc;
 use deskticker::hub::HubSettings;
-use deskticker::hub::limits::Limits;
+use deskticker::hub::server::limits::Limits;
+use deskticker::time::Utc;
 use doors::{BEARER, PATIENCE, START, TOKEN, UPGRADE, block_on, hub, hub_before, reply};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

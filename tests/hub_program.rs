@@ -11,9 +11,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use deskticker::config::Environment;
+use deskticker::hub::auth::registry;
 use deskticker::hub::config::HubConfig;
-use deskticker::hub::limits::Limits;
-use deskticker::hub::roster;
+use deskticker::hub::server::limits::Limits;
 use deskticker::market::Cluster;
 use doors::folder;
 
@@ -244,7 +244,7 @@ fn the_first_token_is_added_while_the_hub_runs() {
 #[test]
 fn a_hub_that_nobody_can_enter_yet_runs_and_says_how_to_add_a_display() {
     // Nothing is configured, and the usual file is not there.
-    if Path::new(roster::DEFAULT_PATH).exists() {
+    if Path::new(registry::DEFAULT_PATH).exists() {
         return;
     }
     let mut child = program()
@@ -345,7 +345,7 @@ fn an_empty_file_is_a_configuration() {
     assert_eq!(config.clusters, [Cluster::Indices, Cluster::Options]);
     assert_eq!(config.limits, Limits::default());
     // Whether it is there or not.
-    assert_eq!(config.devices.file, PathBuf::from(roster::DEFAULT_PATH));
+    assert_eq!(config.devices.file, PathBuf::from(registry::DEFAULT_PATH));
 }
 
 #[test]

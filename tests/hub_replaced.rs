@@ -6,8 +6,8 @@ mod doors;
 
 use std::net::SocketAddr;
 
-use deskticker::clock::{Clock, ManualClock, Moment, Now};
 use deskticker::simulator;
+use deskticker::time::{Clock, ManualClock, Moment, Now};
 use doors::{BEARER, HubUnderTest, START, TOKEN, block_on, hub_before, hub_behind};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@
 mod doors;
 
 use deskticker::hub::HubSettings;
-use deskticker::hub::roster::RegistryFile;
+use deskticker::hub::auth::registry::RegistryFile;
 use doors::{KEY, TOKEN, UPGRADE, block_on, folder, hub_with, kept_log};
 use tokio::io::AsyncWriteExt;
 
@@ -64,7 +64,7 @@ fn nothing_secret_is_logged_answered_or_counted() {
             && log.contains("devices stay as they were")
     );
     let hash = |token: &str| {
-        let digest = deskticker::hub::roster::digest_of(token);
+        let digest = deskticker::hub::auth::registry::digest_of(token);
         digest
             .iter()
             .map(|byte| format!("{byte:02x}"))

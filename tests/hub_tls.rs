@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use deskticker::feed::Failure;
-use deskticker::feed::net::{Connector, Endpoint};
 use deskticker::hub::HubSettings;
-use deskticker::hub::tls::Tls;
+use deskticker::hub::server::tls::Tls;
+use deskticker::net::connector::{Connector, Endpoint};
 use doors::{PATIENCE, TOKEN, block_on, folder, hub};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

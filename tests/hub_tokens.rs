@@ -8,11 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use deskticker::clock::{Moment, Now};
 use deskticker::config::Secret;
 use deskticker::hub::HubSettings;
-use deskticker::hub::roster::RegistryFile;
-use deskticker::hub::token::{Authenticator, EPHEMERAL};
+use deskticker::hub::auth::authenticator::{Authenticator, EPHEMERAL};
+use deskticker::hub::auth::registry::RegistryFile;
+use deskticker::time::{Moment, Now};
 use doors::{HubUnderTest, START, TOKEN, block_on, folder, hub, hub_with};
 
 fn encoded(token: &str) -> String {

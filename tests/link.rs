@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use deskticker::clock::Moment;
 use deskticker::feed::Failure;
-use deskticker::feed::link::{
+use deskticker::feed::connection::{
     Connection, ConnectionAction, ConnectionEvent, ConnectionPhase, FeedProvider,
 };
 use deskticker::feed::subscriptions::Channels;
 use deskticker::market::{Channel, ChannelKind};
+use deskticker::time::Moment;
 
 fn at(millis: u64) -> Moment {
     Moment::from_millis(millis)

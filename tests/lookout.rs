@@ -6,9 +6,9 @@ mod log_lines;
 
 use std::path::{Path, PathBuf};
 
-use deskticker::clock::{Moment, Now, Utc};
 use deskticker::config::{Environment, LastGood, Secret};
-use deskticker::station::{ConfigUpdate, ConfigWatcher, Files, InitialConfig};
+use deskticker::ticker::app::{ConfigUpdate, ConfigWatcher, Files, InitialConfig};
+use deskticker::time::{Moment, Now, Utc};
 
 const TEXT: &str = "[hub]\nurl = \"ws://hub:3000\"\n";
 

@@ -5,9 +5,12 @@ mod glass;
 
 use std::time::Duration;
 
-use deskticker::clock::{Moment, Now};
-use deskticker::panel::{BusFault, Chip, DisplayDevice, Oled, PanelLight, PanelSettings, Rotation};
-use deskticker::screen::{Frame, Size, WIDTH, notice};
+use deskticker::display::{
+    BusFault, Chip, DisplayDevice, Oled, PanelLight, PanelSettings, Rotation,
+};
+use deskticker::render::notice;
+use deskticker::render::{Frame, Size, WIDTH};
+use deskticker::time::{Moment, Now};
 use glass::bus::{ADDRESS, Quiet, Rig};
 use glass::log_lines;
 use glass::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use deskticker::market::{
     DayStats, Denial, Freshness, NumberFormat, OptionAnalytics, SessionPart, TopOfBook, Trade,
 };
-use deskticker::screen::{
+use deskticker::render::{
     AlertView, ClockFault, ExtendedQuote, Format, LinkHop, LinkIcon, LinkReport, OptionView,
     PageView, PriceSummary, Threshold, TimeSource, View,
 };

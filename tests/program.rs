@@ -9,9 +9,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use deskticker::board::{self, Board};
-use deskticker::clock::Clock;
-use deskticker::panel::png;
-use deskticker::screen::{Size, notice};
+use deskticker::display::png;
+use deskticker::render::Size;
+use deskticker::render::notice;
+use deskticker::time::Clock;
 use process::{Program, configured, directory, run};
 use proxy_double::{Proxy, ProxyEvent, TOKEN};
 use rustix::process::Signal;

@@ -5,7 +5,7 @@
 mod proxy_double;
 mod stage;
 
-use deskticker::feed::net::Connector;
+use deskticker::net::connector::Connector;
 use proxy_double::{Proxy, ProxyAction, ProxyEvent, TOKEN, json};
 use stage::{START, TickerUnderTest};
 use tokio_tungstenite::tungstenite::Message;

@@ -8,7 +8,7 @@ mod stage;
 use std::net::TcpListener;
 use std::time::Instant;
 
-use deskticker::feed::net::Connector;
+use deskticker::net::connector::Connector;
 use proxy_double::{Proxy, ProxyEvent, TOKEN, json};
 use stage::{START, TickerUnderTest};
 

@@ -2,14 +2,15 @@
 //! frame to what is shown, each for its whole kind.
 #![allow(clippy::unwrap_used)]
 
-use deskticker::clock::{Moment, Now, Utc};
-use deskticker::desk::{TickerSettings, TickerState};
-use deskticker::feed::link::{
+use deskticker::feed::connection::{
     Connection, ConnectionAction, ConnectionEvent, ConnectionPhase, FeedProvider,
 };
-use deskticker::feed::{ConnectionStatus, Update, session, wire};
+use deskticker::feed::{ConnectionStatus, Update, session};
 use deskticker::market::{Calendar, Cluster, Freshness, Price, SessionPart};
-use deskticker::screen::Size;
+use deskticker::massive::websocket;
+use deskticker::render::Size;
+use deskticker::ticker::state::{TickerSettings, TickerState};
+use deskticker::time::{Moment, Now, Utc};
 use jiff::Timestamp;
 
 /// A display of one symbol, a link that is in use, and a clock that the server's agrees with.
@@ -61,7 +62,7 @@ impl Display {
         }
         let mut junk = 0;
         self.link.on(ConnectionEvent::Heard, now.monotonic);
-        for event in wire::events(&text) {
+        for event in websocket::events(&text) {
             let Ok(event) = event else {
                 junk += 1;
                 continue;
@@ -217,7 +218,7 @@ fn a_contract_that_is_settled_in_the_morning_is_closed_on_its_last_evening_and_t
     let mut display = Display::new(name, Cluster::Options, "2026-12-17T18:00:00");
     let symbols = [name.parse().unwrap()];
     let answer =
-        deskticker::feed::rest::read(FeedProvider::Hub, body.as_bytes(), &symbols).unwrap();
+        deskticker::feed::poller::read(FeedProvider::Hub, body.as_bytes(), &symbols).unwrap();
     for seed in answer.seeds {
         display
             .desk

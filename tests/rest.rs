@@ -10,12 +10,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use deskticker::clock::{Clock, ManualClock, Utc};
-use deskticker::feed::net::Connector;
-use deskticker::feed::rest::{PollRequest, RestDemand, run_poller};
+use deskticker::feed::poller::{PollRequest, RestDemand, run_poller};
 use deskticker::feed::session::{FeedSource, Session, SubscriptionDemand};
 use deskticker::feed::{Failure, Update};
 use deskticker::market::{Channel, Cluster, MarketState};
+use deskticker::net::connector::Connector;
+use deskticker::time::{Clock, ManualClock, Utc};
 use stage::{PATIENCE, START, symbols};
 use tokio::sync::{mpsc, watch};
 

@@ -4,12 +4,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use deskticker::clock::Moment;
 use deskticker::hub::Arrival;
-use deskticker::hub::room::{
+use deskticker::hub::broker::last_value::{
     ClientSlot, Delivery, DeliveryOutcome, LastValueCache, PublishOutcome, covers,
 };
 use deskticker::market::{Channel, ChannelKind};
+use deskticker::time::Moment;
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -4,7 +4,7 @@
 mod scene;
 
 use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, SessionPart};
-use deskticker::screen::{Format, LinkIcon, PageView, Size, View, WIDTH};
+use deskticker::render::{Format, LinkIcon, PageView, Size, View, WIDTH};
 use scene::album::{Album, FRESHNESSES};
 use scene::{
     SIGNS, SIZES, drawn, line, lines, option, ordinary, price, stale, symbol, view, waiting, walk,

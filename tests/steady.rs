@@ -6,11 +6,13 @@ mod straight_line;
 
 use std::time::Duration;
 
-use deskticker::desk::{self, TickerState};
-use deskticker::feed::link::{Connection, ConnectionAction, ConnectionEvent, FeedProvider};
-use deskticker::feed::{Update, session, wire};
+use deskticker::feed::connection::{Connection, ConnectionAction, ConnectionEvent, FeedProvider};
+use deskticker::feed::{Update, session};
 use deskticker::market::{AssetClass, Calendar, Cluster, Price, Symbol, Ticker};
-use deskticker::screen::{Size, Threshold};
+use deskticker::massive::websocket;
+use deskticker::render::{Size, Threshold};
+use deskticker::ticker::state;
+use deskticker::ticker::state::TickerState;
 use glass::bus::{Quiet, Rig};
 use straight_line::{StraightLine, at, bar, value, walk};
 
@@ -194,19 +196,19 @@ fn streamed(symbol: &Symbol, turn: u64, millis: i64) -> String {
 #[test]
 fn a_full_watchlist_of_indices_shares_and_contracts_costs_no_allocation_an_event() {
     let symbols = full();
-    let settings = desk::TickerSettings {
+    let settings = state::TickerSettings {
         pages: vec![
-            desk::PageSpec::Pair(0, Some(1)),
-            desk::PageSpec::Big(12),
-            desk::PageSpec::Contract(24),
-            desk::PageSpec::Link,
+            state::PageSpec::Pair(0, Some(1)),
+            state::PageSpec::Big(12),
+            state::PageSpec::Contract(24),
+            state::PageSpec::Link,
         ],
-        alerts: vec![desk::AlertRule {
+        alerts: vec![state::AlertRule {
             place: 0,
             threshold: Threshold::Above(Price::from_scaled(1_050_000)),
             shown: Duration::from_secs(60),
         }],
-        ..desk::TickerSettings::of(symbols.clone())
+        ..state::TickerSettings::of(symbols.clone())
     };
     let mut desk = TickerState::new(settings, Calendar::us(), Size::Tall, at(0)).unwrap();
     let mut links = Cluster::ALL.map(|cluster| {
@@ -232,7 +234,7 @@ fn a_full_watchlist_of_indices_shares_and_contracts_costs_no_allocation_an_event
     let mut play = |texts: &[(usize, String)], from: u64| {
         for (nth, (cluster, text)) in (from..).zip(texts) {
             let now = at(100 * nth);
-            for event in wire::events(text) {
+            for event in websocket::events(text) {
                 let link = &mut links[*cluster];
                 if let Some(update) = session::update(link, &event.unwrap(), now.monotonic) {
                     desk.on(&update, now);

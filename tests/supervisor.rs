@@ -7,19 +7,20 @@ use std::path::Path;
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
-use deskticker::clock::{Clock, ManualClock, Moment, Now, Utc};
 use deskticker::config::Secret;
-use deskticker::desk::TickerSettings;
-use deskticker::feed::link::FeedProvider;
-use deskticker::feed::net::{Connector, Endpoint};
+use deskticker::display::Mailbox;
+use deskticker::feed::connection::FeedProvider;
 use deskticker::feed::session::FeedSource;
 use deskticker::hub;
 use deskticker::market::Calendar;
-use deskticker::panel::Mailbox;
-use deskticker::screen::Size;
-use deskticker::service::{self, ControlMessage, RunUntil, TickerSetup};
+use deskticker::net::connector::{Connector, Endpoint};
+use deskticker::render::Size;
 use deskticker::simulator;
-use deskticker::supervisor::Supervisor;
+use deskticker::systemd::Supervisor;
+use deskticker::ticker::event_loop;
+use deskticker::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};
+use deskticker::ticker::state::TickerSettings;
+use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -110,7 +111,7 @@ fn a_display_is_alive_only_while_the_loop_that_draws_turns() {
         move || {
             let runtime = runtime();
             handle.send(runtime.handle().clone()).unwrap();
-            runtime.block_on(service::run(setup, slot, receiver, RunUntil::Stopped))
+            runtime.block_on(event_loop::run(setup, slot, receiver, RunUntil::Stopped))
         }
     });
     systemd.hears("READY=1");

@@ -4,9 +4,9 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use deskticker::clock::{Moment, Now, Utc};
-use deskticker::panel::{DisplayDevice, PanelLight, Terminal};
-use deskticker::screen::{Frame, Size};
+use deskticker::display::{DisplayDevice, PanelLight, Terminal};
+use deskticker::render::{Frame, Size};
+use deskticker::time::{Moment, Now, Utc};
 
 /// What was written, kept by the test too.
 #[derive(Clone, Default)]

@@ -8,12 +8,12 @@ mod stage;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use deskticker::clock::{Clock, Moment, Now};
 use deskticker::feed::Failure;
-use deskticker::feed::link::FeedProvider;
-use deskticker::feed::net::{Connector, Endpoint};
+use deskticker::feed::connection::FeedProvider;
 use deskticker::feed::session::FeedSource;
+use deskticker::net::connector::{Connector, Endpoint};
 use deskticker::simulator::{Simulator, SimulatorSettings};
+use deskticker::time::{Clock, Moment, Now};
 use front::{acceptor, authority, ca_file};
 use rcgen::KeyPair;
 use stage::{Background, PATIENCE, TickerUnderTest};

@@ -9,9 +9,9 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use deskticker::clock::Clock;
-use deskticker::feed::net::Connector;
-use deskticker::panel::PanelState;
+use deskticker::display::PanelState;
+use deskticker::net::connector::Connector;
+use deskticker::time::Clock;
 use process::{Program, configured};
 use proxy_double::{Proxy, ProxyEvent, TOKEN};
 use rustix::process::{Pid, Signal, kill_process};

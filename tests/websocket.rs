@@ -2,7 +2,7 @@
 //! cut, and never a panic.
 #![allow(clippy::unwrap_used)]
 
-use deskticker::hub::websocket::{Decoder, FrameError, Message};
+use deskticker::hub::session::websocket::{Decoder, FrameError, Message};
 use proptest::prelude::*;
 
 const LIMIT: usize = 1000;

@@ -1,19 +1,20 @@
 //! Whatever the bytes: no panic, no wrong value, and one bad event costs none of the others.
 #![allow(clippy::unwrap_used)]
 
-use deskticker::clock::Utc;
-use deskticker::feed::wire::{self, MarketEvent, ParseError, RelayedEventRef, StatusKind};
 use deskticker::market::{ChannelKind, Price, TopOfBook, Trade};
+use deskticker::massive::websocket;
+use deskticker::massive::websocket::{MarketEvent, ParseError, RelayedEventRef, StatusKind};
+use deskticker::time::Utc;
 use proptest::prelude::*;
 
 const FRAMES: &str = include_str!("frames/massive.jsonl");
 
 fn read(frame: &str) -> Vec<Result<MarketEvent<'_>, ParseError>> {
-    wire::events(frame).collect()
+    websocket::events(frame).collect()
 }
 
 fn values(frame: &str) -> Vec<String> {
-    wire::events(frame)
+    websocket::events(frame)
         .filter_map(|event| match event {
             Ok(MarketEvent::Value { ticker, price, .. }) => Some(format!("{ticker} {price}")),
             _ => None,
@@ -146,13 +147,13 @@ fn every_status_is_told_apart() {
 #[test]
 fn only_the_prefix_of_an_acknowledgement_is_read() {
     assert_eq!(
-        wire::subscribed("subscribed to: V.I:SPX")
+        websocket::subscribed("subscribed to: V.I:SPX")
             .unwrap()
             .to_string(),
         "V.I:SPX"
     );
-    assert_eq!(wire::subscribed("unsubscribed to: V.I:SPX"), None);
-    assert_eq!(wire::subscribed("not authorized"), None);
+    assert_eq!(websocket::subscribed("unsubscribed to: V.I:SPX"), None);
+    assert_eq!(websocket::subscribed("not authorized"), None);
 }
 
 #[test]
@@ -253,12 +254,12 @@ fn deep_nesting_overflows_nothing() {
 #[test]
 fn a_frame_as_large_as_may_be_of_one_sign_overflows_nothing() {
     for sign in [",", "[", "]", "{", "}", "[,", ", ", "{}", "{],", "\"", "\\"] {
-        let frame = format!("[{}", sign.repeat(wire::MESSAGE_LIMIT / sign.len()));
+        let frame = format!("[{}", sign.repeat(websocket::MESSAGE_LIMIT / sign.len()));
         for end in ["", "]", r#"{"ev":"V","val":1,"T":"I:SPX"}]"#] {
             let frame = format!("{frame}{end}");
             let events = read(&frame).len();
             assert!(events <= frame.len(), "{sign}");
-            assert_eq!(wire::passing(&frame).count(), events, "{sign}{end}");
+            assert_eq!(websocket::passing(&frame).count(), events, "{sign}{end}");
         }
     }
     // Commas alone are separators of nothing, and cost no event.
@@ -280,16 +281,19 @@ fn every_truncation_of_every_frame_shows_only_what_was_whole() {
 
 #[test]
 fn what_is_sent_is_one_object_with_one_channel() {
-    let channel = wire::subscribed("subscribed to: V.I:SPX").unwrap();
+    let channel = websocket::subscribed("subscribed to: V.I:SPX").unwrap();
     assert_eq!(
-        wire::subscribe(&channel),
+        websocket::subscribe(&channel),
         r#"{"action":"subscribe","params":"V.I:SPX"}"#
     );
     assert_eq!(
-        wire::unsubscribe(&channel),
+        websocket::unsubscribe(&channel),
         r#"{"action":"unsubscribe","params":"V.I:SPX"}"#
     );
-    assert_eq!(wire::auth("a\"b"), r#"{"action":"auth","params":"a\"b"}"#);
+    assert_eq!(
+        websocket::auth("a\"b"),
+        r#"{"action":"auth","params":"a\"b"}"#
+    );
 }
 
 /// The fixtures with bytes changed, removed, doubled and moved. `FUZZ_ROUNDS` makes it longer.
@@ -316,7 +320,7 @@ fn no_mutation_of_any_frame_panics_or_makes_a_price_out_of_range() {
                 bytes.push(b'[');
             }
         }
-        for event in wire::events(&String::from_utf8_lossy(&bytes)) {
+        for event in websocket::events(&String::from_utf8_lossy(&bytes)) {
             if let Ok(MarketEvent::Value { price, .. }) = event {
                 assert!(
                     price > Price::from_scaled(0) && price <= Price::MAX,
@@ -331,7 +335,7 @@ fn no_mutation_of_any_frame_panics_or_makes_a_price_out_of_range() {
 fn every_event_on_a_channel_is_passed_on_as_it_was_written() {
     let mut passed = Vec::new();
     for frame in FRAMES.lines() {
-        for passing in wire::passing(frame) {
+        for passing in websocket::passing(frame) {
             if let RelayedEventRef::Data {
                 kind, ticker, json, ..
             } = passing.unwrap()
@@ -370,7 +374,7 @@ fn what_would_spoil_a_frame_is_not_passed_on() {
         (r#"{"ev":"ZZ","sym":"SPY"}"#, ParseError::Unknown),
     ] {
         let frame = format!(r#"[{event},{{"ev":"T","sym":"SPY","p":0.5}}]"#);
-        let passing: Vec<_> = wire::passing(&frame).collect();
+        let passing: Vec<_> = websocket::passing(&frame).collect();
         assert_eq!(passing[0], Err(expected), "{event}");
         assert!(
             matches!(passing[1], Ok(RelayedEventRef::Data { .. })),
@@ -383,7 +387,7 @@ proptest! {
     #[test]
     fn what_is_passed_on_is_json_whatever_comes(text in "[\\[{}\\]\",:\\\\a-eV0-9.]{0,60}") {
         let frame = format!(r#"[{{"ev":"T","sym":"SPY","x":{text}}},{{{text}}}]"#);
-        for passing in wire::passing(&frame) {
+        for passing in websocket::passing(&frame) {
             if let Ok(RelayedEventRef::Data { json, .. }) = passing {
                 let read = serde_json::from_str::<serde_json::Value>(json);
                 prop_assert!(read.is_ok(), "{}", json);

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{ConfigError, ConfigReader};
-use crate::desk::AlertRule;
 use crate::market::{Price, Symbol};
-use crate::screen::Threshold;
+use crate::render::Threshold;
+use crate::ticker::state::AlertRule;
 
 /// How long one is shown unless told otherwise, in seconds.
 const SHOWN: u16 = 60;

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{ConfigError, ConfigReader};
-use crate::desk::{PageSpec, TickerSettings};
 use crate::market::{AssetClass, NumberFormat, Symbol, Watchlist, WatchlistError};
+use crate::ticker::state::{PageSpec, TickerSettings};
 
 /// How 1,234.56 may be written: what is between thousands, and before the decimals.
 const NUMBERS: [(&str, Option<u8>, u8); 6] = [

@@ -7,8 +7,9 @@ use toml::Spanned;
 
 use super::{ConfigError, ConfigReader};
 use crate::board::Board;
-use crate::panel::{self, Chip};
-use crate::screen::Size;
+use crate::display;
+use crate::display::Chip;
+use crate::render::Size;
 
 /// The panel that is configured.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,7 +19,7 @@ pub struct PanelConfig {
     /// The file of a PNG panel.
     pub file: PathBuf,
     /// The wiring of an OLED; its size serves every kind.
-    pub oled: panel::PanelSettings,
+    pub oled: display::PanelSettings,
 }
 
 /// The kinds of panel.
@@ -51,12 +52,12 @@ impl std::str::FromStr for PanelKind {
 impl PanelConfig {
     /// The panel that most people have, on the bus of a board.
     pub fn of(board: &Board) -> Self {
-        let oled = panel::PanelSettings {
+        let oled = display::PanelSettings {
             chip: Chip::Ssd1306,
             size: Size::Tall,
             bus: PathBuf::from(board.bus),
             address: 0x3c,
-            rotation: panel::Rotation::Upright,
+            rotation: display::Rotation::Upright,
         };
         Self {
             kind: PanelKind::Oled,
@@ -118,8 +119,8 @@ impl ConfigReader<'_> {
         }
         if let Some(rotation) = &table.rotation {
             oled.rotation = match rotation.get_ref() {
-                0 => panel::Rotation::Upright,
-                180 => panel::Rotation::UpsideDown,
+                0 => display::Rotation::Upright,
+                180 => display::Rotation::UpsideDown,
                 other => {
                     return Err(self.error(
                         Some(rotation.span()),

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{ConfigError, ConfigReader, Environment, MASSIVE};
-use crate::feed::link::FeedProvider;
-use crate::feed::net::Endpoint;
+use crate::feed::connection::FeedProvider;
 use crate::feed::session::FeedSource;
+use crate::net::connector::Endpoint;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{CheckReport, network, summary, text};
-use crate::feed::net::Endpoint;
+use crate::net::connector::Endpoint;
 
 const MASK: &str = "(hidden)";
 const TABLES: [&str; 6] = [

@@ -4,7 +4,7 @@
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::clock::Utc;
+use crate::time::Utc;
 
 const SEQUENCE: u8 = 0x30;
 /// The version, where one is given.

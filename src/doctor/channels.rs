@@ -8,14 +8,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::{CheckContext, Finding, hub};
-use crate::clock::{Clock, Moment};
 use crate::config::Config;
-use crate::feed::link::ConnectionPhase;
-use crate::feed::net::Connector;
+use crate::feed::connection::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::subscriptions;
 use crate::feed::{Failure, Update};
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};
+use crate::net::connector::Connector;
+use crate::time::{Clock, Moment};
 
 const QUEUE: usize = 64;
 

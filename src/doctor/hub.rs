@@ -8,16 +8,19 @@ use hyper::{Method, Uri};
 use serde_json::Value;
 
 use super::{CheckState, Finding, machine};
-use crate::clock::Utc;
 use crate::config::Config;
-use crate::feed::audience::printable;
-use crate::feed::link::FeedProvider;
-use crate::feed::net::Connector;
-use crate::feed::rest::{self, HttpAnswer};
+use crate::feed::Failure;
+use crate::feed::auth;
+use crate::feed::auth::PROBE_PATHS;
+use crate::feed::connection::FeedProvider;
+use crate::feed::poller;
+use crate::feed::poller::HttpAnswer;
 use crate::feed::session::FeedSource;
-use crate::feed::ticket::{self, PROBE_PATHS};
-use crate::feed::{Failure, net};
+use crate::feed::sink::printable;
 use crate::market::{Cluster, Symbol};
+use crate::net::connector;
+use crate::net::connector::Connector;
+use crate::time::Utc;
 
 /// A hub has joined the vendor within this, or will not soon.
 const JOINING: Duration = Duration::from_secs(5);
@@ -44,12 +47,12 @@ pub(super) async fn recognise(
     };
     let mut paths = PROBE_PATHS.as_slice();
     if source.provider == FeedProvider::Vendor {
-        nobody.endpoint = rest::vendor_rest(&source.endpoint);
+        nobody.endpoint = poller::vendor_rest(&source.endpoint);
         paths = &["/v1/marketstatus/now"];
     }
     let mut last = (unknown("nothing was asked"), ServerGreeting::default());
     for path in paths {
-        let answer = match rest::ask(connector, &nobody, Method::GET, path).await {
+        let answer = match poller::ask(connector, &nobody, Method::GET, path).await {
             Ok(answer) => answer,
             Err(reason) => {
                 let remedy = "Is this the address and the port of a hub?";
@@ -85,7 +88,7 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
         .json
         .as_ref()
         .and_then(|body| serde_json::from_slice::<Value>(body).ok());
-    if source.provider == FeedProvider::Hub && ticket::judge(status, answer.json.as_deref()) {
+    if source.provider == FeedProvider::Hub && auth::judge(status, answer.json.as_deref()) {
         let report = json.filter(|report| report["clusters"].is_object());
         let hub = report.is_some();
         let found = report.map_or("answers like the proxy".to_owned(), |report| {
@@ -126,7 +129,7 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
 
 /// Whether the token is accepted; what is given for it is not used.
 pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding {
-    let answer = match rest::ask(connector, source, Method::POST, "/api/ws-token").await {
+    let answer = match poller::ask(connector, source, Method::POST, "/api/ws-token").await {
         Ok(answer) => answer,
         Err(reason) => return Finding::failed("access", reason.to_string(), "Run this again."),
     };
@@ -136,7 +139,7 @@ pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding
         // An old proxy has no such thing.
         404 => Finding::ok("access", "no tokens for one upgrade here: see channels"),
         _ => {
-            let found = net::refusal(answer.status).to_string();
+            let found = connector::refusal(answer.status).to_string();
             Finding::failed("access", found, "Run this again in a minute.")
         }
     }
@@ -154,7 +157,7 @@ pub(super) fn unwelcome(check: &'static str) -> Finding {
 /// Whether the vendor's key is accepted, and for what. By REST: a socket would evict the one that
 /// may be in use.
 pub(super) async fn key(connector: &Connector, source: &FeedSource, symbols: &[Symbol]) -> Finding {
-    match rest::quotes(connector, source, symbols).await {
+    match poller::quotes(connector, source, symbols).await {
         Ok(answer) if answer.refused.is_empty() => Finding::ok("access", "the key is accepted"),
         Ok(answer) => {
             let refused = answer.refused.iter();
@@ -199,7 +202,7 @@ async fn upstream_now(connector: &Connector, config: &Config) -> Finding {
         secret: None,
         ..config.source.clone()
     };
-    let answer = rest::ask(connector, &nobody, Method::GET, "/healthz").await;
+    let answer = poller::ask(connector, &nobody, Method::GET, "/healthz").await;
     let body = answer
         .ok()
         .and_then(|answer| answer.json)

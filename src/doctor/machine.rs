@@ -10,8 +10,8 @@ use jiff::fmt::rfc2822;
 
 use super::Finding;
 use crate::board::{self, Board};
-use crate::clock::{Now, Utc};
-use crate::panel::BusFault;
+use crate::display::BusFault;
+use crate::time::{Now, Utc};
 
 /// A clock that is off by this shows ages that are no longer true, in seconds.
 const OFF: u64 = 5;
@@ -229,4 +229,5 @@ pub(super) fn words(error: &io::Error) -> String {
 }
 
 #[cfg(test)]
+#[path = "tests/machine.rs"]
 mod tests;

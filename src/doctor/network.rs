@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::machine::words;
 use super::{Finding, certificate};
-use crate::clock::{Now, Utc};
-use crate::feed::net::{CertificateProblem, Connector, Endpoint};
+use crate::net::connector::{CertificateProblem, Connector, Endpoint};
+use crate::time::{Now, Utc};
 
 /// A resolver that asks a dead server first answers after five seconds.
 const RESOLVE: Duration = Duration::from_secs(8);
@@ -203,8 +203,8 @@ fn day(time: Utc) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Moment;
     use crate::doctor::CheckState;
+    use crate::time::Moment;
 
     #[test]
     fn a_certificate_that_ends_within_days_is_told_before_it_does() {

@@ -9,7 +9,7 @@ use linux_embedded_hal::i2cdev::linux::LinuxI2CDevice;
 use rustix::io::Errno;
 
 use super::Finding;
-use crate::panel::{BusFault, PanelState};
+use crate::display::{BusFault, PanelState};
 
 /// Where a panel of this kind may be.
 const USUAL: [u8; 2] = [0x3c, 0x3d];

@@ -1,28 +1,25 @@
 //! How it arrives: the vendor's JSON, the link as a state machine, and the sockets around it.
 
-pub mod audience;
-pub mod link;
-pub mod net;
-pub mod rest;
+pub(crate) mod auth;
+pub mod connection;
+pub(crate) mod poll_schedule;
+pub mod poller;
 pub mod session;
 pub mod shelf;
-pub mod snapshot;
+pub mod sink;
 pub mod subscriptions;
-pub(crate) mod ticket;
-mod why;
-pub mod wire;
 
-pub use link::{Connection, ConnectionStatus};
-pub use why::Failure;
+pub use crate::net::failure::Failure;
+pub use connection::{Connection, ConnectionStatus};
 
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::clock::{Moment, Utc};
 use crate::market::{
     Bar, Channel, ChannelKind, Cluster, DayStats, Denial, MarketStatus, OptionAnalytics, Price,
     Ticker, TopOfBook, Trade,
 };
+use crate::time::{Moment, Utc};
 
 /// A future on the heap, for what happens once a connection or less: its code is there once, and in
 /// this library, where each program and each function that awaits it would have had a copy.

@@ -13,18 +13,22 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
-pub use super::audience::update;
-use super::audience::{ConsumerGone, EventSink, ServerState};
-use super::link::{ConnectionAction, ConnectionEvent, ConnectionPhase, DEAD_AFTER, FeedProvider};
-use super::net::{self, Connector, Endpoint, WebSocket};
+use super::auth::connect_token;
+use super::connection::{
+    ConnectionAction, ConnectionEvent, ConnectionPhase, DEAD_AFTER, FeedProvider,
+};
 use super::shelf::Shelf;
+pub use super::sink::update;
+use super::sink::{ConsumerGone, EventSink, ServerState};
 use super::subscriptions::Channels;
-use super::ticket::connect_token;
-use super::wire::{self, ParseError};
 use super::{Boxed, Connection, ConnectionStatus, Failure};
-use crate::clock::{Clock, Moment};
 use crate::config::Secret;
 use crate::market::{Channel, Cluster};
+use crate::massive::websocket;
+use crate::massive::websocket::ParseError;
+use crate::net::connector;
+use crate::net::connector::{Connector, Endpoint, WebSocket};
+use crate::time::{Clock, Moment};
 
 /// A message must be on its way within this, or the connection is given up.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
@@ -242,10 +246,12 @@ impl<A: EventSink> Runner<A> {
                     .secret
                     .as_ref()
                     .map_or("", Secret::reveal);
-                Message::text(wire::auth(key))
+                Message::text(websocket::auth(key))
             }
-            ConnectionAction::Subscribe(channel) => Message::text(wire::subscribe(&channel)),
-            ConnectionAction::Unsubscribe(channel) => Message::text(wire::unsubscribe(&channel)),
+            ConnectionAction::Subscribe(channel) => Message::text(websocket::subscribe(&channel)),
+            ConnectionAction::Unsubscribe(channel) => {
+                Message::text(websocket::unsubscribe(&channel))
+            }
             ConnectionAction::Ping => Message::Ping(Vec::new().into()),
             ConnectionAction::Report(channel) => {
                 self.report(&channel);
@@ -324,7 +330,7 @@ impl<A: EventSink> Runner<A> {
         };
         let reason = match sent {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => net::failure(&error),
+            Ok(Err(error)) => connector::failure(&error),
             Err(_) => Failure::Timeout,
         };
         self.lost(reason);
@@ -375,7 +381,7 @@ impl<A: EventSink> Runner<A> {
                 }
             },
             Some(Ok(Message::Close(frame))) => {
-                let reason = net::farewell(frame.as_ref(), self.session.source.provider);
+                let reason = connector::farewell(frame.as_ref(), self.session.source.provider);
                 if let Some(frame) = frame {
                     log::debug!("{}: closed: {}", self.session.cluster, frame.code);
                 }
@@ -391,14 +397,14 @@ impl<A: EventSink> Runner<A> {
             }
             Some(Err(error)) => {
                 log::debug!("{}: {error}", self.session.cluster);
-                match net::complaint(&error) {
+                match connector::complaint(&error) {
                     Some(code) => {
                         self.server
                             .link
-                            .on(ConnectionEvent::Closed(net::failure(&error)), now);
+                            .on(ConnectionEvent::Closed(connector::failure(&error)), now);
                         self.close_with(Some(code)).await;
                     }
-                    None => self.lost(net::failure(&error)),
+                    None => self.lost(connector::failure(&error)),
                 }
             }
             None => self.lost(Failure::Lost),

@@ -5,8 +5,8 @@ use core::fmt;
 use std::collections::{BTreeSet, HashMap};
 
 use super::subscriptions::{CHANNELS, Channels};
-use crate::clock::Moment;
 use crate::market::{Channel, ChannelKind, Ticker};
+use crate::time::Moment;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SubscriptionState {

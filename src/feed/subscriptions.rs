@@ -4,8 +4,8 @@
 use core::time::Duration;
 
 use super::shelf::{ChannelEntry, Fixed, Shelf, SubscriptionState};
-use crate::clock::Moment;
 use crate::market::{CAPACITY, Channel, ChannelKind, Cluster, Symbol};
+use crate::time::Moment;
 
 /// The most channels one link holds: three for each instrument.
 pub const CHANNELS: usize = 3 * CAPACITY;

@@ -9,13 +9,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::limits::Limits;
-use super::roster;
+use super::auth::registry;
+use super::server::limits::Limits;
 use crate::config::{ConfigError, ConfigReader, Environment, MASSIVE, Secret};
-use crate::feed::link::FeedProvider;
-use crate::feed::net::Endpoint;
+use crate::feed::connection::FeedProvider;
 use crate::feed::session::FeedSource;
 use crate::market::Cluster;
+use crate::net::connector::Endpoint;
 
 /// Where the configuration is looked for unless told otherwise; it need not be there.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/hub.toml";
@@ -174,7 +174,7 @@ pub fn devices_file(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
     let (text, path) = text(path)?;
     let file: HubConfigFile = ConfigReader { text: &text, path }.file()?;
     let named = file.devices.file;
-    Ok(named.unwrap_or_else(|| roster::DEFAULT_PATH.into()))
+    Ok(named.unwrap_or_else(|| registry::DEFAULT_PATH.into()))
 }
 
 /// The text of the configuration and where it is; empty, if the usual one is not there.
@@ -208,7 +208,7 @@ impl ConfigReader<'_> {
             &environment.token,
         )?;
         // Whether it is there or not: the first `token add` must not need a restart.
-        let file = table.file.unwrap_or_else(|| roster::DEFAULT_PATH.into());
+        let file = table.file.unwrap_or_else(|| registry::DEFAULT_PATH.into());
         Ok(Devices { file, fixed })
     }
 

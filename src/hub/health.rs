@@ -4,12 +4,12 @@
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
-use super::limits::Limits;
 use super::metrics::{family, sample};
+use super::server::limits::Limits;
 use super::{Interest, UpstreamEvent};
-use crate::clock::{Clock, Moment, Now};
 use crate::feed::Failure;
 use crate::market::{Calendar, Cluster, Symbol};
+use crate::time::{Clock, Moment, Now};
 
 /// What has last been seen of an upstream.
 #[derive(Clone, Debug, PartialEq)]
@@ -277,8 +277,8 @@ pub fn render(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Utc;
     use crate::market::Channel;
+    use crate::time::Utc;
     use std::time::Duration;
 
     /// 2026-06-01 was a Monday; 15:00 UTC is 11:00 in New York.

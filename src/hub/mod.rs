@@ -11,35 +11,18 @@
 //! only how far it has seen. Beside that way stand `minutes`, which keeps the bars that pass, and
 //! `quotes`, which asks the vendor's REST once for all.
 
-mod age;
-mod answer;
-mod client;
+pub mod auth;
+pub mod broker;
 pub mod config;
-pub mod fanout;
-mod frames;
-mod hall;
-mod head;
 pub mod health;
-mod http;
-mod interest;
-pub mod limits;
 pub mod metrics;
-pub mod minutes;
-pub mod quotes;
-mod reply;
-mod request;
-pub mod room;
-pub mod roster;
-mod route;
-mod routes;
+pub mod rest;
+pub mod server;
+pub mod session;
 pub mod simulated;
-pub mod socket;
-mod steward;
-mod tidings;
-pub mod tls;
-pub mod token;
 pub mod upstream;
-pub mod websocket;
+
+use crate::hub::server::listener;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -52,22 +35,22 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::clock::Clock;
-use crate::feed::net::Connector;
 use crate::feed::session::FeedSource;
 use crate::feed::{Boxed, Failure};
 use crate::market::{Calendar, Channel, Cluster};
-use crate::supervisor::Supervisor;
-pub use age::Arrival;
-use fanout::Fanout;
+use crate::net::connector::Connector;
+use crate::systemd::Supervisor;
+use crate::time::Clock;
+use auth::authenticator::Authenticator;
+pub use broker::age::Arrival;
+use broker::event_loop::Fanout;
 use health::UpstreamHealth;
-use limits::{ConnectionSlots, Limits, RateLimiter};
 use metrics::Metrics;
-use minutes::BarCache;
-use quotes::QuoteCache;
-use routes::Router;
-use tls::Tls;
-use token::Authenticator;
+use rest::aggregates::BarCache;
+use rest::quotes::QuoteCache;
+use server::limits::{ConnectionSlots, Limits, RateLimiter};
+use server::router::Router;
+use server::tls::Tls;
 use upstream::Upstream;
 
 /// Reports that may wait for a fan-out before its upstream stops reading.
@@ -250,7 +233,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         refusal_slots: ConnectionSlots::default(),
     });
     let heartbeat = supervisor.heartbeat();
-    tasks.spawn(http::serve(listener, router, heartbeat, stop.clone()));
+    tasks.spawn(listener::serve(listener, router, heartbeat, stop.clone()));
     supervisor.ready();
 
     let mut stop = stop;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::token::Authenticator;
+use super::auth::authenticator::Authenticator;
 use super::{HubSettings, HubSetup};
-use crate::clock::Clock;
 use crate::config::Secret;
-use crate::feed::link::FeedProvider;
-use crate::feed::net::{Connector, Endpoint};
+use crate::feed::connection::FeedProvider;
 use crate::feed::session::FeedSource;
 use crate::market::{Calendar, Cluster};
+use crate::net::connector::{Connector, Endpoint};
 use crate::simulator::{self, Simulator};
-use crate::supervisor::Supervisor;
+use crate::systemd::Supervisor;
+use crate::time::Clock;
 
 /// A simulator, and a hub that serves its prices to whoever holds this token. The simulator ends
 /// when it is dropped.

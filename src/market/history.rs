@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use super::Price;
-use crate::clock::Moment;
+use crate::time::Moment;
 
 /// How many points are kept at most.
 pub const HISTORY_POINTS: usize = 128;

@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use super::Price;
-use crate::clock::{Moment, Now, Utc};
+use crate::time::{Moment, Now, Utc};
 
 /// The lag of a stream that serves its values 15 minutes late (in ms); the end is what a late source
 /// is allowed.

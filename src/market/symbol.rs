@@ -1,13 +1,11 @@
 //! What a user may put on the watchlist, and what it is called on the wire.
 
-mod written;
-
 use core::fmt;
 
 use jiff::civil::{Date, Weekday};
 
 use super::{NumberFormat, Price, ShortText};
-pub use written::SymbolError;
+pub use crate::market::symbol_text::SymbolError;
 
 /// Room for the longest ticker: `O:` + a six-letter root + `YYMMDD` + `C` + eight digits.
 pub type Ticker = heapless::String<24>;
@@ -124,13 +122,13 @@ impl fmt::Display for Channel {
 /// `SPX`, `I:TICK`, `SPY`, `stock:COMP`, `O:SPY251219C00650000`; it is read as this symbol again.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Symbol {
-    class: AssetClass,
-    ticker: Ticker,
+    pub(super) class: AssetClass,
+    pub(super) ticker: Ticker,
 }
 
 /// Indices that users write without their prefix. Others need it (`I:…`): a bare name could as
 /// well be a share's.
-const KNOWN_INDICES: [&str; 24] = [
+pub(super) const KNOWN_INDICES: [&str; 24] = [
     "SPX", "NDX", "DJI", "RUT", "VIX", "VIX1D", "VIX9D", "VIX3M", "VIX6M", "VIX1Y", "VVIX", "VXN",
     "RVX", "SKEW", "OEX", "XEO", "XSP", "MID", "SML", "COMP", "XAU", "SOX", "OVX", "GVZ",
 ];

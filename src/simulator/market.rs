@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::tape::{DaySummary, SimulatedTicker, TradedBar};
+use super::simulated_ticker::{DaySummary, SimulatedTicker, TradedBar};
 use super::{InjectedFault, RandomWalk, SimulatorSettings};
-use crate::clock::{Clock, Moment, Now, Utc};
 use crate::market::{Channel, Ticker};
+use crate::time::{Clock, Moment, Now, Utc};
 
 /// Events that a connection may lag behind before it loses some.
 const QUEUE: usize = 4096;

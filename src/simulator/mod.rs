@@ -1,13 +1,13 @@
 //! A Massive of our own, on loopback: its protocol, plausible prices, and faults on demand. For
 //! the demo and the tests; every greeting says that the prices are simulated.
 
-mod connection;
+mod client_connection;
 mod market;
+mod random_walk;
 mod rest;
-mod tape;
-mod walk;
+mod simulated_ticker;
 
-pub use walk::RandomWalk;
+pub use random_walk::RandomWalk;
 
 use std::collections::HashMap;
 use std::io;
@@ -33,10 +33,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::clock::Clock;
 use crate::feed::Boxed;
 use crate::market::Cluster;
-use connection::ClientConnection;
+use crate::time::Clock;
+use client_connection::ClientConnection;
 use market::Market;
 
 /// How a simulator behaves.

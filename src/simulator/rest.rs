@@ -12,10 +12,10 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
-use super::tape::{DaySummary, TradedBar};
+use super::simulated_ticker::{DaySummary, TradedBar};
 use super::{InjectedFault, RandomWalk, SimulatorState};
-use crate::clock::Utc;
 use crate::market::{AssetClass, Price};
+use crate::time::Utc;
 
 static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 

@@ -12,9 +12,9 @@ use std::cell::RefCell;
 use std::process::{Command, ExitCode};
 use std::rc::Rc;
 
-use deskticker::clock::Now;
-use deskticker::panel::{Bus, BusFault};
-use deskticker::screen::{Frame, Size, WIDTH};
+use deskticker::display::{Bus, BusFault};
+use deskticker::render::{Frame, Size, WIDTH};
+use deskticker::time::Now;
 use embedded_graphics::Pixel;
 use embedded_graphics::pixelcolor::BinaryColor;
 use embedded_graphics::prelude::{DrawTarget, Point};

@@ -16,20 +16,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use deskticker::clock::{Clock, Now, Utc};
 use deskticker::config::Secret;
-use deskticker::desk::{PageSpec, TickerSettings, TickerState};
+use deskticker::display;
+use deskticker::display::{
+    Bus, BusFault, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, Rotation,
+};
 use deskticker::feed::Update;
-use deskticker::feed::link::FeedProvider;
-use deskticker::feed::net::{Connector, Endpoint};
+use deskticker::feed::connection::FeedProvider;
 use deskticker::feed::session::FeedSource;
 use deskticker::market::{AssetClass, Calendar, Price, Symbol, Ticker};
-use deskticker::panel::{
-    self, Bus, BusFault, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, Rotation,
-};
-use deskticker::screen::{Frame, Size, WIDTH};
-use deskticker::service::{self, ControlMessage, RunUntil, TickerSetup};
-use deskticker::supervisor::Supervisor;
+use deskticker::net::connector::{Connector, Endpoint};
+use deskticker::render::{Frame, Size, WIDTH};
+use deskticker::systemd::Supervisor;
+use deskticker::ticker::event_loop;
+use deskticker::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};
+use deskticker::ticker::state::{PageSpec, TickerSettings, TickerState};
+use deskticker::time::{Clock, Now, Utc};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use futures_util::{SinkExt, StreamExt};
 use table::Table;
@@ -138,7 +140,7 @@ fn measure(run: Duration) -> ExitCode {
                 .enable_all()
                 .build()
                 .unwrap();
-            let running = service::run(setup, slot, receiver, RunUntil::Stopped);
+            let running = event_loop::run(setup, slot, receiver, RunUntil::Stopped);
             runtime.block_on(running).unwrap()
         })
     };
@@ -206,7 +208,7 @@ fn measure(run: Duration) -> ExitCode {
 }
 
 fn serve_glass(slot: &Mailbox, shown: &Shown, sink: Sink, clock: &Clock) {
-    let settings = panel::PanelSettings {
+    let settings = display::PanelSettings {
         chip: Chip::Ssd1306,
         size: Size::Tall,
         bus: "/dev/i2c-1".into(),

@@ -2,7 +2,7 @@
 //! echoes what it gets. Speaks the protocol of Autobahn's fuzzing server, whose verdict counts.
 
 use deskticker::feed::Failure;
-use deskticker::feed::net::{Connector, Endpoint, WebSocket};
+use deskticker::net::connector::{Connector, Endpoint, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 

@@ -4,8 +4,8 @@
 
 use std::io;
 
-use deskticker::hub::fanout::Transport;
-use deskticker::hub::websocket;
+use deskticker::hub::broker::event_loop::Transport;
+use deskticker::hub::session::websocket;
 use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

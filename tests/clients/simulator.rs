@@ -2,8 +2,8 @@
 //! connections once, without a close frame. The key is `simulated`.
 #![allow(clippy::print_stdout)]
 
-use deskticker::clock::Clock;
 use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
+use deskticker::time::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]

@@ -4,8 +4,8 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
-use deskticker::panel::{Bus, BusFault, Oled, PanelLight, PanelSettings};
-use deskticker::screen::{Frame, Size};
+use deskticker::display::{Bus, BusFault, Oled, PanelLight, PanelSettings};
+use deskticker::render::{Frame, Size};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
 use super::Chip;

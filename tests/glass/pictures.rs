@@ -1,7 +1,7 @@
 //! Pictures to show: of digits, of noise, and random changes of them.
 
-use deskticker::panel::PanelLight;
-use deskticker::screen::{Frame, Size, WIDTH};
+use deskticker::display::PanelLight;
+use deskticker::render::{Frame, Size, WIDTH};
 use proptest::prelude::*;
 
 pub(crate) const DAY: PanelLight = PanelLight {

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deskticker::clock::{Clock, ManualClock, Moment, Now, Utc};
-use deskticker::hub::fanout::{Acceptor, Fanout, PendingClient, Transport};
-use deskticker::hub::limits::Limits;
+use deskticker::hub::auth::authenticator::{Authenticator, Device};
+use deskticker::hub::broker::event_loop::{Acceptor, Fanout, PendingClient, Transport};
 use deskticker::hub::metrics::Metrics;
-use deskticker::hub::token::{Authenticator, Device};
+use deskticker::hub::server::limits::Limits;
 use deskticker::hub::{Arrival, Interest, RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
+use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
 use futures_util::{SinkExt, StreamExt};
 use hyper::body::Bytes;
 use serde_json::Value;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{env, fs, path::Path};
 
 use deskticker::market::Freshness;
-use deskticker::screen::{Frame, View};
+use deskticker::render::{Frame, View};
 
 use super::{SIZES, drawn, lines};
 

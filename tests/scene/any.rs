@@ -7,7 +7,7 @@ use deskticker::market::{
     DayStats, Denial, Freshness, NumberFormat, OptionAnalytics, Price, SessionPart, Symbol,
     TopOfBook, Trade,
 };
-use deskticker::screen::{
+use deskticker::render::{
     AlertView, ClockFault, ExtendedQuote, Format, InstrumentView, LinkIcon, LinkReport, OptionView,
     PageView, PriceSummary, Threshold, TimeSource, View,
 };

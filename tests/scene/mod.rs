@@ -9,7 +9,7 @@ use std::time::Duration;
 use deskticker::market::{
     Contract, DayStats, Freshness, OptionAnalytics, Price, Symbol, TopOfBook, Trade,
 };
-use deskticker::screen::{
+use deskticker::render::{
     DrawCache, FontSet, Format, Frame, InstrumentView, LinkHop, LinkIcon, LinkReport, OptionView,
     PageView, PriceSummary, Size, View, draw,
 };

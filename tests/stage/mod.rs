@@ -7,17 +7,18 @@ use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use deskticker::clock::{Clock, ManualClock, Moment, Now, Utc};
 use deskticker::config::Secret;
-use deskticker::desk::TickerSettings;
-use deskticker::feed::link::FeedProvider;
-use deskticker::feed::net::{Connector, Endpoint};
+use deskticker::display::Mailbox;
+use deskticker::feed::connection::FeedProvider;
 use deskticker::feed::session::FeedSource;
 use deskticker::market::{Calendar, Symbol};
-use deskticker::panel::Mailbox;
-use deskticker::screen::{Frame, Size};
-use deskticker::service::{self, ControlMessage, RunUntil, TickerSetup};
-use deskticker::supervisor::Supervisor;
+use deskticker::net::connector::{Connector, Endpoint};
+use deskticker::render::{Frame, Size};
+use deskticker::systemd::Supervisor;
+use deskticker::ticker::event_loop;
+use deskticker::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};
+use deskticker::ticker::state::TickerSettings;
+use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
@@ -102,7 +103,7 @@ impl TickerUnderTest {
                     .build()
                     .unwrap();
                 runtime
-                    .block_on(service::run(setup, slot, receiver, RunUntil::Stopped))
+                    .block_on(event_loop::run(setup, slot, receiver, RunUntil::Stopped))
                     .unwrap();
             }
         });

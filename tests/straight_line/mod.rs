@@ -5,16 +5,18 @@
 
 use std::time::Duration;
 
-use deskticker::clock::{Moment, Now, Utc};
-use deskticker::desk::{self, TickerState};
-use deskticker::feed::link::{Connection, ConnectionAction, ConnectionEvent, FeedProvider};
-use deskticker::feed::wire::ParseError;
-use deskticker::feed::{InstrumentSnapshot, PreviousClose, Update, session, wire};
-use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
-use deskticker::panel::{
+use deskticker::display::{
     Bus, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, PanelLight, PanelSettings, Rotation,
 };
-use deskticker::screen::{Frame, Size};
+use deskticker::feed::connection::{Connection, ConnectionAction, ConnectionEvent, FeedProvider};
+use deskticker::feed::{InstrumentSnapshot, PreviousClose, Update, session};
+use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
+use deskticker::massive::websocket;
+use deskticker::massive::websocket::ParseError;
+use deskticker::render::{Frame, Size};
+use deskticker::ticker::state;
+use deskticker::ticker::state::TickerState;
+use deskticker::time::{Moment, Now, Utc};
 use jiff::tz::TimeZone;
 
 /// 2026-11-23 14:30 UTC: a Monday, and the New York markets open.
@@ -44,9 +46,9 @@ impl<B: Bus> StraightLine<B> {
         let symbols: Vec<Symbol> = ["SPX", "VIX"].map(|name| name.parse().unwrap()).into();
         let zone = TimeZone::fixed(jiff::tz::offset(-5));
         let now = at(0);
-        let settings = desk::TickerSettings {
+        let settings = state::TickerSettings {
             zone,
-            ..desk::TickerSettings::of(symbols)
+            ..state::TickerSettings::of(symbols)
         };
         let mut desk = TickerState::new(settings, Calendar::us(), Size::Tall, now).unwrap();
         let demand = desk.demand(Cluster::Indices, now);
@@ -93,7 +95,7 @@ impl<B: Bus> StraightLine<B> {
     /// The text of a frame arrives, and what it says is shown.
     pub(crate) fn hear(&mut self, text: &str, now: Now) {
         self.link.on(ConnectionEvent::Heard, now.monotonic);
-        for event in wire::events(text) {
+        for event in websocket::events(text) {
             match event {
                 Ok(event) => {
                     if let Some(update) = session::update(&mut self.link, &event, now.monotonic) {

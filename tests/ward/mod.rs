@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deskticker::clock::Clock;
 use deskticker::config::{Environment, Secret};
+use deskticker::display::BusFault;
 use deskticker::doctor::{
     self, BusProbe, CheckContext, CheckState, Finding, FindingSink, Redactor,
 };
 use deskticker::hub::{self, Hub};
 use deskticker::market::Calendar;
-use deskticker::panel::BusFault;
 use deskticker::simulator::{Simulator, SimulatorSettings};
+use deskticker::time::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 

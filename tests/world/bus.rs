@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use deskticker::panel::{Bus, BusFault};
+use deskticker::display::{Bus, BusFault};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
 use super::fonts::Glass;

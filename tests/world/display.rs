@@ -1,19 +1,21 @@
 //! The program's own core, from the text of a frame to the dots of the glass: the only file of
 //! this trial that calls it. What a shell would do around it (sockets, timers, threads) is done
-//! here by hand, in the order of `service::run`, `session::Runner` and `panel::serve`.
+//! here by hand, in the order of `service::run`, `session::Runner` and `display::serve`.
 
 use std::time::Duration;
 
-use deskticker::clock::{Moment, Now, Utc};
-use deskticker::desk::{PageSpec, TickerSettings, TickerState};
-use deskticker::feed::audience::{EventSink, ServerState};
-use deskticker::feed::link::{
+use deskticker::display;
+use deskticker::display::{DisplayDevice as _, Mailbox, MailboxItem, Oled, Rotation};
+use deskticker::feed::connection::{
     Connection, ConnectionAction, ConnectionEvent, ConnectionPhase, FeedProvider,
 };
-use deskticker::feed::{ConnectionStatus, Failure, Update, rest};
+use deskticker::feed::sink::{EventSink, ServerState};
+use deskticker::feed::{ConnectionStatus, Failure, Update, poller};
 use deskticker::market::{Calendar, Cluster, Symbol};
-use deskticker::panel::{self, DisplayDevice as _, Mailbox, MailboxItem, Oled, Rotation};
-use deskticker::screen::{self, Frame, Size};
+use deskticker::render;
+use deskticker::render::{Frame, Size};
+use deskticker::ticker::state::{PageSpec, TickerSettings, TickerState};
+use deskticker::time::{Moment, Now, Utc};
 use futures_util::FutureExt;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
@@ -133,8 +135,8 @@ impl Display {
             ServerState::new(cluster, provider, link)
         });
         let chip = Chip::new(seed);
-        let panel = panel::PanelSettings {
-            chip: panel::Chip::Ssd1306,
+        let panel = display::PanelSettings {
+            chip: display::Chip::Ssd1306,
             size: TALL,
             bus: "/dev/i2c-1".into(),
             address: 0x3c,
@@ -297,7 +299,7 @@ impl Display {
 
     /// An answer about quotes has come; whether it is one.
     pub(crate) fn quotes(&mut self, body: &str, now: Now) -> bool {
-        let Ok(quotes) = rest::read(self.provider, body.as_bytes(), &self.watchlist) else {
+        let Ok(quotes) = poller::read(self.provider, body.as_bytes(), &self.watchlist) else {
             return false;
         };
         for seed in quotes.seeds {
@@ -311,13 +313,14 @@ impl Display {
         let tickers: Vec<&str> = tickers.iter().map(String::as_str).collect();
         let age = Duration::from_millis(age.max(0) as u64);
         let stale = age > Duration::from_secs(30);
-        let answer = deskticker::hub::quotes::answer(&tickers, snapshot.as_bytes(), age, stale);
+        let answer =
+            deskticker::hub::rest::quotes::answer(&tickers, snapshot.as_bytes(), age, stale);
         answer.unwrap()
     }
 
     /// An answer about the state of the markets has come.
     pub(crate) fn market(&mut self, body: &str, now: Now) {
-        if let Some((status, simulated)) = rest::status(body.as_bytes()) {
+        if let Some((status, simulated)) = poller::status(body.as_bytes()) {
             self.take(&Update::Market(status, simulated), now);
         }
     }
@@ -368,7 +371,7 @@ impl Display {
 
     /// What the panel's thread does when nobody has drawn for too long.
     pub(crate) fn halt(&mut self, now: Now) {
-        let notice = screen::notice(TALL, "HALTED", "the program stands still");
+        let notice = render::notice(TALL, "HALTED", "the program stands still");
         self.oled.show(&notice, self.desk.light(), now.monotonic);
     }
 

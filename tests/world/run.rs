@@ -402,7 +402,7 @@ impl<'a> World<'a> {
         Some(self.now + off)
     }
 
-    fn time(&self) -> deskticker::clock::Now {
+    fn time(&self) -> deskticker::time::Now {
         display::now(self.now - self.scenario.start, self.own())
     }
 

@@ -13,19 +13,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arguments::{Command, TokenCommand};
-use deskticker::clock::Clock;
 use deskticker::config::{Environment, Secret};
-use deskticker::feed::net::Connector;
+use deskticker::hub::auth::authenticator::Authenticator;
+use deskticker::hub::auth::registry;
+use deskticker::hub::auth::registry::RegistryFile;
 use deskticker::hub::config::{self, Devices, HubConfig};
-use deskticker::hub::limits::Limits;
-use deskticker::hub::roster::{self, RegistryFile};
-use deskticker::hub::tls::Tls;
-use deskticker::hub::token::Authenticator;
+use deskticker::hub::server::limits::Limits;
+use deskticker::hub::server::tls::Tls;
 use deskticker::hub::{self, HubSettings, HubSetup};
-use deskticker::journal::LogWriter;
+use deskticker::logging::LogWriter;
 use deskticker::market::{Calendar, Cluster};
+use deskticker::net::connector::Connector;
 use deskticker::simulator::{self, InjectedFault};
-use deskticker::supervisor::Supervisor;
+use deskticker::systemd::Supervisor;
+use deskticker::time::Clock;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -123,7 +124,7 @@ fn token(
     let file = RegistryFile::new(&path);
     match change {
         TokenCommand::Add(name) => {
-            if path == Path::new(roster::DEFAULT_PATH)
+            if path == Path::new(registry::DEFAULT_PATH)
                 && let Some(folder) = path.parent()
             {
                 let mut builder = std::fs::DirBuilder::new();
@@ -157,7 +158,7 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
     let environment = Environment::from_process();
     let config = HubConfig::load(path.as_deref(), &environment).map_err(ExitReason::config)?;
     let Devices { file, fixed } = &config.devices;
-    let usual = file == Path::new(roster::DEFAULT_PATH);
+    let usual = file == Path::new(registry::DEFAULT_PATH);
     let authenticator = match fixed {
         Some(fixed) if usual => Authenticator::with_optional_file(file.clone(), fixed),
         fixed => Authenticator::new(Some(file.clone()), fixed.as_ref()),
@@ -363,7 +364,7 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
     let given = Environment::from_process().token;
     let fresh = match given {
         Some(_) => None,
-        None => Some(roster::fresh_token().map_err(ExitReason::other)?),
+        None => Some(registry::fresh_token().map_err(ExitReason::other)?),
     };
     let token = given.as_deref().or(fresh.as_deref()).unwrap_or_default();
     let token = Secret::new(token)

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use deskticker::board::{self, Board};
 use deskticker::config::{DEFAULT_PATH, PanelConfig, PanelKind};
-use deskticker::panel::Chip;
-use deskticker::screen::Size;
-use deskticker::station::Files;
+use deskticker::display::Chip;
+use deskticker::render::Size;
+use deskticker::ticker::app::Files;
 
 const HELP: &str = "\
 deskticker: index values on a small screen, fresh or visibly not

@@ -10,17 +10,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use arguments::Command;
-use deskticker::clock::Clock;
 use deskticker::config::{Config, Environment, PanelConfig, PanelKind};
 use deskticker::demo::simulated;
+use deskticker::display;
+use deskticker::display::{FinalPicture, Mailbox, Oled, PanelLight};
 use deskticker::doctor;
-use deskticker::journal::LogWriter;
+use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
-use deskticker::panel::{self, FinalPicture, Mailbox, Oled, PanelLight};
-use deskticker::screen::{self, Size};
-use deskticker::service::{self, ControlMessage, RunUntil, TickerSetup};
-use deskticker::station::{self, Files, LoadedConfig, StopNotice, TickerApp};
-use deskticker::supervisor::Supervisor;
+use deskticker::render;
+use deskticker::render::Size;
+use deskticker::systemd::Supervisor;
+use deskticker::ticker::app;
+use deskticker::ticker::app::{Files, LoadedConfig, StopNotice, TickerApp};
+use deskticker::ticker::event_loop;
+use deskticker::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};
+use deskticker::time::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -44,7 +48,7 @@ fn main() -> ExitCode {
     // then takes 2 MiB of memory at its first use, of which it needs 20 KiB. Without it all else works.
     rustix::thread::disable_transparent_huge_pages(true).ok();
     std::panic::set_hook(Box::new(|panic| {
-        panel::terminal::restore();
+        display::terminal::restore();
         eprintln!("deskticker: {panic}; please report this");
     }));
     let (code, message) = match arguments().and_then(perform) {
@@ -150,8 +154,8 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), ExitReas
     on_signals(reload, &[SignalKind::hangup()], ())?;
     let ran = station.run(stops, reloads).await;
     ran.map_err(|failure| match failure {
-        station::TickerError::Config(error) => ExitReason::Config(error.to_string()),
-        station::TickerError::Other(message) => ExitReason::Other(message),
+        app::TickerError::Config(error) => ExitReason::Config(error.to_string()),
+        app::TickerError::Other(message) => ExitReason::Other(message),
     })
 }
 
@@ -160,7 +164,7 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), ExitReas
 fn state_file() -> Option<PathBuf> {
     let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
     let folder = std::env::split_paths(&folders).next()?;
-    Some(folder.join(panel::PanelState::FILE))
+    Some(folder.join(display::PanelState::FILE))
 }
 
 /// Says what a configuration comes to, or what is wrong with it.
@@ -222,9 +226,9 @@ async fn shown(
     caption: &str,
     controls: mpsc::Receiver<ControlMessage>,
 ) -> Result<(), ExitReason> {
-    let started = station::start_panel(panel, leave, caption, setup.clock.clone());
+    let started = app::start_panel(panel, leave, caption, setup.clock.clone());
     let (mailbox, mut panel) = started.map_err(ExitReason::other)?;
-    let outcome = service::run(setup, mailbox, controls, RunUntil::Stopped).await;
+    let outcome = event_loop::run(setup, mailbox, controls, RunUntil::Stopped).await;
     // A bus that is stuck must not hold up the end.
     panel.finish(Duration::from_millis(500));
     outcome.map(|_| ()).map_err(ExitReason::other)
@@ -255,14 +259,14 @@ async fn snapshot(
     )?;
     end_after(seconds, controls);
     let mailbox = Mailbox::new(setup.size);
-    let complete = service::run(setup, mailbox.clone(), receiver, RunUntil::Complete)
+    let complete = event_loop::run(setup, mailbox.clone(), receiver, RunUntil::Complete)
         .await
         .map_err(ExitReason::other)?;
     drop(demo_servers);
     let frame = mailbox
         .take(Duration::ZERO)
         .ok_or_else(|| ExitReason::other("nothing was drawn"))?;
-    let picture = panel::png::encode(&frame).map_err(ExitReason::other)?;
+    let picture = display::png::encode(&frame).map_err(ExitReason::other)?;
     std::fs::write(&output, picture)
         .map_err(|error| ExitReason::Other(format!("{}: {error}", output.display())))?;
     if !complete {
@@ -278,7 +282,7 @@ fn say(config: &Path, word: &str, meaning: &str) -> Result<(), ExitReason> {
     if panel.kind != PanelKind::Oled {
         return Err(ExitReason::other("say: only an oled keeps what it shows"));
     }
-    let frame = screen::notice(panel.oled.size, word, meaning);
+    let frame = render::notice(panel.oled.size, word, meaning);
     let (bus, address) = (panel.oled.bus.clone(), panel.oled.address);
     let shown = Oled::linux(panel.oled).leave(&frame, PanelLight::default());
     shown.map_err(|fault| ExitReason::other(fault.advice(&bus, address)))

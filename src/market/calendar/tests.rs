@@ -1,6 +1,6 @@
 use jiff::civil::Weekday;
 
-use super::hours::is_holiday;
+use super::trading_hours::is_holiday;
 use super::*;
 use crate::market::QuoteSource;
 

@@ -4,13 +4,13 @@ use core::cell::Cell;
 use core::time::Duration;
 
 use super::Outcome;
-use crate::clock::{Moment, Now, Utc};
-use crate::market::freshness::{DisplayedQuote, INDEX_SETTLEMENT, LinkState, StalenessCheck};
 use crate::market::quote::AsOf;
+use crate::market::staleness::{DisplayedQuote, INDEX_SETTLEMENT, LinkState, StalenessCheck};
 use crate::market::{
     Calendar, Change, DayBars, DayStats, Denial, Freshness, History, MarketPhase, OptionAnalytics,
     Price, Quote, QuoteSource, SessionPart, Symbol, TopOfBook, Trade, TradingDay, limit,
 };
+use crate::time::{Moment, Now, Utc};
 
 /// One line of the watchlist.
 #[derive(Clone, Debug)]

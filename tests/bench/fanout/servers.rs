@@ -6,13 +6,13 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use deskticker::clock::Clock;
-use deskticker::hub::fanout::{Fanout, PendingClient, Transport};
-use deskticker::hub::limits::Limits;
+use deskticker::hub::auth::authenticator::Authenticator;
+use deskticker::hub::broker::event_loop::{Fanout, PendingClient, Transport};
 use deskticker::hub::metrics::Metrics;
-use deskticker::hub::token::Authenticator;
+use deskticker::hub::server::limits::Limits;
 use deskticker::hub::{Arrival, RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
+use deskticker::time::Clock;
 use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
@@ -186,6 +186,6 @@ pub(crate) fn floor() {
 
 fn frame(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    deskticker::hub::websocket::text(text, &mut bytes);
+    deskticker::hub::session::websocket::text(text, &mut bytes);
     bytes
 }

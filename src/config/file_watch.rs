@@ -1,0 +1,148 @@
+//! When a file is to be read again. Pure: what was seen of it and the time in, a decision out.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::time::Moment;
+
+/// A file that is gone is mostly being replaced; after this it has been taken away.
+const GONE: Duration = Duration::from_secs(10);
+
+/// What changes when a file does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileStamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    /// That of its mode too: what could not be read may be readable now.
+    changed: (i64, i64),
+}
+
+impl FileStamp {
+    /// That of a file, if it is there.
+    pub fn of(path: &Path) -> Option<Self> {
+        let data = std::fs::metadata(path).ok()?;
+        Some(Self {
+            inode: data.ino(),
+            size: data.size(),
+            modified: (data.mtime(), data.mtime_nsec()),
+            changed: (data.ctime(), data.ctime_nsec()),
+        })
+    }
+}
+
+/// What one look has seen.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FileStamps {
+    /// Of the configuration.
+    pub config: Option<FileStamp>,
+    /// Of the files that it names.
+    pub others: Vec<Option<FileStamp>>,
+}
+
+/// What is known of the files of a configuration.
+#[derive(Clone, Debug, Default)]
+pub struct FileWatch {
+    judged: FileStamps,
+    last: FileStamps,
+    gone: Option<Moment>,
+}
+
+impl FileWatch {
+    /// Takes in what a look has seen, and returns whether it is to be read now: if it is another
+    /// one, and has been the same for one more look. Who reads a file that is only half written
+    /// complains of what nobody wrote.
+    pub fn look(&mut self, seen: FileStamps, now: Moment) -> bool {
+        let settled = seen == self.last;
+        self.last = seen;
+        if self.last.config.is_some() {
+            self.gone = None;
+        } else if now.since(*self.gone.get_or_insert(now)) < GONE {
+            return false;
+        }
+        settled && self.last != self.judged
+    }
+
+    /// What was seen has been read.
+    pub fn judged(&mut self, seen: FileStamps) {
+        self.last.clone_from(&seen);
+        self.judged = seen;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(version: u64) -> FileStamps {
+        FileStamps {
+            config: Some(FileStamp {
+                inode: 1,
+                size: version,
+                modified: (0, 0),
+                changed: (0, 0),
+            }),
+            others: vec![None],
+        }
+    }
+
+    fn at(secs: u64) -> Moment {
+        Moment::from_secs(secs)
+    }
+
+    fn watching() -> FileWatch {
+        let mut watch = FileWatch::default();
+        watch.judged(seen(1));
+        watch
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_read_once_it_has_been_the_same_for_one_more_look() {
+        let mut watch = watching();
+        let looks = [(1, 0), (2, 2), (3, 4), (4, 6), (4, 8)];
+        let read = looks.map(|(version, secs)| watch.look(seen(version), at(secs)));
+        assert_eq!(read, [false, false, false, false, true]);
+        watch.judged(seen(4));
+        assert!(!watch.look(seen(4), at(10)));
+    }
+
+    #[test]
+    fn a_file_that_is_as_it_was_is_not_read_again() {
+        let mut watch = watching();
+        assert!(!watch.look(seen(2), at(2)));
+        assert!(!watch.look(seen(1), at(4)));
+        assert!(!watch.look(seen(1), at(6)));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_counts_as_unchanged_for_ten_seconds() {
+        let mut watch = watching();
+        let looks = [2, 4, 10, 11, 12].map(|secs| watch.look(FileStamps::default(), at(secs)));
+        assert_eq!(looks, [false, false, false, false, true]);
+        watch.judged(FileStamps::default());
+        assert!(!watch.look(FileStamps::default(), at(14)), "once is enough");
+        assert!(!watch.look(seen(1), at(16)));
+        assert!(watch.look(seen(1), at(18)), "it is back");
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_never_missed_for_ten_seconds_in_all() {
+        let mut watch = watching();
+        assert!(!watch.look(FileStamps::default(), at(2)));
+        assert!(!watch.look(seen(1), at(4)));
+        for secs in [6, 8, 14] {
+            assert!(!watch.look(FileStamps::default(), at(secs)), "{secs}");
+        }
+        assert!(watch.look(FileStamps::default(), at(16)));
+    }
+
+    #[test]
+    fn a_file_that_it_names_counts_as_part_of_it() {
+        let mut watch = watching();
+        let mut token = seen(1);
+        token.others = vec![token.config];
+        assert!(!watch.look(token.clone(), at(2)));
+        assert!(watch.look(token, at(4)));
+    }
+}

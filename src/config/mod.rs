@@ -1,0 +1,248 @@
+//! The whole configuration as one value: the file, what it leaves to defaults, and the secret.
+//! The program never writes it, but remembers the text of the last good one elsewhere if told to.
+
+mod alerts;
+mod dimming;
+mod file_watch;
+mod last_good;
+mod pages;
+mod panel;
+pub(crate) mod settings;
+mod source;
+mod toml_reader;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::feed::session::FeedSource;
+use crate::market::Calendar;
+use crate::net::connector::Connector;
+use crate::render::Format;
+pub(crate) use crate::secret::warn_if_readable_by_all;
+pub use crate::secret::{Environment, Secret};
+use crate::ticker::state::TickerSettings;
+use crate::time::Utc;
+use alerts::AlertTable;
+use dimming::NightTable;
+pub use file_watch::{FileStamp, FileStamps, FileWatch};
+pub use last_good::LastGood;
+use pages::{PagesTable, WatchlistEntry};
+use panel::PanelTable;
+pub use panel::{PanelConfig, PanelKind};
+use source::{HubTable, MassiveTable};
+pub use toml_reader::ConfigError;
+pub(crate) use toml_reader::ConfigReader;
+
+/// Where the configuration is looked for unless told otherwise.
+pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
+
+/// The vendor's real-time sockets.
+pub(crate) const MASSIVE: &str = "wss://socket.massive.com";
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is shown, and how; the watchlist is checked to fit.
+    pub settings: TickerSettings,
+    /// Who serves the feed.
+    pub source: FeedSource,
+    /// The file named for the source's secret, if one is.
+    pub secret_file: Option<PathBuf>,
+    /// An authority to trust besides the usual ones.
+    pub ca_file: Option<PathBuf>,
+    /// Where it is shown.
+    pub panel: PanelConfig,
+    /// Where an error of `ca_file` is to be looked for.
+    ca_place: (PathBuf, Option<usize>),
+    /// Of `ca_file`, when this was read.
+    ca_stamp: Option<FileStamp>,
+    /// Of each symbol, unless nobody wrote them.
+    entries: Vec<WatchlistEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    watchlist: Option<Spanned<Vec<Spanned<String>>>>,
+    time_zone: Option<Spanned<String>>,
+    clock: Option<Spanned<String>>,
+    numbers: Option<Spanned<String>>,
+    hub: Option<Spanned<HubTable>>,
+    massive: Option<Spanned<MassiveTable>>,
+    #[serde(default)]
+    panel: PanelTable,
+    #[serde(default)]
+    pages: PagesTable,
+    #[serde(default)]
+    alert: Vec<Spanned<AlertTable>>,
+    #[serde(default)]
+    night: Vec<Spanned<NightTable>>,
+}
+
+impl Config {
+    /// Reads and checks a configuration file, and the secret it leads to.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with file and line.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::parse(&Self::text(path)?, path, environment)
+    }
+
+    /// The text of a configuration file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub fn text(path: &Path) -> Result<String, ConfigError> {
+        let place = ConfigReader { text: "", path };
+        let bytes = std::fs::read(path).map_err(|error| {
+            let hint = match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "; write one (the README shows how), name another with --config, or try `deskticker demo`"
+                }
+                _ => "",
+            };
+            place.error(None, format!("cannot be read: {error}{hint}"))
+        })?;
+        String::from_utf8(bytes).map_err(|error| {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            ConfigError {
+                line: Some(before.iter().filter(|byte| **byte == b'\n').count() + 1),
+                ..place.error(
+                    None,
+                    "expected text in UTF-8; save the file with that encoding",
+                )
+            }
+        })
+    }
+
+    /// The same of a text that has been read from `path`.
+    ///
+    /// # Errors
+    /// See [`Config::load`].
+    pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let reader = ConfigReader { text, path };
+        let file: ConfigFile = reader.file()?;
+        let (watchlist, entries) = reader.watchlist(file.watchlist)?;
+        let secret_file = None
+            .or(file.hub.as_ref().map(|hub| &hub.get_ref().token_file))
+            .or(file.massive.as_ref().map(|table| &table.get_ref().key_file))
+            .and_then(|file| Some(file.as_ref()?.get_ref().clone()));
+        let (source, ca_file) = reader.source(file.hub, file.massive, environment)?;
+        let mut settings = TickerSettings {
+            zone: reader.zone(file.time_zone)?,
+            format: Format {
+                numbers: reader.numbers(file.numbers)?,
+                twelve_hours: reader.twelve_hours(file.clock)?,
+            },
+            ..TickerSettings::of(watchlist)
+        };
+        reader.pages(file.pages, &mut settings)?;
+        for alert in &file.alert {
+            settings
+                .alerts
+                .push(reader.alert(alert, &settings.watchlist)?);
+        }
+        for night in &file.night {
+            settings.dimming_periods.push(reader.night(night)?);
+        }
+        let panel = reader.panel(&file.panel, environment.board)?;
+        if let Some(brightness) = &file.panel.brightness {
+            settings.brightness = reader.brightness(brightness)?;
+        }
+        settings.shift = file.panel.shift.unwrap_or(settings.shift);
+        let ca_line = ca_file.as_ref().map(|ca_file| reader.line(&ca_file.span()));
+        let ca_file = ca_file.map(Spanned::into_inner);
+        Ok(Self {
+            settings,
+            source,
+            secret_file,
+            ca_stamp: ca_file.as_deref().and_then(FileStamp::of),
+            ca_file,
+            panel,
+            ca_place: (path.to_owned(), ca_line),
+            entries,
+        })
+    }
+
+    /// The panel that a text describes that is otherwise wrong; if it does not, that of the board.
+    /// On this one can be said what is wrong.
+    pub fn panel_of(text: &str, environment: &Environment) -> PanelConfig {
+        #[derive(Deserialize)]
+        struct ConfigFile {
+            panel: PanelTable,
+        }
+        let reader = ConfigReader {
+            text,
+            path: Path::new(""),
+        };
+        let described = reader.file().and_then(|file: ConfigFile| {
+            let panel = file.panel;
+            reader.panel(&panel, environment.board)
+        });
+        described.unwrap_or_else(|_| PanelConfig::of(environment.board))
+    }
+
+    /// What opens connections to the source, with the authority of `ca_file`.
+    ///
+    /// # Errors
+    /// That file cannot be read, or is no certificate; with the line that names it.
+    pub fn connector(&self) -> Result<Connector, ConfigError> {
+        Connector::new(self.ca_file.as_deref()).map_err(|reason| {
+            let (file, line) = self.ca_place.clone();
+            let expected = "expected a PEM file with the certificate of an authority";
+            ConfigError {
+                file,
+                line,
+                message: format!("ca_file: {reason}; {expected}"),
+                other: self.ca_file.clone(),
+            }
+        })
+    }
+
+    /// Whether the prices come from the same place in the same way.
+    pub fn same_source(&self, other: &Self) -> bool {
+        self.source == other.source
+            && self.ca_file == other.ca_file
+            && self.ca_stamp == other.ca_stamp
+    }
+
+    /// The files it was made of beside its own.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = self.secret_file.iter().chain(&self.ca_file);
+        files.cloned().collect()
+    }
+
+    /// What is said of each contract whose last day has passed. That is no error: it becomes true
+    /// without any change of the file.
+    pub fn expired(&self, calendar: &Calendar, now: Utc) -> Vec<String> {
+        let symbols = self.settings.watchlist.iter().enumerate();
+        let expired = symbols.filter_map(|(place, symbol)| {
+            let contract = symbol.contract()?;
+            calendar
+                .days_left(&contract, now)
+                .filter(|days| *days < 0)?;
+            let file = self.ca_place.0.display();
+            let line = self.entries.get(place)?.line;
+            let last = contract.expiry;
+            Some(format!(
+                "{file}:{line}: watchlist: {symbol} had its last day on {last}; remove it"
+            ))
+        });
+        expired.collect()
+    }
+
+    /// Which of two is meant, of each name on the watchlist that an index and a share may have.
+    pub fn meant(&self) -> Vec<String> {
+        let symbols = self.settings.watchlist.iter().zip(&self.entries);
+        let shared = symbols.filter_map(|(symbol, entry)| {
+            let share = symbol.share_alternative().filter(|_| !entry.prefixed)?;
+            let (file, line) = (self.ca_place.0.display(), entry.line);
+            Some(format!(
+                "{file}:{line}: watchlist: {symbol} is taken as the index; write {share} for the share"
+            ))
+        });
+        shared.collect()
+    }
+}

@@ -1,0 +1,224 @@
+//! What to send to a chip that knows no windows but one page at a time (SH1106), so that the glass
+//! shows the next picture. Owns the price of such a message in bytes; never touches a bus, and
+//! never allocates.
+//!
+//! A run is a window of one page. Each has its address set, for the chip's pointer does not return
+//! to where a run began.
+
+use super::dirty_windows::{Window, WindowPlan, bridged, changed_columns};
+use crate::render::{Frame, WIDTH};
+
+/// Setting the column: two command bytes, each behind a control byte.
+const COLUMN: usize = 4;
+/// Setting the page: one command byte behind its control byte.
+const PAGE: usize = 2;
+/// A gap of this many unchanged columns is sent along: each costs two bytes, the column of another
+/// run four.
+const GAP: u32 = 2;
+
+/// The length in bytes, with the address byte, of the message that sends these runs when the page
+/// of `current` is set: all but the last send their data as pairs of control byte and byte, the
+/// last behind one control byte. Nothing to send is no message.
+pub(crate) fn price(plan: &[Window], current: Option<Window>) -> usize {
+    let Some(last) = plan.last() else { return 0 };
+    let (mut bytes, mut before) = (0, current);
+    for run in plan {
+        let page = match before {
+            Some(before) if before.bottom == run.top => 0,
+            _ => PAGE,
+        };
+        bytes += page + COLUMN + 2 * run.area();
+        before = Some(*run);
+    }
+    // The address and the last control byte.
+    2 + bytes - last.area()
+}
+
+/// The runs to send, for a panel that shows `shown` and whose page is that of `current` (`None`:
+/// unknown). Never dearer than one run around all that changed on each page.
+pub(crate) fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> WindowPlan {
+    let each = ordered_for_cost(pages(shown, next), current);
+    match runs(shown, next).map(|runs| ordered_for_cost(runs, current)) {
+        // The saving at the end may be larger on one long run than on its parts.
+        Some(runs) if price(&runs, current) <= price(&each, current) => runs,
+        _ => each,
+    }
+}
+
+/// One run around all that changed on each page.
+fn pages(shown: &Frame, next: &Frame) -> WindowPlan {
+    let mut found = WindowPlan::new();
+    for page in 0..next.size().pages() {
+        let columns = changed_columns(shown.page(page), next.page(page));
+        if columns != 0 {
+            let right = WIDTH as u32 - 1 - columns.leading_zeros();
+            // There are no more pages than it has room for.
+            found.extend([run(page, columns.trailing_zeros(), right)]);
+        }
+    }
+    found
+}
+
+/// All that changed with hardly anything else; `None` if that is too many.
+fn runs(shown: &Frame, next: &Frame) -> Option<WindowPlan> {
+    let mut found = WindowPlan::new();
+    for page in 0..next.size().pages() {
+        let (old, new) = (shown.page(page), next.page(page));
+        if old == new {
+            continue;
+        }
+        let mut columns = bridged::<GAP>(changed_columns(old, new));
+        while columns != 0 {
+            let left = columns.trailing_zeros();
+            let end = left + (columns >> left).trailing_ones();
+            columns &= u128::MAX.checked_shl(end).unwrap_or(0);
+            found.push(run(page, left, end - 1)).ok()?;
+        }
+    }
+    Some(found)
+}
+
+const fn run(page: usize, left: u32, right: u32) -> Window {
+    Window {
+        left: left as u8,
+        right: right as u8,
+        top: page as u8,
+        bottom: page as u8,
+    }
+}
+
+/// The same in the cheapest order, with neighbours on one page joined at the end of the message,
+/// where a byte costs half.
+fn ordered_for_cost(runs: WindowPlan, current: Option<Window>) -> WindowPlan {
+    let set = current.map(|current| current.bottom);
+    let spread = runs.first().map(|run| run.top) != runs.last().map(|run| run.top);
+    // The gain of the runs `first..=last` as the last one, in bytes.
+    let mut best = (0, 0, 0);
+    for first in 0..runs.len() {
+        // The page that is set already would better be the first.
+        let late = spread && Some(runs[first].top) == set;
+        let mut gain = if late { -(PAGE as isize) } else { 0 };
+        for last in first..runs.len() {
+            if runs[last].top != runs[first].top {
+                break;
+            }
+            gain += (COLUMN + 2 * runs[last].area()) as isize;
+            let joined = COLUMN + runs[first].union(runs[last]).area();
+            if gain - joined as isize > best.0 {
+                best = (gain - joined as isize, first, last);
+            }
+        }
+    }
+    let (gain, first, last) = best;
+    if gain == 0 {
+        return runs;
+    }
+    let end = runs[first].union(runs[last]);
+    // The page that is set already comes first, that of the end just before it.
+    let rank = |run: &Window| match run.top {
+        page if page == end.top => 2,
+        page if Some(page) == set => 0,
+        _ => 1,
+    };
+    let mut ordered = WindowPlan::new();
+    for wanted in 0..=2 {
+        let rest = runs[..first].iter().chain(&runs[last + 1..]);
+        // There is as much room in the one list as in the other.
+        ordered.extend(rest.filter(|run| rank(run) == wanted).copied());
+    }
+    ordered.extend([end]);
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::Size;
+    use proptest::prelude::*;
+
+    fn frame(changes: &[(usize, usize)]) -> Frame {
+        let mut frame = Frame::new(Size::Tall);
+        for (column, page) in changes {
+            frame.as_bytes_mut()[page * WIDTH + column] = 0xA5;
+        }
+        frame
+    }
+
+    fn planned(changes: &[(usize, usize)], current: Option<Window>) -> WindowPlan {
+        plan(&Frame::new(Size::Tall), &frame(changes), current)
+    }
+
+    #[test]
+    fn nothing_changed_is_nothing_sent() {
+        assert!(planned(&[], None).is_empty());
+        assert_eq!(price(&[], None), 0);
+    }
+
+    #[test]
+    fn a_gap_of_two_columns_is_sent_along_and_one_of_three_is_not() {
+        // Elsewhere, so that it is not the last.
+        let long: Vec<_> = (0..9).map(|column| (column, 1)).collect();
+        let near = planned(&[&long[..], &[(10, 0), (13, 0)]].concat(), None);
+        assert_eq!(near, [run(0, 10, 13), run(1, 0, 8)]);
+        let far = planned(&[&long[..], &[(10, 0), (14, 0)]].concat(), None);
+        assert_eq!(far, [run(0, 10, 10), run(0, 14, 14), run(1, 0, 8)]);
+    }
+
+    #[test]
+    fn the_last_run_is_the_one_that_saves_most_and_its_page_is_set_once() {
+        let changes = [(5, 0), (20, 0), (21, 0), (22, 0), (90, 0), (7, 3)];
+        let plan = planned(&changes, None);
+        assert_eq!(
+            plan,
+            [run(3, 7, 7), run(0, 5, 5), run(0, 90, 90), run(0, 20, 22)]
+        );
+        assert_eq!(
+            price(&plan, None),
+            1 + (6 + 2) + (6 + 2) + (4 + 2) + (4 + 1 + 3)
+        );
+    }
+
+    #[test]
+    fn the_page_that_is_set_is_not_set_again() {
+        let digits: Vec<_> = [1, 2]
+            .iter()
+            .flat_map(|page| (97..111).map(|column| (column, *page)))
+            .collect();
+        let fresh = planned(&digits, None);
+        assert_eq!(price(&fresh, None), 1 + (6 + 28) + (6 + 1 + 14));
+        let current = Some(run(2, 97, 110));
+        let kept = planned(&digits, current);
+        assert!(price(&kept, current) <= price(&fresh, None));
+    }
+
+    #[test]
+    fn more_runs_than_there_is_room_for_are_one_for_each_page() {
+        let scattered: Vec<_> = (0..8)
+            .flat_map(|page| (0..16).map(move |i| (i * 8, page)))
+            .collect();
+        let plan = planned(&scattered, None);
+        assert_eq!(plan.len(), 8);
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_covers_all_that_changed_page_by_page_and_costs_no_more_than_a_run_a_page(
+            changes in prop::collection::vec((0usize..128, 0usize..8), 0..60),
+            current in prop::option::of(0usize..8),
+        ) {
+            let current = current.map(|page| run(page, 0, 127));
+            let next = frame(&changes);
+            let plan = planned(&changes, current);
+            for (column, page) in &changes {
+                let covered = plan.iter().any(|run| {
+                    usize::from(run.top) == *page
+                        && (run.left..=run.right).contains(&(*column as u8))
+                });
+                prop_assert!(covered, "{column} {page} {plan:?}");
+            }
+            prop_assert!(plan.iter().all(|run| run.top == run.bottom));
+            let each = pages(&Frame::new(Size::Tall), &next);
+            prop_assert!(price(&plan, current) <= price(&each, current));
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! The picture as a PNG file. Owns what is written and when; never leaves half a picture under its
+//! name, nor one that is good no longer.
+
+pub(crate) mod picture_file;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use log::{info, warn};
+
+use super::png::picture_file::PictureFile;
+use super::{DisplayDevice, MAX_PICTURE_AGE, PanelLight};
+use crate::render;
+use crate::render::{Frame, Size, WIDTH};
+use crate::time::{Moment, Now, Utc};
+
+/// Pixels of the file for a dot of the panel, each way.
+const SCALE: usize = 4;
+/// Grey of a lit dot; not quite white, as on the glass.
+const LIT: u8 = 0xF0;
+/// The least time between two files: they are for looking at, and SD cards wear out.
+const MIN_WRITE_INTERVAL: Duration = Duration::from_secs(1);
+/// The keyword of the text in the file (PNG specification, tEXt) that says until when it is good.
+const VALID_UNTIL: &str = "Valid-Until";
+
+/// The picture as a PNG, 8 bits of grey, four pixels a dot.
+///
+/// # Errors
+/// None that is known; the encoder could report one.
+pub fn encode(frame: &Frame) -> io::Result<Vec<u8>> {
+    encode_good_until(frame, None)
+}
+
+/// The same, and in the text `Valid-RunUntil` (RFC 3339) until when it is good, if that is known.
+fn encode_good_until(frame: &Frame, until: Option<Utc>) -> io::Result<Vec<u8>> {
+    let (width, height) = (WIDTH * SCALE, frame.size().height() * SCALE);
+    let mut pixels = Vec::with_capacity(width * height);
+    for y in 0..height {
+        pixels.extend((0..width).map(|x| match frame.lit(x / SCALE, y / SCALE) {
+            true => LIT,
+            false => 0,
+        }));
+    }
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    if let Some(until) = until.and_then(|utc| Timestamp::from_millisecond(utc.0).ok()) {
+        encoder.add_text_chunk(VALID_UNTIL.to_owned(), format!("{until:.3}"))?;
+    }
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&pixels)?;
+    writer.finish()?;
+    Ok(file)
+}
+
+/// What a file says that nobody writes any more.
+fn ended(size: Size) -> Frame {
+    render::notice(size, "ENDED", "nothing here is live")
+}
+
+/// What a file holds once nobody writes it any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FinalPicture {
+    /// The last picture, for who wants to keep it; only where it says itself that it is not live,
+    /// as simulated prices do.
+    Picture,
+    /// A notice that the program has ended: a file looks the same whether it is kept up or not.
+    Notice,
+}
+
+/// A panel that is a file.
+#[derive(Debug)]
+pub struct Png {
+    file: PictureFile,
+    leave: FinalPicture,
+    /// Of the last picture; `None` before there was one.
+    size: Option<Size>,
+    /// What is not in the file yet.
+    pending: Option<Frame>,
+    /// Until when the next picture is good.
+    validity: PictureValidity,
+    /// The same of the one in the file.
+    shown: PictureValidity,
+    next: Moment,
+    /// What is in the file, if it could not be replaced.
+    failed: Option<StaleFile>,
+}
+
+/// Until when a picture is good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct PictureValidity {
+    until: Moment,
+    utc: Option<Utc>,
+    /// Whether that is for a value which is plain on it.
+    plain: bool,
+}
+
+impl PictureValidity {
+    /// Of words that are true whoever reads them when.
+    const EVER: PictureValidity = PictureValidity {
+        until: Moment::NEVER,
+        utc: None,
+        plain: false,
+    };
+}
+
+/// What has become of a picture that could not be replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum StaleFile {
+    /// It is gone, or says that it is not live.
+    Nothing,
+    /// It is there still.
+    Untrue,
+}
+
+impl Png {
+    /// A panel that writes to `path`, at most once a second but for what is good no longer, and
+    /// leaves there what `leave` says.
+    pub fn new(path: impl Into<PathBuf>, leave: FinalPicture) -> Self {
+        Self {
+            file: PictureFile::at(path.into()),
+            leave,
+            size: None,
+            pending: None,
+            validity: PictureValidity::EVER,
+            shown: PictureValidity::EVER,
+            next: Moment::ZERO,
+            failed: None,
+        }
+    }
+
+    /// Leaves a picture in a file that nobody writes any more, whoever wrote it before.
+    ///
+    /// # Errors
+    /// Neither can the file be written, nor removed.
+    pub fn leave(path: PathBuf, frame: &Frame) -> io::Result<()> {
+        let mut file = PictureFile::at(path);
+        let picture = encode(frame)?;
+        file.replace(&picture).or_else(|_| file.take_back(&picture))
+    }
+
+    /// When what is pending is written: at its pace, but at once when what is in the file is good no
+    /// longer, or has lost all that was plain on it.
+    fn due(&self) -> Moment {
+        match &self.pending {
+            None => Moment::NEVER,
+            Some(_) if self.shown.plain && !self.validity.plain => Moment::ZERO,
+            Some(_) => self.next.min(self.shown.until),
+        }
+    }
+
+    /// Writes what is pending; where that cannot be, takes back what is in the file, which then
+    /// says `instead`.
+    fn write(&mut self, instead: &Frame) {
+        let Some(frame) = &self.pending else {
+            return;
+        };
+        let picture = encode_good_until(frame, self.validity.utc);
+        let written = picture.and_then(|picture| self.file.replace(&picture));
+        let path = self.file.path().display();
+        let error = match written {
+            Ok(()) => {
+                if self.failed.take().is_some() {
+                    info!("panel: {path} is written again");
+                }
+                self.shown = self.validity;
+                self.pending = None;
+                return;
+            }
+            Err(error) => error,
+        };
+        let before = self.failed;
+        if before != Some(StaleFile::Nothing) {
+            let taken = encode(instead).and_then(|picture| self.file.take_back(&picture));
+            self.failed = Some(match taken {
+                Ok(()) => StaleFile::Nothing,
+                Err(_) => StaleFile::Untrue,
+            });
+            self.shown = PictureValidity::EVER;
+        }
+        if self.failed != before {
+            let what = match self.failed {
+                Some(StaleFile::Untrue) => "and what is in it cannot be taken back",
+                _ => "and it says so, or is gone",
+            };
+            warn!("panel: cannot write {path}: {error}; {what}; trying again until it works");
+        }
+    }
+}
+
+impl DisplayDevice for Png {
+    fn good_until(&mut self, until: Moment, now: Now) {
+        let left = until.since(now.monotonic);
+        let plain = left < MAX_PICTURE_AGE;
+        let utc = now.utc.filter(|_| until != Moment::NEVER).map(|utc| {
+            let millis = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
+            Utc(utc.0.saturating_add(millis))
+        });
+        self.validity = PictureValidity { until, utc, plain };
+    }
+
+    /// The file is what one would see on a panel, dark rows and all; it is not dimmed.
+    fn show(&mut self, frame: &Frame, light: PanelLight, now: Moment) {
+        self.size = Some(frame.size());
+        self.pending = Some(light.on_glass(frame));
+        self.tick(now);
+    }
+
+    fn tick(&mut self, now: Moment) {
+        if let Some(size) = self.size
+            && now >= self.due()
+        {
+            self.write(&render::notice(size, "NOT LIVE", "cannot write this file"));
+            self.next = now + MIN_WRITE_INTERVAL;
+        }
+    }
+
+    fn deadline(&self) -> Moment {
+        self.due()
+    }
+
+    fn leave_display(&mut self, _: Now) {
+        let Some(size) = self.size else { return };
+        let ended = ended(size);
+        if self.leave == FinalPicture::Notice {
+            self.pending = Some(ended.clone());
+            self.validity = PictureValidity::EVER;
+            // Whatever it says by now, it is to say this.
+            self.failed = self.failed.map(|_| StaleFile::Untrue);
+        }
+        self.write(&ended);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const END: Now = Now {
+        monotonic: Moment::from_secs(9),
+        utc: None,
+    };
+
+    fn directory(name: &str) -> PathBuf {
+        let directory =
+            std::env::temp_dir().join(format!("deskticker-png-{name}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        directory
+    }
+
+    fn decode(bytes: &[u8]) -> (u32, u32, Vec<u8>) {
+        let mut reader = png::Decoder::new(io::Cursor::new(bytes))
+            .read_info()
+            .unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        (info.width, info.height, pixels)
+    }
+
+    fn dot(x: usize, y: usize) -> Frame {
+        let mut frame = Frame::new(Size::Short);
+        frame.set(x, y, true);
+        frame
+    }
+
+    #[test]
+    fn a_dot_is_four_by_four_pixels() {
+        let (width, height, pixels) = decode(&encode(&dot(3, 2)).unwrap());
+        assert_eq!((width, height), (512, 128));
+        for y in 0..128 {
+            for x in 0..512 {
+                let lit = (12..16).contains(&x) && (8..12).contains(&y);
+                assert_eq!(pixels[y * 512 + x], if lit { LIT } else { 0 }, "{x} {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_written_at_most_once_a_second_and_at_the_end() {
+        let directory = directory("pace");
+        let path = directory.join("screen.png");
+        let mut png = Png::new(&path, FinalPicture::Picture);
+        let shown = || fs::read(&path).unwrap();
+        png.show(&dot(0, 0), PanelLight::default(), Moment::from_millis(100));
+        assert_eq!(shown(), encode(&dot(0, 0)).unwrap());
+        assert_eq!(png.deadline(), Moment::NEVER);
+        png.show(&dot(1, 0), PanelLight::default(), Moment::from_millis(200));
+        assert_eq!(shown(), encode(&dot(0, 0)).unwrap());
+        assert_eq!(png.deadline(), Moment::from_millis(1100));
+        png.tick(Moment::from_millis(1100));
+        assert_eq!(shown(), encode(&dot(1, 0)).unwrap());
+        png.show(&dot(2, 0), PanelLight::default(), Moment::from_millis(1200));
+        png.leave_display(END);
+        assert_eq!(shown(), encode(&dot(2, 0)).unwrap());
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn no_price_is_left_in_a_file_that_nobody_writes_any_more() {
+        let directory = directory("ended");
+        let path = directory.join("screen.png");
+        let mut png = Png::new(&path, FinalPicture::Notice);
+        // Nothing was shown: nothing is there to be taken back.
+        png.leave_display(END);
+        assert!(!path.exists());
+        png.show(&dot(0, 0), PanelLight::default(), Moment::ZERO);
+        png.show(&dot(1, 0), PanelLight::default(), Moment::ZERO);
+        png.leave_display(END);
+        assert_eq!(
+            fs::read(&path).unwrap(),
+            encode(&ended(Size::Short)).unwrap()
+        );
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn the_file_is_dark_while_the_panel_is_off_and_shifted_as_the_glass_would_be() {
+        let directory = directory("light");
+        let path = directory.join("screen.png");
+        let mut png = Png::new(&path, FinalPicture::Picture);
+        let shown = || fs::read(&path).unwrap();
+        let down = PanelLight {
+            shift: 2,
+            ..PanelLight::default()
+        };
+        png.show(&dot(3, 4), down, Moment::ZERO);
+        assert_eq!(shown(), encode(&dot(3, 6)).unwrap());
+        let off = PanelLight { on: false, ..down };
+        png.show(&dot(3, 4), off, Moment::from_secs(1));
+        assert_eq!(shown(), encode(&Frame::new(Size::Short)).unwrap());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    fn millis(millis: u64) -> Moment {
+        Moment::from_millis(millis)
+    }
+
+    /// Shows a picture with a plain value on it that is good until then.
+    fn show_plain(png: &mut Png, frame: &Frame, until: u64, now: u64) {
+        let utc = Utc(1_795_444_200_000 + now as i64);
+        png.good_until(millis(until), Now::new(millis(now), utc));
+        png.show(frame, PanelLight::default(), millis(now));
+    }
+
+    #[test]
+    fn the_file_says_until_when_it_is_good() {
+        let directory = directory("valid");
+        let path = directory.join("screen.png");
+        let mut png = Png::new(&path, FinalPicture::Notice);
+        let said = || {
+            let file = io::BufReader::new(fs::File::open(&path).unwrap());
+            let reader = png::Decoder::new(file).read_info().unwrap();
+            let texts = reader.info().uncompressed_latin1_text.clone();
+            texts
+                .into_iter()
+                .map(|text| (text.keyword, text.text))
+                .collect::<Vec<_>>()
+        };
+        show_plain(&mut png, &dot(0, 0), 11_001, 1_000);
+        // 2026-11-23 14:30:01 UTC and ten seconds.
+        let until = "2026-11-23T14:30:11.001Z";
+        assert_eq!(said(), [("Valid-Until".to_owned(), until.to_owned())]);
+        // Nobody knows what time it is.
+        let now = Now {
+            monotonic: millis(3_000),
+            utc: None,
+        };
+        png.good_until(millis(9_000), now);
+        png.show(&dot(0, 0), PanelLight::default(), millis(3_000));
+        assert_eq!(said(), []);
+        png.leave_display(END);
+        assert_eq!(said(), [], "ENDED is true for ever");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn losing_live_is_written_at_once_whatever_the_pace() {
+        let directory = directory("loss");
+        let path = directory.join("screen.png");
+        let mut png = Png::new(&path, FinalPicture::Notice);
+        let shows = |x| fs::read(&path).unwrap() == encode(&dot(x, 0)).unwrap();
+        let pixels = |x| {
+            let shown = decode(&fs::read(&path).unwrap());
+            shown == decode(&encode(&dot(x, 0)).unwrap())
+        };
+        // Two lines are plain, and the first ceases to be 200 ms later.
+        show_plain(&mut png, &dot(0, 0), 1_200, 1_000);
+        show_plain(&mut png, &dot(1, 0), 1_300, 1_100);
+        assert!(pixels(0), "a tick is paced");
+        assert_eq!(png.deadline(), millis(1_200));
+        png.tick(millis(1_199));
+        assert!(pixels(0));
+        png.tick(millis(1_200));
+        assert!(pixels(1));
+        show_plain(&mut png, &dot(2, 0), 9_000, 1_300);
+        assert!(pixels(2), "what was in the file was good no longer");
+        // The link is lost, or all that was simulated is gone: nothing is plain.
+        png.good_until(
+            millis(1_400) + MAX_PICTURE_AGE,
+            Now {
+                monotonic: millis(1_400),
+                utc: None,
+            },
+        );
+        png.show(&dot(3, 0), PanelLight::default(), millis(1_400));
+        assert!(shows(3));
+        // And what follows has its pace again.
+        show_plain(&mut png, &dot(4, 0), 9_000, 1_500);
+        assert!(shows(3));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_price_that_cannot_be_replaced_is_written_over_in_its_own_blocks_until_it_can_be() {
+        let directory = directory("full");
+        let path = directory.join("screen.png");
+        let mut png = Png::new(&path, FinalPicture::Notice);
+        show_plain(&mut png, &dot(0, 0), 11_000, 1_000);
+        let before = fs::metadata(&path).unwrap();
+        // Nothing can be written beside it, as on a full disk.
+        let beside = directory.join(format!("screen.png.{}.tmp", std::process::id()));
+        fs::create_dir(&beside).unwrap();
+        show_plain(&mut png, &dot(1, 0), 12_000, 2_000);
+        let says = |words: &Frame| fs::read(&path).unwrap() == encode(words).unwrap();
+        let notice = render::notice(Size::Short, "NOT LIVE", "cannot write this file");
+        assert!(says(&notice));
+        use std::os::unix::fs::MetadataExt;
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!(before.ino(), after.ino());
+        assert!(after.blocks() <= before.blocks());
+        // It is tried again each second, also when no other picture comes.
+        assert_eq!(png.deadline(), millis(3_000));
+        png.tick(millis(3_000));
+        assert!(says(&notice));
+        fs::remove_dir(&beside).unwrap();
+        png.tick(millis(4_000));
+        assert!(decode(&fs::read(&path).unwrap()) == decode(&encode(&dot(1, 0)).unwrap()));
+        // An end while it cannot be written.
+        fs::create_dir(&beside).unwrap();
+        png.leave_display(END);
+        assert!(says(&ended(Size::Short)));
+        fs::remove_dir(&beside).unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn the_words_in_the_place_of_a_picture_fit_into_the_first_block_of_its_file() {
+        // They need no other one: 4096 bytes on most file systems, and a page in memory.
+        let words = render::notice(Size::Tall, "NOT LIVE", "cannot write this file");
+        assert!(encode(&words).unwrap().len() < 4096);
+        assert!(encode(&ended(Size::Tall)).unwrap().len() < 4096);
+    }
+
+    #[test]
+    fn a_missing_directory_is_an_error_and_no_panic() {
+        let directory = directory("missing");
+        let mut png = Png::new(directory.join("no/such/screen.png"), FinalPicture::Notice);
+        png.show(&dot(0, 0), PanelLight::default(), Moment::ZERO);
+        assert_eq!(png.failed, Some(StaleFile::Nothing));
+        png.leave_display(END);
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

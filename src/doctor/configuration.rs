@@ -1,0 +1,57 @@
+//! The configuration, and where its secret comes from. Never what the secret is.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{Finding, network};
+use crate::config::{Config, ConfigError, Environment};
+use crate::feed::connection::FeedProvider;
+
+/// Where the unit takes its credential from: who runs the doctor by hand has none of systemd's, but
+/// may be able to read the file that it is made of.
+pub(super) fn credentials(root: &Path) -> PathBuf {
+    root.join("etc/deskticker")
+}
+
+pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
+    let count = config.settings.watchlist.len();
+    let place = network::place(&config.source.endpoint);
+    let things = if count == 1 {
+        "instrument"
+    } else {
+        "instruments"
+    };
+    let found = format!("{}: {count} {things}, {place}", file.display());
+    Finding::ok("configuration", found)
+}
+
+pub(super) fn wrong(error: &ConfigError) -> Finding {
+    let remedy = "Correct it; the README lists every setting. A file that only root may read \
+                wants:\n  sudo deskticker doctor";
+    Finding::failed("configuration", error.to_string(), remedy)
+}
+
+/// Of a configuration that has been read, so that there is one.
+pub(super) fn token(config: &Config, environment: &Environment) -> Finding {
+    let (name, variable) = match config.source.provider {
+        FeedProvider::Hub => ("token", "MASSIVE_PROXY_TOKEN"),
+        FeedProvider::Vendor => ("key", "MASSIVE_API_KEY"),
+    };
+    let credential = environment
+        .credentials
+        .as_ref()
+        .map(|folder| folder.join(name));
+    let credential = credential.filter(|path| path.exists());
+    let Some(path) = config.secret_file.clone().or(credential) else {
+        return Finding::ok("token", format!("from the variable {variable}"));
+    };
+    let found = format!("from {}", path.display());
+    let mode = fs::metadata(&path).map_or(0, |data| data.permissions().mode());
+    if mode & 0o004 != 0 {
+        let found = format!("{found}, which every user of this machine can read");
+        let remedy = format!("  sudo chmod 600 {}", path.display());
+        return Finding::warning("token", found, remedy);
+    }
+    Finding::ok("token", found)
+}

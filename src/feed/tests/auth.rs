@@ -1,0 +1,246 @@
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Mutex;
+
+use super::*;
+use crate::net::connector::Endpoint;
+use crate::time::{ManualClock, Now};
+
+#[test]
+fn a_token_is_used_until_half_a_minute_before_its_end_and_never_for_more_than_ten() {
+    let now = Some(Utc(1_795_444_200_000));
+    let secs = |expires_at, now| lifetime(expires_at, now).as_secs();
+    assert_eq!(secs(Some(1_795_444_500_000.0), now), 270);
+    assert_eq!(secs(Some(1_795_544_500_000.0), now), 570);
+    assert_eq!(secs(Some(1e300), now), 570);
+    assert_eq!(secs(Some(1_795_444_210_000.0), now), 0);
+    // One of the two clocks is wrong, or there is none.
+    assert_eq!(secs(Some(300_000.0), now), 210);
+    assert_eq!(secs(Some(1_795_444_500_000.0), None), 210);
+    assert_eq!(secs(None, now), 210);
+}
+
+#[test]
+fn a_hub_is_told_from_what_answers_in_its_place() {
+    let hub = br#"{"status":"degraded","clusters":{"indices":{"state":"down"}}}"#;
+    let complaint = br#"{"error":"tickers required"}"#;
+    for (status, body) in [
+        (200, hub.as_slice()),
+        (503, hub),
+        (400, complaint),
+        (401, complaint),
+        (403, complaint),
+    ] {
+        assert!(judge(status, Some(body)), "{status}");
+    }
+    for (status, body) in [
+        (200, complaint.as_slice()),
+        (302, complaint),
+        (404, complaint),
+        (429, complaint),
+        (502, complaint),
+        (511, complaint),
+        (401, hub),
+        (200, br#"{"captive":true}"#),
+        (200, br#"{"clusters":[]}"#),
+        (403, br#"{"error":1}"#),
+        (403, b"<html>"),
+        (200, b""),
+    ] {
+        assert!(!judge(status, Some(body)), "{status}");
+    }
+    assert!(!judge(401, None));
+}
+
+const START: Utc = Utc(1_795_444_200_000);
+const HEALTH: &str = r#"{"status":"ok","clusters":{}}"#;
+
+/// The status and the body that answer a request.
+type Answers = fn(&str) -> (u16, String);
+
+/// A server that answers one request a connection, as it is told to, and keeps them all.
+struct Double {
+    rest_client: AuthenticatedRest,
+    hand: ManualClock,
+    /// Method, path and token of each request.
+    seen: Arc<Mutex<Vec<String>>>,
+    answers: Arc<Mutex<Answers>>,
+}
+
+/// A hub that gives out `one`, which is good for five minutes.
+fn hub(request: &str) -> (u16, String) {
+    match request.split(' ').take(2).collect::<Vec<_>>()[..] {
+        ["GET", "/healthz"] => (200, HEALTH.into()),
+        ["POST", "/api/ws-token"] => {
+            let end = START.0 + 300_000;
+            (200, format!(r#"{{"token":"one","expiresAt":{end}}}"#))
+        }
+        _ => (200, "{}".into()),
+    }
+}
+
+impl Double {
+    fn new(answers: Answers) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (seen, answers) = (Arc::default(), Arc::new(Mutex::new(answers)));
+        std::thread::spawn({
+            let (seen, answers): (Arc<Mutex<Vec<String>>>, _) =
+                (Arc::clone(&seen), Arc::clone(&answers));
+            move || {
+                for stream in listener.incoming() {
+                    let mut stream = stream.unwrap();
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        let mut byte = [0];
+                        stream.read_exact(&mut byte).unwrap();
+                        head.push(byte[0]);
+                    }
+                    let head = String::from_utf8(head).unwrap();
+                    let token = head
+                        .lines()
+                        .find_map(|line| line.strip_prefix("x-massive-proxy-token: "));
+                    let line = head.split(" HTTP").next().unwrap();
+                    let request = format!("{line} {}", token.unwrap_or("-"));
+                    let answer: Answers = *answers.lock().unwrap();
+                    let (status, body) = answer(&request);
+                    seen.lock().unwrap().push(request);
+                    let length = body.len();
+                    let kind = if body.starts_with('<') {
+                        "text/html"
+                    } else {
+                        "application/json"
+                    };
+                    let head = format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}");
+                    let text = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+                    stream.write_all(text.as_bytes()).unwrap();
+                }
+            }
+        });
+        let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+        let source = FeedSource {
+            provider: FeedProvider::Hub,
+            endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
+            secret: Some(Secret::new("own").unwrap()),
+        };
+        let connector = Connector::new(None).unwrap();
+        Self {
+            rest_client: AuthenticatedRest::new(connector, Arc::new(source), clock),
+            hand,
+            seen,
+            answers,
+        }
+    }
+
+    fn behave(&self, answers: Answers) {
+        *self.answers.lock().unwrap() = answers;
+    }
+
+    /// What asking leads to, and what was asked for it.
+    async fn ask(&mut self) -> (Result<(), Failure>, Vec<String>) {
+        let answer = self.rest_client.get("/x").await;
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        (answer.map(drop).map_err(|refusal| refusal.reason), seen)
+    }
+}
+
+const FIRST: [&str; 3] = ["GET /healthz -", "POST /api/ws-token own", "GET /x one"];
+
+#[tokio::test]
+async fn a_hub_is_recognised_once_and_asked_with_a_token_of_minutes_that_is_kept() {
+    let mut double = Double::new(hub);
+    assert_eq!(
+        double.ask().await,
+        (Ok(()), FIRST.map(String::from).to_vec())
+    );
+    double.hand.advance(Duration::from_secs(29));
+    assert_eq!(double.ask().await.1, ["GET /x one"]);
+    double.hand.advance(Duration::from_secs(1));
+    assert_eq!(double.ask().await.1, ["GET /healthz -", "GET /x one"]);
+    double.hand.advance(Duration::from_secs(239));
+    assert_eq!(double.ask().await.1, ["GET /healthz -", "GET /x one"]);
+    // Half a minute before its end.
+    double.hand.advance(Duration::from_secs(1));
+    assert_eq!(double.ask().await.1, FIRST[1..]);
+}
+
+#[tokio::test]
+async fn a_token_that_was_kept_and_is_refused_is_renewed_once_and_then_it_is_a_refusal() {
+    fn refuse(request: &str) -> (u16, String) {
+        match request {
+            "GET /x one" => (403, r#"{"error":"the token was refused"}"#.into()),
+            _ => hub(request),
+        }
+    }
+    let mut double = Double::new(hub);
+    double.ask().await.0.unwrap();
+    double.behave(refuse);
+    let renewed = ["GET /x one", "POST /api/ws-token own", "GET /x one"];
+    let refused = (Err(Failure::Token), renewed.map(String::from).to_vec());
+    assert_eq!(double.ask().await, refused);
+    // One that is new is no better.
+    let refused = (Err(Failure::Token), FIRST.map(String::from).to_vec());
+    assert_eq!(double.ask().await, refused);
+}
+
+#[tokio::test]
+async fn where_no_tokens_are_offered_its_own_one_is_used() {
+    let mut double = Double::new(|request| match request {
+        "POST /api/ws-token own" => (404, "<pre>Cannot POST</pre>".into()),
+        _ => hub(request),
+    });
+    let own = ["GET /healthz -", "POST /api/ws-token own", "GET /x own"];
+    assert_eq!(double.ask().await.1, own);
+    assert_eq!(double.ask().await.1, ["GET /x own"]);
+}
+
+#[tokio::test]
+async fn the_proxy_is_recognised_by_its_complaint_and_by_that_alone_the_next_time() {
+    let mut double = Double::new(|request| match request {
+        "GET /healthz -" => (404, "<pre>Cannot GET</pre>".into()),
+        "GET /api/quotes -" => (400, r#"{"error":"tickers required"}"#.into()),
+        _ => hub(request),
+    });
+    let first = ["GET /healthz -", "GET /api/quotes -", FIRST[1], FIRST[2]];
+    assert_eq!(double.ask().await.1, first);
+    double.hand.advance(VERIFIED_FOR);
+    assert_eq!(double.ask().await.1, ["GET /api/quotes -", "GET /x one"]);
+}
+
+#[tokio::test]
+async fn after_a_lost_link_or_a_failure_nobody_is_sent_a_token_unrecognised() {
+    fn portal(_: &str) -> (u16, String) {
+        (200, "<html>Welcome to this hotel</html>".into())
+    }
+    let mut double = Double::new(hub);
+    double.ask().await.0.unwrap();
+    // Another network, within the seconds in which the hub would still be known.
+    double.rest_client.connector.lost();
+    double.behave(portal);
+    let portal = (Err(Failure::Portal), vec!["GET /healthz -".to_owned()]);
+    assert_eq!(double.ask().await, portal);
+    double.behave(hub);
+    assert_eq!(double.ask().await.1, ["GET /healthz -", "GET /x one"]);
+    double.behave(|_| (502, r#"{"error":"no answer from the vendor"}"#.into()));
+    assert_eq!(
+        double.ask().await,
+        (Err(Failure::Busy), vec!["GET /x one".to_owned()])
+    );
+    double.behave(|request| match request {
+        "GET /healthz -" => (302, String::new()),
+        _ => hub(request),
+    });
+    assert_eq!(double.ask().await, portal);
+}
+
+#[tokio::test]
+async fn a_server_that_has_nothing_of_a_hub_is_sent_no_token() {
+    let mut double = Double::new(|_| (404, r#"{"error":"not here"}"#.into()));
+    let doors = ["GET /healthz -", "GET /api/quotes -"];
+    assert_eq!(
+        double.ask().await,
+        (Err(Failure::Path), doors.map(String::from).to_vec())
+    );
+    double.behave(|_| (503, "<html>".into()));
+    assert_eq!(double.ask().await.0, Err(Failure::Busy));
+}

@@ -1,0 +1,277 @@
+//! What is kept of each ticker, and of which span that is known to be all. Bounded; pure.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::aggregates::{BarRange, CachedBar, CachedBars};
+use super::aggregates_request::day;
+use crate::market::Ticker;
+
+/// Bars of one ticker: a share has 960 in a day, with the hours before and after.
+const BARS: usize = 1000;
+/// Tickers. With all their bars they fill 40 MB; an index has 390 a day.
+const TICKERS: usize = 512;
+/// A bar is missed no sooner than this after its end: it comes two seconds late, and the one
+/// behind it has to end first. In milliseconds.
+const LATE: i64 = 90_000;
+
+/// All that is kept.
+#[derive(Debug, Default)]
+pub(crate) struct BarStore {
+    series: HashMap<Ticker, BarSeries>,
+    /// All of it is simulated; else none of it is.
+    simulated: bool,
+    /// How often anything was asked for.
+    asked: u64,
+}
+
+#[derive(Debug, Default)]
+struct BarSeries {
+    /// In order.
+    bars: Vec<StoredBar>,
+    /// The span of which these are all; empty if that is not known of any.
+    known: Range<i64>,
+    /// Which of all questions was the last for it; 0 if nobody has asked yet.
+    asked: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct StoredBar {
+    minute: CachedBar,
+    /// It passed here. What REST says may be from before it was corrected, or complete.
+    streamed: bool,
+}
+
+impl StoredBar {
+    const fn start(&self) -> i64 {
+        self.minute.bar.start.0
+    }
+}
+
+impl BarStore {
+    /// The vendor has said whether its prices are simulated. What is kept of the other kind is
+    /// another vendor's, and is let go of.
+    pub(crate) fn set_simulated(&mut self, simulated: bool) {
+        if std::mem::replace(&mut self.simulated, simulated) != simulated {
+            self.series.clear();
+        }
+    }
+
+    /// A bar has passed: new, or sent again, corrected.
+    pub(crate) fn stream(&mut self, ticker: &Ticker, minute: CachedBar) {
+        let start = minute.bar.start.0;
+        if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
+            // Who streams all there is gets the first that came; but they make room for a new day.
+            let newest = |series: &BarSeries| series.bars.last().map_or(0, StoredBar::start);
+            let oldest = self.series.iter().min_by_key(|(_, series)| newest(series));
+            let Some((old, _)) = oldest.filter(|(_, old)| day(newest(old)) < day(start)) else {
+                return;
+            };
+            let old = old.clone();
+            self.series.remove(&old);
+        }
+        let series = self.series.entry(ticker.clone()).or_default();
+        series.take(StoredBar {
+            minute,
+            streamed: true,
+        });
+        series.extend(start..minute.bar.end.0);
+        series.bound();
+    }
+
+    /// The vendor says that these are all minutes of a span.
+    pub(crate) fn merge(&mut self, span: &BarRange, minutes: Vec<CachedBar>) {
+        let series = self.asked_for(&span.ticker);
+        for minute in minutes {
+            series.take(StoredBar {
+                minute,
+                streamed: false,
+            });
+        }
+        series.extend(span.times.clone());
+        series.bound();
+    }
+
+    /// What there is of a span.
+    pub(crate) fn read(&mut self, span: &BarRange) -> CachedBars {
+        let simulated = self.simulated;
+        let series = self.asked_for(&span.ticker);
+        let (from, to) = (span.times.start, span.times.end);
+        let first = series.bars.partition_point(|bars| bars.start() < from);
+        let end = series.bars.partition_point(|bars| bars.start() < to);
+        let minutes = series.bars[first..end].iter();
+        CachedBars {
+            minutes: minutes.map(|bars| bars.minute).collect(),
+            simulated,
+            whole: series.known.start <= from && to <= series.known.end.saturating_add(LATE),
+        }
+    }
+
+    /// The series of a ticker that somebody asks for; it may take the place of the one that nobody
+    /// has asked for the longest.
+    fn asked_for(&mut self, ticker: &Ticker) -> &mut BarSeries {
+        if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
+            let oldest = self.series.iter().min_by_key(|(_, series)| series.asked);
+            if let Some(oldest) = oldest.map(|(ticker, _)| ticker.clone()) {
+                self.series.remove(&oldest);
+            }
+        }
+        self.asked += 1;
+        let series = self.series.entry(ticker.clone()).or_default();
+        series.asked = self.asked;
+        series
+    }
+}
+
+impl BarSeries {
+    fn take(&mut self, new: StoredBar) {
+        match self
+            .bars
+            .binary_search_by_key(&new.start(), StoredBar::start)
+        {
+            Ok(at) if new.streamed || !self.bars[at].streamed => self.bars[at] = new,
+            Ok(_) => {}
+            Err(at) => self.bars.insert(at, new),
+        }
+    }
+
+    /// All of this span is known too. Of two that do not touch the later counts.
+    fn extend(&mut self, span: Range<i64>) {
+        if span.is_empty() {
+            return;
+        }
+        let known = &mut self.known;
+        if known.is_empty() || known.end < span.start {
+            *known = span;
+        } else if known.start <= span.end {
+            *known = known.start.min(span.start)..known.end.max(span.end);
+        }
+    }
+
+    /// Drops the oldest day if there is too much; of one day that is too long, the oldest bars.
+    fn bound(&mut self) {
+        while self.bars.len() > BARS {
+            let oldest = day(self.bars[0].start());
+            let end = self
+                .bars
+                .partition_point(|bars| day(bars.start()) == oldest);
+            let surplus = self.bars.len() - BARS;
+            let end = if end == self.bars.len() { surplus } else { end };
+            self.bars.drain(..end);
+            let first = self.bars.first().map_or(0, StoredBar::start);
+            self.known.start = self.known.start.max(first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::aggregates::MINUTE;
+    use super::*;
+    use crate::market::{Bar, Price};
+    use crate::time::Utc;
+
+    /// 2026-11-23 9:30 in New York.
+    const OPEN: i64 = 1_795_444_200_000;
+
+    fn ticker(text: &str) -> Ticker {
+        Ticker::try_from(text).unwrap()
+    }
+
+    fn minute(at: i64, price: f64) -> CachedBar {
+        let price = Price::from_f64(price).unwrap();
+        let bar = Bar {
+            open: price,
+            high: price,
+            low: price,
+            close: price,
+            start: Utc(OPEN + at * MINUTE),
+            end: Utc(OPEN + (at + 1) * MINUTE),
+        };
+        CachedBar { bar, volume: None }
+    }
+
+    fn span(minutes: Range<i64>) -> BarRange {
+        BarRange {
+            ticker: ticker("I:SPX"),
+            times: OPEN + minutes.start * MINUTE..OPEN + minutes.end * MINUTE,
+        }
+    }
+
+    fn closes(held: &CachedBars) -> Vec<f64> {
+        let minutes = held.minutes.iter();
+        minutes.map(|minute| minute.bar.close.as_f64()).collect()
+    }
+
+    #[test]
+    fn a_bar_that_is_sent_again_replaces_and_rest_fills_only_what_did_not_pass() {
+        let mut store = BarStore::default();
+        for (at, price) in [(2, 12.0), (3, 13.0), (2, 12.5)] {
+            store.stream(&ticker("I:SPX"), minute(at, price));
+        }
+        let held = store.read(&span(0..4));
+        assert_eq!((closes(&held), held.whole), (vec![12.5, 13.0], false));
+        assert!(store.read(&span(2..4)).whole);
+        let rest = vec![minute(0, 10.0), minute(1, 11.0), minute(2, 99.0)];
+        store.merge(&span(0..3), rest);
+        let held = store.read(&span(0..4));
+        assert_eq!(closes(&held), [10.0, 11.0, 12.5, 13.0]);
+        assert!(held.whole);
+        store.merge(&span(0..3), vec![minute(1, 11.5)]);
+        assert_eq!(closes(&store.read(&span(1..2))), [11.5]);
+    }
+
+    #[test]
+    fn what_passed_before_a_gap_is_not_taken_for_all() {
+        let mut store = BarStore::default();
+        for at in [0, 1, 5, 6] {
+            store.stream(&ticker("I:SPX"), minute(at, 1.0));
+        }
+        assert!(!store.read(&span(0..7)).whole);
+        assert!(store.read(&span(5..8)).whole, "the last is not late yet");
+        assert!(!store.read(&span(5..9)).whole, "now it is");
+        store.merge(&span(0..6), vec![minute(2, 1.0)]);
+        assert!(store.read(&span(0..7)).whole);
+    }
+
+    #[test]
+    fn the_oldest_day_makes_room() {
+        const DAY: i64 = 24 * 60;
+        let mut store = BarStore::default();
+        for day in 0..3 {
+            for at in 0..390 {
+                store.stream(&ticker("I:SPX"), minute(day * DAY + at, 1.0));
+            }
+        }
+        let held = store.read(&span(0..3 * DAY));
+        assert_eq!(held.minutes.len(), 780);
+        assert_eq!(held.minutes[0].bar.start, Utc(OPEN + DAY * MINUTE));
+        // Of one day, from 3:00 to 23:00.
+        let long = 3 * DAY - 390..3 * DAY + 810;
+        let all = long.clone().map(|at| minute(at, 1.0)).collect();
+        store.merge(&span(long.clone()), all);
+        let held = store.read(&span(0..5 * DAY));
+        assert_eq!(held.minutes.len(), BARS);
+        assert!(!store.read(&span(long)).whole);
+    }
+
+    #[test]
+    fn tickers_are_bounded_and_who_is_asked_for_stays() {
+        let mut store = BarStore::default();
+        store.stream(&ticker("I:SPX"), minute(0, 1.0));
+        store.read(&span(0..1));
+        for number in 0..2 * TICKERS {
+            store.stream(&ticker(&format!("S{number}")), minute(0, 1.0));
+        }
+        assert_eq!(store.series.len(), TICKERS);
+        for number in 0..2 * TICKERS {
+            let mut other = span(0..1);
+            other.ticker = ticker(&format!("R{number}"));
+            store.read(&other);
+            assert_eq!(store.read(&span(0..1)).minutes.len(), 1);
+        }
+        assert_eq!(store.series.len(), TICKERS);
+        store.stream(&ticker("NEW"), minute(24 * 60, 1.0));
+        assert!(store.series.contains_key("NEW"));
+    }
+}

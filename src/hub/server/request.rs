@@ -1,0 +1,176 @@
+//! What the head of a request says: the token in it, where it comes from, which page sent it.
+//! Pure; it decides about nobody.
+
+use std::net::IpAddr;
+
+use hyper::Request;
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
+use percent_encoding::percent_decode_str;
+
+const PROXY_TOKEN: HeaderName = HeaderName::from_static("x-massive-proxy-token");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Whose allowance a request is on: the peer's or, if that is a reverse proxy that is trusted, the
+/// last address that it did not add itself.
+pub(crate) fn origin_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !trusted.contains(&peer) {
+        return peer;
+    }
+    let lines: Vec<&str> = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    lines
+        .iter()
+        .flat_map(|line| line.split(','))
+        .rev()
+        .map_while(|text| text.trim().parse::<IpAddr>().ok())
+        .map(|address| address.to_canonical())
+        .find(|address| !trusted.contains(address))
+        .unwrap_or(peer)
+}
+
+/// Whether a page may use the hub: one without an origin is no page.
+pub(crate) fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else {
+        return true;
+    };
+    let Ok(origin) = origin.to_str() else {
+        return false;
+    };
+    let origin = origin.to_ascii_lowercase();
+    if allowed.contains(&origin) {
+        return true;
+    }
+    let (Some((scheme, authority)), Some(host)) = (
+        origin.split_once("://"),
+        headers.get(HOST).and_then(|host| host.to_str().ok()),
+    ) else {
+        return false;
+    };
+    let port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return false,
+    };
+    let bare = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
+    bare(authority) == bare(host)
+}
+
+/// Whether a header that is a list has this word in it.
+pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|part| part.trim().eq_ignore_ascii_case(word))
+}
+
+/// A parameter of the query. A `+` stays one: tokens in standard base64 hold it.
+pub(crate) fn parameter<B>(request: &Request<B>, name: &str) -> Option<String> {
+    request
+        .uri()
+        .query()?
+        .split('&')
+        .filter_map(|part| part.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| {
+            let bytes: Vec<u8> = percent_decode_str(value).collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+}
+
+/// The token that somebody has given, in whichever way; an empty one is a wrong one.
+pub(crate) fn presented<B>(request: &Request<B>) -> Option<String> {
+    let header = |name| {
+        let value = request.headers().get(name)?;
+        // What is no text is no token, and not the same as none.
+        Some(value.to_str().unwrap_or_default().to_owned())
+    };
+    parameter(request, "token")
+        .or_else(|| header(PROXY_TOKEN))
+        .or_else(|| {
+            let value = header(AUTHORIZATION)?;
+            let (scheme, token) = value.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then(|| token.to_owned())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(uri: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_found_wherever_it_may_stand() {
+        let found = |uri: &str, headers: &[_]| presented(&request(uri, headers));
+        let some = Some("a+b/c=".to_owned());
+        assert_eq!(found("/x?token=a%2Bb%2fc%3D", &[]), some);
+        // As it comes from who forgot to escape it.
+        assert_eq!(found("/x?y=1&token=a+b/c=", &[]), some);
+        assert_eq!(found("/x", &[("x-massive-proxy-token", "a+b/c=")]), some);
+        assert_eq!(found("/x", &[("authorization", "bearer a+b/c=")]), some);
+        assert_eq!(
+            found("/x?tokens=1", &[("authorization", "Basic eA==")]),
+            None
+        );
+        assert_eq!(found("/x?token=", &[]), Some(String::new()));
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed_about_addresses() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let proxy = address("127.0.0.1");
+        let told = |peer: &str, lines: &[&str]| {
+            let headers: Vec<_> = lines
+                .iter()
+                .map(|line| ("x-forwarded-for", *line))
+                .collect();
+            origin_of(address(peer), request("/", &headers).headers(), &[proxy])
+        };
+        assert_eq!(told("192.0.2.9", &["198.51.100.1"]), address("192.0.2.9"));
+        assert_eq!(
+            told("127.0.0.1", &["198.51.100.1"]),
+            address("198.51.100.1")
+        );
+        // What stands further left was written by whoever likes to.
+        assert_eq!(
+            told("127.0.0.1", &["203.0.113.5, 198.51.100.1", "127.0.0.1"]),
+            address("198.51.100.1")
+        );
+        assert_eq!(
+            told("::ffff:127.0.0.1", &["2001:db8::1"]),
+            address("2001:db8::1")
+        );
+        assert_eq!(told("127.0.0.1", &["198.51.100.1, junk"]), proxy);
+        assert_eq!(told("127.0.0.1", &[]), proxy);
+    }
+
+    #[test]
+    fn a_page_may_use_the_hub_it_came_from_and_no_other() {
+        let may = |origin: &str, host: &str| {
+            let request = request("/", &[("origin", origin), ("host", host)]);
+            origin_allowed(request.headers(), &["https://desk.example".to_owned()])
+        };
+        assert!(may("http://hub.local:3000", "hub.local:3000"));
+        assert!(may("https://Hub.local", "hub.local:443"));
+        assert!(may("https://desk.example", "hub.local:3000"));
+        assert!(!may("https://desk.example.evil", "hub.local:3000"));
+        assert!(!may("http://hub.local:8080", "hub.local:3000"));
+        assert!(!may("null", "hub.local:3000"));
+        assert!(!may("ftp://hub.local", "hub.local"));
+        assert!(origin_allowed(request("/", &[]).headers(), &[]));
+    }
+}

@@ -1,0 +1,87 @@
+//! What answers are made of: a status, our own words as JSON, and why somebody was refused. Decides
+//! nothing.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use hyper::http::HeaderValue;
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+use crate::hub::rest::quotes::QuotesError;
+
+pub(crate) type HttpResponse = Response<Full<Bytes>>;
+
+/// Why somebody was refused, in our own words.
+#[derive(Clone, Copy)]
+pub(crate) struct RefusalReason(pub(crate) &'static str);
+
+/// An answer that lets nobody in. Boxed, for it is the rare end of every path.
+pub(crate) type RefusedResponse = Box<HttpResponse>;
+
+/// What a caller is told if the vendor gives no answer. 403 if it has refused the key or the plan.
+pub(crate) fn failed(error: &QuotesError) -> HttpResponse {
+    let (status, word) = if error.reason.refuses() {
+        (StatusCode::FORBIDDEN, "not authorized by the vendor")
+    } else {
+        (StatusCode::BAD_GATEWAY, "no answer from the vendor")
+    };
+    let body = json!({ "error": word, "message": error.reason.to_string() });
+    let answer = json_text(status, body.to_string());
+    match error.retry_after {
+        Some(seconds) => with(answer, RETRY_AFTER, &seconds.to_string()),
+        None => answer,
+    }
+}
+
+pub(crate) fn refuse(
+    status: StatusCode,
+    message: &'static str,
+    headers: &[(HeaderName, &str)],
+) -> RefusedResponse {
+    let body = json!({ "error": message });
+    let mut answer = json_text(status, body.to_string());
+    answer.extensions_mut().insert(RefusalReason(message));
+    for (name, value) in headers {
+        answer = with(answer, name.clone(), value);
+    }
+    Box::new(answer)
+}
+
+pub(crate) fn json_text(status: StatusCode, body: String) -> HttpResponse {
+    let mut answer = Response::new(Full::from(body));
+    *answer.status_mut() = status;
+    let answer = with(answer, CONTENT_TYPE, "application/json");
+    with(answer, CACHE_CONTROL, "no-store")
+}
+
+pub(crate) fn with(mut answer: HttpResponse, name: HeaderName, value: &str) -> HttpResponse {
+    // Every value here is made of our own words and numbers; one that is not is left out.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        answer.headers_mut().insert(name, value);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::Failure;
+
+    #[test]
+    fn what_the_vendor_refuses_is_403_and_what_it_cannot_do_502() {
+        let told = |reason, retry_after| {
+            let answer = failed(&QuotesError {
+                reason,
+                retry_after,
+            });
+            let retry = answer.headers().get(RETRY_AFTER).cloned();
+            (answer.status().as_u16(), retry)
+        };
+        let nine = Some(HeaderValue::from_static("9"));
+        assert_eq!(told(Failure::Busy, Some(9)), (502, nine));
+        assert_eq!(told(Failure::Timeout, None), (502, None));
+        assert_eq!(told(Failure::Key, None), (403, None));
+        assert_eq!(told(Failure::Token, None), (403, None));
+    }
+}

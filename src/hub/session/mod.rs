@@ -1,0 +1,6 @@
+//! One client's connection: its bytes, its WebSocket frames and its requests.
+
+pub(crate) mod client;
+pub(crate) mod protocol;
+pub mod transport;
+pub mod websocket;

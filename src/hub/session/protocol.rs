@@ -1,0 +1,214 @@
+//! What clients ask for: JSON ⇄ requests and statuses. Pure; never decides whether they get it.
+
+use serde::Deserialize;
+
+use crate::market::{Channel, ChannelKind, Cluster};
+
+/// One message of a client.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ClientRequest {
+    Auth(String),
+    Subscribe(Vec<String>),
+    Unsubscribe(Vec<String>),
+    Ping,
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    action: String,
+    #[serde(default)]
+    params: Params,
+}
+
+/// The vendor takes one string with commas; the proxy's current version an array.
+#[derive(Default, Deserialize)]
+#[serde(untagged)]
+enum Params {
+    One(String),
+    Many(Vec<String>),
+    #[default]
+    None,
+}
+
+impl Params {
+    /// The names, in order; a name stands once for each time it was written.
+    fn names(self) -> Vec<String> {
+        let texts = match self {
+            Params::One(text) => vec![text],
+            Params::Many(texts) => texts,
+            Params::None => Vec::new(),
+        };
+        let names = texts.iter().flat_map(|text| text.split(','));
+        names
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl ClientRequest {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the client to read. The parser's own words are left out: they
+    /// may quote a token.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        const FORM: &str = r#"expected a message like {"action":"subscribe","params":"V.I:SPX"}"#;
+        let value: serde_json::Value =
+            serde_json::from_str(text).map_err(|_| format!("invalid JSON: {FORM}"))?;
+        let wire: Wire =
+            serde_json::from_value(value).map_err(|_| format!("not understood: {FORM}"))?;
+        match (wire.action.as_str(), wire.params) {
+            ("auth", Params::One(key)) => Ok(ClientRequest::Auth(key)),
+            ("auth", _) => Err("the params of auth are one string".to_owned()),
+            ("subscribe", params) => Ok(ClientRequest::Subscribe(params.names())),
+            ("unsubscribe", params) => Ok(ClientRequest::Unsubscribe(params.names())),
+            ("ping", _) => Ok(ClientRequest::Ping),
+            (other, _) => Err(format!("unknown action: {}", brief(other))),
+        }
+    }
+}
+
+/// A client's own words, fit to be sent back.
+pub(crate) fn brief(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// The channel of this name, if the cluster has it.
+pub(crate) fn channel(cluster: Cluster, name: &str) -> Option<Channel> {
+    let channel = Channel::parse(name)?;
+    let ticker = channel.ticker.as_str();
+    let all = ticker == "*";
+    let plain = ticker
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !b"*\"\\,".contains(&byte));
+    let ours = match cluster {
+        Cluster::Indices => {
+            matches!(
+                channel.kind,
+                ChannelKind::Value | ChannelKind::Second | ChannelKind::Minute
+            ) && (all || ticker.len() > 2 && ticker.starts_with("I:"))
+        }
+        // The vendor has no `Q.*` on options.
+        Cluster::Options => {
+            channel.kind != ChannelKind::Value
+                && (ticker.len() > 2 && ticker.starts_with("O:")
+                    || all && channel.kind != ChannelKind::Quote)
+        }
+        Cluster::Stocks => channel.kind != ChannelKind::Value && !ticker.contains(':'),
+    };
+    (ours && (all || plain)).then_some(channel)
+}
+
+/// Statuses that go out in one frame.
+#[derive(Debug)]
+pub(crate) struct StatusFrame(String);
+
+impl StatusFrame {
+    /// None yet.
+    pub(crate) const fn new() -> Self {
+        Self(String::new())
+    }
+
+    /// One.
+    pub(crate) fn one(status: &str, message: &str) -> Self {
+        let mut status_frame = Self::new();
+        status_frame.add(status, message);
+        status_frame
+    }
+
+    /// One more.
+    pub(crate) fn add(&mut self, status: &str, message: &str) {
+        self.0.push(if self.0.is_empty() { '[' } else { ',' });
+        self.0.push_str(r#"{"ev":"status","status":""#);
+        self.0.push_str(status);
+        self.0.push_str(r#"","message":"#);
+        // A string always serialises.
+        self.0
+            .push_str(&serde_json::to_string(message).unwrap_or_default());
+        self.0.push('}');
+    }
+
+    /// The text of the frame; `None` if there is nothing to say.
+    pub(crate) fn finish(mut self) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.push(']');
+        Some(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        match ClientRequest::parse(text).unwrap() {
+            ClientRequest::Subscribe(names) => names,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn channels_come_as_a_string_or_as_an_array() {
+        for text in [
+            r#"{"action":"subscribe","params":"V.I:SPX, V.I:VIX"}"#,
+            r#"{"action":"subscribe","params":["V.I:SPX","V.I:VIX"]}"#,
+            r#"{"params":["V.I:SPX,V.I:VIX",""],"action":"subscribe","id":7}"#,
+        ] {
+            assert_eq!(names(text), ["V.I:SPX", "V.I:VIX"], "{text}");
+        }
+        assert_eq!(names(r#"{"action":"subscribe"}"#), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said_without_quoting_a_secret() {
+        for text in [
+            "",
+            "hello",
+            r#"{"action":"auth","params":"SECRET""#,
+            "[]",
+            "7",
+            r#"{"action":"auth","params":{"key":"SECRET"}}"#,
+            r#"{"action":7,"params":"SECRET"}"#,
+        ] {
+            let said = ClientRequest::parse(text).unwrap_err();
+            assert!(!said.contains("SECRET"), "{said}");
+        }
+        let said = ClientRequest::parse(r#"{"action":"dance"}"#).unwrap_err();
+        assert_eq!(said, "unknown action: dance");
+    }
+
+    #[test]
+    fn a_cluster_has_only_its_own_channels() {
+        use Cluster::{Indices, Options, Stocks};
+        for (cluster, name, known) in [
+            (Indices, "V.I:SPX", true),
+            (Indices, "V.*", true),
+            (Indices, "V.SPX", false),
+            (Indices, "T.I:SPX", false),
+            (Indices, "V.I:", false),
+            (Indices, "V.I:S*", false),
+            (Indices, "SPX", false),
+            (Options, "Q.O:SPY251219C00650000", true),
+            (Options, "Q.*", false),
+            (Options, "T.*", true),
+            (Stocks, "T.BRK.B", true),
+            (Stocks, "V.SPY", false),
+        ] {
+            assert_eq!(channel(cluster, name).is_some(), known, "{cluster} {name}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_valid_json_whatever_it_quotes() {
+        let mut status_frame = StatusFrame::one("error", "a \"quote\"\n");
+        status_frame.add("success", "é");
+        let text = status_frame.finish().unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value[0]["message"], "a \"quote\"\n");
+        assert_eq!(value[1]["status"], "success");
+    }
+}

@@ -1,0 +1,377 @@
+//! How symbols are written, by people and by the vendor. Small letters mean something in the
+//! ticker of a share, so none is changed unless the text can mean nothing else.
+
+use core::fmt;
+use core::str::FromStr;
+use std::borrow::Cow;
+
+use jiff::civil::Date;
+
+use super::symbol::{AssetClass, KNOWN_INDICES, Symbol, Ticker};
+
+/// The longest name of a share.
+const MAX_SHARE_NAME: usize = 10;
+/// The longest code of an index.
+const MAX_INDEX_CODE: usize = 12;
+
+/// Why a text is no symbol; the message says what to write instead.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SymbolError {
+    text: String,
+    reason: Cow<'static, str>,
+}
+
+impl fmt::Display for SymbolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not a symbol: {}", self.text, self.reason)
+    }
+}
+
+impl std::error::Error for SymbolError {}
+
+/// A text that is the vendor's ticker, and of what; or why it is none.
+type Classified<'a> = Result<(AssetClass, Cow<'a, str>), Cow<'static, str>>;
+
+/// As people write it.
+///
+/// - `SPX`, `vix`: the indices that everybody knows. Any other index is `I:` and its code, in which
+///   case matters. `I:spx` is `I:SPX`; other codes are taken as written, but not if all their
+///   letters are small: no code is known that is so.
+/// - `SPY`, `BRK.B`, `AMpB`: a share, as written. Without any capital it is the one in capitals:
+///   no share is written so.
+/// - `stock:COMP`: the share, where there is an index of that name.
+/// - `O:SPY251219C00650000`: a contract, in capitals or not.
+impl FromStr for Symbol {
+    type Err = SymbolError;
+
+    fn from_str(text: &str) -> Result<Self, SymbolError> {
+        let fail = |reason| SymbolError {
+            text: text.chars().take(40).collect(),
+            reason,
+        };
+        let (class, ticker) = classify(text.trim()).map_err(fail)?;
+        // `classify` bounds every part; this is the bound of the sum.
+        let ticker = Ticker::try_from(&*ticker).map_err(|_| fail("it is too long".into()))?;
+        Ok(Symbol { class, ticker })
+    }
+}
+
+impl Symbol {
+    /// The instrument that the vendor calls so: `I:SPX`, `COMP` (the share), `O:SPY…`. `None` for
+    /// what is no ticker there, `spy` and `I:spx` among them.
+    pub fn from_ticker(ticker: &str) -> Option<Self> {
+        let (class, read) = if ticker.contains(':') {
+            classify(ticker).ok()?
+        } else {
+            (AssetClass::Equity, share(ticker).ok()?)
+        };
+        let ticker = Ticker::try_from(ticker)
+            .ok()
+            .filter(|ticker| **ticker == read)?;
+        Some(Symbol { class, ticker })
+    }
+}
+
+fn classify(text: &str) -> Classified<'_> {
+    if text.is_empty() {
+        return Err("it is empty; write for example \"SPX\"".into());
+    }
+    if let Some((prefix, rest)) = text.split_once(':') {
+        return match prefix {
+            "I" | "i" => index(rest),
+            "O" | "o" => {
+                let contract = rest.to_ascii_uppercase();
+                check_contract(&contract)?;
+                Ok((AssetClass::Option, format!("O:{contract}").into()))
+            }
+            _ if prefix.eq_ignore_ascii_case("stock") => Ok((AssetClass::Equity, share(rest)?)),
+            _ => Err(
+                "the only prefixes are \"I:\" for indices, \"O:\" for options and \"stock:\" for \
+                 shares"
+                    .into(),
+            ),
+        };
+    }
+    if text.strip_prefix('^').and_then(known).is_some() {
+        return Err("write an index without \"^\", like \"SPX\"".into());
+    }
+    if let Some(code) = known(text) {
+        // In capitals and small letters it may be a share as well: "SpX".
+        return if has_small(text) && has_capitals(text) && is_share(text) {
+            Err(format!("write \"{code}\" for the index, \"stock:{text}\" for the share").into())
+        } else {
+            Ok((AssetClass::Index, format!("I:{code}").into()))
+        };
+    }
+    if text.len() > MAX_SHARE_NAME && text.bytes().filter(u8::is_ascii_digit).count() >= 8 {
+        return Err("an option contract begins with \"O:\", like \"O:SPY251219C00650000\"".into());
+    }
+    Ok((AssetClass::Equity, share(text)?))
+}
+
+/// The code of an index that everybody knows, however it is written.
+fn known(text: &str) -> Option<&'static str> {
+    let mut codes = KNOWN_INDICES.into_iter();
+    codes.find(|code| code.eq_ignore_ascii_case(text))
+}
+
+fn has_small(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_lowercase())
+}
+
+fn has_capitals(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
+/// What comes after `I:`.
+fn index(code: &str) -> Classified<'_> {
+    let plain = (1..=MAX_INDEX_CODE).contains(&code.len())
+        && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !plain {
+        return Err(
+            "after \"I:\" comes the code of an index, 1 to 12 letters and digits, like \"I:SPX\""
+                .into(),
+        );
+    }
+    if known(code).is_none() && has_small(code) && !has_capitals(code) {
+        let code = code.to_ascii_uppercase();
+        return Err(format!("the code of an index is in capitals; write \"I:{code}\"").into());
+    }
+    Ok((
+        AssetClass::Index,
+        format!("I:{}", known(code).unwrap_or(code)).into(),
+    ))
+}
+
+/// The ticker of a share.
+fn share(text: &str) -> Result<Cow<'_, str>, Cow<'static, str>> {
+    if is_share(text) {
+        return Ok(text.into());
+    }
+    let upper = text.to_ascii_uppercase();
+    match is_share(&upper) {
+        true if !has_capitals(text) => Ok(upper.into()),
+        true => Err(format!(
+            "small letters mean something in the name of a share: \"AMpB\" is a preferred share, \
+             \"GEVw\" one when issued; write \"{upper}\" for the ordinary one"
+        )
+        .into()),
+        false => Err(
+            "write an index (\"SPX\", \"I:SPX\"), a share (\"SPY\", \"BRK.B\", \"AMpB\") or an \
+             option (\"O:SPY251219C00650000\")"
+                .into(),
+        ),
+    }
+}
+
+/// Whether it is a share as the tape writes one: its root in capitals; `p` for a preferred share
+/// and perhaps its series, or `r` for a right; classes, warrants, units after a point; and `w` for
+/// one that is traded when issued.
+fn is_share(text: &str) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let bytes = bytes.strip_suffix(b"w").unwrap_or(bytes);
+    let root = bytes.iter().take_while(|byte| plain(byte)).count();
+    let (root, rest) = bytes.split_at(root);
+    let rest = match rest {
+        [b'p', series, rest @ ..] if series.is_ascii_uppercase() => rest,
+        [b'p' | b'r', rest @ ..] => rest,
+        rest => rest,
+    };
+    let parts = match rest {
+        [] => true,
+        [b'.', parts @ ..] => parts
+            .split(|byte| *byte == b'.')
+            .all(|part| !part.is_empty() && part.iter().all(plain)),
+        _ => false,
+    };
+    text.len() <= MAX_SHARE_NAME && root.first().is_some_and(u8::is_ascii_uppercase) && parts
+}
+
+/// Checks ROOT YYMMDD C|P STRIKE×1000, from the right: a root may end in a digit.
+fn check_contract(contract: &str) -> Result<(), Cow<'static, str>> {
+    const FORM: &str = "an option is \"O:\", a root of 1 to 6 letters, YYMMDD, C or P, and the strike times 1000 in eight \
+                        digits, like \"O:SPY251219C00650000\"";
+    let bytes = contract.as_bytes();
+    if !contract.is_ascii() || bytes.len() < 16 {
+        return Err(FORM.into());
+    }
+    let (head, strike) = bytes.split_at(bytes.len() - 8);
+    let (head, side) = head.split_at(head.len() - 1);
+    let all_digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    if !matches!(side, b"C" | b"P") {
+        let nine = head.last().is_some_and(|b| matches!(b, b'C' | b'P'))
+            && all_digits(side)
+            && all_digits(strike);
+        return Err(if nine {
+            "its strike has nine digits; it is the strike times 1000 in exactly eight"
+        } else {
+            FORM
+        }
+        .into());
+    }
+    let (root, date) = head.split_at(head.len() - 6);
+    let root_fits = (1..=6).contains(&root.len())
+        && root[0].is_ascii_alphabetic()
+        && root.iter().all(u8::is_ascii_alphanumeric);
+    if !root_fits || !all_digits(date) || !all_digits(strike) {
+        return Err(FORM.into());
+    }
+    let two = |at: usize| i16::from(date[at] - b'0') * 10 + i16::from(date[at + 1] - b'0');
+    if Date::new(2000 + two(0), two(2) as i8, two(4) as i8).is_err() {
+        return Err("its expiry is no date; after the root comes YYMMDD".into());
+    }
+    if strike.iter().all(|digit| *digit == b'0') {
+        return Err("its strike is zero".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn symbol(text: &str) -> Symbol {
+        text.parse().unwrap()
+    }
+
+    fn ticker(text: &str) -> String {
+        symbol(text).ticker().to_owned()
+    }
+
+    #[track_caller]
+    fn refused(text: &str, words: &[&str]) {
+        let error = text.parse::<Symbol>().unwrap_err().to_string();
+        for word in words {
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn users_write_symbols_as_they_know_them() {
+        assert_eq!(ticker("SPX"), "I:SPX");
+        assert_eq!(ticker(" vix "), "I:VIX");
+        assert_eq!(ticker("Vix"), "I:VIX");
+        assert_eq!(ticker("I:VIX9D"), "I:VIX9D");
+        assert_eq!(ticker("spy"), "SPY");
+        assert_eq!(ticker("BRK.B"), "BRK.B");
+        assert_eq!(ticker("brk.b"), "BRK.B");
+        assert_eq!(ticker("o:spy251219c00650000"), "O:SPY251219C00650000");
+        assert_eq!(ticker("O:BRKB1251219P00000500"), "O:BRKB1251219P00000500");
+    }
+
+    #[test]
+    fn the_small_letters_of_a_share_are_part_of_its_name() {
+        for text in [
+            "AMpB", "BACpL", "GEVw", "Fr", "ABRp", "BACpLw", "ABCrw", "BRK.Aw", "ACHR.WS", "AAC.U",
+            "ABCp.CL", "ZVZZT", "SPXw",
+        ] {
+            let symbol = symbol(text);
+            assert_eq!(
+                (symbol.class(), symbol.ticker()),
+                (AssetClass::Equity, text)
+            );
+            assert_eq!(symbol.to_string(), text);
+        }
+        let ordinary = "write \"NVDA\" for the ordinary one";
+        for text in ["Nvda", "NVDa", "nvdA"] {
+            refused(text, &["small letters mean something", ordinary]);
+        }
+        refused("BRK.b", &["write \"BRK.B\""]);
+        refused("AMpb", &["write \"AMPB\"", "\"AMpB\" is a preferred share"]);
+        for text in ["BRK.", "BRK..B", ".B", "1AB", "ABCDEFGHIJK"] {
+            refused(text, &["write an index"]);
+        }
+        assert_eq!((ticker("p"), ticker("w")), ("P".into(), "W".into()));
+    }
+
+    #[test]
+    fn a_share_with_the_name_of_an_index_can_be_written_and_neither_is_ever_the_other() {
+        let (index, share) = (symbol("COMP"), symbol("stock:COMP"));
+        assert_eq!(
+            (index.class(), index.ticker()),
+            (AssetClass::Index, "I:COMP")
+        );
+        assert_eq!(
+            (share.class(), share.ticker()),
+            (AssetClass::Equity, "COMP")
+        );
+        assert_eq!((index.name(), share.name()), ("COMP", "COMP"));
+        assert_eq!(index.to_string(), "COMP");
+        assert_eq!(share.to_string(), "stock:COMP");
+        assert_eq!(symbol("Stock:comp"), share);
+        assert_eq!(symbol("stock:SPY"), symbol("SPY"));
+        assert_eq!(symbol("stock:AMpB").to_string(), "AMpB");
+        // A preferred share of S, series X.
+        refused(
+            "SpX",
+            &["\"SPX\" for the index", "\"stock:SpX\" for the share"],
+        );
+        assert_eq!(symbol("stock:SpX").to_string(), "stock:SpX");
+        refused("stock:I:SPX", &["write an index"]);
+        refused("stock:Comp", &["write \"COMP\""]);
+        refused("stock:", &["write an index"]);
+    }
+
+    #[test]
+    fn the_code_of_an_index_is_corrected_only_where_it_is_known() {
+        assert_eq!(ticker("I:spx"), "I:SPX");
+        assert_eq!(ticker("i:Vix9d"), "I:VIX9D");
+        assert_eq!(ticker("I:TICK"), "I:TICK");
+        assert_eq!(ticker("I:AbC"), "I:AbC");
+        assert_eq!(symbol("I:TICK").to_string(), "I:TICK");
+        refused("I:tick", &["in capitals", "write \"I:TICK\""]);
+    }
+
+    #[test]
+    fn to_the_vendor_case_matters_and_a_plain_name_is_a_share() {
+        let class = |ticker| Symbol::from_ticker(ticker).map(|symbol| symbol.class());
+        assert_eq!(class("COMP"), Some(AssetClass::Equity));
+        assert_eq!(class("I:COMP"), Some(AssetClass::Index));
+        assert_eq!(class("AMpB"), Some(AssetClass::Equity));
+        assert_eq!(class("O:SPY251219C00650000"), Some(AssetClass::Option));
+        for none in [
+            "spy",
+            "I:spx",
+            "i:SPX",
+            "o:SPY251219C00650000",
+            "stock:COMP",
+            " SPY",
+            "",
+            "*",
+            "O:spy251219C00650000",
+            "O:SPY",
+        ] {
+            assert_eq!(class(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_bad_symbol_is_told_what_is_wrong_with_it() {
+        refused("", &["empty"]);
+        refused("^SPX", &["without \"^\""]);
+        refused("X:BTCUSD", &["prefixes", "stock:"]);
+        refused("I:", &["code of an index"]);
+        refused("SPY251219C00650000", &["begins with \"O:\""]);
+        refused("O:SPY251219C006500000", &["nine digits"]);
+        refused("O:SPY251319C00650000", &["no date"]);
+        refused("O:SPY251219X00650000", &["C or P"]);
+        refused("O:SPY251219C00000000", &["zero"]);
+        refused("O:TOOLONG251219C00650000", &["1 to 6"]);
+        refused("hello world", &["write an index"]);
+        refused("Ünïcode", &["write an index"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_is_read_again_as_the_same(
+            text in "\\PC{0,40}|(i:|I:|o:|O:|stock:|)([A-Za-z0-9.]{1,12}|[A-Z]{1,4}p[A-Z]?w?|\
+                     [Cc][Oo][Mm][Pp]|[Ss][Pp][Xx]|spy251219[cp]00650000)",
+        ) {
+            if let Ok(symbol) = text.parse::<Symbol>() {
+                proptest::prop_assert_eq!(&symbol.to_string().parse::<Symbol>().unwrap(), &symbol);
+                proptest::prop_assert_eq!(Symbol::from_ticker(symbol.ticker()), Some(symbol));
+            }
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! What becomes of a value that comes: whether it is believed, which of two is the newer one, and when
+//! one has become the close. Judges nothing for the glass.
+
+use super::Outcome;
+use super::instrument::Instrument;
+use super::ordering::{Recency, channel_continues, recency};
+use crate::market::quote::{AHEAD, AsOf, millis};
+use crate::market::staleness::{INDEX_SETTLEMENT, LinkState};
+use crate::market::{AssetClass, Bar, Calendar, MarketPhase, Quote, QuoteSource, SessionPart};
+use crate::time::{Moment, Now, Utc};
+
+/// The last value of a session may be stamped so much after its end (in ms).
+const CLOSING_PRINT_LIMIT: i64 = 2_000;
+
+impl Instrument {
+    /// Real values drop all simulated ones at once, and simulated values drop all real ones.
+    pub(super) fn set_simulated(&mut self, simulated: bool) {
+        if self.simulated.is_some_and(|known| known != simulated) {
+            let symbol = self.symbol.clone();
+            let day = self.minutes.day().copied();
+            *self = Self::new(symbol);
+            self.minutes.enter(day);
+        }
+        self.simulated = Some(simulated);
+    }
+
+    /// Takes a value.
+    pub(super) fn take(
+        &mut self,
+        mut new: Quote,
+        link: LinkState,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Outcome {
+        self.set_simulated(new.simulated);
+        if new.is_streamed() && new.as_of.stamp.is_none() && !new.void {
+            // The first of a connection may be a repetition of a value of any age, and so may be one
+            // that says the same again.
+            let before = self.last_unstamped.replace((new.price, new.epoch));
+            let differs =
+                before.is_some_and(|(price, epoch)| epoch == new.epoch && price != new.price);
+            new.as_of.heard &= differs;
+        }
+        let class = self.symbol.class();
+        if new.source == QuoteSource::Rest && self.streams(now) {
+            // A young stream knows more than an answer that is stamped now; and an index that is computed
+            // after the bell has no close yet.
+            let closed = || {
+                let phase = self.phase(now.utc, calendar);
+                phase.is_some_and(|phase| !phase.is_open())
+            };
+            if !new.is_close || class == AssetClass::Index && closed() {
+                return Outcome::Older;
+            }
+        }
+        let at = now.utc.map(|utc| match new.as_of.stamp {
+            Some(stamp) if stamp.0 <= utc.0.saturating_add(AHEAD) => stamp,
+            _ => utc,
+        });
+        let phase = self.phase(at, calendar);
+        match (class, phase, at) {
+            // The row of a contract says closed, but a quote from after the bell is not its close.
+            (AssetClass::Option, Some(MarketPhase::Closed { close, .. }), Some(at)) => {
+                new.is_close &= at.millis_since(close) <= millis(self.limit(new.source));
+            }
+            // A row has one stamp, which may be that of a price of after the close.
+            (AssetClass::Equity | AssetClass::Index, Some(phase), _)
+                if new.is_close
+                    && !matches!(phase.part(), Some(SessionPart::Regular | SessionPart::Pre)) =>
+            {
+                let settling = if class == AssetClass::Index {
+                    INDEX_SETTLEMENT
+                } else {
+                    0
+                };
+                let last = Utc(phase.bell().0.saturating_add(settling));
+                new.as_of.stamp = new.as_of.stamp.map(|stamp| stamp.min(last));
+            }
+            _ => {}
+        }
+        if new.is_close {
+            return self.take_official_close(new, now);
+        }
+        match (phase, at) {
+            (Some(MarketPhase::Closed { since, .. }), Some(at))
+                if new.source == QuoteSource::Rest =>
+            {
+                // REST tells last values: the stamp decides. An index's is its close, or will become it.
+                let after = at.millis_since(since) > millis(self.limit(new.source));
+                new.outside = after && class != AssetClass::Index;
+                self.take_in_session(new, now)
+            }
+            (Some(MarketPhase::Closed { since, close, .. }), Some(at))
+                if at.millis_since(since) > CLOSING_PRINT_LIMIT =>
+            {
+                let settles = self.settles(at, close);
+                if settles && self.covered_the_close(close, link, now) {
+                    return self.take_in_session(new, now);
+                }
+                new.outside = !settles;
+                self.take_unconfirmed(new, since, link, now, calendar)
+            }
+            (Some(MarketPhase::Open { since, .. }), _) => {
+                self.record_close(since, link, now, calendar);
+                self.take_in_session(new, now)
+            }
+            _ => self.take_in_session(new, now),
+        }
+    }
+
+    /// Whether a value of this time is an index's on its way to the official close: within half an hour
+    /// after the bell.
+    fn settles(&self, at: Utc, bell: Utc) -> bool {
+        self.symbol.class() == AssetClass::Index && at.0 <= bell.0.saturating_add(INDEX_SETTLEMENT)
+    }
+
+    /// Whether the latest value was at most one limit old at the bell, or is newer, and none was missed
+    /// since then: the link has not broken, or REST has just told the value.
+    fn covered_the_close(&self, bell: Utc, link: LinkState, now: Now) -> bool {
+        self.latest.is_some_and(|latest| {
+            let limit = millis(self.limit(latest.source));
+            let as_of = latest.as_of.utc(now);
+            let at_the_bell = as_of.is_some_and(|as_of| as_of.0.saturating_add(limit) >= bell.0);
+            let unbroken = if latest.is_streamed() {
+                link.unbroken && latest.epoch == link.epoch
+            } else {
+                self.is_young(&latest, now)
+            };
+            at_the_bell && unbroken && !latest.outside
+        })
+    }
+
+    /// A value of the known hours.
+    fn take_in_session(&mut self, new: Quote, now: Now) -> Outcome {
+        let Some(stored) = &self.latest else {
+            return self.store(new, now);
+        };
+        match recency(stored, &new, now) {
+            Recency::Newer => self.store(new, now),
+            Recency::Same => self.store(
+                Quote {
+                    price: new.price,
+                    // A streamed value stays a streamed one when REST repeats it.
+                    source: if new.is_streamed() {
+                        new.source
+                    } else {
+                        stored.source
+                    },
+                    epoch: if new.is_streamed() {
+                        new.epoch
+                    } else {
+                        stored.epoch
+                    },
+                    as_of: AsOf {
+                        confirmed: new.as_of.confirmed,
+                        ..stored.as_of
+                    },
+                    delayed: stored.delayed || new.delayed,
+                    void: new.void,
+                    ..*stored
+                },
+                now,
+            ),
+            Recency::Older => {
+                let stored = *stored;
+                let this = new.as_of.stamp.map(|stamp| (stamp, new.as_of.received));
+                let before = if new.source == stored.source {
+                    core::mem::replace(&mut self.last_out_of_order, this)
+                } else {
+                    None
+                };
+                match before {
+                    Some(before)
+                        if channel_continues(&stored, before, &new) && self.is_young(&new, now) =>
+                    {
+                        self.store(new, now)
+                    }
+                    _ => Outcome::Older,
+                }
+            }
+        }
+    }
+
+    /// A streamed value that one print does not prove: it is believed from the second print on that comes
+    /// within its limit, or where REST has told such a value already.
+    fn take_unconfirmed(
+        &mut self,
+        new: Quote,
+        since: Utc,
+        link: LinkState,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Outcome {
+        let limit = self.limit(new.source);
+        let follows = |before: &Quote| {
+            new.as_of.received.since(before.as_of.received) <= limit
+                && recency(before, &new, now) == Recency::Newer
+        };
+        let (continues, newer) = match &self.latest {
+            Some(latest) => {
+                // One that came before there was an agreed time is the first print.
+                let after = |as_of: Utc| as_of.millis_since(since) > CLOSING_PRINT_LIMIT;
+                let first = || latest.is_streamed() && latest.as_of.utc(now).is_some_and(after);
+                (
+                    (latest.outside || first()) && follows(latest),
+                    recency(latest, &new, now) == Recency::Newer,
+                )
+            }
+            None => (false, true),
+        };
+        if !newer || (new.void && !continues) {
+            return Outcome::Older;
+        }
+        if !continues
+            && !self.unconfirmed.as_ref().is_some_and(|unconfirmed| {
+                follows(unconfirmed) && is_distinct_print(unconfirmed, &new)
+            })
+        {
+            self.unconfirmed = Some(new);
+            return Outcome::Doubted;
+        }
+        self.unconfirmed = None;
+        self.record_close(Utc(i64::MAX), link, now, calendar);
+        self.store(new, now)
+    }
+
+    /// Keeps the last value of a session as its close, if it is that, before one from after `since`
+    /// takes its place.
+    pub(super) fn record_close(
+        &mut self,
+        since: Utc,
+        link: LinkState,
+        now: Now,
+        calendar: &Calendar,
+    ) {
+        let Some(latest) = &self.latest else { return };
+        let Some(as_of) = latest.as_of.utc(now) else {
+            return;
+        };
+        if as_of >= since || latest.outside || latest.void {
+            return;
+        }
+        let Some(phase) = self.phase(now.utc, calendar) else {
+            return;
+        };
+        let bell = phase.bell();
+        if as_of >= bell && self.symbol.class() == AssetClass::Equity {
+            // A price of after the regular hours.
+            return;
+        }
+        // Shares go on trading after the bell: then the next price is the proof that nothing came.
+        let channel_continues = matches!(
+            phase,
+            MarketPhase::Open {
+                part: SessionPart::Post,
+                ..
+            }
+        );
+        let link = if channel_continues {
+            LinkState {
+                heard: Moment::NEVER,
+                ..link
+            }
+        } else {
+            link
+        };
+        if self
+            .judge(link, Some(phase), now)
+            .is_last_before(latest, bell)
+        {
+            self.close = Some(Quote {
+                is_close: true,
+                ..*latest
+            });
+        }
+    }
+
+    /// The link breaks: what is the close by now stays it.
+    pub(super) fn link_breaks(&mut self, link: LinkState, now: Now, calendar: &Calendar) {
+        self.record_close(Utc(i64::MAX), link, now, calendar);
+        if let (Some(close), Some(latest)) = (self.close, &mut self.latest) {
+            latest.is_close |= close.as_of == latest.as_of;
+        }
+    }
+
+    /// A source has told the close of a session.
+    fn take_official_close(&mut self, new: Quote, now: Now) -> Outcome {
+        let known = |latest: Quote| latest.age(now).is_some();
+        if new.age(now).is_none() && self.latest.is_some_and(known) {
+            return Outcome::Older;
+        }
+        let newer = |known: &Quote| known.as_of.stamp <= new.as_of.stamp;
+        if self.close.as_ref().is_none_or(newer) {
+            self.close = Some(new);
+        }
+        let Some(stored) = self.latest else {
+            return self.store(new, now);
+        };
+        match recency(&stored, &new, now) {
+            Recency::Same => {
+                self.latest = Some(Quote {
+                    price: new.price,
+                    is_close: true,
+                    ..stored
+                });
+                Outcome::Stored
+            }
+            Recency::Newer if !stored.outside => self.store(new, now),
+            Recency::Newer | Recency::Older => Outcome::Older,
+        }
+    }
+
+    /// Takes a bar's extremes for the day, and its close where it knows more than the latest value.
+    pub(super) fn take_bar(
+        &mut self,
+        bar: &Bar,
+        new: Quote,
+        link: LinkState,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Outcome {
+        self.set_simulated(new.simulated);
+        let source = new.source;
+        match source {
+            _ if new.is_ahead(now) => {}
+            QuoteSource::Minute => self.minutes.bar(bar),
+            // Its extremes are the minute's, whatever becomes of its close.
+            _ => {
+                for price in [bar.high, bar.low, bar.close] {
+                    self.minutes.value(price, bar.start);
+                }
+            }
+        }
+        let Some(stored) = self.latest else {
+            return self.take(new, link, now, calendar);
+        };
+        if stored.as_of.stamp.is_none() {
+            // It is unknown which of the two is newer: the bar waits until the value is too old.
+            let limit = self.limit(stored.source);
+            if stored.counted_age(now).is_some_and(|age| age <= limit) {
+                return Outcome::Older;
+            }
+            return self.store(new, now);
+        }
+        match recency(&stored, &new, now) {
+            Recency::Newer => self.take(new, link, now, calendar),
+            // The same window, corrected.
+            Recency::Same if stored.source == source => {
+                self.latest = Some(Quote {
+                    price: new.price,
+                    ..stored
+                });
+                Outcome::Stored
+            }
+            Recency::Same | Recency::Older => Outcome::Older,
+        }
+    }
+
+    fn store(&mut self, quote: Quote, now: Now) -> Outcome {
+        self.last_out_of_order = None;
+        if !quote.void {
+            if !quote.outside && !quote.arrived_old(now) {
+                self.history.push(quote.price, quote.as_of.received);
+            }
+            // A stamp that is ahead of the time names no minute.
+            if let Some(stamp) = quote.as_of.stamp.filter(|_| now.utc.is_some())
+                && quote.source != QuoteSource::Minute
+                && !quote.is_ahead(now)
+                && !quote.outside
+            {
+                self.minutes.value(quote.price, stamp);
+            }
+            // It has a price, so it is not denied.
+            self.denial = None;
+        }
+        self.latest = Some(quote);
+        Outcome::Stored
+    }
+}
+
+/// Whether a value is of another print than the one before: not the same sent again, and no bar that
+/// covers it.
+fn is_distinct_print(before: &Quote, new: &Quote) -> bool {
+    let same = new.price == before.price;
+    let covered = match new.source {
+        QuoteSource::Minute => 60_000,
+        QuoteSource::Second => 1_000,
+        QuoteSource::Tick | QuoteSource::Rest if same => 1_000,
+        QuoteSource::Tick | QuoteSource::Rest => 0,
+    };
+    match (before.as_of.stamp, new.as_of.stamp) {
+        (Some(before), Some(new)) => new.millis_since(before) >= covered,
+        _ => !same,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::{Price, Provenance};
+
+    #[test]
+    fn a_print_is_another_one_where_it_is_neither_the_same_again_nor_a_bar_around_it() {
+        use QuoteSource::{Minute, Second, Tick};
+        let now = Now::new(Moment::from_secs(9), Utc(1_768_323_600_000));
+        let quote = |whole: i64, stamp: Option<i64>, source| {
+            let price = Price::from_scaled(whole * Price::SCALE);
+            let stamp = stamp.map(|stamp| Utc(1_768_323_600_000 + stamp));
+            Quote::streamed(price, stamp, source, Provenance::default(), now)
+        };
+        let before = quote(1, Some(0), Tick);
+        for (source, whole, stamp, expected) in [
+            (Tick, 1, 999, false),
+            (Tick, 1, 1000, true),
+            (Tick, 2, 0, true),
+            (Tick, 2, 1, true),
+            (Second, 2, 999, false),
+            (Second, 2, 1000, true),
+            (Minute, 2, 59_999, false),
+            (Minute, 2, 60_000, true),
+        ] {
+            let new = quote(whole, Some(stamp), source);
+            let case = (source, whole, stamp);
+            assert_eq!(is_distinct_print(&before, &new), expected, "{case:?}");
+        }
+        for (before, new, expected) in [(1, 1, false), (1, 2, true)] {
+            let before = quote(before, None, Tick);
+            assert_eq!(
+                is_distinct_print(&before, &quote(new, None, Tick)),
+                expected
+            );
+        }
+    }
+}

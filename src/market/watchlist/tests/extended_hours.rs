@@ -1,0 +1,194 @@
+//! The calendar excuses silence; it never calls a moving number closed.
+
+use super::*;
+use crate::market::SessionPart;
+
+/// The same time of day on Saturday, 17 January 2026.
+fn saturday(time: &str) -> Now {
+    later(tuesday(time), 4 * 86_400)
+}
+
+fn closed_on_friday(name: &str) -> Box<Watchlist> {
+    let now = saturday("08:00:00");
+    let mut list = linked(&[name], now);
+    let ticker: Symbol = name.parse().unwrap();
+    let friday = Some(Utc(saturday("16:00:00").utc.unwrap().0 - 86_400_000));
+    fetch_close(&mut list, ticker.ticker(), 100, friday, now);
+    list
+}
+
+#[test]
+fn one_stray_print_is_never_shown_and_changes_nothing() {
+    let mut list = closed_on_friday("SPX");
+    let now = saturday("12:00:00");
+    list.start_days(now, &US);
+    assert_eq!(tick(&mut list, "I:SPX", 18, now), Outcome::Doubted);
+    let shown = list.shown(0, now, &US).unwrap();
+    assert_eq!(
+        (shown.quote.unwrap().price, shown.freshness),
+        (price(100), Freshness::Closed)
+    );
+    assert_eq!(list.instruments()[0].curve(), []);
+    // Nor does one an hour later make two.
+    assert_eq!(
+        tick(&mut list, "I:SPX", 18, later(now, 3600)),
+        Outcome::Doubted
+    );
+    // And REST's right answers are still taken.
+    let friday = Some(Utc(saturday("16:04:50").utc.unwrap().0 - 86_400_000));
+    let night = later(now, 7200);
+    fetch_close(&mut list, "I:SPX", 101, friday, night);
+    let shown = list.shown(0, night, &US).unwrap();
+    assert_eq!(
+        (shown.quote.unwrap().price, shown.freshness),
+        (price(101), Freshness::Closed)
+    );
+}
+
+#[test]
+fn a_stray_print_of_before_the_clock_was_set_gives_its_place_to_the_close() {
+    let now = saturday("12:00:00");
+    let mut list = linked(&["SPX"], unset(now));
+    let outcome = tick_of(&mut list, "I:SPX", 18, now.utc, unset(now));
+    assert_eq!(outcome, Outcome::Stored);
+    let now = later(now, 7200);
+    let friday = Some(Utc(saturday("16:04:50").utc.unwrap().0 - 86_400_000));
+    fetch_close(&mut list, "I:SPX", 101, friday, now);
+    let shown = list.shown(0, now, &US).unwrap();
+    assert_eq!(
+        (shown.quote.unwrap().price, shown.freshness),
+        (price(101), Freshness::Closed)
+    );
+}
+
+#[test]
+fn a_number_that_moves_outside_the_known_hours_is_live_from_its_second_value_and_marked() {
+    for (name, time) in [
+        ("O:NVDA261218C00200000", "08:00:00"),
+        ("O:NVDA261218C00200000", "16:05:00"),
+        ("O:SPXW261218C05900000", "03:00:00"),
+        ("O:SPXW261218C05900000", "16:30:00"),
+        ("SPY", "22:30:00"),
+    ] {
+        let now = tuesday(time);
+        let mut list = linked(&[name], later(now, -10));
+        // Yesterday's close, or today's, by the word of a source.
+        let bell = if now.utc >= tuesday("16:00:00").utc {
+            tuesday("16:00:00").utc
+        } else {
+            Some(Utc(tuesday("16:00:00").utc.unwrap().0 - 86_400_000))
+        };
+        fetch_close(&mut list, name, 100, bell, later(now, -10));
+        assert_eq!(
+            tick(&mut list, name, 101, now),
+            Outcome::Doubted,
+            "{name} {time}"
+        );
+        for second in 1..100 {
+            let now = later(now, second);
+            assert_eq!(tick(&mut list, name, 101 + second, now), Outcome::Stored);
+            let shown = list.shown(0, now, &US).unwrap();
+            let seen = (shown.freshness, shown.part, shown.quote.unwrap().price);
+            assert_eq!(
+                seen,
+                (
+                    Freshness::Live,
+                    Some(SessionPart::Outside),
+                    price(101 + second)
+                )
+            );
+        }
+        // It stops: struck with its age, then the close.
+        let stopped = later(now, 99 + 61);
+        assert_eq!(list.freshness(0, stopped, &US), stale(61), "{name} {time}");
+        let back = later(now, 99 + 60 + 900);
+        let shown = list.shown(0, back, &US).unwrap();
+        let seen = (shown.freshness, shown.quote.unwrap().price);
+        assert_eq!(seen, (Freshness::Closed, price(100)), "{name} {time}");
+        // Where there is room it stands beside the close, with its own age.
+        let (outside, age) = list.instruments()[0]
+            .outside(&shown.quote.unwrap(), back)
+            .unwrap();
+        assert_eq!((outside.price, age.as_secs()), (price(200), 960));
+    }
+}
+
+#[test]
+fn a_bar_of_the_stray_print_itself_and_the_print_sent_again_are_no_second_one() {
+    let mut list = closed_on_friday("SPX");
+    let print = saturday("12:00:40");
+    assert_eq!(tick(&mut list, "I:SPX", 18, print), Outcome::Doubted);
+    let again = print.utc.map(|utc| Utc(utc.0 + 5));
+    let outcome = tick_of(&mut list, "I:SPX", 18, again, later(print, 5));
+    assert_eq!(outcome, Outcome::Doubted);
+    let minute = saturday("12:01:02");
+    let end = saturday("12:01:00").utc.unwrap();
+    let outcome = take_bar(&mut list, "I:SPX", bar(18, end), minute);
+    assert_eq!(outcome, Outcome::Doubted);
+    assert_eq!(list.freshness(0, minute, &US), Freshness::Closed);
+    // The bar of the minute after it is one.
+    let next = later(minute, 60);
+    let outcome = take_bar(&mut list, "I:SPX", bar(19, Utc(end.0 + 60_000)), next);
+    assert_eq!(outcome, Outcome::Stored);
+}
+
+#[test]
+fn a_price_outside_the_known_hours_has_no_change_while_the_close_is_not_known() {
+    let now = saturday("12:00:00");
+    let mut list = linked(&["SPX"], now);
+    list.set_previous_close("I:SPX", price(50), saturday("08:00:00").utc.unwrap(), &US);
+    tick(&mut list, "I:SPX", 101, now);
+    tick(&mut list, "I:SPX", 102, later(now, 1));
+    let spx = &list.instruments()[0];
+    assert_eq!(spx.change(&spx.quote().unwrap(), later(now, 1)), None);
+}
+
+#[test]
+fn a_run_that_has_stopped_needs_two_values_again() {
+    let mut list = closed_on_friday("SPX");
+    let now = saturday("12:00:00");
+    tick(&mut list, "I:SPX", 101, now);
+    tick(&mut list, "I:SPX", 102, later(now, 1));
+    assert_eq!(list.freshness(0, later(now, 1), &US), Freshness::Live);
+    assert_eq!(
+        tick(&mut list, "I:SPX", 50, later(now, 600)),
+        Outcome::Doubted
+    );
+    assert_eq!(list.freshness(0, later(now, 600), &US), stale(599));
+}
+
+#[test]
+fn a_run_that_has_stopped_gives_way_to_the_close_on_time_and_at_the_open_at_once() {
+    let mut list = closed_on_friday("SPX");
+    let now = saturday("12:00:00");
+    tick(&mut list, "I:SPX", 101, now);
+    let now = later(now, 1);
+    tick(&mut list, "I:SPX", 102, now);
+    let soon = later(now, 905);
+    assert_eq!(list.freshness(0, soon, &US), stale(905));
+    let wait = list.deadline(0, soon, &US).since(soon.monotonic);
+    assert_eq!(wait, Duration::from_secs(5));
+    assert_eq!(list.freshness(0, later(now, 910), &US), Freshness::Closed);
+    // Tuesday's bell has rung, and nothing has come since.
+    let mut list = linked(&["SPX"], tuesday("09:00:00"));
+    let monday = Some(Utc(tuesday("16:20:00").utc.unwrap().0 - 86_400_000));
+    fetch_close(&mut list, "I:SPX", 100, monday, tuesday("09:00:00"));
+    tick(&mut list, "I:SPX", 101, tuesday("09:29:00"));
+    tick(&mut list, "I:SPX", 102, tuesday("09:29:01"));
+    assert_eq!(shown(&list), Some(price(102)));
+    let seen = list.shown(0, tuesday("09:30:10"), &US).unwrap();
+    assert_eq!(seen.freshness, Freshness::Closed);
+    assert_eq!(seen.quote.unwrap().price, price(100));
+}
+
+#[test]
+fn the_change_of_a_price_outside_the_known_hours_is_against_the_close() {
+    let mut list = closed_on_friday("SPX");
+    let now = saturday("12:00:00");
+    list.set_previous_close("I:SPX", price(50), saturday("08:00:00").utc.unwrap(), &US);
+    tick(&mut list, "I:SPX", 101, now);
+    tick(&mut list, "I:SPX", 102, later(now, 1));
+    let spx = &list.instruments()[0];
+    let change = spx.change(&spx.quote().unwrap(), later(now, 1)).unwrap();
+    assert_eq!(change.absolute(), price(2));
+}

@@ -1,0 +1,193 @@
+//! The minutes of a session so far: where they are asked for and what the answer says. Pure.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::quotes::LenientRow;
+use crate::feed::connection::FeedProvider;
+use crate::market::{AssetClass, Bar, Symbol};
+use crate::massive::snapshot::price;
+use crate::massive::websocket;
+use crate::time::Utc;
+
+/// In milliseconds.
+const MINUTE: i64 = 60_000;
+
+/// The same path at the vendor and at a hub, which reads a name as people write it.
+pub(crate) fn path(provider: FeedProvider, symbol: &Symbol, from: Utc, to: Utc) -> String {
+    let written = match (provider, symbol.class()) {
+        (FeedProvider::Hub, AssetClass::Equity) => symbol.to_string(),
+        _ => symbol.ticker().to_owned(),
+    };
+    format!(
+        "/v2/aggs/ticker/{written}/range/1/minute/{}/{}?adjusted=true&sort=asc&limit=50000",
+        from.0, to.0
+    )
+}
+
+#[derive(Deserialize)]
+struct AggregatesReply {
+    ticker: Option<String>,
+    /// Missing where nothing was traded.
+    results: Option<Vec<LenientRow<AggregateFields>>>,
+    #[serde(default)]
+    simulated: Value,
+}
+
+#[derive(Deserialize)]
+struct AggregateFields {
+    t: f64,
+    o: f64,
+    h: f64,
+    l: f64,
+    c: f64,
+}
+
+/// The bars of an answer about this symbol and this time, in order; those that cannot be are left
+/// out. And whether the answer says that they are simulated. `None` if it is no such answer.
+pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Bar]>, bool)> {
+    let answer: AggregatesReply = serde_json::from_slice(body)
+        .inspect_err(|error| log::debug!("minutes: {error}"))
+        .ok()?;
+    if answer
+        .ticker
+        .is_some_and(|ticker| ticker != symbol.ticker())
+    {
+        return None;
+    }
+    let simulated = answer.simulated == Value::Bool(true);
+    let mut last = from.0 - 1;
+    let rows = answer.results.unwrap_or_default();
+    let bars = rows.iter().filter_map(LenientRow::good);
+    let bars = bars.filter_map(|row| minute(row.t, [row.o, row.h, row.l, row.c], symbol));
+    let bars = bars.filter(|bar| {
+        let fits = bar.start.0 > last && bar.start <= to;
+        if fits {
+            last = bar.start.0;
+        }
+        fits
+    });
+    Some((bars.collect(), simulated))
+}
+
+/// The bar of a row of aggregates: where its minute begins, in whichever unit, and its first,
+/// highest, lowest and last price. `None` if it can be none of this symbol.
+pub(crate) fn minute(
+    start: f64,
+    [open, high, low, close]: [f64; 4],
+    symbol: &Symbol,
+) -> Option<Bar> {
+    let price = |number| price(number, symbol.may_be_negative());
+    let start = websocket::stamp(Some(start))?;
+    let bar = Bar {
+        open: price(open)?,
+        high: price(high)?,
+        low: price(low)?,
+        close: price(close)?,
+        start,
+        end: Utc(start.0 + MINUTE),
+    };
+    bar.checked()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: Utc = Utc(1_795_444_200_000);
+    const NOON: Utc = Utc(1_795_453_200_000);
+
+    fn read(body: &str) -> Option<Vec<(i64, f64)>> {
+        let (bars, _) = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON)?;
+        let told = |bar: &Bar| {
+            assert_eq!(bar.end.0 - bar.start.0, 60_000);
+            (bar.start.0 - OPEN.0, bar.close.as_f64())
+        };
+        Some(bars.iter().map(told).collect())
+    }
+
+    fn row(minute: i64, prices: &str) -> String {
+        let [o, h, l, c]: [&str; 4] = prices.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let t = OPEN.0 + minute * MINUTE;
+        format!(r#"{{"t":{t},"o":{o},"h":{h},"l":{l},"c":{c},"v":1.5,"vw":2,"n":3}}"#)
+    }
+
+    fn answer(rows: &[String]) -> String {
+        let rows = rows.join(",");
+        format!(r#"{{"ticker":"I:SPX","status":"OK","resultsCount":1,"results":[{rows}]}}"#)
+    }
+
+    #[test]
+    fn a_minute_that_cannot_be_costs_none_of_the_others() {
+        let rows = [
+            row(0, "5900 5901.5 5899 5.9e3"),
+            row(1, "5900 5901 5899 5902"),
+            row(2, "5900 5901 5899 0"),
+            row(3, "5900 5901 5899 null"),
+            row(4, "5900 5899 5901 5900"),
+            row(5, "5900 5901 5899 -5900"),
+            row(6, "5900 1e999 5899 5900"),
+            "null".into(),
+            "{}".into(),
+            row(7, "5900 5901 5899 5900.25"),
+            // Again, before the last one, before what was asked for, and of the future.
+            row(7, "5900 5901 5899 5899"),
+            row(4, "5900 5901 5899 5899"),
+            row(-1, "5900 5901 5899 5899"),
+            row(151, "5900 5901 5899 5899"),
+            row(150, "5900 5901 5899 5899"),
+        ];
+        let expected = [(0, 5900.0), (7 * MINUTE, 5900.25), (150 * MINUTE, 5899.0)];
+        // A number that is none in JSON spoils the whole answer; nobody writes such a one.
+        assert_eq!(read(&answer(&rows)), None);
+        let rows: Vec<String> = rows
+            .iter()
+            .map(|row| row.replace("1e999", "1e99"))
+            .collect();
+        assert_eq!(read(&answer(&rows)), Some(expected.to_vec()));
+    }
+
+    #[test]
+    fn nothing_traded_is_an_answer_and_another_ticker_is_none() {
+        assert_eq!(read(r#"{"status":"OK"}"#), Some(vec![]));
+        assert_eq!(read(r#"{"results":null}"#), Some(vec![]));
+        assert_eq!(read(r#"{"results":[]}"#), Some(vec![]));
+        let other = answer(&[row(0, "1 1 1 1")]).replace("I:SPX", "I:NDX");
+        assert_eq!(read(&other), None);
+        assert_eq!(read("<html>"), None);
+    }
+
+    #[test]
+    fn minutes_that_are_not_real_say_so() {
+        let simulated = |more: &str| {
+            let body = answer(&[row(0, "1 1 1 1")]).replacen('{', &format!("{{{more}"), 1);
+            let read = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON);
+            let (bars, simulated) = read.unwrap();
+            assert_eq!(bars.len(), 1);
+            simulated
+        };
+        assert!(simulated(r#""simulated":true,"#));
+        for real in ["", r#""simulated":false,"#, r#""simulated":null,"#] {
+            assert!(!simulated(real), "{real}");
+        }
+    }
+
+    #[test]
+    fn the_whole_ticker_and_the_milliseconds_stand_in_the_path() {
+        let path = |provider, text: &str| path(provider, &text.parse().unwrap(), OPEN, NOON);
+        assert_eq!(
+            path(FeedProvider::Hub, "O:SPY261218C00650000"),
+            "/v2/aggs/ticker/O:SPY261218C00650000/range/1/minute/1795444200000/1795453200000\
+             ?adjusted=true&sort=asc&limit=50000"
+        );
+        for (provider, text, ticker) in [
+            (FeedProvider::Hub, "SPX", "/I:SPX/"),
+            (FeedProvider::Hub, "stock:COMP", "/stock:COMP/"),
+            (FeedProvider::Vendor, "stock:COMP", "/COMP/"),
+            (FeedProvider::Vendor, "COMP", "/I:COMP/"),
+        ] {
+            let path = path(provider, text);
+            assert!(path.contains(ticker), "{path}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Which markets are open, by the vendor's word or a hub's copy of it. Pure.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::feed::connection::FeedProvider;
+use crate::market::{MarketState, MarketStatus};
+use crate::time::Utc;
+
+/// Where it is asked for.
+pub(crate) const fn path(provider: FeedProvider) -> &'static str {
+    match provider {
+        FeedProvider::Hub => "/api/market/status",
+        FeedProvider::Vendor => "/v1/marketstatus/now",
+    }
+}
+
+/// What an answer says. One that does not say of when it is, or of no market that is known, is
+/// none: a hub may repeat one that is old. And whether it is of simulated markets.
+pub fn status(body: &[u8]) -> Option<(MarketStatus, bool)> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let time: Timestamp = body["serverTime"].as_str()?.parse().ok()?;
+    let indices = &body["indicesGroups"];
+    let shares = state(&body["exchanges"]["nyse"]);
+    let status = MarketStatus {
+        shares: shares.or_else(|| state(&body["market"])),
+        s_and_p: state(&indices["s_and_p"]),
+        cboe: state(&indices["cgi"]),
+        nasdaq: state(&indices["nasdaq"]),
+        dow_jones: state(&indices["dow_jones"]),
+        as_of: Utc(time.as_millisecond()),
+    };
+    let states = [status.shares, status.s_and_p, status.cboe];
+    let more = [status.nasdaq, status.dow_jones];
+    let said = states.iter().chain(&more).any(Option::is_some);
+    said.then_some((status, body["simulated"] == true))
+}
+
+fn state(word: &Value) -> Option<MarketState> {
+    match word.as_str()? {
+        "open" => Some(MarketState::Open),
+        "extended-hours" => Some(MarketState::Extended),
+        "closed" => Some(MarketState::Closed),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_market_has_its_own_state_and_the_time_is_that_of_the_answer() {
+        let body = br#"{"market":"extended-hours","serverTime":"2026-11-23T09:30:00-05:00",
+            "exchanges":{"nasdaq":"open","nyse":"extended-hours"},"age":3,"stale":true,
+            "indicesGroups":{"s_and_p":"closed","cgi":"open","nasdaq":"maybe","dow_jones":5}}"#;
+        let expected = MarketStatus {
+            shares: Some(MarketState::Extended),
+            s_and_p: Some(MarketState::Closed),
+            cboe: Some(MarketState::Open),
+            nasdaq: None,
+            dow_jones: None,
+            as_of: Utc(1_795_444_200_000),
+        };
+        assert_eq!(status(body), Some((expected, false)));
+        let body = String::from_utf8_lossy(body).replace("\"stale\":", "\"simulated\":");
+        assert_eq!(status(body.as_bytes()), Some((expected, true)));
+    }
+
+    #[test]
+    fn groups_may_be_missing_and_the_market_stands_for_its_exchange() {
+        let body = br#"{"market":"closed","serverTime":"2026-11-23T14:30:00Z"}"#;
+        let (status, simulated) = status(body).unwrap();
+        assert!(!simulated);
+        assert_eq!(status.shares, Some(MarketState::Closed));
+        assert_eq!((status.s_and_p, status.cboe), (None, None));
+    }
+
+    #[test]
+    fn what_says_no_time_or_no_market_is_no_status() {
+        for body in [
+            r#"{"market":"open"}"#,
+            r#"{"market":"open","serverTime":null}"#,
+            r#"{"market":"open","serverTime":"2026-11-23T14:30:00"}"#,
+            r#"{"market":"open","serverTime":1795444200000}"#,
+            r#"{"serverTime":"2026-11-23T14:30:00Z"}"#,
+            r#"{"market":"ajar","serverTime":"2026-11-23T14:30:00Z"}"#,
+            "[]",
+            "null",
+            "",
+            "<html>",
+        ] {
+            assert_eq!(status(body.as_bytes()), None, "{body}");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The rows of `/api/quotes`, the proxy's and the hub's, read suspiciously. Pure.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use crate::feed::poller::QuotesReply;
+use crate::feed::sink::printable;
+use crate::feed::{InstrumentSnapshot, PreviousClose};
+use crate::market::{Price, Symbol, Ticker};
+use crate::massive::snapshot;
+use crate::massive::snapshot::{Greeks, positive};
+use crate::massive::websocket;
+
+/// Nothing is older, in seconds: ages are added up, and must not overflow.
+const AGE_LIMIT: f64 = 1e9;
+
+/// `age` and `simulated` are the hub's own words, as are those of a row below `source`.
+#[derive(Deserialize)]
+struct HubQuotesBody {
+    results: Vec<LenientRow<ProxyRow>>,
+    /// How old what the hub repeats is, in seconds.
+    #[serde(default)]
+    age: Value,
+    #[serde(default)]
+    simulated: Value,
+}
+
+/// A row that cannot be read costs none of the others.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum LenientRow<T> {
+    Good(T),
+    Junk(IgnoredAny),
+}
+
+impl<T> LenientRow<T> {
+    pub(crate) fn good(&self) -> Option<&T> {
+        match self {
+            LenientRow::Good(row) => Some(row),
+            LenientRow::Junk(_) => None,
+        }
+    }
+}
+
+/// A row of the proxy; what is below `source` is the hub's own, and the proxy has no such words.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProxyRow {
+    symbol: String,
+    last: Option<f64>,
+    change: Option<f64>,
+    as_of: Option<f64>,
+    source: Option<String>,
+    previous_close: Option<f64>,
+    market_status: Option<String>,
+    #[serde(default)]
+    delayed: bool,
+    /// `last` is the close of its session.
+    #[serde(default)]
+    is_close: bool,
+    /// `NOT_ENTITLED`, `NOT_FOUND`: then there is nothing else.
+    denial: Option<String>,
+    day_low: Option<f64>,
+    day_high: Option<f64>,
+    volume: Option<f64>,
+    bid: Option<f64>,
+    ask: Option<f64>,
+    bid_size: Option<f64>,
+    ask_size: Option<f64>,
+    /// When bid and ask were quoted.
+    quoted_at: Option<f64>,
+    last_trade: Option<f64>,
+    last_trade_size: Option<f64>,
+    last_trade_at: Option<f64>,
+    implied_volatility: Option<f64>,
+    open_interest: Option<f64>,
+    greeks: Option<Greeks>,
+}
+
+pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
+    let answer: HubQuotesBody = serde_json::from_slice(body)?;
+    let mut quotes = QuotesReply::default();
+    let simulated = answer.simulated == Value::Bool(true);
+    let age = answer.age.as_f64().unwrap_or_default().min(AGE_LIMIT);
+    let age = Duration::try_from_secs_f64(age).unwrap_or_default();
+    for row in answer.results.iter().filter_map(LenientRow::good) {
+        let Some(mut seed) = row.seed() else { continue };
+        (seed.simulated, seed.age) = (simulated, age);
+        if let Some(words) = row.denial.as_ref().filter(|_| seed.denial.is_some()) {
+            quotes.refused.push((seed.ticker.clone(), printable(words)));
+        }
+        quotes.seeds.push(seed);
+    }
+    Ok(quotes)
+}
+
+impl ProxyRow {
+    /// What it says; `None` if that is nothing.
+    fn seed(&self) -> Option<InstrumentSnapshot> {
+        // Indices come back prefixed or plain, and a share with the name of one prefixed.
+        let symbol: Symbol = self.symbol.parse().ok()?;
+        let mut seed = InstrumentSnapshot::empty(Ticker::try_from(symbol.ticker()).ok()?);
+        seed.denial = self.denial.as_deref().and_then(snapshot::denial);
+        if seed.denial.is_some() {
+            return Some(seed);
+        }
+        if self.source.as_deref() == Some("error") {
+            return None;
+        }
+        // `last: 0` means no data, never a price.
+        let priced = self.source.as_deref() != Some("none");
+        let last = self.last.filter(|last| *last != 0.0 && priced);
+        seed.price = last.and_then(|last| snapshot::price(last, symbol.may_be_negative()));
+        let derived = || {
+            // Where both are zero nothing is known; a change of exactly zero with a price is one.
+            let change = Price::from_f64(self.change?)?;
+            Some(Price::from_scaled(seed.price?.scaled() - change.scaled()))
+                .filter(|close| *close > Price::from_scaled(0))
+                .map(PreviousClose::Derived)
+        };
+        let told = self
+            .previous_close
+            .and_then(positive)
+            .map(PreviousClose::Told);
+        // A hub that tells no previous close knows none. Its change is zero then, and means nothing.
+        seed.previous_close = match self.market_status {
+            Some(_) => told,
+            None => told.or_else(derived),
+        };
+        seed.day = snapshot::day(self.day_low, self.day_high, self.volume);
+        let quoted = websocket::stamp(self.quoted_at);
+        let sizes = [self.bid_size, self.ask_size];
+        seed.book = snapshot::book([self.bid, self.ask], sizes, quoted);
+        seed.book_stamp = seed.book.and(quoted);
+        seed.trade = snapshot::trade(self.last_trade, self.last_trade_size, self.last_trade_at);
+        seed.analytics = snapshot::analytics(
+            self.greeks.as_ref(),
+            self.implied_volatility,
+            self.open_interest,
+        );
+        let said = seed != InstrumentSnapshot::empty(seed.ticker.clone());
+        // Milliseconds for indices, nanoseconds for stocks: told by magnitude.
+        seed.stamp = websocket::stamp(self.as_of);
+        seed.delayed = self.delayed;
+        seed.is_close = self.is_close && seed.price.is_some();
+        said.then_some(seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::{DayStats, Denial, OptionAnalytics, TopOfBook, Trade};
+    use crate::time::Utc;
+
+    fn price(number: f64) -> Option<Price> {
+        Price::from_f64(number)
+    }
+
+    fn seeds(body: &[u8]) -> Vec<InstrumentSnapshot> {
+        rows(body).unwrap().seeds
+    }
+
+    #[test]
+    fn the_proxys_traps_are_stepped_around() {
+        let seeds = seeds(
+            br#"{"results":[
+            {"symbol":"I:SPX","last":5912.34,"change":24.73,"changePercent":0.42,"asOf":1764086430905,"source":"indices"},
+            {"symbol":"VIX","last":17.25,"change":-0.4,"changePercent":-2.27,"asOf":1764086430905642800,"source":"indices-fallback"},
+            {"symbol":"NDX","last":0,"change":0,"changePercent":0,"asOf":0,"source":"none"},
+            {"symbol":"DJI","last":1,"change":0,"changePercent":0,"asOf":0,"source":"error"},
+            {"symbol":"???","last":1,"source":"error"}]}"#,
+        );
+        assert_eq!(seeds.len(), 2, "a last of 0 is no price: {seeds:?}");
+        assert_eq!(seeds[0].ticker, "I:SPX");
+        assert_eq!(
+            seeds[0].previous_close,
+            price(5887.61).map(PreviousClose::Derived)
+        );
+        assert_eq!(seeds[1].ticker, "I:VIX");
+        assert_eq!(
+            seeds[1].stamp,
+            Some(Utc(1_764_086_430_906)),
+            "nanoseconds are told by their magnitude, and rounded"
+        );
+        assert_eq!(
+            seeds[1].previous_close,
+            price(17.65).map(PreviousClose::Derived)
+        );
+    }
+
+    #[test]
+    fn the_hubs_own_words_are_taken_as_told() {
+        let body = br#"{"results":[{"symbol":"I:SPX","last":5912.34,"change":24.73,
+            "asOf":1764086430905,"source":"indices","previousClose":5887.5,"delayed":true,
+            "dayLow":5880.1,"dayHigh":5920.9}]}"#;
+        let seed = seeds(body).remove(0);
+        assert_eq!(seed.previous_close, price(5887.5).map(PreviousClose::Told));
+        assert!(seed.delayed);
+        let range = price(5880.1).zip(price(5920.9));
+        assert_eq!((seed.day.range, seed.day.volume), (range, None));
+        // A hub tells no previous close that is not above zero.
+        let body = br#"{"results":[{"symbol":"I:TICK","last":207,"change":0,"asOf":1764086430905,
+            "source":"indices","marketStatus":"open"}]}"#;
+        let seed = seeds(body).remove(0);
+        assert_eq!((seed.price, seed.previous_close), (price(207.0), None));
+    }
+
+    #[test]
+    fn a_contract_without_a_price_still_has_its_greeks_and_its_book() {
+        let body = br#"{"results":[{"symbol":"O:SPY261218C00650000","last":0,"change":0,"asOf":0,
+            "source":"none","bid":0,"ask":0.05,"bidSize":0,"askSize":24,"lastTrade":0.04,
+            "lastTradeSize":3,"lastTradeAt":1764086430905000000,"impliedVolatility":0.3049,
+            "openInterest":8921,"greeks":{"delta":0.55,"theta":-0.0312,"vega":"much"},
+            "volume":120,"dayLow":0,"dayHigh":0}]}"#;
+        assert_eq!(seeds(body), [], "greeks that cannot be read are junk");
+        let body = String::from_utf8_lossy(body).replace("\"much\"", "null");
+        let seed = seeds(body.as_bytes()).remove(0);
+        let expected = InstrumentSnapshot {
+            day: DayStats {
+                range: None,
+                volume: Some(120),
+            },
+            analytics: Some(OptionAnalytics {
+                delta: price(0.55),
+                theta: price(-0.0312),
+                implied_volatility: price(0.3049),
+                open_interest: Some(8921),
+                ..OptionAnalytics::default()
+            }),
+            book: Some(TopOfBook {
+                bid: Price::from_scaled(0),
+                ask: Price::from_scaled(500),
+                bid_size: 0,
+                ask_size: 24,
+            }),
+            trade: Some((
+                Trade {
+                    price: Price::from_scaled(400),
+                    size: 3,
+                },
+                Some(Utc(1_764_086_430_905)),
+            )),
+            ..InstrumentSnapshot::empty(Ticker::try_from("O:SPY261218C00650000").unwrap())
+        };
+        assert_eq!(seed, expected);
+    }
+
+    #[test]
+    fn what_the_hub_knows_of_its_answer_goes_with_each_value() {
+        let read = |more: &str| {
+            let body = format!(
+                r#"{{{more}"results":[{{"symbol":"I:SPX","last":5912.34,"isClose":true}},
+                {{"symbol":"O:SPY261218C00650000","last":0,"source":"none","isClose":true,
+                "bid":0,"ask":0,"quotedAt":1764086430905000000}}]}}"#
+            );
+            seeds(body.as_bytes())
+        };
+        let told = read(r#""age":220.5,"stale":true,"simulated":true,"#);
+        for seed in &told {
+            assert_eq!(seed.age, Duration::from_millis(220_500));
+            assert!(seed.simulated);
+        }
+        assert!(told[0].is_close);
+        assert!(!told[1].is_close, "where there is no value it is no close");
+        let book = told[1].book.unwrap();
+        assert_eq!((book.bid.scaled(), book.ask.scaled()), (0, 0));
+        assert_eq!(told[1].book_stamp, Some(Utc(1_764_086_430_905)));
+        let age = |more: &str| read(more)[0].age;
+        for none in [r#""age":-3,"#, r#""age":"old","#, r#""age":null,"#, ""] {
+            assert_eq!(age(none), Duration::ZERO, "{none}");
+        }
+        assert_eq!(age(r#""age":1e99,"#), Duration::from_secs(1_000_000_000));
+        assert!(!read("").remove(0).simulated);
+    }
+
+    #[test]
+    fn an_index_may_be_below_zero_and_zero_is_no_data() {
+        let last = |symbol: &str, last: &str| {
+            let body = format!(
+                r#"{{"results":[{{"symbol":"{symbol}","last":{last},"bid":0,"ask":1,"source":"indices"}}]}}"#
+            );
+            seeds(body.as_bytes())[0].price
+        };
+        assert_eq!(last("I:TICK", "-311"), price(-311.0));
+        assert_eq!(last("I:TICK", "0"), None);
+        assert_eq!(last("I:SPX", "-311"), None);
+    }
+
+    #[test]
+    fn what_the_vendor_denies_is_told_with_its_words() {
+        let quotes = rows(
+            br#"{"results":[
+            {"symbol":"NDX","last":0,"source":"error","denial":"NOT_ENTITLED"},
+            {"symbol":"I:ABC","last":5,"source":"error","denial":"NOT_FOUND"},
+            {"symbol":"SPX","last":0,"source":"error","denial":"TIRED"}]}"#,
+        )
+        .unwrap();
+        let told: Vec<_> = quotes
+            .seeds
+            .iter()
+            .map(|seed| (seed.ticker.as_str(), seed.denial, seed.price))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("I:NDX", Some(Denial::NotEntitled), None),
+                ("I:ABC", Some(Denial::NotFound), None)
+            ]
+        );
+        let words: Vec<_> = quotes.refused.iter().map(|(_, words)| &**words).collect();
+        assert_eq!(words, ["NOT_ENTITLED", "NOT_FOUND"]);
+    }
+
+    #[test]
+    fn a_row_is_of_the_index_unless_it_says_that_it_is_of_the_share() {
+        let seeds = seeds(
+            br#"{"results":[
+            {"symbol":"COMP","last":23000,"source":"indices"},
+            {"symbol":"I:COMP","last":23001,"source":"indices"},
+            {"symbol":"stock:COMP","last":7.5,"source":"stocks"},
+            {"symbol":"AMpB","last":24.5,"source":"stocks"}]}"#,
+        );
+        let told: Vec<_> = seeds
+            .iter()
+            .map(|seed| (seed.ticker.as_str(), seed.price))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("I:COMP", price(23_000.0)),
+                ("I:COMP", price(23_001.0)),
+                ("COMP", price(7.5)),
+                ("AMpB", price(24.5))
+            ]
+        );
+    }
+}

@@ -1,0 +1,434 @@
+//! DNS, TCP, TLS and the WebSocket upgrade. Nothing else of the feed knows rustls.
+
+use crate::net::dns;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use jiff::fmt::rfc2822;
+use rustls::ClientConfig;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::DATE;
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use crate::feed::{Boxed, Failure};
+use crate::massive::websocket::MESSAGE_LIMIT;
+pub use crate::net::endpoint::Endpoint;
+use crate::net::error_mapping::tls_failure;
+pub use crate::net::error_mapping::{CertificateProblem, complaint, failure, farewell, refusal};
+use crate::time::Utc;
+
+/// What an address has to answer in before the next one is called as well.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(300);
+/// A name server has to answer within this: the system's own limit is longer than that of an attempt,
+/// which would then not know what failed.
+const LOOKUP: Duration = Duration::from_secs(5);
+/// Addresses that do not answer are called again after this,
+const RETRY_ADDRESSES_AFTER: Duration = Duration::from_millis(900);
+/// and so many times in all: for longer than any attempt lasts.
+const ROUNDS: usize = 10;
+
+/// An open WebSocket.
+pub type WebSocket = WebSocketStream<NetStream>;
+
+/// Opens connections; holds the certificates that are trusted, and what all who use it are to
+/// know of how it went.
+#[derive(Clone)]
+pub struct Connector {
+    tls: Arc<ClientConfig>,
+    shared: Arc<SharedNetState>,
+}
+
+#[derive(Default)]
+struct SharedNetState {
+    /// Links that were lost, or could not be had.
+    losses: AtomicU32,
+    /// By which of two doors a hub was last recognised.
+    probe: AtomicBool,
+    /// The `Date` of the latest answer that nobody has taken yet, and when it came.
+    date: Mutex<Option<(Utc, Instant)>>,
+    /// Another number after each answer of the host.
+    alive: watch::Sender<u32>,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl Connector {
+    /// Trusts the usual authorities (compiled in, so that an image needs no certificate store),
+    /// and those of a PEM file besides.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no certificate.
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
+        let mut roots = rustls::RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.into(),
+        };
+        if let Some(path) = ca_file {
+            let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+            let mut count = 0;
+            let read = |error| match error {
+                pem::Error::Io(error) => told(&error),
+                // It tells a section by its bytes, in decimal.
+                _ => told(&"a certificate in it is damaged; expected a PEM file"),
+            };
+            for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
+                let certificate = certificate.map_err(read)?;
+                roots.add(certificate).map_err(|error| told(&error))?;
+                count += 1;
+            }
+            if count == 0 {
+                return Err(told(&"no certificate in it; expected a PEM file"));
+            }
+        }
+        // The provider is named here, so nothing depends on a process-wide default.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            tls: Arc::new(config),
+            shared: Arc::default(),
+        })
+    }
+
+    /// A link was lost: the machine may be in another network now, and what was recognised before
+    /// is to be recognised again.
+    pub(crate) fn lost(&self) {
+        self.shared.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Another number after each loss of a link.
+    pub(crate) fn losses(&self) -> u32 {
+        self.shared.losses.load(Ordering::Relaxed)
+    }
+
+    /// By which of two doors a hub was last recognised.
+    pub(crate) fn probe(&self) -> bool {
+        self.shared.probe.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_probe(&self, probe: bool) {
+        self.shared.probe.store(probe, Ordering::Relaxed);
+    }
+
+    /// The host has answered: whoever waits to try again need not.
+    pub(crate) fn answered(&self) {
+        self.shared
+            .alive
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Tells of each answer of the host.
+    pub(crate) fn alive(&self) -> watch::Receiver<u32> {
+        self.shared.alive.subscribe()
+    }
+
+    /// An answer has come with these headers.
+    pub(crate) fn dated(&self, headers: &HeaderMap) {
+        let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+        if let Some(date) = date.and_then(|date| rfc2822::parse(date).ok()) {
+            let utc = Utc(date.timestamp().as_millisecond());
+            *self.date() = Some((utc, Instant::now()));
+        }
+    }
+
+    /// The `Date` of the latest answer, and how long ago that came; once. `None` if the exchange took
+    /// too long to tell the time by it.
+    pub(crate) fn take_date(&self, took: Duration) -> Option<(Utc, Duration)> {
+        let (utc, arrival) = self.date().take()?;
+        (took <= MAX_DATE_EXCHANGE).then(|| (utc, arrival.elapsed()))
+    }
+
+    /// A panic cannot leave half a date here.
+    fn date(&self) -> MutexGuard<'_, Option<(Utc, Instant)>> {
+        self.shared
+            .date
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A plain or encrypted byte stream to the host.
+    ///
+    /// # Errors
+    /// `Network`, `Dns`, `Unreachable`, `Tls` or `Clock`.
+    #[inline(never)]
+    pub fn stream<'a>(&'a self, endpoint: &'a Endpoint) -> Boxed<'a, Result<NetStream, Failure>> {
+        Box::pin(self.opened(endpoint))
+    }
+
+    async fn opened(&self, endpoint: &Endpoint) -> Result<NetStream, Failure> {
+        let unresolved = |error: &dyn std::fmt::Display| {
+            log::debug!("{}: {error}", endpoint.host);
+            if has_route() {
+                Failure::Dns
+            } else {
+                Failure::Network
+            }
+        };
+        let addresses = timeout(LOOKUP, dns::addresses(endpoint))
+            .await
+            .map_err(|late| unresolved(&late))?
+            .map_err(|error| unresolved(&error))?;
+        let local = addresses.iter().any(|address| address.ip().is_loopback());
+        let stream = first_to_connect(addresses.into_iter())
+            .await
+            .ok_or_else(|| {
+                if local || has_route() {
+                    Failure::Unreachable
+                } else {
+                    Failure::Network
+                }
+            })?;
+        // A subscription is a few bytes and wanted now. A socket that cannot be told so still works.
+        if let Err(error) = stream.set_nodelay(true) {
+            log::debug!("TCP_NODELAY: {error}");
+        }
+        if !endpoint.secure {
+            return Ok(NetStream::Plain(stream));
+        }
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Failure::Tls)?;
+        match self.encrypted(name, stream).await {
+            Ok(stream) => Ok(NetStream::Tls(Box::new(stream))),
+            Err(error) => {
+                log::debug!("TLS with {}: {error}", endpoint.host);
+                Err(tls_failure(&error))
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn encrypted(
+        &self,
+        name: ServerName<'static>,
+        stream: TcpStream,
+    ) -> Boxed<'static, io::Result<TlsStream<TcpStream>>> {
+        Box::pin(TlsConnector::from(self.tls.clone()).connect(name, stream))
+    }
+
+    /// Makes a TLS session over a connection, looks at it and gives it up: the certificate that the
+    /// server has shown, in DER, which is to be trusted for this endpoint.
+    ///
+    /// # Errors
+    /// What is wrong with the certificate, or why there is no session.
+    pub async fn certificate(
+        &self,
+        endpoint: &Endpoint,
+        stream: TcpStream,
+    ) -> Result<Vec<u8>, CertificateProblem> {
+        let name =
+            ServerName::try_from(endpoint.host.clone()).map_err(|_| CertificateProblem::Name)?;
+        let stream = self.encrypted(name, stream).await;
+        let stream = stream.map_err(|error| CertificateProblem::of(&error))?;
+        let shown = stream.get_ref().1.peer_certificates();
+        Ok(shown
+            .and_then(<[_]>::first)
+            .map(|certificate| certificate.to_vec())
+            .unwrap_or_default())
+    }
+
+    /// Opens a WebSocket at `path` (with its query, already percent-encoded) below the endpoint.
+    ///
+    /// # Errors
+    /// Any reason but those of an open connection.
+    pub async fn websocket(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> Result<WebSocket, Failure> {
+        let url = format!("{endpoint}{path}");
+        let mut request = url.into_client_request().map_err(|_| Failure::Protocol)?;
+        for (name, value) in headers {
+            request.headers_mut().insert(name.clone(), value.clone());
+        }
+        let stream = self.stream(endpoint).await?;
+        let config = WebSocketConfig::default()
+            // A frame of prices has a few hundred bytes; the defaults are 128 KiB each.
+            .read_buffer_size(8 << 10)
+            .write_buffer_size(0)
+            // Each message is flushed before the next; this only bounds the largest one.
+            .max_write_buffer_size(2 * MESSAGE_LIMIT)
+            .max_message_size(Some(MESSAGE_LIMIT))
+            .max_frame_size(Some(MESSAGE_LIMIT));
+        match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
+            Ok((socket, response)) => {
+                self.dated(response.headers());
+                Ok(socket)
+            }
+            Err(error) => {
+                if let Error::Http(response) = &error {
+                    self.dated(response.headers());
+                }
+                Err(failure(&error))
+            }
+        }
+    }
+}
+
+/// An answer that took longer than this does not tell the time: it may have been written at any moment
+/// since it was asked for, and this program may have been stopped meanwhile.
+const MAX_DATE_EXCHANGE: Duration = Duration::from_secs(5);
+
+/// Whether there is a way out of this machine: a datagram socket that is told a destination asks
+/// the routing table and sends nothing. The destination is one of the documentation's (RFC 5737,
+/// RFC 3849).
+fn has_route() -> bool {
+    let routed = |own: &str, other: &str| {
+        std::net::UdpSocket::bind(own).is_ok_and(|socket| socket.connect(other).is_ok())
+    };
+    routed("0.0.0.0:0", "192.0.2.1:9") || routed("[::]:0", "[2001:db8::1]:9")
+}
+
+/// Calls one address after the other, the next as soon as one has failed or has had its head start,
+/// and takes the first that answers (RFC 8305, "happy eyeballs", with the resolver's order): an
+/// IPv6 route into nowhere must not eat the time in which IPv4 would have answered.
+///
+/// What has not answered is called again and again: the kernel's own repetition of a lost SYN waits
+/// longer each time, and a host that is back would not be noticed for seconds.
+async fn first_to_connect(
+    addresses: impl Iterator<Item = SocketAddr> + Clone,
+) -> Option<TcpStream> {
+    // Dropped with this function, and the calls still open with it.
+    let mut calls = JoinSet::new();
+    for round in 0..ROUNDS {
+        for address in addresses.clone() {
+            calls.spawn(async move { (address, TcpStream::connect(address).await) });
+            if let Ok(Some(stream)) = timeout(ATTEMPT_DELAY, answer(&mut calls)).await {
+                return Some(stream);
+            }
+        }
+        if round + 1 < ROUNDS
+            && let Ok(answered) = timeout(RETRY_ADDRESSES_AFTER, answer(&mut calls)).await
+        {
+            return answered;
+        }
+    }
+    answer(&mut calls).await
+}
+
+/// The first of the calls that is answered; `None` once none is left.
+async fn answer(calls: &mut JoinSet<(SocketAddr, io::Result<TcpStream>)>) -> Option<TcpStream> {
+    while let Some(call) = calls.join_next().await {
+        match call {
+            Ok((_, Ok(stream))) => return Some(stream),
+            Ok((address, Err(error))) => log::debug!("{address}: {error}"),
+            Err(error) => log::debug!("{error}"),
+        }
+    }
+    None
+}
+
+/// A TCP connection, encrypted or not.
+#[derive(Debug)]
+pub enum NetStream {
+    /// As it is.
+    Plain(TcpStream),
+    /// Within TLS; boxed, for its buffers are large.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for NetStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            NetStream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            NetStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for NetStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            NetStream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            NetStream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            NetStream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            NetStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            NetStream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            NetStream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::{TcpListener, TcpSocket};
+
+    /// A listener that takes no more calls: further ones are answered with nothing.
+    async fn black_hole() -> (TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut calls = Vec::new();
+        while let Ok(call) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            calls.push(call.unwrap());
+            assert!(calls.len() < 64, "this queue has no end");
+        }
+        (listener, calls)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_never_answers_does_not_keep_the_next_one_waiting() {
+        let (hole, _calls) = black_hole().await;
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let [hole, open] = [&hole, &open].map(|listener| listener.local_addr().unwrap());
+        let calling = first_to_connect([hole, hole, hole, open].into_iter());
+        let stream = timeout(Duration::from_secs(3), calling).await.unwrap();
+        assert_eq!(stream.unwrap().peer_addr().unwrap(), open);
+    }
+
+    #[tokio::test]
+    async fn who_is_reached_nowhere_is_told_at_once() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = closed.local_addr().unwrap();
+        drop(closed);
+        let calling = first_to_connect([address, address].into_iter());
+        let stream = timeout(Duration::from_secs(3), calling).await.unwrap();
+        assert!(stream.is_none());
+        assert!(first_to_connect(std::iter::empty()).await.is_none());
+    }
+}

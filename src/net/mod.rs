@@ -1,0 +1,8 @@
+//! Connections: names, TCP, TLS, the WebSocket upgrade and HTTP requests. Knows nothing of prices.
+
+pub mod connector;
+pub(crate) mod dns;
+pub(crate) mod endpoint;
+pub(crate) mod error_mapping;
+pub(crate) mod failure;
+pub(crate) mod http;

@@ -1,0 +1,174 @@
+//! Words in the place of prices: what is wrong with the configuration, that there is nothing to
+//! show, and what is left to say when there is nobody left to judge prices.
+
+use super::header;
+use crate::render::font::Font;
+use crate::render::parts::{alert, badge, name};
+use crate::render::{FontSet, Frame, Size, View, WIDTH};
+
+/// A picture without any price: a word, and below it in small letters what it means.
+pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
+    let font_set = FontSet::new();
+    let mut frame = Frame::new(size);
+    let (first, second) = match size {
+        Size::Tall => (2, 5),
+        Size::Short => (0, 3),
+    };
+    let mut centred = |font: &Font, page, text: &str| {
+        let x = WIDTH.saturating_sub(font.width(text)) / 2;
+        font.write(&mut frame, x, page, text);
+    };
+    centred(&font_set.word, first, word);
+    centred(&font_set.small.whole, second, meaning);
+    frame
+}
+
+/// Draws a notice: a title, and as much of the text as fits.
+pub(crate) fn page(
+    view: &View<'_>,
+    (title, text): (&str, &str),
+    font_set: &FontSet,
+    frame: &mut Frame,
+) {
+    let small = &font_set.small.whole;
+    match frame.size() {
+        Size::Tall => {
+            let end = header::signs(view, font_set, frame, 0);
+            let first = if alert::draw(view, font_set, frame, 0..end, 0) {
+                1
+            } else {
+                0
+            };
+            // The title is as high as two lines, one of which has the signs.
+            let room = if first == 0 { end - 2 } else { WIDTH };
+            let title = name::cut(&font_set.word, title, room);
+            font_set.word.write(frame, 0, first, &title);
+            paragraph(small, frame, text, first + 2..8, WIDTH);
+        }
+        Size::Short => {
+            let end = header::signs(view, font_set, frame, 3);
+            let title = name::cut(&font_set.badge, title, WIDTH - 2);
+            badge::draw(&font_set.badge, frame, 0, 0, &title);
+            let pages = if alert::draw(view, font_set, frame, 0..end, 3) {
+                1..3
+            } else {
+                1..4
+            };
+            paragraph(small, frame, text, pages, end);
+        }
+    }
+}
+
+/// Draws that the watchlist is empty.
+pub(crate) fn empty(view: &View<'_>, font_set: &FontSet, frame: &mut Frame) {
+    let small = &font_set.small.whole;
+    match frame.size() {
+        Size::Tall => {
+            let (page, end) = header::place(view, font_set, frame, 1);
+            header::slot(view, None, font_set, frame, page, end);
+            font_set.word.write(frame, 4, 3, "Nothing to show");
+            small.write(frame, 9, 6, "the watchlist is empty");
+        }
+        Size::Short => {
+            let end = header::signs(view, font_set, frame, 3);
+            font_set.word.write(frame, 4, 0, "Nothing to show");
+            if alert::draw(view, font_set, frame, 0..end, 3) {
+            } else if view.simulated {
+                badge::draw(&font_set.badge, frame, 4, 3, "DEMO");
+            } else {
+                small.write(frame, 4, 3, "empty watchlist");
+            }
+        }
+    }
+}
+
+/// Draws a text over some lines, broken between words where it can be; the last line is at most
+/// `last` columns wide. Dots stand for what does not fit.
+fn paragraph(
+    font: &Font,
+    frame: &mut Frame,
+    text: &str,
+    pages: core::ops::Range<usize>,
+    last: usize,
+) {
+    let dots = font.width("..");
+    let mut words = text.split_whitespace().map(without_folders).peekable();
+    let (mut page, mut x) = (pages.start, 0);
+    while let Some(mut word) = words.next() {
+        loop {
+            let final_line = page + 1 == pages.end;
+            let end = if final_line { last } else { WIDTH };
+            let more = final_line && words.peek().is_some();
+            let room = if more { end - dots } else { end };
+            let start = if x == 0 { 0 } else { x + font.width(" ") };
+            if start + font.width(word) <= room {
+                x = font.write(frame, start, page, word);
+                break;
+            }
+            if final_line {
+                if x == 0 {
+                    let head = &word[..fitting(font, word, end - dots)];
+                    x = font.write(frame, 0, page, head);
+                }
+                font.write(frame, x, page, "..");
+                return;
+            }
+            if x == 0 {
+                // Too long for any line.
+                let (head, tail) = word.split_at(fitting(font, word, room));
+                font.write(frame, 0, page, head);
+                word = tail;
+            }
+            (page, x) = (page + 1, 0);
+        }
+    }
+}
+
+/// How many bytes of a word are at most so wide.
+fn fitting(font: &Font, word: &str, room: usize) -> usize {
+    let ends = word
+        .char_indices()
+        .map(|(at, letter)| at + letter.len_utf8());
+    let fitting = ends.take_while(|end| font.width(&word[..*end]) <= room);
+    fitting.last().unwrap_or(0)
+}
+
+/// The name of a file without the folders it is in: the glass has no room for them.
+fn without_folders(word: &str) -> &str {
+    match word.rsplit_once('/') {
+        Some((folders, name)) if folders.starts_with('/') && !name.is_empty() => name,
+        _ => word,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_lines_are_on_it_in_either_size_and_within_the_panel() {
+        for (size, pages) in [(Size::Tall, [2, 3, 5]), (Size::Short, [0, 1, 3])] {
+            let frame = notice(size, "HALTED", "no picture for 90 s");
+            for page in 0..size.pages() {
+                let lit = frame.page(page).iter().any(|byte| *byte != 0);
+                assert_eq!(lit, pages.contains(&page), "{frame:?}");
+            }
+            for y in 0..size.height() {
+                assert!(!frame.lit(0, y) && !frame.lit(WIDTH - 1, y), "{frame:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_path_the_name_of_the_file_is_told() {
+        let name = without_folders;
+        assert_eq!(
+            name("/etc/deskticker/deskticker.toml:12:"),
+            "deskticker.toml:12:"
+        );
+        assert_eq!(name("deskticker.toml:12:"), "deskticker.toml:12:");
+        assert_eq!(name("wss://hub.local/ws"), "wss://hub.local/ws");
+        assert_eq!(name("and/or"), "and/or");
+        assert_eq!(name("/etc/"), "/etc/");
+    }
+}

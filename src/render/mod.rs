@@ -1,0 +1,62 @@
+//! What is shown: a pure function from a [`View`] to a [`Frame`]. Never asks what time it is,
+//! and never decides what a value is worth: the view says that.
+
+mod draw_cache;
+mod font;
+mod frame;
+pub(crate) mod layouts;
+pub(crate) mod parts;
+mod view;
+
+use crate::render::layouts::link_status;
+use crate::render::layouts::message;
+use crate::render::layouts::option;
+use crate::render::layouts::pair_short;
+use crate::render::layouts::pair_tall;
+use crate::render::layouts::single;
+
+pub use draw_cache::DrawCache;
+pub use font::FontSet;
+pub use frame::{Frame, Size, WIDTH};
+pub use layouts::message::notice;
+pub use view::{
+    AlertView, ClockFault, ExtendedQuote, Format, InstrumentView, LinkHop, LinkIcon, LinkReport,
+    OptionView, PageView, PriceSummary, Threshold, TimeSource, View,
+};
+
+/// Draws a view; what was in the frame before is gone.
+///
+/// **A number in it is either fresh or visibly not**: a stale one is struck out and wears its age,
+/// a closed or delayed one wears the word, a missing one is dashes, and simulated prices are
+/// headed `DEMO`. Allocates nothing. What is kept saves work and changes no picture.
+pub fn draw(view: &View<'_>, font_set: &FontSet, draw_cache: &mut DrawCache, frame: &mut Frame) {
+    frame.as_bytes_mut().fill(0);
+    match (&view.page, frame.size()) {
+        (PageView::Pair(primary, secondary), Size::Tall) => {
+            pair_tall::draw(
+                view,
+                (primary, secondary.as_ref()),
+                font_set,
+                draw_cache,
+                frame,
+            );
+        }
+        (PageView::Pair(primary, secondary), Size::Short) => {
+            pair_short::draw(view, (primary, secondary.as_ref()), font_set, frame);
+        }
+        (PageView::Big(line, day, outside), Size::Tall) => {
+            single::tall(view, line, *day, *outside, font_set, frame);
+        }
+        (PageView::Big(line, day, outside), Size::Short) => {
+            single::low(view, line, *day, *outside, font_set, frame);
+        }
+        (PageView::Contract(sheet), Size::Tall) => option::tall(view, sheet, font_set, frame),
+        (PageView::Contract(sheet), Size::Short) => option::low(view, sheet, font_set, frame),
+        (PageView::Link(report), Size::Tall) => link_status::tall(view, report, font_set, frame),
+        (PageView::Link(report), Size::Short) => link_status::low(view, report, font_set, frame),
+        (PageView::Notice { title, text }, _) => {
+            message::page(view, (title, text), font_set, frame)
+        }
+        (PageView::Empty, _) => message::empty(view, font_set, frame),
+    }
+}

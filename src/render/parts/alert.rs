@@ -1,0 +1,94 @@
+//! A crossed threshold, in a line of its own: an alert flashes, and what it covers stands
+//! elsewhere as long.
+
+use core::ops::Range;
+
+use super::name;
+use crate::market::{NumberFormat, Price, ShortText};
+use crate::render::font::PLUS_MINUS;
+use crate::render::{AlertView, FontSet, Frame, Threshold, View, WIDTH};
+
+/// Draws the alert of a view, if it has one, over the whole of the given columns, inverted in the
+/// lit half of its flash. Whether there is one.
+pub(crate) fn draw(
+    view: &View<'_>,
+    font_set: &FontSet,
+    frame: &mut Frame,
+    columns: Range<usize>,
+    page: usize,
+) -> bool {
+    let Some(AlertView {
+        label,
+        threshold,
+        lit,
+    }) = view.alert
+    else {
+        return false;
+    };
+    let font = &font_set.badge;
+    let numbers = view.format.numbers;
+    let (sign, limit) = match threshold {
+        Threshold::Above(price) => (" > ", round(price, numbers)),
+        Threshold::Below(price) => (" < ", round(price, numbers)),
+        Threshold::Moved(points) => (" ", percentage(points, numbers)),
+    };
+    let room = columns
+        .len()
+        .saturating_sub(font.width(sign) + font.width(&limit));
+    let label = name::cut(font, label, room);
+    let pieces = [&label, sign, &limit];
+    let width: usize = pieces.iter().map(|piece| font.width(piece)).sum();
+    let mut x = columns.start + columns.len().saturating_sub(width) / 2;
+    for piece in pieces {
+        x = font.write(frame, x, page, piece);
+    }
+    if lit {
+        for byte in &mut frame.as_bytes_mut()[page * WIDTH..][columns] {
+            *byte = !*byte;
+        }
+    }
+    true
+}
+
+/// A threshold as people set it: `6,000`, `12.50`.
+fn round(price: Price, numbers: NumberFormat) -> ShortText {
+    let (mut text, fraction) = price.parts(numbers);
+    if fraction.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
+        let _ = text.push_str(&fraction);
+    }
+    text
+}
+
+/// `±2%`, `±0.25%`, of hundredths of a percent.
+fn percentage(points: i64, numbers: NumberFormat) -> ShortText {
+    // A price has the same two decimals, and one below 1 that has no more than them too.
+    let (whole, fraction) =
+        Price::from_scaled(points.saturating_abs().saturating_mul(100)).parts(numbers);
+    let fraction = fraction.trim_end_matches('0');
+    let mut text = ShortText::new();
+    let _ = text.push(PLUS_MINUS);
+    let _ = text.push_str(&whole);
+    if fraction.len() > 1 {
+        let _ = text.push_str(fraction);
+    }
+    let _ = text.push('%');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_is_written_as_people_set_it() {
+        let price = |number| round(Price::from_f64(number).unwrap(), NumberFormat::ENGLISH);
+        assert_eq!(price(6000.0), "6,000");
+        assert_eq!(price(12.5), "12.50");
+        assert_eq!(price(0.0001), "0.0001");
+        let moved = |points| percentage(points, NumberFormat::ENGLISH);
+        assert_eq!(moved(200), "\u{7f}2%");
+        assert_eq!(moved(-250), "\u{7f}2.5%");
+        assert_eq!(moved(25), "\u{7f}0.25%");
+        assert_eq!(moved(1000), "\u{7f}10%");
+    }
+}

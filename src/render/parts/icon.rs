@@ -1,0 +1,105 @@
+//! The pictures of a few dots: the state of the link and the direction of a change.
+
+use crate::render::{Frame, LinkIcon, WIDTH};
+
+/// The width of a sign.
+pub(crate) const SIGN: usize = 8;
+/// The width of an arrow.
+pub(crate) const ARROW: usize = 7;
+
+/// Columns from left to right, the lowest bit on top.
+const fn columns<const W: usize>(rows: [&[u8; W]; 8]) -> [u8; W] {
+    let mut columns = [0; W];
+    let mut y = 0;
+    while y < 8 {
+        let mut x = 0;
+        while x < W {
+            if rows[y][x] == b'#' {
+                columns[x] |= 1 << y;
+            }
+            x += 1;
+        }
+        y += 1;
+    }
+    columns
+}
+
+/// Bars of a good reception.
+static LIVE: [u8; SIGN] = columns([
+    b"......##",
+    b"......##",
+    b"...##.##",
+    b"...##.##",
+    b"...##.##",
+    b"##.##.##",
+    b"##.##.##",
+    b"........",
+]);
+/// An hourglass: wait.
+static JOINING: [u8; SIGN] = columns([
+    b".#######",
+    b"..#...#.",
+    b"...#.#..",
+    b"....#...",
+    b"...#.#..",
+    b"..#.#.#.",
+    b".#######",
+    b"........",
+]);
+/// The same bars without any height: connected, and nothing comes.
+static SILENT: [u8; SIGN] = columns([
+    b"........",
+    b"........",
+    b"........",
+    b"........",
+    b"........",
+    b"##.##.##",
+    b"##.##.##",
+    b"........",
+]);
+/// A cross.
+static DOWN: [u8; SIGN] = columns([
+    b"##....##",
+    b".##..##.",
+    b"..####..",
+    b"...##...",
+    b"..####..",
+    b".##..##.",
+    b"##....##",
+    b"........",
+]);
+/// No entry.
+static REFUSED: [u8; SIGN] = columns([
+    b"..####..",
+    b".######.",
+    b"########",
+    b"#......#",
+    b"#......#",
+    b"########",
+    b".######.",
+    b"..####..",
+]);
+static UP: [u8; ARROW] = columns([
+    b".......", b".......", b"...#...", b"..###..", b".#####.", b"#######", b".......", b".......",
+]);
+static FALL: [u8; ARROW] = columns([
+    b".......", b".......", b"#######", b".#####.", b"..###..", b"...#...", b".......", b".......",
+]);
+
+/// Draws the state of the link with its left edge at `x`.
+pub(crate) fn sign(frame: &mut Frame, sign: LinkIcon, x: usize, page: usize) {
+    let columns = match sign {
+        LinkIcon::Live => &LIVE,
+        LinkIcon::Joining => &JOINING,
+        LinkIcon::Silent => &SILENT,
+        LinkIcon::Down => &DOWN,
+        LinkIcon::Refused => &REFUSED,
+    };
+    frame.as_bytes_mut()[page * WIDTH + x..][..SIGN].copy_from_slice(columns);
+}
+
+/// Draws the direction of a change with its left edge at `x`.
+pub(crate) fn arrow(frame: &mut Frame, rising: bool, x: usize, page: usize) {
+    let columns = if rising { &UP } else { &FALL };
+    frame.as_bytes_mut()[page * WIDTH + x..][..ARROW].copy_from_slice(columns);
+}

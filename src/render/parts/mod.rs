@@ -1,0 +1,12 @@
+//! What layouts are made of: prices, changes, badges, icons.
+
+pub(crate) mod alert;
+pub(crate) mod badge;
+pub(crate) mod change;
+pub(crate) mod clock;
+pub(crate) mod field;
+pub(crate) mod icon;
+pub(crate) mod name;
+pub(crate) mod price;
+pub(crate) mod range;
+pub(crate) mod sparkline;

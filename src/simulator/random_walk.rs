@@ -1,0 +1,282 @@
+//! Plausible prices: seeded random walks, the same at every run. Pure.
+
+use core::time::Duration;
+
+use crate::market::{AssetClass, Bar, Price, Symbol, Ticker};
+use crate::time::Utc;
+
+/// Of regular trading, in minutes.
+const SESSION: i64 = 390;
+/// In milliseconds.
+const MINUTE: i64 = 60_000;
+
+/// What is simulated of one instrument, and where its walk stands.
+#[derive(Clone, Debug)]
+pub struct RandomWalk {
+    ticker: Ticker,
+    class: AssetClass,
+    price: f64,
+    home: f64,
+    previous_close: Price,
+    /// Standard deviation of one step, in the price's own unit.
+    step: f64,
+    interval: Duration,
+    /// Differs between tickers and between seeds.
+    salt: u64,
+    random: fastrand::Rng,
+    /// Of sizes: what is bid and traded moves no price.
+    size_rng: fastrand::Rng,
+}
+
+/// Ticker, start, previous close, standard deviation of a step, seconds between two values.
+/// SPX moves about once a second; Cboe publishes the VIX family every 15 s.
+const INDICES: [(&str, f64, f64, f64, u64); 8] = [
+    ("I:SPX", 5912.34, 5887.61, 0.35, 1),
+    ("I:NDX", 20_740.12, 20_688.04, 1.9, 1),
+    ("I:DJI", 43_408.47, 43_268.94, 2.4, 1),
+    ("I:RUT", 2325.53, 2324.83, 0.2, 1),
+    ("I:VIX", 17.25, 17.65, 0.04, 15),
+    ("I:VIX9D", 16.41, 16.92, 0.05, 15),
+    ("I:VIX3M", 18.93, 19.08, 0.03, 15),
+    ("I:VVIX", 98.4, 99.1, 0.15, 15),
+];
+
+/// Shares by their names; any other has a price that is made of its letters.
+const SHARES: [(&str, f64, f64, f64); 6] = [
+    ("SPY", 590.87, 588.45, 0.035),
+    ("QQQ", 504.98, 503.7, 0.045),
+    ("AAPL", 229.87, 228.52, 0.02),
+    ("MSFT", 417.0, 412.87, 0.03),
+    ("NVDA", 141.95, 146.67, 0.02),
+    ("BRK.B", 476.57, 472.31, 0.03),
+];
+
+impl RandomWalk {
+    /// The walk of a ticker, the same for the same seed; `None` for a ticker that nobody knows,
+    /// which the vendor acknowledges too, and then says nothing about.
+    pub fn new(ticker: &str, seed: u64) -> Option<Self> {
+        // To the vendor "spy" is the name of nothing.
+        let symbol = Symbol::from_ticker(ticker)?;
+        // FNV-1a: any spreading will do, so that two tickers do not walk in step.
+        let name = ticker
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        let (price, previous_close, step, seconds) = match symbol.class() {
+            AssetClass::Index => INDICES
+                .iter()
+                .find(|row| row.0 == ticker)
+                .map(|row| (row.1, row.2, row.3, row.4))?,
+            AssetClass::Option => (9.76, 9.48, 0.03, 2),
+            AssetClass::Equity => SHARES
+                .iter()
+                .find(|row| row.0 == ticker)
+                .map_or_else(|| share(name), |row| (row.1, row.2, row.3, 1)),
+        };
+        let salt = seed ^ name;
+        Some(Self {
+            ticker: Ticker::try_from(ticker).ok()?,
+            class: symbol.class(),
+            price,
+            home: price,
+            previous_close: Price::from_f64(previous_close)?,
+            step,
+            interval: Duration::from_secs(seconds),
+            salt,
+            random: fastrand::Rng::with_seed(salt),
+            size_rng: fastrand::Rng::with_seed(salt.rotate_left(32)),
+        })
+    }
+
+    /// Whose walk it is.
+    pub fn ticker(&self) -> &Ticker {
+        &self.ticker
+    }
+
+    /// Of what kind the instrument is.
+    pub const fn class(&self) -> AssetClass {
+        self.class
+    }
+
+    /// Between two values, at normal speed.
+    pub const fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// The close of the day before.
+    pub const fn previous_close(&self) -> Price {
+        self.previous_close
+    }
+
+    /// Where it stands, to the cent.
+    pub fn price(&self) -> Price {
+        cents(self.price)
+    }
+
+    /// The bars of a minute before this one begins, which end at this price: as many as a session
+    /// has. Each minute has always the same, seen from the same price.
+    pub fn back(&self, begins: i64, price: Price) -> Vec<Bar> {
+        let minute = self.step * (60.0 / self.interval.as_secs_f64()).sqrt();
+        let mut close = price.as_f64();
+        let mut bars: Vec<Bar> = (1..=SESSION)
+            .map(|ago| {
+                let start = begins - ago * MINUTE;
+                let mut random = fastrand::Rng::with_seed(self.salt ^ start.unsigned_abs());
+                let open = close + normal(&mut random) * minute + (self.home - close) * 0.005;
+                let (low, high) = (open.min(close), open.max(close));
+                let mut wick = || normal(&mut random).abs() * minute / 4.0;
+                let bar = Bar {
+                    open: cents(open),
+                    high: cents(high + wick()),
+                    low: cents(low - wick()),
+                    close: cents(close),
+                    start: Utc(start),
+                    end: Utc(start + MINUTE),
+                };
+                close = open;
+                bar
+            })
+            .collect();
+        bars.reverse();
+        bars
+    }
+
+    /// How much was traded in one of those minutes.
+    pub fn volume(&self, start: i64) -> u32 {
+        let mut random = fastrand::Rng::with_seed(!self.salt ^ start.unsigned_abs());
+        match self.class {
+            AssetClass::Index => 0,
+            AssetClass::Option => random.u32(0..25),
+            AssetClass::Equity => random.u32(20_000..180_000),
+        }
+    }
+
+    /// Whether somebody trades at this step, and how much.
+    pub fn trade(&mut self) -> Option<u32> {
+        match self.class {
+            AssetClass::Index => None,
+            AssetClass::Option => self.size_rng.bool().then(|| self.size_rng.u32(1..=12)),
+            // Odd lots are as many as round ones.
+            AssetClass::Equity if self.size_rng.bool() => Some(self.size_rng.u32(1..100)),
+            AssetClass::Equity => Some(100 * self.size_rng.u32(1..=8)),
+        }
+    }
+
+    /// How much is bid and asked for.
+    pub fn sizes(&mut self) -> (u32, u32) {
+        let unit = if self.class == AssetClass::Equity {
+            100
+        } else {
+            1
+        };
+        let mut size = || unit * self.size_rng.u32(5..=60);
+        (size(), size())
+    }
+
+    /// The bid and ask around a price.
+    pub fn around(&self, price: Price) -> (Price, Price) {
+        // In half a cent there is nothing to trade.
+        let part = if self.class == AssetClass::Equity {
+            100
+        } else {
+            20
+        };
+        let half = Price::SCALE / part;
+        (
+            Price::from_scaled(price.scaled() - half),
+            Price::from_scaled(price.scaled() + half),
+        )
+    }
+
+    /// Takes one step.
+    pub fn step(&mut self) -> Price {
+        // A weak pull home keeps a demo that runs for years near where it began.
+        self.price += normal(&mut self.random) * self.step + (self.home - self.price) * 0.001;
+        self.price()
+    }
+}
+
+/// A number as of a normal distribution: the sum of twelve uniform ones is close enough.
+fn normal(random: &mut fastrand::Rng) -> f64 {
+    (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
+}
+
+fn cents(price: f64) -> Price {
+    let cents = (price * 100.0).round().max(1.0) as i64;
+    Price::from_scaled(cents * (Price::SCALE / 100))
+}
+
+/// Start, previous close, standard deviation of a step and seconds between two of a share that is
+/// only known by what its name is spread to.
+fn share(name: u64) -> (f64, f64, f64, u64) {
+    let price = 20.0 + (name % 28_000) as f64 / 100.0;
+    // Within two per cent of it.
+    let change = (name / 28_000 % 401) as f64 / 10_000.0 - 0.02;
+    (
+        price,
+        (price * (1.0 - change) * 100.0).round() / 100.0,
+        price * 6e-5,
+        1,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_walks_the_same_way() {
+        let walk = |seed| {
+            let mut walk = RandomWalk::new("I:SPX", seed).unwrap();
+            (0..5).map(|_| walk.step().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(walk(1), walk(1));
+        assert_ne!(walk(1), walk(2));
+    }
+
+    #[test]
+    fn a_walk_of_a_week_stays_plausible() {
+        for ticker in ["I:SPX", "I:VIX", "O:SPY251219C00650000", "SPY", "COST"] {
+            let mut walk = RandomWalk::new(ticker, 7).unwrap();
+            let start = walk.price().as_f64();
+            for _ in 0..100_000 {
+                let price = walk.step().as_f64();
+                assert!(
+                    price > start * 0.7 && price < start * 1.3,
+                    "{ticker} at {price}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_knows_every_ticker() {
+        assert!(RandomWalk::new("I:NOSUCH", 0).is_none());
+        assert!(RandomWalk::new("spy", 0).is_none());
+        let class = |ticker| RandomWalk::new(ticker, 0).map(|walk| walk.class());
+        assert_eq!(class("COMP"), Some(AssetClass::Equity));
+    }
+
+    #[test]
+    fn a_curve_leads_to_the_price_without_a_gap_and_is_the_same_at_every_look() {
+        const BEGINS: i64 = 1_795_447_800_000;
+        for ticker in ["I:SPX", "SPY", "O:SPY251219C00650000"] {
+            let walk = RandomWalk::new(ticker, 1).unwrap();
+            let bars = walk.back(BEGINS, walk.price());
+            assert_eq!(bars.len(), 390);
+            let last = bars.last().unwrap();
+            assert_eq!((last.close, last.end), (walk.price(), Utc(BEGINS)));
+            for pair in bars.windows(2) {
+                assert_eq!((pair[0].close, pair[0].end), (pair[1].open, pair[1].start));
+            }
+            assert!(bars.iter().all(|bar| {
+                bar.low <= bar.open.min(bar.close) && bar.high >= bar.open.max(bar.close)
+            }));
+            assert_eq!(walk.back(BEGINS, walk.price()), bars);
+            // A minute later it has the same steps.
+            let later = walk.back(BEGINS + MINUTE, walk.price());
+            assert_eq!(later[388].start, bars[389].start);
+        }
+    }
+}

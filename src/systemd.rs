@@ -1,0 +1,375 @@
+//! What systemd is told of this process (sd_notify(3)): that it is ready, that it reads its
+//! settings again, that it ends, and that its owners' loops still turn. Owns the socket; without
+//! systemd it says nothing, and whatever goes wrong with it stops nothing else.
+//!
+//! There is no timer here: a [`Heartbeat`] is fed by the loop that it vouches for, after a pass
+//! that did its work. A program whose timers live while its owner is stuck would look well for ever.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::time::Moment;
+
+/// How long one message may wait for a systemd that does not read.
+const SEND_TIMEOUT: Duration = Duration::from_millis(100);
+/// No loop is woken more often than this, whatever the unit says.
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Who has started this process and wants to know how it does; a default one is nobody.
+///
+/// The second value is the bit of the one loop that a [`Supervisor::part`] knows.
+#[derive(Clone, Default)]
+pub struct Supervisor(Option<Arc<NotifySocket>>, Option<u32>);
+
+struct NotifySocket {
+    socket: UnixDatagram,
+    address: SocketAddr,
+    /// How often each loop says that it turns; `None` if nobody asks.
+    interval: Option<Duration>,
+    /// A bit for each loop there is.
+    loops: AtomicU32,
+    /// A bit for each loop that has turned since systemd was last told.
+    beaten: AtomicU32,
+}
+
+impl Supervisor {
+    /// That of this process, by its environment: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
+    pub fn from_process() -> Self {
+        let variable = |name| std::env::var(name).ok();
+        let watchdog = watchdog(
+            variable("WATCHDOG_USEC").as_deref(),
+            variable("WATCHDOG_PID").as_deref(),
+            std::process::id(),
+        );
+        let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
+            return Self::default();
+        };
+        Self::at(&socket, watchdog).unwrap_or_else(|error| {
+            log::warn!("systemd cannot be told how this does: {error}");
+            Self::default()
+        })
+    }
+
+    /// One that listens at this socket: a path, or `@` and an abstract name. With `watchdog` it
+    /// wants to hear of every loop within that time.
+    ///
+    /// # Errors
+    /// This is no such address, or there is no socket to be had.
+    pub fn at(socket: &OsStr, watchdog: Option<Duration>) -> io::Result<Self> {
+        let address = match socket.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(socket)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+        let line = NotifySocket {
+            socket,
+            address,
+            interval: watchdog.map(|limit| (limit / 4).max(MIN_INTERVAL)),
+            loops: AtomicU32::new(0),
+            beaten: AtomicU32::new(0),
+        };
+        Ok(Self(Some(Arc::new(line)), None))
+    }
+
+    /// For a loop that ends and is made anew while the process goes on: each time it has the same
+    /// heartbeat, and its end is not that of the process.
+    pub fn part(&self) -> Self {
+        Self(self.0.clone(), Some(self.register_loop()))
+    }
+
+    /// The start is over, or a reload.
+    pub fn ready(&self) {
+        self.tell("READY=1");
+    }
+
+    /// The settings are being read again; [`Supervisor::ready`] must follow.
+    pub fn reloading(&self) {
+        if self.0.is_some() {
+            // By which systemd knows which reload this answers.
+            let now = clock_gettime(ClockId::Monotonic);
+            let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+            self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+        }
+    }
+
+    /// What it does, in a few words, for `systemctl status`.
+    pub fn status(&self, words: &str) {
+        if self.0.is_some() {
+            // A line of its own is another assignment.
+            self.tell(&format!("STATUS={}", words.replace('\n', " ")));
+        }
+    }
+
+    /// The end has begun.
+    pub fn stopping(&self) {
+        if self.1.is_none() {
+            self.tell("STOPPING=1");
+        }
+    }
+
+    /// For one more loop: systemd hears that the process lives only while all of them turn, and
+    /// one that ends is missed like one that is stuck. There are at most 32.
+    pub fn heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            bit: self.1.unwrap_or_else(|| self.register_loop()),
+            line: self.watched().cloned(),
+            due: Moment::ZERO,
+        }
+    }
+
+    fn watched(&self) -> Option<&Arc<NotifySocket>> {
+        self.0.as_ref().filter(|line| line.interval.is_some())
+    }
+
+    /// The bit of one more loop.
+    fn register_loop(&self) -> u32 {
+        self.watched().map_or(0, |line| {
+            let all = line.loops.load(Ordering::Relaxed);
+            let bit = 1_u32.checked_shl(all.count_ones()).unwrap_or(0);
+            line.loops.store(all | bit, Ordering::Relaxed);
+            bit
+        })
+    }
+
+    fn tell(&self, message: &str) {
+        if let Some(line) = &self.0 {
+            line.tell(message);
+        }
+    }
+}
+
+impl NotifySocket {
+    fn tell(&self, message: &str) {
+        // To the address each time: a systemd that has restarted listens there anew.
+        if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.address) {
+            log::debug!("systemd was not told {message:?}: {error}");
+        }
+    }
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Some(_) => "Supervisor(systemd)",
+            None => "Supervisor(none)",
+        })
+    }
+}
+
+/// One loop's word that it turns. A default one is nobody's, and is never due.
+#[derive(Default)]
+pub struct Heartbeat {
+    line: Option<Arc<NotifySocket>>,
+    bit: u32,
+    due: Moment,
+}
+
+impl Heartbeat {
+    /// When the loop is to turn at the latest.
+    pub fn due(&self) -> Moment {
+        self.line.as_ref().map_or(Moment::NEVER, |_| self.due)
+    }
+
+    /// The loop has turned. The last of the loops to say so tells systemd; allocates nothing.
+    pub fn beat(&mut self, now: Moment) {
+        let Some(line) = &self.line else { return };
+        let Some(interval) = line.interval.filter(|_| now >= self.due) else {
+            return;
+        };
+        self.due = now + interval;
+        let beaten = line.beaten.fetch_or(self.bit, Ordering::Relaxed) | self.bit;
+        if beaten == line.loops.load(Ordering::Relaxed) {
+            line.beaten.store(0, Ordering::Relaxed);
+            line.tell("WATCHDOG=1");
+        }
+    }
+}
+
+impl fmt::Debug for Heartbeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Heartbeat({:?})", self.due())
+    }
+}
+
+/// Within which time systemd wants to hear from this process, if it means this one.
+fn watchdog(micros: Option<&str>, whose: Option<&str>, own: u32) -> Option<Duration> {
+    if whose.is_some_and(|whose| whose.parse() != Ok(own)) {
+        return None;
+    }
+    let micros = micros?.parse().ok().filter(|micros| *micros > 0)?;
+    Some(Duration::from_micros(micros))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A supervisor that listens at an abstract name, which needs no folder.
+    fn listening(name: &str, watchdog: Option<Duration>) -> (UnixDatagram, Supervisor) {
+        let name = format!("@deskticker-{}-{name}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name[1..]).unwrap();
+        let socket = UnixDatagram::bind_addr(&address).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        (socket, Supervisor::at(OsStr::new(&name), watchdog).unwrap())
+    }
+
+    /// What has been said up to now.
+    fn heard(socket: &UnixDatagram) -> Vec<String> {
+        let mut buffer = [0; 256];
+        std::iter::from_fn(|| {
+            socket
+                .recv(&mut buffer)
+                .ok()
+                .map(|size| buffer[..size].to_vec())
+        })
+        .map(|bytes| String::from_utf8(bytes).unwrap())
+        .collect()
+    }
+
+    #[test]
+    fn systemd_hears_of_the_start_a_reload_and_the_end() {
+        let (socket, supervisor) = listening("states", None);
+        supervisor.ready();
+        supervisor.reloading();
+        supervisor.ready();
+        supervisor.status("showing SPX\nREADY=1");
+        supervisor.stopping();
+        let said = heard(&socket);
+        let micros = said[1]
+            .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
+            .unwrap();
+        assert!(micros.parse::<u64>().unwrap() > 0);
+        assert_eq!(said[0], "READY=1");
+        let rest = ["READY=1", "STATUS=showing SPX READY=1", "STOPPING=1"];
+        assert_eq!(said[2..], rest);
+    }
+
+    #[test]
+    fn a_socket_may_be_a_path() {
+        let path = std::env::temp_dir().join(format!("deskticker-notify-{}", std::process::id()));
+        std::fs::remove_file(&path).ok();
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Supervisor::at(path.as_os_str(), None).unwrap().ready();
+        assert_eq!(heard(&socket), ["READY=1"]);
+        std::fs::remove_file(&path).unwrap();
+        // Nobody listens there any more, and that is nobody's end.
+        Supervisor::at(path.as_os_str(), None).unwrap().ready();
+    }
+
+    #[test]
+    fn a_loop_that_turns_is_heard_of_four_times_in_the_time_allowed() {
+        let (socket, supervisor) = listening("four", Some(Duration::from_secs(20)));
+        let mut heartbeat = supervisor.heartbeat();
+        let mut beats = 0;
+        for second in 0..20 {
+            heartbeat.beat(Moment::from_secs(second));
+            beats += heard(&socket).len();
+        }
+        assert_eq!(beats, 4);
+        assert_eq!(heartbeat.due(), Moment::from_secs(20));
+    }
+
+    #[test]
+    fn one_loop_that_is_stuck_is_missed_however_well_the_others_do() {
+        let (socket, supervisor) = listening("stuck", Some(Duration::from_secs(20)));
+        let (mut first, mut second) = (supervisor.heartbeat(), supervisor.heartbeat());
+        first.beat(Moment::ZERO);
+        assert!(heard(&socket).is_empty());
+        second.beat(Moment::ZERO);
+        assert_eq!(heard(&socket), ["WATCHDOG=1"]);
+        for second in 1..60 {
+            first.beat(Moment::from_secs(second));
+        }
+        assert!(heard(&socket).is_empty());
+        second.beat(Moment::from_secs(60));
+        assert_eq!(heard(&socket), ["WATCHDOG=1"]);
+        drop(second);
+        for second in 60..90 {
+            first.beat(Moment::from_secs(second));
+        }
+        assert!(heard(&socket).is_empty(), "one that has ended too");
+    }
+
+    #[test]
+    fn a_loop_that_is_made_anew_has_the_heartbeat_it_had_and_its_end_is_nobodys() {
+        let (socket, supervisor) = listening("part", Some(Duration::from_secs(20)));
+        let part = supervisor.part();
+        part.heartbeat().beat(Moment::ZERO);
+        part.stopping();
+        part.heartbeat().beat(Moment::from_secs(5));
+        assert_eq!(heard(&socket), ["WATCHDOG=1", "WATCHDOG=1"]);
+        supervisor.stopping();
+        assert_eq!(heard(&socket), ["STOPPING=1"]);
+    }
+
+    #[test]
+    fn a_heartbeat_allocates_nothing() {
+        let (socket, supervisor) = listening("quiet", Some(Duration::from_secs(4)));
+        let mut heartbeat = supervisor.heartbeat();
+        let counted = allocation_counter::measure(|| {
+            for second in 0..8 {
+                heartbeat.beat(Moment::from_secs(second));
+            }
+        });
+        assert_eq!(counted.count_total, 0);
+        assert_eq!(heard(&socket).len(), 8);
+    }
+
+    #[test]
+    fn where_nobody_asks_nothing_is_due_and_nothing_said() {
+        let (socket, supervisor) = listening("unasked", None);
+        for mut heartbeat in [supervisor.heartbeat(), Heartbeat::default()] {
+            assert_eq!(heartbeat.due(), Moment::NEVER);
+            heartbeat.beat(Moment::from_secs(60));
+        }
+        assert!(heard(&socket).is_empty());
+        let nobody = Supervisor::default();
+        nobody.ready();
+        nobody.reloading();
+        nobody.stopping();
+    }
+
+    #[test]
+    fn a_systemd_that_reads_nothing_holds_nobody_up_for_long() {
+        let (_deaf, supervisor) = listening("deaf", None);
+        let start = std::time::Instant::now();
+        let Supervisor(Some(line), _) = &supervisor else {
+            unreachable!()
+        };
+        let fills = std::iter::repeat_with(|| line.socket.send_to_addr(b".", &line.address));
+        // Its queue ends at net.unix.max_dgram_qlen, mostly 512 or less.
+        assert!(fills.take(1 << 16).any(|sent| sent.is_err()));
+        supervisor.ready();
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn the_watchdog_of_another_process_is_not_ours() {
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(watchdog(Some("1000000"), None, 7), second);
+        assert_eq!(watchdog(Some("1000000"), Some("7"), 7), second);
+        assert_eq!(watchdog(Some("1000000"), Some("8"), 7), None);
+        assert_eq!(watchdog(Some("1000000"), Some("x"), 7), None);
+        assert_eq!(watchdog(Some("0"), None, 7), None);
+        assert_eq!(watchdog(Some("soon"), None, 7), None);
+        assert_eq!(watchdog(None, None, 7), None);
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_an_error_and_no_panic() {
+        let long = "/".repeat(200);
+        assert!(Supervisor::at(OsStr::new(&long), None).is_err());
+        assert!(Supervisor::at(OsStr::new(&format!("@{long}")), None).is_err());
+    }
+}

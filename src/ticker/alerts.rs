@@ -1,0 +1,241 @@
+//! Thresholds that were crossed. Owns which alert is on and until when; looks at fresh values
+//! alone.
+
+use core::time::Duration;
+
+use crate::config::settings::{AlertRule, TickerSettings};
+use crate::market::{Change, Price, Symbol};
+use crate::render::Threshold;
+use crate::time::Moment;
+
+/// The lit and the dark half of a flash each take this long.
+const FLASH: u64 = 500;
+/// An alert that was shown is not raised again before this, however often its value crosses the
+/// threshold: one that trembles there would flash all day.
+const REARM_AFTER: Duration = Duration::from_secs(300);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum AlertState {
+    /// The value is on the near side of the threshold.
+    Armed,
+    /// It has crossed, and the glass says so.
+    Shown { until: Moment },
+    /// It was shown long enough, and that counts as acknowledged.
+    Seen { since: Moment },
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Alerts {
+    rules: Vec<RuleState>,
+}
+
+/// A rule, and what is known of it.
+#[derive(Clone, Debug)]
+struct RuleState {
+    rule: AlertRule,
+    /// Whose it is, wherever that stands on the watchlist.
+    symbol: Symbol,
+    state: AlertState,
+}
+
+impl Alerts {
+    /// Takes other rules. What is known of one stays while its symbol and threshold do, wherever
+    /// the symbol has moved on the watchlist.
+    pub(crate) fn replace(&mut self, settings: &TickerSettings) {
+        let before = core::mem::take(&mut self.rules);
+        let with_symbols = settings.alerts.iter().filter_map(|rule| {
+            let symbol = settings.watchlist.get(rule.place)?;
+            Some((*rule, symbol.clone()))
+        });
+        self.rules = with_symbols
+            .map(|(rule, symbol)| {
+                let same = |known: &&RuleState| {
+                    known.symbol == symbol && known.rule.threshold == rule.threshold
+                };
+                let state = before.iter().find(same);
+                let state = state.map_or(AlertState::Armed, |known| known.state);
+                RuleState {
+                    rule,
+                    symbol,
+                    state,
+                }
+            })
+            .collect();
+    }
+
+    /// Whether a value of this instrument needs a look.
+    pub(crate) fn watches(&self, place: usize) -> bool {
+        self.rules.iter().any(|known| known.rule.place == place)
+    }
+
+    /// Looks at a fresh value.
+    pub(crate) fn check(
+        &mut self,
+        place: usize,
+        price: Price,
+        change: Option<Change>,
+        now: Moment,
+    ) {
+        let known = self.rules.iter_mut();
+        for RuleState { rule, state, .. } in known.filter(|known| known.rule.place == place) {
+            let crossed = match rule.threshold {
+                Threshold::Above(limit) => price >= limit,
+                Threshold::Below(limit) => price <= limit,
+                Threshold::Moved(points) => change
+                    .and_then(Change::basis_points)
+                    .is_some_and(|moved| moved.abs() >= points),
+            };
+            *state = match *state {
+                AlertState::Armed if crossed => AlertState::Shown {
+                    until: now + rule.shown,
+                },
+                AlertState::Shown { until } if now >= until => AlertState::Seen { since: until },
+                AlertState::Seen { since } if !crossed && now.since(since) >= REARM_AFTER => {
+                    AlertState::Armed
+                }
+                same => same,
+            };
+        }
+    }
+
+    /// The alert that is on, the newest of several, and whether it is the lit half of a flash.
+    pub(crate) fn on(&self, now: Moment) -> Option<(AlertRule, bool)> {
+        let shown = self.rules.iter().filter_map(|known| match known.state {
+            AlertState::Shown { until } if now < until => Some((until, &known.rule)),
+            _ => None,
+        });
+        let (_, rule) = shown.max_by_key(|(until, _)| *until)?;
+        Some((*rule, (now.as_millis() / FLASH).is_multiple_of(2)))
+    }
+
+    /// When the glass would say something else.
+    pub(crate) fn deadline(&self, now: Moment) -> Moment {
+        match self.on(now) {
+            Some(_) => Moment::from_millis((now.as_millis() / FLASH + 1) * FLASH),
+            None => Moment::NEVER,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn price(whole: i64) -> Price {
+        Price::from_scaled(whole * Price::SCALE)
+    }
+
+    fn at(secs: u64) -> Moment {
+        Moment::from_secs(secs)
+    }
+
+    /// A watchlist of these and rules for their places.
+    fn settings(names: &[&str], rules: &[(usize, Threshold)]) -> TickerSettings {
+        let symbols = names.iter().map(|name| name.parse().unwrap());
+        let rule = |&(place, threshold): &(usize, Threshold)| AlertRule {
+            place,
+            threshold,
+            shown: Duration::from_secs(60),
+        };
+        TickerSettings {
+            alerts: rules.iter().map(rule).collect(),
+            ..TickerSettings::of(symbols.collect())
+        }
+    }
+
+    fn alerts(threshold: Threshold) -> Alerts {
+        let mut alerts = Alerts::default();
+        alerts.replace(&settings(&["SPX"], &[(0, threshold)]));
+        alerts
+    }
+
+    fn check(alerts: &mut Alerts, value: i64, secs: u64) -> bool {
+        let change = price(value).change_from(price(100));
+        alerts.check(0, price(value), Some(change), at(secs));
+        alerts.on(at(secs)).is_some()
+    }
+
+    #[test]
+    fn a_crossed_threshold_is_shown_for_its_time_and_not_again_while_the_value_stays() {
+        let mut alerts = alerts(Threshold::Above(price(10)));
+        assert!(!check(&mut alerts, 9, 0));
+        assert!(check(&mut alerts, 10, 1));
+        assert!(check(&mut alerts, 5, 60));
+        assert!(!check(&mut alerts, 11, 61));
+        assert!(!check(&mut alerts, 12, 1000));
+    }
+
+    #[test]
+    fn it_is_raised_again_once_the_value_has_been_back_and_some_minutes_have_passed() {
+        let mut alerts = alerts(Threshold::Below(price(10)));
+        assert!(check(&mut alerts, 10, 0));
+        assert!(!check(&mut alerts, 11, 60));
+        assert!(!check(&mut alerts, 9, 70), "it trembles at the threshold");
+        assert!(!check(&mut alerts, 11, 360));
+        assert!(check(&mut alerts, 9, 361));
+    }
+
+    #[test]
+    fn a_move_counts_either_way() {
+        for (value, raised) in [(101, false), (102, true), (98, true), (99, false)] {
+            let mut alerts = alerts(Threshold::Moved(200));
+            assert_eq!(check(&mut alerts, value, 0), raised, "{value}");
+        }
+        let mut alerts = alerts(Threshold::Moved(200));
+        alerts.check(0, price(500), None, at(0));
+        assert_eq!(alerts.on(at(0)), None, "a change that is not known is none");
+    }
+
+    #[test]
+    fn it_flashes_twice_a_second_and_of_two_the_newest_is_on() {
+        let [ten, five] = [10, 5].map(|whole| Threshold::Above(price(whole)));
+        let mut alerts = Alerts::default();
+        alerts.replace(&settings(&["SPX", "VIX"], &[(0, ten), (1, five)]));
+        check(&mut alerts, 10, 0);
+        alerts.check(1, price(6), None, at(1));
+        let lit = |millis| alerts.on(Moment::from_millis(millis)).unwrap();
+        assert_eq!(
+            (lit(1000).0.place, lit(1000).1, lit(1500).1),
+            (1, true, false)
+        );
+        assert_eq!(alerts.deadline(at(1)), Moment::from_millis(1500));
+        assert!(alerts.watches(1) && !alerts.watches(2));
+    }
+
+    #[test]
+    fn what_was_seen_is_not_shown_again_when_another_symbol_is_put_in_front() {
+        let above = Threshold::Above(price(10));
+        let mut alerts = alerts(above);
+        check(&mut alerts, 10, 0);
+        alerts.replace(&settings(&["VIX", "SPX"], &[(1, above)]));
+        let (rule, _) = alerts.on(at(1)).unwrap();
+        assert_eq!(rule.place, 1, "it is on, and finds its symbol");
+        alerts.check(1, price(11), None, at(60));
+        assert!(alerts.on(at(60)).is_none(), "it has been seen");
+        alerts.replace(&settings(&["SPY", "VIX", "SPX"], &[(2, above)]));
+        alerts.check(2, price(12), None, at(61));
+        assert!(alerts.on(at(61)).is_none(), "and stays so");
+        // The same threshold of another symbol, and another one of the same, are news.
+        for (place, threshold, crossed) in [(0, above, 12), (2, Threshold::Above(price(20)), 20)] {
+            let rules = settings(&["SPY", "VIX", "SPX"], &[(2, above), (place, threshold)]);
+            alerts.replace(&rules);
+            alerts.check(place, price(crossed), None, at(62));
+            assert_eq!(
+                alerts.on(at(62)).map(|(rule, _)| rule),
+                Some(rules.alerts[1])
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_that_is_taken_away_and_comes_back_begins_anew() {
+        let above = Threshold::Above(price(10));
+        let mut alerts = alerts(above);
+        check(&mut alerts, 10, 0);
+        alerts.replace(&settings(&["SPX"], &[]));
+        assert!(alerts.on(at(1)).is_none());
+        alerts.replace(&settings(&["SPX"], &[(0, above)]));
+        assert!(check(&mut alerts, 10, 100));
+    }
+}

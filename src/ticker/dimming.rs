@@ -1,0 +1,166 @@
+//! When the panel is dimmed or off, and where its picture stands. Pure: a local time in, a light
+//! out.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+use super::state::TickerSettings;
+use crate::display::PanelLight;
+use crate::time::{Moment, Now};
+
+/// A minute of the day, 0 to 1440.
+pub type MinuteOfDay = u16;
+
+/// How long the picture stays where it is.
+const SHIFT_INTERVAL: u64 = 180_000;
+/// Where it goes, in rows: never far, and never at once to the other side.
+const SHIFTS: [i8; 4] = [0, 1, 0, -1];
+
+/// A time of each day at which the panel is dimmed or off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DimmingPeriod {
+    /// On which days it begins, from Monday on.
+    pub days: [bool; 7],
+    /// From this minute of the day on.
+    pub from: MinuteOfDay,
+    /// Up to this minute; one at or before `from` is one of the next day.
+    pub to: MinuteOfDay,
+    /// The brightness, 0 to 255; `None` for off.
+    pub brightness: Option<u8>,
+}
+
+impl DimmingPeriod {
+    /// Whether it is on at this local time. Where clocks change, it goes by what they show.
+    fn covers(&self, local: DateTime) -> bool {
+        let today = usize::from(local.weekday().to_monday_zero_offset().unsigned_abs());
+        let yesterday = (today + 6) % 7;
+        let minute = MinuteOfDay::from(local.hour().unsigned_abs()) * 60
+            + MinuteOfDay::from(local.minute().unsigned_abs());
+        if self.from < self.to {
+            self.days[today] && (self.from..self.to).contains(&minute)
+        } else {
+            (self.days[today] && minute >= self.from) || (self.days[yesterday] && minute < self.to)
+        }
+    }
+}
+
+impl TickerSettings {
+    /// How the panel is to glow now, by the machine's own clock and where the picture belongs; for who
+    /// draws without a desk.
+    pub fn light(&self, now: Now) -> PanelLight {
+        let instant = now
+            .utc
+            .and_then(|utc| Timestamp::from_millisecond(utc.0).ok());
+        let local = instant.map(|instant| self.zone.to_datetime(instant));
+        light(
+            &self.dimming_periods,
+            self.brightness,
+            false,
+            local,
+            now.monotonic,
+        )
+    }
+}
+
+/// How the panel is to glow. Without a clock it is day.
+pub(crate) fn light(
+    dimming_periods: &[DimmingPeriod],
+    day: u8,
+    shift: bool,
+    local: Option<DateTime>,
+    now: Moment,
+) -> PanelLight {
+    let night = local.and_then(|local| dimming_periods.iter().find(|night| night.covers(local)));
+    let step = (now.as_millis() / SHIFT_INTERVAL) as usize % SHIFTS.len();
+    PanelLight {
+        on: night.is_none_or(|night| night.brightness.is_some()),
+        brightness: night.and_then(|night| night.brightness).unwrap_or(day),
+        shift: if shift { SHIFTS[step] } else { 0 },
+    }
+}
+
+/// When the picture moves on.
+pub(crate) fn deadline(shift: bool, now: Moment) -> Moment {
+    if !shift {
+        return Moment::NEVER;
+    }
+    Moment::from_millis((now.as_millis() / SHIFT_INTERVAL + 1).saturating_mul(SHIFT_INTERVAL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEEK: [bool; 7] = [true; 7];
+    const FRIDAY: [bool; 7] = [false, false, false, false, true, false, false];
+
+    fn night(
+        days: [bool; 7],
+        from: MinuteOfDay,
+        to: MinuteOfDay,
+        brightness: Option<u8>,
+    ) -> DimmingPeriod {
+        DimmingPeriod {
+            days,
+            from,
+            to,
+            brightness,
+        }
+    }
+
+    fn at(dimming_periods: &[DimmingPeriod], local: &str) -> (bool, u8) {
+        let local = Some(local.parse().unwrap());
+        let light = light(dimming_periods, 200, false, local, Moment::ZERO);
+        (light.on, light.brightness)
+    }
+
+    #[test]
+    fn a_night_goes_over_midnight_into_the_day_behind_it() {
+        let dimming_periods = [night(FRIDAY, 22 * 60, 6 * 60 + 30, Some(9))];
+        for (local, dimmed) in [
+            ("2026-11-27T21:59", false), // Friday
+            ("2026-11-27T22:00", true),
+            ("2026-11-28T06:29", true),
+            ("2026-11-28T06:30", false),
+            ("2026-11-28T22:00", false),
+            ("2026-11-27T06:00", false),
+        ] {
+            let expected = (true, if dimmed { 9 } else { 200 });
+            assert_eq!(at(&dimming_periods, local), expected, "{local}");
+        }
+    }
+
+    #[test]
+    fn of_two_nights_the_first_counts_and_off_is_off() {
+        let off = night(WEEK, 60, 120, None);
+        let dim = night(WEEK, 0, 1440, Some(1));
+        assert_eq!(at(&[off, dim], "2026-11-27T01:30"), (false, 200));
+        assert_eq!(at(&[off, dim], "2026-11-27T23:59"), (true, 1));
+        assert_eq!(at(&[dim, off], "2026-11-27T01:30"), (true, 1));
+    }
+
+    #[test]
+    fn where_clocks_change_it_goes_by_what_they_show() {
+        // 2:30 comes twice on the last Sunday of October, and not at all on that of March.
+        let dimming_periods = [night(WEEK, 2 * 60, 3 * 60, None)];
+        assert_eq!(at(&dimming_periods, "2026-10-25T02:30"), (false, 200));
+        assert_eq!(at(&dimming_periods, "2026-03-29T03:00"), (true, 200));
+    }
+
+    #[test]
+    fn without_a_clock_it_is_day() {
+        let dimming_periods = [night(WEEK, 0, 1440, None)];
+        assert!(light(&dimming_periods, 5, false, None, Moment::ZERO).on);
+    }
+
+    #[test]
+    fn the_picture_wanders_by_a_row_every_three_minutes_and_comes_back() {
+        let shift = |secs| light(&[], 5, true, None, Moment::from_secs(secs)).shift;
+        assert_eq!([0, 179, 180, 360, 540, 720].map(shift), [0, 0, 1, 0, -1, 0]);
+        assert_eq!(
+            deadline(true, Moment::from_secs(200)),
+            Moment::from_secs(360)
+        );
+        assert_eq!(deadline(false, Moment::ZERO), Moment::NEVER);
+    }
+}

@@ -1,0 +1,426 @@
+//! How the connection does: where it fails and since when, how many messages, how late. Owns
+//! those counts and judges no value.
+
+use core::time::Duration;
+
+use crate::feed::connection::ConnectionPhase;
+use crate::feed::{ConnectionStatus, Failure};
+use crate::market::Cluster;
+use crate::render::{ClockFault, LinkHop, LinkIcon, LinkReport, PriceSummary};
+use crate::time::{Moment, Now, Utc};
+
+/// Messages are counted over this long.
+const WINDOW: Duration = Duration::from_secs(10);
+/// What fails for less long than this is not worth a page of its own.
+const TROUBLE: Duration = Duration::from_secs(10);
+/// A link is called silent only after some time.
+const SILENT: Duration = Duration::from_secs(4);
+/// REST is asked at least this often while it is all there is; with some room for its answer.
+const ANSWERED: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkMonitor {
+    /// In the order of [`Cluster::ALL`].
+    links: [ConnectionStatus; Cluster::ALL.len()],
+    /// When REST last answered.
+    answered: Option<Moment>,
+    /// The last prices that were told are simulated.
+    simulated: bool,
+    hop: LinkHop,
+    sign: LinkIcon,
+    since: Moment,
+    /// When the window began, the messages in it, and those of the one before: `None` in the first.
+    window: (Moment, u32, Option<u32>),
+    last: Option<Moment>,
+    /// Milliseconds, smoothed: an eighth of it is the newest.
+    latency: Option<i64>,
+}
+
+impl LinkMonitor {
+    pub(crate) const fn new(now: Moment) -> Self {
+        let idle = ConnectionStatus {
+            phase: ConnectionPhase::Idle,
+            reason: None,
+            connections: 0,
+            simulated: None,
+            heard: Moment::ZERO,
+            cut_off: false,
+        };
+        Self {
+            links: [idle; Cluster::ALL.len()],
+            answered: None,
+            simulated: false,
+            hop: LinkHop::Hub,
+            sign: LinkIcon::Joining,
+            since: now,
+            window: (now, 0, None),
+            last: None,
+            latency: None,
+        }
+    }
+
+    /// A link has changed its state.
+    pub(crate) fn status(&mut self, cluster: Cluster, status: ConnectionStatus, now: Moment) {
+        self.links[cluster as usize] = status;
+        if let Some(simulated) = status.simulated.filter(|_| is_in_use(&status)) {
+            self.simulated = simulated;
+        }
+        self.judge(now);
+    }
+
+    /// What this link is doing.
+    pub(crate) const fn link(&self, cluster: Cluster) -> ConnectionStatus {
+        self.links[cluster as usize]
+    }
+
+    /// The prices of some link in use are simulated; while none is, the last that were told are.
+    pub(crate) fn simulated(&self) -> bool {
+        let mut links = self.links.iter().filter(|link| is_in_use(link)).peekable();
+        if links.peek().is_none() {
+            return self.simulated;
+        }
+        links.any(|link| link.simulated == Some(true))
+    }
+
+    /// Somebody has told prices that are simulated, or are not.
+    pub(crate) const fn set_simulated(&mut self, simulated: bool) {
+        self.simulated = simulated;
+    }
+
+    /// How often a link has returned.
+    pub(crate) fn returns(&self) -> u64 {
+        let returns = self.links.iter();
+        returns
+            .map(|link| u64::from(link.connections.saturating_sub(1)))
+            .sum()
+    }
+
+    /// REST has answered.
+    pub(crate) fn answered(&mut self, now: Moment) {
+        self.answered = Some(now);
+    }
+
+    /// A value was streamed.
+    pub(crate) fn message(&mut self, stamp: Option<Utc>, now: Now) {
+        self.roll(now.monotonic);
+        self.window.1 = self.window.1.saturating_add(1);
+        self.last = Some(now.monotonic);
+        if let (Some(stamp), Some(utc)) = (stamp, now.utc) {
+            let lag = utc.millis_since(stamp);
+            let before = self.latency.unwrap_or(lag);
+            // One that is far off was not late but old, or the clock was set in between.
+            self.latency = Some(if before.abs_diff(lag) > 60_000 {
+                lag
+            } else {
+                before + (lag - before) / 8
+            });
+        }
+    }
+
+    /// Begins another window if it is time.
+    fn roll(&mut self, now: Moment) {
+        let (began, count, _) = self.window;
+        let over = now.since(began);
+        if over >= WINDOW {
+            let whole = over < WINDOW * 2;
+            self.window = (now, 0, Some(if whole { count } else { 0 }));
+        }
+    }
+
+    /// Finds out where it fails now. Where there are links it is they that tell when that
+    /// changes; what REST carries alone may be out of date at any time.
+    pub(crate) fn refresh(&mut self, now: Moment) {
+        if self.needed().next().is_none() {
+            self.judge(now);
+        }
+    }
+
+    fn judge(&mut self, now: Moment) {
+        self.sign = self.worst(now);
+        let hop = self.failing(now);
+        if hop != self.hop {
+            (self.hop, self.since) = (hop, now);
+        }
+    }
+
+    /// The links without which there are no prices. That of the shares is none of them: not every
+    /// plan has it, and REST carries what it carries.
+    fn needed(&self) -> impl Iterator<Item = &ConnectionStatus> {
+        let clusters = [Cluster::Indices, Cluster::Options];
+        clusters
+            .map(|cluster| &self.links[cluster as usize])
+            .into_iter()
+            .filter(|link| link.phase != ConnectionPhase::Idle)
+    }
+
+    fn served_by_rest(&self, now: Moment) -> bool {
+        let fresh = |answered: Moment| now.since(answered) <= ANSWERED;
+        self.answered.is_some_and(fresh)
+            || self.links[Cluster::Stocks as usize].phase == ConnectionPhase::Live
+    }
+
+    /// The worst of the links that are needed: what is live needs no sign.
+    pub(crate) const fn sign(&self) -> LinkIcon {
+        self.sign
+    }
+
+    fn worst(&self, now: Moment) -> LinkIcon {
+        let sign = |link: &ConnectionStatus| match link.phase {
+            ConnectionPhase::Live if link.cut_off => LinkIcon::Silent,
+            ConnectionPhase::Live => LinkIcon::Live,
+            ConnectionPhase::Silent => LinkIcon::Silent,
+            ConnectionPhase::Down => LinkIcon::Down,
+            ConnectionPhase::Refused => LinkIcon::Refused,
+            ConnectionPhase::Joining | ConnectionPhase::Idle => LinkIcon::Joining,
+        };
+        let rank = |sign: &LinkIcon| match sign {
+            LinkIcon::Live => 0,
+            LinkIcon::Joining => 1,
+            LinkIcon::Silent => 2,
+            LinkIcon::Down => 3,
+            LinkIcon::Refused => 4,
+        };
+        match self.needed().map(sign).max_by_key(rank) {
+            Some(worst) => worst,
+            None if self.served_by_rest(now) => LinkIcon::Live,
+            // Nothing is open yet: the first link is on its way.
+            None => LinkIcon::Joining,
+        }
+    }
+
+    fn failing(&self, now: Moment) -> LinkHop {
+        if self.needed().next().is_none() {
+            return if self.served_by_rest(now) {
+                LinkHop::None
+            } else {
+                LinkHop::Hub
+            };
+        }
+        let hops = self
+            .needed()
+            .filter_map(|link| match (link.phase, link.reason) {
+                (ConnectionPhase::Live, _) if !link.cut_off => None,
+                (ConnectionPhase::Live | ConnectionPhase::Silent, _) => Some(LinkHop::Upstream),
+                (_, Some(reason)) => Some(hop(reason)),
+                // On its way for the first time.
+                (_, None) => Some(LinkHop::Hub),
+            });
+        // The nearest of them: what lies behind it cannot be known.
+        hops.min_by_key(|hop| *hop as u8).unwrap_or(LinkHop::None)
+    }
+
+    /// Whether it has failed long enough to be worth a page.
+    pub(crate) fn troubled(&self, now: Moment) -> bool {
+        self.hop != LinkHop::None && now.since(self.since) >= self.report_delay()
+    }
+
+    /// When that is so next although nothing happens.
+    pub(crate) fn trouble(&self, now: Moment) -> Moment {
+        if self.hop == LinkHop::None || self.troubled(now) {
+            return Moment::NEVER;
+        }
+        self.since + self.report_delay()
+    }
+
+    fn report_delay(&self) -> Duration {
+        if self.sign == LinkIcon::Silent {
+            SILENT
+        } else {
+            TROUBLE
+        }
+    }
+
+    /// For the link's page.
+    pub(crate) fn report(
+        &mut self,
+        now: Now,
+        prices: PriceSummary,
+        clock: Option<ClockFault>,
+        burn_in: (u32, u32),
+    ) -> LinkReport {
+        self.roll(now.monotonic);
+        LinkReport {
+            hop: self.hop,
+            since: now.monotonic.since(self.since),
+            prices,
+            messages: self.window.2,
+            latency: self.latency.filter(|_| now.utc.is_some()),
+            clock_set: now.utc.is_some(),
+            clock,
+            reconnects: u32::try_from(self.returns()).unwrap_or(u32::MAX),
+            last: self.last.map(|last| now.monotonic.since(last)),
+            burn_in,
+        }
+    }
+}
+
+const fn hop(reason: Failure) -> LinkHop {
+    match reason {
+        Failure::Network => LinkHop::Address,
+        Failure::Dns => LinkHop::Dns,
+        Failure::Clock => LinkHop::Clock,
+        Failure::Tls => LinkHop::Tls,
+        Failure::Portal => LinkHop::Portal,
+        Failure::Token | Failure::Key => LinkHop::Token,
+        Failure::Silent => LinkHop::Upstream,
+        Failure::Unreachable
+        | Failure::Path
+        | Failure::Busy
+        | Failure::Protocol
+        | Failure::Evicted
+        | Failure::Timeout
+        | Failure::Dead
+        | Failure::Lost
+        | Failure::Restarting
+        | Failure::Done => LinkHop::Hub,
+    }
+}
+
+/// Whether a link carries prices, or would if there were some.
+pub(crate) const fn is_in_use(status: &ConnectionStatus) -> bool {
+    matches!(
+        status.phase,
+        ConnectionPhase::Live | ConnectionPhase::Silent
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Moment {
+        Moment::from_secs(secs)
+    }
+
+    fn status(phase: ConnectionPhase, reason: Option<Failure>) -> ConnectionStatus {
+        ConnectionStatus {
+            phase,
+            reason,
+            connections: 1,
+            simulated: None,
+            heard: Moment::ZERO,
+            cut_off: false,
+        }
+    }
+
+    #[test]
+    fn the_hop_that_fails_is_named_from_when_it_began() {
+        let mut link_monitor = LinkMonitor::new(at(0));
+        link_monitor.status(
+            Cluster::Indices,
+            status(ConnectionPhase::Joining, None),
+            at(1),
+        );
+        assert_eq!(
+            (link_monitor.hop, link_monitor.since),
+            (LinkHop::Hub, at(0))
+        );
+        for (reason, hop) in [
+            (Failure::Network, LinkHop::Address),
+            (Failure::Dns, LinkHop::Dns),
+            (Failure::Clock, LinkHop::Clock),
+            (Failure::Portal, LinkHop::Portal),
+            (Failure::Token, LinkHop::Token),
+            (Failure::Lost, LinkHop::Hub),
+        ] {
+            link_monitor.status(
+                Cluster::Indices,
+                status(ConnectionPhase::Down, Some(reason)),
+                at(5),
+            );
+            assert_eq!(
+                (link_monitor.hop, link_monitor.since),
+                (hop, at(5)),
+                "{reason}"
+            );
+            // It goes on trying, and still fails there.
+            link_monitor.status(
+                Cluster::Indices,
+                status(ConnectionPhase::Joining, Some(reason)),
+                at(9),
+            );
+            assert_eq!(
+                (link_monitor.hop, link_monitor.since),
+                (hop, at(5)),
+                "{reason}"
+            );
+        }
+        assert!(!link_monitor.troubled(at(14)) && link_monitor.troubled(at(15)));
+        assert_eq!(link_monitor.trouble(at(6)), at(15));
+        link_monitor.status(
+            Cluster::Indices,
+            status(ConnectionPhase::Live, None),
+            at(30),
+        );
+        assert_eq!(
+            (link_monitor.hop, link_monitor.sign()),
+            (LinkHop::None, LinkIcon::Live)
+        );
+        assert!(!link_monitor.troubled(at(99)));
+    }
+
+    #[test]
+    fn a_hub_that_has_lost_its_vendor_is_not_called_live() {
+        let mut link_monitor = LinkMonitor::new(at(0));
+        let cut_off = ConnectionStatus {
+            cut_off: true,
+            ..status(ConnectionPhase::Live, None)
+        };
+        link_monitor.status(Cluster::Indices, cut_off, at(1));
+        assert_eq!(
+            (link_monitor.hop, link_monitor.sign()),
+            (LinkHop::Upstream, LinkIcon::Silent)
+        );
+    }
+
+    #[test]
+    fn a_plan_without_shares_is_no_failure_while_rest_carries_them() {
+        let mut link_monitor = LinkMonitor::new(at(0));
+        link_monitor.status(
+            Cluster::Stocks,
+            status(ConnectionPhase::Refused, Some(Failure::Path)),
+            at(1),
+        );
+        assert_eq!(link_monitor.sign(), LinkIcon::Joining);
+        link_monitor.answered(at(2));
+        link_monitor.judge(at(2));
+        assert_eq!(
+            (link_monitor.hop, link_monitor.sign()),
+            (LinkHop::None, LinkIcon::Live)
+        );
+        link_monitor.judge(at(63));
+        assert_eq!(
+            (link_monitor.hop, link_monitor.sign()),
+            (LinkHop::Hub, LinkIcon::Joining)
+        );
+    }
+
+    #[test]
+    fn the_report_counts_the_last_ten_seconds_and_smooths_the_latency() {
+        let mut link_monitor = LinkMonitor::new(at(0));
+        let now = |millis: u64| {
+            Now::new(
+                Moment::from_millis(millis),
+                Utc(1_768_323_600_000 + millis as i64),
+            )
+        };
+        for nth in 0..20 {
+            let now = now(nth * 500);
+            let stamp = Utc(now.utc.unwrap().0 - 40);
+            link_monitor.message(Some(stamp), now);
+        }
+        let report = |link_monitor: &mut LinkMonitor, at| {
+            link_monitor.report(now(at), PriceSummary::Fresh, None, (0, 0))
+        };
+        assert_eq!(
+            report(&mut link_monitor, 9_999).messages,
+            None,
+            "it is too early to say"
+        );
+        let first = report(&mut link_monitor, 10_000);
+        assert_eq!((first.messages, first.latency), (Some(20), Some(40)));
+        assert_eq!(first.last, Some(Duration::from_millis(500)));
+        assert_eq!(report(&mut link_monitor, 40_000).messages, Some(0));
+    }
+}

@@ -1,0 +1,203 @@
+//! Which page is on the glass. Owns the order and the turn; time is an argument.
+
+use core::time::Duration;
+
+use crate::config::settings::{PageSpec, TickerSettings};
+use crate::market::{AssetClass, Symbol};
+use crate::time::Moment;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct PageRotation {
+    page_specs: Vec<PageSpec>,
+    interval: Duration,
+    pin: Option<usize>,
+    /// The page that is on, and since when.
+    at: usize,
+    since: Moment,
+    /// Whether there was trouble when it was last looked at.
+    troubled: bool,
+}
+
+impl PageRotation {
+    pub(crate) fn new(settings: &TickerSettings, now: Moment) -> Self {
+        let page_specs = settings.page_specs();
+        Self {
+            pin: settings.pin.filter(|pin| *pin < page_specs.len()),
+            page_specs,
+            interval: settings.interval,
+            at: 0,
+            since: now,
+            troubled: false,
+        }
+    }
+
+    /// Takes other pages; what is on stays on if it is still among them.
+    pub(crate) fn replace(&mut self, settings: &TickerSettings, now: Moment) {
+        let shown = self.page_specs.get(self.at).copied();
+        let (before, since, troubled) = (self.at, self.since, self.troubled);
+        *self = Self::new(settings, now);
+        self.troubled = troubled;
+        if let Some(at) = self
+            .page_specs
+            .iter()
+            .position(|page_spec| Some(*page_spec) == shown)
+        {
+            (self.at, self.since) = (at, if at == before { since } else { now });
+        }
+    }
+
+    /// The page that is on now, turning to the next if it is time. `troubled` adds the link's
+    /// page behind the last, if it is not among them anyway; when trouble begins it is on at once.
+    pub(crate) fn current(&mut self, now: Moment, troubled: bool) -> Option<PageSpec> {
+        if let Some(pin) = self.pin {
+            return self.page_specs.get(pin).copied();
+        }
+        let count = self.page_specs.len() + usize::from(self.appends_link_page(troubled));
+        if troubled && !std::mem::replace(&mut self.troubled, troubled) {
+            let link = self
+                .page_specs
+                .iter()
+                .position(|page_spec| *page_spec == PageSpec::Link);
+            (self.at, self.since) = (link.unwrap_or(self.page_specs.len()), now);
+        }
+        self.troubled = troubled;
+        let shown = now.since(self.since);
+        if shown >= self.interval {
+            // Whole intervals, so that each page begins where the one before ended.
+            let passed = shown.as_millis() / self.interval.as_millis().max(1);
+            let passed = u32::try_from(passed).unwrap_or(u32::MAX);
+            self.since = self.since + self.interval.saturating_mul(passed);
+            self.at = (self.at + passed as usize) % count.max(1);
+        }
+        if self.at >= count {
+            self.at = 0;
+        }
+        match self.page_specs.get(self.at) {
+            Some(page_spec) => Some(*page_spec),
+            None => (self.at < count).then_some(PageSpec::Link),
+        }
+    }
+
+    /// The page that shows this instrument, for an alert.
+    pub(crate) fn showing(&self, place: usize) -> PageSpec {
+        let mut page_specs = self.page_specs.iter().copied();
+        page_specs
+            .find(|page_spec| page_spec.shows(place))
+            .unwrap_or(PageSpec::Big(place))
+    }
+
+    /// When another page is due.
+    pub(crate) fn deadline(&self, troubled: bool) -> Moment {
+        let count = self.page_specs.len() + usize::from(self.appends_link_page(troubled));
+        if self.pin.is_some() || count < 2 {
+            return Moment::NEVER;
+        }
+        self.since + self.interval
+    }
+
+    fn appends_link_page(&self, troubled: bool) -> bool {
+        troubled && !self.page_specs.contains(&PageSpec::Link)
+    }
+}
+
+/// The pages that fit a watchlist: two instruments on each, and one for each contract.
+pub(crate) fn fitting(watchlist: &[Symbol]) -> Vec<PageSpec> {
+    let places = |option: bool| {
+        let symbols = watchlist.iter().enumerate();
+        symbols
+            .filter(move |(_, symbol)| (symbol.class() == AssetClass::Option) == option)
+            .map(|(place, _)| place)
+    };
+    let priced: Vec<usize> = places(false).collect();
+    let pairs = priced.chunks(2).filter_map(|pair| match pair {
+        [first, second] => Some(PageSpec::Pair(*first, Some(*second))),
+        [only] => Some(PageSpec::Pair(*only, None)),
+        _ => None,
+    });
+    pairs.chain(places(true).map(PageSpec::Contract)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(names: &[&str]) -> TickerSettings {
+        TickerSettings::of(names.iter().map(|name| name.parse().unwrap()).collect())
+    }
+
+    fn at(secs: u64) -> Moment {
+        Moment::from_secs(secs)
+    }
+
+    const CONTRACT: &str = "O:SPY251219C00650000";
+
+    #[test]
+    fn two_instruments_share_a_page_and_each_contract_has_its_own() {
+        let settings = settings(&["SPX", CONTRACT, "VIX", "SPY"]);
+        let mut pages = PageRotation::new(&settings, at(5));
+        let current = [5, 14, 15, 25, 34, 35].map(|secs| pages.current(at(secs), false).unwrap());
+        let (first, second) = (PageSpec::Pair(0, Some(2)), PageSpec::Pair(3, None));
+        assert_eq!(
+            current,
+            [
+                first,
+                first,
+                second,
+                PageSpec::Contract(1),
+                PageSpec::Contract(1),
+                first
+            ]
+        );
+        assert_eq!(pages.deadline(false), at(45));
+    }
+
+    #[test]
+    fn the_links_page_joins_while_there_is_trouble_and_leaves_after_it() {
+        let mut pages = PageRotation::new(&settings(&["SPX", "VIX"]), at(0));
+        assert_eq!(pages.deadline(false), Moment::NEVER);
+        assert_eq!(pages.current(at(10), true), Some(PageSpec::Link));
+        assert_eq!(
+            pages.current(at(12), false),
+            Some(PageSpec::Pair(0, Some(1)))
+        );
+        assert_eq!(
+            pages.current(at(400), false),
+            Some(PageSpec::Pair(0, Some(1)))
+        );
+    }
+
+    #[test]
+    fn a_pinned_page_stays_and_an_alert_finds_the_page_of_its_instrument() {
+        let mut settings = settings(&["SPX", "VIX", "SPY"]);
+        settings.pages = vec![PageSpec::Link, PageSpec::Pair(0, Some(1))];
+        settings.pin = Some(1);
+        let mut pages = PageRotation::new(&settings, at(0));
+        assert_eq!(
+            pages.current(at(99), true),
+            Some(PageSpec::Pair(0, Some(1)))
+        );
+        assert_eq!(pages.deadline(true), Moment::NEVER);
+        assert_eq!(pages.showing(1), PageSpec::Pair(0, Some(1)));
+        assert_eq!(pages.showing(2), PageSpec::Big(2));
+    }
+
+    #[test]
+    fn other_pages_leave_the_one_that_is_on_where_it_is() {
+        let mut pages = PageRotation::new(&settings(&["SPX", "VIX", "DJI", "NDX"]), at(0));
+        assert_eq!(
+            pages.current(at(13), false),
+            Some(PageSpec::Pair(2, Some(3)))
+        );
+        let mut more = settings(&["SPX", "VIX", "DJI", "NDX", "RUT"]);
+        pages.replace(&more, at(14));
+        assert_eq!(
+            pages.current(at(14), false),
+            Some(PageSpec::Pair(2, Some(3)))
+        );
+        assert_eq!(pages.deadline(false), at(20));
+        more.pages = vec![PageSpec::Link];
+        pages.replace(&more, at(15));
+        assert_eq!(pages.current(at(15), false), Some(PageSpec::Link));
+    }
+}

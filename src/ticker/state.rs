@@ -1,0 +1,323 @@
+//! The one owner of what is known: applies updates, judges them, and draws. Pure but for the
+//! frame that it draws into: time is an argument, and it waits for nothing.
+
+use crate::ticker::dimming;
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+pub use crate::config::settings::{AlertRule, PageSpec, TickerSettings};
+use crate::display::burn_in::BurnIn;
+use crate::display::{MAX_PICTURE_AGE, PanelLight};
+use crate::market::{Calendar, Cluster, Freshness, Watchlist, WatchlistError};
+use crate::render;
+use crate::render::{AlertView, DrawCache, FontSet, Frame, PageView, Size, View};
+use crate::ticker::alerts::Alerts;
+pub use crate::ticker::dimming::{DimmingPeriod, MinuteOfDay};
+pub use crate::ticker::ingest::QuoteAnomalies;
+use crate::ticker::link_monitor::LinkMonitor;
+use crate::ticker::pages::PageRotation;
+use crate::ticker::time_consensus::TimeConsensus;
+use crate::ticker::view_builder::ViewBuilder;
+use crate::time::{Moment, Now};
+
+const MINUTE: i64 = 60_000;
+/// While the clock is not set, it is looked at this often: nothing tells when it is.
+const CLOCK_CHECK: Duration = Duration::from_secs(5);
+/// A configuration that is wrong, while the last good one is in force.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigProblem {
+    /// A word or two.
+    pub title: String,
+    /// In full, with its place.
+    pub text: String,
+}
+
+/// What is known and how it is shown.
+#[derive(Debug)]
+pub struct TickerState {
+    pub(super) settings: TickerSettings,
+    pub(super) watchlist: Box<Watchlist>,
+    pub(super) calendar: Calendar,
+    pub(super) time: TimeConsensus,
+    /// What REST and the links say is simulated.
+    pub(super) simulated: bool,
+    pub(super) link_monitor: LinkMonitor,
+    pages: PageRotation,
+    /// What is on the glass.
+    pub(super) page_spec: Option<PageSpec>,
+    pub(super) alerts: Alerts,
+    fault: Option<ConfigProblem>,
+    burn_in: BurnIn,
+    light: PanelLight,
+    font_set: FontSet,
+    draw_cache: DrawCache,
+    frame: Frame,
+    /// Until when that is good.
+    valid_until: Moment,
+    /// The local time of the last minute asked for; a time zone is not looked up at each tick.
+    minute: Option<(i64, DateTime)>,
+    pub(super) anomalies: QuoteAnomalies,
+}
+
+impl TickerState {
+    /// A desk that knows nothing yet.
+    ///
+    /// # Errors
+    /// The symbols are no watchlist.
+    pub fn new(
+        settings: TickerSettings,
+        calendar: Calendar,
+        size: Size,
+        now: Now,
+    ) -> Result<Self, WatchlistError> {
+        let watchlist = Box::new(Watchlist::new(&settings.watchlist)?);
+        let mut time = TimeConsensus::default();
+        time.observe_own(now);
+        let mut alerts = Alerts::default();
+        alerts.replace(&settings);
+        Ok(Self {
+            watchlist,
+            calendar,
+            time,
+            simulated: false,
+            link_monitor: LinkMonitor::new(now.monotonic),
+            pages: PageRotation::new(&settings, now.monotonic),
+            page_spec: None,
+            alerts,
+            fault: None,
+            burn_in: BurnIn::new(),
+            light: PanelLight::default(),
+            font_set: FontSet::new(),
+            draw_cache: DrawCache::new(),
+            frame: Frame::new(size),
+            valid_until: Moment::NEVER,
+            minute: None,
+            anomalies: QuoteAnomalies::default(),
+            settings,
+        })
+    }
+
+    /// Whether the feed is late by definition: then nothing of it is ever shown as live.
+    pub fn set_delayed(&mut self, delayed: bool) {
+        self.watchlist.set_delayed(delayed);
+        for cluster in Cluster::ALL {
+            self.time.set_delayed(cluster, delayed);
+        }
+    }
+
+    /// What time it is at this moment, by those witnesses that agree; `None` while no two do.
+    pub fn time(&self, at: Moment) -> Now {
+        self.time.at(at)
+    }
+
+    /// What was odd since the start.
+    pub const fn anomalies(&self) -> QuoteAnomalies {
+        self.anomalies
+    }
+
+    /// Other settings; what stays on the watchlist keeps its value and history.
+    ///
+    /// # Errors
+    /// The symbols are no watchlist; then nothing has changed.
+    pub fn apply(&mut self, settings: TickerSettings, own: Now) -> Result<(), WatchlistError> {
+        let now = self.time.observe_own(own);
+        self.watchlist.replace(&settings.watchlist)?;
+        self.watchlist.start_days(now, &self.calendar);
+        self.pages.replace(&settings, now.monotonic);
+        self.alerts.replace(&settings);
+        self.minute = None;
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// The settings in force.
+    pub const fn settings(&self) -> &TickerSettings {
+        &self.settings
+    }
+
+    /// What is wrong with the configuration, to be said on the glass; `None` if nothing is.
+    pub fn set_fault(&mut self, fault: Option<ConfigProblem>) {
+        self.fault = fault;
+    }
+
+    /// When the markets are open.
+    pub const fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    /// The watchlist.
+    pub const fn watchlist(&self) -> &Watchlist {
+        &self.watchlist
+    }
+
+    /// Draws what is to be seen now, by the machine's own clock and the others.
+    pub fn draw(&mut self, own: Now) -> &Frame {
+        let now = self.time.observe_own(own);
+        let local = self.local(now);
+        self.link_monitor.refresh(now.monotonic);
+        let sign = self.link_monitor.sign();
+        let alert = self.alerts.on(now.monotonic);
+        let troubled = self.link_monitor.troubled(now.monotonic);
+        let turned = self.pages.current(now.monotonic, troubled);
+        let page_spec = alert.map_or(turned, |(rule, _)| Some(self.pages.showing(rule.place)));
+        self.page_spec = page_spec;
+        let valid_until = Cell::new(Moment::NEVER);
+        let reader = ViewBuilder {
+            watchlist: &self.watchlist,
+            calendar: &self.calendar,
+            now,
+            valid_until: &valid_until,
+        };
+        let page = match (page_spec, &self.fault) {
+            // The words take turns with the prices.
+            (_, Some(fault)) if alert.is_none() && self.shows_problem_now(now.monotonic) => {
+                PageView::Notice {
+                    title: &fault.title,
+                    text: &fault.text,
+                }
+            }
+            (Some(PageSpec::Link), _) => {
+                let clock = self.time.fault(now.monotonic);
+                let hours = self.burn_in.hours();
+                PageView::Link(self.link_monitor.report(now, reader.prices(), clock, hours))
+            }
+            (Some(page_spec), _) => reader.page(page_spec),
+            (None, _) => PageView::Empty,
+        };
+        let view = View {
+            page,
+            time: local.map(|local| (local.hour().unsigned_abs(), local.minute().unsigned_abs())),
+            sign,
+            simulated: self.link_monitor.simulated()
+                || page_spec.is_some_and(|page_spec| reader.simulated(page_spec)),
+            misconfigured: self.fault.is_some(),
+            alert: alert.and_then(|(rule, lit)| {
+                Some(AlertView {
+                    label: reader.label(rule.place)?,
+                    threshold: rule.threshold,
+                    lit,
+                })
+            }),
+            format: self.settings.format,
+        };
+        render::draw(&view, &self.font_set, &mut self.draw_cache, &mut self.frame);
+        self.valid_until = valid_until.get();
+        let TickerSettings {
+            dimming_periods,
+            brightness,
+            shift,
+            ..
+        } = &self.settings;
+        self.light = dimming::light(dimming_periods, *brightness, *shift, local, now.monotonic);
+        &self.frame
+    }
+
+    /// What was drawn last.
+    pub const fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// How the panel is to glow with it.
+    pub const fn light(&self) -> PanelLight {
+        self.light
+    }
+
+    /// Whether a fault of the configuration is told in full now: every other of the intervals.
+    fn shows_problem_now(&self, now: Moment) -> bool {
+        let interval = self.settings.interval.as_millis().max(1);
+        (u128::from(now.as_millis()) / interval).is_multiple_of(2)
+    }
+
+    /// What is due at another time, to be called when one has come: days begin, and the panel
+    /// wears.
+    pub fn advance(&mut self, own: Now) {
+        let now = self.time.observe_own(own);
+        self.watchlist.start_days(now, &self.calendar);
+        self.burn_in
+            .count_minute(now.monotonic, &self.frame, self.light);
+    }
+
+    /// Whether every instrument has a value, or will have none.
+    pub fn complete(&self, own: Now) -> bool {
+        let now = self.time.at(own.monotonic);
+        let mut instruments = self.watchlist.instruments().iter().enumerate();
+        instruments.all(|(place, instrument)| {
+            instrument.denial().is_some()
+                || self.watchlist.freshness(place, now, &self.calendar) != Freshness::None
+        })
+    }
+
+    /// When [`TickerState::draw`] would draw something else although nothing comes.
+    pub fn deadline(&self, own: Now) -> Moment {
+        let now = self.time.at(own.monotonic);
+        let aged = |place| self.watchlist.deadline(place, now, &self.calendar);
+        let page = match self.page_spec {
+            Some(PageSpec::Pair(first, second)) => {
+                aged(first).min(second.map_or(Moment::NEVER, aged))
+            }
+            // What else is on these pages ages by the second.
+            Some(PageSpec::Big(only)) => aged(only),
+            Some(PageSpec::Contract(only)) => {
+                aged(only).min(now.monotonic + Duration::from_secs(1))
+            }
+            Some(PageSpec::Link) => now.monotonic + Duration::from_secs(1),
+            None => Moment::NEVER,
+        };
+        let minute = now.utc.map_or(now.monotonic + CLOCK_CHECK, |utc| {
+            now.monotonic
+                + Duration::from_millis((MINUTE - utc.0.rem_euclid(MINUTE)).unsigned_abs())
+        });
+        let fault = match &self.fault {
+            Some(_) => {
+                let interval = self.settings.interval;
+                let millis = u64::try_from(interval.as_millis())
+                    .unwrap_or(u64::MAX)
+                    .max(1);
+                Moment::from_millis((now.monotonic.as_millis() / millis + 1) * millis)
+            }
+            None => Moment::NEVER,
+        };
+        let troubled = self.link_monitor.troubled(now.monotonic);
+        [
+            page,
+            minute,
+            fault,
+            self.pages.deadline(troubled),
+            self.link_monitor.trouble(now.monotonic),
+            self.alerts.deadline(now.monotonic),
+            self.time.deadline(now.monotonic),
+            dimming::deadline(self.settings.shift, now.monotonic),
+        ]
+        .into_iter()
+        .min()
+        .unwrap_or(Moment::NEVER)
+    }
+
+    /// Until when the picture drawn last is good although nobody draws another: the first moment at
+    /// which a value that is plain on it is so no longer, for its age alone.
+    pub fn good_until(&self, own: Now) -> Moment {
+        self.valid_until.min(own.monotonic + MAX_PICTURE_AGE)
+    }
+
+    fn local(&mut self, now: Now) -> Option<DateTime> {
+        let utc = now.utc?;
+        let minute = utc.0.div_euclid(MINUTE);
+        if let Some((known, local)) = self.minute
+            && known == minute
+        {
+            return Some(local);
+        }
+        let instant = Timestamp::from_millisecond(utc.0).ok()?;
+        let local = self.settings.zone.to_datetime(instant);
+        self.minute = Some((minute, local));
+        Some(local)
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

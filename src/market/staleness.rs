@@ -192,14 +192,6 @@ impl StalenessCheck<'_> {
                     None => stale(),
                 }
             }
-            // It came before the time was known, and one print outside the hours proves nothing.
-            Some(MarketPhase::Closed { .. })
-                if quote.is_streamed()
-                    && as_of.is_some_and(|as_of| as_of.millis_since(bell) > INDEX_SETTLEMENT) =>
-            {
-                let close = self.closed();
-                close.map_or_else(stale, |close| self.as_close(close, part))
-            }
             Some(MarketPhase::Closed { .. }) => {
                 // While an index is still computed after the bell it has no close, whatever its row says.
                 let computed = self.class == AssetClass::Index

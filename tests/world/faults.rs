@@ -154,7 +154,7 @@ impl What {
     }
 
     /// Whether it keeps words from the display.
-    pub(crate) const fn is_deaf(self) -> bool {
+    pub(crate) const fn blocks_input(self) -> bool {
         matches!(
             self,
             Self::Reset

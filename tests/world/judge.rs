@@ -84,12 +84,14 @@ pub(crate) struct Moment {
     pub(crate) timed: bool,
     /// The own clock is one of them.
     pub(crate) own: bool,
+    /// It has been for long enough to be noticed.
+    pub(crate) sure: bool,
     /// The stamps have just changed their clock, or are missing: two values may be needed to see it.
     pub(crate) disordered: bool,
     /// All stamps are behind the time: nobody can tell that from values that are late.
     pub(crate) unordered: bool,
     /// Since when faults without a minute's pause have kept words from the display.
-    pub(crate) ignoring_input: Option<Ms>,
+    pub(crate) unreachable_since: Option<Ms>,
     /// How far the stamps are ahead.
     pub(crate) ahead: Ms,
     /// Stamps are wrong, or were so shortly ago that REST was not asked since.
@@ -171,8 +173,11 @@ impl Known {
         }
     }
 
+    /// A minute's bar has come; one with an older stamp replaces none.
     pub(crate) fn barred(&mut self, index: u32, end: Ms) {
-        self.bar = Some((index, end));
+        if self.bar.is_none_or(|(_, known)| known < end) {
+            self.bar = Some((index, end));
+        }
     }
 
     pub(crate) fn told(&mut self, index: u32) {
@@ -287,7 +292,7 @@ impl Judge<'_> {
         let told = |text: &str| Some(format!("{text}; it is {}", self.of(place, value)));
         match value.sort {
             // Without the time of day nobody knows what is outside the hours.
-            Sort::Stray if !self.moment.timed || struck && !self.moment.own => return None,
+            Sort::Stray if !self.moment.timed || struck && !self.moment.sure => return None,
             Sort::Ineligible | Sort::Stray | Sort::Correction => {
                 return Some((Rule::Ineligible, told("not to be shown")?));
             }
@@ -510,7 +515,7 @@ impl Judge<'_> {
             Sort::NoPrice if known.outside > 0 => false,
             // One print alone may not be believed before REST has told it, too.
             Sort::Told(Part::Close) => {
-                let unheard = self.moment.misstamped || self.moment.ignoring_input.is_some();
+                let unheard = self.moment.misstamped || self.moment.unreachable_since.is_some();
                 come.at > value.at && come.at < now - ASKED && !unheard
             }
             _ => come.at > value.at,
@@ -525,7 +530,11 @@ impl Judge<'_> {
             0 => MINUTE,
             _ => 3 * MINUTE,
         };
-        let grace = now - first < grace + self.moment.late;
+        // Nor has it come to who could not hear.
+        let unreachable = self.moment.unreachable_since;
+        let unreachable =
+            unreachable.is_some_and(|since| since < first + self.moment.delay + grace);
+        let grace = unreachable || now - first < grace + self.moment.late;
         // What is stamped ahead and was not streamed has no age.
         let fetched = known.fetched.filter(|_| !self.moment.misstamped);
         let of_this = known.newest.into_iter().chain(fetched);
@@ -574,16 +583,16 @@ impl Judge<'_> {
             let broken = self.moment.broken;
             let broken = broken.is_some_and(|since| self.moment.now - since < 45 * SECOND);
             now - tape.get(official).at < way.max(ASKED)
-                || (broken || self.moment.misstamped || self.was_deaf(official, tape))
+                || (broken || self.moment.misstamped || self.was_unreachable(official, tape))
                     && self.was_last(place, index, official)
         })
     }
 
     /// Whether the display could not hear the official close, nor ask for it since.
-    fn was_deaf(&self, official: u32, tape: &Tape) -> bool {
+    fn was_unreachable(&self, official: u32, tape: &Tape) -> bool {
         let at = tape.get(official).at + self.moment.delay;
         self.moment
-            .ignoring_input
+            .unreachable_since
             .is_some_and(|since| since < at + ASKED)
     }
 

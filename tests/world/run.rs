@@ -1683,9 +1683,13 @@ impl<'a> World<'a> {
             now: self.now,
             timed: self.timed.is_some() || self.remembered,
             own: self.own() == Some(self.now),
+            sure: self.own() == Some(self.now)
+                && self
+                    .timed
+                    .is_some_and(|since| self.now - since > 2 * SECOND),
             disordered: self.now < self.disordered,
             unordered,
-            ignoring_input: self.ignoring_input(),
+            unreachable_since: self.unreachable_since(),
             ahead: self
                 .active(What::StampsOff)
                 .map_or(0, |fault| fault.size.max(0)),
@@ -1705,9 +1709,16 @@ impl<'a> World<'a> {
     /// Whether nobody can tell which value was the close: at the bell the stamps were behind, or the proxy,
     /// which calls nothing a close, tells a value of an index from outside the hours.
     fn is_unclosed(&self, place: usize) -> bool {
-        let bell = regular(place, self.tapes[place].session.day, &self.scenario.habits);
-        let mut faults = self.scenario.faults.iter();
-        bell.is_some_and(|(_, bell)| {
+        let Tape {
+            session, before, ..
+        } = &self.tapes[place];
+        let hours = |day| regular(place, day, &self.scenario.habits);
+        // The close of the day before stands until the open.
+        let stands = hours(session.day).is_some_and(|(open, _)| self.now < open + 20 * MINUTE);
+        let before = hours(before.day).filter(|_| stands);
+        let mut bells = hours(session.day).into_iter().chain(before);
+        bells.any(|(_, bell)| {
+            let mut faults = self.scenario.faults.iter();
             faults.any(|fault| match fault.what {
                 What::StampsOff => {
                     let late = self.scenario.kind.delay() + 10 * MINUTE - fault.size;
@@ -1741,10 +1752,10 @@ impl<'a> World<'a> {
     }
 
     /// Since when something has kept words from the display, without a minute's pause.
-    fn ignoring_input(&self) -> Option<Ms> {
+    fn unreachable_since(&self) -> Option<Ms> {
         let faults = self.scenario.faults.iter().rev();
         let mut since = None;
-        for fault in faults.filter(|fault| fault.from <= self.now && fault.what.is_deaf()) {
+        for fault in faults.filter(|fault| fault.from <= self.now && fault.what.blocks_input()) {
             let until = since.unwrap_or(self.now);
             if fault.until + self.scenario.kind.delay() + 75 * SECOND > until {
                 since = Some(since.map_or(fault.from, |since: Ms| since.min(fault.from)));
@@ -1881,7 +1892,7 @@ impl<'a> World<'a> {
                 let (begin, close) = (utc(closure, 3 * HOUR), utc(closure, 16 * HOUR));
                 // Nor who has not heard for minutes that they are closed.
                 let heard = !scenario.faults.iter().any(|fault| {
-                    let unsure = fault.what.is_deaf() || fault.what.is_of_time();
+                    let unsure = fault.what.blocks_input() || fault.what.is_of_time();
                     unsure && fault.until - fault.from > 8 * MINUTE
                 });
                 let heard = heard && scenario.start < close && !scenario.simulated;

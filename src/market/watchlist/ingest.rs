@@ -33,6 +33,7 @@ impl Instrument {
         calendar: &Calendar,
     ) -> Outcome {
         self.set_simulated(new.simulated);
+        self.doubt_untimed(now, calendar);
         if new.is_streamed() && new.as_of.stamp.is_none() && !new.void {
             // The first of a connection may be a repetition of a value of any age, and so may be one
             // that says the same again.
@@ -55,7 +56,7 @@ impl Instrument {
         }
         let at = now.utc.map(|utc| match new.as_of.stamp {
             Some(stamp) if stamp.0 <= utc.0.saturating_add(AHEAD) => stamp,
-            _ => utc,
+            _ => Utc(utc.0.saturating_sub(millis(new.delay()))),
         });
         let phase = self.phase(at, calendar);
         match (class, phase, at) {
@@ -98,13 +99,33 @@ impl Instrument {
                     return self.take_in_session(new, now);
                 }
                 new.outside = !settles;
-                self.take_unconfirmed(new, since, link, now, calendar)
+                self.take_unconfirmed(new, link, now, calendar)
             }
             (Some(MarketPhase::Open { since, .. }), _) => {
                 self.record_close(since, link, now, calendar);
                 self.take_in_session(new, now)
             }
             _ => self.take_in_session(new, now),
+        }
+    }
+
+    /// A streamed value was taken while no time was known. Now it is: if the value is from outside the
+    /// known hours it was one print, which proves nothing, and the close has its place again.
+    pub(super) fn doubt_untimed(&mut self, now: Now, calendar: &Calendar) {
+        if now.utc.is_none() || !core::mem::take(&mut self.untimed) {
+            return;
+        }
+        let Some(latest) = self.latest.filter(Quote::is_streamed) else {
+            return;
+        };
+        let as_of = latest.as_of.utc(now);
+        if let (Some(as_of), Some(MarketPhase::Closed { since, close, .. })) =
+            (as_of, self.phase(as_of, calendar))
+            && as_of.millis_since(since) > CLOSING_PRINT_LIMIT
+            && !self.settles(as_of, close)
+        {
+            self.unconfirmed = Some(latest);
+            self.latest = self.close;
         }
     }
 
@@ -186,7 +207,6 @@ impl Instrument {
     fn take_unconfirmed(
         &mut self,
         new: Quote,
-        since: Utc,
         link: LinkState,
         now: Now,
         calendar: &Calendar,
@@ -197,15 +217,10 @@ impl Instrument {
                 && recency(before, &new, now) == Recency::Newer
         };
         let (continues, newer) = match &self.latest {
-            Some(latest) => {
-                // One that came before there was an agreed time is the first print.
-                let after = |as_of: Utc| as_of.millis_since(since) > CLOSING_PRINT_LIMIT;
-                let first = || latest.is_streamed() && latest.as_of.utc(now).is_some_and(after);
-                (
-                    (latest.outside || first()) && follows(latest),
-                    recency(latest, &new, now) == Recency::Newer,
-                )
-            }
+            Some(latest) => (
+                latest.outside && follows(latest),
+                recency(latest, &new, now) == Recency::Newer,
+            ),
             None => (false, true),
         };
         if !newer || (new.void && !continues) {
@@ -373,6 +388,7 @@ impl Instrument {
             // It has a price, so it is not denied.
             self.denial = None;
         }
+        self.untimed = now.utc.is_none();
         self.latest = Some(quote);
         Outcome::Stored
     }

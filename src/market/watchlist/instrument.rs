@@ -20,6 +20,8 @@ pub struct Instrument {
     pub(super) latest: Option<Quote>,
     /// The last close that is known; it may be the latest value, too.
     pub(super) close: Option<Quote>,
+    /// The latest value was taken while no time was known.
+    pub(super) untimed: bool,
     /// A print outside the known hours: one alone proves nothing.
     pub(super) unconfirmed: Option<Quote>,
     /// The stamp of the last value that was older than the one stored, of the same channel, and when it
@@ -61,6 +63,7 @@ impl Instrument {
             symbol,
             latest: None,
             close: None,
+            untimed: false,
             unconfirmed: None,
             last_out_of_order: None,
             last_unstamped: None,
@@ -321,6 +324,7 @@ impl Instrument {
     /// Begins the trading day that has begun, if another has.
     pub(super) fn start_days(&mut self, link: LinkState, now: Now, calendar: &Calendar) {
         let Some(utc) = now.utc else { return };
+        self.doubt_untimed(now, calendar);
         let within = |day: &TradingDay| (day.start..day.end).contains(&utc);
         if !self.minutes.day().is_some_and(within) {
             self.record_close(utc, link, now, calendar);

@@ -130,7 +130,7 @@ pub(crate) struct Known {
     /// The newest that REST told.
     fetched: Option<u32>,
     /// The latest receipts: which, when, how old it was said to be by then, and whether its stamp was right.
-    receipts: [(u32, Ms, Ms, bool); 8],
+    receipts: [(u32, Ms, Ms, bool); 32],
     at: usize,
     /// How many must come before it is plain that the stamps are right again.
     unsure: u32,
@@ -145,7 +145,7 @@ pub(crate) struct Known {
 impl Known {
     /// A value has come by the stream.
     pub(crate) fn streamed(&mut self, tape: &Tape, index: u32, now: Ms, age: Ms, stamped: bool) {
-        self.receipts[self.at % 8] = (index, now, age, stamped);
+        self.receipts[self.at % 32] = (index, now, age, stamped);
         self.at += 1;
         self.unsure = if stamped {
             self.unsure.saturating_sub(1)

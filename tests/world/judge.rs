@@ -508,7 +508,9 @@ impl Judge<'_> {
             other.is_some_and(|other| tape.get(other).shown() == value.shown())
         };
         // What has come since is no price of the night, and makes this one old.
-        let come = [known.newest, known.fetched].into_iter().flatten();
+        // What is stamped ahead and was not streamed has no age.
+        let fetched = known.fetched.filter(|_| !self.moment.misstamped);
+        let come = [known.newest, fetched].into_iter().flatten();
         let mut come = come.map(|come| tape.get(come));
         let newer = come.any(|come| match come.sort {
             Sort::Told(Part::Outside) => false,
@@ -535,8 +537,6 @@ impl Judge<'_> {
         let unreachable =
             unreachable.is_some_and(|since| since < first + self.moment.delay + grace);
         let grace = unreachable || now - first < grace + self.moment.late;
-        // What is stamped ahead and was not streamed has no age.
-        let fetched = known.fetched.filter(|_| !self.moment.misstamped);
         let of_this = known.newest.into_iter().chain(fetched);
         let begun = of_this
             .map(|come| tape.get(come))

@@ -1,11 +1,13 @@
-//! The boards that are known: which bus a panel is on, how fast it is, and what switches it on.
-//! Owns how the machine is recognised; knows of each board only what its file in `boards/` says.
+//! The supported boards: for each, the I2C bus of the panel, its clock rate, and the configuration
+//! that enables it. This module also detects the board of this machine. It contains no facts about
+//! a board: those are in the board's file in `boards/`.
 
 use std::fmt;
 use std::path::Path;
 
-/// Where the kernel tells the machine's model. The first is where programs are to look; a service
-/// that sees only processes in /proc (`ProcSubset=pid`) finds the same in the second.
+/// The files in which the kernel reports the model of the machine. The first path is the documented
+/// one. The second path has the same content and stays readable in a service that has only
+/// processes in /proc (systemd's `ProcSubset=pid`).
 pub const MODEL: [&str; 2] = [
     "/proc/device-tree/model",
     "/sys/firmware/devicetree/base/model",
@@ -14,50 +16,53 @@ pub const MODEL: [&str; 2] = [
 /// A board, as its file in `boards/` describes it.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Board {
-    /// That of its file.
+    /// The name of the board: the name of its file without the extension.
     pub name: &'static str,
-    /// What its model begins with; empty if any does.
+    /// The prefix of the machine's model string. An empty prefix matches every machine.
     pub model: &'static str,
-    /// The I2C bus on its pins, such as `/dev/i2c-1`.
+    /// The I2C bus on the pin header, such as `/dev/i2c-1`.
     pub bus: &'static str,
-    /// The clock of that bus as it comes, in Hz.
+    /// The default clock rate of the I2C bus, in Hz.
     pub speed: u32,
-    /// The clock it is to have, in Hz.
+    /// The recommended clock rate of the I2C bus, in Hz.
     pub wanted_speed: u32,
-    /// The lines for `/boot/firmware/config.txt` that switch the bus on, at that clock.
+    /// The lines for `/boot/firmware/config.txt` that enable the I2C bus at the recommended clock
+    /// rate.
     pub config_txt: &'static [&'static str],
-    /// What to build for.
+    /// The Rust target triple to build for.
     pub target: &'static str,
 }
 
-/// One for each file, by name.
+/// The boards of all files in `boards/`, sorted by name. The build script generates the list.
 static ALL: &[Board] = &include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
 impl Board {
-    /// All boards that are known, by name.
+    /// All supported boards, sorted by name.
     pub fn all() -> &'static [Board] {
         ALL
     }
 
-    /// The board of a model, such as `Raspberry Pi 4 Model B Rev 1.4`: the one that says most of
-    /// it.
+    /// Returns the board for a model string, such as `Raspberry Pi 4 Model B Rev 1.4`. If several
+    /// boards match, the board with the longest prefix wins.
     pub fn for_model(model: &str) -> &'static Board {
         let fits = |board: &&Board| model.starts_with(board.model);
         let known = ALL.iter().filter(fits);
-        // The file of every other machine is there, for the tests want it.
+        // The fallback is never used: `linux.toml` has an empty prefix, so it matches every model.
+        // A test checks that this file exists.
         known
             .max_by_key(|board| board.model.len())
             .unwrap_or(&ALL[0])
     }
 
-    /// The board that this program runs on, by the first of these files that can be read
-    /// (see [`MODEL`]); a machine without any is some Linux.
+    /// Returns the board that this program runs on, from the first of these files that is readable
+    /// (see [`MODEL`]). If no file is readable, the result is the generic Linux board.
     pub fn for_machine<P: AsRef<Path>>(files: &[P]) -> &'static Board {
         Self::for_model(&model(files).unwrap_or_default())
     }
 }
 
-/// A machine's model as its firmware names it, by the first of these files that can be read.
+/// Returns the model name that the firmware reports, from the first of these files that is
+/// readable. Returns `None` if no file is readable.
 pub fn model<P: AsRef<Path>>(files: &[P]) -> Option<String> {
     let model = files.iter().find_map(|file| std::fs::read(file).ok())?;
     let model = String::from_utf8_lossy(&model);
@@ -65,13 +70,13 @@ pub fn model<P: AsRef<Path>>(files: &[P]) -> Option<String> {
 }
 
 impl Default for &Board {
-    /// Some Linux.
+    /// The generic Linux board.
     fn default() -> Self {
         Board::for_model("")
     }
 }
 
-/// What there is to know of it, a line each.
+/// Writes the properties of the board, one per line.
 impl fmt::Display for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let model = match self.model {
@@ -92,7 +97,7 @@ impl fmt::Display for Board {
     }
 }
 
-/// All boards with what there is to know of them; `machine`, which they are shown on, is marked.
+/// Returns a text that lists all boards with their properties. The entry of `machine` is marked.
 pub fn list(machine: &Board) -> String {
     let entry = |board: &Board| {
         let mark = if board == machine {

@@ -1,6 +1,7 @@
-//! The program's log: one line an entry on standard error. Owns what may be written and the thread
-//! that writes; never makes who has something to say wait for who reads it, and never writes more
-//! than was taken: what finds no room is counted, and the count is told.
+//! The log of the program: each entry is one line on standard error. This module owns the filter
+//! for the entries and the thread that writes them. A logging thread never waits for the reader of
+//! the log: if the buffer is full, the line is dropped, and the number of dropped lines is logged
+//! later.
 
 use std::env;
 use std::fmt;
@@ -11,45 +12,46 @@ use std::time::Duration;
 
 use log::{Level, Record};
 
-/// Bytes that may wait to be written: some hundred lines.
+/// The capacity of the buffer for unwritten lines, in bytes: room for some hundred lines.
 const BUFFER_LIMIT: usize = 64 << 10;
 
-/// The log of this process. Clones are handles of the same one.
+/// The log of this process. All clones write to the same log.
 #[derive(Clone)]
 pub struct LogWriter(Arc<LogShared>);
 
 struct LogShared {
     state: Mutex<LogState>,
     changed: Condvar,
-    /// How a line begins.
+    /// The format of the start of each line.
     manner: LogFormat,
 }
 
 #[derive(Default)]
 struct LogState {
-    /// Whole lines that wait.
+    /// Complete lines that are not written yet.
     text: Vec<u8>,
-    /// Lines that found no room since that was last told.
+    /// The number of lines that were dropped since the last report of dropped lines.
     lost: u64,
-    /// The thread has lines that it has not written to their end.
+    /// True while the thread writes lines that it took from the buffer.
     writing: bool,
 }
 
-/// Who reads it.
+/// The format of a line, which depends on the reader of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum LogFormat {
-    /// systemd's journal, which adds the time itself and wants the priority in front.
+    /// The format for systemd's journal. The journal adds the time and expects the priority at the
+    /// start of the line (sd-daemon(3)).
     Journald,
-    /// Anybody else.
+    /// The format for every other reader: time, level and text.
     Plain,
 }
 
 impl LogWriter {
-    /// Starts to log to standard error what `RUST_LOG` asks for, or else `default`; once for a
-    /// process.
+    /// Starts the log on standard error with the filter from `RUST_LOG`, or with `default` if that
+    /// variable is not set. Call this function once per process.
     ///
     /// # Errors
-    /// If the system refuses another thread, or something logs already.
+    /// The system cannot start a thread, or another logger is already installed.
     pub fn to_stderr(default: &str) -> io::Result<Self> {
         let manner = match env::var_os("JOURNAL_STREAM") {
             Some(_) => LogFormat::Journald,
@@ -74,15 +76,16 @@ impl LogWriter {
             manner,
         }));
         let shared = journal.0.clone();
-        // Ends with the process, in the midst of a line if nobody reads that.
+        // The thread stops when the process exits. If the reader is blocked, the last line can be
+        // incomplete.
         thread::Builder::new()
             .name("journal".into())
             .spawn(move || shared.write_to(out))?;
         Ok(journal)
     }
 
-    /// Waits until all is written, but no longer than this: a reader who has stopped must not keep
-    /// the program alive. Returns whether it is.
+    /// Waits until all lines are written, but at most `limit`, so that a blocked reader cannot keep
+    /// the program alive. Returns true if all lines are written.
     pub fn finish(&self, limit: Duration) -> bool {
         let state = self.0.lock();
         let unwritten = |state: &mut LogState| state.writing || !state.is_empty();
@@ -92,7 +95,8 @@ impl LogWriter {
     }
 }
 
-/// Takes a whole line at each call, or loses it; never waits.
+/// Each call must pass one complete line. The line is buffered, or dropped if the buffer is full. A
+/// call never waits.
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut state = self.0.lock();
@@ -124,7 +128,7 @@ impl LogState {
 }
 
 impl LogShared {
-    /// The whole life of the thread.
+    /// The main loop of the writer thread.
     fn write_to(&self, mut out: impl Write) {
         let mut text = Vec::new();
         loop {
@@ -141,27 +145,28 @@ impl LogShared {
             state.writing = true;
             drop(state);
             if lost > 0 {
-                // Writing to a vector does not fail.
+                // A write to a vector cannot fail.
                 let words = format_args!("{lost} lines of the log were lost: nobody took them");
                 line(&mut text, self.manner, Level::Warn, &words).ok();
             }
-            // One at a time: a pipe takes a line whole or not at all, and a longer text in pieces.
+            // Write one line per call: a pipe accepts a short line whole or not at all, but a
+            // longer text in parts.
             for line in text.split_inclusive(|byte| *byte == b'\n') {
-                // That the log cannot be written, nobody could be told.
+                // An error here is ignored, because no other output exists that could report it.
                 out.write_all(line).and_then(|()| out.flush()).ok();
             }
         }
     }
 
-    /// A panic cannot leave a state here that would be worse than no log.
+    /// A panic cannot leave the state inconsistent, so a poisoned lock is still safe to use.
     fn lock(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether a record may be written, whatever the filter asks for. Libraries log, at the levels
-/// below info, the bytes that pass through them: tungstenite the request with the token in its
-/// address, and the message with the key.
+/// Returns true if a record may be logged, independent of the filter. Records of libraries below
+/// the info level are rejected, because they can contain secrets: tungstenite logs the request with
+/// the token in its URL, and the message with the API key.
 fn may_be_logged(record: &Record<'_>) -> bool {
     let ours = |name| record.target().split("::").next() == Some(name);
     ours("deskticker") || ours("deskticker_hub") || record.level() <= Level::Info

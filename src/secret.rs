@@ -1,5 +1,5 @@
-//! The secret of a source: what one looks like, and the file or the environment it comes from.
-//! Never shows it to who does not ask for it by name.
+//! The secret of a data source: its valid form, and the file or environment variable that contains
+//! it. Debug output never contains a secret: code must call [`Secret::reveal`] explicitly.
 
 use std::fmt;
 use std::io::Read;
@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 
 use crate::board::{self, Board};
 
-/// A token file larger than this holds something else, in bytes.
+/// The maximum size of a token file, in bytes. A larger file does not contain a token.
 const SECRET_SIZE_LIMIT: u64 = 4096;
 
-/// A token or key. It shows itself to nobody but who asks for it by name.
+/// A token or API key. `Debug` never prints its value, so a log cannot contain it by accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a token as it stands in a file or a variable: surrounding white space, such as the
-    /// newline that every editor leaves, is not part of it.
+    /// Creates a secret from the text of a file or an environment variable. White space at both
+    /// ends is removed, because most editors add a newline.
     ///
     /// # Errors
-    /// It is empty, or holds what no token holds.
+    /// The text is empty, or contains white space or other characters that no token contains.
     pub fn new(text: &str) -> Result<Self, &'static str> {
-        // Some editors begin a file with a byte order mark.
+        // Some editors write a byte order mark at the start of a file.
         let text = text.trim_start_matches('\u{feff}').trim();
         if text.is_empty() {
             return Err("it is empty; expected a token on one line");
@@ -35,7 +35,7 @@ impl Secret {
         Ok(Self(text.to_owned()))
     }
 
-    /// The secret itself, to be sent to whom it was made for and to nobody else.
+    /// The value of the secret. Send it only to the server that it was created for.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -47,16 +47,17 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What is taken from the process's environment; an argument, so that tests need not change it.
+/// The values that are read from the environment of the process. They are an argument, so that
+/// tests do not need to change the real environment.
 #[derive(Clone, Default)]
 pub struct Environment {
-    /// `CREDENTIALS_DIRECTORY`, where systemd puts credentials.
+    /// `CREDENTIALS_DIRECTORY`: the directory in which systemd stores credentials.
     pub credentials: Option<PathBuf>,
-    /// `MASSIVE_PROXY_TOKEN`, a hub's token.
+    /// `MASSIVE_PROXY_TOKEN`: the token for a hub.
     pub token: Option<String>,
-    /// `MASSIVE_API_KEY`, the vendor's key.
+    /// `MASSIVE_API_KEY`: the API key for the vendor.
     pub key: Option<String>,
-    /// What the process runs on, for the bus that nobody named.
+    /// The board that the process runs on. It provides the default I2C bus.
     pub board: &'static Board,
 }
 
@@ -73,7 +74,7 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// That of this process.
+    /// Reads the environment of this process.
     pub fn from_process() -> Self {
         Self {
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
@@ -84,7 +85,7 @@ impl Environment {
     }
 }
 
-/// Says so if a file that holds a secret is open to everybody.
+/// Logs a warning if all users can read a file that contains a secret.
 pub(crate) fn warn_if_readable_by_all(path: &Path) {
     let open = |data: std::fs::Metadata| data.permissions().mode() & 0o004 != 0;
     if std::fs::metadata(path).is_ok_and(open) {
@@ -95,12 +96,15 @@ pub(crate) fn warn_if_readable_by_all(path: &Path) {
     }
 }
 
-/// Whether a file holds nothing but white space.
+/// Returns true if the file is readable and contains only white space.
 pub(crate) fn is_blank(path: &Path) -> bool {
     std::fs::read(path).is_ok_and(|bytes| bytes.trim_ascii().is_empty())
 }
 
-/// The secret that a file holds, or why it holds none.
+/// Reads the secret from a file.
+///
+/// # Errors
+/// A message for the user: the file is not readable, is too large, or contains no valid token.
 pub(crate) fn read_secret(path: &Path) -> Result<Secret, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     warn_if_readable_by_all(path);
@@ -108,12 +112,13 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, String> {
     file.take(SECRET_SIZE_LIMIT + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
-    // The head of something larger would be sent as if it were a token, and refused for ever.
+    // Without this check, the first bytes of a large file would be sent as a token, and the server
+    // would reject them each time.
     if bytes.len() as u64 > SECRET_SIZE_LIMIT {
         return Err(format!(
             "it is larger than {SECRET_SIZE_LIMIT} bytes; expected a token on one line"
         ));
     }
-    // What is not UTF-8 is no token either, which `Secret` says.
+    // Bytes that are not UTF-8 become U+FFFD, which `Secret::new` rejects.
     Secret::new(&String::from_utf8_lossy(&bytes)).map_err(str::to_owned)
 }

@@ -1,9 +1,9 @@
-//! What systemd is told of this process (sd_notify(3)): that it is ready, that it reads its
-//! settings again, that it ends, and that its owners' loops still turn. Owns the socket; without
-//! systemd it says nothing, and whatever goes wrong with it stops nothing else.
+//! The notifications to systemd (sd_notify(3)): ready, reloading, stopping, and the watchdog
+//! messages of the event loops. This module owns the socket. Without systemd all calls do nothing,
+//! and an error here never stops the program.
 //!
-//! There is no timer here: a [`Heartbeat`] is fed by the loop that it vouches for, after a pass
-//! that did its work. A program whose timers live while its owner is stuck would look well for ever.
+//! This module has no timer: each event loop feeds its own [`Heartbeat`] after an iteration that
+//! did its work. A timer would continue to send watchdog messages while an event loop is blocked.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -19,30 +19,34 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::time::Moment;
 
-/// How long one message may wait for a systemd that does not read.
+/// The maximum time to send one message if systemd does not read its socket.
 const SEND_TIMEOUT: Duration = Duration::from_millis(100);
-/// No loop is woken more often than this, whatever the unit says.
+/// The minimum interval between two heartbeats of a loop, even if the unit's watchdog time is very
+/// short.
 const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Who has started this process and wants to know how it does; a default one is nobody.
+/// The connection to systemd, which supervises this process. The default value has no connection,
+/// and all its calls do nothing.
 ///
-/// The second value is the bit of the one loop that a [`Supervisor::part`] knows.
+/// The second field is the bit of the loop if the value comes from [`Supervisor::part`].
 #[derive(Clone, Default)]
 pub struct Supervisor(Option<Arc<NotifySocket>>, Option<u32>);
 
 struct NotifySocket {
     socket: UnixDatagram,
     address: SocketAddr,
-    /// How often each loop says that it turns; `None` if nobody asks.
+    /// The interval between two heartbeats of each loop. `None` if the watchdog is disabled.
     interval: Option<Duration>,
-    /// A bit for each loop there is.
+    /// A bit mask with one bit for each registered loop.
     loops: AtomicU32,
-    /// A bit for each loop that has turned since systemd was last told.
+    /// A bit mask of the loops that completed an iteration since the last watchdog message.
     beaten: AtomicU32,
 }
 
 impl Supervisor {
-    /// That of this process, by its environment: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
+    /// Creates the supervisor of this process from the environment variables `NOTIFY_SOCKET`,
+    /// `WATCHDOG_USEC` and `WATCHDOG_PID`. If the socket is not usable, the result has no
+    /// connection and a warning is logged.
     pub fn from_process() -> Self {
         let variable = |name| std::env::var(name).ok();
         let watchdog = watchdog(
@@ -59,11 +63,11 @@ impl Supervisor {
         })
     }
 
-    /// One that listens at this socket: a path, or `@` and an abstract name. With `watchdog` it
-    /// wants to hear of every loop within that time.
+    /// Creates a supervisor that sends to this socket: a path, or `@` followed by an abstract name.
+    /// With `watchdog`, every loop must send a heartbeat within that time.
     ///
     /// # Errors
-    /// This is no such address, or there is no socket to be had.
+    /// The address is not valid, or the system cannot create a socket.
     pub fn at(socket: &OsStr, watchdog: Option<Duration>) -> io::Result<Self> {
         let address = match socket.as_bytes().strip_prefix(b"@") {
             Some(name) => SocketAddr::from_abstract_name(name)?,
@@ -81,44 +85,46 @@ impl Supervisor {
         Ok(Self(Some(Arc::new(line)), None))
     }
 
-    /// For a loop that ends and is made anew while the process goes on: each time it has the same
-    /// heartbeat, and its end is not that of the process.
+    /// Returns a supervisor for a loop that stops and starts again while the process continues.
+    /// Each start uses the same heartbeat, and its [`Supervisor::stopping`] does nothing.
     pub fn part(&self) -> Self {
         Self(self.0.clone(), Some(self.register_loop()))
     }
 
-    /// The start is over, or a reload.
+    /// Reports that the start or a reload is complete.
     pub fn ready(&self) {
         self.tell("READY=1");
     }
 
-    /// The settings are being read again; [`Supervisor::ready`] must follow.
+    /// Reports that the configuration is being reloaded. A call of [`Supervisor::ready`] must
+    /// follow.
     pub fn reloading(&self) {
         if self.0.is_some() {
-            // By which systemd knows which reload this answers.
+            // systemd uses this timestamp to match the message with its reload request.
             let now = clock_gettime(ClockId::Monotonic);
             let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
             self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
         }
     }
 
-    /// What it does, in a few words, for `systemctl status`.
+    /// Reports a short status text for `systemctl status`.
     pub fn status(&self, words: &str) {
         if self.0.is_some() {
-            // A line of its own is another assignment.
+            // A newline would start a second assignment in the message.
             self.tell(&format!("STATUS={}", words.replace('\n', " ")));
         }
     }
 
-    /// The end has begun.
+    /// Reports that the process is stopping.
     pub fn stopping(&self) {
         if self.1.is_none() {
             self.tell("STOPPING=1");
         }
     }
 
-    /// For one more loop: systemd hears that the process lives only while all of them turn, and
-    /// one that ends is missed like one that is stuck. There are at most 32.
+    /// Registers one more loop. A watchdog message is sent only while all registered loops complete
+    /// their iterations, so a loop that has stopped has the same effect as a blocked loop. At most
+    /// 32 loops are possible.
     pub fn heartbeat(&self) -> Heartbeat {
         Heartbeat {
             bit: self.1.unwrap_or_else(|| self.register_loop()),
@@ -131,7 +137,7 @@ impl Supervisor {
         self.0.as_ref().filter(|line| line.interval.is_some())
     }
 
-    /// The bit of one more loop.
+    /// Registers a loop and returns its bit. Returns 0 if the watchdog is disabled.
     fn register_loop(&self) -> u32 {
         self.watched().map_or(0, |line| {
             let all = line.loops.load(Ordering::Relaxed);
@@ -150,7 +156,8 @@ impl Supervisor {
 
 impl NotifySocket {
     fn tell(&self, message: &str) {
-        // To the address each time: a systemd that has restarted listens there anew.
+        // The address is resolved for each message, because a restarted systemd creates a new
+        // socket at the same address.
         if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.address) {
             log::debug!("systemd was not told {message:?}: {error}");
         }
@@ -166,7 +173,7 @@ impl fmt::Debug for Supervisor {
     }
 }
 
-/// One loop's word that it turns. A default one is nobody's, and is never due.
+/// The heartbeat of one loop. The default value belongs to no loop and is never due.
 #[derive(Default)]
 pub struct Heartbeat {
     line: Option<Arc<NotifySocket>>,
@@ -175,12 +182,13 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// When the loop is to turn at the latest.
+    /// The latest time for the next iteration of the loop.
     pub fn due(&self) -> Moment {
         self.line.as_ref().map_or(Moment::NEVER, |_| self.due)
     }
 
-    /// The loop has turned. The last of the loops to say so tells systemd; allocates nothing.
+    /// Reports that the loop completed an iteration. The call sends a watchdog message when all
+    /// loops have reported. It never allocates.
     pub fn beat(&mut self, now: Moment) {
         let Some(line) = &self.line else { return };
         let Some(interval) = line.interval.filter(|_| now >= self.due) else {
@@ -201,7 +209,8 @@ impl fmt::Debug for Heartbeat {
     }
 }
 
-/// Within which time systemd wants to hear from this process, if it means this one.
+/// Returns the watchdog time of systemd. `None` if the watchdog is disabled or belongs to another
+/// process.
 fn watchdog(micros: Option<&str>, whose: Option<&str>, own: u32) -> Option<Duration> {
     if whose.is_some_and(|whose| whose.parse() != Ok(own)) {
         return None;
@@ -214,7 +223,7 @@ fn watchdog(micros: Option<&str>, whose: Option<&str>, own: u32) -> Option<Durat
 mod tests {
     use super::*;
 
-    /// A supervisor that listens at an abstract name, which needs no folder.
+    /// A supervisor with an abstract socket name, which needs no directory.
     fn listening(name: &str, watchdog: Option<Duration>) -> (UnixDatagram, Supervisor) {
         let name = format!("@deskticker-{}-{name}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name[1..]).unwrap();
@@ -223,7 +232,7 @@ mod tests {
         (socket, Supervisor::at(OsStr::new(&name), watchdog).unwrap())
     }
 
-    /// What has been said up to now.
+    /// Returns the messages that were received up to now.
     fn heard(socket: &UnixDatagram) -> Vec<String> {
         let mut buffer = [0; 256];
         std::iter::from_fn(|| {
@@ -263,7 +272,7 @@ mod tests {
         Supervisor::at(path.as_os_str(), None).unwrap().ready();
         assert_eq!(heard(&socket), ["READY=1"]);
         std::fs::remove_file(&path).unwrap();
-        // Nobody listens there any more, and that is nobody's end.
+        // A missing receiver at this address must not cause a failure.
         Supervisor::at(path.as_os_str(), None).unwrap().ready();
     }
 
@@ -348,7 +357,7 @@ mod tests {
             unreachable!()
         };
         let fills = std::iter::repeat_with(|| line.socket.send_to_addr(b".", &line.address));
-        // Its queue ends at net.unix.max_dgram_qlen, mostly 512 or less.
+        // The queue is limited by net.unix.max_dgram_qlen, usually 512 or less.
         assert!(fills.take(1 << 16).any(|sent| sent.is_err()));
         supervisor.ready();
         assert!(start.elapsed() < Duration::from_secs(10));

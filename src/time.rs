@@ -1,7 +1,7 @@
-//! Time as a value. Owns the two kinds of time of this program and the only code that asks a clock
-//! what time it is in order to judge something by it; everything that judges takes it as an
-//! argument. Two others read a clock for an end of their own: the panel's mailbox, for how long it
-//! waits, and the log, for the stamp of a line.
+//! The time types of the program: monotonic time and wall-clock time. This module contains the only
+//! code that reads a clock for a decision about data; all other code takes the time as an argument.
+//! Two other modules read a clock for their own purpose: the panel's mailbox for its wait time, and
+//! the log for the timestamp of a line.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -11,40 +11,41 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::sync::watch;
 
-/// A point of monotonic time, in milliseconds since the program's own start.
+/// A point in monotonic time, in milliseconds since the start of the program.
 ///
-/// Ages are measured with this, never with the wall clock: a Pi has no battery-backed clock and
-/// NTP may move the wall clock by years.
+/// Ages are measured with this type and never with the wall clock: a Raspberry Pi may have no
+/// battery-backed clock, and NTP can move the wall clock by years.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Moment(u64);
 
 impl Moment {
     /// The start of the program.
     pub const ZERO: Moment = Moment(0);
-    /// Later than anything that will happen: the deadline of who waits for nothing.
+    /// The latest possible time: a deadline that never expires.
     pub const NEVER: Moment = Moment(u64::MAX);
 
-    /// The moment this many milliseconds after the start.
+    /// Creates the moment at this number of milliseconds after the start of the program.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// The moment this many seconds after the start.
+    /// Creates the moment at this number of seconds after the start of the program.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs * 1000)
     }
 
-    /// Milliseconds since the start.
+    /// The milliseconds since the start of the program.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// The same, signed: for sums with wall time.
+    /// The milliseconds since the start of the program as a signed number, for calculations with
+    /// wall-clock time.
     fn elapsed_millis(self) -> i64 {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 
-    /// How long ago `earlier` was; zero if it is still to come.
+    /// Returns the time since `earlier`, or zero if `earlier` is in the future.
     pub const fn since(self, earlier: Moment) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -68,7 +69,7 @@ impl Add<Duration> for Moment {
 
 impl Sub<Duration> for Moment {
     type Output = Moment;
-    /// Stops at the start of the program.
+    /// The result is never before the start of the program.
     fn sub(self, by: Duration) -> Moment {
         Moment(
             self.0
@@ -77,22 +78,23 @@ impl Sub<Duration> for Moment {
     }
 }
 
-/// A point of wall time: milliseconds since the Unix epoch, UTC.
+/// A point in wall-clock time: milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Utc(pub i64);
 
 impl Utc {
-    /// Before this (2026-01-01) a clock has certainly not been set. After it, it may still be
-    /// wrong.
+    /// The earliest plausible time of this program (2026-01-01). A clock with an earlier time is
+    /// not set. A clock with a later time can still be wrong.
     pub const PLAUSIBLE: Utc = Utc(1_767_225_600_000);
 
-    /// Milliseconds from `earlier` to this; negative if this is before it.
+    /// Returns the milliseconds from `earlier` to this time. The result is negative if this time is
+    /// before `earlier`.
     pub const fn millis_since(self, earlier: Utc) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// As the header `Date` of HTTP has it (RFC 9110, 5.6.7): `Mon, 23 Nov 2026 14:30:00 GMT`.
-    /// Empty beyond the years that it can name.
+    /// Formats the time for the HTTP header `Date` (RFC 9110, section 5.6.7): `Mon, 23 Nov 2026
+    /// 14:30:00 GMT`. The text is empty if the year is out of range.
     pub fn http_date(self) -> String {
         Timestamp::from_millisecond(self.0)
             .and_then(|time| DateTimePrinter::new().timestamp_to_rfc9110_string(&time))
@@ -100,29 +102,30 @@ impl Utc {
     }
 }
 
-/// What time it is, as far as one can know.
+/// The current time: the monotonic time, and the wall-clock time if it is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Now {
-    /// Always right; only differences mean anything.
+    /// The monotonic time. It is always valid, but only differences have a meaning.
     pub monotonic: Moment,
-    /// `None` while the wall clock has not been set.
+    /// The wall-clock time. `None` while the wall clock is not set.
     pub utc: Option<Utc>,
 }
 
 impl Now {
-    /// The time at a monotonic moment, from the wall time less the monotonic one (in ms), where that is
-    /// known.
+    /// Creates the time from a monotonic moment and the offset of the wall clock to the monotonic
+    /// clock, in milliseconds. Without an offset the wall-clock time is unknown.
     pub fn with_offset(monotonic: Moment, offset: Option<i64>) -> Self {
         let utc = offset.map(|offset| Utc(offset.saturating_add(monotonic.elapsed_millis())));
         Self { monotonic, utc }
     }
 
-    /// The wall time less the monotonic one, in milliseconds: another number after a step of the clock.
+    /// The offset of the wall clock to the monotonic clock, in milliseconds. The offset changes
+    /// when the wall clock is set.
     pub fn offset(self) -> Option<i64> {
         Some(self.utc?.0.saturating_sub(self.monotonic.elapsed_millis()))
     }
 
-    /// For tests and examples: a moment and a wall time.
+    /// Creates a time with a known wall-clock time; for tests and examples.
     pub const fn new(monotonic: Moment, utc: Utc) -> Self {
         Self {
             monotonic,
@@ -131,41 +134,41 @@ impl Now {
     }
 }
 
-/// The longest sleep in one piece. The runtime's timers stand still while the machine is
-/// suspended, so that after it a deadline is missed by no more than this.
+/// The longest single sleep. The timers of the runtime stop while the machine is suspended, so a
+/// deadline is missed by at most this time after a suspend.
 const MAX_SLEEP: Duration = Duration::from_secs(2);
 
-/// What the shells ask for the time and wait on; the core never sees it.
+/// The clock that the event loops read and wait for. Pure code never uses this type.
 #[derive(Clone, Debug)]
 pub struct Clock(ClockSource);
 
 #[derive(Clone, Debug)]
 enum ClockSource {
     System {
-        /// The time since the machine's start at which this clock began.
+        /// The time since boot at which this clock was created.
         start: Duration,
     },
     Manual(watch::Receiver<Now>),
 }
 
 impl Clock {
-    /// The machine's clocks as they stand, counted from now. That the wall clock says something does not
-    /// mean that it is right: without a battery it is that of the last shutdown. Prices are judged by
-    /// what other witnesses of the time agree on.
+    /// Creates a clock from the clocks of the machine. The monotonic time starts now. The
+    /// wall-clock time can be wrong: without a battery it continues from the last shutdown. The
+    /// freshness of prices therefore depends on a time that is confirmed by other sources.
     pub fn system() -> Self {
         Self(ClockSource::System {
             start: since_boot(),
         })
     }
 
-    /// A clock that stands still until [`ManualClock::advance`] moves it, so that a test over real
-    /// sockets needs no sleep.
+    /// Creates a clock that stands still until [`ManualClock::advance`] moves it. A test with real
+    /// sockets then needs no sleep.
     pub fn manual(start: Now) -> (Self, ManualClock) {
         let (sender, receiver) = watch::channel(start);
         (Self(ClockSource::Manual(receiver)), ManualClock(sender))
     }
 
-    /// The time now.
+    /// The current time.
     pub fn now(&self) -> Now {
         match &self.0 {
             ClockSource::System { start } => {
@@ -183,7 +186,7 @@ impl Clock {
         }
     }
 
-    /// Waits until the deadline has passed; for ever if it is [`Moment::NEVER`].
+    /// Waits until the deadline has passed. Never returns if the deadline is [`Moment::NEVER`].
     pub async fn sleep_until(&self, deadline: Moment) {
         match &self.0 {
             ClockSource::System { .. } if deadline == Moment::NEVER => std::future::pending().await,
@@ -196,7 +199,7 @@ impl Clock {
             },
             ClockSource::Manual(now) => {
                 let mut now = now.clone();
-                // An error means that the hand is gone: this clock will not move again.
+                // An error means that the `ManualClock` was dropped: this clock never moves again.
                 if now.wait_for(|now| now.monotonic >= deadline).await.is_err() {
                     std::future::pending().await
                 }
@@ -205,8 +208,8 @@ impl Clock {
     }
 }
 
-/// The time since the machine's start, its suspension included: `Instant` stands still in a
-/// suspended machine, and a value of before would look as young as it was.
+/// The time since boot, including suspends. `Instant` stops while the machine is suspended, so a
+/// value from before the suspend would appear too young.
 fn since_boot() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::new(
@@ -215,12 +218,12 @@ fn since_boot() -> Duration {
     )
 }
 
-/// Moves a manual [`Clock`].
+/// The handle that moves a manual [`Clock`].
 #[derive(Debug)]
 pub struct ManualClock(watch::Sender<Now>);
 
 impl ManualClock {
-    /// Moves both kinds of time on.
+    /// Advances the monotonic time and the wall-clock time.
     pub fn advance(&self, by: Duration) {
         self.0.send_modify(|now| {
             now.monotonic = now.monotonic + by;
@@ -229,7 +232,7 @@ impl ManualClock {
         });
     }
 
-    /// Sets the wall clock and leaves monotonic time alone, as NTP does.
+    /// Sets the wall clock and does not change the monotonic time, as NTP does.
     pub fn set_utc(&self, utc: Option<Utc>) {
         self.0.send_modify(|now| now.utc = utc);
     }

@@ -2,10 +2,14 @@
 //! nothing, and gives the token to nobody but a hub.
 #![allow(clippy::unwrap_used)]
 
-mod front;
-mod proxy_double;
-mod stage;
-mod ward;
+#[path = "support/fake_machine.rs"]
+mod fake_machine;
+#[path = "support/proxy_server.rs"]
+mod proxy_server;
+#[path = "support/running_ticker.rs"]
+mod running_ticker;
+#[path = "support/tls_front.rs"]
+mod tls_front;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,10 +26,10 @@ use deskticker::net::connector::{Connector, Endpoint};
 use deskticker::simulator::{Simulator, SimulatorSettings};
 use deskticker::systemd::Supervisor;
 use deskticker::time::{Clock, Moment, Now, Utc};
-use proxy_double::{Proxy, ProxyBehaviour, ProxyEvent};
-use stage::Background;
+use fake_machine::{Machine, TOKEN, echo_server, simulated};
+use proxy_server::{Proxy, ProxyBehaviour, ProxyEvent};
+use running_ticker::Background;
 use tokio::sync::watch;
-use ward::{Machine, TOKEN, echo_server, simulated};
 
 /// What takes a while, takes another one at each run.
 fn settled(finding: &Finding, port: u16) -> Finding {
@@ -152,7 +156,7 @@ fn the_panel_is_asked_without_disturbing_anybody() {
     );
     for (answers, found, remedy) in [
         (
-            (|_, _| Err(BusFault::Stuck)) as ward::Answers,
+            (|_, _| Err(BusFault::Stuck)) as fake_machine::Answers,
             "is stuck",
             "SDA and SCL",
         ),
@@ -273,11 +277,11 @@ fn a_name_without_an_address_and_a_port_without_a_server_are_told() {
 fn a_certificate_is_told_by_what_is_wrong_with_it() {
     let hub = simulated();
     let visit = |name: &str, names: &[&str], years: (i32, i32), trusted: bool| {
-        let authority = front::authority();
-        let acceptor = front::acceptor(&authority, names, years.0, years.1);
+        let authority = tls_front::authority();
+        let acceptor = tls_front::acceptor(&authority, names, years.0, years.1);
         let behind = hub.value.0;
-        let tls = Background::start(move || front::before(behind, acceptor));
-        let ca_file = front::ca_file(&format!("doctor-{name}"), &authority.pem());
+        let tls = Background::start(move || tls_front::before(behind, acceptor));
+        let ca_file = tls_front::ca_file(&format!("doctor-{name}"), &authority.pem());
         let ca_file = match trusted {
             true => format!("ca_file = {ca_file:?}\n"),
             false => String::new(),
@@ -407,12 +411,12 @@ fn a_token_that_the_hub_does_not_know_is_told_with_the_command_that_makes_one() 
 
 #[test]
 fn whom_a_certificate_has_shown_need_not_say_more_before_the_token() {
-    let authority = front::authority();
-    let acceptor = front::acceptor(&authority, &["localhost"], 2000, 4000);
-    let ca_file = front::ca_file("doctor-terse", &authority.pem());
+    let authority = tls_front::authority();
+    let acceptor = tls_front::acceptor(&authority, &["localhost"], 2000, 4000);
+    let ca_file = tls_front::ca_file("doctor-terse", &authority.pem());
     let server = echo_server("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     let (behind, heard) = (server.value.0, &server.value.1);
-    let tls = Background::start(move || front::before(behind, acceptor));
+    let tls = Background::start(move || tls_front::before(behind, acceptor));
     let port = tls.value.port();
     let text = format!("[hub]\nurl = \"wss://localhost:{port}\"\nca_file = {ca_file:?}\n");
     let visit = Machine::pi("terse").told(&text).examined();

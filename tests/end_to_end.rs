@@ -2,21 +2,22 @@
 //! Time is moved by hand, so nothing waits and every price is the same at every run.
 #![allow(clippy::unwrap_used)]
 
-mod stage;
+#[path = "support/running_ticker.rs"]
+mod running_ticker;
 
 use deskticker::net::connector::Connector;
 use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
 use futures_util::{SinkExt, StreamExt};
-use stage::{Background, PATIENCE, TickerUnderTest};
+use running_ticker::{Background, PATIENCE, TickerUnderTest};
 use tokio_tungstenite::tungstenite::Message;
 
 fn simulator(settings: SimulatorSettings) -> (Background<Simulator>, TickerUnderTest) {
-    let (clock, hand) = stage::manual_clock();
+    let (clock, hand) = running_ticker::manual_clock();
     let simulator = Background::start({
         let clock = clock.clone();
         || async move { Simulator::start(settings, clock).await.unwrap() }
     });
-    let source = stage::vendor(simulator.value.address(), "simulated");
+    let source = running_ticker::vendor(simulator.value.address(), "simulated");
     let stage = TickerUnderTest::new(
         source,
         Connector::new(None).unwrap(),
@@ -155,7 +156,10 @@ fn a_changed_watchlist_is_shown_without_a_reconnect() {
     stage.advance(1);
     stage.shows("story-02-first-values");
     let watch = |names: &[&str]| {
-        stage.controls.blocking_send(stage::watch(names)).unwrap();
+        stage
+            .controls
+            .blocking_send(running_ticker::watch(names))
+            .unwrap();
         subscribed(&simulator, 2 * names.len());
     };
     watch(&["SPX"]);
@@ -172,7 +176,7 @@ fn with_more_than_two_instruments_the_pages_take_turns() {
     subscribed(&simulator, 4);
     stage
         .controls
-        .blocking_send(stage::watch(&["SPX", "VIX", "NDX"]))
+        .blocking_send(running_ticker::watch(&["SPX", "VIX", "NDX"]))
         .unwrap();
     subscribed(&simulator, 6);
     stage.advance(9);

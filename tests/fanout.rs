@@ -1,7 +1,8 @@
 //! What the hub promises its clients, over real sockets and with a clock moved by hand.
 #![allow(clippy::unwrap_used)]
 
-mod house;
+#[path = "support/fanout_host.rs"]
+mod fanout_host;
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use deskticker::hub::broker::event_loop::{PendingClient, Transport};
 use deskticker::hub::server::limits::Limits;
 use deskticker::hub::{RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
+use fanout_host::{Client, FanoutUnderTest, TOKEN, device, event, within_time};
 use futures_util::SinkExt;
-use house::{Client, FanoutUnderTest, TOKEN, device, event, within_time};
 use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;

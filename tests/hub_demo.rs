@@ -1,7 +1,8 @@
 //! The first complete picture of a demo says that its prices are not real.
 #![allow(clippy::unwrap_used)]
 
-mod scene;
+#[path = "support/views/mod.rs"]
+mod views;
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use deskticker::display::Mailbox;
 use deskticker::render::{Frame, Size, WIDTH};
 use deskticker::ticker::event_loop::{RunUntil, run};
 use deskticker::time::Clock;
-use scene::{drawn, ordinary, walk};
 use tokio::sync::mpsc;
+use views::{drawn, ordinary, walk};
 
 /// The bytes of the word DEMO, from the slot before the sign of the link.
 fn badge() -> Vec<u8> {

@@ -1,14 +1,15 @@
 //! The log says who was refused, and nobody can keep it from saying so of others.
 #![allow(clippy::unwrap_used)]
 
-mod doors;
+#[path = "support/hub_server/mod.rs"]
+mod hub_server;
 
 use deskticker::hub::HubSettings;
-use doors::{block_on, hub, kept_log};
+use hub_server::{block_on, hub, captured_log};
 
 #[test]
 fn one_address_behind_a_proxy_does_not_use_up_the_complaints_of_another() {
-    kept_log::keep();
+    captured_log::keep();
     block_on(async {
         let hub = hub(HubSettings {
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
@@ -28,7 +29,7 @@ fn one_address_behind_a_proxy_does_not_use_up_the_complaints_of_another() {
             assert_eq!(ask(method, "192.0.2.3").await, 405);
         }
     });
-    let log = kept_log::kept();
+    let log = captured_log::kept();
     let told = |words: &str| log.lines().filter(|line| line.starts_with(words)).count();
     assert_eq!(told("INFO 192.0.2.1 GET /api/market/status 403"), 6);
     assert_eq!(told("INFO 192.0.2.2 GET /api/market/status 403"), 1);

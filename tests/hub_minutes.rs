@@ -1,11 +1,12 @@
 //! The session's minutes, over real sockets: those that passed are kept, the others asked for once.
 #![allow(clippy::unwrap_used)]
 
-mod doors;
+#[path = "support/hub_server/mod.rs"]
+mod hub_server;
 
 use deskticker::hub::HubSettings;
 use deskticker::simulator::{self, InjectedFault};
-use doors::{BEARER, HubUnderTest, Reply, START, block_on, hub, hub_before};
+use hub_server::{BEARER, HubUnderTest, Reply, START, block_on, hub, hub_before};
 use serde_json::{Value, json};
 
 const MINUTE: i64 = 60_000;

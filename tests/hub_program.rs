@@ -1,7 +1,8 @@
 //! The program itself: what it prints, how it ends, and what it says of a configuration.
 #![allow(clippy::unwrap_used)]
 
-mod doors;
+#[path = "support/hub_server/mod.rs"]
+mod hub_server;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +16,7 @@ use deskticker::hub::auth::registry;
 use deskticker::hub::config::HubConfig;
 use deskticker::hub::server::limits::Limits;
 use deskticker::market::Cluster;
-use doors::folder;
+use hub_server::folder;
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deskticker-hub"));
@@ -157,12 +158,12 @@ impl Running {
     }
 
     fn status(&self, path: &str) -> u16 {
-        doors::block_on(async {
+        hub_server::block_on(async {
             use tokio::io::AsyncWriteExt;
             let mut stream = tokio::net::TcpStream::connect(&self.address).await.unwrap();
             let text = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
             stream.write_all(text.as_bytes()).await.unwrap();
-            doors::reply(&mut stream).await.status
+            hub_server::reply(&mut stream).await.status
         })
     }
 }

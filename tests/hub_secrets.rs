@@ -1,16 +1,17 @@
 //! No token and no key is ever in the log, in an answer or in a metric, at any level.
 #![allow(clippy::unwrap_used)]
 
-mod doors;
+#[path = "support/hub_server/mod.rs"]
+mod hub_server;
 
 use deskticker::hub::HubSettings;
 use deskticker::hub::auth::registry::RegistryFile;
-use doors::{KEY, TOKEN, UPGRADE, block_on, folder, hub_with, kept_log};
+use hub_server::{KEY, TOKEN, UPGRADE, block_on, folder, hub_with, captured_log};
 use tokio::io::AsyncWriteExt;
 
 #[test]
 fn nothing_secret_is_logged_answered_or_counted() {
-    kept_log::keep();
+    captured_log::keep();
     let path = folder("secrets").join("devices");
     let file = RegistryFile::new(&path);
     let kitchen = file.add("kitchen").unwrap();
@@ -42,7 +43,7 @@ fn nothing_secret_is_logged_answered_or_counted() {
             let mut broken = hub.connect().await;
             let text = format!("GET /{token} {token}\r\n\r\n");
             broken.write_all(text.as_bytes()).await.unwrap();
-            answers.push(doors::reply(&mut broken).await);
+            answers.push(hub_server::reply(&mut broken).await);
         }
         // A file into which a token has been pasted is complained about without it.
         std::fs::write(&path, format!("{kitchen}\nkitchen {kitchen}\n")).unwrap();
@@ -51,11 +52,11 @@ fn nothing_secret_is_logged_answered_or_counted() {
         answers.push(hub.get("/healthz").await);
         hub.hub.stop().await;
         for token in [&ticket, "wrong-but-private"] {
-            absent(&kept_log::kept(), token);
+            absent(&captured_log::kept(), token);
         }
         answers
     });
-    let log = kept_log::kept();
+    let log = captured_log::kept();
     let reasons = "POST /api/ws-token 200|GET /ws/indices 403 the token was refused";
     assert!(reasons.split('|').all(|reason| log.contains(reason)));
     assert!(

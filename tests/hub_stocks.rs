@@ -2,13 +2,14 @@
 //! not, nobody is left waiting for it.
 #![allow(clippy::unwrap_used)]
 
-mod doors;
+#[path = "support/hub_server/mod.rs"]
+mod hub_server;
 
 use std::time::Duration;
 
 use deskticker::market::Cluster;
 use deskticker::simulator::{self, Simulator};
-use doors::{BEARER, HubUnderTest, PATIENCE, UPGRADE, block_on, hub_before};
+use hub_server::{BEARER, HubUnderTest, PATIENCE, UPGRADE, block_on, hub_before};
 
 #[test]
 fn shares_and_contracts_come_with_trades_quotes_and_bars() {

@@ -1,7 +1,8 @@
 //! A hub with a certificate of its own, and our own client.
 #![allow(clippy::unwrap_used)]
 
-mod doors;
+#[path = "support/hub_server/mod.rs"]
+mod hub_server;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use deskticker::feed::Failure;
 use deskticker::hub::HubSettings;
 use deskticker::hub::server::tls::Tls;
 use deskticker::net::connector::{Connector, Endpoint};
-use doors::{PATIENCE, TOKEN, block_on, folder, hub};
+use hub_server::{PATIENCE, TOKEN, block_on, folder, hub};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A certificate for 127.0.0.1 and its key, as files.

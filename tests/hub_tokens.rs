@@ -2,7 +2,8 @@
 //! its owner wants.
 #![allow(clippy::unwrap_used)]
 
-mod doors;
+#[path = "support/hub_server/mod.rs"]
+mod hub_server;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use deskticker::hub::HubSettings;
 use deskticker::hub::auth::authenticator::{Authenticator, EPHEMERAL};
 use deskticker::hub::auth::registry::RegistryFile;
 use deskticker::time::{Moment, Now};
-use doors::{HubUnderTest, START, TOKEN, block_on, folder, hub, hub_with};
+use hub_server::{HubUnderTest, START, TOKEN, block_on, folder, hub, hub_with};
 
 fn encoded(token: &str) -> String {
     let all = percent_encoding::NON_ALPHANUMERIC;

@@ -1,7 +1,8 @@
 //! What an OLED panel is promised, whatever happens on the bus.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
-mod glass;
+#[path = "support/i2c_display/mod.rs"]
+mod i2c_display;
 
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use deskticker::display::{
 use deskticker::render::notice;
 use deskticker::render::{Frame, Size, WIDTH};
 use deskticker::time::{Moment, Now};
-use glass::bus::{ADDRESS, Quiet, Rig};
-use glass::log_lines;
-use glass::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
+use i2c_display::bus::{ADDRESS, Quiet, Rig};
+use i2c_display::log_lines;
+use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 use proptest::prelude::*;
 
 fn settings(size: Size) -> PanelSettings {

@@ -1,7 +1,8 @@
 //! What the pages look like that are no pair of prices, in each state, on both sizes of glass.
 #![allow(clippy::unwrap_used)]
 
-mod scene;
+#[path = "support/views/mod.rs"]
+mod views;
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use deskticker::render::{
     AlertView, ClockFault, ExtendedQuote, Format, LinkHop, LinkIcon, LinkReport, OptionView,
     PageView, PriceSummary, Threshold, TimeSource, View,
 };
-use scene::album::Album;
-use scene::{HOPS, day, line, option, ordinary, price, report, sheet, symbol, view, waiting, walk};
+use views::goldens::Album;
+use views::{HOPS, day, line, option, ordinary, price, report, sheet, symbol, view, waiting, walk};
 
 #[test]
 fn alerts() {

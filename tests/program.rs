@@ -1,20 +1,22 @@
 //! The built program: its words, its exit codes, its signals, and what it never says.
 #![allow(clippy::unwrap_used)]
 
-mod process;
-mod proxy_double;
+#[path = "support/child_process.rs"]
+mod child_process;
+#[path = "support/proxy_server.rs"]
+mod proxy_server;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use child_process::{Program, configured, directory, run};
 use deskticker::board::{self, Board};
 use deskticker::display::png;
 use deskticker::render::Size;
 use deskticker::render::notice;
 use deskticker::time::Clock;
-use process::{Program, configured, directory, run};
-use proxy_double::{Proxy, ProxyEvent, TOKEN};
+use proxy_server::{Proxy, ProxyEvent, TOKEN};
 use rustix::process::Signal;
 
 const AT_ONCE: Duration = Duration::from_secs(1);

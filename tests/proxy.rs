@@ -2,12 +2,14 @@
 //! and a socket that stays open and silent after its own upstream has died.
 #![allow(clippy::unwrap_used)]
 
-mod proxy_double;
-mod stage;
+#[path = "support/proxy_server.rs"]
+mod proxy_server;
+#[path = "support/running_ticker.rs"]
+mod running_ticker;
 
 use deskticker::net::connector::Connector;
-use proxy_double::{Proxy, ProxyAction, ProxyEvent, TOKEN, json};
-use stage::{START, TickerUnderTest};
+use proxy_server::{Proxy, ProxyAction, ProxyEvent, TOKEN, json};
+use running_ticker::{START, TickerUnderTest};
 use tokio_tungstenite::tungstenite::Message;
 
 const QUOTES: &str = r#"{"results":[
@@ -15,10 +17,10 @@ const QUOTES: &str = r#"{"results":[
     {"symbol":"VIX","last":17.25,"change":-0.40,"changePercent":-2.27,"asOf":1795444199000000000,"source":"indices-fallback"}]}"#;
 
 fn stage_of(watchlist: &[&str], prepare: impl FnOnce(&Proxy)) -> (Proxy, TickerUnderTest) {
-    let (clock, hand) = stage::manual_clock();
+    let (clock, hand) = running_ticker::manual_clock();
     let proxy = Proxy::start(clock.clone());
     prepare(&proxy);
-    let source = stage::hub(proxy.address, TOKEN);
+    let source = running_ticker::hub(proxy.address, TOKEN);
     let connector = Connector::new(None).unwrap();
     (
         proxy,
@@ -344,7 +346,7 @@ fn a_connection_that_breaks_is_opened_again_and_asks_for_everything() {
 fn a_watchlist_asks_for_its_quotes_again() {
     let (mut proxy, stage) = stage(|_| {});
     proxy.until(is_quotes);
-    let watch = stage::watch(&["SPX", "NDX"]);
+    let watch = running_ticker::watch(&["SPX", "NDX"]);
     stage.controls.blocking_send(watch).unwrap();
     let expected = "/api/quotes?tickers=SPX,NDX".to_owned();
     assert_eq!(

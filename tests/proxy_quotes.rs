@@ -2,15 +2,17 @@
 //! shown, what is not JSON is not read, and the token goes nowhere else.
 #![allow(clippy::unwrap_used)]
 
-mod proxy_double;
-mod stage;
+#[path = "support/proxy_server.rs"]
+mod proxy_server;
+#[path = "support/running_ticker.rs"]
+mod running_ticker;
 
 use std::net::TcpListener;
 use std::time::Instant;
 
 use deskticker::net::connector::Connector;
-use proxy_double::{Proxy, ProxyEvent, TOKEN, json};
-use stage::{START, TickerUnderTest};
+use proxy_server::{Proxy, ProxyEvent, TOKEN, json};
+use running_ticker::{START, TickerUnderTest};
 
 /// A row of the answer; both closes are those of `proxy-live`.
 fn spx(last: &str, as_of: &str) -> String {
@@ -37,10 +39,10 @@ fn good() -> (String, String) {
 }
 
 fn stage(quotes: (String, String)) -> (Proxy, TickerUnderTest) {
-    let (clock, hand) = stage::manual_clock();
+    let (clock, hand) = running_ticker::manual_clock();
     let proxy = Proxy::start(clock.clone());
     proxy.behave(|manner| manner.quotes = quotes);
-    let source = stage::hub(proxy.address, TOKEN);
+    let source = running_ticker::hub(proxy.address, TOKEN);
     let connector = Connector::new(None).unwrap();
     let stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
     (proxy, stage)
@@ -223,18 +225,18 @@ fn a_stamp_that_cannot_be_right_shows_no_wrong_value_and_blocks_none() {
 
 #[test]
 fn while_nothing_streams_quotes_are_asked_for_every_quarter_of_a_minute() {
-    let (clock, hand) = stage::manual_clock();
+    let (clock, hand) = running_ticker::manual_clock();
     let mut proxy = Proxy::start(clock.clone());
     proxy.behave(|manner| {
         manner.quotes = good();
         manner.refusal = Some(503);
     });
-    let source = stage::hub(proxy.address, TOKEN);
+    let source = running_ticker::hub(proxy.address, TOKEN);
     let connector = Connector::new(None).unwrap();
     let stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
     proxy.until(|seen| matches!(seen, ProxyEvent::Quotes(..)));
     // In small steps, for the wait begins when the client has read the answer.
-    let end = Instant::now() + stage::PATIENCE;
+    let end = Instant::now() + running_ticker::PATIENCE;
     for _ in 0..3 {
         while !proxy.sees(|seen| matches!(seen, ProxyEvent::Quotes(..))) {
             assert!(Instant::now() < end, "never asked again");

@@ -2,7 +2,8 @@
 //! sent no token, and who asks for a pause is left alone.
 #![allow(clippy::unwrap_used)]
 
-mod stage;
+#[path = "support/running_ticker.rs"]
+mod running_ticker;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -16,7 +17,7 @@ use deskticker::feed::{Failure, Update};
 use deskticker::market::{Channel, Cluster, MarketState};
 use deskticker::net::connector::Connector;
 use deskticker::time::{Clock, ManualClock, Utc};
-use stage::{PATIENCE, START, symbols};
+use running_ticker::{PATIENCE, START, symbols};
 use tokio::sync::{mpsc, watch};
 
 const TOKEN: &str = "eyJ1IjoiYSJ9+/==.0a1b2c";
@@ -93,12 +94,12 @@ struct Asker {
     needs: watch::Sender<RestDemand>,
     updates: mpsc::Receiver<Update>,
     _orders: watch::Sender<SubscriptionDemand>,
-    _thread: stage::Background<()>,
+    _thread: running_ticker::Background<()>,
 }
 
 impl Asker {
     fn start(source: FeedSource, need: RestDemand, channels: &[&str]) -> Self {
-        Self::at(source, need, channels, stage::manual_clock())
+        Self::at(source, need, channels, running_ticker::manual_clock())
     }
 
     fn at(
@@ -126,7 +127,7 @@ impl Asker {
             updates: sender.clone(),
             clock: clock.clone(),
         };
-        let thread = stage::Background::start(move || async move {
+        let thread = running_ticker::Background::start(move || async move {
             tokio::spawn(session.run());
             tokio::spawn(run_poller(connector, source, asked, sender, clock));
         });
@@ -175,7 +176,7 @@ fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
         ),
     ] {
         let portal = Double::start(move |_| (head, body.to_owned()));
-        let source = stage::hub(portal.address, TOKEN);
+        let source = running_ticker::hub(portal.address, TOKEN);
         let mut needed = need(&["SPX"], Some(2));
         needed.market = Some(Duration::from_secs(60));
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 1))];
@@ -207,7 +208,7 @@ fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
 /// As the vendor: it takes its key from anybody, for a certificate would have told who it is.
 fn vendor(answer: impl Fn(&str) -> Answer + Send + 'static) -> (Double, FeedSource) {
     let double = Double::start(answer);
-    let source = stage::vendor(double.address, "key");
+    let source = running_ticker::vendor(double.address, "key");
     (double, source)
 }
 
@@ -231,7 +232,7 @@ fn a_symbol_is_asked_for_at_its_pace() {
 #[test]
 fn who_asks_for_a_pause_is_left_alone_whatever_the_pace() {
     let times = Arc::new(Mutex::new(Vec::new()));
-    let (clock, hand) = stage::manual_clock();
+    let (clock, hand) = running_ticker::manual_clock();
     let (double, source) = vendor({
         let (times, clock) = (times.clone(), clock.clone());
         move |_| {
@@ -280,8 +281,8 @@ fn the_markets_and_the_minutes_come_from_the_vendor_and_from_a_hub() {
     for (hub, simulated) in [(false, false), (false, true), (true, false), (true, true)] {
         let double = Double::start(move |request| answer(request, simulated));
         let source = match hub {
-            true => stage::hub(double.address, TOKEN),
-            false => stage::vendor(double.address, "key"),
+            true => running_ticker::hub(double.address, TOKEN),
+            false => running_ticker::vendor(double.address, "key"),
         };
         let mut needed = need(&[], None);
         needed.market = Some(Duration::from_secs(60));

@@ -1,12 +1,13 @@
 //! What a pair of prices looks like in each state, on both sizes of glass.
 #![allow(clippy::unwrap_used)]
 
-mod scene;
+#[path = "support/views/mod.rs"]
+mod views;
 
 use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, SessionPart};
 use deskticker::render::{Format, LinkIcon, PageView, Size, View, WIDTH};
-use scene::album::{Album, FRESHNESSES};
-use scene::{
+use views::goldens::{Album, FRESHNESSES};
+use views::{
     SIGNS, SIZES, drawn, line, lines, option, ordinary, price, stale, symbol, view, waiting, walk,
 };
 

@@ -2,7 +2,7 @@
 //! ever shows it.
 #![allow(clippy::unwrap_used)]
 
-#[path = "glass/log_lines.rs"]
+#[path = "support/i2c_display/log_lines.rs"]
 mod log_lines;
 
 use std::os::unix::fs::PermissionsExt;

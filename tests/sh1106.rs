@@ -1,7 +1,8 @@
 //! What a panel with an SH1106 is promised: the same as any, though it knows no windows.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
-mod glass;
+#[path = "support/i2c_display/mod.rs"]
+mod i2c_display;
 
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use deskticker::display::{
 };
 use deskticker::render::{Frame, Size, WIDTH};
 use deskticker::time::{Moment, Now};
-use glass::bus::{ADDRESS, Quiet, Rig};
-use glass::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
-use glass::sh1106::Sh1106;
+use i2c_display::bus::{ADDRESS, Quiet, Rig};
+use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
+use i2c_display::sh1106::Sh1106;
 use proptest::prelude::*;
 
 fn settings(size: Size, column: u8) -> PanelSettings {

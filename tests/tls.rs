@@ -2,8 +2,10 @@
 //! each refusal is told by its own reason.
 #![allow(clippy::unwrap_used)]
 
-mod front;
-mod stage;
+#[path = "support/running_ticker.rs"]
+mod running_ticker;
+#[path = "support/tls_front.rs"]
+mod tls_front;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,9 +16,9 @@ use deskticker::feed::session::FeedSource;
 use deskticker::net::connector::{Connector, Endpoint};
 use deskticker::simulator::{Simulator, SimulatorSettings};
 use deskticker::time::{Clock, Moment, Now};
-use front::{acceptor, authority, ca_file};
 use rcgen::KeyPair;
-use stage::{Background, PATIENCE, TickerUnderTest};
+use running_ticker::{Background, PATIENCE, TickerUnderTest};
+use tls_front::{acceptor, authority, ca_file};
 use tokio_rustls::TlsAcceptor;
 
 /// Serves a simulator behind TLS; the front's address.
@@ -25,7 +27,7 @@ fn front(acceptor: TlsAcceptor, clock: Clock) -> Background<(SocketAddr, Simulat
         let simulator = Simulator::start(SimulatorSettings::default(), clock)
             .await
             .unwrap();
-        let address = front::before(simulator.address(), acceptor).await;
+        let address = tls_front::before(simulator.address(), acceptor).await;
         (address, simulator)
     })
 }
@@ -66,13 +68,13 @@ fn trusting(name: &str, names: &[&str], from: i32, until: i32, host: &str) -> Re
 #[test]
 fn with_the_authority_named_the_glass_goes_live_over_tls() {
     let authority = authority();
-    let (clock, hand) = stage::manual_clock();
+    let (clock, hand) = running_ticker::manual_clock();
     let acceptor = acceptor(&authority, &["localhost"], 2000, 4000);
     let front = front(acceptor, clock.clone());
     let source = FeedSource {
         provider: FeedProvider::Vendor,
         endpoint: endpoint("localhost", front.value.0),
-        ..stage::vendor("127.0.0.1:1", "simulated")
+        ..running_ticker::vendor("127.0.0.1:1", "simulated")
     };
     let connector = Connector::new(Some(&ca_file("live", &authority.pem()))).unwrap();
     let mut stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
@@ -94,7 +96,7 @@ fn with_the_authority_named_the_glass_goes_live_over_tls() {
 fn an_authority_that_nobody_named_is_not_trusted() {
     let authority = authority();
     let acceptor = acceptor(&authority, &["localhost"], 2000, 4000);
-    let (clock, hand) = stage::manual_clock();
+    let (clock, hand) = running_ticker::manual_clock();
     let front = front(acceptor, clock.clone());
     let place = endpoint("localhost", front.value.0);
     let usual = Connector::new(None).unwrap();
@@ -107,7 +109,7 @@ fn an_authority_that_nobody_named_is_not_trusted() {
     let source = FeedSource {
         provider: FeedProvider::Vendor,
         endpoint: place,
-        ..stage::vendor("127.0.0.1:1", "simulated")
+        ..running_ticker::vendor("127.0.0.1:1", "simulated")
     };
     let mut stage = TickerUnderTest::new(source, usual, &["SPX", "VIX"], (clock, hand));
     stage.shows("tls-not-trusted");
@@ -165,11 +167,11 @@ fn a_server_without_tls_is_an_error_at_once() {
 
 #[test]
 fn a_server_that_says_nothing_is_given_up_by_the_clock() {
-    let (clock, hand) = stage::manual_clock();
+    let (clock, hand) = running_ticker::manual_clock();
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let source = FeedSource {
         endpoint: endpoint("127.0.0.1", mute.local_addr().unwrap()),
-        ..stage::vendor("127.0.0.1:1", "simulated")
+        ..running_ticker::vendor("127.0.0.1:1", "simulated")
     };
     let connector = Connector::new(None).unwrap();
     let mut stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));

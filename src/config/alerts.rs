@@ -1,4 +1,4 @@
-//! What raises an alert: the tables [[alert]].
+//! The alert rules of the configuration: the tables `[[alert]]`.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::market::{Price, Symbol};
 use crate::render::Threshold;
 use crate::ticker::state::AlertRule;
 
-/// How long one is shown unless told otherwise, in seconds.
+/// The default duration of an alert, in seconds.
 const SHOWN: u16 = 60;
-/// A move of more percent than this is a slip of the pen.
+/// The maximum of `change_percent`. A larger value is a typing error.
 const MOST: f64 = 1000.0;
 
 #[derive(Deserialize)]
@@ -40,7 +40,8 @@ impl ConfigReader<'_> {
             (Some(above), None, None) => Threshold::Above(price(above, "above")?),
             (None, Some(below), None) => Threshold::Below(price(below, "below")?),
             (None, None, Some(percent)) => {
-                // In hundredths; less than one of them would be raised by every value.
+                // The unit is 1/100 percent. Every value would raise an alert with a smaller
+                // threshold than one unit.
                 let points = (percent.get_ref() * 100.0).round();
                 if !(1.0..=MOST * 100.0).contains(&points) {
                     let message = format!(
@@ -67,7 +68,8 @@ impl ConfigReader<'_> {
         })
     }
 
-    /// A threshold; zero or below it only where the value may be.
+    /// Reads a threshold. Zero and negative values are allowed only for a symbol whose value can be
+    /// negative.
     fn price(
         &self,
         number: &Spanned<f64>,

@@ -1,4 +1,4 @@
-//! When the panel is dimmed or off: the tables [[night]].
+//! The dimming periods of the configuration: the tables `[[night]]`.
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -25,7 +25,7 @@ impl ConfigReader<'_> {
             Some(days) => self.days(days)?,
             None => [true; 7],
         };
-        // It ends with the day at the latest, and begins before that.
+        // A period begins at 23:59 at the latest and may end at the end of the day, 24:00.
         let from = self.minute(&night.from, "from", 1439, "\"00:00\" to \"23:59\"")?;
         let to = self.minute(&night.to, "to", 1440, "\"00:00\" to \"24:00\"")?;
         if from == to {
@@ -69,7 +69,7 @@ impl ConfigReader<'_> {
         Ok(days)
     }
 
-    /// A minute of the day, up to and with `last`.
+    /// Reads a minute of the day, from 0 to `last` inclusive.
     fn minute(
         &self,
         text: &Spanned<String>,

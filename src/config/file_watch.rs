@@ -1,4 +1,5 @@
-//! When a file is to be read again. Pure: what was seen of it and the time in, a decision out.
+//! Decides when the configuration files are read again. This module is pure: the caller passes the
+//! file stamps and the time.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -6,21 +7,23 @@ use std::time::Duration;
 
 use crate::time::Moment;
 
-/// A file that is gone is mostly being replaced; after this it has been taken away.
+/// The time after which a missing configuration file counts as deleted. An editor that replaces the
+/// file removes it only for a short time.
 const GONE: Duration = Duration::from_secs(10);
 
-/// What changes when a file does.
+/// The metadata of a file, which changes when the file changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileStamp {
     inode: u64,
     size: u64,
     modified: (i64, i64),
-    /// That of its mode too: what could not be read may be readable now.
+    /// The time of the last status change. It also changes with the mode of the file: an unreadable
+    /// file may be readable now.
     changed: (i64, i64),
 }
 
 impl FileStamp {
-    /// That of a file, if it is there.
+    /// Returns the metadata of a file; `None` if the file does not exist or cannot be accessed.
     pub fn of(path: &Path) -> Option<Self> {
         let data = std::fs::metadata(path).ok()?;
         Some(Self {
@@ -32,16 +35,16 @@ impl FileStamp {
     }
 }
 
-/// What one look has seen.
+/// The metadata of all files at one check.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FileStamps {
-    /// Of the configuration.
+    /// The configuration file; `None` if the file is missing.
     pub config: Option<FileStamp>,
-    /// Of the files that it names.
+    /// The files that the configuration names.
     pub others: Vec<Option<FileStamp>>,
 }
 
-/// What is known of the files of a configuration.
+/// The last known metadata of the configuration files.
 #[derive(Clone, Debug, Default)]
 pub struct FileWatch {
     judged: FileStamps,
@@ -50,9 +53,9 @@ pub struct FileWatch {
 }
 
 impl FileWatch {
-    /// Takes in what a look has seen, and returns whether it is to be read now: if it is another
-    /// one, and has been the same for one more look. Who reads a file that is only half written
-    /// complains of what nobody wrote.
+    /// Takes the result of a check. Returns true if the files must be read now: they have changed,
+    /// and they were the same at two checks in a row. The second check avoids errors from a file
+    /// that is only partly written.
     pub fn look(&mut self, seen: FileStamps, now: Moment) -> bool {
         let settled = seen == self.last;
         self.last = seen;
@@ -64,7 +67,7 @@ impl FileWatch {
         settled && self.last != self.judged
     }
 
-    /// What was seen has been read.
+    /// Stores the metadata of the files that have just been read.
     pub fn judged(&mut self, seen: FileStamps) {
         self.last.clone_from(&seen);
         self.judged = seen;

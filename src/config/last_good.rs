@@ -1,5 +1,5 @@
-//! The last good configuration, remembered for a start that finds only a bad one. Owns that file;
-//! never writes a secret to it, and never half of anything.
+//! The copy of the last good configuration, for a start with a wrong configuration. This module
+//! owns the file of the copy. It never writes a secret or an incomplete text to the file.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Secret;
 
-/// The file, and whether it has been told that it cannot be written.
+/// The file with the copy of the last good configuration.
 #[derive(Debug)]
 pub struct LastGood {
     path: PathBuf,
@@ -16,7 +16,7 @@ pub struct LastGood {
 }
 
 impl LastGood {
-    /// At this path, in a directory that is there.
+    /// Creates the handle of a copy at this path and writes nothing yet. The directory must exist.
     pub fn at(path: PathBuf) -> Self {
         Self {
             path,
@@ -24,16 +24,16 @@ impl LastGood {
         }
     }
 
-    /// Where it is.
+    /// Returns the path of the copy.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Remembers the text of a configuration whose secret is this. What goes wrong is told once:
-    /// the prices do not depend on it.
+    /// Stores the text of a good configuration; `secret` is the secret of its source. An error is
+    /// logged only once, because the prices do not depend on the copy.
     pub fn remember(&mut self, text: &str, secret: Option<&Secret>) {
         let kept = match secret {
-            // In a comment, for nothing else would take it.
+            // No setting accepts the secret itself, so the secret can only be in a comment.
             Some(secret) if text.contains(secret.reveal()) => Err(io::Error::other(
                 "the configuration holds the token or key itself, which belongs into a file of its own",
             )),
@@ -53,8 +53,8 @@ impl LastGood {
         }
     }
 
-    /// A card wears out, so only another text is written; and power may fail at any time, so the
-    /// old one is there until the new one is whole.
+    /// Writes the text only if it has changed, because each write wears out the memory card. The
+    /// old copy stays until the new one is complete, because the power may fail at any time.
     fn write(&self, text: &str) -> io::Result<()> {
         if std::fs::read(&self.path).is_ok_and(|known| known == text.as_bytes()) {
             return Ok(());
@@ -65,7 +65,7 @@ impl LastGood {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&temporary)?;
-        // One that a lost power left may have another mode.
+        // A temporary file that is left from a power failure may have another mode.
         file.set_permissions(Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;

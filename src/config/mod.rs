@@ -1,5 +1,6 @@
-//! The whole configuration as one value: the file, what it leaves to defaults, and the secret.
-//! The program never writes it, but remembers the text of the last good one elsewhere if told to.
+//! The complete configuration: the values of the file, the default values, and the secret. The
+//! program never writes the configuration file. If enabled, it stores a copy of the last good text
+//! elsewhere.
 
 mod alerts;
 mod dimming;
@@ -35,30 +36,30 @@ use source::{HubTable, MassiveTable};
 pub use toml_reader::ConfigError;
 pub(crate) use toml_reader::ConfigReader;
 
-/// Where the configuration is looked for unless told otherwise.
+/// The default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
 
-/// The vendor's real-time sockets.
+/// The WebSocket address of the vendor's real-time feed.
 pub(crate) const MASSIVE: &str = "wss://socket.massive.com";
 
-/// Everything that can be set.
+/// The values of all settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is shown, and how; the watchlist is checked to fit.
+    /// The content of the display and its format. The watchlist has been checked.
     pub settings: TickerSettings,
-    /// Who serves the feed.
+    /// The source of the feed.
     pub source: FeedSource,
-    /// The file named for the source's secret, if one is.
+    /// The configured file for the secret of the source, if any.
     pub secret_file: Option<PathBuf>,
-    /// An authority to trust besides the usual ones.
+    /// The file of an additional certificate authority to trust, if any.
     pub ca_file: Option<PathBuf>,
-    /// Where it is shown.
+    /// The panel.
     pub panel: PanelConfig,
-    /// Where an error of `ca_file` is to be looked for.
+    /// The configuration file, and the line of `ca_file` in it, for errors about `ca_file`.
     ca_place: (PathBuf, Option<usize>),
-    /// Of `ca_file`, when this was read.
+    /// The metadata of `ca_file` at the time of the read.
     ca_stamp: Option<FileStamp>,
-    /// Of each symbol, unless nobody wrote them.
+    /// The form of each symbol in the file; empty for the default watchlist.
     entries: Vec<WatchlistEntry>,
 }
 
@@ -82,18 +83,18 @@ struct ConfigFile {
 }
 
 impl Config {
-    /// Reads and checks a configuration file, and the secret it leads to.
+    /// Reads and checks a configuration file and the secret of its source.
     ///
     /// # Errors
-    /// The first thing that is wrong, with file and line.
+    /// The first problem that is found, with file and line.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         Self::parse(&Self::text(path)?, path, environment)
     }
 
-    /// The text of a configuration file.
+    /// Reads the text of a configuration file.
     ///
     /// # Errors
-    /// It cannot be read, or is none.
+    /// The file cannot be read, or is not UTF-8.
     pub fn text(path: &Path) -> Result<String, ConfigError> {
         let place = ConfigReader { text: "", path };
         let bytes = std::fs::read(path).map_err(|error| {
@@ -117,7 +118,7 @@ impl Config {
         })
     }
 
-    /// The same of a text that has been read from `path`.
+    /// Checks a text that has been read from `path`, and reads the secret of its source.
     ///
     /// # Errors
     /// See [`Config::load`].
@@ -166,8 +167,8 @@ impl Config {
         })
     }
 
-    /// The panel that a text describes that is otherwise wrong; if it does not, that of the board.
-    /// On this one can be said what is wrong.
+    /// Returns the panel of a configuration that may have errors elsewhere, or else the default
+    /// panel of the board. This panel can show the errors.
     pub fn panel_of(text: &str, environment: &Environment) -> PanelConfig {
         #[derive(Deserialize)]
         struct ConfigFile {
@@ -184,10 +185,11 @@ impl Config {
         described.unwrap_or_else(|_| PanelConfig::of(environment.board))
     }
 
-    /// What opens connections to the source, with the authority of `ca_file`.
+    /// Returns the connector for the source, which also trusts the authority in `ca_file`.
     ///
     /// # Errors
-    /// That file cannot be read, or is no certificate; with the line that names it.
+    /// The file cannot be read, or contains no certificate. The error has the line that names the
+    /// file.
     pub fn connector(&self) -> Result<Connector, ConfigError> {
         Connector::new(self.ca_file.as_deref()).map_err(|reason| {
             let (file, line) = self.ca_place.clone();
@@ -201,21 +203,21 @@ impl Config {
         })
     }
 
-    /// Whether the prices come from the same place in the same way.
+    /// Returns true if both configurations use the same source, secret and certificate authority.
     pub fn same_source(&self, other: &Self) -> bool {
         self.source == other.source
             && self.ca_file == other.ca_file
             && self.ca_stamp == other.ca_stamp
     }
 
-    /// The files it was made of beside its own.
+    /// Returns the other files that this configuration has read.
     pub fn files(&self) -> Vec<PathBuf> {
         let files = self.secret_file.iter().chain(&self.ca_file);
         files.cloned().collect()
     }
 
-    /// What is said of each contract whose last day has passed. That is no error: it becomes true
-    /// without any change of the file.
+    /// Returns a warning for each contract whose last trading day is over. An expired contract is
+    /// not an error, because it expires without a change of the file.
     pub fn expired(&self, calendar: &Calendar, now: Utc) -> Vec<String> {
         let symbols = self.settings.watchlist.iter().enumerate();
         let expired = symbols.filter_map(|(place, symbol)| {
@@ -233,7 +235,8 @@ impl Config {
         expired.collect()
     }
 
-    /// Which of two is meant, of each name on the watchlist that an index and a share may have.
+    /// Returns a notice for each name on the watchlist that has no prefix and can be an index or a
+    /// share. Such a name selects the index.
     pub fn meant(&self) -> Vec<String> {
         let symbols = self.settings.watchlist.iter().zip(&self.entries);
         let shared = symbols.filter_map(|(symbol, entry)| {

@@ -1,4 +1,5 @@
-//! What is shown and how it is written: the watchlist, the pages, the clock and the numbers.
+//! The content and the format of the display in the configuration: the watchlist, the pages, the
+//! clock and the number format.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::{ConfigError, ConfigReader};
 use crate::market::{AssetClass, NumberFormat, Symbol, Watchlist, WatchlistError};
 use crate::ticker::state::{PageSpec, TickerSettings};
 
-/// How 1,234.56 may be written: what is between thousands, and before the decimals.
+/// The allowed number formats: an example, the thousands separator, and the decimal separator.
 const NUMBERS: [(&str, Option<u8>, u8); 6] = [
     ("1,234.56", Some(b','), b'.'),
     ("1.234,56", Some(b'.'), b','),
@@ -28,16 +29,17 @@ pub(super) struct PagesTable {
     pin: Option<Spanned<String>>,
 }
 
-/// How a symbol was written on the watchlist.
+/// The form of a symbol in the configuration file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WatchlistEntry {
     pub(super) line: usize,
-    /// It says whether it is an index, a share or a contract.
+    /// True if the text has a prefix that selects an index, a share or a contract.
     pub(super) prefixed: bool,
 }
 
 impl ConfigReader<'_> {
-    /// The symbols, and how each was written unless nobody wrote them.
+    /// Reads the watchlist. Returns the symbols and the form of each symbol; the forms are empty
+    /// for the default watchlist.
     pub(super) fn watchlist(
         &self,
         entries: Option<Spanned<Vec<Spanned<String>>>>,
@@ -66,7 +68,8 @@ impl ConfigReader<'_> {
             }
             symbols.push(symbol);
         }
-        // Duplicates have been found with their line; what is left is about the list as a whole.
+        // The loop above reports duplicates with their line. The remaining errors concern the whole
+        // list.
         match Watchlist::new(&symbols) {
             Ok(_) => {
                 let entries = entries.iter().map(|entry| WatchlistEntry {
@@ -83,7 +86,7 @@ impl ConfigReader<'_> {
         }
     }
 
-    /// The pages, into settings that have their watchlist.
+    /// Reads the pages into `settings`, which already contain the watchlist.
     pub(super) fn pages(
         &self,
         table: PagesTable,
@@ -107,7 +110,7 @@ impl ConfigReader<'_> {
             let page_spec = self.page_spec(pin, "pin", &settings.watchlist)?;
             let page_specs = settings.page_specs();
             let pinned = |page: &PageSpec| match (*page, page_spec) {
-                // The last of an odd number has a page to itself.
+                // With an odd number of instruments, the last one is alone on its page.
                 (PageSpec::Pair(first, None), PageSpec::Big(only)) => first == only,
                 (page, page_spec) => page == page_spec,
             };
@@ -167,7 +170,7 @@ impl ConfigReader<'_> {
         }
     }
 
-    /// Where on the watchlist a symbol is, that `at` names.
+    /// Returns the index of a symbol on the watchlist; `at` is the position for the error message.
     pub(super) fn place(
         &self,
         word: &str,
@@ -207,7 +210,7 @@ impl ConfigReader<'_> {
         })
     }
 
-    /// Whether the clock has twelve hours.
+    /// Reads the format of the clock; returns true for twelve hours.
     pub(super) fn twelve_hours(&self, clock: Option<Spanned<String>>) -> Result<bool, ConfigError> {
         let Some(clock) = clock else { return Ok(false) };
         match clock.get_ref().as_str() {
@@ -242,7 +245,7 @@ impl ConfigReader<'_> {
     }
 }
 
-/// A page as it is written in the file, in quotes.
+/// Returns a page in the form of the configuration file, in quotes.
 fn name(page_spec: PageSpec, watchlist: &[Symbol]) -> String {
     let symbol = |place: usize| {
         watchlist

@@ -1,4 +1,4 @@
-//! The panel of a configuration: its table, and what is left to defaults.
+//! The panel of the configuration: the table `[panel]` and its default values.
 
 use std::path::PathBuf;
 
@@ -11,26 +11,26 @@ use crate::display;
 use crate::display::Chip;
 use crate::render::Size;
 
-/// The panel that is configured.
+/// The configured panel.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PanelConfig {
-    /// Which kind.
+    /// The kind of the panel.
     pub kind: PanelKind,
     /// The file of a PNG panel.
     pub file: PathBuf,
-    /// The wiring of an OLED; its size serves every kind.
+    /// The wiring of an OLED panel. The size in it applies to every kind of panel.
     pub oled: display::PanelSettings,
 }
 
-/// The kinds of panel.
+/// The kinds of panels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PanelKind {
-    /// An I2C display.
+    /// An OLED display on an I2C bus.
     Oled,
-    /// The terminal that the program was started in.
+    /// The terminal in which the program was started.
     Terminal,
-    /// A picture file, kept up to date.
+    /// A PNG file, which the program updates.
     Png,
 }
 
@@ -50,7 +50,7 @@ impl std::str::FromStr for PanelKind {
 }
 
 impl PanelConfig {
-    /// The panel that most people have, on the bus of a board.
+    /// Returns the most common panel, on the I2C bus of this board.
     pub fn of(board: &Board) -> Self {
         let oled = display::PanelSettings {
             chip: Chip::Ssd1306,
@@ -78,7 +78,7 @@ pub(super) struct PanelTable {
     bus: Option<PathBuf>,
     address: Option<Spanned<i64>>,
     rotation: Option<Spanned<i64>>,
-    /// By day.
+    /// The brightness outside the dimming periods.
     pub(super) brightness: Option<Spanned<i64>>,
     pub(super) shift: Option<bool>,
 }

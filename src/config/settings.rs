@@ -1,4 +1,4 @@
-//! What may be changed while the desk runs.
+//! The settings that can change while the ticker runs.
 
 use core::time::Duration;
 
@@ -9,36 +9,38 @@ use crate::render::{Format, Threshold};
 use crate::ticker::dimming::DimmingPeriod;
 use crate::ticker::pages;
 
-/// What is shown, and how. Every place is one on the watchlist.
+/// The content of the display and its format. Every `place` in these settings is an index of the
+/// watchlist.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TickerSettings {
-    /// What is watched, in this order.
+    /// The symbols, in the order of the configuration.
     pub watchlist: Vec<Symbol>,
-    /// The pages, in this order; none for those that fit the watchlist.
+    /// The pages, in this order. An empty list selects the default pages of the watchlist.
     pub pages: Vec<PageSpec>,
-    /// How long each page is shown.
+    /// The display time of each page.
     pub interval: Duration,
-    /// The page, by its place among the pages, that is shown for ever.
+    /// The index of the page that is always shown; `None` lets the pages rotate.
     pub pin: Option<usize>,
-    /// What raises an alert.
+    /// The alert rules.
     pub alerts: Vec<AlertRule>,
-    /// How numbers and the time are written.
+    /// The format of prices and of the time.
     pub format: Format,
-    /// Of the clock on the glass and of the nights.
+    /// The time zone of the displayed clock and of the dimming periods.
     pub zone: TimeZone,
-    /// The panel's brightness by day, 0 to 255.
+    /// The brightness of the panel outside the dimming periods, 0 to 255.
     pub brightness: u8,
-    /// When it is dimmed or off; of two that overlap the first counts.
+    /// The periods in which the panel is dimmed or off. If two periods overlap, the first one
+    /// counts.
     pub dimming_periods: Vec<DimmingPeriod>,
-    /// Whether the picture wanders by a row or two, so that no dot burns in.
+    /// True if the picture moves by a row from time to time, to prevent burn-in.
     pub shift: bool,
 }
 
 impl TickerSettings {
-    /// Each page is shown this long unless told otherwise.
+    /// The default display time of each page.
     pub const INTERVAL: Duration = Duration::from_secs(10);
 
-    /// Those of a watchlist of which nothing else is said.
+    /// Returns the default settings for a watchlist.
     pub fn of(watchlist: Vec<Symbol>) -> Self {
         Self {
             watchlist,
@@ -54,7 +56,8 @@ impl TickerSettings {
         }
     }
 
-    /// The pages in their order: those that were chosen, or else those that fit the watchlist.
+    /// Returns the pages in their order: the configured pages, or else the default pages of the
+    /// watchlist.
     pub fn page_specs(&self) -> Vec<PageSpec> {
         match self.pages.as_slice() {
             [] => pages::fitting(&self.watchlist),
@@ -63,12 +66,12 @@ impl TickerSettings {
     }
 }
 
-/// What one page shows.
+/// The content of one page. Each number is an index of the watchlist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PageSpec {
-    /// Two instruments, or one.
+    /// Two instruments, or only one.
     Pair(usize, Option<usize>),
-    /// One instrument alone, with its day.
+    /// One instrument with large digits and its day range.
     Big(usize),
     /// An option contract.
     Contract(usize),
@@ -77,7 +80,7 @@ pub enum PageSpec {
 }
 
 impl PageSpec {
-    /// Whether an instrument is on it.
+    /// Returns true if the page shows this instrument.
     pub fn shows(self, place: usize) -> bool {
         match self {
             PageSpec::Pair(first, second) => first == place || second == Some(place),
@@ -87,13 +90,13 @@ impl PageSpec {
     }
 }
 
-/// What raises an alert.
+/// A rule that raises an alert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AlertRule {
-    /// Whose value.
+    /// The index of the instrument on the watchlist.
     pub place: usize,
-    /// What it must cross.
+    /// The threshold that the value must cross.
     pub threshold: Threshold,
-    /// For how long the alert is shown.
+    /// The duration of the alert on the display.
     pub shown: Duration,
 }

@@ -1,4 +1,4 @@
-//! Where the prices come from: the tables [hub] and [massive].
+//! The source of the prices in the configuration: the tables `[hub]` and `[massive]`.
 
 use std::path::PathBuf;
 

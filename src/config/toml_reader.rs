@@ -1,5 +1,5 @@
-//! The text of a configuration and what is wrong with it. Owns where an error is and how it is told;
-//! knows no setting.
+//! The text of a configuration and the errors in it. This module owns the position and the text of
+//! an error. It knows no particular setting.
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -10,10 +10,11 @@ use toml::Spanned;
 use crate::net::connector::Endpoint;
 use crate::secret::{Environment, Secret, is_blank, read_secret};
 
-/// What is said of a file for a secret when the value may be the secret itself.
+/// The error text for a setting that must name the file of a secret. The text does not repeat the
+/// wrong value, which may be the secret itself.
 const NO_PATH: &str = "expected the path of a file, like \"/etc/deskticker/token\"";
 
-/// The parser's words for a type, and those of who writes such a file.
+/// The phrases of the TOML parser, and their replacements in the terms of the configuration file.
 const WORDS: [(&str, &str); 15] = [
     (
         "invalid type: map, expected a sequence",
@@ -59,13 +60,14 @@ const WORDS: [(&str, &str); 15] = [
     ("floating point", "decimal number"),
 ];
 
-/// What is wrong with a configuration, where, and what was expected.
+/// An error of a configuration: its position, the wrong value, and the expected value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     pub(super) file: PathBuf,
     pub(super) line: Option<usize>,
     pub(super) message: String,
-    /// The file that it is about, if that is another one: to mend it may be to change only this.
+    /// The file that the error is about, if it is not the configuration file. A change of only this
+    /// file may correct the error.
     pub(super) other: Option<PathBuf>,
 }
 
@@ -82,12 +84,12 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl ConfigError {
-    /// The file that it is about, if that is not the configuration but one that it names.
+    /// Returns the file that the error is about, if the configuration only names that file.
     pub fn other_file(&self) -> Option<&Path> {
         self.other.as_deref()
     }
 
-    /// For a small glass: with the name of the file in place of its path.
+    /// Returns the error text for a small display: with the name of the file instead of its path.
     pub fn brief(&self) -> String {
         let name = self.file.file_name().map(PathBuf::from);
         let brief = Self {
@@ -98,14 +100,14 @@ impl ConfigError {
     }
 }
 
-/// The text with its name, to give errors their place.
+/// The text of a configuration and its path, for the position of errors.
 pub(crate) struct ConfigReader<'a> {
     pub(crate) text: &'a str,
     pub(crate) path: &'a Path,
 }
 
 impl ConfigReader<'_> {
-    /// The text as a table.
+    /// Parses the text as TOML.
     pub(crate) fn file<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
         toml::from_str(self.text).map_err(|error| self.parser_error(&error))
     }
@@ -133,18 +135,19 @@ impl ConfigReader<'_> {
         breaks.count() + 1
     }
 
-    /// What the parser has to say, in words of the file rather than of this program.
+    /// Returns the error of the parser in the terms of the configuration file.
     fn parser_error(&self, error: &toml::de::Error) -> ConfigError {
         let line = |span| self.before(&span).rsplit(|byte| *byte == b'\n').next();
         let secret = error.span().and_then(line).is_some_and(|before| {
-            // Up to the value: the key and its equals sign, in a table of whichever form.
+            // The text before the value ends with the key and its equals sign, in any form of a
+            // TOML table.
             let key = before.trim_ascii_end();
             let key = key.strip_suffix(b"=").unwrap_or(key).trim_ascii_end();
             let key = key.strip_suffix(b"\"").unwrap_or(key);
             key.ends_with(b"token_file") || key.ends_with(b"key_file")
         });
         let message = error.message().lines().collect::<Vec<_>>().join(", ");
-        // The value may be the secret itself, which the parser would repeat.
+        // The wrong value may be the secret itself, and the message of the parser would repeat it.
         let message = match secret && message.starts_with("invalid type") {
             true => format!("invalid type, {NO_PATH}"),
             false => WORDS.iter().fold(message, |message, (theirs, ours)| {
@@ -154,7 +157,7 @@ impl ConfigReader<'_> {
         self.error(error.span(), message)
     }
 
-    /// A whole number within a range, which `expected` tells.
+    /// Reads a whole number within a range; `expected` describes the range for the error message.
     pub(super) fn number<T: TryFrom<i64> + PartialOrd>(
         &self,
         value: &Spanned<i64>,
@@ -176,8 +179,8 @@ impl ConfigReader<'_> {
             .map_err(|message| self.error(Some(url.span()), format!("url: {message}")))
     }
 
-    /// The secret, from the first place that has one: the file named, systemd, the environment.
-    /// `table` is where it could have been named.
+    /// Reads the secret from the first place that has one: the named file, a systemd credential, or
+    /// the environment variable. The error for a missing secret points to the position `table`.
     pub(crate) fn secret(
         &self,
         table: Option<Range<usize>>,
@@ -199,7 +202,8 @@ impl ConfigReader<'_> {
         })
     }
 
-    /// The same of one that need not be.
+    /// Reads the secret as [`ConfigReader::secret`] does, but returns `None` if no place has a
+    /// secret.
     pub(crate) fn optional_secret(
         &self,
         file: Option<Spanned<PathBuf>>,
@@ -212,7 +216,7 @@ impl ConfigReader<'_> {
             let span = Some(file.span());
             let path = file.get_ref();
             return read_secret(path).map(Some).map_err(|reason| {
-                // What is no path is most likely the secret, pasted in the wrong place.
+                // A value that is not a path is most likely the secret itself, in the wrong place.
                 let message = match path.is_absolute() || path.exists() {
                     true => format!("{name}_file: {}: {reason}", path.display()),
                     false => format!("{name}_file: no such file, {NO_PATH}"),
@@ -227,8 +231,9 @@ impl ConfigReader<'_> {
             .credentials
             .as_ref()
             .map(|directory| directory.join(name));
-        // A blank one is none: our units fall back on that, for systemd starts nothing whose
-        // credential is missing, and then nobody could be told what is.
+        // A blank credential counts as missing. Our systemd units provide a blank credential as a
+        // default, because systemd does not start a service without its credential, and the display
+        // could then not show the problem.
         if let Some(path) = credential.filter(|path| path.exists() && !is_blank(path)) {
             return read_secret(&path).map(Some).map_err(|reason| {
                 self.error(None, format!("credential {}: {reason}", path.display()))

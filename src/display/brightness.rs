@@ -1,29 +1,29 @@
-//! How the glass glows, apart from what it shows: whether it is on, how brightly, and by how many
-//! rows the picture is shifted, so that no dot burns in. Owns where a row is seen; never decides
-//! when that changes, and touches no bus.
+//! The light of the panel: the on/off state, the brightness, and the number of rows by which the
+//! picture is shifted so that no dot burns in. This module calculates the visible rows; it never
+//! decides when the light changes, and it never accesses a bus.
 
 use crate::render::{Frame, WIDTH};
 
-/// The most rows a picture is shifted by, either way.
+/// The largest shift of a picture in rows, up or down.
 const FARTHEST: i8 = 2;
-/// The chips count rows modulo this, whatever the size of the glass.
+/// The chips count rows modulo 64, also for a panel of 32 rows.
 const ROWS: usize = 64;
 
-/// How the glass glows; goes with each picture.
+/// The light of the panel. The event loop sends it with each picture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PanelLight {
-    /// Whether it is on at all. Off is dark whatever is drawn, the notice that the program stands
-    /// still included.
+    /// True if the panel is on. A panel that is off stays dark, also for the HALTED notice of the
+    /// stall watch.
     pub on: bool,
-    /// From 0, the dimmest that can be read, to 255.
+    /// The brightness from 0 (the lowest readable level) to 255.
     pub brightness: u8,
-    /// Rows by which the picture is shifted, -2..=2, positive down; what lies beyond counts as
-    /// the farthest.
+    /// The number of rows by which the picture is shifted, in the range -2..=2; positive values
+    /// move the picture down. A value outside the range counts as the nearest limit.
     pub shift: i8,
 }
 
 impl Default for PanelLight {
-    /// On, of medium brightness, and where it belongs.
+    /// The default light: on, with medium brightness and without a shift.
     fn default() -> Self {
         Self {
             on: true,
@@ -34,13 +34,14 @@ impl Default for PanelLight {
 }
 
 impl PanelLight {
-    /// The row of the chip's memory that comes out at the first row of the glass: the value of
-    /// register D3.
+    /// Returns the value of register D3: the row of the chip's memory that appears at the first row
+    /// of the panel.
     ///
-    /// It moves the picture towards COM0 when rows are scanned upwards (C0), and away from it when
-    /// they are reversed (C8); seen on the glass, which is mounted to match, that is up both
-    /// times, and down is 64 less (SSD1306 data sheet, 10.1.15, tables 10-1 and 10-2; SSD1315,
-    /// tables 1-4 and 1-5).
+    /// A positive value moves the picture up on the panel in both scan directions: towards COM0 in
+    /// the normal direction (command C0), and away from COM0 in the reversed direction (command
+    /// C8), because the panel is mounted to match. To move the picture down by n rows, the value is
+    /// 64 - n (SSD1306 data sheet, 10.1.15, tables 10-1 and 10-2; SSD1315 data sheet, tables 1-4
+    /// and 1-5).
     pub(super) const fn first_row(self) -> u8 {
         let shift = match self.shift {
             FARTHEST.. => FARTHEST,
@@ -50,8 +51,9 @@ impl PanelLight {
         (ROWS as i8 - shift) as u8 % ROWS as u8
     }
 
-    /// What one sees of a picture: of 64 rows, those shifted out at one edge come in at the
-    /// other; of 32, dark ones do.
+    /// Returns the picture that the user sees on the panel. With 64 rows, the rows that leave at
+    /// one edge appear at the other edge; with 32 rows, dark rows appear instead. A panel that is
+    /// off shows a dark picture.
     pub fn on_glass(self, frame: &Frame) -> Frame {
         let mut seen = Frame::new(frame.size());
         if !self.on {
@@ -64,7 +66,7 @@ impl PanelLight {
         for y in 0..frame.size().height() {
             let row = (y + usize::from(self.first_row())) % ROWS;
             for x in 0..WIDTH {
-                // Rows below the picture are dark.
+                // The rows below a picture of 32 rows are dark.
                 seen.set(x, y, frame.lit(x, row));
             }
         }

@@ -1,5 +1,6 @@
-//! For how long each dot of the panel has been lit, in memory alone: an estimate of what will
-//! burn in first. Pure.
+//! Counts the time for which each dot of the panel has been lit, to estimate burn-in. The counters
+//! are in memory only, and a restart clears them; this module never reads a clock and never
+//! accesses the panel.
 
 use crate::display::PanelLight;
 use crate::render::{Frame, WIDTH};
@@ -7,15 +8,16 @@ use crate::time::Moment;
 
 const ROWS: usize = 64;
 
-/// See the module. A minute is counted where its dot is lit when the minute is over.
+/// The burn-in counters of one panel. The panel is sampled once a minute: a dot that is lit in the
+/// sample counts as lit for the whole minute.
 #[derive(Clone)]
 pub(crate) struct BurnIn {
-    /// Minutes, by rows.
+    /// The number of minutes for which each dot has been lit, row by row.
     dots: Box<[u32; WIDTH * ROWS]>,
-    /// Minutes in which the panel was on.
+    /// The number of minutes for which the panel has been on.
     on: u32,
     most: u32,
-    /// The last minute that was looked at.
+    /// The minute of the last sample, counted from the start of the monotonic clock.
     minute: u64,
 }
 
@@ -36,7 +38,8 @@ impl BurnIn {
         }
     }
 
-    /// Counts a minute of the picture that is on the glass, if another has begun.
+    /// Adds one minute for each lit dot of the picture on the panel, if a new minute has begun
+    /// since the last call.
     pub(crate) fn count_minute(&mut self, now: Moment, frame: &Frame, light: PanelLight) {
         let minute = now.as_millis() / 60_000;
         if minute != self.minute {
@@ -62,7 +65,8 @@ impl BurnIn {
         }
     }
 
-    /// The hours that the most used dot has been lit, and those that the panel was on.
+    /// Returns the number of hours for which the most used dot has been lit, and the number of
+    /// hours for which the panel has been on.
     pub(crate) const fn hours(&self) -> (u32, u32) {
         (self.most / 60, self.on / 60)
     }

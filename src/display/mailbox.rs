@@ -1,5 +1,6 @@
-//! The mailbox between who draws and who shows. Owns one picture, the latest; never queues, and
-//! never holds its lock for longer than copying that picture takes (1 KiB).
+//! The mailbox between the event loop, which draws pictures, and the panel thread, which shows
+//! them. The mailbox owns one picture, the latest; it never queues pictures, and it never holds its
+//! lock for longer than the copy of one picture takes (1 KiB).
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use super::PanelLight;
 use crate::render::{Frame, Size};
 use crate::time::Moment;
 
-/// A handle of the mailbox; clones are handles of the same one.
+/// A handle to the mailbox. All clones of a handle refer to the same mailbox.
 #[derive(Clone)]
 pub struct Mailbox(Arc<MailboxShared>);
 
@@ -22,30 +23,31 @@ struct MailboxShared {
 struct MailboxState {
     frame: Box<Frame>,
     light: PanelLight,
-    /// Until when it is good.
+    /// The time until which the picture is valid.
     until: Moment,
-    /// Whether `frame` has not been taken yet.
+    /// True if nobody has taken `frame` yet.
     fresh: bool,
     closed: bool,
-    /// Whether somebody waits for a picture.
+    /// True while a caller waits for a picture.
     waiting: bool,
-    /// How often somebody has begun to.
+    /// The number of waits that have begun.
     waits: u64,
 }
 
-/// What [`Mailbox::take_into`] found.
+/// The result of [`Mailbox::take_into`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MailboxItem {
-    /// A picture that was not taken before, how it shall glow, and until when it is good.
+    /// A new picture was taken. The fields are the light of the panel and the time until which the
+    /// picture is valid.
     Frame(PanelLight, Moment),
-    /// None came in time.
+    /// No picture arrived before the timeout.
     Nothing,
-    /// None will come any more.
+    /// The mailbox is closed and empty.
     Closed,
 }
 
 impl Mailbox {
-    /// An empty mailbox for pictures of a size.
+    /// Creates an empty mailbox for pictures of one size.
     pub fn new(size: Size) -> Self {
         Self(Arc::new(MailboxShared {
             state: Mutex::new(MailboxState {
@@ -62,13 +64,14 @@ impl Mailbox {
         }))
     }
 
-    /// The size of the panel behind it.
+    /// The size of the panel that shows the pictures.
     pub fn size(&self) -> Size {
         self.0.size
     }
 
-    /// Leaves a picture, how it shall glow, and until when it is good; one that was not taken yet is
-    /// replaced. Neither waits for the panel nor allocates. Once closed, it is ignored.
+    /// Puts a picture into the mailbox, with the light of the panel and the time until which the
+    /// picture is valid. The new picture replaces a picture that nobody has taken yet. The call
+    /// does not wait for the panel and does not allocate. A closed mailbox ignores the picture.
     pub fn put(&self, frame: &Frame, light: PanelLight, until: Moment) {
         debug_assert_eq!(frame.size(), self.0.size);
         let mut state = self.lock();
@@ -82,17 +85,18 @@ impl Mailbox {
         }
     }
 
-    /// Takes the latest picture that was not taken yet, waiting for one at most `timeout`; `None`
-    /// if none came, or if the mailbox was closed and is empty. For who looks at the picture and
-    /// not at a glass.
+    /// Takes the latest new picture, and waits for it at most `timeout`. Returns `None` if no
+    /// picture arrived, or if the mailbox is closed and empty. This function is for callers that
+    /// inspect the picture and do not show it on a panel.
     pub fn take(&self, timeout: Duration) -> Option<Frame> {
         let mut frame = Box::new(Frame::new(self.0.size));
         let taken = self.take_into(&mut frame, Some(timeout));
         matches!(taken, MailboxItem::Frame(..)).then_some(*frame)
     }
 
-    /// As [`Mailbox::take`], for a picture one has, which stays behind; waits for ever without a
-    /// timeout.
+    /// Takes the latest new picture like [`Mailbox::take`], but swaps it with the picture in
+    /// `frame`, so that no memory is allocated. Without a timeout, the call waits until a picture
+    /// arrives or the mailbox is closed.
     pub fn take_into(&self, frame: &mut Box<Frame>, timeout: Option<Duration>) -> MailboxItem {
         let mut state = self.lock();
         state.waiting = true;
@@ -109,9 +113,10 @@ impl Mailbox {
         timeout: Option<Duration>,
     ) -> (MutexGuard<'a, MailboxState>, MailboxItem) {
         let end = match state.fresh || state.closed {
-            // Nothing to wait for, so the clock is not asked.
+            // No wait is necessary, so the clock is not read.
             true => None,
-            // A sum past what the platform counts is as good as no timeout.
+            // If the end of the wait is too large for the clock of the platform, the call waits
+            // without a timeout.
             false => timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
         };
         loop {
@@ -141,25 +146,25 @@ impl Mailbox {
         }
     }
 
-    /// No more pictures: what is in it can still be taken.
+    /// Closes the mailbox for new pictures. A caller can still take the last picture.
     pub fn close(&self) {
         self.lock().closed = true;
         self.0.changed.notify_all();
     }
 
-    /// Which of its turns the panel's thread is still busy with: another number each time, `None`
-    /// while it waits for a picture, and before it first has.
+    /// Returns the number of the turn that the panel thread is still busy with. Each turn has a new
+    /// number. Returns `None` while the thread waits for a picture, and before its first wait.
     pub fn busy_with(&self) -> Option<u64> {
         let state = self.lock();
         (!state.waiting && state.waits > 0).then_some(state.waits)
     }
 
-    /// Whether a picture waits to be taken.
+    /// Returns true if the mailbox contains a picture that nobody has taken yet.
     pub fn is_waiting(&self) -> bool {
         self.lock().fresh
     }
 
-    /// A panic cannot leave a half-written state here that would be worse than no panel.
+    /// Locks the state and ignores a poisoned lock: a half-written picture is better than no panel.
     fn lock(&self) -> MutexGuard<'_, MailboxState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

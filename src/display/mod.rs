@@ -1,6 +1,6 @@
-//! Where a frame is shown. Owns the panel's thread, the one-slot mailbox in front of it and
-//! everything that knows a bus, a terminal or a file; never looks into a price, and never makes
-//! the sender of a frame wait.
+//! The devices that show a frame: a panel on a bus, a terminal, or a file. This module owns the
+//! panel thread and the mailbox for one picture; it never interprets a price, and the sender of a
+//! frame never waits for the panel.
 
 mod brightness;
 pub(crate) mod burn_in;
@@ -31,40 +31,43 @@ use crate::render::{Frame, Size};
 use crate::time::{Clock, Moment, Now};
 use stall_watch::{StallAction, StallWatch};
 
-/// Something that can show a picture. All its methods may block, so they are only called on the
-/// panel's own thread; a failure is its own business, to be healed and logged.
+/// A device that shows a picture. All methods may block, so only the panel thread calls them. The
+/// device itself recovers from a failure and logs the failure.
 pub trait DisplayDevice {
-    /// Shows a new picture, glowing as told, or remembers both until it can.
+    /// Shows a new picture with the given light. If the device is not ready, it stores both and
+    /// shows them later.
     fn show(&mut self, frame: &Frame, light: PanelLight, now: Moment);
 
-    /// Until when the picture is good that is shown next, for a glass that can say so itself; said
-    /// before each.
+    /// Sets the time until which the next picture is valid. The panel thread calls this method
+    /// before each [`DisplayDevice::show`], for devices that can store the time with the picture.
     fn good_until(&mut self, _until: Moment, _now: Now) {}
 
-    /// Does what has become due: a retry, a refresh.
+    /// Performs the work that is due, such as a retry or a refresh.
     fn tick(&mut self, now: Moment);
 
-    /// When [`DisplayDevice::tick`] wants to be called next; [`Moment::NEVER`] if nothing is planned.
+    /// Returns the time of the next [`DisplayDevice::tick`] that the device needs;
+    /// [`Moment::NEVER`] if no work is planned.
     fn deadline(&self) -> Moment;
 
-    /// Leaves the glass as it shall be without the program: with nothing on it that looks live.
+    /// Sets the final state of the display before the program ends. No old price may look live
+    /// afterwards.
     fn leave_display(&mut self, now: Now);
 }
 
-/// The thread of a panel.
+/// The handle of the panel thread.
 #[derive(Debug)]
 pub struct PanelThread {
     mailbox: Mailbox,
-    /// `None` once it has been waited for.
+    /// The join handle; `None` after the thread has been joined.
     thread: Option<JoinHandle<()>>,
     ended: Receiver<()>,
 }
 
 impl PanelThread {
-    /// Starts the thread that shows on `glass` what is put into the slot.
+    /// Starts the thread that takes pictures from the mailbox and shows them on `glass`.
     ///
     /// # Errors
-    /// If the system refuses another thread.
+    /// Returns an error if the system cannot start another thread.
     pub fn spawn<G>(glass: G, size: Size, clock: Clock) -> io::Result<(Mailbox, PanelThread)>
     where
         G: DisplayDevice + Send + 'static,
@@ -75,7 +78,8 @@ impl PanelThread {
             let mailbox = mailbox.clone();
             move || {
                 serve(glass, &mailbox, &clock);
-                // Dropped by a panic too: whoever waits learns of the end in any case.
+                // A panic also drops the sender, so the receiver always detects the end of the
+                // thread.
                 drop(end);
             }
         })?;
@@ -87,9 +91,9 @@ impl PanelThread {
         Ok((mailbox, panel))
     }
 
-    /// Closes the slot and waits until the last picture is shown and the glass has said goodbye,
-    /// but no longer than `timeout`: a stuck bus must not keep the program alive. Returns whether
-    /// the thread ended, and ended well.
+    /// Closes the mailbox and waits until the thread has shown the last picture and has set the
+    /// final state of the display. The wait is at most `timeout`, because a stuck bus must not keep
+    /// the program alive. Returns true if the thread ended without a panic.
     pub fn finish(&mut self, timeout: Duration) -> bool {
         self.mailbox.close();
         match self.ended.recv_timeout(timeout) {
@@ -101,14 +105,14 @@ impl PanelThread {
         }
     }
 
-    /// Whether the thread has ended.
+    /// Returns true if the thread has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.try_recv() != Err(TryRecvError::Empty)
     }
 }
 
-/// The whole life of the panel's thread. It outlives a desk that stands still, so it is the one
-/// that takes a picture away which is good no longer.
+/// Runs the panel thread until the mailbox is closed. This thread continues to run when the event
+/// loop stands still, so this thread replaces a picture that is no longer valid.
 fn serve<G: DisplayDevice>(mut glass: G, mailbox: &Mailbox, clock: &Clock) {
     let mut frame = Box::new(Frame::new(mailbox.size()));
     let mut light = PanelLight::default();
@@ -128,7 +132,7 @@ fn serve<G: DisplayDevice>(mut glass: G, mailbox: &Mailbox, clock: &Clock) {
                 if stall_watch.picture_received(until, now.monotonic) {
                     log::warn!("panel: pictures come again");
                 }
-                // One that has waited for too long is not shown first.
+                // A picture that is already too old is not shown, not even for a moment.
                 if stall_watch.due(now.monotonic) == StallAction::Nothing {
                     show(&mut glass, &frame, light, until, now);
                     continue;
@@ -147,7 +151,7 @@ fn serve<G: DisplayDevice>(mut glass: G, mailbox: &Mailbox, clock: &Clock) {
             },
             MailboxItem::Closed => return glass.leave_display(now),
         }
-        // A glass that was off stays so: it shows no price either.
+        // The notice uses the last light: a panel that is off shows no price, so it stays off.
         show(
             &mut glass,
             &stall_watch::notice(mailbox.size()),
@@ -234,7 +238,7 @@ mod tests {
             monotonic: Moment::ZERO,
             utc: None,
         });
-        // A glass that always wants to be called: the waits are real time, and none is long.
+        // This device always requests a call, so that the test waits only for short real times.
         struct Eager(std::sync::mpsc::Sender<(Frame, PanelLight)>);
         impl DisplayDevice for Eager {
             fn show(&mut self, frame: &Frame, light: PanelLight, _: Moment) {
@@ -258,17 +262,18 @@ mod tests {
             ..PanelLight::default()
         };
         let halted = stall_watch::notice(Size::Tall);
-        // Nothing on it is plain, and then a price that is good for ten seconds.
+        // The first picture has no limited validity (90 s). The second picture contains a price
+        // that is valid for 10 s.
         let mut now = Moment::ZERO;
         for good in [90, 10] {
             mailbox.put(&price, night, now + Duration::from_secs(good));
             assert_eq!(shown(), (price.clone(), night));
             hand.advance(Duration::from_secs(good) + Duration::from_millis(50));
             now = now + Duration::from_secs(good) + Duration::from_millis(50);
-            // It glows no more than what it replaces.
+            // The notice has the same light as the picture that it replaces.
             assert_eq!(shown(), (halted.clone(), night));
         }
-        // One that comes too late is not shown at all.
+        // A picture that arrives too late is never shown.
         mailbox.put(&price, night, now - Duration::from_secs(1));
         assert_eq!(shown(), (halted, night));
         mailbox.put(&price, night, now + Duration::from_secs(10));
@@ -282,7 +287,7 @@ mod tests {
         let (mailbox, mut panel) = PanelThread::spawn(glass, Size::Tall, Clock::system()).unwrap();
         let start = std::time::Instant::now();
         mailbox.put(&Frame::new(Size::Tall), PanelLight::default(), LATER);
-        // Until the thread is in the glass.
+        // Waits until the panel thread has taken the picture and blocks in the device.
         while mailbox.is_waiting() {
             std::thread::yield_now();
         }

@@ -1,5 +1,5 @@
-//! What a running program says of its panel to other programs: one line in a file that goes with it.
-//! Owns that file and its words; judges nothing.
+//! The state of the panel, which a running program reports to other programs as one line in a file.
+//! This module owns the file and its format; it never decides what the state is.
 
 use std::fmt;
 use std::fs;
@@ -8,34 +8,35 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-/// What has become of the panel of a program.
+/// The state of a program's panel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PanelState {
-    /// It is shown what there is to show.
+    /// The panel shows the current picture.
     Shown,
-    /// Its thread has not come back from a write: what it shows is old, since then if anybody knows
-    /// when that was.
+    /// The panel thread has not returned from a write, so the panel shows an old picture. The field
+    /// is the time since which the panel has been stuck; `None` if this time is not known.
     Stuck(Option<Timestamp>),
-    /// The program has ended and left it as it shall be without one.
+    /// The program has ended, and the panel is in its final state.
     Left,
 }
 
 impl PanelState {
-    /// The name of the file, in the folder that systemd makes for as long as the program runs
-    /// (RuntimeDirectory=, systemd.exec(5)). That is in memory.
+    /// The name of the file. The file is in the directory that systemd creates in memory for the
+    /// lifetime of the program (RuntimeDirectory=, systemd.exec(5)).
     pub const FILE: &str = "state";
 
-    /// Writes it to a file, which is there whole at any moment.
+    /// Writes the state to a file. Another program that reads the file never sees a partial write.
     ///
     /// # Errors
-    /// That cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn write(self, path: &Path) -> io::Result<()> {
         let temporary = path.with_extension("tmp");
         fs::write(&temporary, format!("{self}\n"))?;
         fs::rename(&temporary, path)
     }
 
-    /// What a file says; `None` if there is none, or it says nothing of this kind.
+    /// Reads the state from a file. Returns `None` if the file does not exist or does not contain a
+    /// panel state.
     pub fn read(path: &Path) -> Option<Self> {
         let text = fs::read_to_string(path).ok()?;
         let words: Vec<&str> = text.split_whitespace().collect();

@@ -1,9 +1,9 @@
-//! Until when the picture on the glass is good, and what takes its place then. Owns that moment;
-//! reads no clock.
+//! The stall watch: it replaces a picture that is no longer valid with a notice. This module owns
+//! the time until which the picture is valid; it never reads a clock.
 //!
-//! A picture is judged at the moment of drawing: one that nobody draws again would look live for
-//! ever, whatever has stopped the desk. So each carries until when it is good, and losing live
-//! needs nobody who draws.
+//! The event loop judges the freshness of prices when it draws a picture. If the event loop stops,
+//! the last picture would look live without end. So each picture contains the time until which it
+//! is valid, and the panel thread can replace the picture without the event loop.
 
 use std::time::Duration;
 
@@ -11,17 +11,18 @@ use crate::render;
 use crate::render::{Frame, Size};
 use crate::time::Moment;
 
-/// For how long a picture is good that has nothing plain on it, and any other at most. The desk
-/// draws at least once a minute, for the minute on the glass; with this much on top, a machine that
-/// is merely slow is not taken for one that stands still.
+/// The longest validity of a picture, also of a picture without a live or delayed value. The event
+/// loop draws at least once a minute, because the picture contains the time of day. The additional
+/// 30 s prevent a false notice on a slow machine.
 pub const MAX_PICTURE_AGE: Duration = Duration::from_secs(90);
-/// The desk draws again at the very moment until which its picture is good. It has this long to do
-/// so, or each value that grows old would flash HALTED first.
+/// The time that the event loop has for a redraw after the validity of a picture ends. Without this
+/// time, each value that becomes stale would show the HALTED notice for a moment.
 const REDRAW_ALLOWANCE: Duration = Duration::from_millis(50);
-/// A machine that was merely slow is not worth a line in the log.
+/// The delay between the notice and the log line, so that a machine that is only slow for a moment
+/// does not write to the log.
 const LOG_AFTER: Duration = Duration::from_secs(1);
 
-/// Watches over the pictures of one panel.
+/// The stall watch of one panel.
 #[derive(Debug)]
 pub(super) struct StallWatch {
     until: Moment,
@@ -30,21 +31,21 @@ pub(super) struct StallWatch {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum StallState {
-    /// The picture is good.
+    /// The picture is valid.
     Good,
-    /// The notice has taken its place.
+    /// The notice has replaced the picture.
     NoticeShown,
-    /// And the log has been told.
+    /// The notice is shown, and the stall has been logged.
     Logged,
 }
 
-/// What is to be done now.
+/// The action that is due now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum StallAction {
     Nothing,
-    /// The picture has to go: the notice takes its place.
+    /// Replace the picture with the notice.
     ShowNotice,
-    /// The log is to be told.
+    /// Write the stall to the log.
     Log,
 }
 
@@ -56,13 +57,14 @@ impl StallWatch {
         }
     }
 
-    /// A picture has come that is good until then; whether the log was told that none came.
+    /// Registers a new picture that is valid until `until`. Returns true if the stall before this
+    /// picture has been logged.
     pub(super) fn picture_received(&mut self, until: Moment, now: Moment) -> bool {
         self.until = until.min(now + MAX_PICTURE_AGE);
         std::mem::replace(&mut self.state, StallState::Good) == StallState::Logged
     }
 
-    /// What to do now; each thing is said once.
+    /// Returns the action that is due now. Each action of a stall is returned once.
     pub(super) fn due(&mut self, now: Moment) -> StallAction {
         if now < self.deadline() {
             return StallAction::Nothing;
@@ -80,7 +82,7 @@ impl StallWatch {
         }
     }
 
-    /// When to ask again.
+    /// The time of the next action; [`Moment::NEVER`] if no action remains.
     pub(super) fn deadline(&self) -> Moment {
         match self.state {
             StallState::Good => self.until + REDRAW_ALLOWANCE,
@@ -90,7 +92,7 @@ impl StallWatch {
     }
 }
 
-/// What is shown in the place of a picture that nobody vouches for any more.
+/// The notice that replaces a picture that is no longer valid.
 pub(super) fn notice(size: Size) -> Frame {
     render::notice(size, "HALTED", "the program stands still")
 }
@@ -109,7 +111,8 @@ mod tests {
         for tenth in 0..600 {
             let now = at(10_000 * tenth);
             assert!(!stall_watch.picture_received(now + Duration::from_secs(10), now));
-            // The desk draws again when the picture ceases to be good, and needs a moment.
+            // The event loop draws again at the end of the validity and needs some milliseconds for
+            // that.
             let last = now + Duration::from_millis(10_049);
             assert_eq!(stall_watch.due(last), StallAction::Nothing);
         }

@@ -1,9 +1,9 @@
-//! The picture on a terminal. Owns the terminal's cursor while running and gives it back; never
-//! reads from it, never changes its mode, and leaves the last picture where it is, with the word
-//! that it is no longer live.
+//! Shows the picture on a terminal. This module owns the cursor of the terminal while the program
+//! runs, and restores it at the end; it never reads from the terminal and never changes its mode.
+//! The last picture stays on the terminal, with a caption that it is no longer live.
 //!
-//! Drawn from the top left corner, with the cursor put back where it was: what others write, such
-//! as the log, goes on below the picture.
+//! The picture starts at the top left corner, and the cursor returns to its place after each
+//! drawing. So other output, such as the log, continues below the picture.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
@@ -14,27 +14,29 @@ use super::{DisplayDevice, PanelLight};
 use crate::render::{Frame, WIDTH};
 use crate::time::{Moment, Now, Utc};
 
-/// Columns and rows.
+/// The size of a terminal in columns and rows.
 type Cells = (u16, u16);
-/// Asked at each drawing, so that a resize is followed; `None` if there is no terminal.
+/// Returns the size of the terminal; `None` if there is no terminal. The function is called at each
+/// drawing, so that the picture follows a resize.
 type MeasureTerminal = Box<dyn FnMut() -> Option<Cells> + Send>;
 
-/// Save the cursor, and do not break lines: a narrow terminal cuts the picture.
+/// Saves the cursor and turns line wrap off, so that a narrow terminal cuts the picture.
 const BEGIN: &str = "\x1b7\x1b[?7l";
 const END: &str = "\x1b[?7h\x1b8";
 const CLEAR: &str = "\x1b[2J\x1b[H";
-/// Said below a dark picture, which could be taken for a broken one.
+/// The word below the picture while the panel is off. Without it, the dark picture would look like
+/// a failure.
 const OFF: &str = "off";
 const HIDE_CURSOR: &str = "\x1b[?25l";
-/// Breaks lines again and shows the cursor: whatever moment the program ends at.
+/// Turns line wrap on and shows the cursor, because the program can end in the middle of a drawing.
 const RESTORE: &str = "\x1b[?7h\x1b[?25h";
 
-/// Gives the terminal of standard output its cursor back, if there is one; for a panic hook, where
-/// no destructor runs.
+/// Restores the cursor of standard output if it is a terminal. This function is for a panic hook,
+/// because no destructor runs there.
 pub fn restore() {
     let mut stdout = io::stdout();
     if stdout.is_terminal() {
-        // Nobody is left to be told.
+        // An error is ignored, because the program is about to end.
         let _ = stdout
             .write_all(RESTORE.as_bytes())
             .and_then(|()| stdout.flush());
@@ -46,26 +48,27 @@ pub struct Terminal<W: Write> {
     out: W,
     measure: MeasureTerminal,
     caption: String,
-    /// What a panel would show now.
+    /// The picture that a real panel would show now; `None` before the first picture.
     last: Option<Frame>,
-    /// Whether that is nothing, because the panel shall be off.
+    /// True if the picture is dark because the panel is off.
     off: bool,
-    /// The terminal's size at the last drawing; `None` before the first.
+    /// The terminal's size at the last drawing; `None` before the first drawing.
     drawn: Option<Cells>,
     text: String,
     failed: bool,
 }
 
 impl Terminal<io::Stdout> {
-    /// On standard output; the caption stands in a line below the picture. If that is not a
-    /// terminal, nothing is written until the end, then the last picture.
+    /// Creates a panel on standard output, with the caption in a line below the picture. If
+    /// standard output is not a terminal, only the last picture is written, at the end of the
+    /// program.
     pub fn stdout(caption: &str) -> Self {
         Self::new(io::stdout(), caption, || {
             let stdout = io::stdout();
             if !stdout.is_terminal() {
                 return None;
             }
-            // A serial line does not know its size.
+            // A serial terminal does not report its size, so 80 by 24 is the default.
             let size = rustix::termios::tcgetwinsize(&stdout).ok();
             Some(match size.map(|size| (size.ws_col, size.ws_row)) {
                 None | Some((0, _) | (_, 0)) => (80, 24),
@@ -76,7 +79,8 @@ impl Terminal<io::Stdout> {
 }
 
 impl<W: Write> Terminal<W> {
-    /// On any writer, with what tells the terminal's columns and rows.
+    /// Creates a panel on any writer. `measure` returns the columns and rows of the terminal, or
+    /// `None` if there is no terminal.
     pub fn new<M>(out: W, caption: &str, measure: M) -> Self
     where
         M: FnMut() -> Option<Cells> + Send + 'static,
@@ -93,7 +97,7 @@ impl<W: Write> Terminal<W> {
         }
     }
 
-    /// The text of `self.last` in place, with what moves the cursor.
+    /// Writes `self.last` and the escape sequences for its place into `self.text`.
     fn compose(&mut self, cells: Cells) -> fmt::Result {
         let Some(frame) = &self.last else {
             return Ok(());
@@ -138,7 +142,8 @@ impl<W: Write> Terminal<W> {
         })?;
         text.push_str(END);
         if fresh {
-            // Below the picture: what is written next does not cover it.
+            // The cursor moves below the picture, so that later output does not overwrite the
+            // picture.
             write!(text, "\x1b[{}H", row.saturating_add(1).min(cells.1))?;
         }
         Ok(())
@@ -148,7 +153,7 @@ impl<W: Write> Terminal<W> {
         let Some(cells) = (self.measure)() else {
             return;
         };
-        // Writing to a string does not fail.
+        // A write to a string cannot fail.
         if self.compose(cells).is_ok() {
             self.drawn = Some(cells);
             self.print();
@@ -168,7 +173,8 @@ impl<W: Write> Terminal<W> {
         self.failed = written.is_err();
     }
 
-    /// Gives the terminal back; for the goodbye and for whoever forgets it.
+    /// Restores the terminal. `leave_display` calls this function, and so does the destructor, in
+    /// case `leave_display` was not called.
     fn release(&mut self) {
         if self.drawn.take().is_some() {
             self.text.clear();
@@ -205,7 +211,7 @@ impl<W: Write> DisplayDevice for Terminal<W> {
         }
         if let Some(last) = self.last.take() {
             self.text.clear();
-            // Writing to a string does not fail.
+            // A write to a string cannot fail.
             if writeln!(self.text, "{last}{}", self.caption).is_ok() {
                 self.print();
             }
@@ -228,7 +234,7 @@ impl<W: Write> fmt::Debug for Terminal<W> {
     }
 }
 
-/// What stands below a picture that stays behind; by the time of the log.
+/// Returns the caption below the last picture, with the end time in UTC like the times in the log.
 fn ended(utc: Option<Utc>) -> String {
     match utc.and_then(|utc| jiff::Timestamp::from_millisecond(utc.0).ok()) {
         Some(time) => format!("ended {} UTC — not live", time.strftime("%H:%M:%S")),
@@ -240,17 +246,17 @@ fn border(text: &mut String, left: char, width: usize, right: char) -> fmt::Resu
     write!(text, "{left}{:─<width$}{right}", "")
 }
 
-/// How many dots a character holds.
+/// The number of dots in one character.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum DotCell {
-    /// One by two: the picture's own shape.
+    /// One column by two rows of dots. The picture keeps its proportions.
     Blocks,
-    /// Two by four: fits a terminal of 80 by 24.
+    /// Two columns by four rows of dots. The picture fits a terminal of 80 by 24.
     Braille,
 }
 
 impl DotCell {
-    /// The larger one that fits, with its border and the caption.
+    /// Returns the larger of the two sizes at which the picture, its border and the caption fit.
     fn fitting(frame: &Frame, (columns, rows): Cells) -> Self {
         let fits =
             usize::from(columns) >= WIDTH + 2 && usize::from(rows) > frame.size().height() / 2 + 2;
@@ -272,7 +278,7 @@ impl DotCell {
         WIDTH / self.dots().0
     }
 
-    /// The characters of the dots from row `y` on.
+    /// Appends the characters of the dot rows that begin at row `y`.
     fn row(self, text: &mut String, frame: &Frame, y: usize) {
         for x in (0..WIDTH).step_by(self.dots().0) {
             text.push(match self {
@@ -288,8 +294,9 @@ impl DotCell {
     }
 }
 
-/// The character for two by four dots (Unicode, block Braille Patterns: dots 1 to 3, 7 down the
-/// left column are bits 0 to 2 and 6, dots 4 to 6, 8 bits 3 to 5 and 7).
+/// Returns the character for two by four dots (Unicode, block Braille Patterns: dots 1 to 3 and 7
+/// of the left column are bits 0 to 2 and 6; dots 4 to 6 and 8 of the right column are bits 3 to 5
+/// and 7).
 fn braille(frame: &Frame, x: usize, y: usize) -> char {
     const BITS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
     let mut bits = 0;

@@ -1,52 +1,53 @@
-//! The minutes of one trading day: a bar for each, by its start. Owns the day's range and the
-//! curve over the session; of a fixed size, allocated once.
+//! The minute bars of one trading day. This module owns the day's range and the curve over the
+//! session. The memory has a fixed size and is allocated once.
 
 use super::{Bar, Price};
 use crate::time::Utc;
 
-/// Minutes of the longest trading day, that of shares: 4:00 to 20:00.
+/// The number of minutes in the longest trading day: shares are traded from 4:00 to 20:00.
 const MINUTES: usize = 16 * 60;
-/// Points of the curve at most.
+/// The maximum number of points in the curve.
 const POINTS: usize = 128;
 const MINUTE: i64 = 60_000;
 
-/// A trading day of one symbol.
+/// The times of a trading day of one symbol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TradingDay {
-    /// Where its first session begins.
+    /// The start of the first session.
     pub start: Utc,
-    /// From here on prices count for the range of the day:
+    /// The start of the regular hours: prices count for the day's range from this time on.
     pub open: Utc,
-    /// and up to here.
+    /// The end of the regular hours (exclusive): prices after this time do not count for the range.
     pub close: Utc,
-    /// Where the next trading day begins.
+    /// The start of the next trading day.
     pub end: Utc,
 }
 
-/// One minute.
+/// The prices of one minute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct MinuteBar {
     low: Price,
     high: Price,
     close: Price,
-    /// It is the feed's own bar; else it is put together of single values until that comes.
+    /// True if the vendor sent this bar. False if it is built from single values until the vendor's
+    /// bar arrives.
     reported: bool,
 }
 
-/// See the module.
+/// The minute bars, the range and the curve of one trading day.
 #[derive(Clone, Debug)]
 pub struct DayBars {
     day: Option<TradingDay>,
-    /// By the minutes since the start of the day. Invariant: `MINUTES` of them, or none before
-    /// the first day.
+    /// The bars, indexed by the minutes since the start of the day. Invariant: the length is
+    /// `MINUTES`, or 0 if there is no trading day.
     minutes: Vec<Option<MinuteBar>>,
-    /// The first minute with a price, and the one behind the last.
+    /// The index of the first minute with a price, and the index after the last one.
     used: (usize, usize),
     range: Option<(Price, Price)>,
-    /// The minutes of the day so far were filled in.
+    /// True if a backfill delivered the earlier bars of the day.
     reported: bool,
     points: heapless::Vec<Price, POINTS>,
-    /// How many minutes the points stand for.
+    /// The number of minutes that the points cover.
     points_cover: usize,
 }
 
@@ -57,7 +58,7 @@ impl Default for DayBars {
 }
 
 impl DayBars {
-    /// No day yet.
+    /// Creates empty bars without a trading day.
     pub const fn new() -> Self {
         Self {
             day: None,
@@ -70,13 +71,13 @@ impl DayBars {
         }
     }
 
-    /// The day that these minutes are of.
+    /// The trading day of the bars.
     pub const fn day(&self) -> Option<&TradingDay> {
         self.day.as_ref()
     }
 
-    /// Another day has begun, or the hours of this one are others: what is known of the one
-    /// before is forgotten. `None` where there are no hours.
+    /// Sets the trading day. If a different day begins, the bars of the previous day are removed;
+    /// if only the hours change, the bars stay. `None` means that there are no trading hours.
     pub fn enter(&mut self, day: Option<TradingDay>) {
         if self.day == day {
             return;
@@ -85,7 +86,7 @@ impl DayBars {
         self.day = day;
         if !same {
             self.minutes.clear();
-            // The only place that allocates: at the first day.
+            // Allocates only at the first trading day; later days reuse the memory.
             self.minutes
                 .resize(if day.is_some() { MINUTES } else { 0 }, None);
             self.used = (0, 0);
@@ -96,24 +97,25 @@ impl DayBars {
         self.measure();
     }
 
-    /// The lowest and the highest price of the day's regular hours so far.
+    /// The lowest and the highest price in the regular hours of the day up to now.
     pub const fn range(&self) -> Option<(Price, Price)> {
         self.range
     }
 
-    /// Whether somebody has told the day: a range of what was merely seen may lack its beginning.
+    /// Returns true if a backfill delivered the earlier bars of the day. Without a backfill the
+    /// range may lack the beginning of the day.
     pub const fn is_backfilled(&self) -> bool {
         self.reported
     }
 
-    /// The curve over the day so far, evenly spaced, oldest first: a minute a point, or as many
-    /// as must share one. The minute that is not over is not in it, so that the glass does not
-    /// redraw its column at each tick.
+    /// The curve over the day up to now: evenly spaced prices, oldest first. Each point covers one
+    /// minute, or several minutes if the day has more than 128 minutes. The current minute is not
+    /// included: otherwise the display would redraw its column at each tick.
     pub fn points(&self) -> &[Price] {
         &self.points
     }
 
-    /// Takes a single value: it is a part of its minute until the bar of it comes.
+    /// Adds a single value. The value counts for its minute until the bar of that minute arrives.
     pub fn value(&mut self, price: Price, stamp: Utc) {
         let Some(place) = self.place(stamp) else {
             return;
@@ -141,7 +143,8 @@ impl DayBars {
         self.extend(place);
     }
 
-    /// Takes a bar of a minute. One that comes again is a correction: the last one wins.
+    /// Adds the bar of a minute. A second bar for the same minute is a correction and replaces the
+    /// first one.
     pub fn bar(&mut self, bar: &Bar) {
         if self.put(bar) {
             self.measure();
@@ -149,7 +152,7 @@ impl DayBars {
         }
     }
 
-    /// Takes many bars at once; single values of the same minutes give way.
+    /// Adds a list of bars. The bars replace single values in the same minutes.
     pub fn refill(&mut self, bars: &[Bar]) {
         for bar in bars {
             self.reported |= self.put(bar);
@@ -172,7 +175,7 @@ impl DayBars {
         true
     }
 
-    /// Where a minute stands; `None` outside the day.
+    /// Returns the index of the minute. `None` outside the trading day.
     fn place(&self, at: Utc) -> Option<usize> {
         let day = self.day?;
         if at >= day.end {
@@ -182,7 +185,7 @@ impl DayBars {
         (place < self.minutes.len()).then_some(place)
     }
 
-    /// Whether a minute counts for the range of the day.
+    /// Returns true if the minute counts for the range of the day.
     fn counts(&self, place: usize) -> bool {
         self.day.is_some_and(|day| {
             let start = Utc(day.start.0 + place as i64 * MINUTE);
@@ -202,14 +205,14 @@ impl DayBars {
         }
     }
 
-    /// How many minutes since the first are over.
+    /// Returns the number of complete minutes since the first minute with a price.
     fn complete(&self) -> usize {
         let (first, end) = self.used;
         let over = end > 0 && self.minutes[end - 1].is_some_and(|minute| minute.reported);
         (end - first).saturating_sub(usize::from(!over))
     }
 
-    /// The range, anew: a correction may have taken away what made it.
+    /// Computes the range again from all bars, because a correction can remove an extreme price.
     fn measure(&mut self) {
         let (first, end) = self.used;
         let counted = (first..end).filter(|place| self.counts(*place));
@@ -220,11 +223,13 @@ impl DayBars {
         });
     }
 
-    /// The curve, anew: once a minute. A minute without a price repeats the one before.
+    /// Builds the curve again; called once per minute. A minute without a price repeats the price
+    /// of the minute before.
     fn draw(&mut self) {
         let first = self.used.0;
         self.points_cover = self.complete();
-        // A power of two, so that the points stay where they are for as long as there is room.
+        // The step is a power of two, so that existing points keep their position until the curve
+        // is full.
         let step = self.points_cover.div_ceil(POINTS).next_power_of_two();
         self.points.clear();
         let mut last = None;
@@ -302,7 +307,7 @@ mod tests {
         minutes.bar(&bar(1, 4, 7, 7));
         assert_eq!(minutes.range(), Some((price(4), price(7))));
         assert_eq!(minutes.points(), [price(6), price(7), price(5)]);
-        // A late tick of a minute whose bar is there changes nothing.
+        // A late tick does not change a minute that already has its bar.
         minutes.value(price(99), at(1));
         assert_eq!(minutes.range(), Some((price(4), price(7))));
     }
@@ -341,7 +346,7 @@ mod tests {
         let mut minutes = minutes();
         minutes.refill(&[bar(0, 5, 5, 5), bar(-1, 1, 1, 1), bar(2000, 1, 1, 1)]);
         assert_eq!(minutes.points(), [price(5)]);
-        // Before and after the regular hours prices make a curve and no range.
+        // Prices in extended hours count for the curve, but not for the range.
         minutes.value(price(90), at(400));
         assert_eq!(minutes.range(), Some((price(5), price(5))));
         let next = TradingDay {

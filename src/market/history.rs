@@ -1,38 +1,39 @@
-//! The points of a sparkline. Owns a fixed number of evenly spaced prices from the first one seen
-//! to now; never allocates and never grows.
+//! The points of a sparkline: a fixed number of evenly spaced prices from the first value to now.
+//! This module never allocates.
 
 use core::time::Duration;
 
 use super::Price;
 use crate::time::Moment;
 
-/// How many points are kept at most.
+/// The maximum number of points.
 pub const HISTORY_POINTS: usize = 128;
 
-/// The spacing of the points at first.
+/// The initial interval between two points.
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A silence shorter than this never starts the history anew.
+/// A gap shorter than this never restarts the history.
 const QUIET: Duration = Duration::from_secs(600);
 
-/// Evenly spaced prices, the last of each interval.
+/// Evenly spaced prices: the last price of each interval.
 ///
-/// Begins with a point a second. When it is full, of two neighbours the later one stays and the
-/// interval doubles: from then on it holds 64 to 128 points, which span all that it has seen.
+/// The history starts with one point per second. When the history is full, the later of each two
+/// neighbouring points stays and the interval doubles. From then on the history holds 64 to 128
+/// points for the whole time span.
 ///
-/// An interval without a value repeats the last one, as price charts do. A silence longer than
-/// the whole span so far (and than ten minutes) starts anew: otherwise a night would be most of
-/// the picture.
+/// An interval without a value repeats the last price, as price charts do. A gap that is longer
+/// than ten minutes and longer than the whole time span restarts the history: otherwise most of the
+/// chart would show the gap of a night.
 #[derive(Clone, Debug)]
 pub struct History {
     points: [Price; HISTORY_POINTS],
-    /// Points in use. Invariant: at most `HISTORY_POINTS`.
+    /// The number of points in use. Invariant: at most `HISTORY_POINTS`.
     len: usize,
-    /// Of each point; doubles.
+    /// The time between two points; doubles when the history is full.
     interval: Duration,
-    /// Where the interval began that is not complete yet.
+    /// The start of the current, incomplete interval.
     start: Moment,
-    /// When the latest value came, and the value.
+    /// The receive time and the price of the latest value.
     latest: Option<(Moment, Price)>,
 }
 
@@ -43,7 +44,7 @@ impl Default for History {
 }
 
 impl History {
-    /// Nothing yet.
+    /// Creates an empty history.
     pub const fn new() -> Self {
         Self {
             points: [Price::from_scaled(0); HISTORY_POINTS],
@@ -54,18 +55,19 @@ impl History {
         }
     }
 
-    /// The completed points, oldest first. The newest interval is not among them until it is
-    /// over, so that the glass does not redraw its column at each tick.
+    /// The points of all complete intervals, oldest first. The current interval is not included:
+    /// otherwise the display would redraw its column at each tick.
     pub fn points(&self) -> &[Price] {
         &self.points[..self.len]
     }
 
-    /// The time from one point to the next.
+    /// The time between two points.
     pub const fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// Adds a value. Time does not run backwards: an earlier moment counts as the latest one.
+    /// Adds a value. If `at` is earlier than the latest value, the time of the latest value is
+    /// used.
     pub fn push(&mut self, price: Price, at: Moment) {
         match self.latest {
             Some((before, _)) if at.since(before) > QUIET && at.since(before) > self.span() => {
@@ -84,8 +86,9 @@ impl History {
         };
     }
 
-    /// Ends every interval that was over by `at`. The silence is at most the span, or QUIET, so
-    /// this takes at most some hundred steps.
+    /// Adds a point for every interval that ended before or at `at`. The loop takes at most some
+    /// hundred steps, because a gap longer than `QUIET` and longer than the span restarts the
+    /// history.
     fn complete(&mut self, last: Price, at: Moment) {
         while at.since(self.start) >= self.interval {
             if self.len == HISTORY_POINTS {

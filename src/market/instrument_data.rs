@@ -1,5 +1,6 @@
-//! What else is known of an instrument beside its value: the book, the last trade, the day, and
-//! what is computed of a contract. Values of fixed size; judges nothing.
+//! The additional data of an instrument: order book, last trade, day statistics and option
+//! analytics. All types have a fixed size. This module stores data and never judges their
+//! freshness.
 
 use super::{AssetClass, Price, Symbol};
 use crate::time::Utc;
@@ -7,21 +8,21 @@ use crate::time::Utc;
 /// The best bid and ask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TopOfBook {
-    /// What buyers pay; zero if nobody bids.
+    /// The best bid price; zero if there is no bid.
     pub bid: Price,
-    /// What sellers want; zero if nobody asks.
+    /// The best ask price; zero if there is no ask.
     pub ask: Price,
-    /// How much is bid for, in contracts or shares.
+    /// The size at the bid, in contracts or shares.
     pub bid_size: u32,
-    /// How much is asked for, in contracts or shares.
+    /// The size at the ask, in contracts or shares.
     pub ask_size: u32,
 }
 
 impl TopOfBook {
-    /// Between bid and ask. `None` where nobody asks, where the two are crossed, and where they are
-    /// too far apart to say what a contract is worth: by more than 1.00 and by more than the middle
-    /// itself (0.01 × 500 is not worth 250). A contract that nobody bids for is worth half of a
-    /// small ask.
+    /// The price in the middle between bid and ask. `None` if there is no ask, if the book is
+    /// crossed, or if the spread is too wide for a meaningful price: wider than 1.00 and wider than
+    /// the middle itself (a book of 0.01 × 500 has no price of 250). A contract without a bid and
+    /// with a small ask has half of the ask as its price.
     pub fn mid(&self) -> Option<Price> {
         let (bid, ask) = (self.bid.scaled(), self.ask.scaled());
         if ask <= 0 || bid < 0 || bid > ask {
@@ -35,81 +36,82 @@ impl TopOfBook {
 /// A trade.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Trade {
-    /// At this price.
+    /// The price of the trade.
     pub price: Price,
-    /// Of so many contracts or shares; 0 where it is not known.
+    /// The size in contracts or shares; 0 if the size is unknown.
     pub size: u32,
 }
 
-/// The trading day so far, as REST tells it.
+/// The statistics of the trading day up to now, from a REST response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct DayStats {
     /// The lowest and the highest price.
     pub range: Option<(Price, Price)>,
-    /// How much was traded, in contracts or shares.
+    /// The traded volume, in contracts or shares.
     pub volume: Option<u64>,
 }
 
-/// What is computed of a contract; REST alone has it. Fixed-point like prices, in 1/10 000.
+/// The analytics of an option contract, which only the REST API provides. The values are
+/// fixed-point in units of 1/10 000, like prices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct OptionAnalytics {
-    /// By how much the contract moves with its underlying.
+    /// The change of the contract's price per change of the underlying's price.
     pub delta: Option<Price>,
-    /// By how much delta moves with the underlying.
+    /// The change of delta per change of the underlying's price.
     pub gamma: Option<Price>,
-    /// What a day costs.
+    /// The change of the contract's price per day.
     pub theta: Option<Price>,
-    /// By how much it moves with a point of volatility.
+    /// The change of the contract's price per percentage point of volatility.
     pub vega: Option<Price>,
-    /// Implied volatility, as a fraction: 0.3049 is 30.49 %.
+    /// The implied volatility as a fraction: 0.3049 is 30.49 %.
     pub implied_volatility: Option<Price>,
-    /// Contracts that are open.
+    /// The open interest, in contracts.
     pub open_interest: Option<u64>,
 }
 
-/// Why the vendor serves nothing of one ticker.
+/// The reason why the vendor returns no data for a ticker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Denial {
-    /// `NOT_ENTITLED`: the plan does not include it.
+    /// `NOT_ENTITLED`: the subscription plan does not include this ticker.
     NotEntitled,
     /// `NOT_FOUND`: there is no such ticker.
     NotFound,
 }
 
-/// Whether a market is open, as the vendor says.
+/// The state of a market, as the vendor reports it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MarketState {
-    /// Regular trading.
+    /// The market is in regular hours.
     Open,
-    /// Before or after it.
+    /// The market is in extended hours, before or after the regular hours.
     Extended,
-    /// No trading.
+    /// The market is closed.
     Closed,
 }
 
-/// What the vendor says of its markets (`/v1/marketstatus/now`); overrules the table of sessions
-/// while it is young.
+/// The market status of the vendor (`/v1/marketstatus/now`). A recent status overrides the table of
+/// trading hours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MarketStatus {
-    /// Shares, and the options on them.
+    /// The market for shares and for options on shares.
     pub shares: Option<MarketState>,
-    /// `s_and_p`: SPX and its family.
+    /// `s_and_p`: SPX and related indices.
     pub s_and_p: Option<MarketState>,
-    /// `cgi`: VIX and its family.
+    /// `cgi`: VIX and related indices.
     pub cboe: Option<MarketState>,
     /// `nasdaq`: NDX, COMP.
     pub nasdaq: Option<MarketState>,
     /// `dow_jones`: DJI.
     pub dow_jones: Option<MarketState>,
-    /// When it was true.
+    /// The time of the status.
     pub as_of: Utc,
 }
 
 impl MarketStatus {
-    /// How many groups of markets there are.
+    /// The number of groups of markets.
     pub(super) const GROUPS: usize = 5;
 
-    /// What is said of each group.
+    /// The state of each group of markets.
     pub(super) const fn groups(&self) -> [Option<MarketState>; Self::GROUPS] {
         [
             self.shares,
@@ -120,8 +122,8 @@ impl MarketStatus {
         ]
     }
 
-    /// The place of this symbol's group among them. An index of no group that is known is computed
-    /// of shares.
+    /// Returns the index of this symbol's group in [`Self::groups`]. An index without a known group
+    /// belongs to the shares, because it is computed from prices of shares.
     pub(super) fn group(symbol: &Symbol) -> usize {
         match symbol.class() {
             AssetClass::Equity | AssetClass::Option => 0,
@@ -136,16 +138,17 @@ impl MarketStatus {
         }
     }
 
-    /// What is said of the market of this symbol.
+    /// Returns the state of the market of this symbol. `None` if the status contains no information
+    /// about this market.
     pub fn of(&self, symbol: &Symbol) -> Option<MarketState> {
         let group = Self::group(symbol);
         let state = self.groups()[group]?;
         let counts = match symbol.class() {
             AssetClass::Equity => true,
-            // Contracts are not traded in the extended hours of shares.
+            // Options are not traded in the extended hours of shares.
             AssetClass::Option => state != MarketState::Extended,
-            // An index has no extended hours. One without a group of its own closes with shares, but an
-            // open market for shares does not mean that it is computed.
+            // An index has no extended hours. An index without its own group closes when shares
+            // close, but an open market for shares does not prove that the index is computed.
             AssetClass::Index => group != 0 || state == MarketState::Closed,
         };
         counts.then_some(state)

@@ -1,4 +1,5 @@
-//! What is traded: symbols, prices, the calendar and the watchlist. Pure: no I/O, no clock.
+//! The market data: symbols, prices, the calendar and the watchlist. All code is pure: no I/O and
+//! no clock.
 
 mod calendar;
 mod day_bars;

@@ -1,21 +1,21 @@
-//! Fixed-point prices. The only place that formats money.
+//! Fixed-point prices. This is the only module that formats prices as text.
 
 use core::fmt;
 
-/// Room for the longest price, separators and sign included.
+/// A text with capacity for the longest price, including separators and sign.
 pub type ShortText = heapless::String<24>;
 
-/// How numbers are written.
+/// The separators in formatted numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NumberFormat {
-    /// Between thousands: an ASCII character, `None` for nothing.
+    /// The thousands separator: an ASCII character, or `None` for no separator.
     pub group: Option<u8>,
-    /// Before the decimals: an ASCII character.
+    /// The decimal separator: an ASCII character.
     pub point: u8,
 }
 
 impl NumberFormat {
-    /// `5,912.34`
+    /// The English format: `5,912.34`.
     pub const ENGLISH: Self = Self {
         group: Some(b','),
         point: b'.',
@@ -28,46 +28,50 @@ impl Default for NumberFormat {
     }
 }
 
-/// A price or an index value in 1/10 000 of its unit; exact, ordered, never NaN.
+/// A price or an index value in units of 1/10 000. The value is exact, ordered and never NaN.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Price(i64);
 
 impl Price {
-    /// Units of the fixed-point value in one: four decimals.
+    /// The number of fixed-point units in 1.0: four decimals.
     pub const SCALE: i64 = 10_000;
-    /// The largest magnitude accepted, 99 999 999.9999: ten times the dearest share ever quoted,
-    /// and the most that [`fmt::Display`] is asked to fit. Beyond it a number is junk.
+    /// The largest accepted magnitude, 99 999 999.9999. This is ten times the highest share price
+    /// ever quoted, and the longest value that [`ShortText`] must hold. A larger number in the feed
+    /// is invalid.
     pub const MAX: Price = Price(999_999_999_999);
 
-    /// From units of 1/10 000; for constants and tests.
+    /// Creates a price from units of 1/10 000; for constants and tests.
     pub const fn from_scaled(scaled: i64) -> Self {
         Self(scaled)
     }
 
-    /// In units of 1/10 000.
+    /// The price in units of 1/10 000.
     pub const fn scaled(self) -> i64 {
         self.0
     }
 
-    /// From a number of the feed, rounded to the nearest 1/10 000. `None` for what is no price:
-    /// not finite, or larger than [`Price::MAX`].
+    /// Converts a number from the feed, rounded to the nearest 1/10 000. `None` if the number is
+    /// not finite or larger than [`Price::MAX`].
     pub fn from_f64(number: f64) -> Option<Self> {
         let scaled = (number * Self::SCALE as f64).round();
-        // A comparison with NaN is false, so NaN is refused too.
+        // A comparison with NaN is false, so NaN is rejected too.
         (scaled.abs() <= Self::MAX.0 as f64).then_some(Self(scaled as i64))
     }
 
-    /// As a float, for ratios and curves.
+    /// The price as a float, for ratios and curves.
     pub fn as_f64(self) -> f64 {
         self.0 as f64 / Self::SCALE as f64
     }
 
-    /// The text in two parts, `5,912` and `.34`, so that the fraction may be drawn smaller.
+    /// Formats the price as two texts, `5,912` and `.34`, so that the display can draw the decimals
+    /// smaller.
     ///
-    /// Two decimals; below 1 up to four, so that `0.0001` is not shown as nothing.
+    /// The price has two decimals. A price below 1 has up to four decimals, so that `0.0001` is not
+    /// shown as zero.
     pub fn parts(self, numbers: NumberFormat) -> (ShortText, ShortText) {
         let magnitude = self.0.unsigned_abs();
-        // Which decimals are shown depends on the value, not on its rounding: 0.99995 is "1.00".
+        // The number of decimals depends on the exact value, not on the rounded value: 0.99995
+        // becomes "1.00".
         let (whole, fraction, digits) = if magnitude >= Self::SCALE as u64 {
             let hundredths = (magnitude + 50) / 100;
             (hundredths / 100, hundredths % 100, 2)
@@ -79,7 +83,8 @@ impl Price {
             (0, magnitude, 4)
         };
         let mut head = ShortText::new();
-        // A negative that rounds to nothing cannot occur: four decimals are all there are.
+        // The text "-0.00" cannot occur: a price below 1 is never rounded, because it has at most
+        // four decimals.
         if self.0 < 0 {
             push(&mut head, b'-');
         }
@@ -97,7 +102,7 @@ impl Price {
         (head, tail)
     }
 
-    /// The change from `base` to this.
+    /// The change from `base` to this price.
     pub fn change_from(self, base: Price) -> Change {
         Change {
             absolute: self.0 - base.0,
@@ -106,23 +111,23 @@ impl Price {
     }
 }
 
-/// Appends an ASCII character; the texts here are sized for the largest price.
+/// Appends an ASCII character. The capacity is enough for the longest price.
 fn push(text: &mut ShortText, ascii: u8) {
     let fits = text.push(char::from(ascii)).is_ok();
     debug_assert!(fits, "a price fits its text");
 }
 
-/// A whole number as it is written: a volume, an open interest.
+/// Formats a whole number with thousands separators, such as a volume or an open interest.
 pub fn whole(number: u64, numbers: NumberFormat) -> ShortText {
     let mut text = ShortText::new();
-    // The largest number takes 20 digits and 6 separators; nobody trades that many.
+    // The largest `u64` would not fit: 20 digits and 6 separators. No real volume is that large.
     grouped(&mut text, number.min(999_999_999_999_999), numbers);
     text
 }
 
 /// Appends a whole number with thousands separators.
 fn grouped(text: &mut ShortText, number: u64, numbers: NumberFormat) {
-    // The most common numbers have one group, and the next most two.
+    // The recursion is shallow: most numbers have one or two groups of digits.
     if number >= 1000 {
         grouped(text, number / 1000, numbers);
         if let Some(group) = numbers.group {
@@ -147,7 +152,7 @@ impl fmt::Display for Price {
     }
 }
 
-/// The difference between two prices.
+/// The change between two prices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Change {
     absolute: i64,
@@ -155,23 +160,24 @@ pub struct Change {
 }
 
 impl Change {
-    /// In 1/10 000 of the price's unit.
+    /// The difference of the two prices, in the same unit as the prices.
     pub const fn absolute(self) -> Price {
         Price(self.absolute)
     }
 
-    /// In 1/100 of a percent (basis points), rounded half away from zero; `None` if the base is
-    /// not positive, for then a percentage means nothing.
+    /// The change in basis points (1/100 of a percent), rounded half away from zero. `None` if the
+    /// base is zero or negative, because a percentage has no meaning then.
     pub fn basis_points(self) -> Option<i64> {
         if self.base <= 0 {
             return None;
         }
-        // What prices there are leaves room for this: 2 × Price::MAX is 2e12, an i64 9e18.
+        // The multiplication cannot overflow with valid prices: 2 × `Price::MAX` is 2e12, and an
+        // `i64` holds 9e18.
         let twice = self.absolute.checked_mul(20_000)? / self.base;
         Some((twice + twice.signum()) / 2)
     }
 
-    /// `+0.24`, with a sign unless it is zero.
+    /// Formats the difference, such as `+0.24`. The text has a sign unless the difference is zero.
     pub fn difference(self, numbers: NumberFormat) -> ShortText {
         let (whole, fraction) = self.absolute().parts(numbers);
         let mut text = ShortText::new();
@@ -183,7 +189,8 @@ impl Change {
         text
     }
 
-    /// `+0.42%`, with a sign unless what is written is zero; `None` where there is no percentage.
+    /// Formats the change in percent, such as `+0.42%`. The text has a sign unless the rounded
+    /// value is zero. `None` if there is no percentage (see [`Change::basis_points`]).
     pub fn percent(self, numbers: NumberFormat) -> Option<ShortText> {
         let points = self.basis_points()?;
         let mut text = ShortText::new();

@@ -1,53 +1,56 @@
-//! One value of one instrument, with what is known about it: by what way it came, when it was true,
-//! whether it is real, whether it is a close. Owns how old a value is; never judges what it is worth.
+//! A quote: one value of one instrument with its source, its timestamp, and the flags for simulated
+//! values and closes. This module computes the age of a value and never decides its freshness.
 
 use core::time::Duration;
 
 use super::Price;
 use crate::time::{Moment, Now, Utc};
 
-/// The lag of a stream that serves its values 15 minutes late (in ms); the end is what a late source
-/// is allowed.
+/// The lag of a stream that delivers its values 15 minutes late, in milliseconds. The end of the
+/// range is the lag that is allowed for a delayed source.
 pub const DELAY: core::ops::RangeInclusive<i64> = 14 * 60_000..=17 * 60_000;
-/// A stamp further ahead of the agreed time than this (in ms) is wrong.
+/// The maximum lead of a timestamp over the wall clock, in milliseconds. A timestamp that is
+/// further in the future is wrong.
 pub const AHEAD: i64 = 5_000;
-/// A value that was older than this on arrival is no part of what has been watched.
+/// The maximum age on arrival of a value that is added to the history of live values.
 const OLD_ON_ARRIVAL: Duration = Duration::from_secs(30);
-/// No stamp is older than this (2000-01-01): what is, is zero or in another unit.
+/// The earliest plausible timestamp (2000-01-01). An earlier timestamp is zero or in another unit.
 const OLDEST: Utc = Utc(946_684_800_000);
 
-/// By what way a value came; decides how old it may be.
+/// The source of a value, which decides the maximum age of the value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QuoteSource {
-    /// A value, a quote or a trade of its own, as it was streamed.
+    /// A streamed index value, quote or trade.
     Tick,
-    /// A last value fetched by REST: it may be of any age, so that receiving it proves nothing.
+    /// A last value from the REST API. Its receive time proves nothing about its age, because a
+    /// last value can have any age.
     Rest,
-    /// The close of a bar of a second.
+    /// The close of a one-second bar.
     Second,
-    /// The close of a bar of a minute.
+    /// The close of a one-minute bar.
     Minute,
 }
 
-/// When something was true, as far as that is known.
+/// The time at which a value was true, as far as that time is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AsOf {
-    /// When it was received.
+    /// The receive time.
     pub received: Moment,
-    /// When a source last said that it is still the last one.
+    /// The time at which a source last confirmed that this is still the latest value.
     pub confirmed: Moment,
-    /// The feed's own stamp, where it gave a plausible one.
+    /// The timestamp from the feed. `None` if the feed sent no plausible timestamp.
     pub stamp: Option<Utc>,
-    /// How old it was at least when it was received, as far as no wall clock is needed to know it: by
-    /// a hub's word, or by its lag beyond the smallest of its connection.
+    /// The minimum age at the receive time, measured without the wall clock. The hub reports this
+    /// age, or it is computed from the lag of the value compared with the smallest lag on the same
+    /// connection.
     pub age: Duration,
-    /// It was heard as it happened, or with an age: then its receipt tells how old it is at least. Of
-    /// anything else the stamp alone tells.
+    /// True if the value was streamed, or if its sender reported its age: the receive time is then
+    /// valid for a minimum age. If false, only the timestamp is valid for the age.
     pub heard: bool,
 }
 
 impl AsOf {
-    /// Something that was streamed and received now.
+    /// Creates the time of a value that was streamed and is received now.
     pub fn heard(stamp: Option<Utc>, age: Duration, now: Now) -> Self {
         Self {
             received: now.monotonic,
@@ -58,7 +61,8 @@ impl AsOf {
         }
     }
 
-    /// Something that REST has told now, which was true at its stamp.
+    /// Creates the time of a value in a REST response that is received now. The value was true at
+    /// its timestamp.
     pub fn told(stamp: Option<Utc>, now: Now) -> Self {
         Self {
             heard: false,
@@ -66,8 +70,9 @@ impl AsOf {
         }
     }
 
-    /// How old it is: by its receipt and by its stamp, whichever is more. `None` if nobody can tell: it
-    /// was not heard as it happened, and there is no agreed time, or no stamp that can be right.
+    /// Returns the age: the larger of the age since the receive time and the age since the
+    /// timestamp. `None` if the age is unknown: the value was not streamed, and the wall-clock time
+    /// is unknown or there is no plausible timestamp.
     pub fn age(&self, now: Now) -> Option<Duration> {
         let since = now.monotonic.since(self.received).saturating_add(self.age);
         let stamped = self
@@ -75,19 +80,21 @@ impl AsOf {
             .zip(now.utc)
             .map(|(stamp, utc)| duration(utc.millis_since(stamp)));
         match stamped {
-            // A stamp of the future tells nothing.
+            // A timestamp in the future contains no information about the age.
             Some(_) if !self.heard && self.is_ahead(now) => None,
             Some(age) => Some(age.max(since)),
             None => self.heard.then_some(since),
         }
     }
 
-    /// Whether anybody can tell how old it is.
+    /// Returns true if the age can be computed.
     pub(super) fn has_known_age(&self, now: Now) -> bool {
         self.heard || (self.stamp.is_some() && now.utc.is_some() && !self.is_ahead(now))
     }
 
-    /// When its age is known although nothing happens: once its stamp is not of the future any more.
+    /// Returns the time at which the age becomes known without new data: the time at which the
+    /// timestamp is no longer in the future. [`Moment::NEVER`] if the timestamp is not in the
+    /// future.
     pub(super) fn known_at(&self, now: Now) -> Moment {
         match self.stamp.zip(now.utc) {
             Some((stamp, utc)) if self.is_ahead(now) => {
@@ -97,64 +104,71 @@ impl AsOf {
         }
     }
 
-    /// Whether its stamp is ahead of the agreed time.
+    /// Returns true if the timestamp is in the future of the wall clock by more than [`AHEAD`].
     fn is_ahead(&self, now: Now) -> bool {
         let ahead = |(stamp, utc): (Utc, Utc)| stamp.millis_since(utc) > AHEAD;
         self.stamp.zip(now.utc).is_some_and(ahead)
     }
 
-    /// When it was true, by the agreed time.
+    /// Returns the wall-clock time at which the value was true. `None` if that time is unknown.
     pub(super) fn utc(&self, now: Now) -> Option<Utc> {
         let utc = now.utc?;
         self.stamp
             .or_else(|| Some(Utc(utc.0.saturating_sub(millis(self.age(now)?)))))
     }
 
-    /// When a source last said that it is still the last one, by the agreed time.
+    /// Returns the wall-clock time at which a source last confirmed that this is still the latest
+    /// value.
     pub(super) fn confirmed_utc(&self, now: Now) -> Option<Utc> {
         let ago = millis(now.monotonic.since(self.confirmed));
         Some(Utc(now.utc?.0.saturating_sub(ago)))
     }
 }
 
-/// What goes with a value from the wire to the glass beside its time.
+/// The properties that accompany a value from the network message to the display, in addition to
+/// its timestamp.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Provenance {
-    /// It is not real.
+    /// True if the value is simulated.
     pub simulated: bool,
-    /// Its source serves its values late (by 15 minutes, at Massive).
+    /// True if the source delivers its values late (by 15 minutes at Massive).
     pub delayed: bool,
-    /// How old it was at least on arrival, see [`AsOf::age`].
+    /// The minimum age on arrival, see [`AsOf::age`].
     pub age: Duration,
-    /// Another number after each break of the link that it came on.
+    /// The epoch of the connection that delivered the value. The epoch changes after each
+    /// connection loss.
     pub epoch: u32,
 }
 
-/// A value as it arrived: an index value, a last price, the middle of a book, or a bar's close.
+/// A value as it arrived: an index value, a last price, the middle of a book, or the close of a
+/// bar.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Quote {
-    /// The value.
+    /// The price or index value.
     pub price: Price,
-    /// When it was true.
+    /// The time at which the value was true.
     pub as_of: AsOf,
-    /// The source serves its values late.
+    /// True if the source delivers its values late.
     pub delayed: bool,
-    /// It is not real.
+    /// True if the value is simulated.
     pub simulated: bool,
-    /// By what way it came.
+    /// The source of the value.
     pub source: QuoteSource,
-    /// See [`Provenance::epoch`].
+    /// The connection epoch, see [`Provenance::epoch`].
     pub epoch: u32,
-    /// Its source calls it the close of its session, or it was seen to be that.
+    /// True if the source marks the value as the close of its session, or if this program detected
+    /// that the value is the close.
     pub is_close: bool,
-    /// It came outside the known hours, and is believed.
+    /// True if the value arrived outside the known trading hours and was accepted.
     pub outside: bool,
-    /// It takes the value before it away and is none itself: a book without a middle.
+    /// True if there is no price any more, because the book has no middle. Such a quote removes the
+    /// previous value.
     pub void: bool,
 }
 
 impl Quote {
-    /// A value received now from a stream. A stamp that cannot be one is dropped and the value kept.
+    /// Creates a quote that was streamed and is received now. An implausible timestamp is removed
+    /// and the value is kept.
     pub fn streamed(
         price: Price,
         stamp: Option<Utc>,
@@ -175,8 +189,9 @@ impl Quote {
         }
     }
 
-    /// A last value that REST has told now. Its age is counted in full, and it is delayed only if
-    /// the answer said so: one of a quarter of an hour ago is old.
+    /// Creates a quote from a REST response that is received now. The quote is delayed only if the
+    /// response says so. Without that flag, its full age counts: a value from 15 minutes ago is
+    /// stale.
     pub fn fetched(price: Price, stamp: Option<Utc>, delayed: bool, now: Now) -> Self {
         let provenance = Provenance {
             delayed,
@@ -188,13 +203,14 @@ impl Quote {
         }
     }
 
-    /// How old the value itself is; `None` if nobody can tell.
+    /// Returns the age of the value. `None` if the age is unknown.
     pub fn age(&self, now: Now) -> Option<Duration> {
         self.as_of.age(now)
     }
 
-    /// How old it is beyond the delay of its source: what is held against its limit. A late source may
-    /// still have a value of yesterday.
+    /// Returns the age without the allowed delay of the source; this age is compared with the
+    /// limit. A delayed source can still send an old value, for example a value from yesterday.
+    /// `None` if the age is unknown.
     pub fn counted_age(&self, now: Now) -> Option<Duration> {
         let age = self.age(now)?;
         if !self.delayed {
@@ -204,14 +220,14 @@ impl Quote {
         Some(since.max(age.saturating_sub(self.delay())))
     }
 
-    /// How old it was when it came.
+    /// Returns the age of the value at its receive time.
     pub(super) fn lag(&self, now: Now) -> Duration {
         let since = now.monotonic.since(self.as_of.received);
         self.age(now)
             .map_or(Duration::ZERO, |age| age.saturating_sub(since))
     }
 
-    /// What its source is allowed to be late.
+    /// Returns the delay that is allowed for the source.
     pub(super) const fn delay(&self) -> Duration {
         if self.delayed {
             Duration::from_millis(DELAY.end().unsigned_abs())
@@ -220,52 +236,53 @@ impl Quote {
         }
     }
 
-    /// Whether its stamp is ahead of the agreed time.
+    /// Returns true if the timestamp is in the future of the wall clock by more than [`AHEAD`].
     pub fn is_ahead(&self, now: Now) -> bool {
         self.as_of.is_ahead(now)
     }
 
-    /// Whether it came by a stream.
+    /// Returns true if the value was streamed.
     pub(super) fn is_streamed(&self) -> bool {
         self.source != QuoteSource::Rest
     }
 
-    /// Whether it was already old when it came at this moment.
+    /// Returns true if the value was already old on arrival. `now` must be the receive time.
     pub(super) fn arrived_old(&self, now: Now) -> bool {
         self.counted_age(now).is_none_or(|age| age > OLD_ON_ARRIVAL)
     }
 }
 
-/// In whole milliseconds.
+/// Converts a duration to whole milliseconds.
 pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Zero if it is negative.
+/// Converts milliseconds to a duration. A negative number becomes zero.
 pub(super) fn duration(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
-/// One bar of a second (`A`) or a minute (`AM`).
+/// A bar of one second (channel `A`) or one minute (channel `AM`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bar {
-    /// First price of the window.
+    /// The first price of the window.
     pub open: Price,
-    /// Highest price of the window.
+    /// The highest price of the window.
     pub high: Price,
-    /// Lowest price of the window.
+    /// The lowest price of the window.
     pub low: Price,
-    /// Last price of the window.
+    /// The last price of the window.
     pub close: Price,
-    /// Start of the window: with the symbol the key of a bar, for a bar may come again, corrected.
+    /// The start of the window. Symbol and start identify a bar, because the vendor can send a
+    /// corrected bar again.
     pub start: Utc,
-    /// End of the window.
+    /// The end of the window.
     pub end: Utc,
 }
 
 impl Bar {
-    /// This bar, if it can be one: its first and last price lie between the extremes, and its
-    /// window has a length.
+    /// Returns the bar if it is valid: the first and the last price are between the lowest and the
+    /// highest price, and the window is not empty.
     pub fn checked(self) -> Option<Self> {
         let within = |price| self.low <= price && price <= self.high;
         (within(self.open) && within(self.close) && self.start < self.end).then_some(self)
@@ -387,7 +404,7 @@ mod tests {
         assert_eq!(ahead.as_of.known_at(now(5)), Moment::from_secs(65));
         assert_eq!(age(&ahead, now(64)), None);
         assert_eq!(age(&ahead, now(65)), Some(60));
-        // Clocks may differ by so much.
+        // A difference of up to 5 s between two clocks is accepted.
         let near = fetched(5);
         assert!(!near.is_ahead(now(5)));
         assert_eq!(near.as_of.known_at(now(5)), Moment::NEVER);

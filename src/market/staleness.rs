@@ -1,5 +1,5 @@
-//! What a value is worth at the moment of drawing. Owns that judgement and nothing else; never
-//! reads a clock: ages and the calendar go by the agreed time.
+//! The freshness of a value at the time of drawing. This module owns only this decision. It never
+//! reads a clock: the caller passes the current time and the calendar phase.
 
 use core::time::Duration;
 
@@ -8,66 +8,67 @@ use super::quote::{Quote, duration, millis};
 use super::{AssetClass, EXTENDED_STALE_AFTER, QuoteSource};
 use crate::time::{Moment, Now, Utc};
 
-/// What a value on the glass is worth, judged with the calendar at the moment of drawing.
+/// The freshness of a displayed value, computed with the calendar at the time of drawing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Freshness {
-    /// Young enough for its kind.
+    /// The age of the value is within its limit.
     Live,
-    /// Older than its kind may be; the age is given.
+    /// The value is older than its limit; contains the age.
     Stale(Duration),
-    /// Young, but from a source that serves it late.
+    /// The value is within its limit, but its source delivers values late.
     Delayed,
-    /// The session is over and this is its close.
+    /// The session is over and the value is its close.
     Closed,
-    /// There is no value, or none of which it is known how old it is.
+    /// There is no value, or the age of the value is unknown.
     None,
 }
 
-/// An index is computed on after the bell, and its official close comes some minutes later: the last
-/// value of this time is the close (in ms).
+/// The settlement time of an index after the end of the session, in milliseconds. The index is
+/// still computed in this time, and its official close arrives some minutes late. The last value in
+/// this time is the close.
 pub(super) const INDEX_SETTLEMENT: i64 = 30 * 60_000;
-/// A price from outside the known hours that has stopped gives its place back to the close this long
-/// after its limit.
+/// The time between the expiry of a price from outside the trading hours and its replacement by the
+/// close.
 const EXTENDED_TO_CLOSE_AFTER: Duration = Duration::from_secs(15 * 60);
-/// No regular session is as long as this (in ms): what a source calls a close belongs to the session
-/// that ended less than this after it.
+/// An upper bound for the length of a regular session, in milliseconds. A close with an older
+/// timestamp, measured back from the end of a session, belongs to an earlier session.
 const MAX_SESSION: i64 = 12 * 3_600_000;
 
-/// The link that an instrument's values come on.
+/// The state of the connection that delivers the values of an instrument.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LinkState {
-    /// It is in use, and what is behind it is too.
+    /// True if the connection is up and every upstream connection behind it is up too.
     pub unbroken: bool,
-    /// Another number after each break.
+    /// The connection epoch: a number that changes after each connection loss.
     pub epoch: u32,
-    /// When it last proved that it lives, by any frame.
+    /// The receive time of the last frame. Any frame proves that the connection is alive.
     pub heard: Moment,
 }
 
-/// What is to be shown, and what it is worth.
+/// The quote to show, its freshness, and the time at which the freshness changes without new data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DisplayedQuote {
-    /// The value; `None` if there is none.
+    /// The quote to show; `None` if there is no quote.
     pub quote: Option<Quote>,
-    /// What it is worth.
+    /// The freshness of the quote.
     pub freshness: Freshness,
-    /// When that may be another although nothing happens.
+    /// The time at which the freshness can change without new data.
     pub until: Moment,
-    /// The part of the day that the value is of.
+    /// The part of the trading day that the quote belongs to.
     pub part: Option<SessionPart>,
 }
 
-/// What is known of an instrument and what judges it.
+/// The data of an instrument and the conditions that decide its freshness.
 pub(super) struct StalenessCheck<'a> {
     pub(super) class: AssetClass,
     /// The latest value.
     pub(super) latest: Option<&'a Quote>,
-    /// What is known to be the close of a session.
+    /// The latest known close of a session.
     pub(super) close: Option<&'a Quote>,
-    /// How old a value of a bar of a minute may be, and any other.
+    /// The maximum age of the close of a minute bar, and of every other value.
     pub(super) limits: (Duration, Duration),
     pub(super) link: LinkState,
-    /// `None` while there is no agreed time.
+    /// `None` while the wall-clock time is unknown.
     pub(super) phase: Option<MarketPhase>,
     pub(super) now: Now,
 }
@@ -92,13 +93,14 @@ impl StalenessCheck<'_> {
                 |close| self.as_close(close, part),
             ),
         };
-        // Always later than now, for an owner who sleeps until then must not spin.
+        // The time is always later than now: an event loop that sleeps until this time would
+        // otherwise use the CPU without a pause.
         let next = self.now.monotonic + Duration::from_millis(1);
         shown.until = shown.until.min(phase_ends).max(next);
         shown
     }
 
-    /// How old this value may be.
+    /// Returns the maximum age of this value.
     fn limit(&self, quote: &Quote) -> Duration {
         match quote.source {
             QuoteSource::Minute => self.limits.0,
@@ -109,7 +111,8 @@ impl StalenessCheck<'_> {
     fn value(&self, quote: &Quote, part: Option<SessionPart>) -> DisplayedQuote {
         let now = self.now;
         let (Some(age), Some(counted)) = (quote.age(now), quote.counted_age(now)) else {
-            // It may be of last week. Only an agreed time can tell.
+            // The age is unknown: the value can be a week old. Only a known wall-clock time can
+            // change this.
             return DisplayedQuote {
                 quote: Some(*quote),
                 freshness: Freshness::None,
@@ -117,13 +120,14 @@ impl StalenessCheck<'_> {
                 part,
             };
         };
-        // When it was true; and in what hours.
+        // The time at which the value was true. It decides if the value belongs to extended hours.
         let as_of = quote.as_of.utc(now);
         let extended = match (self.phase, as_of) {
             _ if quote.outside => false,
-            // A row has one stamp for all its numbers: its close is not of that time.
+            // A REST row has one timestamp for all its prices, so this is not the timestamp of the
+            // close.
             (Some(MarketPhase::Closed { .. }), _) if quote.is_close => false,
-            // A share's price of before or after the regular hours.
+            // A price of a share from extended hours.
             (
                 Some(MarketPhase::Open {
                     part: SessionPart::Pre | SessionPart::Post,
@@ -176,7 +180,8 @@ impl StalenessCheck<'_> {
                 if young {
                     return of(fresh, expiry);
                 }
-                // After a share's hours the close is its price at once.
+                // At the end of a share's extended hours, the close replaces the last price without
+                // an additional wait.
                 let back = if extended {
                     limit
                 } else {
@@ -193,7 +198,8 @@ impl StalenessCheck<'_> {
                 }
             }
             Some(MarketPhase::Closed { .. }) => {
-                // While an index is still computed after the bell it has no close, whatever its row says.
+                // An index that is still computed after the end of the session has no close yet,
+                // even if its REST row contains one.
                 let computed = self.class == AssetClass::Index
                     && young
                     && as_of.is_some_and(|as_of| as_of > bell);
@@ -214,7 +220,8 @@ impl StalenessCheck<'_> {
             Some(MarketPhase::Open { since, .. }) => {
                 let close_may_stand = self.close_stands(quote).is_some();
                 let before = as_of.is_some_and(|as_of| as_of < since);
-                // The close also replaces a share's last price of the evening before.
+                // The close also replaces the last extended-hours price of a share from the
+                // previous evening.
                 let evening = || as_of.is_some_and(|as_of| as_of >= bell);
                 let over = quote.outside || part == Some(SessionPart::Pre) && evening();
                 let close = if !(close_may_stand && before) {
@@ -230,7 +237,8 @@ impl StalenessCheck<'_> {
         }
     }
 
-    /// What is known to be the close of the last session, while it may stand for a value.
+    /// Returns the close of the last session while the close may be shown instead of a current
+    /// value.
     fn closed(&self) -> Option<&Quote> {
         let bell = self.phase?.bell();
         self.close.filter(|close| {
@@ -238,7 +246,8 @@ impl StalenessCheck<'_> {
         })
     }
 
-    /// How long a close may still stand in the place of a value; `None` if it may not.
+    /// Returns the time until which a close may be shown instead of a current value. `None` if the
+    /// close may no longer be shown.
     fn close_stands(&self, close: &Quote) -> Option<Moment> {
         match self.phase? {
             MarketPhase::Open {
@@ -246,13 +255,14 @@ impl StalenessCheck<'_> {
                 since,
                 ..
             } => {
-                // A late source is late after the open, too.
+                // A delayed source also delivers the first value of the session late, so its delay
+                // is added to the grace period.
                 let end = since.0.saturating_add(millis(GRACE + close.delay()));
                 let left = end.saturating_sub(self.now.utc?.0);
                 (left > 0).then(|| self.now.monotonic + duration(left))
             }
-            // Outside the regular hours there may be no trade for hours. Until there is one, the close
-            // is the last price.
+            // Outside the regular hours there can be no trade for hours. The close is the last
+            // price until the next trade.
             MarketPhase::Open { .. } | MarketPhase::Closed { .. } => Some(Moment::NEVER),
         }
     }
@@ -266,15 +276,17 @@ impl StalenessCheck<'_> {
         }
     }
 
-    /// Whether a close is that of the session that ended with this bell, and not of one before.
+    /// Returns true if the close belongs to the session that ended at `bell`, and not to an earlier
+    /// session.
     fn is_of(&self, close: &Quote, bell: Utc) -> bool {
         let as_of = close.as_of.utc(self.now);
         as_of.is_some_and(|as_of| as_of.0 > bell.0.saturating_sub(MAX_SESSION))
     }
 
-    /// Whether a value is the last one of the session that ended with this bell: it is told to be, or
-    /// it was within its limit at the bell and nothing has come since, on a link that would have brought
-    /// it, or by the word of REST.
+    /// Returns true if the value is the last value of the session that ended at `bell`. This is the
+    /// case if a source marks the value as the close. It is also the case if the value was within
+    /// its limit at `bell` and no later value exists: an unbroken connection delivered no later
+    /// value, or a REST response confirmed the value.
     pub(super) fn is_last_before(&self, quote: &Quote, bell: Utc) -> bool {
         if quote.is_close && self.is_of(quote, bell) {
             return true;
@@ -290,8 +302,9 @@ impl StalenessCheck<'_> {
         };
         let end = bell.0.saturating_add(settling);
         let within = as_of.0.saturating_add(limit) >= bell.0 && !quote.is_ahead(self.now);
-        // Nothing came for one limit after the bell and after the value. A later value would have come
-        // by then, even if it was as late as this one.
+        // The connection must deliver no newer value until this time: one limit after the end of
+        // the session and after the value, plus the lag of this value, because a newer value can
+        // have the same lag.
         let lag = if quote.is_streamed() {
             quote.lag(self.now).max(quote.delay())
         } else {
@@ -301,7 +314,8 @@ impl StalenessCheck<'_> {
         let proven = match quote.source {
             QuoteSource::Rest => {
                 let fetched = quote.as_of.confirmed_utc(self.now);
-                // An index's official close comes after the bell, and a row of before may not have it.
+                // The official close of an index arrives after the end of the session, so an
+                // earlier REST row may lack the close.
                 let known = if self.class == AssetClass::Index {
                     silent_since.max(end)
                 } else {
@@ -321,12 +335,13 @@ impl StalenessCheck<'_> {
     }
 }
 
-/// Whether a source has told a close after it could know of this value.
+/// Returns true if the source could have known this value when it reported the close.
 fn is_later(close: &Quote, quote: &Quote) -> bool {
     close.as_of.stamp >= quote.as_of.stamp || close.as_of.confirmed >= quote.as_of.received
 }
 
-/// How long until an age, written as `12s`, `3m`, `2h` or `5d`, is another text.
+/// Returns the time until the displayed age changes. The age is written as `12s`, `3m`, `2h` or
+/// `5d`.
 fn until_next_age_text(age: Duration) -> Duration {
     let unit = match age.as_secs() {
         0..60 => 1,

@@ -1,4 +1,5 @@
-//! What a user may put on the watchlist, and what it is called on the wire.
+//! Symbols: the instruments that a user can put on the watchlist, and their names in the vendor's
+//! protocol. Parsing of user input is in `symbol_text`.
 
 use core::fmt;
 
@@ -7,36 +8,38 @@ use jiff::civil::{Date, Weekday};
 use super::{NumberFormat, Price, ShortText};
 pub use crate::market::symbol_text::SymbolError;
 
-/// Room for the longest ticker: `O:` + a six-letter root + `YYMMDD` + `C` + eight digits.
+/// A text with capacity for the longest ticker: `O:` + a six-letter root + `YYMMDD` + `C` + eight
+/// digits.
 pub type Ticker = heapless::String<24>;
 
-/// What kind of instrument a symbol names; decides its cluster, its channels and its hours.
+/// The kind of instrument, which decides the cluster, the channels and the trading hours.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum AssetClass {
-    /// An index, `I:SPX`.
+    /// An index, such as `I:SPX`.
     Index,
-    /// A share or a fund, `SPY`.
+    /// A share or a fund, such as `SPY`.
     Equity,
-    /// A listed option contract, `O:SPY251219C00650000`.
+    /// A listed option contract, such as `O:SPY251219C00650000`.
     Option,
 }
 
-/// One upstream of the feed: the vendor serves each asset class on a connection of its own.
+/// A WebSocket endpoint of the vendor: each asset class has its own endpoint and its own
+/// connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Cluster {
-    /// `/indices`
+    /// The endpoint `/indices`.
     Indices,
-    /// `/options`
+    /// The endpoint `/options`.
     Options,
-    /// `/stocks`; not in every plan.
+    /// The endpoint `/stocks`, which not every subscription plan includes.
     Stocks,
 }
 
 impl Cluster {
-    /// Every cluster a link can be opened to.
+    /// All clusters that a connection can be opened to.
     pub const ALL: [Cluster; 3] = [Cluster::Indices, Cluster::Options, Cluster::Stocks];
 
-    /// The last part of its address.
+    /// The last segment of the endpoint's URL path.
     pub const fn path(self) -> &'static str {
         match self {
             Cluster::Indices => "indices",
@@ -52,14 +55,14 @@ impl fmt::Display for Cluster {
     }
 }
 
-/// What a channel carries; the part of its name before the first dot.
+/// The kind of data in a channel: the part of the channel name before the first dot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum ChannelKind {
-    /// `V`: an index value.
+    /// `V`: index values.
     Value,
-    /// `A`: bars of a second.
+    /// `A`: one-second bars.
     Second,
-    /// `AM`: bars of a minute.
+    /// `AM`: one-minute bars.
     Minute,
     /// `Q`: bid and ask.
     Quote,
@@ -68,7 +71,7 @@ pub enum ChannelKind {
 }
 
 impl ChannelKind {
-    /// The prefix on the wire.
+    /// The prefix in the channel name.
     pub const fn prefix(self) -> &'static str {
         match self {
             ChannelKind::Value => "V",
@@ -92,18 +95,18 @@ impl ChannelKind {
     }
 }
 
-/// One stream of one instrument, written `V.I:SPX`.
+/// A stream of one kind of data for one instrument, written as `V.I:SPX`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct Channel {
-    /// What it carries.
+    /// The kind of data.
     pub kind: ChannelKind,
-    /// Of which instrument.
+    /// The vendor's ticker of the instrument.
     pub ticker: Ticker,
 }
 
 impl Channel {
-    /// Reads a name; a ticker is everything after the *first* dot (`T.BRK.B`). `None` if it is
-    /// not the name of a channel that this program could have asked for.
+    /// Parses a channel name. The ticker is the text after the *first* dot (`T.BRK.B`). `None` if
+    /// this program cannot have subscribed to a channel with this name.
     pub fn parse(name: &str) -> Option<Self> {
         let (prefix, ticker) = name.split_once('.')?;
         let kind = ChannelKind::from_prefix(prefix)?;
@@ -118,30 +121,32 @@ impl fmt::Display for Channel {
     }
 }
 
-/// One instrument, by the vendor's ticker. Its text, as `Display` gives it, is what a user writes:
-/// `SPX`, `I:TICK`, `SPY`, `stock:COMP`, `O:SPY251219C00650000`; it is read as this symbol again.
+/// One instrument, identified by the vendor's ticker. `Display` writes the text that a user enters:
+/// `SPX`, `I:TICK`, `SPY`, `stock:COMP`, `O:SPY251219C00650000`. Parsing that text returns the same
+/// symbol.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Symbol {
     pub(super) class: AssetClass,
     pub(super) ticker: Ticker,
 }
 
-/// Indices that users write without their prefix. Others need it (`I:…`): a bare name could as
-/// well be a share's.
+/// Indices that users can write without the prefix `I:`. All other indices need the prefix, because
+/// a name without a prefix can also be a share.
 pub(super) const KNOWN_INDICES: [&str; 24] = [
     "SPX", "NDX", "DJI", "RUT", "VIX", "VIX1D", "VIX9D", "VIX3M", "VIX6M", "VIX1Y", "VVIX", "VXN",
     "RVX", "SKEW", "OEX", "XEO", "XSP", "MID", "SML", "COMP", "XAU", "SOX", "OVX", "GVZ",
 ];
 
-/// Indices whose value is above zero by what they are: prices of shares that are added up, and
-/// volatilities. Those of volatility that begin with `VIX` are not in it.
+/// Indices whose value is always positive: sums of share prices, and volatilities. The volatility
+/// indices whose name begins with `VIX` are not in this list.
 const POSITIVE_INDICES: [&str; 16] = [
     "SPX", "NDX", "DJI", "RUT", "OEX", "XEO", "XSP", "MID", "SML", "COMP", "VVIX", "VXN", "RVX",
     "OVX", "GVZ", "SKEW",
 ];
 
-/// Whether what a channel of this kind says of a vendor's ticker may be zero or below it:
-/// an index such as `I:TICK`, of which more may fall than rise. Never a share, nor a contract.
+/// Returns true if a value on this kind of channel can be zero or negative for this vendor ticker.
+/// This is possible for an index such as `I:TICK` (rising minus falling shares), but never for a
+/// share or an option contract.
 pub fn may_be_negative(kind: ChannelKind, ticker: &str) -> bool {
     let index = matches!(
         kind,
@@ -153,23 +158,24 @@ pub fn may_be_negative(kind: ChannelKind, ticker: &str) -> bool {
 }
 
 impl Symbol {
-    /// Whether its value may be zero or below it.
+    /// Returns true if the value of the symbol can be zero or negative.
     pub fn may_be_negative(&self) -> bool {
         may_be_negative(ChannelKind::Value, &self.ticker)
     }
 
-    /// What kind of instrument it is.
+    /// The kind of instrument.
     pub const fn class(&self) -> AssetClass {
         self.class
     }
 
-    /// The vendor's ticker: `I:SPX`, `SPY`, `O:SPY251219C00650000`. Case matters there.
+    /// The vendor's ticker, such as `I:SPX`, `SPY`, `O:SPY251219C00650000`. The ticker is
+    /// case-sensitive.
     pub fn ticker(&self) -> &str {
         &self.ticker
     }
 
-    /// What the glass calls it: `SPX`, `SPY`, `SPY251219C00650000`. A share may have the name of
-    /// an index.
+    /// The name on the display, such as `SPX`, `SPY`, `SPY251219C00650000`. A share and an index
+    /// can have the same name.
     pub fn name(&self) -> &str {
         match self.class {
             AssetClass::Equity => &self.ticker,
@@ -177,8 +183,9 @@ impl Symbol {
         }
     }
 
-    /// How the share with the name of this index is written, `stock:COMP`: a share may have that
-    /// name or be given it. `None` for those that no exchange would give to a share.
+    /// Returns the text for the share that has, or can have in the future, the same name as this
+    /// index: `stock:COMP`. `None` if the symbol is not such an index, or if the index is so well
+    /// known that no exchange would list a share with its name.
     pub fn share_alternative(&self) -> Option<String> {
         let name = self.name();
         let famous = name.starts_with("VIX") || matches!(name, "SPX" | "NDX" | "DJI" | "RUT");
@@ -186,8 +193,8 @@ impl Symbol {
         shared.then(|| format!("stock:{name}"))
     }
 
-    /// The cluster that streams it. Not every plan has that of the shares: without it they are
-    /// asked for by REST.
+    /// The cluster that streams the symbol. If the subscription plan does not include the cluster
+    /// for shares, the prices of shares come from the REST API.
     pub const fn cluster(&self) -> Cluster {
         match self.class {
             AssetClass::Index => Cluster::Indices,
@@ -196,7 +203,7 @@ impl Symbol {
         }
     }
 
-    /// What the ticker of an option says; `None` for anything else.
+    /// Returns the contract that the ticker of an option describes. `None` for any other symbol.
     pub fn contract(&self) -> Option<Contract<'_>> {
         if self.class != AssetClass::Option {
             return None;
@@ -204,18 +211,19 @@ impl Symbol {
         Contract::parse(self.name())
     }
 
-    /// The kinds of channel that the display wants of it.
+    /// The kinds of channels that the display subscribes to for this symbol.
     pub const fn kinds(&self) -> &'static [ChannelKind] {
         match self.class {
             AssetClass::Index => &[ChannelKind::Value, ChannelKind::Minute],
-            // A contract's trades and its volume are beside its quote.
+            // The display shows the trades and the volume of a contract next to its quote.
             AssetClass::Option => &[ChannelKind::Quote, ChannelKind::Trade, ChannelKind::Second],
-            // Bars of a second leave out what is no last price: odd lots, late reports.
+            // One-second bars exclude trades that do not set the last price, such as odd lots and
+            // late reports.
             AssetClass::Equity => &[ChannelKind::Second, ChannelKind::Minute],
         }
     }
 
-    /// The channels that the display wants of it.
+    /// The channels that the display subscribes to for this symbol.
     pub fn channels(&self) -> impl Iterator<Item = Channel> + '_ {
         self.kinds().iter().map(|&kind| Channel {
             kind,
@@ -240,21 +248,21 @@ impl fmt::Display for Symbol {
     }
 }
 
-/// What the ticker of an option says.
+/// The properties of an option contract, parsed from its ticker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Contract<'a> {
-    /// Of what: `SPY`.
+    /// The root of the ticker, which names the underlying, such as `SPY`.
     pub root: &'a str,
-    /// The last day on which it is traded.
+    /// The expiry date.
     pub expiry: Date,
-    /// The right to buy; else that to sell.
+    /// True for a call (the right to buy), false for a put (the right to sell).
     pub call: bool,
-    /// At what price.
+    /// The strike price.
     pub strike: Price,
 }
 
 impl<'a> Contract<'a> {
-    /// Reads ROOT YYMMDD C|P STRIKE×1000, from the right: a root may end in a digit.
+    /// Parses ROOT YYMMDD C|P STRIKE×1000 from right to left, because a root can end with a digit.
     fn parse(name: &'a str) -> Option<Self> {
         let (root, rest) = name.split_at_checked(name.len().checked_sub(15)?)?;
         let (date, rest) = rest.split_at_checked(6)?;
@@ -266,17 +274,18 @@ impl<'a> Contract<'a> {
             root,
             expiry: Date::new(year as i16, month as i8, day as i8).ok()?,
             call: side == "C",
-            // A thousandth is ten of a price's units.
+            // One thousandth is ten units of [`Price`].
             strike: Price::from_scaled(thousandths * 10),
         })
     }
 
-    /// The last day on which it is traded: the day before its expiry if it is settled by the
-    /// opening prices of that day.
+    /// The last trading day: the day before the expiry if the opening prices of the expiry day
+    /// settle the contract, or else the expiry day.
     pub fn last_trading_day(&self) -> Date {
         let standard =
             self.expiry.weekday() == Weekday::Friday && (15..=21).contains(&self.expiry.day());
-        // Cboe, "SPX options": the monthly ones expire on a third Friday. Those on VIX on a Wednesday.
+        // Cboe, "SPX options": monthly options on these indices expire on the third Friday of a
+        // month. Options on VIX expire on a Wednesday.
         let by_the_open = match self.root {
             "SPX" | "NDX" | "RUT" | "DJX" => standard,
             "VIX" | "VIXW" => true,
@@ -285,18 +294,18 @@ impl<'a> Contract<'a> {
         if !by_the_open {
             return self.expiry;
         }
-        // Of a Friday's and a Wednesday's the day before is a working day, but for holidays: then the
+        // The day before a Friday or a Wednesday is a weekday. If that day is a holiday, the
         // calendar has no session on it.
         self.expiry.yesterday().unwrap_or(self.expiry)
     }
 
-    /// The month of the expiry, `Dec`.
+    /// The abbreviated month of the expiry, such as `Dec`.
     pub fn month(&self) -> &'static str {
         let place = usize::from(self.expiry.month().unsigned_abs()).wrapping_sub(1);
         MONTHS.get(place).unwrap_or(&"?")
     }
 
-    /// The strike without needless zeros: `650`, `652.5`.
+    /// The strike price without trailing zeros, such as `650` or `652.5`.
     pub fn strike_text(&self) -> ShortText {
         let thousandths = self.strike.scaled() / 10;
         let whole = Price::from_scaled(thousandths / 1000 * Price::SCALE);
@@ -306,7 +315,7 @@ impl<'a> Contract<'a> {
         });
         let rest = thousandths % 1000;
         if rest > 0 {
-            // Cannot fail: five digits, a point and three digits.
+            // The text has enough capacity: five digits, a decimal point and three digits.
             let _ = text.push('.');
             for digit in [rest / 100, rest / 10 % 10, rest % 10] {
                 let _ = text.push(char::from(b'0' + digit as u8));
@@ -322,7 +331,7 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-/// As traders write it: `SPY 19 Dec 25 650 C`.
+/// Writes the contract in the usual form of traders: `SPY 19 Dec 25 650 C`.
 impl fmt::Display for Contract<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

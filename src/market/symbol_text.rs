@@ -1,5 +1,5 @@
-//! How symbols are written, by people and by the vendor. Small letters mean something in the
-//! ticker of a share, so none is changed unless the text can mean nothing else.
+//! Parsing of symbols as people and the vendor write them. Lower-case letters have a meaning in the
+//! ticker of a share, so the parser changes the case only if the text has no other valid meaning.
 
 use core::fmt;
 use core::str::FromStr;
@@ -9,12 +9,12 @@ use jiff::civil::Date;
 
 use super::symbol::{AssetClass, KNOWN_INDICES, Symbol, Ticker};
 
-/// The longest name of a share.
+/// The maximum length of a share's ticker.
 const MAX_SHARE_NAME: usize = 10;
-/// The longest code of an index.
+/// The maximum length of an index code.
 const MAX_INDEX_CODE: usize = 12;
 
-/// Why a text is no symbol; the message says what to write instead.
+/// The reason why a text is not a symbol. The message also says how to correct the text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SymbolError {
     text: String,
@@ -29,18 +29,18 @@ impl fmt::Display for SymbolError {
 
 impl std::error::Error for SymbolError {}
 
-/// A text that is the vendor's ticker, and of what; or why it is none.
+/// The asset class and the vendor's ticker, or the reason why the text is not a symbol.
 type Classified<'a> = Result<(AssetClass, Cow<'a, str>), Cow<'static, str>>;
 
-/// As people write it.
+/// Parses a symbol as people write it.
 ///
-/// - `SPX`, `vix`: the indices that everybody knows. Any other index is `I:` and its code, in which
-///   case matters. `I:spx` is `I:SPX`; other codes are taken as written, but not if all their
-///   letters are small: no code is known that is so.
-/// - `SPY`, `BRK.B`, `AMpB`: a share, as written. Without any capital it is the one in capitals:
-///   no share is written so.
-/// - `stock:COMP`: the share, where there is an index of that name.
-/// - `O:SPY251219C00650000`: a contract, in capitals or not.
+/// - `SPX`, `vix`: the well-known indices. Any other index is written as `I:` and its code, and its
+///   case is kept. `I:spx` is `I:SPX`. An unknown code with only lower-case letters is rejected,
+///   because no such index is known.
+/// - `SPY`, `BRK.B`, `AMpB`: a share; its case is kept. A text without upper-case letters is
+///   converted to upper case, because no ticker of a share has only lower-case letters.
+/// - `stock:COMP`: the share, if an index has the same name.
+/// - `O:SPY251219C00650000`: an option contract, in upper or lower case.
 impl FromStr for Symbol {
     type Err = SymbolError;
 
@@ -50,15 +50,16 @@ impl FromStr for Symbol {
             reason,
         };
         let (class, ticker) = classify(text.trim()).map_err(fail)?;
-        // `classify` bounds every part; this is the bound of the sum.
+        // `classify` limits the length of each part; the capacity of `Ticker` limits the whole
+        // text.
         let ticker = Ticker::try_from(&*ticker).map_err(|_| fail("it is too long".into()))?;
         Ok(Symbol { class, ticker })
     }
 }
 
 impl Symbol {
-    /// The instrument that the vendor calls so: `I:SPX`, `COMP` (the share), `O:SPY…`. `None` for
-    /// what is no ticker there, `spy` and `I:spx` among them.
+    /// Returns the instrument for a ticker of the vendor: `I:SPX`, `COMP` (the share), `O:SPY…`.
+    /// `None` if the text is not a vendor ticker, for example `spy` or `I:spx`.
     pub fn from_ticker(ticker: &str) -> Option<Self> {
         let (class, read) = if ticker.contains(':') {
             classify(ticker).ok()?
@@ -96,7 +97,7 @@ fn classify(text: &str) -> Classified<'_> {
         return Err("write an index without \"^\", like \"SPX\"".into());
     }
     if let Some(code) = known(text) {
-        // In capitals and small letters it may be a share as well: "SpX".
+        // A text with upper- and lower-case letters, such as "SpX", can also be a share.
         return if has_small(text) && has_capitals(text) && is_share(text) {
             Err(format!("write \"{code}\" for the index, \"stock:{text}\" for the share").into())
         } else {
@@ -109,7 +110,7 @@ fn classify(text: &str) -> Classified<'_> {
     Ok((AssetClass::Equity, share(text)?))
 }
 
-/// The code of an index that everybody knows, however it is written.
+/// Returns the code of a well-known index, independent of the case of the text.
 fn known(text: &str) -> Option<&'static str> {
     let mut codes = KNOWN_INDICES.into_iter();
     codes.find(|code| code.eq_ignore_ascii_case(text))
@@ -123,7 +124,7 @@ fn has_capitals(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
-/// What comes after `I:`.
+/// Parses the text after `I:`.
 fn index(code: &str) -> Classified<'_> {
     let plain = (1..=MAX_INDEX_CODE).contains(&code.len())
         && code.bytes().all(|b| b.is_ascii_alphanumeric());
@@ -143,7 +144,7 @@ fn index(code: &str) -> Classified<'_> {
     ))
 }
 
-/// The ticker of a share.
+/// Parses the ticker of a share.
 fn share(text: &str) -> Result<Cow<'_, str>, Cow<'static, str>> {
     if is_share(text) {
         return Ok(text.into());
@@ -164,9 +165,9 @@ fn share(text: &str) -> Result<Cow<'_, str>, Cow<'static, str>> {
     }
 }
 
-/// Whether it is a share as the tape writes one: its root in capitals; `p` for a preferred share
-/// and perhaps its series, or `r` for a right; classes, warrants, units after a point; and `w` for
-/// one that is traded when issued.
+/// Returns true if the text is the ticker of a share in the notation of the consolidated tape: a
+/// root in upper case; then `p` and an optional series for a preferred share, or `r` for a right;
+/// then classes, warrants and units after a dot; then `w` for a share that is traded when issued.
 fn is_share(text: &str) -> bool {
     let plain = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
@@ -188,7 +189,7 @@ fn is_share(text: &str) -> bool {
     text.len() <= MAX_SHARE_NAME && root.first().is_some_and(u8::is_ascii_uppercase) && parts
 }
 
-/// Checks ROOT YYMMDD C|P STRIKE×1000, from the right: a root may end in a digit.
+/// Checks ROOT YYMMDD C|P STRIKE×1000 from right to left, because a root can end with a digit.
 fn check_contract(contract: &str) -> Result<(), Cow<'static, str>> {
     const FORM: &str = "an option is \"O:\", a root of 1 to 6 letters, YYMMDD, C or P, and the strike times 1000 in eight \
                         digits, like \"O:SPY251219C00650000\"";
@@ -302,7 +303,7 @@ mod tests {
         assert_eq!(symbol("Stock:comp"), share);
         assert_eq!(symbol("stock:SPY"), symbol("SPY"));
         assert_eq!(symbol("stock:AMpB").to_string(), "AMpB");
-        // A preferred share of S, series X.
+        // `SpX` is the preferred share of S, series X.
         refused(
             "SpX",
             &["\"SPX\" for the index", "\"stock:SpX\" for the share"],

@@ -1,4 +1,5 @@
-//! The minutes of a session so far: where they are asked for and what the answer says. Pure.
+//! The one-minute bars of a session: the request path and the response body. Pure: this module does
+//! no I/O.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,10 +11,11 @@ use crate::massive::snapshot::price;
 use crate::massive::websocket;
 use crate::time::Utc;
 
-/// In milliseconds.
+/// The length of a bar, in milliseconds.
 const MINUTE: i64 = 60_000;
 
-/// The same path at the vendor and at a hub, which reads a name as people write it.
+/// Returns the request path, which has the same form at the vendor and at a hub. The hub reads a
+/// symbol as people write it, so a share keeps a prefix such as `stock:`.
 pub(crate) fn path(provider: FeedProvider, symbol: &Symbol, from: Utc, to: Utc) -> String {
     let written = match (provider, symbol.class()) {
         (FeedProvider::Hub, AssetClass::Equity) => symbol.to_string(),
@@ -28,7 +30,7 @@ pub(crate) fn path(provider: FeedProvider, symbol: &Symbol, from: Utc, to: Utc) 
 #[derive(Deserialize)]
 struct AggregatesReply {
     ticker: Option<String>,
-    /// Missing where nothing was traded.
+    /// This field is absent if there were no trades.
     results: Option<Vec<LenientRow<AggregateFields>>>,
     #[serde(default)]
     simulated: Value,
@@ -43,8 +45,9 @@ struct AggregateFields {
     c: f64,
 }
 
-/// The bars of an answer about this symbol and this time, in order; those that cannot be are left
-/// out. And whether the answer says that they are simulated. `None` if it is no such answer.
+/// Reads the bars of a response for this symbol, in order, from `from` to `to`. Invalid bars and
+/// bars outside this span are skipped. The boolean is true if the response reports simulated
+/// prices. Returns `None` if the body is not a response for this symbol.
 pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Bar]>, bool)> {
     let answer: AggregatesReply = serde_json::from_slice(body)
         .inspect_err(|error| log::debug!("minutes: {error}"))
@@ -70,8 +73,8 @@ pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Ba
     Some((bars.collect(), simulated))
 }
 
-/// The bar of a row of aggregates: where its minute begins, in whichever unit, and its first,
-/// highest, lowest and last price. `None` if it can be none of this symbol.
+/// Builds the bar of one row from the start of the minute (a Unix timestamp in any unit) and the
+/// open, high, low and close prices. Returns `None` if the bar is not valid for this symbol.
 pub(crate) fn minute(
     start: f64,
     [open, high, low, close]: [f64; 4],
@@ -130,7 +133,8 @@ mod tests {
             "null".into(),
             "{}".into(),
             row(7, "5900 5901 5899 5900.25"),
-            // Again, before the last one, before what was asked for, and of the future.
+            // The first four of these rows are skipped: a duplicate, an earlier minute, a minute
+            // before the start of the span and a minute after its end.
             row(7, "5900 5901 5899 5899"),
             row(4, "5900 5901 5899 5899"),
             row(-1, "5900 5901 5899 5899"),
@@ -138,7 +142,8 @@ mod tests {
             row(150, "5900 5901 5899 5899"),
         ];
         let expected = [(0, 5900.0), (7 * MINUTE, 5900.25), (150 * MINUTE, 5899.0)];
-        // A number that is none in JSON spoils the whole answer; nobody writes such a one.
+        // The parser rejects the whole response because `1e999` is out of range. A real server does
+        // not send such a number.
         assert_eq!(read(&answer(&rows)), None);
         let rows: Vec<String> = rows
             .iter()

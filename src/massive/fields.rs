@@ -1,4 +1,5 @@
-//! The fields of one event, of whichever type; read leniently, without an allocation.
+//! Reads the fields of one event of any type. The parser ignores unexpected types, and it allocates
+//! only for a string with escape sequences.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,13 +12,13 @@ use super::websocket::{
 };
 use crate::market::{Bar, ChannelKind, Price, TopOfBook, Trade};
 
-/// The fields of an event that this program reads, of whichever type the event is.
+/// The fields that this program reads from an event. Each event type uses some of these fields.
 #[derive(Default)]
 pub(crate) struct Fields<'a> {
     pub(crate) ev: Option<Cow<'a, str>>,
     pub(crate) status: Option<Cow<'a, str>>,
     pub(crate) message: Option<Cow<'a, str>>,
-    /// `T`
+    /// The JSON field `T`.
     pub(crate) ticker: Option<Cow<'a, str>>,
     pub(crate) sym: Option<Cow<'a, str>>,
     pub(crate) val: Option<f64>,
@@ -34,25 +35,26 @@ pub(crate) struct Fields<'a> {
     pub(crate) asked: Option<f64>,
     pub(crate) p: Option<f64>,
     pub(crate) av: Option<f64>,
-    /// A hub's own.
+    /// The age in milliseconds. Only a hub sends this field.
     pub(crate) age: Option<f64>,
 }
 
-/// What the fields of an event are read as. Where they are read, for there are so many of them
-/// that each move costs.
+/// A type that can be built from the fields of an event. The deserializer calls `of` directly,
+/// because each move of the large `Fields` struct costs time.
 pub(crate) trait FromFields<'a>: Sized {
-    /// These fields.
+    /// Builds the value from the fields.
     fn of(fields: Fields<'a>) -> Self;
 }
 
-/// The object that begins here, if it is as it should be, and where it ends.
+/// Reads the object at the start of `text`. Returns the value and the length of the object in
+/// bytes; `None` if the object is invalid.
 pub(crate) fn read<'a, T: FromFields<'a>>(text: &'a str) -> Option<(T, usize)> {
     let mut objects = serde_json::Deserializer::from_str(text).into_iter();
     let Read(read) = objects.next()?.ok()?;
     Some((read, objects.byte_offset()))
 }
 
-/// See [`FromFields`].
+/// A wrapper that implements `Deserialize` for each [`FromFields`] type.
 struct Read<T>(T);
 
 impl<'a> Fields<'a> {
@@ -71,7 +73,7 @@ impl<'a> Fields<'a> {
             "A" => self.bar(ChannelKind::Second),
             "AM" => self.bar(ChannelKind::Minute),
             "Q" => {
-                // A side that is absent is one that nobody offers.
+                // A missing side means that there are no orders on this side.
                 let side = |field: Option<f64>| match field {
                     Some(_) => number(field),
                     None => Ok(Price::from_scaled(0)),
@@ -192,10 +194,10 @@ impl<'de, T: FromFields<'de>> Deserialize<'de> for Read<T> {
     }
 }
 
-/// What is to be said of an object that could not be read.
+/// Returns the error for an object that cannot be read.
 pub(crate) fn parse_error(object: &str) -> ParseError {
     match serde_json::from_str::<Read<Result<MarketEvent<'_>, ParseError>>>(object) {
-        // serde_json calls `1e999` a syntax error; here it is a number that is none.
+        // serde_json reports a syntax error for `1e999`, but the number is only out of range.
         Err(error)
             if error.classify() == serde_json::error::Category::Syntax
                 && error.to_string().starts_with("number out of range") =>
@@ -206,8 +208,8 @@ pub(crate) fn parse_error(object: &str) -> ParseError {
     }
 }
 
-/// Any JSON value; a field of an unexpected type must not cost the event that does not need it
-/// (`c` is a price in a bar, a list in a trade and a number in a quote).
+/// A JSON value of any type. A field of an unexpected type must not invalidate an event that does
+/// not use the field (`c` is a price in a bar, a list in a trade and a number in a quote).
 enum LenientValue<'a> {
     Number(f64),
     Text(Cow<'a, str>),

@@ -1,4 +1,5 @@
-//! Which markets are open, by the vendor's word or a hub's copy of it. Pure.
+//! Reads the state of each market from the vendor's response or from a hub's copy of the response.
+//! Pure: this module does no I/O.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -7,7 +8,7 @@ use crate::feed::connection::FeedProvider;
 use crate::market::{MarketState, MarketStatus};
 use crate::time::Utc;
 
-/// Where it is asked for.
+/// Returns the path of the market status request.
 pub(crate) const fn path(provider: FeedProvider) -> &'static str {
     match provider {
         FeedProvider::Hub => "/api/market/status",
@@ -15,8 +16,9 @@ pub(crate) const fn path(provider: FeedProvider) -> &'static str {
     }
 }
 
-/// What an answer says. One that does not say of when it is, or of no market that is known, is
-/// none: a hub may repeat one that is old. And whether it is of simulated markets.
+/// Reads a market status response. The boolean is true if the markets are simulated. Returns `None`
+/// if the response has no time or no known market state. The time is required, because a hub may
+/// repeat an old response.
 pub fn status(body: &[u8]) -> Option<(MarketStatus, bool)> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let time: Timestamp = body["serverTime"].as_str()?.parse().ok()?;

@@ -1,4 +1,5 @@
-//! The JSON of the vendor and of the hub, read and written. Knows nothing of connections.
+//! The JSON formats of the vendor and of the hub: parsing and serialization. This module opens no
+//! connection.
 
 pub(crate) mod aggregates;
 pub(crate) mod fields;

@@ -1,4 +1,5 @@
-//! The rows of `/api/quotes`, the proxy's and the hub's, read suspiciously. Pure.
+//! Reads the rows of `/api/quotes` that the proxy and the hub send. Every field except the symbol
+//! may be missing, and a row that cannot be read is skipped. Pure: this module does no I/O.
 
 use std::time::Duration;
 
@@ -14,21 +15,23 @@ use crate::massive::snapshot;
 use crate::massive::snapshot::{Greeks, positive};
 use crate::massive::websocket;
 
-/// Nothing is older, in seconds: ages are added up, and must not overflow.
+/// The largest age, in seconds. A larger age is reduced to this value, so that a sum of ages cannot
+/// overflow.
 const AGE_LIMIT: f64 = 1e9;
 
-/// `age` and `simulated` are the hub's own words, as are those of a row below `source`.
+/// The response body of `/api/quotes`. Only the hub sends `age`, `simulated` and the row fields
+/// below `source`.
 #[derive(Deserialize)]
 struct HubQuotesBody {
     results: Vec<LenientRow<ProxyRow>>,
-    /// How old what the hub repeats is, in seconds.
+    /// The age of the vendor's data that the hub repeats, in seconds.
     #[serde(default)]
     age: Value,
     #[serde(default)]
     simulated: Value,
 }
 
-/// A row that cannot be read costs none of the others.
+/// A row that may have the wrong shape. A row that cannot be read does not affect the other rows.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(crate) enum LenientRow<T> {
@@ -45,7 +48,7 @@ impl<T> LenientRow<T> {
     }
 }
 
-/// A row of the proxy; what is below `source` is the hub's own, and the proxy has no such words.
+/// A row of the response. The proxy sends only the fields up to `source`; the hub sends all fields.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ProxyRow {
@@ -58,10 +61,10 @@ struct ProxyRow {
     market_status: Option<String>,
     #[serde(default)]
     delayed: bool,
-    /// `last` is the close of its session.
+    /// True if `last` is the closing price of its session.
     #[serde(default)]
     is_close: bool,
-    /// `NOT_ENTITLED`, `NOT_FOUND`: then there is nothing else.
+    /// `NOT_ENTITLED` or `NOT_FOUND`. With one of these values, the other fields are ignored.
     denial: Option<String>,
     day_low: Option<f64>,
     day_high: Option<f64>,
@@ -70,7 +73,7 @@ struct ProxyRow {
     ask: Option<f64>,
     bid_size: Option<f64>,
     ask_size: Option<f64>,
-    /// When bid and ask were quoted.
+    /// The time of `bid` and `ask`: a Unix timestamp, in nanoseconds from the hub.
     quoted_at: Option<f64>,
     last_trade: Option<f64>,
     last_trade_size: Option<f64>,
@@ -98,9 +101,10 @@ pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
 }
 
 impl ProxyRow {
-    /// What it says; `None` if that is nothing.
+    /// Converts the row to an instrument snapshot. Returns `None` if the row contains no data.
     fn seed(&self) -> Option<InstrumentSnapshot> {
-        // Indices come back prefixed or plain, and a share with the name of one prefixed.
+        // The server may send an index with or without the prefix `I:`. A share with the name of an
+        // index has the prefix `stock:`.
         let symbol: Symbol = self.symbol.parse().ok()?;
         let mut seed = InstrumentSnapshot::empty(Ticker::try_from(symbol.ticker()).ok()?);
         seed.denial = self.denial.as_deref().and_then(snapshot::denial);
@@ -110,12 +114,13 @@ impl ProxyRow {
         if self.source.as_deref() == Some("error") {
             return None;
         }
-        // `last: 0` means no data, never a price.
+        // `last: 0` means that there is no data; zero is never a price here.
         let priced = self.source.as_deref() != Some("none");
         let last = self.last.filter(|last| *last != 0.0 && priced);
         seed.price = last.and_then(|last| snapshot::price(last, symbol.may_be_negative()));
         let derived = || {
-            // Where both are zero nothing is known; a change of exactly zero with a price is one.
+            // If `last` and `change` are both zero, there is no data, and `seed.price` is `None`. A
+            // change of exactly zero beside a price is real data.
             let change = Price::from_f64(self.change?)?;
             Some(Price::from_scaled(seed.price?.scaled() - change.scaled()))
                 .filter(|close| *close > Price::from_scaled(0))
@@ -125,7 +130,8 @@ impl ProxyRow {
             .previous_close
             .and_then(positive)
             .map(PreviousClose::Told);
-        // A hub that tells no previous close knows none. Its change is zero then, and means nothing.
+        // A hub that sends `marketStatus` without a previous close has none. The change in this row
+        // is then zero and has no meaning.
         seed.previous_close = match self.market_status {
             Some(_) => told,
             None => told.or_else(derived),
@@ -142,7 +148,8 @@ impl ProxyRow {
             self.open_interest,
         );
         let said = seed != InstrumentSnapshot::empty(seed.ticker.clone());
-        // Milliseconds for indices, nanoseconds for stocks: told by magnitude.
+        // Indices have milliseconds and stocks have nanoseconds. The magnitude of the timestamp
+        // determines its unit.
         seed.stamp = websocket::stamp(self.as_of);
         seed.delayed = self.delayed;
         seed.is_close = self.is_close && seed.price.is_some();
@@ -202,7 +209,7 @@ mod tests {
         assert!(seed.delayed);
         let range = price(5880.1).zip(price(5920.9));
         assert_eq!((seed.day.range, seed.day.volume), (range, None));
-        // A hub tells no previous close that is not above zero.
+        // A hub sends a previous close only if the price is above zero.
         let body = br#"{"results":[{"symbol":"I:TICK","last":207,"change":0,"asOf":1764086430905,
             "source":"indices","marketStatus":"open"}]}"#;
         let seed = seeds(body).remove(0);

@@ -1,8 +1,9 @@
-//! The vendor's universal snapshot: what is asked, and what its rows say. Pure; `rest` asks.
+//! The vendor's universal snapshot: the request path and the response rows. Pure: the callers send
+//! the request.
 //!
-//! Read suspiciously: every field may be missing, a day that has not begun is all zeros, and a
-//! row that cannot be read costs none of the others. The display and the hub read rows here, by
-//! the same rules: which number is the price, whether it is the close, and whether it is late.
+//! The parser accepts incomplete data: every field except the ticker may be missing, and a row that
+//! cannot be read does not affect the other rows. A day that has not begun contains only zeros. The
+//! display and the hub use the same rules to find the price, the closing price and the delay.
 
 use crate::massive::trade_conditions;
 
@@ -16,118 +17,120 @@ use crate::market::{
 };
 use crate::time::Utc;
 
-/// The most tickers of one request, by the vendor's documentation.
+/// The maximum number of tickers in one request, from the vendor's documentation.
 pub const TICKERS: usize = 250;
 
-/// The path that asks for these tickers, of whatever classes.
+/// Returns the request path for these tickers. The tickers may belong to different asset classes.
 pub fn path<'a>(tickers: impl IntoIterator<Item = &'a str>) -> String {
     let tickers: Vec<&str> = tickers.into_iter().collect();
-    // Without a limit the vendor gives the first ten.
+    // Without a limit the vendor returns only the first ten rows.
     format!(
         "/v3/snapshot?ticker.any_of={}&limit={TICKERS}",
         tickers.join(",")
     )
 }
 
-/// What the vendor says of one ticker.
+/// The vendor's data for one ticker.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct SnapshotRow {
-    /// Which.
+    /// The vendor's ticker, for example `I:SPX`.
     pub ticker: String,
-    /// `NOT_FOUND`, `NOT_ENTITLED`: then there is nothing else.
+    /// `NOT_FOUND` or `NOT_ENTITLED`. The row then contains no other data.
     pub error: Option<String>,
-    /// An index's.
+    /// The value of an index.
     pub value: Option<f64>,
-    /// Of the row, in nanoseconds.
+    /// The time of the last update of the row: a Unix timestamp in nanoseconds.
     pub last_updated: Option<f64>,
-    /// `open`, `closed`, `regular_trading`, …
+    /// The state of the market: `open`, `closed`, `regular_trading`, …
     pub market_status: Option<String>,
-    /// `REAL-TIME` or `DELAYED`; of a share or a contract it stands in its trade and its quote.
+    /// `REAL-TIME` or `DELAYED`. A share or a contract has this field in its trade and in its
+    /// quote.
     pub timeframe: Option<String>,
-    /// Of the day.
+    /// The prices and the volume of the session.
     pub session: Option<SessionStats>,
-    /// Of a share or a contract.
+    /// The last trade of a share or a contract.
     pub last_trade: Option<LastTrade>,
-    /// Of a share or a contract.
+    /// The best bid and ask of a share or a contract.
     pub last_quote: Option<LastQuote>,
-    /// Of a contract; absent, or empty, deep in the money.
+    /// The greeks of a contract; absent or empty if the contract is deep in the money.
     pub greeks: Option<Greeks>,
-    /// Of a contract, as a fraction.
+    /// The implied volatility of a contract, as a fraction (0.25 means 25 %).
     pub implied_volatility: Option<f64>,
-    /// Of a contract.
+    /// The open interest of a contract.
     pub open_interest: Option<f64>,
 }
 
-/// The day so far, or the last one.
+/// The prices and the volume of the current session, or of the last session.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct SessionStats {
-    /// The last price of it.
+    /// The last price of the session.
     pub close: Option<f64>,
-    /// The close before it.
+    /// The closing price of the previous session.
     pub previous_close: Option<f64>,
-    /// Its highest price.
+    /// The highest price of the session.
     pub high: Option<f64>,
-    /// Its lowest price.
+    /// The lowest price of the session.
     pub low: Option<f64>,
-    /// How much was traded in it; an index has none.
+    /// The volume of the session, in shares or contracts. An index has no volume.
     pub volume: Option<f64>,
 }
 
-/// The last trade.
+/// The last trade of a share or a contract.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct LastTrade {
-    /// At what price.
+    /// The price of the trade.
     pub price: Option<f64>,
-    /// Of so many contracts or shares.
+    /// The size of the trade, in contracts or shares.
     pub size: Option<f64>,
-    /// When, in nanoseconds.
+    /// The time of the trade: a Unix timestamp in nanoseconds.
     pub sip_timestamp: Option<f64>,
-    /// Under which conditions: the vendor's own numbers.
+    /// The conditions of the trade, as the vendor's condition codes.
     pub conditions: Option<Vec<i64>>,
     /// `REAL-TIME` or `DELAYED`.
     pub timeframe: Option<String>,
 }
 
-/// The best bid and ask.
+/// The best bid and ask of a share or a contract.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct LastQuote {
-    /// What buyers pay.
+    /// The highest price that a buyer offers.
     pub bid: Option<f64>,
-    /// What sellers want.
+    /// The lowest price that a seller accepts.
     pub ask: Option<f64>,
-    /// For how much.
+    /// The size of the bid.
     pub bid_size: Option<f64>,
-    /// For how much.
+    /// The size of the ask.
     pub ask_size: Option<f64>,
-    /// When, in nanoseconds.
+    /// The time of the quote: a Unix timestamp in nanoseconds.
     pub last_updated: Option<f64>,
     /// `REAL-TIME` or `DELAYED`.
     pub timeframe: Option<String>,
 }
 
-/// How a contract's price moves.
+/// The sensitivities of the price of an option contract.
 #[derive(Clone, Debug, Default, Deserialize, serde::Serialize, PartialEq)]
 pub struct Greeks {
-    /// With the underlying.
+    /// The change of the price when the price of the underlying changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delta: Option<f64>,
-    /// Of delta, with the underlying.
+    /// The change of delta when the price of the underlying changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gamma: Option<f64>,
-    /// With time.
+    /// The change of the price with time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub theta: Option<f64>,
-    /// With volatility.
+    /// The change of the price when the volatility changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vega: Option<f64>,
 }
 
-/// What an answer says.
+/// The content of a snapshot response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// Its rows; those that cannot be read are left out.
+    /// The rows of the response, without the rows that cannot be read.
     pub rows: Vec<SnapshotRow>,
-    /// It says that its prices are not real: a simulator's word, which the vendor does not use.
+    /// True if the response reports simulated prices. Only a simulator sends this field; the vendor
+    /// does not use it.
     pub simulated: bool,
 }
 
@@ -139,10 +142,10 @@ struct SnapshotBody {
     simulated: Value,
 }
 
-/// Reads an answer.
+/// Reads a snapshot response.
 ///
 /// # Errors
-/// It is no answer of the vendor's.
+/// The body is not a snapshot response of the vendor.
 pub fn read(body: &[u8]) -> Result<Snapshot, serde_json::Error> {
     let answer: SnapshotBody = serde_json::from_slice(body)?;
     let rows = answer.results.into_iter().filter_map(|row| {
@@ -157,7 +160,7 @@ pub fn read(body: &[u8]) -> Result<Snapshot, serde_json::Error> {
 }
 
 impl Snapshot {
-    /// What the display takes of it.
+    /// Returns the instrument snapshots for the display. Rows without usable data are skipped.
     pub(crate) fn seeds(&self) -> impl Iterator<Item = InstrumentSnapshot> {
         self.rows.iter().filter_map(|row| {
             let mut seed = row.seed()?;
@@ -167,16 +170,17 @@ impl Snapshot {
     }
 }
 
-/// The last price of a row.
+/// The last price of a row, and its time.
 struct Last {
     price: Price,
     stamp: Option<Utc>,
-    /// It is the close of its session.
+    /// True if the price is the closing price of its session.
     is_close: bool,
 }
 
 impl SnapshotRow {
-    /// What it says.
+    /// Converts the row to an instrument snapshot. Returns `None` if the ticker or the error text
+    /// is unknown.
     pub(crate) fn seed(&self) -> Option<InstrumentSnapshot> {
         let symbol = Symbol::from_ticker(&self.ticker)?;
         let mut seed = InstrumentSnapshot::empty(Ticker::try_from(symbol.ticker()).ok()?);
@@ -212,20 +216,21 @@ impl SnapshotRow {
         Some(seed)
     }
 
-    /// The value of an index, if it says one.
+    /// Returns the value of an index; `None` if the row has no valid value.
     pub(crate) fn value(&self, symbol: &Symbol) -> Option<Price> {
         price(self.value?, symbol.may_be_negative())
     }
 
     fn index(&self, symbol: &Symbol) -> Option<Last> {
         let close = || {
-            // Zero is that of a day that has not begun.
+            // A close of zero means that the session has not begun.
             let close = self.session.as_ref()?.close.filter(|close| *close != 0.0)?;
             price(close, symbol.may_be_negative())
         };
         let value = || self.value(symbol);
         let is_close = self.is_closed();
-        // Once its market is closed a value may be one of outside the hours.
+        // After the market closes, `value` may come from outside the regular hours, so the closing
+        // price has priority.
         let price = if is_close {
             close().or_else(value)
         } else {
@@ -238,8 +243,8 @@ impl SnapshotRow {
         })
     }
 
-    /// A share is worth its last trade. Once its market is closed that may be one of after hours,
-    /// and the close of its session counts.
+    /// Returns the price of a share, which is its last trade. After the market closes, the last
+    /// trade may come from the extended hours, so the closing price of the session has priority.
     fn share(&self, trade: Option<(Trade, Option<Utc>)>) -> Option<Last> {
         let close = || {
             Some(Last {
@@ -255,16 +260,16 @@ impl SnapshotRow {
                 stamp: Some(stamp),
                 is_close: false,
             }),
-            // Before and after the regular hours the session's close is not what a share is worth
-            // now, whatever the time of the row.
+            // In the extended hours, the close of the session is not the current price of a share,
+            // even if the row has a newer timestamp.
             _ if self.is_extended() => None,
             _ => close(),
         };
         closed.or_else(traded)
     }
 
-    /// Only a quote of a known time: the last trade of a contract, which is also the close of its
-    /// session, may be days old.
+    /// Returns the price of a contract: the middle of a quote with a known time. The last trade is
+    /// not used, because it may be days old, and the close of the session is the same trade.
     fn contract(&self, seed: &InstrumentSnapshot) -> Option<Last> {
         Some(Last {
             price: seed.book?.mid()?,
@@ -273,8 +278,9 @@ impl SnapshotRow {
         })
     }
 
-    /// The last trade. One of a share that makes no last price is none: it is of another time,
-    /// another kind of delivery, or made by another price.
+    /// Returns the last trade. A trade of a share counts only if it makes a last price. Other
+    /// trades belong to another time, have another kind of delivery, or have a price that depends
+    /// on another price.
     fn trade(&self, class: AssetClass, day: DayStats) -> Option<(Trade, Option<Utc>)> {
         let last = self.last_trade.as_ref()?;
         let (trade, stamp) = trade(last.price, last.size, last.sip_timestamp)?;
@@ -291,7 +297,7 @@ impl SnapshotRow {
         Some((trade, stamp))
     }
 
-    /// Whether the vendor says that the market of this one is closed.
+    /// Returns true if the vendor reports that the market of this instrument is closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.market_status.as_deref() == Some("closed")
     }
@@ -310,7 +316,8 @@ impl SnapshotRow {
         )
     }
 
-    /// Whether the vendor says that it serves the price of this one late.
+    /// Returns true if the vendor reports that the price of this instrument is delayed. The field
+    /// is read from the source of the price: the trade of a share, or the quote of a contract.
     fn is_delayed(&self, class: AssetClass) -> bool {
         let quote = || self.last_quote.as_ref()?.timeframe.as_deref();
         let trade = || self.last_trade.as_ref()?.timeframe.as_deref();
@@ -323,19 +330,20 @@ impl SnapshotRow {
         word == Some("DELAYED")
     }
 
-    /// The last price of the session.
+    /// Returns the last price of the session; `None` if the price is missing or zero.
     fn close(&self) -> Option<Price> {
         self.session.as_ref()?.close.and_then(positive)
     }
 
-    /// The close before the session.
+    /// Returns the closing price of the previous session; `None` if the price is missing or not
+    /// above zero.
     pub fn previous_close(&self) -> Option<Price> {
         let close = self.session.as_ref()?.previous_close?;
         positive(close)
     }
 }
 
-/// Why a ticker is served nothing of, if these words say so.
+/// Converts the vendor's error text to a denial; `None` if the text is another error.
 pub(crate) fn denial(words: &str) -> Option<Denial> {
     match words {
         "NOT_ENTITLED" => Some(Denial::NotEntitled),
@@ -344,7 +352,8 @@ pub(crate) fn denial(words: &str) -> Option<Denial> {
     }
 }
 
-/// A day that has not begun is all zeros, and says nothing.
+/// Returns the price range and the volume of the day. Zeros count as missing, because a day that
+/// has not begun contains only zeros.
 pub(crate) fn day(low: Option<f64>, high: Option<f64>, volume: Option<f64>) -> DayStats {
     let range = low.and_then(positive).zip(high.and_then(positive));
     DayStats {
@@ -353,8 +362,9 @@ pub(crate) fn day(low: Option<f64>, high: Option<f64>, volume: Option<f64>) -> D
     }
 }
 
-/// The best bid and ask. Nobody may bid: that is zero. Nobody may ask: that is zero, or not told.
-/// Where both are zero it must be known when that was so, or nothing was told.
+/// Returns the best bid and ask. A bid of zero means that there is no buyer. An ask that is zero or
+/// missing means that there is no seller. If both sides are zero, a timestamp is required, because
+/// zeros without a timestamp mean that there is no data.
 pub(crate) fn book(
     [bid, ask]: [Option<f64>; 2],
     sizes: [Option<f64>; 2],
@@ -373,7 +383,7 @@ pub(crate) fn book(
     })
 }
 
-/// A trade, and when it was made in nanoseconds.
+/// Returns a trade and its time. The vendor sends `at` as a Unix timestamp in nanoseconds.
 pub(crate) fn trade(
     price: Option<f64>,
     traded: Option<f64>,
@@ -386,7 +396,7 @@ pub(crate) fn trade(
     Some((trade, websocket::stamp(at)))
 }
 
-/// What is computed of a contract; `None` if nothing is.
+/// Returns the computed values of a contract; `None` if there is no value.
 pub(crate) fn analytics(
     greeks: Option<&Greeks>,
     implied_volatility: Option<f64>,
@@ -404,12 +414,14 @@ pub(crate) fn analytics(
     (analytics != OptionAnalytics::default()).then_some(analytics)
 }
 
-/// A price of zero is no price.
+/// Converts a number to a price. Returns `None` unless the price is above zero, because zero means
+/// that there is no data.
 pub fn positive(number: f64) -> Option<Price> {
     price(number, false)
 }
 
-/// The same, but of an index that may be negative it is a value.
+/// Converts a number to a price like [`positive`]. If `may_be_negative` is true, zero and negative
+/// prices are valid too.
 pub(crate) fn price(number: f64, may_be_negative: bool) -> Option<Price> {
     let price = Price::from_f64(number)?;
     (may_be_negative || price > Price::from_scaled(0)).then_some(price)

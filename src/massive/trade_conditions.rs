@@ -1,23 +1,25 @@
-//! Which trades of a share make its last price, by the conditions they were made under. Pure.
+//! Decides which trades of a share make its last price, from the conditions of each trade. Pure:
+//! this module does no I/O.
 //!
 //! Source: the vendor's list of trade conditions (`/v3/reference/conditions?asset_class=stocks`,
-//! and its glossary, <https://massive.com/glossary/us/stocks/conditions-indicators>), whose rules of
-//! the consolidated tape (CTA and UTP plans) say for each whether it updates the last price. Of two
-//! conditions the one that forbids it counts.
+//! and its glossary, <https://massive.com/glossary/us/stocks/conditions-indicators>). The list
+//! contains the rules of the consolidated tape (CTA and UTP plans), which define for each condition
+//! if the trade updates the last price. If a trade has two conditions, the condition that forbids
+//! the update has priority.
 
-/// Those that never make one.
+/// The conditions of trades that never make a last price.
 const NEVER: [i64; 23] = [
-    2,  // average price: of a whole day's orders
-    5,  // bunched, sold: reported late
-    7,  // cash: delivered the same day
-    10, // derivatively priced: made by another price
-    15, // a market center's official close
-    16, // a market center's official open
-    20, // next day: delivered tomorrow
+    2,  // average price: the average over the orders of a whole day
+    5,  // bunched, sold: the trade is reported late
+    7,  // cash: the delivery is on the same day
+    10, // derivatively priced: the price depends on another price
+    15, // the official close of a market center
+    16, // the official open of a market center
+    20, // next day: the delivery is on the next day
     21, // price variation
-    22, // prior reference price: of an earlier time
-    29, // seller: delivered when the seller likes
-    32, // sold out: reported late
+    22, // prior reference price: the price belongs to an earlier time
+    29, // seller: the seller chooses the day of delivery
+    32, // sold out: the trade is reported late
     33, // sold, out of sequence
     37, // odd lot
     42, // not eligible
@@ -27,16 +29,17 @@ const NEVER: [i64; 23] = [
     48, // as of an earlier day, corrected
     49, // as of an earlier day, cancelled
     50, // out of bounds
-    52, // contingent: part of a deal with another price
+    52, // contingent: the trade is part of a deal with another price
     53, // qualified contingent
     54, // errored
 ];
 
-/// Those of the hours before and after the regular ones: form T, and the same out of sequence. They
-/// make no last price of the regular hours.
+/// The conditions of trades in the extended hours: form T, and form T out of sequence. These trades
+/// make no last price in the regular hours.
 const EXTENDED: [i64; 2] = [12, 13];
 
-/// Whether a trade of these conditions makes a last price: of the regular hours, if these are on.
+/// Returns true if a trade with these conditions makes a last price. `regular` is true in the
+/// regular hours.
 pub(crate) fn make_last(conditions: &[i64], regular: bool) -> bool {
     !conditions
         .iter()

@@ -1,9 +1,10 @@
-//! Bytes ⇄ messages. The only file that knows the vendor's JSON; it never panics, whatever the
-//! bytes, and allocates nothing for the events that the display uses.
+//! Parses the frames of the WebSocket connection and builds the messages to the server. Together
+//! with `fields`, this module is the only one that contains the vendor's WebSocket JSON. The code
+//! never panics, for any input, and allocates nothing for the events that the display uses.
 //!
-//! Facts by the vendor's documentation: the server sends arrays of objects, a frame may mix
-//! events, types and statuses; the ticker is in `T` for `V` and in `sym` for everything else;
-//! every number may be spelled as an integer, a decimal or with an exponent.
+//! Facts from the vendor's documentation: the server sends arrays of objects. One frame can contain
+//! events of different types and status messages. The ticker is in `T` for `V` events and in `sym`
+//! for all other events. A number can be an integer, a decimal or a number with an exponent.
 
 use crate::massive::fields;
 
@@ -18,115 +19,120 @@ use crate::market::{Bar, Channel, ChannelKind, Price, TopOfBook, Trade, may_be_n
 use crate::massive::fields::{Fields, FromFields};
 use crate::time::Utc;
 
-/// Messages larger than this are refused before they are read, in bytes.
+/// The largest accepted message, in bytes. A larger message is rejected before parsing.
 pub const MESSAGE_LIMIT: usize = 1 << 20;
 
 /// One event of a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MarketEvent<'a> {
-    /// A word about the connection or a subscription.
+    /// A message about the connection or a subscription, with its text.
     Status(StatusKind, Cow<'a, str>),
     /// `V`: an index value.
     Value {
-        /// Whose.
+        /// The ticker of the index.
         ticker: Cow<'a, str>,
-        /// The value; above zero but for an index that may be below.
+        /// The value. The value is above zero, except for an index that can be zero or negative.
         price: Price,
-        /// When, if the stamp could be read.
+        /// The time of the value; `None` if the timestamp is missing or invalid.
         stamp: Option<Utc>,
-        /// How old a hub says that it is, in its field `age` (milliseconds).
+        /// The age that a hub reports in its field `age` (milliseconds); `None` if the field is
+        /// missing.
         age: Option<Duration>,
     },
-    /// `A` or `AM`: a bar.
+    /// `A` or `AM`: a bar of one second or of one minute.
     Bar {
-        /// Whose.
+        /// The ticker of the instrument.
         ticker: Cow<'a, str>,
-        /// Of a second or a minute.
+        /// The length of the bar: `Second` or `Minute`.
         kind: ChannelKind,
-        /// The bar.
+        /// The prices and the time span of the bar.
         bar: Bar,
-        /// How much was traded today, where the bar says (`av`).
+        /// The volume of the day so far (field `av`), in shares or contracts; `None` if the field
+        /// is missing.
         volume: Option<u64>,
-        /// How old a hub says that it is.
+        /// The age that a hub reports in its field `age`; `None` if the field is missing.
         age: Option<Duration>,
     },
     /// `Q`: the best bid and ask.
     Quote {
-        /// Whose.
+        /// The ticker of the instrument.
         ticker: Cow<'a, str>,
-        /// What is bid and asked.
+        /// The prices and sizes of the best bid and ask.
         book: TopOfBook,
-        /// When, if the stamp could be read.
+        /// The time of the quote; `None` if the timestamp is missing or invalid.
         stamp: Option<Utc>,
-        /// How old a hub says that it is.
+        /// The age that a hub reports in its field `age`; `None` if the field is missing.
         age: Option<Duration>,
     },
     /// `T`: a trade.
     Trade {
-        /// Whose.
+        /// The ticker of the instrument.
         ticker: Cow<'a, str>,
-        /// The trade.
+        /// The price and the size of the trade.
         trade: Trade,
-        /// When, if the stamp could be read.
+        /// The time of the trade; `None` if the timestamp is missing or invalid.
         stamp: Option<Utc>,
     },
-    /// A known type that this program has no use for (`LULD`, `FMV`, `LV`).
+    /// A known event type that this program does not use (`LULD`, `FMV`, `LV`).
     Unused,
 }
 
-/// The `status` of a status event.
+/// The kind of a status event, from its field `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusKind {
-    /// The greeting.
+    /// `connected`: the greeting of the server.
     Connected,
-    /// The key is good.
+    /// `auth_success`: the server accepts the key.
     AuthSuccess,
-    /// The key is wrong, or the plan lacks this cluster.
+    /// `auth_failed`: the key is wrong, or the plan does not include this cluster.
     AuthFailed,
-    /// Nobody authenticated in time.
+    /// `auth_timeout`: the client did not authenticate in time.
     AuthTimeout,
-    /// An acknowledgement; the message names the channel.
+    /// `success`: an acknowledgement. The message names the channel.
     Success,
-    /// A refusal; it names no channel.
+    /// `error`: a refusal. The message names no channel.
     Error,
-    /// Another connection took the place of one.
+    /// `max_connections`: a new connection has replaced an existing connection.
     MaxConnections,
-    /// The server is about to close: we read too slowly, or it says so.
+    /// `slow_consumer` or `force_disconnect`: the server is about to close the connection, for
+    /// example because the client reads too slowly.
     Dropping,
-    /// Our own, said by a simulator behind its greeting: the prices are not real.
+    /// `simulated`: an extension of this project. A simulator sends this status after its greeting,
+    /// because its prices are not real.
     Simulated,
-    /// Our hub's own: it has lost the vendor, and nothing will come until it says that it is up.
+    /// `upstream_down`: an extension of this project's hub. The hub has lost the vendor and sends
+    /// no new data until it sends `upstream_up`.
     UpstreamDown,
-    /// Our hub's own: prices are coming again.
+    /// `upstream_up`: an extension of this project's hub. The hub receives prices again.
     UpstreamUp,
-    /// Anything else; to be shown, not obeyed.
+    /// Any other status. The program shows the text and does not act on it.
     Other,
 }
 
-/// What is wrong with a frame or an event; they are counted by kind.
+/// The reason why a frame or an event cannot be read. The program counts the errors by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ParseError {
-    /// A binary frame that is not UTF-8.
+    /// A binary frame is not valid UTF-8.
     Binary,
-    /// The frame is no array.
+    /// The frame is not a JSON array.
     NoArray,
-    /// Something stands between or behind the events.
+    /// The frame contains other text between its events or after its last event.
     Debris,
-    /// An event is no JSON object.
+    /// An event is not a complete and valid JSON object.
     Syntax,
-    /// An event lacks a field, or it is of the wrong type.
+    /// A field of an event is missing or has the wrong type.
     Field,
-    /// A number that is no price.
+    /// A number is not a valid price.
     Number,
-    /// A type of event nobody has documented.
+    /// The event type is not in the vendor's documentation.
     Unknown,
 }
 
 impl ParseError {
-    /// How many kinds there are.
+    /// The number of error kinds.
     pub const KINDS: usize = 7;
 
-    /// Its place among the kinds.
+    /// Returns the index of this kind, from 0 to `KINDS - 1`.
     pub const fn index(self) -> usize {
         self as usize
     }
@@ -146,35 +152,35 @@ impl fmt::Display for ParseError {
     }
 }
 
-/// Reads the events of one text frame in their order. An event that cannot be read costs none
-/// of the others: after it the frame goes on where its brackets say that it ends.
+/// Reads the events of one text frame in order. An event that cannot be read does not affect the
+/// other events: the reader finds the end of the event by its brackets and continues after the end.
 pub fn events(frame: &str) -> impl Iterator<Item = Result<MarketEvent<'_>, ParseError>> {
     objects::<Result<MarketEvent<'_>, ParseError>>(frame).map(|object| object?.0)
 }
 
-/// One event of a frame, for who passes it on as it is.
+/// One event of a frame, for a program that forwards the event unchanged.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RelayedEventRef<'a> {
-    /// A word about the connection or a subscription.
+    /// A message about the connection or a subscription, with its text.
     Status(StatusKind, Cow<'a, str>),
     /// An event on a channel.
     Data {
-        /// What it carries.
+        /// The kind of the channel.
         kind: ChannelKind,
-        /// Of which instrument.
+        /// The ticker of the instrument.
         ticker: Cow<'a, str>,
-        /// How old the hub before this one says that it is.
+        /// The age that an upstream hub reports; `None` if the event has no age.
         age: Option<Duration>,
-        /// The whole event, as it was written.
+        /// The complete JSON text of the event, as received.
         json: &'a str,
     },
-    /// A known type that has no channel here (`LULD`, `FMV`, `LV`).
+    /// A known event type without a channel in this program (`LULD`, `FMV`, `LV`).
     Unused,
 }
 
-/// Reads the events of one text frame as [`events`] does, but only so far as to know whom each is
-/// for. What is no JSON is not passed on, for it would spoil the frame it is put in; nor is an
-/// index value that is no price.
+/// Reads the events of one text frame like [`events`], but only the fields that identify the
+/// channel of each event. Invalid JSON gives an error and no event, because it would make the
+/// outgoing frame invalid. An index value that is not a valid price gives an error too.
 pub fn passing(frame: &str) -> impl Iterator<Item = Result<RelayedEventRef<'_>, ParseError>> {
     objects::<Result<EventHeader<'_>, ParseError>>(frame).map(|object| {
         let (head, json) = object?;
@@ -193,7 +199,7 @@ pub fn passing(frame: &str) -> impl Iterator<Item = Result<RelayedEventRef<'_>, 
     })
 }
 
-/// As much of an event as who passes it on has to know.
+/// The part of an event that a forwarding program needs.
 enum EventHeader<'a> {
     Data {
         kind: ChannelKind,
@@ -233,7 +239,7 @@ impl<'a> FromFields<'a> for Result<EventHeader<'a>, ParseError> {
     }
 }
 
-/// The objects of the array that a frame is, each read as a `T`.
+/// Returns an iterator over the objects in the array of a frame. Each object is read as a `T`.
 fn objects<'a, T: FromFields<'a>>(frame: &'a str) -> Objects<'a, T> {
     let rest = frame.trim_ascii();
     let (rest, parse_error) = match rest.strip_prefix('[') {
@@ -247,17 +253,17 @@ fn objects<'a, T: FromFields<'a>>(frame: &'a str) -> Objects<'a, T> {
     }
 }
 
-/// See [`objects`].
+/// The iterator that [`objects`] returns.
 #[derive(Clone, Debug)]
 struct Objects<'a, T> {
-    /// What has not been read yet; `None` after the end of the array.
+    /// The unread part of the frame; `None` after the end of the array.
     rest: Option<&'a str>,
     parse_error: Option<ParseError>,
     read: PhantomData<T>,
 }
 
 impl<'a, T: FromFields<'a>> Iterator for Objects<'a, T> {
-    /// What an object says, and the object itself.
+    /// The value that an object contains, and the JSON text of the object.
     type Item = Result<(T, &'a str), ParseError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -265,12 +271,13 @@ impl<'a, T: FromFields<'a>> Iterator for Objects<'a, T> {
             return Some(Err(parse_error));
         }
         let mut rest = self.rest?.trim_ascii_start();
-        // Not one call a comma: a frame of nothing else has as many as the stack has not.
+        // A loop skips the commas, because recursion could overflow the stack on a frame of only
+        // commas.
         while let Some(behind) = rest.strip_prefix(',') {
             rest = behind.trim_ascii_start();
         }
         let Some(first) = rest.bytes().next() else {
-            // The closing bracket is missing: the frame was cut.
+            // The closing bracket is missing, because the frame is truncated.
             self.rest = None;
             return Some(Err(ParseError::Syntax));
         };
@@ -285,9 +292,9 @@ impl<'a, T: FromFields<'a>> Iterator for Objects<'a, T> {
                     self.rest = Some(rest);
                     return Some(Ok((read, object)));
                 }
-                // Not as it should be: where it ends is then a matter of brackets alone.
+                // The object is invalid, so only the brackets can show the end of the object.
                 let Some(end) = object_end(rest) else {
-                    // The frame was cut within an event.
+                    // The frame ends inside an event.
                     self.rest = None;
                     return Some(Err(ParseError::Syntax));
                 };
@@ -296,8 +303,8 @@ impl<'a, T: FromFields<'a>> Iterator for Objects<'a, T> {
                 Some(Err(fields::parse_error(object)))
             }
             _ => {
-                // Debris up to where an event may begin again; the search is for ASCII, so it
-                // stops at a character's edge.
+                // Invalid text is skipped up to the next possible start of an event. The search
+                // looks for ASCII characters, so the slice begins at a character boundary.
                 let end = rest.find(['{', ']']).unwrap_or(rest.len());
                 self.rest = if end == rest.len() {
                     None
@@ -310,8 +317,8 @@ impl<'a, T: FromFields<'a>> Iterator for Objects<'a, T> {
     }
 }
 
-/// Where the object ends that begins here, judged by brackets and strings alone; `None` if it
-/// never does.
+/// Returns the length in bytes of the object at the start of `text`. Only brackets and strings are
+/// checked. Returns `None` if the object has no end.
 fn object_end(text: &str) -> Option<usize> {
     let mut depth = 0u32;
     let mut in_string = false;
@@ -345,20 +352,22 @@ pub(super) fn number(field: Option<f64>) -> Result<Price, ParseError> {
     Price::from_f64(field.ok_or(ParseError::Field)?).ok_or(ParseError::Number)
 }
 
-/// A count: of contracts, of shares. Fractions of a share are no whole one, and what is no count
-/// is not known.
+/// A number of contracts or shares, without fractions. Returns `None` if the field is missing,
+/// negative or too large.
 pub(crate) fn count(field: Option<f64>) -> Option<u64> {
-    // Beyond 2⁵³ a float has no units; nobody trades so many.
+    // An `f64` cannot represent every integer above 2⁵³. Real volumes are much smaller.
     let number = field.filter(|number| (0.0..9e15).contains(number))?;
     Some(number as u64)
 }
 
-/// The same, of one order or trade; 0 where it is not known.
+/// The size of one order or trade, at most `u32::MAX`. The size is 0 if the field is missing or
+/// invalid.
 pub(crate) fn size(field: Option<f64>) -> u32 {
     count(field).map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// A price of zero is no price: an index that is unknown must never be drawn as 0.
+/// Reads a price above zero. Zero is an error, because the display must never show an unknown index
+/// as 0.
 pub(super) fn positive(field: Option<f64>) -> Result<Price, ParseError> {
     number(field).and_then(|price| {
         if price > Price::from_scaled(0) {
@@ -369,14 +378,14 @@ pub(super) fn positive(field: Option<f64>) -> Result<Price, ParseError> {
     })
 }
 
-/// An age in milliseconds. What is none is not known.
+/// An age from a field in milliseconds. Returns `None` if the field is missing or out of range.
 pub(super) fn age(field: Option<f64>) -> Option<Duration> {
     let millis = field.filter(|millis| (0.0..1e15).contains(millis))?;
     Some(Duration::from_millis(millis as u64))
 }
 
-/// What a channel carries of an instrument: an index that is no sum of prices (`I:TICK`) may be zero or
-/// negative.
+/// Reads the price that a channel reports for a ticker. Only an index such as `I:TICK`, which is
+/// not a sum of prices, can be zero or negative.
 pub(super) fn value(
     field: Option<f64>,
     kind: ChannelKind,
@@ -389,8 +398,9 @@ pub(super) fn value(
     }
 }
 
-/// A time in s, ms, µs or ns, told apart by its magnitude (10, 13, 16 and 19 digits). `None` for what is
-/// none of them; a value without a stamp is still a value.
+/// Reads a Unix timestamp in s, ms, µs or ns. The magnitude determines the unit (10, 13, 16 or 19
+/// digits). Any other number gives `None` and not an error, because a value without a timestamp is
+/// still useful.
 pub fn stamp(field: Option<f64>) -> Option<Utc> {
     let number = field?;
     let millis = match number {
@@ -403,7 +413,8 @@ pub fn stamp(field: Option<f64>) -> Option<Utc> {
     Some(Utc(millis as i64))
 }
 
-/// The channel that an acknowledgement names. Prose is read for nothing but this prefix.
+/// Returns the channel that an acknowledgement names. The function reads only the text after the
+/// prefix `subscribed to: `; it ignores all other messages.
 pub fn subscribed(message: &str) -> Option<Channel> {
     Channel::parse(message.strip_prefix("subscribed to: ")?.trim_end())
 }
@@ -415,22 +426,22 @@ struct ClientCommand<'a> {
 }
 
 fn request(action: &str, params: &str) -> String {
-    // Two strings always serialise; an empty message would be ignored by the server.
+    // The serialization of two strings cannot fail, and the server would ignore an empty message.
     serde_json::to_string(&ClientCommand { action, params }).unwrap_or_default()
 }
 
-/// The message that authenticates with a key.
+/// Returns the message that authenticates with a key.
 pub fn auth(key: &str) -> String {
     request("auth", key)
 }
 
-/// The message that asks for one channel. One channel a message is what every server and every
-/// version of the proxy understands.
+/// Returns the message that subscribes to one channel. Each message names one channel, because
+/// every server and every version of the proxy supports this form.
 pub fn subscribe(channel: &Channel) -> String {
     request("subscribe", &channel.to_string())
 }
 
-/// The message that gives one channel back.
+/// Returns the message that unsubscribes from one channel.
 pub fn unsubscribe(channel: &Channel) -> String {
     request("unsubscribe", &channel.to_string())
 }

@@ -1,26 +1,28 @@
-//! The lower half of the tall screen as it was last drawn. It shows what changes rarely, the
-//! second price and the curve, and would be a third of the work of each tick of the first one.
-//! Used again only for exactly what it was drawn of, so no picture tells that it exists.
+//! The draw cache: the lower half of the tall picture as it was last drawn. That half shows the
+//! second price and the curve, which change rarely; to draw them again would be a third of the work
+//! for each change of the first price. The cache is used only for exactly equal input, so it never
+//! changes a picture.
 
 use super::{Frame, InstrumentView, WIDTH};
 use crate::market::{
     Change, Denial, Freshness, HISTORY_POINTS, NumberFormat, Price, SessionPart, ShortText,
 };
 
-/// The rows it covers.
+/// The bytes of a frame that the cache covers: pages 5 to 7.
 const FIRST: usize = 5 * WIDTH;
 const LENGTH: usize = 3 * WIDTH;
 
-/// See the module.
+/// The lower half of the last tall picture, with the values from which it was drawn.
 #[derive(Clone, Debug)]
 pub struct DrawCache {
-    /// What it was drawn of; `None` while there is nothing to use again.
+    /// The values from which the dots were drawn; `None` while the cache is empty.
     of: Option<Second>,
     history: heapless::Vec<Price, HISTORY_POINTS>,
     dots: [u8; LENGTH],
 }
 
-/// The second line of a view, without what does not show. Of a contract the label says all.
+/// The fields of the second line that affect the picture. For an option, the label contains the
+/// whole contract, so a flag is enough here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Second {
     label: ShortText,
@@ -35,7 +37,7 @@ struct Second {
 }
 
 impl DrawCache {
-    /// Nothing yet.
+    /// Creates an empty cache.
     pub const fn new() -> Self {
         Self {
             of: None,
@@ -44,7 +46,8 @@ impl DrawCache {
         }
     }
 
-    /// Draws what was drawn before, if it was drawn of these; whether it was.
+    /// Copies the stored dots into the frame if they were drawn from equal values. Returns true if
+    /// it has copied them.
     pub(super) fn restore(
         &self,
         frame: &mut Frame,
@@ -70,7 +73,7 @@ impl DrawCache {
         known
     }
 
-    /// Keeps what has just been drawn of these.
+    /// Stores the lower half of the frame, with the values from which it was drawn.
     pub(super) fn store(
         &mut self,
         frame: &Frame,
@@ -105,7 +108,8 @@ impl Default for DrawCache {
     }
 }
 
-/// Looks at every point, without a way out in between: so the compiler compares several at once.
+/// Compares all points without an early return, so that the compiler can compare several points at
+/// once.
 fn same(one: &[Price], other: &[Price]) -> bool {
     let pairs = one.iter().zip(other);
     let differ = pairs.fold(0, |differ, (a, b)| differ | (a.scaled() ^ b.scaled()));

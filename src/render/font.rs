@@ -1,8 +1,8 @@
-//! The fonts, turned at compile time into the bytes a frame is made of, so that drawing a
-//! character is copying them. Never measures a layout.
+//! The fonts, converted at compile time into the byte layout of a frame, so that drawing a
+//! character only copies bytes. This module never decides where a text is placed.
 //!
-//! A panel's byte is eight dots of one column, a font file's is eight dots of one row; turning
-//! one into the other dot by dot at every tick would cost more than the rest of the program.
+//! A byte of a panel is eight dots of one column, but a byte of a font file is eight dots of one
+//! row. A conversion at each price change would cost more than the rest of the program.
 
 use spleen_font::{FONT_5X8, FONT_8X16, FONT_12X24, FONT_16X32};
 
@@ -10,43 +10,45 @@ use core::cell::Cell;
 
 use super::{Frame, WIDTH};
 
-/// The fonts in every size and place the layouts use.
+/// The fonts in all sizes and positions that the layouts use.
 #[derive(Clone, Debug)]
 pub struct FontSet {
-    /// 16×32 with a raised fraction.
+    /// Prices in 16×32 dots with a raised fraction.
     pub(super) huge: NumberStyle,
-    /// 12×24 with a raised fraction.
+    /// Prices in 12×24 dots with a raised fraction.
     pub(super) large: NumberStyle,
-    /// 8×16.
+    /// Prices in 8×16 dots.
     pub(super) medium: NumberStyle,
-    /// 5×8.
+    /// Prices and text in 5×8 dots.
     pub(super) small: NumberStyle,
-    /// 8×16, vertically centred in its two pages: words, and inverted in badges.
+    /// Words in 8×16 dots, vertically centred in two pages; also for large badges.
     pub(super) word: Font,
-    /// 5×8 with capitals a row lower, so that inverted text keeps a lit rim.
+    /// Text for badges in 5×8 dots. The capitals are one row lower, so that the inverted text has a
+    /// lit row above it.
     pub(super) badge: Font,
-    /// The time of day as it was last set in small letters; it is on every page, and another one
+    /// The time of day as it was last drawn in the small font. Every page shows it, but it changes
     /// only once a minute.
     pub(super) time: Cell<Option<CachedTime>>,
 }
 
-/// A time that was set.
+/// A time of day that has already been drawn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CachedTime {
-    /// Hours and minutes, and whether they are written in twelve hours.
+    /// The hours and minutes, and true if the time has the twelve-hour format.
     pub(super) of: (Option<(u8, u8)>, bool),
-    /// Its columns; those beyond its width are blank.
+    /// The dots of the columns; the columns after `width` are dark.
     pub(super) dots: [u8; CachedTime::ROOM],
     pub(super) width: usize,
 }
 
 impl CachedTime {
-    /// Columns of the longest time, and some.
+    /// The number of stored columns, which is enough for the longest time.
     pub(super) const ROOM: usize = 32;
 }
 
 impl FontSet {
-    /// All fonts; free, for they were drawn by the compiler.
+    /// Returns all fonts. The call costs almost nothing, because the fonts are converted at compile
+    /// time.
     pub const fn new() -> Self {
         Self {
             huge: NumberStyle {
@@ -102,63 +104,66 @@ impl Default for FontSet {
     }
 }
 
-/// How a price is set.
+/// The fonts of a price, and the way to strike it out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NumberStyle {
-    /// The font of `5,912`.
+    /// The font of the whole part, such as `5,912`.
     pub(super) whole: Font,
-    /// The font of `.41`.
+    /// The font of the fraction, such as `.41`.
     pub(super) fraction: Font,
-    /// How it looks when it is no longer true.
+    /// The way to strike out a stale price.
     pub(super) strike: StrikeOut,
 }
 
-/// How a price of one size is struck out.
+/// The way to strike out a price of one size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StrikeOut {
-    /// The rows of the line through the whole part: where it ends on the right, and where it
-    /// starts on the left.
+    /// The rows of the line through the whole part: the row of its right end, and the row of its
+    /// left end.
     pub(super) rise: (u32, u32),
-    /// The thickness of the line, a bit a dot.
+    /// The thickness of the line as a bit mask, one bit for each dot.
     pub(super) dots: u32,
-    /// What becomes of the whole part below the line.
+    /// The fading of the whole part, over which the line is drawn.
     pub(super) whole: DigitFade,
-    /// What becomes of the fraction.
+    /// The fading of the fraction.
     pub(super) fraction: DigitFade,
 }
 
-/// What is taken from digits so that they look faint and still read.
+/// The dots that are removed from digits, so that they look faint but stay readable.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum DigitFade {
-    /// Every other dot, as on a chessboard: for strokes of two dots.
+    /// Every second dot is removed, as on a chessboard. This is for strokes that are two dots
+    /// thick.
     Grey,
-    /// Half of each upright stroke: for digits whose level strokes are but one dot.
+    /// Half of each vertical stroke is removed. This is for digits whose horizontal strokes are one
+    /// dot thick.
     Thin,
-    /// Nothing: for digits with nothing to spare.
+    /// No dots are removed, because the digits would not be readable with fewer dots.
     None,
 }
 
-/// One font: page-ordered columns of each character.
+/// A font. Each character is stored as columns, page by page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Font {
-    /// Height in pages.
+    /// The height in pages of eight dots.
     pub(super) pages: usize,
-    /// Bytes of a character's row: its width, and blank columns up to a power of two.
+    /// The number of bytes in one page of a character: its width, rounded up to a power of two with
+    /// dark columns.
     pub(super) stride: usize,
-    /// The code of the first character; the others follow.
+    /// The code of the first character. The other characters follow without gaps.
     first: u8,
-    /// How many columns each character takes.
+    /// The width of each character in columns.
     advances: &'static [u8],
-    /// Of each character `pages` × `stride` bytes, its ink at the left.
+    /// The dots of each character, `pages` × `stride` bytes, aligned to the left.
     columns: &'static [u8],
 }
 
 impl Font {
-    /// How many columns a text takes, the blank one after its last character included.
+    /// Returns the width of a text in columns, with the dark column after its last character.
     pub(super) fn width(&self, text: &str) -> usize {
         let mut width = 0;
         for code in text.bytes() {
-            // The tail of a UTF-8 sequence is no character of its own.
+            // The continuation bytes of a UTF-8 sequence are not separate characters.
             if code & 0xC0 != 0x80 {
                 width += usize::from(self.advances[self.glyph(code)]);
             }
@@ -166,10 +171,11 @@ impl Font {
         width
     }
 
-    /// Writes a text on dark ground from column `x`, its top on `page`; returns the column after.
+    /// Writes a text on a dark background, from column `x` and with its top at `page`. Returns the
+    /// column after the text.
     ///
-    /// Layouts measure first; a character that would cross the right edge is left out here only
-    /// so that nothing is ever written elsewhere.
+    /// The layouts measure a text before they write it. A character that crosses the right edge is
+    /// left out, so that no bytes on the next page change.
     pub(super) fn write(&self, frame: &mut Frame, x: usize, page: usize, text: &str) -> usize {
         match (self.pages, self.stride) {
             (1, 8) => self.copy::<1, 8, 8>(frame, x, page, text),
@@ -179,8 +185,9 @@ impl Font {
         }
     }
 
-    /// The sizes as constants, `REACH` being from a character's first byte in a frame to its
-    /// last: so one check is enough for a character, and a row of it is one or two words.
+    /// Copies the characters of a text. The sizes are constants, and `REACH` is the distance in a
+    /// frame from the first byte of a character to its last. So each character needs only one
+    /// bounds check, and each of its rows is copied as one word.
     fn copy<const PAGES: usize, const STRIDE: usize, const REACH: usize>(
         &self,
         frame: &mut Frame,
@@ -205,10 +212,11 @@ impl Font {
                 break;
             }
             let rest = bytes.get_mut(page * WIDTH + x..).unwrap_or_default();
-            // Added, not put: the blank columns on the right may lie on a neighbour.
+            // The dots are combined with OR, because the dark columns on the right may overlap the
+            // next character.
             if let Some(dots) = rest.first_chunk_mut::<REACH>() {
                 for (page, row) in cell.iter().enumerate() {
-                    // One word a row, of eight bytes or of sixteen.
+                    // A row is one word of eight or sixteen bytes.
                     let dots = &mut dots[page * WIDTH..];
                     if let (Some(dots), Some(row)) =
                         (dots.first_chunk_mut::<16>(), row.first_chunk::<16>())
@@ -223,7 +231,7 @@ impl Font {
                     }
                 }
             } else {
-                // At the very end of the frame there is no room for the blank columns.
+                // At the end of the frame there is no space for the dark columns.
                 for (dots, row) in rest.chunks_mut(WIDTH).zip(cell) {
                     for (dots, row) in dots.iter_mut().zip(row) {
                         *dots |= row;
@@ -235,8 +243,9 @@ impl Font {
         x
     }
 
-    /// The place of a character in this font. What it has not got is a question mark, or the
-    /// first character where it has not got that either.
+    /// Returns the position of a character in this font. A character that the font does not contain
+    /// becomes a question mark, or the first character of the font if the font has no question
+    /// mark.
     #[inline]
     fn glyph(&self, code: u8) -> usize {
         let place = |code: u8| usize::from(code.wrapping_sub(self.first));
@@ -248,20 +257,22 @@ impl Font {
     }
 }
 
-/// Printable ASCII, and [`PLUS_MINUS`].
+/// The printable ASCII characters and [`PLUS_MINUS`]: the first code and the number of characters.
 const ASCII: (u8, usize) = (b' ', 96);
-/// From the space to the digits: all that a price is made of, whatever stands between thousands.
+/// The characters from the space to the digits: all characters of a price, with every thousands
+/// separator.
 const PRICE: (u8, usize) = (b' ', 26);
 
-/// The sign ± has the place after the last character of ASCII, which prints nothing; the fonts
-/// have it nowhere.
+/// The code of the sign ±, which the font files do not contain. It is the code after the last
+/// printable character of ASCII.
 pub(super) const PLUS_MINUS: char = '\u{7f}';
-/// Its rows in the small font, the leftmost dot in the highest bit.
+/// The rows of the sign ± in the small font. The highest bit is the leftmost dot.
 const PLUS_MINUS_ROWS: [u8; 8] = [0, 0x40, 0xE0, 0x40, 0, 0xE0, 0, 0];
 
 static HUGE: FontSheet<{ 26 * 64 }, 26> = FontSheet::draw(FONT_16X32, (16, 32), PRICE, 0, false);
 static LARGE: FontSheet<{ 26 * 48 }, 26> = FontSheet::draw(FONT_12X24, (12, 24), PRICE, 0, false);
-// Their digits' tops stand at the tops of the digits beside them.
+// The fractions are moved down, so that their tops have the same height as the tops of the large
+// digits.
 static RAISED_HUGE: FontSheet<{ 26 * 16 }, 26> =
     FontSheet::draw(FONT_8X16, (8, 16), PRICE, 4, false);
 static RAISED_LARGE: FontSheet<{ 26 * 16 }, 26> =
@@ -271,7 +282,7 @@ static WORD: FontSheet<{ 96 * 16 }, 96> = FontSheet::draw(FONT_8X16, (8, 16), AS
 static SMALL: FontSheet<{ 96 * 8 }, 96> = FontSheet::draw(FONT_5X8, (5, 8), ASCII, 0, false);
 static BADGE: FontSheet<{ 96 * 8 }, 96> = FontSheet::draw(FONT_5X8, (5, 8), ASCII, 0, true);
 
-/// A font file turned into columns.
+/// A font file, converted to columns.
 struct FontSheet<const BYTES: usize, const COUNT: usize> {
     stride: usize,
     first: u8,
@@ -280,10 +291,12 @@ struct FontSheet<const BYTES: usize, const COUNT: usize> {
 }
 
 impl<const BYTES: usize, const COUNT: usize> FontSheet<BYTES, COUNT> {
-    /// Turns the characters of a PSF file (version 1 or 2), `down` rows lower than they stand
-    /// there. A file that is not what we think stops the build.
+    /// Converts the characters of a PSF file (version 1 or 2), and moves each character down by
+    /// `down` rows. With `rim`, each capital also moves down by one row. A file with another format
+    /// stops the build.
     ///
-    /// spleen-font's own reader is not `const`; its glyphs start right after the header, by code.
+    /// The reader of the spleen-font crate is not `const`. The glyphs start directly after the
+    /// header, in the order of their codes.
     const fn draw(
         psf: &[u8],
         (width, height): (usize, usize),
@@ -312,9 +325,12 @@ impl<const BYTES: usize, const COUNT: usize> FontSheet<BYTES, COUNT> {
             let code = first as usize + glyph;
             let cell = header + code * line * height;
             let squashed = rim && psf[cell] != 0;
-            // Row 5 repeats row 4 in every capital of the small font; of `!` row 5 is the gap.
+            // To move a character down by one row, one row is left out. In all capitals of the
+            // small font, row 5 repeats row 4, so row 5 is left out. In `!`, row 5 is the gap, so
+            // row 4 is left out.
             let spare = if code as u8 == b'!' { 4 } else { 5 };
-            // Digits are tabular; what separates them takes only its ink and a gap.
+            // All digits have the same width. A separator takes only its lit columns and one dark
+            // column.
             let narrow = matches!(code as u8, b',' | b'.' | b':' | b'\'');
             let (mut left, mut right) = (width, 0);
             let mut at = 0;
@@ -329,7 +345,8 @@ impl<const BYTES: usize, const COUNT: usize> FontSheet<BYTES, COUNT> {
             if narrow {
                 advances[glyph] = (right - left + 2) as u8;
             } else if code as u8 == b' ' && COUNT == PRICE.1 {
-                // Between thousands: a gap that still holds the digits of one number together.
+                // The space between thousands is narrow, so that the digits still look like one
+                // price.
                 advances[glyph] = (width * 3 / 8) as u8;
                 left = 0;
             } else {
@@ -375,7 +392,7 @@ impl<const BYTES: usize, const COUNT: usize> FontSheet<BYTES, COUNT> {
     }
 }
 
-/// Whether a dot of a character is lit.
+/// Returns true if a dot of a character is lit.
 const fn lit(
     psf: &[u8],
     cell: usize,

@@ -1,4 +1,5 @@
-//! The picture, one bit a dot, in the order in which the panels' own memory has it.
+//! The frame: a picture with one bit for each dot, in the byte order of the panel's memory. This
+//! module never decides what a picture shows.
 
 use core::convert::Infallible;
 use core::fmt;
@@ -7,21 +8,22 @@ use core::ops::Range;
 use embedded_graphics::pixelcolor::BinaryColor;
 use embedded_graphics::prelude::{DrawTarget, OriginDimensions, Pixel};
 
-/// Every supported panel is this many dots wide.
+/// The width of every supported panel in dots.
 pub const WIDTH: usize = 128;
 const PAGES: usize = 8;
 
 /// The size of a panel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Size {
-    /// 128×64
+    /// The panel has 128×64 dots.
     Tall,
-    /// 128×32
+    /// The panel has 128×32 dots.
     Short,
 }
 
 impl Size {
-    /// Rows of eight dots, called pages in the data sheets.
+    /// Returns the number of pages. A page is a row of bytes that is eight dots high; the name
+    /// comes from the data sheets.
     pub const fn pages(self) -> usize {
         match self {
             Size::Tall => 8,
@@ -29,7 +31,7 @@ impl Size {
         }
     }
 
-    /// Height in dots.
+    /// Returns the height in dots.
     pub const fn height(self) -> usize {
         self.pages() * 8
     }
@@ -53,8 +55,8 @@ impl fmt::Display for Size {
     }
 }
 
-/// A picture. A byte is eight dots of one column, the lowest bit on top; bytes go from left to
-/// right, then page by page down (SSD1306 data sheet, 8.7, horizontal addressing).
+/// A picture. A byte is eight dots of one column, with the lowest bit at the top. The bytes go from
+/// left to right, then page by page down (SSD1306 data sheet, 8.7, horizontal addressing).
 #[derive(PartialEq, Eq)]
 pub struct Frame {
     size: Size,
@@ -62,7 +64,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A dark picture.
+    /// Creates a dark picture.
     pub const fn new(size: Size) -> Self {
         Self {
             size,
@@ -70,28 +72,28 @@ impl Frame {
         }
     }
 
-    /// The size of the panel it is for.
+    /// Returns the size of the panel for which the picture is made.
     pub const fn size(&self) -> Size {
         self.size
     }
 
-    /// All its bytes, [`WIDTH`] × [`Size::pages`] of them.
+    /// Returns all bytes of the picture, [`WIDTH`] × [`Size::pages`] of them.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..WIDTH * self.size.pages()]
     }
 
-    /// All its bytes, to draw by columns.
+    /// Returns all bytes of the picture, so that a caller can change whole columns.
     pub fn as_bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[..WIDTH * self.size.pages()]
     }
 
-    /// One row of eight dots.
+    /// Returns the bytes of one page, which is eight dots high.
     pub fn page(&self, page: usize) -> &[u8] {
         &self.as_bytes()[page * WIDTH..][..WIDTH]
     }
 
-    /// Whether nothing has been drawn in these columns of these pages: what is drawn never lies
-    /// on what is drawn. Asked by debug assertions alone.
+    /// Returns true if no dot in these columns of these pages is lit. The layouts never draw on top
+    /// of another part; only debug assertions check this.
     pub(super) fn vacant(&self, columns: Range<usize>, mut pages: Range<usize>) -> bool {
         pages.all(|page| {
             let mut bytes = self.page(page)[columns.start..columns.end.min(WIDTH)].iter();
@@ -99,12 +101,12 @@ impl Frame {
         })
     }
 
-    /// Whether a dot is lit; dots outside are dark.
+    /// Returns true if a dot is lit. A dot outside the picture is dark.
     pub fn lit(&self, x: usize, y: usize) -> bool {
         x < WIDTH && y < self.size.height() && self.bytes[y / 8 * WIDTH + x] >> (y % 8) & 1 == 1
     }
 
-    /// Lights or darkens a dot; dots outside are ignored.
+    /// Lights or darkens a dot. A dot outside the picture is ignored.
     pub fn set(&mut self, x: usize, y: usize, lit: bool) {
         if x < WIDTH && y < self.size.height() {
             let byte = &mut self.bytes[y / 8 * WIDTH + x];
@@ -119,7 +121,8 @@ impl Clone for Frame {
         Self { ..*self }
     }
 
-    /// In place: the default makes a copy first, and moves that.
+    /// Copies the picture in place. The default implementation makes a clone first and then moves
+    /// the clone.
     fn clone_from(&mut self, other: &Self) {
         self.size = other.size;
         self.bytes.copy_from_slice(&other.bytes);
@@ -149,8 +152,8 @@ impl DrawTarget for Frame {
     }
 }
 
-/// The picture as text, two dots a character: what the terminal shows and what the golden
-/// pictures in `tests/screens/` are.
+/// Writes the picture as text, with two dots in each character. The terminal and the golden
+/// pictures in `tests/screens/` use this format.
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for y in (0..self.size.height()).step_by(2) {

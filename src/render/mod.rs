@@ -1,5 +1,5 @@
-//! What is shown: a pure function from a [`View`] to a [`Frame`]. Never asks what time it is,
-//! and never decides what a value is worth: the view says that.
+//! Draws a [`View`] into a [`Frame`] with a pure function. This module never reads a clock and
+//! never judges the freshness of a price: the view contains both.
 
 mod draw_cache;
 mod font;
@@ -24,11 +24,12 @@ pub use view::{
     OptionView, PageView, PriceSummary, Threshold, TimeSource, View,
 };
 
-/// Draws a view; what was in the frame before is gone.
+/// Draws a view, and replaces the previous content of the frame.
 ///
-/// **A number in it is either fresh or visibly not**: a stale one is struck out and wears its age,
-/// a closed or delayed one wears the word, a missing one is dashes, and simulated prices are
-/// headed `DEMO`. Allocates nothing. What is kept saves work and changes no picture.
+/// **A price in the picture is either fresh or visibly not fresh**: a stale price is struck out and
+/// has its age beside it, a closing price has the word CLOSED, a delayed price has the word
+/// DELAYED, a missing price is dashes, and simulated prices have the word `DEMO`. The function
+/// allocates nothing. The draw cache saves work and never changes a picture.
 pub fn draw(view: &View<'_>, font_set: &FontSet, draw_cache: &mut DrawCache, frame: &mut Frame) {
     frame.as_bytes_mut().fill(0);
     match (&view.page, frame.size()) {

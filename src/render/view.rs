@@ -1,4 +1,5 @@
-//! What the glass is to say, judged and ready to draw. Nothing after this sees a quote.
+//! The view: all values that the display shows, already judged and ready to draw. The modules that
+//! draw a view never use a quote.
 
 use core::time::Duration;
 
@@ -7,233 +8,242 @@ use crate::market::{
     SessionPart, TopOfBook, Trade,
 };
 
-/// One screenful.
+/// The content of the whole display.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// What is on it.
+    /// The page to show.
     pub page: PageView<'a>,
-    /// Local time of day, hours and minutes; `None` while the clock has not been set.
+    /// The local time of day in hours and minutes; `None` while the clock is not set.
     pub time: Option<(u8, u8)>,
-    /// The state of the link.
+    /// The state of the connection.
     pub sign: LinkIcon,
-    /// The prices are simulated, and the glass must say so.
+    /// True if the prices are simulated. The display must show this.
     pub simulated: bool,
-    /// The configuration file is wrong, and the last good one is in force.
+    /// True if the configuration file has an error and the last valid configuration is in use.
     pub misconfigured: bool,
-    /// A threshold that was crossed.
+    /// The active alert of a crossed threshold, if any.
     pub alert: Option<AlertView<'a>>,
-    /// How numbers and the time are written.
+    /// The format of prices and of the time.
     pub format: Format,
 }
 
-/// What is on a screen.
+/// A page of the display.
 #[derive(Clone, Copy, Debug)]
 pub enum PageView<'a> {
-    /// Two instruments, the first with the large digits; the second may be missing.
+    /// Two instruments, the first with the large digits. The second instrument may be missing.
     Pair(InstrumentView<'a>, Option<InstrumentView<'a>>),
-    /// One instrument alone, with its day, and its price outside the known hours while the close
-    /// is in the price's place.
+    /// One instrument alone, with the statistics of its day. The third field is the last price from
+    /// outside the trading hours, while the closing price is shown as the main price.
     Big(InstrumentView<'a>, DayStats, Option<ExtendedQuote>),
-    /// An option contract and all that is known of it.
+    /// An option contract with all its known values.
     Contract(OptionView<'a>),
     /// The state of the connection.
     Link(LinkReport),
-    /// Words in place of prices, such as the error of a configuration file.
+    /// A text in place of prices, such as an error in the configuration file.
     Notice {
-        /// A word or two.
+        /// The title of one or two words.
         title: &'a str,
-        /// In full; as much of it is shown as fits.
+        /// The full text. A layout shows as much of it as fits.
         text: &'a str,
     },
     /// The watchlist is empty.
     Empty,
 }
 
-/// How numbers and the time are written.
+/// The format of prices and of the time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Format {
-    /// Of prices.
+    /// The format of prices.
     pub numbers: NumberFormat,
-    /// `2:32p` rather than `14:32`.
+    /// True for the twelve-hour format, such as `2:32p`; false for `14:32`.
     pub twelve_hours: bool,
 }
 
-/// A threshold that was crossed, shown until it is acknowledged by time.
+/// An alert for a crossed threshold. The display shows it for a limited time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AlertView<'a> {
-    /// Whose, as people write it.
+    /// The name of the instrument in the form that people use.
     pub label: &'a str,
-    /// What was crossed.
+    /// The threshold that was crossed.
     pub threshold: Threshold,
-    /// The lit half of a flash.
+    /// True in the lit half of a flash.
     pub lit: bool,
 }
 
-/// What raises an alert.
+/// The threshold of an alert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Threshold {
-    /// The value is at this or above it.
+    /// The price is at this value or above it.
     Above(Price),
-    /// The value is at this or below it.
+    /// The price is at this value or below it.
     Below(Price),
-    /// The value has moved by so much since the previous close, either way; in 1/100 of a
-    /// percent.
+    /// The price has moved by at least this amount since the previous close, up or down; in 1/100
+    /// of a percent.
     Moved(i64),
 }
 
-/// An option contract and all that is known of it.
+/// An option contract with all its known values.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionView<'a> {
-    /// Which: its label is the name, its price the middle of the book.
+    /// The contract as an instrument: the label is the name, and the price is the middle of bid and
+    /// ask.
     pub line: InstrumentView<'a>,
-    /// What its ticker says.
+    /// The contract that the ticker describes.
     pub contract: Contract<'a>,
-    /// Days until its last trading day; 0 on it, negative behind it, `None` without a clock.
+    /// The number of days until the last trading day: 0 on that day, negative after it, and `None`
+    /// while the clock is not set.
     pub days: Option<i32>,
-    /// The book; `None` if it is not known, or too old to be one.
+    /// The best bid and ask; `None` if they are unknown or too old.
     pub book: Option<TopOfBook>,
-    /// The last trade, and how old it is.
+    /// The last trade and its age.
     pub last: Option<(Trade, Duration)>,
-    /// The day so far.
+    /// The statistics of the day so far.
     pub day: DayStats,
-    /// What is computed of it; `None` if it is not known, or too old.
+    /// The calculated values of the contract; `None` if they are unknown or too old.
     pub analytics: Option<OptionAnalytics>,
 }
 
-/// The last price outside the known hours, once it is too old to stand in the price's place.
+/// The last price from outside the trading hours of the calendar. The view contains it when it is
+/// too old to be shown as the main price.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ExtendedQuote {
     /// The price.
     pub price: Price,
-    /// Against the close; `None` if it is not known.
+    /// The change against the close; `None` if it is unknown.
     pub change: Option<Change>,
-    /// How old it is.
+    /// The age of the price.
     pub age: Duration,
 }
 
 /// The state of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LinkReport {
-    /// Where it fails.
+    /// The first hop that fails.
     pub hop: LinkHop,
-    /// For how long it has failed, or has been good.
+    /// The time since the connection failed, or since it works.
     pub since: Duration,
-    /// What the prices on the watchlist are worth.
+    /// The freshness of all prices of the watchlist together.
     pub prices: PriceSummary,
-    /// Messages in the last ten seconds; `None` in the first ten.
+    /// The number of messages in the last ten seconds; `None` in the first ten seconds.
     pub messages: Option<u32>,
-    /// Received less stamped, in milliseconds, of the latest values; `None` if it is not known.
+    /// The latency of the latest values in milliseconds: receive time minus timestamp. `None` if it
+    /// is unknown.
     pub latency: Option<i64>,
-    /// Something has set this machine's clock: only then does the latency mean anything.
+    /// True if the clock of this machine is set. Without a clock, the latency has no meaning.
     pub clock_set: bool,
-    /// A clock that is wrong while two others agree.
+    /// The clock that is wrong, if two other clocks agree.
     pub clock: Option<ClockFault>,
-    /// Connections lost and made again since the start.
+    /// The number of reconnections since the start of the program.
     pub reconnects: u32,
-    /// Since the last message.
+    /// The time since the last message; `None` before the first message.
     pub last: Option<Duration>,
-    /// The hours that the most used dot of the panel has been lit, and those of the panel.
+    /// The number of hours for which the most used dot of the panel has been lit, and the number of
+    /// hours for which the panel has been on.
     pub burn_in: (u32, u32),
 }
 
-/// What the prices on the watchlist are worth, all together.
+/// The freshness of all prices of the watchlist together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PriceSummary {
-    /// At least one is shown plain: live, delayed or a close.
+    /// At least one price is live, delayed or a closing price, so it is not struck out.
     Fresh,
-    /// There are prices, and every one of them is struck out.
+    /// There are prices, and all of them are stale, so they are struck out.
     Struck,
-    /// There is none: dashes.
+    /// There is no price, so the display shows dashes.
     None,
 }
 
 /// A clock that is wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClockFault {
-    /// Whose.
+    /// The source of the wrong time.
     pub who: TimeSource,
-    /// By how much it is ahead of the agreed time, in milliseconds; negative if it is behind.
+    /// The difference between this clock and the agreed time, in milliseconds; negative if the
+    /// clock is behind.
     pub off: i64,
 }
 
-/// Who says what time it is.
+/// A source of the time of day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TimeSource {
-    /// This machine.
+    /// The clock of this machine.
     Own,
-    /// The hub or the vendor, in its answers.
+    /// The time in the responses of the hub or the vendor.
     Server,
-    /// The stamps of the values that are streamed.
+    /// The timestamps of the streamed values.
     Stamps,
 }
 
-/// The first hop on the way to the exchange that fails; those before it are good.
+/// The first hop between this machine and the exchange that fails. All hops before it work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LinkHop {
-    /// This machine has no address: no network.
+    /// This machine has no network address.
     Address,
-    /// The host's name cannot be resolved.
+    /// The name of the host cannot be resolved.
     Dns,
-    /// The clock is not set, and no certificate is valid.
+    /// The clock is not set, so no certificate is valid.
     Clock,
-    /// The certificate is not to be trusted.
+    /// The certificate is not trusted.
     Tls,
-    /// Something else answers: a captive portal.
+    /// Another server responds, such as a captive portal.
     Portal,
-    /// The hub, or the vendor where there is none, cannot be reached or does not answer.
+    /// The hub (or the vendor, if no hub is configured) cannot be reached or does not respond.
     Hub,
-    /// The token or key is refused.
+    /// The token or the key is rejected.
     Token,
-    /// The hub is there, and nothing comes from behind it.
+    /// The hub responds, but it receives no values from the vendor.
     Upstream,
-    /// None: values arrive.
+    /// No hop fails, and values arrive.
     None,
 }
 
-/// One instrument on the screen.
+/// An instrument on the display.
 #[derive(Clone, Copy, Debug)]
 pub struct InstrumentView<'a> {
-    /// As people write it, `SPX`.
+    /// The name in the form that people use, such as `SPX`.
     pub label: &'a str,
-    /// What the label says, if it is the ticker of an option.
+    /// The option contract, if the label is the ticker of an option.
     pub contract: Option<Contract<'a>>,
-    /// It is a contract whose last day is over: there is nothing but its last price, struck out.
+    /// True if the last trading day of the contract is over. The display then shows only the last
+    /// price, struck out.
     pub expired: bool,
-    /// The part of the trading day the value is of, if its market is open.
+    /// The part of the trading day to which the price belongs, if the market is open.
     pub part: Option<SessionPart>,
-    /// The vendor serves nothing of it, and why: then there are dashes, and the reason.
+    /// The reason why the vendor serves no values for this instrument. The display then shows
+    /// dashes and this reason.
     pub denial: Option<Denial>,
-    /// The last value; drawn as dashes, never as 0, while there is none.
+    /// The last price. Without a price the display shows dashes, never 0.
     pub price: Option<Price>,
-    /// Against the previous close, once that is known.
+    /// The change against the previous close; `None` if the close is unknown.
     pub change: Option<Change>,
-    /// What the value is worth.
+    /// The freshness of the price.
     pub freshness: Freshness,
-    /// The history, oldest first, evenly spaced.
+    /// The price history in even intervals, oldest first.
     pub history: &'a [Price],
 }
 
 impl InstrumentView<'_> {
-    /// The price, if it may be shown: one that is said to be none, or is not served, is none.
+    /// Returns the price if the display may show it. A price without freshness or with a denial is
+    /// not shown.
     pub(super) fn shown_price(&self) -> Option<Price> {
         let known = self.freshness != Freshness::None && self.denial.is_none();
         self.price.filter(|_| known)
     }
 
-    /// Whether it is struck out: it is old, or of a contract that has expired. Then nothing that
-    /// is known beside it is shown either.
+    /// Returns true if the price is struck out, because it is stale or the contract has expired.
+    /// The display then shows no change, day or analytics for it.
     pub(super) const fn is_struck(&self) -> bool {
         self.expired || matches!(self.freshness, Freshness::Stale(_))
     }
 
-    /// The change, if it may be shown: that of an old price is no change.
+    /// Returns the change if the display may show it. The change of a stale price has no meaning.
     pub(super) fn shown_change(&self) -> Option<Change> {
         let known = self.shown_price().is_some() && !self.is_struck();
         self.change.filter(|_| known)
     }
 
-    /// The part of the day, if it is worth saying: the regular hours are what everybody expects,
-    /// and of an old value its age is.
+    /// Returns the word for the part of the trading day if the display needs it. The regular hours
+    /// need no word, and a stale price shows its age instead.
     pub(super) fn shown_part(&self) -> Option<&'static str> {
         let word = match self.part? {
             SessionPart::Regular => return None,
@@ -246,24 +256,25 @@ impl InstrumentView<'_> {
         shown.then_some(word)
     }
 
-    /// Whether its freshness needs a mark: dashes have no age and are not delayed, but that the
-    /// session is over is worth saying, for it is why there is nothing.
+    /// Returns true if the freshness needs a mark. Dashes have no age and no delay, but a closed
+    /// session still needs its mark, because it explains the missing price.
     pub(super) fn marked(&self) -> bool {
         self.shown_price().is_some() || self.freshness == Freshness::Closed
     }
 }
 
-/// The state of the link, told apart at eight pixels.
+/// The state of the connection, as an icon of eight by eight dots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LinkIcon {
-    /// Frames arrive.
+    /// Messages arrive.
     Live,
-    /// Connecting or authenticating.
+    /// The client connects or authenticates.
     Joining,
-    /// Connected, but nothing comes although something should.
+    /// The client is connected, but no messages arrive although some are expected.
     Silent,
-    /// Not connected; waiting to try again.
+    /// The client is not connected and waits for the next attempt.
     Down,
-    /// The other side said no: token, plan, or another connection took our place.
+    /// The server rejects the connection because of the token, the plan, or another connection with
+    /// the same key.
     Refused,
 }

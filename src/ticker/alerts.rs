@@ -1,5 +1,5 @@
-//! Thresholds that were crossed. Owns which alert is on and until when; looks at fresh values
-//! alone.
+//! The state of the alert rules. This module owns which alert is shown and for how long. The caller
+//! passes fresh values only.
 
 use core::time::Duration;
 
@@ -8,40 +8,40 @@ use crate::market::{Change, Price, Symbol};
 use crate::render::Threshold;
 use crate::time::Moment;
 
-/// The lit and the dark half of a flash each take this long.
+/// The duration of each half of a flash, lit and dark, in milliseconds.
 const FLASH: u64 = 500;
-/// An alert that was shown is not raised again before this, however often its value crosses the
-/// threshold: one that trembles there would flash all day.
+/// The minimum time between the end of an alert and its next start. A value that moves around the
+/// threshold would otherwise flash all day.
 const REARM_AFTER: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum AlertState {
-    /// The value is on the near side of the threshold.
+    /// The value has not crossed the threshold yet.
     Armed,
-    /// It has crossed, and the glass says so.
+    /// The value has crossed the threshold, and the display shows the alert.
     Shown { until: Moment },
-    /// It was shown long enough, and that counts as acknowledged.
+    /// The alert has been shown for its full time, which counts as an acknowledgement.
     Seen { since: Moment },
 }
 
-/// See the module.
+/// The states of all alert rules; see the module documentation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Alerts {
     rules: Vec<RuleState>,
 }
 
-/// A rule, and what is known of it.
+/// A rule and the state of its alert.
 #[derive(Clone, Debug)]
 struct RuleState {
     rule: AlertRule,
-    /// Whose it is, wherever that stands on the watchlist.
+    /// The symbol of the rule; it identifies the rule if the order of the watchlist changes.
     symbol: Symbol,
     state: AlertState,
 }
 
 impl Alerts {
-    /// Takes other rules. What is known of one stays while its symbol and threshold do, wherever
-    /// the symbol has moved on the watchlist.
+    /// Replaces the rules. A rule with the same symbol and threshold keeps its state, even if the
+    /// symbol has moved on the watchlist.
     pub(crate) fn replace(&mut self, settings: &TickerSettings) {
         let before = core::mem::take(&mut self.rules);
         let with_symbols = settings.alerts.iter().filter_map(|rule| {
@@ -64,12 +64,12 @@ impl Alerts {
             .collect();
     }
 
-    /// Whether a value of this instrument needs a look.
+    /// Returns true if a rule exists for this instrument.
     pub(crate) fn watches(&self, place: usize) -> bool {
         self.rules.iter().any(|known| known.rule.place == place)
     }
 
-    /// Looks at a fresh value.
+    /// Checks a fresh value against the rules of its instrument.
     pub(crate) fn check(
         &mut self,
         place: usize,
@@ -99,7 +99,7 @@ impl Alerts {
         }
     }
 
-    /// The alert that is on, the newest of several, and whether it is the lit half of a flash.
+    /// Returns the rule of the newest active alert, and true if the flash is in its lit half.
     pub(crate) fn on(&self, now: Moment) -> Option<(AlertRule, bool)> {
         let shown = self.rules.iter().filter_map(|known| match known.state {
             AlertState::Shown { until } if now < until => Some((until, &known.rule)),
@@ -109,7 +109,7 @@ impl Alerts {
         Some((*rule, (now.as_millis() / FLASH).is_multiple_of(2)))
     }
 
-    /// When the glass would say something else.
+    /// Returns the time of the next change of the flash; [`Moment::NEVER`] if no alert is active.
     pub(crate) fn deadline(&self, now: Moment) -> Moment {
         match self.on(now) {
             Some(_) => Moment::from_millis((now.as_millis() / FLASH + 1) * FLASH),
@@ -130,7 +130,7 @@ mod tests {
         Moment::from_secs(secs)
     }
 
-    /// A watchlist of these and rules for their places.
+    /// Returns settings with this watchlist and with rules for places on it.
     fn settings(names: &[&str], rules: &[(usize, Threshold)]) -> TickerSettings {
         let symbols = names.iter().map(|name| name.parse().unwrap());
         let rule = |&(place, threshold): &(usize, Threshold)| AlertRule {
@@ -216,7 +216,8 @@ mod tests {
         alerts.replace(&settings(&["SPY", "VIX", "SPX"], &[(2, above)]));
         alerts.check(2, price(12), None, at(61));
         assert!(alerts.on(at(61)).is_none(), "and stays so");
-        // The same threshold of another symbol, and another one of the same, are news.
+        // The same threshold for another symbol, and another threshold for the same symbol, are new
+        // rules.
         for (place, threshold, crossed) in [(0, above, 12), (2, Threshold::Above(price(20)), 20)] {
             let rules = settings(&["SPY", "VIX", "SPX"], &[(2, above), (place, threshold)]);
             alerts.replace(&rules);

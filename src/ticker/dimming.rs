@@ -1,5 +1,5 @@
-//! When the panel is dimmed or off, and where its picture stands. Pure: a local time in, a light
-//! out.
+//! Computes when the panel is dimmed or off, and by how many rows the picture is shifted. The
+//! functions are pure: they read no clock and control no panel.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -11,26 +11,29 @@ use crate::time::{Moment, Now};
 /// A minute of the day, 0 to 1440.
 pub type MinuteOfDay = u16;
 
-/// How long the picture stays where it is.
+/// The time between two shifts of the picture, in milliseconds.
 const SHIFT_INTERVAL: u64 = 180_000;
-/// Where it goes, in rows: never far, and never at once to the other side.
+/// The shifts of the picture, in rows, one after the other. The picture moves by only one row at a
+/// time and stays within one row of its normal place.
 const SHIFTS: [i8; 4] = [0, 1, 0, -1];
 
-/// A time of each day at which the panel is dimmed or off.
+/// A daily period in which the panel is dimmed or off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DimmingPeriod {
-    /// On which days it begins, from Monday on.
+    /// The weekdays on which the period begins; index 0 is Monday.
     pub days: [bool; 7],
-    /// From this minute of the day on.
+    /// The first minute of the period, 0 to 1439.
     pub from: MinuteOfDay,
-    /// Up to this minute; one at or before `from` is one of the next day.
+    /// The end of the period, exclusive, 0 to 1440. If `to` is not later than `from`, the period
+    /// ends on the next day.
     pub to: MinuteOfDay,
-    /// The brightness, 0 to 255; `None` for off.
+    /// The brightness, 0 to 255; `None` turns the panel off.
     pub brightness: Option<u8>,
 }
 
 impl DimmingPeriod {
-    /// Whether it is on at this local time. Where clocks change, it goes by what they show.
+    /// Returns true if the period contains this local time. At a clock change, the displayed local
+    /// time counts.
     fn covers(&self, local: DateTime) -> bool {
         let today = usize::from(local.weekday().to_monday_zero_offset().unsigned_abs());
         let yesterday = (today + 6) % 7;
@@ -45,8 +48,8 @@ impl DimmingPeriod {
 }
 
 impl TickerSettings {
-    /// How the panel is to glow now, by the machine's own clock and where the picture belongs; for who
-    /// draws without a desk.
+    /// Returns the light of the panel now, by the wall clock of this machine and without a shift of
+    /// the picture. This function is for callers that draw without a ticker state.
     pub fn light(&self, now: Now) -> PanelLight {
         let instant = now
             .utc
@@ -62,7 +65,7 @@ impl TickerSettings {
     }
 }
 
-/// How the panel is to glow. Without a clock it is day.
+/// Returns the light of the panel. Without a local time, the brightness of the day is used.
 pub(crate) fn light(
     dimming_periods: &[DimmingPeriod],
     day: u8,
@@ -79,7 +82,7 @@ pub(crate) fn light(
     }
 }
 
-/// When the picture moves on.
+/// Returns the time of the next shift of the picture, or [`Moment::NEVER`] if shifting is disabled.
 pub(crate) fn deadline(shift: bool, now: Moment) -> Moment {
     if !shift {
         return Moment::NEVER;
@@ -141,7 +144,7 @@ mod tests {
 
     #[test]
     fn where_clocks_change_it_goes_by_what_they_show() {
-        // 2:30 comes twice on the last Sunday of October, and not at all on that of March.
+        // 2:30 occurs twice on the last Sunday of October, and never on the last Sunday of March.
         let dimming_periods = [night(WEEK, 2 * 60, 3 * 60, None)];
         assert_eq!(at(&dimming_periods, "2026-10-25T02:30"), (false, 200));
         assert_eq!(at(&dimming_periods, "2026-03-29T03:00"), (true, 200));

@@ -1,5 +1,6 @@
-//! The running ticker: one session for each cluster, the quotes by REST, the desk that owns what
-//! they say, and the panel's slot. The only place where they are wired together.
+//! The event loop of the running ticker: one session for each cluster, the REST poller, the ticker
+//! state that owns their data, and the mailbox of the panel. This module is the only place that
+//! connects these parts.
 
 use std::sync::Arc;
 
@@ -18,48 +19,50 @@ use crate::systemd::Supervisor;
 use crate::ticker::state::{ConfigProblem, TickerSettings, TickerState};
 use crate::time::{Clock, Now};
 
-/// Updates that may wait for the desk before a session stops reading.
+/// The capacity of the channel for updates. If it is full, the sessions stop reading until the
+/// event loop has taken updates.
 const QUEUE: usize = 256;
-/// By this much (in ms) the agreed time must move at once for it to be a step: what was judged by
-/// it is asked for anew.
+/// The limit for a clock step, in milliseconds. After a larger change of the agreed time, REST is
+/// polled again, because the old values were judged by the wrong time.
 const STEP: u64 = 60_000;
 
-/// What a service is made of; everything it needs is here.
+/// The parts and settings that an event loop needs.
 #[derive(Debug)]
 pub struct TickerSetup {
-    /// What is shown, and how.
+    /// The watchlist, the pages and the other settings of the display.
     pub settings: TickerSettings,
-    /// Who serves the feed.
+    /// The source of the feed.
     pub source: FeedSource,
-    /// How to get there.
+    /// The connector that opens the connections to the source.
     pub connector: Connector,
-    /// When the markets are open.
+    /// The calendar of the trading hours.
     pub calendar: Calendar,
-    /// Of the panel.
+    /// The size of the panel.
     pub size: Size,
-    /// Time.
+    /// The source of the time.
     pub clock: Clock,
-    /// Who is told that this runs, and that its loop still turns.
+    /// The supervisor (systemd), which receives the start of the event loop and its heartbeats.
     pub supervisor: Supervisor,
 }
 
-/// What may be asked of a running service.
+/// A command for a running event loop.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ControlMessage {
-    /// Show this, in this way, from now on.
+    /// Apply these settings.
     Apply(Box<TickerSettings>),
-    /// This is wrong with the configuration file, or nothing any more.
+    /// Show this problem of the configuration; `None` means that the problem is solved.
     Fault(Option<ConfigProblem>),
-    /// Say farewell and end.
+    /// Close the connections and end.
     Stop,
 }
 
-/// When a service ends by itself.
+/// The condition under which an event loop ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RunUntil {
-    /// Only when told.
+    /// The event loop ends only after a [`ControlMessage::Stop`] or when the control channel is
+    /// closed.
     Stopped,
-    /// When every instrument has a value.
+    /// The event loop also ends when every instrument has a value.
     Complete,
 }
 
@@ -69,19 +72,20 @@ struct EventLoop {
     mailbox: Mailbox,
     sessions: Vec<(Cluster, watch::Sender<SubscriptionDemand>)>,
     needs: watch::Sender<RestDemand>,
-    /// The agreed time less the monotonic one, in milliseconds: another one after a step.
+    /// The agreed wall time minus the monotonic time, in milliseconds, at the last comparison. A
+    /// clock step changes this value.
     offset: Option<i64>,
-    /// Such steps so far; the first agreement is one.
+    /// The number of clock steps; the first agreement counts as one.
     steps: u64,
-    /// Every value has been drawn once, and the log has been told.
+    /// True if every value has been drawn once and the log has an entry about it.
     complete: bool,
 }
 
-/// Runs until told to stop, or until what it was to wait for is there. Returns whether every
-/// instrument had a value when it ended. The panel's last picture stays in its slot.
+/// Runs until it is stopped, or until the condition in `until` is true. Returns true if every
+/// instrument had a value at the end. The last picture stays in the mailbox.
 ///
 /// # Errors
-/// The symbols are no watchlist.
+/// The symbols are not a valid watchlist (empty, duplicate or too many).
 #[inline(never)]
 pub fn run(
     setup: TickerSetup,
@@ -119,7 +123,8 @@ async fn serve(
         sessions.push((cluster, demand));
     }
     let (needs, asked) = watch::channel(need(&desk, now, 0, 0));
-    // Dropped, and so ended, with this function: a question in flight needs no farewell.
+    // The set aborts the poller when this function returns; a request in progress needs no clean
+    // end.
     let mut seeding = JoinSet::new();
     seeding.spawn(poller::run_poller(
         setup.connector,
@@ -142,18 +147,20 @@ async fn serve(
     service.send_demand();
     let mut drawn = service.show();
     setup.supervisor.ready();
-    // Only what this loop has drawn is a sign of life, so it wakes for that too.
+    // The heartbeat follows each draw, as proof that the loop works. The loop therefore also wakes
+    // up when a heartbeat is due.
     let mut heartbeat = setup.supervisor.heartbeat();
     heartbeat.beat(drawn.monotonic);
     loop {
-        // Counted from the moment that was drawn: what was due between then and now is due at once.
+        // The deadline counts from the time of the last draw, so a deadline that has passed since
+        // then is due at once.
         let due = service.desk.deadline(drawn);
         let timer = service.clock.sleep_until(due.min(heartbeat.due()));
         let mut needs_other = false;
         tokio::select! {
             Some(update) = incoming.recv() => {
                 needs_other = service.take(&update);
-                // All that has come is one picture.
+                // All waiting updates go into one picture.
                 while let Ok(update) = incoming.try_recv() {
                     needs_other |= service.take(&update);
                 }
@@ -168,8 +175,9 @@ async fn serve(
                 Some(ControlMessage::Stop) | None => break,
             },
         }
-        // Whatever it was that woke this up: under load the timer may never be the first, and each
-        // value puts off the look at a clock that is not set.
+        // The deadline is checked after each wake-up, whatever its cause. Under load the timer
+        // branch may never be selected, and each draw moves the deadline at which an unset clock is
+        // checked.
         let now = service.clock.now();
         if now.monotonic >= due || service.stepped(service.desk.time(now.monotonic)) {
             service.on_timer();
@@ -186,20 +194,20 @@ async fn serve(
     for (_, demand) in &service.sessions {
         demand.send_modify(|demand| demand.stop = true);
     }
-    // Sessions that wait for room in the queue must see that nobody reads it any more.
+    // A session that waits for space in the channel must see that the receiver is closed.
     drop(incoming);
     while links.join_next().await.is_some() {}
     Ok(service.desk.complete(service.clock.now()))
 }
 
 impl EventLoop {
-    /// Returns whether it may change what is needed of REST.
+    /// Applies an update. Returns true if the update may change the REST demand.
     fn take(&mut self, update: &Update) -> bool {
         self.desk.on(update, self.clock.now());
         update.may_change_needs()
     }
 
-    /// Tells who asks REST what is needed of it, if that has changed.
+    /// Sends the REST demand to the poller if the demand has changed.
     fn update_poller(&mut self) {
         let now = self.clock.now();
         let agreed = self.desk.time(now.monotonic);
@@ -214,7 +222,8 @@ impl EventLoop {
         });
     }
 
-    /// Whether the agreed time is another than when this was last looked at, or the first.
+    /// Returns true if the agreed time has made a step since the last comparison, or exists for the
+    /// first time.
     fn stepped(&self, now: Now) -> bool {
         match (self.offset, now.offset()) {
             (Some(before), Some(after)) => before.abs_diff(after) > STEP,
@@ -230,12 +239,13 @@ impl EventLoop {
                     .send_modify(|need| need.list += u64::from(changed));
                 self.update_poller();
             }
-            // The list was checked by whoever read it; the old one stays.
+            // The watchlist was checked when the configuration was read, so an error is unexpected.
+            // The old watchlist stays in force.
             Err(error) => log::error!("the watchlist stays as it was: {error}"),
         }
     }
 
-    /// Tells each session what is wanted of it, if that has changed.
+    /// Sends each session its subscriptions and its limit of silence if they have changed.
     fn send_demand(&self) {
         let now = self.clock.now();
         for (cluster, demand) in &self.sessions {
@@ -250,15 +260,15 @@ impl EventLoop {
         }
     }
 
-    /// Does what another time brings: sessions open and close with the minute, days begin, and
-    /// what REST is asked for becomes another.
+    /// Does the work that depends on time: sessions open and close with the trading hours, trading
+    /// days begin, and the REST demand changes.
     fn on_timer(&mut self) {
         self.desk.advance(self.clock.now());
         self.send_demand();
         self.update_poller();
     }
 
-    /// Draws, and returns for which moment.
+    /// Draws a frame, puts it into the mailbox, and returns the time of the draw.
     fn show(&mut self) -> Now {
         let now = self.clock.now();
         self.desk.draw(now);
@@ -276,7 +286,8 @@ impl EventLoop {
     }
 }
 
-/// What a desk needs of REST now; a number of its own for each list and epoch.
+/// Returns the present REST demand. The arguments `list` and `epoch` are the counters of the
+/// watchlist and of reconnections and clock steps.
 fn need(desk: &TickerState, now: Now, list: u64, epoch: u64) -> RestDemand {
     let symbols = desk.watchlist().instruments().iter();
     let polls = symbols
@@ -290,7 +301,7 @@ fn need(desk: &TickerState, now: Now, list: u64, epoch: u64) -> RestDemand {
         list,
         epoch,
         market: desk.market_pace(now),
-        // To ten seconds: nobody is to be told anew for less.
+        // The offset is rounded to ten seconds, so that a small change does not wake the poller.
         offset: desk
             .time(now.monotonic)
             .offset()

@@ -1,4 +1,5 @@
-//! What comes in: each update is dated, stored and counted.
+//! The processing of updates: each value gets its time and its source data, and the watchlist
+//! stores it. This module counts values that are not accepted unchanged.
 
 use core::time::Duration;
 
@@ -11,22 +12,23 @@ use crate::market::{
 };
 use crate::time::{Now, Utc};
 
-/// What has come and was not taken as it was. Each is told to the log at its first.
+/// The numbers of values that were not accepted unchanged. The first value of each kind is logged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct QuoteAnomalies {
-    /// Values older than the one known.
+    /// The values that are older than the stored value.
     pub older: u64,
-    /// Stamps that can be none: dropped, and the value kept.
+    /// The values with an impossible timestamp. The timestamp is dropped and the value is used.
     pub absurd: u64,
-    /// Stamps ahead of the agreed time.
+    /// The values whose timestamp is ahead of the agreed time.
     pub ahead: u64,
-    /// Values outside the known hours, each alone: not believed.
+    /// The single values outside the known trading hours, which are not shown.
     pub doubted: u64,
 }
 
 impl TickerState {
-    /// Takes in what a session or REST says, at this time by the machine's own clock. What is not on the
-    /// watchlist any more, or older than what is known, changes nothing.
+    /// Applies an update of a session or of REST. The argument `own` is the time by the clocks of
+    /// this machine. A value that is older than the stored one, or whose symbol is not on the
+    /// watchlist any more, changes nothing.
     pub fn on(&mut self, update: &Update, own: Now) {
         if let Update::ServerTime { at, utc } = update {
             self.time.server(*at, *utc);
@@ -35,7 +37,7 @@ impl TickerState {
         match update {
             Update::ServerTime { .. } => {}
             Update::Status(cluster, status) => self.status(*cluster, *status, now),
-            // The session keeps track of what it asked for; the desk needs only the values.
+            // The session itself tracks its subscriptions; the ticker state needs only the values.
             Update::Subscribed(_) => {}
             Update::Unanswered {
                 channel,
@@ -84,7 +86,7 @@ impl TickerState {
                     now,
                 );
                 self.stamped(Some(bar.end), &close, now);
-                // A bar's latency is its length, and says nothing of the way.
+                // A bar covers a period, so its timestamp shows nothing about the network latency.
                 self.link_monitor.message(None, now);
                 let Self {
                     watchlist,
@@ -99,7 +101,8 @@ impl TickerState {
                     };
                     watchlist.set_day(ticker, day, bar.end, now, calendar);
                 }
-                // A bar is late by its nature: only values are worth a word when they are.
+                // A bar is often older than the last value. Only an older single value is an
+                // anomaly.
                 if outcome != Outcome::Older {
                     self.count_outcome(place, outcome, now);
                 }
@@ -157,7 +160,7 @@ impl TickerState {
         }
     }
 
-    /// A link has changed its state.
+    /// Applies a new status of a connection.
     fn status(&mut self, cluster: Cluster, status: ConnectionStatus, now: Now) {
         let before = self.link_monitor.link(cluster);
         let in_use = is_in_use(&status);
@@ -176,7 +179,8 @@ impl TickerState {
         self.link_monitor.status(cluster, status, now.monotonic);
     }
 
-    /// The word on the markets goes with the prices: simulated ones know no hours.
+    /// Stores whether the prices are simulated. A change discards the market status, because it
+    /// came from the other source and simulated prices have no trading hours.
     fn set_simulated(&mut self, simulated: bool) {
         if self.simulated != simulated {
             self.simulated = simulated;
@@ -184,7 +188,8 @@ impl TickerState {
         }
     }
 
-    /// A value of the instrument at this place was streamed: what is known about it beside its price.
+    /// Counts a streamed value of the instrument at this place. Returns its provenance: the data of
+    /// the value besides its price.
     fn heard(
         &mut self,
         place: usize,
@@ -192,7 +197,7 @@ impl TickerState {
         age: Option<Duration>,
         now: Now,
     ) -> Provenance {
-        // A repeated value says nothing about the latency.
+        // A repeated value has no meaning for the latency.
         self.link_monitor
             .message(stamp.filter(|_| age.is_none()), now);
         self.provenance(place, stamp, age, now)
@@ -211,13 +216,13 @@ impl TickerState {
         let (cluster, told) = (instrument.symbol().cluster(), instrument.reported_delayed());
         self.watchlist.heard(cluster, now.monotonic);
         let (mut late, mut delayed) = (Duration::ZERO, told.unwrap_or(false));
-        // This stamp may be the second witness that makes the agreed time known.
+        // This timestamp may be the second time source that makes the agreed time known.
         let mut agreed = now.utc;
         if let (Some(stamp), None) = (stamp, age) {
             late = self.time.stamp(cluster, stamp, now.monotonic);
             agreed = self.time.at(now.monotonic).utc;
-            // A stream that is not late is real-time, whatever REST says of its own answers.
-            // A stamp of the future does not say that the stream is on time.
+            // A stream without delay is real-time, even if REST reports its own responses as
+            // delayed. A timestamp in the future is no proof that the stream has no delay.
             let timely = |utc: Utc| (-AHEAD..LATE).contains(&utc.millis_since(stamp));
             delayed &= !agreed.is_some_and(timely);
             delayed |= self.time.is_late(cluster, stamp, now.monotonic);
@@ -242,13 +247,15 @@ impl TickerState {
         let instruments = self.watchlist.instruments();
         let symbol = instruments[place].symbol();
         let cluster = symbol.cluster();
-        // A share's close is known since its bell, which is hours before its market closes.
+        // The closing price of a share is final at the end of regular hours, hours before trading
+        // ends.
         let early = cluster != Cluster::Stocks
             && now
                 .utc
                 .is_some_and(|utc| self.calendar.closed_moments_ago(symbol, utc));
         let is_close = seed.is_close && !early;
-        // The old proxy says nothing of delays; a hub and the vendor do, with each row that has a close.
+        // A hub and the vendor report the delay with each row that has a close. The old proxy never
+        // reports a delay.
         let says = seed.delayed || matches!(seed.previous_close, Some(PreviousClose::Told(_)));
         let Self {
             watchlist,
@@ -261,12 +268,12 @@ impl TickerState {
             time.set_delayed(cluster, true);
         }
         watchlist.set_denial(&seed.ticker, seed.denial, now);
-        // A row belongs to the day of its stamp.
+        // A row belongs to the trading day of its timestamp.
         if let Some(as_of) = seed.stamp.filter(|_| seed.day != DayStats::default()) {
             watchlist.set_day(&seed.ticker, seed.day, as_of, now, calendar);
         }
         if let Some(analytics) = seed.analytics {
-            // It was computed from the last quote, and the answer may be an old one.
+            // The values were computed from the last quote, and the response may be old.
             let as_of = AsOf::heard(seed.book_stamp, seed.age, now);
             watchlist.set_analysis(&seed.ticker, analytics, as_of);
         }
@@ -275,14 +282,14 @@ impl TickerState {
             Quote {
                 simulated: seed.simulated,
                 as_of: AsOf {
-                    // The answer may be one of a while ago.
+                    // The hub may repeat an older response.
                     confirmed: now.monotonic - seed.age,
                     ..quote.as_of
                 },
                 ..quote
             }
         };
-        // Without a stamp the age of a trade is unknown.
+        // Without a timestamp, the age of a trade is unknown.
         if let Some((trade, Some(stamp))) = seed.trade {
             watchlist.trade(&seed.ticker, trade, fetched(trade.price, Some(stamp)), now);
         }
@@ -295,7 +302,8 @@ impl TickerState {
             .map(|book| (book, seed.book_stamp.or(seed.stamp)))
             .filter(|(_, stamp)| stamp.is_some());
         let outcome = match (quoted, value) {
-            // A share's price is its trade, a contract's the middle of its book.
+            // The price of a share is its last trade, and the price of a contract is the middle of
+            // its book.
             (Some((book, stamp)), _) if cluster == Cluster::Options => {
                 let quote = Quote {
                     is_close,
@@ -303,8 +311,8 @@ impl TickerState {
                 };
                 Some(watchlist.book(&seed.ticker, book, mid(book, quote), now, calendar))
             }
-            // Without a stamp nobody knows how old it is: a value of Friday must not look like one of
-            // now, so it is not taken at all.
+            // Without a timestamp, the age of a value is unknown. A value of Friday must not look
+            // like a present value, so such a value is ignored.
             (_, Some(value)) if value.as_of.stamp.is_some() => {
                 Some(watchlist.value(&seed.ticker, value, now, calendar))
             }
@@ -313,7 +321,7 @@ impl TickerState {
         if let Some(value) = value {
             self.stamped(seed.stamp, &value, now);
         }
-        // Not counted when older: REST is often behind the stream.
+        // Older values are not counted, because REST is often behind the stream.
         if outcome == Some(Outcome::Stored) {
             self.count_outcome(place, Outcome::Stored, now);
         }
@@ -321,8 +329,8 @@ impl TickerState {
     }
 
     fn previous_close(&mut self, seed: &InstrumentSnapshot, now: Now) {
-        // A stamp that the agreed time does not vouch for says no day: with one of the future this
-        // close would be the last word for as long.
+        // A timestamp needs the agreed time as a check before it can name a day. With a timestamp
+        // in the future, this close would block all later ones for that time.
         let quote = Quote::fetched(ZERO, seed.stamp, seed.delayed, now);
         let believed = quote
             .as_of
@@ -330,7 +338,8 @@ impl TickerState {
             .filter(|_| now.utc.is_some() && !quote.is_ahead(now));
         let close = seed.previous_close.and_then(|close| match close {
             PreviousClose::Told(close) => Some((close, believed.or(now.utc)?)),
-            // From Friday's value and change follows Thursday's close, on any later day, too.
+            // The value minus its change is the close before the day of the value: a value of
+            // Friday gives the close of Thursday, even if the response comes on a later day.
             PreviousClose::Derived(close) => Some((close, believed?)),
         });
         if let Some((close, as_of)) = close {
@@ -340,7 +349,7 @@ impl TickerState {
         self.watchlist.start_days(now, &self.calendar);
     }
 
-    /// Counts a stamp that is not believed.
+    /// Counts a timestamp that is impossible or in the future.
     fn stamped(&mut self, stamp: Option<Utc>, quote: &Quote, now: Now) {
         if stamp.is_some() && quote.as_of.stamp.is_none() {
             if self.anomalies.absurd == 0 {
@@ -359,7 +368,8 @@ impl TickerState {
         match outcome {
             Outcome::Older => {
                 if self.anomalies.older == 0 {
-                    // Mostly REST was a moment ahead of what the hub repeats to a new client.
+                    // In most cases, REST was slightly ahead of the value that the hub repeats to a
+                    // new client.
                     log::debug!("a value came that is older than the one known; it is left out");
                 }
                 self.anomalies.older += 1;
@@ -378,8 +388,9 @@ impl TickerState {
         }
     }
 
-    /// Whether a new value raises an alert. Without an agreed time nobody knows how late it is, and how
-    /// late a late source is nobody knows for sure while this machine's own clock is wrong.
+    /// Checks if a new value raises an alert. Without an agreed time, the age of the value is
+    /// unknown. A delayed value also needs a correct wall clock of this machine, because its delay
+    /// is uncertain otherwise.
     fn check_alerts(&mut self, place: usize, now: Now) {
         if self.settings.alerts.is_empty() || now.utc.is_none() {
             return;
@@ -404,10 +415,10 @@ impl TickerState {
 }
 
 const ZERO: Price = Price::from_scaled(0);
-/// A stream that is less late than this (in ms) is not that of a late source.
+/// The minimum age of a value from a delayed source, in milliseconds.
 const LATE: i64 = 14 * 60_000;
 
-/// The middle of a book as a value; void if it has none.
+/// Returns the middle of a book as a value. The value is void if the book has no middle.
 fn mid(book: TopOfBook, quote: Quote) -> Quote {
     match book.mid() {
         Some(price) => Quote { price, ..quote },

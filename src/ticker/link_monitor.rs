@@ -1,5 +1,5 @@
-//! How the connection does: where it fails and since when, how many messages, how late. Owns
-//! those counts and judges no value.
+//! The link monitor: the hop where the connection fails, the start of the failure, the rate of
+//! messages and their latency. This module owns these values and judges no price.
 
 use core::time::Duration;
 
@@ -9,31 +9,34 @@ use crate::market::Cluster;
 use crate::render::{ClockFault, LinkHop, LinkIcon, LinkReport, PriceSummary};
 use crate::time::{Moment, Now, Utc};
 
-/// Messages are counted over this long.
+/// The time window in which messages are counted.
 const WINDOW: Duration = Duration::from_secs(10);
-/// What fails for less long than this is not worth a page of its own.
+/// The link page appears only if a failure lasts at least this long.
 const TROUBLE: Duration = Duration::from_secs(10);
-/// A link is called silent only after some time.
+/// The link page appears after this time if a connection is silent. The time is short because a
+/// session itself waits before it reports silence.
 const SILENT: Duration = Duration::from_secs(4);
-/// REST is asked at least this often while it is all there is; with some room for its answer.
+/// The maximum age of the last REST response if REST is the only source. REST is polled more often
+/// than this, so a slow response is allowed.
 const ANSWERED: Duration = Duration::from_secs(60);
 
-/// See the module.
+/// The state of the connections; see the module documentation.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkMonitor {
-    /// In the order of [`Cluster::ALL`].
+    /// The status of each connection, in the order of [`Cluster::ALL`].
     links: [ConnectionStatus; Cluster::ALL.len()],
-    /// When REST last answered.
+    /// The time of the last REST response.
     answered: Option<Moment>,
-    /// The last prices that were told are simulated.
+    /// True if the last report said that the prices are simulated.
     simulated: bool,
     hop: LinkHop,
     sign: LinkIcon,
     since: Moment,
-    /// When the window began, the messages in it, and those of the one before: `None` in the first.
+    /// The start of the window, the messages in the window, and the messages of the window before
+    /// it (`None` in the first window).
     window: (Moment, u32, Option<u32>),
     last: Option<Moment>,
-    /// Milliseconds, smoothed: an eighth of it is the newest.
+    /// The smoothed latency in milliseconds. Each new value has a weight of one eighth.
     latency: Option<i64>,
 }
 
@@ -60,7 +63,7 @@ impl LinkMonitor {
         }
     }
 
-    /// A link has changed its state.
+    /// Stores the new status of a connection.
     pub(crate) fn status(&mut self, cluster: Cluster, status: ConnectionStatus, now: Moment) {
         self.links[cluster as usize] = status;
         if let Some(simulated) = status.simulated.filter(|_| is_in_use(&status)) {
@@ -69,12 +72,13 @@ impl LinkMonitor {
         self.judge(now);
     }
 
-    /// What this link is doing.
+    /// Returns the status of a connection.
     pub(crate) const fn link(&self, cluster: Cluster) -> ConnectionStatus {
         self.links[cluster as usize]
     }
 
-    /// The prices of some link in use are simulated; while none is, the last that were told are.
+    /// Returns true if the prices of a connection in use are simulated. If no connection is in use,
+    /// the last report counts.
     pub(crate) fn simulated(&self) -> bool {
         let mut links = self.links.iter().filter(|link| is_in_use(link)).peekable();
         if links.peek().is_none() {
@@ -83,12 +87,12 @@ impl LinkMonitor {
         links.any(|link| link.simulated == Some(true))
     }
 
-    /// Somebody has told prices that are simulated, or are not.
+    /// Stores a report that says if the prices are simulated.
     pub(crate) const fn set_simulated(&mut self, simulated: bool) {
         self.simulated = simulated;
     }
 
-    /// How often a link has returned.
+    /// Returns the number of reconnections of all connections.
     pub(crate) fn returns(&self) -> u64 {
         let returns = self.links.iter();
         returns
@@ -96,12 +100,12 @@ impl LinkMonitor {
             .sum()
     }
 
-    /// REST has answered.
+    /// Stores the time of a REST response.
     pub(crate) fn answered(&mut self, now: Moment) {
         self.answered = Some(now);
     }
 
-    /// A value was streamed.
+    /// Counts a streamed message and updates the latency from its timestamp.
     pub(crate) fn message(&mut self, stamp: Option<Utc>, now: Now) {
         self.roll(now.monotonic);
         self.window.1 = self.window.1.saturating_add(1);
@@ -109,7 +113,8 @@ impl LinkMonitor {
         if let (Some(stamp), Some(utc)) = (stamp, now.utc) {
             let lag = utc.millis_since(stamp);
             let before = self.latency.unwrap_or(lag);
-            // One that is far off was not late but old, or the clock was set in between.
+            // A large difference is not a change of the latency: the value is old, or the clock has
+            // been set in between.
             self.latency = Some(if before.abs_diff(lag) > 60_000 {
                 lag
             } else {
@@ -118,7 +123,7 @@ impl LinkMonitor {
         }
     }
 
-    /// Begins another window if it is time.
+    /// Begins a new window if the present one is over.
     fn roll(&mut self, now: Moment) {
         let (began, count, _) = self.window;
         let over = now.since(began);
@@ -128,8 +133,8 @@ impl LinkMonitor {
         }
     }
 
-    /// Finds out where it fails now. Where there are links it is they that tell when that
-    /// changes; what REST carries alone may be out of date at any time.
+    /// Judges the connection again if REST is the only source: its last response becomes too old
+    /// without an event. With a connection, each change comes as a status report.
     pub(crate) fn refresh(&mut self, now: Moment) {
         if self.needed().next().is_none() {
             self.judge(now);
@@ -144,8 +149,8 @@ impl LinkMonitor {
         }
     }
 
-    /// The links without which there are no prices. That of the shares is none of them: not every
-    /// plan has it, and REST carries what it carries.
+    /// Returns the connections that the prices depend on. The connection of the shares is not one
+    /// of them, because not every plan includes it and REST can replace it.
     fn needed(&self) -> impl Iterator<Item = &ConnectionStatus> {
         let clusters = [Cluster::Indices, Cluster::Options];
         clusters
@@ -160,7 +165,7 @@ impl LinkMonitor {
             || self.links[Cluster::Stocks as usize].phase == ConnectionPhase::Live
     }
 
-    /// The worst of the links that are needed: what is live needs no sign.
+    /// Returns the icon of the worst connection that the prices depend on.
     pub(crate) const fn sign(&self) -> LinkIcon {
         self.sign
     }
@@ -184,7 +189,7 @@ impl LinkMonitor {
         match self.needed().map(sign).max_by_key(rank) {
             Some(worst) => worst,
             None if self.served_by_rest(now) => LinkIcon::Live,
-            // Nothing is open yet: the first link is on its way.
+            // No connection is open yet; the first one is connecting.
             None => LinkIcon::Joining,
         }
     }
@@ -203,19 +208,19 @@ impl LinkMonitor {
                 (ConnectionPhase::Live, _) if !link.cut_off => None,
                 (ConnectionPhase::Live | ConnectionPhase::Silent, _) => Some(LinkHop::Upstream),
                 (_, Some(reason)) => Some(hop(reason)),
-                // On its way for the first time.
+                // The first attempt to connect is in progress.
                 (_, None) => Some(LinkHop::Hub),
             });
-        // The nearest of them: what lies behind it cannot be known.
+        // The nearest hop counts: the state of the hops behind it is unknown.
         hops.min_by_key(|hop| *hop as u8).unwrap_or(LinkHop::None)
     }
 
-    /// Whether it has failed long enough to be worth a page.
+    /// Returns true if the failure has lasted long enough to show the link page.
     pub(crate) fn troubled(&self, now: Moment) -> bool {
         self.hop != LinkHop::None && now.since(self.since) >= self.report_delay()
     }
 
-    /// When that is so next although nothing happens.
+    /// Returns the time at which [`LinkMonitor::troubled`] becomes true without a new event.
     pub(crate) fn trouble(&self, now: Moment) -> Moment {
         if self.hop == LinkHop::None || self.troubled(now) {
             return Moment::NEVER;
@@ -231,7 +236,7 @@ impl LinkMonitor {
         }
     }
 
-    /// For the link's page.
+    /// Returns the data of the link page.
     pub(crate) fn report(
         &mut self,
         now: Now,
@@ -277,7 +282,7 @@ const fn hop(reason: Failure) -> LinkHop {
     }
 }
 
-/// Whether a link carries prices, or would if there were some.
+/// Returns true if the connection is live or silent, so that it can deliver prices.
 pub(crate) const fn is_in_use(status: &ConnectionStatus) -> bool {
     matches!(
         status.phase,
@@ -334,7 +339,7 @@ mod tests {
                 (hop, at(5)),
                 "{reason}"
             );
-            // It goes on trying, and still fails there.
+            // The session tries again and still fails at the same hop.
             link_monitor.status(
                 Cluster::Indices,
                 status(ConnectionPhase::Joining, Some(reason)),

@@ -1,4 +1,5 @@
-//! The display's program without its panel: what is known, what is shown, and the loop that runs it.
+//! The ticker application without its panel: the ticker state, the pages, and the event loop that
+//! updates and draws them.
 
 pub(crate) mod alerts;
 pub mod app;

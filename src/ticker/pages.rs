@@ -1,4 +1,5 @@
-//! Which page is on the glass. Owns the order and the turn; time is an argument.
+//! The rotation of the pages on the display. This module owns the order of the pages and the
+//! current page. It reads no clock: time is an argument.
 
 use core::time::Duration;
 
@@ -6,16 +7,16 @@ use crate::config::settings::{PageSpec, TickerSettings};
 use crate::market::{AssetClass, Symbol};
 use crate::time::Moment;
 
-/// See the module.
+/// The pages and the current page; see the module documentation.
 #[derive(Clone, Debug)]
 pub(crate) struct PageRotation {
     page_specs: Vec<PageSpec>,
     interval: Duration,
     pin: Option<usize>,
-    /// The page that is on, and since when.
+    /// The index of the current page; `since` is the time at which the page appeared.
     at: usize,
     since: Moment,
-    /// Whether there was trouble when it was last looked at.
+    /// True if the connection was in trouble at the last call.
     troubled: bool,
 }
 
@@ -32,7 +33,7 @@ impl PageRotation {
         }
     }
 
-    /// Takes other pages; what is on stays on if it is still among them.
+    /// Replaces the pages. The current page stays if it is still among them.
     pub(crate) fn replace(&mut self, settings: &TickerSettings, now: Moment) {
         let shown = self.page_specs.get(self.at).copied();
         let (before, since, troubled) = (self.at, self.since, self.troubled);
@@ -47,8 +48,9 @@ impl PageRotation {
         }
     }
 
-    /// The page that is on now, turning to the next if it is time. `troubled` adds the link's
-    /// page behind the last, if it is not among them anyway; when trouble begins it is on at once.
+    /// Returns the current page, and moves to the next page if its time has come. With `troubled`,
+    /// the link page is added after the last page if the pages do not contain it. At the start of
+    /// the trouble, the link page is shown at once.
     pub(crate) fn current(&mut self, now: Moment, troubled: bool) -> Option<PageSpec> {
         if let Some(pin) = self.pin {
             return self.page_specs.get(pin).copied();
@@ -64,7 +66,8 @@ impl PageRotation {
         self.troubled = troubled;
         let shown = now.since(self.since);
         if shown >= self.interval {
-            // Whole intervals, so that each page begins where the one before ended.
+            // The start moves by whole intervals, so that each page begins at the end of the
+            // previous one.
             let passed = shown.as_millis() / self.interval.as_millis().max(1);
             let passed = u32::try_from(passed).unwrap_or(u32::MAX);
             self.since = self.since + self.interval.saturating_mul(passed);
@@ -79,7 +82,7 @@ impl PageRotation {
         }
     }
 
-    /// The page that shows this instrument, for an alert.
+    /// Returns the page for an alert of this instrument.
     pub(crate) fn showing(&self, place: usize) -> PageSpec {
         let mut page_specs = self.page_specs.iter().copied();
         page_specs
@@ -87,7 +90,7 @@ impl PageRotation {
             .unwrap_or(PageSpec::Big(place))
     }
 
-    /// When another page is due.
+    /// Returns the time of the next page change; [`Moment::NEVER`] if there is none.
     pub(crate) fn deadline(&self, troubled: bool) -> Moment {
         let count = self.page_specs.len() + usize::from(self.appends_link_page(troubled));
         if self.pin.is_some() || count < 2 {
@@ -101,7 +104,7 @@ impl PageRotation {
     }
 }
 
-/// The pages that fit a watchlist: two instruments on each, and one for each contract.
+/// Returns the default pages of a watchlist: pairs of instruments, and one page for each contract.
 pub(crate) fn fitting(watchlist: &[Symbol]) -> Vec<PageSpec> {
     let places = |option: bool| {
         let symbols = watchlist.iter().enumerate();

@@ -1,4 +1,5 @@
-//! What is wanted of the sessions and of REST.
+//! The requirements of the ticker state: the subscriptions of each session and the REST polling
+//! intervals. This module only computes them; it sends no request.
 
 use std::time::Duration;
 
@@ -11,39 +12,47 @@ use crate::market::{
 };
 use crate::time::{Now, Utc};
 
-/// Contracts may go unquoted for long; all of them for this long while they are traded, only if
-/// nothing arrives any more.
+/// The limit of silence for the connection of shares and the connection of contracts in regular
+/// hours. The limit is long because a contract can have no new quote for minutes. The connection is
+/// silent only if no contract at all has new data for this time.
 const CONTRACTS: Duration = Duration::from_secs(300);
-/// A share that streams is not asked for; it streams if something came within this.
+/// A share counts as streamed if a streamed value arrived within this time. REST is not polled for
+/// a streamed share.
 const STREAMS: Duration = Duration::from_secs(10);
 
-/// How often REST is asked for a share while it is traded,
+/// The REST polling interval of a share in regular hours.
 pub(crate) const SHARES: Duration = Duration::from_millis(2_500);
-/// before and after the regular hours,
+/// The REST polling interval of a share before and after the regular hours.
 pub(crate) const SHARES_EXTENDED: Duration = Duration::from_secs(5);
-/// and for anything else of which nothing streams, and for what is computed of a contract. The
-/// vendor's free plan allows five calls a minute.
+/// The REST polling interval of any other instrument that is not streamed, and of the computed
+/// values of a contract. The free plan of the vendor allows five requests a minute.
 const POLL_UNSTREAMED: Duration = Duration::from_secs(15);
-/// What is struck after the bell waits for a source to tell the close.
+/// The REST polling interval of an instrument whose market is closed and whose closing price is not
+/// known or not final yet.
 const POLL_UNCLOSED: Duration = Duration::from_secs(60);
-/// A new day's base is asked for this often, in the first minutes of the day.
+/// The REST polling interval of an instrument without a previous close in the first minutes
+/// ([`FIRST_MINUTES`]) of its trading day.
 const BASE: Duration = Duration::from_millis(2_500);
 const FIRST_MINUTES: i64 = 120_000;
-/// The state of the markets is asked for this often: its answers tell the time of the server, too,
+/// The polling interval of the market status. It is short because each response also contains the
+/// time of the server.
 const MARKET: Duration = Duration::from_secs(15);
-/// and while what is known of it was said before the hours that are on.
+/// The polling interval of the market status while the last known status is older than the current
+/// regular hours.
 const MARKET_CHANGES: Duration = Duration::from_secs(10);
-/// So many instruments stand for all when their hours are looked at.
+/// The number of instruments that are checked for an old market status. The first instruments stand
+/// for all, which keeps the check cheap.
 const FEW: usize = 8;
 
 impl TickerState {
-    /// How often a link has returned: then REST is asked what was missed.
+    /// Returns the number of reconnections of all connections. After each reconnection, REST is
+    /// polled for the data that was missed.
     pub fn returns(&self) -> u64 {
         self.link_monitor.returns()
     }
 
-    /// How often REST is to be asked for each instrument, in the order of the watchlist; `None`
-    /// for now and then.
+    /// Returns the REST polling interval of each instrument, in the order of the watchlist. `None`
+    /// means that the poller requests the instrument only occasionally.
     pub fn poll_intervals(&self, own: Now) -> impl Iterator<Item = Option<Duration>> + '_ {
         let now = self.time.at(own.monotonic);
         let places = 0..self.watchlist.instruments().len();
@@ -73,7 +82,7 @@ impl TickerState {
                 }
                 Some(SessionPart::Regular) => Some(SHARES),
                 None if freshness == Freshness::Closed => None,
-                // Without an agreed time nobody knows whether it is traded.
+                // Without an agreed time, the program cannot know if the market is open.
                 None if now.utc.is_none() => Some(POLL_UNSTREAMED),
                 None => Some(POLL_UNCLOSED),
             };
@@ -85,7 +94,7 @@ impl TickerState {
         match (symbol.class(), part) {
             _ if shown => Some(POLL_UNSTREAMED),
             _ if live && fresh => None,
-            // The official close may still come, and a single streamed value needs REST to confirm it.
+            // The official close may still come, and REST must confirm a single streamed value.
             (AssetClass::Index, None)
                 if instrument.is_settling(
                     self.time.delay(symbol.cluster()),
@@ -96,14 +105,15 @@ impl TickerState {
                 Some(POLL_UNCLOSED)
             }
             (_, None) if freshness == Freshness::Closed => None,
-            // REST may have what the link does not bring.
+            // REST may have values that the connection does not deliver. Half of the staleness
+            // limit keeps the value fresh by REST alone.
             (AssetClass::Index, Some(_)) => Some(limit(symbol, QuoteSource::Tick) / 2),
             (_, None) if now.utc.is_some() => Some(POLL_UNCLOSED),
             _ => Some(POLL_UNSTREAMED),
         }
     }
 
-    /// Whether the day has just begun and its change is not known.
+    /// Returns true if the trading day has just begun and the previous close is not known.
     fn lacks_previous_close_today(&self, instrument: &Instrument, now: Now) -> bool {
         let Some(utc) = now.utc else { return false };
         let began = instrument.minutes().day().map(|day| day.start);
@@ -111,7 +121,8 @@ impl TickerState {
         young && instrument.lacks_previous_close(now)
     }
 
-    /// How often the state of the markets is needed; `None` where there are no hours.
+    /// Returns the polling interval of the market status; `None` if the calendar has no trading
+    /// hours.
     pub fn market_pace(&self, own: Now) -> Option<Duration> {
         if !self.calendar.has_hours() {
             return None;
@@ -132,7 +143,8 @@ impl TickerState {
         })
     }
 
-    /// Since when the minutes of each instrument's trading day are wanted.
+    /// Returns each symbol with the start of its trading day. The bars of one minute are requested
+    /// from that time on.
     pub fn days(&self) -> impl Iterator<Item = (&Symbol, Utc)> {
         let instruments = self.watchlist.instruments().iter();
         instruments.filter_map(|instrument| {
@@ -149,7 +161,7 @@ impl TickerState {
             .is_some_and(|days| days < 0)
     }
 
-    /// What a cluster's session is to do.
+    /// Returns the subscriptions of the session of this cluster and its limit of silence.
     pub fn demand(&self, cluster: Cluster, own: Now) -> SubscriptionDemand {
         let now = self.time.at(own.monotonic);
         let traded = || {
@@ -157,7 +169,8 @@ impl TickerState {
             instruments.filter(|instrument| !self.expired(instrument.symbol(), now))
         };
         let delay = self.time.delay(cluster);
-        // Silence means something only in the regular hours; for a late source they begin later, too.
+        // Silence is a fault only in regular hours. The data of a delayed source begins later by
+        // its delay, so both times must be in regular hours.
         let is_on = |instrument: &&Instrument| {
             let was_on = || {
                 let then = Utc(now.utc?.0.saturating_sub(delay));
@@ -170,7 +183,7 @@ impl TickerState {
             .filter(|instrument| instrument.symbol().cluster() == cluster)
             .filter(is_on)
             .map(|instrument| match instrument.symbol().class() {
-                // Index values come by a timetable.
+                // Index values come at fixed intervals.
                 AssetClass::Index => 2 * limit(instrument.symbol(), QuoteSource::Tick),
                 AssetClass::Option | AssetClass::Equity => CONTRACTS,
             })

@@ -1,5 +1,6 @@
-//! The one owner of what is known: applies updates, judges them, and draws. Pure but for the
-//! frame that it draws into: time is an argument, and it waits for nothing.
+//! The ticker state: the only owner of the prices, the pages and the frame. It applies updates,
+//! judges the freshness of the values and draws the frame. It reads no clock and never blocks: time
+//! is an argument.
 
 use crate::ticker::dimming;
 
@@ -25,29 +26,30 @@ use crate::ticker::view_builder::ViewBuilder;
 use crate::time::{Moment, Now};
 
 const MINUTE: i64 = 60_000;
-/// While the clock is not set, it is looked at this often: nothing tells when it is.
+/// The interval between two checks while the wall clock is not set. No event reports that the clock
+/// has been set.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
-/// A configuration that is wrong, while the last good one is in force.
+/// A problem of the configuration or of the setup of the machine, as text for the display.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigProblem {
-    /// A word or two.
+    /// The title, one or two words.
     pub title: String,
-    /// In full, with its place.
+    /// The complete message; for a configuration error with file and line.
     pub text: String,
 }
 
-/// What is known and how it is shown.
+/// The ticker state: the data of all instruments, the settings, and the frame that shows them.
 #[derive(Debug)]
 pub struct TickerState {
     pub(super) settings: TickerSettings,
     pub(super) watchlist: Box<Watchlist>,
     pub(super) calendar: Calendar,
     pub(super) time: TimeConsensus,
-    /// What REST and the links say is simulated.
+    /// True if the last report of REST or of a connection said that the prices are simulated.
     pub(super) simulated: bool,
     pub(super) link_monitor: LinkMonitor,
     pages: PageRotation,
-    /// What is on the glass.
+    /// The page that was drawn last.
     pub(super) page_spec: Option<PageSpec>,
     pub(super) alerts: Alerts,
     fault: Option<ConfigProblem>,
@@ -56,18 +58,19 @@ pub struct TickerState {
     font_set: FontSet,
     draw_cache: DrawCache,
     frame: Frame,
-    /// Until when that is good.
+    /// The time at which the first fresh value on the frame becomes stale.
     valid_until: Moment,
-    /// The local time of the last minute asked for; a time zone is not looked up at each tick.
+    /// The last minute (since the Unix epoch) and its local time. This cache avoids a time zone
+    /// lookup at each draw.
     minute: Option<(i64, DateTime)>,
     pub(super) anomalies: QuoteAnomalies,
 }
 
 impl TickerState {
-    /// A desk that knows nothing yet.
+    /// Creates a ticker state without data.
     ///
     /// # Errors
-    /// The symbols are no watchlist.
+    /// The symbols are not a valid watchlist (empty, duplicate or too many).
     pub fn new(
         settings: TickerSettings,
         calendar: Calendar,
@@ -101,7 +104,8 @@ impl TickerState {
         })
     }
 
-    /// Whether the feed is late by definition: then nothing of it is ever shown as live.
+    /// Sets whether the feed is delayed by definition. Values of a delayed feed are never shown as
+    /// live.
     pub fn set_delayed(&mut self, delayed: bool) {
         self.watchlist.set_delayed(delayed);
         for cluster in Cluster::ALL {
@@ -109,20 +113,22 @@ impl TickerState {
         }
     }
 
-    /// What time it is at this moment, by those witnesses that agree; `None` while no two do.
+    /// Returns the time at this moment, by the time sources that agree. The wall time is `None`
+    /// until two sources have agreed.
     pub fn time(&self, at: Moment) -> Now {
         self.time.at(at)
     }
 
-    /// What was odd since the start.
+    /// Returns the counters of unusual quotes since the start.
     pub const fn anomalies(&self) -> QuoteAnomalies {
         self.anomalies
     }
 
-    /// Other settings; what stays on the watchlist keeps its value and history.
+    /// Applies new settings. An instrument that stays on the watchlist keeps its value and its
+    /// history.
     ///
     /// # Errors
-    /// The symbols are no watchlist; then nothing has changed.
+    /// The symbols are not a valid watchlist; then nothing has changed.
     pub fn apply(&mut self, settings: TickerSettings, own: Now) -> Result<(), WatchlistError> {
         let now = self.time.observe_own(own);
         self.watchlist.replace(&settings.watchlist)?;
@@ -134,27 +140,28 @@ impl TickerState {
         Ok(())
     }
 
-    /// The settings in force.
+    /// Returns the settings in force.
     pub const fn settings(&self) -> &TickerSettings {
         &self.settings
     }
 
-    /// What is wrong with the configuration, to be said on the glass; `None` if nothing is.
+    /// Sets the configuration or setup problem for the display; `None` if there is no problem.
     pub fn set_fault(&mut self, fault: Option<ConfigProblem>) {
         self.fault = fault;
     }
 
-    /// When the markets are open.
+    /// Returns the calendar of the trading hours.
     pub const fn calendar(&self) -> &Calendar {
         &self.calendar
     }
 
-    /// The watchlist.
+    /// Returns the watchlist.
     pub const fn watchlist(&self) -> &Watchlist {
         &self.watchlist
     }
 
-    /// Draws what is to be seen now, by the machine's own clock and the others.
+    /// Draws the frame for the agreed time. The argument `own` is the time by the clocks of this
+    /// machine.
     pub fn draw(&mut self, own: Now) -> &Frame {
         let now = self.time.observe_own(own);
         let local = self.local(now);
@@ -173,7 +180,7 @@ impl TickerState {
             valid_until: &valid_until,
         };
         let page = match (page_spec, &self.fault) {
-            // The words take turns with the prices.
+            // The text of the problem alternates with the prices.
             (_, Some(fault)) if alert.is_none() && self.shows_problem_now(now.monotonic) => {
                 PageView::Notice {
                     title: &fault.title,
@@ -216,24 +223,25 @@ impl TickerState {
         &self.frame
     }
 
-    /// What was drawn last.
+    /// Returns the frame that was drawn last.
     pub const fn frame(&self) -> &Frame {
         &self.frame
     }
 
-    /// How the panel is to glow with it.
+    /// Returns the light of the panel for the frame that was drawn last.
     pub const fn light(&self) -> PanelLight {
         self.light
     }
 
-    /// Whether a fault of the configuration is told in full now: every other of the intervals.
+    /// Returns true if the display now shows the text of the configuration problem: in every second
+    /// page interval.
     fn shows_problem_now(&self, now: Moment) -> bool {
         let interval = self.settings.interval.as_millis().max(1);
         (u128::from(now.as_millis()) / interval).is_multiple_of(2)
     }
 
-    /// What is due at another time, to be called when one has come: days begin, and the panel
-    /// wears.
+    /// Does the work that depends on time alone: starts new trading days and counts the minutes for
+    /// the burn-in of the panel. The event loop calls this function when a deadline has passed.
     pub fn advance(&mut self, own: Now) {
         let now = self.time.observe_own(own);
         self.watchlist.start_days(now, &self.calendar);
@@ -241,7 +249,7 @@ impl TickerState {
             .count_minute(now.monotonic, &self.frame, self.light);
     }
 
-    /// Whether every instrument has a value, or will have none.
+    /// Returns true if each instrument either has a value or is denied by the vendor.
     pub fn complete(&self, own: Now) -> bool {
         let now = self.time.at(own.monotonic);
         let mut instruments = self.watchlist.instruments().iter().enumerate();
@@ -251,7 +259,8 @@ impl TickerState {
         })
     }
 
-    /// When [`TickerState::draw`] would draw something else although nothing comes.
+    /// Returns the time at which [`TickerState::draw`] would draw a different frame without a new
+    /// update.
     pub fn deadline(&self, own: Now) -> Moment {
         let now = self.time.at(own.monotonic);
         let aged = |place| self.watchlist.deadline(place, now, &self.calendar);
@@ -259,8 +268,8 @@ impl TickerState {
             Some(PageSpec::Pair(first, second)) => {
                 aged(first).min(second.map_or(Moment::NEVER, aged))
             }
-            // What else is on these pages ages by the second.
             Some(PageSpec::Big(only)) => aged(only),
+            // The page of a contract shows more ages, which change each second.
             Some(PageSpec::Contract(only)) => {
                 aged(only).min(now.monotonic + Duration::from_secs(1))
             }
@@ -297,8 +306,8 @@ impl TickerState {
         .unwrap_or(Moment::NEVER)
     }
 
-    /// Until when the picture drawn last is good although nobody draws another: the first moment at
-    /// which a value that is plain on it is so no longer, for its age alone.
+    /// Returns the time up to which the last frame is valid without a new draw. At that time, the
+    /// first fresh value on the frame becomes stale; the limit is [`MAX_PICTURE_AGE`].
     pub fn good_until(&self, own: Now) -> Moment {
         self.valid_until.min(own.monotonic + MAX_PICTURE_AGE)
     }

@@ -5,7 +5,7 @@ use crate::market::{Cluster, Price, Symbol, Ticker};
 use crate::ticker::polling::{SHARES, SHARES_EXTENDED};
 use crate::time::Utc;
 
-/// Monday 2026-01-12 at 9:35 in New York.
+/// Monday 2026-01-12, 9:35 in New York.
 const MONDAY: Utc = Utc(1_768_228_500_000);
 const HOUR: i64 = 3_600_000;
 
@@ -47,7 +47,7 @@ fn tick(stamp: Utc) -> Update {
     }
 }
 
-/// The server's clock says the same as this machine's.
+/// Makes the server report the same time as this machine.
 fn agree(desk: &mut TickerState, now: Now) {
     let update = Update::ServerTime {
         at: now.monotonic,
@@ -56,7 +56,7 @@ fn agree(desk: &mut TickerState, now: Now) {
     desk.on(&update, now);
 }
 
-/// The link of this cluster is in use.
+/// Makes the connection of this cluster live.
 fn link(desk: &mut TickerState, cluster: Cluster, simulated: Option<bool>, now: Now) {
     let status = ConnectionStatus {
         phase: ConnectionPhase::Live,
@@ -174,7 +174,7 @@ fn what_a_link_holds_back_is_as_old_as_it_is_without_any_clock() {
     for secs in 0..5 {
         desk.on(&tick(Utc(MONDAY.0 + secs as i64 * 1000)), own(secs));
     }
-    // The machine stood still for 26 s, and the first thing that it hears is of before.
+    // The machine was suspended for 26 s. The first value after the suspension is from before it.
     desk.on(&tick(Utc(MONDAY.0 + 5_000)), own(31));
     assert_eq!(
         judged(&desk, own(31)),
@@ -335,13 +335,13 @@ fn rest_is_needed_while_a_link_is_not_live_and_its_return_is_counted() {
         }
         (desk.poll_intervals(now).next().unwrap(), desk.returns())
     };
-    // At half of its limit, so that REST alone keeps it fresh.
+    // Half of the staleness limit, so that REST alone keeps the value fresh.
     let half = Some(Duration::from_secs(5));
     assert_eq!(tell(ConnectionPhase::Joining, 0, 0), (half, 0));
     assert_eq!(tell(ConnectionPhase::Live, 1, 1), (None, 0));
     assert_eq!(tell(ConnectionPhase::Down, 1, 2), (half, 0));
     assert_eq!(tell(ConnectionPhase::Live, 2, 3), (None, 1));
-    // And a symbol that alone is silent is asked for although its link is well.
+    // REST is also polled for a single silent symbol while its connection is live.
     assert_eq!(desk.poll_intervals(now(30)).next(), Some(half));
 }
 
@@ -411,7 +411,7 @@ fn a_share_is_asked_for_often_while_it_is_traded_and_not_at_all_while_it_streams
 fn a_share_without_a_trade_before_the_open_shows_its_close_and_a_live_one_its_age() {
     let mut desk = desk(&["SPY"]);
     let monday = |hours: i64, secs| at(secs, Some(Utc(MONDAY.0 + hours * HOUR)));
-    // Friday's last trade after the close was hours before trading ended.
+    // The last trade on Friday after regular hours was hours before trading ended.
     let friday = Utc(MONDAY.0 - 63 * HOUR);
     let seed = InstrumentSnapshot {
         price: Some(price(650)),
@@ -450,7 +450,8 @@ fn the_vendors_word_on_its_markets_overrules_the_table_while_it_is_young() {
     agree(&mut desk, noon(0));
     desk.on(&streamed("SPX", 5900, noon(55).utc.unwrap()), noon(55));
     assert!(matches!(judged(&desk, noon(90)), Freshness::Stale(_)));
-    // Trading was ended at noon, which no table knew. Something else has come since: the link lives.
+    // Trading ended early at noon, which no table contains. The connection has received other data
+    // since.
     let (open, closed) = (
         crate::market::MarketState::Open,
         crate::market::MarketState::Closed,
@@ -474,7 +475,7 @@ fn what_the_vendor_does_not_serve_is_said_and_asked_for_now_and_then() {
     desk.on(&Update::Seed(Box::new(seed)), now);
     assert_eq!(desk.poll_intervals(now).collect::<Vec<_>>(), [None]);
     assert!(desk.complete(now), "nothing more is to come");
-    // What streams is served, whatever REST says.
+    // A symbol with streamed values is served, even if REST denies it.
     desk.on(&tick(MONDAY), now);
     assert_eq!(desk.watchlist.instruments()[0].denial(), None);
 }
@@ -601,7 +602,7 @@ fn simulated_prices_wear_demo_by_whatever_way_they_came_and_are_gone_with_their_
     let mut desk = desk(&["SPX"]);
     let now = |secs| at(secs, Some(MONDAY));
     agree(&mut desk, now(0));
-    // By REST alone: the sockets answer 404.
+    // The prices come by REST only, because the WebSocket paths return 404.
     let row = InstrumentSnapshot {
         price: Some(price(100)),
         stamp: now(0).utc,
@@ -611,7 +612,7 @@ fn simulated_prices_wear_demo_by_whatever_way_they_came_and_are_gone_with_their_
     desk.on(&Update::Seed(Box::new(row)), now(0));
     let simulated = |desk: &TickerState| desk.watchlist.instruments()[0].simulated();
     assert!(simulated(&desk));
-    // A proxy that greets with nothing: its first frame says that it is real.
+    // A proxy sends no greeting. Its first frame shows that the prices are real.
     link(&mut desk, Cluster::Indices, Some(false), now(5));
     assert!(!simulated(&desk));
     assert_eq!(desk.watchlist.instruments()[0].quote(), None);
@@ -624,7 +625,8 @@ fn a_link_that_is_gone_says_demo_of_nothing_that_somebody_else_tells() {
     for cluster in [Cluster::Indices, Cluster::Stocks] {
         link(&mut desk, cluster, Some(true), now(0));
     }
-    // The simulated hub goes, and the old proxy comes: it has no sockets for shares, and no greeting.
+    // The simulated hub is replaced by the old proxy, which has no WebSocket for shares and no
+    // greeting.
     for cluster in [Cluster::Indices, Cluster::Stocks] {
         let status = ConnectionStatus {
             phase: ConnectionPhase::Down,
@@ -658,7 +660,7 @@ fn a_picture_is_good_until_the_first_plain_value_on_it_grows_old() {
     let nothing_plain = Duration::from_secs(90);
     assert_eq!(good(&mut desk, now), nothing_plain);
     desk.on(&tick(now.utc.unwrap()), now);
-    // SPX may be ten seconds old.
+    // A value of SPX may be ten seconds old.
     let limit = Duration::from_millis(10_001);
     assert_eq!(good(&mut desk, now), limit);
     let later = at(4, Some(MONDAY));

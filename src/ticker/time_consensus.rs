@@ -1,9 +1,10 @@
-//! What time it is, by three witnesses: this machine's wall clock, the `Date` of the server's answers,
-//! and the newest stamps of a running stream. Owns what they agree on. Reads no clock: what each says
-//! comes in with the monotonic time at which it was said.
+//! The agreed time, from three time sources: the wall clock of this machine, the `Date` header of
+//! the server's responses, and the newest timestamps of a running stream. This module owns the
+//! agreement. It reads no clock: each report comes with the monotonic time of its receipt.
 //!
-//! All times here are offsets: wall time less monotonic time, in milliseconds. What two witnesses agreed
-//! on runs on by the monotonic clock, whatever any wall clock does, until two agree on something else.
+//! All times in this module are offsets: wall time minus monotonic time, in milliseconds. The
+//! agreed time advances with the monotonic clock until two sources agree on another time. A step of
+//! a wall clock alone does not change it.
 
 use core::time::Duration;
 
@@ -11,31 +12,35 @@ use crate::market::{Cluster, DELAY};
 use crate::render::{ClockFault, TimeSource};
 use crate::time::{Moment, Now, Utc};
 
-/// Witnesses that are no further apart than this (in ms) agree.
+/// The maximum difference between two time sources that agree, in milliseconds.
 const AGREEMENT: i64 = 5_000;
-/// A `Date` is cut to the second and a while on its way: of answers that say nearly the same the latest
-/// time is the right one (in ms).
+/// The maximum difference between two `Date` headers that describe the same clock, in milliseconds.
+/// A `Date` is cut to the second and is old by the network delay, so the latest time is the correct
+/// one.
 const SAME_DATE: i64 = 2_000;
-/// A witness that is wrong for less long than this is not worth a word: a single stamp may be wrong.
+/// A clock fault is reported only after this duration, because a single timestamp can be wrong.
 const PERSISTS: Duration = Duration::from_secs(5);
-/// What is wrong is looked for this often.
+/// The interval between two checks for a clock fault.
 const JUDGE: Duration = Duration::from_secs(1);
-/// Offsets that are no further apart than this (in ms) are the same.
+/// The maximum difference between two offsets that count as equal, in milliseconds.
 const SAME: i64 = 10;
-/// The newest stamps are those of the last half minute to a minute.
+/// The length of a window of timestamps. The newest timestamps are those of the present window and
+/// of the window before it, so they are at most 30 to 60 seconds old.
 const NEWEST: Duration = Duration::from_secs(30);
-/// A stamp may be ahead of all before it by so much (in ms); one that is more must be followed by another.
+/// The maximum distance of a timestamp from the largest one before it, in milliseconds. A timestamp
+/// that is further ahead must be confirmed by another one.
 const MAX_LEAP: i64 = 1_000;
-/// The stamps of a stream that a source is known to serve late are ahead by this (in ms).
+/// The delay that is added to the timestamps of a stream whose source is known to be delayed, in
+/// milliseconds.
 const LATE: i64 = 15 * 60_000;
 
-/// The largest offset of a series, not taken in by a single one that is wrong.
+/// The largest offset of a series. A single wrong offset does not change it.
 #[derive(Clone, Copy, Debug, Default)]
 struct MaxOffset {
     known: Option<i64>,
-    /// One that leapt ahead.
+    /// The last offset that was too far ahead and is not confirmed yet.
     leapt: Option<i64>,
-    /// How many were no more than `AGREEMENT` behind it.
+    /// The number of offsets that were less than [`AGREEMENT`] behind the largest one.
     near: u32,
 }
 
@@ -68,18 +73,18 @@ impl MaxOffset {
     }
 }
 
-/// The stamps of one link's stream.
+/// The timestamps of the stream of one cluster.
 #[derive(Clone, Copy, Debug, Default)]
 struct StampStream {
-    /// Of this connection: what is behind the largest offset was late.
+    /// The largest offset of this connection. A smaller offset means that the value arrived late.
     connection: MaxOffset,
-    /// Of the last while, and of the one before.
+    /// The largest offset of the present window; `before` is the one of the window before it.
     newest: MaxOffset,
     before: MaxOffset,
     since: Moment,
-    /// The source is known to serve it late.
+    /// True if the source is known to deliver this stream with a delay.
     delayed: bool,
-    /// The newest one that was weighed against the other witnesses.
+    /// The newest offset at the last comparison with the other time sources.
     weighed: Option<i64>,
 }
 
@@ -90,31 +95,31 @@ impl StampStream {
     }
 }
 
-/// See the module.
+/// The time sources and their agreement; see the module documentation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TimeConsensus {
     own: Option<i64>,
     server: Option<i64>,
-    /// In the order of [`Cluster::ALL`].
+    /// The streams, in the order of [`Cluster::ALL`].
     streams: [StampStream; Cluster::ALL.len()],
     agreed: Option<i64>,
-    /// The agreement stands on the stamps and one other witness.
+    /// True if the agreement consists of the timestamps and only one other time source.
     by_stamps: bool,
-    /// What is wrong, and since when.
+    /// The clock fault and the time of its first detection.
     fault: Option<(ClockFault, Moment)>,
-    /// When it was last looked at what is wrong.
+    /// The time of the last check for a clock fault.
     judged: Moment,
-    /// What the log was told.
+    /// The time source that the log has last reported as wrong.
     reported: Option<TimeSource>,
 }
 
 impl TimeConsensus {
-    /// The agreed time at this moment, `None` while there is none.
+    /// Returns the agreed time at this moment. The wall time is `None` if no agreement exists yet.
     pub(crate) fn at(&self, monotonic: Moment) -> Now {
         Now::with_offset(monotonic, self.agreed)
     }
 
-    /// Takes what this machine's clock says now, and returns what time it is.
+    /// Takes the present time of this machine's wall clock and returns the agreed time.
     pub(crate) fn observe_own(&mut self, own: Now) -> Now {
         let offset = own.offset();
         if differs(offset, self.own) {
@@ -127,8 +132,9 @@ impl TimeConsensus {
         self.at(own.monotonic)
     }
 
-    /// The server said in an answer that came at this moment that it is this time. The answer was made
-    /// before it came, and its second had begun: it cannot be earlier than that.
+    /// Takes the time in a `Date` header of the server and the moment of its receipt. The server
+    /// made the response before that moment and cut the date to the second, so its clock cannot be
+    /// behind this time.
     pub(crate) fn server(&mut self, at: Moment, utc: Utc) {
         let offset = offset(utc, at);
         self.server = Some(match self.server {
@@ -138,7 +144,7 @@ impl TimeConsensus {
         self.agree();
     }
 
-    /// Another connection of this link has been opened.
+    /// Discards the timestamps of the cluster, because a new connection has been opened.
     pub(crate) fn connected(&mut self, cluster: Cluster) {
         let stream = &mut self.streams[cluster as usize];
         *stream = StampStream {
@@ -148,21 +154,21 @@ impl TimeConsensus {
         self.agree();
     }
 
-    /// The source is known to serve the values of this link late, or not to.
+    /// Sets whether the source is known to deliver the values of this cluster with a delay.
     pub(crate) fn set_delayed(&mut self, cluster: Cluster, delayed: bool) {
         let stream = &mut self.streams[cluster as usize];
         if stream.delayed != delayed {
             stream.delayed = delayed;
             if self.by_stamps {
-                // They were taken for something else than they are.
+                // The agreement used the timestamps with a wrong delay.
                 self.agreed = None;
             }
             self.agree();
         }
     }
 
-    /// A value with this stamp was streamed and came now. Returns how late it was beyond the least that
-    /// this connection has shown.
+    /// Takes the timestamp of a streamed value that has just arrived. Returns the additional
+    /// lateness compared with the smallest delay of this connection.
     pub(crate) fn stamp(&mut self, cluster: Cluster, stamp: Utc, now: Moment) -> Duration {
         let offset = offset(stamp, now);
         let stream = &mut self.streams[cluster as usize];
@@ -186,8 +192,9 @@ impl TimeConsensus {
         Duration::from_millis(u64::try_from(late).unwrap_or(0))
     }
 
-    /// Whether values with this stamp come a quarter of an hour late: by the agreed time, or, while there
-    /// is none, by any clock that says so.
+    /// Returns true if values with this timestamp come about 15 minutes late (see [`DELAY`]). The
+    /// agreed time decides; if no agreement exists, the clock of this machine or of the server is
+    /// sufficient.
     pub(crate) fn is_late(&self, cluster: Cluster, stamp: Utc, now: Moment) -> bool {
         let late = |witness: i64, offset: i64| DELAY.contains(&(witness - offset));
         let offset = offset(stamp, now);
@@ -200,7 +207,7 @@ impl TimeConsensus {
         }
     }
 
-    /// How late the values of this cluster's stream are by its source's word (in ms).
+    /// Returns the known delay of the source of this cluster, in milliseconds.
     pub(crate) const fn delay(&self, cluster: Cluster) -> i64 {
         if self.streams[cluster as usize].delayed {
             *DELAY.end()
@@ -209,7 +216,7 @@ impl TimeConsensus {
         }
     }
 
-    /// Whether this machine's own clock is among those that agree.
+    /// Returns true if this machine's wall clock is close to the agreed time.
     pub(crate) fn is_own(&self) -> bool {
         let apart = |(own, agreed): (i64, i64)| (own - agreed).abs();
         self.own
@@ -217,13 +224,13 @@ impl TimeConsensus {
             .is_some_and(|pair| apart(pair) <= AGREEMENT)
     }
 
-    /// The clock that is wrong, if one is.
+    /// Returns the clock that is wrong; `None` if all clocks are correct or the fault is too new.
     pub(crate) fn fault(&self, now: Moment) -> Option<ClockFault> {
         let (fault, since) = self.fault?;
         (now.since(since) >= PERSISTS).then_some(fault)
     }
 
-    /// When that is next another although nothing happens.
+    /// Returns the time at which [`TimeConsensus::fault`] changes without a new report.
     pub(crate) fn deadline(&self, now: Moment) -> Moment {
         match self.fault {
             Some((_, since)) if now.since(since) < PERSISTS => since + PERSISTS,
@@ -243,8 +250,9 @@ impl TimeConsensus {
         ]
     }
 
-    /// Finds two that agree. Of those that do, the latest time counts: a date is cut to the second, a
-    /// stamp is a while on its way, and too old is the safe side to be wrong on.
+    /// Finds two time sources that agree. The latest time of those that agree counts: a date is cut
+    /// to the second, and a timestamp is old by the network delay. The error of a later time is the
+    /// safe one: a value then looks too old, never too fresh.
     fn agree(&mut self) {
         let witnesses = self.witnesses().map(|(_, offset)| offset);
         let pairs = [(0, 1), (0, 2), (1, 2)].map(|(a, b)| (witnesses[a].zip(witnesses[b]), (a, b)));
@@ -264,7 +272,7 @@ impl TimeConsensus {
         self.by_stamps = near.is_none() && which.1 == 2;
     }
 
-    /// Names the clock that is wrong.
+    /// Finds the clock that is wrong and logs each change.
     fn judge(&mut self, now: Moment) {
         self.judged = now;
         let wrong = self.agreed.and_then(|agreed| {
@@ -272,7 +280,8 @@ impl TimeConsensus {
             let mut witnesses = self.witnesses().into_iter();
             witnesses.find_map(|(who, offset)| {
                 let off = off(offset?);
-                // Later stamps than a quarter of an hour are a late source's.
+                // Timestamps that are about 15 minutes behind belong to a delayed source and are no
+                // clock fault.
                 let late = who == TimeSource::Stamps && DELAY.contains(&-off);
                 (off.abs() > AGREEMENT && !late).then_some(ClockFault { who, off })
             })
@@ -293,7 +302,7 @@ impl TimeConsensus {
     }
 }
 
-/// What is wrong and what to do.
+/// Returns the log message for a clock fault, with the advice for the user.
 fn words(fault: ClockFault) -> String {
     let by = fault.off.unsigned_abs() / 1000;
     let way = if fault.off > 0 { "ahead" } else { "behind" };
@@ -313,7 +322,8 @@ fn words(fault: ClockFault) -> String {
     }
 }
 
-/// Whether two offsets are worth a new agreement: clocks are read in milliseconds, one after the other.
+/// Returns true if two offsets differ enough for a new agreement. The two clocks are read one after
+/// the other, in milliseconds, so small differences have no meaning.
 fn differs(one: Option<i64>, other: Option<i64>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => (one - other).abs() > SAME,
@@ -321,7 +331,7 @@ fn differs(one: Option<i64>, other: Option<i64>) -> bool {
     }
 }
 
-/// Wall time less monotonic time, in milliseconds.
+/// Returns the offset: wall time minus monotonic time, in milliseconds.
 fn offset(utc: Utc, at: Moment) -> i64 {
     Now::new(at, utc).offset().unwrap_or(0)
 }
@@ -330,14 +340,14 @@ fn offset(utc: Utc, at: Moment) -> i64 {
 mod tests {
     use super::*;
 
-    /// 2026-11-23 14:30 UTC at monotonic zero.
+    /// The wall time 2026-11-23 14:30 UTC at monotonic time zero.
     const TRUE: i64 = 1_795_444_200_000;
 
     fn at(secs: u64) -> Moment {
         Moment::from_secs(secs)
     }
 
-    /// What a clock that is off by this shows at this moment.
+    /// Returns the time of a clock that is wrong by `off` seconds.
     fn clock(off: i64, secs: u64) -> Utc {
         Utc(TRUE + off * 1000 + secs as i64 * 1000)
     }
@@ -349,13 +359,14 @@ mod tests {
         }
     }
 
-    /// How far the agreed time is off, in seconds.
+    /// Returns the error of the agreed time, in seconds.
     fn off(time: &TimeConsensus, secs: u64) -> Option<i64> {
         let utc = time.at(at(secs)).utc?;
         Some(utc.millis_since(clock(0, secs)) / 1000)
     }
 
-    /// Three witnesses that are off by these at their tenth second.
+    /// Returns the state after ten seconds of reports from three time sources with these errors in
+    /// seconds.
     fn heard(own_off: Option<i64>, server: Option<i64>, stamps: Option<i64>) -> TimeConsensus {
         let mut time = TimeConsensus::default();
         for secs in 0..=10 {
@@ -385,7 +396,7 @@ mod tests {
                     who,
                     off: off_by * 1000,
                 });
-                // Stamps of a quarter of an hour ago are those of a late source.
+                // Timestamps that are 15 minutes old belong to a delayed source.
                 let late = who == TimeSource::Stamps && off_by == -900;
                 assert_eq!(time.fault(at(25)), expected.filter(|_| !late));
                 assert_eq!(time.reported, expected.filter(|_| !late).map(|_| who));
@@ -410,7 +421,7 @@ mod tests {
         assert_eq!(off(&time, 20), Some(0));
         time.observe_own(own(None, 30));
         assert_eq!(off(&time, 4000), Some(0));
-        // Until two agree on another time.
+        // Two sources agree on another time.
         time.observe_own(own(Some(-3600), 40));
         time.server(at(41), clock(-3600, 41));
         assert_eq!(off(&time, 41), Some(-3600));
@@ -421,7 +432,7 @@ mod tests {
         let mut time = heard(Some(900), Some(0), Some(0));
         time.stamp(Cluster::Indices, clock(50, 11), at(11));
         assert_eq!(off(&time, 11), Some(0));
-        // A clock that is wrong for a moment is not worth a word.
+        // A clock fault of two seconds is too short for a report.
         let mut right = heard(Some(0), Some(0), Some(0));
         right.observe_own(own(Some(60), 11));
         assert_eq!(right.fault(at(12)), None);
@@ -447,7 +458,7 @@ mod tests {
         assert_eq!(off(&time, 10), Some(-900), "two that agree");
         time.set_delayed(Cluster::Indices, true);
         assert_eq!(off(&time, 10), Some(0));
-        // A late source that nobody has named, while no two agree.
+        // The source is delayed but not marked as delayed, and no two time sources agree.
         let time = heard(None, Some(0), Some(-900));
         assert!(time.is_late(Cluster::Indices, clock(-900, 10), at(10)));
         assert!(!time.is_late(Cluster::Indices, clock(-2, 10), at(10)));
@@ -472,7 +483,7 @@ mod tests {
         assert_eq!(largest(&[0, -500]), (Some(0), 2));
         assert_eq!(largest(&[0, 1 - AGREEMENT]), (Some(0), 2));
         assert_eq!(largest(&[0, -AGREEMENT]), (Some(0), 1));
-        // A second one near it confirms it.
+        // A second offset near the first one confirms it.
         assert_eq!(largest(&[0, 60_000, 55_000]), (Some(55_000), 2));
         assert_eq!(largest(&[0, 60_000, 54_999]), (Some(0), 1));
         assert_eq!(largest(&[0, 60_000, 0, 60_000]), (Some(0), 2));
@@ -505,7 +516,7 @@ mod tests {
         }
         assert_eq!(newest(-20, 60), Some(-10));
         assert_eq!(newest(-20, 61), Some(-10));
-        // After a minute without any nothing is left of those before.
+        // After a minute without timestamps, the old windows are discarded.
         assert_eq!(newest(-30, 120), None);
         assert_eq!(newest(-30, 121), Some(-30));
     }
@@ -524,7 +535,7 @@ mod tests {
             (Some(4), Some(0), Some(0), 4, false),
             (Some(0), Some(4), Some(0), 4, false),
             (Some(0), Some(0), Some(4), 4, false),
-            // It agrees with one of the two alone.
+            // The timestamps agree with only one of the two other sources.
             (Some(0), Some(3), Some(7), 3, false),
             (Some(0), Some(0), None, 0, false),
             (None, Some(0), Some(0), 0, true),
@@ -556,7 +567,7 @@ mod tests {
             (None, Some(TimeSource::Own))
         );
         assert_eq!(time.deadline(at(16)), Moment::NEVER);
-        // Another clock has its own five seconds.
+        // The fault of another clock has its own delay of five seconds.
         time.server(at(15), clock(60, 15));
         time.observe_own(own(Some(0), 15));
         assert_eq!(off(&time, 15), Some(0));
@@ -564,7 +575,7 @@ mod tests {
             (named(&time, 19), named(&time, 20)),
             (None, Some(TimeSource::Server))
         );
-        // One that is off by as much as is allowed is not named.
+        // A clock at the limit of the allowed difference is not reported.
         let mut near = heard(Some(5), Some(0), Some(0));
         near.observe_own(own(Some(5), 25));
         assert_eq!(named(&near, 40), None);

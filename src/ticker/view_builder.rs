@@ -1,4 +1,4 @@
-//! What is known, read as a page of the screen. Pure; owns nothing.
+//! Builds the views of the pages from the watchlist. This module is pure and owns nothing.
 
 use core::cell::Cell;
 use core::time::Duration;
@@ -8,20 +8,20 @@ use crate::market::{Calendar, Freshness, Instrument, Quote, QuoteSource, Watchli
 use crate::render::{ExtendedQuote, InstrumentView, OptionView, PageView, PriceSummary};
 use crate::time::{Moment, Now};
 
-/// What is computed of a contract is asked for every 15 s while it is on the glass; three answers
-/// may be missed.
+/// The maximum age of the computed values of a contract. REST is polled for them every 15 s while
+/// the contract is on the display, so three responses can be missing.
 const ANALYSIS: Duration = Duration::from_secs(60);
-/// For how long a contract's page is good whatever its price is: each of its fields has an age of its
-/// own, and the page is drawn each second.
+/// The validity of the page of a contract, whatever the age of its price. Each field of the page
+/// has an age of its own, and the page is drawn every second.
 const FIELDS: Duration = Duration::from_secs(5);
 
-/// What is known at a moment.
+/// The watchlist and the calendar, read at one moment.
 #[derive(Clone, Copy)]
 pub(crate) struct ViewBuilder<'a> {
     pub(crate) watchlist: &'a Watchlist,
     pub(crate) calendar: &'a Calendar,
     pub(crate) now: Now,
-    /// The first moment at which something that was read is plain no longer.
+    /// The first time at which a fresh value of the views becomes stale.
     pub(crate) valid_until: &'a Cell<Moment>,
 }
 
@@ -54,20 +54,20 @@ impl<'a> ViewBuilder<'a> {
         }
     }
 
-    /// The name of an instrument, as people write it.
+    /// Returns the usual name of an instrument, such as `SPX`.
     pub(crate) fn label(self, place: usize) -> Option<&'a str> {
         let instrument = self.watchlist.instruments().get(place)?;
         Some(instrument.symbol().name())
     }
 
-    /// Whether anything on a page is simulated.
+    /// Returns true if an instrument on the page is simulated.
     pub(crate) fn simulated(self, page_spec: PageSpec) -> bool {
         let instruments = self.watchlist.instruments().iter().enumerate();
         let mut shown = instruments.filter(|(place, _)| page_spec.shows(*place));
         shown.any(|(_, instrument)| instrument.simulated())
     }
 
-    /// What the prices are worth, all together.
+    /// Returns a summary of the freshness of all prices.
     pub(crate) fn prices(self) -> PriceSummary {
         let places = 0..self.watchlist.instruments().len();
         let worth = places.map(|place| self.watchlist.freshness(place, self.now, self.calendar));
@@ -88,7 +88,7 @@ impl<'a> ViewBuilder<'a> {
         })
     }
 
-    /// An instrument as it is shown, and the value that is.
+    /// Returns the view of an instrument and the quote that it shows.
     fn line(self, place: usize, instrument: &'a Instrument) -> (InstrumentView<'a>, Option<Quote>) {
         let shown = self.watchlist.shown(place, self.now, self.calendar);
         if let Some(shown) = &shown
@@ -118,7 +118,8 @@ impl<'a> ViewBuilder<'a> {
         self.valid_until.set(self.valid_until.get().min(until));
     }
 
-    /// How many days a contract is still traded.
+    /// Returns the number of days until the last trading day of a contract; negative after that
+    /// day.
     fn days(self, instrument: &Instrument) -> Option<i32> {
         let contract = instrument.symbol().contract()?;
         self.calendar.days_left(&contract, self.now.utc?)
@@ -127,7 +128,8 @@ impl<'a> ViewBuilder<'a> {
     fn sheet(self, line: InstrumentView<'a>, instrument: &'a Instrument) -> Option<OptionView<'a>> {
         let symbol = instrument.symbol();
         let contract = symbol.contract()?;
-        // Off hours the last book and the last analysis are those of the close.
+        // After trading hours, the last book and the last computed values belong to the closing
+        // price, so they have no maximum age.
         let closed = line.freshness == Freshness::Closed;
         let within = |limit| if closed { Duration::MAX } else { limit };
         let book = within(limit(symbol, QuoteSource::Tick));

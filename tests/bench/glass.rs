@@ -2,10 +2,10 @@
 //! and allocations. Exits with a failure if a limit is missed.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-#[path = "../glass/mod.rs"]
-mod glass;
-#[path = "../straight_line/mod.rs"]
-mod straight_line;
+#[path = "../support/i2c_display/mod.rs"]
+mod i2c_display;
+#[path = "../support/pipeline.rs"]
+mod pipeline;
 mod table;
 
 use std::cell::RefCell;
@@ -19,10 +19,10 @@ use embedded_graphics::Pixel;
 use embedded_graphics::pixelcolor::BinaryColor;
 use embedded_graphics::prelude::{DrawTarget, Point};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
-use glass::bus::{Quiet, Rig};
+use i2c_display::bus::{Quiet, Rig};
+use pipeline::{StraightLine, at, value, walk};
 use ssd1306::prelude::*;
 use ssd1306::{I2CDisplayInterface, Ssd1306};
-use straight_line::{StraightLine, at, value, walk};
 use table::{Table, figure};
 
 /// Ticks of the walk, one a second.

@@ -1,5 +1,6 @@
-//! Why a panel cannot be reached, and what its owner can do about it. Owns the meaning of the
-//! kernel's error numbers for I2C (kernel documentation, i2c/fault-codes); never retries.
+//! The reasons why a panel does not respond, with advice for the owner of the panel. This module
+//! owns the meaning of the kernel's error numbers for I2C (kernel documentation, i2c/fault-codes);
+//! it never retries.
 
 use std::fmt;
 use std::io;
@@ -8,31 +9,32 @@ use std::path::Path;
 use embedded_hal::i2c::{Error, ErrorKind, NoAcknowledgeSource};
 use rustix::io::Errno;
 
-/// What went wrong with the bus.
+/// A fault of the I2C bus.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BusFault {
-    /// There is no such bus: I2C is switched off, or the adapter was pulled out.
+    /// The bus does not exist: I2C is switched off, or the adapter is unplugged.
     NoBus,
-    /// The file is there, but is no I2C bus.
+    /// The file exists but is not an I2C bus.
     NotABus,
-    /// This user may not open it.
+    /// The user of the program has no permission to open the bus.
     Denied,
-    /// Nothing acknowledges the address. A Pi says EREMOTEIO, other boards ENXIO.
+    /// No device acknowledges the address. A Raspberry Pi reports EREMOTEIO, other boards report
+    /// ENXIO.
     NoAnswer,
-    /// A line is held low, or the bus never became free.
+    /// A bus line is held low, or the bus never became free.
     Stuck,
-    /// A driver of the kernel has the address.
+    /// A kernel driver uses the address.
     Claimed,
-    /// Anything else the kernel said.
+    /// Any other error number from the kernel.
     Errno(i32),
-    /// A message longer than the buffer; a mistake of this program.
+    /// A message does not fit into the buffer. This is a bug of this program.
     TooLong,
 }
 
 impl BusFault {
-    /// From an error of opening or writing the bus.
+    /// Converts an error from opening or writing the bus.
     pub fn from_io(error: &io::Error) -> Self {
-        // An error without a number is one of this program's own making.
+        // An error without an error number does not come from the kernel, so it counts as number 0.
         let errno = error.raw_os_error().unwrap_or(0);
         match Errno::from_raw_os_error(errno) {
             Errno::NOENT | Errno::NODEV => BusFault::NoBus,
@@ -45,7 +47,7 @@ impl BusFault {
         }
     }
 
-    /// The fault as a sentence for the owner of the panel at `address` of `bus`.
+    /// Returns the fault as a sentence for the owner of the panel at `address` (7 bits) on `bus`.
     pub fn advice(self, bus: &Path, address: u8) -> Advice<'_> {
         Advice {
             fault: self,
@@ -65,7 +67,7 @@ impl Error for BusFault {
     }
 }
 
-/// A fault with what to do about it.
+/// A bus fault, with advice on how to fix the fault.
 #[derive(Clone, Copy, Debug)]
 pub struct Advice<'a> {
     fault: BusFault,
@@ -123,7 +125,7 @@ impl fmt::Display for Advice<'_> {
     }
 }
 
-/// The 1 of `/dev/i2c-1`.
+/// Returns the number in the name of a bus, such as 1 for `/dev/i2c-1`.
 fn bus_number(bus: &Path) -> Option<u32> {
     bus.file_name()?
         .to_str()?

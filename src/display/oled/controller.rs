@@ -1,10 +1,10 @@
-//! The chips and what they are told. Owns the settings that a device does not tell, and every
-//! command byte but the control bytes between them; never decides when to send, and never touches
-//! a bus.
+//! The display controller chips and their commands. This module owns the settings that a device
+//! cannot report, and all command bytes except the control bytes between them; it never decides
+//! when to send, and it never accesses a bus.
 //!
-//! The commands are the ssd1306 crate's, the order of the initialisation is not: its `init`
-//! turns the panel on before there is a picture in its memory, and off and on again each time,
-//! which would be seen every half minute.
+//! The commands come from the ssd1306 crate, but the order of the initialisation does not. The
+//! crate's `init` turns the panel on before its memory contains a picture, and turns the panel off
+//! and on at each call. With a full redraw every half minute, a user would see that.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -21,27 +21,29 @@ use super::i2c_message::I2cMessage;
 use crate::display::PanelLight;
 use crate::render::{Frame, Size};
 
-/// The chip of a panel. It cannot be detected: the status byte lies on real boards.
+/// The controller chip of a panel. The program cannot detect the chip, because the status byte is
+/// wrong on real boards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Chip {
-    /// Most panels of 0.91 and 0.96 inches.
+    /// The chip of most panels of 0.91 and 0.96 inches.
     Ssd1306,
-    /// Its successor; the same commands.
+    /// The successor of the SSD1306, with the same commands.
     Ssd1315,
-    /// 2.42 inches; without the charge pump.
+    /// The chip of panels of 2.42 inches. It has no charge pump.
     Ssd1309,
-    /// Most panels of 1.3 inches; 132 columns of memory, and no windows in it.
+    /// The chip of most panels of 1.3 inches. Its memory has 132 columns, and it does not support
+    /// windows.
     Sh1106 {
-        /// The first of the 128 columns that are on the glass when it is upright, 0..=4; mostly
-        /// [`Chip::COLUMN`].
+        /// The first of the 128 memory columns that the panel shows in the upright position, in the
+        /// range 0..=4. Most panels use [`Chip::COLUMN`].
         column: u8,
     },
 }
 
 impl Chip {
-    /// The first column on the glass of most panels with an SH1106.
+    /// The first visible memory column of most panels with an SH1106.
     pub const COLUMN: u8 = 2;
-    /// Columns of an SH1106's memory that are not on the glass, left and right together.
+    /// The number of memory columns of an SH1106 that are not visible, left and right together.
     pub const SPARE: u8 = 4;
 }
 
@@ -61,47 +63,49 @@ impl FromStr for Chip {
     }
 }
 
-/// Which way up the panel is mounted.
+/// The orientation of the mounted panel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rotation {
-    /// As its maker meant it.
+    /// The panel is mounted in its normal orientation.
     Upright,
-    /// Upside down, by 180 degrees.
+    /// The panel is mounted upside down, rotated by 180 degrees.
     UpsideDown,
 }
 
-/// What has to be known of a panel; a device does not tell.
+/// The settings of a panel. A device cannot report them, so they come from the configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PanelSettings {
-    /// Its chip.
+    /// The controller chip.
     pub chip: Chip,
-    /// Its size.
+    /// The size of the panel.
     pub size: Size,
-    /// The bus it is on, such as `/dev/i2c-1`.
+    /// The bus of the panel, such as `/dev/i2c-1`.
     pub bus: PathBuf,
-    /// Its address, 7 bits: `0x3c`, sometimes `0x3d`.
+    /// The I2C address in 7 bits: `0x3c`, on some panels `0x3d`.
     pub address: u8,
-    /// Which way up it is.
+    /// The orientation of the mounted panel.
     pub rotation: Rotation,
 }
 
 type BufferResult<T> = Result<T, DisplayError>;
 
 impl PanelSettings {
-    /// Where the picture's first column is in the memory of a chip that is told pages; `None` of
-    /// one that is told windows, which begin with it.
+    /// Returns the memory column of the picture's first column for a chip that is written page by
+    /// page. Returns `None` for a chip that supports windows: its picture starts at memory column
+    /// 0.
     fn paged(&self) -> Option<u8> {
         let Chip::Sh1106 { column } = self.chip else {
             return None;
         };
-        // Turned, columns count from the other end of the 132.
+        // In a rotated panel, the columns count from the other end of the 132.
         Some(match self.rotation {
             Rotation::Upright => column.min(Chip::SPARE),
             Rotation::UpsideDown => Chip::SPARE.saturating_sub(column),
         })
     }
 
-    /// What to send for the next picture when the last window sent was `current`.
+    /// Returns the windows to send for the next picture, if `current` is the last window that was
+    /// sent.
     pub(crate) fn plan(&self, shown: &Frame, next: &Frame, current: Option<Window>) -> WindowPlan {
         match self.paged() {
             None => dirty_windows::plan(shown, next, current),
@@ -109,7 +113,7 @@ impl PanelSettings {
         }
     }
 
-    /// The window of a plan and what belongs into it.
+    /// Adds the window commands and the picture data of one window to the message.
     pub(crate) fn send<I>(
         &self,
         message: &mut I2cMessage<I>,
@@ -117,7 +121,8 @@ impl PanelSettings {
         window: Window,
         current: Option<Window>,
     ) -> BufferResult<()> {
-        // The same tests as in the price of a plan. The crate's pages are made of rows of dots.
+        // These conditions must match the ones in `price`. The crate's `Page::from` expects a row
+        // of dots, so each page is multiplied by 8.
         if let Some(first) = self.paged() {
             if current.is_none_or(|current| current.bottom != window.top) {
                 Command::PageStart(Page::from(window.top * 8)).send(message)?;
@@ -137,8 +142,8 @@ impl PanelSettings {
             .try_for_each(|row| message.send_data(U8(row)))
     }
 
-    /// The whole picture, wherever the chip's pointer is, with all of the memory that could be
-    /// seen; returns the window that is set behind it.
+    /// Adds the whole picture to the message, for any position of the chip's pointer, and clears
+    /// all other memory that can be visible. Returns the window that is set in the chip afterwards.
     pub(crate) fn redraw<I>(
         &self,
         message: &mut I2cMessage<I>,
@@ -149,7 +154,8 @@ impl PanelSettings {
             self.send(message, frame, whole, None)?;
             return Ok(whole);
         };
-        // Of a panel whose first column is another than was said, the rest is seen as well.
+        // If the configured first column is wrong, the panel also shows memory beside the picture,
+        // so that memory is cleared.
         let spare = [0; Chip::SPARE as usize];
         let (left, right) = spare.split_at(usize::from(first));
         for page in 0..=whole.bottom {
@@ -165,16 +171,16 @@ impl PanelSettings {
         })
     }
 
-    /// All settings of the chip, from whatever state it is in; the panel is off behind it if it
-    /// shall be `dark`.
+    /// Adds all settings of the chip to the message, for any previous state of the chip. If `dark`
+    /// is true, the panel is off afterwards.
     pub(crate) fn initialise<I>(
         &self,
         message: &mut I2cMessage<I>,
         light: PanelLight,
         dark: bool,
     ) -> BufferResult<()> {
-        // A message that was cut off may have left the chip waiting for up to two arguments: it
-        // takes these, or does nothing.
+        // After an interrupted message, the chip may wait for up to two arguments of a command. It
+        // takes these two Noop commands as the arguments, or ignores them.
         Command::Noop.send(message)?;
         Command::Noop.send(message)?;
         if dark {
@@ -189,15 +195,15 @@ impl PanelSettings {
                 Command::ChargePump(true).send(message)?;
                 Command::AddressMode(AddrMode::Horizontal).send(message)?;
             }
-            // It is supplied from outside and does not know the pump.
+            // The SSD1309 has an external supply and no charge pump.
             Chip::Ssd1309 => Command::AddressMode(AddrMode::Horizontal).send(message)?,
             Chip::Sh1106 { .. } => {
-                // The panel must be off while the pump is switched (data sheet, command 10); after
-                // a loss of power it is on without being told.
+                // The panel must be off while the pump is switched on (SH1106 data sheet, command
+                // 10). After a loss of power the pump is on by default.
                 if dark {
                     message.send_commands(U8(&[0xAD, 0x8B]))?;
                 }
-                // 8 V.
+                // The pump voltage is 8 V.
                 message.send_commands(U8(&[0x32]))?;
             }
         }
@@ -205,7 +211,8 @@ impl PanelSettings {
             Size::Tall => DisplaySize128x64.configure(message)?,
             Size::Short => DisplaySize128x32.configure(message)?,
         }
-        // Makers mount the glass upside down, so upright is both ways reversed.
+        // Manufacturers mount the panel upside down, so the upright orientation needs both
+        // directions reversed.
         let upright = self.rotation == Rotation::Upright;
         Command::SegmentRemap(upright).send(message)?;
         Command::ReverseComDir(upright).send(message)?;
@@ -213,24 +220,29 @@ impl PanelSettings {
         Command::AllOn(false).send(message)?;
         Command::Invert(false).send(message)?;
         match self.chip {
-            // It cannot scroll by itself.
+            // The SH1106 has no scroll function.
             Chip::Sh1106 { .. } => Ok(()),
-            // The memory has to be written after this (SSD1306, 10.1.7): it is.
+            // After this command the memory must be written again (SSD1306 data sheet, 10.1.7). The
+            // redraw does that.
             _ => Command::EnableScroll(false).send(message),
         }
     }
 
-    /// Sets the brightness: contrast alone dims little, pre-charge and VCOMH go with it.
+    /// Adds the commands for a brightness level from 0 to 255. The contrast alone has little
+    /// effect, so the pre-charge period and the VCOMH level change with it.
     pub(crate) fn brighten<I>(&self, message: &mut I2cMessage<I>, level: u8) -> BufferResult<()> {
-        // The pre-charge has 1 to 15 clocks, the discharge before it the fewest.
+        // The pre-charge phase takes 1 to 15 clock cycles, and the discharge phase before it takes
+        // the minimum.
         let charge = 1 + level / 18;
         match self.chip {
-            // The other way round (SH1106, command 15).
+            // The SH1106 expects the two phases in the opposite order (SH1106 data sheet, command
+            // 15).
             Chip::Sh1106 { .. } => Command::PreChargePeriod(charge, 1).send(message)?,
             _ => Command::PreChargePeriod(1, charge).send(message)?,
         }
-        // 0.65, 0.77 and 0.83 of the supply, or as near as the chip comes. Not the crate's
-        // `VcomhLevel`: its lowest level is 0x10, the data sheet's 0x00.
+        // The levels are 0.65, 0.77 and 0.83 of the supply voltage, or the nearest levels of the
+        // chip. The crate's `VcomhLevel` is not used: its lowest level is 0x10, but the data sheet
+        // defines 0x00.
         let levels = match self.chip {
             Chip::Ssd1306 | Chip::Ssd1315 => [0x00, 0x20, 0x30],
             Chip::Ssd1309 => [0x00, 0x34, 0x3C],

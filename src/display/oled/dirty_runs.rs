@@ -1,24 +1,25 @@
-//! What to send to a chip that knows no windows but one page at a time (SH1106), so that the glass
-//! shows the next picture. Owns the price of such a message in bytes; never touches a bus, and
-//! never allocates.
+//! Plans the runs to send to a chip that is written page by page and does not support windows
+//! (SH1106), so that the panel shows the next picture. This module owns the cost of such a message
+//! in bytes; it never accesses a bus, and it never allocates.
 //!
-//! A run is a window of one page. Each has its address set, for the chip's pointer does not return
-//! to where a run began.
+//! A run is a window of one page. Each run sets its own address, because the chip's pointer does
+//! not return to the start of a run.
 
 use super::dirty_windows::{Window, WindowPlan, bridged, changed_columns};
 use crate::render::{Frame, WIDTH};
 
-/// Setting the column: two command bytes, each behind a control byte.
+/// The cost of the column address in bytes: two command bytes, each with a control byte.
 const COLUMN: usize = 4;
-/// Setting the page: one command byte behind its control byte.
+/// The cost of the page address in bytes: one command byte with its control byte.
 const PAGE: usize = 2;
-/// A gap of this many unchanged columns is sent along: each costs two bytes, the column of another
-/// run four.
+/// The longest gap of unchanged columns that is sent as part of a run. Each column costs two bytes,
+/// and the column address of a separate run costs four.
 const GAP: u32 = 2;
 
-/// The length in bytes, with the address byte, of the message that sends these runs when the page
-/// of `current` is set: all but the last send their data as pairs of control byte and byte, the
-/// last behind one control byte. Nothing to send is no message.
+/// Returns the length of the message for these runs in bytes, with the address byte. `current` is
+/// the window whose page is set in the chip. All runs except the last send pairs of a control byte
+/// and a data byte; the last run needs only one control byte. An empty plan needs no message, so
+/// its cost is 0.
 pub(crate) fn price(plan: &[Window], current: Option<Window>) -> usize {
     let Some(last) = plan.last() else { return 0 };
     let (mut bytes, mut before) = (0, current);
@@ -30,36 +31,39 @@ pub(crate) fn price(plan: &[Window], current: Option<Window>) -> usize {
         bytes += page + COLUMN + 2 * run.area();
         before = Some(*run);
     }
-    // The address and the last control byte.
+    // The message also contains the address byte and the control byte of the last run.
     2 + bytes - last.area()
 }
 
-/// The runs to send, for a panel that shows `shown` and whose page is that of `current` (`None`:
-/// unknown). Never dearer than one run around all that changed on each page.
+/// Returns the runs that change the panel from `shown` to `next`. `current` is the window whose
+/// page is set in the chip; `None` if the page is unknown. The plan never costs more than one run
+/// around all changes of each page.
 pub(crate) fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> WindowPlan {
     let each = ordered_for_cost(pages(shown, next), current);
     match runs(shown, next).map(|runs| ordered_for_cost(runs, current)) {
-        // The saving at the end may be larger on one long run than on its parts.
+        // One long run at the end of the message can cost less than its parts, because its data
+        // needs only one control byte.
         Some(runs) if price(&runs, current) <= price(&each, current) => runs,
         _ => each,
     }
 }
 
-/// One run around all that changed on each page.
+/// Returns one run around all changes of each page.
 fn pages(shown: &Frame, next: &Frame) -> WindowPlan {
     let mut found = WindowPlan::new();
     for page in 0..next.size().pages() {
         let columns = changed_columns(shown.page(page), next.page(page));
         if columns != 0 {
             let right = WIDTH as u32 - 1 - columns.leading_zeros();
-            // There are no more pages than it has room for.
+            // The list has room for all pages.
             found.extend([run(page, columns.trailing_zeros(), right)]);
         }
     }
     found
 }
 
-/// All that changed with hardly anything else; `None` if that is too many.
+/// Returns the runs of changed columns, with only short gaps between them. Returns `None` if the
+/// list has no room for all runs.
 fn runs(shown: &Frame, next: &Frame) -> Option<WindowPlan> {
     let mut found = WindowPlan::new();
     for page in 0..next.size().pages() {
@@ -87,15 +91,17 @@ const fn run(page: usize, left: u32, right: u32) -> Window {
     }
 }
 
-/// The same in the cheapest order, with neighbours on one page joined at the end of the message,
-/// where a byte costs half.
+/// Returns the runs in the cheapest order. Neighbours on one page are joined to one run at the end
+/// of the message, where a data byte costs one byte and not two.
 fn ordered_for_cost(runs: WindowPlan, current: Option<Window>) -> WindowPlan {
     let set = current.map(|current| current.bottom);
     let spread = runs.first().map(|run| run.top) != runs.last().map(|run| run.top);
-    // The gain of the runs `first..=last` as the last one, in bytes.
+    // The best gain in bytes, and the runs `first..=last` that are joined to the last run for this
+    // gain.
     let mut best = (0, 0, 0);
     for first in 0..runs.len() {
-        // The page that is set already would better be the first.
+        // The page that is set in the chip needs no page command at the start of the message. At
+        // the end it needs one.
         let late = spread && Some(runs[first].top) == set;
         let mut gain = if late { -(PAGE as isize) } else { 0 };
         for last in first..runs.len() {
@@ -114,7 +120,8 @@ fn ordered_for_cost(runs: WindowPlan, current: Option<Window>) -> WindowPlan {
         return runs;
     }
     let end = runs[first].union(runs[last]);
-    // The page that is set already comes first, that of the end just before it.
+    // The page that is set in the chip comes first. The other runs on the page of the last run come
+    // directly before the last run.
     let rank = |run: &Window| match run.top {
         page if page == end.top => 2,
         page if Some(page) == set => 0,
@@ -123,7 +130,7 @@ fn ordered_for_cost(runs: WindowPlan, current: Option<Window>) -> WindowPlan {
     let mut ordered = WindowPlan::new();
     for wanted in 0..=2 {
         let rest = runs[..first].iter().chain(&runs[last + 1..]);
-        // There is as much room in the one list as in the other.
+        // Both lists have the same capacity.
         ordered.extend(rest.filter(|run| rank(run) == wanted).copied());
     }
     ordered.extend([end]);
@@ -156,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_gap_of_two_columns_is_sent_along_and_one_of_three_is_not() {
-        // Elsewhere, so that it is not the last.
+        // This long run is on another page, so that it becomes the last run of the plan.
         let long: Vec<_> = (0..9).map(|column| (column, 1)).collect();
         let near = planned(&[&long[..], &[(10, 0), (13, 0)]].concat(), None);
         assert_eq!(near, [run(0, 10, 13), run(1, 0, 8)]);

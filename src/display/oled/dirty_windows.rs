@@ -1,11 +1,11 @@
-//! What to send so that the glass shows the next picture, to a chip that fills windows; one that
-//! does not is served by `runs`. Owns the price of a message in bytes;
-//! never touches a bus, and never allocates.
+//! Plans the windows to send to a chip that supports windows, so that the panel shows the next
+//! picture. A chip without windows uses `dirty_runs`. This module owns the cost of a message in
+//! bytes; it never accesses a bus, and it never allocates.
 
 use crate::render::{Frame, WIDTH};
 
-/// A rectangle of the panel's memory, edges included: columns `left..=right` of the rows of eight
-/// dots `top..=bottom`.
+/// A rectangle of the panel's memory, with its edges: the columns `left..=right` of the pages
+/// `top..=bottom`. A page is a row of bytes, and each byte is eight dots high.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Window {
     /// The first column.
@@ -18,21 +18,23 @@ pub struct Window {
     pub bottom: u8,
 }
 
-/// At most this many windows go into one message.
+/// The largest number of windows in one message.
 pub const MAX_WINDOWS: usize = 8;
-/// And this many runs, each a window of one page.
+/// The largest number of runs in one message. Each run is a window of one page.
 pub const MAX_RUNS: usize = 32;
 
-/// Windows in the order in which they are sent.
+/// The windows of a message, in the order in which they are sent.
 pub type WindowPlan = heapless::Vec<Window, MAX_RUNS>;
 
-/// Setting one side of a window: three command bytes, each behind a control byte.
+/// The cost of setting the columns or the pages of a window in bytes: three command bytes, each
+/// with a control byte.
 const SIDE: usize = 6;
-/// A gap of this many unchanged columns in a run is sent along: another window costs no less.
+/// The longest gap of unchanged columns that is sent as part of a run. The gap costs at most 12
+/// bytes, and setting a separate window also costs up to 12 bytes.
 const GAP: u32 = 6;
 
 impl Window {
-    /// The whole panel a frame is for.
+    /// Returns the window that covers the whole panel of a frame.
     pub const fn whole(frame: &Frame) -> Self {
         Self {
             left: 0,
@@ -42,19 +44,19 @@ impl Window {
         }
     }
 
-    /// How many bytes of memory it covers.
+    /// Returns the number of memory bytes in the window.
     pub const fn area(self) -> usize {
         (self.right - self.left + 1) as usize * (self.bottom - self.top + 1) as usize
     }
 
-    /// Its rows of bytes in a picture, from the top.
+    /// Returns the bytes of each page of the window in a picture, from the top.
     pub fn rows(self, frame: &Frame) -> impl Iterator<Item = &[u8]> {
         (self.top..=self.bottom).map(move |page| {
             &frame.page(usize::from(page))[usize::from(self.left)..=usize::from(self.right)]
         })
     }
 
-    /// Copies what is in it from one picture to another.
+    /// Copies the bytes of the window from one picture to another picture.
     pub(crate) fn copy(self, from: &Frame, to: &mut Frame) {
         let columns = usize::from(self.left)..=usize::from(self.right);
         for page in self.top..=self.bottom {
@@ -81,9 +83,9 @@ impl Window {
         self.top == other.top && self.bottom == other.bottom
     }
 
-    /// The bytes to make this the window when `current` is: a side that is already right needs no
-    /// command, for the pointer is back at its start after a window has been filled (SSD1306 data
-    /// sheet, 10.1.3).
+    /// Returns the cost in bytes of a change from the window `current` to this window. Columns or
+    /// pages that already match need no command, because the pointer returns to the start of a
+    /// window after the window has been filled (SSD1306 data sheet, 10.1.3).
     fn switch(self, current: Option<Self>) -> usize {
         match current {
             None => 2 * SIDE,
@@ -95,8 +97,9 @@ impl Window {
         }
     }
 
-    /// The cheapest window around this one when `current` is set and each byte of data costs
-    /// `weight`: it may pay to send a little more than what changed and keep a side.
+    /// Returns the cheapest window that contains this window, if `current` is set in the chip and
+    /// each data byte costs `weight` bytes. A larger window that keeps the columns or the pages of
+    /// `current` can cost less, because it needs fewer commands.
     fn fitted(self, current: Option<Self>, weight: usize) -> Self {
         let Some(current) = current.filter(|current| *current != self) else {
             return self;
@@ -134,9 +137,10 @@ impl Window {
     }
 }
 
-/// The length in bytes, with the address byte, of the message that sends these windows when the
-/// panel's window is `current`: all but the last send their data as pairs of control byte and
-/// byte, the last behind one control byte. Nothing to send is no message.
+/// Returns the length of the message for these windows in bytes, with the address byte. `current`
+/// is the window that is set in the chip. All windows except the last send pairs of a control byte
+/// and a data byte; the last window needs only one control byte. An empty plan needs no message, so
+/// its cost is 0.
 pub fn price(plan: &[Window], current: Option<Window>) -> usize {
     let Some(last) = plan.last() else { return 0 };
     let (mut bytes, mut before) = (0, current);
@@ -144,15 +148,15 @@ pub fn price(plan: &[Window], current: Option<Window>) -> usize {
         bytes += window.switch(before) + 2 * window.area();
         before = Some(*window);
     }
-    // The address and the last control byte.
+    // The message also contains the address byte and the control byte of the last window.
     2 + bytes - last.area()
 }
 
-/// The windows to send, for a panel that shows `shown` and whose window is `current` (`None`:
-/// unknown).
+/// Returns the windows that change the panel from `shown` to `next`. `current` is the window that
+/// is set in the chip; `None` if it is unknown.
 ///
-/// Not always the cheapest that exist, but close to it, and never dearer than the one window
-/// around all that changed.
+/// The plan is not always the cheapest possible plan, but it is close, and it never costs more than
+/// one window around all changes.
 pub fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> WindowPlan {
     let mut changed = changes(shown, next);
     let Some(first) = changed.first() else {
@@ -160,7 +164,7 @@ pub fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> WindowPlan 
     };
     let around = changed.iter().fold(*first, |a, b| a.union(*b));
     merge(&mut changed);
-    // The last window's data costs half, so the largest is the last.
+    // A data byte of the last window costs one byte and not two, so the largest window comes last.
     if let Some(largest) = (0..changed.len()).max_by_key(|i| changed[*i].area()) {
         let end = changed.len() - 1;
         changed.swap(largest, end);
@@ -181,10 +185,10 @@ pub fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> WindowPlan 
     changed
 }
 
-/// Rectangles around all that changed, from page to page where they lie below each other.
+/// Returns rectangles around all changes. Changes on neighbouring pages can share a rectangle.
 fn changes(shown: &Frame, next: &Frame) -> WindowPlan {
     let mut found = WindowPlan::new();
-    // Pages as arrays: then two are compared without a call.
+    // The compiler compares two pages of fixed size without a function call.
     let (old, _) = shown.as_bytes().as_chunks::<WIDTH>();
     let (new, _) = next.as_bytes().as_chunks::<WIDTH>();
     for (page, (old, new)) in old.iter().zip(new).enumerate() {
@@ -210,8 +214,8 @@ fn changes(shown: &Frame, next: &Frame) -> WindowPlan {
     found
 }
 
-/// The same with every gap of up to `gap` columns filled, all at once: each bit grows by so
-/// many to the left, and then each gap that is left grows back.
+/// Fills each gap of up to `GAP` clear bits between two set bits. First each set bit grows by `GAP`
+/// bits towards the higher bits; then each remaining gap grows back by `GAP` bits.
 pub(crate) const fn bridged<const GAP: u32>(columns: u128) -> u128 {
     let (mut grown, mut by) = (columns, 0);
     while by < GAP {
@@ -225,19 +229,21 @@ pub(crate) const fn bridged<const GAP: u32>(columns: u128) -> u128 {
         gaps |= gaps >> step;
         by += step;
     }
-    // Behind the last change there is nothing to bridge.
+    // The bits above the last change stay clear, because no gap is there.
     match u128::MAX.checked_shr(columns.leading_zeros()) {
         Some(within) => !gaps & within,
         None => 0,
     }
 }
 
-/// What has grown by so many can grow by one more than that at once, and shall not grow too far.
+/// Returns the number of bits of the next shift. Bits that have grown by `by` can grow by up to `by
+/// + 1` more in one shift, but never by more than `gap` in total.
 const fn step(by: u32, gap: u32) -> u32 {
     if by + 1 < gap - by { by + 1 } else { gap - by }
 }
 
-/// Adds a run of one page: to the window above it if a window of its own costs more.
+/// Adds a run of one page to the list. The run joins the window on the page above it if that costs
+/// less than a separate window.
 fn add(found: &mut WindowPlan, run: Window) {
     let windows = found.len();
     for window in found.iter_mut() {
@@ -250,14 +256,15 @@ fn add(found: &mut WindowPlan, run: Window) {
         }
     }
     match found.last_mut() {
-        // So many changes that the exact windows do not matter.
+        // With so many changes, exact windows bring no advantage.
         Some(last) if windows == MAX_WINDOWS => *last = last.union(run),
-        // There is room for more than that.
+        // The list has room for more than `MAX_WINDOWS` windows.
         _ => found.extend([run]),
     }
 }
 
-/// Joins, two at a time, the windows that are cheaper as one, best first.
+/// Joins pairs of windows as long as a joined window costs less than two windows. The pair with the
+/// largest gain comes first.
 fn merge(windows: &mut WindowPlan) {
     while windows.len() > 1 {
         let mut areas = [0; MAX_WINDOWS];
@@ -270,7 +277,8 @@ fn merge(windows: &mut WindowPlan) {
             for i in 0..j {
                 let apart = areas[i] + areas[j];
                 let joined = windows[i].union(windows[j]).area() as isize;
-                // All data twice but once for the largest window, and a window less to set.
+                // A joined window saves the commands of one window. Each data byte costs two bytes,
+                // but only one byte in the largest window, because that window is sent last.
                 let gain = 2 * SIDE as isize + 2 * (apart - joined) + (joined - largest).max(0);
                 if gain > best.0 {
                     best = (gain, i, j);
@@ -286,7 +294,8 @@ fn merge(windows: &mut WindowPlan) {
     }
 }
 
-/// A bit for each column whose byte differs.
+/// Returns one bit for each column, set if the two bytes of the column differ. Column 0 is the
+/// lowest bit.
 pub(crate) fn changed_columns(old: &[u8], new: &[u8]) -> u128 {
     let mut columns = [0; WIDTH / 8];
     let words = old.as_chunks().0.iter().zip(new.as_chunks().0);
@@ -298,12 +307,14 @@ pub(crate) fn changed_columns(old: &[u8], new: &[u8]) -> u128 {
     u128::from_le_bytes(columns)
 }
 
-/// A bit for each byte that is not zero, the lowest first.
+/// Returns one bit for each byte of the word, set if the byte is not zero. The lowest byte is the
+/// lowest bit.
 const fn nonzero_bytes(word: u64) -> u8 {
     let mut bits = word | word >> 4;
     bits |= bits >> 2;
     bits |= bits >> 1;
-    // Byte i's bit is at 8i; the multiplication gathers them in the top byte (Hacker's Delight).
+    // The bit of byte i is at position 8i. The multiplication moves all eight bits to the top byte
+    // (Hacker's Delight).
     ((bits & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }
 
@@ -381,13 +392,14 @@ mod tests {
         let current = window(97, 110, 1, 4);
         for (columns, pages, sent) in [
             (98..110, 5..7, window(97, 110, 5, 6)),
-            // One byte is saved with all of the pages, from either end.
+            // The window keeps all pages of `current` in these two cases, which saves one byte.
             (20..25, 1..4, window(20, 24, 1, 4)),
             (20..25, 2..5, window(20, 24, 1, 4)),
-            // None is.
+            // The window does not keep the pages of `current` in these two cases, because that
+            // saves no byte.
             (20..26, 1..4, window(20, 25, 1, 3)),
             (20..32, 1..3, window(20, 31, 1, 2)),
-            // No side of the window holds it.
+            // The change is inside neither the columns nor the pages of `current`.
             (90..100, 0..3, window(90, 99, 0, 2)),
         ] {
             let plan = planned(&block(columns, pages), Some(current));

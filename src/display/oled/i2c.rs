@@ -1,8 +1,9 @@
-//! An I2C bus of Linux. Owns the open device; never retries, and keeps the kernel's error number.
+//! An I2C bus of Linux. This module owns the open device; it never retries, and it keeps the
+//! kernel's error number.
 //!
-//! `linux_embedded_hal::I2cdev` would do, were it not that it allocates for each message and that
-//! its `ErrorKind` does not tell an unplugged panel (EREMOTEIO on a Pi) from a stuck bus
-//! (ETIMEDOUT): both are `Other`.
+//! `linux_embedded_hal::I2cdev` is not used, because it allocates for each message. Its `ErrorKind`
+//! is also too coarse: an unplugged panel (EREMOTEIO on a Raspberry Pi) and a stuck bus (ETIMEDOUT)
+//! are both `Other`.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,12 +15,12 @@ use linux_embedded_hal::i2cdev::linux::{LinuxI2CDevice, LinuxI2CError};
 use super::bus_error::BusFault;
 use crate::display::Bus;
 
-/// Where a bus of Linux is.
+/// The path of an I2C bus of Linux and the address of the panel.
 #[derive(Clone, Debug)]
 pub struct LinuxBus {
-    /// Such as `/dev/i2c-1`.
+    /// The path of the bus, such as `/dev/i2c-1`.
     pub path: PathBuf,
-    /// The panel's address, 7 bits.
+    /// The panel's address in 7 bits.
     pub address: u8,
 }
 
@@ -36,7 +37,7 @@ impl Bus for LinuxBus {
     }
 }
 
-/// An open bus of Linux, for the one address it was opened for.
+/// An open I2C bus of Linux, for the one address that was given at opening.
 #[derive(Debug)]
 pub struct LinuxI2c {
     device: LinuxI2CDevice,
@@ -53,7 +54,8 @@ impl I2c for LinuxI2c {
         self.device.write(bytes).map_err(fault)
     }
 
-    /// One message for each operation; nothing here needs a repeated START.
+    /// Sends each operation as a separate message, because this program does not need a repeated
+    /// START.
     fn transaction(
         &mut self,
         address: u8,

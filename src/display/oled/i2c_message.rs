@@ -1,34 +1,36 @@
-//! One update is one I2C message. Owns the control bytes and the buffer they are gathered in;
-//! never decides what to send, and never touches the bus but in [`I2cMessage::flush`].
+//! Builds one I2C message for each update of the panel. This module owns the control bytes and the
+//! buffer of the message; it never decides what to send, and it accesses the bus only in
+//! [`I2cMessage::flush`].
 
 use display_interface::{DataFormat, DisplayError, WriteOnlyDataCommand};
 use embedded_hal::i2c::I2c;
 
 use super::bus_error::BusFault;
 
-/// Room for a full redraw: 60 bytes of settings as pairs and 1 KiB of picture, or, of a chip that
-/// is told page by page, 2,029 bytes with all but the last page as pairs. No plan is dearer.
-/// Linux takes 8,192 bytes at once.
+/// The size of the buffer in bytes, enough for a full redraw. With windows, a redraw is 60 bytes of
+/// settings as pairs and 1 KiB of picture. Page by page, it is 2,029 bytes, with all pages except
+/// the last as pairs. No planned update is longer. Linux accepts up to 8,192 bytes in one message.
 const CAPACITY: usize = 2112;
 
-/// A display interface that gathers commands and data, in any order, and sends them as one I2C
+/// A display interface that collects commands and data in any order, and sends them as one I2C
 /// message.
 ///
-/// Each byte of a message has a control byte before it (Co=1: `80` command, `C0` data), but for
-/// data at its end, which need only one (Co=0: `40`); SSD1306 data sheet, 8.1.5.2. Commands at
-/// its end could do the same; nothing here sends more than one of those.
+/// Each byte of a message has a control byte before it (Co=1: `80` for a command, `C0` for data).
+/// Only the data at the end of a message shares one control byte (Co=0: `40`); SSD1306 data sheet,
+/// 8.1.5.2. Commands at the end could also share a control byte, but no message here ends with more
+/// than one command.
 #[derive(Debug)]
 pub(crate) struct I2cMessage<I2C> {
     i2c: I2C,
     address: u8,
     bytes: heapless::Vec<u8, CAPACITY>,
-    /// Where the control byte is of the data at the end, if there are any.
+    /// The position of the control byte of the data at the end; `None` if no data is at the end.
     data: Option<usize>,
 }
 
 const COMMAND: u8 = 0x80;
 const DATA: u8 = 0xC0;
-/// No other control byte follows.
+/// The control byte for data up to the end of the message, without further control bytes.
 const DATA_TO_THE_END: u8 = 0x40;
 
 impl<I2C> I2cMessage<I2C> {
@@ -62,12 +64,12 @@ impl<I2C> I2cMessage<I2C> {
         self.bytes.extend_from_slice(data).map_err(|_| TOO_LONG)
     }
 
-    /// How many bytes have been gathered.
+    /// Returns the number of collected bytes.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Gives the data at the end a control byte each, for something follows.
+    /// Inserts a control byte before each data byte at the end, because more bytes follow.
     fn add_control_bytes(&mut self) -> Result<(), DisplayError> {
         let Some(start) = self.data.take() else {
             return Ok(());
@@ -77,7 +79,7 @@ impl<I2C> I2cMessage<I2C> {
             .resize_default(start + 2 * count)
             .map_err(|_| TOO_LONG)?;
         let section = &mut self.bytes[start..];
-        // From the end, so that no byte is overwritten before it has moved.
+        // The loop moves the last byte first, so that no byte is overwritten before it has moved.
         for i in (0..count).rev() {
             let byte = section[1 + i];
             section[2 * i] = DATA;
@@ -87,12 +89,12 @@ impl<I2C> I2cMessage<I2C> {
     }
 }
 
-/// The only error of gathering.
+/// The only error of collecting: the buffer is full.
 const TOO_LONG: DisplayError = DisplayError::OutOfBoundsError;
 
 impl<I2C: I2c<Error = BusFault>> I2cMessage<I2C> {
-    /// Sends what was gathered as one message, or nothing if there is nothing. What was gathered
-    /// is forgotten in any case.
+    /// Sends the collected bytes as one message; an empty message is not sent. The buffer is empty
+    /// afterwards, also after an error.
     pub(crate) fn flush(&mut self) -> Result<(), BusFault> {
         let sent = match self.bytes.is_empty() {
             true => Ok(()),
@@ -102,7 +104,7 @@ impl<I2C: I2c<Error = BusFault>> I2cMessage<I2C> {
         sent
     }
 
-    /// Forgets what was gathered.
+    /// Discards the collected bytes.
     pub(crate) fn forget(&mut self) {
         self.bytes.clear();
         self.data = None;
@@ -125,7 +127,7 @@ impl<I2C> WriteOnlyDataCommand for I2cMessage<I2C> {
     }
 }
 
-/// Gathering fails only for want of room.
+/// Collecting bytes fails only if the buffer is full.
 impl From<DisplayError> for BusFault {
     fn from(_: DisplayError) -> Self {
         BusFault::TooLong

@@ -1,6 +1,7 @@
-//! A panel on an I2C bus. Owns what the glass shows and how to make it whole again; when to do so
-//! is [`PanelRecovery`]'s to say, what to tell the chip [`PanelSettings`]', how bytes get to the wire
-//! [`I2cMessage`]'s. Never gives up, and never trusts the panel's memory after an error.
+//! A panel on an I2C bus. This module owns the picture on the panel and the steps that restore the
+//! picture. [`PanelRecovery`] decides when to do a step, [`PanelSettings`] selects the commands for
+//! the chip, and [`I2cMessage`] sends the bytes. The panel is retried without end, and its memory
+//! is never trusted after an error.
 
 pub(crate) mod bus_error;
 pub(crate) mod controller;
@@ -24,42 +25,44 @@ use super::{DisplayDevice, PanelLight};
 use crate::render::Frame;
 use crate::time::{Moment, Now};
 
-/// A message that is longer than this (in bytes) may be seen on its way: 46 ms of a bus at 100 kHz.
+/// The message length in bytes above which a user can see the transfer: 512 bytes take 46 ms on a
+/// bus at 100 kHz.
 const LONG: usize = 512;
 
-/// Opens the bus, again after each loss: an adapter on USB comes back as another device.
+/// A bus that can be opened again after each failure, because a USB adapter returns as a new
+/// device.
 pub trait Bus {
-    /// The open bus.
+    /// The type of the open bus.
     type I2c: I2c<Error = BusFault>;
 
-    /// Opens it.
+    /// Opens the bus.
     ///
     /// # Errors
-    /// Why it cannot be opened.
+    /// Returns the fault if the bus cannot be opened.
     fn open(&mut self) -> Result<Self::I2c, BusFault>;
 }
 
-/// The panel.
+/// A panel on an I2C bus.
 #[derive(Debug)]
 pub struct Oled<B: Bus> {
     settings: PanelSettings,
     bus: B,
     health: PanelRecovery,
     message: Option<I2cMessage<B::I2c>>,
-    /// The picture in the panel's memory; worth something only while connected.
+    /// The picture in the panel's memory; only valid while the panel is connected.
     shown: Frame,
-    /// The picture that shall be there; nothing is sent before there is one.
+    /// The picture that the panel must show. Nothing is sent before the first picture.
     wanted: Option<Frame>,
-    /// How the glass glows; worth something only while connected.
+    /// The light that is set in the panel; only valid while the panel is connected.
     lit: PanelLight,
-    /// How it shall.
+    /// The light that the panel must have.
     light: PanelLight,
-    /// The window sent last, which the chip's pointer is in; `None` if that is not known.
+    /// The window that was sent last and that contains the chip's pointer; `None` if it is unknown.
     window: Option<Window>,
 }
 
 impl Oled<LinuxBus> {
-    /// A panel on a bus of this machine.
+    /// Creates a panel on an I2C bus of this machine.
     pub fn linux(settings: PanelSettings) -> Self {
         let bus = LinuxBus {
             path: settings.bus.clone(),
@@ -70,7 +73,7 @@ impl Oled<LinuxBus> {
 }
 
 impl<B: Bus> Oled<B> {
-    /// A panel on any bus; it is not opened before there is something to show.
+    /// Creates a panel on any bus. The bus is not opened before the first picture.
     pub fn new(settings: PanelSettings, bus: B) -> Self {
         Self {
             shown: Frame::new(settings.size),
@@ -85,18 +88,19 @@ impl<B: Bus> Oled<B> {
         }
     }
 
-    /// Shows a picture that stays when this program has ended: for one that is true without it.
+    /// Shows a picture that stays on the panel after the program has ended. The picture must
+    /// therefore stay true without the program.
     ///
     /// # Errors
-    /// What the bus says; nothing is tried again.
+    /// Returns the first fault of the bus. There is no retry.
     pub fn leave(mut self, frame: &Frame, light: PanelLight) -> Result<(), BusFault> {
         self.wanted = Some(frame.clone());
         self.light = light;
         self.connect()
     }
 
-    /// Does what is due and takes the consequences: what fails of a panel that was there is mended
-    /// at once, as far as it goes.
+    /// Performs the step that is due. If a step fails on a connected panel, the repair steps follow
+    /// at once, until one of them succeeds or a new connection fails.
     fn step(&mut self, now: Moment) {
         loop {
             let step = self.health.step(now);
@@ -143,12 +147,12 @@ impl<B: Bus> Oled<B> {
         self.send_all(true)
     }
 
-    /// Sends all settings and the whole picture in one message, then turns the panel on. If it
-    /// shall be off, it gets the settings alone: whatever is in its memory stays unseen.
+    /// Sends all settings and the whole picture in one message, and then turns the panel on. If the
+    /// panel must be off, only the settings are sent, because its memory is not visible.
     ///
-    /// Healing does not darken the panel before (`dark`): sent to one that is well, it changes
-    /// nothing that can be seen. One that has lost its power in between is dark already, with
-    /// noise in its memory, and stays so until the picture is there.
+    /// Regular repairs do not turn the panel off first (`dark` is false), so a working panel shows
+    /// no visible change. A panel that has lost power is already dark with random data in its
+    /// memory. It stays dark until the picture is there.
     fn send_all(&mut self, dark: bool) -> Result<(), BusFault> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
             return Ok(());
@@ -165,15 +169,16 @@ impl<B: Bus> Oled<B> {
         message.flush()?;
         self.shown.clone_from(wanted);
         self.window = Some(window);
-        // A message of its own: behind it in the same one, each byte of data would need a control
-        // byte.
+        // This command is a separate message. In the same message after the picture, it would
+        // require a control byte for each data byte.
         Command::DisplayOn(true).send(message)?;
         message.flush()?;
         self.lit = self.light;
         Ok(())
     }
 
-    /// The last message: whatever state the chip is in, it is dark and empty behind it.
+    /// Sends the last message of the program. The panel is dark and its memory is empty afterwards,
+    /// whatever state the chip was in.
     fn blank(&self, mut message: I2cMessage<B::I2c>) -> Result<(), BusFault> {
         let dark = Frame::new(self.settings.size);
         self.settings.initialise(&mut message, self.light, true)?;
@@ -186,12 +191,13 @@ impl<B: Bus> Oled<B> {
         self.blank(I2cMessage::new(i2c, self.settings.address))
     }
 
-    /// Sends what changed, in one message; once more, if the one before was cut off.
+    /// Sends the changes in one message. If `again` is true, the previous message failed, so all
+    /// state that it may have changed is sent too.
     fn update(&mut self, again: bool) -> Result<(), BusFault> {
         match (self.lit.on, self.light.on) {
             (true, true) => self.refresh(again),
-            // Whatever was drawn meanwhile was not sent, and hours may have passed: everything
-            // again, as after a loss.
+            // No changes were sent while the panel was off, possibly for hours. So everything is
+            // sent again, as after a lost connection.
             (false, true) => self.send_all(true),
             (true, false) => self.turn_off(),
             (false, false) => Ok(()),
@@ -214,11 +220,12 @@ impl<B: Bus> Oled<B> {
         };
         let plan = self.settings.plan(&self.shown, wanted, self.window);
         if again {
-            // The chip takes these as the arguments that it may be waiting for.
+            // After an interrupted message, the chip may wait for arguments of a command, and takes
+            // these two commands as the arguments.
             Command::Noop.send(message)?;
             Command::Noop.send(message)?;
         }
-        // Before the data, which so may be the end of the message.
+        // These commands come before the data, so that the data can be at the end of the message.
         if again || self.light.brightness != self.lit.brightness {
             self.settings.brighten(message, self.light.brightness)?;
         }
@@ -230,13 +237,14 @@ impl<B: Bus> Oled<B> {
             self.window = Some(*window);
         }
         if again && message.len() > LONG {
-            // A picture that is torn is not looked at for as long as this takes: it goes dark first.
+            // A user could see a torn picture during this long message, so the panel is turned off
+            // first.
             message.forget();
             return self.send_all(true);
         }
         message.flush()?;
         self.lit = self.light;
-        // What lies outside the windows is the same in both.
+        // Outside the windows, the two pictures are equal.
         for window in &plan {
             window.copy(wanted, &mut self.shown);
         }
@@ -265,9 +273,9 @@ impl<B: Bus> DisplayDevice for Oled<B> {
         }
     }
 
-    /// Turns the panel off and clears its memory, so that whoever turns it on again does not show
-    /// prices of long ago. A panel that is lost, or is just being lost, is opened once more: one
-    /// that missed a single message still shows the last price, and would for ever.
+    /// Turns the panel off and clears its memory, so that the next program that turns the panel on
+    /// shows no old prices. The bus is opened once more if the panel is not connected or if the
+    /// message fails: a panel that missed one message would otherwise show the last price for ever.
     fn leave_display(&mut self, _: Now) {
         if self.wanted.is_none() {
             return;

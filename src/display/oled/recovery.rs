@@ -1,47 +1,49 @@
-//! Whether the panel can be relied on, as a state machine. Owns when to try again, when to heal
-//! and what is worth a line in the log; never touches the bus and reads no clock.
+//! The state machine that recovers a panel after bus faults. This module decides when to retry,
+//! when to send everything again, and which events are logged; it never accesses the bus, and it
+//! never reads a clock.
 
 use std::time::Duration;
 
 use super::bus_error::BusFault;
 use crate::time::Moment;
 
-/// The first wait after a loss and a try that failed at once; each further one doubles.
+/// The first wait after a failed connection. Each further wait is twice as long.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// The longest wait. What the panel shows meanwhile may be a price of before, so the first message
-/// that it would take is not to be missed by long; one that nobody takes costs nothing.
+/// The longest wait for a lost panel. The panel may still show an old price, so a retry must come
+/// soon after the panel responds again. A message without a response costs nothing.
 const LAST_BACKOFF: Duration = Duration::from_secs(1);
-/// The longest wait for a bus that is stuck: each try takes a second or more, and the kernel writes
-/// each to its log.
+/// The longest wait for a stuck bus. Each attempt takes a second or more, and the kernel logs each
+/// attempt.
 const STUCK_BACKOFF: Duration = Duration::from_secs(10);
-/// How often everything is sent again, so that what nobody noticed heals. 1.1 KB each time (2.1 of
-/// an SH1106), a third of a percent of a bus at 100 kHz.
+/// The interval at which everything is sent again, to repair errors that no bus fault has reported.
+/// Each time costs 1.1 KB (2.1 KB for an SH1106), a third of a percent of a bus at 100 kHz.
 const REDRAW_INTERVAL: Duration = Duration::from_secs(30);
-/// How long a panel that came back has to hold out before it counts as well; then it is healed
-/// for the first time.
+/// The time for which a reconnected panel must work before it counts as recovered. After this time,
+/// everything is sent again for the first time.
 const STABLE_AFTER_RECOVERY: Duration = Duration::from_secs(5);
 
-/// What is to be done now.
+/// The step that is due now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RecoveryStep {
-    /// Nothing: it is not time to try again.
+    /// Do nothing: the next attempt is not due yet.
     Wait,
     /// Open the bus and send everything.
     Connect,
-    /// Send everything, without darkening the panel.
+    /// Send everything, and do not turn the panel off first.
     Heal,
-    /// Send what changed.
+    /// Send the changes.
     Update,
-    /// Send what changed again, and trust nothing that the message before may have told the chip.
+    /// Send the changes again, and send all state that the failed message may have changed in the
+    /// chip.
     Repeat,
 }
 
-/// What is worth a line in the log.
+/// An event that must be logged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum PanelEvent {
-    /// The panel is lost, or still lost for another reason.
+    /// The panel is lost, or it is still lost for a new reason.
     Lost(BusFault),
-    /// It is well again.
+    /// The panel works again.
     Back,
 }
 
@@ -49,8 +51,8 @@ pub(crate) enum PanelEvent {
 pub(crate) struct PanelRecovery {
     state: RecoveryState,
     backoff: Duration,
-    /// The reasons told since the panel was last well. A loose wire fails in several ways in
-    /// turn; each is told once.
+    /// The faults that have been reported since the panel last worked. A loose wire causes several
+    /// faults in turn, and each fault is reported once.
     reported: heapless::Vec<BusFault, 8>,
 }
 
@@ -62,15 +64,15 @@ enum RecoveryState {
     Connected {
         heal: Moment,
     },
-    /// A message has not arrived whole, and a picture that is half old and half new may be a price
-    /// that never was.
+    /// A message was interrupted. A picture that is half old and half new can show a price that
+    /// never existed.
     Torn {
         heal: Moment,
     },
 }
 
 impl PanelRecovery {
-    /// A panel nobody has spoken to yet.
+    /// Creates the state of a panel without a connection. The first step is to connect at once.
     pub(crate) const fn new() -> Self {
         Self {
             state: RecoveryState::Lost {
@@ -81,7 +83,7 @@ impl PanelRecovery {
         }
     }
 
-    /// What to do now.
+    /// Returns the step that is due now.
     pub(crate) fn step(&self, now: Moment) -> RecoveryStep {
         match self.state {
             RecoveryState::Lost { until } if now < until => RecoveryStep::Wait,
@@ -92,7 +94,7 @@ impl PanelRecovery {
         }
     }
 
-    /// When there is something to do even if nothing changes.
+    /// The time of the next step that is due without a new picture.
     pub(crate) const fn deadline(&self) -> Moment {
         match self.state {
             RecoveryState::Lost { until } => until,
@@ -101,13 +103,14 @@ impl PanelRecovery {
         }
     }
 
-    /// The step was done.
+    /// Registers that the step has succeeded. Returns an event if the panel works again after a
+    /// loss.
     pub(crate) fn worked(&mut self, step: RecoveryStep, now: Moment) -> Option<PanelEvent> {
         match step {
             RecoveryStep::Wait | RecoveryStep::Update => None,
             RecoveryStep::Repeat => {
-                // What else the message before may have spoilt is not left for long; and messages
-                // that fail again and again do not put that off.
+                // The failed message may have changed other state of the chip, so everything is
+                // sent again soon. Repeated failures never postpone this.
                 let heal = self.deadline_of_heal().min(now + STABLE_AFTER_RECOVERY);
                 self.state = RecoveryState::Connected { heal };
                 None
@@ -130,8 +133,9 @@ impl PanelRecovery {
         }
     }
 
-    /// The step failed: whatever the panel showed and wherever its pointer was is unknown now. Of
-    /// a panel that was there until now the next step is to be done at once.
+    /// Registers that the step has failed. The picture on the panel and the chip's pointer are
+    /// unknown afterwards. If the panel was connected until now, the next step is due at once.
+    /// Returns an event if the fault has not been reported yet.
     pub(crate) fn failed(
         &mut self,
         step: RecoveryStep,
@@ -238,7 +242,7 @@ mod tests {
         );
         assert_eq!(health.step(at(1)), RecoveryStep::Repeat);
         assert_eq!(health.worked(RecoveryStep::Repeat, at(1)), None);
-        // All is sent again as soon as it would have been without that.
+        // The failed message does not postpone the time at which everything is sent again.
         assert_eq!(health.deadline(), at(5));
         health.failed(RecoveryStep::Update, BusFault::NoAnswer, at(2));
         let lost = Some(PanelEvent::Lost(BusFault::NoAnswer));
@@ -300,7 +304,7 @@ mod tests {
         );
         assert_eq!(health.deadline(), at(39));
         assert_eq!(health.worked(RecoveryStep::Heal, at(39)), None);
-        // And the next loss starts from the shortest wait.
+        // The next loss starts with the shortest wait.
         health.failed(RecoveryStep::Heal, BusFault::NoAnswer, at(40));
         assert_eq!(health.step(at(40)), RecoveryStep::Connect);
         health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(40));

@@ -1,5 +1,6 @@
-//! The picture as a PNG file. Owns what is written and when; never leaves half a picture under its
-//! name, nor one that is good no longer.
+//! Shows the picture as a PNG file. This module decides what is written to the file and when; it
+//! never leaves a partial picture under the file's name, and it never leaves a picture there that
+//! is no longer valid.
 
 pub(crate) mod picture_file;
 
@@ -16,24 +17,27 @@ use crate::render;
 use crate::render::{Frame, Size, WIDTH};
 use crate::time::{Moment, Now, Utc};
 
-/// Pixels of the file for a dot of the panel, each way.
+/// The width and the height of a panel dot in pixels of the file.
 const SCALE: usize = 4;
-/// Grey of a lit dot; not quite white, as on the glass.
+/// The grey level of a lit dot. It is not pure white, like a dot on a real panel.
 const LIT: u8 = 0xF0;
-/// The least time between two files: they are for looking at, and SD cards wear out.
+/// The shortest time between two writes, because people do not need more pictures and SD cards wear
+/// out.
 const MIN_WRITE_INTERVAL: Duration = Duration::from_secs(1);
-/// The keyword of the text in the file (PNG specification, tEXt) that says until when it is good.
+/// The keyword of the text chunk in the file (PNG specification, tEXt). The text is the time until
+/// which the picture is valid.
 const VALID_UNTIL: &str = "Valid-Until";
 
-/// The picture as a PNG, 8 bits of grey, four pixels a dot.
+/// Encodes the picture as a PNG with 8 bits of grey and four by four pixels for each dot.
 ///
 /// # Errors
-/// None that is known; the encoder could report one.
+/// Returns an error if the encoder reports one. No such case is known.
 pub fn encode(frame: &Frame) -> io::Result<Vec<u8>> {
     encode_good_until(frame, None)
 }
 
-/// The same, and in the text `Valid-RunUntil` (RFC 3339) until when it is good, if that is known.
+/// Encodes the picture like [`encode`]. If `until` is known, the file also contains the text
+/// `Valid-Until` with the time until which the picture is valid (RFC 3339).
 fn encode_good_until(frame: &Frame, until: Option<Utc>) -> io::Result<Vec<u8>> {
     let (width, height) = (WIDTH * SCALE, frame.size().height() * SCALE);
     let mut pixels = Vec::with_capacity(width * height);
@@ -56,50 +60,51 @@ fn encode_good_until(frame: &Frame, until: Option<Utc>) -> io::Result<Vec<u8>> {
     Ok(file)
 }
 
-/// What a file says that nobody writes any more.
+/// The notice in a file that no program updates any more.
 fn ended(size: Size) -> Frame {
     render::notice(size, "ENDED", "nothing here is live")
 }
 
-/// What a file holds once nobody writes it any more.
+/// The content of the file after the program has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FinalPicture {
-    /// The last picture, for who wants to keep it; only where it says itself that it is not live,
-    /// as simulated prices do.
+    /// The last picture. This choice is only for pictures that show by themselves that they are not
+    /// live, such as simulated prices.
     Picture,
-    /// A notice that the program has ended: a file looks the same whether it is kept up or not.
+    /// A notice that the program has ended. Without the notice, nobody can see that the file is no
+    /// longer updated.
     Notice,
 }
 
-/// A panel that is a file.
+/// A panel that is a PNG file.
 #[derive(Debug)]
 pub struct Png {
     file: PictureFile,
     leave: FinalPicture,
-    /// Of the last picture; `None` before there was one.
+    /// The size of the last picture; `None` before the first picture.
     size: Option<Size>,
-    /// What is not in the file yet.
+    /// The picture that is not in the file yet.
     pending: Option<Frame>,
-    /// Until when the next picture is good.
+    /// The validity of the next picture.
     validity: PictureValidity,
-    /// The same of the one in the file.
+    /// The validity of the picture in the file.
     shown: PictureValidity,
     next: Moment,
-    /// What is in the file, if it could not be replaced.
+    /// The state of the old file after a failed write; `None` after a successful write.
     failed: Option<StaleFile>,
 }
 
-/// Until when a picture is good.
+/// The validity of a picture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct PictureValidity {
     until: Moment,
     utc: Option<Utc>,
-    /// Whether that is for a value which is plain on it.
+    /// True if the validity is limited because the picture shows a live or delayed value.
     plain: bool,
 }
 
 impl PictureValidity {
-    /// Of words that are true whoever reads them when.
+    /// The validity of a notice, which stays true for ever.
     const EVER: PictureValidity = PictureValidity {
         until: Moment::NEVER,
         utc: None,
@@ -107,18 +112,19 @@ impl PictureValidity {
     };
 }
 
-/// What has become of a picture that could not be replaced.
+/// The state of an old picture that could not be replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum StaleFile {
-    /// It is gone, or says that it is not live.
+    /// The old picture is removed, or a notice that it is not live has replaced it.
     Nothing,
-    /// It is there still.
+    /// The old picture is still in the file.
     Untrue,
 }
 
 impl Png {
-    /// A panel that writes to `path`, at most once a second but for what is good no longer, and
-    /// leaves there what `leave` says.
+    /// Creates a panel that writes to `path` at most once a second. A picture that is no longer
+    /// valid is replaced without this delay. `leave` selects the content of the file after the
+    /// program has ended.
     pub fn new(path: impl Into<PathBuf>, leave: FinalPicture) -> Self {
         Self {
             file: PictureFile::at(path.into()),
@@ -132,18 +138,19 @@ impl Png {
         }
     }
 
-    /// Leaves a picture in a file that nobody writes any more, whoever wrote it before.
+    /// Writes a final picture to a file, also to a file that another process wrote before.
     ///
     /// # Errors
-    /// Neither can the file be written, nor removed.
+    /// Returns an error if the file can neither be written nor removed.
     pub fn leave(path: PathBuf, frame: &Frame) -> io::Result<()> {
         let mut file = PictureFile::at(path);
         let picture = encode(frame)?;
         file.replace(&picture).or_else(|_| file.take_back(&picture))
     }
 
-    /// When what is pending is written: at its pace, but at once when what is in the file is good no
-    /// longer, or has lost all that was plain on it.
+    /// The time at which the pending picture must be written. This is at most once a second, but at
+    /// once when the picture in the file is no longer valid, or when the new picture shows no live
+    /// or delayed value any more.
     fn due(&self) -> Moment {
         match &self.pending {
             None => Moment::NEVER,
@@ -152,8 +159,8 @@ impl Png {
         }
     }
 
-    /// Writes what is pending; where that cannot be, takes back what is in the file, which then
-    /// says `instead`.
+    /// Writes the pending picture. If the write fails, the old picture in the file is replaced with
+    /// `instead`, or the file is removed.
     fn write(&mut self, instead: &Frame) {
         let Some(frame) = &self.pending else {
             return;
@@ -202,7 +209,8 @@ impl DisplayDevice for Png {
         self.validity = PictureValidity { until, utc, plain };
     }
 
-    /// The file is what one would see on a panel, dark rows and all; it is not dimmed.
+    /// The file shows the same dots as a real panel, also while the panel is off. The brightness
+    /// has no effect.
     fn show(&mut self, frame: &Frame, light: PanelLight, now: Moment) {
         self.size = Some(frame.size());
         self.pending = Some(light.on_glass(frame));
@@ -228,7 +236,7 @@ impl DisplayDevice for Png {
         if self.leave == FinalPicture::Notice {
             self.pending = Some(ended.clone());
             self.validity = PictureValidity::EVER;
-            // Whatever it says by now, it is to say this.
+            // The old notice in the file must also be replaced with the ENDED notice.
             self.failed = self.failed.map(|_| StaleFile::Untrue);
         }
         self.write(&ended);
@@ -305,7 +313,7 @@ mod tests {
         let directory = directory("ended");
         let path = directory.join("screen.png");
         let mut png = Png::new(&path, FinalPicture::Notice);
-        // Nothing was shown: nothing is there to be taken back.
+        // No picture was shown, so no file exists.
         png.leave_display(END);
         assert!(!path.exists());
         png.show(&dot(0, 0), PanelLight::default(), Moment::ZERO);
@@ -340,7 +348,8 @@ mod tests {
         Moment::from_millis(millis)
     }
 
-    /// Shows a picture with a plain value on it that is good until then.
+    /// Shows a picture with a live value that is valid until `until`; both times are in
+    /// milliseconds.
     fn show_plain(png: &mut Png, frame: &Frame, until: u64, now: u64) {
         let utc = Utc(1_795_444_200_000 + now as i64);
         png.good_until(millis(until), Now::new(millis(now), utc));
@@ -362,10 +371,10 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         show_plain(&mut png, &dot(0, 0), 11_001, 1_000);
-        // 2026-11-23 14:30:01 UTC and ten seconds.
+        // The time is 2026-11-23 14:30:01 UTC plus ten seconds.
         let until = "2026-11-23T14:30:11.001Z";
         assert_eq!(said(), [("Valid-Until".to_owned(), until.to_owned())]);
-        // Nobody knows what time it is.
+        // The wall clock is not set.
         let now = Now {
             monotonic: millis(3_000),
             utc: None,
@@ -388,7 +397,7 @@ mod tests {
             let shown = decode(&fs::read(&path).unwrap());
             shown == decode(&encode(&dot(x, 0)).unwrap())
         };
-        // Two lines are plain, and the first ceases to be 200 ms later.
+        // Both pictures show a live value. The validity of the first picture ends after 200 ms.
         show_plain(&mut png, &dot(0, 0), 1_200, 1_000);
         show_plain(&mut png, &dot(1, 0), 1_300, 1_100);
         assert!(pixels(0), "a tick is paced");
@@ -399,7 +408,8 @@ mod tests {
         assert!(pixels(1));
         show_plain(&mut png, &dot(2, 0), 9_000, 1_300);
         assert!(pixels(2), "what was in the file was good no longer");
-        // The link is lost, or all that was simulated is gone: nothing is plain.
+        // The connection is lost or the simulation has ended, so no value in the next picture is
+        // live.
         png.good_until(
             millis(1_400) + MAX_PICTURE_AGE,
             Now {
@@ -409,7 +419,7 @@ mod tests {
         );
         png.show(&dot(3, 0), PanelLight::default(), millis(1_400));
         assert!(shows(3));
-        // And what follows has its pace again.
+        // The next picture must wait for the write interval again.
         show_plain(&mut png, &dot(4, 0), 9_000, 1_500);
         assert!(shows(3));
         fs::remove_dir_all(directory).unwrap();
@@ -422,7 +432,7 @@ mod tests {
         let mut png = Png::new(&path, FinalPicture::Notice);
         show_plain(&mut png, &dot(0, 0), 11_000, 1_000);
         let before = fs::metadata(&path).unwrap();
-        // Nothing can be written beside it, as on a full disk.
+        // A directory at the temporary path makes each write fail, as on a full disk.
         let beside = directory.join(format!("screen.png.{}.tmp", std::process::id()));
         fs::create_dir(&beside).unwrap();
         show_plain(&mut png, &dot(1, 0), 12_000, 2_000);
@@ -433,14 +443,14 @@ mod tests {
         let after = fs::metadata(&path).unwrap();
         assert_eq!(before.ino(), after.ino());
         assert!(after.blocks() <= before.blocks());
-        // It is tried again each second, also when no other picture comes.
+        // The write is retried each second, also without a new picture.
         assert_eq!(png.deadline(), millis(3_000));
         png.tick(millis(3_000));
         assert!(says(&notice));
         fs::remove_dir(&beside).unwrap();
         png.tick(millis(4_000));
         assert!(decode(&fs::read(&path).unwrap()) == decode(&encode(&dot(1, 0)).unwrap()));
-        // An end while it cannot be written.
+        // The program ends while the file cannot be replaced.
         fs::create_dir(&beside).unwrap();
         png.leave_display(END);
         assert!(says(&ended(Size::Short)));
@@ -451,7 +461,8 @@ mod tests {
 
     #[test]
     fn the_words_in_the_place_of_a_picture_fit_into_the_first_block_of_its_file() {
-        // They need no other one: 4096 bytes on most file systems, and a page in memory.
+        // A file of at most one block needs no additional disk space. A block has 4096 bytes on
+        // most file systems, like a page in memory.
         let words = render::notice(Size::Tall, "NOT LIVE", "cannot write this file");
         assert!(encode(&words).unwrap().len() < 4096);
         assert!(encode(&ended(Size::Tall)).unwrap().len() < 4096);

@@ -1,5 +1,5 @@
-//! A file that is replaced whole, or taken back. Owns the path and the file written last; knows
-//! nothing of what is in it.
+//! A file that is replaced as a whole, or overwritten with a notice. This module owns the path and
+//! the last written file; it never interprets the content.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -8,16 +8,18 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// Anybody may look at it, whatever the umask of who writes it.
+/// The file mode: every user may read the file, whatever umask the program has.
 const MODE: u32 = 0o644;
-/// The first bytes of a PNG: without them nothing takes a file for a picture.
+/// The length of the PNG signature in bytes. Without the signature, no program accepts the file as
+/// a picture.
 const SIGNATURE: usize = 8;
 
-/// See the module.
+/// A picture file that is replaced as a whole, or overwritten with a notice.
 #[derive(Debug)]
 pub(crate) struct PictureFile {
     path: PathBuf,
-    /// The file written last: it can be taken back wherever it has gone since, with its folder.
+    /// The last written file. It stays open, so that it can be overwritten even after its directory
+    /// has been moved.
     written: Option<File>,
 }
 
@@ -33,14 +35,15 @@ impl PictureFile {
         &self.path
     }
 
-    /// Puts a picture in the place of the file: whoever reads that sees the old one or the new one,
-    /// whole.
+    /// Replaces the file with a picture. A reader sees the whole old picture or the whole new
+    /// picture.
     ///
     /// # Errors
-    /// The folder is missing, full, or may not be written. What was there is there still.
+    /// Returns an error if the directory is missing, full, or not writable. The old file stays
+    /// unchanged.
     pub(crate) fn replace(&mut self, picture: &[u8]) -> io::Result<()> {
         let mut temporary = self.path.as_os_str().to_owned();
-        // In the same folder, for a rename does not cross file systems.
+        // The temporary file is in the same directory, because a rename cannot cross file systems.
         temporary.push(format!(".{}.tmp", std::process::id()));
         let temporary = PathBuf::from(temporary);
         let written = File::create(&temporary).and_then(|file| {
@@ -50,18 +53,19 @@ impl PictureFile {
             Ok(file)
         });
         if written.is_err() {
-            // Nothing to add to the error that is returned: it may not even exist.
+            // An error here is ignored: the temporary file may not exist, and the write error is
+            // returned.
             let _ = fs::remove_file(&temporary);
         }
         self.written = Some(written?);
         Ok(())
     }
 
-    /// Writes another picture over the file, for when it cannot be replaced; where that fails too,
-    /// there is no file any more.
+    /// Overwrites the file with another picture, for the case that the file cannot be replaced. If
+    /// the overwrite also fails, the file is removed.
     ///
     /// # Errors
-    /// Neither can be done: what was there is there still.
+    /// Returns an error if both fail. The old file stays unchanged.
     pub(crate) fn take_back(&self, instead: &[u8]) -> io::Result<()> {
         let last = self.written.as_ref().and_then(|file| {
             overwrite(file, instead).ok()?;
@@ -69,7 +73,7 @@ impl PictureFile {
         });
         match self.open() {
             Ok(file) if last.is_some() && identity(&file) == last => return Ok(()),
-            // Of somebody who wrote it before.
+            // This file was written by another process before.
             Ok(file) if overwrite(&file, instead).is_ok() => return Ok(()),
             Ok(_) | Err(_) => {}
         }
@@ -79,8 +83,9 @@ impl PictureFile {
         }
     }
 
-    /// Opens the file to be written in place. Not through a link, which may lead to a file of
-    /// somebody else, and not what is no file.
+    /// Opens the file to write it in place. The function rejects a symbolic link, because its
+    /// target may be a file of another program, and it rejects everything that is not a regular
+    /// file.
     fn open(&self) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let flags = i32::try_from(flags.bits()).unwrap_or(0);
@@ -94,14 +99,14 @@ impl PictureFile {
     }
 }
 
-/// By which two open files are known to be the same.
+/// Returns the device and inode numbers, which identify an open file.
 fn identity(file: &File) -> Option<(u64, u64)> {
     let metadata = file.metadata().ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Writes over the blocks that the file has, so that a full disk has room for it. Until all is there
-/// it is no picture: whoever reads meanwhile sees neither half of a price nor the old one.
+/// Overwrites the existing blocks of the file, so that the write works on a full disk. The
+/// signature is cleared first and written last, so a reader never sees an old or a partial picture.
 fn overwrite(file: &File, picture: &[u8]) -> io::Result<()> {
     let (signature, rest) = picture.split_at(SIGNATURE.min(picture.len()));
     let written = file
@@ -110,7 +115,7 @@ fn overwrite(file: &File, picture: &[u8]) -> io::Result<()> {
         .and_then(|()| file.set_len(picture.len() as u64))
         .and_then(|()| file.write_all_at(signature, 0));
     if written.is_err() {
-        // Nothing at all needs no room.
+        // An empty file needs no disk space.
         let _ = file.set_len(0);
     }
     written
@@ -174,7 +179,7 @@ mod tests {
         let folder = folder("mode");
         let path = folder.join("screen.png");
         let mut file = PictureFile::at(path.clone());
-        // As a start before this one may have left it.
+        // An earlier run of the program can leave this file.
         let temporary = folder.join(format!("screen.png.{}.tmp", std::process::id()));
         fs::write(&temporary, "").unwrap();
         fs::set_permissions(&temporary, Permissions::from_mode(0o600)).unwrap();

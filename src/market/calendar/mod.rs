@@ -1,5 +1,6 @@
-//! When a market is open, in New York time, by the table and by the vendor's word. Never reads a
-//! clock and never allocates.
+//! The trading calendar: the phase of each market at a given time, from the table of trading hours
+//! and from the market status that the vendor reports. This module never reads a clock and never
+//! allocates.
 
 mod trading_hours;
 
@@ -17,36 +18,39 @@ pub use trading_hours::{EXTENDED_STALE_AFTER, limit};
 
 static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 
-/// How long after an open the last close may stand before a new value is missed.
+/// The time after the open of a session during which the previous close can still be shown. After
+/// this time a missing value is reported as stale.
 pub const GRACE: Duration = Duration::from_secs(60);
 
-/// More days than the longest closure has (four), so that a neighbouring session is found.
+/// The number of days that are searched for a neighbouring session. The longest closure of a market
+/// has four days.
 const SEARCH_DAYS: i8 = 8;
 
-/// What a market does around a moment; holds for the whole span it names, so it can be kept
-/// until it no longer [covers](Phase::covers) the time.
+/// The state of a market at a given time. The phase is valid for its whole time span, so a caller
+/// can cache the phase while the phase [covers](Phase::covers) the current time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MarketPhase {
-    /// A session is on.
+    /// A session is open.
     Open {
-        /// Its start.
+        /// The start of the session.
         since: Utc,
-        /// Its end; the first moment that no longer belongs to it.
+        /// The end of the session (exclusive).
         until: Utc,
-        /// The end of the session whose last value is the close until this one has its own: for
-        /// the hours before and after regular trading the end of the last regular session.
+        /// The end of the previous regular session, whose last value is the close until this
+        /// session has its own close. In extended hours this is the end of the last regular
+        /// session.
         closed: Utc,
-        /// Which part of the day it is.
+        /// The part of the trading day.
         part: SessionPart,
     },
-    /// No session is on.
+    /// No session is open.
     Closed {
-        /// When it began: the end of the last session.
+        /// The end of the last session.
         since: Utc,
-        /// The next open.
+        /// The start of the next session.
         until: Utc,
-        /// The end of the session whose last value is the close: of the last regular one. Later
-        /// values are closes too.
+        /// The end of the last regular session, whose last value is the close. A value with a later
+        /// timestamp can also be the close.
         close: Utc,
     },
 }
@@ -54,19 +58,20 @@ pub enum MarketPhase {
 /// A part of the trading day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SessionPart {
-    /// Trading of shares before the regular hours.
+    /// The extended hours of shares before the regular hours.
     Pre,
-    /// The regular hours, and for an index all hours in which it is published.
+    /// The regular hours. For an index, this part includes all hours in which the index is
+    /// published.
     Regular,
-    /// Trading of shares after the regular hours.
+    /// The extended hours of shares after the regular hours.
     Post,
-    /// None of the hours that the table knows: values come although none are expected. No session
-    /// of the calendar is of this part; who judges a value says so.
+    /// The time outside all hours in the table. The calendar never returns this part: the freshness
+    /// check sets it for a value that arrives although no session is open.
     Outside,
 }
 
 impl MarketPhase {
-    /// A phase without end, for which there are no hours.
+    /// An open phase without end, for instruments and clocks without trading hours.
     const ALWAYS: MarketPhase = MarketPhase::Open {
         since: Utc(i64::MIN),
         until: Utc(i64::MAX),
@@ -74,33 +79,33 @@ impl MarketPhase {
         part: SessionPart::Regular,
     };
 
-    /// Whether it still holds at this time.
+    /// Returns true if the phase is valid at this time.
     pub const fn covers(&self, at: Utc) -> bool {
         let (MarketPhase::Open { since, until, .. } | MarketPhase::Closed { since, until, .. }) =
             self;
         since.0 <= at.0 && at.0 < until.0
     }
 
-    /// When it is over.
+    /// The end of the phase (exclusive).
     pub const fn until(&self) -> Utc {
         let (MarketPhase::Open { until, .. } | MarketPhase::Closed { until, .. }) = self;
         *until
     }
 
-    /// When it began.
+    /// The start of the phase.
     const fn since(&self) -> Utc {
         let (MarketPhase::Open { since, .. } | MarketPhase::Closed { since, .. }) = self;
         *since
     }
 
-    /// The end of the session whose last value is the close now.
+    /// The end of the session whose last value is the current close.
     pub const fn bell(&self) -> Utc {
         let (MarketPhase::Open { closed: bell, .. } | MarketPhase::Closed { close: bell, .. }) =
             self;
         *bell
     }
 
-    /// The same phase after a session that ended at another time.
+    /// Returns the same phase with another end of the previous session.
     const fn with_bell(mut self, bell: Utc) -> Self {
         let (MarketPhase::Open { closed: of, .. } | MarketPhase::Closed { close: of, .. }) =
             &mut self;
@@ -108,7 +113,7 @@ impl MarketPhase {
         self
     }
 
-    /// The part of the day that is on, if a session is.
+    /// The part of the trading day. `None` if no session is open.
     pub const fn part(&self) -> Option<SessionPart> {
         match self {
             MarketPhase::Open { part, .. } => Some(*part),
@@ -116,43 +121,47 @@ impl MarketPhase {
         }
     }
 
-    /// Whether a session is on.
+    /// Returns true if a session is open.
     pub const fn is_open(&self) -> bool {
         matches!(self, MarketPhase::Open { .. })
     }
 }
 
-/// For how long after it was true the vendor's word on its markets is worth more than the table.
+/// The validity of a vendor market status, in milliseconds. During this time the status overrides
+/// the table.
 const STATUS_VALIDITY: i64 = 10 * 60_000;
-/// And not before so long after a session's begin or end by the table: the two may change a moment
-/// apart.
+/// The minimum time between a session boundary in the table and a status that may override the
+/// table, in milliseconds. The vendor's status can change a few seconds before or after the
+/// boundary.
 const STATUS_GUARD: i64 = 20_000;
 
-/// Which hours are kept at all, and what the vendor says of them at the moment.
+/// The trading hours from the table, and the latest market status from the vendor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Calendar {
     rule: HoursRule,
     status: Option<MarketStatus>,
-    /// For how long, without a break, the vendor has last called each group of markets closed.
+    /// For each group of markets, the latest unbroken period in which the vendor reported "closed".
     reported_closures: [Option<ReportedClosure>; MarketStatus::GROUPS],
-    /// Another number for each status: comparing it is cheaper.
+    /// A counter that changes with each new status. A cached phase is checked with this counter,
+    /// because the comparison is cheaper than the comparison of two statuses.
     revision: u32,
 }
 
-/// The vendor's words, one after the other without a long pause, that a market is closed.
+/// A series of vendor reports, without a long gap, that a market is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct ReportedClosure {
     first: Utc,
     last: Utc,
-    /// The word before the first was that it is open: it closed then.
+    /// True if the report before the first one said "open", so the market closed at `first`.
     began: bool,
-    /// The vendor has said something else since.
+    /// True if a later report said that the market is not closed.
     over: bool,
 }
 
 impl ReportedClosure {
-    /// The end of the session that was to begin at `open`: when the market closed, or `before`, the
-    /// end of the session before it, if there was none that is known of.
+    /// Returns the end of the session that should have started at `open`: the time of the first
+    /// "closed" report if the session took place, or else `before`, the end of the previous
+    /// session.
     fn bell(&self, open: Utc, before: Utc) -> Utc {
         if self.began && self.first > open {
             self.first
@@ -169,7 +178,8 @@ enum HoursRule {
 }
 
 impl Calendar {
-    /// The sessions of the United States, with the holidays and early closes of the NYSE by its rules.
+    /// The trading hours of the United States, with the holidays and early closes of the NYSE,
+    /// which are computed from its rules.
     pub const fn us() -> Self {
         Self {
             rule: HoursRule::UnitedStates,
@@ -179,7 +189,7 @@ impl Calendar {
         }
     }
 
-    /// Never closed: simulated prices know no hours.
+    /// A calendar that is always open, for simulated prices: these have no trading hours.
     pub const fn always_open() -> Self {
         Self {
             rule: HoursRule::None,
@@ -189,15 +199,16 @@ impl Calendar {
         }
     }
 
-    /// Whether there are any hours.
+    /// Returns true if the calendar has trading hours.
     pub fn has_hours(&self) -> bool {
         self.rule != HoursRule::None
     }
 
-    /// Takes the vendor's word on its markets: for ten minutes it overrules the table, which
-    /// knows of no closure that was announced this morning.
+    /// Stores a market status of the vendor. The status overrides the table for ten minutes,
+    /// because the table does not contain a closure that was announced today.
     pub fn set_status(&mut self, status: MarketStatus) {
-        // After the server's clock was set back, a new word may be dated before the last one.
+        // After the server's clock was set back, a new status can have an older timestamp than the
+        // previous status.
         let before = self.status.filter(|before| {
             before.as_of.0.abs_diff(status.as_of.0) < STATUS_VALIDITY.unsigned_abs()
         });
@@ -209,7 +220,7 @@ impl Calendar {
                     if !known.over && at.0 < known.last.0 + STATUS_VALIDITY =>
                 {
                     Some(ReportedClosure {
-                        // It may be an answer that is older than the first one that said so.
+                        // This response can be older than the first "closed" report.
                         first: known.first.min(at),
                         last: known.last.max(at),
                         ..known
@@ -231,15 +242,17 @@ impl Calendar {
         self.revision = self.revision.wrapping_add(1);
     }
 
-    /// Forgets the vendor's word: it came from another source than the prices.
+    /// Removes the vendor's status. This is necessary when the source of the prices changes,
+    /// because the status came from the old source.
     pub const fn forget_status(&mut self) {
         self.status = None;
         self.reported_closures = [None; MarketStatus::GROUPS];
         self.revision = self.revision.wrapping_add(1);
     }
 
-    /// Whether the vendor's word that is known was said since the present phase of this symbol
-    /// began: a word of before says nothing of it.
+    /// Returns true if the latest status was reported after the current phase of this symbol began.
+    /// An older status does not apply to the current phase. Also returns true for a calendar
+    /// without trading hours, which needs no status.
     pub fn has_current_status(&self, symbol: &Symbol, at: Utc) -> bool {
         let Some(today) = self.date(at) else {
             return true;
@@ -249,8 +262,8 @@ impl Calendar {
             .is_some_and(|status| status.as_of.0 >= since.0.saturating_add(STATUS_GUARD))
     }
 
-    /// Whether the market of this symbol has closed so short a time ago that what is called its close
-    /// may not be the last value.
+    /// Returns true if the market of this symbol closed less than 20 s ago. In this time a value
+    /// that the vendor marks as the close may not be the last value.
     pub fn closed_moments_ago(&self, symbol: &Symbol, at: Utc) -> bool {
         match self.phase(symbol, at) {
             MarketPhase::Closed { since, .. } => at.0 < since.0.saturating_add(STATUS_GUARD),
@@ -258,13 +271,13 @@ impl Calendar {
         }
     }
 
-    /// What tells whether a phase that was kept is of this calendar.
+    /// A key for cached phases: a cached phase is valid only if the key is unchanged.
     pub(super) const fn revision(&self) -> (bool, u32) {
         (matches!(self.rule, HoursRule::None), self.revision)
     }
 
-    /// What the market of this symbol does at this time. A computation in New York time, some
-    /// microseconds: keep the answer while it covers the time.
+    /// Returns the phase of the market of this symbol. The computation of New York time takes some
+    /// microseconds, so cache the result while it covers the current time.
     pub fn phase(&self, symbol: &Symbol, at: Utc) -> MarketPhase {
         let Some(today) = self.date(at) else {
             return MarketPhase::ALWAYS;
@@ -286,8 +299,9 @@ impl Calendar {
         }
     }
 
-    /// What follows the table's last session if the vendor has called the market closed from before
-    /// its end until after it: the session ended when it did, or never was.
+    /// Corrects the end of the last session in the table if the vendor reported "closed" from
+    /// before this end until after it. The session then ended at the first report, or it did not
+    /// take place.
     fn without_cancelled_session(
         &self,
         phase: MarketPhase,
@@ -311,7 +325,7 @@ impl Calendar {
         let hours = Hours::of(symbol);
         let contract = symbol.contract();
         let last_day = contract.as_ref().map(Contract::last_trading_day);
-        // The ends of the last session, and of the last regular one.
+        // The end of the last session, and the end of the last regular session.
         let (mut last, mut close) = (Utc(i64::MIN), Utc(i64::MIN));
         for offset in -SEARCH_DAYS..=SEARCH_DAYS {
             let Some((date, sessions)) =
@@ -320,7 +334,7 @@ impl Calendar {
                 continue;
             };
             if last_day.is_some_and(|last_day| date > last_day) {
-                // An expired contract is traded no more.
+                // An expired contract is not traded any more.
                 return MarketPhase::Closed {
                     since: last,
                     until: Utc(i64::MAX),
@@ -358,12 +372,12 @@ impl Calendar {
                 }
             }
         }
-        // Unreachable with the table above: no closure lasts as long as REACH.
+        // This line is unreachable with the current table: no closure is longer than `SEARCH_DAYS`.
         MarketPhase::ALWAYS
     }
 
-    /// When the next trading day after the one of this time begins: its first session's start.
-    /// What is said "of the day" (a previous close, a range) is worth nothing from then on.
+    /// Returns the start of the first session of the next trading day. Values of the current day,
+    /// such as the previous close or the day's range, are invalid from this time on.
     pub fn next_day(&self, symbol: &Symbol, at: Utc) -> Utc {
         let hours = Hours::of(symbol);
         self.date(at)
@@ -377,8 +391,8 @@ impl Calendar {
             .unwrap_or(Utc(i64::MAX))
     }
 
-    /// The trading day of this time: the one that is on, or the last one before. `None` where
-    /// there are no hours.
+    /// Returns the current trading day, or the last one if its first session has not started.
+    /// `None` if the calendar has no trading hours.
     pub fn trading_day(&self, symbol: &Symbol, at: Utc) -> Option<TradingDay> {
         let today = self.date(at)?;
         let hours = Hours::of(symbol);
@@ -402,17 +416,19 @@ impl Calendar {
         })
     }
 
-    /// How many days it is until the last trading day of a contract, by New York's date: 0 on it,
-    /// negative after it.
+    /// Returns the number of days until the last trading day of a contract, by the date in New
+    /// York: 0 on the last day, negative after it. `None` if `at` is out of the supported range.
     pub fn days_left(&self, contract: &Contract<'_>, at: Utc) -> Option<i32> {
         let instant = Timestamp::from_millisecond(at.0).ok()?;
         let today = NEW_YORK.to_datetime(instant).date();
         Some(today.until(contract.last_trading_day()).ok()?.get_days())
     }
 
-    /// The day in New York; `None` where this calendar has nothing to say.
+    /// Returns the date in New York. `None` if the calendar has no trading hours or the time is not
+    /// plausible.
     fn date(&self, at: Utc) -> Option<Date> {
-        // A clock beyond these years is broken; values are then judged by their age alone.
+        // A clock outside these years is wrong. The freshness of a value then depends only on its
+        // age.
         const YEARS: core::ops::Range<i64> = 946_684_800_000..7_258_118_400_000; // 2000 to 2199
         if self.rule == HoursRule::None || !YEARS.contains(&at.0) {
             return None;
@@ -422,8 +438,8 @@ impl Calendar {
     }
 }
 
-/// Whether a phase began before the regular hours of an index that is published at night, too.
-/// Nobody has documented what the vendor's status says of that.
+/// Returns true if the phase began before 9:30 and the index is also published at night. The vendor
+/// does not document how its market status treats this night session.
 fn is_night(symbol: &Symbol, since: Utc) -> bool {
     let began = || {
         let instant = Timestamp::from_millisecond(since.0).ok()?;
@@ -433,7 +449,7 @@ fn is_night(symbol: &Symbol, since: Utc) -> bool {
         && began().is_none_or(|began| began < jiff::civil::time(9, 30, 0, 0))
 }
 
-/// What the table says, corrected by what the vendor says.
+/// Returns the phase of the table, corrected by the vendor's status.
 fn apply_vendor_status(
     table: MarketPhase,
     symbol: &Symbol,
@@ -444,7 +460,8 @@ fn apply_vendor_status(
         return table;
     };
     let (MarketPhase::Open { since, until, .. } | MarketPhase::Closed { since, until, .. }) = table;
-    // It was true of the phase before; or it is of the day's trading, and this is the night's.
+    // The status belongs to the previous phase, or the status describes the day session and the
+    // current phase is the night session.
     if status.as_of.0 < since.0.saturating_add(STATUS_GUARD) || is_night(symbol, since) {
         return table;
     }
@@ -489,8 +506,8 @@ fn day(date: Date, offset: i8) -> Option<Date> {
     date.checked_add(jiff::Span::new().days(offset)).ok()
 }
 
-/// A time of day in New York. No session begins or ends where clocks change (at 2:00), so the
-/// answer is never ambiguous.
+/// Converts a time of day in New York to UTC. The result is unambiguous, because no session starts
+/// or ends at 2:00, when the clocks change.
 fn utc(date: Date, (hour, minute): (i8, i8)) -> Option<Utc> {
     let instant = NEW_YORK.to_timestamp(date.at(hour, minute, 0, 0)).ok()?;
     Some(Utc(instant.as_millisecond()))

@@ -84,7 +84,7 @@ fn vix_has_a_night_a_pause_and_a_quarter_of_an_hour_more() {
 
 #[test]
 fn over_a_switch_of_the_clocks_sessions_keep_new_york_time() {
-    // Friday in winter time, Monday in summer time.
+    // A weekend: Friday has winter time, Monday has summer time.
     assert_eq!(
         phase("SPX", "2026-03-08T12:00:00Z"),
         closed("2026-03-06T21:00:00Z", "2026-03-09T13:30:00Z")
@@ -97,7 +97,7 @@ fn over_a_switch_of_the_clocks_sessions_keep_new_york_time() {
             "2026-03-06T21:15:00Z"
         )
     );
-    // And back.
+    // The change back to winter time.
     assert_eq!(
         phase("SPX", "2026-11-01T06:30:00Z"),
         closed("2026-10-30T20:00:00Z", "2026-11-02T14:30:00Z")
@@ -109,7 +109,7 @@ fn over_a_switch_of_the_clocks_sessions_keep_new_york_time() {
 
 #[test]
 fn holidays_and_early_closes_are_known() {
-    // Thanksgiving 2026 and the half day after it.
+    // Thanksgiving 2026, and the early close on the day after Thanksgiving.
     assert_eq!(
         phase("SPX", "2026-11-26T16:00:00Z"),
         closed("2026-11-25T21:00:00Z", "2026-11-27T14:30:00Z")
@@ -134,12 +134,12 @@ fn holidays_and_early_closes_are_known() {
             "2026-11-27T14:15:00Z"
         )
     );
-    // Good Friday and a weekend.
+    // Good Friday and the weekend after it.
     assert_eq!(
         phase("VIX", "2027-03-28T12:00:00Z"),
         closed("2027-03-25T20:15:00Z", "2027-03-29T07:15:00Z")
     );
-    // New Year's Day of 2028 is a Saturday, and the Friday before it is a trading day.
+    // New Year's Day 2028 is a Saturday, and the Friday before it is a trading day.
     assert!(phase("SPX", "2027-12-31T20:59:59Z").is_open());
 }
 
@@ -168,11 +168,12 @@ fn holidays_are_known_in_years_that_nobody_has_listed() {
 #[test]
 fn a_contract_ends_with_what_it_is_settled_by() {
     let open = |name, time: &str| phase(name, &format!("{time}:00Z")).is_open();
-    // On its last day an SPXW stops with the index, on others a quarter of an hour later.
+    // On its last day an SPXW option closes with the index at 16:00, on all other days at 16:15.
     assert!(open("O:SPXW261217C06000000", "2026-12-16T21:14"));
     assert!(open("O:SPXW261217C06000000", "2026-12-17T20:59"));
     assert!(!open("O:SPXW261217C06000000", "2026-12-17T21:00"));
-    // A monthly SPX is settled by the opening prices of its Friday: Thursday is its last day.
+    // A monthly SPX option is settled at the opening prices of its Friday, so Thursday is its last
+    // trading day.
     assert!(open("O:SPX261218C06000000", "2026-12-17T21:14"));
     assert!(!open("O:SPX261218C06000000", "2026-12-18T15:00"));
     let contract = symbol("O:SPX261218C06000000");
@@ -197,7 +198,7 @@ fn a_trading_day_ends_when_the_next_begins() {
         next("SPX", "2026-01-09T20:00:00Z"),
         at("2026-01-12T14:30:00Z")
     );
-    // The pause of VIX does not end its day.
+    // The pause of VIX does not end its trading day.
     assert_eq!(
         next("VIX", "2026-01-13T14:20:00Z"),
         at("2026-01-14T08:15:00Z")
@@ -219,7 +220,7 @@ fn limits_are_those_of_the_publisher() {
     assert_eq!(secs("O:SPY261218C00650000", QuoteSource::Tick), 60);
 }
 
-/// The list that the exchange has published for these years, by weekdays of months.
+/// Compares the computed holidays with the list that the exchange published for these years.
 #[test]
 fn the_holidays_are_those_that_the_exchange_has_published() {
     let date = |year, month, day| Date::new(year, month, day).unwrap();
@@ -227,7 +228,8 @@ fn the_holidays_are_those_that_the_exchange_has_published() {
         let first = date(year, month, 1);
         first.nth_weekday_of_month(nth, weekday).unwrap()
     };
-    // A Saturday is kept on the Friday before, a Sunday on the Monday after.
+    // A holiday on a Saturday is observed on the Friday before, a holiday on a Sunday on the Monday
+    // after.
     let observed = |date: Date| match date.weekday() {
         Weekday::Saturday => date.yesterday().unwrap(),
         Weekday::Sunday => date.tomorrow().unwrap(),
@@ -239,7 +241,7 @@ fn the_holidays_are_those_that_the_exchange_has_published() {
         (2027, date(2027, 3, 26)),
         (2028, date(2028, 4, 14)),
     ] {
-        // But no holiday is kept on the last trading day of a year.
+        // Exception: no holiday is observed on the last trading day of a year.
         if date(year, 1, 1).weekday() != Weekday::Saturday {
             holidays.push(observed(date(year, 1, 1)));
         }
@@ -301,21 +303,21 @@ fn part(name: &str, time: &str) -> Option<SessionPart> {
 
 #[test]
 fn shares_are_traded_before_and_after_the_regular_hours_and_less_long_on_short_days() {
-    // Tuesday, 13 January 2026; New York is five hours behind.
+    // Tuesday, 13 January 2026; New York time is UTC minus five hours.
     for (time, expected) in [
         ("2026-01-13T08:59:59Z", None),
         ("2026-01-13T09:00:00Z", Some(SessionPart::Pre)),
         ("2026-01-13T14:30:00Z", Some(SessionPart::Regular)),
         ("2026-01-13T21:00:00Z", Some(SessionPart::Post)),
         ("2026-01-14T01:00:00Z", None),
-        // The day after Thanksgiving.
+        // The day after Thanksgiving, which has an early close.
         ("2026-11-27T17:59:59Z", Some(SessionPart::Regular)),
         ("2026-11-27T18:00:00Z", Some(SessionPart::Post)),
         ("2026-11-27T22:00:00Z", None),
     ] {
         assert_eq!(part("SPY", time), expected, "{time}");
     }
-    // Whatever part is on, the close is that of the last regular session.
+    // In every part of the day, the close is the close of the last regular session.
     let night = phase("SPY", "2026-01-14T03:00:00Z");
     let expected = MarketPhase::Closed {
         since: at("2026-01-14T01:00:00Z"),
@@ -330,7 +332,7 @@ fn options_on_indices_and_their_funds_are_traded_a_quarter_of_an_hour_longer() {
     let open = |name| part(name, "2026-01-13T21:10:00Z").is_some();
     assert!(open("O:SPXW261218C05900000") && open("O:SPY261218C00650000"));
     assert!(!open("O:AAPL261218C00250000"));
-    // On its last day it is traded, and never after it.
+    // The contract is traded on its last day and never after that day.
     assert!(part("O:SPY260113C00650000", "2026-01-13T15:00:00Z").is_some());
     let expired = phase("O:SPY260113C00650000", "2026-01-14T15:00:00Z");
     assert_eq!(expired.until(), Utc(i64::MAX));
@@ -344,7 +346,7 @@ fn where_clocks_change_a_trading_day_still_begins_at_the_hour_of_new_york() {
         let day = calendar.trading_day(&symbol("SPX"), at(time)).unwrap();
         (day.start, day.end)
     };
-    // Clocks go forward on Sunday, 8 March 2026, and back on Sunday, 1 November.
+    // The clocks go forward on Sunday, 8 March 2026, and back on Sunday, 1 November 2026.
     let friday = at("2026-03-06T14:30:00Z");
     let monday = at("2026-03-09T13:30:00Z");
     assert_eq!(start("2026-03-08T12:00:00Z"), (friday, monday));
@@ -382,7 +384,7 @@ fn a_status_overrules_the_table_only_for_its_own_market_and_only_while_it_is_you
     assert!(open("SPX", noon) && open("NDX", noon) && open("DJI", noon));
     assert!(!open("VIX", noon));
     assert!(open("SPY", "2026-01-13T16:10:00Z"), "ten minutes later");
-    // What was said before a session began is not about it.
+    // A status that was reported before a session began does not apply to that session.
     calendar.set_status(MarketStatus {
         shares: Some(MarketState::Closed),
         s_and_p: Some(MarketState::Closed),
@@ -410,14 +412,15 @@ fn a_session_that_never_was_is_none_until_the_next_one_begins() {
         let bell = |name| calendar.phase(&symbol(name), at(time)).bell();
         (bell("SPX"), bell("O:AAPL261218C00250000"))
     };
-    // Tuesday 2026-01-13, from before its open until the evening.
+    // Tuesday, 13 January 2026, from before its open until the evening.
     let monday = at("2026-01-12T21:00:00Z");
     for minutes in (0..600).step_by(5) {
         let time = at("2026-01-13T14:00:00Z").0 + 60_000 * minutes;
         let time = Timestamp::from_millisecond(time).unwrap().to_string();
         assert_eq!(say(MarketState::Closed, &time), (monday, monday), "{time}");
     }
-    // Shares are traded again in the morning, and the session of the day before still never was.
+    // Shares are traded again in the morning, but the session of the previous day still did not
+    // take place.
     let extended = say(MarketState::Extended, "2026-01-14T09:01:00Z");
     assert_eq!(extended, (monday, monday));
     let (open, closed) = ("2026-01-14T15:00:00Z", "2026-01-14T21:01:00Z");

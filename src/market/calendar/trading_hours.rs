@@ -1,5 +1,5 @@
-//! The hours of each kind of symbol, the days that have none or fewer, and how old a value may be
-//! within them.
+//! The trading hours of each kind of symbol, the holidays and early closes, and the maximum age of
+//! a value during the trading hours. This module never reads a clock.
 
 use core::time::Duration;
 
@@ -8,13 +8,14 @@ use jiff::civil::{Date, Weekday};
 use super::SessionPart;
 use crate::market::{AssetClass, Contract, QuoteSource, Symbol};
 
-/// Whether the NYSE does not open on this day, by its rules (NYSE rule 7.2; Juneteenth since 2022).
-/// A holiday on a Saturday is kept on Friday and one on a Sunday on Monday, but for New Year's Day:
-/// the last day of a year is never given up for it.
+/// Returns true if the NYSE is closed on this weekday, by its rules (NYSE rule 7.2; Juneteenth
+/// since 2022). A holiday on a Saturday is observed on Friday and a holiday on a Sunday on Monday.
+/// The only exception is New Year's Day on a Saturday: the last day of the year stays a trading
+/// day.
 pub(super) fn is_holiday(date: Date) -> bool {
     use Weekday::{Friday, Monday, Saturday, Thursday};
     let (month, day, weekday) = (date.month(), date.day(), date.weekday());
-    // The day of the month of such a weekday says which one of the month it is.
+    // The ordinal of the weekday in its month: 1 for the first Monday of the month, for example.
     let nth = (day - 1) / 7 + 1;
     let observed = |month_of: i8, day_of: i8| {
         let Ok(holiday) = Date::new(date.year(), month_of, day_of) else {
@@ -28,7 +29,7 @@ pub(super) fn is_holiday(date: Date) -> bool {
         observed.is_ok_and(|observed| observed == date)
     };
     match (month, weekday) {
-        // Martin Luther King, Presidents' Day, Memorial Day, Labor Day.
+        // Martin Luther King Jr. Day, Presidents' Day, Memorial Day, Labor Day and Thanksgiving.
         (1 | 2, Monday) if nth == 3 => true,
         (5, Monday) if day > 24 => true,
         (9, Monday) if nth == 1 => true,
@@ -42,8 +43,8 @@ pub(super) fn is_holiday(date: Date) -> bool {
     }
 }
 
-/// Whether the NYSE closes at 13:00 on this trading day: the day after Thanksgiving, and the days
-/// before Independence Day and Christmas where those are kept on the day itself.
+/// Returns true if the NYSE closes at 13:00 on this trading day: on the day after Thanksgiving, and
+/// on the day before Independence Day or Christmas if both that day and the holiday are weekdays.
 fn closes_early(date: Date) -> bool {
     let working = |date: Date| !matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
     match (date.month(), date.day()) {
@@ -53,7 +54,7 @@ fn closes_early(date: Date) -> bool {
     }
 }
 
-/// Two days before Easter, which is by the rule of Meeus, Jones and Butcher.
+/// Good Friday: two days before Easter Sunday, by the algorithm of Meeus, Jones and Butcher.
 fn good_friday(year: i16) -> Option<Date> {
     let year = i32::from(year);
     let (a, b, c) = (year % 19, year / 100, year % 100);
@@ -64,8 +65,9 @@ fn good_friday(year: i16) -> Option<Date> {
     easter.checked_sub(jiff::Span::new().days(2)).ok()
 }
 
-/// When the session of a contract's last day ends that ends on other days at this time: options on
-/// indices stop with the index whose value they are settled by (Cboe, "SPX Weeklys").
+/// Returns the end of the session on the last trading day of a contract. `end` is the end on all
+/// other days. Options on indices close on their last day with the index that settles them (Cboe,
+/// "SPX Weeklys").
 pub(super) fn on_last_day(contract: &Contract<'_>, end: (i8, i8)) -> (i8, i8) {
     let by_the_close = matches!(
         contract.root,
@@ -77,25 +79,25 @@ pub(super) fn on_last_day(contract: &Contract<'_>, end: (i8, i8)) -> (i8, i8) {
     }
 }
 
-/// The hours that a symbol keeps.
+/// The kinds of trading hours, in New York time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Hours {
     /// 9:30–16:00: indices, and options on shares.
     Regular,
-    /// 9:30–16:15: volatility indices of Cboe that are calculated from regular hours alone, and
-    /// options on indices and on funds that follow them.
+    /// 9:30–16:15: volatility indices of Cboe that are computed only in regular hours, and options
+    /// on indices and on funds that follow an index.
     Late,
-    /// 3:15–9:15 and 9:30–16:15: VIX and its family.
+    /// 3:15–9:15 and 9:30–16:15: VIX and related indices.
     Overnight,
     /// 4:00–9:30, 9:30–16:00 and 16:00–20:00: shares.
     Extended,
 }
 
-/// A part of the day, from and to, in hours and minutes.
+/// A part of the day with its start and end, each as hour and minute.
 pub(super) type SessionHours = (SessionPart, (i8, i8), (i8, i8));
 
-/// Roots of options that are traded until 16:15: of indices, and of funds (Cboe, "ETF and ETN
-/// options that trade until 4:15 p.m. ET").
+/// The roots of options that are traded until 16:15: options on indices and on funds (Cboe, "ETF
+/// and ETN options that trade until 4:15 p.m. ET").
 const LATE_ROOTS: [&str; 30] = [
     "SPX", "SPXW", "XSP", "NDX", "NDXP", "XND", "RUT", "RUTW", "MRUT", "DJX", "OEX", "XEO", "VIX",
     "VIXW", "SPY", "QQQ", "IWM", "DIA", "DBC", "EEM", "EFA", "GLD", "SLV", "TLT", "UNG", "USO",
@@ -103,8 +105,10 @@ const LATE_ROOTS: [&str; 30] = [
 ];
 
 impl Hours {
-    /// Where it is not known whether an index is published at night, it counts as published: a
-    /// value is then called stale too often, never a dead link's last value a close.
+    /// Returns the trading hours of a symbol. If the documentation does not say whether an index is
+    /// published at night, the index counts as published at night. The error is then harmless: a
+    /// value is sometimes reported as stale, but the last value before a connection loss is never
+    /// shown as a close.
     pub(super) fn of(symbol: &Symbol) -> Hours {
         match symbol.class() {
             AssetClass::Equity => Hours::Extended,
@@ -124,7 +128,7 @@ impl Hours {
         }
     }
 
-    /// The sessions of a day, in order.
+    /// Returns the sessions of a day, in order. The result is empty on a day without trading.
     pub(super) fn sessions(self, date: Date) -> &'static [SessionHours] {
         use SessionPart::{Post, Pre, Regular};
         let weekend = matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
@@ -156,17 +160,17 @@ impl Hours {
     }
 }
 
-/// Before and after the regular hours a value of a share may be older than usual: trades are
-/// rare then.
+/// The maximum age of a share's price in extended hours. The limit is longer than in regular hours,
+/// because trades are rare.
 pub const EXTENDED_STALE_AFTER: Duration = Duration::from_secs(300);
 
-/// How old a value may be while its session is open.
+/// Returns the maximum age of a value while its session is open.
 ///
-/// - SPX, NDX, DJI and other indices: 10 s; they are published once a second or faster.
-/// - VIX and its kin: 45 s; Cboe publishes them every 15 s, so two may be lost.
-/// - A minute bar's close: 75 s; the next comes 60 s later, and some seconds late.
-/// - Options and shares: 60 s. A contract that is rarely quoted then shows its age between two
-///   quotes: silence of the market cannot be told from silence of the link.
+/// - SPX, NDX, DJI and other indices: 10 s; they are published at least once per second.
+/// - VIX and related indices: 45 s; Cboe publishes them every 15 s, so two values may be lost.
+/// - The close of a minute bar: 75 s; the next bar arrives after 60 s plus a delay of some seconds.
+/// - Options and shares: 60 s. A contract with rare quotes is reported as stale between two quotes:
+///   a quiet market cannot be distinguished from a dead connection.
 pub fn limit(symbol: &Symbol, source: QuoteSource) -> Duration {
     let secs = match (source, symbol.class(), Hours::of(symbol)) {
         (QuoteSource::Minute, ..) => 75,

@@ -1,5 +1,6 @@
-//! What becomes of a value that comes: whether it is believed, which of two is the newer one, and when
-//! one has become the close. Judges nothing for the glass.
+//! The processing of an incoming value: this module decides if the value is accepted, which of two
+//! values is newer, and when a value becomes the close. It never decides the freshness of a
+//! displayed value.
 
 use super::Outcome;
 use super::instrument::Instrument;
@@ -9,11 +10,13 @@ use crate::market::staleness::{INDEX_SETTLEMENT, LinkState};
 use crate::market::{AssetClass, Bar, Calendar, MarketPhase, Quote, QuoteSource, SessionPart};
 use crate::time::{Moment, Now, Utc};
 
-/// The last value of a session may be stamped so much after its end (in ms).
+/// The maximum time between the end of a session and the timestamp of its last value, in
+/// milliseconds.
 const CLOSING_PRINT_LIMIT: i64 = 2_000;
 
 impl Instrument {
-    /// Real values drop all simulated ones at once, and simulated values drop all real ones.
+    /// Removes all data of the instrument when the data changes from simulated to real, or from
+    /// real to simulated.
     pub(super) fn set_simulated(&mut self, simulated: bool) {
         if self.simulated.is_some_and(|known| known != simulated) {
             let symbol = self.symbol.clone();
@@ -24,7 +27,7 @@ impl Instrument {
         self.simulated = Some(simulated);
     }
 
-    /// Takes a value.
+    /// Processes a new value.
     pub(super) fn take(
         &mut self,
         mut new: Quote,
@@ -35,8 +38,9 @@ impl Instrument {
         self.set_simulated(new.simulated);
         self.doubt_untimed(now, calendar);
         if new.is_streamed() && new.as_of.stamp.is_none() && !new.void {
-            // The first of a connection may be a repetition of a value of any age, and so may be one
-            // that says the same again.
+            // Without a timestamp, the first value of a connection can repeat a value of any age,
+            // and so can a value with an unchanged price. Only a changed price proves that the
+            // value is new.
             let before = self.last_unstamped.replace((new.price, new.epoch));
             let differs =
                 before.is_some_and(|(price, epoch)| epoch == new.epoch && price != new.price);
@@ -44,8 +48,9 @@ impl Instrument {
         }
         let class = self.symbol.class();
         if new.source == QuoteSource::Rest && self.streams(now) {
-            // A young stream knows more than an answer that is stamped now; and an index that is computed
-            // after the bell has no close yet.
+            // A recent streamed value is newer than a REST response, even if the response has the
+            // current timestamp. A close from the REST response is still accepted, except for an
+            // index whose market is closed: an index that is still computed has no close yet.
             let closed = || {
                 let phase = self.phase(now.utc, calendar);
                 phase.is_some_and(|phase| !phase.is_open())
@@ -60,11 +65,12 @@ impl Instrument {
         });
         let phase = self.phase(at, calendar);
         match (class, phase, at) {
-            // The row of a contract says closed, but a quote from after the bell is not its close.
+            // The row of a contract says that the market is closed, but a quote from after the end
+            // of the session is not the close.
             (AssetClass::Option, Some(MarketPhase::Closed { close, .. }), Some(at)) => {
                 new.is_close &= at.millis_since(close) <= millis(self.limit(new.source));
             }
-            // A row has one stamp, which may be that of a price of after the close.
+            // A REST row has only one timestamp, which can belong to a price from after the close.
             (AssetClass::Equity | AssetClass::Index, Some(phase), _)
                 if new.is_close
                     && !matches!(phase.part(), Some(SessionPart::Regular | SessionPart::Pre)) =>
@@ -86,7 +92,9 @@ impl Instrument {
             (Some(MarketPhase::Closed { since, .. }), Some(at))
                 if new.source == QuoteSource::Rest =>
             {
-                // REST tells last values: the stamp decides. An index's is its close, or will become it.
+                // The REST API returns last values, so the timestamp decides if the value is from
+                // outside the trading hours. For an index, a value after the end of the session is
+                // the close or becomes the close.
                 let after = at.millis_since(since) > millis(self.limit(new.source));
                 new.outside = after && class != AssetClass::Index;
                 self.take_in_session(new, now)
@@ -109,8 +117,9 @@ impl Instrument {
         }
     }
 
-    /// A streamed value was taken while no time was known. Now it is: if the value is from outside the
-    /// known hours it was one print, which proves nothing, and the close has its place again.
+    /// Checks a streamed value that was stored while the wall-clock time was unknown. If the value
+    /// turns out to be from outside the trading hours, it counts as a single unconfirmed value, and
+    /// the close replaces it.
     pub(super) fn doubt_untimed(&mut self, now: Now, calendar: &Calendar) {
         if now.utc.is_none() || !core::mem::take(&mut self.untimed) {
             return;
@@ -129,14 +138,15 @@ impl Instrument {
         }
     }
 
-    /// Whether a value of this time is an index's on its way to the official close: within half an hour
-    /// after the bell.
+    /// Returns true if an index is still settling at this time: its official close arrives within
+    /// half an hour after the end of the session.
     fn settles(&self, at: Utc, bell: Utc) -> bool {
         self.symbol.class() == AssetClass::Index && at.0 <= bell.0.saturating_add(INDEX_SETTLEMENT)
     }
 
-    /// Whether the latest value was at most one limit old at the bell, or is newer, and none was missed
-    /// since then: the link has not broken, or REST has just told the value.
+    /// Returns true if the latest value was within its limit at the end of the session, or is
+    /// newer, and no value can be missing since then. No value is missing if the connection is
+    /// unbroken, or if the latest value is a recent REST response.
     fn covered_the_close(&self, bell: Utc, link: LinkState, now: Now) -> bool {
         self.latest.is_some_and(|latest| {
             let limit = millis(self.limit(latest.source));
@@ -151,7 +161,7 @@ impl Instrument {
         })
     }
 
-    /// A value of the known hours.
+    /// Processes a value from the trading hours.
     fn take_in_session(&mut self, new: Quote, now: Now) -> Outcome {
         let Some(stored) = &self.latest else {
             return self.store(new, now);
@@ -161,7 +171,7 @@ impl Instrument {
             Recency::Same => self.store(
                 Quote {
                     price: new.price,
-                    // A streamed value stays a streamed one when REST repeats it.
+                    // A streamed value stays a streamed value when a REST response repeats it.
                     source: if new.is_streamed() {
                         new.source
                     } else {
@@ -202,8 +212,9 @@ impl Instrument {
         }
     }
 
-    /// A streamed value that one print does not prove: it is believed from the second print on that comes
-    /// within its limit, or where REST has told such a value already.
+    /// Processes a streamed value from outside the trading hours, because a single value can be an
+    /// error. The value is accepted if it follows another such value within the limit. The other
+    /// value is either unconfirmed or already stored, for example from a REST response.
     fn take_unconfirmed(
         &mut self,
         new: Quote,
@@ -239,8 +250,8 @@ impl Instrument {
         self.store(new, now)
     }
 
-    /// Keeps the last value of a session as its close, if it is that, before one from after `since`
-    /// takes its place.
+    /// Stores the latest value as the close if it is the last value of its session. This must
+    /// happen before a value from after `since` replaces it.
     pub(super) fn record_close(
         &mut self,
         since: Utc,
@@ -260,10 +271,11 @@ impl Instrument {
         };
         let bell = phase.bell();
         if as_of >= bell && self.symbol.class() == AssetClass::Equity {
-            // A price of after the regular hours.
+            // The latest value of the share is from after the regular hours.
             return;
         }
-        // Shares go on trading after the bell: then the next price is the proof that nothing came.
+        // Shares are traded after the end of the regular hours: the next price then proves that no
+        // other value arrived in between.
         let channel_continues = matches!(
             phase,
             MarketPhase::Open {
@@ -290,7 +302,7 @@ impl Instrument {
         }
     }
 
-    /// The link breaks: what is the close by now stays it.
+    /// Handles a connection loss: a value that is known to be the close stays the close.
     pub(super) fn link_breaks(&mut self, link: LinkState, now: Now, calendar: &Calendar) {
         self.record_close(Utc(i64::MAX), link, now, calendar);
         if let (Some(close), Some(latest)) = (self.close, &mut self.latest) {
@@ -298,7 +310,7 @@ impl Instrument {
         }
     }
 
-    /// A source has told the close of a session.
+    /// Processes a value that a source marks as the close of a session.
     fn take_official_close(&mut self, new: Quote, now: Now) -> Outcome {
         let known = |latest: Quote| latest.age(now).is_some();
         if new.age(now).is_none() && self.latest.is_some_and(known) {
@@ -325,7 +337,8 @@ impl Instrument {
         }
     }
 
-    /// Takes a bar's extremes for the day, and its close where it knows more than the latest value.
+    /// Processes a bar: its highest and lowest price count for the day, and its close is stored if
+    /// it is newer than the latest value.
     pub(super) fn take_bar(
         &mut self,
         bar: &Bar,
@@ -339,7 +352,8 @@ impl Instrument {
         match source {
             _ if new.is_ahead(now) => {}
             QuoteSource::Minute => self.minutes.bar(bar),
-            // Its extremes are the minute's, whatever becomes of its close.
+            // The extreme prices of a one-second bar count for its minute, even if its close is not
+            // used.
             _ => {
                 for price in [bar.high, bar.low, bar.close] {
                     self.minutes.value(price, bar.start);
@@ -350,7 +364,8 @@ impl Instrument {
             return self.take(new, link, now, calendar);
         };
         if stored.as_of.stamp.is_none() {
-            // It is unknown which of the two is newer: the bar waits until the value is too old.
+            // The latest value has no timestamp, so it is unknown which of the two is newer. The
+            // bar is used only after the value has exceeded its limit.
             let limit = self.limit(stored.source);
             if stored.counted_age(now).is_some_and(|age| age <= limit) {
                 return Outcome::Older;
@@ -359,7 +374,7 @@ impl Instrument {
         }
         match recency(&stored, &new, now) {
             Recency::Newer => self.take(new, link, now, calendar),
-            // The same window, corrected.
+            // A correction of the bar that supplied the latest value.
             Recency::Same if stored.source == source => {
                 self.latest = Some(Quote {
                     price: new.price,
@@ -377,7 +392,7 @@ impl Instrument {
             if !quote.outside && !quote.arrived_old(now) {
                 self.history.push(quote.price, quote.as_of.received);
             }
-            // A stamp that is ahead of the time names no minute.
+            // A timestamp in the future does not identify a minute.
             if let Some(stamp) = quote.as_of.stamp.filter(|_| now.utc.is_some())
                 && quote.source != QuoteSource::Minute
                 && !quote.is_ahead(now)
@@ -385,7 +400,7 @@ impl Instrument {
             {
                 self.minutes.value(quote.price, stamp);
             }
-            // It has a price, so it is not denied.
+            // The instrument has a price, so the vendor does not deny it.
             self.denial = None;
         }
         self.untimed = now.utc.is_none();
@@ -394,8 +409,8 @@ impl Instrument {
     }
 }
 
-/// Whether a value is of another print than the one before: not the same sent again, and no bar that
-/// covers it.
+/// Returns true if the value is independent of the previous one: it is not a repetition of the same
+/// value, and not a bar that covers the same value.
 fn is_distinct_print(before: &Quote, new: &Quote) -> bool {
     let same = new.price == before.price;
     let covered = match new.source {

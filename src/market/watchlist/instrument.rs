@@ -1,4 +1,5 @@
-//! One line of the watchlist: what is known of an instrument, and what that is worth now.
+//! One instrument of the watchlist: its latest data, and the quote to show at the current time.
+//! This module never reads a clock.
 
 use core::cell::Cell;
 use core::time::Duration;
@@ -12,44 +13,48 @@ use crate::market::{
 };
 use crate::time::{Moment, Now, Utc};
 
-/// One line of the watchlist.
+/// One instrument of the watchlist.
 #[derive(Clone, Debug)]
 pub struct Instrument {
     pub(super) symbol: Symbol,
-    /// The latest value that is believed.
+    /// The latest accepted value.
     pub(super) latest: Option<Quote>,
-    /// The last close that is known; it may be the latest value, too.
+    /// The latest known close. The close can also be the latest value.
     pub(super) close: Option<Quote>,
-    /// The latest value was taken while no time was known.
+    /// True if the latest value was stored while the wall-clock time was unknown.
     pub(super) untimed: bool,
-    /// A print outside the known hours: one alone proves nothing.
+    /// A single value from outside the trading hours. A second value must confirm it.
     pub(super) unconfirmed: Option<Quote>,
-    /// The stamp of the last value that was older than the one stored, of the same channel, and when it
-    /// came.
+    /// The timestamp and the receive time of the last rejected value: it came from the same source
+    /// as the stored value and had an older timestamp.
     pub(super) last_out_of_order: Option<(Utc, Moment)>,
-    /// The last value without a stamp, and the epoch of its link: it may be a repetition.
+    /// The price of the last value without a timestamp, and its connection epoch. A second value
+    /// with the same price can be a repetition.
     pub(super) last_unstamped: Option<(Price, u32)>,
-    /// Whether what is known is simulated; `None` while nothing is.
+    /// True if the data is simulated; `None` while there is no data.
     pub(super) simulated: Option<bool>,
-    /// Whether REST says that the source serves it late; `None` if nobody has said.
+    /// True if a REST response says that the source is delayed; `None` if no response contained
+    /// this information.
     pub(super) reported_delayed: Option<bool>,
-    /// The vendor has refused to stream it.
+    /// True if the vendor rejected the subscription.
     pub(super) not_streamed: bool,
-    /// With the time from which on it is the close of another day.
+    /// The previous close, and the time from which on it belongs to another day.
     previous_close: Option<(Price, Utc)>,
     pub(super) history: History,
     pub(super) minutes: DayBars,
     pub(super) book: Option<(TopOfBook, AsOf)>,
-    /// As a quote, for it ages like one.
+    /// The last trade. The quote contains the time of the trade, so that its age is computed like
+    /// the age of a quote.
     pub(super) trade: Option<(Trade, Quote)>,
-    /// Of the day as REST told it, until the next one begins.
+    /// The day statistics from a REST response, and the time at which the next trading day begins.
     day: Option<(DayStats, Utc)>,
     pub(super) analytics: Option<(OptionAnalytics, AsOf)>,
     pub(super) denial: Option<Denial>,
-    /// The phase of its market, kept because it costs a computation in New York time. Invariant:
-    /// it is what this calendar says.
+    /// The cached calendar phase, because its computation in New York time is slow. Invariant: the
+    /// phase is the result of the calendar with the stored revision.
     phase: Cell<Option<((bool, u32), MarketPhase)>>,
-    /// How old a value may be, for it takes a look at the name: of a bar of a minute, and others.
+    /// The maximum age of the close of a minute bar, and of every other value. Both are cached,
+    /// because their computation compares the symbol's name.
     limits: (Duration, Duration),
 }
 
@@ -82,18 +87,19 @@ impl Instrument {
         }
     }
 
-    /// What it is.
+    /// The symbol of the instrument.
     pub const fn symbol(&self) -> &Symbol {
         &self.symbol
     }
 
-    /// The latest value.
+    /// The latest accepted value. `None` if there is no price.
     pub fn quote(&self) -> Option<Quote> {
         self.latest.filter(|quote| !quote.void)
     }
 
-    /// The curve over the session, or, where there are no hours or nothing is known of them yet,
-    /// over the latest values. Evenly spaced, oldest first.
+    /// The points of the curve over the session: evenly spaced prices, oldest first. If there are
+    /// no trading hours, or fewer than two points in the session, the curve covers the latest
+    /// values.
     pub fn curve(&self) -> &[Price] {
         match self.minutes.points() {
             [] | [_] => self.history.points(),
@@ -101,22 +107,23 @@ impl Instrument {
         }
     }
 
-    /// The minutes of the trading day.
+    /// The minute bars of the trading day.
     pub const fn minutes(&self) -> &DayBars {
         &self.minutes
     }
 
-    /// Whether what is known is simulated.
+    /// Returns true if the data is simulated.
     pub fn simulated(&self) -> bool {
         self.simulated == Some(true)
     }
 
-    /// Whether REST says that its source serves it late; `None` if nobody has said.
+    /// True if a REST response says that the source is delayed; `None` if no response contained
+    /// this information.
     pub const fn reported_delayed(&self) -> Option<bool> {
         self.reported_delayed
     }
 
-    /// The best bid and ask, unless they are older than `limit` or of an unknown age.
+    /// The best bid and ask. `None` if they are older than `limit` or their age is unknown.
     pub fn book(&self, now: Now, limit: Duration) -> Option<TopOfBook> {
         let (book, as_of) = self.book?;
         as_of
@@ -125,13 +132,13 @@ impl Instrument {
             .then_some(book)
     }
 
-    /// The last trade, and how old it is. `None` while nobody can tell its age.
+    /// The last trade and its age. `None` while its age is unknown.
     pub fn trade(&self, now: Now) -> Option<(Trade, Duration)> {
         let (trade, quote) = self.trade?;
         Some((trade, quote.age(now)?))
     }
 
-    /// What is computed of it, unless that is older than `limit` or of an unknown age.
+    /// The option analytics. `None` if they are older than `limit` or their age is unknown.
     pub fn analytics(&self, now: Now, limit: Duration) -> Option<OptionAnalytics> {
         let (analytics, as_of) = self.analytics?;
         as_of
@@ -140,8 +147,9 @@ impl Instrument {
             .then_some(analytics)
     }
 
-    /// The trading day: its range and its volume. There is no range until somebody has told the day,
-    /// for what this program saw of it may be a part; from then on it holds what came.
+    /// The range and the volume of the trading day. The range is `None` until a source has
+    /// delivered the range or the earlier bars of the day, because the values that this program
+    /// received can cover only a part of the day. After that, new values extend the range.
     pub fn day(&self, now: Now) -> DayStats {
         let reported = self
             .day
@@ -154,7 +162,8 @@ impl Instrument {
             (None, Some(range)) => Some(range),
             _ => None,
         };
-        // Where there are no hours nothing else holds the price.
+        // Without trading hours, the minute bars are empty, so the latest value must extend the
+        // range here.
         let latest = self
             .quote()
             .filter(|quote| self.minutes.day().is_none() && !quote.outside);
@@ -167,35 +176,38 @@ impl Instrument {
         }
     }
 
-    /// Why the vendor serves nothing of it.
+    /// The reason why the vendor returns no data. `None` if the vendor does not deny the
+    /// instrument.
     pub fn denial(&self) -> Option<Denial> {
         let nothing = self.not_streamed && self.latest.is_none();
         self.denial
             .or_else(|| nothing.then_some(Denial::NotEntitled))
     }
 
-    /// The part of the trading day, if its market is open.
+    /// The current part of the trading day. `None` if the market is closed or the wall-clock time
+    /// is unknown.
     pub fn part(&self, now: Now, calendar: &Calendar) -> Option<SessionPart> {
         self.phase(now.utc, calendar)?.part()
     }
 
-    /// Whether the market of this index has closed so shortly ago that its official close may still come
-    /// from a source that is so late (in ms).
+    /// Returns true if the official close of this index can still arrive after the end of the
+    /// session. `delay` is the delay of the source in milliseconds.
     pub fn is_settling(&self, delay: i64, now: Now, calendar: &Calendar) -> bool {
         let Some(utc) = now.utc else { return false };
         matches!(self.phase(Some(utc), calendar), Some(MarketPhase::Closed { close, .. })
             if utc.0 <= close.0.saturating_add(INDEX_SETTLEMENT + delay))
     }
 
-    /// The change of the value shown since the previous close, or of one outside the known hours since
-    /// the close. `None` while either is unknown, once the next trading day has begun, and without an
-    /// agreed time: a change against another day's close is wrong.
+    /// The change of the shown value since the previous close. For a value from outside the trading
+    /// hours, the change since the last close. `None` if one of the values is unknown, if the next
+    /// trading day has begun, or if the wall-clock time is unknown: a change since the close of
+    /// another day is wrong.
     pub fn change(&self, shown: &Quote, now: Now) -> Option<Change> {
         let utc = now.utc?;
         if shown.outside {
             return Some(shown.price.change_from(self.close?.price));
         }
-        // A value of the day before is no change of today.
+        // A value from the previous day has no change for today.
         let as_of = shown.as_of.utc(now)?;
         if self.minutes.day().is_some_and(|day| as_of < day.start) {
             return None;
@@ -204,14 +216,16 @@ impl Instrument {
         (utc < until).then_some(shown.price.change_from(close))
     }
 
-    /// The change is not known although there is a close to be asked for.
+    /// Returns true if the previous close of the current trading day is unknown and must be
+    /// requested.
     pub fn lacks_previous_close(&self, now: Now) -> bool {
         let utc = now.utc;
         let known = |(_, until): (Price, Utc)| utc.is_some_and(|utc| utc < until);
         !self.previous_close.is_some_and(known)
     }
 
-    /// The last price outside the known hours while the close is shown in its place, and its age.
+    /// The last price from outside the trading hours and its age, while the close is shown instead
+    /// of it.
     pub fn outside(&self, shown: &Quote, now: Now) -> Option<(Quote, Duration)> {
         let quote = self
             .quote()
@@ -219,7 +233,7 @@ impl Instrument {
         Some((quote, quote.age(now)?))
     }
 
-    /// What is to be shown now, and what it is worth.
+    /// Returns the quote to show now and its freshness.
     pub(super) fn shown(&self, link: LinkState, now: Now, calendar: &Calendar) -> DisplayedQuote {
         let judge = self.judge(link, self.phase(now.utc, calendar), now);
         let mut shown = judge.shown();
@@ -247,7 +261,7 @@ impl Instrument {
         }
     }
 
-    /// How old a value from there may be.
+    /// Returns the maximum age of a value from this source.
     pub(super) const fn limit(&self, source: QuoteSource) -> Duration {
         match source {
             QuoteSource::Minute => self.limits.0,
@@ -255,13 +269,13 @@ impl Instrument {
         }
     }
 
-    /// Whether the latest value came by a stream and is within its limit.
+    /// Returns true if the latest value was streamed and is within its limit.
     pub(super) fn streams(&self, now: Now) -> bool {
         self.latest
             .is_some_and(|quote| quote.is_streamed() && self.is_young(&quote, now))
     }
 
-    /// Whether a value is within its limit.
+    /// Returns true if a value is within its limit.
     pub(super) fn is_young(&self, quote: &Quote, now: Now) -> bool {
         let limit = self.limit(quote.source);
         quote.counted_age(now).is_some_and(|age| age <= limit)
@@ -280,7 +294,8 @@ impl Instrument {
         Some(phase)
     }
 
-    /// Takes what is said of the trading day that it was true of; what is not said stays.
+    /// Stores the day statistics of the trading day that contains `as_of`. A missing field keeps
+    /// its previous value. Statistics of another day are ignored.
     pub(super) fn set_day(&mut self, day: DayStats, as_of: Utc, now: Now, calendar: &Calendar) {
         let Some(utc) = now.utc else { return };
         let until = match (
@@ -289,7 +304,7 @@ impl Instrument {
         ) {
             (Some(its), Some(today)) if its.start == today.start => today.end,
             (None, None) => Utc(i64::MAX),
-            // Of another day.
+            // The statistics belong to another day.
             _ => return,
         };
         let known = self.day.filter(|(_, known)| *known == until);
@@ -301,15 +316,15 @@ impl Instrument {
         self.day = Some((day, until));
     }
 
-    /// Takes the close of the trading day before the one of `as_of`. It is worth something until
-    /// the next trading day begins.
+    /// Stores the close of the trading day before the day that contains `as_of`. The close is valid
+    /// until the next trading day begins.
     pub(super) fn set_previous_close(
         &mut self,
         close: Price,
         as_of: Utc,
         calendar: &Calendar,
     ) -> Outcome {
-        // Before a day's first session the last trading day is the one before.
+        // Before the first session of a day, `trading_day` returns the previous trading day.
         let day = calendar.trading_day(&self.symbol, as_of);
         let until = day.map_or(Utc(i64::MAX), |day| day.end);
         match self.previous_close {
@@ -321,7 +336,7 @@ impl Instrument {
         }
     }
 
-    /// Begins the trading day that has begun, if another has.
+    /// Starts a new trading day if the current time is no longer in the stored day.
     pub(super) fn start_days(&mut self, link: LinkState, now: Now, calendar: &Calendar) {
         let Some(utc) = now.utc else { return };
         self.doubt_untimed(now, calendar);
@@ -331,7 +346,8 @@ impl Instrument {
             let day = calendar.trading_day(&self.symbol, utc);
             self.minutes.enter(day);
         }
-        // Yesterday's close is today's base, as long as nobody has told another.
+        // Yesterday's close is the base of today's change until a source reports another previous
+        // close.
         if let (Some(close), Some(day)) = (self.close, self.minutes.day())
             && self.lacks_previous_close(now)
             && let Some(as_of) = close.as_of.utc(now)

@@ -1,5 +1,6 @@
-//! The store: what is watched and what is known of it. Owns the latest value of each instrument
-//! and the order of values; heapless, of fixed capacity, and never reads a clock.
+//! The watchlist: the instruments and their latest data. This module owns the latest value of each
+//! instrument and the order of the instruments. The list has a fixed capacity, and this module
+//! never reads a clock.
 
 mod ingest;
 mod instrument;
@@ -17,38 +18,42 @@ use crate::time::{Moment, Now, Utc};
 pub use instrument::Instrument;
 use ordering::{Recency, recency};
 
-/// How many instruments fit.
+/// The maximum number of instruments.
 pub const CAPACITY: usize = 64;
 
-/// What became of a value.
+/// The result of processing a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// It is the one shown now.
+    /// The value is now the latest value.
     Stored,
-    /// A newer one is known.
+    /// A newer value is already stored.
     Older,
-    /// It came outside the known hours, alone, and is not believed.
+    /// The value is the first one outside the trading hours and needs a second value as
+    /// confirmation.
     Doubted,
-    /// Its instrument is not on the list.
+    /// The instrument is not on the watchlist.
     Unknown,
 }
 
-/// The instruments that are watched, in the order the user gave.
+/// The instruments of the watchlist, in the order of the user's configuration.
 ///
-/// Some 170 KiB in one piece, and 30 KiB beside it for the minutes of each instrument: box it where
-/// the stack is small.
+/// The list has a size of about 170 KiB, plus 30 KiB on the heap for the minute bars of each
+/// instrument. Put the list into a `Box` where the stack is small.
 #[derive(Clone, Debug)]
 pub struct Watchlist {
-    /// Invariant: not empty, no ticker twice.
+    /// Invariant: the list is not empty and contains no ticker twice.
     instruments: heapless::Vec<Instrument, CAPACITY>,
-    /// Every value comes from a source that serves it late.
+    /// True if every value comes from a source that delivers its values late.
     delayed: bool,
-    /// The links that values come on, in the order of [`Cluster::ALL`].
+    /// The states of the connections, in the order of [`Cluster::ALL`].
     links: [LinkState; Cluster::ALL.len()],
 }
 
 impl Watchlist {
-    /// A list of these symbols, of which nothing is known yet.
+    /// Creates a watchlist of these symbols without data.
+    ///
+    /// # Errors
+    /// The list is empty, contains a symbol twice, or has more than [`CAPACITY`] symbols.
     pub fn new(symbols: &[Symbol]) -> Result<Self, WatchlistError> {
         let mut list = Self {
             instruments: heapless::Vec::new(),
@@ -59,13 +64,18 @@ impl Watchlist {
         Ok(list)
     }
 
-    /// Whether the feed is late by definition: then what comes is delayed whatever the clock says.
+    /// Sets the flag for a feed that is delayed by its subscription plan: every value is then
+    /// marked as delayed, independent of the clock.
     pub const fn set_delayed(&mut self, delayed: bool) {
         self.delayed = delayed;
     }
 
-    /// Changes the list to these symbols in this order. What stays on it keeps its value and its
-    /// history; after an error everything is as it was.
+    /// Replaces the list by these symbols in this order. Symbols that stay on the list keep their
+    /// data.
+    ///
+    /// # Errors
+    /// The list is empty, contains a symbol twice, or has more than [`CAPACITY`] symbols. The
+    /// watchlist is then unchanged.
     pub fn replace(&mut self, symbols: &[Symbol]) -> Result<(), WatchlistError> {
         check(symbols)?;
         self.instruments
@@ -87,25 +97,26 @@ impl Watchlist {
         Ok(())
     }
 
-    /// The instruments in order.
+    /// The instruments in the order of the list.
     pub fn instruments(&self) -> &[Instrument] {
         &self.instruments
     }
 
-    /// The place of the vendor's ticker (`I:SPX`) on the list.
+    /// Returns the index of the instrument with this vendor ticker (`I:SPX`).
     pub fn find(&self, ticker: &str) -> Option<usize> {
         self.instruments
             .iter()
             .position(|instrument| instrument.symbol.ticker() == ticker)
     }
 
-    /// The link of this cluster.
+    /// The state of the connection for this cluster.
     pub const fn link(&self, cluster: Cluster) -> LinkState {
         self.links[cluster as usize]
     }
 
-    /// Whether the link of a cluster is in use and what is behind it too. When it breaks, what is known
-    /// to be the close by then stays it.
+    /// Sets the state of the connection for a cluster. `unbroken` is true if the connection and
+    /// every upstream connection behind it are up. After a connection loss, a value that is known
+    /// to be the close stays the close.
     pub fn set_link(&mut self, cluster: Cluster, unbroken: bool, now: Now, calendar: &Calendar) {
         let link = self.links[cluster as usize];
         if link.unbroken && !unbroken {
@@ -118,13 +129,14 @@ impl Watchlist {
         self.links[cluster as usize].unbroken = unbroken;
     }
 
-    /// The link of a cluster has proven at this time that it lives.
+    /// Stores the receive time of a frame, which proves that the connection for the cluster is
+    /// alive.
     pub fn heard(&mut self, cluster: Cluster, at: Moment) {
         let heard = &mut self.links[cluster as usize].heard;
         *heard = at.max(*heard);
     }
 
-    /// What is known of a cluster's instruments is dropped if it is of the other kind.
+    /// Removes the data of a cluster's instruments if the data changes between simulated and real.
     pub fn set_simulated(&mut self, cluster: Cluster, simulated: bool) {
         let instruments = self.instruments.iter_mut();
         for instrument in instruments.filter(|one| one.symbol.cluster() == cluster) {
@@ -132,8 +144,8 @@ impl Watchlist {
         }
     }
 
-    /// Takes a value. The newer one wins, whatever its source; a stamp seen again is the same
-    /// value again, whose age goes on.
+    /// Processes a value. The newer value wins, independent of its source. A value with the same
+    /// timestamp as the stored one is a repetition and does not reset the age.
     pub fn value(&mut self, ticker: &str, quote: Quote, now: Now, calendar: &Calendar) -> Outcome {
         match self.find(ticker) {
             Some(place) => self.value_at(place, quote, now, calendar),
@@ -141,7 +153,7 @@ impl Watchlist {
         }
     }
 
-    /// The same for the instrument at this place.
+    /// Processes a value, like [`Self::value`], for the instrument at this index.
     pub fn value_at(
         &mut self,
         place: usize,
@@ -157,9 +169,10 @@ impl Watchlist {
         instrument.take(quote, link, now, calendar)
     }
 
-    /// Takes a bar. Its close is shown if it ends after the shown value's stamp; if a stamp is
-    /// missing, only if the shown value has outlived its limit. A corrected bar (same window)
-    /// replaces the close it corrects, and never a newer value.
+    /// Processes a bar. Its close is stored if the bar ends after the timestamp of the stored
+    /// value. If the stored value has no timestamp, the close is stored only after that value has
+    /// exceeded its limit. A corrected bar (same window) replaces the close of the first bar, but
+    /// never a newer value.
     pub fn bar(
         &mut self,
         ticker: &str,
@@ -181,7 +194,7 @@ impl Watchlist {
         instrument.take_bar(&bar, quote, link, now, calendar)
     }
 
-    /// Takes the minutes of the session so far: they fill in what was missed.
+    /// Adds the minute bars of the session up to now, which fill the gaps in the streamed data.
     pub fn refill(&mut self, ticker: &str, bars: &[Bar], simulated: bool) -> Outcome {
         let Some((instrument, _)) = self.find_mut(ticker) else {
             return Outcome::Unknown;
@@ -191,8 +204,8 @@ impl Watchlist {
         Outcome::Stored
     }
 
-    /// Begins the trading days that have begun. To be called when the time is another; costs
-    /// little while nothing is new.
+    /// Starts a new trading day for each instrument whose day has changed. Call this function
+    /// whenever the time changes; the cost is small while the day is the same.
     pub fn start_days(&mut self, now: Now, calendar: &Calendar) {
         for instrument in &mut self.instruments {
             let link = self.links[instrument.symbol.cluster() as usize];
@@ -200,8 +213,8 @@ impl Watchlist {
         }
     }
 
-    /// Takes the best bid and ask; their middle is the value. Without a middle the one before is gone:
-    /// `quote` is then void.
+    /// Stores the best bid and ask. The middle of the book is the value of the instrument. If the
+    /// book has no middle, `quote` must be void, and it removes the previous value.
     pub fn book(
         &mut self,
         ticker: &str,
@@ -222,7 +235,7 @@ impl Watchlist {
         outcome
     }
 
-    /// Takes a trade, as the quote that it would be.
+    /// Stores the last trade. `quote` contains the price and the time of the trade.
     pub fn trade(&mut self, ticker: &str, trade: Trade, quote: Quote, now: Now) -> Outcome {
         let Some((instrument, _)) = self.find_mut(ticker) else {
             return Outcome::Unknown;
@@ -237,7 +250,8 @@ impl Watchlist {
         }
     }
 
-    /// Takes what is said of the trading day that it was true of; what is not said stays.
+    /// Stores the day statistics of the trading day that contains `as_of`. A missing field keeps
+    /// its previous value. Statistics of another day are ignored.
     pub fn set_day(
         &mut self,
         ticker: &str,
@@ -251,14 +265,15 @@ impl Watchlist {
         }
     }
 
-    /// Takes what is computed of a contract.
+    /// Stores the analytics of an option contract.
     pub fn set_analysis(&mut self, ticker: &str, analytics: OptionAnalytics, as_of: AsOf) {
         if let Some((instrument, _)) = self.find_mut(ticker) {
             instrument.analytics = Some((analytics, as_of));
         }
     }
 
-    /// REST has said whether the source serves it late, and whether its prices are real.
+    /// Stores two facts from a REST response: whether the source is delayed, and whether its prices
+    /// are simulated.
     pub fn set_reported(&mut self, ticker: &str, delayed: Option<bool>, simulated: bool) {
         if let Some((instrument, _)) = self.find_mut(ticker) {
             instrument.set_simulated(simulated);
@@ -266,7 +281,8 @@ impl Watchlist {
         }
     }
 
-    /// The vendor has refused a channel: without the one that carries the value nothing is streamed.
+    /// Handles a rejected subscription. Only the rejection of the channel that carries the value
+    /// marks the instrument as not streamed.
     pub fn set_not_streamed(&mut self, channel: &Channel) {
         if let Some((instrument, _)) = self.find_mut(&channel.ticker)
             && instrument.symbol.kinds().first() == Some(&channel.kind)
@@ -275,16 +291,16 @@ impl Watchlist {
         }
     }
 
-    /// Takes whether the vendor serves it at all. What still streams is served, whatever REST
-    /// says.
+    /// Stores the reason why the vendor denies an instrument, or `None`. A denial is ignored while
+    /// the instrument still receives streamed values.
     pub fn set_denial(&mut self, ticker: &str, denial: Option<Denial>, now: Now) {
         if let Some((instrument, _)) = self.find_mut(ticker) {
             instrument.denial = denial.filter(|_| !instrument.streams(now));
         }
     }
 
-    /// Takes the close of the trading day before the one of `as_of`. It is worth something until
-    /// the next trading day begins.
+    /// Stores the close of the trading day before the day that contains `as_of`. The close is valid
+    /// until the next trading day begins.
     pub fn set_previous_close(
         &mut self,
         ticker: &str,
@@ -298,21 +314,22 @@ impl Watchlist {
         instrument.set_previous_close(close, as_of, calendar)
     }
 
-    /// What the value of an instrument is worth now; [`Freshness::None`] past the list's end.
+    /// Returns the current freshness of an instrument. [`Freshness::None`] if `index` is out of
+    /// range.
     pub fn freshness(&self, index: usize, now: Now, calendar: &Calendar) -> Freshness {
         self.shown(index, now, calendar)
             .map_or(Freshness::None, |shown| shown.freshness)
     }
 
-    /// What is to be shown of an instrument now, and what it is worth.
+    /// Returns the quote to show now and its freshness. `None` if `index` is out of range.
     pub fn shown(&self, index: usize, now: Now, calendar: &Calendar) -> Option<DisplayedQuote> {
         let instrument = self.instruments.get(index)?;
         let link = self.links[instrument.symbol.cluster() as usize];
         Some(instrument.shown(link, now, calendar))
     }
 
-    /// When the freshness of an instrument, or the age it gives, is next another although nothing
-    /// arrives and no clock is set. [`Moment::NEVER`] where there is no value.
+    /// Returns the next time at which the freshness of an instrument, or its displayed age, changes
+    /// without new data and without a clock change. [`Moment::NEVER`] if `index` is out of range.
     pub fn deadline(&self, index: usize, now: Now, calendar: &Calendar) -> Moment {
         self.shown(index, now, calendar)
             .map_or(Moment::NEVER, |shown| shown.until)
@@ -348,14 +365,15 @@ fn check(symbols: &[Symbol]) -> Result<(), WatchlistError> {
     Ok(())
 }
 
-/// Why these symbols are no watchlist; the message says what to do.
+/// The reason why a list of symbols is not a valid watchlist. The message also says how to correct
+/// the list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WatchlistError {
-    /// There is none.
+    /// The list contains no symbol.
     Empty,
-    /// This one is there twice.
+    /// This symbol is on the list twice.
     Duplicate(Ticker),
-    /// There are this many, more than [`CAPACITY`].
+    /// The list has this number of symbols, which is more than [`CAPACITY`].
     Full(usize),
 }
 

@@ -1,4 +1,5 @@
-//! Which of two values is the newer one, when stamps may be missing or wrong and so may a clock.
+//! The comparison of two values: which value is newer, even if a timestamp is missing or wrong, or
+//! if the clock is wrong. This module never stores a value.
 
 use core::cmp::Ordering;
 use core::time::Duration;
@@ -6,7 +7,7 @@ use core::time::Duration;
 use crate::market::{Quote, QuoteSource};
 use crate::time::{Moment, Now, Utc};
 
-/// How a value stands to the stored one.
+/// The order of a new value relative to the stored value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Recency {
     Newer,
@@ -14,14 +15,15 @@ pub(super) enum Recency {
     Older,
 }
 
-/// By the stamps; where one is missing, by the ages. A stored stamp gives way to an older one only if
-/// it is ahead of the agreed time and the other is not: then it was never right.
+/// Compares two values by their timestamps, or by their ages if a timestamp is missing. An older
+/// timestamp wins only if the stored timestamp is in the future and the new timestamp is not: the
+/// stored timestamp was then always wrong.
 pub(super) fn recency(stored: &Quote, new: &Quote, now: Now) -> Recency {
     match (
         stored.as_of.has_known_age(now),
         new.as_of.has_known_age(now),
     ) {
-        // A value of unknown age never replaces one of known age.
+        // A value with an unknown age never replaces a value with a known age.
         (true, false) => return Recency::Older,
         (false, true) => return Recency::Newer,
         _ => {}
@@ -41,12 +43,14 @@ pub(super) fn recency(stored: &Quote, new: &Quote, now: Now) -> Recency {
     }
 }
 
-/// Stamps and receipts of two values in a row may differ by so much more than the values did.
+/// The maximum difference between the interval of two timestamps and the interval of their receive
+/// times.
 const STAMP_JITTER: Duration = Duration::from_millis(500);
 
-/// Whether a channel has gone on without its stored value: this value and the one before it on the
-/// same channel, both with an older stamp, are as far apart by their stamps as by their receipts. Never
-/// for bars, which come again, corrected.
+/// Returns true if two consecutive values of a channel show that the stored timestamp is wrong.
+/// Both values have older timestamps than the stored value, and the interval of their timestamps is
+/// equal to the interval of their receive times. Never true for bars, because a corrected bar can
+/// arrive late.
 pub(super) fn channel_continues(
     stored: &Quote,
     (first, received): (Utc, Moment),
@@ -91,15 +95,16 @@ mod tests {
             (Tick, Tick, 1000, 1500, true),
             (Tick, Tick, 1000, 1501, false),
             (Tick, Tick, 1000, 499, false),
-            // Too close together to be told apart.
+            // The second case is false, because the values arrived too close together for a
+            // comparison.
             (Tick, Tick, 100, 250, true),
             (Tick, Tick, 100, 249, false),
-            // The same stamp again, or one that runs backwards.
+            // The timestamp is equal to the previous one, or goes backwards.
             (Tick, Tick, 0, 400, false),
             (Tick, Tick, -100, 300, false),
-            // A burst of what was held back.
+            // A burst of delayed values.
             (Tick, Tick, 5000, 300, false),
-            // Bars come again, corrected.
+            // A bar can arrive again as a correction.
             (Tick, Minute, 1000, 1000, false),
             (Minute, Tick, 1000, 1000, false),
             (Minute, Minute, 1000, 1000, false),

@@ -117,7 +117,7 @@ fn a_contract_is_worth_the_middle_of_a_quote_of_a_known_time() {
     ] {
         assert_eq!(row(quote).price, None, "{quote}");
     }
-    // The middle is a price of the book's rule, and a book without one is still a book.
+    // The price follows `TopOfBook::mid`. A book without a middle price is still a valid book.
     let worthless = row(r#"{"bid":0,"ask":0.05,"last_updated":1764086430905000000}"#);
     let book = worthless.book.unwrap();
     assert_eq!((book.bid.scaled(), book.ask.scaled()), (0, 500));
@@ -140,7 +140,7 @@ fn a_contract_is_worth_the_middle_of_a_quote_of_a_known_time() {
     assert_eq!(deep.analytics, None);
 }
 
-/// A share whose last trade is this, and whose market is in that state.
+/// Returns the snapshot of a share with this last trade and this market status.
 fn share(trade: &str, status: &str) -> InstrumentSnapshot {
     one(&format!(
         r#"{{"ticker":"SPY","market_status":"{status}","last_updated":1764086431000000000,
@@ -155,9 +155,9 @@ fn a_trade_that_makes_no_last_price_is_none() {
     for trade in [
         r#""price":257.6591,"conditions":[53,52,41]"#,
         r#""price":249.8,"conditions":[37]"#,
-        // Of before the open, or of after the close.
+        // A trade before the open or after the close.
         r#""price":249.8,"conditions":[12]"#,
-        // It contradicts the session's own range.
+        // A trade outside the price range of the session.
         r#""price":257.6591"#,
         r#""price":248.89,"conditions":[]"#,
     ] {
@@ -172,7 +172,8 @@ fn a_trade_that_makes_no_last_price_is_none() {
 #[test]
 fn after_hours_a_share_is_worth_what_it_is_traded_for_then_or_nothing_is_known() {
     for status in ["early_trading", "late_trading"] {
-        // The session's range is that of the regular hours.
+        // The price range of the session covers only the regular hours, so it does not exclude this
+        // trade.
         let traded = share(r#""price":251.5,"conditions":[12]"#, status);
         let stamp = Some(Utc(1_764_086_430_000));
         assert_eq!((traded.price, traded.stamp), (price(251.5), stamp));

@@ -1,5 +1,6 @@
-//! The line of small text of the high layouts: the first price's name, what is said of it, and
-//! what is said of the whole screen. Where it stands is the layout's affair.
+//! The header of the tall layouts: one line of small text with the first instrument's name, the
+//! state of its price, and the state of the whole display. The layout decides where the header
+//! stands; this module never judges a price.
 
 use crate::render::parts::badge;
 use crate::render::parts::badge::StatusBadge;
@@ -10,15 +11,15 @@ use crate::render::parts::{alert, change, clock, name};
 use crate::render::{FontSet, Frame, InstrumentView, View, WIDTH};
 
 const SIGN_X: usize = WIDTH - SIGN;
-/// Between the things in a line.
+/// The columns between two parts of a line.
 const GAP: usize = 2;
-/// The column after a name: seven letters.
+/// The column after a name of seven letters.
 pub(crate) const NAME_END: usize = 35;
 /// The column after the change.
 pub(crate) const CHANGE_END: usize = 77;
 
-/// Draws the state of the link at the end of a page, and what has to be said of the
-/// configuration before it; returns the column after the room that they leave.
+/// Draws the connection icon at the end of a page, and a mark for a wrong configuration before it.
+/// Returns the column after the space that they leave.
 pub(crate) fn signs(view: &View<'_>, font_set: &FontSet, frame: &mut Frame, page: usize) -> usize {
     icon::sign(frame, view.sign, SIGN_X, page);
     let end = SIGN_X - GAP;
@@ -29,9 +30,9 @@ pub(crate) fn signs(view: &View<'_>, font_set: &FontSet, frame: &mut Frame, page
     }
 }
 
-/// Draws the signs and, if there is one, the alert in the first line. Returns where the header
-/// stands: in the first line, or where the layout has room for it while the alert is there; and
-/// the column after it.
+/// Draws the icons and the alert, if any, in the first line. Returns the page of the header and the
+/// column after its space. The header is in the first line; while an alert is there, the header is
+/// on the page `elsewhere`.
 pub(crate) fn place(
     view: &View<'_>,
     font_set: &FontSet,
@@ -45,16 +46,16 @@ pub(crate) fn place(
     }
 }
 
-/// What came of filling the slot at the end of the line.
+/// The result of [`slot`].
 pub(crate) struct HeaderSlot {
-    /// Where it starts.
+    /// The first column of the slot.
     pub(crate) start: usize,
-    /// The mark is in it.
+    /// True if the slot contains the mark.
     pub(crate) marked: bool,
 }
 
-/// Fills the slot before the column `end`: what is said of the whole screen goes before what is
-/// said of its first price, and that before the time.
+/// Fills the slot before the column `end`. The word DEMO has priority over the mark of the first
+/// price, and that mark has priority over the time.
 pub(crate) fn slot(
     view: &View<'_>,
     mark: Option<&StatusBadge>,
@@ -79,8 +80,9 @@ pub(crate) fn slot(
     }
 }
 
-/// The whole line: the name, the change or the mark in its place, and the slot. What belongs to
-/// the number below it and has room beside it is there. The change is in such figures.
+/// Draws the header: the name, then the change or the mark in its place, and the slot. Information
+/// about the price stands beside the price if it has space there. `figures` converts the change to
+/// text.
 pub(crate) fn draw(
     view: &View<'_>,
     line: &InstrumentView<'_>,
@@ -92,13 +94,14 @@ pub(crate) fn draw(
 ) {
     let mark = StatusBadge::of(line);
     let slot = slot(view, mark.as_ref(), font_set, frame, page, end);
-    // An option's name is long and its price short: what is said of it makes way for its name.
+    // The name of an option is long and its price is short. So the name gets the whole line, and
+    // the change stands beside the price.
     let aside = line.contract.is_some() && placed.end + ASIDE <= WIDTH && page == 0;
     let end = CHANGE_END.min(slot.start - GAP);
     let room = if aside {
         slot.start - GAP
     } else if line.contract.is_some() {
-        // Where the name needs the room, it goes before the change.
+        // The name of an option has priority over the change, so only the mark keeps its space.
         let least = match &mark {
             Some(StatusBadge::Age(_)) => badge::width(&font_set.badge, "STALE"),
             Some(StatusBadge::Word(word)) if !slot.marked => badge::width(&font_set.badge, word),
@@ -115,9 +118,10 @@ pub(crate) fn draw(
     };
     match &mark {
         Some(StatusBadge::Age(age)) => {
-            // An old change is no change: its place says so, and the age stands below the
-            // fraction, where there is room to write it as large as two metres ask for, or
-            // beside it if the header itself is below.
+            // A stale price has no valid change, so the word STALE takes its place. The age uses
+            // the large font, so that it is readable from two metres. It stands below the fraction,
+            // or beside the price if the header is not in the first line. If the large age does not
+            // fit, the small age takes the place of STALE.
             let width = badge::width(&font_set.word, age.text());
             let (from, under) = match page {
                 0 => (placed.fraction, TOP + 2),
@@ -135,7 +139,7 @@ pub(crate) fn draw(
         Some(StatusBadge::Word(word)) if !slot.marked => {
             badge::before(font_set, frame, columns.end, row, word);
         }
-        // Dashes are short, and leave it room.
+        // The price is short dashes, so the reason fits beside them.
         Some(StatusBadge::Denied(word, _)) => {
             let x = WIDTH - badge::width(&font_set.word, word);
             badge::draw(&font_set.word, frame, x, TOP + 1, word);
@@ -150,8 +154,8 @@ pub(crate) fn draw(
     }
 }
 
-/// Draws the first price of a layout, and with it the part of the day that it is of. While the
-/// header is elsewhere the price makes room for it.
+/// Draws the first price of a layout and the word for its part of the trading day. If the header is
+/// not in the first line, the price is smaller to leave space for it.
 pub(crate) fn price(
     view: &View<'_>,
     line: &InstrumentView<'_>,
@@ -159,7 +163,7 @@ pub(crate) fn price(
     frame: &mut Frame,
     page: usize,
 ) -> PlacedText {
-    // The reason that there is none stands beside the dashes.
+    // The reason for a denial stands beside the dashes, so the dashes are short.
     let dashes = if line.denial.is_some() {
         "---"
     } else {
@@ -177,7 +181,7 @@ pub(crate) fn price(
     let style = number.fit([first, large, medium, small], WIDTH);
     let placed = number.draw(style, frame, 0, TOP);
     if let Some(part) = line.shown_part() {
-        // Below the raised fraction, or below smaller digits.
+        // The word stands below the raised fraction, or below smaller digits.
         let below = (placed.fraction + GAP).min(WIDTH - badge::width(&font_set.badge, part));
         let (x, page) = match style.whole.pages {
             4 => (below, TOP + 3),
@@ -189,8 +193,7 @@ pub(crate) fn price(
     placed
 }
 
-/// The page of a price's top.
+/// The page of the top of a price.
 const TOP: usize = 1;
-/// The least room beside a number for what is said of it: a word in a badge, and what keeps it
-/// off the number.
+/// The least width beside a price for its mark or its change, with the gap to the price.
 const ASIDE: usize = 44;

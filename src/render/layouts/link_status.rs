@@ -1,5 +1,5 @@
-//! The layout of the state of the connection. Only places things; what they look like is in the
-//! modules of their names.
+//! The layout of the connection page. This module only places the parts; other modules draw them.
+//! It never judges the connection.
 
 use core::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::render::{
     FontSet, Frame, LinkHop, LinkIcon, LinkReport, PriceSummary, TimeSource, View, WIDTH,
 };
 
-/// The hops on the way, in their order, and what each is called.
+/// The hops in their order from this machine to the exchange, with their names.
 const HOPS: [(LinkHop, &str); 8] = [
     (LinkHop::Address, "ADDRESS"),
     (LinkHop::Dns, "DNS"),
@@ -24,7 +24,8 @@ const HOPS: [(LinkHop, &str); 8] = [
     (LinkHop::Upstream, "UPSTREAM"),
 ];
 
-/// What fails, in a word, or what the glass has to show; and for how long, where that is known.
+/// Returns the name of the failed hop, or a word for the state of the prices. Also returns the
+/// duration of this state, if it is known.
 fn word(report: &LinkReport, sign: LinkIcon) -> (&'static str, Option<Duration>) {
     let found = HOPS.iter().find(|(hop, _)| *hop == report.hop);
     match (found, report.prices, sign) {
@@ -37,10 +38,10 @@ fn word(report: &LinkReport, sign: LinkIcon) -> (&'static str, Option<Duration>)
     }
 }
 
-/// The figures, ready to be set.
+/// The values of the page as text.
 struct LinkFigures {
     rate: [ShortText; 2],
-    /// How late values are; or whose clock is wrong, and by how much.
+    /// The label and the text of the latency, or of the clock that is wrong and its difference.
     late: (&'static str, ShortText),
     last: ShortText,
     reconnects: ShortText,
@@ -87,7 +88,7 @@ impl LinkFigures {
     }
 }
 
-/// Whose clock it is.
+/// Returns the label of a time source.
 const fn name(who: TimeSource) -> &'static str {
     match who {
         TimeSource::Own => "clock",
@@ -96,7 +97,7 @@ const fn name(who: TimeSource) -> &'static str {
     }
 }
 
-/// By how much a clock is off, in its largest unit: `+45 s`, `-15 min`, `+1 h`, `-30 d`.
+/// Returns the difference of a clock in its largest unit: `+45 s`, `-15 min`, `+1 h`, `-30 d`.
 fn off(millis: i64, numbers: NumberFormat) -> ShortText {
     let round = |unit: u64| millis.unsigned_abs().saturating_add(unit / 2) / unit;
     let units = [
@@ -122,7 +123,7 @@ fn age(age: Duration) -> ShortText {
     ShortText::try_from(Age::new(age).text()).unwrap_or_default()
 }
 
-/// On 128×64: the way to the exchange, the hop that fails, and a table.
+/// Draws the page on 128×64: the chain of hops, the state of the connection, and a table of values.
 pub(crate) fn tall(view: &View<'_>, report: &LinkReport, font_set: &FontSet, frame: &mut Frame) {
     let end = header::signs(view, font_set, frame, 0);
     if !alert::draw(view, font_set, frame, 0..end, 0) {
@@ -146,7 +147,7 @@ pub(crate) fn tall(view: &View<'_>, report: &LinkReport, font_set: &FontSet, fra
     }
 }
 
-/// On 128×32: the hop that fails, and what matters most.
+/// Draws the page on 128×32: the state of the connection and the most important values.
 pub(crate) fn low(view: &View<'_>, report: &LinkReport, font_set: &FontSet, frame: &mut Frame) {
     let font = &font_set.small.whole;
     title(view, report, &font_set.word, frame, 0);
@@ -175,7 +176,7 @@ pub(crate) fn low(view: &View<'_>, report: &LinkReport, font_set: &FontSet, fram
     }
 }
 
-/// Draws what fails, and for how long.
+/// Draws the state of the connection and its duration.
 fn title(view: &View<'_>, report: &LinkReport, font: &Font, frame: &mut Frame, page: usize) {
     let (word, since) = word(report, view.sign);
     font.write(frame, 0, page, word);
@@ -184,9 +185,9 @@ fn title(view: &View<'_>, report: &LinkReport, font: &Font, frame: &mut Frame, p
     }
 }
 
-/// Draws the way to the exchange in the first line: a filled box for each hop that is good, a
-/// crossed one for that which fails, and nothing known of those behind it. A clock that is wrong
-/// is crossed too, and hides nothing.
+/// Draws the chain of hops in the first line: a filled box for a hop that works, a crossed box for
+/// the hop that fails, and a small mark for the unknown hops after it. A wrong clock is also
+/// crossed, but the hops after it keep their boxes.
 fn chain(report: &LinkReport, frame: &mut Frame) {
     const BOX: [u8; 7] = [0x7F; 7];
     const CROSSED: [u8; 7] = [0x63, 0x77, 0x3E, 0x1C, 0x3E, 0x77, 0x63];

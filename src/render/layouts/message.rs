@@ -1,12 +1,12 @@
-//! Words in the place of prices: what is wrong with the configuration, that there is nothing to
-//! show, and what is left to say when there is nobody left to judge prices.
+//! The layouts of messages in place of prices: an error in the configuration, an empty watchlist,
+//! and notices for a picture that is no longer updated. This module never judges a price.
 
 use super::header;
 use crate::render::font::Font;
 use crate::render::parts::{alert, badge, name};
 use crate::render::{FontSet, Frame, Size, View, WIDTH};
 
-/// A picture without any price: a word, and below it in small letters what it means.
+/// Returns a picture without a price: a word, and an explanation in small letters below it.
 pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
     let font_set = FontSet::new();
     let mut frame = Frame::new(size);
@@ -23,7 +23,7 @@ pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
     frame
 }
 
-/// Draws a notice: a title, and as much of the text as fits.
+/// Draws a message page: a title, and as much of the text as fits.
 pub(crate) fn page(
     view: &View<'_>,
     (title, text): (&str, &str),
@@ -39,7 +39,7 @@ pub(crate) fn page(
             } else {
                 0
             };
-            // The title is as high as two lines, one of which has the signs.
+            // The title is two pages high, and the icons are in the first of these pages.
             let room = if first == 0 { end - 2 } else { WIDTH };
             let title = name::cut(&font_set.word, title, room);
             font_set.word.write(frame, 0, first, &title);
@@ -59,7 +59,7 @@ pub(crate) fn page(
     }
 }
 
-/// Draws that the watchlist is empty.
+/// Draws the page of an empty watchlist.
 pub(crate) fn empty(view: &View<'_>, font_set: &FontSet, frame: &mut Frame) {
     let small = &font_set.small.whole;
     match frame.size() {
@@ -82,8 +82,8 @@ pub(crate) fn empty(view: &View<'_>, font_set: &FontSet, frame: &mut Frame) {
     }
 }
 
-/// Draws a text over some lines, broken between words where it can be; the last line is at most
-/// `last` columns wide. Dots stand for what does not fit.
+/// Draws a text over several lines, with line breaks between words where possible. The last line is
+/// at most `last` columns wide. Two dots replace the text that does not fit.
 fn paragraph(
     font: &Font,
     frame: &mut Frame,
@@ -114,7 +114,7 @@ fn paragraph(
                 return;
             }
             if x == 0 {
-                // Too long for any line.
+                // The word is too long for any line, so it is split.
                 let (head, tail) = word.split_at(fitting(font, word, room));
                 font.write(frame, 0, page, head);
                 word = tail;
@@ -124,7 +124,7 @@ fn paragraph(
     }
 }
 
-/// How many bytes of a word are at most so wide.
+/// Returns the number of bytes of a word that fit into `room` columns.
 fn fitting(font: &Font, word: &str, room: usize) -> usize {
     let ends = word
         .char_indices()
@@ -133,7 +133,7 @@ fn fitting(font: &Font, word: &str, room: usize) -> usize {
     fitting.last().unwrap_or(0)
 }
 
-/// The name of a file without the folders it is in: the glass has no room for them.
+/// Removes the directories from a file path, because the display has no space for them.
 fn without_folders(word: &str) -> &str {
     match word.rsplit_once('/') {
         Some((folders, name)) if folders.starts_with('/') && !name.is_empty() => name,

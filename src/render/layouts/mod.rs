@@ -1,4 +1,5 @@
-//! One layout for each kind of page and size of panel.
+//! The layouts, one for each kind of page and each size of panel. A layout places the parts of a
+//! picture; it never judges a value.
 
 pub(crate) mod header;
 pub(crate) mod link_status;

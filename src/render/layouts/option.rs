@@ -1,5 +1,5 @@
-//! The layout of one option contract and all that is known of it. Only places things; what they
-//! look like is in the modules of their names.
+//! The layout of an option contract with all its known values. This module only places the parts;
+//! other modules draw them. It never judges a price.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -13,22 +13,22 @@ use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, field, name};
 use crate::render::{FontSet, Frame, InstrumentView, OptionView, View, WIDTH};
 
-/// The two columns of the table on the high glass.
+/// The two columns of the table on 128×64.
 const LEFT: Range<usize> = 0..63;
 const RIGHT: Range<usize> = 69..WIDTH;
-/// The line between them.
+/// The column of the vertical line between the two columns of the table.
 const RULE: usize = 65;
-/// The column beside the large number there.
+/// The columns beside the large price on 128×64.
 const BESIDE_NUMBER: Range<usize> = 80..WIDTH;
-/// The column beside the large number on the low glass.
+/// The columns beside the large price on 128×32.
 const ASIDE: Range<usize> = 61..WIDTH;
 const GAP: usize = 2;
-/// Its dots.
+/// The dots of the vertical line in one page.
 const DOTTED: u8 = 0b0101_0101;
-/// A last trade older than this wears its age.
+/// The age in seconds from which a last trade shows its age.
 const OLD: u64 = 60;
 
-/// What is shown of a sheet: beside a price that is struck out nothing else is.
+/// The shown values of an option. If the price is struck out, the other values are not shown.
 struct OptionFields<'a> {
     line: InstrumentView<'a>,
     days: Option<ShortText>,
@@ -58,7 +58,8 @@ impl<'a> OptionFields<'a> {
             }
             [field::price(side.map(|(price, _)| price), numbers), size]
         };
-        // Nobody asks for zero. Where somebody asks, nobody bidding is a bid of zero.
+        // An ask of zero means that there is no seller. If there is a seller, a bid of zero means
+        // that there is no buyer, and the zero is shown; without a seller, no bid of zero is shown.
         let zero = Price::from_scaled(0);
         let ask = book.filter(|book| book.ask > zero);
         let bid = book.filter(|book| book.bid > zero || ask.is_some());
@@ -69,7 +70,7 @@ impl<'a> OptionFields<'a> {
                 false => sheet.days.map(days),
             },
             mid: PriceText::of(&line, "---", numbers),
-            // That it has expired is said in the place of its days.
+            // The days field already shows EXPIRED, so the mark is not shown.
             mark: StatusBadge::of(&line).filter(|_| !line.expired),
             bid: side(bid.map(|book| (book.bid, book.bid_size))),
             ask: side(ask.map(|book| (book.ask, book.ask_size))),
@@ -79,10 +80,11 @@ impl<'a> OptionFields<'a> {
         }
     }
 
-    /// Draws how long the contract lives before the column `end`; returns where that starts.
+    /// Draws the remaining days of the contract before the column `end`. Returns the first column
+    /// of the text.
     fn days(&self, font_set: &FontSet, frame: &mut Frame, end: usize, page: usize) -> usize {
         match &self.days {
-            // What is over, or is today, is said louder.
+            // An expired contract, or one that expires today, uses an inverted badge.
             Some(text) if text.starts_with(['E', 'T']) => {
                 badge::before(font_set, frame, end, page, text)
             }
@@ -92,7 +94,7 @@ impl<'a> OptionFields<'a> {
     }
 }
 
-/// `25`, `TODAY`, `EXPIRED`.
+/// Returns the remaining days as text: `25`, `TODAY`, `EXPIRED`.
 fn days(days: i32) -> ShortText {
     match days {
         ..0 => ShortText::try_from("EXPIRED").unwrap_or_default(),
@@ -101,7 +103,7 @@ fn days(days: i32) -> ShortText {
     }
 }
 
-/// A number that needs no separators.
+/// Returns a small integer without thousands separators.
 fn plain(number: u32) -> ShortText {
     let numbers = NumberFormat {
         group: None,
@@ -110,7 +112,7 @@ fn plain(number: u32) -> ShortText {
     whole(number.into(), numbers)
 }
 
-/// A fraction in percent: 0.3049 is `30.49`.
+/// Converts a fraction to percent: 0.3049 becomes 30.49.
 fn hundredfold(fraction: Price) -> Price {
     Price::from_scaled(
         fraction
@@ -120,12 +122,12 @@ fn hundredfold(fraction: Price) -> Price {
     )
 }
 
-/// To two decimals where a small number would have four.
+/// Rounds to two decimals, because a small value would be shown with four.
 fn coarse(price: Price) -> Price {
     Price::from_scaled((price.scaled() + 50).div_euclid(100) * 100)
 }
 
-/// On 128×64: the header, the middle of the book, and a table.
+/// Draws the page on 128×64: the header, the middle of bid and ask, and a table.
 pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, font_set: &FontSet, frame: &mut Frame) {
     let font = &font_set.small.whole;
     let numbers = view.format.numbers;
@@ -181,8 +183,7 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, font_set: &FontSet, 
     }
 }
 
-/// Draws the middle of the book on the high glass, and what has to be said of it, in so many
-/// columns.
+/// Draws the middle of bid and ask on 128×64, with its mark, in at most `room` columns.
 fn mid(
     number: &PriceText,
     mark: Option<&StatusBadge>,
@@ -193,7 +194,8 @@ fn mid(
 ) {
     let font = &font_set.badge;
     let styles = [&font_set.large, &font_set.medium, &font_set.small];
-    // A word stands below the fraction or below a smaller number, an age and a reason after it.
+    // A word stands below the fraction or below a smaller price. An age or a reason stands after
+    // the price.
     let fits = |style: &&NumberStyle| match mark {
         None => number.width(style) <= room,
         Some(StatusBadge::Word(word)) => {
@@ -241,7 +243,7 @@ fn mid(
     }
 }
 
-/// Draws a side of the book; its size only if there is room for it.
+/// Draws one side of the book. The size is shown only if it fits.
 fn book(
     [price, size]: &[ShortText; 2],
     name: &str,
@@ -255,7 +257,7 @@ fn book(
     field::draw(font, frame, columns, 4, name, value);
 }
 
-/// Draws the last trade, which wears its age once that is worth knowing.
+/// Draws the last trade. An old trade also shows its age.
 fn last(
     view: &View<'_>,
     last: Option<(Trade, Duration)>,
@@ -273,7 +275,8 @@ fn last(
     field::draw(font, frame, columns, page, "last", &[&price]);
 }
 
-/// On 128×32: the name and its days, the middle of the book, and what matters most beside it.
+/// Draws the page on 128×32: the name and the remaining days, the middle of bid and ask, and the
+/// most important values beside it.
 pub(crate) fn low(view: &View<'_>, sheet: &OptionView<'_>, font_set: &FontSet, frame: &mut Frame) {
     let font = &font_set.small.whole;
     let numbers = view.format.numbers;
@@ -283,7 +286,7 @@ pub(crate) fn low(view: &View<'_>, sheet: &OptionView<'_>, font_set: &FontSet, f
 
     let ([bid, _], [ask, _]) = (&shown.bid, &shown.ask);
     let book: &[&str] = &[bid, "x", ask];
-    // Smaller digits leave the line above them free, for a book that needs all of it.
+    // A wide book needs the whole line above the price. Smaller digits leave this line free.
     let first = match field::width(font, book) <= ASIDE.len() {
         true => &font_set.large,
         false => &font_set.medium,
@@ -294,7 +297,7 @@ pub(crate) fn low(view: &View<'_>, sheet: &OptionView<'_>, font_set: &FontSet, f
     let page = if style.whole.pages == 3 { 1 } else { 2 };
     mid.draw(style, frame, 0, page);
 
-    // Beside the number while the alert is where the name was.
+    // While the alert covers the name, these texts stand beside the price.
     let (page, start) = if alerted { (1, ASIDE.start) } else { (0, 0) };
     let mut right = shown.days(font_set, frame, WIDTH, page) - GAP;
     if view.simulated {
@@ -317,7 +320,7 @@ pub(crate) fn low(view: &View<'_>, sheet: &OptionView<'_>, font_set: &FontSet, f
         } = shown.analytics;
         let delta = field::price(delta.map(coarse), numbers);
         let (percent, tenths) = match volatility {
-            // One decimal: there is no room for two.
+            // There is space for one decimal only.
             Some(fraction) => tenths(hundredfold(fraction), numbers),
             None => (field::price(None, numbers), ShortText::new()),
         };
@@ -354,7 +357,7 @@ pub(crate) fn low(view: &View<'_>, sheet: &OptionView<'_>, font_set: &FontSet, f
     }
 }
 
-/// A number with one decimal, in two pieces.
+/// Returns a value with one decimal as whole part and fraction.
 fn tenths(number: Price, numbers: NumberFormat) -> (ShortText, ShortText) {
     let rounded = Price::from_scaled((number.scaled() + 500).div_euclid(1000) * 1000);
     let (whole, mut fraction) = rounded.parts(numbers);

@@ -1,5 +1,5 @@
-//! The layout of two prices on 128×32: the two beside each other, names and the curve below them.
-//! Only places things; what they look like is in the modules of their names.
+//! The layout of two prices on 128×32: the prices beside each other, and the names and the curve
+//! below them. This module only places the parts; other modules draw them. It never judges a price.
 
 use super::header;
 use crate::render::parts::badge;
@@ -8,16 +8,17 @@ use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, change, clock, name, sparkline};
 use crate::render::{FontSet, Frame, InstrumentView, View, WIDTH};
 
-/// The width of a name: seven letters; an option's may take more where there is room.
+/// The width of a name in columns, seven letters. The name of an option may be longer if there is
+/// space.
 pub(crate) const NAME: usize = 35;
 const CONTRACT: usize = 80;
 pub(crate) const GAP: usize = 2;
-/// A curve narrower than this says nothing.
+/// The least width of a readable curve in columns.
 pub(crate) const CURVE_LEAST: usize = 16;
 /// The page of the names.
 pub(crate) const NAMES: usize = 3;
 
-/// Draws two prices, or one and the time, on a dark frame.
+/// Draws two prices, or one price and the time, on a dark frame.
 pub(crate) fn draw(
     view: &View<'_>,
     (primary, secondary): (&InstrumentView<'_>, Option<&InstrumentView<'_>>),
@@ -34,7 +35,8 @@ pub(crate) fn draw(
     let number = PriceText::of(primary, "-----", numbers);
     let other = secondary.map(|line| PriceText::of(line, "---", numbers));
 
-    // The largest pair of sizes that leaves the right column room for its widest field.
+    // The layout uses the largest pair of sizes with enough space for the widest part in the right
+    // column.
     let least = mark
         .as_ref()
         .map_or(0, |mark| badge::width(&font_set.badge, mark.text()));
@@ -56,16 +58,17 @@ pub(crate) fn draw(
         number.width(first) + GAP + right.max(least) <= WIDTH
     };
     let (first, second) = sizes.into_iter().find(fits).unwrap_or((small, small));
-    // Smaller digits stand on the line the large ones stand on.
+    // Smaller digits stand on the same baseline as the large digits.
     let page = if first.whole.pages == 3 { 0 } else { 1 };
     let left = number.draw(first, frame, 0, page).end + GAP;
-    // Right after the number it is about, for another stands below it.
+    // The mark stands directly after its price, because the second price is below it.
     draw_status_or_change(view, primary, mark.as_ref(), font_set, frame, left, 0);
     match &other {
         Some(other) if left + other.width(second) <= WIDTH => {
             other.draw(second, frame, WIDTH - other.width(second), 1);
         }
-        // Two of tens of millions: that there is another is all there is room for.
+        // Two prices of tens of millions do not fit side by side. Two dots show that there is a
+        // second price.
         Some(_) => {
             let x = WIDTH - small.whole.width("..");
             if left <= x {
@@ -86,7 +89,7 @@ pub(crate) fn draw(
     names(view, primary, secondary, font_set, frame, end);
 }
 
-/// Draws what is said of a price right after it: its mark, or its change at the right end.
+/// Draws the mark of a price directly after it, or its change at the right edge.
 pub(crate) fn draw_status_or_change(
     view: &View<'_>,
     line: &InstrumentView<'_>,
@@ -135,8 +138,8 @@ fn names(
     let width = |line| name::width(font, line, NAME);
     let other = secondary.map_or(0, width);
     let least = width(primary) + other;
-    // What has to be said goes before the names, and each name may be as long as the other
-    // leaves it; dashes need no long word.
+    // The marks have priority over the names, and each name may use the space that the other name
+    // leaves. A long reason beside dashes can be replaced with its short form.
     let mark = mark.as_ref().map(|mark| match mark.text() {
         text if demo + badged(text) + least + 2 * GAP <= end => text,
         _ => mark.brief(),
@@ -176,8 +179,8 @@ fn names(
     }
 }
 
-/// Draws the prices while the alert stands where their names stood: the names are beside them,
-/// and everything is smaller.
+/// Draws the prices while the alert covers the line of the names. The names stand beside the
+/// prices, and all parts are smaller.
 fn above_alert(
     view: &View<'_>,
     primary: &InstrumentView<'_>,
@@ -185,7 +188,7 @@ fn above_alert(
     font_set: &FontSet,
     frame: &mut Frame,
 ) {
-    /// The least room for a name or what is said of the price.
+    /// The least width for a name or a mark beside the price, in columns.
     const BESIDE: usize = 48;
     let font = &font_set.small.whole;
     let numbers = view.format.numbers;

@@ -1,5 +1,6 @@
-//! The layout of two prices on 128×64: a line of small text, the large price, the second price
-//! with the curve. Only places things; what they look like is in the modules of their names.
+//! The layout of two prices on 128×64: a line of small text, the large price, and the second price
+//! with the curve. This module only places the parts; other modules draw them. It never judges a
+//! price.
 
 use super::header::{self, NAME_END};
 use crate::market::Change;
@@ -9,14 +10,14 @@ use crate::render::parts::price::{PlacedText, PriceText};
 use crate::render::parts::{change, name, sparkline};
 use crate::render::{DrawCache, FontSet, Frame, InstrumentView, View, WIDTH};
 
-/// Where the curve starts, if the second price leaves it so much.
+/// The first column of the curve, unless the second price needs more space.
 const CURVE_X: usize = 84;
-/// A curve narrower than this says nothing.
+/// The least width of a readable curve in columns.
 const CURVE_LEAST: usize = 16;
-/// The pages of the second price.
+/// The first page of the second price.
 const SECOND: usize = 5;
 
-/// Draws two prices, or one and its curve, on a dark frame.
+/// Draws two prices, or one price and its curve, on a dark frame.
 pub(crate) fn draw(
     view: &View<'_>,
     (primary, secondary): (&InstrumentView<'_>, Option<&InstrumentView<'_>>),
@@ -50,7 +51,8 @@ pub(crate) fn draw(
     }
 }
 
-/// Draws the second price; returns where the curve may start, if it may.
+/// Draws the second price. Returns the first column of the curve, or `None` if there is no space
+/// for a curve.
 fn second(
     view: &View<'_>,
     line: &InstrumentView<'_>,
@@ -71,7 +73,7 @@ fn second(
         .saturating_sub(number.width(&font_set.small))
         .min(NAME_END);
     let part = line.shown_part();
-    // Three short lines tell more of a contract than a long one that is cut.
+    // Three short lines show more of an option's name than one long line that is cut.
     let stacked = match part {
         None => name::stack(font, frame, SECOND, line, name),
         Some(_) => None,
@@ -89,7 +91,7 @@ fn second(
     let PlacedText { fraction, end } = number.draw(style, frame, x, page);
 
     let curve = CURVE_X.max(end + 4);
-    // Below a raised fraction there is a place for a line of small text.
+    // There is space for a line of small text below a raised fraction.
     let below = if style.whole.pages == 3 {
         fraction..curve - 4
     } else {

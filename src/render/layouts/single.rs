@@ -1,5 +1,5 @@
-//! The layout of one instrument alone: its price as large as it gets, its change, its day. Only
-//! places things; what they look like is in the modules of their names.
+//! The layout of one instrument alone: its price as large as possible, its change, and its day.
+//! This module only places the parts; other modules draw them. It never judges a price.
 
 use super::header;
 use super::pair_short;
@@ -11,10 +11,11 @@ use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, clock, field, name, range, sparkline};
 use crate::render::{ExtendedQuote, FontSet, Frame, InstrumentView, View, WIDTH};
 
-/// Where the curve starts on the high glass: after the percentage.
+/// The first column of the curve on 128×64, after the percentage.
 const CURVE_X: usize = 60;
 
-/// On 128×64: the header, the price, the percentage and the curve, the day.
+/// Draws the page on 128×64: the header, the price, the percentage, the curve, and the range of the
+/// day.
 pub(crate) fn tall(
     view: &View<'_>,
     line: &InstrumentView<'_>,
@@ -48,8 +49,9 @@ pub(crate) fn tall(
     sparkline::draw(frame, line.history, left..WIDTH, 5..bottom);
 }
 
-/// Draws the price outside the known hours where the curve would be, in two lines: the price, and
-/// its change and age. It is old, and all of it looks so.
+/// Draws the last price from outside the trading hours in place of the curve. The first line is the
+/// price; the second line is its change and its age. This price is old, so the price and the change
+/// are struck out.
 fn beside(view: &View<'_>, outside: &ExtendedQuote, font_set: &FontSet, frame: &mut Frame) {
     let numbers = view.format.numbers;
     let left = badge::draw(&font_set.badge, frame, CURVE_X, 5, "EXT") + GAP;
@@ -70,7 +72,8 @@ fn beside(view: &View<'_>, outside: &ExtendedQuote, font_set: &FontSet, frame: &
     }
 }
 
-/// On 128×32: the price and its change, and below them the name and the day.
+/// Draws the page on 128×32: the price and its change, with the name and the range of the day below
+/// them.
 pub(crate) fn low(
     view: &View<'_>,
     line: &InstrumentView<'_>,
@@ -85,7 +88,8 @@ pub(crate) fn low(
     let alerted = alert::draw(view, font_set, frame, 0..end, NAMES);
     let mark = StatusBadge::of(line);
     let number = PriceText::of(line, "-----", numbers);
-    // Room for an arrow at least; for the name if it has to stand here.
+    // The space beside the price is enough for an arrow at least, or for the name while the alert
+    // covers the name.
     let beside = match &mark {
         _ if alerted => 48,
         Some(mark) => badge::width(&font_set.badge, mark.text()) + GAP,
@@ -110,7 +114,7 @@ pub(crate) fn low(
     if let Some(text) = absolute
         && left + font.width(&text) <= WIDTH
     {
-        // Below the figures of the percentage, not below its arrow.
+        // The absolute change stands below the figures of the percentage, and not below its arrow.
         let under = WIDTH - crate::render::parts::icon::ARROW - 1;
         let end = if left + font.width(&text) <= under {
             under

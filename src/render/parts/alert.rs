@@ -1,5 +1,5 @@
-//! A crossed threshold, in a line of its own: an alert flashes, and what it covers stands
-//! elsewhere as long.
+//! Draws a crossed threshold as a flashing line of its own. The layout moves the covered parts
+//! elsewhere during the alert; this module never decides if a threshold was crossed.
 
 use core::ops::Range;
 
@@ -8,8 +8,8 @@ use crate::market::{NumberFormat, Price, ShortText};
 use crate::render::font::PLUS_MINUS;
 use crate::render::{AlertView, FontSet, Frame, Threshold, View, WIDTH};
 
-/// Draws the alert of a view, if it has one, over the whole of the given columns, inverted in the
-/// lit half of its flash. Whether there is one.
+/// Draws the alert of a view, if any, over the given columns. The text is inverted in the lit half
+/// of a flash. Returns true if there is an alert.
 pub(crate) fn draw(
     view: &View<'_>,
     font_set: &FontSet,
@@ -50,7 +50,7 @@ pub(crate) fn draw(
     true
 }
 
-/// A threshold as people set it: `6,000`, `12.50`.
+/// Returns a threshold in the form of the configuration: `6,000`, `12.50`.
 fn round(price: Price, numbers: NumberFormat) -> ShortText {
     let (mut text, fraction) = price.parts(numbers);
     if fraction.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
@@ -59,9 +59,9 @@ fn round(price: Price, numbers: NumberFormat) -> ShortText {
     text
 }
 
-/// `±2%`, `±0.25%`, of hundredths of a percent.
+/// Returns hundredths of a percent as text: `±2%`, `±0.25%`.
 fn percentage(points: i64, numbers: NumberFormat) -> ShortText {
-    // A price has the same two decimals, and one below 1 that has no more than them too.
+    // The price format gives the needed two decimals, and no digit is lost for values below 1.
     let (whole, fraction) =
         Price::from_scaled(points.saturating_abs().saturating_mul(100)).parts(numbers);
     let fraction = fraction.trim_end_matches('0');

@@ -1,4 +1,5 @@
-//! Inverted words, and which of them a value needs so that nobody takes it for fresh.
+//! Badges: inverted words that mark a price which is not live. This module selects the badge of a
+//! price; it never judges the freshness.
 
 use core::time::Duration;
 
@@ -6,7 +7,7 @@ use crate::market::{Denial, Freshness};
 use crate::render::font::{Font, FontSet};
 use crate::render::{Frame, InstrumentView, WIDTH};
 
-/// Draws inverted text with a lit column on either side; returns the column after it.
+/// Draws inverted text with a lit column on each side. Returns the column after the badge.
 pub(crate) fn draw(font: &Font, frame: &mut Frame, x: usize, page: usize, text: &str) -> usize {
     debug_assert!(
         frame.vacant(x..x + width(font, text), page..page + font.pages),
@@ -19,7 +20,7 @@ pub(crate) fn draw(font: &Font, frame: &mut Frame, x: usize, page: usize, text: 
         }
     }
     if font.pages > 1 {
-        // A large badge can spare a dark row, to keep off what stands above it.
+        // The top row of a large badge is dark, as a gap to the part above it.
         for byte in &mut frame.as_bytes_mut()[page * WIDTH..][x..end] {
             *byte &= !1;
         }
@@ -27,13 +28,14 @@ pub(crate) fn draw(font: &Font, frame: &mut Frame, x: usize, page: usize, text: 
     end
 }
 
-/// The width of a badge.
+/// Returns the width of a badge in columns.
 pub(crate) fn width(font: &Font, text: &str) -> usize {
-    // A character's last column is blank: inverted, it is the lit column on the right.
+    // The last column of a character is dark. Inverted, it is the lit column on the right.
     1 + font.width(text)
 }
 
-/// Draws a badge in the small font so that it ends before column `end`; returns where it starts.
+/// Draws a badge in the small font, directly before the column `end`. Returns the first column of
+/// the badge.
 pub(crate) fn before(
     font_set: &FontSet,
     frame: &mut Frame,
@@ -46,19 +48,19 @@ pub(crate) fn before(
     x
 }
 
-/// What has to be said about a value beside the value.
+/// The mark that a price needs beside it.
 pub(crate) enum StatusBadge {
-    /// It is as old as this.
+    /// The price is stale; the field is its age.
     Age(Age),
-    /// It is what this word says.
+    /// The price has this state, such as DELAYED.
     Word(&'static str),
-    /// There is none, and this is why: in words, and in a word.
+    /// The vendor denies the price. The fields are the reason in a long and a short form.
     Denied(&'static str, &'static str),
 }
 
 impl StatusBadge {
-    /// The mark a line needs, if it needs one: a live value speaks for itself, and the dashes of
-    /// a missing one too.
+    /// Returns the mark that a line needs. A live price needs none, and the dashes of a missing
+    /// price need none.
     pub(crate) fn of(line: &InstrumentView<'_>) -> Option<Self> {
         match line.denial {
             _ if line.expired => return Some(StatusBadge::Word("EXPIRED")),
@@ -75,7 +77,7 @@ impl StatusBadge {
         }
     }
 
-    /// What the badge says.
+    /// Returns the text of the badge.
     pub(crate) fn text(&self) -> &str {
         match self {
             StatusBadge::Age(age) => age.text(),
@@ -83,7 +85,7 @@ impl StatusBadge {
         }
     }
 
-    /// The same where there is little room.
+    /// Returns a shorter text of the badge, for places with little space.
     pub(crate) fn brief(&self) -> &str {
         match self {
             StatusBadge::Denied(_, word) => word,
@@ -102,7 +104,7 @@ impl Age {
             0..60 => (seconds, 's'),
             60..3_600 => (seconds / 60, 'm'),
             3_600..86_400 => (seconds / 3_600, 'h'),
-            // Three digits are room enough: what is years old needs no more precision.
+            // Three digits are enough, because an age of years needs no more precision.
             _ => ((seconds / 86_400).min(999), 'd'),
         };
         let mut text = heapless::String::new();
@@ -111,7 +113,8 @@ impl Age {
             let digit = (number / unit % 10) as u8;
             started |= digit > 0 || unit == 1;
             if started {
-                // Cannot fail: three digits and a unit are the string's four bytes.
+                // The push cannot fail: three digits and a unit fit into the four bytes of the
+                // string.
                 let _ = text.push(char::from(b'0' + digit));
             }
         }

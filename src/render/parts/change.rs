@@ -1,4 +1,5 @@
-//! The change against the previous close, in figures and as an arrow.
+//! Draws the change against the previous close, as figures and an arrow. This module never
+//! calculates the change.
 
 use core::ops::Range;
 
@@ -7,14 +8,15 @@ use crate::market::{Change, NumberFormat, ShortText};
 use crate::render::font::FontSet;
 use crate::render::{Frame, WIDTH};
 
-/// How a change is told in figures; `None` if it cannot be.
+/// A function that converts a change to text; it returns `None` if the change has no value in this
+/// format.
 pub(crate) type ChangeFormat = fn(Change, NumberFormat) -> Option<ShortText>;
 
-/// Draws the figures of a change at the right end of the given columns, and after them an arrow of
-/// the same sign: none where what is written is zero.
+/// Draws the figures of a change at the right end of the given columns, with an arrow of the same
+/// sign after them. If the shown figures are zero, there is no arrow.
 ///
-/// What does not fit loses its decimals, and then is not there at all: an arrow alone would claim
-/// a change that nobody can read.
+/// If the figures do not fit, they lose their decimals; if they still do not fit, nothing is drawn.
+/// An arrow without figures would show a change that nobody can read.
 pub(crate) fn draw(
     font_set: &FontSet,
     frame: &mut Frame,
@@ -28,7 +30,7 @@ pub(crate) fn draw(
         return;
     };
     let arrow = columns.end.min(WIDTH).saturating_sub(ARROW);
-    // A dark column keeps the sign off the arrow.
+    // One dark column separates the figures from the arrow.
     let end = arrow.saturating_sub(1);
     let room = end.saturating_sub(columns.start);
     let mut width = font.width(&text);
@@ -40,7 +42,7 @@ pub(crate) fn draw(
         if percent {
             let _ = text.push('%');
         }
-        // A small change is not none.
+        // A small change without its decimals would look like zero, so nothing is drawn.
         if !text.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
             return;
         }

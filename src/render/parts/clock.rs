@@ -1,10 +1,11 @@
-//! The time of day as the glass shows it.
+//! Draws the time of day. This module never reads a clock: the view contains the time.
 
 use crate::market::ShortText;
 use crate::render::font::CachedTime;
 use crate::render::{FontSet, Frame, View, WIDTH};
 
-/// Draws the time in small letters so that it ends before column `end`; returns where it starts.
+/// Draws the time in the small font, directly before the column `end`. Returns the first column of
+/// the time.
 pub(crate) fn draw(
     view: &View<'_>,
     font_set: &FontSet,
@@ -15,7 +16,7 @@ pub(crate) fn draw(
     let of = (view.time, view.format.twelve_hours);
     let known = font_set.time.get().filter(|set| set.of == of);
     let set = known.unwrap_or_else(|| {
-        // Another minute.
+        // The minute has changed, so the time is drawn again.
         let text = text(view);
         let font = &font_set.small.whole;
         let mut alone = Frame::new(frame.size());
@@ -38,7 +39,7 @@ pub(crate) fn draw(
     start
 }
 
-/// Lights these dots too.
+/// Lights the given dots and keeps the dots that are already lit.
 fn add<const N: usize>(row: &mut [u8; N], dots: &[u8; N]) {
     let words = row.as_chunks_mut::<8>().0.iter_mut();
     for (row, dots) in words.zip(dots.as_chunks::<8>().0) {
@@ -46,11 +47,11 @@ fn add<const N: usize>(row: &mut [u8; N], dots: &[u8; N]) {
     }
 }
 
-/// `14:32`, or `2:32p`; dashes while nobody has set the clock, as on every video recorder.
+/// Returns the time as `14:32` or `2:32p`; dashes while the clock is not set.
 pub(crate) fn text(view: &View<'_>) -> ShortText {
     let digit = |number: u8| char::from(b'0' + number % 10);
     let mut text = ShortText::new();
-    // Cannot fail: six letters fit.
+    // The push cannot fail: the longest time has six characters.
     let mut add = |letter| {
         let _ = text.push(letter);
     };

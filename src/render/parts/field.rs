@@ -1,5 +1,5 @@
-//! A field of a table: a name at the left, a value at the right. Never lets a value lose a
-//! figure: what does not fit is said not to.
+//! A field of a table: a name at the left and a value at the right. This module never cuts the
+//! figures of a value: dots replace a value that does not fit.
 
 use core::ops::Range;
 
@@ -7,15 +7,15 @@ use crate::market::{NumberFormat, Price, ShortText, whole};
 use crate::render::Frame;
 use crate::render::font::Font;
 
-/// The least between a name and its value.
+/// The least gap between a name and its value, in columns.
 const GAP: usize = 3;
 
-/// How many columns the pieces of a text take.
+/// Returns the width of the pieces of a text in columns.
 pub(crate) fn width(font: &Font, pieces: &[&str]) -> usize {
     pieces.iter().map(|piece| font.width(piece)).sum()
 }
 
-/// Writes the pieces of a text one after the other; returns the column after it.
+/// Writes the pieces of a text one after another. Returns the column after the text.
 pub(crate) fn write(
     font: &Font,
     frame: &mut Frame,
@@ -30,7 +30,8 @@ pub(crate) fn write(
     x
 }
 
-/// Writes the pieces of a text so that it ends before a column; returns where it starts.
+/// Writes the pieces of a text directly before the column `end`. Returns the first column of the
+/// text.
 pub(crate) fn before(
     font: &Font,
     frame: &mut Frame,
@@ -43,8 +44,8 @@ pub(crate) fn before(
     x
 }
 
-/// Draws a field. A name that leaves its value too little room is cut to its first letter, then
-/// left out; a value that does not fit alone is dots.
+/// Draws a field. If there is too little space, the name is cut to its first letter, and then left
+/// out. If the value alone does not fit, two dots replace it.
 pub(crate) fn draw(
     font: &Font,
     frame: &mut Frame,
@@ -69,7 +70,7 @@ pub(crate) fn draw(
     }
 }
 
-/// A price in one piece; dashes if there is none.
+/// Returns a price as one text; dashes if there is no price.
 pub(crate) fn price(price: Option<Price>, numbers: NumberFormat) -> ShortText {
     let Some(price) = price else {
         return dashes();
@@ -79,8 +80,8 @@ pub(crate) fn price(price: Option<Price>, numbers: NumberFormat) -> ShortText {
     text
 }
 
-/// A number of contracts or shares in at most `room` columns, in thousands, millions or
-/// thousands of millions if it must; dashes if there is none.
+/// Returns a number of contracts or shares that fits into `room` columns, if necessary in
+/// thousands, millions or billions (`k`, `M`, `G`). Returns dashes if there is no value.
 pub(crate) fn count(
     font: &Font,
     count: Option<u64>,

@@ -1,13 +1,15 @@
-//! The pictures of a few dots: the state of the link and the direction of a change.
+//! The icons: the state of the connection and the direction of a change. This module never decides
+//! which icon is shown.
 
 use crate::render::{Frame, LinkIcon, WIDTH};
 
-/// The width of a sign.
+/// The width of a connection icon in columns.
 pub(crate) const SIGN: usize = 8;
-/// The width of an arrow.
+/// The width of an arrow in columns.
 pub(crate) const ARROW: usize = 7;
 
-/// Columns from left to right, the lowest bit on top.
+/// Converts eight rows of characters to columns, from left to right. The lowest bit of a column is
+/// the top row.
 const fn columns<const W: usize>(rows: [&[u8; W]; 8]) -> [u8; W] {
     let mut columns = [0; W];
     let mut y = 0;
@@ -24,7 +26,7 @@ const fn columns<const W: usize>(rows: [&[u8; W]; 8]) -> [u8; W] {
     columns
 }
 
-/// Bars of a good reception.
+/// The bars of a good reception.
 static LIVE: [u8; SIGN] = columns([
     b"......##",
     b"......##",
@@ -35,7 +37,7 @@ static LIVE: [u8; SIGN] = columns([
     b"##.##.##",
     b"........",
 ]);
-/// An hourglass: wait.
+/// An hourglass, which means that the user must wait.
 static JOINING: [u8; SIGN] = columns([
     b".#######",
     b"..#...#.",
@@ -46,7 +48,7 @@ static JOINING: [u8; SIGN] = columns([
     b".#######",
     b"........",
 ]);
-/// The same bars without any height: connected, and nothing comes.
+/// The bars of a good reception without height: the client is connected, but no messages arrive.
 static SILENT: [u8; SIGN] = columns([
     b"........",
     b"........",
@@ -68,7 +70,7 @@ static DOWN: [u8; SIGN] = columns([
     b"##....##",
     b"........",
 ]);
-/// No entry.
+/// A no-entry sign.
 static REFUSED: [u8; SIGN] = columns([
     b"..####..",
     b".######.",
@@ -86,7 +88,7 @@ static FALL: [u8; ARROW] = columns([
     b".......", b".......", b"#######", b".#####.", b"..###..", b"...#...", b".......", b".......",
 ]);
 
-/// Draws the state of the link with its left edge at `x`.
+/// Draws the state of the connection with its left edge at `x`.
 pub(crate) fn sign(frame: &mut Frame, sign: LinkIcon, x: usize, page: usize) {
     let columns = match sign {
         LinkIcon::Live => &LIVE,

@@ -1,4 +1,4 @@
-//! What layouts are made of: prices, changes, badges, icons.
+//! The parts of the layouts: prices, changes, badges, icons. A part never decides where it stands.
 
 pub(crate) mod alert;
 pub(crate) mod badge;

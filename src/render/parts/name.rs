@@ -1,10 +1,11 @@
-//! Names in the room there is. Never shortens one without a sign that it did.
+//! Draws names in a limited space. A shortened name is always recognisable: a cut name ends with
+//! two dots, and an option keeps its strike.
 
 use crate::market::{Contract, ShortText};
 use crate::render::font::Font;
 use crate::render::{Frame, InstrumentView};
 
-/// Writes a name into at most `room` columns; returns the column after it.
+/// Writes a name into at most `room` columns. Returns the column after the name.
 pub(crate) fn draw(
     font: &Font,
     frame: &mut Frame,
@@ -13,7 +14,7 @@ pub(crate) fn draw(
     line: &InstrumentView<'_>,
     room: usize,
 ) -> usize {
-    // No character is wider than the place it is kept in, so a short name needs no measuring.
+    // No character is wider than the stride of the font, so a short name needs no measurement.
     let fits = line.label.len() * font.stride <= room || font.width(line.label) <= room;
     match (line.contract, fits) {
         (None, true) => font.write(frame, x, page, line.label),
@@ -21,7 +22,7 @@ pub(crate) fn draw(
     }
 }
 
-/// How many columns a name takes when it may have `room` of them.
+/// Returns the width of a name in columns, if at most `room` columns are free.
 pub(crate) fn width(font: &Font, line: &InstrumentView<'_>, room: usize) -> usize {
     match (line.contract, font.width(line.label)) {
         (None, whole) if whole <= room => whole,
@@ -29,8 +30,8 @@ pub(crate) fn width(font: &Font, line: &InstrumentView<'_>, room: usize) -> usiz
     }
 }
 
-/// Writes an option's name in three lines, for a place that is narrow and high: root, expiry,
-/// strike. Returns the column after the widest; `None` if one of them is too wide.
+/// Writes an option's name in three lines for a narrow and high space: root, expiry, strike.
+/// Returns the column after the widest line; `None` if a line is too wide.
 pub(crate) fn stack(
     font: &Font,
     frame: &mut Frame,
@@ -56,9 +57,9 @@ pub(crate) fn stack(
     Some(widest)
 }
 
-/// A name that fits. Contracts of one root differ in what follows it: an option is told by its
-/// expiry and strike as traders write them, then without the expiry, then by the strike alone.
-/// Other names lose their tail.
+/// Returns the form of a name that fits. Contracts of one root differ in their expiry and strike.
+/// So an option first loses its spaces, then its year, then its expiry, then its root, and keeps
+/// its strike. Other names are cut at the end.
 fn short(font: &Font, line: &InstrumentView<'_>, room: usize) -> ShortText {
     use NamePart::{Expiry, Gap, Root, SpacedExpiry, SpacedStrike, Strike};
     let forms: [&[NamePart]; 6] = [
@@ -78,25 +79,25 @@ fn short(font: &Font, line: &InstrumentView<'_>, room: usize) -> ShortText {
     cut(font, line.label, room)
 }
 
-/// What a contract's name is made of.
+/// The parts of an option's name.
 #[derive(Clone, Copy)]
 enum NamePart {
     Gap,
-    /// `SPY`
+    /// The root, such as `SPY`.
     Root,
-    /// `19Dec25`, or `19Dec`
+    /// The expiry, such as `19Dec25`, or `19Dec` without the year.
     Expiry {
         year: bool,
     },
-    /// `19 Dec 25`
+    /// The expiry with spaces, such as `19 Dec 25`.
     SpacedExpiry,
-    /// `650C`
+    /// The strike and the type, such as `650C`.
     Strike,
-    /// `650 C`
+    /// The strike and the type with a space, such as `650 C`.
     SpacedStrike,
 }
 
-/// A contract's name; `None` if it is longer than any place for it.
+/// Returns an option's name in the given form; `None` if the name is too long for a [`ShortText`].
 fn written(contract: &Contract<'_>, form: &[NamePart]) -> Option<ShortText> {
     let mut text = ShortText::new();
     let two = |text: &mut ShortText, number: u8| {
@@ -134,7 +135,7 @@ fn written(contract: &Contract<'_>, form: &[NamePart]) -> Option<ShortText> {
     Some(text)
 }
 
-/// As much of a text as fits, and dots for the rest.
+/// Returns as much of a text as fits. Two dots replace the rest.
 pub(crate) fn cut(font: &Font, label: &str, room: usize) -> ShortText {
     let mut text = ShortText::new();
     if font.width(label) <= room && text.push_str(label).is_ok() {
@@ -181,7 +182,7 @@ mod tests {
     fn a_name_that_does_not_fit_says_so_and_keeps_what_tells_it_apart() {
         assert_eq!(shortened("SPY251219C00650000", 8), "SPY 650C");
         assert_eq!(shortened("SPY251219C00650000", 7), "SPY650C");
-        // A point takes less room than a letter.
+        // A decimal point is narrower than a letter.
         assert_eq!(shortened("SPY251219P00652500", 6), "652.5P");
         assert_eq!(shortened("ABCDEF251219C00000500", 6), "0.5C");
         assert_eq!(shortened("LONGNAME", 6), "LONGN..");

@@ -1,5 +1,5 @@
-//! A price on the glass: large digits with a raised fraction, dashes where there is none, and the
-//! line through what is no longer true.
+//! Draws a price: large digits with a raised fraction, dashes for a missing price, and a line
+//! through a stale price. This module never judges the freshness of a price.
 
 use core::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::market::{NumberFormat, Price, ShortText};
 use crate::render::font::{DigitFade, NumberStyle, StrikeOut};
 use crate::render::{Frame, InstrumentView, WIDTH};
 
-/// A price as text, ready to be set in any style.
+/// A price as text, which can be drawn in any style.
 #[derive(Clone)]
 pub(crate) struct PriceText {
     whole: ShortText,
@@ -15,16 +15,16 @@ pub(crate) struct PriceText {
     struck: bool,
 }
 
-/// Where a number ended up.
+/// The columns of a price that was drawn.
 pub(crate) struct PlacedText {
     /// The column after the whole part, where the fraction starts.
     pub(crate) fraction: usize,
-    /// The column after all of it.
+    /// The column after the whole price.
     pub(crate) end: usize,
 }
 
 impl PriceText {
-    /// The value of a line; `dashes` if there is none.
+    /// Returns the price of a line, or `dashes` if there is no price to show.
     pub(crate) fn of(line: &InstrumentView<'_>, dashes: &str, numbers: NumberFormat) -> Self {
         match line.shown_price() {
             Some(price) => {
@@ -43,7 +43,7 @@ impl PriceText {
         }
     }
 
-    /// A price that is struck out.
+    /// Returns a price that is struck out.
     pub(crate) fn struck(price: Price, numbers: NumberFormat) -> Self {
         let (whole, fraction) = price.parts(numbers);
         Self {
@@ -53,7 +53,7 @@ impl PriceText {
         }
     }
 
-    /// A text that is struck out.
+    /// Returns a text that is struck out.
     pub(crate) const fn crossed(text: ShortText) -> Self {
         Self {
             whole: text,
@@ -62,8 +62,8 @@ impl PriceText {
         }
     }
 
-    /// Dots for a number that does not fit, as the smallest it gets: cut figures would be another
-    /// number.
+    /// Returns two dots if the price does not fit in the smallest style, because a price with
+    /// missing figures would be a wrong price.
     pub(crate) fn or_dots(self, style: &NumberStyle, room: usize) -> Self {
         if self.width(style) <= room {
             return self;
@@ -75,25 +75,26 @@ impl PriceText {
         }
     }
 
-    /// What is left of the decimals.
+    /// Returns the part before the decimals.
     pub(crate) fn whole(&self) -> &str {
         &self.whole
     }
 
-    /// How many columns it takes.
+    /// Returns the width in columns.
     pub(crate) fn width(&self, style: &NumberStyle) -> usize {
         style.whole.width(&self.whole) + style.fraction.width(&self.fraction)
     }
 
-    /// The first of the styles in which it is at most `room` columns wide, or else the last.
+    /// Returns the first style in which the price is at most `room` columns wide, or the last style
+    /// if no style fits.
     pub(crate) fn fit<'a, const N: usize>(
         &self,
         styles: [&'a NumberStyle; N],
         room: usize,
     ) -> &'a NumberStyle {
         let fits = |style: &&&NumberStyle| {
-            // No character is wider than the place it is kept in, so a short number needs no
-            // measuring.
+            // No character is wider than the stride of its font, so a short price needs no
+            // measurement.
             let most = self.whole.len() * style.whole.stride;
             most + self.fraction.len() * style.fraction.stride <= room || self.width(style) <= room
         };
@@ -101,7 +102,7 @@ impl PriceText {
         fitting.unwrap_or(&styles[N - 1])
     }
 
-    /// Draws it, its top on `page`.
+    /// Draws the price from column `x`, with its top at `page`.
     pub(crate) fn draw(
         &self,
         style: &NumberStyle,
@@ -126,7 +127,7 @@ impl PriceText {
     }
 }
 
-/// Takes dots away from digits.
+/// Removes dots from digits, so that they look faint.
 fn fade(fade: DigitFade, frame: &mut Frame, columns: Range<usize>, page: usize, pages: usize) {
     for row in page..page + pages {
         let bytes = &mut frame.as_bytes_mut()[row * WIDTH..][columns.clone()];
@@ -135,7 +136,8 @@ fn fade(fade: DigitFade, frame: &mut Frame, columns: Range<usize>, page: usize, 
             *byte = match fade {
                 DigitFade::Grey if even => *byte & 0xAA,
                 DigitFade::Grey => *byte & 0x55,
-                // What has no neighbour above or below is a level stroke.
+                // A dot without a neighbour above or below belongs to a horizontal stroke, so it
+                // stays.
                 DigitFade::Thin if even => *byte & !(*byte << 1) & !(*byte >> 1),
                 DigitFade::Thin | DigitFade::None => *byte,
             };
@@ -143,8 +145,8 @@ fn fade(fade: DigitFade, frame: &mut Frame, columns: Range<usize>, page: usize, 
     }
 }
 
-/// Draws a rising line through digits. It rises because a level one fills in what tells 0, 3, 6,
-/// 8 and 9 apart; it is bright and the digits are faint, so that both can be read.
+/// Draws a rising line through digits. A horizontal line would fill the gaps that distinguish 0, 3,
+/// 6, 8 and 9. The line is bright and the digits are faint, so that both are readable.
 fn strike(
     frame: &mut Frame,
     columns: Range<usize>,

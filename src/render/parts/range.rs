@@ -1,4 +1,5 @@
-//! The range of the day: a bar from the lowest price to the highest, and where the price is now.
+//! Draws the range of the day: a bar from the lowest price to the highest, with a marker at the
+//! current price. This module never calculates the range.
 
 use core::ops::Range;
 
@@ -6,14 +7,14 @@ use super::field;
 use crate::market::DayStats;
 use crate::render::{FontSet, Frame, InstrumentView, View, WIDTH};
 
-/// A bar narrower than this says nothing.
+/// The least width of a readable bar in columns.
 const LEAST: usize = 18;
-/// Between a bar and its numbers.
+/// The gap between the bar and its prices, in columns.
 const GAP: usize = 3;
 
-/// Draws the range in the given columns of a page. The numbers lose their decimals if there is no
-/// room for a bar with them, and then go altogether. Whether there is one: that of an old price
-/// is no range.
+/// Draws the range of the day in the given columns of a page. If there is no space for a bar, the
+/// prices lose their decimals, and then the prices are left out. Returns true if the range was
+/// drawn. A stale price has no range.
 pub(crate) fn draw(
     view: &View<'_>,
     line: &InstrumentView<'_>,
@@ -52,7 +53,7 @@ pub(crate) fn draw(
     let last = row.len() - 1;
     row[0] = END;
     row[last] = END;
-    // From the first to the last column, the marker within.
+    // The marker moves from the first column to the last and always stays inside the bar.
     let span = high.scaled().saturating_sub(low.scaled()).max(1) as u64;
     let above = price.scaled().saturating_sub(low.scaled()).max(0) as u64;
     let reach = (row.len() - MARKER) as u64;
@@ -61,9 +62,9 @@ pub(crate) fn draw(
     true
 }
 
-/// The rows of the line, of its ends, and of the place on it.
+/// The dots of one column of the bar, of its ends, and of the marker.
 const TRACK: u8 = 0b0000_1000;
 const END: u8 = 0b0011_1110;
 const PLACE: u8 = 0b0111_1111;
-/// How many columns the place takes.
+/// The width of the marker in columns.
 const MARKER: usize = 3;

@@ -1,4 +1,5 @@
-//! The history as a curve. Never judges it: a curve says where a price has been, not where it is.
+//! Draws the price history as a curve. This module never judges the freshness: a curve shows past
+//! prices, and not the current price.
 
 use core::ops::Range;
 
@@ -7,9 +8,9 @@ use crate::render::{Frame, WIDTH};
 
 /// Draws the history, oldest first, from the left into the given columns and pages.
 ///
-/// A column is one point while they fit, and then the last of a group of as many as must share
-/// one: so a new point changes the newest column and leaves the others alone, and the bus has
-/// little to carry.
+/// Each column shows one point if all points fit. Otherwise each column shows the last point of a
+/// group of equal size. So a new point changes only the newest column, and little data goes over
+/// the bus.
 pub(crate) fn draw(
     frame: &mut Frame,
     history: &[Price],
@@ -25,8 +26,9 @@ pub(crate) fn draw(
         high = high.max(point.scaled());
     }
     let bottom = 8 * pages.len() as u32 - 1;
-    // How many rows up, in 1/2³² of a row, one unit of price is: one division for the whole
-    // curve. No difference is larger than the divisor, so no product leaves the 64 bits.
+    // `steps` is the number of rows for one unit of price, in 1/2³² of a row, so that the curve
+    // needs only one division. A product always fits into 64 bits, because no price difference is
+    // larger than the divisor.
     let (zero, steps) = match high.abs_diff(low) {
         0 => (bottom / 2, 0),
         range => (bottom, (u64::from(bottom) << 32) / range),
@@ -43,12 +45,13 @@ pub(crate) fn draw(
     for dots in &mut curve[..drawn] {
         newest = (newest + group).min(history.len());
         let here = row(history[newest - 1]);
-        // Up or down to the neighbour, but not beside it: a slope stays a line.
+        // A column covers the rows up to the neighbouring point, but not the row of that point. So
+        // a slope stays a thin line.
         let (top, low) = (here.min(before + 1), here.max(before.saturating_sub(1)));
         before = here;
         *dots = (2 << low) - (1 << top);
     }
-    // Page by page, for then the compiler moves many columns at once.
+    // The loop goes page by page, so that the compiler can process many columns at once.
     for (page, shift) in pages.zip((0..).step_by(8)) {
         let bytes = &mut frame.as_bytes_mut()[page * WIDTH + columns.start..];
         for (byte, dots) in bytes.iter_mut().zip(&curve[..drawn]) {

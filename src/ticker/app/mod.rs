@@ -1,7 +1,7 @@
-//! A ticker as its configuration has it, for as long as it runs: what is changed in the file is
-//! changed on the glass, and what is wrong there is said on it while the last good one stays in
-//! force. Owns the service and the panel's thread, and makes anew only what has to be; signals and
-//! the environment are its caller's.
+//! The ticker application, from its start to its end. A change of the configuration file changes
+//! the display; a wrong file produces a notice, and the last good configuration stays in force. The
+//! application owns the event loop and the panel thread, and restarts only the parts that need it.
+//! The caller handles signals and the environment.
 
 mod panel_host;
 mod reload;
@@ -30,10 +30,10 @@ use panel_host::{PanelHost, StatusSinks};
 pub use reload::{ConfigUpdate, ConfigWatcher, Files, InitialConfig};
 pub use stop_notice::StopNotice;
 
-/// How often the files are looked at.
+/// The interval between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A configuration that is good, with what opens its connections.
+/// A valid configuration and the connector for its connections.
 #[derive(Debug)]
 pub struct LoadedConfig {
     /// The configuration.
@@ -42,10 +42,10 @@ pub struct LoadedConfig {
 }
 
 impl LoadedConfig {
-    /// Reads a configuration and all the files that it names.
+    /// Reads a configuration and all files that it names.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first problem that is found.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         Self::parse(&Config::text(path)?, path, environment)
     }
@@ -56,7 +56,7 @@ impl LoadedConfig {
         Ok(Self { config, connector })
     }
 
-    /// A service that shows it.
+    /// Returns the setup of an event loop for this configuration, without a supervisor.
     pub fn setup(&self, clock: Clock) -> TickerSetup {
         TickerSetup {
             settings: self.config.settings.clone(),
@@ -69,7 +69,7 @@ impl LoadedConfig {
         }
     }
 
-    /// The symbols, as people write them.
+    /// Returns the symbols in their usual form (`SPX`), separated by commas.
     pub fn names(&self) -> String {
         let symbols = self.config.settings.watchlist.iter();
         symbols
@@ -79,10 +79,10 @@ impl LoadedConfig {
     }
 }
 
-/// Starts the thread of a panel.
+/// Starts the panel thread.
 ///
 /// # Errors
-/// The system refuses another thread.
+/// The system cannot start another thread.
 pub fn start_panel(
     panel: &config::PanelConfig,
     leave: FinalPicture,
@@ -99,33 +99,34 @@ pub fn start_panel(
     }
 }
 
-/// Why a station ends that nobody has told to.
+/// The reason why the application ends without a stop request.
 #[derive(Debug)]
 pub enum TickerError {
-    /// The configuration is wrong, and there is no other.
+    /// The configuration is wrong, and [`Files::last_good`] is not set.
     Config(ConfigError),
-    /// Anything else.
+    /// Any other error.
     Other(String),
 }
 
-/// What a station is made of.
+/// The ticker application before its start: its files, environment, clock and supervisor.
 #[derive(Debug)]
 pub struct TickerApp {
-    /// What it goes by.
+    /// The paths of its files.
     pub files: Files,
-    /// What else it goes by.
+    /// The environment of the process.
     pub environment: Environment,
-    /// Time.
+    /// The source of the time.
     pub clock: Clock,
-    /// Who is told that it runs.
+    /// The supervisor (systemd), which receives the state of the process.
     pub supervisor: Supervisor,
-    /// The file that says how its panel does; see [`display::State`].
+    /// The file for the state of the panel, see [`display::PanelState`]. With `None`, the
+    /// application writes no file.
     pub state: Option<PathBuf>,
 }
 
 impl TickerApp {
-    /// Runs until `stops` has something, or its sender is gone; what comes from `reloads` has the
-    /// configuration read at once.
+    /// Runs until `stops` receives a message or its sender is dropped. Each message from `reloads`
+    /// causes an immediate read of the configuration.
     ///
     /// # Errors
     /// See [`TickerError`].
@@ -138,7 +139,7 @@ impl TickerApp {
         let begun = config_watcher.begin(self.clock.now());
         let (beginning, fault) = begun.map_err(TickerError::Config)?;
         let (sender, news) = mpsc::channel(4);
-        // Dropped, and so ended, with this function.
+        // The set aborts its task when this function returns.
         let mut looking = JoinSet::new();
         let keeping = watch_files(
             config_watcher,
@@ -188,7 +189,7 @@ impl TickerApp {
 struct Running {
     clock: Clock,
     supervisor: Supervisor,
-    /// Of the supervisor, for what is made anew.
+    /// A part of the supervisor for the event loop. Each new event loop uses the same heartbeat.
     part: Supervisor,
     stops: mpsc::Receiver<()>,
     news: mpsc::Receiver<ConfigUpdate>,
@@ -197,8 +198,8 @@ struct Running {
 }
 
 impl Running {
-    /// Shows what a configuration says, until it is told to stop (`None`) or there is another one
-    /// that needs more than other settings.
+    /// Runs an event loop for a configuration. Returns `None` after a stop request, or the next
+    /// configuration if that needs a new event loop.
     async fn show(
         &mut self,
         loaded: Box<LoadedConfig>,
@@ -212,7 +213,7 @@ impl Running {
             .set_title(format!("showing {}", loaded.names()));
         let (controls, receiver) = mpsc::channel(4);
         if self.fault.is_some() {
-            // There is room: it is the first.
+            // The channel is empty, so the first message always fits.
             controls
                 .try_send(ControlMessage::Fault(self.fault.clone()))
                 .ok();
@@ -228,7 +229,8 @@ impl Running {
         Ok(next)
     }
 
-    /// Tells a service what comes; when this returns, it ends.
+    /// Sends changes to the event loop. When this function returns, it drops `controls`, and the
+    /// event loop ends.
     async fn forward_changes(
         &mut self,
         mut loaded: Box<LoadedConfig>,
@@ -248,13 +250,13 @@ impl Running {
                     }
                     continue;
                 }
-                // The service has ended by itself, and says why.
+                // The event loop has ended by itself and returns its reason.
                 () = controls.closed() => return None,
                 Some(news) = self.news.recv() => news,
             };
             if news.fault != self.fault {
                 self.fault.clone_from(&news.fault);
-                // Where nobody hears it any more, the next turn sees that.
+                // A send error means that the event loop has ended; the next iteration detects it.
                 controls.send(ControlMessage::Fault(news.fault)).await.ok();
             }
             let Some(next) = news.loaded else { continue };
@@ -271,7 +273,8 @@ impl Running {
         }
     }
 
-    /// Says what is wrong until it is told to stop (`None`) or something can be shown.
+    /// Shows the configuration problem. Returns `None` after a stop request, or the first valid
+    /// configuration.
     async fn wait(&mut self) -> Option<Box<LoadedConfig>> {
         let mailbox = self.panel_host.mailbox().clone();
         self.panel_host
@@ -314,7 +317,8 @@ impl Running {
                     }
                 }
                 () = self.clock.sleep_until(heartbeat.due().min(now + panel_host::CHECK_INTERVAL)) => {
-                    // No other panel is waited for before there is a configuration.
+                    // The result is not needed: no other panel can wait before the first
+                    // configuration is valid.
                     self.panel_host.look();
                 }
             }
@@ -322,8 +326,8 @@ impl Running {
     }
 }
 
-/// Looks at the files now and then, and at once when asked to. On threads of its own: a file may be
-/// on a network drive, and the prices do not wait for that.
+/// Checks the files at intervals, and at once on request. The checks run on blocking threads,
+/// because a file can be on a network drive and must not delay the prices.
 async fn watch_files(
     mut config_watcher: ConfigWatcher,
     mut reloads: mpsc::Receiver<()>,
@@ -346,7 +350,7 @@ async fn watch_files(
             (config_watcher, found)
         });
         let Ok((back, found)) = looking.await else {
-            // It panicked, and that has been told.
+            // The check has panicked, and the panic hook has reported the panic.
             return;
         };
         config_watcher = back;

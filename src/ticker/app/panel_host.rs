@@ -1,7 +1,7 @@
-//! The panel of a running station. Owns its thread and its slot, notices when that thread does not
-//! come back from a write, and says so: in the log, to systemd, and in a file for the doctor. There
-//! is never a second thread beside one that is stuck: two that write to one bus would spoil each
-//! other's picture.
+//! The panel of the running application. This module owns the panel thread and its mailbox. If the
+//! thread does not return from a write, the module reports the problem to the log, to systemd, and
+//! to a file for the doctor. The module never starts a second thread beside a stuck thread: two
+//! threads on one bus would damage the pictures of each other.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,23 +15,25 @@ use crate::display::{FinalPicture, Mailbox, PanelState, PanelThread};
 use crate::systemd::Supervisor;
 use crate::time::{Clock, Moment, Now};
 
-/// How often the thread is looked at.
+/// The interval between two checks of the panel thread.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// A write that takes longer than this (and [`CHECK_INTERVAL`] at most until it is noticed, twice) is told. A
-/// bus that is stuck takes four seconds for all that is tried at once.
+/// The time after which a write is reported as stuck; the detection takes at most two check
+/// intervals more. The limit is above four seconds because the attempts of one write to a stuck bus
+/// take four seconds together.
 const STUCK: Duration = Duration::from_secs(5);
-/// A bus that is stuck must not hold up the end.
+/// The time limit for the end of the panel thread. A stuck bus must not delay the end of the
+/// program.
 const LEAVE_LIMIT: Duration = Duration::from_millis(500);
 
-/// Who is told how the panel does.
+/// The receivers of the panel state: systemd and the doctor.
 #[derive(Debug)]
 pub(super) struct StatusSinks {
     pub(super) supervisor: Supervisor,
-    /// The file for the doctor.
+    /// The state file that the doctor reads; `None` writes no file.
     pub(super) file: Option<PathBuf>,
 }
 
-/// See the module.
+/// The owner of the panel thread; see the module documentation.
 #[derive(Debug)]
 pub(super) struct PanelHost {
     wiring: config::PanelConfig,
@@ -39,21 +41,23 @@ pub(super) struct PanelHost {
     panel: PanelThread,
     clock: Clock,
     sinks: StatusSinks,
-    /// What is shown, in a few words.
+    /// A short description of the content on the display, for systemd.
     title: String,
-    /// The turn that the thread is busy with, and since when that is known.
+    /// The number of the mailbox turn on which the thread works, and the time of the check that
+    /// first saw this turn.
     busy: Option<(u64, Moment)>,
-    /// Whether it has been told that it is stuck.
+    /// True if the thread has been reported as stuck.
     stuck: bool,
-    /// Whether it is to end so that another panel can take its place; until then nothing is shown.
+    /// True if the thread must end so that another panel can replace it. Nothing is shown
+    /// meanwhile.
     ending: bool,
 }
 
 impl PanelHost {
-    /// Starts the thread of a panel.
+    /// Starts the panel thread.
     ///
     /// # Errors
-    /// The system refuses another thread.
+    /// The system cannot start another thread.
     pub(super) fn new(
         wiring: config::PanelConfig,
         clock: Clock,
@@ -75,12 +79,12 @@ impl PanelHost {
         Ok(panel_host)
     }
 
-    /// What is put into this is shown.
+    /// Returns the mailbox for the pictures that the panel shows.
     pub(super) fn mailbox(&self) -> &Mailbox {
         &self.mailbox
     }
 
-    /// Says in a few words what is shown from now on.
+    /// Sets the short description of the content on the display and sends it to systemd.
     pub(super) fn set_title(&mut self, title: String) {
         if title != self.title {
             self.title = title;
@@ -88,11 +92,12 @@ impl PanelHost {
         }
     }
 
-    /// Has another panel in the place of this one, unless it is the same. While the thread of this one
-    /// is stuck there is none, and [`PanelHost::look`] tells when that is over.
+    /// Replaces the panel if the new configuration is different. While the thread of the old panel
+    /// is stuck, no new panel starts, and [`PanelHost::look`] returns true when that thread has
+    /// ended.
     ///
     /// # Errors
-    /// The system refuses another thread.
+    /// The system cannot start another thread.
     pub(super) fn replace(&mut self, wiring: &config::PanelConfig) -> io::Result<()> {
         if *wiring == self.wiring && !self.ending {
             return Ok(());
@@ -106,7 +111,8 @@ impl PanelHost {
                 );
             }
             self.ending = true;
-            // Of the size that is drawn now; nobody takes from it.
+            // The event loop draws for the new size from now on. No thread takes pictures from this
+            // mailbox.
             self.mailbox = Mailbox::new(wiring.oled.size);
             return Ok(());
         }
@@ -119,7 +125,8 @@ impl PanelHost {
         Ok(())
     }
 
-    /// Looks at the thread; whether another panel was waiting for its end, which has come.
+    /// Checks the panel thread. Returns true if another panel waits for the end of this thread and
+    /// the thread has ended.
     pub(super) fn look(&mut self) -> bool {
         let now = self.clock.now();
         if self.ending {
@@ -135,7 +142,7 @@ impl PanelHost {
         false
     }
 
-    /// Leaves the panel as it shall be without the program.
+    /// Ends the panel thread, which shows the final picture.
     pub(super) fn end(&mut self) {
         self.panel.finish(LEAVE_LIMIT);
         if self.panel.has_ended() {
@@ -148,7 +155,8 @@ impl PanelHost {
             return;
         }
         self.stuck = stuck;
-        // The log is the last to hear of it: whoever reads that looks at the others.
+        // The log entry comes last: a reader of the log may then look at the state file and at
+        // systemd.
         if stuck {
             let since = now.utc.map(|utc| {
                 let millis = i64::try_from(STUCK.as_millis()).unwrap_or(0);
@@ -201,7 +209,7 @@ mod tests {
     use crate::render::{Frame, Size};
     use crate::time::{ManualClock, Utc};
 
-    /// A panel that is a file, and who is told of it.
+    /// A panel that is a file, and the receivers of its state.
     struct Scene {
         folder: PathBuf,
         panel_host: PanelHost,
@@ -211,7 +219,7 @@ mod tests {
     }
 
     impl Scene {
-        /// With a panel whose next write hangs: it opens a pipe that nobody reads.
+        /// Creates a panel whose next write hangs, because it opens a pipe without a reader.
         fn hanging(name: &str) -> Self {
             let id = std::process::id();
             let folder = std::env::temp_dir().join(format!("deskticker-mounted-{name}-{id}"));
@@ -253,7 +261,8 @@ mod tests {
                 .put(&frame, PanelLight::default(), until);
         }
 
-        /// As the station does while time passes; whether another panel can be mounted.
+        /// Advances the clock and checks the thread, as the application does. Returns true if
+        /// another panel can start.
         fn pass(&mut self, time: Duration) -> bool {
             self.hand.advance(time);
             self.panel_host.look()
@@ -263,7 +272,7 @@ mod tests {
             PanelState::read(&self.folder.join(PanelState::FILE))
         }
 
-        /// What systemd has been told last.
+        /// Returns the last status that systemd has received.
         fn status(&self) -> String {
             let mut buffer = [0; 256];
             let mut last = String::new();
@@ -273,7 +282,7 @@ mod tests {
             last
         }
 
-        /// Lets the write go on, which then fails.
+        /// Lets the write continue; the write then fails.
         fn let_go(&self) {
             let pipe = format!("screen.png.{}.tmp", std::process::id());
             std::fs::File::open(self.folder.join(pipe)).unwrap();
@@ -305,7 +314,7 @@ mod tests {
             scene.pass(CHECK_INTERVAL);
             looks += 1;
         }
-        // The first may come just after the write has begun.
+        // The first check may come just after the write has begun.
         assert!(
             CHECK_INTERVAL * (looks + 1) <= Duration::from_secs(10),
             "{looks}"

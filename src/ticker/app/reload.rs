@@ -1,5 +1,5 @@
-//! What is to be known of the files around a ticker: its configuration, the last good one, and
-//! whatever says that setting it up went wrong. Owns what was last read of them; shows nothing.
+//! The files of the application: its configuration, the last good configuration, and the report of
+//! a failed setup. This module owns the last content of these files. It shows nothing.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,23 +12,23 @@ use crate::market::Calendar;
 use crate::ticker::state::ConfigProblem;
 use crate::time::Now;
 
-/// Of the line that is shown of a setup that went wrong, in bytes: more than a glass has room for.
+/// The maximum length of the setup report, in bytes: more than the display has space for.
 const LINE: u64 = 512;
 
-/// Where the files are.
+/// The paths of the files of the application.
 #[derive(Clone, Debug)]
 pub struct Files {
     /// The configuration.
     pub config: PathBuf,
-    /// Where the last good one is remembered. With it, a ticker starts whatever the configuration
-    /// is like.
+    /// The copy of the last good configuration. If this path is set, a ticker also starts with a
+    /// wrong configuration.
     pub last_good: Option<PathBuf>,
-    /// While this is there and not empty, its first line is shown: what set this machine up could
-    /// not do what it was asked for.
+    /// The report of a failed setup of the machine. The display shows its first line while the file
+    /// exists and is not empty.
     pub fault: Option<PathBuf>,
 }
 
-/// See the module.
+/// The watcher of the configuration files and of the setup report; see the module documentation.
 #[derive(Debug)]
 pub struct ConfigWatcher {
     files: Files,
@@ -38,34 +38,34 @@ pub struct ConfigWatcher {
     watch: FileWatch,
     /// The files that the configuration names.
     others: Vec<PathBuf>,
-    /// What is wrong with the configuration.
+    /// The problem of the configuration.
     wrong: Option<ConfigProblem>,
-    /// What went wrong with the setup.
+    /// The problem of the setup.
     setup: Option<ConfigProblem>,
-    /// Which fault has been told.
+    /// The problem that the last result contained.
     reported: Option<ConfigProblem>,
 }
 
-/// With what a ticker begins.
+/// The configuration at the start.
 #[derive(Debug)]
 pub enum InitialConfig {
     /// A good configuration, or the last good one.
     Good(Box<LoadedConfig>),
-    /// There is none, and this is the panel to say so on.
+    /// No good configuration exists; the panel shows the problem.
     Nothing(PanelConfig),
 }
 
-/// What another look has brought.
+/// The result of a check that found a change.
 #[derive(Debug)]
 pub struct ConfigUpdate {
     /// The configuration, if it has been read again and is good.
     pub loaded: Option<Box<LoadedConfig>>,
-    /// What is wrong from now on.
+    /// The present problem; `None` if there is none.
     pub fault: Option<ConfigProblem>,
 }
 
 impl ConfigWatcher {
-    /// For these files; nothing is read yet.
+    /// Creates a watcher for these files and reads nothing yet.
     pub fn new(files: Files, environment: Environment) -> Self {
         Self {
             last_good: files.last_good.clone().map(LastGood::at),
@@ -80,10 +80,10 @@ impl ConfigWatcher {
         }
     }
 
-    /// The first look.
+    /// Does the first check.
     ///
     /// # Errors
-    /// The configuration is wrong, and nobody wants the last good one.
+    /// The configuration is wrong, and [`Files::last_good`] is not set.
     pub fn begin(
         &mut self,
         now: Now,
@@ -103,7 +103,8 @@ impl ConfigWatcher {
                         );
                         InitialConfig::Good(Box::new(loaded))
                     }
-                    // That of a first start need not be there; what is to be mended is the other.
+                    // At a first start there is no last good configuration. The error to correct is
+                    // the one of the configuration, so only that error is logged.
                     Err(_) => {
                         log::error!("{error}; waiting until that is mended");
                         let text = Config::text(&self.files.config).unwrap_or_default();
@@ -117,8 +118,8 @@ impl ConfigWatcher {
         Ok((beginning, self.reported.clone()))
     }
 
-    /// Another look, which mostly brings nothing. `asked` by somebody, it judges at once whatever is
-    /// there.
+    /// Does another check; returns `None` if nothing has changed. If `asked` is true, a user has
+    /// requested a reload, and the configuration is read at once.
     pub fn look(&mut self, asked: bool, now: Now) -> Option<ConfigUpdate> {
         let seen = self.seen();
         let changed = self.watch.look(seen, now.monotonic);
@@ -136,7 +137,7 @@ impl ConfigWatcher {
         Some(ConfigUpdate { loaded, fault })
     }
 
-    /// What is most in need of being mended.
+    /// Returns the most important problem: the configuration comes before the setup.
     fn fault(&self) -> Option<ConfigProblem> {
         self.wrong.as_ref().or(self.setup.as_ref()).cloned()
     }
@@ -148,9 +149,10 @@ impl ConfigWatcher {
         }
     }
 
-    /// Reads the configuration, and remembers it if it is good.
+    /// Reads the configuration, and stores its text as the last good one if it has no error.
     fn judge(&mut self, now: Now) -> Result<Box<LoadedConfig>, ConfigError> {
-        // From before it is read, so that a change meanwhile is seen by the next look.
+        // The file stamp is older than the text that is read, so the next check detects a change
+        // that happens in between.
         let before = FileStamp::of(&self.files.config);
         let read = Config::text(&self.files.config).and_then(|text| {
             let loaded = LoadedConfig::parse(&text, &self.files.config, &self.environment)?;
@@ -206,7 +208,7 @@ impl ConfigWatcher {
     }
 }
 
-/// The first line of a file, if there is one.
+/// Returns the first line of a file; `None` if the file does not exist or has no text.
 fn first_line(path: &Path) -> Option<String> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).ok()?;

@@ -1,6 +1,6 @@
-//! What is left to say once a ticker has ended, whatever has ended it: nothing that it has shown is
-//! live any more, and nobody else will tell. Owns how long that may take; needs no token and no
-//! network.
+//! The notice on the panel after a ticker process has ended, for any reason: the last picture is
+//! not live any more, and no other program replaces it. This module owns the time limit of the
+//! notice. It needs no token and no network.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,34 +14,38 @@ use crate::display::{Oled, PanelLight, PanelState, Png};
 use crate::render;
 use crate::time::Clock;
 
-/// The next start waits for this, so a bus or a disk that hangs is given up.
+/// The limit for the whole notice. The next start waits for the notice, so a bus or a disk that
+/// hangs must not block it.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
-/// A message that is not acknowledged is tried again; after so many tries nobody is there.
+/// The number of attempts. A message without acknowledgement is sent again; after this number of
+/// attempts, no panel is present.
 const MAX_ATTEMPTS: usize = 3;
-/// Between two tries.
+/// The pause between two attempts.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// See the module.
+/// The notice that replaces the last picture after the process has ended; see the module
+/// documentation.
 #[derive(Clone, Debug)]
 pub struct StopNotice {
-    /// What the ticker went by.
+    /// The configuration files of the ticker that has ended.
     pub files: Files,
-    /// What else it went by.
+    /// The environment of the ticker that has ended.
     pub environment: Environment,
-    /// Time.
+    /// The clock, which selects the dimming period.
     pub clock: Clock,
-    /// The file in which it has said how its panel does.
+    /// The file in which the ticker has stored the state of its panel.
     pub state: Option<PathBuf>,
-    /// What is said, and what that means.
+    /// The title of the notice and its explanation.
     pub words: [String; 2],
 }
 
 impl StopNotice {
-    /// Says it on the panel that the ticker had, unless that was left in order.
+    /// Shows the notice on the panel of the ticker, unless the ticker has already left the panel in
+    /// order.
     ///
     /// # Errors
-    /// The panel does not take it, or not in time. Then whoever is still writing must be ended: it is a
-    /// thread of this process.
+    /// The panel does not accept the notice, or does not accept it in time. After a timeout, a
+    /// thread of this process may still write, so the caller must end the process.
     pub fn say(self) -> Result<(), String> {
         if self.state.as_deref().and_then(PanelState::read) == Some(PanelState::Left) {
             return Ok(());
@@ -76,13 +80,14 @@ impl StopNotice {
                     }
                 }
             }
-            // Its own program tells a terminal, or nobody.
+            // Only the ticker process itself can write to its terminal, so there is nothing to show
+            // here.
             PanelKind::Terminal => Ok(()),
         }
     }
 
-    /// The panel of the configuration that was in force, and how it glows now: a panel that is off at
-    /// night stays so.
+    /// Returns the panel of the configuration that was in force, and its light now. The light keeps
+    /// a panel off that a dimming period has turned off.
     fn in_force(&self) -> (config::PanelConfig, PanelLight) {
         let files = [Some(&self.files.config), self.files.last_good.as_ref()];
         let mut loaded = files

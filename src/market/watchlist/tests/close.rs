@@ -1,11 +1,12 @@
-//! CLOSED means "this is the close", at literal times.
+//! Tests of `Freshness::Closed`: the display shows a value as closed only if the value is the close
+//! of the session. All times are literal.
 
 use super::*;
 use crate::market::{MarketState, MarketStatus};
 
 const CONTRACT: &str = "O:AAPL261218C00250000";
 
-/// A frame, a pong for one, comes on the links.
+/// Simulates a frame, such as a pong, on all connections.
 fn proven(list: &mut Watchlist, now: Now) {
     for cluster in Cluster::ALL {
         list.heard(cluster, now.monotonic);
@@ -47,7 +48,7 @@ fn an_ordinary_evening_ends_with_the_official_close_that_comes_minutes_after_the
         assert_eq!(shown.freshness, Freshness::Closed, "{time}");
         assert_eq!(shown.quote.unwrap().price, price(whole));
     }
-    // And so it stays all night, and through a loss of the link.
+    // The value stays closed all night, and also after a connection loss.
     let night = tuesday("22:00:00");
     list.set_link(Cluster::Indices, false, night, &US);
     list.set_link(Cluster::Indices, true, later(night, 5), &US);
@@ -59,7 +60,7 @@ fn an_ordinary_evening_ends_with_the_official_close_that_comes_minutes_after_the
 
 #[test]
 fn what_was_struck_at_the_bell_stays_struck_until_a_source_tells_the_close() {
-    // A half day: the bell is at 13:00.
+    // A day with an early close at 13:00.
     let friday = |time: &str| {
         let utc = utc(&format!("2026-11-27T{time}-05:00"));
         Now::new(Moment::from_millis((utc.0 - 1_795_755_600_000) as u64), utc)
@@ -118,13 +119,13 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
         ("SPX", "16:04:50", true, true),
         ("SPX", "15:59:51", true, true),
         ("SPX", "15:52:00", true, false),
-        // An index is told after the fact, at any time.
+        // The close of an index can be reported at any time after the end of the session.
         ("SPX", "16:45:00", true, true),
         ("SPY", "15:52:00", true, false),
         ("SPY", "15:59:30", true, true),
         ("SPY", "16:01:00", true, true),
         ("SPY", "16:01:01", true, false),
-        // After the bell shares go on: that is not the close.
+        // Shares are traded after the regular hours: such a price is not the close.
         ("SPY", "19:59:00", true, false),
         (CONTRACT, "15:40:00", true, false),
         (CONTRACT, "10:00:00", true, false),
@@ -151,7 +152,8 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
             "{name} {stamp}"
         );
     }
-    // A contract's close may be days old, and is none then, nor is one of half a day before the bell.
+    // The last known close of a contract can be days old. A close that is days old, or twelve hours
+    // older than the end of the session, is not the current close.
     let friday = Utc(tuesday("15:40:00").utc.unwrap().0 - 4 * 86_400_000);
     for old in [friday, tuesday("04:00:00").utc.unwrap()] {
         let mut list = linked(&[CONTRACT], night);
@@ -191,7 +193,7 @@ fn a_source_that_tells_the_close_after_a_value_came_knew_of_that_value() {
     let seen = list.shown(0, tuesday("16:01:30"), &US).unwrap();
     assert_eq!(seen.freshness, Freshness::Closed);
     assert_eq!(seen.quote.unwrap().price, price(2));
-    // One that told it before did not.
+    // A source that reported the close before the value arrived did not know the value.
     let mut list = linked(&["SPX"], tuesday("15:59:00"));
     close(&mut list, "16:00:03");
     value(&mut list);
@@ -213,7 +215,7 @@ fn nothing_older_replaces_what_is_known_after_the_bell() {
     let then = tuesday("16:05:00");
     proven(&mut list, then);
     assert_eq!(list.freshness(spx, then, &US), Freshness::Closed);
-    // A bar of 15:50, corrected; another hub's replay; a late row.
+    // A corrected bar of 15:50, a replay from another hub, and a late REST row.
     let stamp = tuesday("15:50:00").utc;
     take_bar(&mut list, "I:SPX", bar(7, stamp.unwrap()), then);
     tick_of(&mut list, "I:SPX", 8, tuesday("15:59:30").utc, then);
@@ -247,7 +249,7 @@ fn a_share_has_its_own_limit_after_the_bell_and_then_its_close_until_it_is_trade
         "trades are rare then"
     );
     assert_eq!(at(&list, "16:15:01"), stale(301));
-    // The evening ends, and the close is back.
+    // After the extended hours the display shows the close again.
     tick(&mut list, "SPY", 3, tuesday("19:59:00"));
     assert_eq!(at(&list, "20:04:00"), Freshness::Live);
     let shown = list.shown(0, tuesday("20:04:01"), &US).unwrap();
@@ -272,15 +274,15 @@ fn after_an_open_the_close_has_a_minute_of_grace() {
     let half = tuesday("09:30:30");
     let ends = tuesday("09:31:00").monotonic;
     assert_eq!(list.deadline(vix, half, &US), ends);
-    // A value of the new session has no grace: it is no close.
+    // A value of the new session has no grace period, because it is not a close.
     let (list, spx) = ticked("I:SPX", tuesday("09:30:05"));
     assert_eq!(list.freshness(spx, tuesday("09:30:20"), &US), stale(15));
-    // Nor has one that was told at the open itself.
+    // A value with the timestamp of the open has no grace period either.
     let mut list = linked(&["SPX"], tuesday("09:29:00"));
     let open = tuesday("09:30:00").utc;
     fetch(&mut list, "I:SPX", 1, open, tuesday("09:30:12"));
     assert_eq!(list.freshness(0, tuesday("09:30:20"), &US), stale(20));
-    // Nor has a value that was not the close.
+    // A value that was not the close has no grace period either.
     let (list, vix) = ticked("I:VIX", tuesday("09:00:00"));
     assert_eq!(list.freshness(vix, tuesday("09:30:10"), &US), stale(1810));
 }
@@ -299,7 +301,7 @@ fn yesterdays_close_is_todays_base_until_somebody_tells_another() {
     let spx = &list.instruments()[0];
     let change = spx.change(&spx.quote().unwrap(), first).unwrap();
     assert_eq!(change.absolute(), price(3));
-    // Yesterday's row, still served at 9:30:02, has its close too.
+    // At 9:30:02 the vendor still sends yesterday's row, which contains yesterday's close.
     let mut list = linked(&["SPX"], open);
     list.start_days(open, &US);
     tick(&mut list, "I:SPX", 103, first);
@@ -338,7 +340,8 @@ fn the_vendors_word_that_a_market_is_closed_makes_no_close_of_a_dead_links_value
     calendar.set_status(told(MarketState::Closed, tuesday("12:30:00").utc));
     let age = stale(90 * 60 + 60);
     assert_eq!(list.freshness(spx, tuesday("12:31:00"), &calendar), age);
-    // On an unbroken link it is the close, and stays it with each further word.
+    // On an unbroken connection the value is the close, and it stays the close after each further
+    // status.
     let mut calendar = US;
     calendar.set_status(told(MarketState::Open, tuesday("12:29:00").utc));
     let (mut list, spx) = ticked("I:SPX", tuesday("12:29:55"));
@@ -428,7 +431,8 @@ fn a_row_of_an_index_that_does_not_call_itself_the_close_is_none_while_that_may_
     let told = tuesday("16:02:00");
     fetch_close(&mut list, "I:SPX", 2, tuesday("16:01:00").utc, told);
     assert_eq!(list.freshness(0, told, &US), Freshness::Closed);
-    // Half an hour later it is the last one, whatever is called so.
+    // Half an hour after the end of the session, the last value is the close, even if its row is
+    // not marked as a close.
     let late = tuesday("16:31:00");
     let mut list = linked(&["SPX"], late);
     fetch(&mut list, "I:SPX", 1, tuesday("16:00:05").utc, late);
@@ -470,7 +474,7 @@ fn before_its_first_trade_of_the_morning_a_share_is_worth_its_close() {
     let mut list = linked(&["SPY"], tuesday("03:50:00"));
     let morning = tuesday("04:00:05");
     fetch_close(&mut list, "SPY", 7, monday("16:00:00"), tuesday("03:50:00"));
-    // The row of the morning has no trade but the last of the evening before.
+    // In the morning the REST row still contains the last trade of the previous evening.
     fetch(&mut list, "SPY", 8, monday("19:58:00"), morning);
     let shown = list.shown(0, morning, &US).unwrap();
     assert_eq!(shown.freshness, Freshness::Closed);
@@ -478,6 +482,6 @@ fn before_its_first_trade_of_the_morning_a_share_is_worth_its_close() {
     let first = tuesday("04:10:00");
     fetch(&mut list, "SPY", 9, first.utc, first);
     assert_eq!(list.freshness(0, first, &US), Freshness::Live);
-    // Nor is the price of before the open the close.
+    // A price from before the open is not the close.
     assert_eq!(list.freshness(0, tuesday("09:30:30"), &US), stale(19_230));
 }

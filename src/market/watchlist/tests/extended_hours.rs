@@ -1,4 +1,5 @@
-//! The calendar excuses silence; it never calls a moving number closed.
+//! Tests of values outside the trading hours: the calendar explains missing values, but it never
+//! makes the display show a changing price as closed.
 
 use super::*;
 use crate::market::SessionPart;
@@ -29,12 +30,12 @@ fn one_stray_print_is_never_shown_and_changes_nothing() {
         (price(100), Freshness::Closed)
     );
     assert_eq!(list.instruments()[0].curve(), []);
-    // Nor does one an hour later make two.
+    // A second value one hour later does not confirm the first value.
     assert_eq!(
         tick(&mut list, "I:SPX", 18, later(now, 3600)),
         Outcome::Doubted
     );
-    // And REST's right answers are still taken.
+    // Correct REST responses are still accepted.
     let friday = Some(Utc(saturday("16:04:50").utc.unwrap().0 - 86_400_000));
     let night = later(now, 7200);
     fetch_close(&mut list, "I:SPX", 101, friday, night);
@@ -72,7 +73,7 @@ fn a_number_that_moves_outside_the_known_hours_is_live_from_its_second_value_and
     ] {
         let now = tuesday(time);
         let mut list = linked(&[name], later(now, -10));
-        // Yesterday's close, or today's, by the word of a source.
+        // A source reports the close of today or of yesterday.
         let bell = if now.utc >= tuesday("16:00:00").utc {
             tuesday("16:00:00").utc
         } else {
@@ -98,14 +99,15 @@ fn a_number_that_moves_outside_the_known_hours_is_live_from_its_second_value_and
                 )
             );
         }
-        // It stops: struck with its age, then the close.
+        // The values stop: first the display shows the last value as stale with its age, then the
+        // close.
         let stopped = later(now, 99 + 61);
         assert_eq!(list.freshness(0, stopped, &US), stale(61), "{name} {time}");
         let back = later(now, 99 + 60 + 900);
         let shown = list.shown(0, back, &US).unwrap();
         let seen = (shown.freshness, shown.quote.unwrap().price);
         assert_eq!(seen, (Freshness::Closed, price(100)), "{name} {time}");
-        // Where there is room it stands beside the close, with its own age.
+        // A layout with enough space shows the value next to the close, with its own age.
         let (outside, age) = list.instruments()[0]
             .outside(&shown.quote.unwrap(), back)
             .unwrap();
@@ -126,7 +128,7 @@ fn a_bar_of_the_stray_print_itself_and_the_print_sent_again_are_no_second_one() 
     let outcome = take_bar(&mut list, "I:SPX", bar(18, end), minute);
     assert_eq!(outcome, Outcome::Doubted);
     assert_eq!(list.freshness(0, minute, &US), Freshness::Closed);
-    // The bar of the minute after it is one.
+    // The bar of the next minute is a second value.
     let next = later(minute, 60);
     let outcome = take_bar(&mut list, "I:SPX", bar(19, Utc(end.0 + 60_000)), next);
     assert_eq!(outcome, Outcome::Stored);
@@ -169,7 +171,7 @@ fn a_run_that_has_stopped_gives_way_to_the_close_on_time_and_at_the_open_at_once
     let wait = list.deadline(0, soon, &US).since(soon.monotonic);
     assert_eq!(wait, Duration::from_secs(5));
     assert_eq!(list.freshness(0, later(now, 910), &US), Freshness::Closed);
-    // Tuesday's bell has rung, and nothing has come since.
+    // Tuesday: the session is open, and no value has arrived since the open.
     let mut list = linked(&["SPX"], tuesday("09:00:00"));
     let monday = Some(Utc(tuesday("16:20:00").utc.unwrap().0 - 86_400_000));
     fetch_close(&mut list, "I:SPX", 100, monday, tuesday("09:00:00"));

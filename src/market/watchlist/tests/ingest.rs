@@ -1,4 +1,4 @@
-//! What becomes of a value that comes, at literal times.
+//! Tests of the processing of incoming values, at literal times.
 
 use super::*;
 use crate::market::SessionPart;
@@ -70,7 +70,7 @@ fn what_rest_tells_of_a_price_outside_the_hours_is_live_and_marked() {
     for (stamp, part) in [
         ("16:30:05", Some(SessionPart::Outside)),
         ("16:01:00.001", Some(SessionPart::Outside)),
-        // Within its limit of the bell it is of the session.
+        // The value is within its limit after the end of the session, so it belongs to the session.
         ("16:01:00", None),
     ] {
         let now = later(tuesday(stamp), 5);
@@ -214,7 +214,7 @@ fn a_close_never_wears_the_stamp_of_what_came_after_it() {
         let mut list = linked(&[name], now);
         tick(&mut list, ticker, 1, now);
         tick(&mut list, ticker, 2, later(now, 1));
-        // The row is stamped with the last price, and tells the close.
+        // The row has the timestamp of the last price, and it contains the close.
         let then = later(now, 70);
         fetch_close(&mut list, ticker, 7, later(now, 1).utc, then);
         assert_eq!(shown(&list), Some(price(2)), "{name}");
@@ -241,7 +241,7 @@ fn a_value_that_a_stream_repeats_after_rest_is_of_that_stream() {
     fetch(&mut list, "I:SPX", 1, now.utc, now);
     tick_of(&mut list, "I:SPX", 1, now.utc, later(now, 1));
     assert_eq!(quote(&list).epoch, list.link(Cluster::Indices).epoch);
-    // So the next is not in doubt, however late it comes.
+    // The next value is therefore accepted at once, even if it arrives minutes later.
     let next = tuesday("16:04:50");
     assert_eq!(tick(&mut list, "I:SPX", 2, next), Outcome::Stored);
 }
@@ -299,7 +299,7 @@ fn a_value_of_today_never_becomes_yesterdays_close() {
 fn the_next_price_of_a_share_proves_that_nothing_came_between_it_and_the_bell() {
     let mut list = linked(&["SPY"], tuesday("15:59:00"));
     tick(&mut list, "SPY", 1, tuesday("15:59:59"));
-    // No other frame, a pong for one, has come.
+    // No other frame, such as a pong, has arrived.
     let next = tuesday("16:10:00");
     let quote = Quote {
         epoch: list.link(Cluster::Stocks).epoch,
@@ -337,7 +337,7 @@ fn a_close_that_is_corrected_is_shown_as_corrected_even_after_the_link_broke() {
     list.set_link(Cluster::Indices, false, proven, &US);
     fetch(&mut list, "I:SPX", 2, last.utc, night);
     assert_eq!(seen(&list), (price(2), Freshness::Closed));
-    // By the word of a source.
+    // The same for a close that a source has reported.
     let (mut list, _) = ticked("I:SPX", last);
     list.set_link(Cluster::Indices, false, tuesday("16:00:01"), &US);
     fetch_close(&mut list, "I:SPX", 3, last.utc, night);
@@ -399,7 +399,7 @@ fn a_bar_tells_the_extremes_of_its_minute_unless_it_is_of_the_future() {
     let whole = Some((price(2), price(9)));
     assert_eq!(range(ChannelKind::Minute, &[], end), whole);
     assert_eq!(range(ChannelKind::Second, &[], end), whole);
-    // A minute's own bar knows better than what it was put together of.
+    // The bar of a minute replaces the range that was built from single values.
     let wrong = Bar {
         high: price(99),
         start: Utc(end.0 - 30_000),

@@ -13,7 +13,8 @@ fn utc(text: &str) -> Utc {
     Utc(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
 }
 
-/// Tuesday 2026-01-13 at this time in New York (winter time); monotonic time runs from midnight.
+/// The given time in New York (winter time) on Tuesday, 13 January 2026. The monotonic clock starts
+/// at midnight.
 fn tuesday(time: &str) -> Now {
     let utc = utc(&format!("2026-01-13T{time}-05:00"));
     let midnight = Utc(1_768_280_400_000);
@@ -54,17 +55,17 @@ fn stale(secs: u64) -> Freshness {
     Freshness::Stale(Duration::from_secs(secs))
 }
 
-/// SPX (0) and VIX (1), boxed as the program keeps it.
+/// A watchlist of SPX (index 0) and VIX (index 1), in a box as in the program.
 fn watchlist() -> Box<Watchlist> {
     Box::new(Watchlist::new(&symbols(&["SPX", "VIX"])).unwrap())
 }
 
-/// A value that is streamed and comes now, with nothing known about it but its stamp.
+/// A quote that is streamed and received now, with only a price and a timestamp.
 fn streamed(price: Price, stamp: Option<Utc>, now: Now) -> Quote {
     Quote::streamed(price, stamp, QuoteSource::Tick, Provenance::default(), now)
 }
 
-/// Streams a value that was true as it comes.
+/// Streams a value whose timestamp is the current time.
 fn tick(list: &mut Watchlist, ticker: &str, whole: i64, now: Now) -> Outcome {
     tick_of(list, ticker, whole, now.utc, now)
 }
@@ -84,13 +85,13 @@ fn tick_of(
     list.value(ticker, quote, now, &US)
 }
 
-/// REST tells a value with this stamp.
+/// Processes a REST response with this value and timestamp.
 fn fetch(list: &mut Watchlist, ticker: &str, whole: i64, stamp: Option<Utc>, now: Now) -> Outcome {
     let quote = Quote::fetched(price(whole), stamp, false, now);
     list.value(ticker, quote, now, &US)
 }
 
-/// REST tells that this is the close.
+/// Processes a REST response that marks the value as the close.
 fn fetch_close(list: &mut Watchlist, ticker: &str, whole: i64, stamp: Option<Utc>, now: Now) {
     let quote = Quote {
         is_close: true,
@@ -99,7 +100,7 @@ fn fetch_close(list: &mut Watchlist, ticker: &str, whole: i64, stamp: Option<Utc
     list.value(ticker, quote, now, &US);
 }
 
-/// A bar of a minute comes.
+/// Processes a one-minute bar.
 fn take_bar(list: &mut Watchlist, ticker: &str, bar: Bar, now: Now) -> Outcome {
     list.bar(
         ticker,
@@ -111,7 +112,7 @@ fn take_bar(list: &mut Watchlist, ticker: &str, bar: Bar, now: Now) -> Outcome {
     )
 }
 
-/// A list whose links are in use.
+/// A watchlist whose connections are up.
 fn linked(names: &[&str], now: Now) -> Box<Watchlist> {
     let mut list = Box::new(Watchlist::new(&symbols(names)).unwrap());
     for cluster in Cluster::ALL {
@@ -120,7 +121,7 @@ fn linked(names: &[&str], now: Now) -> Box<Watchlist> {
     list
 }
 
-/// A list on which this symbol's value arrived as it happened.
+/// A watchlist of SPX and VIX with one streamed value, and the index of its instrument.
 fn ticked(ticker: &str, now: Now) -> (Box<Watchlist>, usize) {
     let mut list = linked(&["SPX", "VIX"], now);
     assert_eq!(tick(&mut list, ticker, 1, now), Outcome::Stored);
@@ -143,7 +144,7 @@ fn shown(list: &Watchlist) -> Option<Price> {
     list.instruments()[0].quote().map(|quote| quote.price)
 }
 
-// The list.
+// Tests of the list.
 
 #[test]
 fn a_list_that_cannot_be_says_what_to_do() {
@@ -208,7 +209,7 @@ fn the_list_fits_a_small_machine() {
     );
 }
 
-// The order of values.
+// Tests of the order of values.
 
 #[test]
 fn the_newer_stamp_wins_whatever_comes_last() {
@@ -265,7 +266,7 @@ fn without_an_agreed_time_a_channel_that_goes_on_is_followed_from_its_second_val
         tick_of(&mut list, "I:SPX", 3, real(2), later(now, 2)),
         Outcome::Stored
     );
-    // A burst of what was held back advances by its stamps alone.
+    // In a burst of delayed values, the timestamps advance but the receive times do not.
     let mut list = linked(&["SPX"], now);
     tick_of(&mut list, "I:SPX", 1, real(30), now);
     for secs in 1..20 {
@@ -314,7 +315,8 @@ fn the_first_value_without_a_stamp_may_be_a_repetition_and_one_that_differs_is_n
     tick_of(&mut list, "I:SPX", 2, None, later(now, 2));
     assert_eq!(list.freshness(0, later(now, 12), &US), Freshness::Live);
     assert_eq!(list.freshness(0, later(now, 13), &US), stale(11));
-    // On another connection it begins anew, and what is known ages on.
+    // After a new connection the check for repetitions starts again, and the age of the stored
+    // value increases.
     list.set_link(Cluster::Indices, false, later(now, 14), &US);
     list.set_link(Cluster::Indices, true, later(now, 15), &US);
     tick_of(&mut list, "I:SPX", 3, None, later(now, 15));
@@ -331,12 +333,12 @@ fn a_bar_is_shown_only_where_it_knows_more() {
         let outcome = take_bar(&mut list, "I:SPX", bar, now);
         (outcome, shown(&list).unwrap())
     };
-    // Older than the tick, and far older.
+    // The bars are older than the tick.
     assert_eq!(take(2, "10:00:00", now), (Outcome::Older, price(1)));
     assert_eq!(take(2, "08:00:00", now), (Outcome::Older, price(1)));
     let next = tuesday("10:01:02");
     assert_eq!(take(3, "10:01:00", next), (Outcome::Stored, price(3)));
-    // The same window, corrected; then one before it, corrected.
+    // A correction of the same window, then a correction of an earlier window.
     assert_eq!(take(4, "10:01:00", next), (Outcome::Stored, price(4)));
     assert_eq!(take(5, "10:00:00", next), (Outcome::Older, price(4)));
     assert_eq!(
@@ -373,7 +375,7 @@ fn what_was_old_on_arrival_is_no_part_of_the_history() {
     assert_eq!(list.instruments()[0].curve(), [price(1), price(2)]);
 }
 
-// Simulated and real.
+// Tests of simulated and real values.
 
 #[test]
 fn what_was_simulated_is_gone_with_the_first_real_word_and_the_other_way_round() {
@@ -391,7 +393,8 @@ fn what_was_simulated_is_gone_with_the_first_real_word_and_the_other_way_round()
         list.set_previous_close("I:SPX", price(5), now.utc.unwrap(), &US);
         list.refill("I:SPX", &[bar(7, now.utc.unwrap())], !real_first);
         assert_eq!(list.instruments()[0].simulated(), !real_first);
-        // An older stamp, for a simulated vendor may be ahead of the real one.
+        // The new value has an older timestamp, because the clock of a simulated vendor can be
+        // ahead of the real vendor's clock.
         let before = later(now, -60);
         assert_eq!(value(&mut list, 2, real_first, before), Outcome::Stored);
         let spx = &list.instruments()[0];
@@ -402,7 +405,7 @@ fn what_was_simulated_is_gone_with_the_first_real_word_and_the_other_way_round()
             (None, DayStats::default())
         );
         assert_eq!(spx.curve(), []);
-        // The greeting of a new connection is enough.
+        // The first message of a new connection is enough to remove the data.
         list.set_simulated(Cluster::Indices, !real_first);
         assert_eq!(list.instruments()[0].quote(), None);
     }

@@ -1,4 +1,4 @@
-//! What holds whatever happens.
+//! Property tests: statements that are true for every sequence of values and clock changes.
 
 use proptest::prelude::*;
 
@@ -6,13 +6,14 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A value with a stamp this far from the wall clock, in ms.
+    /// A streamed value whose timestamp has this offset to the wall clock, in milliseconds. `None`
+    /// for a value without a timestamp.
     Value(Option<i64>),
-    /// One by REST, delayed or not.
+    /// A REST value with this timestamp offset in milliseconds, and true if it is delayed.
     Fetched(i64, bool),
     Bar(i64),
     Pass(u64),
-    /// The wall clock moves by this, in ms.
+    /// A change of the wall clock by this number of milliseconds.
     Set(i64),
     Unset,
 }
@@ -35,7 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the glass would say.
+/// The text that the display shows for this freshness.
 fn picture(freshness: Freshness) -> String {
     match freshness {
         Freshness::Stale(age) => match age.as_secs() {
@@ -58,12 +59,14 @@ proptest! {
         let mut list = linked(&["SPX", "VIX"], tuesday("15:00:00"));
         let (index, ticker) = if vix { (1, "I:VIX") } else { (0, "I:SPX") };
         let mut now = tuesday("15:00:00");
-        // When a price was last stored that was no repetition, and how old it may be.
+        // The time at which the last new price was stored, and the maximum age of that price in
+        // seconds.
         let mut last = None;
         for step in steps {
             let real = now.utc.unwrap_or(Utc(1_768_323_600_000));
             let stamp = |offset: i64| Utc(real.0.saturating_add(offset));
-            // A bar that is heard takes the place of a row of the same stamp whose age nobody knows.
+            // The comparison includes `heard`, because a streamed bar replaces a REST row with the
+            // same timestamp and an unknown age.
             let stored = |list: &Watchlist| {
                 let as_of = list.instruments()[index].quote()?.as_of;
                 Some((as_of.stamp?, as_of.heard))
@@ -109,7 +112,7 @@ proptest! {
             }
             let deadline = list.deadline(index, now, &US);
             prop_assert!(deadline > now.monotonic);
-            // Until the deadline the picture stays as it is.
+            // The displayed text does not change before the deadline.
             let wait = deadline.since(now.monotonic).min(Duration::from_secs(1_000_000));
             let before = i64::try_from(wait.as_millis()).unwrap() - 1;
             let then = Now {

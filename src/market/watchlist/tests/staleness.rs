@@ -1,4 +1,4 @@
-//! What a value is worth, at literal times within its hours.
+//! Tests of the freshness of a value at literal times during the trading hours.
 
 use super::*;
 use crate::market::Change;
@@ -165,7 +165,7 @@ fn the_day_is_what_somebody_has_told_and_holds_the_price() {
         range: Some((price(low), price(high))),
         volume: None,
     };
-    // Yesterday's row, which a vendor may still serve.
+    // Yesterday's REST row, which a vendor can still send today.
     let yesterday = later(now, -86_400).utc.unwrap();
     list.set_day("I:SPX", day(10, 20), yesterday, now, &US);
     assert_eq!(range(&list), None);
@@ -197,7 +197,7 @@ fn the_parts_of_a_contract_each_age_from_when_they_were_true() {
     assert_eq!(list.freshness(0, now, &US), stale(3600));
     assert_eq!(contract.book(now, Duration::from_secs(60)), None);
     assert_eq!(contract.analytics(now, Duration::from_secs(60)), None);
-    // The hub's cached answer is as old as it says.
+    // A cached response from the hub has the age that the hub reports.
     let as_of = crate::market::AsOf::heard(None, Duration::from_secs(220), now);
     list.set_analysis(name, analytics, as_of);
     let contract = &list.instruments()[0];

@@ -18,7 +18,7 @@ use deskticker::time::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::stage::Background;
+use crate::running_ticker::Background;
 
 pub const TOKEN: &str = "s3cr3t/t0ken+of==a-display";
 

@@ -2,19 +2,21 @@
 //! what is wrong there is said on it while the last good one stays in force.
 #![allow(clippy::unwrap_used)]
 
-mod process;
-mod proxy_double;
+#[path = "support/child_process.rs"]
+mod child_process;
+#[path = "support/proxy_server.rs"]
+mod proxy_server;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use child_process::{Program, configured, directory, run};
 use deskticker::display::png;
 use deskticker::render;
 use deskticker::render::{DrawCache, FontSet, Format, Frame, LinkIcon, PageView, Size, View};
 use deskticker::time::Clock;
-use process::{Program, configured, directory, run};
-use proxy_double::{Proxy, ProxyEvent};
+use proxy_server::{Proxy, ProxyEvent};
 use rustix::process::Signal;
 
 /// Longer than anything here takes, shorter than anybody's patience.

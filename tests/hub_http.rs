@@ -1,14 +1,15 @@
 //! Whoever comes to the hub gets a clear answer, and costs nobody else anything.
 #![allow(clippy::unwrap_used)]
 
-mod doors;
+#[path = "support/hub_server/mod.rs"]
+mod hub_server;
 
 use std::time::Duration;
 
 use deskticker::hub::HubSettings;
 use deskticker::hub::server::limits::Limits;
 use deskticker::time::Utc;
-use doors::{BEARER, PATIENCE, START, TOKEN, UPGRADE, block_on, hub, hub_before, reply};
+use hub_server::{BEARER, PATIENCE, START, TOKEN, UPGRADE, block_on, hub, hub_before, reply};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -1,21 +1,24 @@
 //! Who answers nothing, and who reads nothing, holds up neither the prices nor the end.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-mod process;
-mod proxy_double;
-mod stage;
+#[path = "support/child_process.rs"]
+mod child_process;
+#[path = "support/proxy_server.rs"]
+mod proxy_server;
+#[path = "support/running_ticker.rs"]
+mod running_ticker;
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use child_process::{Program, configured};
 use deskticker::display::PanelState;
 use deskticker::net::connector::Connector;
 use deskticker::time::Clock;
-use process::{Program, configured};
-use proxy_double::{Proxy, ProxyEvent, TOKEN};
+use proxy_server::{Proxy, ProxyEvent, TOKEN};
+use running_ticker::{START, TickerUnderTest};
 use rustix::process::{Pid, Signal, kill_process};
-use stage::{START, TickerUnderTest};
 
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -111,9 +114,9 @@ fn a_log_that_nobody_reads_holds_up_neither_the_prices_nor_the_end() {
 
 #[test]
 fn a_value_is_in_the_picture_within_ten_milliseconds_of_its_arrival() {
-    let (clock, hand) = stage::manual_clock();
+    let (clock, hand) = running_ticker::manual_clock();
     let mut proxy = Proxy::start(clock.clone());
-    let source = stage::hub(proxy.address, TOKEN);
+    let source = running_ticker::hub(proxy.address, TOKEN);
     let connector = Connector::new(None).unwrap();
     let mut stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
     proxy.subscribed(4);

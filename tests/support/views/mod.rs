@@ -1,8 +1,8 @@
 //! What the glass may be asked to show: views to start from.
 #![allow(dead_code)]
 
-pub(crate) mod album;
-pub(crate) mod any;
+pub(crate) mod arbitrary;
+pub(crate) mod goldens;
 
 use std::time::Duration;
 

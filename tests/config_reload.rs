@@ -1,7 +1,7 @@
 //! What the files around a ticker come to, look by look; the time is an argument.
 #![allow(clippy::unwrap_used)]
 
-#[path = "glass/log_lines.rs"]
+#[path = "support/i2c_display/log_lines.rs"]
 mod log_lines;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! The hub as a whole, doors, fan-out and upstream, in front of a simulator.
 #![allow(clippy::unwrap_used)]
 
-mod doors;
+#[path = "support/hub_server/mod.rs"]
+mod hub_server;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use deskticker::market::{Channel, Cluster};
 use deskticker::net::connector::{Connector, Endpoint, WebSocket};
 use deskticker::simulator::{self, InjectedFault, Simulator};
 use deskticker::time::{Clock, ManualClock, Moment, Now};
-use doors::{PATIENCE, START, TOKEN, block_on, folder, hub_before, hub_behind};
 use futures_util::{SinkExt, StreamExt};
+use hub_server::{PATIENCE, START, TOKEN, block_on, folder, hub_before, hub_behind};
 use tokio_tungstenite::tungstenite::Message;
 
 struct Whole {

@@ -1,22 +1,25 @@
 //! No price stays on the panel of a program that has ended.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod glass;
-mod process;
-mod proxy_double;
+#[path = "support/child_process.rs"]
+mod child_process;
+#[path = "support/i2c_display/mod.rs"]
+mod i2c_display;
+#[path = "support/proxy_server.rs"]
+mod proxy_server;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use child_process::{Program, configured, directory};
 use deskticker::display::{
     BusFault, Chip, DisplayDevice, PanelLight, PanelSettings, PanelState, Rotation, png,
 };
 use deskticker::render;
 use deskticker::render::{Frame, Size};
 use deskticker::time::{Moment, Now};
-use glass::bus::{ADDRESS, Rig};
-use process::{Program, configured, directory};
+use i2c_display::bus::{ADDRESS, Rig};
 use rustix::process::Signal;
 
 const END: Now = Now {

@@ -3,7 +3,8 @@
 //! on what is drawn.
 #![allow(clippy::unwrap_used)]
 
-mod scene;
+#[path = "support/views/mod.rs"]
+mod views;
 
 use std::ops::Range;
 
@@ -11,8 +12,8 @@ use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, Price, TopOf
 use deskticker::render::notice;
 use deskticker::render::{DrawCache, FontSet, Frame, PageView, Size, View, WIDTH, draw};
 use proptest::prelude::*;
-use scene::any::{PAGES, PRICED, some_freshness, some_glass};
-use scene::{SIGNS, SIZES, drawn, line, lines, ordinary, price, sheet, stale, symbol, view, walk};
+use views::arbitrary::{PAGES, PRICED, some_freshness, some_glass};
+use views::{SIGNS, SIZES, drawn, line, lines, ordinary, price, sheet, stale, symbol, view, walk};
 
 /// The bytes where the sign stands.
 fn sign_of(frame: &Frame) -> [u8; 8] {

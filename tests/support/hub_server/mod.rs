@@ -1,7 +1,7 @@
 //! A hub on a free port, with time moved by hand, and requests written out byte by byte.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
-pub mod kept_log;
+pub mod captured_log;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

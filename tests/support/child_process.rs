@@ -26,7 +26,7 @@ pub fn configured(name: &str, hub: &dyn std::fmt::Display, panel: &str) -> PathB
     use std::os::unix::fs::PermissionsExt;
     let directory = directory(name);
     let token = directory.join("token");
-    std::fs::write(&token, crate::proxy_double::TOKEN).unwrap();
+    std::fs::write(&token, crate::proxy_server::TOKEN).unwrap();
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
     let config = directory.join("desk.toml");
     let (token, file) = (token.display(), directory.join("screen.png"));

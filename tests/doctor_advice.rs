@@ -2,20 +2,24 @@
 //! secret is in any of it, whatever its shape and wherever it was put.
 #![allow(clippy::unwrap_used)]
 
-mod process;
-mod proxy_double;
-mod stage;
-mod ward;
+#[path = "support/child_process.rs"]
+mod child_process;
+#[path = "support/fake_machine.rs"]
+mod fake_machine;
+#[path = "support/proxy_server.rs"]
+mod proxy_server;
+#[path = "support/running_ticker.rs"]
+mod running_ticker;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use child_process::{Program, directory, run};
 use deskticker::config::Environment;
 use deskticker::doctor::{self, Bundle, CheckState, Finding, redacted};
-use process::{Program, directory, run};
+use fake_machine::{CHECKS, DoctorRun, Machine, TOKEN, echo_server, simulated};
 use serde_json::Value;
-use ward::{CHECKS, DoctorRun, Machine, TOKEN, echo_server, simulated};
 
 /// A configuration for a hub, without a bus to look at, and the token in a file of its own.
 fn configured(name: &str, hub: &str, token: &str) -> PathBuf {

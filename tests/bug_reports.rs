@@ -101,7 +101,7 @@ fn stale(freshness: Freshness) -> Option<u64> {
 
 #[test]
 fn an_index_that_falls_below_zero_is_shown() {
-    let input = include_str!("reported/01-negative-index.frames");
+    let input = include_str!("bug_reports/01-negative-index.frames");
     let mut display = Display::new("I:TICK", Cluster::Indices, "2026-11-25T11:00:00");
     for (nth, frame) in frames(input).into_iter().enumerate() {
         let secs = nth as u64 + 1;
@@ -123,7 +123,7 @@ fn an_index_that_falls_below_zero_is_shown() {
 
 #[test]
 fn a_contract_that_nobody_bids_for_is_worth_half_of_a_small_ask() {
-    let input = include_str!("reported/02-worthless-option.frames");
+    let input = include_str!("bug_reports/02-worthless-option.frames");
     let [first, second] = frames(input)[..] else {
         panic!("two frames");
     };
@@ -157,7 +157,7 @@ fn a_contract_that_nobody_bids_for_is_worth_half_of_a_small_ask() {
 
 #[test]
 fn a_contract_that_is_quoted_before_the_hours_that_we_know_is_live_and_marked_and_ages() {
-    let input = include_str!("reported/10-option-early-session.frames");
+    let input = include_str!("bug_reports/10-option-early-session.frames");
     let frame = frames(input)[0];
     for time in ["2026-11-25T08:00:00", "2026-11-25T16:05:00"] {
         let name = "O:NVDA261218C00200000";
@@ -188,7 +188,7 @@ fn a_contract_that_is_quoted_before_the_hours_that_we_know_is_live_and_marked_an
 
 #[test]
 fn a_share_that_is_traded_at_night_is_live_and_marked_and_never_called_closed() {
-    let input = include_str!("reported/11-overnight-share.frames");
+    let input = include_str!("bug_reports/11-overnight-share.frames");
     let frame = frames(input)[0];
     let mut display = Display::new("SPY", Cluster::Stocks, "2026-11-24T22:30:00");
     for secs in 1..6 {
@@ -208,7 +208,7 @@ fn a_share_that_is_traded_at_night_is_live_and_marked_and_never_called_closed() 
 
 #[test]
 fn a_contract_that_is_settled_in_the_morning_is_closed_on_its_last_evening_and_then_expired() {
-    let input = include_str!("reported/15-am-settled.json");
+    let input = include_str!("bug_reports/15-am-settled.json");
     let stamp: Timestamp = "2026-12-17T16:14:30-05:00".parse().unwrap();
     let body = input.replace(
         "THU_17_DEC_16_14_30_MS",

@@ -1,8 +1,10 @@
 //! What runs for months allocates nothing: from the text of a frame to the message on the bus.
 #![allow(clippy::unwrap_used)]
 
-mod glass;
-mod straight_line;
+#[path = "support/i2c_display/mod.rs"]
+mod i2c_display;
+#[path = "support/pipeline.rs"]
+mod pipeline;
 
 use std::time::Duration;
 
@@ -13,8 +15,8 @@ use deskticker::massive::websocket;
 use deskticker::render::{Size, Threshold};
 use deskticker::ticker::state;
 use deskticker::ticker::state::TickerState;
-use glass::bus::{Quiet, Rig};
-use straight_line::{StraightLine, at, bar, value, walk};
+use i2c_display::bus::{Quiet, Rig};
+use pipeline::{StraightLine, at, bar, value, walk};
 
 /// Seconds before anything is counted: every buffer has been used and the panel has healed.
 const WARM: u64 = 300;

@@ -2,14 +2,15 @@
 //! repeated to nobody. Over real sockets, with time moved by hand.
 #![allow(clippy::unwrap_used)]
 
-mod doors;
+#[path = "support/hub_server/mod.rs"]
+mod hub_server;
 
 use std::net::SocketAddr;
 
 use deskticker::simulator;
 use deskticker::time::{Clock, ManualClock, Moment, Now};
-use doors::{BEARER, HubUnderTest, START, TOKEN, block_on, hub_before, hub_behind};
 use futures_util::{SinkExt, StreamExt};
+use hub_server::{BEARER, HubUnderTest, START, TOKEN, block_on, hub_before, hub_behind};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

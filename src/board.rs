@@ -1,6 +1,6 @@
-//! The supported boards: for each, the I2C bus of the panel, its clock rate, and the configuration
-//! that enables it. This module also detects the board of this machine. It contains no facts about
-//! a board: those are in the board's file in `boards/`.
+//! The supported boards: for each board, the I2C bus of the panel, its clock rate, and the
+//! configuration that enables the bus. This module also detects the board of this machine. All
+//! facts about a board are in its file in `boards/`, never in this module.
 
 use std::fmt;
 use std::path::Path;

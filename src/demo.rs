@@ -1,4 +1,4 @@
-//! What a demo shows: simulated prices, served by a hub of its own. Owns both for as long as it runs;
+//! The data source of a demo: a simulated vendor with a hub in front of it. Owns both servers, and
 //! needs no network beyond loopback, no key and no hardware.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::config::Secret;
+use crate::config::settings::{PageSpec, TickerSettings};
 use crate::feed::connection::FeedProvider;
 use crate::feed::session::FeedSource;
 use crate::hub::{self, Hub};
@@ -17,21 +18,20 @@ use crate::render::Size;
 use crate::simulator::{self, Simulator};
 use crate::systemd::Supervisor;
 use crate::ticker::event_loop::TickerSetup;
-use crate::ticker::state::{PageSpec, TickerSettings};
 use crate::time::{Clock, Utc};
 
-/// What a demo is made of beside the display: both end when they are dropped.
+/// The simulated vendor and the hub of a demo. Both servers stop when this value is dropped.
 #[derive(Debug)]
 pub struct DemoServers {
     _simulator: Simulator,
     _hub: Hub,
 }
 
-/// A simulated Massive, `speed` times as fast as it usually is, a hub in front of it, and a setup that
-/// shows what the hub serves.
+/// Starts a simulated vendor and a hub in front of the vendor. `speed` is the factor of the usual
+/// rate of values. Returns a setup that shows the data of the hub, and the servers.
 ///
 /// # Errors
-/// There is no port to be had on loopback.
+/// Returns a message if a server cannot start, for example without a free port on loopback.
 pub async fn simulated(
     clock: Clock,
     speed: f64,
@@ -42,7 +42,7 @@ pub async fn simulated(
         values: true,
         ..simulator::SimulatorSettings::default()
     };
-    // Simulated prices on loopback are nobody's secret.
+    // A fixed token is acceptable, because the hub serves only simulated prices on loopback.
     let token = Secret::new("demo").map_err(|error| error.to_string())?;
     let (hub, simulator) = hub::simulated::setup(settings, &token, clock.clone()).await?;
     let hub = Hub::start(hub, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
@@ -78,7 +78,7 @@ pub async fn simulated(
             secret: Some(token),
         },
         connector: Connector::new(None)?,
-        // Simulated prices know no hours.
+        // Simulated prices have no trading hours.
         calendar: Calendar::always_open(),
         size,
         clock,
@@ -91,7 +91,7 @@ pub async fn simulated(
     Ok((setup, demo_servers))
 }
 
-/// A call that goes on for another month or so, on a third Friday as most do.
+/// The ticker of a SPY call that expires in 12 to 48 days, on a third Friday like most contracts.
 fn contract(clock: &Clock) -> String {
     let utc = clock.now().utc.unwrap_or(Utc::PLAUSIBLE);
     let expiry = Timestamp::from_millisecond(utc.0)

@@ -122,9 +122,9 @@ impl Supervisor {
         }
     }
 
-    /// Registers one more loop. A watchdog message is sent only while all registered loops complete
-    /// their iterations, so a loop that has stopped has the same effect as a blocked loop. At most
-    /// 32 loops are possible.
+    /// Registers one more loop, or uses the existing loop of a [`Supervisor::part`]. A watchdog
+    /// message is sent only while all registered loops complete their iterations, so a loop that
+    /// has stopped has the same effect as a blocked loop. At most 32 loops are possible.
     pub fn heartbeat(&self) -> Heartbeat {
         Heartbeat {
             bit: self.1.unwrap_or_else(|| self.register_loop()),
@@ -140,10 +140,13 @@ impl Supervisor {
     /// Registers a loop and returns its bit. Returns 0 if the watchdog is disabled.
     fn register_loop(&self) -> u32 {
         self.watched().map_or(0, |line| {
-            let all = line.loops.load(Ordering::Relaxed);
-            let bit = 1_u32.checked_shl(all.count_ones()).unwrap_or(0);
-            line.loops.store(all | bit, Ordering::Relaxed);
-            bit
+            // The lowest free bit, taken in one step: two loops may register at the same time.
+            let taken = line
+                .loops
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| {
+                    Some(all | (all + 1))
+                });
+            taken.map_or(0, |before| (before + 1) & !before)
         })
     }
 

@@ -161,7 +161,7 @@ impl Clock {
         })
     }
 
-    /// Creates a clock that stands still until [`ManualClock::advance`] moves it. A test with real
+    /// Creates a clock that advances only when [`ManualClock::advance`] is called. A test with real
     /// sockets then needs no sleep.
     pub fn manual(start: Now) -> (Self, ManualClock) {
         let (sender, receiver) = watch::channel(start);

@@ -2,6 +2,7 @@
 //! frame to what is shown, each for its whole kind.
 #![allow(clippy::unwrap_used)]
 
+use deskticker::config::settings::TickerSettings;
 use deskticker::feed::connection::{
     Connection, ConnectionAction, ConnectionEvent, ConnectionPhase, FeedProvider,
 };
@@ -9,7 +10,7 @@ use deskticker::feed::{ConnectionStatus, Update, session};
 use deskticker::market::{Calendar, Cluster, Freshness, Price, SessionPart};
 use deskticker::massive::websocket;
 use deskticker::render::Size;
-use deskticker::ticker::state::{TickerSettings, TickerState};
+use deskticker::ticker::state::TickerState;
 use deskticker::time::{Moment, Now, Utc};
 use jiff::Timestamp;
 

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use deskticker::board::Board;
+use deskticker::config::settings::{AlertRule, DimmingPeriod, PageSpec, TickerSettings};
 use deskticker::config::{Config, Environment, PanelKind};
 use deskticker::display::{Chip, Rotation};
 use deskticker::feed::connection::FeedProvider;
 use deskticker::market::{Calendar, NumberFormat, Price, Symbol};
 use deskticker::render::{Size, Threshold};
-use deskticker::ticker::state::{AlertRule, DimmingPeriod, PageSpec, TickerSettings};
 use deskticker::time::Utc;
 use jiff::tz::TimeZone;
 

@@ -5,7 +5,7 @@
 mod hub_server;
 
 use deskticker::hub::HubSettings;
-use hub_server::{block_on, hub, captured_log};
+use hub_server::{block_on, captured_log, hub};
 
 #[test]
 fn one_address_behind_a_proxy_does_not_use_up_the_complaints_of_another() {

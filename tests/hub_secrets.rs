@@ -6,7 +6,7 @@ mod hub_server;
 
 use deskticker::hub::HubSettings;
 use deskticker::hub::auth::registry::RegistryFile;
-use hub_server::{KEY, TOKEN, UPGRADE, block_on, folder, hub_with, captured_log};
+use hub_server::{KEY, TOKEN, UPGRADE, block_on, captured_log, folder, hub_with};
 use tokio::io::AsyncWriteExt;
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
 use deskticker::config::Secret;
+use deskticker::config::settings::TickerSettings;
 use deskticker::display::Mailbox;
 use deskticker::feed::connection::FeedProvider;
 use deskticker::feed::session::FeedSource;
@@ -19,7 +20,6 @@ use deskticker::simulator;
 use deskticker::systemd::Supervisor;
 use deskticker::ticker::event_loop;
 use deskticker::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};
-use deskticker::ticker::state::TickerSettings;
 use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};

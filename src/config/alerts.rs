@@ -6,9 +6,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{ConfigError, ConfigReader};
+use crate::config::settings::AlertRule;
 use crate::market::{Price, Symbol};
 use crate::render::Threshold;
-use crate::ticker::state::AlertRule;
 
 /// The default duration of an alert, in seconds.
 const SHOWN: u16 = 60;

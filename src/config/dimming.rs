@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{ConfigError, ConfigReader};
-use crate::ticker::state::{DimmingPeriod, MinuteOfDay};
+use crate::config::settings::{DimmingPeriod, MinuteOfDay};
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 

@@ -8,7 +8,7 @@ mod file_watch;
 mod last_good;
 mod pages;
 mod panel;
-pub(crate) mod settings;
+pub mod settings;
 mod source;
 mod toml_reader;
 
@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::config::settings::TickerSettings;
 use crate::feed::session::FeedSource;
 use crate::market::Calendar;
 use crate::net::connector::Connector;
 use crate::render::Format;
 pub(crate) use crate::secret::warn_if_readable_by_all;
 pub use crate::secret::{Environment, Secret};
-use crate::ticker::state::TickerSettings;
 use crate::time::Utc;
 use alerts::AlertTable;
 use dimming::NightTable;

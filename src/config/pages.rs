@@ -8,8 +8,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{ConfigError, ConfigReader};
+use crate::config::settings::{PageSpec, TickerSettings};
 use crate::market::{AssetClass, NumberFormat, Symbol, Watchlist, WatchlistError};
-use crate::ticker::state::{PageSpec, TickerSettings};
 
 /// The allowed number formats: an example, the thousands separator, and the decimal separator.
 const NUMBERS: [(&str, Option<u8>, u8); 6] = [

@@ -4,10 +4,9 @@ use core::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::market::Symbol;
+use crate::market::{AssetClass, Symbol};
 use crate::render::{Format, Threshold};
-use crate::ticker::dimming::DimmingPeriod;
-use crate::ticker::pages;
+use jiff::civil::DateTime;
 
 /// The content of the display and its format. Every `place` in these settings is an index of the
 /// watchlist.
@@ -60,7 +59,7 @@ impl TickerSettings {
     /// watchlist.
     pub fn page_specs(&self) -> Vec<PageSpec> {
         match self.pages.as_slice() {
-            [] => pages::fitting(&self.watchlist),
+            [] => default_pages(&self.watchlist),
             chosen => chosen.to_vec(),
         }
     }
@@ -99,4 +98,54 @@ pub struct AlertRule {
     pub threshold: Threshold,
     /// The duration of the alert on the display.
     pub shown: Duration,
+}
+
+/// A minute of the day, 0 to 1440.
+pub type MinuteOfDay = u16;
+
+/// A daily period in which the panel is dimmed or off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DimmingPeriod {
+    /// The weekdays on which the period begins; index 0 is Monday.
+    pub days: [bool; 7],
+    /// The first minute of the period, 0 to 1439.
+    pub from: MinuteOfDay,
+    /// The end of the period, exclusive, 0 to 1440. If `to` is not later than `from`, the period
+    /// ends on the next day.
+    pub to: MinuteOfDay,
+    /// The brightness, 0 to 255; `None` turns the panel off.
+    pub brightness: Option<u8>,
+}
+
+impl DimmingPeriod {
+    /// Returns true if the period contains this local time. At a clock change, the displayed local
+    /// time counts.
+    pub(crate) fn covers(&self, local: DateTime) -> bool {
+        let today = usize::from(local.weekday().to_monday_zero_offset().unsigned_abs());
+        let yesterday = (today + 6) % 7;
+        let minute = MinuteOfDay::from(local.hour().unsigned_abs()) * 60
+            + MinuteOfDay::from(local.minute().unsigned_abs());
+        if self.from < self.to {
+            self.days[today] && (self.from..self.to).contains(&minute)
+        } else {
+            (self.days[today] && minute >= self.from) || (self.days[yesterday] && minute < self.to)
+        }
+    }
+}
+
+/// Returns the default pages of a watchlist: pairs of instruments, and one page for each contract.
+fn default_pages(watchlist: &[Symbol]) -> Vec<PageSpec> {
+    let places = |option: bool| {
+        let symbols = watchlist.iter().enumerate();
+        symbols
+            .filter(move |(_, symbol)| (symbol.class() == AssetClass::Option) == option)
+            .map(|(place, _)| place)
+    };
+    let priced: Vec<usize> = places(false).collect();
+    let pairs = priced.chunks(2).filter_map(|pair| match pair {
+        [first, second] => Some(PageSpec::Pair(*first, Some(*second))),
+        [only] => Some(PageSpec::Pair(*only, None)),
+        _ => None,
+    });
+    pairs.chain(places(true).map(PageSpec::Contract)).collect()
 }

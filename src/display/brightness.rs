@@ -9,7 +9,7 @@ const FARTHEST: i8 = 2;
 /// The chips count rows modulo 64, also for a panel of 32 rows.
 const ROWS: usize = 64;
 
-/// The light of the panel. The event loop sends it with each picture.
+/// The light of the panel. The event loop sends a light with each picture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PanelLight {
     /// True if the panel is on. A panel that is off stays dark, also for the HALTED notice of the

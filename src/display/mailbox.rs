@@ -152,8 +152,9 @@ impl Mailbox {
         self.0.changed.notify_all();
     }
 
-    /// Returns the number of the turn that the panel thread is still busy with. Each turn has a new
-    /// number. Returns `None` while the thread waits for a picture, and before its first wait.
+    /// Returns the number of the turn that the panel thread is still busy with. A turn is the time
+    /// between two waits, and each turn has a new number. Returns `None` while the thread waits for
+    /// a picture, and before its first wait.
     pub fn busy_with(&self) -> Option<u64> {
         let state = self.lock();
         (!state.waiting && state.waits > 0).then_some(state.waits)

@@ -24,8 +24,8 @@ type MeasureTerminal = Box<dyn FnMut() -> Option<Cells> + Send>;
 const BEGIN: &str = "\x1b7\x1b[?7l";
 const END: &str = "\x1b[?7h\x1b8";
 const CLEAR: &str = "\x1b[2J\x1b[H";
-/// The word below the picture while the panel is off. Without it, the dark picture would look like
-/// a failure.
+/// The word below the picture while the panel is off. Without this word, a user could take the dark
+/// picture for a failure.
 const OFF: &str = "off";
 const HIDE_CURSOR: &str = "\x1b[?25l";
 /// Turns line wrap on and shows the cursor, because the program can end in the middle of a drawing.
@@ -256,7 +256,8 @@ enum DotCell {
 }
 
 impl DotCell {
-    /// Returns the larger of the two sizes at which the picture, its border and the caption fit.
+    /// Returns `Blocks` if the picture, its border and the caption fit at that size; otherwise
+    /// `Braille`.
     fn fitting(frame: &Frame, (columns, rows): Cells) -> Self {
         let fits =
             usize::from(columns) >= WIDTH + 2 && usize::from(rows) > frame.size().height() / 2 + 2;

@@ -1,5 +1,5 @@
-//! A report that can be shown to strangers: what the doctor found, and the configuration with all
-//! that is not known to be harmless left out. It holds the content of no other file.
+//! Writes a report that the user can publish: the findings, and the configuration without any value
+//! that may be private. The report contains no data from other files.
 
 use std::fs::File;
 use std::io::Write;
@@ -22,25 +22,26 @@ const NUMBERS: [&str; 6] = [
     "1,234.56", "1.234,56", "1 234,56", "1'234.56", "1234.56", "1234,56",
 ];
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-/// The longest symbol is that of a contract, like `O:SPXW261218C06500000`.
+/// The maximum length of a symbol, in bytes. The longest symbols are those of option contracts,
+/// such as `O:SPXW261218C06500000`.
 const SYMBOL: usize = 24;
-/// Where a path begins that is one: a token may begin with a slash too.
+/// The top-level directories that a real path can begin with. A token may also begin with a slash.
 const ROOTS: [&str; 8] = ["etc", "home", "run", "var", "root", "usr", "opt", "boot"];
-/// A longer name of a file is a token.
+/// The maximum length of one path component, in bytes. A longer component is probably a token.
 const NAME: usize = 24;
 
-/// A report that is to be written.
+/// A report that is ready to be written to a file.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     file: PathBuf,
 }
 
 impl Bundle {
-    /// A report in this file, which must not exist: what is there may be an older report, which
-    /// somebody wants to compare, or another file altogether.
+    /// Prepares a report for this file. The file must not exist, because an existing file may be an
+    /// older report that the user wants to compare, or an unrelated file.
     ///
     /// # Errors
-    /// It exists, or its folder does not.
+    /// Returns a message if the file exists or if its directory does not exist.
     pub fn new(file: PathBuf) -> Result<Self, String> {
         let shown = file.display();
         if file.symlink_metadata().is_ok() {
@@ -57,10 +58,11 @@ impl Bundle {
         Ok(Self { file })
     }
 
-    /// Writes it, for its owner's eyes: who shows it to others decides that. Returns where it is.
+    /// Writes the report with mode 0600: only the owner can read the report and decide about its
+    /// publication. Returns the path of the report.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Returns the path and the error of the file system if the file cannot be created or written.
     pub fn write(self, examination: &CheckReport<'_>, config: &Path) -> Result<String, String> {
         let mut report = format!(
             "deskticker {} on {} {}\n\n",
@@ -93,8 +95,8 @@ impl Bundle {
     }
 }
 
-/// A configuration, whether it can be used or not, with the settings whose value shows by its form
-/// that it is what it should be. Comments and everything that is not known are left out.
+/// Redacts a configuration, valid or invalid. Keeps only the values that have the expected form of
+/// a known setting, masks all other values, and removes the comments.
 pub fn redacted(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
@@ -149,14 +151,15 @@ fn setting(out: &mut String, key: &str, value: &str) {
     out.push_str(shown.as_deref().unwrap_or(MASK));
 }
 
-/// The words of a list, or of a value that has several.
+/// Splits a list, or a value with several words, into words.
 fn words(value: &str) -> impl Iterator<Item = &str> {
     value
         .split([',', '"', '\'', ' '])
         .filter(|word| !word.is_empty())
 }
 
-/// Whether it is written like one on the watchlist, or is the page of the connection.
+/// Returns true if the word has the form of a symbol, or if the word is `link`, the connection
+/// page.
 fn symbol(word: &str) -> bool {
     let sign =
         |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b":.".contains(&byte);
@@ -174,8 +177,8 @@ fn price(value: &str) -> bool {
     value.len() <= 12 && value.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// What a configuration names as the file of a secret, or of an authority, and which can hardly be a
-/// file: most likely it is the secret, pasted in the wrong place.
+/// The values of settings for a secret file or a CA file that are probably no paths. Such a value
+/// is most likely the secret itself, pasted into the wrong place.
 pub(super) fn pasted(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| {
         let (key, value) = line.rsplit_once("_file")?;
@@ -191,8 +194,8 @@ pub(super) fn pasted(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What stands between the quotes or brackets that a value begins with, else its first word: what
-/// follows is a comment.
+/// The text between the quotes or brackets at the start of a value, or else the first word, because
+/// the rest may be a comment. The second result is true with quotes or brackets.
 fn content(value: &str) -> (&str, bool) {
     let mut chars = value.chars();
     let end = match chars.next() {
@@ -209,7 +212,7 @@ fn content(value: &str) -> (&str, bool) {
     (inner.split(end).next().unwrap_or(inner), true)
 }
 
-/// A path, if it can hardly be anything else.
+/// Returns the value if the value is almost certainly a path.
 fn path(value: &str) -> Option<String> {
     let mut names = value.strip_prefix('/')?.split('/');
     let plain = |name: &str| {

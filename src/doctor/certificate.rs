@@ -1,5 +1,5 @@
-//! Until when a certificate is good: the one thing in it that somebody has to act on in time. Reads
-//! just as much DER as leads there, and trusts none of its lengths.
+//! Reads the expiry time of an X.509 certificate. Parses only the DER elements before that time,
+//! checks every length, and does not verify the certificate.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -7,19 +7,20 @@ use jiff::tz::TimeZone;
 use crate::time::Utc;
 
 const SEQUENCE: u8 = 0x30;
-/// The version, where one is given.
+/// The tag of the optional version field.
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// The `notAfter` of a certificate (RFC 5280, 4.1); `None` if this is none.
+/// The `notAfter` time of a DER certificate (RFC 5280, 4.1); `None` if the bytes are no
+/// certificate.
 pub(super) fn not_after(der: &[u8]) -> Option<Utc> {
     let (certificate, _) = expect(SEQUENCE, der)?;
     let (mut fields, _) = expect(SEQUENCE, certificate)?;
     if let Some((_, rest)) = expect(VERSION, fields) {
         fields = rest;
     }
-    // Serial number, signature algorithm, issuer.
+    // Skip the serial number, the signature algorithm and the issuer.
     for _ in 0..3 {
         fields = element(fields)?.2;
     }
@@ -28,13 +29,14 @@ pub(super) fn not_after(der: &[u8]) -> Option<Utc> {
     time(tag, text)
 }
 
-/// The tag and content of the first element, and what follows it.
+/// The tag and the content of the first DER element, and the bytes after the element.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {
         0..=0x7f => (usize::from(first), rest),
-        // The length of the length: four bytes are more than any certificate has.
+        // The long form contains the number of length bytes first. No certificate needs more than
+        // four length bytes.
         0x81..=0x84 => {
             let (bytes, rest) = rest.split_at_checked(usize::from(first - 0x80))?;
             let length = bytes
@@ -53,7 +55,7 @@ fn expect(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     (found == tag).then_some((content, rest))
 }
 
-/// `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ` (RFC 5280, 4.1.2.5).
+/// Parses a time in the form `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ` (RFC 5280, 4.1.2.5).
 fn time(tag: u8, text: &[u8]) -> Option<Utc> {
     let digits = text.strip_suffix(b"Z")?;
     if !digits.iter().all(u8::is_ascii_digit) {
@@ -91,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_certificate_is_read_in_both_ways_of_writing_a_year() {
-        // 1999-03-04, 2027-03-04, 2049-03-04 and 2100-03-04.
+        // The four times are 1999-03-04, 2027-03-04, 2049-03-04 and 2100-03-04, each at 00:00 UTC.
         for (year, seconds) in [
             (1999, 920_505_600),
             (2027, 1_804_118_400),
@@ -116,7 +118,7 @@ mod tests {
             for byte in [0x00, 0x7f, 0x80, 0x84, 0xff] {
                 let mut broken = der.clone();
                 broken[at] = byte;
-                // Any answer will do.
+                // The result does not matter, but the call must not panic.
                 let _ = not_after(&broken);
             }
         }

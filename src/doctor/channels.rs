@@ -1,5 +1,5 @@
-//! The last step: the sessions of a running ticker, with its channels, for a few seconds. Takes
-//! what they say and shows it to nobody.
+//! The last check: opens the sessions and subscriptions of a running ticker for a limited time.
+//! Counts the received data and never displays the prices.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::time::{Clock, Moment};
 
 const QUEUE: usize = 64;
 
-/// One link for each cluster that the watchlist needs, and what has come on them.
+/// One session for each cluster that the watchlist needs, and the results so far.
 pub(super) struct ChannelProbe {
     links: JoinSet<()>,
     demand: Vec<watch::Sender<SubscriptionDemand>>,
@@ -27,14 +27,15 @@ pub(super) struct ChannelProbe {
     clock: Clock,
     opened: Moment,
     time_limit: Duration,
-    /// Something on the watchlist is published at this hour, as far as one knows.
+    /// True if the calendar has an open phase for at least one symbol, or if the wall clock is not
+    /// set.
     market_open: bool,
-    /// What neither an acknowledgement nor a value has confirmed.
+    /// The channels that neither an acknowledgement nor an event has confirmed.
     missing: Vec<Channel>,
     wanted: usize,
-    /// Whose the first value was, and after how long.
+    /// The symbol of the first value, and the time from the start of the check to this value.
     first: Option<(String, Duration)>,
-    /// Why a link came to nothing.
+    /// The cluster of a failed session, and the reason of the failure.
     failed: Option<(Cluster, Failure)>,
 }
 
@@ -87,7 +88,8 @@ impl ChannelProbe {
         }
     }
 
-    /// Until all that is due has come, a link has failed, or the patience is over.
+    /// Waits until all expected data has arrived, a session has failed, or the time limit has
+    /// passed.
     pub(super) async fn wait_for_values(&mut self) {
         let time_limit = self.time_limit;
         let listening = async {
@@ -101,7 +103,7 @@ impl ChannelProbe {
                 }
             }
         };
-        // What has not come by then is what is judged.
+        // A timeout is no error at this point, because `judge` reports the missing channels.
         tokio::time::timeout(time_limit, listening).await.ok();
     }
 
@@ -121,14 +123,15 @@ impl ChannelProbe {
             Update::Quote { ticker, .. } => self.confirm_received(ChannelKind::Quote, &ticker),
             Update::Trade { ticker, .. } => self.confirm_received(ChannelKind::Trade, &ticker),
             Update::Bar { ticker, kind, .. } => self.confirm_received(kind, &ticker),
-            // What is not confirmed stays among the missing.
+            // These updates confirm no channel, so `missing` stays unchanged.
             Update::Unanswered { .. } | Update::ServerTime { .. } => {}
-            // By REST, which is not asked here.
+            // REST responses cause these updates, and this check sends no REST requests for data.
             Update::Seed(_) | Update::Minutes { .. } | Update::Market(..) => {}
         }
     }
 
-    /// What comes on a channel confirms it; a price that is not of a whole minute is a value.
+    /// Any event on a channel confirms the channel. A value, quote or trade also counts as the
+    /// first value; an aggregate bar does not.
     fn confirm_received(&mut self, kind: ChannelKind, ticker: &Ticker) {
         let of = |channel: &Channel| channel.kind == kind && channel.ticker == *ticker;
         self.missing.retain(|channel| !of(channel));
@@ -143,17 +146,20 @@ impl ChannelProbe {
         }
     }
 
-    /// Says farewell.
+    /// Stops all sessions and waits until every session has ended.
     pub(super) async fn close(&mut self) {
         for order in &self.demand {
             order.send_modify(|order| order.stop = true);
         }
-        // A session that waits for room in the queue must see that nobody reads it any more.
+        // A session may wait for space in the queue. A closed queue lets the session continue and
+        // end.
         self.updates.close();
         while self.links.join_next().await.is_some() {}
     }
 
-    /// `hub` is one of ours, which confirms what it serves; the proxy does not to who comes late.
+    /// `hub` is true for a deskticker-hub, which confirms every channel that it serves. The proxy
+    /// sends no confirmation to a client that connects late, so a missing confirmation is a failure
+    /// only with a hub.
     pub(super) fn judge(&self, hub: bool) -> Finding {
         const CHECK: &str = "channels";
         if let Some((cluster, reason)) = self.failed {
@@ -204,7 +210,8 @@ impl ChannelProbe {
                         its log.";
             return Finding::warning(CHECK, found, remedy);
         }
-        // The proxy confirms nothing to who comes late.
+        // The proxy sends no confirmation to a client that connects late, so missing confirmations
+        // are acceptable here.
         Finding::ok(CHECK, found)
     }
 }

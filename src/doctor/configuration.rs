@@ -1,4 +1,4 @@
-//! The configuration, and where its secret comes from. Never what the secret is.
+//! Checks the configuration and reports the source of its secret. Never reports the secret itself.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,8 +8,8 @@ use super::{Finding, network};
 use crate::config::{Config, ConfigError, Environment};
 use crate::feed::connection::FeedProvider;
 
-/// Where the unit takes its credential from: who runs the doctor by hand has none of systemd's, but
-/// may be able to read the file that it is made of.
+/// The directory from which the systemd unit loads its credential. A user who runs the doctor by
+/// hand has no credential from systemd, but may have permission to read the source file.
 pub(super) fn credentials(root: &Path) -> PathBuf {
     root.join("etc/deskticker")
 }
@@ -32,7 +32,8 @@ pub(super) fn wrong(error: &ConfigError) -> Finding {
     Finding::failed("configuration", error.to_string(), remedy)
 }
 
-/// Of a configuration that has been read, so that there is one.
+/// Reports the source of the token or key. A loaded configuration always has a secret, so this
+/// function does not handle a missing secret.
 pub(super) fn token(config: &Config, environment: &Environment) -> Finding {
     let (name, variable) = match config.source.provider {
         FeedProvider::Hub => ("token", "MASSIVE_PROXY_TOKEN"),

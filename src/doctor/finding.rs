@@ -1,20 +1,20 @@
-//! What one check has found, and what mends it.
+//! The result of one check, with a remedy. This module runs no checks.
 
-/// How a check ended.
+/// The outcome of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CheckState {
-    /// As it should be.
+    /// The checked part works as expected.
     Ok,
-    /// It works, and could be better.
+    /// The checked part works, but an improvement is possible.
     Warning,
-    /// It does not work.
+    /// The checked part does not work.
     Failed,
-    /// Not looked at, for what it needs is not there.
+    /// The check did not run, because a prerequisite is missing.
     Skipped,
 }
 
 impl CheckState {
-    /// In one word.
+    /// The state as one lower-case word, as in the JSON output.
     pub const fn word(self) -> &'static str {
         match self {
             CheckState::Ok => "ok",
@@ -25,29 +25,30 @@ impl CheckState {
     }
 }
 
-/// What one check has found.
+/// The result of one check.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
-    /// Which check, in one word.
+    /// The name of the check, in one word.
     pub check: &'static str,
-    /// How it ended.
+    /// The outcome of the check.
     pub state: CheckState,
-    /// What was found, on one line.
+    /// The observation, on one line.
     pub found: String,
-    /// What mends it: lines of prose, and lines to be typed as they are, which begin with a space.
+    /// The remedy: lines of prose, and lines with a command for the user, which begin with a space.
+    /// `None` for the states ok and skipped.
     pub remedy: Option<String>,
 }
 
-// Each is one function, called: this is told once in the life of a process, and the program is to
-// stay small.
+// These functions are never inlined: each call runs once in the life of a process, and a small
+// binary is more important than speed here.
 impl Finding {
-    /// All is well.
+    /// Creates a finding with the state ok.
     #[inline(never)]
     pub fn ok(check: &'static str, found: impl Into<String>) -> Self {
         Self::new(check, CheckState::Ok, found.into(), None)
     }
 
-    /// It works, and this would make it better.
+    /// Creates a finding with the state warning. `remedy` describes the improvement.
     #[inline(never)]
     pub fn warning(
         check: &'static str,
@@ -62,7 +63,7 @@ impl Finding {
         )
     }
 
-    /// It does not work, and this mends it.
+    /// Creates a finding with the state failed. `remedy` describes the repair.
     #[inline(never)]
     pub fn failed(
         check: &'static str,
@@ -72,7 +73,7 @@ impl Finding {
         Self::new(check, CheckState::Failed, found.into(), Some(remedy.into()))
     }
 
-    /// It was not looked at, for this reason.
+    /// Creates a finding with the state skipped. `reason` names the missing prerequisite.
     #[inline(never)]
     pub fn skipped(check: &'static str, reason: impl Into<String>) -> Self {
         Self::new(check, CheckState::Skipped, reason.into(), None)

@@ -1,5 +1,6 @@
-//! What answers: a hub, the proxy, the vendor, or something that is none of them. The first
-//! question goes out without the token, and the token only to who has answered it well.
+//! Identifies the server (deskticker-hub, proxy, vendor or something else) and checks access and
+//! upstream status. The first request contains no token; a token is sent only to a recognised
+//! server.
 
 use std::time::{Duration, Instant};
 
@@ -22,21 +23,21 @@ use crate::net::connector;
 use crate::net::connector::Connector;
 use crate::time::Utc;
 
-/// A hub has joined the vendor within this, or will not soon.
+/// The longest wait for the hub's connections to the vendor.
 const JOINING: Duration = Duration::from_secs(5);
-/// It is asked again this much later.
+/// The delay between two requests for the upstream status.
 const AGAIN: Duration = Duration::from_millis(300);
 
-/// The first answer.
+/// The properties of the server that the first response shows.
 #[derive(Clone, Copy, Default)]
 pub(super) struct ServerGreeting {
-    /// It is a hub of ours, which tells of its upstreams and confirms what it serves.
+    /// True for a deskticker-hub, which reports its upstream status and confirms its channels.
     pub(super) hub: bool,
-    /// By its clock.
+    /// The time of the server's clock, from the `Date` header.
     pub(super) date: Option<Utc>,
 }
 
-/// Asks who is there, without any token.
+/// Identifies the server with requests that contain no token.
 pub(super) async fn recognise(
     connector: &Connector,
     source: &FeedSource,
@@ -80,8 +81,8 @@ fn unknown(what: &str) -> Finding {
     )
 }
 
-/// What an answer without a token says of who gives it: whether that is a hub of ours, and whether
-/// that settles it.
+/// Judges the response to a request without a token. Returns the finding, true for a
+/// deskticker-hub, and true if the result is final and no other path needs a request.
 fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
     let status = answer.status.as_u16();
     let json = answer
@@ -112,14 +113,15 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
         return (Finding::failed("hub", found, remedy), false, true);
     }
     let denied = matches!(status, 401 | 403);
-    // The vendor says in JSON what is missing.
+    // The vendor reports a missing key as JSON with the field `error` or `status`.
     let complaint =
         json.is_some_and(|body| body["error"].is_string() || body["status"].is_string());
     match source.provider {
         FeedProvider::Vendor if denied || (complaint && status < 500) => {
             (Finding::ok("hub", "answers like Massive"), false, true)
         }
-        // Its certificate has shown whose it is, to the ticker as to us.
+        // The TLS certificate has already identified the hub. The ticker relies on the certificate
+        // too.
         FeedProvider::Hub if denied && source.endpoint.secure => {
             (Finding::ok("hub", "wants a token"), false, true)
         }
@@ -127,7 +129,7 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
     }
 }
 
-/// Whether the token is accepted; what is given for it is not used.
+/// Checks if the hub accepts the token. The short-lived token in the response is not used.
 pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding {
     let answer = match poller::ask(connector, source, Method::POST, "/api/ws-token").await {
         Ok(answer) => answer,
@@ -136,7 +138,8 @@ pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding
     match answer.status.as_u16() {
         200 if answer.json.is_some() => Finding::ok("access", "the token is accepted"),
         401 | 403 => unwelcome("access"),
-        // An old proxy has no such thing.
+        // An old proxy has no endpoint for short-lived tokens. The `channels` check then shows if
+        // the proxy accepts the token.
         404 => Finding::ok("access", "no tokens for one upgrade here: see channels"),
         _ => {
             let found = connector::refusal(answer.status).to_string();
@@ -154,8 +157,8 @@ pub(super) fn unwelcome(check: &'static str) -> Finding {
     )
 }
 
-/// Whether the vendor's key is accepted, and for what. By REST: a socket would evict the one that
-/// may be in use.
+/// Checks if the vendor accepts the key, and for which symbols. The check uses REST, because a
+/// WebSocket connection would evict the connection that may be in use.
 pub(super) async fn key(connector: &Connector, source: &FeedSource, symbols: &[Symbol]) -> Finding {
     match poller::quotes(connector, source, symbols).await {
         Ok(answer) if answer.refused.is_empty() => Finding::ok("access", "the key is accepted"),
@@ -180,8 +183,8 @@ pub(super) async fn key(connector: &Connector, source: &FeedSource, symbols: &[S
     }
 }
 
-/// What the hub says of the clusters that the watchlist needs, while somebody wants them: one that
-/// is down is given some time, for the hub connects only then.
+/// Checks the upstream status of the clusters that the watchlist needs. The check repeats its
+/// request for a limited time, because the hub connects to the vendor only after a subscription.
 pub(super) async fn upstream(
     connector: &Connector,
     config: &Config,

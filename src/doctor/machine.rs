@@ -1,5 +1,5 @@
-//! The board, its kernel, the I2C bus and the clock: what the kernel tells in files below a root.
-//! Writes nothing.
+//! Checks the board, its kernel, the I2C bus and the system clock. Reads files below a root
+//! directory and never writes.
 
 use std::fs;
 use std::io;
@@ -13,17 +13,18 @@ use crate::board::{self, Board};
 use crate::display::BusFault;
 use crate::time::{Now, Utc};
 
-/// A clock that is off by this shows ages that are no longer true, in seconds.
+/// The error of the system clock, in seconds, from which the displayed ages are wrong.
 const OFF: u64 = 5;
-/// A clock that is off by this shows the wrong minute, and judges sessions wrongly, in seconds.
+/// The error of the system clock, in seconds, from which the displayed minute is wrong and the
+/// calendar phase may be wrong.
 const WRONG: u64 = 60;
 
-/// A path of the machine, below the root.
+/// Maps an absolute path of the machine to a path below the root directory.
 pub(super) fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// The model as the firmware names it; `None` on a machine without a device tree.
+/// The model name from the firmware; `None` on a machine without a device tree.
 fn model(root: &Path) -> Option<String> {
     board::model(&board::MODEL.map(|file| below(root, Path::new(file))))
 }
@@ -46,7 +47,7 @@ pub(super) fn kernel(release: Option<&str>) -> Finding {
     Finding::ok("kernel", found)
 }
 
-/// Those of `/dev/i2c-*` that are there.
+/// The device files from `/dev/i2c-0` to `/dev/i2c-255` that exist.
 fn buses(root: &Path) -> Vec<String> {
     let names = (0..256).map(|number| format!("/dev/i2c-{number}"));
     names
@@ -66,7 +67,7 @@ pub(super) fn bus(root: &Path, bus: &Path, board: &Board) -> Finding {
     };
     let name = bus.file_name().unwrap_or_default();
     let remedy = if root.join("sys/bus/i2c/devices").join(name).exists() {
-        // The kernel has the bus, and nobody has asked for its file.
+        // The kernel knows the bus, but the module that creates the device file is not loaded.
         "Load the module that makes the file, now and at each start:\n  \
          sudo modprobe i2c-dev\n  echo i2c-dev | sudo tee /etc/modules-load.d/i2c.conf"
             .to_owned()
@@ -100,8 +101,8 @@ pub(super) fn permission(root: &Path, bus: &Path) -> Finding {
     judge_permission(bus, fault, device, &groups, &mine, &user)
 }
 
-/// `device` is the group that owns the bus and its mode, `groups` an `/etc/group`, `mine` the
-/// groups of this process.
+/// Judges the result of an attempt to open the bus. `device` contains the group id and the mode of
+/// the bus, `groups` the text of `/etc/group`, and `mine` the group ids of this process.
 fn judge_permission(
     bus: &Path,
     opened: Result<(), BusFault>,
@@ -156,7 +157,7 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
     let file = device
         .join(bus.file_name().unwrap_or_default())
         .join("of_node/clock-frequency");
-    // A cell of the device tree: big-endian.
+    // A cell of the device tree is a big-endian 32-bit integer.
     let cell = fs::read(file)
         .ok()
         .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
@@ -172,7 +173,8 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
         9_400_000 / hertz.max(1)
     );
     let remedy = if debian || board.config_txt.is_empty() {
-        // Tried: Debian's kernel reads no dtparam (an overlay with the property is needed).
+        // An experiment showed that Debian's kernel ignores dtparam. Debian needs an overlay with
+        // the property.
         "400 kHz makes it 24 ms. Debian's own kernel needs an overlay for that, with \
          clock-frequency = <400000> in the bus's node; Raspberry Pi OS takes a line in config.txt."
             .to_owned()
@@ -183,7 +185,7 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
     Finding::warning("speed", found, remedy)
 }
 
-/// `theirs` is the time by the other side's clock, which has whole seconds.
+/// `theirs` is the time of the server's clock, with a resolution of one second.
 pub(super) fn clock(root: &Path, now: Now, theirs: Option<Utc>) -> Finding {
     const WAIT: &str = "A Pi has no battery for its clock. Let the network set it, with whatever does \
                         that here (systemd-timesyncd, chrony, ntpd):\n  \
@@ -213,13 +215,14 @@ pub(super) fn clock(root: &Path, now: Now, theirs: Option<Utc>) -> Finding {
     }
 }
 
-/// The `Date` of an HTTP answer, such as `Mon, 23 Nov 2026 14:30:00 GMT` (RFC 9110, 5.6.7).
+/// Parses the `Date` header of an HTTP response, such as `Mon, 23 Nov 2026 14:30:00 GMT` (RFC 9110,
+/// 5.6.7).
 pub(super) fn date(text: &str) -> Option<Utc> {
     let time = rfc2822::parse(text).ok()?.timestamp();
     Some(Utc(time.as_millisecond()))
 }
 
-/// An error of the network in the words of the system, without its number.
+/// The system's text for a network error, without the error number.
 pub(super) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {

@@ -1,10 +1,10 @@
-//! `deskticker doctor`: everything between the prices and the glass, looked at in the order in
-//! which one thing needs the next. Each check reads, judges, and says what mends it. It changes
-//! nothing: the panel of a running ticker is not disturbed, no connection of another is evicted,
-//! and a token goes only to a server that has shown itself to be a hub.
+//! The checks of `deskticker doctor`: the machine, the panel, the configuration, the network and
+//! the server, in the order in which one check depends on another. Each check returns a [`Finding`]
+//! with a remedy.
 //!
-//! What is read (files below a root, answers, addresses) and what it means are functions of their
-//! own; a [`Finding`] is all that comes out.
+//! The checks change nothing: they do not disturb the panel of a running ticker, they evict no
+//! other connection, and they send a token only to a recognised server. Separate functions read the
+//! data and judge the data, so that tests can judge data without hardware.
 
 mod bundle;
 mod certificate;
@@ -34,35 +34,35 @@ use crate::market::Calendar;
 use crate::net::connector::Connector;
 use crate::time::Clock;
 
-/// What is examined, and by what clock.
+/// The inputs of the checks.
 pub struct CheckContext<'a> {
-    /// Where `/proc`, `/sys`, `/dev` and `/etc` are found: `/`.
+    /// The directory that contains `/proc`, `/sys`, `/dev` and `/etc`, usually `/`.
     pub root: &'a Path,
-    /// The configuration.
+    /// The path of the configuration file.
     pub file: &'a Path,
-    /// Where a secret may come from.
+    /// The environment variables and the credential directory that may provide a secret.
     pub environment: &'a Environment,
-    /// Time.
+    /// The source of the wall clock and the monotonic clock.
     pub clock: Clock,
-    /// When the markets are open.
+    /// The calendar with the trading hours of the markets.
     pub calendar: Calendar,
-    /// How long one waits for acknowledgements and a first value.
+    /// The longest wait for acknowledgements and for the first value.
     pub time_limit: Duration,
-    /// Asks an address of the bus whether anybody is there.
+    /// The function that tests if a device answers at an address of the I2C bus.
     pub touch: &'a mut ProbeFn<'a>,
 }
 
-/// What came out.
+/// The result of all checks.
 #[derive(Debug)]
 pub struct CheckReport<'a> {
-    /// One for each check, in their order.
+    /// One finding for each check, in the order of the checks.
     pub findings: Vec<Finding>,
-    /// What is shown to nobody.
+    /// The secrets that must not appear in any output.
     pub hidden: Redactor,
     sink: &'a mut FindingSink<'a>,
 }
 
-/// Is told each finding as soon as it is known.
+/// The callback that receives each finding as soon as the check ends.
 pub struct FindingSink<'a>(pub &'a mut dyn FnMut(&Finding));
 
 impl std::fmt::Debug for FindingSink<'_> {
@@ -72,7 +72,8 @@ impl std::fmt::Debug for FindingSink<'_> {
 }
 
 impl CheckReport<'_> {
-    /// Notes a finding, without what is to stay hidden; whether the next step can build on it.
+    /// Masks the secrets in a finding, stores the finding and reports it to the sink. Returns true
+    /// if the state is ok or warning, so that the next check can use the result.
     #[inline(never)]
     fn note(&mut self, mut finding: Finding) -> bool {
         self.hidden.hide(&mut finding.found);
@@ -92,7 +93,8 @@ impl CheckReport<'_> {
         }
     }
 
-    /// The exit code: 0 without a failure, 78 for a configuration that cannot be used, else 1.
+    /// The exit code: 0 if no check failed, 78 if the configuration cannot be used, 1 for any other
+    /// failure.
     pub fn code(&self) -> u8 {
         let failed = |finding: &&Finding| finding.state == CheckState::Failed;
         let mut failed = self.findings.iter().filter(failed).peekable();
@@ -107,7 +109,7 @@ impl CheckReport<'_> {
     }
 }
 
-/// Examines everything.
+/// Runs every check, reports each finding to the sink and returns the report.
 #[inline(never)]
 pub fn run_checks<'a>(
     context: CheckContext<'a>,
@@ -138,7 +140,7 @@ async fn run_all<'a>(
     };
     let panel = match &config {
         Ok((_, config)) => config.panel.clone(),
-        // What most people have.
+        // Without a valid configuration, the default panel of this board is the best assumption.
         Err(_) => PanelConfig::of(environment.board),
     };
     check_machine(&mut context, &panel, &mut examination);
@@ -233,7 +235,7 @@ async fn check_network(
         examination.note(machine::clock(context.root, context.clock.now(), None));
         return examination.skip(&BEYOND, "it needs a connection");
     }
-    // The very first word to the server, and without the token.
+    // The first request to the server must not contain the token: the server is not recognised yet.
     let (finding, greeting) = hub::recognise(connector, &config.source).await;
     let stamp = greeting.date;
     examination.note(machine::clock(context.root, context.clock.now(), stamp));
@@ -242,7 +244,8 @@ async fn check_network(
     }
     if config.source.provider == FeedProvider::Vendor {
         examination.note(hub::key(connector, &config.source, &config.settings.watchlist).await);
-        // A second connection would evict the first: the ticker that may be running.
+        // The vendor allows one connection per cluster: a second connection would evict the
+        // connection of a ticker that may be running.
         let reason = "not tried: a connection of ours would evict the one that is in use";
         return examination.skip(&BEYOND[2..], reason);
     }
@@ -251,7 +254,8 @@ async fn check_network(
     }
     let mut line = channels::ChannelProbe::open(context, connector, config);
     line.wait_for_values().await;
-    // Asked while the channels are wanted, for the hub connects for who wants something.
+    // The request for the upstream status must run while the probe holds its subscriptions, because
+    // the hub connects to the vendor only while a client has a subscription.
     let upstream = match greeting.hub {
         true => hub::upstream(connector, config, context.time_limit).await,
         false => Finding::skipped("upstream", "this proxy does not tell"),

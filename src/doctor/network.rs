@@ -1,4 +1,5 @@
-//! The way to the server: its name, a connection, TLS. Sends nothing of its own.
+//! Checks the path to the server: name resolution, TCP connection and TLS handshake. Sends no
+//! application data.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -12,16 +13,18 @@ use super::{Finding, certificate};
 use crate::net::connector::{CertificateProblem, Connector, Endpoint};
 use crate::time::{Now, Utc};
 
-/// A resolver that asks a dead server first answers after five seconds.
+/// The time limit for name resolution. A resolver waits five seconds for a dead name server before
+/// it tries the next name server.
 const RESOLVE: Duration = Duration::from_secs(8);
 const CONNECT: Duration = Duration::from_secs(3);
 const HANDSHAKE: Duration = Duration::from_secs(8);
-/// A certificate that ends within this is not being renewed, in days.
+/// The remaining validity, in days, below which a certificate causes a warning: an automatic
+/// renewal would have replaced the certificate earlier.
 const SOON: i64 = 10;
 
 const DAY: i64 = 86_400_000;
 
-/// An endpoint without its path, where a secret might stand.
+/// Formats an endpoint without its path, because the path may contain a secret.
 pub(super) fn place(endpoint: &Endpoint) -> String {
     let scheme = if endpoint.secure { "wss" } else { "ws" };
     let path = if endpoint.base.is_empty() { "" } else { "/…" };
@@ -69,7 +72,7 @@ fn nameless(host: &str) -> String {
     format!("{first}\nOr give the address in place of the name: url = \"ws://192.0.2.7:3000\"")
 }
 
-/// The first connection that opens, of those that the addresses give.
+/// Tries every address in order. Returns the first connection that opens.
 pub(super) async fn connect(
     endpoint: &Endpoint,
     addresses: &[SocketAddr],
@@ -208,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_certificate_that_ends_within_days_is_told_before_it_does() {
-        // 2026-11-23.
+        // The current time of this test is 2026-11-23 00:00 UTC.
         let now = Now::new(Moment::ZERO, Utc(1_795_392_000_000));
         let after = |days: i64| judge(Some(Utc(1_795_392_000_000 + days * DAY)), now, 12);
         assert_eq!(

@@ -1,5 +1,5 @@
-//! Who answers on the bus. What is asked changes nothing: the panel that is configured gets a
-//! command that does nothing, any other address no byte at all.
+//! Checks if the panel answers on the I2C bus. The probes change nothing: the configured address
+//! receives a command without effect, and any other address receives no data byte.
 
 use std::io;
 use std::path::Path;
@@ -11,41 +11,44 @@ use rustix::io::Errno;
 use super::Finding;
 use crate::display::{BusFault, PanelState};
 
-/// Where a panel of this kind may be.
+/// The usual I2C addresses of a panel.
 const USUAL: [u8; 2] = [0x3c, 0x3d];
-/// A command message with the SSD1306's NOP (data sheet, table 9-1): neither the picture nor the
-/// window that a running ticker has set is touched.
+/// A command message with the command NOP (SSD1306 data sheet, table 9-1). NOP changes neither the
+/// picture nor the address window of a running ticker.
 const NOP: [u8; 2] = [0x00, 0xe3];
 
 const WIRING: &str = "Check the wires: SDA on pin 3, SCL on pin 5, 3V3 on pin 1, GND on pin 6. \
                       A bridge soldered on the back of many panels makes 0x3c 0x3d.";
 
-/// Where the service says how its panel does; gone with it.
+/// The file with the panel state of a running ticker. systemd removes the file when the service
+/// ends.
 const STATE: &str = "run/deskticker/state";
 
-/// How an address is asked.
+/// The message that a probe sends to an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BusProbe {
-    /// As what is configured to be the panel: with a command that does nothing.
+    /// Sends a command without effect. Only the configured panel address receives this probe.
     Nop,
-    /// As what may be anything: with its address alone.
+    /// Sends the address without data. This probe is safe for an unknown device.
     Empty,
 }
 
-/// Asks an address of a bus whether anybody is there.
+/// A function that tests if a device answers at an address of an I2C bus. The result is a
+/// [`BusFault`] if no device answers or the bus does not work.
 pub type ProbeFn<'a> = dyn FnMut(&Path, u8, BusProbe) -> Result<(), BusFault> + 'a;
 
-/// Asks on a bus of Linux.
+/// Tests if a device answers at an address of a Linux I2C bus.
 ///
 /// # Errors
-/// Nobody answers, or the bus does not work.
+/// Returns a [`BusFault`] if no device answers or the bus does not work.
 pub fn touch(bus: &Path, address: u8, touch: BusProbe) -> Result<(), BusFault> {
     let fault = |error| BusFault::from_io(&io::Error::from(error));
     let mut device = LinuxI2CDevice::new(bus, u16::from(address)).map_err(fault)?;
     match touch {
         BusProbe::Nop => device.write(&NOP).map_err(fault),
         BusProbe::Empty => match device.write(&[]).map_err(io::Error::from) {
-            // The Pi 5's controller sends no empty message; a byte can be read of anything.
+            // The I2C controller of the Raspberry Pi 5 cannot send an empty message. A read of one
+            // byte works with any device.
             Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => {
                 device.read(&mut [0]).map_err(fault)
             }
@@ -54,8 +57,8 @@ pub fn touch(bus: &Path, address: u8, touch: BusProbe) -> Result<(), BusFault> {
     }
 }
 
-/// Whether a ticker that runs here cannot get on with its panel, as it says itself. Then nobody else
-/// can either.
+/// Returns a failed finding if a running ticker reports a stuck write to its panel. In this state,
+/// the panel check cannot use the panel either.
 pub(super) fn stuck(root: &Path) -> Option<Finding> {
     let Some(PanelState::Stuck(since)) = PanelState::read(&root.join(STATE)) else {
         return None;
@@ -79,7 +82,7 @@ pub(super) fn look(bus: &Path, address: u8, touch: &mut ProbeFn<'_>) -> Finding 
     };
     if fault != BusFault::NoAnswer {
         let advice = fault.advice(bus, address).to_string();
-        // Its first half says what is wrong, unless all of it does.
+        // The advice has the form "problem: remedy", unless the whole advice describes the problem.
         let (found, remedy) = match (fault, advice.split_once(": ")) {
             (BusFault::Errno(_), _) | (_, None) => (advice.as_str(), WIRING),
             (_, Some(halves)) => halves,

@@ -1,5 +1,5 @@
-//! What must appear in nothing that is printed or written. No check puts a secret into its words;
-//! but a server may repeat what it was sent, and this is the last door.
+//! Masks secrets in all output of the doctor. No check puts a secret into a finding, but a server
+//! may send a received secret back, so this filter is the last protection.
 
 use std::fmt;
 
@@ -8,12 +8,13 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::bundle;
 use crate::config::{Config, Environment, Secret};
 
-/// What stands in the place of a secret.
+/// The text that replaces a secret.
 const MASK: &str = "(hidden)";
-/// What is shorter is a word that may stand anywhere, and protects nothing.
+/// The minimum length of a secret, in bytes. A shorter text could match ordinary words and protects
+/// nothing.
 const SHORTEST: usize = 6;
 
-/// The secrets, in each way in which they may be written.
+/// The secrets, each as plain text and with percent-encoding.
 #[derive(Clone, Default)]
 pub struct Redactor(Vec<String>);
 
@@ -24,8 +25,8 @@ impl fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// All that the configuration and the environment know; `text` is the configuration as it
-    /// stands in its file, whether it can be used or not.
+    /// Collects the secrets from the configuration and the environment. `text` is the content of
+    /// the configuration file, which may be invalid.
     pub fn of(environment: &Environment, config: Option<&Config>, text: &str) -> Self {
         let mut hidden = Self::default();
         let variables = [&environment.token, &environment.key];
@@ -45,13 +46,14 @@ impl Redactor {
         }
         let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
         for word in [encoded.to_ascii_lowercase(), encoded, secret.to_owned()] {
-            // The longest first: one may be the beginning of another.
+            // The list is sorted by descending length, because a secret may be the beginning of a
+            // longer secret.
             let at = self.0.partition_point(|other| other.len() >= word.len());
             self.0.insert(at, word);
         }
     }
 
-    /// Masks each of them.
+    /// Replaces every secret in `text` with a mask.
     pub fn hide(&self, text: &mut String) {
         for word in &self.0 {
             if text.contains(word) {

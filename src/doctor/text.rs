@@ -1,18 +1,18 @@
-//! Findings as lines for people, and as JSON for programs.
+//! Formats findings as text for people and as JSON for programs. Prints nothing itself.
 
 use serde_json::json;
 
 use super::{CheckState, Finding};
 
-/// The width of a terminal that nobody has made wider.
+/// The default width of a terminal, in columns.
 const WIDTH: usize = 80;
-/// Where what was found begins: behind the state and the check.
+/// The column at which the observation begins, after the state and the name of the check.
 const COLUMN: usize = 23;
-/// Where advice begins.
+/// The column at which the remedy begins.
 const INDENT: usize = 9;
 
-/// One finding as lines, the last with its newline. Only what is to be typed as it is may be longer
-/// than 80 columns.
+/// Formats one finding as lines; the last line ends with a newline. Prose is wrapped at 80 columns.
+/// A command stays on one line, so that the user can copy the command.
 pub fn text(finding: &Finding, colour: bool) -> String {
     let word = finding.state.word();
     let (on, off) = match (colour, finding.state) {
@@ -27,7 +27,7 @@ pub fn text(finding: &Finding, colour: bool) -> String {
     for line in finding.remedy.iter().flat_map(|remedy| remedy.lines()) {
         out.push_str(&" ".repeat(INDENT));
         if line.starts_with(' ') {
-            // A command is one line, however long, or it cannot be copied.
+            // A command must stay on one line: otherwise the user cannot copy the command.
             out.push_str(line);
             out.push('\n');
         } else {
@@ -37,7 +37,7 @@ pub fn text(finding: &Finding, colour: bool) -> String {
     out
 }
 
-/// Writes words from this column on, and in lines that begin there.
+/// Appends words from `column` on and wraps them at `WIDTH`. Each further line begins at `column`.
 fn wrap(out: &mut String, words: &str, column: usize) {
     let mut at = column;
     for word in words.split(' ') {
@@ -52,14 +52,15 @@ fn wrap(out: &mut String, words: &str, column: usize) {
                 at += 1;
             }
         }
-        // What comes of others has lost its control characters long before.
+        // Text from a server has no control characters at this point. This filter is a second
+        // protection of the terminal.
         out.extend(word.chars().filter(|c| !c.is_control()));
         at += length;
     }
     out.push('\n');
 }
 
-/// How it went, in a line.
+/// Counts the failures and warnings of all checks, as one line with a newline.
 pub fn summary(findings: &[Finding]) -> String {
     let count = |state| {
         findings
@@ -80,7 +81,7 @@ pub fn summary(findings: &[Finding]) -> String {
     }
 }
 
-/// All of them as an array, one object a line.
+/// Formats all findings as a JSON array with one object per line.
 pub fn json(findings: &[Finding]) -> String {
     let rows: Vec<String> = findings
         .iter()

@@ -1,7 +1,8 @@
-//! Who is let in with what. A plaintext hub is recognised before any token is sent to it, for
-//! whoever runs the network may answer in its place; and what is sent is a token of a few minutes,
-//! got with the device's own: the device's token then stands in no address, where a proxy on the
-//! way might log it.
+//! The authentication of this client at a hub. A hub without TLS must be verified before this
+//! client sends a token, because another server in the network can answer in its place. REST
+//! requests and WebSocket upgrades use a short-lived token if the hub issues one. The device token
+//! then never appears in an address, which a proxy on the network path can log. This module never
+//! opens a WebSocket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,35 +22,41 @@ use crate::net::connector;
 use crate::net::connector::Connector;
 use crate::time::{Clock, Moment, Utc};
 
-/// Where a hub and the proxy give tokens out.
+/// The path at which a hub and the proxy issue short-lived tokens (`POST`).
 const PATH: &str = "/api/ws-token";
-/// What answers in JSON without a token: our hub's health, and the proxy's complaint.
+/// The paths that return JSON without a token: the health report of our hub, and the error response
+/// of the proxy.
 pub(crate) const PROBE_PATHS: [&str; 2] = ["/healthz", "/api/quotes"];
 
-/// Somebody who was recognised is taken for the same this long.
+/// The time for which the verification of a hub is valid.
 const VERIFIED_FOR: Duration = Duration::from_secs(30);
-/// How long a token is good whose end cannot be understood; the usual five minutes and some doubt.
+/// The assumed lifetime of a token without a usable expiry time. The usual lifetime is five
+/// minutes, and this value is one minute shorter for safety.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(4 * 60);
-/// No token is trusted longer than this.
+/// The maximum lifetime of a token, before the subtraction of [`MARGIN`].
 const MAX_LIFETIME: Duration = Duration::from_secs(10 * 60);
-/// Whether a hub that gave none gives one now is asked after this.
+/// The wait before the next token request to a hub that issued no short-lived token.
 const RETRY_AFTER_REFUSAL: Duration = Duration::from_secs(60);
-/// It is given up this long before it ends.
+/// The time between the replacement of a token and its expiry.
 const MARGIN: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TokenAnswer {
     token: String,
-    /// In milliseconds since the Unix epoch, by the other side's clock.
+    /// The expiry time in milliseconds since the Unix epoch, by the clock of the hub or proxy.
     expires_at: Option<f64>,
 }
 
-/// Makes sure that there is a hub at the other end before it is sent a token. Nothing is asked
-/// where a certificate has done so, or where there is nothing to be kept from anybody.
+/// Verifies that the server is a hub or the proxy, before this client sends a token. The function
+/// sends no request to the vendor, over TLS (the certificate already proves the identity of the
+/// server), or if the source has no secret.
 ///
 /// # Errors
-/// [`Failure::Portal`] where something else has answered, or why nobody has.
+///
+/// [`Failure::Portal`] if another kind of server answers, [`Failure::Path`] if the server has none
+/// of the paths, [`Failure::Busy`] if the server is overloaded, or the reason why no response
+/// arrived.
 async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), RestError> {
     if source.provider == FeedProvider::Vendor || source.endpoint.secure || source.secret.is_none()
     {
@@ -59,7 +66,7 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
         secret: None,
         ..source.clone()
     };
-    // The one that was there the last time is tried first: then it is one question.
+    // The path of the last success comes first, so that one request is usually enough.
     let usual = connector.probe();
     for probe in [usual, !usual] {
         let path = PROBE_PATHS[usize::from(probe)];
@@ -82,7 +89,7 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
     Err(Failure::Path.into())
 }
 
-/// Whether an answer to nobody is that of a hub, or of the proxy.
+/// Returns true if a response to a request without a token comes from a hub or from the proxy.
 pub(crate) fn judge(status: u16, json: Option<&[u8]>) -> bool {
     #[derive(Deserialize)]
     struct HubAnswer {
@@ -91,18 +98,21 @@ pub(crate) fn judge(status: u16, json: Option<&[u8]>) -> bool {
     }
     let greeting = json.and_then(|body| serde_json::from_slice::<HubAnswer>(body).ok());
     greeting.is_some_and(|greeting| match status {
-        // A hub that is not well is one all the same.
+        // A hub with a problem returns 503 and the same JSON body.
         200 | 503 => greeting.clusters.is_some(),
         400 | 401 | 403 => greeting.error.is_some(),
         _ => false,
     })
 }
 
-/// A token for one upgrade: an ephemeral one where the hub offers them, else the source's own.
-/// `None` where the source has none, or it does not belong into an address.
+/// Returns a token for one WebSocket upgrade: a short-lived token if the hub offers one, otherwise
+/// the token of the source. Returns `None` if the source has no token or if the source is the
+/// vendor, because the vendor accepts no token in an address.
 ///
 /// # Errors
-/// The hub cannot be reached, or is none; then an upgrade could not be had either.
+///
+/// The reason why the hub cannot be reached or why the server is not a hub. In both cases an
+/// upgrade would fail too.
 pub(super) async fn connect_token(
     connector: &Connector,
     source: &FeedSource,
@@ -118,7 +128,8 @@ pub(super) async fn connect_token(
         .or_else(|| source.secret.clone()))
 }
 
-/// An ephemeral token of a hub that was recognised, and when it ends; `None` where it offers none.
+/// Requests a short-lived token from a verified hub. Returns the token and its expiry time (in
+/// milliseconds since the Unix epoch), or `None` if the hub issues no short-lived token.
 async fn fresh(
     connector: &Connector,
     source: &FeedSource,
@@ -129,14 +140,16 @@ async fn fresh(
             Ok(answer
                 .and_then(|answer| Some((Secret::new(&answer.token).ok()?, answer.expires_at))))
         }
-        // It answered, and has none for us: whoever is asked next will tell what it thinks of
-        // our own. A page where a hub was is another matter.
+        // The server answered but issued no token, so the caller uses the device token. The
+        // response to the next request shows if the server accepts the device token. A web page is
+        // an error, because a web page does not come from the verified hub.
         Err(refusal) if refusal.reason.answered() && refusal.reason != Failure::Portal => Ok(None),
         Err(refusal) => Err(refusal.reason),
     }
 }
 
-/// How long a token may be used. By our own clock, which may not be that of the other side.
+/// Returns the time for which a token can be used, counted from `now`. The expiry time and `now`
+/// come from two different clocks, so the function limits the effect of a wrong clock.
 fn lifetime(expires_at: Option<f64>, now: Option<Utc>) -> Duration {
     let left = expires_at.zip(now).map(|(end, now)| end - now.0 as f64);
     let left = left.filter(|millis| *millis > 0.0);
@@ -146,14 +159,17 @@ fn lifetime(expires_at: Option<f64>, now: Option<Utc>) -> Duration {
     left.min(MAX_LIFETIME).saturating_sub(MARGIN)
 }
 
-/// Asks one source's REST, each time with what is due to it.
+/// A REST client for one source. Each request contains the secret that the source requires.
 pub(super) struct AuthenticatedRest {
     connector: Connector,
     source: Arc<FeedSource>,
     clock: Clock,
-    /// When the hub was last recognised, and how many links had been lost by then.
+    /// The time of the last verification of the hub, and the number of lost connections at that
+    /// time.
     recognised: Option<(Moment, u32)>,
-    /// The source with the token of these minutes instead of its own, and until when.
+    /// The source with a short-lived token in place of the device token, and the time at which the
+    /// token must be replaced. If the hub offers no short-lived token, the source keeps the device
+    /// token.
     current_token: Option<(FeedSource, Moment)>,
 }
 
@@ -168,20 +184,23 @@ impl AuthenticatedRest {
         }
     }
 
-    /// The `Date` of the latest answer, and how long ago that came; once.
+    /// Takes the `Date` header of the latest response and the time since its arrival. Each date is
+    /// returned once. `took` is the duration of the exchange; a slow exchange returns `None`.
     pub(super) fn take_date(&self, took: Duration) -> Option<(Utc, Duration)> {
         self.connector.take_date(took)
     }
 
-    /// The JSON at a path.
+    /// Requests the JSON body at `path`.
     ///
     /// # Errors
-    /// Why there is none.
+    ///
+    /// The reason of the failure, and the wait that the server requested.
     pub(super) async fn get(&mut self, path: &str) -> Result<Bytes, RestError> {
         let kept = self.current_token.is_some();
         let mut answer = self.attempt(path).await;
         let refused = |answer: &Result<_, RestError>| matches!(answer, Err(refusal) if refusal.reason == Failure::Token);
-        // A token may have ended, or the hub that gave it has; one that is new is no better.
+        // A stored token can be expired, or its hub can have restarted, so one retry with a new
+        // token is useful. The refusal of a new token is final.
         if refused(&answer) {
             self.current_token = None;
             if kept {
@@ -218,7 +237,8 @@ impl AuthenticatedRest {
         {
             self.current_token = None;
             let fresh = fresh(&self.connector, &self.source).await?;
-            // Where none is offered, its own one; whether that has changed is asked in a while.
+            // If the hub offers no short-lived token, use the device token and repeat the token
+            // request after a wait.
             let (secret, wait) = match fresh {
                 Some((token, end)) => (Some(token), lifetime(end, self.clock.now().utc)),
                 None => (self.source.secret.clone(), RETRY_AFTER_REFUSAL),

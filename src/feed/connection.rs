@@ -1,5 +1,5 @@
-//! One connection as a state machine. No I/O and no clock: events and time come in, actions come
-//! out. The shell around it is `session`.
+//! The state machine of one connection. This module does no I/O and reads no clock: the caller
+//! passes events and the time, and receives actions. The module `session` executes the actions.
 
 use core::time::Duration;
 
@@ -9,168 +9,178 @@ use super::subscriptions::{SubscriptionAction, SubscriptionTable};
 use crate::market::{Channel, ChannelKind};
 use crate::time::Moment;
 
-/// Name resolution, TCP, TLS and the upgrade together may take this long.
+/// The time limit of one attempt: name resolution, TCP, TLS, the token request and the upgrade.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// The server may take this long to say yes or no to a key.
+/// The time limit for the response of the server to the key.
 pub const AUTH_LIMIT: Duration = Duration::from_secs(10);
-/// A ping goes out after this long without a frame. The official clients use 20 and 25 s.
+/// The time without a frame after which a ping is sent. The official clients use 20 s and 25 s.
 pub const PING_AFTER: Duration = Duration::from_secs(20);
-/// A connection is dead after this long without any frame; 10 s gave the official client false
-/// alarms, 30 s is what it uses now.
+/// The time without any frame after which a connection counts as dead. The official client had
+/// false alarms with 10 s and now uses 30 s.
 pub const DEAD_AFTER: Duration = Duration::from_secs(30);
-/// A link that has been silent this long, while something was due, is opened anew: the proxy
-/// keeps its clients after it has lost its own upstream.
+/// The maximum time in the state `Silent`; after this time the connection is opened again. A new
+/// connection is necessary because the proxy keeps its clients connected after the loss of its own
+/// upstream connection.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(90);
-/// A connection that has lived this long has proven itself, and the backoff is forgotten. Never
-/// at the open: a server that accepts and drops would be hammered.
+/// The time after which a live connection counts as stable and the backoff is reset. The backoff is
+/// never reset at the start of a connection: a server that accepts and then drops each connection
+/// would otherwise receive retries without a pause.
 pub const STABLE_AFTER: Duration = Duration::from_secs(10);
-/// The first wait between two attempts at the vendor; it doubles.
+/// The first backoff between two attempts at the vendor, before jitter. The backoff doubles after
+/// each failure.
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-/// The longest wait between two attempts at the vendor.
+/// The maximum backoff between two attempts at the vendor, before jitter. Jitter changes the wait
+/// by up to 50 %.
 pub const BACKOFF_LIMIT: Duration = Duration::from_secs(60);
-/// The longest wait between two attempts at a hub in the first minute of an outage,
+/// The maximum wait between two attempts at a hub in the first minute of an outage.
 pub const HUB_BACKOFF: Duration = Duration::from_millis(1500);
-/// and later.
+/// The maximum wait between two attempts at a hub after the first minute of an outage.
 pub const HUB_BACKOFF_LATER: Duration = Duration::from_secs(8);
-/// That first minute.
+/// The duration of an outage after which [`HUB_BACKOFF_LATER`] replaces [`HUB_BACKOFF`].
 const SHORT_OUTAGE: Duration = Duration::from_secs(60);
-/// Two attempts are never closer together, whatever proves that the host lives.
+/// The minimum interval between two attempts if an answer of the host shortens the backoff.
 const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// A connection on which nothing came for so long is asked to prove itself when its host is seen to
-/// live,
+/// The minimum time without a frame before a liveness probe. A probe starts if the same host
+/// answers a REST request or another connection.
 const PROBE_AFTER: Duration = Duration::from_secs(3);
-/// and has so long to answer,
+/// The first time limit for the response to a liveness probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-/// and so long again, counted from when the first limit was seen to be over: after a machine has
-/// stood still the answer may be there and not be read yet.
+/// The second time limit for the response to a liveness probe, counted from the detection of the
+/// first timeout. After a suspension of the machine, the response can be in the socket buffer but
+/// not read yet.
 const PROBE_GRACE: Duration = Duration::from_millis(1500);
-/// The wait after a refusal or an eviction. Two clients that evict each other must not fight.
+/// The minimum wait after a refusal or an eviction. The wait is long, because two clients with the
+/// same account must not evict each other again and again.
 pub const COOL_DOWN: Duration = Duration::from_secs(60);
 
-/// The wait of a spare link after it is told that there is no such thing, or not for us.
+/// The minimum wait of an optional connection after the server reports that the cluster does not
+/// exist or that the plan does not include the cluster.
 pub const OPTIONAL_COOL_DOWN: Duration = Duration::from_secs(600);
 
-/// To whom the link goes, which decides who authenticates how.
+/// The type of the server. The type determines the method of authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedProvider {
-    /// A hub or the proxy: the token is in the address, and the upgrade is the answer. It may send
-    /// no greeting and no acknowledgement, and passes on words meant for others.
+    /// A hub or the proxy. The address contains the token, and a successful upgrade confirms the
+    /// token. The server can omit the greeting and the acknowledgements, and can forward status
+    /// messages for other clients.
     Hub,
-    /// The vendor: a key in an `auth` message, and `auth_success` is the answer.
+    /// The vendor. The client sends its key in an `auth` message, and the server confirms the key
+    /// with `auth_success`.
     Vendor,
 }
 
-/// What has happened to a link.
+/// An event on a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConnectionEvent<'a> {
     /// The WebSocket is open.
     Opened,
-    /// The key was accepted.
+    /// The server accepted the key.
     Authenticated,
-    /// A channel was acknowledged.
+    /// The server acknowledged a channel.
     Subscribed(&'a Channel),
-    /// Any frame, a pong included.
+    /// A frame of any type arrived; a pong is also a frame.
     Heard,
-    /// Something on a channel; on a proxy it may be somebody else's.
+    /// Data arrived on a channel. A proxy can also send data that only other clients requested.
     Data(ChannelKind, &'a str),
-    /// The connection, or the attempt at one, has ended.
+    /// The connection or the connection attempt has ended.
     Closed(Failure),
-    /// The host has answered somebody else: REST, or another link.
+    /// The host has answered a REST request or another connection.
     Alive,
 }
 
-/// What the shell is to do.
+/// An action that the session must execute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConnectionAction {
-    /// Open a connection; answered by `Opened` or `Closed`.
+    /// Open a connection. The session reports the result as `Opened` or `Closed`.
     Open,
-    /// Send the key.
+    /// Send the key to the server.
     Authenticate,
-    /// Ask for a channel.
+    /// Request a channel from the server.
     Subscribe(Channel),
-    /// Give a channel back.
+    /// Cancel a channel at the server.
     Unsubscribe(Channel),
-    /// Send a ping.
+    /// Send a ping to the server.
     Ping,
-    /// Log that a channel was asked for twice and never confirmed.
+    /// Report that a channel was requested twice and never confirmed.
     Report(Channel),
-    /// Close the connection, or give up the attempt; not answered.
+    /// Close the connection or cancel the attempt. The session reports no result for this action.
     Close(Failure),
 }
 
-/// What a link is doing.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
-    /// Nothing needs it.
+    /// The connection is closed, because no channel is wanted.
     Idle,
-    /// Waiting for the next attempt.
+    /// The connection is closed and waits for the next attempt.
     Backoff {
-        /// When that is.
+        /// The time of the next attempt.
         until: Moment,
     },
-    /// Opening the connection.
+    /// A connection attempt is in progress.
     Connecting {
-        /// When the attempt is given up.
+        /// The time limit of the attempt.
         until: Moment,
     },
-    /// Waiting for the answer to the key.
+    /// The WebSocket is open, and the server has not responded to the key yet.
     Authenticating {
-        /// When the attempt is given up.
+        /// The time limit for the response of the server.
         until: Moment,
     },
-    /// In use.
+    /// The connection is in use.
     Live {
-        /// Since when.
+        /// The start of this state.
         since: Moment,
-        /// When the last frame came.
+        /// The receive time of the last frame.
         heard: Moment,
     },
-    /// In use, and nothing comes although something is due.
+    /// The connection is in use, but the expected data does not arrive.
     Silent {
-        /// Since when.
+        /// The start of this state.
         since: Moment,
-        /// When the last frame came.
+        /// The receive time of the last frame.
         heard: Moment,
     },
-    /// The other side said no; waiting longer than usual.
+    /// The server refused this client. The wait for the next attempt is longer than usual.
     Refused {
-        /// Until when.
+        /// The time of the next attempt.
         until: Moment,
     },
 }
 
-/// A link's state, as the desk is told of it.
+/// The status of a connection for the event sink of its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionStatus {
-    /// What it is doing.
+    /// The current phase of the connection.
     pub phase: ConnectionPhase,
-    /// Why it is not live, from the failure until it is live again.
+    /// The reason of the last failure, until the connection is live again.
     pub reason: Option<Failure>,
-    /// How many times it has been live.
+    /// The number of times that the connection has become live since the start.
     pub connections: u32,
-    /// Whether the other side has said that its prices are simulated; `None` before its first words.
+    /// `Some(true)` if the server marks its prices as simulated; `None` before the first frame.
     pub simulated: Option<bool>,
-    /// Up to when the last answer to a ping proves that nothing is late because a link is dead, be it
-    /// the hub's own.
+    /// The time up to which the last pong proves a working data path. The data path includes the
+    /// upstream connection of a hub. Data from before this time is not late because of a dead
+    /// connection.
     pub heard: Moment,
-    /// The hub has said that it has lost its own upstream.
+    /// True if the hub reported the loss of its own upstream connection.
     pub cut_off: bool,
 }
 
-/// [`ConnectionState`] without its times.
+/// The phases of a connection: [`ConnectionState`] without its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionPhase {
-    /// Nothing needs it.
+    /// The connection is closed, because no channel is wanted.
     Idle,
-    /// Waiting for the next attempt.
+    /// The connection is closed and waits for the next attempt.
     Down,
-    /// Connecting or authenticating.
+    /// The connection is being opened or authenticated.
     Joining,
-    /// In use.
+    /// The connection is in use.
     Live,
-    /// In use, and nothing comes although something is due.
+    /// The connection is in use, but the expected data does not arrive.
     Silent,
-    /// The other side said no.
+    /// The server refused this client.
     Refused,
 }
 
@@ -180,42 +190,47 @@ pub struct Connection<S = Fixed> {
     provider: FeedProvider,
     state: ConnectionState,
     subscriptions: SubscriptionTable<S>,
-    /// The wait before the next attempt, before jitter.
+    /// The backoff before the next attempt, before jitter.
     backoff: Duration,
-    /// When something last came on a channel of ours; reset when a connection goes live.
+    /// The receive time of the last data on a wanted channel. The start of a live connection resets
+    /// this time.
     data: Moment,
-    /// When the last ping went out.
+    /// The time of the last ping.
     pinged: Moment,
-    /// How long our channels may be silent now; `None` off hours, when silence is normal.
+    /// The maximum time without data on the wanted channels; `None` outside market hours, because
+    /// silence is normal then.
     max_silence: Option<Duration>,
     reason: Option<Failure>,
     connections: u32,
-    /// It was closed for silence, and nothing of ours has come since: another connection that
-    /// lives proves nothing, for an index that is never published would have us come and go.
+    /// True if a connection was closed because of silence, and no wanted data has arrived since
+    /// then. A new live connection does not reset this flag. Otherwise a wanted index that is never
+    /// published would cause reconnects without a growing backoff.
     silent_before: bool,
-    /// REST carries what this one does not.
+    /// True if REST can replace the data of this connection.
     optional: bool,
-    /// What `on` found to be done at once.
+    /// An action that `on` requires immediately.
     pending: Option<ConnectionAction>,
-    /// When the outage began that is not over yet.
+    /// The start of the current outage; `None` without an outage.
     lost: Option<Moment>,
-    /// When the last attempt began.
+    /// The start of the last attempt.
     tried: Moment,
-    /// Until when it must prove itself, for its host is seen to live while nothing comes here; and whether
-    /// that is the last time.
+    /// The time limit of the current liveness probe, and a flag for the second and final limit. A
+    /// probe starts if the host answers elsewhere while this connection receives no frame.
     probation: Option<(Moment, bool)>,
     random: u64,
 }
 
 impl Connection {
-    /// A display's link, which wants nothing yet. The seed is for the jitter of its waits.
+    /// Creates the connection of a display without wanted channels. `seed` initializes the random
+    /// jitter of the waits.
     pub fn new(provider: FeedProvider, seed: u64) -> Self {
         Self::with_shelf(provider, seed)
     }
 }
 
 impl<S: Shelf> Connection<S> {
-    /// A link that wants nothing yet and keeps its channels on a shelf of this kind.
+    /// Creates a connection without wanted channels. `S` is the type of the channel storage, and
+    /// `seed` initializes the random jitter of the waits.
     pub fn with_shelf(provider: FeedProvider, seed: u64) -> Self {
         Self {
             provider,
@@ -237,38 +252,39 @@ impl<S: Shelf> Connection<S> {
         }
     }
 
-    /// Whether REST carries what this link does not. Then a server without its cluster (404), and a
-    /// plan without it, are left alone for long.
+    /// Sets the connection as optional if REST can replace its data. An optional connection waits
+    /// for [`OPTIONAL_COOL_DOWN`] if the server does not have the cluster (404) or the plan does
+    /// not include the cluster.
     pub const fn set_optional(&mut self, optional: bool) {
         self.optional = optional;
     }
 
-    /// Makes these the channels wanted, and this the longest they may be silent (`None`: as long
-    /// as they like). Without channels a link closes; with some it opens.
+    /// Replaces the wanted channels and the maximum time without data (`None`: no limit). A
+    /// connection without wanted channels closes; a connection with wanted channels opens.
     pub fn want(&mut self, channels: &S::Wanted, max_silence: Option<Duration>, now: Moment) {
         self.subscriptions.want(channels);
         if max_silence.is_some() && self.max_silence.is_none() {
-            // The market has just opened: the silence before it counts for nothing.
+            // The market has just opened. The silence before the opening must not count.
             self.data = now;
         }
         self.max_silence = max_silence;
     }
 
-    /// What it is doing.
+    /// Returns the current state.
     pub const fn state(&self) -> ConnectionState {
         self.state
     }
 
-    /// What it holds and wants.
+    /// Returns the wanted channels and the states of their subscriptions.
     pub const fn subscriptions(&self) -> &SubscriptionTable<S> {
         &self.subscriptions
     }
 
-    /// What the desk is told.
+    /// Returns the status for the event sink. The session sets `simulated`, `heard` and `cut_off`.
     pub fn status(&self) -> ConnectionStatus {
         let phase = match self.state {
             ConnectionState::Idle => ConnectionPhase::Idle,
-            // It only sits out its wait.
+            // A connection without wanted channels only waits for the end of its backoff.
             ConnectionState::Backoff { .. } | ConnectionState::Refused { .. }
                 if self.subscriptions.is_empty() =>
             {
@@ -292,7 +308,7 @@ impl<S: Shelf> Connection<S> {
         }
     }
 
-    /// Takes in what has happened.
+    /// Processes an event.
     pub fn on(&mut self, event: ConnectionEvent<'_>, now: Moment) {
         match (event, &mut self.state) {
             (ConnectionEvent::Opened, ConnectionState::Connecting { .. }) => match self.provider {
@@ -352,13 +368,13 @@ impl<S: Shelf> Connection<S> {
                 self.pending = Some(ConnectionAction::Ping);
                 self.pinged = now;
             }
-            // Anything else comes too late, or was said to somebody else.
+            // All other events are late or are for another client.
             _ => {}
         }
     }
 
-    /// The next thing to do, until there is none. Call it after every event and whenever
-    /// [`Connection::deadline`] has passed.
+    /// Returns the next action, or `None` if no action is due. The caller repeats the call until
+    /// the result is `None`, after every event and when [`Connection::deadline`] has passed.
     pub fn next(&mut self, now: Moment) -> Option<ConnectionAction> {
         if let Some(action) = self.pending.take() {
             return Some(action);
@@ -366,8 +382,8 @@ impl<S: Shelf> Connection<S> {
         let needless = self.subscriptions.is_empty();
         match self.state {
             ConnectionState::Idle if needless => None,
-            // Not before its time: who comes and goes while the other side says no, or is not
-            // there, must not make us ask again at each coming.
+            // A new client must not shorten the backoff: otherwise clients that connect and leave
+            // would cause a retry each time.
             ConnectionState::Backoff { until } | ConnectionState::Refused { until } if needless => {
                 if now >= until {
                     self.idle();
@@ -406,7 +422,7 @@ impl<S: Shelf> Connection<S> {
         }
     }
 
-    /// Looks after a connection in use.
+    /// Checks the time limits of a connection in use, and returns the next action.
     fn maintain(&mut self, since: Moment, heard: Moment, now: Moment) -> Option<ConnectionAction> {
         match self.probation {
             Some((until, true)) if now >= until => return Some(self.close(Failure::Dead, now)),
@@ -450,7 +466,7 @@ impl<S: Shelf> Connection<S> {
         None
     }
 
-    /// When [`Connection::next`] may have something to do without anything happening.
+    /// Returns the time at which [`Connection::next`] can return an action without a new event.
     pub fn deadline(&self) -> Moment {
         if self.pending.is_some() {
             return Moment::ZERO;
@@ -495,7 +511,8 @@ impl<S: Shelf> Connection<S> {
     }
 
     fn next_ping(&self, heard: Moment) -> Moment {
-        // One ping for each silence; it is answered or the connection is dead.
+        // Each period of silence needs only one ping: the server answers, or the connection is
+        // dead.
         if self.pinged > heard {
             Moment::NEVER
         } else {
@@ -552,7 +569,8 @@ impl<S: Shelf> Connection<S> {
             } else {
                 COOL_DOWN
             };
-            // Longer, never shorter: who was evicted is not alone.
+            // Jitter only makes this wait longer. An evicted client competes with another client,
+            // so a shorter wait would cause more evictions.
             let wait = cool_down + self.jitter(cool_down / 4);
             self.state = ConnectionState::Refused { until: now + wait };
             return;
@@ -575,7 +593,8 @@ impl<S: Shelf> Connection<S> {
         self.state = ConnectionState::Backoff { until: now + wait };
     }
 
-    /// Up to this long, so that a hundred displays do not come back as one (xorshift64).
+    /// Returns a random duration from zero to `most`. The jitter prevents the simultaneous return
+    /// of many displays. The generator is xorshift64.
     fn jitter(&mut self, most: Duration) -> Duration {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

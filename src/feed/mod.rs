@@ -1,4 +1,6 @@
-//! How it arrives: the vendor's JSON, the link as a state machine, and the sockets around it.
+//! The data feed: WebSocket sessions, subscriptions, authentication and REST polling. This module
+//! converts the data of the vendor or of a hub into [`Update`] values. This module never decides
+//! what the display shows.
 
 pub(crate) mod auth;
 pub mod connection;
@@ -21,93 +23,99 @@ use crate::market::{
 };
 use crate::time::{Moment, Utc};
 
-/// A future on the heap, for what happens once a connection or less: its code is there once, and in
-/// this library, where each program and each function that awaits it would have had a copy.
+/// A boxed future, for functions that run once per connection or less often. The compiler generates
+/// the code of a boxed function once, in this library. Without the box, each program and each
+/// caller would contain a copy of that code.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The only thing a session says to the desk. Of fixed size: nothing after `wire` sees JSON.
+/// A message from a session or from the REST poller to the ticker state. Every message has the same
+/// fixed size, because large data is in a `Box`. The ticker state never receives JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
-    /// A link has changed its state.
+    /// A new state of a connection.
     Status(Cluster, ConnectionStatus),
-    /// The other side has acknowledged a channel.
+    /// The server has acknowledged a channel.
     Subscribed(Channel),
-    /// A channel was asked for twice and never confirmed.
+    /// A channel was requested twice on one connection, and the server never confirmed the channel.
     Unanswered {
-        /// Which.
+        /// The channel without a confirmation.
         channel: Channel,
-        /// The server has said `not authorized`, which names no channel.
+        /// True if the server sent `not authorized` on this connection. The status message names no
+        /// channel, so the cause can be another channel.
         not_authorized: bool,
     },
-    /// An answer of the server had this `Date`.
+    /// The `Date` header of a server response.
     ServerTime {
-        /// When it came.
+        /// The receive time of the response, on the monotonic clock.
         at: Moment,
-        /// The date, cut to the second.
+        /// The date and time in the header, with a resolution of one second.
         utc: Utc,
     },
-    /// An index value.
+    /// The value of an index.
     Value {
-        /// Whose.
+        /// The ticker of the index.
         ticker: Ticker,
-        /// The value.
+        /// The value of the index.
         price: Price,
-        /// By the feed's clock, where it said.
+        /// The timestamp by the clock of the feed; `None` if the message has no readable timestamp.
         stamp: Option<Utc>,
-        /// How old a hub says that it is: it repeats its last value to a new client.
+        /// The age of the value, if a hub reports an age. A hub repeats its last value to a new
+        /// client, so the value can be old.
         age: Option<Duration>,
     },
-    /// A bar.
+    /// A bar (open, high, low and close) of one second or one minute.
     Bar {
-        /// Whose.
+        /// The ticker of the instrument.
         ticker: Ticker,
-        /// Of a second or a minute.
+        /// The channel kind: bars of one second or bars of one minute.
         kind: ChannelKind,
-        /// The bar.
+        /// The prices and the time interval of the bar.
         bar: Bar,
-        /// How much was traded today, where the bar says.
+        /// The volume of the trading day until now; `None` if the bar has no such field.
         volume: Option<u64>,
-        /// How old a hub says that it is.
+        /// The age of the bar, if a hub reports an age.
         age: Option<Duration>,
     },
-    /// The best bid and ask; their middle is the value.
+    /// The best bid and ask. The midpoint of both is the value of the instrument.
     Quote {
-        /// Whose.
+        /// The ticker of the instrument.
         ticker: Ticker,
-        /// What is bid and asked.
+        /// The prices and sizes of the best bid and ask.
         book: TopOfBook,
-        /// By the feed's clock, where it said.
+        /// The timestamp by the clock of the feed; `None` if the message has no readable timestamp.
         stamp: Option<Utc>,
-        /// How old a hub says that it is.
+        /// The age of the quote, if a hub reports an age.
         age: Option<Duration>,
     },
-    /// A trade.
+    /// A trade of one instrument.
     Trade {
-        /// Whose.
+        /// The ticker of the instrument.
         ticker: Ticker,
-        /// The trade.
+        /// The price and the size of the trade.
         trade: Trade,
-        /// By the feed's clock, where it said.
+        /// The timestamp by the clock of the feed; `None` if the message has no readable timestamp.
         stamp: Option<Utc>,
     },
-    /// An answer by REST about one instrument.
+    /// The REST response for one instrument.
     Seed(Box<InstrumentSnapshot>),
-    /// The minutes of a session so far, by REST, in order.
+    /// The one-minute bars of the trading day until now, from REST, in ascending order of time.
     Minutes {
-        /// Whose.
+        /// The ticker of the instrument.
         ticker: Ticker,
-        /// The bars of a minute.
+        /// The one-minute bars.
         bars: Box<[Bar]>,
-        /// The answer says that its prices are not real.
+        /// True if the response marks its prices as simulated.
         simulated: bool,
     },
-    /// Which markets are open, by REST; and whether the answer says that its prices are not real.
+    /// The state of the markets, from REST. The second field is true if the response marks its data
+    /// as simulated.
     Market(MarketStatus, bool),
 }
 
 impl Update {
-    /// Whether it may change what is needed of REST. What is streamed, too, ends the asking: at the next
-    /// turn, for it is no hurry.
+    /// Returns true if this update can change the REST data that the ticker state needs. A streamed
+    /// value can also end the need for REST data. The next regular check detects that case early
+    /// enough, so streamed values return false.
     pub const fn may_change_needs(&self) -> bool {
         matches!(
             self,
@@ -120,41 +128,42 @@ impl Update {
     }
 }
 
-/// What REST knows of one instrument.
+/// The data of one instrument in a REST response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstrumentSnapshot {
-    /// Whose.
+    /// The ticker of the instrument.
     pub ticker: Ticker,
-    /// The last value, if there is one.
+    /// The last value; `None` if the response contains no value.
     pub price: Option<Price>,
-    /// When the last value was made, where the answer said.
+    /// The timestamp of the last value; `None` if the response contains no timestamp.
     pub stamp: Option<Utc>,
-    /// The answer says that the value is the close of its session.
+    /// True if the response marks the value as the closing price of its session.
     pub is_close: bool,
-    /// The answer says that its prices are not real.
+    /// True if the response marks its prices as simulated.
     pub simulated: bool,
-    /// How old the answer was when it came: a hub repeats the vendor's.
+    /// The age of the response at its receive time. A hub can repeat an older response of the
+    /// vendor.
     pub age: Duration,
-    /// The answer says that its source serves it late.
+    /// True if the response marks its source as delayed.
     pub delayed: bool,
-    /// The close before the current session.
+    /// The closing price of the session before the current session.
     pub previous_close: Option<PreviousClose>,
-    /// The vendor serves nothing of it.
+    /// The reason why the vendor serves no data for this ticker; `None` if no refusal is known.
     pub denial: Option<Denial>,
-    /// The day so far.
+    /// The price range and the volume of the trading day until now.
     pub day: DayStats,
-    /// Of a contract.
+    /// The computed data of an option contract, for example delta.
     pub analytics: Option<OptionAnalytics>,
-    /// The best bid and ask, where the answer has both.
+    /// The best bid and ask; `None` if the response lacks one of both.
     pub book: Option<TopOfBook>,
-    /// When the book was quoted, where the answer said.
+    /// The timestamp of the best bid and ask; `None` if the response contains no timestamp.
     pub book_stamp: Option<Utc>,
-    /// The last trade, and when it was made.
+    /// The last trade and its timestamp, if the response contains a trade.
     pub trade: Option<(Trade, Option<Utc>)>,
 }
 
 impl InstrumentSnapshot {
-    /// Nothing is known of this ticker yet.
+    /// Creates a snapshot that contains only the ticker and no data.
     pub const fn empty(ticker: Ticker) -> Self {
         Self {
             ticker,
@@ -178,11 +187,13 @@ impl InstrumentSnapshot {
     }
 }
 
-/// A previous close, by how it is known.
+/// A previous closing price and its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreviousClose {
-    /// The answer named it: it is the one of now.
+    /// The price is a field of the response. The price is the previous close at the time of the
+    /// response.
     Told(Price),
-    /// The last value less its change: it is the one of the day of that value.
+    /// The price is the last value minus its change. The price is the previous close for the
+    /// trading day of that value, and this day can be earlier than today.
     Derived(Price),
 }

@@ -1,8 +1,9 @@
-//! When what is asked of REST. Pure: time is an argument, and it asks nothing itself.
+//! The schedule of the REST requests. The code is pure: the caller passes the time, and this module
+//! never sends a request.
 //!
-//! Each symbol has a pace of its own; what is due at about the same time is one request. Waits are
-//! measured from the answer, so that a slow server is asked less often, and who refuses is not
-//! asked again before its time, whatever the pace.
+//! Each symbol has its own poll interval, and symbols that are due at about the same time share one
+//! request. Each wait starts at the response, so that a slow server receives fewer requests. If the
+//! server requests a wait, no poll interval shortens this wait.
 
 use std::time::Duration;
 
@@ -11,31 +12,34 @@ use crate::feed::{Failure, Update};
 use crate::market::Symbol;
 use crate::time::{Moment, Now, Utc};
 
-/// Asked again this long after a complete answer: the previous close changes once a day.
+/// The wait after a complete response. A long wait is enough, because the previous close changes
+/// once a day.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
-/// Asked again this long after a failure; it doubles up to [`ASK_AGAIN`].
+/// The first wait after a failure. The wait doubles up to [`ASK_AGAIN`].
 const RETRY_FIRST: Duration = Duration::from_secs(5);
-/// Asked again no later than this after a failure while a symbol has a pace.
+/// The maximum wait after a failed quotes request while any symbol has a poll interval.
 const RETRY_IN_NEED: Duration = Duration::from_secs(60);
-/// Asked again no sooner than this after an answer because a link has returned.
+/// The minimum wait between a response and a request that a reconnect causes.
 const AFTER_RECONNECT: Duration = Duration::from_secs(15);
-/// No pace is faster.
+/// The minimum poll interval.
 const FASTEST: Duration = Duration::from_secs(1);
-/// What is due within this of a request joins it.
+/// A symbol that becomes due within this time joins the current request.
 const JOIN: Duration = Duration::from_millis(500);
-/// Tickers in one address, so that no proxy on the way finds it too long.
+/// The maximum number of tickers in one request. More tickers can make the address too long for a
+/// proxy on the network path.
 const BATCH: usize = 64;
 
-/// The state of the markets is asked for no sooner after a failure.
+/// The minimum wait after a failed request for the market status.
 const MARKET: Duration = Duration::from_secs(60);
-/// Between the minutes of one symbol and those of the next: 64 symbols must not hammer.
+/// The pause between the requests for the minute bars of two symbols. The pause prevents 64
+/// requests in a short time.
 const MINUTES_APART: Duration = Duration::from_millis(250);
-/// A link that returns again and again has the minutes asked for no more often.
+/// The minimum interval between two requests for the minute bars of one symbol after reconnects.
 const MINUTES_AGAIN: Duration = Duration::from_secs(60);
-/// What the other side does not have is not asked for again before this.
+/// The wait before the next request for data that the server does not offer.
 const NOT_SERVED_RETRY: Duration = Duration::from_secs(3600);
 
-/// What may be asked for.
+/// The kinds of data that the poller can request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RestService {
     Quotes,
@@ -44,7 +48,7 @@ pub(crate) enum RestService {
 }
 
 impl RestService {
-    /// For the log.
+    /// Returns the name of the service for the log.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             RestService::Quotes => "quotes",
@@ -53,7 +57,8 @@ impl RestService {
         }
     }
 
-    /// How its failures are logged: the proxy that users already run has quotes alone.
+    /// Returns the log level for a failure of this service. The existing proxy of the users offers
+    /// only quotes, so a failure of another service is not a warning.
     pub(crate) const fn level(self) -> log::Level {
         match self {
             RestService::Quotes => log::Level::Warn,
@@ -62,14 +67,14 @@ impl RestService {
     }
 }
 
-/// What is to be asked for now.
+/// A request that is due now.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum PollJob {
-    /// The quotes of these.
+    /// The quotes of these symbols.
     Quotes(Vec<Symbol>),
     /// The state of the markets.
     Market,
-    /// The minutes of this one since then.
+    /// The minute bars of this symbol since this time.
     Minutes(Symbol, Utc),
 }
 
@@ -83,7 +88,7 @@ impl PollJob {
     }
 }
 
-/// A doubling wait.
+/// A wait that doubles after each failure, up to [`ASK_AGAIN`].
 #[derive(Clone, Copy, Debug)]
 struct Retry(Duration);
 
@@ -97,12 +102,13 @@ impl Retry {
     }
 }
 
-/// What the last failure of the quotes means.
+/// The backoff after the last failed quotes request.
 #[derive(Clone, Copy, Debug)]
 struct PollBackoff {
     since: Moment,
     wait: Duration,
-    /// The other side has no time: nothing makes this shorter than a minute.
+    /// True if the server was overloaded. In this case, neither a new watchlist nor a reconnect
+    /// shortens the wait.
     busy: bool,
     epoch: u64,
 }
@@ -111,12 +117,13 @@ struct PollBackoff {
 #[derive(Clone, Debug)]
 struct Item {
     ask: PollRequest,
-    /// When it was last answered for, and the epoch in which that was asked.
+    /// The time of the last response to a request for this symbol, and the connection epoch of that
+    /// request.
     answered: Option<(Moment, u64)>,
-    /// The longest wait after that: shorter while something is missing in the answer.
+    /// The maximum wait after the last response. The wait is shorter if the response lacked data.
     wait: Duration,
     retry: Retry,
-    /// The vendor serves nothing of it: no pace makes that come sooner.
+    /// True if the vendor serves no data for this symbol. The poll interval is then ignored.
     denied: bool,
 }
 
@@ -146,18 +153,18 @@ impl Item {
     }
 }
 
-/// A symbol whose minutes are wanted.
+/// A symbol whose minute bars are wanted.
 #[derive(Clone, Debug)]
 struct BarsRequest {
     symbol: Symbol,
     from: Utc,
-    /// `NEVER` once they are there.
+    /// The time of the next request; `NEVER` after a successful response.
     due: Moment,
-    /// When they came.
+    /// The time of the last response or failure.
     answered: Moment,
 }
 
-/// What is wanted, what was answered, and so what is due.
+/// The REST demand, the results of the past requests, and the times of the next requests.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     items: Vec<Item>,
@@ -165,24 +172,25 @@ pub(crate) struct Schedule {
     retry: Retry,
     list: u64,
     epoch: u64,
-    /// The epoch in which the last job was begun.
+    /// The epoch at the start of the last job.
     asked: u64,
-    /// `NEVER` while nobody wants it.
+    /// The time of the next market status request; `NEVER` while the status is not wanted.
     market: Moment,
-    /// How often that is, and when it was last answered.
+    /// The interval between two market status requests.
     market_pace: Duration,
     market_answered: Option<Moment>,
     market_retry: Retry,
     spans: Vec<BarsRequest>,
-    /// No minutes before this.
+    /// The earliest time of the next minute-bar request for any symbol.
     minutes: Moment,
     minutes_retry: Retry,
-    /// Nothing at all before this: it was said so.
+    /// The earliest time of the next request of any kind, as the server requested with
+    /// `Retry-After`.
     closed: Moment,
 }
 
 impl Schedule {
-    /// For who needs nothing yet.
+    /// Creates a schedule without any demand.
     pub(crate) const fn new() -> Self {
         Self {
             items: Vec::new(),
@@ -202,13 +210,13 @@ impl Schedule {
         }
     }
 
-    /// Makes this what is needed.
+    /// Replaces the demand.
     pub(crate) fn want(&mut self, need: &RestDemand) {
         let relisted = need.list != self.list;
         let anew = relisted || need.epoch != self.epoch;
         (self.list, self.epoch) = (need.list, need.epoch);
         if relisted {
-            // It is asked for at once, but not of who has just said that there is no room.
+            // The poller requests a new watchlist immediately, except from an overloaded server.
             self.items.clear();
             self.hold = self.hold.filter(|hold| hold.busy);
         }
@@ -247,8 +255,8 @@ impl Schedule {
         self.spans = spans.collect();
     }
 
-    /// What is to be asked for now; it is answered by [`Schedule::answered`] or
-    /// [`Schedule::failed`].
+    /// Returns the request that is due now, or `None`. The caller reports the result with
+    /// [`Schedule::answered`] or [`Schedule::failed`].
     pub(crate) fn next(&mut self, now: Now) -> Option<PollJob> {
         let at = now.monotonic;
         self.asked = self.epoch;
@@ -268,7 +276,7 @@ impl Schedule {
         Some(PollJob::Minutes(span.symbol.clone(), span.from))
     }
 
-    /// When [`Schedule::next`] has something to say, if nothing happens before.
+    /// Returns the time at which [`Schedule::next`] returns a request, if no event occurs before.
     pub(crate) fn due(&self, now: Now) -> Moment {
         let due = self.quotes_due().min(self.market);
         due.min(self.minutes_due(now)).max(self.closed)
@@ -289,7 +297,8 @@ impl Schedule {
     }
 
     fn minutes_due(&self, now: Now) -> Moment {
-        // Until the clock is set nobody knows until when they could be asked for.
+        // The current wall-clock time is the end of the requested interval, so no request is
+        // possible before the clock is set.
         if now.utc.is_none() {
             return Moment::NEVER;
         }
@@ -297,8 +306,9 @@ impl Schedule {
         due.map_or(Moment::NEVER, |due| due.max(self.minutes))
     }
 
-    /// Those that are due by then, in the order of the watchlist; the longest due if they are too
-    /// many for one request, so that a fast pace starves nobody.
+    /// Returns the symbols that are due at `by`, in the order of the watchlist. If the symbols do
+    /// not fit into one request, the symbols with the oldest due times come first, so that a short
+    /// poll interval cannot block the others.
     fn batch(&self, by: Moment) -> Vec<Symbol> {
         let due = |index: &usize| self.items[*index].due(self.epoch);
         let mut indices: Vec<usize> = (0..self.items.len())
@@ -313,7 +323,7 @@ impl Schedule {
         symbols.cloned().collect()
     }
 
-    /// A job has its answer, which says this.
+    /// Records the response to a job, and sets the times of the next requests.
     pub(crate) fn answered(&mut self, job: &PollJob, answer: &[Update], now: Moment) {
         match job {
             PollJob::Quotes(symbols) => {
@@ -350,7 +360,7 @@ impl Schedule {
         }
     }
 
-    /// A job has no answer; `retry_after` is how long to wait by the other side's own words.
+    /// Records the failure of a job. `retry_after` is the wait that the server requested.
     pub(crate) fn failed(
         &mut self,
         job: &PollJob,
@@ -382,7 +392,8 @@ impl Schedule {
             }
             PollJob::Minutes(symbol, _) => {
                 let wait = self.minutes_retry.next();
-                // The next time it is another's turn: the fault may be this one's alone.
+                // Delay this symbol, so that another symbol is next: the failure can be specific to
+                // this symbol.
                 self.span(
                     symbol,
                     now + if reason.refuses() {
@@ -409,7 +420,7 @@ impl Schedule {
     }
 }
 
-/// Whether the other side has no such thing, or not for us.
+/// Returns true if the server does not offer the data or denies access to the data.
 const fn is_not_served(reason: Failure) -> bool {
     reason.refuses() || matches!(reason, Failure::Path)
 }

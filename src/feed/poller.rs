@@ -1,6 +1,7 @@
-//! Quotes over HTTP: what the WebSocket never says (the previous close, the day, what is computed
-//! of a contract), and the last value when nothing streams. Asks politely and parses
-//! suspiciously: `last: 0` is no data.
+//! The REST poller, which requests quotes, the market status and minute bars over HTTP. REST has
+//! data that the WebSocket never sends: the previous close, the data of the day, and the computed
+//! data of a contract. REST also supplies the last value if no value is streamed. The parsers treat
+//! suspicious values as missing, for example `last: 0`. This module never opens a WebSocket.
 
 use crate::massive::aggregates;
 use crate::massive::market_status;
@@ -29,51 +30,57 @@ use crate::massive::snapshot;
 use crate::net::connector::{Connector, Endpoint};
 use crate::time::{Clock, Now, Utc};
 
-/// What the desk needs of REST.
+/// The REST data that the ticker state needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RestDemand {
-    /// The quotes of these; what is due at about the same time is one request.
+    /// The symbols whose quotes are needed. Symbols that are due at about the same time share one
+    /// request.
     pub polls: Vec<PollRequest>,
-    /// Another number for each watchlist: it is asked for at once.
+    /// A number that changes with each watchlist. The quotes of a new watchlist are requested
+    /// immediately.
     pub list: u64,
-    /// Another number after each return of a link and each step of the clock: what was known
-    /// before may be old, or was judged wrongly.
+    /// A number that changes after each reconnect and each step of the wall clock. Data from before
+    /// the change can be stale or wrongly judged, so the poller requests the data again.
     pub epoch: u64,
-    /// How often the state of the markets is needed; `None` for never.
+    /// The interval between two requests for the market status; `None` if the status is not needed.
     pub market: Option<Duration>,
-    /// The agreed wall time less the monotonic one, in milliseconds, to some seconds; `None` while there
-    /// is none.
+    /// The agreed wall clock minus the monotonic clock, in milliseconds, with a resolution of some
+    /// seconds; `None` while no agreed time exists.
     pub offset: Option<i64>,
-    /// The minutes of these since then, the start of a trading day: once for each list and epoch,
-    /// and again after a failure.
+    /// The symbols whose minute bars are needed, and the start of the trading day of each symbol.
+    /// The poller requests each entry once for each `list` and `epoch`, and again after a failure.
     pub minutes: Vec<(Symbol, Utc)>,
 }
 
-/// How often the quotes of one symbol are needed.
+/// The poll interval for the quotes of one symbol.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PollRequest {
-    /// Whose.
+    /// The symbol to poll.
     pub symbol: Symbol,
-    /// So long after an answer they are asked for again; `None` if now and then will do.
+    /// The wait between a response and the next request; `None` if the long default interval is
+    /// enough.
     pub pace: Option<Duration>,
 }
 
-/// What has been said of the other side's words, each once until they change.
+/// The failures and refusals that were already logged. The same failure is logged again only after
+/// a change.
 #[derive(Debug, Default)]
 struct ReportedFailures {
-    /// By service.
+    /// The last failure of each service, by the index of the [`RestService`].
     failures: [Option<Failure>; 3],
     refused: Vec<(Ticker, String)>,
 }
 
 impl ReportedFailures {
-    /// Whether a failure is news; `None` is an answer.
+    /// Returns true if a failure is new and must be logged. `None` stands for a successful
+    /// response.
     fn failure(&mut self, service: RestService, reason: Option<Failure>) -> bool {
         let before = &mut self.failures[service as usize];
         std::mem::replace(before, reason) != reason && reason.is_some()
     }
 
-    /// Those of these refusals, of the answer about these symbols, that are news.
+    /// Returns the refusals in `now` that were not logged yet, and stores all refusals in `now`.
+    /// `asked` contains the symbols of the request.
     fn refused(&mut self, now: Vec<(Ticker, String)>, asked: &[Symbol]) -> Vec<(Ticker, String)> {
         let known = |said: &(Ticker, String)| self.refused.contains(said);
         let news = now.iter().filter(|said| !known(said)).cloned().collect();
@@ -84,9 +91,10 @@ impl ReportedFailures {
     }
 }
 
-/// Keeps the desk supplied by REST until it is gone: at the start, when the watchlist changes or a
-/// link returns, at the pace that is needed, now and then besides, and with growing waits while
-/// there is no answer. One request at a time.
+/// Sends REST data to the ticker state until the ticker state is gone. The poller sends requests at
+/// the start, after a change of the watchlist, after a reconnect, at the required interval, and
+/// rarely without a specific need. The wait after a failure grows with each failure. Only one
+/// request runs at a time.
 pub async fn run_poller(
     connector: Connector,
     source: Arc<FeedSource>,
@@ -119,13 +127,14 @@ pub async fn run_poller(
         }
         tokio::select! {
             () = poller.clock.sleep_until(poller.schedule.due(now)) => {}
-            // Looked at above, its end too.
+            // The start of the loop processes a new demand and the end of its sender, so restore
+            // the change flag here.
             _ = needs.changed() => needs.mark_changed(),
         }
     }
 }
 
-/// The desk is gone.
+/// The error value for a receiver of the updates that is gone.
 struct ConsumerGone;
 
 struct RestPoller {
@@ -135,7 +144,7 @@ struct RestPoller {
     clock: Clock,
     schedule: Schedule,
     reported: ReportedFailures,
-    /// Of the agreed time, see [`RestDemand`].
+    /// The offset of the agreed time; see [`RestDemand::offset`].
     offset: Option<i64>,
 }
 
@@ -145,12 +154,12 @@ impl RestPoller {
         self.offset = need.offset;
     }
 
-    /// The agreed time, if there is one.
+    /// Returns the monotonic time, and the agreed wall-clock time if an agreed time exists.
     fn now(&self) -> Now {
         Now::with_offset(self.clock.now().monotonic, self.offset)
     }
 
-    /// Asks, and tells the desk the answer.
+    /// Sends the request of a job and passes the result to the ticker state.
     async fn perform(&mut self, job: &PollJob) -> Result<(), ConsumerGone> {
         let began = self.clock.now().monotonic;
         let outcome = match job {
@@ -171,7 +180,8 @@ impl RestPoller {
                 let said = refusal.wait(now.utc);
                 self.schedule
                     .failed(job, refusal.reason, said, now.monotonic);
-                // Once: a hub without quotes is no fault of its link.
+                // Log each failure only once: a hub without quotes can still have a working
+                // WebSocket.
                 if self.reported.failure(service, Some(refusal.reason)) {
                     log::log!(service.level(), "{}: {}", service.name(), refusal.reason);
                 }
@@ -206,7 +216,7 @@ impl RestPoller {
     }
 
     async fn minutes(&mut self, symbol: &Symbol, from: Utc) -> Result<Vec<Update>, RestError> {
-        // Before a day has begun there is nothing of it.
+        // No bars exist before the start of the trading day.
         let Some(to) = self.now().utc.filter(|to| *to > from) else {
             return Ok(Vec::new());
         };
@@ -214,7 +224,7 @@ impl RestPoller {
         let body = self.rest_client.get(&path).await?;
         let (bars, simulated) =
             aggregates::bars(&body, symbol, from, to).ok_or(Failure::Protocol)?;
-        // Nothing traded is nothing to tell.
+        // A response without bars needs no update.
         let ticker = Ticker::try_from(symbol.ticker()).ok();
         let ticker = ticker.filter(|_| !bars.is_empty());
         let update = ticker.map(|ticker| Update::Minutes {
@@ -226,20 +236,21 @@ impl RestPoller {
     }
 }
 
-/// What an answer says.
+/// The content of a response to a quotes request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QuotesReply {
-    /// Of each symbol of which it says something.
+    /// The snapshots, one for each symbol with an entry in the response.
     pub seeds: Vec<InstrumentSnapshot>,
-    /// The words for those it refuses, fit for a log.
+    /// The refused tickers, and the vendor's messages in a form that is safe for the log.
     pub refused: Vec<(Ticker, String)>,
 }
 
-/// Asks once for what REST knows of these symbols. The secret goes to whoever is at the other end:
-/// a plaintext hub must have been recognised before.
+/// Requests the REST data of these symbols once. The request sends the secret to the server, so the
+/// caller must verify a hub without TLS before this call.
 ///
 /// # Errors
-/// Why there is no answer; an answer that lacks a symbol is no error.
+///
+/// The reason why no valid response arrived. A response without some of the symbols is valid.
 pub async fn quotes(
     connector: &Connector,
     source: &FeedSource,
@@ -254,7 +265,7 @@ pub async fn quotes(
     )
 }
 
-/// Where the REST of a source is.
+/// Returns the REST endpoint of a source.
 pub(super) fn endpoint(source: &FeedSource) -> Endpoint {
     match source.provider {
         FeedProvider::Hub => source.endpoint.clone(),
@@ -262,11 +273,11 @@ pub(super) fn endpoint(source: &FeedSource) -> Endpoint {
     }
 }
 
-/// Where the quotes of these are asked for.
+/// Returns the path of a quotes request for these symbols.
 fn path(provider: FeedProvider, symbols: &[Symbol]) -> String {
     match provider {
         FeedProvider::Hub => {
-            // Indices by their plain names, as the proxy knows them.
+            // The proxy expects the plain names of indices.
             let names: Vec<String> = symbols.iter().map(Symbol::to_string).collect();
             format!("/api/quotes?tickers={}", names.join(","))
         }
@@ -274,10 +285,11 @@ fn path(provider: FeedProvider, symbols: &[Symbol]) -> String {
     }
 }
 
-/// What an answer says of those that were asked for.
+/// Parses the response to a quotes request, and keeps only the requested symbols.
 ///
 /// # Errors
-/// It is no answer.
+///
+/// [`Failure::Protocol`] if the body is not a valid response.
 pub fn read(
     provider: FeedProvider,
     body: &[u8],
@@ -300,7 +312,7 @@ pub fn read(
     Ok(answer)
 }
 
-/// The vendor's words for what it refuses.
+/// Returns the vendor's messages for the refused tickers.
 fn refusals(rows: &[snapshot::SnapshotRow]) -> Vec<(Ticker, String)> {
     let words = |row: &snapshot::SnapshotRow| {
         let ticker = Ticker::try_from(row.ticker.as_str()).ok()?;
@@ -335,7 +347,7 @@ mod tests {
         let mut reported = ReportedFailures::default();
         assert_eq!(reported.refused(refused.clone(), &spx), refused);
         assert_eq!(reported.refused(refused.clone(), &spx), []);
-        // An answer about another says nothing about this one.
+        // A response about another symbol does not change the state of this symbol.
         assert_eq!(reported.refused(other.refused.clone(), &vix), other.refused);
         assert_eq!(reported.refused(refused.clone(), &spx), []);
         assert_eq!(reported.refused(Vec::new(), &spx), []);

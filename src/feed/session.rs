@@ -1,5 +1,6 @@
-//! The shell around one [`Connection`]: a socket, a timer and the words between them. It decides
-//! nothing; it does what the link says and tells its audience (a desk, a hub) what came.
+//! The I/O of one [`Connection`]: the socket, the timer and the messages. The session never
+//! decides: the session executes the actions of the state machine and passes the received data to
+//! its event sink (the ticker state or a hub).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,37 +31,41 @@ use crate::net::connector;
 use crate::net::connector::{Connector, Endpoint, WebSocket};
 use crate::time::{Clock, Moment};
 
-/// A message must be on its way within this, or the connection is given up.
+/// The time limit for the transmission of one message. The connection is dropped after this limit.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
-/// After so many actions the socket is read again, so that who subscribes to thousands of channels
-/// does not leave the answers to fill the network's buffers.
+/// The maximum number of actions between two reads of the socket. Without this limit, thousands of
+/// subscription requests in a row would leave the responses unread, and the responses would fill
+/// the network buffers.
 const MAX_ACTIONS_PER_READ: usize = 64;
-/// A farewell may take this long; the program ends within a second.
+/// The time limit for the closing handshake. The limit is short, because the program must end
+/// within one second.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(300);
 
-/// Who serves the feed, and how one is let in.
+/// The server of the feed, and the secret for its authentication.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FeedSource {
-    /// A hub (or the proxy), or the vendor.
+    /// The type of the server: a hub (or the proxy), or the vendor.
     pub provider: FeedProvider,
-    /// Where it is.
+    /// The address of the server.
     pub endpoint: Endpoint,
-    /// The token or key; `None` for a hub that asks for none.
+    /// The token or key; `None` for a hub without authentication.
     pub secret: Option<Secret>,
 }
 
 impl FeedSource {
-    /// Whether it is the vendor's endpoint that serves everything late, by its name.
+    /// Returns true if the host name is the name of the vendor's endpoint for delayed data.
     pub fn delayed(&self) -> bool {
         self.provider == FeedProvider::Vendor && self.endpoint.host.starts_with("delayed.")
     }
 
-    /// The path of a cluster, with the token where it belongs there. Never to be logged.
+    /// Returns the WebSocket path of a cluster. For a hub, the query contains the token, so the
+    /// path must never be logged.
     fn path(&self, cluster: Cluster, token: Option<&Secret>) -> String {
         match (self.provider, token) {
             (FeedProvider::Vendor, _) => format!("/{cluster}"),
             (FeedProvider::Hub, None) => format!("/ws/{cluster}"),
-            // A token may hold `+`, `/` and `=` (standard base64).
+            // A token can contain `+`, `/` and `=` (standard base64), so the query needs
+            // percent-encoding.
             (FeedProvider::Hub, Some(token)) => {
                 format!(
                     "/ws/{cluster}?token={}",
@@ -71,43 +76,45 @@ impl FeedSource {
     }
 }
 
-/// What whoever owns a session wants of it.
+/// The demand of the owner of a session.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SubscriptionDemand<W = Channels> {
-    /// The channels; none closes the link.
+    /// The wanted channels. The connection closes if the list is empty.
     pub channels: W,
-    /// How long they may be silent at this hour; `None` while the market is closed.
+    /// The maximum time without data at the current time of day; `None` while the market is closed.
     pub max_silence: Option<Duration>,
-    /// The program ends: say farewell and return.
+    /// True at the end of the program: the session must close the connection and return.
     pub stop: bool,
 }
 
-/// One cluster's connection.
+/// The connection to one cluster.
 #[derive(Debug)]
 pub struct Session<A: EventSink> {
-    /// Which cluster.
+    /// The cluster of this connection.
     pub cluster: Cluster,
-    /// Who serves it.
+    /// The server of the feed and its secret.
     pub source: Arc<FeedSource>,
-    /// How to get there.
+    /// The connector that opens the network connections.
     pub connector: Connector,
-    /// What is wanted.
+    /// The current demand of the owner.
     pub demand: watch::Receiver<SubscriptionDemand<<A::Shelf as Shelf>::Wanted>>,
-    /// Where what comes is told.
+    /// The event sink for all received events.
     pub updates: A,
-    /// Time.
+    /// The clock for all time limits.
     pub clock: Clock,
 }
 
 impl<A: EventSink> Session<A> {
-    /// Keeps the link as the orders want it until they say stop or the audience is gone.
+    /// Runs the session until the owner requests a stop or the consumer is gone. The connection
+    /// opens and closes as the demand requires.
     #[inline(never)]
     pub fn run(self) -> Boxed<'static, ()> {
         Box::pin(self.run_to_end())
     }
 
     async fn run_to_end(self) {
-        // The seed only spreads the retries of many displays.
+        // The seed only spreads the retries of many displays over time, so the seed needs no
+        // cryptographic randomness.
         let mut link = Connection::with_shelf(self.source.provider, fastrand::u64(..));
         link.set_optional(self.cluster == Cluster::Stocks);
         let last_status = link.status();
@@ -126,8 +133,10 @@ impl<A: EventSink> Session<A> {
     }
 }
 
-/// An answer to a ping proves that nothing was lost up to this long before it. The vendor answers for
-/// itself. A hub still answers while its own upstream is dead and it has not noticed that yet.
+/// Returns the difference between the arrival of a pong and the time up to which this pong proves
+/// that no data was lost. The difference is zero for the vendor. A hub still answers while its own
+/// upstream connection is dead and the hub has not detected the loss yet. Therefore the difference
+/// for a hub is the detection time plus a margin.
 const fn proof_lag(provider: FeedProvider) -> Duration {
     match provider {
         FeedProvider::Vendor => Duration::ZERO,
@@ -140,9 +149,9 @@ struct Runner<A: EventSink> {
     server: ServerState<A::Shelf>,
     socket: Option<WebSocket>,
     last_status: ConnectionStatus,
-    /// Up to when the last answer to a ping proves that nothing was lost.
+    /// The time up to which the last pong proves that no data was lost.
     pong: Moment,
-    /// The host has answered somebody.
+    /// A receiver that reports each answer of the host on any connection.
     alive: watch::Receiver<u32>,
 }
 
@@ -157,7 +166,7 @@ impl<A: EventSink> Runner<A> {
         self.session.clock.now().monotonic
     }
 
-    /// Takes over what the desk wants.
+    /// Passes the demand of the owner to the state machine.
     fn apply_demand(&mut self) {
         let now = self.now();
         let demand = self.session.demand.borrow_and_update();
@@ -166,13 +175,14 @@ impl<A: EventSink> Runner<A> {
             .want(&demand.channels, demand.max_silence, now);
     }
 
-    /// Does what is due, then waits for one thing to happen and takes it in.
+    /// Executes the due actions, then waits for one event and processes the event.
     async fn step(&mut self) -> Result<(), ConsumerGone> {
         for _ in 0..MAX_ACTIONS_PER_READ {
             let Some(action) = self.server.link.next(self.now()) else {
                 break;
             };
-            // A connection that becomes one between `Open` and its answer is told as it happens.
+            // `open` waits for the end of the attempt, so the new state must be published before
+            // the action.
             self.publish_status().await?;
             self.perform(action).await?;
         }
@@ -182,7 +192,8 @@ impl<A: EventSink> Runner<A> {
             message = read(&mut self.socket) => self.receive(message).await,
             () = deadline => Ok(()),
             changed = self.session.demand.changed() => self.demand_changed(changed.is_ok()),
-            // Its sender lives as long as the connector of this session.
+            // The sender is part of the connector of this session, so `changed` never returns an
+            // error here.
             Ok(()) = self.alive.changed() => {
                 self.server.link.on(ConnectionEvent::Alive, self.now());
                 Ok(())
@@ -198,7 +209,7 @@ impl<A: EventSink> Runner<A> {
         Ok(())
     }
 
-    /// Tells the desk, and the log, of a change of the link's state: once each.
+    /// Reports a changed status to the event sink and to the log, once for each change.
     async fn publish_status(&mut self) -> Result<(), ConsumerGone> {
         let status = ConnectionStatus {
             simulated: self.server.simulated,
@@ -277,14 +288,15 @@ impl<A: EventSink> Runner<A> {
             FeedProvider::Vendor => log::warn!(
                 "{cluster}: {channel} was asked for twice and never confirmed: is it in the plan?"
             ),
-            // The proxy confirms nothing to who comes late, so this is no fault by itself.
+            // The proxy sends no confirmation to a client that connects late, so a missing
+            // confirmation alone is not an error.
             FeedProvider::Hub => {
                 log::info!("{cluster}: {channel} was asked for twice and never confirmed")
             }
         }
     }
 
-    /// Opens the connection; the attempt ends when the link's patience does.
+    /// Opens the connection. The attempt ends at the time limit of the state machine.
     async fn open(&mut self) -> Result<(), ConsumerGone> {
         let mut attempt = attempt(
             self.session.connector.clone(),
@@ -296,7 +308,8 @@ impl<A: EventSink> Runner<A> {
             let deadline = self.session.clock.sleep_until(self.server.link.deadline());
             let outcome = tokio::select! {
                 outcome = &mut attempt => outcome,
-                // Back to the link, which will give up the attempt; dropping it closes its socket.
+                // The state machine will cancel the attempt. The drop of `attempt` closes its
+                // socket.
                 () = deadline => return Ok(()),
                 changed = self.session.demand.changed() => {
                     self.demand_changed(changed.is_ok())?;
@@ -325,7 +338,7 @@ impl<A: EventSink> Runner<A> {
         let mut demand = self.session.demand.clone();
         let sent = tokio::select! {
             sent = tokio::time::timeout(SEND_LIMIT, socket.send(message)) => sent,
-            // A server that reads nothing must not hold up the end of the program.
+            // A server that reads nothing must not delay the end of the program.
             _ = demand.wait_for(|demand| demand.stop) => return,
         };
         let reason = match sent {
@@ -336,8 +349,8 @@ impl<A: EventSink> Runner<A> {
         self.lost(reason);
     }
 
-    /// Ends the connection, if there is one, in good order: with a code of ours, or with the
-    /// answer to the other side's.
+    /// Closes the connection, if a connection exists, with a closing handshake. `code` is our close
+    /// code; `None` completes a close that the server started.
     async fn close_with(&mut self, code: Option<CloseCode>) {
         if let Some(socket) = self.socket.take() {
             farewell(socket, code).await;
@@ -351,7 +364,7 @@ impl<A: EventSink> Runner<A> {
             .on(ConnectionEvent::Closed(reason), self.now());
     }
 
-    /// Passes the text of a frame on.
+    /// Passes the text of a frame to the event sink.
     async fn read(&mut self, text: &Utf8Bytes, now: Moment) -> Result<(), ConsumerGone> {
         self.server.link.on(ConnectionEvent::Heard, now);
         let last_status = self
@@ -413,13 +426,15 @@ impl<A: EventSink> Runner<A> {
     }
 }
 
-/// What a try may take before another is begun beside it: a server that accepts and says nothing, a name
-/// server or a packet that is lost would hold up all that follows.
+/// The time after which a parallel attempt starts. Without a parallel attempt, a server that
+/// accepts and then sends nothing, a silent name server or a lost packet would block the
+/// connection.
 const PARALLEL_AFTER: Duration = Duration::from_millis(1500);
-/// So many tries at once at most.
+/// The maximum number of parallel attempts.
 const MAX_ATTEMPTS: usize = 5;
 
-/// A connection to a cluster, with all that it takes to be let in: the first of some tries to end.
+/// Opens a WebSocket to a cluster; this includes the token request. A hub can have several parallel
+/// attempts, and the function returns the result of the attempt that ends first.
 #[inline(never)]
 fn attempt(
     connector: Connector,
@@ -427,7 +442,7 @@ fn attempt(
     cluster: Cluster,
 ) -> Boxed<'static, Result<WebSocket, Failure>> {
     Box::pin(async move {
-        // Dropped with this function, and the tries that have not ended with it.
+        // The end of this function drops the set and cancels all unfinished attempts.
         let mut tries = JoinSet::new();
         loop {
             tries.spawn(try_once(connector.clone(), source.clone(), cluster));
@@ -441,7 +456,7 @@ fn attempt(
             };
             match first {
                 Some(Some(Ok(outcome))) => return outcome,
-                // It panicked, and that has been told.
+                // The attempt panicked, and the panic was already reported.
                 Some(_) => return Err(Failure::Lost),
                 None => {}
             }
@@ -454,8 +469,8 @@ async fn try_once(
     source: Arc<FeedSource>,
     cluster: Cluster,
 ) -> Result<WebSocket, Failure> {
-    // A fresh one for each attempt: it is good for one upgrade, and who is at the other end is
-    // looked at anew.
+    // Each attempt needs a new token, because a short-lived token is valid for one upgrade. Each
+    // attempt also verifies the server again.
     let token = connect_token(&connector, &source).await?;
     let path = source.path(cluster, token.as_ref());
     connector.websocket(&source.endpoint, &path, &[]).await
@@ -468,7 +483,8 @@ async fn read(socket: &mut Option<WebSocket>) -> Option<Result<Message, tungsten
     }
 }
 
-/// Says goodbye as RFC 6455 wants it, so that the server forgets us at once.
+/// Closes the connection with the closing handshake of RFC 6455, so that the server frees the
+/// connection immediately.
 #[inline(never)]
 fn farewell(socket: WebSocket, code: Option<CloseCode>) -> Boxed<'static, ()> {
     Box::pin(close_gracefully(socket, code))
@@ -481,18 +497,18 @@ async fn close_gracefully(mut socket: WebSocket, code: Option<CloseCode>) {
                 let reason = "".into();
                 socket.close(Some(CloseFrame { code, reason })).await?;
             }
-            // The answer is ready; it waits for a next use of the socket.
+            // The response frame is queued, and only a further use of the socket sends the frame.
             None => socket.flush().await?,
         }
-        // To the end of the bytes, whatever they are: a socket that is dropped with some unread
-        // is reset, and a reset overtakes the close frame.
+        // Read to the end and ignore the bytes. A socket that is dropped with unread bytes sends a
+        // TCP reset, and the reset can overtake the close frame.
         let stream = socket.get_mut();
         stream.shutdown().await?;
         let mut rest = [0; 1024];
         while stream.read(&mut rest).await? > 0 {}
         Ok::<(), tungstenite::Error>(())
     };
-    // The connection ends here in any case; only the log may want to know how.
+    // The connection ends here in any case, so an error is only logged.
     match tokio::time::timeout(FAREWELL_LIMIT, closing).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => log::debug!("farewell: {error}"),

@@ -1,5 +1,6 @@
-//! Where a link keeps its channels: fixed for a display, growing for a hub. Owns their places and
-//! never decides what becomes of them.
+//! The storage for the channels of one connection: a fixed array for a display, and a growing list
+//! for a hub. This module only stores the entries and never decides the next state of a
+//! subscription.
 
 use core::fmt;
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +18,7 @@ pub(super) enum SubscriptionState {
     Unwanted,
 }
 
-/// One channel, and how far it has come on this connection.
+/// One channel and the state of its subscription on the current connection.
 #[derive(Clone, Debug)]
 pub struct ChannelEntry {
     pub(super) channel: Channel,
@@ -33,34 +34,37 @@ impl ChannelEntry {
     }
 }
 
-/// Where a link keeps its channels: a display in a fixed room, a hub in one that grows.
+/// The storage for the channels of one connection. The storage of a display has a fixed size; the
+/// storage of a hub grows.
 pub trait Shelf: Clone + fmt::Debug + Default + Send + 'static {
-    /// The channels wanted, as whoever wants them lists them.
+    /// The type of the list of wanted channels.
     type Wanted: Clone + fmt::Debug + Default + PartialEq + Send + Sync + 'static;
 
-    /// Each of the channels wanted.
+    /// Returns an iterator over the wanted channels.
     fn each(wanted: &Self::Wanted) -> impl Iterator<Item = &Channel>;
-    /// Whether this is one of the channels wanted.
+    /// Returns true if the list of wanted channels contains this channel.
     fn includes(wanted: &Self::Wanted, channel: &Channel) -> bool;
-    /// Where this channel stands.
+    /// Returns the index of the entry for exactly this channel.
     fn find(&self, kind: ChannelKind, ticker: &str) -> Option<usize>;
-    /// Where the channel stands that an event on this one belongs to.
+    /// Returns the index of the entry for an event on this channel. The entry can be a wildcard.
     fn covering(&self, kind: ChannelKind, ticker: &str) -> Option<usize> {
         self.find(kind, ticker)
     }
-    /// All that is kept.
+    /// Returns all stored entries.
     fn slots(&self) -> &[ChannelEntry];
-    /// All that is kept, to be moved on.
+    /// Returns all stored entries, so that the caller can change their states.
     fn slots_mut(&mut self) -> &mut [ChannelEntry];
-    /// Keeps one more, which is not kept yet.
+    /// Adds an entry. The storage must not contain the channel of the entry yet.
     fn put(&mut self, slot: ChannelEntry);
-    /// Takes one out; another may come in its place.
+    /// Removes and returns the entry at index `at`, which must be valid. Another entry can move to
+    /// this index.
     fn take(&mut self, at: usize) -> ChannelEntry;
-    /// Drops what fails the test; the others stay in their order.
+    /// Removes all entries that fail the test. The other entries keep their order.
     fn retain(&mut self, test: impl FnMut(&ChannelEntry) -> bool);
 }
 
-/// A display's: never more than [`CHANNELS`] that are wanted, and nothing allocated.
+/// The storage of a display, without memory allocation. The size is twice [`CHANNELS`], so that
+/// removed and new subscriptions fit at the same time.
 pub type Fixed = heapless::Vec<ChannelEntry, { 2 * CHANNELS }>;
 
 impl Shelf for Fixed {
@@ -88,8 +92,9 @@ impl Shelf for Fixed {
     }
 
     fn put(&mut self, slot: ChannelEntry) {
-        // Room for all that is wanted beside all that was; more changes than that within one
-        // connection, none of them yet sent, give up the oldest unsent farewell.
+        // The array has room for all wanted channels and all previously wanted channels. More
+        // changes on one connection before the next send can fill the array. In that case, drop the
+        // first unsubscribe request that was not sent yet.
         if self.is_full()
             && let Some(at) = self
                 .iter()
@@ -110,15 +115,16 @@ impl Shelf for Fixed {
     }
 }
 
-/// The ticker of a channel that carries every instrument of its cluster, `V.*`.
+/// The ticker of a wildcard channel such as `V.*`, which carries every instrument of its cluster.
 pub const WILDCARD: &str = "*";
 
-/// A hub's: as many as its clients want together (their number is limited where they come in),
-/// and found at once, for every event of the feed looks its channel up.
+/// The storage of a hub. The size depends on the subscriptions of all clients; the hub limits the
+/// number of subscriptions when a client requests them. The lookup uses a hash map, because each
+/// event of the feed needs one lookup.
 #[derive(Clone, Debug, Default)]
 pub struct Growing {
     slots: Vec<ChannelEntry>,
-    /// Where each channel stands.
+    /// The index of each channel in `slots`.
     places: HashMap<Channel, usize>,
 }
 
@@ -134,12 +140,13 @@ impl Shelf for Growing {
     }
 
     fn find(&self, kind: ChannelKind, ticker: &str) -> Option<usize> {
-        // What is too long to be a ticker is nowhere.
+        // A text that is too long for a ticker matches no channel.
         let ticker = Ticker::try_from(ticker).ok()?;
         self.places.get(&Channel { kind, ticker }).copied()
     }
 
-    /// On a wildcard, events arrive under their real tickers.
+    /// An event of a wildcard subscription contains its real ticker, so the lookup falls back to
+    /// the wildcard.
     fn covering(&self, kind: ChannelKind, ticker: &str) -> Option<usize> {
         self.find(kind, ticker)
             .or_else(|| self.find(kind, WILDCARD))

@@ -1,5 +1,6 @@
-//! Who listens to a session: what a desk is told of each frame, and what is said about the
-//! connection itself. It opens and sends nothing; the session does.
+//! The event sink of a session: the trait for the receiver of frames, and the processing of status
+//! messages about the connection. This module never opens a connection and never sends a message to
+//! the server.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -14,37 +15,41 @@ use crate::massive::websocket;
 use crate::massive::websocket::{ParseError, StatusKind};
 use crate::time::{Moment, Utc};
 
-/// Different words of the server that are logged on one connection; the rest is for debugging. The
-/// proxy passes on to everybody what was said to anybody.
+/// The maximum number of different server messages that are logged as warnings on one connection.
+/// Further messages are logged at debug level. The limit is necessary because the proxy forwards
+/// each status message to all of its clients.
 const MAX_LOGGED_MESSAGES: usize = 8;
 
-/// What the vendor says of a channel that the plan does not include.
+/// The vendor's error message for a channel that the plan does not include.
 const NOT_AUTHORIZED: &str = "not authorized";
 
-/// The audience is gone, or somebody has said stop.
+/// The error value for a consumer that is gone or for a session that must stop.
 #[derive(Debug)]
 pub struct ConsumerGone;
 
-/// To whom a session tells what comes. A slow one slows the reading, and never fills memory.
+/// The receiver of the events of a session. A slow receiver delays the reads from the socket, so
+/// memory use stays limited.
 pub trait EventSink: Send + 'static {
-    /// Where the link keeps its channels.
+    /// The storage for the channels of the connection.
     type Shelf: Shelf;
 
-    /// The link has changed its state.
+    /// Receives a new state of the connection.
     ///
     /// # Errors
-    /// Nobody listens any more.
+    ///
+    /// [`ConsumerGone`] if the consumer is gone.
     fn status(
         &mut self,
         cluster: Cluster,
         status: ConnectionStatus,
     ) -> impl Future<Output = Result<(), ConsumerGone>> + Send;
 
-    /// A text frame has come. What it says about the connection itself, what it confirms and what
-    /// cannot be read is told to the line.
+    /// Receives a text frame. The implementation passes status messages, confirmations and parse
+    /// errors to `server`.
     ///
     /// # Errors
-    /// Nobody listens any more.
+    ///
+    /// [`ConsumerGone`] if the consumer is gone.
     fn frame(
         &mut self,
         frame: &Utf8Bytes,
@@ -52,21 +57,24 @@ pub trait EventSink: Send + 'static {
         now: Moment,
     ) -> impl Future<Output = Result<(), ConsumerGone>> + Send;
 
-    /// A channel was asked for twice, and never confirmed; and whether the server has said `not
-    /// authorized` on this connection.
+    /// Receives a channel that was requested twice and never confirmed. `not_authorized` is true if
+    /// the server sent `not authorized` on this connection.
     ///
     /// # Errors
-    /// Nobody listens any more.
+    ///
+    /// [`ConsumerGone`] if the consumer is gone.
     fn unanswered(
         &mut self,
         channel: Channel,
         not_authorized: bool,
     ) -> impl Future<Output = Result<(), ConsumerGone>> + Send;
 
-    /// An answer of the server that came at this moment had this `Date`. A hub has no use for it.
+    /// Receives the `Date` header of a server response, and the receive time of the response. The
+    /// default implementation does nothing, because a hub does not use the server time.
     ///
     /// # Errors
-    /// Nobody listens any more.
+    ///
+    /// [`ConsumerGone`] if the consumer is gone.
     fn server_time(
         &mut self,
         _at: Moment,
@@ -76,29 +84,30 @@ pub trait EventSink: Send + 'static {
     }
 }
 
-/// A link, and what has been said on it.
+/// A connection, and the state that follows from the messages of the server.
 #[derive(Debug)]
 pub struct ServerState<S> {
     cluster: Cluster,
     provider: FeedProvider,
-    /// The connection itself.
+    /// The state machine of the connection.
     pub link: Connection<S>,
-    /// What was said has ended the connection; its socket is to be dropped.
+    /// True if a status message ended the connection. The session must then drop the socket.
     pub ended: bool,
-    /// Whether the greeting said that the prices are not real; `None` before the first frame.
+    /// `Some(true)` if the greeting marks the prices as simulated; `None` before the first frame.
     pub simulated: Option<bool>,
-    /// The server has said `not authorized` on this connection: it names no channel.
+    /// True if the server sent `not authorized` on this connection. The status message names no
+    /// channel.
     pub not_authorized: bool,
-    /// The hub has said that it has lost its own upstream.
+    /// True if the hub reported the loss of its own upstream connection.
     pub cut_off: bool,
-    /// Counted since the start, by kind.
+    /// The number of parse errors since the start, by kind.
     parse_error: [u64; ParseError::KINDS],
-    /// Hashes of the words of the server that have been logged on this connection.
+    /// The hashes of the server messages that were logged on this connection.
     logged: heapless::Vec<u64, MAX_LOGGED_MESSAGES>,
 }
 
 impl<S: Shelf> ServerState<S> {
-    /// On which nothing has been said yet.
+    /// Creates the state of a connection before its first message.
     pub const fn new(cluster: Cluster, provider: FeedProvider, link: Connection<S>) -> Self {
         Self {
             cluster,
@@ -113,7 +122,7 @@ impl<S: Shelf> ServerState<S> {
         }
     }
 
-    /// Something came on a channel; true if it is one that was asked for.
+    /// Records an event on a channel. Returns true if the channel is wanted.
     pub fn data(&mut self, kind: ChannelKind, ticker: &str, now: Moment) -> bool {
         let wanted_ticker = self.link.subscriptions().wants(kind, ticker);
         if wanted_ticker {
@@ -122,10 +131,11 @@ impl<S: Shelf> ServerState<S> {
         wanted_ticker
     }
 
-    /// The server has said something about the connection or a subscription.
+    /// Processes a status message about the connection or about a subscription.
     pub fn handle_status(&mut self, status_kind: StatusKind, message: &str, now: Moment) {
         let cluster = self.cluster;
-        // A hub has already let us in: what it passes on of its own upstream is not about us.
+        // A hub authenticates its clients at the upgrade. Therefore an authentication message from
+        // a hub is about the upstream connection of the hub, and not about this connection.
         let vendor = self.provider == FeedProvider::Vendor;
         match status_kind {
             StatusKind::Success => {
@@ -140,7 +150,8 @@ impl<S: Shelf> ServerState<S> {
             }
             StatusKind::MaxConnections if vendor => self.end(Failure::Evicted, now),
             StatusKind::AuthTimeout if vendor => self.end(Failure::Timeout, now),
-            // The two stand in one frame, in this order; a greeting alone is that of a real feed.
+            // A simulator sends `Connected` and then `Simulated` in one frame. A frame with
+            // `Connected` alone comes from a real feed.
             StatusKind::Connected => self.simulated = Some(false),
             StatusKind::Simulated => self.simulated = Some(true),
             StatusKind::UpstreamUp => self.cut_off = false,
@@ -164,7 +175,7 @@ impl<S: Shelf> ServerState<S> {
         }
     }
 
-    /// Whether these words have not been logged on this connection, and there is room for them.
+    /// Returns true if the message was not logged on this connection before and the list has room.
     fn is_new(&mut self, message: &str) -> bool {
         let mut hasher = DefaultHasher::new();
         message.hash(&mut hasher);
@@ -172,7 +183,7 @@ impl<S: Shelf> ServerState<S> {
         !self.logged.contains(&hash) && self.logged.push(hash).is_ok()
     }
 
-    /// A connection has been opened.
+    /// Resets the state for a new connection.
     pub fn opened(&mut self, now: Moment) {
         self.logged.clear();
         self.cut_off = false;
@@ -186,7 +197,7 @@ impl<S: Shelf> ServerState<S> {
         self.link.on(ConnectionEvent::Closed(reason), now);
     }
 
-    /// Counts junk and logs the first of each kind.
+    /// Counts a parse error, and logs the first parse error of each kind.
     pub fn count_parse_error(&mut self, parse_error: ParseError) {
         let count = &mut self.parse_error[parse_error.index()];
         *count += 1;
@@ -199,7 +210,8 @@ impl<S: Shelf> ServerState<S> {
     }
 }
 
-/// A desk: told each event that is about its channels, as a value of fixed size.
+/// The ticker state as an event sink. The sink converts each event on a wanted channel to an
+/// [`Update`].
 impl EventSink for mpsc::Sender<Update> {
     type Shelf = Fixed;
 
@@ -237,7 +249,8 @@ impl EventSink for mpsc::Sender<Update> {
                 Err(parse_error) => server.count_parse_error(parse_error),
             }
         }
-        // A greeting that says nothing else, or none at all, is that of a real feed.
+        // A greeting without `Simulated`, or a first frame without any greeting, comes from a real
+        // feed.
         server.simulated.get_or_insert(false);
         Ok(())
     }
@@ -260,8 +273,8 @@ impl EventSink for mpsc::Sender<Update> {
     }
 }
 
-/// What an event says to the desk, and that it came to the link. `None` if it holds no price, or
-/// one that nobody asked for.
+/// Converts an event to an [`Update`], and records the event in the state machine of the
+/// connection. Returns `None` if the event contains no price or if its channel is not wanted.
 pub fn update(
     link: &mut Connection,
     event: &websocket::MarketEvent<'_>,
@@ -316,7 +329,7 @@ pub fn update(
     }
 }
 
-/// The ticker, if this is something that was asked for.
+/// Returns the ticker if its channel is wanted, and records the event on the connection.
 fn wanted_ticker(
     link: &mut Connection,
     kind: ChannelKind,
@@ -330,7 +343,8 @@ fn wanted_ticker(
     Ticker::try_from(ticker).ok()
 }
 
-/// A server's own words, fit for one line of a log.
+/// Formats a server message for one log line: at most 200 characters, and a space in place of each
+/// control character.
 pub(crate) fn printable(message: &str) -> String {
     message
         .chars()

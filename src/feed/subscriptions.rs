@@ -1,5 +1,6 @@
-//! The subscription manager: watchlist → channels of each cluster, routed, diffed, confirmed.
-//! Pure; it says what to send and never sends.
+//! The subscription manager: the channels of a watchlist for each cluster, and the state of each
+//! subscription. The code is pure: this module returns the requests to send and never sends a
+//! request.
 
 use core::time::Duration;
 
@@ -7,53 +8,54 @@ use super::shelf::{ChannelEntry, Fixed, Shelf, SubscriptionState};
 use crate::market::{CAPACITY, Channel, ChannelKind, Cluster, Symbol};
 use crate::time::Moment;
 
-/// The most channels one link holds: three for each instrument.
+/// The maximum number of channels on one connection: three for each instrument.
 pub const CHANNELS: usize = 3 * CAPACITY;
 
-/// How long a channel may stay unconfirmed before it is asked for again, and then reported.
+/// The time limit for the confirmation of a channel. After the limit, the channel is requested a
+/// second time. After the same limit for the second request, the channel is reported.
 pub const CONFIRM: Duration = Duration::from_secs(10);
 
-/// The channels of one link.
+/// The channels of one connection.
 pub type Channels = heapless::Vec<Channel, CHANNELS>;
 
-/// The channels of a watchlist that belong to one cluster.
+/// Returns the channels of all symbols that belong to this cluster.
 pub fn route<'a>(symbols: impl IntoIterator<Item = &'a Symbol>, cluster: Cluster) -> Channels {
     symbols
         .into_iter()
         .filter(|symbol| symbol.cluster() == cluster)
         .flat_map(Symbol::channels)
-        // The watchlist has room for a third as many instruments.
+        // The watchlist holds at most a third as many instruments, so this limit removes nothing.
         .take(CHANNELS)
         .collect()
 }
 
-/// What is to be done for a channel.
+/// An action for one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubscriptionAction {
-    /// Ask for it.
+    /// Request the subscription from the server.
     Subscribe(Channel),
-    /// Give it back.
+    /// Cancel the subscription at the server.
     Unsubscribe(Channel),
-    /// Say that it has been asked for twice and nobody has answered.
+    /// Report that the server confirmed neither of two requests.
     Report(Channel),
 }
 
-/// The channels that one link wants, and how far each has come on this connection.
+/// The wanted channels of one connection, and the state of each subscription.
 #[derive(Clone, Debug, Default)]
 pub struct SubscriptionTable<S> {
-    /// Each channel once.
+    /// The entries of the table. Each channel occurs once.
     held: S,
-    /// Nothing is to be done before this: a hub does not look through thousands of channels at
-    /// every event.
+    /// The earliest time of the next action. Before this time, a hub does not need to search
+    /// through thousands of channels at every event.
     due: Moment,
 }
 
-/// A display's.
+/// The subscription table of a display.
 pub type Subscriptions = SubscriptionTable<Fixed>;
 
 impl<S: Shelf> SubscriptionTable<S> {
-    /// Makes these the channels wanted. What is new will be asked for, what is gone given back,
-    /// what stays is not touched.
+    /// Replaces the list of wanted channels. The table will request each new channel, cancel each
+    /// removed channel and keep each remaining channel unchanged.
     pub fn want(&mut self, channels: &S::Wanted) {
         self.due = Moment::ZERO;
         for slot in self.held.slots_mut() {
@@ -70,7 +72,8 @@ impl<S: Shelf> SubscriptionTable<S> {
         }
     }
 
-    /// The connection is gone: nothing is held any more, and all that is wanted must be asked for.
+    /// Resets the table after the end of a connection. The table drops all removed channels, and
+    /// will request all wanted channels again.
     pub fn forget(&mut self) {
         self.due = Moment::ZERO;
         self.held
@@ -80,7 +83,7 @@ impl<S: Shelf> SubscriptionTable<S> {
         }
     }
 
-    /// Whether anything is wanted.
+    /// Returns true if no channel is wanted.
     pub fn is_empty(&self) -> bool {
         self.held
             .slots()
@@ -88,16 +91,17 @@ impl<S: Shelf> SubscriptionTable<S> {
             .all(|slot| slot.progress == SubscriptionState::Unwanted)
     }
 
-    /// Whether this is one of the channels wanted. On a proxy that sends everybody everything,
-    /// what was not asked for must be told apart.
+    /// Returns true if this channel is wanted. A proxy can send all data to all clients, so the
+    /// session must filter the data with this function.
     pub fn wants(&self, kind: ChannelKind, ticker: &str) -> bool {
         self.held
             .covering(kind, ticker)
             .is_some_and(|at| self.held.slots()[at].progress != SubscriptionState::Unwanted)
     }
 
-    /// The server has acknowledged a channel, or sent something on it: a channel that is already
-    /// held is not acknowledged a second time. True if it is one of ours.
+    /// Marks a channel as confirmed, and returns true if the channel is wanted. Data on a channel
+    /// also counts as a confirmation, because a server does not acknowledge an existing
+    /// subscription a second time.
     pub fn confirm(&mut self, kind: ChannelKind, ticker: &str) -> bool {
         let Some(at) = self.held.covering(kind, ticker) else {
             return false;
@@ -111,7 +115,7 @@ impl<S: Shelf> SubscriptionTable<S> {
         }
     }
 
-    /// How many channels are confirmed, and how many wanted.
+    /// Returns the number of confirmed channels and the number of wanted channels.
     pub fn confirmed(&self) -> (usize, usize) {
         let count = |test: fn(SubscriptionState) -> bool| {
             self.held
@@ -126,7 +130,8 @@ impl<S: Shelf> SubscriptionTable<S> {
         )
     }
 
-    /// The next thing to do on a live connection, until there is none.
+    /// Returns the next action on a live connection, or `None` if no action is due. The caller
+    /// repeats the call until the result is `None`.
     pub fn next(&mut self, now: Moment) -> Option<SubscriptionAction> {
         if now < self.due {
             return None;
@@ -169,7 +174,8 @@ impl<S: Shelf> SubscriptionTable<S> {
         None
     }
 
-    /// When [`SubscriptionTable::next`] may have something to do without anything happening.
+    /// Returns the time at which [`SubscriptionTable::next`] can return an action without a new
+    /// event.
     pub const fn deadline(&self) -> Moment {
         self.due
     }

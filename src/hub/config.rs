@@ -1,5 +1,6 @@
-//! The whole configuration of a hub as one value: the file, what it leaves to defaults, and the
-//! secrets. Everything has a default but the vendor's key, so that a hub can do without a file. The program never writes it.
+//! The complete configuration of a hub: the file, the default values and the secrets. Every setting
+//! except the vendor's key has a default, so a hub can run without a file. The program never writes
+//! the file.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -17,42 +18,43 @@ use crate::feed::session::FeedSource;
 use crate::market::Cluster;
 use crate::net::connector::Endpoint;
 
-/// Where the configuration is looked for unless told otherwise; it need not be there.
+/// The default path of the configuration file. The file may be missing.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/hub.toml";
-/// Where a hub listens unless told otherwise: every address, the port of the existing proxy.
+/// The default listen address: every network interface, and the port of the existing proxy.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:3000";
 
-/// Everything that can be set.
+/// All settings of a hub.
 #[derive(Clone, Debug)]
 pub struct HubConfig {
-    /// Where to listen.
+    /// The address and the port at which the hub listens.
     pub listen: SocketAddr,
-    /// The vendor's sockets, with the key.
+    /// The vendor's WebSocket endpoint, with the key.
     pub source: FeedSource,
-    /// Where the vendor's REST is, with the key; beside the sockets unless set.
+    /// The vendor's REST endpoint, with the key. The default is the endpoint of `source`.
     pub rest: FeedSource,
-    /// An authority to trust besides the usual ones.
+    /// The file of a certificate authority that is trusted in addition to the usual authorities.
     pub ca_file: Option<PathBuf>,
-    /// What of the vendor is served.
+    /// The vendor's clusters that the hub serves.
     pub clusters: Vec<Cluster>,
-    /// Who is let in.
+    /// The device registry and the static token.
     pub devices: Devices,
-    /// Certificate and key, both PEM, of a hub that speaks TLS itself.
+    /// The certificate file and the key file (both PEM), if the hub itself serves TLS.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// Pages that may use the hub besides its own, as `https://host`.
+    /// The web origins that may use the hub besides its own, as `https://host` in lower case.
     pub origins: Vec<String>,
-    /// Reverse proxies whose `X-Forwarded-For` is to be believed.
+    /// The reverse proxies whose `X-Forwarded-For` header the hub trusts.
     pub trusted_proxies: Vec<IpAddr>,
-    /// How much anybody may ask.
+    /// The limits for connections, requests and clients.
     pub limits: Limits,
 }
 
-/// Who is let in.
+/// The device registry and the static token, which identify the clients that are allowed to
+/// connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Devices {
-    /// The file of named tokens; it need not be there (yet).
+    /// The path of the device registry. The file may be missing and may appear later.
     pub file: PathBuf,
-    /// The one static token.
+    /// The optional static token.
     pub fixed: Option<Secret>,
 }
 
@@ -110,20 +112,20 @@ struct LimitsTable {
 }
 
 impl HubConfig {
-    /// Reads and checks a configuration file, and the secrets it leads to; with `path` `None`, the
-    /// usual one, which need not be there.
+    /// Reads and checks a configuration file and the secrets that it refers to. If `path` is
+    /// `None`, reads [`DEFAULT_PATH`]; this default file may be missing.
     ///
     /// # Errors
-    /// The first thing that is wrong, with file and line.
+    /// The first error in the configuration, with the file and the line.
     pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
         let (text, path) = text(path)?;
         Self::parse(&text, path, environment)
     }
 
-    /// The same of a text that has been read from `path`.
+    /// Checks a configuration like [`HubConfig::load`], from a text that was read from `path`.
     ///
     /// # Errors
-    /// See [`HubConfig::load`].
+    /// The first error in the configuration, with the file and the line.
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let reader = ConfigReader { text, path };
         let file: HubConfigFile = reader.file()?;
@@ -166,10 +168,11 @@ impl HubConfig {
     }
 }
 
-/// Where the devices are, for whoever changes them: the key is not needed for that.
+/// Returns the path of the device registry, for the commands that change the registry. These
+/// commands do not need the vendor's key, so this function does not read the key.
 ///
 /// # Errors
-/// The configuration is wrong.
+/// The configuration cannot be read or is invalid.
 pub fn devices_file(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
     let (text, path) = text(path)?;
     let file: HubConfigFile = ConfigReader { text: &text, path }.file()?;
@@ -177,7 +180,8 @@ pub fn devices_file(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
     Ok(named.unwrap_or_else(|| registry::DEFAULT_PATH.into()))
 }
 
-/// The text of the configuration and where it is; empty, if the usual one is not there.
+/// Returns the text and the path of the configuration. The text is empty if the default file is
+/// missing.
 fn text(path: Option<&Path>) -> Result<(String, &Path), ConfigError> {
     let usual = Path::new(DEFAULT_PATH);
     let from = path.unwrap_or(usual);
@@ -207,7 +211,8 @@ impl ConfigReader<'_> {
             "MASSIVE_PROXY_TOKEN",
             &environment.token,
         )?;
-        // Whether it is there or not: the first `token add` must not need a restart.
+        // The path is set even if the file is missing: the first `token add` must not require a
+        // restart.
         let file = table.file.unwrap_or_else(|| registry::DEFAULT_PATH.into());
         Ok(Devices { file, fixed })
     }
@@ -225,7 +230,7 @@ impl ConfigReader<'_> {
         names: Option<Spanned<Vec<Spanned<String>>>>,
     ) -> Result<Vec<Cluster>, ConfigError> {
         let Some(names) = names else {
-            // Stocks are not in every plan.
+            // The default does not include stocks, because stocks are not in every plan.
             return Ok(vec![Cluster::Indices, Cluster::Options]);
         };
         let span = names.span();
@@ -366,10 +371,10 @@ impl ConfigReader<'_> {
     }
 }
 
-/// Where to listen, as it stands in the file or behind `--listen`.
+/// Parses a listen address from the file or from the option `--listen`.
 ///
 /// # Errors
-/// What to write instead.
+/// The text is not an address with a port; the message shows the expected form.
 pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     text.trim()
         .parse()

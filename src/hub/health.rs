@@ -1,5 +1,5 @@
-//! How each upstream does, for `/healthz` and `/metrics`. Owns what has been seen pass from an
-//! upstream to its fan-out; it changes nothing of it.
+//! The state of each upstream, for `/healthz` and `/metrics`. This module observes the events
+//! between an upstream and its event loop, and never changes these events.
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -11,48 +11,49 @@ use crate::feed::Failure;
 use crate::market::{Calendar, Cluster, Symbol};
 use crate::time::{Clock, Moment, Now};
 
-/// What has last been seen of an upstream.
+/// The last observed state of an upstream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamState {
-    /// `None` while it has not said anything yet.
+    /// `Ok` if the connection is up, or the reason of the failure; `None` before the first report.
     pub up: Option<Result<(), Failure>>,
-    /// The vendor lets us in for nothing here.
+    /// True if the vendor refuses this cluster (see [`UpstreamEvent::Barred`]).
     pub barred: bool,
-    /// It has last said that its prices are simulated.
+    /// True if the upstream last reported simulated prices.
     pub simulated: bool,
-    /// Since when.
+    /// The time of the last change of `up`.
     pub since: Moment,
-    /// When the last event came.
+    /// The receive time of the last event; `None` before the first event.
     pub heard: Option<Moment>,
 }
 
-/// One upstream as seen from outside.
+/// The health of one upstream, as other tasks can observe it.
 #[derive(Debug)]
 pub struct UpstreamHealth {
-    /// Which.
+    /// The cluster of the upstream.
     pub cluster: Cluster,
     upstream_state: watch::Receiver<UpstreamState>,
     interest: watch::Receiver<Interest>,
 }
 
-/// How an upstream does; the order is that of `/metrics`.
+/// The health of an upstream, from the clients' interest, the connection and the market hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HealthState {
-    /// Nobody wants anything of it.
+    /// No client wants a channel of this cluster.
     Idle,
-    /// It is live.
+    /// The connection is live.
     Live,
-    /// It is not, and need not be: the market is closed.
+    /// The connection is not live and not necessary, because the market is closed.
     Closed,
-    /// It is not, and should be.
+    /// The connection is not live, although it is necessary.
     Down,
-    /// It cannot be: the key is wrong, or the plan lacks it.
+    /// The vendor refuses the cluster: the key is wrong, or the plan does not include the cluster.
     Barred,
 }
 
 impl UpstreamHealth {
-    /// Watches what passes between the two channels, from `reports` to `onward`, until either ends.
-    /// `simulated` is what is known of the vendor before it says something.
+    /// Returns the health of an upstream, and a task that forwards the events from `reports` to
+    /// `onward` and observes them. The task ends when one of the two channels closes. `simulated`
+    /// is the value before the first report of the upstream.
     pub fn between(
         cluster: Cluster,
         simulated: bool,
@@ -106,7 +107,8 @@ impl UpstreamHealth {
         (health, watching)
     }
 
-    /// Since when the vendor lets us in for nothing here.
+    /// Returns the time at which the vendor's refusal of this cluster began; `None` without a
+    /// refusal.
     pub(super) fn barred(&self) -> Option<Moment> {
         let upstream_state = self.upstream_state.borrow();
         upstream_state.barred.then_some(upstream_state.since)
@@ -128,11 +130,11 @@ impl UpstreamHealth {
     }
 }
 
-/// Whether the market of anything that is wanted is open; it is, if nobody knows the time.
+/// Returns true if the market of any wanted channel is open, or if the wall clock is unknown.
 fn open(cluster: Cluster, interest: &Interest, calendar: &Calendar, now: Now) -> bool {
     let Some(utc) = now.utc else { return true };
-    // One of each set of hours stands for all: nobody should be able to make this long work.
-    // A wildcard means the VIX too, which is published while the others sleep.
+    // One symbol represents each set of trading hours, so that many subscriptions cannot slow down
+    // this check. A wildcard includes the VIX, whose hours are longer than those of other indices.
     let volatility = interest
         .iter()
         .any(|channel| channel.ticker == "*" || channel.ticker.starts_with("I:VIX"));
@@ -147,7 +149,8 @@ fn open(cluster: Cluster, interest: &Interest, calendar: &Calendar, now: Now) ->
     })
 }
 
-/// Whether all is well, and the JSON that says so. `simulated` is what the vendor says by REST.
+/// Returns true if all upstreams are healthy, and the JSON report. `simulated` is true if the
+/// vendor's REST responses report simulated prices.
 pub fn report(
     all: &[UpstreamHealth],
     simulated: bool,
@@ -194,7 +197,7 @@ pub fn report(
     )
 }
 
-/// The same for Prometheus, and what the limits are.
+/// Writes the health of all upstreams and the configured limits in the Prometheus text format.
 pub fn render(
     text: &mut String,
     all: &[UpstreamHealth],
@@ -239,7 +242,7 @@ pub fn render(
             Some(count.into())
         },
     );
-    // Left out while nothing has come: an age of 0 would look fresh.
+    // This sample is omitted before the first event, because an age of 0 would look fresh.
     each(
         text,
         "upstream_last_event_age_seconds",
@@ -291,10 +294,10 @@ mod tests {
             let interest = Interest::from([Channel::parse(topic).unwrap()]);
             open(Cluster::Indices, &interest, &Calendar::us(), clock.now())
         };
-        // 5:00 in New York: of these only the VIX is published.
+        // At 5:00 in New York the VIX is the only published index of these.
         hand.set_utc(Some(Utc(OPEN.0 - 6 * 3_600_000)));
         assert!(opened("V.*") && opened("V.I:VIX") && !opened("V.I:SPX"));
-        // 23:00: none is.
+        // At 23:00 in New York no index is published.
         hand.set_utc(Some(Utc(OPEN.0 + 12 * 3_600_000)));
         assert!(!opened("V.*"));
     }
@@ -330,7 +333,8 @@ mod tests {
             .send(UpstreamEvent::Events(Vec::new()))
             .await
             .unwrap();
-        // Passed on as they were, and seen by then.
+        // The task forwards the events unchanged, and updates the health before it forwards each
+        // event.
         assert_eq!(
             arriving.recv().await,
             Some(UpstreamEvent::Up { simulated: false })
@@ -356,13 +360,13 @@ mod tests {
         assert!(text.contains("upstream_needed{cluster=\"indices\"} 1\n"));
         assert!(text.contains("last_event_age_seconds{cluster=\"indices\"} 1.5\n"));
 
-        // At night nobody misses it.
+        // At night the market is closed, so a lost connection is not an error.
         hand.set_utc(Some(Utc(OPEN.0 + 12 * 3_600_000)));
         assert_eq!(
             (told().0, told().1["state"].clone()),
             (true, json!("closed"))
         );
-        // Who does not know the time cannot know that.
+        // Without a wall clock the hub must assume that the market is open.
         hand.set_utc(None);
         assert!(!told().0);
     }

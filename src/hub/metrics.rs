@@ -1,92 +1,93 @@
-//! What the hub counts. Shared by its tasks, written without locks, read by `/metrics`; it never
-//! holds the name of a device.
+//! The counters and gauges of the hub. The tasks of the hub update them without locks, and
+//! `/metrics` reads them. The metrics never contain the name of a device.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that only grows.
+/// A value that only increases.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// One more.
+    /// Adds `count` to the counter.
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// How many so far.
+    /// Returns the current count.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// A number that goes up and down.
+/// A value that increases and decreases.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
-    /// It is this now.
+    /// Sets the gauge to `value`.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// This many more.
+    /// Adds `count` to the gauge.
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// This many fewer.
+    /// Subtracts `count` from the gauge.
     pub fn sub(&self, count: u64) {
         self.0.fetch_sub(count, Ordering::Relaxed);
     }
 
-    /// What it is.
+    /// Returns the current value.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Everything that is counted.
+/// All metrics of the hub.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Open connections that have been upgraded.
+    /// The open WebSocket connections.
     pub clients: Gauge,
-    /// Of these, not yet authenticated.
+    /// The open WebSocket connections that have not authenticated yet.
     pub unauthenticated: Gauge,
-    /// Channels held by all clients together.
+    /// The subscriptions of all clients together.
     pub subscriptions: Gauge,
-    /// Events received from upstreams.
+    /// The events that the hub has received from the upstreams.
     pub events_in: Counter,
-    /// Events that no client wanted to have, or that a newer one replaced before it was sent.
+    /// The events that no client wanted, or that a newer event replaced before the hub sent them.
     pub events_conflated: Counter,
-    /// Frames written to clients.
+    /// The frames that the hub has written to clients.
     pub frames_out: Counter,
-    /// Bytes written to clients.
+    /// The bytes that the hub has written to clients.
     pub bytes_out: Counter,
-    /// Clients whose socket was full when they were to be sent something.
+    /// The sends that found the socket of the client full.
     pub clients_blocked: Counter,
-    /// Clients that answered no ping and were dropped.
+    /// The clients that the hub has disconnected because they did not answer a ping.
     pub clients_dead: Counter,
-    /// Clients closed because their token was revoked.
+    /// The clients that the hub has disconnected because their token was revoked.
     pub clients_revoked: Counter,
-    /// Clients closed for being too slow for their trades.
+    /// The clients that the hub has disconnected because they read their trades too slowly.
     pub slow_consumers: Counter,
-    /// Requests refused for a bad token.
+    /// The requests that the hub has refused because of a missing or wrong token.
     pub refused_token: Counter,
-    /// Connections refused because the hub is full.
+    /// The connections that the hub has refused because the hub was full.
     pub refused_full: Counter,
-    /// Requests refused for coming too often from one address.
+    /// The requests that the hub has refused because one address sent too many.
     pub refused_rate: Counter,
-    /// Upgrades refused for a foreign origin.
+    /// The upgrades that the hub has refused because of a foreign origin.
     pub refused_origin: Counter,
-    /// Messages refused: too large, not JSON, unknown action, too many channels.
+    /// The messages that the hub has refused: too large, not JSON, unknown action, or too many
+    /// channels.
     pub refused_message: Counter,
-    /// Connections that did not authenticate, or did not finish a request, in time.
+    /// The connections that did not authenticate, or did not complete a request, in time.
     pub timeouts: Counter,
 }
 
 impl Metrics {
-    /// All of it as Prometheus reads it (text format 0.0.4).
+    /// Returns all metrics in the Prometheus text format 0.0.4.
     pub fn render(&self) -> String {
         let gauges = [
             ("clients", "Open WebSocket connections.", &self.clients),
@@ -186,16 +187,16 @@ impl Metrics {
     }
 }
 
-/// What stands before the samples of one name.
+/// Writes the `HELP` and `TYPE` lines, which come before the samples of a metric.
 pub(super) fn family(text: &mut String, name: &str, kind: &str, help: &str) {
-    // Writing to a String cannot fail.
+    // A write to a `String` cannot fail.
     let _ = writeln!(
         text,
         "# HELP deskticker_hub_{name} {help}\n# TYPE deskticker_hub_{name} {kind}"
     );
 }
 
-/// One number; `labels` with their braces.
+/// Writes one sample. `labels` includes the braces.
 pub(super) fn sample(text: &mut String, name: &str, labels: &str, value: impl std::fmt::Display) {
     let _ = writeln!(text, "deskticker_hub_{name}{labels} {value}");
 }

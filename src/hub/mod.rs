@@ -1,15 +1,16 @@
-//! The hub: one upstream connection per cluster, any number of displays.
+//! The hub: one upstream connection per cluster, and any number of clients.
 //!
 //! ```text
-//! vendor ─ upstream ─ Report ─▶ fanout ─ Room ─ frame ─▶ every client that wants it
-//!                        ◀─ Interest ─┘   ▲
-//!                            http ─ Guest ┘  (authenticated, upgraded)
+//! vendor ─ Upstream ─ UpstreamEvent ─▶ Fanout ─ LastValueCache ─ frames ─▶ subscribed clients
+//!              ◀────── Interest ────────┘  ▲
+//!                   Router ─ PendingClient ┘  (authenticated, upgraded)
 //! ```
 //!
-//! One `fanout` task owns the room and the clients of a cluster; `room` is pure. A client costs
-//! the hub no memory by being slow: the newest of each channel is kept once, and for each client
-//! only how far it has seen. Beside that way stand `minutes`, which keeps the bars that pass, and
-//! `quotes`, which asks the vendor's REST once for all.
+//! One `Fanout` task owns the last-value cache and the clients of a cluster. A slow client costs no
+//! additional memory: the cache stores the newest event of each channel once, and each client has
+//! only a position in the cache. Trades are the exception: they are queued, once for all clients.
+//! Beside this path, `BarCache` stores the one-minute bars that pass, and `QuoteCache` sends each
+//! REST request to the vendor once for all clients.
 
 pub mod auth;
 pub mod broker;
@@ -53,88 +54,98 @@ use server::router::Router;
 use server::tls::Tls;
 use upstream::Upstream;
 
-/// Reports that may wait for a fan-out before its upstream stops reading.
+/// The maximum number of queued events between an upstream and its event loop. A full queue makes
+/// the upstream stop reading.
 const QUEUE: usize = 64;
-/// What the end may take: farewells that nobody reads are given up. The fan-outs give up a little
-/// before, and what they have said then still has to pass through TLS. Two seconds are promised,
-/// and a small machine that is busy needs some of them to let go of a thousand clients.
+/// The time limit of the shutdown. A close message that no client reads in this time is dropped.
+/// The event loops stop a little earlier, because their last messages still have to pass through
+/// TLS. The hub must end within two seconds, and a small busy machine needs a part of this time to
+/// free a thousand clients.
 const END_LIMIT: Duration = Duration::from_millis(1200);
 
-/// One event on its way from an upstream to whoever wants it.
+/// An event from an upstream for the subscribed clients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RelayedEvent {
-    /// On which channel.
+    /// The channel of the event.
     pub channel: Channel,
-    /// The event as the vendor wrote it: one JSON object. A slice of the frame it came in; whoever
-    /// keeps it for long copies it, or it keeps the whole frame.
+    /// The event as the vendor sent it: one JSON object. The bytes are a slice of the received
+    /// frame. Code that stores the event for a long time must copy the bytes; otherwise the whole
+    /// frame stays in memory.
     pub json: Bytes,
-    /// When it came, and how old it was then.
+    /// The receive time of the event, and the age of the event at that time.
     pub arrival: Arrival,
 }
 
-/// What the upstream of a cluster tells the fan-out.
+/// A report from the upstream of a cluster to its event loop.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UpstreamEvent {
-    /// The connection is in use; what is wanted has been asked for.
+    /// The connection is in use, and the upstream has requested all wanted subscriptions.
     Up {
-        /// The other side has said that its prices are simulated.
+        /// True if the other side reports simulated prices.
         simulated: bool,
     },
-    /// It is not, and this is why. Values go on being old.
+    /// The connection is not in use, for this reason. The cached values continue to age.
     Down(Failure),
-    /// The vendor does not let us in here, and never has: the key is wrong, or the plan lacks the
-    /// cluster. It is left alone for [`upstream::DENIED_FOR`]; `Down(Done)` is said when that is over.
+    /// The vendor refuses this cluster and has never accepted it: the key is wrong, or the plan
+    /// does not include the cluster. The upstream waits for [`upstream::DENIED_FOR`] and then sends
+    /// `Down(Done)`.
     Barred,
-    /// The vendor has twice not answered for a channel: it is not in the plan.
+    /// The vendor did not answer two requests for this channel: the plan does not include the
+    /// channel.
     Unanswered(Channel),
     /// The events of one frame, in order.
     Events(Vec<RelayedEvent>),
 }
 
-/// What the clients of a cluster want together; the upstream subscribes to it.
+/// The channels that the clients of a cluster want together. The upstream subscribes to these
+/// channels.
 pub type Interest = BTreeSet<Channel>;
 
-/// What can change while a hub runs.
+/// The settings that can change while a hub runs.
 #[derive(Clone, Debug, Default)]
 pub struct HubSettings {
-    /// Pages that may use the hub besides its own, as `https://host`, in small letters.
+    /// The web origins that may use the hub besides its own, as `https://host` in lower case.
     pub origins: Vec<String>,
-    /// Reverse proxies whose `X-Forwarded-For` is to be believed.
+    /// The reverse proxies whose `X-Forwarded-For` header the hub trusts.
     pub trusted_proxies: Vec<IpAddr>,
-    /// Certificate and key, for a hub that speaks TLS itself.
+    /// The certificate and the key, if the hub itself serves TLS.
     pub tls: Option<Tls>,
-    /// How much anybody may ask. The clients' own limits (`authentication`, `subscriptions`,
-    /// `channels`, `message`, `trades`) hold as they were at the start.
+    /// The limits for connections, requests and clients. The limits `authentication`,
+    /// `subscriptions`, `channels`, `message` and `trades` keep their values from the start of the
+    /// hub.
     pub limits: Limits,
 }
 
-/// What a hub is made of; everything it needs is here.
+/// Everything that a hub needs to run.
 #[derive(Debug)]
 pub struct HubSetup {
-    /// The vendor's sockets, with the key.
+    /// The vendor's WebSocket endpoint, with the key.
     pub source: FeedSource,
-    /// The vendor's REST, with the key.
+    /// The vendor's REST endpoint, with the key.
     pub rest: FeedSource,
-    /// How to get there.
+    /// The connector for outgoing connections.
     pub connector: Connector,
-    /// What of the vendor is served.
+    /// The vendor's clusters that the hub serves.
     pub clusters: Vec<Cluster>,
-    /// The vendor is a simulator of ours: its prices are not real, before it has said so.
+    /// True if the vendor is a simulator, so that the prices count as simulated before its first
+    /// report.
     pub simulated: bool,
-    /// Who is let in.
+    /// The authenticator of the clients.
     pub authenticator: Arc<Authenticator>,
-    /// The rest of the settings, now and from now on.
+    /// The settings that can change, with their updates.
     pub settings: watch::Receiver<HubSettings>,
-    /// When the markets are open.
+    /// The trading hours of the markets.
     pub calendar: Calendar,
-    /// Time.
+    /// The monotonic clock and the wall clock.
     pub clock: Clock,
-    /// Who is told that this serves, and that its loops still turn.
+    /// The supervisor, which receives the readiness of the hub and the heartbeats of its event
+    /// loops.
     pub supervisor: Supervisor,
 }
 
-/// Serves whoever comes to the listener, until told to stop or nobody is left to say so. Then every
-/// client is told that the hub restarts (1012), and all is over within two seconds.
+/// Serves the clients of the listener until `stop` becomes true or its sender is dropped. The hub
+/// then closes every client connection with code 1012 (service restart) and ends within two
+/// seconds.
 #[inline(never)]
 pub fn run(
     setup: HubSetup,
@@ -240,19 +251,19 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
     stopped(&mut stop).await;
     supervisor.stopping();
     let all = async { while tasks.join_next().await.is_some() {} };
-    // By the machine's own clock: a simulated one might stand still.
+    // This timeout uses the real clock, because a simulated clock might stand still.
     if tokio::time::timeout(END_LIMIT, all).await.is_err() {
         log::debug!("not every farewell was read in time");
     }
 }
 
-/// Waits for the end.
+/// Waits until `stop` becomes true or its sender is dropped.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that nobody is left to say stop.
+    // An error means that the sender is dropped, which also stops the hub.
     stop.wait_for(|stop| *stop).await.ok();
 }
 
-/// A hub that runs beside other things: the demo's, and the tests'.
+/// A hub that runs as a background task, for the demo and the tests.
 #[derive(Debug)]
 pub struct Hub {
     address: SocketAddr,
@@ -261,11 +272,11 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Listens at this address (port 0 for any that is free) and serves from now on. A hub that is
-    /// dropped ends as if it had been stopped.
+    /// Listens at this address and serves clients from now on. Port 0 selects a free port. A
+    /// dropped `Hub` stops as [`Hub::stop`] does, but without waiting.
     ///
     /// # Errors
-    /// The address cannot be had.
+    /// The hub cannot listen at the address.
     pub async fn start(setup: HubSetup, listen: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
@@ -278,12 +289,12 @@ impl Hub {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address at which the hub listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends it, and returns when everybody has been told.
+    /// Stops the hub and waits until all its tasks have ended.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         if let Err(error) = self.task.await {

@@ -1,5 +1,5 @@
-//! A hub in front of a simulator: for `--simulate`, the demo and the tests. Owns nothing but how
-//! the two are put together.
+//! A hub with a simulator in place of the vendor, for `--simulate`, the demo and the tests. This
+//! module only connects the hub to the simulator and stores no state.
 
 use std::sync::Arc;
 
@@ -16,11 +16,12 @@ use crate::simulator::{self, Simulator};
 use crate::systemd::Supervisor;
 use crate::time::Clock;
 
-/// A simulator, and a hub that serves its prices to whoever holds this token. The simulator ends
-/// when it is dropped.
+/// Starts a simulator and returns the setup of a hub that serves its prices. The clients of the hub
+/// need `token`. The simulator stops when it is dropped.
 ///
 /// # Errors
-/// There is no port to be had, or what else the machine lacks.
+/// The key is invalid, the simulator cannot listen on a port, or the connector or the authenticator
+/// cannot be created.
 pub async fn setup(
     vendor: simulator::SimulatorSettings,
     token: &Secret,
@@ -44,7 +45,7 @@ pub async fn setup(
         simulated: true,
         authenticator: Arc::new(Authenticator::new(None, Some(token))?),
         settings,
-        // Simulated prices know no hours.
+        // Simulated prices arrive at every hour.
         calendar: Calendar::always_open(),
         clock,
         supervisor: Supervisor::default(),

@@ -190,8 +190,8 @@ impl Quote {
     }
 
     /// Creates a quote from a REST response that is received now. The quote is delayed only if the
-    /// response says so. Without that flag, its full age counts: a value from 15 minutes ago is
-    /// stale.
+    /// response is marked as delayed. For all other responses the full age counts: a value from 15
+    /// minutes ago is stale.
     pub fn fetched(price: Price, stamp: Option<Utc>, delayed: bool, now: Now) -> Self {
         let provenance = Provenance {
             delayed,

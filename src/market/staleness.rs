@@ -335,7 +335,7 @@ impl StalenessCheck<'_> {
     }
 }
 
-/// Returns true if the source could have known this value when it reported the close.
+/// Returns true if the source could have known the quote when it reported the close.
 fn is_later(close: &Quote, quote: &Quote) -> bool {
     close.as_of.stamp >= quote.as_of.stamp || close.as_of.confirmed >= quote.as_of.received
 }

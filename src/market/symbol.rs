@@ -274,7 +274,7 @@ impl<'a> Contract<'a> {
             root,
             expiry: Date::new(year as i16, month as i8, day as i8).ok()?,
             call: side == "C",
-            // One thousandth is ten units of [`Price`].
+            // One thousandth is ten units of `Price`.
             strike: Price::from_scaled(thousandths * 10),
         })
     }

@@ -14,7 +14,7 @@ const MAX_SHARE_NAME: usize = 10;
 /// The maximum length of an index code.
 const MAX_INDEX_CODE: usize = 12;
 
-/// The reason why a text is not a symbol. The message also says how to correct the text.
+/// The reason why a text is not a symbol. The message also explains how to correct the text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SymbolError {
     text: String,

@@ -1,4 +1,5 @@
-//! DNS, TCP, TLS and the WebSocket upgrade. Nothing else of the feed knows rustls.
+//! Outgoing connections: DNS, TCP, TLS and the WebSocket upgrade. The code of the feed uses rustls
+//! only through the `net` module. This module never interprets market data.
 
 use crate::net::dns;
 
@@ -36,21 +37,21 @@ use crate::net::error_mapping::tls_failure;
 pub use crate::net::error_mapping::{CertificateProblem, complaint, failure, farewell, refusal};
 use crate::time::Utc;
 
-/// What an address has to answer in before the next one is called as well.
+/// The wait for one address before the next address is tried in parallel.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(300);
-/// A name server has to answer within this: the system's own limit is longer than that of an attempt,
-/// which would then not know what failed.
+/// The time limit of a name resolution. The limit of the system resolver is longer than a whole
+/// attempt, so without this limit the attempt could not report the name resolution as the cause.
 const LOOKUP: Duration = Duration::from_secs(5);
-/// Addresses that do not answer are called again after this,
+/// The wait before the next round over all addresses without an answer.
 const RETRY_ADDRESSES_AFTER: Duration = Duration::from_millis(900);
-/// and so many times in all: for longer than any attempt lasts.
+/// The number of rounds over all addresses. All rounds together last longer than any attempt.
 const ROUNDS: usize = 10;
 
 /// An open WebSocket.
 pub type WebSocket = WebSocketStream<NetStream>;
 
-/// Opens connections; holds the certificates that are trusted, and what all who use it are to
-/// know of how it went.
+/// Opens connections. The connector contains the trusted certificates and the state that all users
+/// of the connector share.
 #[derive(Clone)]
 pub struct Connector {
     tls: Arc<ClientConfig>,
@@ -59,13 +60,13 @@ pub struct Connector {
 
 #[derive(Default)]
 struct SharedNetState {
-    /// Links that were lost, or could not be had.
+    /// The number of lost or failed connections.
     losses: AtomicU32,
-    /// By which of two doors a hub was last recognised.
+    /// The index in `PROBE_PATHS` of the path that last verified a hub (false: 0, true: 1).
     probe: AtomicBool,
-    /// The `Date` of the latest answer that nobody has taken yet, and when it came.
+    /// The `Date` header of the latest response and its receive time, until a caller takes both.
     date: Mutex<Option<(Utc, Instant)>>,
-    /// Another number after each answer of the host.
+    /// A counter that changes with each answer of the host.
     alive: watch::Sender<u32>,
 }
 
@@ -76,11 +77,14 @@ impl std::fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// Trusts the usual authorities (compiled in, so that an image needs no certificate store),
-    /// and those of a PEM file besides.
+    /// Creates a connector that trusts the usual certificate authorities and the certificates of an
+    /// optional PEM file. The usual authorities are compiled in, so that an image needs no
+    /// certificate store.
     ///
     /// # Errors
-    /// The file cannot be read, or holds no certificate.
+    ///
+    /// A message for the user if the file cannot be read, contains no certificate or contains a
+    /// damaged certificate.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
         let mut roots = rustls::RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.into(),
@@ -90,7 +94,8 @@ impl Connector {
             let mut count = 0;
             let read = |error| match error {
                 pem::Error::Io(error) => told(&error),
-                // It tells a section by its bytes, in decimal.
+                // The message of the library shows a section name as bytes in decimal, so use our
+                // own message.
                 _ => told(&"a certificate in it is damaged; expected a PEM file"),
             };
             for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
@@ -102,7 +107,7 @@ impl Connector {
                 return Err(told(&"no certificate in it; expected a PEM file"));
             }
         }
-        // The provider is named here, so nothing depends on a process-wide default.
+        // The provider is explicit, so the code does not depend on a process-wide default.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -115,18 +120,19 @@ impl Connector {
         })
     }
 
-    /// A link was lost: the machine may be in another network now, and what was recognised before
-    /// is to be recognised again.
+    /// Records a lost connection. The machine can be in another network now, so each verified hub
+    /// must be verified again.
     pub(crate) fn lost(&self) {
         self.shared.losses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Another number after each loss of a link.
+    /// Returns the number of lost connections. A changed number invalidates an earlier
+    /// verification.
     pub(crate) fn losses(&self) -> u32 {
         self.shared.losses.load(Ordering::Relaxed)
     }
 
-    /// By which of two doors a hub was last recognised.
+    /// Returns the index in `PROBE_PATHS` of the path that last verified a hub (false: 0, true: 1).
     pub(crate) fn probe(&self) -> bool {
         self.shared.probe.load(Ordering::Relaxed)
     }
@@ -135,19 +141,19 @@ impl Connector {
         self.shared.probe.store(probe, Ordering::Relaxed);
     }
 
-    /// The host has answered: whoever waits to try again need not.
+    /// Records an answer of the host, so that a waiting session can retry earlier.
     pub(crate) fn answered(&self) {
         self.shared
             .alive
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Tells of each answer of the host.
+    /// Returns a receiver that reports each answer of the host.
     pub(crate) fn alive(&self) -> watch::Receiver<u32> {
         self.shared.alive.subscribe()
     }
 
-    /// An answer has come with these headers.
+    /// Stores the `Date` header of a response and the current time as its receive time.
     pub(crate) fn dated(&self, headers: &HeaderMap) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
         if let Some(date) = date.and_then(|date| rfc2822::parse(date).ok()) {
@@ -156,14 +162,15 @@ impl Connector {
         }
     }
 
-    /// The `Date` of the latest answer, and how long ago that came; once. `None` if the exchange took
-    /// too long to tell the time by it.
+    /// Takes the `Date` header of the latest response and the time since its arrival. Each date is
+    /// returned once. The result is `None` if no new date exists, or if the exchange took too long
+    /// (`took`) for an exact time.
     pub(crate) fn take_date(&self, took: Duration) -> Option<(Utc, Duration)> {
         let (utc, arrival) = self.date().take()?;
         (took <= MAX_DATE_EXCHANGE).then(|| (utc, arrival.elapsed()))
     }
 
-    /// A panic cannot leave half a date here.
+    /// Locks the stored date. A poisoned lock is safe, because a panic cannot leave a partial date.
     fn date(&self) -> MutexGuard<'_, Option<(Utc, Instant)>> {
         self.shared
             .date
@@ -171,10 +178,11 @@ impl Connector {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A plain or encrypted byte stream to the host.
+    /// Opens a plain or encrypted byte stream to the host.
     ///
     /// # Errors
-    /// `Network`, `Dns`, `Unreachable`, `Tls` or `Clock`.
+    ///
+    /// `Network`, `Dns`, `Unreachable`, `Tls`, `Clock` or `Lost`.
     #[inline(never)]
     pub fn stream<'a>(&'a self, endpoint: &'a Endpoint) -> Boxed<'a, Result<NetStream, Failure>> {
         Box::pin(self.opened(endpoint))
@@ -203,7 +211,8 @@ impl Connector {
                     Failure::Network
                 }
             })?;
-        // A subscription is a few bytes and wanted now. A socket that cannot be told so still works.
+        // Send small messages without a delay, because a subscription request has only a few bytes.
+        // A socket without this option still works.
         if let Err(error) = stream.set_nodelay(true) {
             log::debug!("TCP_NODELAY: {error}");
         }
@@ -229,11 +238,13 @@ impl Connector {
         Box::pin(TlsConnector::from(self.tls.clone()).connect(name, stream))
     }
 
-    /// Makes a TLS session over a connection, looks at it and gives it up: the certificate that the
-    /// server has shown, in DER, which is to be trusted for this endpoint.
+    /// Performs a TLS handshake over `stream`, and drops the session. Returns the certificate of
+    /// the server in DER form; the certificate is trusted for this endpoint. The result is empty if
+    /// the session contains no certificate.
     ///
     /// # Errors
-    /// What is wrong with the certificate, or why there is no session.
+    ///
+    /// The problem with the certificate, or the reason why the handshake failed.
     pub async fn certificate(
         &self,
         endpoint: &Endpoint,
@@ -250,10 +261,12 @@ impl Connector {
             .unwrap_or_default())
     }
 
-    /// Opens a WebSocket at `path` (with its query, already percent-encoded) below the endpoint.
+    /// Opens a WebSocket at `path` below the endpoint. `path` includes the query and is already
+    /// percent-encoded.
     ///
     /// # Errors
-    /// Any reason but those of an open connection.
+    ///
+    /// The reason why the connection or the upgrade failed.
     pub async fn websocket(
         &self,
         endpoint: &Endpoint,
@@ -267,10 +280,12 @@ impl Connector {
         }
         let stream = self.stream(endpoint).await?;
         let config = WebSocketConfig::default()
-            // A frame of prices has a few hundred bytes; the defaults are 128 KiB each.
+            // A frame with prices has a few hundred bytes, so 8 KiB is enough; the default buffers
+            // have 128 KiB each.
             .read_buffer_size(8 << 10)
             .write_buffer_size(0)
-            // Each message is flushed before the next; this only bounds the largest one.
+            // Each message is flushed before the next message, so this value only limits the
+            // largest message.
             .max_write_buffer_size(2 * MESSAGE_LIMIT)
             .max_message_size(Some(MESSAGE_LIMIT))
             .max_frame_size(Some(MESSAGE_LIMIT));
@@ -289,12 +304,13 @@ impl Connector {
     }
 }
 
-/// An answer that took longer than this does not tell the time: it may have been written at any moment
-/// since it was asked for, and this program may have been stopped meanwhile.
+/// The maximum duration of an exchange whose `Date` header is used as a time source. In a longer
+/// exchange the server can create the response at any moment, and the system can stop this program
+/// for some time, so the date is not exact.
 const MAX_DATE_EXCHANGE: Duration = Duration::from_secs(5);
 
-/// Whether there is a way out of this machine: a datagram socket that is told a destination asks
-/// the routing table and sends nothing. The destination is one of the documentation's (RFC 5737,
+/// Returns true if this machine has a route to other networks. `connect` on a UDP socket only reads
+/// the routing table and sends nothing. The destinations are addresses for documentation (RFC 5737,
 /// RFC 3849).
 fn has_route() -> bool {
     let routed = |own: &str, other: &str| {
@@ -303,16 +319,18 @@ fn has_route() -> bool {
     routed("0.0.0.0:0", "192.0.2.1:9") || routed("[::]:0", "[2001:db8::1]:9")
 }
 
-/// Calls one address after the other, the next as soon as one has failed or has had its head start,
-/// and takes the first that answers (RFC 8305, "happy eyeballs", with the resolver's order): an
-/// IPv6 route into nowhere must not eat the time in which IPv4 would have answered.
+/// Connects to the addresses in the resolver's order and returns the first successful connection
+/// (RFC 8305, "Happy Eyeballs"). The next address is tried after [`ATTEMPT_DELAY`], or earlier if
+/// all open attempts have failed. Thus a broken IPv6 route does not use up the time in which IPv4
+/// would answer.
 ///
-/// What has not answered is called again and again: the kernel's own repetition of a lost SYN waits
-/// longer each time, and a host that is back would not be noticed for seconds.
+/// All addresses without an answer are tried again in the next round. The kernel waits longer
+/// before each repetition of a lost SYN, so without new attempts the return of a host would remain
+/// undetected for seconds.
 async fn first_to_connect(
     addresses: impl Iterator<Item = SocketAddr> + Clone,
 ) -> Option<TcpStream> {
-    // Dropped with this function, and the calls still open with it.
+    // The end of this function drops the set and cancels all open attempts.
     let mut calls = JoinSet::new();
     for round in 0..ROUNDS {
         for address in addresses.clone() {
@@ -330,7 +348,7 @@ async fn first_to_connect(
     answer(&mut calls).await
 }
 
-/// The first of the calls that is answered; `None` once none is left.
+/// Returns the first successful connection, or `None` if all attempts have failed.
 async fn answer(calls: &mut JoinSet<(SocketAddr, io::Result<TcpStream>)>) -> Option<TcpStream> {
     while let Some(call) = calls.join_next().await {
         match call {
@@ -342,12 +360,12 @@ async fn answer(calls: &mut JoinSet<(SocketAddr, io::Result<TcpStream>)>) -> Opt
     None
 }
 
-/// A TCP connection, encrypted or not.
+/// A TCP connection with or without TLS.
 #[derive(Debug)]
 pub enum NetStream {
-    /// As it is.
+    /// A TCP connection without TLS.
     Plain(TcpStream),
-    /// Within TLS; boxed, for its buffers are large.
+    /// A TCP connection with TLS. The session is in a `Box`, because its buffers are large.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -396,7 +414,7 @@ mod tests {
     use super::*;
     use tokio::net::{TcpListener, TcpSocket};
 
-    /// A listener that takes no more calls: further ones are answered with nothing.
+    /// A listener with a full queue. The listener does not answer further connection attempts.
     async fn black_hole() -> (TcpListener, Vec<TcpStream>) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

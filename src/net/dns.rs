@@ -1,4 +1,5 @@
-//! Names into addresses, on threads that nobody can end before the system's resolver does.
+//! Name resolution on separate threads. The system resolver blocks its thread and cannot be
+//! cancelled, so this module limits the number of threads. This module never opens a connection.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -7,18 +8,20 @@ use tokio::sync::Semaphore;
 
 use super::connector::Endpoint;
 
-/// So many threads look up names at once at most. Silent name servers hold each of them for 10 to 30 s
-/// (two rounds of 5 s for each of up to three servers, resolv.conf(5)), longer than anybody waits: with
-/// one more for each try there were 51 after half a minute, and systemd grants the service 32
-/// (`TasksMax=`), of which the program needs four for all else.
+/// The maximum number of threads that resolve names at the same time. A silent name server blocks a
+/// thread for 10 s to 30 s (two rounds of 5 s for each of up to three servers, resolv.conf(5)),
+/// which is longer than any caller waits. With one new thread for each attempt, 51 threads existed
+/// after half a minute. systemd allows 32 tasks for the service (`TasksMax=`), and the program
+/// needs four tasks for all other work.
 const THREADS: usize = 24;
 
 static FREE: Semaphore = Semaphore::const_new(THREADS);
 
-/// The addresses of a host, in the resolver's order.
+/// Returns the addresses of a host in the resolver's order.
 ///
 /// # Errors
-/// What the resolver says.
+///
+/// The error of the system resolver.
 pub(crate) async fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = endpoint.host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, endpoint.port)]);
@@ -27,8 +30,8 @@ pub(crate) async fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>
     on_own_thread(&FREE, move || Ok(name.to_socket_addrs()?.collect())).await
 }
 
-/// Runs what blocks on a thread of its own, once one is free. Who gives up while waiting for that leaves
-/// nothing behind.
+/// Runs a blocking function on its own thread as soon as a thread is free. If the caller stops the
+/// wait for a free thread, the function never runs.
 async fn on_own_thread<T: Send + 'static>(
     free: &'static Semaphore,
     look: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -36,7 +39,8 @@ async fn on_own_thread<T: Send + 'static>(
     let place = free.acquire().await.map_err(io::Error::other)?;
     let looking = tokio::task::spawn_blocking(move || {
         let found = look();
-        // Taken until the thread is free again, though nobody may wait for it any more.
+        // The permit stays in use until the thread is free again, even if the caller has stopped
+        // waiting.
         drop(place);
         found
     });
@@ -63,11 +67,11 @@ mod tests {
                 Ok(())
             })
         };
-        // Who asked gives up, and the threads are held.
+        // The callers give up, but the lookups still occupy both threads.
         assert!(silent().now_or_never().is_none());
         assert!(silent().now_or_never().is_none());
         assert_eq!(FREE.available_permits(), 0);
-        // Nothing of this one is left: it has had no thread, and takes none later.
+        // The caller gives up before a thread is free, so this function must never run.
         let never = on_own_thread(&FREE, || -> io::Result<()> {
             panic!("given up before it began")
         });

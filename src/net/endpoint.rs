@@ -1,27 +1,29 @@
-//! Where a server is.
+//! The address of a server: its fields, its parser and its text form. This module never opens a
+//! connection.
 
 use std::fmt;
 
 use tokio_tungstenite::tungstenite::http::Uri;
 
-/// Where a server is: the scheme, host, port and path of a URL, without any secret.
+/// The address of a server: the scheme, host, port and path of a URL, without any secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `wss` or `https`, not `ws` or `http`.
+    /// True for `wss` and `https`; false for `ws` and `http`.
     pub secure: bool,
-    /// Host name or address; an IPv6 address without its brackets.
+    /// The host name or IP address. An IPv6 address has no brackets here.
     pub host: String,
-    /// TCP port.
+    /// The TCP port, 1 to 65535.
     pub port: u16,
-    /// What comes before the path of a request, without a trailing slash.
+    /// The path prefix of each request, without a trailing slash.
     pub base: String,
 }
 
 impl Endpoint {
-    /// Reads `ws://host:port/base` (or `wss`, `http`, `https`).
+    /// Parses `ws://host:port/base`. The schemes `wss`, `http` and `https` are also valid.
     ///
     /// # Errors
-    /// What is wrong with the text and what to write instead.
+    ///
+    /// A message for the user with the error in the text and the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str =
             "expected an address like \"ws://hub.local:3000\" or \"wss://hub.example\"";
@@ -41,7 +43,7 @@ impl Endpoint {
                 "an address holds no user name or password; the token has a file of its own".into(),
             );
         }
-        // The parser drops a fragment in silence.
+        // The parser removes a fragment without an error.
         if uri.query().is_some() || text.contains('#') {
             return Err(
                 "an address holds no \"?\" and no \"#\"; the token has a file of its own".into(),
@@ -54,7 +56,8 @@ impl Endpoint {
         if host.is_empty() {
             return Err(FORM.into());
         }
-        // The parser takes what is no port for none, and another port is another server.
+        // The parser ignores an invalid port. The default port would then select another server, so
+        // the code checks the port here.
         let port = match authority.as_str().rsplit_once(':') {
             Some((_, text)) if !text.ends_with(']') => text.parse().ok().filter(|port| *port > 0),
             _ => Some(if secure { 443 } else { 80 }),
@@ -69,7 +72,7 @@ impl Endpoint {
         })
     }
 
-    /// Host and port as they stand in a URL and in the `Host` header.
+    /// Returns the host and the port in the form of a URL and of the `Host` header.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') {
             format!("[{}]", self.host)

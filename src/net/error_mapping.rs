@@ -1,5 +1,5 @@
-//! What a failure of TLS, of HTTP or of the WebSocket means: one of the reasons that the link and
-//! the glass can tell.
+//! The mapping from TLS, HTTP and WebSocket errors to the reasons in [`Failure`], which the
+//! connection and the display use. This module never retries and never logs.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use crate::feed::Failure;
 use crate::feed::connection::FeedProvider;
 use crate::time::Utc;
 
-/// What a TLS failure means to the owner of the display.
+/// Maps an error of a TLS handshake to a [`Failure`].
 pub(crate) fn tls_failure(error: &io::Error) -> Failure {
     use rustls::CertificateError::{NotValidYet, NotValidYetContext};
     match error
@@ -29,18 +29,18 @@ pub(crate) fn tls_failure(error: &io::Error) -> Failure {
     }
 }
 
-/// What is wrong with a certificate, or with the way to it.
+/// The problem with the certificate of a server or with its TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateProblem {
-    /// It is over, since this time where that is known.
+    /// The certificate has expired. The field contains the end of its validity, if known.
     Expired(Option<Utc>),
-    /// It begins later, at this time where that is known.
+    /// The certificate is not valid yet. The field contains the start of its validity, if known.
     NotYet(Option<Utc>),
-    /// It is for other names.
+    /// The certificate is for other host names.
     Name,
-    /// It was issued by an authority that is not trusted.
+    /// The issuer of the certificate is an authority that is not trusted.
     Authority,
-    /// Anything else, in words for people.
+    /// Another problem, as a message for the user.
     Other(String),
 }
 
@@ -66,7 +66,7 @@ impl CertificateProblem {
     }
 }
 
-/// What a failed WebSocket, or a failed upgrade to one, means to the link.
+/// Maps the error of a WebSocket or of an upgrade to a [`Failure`].
 pub fn failure(error: &Error) -> Failure {
     match error {
         Error::Http(response) => refusal(response.status()),
@@ -82,8 +82,8 @@ pub fn failure(error: &Error) -> Failure {
     }
 }
 
-/// The code to close with after what the other side should not have sent (RFC 6455, 7.4.1);
-/// `None` where nobody is left to be told.
+/// Returns the close code for an error in the data of the server (RFC 6455, section 7.4.1). Returns
+/// `None` for any other error, for example after the loss of the connection.
 pub fn complaint(error: &Error) -> Option<CloseCode> {
     match error {
         Error::Capacity(_) => Some(CloseCode::Size),
@@ -94,7 +94,7 @@ pub fn complaint(error: &Error) -> Option<CloseCode> {
     }
 }
 
-/// What an HTTP status means where another was due.
+/// Maps an unexpected HTTP status to a [`Failure`].
 pub fn refusal(status: StatusCode) -> Failure {
     match status.as_u16() {
         401 | 403 => Failure::Token,
@@ -105,13 +105,13 @@ pub fn refusal(status: StatusCode) -> Failure {
     }
 }
 
-/// What the code of a close frame means to the link.
+/// Maps the code of a close frame to a [`Failure`]. `None` stands for a close frame without a code.
 pub fn farewell(frame: Option<&CloseFrame>, provider: FeedProvider) -> Failure {
     match (frame.map(|frame| u16::from(frame.code)), provider) {
-        // What a hub closes with when it refuses (RFC 6455, 7.4.1).
+        // A hub uses close code 1008 (policy violation) for a refusal (RFC 6455, section 7.4.1).
         (Some(1008), FeedProvider::Hub) => Failure::Token,
-        // The vendor takes no token, and says so of a key before it closes; what it closes with
-        // this alone is the older of two connections.
+        // The vendor uses no token, and reports a refused key in a message before the close frame.
+        // A close code 1008 alone means that the vendor has closed the older of two connections.
         (Some(1008), FeedProvider::Vendor) => Failure::Evicted,
         (Some(1012 | 1013), _) => Failure::Restarting,
         _ => Failure::Lost,

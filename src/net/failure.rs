@@ -1,55 +1,59 @@
-//! Why a link is not live.
+//! The reasons why a connection is not live. This module only defines the reasons and their texts,
+//! and never detects a failure.
 
 use core::fmt;
 
-/// Why a link is not live; in words for the log, and for the glass.
+/// The reason why a connection is not live. The `Display` text is for the log and for the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// This machine has no network.
     Network,
-    /// The name of the host has no address.
+    /// The name of the host cannot be resolved.
     Dns,
-    /// No TCP connection to it.
+    /// No TCP connection to the host is possible.
     Unreachable,
-    /// No TLS session with it: the certificate is not to be trusted, or not for this name.
+    /// No TLS session with the host is possible: the certificate is not trusted, or the certificate
+    /// is for another name.
     Tls,
-    /// Its certificate is not yet valid, which is what a clock that is not set looks like.
+    /// The certificate of the host is not valid yet. The usual cause is an unset clock of this
+    /// machine.
     Clock,
-    /// The token was refused (401 or 403 at the upgrade).
+    /// The server refused the token (HTTP status 401 or 403, or close code 1008 of a hub).
     Token,
-    /// Nothing is served at this path (404).
+    /// The server has no resource at this path (HTTP status 404 or 410).
     Path,
-    /// It has no room or no time for us (429, 503).
+    /// The server has no capacity or has an internal error (HTTP status 429 or 5xx, except 511).
     Busy,
-    /// It answered with a redirect or a page: a captive portal, or not a hub at all.
+    /// The server answered with a redirect or a web page: a captive portal, or a server that is not
+    /// a hub.
     Portal,
-    /// It does not speak the protocol.
+    /// The data of the server does not follow the protocol.
     Protocol,
-    /// The key was refused, or the plan lacks this cluster.
+    /// The server refused the key, or the plan does not include this cluster.
     Key,
-    /// Another connection with the same account took our place.
+    /// Another connection with the same account has replaced this connection.
     Evicted,
-    /// No answer in time.
+    /// The server did not answer within the time limit.
     Timeout,
-    /// Nothing came although something was due.
+    /// The expected data did not arrive.
     Silent,
-    /// No frame at all for too long.
+    /// No frame arrived within the time limit.
     Dead,
-    /// The connection ended, with or without a farewell.
+    /// The connection ended, with or without a closing handshake.
     Lost,
-    /// The server is restarting or asked to try later (close 1012, 1013).
+    /// The server is restarting or requested a later retry (close code 1012 or 1013).
     Restarting,
-    /// We ended it: nothing needs it, or the program ends.
+    /// This client ended the connection, because no channel is wanted or the program ends.
     Done,
 }
 
 impl Failure {
-    /// Whether trying again soon is wrong: the other side has said no.
+    /// Returns true if the server refused this client, so that an early retry would be wrong.
     pub const fn refuses(self) -> bool {
         matches!(self, Failure::Token | Failure::Key | Failure::Evicted)
     }
 
-    /// Whether somebody was there and said it, rather than nobody.
+    /// Returns true if a server answered with an error; false if no answer arrived.
     pub const fn answered(self) -> bool {
         matches!(
             self,

@@ -1,5 +1,5 @@
-//! One request and its answer. Follows no redirect, reads no more than it needs, and judges
-//! nothing but the status and whether there is JSON.
+//! One HTTP request and its response. This module follows no redirect and reads no unnecessary
+//! data. The code checks only the status and the content type, and never interprets the JSON.
 
 use std::time::Duration;
 
@@ -19,17 +19,18 @@ use crate::net::connector;
 use crate::net::connector::{Connector, Endpoint};
 use crate::time::Utc;
 
-/// The answer must be here within this.
+/// The time limit of a request and its response.
 const LIMIT: Duration = Duration::from_secs(10);
-/// An answer larger than this is refused, in bytes.
+/// The maximum size of a response body, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
-/// Where the proxy and the hub look for the token of a request.
+/// The header in which the proxy and the hub expect the token of a request.
 const TOKEN_HEADER: &str = "x-massive-proxy-token";
-/// Whoever says when to come again is believed up to this, in seconds.
+/// The maximum accepted wait from a `Retry-After` header, in seconds.
 const RETRY_AFTER_LIMIT: u64 = 600;
 
-/// The vendor's REST stands beside its sockets, `api.` for `socket.` or `delayed.`; any other
-/// host (a simulator) serves both.
+/// Returns the REST endpoint of the vendor for its WebSocket endpoint. The REST host begins with
+/// `api.` in place of `socket.` or `delayed.`. Any other host (for example a simulator) serves REST
+/// and WebSockets at the same address.
 pub fn vendor_rest(sockets: &Endpoint) -> Endpoint {
     let mut endpoint = sockets.clone();
     for prefix in ["socket.", "delayed."] {
@@ -40,18 +41,18 @@ pub fn vendor_rest(sockets: &Endpoint) -> Endpoint {
     endpoint
 }
 
-/// Why there is no answer, and what was said about asking again.
+/// The reason why a request failed, and the wait that the server requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestError {
-    /// The reason.
+    /// The reason why the request failed.
     pub reason: Failure,
-    /// The `Retry-After` of the answer: seconds, or a date.
+    /// The `Retry-After` header of the response: seconds or a date.
     pub retry_after: Option<String>,
 }
 
 impl RestError {
-    /// How long to wait by the other side's own words (RFC 9110, 10.2.3), 1 s to 10 min. A date is
-    /// worth nothing while the clock is not set.
+    /// Returns the wait that the server requested (RFC 9110, section 10.2.3), limited to 1 s to 10
+    /// min. Returns `None` for a date while the clock is not set.
     pub(crate) fn wait(&self, utc: Option<Utc>) -> Option<Duration> {
         let text = self.retry_after.as_deref()?.trim();
         let secs = match text.parse::<u64>() {
@@ -75,10 +76,11 @@ impl From<Failure> for RestError {
     }
 }
 
-/// The JSON at a path below the endpoint.
+/// Requests the JSON body at `path` below the endpoint.
 ///
 /// # Errors
-/// Why there is none.
+///
+/// The reason why no JSON body arrived, and the wait that the server requested.
 pub async fn get(
     connector: &Connector,
     endpoint: &Endpoint,
@@ -88,10 +90,11 @@ pub async fn get(
     fetch(connector, endpoint, Method::GET, path, source).await
 }
 
-/// The JSON that answers a request without a body.
+/// Sends a request without a body, and returns the JSON body of a response with status 200.
 ///
 /// # Errors
-/// Why there is none.
+///
+/// The reason why no JSON body arrived, and the wait that the server requested.
 pub(crate) async fn fetch(
     connector: &Connector,
     endpoint: &Endpoint,
@@ -106,31 +109,33 @@ pub(crate) async fn fetch(
             retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
         });
     }
-    // A web page where JSON was due.
+    // The server sent a web page in place of JSON.
     Ok(answer.json.ok_or(Failure::Portal)?)
 }
 
-/// What a server says to a request, before anybody has judged it.
+/// The response of a server, before any check of its status.
 #[derive(Debug)]
 pub(crate) struct HttpAnswer {
-    /// Its status.
+    /// The HTTP status of the response.
     pub(crate) status: StatusCode,
     headers: HeaderMap,
-    /// Its body, if that is JSON; of another status than 200 only where it was asked for.
+    /// The body, if the body is JSON. For any status other than 200, the body is present only if
+    /// the caller requested all bodies.
     pub(crate) json: Option<Bytes>,
 }
 
 impl HttpAnswer {
-    /// A header, if it is text.
+    /// Returns the value of a header, if the value is text.
     pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-/// What the source answers to a request without a body, whatever it is.
+/// Sends a request without a body to the source, and returns the response with any status.
 ///
 /// # Errors
-/// Why it answers nothing.
+///
+/// The reason why no response arrived.
 pub(crate) async fn ask(
     connector: &Connector,
     source: &FeedSource,
@@ -140,7 +145,8 @@ pub(crate) async fn ask(
     exchange(connector, &source.endpoint, method, path, source, true).await
 }
 
-/// `whole` reads the JSON of every status.
+/// Sends a request with the time limit [`LIMIT`]. If `whole` is true, the function reads the JSON
+/// body of every status.
 #[inline(never)]
 fn exchange<'a>(
     connector: &'a Connector,
@@ -214,8 +220,8 @@ async fn exchanged(
     tokio::pin!(exchange);
     tokio::select! {
         outcome = &mut exchange => outcome,
-        // Driving the connection is what lets the exchange go on; when it has ended, what it had
-        // read is still there to be taken.
+        // The exchange makes progress only while the connection runs. After the end of the
+        // connection, the exchange can still return the data that the connection has already read.
         _ = connection => exchange.await,
     }
 }
@@ -226,7 +232,7 @@ mod tests {
 
     #[test]
     fn who_says_when_to_come_again_is_believed_within_reason() {
-        // 2026-11-23 14:30:00 UTC, a Monday.
+        // The time is 2026-11-23 14:30:00 UTC, a Monday.
         let utc = Some(Utc(1_795_444_200_000));
         let wait = |text: &str, utc| {
             let refusal = RestError {

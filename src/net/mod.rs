@@ -1,4 +1,5 @@
-//! Connections: names, TCP, TLS, the WebSocket upgrade and HTTP requests. Knows nothing of prices.
+//! Network connections: name resolution, TCP, TLS, the WebSocket upgrade and HTTP requests. This
+//! module never interprets market data.
 
 pub mod connector;
 pub(crate) mod dns;

@@ -26,8 +26,8 @@ pub struct FontSet {
     /// Text for badges in 5×8 dots. The capitals are one row lower, so that the inverted text has a
     /// lit row above it.
     pub(super) badge: Font,
-    /// The time of day as it was last drawn in the small font. Every page shows it, but it changes
-    /// only once a minute.
+    /// The time of day as it was last drawn in the small font. Every page shows the time, but the
+    /// time changes only once a minute.
     pub(super) time: Cell<Option<CachedTime>>,
 }
 
@@ -263,8 +263,8 @@ const ASCII: (u8, usize) = (b' ', 96);
 /// separator.
 const PRICE: (u8, usize) = (b' ', 26);
 
-/// The code of the sign ±, which the font files do not contain. It is the code after the last
-/// printable character of ASCII.
+/// The code of the sign ±, which the font files do not contain. The sign has the code after the
+/// last printable character of ASCII.
 pub(super) const PLUS_MINUS: char = '\u{7f}';
 /// The rows of the sign ± in the small font. The highest bit is the leftmost dot.
 const PLUS_MINUS_ROWS: [u8; 8] = [0, 0x40, 0xE0, 0x40, 0, 0xE0, 0, 0];

@@ -43,7 +43,7 @@ pub enum PageView<'a> {
     Notice {
         /// The title of one or two words.
         title: &'a str,
-        /// The full text. A layout shows as much of it as fits.
+        /// The full text. A layout shows as much of the text as fits.
         text: &'a str,
     },
     /// The watchlist is empty.
@@ -59,7 +59,7 @@ pub struct Format {
     pub twelve_hours: bool,
 }
 
-/// An alert for a crossed threshold. The display shows it for a limited time.
+/// An alert for a crossed threshold. The display shows an alert for a limited time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AlertView<'a> {
     /// The name of the instrument in the form that people use.
@@ -103,8 +103,8 @@ pub struct OptionView<'a> {
     pub analytics: Option<OptionAnalytics>,
 }
 
-/// The last price from outside the trading hours of the calendar. The view contains it when it is
-/// too old to be shown as the main price.
+/// The last price from outside the trading hours of the calendar. The view contains this price when
+/// it is too old to be shown as the main price.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ExtendedQuote {
     /// The price.
@@ -120,7 +120,7 @@ pub struct ExtendedQuote {
 pub struct LinkReport {
     /// The first hop that fails.
     pub hop: LinkHop,
-    /// The time since the connection failed, or since it works.
+    /// The time for which the connection has failed, or for which it has worked.
     pub since: Duration,
     /// The freshness of all prices of the watchlist together.
     pub prices: PriceSummary,
@@ -230,8 +230,8 @@ impl InstrumentView<'_> {
         self.price.filter(|_| known)
     }
 
-    /// Returns true if the price is struck out, because it is stale or the contract has expired.
-    /// The display then shows no change, day or analytics for it.
+    /// Returns true if the price is struck out, which means that it is stale or that the contract
+    /// has expired. The display then shows no other values beside the price.
     pub(super) const fn is_struck(&self) -> bool {
         self.expired || matches!(self.freshness, Freshness::Stale(_))
     }
@@ -270,7 +270,7 @@ pub enum LinkIcon {
     Live,
     /// The client connects or authenticates.
     Joining,
-    /// The client is connected, but no messages arrive although some are expected.
+    /// The client is connected and expects messages, but no messages arrive.
     Silent,
     /// The client is not connected and waits for the next attempt.
     Down,

@@ -1,4 +1,5 @@
-//! One client of the simulator, spoken to as the vendor speaks.
+//! One client connection of the simulator, with the WebSocket protocol of the vendor. Owns the
+//! socket and the subscriptions of the client; `Market` owns the prices.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +23,8 @@ use crate::market::{Channel, Cluster};
 
 const AUTH_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the vendor sends nobody, sent in place of a price while the fault lasts.
+/// Invalid messages that the vendor never sends. `InjectedFault::Garbage` replaces prices with
+/// these messages.
 const GARBAGE: [&str; 8] = [
     r#"[{"ev":"V","val":NaN,"T":"I:SPX","t":1678220098130}]"#,
     r#"[{"ev":"V","val":1e999,"T":"I:SPX","t":1678220098130}]"#,
@@ -41,7 +43,7 @@ struct ClientMessage {
     params: String,
 }
 
-/// The connection is over; how it ended has been said.
+/// The connection has ended. An unexpected socket error is already in the log.
 struct ConnectionClosed;
 
 impl From<tungstenite::Error> for ConnectionClosed {
@@ -55,7 +57,8 @@ pub(super) struct ClientConnection {
     cluster: Cluster,
     socket: WebSocketStream<TokioIo<Upgraded>>,
     shared: Arc<SimulatorState>,
-    /// Its place in the order of those authenticated; `None` before.
+    /// The sequence number of this connection among the authenticated connections of the cluster;
+    /// `None` before the authentication.
     number: Option<u64>,
     channels: Vec<Channel>,
     garbage: usize,
@@ -91,7 +94,7 @@ impl ClientConnection {
     }
 
     pub(super) async fn run(mut self) {
-        // However it ends, it has been said.
+        // Both results need no further action, because `talk` has already logged a socket error.
         let Err(ConnectionClosed) = self.talk().await else {
             return;
         };
@@ -151,13 +154,13 @@ impl ClientConnection {
         Err(ConnectionClosed)
     }
 
-    /// Sends events in one frame.
+    /// Sends all events in one frame.
     async fn send(&mut self, events: &[String]) -> Result<(), ConnectionClosed> {
         let frame = format!("[{}]", events.join(","));
         Ok(self.socket.send(Message::text(frame)).await?)
     }
 
-    /// Sends on what the market says, all that is ready in one frame.
+    /// Forwards market news to the client. All events that are ready share one frame.
     async fn forward(
         &mut self,
         first: Option<MarketNews>,
@@ -177,7 +180,7 @@ impl ClientConnection {
                     }
                 }
             }
-            // Lagging and the end are met again at the next turn.
+            // An error ends this loop only. The next `recv` in `talk` reports a closed channel.
             next = news.try_recv().ok();
         }
         self.relay(&mut ready).await
@@ -227,7 +230,7 @@ impl ClientConnection {
                 "authentication failed"
             };
             self.send(&[status("auth_failed", words)]).await?;
-            // Dropped without a close frame, as the vendor does.
+            // The simulator drops the connection without a close frame, as the vendor does.
             return Err(ConnectionClosed);
         }
         let newest = &self.shared.newest[&self.cluster];
@@ -240,7 +243,7 @@ impl ClientConnection {
     async fn subscribe(&mut self, params: &str) -> Result<(), ConnectionClosed> {
         let mut answers = Vec::new();
         for name in params.split(',').map(str::trim) {
-            // An unknown topic is met with silence.
+            // The vendor sends no response to an unknown channel name.
             let Some(channel) = Channel::parse(name) else {
                 continue;
             };
@@ -252,7 +255,7 @@ impl ClientConnection {
             if denied || settings.refused.iter().any(|refused| refused == name) {
                 answers.push(status("error", "not authorized"));
             } else if !self.channels.contains(&channel) {
-                // What is already held is not acknowledged again.
+                // The vendor does not acknowledge an existing subscription again.
                 self.shared.market.hold(&channel.ticker);
                 self.channels.push(channel);
                 answers.push(status("success", &format!("subscribed to: {name}")));

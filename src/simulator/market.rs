@@ -1,5 +1,5 @@
-//! The one owner of the simulated prices: it walks every ticker that somebody has asked for and
-//! tells all connections of each step. What a step is in events is the `tape`'s.
+//! Owns the simulated prices: moves every subscribed ticker and sends each step to all connections.
+//! `SimulatedTicker` creates the events of a step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{InjectedFault, RandomWalk, SimulatorSettings};
 use crate::market::{Channel, Ticker};
 use crate::time::{Clock, Moment, Now, Utc};
 
-/// Events that a connection may lag behind before it loses some.
+/// The number of events that a connection may lag behind. A slower connection loses events.
 const QUEUE: usize = 4096;
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -20,21 +20,21 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Tick {
     pub(super) channel: Channel,
-    /// The event as JSON, without the brackets of its frame.
+    /// The event as a JSON object, without the array brackets of its frame.
     pub(super) json: String,
 }
 
-/// What connections are told, in the order in which it happened.
+/// A message from the market to all connections, in chronological order.
 #[derive(Clone, Debug)]
 pub(super) enum MarketNews {
-    /// A price.
+    /// An event on a channel.
     Tick(Arc<Tick>),
-    /// From now on this is wrong. It travels with the prices, so that what was traded before is
-    /// never sent, or lost, as if it came after.
+    /// The new active fault. The fault uses the same queue as the events, so that each connection
+    /// applies the fault to later events only.
     Fault(InjectedFault),
 }
 
-/// What is asked of the market.
+/// A request to the market task.
 enum MarketCommand {
     Hold(Ticker),
     Release(usize),
@@ -43,7 +43,7 @@ enum MarketCommand {
     Fault(InjectedFault, oneshot::Sender<()>),
 }
 
-/// What connections hold of the market.
+/// The handle of a connection for requests to the market task.
 #[derive(Clone, Debug)]
 pub(super) struct Market {
     news: broadcast::Sender<MarketNews>,
@@ -51,7 +51,8 @@ pub(super) struct Market {
 }
 
 impl Market {
-    /// The trader keeps the fault's state too, for those who join later.
+    /// Starts the market task. The task also publishes the active fault, so that later connections
+    /// can read the fault.
     pub(super) fn start(
         settings: &SimulatorSettings,
         clock: Clock,
@@ -83,31 +84,31 @@ impl Market {
         self.news.subscribe()
     }
 
-    /// Somebody holds a channel of this ticker: it begins to trade.
+    /// Reports a new subscription to a channel of this ticker, so that the ticker begins to trade.
     pub(super) fn hold(&self, ticker: &Ticker) {
         self.order(MarketCommand::Hold(ticker.clone()));
     }
 
-    /// This many channels are held no more.
+    /// Reports that this number of subscriptions has ended.
     pub(super) fn release(&self, channels: usize) {
         self.order(MarketCommand::Release(channels));
     }
 
-    /// Where a ticker stands; `None` if nobody knows it.
+    /// The current price and day summary of a ticker; `None` for an unknown ticker.
     pub(super) async fn day_summary(&self, ticker: &Ticker) -> Option<DaySummary> {
         let (sender, day_summary) = oneshot::channel();
         self.order(MarketCommand::Standing(ticker.clone(), sender));
         day_summary.await.ok()?
     }
 
-    /// The minutes of the session so far, with the one that goes on.
+    /// The minute bars of the session so far, including the unfinished minute.
     pub(super) async fn minutes(&self, ticker: &Ticker) -> Vec<TradedBar> {
         let (sender, minutes) = oneshot::channel();
         self.order(MarketCommand::Minutes(ticker.clone(), sender));
         minutes.await.unwrap_or_default()
     }
 
-    /// From now on this is wrong; it is when this returns.
+    /// Activates a fault. The fault is active when this function returns.
     pub(super) async fn fault(&self, fault: InjectedFault) {
         let (done, in_force) = oneshot::channel();
         self.order(MarketCommand::Fault(fault, done));
@@ -129,7 +130,7 @@ struct MarketTask {
     clock: Clock,
     news: broadcast::Sender<MarketNews>,
     fault: watch::Sender<InjectedFault>,
-    /// How many channels are held, by all connections, and traded.
+    /// The number of subscriptions of all connections together.
     held: watch::Sender<usize>,
     simulated_tickers: Vec<SimulatedTicker>,
 }
@@ -150,7 +151,7 @@ impl MarketTask {
                         self.held.send_modify(|held| *held += 1);
                     }
                     Some(MarketCommand::Release(channels)) => self.held.send_modify(|held| *held -= channels),
-                    // Whoever asked may have stopped waiting.
+                    // The requester may no longer wait for the response.
                     Some(MarketCommand::Standing(ticker, sender)) => {
                         sender.send(self.seen(&ticker, SimulatedTicker::day_summary)).ok();
                     }
@@ -161,7 +162,7 @@ impl MarketTask {
                         self.trade();
                         self.fault.send_replace(fault);
                         self.tell(MarketNews::Fault(fault));
-                        // Whoever asked may have stopped waiting.
+                        // The requester may no longer wait for the response.
                         done.send(()).ok();
                     }
                     None => return,
@@ -188,16 +189,16 @@ impl MarketTask {
         }
     }
 
-    /// A ticker as it is when its trading begins.
+    /// Creates a ticker in its state at the start of trading; `None` for an unknown ticker.
     fn open(&self, ticker: &Ticker) -> Option<SimulatedTicker> {
         let walk = RandomWalk::new(ticker, self.seed)?;
         let now = self.clock.now();
-        // Soon, so that nobody waits 15 s for a first look at a demo.
+        // The first step is due after one second, so that a demo shows VIX without a wait of 15 s.
         let due = now.monotonic + self.interval(Duration::from_secs(1));
         Some(SimulatedTicker::new(walk, due, now, self.interval(MINUTE)))
     }
 
-    /// What somebody sees who looks at a ticker, whether it is traded or not.
+    /// Applies `look` to a ticker, traded or not; `None` for an unknown ticker.
     fn seen<T>(&self, ticker: &Ticker, look: impl Fn(&SimulatedTicker) -> T) -> Option<T> {
         let mut all = self.simulated_tickers.iter();
         match all.find(|simulated_tickers| simulated_tickers.walk.ticker() == ticker) {
@@ -211,7 +212,8 @@ impl MarketTask {
         let minute = self.interval(MINUTE);
         for at in 0..self.simulated_tickers.len() {
             let interval = self.interval(self.simulated_tickers[at].walk.interval());
-            // All that is due by now, one by one: a clock moved by hand skips no value.
+            // The loop processes each due step separately, so that no value is lost if a manual
+            // clock jumps.
             loop {
                 let simulated_tickers = &mut self.simulated_tickers[at];
                 let due = simulated_tickers.due.min(simulated_tickers.ends);
@@ -234,12 +236,13 @@ impl MarketTask {
     }
 
     fn tell(&self, news: MarketNews) {
-        // Nobody listening is no fault of the market.
+        // The broadcast fails only if no connection listens, and the market continues without
+        // listeners.
         let _listeners = self.news.send(news).unwrap_or(0);
     }
 }
 
-/// The wall time of a moment that has passed.
+/// The wall clock time of a past moment, in milliseconds since the Unix epoch.
 fn wall(now: Now, at: Moment) -> i64 {
     let utc = now.utc.unwrap_or(Utc::PLAUSIBLE);
     let ago = i64::try_from(now.monotonic.since(at).as_millis()).unwrap_or(0);

@@ -1,5 +1,6 @@
-//! A Massive of our own, on loopback: its protocol, plausible prices, and faults on demand. For
-//! the demo and the tests; every greeting says that the prices are simulated.
+//! A simulator of the vendor Massive on loopback: its protocol, plausible prices, and injected
+//! faults. The simulator is for the demo and the tests; every greeting states that the prices are
+//! simulated.
 
 mod client_connection;
 mod market;
@@ -39,23 +40,24 @@ use crate::time::Clock;
 use client_connection::ClientConnection;
 use market::Market;
 
-/// How a simulator behaves.
+/// The settings of a simulator.
 #[derive(Clone, Debug)]
 pub struct SimulatorSettings {
-    /// The same seed gives the same prices.
+    /// The seed of the random walks. The same seed gives the same prices.
     pub seed: u64,
-    /// How many times faster than the real feed; 1 is SPX once a second and VIX every 15 s.
+    /// The speed relative to the real feed, limited to 0.01 to 1000. At 1, SPX has one value a
+    /// second and VIX has one value every 15 s.
     pub speed: f64,
-    /// The key that is let in.
+    /// The only key that the simulator accepts.
     pub key: String,
-    /// Channels that are not in the plan.
+    /// The names of channels without entitlement, such as `Q.SPY`. A subscription gets an error.
     pub refused: Vec<String>,
-    /// Clusters that are not in the plan.
+    /// The clusters without entitlement. The authentication of a connection fails.
     pub excluded: Vec<Cluster>,
-    /// Tickers that are not in the plan, neither streamed nor by REST.
+    /// The tickers without entitlement, both for subscriptions and for REST requests.
     pub denied: Vec<String>,
-    /// Whether REST knows the last values and not the previous closes alone; without them the
-    /// first price of a display is the first of the stream.
+    /// True if REST responses contain last values. If false, REST responses contain only previous
+    /// closes, so the first price of a display comes from the stream.
     pub values: bool,
 }
 
@@ -73,25 +75,25 @@ impl Default for SimulatorSettings {
     }
 }
 
-/// What is wrong with a simulator, until told otherwise.
+/// A fault of the simulator. The fault lasts until the next call of [`Simulator::fault`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum InjectedFault {
-    /// Nothing.
+    /// The simulator works without a fault.
     #[default]
     None,
-    /// Connections stay open and nothing is sent on them.
+    /// Connections stay open, but the simulator sends no market events on them.
     Silence,
-    /// Connections end without a close frame, and new ones do too.
+    /// Existing and new connections end without a close frame.
     Abort,
-    /// Junk instead of prices.
+    /// The simulator sends invalid messages in place of prices.
     Garbage,
-    /// Every key is refused.
+    /// The simulator refuses every key.
     Refusal,
-    /// Everything arrives, one byte a segment.
+    /// All data arrives, with one byte in each TCP segment.
     Dribble,
 }
 
-/// A running simulator; it ends when this is dropped.
+/// A running simulator. The simulator stops when this value is dropped.
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
@@ -108,26 +110,26 @@ impl std::fmt::Debug for SimulatorState {
     }
 }
 
-/// What every connection shares.
+/// The state that all connections share.
 struct SimulatorState {
     settings: SimulatorSettings,
     clock: Clock,
     market: Market,
     fault: watch::Receiver<InjectedFault>,
-    /// The number of the newest authenticated connection of each cluster: the vendor allows one,
-    /// and evicts the older.
+    /// The sequence number of the newest authenticated connection of each cluster. The vendor
+    /// allows one connection per cluster and evicts the older connection.
     newest: HashMap<Cluster, watch::Sender<u64>>,
-    /// How many connections were authenticated since the start.
+    /// The number of authenticated connections since the start.
     connections: AtomicU64,
-    /// How many requests came by REST.
+    /// The number of REST requests since the start.
     requests: AtomicU64,
 }
 
 impl Simulator {
-    /// Listens on a free port of the loopback interface.
+    /// Starts a simulator on a free port of the loopback interface.
     ///
     /// # Errors
-    /// There is no port to be had.
+    /// Returns an I/O error if no port is available.
     #[inline(never)]
     pub fn start(settings: SimulatorSettings, clock: Clock) -> Boxed<'static, io::Result<Self>> {
         Box::pin(Self::started(settings, clock))
@@ -163,35 +165,35 @@ impl Simulator {
         })
     }
 
-    /// Where it listens.
+    /// The address on which the simulator listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many channels are held by all its clients together.
+    /// The number of subscriptions of all clients together. The receiver reports each change.
     pub fn subscriptions(&self) -> watch::Receiver<usize> {
         self.tally.clone()
     }
 
-    /// How many connections have been authenticated since the start.
+    /// The number of connections that were authenticated since the start.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// How many requests have come by REST since the start.
+    /// The number of REST requests since the start.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
-    /// From now on this is wrong: all that was traded before is sent as it should be, and what
-    /// comes after this has returned is not.
+    /// Activates a fault. Events from before the call are sent without the fault; when this
+    /// function returns, the fault affects every later event.
     pub async fn fault(&self, fault: InjectedFault) {
         self.shared.market.fault(fault).await;
     }
 }
 
 async fn accept(listener: TcpListener, shared: Arc<SimulatorState>) {
-    // Dropped with the simulator, and every connection with it.
+    // Dropping the simulator drops this set, and with the set every connection.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -214,12 +216,13 @@ async fn serve(stream: TcpStream, shared: Arc<SimulatorState>) {
         stream,
         fault: shared.fault.clone(),
     };
-    // The upgraded connection lives in a task of its own; this set ends it with this one.
+    // The upgraded connection runs in a separate task. Dropping this set ends that task together
+    // with the current task.
     let mut upgraded = JoinSet::new();
     let (sender, mut upgrades) = tokio::sync::mpsc::channel(1);
     let service = service_fn(move |request| answer(request, shared.clone(), sender.clone()));
     let exchange = hyper::server::conn::http1::Builder::new()
-        // By the simulator's own clock.
+        // The function `answer` sets the `Date` header from the simulator's clock.
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
@@ -295,7 +298,7 @@ async fn undated(
     response
 }
 
-/// A connection that can be told to send one byte at a time.
+/// A TCP connection that sends one byte at a time during `InjectedFault::Dribble`.
 struct FaultyStream {
     stream: TcpStream,
     fault: watch::Receiver<InjectedFault>,

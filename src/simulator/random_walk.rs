@@ -1,16 +1,17 @@
-//! Plausible prices: seeded random walks, the same at every run. Pure.
+//! Generates plausible prices as seeded random walks; the same seed gives the same prices. Uses no
+//! clock, no network and no files.
 
 use core::time::Duration;
 
 use crate::market::{AssetClass, Bar, Price, Symbol, Ticker};
 use crate::time::Utc;
 
-/// Of regular trading, in minutes.
+/// The duration of the regular hours, in minutes.
 const SESSION: i64 = 390;
-/// In milliseconds.
+/// The duration of a minute, in milliseconds.
 const MINUTE: i64 = 60_000;
 
-/// What is simulated of one instrument, and where its walk stands.
+/// The random walk of one instrument, with its current price.
 #[derive(Clone, Debug)]
 pub struct RandomWalk {
     ticker: Ticker,
@@ -18,18 +19,19 @@ pub struct RandomWalk {
     price: f64,
     home: f64,
     previous_close: Price,
-    /// Standard deviation of one step, in the price's own unit.
+    /// The standard deviation of one step, in the unit of the price.
     step: f64,
     interval: Duration,
-    /// Differs between tickers and between seeds.
+    /// A hash that differs between tickers and between seeds.
     salt: u64,
     random: fastrand::Rng,
-    /// Of sizes: what is bid and traded moves no price.
+    /// A separate generator for sizes, so that sizes do not change the prices.
     size_rng: fastrand::Rng,
 }
 
-/// Ticker, start, previous close, standard deviation of a step, seconds between two values.
-/// SPX moves about once a second; Cboe publishes the VIX family every 15 s.
+/// The columns are the ticker, the start price, the previous close, the standard deviation of one
+/// step, and the seconds between two values. SPX moves about once a second; Cboe publishes the VIX
+/// family every 15 s.
 const INDICES: [(&str, f64, f64, f64, u64); 8] = [
     ("I:SPX", 5912.34, 5887.61, 0.35, 1),
     ("I:NDX", 20_740.12, 20_688.04, 1.9, 1),
@@ -41,7 +43,8 @@ const INDICES: [(&str, f64, f64, f64, u64); 8] = [
     ("I:VVIX", 98.4, 99.1, 0.15, 15),
 ];
 
-/// Shares by their names; any other has a price that is made of its letters.
+/// The columns are the symbol, the start price, the previous close and the standard deviation of
+/// one step. `share` derives the values of any other share from its name.
 const SHARES: [(&str, f64, f64, f64); 6] = [
     ("SPY", 590.87, 588.45, 0.035),
     ("QQQ", 504.98, 503.7, 0.045),
@@ -52,12 +55,13 @@ const SHARES: [(&str, f64, f64, f64); 6] = [
 ];
 
 impl RandomWalk {
-    /// The walk of a ticker, the same for the same seed; `None` for a ticker that nobody knows,
-    /// which the vendor acknowledges too, and then says nothing about.
+    /// Creates the walk of a ticker; the same seed gives the same walk. Returns `None` for an
+    /// unknown ticker. The vendor acknowledges an unknown ticker too, but sends no data for it.
     pub fn new(ticker: &str, seed: u64) -> Option<Self> {
-        // To the vendor "spy" is the name of nothing.
+        // Tickers are case-sensitive: the vendor does not know the ticker "spy".
         let symbol = Symbol::from_ticker(ticker)?;
-        // FNV-1a: any spreading will do, so that two tickers do not walk in step.
+        // The hash is FNV-1a, but any hash function is suitable. Without the hash, two tickers
+        // would have the same random steps.
         let name = ticker
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -89,33 +93,33 @@ impl RandomWalk {
         })
     }
 
-    /// Whose walk it is.
+    /// The ticker of the instrument.
     pub fn ticker(&self) -> &Ticker {
         &self.ticker
     }
 
-    /// Of what kind the instrument is.
+    /// The asset class of the instrument.
     pub const fn class(&self) -> AssetClass {
         self.class
     }
 
-    /// Between two values, at normal speed.
+    /// The time between two values at normal speed.
     pub const fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// The close of the day before.
+    /// The closing price of the previous day.
     pub const fn previous_close(&self) -> Price {
         self.previous_close
     }
 
-    /// Where it stands, to the cent.
+    /// The current price, rounded to cents.
     pub fn price(&self) -> Price {
         cents(self.price)
     }
 
-    /// The bars of a minute before this one begins, which end at this price: as many as a session
-    /// has. Each minute has always the same, seen from the same price.
+    /// The minute bars of one session before the time `begins`, in milliseconds since the Unix
+    /// epoch. The last bar closes at `price`. The same minute and `price` always give the same bar.
     pub fn back(&self, begins: i64, price: Price) -> Vec<Bar> {
         let minute = self.step * (60.0 / self.interval.as_secs_f64()).sqrt();
         let mut close = price.as_f64();
@@ -142,7 +146,8 @@ impl RandomWalk {
         bars
     }
 
-    /// How much was traded in one of those minutes.
+    /// The traded volume of the minute that begins at `start`, in milliseconds since the Unix
+    /// epoch. The volume of an index is 0.
     pub fn volume(&self, start: i64) -> u32 {
         let mut random = fastrand::Rng::with_seed(!self.salt ^ start.unsigned_abs());
         match self.class {
@@ -152,18 +157,18 @@ impl RandomWalk {
         }
     }
 
-    /// Whether somebody trades at this step, and how much.
+    /// The size of the trade in this step, or `None` if this step has no trade.
     pub fn trade(&mut self) -> Option<u32> {
         match self.class {
             AssetClass::Index => None,
             AssetClass::Option => self.size_rng.bool().then(|| self.size_rng.u32(1..=12)),
-            // Odd lots are as many as round ones.
+            // Half of the trades in shares are odd lots, which have fewer than 100 shares.
             AssetClass::Equity if self.size_rng.bool() => Some(self.size_rng.u32(1..100)),
             AssetClass::Equity => Some(100 * self.size_rng.u32(1..=8)),
         }
     }
 
-    /// How much is bid and asked for.
+    /// The sizes of the bid and of the ask, in shares or contracts.
     pub fn sizes(&mut self) -> (u32, u32) {
         let unit = if self.class == AssetClass::Equity {
             100
@@ -174,9 +179,10 @@ impl RandomWalk {
         (size(), size())
     }
 
-    /// The bid and ask around a price.
+    /// The bid and the ask around a price.
     pub fn around(&self, price: Price) -> (Price, Price) {
-        // In half a cent there is nothing to trade.
+        // Prices have whole cents, so the distance between price and bid (or ask) is one cent for a
+        // share. The distance is five cents for an option.
         let part = if self.class == AssetClass::Equity {
             100
         } else {
@@ -189,15 +195,17 @@ impl RandomWalk {
         )
     }
 
-    /// Takes one step.
+    /// Moves the price by one random step. Returns the new price, rounded to cents.
     pub fn step(&mut self) -> Price {
-        // A weak pull home keeps a demo that runs for years near where it began.
+        // A weak force toward the start price keeps the price plausible, even if a demo runs for
+        // years.
         self.price += normal(&mut self.random) * self.step + (self.home - self.price) * 0.001;
         self.price()
     }
 }
 
-/// A number as of a normal distribution: the sum of twelve uniform ones is close enough.
+/// A random value with an approximate standard normal distribution: the sum of twelve uniform
+/// values, minus 6.
 fn normal(random: &mut fastrand::Rng) -> f64 {
     (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
 }
@@ -207,11 +215,12 @@ fn cents(price: f64) -> Price {
     Price::from_scaled(cents * (Price::SCALE / 100))
 }
 
-/// Start, previous close, standard deviation of a step and seconds between two of a share that is
-/// only known by what its name is spread to.
+/// Derives the parameters of a share without a row in `SHARES` from the hash of its name: the start
+/// price, the previous close, the standard deviation of one step, and the seconds between two
+/// values.
 fn share(name: u64) -> (f64, f64, f64, u64) {
     let price = 20.0 + (name % 28_000) as f64 / 100.0;
-    // Within two per cent of it.
+    // The previous close differs from the price by at most about two per cent.
     let change = (name / 28_000 % 401) as f64 / 10_000.0 - 0.02;
     (
         price,
@@ -274,7 +283,7 @@ mod tests {
                 bar.low <= bar.open.min(bar.close) && bar.high >= bar.open.max(bar.close)
             }));
             assert_eq!(walk.back(BEGINS, walk.price()), bars);
-            // A minute later it has the same steps.
+            // One minute later, the same minutes appear one place earlier in the list.
             let later = walk.back(BEGINS + MINUTE, walk.price());
             assert_eq!(later[388].start, bars[389].start);
         }

@@ -1,5 +1,5 @@
-//! The simulator's REST: snapshots, minutes and the market's status, as the vendor writes them; and
-//! each answer says `"simulated": true`.
+//! The REST API of the simulator: snapshots, minute bars and market status in the vendor's format.
+//! Each response contains `"simulated": true`. This module owns no prices.
 
 use std::sync::atomic::Ordering;
 
@@ -21,7 +21,7 @@ static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 
 type RestResponse = Result<Response<Full<Bytes>>, hyper::http::Error>;
 
-/// Answers a request for anything but a WebSocket; `None` if there is nothing at its path.
+/// Creates the response to a REST request. Returns `None` if the path is not a REST path.
 pub(super) async fn answer(
     request: &Request<Incoming>,
     shared: &SimulatorState,
@@ -62,7 +62,7 @@ fn now(shared: &SimulatorState) -> Utc {
     shared.clock.now().utc.unwrap_or(Utc::PLAUSIBLE)
 }
 
-/// The universal snapshot.
+/// The response of the universal snapshot, `/v3/snapshot`.
 async fn snapshot(query: &str, shared: &SimulatorState) -> Value {
     let tickers = query
         .split('&')
@@ -96,7 +96,8 @@ async fn snapshot(query: &str, shared: &SimulatorState) -> Value {
     json!({ "status": "OK", "simulated": true, "results": rows })
 }
 
-/// The minutes of a ticker: `{TICKER}/range/1/minute/{from}/{to}`.
+/// The minute bars of a ticker. The path has the form `{TICKER}/range/1/minute/{from}/{to}`. An
+/// error is the HTTP status of the response.
 async fn minutes(path: &str, shared: &SimulatorState) -> Result<Value, StatusCode> {
     let parts: Vec<&str> = path.split('/').collect();
     let [ticker, "range", "1", "minute", from, to] = parts[..] else {
@@ -131,7 +132,8 @@ async fn minutes(path: &str, shared: &SimulatorState) -> Result<Value, StatusCod
     }))
 }
 
-/// Milliseconds, or a day of New York and so many after it.
+/// Parses milliseconds since the Unix epoch, or a date in New York. For a date, 0 `days` gives its
+/// first millisecond and 1 gives its last millisecond.
 fn time(text: &str, days: i64) -> Option<i64> {
     if let Ok(millis) = text.parse() {
         return Some(millis);
@@ -190,7 +192,7 @@ fn row(walk: &RandomWalk, day_summary: &DaySummary, now: Utc) -> Value {
     row
 }
 
-/// Simulated prices know no hours: everything is open.
+/// The market status: every market is open, because simulated prices have no trading hours.
 fn market_status(shared: &SimulatorState) -> Value {
     let time = Timestamp::from_millisecond(now(shared).0).unwrap_or_default();
     json!({

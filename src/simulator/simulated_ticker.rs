@@ -1,5 +1,5 @@
-//! What is told of one simulated ticker: its trades, quotes and bars as the vendor writes them, and
-//! its day so far. Reads no clock.
+//! The state of one simulated ticker: its trades, quotes and bars in the vendor's format, and its
+//! day summary. Reads no clock; the caller provides each time.
 
 use std::time::Duration;
 
@@ -10,55 +10,56 @@ use super::market::Tick;
 use crate::market::{AssetClass, Bar, Channel, ChannelKind, Price};
 use crate::time::{Moment, Now, Utc};
 
-/// In milliseconds.
+/// The duration of a minute, in milliseconds.
 const MINUTE: i64 = 60_000;
-/// Bars that are remembered; the walk back from where it began has some hundred more.
+/// The maximum number of stored bars since the start. The generated bars before the start are
+/// additional.
 const BARS: usize = 1000;
 
-/// A bar, and how much was traded in it.
+/// A bar and its traded volume, in shares or contracts.
 #[derive(Clone, Debug)]
 pub(super) struct TradedBar {
     pub(super) bar: Bar,
     pub(super) volume: u64,
 }
 
-/// Where a ticker stands.
+/// The current price and the day summary of a ticker.
 #[derive(Clone, Debug)]
 pub(super) struct DaySummary {
     pub(super) price: Price,
-    /// The highest, lowest and volume of the day.
+    /// The highest price of the day. `low` and `volume` cover the whole day too.
     pub(super) high: Price,
     pub(super) low: Price,
     pub(super) volume: u64,
-    /// The last trade: how much, and when in milliseconds.
+    /// The size of the last trade, and its time in milliseconds since the Unix epoch.
     pub(super) traded: (u32, i64),
 }
 
-/// A ticker that is traded.
+/// The state of a traded ticker.
 #[derive(Debug)]
 pub(super) struct SimulatedTicker {
     pub(super) walk: RandomWalk,
-    /// When it moves next.
+    /// The time of the next step.
     pub(super) due: Moment,
-    /// When the bar that is being made ends.
+    /// The time at which the current bar ends.
     pub(super) ends: Moment,
-    /// How long that is, in milliseconds: a minute at normal speed.
+    /// The duration of a bar in milliseconds. At normal speed, a bar lasts one minute.
     length: i64,
     current: TradedBar,
-    /// What has been made, by the minutes of the wall clock.
+    /// The bars since the start, merged into the minutes of the wall clock.
     made: Vec<TradedBar>,
-    /// What was before.
+    /// The generated minute bars before the start.
     past: Vec<TradedBar>,
     day_open: Price,
     day_summary: DaySummary,
 }
 
 impl SimulatedTicker {
-    /// It moves when that is due, and its bars are this long.
+    /// Creates a ticker. The first step is at `due`, and each bar lasts `length`.
     pub(super) fn new(walk: RandomWalk, due: Moment, now: Now, length: Duration) -> Self {
         let utc = now.utc.unwrap_or(Utc::PLAUSIBLE).0;
         let length = i64::try_from(length.as_millis()).unwrap_or(MINUTE).max(1);
-        // Bars end with the minutes of the wall clock.
+        // The bars are aligned to the wall clock: at normal speed, a bar ends at a full minute.
         let begun = utc.rem_euclid(length);
         let left = u64::try_from(length - begun).unwrap_or(0);
         let price = walk.price();
@@ -100,12 +101,11 @@ impl SimulatedTicker {
         }
     }
 
-    /// Where it stands.
     pub(super) fn day_summary(&self) -> DaySummary {
         self.day_summary.clone()
     }
 
-    /// The session so far, with the minute that goes on.
+    /// The minute bars of the session so far, including the unfinished minute.
     pub(super) fn minutes(&self) -> Vec<TradedBar> {
         let mut all = self.past.clone();
         all.extend(self.made.iter().cloned());
@@ -113,7 +113,8 @@ impl SimulatedTicker {
         all
     }
 
-    /// Takes one step: what is told of it.
+    /// Moves the price by one step and returns the events of this step. `millis` is the time of the
+    /// step in milliseconds since the Unix epoch.
     pub(super) fn step(&mut self, millis: i64) -> Vec<Tick> {
         let before = self.walk.price();
         let price = self.walk.step();
@@ -151,7 +152,8 @@ impl SimulatedTicker {
         ticks
     }
 
-    /// The bar that ends now; the next begins where it ends.
+    /// Ends the current bar at `millis` and returns its event. The next bar begins at the same time
+    /// and price.
     pub(super) fn bar(&mut self, millis: i64) -> Tick {
         let next = fresh(self.current.bar.close, millis);
         let mut bar = std::mem::replace(&mut self.current, next);
@@ -232,7 +234,7 @@ impl SimulatedTicker {
     }
 }
 
-/// A bar in which nothing has happened yet.
+/// An empty bar that begins at `start`, in milliseconds since the Unix epoch.
 const fn fresh(price: Price, start: i64) -> TradedBar {
     TradedBar {
         bar: Bar {
@@ -247,7 +249,7 @@ const fn fresh(price: Price, start: i64) -> TradedBar {
     }
 }
 
-/// Adds a bar to those of the minutes of the wall clock: at another speed it is part of one.
+/// Adds a bar to the list of wall clock minutes. At a higher speed, a bar is a part of one minute.
 fn add(bars: &mut Vec<TradedBar>, new: &TradedBar) {
     let start = new.bar.start.0 - new.bar.start.0.rem_euclid(MINUTE);
     match bars.last_mut() {
@@ -304,7 +306,7 @@ mod tests {
 
     #[test]
     fn bars_follow_one_another_at_every_speed_and_the_curve_has_one_a_minute() {
-        // It begins in the middle of a bar, at ten times the speed.
+        // The ticker begins in the middle of a bar, at ten times the normal speed.
         let mut simulated_tickers = simulated_tickers("SPY", START + 4000, 6000);
         assert_eq!(simulated_tickers.ends, Moment::from_secs(2));
         let mut end = START;

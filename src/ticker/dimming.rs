@@ -4,48 +4,15 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
-use super::state::TickerSettings;
+use crate::config::settings::{DimmingPeriod, TickerSettings};
 use crate::display::PanelLight;
 use crate::time::{Moment, Now};
-
-/// A minute of the day, 0 to 1440.
-pub type MinuteOfDay = u16;
 
 /// The time between two shifts of the picture, in milliseconds.
 const SHIFT_INTERVAL: u64 = 180_000;
 /// The shifts of the picture, in rows, one after the other. The picture moves by only one row at a
 /// time and stays within one row of its normal place.
 const SHIFTS: [i8; 4] = [0, 1, 0, -1];
-
-/// A daily period in which the panel is dimmed or off.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DimmingPeriod {
-    /// The weekdays on which the period begins; index 0 is Monday.
-    pub days: [bool; 7],
-    /// The first minute of the period, 0 to 1439.
-    pub from: MinuteOfDay,
-    /// The end of the period, exclusive, 0 to 1440. If `to` is not later than `from`, the period
-    /// ends on the next day.
-    pub to: MinuteOfDay,
-    /// The brightness, 0 to 255; `None` turns the panel off.
-    pub brightness: Option<u8>,
-}
-
-impl DimmingPeriod {
-    /// Returns true if the period contains this local time. At a clock change, the displayed local
-    /// time counts.
-    fn covers(&self, local: DateTime) -> bool {
-        let today = usize::from(local.weekday().to_monday_zero_offset().unsigned_abs());
-        let yesterday = (today + 6) % 7;
-        let minute = MinuteOfDay::from(local.hour().unsigned_abs()) * 60
-            + MinuteOfDay::from(local.minute().unsigned_abs());
-        if self.from < self.to {
-            self.days[today] && (self.from..self.to).contains(&minute)
-        } else {
-            (self.days[today] && minute >= self.from) || (self.days[yesterday] && minute < self.to)
-        }
-    }
-}
 
 impl TickerSettings {
     /// Returns the light of the panel now, by the wall clock of this machine and without a shift of
@@ -93,6 +60,7 @@ pub(crate) fn deadline(shift: bool, now: Moment) -> Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::settings::MinuteOfDay;
 
     const WEEK: [bool; 7] = [true; 7];
     const FRIDAY: [bool; 7] = [false, false, false, false, true, false, false];

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::config::settings::TickerSettings;
 use crate::display::Mailbox;
 use crate::feed::poller;
 use crate::feed::poller::{PollRequest, RestDemand};
@@ -16,7 +17,7 @@ use crate::market::{Calendar, Cluster, WatchlistError};
 use crate::net::connector::Connector;
 use crate::render::Size;
 use crate::systemd::Supervisor;
-use crate::ticker::state::{ConfigProblem, TickerSettings, TickerState};
+use crate::ticker::state::{ConfigProblem, TickerState};
 use crate::time::{Clock, Now};
 
 /// The capacity of the channel for updates. If it is full, the sessions stop reading until the

@@ -275,7 +275,7 @@ impl TickerState {
         if let Some(analytics) = seed.analytics {
             // The values were computed from the last quote, and the response may be old.
             let as_of = AsOf::heard(seed.book_stamp, seed.age, now);
-            watchlist.set_analysis(&seed.ticker, analytics, as_of);
+            watchlist.set_analysis(&seed.ticker, analytics, as_of, now);
         }
         let fetched = |price, stamp| {
             let quote = Quote::fetched(price, stamp, seed.delayed, now);

@@ -4,7 +4,6 @@
 use core::time::Duration;
 
 use crate::config::settings::{PageSpec, TickerSettings};
-use crate::market::{AssetClass, Symbol};
 use crate::time::Moment;
 
 /// The pages and the current page; see the module documentation.
@@ -102,23 +101,6 @@ impl PageRotation {
     fn appends_link_page(&self, troubled: bool) -> bool {
         troubled && !self.page_specs.contains(&PageSpec::Link)
     }
-}
-
-/// Returns the default pages of a watchlist: pairs of instruments, and one page for each contract.
-pub(crate) fn fitting(watchlist: &[Symbol]) -> Vec<PageSpec> {
-    let places = |option: bool| {
-        let symbols = watchlist.iter().enumerate();
-        symbols
-            .filter(move |(_, symbol)| (symbol.class() == AssetClass::Option) == option)
-            .map(|(place, _)| place)
-    };
-    let priced: Vec<usize> = places(false).collect();
-    let pairs = priced.chunks(2).filter_map(|pair| match pair {
-        [first, second] => Some(PageSpec::Pair(*first, Some(*second))),
-        [only] => Some(PageSpec::Pair(*only, None)),
-        _ => None,
-    });
-    pairs.chain(places(true).map(PageSpec::Contract)).collect()
 }
 
 #[cfg(test)]

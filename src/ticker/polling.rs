@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::state::{PageSpec, TickerState};
+use super::state::TickerState;
+use crate::config::settings::PageSpec;
 use crate::feed::connection::ConnectionPhase;
 use crate::feed::session::SubscriptionDemand;
 use crate::feed::subscriptions;

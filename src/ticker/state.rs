@@ -17,7 +17,7 @@ use crate::market::{Calendar, Cluster, Freshness, Watchlist, WatchlistError};
 use crate::render;
 use crate::render::{AlertView, DrawCache, FontSet, Frame, PageView, Size, View};
 use crate::ticker::alerts::Alerts;
-pub use crate::ticker::dimming::{DimmingPeriod, MinuteOfDay};
+
 pub use crate::ticker::ingest::QuoteAnomalies;
 use crate::ticker::link_monitor::LinkMonitor;
 use crate::ticker::pages::PageRotation;

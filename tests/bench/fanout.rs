@@ -1,6 +1,6 @@
-//! The fan-out under load, side by side with a plain one in Node and with the floor: what the
-//! kernel takes for the same number of writes. Prints what was measured and what it may be; a
-//! miss is an error.
+//! Measures the fan-out under load. Compares the hub with a simple fan-out in Node and with the
+//! floor, the kernel's cost for the same number of writes. Prints each value with its limit; a
+//! missed limit is a failure.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "fanout/load.rs"]
@@ -13,18 +13,19 @@ mod usage;
 
 use process::{Load, Measured, Server};
 
-/// Rows that other work on this machine has disturbed are measured again, so often at most.
+/// The maximum number of measurements of a row. A row that misses a limit is measured again,
+/// because other work on this machine may have disturbed the row.
 const ROUNDS: usize = 3;
 
-/// What is published, to whom.
+/// The load of one measurement: the published events and the clients.
 #[derive(Clone, Copy)]
 struct Work {
     clients: usize,
     channels: usize,
-    /// Between two events, in microseconds.
+    /// The time between two events, in microseconds.
     period: u64,
     seconds: u64,
-    /// Clients that never read.
+    /// The number of clients that never read.
     ignoring_input: usize,
 }
 
@@ -33,12 +34,12 @@ struct Table {
 }
 
 impl Table {
-    /// A line without a limit.
+    /// Prints a value without a limit.
     fn note(&self, what: &str, measured: &str) {
         println!("  {what:<58} {measured:>14}");
     }
 
-    /// A line with a limit.
+    /// Prints a value with its limit. Returns true if the value does not exceed the limit.
     fn row(&mut self, what: &str, measured: f64, limit: f64, unit: &str) -> bool {
         let ok = measured <= limit;
         let verdict = if ok { "ok" } else { "MISSED" };

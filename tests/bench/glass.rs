@@ -1,5 +1,5 @@
-//! What a tick costs from the text of its frame to the message on the bus: bytes, instructions
-//! and allocations. Exits with a failure if a limit is missed.
+//! Measures the cost of a tick from the text of its frame to the message on the I2C bus: bytes,
+//! instructions and allocations. Exits with a failure if a value exceeds its limit.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../support/i2c_display/mod.rs"]
@@ -25,26 +25,28 @@ use ssd1306::prelude::*;
 use ssd1306::{I2CDisplayInterface, Ssd1306};
 use table::{Table, figure};
 
-/// Ticks of the walk, one a second.
+/// The number of measured ticks in a walk, one tick a second.
 const TICKS: usize = 5_000;
-/// Ticks before it, so that the curve spans its whole width and every buffer has been used.
+/// The number of ticks before the measurement, so that the curve has its full width and every
+/// buffer was used.
 const WARM: usize = 300;
-/// The standard deviation of SPX from one second to the next, in hundredths.
+/// The standard deviation of SPX from one second to the next, in hundredths of a point.
 const DEVIATION: f64 = 35.0;
 const CLOSES: [(&str, i64); 2] = [("I:SPX", 58_871_200), ("I:VIX", 168_100)];
-/// The tick of the issue.
+/// The reference tick: the price of SPX before and after the tick, in hundredths of a point.
 const TICK: [i64; 2] = [591_234, 591_241];
-/// Seconds between two values of VIX.
+/// The number of seconds between two values of VIX.
 const VIX: usize = 15;
 
-/// What arrives in one second, as text: SPX always, VIX now and then, in a frame of its own.
+/// The frames of one second: always a value of SPX, and sometimes a value of VIX in a separate
+/// frame.
 struct Second {
     now: Now,
     spx: String,
     vix: Option<String>,
 }
 
-/// A walk that ends where `last` says, if it says something.
+/// A random walk of `count` seconds, followed by the SPX prices in `last`.
 fn seconds(seed: u64, count: usize, last: &[i64]) -> Vec<Second> {
     let spx = walk(seed, TICK[0] as f64, DEVIATION)
         .take(count)
@@ -71,7 +73,8 @@ fn line<B: Bus>(bus: B, change: bool) -> StraightLine<B> {
     line
 }
 
-/// As the program would: what heals the panel is a message of its own, before what comes.
+/// Plays the seconds in the order of the program: a repair of the panel is a separate message
+/// before the next value.
 fn play<B: Bus>(line: &mut StraightLine<B>, seconds: &[Second]) {
     for second in seconds {
         line.heal(second.now);
@@ -82,7 +85,7 @@ fn play<B: Bus>(line: &mut StraightLine<B>, seconds: &[Second]) {
     }
 }
 
-/// The messages that are sent for one thing, as bytes with the address.
+/// The messages for one kind of event. Sizes are in bytes and include the address byte.
 #[derive(Default)]
 struct Sent {
     of: usize,
@@ -114,7 +117,7 @@ struct Walked {
     heal: Sent,
 }
 
-/// Walks, and has the chip's decoder check every picture.
+/// Plays a walk. A decoder of the display chip verifies every picture.
 fn walked(seed: u64, change: bool) -> Walked {
     let bus = Rig::new();
     let mut line = line(bus.clone(), change);
@@ -142,8 +145,8 @@ fn walked(seed: u64, change: bool) -> Walked {
     walked
 }
 
-/// The tick of the issue after a walk: what was sent for it and for a whole redraw, and the
-/// pictures before and after.
+/// Plays a walk and then the reference tick. Returns the messages for the tick and for a whole
+/// redraw, and the pictures before and after the tick.
 fn one_tick() -> ([Vec<usize>; 2], [Frame; 2]) {
     let bus = Rig::new();
     let mut line = line(bus.clone(), true);
@@ -160,7 +163,7 @@ fn one_tick() -> ([Vec<usize>; 2], [Frame; 2]) {
     ([tick, bus.messages()], [shown, next])
 }
 
-/// A bus that counts.
+/// An I2C bus that records the length of each write in bytes, including the address byte.
 #[derive(Clone, Default)]
 struct Counted(Rc<RefCell<Vec<usize>>>);
 
@@ -179,7 +182,8 @@ impl I2c for Counted {
     }
 }
 
-/// The same tick the way the ssd1306 crate's own buffer wants it: clear, draw, flush.
+/// Draws the same tick with the buffered mode of the ssd1306 crate: clear, draw, flush. Returns the
+/// lengths of the messages.
 fn stock([before, after]: &[Frame; 2]) -> Vec<usize> {
     let bus = Counted::default();
     let interface = I2CDisplayInterface::new(bus.clone());
@@ -198,13 +202,14 @@ fn stock([before, after]: &[Frame; 2]) -> Vec<usize> {
     bus.0.take()
 }
 
-/// START, nine clocks a byte, STOP.
+/// The transmission time of the messages. Each message has a START and a STOP condition, and each
+/// byte needs nine clock cycles.
 fn milliseconds(messages: &[usize], hertz: f64) -> f64 {
     let bits: usize = messages.iter().map(|bytes| 9 * bytes + 2).sum();
     bits as f64 / hertz * 1e3
 }
 
-/// A row of "messages, bytes, milliseconds at 100 and 400 kHz".
+/// Prints a row with the messages, the bytes, and the milliseconds at 100 kHz and at 400 kHz.
 fn on_the_wire(name: &str, messages: &[usize]) {
     println!(
         "  {name:<58}{:>10}{:>8}{:>9.1}{:>9.2}",
@@ -215,10 +220,11 @@ fn on_the_wire(name: &str, messages: &[usize]) {
     );
 }
 
-/// For callgrind: this program plays the first of so many seconds of a walk, and ends.
+/// The option for callgrind: the program plays the first seconds of a walk and exits.
 const PLAY: &str = "--play";
 
-/// The instructions of playing `count` seconds of a walk of `of`, which ends with the tick.
+/// The number of instructions in a run that plays the first `count` seconds of a walk. The walk has
+/// `of` seconds, followed by the two prices of the reference tick. `None` if valgrind cannot run.
 fn instructions(count: usize, of: usize) -> Option<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -256,8 +262,9 @@ fn main() -> ExitCode {
     let bytes = |messages: &[usize]| messages.iter().sum::<usize>() as f64;
     table.at_most("the tick", tick.len() as f64, 1.0, "message");
     table.at_most("the tick", bytes(&tick), 44.0, "bytes");
-    // The picture in one message, and at most one more, which turns the panel on: address, control
-    // byte, command. A picture in pieces has no message of that length and several of others.
+    // A whole redraw is one message with the complete picture, and at most one short message that
+    // turns the panel on (address byte, control byte, command). A picture in several parts would
+    // have no message of that length and more than one short message.
     let pictures_sent = whole.iter().filter(|bytes| **bytes > 1024).count();
     let others = whole.iter().filter(|bytes| **bytes <= 1024);
     assert!(
@@ -320,7 +327,7 @@ fn main() -> ExitCode {
     );
 
     println!("\nInstructions, from the text of a frame to the message (callgrind)");
-    // In each pair of runs the texts of all ticks are made, and so that cancels out.
+    // Both runs of a pair create the texts of all ticks, so the difference excludes this cost.
     let played = [
         (WARM, WARM + TICKS),
         (WARM + TICKS, WARM + TICKS),
@@ -329,7 +336,7 @@ fn main() -> ExitCode {
     ]
     .map(|(count, of)| instructions(count, of));
     let [Some(warm), Some(all), Some(before), Some(after)] = played else {
-        // Where nobody looks, a limit that was not measured must not pass for one that was kept.
+        // In CI, no person reads the output, so a missing measurement must not count as a success.
         if std::env::var("CI").is_ok_and(|ci| ci == "true") {
             println!("  valgrind not installed: with CI=true that is a failure");
             table.end();
@@ -341,14 +348,15 @@ fn main() -> ExitCode {
     let values = TICKS + TICKS.div_ceil(VIX);
     let average = ((all - warm) as f64 / values as f64).round();
     let tick = (after - before) as f64;
-    // Another processor has other instructions.
+    // The limit is valid for x86_64 only, because other processors have other instruction sets.
     let limit = if cfg!(target_arch = "x86_64") {
         12_000.0
     } else {
         f64::INFINITY
     };
     table.at_most("the tick 5,912.34 → 5,912.41", tick, limit, "");
-    // Whole redraws every 30 s and larger changes are in here; the limit is that of a tick.
+    // This average includes whole redraws every 30 s and larger changes, so the limit of a single
+    // tick does not apply.
     table.note(
         "walk 1, VIX and healing included, a value",
         &format!("{average:.0}"),

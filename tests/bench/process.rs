@@ -1,5 +1,5 @@
-//! What the program costs as a process: memory, size, and how soon it shows something. Runs the
-//! program itself against a hub on loopback. Exits with a failure if a limit is missed.
+//! Measures the program as a process: memory, binary size, and the time until the first values. The
+//! program runs with a hub on loopback. Exits with a failure if a value exceeds its limit.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod table;
@@ -18,17 +18,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
-/// Values a second, of each index.
+/// The number of values a second for each index.
 const RATE: u64 = 10;
-/// How long the program runs before its memory is measured.
+/// The time that the program runs before the memory measurement.
 const RUN: Duration = Duration::from_secs(5);
-/// How often it is started; the slowest start counts.
+/// The number of program starts. The slowest start is compared with the limit.
 const STARTS: usize = 5;
-/// The last line of its log before it only shows prices.
+/// The log line that the program writes when every value is on the display for the first time.
 const COMPLETE: &str = "every value has been drawn";
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// A hub that serves SPX and VIX to everybody, in a thread of its own.
+/// Starts a hub in a separate thread. The hub serves SPX and VIX to every client.
 fn hub() -> SocketAddr {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -48,7 +48,7 @@ fn hub() -> SocketAddr {
     receiver.recv().unwrap()
 }
 
-/// Serves one connection until it ends, however it ends.
+/// Serves one connection until the client or an error ends the connection.
 async fn serve(stream: TcpStream) {
     let mut start = [0; 8];
     while stream
@@ -64,7 +64,7 @@ async fn serve(stream: TcpStream) {
     }
 }
 
-/// An answer by REST, so that the program knows the previous closes and shows a change.
+/// Sends a REST response, so that the program has the previous closes and shows a change.
 async fn quotes(mut stream: TcpStream) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -79,14 +79,15 @@ async fn quotes(mut stream: TcpStream) {
         format!(r#"{{"symbol":"{symbol}","last":{last},"previousClose":{close},"asOf":{now}}}"#)
     };
     let rows = [row("I:SPX", 5912.3, 5887.12), row("I:VIX", 17.2, 16.81)].join(",");
-    // What is asked without a token is answered so, too: by these words a hub is known.
+    // A request without a token gets the same response: the program recognises a hub by the field
+    // `clusters`.
     let body = format!(r#"{{"clusters":{{}},"results":[{rows}]}}"#);
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
     let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     stream.write_all(answer.as_bytes()).await.ok();
 }
 
-/// Values from the first subscription on.
+/// Sends values as soon as the client has sent its first subscription.
 async fn values(stream: TcpStream) {
     let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
         return;
@@ -127,18 +128,18 @@ fn millis() -> u128 {
         .as_millis()
 }
 
-/// A running program, ended with its owner.
+/// A running program. The program ends when this value is dropped.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself, which is what whoever measures it then says.
+        // The program may already have ended, so the results of these calls are ignored.
         self.0.kill().ok();
         self.0.wait().ok();
     }
 }
 
-/// Starts the program; gives it, and how long it took until every value was on the glass.
+/// Starts the program. Returns the process, and the time until every value was on the display.
 fn start(config: &Path) -> (Running, Duration) {
     let began = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_deskticker"))
@@ -157,7 +158,7 @@ fn start(config: &Path) -> (Running, Duration) {
         assert!(count > 0, "the program ended: {said}");
     }
     let took = began.elapsed();
-    // It may go on writing to its log.
+    // The program may continue to log, so a thread must read the pipe.
     std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
     (running, took)
 }

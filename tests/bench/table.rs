@@ -1,8 +1,8 @@
-//! Figures beside their limits.
+//! Prints measured values beside their limits. Measures nothing itself.
 
 use std::process::ExitCode;
 
-/// Prints row by row and remembers what was missed.
+/// Prints rows and counts the missed limits.
 pub(crate) struct Table {
     missed: usize,
 }
@@ -14,7 +14,7 @@ impl Table {
         Self { missed: 0 }
     }
 
-    /// A figure that must not be larger than its limit.
+    /// Prints a measured value that must not exceed its limit.
     pub(crate) fn at_most(&mut self, name: &str, measured: f64, limit: f64, unit: &str) {
         let verdict = if measured <= limit { "ok" } else { "MISSED" };
         self.missed += usize::from(measured > limit);
@@ -22,7 +22,7 @@ impl Table {
         println!("  {name:<58}{measured:>16}{limit:>12}  {verdict}");
     }
 
-    /// A figure beside the others, or a word in its place.
+    /// Prints a value without a limit, or a text in place of a value.
     pub(crate) fn note(&self, name: &str, text: &str) {
         println!("  {name:<58}{text:>16}");
     }
@@ -38,7 +38,7 @@ impl Table {
     }
 }
 
-/// A number with as many decimals as it needs.
+/// Formats a value with one decimal, or without decimals if the value is whole.
 pub(crate) fn figure(number: f64, unit: &str) -> String {
     if number.fract() == 0.0 {
         format!("{number:.0} {unit}")

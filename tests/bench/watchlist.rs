@@ -1,9 +1,11 @@
-//! A full watchlist at full speed: 64 instruments, indices, shares and 40 contracts, at 2,000
-//! events a second in all, through real sockets into the whole display: sessions, desk, pages and
-//! an OLED whose bus takes everything. The feed is a process of its own.
+//! A full watchlist at full speed: 64 instruments (indices, shares and 40 option contracts) with
+//! 2,000 events a second in total. The events go through real sockets to the complete display
+//! program: sessions, ticker state, pages, and an OLED on a bus that accepts every write. The feed
+//! runs in a separate process.
 //!
-//! Tells what that costs, whether memory grows, and whether what the glass shows at the end is the
-//! newest of each instrument. `cargo bench --bench watchlist -- --seconds 600` for the long run.
+//! Measures the cost and the memory growth. At the end, the benchmark compares the display with the
+//! newest value of each instrument. `cargo bench --bench watchlist -- --seconds 600` is the long
+//! run.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod table;
@@ -17,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use deskticker::config::Secret;
+use deskticker::config::settings::{PageSpec, TickerSettings};
 use deskticker::display;
 use deskticker::display::{
     Bus, BusFault, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, Rotation,
@@ -30,7 +33,7 @@ use deskticker::render::{Frame, Size, WIDTH};
 use deskticker::systemd::Supervisor;
 use deskticker::ticker::event_loop;
 use deskticker::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};
-use deskticker::ticker::state::{PageSpec, TickerSettings, TickerState};
+use deskticker::ticker::state::TickerState;
 use deskticker::time::{Clock, Now, Utc};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use futures_util::{SinkExt, StreamExt};
@@ -40,9 +43,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, mpsc};
 use tokio_tungstenite::tungstenite::Message;
 
-/// Events a second.
+/// The number of events a second, for all instruments together.
 const RATE: u64 = 2_000;
-/// How often the feed sends: what has come up in between goes in one frame for each link.
+/// The interval between two sends of the feed. All events of one interval share one frame per
+/// connection.
 const PERIOD: Duration = Duration::from_millis(5);
 const INDICES: [&str; 12] = [
     "SPX", "VIX", "NDX", "DJI", "RUT", "VIX9D", "VVIX", "OEX", "XSP", "MID", "SML", "SKEW",
@@ -73,9 +77,9 @@ fn main() -> ExitCode {
     measure(Duration::from_secs(seconds))
 }
 
-// ---- the display
+// ---- The display program and its measurement
 
-/// A bus that takes everything and counts it.
+/// An I2C bus that accepts every write and counts the bytes.
 #[derive(Clone, Default)]
 struct Sink(Arc<AtomicU64>);
 
@@ -102,7 +106,7 @@ impl Bus for Sink {
     }
 }
 
-/// What the glass shows: the latest picture, and how many there were.
+/// The latest picture on the display, and the number of pictures so far.
 type Shown = Arc<Mutex<(Frame, u64)>>;
 
 fn measure(run: Duration) -> ExitCode {
@@ -146,7 +150,7 @@ fn measure(run: Duration) -> ExitCode {
     };
     feed.says("subscribed");
     feed.tell("go");
-    // Every buffer has been used, every page has been shown a little.
+    // The measurement begins after a warm-up, so that the buffers have their final size.
     std::thread::sleep(Duration::from_secs(5));
 
     let this = std::process::id();
@@ -231,8 +235,8 @@ fn serve_glass(slot: &Mailbox, shown: &Shown, sink: Sink, clock: &Clock) {
     }
 }
 
-/// How many instruments, each shown alone, do not show the price that was sent last. The picture
-/// that is expected is drawn by a desk that has only heard of that one price.
+/// The number of instruments that do not show the last price of the feed. Each instrument is shown
+/// on a page of its own. A new ticker state that has only this price draws the expected picture.
 fn compare(
     controls: &mpsc::Sender<ControlMessage>,
     shown: &Shown,
@@ -266,7 +270,7 @@ fn compare(
     (0..settings.watchlist.len()).filter(differs).count()
 }
 
-/// The rows of the large digits.
+/// The rows of the framebuffer that contain the large digits.
 fn digits(frame: &Frame) -> Vec<u8> {
     frame.as_bytes()[WIDTH..5 * WIDTH].to_vec()
 }
@@ -283,9 +287,9 @@ fn draw(settings: TickerSettings, ticker: &str, price: Price, now: Now) -> Frame
     desk.draw(now).clone()
 }
 
-// ---- the feed
+// ---- The feed process
 
-/// The process that sends.
+/// The child process that sends the events.
 struct Feed {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
@@ -313,7 +317,7 @@ impl Feed {
         assert_eq!(self.lines.next().unwrap().unwrap(), word);
     }
 
-    /// How many events were sent, and the last price of each instrument.
+    /// The number of sent events, and the last price of each instrument.
     fn last(&mut self) -> (u64, BTreeMap<String, Price>) {
         let events = self.lines.next().unwrap().unwrap().parse().unwrap();
         let mut newest = BTreeMap::new();
@@ -337,7 +341,7 @@ impl Drop for Feed {
     }
 }
 
-/// What is sent on each link, and who has asked for what.
+/// The frames for each connection, and the number of acknowledged subscriptions.
 struct Air {
     frames: [broadcast::Sender<Arc<str>>; 3],
     subscribed: AtomicU64,
@@ -368,7 +372,7 @@ fn feed() {
         });
         tokio::spawn(accept(listener, air.clone()));
         send(&air, &words).await;
-        // The links stay open: what was sent last is to stay fresh until it has been looked at.
+        // The connections stay open, so that the last values stay fresh during the comparison.
         std::future::pending::<()>().await;
     });
 }
@@ -391,7 +395,7 @@ async fn serve(mut stream: TcpStream, air: Arc<Air>) {
         start.starts_with(format!("GET {path}").as_bytes()[..15.min(4 + path.len())].as_ref())
     });
     let Some(cluster) = path else {
-        // Whatever else is asked: there is none, said as a hub says it.
+        // The server has no REST data. The response to `/healthz` identifies the server as a hub.
         let mut request = [0; 2048];
         let Ok(length) = stream.read(&mut request).await else {
             return;
@@ -485,8 +489,8 @@ async fn send(air: &Air, words: &Mutex<Vec<String>>) {
     println!();
 }
 
-/// An event of this instrument, with its link. Of a contract some are trades and bars, which
-/// change no quote.
+/// An event of this instrument, with the index of its connection. Some events of a contract are
+/// trades and bars, which do not change the quote.
 fn event(symbol: &Symbol, scaled: i64, turn: u64) -> (usize, String) {
     let Utc(millis) = Utc(SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,6 +1,8 @@
-//! Many days of a world that is simulated, on two threads: `cargo bench --bench world` with
-//! `-- --minutes N`, `--days N`, `--seed S`, `--only NTH` for one of them with its whole story, or `--skip RULE` to look
-//! for what is behind a known fault.
+//! Runs many days of a simulated world on two threads and reports every broken rule. The command is
+//! `cargo bench --bench world -- ARGUMENTS` with `--minutes N`, `--days N` or `--seed S`.
+//!
+//! `--only NTH` runs one world and prints all its events. `--skip RULE` ignores a known fault, so
+//! that other faults become visible.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../world/mod.rs"]
@@ -112,7 +114,7 @@ fn story(seed: u64, nth: u64, scenario: &Scenario, outcome: &Outcome) {
     }
 }
 
-/// Prints what came how often; whether something never came.
+/// Prints the number of occurrences of each event. Returns true if an event never occurred.
 fn tell(counts: &Counts, took: Duration) -> bool {
     let minutes = took.as_secs_f64() / 60.0;
     println!(

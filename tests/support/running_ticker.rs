@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use deskticker::config::Secret;
+use deskticker::config::settings::TickerSettings;
 use deskticker::display::Mailbox;
 use deskticker::feed::connection::FeedProvider;
 use deskticker::feed::session::FeedSource;
@@ -17,7 +18,6 @@ use deskticker::render::{Frame, Size};
 use deskticker::systemd::Supervisor;
 use deskticker::ticker::event_loop;
 use deskticker::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};
-use deskticker::ticker::state::TickerSettings;
 use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use deskticker::config::settings::{PageSpec, TickerSettings};
 use deskticker::display;
 use deskticker::display::{DisplayDevice as _, Mailbox, MailboxItem, Oled, Rotation};
 use deskticker::feed::connection::{
@@ -14,7 +15,7 @@ use deskticker::feed::{ConnectionStatus, Failure, Update, poller};
 use deskticker::market::{Calendar, Cluster, Symbol};
 use deskticker::render;
 use deskticker::render::{Frame, Size};
-use deskticker::ticker::state::{PageSpec, TickerSettings, TickerState};
+use deskticker::ticker::state::TickerState;
 use deskticker::time::{Moment, Now, Utc};
 use futures_util::FutureExt;
 use jiff::tz::TimeZone;

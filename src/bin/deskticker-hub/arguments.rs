@@ -1,4 +1,4 @@
-//! What may be asked of the hub on the command line.
+//! Parses the command line of `deskticker-hub`. Runs no command.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ certificate and the limits are read again. On SIGUSR1 a simulated vendor is lost
 0 ended as asked, 1 failed, 64 bad arguments, 78 bad configuration.
 ";
 
-/// What to do.
+/// The parsed command with its arguments.
 pub(super) enum Command {
     Print(String),
     Run {
@@ -57,14 +57,14 @@ pub(super) enum Command {
     },
 }
 
-/// What to do to the devices' tokens.
+/// An operation on the tokens in the device registry.
 pub(super) enum TokenCommand {
     Add(String),
     List,
     Revoke(String),
 }
 
-/// Reads the arguments of the process.
+/// Parses the arguments of the process. Returns an error for an unknown command or option.
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     use lexopt::prelude::{Long, Short, Value, ValueExt};
     let (mut config, mut listen, mut file, mut simulate) = (None, None, None, false);

@@ -1,4 +1,5 @@
-//! The hub: calls the library, and maps errors to exit codes.
+//! The program `deskticker-hub`: calls the library and maps errors to exit codes. Contains no hub
+//! logic.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stderr)]
 
@@ -31,10 +32,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// How long the end waits for who reads the log.
+/// The longest wait for blocked log output at the exit.
 const LOG_LIMIT: Duration = Duration::from_millis(200);
 
-/// Why the program ends with another code than 0 (sysexits.h).
+/// The reason for an exit code other than 0 (sysexits.h).
 enum ExitReason {
     Usage(String),
     Config(String),
@@ -88,11 +89,11 @@ fn perform(command: Command) -> Result<(), ExitReason> {
     }
 }
 
-/// To standard output, at once.
+/// Writes the text to standard output and flushes the output immediately.
 fn say(text: &str) -> Result<(), ExitReason> {
     let mut out = std::io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Whoever reads it, `head` for one, has seen enough.
+        // The reader, for example `head`, has closed the pipe. This is no error.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(ExitReason::other),
     }
@@ -105,9 +106,9 @@ fn served(service: impl Future<Output = Result<(), ExitReason>>) -> Result<(), E
         .build()
         .map_err(ExitReason::other)?;
     let outcome = runtime.block_on(service);
-    // A name server that does not answer must not hold up the end.
+    // A DNS request without a response must not delay the exit.
     runtime.shutdown_background();
-    // Nor must a log that nobody reads.
+    // A blocked log output must not delay the exit for longer than this limit.
     journal.finish(LOG_LIMIT);
     outcome
 }
@@ -132,7 +133,8 @@ fn token(
                 made.map_err(|error| ExitReason::Other(format!("{}: {error}", folder.display())))?;
             }
             let token = file.add(&name).map_err(ExitReason::other)?;
-            // The token alone on standard output, for a pipe into a file.
+            // Standard output contains only the token, so that the user can redirect the token to a
+            // file.
             eprintln!(
                 "The token of {name:?}, shown this once; put it into the display's token_file:"
             );
@@ -152,7 +154,8 @@ fn token(
 }
 
 async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), ExitReason> {
-    // First of all: a signal that nobody has asked for yet ends the program its own way.
+    // The signal handlers must be ready first: a signal without a handler ends the process
+    // immediately.
     let stop = until_signal()?;
     let mut hangups = signal(SignalKind::hangup()).map_err(ExitReason::other)?;
     let environment = Environment::from_process();
@@ -231,7 +234,8 @@ fn settings(config: &HubConfig) -> Result<HubSettings, String> {
     })
 }
 
-/// What SIGHUP asks for. What is wrong changes nothing; what cannot change now is said.
+/// Reloads the device registry and the settings after SIGHUP. An invalid file changes nothing. A
+/// changed setting that needs a restart causes a warning in the log.
 fn read_again(
     config: &mut HubConfig,
     path: Option<&Path>,
@@ -312,7 +316,8 @@ async fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener, ExitR
     })
 }
 
-/// A connection is a file descriptor, or three with TLS; the usual soft limit is 1024.
+/// Raises the soft limit of open files. A connection needs one file descriptor, or three with TLS,
+/// and the usual soft limit is 1024.
 fn raise_file_limit(connections: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let wanted = u64::try_from(connections)
@@ -333,7 +338,7 @@ fn raise_file_limit(connections: usize) {
     }
 }
 
-/// SIGTERM, SIGINT and SIGQUIT end the hub.
+/// A receiver that changes to true after SIGTERM, SIGINT or SIGQUIT. The hub then stops.
 fn until_signal() -> Result<watch::Receiver<bool>, ExitReason> {
     let (stop, stopped) = watch::channel(false);
     let stop = Arc::new(stop);
@@ -383,7 +388,8 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
     say(&how_to_join(address, fresh.as_deref()))?;
     let mut losses = signal(SignalKind::user_defined1()).map_err(ExitReason::other)?;
     let lose = async {
-        // For who wants to see what displays do when the vendor is lost.
+        // SIGUSR1 breaks the vendor connection once, so that the user can observe the displays
+        // without a vendor.
         while losses.recv().await.is_some() {
             simulator.fault(InjectedFault::Abort).await;
             simulator.fault(InjectedFault::None).await;
@@ -396,7 +402,8 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
     Ok(())
 }
 
-/// What somebody types elsewhere to see the prices; the token only if it was made up here.
+/// The instructions to connect a client to the simulated hub. The text contains the token only if
+/// this process has generated the token.
 fn how_to_join(address: SocketAddr, token: Option<&str>) -> String {
     let host = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

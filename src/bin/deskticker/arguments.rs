@@ -1,4 +1,4 @@
-//! What may be asked of the display on the command line.
+//! Parses the command line of `deskticker`. Runs no command.
 
 use std::path::PathBuf;
 
@@ -66,7 +66,7 @@ A change of the configuration is applied within some seconds, or on SIGHUP at on
 ended as asked, 1 failed, 64 bad arguments, 78 bad configuration.
 ";
 
-/// What to do.
+/// The parsed command with its arguments.
 pub(super) enum Command {
     Print(String),
     Run {
@@ -102,7 +102,7 @@ pub(super) enum Command {
     },
 }
 
-/// What the options are; each command takes some of them.
+/// The values of all options. Each command accepts some of the options.
 #[derive(Default)]
 struct Options {
     config: Option<PathBuf>,
@@ -122,7 +122,7 @@ struct Options {
     words: Vec<String>,
 }
 
-/// Reads the arguments of the process.
+/// Parses the arguments of the process. Returns an error for an unknown command or option.
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     use lexopt::prelude::{Long, Short, Value, ValueExt};
     let mut command: Option<String> = None;
@@ -262,7 +262,7 @@ impl Options {
 }
 
 fn positive(number: f64, option: &str) -> Result<f64, lexopt::Error> {
-    // A year is more than anybody waits, and less than a Duration holds.
+    // The limit is one year: no user needs a longer time, and a `Duration` can contain this value.
     if number > 0.0 && number <= 31_536_000.0 {
         Ok(number)
     } else {

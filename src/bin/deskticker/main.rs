@@ -1,4 +1,5 @@
-//! The display: calls the library, and maps errors to exit codes.
+//! The program `deskticker`: calls the library and maps errors to exit codes. Contains no ticker
+//! logic.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -28,9 +29,9 @@ use deskticker::time::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// Why the program ends with another code than 0 (sysexits.h).
+/// The reason for an exit code other than 0 (sysexits.h).
 enum ExitReason {
-    /// All has been said already.
+    /// The program has already printed all messages; the value is the exit code.
     Told(u8),
     Usage(String),
     Config(String),
@@ -44,8 +45,9 @@ impl ExitReason {
 }
 
 fn main() -> ExitCode {
-    // Debian's kernels give huge pages unasked: a thread's stack that happens to lie on one's boundary
-    // then takes 2 MiB of memory at its first use, of which it needs 20 KiB. Without it all else works.
+    // Debian's kernels enable transparent huge pages for every process. A thread stack at the
+    // boundary of a huge page then uses 2 MiB of memory at its first access, although the stack
+    // needs only 20 KiB. If this call fails, the program only uses more memory.
     rustix::thread::disable_transparent_huge_pages(true).ok();
     std::panic::set_hook(Box::new(|panic| {
         display::terminal::restore();
@@ -69,7 +71,7 @@ fn arguments() -> Result<Command, ExitReason> {
 
 fn print(text: &str) -> Result<(), ExitReason> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads it, `head` for one, has seen enough.
+        // The reader, for example `head`, has closed the pipe. This is no error.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(ExitReason::other),
     }
@@ -79,11 +81,12 @@ fn perform(command: Command) -> Result<(), ExitReason> {
     if let Command::Print(text) = &command {
         return print(text);
     }
-    // Log lines would tear the picture that a terminal shows; its caption says what matters.
+    // Log lines would damage the picture in the terminal. The caption of the picture contains the
+    // important messages.
     let level = match &command {
         Command::Demo { panel, .. } if panel.kind == PanelKind::Terminal => "off",
         Command::Run { .. } => "info",
-        // What would be logged is what it finds.
+        // The findings of the doctor already contain the information of the log.
         Command::Doctor { .. } => "off",
         _ => "warn",
     };
@@ -128,9 +131,9 @@ fn perform(command: Command) -> Result<(), ExitReason> {
             } => examine(&config, json, bundle).await,
         }
     });
-    // A name server that does not answer must not hold up the end.
+    // A DNS request without a response must not delay the exit.
     runtime.shutdown_background();
-    // Nor must a log that nobody reads.
+    // A blocked log output must not delay the exit for longer than this limit.
     journal.finish(Duration::from_millis(200));
     outcome
 }
@@ -159,15 +162,15 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), ExitReas
     })
 }
 
-/// The file that says how the panel does, in the folder that systemd makes for as long as the service
-/// runs (RuntimeDirectory=, systemd.exec(5)).
+/// The file for the panel state, in the directory that systemd provides while the service runs
+/// (RuntimeDirectory=, systemd.exec(5)).
 fn state_file() -> Option<PathBuf> {
     let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
     let folder = std::env::split_paths(&folders).next()?;
     Some(folder.join(display::PanelState::FILE))
 }
 
-/// Says what a configuration comes to, or what is wrong with it.
+/// Prints a summary of a valid configuration. Returns the error of an invalid configuration.
 fn check(path: &Path) -> Result<(), ExitReason> {
     let loaded = load(path)?;
     let (config, settings) = (&loaded.config, &loaded.config.settings);
@@ -218,7 +221,7 @@ async fn demo(panel: PanelConfig, seconds: Option<f64>, speed: f64) -> Result<()
     shown(setup, &panel, FinalPicture::Picture, caption, receiver).await
 }
 
-/// Runs a service with its panel, and leaves the panel in order.
+/// Runs the event loop with a panel. At the end, `leave` defines the final picture on the panel.
 async fn shown(
     setup: TickerSetup,
     panel: &PanelConfig,
@@ -229,7 +232,7 @@ async fn shown(
     let started = app::start_panel(panel, leave, caption, setup.clock.clone());
     let (mailbox, mut panel) = started.map_err(ExitReason::other)?;
     let outcome = event_loop::run(setup, mailbox, controls, RunUntil::Stopped).await;
-    // A bus that is stuck must not hold up the end.
+    // A blocked I2C bus must not delay the exit for longer than this limit.
     panel.finish(Duration::from_millis(500));
     outcome.map(|_| ()).map_err(ExitReason::other)
 }
@@ -275,7 +278,8 @@ async fn snapshot(
     Ok(())
 }
 
-/// For a machine that is just starting: nothing of the configuration but the panel has to be right.
+/// Shows a message on the panel while the machine starts. Only the panel settings of the
+/// configuration must be valid.
 fn say(config: &Path, word: &str, meaning: &str) -> Result<(), ExitReason> {
     let text = Config::text(config).unwrap_or_default();
     let panel = Config::panel_of(&text, &Environment::from_process());
@@ -288,7 +292,7 @@ fn say(config: &Path, word: &str, meaning: &str) -> Result<(), ExitReason> {
     shown.map_err(|fault| ExitReason::other(fault.advice(&bus, address)))
 }
 
-/// How long a doctor waits for values: the VIX is published every 15 s.
+/// The longest wait of the doctor for values. The VIX is published every 15 s.
 const DOCTOR_TIME_LIMIT: Duration = Duration::from_secs(16);
 
 async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(), ExitReason> {
@@ -297,7 +301,7 @@ async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(),
     let plain = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let colour = std::io::stdout().is_terminal() && !plain("NO_COLOR") && !dumb;
-    // Who has stopped reading has seen enough; the exit code still tells.
+    // A closed pipe is no error here: the exit code still reports the result.
     let say = |text: &str| drop(std::io::stdout().write_all(text.as_bytes()));
     let mut each = |finding: &doctor::Finding| {
         if !json {
@@ -334,15 +338,15 @@ async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(),
     }
 }
 
-/// The signals that end the service whatever it does. Where there is nothing to be read again,
-/// SIGHUP is one too: it comes when the terminal is closed.
+/// The signals that end the program in every state. A command that cannot reload its configuration
+/// also ends on SIGHUP, which arrives when the terminal is closed.
 const ENDING: [SignalKind; 3] = [
     SignalKind::terminate(),
     SignalKind::interrupt(),
     SignalKind::quit(),
 ];
 
-/// Says this at each of these signals.
+/// Sends `what` to the listener at each of these signals.
 fn on_signals<T: Clone + Send + 'static>(
     listener: mpsc::Sender<T>,
     kinds: &[SignalKind],
@@ -365,7 +369,7 @@ fn on_signals<T: Clone + Send + 'static>(
 fn end_after(seconds: f64, controls: mpsc::Sender<ControlMessage>) {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
-        // Whoever has ended already needs no telling.
+        // The send fails only if the event loop has already ended.
         controls.send(ControlMessage::Stop).await.ok();
     });
 }

@@ -27,14 +27,15 @@ pub enum BusFault {
     Claimed,
     /// Any other error number from the kernel.
     Errno(i32),
-    /// A message does not fit into the buffer. This is a bug of this program.
+    /// A message does not fit into the buffer. Such a message is a bug of this program.
     TooLong,
 }
 
 impl BusFault {
     /// Converts an error from opening or writing the bus.
     pub fn from_io(error: &io::Error) -> Self {
-        // An error without an error number does not come from the kernel, so it counts as number 0.
+        // An error without an error number does not come from the kernel, so the error counts as
+        // number 0.
         let errno = error.raw_os_error().unwrap_or(0);
         match Errno::from_raw_os_error(errno) {
             Errno::NOENT | Errno::NODEV => BusFault::NoBus,

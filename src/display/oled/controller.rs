@@ -3,7 +3,7 @@
 //! when to send, and it never accesses a bus.
 //!
 //! The commands come from the ssd1306 crate, but the order of the initialisation does not. The
-//! crate's `init` turns the panel on before its memory contains a picture, and turns the panel off
+//! crate's `init` turns the panel on before the memory contains a picture, and turns the panel off
 //! and on at each call. With a full redraw every half minute, a user would see that.
 
 use std::path::PathBuf;
@@ -29,10 +29,10 @@ pub enum Chip {
     Ssd1306,
     /// The successor of the SSD1306, with the same commands.
     Ssd1315,
-    /// The chip of panels of 2.42 inches. It has no charge pump.
+    /// The chip of panels of 2.42 inches. This chip has no charge pump.
     Ssd1309,
-    /// The chip of most panels of 1.3 inches. Its memory has 132 columns, and it does not support
-    /// windows.
+    /// The chip of most panels of 1.3 inches. The memory of this chip has 132 columns, and the chip
+    /// does not support windows.
     Sh1106 {
         /// The first of the 128 memory columns that the panel shows in the upright position, in the
         /// range 0..=4. Most panels use [`Chip::COLUMN`].
@@ -72,7 +72,8 @@ pub enum Rotation {
     UpsideDown,
 }
 
-/// The settings of a panel. A device cannot report them, so they come from the configuration.
+/// The settings of a panel. A device cannot report these settings, so the settings come from the
+/// configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PanelSettings {
     /// The controller chip.
@@ -179,8 +180,8 @@ impl PanelSettings {
         light: PanelLight,
         dark: bool,
     ) -> BufferResult<()> {
-        // After an interrupted message, the chip may wait for up to two arguments of a command. It
-        // takes these two Noop commands as the arguments, or ignores them.
+        // After an interrupted message, the chip may wait for up to two arguments of a command. The
+        // chip takes these two Noop commands as the arguments, or ignores the commands.
         Command::Noop.send(message)?;
         Command::Noop.send(message)?;
         if dark {

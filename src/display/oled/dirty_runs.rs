@@ -55,7 +55,7 @@ fn pages(shown: &Frame, next: &Frame) -> WindowPlan {
         let columns = changed_columns(shown.page(page), next.page(page));
         if columns != 0 {
             let right = WIDTH as u32 - 1 - columns.leading_zeros();
-            // The list has room for all pages.
+            // The list has space for all pages.
             found.extend([run(page, columns.trailing_zeros(), right)]);
         }
     }
@@ -63,7 +63,7 @@ fn pages(shown: &Frame, next: &Frame) -> WindowPlan {
 }
 
 /// Returns the runs of changed columns, with only short gaps between them. Returns `None` if the
-/// list has no room for all runs.
+/// list has no space for all runs.
 fn runs(shown: &Frame, next: &Frame) -> Option<WindowPlan> {
     let mut found = WindowPlan::new();
     for page in 0..next.size().pages() {
@@ -101,7 +101,7 @@ fn ordered_for_cost(runs: WindowPlan, current: Option<Window>) -> WindowPlan {
     let mut best = (0, 0, 0);
     for first in 0..runs.len() {
         // The page that is set in the chip needs no page command at the start of the message. At
-        // the end it needs one.
+        // the end of the message, this page needs a page command.
         let late = spread && Some(runs[first].top) == set;
         let mut gain = if late { -(PAGE as isize) } else { 0 };
         for last in first..runs.len() {

@@ -258,7 +258,7 @@ fn add(found: &mut WindowPlan, run: Window) {
     match found.last_mut() {
         // With so many changes, exact windows bring no advantage.
         Some(last) if windows == MAX_WINDOWS => *last = last.union(run),
-        // The list has room for more than `MAX_WINDOWS` windows.
+        // The list has space for more than `MAX_WINDOWS` windows.
         _ => found.extend([run]),
     }
 }

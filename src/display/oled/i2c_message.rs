@@ -7,9 +7,10 @@ use embedded_hal::i2c::I2c;
 
 use super::bus_error::BusFault;
 
-/// The size of the buffer in bytes, enough for a full redraw. With windows, a redraw is 60 bytes of
-/// settings as pairs and 1 KiB of picture. Page by page, it is 2,029 bytes, with all pages except
-/// the last as pairs. No planned update is longer. Linux accepts up to 8,192 bytes in one message.
+/// The size of the buffer in bytes, enough for a full redraw. A redraw with windows is 60 bytes of
+/// settings as pairs and 1 KiB of picture. A page-by-page redraw is 2,029 bytes, with all pages
+/// except the last as pairs. No planned update is longer. Linux accepts up to 8,192 bytes in one
+/// message.
 const CAPACITY: usize = 2112;
 
 /// A display interface that collects commands and data in any order, and sends them as one I2C

@@ -1,7 +1,7 @@
 //! A panel on an I2C bus. This module owns the picture on the panel and the steps that restore the
 //! picture. [`PanelRecovery`] decides when to do a step, [`PanelSettings`] selects the commands for
-//! the chip, and [`I2cMessage`] sends the bytes. The panel is retried without end, and its memory
-//! is never trusted after an error.
+//! the chip, and [`I2cMessage`] sends the bytes. The program retries a lost panel without end, and
+//! never trusts the panel's memory after an error.
 
 pub(crate) mod bus_error;
 pub(crate) mod controller;
@@ -152,7 +152,7 @@ impl<B: Bus> Oled<B> {
     ///
     /// Regular repairs do not turn the panel off first (`dark` is false), so a working panel shows
     /// no visible change. A panel that has lost power is already dark with random data in its
-    /// memory. It stays dark until the picture is there.
+    /// memory. Such a panel stays dark until the picture is in its memory.
     fn send_all(&mut self, dark: bool) -> Result<(), BusFault> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
             return Ok(());
@@ -169,7 +169,7 @@ impl<B: Bus> Oled<B> {
         message.flush()?;
         self.shown.clone_from(wanted);
         self.window = Some(window);
-        // This command is a separate message. In the same message after the picture, it would
+        // This command is a separate message. A command after the picture in the same message would
         // require a control byte for each data byte.
         Command::DisplayOn(true).send(message)?;
         message.flush()?;
@@ -178,7 +178,7 @@ impl<B: Bus> Oled<B> {
     }
 
     /// Sends the last message of the program. The panel is dark and its memory is empty afterwards,
-    /// whatever state the chip was in.
+    /// for any previous state of the chip.
     fn blank(&self, mut message: I2cMessage<B::I2c>) -> Result<(), BusFault> {
         let dark = Frame::new(self.settings.size);
         self.settings.initialise(&mut message, self.light, true)?;
@@ -275,7 +275,8 @@ impl<B: Bus> DisplayDevice for Oled<B> {
 
     /// Turns the panel off and clears its memory, so that the next program that turns the panel on
     /// shows no old prices. The bus is opened once more if the panel is not connected or if the
-    /// message fails: a panel that missed one message would otherwise show the last price for ever.
+    /// message fails: a panel that missed one message would otherwise show the last price without
+    /// end.
     fn leave_display(&mut self, _: Now) {
         if self.wanted.is_none() {
             return;

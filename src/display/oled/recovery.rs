@@ -52,7 +52,7 @@ pub(crate) struct PanelRecovery {
     state: RecoveryState,
     backoff: Duration,
     /// The faults that have been reported since the panel last worked. A loose wire causes several
-    /// faults in turn, and each fault is reported once.
+    /// faults one after another, and each fault is reported once.
     reported: heapless::Vec<BusFault, 8>,
 }
 
@@ -110,7 +110,7 @@ impl PanelRecovery {
             RecoveryStep::Wait | RecoveryStep::Update => None,
             RecoveryStep::Repeat => {
                 // The failed message may have changed other state of the chip, so everything is
-                // sent again soon. Repeated failures never postpone this.
+                // sent again soon. Repeated failures never postpone this repair.
                 let heal = self.deadline_of_heal().min(now + STABLE_AFTER_RECOVERY);
                 self.state = RecoveryState::Connected { heal };
                 None

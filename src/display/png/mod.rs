@@ -1,6 +1,6 @@
 //! Shows the picture as a PNG file. This module decides what is written to the file and when; it
-//! never leaves a partial picture under the file's name, and it never leaves a picture there that
-//! is no longer valid.
+//! never leaves a partial picture under the file's name, and it never leaves a picture that is no
+//! longer valid in the file.
 
 pub(crate) mod picture_file;
 
@@ -19,7 +19,7 @@ use crate::time::{Moment, Now, Utc};
 
 /// The width and the height of a panel dot in pixels of the file.
 const SCALE: usize = 4;
-/// The grey level of a lit dot. It is not pure white, like a dot on a real panel.
+/// The grey level of a lit dot. A lit dot is not pure white, as on a real panel.
 const LIT: u8 = 0xF0;
 /// The shortest time between two writes, because people do not need more pictures and SD cards wear
 /// out.
@@ -104,7 +104,7 @@ struct PictureValidity {
 }
 
 impl PictureValidity {
-    /// The validity of a notice, which stays true for ever.
+    /// The validity of a notice, which is valid without end.
     const EVER: PictureValidity = PictureValidity {
         until: Moment::NEVER,
         utc: None,

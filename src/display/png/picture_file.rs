@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// The file mode: every user may read the file, whatever umask the program has.
+/// The file mode: every user may read the file, for any umask of the program.
 const MODE: u32 = 0o644;
 /// The length of the PNG signature in bytes. Without the signature, no program accepts the file as
 /// a picture.
@@ -18,8 +18,8 @@ const SIGNATURE: usize = 8;
 #[derive(Debug)]
 pub(crate) struct PictureFile {
     path: PathBuf,
-    /// The last written file. It stays open, so that it can be overwritten even after its directory
-    /// has been moved.
+    /// The last written file. The file stays open, so that the program can overwrite the file even
+    /// after its directory has been moved.
     written: Option<File>,
 }
 

@@ -27,12 +27,13 @@ fn who_may_not_open_the_bus_is_told_the_step_that_is_missing() {
         stranger.contains("\n  sudo usermod -aG i2c $USER"),
         "{stranger}"
     );
-    // A name within another's is no member.
+    // The user `ann` is no member of the group, although the member `anna` has the same first
+    // letters.
     assert_eq!(denied((994, 0o20660), &[1000], "ann"), stranger);
     assert_eq!(denied((994, 0o20660), &[1000], ""), stranger);
     let member = denied((994, 0o20660), &[1000], "anna");
     assert!(member.ends_with("log in again."), "{member}");
-    // The group may do nothing, there is no such group, or it is root's.
+    // The mode gives the group no access, the group does not exist, or the group is root (id 0).
     for device in [(994, 0o20600), (77, 0o20660), (0, 0o20660)] {
         let rule = denied(device, &[1000, 994], "anna");
         assert!(rule.contains("/etc/udev/rules.d/60-i2c.rules"), "{rule}");

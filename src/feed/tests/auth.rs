@@ -14,7 +14,7 @@ fn a_token_is_used_until_half_a_minute_before_its_end_and_never_for_more_than_te
     assert_eq!(secs(Some(1_795_544_500_000.0), now), 570);
     assert_eq!(secs(Some(1e300), now), 570);
     assert_eq!(secs(Some(1_795_444_210_000.0), now), 0);
-    // One of the two clocks is wrong, or there is none.
+    // One of the two clocks is wrong, or one of the two times is missing.
     assert_eq!(secs(Some(300_000.0), now), 210);
     assert_eq!(secs(Some(1_795_444_500_000.0), None), 210);
     assert_eq!(secs(None, now), 210);
@@ -55,19 +55,19 @@ fn a_hub_is_told_from_what_answers_in_its_place() {
 const START: Utc = Utc(1_795_444_200_000);
 const HEALTH: &str = r#"{"status":"ok","clusters":{}}"#;
 
-/// The status and the body that answer a request.
+/// A function that returns the status and the body of the response to a request.
 type Answers = fn(&str) -> (u16, String);
 
-/// A server that answers one request a connection, as it is told to, and keeps them all.
+/// A test server that answers one request per connection with `answers` and stores all requests.
 struct Double {
     rest_client: AuthenticatedRest,
     hand: ManualClock,
-    /// Method, path and token of each request.
+    /// The method, path and token of each request.
     seen: Arc<Mutex<Vec<String>>>,
     answers: Arc<Mutex<Answers>>,
 }
 
-/// A hub that gives out `one`, which is good for five minutes.
+/// A hub that issues the token `one`, which is valid for five minutes.
 fn hub(request: &str) -> (u16, String) {
     match request.split(' ').take(2).collect::<Vec<_>>()[..] {
         ["GET", "/healthz"] => (200, HEALTH.into()),
@@ -136,7 +136,7 @@ impl Double {
         *self.answers.lock().unwrap() = answers;
     }
 
-    /// What asking leads to, and what was asked for it.
+    /// Sends a request, and returns its result and all requests that the server received.
     async fn ask(&mut self) -> (Result<(), Failure>, Vec<String>) {
         let answer = self.rest_client.get("/x").await;
         let seen = std::mem::take(&mut *self.seen.lock().unwrap());
@@ -159,7 +159,7 @@ async fn a_hub_is_recognised_once_and_asked_with_a_token_of_minutes_that_is_kept
     assert_eq!(double.ask().await.1, ["GET /healthz -", "GET /x one"]);
     double.hand.advance(Duration::from_secs(239));
     assert_eq!(double.ask().await.1, ["GET /healthz -", "GET /x one"]);
-    // Half a minute before its end.
+    // The token expires in 30 s, so the client replaces the token.
     double.hand.advance(Duration::from_secs(1));
     assert_eq!(double.ask().await.1, FIRST[1..]);
 }
@@ -178,7 +178,7 @@ async fn a_token_that_was_kept_and_is_refused_is_renewed_once_and_then_it_is_a_r
     let renewed = ["GET /x one", "POST /api/ws-token own", "GET /x one"];
     let refused = (Err(Failure::Token), renewed.map(String::from).to_vec());
     assert_eq!(double.ask().await, refused);
-    // One that is new is no better.
+    // The refusal of a new token is final.
     let refused = (Err(Failure::Token), FIRST.map(String::from).to_vec());
     assert_eq!(double.ask().await, refused);
 }
@@ -214,7 +214,7 @@ async fn after_a_lost_link_or_a_failure_nobody_is_sent_a_token_unrecognised() {
     }
     let mut double = Double::new(hub);
     double.ask().await.0.unwrap();
-    // Another network, within the seconds in which the hub would still be known.
+    // The machine is in another network while the verification of the hub would still be valid.
     double.rest_client.connector.lost();
     double.behave(portal);
     let portal = (Err(Failure::Portal), vec!["GET /healthz -".to_owned()]);

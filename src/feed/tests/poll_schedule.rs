@@ -36,7 +36,7 @@ fn updates(seeds: &[InstrumentSnapshot]) -> Vec<Update> {
     seeds.iter().map(boxed).collect()
 }
 
-/// A schedule, and who does what it says.
+/// A schedule with helper functions that execute its jobs.
 struct Bench(Schedule);
 
 impl Bench {
@@ -46,7 +46,7 @@ impl Bench {
         Self(schedule)
     }
 
-    /// What is to be asked for first, and when; the time in milliseconds.
+    /// Returns the next job and its due time in milliseconds.
     fn first(&mut self, now: u64) -> (u64, PollJob) {
         let due = self.0.due(at(now)).max(Moment::from_millis(now));
         assert_ne!(due, Moment::NEVER, "nothing is ever asked for");
@@ -58,7 +58,7 @@ impl Bench {
         (due.as_millis(), job.expect("due, and nothing to do"))
     }
 
-    /// The names of the quotes that are asked for next, which all are answered at once.
+    /// Answers the next quotes job, and returns its due time in milliseconds and its symbol names.
     fn quotes(&mut self, now: u64) -> (u64, Vec<String>) {
         let (due, job) = self.first(now);
         let PollJob::Quotes(symbols) = &job else {
@@ -142,7 +142,8 @@ fn a_request_has_64_symbols_at_most_and_those_that_wait_longest_go_first() {
     };
     assert_eq!(symbols.len(), 64);
     bench.0.answered(&job, &[], Moment::from_millis(6500));
-    // The six that were left out come before those that have just been answered for.
+    // The six symbols that were not in the last request come before the symbols in the last
+    // request.
     let (_, last) = bench.quotes(6500);
     assert_eq!(last[last.len() - 6..], second);
 }
@@ -194,7 +195,7 @@ fn a_return_of_a_link_asks_once_and_no_sooner_than_a_quarter_of_a_minute() {
     bench.quotes(100_000);
     needed.epoch = 1;
     bench.0.want(&needed);
-    // A failure does not make it forgotten.
+    // A failure does not cancel the request that the reconnect caused.
     assert_eq!(bench.fails(100_000, Failure::Lost, None), 115_000);
     assert_eq!(bench.quotes(115_000).0, 120_000);
     assert_eq!(bench.0.due(at(120_000)), Moment::from_millis(720_000));
@@ -227,7 +228,7 @@ fn who_says_when_to_come_again_is_not_asked_for_anything_before() {
     needed.minutes = vec![(symbol("SPY"), DAY)];
     let mut bench = Bench::new(&needed);
     assert_eq!(bench.fails(0, Failure::Busy, Some(300_000)), 0);
-    // Neither another list nor a link that returns changes that.
+    // Neither a new watchlist nor a reconnect shortens the wait.
     needed.list += 1;
     needed.epoch += 1;
     bench.0.want(&needed);
@@ -293,11 +294,12 @@ fn minutes_come_one_symbol_after_the_other_and_once() {
         now = due;
     }
     assert_eq!(bench.0.due(at(now)), Moment::NEVER);
-    // A link that has returned: the first of them is a minute old by then.
+    // After the reconnect, the bars of the first symbol are requested 60 s after their last
+    // response.
     needed.epoch = 1;
     bench.0.want(&needed);
     assert_eq!(bench.first(now).0, 60_000);
-    // Another day is asked for at once.
+    // The bars of another day are requested immediately.
     needed.minutes[1].1 = Utc(DAY.0 + 1);
     bench.0.want(&needed);
     let another = PollJob::Minutes(symbol("VIX"), Utc(DAY.0 + 1));
@@ -312,11 +314,11 @@ fn minutes_that_fail_keep_no_other_symbol_waiting_for_long() {
     assert_eq!(bench.fails(0, Failure::Protocol, None), 0);
     let (due, job) = bench.first(0);
     assert_eq!((due, &job), (5000, &PollJob::Minutes(symbol("VIX"), DAY)));
-    // Not in the plan: the next one may be.
+    // The plan does not include this symbol, but the plan can include the next symbol.
     bench
         .0
         .failed(&job, Failure::Token, None, Moment::from_millis(5000));
     assert_eq!(bench.fails(5000, Failure::Path, None), 5250);
-    // No such thing: for nobody, for an hour.
+    // The server does not offer minute bars, so the wait for all symbols is one hour.
     assert_eq!(bench.first(5250).0, 3_605_250);
 }

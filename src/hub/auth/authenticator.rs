@@ -1,5 +1,6 @@
-//! Who is let in. Owns the devices' hashed tokens as they are now, and what is signed for them;
-//! it never holds a device's token, and never changes the file they come from.
+//! Decides which clients are allowed to connect. Owns the current hashes of the device tokens and
+//! the key that signs short-lived tokens. The authenticator never stores a device token, and never
+//! changes the file of the device registry.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -18,35 +19,37 @@ use super::registry::{DeviceRegistry, Digest, FileVersion, RegistryError, Regist
 use crate::config::Secret;
 use crate::time::{Clock, Moment, Now};
 
-/// The name of a device, as its owner gave it.
+/// The name of a device, as its owner chose it.
 pub type Device = Arc<str>;
 
-/// How long an ephemeral token is good.
+/// The lifetime of a short-lived token.
 pub const EPHEMERAL: Duration = Duration::from_secs(5 * 60);
-/// How often the file is looked at. A revoked device is out within this.
+/// The interval between checks of the registry file. The hub disconnects a revoked device within
+/// this time.
 pub const POLL: Duration = Duration::from_secs(2);
 
-/// Nothing that is longer than this is a token.
+/// The maximum length of a token, in bytes.
 const LENGTH_LIMIT: usize = 512;
-/// Used ephemeral tokens that are remembered: more than every display of a full hub needs in five
-/// minutes. While it is full, no further one is good.
+/// The maximum number of used short-lived tokens in memory: more than all displays of a full hub
+/// use in five minutes. While the memory is full, every short-lived token is refused for an
+/// upgrade.
 const USED_LIMIT: usize = 1 << 16;
 
 const NO_RANDOMNESS: &str = "the machine gives no random numbers";
 
-/// What makes an ephemeral token like no other.
+/// The random value that makes a short-lived token unique.
 type Nonce = [u8; 16];
 
-/// Decides who is let in.
+/// Checks the tokens of clients and issues short-lived tokens.
 pub struct Authenticator {
     file: Option<RegistryFile>,
     static_token: Option<Digest>,
     known_devices: Mutex<KnownDevices>,
     registry: watch::Sender<Arc<HashSet<Device>>>,
-    /// Random at each start: what an earlier process signed is good for nothing.
-    /// `None` on a machine without randomness, which then signs nothing.
+    /// The signing key. The key is random at each start, so the tokens of an earlier process are
+    /// invalid. `None` on a machine without randomness, which cannot sign tokens.
     key: Option<hmac::Key>,
-    /// The ephemeral tokens that have been used, and when they would have expired.
+    /// The short-lived tokens that have been used, and their expiry times.
     used: Mutex<HashMap<Nonce, Moment>>,
     random: SystemRandom,
 }
@@ -59,46 +62,49 @@ impl fmt::Debug for Authenticator {
     }
 }
 
-/// What the file said when it was last read.
+/// The content of the registry file at the last read.
 #[derive(Default)]
 struct KnownDevices {
     devices: Vec<(Device, Digest)>,
     seen: Option<FileVersion>,
-    /// The last complaint, so that it is made once.
+    /// The last reported error, so that the log contains the same error only once.
     reported_error: Option<String>,
 }
 
-/// What an ephemeral token says, once its signature has been found good.
+/// The content of a short-lived token with a valid signature.
 struct EphemeralToken {
     device: Device,
     expires: Moment,
     nonce: Nonce,
 }
 
-/// A lock that was poisoned by a panic guards nothing that a panic could have left half-done.
+/// Locks a mutex. A poisoned lock is safe to use, because a panic cannot leave this data
+/// half-changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is signed of an ephemeral token: what it says, and the hash of the token it was given for,
-/// which it does not say (who holds it could try words against that).
+/// Returns the input of the signature of a short-lived token: its payload and the hash of the
+/// device token. The payload does not contain the hash, because a holder of the short-lived token
+/// could use the hash to guess the device token.
 fn signed(payload: &str, known: &Digest) -> Vec<u8> {
     [payload.as_bytes(), known].concat()
 }
 
 impl Authenticator {
-    /// A gate for the devices of a file, and for whoever holds the one static token.
+    /// Creates an authenticator for the devices of a file and for the optional static token.
     ///
     /// # Errors
-    /// The file is there and cannot be read or is wrong, or the machine has no randomness.
+    /// The file exists and cannot be read or is invalid, or the machine has no randomness.
     pub fn new(file: Option<PathBuf>, static_token: Option<&Secret>) -> Result<Self, String> {
         let authenticator = Self::unread(file, static_token)?;
         authenticator.reload().map_err(|error| error.to_string())?;
         Ok(authenticator)
     }
 
-    /// The same for a file that nobody has asked for and a static token: what is wrong with the file
-    /// is said, and keeps nobody out who has that token. It is looked at again and again.
+    /// Creates an authenticator for a static token and for a file that the user did not name. An
+    /// error in the file is logged, but a client with the static token can still connect.
+    /// [`Authenticator::watch`] checks the file again later.
     ///
     /// # Errors
     /// The machine has no randomness.
@@ -120,7 +126,8 @@ impl Authenticator {
         Ok(authenticator)
     }
 
-    /// A gate for one device of this name and with this token: for tests and benchmarks.
+    /// Creates an authenticator for one device with this name and this token, for tests and
+    /// benchmarks.
     pub fn single(device: Device, token: &str) -> Self {
         let devices = vec![(device, registry::digest_of(token.trim()))];
         let authenticator = Self::with(None, None, devices);
@@ -148,15 +155,15 @@ impl Authenticator {
         }
     }
 
-    /// Forgets every named device; those of a file come back when it is read again.
+    /// Removes every named device. The next read of the registry file restores its devices.
     pub fn revoke(&self) {
         let mut known_devices = lock(&self.known_devices);
         known_devices.devices.clear();
         self.publish(&known_devices.devices);
     }
 
-    /// The device that a token belongs to; `None` if it is nobody's. Takes as long for a wrong
-    /// token as for a right one.
+    /// Returns the device of a device token or of the static token; `None` if the token is unknown.
+    /// A wrong token takes as long as a right token, so that the response time reveals nothing.
     pub fn check(&self, presented: &str) -> Option<Device> {
         let presented = presented.trim();
         if presented.is_empty() || presented.len() > LENGTH_LIMIT {
@@ -178,8 +185,8 @@ impl Authenticator {
         device.or_else(|| static_token.then(|| registry::STATIC.into()))
     }
 
-    /// The device that a device's token or an ephemeral one belongs to, for an upgrade: an
-    /// ephemeral token is used up by this.
+    /// Returns the device of a device token or of a short-lived token, for an upgrade. The upgrade
+    /// consumes a short-lived token, so the same token cannot open a second connection.
     pub fn authenticate_upgrade(&self, presented: &str, now: Now) -> Option<Device> {
         self.check(presented).or_else(|| {
             let ticket = self.verify(presented.trim(), now)?;
@@ -187,24 +194,26 @@ impl Authenticator {
         })
     }
 
-    /// The same for a request: an ephemeral token is good for these until it expires, and is not
-    /// used up, for the clients of the existing proxy ask for quotes with the token they join with.
+    /// Returns the device of a device token or of a short-lived token, for a REST request. The
+    /// request does not consume a short-lived token, because the clients of the existing proxy use
+    /// the same token for the quotes and for the connection.
     pub fn authenticate_request(&self, presented: &str, now: Now) -> Option<Device> {
         self.check(presented)
             .or_else(|| Some(self.verify(presented.trim(), now)?.device))
     }
 
-    /// An ephemeral token for a device, and when it expires in milliseconds since the Unix epoch
-    /// (long ago, if this machine does not know what time it is).
+    /// Issues a short-lived token for a device. Also returns the expiry time in milliseconds since
+    /// the Unix epoch (a time in 1970 if the wall clock is unknown).
     ///
     /// # Errors
-    /// The machine has no randomness to give.
+    /// The machine has no randomness, or the device is not registered any more.
     pub fn issue(&self, device: &Device, now: Now) -> Result<(String, i64), &'static str> {
         let mut nonce = Nonce::default();
         let key = self.key.as_ref().ok_or(NO_RANDOMNESS)?;
         self.random.fill(&mut nonce).map_err(|_| NO_RANDOMNESS)?;
         let expires = now.monotonic + EPHEMERAL;
-        // Monotonic, for the wall clock may be set meanwhile; it is this process that will read it.
+        // The expiry time is monotonic, because the wall clock may change. Only this process reads
+        // the token, so a monotonic time is sufficient.
         let payload = BASE64.encode(
             format!(
                 "{} {} {device}",
@@ -221,7 +230,7 @@ impl Authenticator {
         Ok((token, utc.saturating_add(lifetime)))
     }
 
-    /// What is kept of the token that a device of this name has now.
+    /// Returns the hash of the current token of a device.
     fn known(&self, name: &str) -> Option<Digest> {
         let known_devices = lock(&self.known_devices);
         let mut devices = known_devices.devices.iter();
@@ -242,9 +251,10 @@ impl Authenticator {
         let nonce = HEXLOWER.decode(words.next()?.as_bytes()).ok()?;
         let nonce = Nonce::try_from(nonce).ok()?;
         let name = words.next()?;
-        // A token outlives neither its time nor its device, nor the token it was given for: who is
-        // revoked and added again under the same name is somebody else. Whether there is such a
-        // device is not to be told by how long this takes.
+        // A short-lived token becomes invalid when it expires, when the device is removed, or when
+        // the device token changes: a device that is revoked and added again under the same name is
+        // a new device. The signature of an unknown device is checked too, so that the response
+        // time does not reveal if the device exists.
         let known = self.known(name);
         let input = signed(payload, &known.unwrap_or_default());
         hmac::verify(self.key.as_ref()?, &input, &signature).ok()?;
@@ -269,27 +279,27 @@ impl Authenticator {
         used.insert(ticket.nonce, ticket.expires).is_none()
     }
 
-    /// Who is let in now, and from now on.
+    /// Returns the names of the devices that are allowed to connect, with their updates.
     pub fn registry(&self) -> watch::Receiver<Arc<HashSet<Device>>> {
         self.registry.subscribe()
     }
 
-    /// Reads the file again. If it cannot be read or is wrong, everybody stays who was there, but
-    /// for those it says are revoked.
+    /// Reads the registry file again. If the file cannot be read or is invalid, all devices stay
+    /// registered except the devices that the file revokes.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// The file cannot be read, is missing after an earlier read, or is invalid.
     pub fn reload(&self) -> Result<(), RegistryError> {
         let mut known_devices = lock(&self.known_devices);
         let Some(file) = &self.file else {
             self.publish(&known_devices.devices);
             return Ok(());
         };
-        // Taken before it is read: what changes in between is read the next time.
+        // The version is taken before the read, so that a change in between causes another read.
         known_devices.seen = file.fingerprint();
         let covered_the_close = known_devices.seen.is_some() || known_devices.devices.is_empty();
         let error = match file.read() {
-            // A file that was there and is gone is one that cannot be read.
+            // A file that existed before and is now missing counts as a file that cannot be read.
             Ok(registry) if covered_the_close => known_devices.take(registry),
             Ok(_) => Some(RegistryError::gone(file)),
             Err(error) => Some(error),
@@ -324,7 +334,8 @@ impl Authenticator {
         });
     }
 
-    /// Reads the file again if it is another than the last time; says once what is wrong with it.
+    /// Reads the registry file again if its version has changed. The log contains the same error
+    /// only once.
     pub fn check_file(&self) {
         let Some(file) = &self.file else { return };
         let seen = lock(&self.known_devices).seen;
@@ -341,7 +352,7 @@ impl Authenticator {
         }
     }
 
-    /// Looks at the file again and again, until told to stop.
+    /// Checks the registry file at each [`POLL`] interval, until `stop` becomes true.
     pub async fn watch(&self, clock: Clock, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
@@ -353,14 +364,16 @@ impl Authenticator {
 }
 
 impl KnownDevices {
-    /// Takes over what a file says, as far as it can be relied upon.
+    /// Applies the content of the registry file. If the file has an error, applies only its
+    /// revocations and returns the error.
     fn take(&mut self, mut registry: DeviceRegistry) -> Option<RegistryError> {
         let revoked = registry.revoked;
         if let Some(error) = registry.error {
             self.devices.retain(|(name, _)| !revoked.contains(name));
             return Some(error);
         }
-        // Who came in by a token that is another now is disconnected by being nobody for a while.
+        // A device with a changed token is absent until the next read, so that the hub closes the
+        // connections that used the old token.
         let mut changed = false;
         registry.devices.retain(|(name, digest)| {
             let old = self.devices.iter().find(|(known, _)| known == name);
@@ -392,7 +405,7 @@ mod tests {
             lock(&authenticator.used).insert(nonce, expires);
         }
         let (token, _) = authenticator.issue(&device, start).unwrap();
-        // Rather none than one that could be used twice.
+        // The token is refused, because a full memory cannot detect the second use of a token.
         assert_eq!(authenticator.authenticate_upgrade(&token, start), None);
         let later = Now::new(expires, Utc::PLAUSIBLE);
         let (token, _) = authenticator.issue(&device, later).unwrap();

@@ -1,4 +1,5 @@
-//! Who may connect: the registered devices, their tokens and the tokens for one connection.
+//! The authentication of clients: the device registry, the device tokens and the short-lived
+//! tokens. The hub stores only hashes of the device tokens, never the tokens.
 
 pub mod authenticator;
 pub mod registry;

@@ -1,8 +1,9 @@
-//! The file of devices: a line for each, its name and the SHA-256 of its token. Owns how that
-//! file is read and changed; it never holds a token, and decides nothing about who comes in.
+//! The file of the device registry: one line for each device, with its name and the SHA-256 of its
+//! token. Owns the reads and the changes of this file. The registry never stores a token, and never
+//! decides which clients are allowed to connect.
 //!
 //! ```text
-//! # whatever the owner wants to remember
+//! # a comment of the owner
 //! kitchen  sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 //! hallway  revoked
 //! ```
@@ -21,33 +22,34 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::authenticator::Device;
 
-/// Where the devices are unless told otherwise: systemd's state directory of the hub.
+/// The default path of the file, in the state directory that systemd creates for the hub.
 pub const DEFAULT_PATH: &str = "/var/lib/deskticker-hub/devices";
-/// The device that the one static token stands for; no line of the file may take its name.
+/// The device name of the static token. No line of the file may use this name.
 pub const STATIC: &str = "static";
 
-/// A file larger than this holds something else, in bytes; it is room for ten thousand devices.
+/// The maximum size of the file, in bytes: enough for ten thousand devices. A larger file is not a
+/// device registry.
 const SIZE_LIMIT: u64 = 1 << 20;
-/// What stands before the hash of a token.
+/// The prefix of the hash of a token.
 const PREFIX: &str = "sha256:";
-/// What stands in its place when the token is no longer good. A word of its own, so that a
-/// revocation holds even while another line of the file is wrong.
+/// The word that replaces the hash of a revoked token. A revoked device keeps its line, so that the
+/// revocation is effective even if another line of the file is invalid.
 const REVOKED: &str = "revoked";
 
-/// What is kept of a token. Tokens are 256 random bits, so a plain hash is as good as a slow one.
+/// The SHA-256 of a token. A token has 256 random bits, so a fast hash is as secure as a slow hash.
 pub type Digest = [u8; 32];
 
-/// The hash of a token.
+/// Returns the SHA-256 of a token.
 pub fn digest_of(token: &str) -> Digest {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
     out
 }
 
-/// A fresh token: 256 random bits in characters that need no escape in a URL.
+/// Returns a new token: 256 random bits, in characters that need no escape in a URL.
 ///
 /// # Errors
-/// The machine has no randomness to give.
+/// The machine has no randomness.
 pub fn fresh_token() -> Result<String, &'static str> {
     let mut bytes = [0; 32];
     SystemRandom::new()
@@ -56,7 +58,7 @@ pub fn fresh_token() -> Result<String, &'static str> {
     Ok(BASE64URL_NOPAD.encode(&bytes))
 }
 
-/// What is wrong with the file of devices or with a change to it, and where.
+/// An error in the registry file or in a change of the file, with its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryError {
     file: PathBuf,
@@ -77,47 +79,48 @@ impl fmt::Display for RegistryError {
 impl std::error::Error for RegistryError {}
 
 impl RegistryError {
-    /// A file that was there and no longer is.
+    /// Returns the error for a file that existed before and is now missing.
     pub(crate) fn gone(file: &RegistryFile) -> Self {
         file.error(None, "is no longer there")
     }
 }
 
-/// What a file says.
+/// The content of the registry file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceRegistry {
-    /// Who has a token.
+    /// The devices and the hashes of their tokens.
     pub devices: Vec<(Device, Digest)>,
-    /// Whose token is no longer good.
+    /// The devices whose token is revoked.
     pub revoked: Vec<Device>,
-    /// The first line that says nothing; the devices are then not to be relied upon, but what is
-    /// revoked is.
+    /// The first invalid line. With an error, `devices` may be incomplete, but `revoked` is
+    /// reliable.
     pub error: Option<RegistryError>,
 }
 
-/// What tells one version of a file from another: a rename changes the inode, a `chmod` that makes
-/// it readable the time of the change (and not that of the content).
+/// The version of a file: its inode, its length, and the time of its last change (ctime). A rename
+/// changes the inode. A `chmod` that makes the file readable changes the ctime, but not the time of
+/// the content (mtime).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileVersion(u64, u64, i64, i64);
 
-/// The file of devices.
+/// The file of the device registry.
 #[derive(Clone, Debug)]
 pub struct RegistryFile {
     path: PathBuf,
 }
 
 impl RegistryFile {
-    /// The file at this path; it need not exist.
+    /// Creates a registry for the file at this path. The file may be missing.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Which version is there now; `None` if there is none, or none that can be seen.
+    /// Returns the current version of the file; `None` if the file is missing or not accessible.
     pub fn fingerprint(&self) -> Option<FileVersion> {
         let data = std::fs::metadata(&self.path).ok()?;
         Some(FileVersion(
@@ -128,10 +131,11 @@ impl RegistryFile {
         ))
     }
 
-    /// Reads it; one that does not exist yet has no devices.
+    /// Reads the file. A missing file has no devices.
     ///
     /// # Errors
-    /// It cannot be read. A line that is wrong is part of the answer.
+    /// The file cannot be read. An invalid line is not an error here; [`DeviceRegistry::error`]
+    /// contains it.
     pub fn read(&self) -> Result<DeviceRegistry, RegistryError> {
         match self.text()? {
             Some(text) => Ok(self.parse(&text)),
@@ -139,10 +143,11 @@ impl RegistryFile {
         }
     }
 
-    /// Gives a new device a token, which is told here and never again.
+    /// Adds a device and returns its new token. The file stores only the hash, so the token cannot
+    /// be shown again.
     ///
     /// # Errors
-    /// The name is taken or is none, or the file is wrong or cannot be written.
+    /// The name is invalid or already in use, the file is invalid, or the file cannot be written.
     pub fn add(&self, name: &str) -> Result<String, RegistryError> {
         check_name(name).map_err(|reason| self.error(None, reason))?;
         let token = fresh_token().map_err(|reason| self.error(None, reason))?;
@@ -158,7 +163,7 @@ impl RegistryFile {
                 );
                 return Err(self.error(None, message));
             }
-            // A line that says that an older token of this name is revoked has done its work.
+            // The line with an older, revoked token of this name is not necessary any more.
             let mut lines: Vec<&str> = text.lines().filter(|line| !names(line, name)).collect();
             lines.push(&line);
             Ok(joined(&lines))
@@ -166,10 +171,10 @@ impl RegistryFile {
         Ok(token)
     }
 
-    /// Who has a token.
+    /// Returns the names of the devices with a valid token.
     ///
     /// # Errors
-    /// The file is wrong or cannot be read.
+    /// The file is invalid or cannot be read.
     pub fn list(&self) -> Result<Vec<Device>, RegistryError> {
         let registry = self.read()?;
         match registry.error {
@@ -178,10 +183,10 @@ impl RegistryFile {
         }
     }
 
-    /// Takes a device's token away; works even if other lines are wrong.
+    /// Revokes the token of a device, even if other lines of the file are invalid.
     ///
     /// # Errors
-    /// There is no such device, or the file cannot be read or written.
+    /// The name is invalid, the device does not exist, or the file cannot be read or written.
     pub fn revoke(&self, name: &str) -> Result<(), RegistryError> {
         check_name(name).map_err(|reason| self.error(None, reason))?;
         let replacement = format!("{name} {REVOKED}");
@@ -247,7 +252,8 @@ impl RegistryFile {
                     .get_or_insert_with(|| self.error(Some(index + 1), message));
             }
         }
-        // Whichever line comes first: a revocation that an editor has left beside the hash holds.
+        // A revoked line has priority over a hash of the same device, in any order of the lines,
+        // because an editor may have kept both.
         let DeviceRegistry {
             devices, revoked, ..
         } = &mut registry;
@@ -258,26 +264,27 @@ impl RegistryFile {
         registry
     }
 
-    /// Replaces the file with what `change` makes of its text, whole or not at all.
+    /// Replaces the content of the file with the result of `change`. The replacement is atomic.
     fn edit(
         &self,
         change: impl FnOnce(&str) -> Result<String, RegistryError>,
     ) -> Result<(), RegistryError> {
         let told = |error: std::io::Error| self.error(None, format!("cannot be written: {error}"));
-        // A link to the file stays one.
+        // If the path is a symbolic link, the link stays and its target is replaced.
         let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        // Locking the folder leaves no lock file behind, and ends with the process.
+        // A lock on the folder leaves no lock file, and the system releases the lock when the
+        // process ends.
         let lock = File::open(folder).map_err(told)?;
         flock(&lock, FlockOperation::LockExclusive).map_err(|error| told(error.into()))?;
         let text = change(&self.text()?.unwrap_or_default())?;
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".new");
         let temporary = path.with_file_name(name);
-        // Under the lock, one that is there was left by a process that has ended.
+        // Under the lock, an existing temporary file is a remainder of a process that has ended.
         if let Err(error) = std::fs::remove_file(&temporary)
             && error.kind() != ErrorKind::NotFound
         {
@@ -289,7 +296,8 @@ impl RegistryFile {
             .mode(0o600)
             .open(&temporary)
             .map_err(told)?;
-        // Root adds devices; the hub, which runs as somebody else, must still be able to read.
+        // Root adds devices, but the hub runs as another user and must be able to read the new
+        // file.
         let owner = std::fs::metadata(&path).or_else(|_| lock.metadata());
         if let Ok(owner) = owner
             && rustix::process::geteuid().is_root()
@@ -310,7 +318,8 @@ impl DeviceRegistry {
         let Some(name) = words.next() else {
             return Ok(());
         };
-        // What stands there in place of a name or a hash may be a token: it is not repeated.
+        // The error message does not repeat the text, because a token may stand in the place of the
+        // name or the hash.
         check_name(name).map_err(|_| format!("this is not the name of a device; {FORM}"))?;
         let (Some(value), None) = (words.next(), words.next()) else {
             return Err(FORM.into());
@@ -332,12 +341,12 @@ impl DeviceRegistry {
     }
 }
 
-/// A line without its comment.
+/// Returns the line without its comment.
 fn content(line: &str) -> &str {
     line.split('#').next().unwrap_or_default()
 }
 
-/// Whether a line is about this device.
+/// Returns true if the line belongs to this device.
 fn names(line: &str, name: &str) -> bool {
     content(line).split_whitespace().next() == Some(name)
 }

@@ -1,24 +1,26 @@
-//! How old an event is, and how that is said in it. Reads no clock.
+//! The age of an event, and the JSON field that reports the age to clients. This module reads no
+//! clock.
 //!
-//! A hub repeats its newest values to who comes later, and keeps them for who reads slowly. Such
-//! an event says how old it is in a field of ours, `age`, in milliseconds; the vendor has no such
-//! field, and its clients ignore it.
+//! A hub sends last values again to new clients, and sends values late to clients that read slowly.
+//! Such an event has the field `age`, in milliseconds. The field is an extension of this hub: the
+//! vendor has no such field, and the vendor's clients ignore the field.
 
 use std::time::Duration;
 
 use crate::time::Moment;
 
-/// When something came, and how old it was said to be then.
+/// The receive time of an event, and the age that the event already had at the receive time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arrival {
-    /// When it came here.
+    /// The receive time of the event in this process.
     pub at: Moment,
-    /// How old it was by the word of the hub before this one; ages add up.
+    /// The age that the previous hub in a chain of hubs reported for the event. The ages of all
+    /// hubs in the chain add up.
     pub age: Duration,
 }
 
 impl Arrival {
-    /// It has come now, and is new.
+    /// Returns the arrival of a new event, with age zero.
     pub const fn new(at: Moment) -> Self {
         Self {
             at,
@@ -26,17 +28,18 @@ impl Arrival {
         }
     }
 
-    /// How old it is now.
+    /// Returns the age of the event at the time `now`.
     pub(crate) const fn age(self, now: Moment) -> Duration {
         now.since(self.at).saturating_add(self.age)
     }
 }
 
-/// Writes an event with its age, in place of one that it may say.
+/// Writes an event with `age` as its first field. An `age` field that the event already has is
+/// dropped.
 pub(crate) fn write(json: &[u8], age: Duration, into: &mut Vec<u8>) {
     let inner = json.strip_prefix(b"{");
     let Some(mut rest) = inner.and_then(|inner| inner.strip_suffix(b"}")) else {
-        // Nothing else is ever passed on.
+        // The hub relays only JSON objects, so this branch is only a fallback. It copies the input.
         into.extend_from_slice(json);
         return;
     };
@@ -54,7 +57,8 @@ pub(crate) fn write(json: &[u8], age: Duration, into: &mut Vec<u8>) {
     into.push(b'}');
 }
 
-/// Where the first member of an object ends: at its comma, or with the object.
+/// Returns the index of the comma after the first member, or the length of `members` if the first
+/// member is the last one.
 fn member_end(members: &[u8]) -> usize {
     let (mut depth, mut in_string, mut escaped) = (0_u32, false, false);
     for (at, byte) in members.iter().enumerate() {
@@ -72,7 +76,7 @@ fn member_end(members: &[u8]) -> usize {
     members.len()
 }
 
-/// Whether the name of a member is `age`, however it is written.
+/// Returns true if the name of the member is `age`. The name may contain JSON escapes.
 fn is_age(member: &[u8]) -> bool {
     let mut names = serde_json::Deserializer::from_slice(member).into_iter::<String>();
     matches!(names.next(), Some(Ok(name)) if name == "age")

@@ -1,4 +1,5 @@
-//! What a client gets for its requests. Owns the rules: who may ask, for what and for how much.
+//! The handling of client requests: `auth`, `ping`, `subscribe` and `unsubscribe`. This module
+//! checks the permissions and the limits of a client; it never stores state outside the broker.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +19,8 @@ impl Broker {
     pub(crate) fn handle_request(&mut self, client_slot: ClientSlot, request: ClientRequest) {
         let member = matches!(&self.clients[client_slot], Some(client) if client.state == ClientState::Authenticated);
         match request {
-            // Who came in with a token in the address sends one more if its library cannot help
-            // it, whatever is in it.
+            // Some client libraries always send an `auth` request, even after a token in the URL.
+            // An authenticated client gets a success without a check of the new token.
             ClientRequest::Auth(_) if member => self.send_status(
                 client_slot,
                 StatusFrame::one("auth_success", "authenticated"),
@@ -34,7 +35,8 @@ impl Broker {
                 }
             },
             ClientRequest::Ping => {
-                // The proxy answers with a control frame, which a browser never sees.
+                // The proxy sends a pong control frame, but a web page in a browser cannot see
+                // control frames. The hub therefore also sends a status event.
                 let mut frames = Vec::new();
                 websocket::pong(b"", &mut frames);
                 self.write(client_slot, &frames, 1);
@@ -72,7 +74,7 @@ impl Broker {
             .collect();
         let mut new_topics = BTreeSet::new();
         let mut answer = StatusFrame::new();
-        // Channels that only this message brings.
+        // The number of channels that this message adds to the subscriptions of the cluster.
         let mut new = 0;
         for name in names {
             let Some(channel) = channel(self.cluster, name) else {

@@ -1,5 +1,5 @@
-//! Frames of several events, made once for all who have seen the same. Owns their buffers, which
-//! are used again; never knows whom they are for.
+//! Builds WebSocket frames of several events, once for all clients that have seen the same events.
+//! Owns the frame buffers and reuses the buffers; never knows the recipients.
 
 use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
@@ -10,35 +10,37 @@ use super::last_value::{ChannelSlot, QueuedTrade};
 use crate::hub::session::websocket;
 use crate::time::Moment;
 
-/// No frame is longer than this, in bytes, unless a single event is: the vendor's Python client
-/// refuses a mebibyte.
+/// The maximum size of a frame payload, in bytes; only a frame with one very long event is larger.
+/// The limit is below 1 MiB, because the vendor's Python client refuses messages of that size.
 const MAX_FRAME: usize = 256 << 10;
 
-/// Clients of one group that have seen this many different states share their frames; the rest
-/// are so far apart that each gets its own.
+/// The maximum number of different read positions in one group for which frames are shared. The
+/// clients at further positions are so far apart that each client gets its own frames.
 const SHARED: usize = 8;
 
-/// An event that is older than this says so; what is on its way through the hub is younger.
+/// A frame reports the age of an event only if the event is older than this duration. An event that
+/// the hub relays at once is younger.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What has been made for one group.
+/// The frames that are built for one group during one delivery.
 #[derive(Debug, Default)]
 pub(crate) struct FrameCache {
     made: Vec<BuiltFrames>,
     used: usize,
     picks: Vec<(u64, EventRef)>,
-    /// Events with their ages, one after the other.
+    /// The JSON texts of the events with an `age` field, one after the other.
     aged: Vec<u8>,
 }
 
 #[derive(Debug)]
 pub(crate) struct BuiltFrames {
-    /// Whoever has seen up to here, from the first to the last, misses exactly this.
+    /// The range of read positions (sequence numbers) for which these frames contain exactly the
+    /// unseen events.
     seen: RangeInclusive<u64>,
     pub(crate) bytes: Vec<u8>,
-    /// How many frames the bytes are.
+    /// The number of frames in `bytes`.
     pub(crate) count: u64,
-    /// How many of the events are trades.
+    /// The number of trades among the events in `bytes`.
     pub(crate) trades: u64,
 }
 
@@ -46,17 +48,18 @@ pub(crate) struct BuiltFrames {
 enum EventRef {
     Slot(usize),
     Trade(usize),
-    /// There, among those with their ages.
+    /// The byte range of the event in `FrameCache::aged`.
     Aged(Range<usize>),
 }
 
 impl FrameCache {
-    /// Forgets what was made.
+    /// Discards the frames but keeps the buffers.
     pub(crate) fn clear(&mut self) {
         self.used = 0;
     }
 
-    /// The frames with everything newer than `seen`. What is not new any more says its age.
+    /// Returns the frames with all events newer than `seen`. An event older than `FRESH` contains
+    /// its age.
     pub(crate) fn newer(
         &mut self,
         seen: u64,
@@ -96,7 +99,8 @@ impl FrameCache {
         let mut waiting = 0;
         for (at, trade) in trades.iter().enumerate().rev() {
             if trade.seq <= seen {
-                // What is before it has been seen too.
+                // The client has seen all older trades too, so this trade is the lower bound of the
+                // range.
                 pick(trade.seq, EventRef::Trade(at));
                 break;
             }
@@ -129,7 +133,8 @@ impl FrameCache {
             });
         }
         let at = self.used;
-        // The last one is overwritten by the next that nobody shares.
+        // The entry at index `SHARED` is never found by a search. The next unshared read position
+        // overwrites this entry.
         self.used = (self.used + 1).min(SHARED);
         let made = &mut self.made[at];
         made.seen = first..=last;
@@ -145,8 +150,8 @@ impl FrameCache {
     }
 }
 
-/// Writes what these slots hold, each with its age, into as few frames as may be; how many is
-/// returned.
+/// Writes the last value of each slot with its age into as few frames as possible. Returns the
+/// number of frames.
 pub(crate) fn replay(slots: &[&ChannelSlot], now: Moment, into: &mut Vec<u8>) -> u64 {
     let events: Vec<Vec<u8>> = slots
         .iter()
@@ -159,12 +164,12 @@ pub(crate) fn replay(slots: &[&ChannelSlot], now: Moment, into: &mut Vec<u8>) ->
     write(events.iter().map(Vec::as_slice), into)
 }
 
-/// Writes events into as few frames as may be; how many is returned.
+/// Writes the events into as few frames as possible. Returns the number of frames.
 fn write<'a>(events: impl Iterator<Item = &'a [u8]> + Clone, into: &mut Vec<u8>) -> u64 {
     let mut rest = events.peekable();
     let mut count = 0;
     while rest.peek().is_some() {
-        // Brackets, and a comma before each event but the first.
+        // The payload has one byte (`[` or `,`) before each event and one byte (`]`) at the end.
         let (mut length, mut fitting) = (1, 0);
         for event in rest.clone() {
             if fitting > 0 && length + 1 + event.len() > MAX_FRAME {

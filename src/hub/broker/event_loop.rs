@@ -1,5 +1,6 @@
-//! The owner of a cluster's clients: one task that takes in what the upstream and the clients say
-//! and writes to each what it has not seen. Owns when that is done; never what is said.
+//! The event loop of one cluster: one task that receives upstream events and client input and
+//! passes both to the broker. Owns the timing of the deliveries; never decides the content of a
+//! message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,35 +19,36 @@ use crate::market::Cluster;
 use crate::systemd::Heartbeat;
 use crate::time::{Clock, Moment};
 
-/// How often it is looked after who is late, dead or no longer wanted.
+/// The interval between two liveness checks.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How much of one kind is taken in before the others get their turn.
+/// The number of inputs of one kind that the loop handles after the first input in one turn. The
+/// limit lets the other kinds of input get their turn.
 const BATCH_LIMIT: usize = 256;
 
-/// How long all farewells together may take.
+/// The time limit for the close handshakes of all clients together at shutdown.
 const CLOSE_ALL_LIMIT: Duration = Duration::from_millis(1000);
 
-/// Somebody who has come in.
+/// An upgraded connection that the broker has not added as a client yet.
 #[derive(Debug)]
 pub struct PendingClient {
-    /// The connection.
+    /// The upgraded connection of the client.
     pub socket: Transport,
-    /// What was read behind the head of the request.
+    /// The bytes that the HTTP server read after the head of the request.
     pub read_ahead: Bytes,
-    /// Who it is; `None` for one that is still to authenticate, by an `auth` action.
+    /// The authenticated device, or `None` for a client that must still send an `auth` action.
     pub device: Option<Device>,
 }
 
-/// Where guests are let in.
+/// The sender that passes new clients from the HTTP server to the event loop.
 #[derive(Clone, Debug)]
 pub struct Acceptor(mpsc::Sender<PendingClient>);
 
 impl Acceptor {
-    /// Lets somebody in; gives the guest back if there is no room.
+    /// Passes a client to the event loop without waiting.
     ///
     /// # Errors
-    /// The guest, if the fan-out has ended or cannot take another now.
+    /// Returns the client if the event loop has ended or the queue of new clients is full.
     pub fn admit(&self, pending_client: PendingClient) -> Result<(), PendingClient> {
         self.0
             .try_send(pending_client)
@@ -54,33 +56,34 @@ impl Acceptor {
     }
 }
 
-/// What a fan-out is made of.
+/// The inputs, outputs and settings of the event loop of one cluster.
 #[derive(Debug)]
 pub struct Fanout {
-    /// Which cluster.
+    /// The cluster that the event loop serves.
     pub cluster: Cluster,
-    /// What its upstream says.
+    /// The events from the upstream of the cluster.
     pub reports: mpsc::Receiver<UpstreamEvent>,
-    /// What its clients want.
+    /// The sender of the subscriptions of all clients together; the upstream is the receiver.
     pub interest: watch::Sender<Interest>,
-    /// Who is let in, and who no longer is.
+    /// The authenticator, which checks tokens and reports revoked devices.
     pub authenticator: Arc<Authenticator>,
-    /// How much a client may ask.
+    /// The limits for each client and for the cluster.
     pub limits: Limits,
-    /// What is counted.
+    /// The metrics, which all clusters share.
     pub metrics: Arc<Metrics>,
-    /// Time.
+    /// The monotonic clock and the wall clock of the hub.
     pub clock: Clock,
-    /// Who wants to know that this turns; nobody, unless it is set.
+    /// The heartbeat that reports to systemd that the event loop runs. The default heartbeat sends
+    /// nothing.
     pub heartbeat: Heartbeat,
-    /// Clients are told that the prices are simulated before the upstream has said so; they are
-    /// not, unless it is set.
+    /// True if the hub announces simulated prices to clients before the upstream reports simulated
+    /// prices. The default is false.
     pub simulated: bool,
     pending_clients: mpsc::Receiver<PendingClient>,
 }
 
 impl Fanout {
-    /// A fan-out and the door to it.
+    /// Creates an event loop and the acceptor that passes new clients to the event loop.
     pub fn new(
         cluster: Cluster,
         reports: mpsc::Receiver<UpstreamEvent>,
@@ -108,7 +111,8 @@ impl Fanout {
         )
     }
 
-    /// Serves until told to stop; then closes every client with 1012.
+    /// Runs until `stop` is true or the sender of `stop` is dropped. Then closes every client with
+    /// close code 1012 (service restart).
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let (input_sender, mut inputs) = mpsc::channel(1024);
         let Self {
@@ -133,7 +137,8 @@ impl Fanout {
             input_sender,
         );
         broker.simulated = simulated;
-        // Not before this is the next sweep, and then.
+        // `paced` is the earliest time of the next delivery. `checked` is the time of the last
+        // liveness check.
         let mut paced = Moment::ZERO;
         let mut checked = Moment::ZERO;
         let (mut reporting, mut policed) = (true, true);
@@ -207,15 +212,17 @@ impl Fanout {
                 broker.handle_client_input(client_id, heard);
             }
         };
-        // By the machine's clock: whoever stops the program waits by that too.
+        // This limit uses real time and not `clock`, because the process that stops the hub also
+        // waits in real time.
         tokio::time::timeout(CLOSE_ALL_LIMIT, farewells).await.ok();
     }
 }
 
-/// When the next sweep may begin, after one of so many frames. A write costs the same for one
-/// event as for ten, so the more clients a sweep has, the more events it should have: a hub for a
-/// family sends each event at once, one for a thousand displays gathers for 20 ms from sweep to
-/// sweep. However long a sweep takes, others get their turn behind it.
+/// Returns the earliest time of the next delivery after a delivery of `frames` frames. A socket
+/// write costs the same for one event as for ten events, so a delivery to many clients should
+/// contain many events. A hub with few clients sends each event at once; a hub with a thousand
+/// clients collects events for 20 ms. After a large delivery there is always a pause of up to 4 ms,
+/// so that other tasks can run.
 fn pace(begun: Moment, ended: Moment, frames: u64) -> Moment {
     let gathered = begun + Duration::from_millis((frames / 50).min(20));
     let rested = ended + Duration::from_millis((frames / 256).min(4));

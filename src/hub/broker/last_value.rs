@@ -1,9 +1,13 @@
-//! What is newest on each channel, and how far each client has seen. Owns no socket and reads no
-//! clock: what it repeats says how old it is, by the time it is told. A slow client costs no memory: nothing is queued for it but trades, and those once for
-//! all clients; what it missed of the rest is made from the newest when it reads again.
+//! The last-value cache of one cluster: the newest event of each channel, and the read position of
+//! each client. Owns no socket and reads no clock; the caller passes the time as an argument.
 //!
-//! Clients with the same channels stand in one group. A frame is made once for all in a group who
-//! have seen the same, which is all of them that keep up.
+//! A slow client costs no extra memory. The cache queues only trades, and queues each trade once
+//! for all clients. For the other channels, a client that reads again gets the newest values and
+//! not the missed values (conflation).
+//!
+//! Clients with the same subscriptions form one group. The cache builds a frame once for all
+//! clients of a group with the same read position. All clients that read fast enough have the same
+//! position.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,18 +18,20 @@ use crate::hub::Arrival;
 use crate::market::{Channel, ChannelKind, Ticker};
 use crate::time::Moment;
 
-/// A client's place in the room.
+/// The index of a client in the last-value cache and in the broker. A new client can reuse the
+/// index of a client that has left.
 pub type ClientSlot = usize;
 
-/// Whether a topic, which may be a wildcard like `V.*`, means this channel.
+/// Returns true if the topic covers the channel. A topic is either a channel or a wildcard like
+/// `V.*`.
 pub fn covers(topic: &Channel, channel: &Channel) -> bool {
     topic.kind == channel.kind && (topic.ticker == channel.ticker || is_wildcard(topic))
 }
 
-/// All channels of a kind, `V.*`.
+/// Returns the wildcard for all channels of a kind, for example `V.*`.
 pub(crate) fn wildcard(kind: ChannelKind) -> Channel {
     let mut ticker = Ticker::new();
-    // One character always fits.
+    // A ticker always has space for one character, so the push cannot fail.
     let _ = ticker.push('*');
     Channel { kind, ticker }
 }
@@ -34,36 +40,37 @@ fn is_wildcard(topic: &Channel) -> bool {
     topic.ticker == "*"
 }
 
-/// What became of an event.
+/// The result of [`LastValueCache::publish`] for one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishOutcome {
-    /// It is the newest.
+    /// The cache has stored the event and has replaced no unsent event.
     Kept,
-    /// It is the newest, and the one before it had not been sent to everybody.
+    /// The cache has stored the event in place of an event that was not sent to all clients yet.
     Replaced,
-    /// Nobody wants it.
+    /// The cache has dropped the event, because no client is subscribed to its channel.
     Unwanted,
 }
 
-/// What to do with a client after it has been given something.
+/// The state of a client after a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// It can take more.
+    /// The client can take more frames.
     All,
-    /// It cannot until [`LastValueCache::release`].
+    /// The client cannot take more frames until the caller calls [`LastValueCache::release`].
     Enough,
 }
 
-/// What a sweep says of one client.
+/// A delivery to one client.
 #[derive(Debug)]
 pub enum Delivery<'a> {
-    /// Frames, to be written as they are, and how many they are.
+    /// The bytes of complete WebSocket frames, and the number of these frames.
     Frames(&'a [u8], u64),
-    /// It has let too many trades wait.
+    /// The client reads too slowly: more trades were waiting than the limit allows.
     TooSlow,
 }
 
-/// One channel; `json` is empty until something came. Its buffer is used again for each event.
+/// One channel with its newest event. `json` is empty before the first event, and each event reuses
+/// the buffer of `json`.
 #[derive(Debug)]
 pub(crate) struct ChannelSlot {
     channel: Channel,
@@ -73,7 +80,7 @@ pub(crate) struct ChannelSlot {
     groups: Vec<usize>,
 }
 
-/// One trade, for all who want it.
+/// One trade, stored once for all subscribed clients.
 #[derive(Debug)]
 pub(crate) struct QueuedTrade {
     pub(crate) seq: u64,
@@ -85,26 +92,26 @@ pub(crate) struct QueuedTrade {
 #[derive(Debug, Default)]
 struct Group {
     topics: Arc<[Channel]>,
-    /// The slots that the topics cover; sorted.
+    /// The indices of the channel slots that the topics cover, in ascending order.
     slots: Vec<usize>,
     members: Vec<ClientSlot>,
     dirty: bool,
-    /// Trades on its channels so far.
+    /// The number of trades on the channels of the group since the values were last cleared.
     trades: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Member {
     group: usize,
-    /// Its index among the members of the group.
+    /// The index of the client in `Group::members`.
     place: usize,
     seen: u64,
-    /// How many of the group's trades it has had.
+    /// The number of the group's trades that the client has received.
     trades: u64,
     held: bool,
 }
 
-/// The newest of each channel, and who has seen it.
+/// The newest event of each channel, and the read position of each client.
 #[derive(Debug)]
 pub struct LastValueCache {
     slots: Vec<ChannelSlot>,
@@ -113,16 +120,16 @@ pub struct LastValueCache {
     groups: Vec<Group>,
     free_groups: Vec<usize>,
     by_topics: HashMap<Arc<[Channel]>, usize>,
-    /// The groups that hold a kind's wildcard. Who holds a channel by its name is found in its
-    /// slot: there is one as long as anybody holds it.
+    /// The groups with a wildcard subscription, by kind. The groups that hold a channel by name are
+    /// in the slot of the channel; the slot exists as long as any group holds the channel.
     wildcard_groups: HashMap<ChannelKind, Vec<usize>>,
     members: Vec<Option<Member>>,
     free_client_slots: Vec<ClientSlot>,
-    /// Oldest first; empty while nobody is held.
+    /// The queued trades, oldest first. After a delivery, the queue is empty if no client is held.
     trades: VecDeque<QueuedTrade>,
-    /// Trades waiting for one client; one more and it is too slow.
+    /// The maximum number of trades that may wait for one client.
     trade_limit: usize,
-    /// Trades since everybody who can was last given them.
+    /// The number of trades since the last delivery.
     pending_trades: usize,
     held: usize,
     seq: u64,
@@ -132,13 +139,14 @@ pub struct LastValueCache {
 }
 
 impl LastValueCache {
-    /// An empty room in which a client may let so many trades wait.
+    /// Creates an empty cache. `trade_limit` is the maximum number of trades that may wait for one
+    /// client; a limit of 0 counts as 1.
     pub fn new(trade_limit: usize) -> Self {
         Self {
             slots: Vec::new(),
             free_slots: Vec::new(),
             by_channel: HashMap::new(),
-            // The first group is of those who want nothing.
+            // Group 0 contains the clients without subscriptions and always exists.
             groups: vec![Group::default()],
             free_groups: Vec::new(),
             by_topics: HashMap::from([(Arc::default(), 0)]),
@@ -156,7 +164,7 @@ impl LastValueCache {
         }
     }
 
-    /// Somebody comes in, and wants nothing yet.
+    /// Adds a client without subscriptions and returns the slot of the client.
     pub fn join(&mut self) -> ClientSlot {
         let client_slot = self.free_client_slots.pop().unwrap_or_else(|| {
             self.members.push(None);
@@ -174,7 +182,7 @@ impl LastValueCache {
         client_slot
     }
 
-    /// Somebody leaves; the seat is free for the next.
+    /// Removes a client. A new client can reuse the slot.
     pub fn leave(&mut self, client_slot: ClientSlot) {
         let Some(member) = self.members[client_slot].take() else {
             return;
@@ -184,15 +192,15 @@ impl LastValueCache {
         self.free_client_slots.push(client_slot);
     }
 
-    /// What a client wants; sorted.
+    /// Returns the subscriptions of a client in ascending order.
     pub fn topics(&self, client_slot: ClientSlot) -> &[Channel] {
         let group = self.members[client_slot].map_or(0, |member| member.group);
         &self.groups[group].topics
     }
 
-    /// Makes these the topics of a client. Frames with the newest of each channel that it did not
-    /// have before go into `replay`, each with its age; how many they are is returned. Trades are
-    /// not repeated: a trade is a thing that happened, not a state.
+    /// Replaces the subscriptions of a client. Appends frames with the last values of the added
+    /// channels to `replay`, each value with its age, and returns the number of frames. Trades are
+    /// not replayed, because a trade is an event and not a state.
     pub fn set_topics(
         &mut self,
         client_slot: ClientSlot,
@@ -209,7 +217,8 @@ impl LastValueCache {
         if group == member.group {
             return 0;
         }
-        // What it has not seen is left to the next sweep: here goes only what is older than that.
+        // The next delivery sends the values that are newer than `member.seen`. The replay contains
+        // only the older values.
         let (before, slots) = (&self.groups[member.group].slots, &self.slots);
         let missing = self.groups[group].slots.iter().filter(|&&id| {
             (1..=member.seen).contains(&slots[id].seq) && before.binary_search(&id).is_err()
@@ -247,12 +256,14 @@ impl LastValueCache {
         count
     }
 
-    /// Takes in an event, which came then.
+    /// Stores an event with its receive time, and marks the subscribed groups for the next
+    /// delivery.
     pub fn publish(&mut self, channel: &Channel, json: &[u8], arrival: Arrival) -> PublishOutcome {
         let id = match self.by_channel.get(channel) {
             Some(&id) => id,
             None => {
-                // Nobody holds it by its name, else it would have a slot.
+                // A channel that a client holds by name always has a slot. Only a wildcard can
+                // cover a channel without a slot.
                 if self
                     .wildcard_groups
                     .get(&channel.kind)
@@ -290,17 +301,19 @@ impl LastValueCache {
         fate
     }
 
-    /// Whether somebody has something to be given.
+    /// Returns true if at least one group has events to deliver.
     pub fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }
 
-    /// Whether so many trades have come that waiting longer would make everybody too slow.
+    /// Returns true if half of the trade limit has arrived since the last delivery. With more
+    /// waiting trades, all clients would soon exceed the limit.
     pub fn should_flush_trades(&self) -> bool {
         self.pending_trades >= self.trade_limit.div_ceil(2)
     }
 
-    /// Gives everybody who can take it what they have not seen.
+    /// Delivers the unseen events through `give` to each client that can take frames. A held client
+    /// gets [`Delivery::TooSlow`] if too many trades wait for the client.
     pub fn deliver_pending(
         &mut self,
         now: Moment,
@@ -322,7 +335,7 @@ impl LastValueCache {
         }
     }
 
-    /// Gives one client nothing more until it is released.
+    /// Stops the deliveries to a client until [`LastValueCache::release`].
     pub fn hold(&mut self, client_slot: ClientSlot) {
         if let Some(member) = &mut self.members[client_slot]
             && !std::mem::replace(&mut member.held, true)
@@ -331,7 +344,7 @@ impl LastValueCache {
         }
     }
 
-    /// A client can take more, and is given what it has not seen.
+    /// Resumes the deliveries to a client, and delivers the unseen events at once.
     pub fn release(
         &mut self,
         client_slot: ClientSlot,
@@ -348,7 +361,8 @@ impl LastValueCache {
         self.frames.clear();
     }
 
-    /// Lets go of all values: they are old, and who comes now must not take them for new.
+    /// Deletes all values and queued trades, so that a new client does not take old values for new
+    /// ones.
     pub fn clear_values(&mut self) {
         for slot in &mut self.slots {
             slot.seq = 0;
@@ -365,7 +379,7 @@ impl LastValueCache {
         }
     }
 
-    /// Lets go of the channels that nobody has and that are not to be kept.
+    /// Removes each channel that has no subscribed client and for which `keep` returns false.
     pub fn retain(&mut self, mut keep: impl FnMut(&Channel) -> bool) {
         let before = self.free_slots.len();
         for id in 0..self.slots.len() {
@@ -381,7 +395,8 @@ impl LastValueCache {
             }
         }
         if self.free_slots.len() > before {
-            // Whoever has the slot next shall not be given them.
+            // The next channel in a removed slot must not get the queued trades of the removed
+            // channel.
             let (slots, by_channel) = (&self.slots, &self.by_channel);
             self.trades
                 .retain(|trade| by_channel.get(&slots[trade.slot].channel) == Some(&trade.slot));
@@ -407,7 +422,8 @@ impl LastValueCache {
             .newer(member.seen, &group.slots, &self.slots, &self.trades, now);
         member.seen = self.seq;
         member.trades = group.trades;
-        // Some that waited may have been let go of while the client was held.
+        // A held client gets here only if too many trades wait. Fewer trades in the frames than
+        // waiting trades means that the queue has dropped trades while the client was held.
         if member.held || made.trades < waiting {
             give(client_slot, Delivery::TooSlow);
         } else if made.count > 0
@@ -419,8 +435,8 @@ impl LastValueCache {
         }
     }
 
-    /// Keeps a trade until all who can have been given it; those who are held can fall behind by
-    /// four times what may wait for one of them.
+    /// Queues a trade until all clients that can take frames have received the trade. The queue
+    /// holds at most four times the trade limit for held clients; then it drops the oldest trade.
     fn remember(&mut self, slot: usize, json: &[u8], arrival: Arrival) {
         self.trades.push_back(QueuedTrade {
             seq: self.seq,
@@ -440,8 +456,9 @@ impl LastValueCache {
         }
     }
 
-    /// The slot of a channel, made if there is none: then only wildcards can cover it, so a new
-    /// channel costs no more with many clients and channels than with few.
+    /// Returns the slot of a channel, and creates the slot if necessary. Only groups with a
+    /// wildcard can cover a new channel, so the cost does not grow with the number of clients and
+    /// channels.
     fn slot(&mut self, channel: &Channel) -> usize {
         if let Some(&id) = self.by_channel.get(channel) {
             return id;
@@ -472,7 +489,8 @@ impl LastValueCache {
         id
     }
 
-    /// The group of those who want this, made if there is none.
+    /// Returns the group with these topics, and creates the group if necessary. The topics must be
+    /// sorted and unique.
     fn group(&mut self, topics: Vec<Channel>) -> usize {
         if let Some(&group) = self.by_topics.get(topics.as_slice()) {
             return group;
@@ -512,7 +530,7 @@ impl LastValueCache {
         group
     }
 
-    /// Takes a member out of its group, and the group away with the last.
+    /// Removes a member from its group. Removes the group too if the member was the last one.
     fn leave_group(&mut self, member: Member) {
         let group = &mut self.groups[member.group];
         group.members.swap_remove(member.place);

@@ -1,5 +1,6 @@
-//! Who has to go: the late, the dead, the revoked, and everybody at the end. Owns the patience of
-//! the hub; reads no clock of its own.
+//! The liveness check: closes clients that do not authenticate in time, that do not answer pings or
+//! that have a revoked device, and closes all clients at shutdown. Owns the ping limits; never
+//! reads a clock other than the clock of the broker.
 
 use std::time::Duration;
 
@@ -9,21 +10,21 @@ use crate::hub::session::client::ClientState;
 use crate::hub::session::protocol::StatusFrame;
 use crate::hub::session::websocket;
 
-/// A client that has said nothing for this long is asked whether it is there.
+/// The hub sends a ping to a client that has sent no data for this duration.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// So many questions in a row go unanswered before a client is dropped.
+/// The number of unanswered pings in a row after which the hub drops a client.
 const UNANSWERED: u8 = 2;
 
 impl Broker {
-    /// Sends one away whose device is no longer allowed.
+    /// Closes the session of a client whose device is revoked.
     pub(crate) fn revoke(&mut self, client_slot: ClientSlot) {
         self.metrics.clients_revoked.add(1);
         let status = StatusFrame::one("force_disconnect", "the token of this device was revoked");
         self.close(client_slot, Some(1008), status);
     }
 
-    /// Sends away whose device is no longer allowed.
+    /// Closes the sessions of all devices that are no longer in the device registry.
     pub(crate) fn disconnect_revoked(&mut self) {
         let registry = self.authenticator.registry().borrow().clone();
         for client_slot in 0..self.clients.len() {
@@ -38,7 +39,8 @@ impl Broker {
         }
     }
 
-    /// What is done once a second: who is late, dead or no longer wanted.
+    /// Runs once a second: closes clients that do not authenticate in time, sends pings, drops dead
+    /// clients, and removes expired channels without subscribers.
     pub(crate) fn housekeeping(&mut self) {
         let now = self.now();
         for client_slot in 0..self.clients.len() {
@@ -59,8 +61,8 @@ impl Broker {
                 ClientState::Unauthenticated { .. } | ClientState::Closing { .. } => {}
                 ClientState::Authenticated => {
                     let heard = client.socket_state.heard();
-                    // It had been silent for long when it was asked, so what came in the same
-                    // millisecond is the answer.
+                    // The hub sends a ping only after a long silence. Data from the same
+                    // millisecond as the ping therefore counts as the answer to the ping.
                     if heard >= client.asked {
                         client.unanswered = 0;
                     }
@@ -88,12 +90,13 @@ impl Broker {
         }
     }
 
-    /// Tells everybody that the hub is about to restart.
+    /// Closes all sessions with close code 1012 (service restart).
     pub(crate) fn close_all(&mut self) {
         self.close_all_with(1012, StatusFrame::new);
     }
 
-    /// Sends everybody away with this code, behind these last words.
+    /// Sends the status `last_words` to each client and then closes its session with this close
+    /// code.
     pub(crate) fn close_all_with(&mut self, code: u16, last_words: fn() -> StatusFrame) {
         for client_slot in 0..self.clients.len() {
             if self.clients[client_slot]

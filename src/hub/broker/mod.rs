@@ -1,5 +1,5 @@
-//! Everybody who is connected to one cluster. Owns the clients, the room and what is wanted, and
-//! decides who is told what; never waits for anybody.
+//! The broker of one cluster. Owns the clients, the last-value cache and the subscriptions, and
+//! decides the messages for each client; never waits for a client.
 
 pub(crate) mod age;
 pub(crate) mod commands;
@@ -33,21 +33,22 @@ use crate::feed::Failure;
 use crate::market::{Channel, Cluster};
 use crate::time::{Clock, Moment};
 
-/// How long a client may take to answer a farewell.
+/// The time limit for a client to answer a close frame.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// What is known of the upstream.
+/// The upstream status of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UpstreamStatus {
-    /// Nothing yet, or nobody needs it.
+    /// The upstream has reported nothing yet, or no client needs the upstream.
     Idle,
     Up,
     Down(Failure),
-    /// The vendor lets us in for nothing here.
+    /// The vendor refuses the whole cluster: the key is wrong, or the plan does not include the
+    /// cluster.
     Denied,
 }
 
-/// Everybody who is here.
+/// The state of one cluster: its clients, subscriptions, last values and upstream status.
 #[derive(Debug)]
 pub(super) struct Broker {
     pub(super) cluster: Cluster,
@@ -58,16 +59,17 @@ pub(super) struct Broker {
     input_sender: mpsc::Sender<(ClientId, ClientInput)>,
     pub(super) last_values: LastValueCache,
     pub(super) wanted: ClientSubscriptions,
-    /// By seat.
+    /// The clients, indexed by client slot.
     pub(super) clients: Vec<Option<Client>>,
     count: usize,
-    /// How many have ever been here.
+    /// The number of clients since the start. The number makes each client ID unique.
     number: u64,
     pub(super) upstream: UpstreamStatus,
     pub(super) simulated: bool,
-    /// What was asked for twice on this connection of the upstream, and never confirmed.
+    /// The channels that the upstream requested twice on the current connection without a
+    /// confirmation from the vendor.
     pub(super) unanswered: BTreeSet<Channel>,
-    /// The interest has changed since it was last asked for.
+    /// True if the subscriptions have changed since the last call of `new_interest`.
     pub(super) changed: bool,
     buffer: Vec<u8>,
 }
@@ -109,12 +111,13 @@ impl Broker {
         self.clock.now().monotonic
     }
 
-    /// What the clients want, if that has changed since the last time.
+    /// Returns the subscriptions of all clients together if they have changed since the last call.
     pub(super) fn new_interest(&mut self) -> Option<Interest> {
         std::mem::take(&mut self.changed).then(|| self.wanted.interest())
     }
 
-    /// Lets somebody in and greets them.
+    /// Adds a client and sends the greeting. Also authenticates the client if the upgrade request
+    /// contained a valid token.
     pub(super) fn admit(&mut self, pending_client: PendingClient) {
         if pending_client.socket.prepare().is_err() {
             return;
@@ -151,7 +154,7 @@ impl Broker {
         }
         self.send_status(client_id.client_slot, greeting);
         match pending_client.device {
-            // It may have been revoked since its token was looked at.
+            // The device may have been revoked after the check of the token.
             Some(device) if !self.authenticator.registry().borrow().contains(&device) => {
                 self.revoke(client_id.client_slot)
             }
@@ -160,8 +163,9 @@ impl Broker {
         }
     }
 
-    /// Makes somebody a member. In a frame of its own behind the greeting: the vendor's clients
-    /// and those of the proxy read the status of a frame's first event.
+    /// Marks a client as authenticated and sends the status. The status is in a separate frame
+    /// after the greeting, because the clients of the vendor and of the proxy read only the status
+    /// of the first event in a frame.
     pub(super) fn mark_authenticated(&mut self, client_slot: ClientSlot, device: Device) {
         let Some(client) = &mut self.clients[client_slot] else {
             return;
@@ -181,7 +185,7 @@ impl Broker {
         }
     }
 
-    /// Takes in what a client has said.
+    /// Handles one input from a client. Ignores an input from an earlier client of the same slot.
     pub(super) fn handle_client_input(&mut self, client_id: ClientId, input: ClientInput) {
         let Some(Some(client)) = self.clients.get_mut(client_id.client_slot) else {
             return;
@@ -196,7 +200,8 @@ impl Broker {
             ClientInput::Close(_) if leaving => self.remove(client_slot),
             ClientInput::Close(code) => {
                 self.close(client_slot, code, StatusFrame::new());
-                // It is the server that ends the connection; what is left to send may go first.
+                // The server ends the connection (RFC 6455, 7.1.1), but only after the unsent
+                // bytes.
                 if let Some(client) = &self.clients[client_slot]
                     && !client.is_behind()
                 {
@@ -270,7 +275,7 @@ impl Broker {
         self.buffer = replay;
     }
 
-    /// Tells one client something.
+    /// Sends a status frame to one client. Sends nothing if the frame is empty.
     pub(super) fn send_status(&mut self, client_slot: ClientSlot, status_frame: StatusFrame) {
         if let Some(text) = status_frame.finish() {
             let mut frame = Vec::new();
@@ -279,7 +284,7 @@ impl Broker {
         }
     }
 
-    /// Tells all members something.
+    /// Sends a status frame to all authenticated clients. Sends nothing if the frame is empty.
     pub(super) fn send_status_to_all(&mut self, status_frame: StatusFrame) {
         let Some(text) = status_frame.finish() else {
             return;
@@ -304,7 +309,8 @@ impl Broker {
                 self.metrics.clients_blocked.add(1);
                 self.last_values.hold(client_slot);
             }
-            // It has asked for more than it reads; there is no room even to say so.
+            // The client sends requests but does not read the responses. The buffer has no space
+            // for a status, so the hub drops the client without a status.
             WriteOutcome::Full => {
                 self.metrics.slow_consumers.add(1);
                 return self.remove(client_slot);
@@ -315,7 +321,8 @@ impl Broker {
         self.metrics.bytes_out.add(frames.len() as u64);
     }
 
-    /// Gives everybody who can take it what they have not seen; returns how many frames.
+    /// Delivers the unseen events to all clients that can take frames. Returns the number of
+    /// frames.
     pub(super) fn deliver_pending(&mut self) -> u64 {
         let before = self.metrics.frames_out.count();
         let now = self.now();
@@ -372,7 +379,8 @@ impl Broker {
         }
     }
 
-    /// Says farewell; the client has a moment to answer.
+    /// Sends the status `last_words` and a close frame. The client then has the time `FAREWELL` to
+    /// answer with its own close frame.
     pub(super) fn close(
         &mut self,
         client_slot: ClientSlot,
@@ -410,7 +418,7 @@ impl Broker {
 }
 
 impl Drop for Broker {
-    /// What is counted is counted for all clusters together.
+    /// Removes all clients from the metrics, because all clusters share the same metrics.
     fn drop(&mut self) {
         for client_slot in 0..self.clients.len() {
             self.remove(client_slot);

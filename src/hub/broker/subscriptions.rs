@@ -1,5 +1,5 @@
-//! What the clients of a cluster want together. Owns how many want each channel and until when
-//! one that nobody wants is kept; never reads a clock.
+//! The subscriptions of all clients of one cluster together. Owns the number of subscribers of each
+//! channel and the expiry time of channels without subscribers; never reads a clock.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use crate::hub::Interest;
 use crate::market::Channel;
 use crate::time::Moment;
 
-/// How long the upstream goes on with a channel that nobody wants: a display that restarts, or a
-/// page that is turned and turned back, shall find it as it left it.
+/// The duration for which the upstream keeps a channel without subscribers. A display that restarts
+/// or returns to a page within this duration gets the last value of the channel at once.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The union of what all clients want.
+/// The union of the subscriptions of all clients.
 #[derive(Debug, Default)]
 pub(crate) struct ClientSubscriptions {
     counts: HashMap<Channel, usize>,
@@ -21,13 +21,14 @@ pub(crate) struct ClientSubscriptions {
 }
 
 impl ClientSubscriptions {
-    /// A client wants one more channel.
+    /// Adds one subscriber to a channel.
     pub(crate) fn add(&mut self, channel: &Channel) {
         *self.counts.entry(channel.clone()).or_default() += 1;
         self.lingering.remove(channel);
     }
 
-    /// A client does not want it any more.
+    /// Removes one subscriber from a channel. The upstream keeps a channel without subscribers for
+    /// the duration `LINGER`.
     pub(crate) fn remove(&mut self, channel: &Channel, now: Moment) {
         let Some(count) = self.counts.get_mut(channel) else {
             return;
@@ -39,30 +40,31 @@ impl ClientSubscriptions {
         }
     }
 
-    /// Drops what nobody has wanted for long enough; whether there was any.
+    /// Removes the channels that have had no subscriber for the duration `LINGER`. Returns true if
+    /// at least one channel was removed.
     pub(crate) fn expire(&mut self, now: Moment) -> bool {
         let before = self.lingering.len();
         self.lingering.retain(|_, until| *until > now);
         self.lingering.len() < before
     }
 
-    /// Whether there will be something to drop.
+    /// Returns true if at least one channel without subscribers waits for its removal.
     pub(crate) fn is_lingering(&self) -> bool {
         !self.lingering.is_empty()
     }
 
-    /// How many channels there are, with those that are only kept for a while: they cost the
-    /// same.
+    /// Returns the number of channels. The number includes channels without subscribers until their
+    /// removal, because these channels cost the same.
     pub(crate) fn len(&self) -> usize {
         self.counts.len() + self.lingering.len()
     }
 
-    /// Whether this very channel is among them.
+    /// Returns true if the set contains exactly this channel. A wildcard does not count.
     pub(crate) fn contains(&self, channel: &Channel) -> bool {
         self.counts.contains_key(channel) || self.lingering.contains_key(channel)
     }
 
-    /// What to ask the upstream for.
+    /// Returns the channels that the upstream must subscribe to.
     pub(crate) fn interest(&self) -> Interest {
         self.counts
             .keys()
@@ -71,7 +73,7 @@ impl ClientSubscriptions {
             .collect()
     }
 
-    /// Whether the upstream is asked for this channel.
+    /// Returns true if the upstream subscribes to this channel by name or by wildcard.
     pub(crate) fn covers(&self, channel: &Channel) -> bool {
         self.contains(channel) || self.contains(&wildcard(channel.kind))
     }

@@ -1,4 +1,5 @@
-//! What is heard of an upstream, and what everybody is told of it. Owns nothing: the hall does.
+//! The reaction of the broker to a new upstream status, and the status messages to the clients.
+//! Owns no state; the broker owns the state.
 
 use std::collections::BTreeSet;
 
@@ -8,25 +9,28 @@ use crate::hub::RelayedEvent;
 use crate::hub::session::protocol::StatusFrame;
 use crate::market::Channel;
 
-/// In the vendor's words, with the name that these lack.
+/// Returns the vendor's text for a refused subscription, with the channel name added. The vendor's
+/// own text contains no channel name.
 fn unanswered(channel: &Channel) -> String {
     format!("not authorized: {channel}")
 }
 
-/// What is said to who waits for a cluster that cannot be had.
+/// Returns the status for the clients of a cluster that the vendor refuses.
 pub(crate) fn denied_frame() -> StatusFrame {
     StatusFrame::one("upstream_down", &Failure::Key.to_string())
 }
 
 impl Broker {
-    /// The upstream is in use.
+    /// Handles a new working connection of the upstream.
     pub(crate) fn upstream_up(&mut self, simulated: bool) {
         if self.upstream != UpstreamStatus::Up {
-            // Another connection: the plan may be another by now.
+            // The vendor's plan may have changed since the previous connection, so the hub forgets
+            // the unconfirmed channels.
             self.unanswered.clear();
         }
         if self.simulated != simulated {
-            // Another vendor: nothing of the one before is repeated.
+            // The source of the prices has changed, so the hub must not replay values of the
+            // previous source.
             self.last_values.clear_values();
         }
         if self.simulated && !simulated {
@@ -34,7 +38,8 @@ impl Broker {
                 "{}: the prices are real now, and were simulated: displays are told to connect anew",
                 self.cluster
             );
-            // They keep what they were told, and its values, for as long as they are connected.
+            // A display keeps the simulated status and the simulated values until its connection
+            // ends, so all clients must reconnect.
             self.close_all_with(1012, StatusFrame::new);
         }
         let mut status_frame = StatusFrame::new();
@@ -49,8 +54,8 @@ impl Broker {
         self.send_status_to_all(status_frame);
     }
 
-    /// The upstream is not in use. What came before it went is let go of: nobody shall take it
-    /// for new.
+    /// Handles the loss of the upstream connection. Delivers the pending events first, then deletes
+    /// all values, so that no client takes old values for new ones.
     pub(crate) fn upstream_down(&mut self, reason: Failure) {
         self.deliver_pending();
         self.last_values.clear_values();
@@ -64,14 +69,16 @@ impl Broker {
         }
     }
 
-    /// The vendor lets us in for nothing here. Nobody shall wait for it: who has REST to fall back
-    /// on is to do so, and who comes again is told at the door.
+    /// Handles the refusal of the whole cluster by the vendor. Closes all sessions, so that clients
+    /// with a REST fallback use REST. The router refuses a client that connects again before the
+    /// upgrade.
     pub(crate) fn upstream_barred(&mut self) {
         self.upstream = UpstreamStatus::Denied;
         self.close_all_with(1013, denied_frame);
     }
 
-    /// The vendor has not answered for a channel, which has been confirmed to clients.
+    /// Handles a channel that the vendor has not confirmed although the hub has confirmed the
+    /// channel to clients. Sends an error to the subscribed clients.
     pub(crate) fn upstream_unanswered(&mut self, channel: Channel) {
         if !self.unanswered.insert(channel.clone()) {
             return;
@@ -91,14 +98,15 @@ impl Broker {
         }
     }
 
-    /// Adds to the answer of who has just subscribed what is already known of these channels.
+    /// Adds an error to the response for each of these channels that the vendor has not confirmed.
     pub(crate) fn add_unanswered(&self, channels: &BTreeSet<Channel>, answer: &mut StatusFrame) {
         for channel in self.unanswered.intersection(channels) {
             answer.add("error", &unanswered(channel));
         }
     }
 
-    /// What comes after all was only late.
+    /// Removes the channels of these events from the unconfirmed channels. An event on a channel
+    /// proves that the vendor's confirmation was only late.
     pub(crate) fn answered(&mut self, events: &[RelayedEvent]) {
         if !self.unanswered.is_empty() {
             for event in events {

@@ -1,6 +1,6 @@
-//! The minutes of the session, for displays that come in the middle of it. Owned by one task, which
-//! is told of every bar of a minute that passes; what came before that is asked of the vendor once
-//! for all, and merged.
+//! The one-minute bars of the session, for displays that connect in the middle of the session. One
+//! task owns the bars and receives every minute bar that passes. Older bars are requested from the
+//! vendor once for all clients, and merged.
 
 use std::ops::Range;
 
@@ -15,67 +15,69 @@ use crate::market::{Bar, ChannelKind, Ticker};
 use crate::massive::websocket;
 use crate::time::Now;
 
-/// Orders that may wait before an upstream or a request does.
+/// The maximum number of queued commands. A full queue makes the upstreams and the requests wait.
 const QUEUE: usize = 64;
-/// In milliseconds.
+/// The length of a bar, in milliseconds.
 pub(crate) const MINUTE: i64 = 60_000;
 
-/// One bar, and how much was traded in it, where somebody said.
+/// A bar and its volume, in shares or contracts; `None` if the volume is unknown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CachedBar {
     pub(super) bar: Bar,
     pub(super) volume: Option<f64>,
 }
 
-/// What there is of a span of time.
+/// The stored bars of a span of time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct CachedBars {
     pub(super) minutes: Vec<CachedBar>,
-    /// There is no other.
+    /// True if the span is complete, so that no bar is missing.
     pub(super) whole: bool,
-    /// They are not real.
+    /// True if the prices are simulated.
     pub(super) simulated: bool,
 }
 
-/// A span of time of one ticker, in milliseconds.
+/// A span of time of one ticker, in milliseconds since the Unix epoch.
 #[derive(Clone, Debug)]
 pub(crate) struct BarRange {
     pub(super) ticker: Ticker,
-    /// The end does not belong to it.
+    /// The span of time; its end is exclusive.
     pub(super) times: Range<i64>,
 }
 
 enum BarCommand {
-    /// An upstream is up, and its prices are simulated or not; and these events on channels of
-    /// minutes have passed.
+    /// Bars that passed on the minute channels of an upstream, and true if the prices of the
+    /// upstream are simulated.
     Seen(bool, Vec<RelayedEvent>),
-    /// The vendor's own, which are all there are of this span; and whether they are simulated.
+    /// The vendor's complete bars of a span, and true if their prices are simulated.
     Fetched(BarRange, Vec<CachedBar>, bool),
     Read(BarRange, oneshot::Sender<CachedBars>),
 }
 
-/// The way to whoever keeps the minutes.
+/// A handle to the task that owns the one-minute bars.
 #[derive(Clone, Debug)]
 pub struct BarCache(mpsc::Sender<BarCommand>);
 
 impl BarCache {
-    /// The way to an empty store, and what keeps it: to be run as long as anybody has the way.
+    /// Returns a handle to an empty store, and the task that owns the store. The task must run as
+    /// long as a handle exists.
     pub fn new() -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (commands, ordered) = mpsc::channel(QUEUE);
         (Self(commands), keep(ordered))
     }
 
-    /// An upstream is up, whose prices are simulated or not; and these events on channels of
-    /// minutes have passed, if any.
+    /// Reports the bars that passed on the minute channels of an upstream, if there are any.
+    /// `simulated` is true if the prices of the upstream are simulated.
     pub(crate) async fn seen(&self, simulated: bool, bars: Vec<RelayedEvent>) {
         self.order(BarCommand::Seen(simulated, bars)).await;
     }
 
-    /// The body that answers for these minutes. Where the vendor cannot be asked for those that did
-    /// not pass here it holds those that did, and `stale: true`.
+    /// Returns the response body for the requested bars. If the vendor does not provide the bars
+    /// that did not pass through this hub, the body contains only the stored bars and
+    /// `stale: true`.
     ///
     /// # Errors
-    /// Why there is no answer, if there is none at all.
+    /// The reason of the failed request, if there is no bar to return.
     pub(crate) async fn answer(
         &self,
         quotes: &QuoteCache,
@@ -86,7 +88,8 @@ impl BarCache {
         let mut held = self.read(&span).await;
         let told = quotes.simulated().filter(|told| *told != held.simulated);
         if let Some(simulated) = told {
-            // By REST alone the vendor has said that it is another.
+            // The vendor has changed between real and simulated prices, and only a REST response
+            // shows the change.
             self.seen(simulated, Vec::new()).await;
             held = self.read(&span).await;
         }
@@ -121,7 +124,7 @@ impl BarCache {
     }
 
     async fn order(&self, order: BarCommand) {
-        // Nobody keeps anything any more: the hub is ending.
+        // An error means that the owner of the bars has ended, because the hub is ending.
         self.0.send(order).await.ok();
     }
 }
@@ -143,19 +146,19 @@ async fn keep(mut commands: mpsc::Receiver<BarCommand>) {
                 store.set_simulated(simulated);
                 store.merge(&span, minutes);
             }
-            // Whoever asked may have stopped waiting.
+            // The receiver of the response may have stopped waiting.
             BarCommand::Read(span, reply) => drop(reply.send(store.read(&span))),
         }
     }
 }
 
-/// What `wire` does not read of a bar.
+/// The volume of a bar, which `websocket` does not read.
 #[derive(Deserialize)]
 struct BarVolume {
     v: Option<f64>,
 }
 
-/// The bar of an event; `text` is used again for each.
+/// Reads the bar of an event. `text` is a buffer that is reused for each event.
 fn read(event: &RelayedEvent, text: &mut String) -> Option<CachedBar> {
     let json = std::str::from_utf8(&event.json).ok()?;
     text.clear();
@@ -213,7 +216,7 @@ mod tests {
             .collect();
         assert_eq!(told, [(1.5, Some(1.5)), (2.0, Some(20.0))]);
         assert!(held.whole && !held.simulated);
-        // Another vendor: nothing of this one is repeated.
+        // After a change to another vendor, no bar of the old vendor is returned.
         minutes.seen(true, Vec::new()).await;
         let held = minutes.read(&span).await;
         assert!(held.minutes.is_empty() && !held.whole && held.simulated);

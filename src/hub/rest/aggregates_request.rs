@@ -1,4 +1,5 @@
-//! The vendor's own form of minutes: its address, which is ours too, and its body. Pure.
+//! The vendor's format of one-minute bars: the request path, which the hub also serves, and the
+//! response body. Pure: this module does no I/O.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -14,44 +15,46 @@ use crate::time::Now;
 
 static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 
-/// The longest span that is answered: the last session before the longest of weekends is in it.
+/// The longest span in one request, in milliseconds. Seven days always include the last session,
+/// even after the longest weekend.
 const LONGEST: i64 = 7 * 24 * 60 * MINUTE;
 
-/// What is asked for.
+/// A request for one-minute bars.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AggregatesRequest {
     symbol: Symbol,
-    /// In milliseconds since the Unix epoch.
+    /// The start of the span, in milliseconds since the Unix epoch.
     from: i64,
-    /// The last that belongs to it.
+    /// The last millisecond of the span.
     to: i64,
 }
 
-/// Why that cannot be answered, in words for whoever asked.
+/// The reason why a request cannot be served, with a message for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InvalidRequest {
-    /// It is something else.
+    /// The hub does not serve this kind of request.
     Unserved(&'static str),
-    /// It makes no sense.
+    /// The values of the request are invalid.
     Senseless(&'static str),
 }
 
-/// The day of New York that a moment belongs to.
+/// Returns the day in New York at this time, in milliseconds since the Unix epoch.
 pub(crate) fn day(millis: i64) -> Date {
     let time = Timestamp::from_millisecond(millis).unwrap_or_default();
     NEW_YORK.to_datetime(time).date()
 }
 
-/// When a day begins in New York.
+/// Returns the start of a day in New York, in milliseconds since the Unix epoch.
 fn midnight(day: Date) -> Option<i64> {
     let begins = day.to_zoned(NEW_YORK.clone()).ok()?;
     Some(begins.timestamp().as_millisecond())
 }
 
-/// The first and the last millisecond that a text means: a number of them, or a day.
+/// Returns the first and the last millisecond of a time in a path. The text is a number of
+/// milliseconds since the Unix epoch, or a day (YYYY-MM-DD).
 fn time(text: &str) -> Option<(i64, i64)> {
     if let Ok(millis) = text.parse::<i64>() {
-        // What is shorter is in another unit, and so is what is longer.
+        // A number of another length has another unit, for example seconds or nanoseconds.
         return (1_000_000_000_000..10_000_000_000_000)
             .contains(&millis)
             .then_some((millis, millis));
@@ -62,10 +65,10 @@ fn time(text: &str) -> Option<(i64, i64)> {
 }
 
 impl AggregatesRequest {
-    /// Reads `/v2/aggs/ticker/{TICKER}/range/1/minute/{from}/{to}`.
+    /// Parses `/v2/aggs/ticker/{TICKER}/range/1/minute/{from}/{to}`.
     ///
     /// # Errors
-    /// It is something else, or senseless.
+    /// The path requests something else, or its values are invalid.
     pub(crate) fn parse(path: &str) -> Result<Self, InvalidRequest> {
         const ONLY: InvalidRequest = InvalidRequest::Unserved(
             "only bars of one minute are served here: \
@@ -102,19 +105,20 @@ impl AggregatesRequest {
         Ok(Self { symbol, from, to })
     }
 
-    /// What there can be of it by now.
+    /// Returns the requested span, up to the current time at most.
     pub(crate) fn span(&self, now: Now) -> BarRange {
         let end = now.utc.map_or(self.to, |utc| utc.0.min(self.to));
         BarRange {
-            // Every symbol's ticker is one.
+            // The ticker of a symbol is always a valid `Ticker`.
             ticker: Ticker::try_from(self.symbol.ticker()).unwrap_or_default(),
             times: self.from..end.saturating_add(1).max(self.from),
         }
     }
 
-    /// The vendor's address for the days of a span: the same for whoever asks within them.
+    /// Returns the vendor's path for the days of a span. All requests within these days share the
+    /// path, and so share one response.
     pub(crate) fn path(&self, span: &BarRange) -> String {
-        // Without a limit the vendor gives five days of an index, and fewer of a share.
+        // Without a limit the vendor returns five days of an index, and fewer days of a share.
         format!(
             "/v2/aggs/ticker/{}/range/1/minute/{}/{}?adjusted=true&sort=asc&limit=50000",
             span.ticker,
@@ -123,14 +127,15 @@ impl AggregatesRequest {
         )
     }
 
-    /// The span of which an answer that was made then holds all minutes: these days, but not the
-    /// minute in which it was made.
+    /// Returns the span in which a response is complete: the days of `span`, up to the minute of
+    /// the response. This last minute is not complete yet. `made` is the time of the response in
+    /// milliseconds since the Unix epoch.
     pub(crate) fn fetched(&self, span: &BarRange, made: Option<i64>) -> BarRange {
         let begins = midnight(day(span.times.start)).unwrap_or(span.times.start);
         let last = day(span.times.end - 1);
         let ends = last.checked_add(1.day()).ok().and_then(midnight);
         let ends = ends.unwrap_or(span.times.end);
-        // Who does not know the time does not know what is complete.
+        // Without a wall clock, no minute counts as complete.
         let made = made.map_or(begins, |made| made - made.rem_euclid(MINUTE));
         BarRange {
             ticker: span.ticker.clone(),
@@ -138,12 +143,12 @@ impl AggregatesRequest {
         }
     }
 
-    /// What a body of the vendor's says of these minutes, see [`minutes`].
+    /// Reads the bars of a vendor response (see [`minutes`]).
     pub(crate) fn minutes(&self, body: &[u8]) -> Option<(Vec<CachedBar>, bool)> {
         minutes(body, &self.symbol)
     }
 
-    /// The body that answers with these.
+    /// Returns the response body that contains these bars.
     pub(crate) fn body(&self, held: &CachedBars, stale: bool) -> String {
         let minutes = &held.minutes;
         let body = AggregatesBody {
@@ -155,7 +160,7 @@ impl AggregatesRequest {
             stale,
             simulated: held.simulated,
         };
-        // Numbers and our own words always serialise.
+        // The serialization of these fields cannot fail.
         serde_json::to_string(&body).unwrap_or_default()
     }
 }
@@ -207,9 +212,9 @@ impl AggregateRow<f64> {
     }
 }
 
-/// The minutes of a body of the vendor's, and whether it says that they are simulated. Those that
-/// cannot be read are left out. `None` if it is no such body. A day without minutes has no
-/// `results`.
+/// Reads the bars of a vendor response. The boolean is true if the response reports simulated
+/// prices. Rows that cannot be read are skipped. Returns `None` if the body is not such a response.
+/// A response for a day without bars has no `results`.
 fn minutes(body: &[u8], symbol: &Symbol) -> Option<(Vec<CachedBar>, bool)> {
     #[derive(Deserialize)]
     struct VendorAggregates {
@@ -221,7 +226,7 @@ fn minutes(body: &[u8], symbol: &Symbol) -> Option<(Vec<CachedBar>, bool)> {
     let answer: VendorAggregates = serde_json::from_slice(body).ok()?;
     let simulated = answer.simulated == Value::Bool(true);
     let rows = answer.results.into_iter().flatten();
-    // `DELAYED` is an answer too.
+    // A response with the status `DELAYED` contains bars too.
     matches!(answer.status.as_str(), "OK" | "DELAYED").then(|| {
         let minutes = rows.filter_map(|row| AggregateRow::deserialize(row).ok()?.minute(symbol));
         (minutes.collect(), simulated)
@@ -243,11 +248,11 @@ mod tests {
         let open = 1_795_444_200_000;
         let times = format!("I:SPX/range/1/minute/{open}/{}", open + 1);
         assert_eq!(asked(&times), Ok((open, open + 1)));
-        // 2026-11-23 began at 5:00 UTC.
+        // The day 2026-11-23 in New York began at 5:00 UTC.
         let begins = open - (9 * 60 + 30) * MINUTE;
         let day = "I%3ASPX/range/1/minute/2026-11-23/2026-11-23";
         assert_eq!(asked(day), Ok((begins, begins + 24 * 60 * MINUTE - 1)));
-        // An hour was set back in this one.
+        // The day 2026-11-01 in New York has 25 hours, because daylight saving time ends.
         let long = asked("SPY/range/1/minute/2026-11-01/2026-11-01").unwrap();
         assert_eq!(long.1 - long.0 + 1, 25 * 60 * MINUTE);
     }

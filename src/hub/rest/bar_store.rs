@@ -1,4 +1,5 @@
-//! What is kept of each ticker, and of which span that is known to be all. Bounded; pure.
+//! The stored bars of each ticker, and the span in which these bars are complete. The store has a
+//! maximum size. Pure: this module does no I/O.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,38 +8,42 @@ use super::aggregates::{BarRange, CachedBar, CachedBars};
 use super::aggregates_request::day;
 use crate::market::Ticker;
 
-/// Bars of one ticker: a share has 960 in a day, with the hours before and after.
+/// The maximum number of bars of one ticker. A share has 960 bars a day, including the extended
+/// hours.
 const BARS: usize = 1000;
-/// Tickers. With all their bars they fill 40 MB; an index has 390 a day.
+/// The maximum number of tickers. With the maximum number of bars the store needs 40 MB; an index
+/// has 390 bars a day.
 const TICKERS: usize = 512;
-/// A bar is missed no sooner than this after its end: it comes two seconds late, and the one
-/// behind it has to end first. In milliseconds.
+/// The time after the last known bar in which a span still counts as complete, in milliseconds. The
+/// next bar first needs one minute to end, and then arrives two seconds late.
 const LATE: i64 = 90_000;
 
-/// All that is kept.
+/// The stored bars of all tickers.
 #[derive(Debug, Default)]
 pub(crate) struct BarStore {
     series: HashMap<Ticker, BarSeries>,
-    /// All of it is simulated; else none of it is.
+    /// True if all bars are simulated; false if all bars are real.
     simulated: bool,
-    /// How often anything was asked for.
+    /// The number of requests so far. The store uses this count to find the oldest request.
     asked: u64,
 }
 
 #[derive(Debug, Default)]
 struct BarSeries {
-    /// In order.
+    /// The bars, in time order.
     bars: Vec<StoredBar>,
-    /// The span of which these are all; empty if that is not known of any.
+    /// The span in which `bars` is complete; empty if no such span is known.
     known: Range<i64>,
-    /// Which of all questions was the last for it; 0 if nobody has asked yet.
+    /// The value of `BarStore::asked` at the last request for this ticker; 0 before the first
+    /// request.
     asked: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct StoredBar {
     minute: CachedBar,
-    /// It passed here. What REST says may be from before it was corrected, or complete.
+    /// True if the bar passed on a channel. A REST response does not replace such a bar, because
+    /// the response may be older than a correction of the bar.
     streamed: bool,
 }
 
@@ -49,19 +54,21 @@ impl StoredBar {
 }
 
 impl BarStore {
-    /// The vendor has said whether its prices are simulated. What is kept of the other kind is
-    /// another vendor's, and is let go of.
+    /// Sets whether the vendor's prices are simulated. A change removes all bars, because they
+    /// belong to another vendor.
     pub(crate) fn set_simulated(&mut self, simulated: bool) {
         if std::mem::replace(&mut self.simulated, simulated) != simulated {
             self.series.clear();
         }
     }
 
-    /// A bar has passed: new, or sent again, corrected.
+    /// Stores a bar from a channel: a new bar, or the correction of an older bar.
     pub(crate) fn stream(&mut self, ticker: &Ticker, minute: CachedBar) {
         let start = minute.bar.start.0;
         if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
-            // Who streams all there is gets the first that came; but they make room for a new day.
+            // A client may subscribe to more tickers than the store can hold. The first tickers of
+            // a day stay in the store; a new ticker can replace only a ticker without a bar on that
+            // day.
             let newest = |series: &BarSeries| series.bars.last().map_or(0, StoredBar::start);
             let oldest = self.series.iter().min_by_key(|(_, series)| newest(series));
             let Some((old, _)) = oldest.filter(|(_, old)| day(newest(old)) < day(start)) else {
@@ -79,7 +86,7 @@ impl BarStore {
         series.bound();
     }
 
-    /// The vendor says that these are all minutes of a span.
+    /// Stores the vendor's bars of a span. These bars are complete.
     pub(crate) fn merge(&mut self, span: &BarRange, minutes: Vec<CachedBar>) {
         let series = self.asked_for(&span.ticker);
         for minute in minutes {
@@ -92,7 +99,7 @@ impl BarStore {
         series.bound();
     }
 
-    /// What there is of a span.
+    /// Returns the stored bars of a span.
     pub(crate) fn read(&mut self, span: &BarRange) -> CachedBars {
         let simulated = self.simulated;
         let series = self.asked_for(&span.ticker);
@@ -107,8 +114,8 @@ impl BarStore {
         }
     }
 
-    /// The series of a ticker that somebody asks for; it may take the place of the one that nobody
-    /// has asked for the longest.
+    /// Returns the series of a requested ticker. In a full store, a new series replaces the series
+    /// with the oldest request.
     fn asked_for(&mut self, ticker: &Ticker) -> &mut BarSeries {
         if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
             let oldest = self.series.iter().min_by_key(|(_, series)| series.asked);
@@ -135,7 +142,8 @@ impl BarSeries {
         }
     }
 
-    /// All of this span is known too. Of two that do not touch the later counts.
+    /// Adds a span to the complete span. If the two spans do not touch, only the later span is
+    /// kept.
     fn extend(&mut self, span: Range<i64>) {
         if span.is_empty() {
             return;
@@ -148,7 +156,8 @@ impl BarSeries {
         }
     }
 
-    /// Drops the oldest day if there is too much; of one day that is too long, the oldest bars.
+    /// Removes the oldest day while there are too many bars. If there is only one day, removes the
+    /// oldest bars of this day.
     fn bound(&mut self) {
         while self.bars.len() > BARS {
             let oldest = day(self.bars[0].start());
@@ -171,7 +180,7 @@ mod tests {
     use crate::market::{Bar, Price};
     use crate::time::Utc;
 
-    /// 2026-11-23 9:30 in New York.
+    /// 2026-11-23, 9:30 in New York.
     const OPEN: i64 = 1_795_444_200_000;
 
     fn ticker(text: &str) -> Ticker {
@@ -246,7 +255,7 @@ mod tests {
         let held = store.read(&span(0..3 * DAY));
         assert_eq!(held.minutes.len(), 780);
         assert_eq!(held.minutes[0].bar.start, Utc(OPEN + DAY * MINUTE));
-        // Of one day, from 3:00 to 23:00.
+        // This is one day with too many bars: from 3:00 to 23:00 in New York.
         let long = 3 * DAY - 390..3 * DAY + 810;
         let all = long.clone().map(|at| minute(at, 1.0)).collect();
         store.merge(&span(long.clone()), all);

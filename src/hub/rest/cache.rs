@@ -1,4 +1,5 @@
-//! How long an answer is good, and when the next may be asked for. Pure: time is an argument.
+//! Stores the vendor's REST responses, their lifetimes and the backoff after a failure. Pure: the
+//! time is an argument, and this module does no I/O.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,37 +12,37 @@ use crate::feed::Failure;
 use crate::feed::poller::RestError;
 use crate::time::{Moment, Now, Utc};
 
-/// Answers that are kept.
+/// The maximum number of cached responses.
 const ENTRIES: usize = 256;
-/// Their size together, in bytes.
+/// The maximum size of all cached bodies together, in bytes.
 const SIZE: usize = 8 << 20;
-/// An answer older than this is no answer, whatever the reason that there is no newer one.
+/// The maximum age of a stale response. An older response is not used, for any kind of failure.
 const STALE_LIMIT: Duration = Duration::from_secs(600);
-/// The wait after a key was refused: asking again soon is wrong.
+/// The wait after the vendor refuses the key. An early retry would be refused again.
 const REFUSED: Duration = Duration::from_secs(60);
-/// The wait after "too many requests" that does not say how long: the vendor's smallest plan has
-/// five a minute.
+/// The wait after a "too many requests" response without `Retry-After`. The vendor's smallest plan
+/// allows five requests a minute.
 const BUSY: Duration = Duration::from_secs(12);
 /// The wait after any other failure.
 const FAILED: Duration = Duration::from_secs(2);
-/// Nobody is told to wait longer than this, in seconds.
+/// The maximum value of `Retry-After`, in seconds.
 const WAIT_LIMIT: u64 = 3600;
 
-/// An answer, and how old it is.
+/// A response and its age.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CachedAnswer {
     pub(crate) body: Bytes,
     pub(crate) age: Duration,
-    /// It is past its time, and there is no newer one.
+    /// True if the lifetime of the response has ended and no newer response is available.
     pub(crate) stale: bool,
 }
 
-/// What there is to know of a new answer.
+/// The properties of a new response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct AnswerInfo {
-    /// It is good this long.
+    /// The lifetime of the response.
     pub(crate) ttl: Duration,
-    /// It says that its prices are not real.
+    /// True if the response reports simulated prices.
     pub(crate) simulated: bool,
 }
 
@@ -52,29 +53,31 @@ struct CacheEntry {
     known: AnswerInfo,
 }
 
-/// Until when the vendor is not asked, and why.
+/// The end of the wait before the next request to the vendor, and the reason of the wait.
 #[derive(Clone, Copy, Debug)]
 struct VendorBackoff {
     until: Moment,
     reason: Failure,
 }
 
-/// The answers, by path. All of them are real, or none is.
+/// The cached responses by path. All of them are real, or all of them are simulated.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     entries: HashMap<String, CacheEntry>,
-    /// Whether they are simulated, by the newest word of the vendor; `None` before the first.
+    /// The vendor's last report by REST or WebSocket: true if its prices are simulated; `None`
+    /// before the first report.
     simulated: Option<bool>,
-    /// The last of its words on a socket.
+    /// The vendor's last report on a WebSocket connection.
     greeted: Option<bool>,
-    /// For all that is asked.
+    /// The backoff for all requests.
     hold: Option<VendorBackoff>,
-    /// A plan may have one of the services and lack another.
+    /// The backoff for each refused service. A plan may include one service and not include another
+    /// service.
     refused: HashMap<String, VendorBackoff>,
 }
 
-/// What of a path a plan has or lacks: it without its query and, of the bars of one ticker, without
-/// their times.
+/// Returns the part of a path that a plan includes or excludes: the path without the query. For the
+/// bars of a ticker, the times are removed too.
 fn service(path: &str) -> &str {
     let path = path.split_once('?').map_or(path, |(service, _)| service);
     path.split_once("/range/")
@@ -82,21 +85,22 @@ fn service(path: &str) -> &str {
 }
 
 impl Cache {
-    /// Whether the vendor's prices are simulated, as far as it has said so.
+    /// Returns true if the vendor's prices are simulated; `None` before the vendor's first report.
     pub(crate) const fn simulated(&self) -> Option<bool> {
         self.simulated
     }
 
-    /// What the vendor last said on a socket, of whether its prices are simulated. It counts once:
-    /// what it says by REST after that is newer.
+    /// Applies the vendor's last report on a WebSocket connection: true if its prices are
+    /// simulated. The same report applies only once, because a later REST response is newer than
+    /// the report.
     pub(crate) fn greeted(&mut self, simulated: bool) {
         if self.greeted.replace(simulated) != Some(simulated) {
             self.set_simulated(simulated);
         }
     }
 
-    /// The vendor has said whether its prices are simulated. Answers of the other kind are another
-    /// vendor's, and are let go of.
+    /// Sets whether the vendor's prices are simulated. A change removes the responses of the other
+    /// kind, because they belong to another vendor.
     fn set_simulated(&mut self, simulated: bool) {
         if self.simulated.replace(simulated) != Some(simulated) {
             self.entries
@@ -104,7 +108,8 @@ impl Cache {
         }
     }
 
-    /// What there is for a path now; `None` if it is time to ask.
+    /// Returns the cached response for a path, or the error during a backoff. Returns `None` if the
+    /// caller must send a request.
     pub(crate) fn look(
         &self,
         path: &str,
@@ -122,7 +127,7 @@ impl Cache {
         Some(self.instead(path, hold.reason, Some(hold.until), now))
     }
 
-    /// Keeps an answer.
+    /// Stores a response and returns it.
     pub(crate) fn answered(
         &mut self,
         path: &str,
@@ -130,7 +135,8 @@ impl Cache {
         known: AnswerInfo,
         now: Moment,
     ) -> CachedAnswer {
-        // What was asked before the vendor said to wait may be answered after that; it still waits.
+        // A request from before the backoff may be answered during the backoff. The backoff
+        // continues.
         self.hold = self.hold.filter(|hold| now < hold.until);
         self.refused.remove(service(path));
         self.set_simulated(known.simulated);
@@ -155,8 +161,8 @@ impl Cache {
         answer
     }
 
-    /// There was no answer: the vendor is left alone for a while, and an old answer is given
-    /// instead, if there is one.
+    /// Starts a backoff after a failed request. Returns an old response as stale, if the cache
+    /// contains one.
     pub(crate) fn failed(
         &mut self,
         path: &str,
@@ -174,7 +180,8 @@ impl Cache {
         });
         let hold = VendorBackoff {
             until: now.monotonic + wait,
-            // To the vendor we have a key, and no token of a client is meant.
+            // The hub sends a key to the vendor, so a token error here means the key and not the
+            // token of a client.
             reason: if refusal.reason == Failure::Token {
                 Failure::Key
             } else {
@@ -182,7 +189,7 @@ impl Cache {
             },
         };
         if refusal.reason.refuses() {
-            // Nobody shall make this long by asking for one ticker after the other.
+            // Requests for many different tickers must not make this map grow without a limit.
             self.refused.retain(|_, held| now.monotonic < held.until);
             if self.refused.len() >= ENTRIES {
                 let first = self.refused.iter().min_by_key(|(_, held)| held.until);
@@ -223,7 +230,8 @@ impl CacheEntry {
     }
 }
 
-/// Seconds, or a date (RFC 9110, 10.2.3); a date is worth nothing while the clock is not set.
+/// Parses the header `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). A date gives
+/// `None` while the wall clock is unknown.
 fn retry_after(text: &str, utc: Option<Utc>) -> Option<Duration> {
     let text = text.trim();
     let secs = match text.parse::<u64>() {
@@ -255,7 +263,7 @@ mod tests {
     }
 
     fn now(secs: u64) -> Now {
-        // 2026-11-23 14:30 UTC at the start.
+        // The wall clock starts at 2026-11-23 14:30 UTC.
         Now::new(at(secs), Utc(1_795_444_200_000 + 1000 * secs as i64))
     }
 
@@ -273,7 +281,7 @@ mod tests {
         }))
     }
 
-    /// A cache that was answered at one second.
+    /// Returns a cache with a response that was stored at second 1.
     fn answered() -> Cache {
         let mut cache = Cache::default();
         cache.answered(PATH, Bytes::from_static(b"{}"), GOOD, at(1));
@@ -314,7 +322,7 @@ mod tests {
         cache
             .failed(PATH, &refusal(Failure::Busy, Some("30")), now(5))
             .unwrap_err();
-        // It was on its way when the vendor said so.
+        // The request for this response was sent before the backoff.
         cache.answered(OTHER, Bytes::from_static(b"{}"), GOOD, at(6));
         assert_eq!(cache.look(PATH, at(6)), error(Failure::Busy, 29));
         assert_eq!(age(cache.look(OTHER, at(34))), Some((28, true)));
@@ -371,7 +379,7 @@ mod tests {
         cache.answered(OTHER, body.clone(), simulated, at(1));
         cache.greeted(true);
         assert!(cache.look(PATH, at(2)).is_some());
-        // By its greeting, and by another answer.
+        // The change is reported first by a greeting, and later by a response.
         cache.greeted(false);
         assert_eq!(cache.look(PATH, at(2)), None);
         cache.answered(PATH, body.clone(), simulated, at(2));

@@ -1,4 +1,6 @@
-//! The hub's REST answers: quotes and bars, each fetched once for all displays.
+//! The REST responses of the hub: quotes, market status and one-minute bars. Each response is
+//! requested from the vendor once for all clients. This module does not route or authenticate
+//! requests.
 
 pub mod aggregates;
 pub(crate) mod aggregates_request;

@@ -1,5 +1,5 @@
-//! The vendor's snapshot as the rows of `/api/quotes`, which are those of the proxy that users
-//! already run, and a little more. Pure.
+//! Converts the vendor's snapshot to the rows of `/api/quotes`. These rows have the fields of the
+//! existing proxy and some additional fields. Pure: this module does no I/O.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use crate::massive::snapshot;
 use crate::massive::snapshot::Greeks;
 use crate::time::{Now, Utc};
 
-/// Quotes are good this long while a market is open,
+/// The lifetime of quotes while a market is open.
 const TTL: Duration = Duration::from_secs(2);
-/// and this long while all are closed.
+/// The lifetime of quotes while all markets are closed.
 const TTL_CLOSED: Duration = Duration::from_secs(30);
-/// A market status is good this long.
+/// The lifetime of a market status.
 const STATUS_TTL: Duration = Duration::from_secs(60);
-/// One symbol of each set of hours that a market status tells of.
+/// One symbol for each set of trading hours in a market status.
 const STATUS_OF: [&str; 3] = ["SPX", "VIX", "SPY"];
 
-/// A ticker as the caller wrote it, and what it means.
+/// A ticker as the client wrote it, and its symbol; `None` if the ticker is invalid.
 #[derive(Debug)]
 pub(crate) struct RequestedTicker<'a> {
     text: &'a str,
@@ -36,7 +36,7 @@ impl<'a> RequestedTicker<'a> {
         Self { text, symbol }
     }
 
-    /// As the vendor calls it; `None` if it is no ticker.
+    /// Returns the vendor's form of the ticker; `None` if the ticker is invalid.
     pub(crate) fn ticker(&self) -> Option<&str> {
         self.symbol.as_ref().map(Symbol::ticker)
     }
@@ -45,7 +45,7 @@ impl<'a> RequestedTicker<'a> {
 #[derive(Serialize)]
 struct QuotesBody {
     results: Vec<QuoteRow>,
-    /// In seconds, to the millisecond.
+    /// The age of the oldest response, in seconds with three decimals.
     age: f64,
     #[serde(skip_serializing_if = "is_false")]
     stale: bool,
@@ -58,8 +58,8 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// Zero in the first fields is the proxy's "no data"; in those behind `source`, which it has not,
-/// what is unknown is absent.
+/// A row of the response. In the fields up to `source`, zero means that there is no data, as in the
+/// proxy. The later fields do not exist in the proxy; an unknown value is absent there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct QuoteRow {
@@ -75,10 +75,10 @@ struct QuoteRow {
     market_status: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     delayed: bool,
-    /// `last` is the close of its session.
+    /// True if `last` is the closing price of its session.
     #[serde(skip_serializing_if = "is_false")]
     is_close: bool,
-    /// Why the vendor serves nothing of it, in its word.
+    /// The reason why the vendor serves no data for this ticker: `NOT_ENTITLED` or `NOT_FOUND`.
     #[serde(skip_serializing_if = "Option::is_none")]
     denial: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,27 +87,27 @@ struct QuoteRow {
     day_high: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     volume: Option<f64>,
-    /// Zero if nobody bids.
+    /// The bid; zero if there is no buyer.
     #[serde(skip_serializing_if = "Option::is_none")]
     bid: Option<f64>,
-    /// Zero if nobody asks.
+    /// The ask; zero if there is no seller.
     #[serde(skip_serializing_if = "Option::is_none")]
     ask: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bid_size: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ask_size: Option<f64>,
-    /// When bid and ask were quoted, in nanoseconds.
+    /// The time of `bid` and `ask`: a Unix timestamp in nanoseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     quoted_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_trade: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_trade_size: Option<f64>,
-    /// In nanoseconds.
+    /// The time of the last trade: a Unix timestamp in nanoseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_trade_at: Option<i64>,
-    /// This and what follows is as old as the answer.
+    /// This field and the fields below it have no timestamp. Their age is the age of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     implied_volatility: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,7 +116,8 @@ struct QuoteRow {
     greeks: Option<Greeks>,
 }
 
-/// What there is to know of an answer about these symbols before it is kept; `None` if it is none.
+/// Returns the properties of a new response for these symbols; `None` if the body is not a
+/// snapshot.
 pub(crate) fn known(
     body: &[u8],
     asked: &[RequestedTicker<'_>],
@@ -128,7 +129,8 @@ pub(crate) fn known(
         !snapshot.rows.is_empty() && snapshot.rows.iter().all(snapshot::SnapshotRow::is_closed);
     let symbols = || asked.iter().filter_map(|asked| asked.symbol.as_ref());
     let ttl = match next_open(symbols(), calendar, now) {
-        // By the table one of them is open: the next answer may say so.
+        // By the calendar one of the markets is open, so the next response may show the open
+        // market.
         Some(Duration::ZERO) => TTL,
         Some(left) if closed => TTL_CLOSED.min(left),
         _ => TTL,
@@ -139,8 +141,8 @@ pub(crate) fn known(
     })
 }
 
-/// How long it is until the first of these markets opens: nothing if one is open; `None` while
-/// nobody knows the time.
+/// Returns the time until the first of these markets opens: zero if one is open; `None` while the
+/// wall clock is unknown.
 fn next_open<'a>(
     symbols: impl Iterator<Item = &'a Symbol>,
     calendar: &Calendar,
@@ -157,7 +159,8 @@ fn next_open<'a>(
     ))
 }
 
-/// The body of `/api/quotes`: a row for each ticker asked, in that order.
+/// Returns the body of `/api/quotes`: one row for each requested ticker, in the order of the
+/// request.
 pub(crate) fn body(
     asked: &[RequestedTicker<'_>],
     answers: &[CachedAnswer],
@@ -171,7 +174,7 @@ pub(crate) fn body(
             known.insert(row.ticker.clone(), row);
         }
     }
-    // The oldest of them speaks for all.
+    // The body has only one age for all rows, so it contains the age of the oldest response.
     let age = answers.iter().map(|answer| answer.age).max();
     let body = QuotesBody {
         results: asked
@@ -185,7 +188,7 @@ pub(crate) fn body(
     serde_json::to_string(&body)
 }
 
-/// Whole milliseconds, in seconds.
+/// Converts an age to seconds, rounded down to whole milliseconds.
 fn seconds(age: Duration) -> f64 {
     age.as_millis() as f64 / 1e3
 }
@@ -201,7 +204,7 @@ impl QuoteRow {
             return none("error");
         };
         let Some(known) = known else {
-            // The vendor says nothing of it.
+            // The vendor's response has no row for this ticker.
             return none("none");
         };
         if let Some(error) = known.error.as_deref() {
@@ -217,7 +220,7 @@ impl QuoteRow {
         let (low, high) = seed.day.range.unzip();
         let mut row = QuoteRow {
             symbol: match symbol.class() {
-                // One with the name of an index says that it is a share.
+                // This form marks a share that has the name of an index, for example `stock:COMP`.
                 AssetClass::Equity => symbol.to_string(),
                 AssetClass::Index | AssetClass::Option => symbol.ticker().to_owned(),
             },
@@ -245,7 +248,7 @@ impl QuoteRow {
             AssetClass::Equity => "stocks",
             AssetClass::Option => "options",
         };
-        // The proxy has milliseconds for indices, nanoseconds for everything else.
+        // The proxy sends milliseconds for indices and nanoseconds for all other instruments.
         row.as_of = match symbol.class() {
             AssetClass::Index => seed.stamp.map_or(0, |stamp| stamp.0),
             _ => nanos(seed.stamp).unwrap_or(0),
@@ -259,7 +262,7 @@ impl QuoteRow {
         row
     }
 
-    /// The best bid and ask, and the last trade.
+    /// Sets the best bid and ask, and the last trade.
     fn market(&mut self, seed: &InstrumentSnapshot) {
         if let Some(book) = &seed.book {
             self.bid = Some(book.bid.as_f64());
@@ -274,11 +277,11 @@ impl QuoteRow {
         }
     }
 
-    /// What only contracts have.
+    /// Sets the fields that only option contracts have.
     fn contract(&mut self, known: &snapshot::SnapshotRow) {
         self.implied_volatility = known.implied_volatility;
         self.open_interest = known.open_interest;
-        // Deep in the money they are an empty object.
+        // A contract that is deep in the money has an empty object here.
         self.greeks = known
             .greeks
             .clone()
@@ -286,7 +289,7 @@ impl QuoteRow {
     }
 }
 
-/// Zero is an unknown one.
+/// Converts a size. Returns `None` for zero, because zero means that the size is unknown.
 fn size(size: u32) -> Option<f64> {
     (size > 0).then(|| size.into())
 }
@@ -295,7 +298,7 @@ fn nanos(stamp: Option<Utc>) -> Option<i64> {
     Some(stamp?.0.saturating_mul(1_000_000))
 }
 
-/// What there is to know of a market status before it is kept; `None` if it is none.
+/// Returns the properties of a new market status; `None` if the body is not a market status.
 pub(crate) fn known_status(body: &[u8], calendar: &Calendar, now: Now) -> Option<AnswerInfo> {
     let status = status(body).ok()?;
     let symbols: Vec<Symbol> = STATUS_OF.iter().flat_map(|name| name.parse()).collect();
@@ -312,12 +315,12 @@ pub(crate) fn known_status(body: &[u8], calendar: &Calendar, now: Now) -> Option
     })
 }
 
-/// The vendor's market status, as it is.
+/// Reads the vendor's market status, with all its fields.
 fn status(body: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     serde_json::from_slice(body)
 }
 
-/// The same, and how old it is.
+/// Returns the market status with its age, and with `stale` if no newer response is available.
 pub(crate) fn aged_status(answer: &CachedAnswer) -> Result<String, serde_json::Error> {
     let mut status = status(&answer.body)?;
     status.insert("age".into(), seconds(answer.age).into());

@@ -1,5 +1,6 @@
-//! The vendor's REST, asked once for all displays. Owns the answers and when the next may be asked
-//! for; what they mean is `rows`, how long they are good is `cache`.
+//! The cache of the vendor's REST, which sends each request to the vendor once for all clients.
+//! Owns the responses and the locks of the requests in progress. This module does not define the
+//! content of the responses (see `quote_rows`) or their lifetime (see `cache`).
 
 use crate::hub::rest::quote_rows;
 
@@ -20,7 +21,7 @@ use crate::massive::snapshot;
 use crate::net::connector::{Connector, Endpoint};
 use crate::time::{Clock, Now};
 
-/// Minutes are good this long: until there is another.
+/// The lifetime of a response with one-minute bars: one minute later there is a new bar.
 const MINUTES_TTL: Duration = Duration::from_secs(60);
 
 /// A cache in front of the vendor's REST.
@@ -31,25 +32,27 @@ pub struct QuoteCache {
     connector: Connector,
     calendar: Calendar,
     clock: Clock,
-    /// Whether the vendor's prices are simulated, by what it last said on a socket.
+    /// The vendor's last report on a WebSocket connection: true if its prices are simulated.
     greeted: watch::Receiver<Option<bool>>,
-    /// Held for moments, never while somebody waits.
+    /// The cached responses. The lock is held only for short operations, never during an `await`.
     cache: Mutex<Cache>,
-    /// Whose turn it is to ask for a path; the others wait for the same answer.
+    /// One lock for each path with a request in progress. Other callers with this path wait for the
+    /// same response.
     request_locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// Why there is no answer.
+/// The failure of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuotesError {
-    /// The reason.
+    /// The reason of the failure.
     pub reason: Failure,
-    /// After how many seconds to ask again; before that the vendor is not asked.
+    /// The number of seconds until the next attempt; the hub sends no request to the vendor before
+    /// that time.
     pub retry_after: Option<u64>,
 }
 
-/// The body of `/api/quotes` for these tickers, as a hub makes it of a snapshot of the vendor's that
-/// is so old; `None` if that is no snapshot.
+/// Returns the body of `/api/quotes` for these tickers, from a vendor snapshot of this age. Returns
+/// `None` if the body is not a snapshot.
 pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> Option<String> {
     let asked: Vec<_> = tickers
         .iter()
@@ -60,8 +63,8 @@ pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> 
 }
 
 impl QuoteCache {
-    /// An empty cache. `greeted` is whether the vendor's prices are simulated, as far as it has
-    /// said so on a socket.
+    /// Creates an empty cache. `greeted` contains the vendor's last report on a WebSocket
+    /// connection: true if its prices are simulated.
     pub fn new(
         source: Arc<FeedSource>,
         connector: Connector,
@@ -81,19 +84,21 @@ impl QuoteCache {
         }
     }
 
-    /// The body of `/api/quotes` for these tickers, as the caller wrote them and in that order.
+    /// Returns the body of `/api/quotes` for these tickers, in the form and the order of the
+    /// request.
     ///
-    /// Beside the rows it has `age`, in seconds, `stale: true` where the vendor could not be asked
-    /// again in time, and `simulated: true` where the vendor says so.
+    /// Besides the rows, the body contains `age` in seconds, `stale: true` if no newer response is
+    /// available, and `simulated: true` if the vendor reports simulated prices.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// The vendor gives no usable response, and the cache has no old response.
     pub async fn quotes(&self, tickers: &[&str]) -> Result<String, QuotesError> {
         let asked: Vec<RequestedTicker<'_>> = tickers
             .iter()
             .map(|ticker| RequestedTicker::new(ticker))
             .collect();
-        // The same set is the same request, however it was written.
+        // Requests for the same tickers share one path, even if the order or the spelling is
+        // different.
         let mut set: Vec<&str> = asked.iter().filter_map(RequestedTicker::ticker).collect();
         set.sort_unstable();
         set.dedup();
@@ -109,22 +114,22 @@ impl QuoteCache {
         })
     }
 
-    /// The body of `/api/market/status`: the vendor's, with its `age` in seconds, and `stale: true`
-    /// where the vendor could not be asked again in time.
+    /// Returns the body of `/api/market/status`: the vendor's response with its `age` in seconds,
+    /// and `stale: true` if no newer response is available.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// The vendor gives no usable response, and the cache has no old response.
     pub async fn market_status(&self) -> Result<String, QuotesError> {
         let known = |body: &[u8], now| quote_rows::known_status(body, &self.calendar, now);
         let answer = self.ask("/v1/marketstatus/now", known).await?;
         quote_rows::aged_status(&answer).map_err(|_| Failure::Protocol.into())
     }
 
-    /// The vendor's minutes at a path of its own. `simulated` is whether they say that they are not
-    /// real; `None` if they cannot be read.
+    /// Returns the vendor's response with one-minute bars at this path. `simulated` returns true if
+    /// a body reports simulated prices, and `None` if the body cannot be read.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// The vendor gives no usable response, and the cache has no old response.
     pub(crate) async fn minutes(
         &self,
         path: &str,
@@ -139,13 +144,13 @@ impl QuoteCache {
         self.ask(path, known).await
     }
 
-    /// Whether the vendor's prices are simulated, as far as it has said so.
+    /// Returns true if the vendor's prices are simulated; `None` before the vendor's first report.
     pub(crate) fn simulated(&self) -> Option<bool> {
         self.current_cache().simulated()
     }
 
-    /// The answer at a path: kept, or new. `known` reads a new one; `None` if it cannot be
-    /// understood.
+    /// Returns the response for a path, from the cache or from the vendor. `known` reads a new body
+    /// and returns `None` if the body is invalid.
     async fn ask(
         &self,
         path: &str,
@@ -156,7 +161,7 @@ impl QuoteCache {
         }
         let request_lock = self.request_lock(path);
         let _mine = request_lock.lock().await;
-        // Whoever had the turn before may have brought the answer, or a reason not to ask.
+        // The previous owner of the lock may have stored a response or started a backoff.
         if let Some(cached) = self.cached(path) {
             return cached;
         }
@@ -170,7 +175,8 @@ impl QuoteCache {
         let mut cache = self.current_cache();
         let after = *self.greeted.borrow();
         match outcome {
-            // The vendor was replaced while it was asked, and this is the old one's answer.
+            // The vendor was replaced during the request, and this response comes from the old
+            // vendor.
             Ok((_, known)) if after != before && after == Some(!known.simulated) => {
                 Err(Failure::Lost.into())
             }
@@ -186,7 +192,7 @@ impl QuoteCache {
         self.current_cache().look(path, self.clock.now().monotonic)
     }
 
-    /// The cache, without what another vendor has said.
+    /// Locks the cache, after it has removed the responses of another vendor.
     fn current_cache(&self) -> std::sync::MutexGuard<'_, Cache> {
         let mut cache = lock(&self.cache);
         if let Some(simulated) = *self.greeted.borrow() {
@@ -211,7 +217,8 @@ impl From<Failure> for QuotesError {
     }
 }
 
-/// What is behind these locks is whole after each statement, so a panic elsewhere spoils nothing.
+/// Locks a mutex. A poisoned lock is safe to use, because the data is consistent after each
+/// statement.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! How much the hub lets anybody ask of it. Every limit is a setting. Counts and decides; it
-//! reads no clock and refuses nobody itself.
+//! The limits of the hub; every limit is a setting. This module counts connections and requests,
+//! but never reads a clock and never refuses a client itself.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,26 +9,28 @@ use std::time::Duration;
 
 use crate::time::Moment;
 
-/// The limits; the defaults suit a hub for some thousand displays on a small machine.
+/// The limits of the hub. The defaults suit a hub for some thousand displays on a small machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Connections in all.
+    /// The maximum number of connections.
     pub connections: usize,
-    /// Connections that have not authenticated yet.
+    /// The maximum number of WebSocket connections that have not authenticated yet.
     pub unauthenticated: usize,
-    /// How long a connection may go without authenticating.
+    /// The maximum duration from the upgrade of a connection to its authentication.
     pub authentication: Duration,
-    /// Channels one client may hold.
+    /// The maximum number of subscriptions of one client.
     pub subscriptions: usize,
-    /// Distinct channels that all clients of a cluster may hold together.
+    /// The maximum number of distinct channels that all clients of a cluster have together.
     pub channels: usize,
-    /// The largest message from a client, in bytes.
+    /// The maximum size of a message from a client, in bytes.
     pub message: usize,
-    /// New connections and requests per minute from one address.
+    /// The maximum number of connections and requests per minute from one address.
     pub per_minute: u32,
-    /// How long the first byte and the whole head of a request may take.
+    /// The maximum duration from the accept of a connection to the end of the request head. The
+    /// duration includes the TLS handshake.
     pub head: Duration,
-    /// Trades waiting for one client; one more and it is too slow.
+    /// The maximum number of trades that may wait for one client. The hub closes a client above
+    /// this limit as too slow.
     pub trades: usize,
 }
 
@@ -48,14 +50,15 @@ impl Default for Limits {
     }
 }
 
-/// Addresses that are told apart; what comes from others then shares one allowance.
+/// The maximum number of addresses with an allowance of their own. All further addresses share one
+/// allowance.
 const ADDRESSES: usize = 4096;
 
-/// How often each address has come lately: a bucket for each, which refills with time.
+/// The rate limiter: one token bucket for each address, which refills with time.
 ///
-/// The loopback interface is exempt. What comes from there is on this machine (the demo, a
-/// reverse proxy) and many clients in one; behind a reverse proxy the clients' own addresses count
-/// once `trusted_proxy` says that its `X-Forwarded-For` is to be believed.
+/// The loopback interface has no limit, because many clients can share the address of a program on
+/// this machine (the demo, a reverse proxy). Behind a reverse proxy, the limit applies to the
+/// address of each client if `trusted_proxy` allows the hub to use `X-Forwarded-For`.
 #[derive(Debug, Default)]
 pub struct RateLimiter {
     buckets: HashMap<u64, TokenBucket>,
@@ -63,10 +66,10 @@ pub struct RateLimiter {
     swept: Moment,
 }
 
-/// What is left of an address's allowance, and when that was.
+/// The remaining allowance of an address, and the time of its last refill.
 #[derive(Clone, Copy, Debug)]
 struct TokenBucket {
-    /// In thousandths of a visit.
+    /// The remaining allowance, in thousandths of a request.
     left: u64,
     at: Moment,
 }
@@ -76,7 +79,8 @@ impl TokenBucket {
         let full = u64::from(per_minute) * 1000;
         let elapsed = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
         let more = elapsed.saturating_mul(u64::from(per_minute)) / 60;
-        // Else the time that was too short for a thousandth would be lost, visit by visit.
+        // `at` changes only after a refill. Otherwise frequent calls would lose the time that is
+        // too short for one thousandth.
         if more > 0 || self.left >= full {
             self.left = self.left.saturating_add(more).min(full);
             self.at = now;
@@ -96,7 +100,8 @@ impl TokenBucket {
 }
 
 impl RateLimiter {
-    /// Whether another visit from this address is within its allowance, which this uses up.
+    /// Takes one request from the allowance of the address. Returns false if the allowance is used
+    /// up. `per_minute` is the allowance for one minute.
     pub fn take(&mut self, address: IpAddr, per_minute: u32, now: Moment) -> bool {
         let address = address.to_canonical();
         if address.is_loopback() {
@@ -127,22 +132,22 @@ impl RateLimiter {
     }
 }
 
-/// An IPv4 address, or the /64 of an IPv6 address: one household has as many of the latter as
-/// it likes.
+/// Returns the IPv4 address or the /64 prefix of the IPv6 address, because one household can use
+/// all IPv6 addresses of a /64 prefix.
 fn rate_key(address: IpAddr) -> u64 {
     match address {
-        // 0::/64 holds no address that a peer could have, so the two never meet.
+        // No peer has an address in the prefix `::/64`, so an IPv4 key never equals an IPv6 key.
         IpAddr::V4(address) => u64::from(address.to_bits()),
         IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or_default(),
     }
 }
 
-/// How many are in; each holds a [`SlotPermit`].
+/// The number of connections in use. Each connection holds a [`SlotPermit`].
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionSlots(Arc<AtomicUsize>);
 
 impl ConnectionSlots {
-    /// A place, if fewer than `most` are taken.
+    /// Returns a permit, or `None` if `most` or more permits are in use.
     pub fn enter(&self, most: usize) -> Option<SlotPermit> {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
@@ -153,7 +158,7 @@ impl ConnectionSlots {
     }
 }
 
-/// One place of a [`ConnectionSlots`], given back when it is dropped.
+/// One permit of [`ConnectionSlots`]. The drop of the permit makes its slot free.
 #[derive(Debug)]
 pub struct SlotPermit(ConnectionSlots);
 
@@ -218,7 +223,8 @@ mod tests {
             .filter(|address| rates.take(*address, 2, Moment::ZERO))
             .count();
         assert_eq!((let_in, rates.buckets.len()), (ADDRESSES + 2, ADDRESSES));
-        // A minute later those are forgotten, and others have an allowance of their own.
+        // After a minute the limiter removes the old addresses, and a new address gets its own
+        // allowance.
         assert!(rates.take(address("192.0.2.1"), 2, Moment::from_secs(60)));
         assert_eq!(rates.buckets.len(), 1);
     }

@@ -1,9 +1,10 @@
-//! The hub's front: accepts connections, ends TLS, reads one request from each within a deadline
-//! and hands those that are upgraded to their fan-out. Decides nothing about who comes in
-//! (`routes`), and reads no WebSocket frame.
+//! The listener of the hub: accepts connections, handles TLS, reads one request from each
+//! connection within a deadline, and passes upgraded connections to the event loop of the cluster.
+//! Never decides about access (the module `router` does), and never reads a WebSocket frame.
 //!
-//! One request a connection: a display asks rarely and then upgrades, and so a deadline counted
-//! from the accept holds for everything, and a place is never held by somebody who says nothing.
+//! Each connection has only one request, because a display sends few requests before its upgrade.
+//! One deadline from the accept therefore covers the whole request, and a client that sends nothing
+//! cannot hold a connection slot for long.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -36,28 +37,32 @@ use crate::hub::broker::event_loop::{PendingClient, Transport};
 use crate::systemd::Heartbeat;
 use crate::time::{Clock, Moment};
 
-/// What an answer may take once the request is there; quotes wait for the vendor.
+/// The extra time for the response after a request head has arrived. A quote request must wait for
+/// the vendor.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
-/// How long the other side may take to see the answer and close.
+/// The time limit for a client to read the response and close the connection.
 const LINGER: Duration = Duration::from_secs(1);
-/// No head is larger; a token has some dozen bytes, a browser's cookies some thousand.
+/// The maximum size of a request head, in bytes. A token needs some dozen bytes; the cookies of a
+/// browser need some thousand bytes.
 const HEAD_LIMIT: usize = 16 << 10;
-/// Connections beyond the limits that are told why they are not served; more are just closed.
+/// The maximum number of connections above the limits that get a refusal with a reason at the same
+/// time. The hub closes further connections without a response.
 const MAX_REFUSALS: usize = 64;
-/// After an accept that failed: mostly no file descriptors are left, and one will be.
+/// The pause after a failed accept. The usual cause is that all file descriptors are in use, and a
+/// closed connection soon makes one free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Behind it come the date and the end of the head.
+/// The start of the response to a slow request. The date and an empty line complete the head.
 const TOO_SLOW: &str = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n";
-/// A WebSocket close frame with 1013, try again later.
+/// A WebSocket close frame with close code 1013 (try again later).
 const TRY_LATER: [u8; 4] = [0x88, 2, 0x03, 0xf5];
 
-/// The header `Date` of an answer that is given now.
+/// Returns the current value of the header `Date`, or `None` while the wall clock is not set.
 fn date(clock: &Clock) -> Option<HeaderValue> {
     HeaderValue::from_str(&clock.now().utc?.http_date()).ok()
 }
 
-/// Serves until told to stop; then ends what is left.
+/// Accepts connections until the hub stops. Then waits until the remaining connections have ended.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Arc<Router>,
@@ -95,7 +100,8 @@ pub(crate) async fn serve(
     while visits.join_next().await.is_some() {}
 }
 
-/// What to do with a new connection; nothing, if not even a refusal has room.
+/// Returns the future that serves a new connection, or `None` if the hub closes the connection
+/// without a response.
 fn start_connection(
     router: &Arc<Router>,
     stream: TcpStream,
@@ -107,7 +113,8 @@ fn start_connection(
     let room = settings.limits.connections.saturating_sub(clients);
     let known = !settings.trusted_proxies.contains(&peer.ip().to_canonical());
     let (refused, place) = if known && !router.within_rate(peer.ip(), &settings) {
-        // A TLS handshake costs more than whoever comes too often is worth.
+        // A TLS handshake is too expensive for a client above the rate limit. With TLS, the client
+        // gets no response.
         let worth = settings.tls.is_none();
         let place = worth
             .then(|| router.refusal_slots.enter(MAX_REFUSALS))
@@ -147,25 +154,27 @@ fn start_connection(
             () = crate::hub::stopped(&mut stop) => None,
             carried = visit.serve_request(stream, settings.tls) => carried,
         };
-        // At the end the fan-out still has to say farewell through this.
+        // The TLS task continues during the shutdown, because the event loop sends its close frames
+        // through this task.
         if let Some((stream, outer)) = carried {
             tls::carry(stream, outer, clock).await;
         }
     })
 }
 
-/// One connection until it is upgraded or over.
+/// One connection from the accept to the upgrade or to the end.
 struct HttpConnection {
     router: Arc<Router>,
     peer_info: Peer,
-    /// When the head of the request must be there.
+    /// The deadline for the complete head of the request.
     deadline: Moment,
-    /// Held as long as this is.
+    /// The slot of this connection. The drop of the connection makes the slot free.
     _place: SlotPermit,
 }
 
 impl HttpConnection {
-    /// Gives back what is still to be carried, if it is a client within TLS.
+    /// Serves the request. For an upgrade over TLS, returns the TLS stream and the outer end of the
+    /// socket pair, and the caller must copy bytes between both.
     async fn serve_request(
         self,
         stream: TcpStream,
@@ -202,7 +211,8 @@ impl HttpConnection {
         }
     }
 
-    /// One request and its answer; the connection, if that was an upgrade.
+    /// Reads one request and sends the response. Returns the connection if the request was an
+    /// accepted upgrade.
     async fn exchange<S>(&self, stream: S) -> Option<(S, Bytes, AcceptedUpgrade)>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -225,7 +235,7 @@ impl HttpConnection {
                         answer.headers_mut().insert(CONNECTION, close);
                     }
                     if let Some(admission) = admission {
-                        // There is one request a connection, so this is the first.
+                        // Each connection has only one request, so the cell is still empty.
                         admitted.set(admission).ok();
                     }
                     Ok::<_, Infallible>(answer)
@@ -237,7 +247,8 @@ impl HttpConnection {
         });
         let mut connection = http1::Builder::new()
             .max_buf_size(HEAD_LIMIT)
-            // By the hub's own clock, and none while that is not set: displays check theirs by it.
+            // The hub sets the header `Date` itself, and only if its wall clock is set, because
+            // displays compare their wall clock with this header.
             .auto_date_header(false)
             .serve_connection(TokioIo::new(stream), service);
         let mut deadline = self.deadline;
@@ -267,7 +278,8 @@ impl HttpConnection {
         if !in_time {
             self.too_slow();
             if !begun.load(Ordering::Relaxed) {
-                // As far as it goes at once: nobody waits for somebody who is slow.
+                // The hub writes only the bytes that the socket accepts at once, and does not wait
+                // for a slow client.
                 let date = match self.router.clock.now().utc {
                     Some(utc) => format!("Date: {}\r\n", utc.http_date()),
                     None => String::new(),
@@ -280,15 +292,15 @@ impl HttpConnection {
         None
     }
 
-    /// Closes so that the answer arrives: a connection that is dropped with bytes unread is reset,
-    /// and the answer with it.
+    /// Closes the connection so that the response arrives. The kernel resets a connection that is
+    /// dropped with unread bytes, and the client would not get the response.
     async fn close_gracefully(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let clock = &self.router.clock;
         let due = clock.now().monotonic + LINGER;
         let leaving = async {
             stream.shutdown().await?;
             let mut rest = [0; 1024];
-            // A body that nobody asked for is read no further than this.
+            // The hub does not use the body of a request, so it reads at most 64 KiB of the body.
             for _ in 0..64 {
                 if stream.read(&mut rest).await? == 0 {
                     break;
@@ -297,7 +309,8 @@ impl HttpConnection {
             Ok::<(), std::io::Error>(())
         };
         tokio::select! {
-            // However it ends, it has ended.
+            // The result does not matter, because the connection ends after success and after an
+            // error.
             _ = leaving => {}
             () = clock.sleep_until(due) => {}
         }

@@ -1,4 +1,6 @@
-//! The hub's HTTP server: it accepts, reads a request's head, answers it or hands the connection on.
+//! The HTTP server of the hub. The server accepts connections, reads one request from each
+//! connection, and then sends a response or passes the upgraded connection to the event loop. The
+//! server never reads or writes prices on an upgraded connection.
 
 pub mod limits;
 pub(crate) mod listener;

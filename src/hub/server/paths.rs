@@ -1,4 +1,5 @@
-//! What is served at which path, to which methods. Pure; logs get their words for a request here.
+//! The paths and methods of the hub's HTTP server, and the names of both for the log. All functions
+//! are pure; this module never handles a request.
 
 use hyper::Method;
 
@@ -24,7 +25,8 @@ impl Route {
             "/healthz" => Some(Self::Health),
             "/metrics" => Some(Self::Metrics),
             _ if path.starts_with("/v2/aggs/") => Some(Self::Minutes),
-            // The vendor's own paths too: a client that is only given another host then works.
+            // The hub also serves the paths of the vendor, so a client of the vendor works after a
+            // change of only the host.
             _ => {
                 let name = path.strip_prefix("/ws/").or(path.strip_prefix('/'))?;
                 let mut all = Cluster::ALL.into_iter();
@@ -41,7 +43,8 @@ impl Route {
         }
     }
 
-    /// What is logged of a path: nothing that the other side wrote.
+    /// Returns the name of the route for the log. The log must not contain text from a client, so
+    /// the name is fixed.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Socket(Cluster::Indices) => "/ws/indices",
@@ -57,7 +60,8 @@ impl Route {
     }
 }
 
-/// What is logged of a method: one may be any word, and nothing that the other side wrote is.
+/// Returns the name of the method for the log. A client can send any word as a method, and the log
+/// must not contain text from a client.
 pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

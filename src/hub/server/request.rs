@@ -1,5 +1,5 @@
-//! What the head of a request says: the token in it, where it comes from, which page sent it.
-//! Pure; it decides about nobody.
+//! Reads the head of a request: the token, the address of the client and the origin of the web
+//! page. All functions are pure; the router decides about the request.
 
 use std::net::IpAddr;
 
@@ -10,8 +10,8 @@ use percent_encoding::percent_decode_str;
 const PROXY_TOKEN: HeaderName = HeaderName::from_static("x-massive-proxy-token");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Whose allowance a request is on: the peer's or, if that is a reverse proxy that is trusted, the
-/// last address that it did not add itself.
+/// Returns the client address for the rate limit. The address is the peer or, behind a trusted
+/// reverse proxy, the last address in `X-Forwarded-For` that is not a trusted proxy.
 pub(crate) fn origin_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
     let peer = peer.to_canonical();
     if !trusted.contains(&peer) {
@@ -32,7 +32,8 @@ pub(crate) fn origin_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -
         .unwrap_or(peer)
 }
 
-/// Whether a page may use the hub: one without an origin is no page.
+/// Returns true if the web page that sent the request may use the hub. A request without the header
+/// `Origin` does not come from a web page and is always allowed.
 pub(crate) fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
         return true;
@@ -59,7 +60,7 @@ pub(crate) fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     bare(authority) == bare(host)
 }
 
-/// Whether a header that is a list has this word in it.
+/// Returns true if a comma-separated header contains this word, in upper or lower case.
 pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
     headers
         .get_all(name)
@@ -69,7 +70,8 @@ pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool 
         .any(|part| part.trim().eq_ignore_ascii_case(word))
 }
 
-/// A parameter of the query. A `+` stays one: tokens in standard base64 hold it.
+/// Returns a parameter of the query, percent-decoded. A `+` does not become a space, because tokens
+/// in standard base64 contain `+`.
 pub(crate) fn parameter<B>(request: &Request<B>, name: &str) -> Option<String> {
     request
         .uri()
@@ -83,11 +85,14 @@ pub(crate) fn parameter<B>(request: &Request<B>, name: &str) -> Option<String> {
         })
 }
 
-/// The token that somebody has given, in whichever way; an empty one is a wrong one.
+/// Returns the token from the query, from `X-Massive-Proxy-Token` or from the bearer header, in
+/// this order. An empty token counts as a wrong token and not as a missing token.
 pub(crate) fn presented<B>(request: &Request<B>) -> Option<String> {
     let header = |name| {
         let value = request.headers().get(name)?;
-        // What is no text is no token, and not the same as none.
+        // `X-Massive-Proxy-Token` with a value that is not text counts as a wrong token.
+        // `Authorization` with such a value counts as a missing token, because the value has no
+        // scheme.
         Some(value.to_str().unwrap_or_default().to_owned())
     };
     parameter(request, "token")
@@ -118,7 +123,7 @@ mod tests {
         let found = |uri: &str, headers: &[_]| presented(&request(uri, headers));
         let some = Some("a+b/c=".to_owned());
         assert_eq!(found("/x?token=a%2Bb%2fc%3D", &[]), some);
-        // As it comes from who forgot to escape it.
+        // A client may send the token in the URL without percent-encoding.
         assert_eq!(found("/x?y=1&token=a+b/c=", &[]), some);
         assert_eq!(found("/x", &[("x-massive-proxy-token", "a+b/c=")]), some);
         assert_eq!(found("/x", &[("authorization", "bearer a+b/c=")]), some);
@@ -145,7 +150,7 @@ mod tests {
             told("127.0.0.1", &["198.51.100.1"]),
             address("198.51.100.1")
         );
-        // What stands further left was written by whoever likes to.
+        // A client can write any addresses to the left of the address that the proxy adds.
         assert_eq!(
             told("127.0.0.1", &["203.0.113.5, 198.51.100.1", "127.0.0.1"]),
             address("198.51.100.1")

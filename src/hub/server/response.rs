@@ -1,5 +1,5 @@
-//! What answers are made of: a status, our own words as JSON, and why somebody was refused. Decides
-//! nothing.
+//! The parts of an HTTP response: the status, the JSON body and the reason for a refusal. This
+//! module never decides about a request.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -12,14 +12,16 @@ use crate::hub::rest::quotes::QuotesError;
 
 pub(crate) type HttpResponse = Response<Full<Bytes>>;
 
-/// Why somebody was refused, in our own words.
+/// The reason for a refusal, as a fixed text of the hub that the log may contain.
 #[derive(Clone, Copy)]
 pub(crate) struct RefusalReason(pub(crate) &'static str);
 
-/// An answer that lets nobody in. Boxed, for it is the rare end of every path.
+/// The response to a refused request. The response is boxed, because refusals are rare and a large
+/// error type would make each `Result` large.
 pub(crate) type RefusedResponse = Box<HttpResponse>;
 
-/// What a caller is told if the vendor gives no answer. 403 if it has refused the key or the plan.
+/// Returns the response after a failed vendor request: status 403 if the vendor refused the key or
+/// the plan, otherwise status 502.
 pub(crate) fn failed(error: &QuotesError) -> HttpResponse {
     let (status, word) = if error.reason.refuses() {
         (StatusCode::FORBIDDEN, "not authorized by the vendor")
@@ -56,7 +58,8 @@ pub(crate) fn json_text(status: StatusCode, body: String) -> HttpResponse {
 }
 
 pub(crate) fn with(mut answer: HttpResponse, name: HeaderName, value: &str) -> HttpResponse {
-    // Every value here is made of our own words and numbers; one that is not is left out.
+    // Every header value consists of fixed texts and numbers of the hub. An invalid value would be
+    // omitted.
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().insert(name, value);
     }

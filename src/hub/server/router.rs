@@ -1,5 +1,5 @@
-//! What is asked of the hub over HTTP and what it answers: who is let in by which token, and what
-//! everybody else is told. Owns no connection, and logs no query and no header.
+//! The router of the hub's HTTP server: checks the limits and the token of each request and returns
+//! the response. Owns no connection, and never logs a query or a header.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,16 +34,18 @@ use crate::hub::upstream::DENIED_FOR;
 use crate::market::{Calendar, Cluster};
 use crate::time::Clock;
 
-/// More than the vendor answers at once.
+/// The maximum number of tickers in one quote request, equal to the vendor's limit for one snapshot
+/// request.
 const TICKERS_LIMIT: usize = 250;
-/// Longer than any ticker that somebody might mean.
+/// The maximum length of a ticker, in bytes. Every real ticker is shorter.
 const TICKER_LENGTH: usize = 40;
-/// Refusals of one address that the usual log tells of, in a minute.
+/// The number of refusals per minute and address that the hub logs at level `info`. The hub logs
+/// further refusals at level `debug`.
 const COMPLAINTS: u32 = 6;
-/// When to try again at a hub that is full, in seconds.
+/// The value of the header `Retry-After` from a full hub, in seconds.
 const FULL_RETRY: &str = "10";
 
-/// Everything that an answer may need.
+/// The state that the handlers of all requests share.
 pub(crate) struct Router {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) acceptors: Vec<(Cluster, Acceptor)>,
@@ -55,32 +57,34 @@ pub(crate) struct Router {
     pub(crate) calendar: Calendar,
     pub(crate) clock: Clock,
     pub(crate) rates: Mutex<RateLimiter>,
-    /// How often each address has been complained about.
+    /// The rate limiter for refusals at log level `info`.
     pub(crate) log_rates: Mutex<RateLimiter>,
-    /// Connections that are not a client of a fan-out yet, or never will be.
+    /// The slots of HTTP connections. A connection that becomes a client of an event loop gives its
+    /// slot back.
     pub(crate) visits: ConnectionSlots,
-    /// Connections that are only told why they are not served.
+    /// The slots of connections that only get a refusal with a reason.
     pub(crate) refusal_slots: ConnectionSlots,
 }
 
-/// Who asks.
+/// The peer of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     pub(crate) peer: IpAddr,
-    /// This one is only told why it is not served.
+    /// The reason for a refusal that the listener decided before the request, or `None`.
     pub(crate) refused: Option<RejectReason>,
 }
 
-/// Why somebody is not served, as far as that is known before a request is read.
+/// The reason for a refusal that the listener knows before it reads the request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RejectReason {
-    /// There is no room for another.
+    /// The hub has the maximum number of connections.
     Full,
-    /// The address has used up its allowance.
+    /// The address of the client has used up its allowance.
     Rate,
 }
 
-/// Who is to be handed to the fan-out once the upgrade has been answered.
+/// The cluster and the device of an upgrade that the hub has accepted. The listener passes both to
+/// the event loop after the response.
 #[derive(Clone, Debug)]
 pub(crate) struct AcceptedUpgrade {
     pub(crate) cluster: Cluster,
@@ -88,14 +92,16 @@ pub(crate) struct AcceptedUpgrade {
 }
 
 impl Router {
-    /// The answer to a request, and whom to let in with it.
+    /// Returns the response to a request, and the accepted upgrade if the hub upgrades the
+    /// connection.
     pub(crate) async fn answer<B>(
         &self,
         request: &Request<B>,
         peer_info: Peer,
     ) -> (HttpResponse, Option<AcceptedUpgrade>) {
         let route = Route::of(request.uri().path());
-        // Behind a reverse proxy everybody has the same peer: it is known only now who that is.
+        // Behind a reverse proxy all clients have the same peer address. Only the headers contain
+        // the address of the client.
         let settings = self.settings.borrow().clone();
         let proxies = &settings.trusted_proxies;
         let address = origin_of(peer_info.peer, request.headers(), proxies);
@@ -110,8 +116,9 @@ impl Router {
         (answer, admission)
     }
 
-    /// One line an answer, of nothing that the other side wrote. Who has refused whom, and why, is
-    /// for everybody's log; but nobody fills it by asking again and again.
+    /// Logs one line for each response, without any text from the client. The hub logs a refusal
+    /// with its reason at level `info`. A rate limit prevents a client from filling the log with
+    /// refusals.
     fn log_answer(
         &self,
         method: &Method,
@@ -192,7 +199,8 @@ impl Router {
         Ok((answer, None))
     }
 
-    /// Whether another visit from this address is within its allowance.
+    /// Takes one request from the allowance of the address. Returns false if the allowance is used
+    /// up.
     pub(crate) fn within_rate(&self, address: IpAddr, settings: &HubSettings) -> bool {
         self.within(&self.rates, address, settings.limits.per_minute)
     }
@@ -208,7 +216,8 @@ impl Router {
         refuse(StatusCode::SERVICE_UNAVAILABLE, "the hub is full", &after)
     }
 
-    /// Everything that can be refused is refused before the upgrade.
+    /// Checks an upgrade request and returns the response with status 101. All refusals come before
+    /// the upgrade, so the client gets an HTTP status with the reason.
     fn upgrade<B>(
         &self,
         request: &Request<B>,
@@ -240,7 +249,8 @@ impl Router {
             && lists(headers, &UPGRADE, "websocket");
         let version = headers.get(SEC_WEBSOCKET_VERSION);
         if !upgrades || version.is_none_or(|version| version != "13") {
-            // The names, as RFC 6455 (4.4) and RFC 9110 (15.5.22) want them.
+            // RFC 6455 (4.4) requires `Sec-WebSocket-Version` and RFC 9110 (15.5.22) requires
+            // `Upgrade` in this response.
             return Err(refuse(
                 StatusCode::UPGRADE_REQUIRED,
                 "a WebSocket, version 13, is served here",
@@ -266,7 +276,8 @@ impl Router {
         }
         let limits = &settings.limits;
         let count = |limit: usize| u64::try_from(limit).unwrap_or(u64::MAX);
-        // Before the token, for an ephemeral one is used up by being checked.
+        // This check must come before the token check, because a short-lived token is used up by
+        // its check.
         if self.metrics.clients.value() >= count(limits.connections) {
             return Err(self.full());
         }
@@ -277,7 +288,8 @@ impl Router {
                     .authenticate_upgrade(&token, self.clock.now());
                 Some(device.ok_or_else(|| self.wrong_token())?)
             }
-            // It may still authenticate with an `auth` action, as the official clients do.
+            // A client without a token may authenticate later with an `auth` action, as the
+            // official clients of the vendor do.
             None if self.metrics.unauthenticated.value() >= count(limits.unauthenticated) => {
                 return Err(self.full());
             }
@@ -310,7 +322,8 @@ impl Router {
         device.ok_or_else(|| self.wrong_token())
     }
 
-    /// Only a device's own token gives another: an ephemeral one could renew itself for ever.
+    /// Returns a new short-lived token. The request must contain the token of a device, because a
+    /// short-lived token could otherwise renew itself for ever.
     fn token<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
         let token = presented(request).ok_or_else(|| self.no_token())?;
         let device = self
@@ -354,7 +367,7 @@ impl Router {
         ))
     }
 
-    /// The minutes of a session, as the vendor writes them.
+    /// Returns the minute bars of a session in the format of the vendor.
     async fn minutes<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
         self.authenticated_device(request)?;
         let asked =

@@ -1,5 +1,6 @@
-//! The hub's own end of TLS: its certificate and key, and the task that stands between a client's
-//! encrypted connection and the fan-out, which knows only plain sockets.
+//! TLS for the hub. Owns the certificate and the key, and the task that copies bytes between the
+//! encrypted connection of a client and the event loop, which uses only plain sockets. Never
+//! interprets the copied bytes.
 
 use std::io;
 use std::path::Path;
@@ -16,16 +17,17 @@ use tokio_rustls::server::TlsStream;
 
 use crate::time::Clock;
 
-/// How long a client may take to end its side after the fan-out has ended its own.
+/// The time limit for a client to end its side after the event loop has ended its own side.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// A client that takes nothing for this long is gone: the fan-out cannot end a write that waits
-/// here.
+/// The time limit for one write of the TLS task. The TLS task must end a blocked write itself,
+/// because the event loop cannot end a write in the TLS task.
 const STUCK: Duration = Duration::from_secs(60);
-/// From a display come a few bytes now and then, to it a frame of prices.
+/// The sizes of the copy buffers, in bytes. A display sends few bytes and receives frames of
+/// prices.
 const FROM_CLIENT: usize = 512;
 const TO_CLIENT: usize = 4096;
 
-/// A certificate with its key.
+/// A TLS acceptor with the certificate and the key of the hub.
 #[derive(Clone)]
 pub struct Tls(TlsAcceptor);
 
@@ -36,10 +38,11 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads a certificate (with what it is signed by) and its key, both PEM.
+    /// Loads a certificate with its chain and the private key, both in PEM format.
     ///
     /// # Errors
-    /// Which file is wrong, and how. Nothing of the key.
+    /// Returns a text with the path of the wrong file and the reason. The text contains no part of
+    /// the key.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, String> {
         let told =
             |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
@@ -55,7 +58,7 @@ impl Tls {
         let secret = PrivateKeyDer::from_pem_file(key)
             .map_err(|error| told(key, &format!("no private key in it ({error})")))?;
         crate::config::warn_if_readable_by_all(key);
-        // The provider is named here, so nothing depends on a process-wide default.
+        // The code sets the crypto provider here, so TLS does not depend on a process-wide default.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -77,8 +80,8 @@ impl Tls {
     }
 }
 
-/// Carries bytes between a client and the outer end of a pair until both have ended, or the client
-/// does not end although the fan-out has.
+/// Copies bytes between a client and the outer end of a socket pair until both sides have ended. If
+/// the event loop has ended its side, the client must end its side within the time `FAREWELL`.
 pub(crate) async fn carry(stream: TlsStream<TcpStream>, outer: UnixStream, clock: Clock) {
     let (from_client, to_client) = tokio::io::split(stream);
     let (from_hub, to_hub) = outer.into_split();
@@ -86,7 +89,8 @@ pub(crate) async fn carry(stream: TlsStream<TcpStream>, outer: UnixStream, clock
     let outward = one_way(from_hub, to_client, TO_CLIENT, &clock);
     tokio::pin!(inward, outward);
     tokio::select! {
-        // The fan-out sees the end, and ends its own side in turn.
+        // The client has ended its side. The event loop sees the end of the stream and then ends
+        // its own side.
         () = &mut inward => outward.await,
         () = &mut outward => {
             let due = clock.now().monotonic + FAREWELL;
@@ -114,7 +118,8 @@ async fn one_way(
                 break;
             }
         };
-        // Flushed each time: what does not fit the socket waits in the TLS session.
+        // Each write needs a flush, because bytes that do not fit into the socket wait in the TLS
+        // session.
         let written = async {
             to.write_all(&buffer[..count]).await?;
             to.flush().await
@@ -129,7 +134,8 @@ async fn one_way(
             return;
         }
     }
-    // Says farewell (close_notify); whoever has gone already needs none.
+    // On a TLS stream, the shutdown sends `close_notify`. An error does not matter, because the
+    // peer has then already left.
     to.shutdown().await.ok();
 }
 
@@ -142,7 +148,8 @@ mod tests {
 
     type Client = tokio_rustls::client::TlsStream<TcpStream>;
 
-    /// A client, the fan-out's end, and the task between them.
+    /// Returns a TLS client, the event loop's end of the socket pair, and the copy task between
+    /// both.
     async fn joined(clock: Clock) -> (Client, UnixStream, impl Future<Output = ()>) {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -194,7 +201,7 @@ mod tests {
         let mut heard = Vec::new();
         hub.read_to_end(&mut heard).await.unwrap();
         assert_eq!(heard, b"pong");
-        // The last words of the fan-out arrive although the client has said its own.
+        // The last bytes of the event loop arrive although the client has already ended its side.
         hub.write_all(b"bye").await.unwrap();
         drop(hub);
         let mut last = Vec::new();

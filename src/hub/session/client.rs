@@ -1,6 +1,6 @@
-//! One client's connection. Owns what is half written to it, and a small task that reads it and
-//! holds no buffer while nothing comes. Writing is done by whoever has something to say, at once
-//! and on the socket itself: no task is woken for an event.
+//! The connection of one client. Owns the unsent bytes, and a small task that reads from the
+//! socket. The task holds no buffer while no data arrives. The broker writes directly to the
+//! socket, so the hub does not wake a task of the client for an event.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -17,41 +17,43 @@ use crate::hub::auth::authenticator::Device;
 use crate::hub::broker::last_value::ClientSlot;
 use crate::time::{Clock, Moment};
 
-/// Read at once; on the stack, never kept.
+/// The size of the read buffer in bytes. The buffer is on the stack and exists only during a read.
 const READ_BUFFER: usize = 4096;
 
-/// Which client, now and never again: a seat is given to the next when one leaves.
+/// The unique identity of a client. A later client can reuse the slot, but never the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientId {
     pub(crate) client_slot: ClientSlot,
     pub(crate) number: u64,
 }
 
-/// What a client's task tells the fan-out.
+/// The messages from the task of a client to the broker.
 #[derive(Debug)]
 pub(crate) enum ClientInput {
     Text(String),
     Binary,
     Ping(Vec<u8>),
-    /// Its farewell.
+    /// The close frame of the client, with the close code if the frame contains one.
     Close(Option<u16>),
-    /// It broke the rules; nothing more is heard of it but its end.
+    /// The client has violated the protocol. The task decodes no more frames of this client.
     Broken(FrameError),
-    /// The socket has room again.
+    /// The socket can take more bytes after it was full.
     Writable,
     /// The connection has ended.
     Gone,
 }
 
-/// What the fan-out and the client's task share.
+/// The state that the broker and the task of the client share.
 #[derive(Debug)]
 pub(crate) struct ClientSocket {
     pub(crate) socket: Transport,
-    /// The fan-out waits for room; told once there is.
+    /// The broker notifies the task when the socket is full. The task then waits until the socket
+    /// is writable.
     blocked: Notify,
-    /// When anything last came, in milliseconds.
+    /// The monotonic receive time of the last data, in milliseconds.
     heard: AtomicU64,
-    /// Whatever comes is thrown away: the farewell has been sent.
+    /// True after the hub has started to close the session. The task then discards all messages
+    /// except a close frame.
     ignoring_input: AtomicBool,
 }
 
@@ -65,22 +67,23 @@ impl ClientSocket {
         }
     }
 
-    /// Asks to be told when the socket has room.
+    /// Requests a `ClientInput::Writable` when the socket can take more bytes.
     pub(crate) fn wait_for_room(&self) {
         self.blocked.notify_one();
     }
 
-    /// When anything last came.
+    /// Returns the monotonic receive time of the last data.
     pub(crate) fn heard(&self) -> Moment {
         Moment::from_millis(self.heard.load(Ordering::Relaxed))
     }
 
-    /// Hears nothing any more but the client's farewell and the end.
+    /// Discards all further messages of the client except its close frame.
     pub(crate) fn ignore_input(&self) {
         self.ignoring_input.store(true, Ordering::Relaxed);
     }
 
-    /// Reads once and decodes it; `false` if that was the end.
+    /// Reads once and decodes the bytes. Returns false at the end of the stream or after a fatal
+    /// error.
     fn read(&self, decoder: &mut Decoder, broken: &mut bool, said: &mut Vec<ClientInput>) -> bool {
         let mut piece = [0; READ_BUFFER];
         match self.socket.try_read(&mut piece) {
@@ -94,7 +97,7 @@ impl ClientSocket {
     }
 }
 
-/// Whether an error of a socket means no more than to try again.
+/// Returns true if the caller can try again after this socket error.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
@@ -104,7 +107,7 @@ fn decode(mut bytes: &[u8], decoder: &mut Decoder, broken: &mut bool, said: &mut
         let heard = match decoder.decode(&mut bytes) {
             Ok(None) => return,
             Ok(Some(Message::Text(text))) => ClientInput::Text(text),
-            // Some clients send their text in binary frames.
+            // Some clients send JSON text in binary frames, so UTF-8 bytes count as text.
             Ok(Some(Message::Binary(bytes))) => {
                 String::from_utf8(bytes).map_or(ClientInput::Binary, ClientInput::Text)
             }
@@ -123,47 +126,50 @@ fn decode(mut bytes: &[u8], decoder: &mut Decoder, broken: &mut bool, said: &mut
     }
 }
 
-/// How far a client has come.
+/// The state of a client session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientState {
-    /// It has until then to authenticate.
+    /// The client must authenticate before the time `until`.
     Unauthenticated { until: Moment },
-    /// It may have what it asks for.
+    /// The client may subscribe to channels.
     Authenticated,
-    /// It has been told to go, and is thrown out then.
+    /// The hub closes the session, and drops the connection at the time `until`.
     Closing { until: Moment },
 }
 
-/// What came of writing.
+/// The result of a write to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteOutcome {
-    /// The kernel has all of it.
+    /// The kernel has accepted all bytes.
     All,
-    /// The rest is kept until the socket has room.
+    /// The client stores the remaining bytes until the socket is writable.
     Some,
-    /// Too much is kept already.
+    /// The number of stored bytes has exceeded the limit.
     Full,
-    /// Nobody is there.
+    /// The connection has ended.
     Gone,
 }
 
-/// What may wait for one client behind what its socket did not take, in bytes: answers to
-/// requests that it sends without reading. (Of values nothing waits but what was half written.)
+/// The maximum number of bytes that may wait for one client after its socket is full. These bytes
+/// are responses to a client that sends requests but does not read. Values do not wait here, except
+/// the rest of a write that was only partly accepted.
 const BACKLOG_LIMIT: usize = 256 << 10;
 
-/// One client, as the fan-out knows it.
+/// One client with its unsent bytes, as the broker stores it.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) client_id: ClientId,
     pub(crate) socket_state: Arc<ClientSocket>,
     pub(crate) device: Option<Device>,
     pub(crate) state: ClientState,
-    /// When it was last asked whether it is there, and how often without an answer.
+    /// The monotonic time of the last ping. `unanswered` is the number of pings in a row without an
+    /// answer.
     pub(crate) asked: Moment,
     pub(crate) unanswered: u8,
-    /// What the kernel has not taken yet; frames are never mixed, so what follows waits too.
+    /// The bytes that the kernel has not accepted yet. Later frames wait behind these bytes,
+    /// because the bytes of two frames must not mix.
     rest: Vec<u8>,
-    /// How much of that came after the socket was full.
+    /// The number of bytes in `rest` that were added after the socket was full.
     behind: usize,
     task: AbortHandle,
 }
@@ -195,7 +201,7 @@ impl Client {
         }
     }
 
-    /// Writes whole frames, or keeps what does not fit.
+    /// Writes complete frames, and stores the bytes that the socket does not accept.
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> WriteOutcome {
         if self.rest.is_empty() {
             match self.push(bytes) {
@@ -216,7 +222,7 @@ impl Client {
         WriteOutcome::Some
     }
 
-    /// Goes on with what is kept.
+    /// Writes the stored bytes as far as the socket accepts them.
     pub(crate) fn resume(&mut self) -> WriteOutcome {
         match self.push(&self.rest) {
             Ok(count) if count == self.rest.len() => {
@@ -233,12 +239,12 @@ impl Client {
         }
     }
 
-    /// Whether something is kept.
+    /// Returns true if stored bytes wait for the socket.
     pub(crate) const fn is_behind(&self) -> bool {
         !self.rest.is_empty()
     }
 
-    /// Writes until the kernel takes no more.
+    /// Writes until the kernel accepts no more bytes. Returns the number of written bytes.
     fn push(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() {
@@ -253,7 +259,8 @@ impl Client {
     }
 }
 
-/// Listens to a client until it is gone. The fan-out ends this task when it is done with it.
+/// Reads the input of a client until the connection ends. The broker aborts this task when the
+/// broker drops the client.
 pub(crate) async fn listen(
     client_id: ClientId,
     socket_state: Arc<ClientSocket>,
@@ -275,7 +282,7 @@ pub(crate) async fn listen(
             if ignoring_input && !matches!(said, ClientInput::Close(_) | ClientInput::Writable) {
                 continue;
             }
-            // An error means that the fan-out has ended, and this client with it.
+            // The send fails only if the event loop has ended, and then the session has ended too.
             if input_sender.send((client_id, said)).await.is_err() {
                 return;
             }

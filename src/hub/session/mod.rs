@@ -1,4 +1,4 @@
-//! One client's connection: its bytes, its WebSocket frames and its requests.
+//! The session of one client: its connection, its WebSocket frames and its requests.
 
 pub(crate) mod client;
 pub(crate) mod protocol;

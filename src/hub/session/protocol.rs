@@ -1,10 +1,11 @@
-//! What clients ask for: JSON ⇄ requests and statuses. Pure; never decides whether they get it.
+//! The JSON protocol of the clients: parses requests and builds status frames. All functions are
+//! pure; this module never decides if a client may have a channel.
 
 use serde::Deserialize;
 
 use crate::market::{Channel, ChannelKind, Cluster};
 
-/// One message of a client.
+/// One request of a client.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ClientRequest {
     Auth(String),
@@ -20,7 +21,8 @@ struct Wire {
     params: Params,
 }
 
-/// The vendor takes one string with commas; the proxy's current version an array.
+/// The field `params`. The vendor accepts one string with commas; the current version of the proxy
+/// accepts an array.
 #[derive(Default, Deserialize)]
 #[serde(untagged)]
 enum Params {
@@ -31,7 +33,7 @@ enum Params {
 }
 
 impl Params {
-    /// The names, in order; a name stands once for each time it was written.
+    /// Returns the channel names in the order of the message. Duplicate names stay.
     fn names(self) -> Vec<String> {
         let texts = match self {
             Params::One(text) => vec![text],
@@ -48,11 +50,11 @@ impl Params {
 }
 
 impl ClientRequest {
-    /// Reads a message.
+    /// Parses a message.
     ///
     /// # Errors
-    /// What is wrong with it, for the client to read. The parser's own words are left out: they
-    /// may quote a token.
+    /// Returns an error text for the client. The text does not contain the message of the JSON
+    /// parser, because that message may quote a token.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str = r#"expected a message like {"action":"subscribe","params":"V.I:SPX"}"#;
         let value: serde_json::Value =
@@ -70,12 +72,12 @@ impl ClientRequest {
     }
 }
 
-/// A client's own words, fit to be sent back.
+/// Returns the first 64 characters of a client's text, for use in an error message.
 pub(crate) fn brief(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-/// The channel of this name, if the cluster has it.
+/// Returns the channel with this name, or `None` if the cluster does not have the channel.
 pub(crate) fn channel(cluster: Cluster, name: &str) -> Option<Channel> {
     let channel = Channel::parse(name)?;
     let ticker = channel.ticker.as_str();
@@ -90,7 +92,7 @@ pub(crate) fn channel(cluster: Cluster, name: &str) -> Option<Channel> {
                 ChannelKind::Value | ChannelKind::Second | ChannelKind::Minute
             ) && (all || ticker.len() > 2 && ticker.starts_with("I:"))
         }
-        // The vendor has no `Q.*` on options.
+        // The vendor does not offer the wildcard `Q.*` for options.
         Cluster::Options => {
             channel.kind != ChannelKind::Value
                 && (ticker.len() > 2 && ticker.starts_with("O:")
@@ -101,36 +103,37 @@ pub(crate) fn channel(cluster: Cluster, name: &str) -> Option<Channel> {
     (ours && (all || plain)).then_some(channel)
 }
 
-/// Statuses that go out in one frame.
+/// The status events of one text frame.
 #[derive(Debug)]
 pub(crate) struct StatusFrame(String);
 
 impl StatusFrame {
-    /// None yet.
+    /// Creates a frame without status events.
     pub(crate) const fn new() -> Self {
         Self(String::new())
     }
 
-    /// One.
+    /// Creates a frame with one status event.
     pub(crate) fn one(status: &str, message: &str) -> Self {
         let mut status_frame = Self::new();
         status_frame.add(status, message);
         status_frame
     }
 
-    /// One more.
+    /// Adds a status event. `status` is not escaped, so `status` must be valid inside a JSON
+    /// string.
     pub(crate) fn add(&mut self, status: &str, message: &str) {
         self.0.push(if self.0.is_empty() { '[' } else { ',' });
         self.0.push_str(r#"{"ev":"status","status":""#);
         self.0.push_str(status);
         self.0.push_str(r#"","message":"#);
-        // A string always serialises.
+        // The JSON serialization of a string never fails.
         self.0
             .push_str(&serde_json::to_string(message).unwrap_or_default());
         self.0.push('}');
     }
 
-    /// The text of the frame; `None` if there is nothing to say.
+    /// Returns the text of the frame, or `None` if the frame has no status events.
     pub(crate) fn finish(mut self) -> Option<String> {
         if self.0.is_empty() {
             return None;

@@ -1,29 +1,31 @@
-//! An upgraded connection. Owns the socket and knows which kind it is; never what is said on it.
+//! An upgraded connection. Owns the socket and hides the kind of the socket; never interprets the
+//! bytes.
 
 use std::io;
 
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
-/// What the kernel holds back of a client that does not read, in bytes. It doubles this. Every
-/// byte in there is an old price that the client reads before the newest, so it is small.
+/// The send buffer of the kernel for one client, in bytes; the kernel doubles this value. A slow
+/// client must read all old prices in this buffer before the newest price, so the buffer is small.
 const SEND_BUFFER: usize = 16 << 10;
 
-/// An upgraded connection, ready for WebSocket frames. TLS is ended in a task of its own, which
-/// speaks to the fan-out through a socket pair.
+/// An upgraded connection, ready for WebSocket frames. A separate task handles TLS and exchanges
+/// bytes with the event loop through a socket pair.
 #[derive(Debug)]
 pub enum Transport {
-    /// A client's own connection.
+    /// The TCP connection of a client without TLS.
     Tcp(TcpStream),
-    /// The inner end of a connection whose TLS is ended by another task.
+    /// The inner end of a socket pair. The TLS task of the client holds the outer end.
     Pair(UnixStream),
 }
 
 impl Transport {
-    /// Makes small writes leave at once and old ones not pile up in the kernel.
+    /// Sets the socket options: `TCP_NODELAY`, so that small writes leave at once, and a small send
+    /// buffer, so that few old prices wait in the kernel.
     ///
     /// # Errors
-    /// The socket's, if it is gone.
+    /// Returns the error of the socket, for example after the connection has ended.
     pub(crate) fn prepare(&self) -> io::Result<()> {
         match self {
             Transport::Tcp(socket) => {
@@ -37,7 +39,7 @@ impl Transport {
         Ok(())
     }
 
-    /// Writes what the kernel takes now.
+    /// Writes as many bytes as the kernel accepts without a wait. Returns the number of bytes.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Transport::Tcp(socket) => socket.try_write(bytes),
@@ -45,7 +47,7 @@ impl Transport {
         }
     }
 
-    /// Reads what has come; `Ok(0)` at the end.
+    /// Reads the available bytes without a wait. Returns `Ok(0)` at the end of the stream.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Transport::Tcp(socket) => socket.try_read(buffer),
@@ -53,7 +55,7 @@ impl Transport {
         }
     }
 
-    /// Waits until reading, or writing, is worth trying.
+    /// Waits until the socket is ready for a read or a write, as `interest` requests.
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {
             Transport::Tcp(socket) => socket.ready(interest).await,
@@ -61,7 +63,7 @@ impl Transport {
         }
     }
 
-    /// Reads once.
+    /// Waits for data and reads once. Returns `Ok(0)` at the end of the stream.
     pub(crate) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.ready(Interest::READABLE).await?;
@@ -72,7 +74,7 @@ impl Transport {
         }
     }
 
-    /// Writes everything.
+    /// Waits until the kernel has accepted all bytes.
     pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.try_write(bytes) {

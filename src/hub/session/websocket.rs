@@ -1,6 +1,6 @@
-//! The server's side of RFC 6455 behind the upgrade: bytes ⇄ messages. Owns what has come of an
-//! unfinished message and nothing while there is none, so that an idle client costs no buffer;
-//! never reads a socket, except to [`echo`] for those who test it.
+//! The server side of the WebSocket protocol (RFC 6455) after the upgrade: converts bytes to
+//! messages and messages to bytes. Owns only the bytes of an unfinished message, so an idle client
+//! needs no buffer. Never reads a socket, except in [`echo`] for tests.
 
 use std::time::Duration;
 
@@ -8,34 +8,34 @@ use hyper::body::Bytes;
 
 use super::transport::Transport;
 
-/// What a client has said, whole.
+/// A complete message from a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Text.
+    /// A text message.
     Text(String),
-    /// Bytes.
+    /// A binary message.
     Binary(Vec<u8>),
-    /// To be answered with the same bytes.
+    /// A ping. The pong must contain the same bytes (RFC 6455, 5.5.3).
     Ping(Vec<u8>),
-    /// An answer.
+    /// A pong. The decoder discards the payload.
     Pong,
-    /// The last message, with its code if it has one.
+    /// A close frame, with the close code if the frame contains one.
     Close(Option<u16>),
 }
 
-/// Why a connection cannot go on.
+/// An error in the frames of a client. The connection must be closed after the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
-    /// Not what the RFC allows.
+    /// The client sent a frame that RFC 6455 does not allow.
     Protocol,
-    /// Text that is not UTF-8.
+    /// The client sent a text or a close reason that is not valid UTF-8.
     Utf8,
-    /// More than is taken from a client.
+    /// The client sent a message that is larger than the limit of the decoder.
     TooLarge,
 }
 
 impl FrameError {
-    /// The code to close with.
+    /// Returns the close code for the error (RFC 6455, 7.4.1).
     pub const fn code(self) -> u16 {
         match self {
             FrameError::Protocol => 1002,
@@ -45,7 +45,7 @@ impl FrameError {
     }
 }
 
-/// The kinds of frames, by their number in the first byte.
+/// The frame types. The opcode is in the lower four bits of the first byte (RFC 6455, 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opcode {
     Continuation = 0,
@@ -74,12 +74,12 @@ impl Opcode {
     }
 }
 
-/// Where in a frame the next byte belongs.
+/// The position of the next byte within a frame.
 #[derive(Clone, Copy, Debug)]
 enum ParseState {
-    /// This many bytes of the head have come.
+    /// The next byte belongs to the head. The value is the number of head bytes so far.
     Head(u8),
-    /// In the payload.
+    /// The next byte belongs to the payload. `left` is the number of missing payload bytes.
     Payload {
         opcode: Opcode,
         last: bool,
@@ -88,22 +88,22 @@ enum ParseState {
     },
 }
 
-/// Reads a client's frames, in pieces of any size.
+/// Decodes the frames of a client from pieces of any size.
 #[derive(Debug)]
 pub struct Decoder {
     limit: usize,
     place: ParseState,
     head: [u8; 14],
-    /// `ShortText` or `Binary` from the first frame of a message to its last.
+    /// The type of the current message (`Text` or `Binary`), or `None` between two messages.
     kind: Option<Opcode>,
     message: Vec<u8>,
-    /// How much of the message is known to be UTF-8.
+    /// The number of bytes at the start of `message` that are valid UTF-8.
     valid: usize,
     control: Vec<u8>,
 }
 
 impl Decoder {
-    /// A decoder that takes messages up to `limit` bytes.
+    /// Creates a decoder for messages of at most `limit` bytes.
     pub const fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -116,10 +116,12 @@ impl Decoder {
         }
     }
 
-    /// Takes bytes off `input` until a message is whole; `None` if there are too few.
+    /// Takes bytes from the start of `input` until a message is complete. Returns `None` if the
+    /// message needs more bytes.
     ///
     /// # Errors
-    /// Why the connection cannot go on; what comes behind is to be thrown away.
+    /// Returns an error if the client violates the protocol or exceeds the limit. The caller must
+    /// then discard all further bytes and close the connection.
     pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Message>, FrameError> {
         loop {
             if let ParseState::Head(had) = self.place {
@@ -141,8 +143,8 @@ impl Decoder {
         }
     }
 
-    /// Judges the head as soon as two bytes of it have come, so that nobody waits for the rest
-    /// of what will be refused.
+    /// Checks the head as soon as the first two bytes are available, so that the decoder refuses a
+    /// bad frame before the rest of the frame arrives.
     fn head(&self, had: u8) -> Result<ParseState, FrameError> {
         if had < 2 {
             return Ok(ParseState::Head(had));
@@ -176,7 +178,8 @@ impl Decoder {
                 .iter()
                 .fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
         };
-        // "The minimal number of bytes MUST be used", and no more than 63 bits.
+        // RFC 6455, 5.2: "the minimal number of bytes MUST be used", and the highest bit of a
+        // 64-bit length must be 0.
         if (extended == 2 && length < 126)
             || (extended == 8 && (length < 1 << 16 || length >> 63 != 0))
         {
@@ -221,7 +224,7 @@ impl Decoder {
             &mut self.message
         };
         into.extend(taken.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));
-        // The mask goes on where this piece ended.
+        // The next piece continues at the mask byte after the last byte of this piece.
         mask.rotate_left(taken.len() % 4);
         let whole = *left == 0;
         if !opcode.is_control() && self.kind == Some(Opcode::Text) {
@@ -245,7 +248,8 @@ impl Decoder {
         }
     }
 
-    /// A code point may be split between frames, but not at the end of the message.
+    /// Checks that the new bytes of a text message are UTF-8. Two frames may share a code point,
+    /// but the message must end with a complete code point.
     fn check_text(&mut self, ended: bool) -> Result<(), FrameError> {
         match std::str::from_utf8(&self.message[self.valid..]) {
             Ok(_) => self.valid = self.message.len(),
@@ -273,7 +277,8 @@ fn farewell(payload: &[u8]) -> Result<Message, FrameError> {
         [_] => return Err(FrameError::Protocol),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
     };
-    // 1004–1006 and 1015 are never sent; 1012–1014 have been registered since the RFC.
+    // The codes 1004–1006 and 1015 are reserved and must not be sent (RFC 6455, 7.4.1). The codes
+    // 1012–1014 were registered after the RFC.
     if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
         return Err(FrameError::Protocol);
     }
@@ -296,29 +301,30 @@ fn head(opcode: Opcode, length: usize, into: &mut Vec<u8>) {
     }
 }
 
-/// Writes the head of a text frame whose payload of this length the caller writes behind it.
+/// Writes the head of a text frame. The caller must then write a payload of `length` bytes.
 pub fn text_head(length: usize, into: &mut Vec<u8>) {
     head(Opcode::Text, length, into);
 }
 
-/// Writes a text frame.
+/// Writes a complete text frame.
 pub fn text(text: &str, into: &mut Vec<u8>) {
     text_head(text.len(), into);
     into.extend(text.as_bytes());
 }
 
-/// Writes a ping.
+/// Writes a ping frame without a payload.
 pub fn ping(into: &mut Vec<u8>) {
     head(Opcode::Ping, 0, into);
 }
 
-/// Writes the answer to a ping.
+/// Writes a pong frame with the payload of the ping, at most 125 bytes (RFC 6455, 5.5).
 pub fn pong(payload: &[u8], into: &mut Vec<u8>) {
     head(Opcode::Pong, payload.len(), into);
     into.extend(payload);
 }
 
-/// Writes the last frame. The reason is cut to what a control frame holds.
+/// Writes a close frame. The reason is cut to 123 bytes, because a control frame has at most 125
+/// payload bytes (RFC 6455, 5.5). Without a code the frame has no payload.
 pub fn close(code: Option<u16>, reason: &str, into: &mut Vec<u8>) {
     let Some(code) = code else {
         return head(Opcode::Close, 0, into);
@@ -332,8 +338,8 @@ pub fn close(code: Option<u16>, reason: &str, into: &mut Vec<u8>) {
     into.extend(&reason.as_bytes()[..end]);
 }
 
-/// Sends back every text and binary message until the client goes: what conformance suites
-/// talk to.
+/// Sends every text and binary message back to the client until the connection ends. WebSocket
+/// conformance suites use this function to test the decoder.
 pub async fn echo(socket: Transport, read_ahead: Bytes) {
     let mut decoder = Decoder::new(16 << 20);
     let mut buffer = read_ahead.to_vec();
@@ -366,7 +372,8 @@ pub async fn echo(socket: Transport, read_ahead: Bytes) {
         out.clear();
         buffer.resize(64 << 10, 0);
         if ended {
-            // What is unread when a socket closes resets it, and the farewell would be lost.
+            // The kernel resets a connection that is closed with unread bytes, and the client would
+            // not get the close frame. This loop therefore reads the remaining bytes first.
             let drained = async { while socket.read(&mut buffer).await.is_ok_and(|n| n > 0) {} };
             tokio::time::timeout(Duration::from_millis(200), drained)
                 .await

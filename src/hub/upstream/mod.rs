@@ -1,5 +1,5 @@
-//! The only connection of a cluster to the vendor. Owns what is asked of it and for how long it
-//! may be silent; the session below it connects, and passes events on as they were written.
+//! The only connection of a cluster to the vendor. Owns the wanted subscriptions and the limit for
+//! silence. This module opens no socket: the session connects, and delivers the events unchanged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,40 +21,41 @@ use crate::massive::websocket::RelayedEventRef;
 use crate::net::connector::Connector;
 use crate::time::{Clock, Moment, Now};
 
-/// Contracts whose quotes one connection may carry, by the vendor's documentation.
+/// The maximum number of contracts whose quotes one connection may carry, from the vendor's
+/// documentation.
 pub const CONTRACTS: usize = 1000;
 
-/// The hour is looked at this often: markets open and close to the minute, and NTP may set the
-/// clock at any time.
+/// The interval between checks of the trading hours. Markets open and close on the minute, and NTP
+/// may set the wall clock at any time.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
-/// How long the vendor is left alone after it has refused the key where it never let it in: a plan
-/// that lacks a cluster does not get it within a minute, and who hammers may be locked out.
+/// The wait after the vendor refuses a key that it has never accepted for this cluster. The plan
+/// does not change within a minute, and the vendor may block a client that retries too often.
 pub const DENIED_FOR: Duration = Duration::from_secs(600);
 
-/// What an upstream is made of.
+/// Everything that an upstream needs to run.
 #[derive(Debug)]
 pub struct Upstream {
-    /// Which cluster.
+    /// The cluster of the upstream.
     pub cluster: Cluster,
-    /// The vendor, with the key.
+    /// The vendor's WebSocket endpoint, with the key.
     pub source: Arc<FeedSource>,
-    /// How to get there.
+    /// The connector for the outgoing connection.
     pub connector: Connector,
-    /// What the clients want; the connection is open while that is something.
+    /// The channels that the clients want. The connection is open while this set is not empty.
     pub interest: watch::Receiver<Interest>,
-    /// To the fan-out.
+    /// The reports to the event loop of the cluster.
     pub reports: mpsc::Sender<UpstreamEvent>,
-    /// Where the bars of a minute are kept.
+    /// The cache that stores the one-minute bars.
     pub minutes: BarCache,
-    /// Where it is written whether the vendor says that its prices are simulated.
+    /// The vendor's last report: true if its prices are simulated; `None` before the first report.
     pub greeted: watch::Sender<Option<bool>>,
-    /// Time.
+    /// The monotonic clock and the wall clock.
     pub clock: Clock,
 }
 
 impl Upstream {
-    /// Keeps the connection until told to stop; then says farewell.
+    /// Keeps the connection until `stop` becomes true, and then closes it.
     pub async fn run(self, stop: watch::Receiver<bool>) {
         let (demand, wanted) = watch::channel(SubscriptionDemand::default());
         let (marked, simulated) = watch::channel(false);
@@ -92,20 +93,20 @@ impl Upstream {
     }
 }
 
-/// Turns what the clients want, and the hour, into orders for the session.
+/// Converts the clients' interest and the trading hours into the demand of the session.
 struct UpstreamPolicy {
     cluster: Cluster,
     interest: watch::Receiver<Interest>,
     simulated: watch::Receiver<bool>,
     demand: watch::Sender<SubscriptionDemand<Interest>>,
-    /// What was ordered last.
+    /// The channels of the last demand.
     held: Interest,
-    /// Some of the interest cannot be had, and the log has it.
+    /// True if a part of the interest cannot be served and the log already contains the warning.
     refused: bool,
-    /// The vendor lets us in for nothing here.
+    /// True while the vendor refuses this cluster and the upstream waits.
     barred: watch::Sender<bool>,
     refusals: watch::Receiver<bool>,
-    /// Until when it is left alone.
+    /// The end of the wait after a refusal; `None` if the upstream does not wait.
     until: Option<Moment>,
     reports: mpsc::Sender<UpstreamEvent>,
     clock: Clock,
@@ -118,7 +119,7 @@ impl UpstreamPolicy {
             let look = self.clock.now().monotonic + CHECK_INTERVAL;
             let next = self.until.map_or(look, |until| until.min(look));
             tokio::select! {
-                // An error of any of these means that nobody is left to serve.
+                // An error from one of these receivers means that the hub is ending.
                 _ = stop.wait_for(|stop| *stop) => break,
                 changed = self.interest.changed() => if changed.is_err() { break },
                 changed = self.simulated.changed() => if changed.is_err() { break },
@@ -133,7 +134,8 @@ impl UpstreamPolicy {
         self.demand.send_modify(|demand| demand.stop = true);
     }
 
-    /// Leaves the vendor alone while it must be; false if nobody is left to be told of the end.
+    /// Starts or ends the wait after a refusal. Returns false if the event loop receives no more
+    /// reports.
     async fn hold_off(&mut self) -> bool {
         let now = self.clock.now().monotonic;
         let barred = *self.refusals.borrow_and_update();
@@ -196,8 +198,9 @@ impl UpstreamPolicy {
     }
 }
 
-/// What one connection may carry of what is wanted; what is already held stays. The vendor has no
-/// `Q.*` for options and limits the contracts.
+/// Returns the part of the interest that one connection may carry. Channels that are already
+/// subscribed have priority. For options, the vendor has no `Q.*` and limits the number of
+/// contracts with quotes.
 fn within_plan(cluster: Cluster, wanted: &Interest, held: &Interest) -> Interest {
     let limited =
         |channel: &Channel| cluster == Cluster::Options && channel.kind == ChannelKind::Quote;
@@ -215,8 +218,9 @@ fn within_plan(cluster: Cluster, wanted: &Interest, held: &Interest) -> Interest
     carried
 }
 
-/// How long all of these may be silent now; `None` while that is normal. Index values and bars
-/// come by a timetable; a contract or a share may go unquoted for as long as it likes.
+/// Returns the longest normal silence of all these channels together; `None` if any silence is
+/// normal. Index values and bars arrive on a schedule, but a contract or a share may have no new
+/// quote for any length of time.
 fn max_silence(wanted: &Interest, calendar: &Calendar, now: Now) -> Option<Duration> {
     let utc = now.utc?;
     let due = wanted.iter().filter_map(|channel| {
@@ -225,7 +229,7 @@ fn max_silence(wanted: &Interest, calendar: &Calendar, now: Now) -> Option<Durat
             ChannelKind::Minute => market::QuoteSource::Minute,
             ChannelKind::Quote | ChannelKind::Trade => return None,
         };
-        // Whoever takes all indices takes SPX.
+        // A subscription to all index values includes SPX.
         let ticker = if channel.kind == ChannelKind::Value && channel.ticker == WILDCARD {
             "I:SPX"
         } else {
@@ -238,15 +242,16 @@ fn max_silence(wanted: &Interest, calendar: &Calendar, now: Now) -> Option<Durat
     due.min()
 }
 
-/// Tells the fan-out what the session hears.
+/// Reports the events of the session to the event loop.
 struct UpstreamSink {
     reports: mpsc::Sender<UpstreamEvent>,
-    /// The last report but events; nothing is said twice.
+    /// The last report about the connection, stored so that no report is sent twice in a row.
     last_report: Option<UpstreamEvent>,
     simulated: watch::Sender<bool>,
-    /// The vendor lets us in for nothing here, and is left alone.
+    /// True while the vendor refuses this cluster and the upstream waits.
     barred: watch::Sender<bool>,
-    /// It has let us in before: the key is good, and the plan has this cluster.
+    /// True if the vendor has accepted the key before: the key is valid, and the plan includes this
+    /// cluster.
     proven: bool,
     minutes: BarCache,
     greeted: watch::Sender<Option<bool>>,
@@ -268,16 +273,18 @@ impl EventSink for UpstreamSink {
         });
         if status.phase == ConnectionPhase::Live {
             self.proven = true;
-            // Before anybody is told: nothing of another vendor is repeated from here on.
+            // This update comes before the report, so that the hub repeats no data of another
+            // vendor afterwards.
             let before = self.greeted.send_replace(Some(is_simulated));
             if before != Some(is_simulated) {
                 self.minutes.seen(is_simulated, Vec::new()).await;
             }
         }
         let report = match (status.phase, status.reason) {
-            // Nothing is asked for while it lasts, and that is no news.
+            // During the wait the session requests nothing, so there is nothing to report.
             _ if *self.barred.borrow() => return Ok(()),
-            // Not so an upgrade that is refused: that was something before the vendor.
+            // A refused upgrade has another reason, because it comes from a server in front of the
+            // vendor.
             (ConnectionPhase::Refused, Some(Failure::Key)) if !self.proven => {
                 self.last_report = None;
                 self.send(UpstreamEvent::Barred).await?;
@@ -288,10 +295,11 @@ impl EventSink for UpstreamSink {
                 simulated: is_simulated,
             },
             (ConnectionPhase::Idle, _) => UpstreamEvent::Down(Failure::Done),
-            // To the vendor we have a key, and no token of a client is meant.
+            // The hub sends a key to the vendor, so a token error here means the key and not the
+            // token of a client.
             (_, Some(Failure::Token)) => UpstreamEvent::Down(Failure::Key),
             (_, Some(reason)) => UpstreamEvent::Down(reason),
-            // On its way for the first time: neither up nor a failure.
+            // The first connection attempt is in progress: the state is neither up nor a failure.
             (_, None) => return Ok(()),
         };
         if self.last_report.as_ref() == Some(&report) {
@@ -320,7 +328,8 @@ impl EventSink for UpstreamSink {
                     age,
                     json,
                 }) => {
-                    // What was just given back may still come; it is nobody's.
+                    // An event that arrives after the end of its subscription is dropped, because
+                    // no client wants this event.
                     if server.data(kind, &ticker, now)
                         && let Ok(ticker) = Ticker::try_from(ticker.as_ref())
                     {
@@ -362,7 +371,7 @@ mod tests {
     use super::*;
     use crate::time::Utc;
 
-    /// 2026-11-23, a Monday: 14:30 UTC is 9:30 in New York.
+    /// 2026-11-23 is a Monday; 14:30 UTC is 9:30 in New York.
     const OPEN: Utc = Utc(1_795_444_200_000);
 
     fn interest(names: &[&str]) -> Interest {

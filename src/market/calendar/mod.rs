@@ -152,9 +152,10 @@ pub struct Calendar {
 struct ReportedClosure {
     first: Utc,
     last: Utc,
-    /// True if the report before the first one said "open", so the market closed at `first`.
+    /// True if the vendor reported "open" before the first "closed" report, so the market closed at
+    /// `first`.
     began: bool,
-    /// True if a later report said that the market is not closed.
+    /// True if the vendor has since reported that the market is not closed.
     over: bool,
 }
 
@@ -220,7 +221,8 @@ impl Calendar {
                     if !known.over && at.0 < known.last.0 + STATUS_VALIDITY =>
                 {
                     Some(ReportedClosure {
-                        // This response can be older than the first "closed" report.
+                        // The responses can arrive out of order: a response can be older than the
+                        // first "closed" report.
                         first: known.first.min(at),
                         last: known.last.max(at),
                         ..known
@@ -372,7 +374,7 @@ impl Calendar {
                 }
             }
         }
-        // This line is unreachable with the current table: no closure is longer than `SEARCH_DAYS`.
+        // The table never leads to this result: no closure is longer than `SEARCH_DAYS`.
         MarketPhase::ALWAYS
     }
 
@@ -391,8 +393,8 @@ impl Calendar {
             .unwrap_or(Utc(i64::MAX))
     }
 
-    /// Returns the current trading day, or the last one if its first session has not started.
-    /// `None` if the calendar has no trading hours.
+    /// Returns the current trading day, or the previous trading day if the first session of today
+    /// has not started or today has no session. `None` if the calendar has no trading hours.
     pub fn trading_day(&self, symbol: &Symbol, at: Utc) -> Option<TradingDay> {
         let today = self.date(at)?;
         let hours = Hours::of(symbol);

@@ -8,10 +8,10 @@ use jiff::civil::{Date, Weekday};
 use super::SessionPart;
 use crate::market::{AssetClass, Contract, QuoteSource, Symbol};
 
-/// Returns true if the NYSE is closed on this weekday, by its rules (NYSE rule 7.2; Juneteenth
-/// since 2022). A holiday on a Saturday is observed on Friday and a holiday on a Sunday on Monday.
-/// The only exception is New Year's Day on a Saturday: the last day of the year stays a trading
-/// day.
+/// Returns true if the date is a holiday of the NYSE, by its rules (NYSE rule 7.2; Juneteenth since
+/// 2022). A holiday on a Saturday is observed on Friday, and a holiday on a Sunday is observed on
+/// Monday. The only exception is New Year's Day on a Saturday: the last day of the year stays a
+/// trading day.
 pub(super) fn is_holiday(date: Date) -> bool {
     use Weekday::{Friday, Monday, Saturday, Thursday};
     let (month, day, weekday) = (date.month(), date.day(), date.weekday());
@@ -105,10 +105,9 @@ const LATE_ROOTS: [&str; 30] = [
 ];
 
 impl Hours {
-    /// Returns the trading hours of a symbol. If the documentation does not say whether an index is
-    /// published at night, the index counts as published at night. The error is then harmless: a
-    /// value is sometimes reported as stale, but the last value before a connection loss is never
-    /// shown as a close.
+    /// Returns the trading hours of a symbol. An index counts as published at night if the
+    /// documentation does not exclude this. An error is then harmless: a value is sometimes
+    /// reported as stale, but the last value before a connection loss is never shown as a close.
     pub(super) fn of(symbol: &Symbol) -> Hours {
         match symbol.class() {
             AssetClass::Equity => Hours::Extended,

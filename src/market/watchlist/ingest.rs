@@ -65,8 +65,8 @@ impl Instrument {
         });
         let phase = self.phase(at, calendar);
         match (class, phase, at) {
-            // The row of a contract says that the market is closed, but a quote from after the end
-            // of the session is not the close.
+            // The row of a contract is marked as a close when the market is closed, but a quote
+            // from after the end of the session is not the close.
             (AssetClass::Option, Some(MarketPhase::Closed { close, .. }), Some(at)) => {
                 new.is_close &= at.millis_since(close) <= millis(self.limit(new.source));
             }
@@ -212,9 +212,9 @@ impl Instrument {
         }
     }
 
-    /// Processes a streamed value from outside the trading hours, because a single value can be an
-    /// error. The value is accepted if it follows another such value within the limit. The other
-    /// value is either unconfirmed or already stored, for example from a REST response.
+    /// Processes a streamed value from outside the trading hours. A single such value can be an
+    /// error, so the value is accepted only if it follows another such value within the limit. The
+    /// earlier value is either unconfirmed or already stored, for example from a REST response.
     fn take_unconfirmed(
         &mut self,
         new: Quote,
@@ -370,7 +370,7 @@ impl Instrument {
             if stored.counted_age(now).is_some_and(|age| age <= limit) {
                 return Outcome::Older;
             }
-            return self.store(new, now);
+            return self.take(new, link, now, calendar);
         }
         match recency(&stored, &new, now) {
             Recency::Newer => self.take(new, link, now, calendar),
@@ -409,8 +409,8 @@ impl Instrument {
     }
 }
 
-/// Returns true if the value is independent of the previous one: it is not a repetition of the same
-/// value, and not a bar that covers the same value.
+/// Returns true if the new value is independent of the previous value: the new value is not a
+/// repetition, and not a bar that contains the previous value.
 fn is_distinct_print(before: &Quote, new: &Quote) -> bool {
     let same = new.price == before.price;
     let covered = match new.source {

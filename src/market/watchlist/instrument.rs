@@ -33,7 +33,7 @@ pub struct Instrument {
     pub(super) last_unstamped: Option<(Price, u32)>,
     /// True if the data is simulated; `None` while there is no data.
     pub(super) simulated: Option<bool>,
-    /// True if a REST response says that the source is delayed; `None` if no response contained
+    /// True if a REST response reported that the source is delayed; `None` if no response contained
     /// this information.
     pub(super) reported_delayed: Option<bool>,
     /// True if the vendor rejected the subscription.
@@ -117,7 +117,7 @@ impl Instrument {
         self.simulated == Some(true)
     }
 
-    /// True if a REST response says that the source is delayed; `None` if no response contained
+    /// True if a REST response reported that the source is delayed; `None` if no response contained
     /// this information.
     pub const fn reported_delayed(&self) -> Option<bool> {
         self.reported_delayed

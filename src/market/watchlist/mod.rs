@@ -265,9 +265,21 @@ impl Watchlist {
         }
     }
 
-    /// Stores the analytics of an option contract.
-    pub fn set_analysis(&mut self, ticker: &str, analytics: OptionAnalytics, as_of: AsOf) {
-        if let Some((instrument, _)) = self.find_mut(ticker) {
+    /// Stores the analytics of an option contract, unless later ones are stored: a hub may repeat an
+    /// old response.
+    pub fn set_analysis(
+        &mut self,
+        ticker: &str,
+        analytics: OptionAnalytics,
+        as_of: AsOf,
+        now: Now,
+    ) {
+        let Some((instrument, _)) = self.find_mut(ticker) else {
+            return;
+        };
+        let stored = instrument.analytics.and_then(|(_, stored)| stored.age(now));
+        let is_later = |stored| as_of.age(now).is_some_and(|age| age <= stored);
+        if stored.is_none_or(is_later) {
             instrument.analytics = Some((analytics, as_of));
         }
     }
@@ -365,13 +377,13 @@ fn check(symbols: &[Symbol]) -> Result<(), WatchlistError> {
     Ok(())
 }
 
-/// The reason why a list of symbols is not a valid watchlist. The message also says how to correct
-/// the list.
+/// The reason why a list of symbols is not a valid watchlist. The message also explains how to
+/// correct the list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WatchlistError {
     /// The list contains no symbol.
     Empty,
-    /// This symbol is on the list twice.
+    /// The list contains this symbol twice.
     Duplicate(Ticker),
     /// The list has this number of symbols, which is more than [`CAPACITY`].
     Full(usize),

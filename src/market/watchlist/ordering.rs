@@ -95,11 +95,10 @@ mod tests {
             (Tick, Tick, 1000, 1500, true),
             (Tick, Tick, 1000, 1501, false),
             (Tick, Tick, 1000, 499, false),
-            // The second case is false, because the values arrived too close together for a
-            // comparison.
+            // In the second case the values arrived too close together for a comparison.
             (Tick, Tick, 100, 250, true),
             (Tick, Tick, 100, 249, false),
-            // The timestamp is equal to the previous one, or goes backwards.
+            // The timestamp is equal to the previous timestamp, or goes backwards.
             (Tick, Tick, 0, 400, false),
             (Tick, Tick, -100, 300, false),
             // A burst of delayed values.

@@ -19,7 +19,7 @@ pub(crate) const NAME_END: usize = 35;
 pub(crate) const CHANGE_END: usize = 77;
 
 /// Draws the connection icon at the end of a page, and a mark for a wrong configuration before it.
-/// Returns the column after the space that they leave.
+/// Returns the column after the remaining space.
 pub(crate) fn signs(view: &View<'_>, font_set: &FontSet, frame: &mut Frame, page: usize) -> usize {
     icon::sign(frame, view.sign, SIGN_X, page);
     let end = SIGN_X - GAP;
@@ -31,8 +31,8 @@ pub(crate) fn signs(view: &View<'_>, font_set: &FontSet, frame: &mut Frame, page
 }
 
 /// Draws the icons and the alert, if any, in the first line. Returns the page of the header and the
-/// column after its space. The header is in the first line; while an alert is there, the header is
-/// on the page `elsewhere`.
+/// column after the space of the header. The header is in the first line; while an alert is there,
+/// the header is on the page `elsewhere`.
 pub(crate) fn place(
     view: &View<'_>,
     font_set: &FontSet,
@@ -54,8 +54,8 @@ pub(crate) struct HeaderSlot {
     pub(crate) marked: bool,
 }
 
-/// Fills the slot before the column `end`. The word DEMO has priority over the mark of the first
-/// price, and that mark has priority over the time.
+/// Fills the slot before the column `end`. The word DEMO has priority over a word for the first
+/// price, such as CLOSED, and that word has priority over the time.
 pub(crate) fn slot(
     view: &View<'_>,
     mark: Option<&StatusBadge>,
@@ -119,9 +119,9 @@ pub(crate) fn draw(
     match &mark {
         Some(StatusBadge::Age(age)) => {
             // A stale price has no valid change, so the word STALE takes its place. The age uses
-            // the large font, so that it is readable from two metres. It stands below the fraction,
-            // or beside the price if the header is not in the first line. If the large age does not
-            // fit, the small age takes the place of STALE.
+            // the large font, so that the age is readable from two metres. The large age stands
+            // below the fraction, or beside the price if the header is not in the first line. If
+            // the large age does not fit, the small age takes the place of STALE.
             let width = badge::width(&font_set.word, age.text());
             let (from, under) = match page {
                 0 => (placed.fraction, TOP + 2),

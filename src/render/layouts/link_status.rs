@@ -1,5 +1,5 @@
 //! The layout of the connection page. This module only places the parts; other modules draw them.
-//! It never judges the connection.
+//! The module never judges the connection.
 
 use core::time::Duration;
 

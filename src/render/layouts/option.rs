@@ -1,5 +1,5 @@
 //! The layout of an option contract with all its known values. This module only places the parts;
-//! other modules draw them. It never judges a price.
+//! other modules draw them. The module never judges a price.
 
 use core::ops::Range;
 use core::time::Duration;

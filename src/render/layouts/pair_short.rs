@@ -1,5 +1,6 @@
 //! The layout of two prices on 128×32: the prices beside each other, and the names and the curve
-//! below them. This module only places the parts; other modules draw them. It never judges a price.
+//! below them. This module only places the parts; other modules draw them. The module never judges
+//! a price.
 
 use super::header;
 use crate::render::parts::badge;

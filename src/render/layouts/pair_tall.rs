@@ -1,6 +1,6 @@
 //! The layout of two prices on 128×64: a line of small text, the large price, and the second price
-//! with the curve. This module only places the parts; other modules draw them. It never judges a
-//! price.
+//! with the curve. This module only places the parts; other modules draw them. The module never
+//! judges a price.
 
 use super::header::{self, NAME_END};
 use crate::market::Change;

@@ -1,5 +1,5 @@
 //! The layout of one instrument alone: its price as large as possible, its change, and its day.
-//! This module only places the parts; other modules draw them. It never judges a price.
+//! This module only places the parts; other modules draw them. The module never judges a price.
 
 use super::header;
 use super::pair_short;

@@ -61,7 +61,7 @@ fn round(price: Price, numbers: NumberFormat) -> ShortText {
 
 /// Returns hundredths of a percent as text: `±2%`, `±0.25%`.
 fn percentage(points: i64, numbers: NumberFormat) -> ShortText {
-    // The price format gives the needed two decimals, and no digit is lost for values below 1.
+    // A price from whole hundredths always has two decimals, also below 1, so no digit is lost.
     let (whole, fraction) =
         Price::from_scaled(points.saturating_abs().saturating_mul(100)).parts(numbers);
     let fraction = fraction.trim_end_matches('0');

@@ -30,7 +30,8 @@ pub(crate) fn draw(font: &Font, frame: &mut Frame, x: usize, page: usize, text: 
 
 /// Returns the width of a badge in columns.
 pub(crate) fn width(font: &Font, text: &str) -> usize {
-    // The last column of a character is dark. Inverted, it is the lit column on the right.
+    // The last column of a character is dark. After the inversion, this dark column is the lit
+    // column on the right.
     1 + font.width(text)
 }
 

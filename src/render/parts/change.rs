@@ -15,8 +15,8 @@ pub(crate) type ChangeFormat = fn(Change, NumberFormat) -> Option<ShortText>;
 /// Draws the figures of a change at the right end of the given columns, with an arrow of the same
 /// sign after them. If the shown figures are zero, there is no arrow.
 ///
-/// If the figures do not fit, they lose their decimals; if they still do not fit, nothing is drawn.
-/// An arrow without figures would show a change that nobody can read.
+/// Figures that do not fit lose their decimals. If the shorter figures do not fit either, nothing
+/// is drawn. An arrow without figures would show a change that nobody can read.
 pub(crate) fn draw(
     font_set: &FontSet,
     frame: &mut Frame,

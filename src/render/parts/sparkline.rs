@@ -45,8 +45,8 @@ pub(crate) fn draw(
     for dots in &mut curve[..drawn] {
         newest = (newest + group).min(history.len());
         let here = row(history[newest - 1]);
-        // A column covers the rows up to the neighbouring point, but not the row of that point. So
-        // a slope stays a thin line.
+        // A column covers the rows up to the neighbouring point, but not the row of that point.
+        // This rule keeps a slope a thin line.
         let (top, low) = (here.min(before + 1), here.max(before.saturating_sub(1)));
         before = here;
         *dots = (2 << low) - (1 << top);

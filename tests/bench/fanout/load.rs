@@ -1,6 +1,6 @@
-//! The load: any number of clients that count what they get and how late it is, in a process of
-//! its own. Told `load PORT CLIENTS CHANNELS DEAF`; says `ready`; on `end TOTAL` it says what it
-//! has seen.
+//! The load process: many clients that count the received events and measure their delay. The
+//! arguments are `load PORT CLIENTS CHANNELS DEAF`; DEAF is the number of clients that never read.
+//! The process prints `ready`, and prints its results after the input line `end TOTAL`.
 
 use std::cell::RefCell;
 use std::io::BufRead;
@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 
-/// Delays are counted in steps of this many microseconds.
+/// The resolution of the measured delays, in microseconds.
 const STEP: u64 = 50;
 
-/// What all clients have seen together.
+/// The combined measurements of all clients.
 #[derive(Default)]
 struct Seen {
     frames: u64,
@@ -23,7 +23,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// The delay below which this share of all events stayed, in milliseconds.
+    /// The delay below which this share (0 to 1) of all events stayed, in milliseconds.
     fn delay(&self, share: f64) -> f64 {
         let wanted = (self.events as f64 * share).ceil() as u64;
         let mut sum = 0;
@@ -35,12 +35,11 @@ impl Seen {
     }
 }
 
-/// One client.
 struct Client {
     socket: TcpStream,
-    /// What has come of an unfinished frame.
+    /// The received bytes of an incomplete frame.
     rest: Vec<u8>,
-    /// The number of the newest event on each channel, and one; zero before the first.
+    /// The number of the newest event on each channel, plus one; zero before the first event.
     newest: Vec<u64>,
 }
 
@@ -49,7 +48,8 @@ fn number(bytes: &[u8]) -> u64 {
     digits.fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))
 }
 
-/// The place behind a key; every server of this bench writes the same keys in the same order.
+/// The position after a key. A text search is enough, because every server of this benchmark writes
+/// the same keys in the same order.
 fn behind(bytes: &[u8], key: &[u8]) -> Option<usize> {
     Some(bytes.windows(key.len()).position(|window| window == key)? + key.len())
 }
@@ -72,7 +72,7 @@ impl Client {
         frame.extend((text.len() as u16).to_be_bytes());
         frame.extend([0; 4]);
         frame.extend(text.as_bytes());
-        // A client's frame says its length in as few bytes as it can.
+        // A frame must contain its length in the shortest possible form (RFC 6455, 5.2).
         if text.len() < 126 {
             frame.splice(1..4, [0x80 | text.len() as u8]);
         }
@@ -108,7 +108,7 @@ impl Client {
         }
     }
 
-    /// Takes in whole frames; returns how many bytes they were.
+    /// Processes all complete frames. Returns the number of processed bytes.
     fn hear(&mut self, bytes: &[u8], seen: &mut Seen) -> usize {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -146,7 +146,7 @@ impl Client {
     }
 }
 
-/// Runs the load.
+/// Connects all clients to the port, waits for the end command and prints the results.
 pub(crate) fn run(port: u16, clients: usize, channels: usize, ignoring_input: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -195,7 +195,8 @@ pub(crate) fn run(port: u16, clients: usize, channels: usize, ignoring_input: us
         for task in tasks {
             task.await.unwrap();
         }
-        // The last event on a channel is the last number that falls to it.
+        // The channels receive the events in turn, so this is the number of the last event on a
+        // channel, plus one.
         let last = |channel: usize| {
             let behind = (total - 1 - channel as u64) % channels as u64;
             total - behind

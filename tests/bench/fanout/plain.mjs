@@ -1,5 +1,5 @@
-// What one writes first: a fan-out with `ws` that filters per client and serialises each event
-// once for all of them. The bench measures the hub against this.
+// A simple fan-out with `ws` that filters per client and serialises each event once for all
+// clients. The benchmark compares the hub with this server.
 import { createInterface } from 'node:readline'
 import { WebSocketServer } from 'ws'
 

@@ -1,4 +1,4 @@
-//! The processes of the bench, and what the kernel says of them.
+//! Starts the processes of the benchmark and reads their resource usage from the kernel.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Work, usage};
 
-/// A child that talks in lines; ends with the value.
+/// A child process that reads and writes lines. The child ends when this value is dropped.
 struct Process {
     child: Child,
     input: ChildStdin,
@@ -25,7 +25,7 @@ impl Process {
         }
     }
 
-    /// This program again, as something else.
+    /// Starts this program again with other arguments, which select its role.
     fn again(words: &[&str]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(words);
@@ -61,13 +61,14 @@ impl Drop for Process {
     }
 }
 
-/// A server that is measured.
+/// A server under measurement, in a process of its own.
 pub(crate) struct Server {
     process: Process,
     port: String,
 }
 
-/// What was measured.
+/// The results of one measurement. CPU time is in seconds; `p50` and `p99` are delays in
+/// milliseconds.
 pub(crate) struct Measured {
     pub(crate) cpu: f64,
     pub(crate) seconds: f64,
@@ -111,7 +112,7 @@ impl Server {
         self.process.resident_kib()
     }
 
-    /// Lets the server publish to the load.
+    /// Lets the server publish events to the load. Returns the results.
     pub(crate) fn measure(mut self, mut load: Load, work: Work) -> Measured {
         let published = work.seconds * 1_000_000 / work.period;
         let (before, start) = (self.process.cpu(), Instant::now());
@@ -142,7 +143,7 @@ impl Server {
     }
 }
 
-/// Clients that are connected and have subscribed.
+/// The process of the clients, which are connected and have their subscriptions.
 pub(crate) struct Load(Process);
 
 impl Load {
@@ -156,7 +157,7 @@ impl Load {
     }
 }
 
-/// Nine thousand sockets in one process want as many files.
+/// Raises the limit of open files, because one process opens nine thousand sockets.
 pub(crate) fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -167,7 +168,8 @@ pub(crate) fn raise_file_limit() {
     setrlimit(Resource::Nofile, raised).unwrap();
 }
 
-/// Installs the plain fan-out; `None` where there is no Node or no package.
+/// Installs the Node fan-out and returns the path of its script. `None` if Node or the package `ws`
+/// is not available.
 pub(crate) fn install_plain() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plain-fanout");
     std::fs::create_dir_all(&folder).unwrap();

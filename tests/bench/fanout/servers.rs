@@ -1,5 +1,5 @@
-//! The servers that are measured, each in a process of its own: the hub's fan-out, and the floor.
-//! Both are told `start CHANNELS PERIOD_US TOTAL` on their standard input.
+//! The servers under measurement, each in a process of its own: the hub's fan-out and the floor.
+//! Both servers read `start CHANNELS PERIOD_US TOTAL` from standard input.
 
 use std::io::{BufRead, ErrorKind, Read, Write};
 use std::net::TcpListener;
@@ -17,10 +17,10 @@ use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 
-/// What is answered to every upgrade; the load does not check the key.
+/// The response to every upgrade request. The load does not check the accept key.
 const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
 
-/// How a server is to publish.
+/// The events that a server must publish.
 #[derive(Clone, Copy)]
 struct Plan {
     channels: u64,
@@ -64,7 +64,7 @@ impl Plan {
     }
 }
 
-/// The hub's fan-out.
+/// Runs the hub's fan-out without the rest of the hub.
 pub(crate) fn hub() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -146,7 +146,8 @@ async fn publish(plan: Plan, reports: &mpsc::Sender<UpstreamEvent>, clock: &Cloc
     }
 }
 
-/// The floor: a bare loop with one write of the same bytes per frame. Who has no room misses it.
+/// Runs the floor: a simple loop with one write of the same bytes per frame. A client with a full
+/// socket misses the frame.
 pub(crate) fn floor() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     println!("port {}", listener.local_addr().unwrap().port());

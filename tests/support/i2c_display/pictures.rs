@@ -80,20 +80,15 @@ pub(crate) enum Change {
 pub(crate) fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         prop::collection::vec((0usize..1024, any::<u8>()), 0..30).prop_map(Change::Bytes),
-        (
-            0usize..128,
-            1usize..40,
-            0usize..8,
-            1usize..5,
-            any::<u64>()
-        )
-            .prop_map(|(left, width, top, height, seed)| Change::Block {
+        (0usize..128, 1usize..40, 0usize..8, 1usize..5, any::<u64>()).prop_map(
+            |(left, width, top, height, seed)| Change::Block {
                 left,
                 width,
                 top,
                 height,
                 seed
-            }),
+            }
+        ),
         any::<u64>().prop_map(Change::All),
     ]
 }

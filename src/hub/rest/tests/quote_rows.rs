@@ -138,7 +138,7 @@ fn a_share_has_its_last_trade_in_nanoseconds() {
 
 #[test]
 fn an_answer_is_good_for_longer_while_every_market_is_closed() {
-    // 2026-11-23, a Monday: 14:30 UTC is 9:30 in New York.
+    // 2026-11-23 is a Monday; 14:30 UTC is 9:30 in New York.
     let open = 1_795_444_200_000;
     let good = |statuses: &[&str], at: Option<i64>| {
         let rows: Vec<Value> = statuses
@@ -158,7 +158,7 @@ fn an_answer_is_good_for_longer_while_every_market_is_closed() {
     assert_eq!(good(&["regular_trading", "closed"], night), 2000);
     assert_eq!(good(&["closed", "closed"], night), 30_000);
     assert_eq!(good(&[], night), 2000);
-    // Nobody gets yesterday's row from here once the bell has rung.
+    // After the market opens, the cache must not return a row of the previous session.
     assert_eq!(good(&["closed"], Some(open - 12_345)), 12_345);
     assert_eq!(good(&["closed"], Some(open)), 2000);
     assert_eq!(good(&["closed"], None), 2000);
@@ -177,7 +177,8 @@ fn a_market_status_is_good_for_a_minute_and_not_beyond_the_bell() {
     assert_eq!(good(status, open - 120_000), Some(60));
     assert_eq!(good(status, open - 20_000), Some(20));
     assert_eq!(good(status, open), Some(60));
-    // The first of the bells of the evening, the shares' and SPX's.
+    // The regular hours of SPX and of shares end first, at 16:00 in New York. This end limits the
+    // lifetime.
     assert_eq!(good(status, open + 6 * 3_600_000 + 1_790_000), Some(10));
     assert_eq!(good(b"[]", open), None);
     let unknown = Now {
@@ -214,7 +215,7 @@ fn a_row_says_whether_it_is_the_close_and_when_its_book_was_quoted() {
     for row in &rows[2..] {
         assert_eq!(row["quotedAt"], 1_764_086_430_905_000_000_i64);
     }
-    // Nobody asks: there is a book, and no price.
+    // The row has a bid but no ask, so there is a book but no price.
     assert_eq!(
         (&rows[3]["bid"], &rows[3]["ask"]),
         (&json!(0.05), &json!(0.0))

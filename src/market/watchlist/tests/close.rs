@@ -193,7 +193,8 @@ fn a_source_that_tells_the_close_after_a_value_came_knew_of_that_value() {
     let seen = list.shown(0, tuesday("16:01:30"), &US).unwrap();
     assert_eq!(seen.freshness, Freshness::Closed);
     assert_eq!(seen.quote.unwrap().price, price(2));
-    // A source that reported the close before the value arrived did not know the value.
+    // The source reported the close before the value arrived, so the close does not include the
+    // value.
     let mut list = linked(&["SPX"], tuesday("15:59:00"));
     close(&mut list, "16:00:03");
     value(&mut list);

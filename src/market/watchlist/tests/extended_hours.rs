@@ -4,7 +4,7 @@
 use super::*;
 use crate::market::SessionPart;
 
-/// The same time of day on Saturday, 17 January 2026.
+/// Returns the given time of day on Saturday, 17 January 2026.
 fn saturday(time: &str) -> Now {
     later(tuesday(time), 4 * 86_400)
 }

@@ -337,7 +337,7 @@ fn a_close_that_is_corrected_is_shown_as_corrected_even_after_the_link_broke() {
     list.set_link(Cluster::Indices, false, proven, &US);
     fetch(&mut list, "I:SPX", 2, last.utc, night);
     assert_eq!(seen(&list), (price(2), Freshness::Closed));
-    // The same for a close that a source has reported.
+    // The second part tests a close that a source has reported.
     let (mut list, _) = ticked("I:SPX", last);
     list.set_link(Cluster::Indices, false, tuesday("16:00:01"), &US);
     fetch_close(&mut list, "I:SPX", 3, last.utc, night);

@@ -30,7 +30,7 @@ pub mod market;
 pub mod massive;
 pub mod net;
 pub mod render;
-pub(crate) mod secret;
+pub mod secret;
 pub mod simulator;
 pub mod systemd;
 pub mod ticker;

@@ -4,11 +4,12 @@
 
 use deskticker::config::settings::TickerSettings;
 use deskticker::feed::connection::{
-    Connection, ConnectionAction, ConnectionEvent, ConnectionPhase, FeedProvider,
+    Connection, ConnectionAction, ConnectionEvent, ConnectionPhase,
 };
 use deskticker::feed::{ConnectionStatus, Update, session};
 use deskticker::market::{Calendar, Cluster, Freshness, Price, SessionPart};
 use deskticker::massive::websocket;
+use deskticker::net::source::FeedProvider;
 use deskticker::render::Size;
 use deskticker::ticker::state::TickerState;
 use deskticker::time::{Moment, Now, Utc};

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use deskticker::board::Board;
 use deskticker::config::settings::{AlertRule, DimmingPeriod, PageSpec, TickerSettings};
-use deskticker::config::{Config, Environment, PanelKind};
+use deskticker::config::{Config, PanelKind};
 use deskticker::display::{Chip, Rotation};
-use deskticker::feed::connection::FeedProvider;
 use deskticker::market::{Calendar, NumberFormat, Price, Symbol};
+use deskticker::net::source::FeedProvider;
 use deskticker::render::{Size, Threshold};
+use deskticker::secret::Environment;
 use deskticker::time::Utc;
 use jiff::tz::TimeZone;
 
@@ -756,9 +757,9 @@ proptest::proptest! {
 
     #[test]
     fn no_address_makes_the_parser_panic(url in "(ws|wss|http)?:?/{0,3}\\PC{0,30}") {
-        if let Ok(endpoint) = deskticker::net::connector::Endpoint::parse(&url) {
+        if let Ok(endpoint) = deskticker::net::endpoint::Endpoint::parse(&url) {
             // What is shown of it is an address of the same place.
-            let again = deskticker::net::connector::Endpoint::parse(&endpoint.to_string());
+            let again = deskticker::net::endpoint::Endpoint::parse(&endpoint.to_string());
             proptest::prop_assert_eq!(again, Ok(endpoint));
         }
     }

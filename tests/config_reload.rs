@@ -6,7 +6,8 @@ mod log_lines;
 
 use std::path::{Path, PathBuf};
 
-use deskticker::config::{Environment, LastGood, Secret};
+use deskticker::config::LastGood;
+use deskticker::secret::{Environment, Secret};
 use deskticker::ticker::app::{ConfigUpdate, ConfigWatcher, Files, InitialConfig};
 use deskticker::time::{Moment, Now, Utc};
 

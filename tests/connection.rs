@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use deskticker::feed::Failure;
 use deskticker::feed::connection::{
-    Connection, ConnectionAction, ConnectionEvent, ConnectionPhase, FeedProvider,
+    Connection, ConnectionAction, ConnectionEvent, ConnectionPhase,
 };
 use deskticker::feed::subscriptions::Channels;
 use deskticker::market::{Channel, ChannelKind};
+use deskticker::net::failure::Failure;
+use deskticker::net::source::FeedProvider;
 use deskticker::time::Moment;
 
 fn at(millis: u64) -> Moment {

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use child_process::{Program, directory, run};
-use deskticker::config::Environment;
 use deskticker::doctor::{self, Bundle, CheckState, Finding, redacted};
+use deskticker::secret::Environment;
 use fake_machine::{CHECKS, DoctorRun, Machine, TOKEN, echo_server, simulated};
 use serde_json::Value;
 

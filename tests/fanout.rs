@@ -6,11 +6,11 @@ mod fanout_host;
 
 use std::time::Duration;
 
-use deskticker::feed::Failure;
 use deskticker::hub::broker::event_loop::{PendingClient, Transport};
 use deskticker::hub::server::limits::Limits;
 use deskticker::hub::{RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
+use deskticker::net::failure::Failure;
 use fanout_host::{Client, FanoutUnderTest, TOKEN, device, event, within_time};
 use futures_util::SinkExt;
 use hyper::body::Bytes;

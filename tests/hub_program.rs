@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use deskticker::config::Environment;
 use deskticker::hub::auth::registry;
 use deskticker::hub::config::HubConfig;
 use deskticker::hub::server::limits::Limits;
 use deskticker::market::Cluster;
+use deskticker::secret::Environment;
 use hub_server::folder;
 
 fn program() -> Command {

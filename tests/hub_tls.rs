@@ -7,10 +7,11 @@ mod hub_server;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use deskticker::feed::Failure;
 use deskticker::hub::HubSettings;
 use deskticker::hub::server::tls::Tls;
-use deskticker::net::connector::{Connector, Endpoint};
+use deskticker::net::connector::Connector;
+use deskticker::net::endpoint::Endpoint;
+use deskticker::net::failure::Failure;
 use hub_server::{PATIENCE, TOKEN, block_on, folder, hub};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

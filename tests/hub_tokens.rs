@@ -9,10 +9,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use deskticker::config::Secret;
 use deskticker::hub::HubSettings;
 use deskticker::hub::auth::authenticator::{Authenticator, EPHEMERAL};
 use deskticker::hub::auth::registry::RegistryFile;
+use deskticker::secret::Secret;
 use deskticker::time::{Moment, Now};
 use hub_server::{HubUnderTest, START, TOKEN, block_on, folder, hub, hub_with};
 

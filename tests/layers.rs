@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 /// The top-level modules, lowest first. Those of one line may not use each other, except where a line
 /// has one module only.
 const LAYERS: &[&[&str]] = &[
-    &["secret", "time"],
-    &["board", "logging", "systemd"],
+    &["board", "time"],
+    &["logging", "secret", "systemd"],
     &["market"],
     &["massive", "render"],
     &["net"],

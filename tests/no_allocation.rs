@@ -8,10 +8,11 @@ mod pipeline;
 
 use std::time::Duration;
 
-use deskticker::feed::connection::{Connection, ConnectionAction, ConnectionEvent, FeedProvider};
+use deskticker::feed::connection::{Connection, ConnectionAction, ConnectionEvent};
 use deskticker::feed::{Update, session};
 use deskticker::market::{AssetClass, Calendar, Cluster, Price, Symbol, Ticker};
 use deskticker::massive::websocket;
+use deskticker::net::source::FeedProvider;
 use deskticker::render::{Size, Threshold};
 use deskticker::ticker::state;
 use deskticker::ticker::state::TickerState;

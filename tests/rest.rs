@@ -11,11 +11,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use deskticker::feed::poller::{PollRequest, RestDemand, run_poller};
-use deskticker::feed::session::{FeedSource, Session, SubscriptionDemand};
-use deskticker::feed::{Failure, Update};
+use deskticker::feed::Update;
+use deskticker::feed::poll_schedule::{PollRequest, RestDemand};
+use deskticker::feed::poller::run_poller;
+use deskticker::feed::session::{Session, SubscriptionDemand};
 use deskticker::market::{Channel, Cluster, MarketState};
 use deskticker::net::connector::Connector;
+use deskticker::net::failure::Failure;
+use deskticker::net::source::FeedSource;
 use deskticker::time::{Clock, ManualClock, Utc};
 use running_ticker::{PATIENCE, START, symbols};
 use tokio::sync::{mpsc, watch};

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use deskticker::config::Environment;
 use deskticker::hub::config::{DEFAULT_LISTEN, HubConfig};
+use deskticker::secret::Environment;
 
 const HUB: &str = include_str!("../systemd/deb/hub.toml");
 

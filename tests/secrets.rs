@@ -9,7 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use deskticker::config::{Config, Environment};
+use deskticker::config::Config;
+use deskticker::secret::Environment;
 
 /// A directory of one test's own, empty.
 fn directory(name: &str) -> PathBuf {

@@ -10,10 +10,11 @@ mod tls_front;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use deskticker::feed::Failure;
-use deskticker::feed::connection::FeedProvider;
-use deskticker::feed::session::FeedSource;
-use deskticker::net::connector::{Connector, Endpoint};
+use deskticker::net::connector::Connector;
+use deskticker::net::endpoint::Endpoint;
+use deskticker::net::failure::Failure;
+use deskticker::net::source::FeedProvider;
+use deskticker::net::source::FeedSource;
 use deskticker::simulator::{Simulator, SimulatorSettings};
 use deskticker::time::{Clock, Moment, Now};
 use rcgen::KeyPair;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::Secret;
+use crate::secret::Secret;
 
 /// The file with the copy of the last good configuration.
 #[derive(Debug)]

@@ -18,12 +18,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::settings::TickerSettings;
-use crate::feed::session::FeedSource;
 use crate::market::Calendar;
 use crate::net::connector::Connector;
+use crate::net::source::FeedSource;
 use crate::render::Format;
-pub(crate) use crate::secret::warn_if_readable_by_all;
-pub use crate::secret::{Environment, Secret};
+use crate::secret::Environment;
 use crate::time::Utc;
 use alerts::AlertTable;
 use dimming::NightTable;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, ConfigReader, Environment, MASSIVE};
-use crate::feed::connection::FeedProvider;
-use crate::feed::session::FeedSource;
-use crate::net::connector::Endpoint;
+use super::{ConfigError, ConfigReader, MASSIVE};
+use crate::net::endpoint::Endpoint;
+use crate::net::source::FeedProvider;
+use crate::net::source::FeedSource;
+use crate::secret::Environment;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use crate::net::connector::Endpoint;
+use crate::net::endpoint::Endpoint;
 use crate::secret::{Environment, Secret, is_blank, read_secret};
 
 /// The error text for a setting that must name the file of a secret. The text does not repeat the

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{CheckReport, network, summary, text};
-use crate::net::connector::Endpoint;
+use crate::net::endpoint::Endpoint;
 
 const MASK: &str = "(hidden)";
 const TABLES: [&str; 6] = [

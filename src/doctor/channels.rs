@@ -9,12 +9,13 @@ use tokio::task::JoinSet;
 
 use super::{CheckContext, Finding, hub};
 use crate::config::Config;
+use crate::feed::Update;
 use crate::feed::connection::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::subscriptions;
-use crate::feed::{Failure, Update};
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};
 use crate::net::connector::Connector;
+use crate::net::failure::Failure;
 use crate::time::{Clock, Moment};
 
 const QUEUE: usize = 64;

@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Finding, network};
-use crate::config::{Config, ConfigError, Environment};
-use crate::feed::connection::FeedProvider;
+use crate::config::{Config, ConfigError};
+use crate::net::source::FeedProvider;
+use crate::secret::Environment;
 
 /// The directory from which the systemd unit loads its credential. A user who runs the doctor by
 /// hand has no credential from systemd, but may have permission to read the source file.

@@ -10,17 +10,18 @@ use serde_json::Value;
 
 use super::{CheckState, Finding, machine};
 use crate::config::Config;
-use crate::feed::Failure;
 use crate::feed::auth;
 use crate::feed::auth::PROBE_PATHS;
-use crate::feed::connection::FeedProvider;
 use crate::feed::poller;
-use crate::feed::poller::HttpAnswer;
-use crate::feed::session::FeedSource;
-use crate::feed::sink::printable;
 use crate::market::{Cluster, Symbol};
-use crate::net::connector;
+use crate::massive::printable;
 use crate::net::connector::Connector;
+use crate::net::error_mapping;
+use crate::net::failure::Failure;
+use crate::net::http;
+use crate::net::http::HttpAnswer;
+use crate::net::source::FeedProvider;
+use crate::net::source::FeedSource;
 use crate::time::Utc;
 
 /// The longest wait for the hub's connections to the vendor.
@@ -48,12 +49,12 @@ pub(super) async fn recognise(
     };
     let mut paths = PROBE_PATHS.as_slice();
     if source.provider == FeedProvider::Vendor {
-        nobody.endpoint = poller::vendor_rest(&source.endpoint);
+        nobody.endpoint = crate::net::source::vendor_rest(&source.endpoint);
         paths = &["/v1/marketstatus/now"];
     }
     let mut last = (unknown("nothing was asked"), ServerGreeting::default());
     for path in paths {
-        let answer = match poller::ask(connector, &nobody, Method::GET, path).await {
+        let answer = match http::ask(connector, &nobody, Method::GET, path).await {
             Ok(answer) => answer,
             Err(reason) => {
                 let remedy = "Is this the address and the port of a hub?";
@@ -131,7 +132,7 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
 
 /// Checks if the hub accepts the token. The short-lived token in the response is not used.
 pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding {
-    let answer = match poller::ask(connector, source, Method::POST, "/api/ws-token").await {
+    let answer = match http::ask(connector, source, Method::POST, "/api/ws-token").await {
         Ok(answer) => answer,
         Err(reason) => return Finding::failed("access", reason.to_string(), "Run this again."),
     };
@@ -142,7 +143,7 @@ pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding
         // the proxy accepts the token.
         404 => Finding::ok("access", "no tokens for one upgrade here: see channels"),
         _ => {
-            let found = connector::refusal(answer.status).to_string();
+            let found = error_mapping::refusal(answer.status).to_string();
             Finding::failed("access", found, "Run this again in a minute.")
         }
     }
@@ -205,7 +206,7 @@ async fn upstream_now(connector: &Connector, config: &Config) -> Finding {
         secret: None,
         ..config.source.clone()
     };
-    let answer = poller::ask(connector, &nobody, Method::GET, "/healthz").await;
+    let answer = http::ask(connector, &nobody, Method::GET, "/healthz").await;
     let body = answer
         .ok()
         .and_then(|answer| answer.json)

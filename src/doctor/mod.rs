@@ -28,10 +28,11 @@ pub use panel::{BusProbe, ProbeFn, touch};
 pub use redaction::Redactor;
 pub use text::{json, summary, text};
 
-use crate::config::{Config, Environment, PanelConfig, PanelKind};
-use crate::feed::connection::FeedProvider;
+use crate::config::{Config, PanelConfig, PanelKind};
 use crate::market::Calendar;
 use crate::net::connector::Connector;
+use crate::net::source::FeedProvider;
+use crate::secret::Environment;
 use crate::time::Clock;
 
 /// The inputs of the checks.

@@ -10,7 +10,9 @@ use tokio::time::timeout;
 
 use super::machine::words;
 use super::{Finding, certificate};
-use crate::net::connector::{CertificateProblem, Connector, Endpoint};
+use crate::net::connector::Connector;
+use crate::net::endpoint::Endpoint;
+use crate::net::error_mapping::CertificateProblem;
 use crate::time::{Now, Utc};
 
 /// The time limit for name resolution. A resolver waits five seconds for a dead name server before

@@ -6,7 +6,8 @@ use std::fmt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::bundle;
-use crate::config::{Config, Environment, Secret};
+use crate::config::Config;
+use crate::secret::{Environment, Secret};
 
 /// The text that replaces a secret.
 const MASK: &str = "(hidden)";

@@ -12,14 +12,14 @@ use hyper::body::Bytes;
 use hyper::header::RETRY_AFTER;
 use serde::Deserialize;
 
-use super::Failure;
-use super::connection::FeedProvider;
-use super::poller;
-use super::poller::RestError;
-use super::session::FeedSource;
-use crate::config::Secret;
-use crate::net::connector;
 use crate::net::connector::Connector;
+use crate::net::error_mapping;
+use crate::net::failure::Failure;
+use crate::net::http;
+use crate::net::http::RestError;
+use crate::net::source::FeedProvider;
+use crate::net::source::FeedSource;
+use crate::secret::Secret;
 use crate::time::{Clock, Moment, Utc};
 
 /// The path at which a hub and the proxy issue short-lived tokens (`POST`).
@@ -70,12 +70,12 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
     let usual = connector.probe();
     for probe in [usual, !usual] {
         let path = PROBE_PATHS[usize::from(probe)];
-        let answer = poller::ask(connector, &nobody, Method::GET, path).await?;
+        let answer = http::ask(connector, &nobody, Method::GET, path).await?;
         if judge(answer.status.as_u16(), answer.json.as_deref()) {
             connector.set_probe(probe);
             return Ok(());
         }
-        match connector::refusal(answer.status) {
+        match error_mapping::refusal(answer.status) {
             Failure::Path => {}
             Failure::Busy => {
                 return Err(RestError {
@@ -134,7 +134,7 @@ async fn fresh(
     connector: &Connector,
     source: &FeedSource,
 ) -> Result<Option<(Secret, Option<f64>)>, Failure> {
-    match poller::fetch(connector, &source.endpoint, Method::POST, PATH, source).await {
+    match http::fetch(connector, &source.endpoint, Method::POST, PATH, source).await {
         Ok(body) => {
             let answer = serde_json::from_slice::<TokenAnswer>(&body).ok();
             Ok(answer
@@ -219,8 +219,8 @@ impl AuthenticatedRest {
 
     async fn attempt(&mut self, path: &str) -> Result<Bytes, RestError> {
         if self.source.provider == FeedProvider::Vendor || self.source.secret.is_none() {
-            let endpoint = poller::endpoint(&self.source);
-            return poller::get(&self.connector, &endpoint, path, &self.source).await;
+            let endpoint = self.source.rest_endpoint();
+            return http::get(&self.connector, &endpoint, path, &self.source).await;
         }
         let now = self.clock.now().monotonic;
         let losses = self.connector.losses();
@@ -253,7 +253,7 @@ impl AuthenticatedRest {
             .current_token
             .as_ref()
             .map_or(&*self.source, |(current_token, _)| current_token);
-        poller::get(&self.connector, &source.endpoint, path, source).await
+        http::get(&self.connector, &source.endpoint, path, source).await
     }
 }
 

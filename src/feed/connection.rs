@@ -3,10 +3,11 @@
 
 use core::time::Duration;
 
-use super::Failure;
 use super::shelf::{Fixed, Shelf};
 use super::subscriptions::{SubscriptionAction, SubscriptionTable};
 use crate::market::{Channel, ChannelKind};
+use crate::net::failure::Failure;
+use crate::net::source::FeedProvider;
 use crate::time::Moment;
 
 /// The time limit of one attempt: name resolution, TCP, TLS, the token request and the upgrade.
@@ -56,18 +57,6 @@ pub const COOL_DOWN: Duration = Duration::from_secs(60);
 /// The minimum wait of an optional connection after the server reports that the cluster does not
 /// exist or that the plan does not include the cluster.
 pub const OPTIONAL_COOL_DOWN: Duration = Duration::from_secs(600);
-
-/// The type of the server. The type determines the method of authentication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FeedProvider {
-    /// A hub or the proxy. The address contains the token, and a successful upgrade confirms the
-    /// token. The server can omit the greeting and the acknowledgements, and can forward status
-    /// messages for other clients.
-    Hub,
-    /// The vendor. The client sends its key in an `auth` message, and the server confirms the key
-    /// with `auth_success`.
-    Vendor,
-}
 
 /// An event on a connection.
 #[derive(Clone, Debug, PartialEq)]

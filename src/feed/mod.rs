@@ -4,29 +4,23 @@
 
 pub(crate) mod auth;
 pub mod connection;
-pub(crate) mod poll_schedule;
+pub mod poll_schedule;
 pub mod poller;
+pub(crate) mod rest_paths;
 pub mod session;
 pub mod shelf;
 pub mod sink;
 pub mod subscriptions;
 
-pub use crate::net::failure::Failure;
 pub use connection::{Connection, ConnectionStatus};
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use crate::market::{
-    Bar, Channel, ChannelKind, Cluster, DayStats, Denial, MarketStatus, OptionAnalytics, Price,
-    Ticker, TopOfBook, Trade,
+    Bar, Channel, ChannelKind, Cluster, MarketStatus, Price, Ticker, TopOfBook, Trade,
 };
+use crate::massive::instrument_snapshot::InstrumentSnapshot;
 use crate::time::{Moment, Utc};
-
-/// A boxed future, for functions that run once per connection or less often. The compiler generates
-/// the code of a boxed function once, in this library. Without the box, each program and each
-/// caller would contain a copy of that code.
-pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A message from a session or from the REST poller to the ticker state. Every message has the same
 /// fixed size, because large data is in a `Box`. The ticker state never receives JSON.
@@ -126,74 +120,4 @@ impl Update {
                 | Self::Unanswered { .. }
         )
     }
-}
-
-/// The data of one instrument in a REST response.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InstrumentSnapshot {
-    /// The ticker of the instrument.
-    pub ticker: Ticker,
-    /// The last value; `None` if the response contains no value.
-    pub price: Option<Price>,
-    /// The timestamp of the last value; `None` if the response contains no timestamp.
-    pub stamp: Option<Utc>,
-    /// True if the response marks the value as the closing price of its session.
-    pub is_close: bool,
-    /// True if the response marks its prices as simulated.
-    pub simulated: bool,
-    /// The age of the response at its receive time. A hub can repeat an older response of the
-    /// vendor.
-    pub age: Duration,
-    /// True if the response marks its source as delayed.
-    pub delayed: bool,
-    /// The closing price of the session before the current session.
-    pub previous_close: Option<PreviousClose>,
-    /// The reason why the vendor serves no data for this ticker; `None` if no refusal is known.
-    pub denial: Option<Denial>,
-    /// The price range and the volume of the trading day until now.
-    pub day: DayStats,
-    /// The computed data of an option contract, for example delta.
-    pub analytics: Option<OptionAnalytics>,
-    /// The best bid and ask; `None` if the response lacks one of both.
-    pub book: Option<TopOfBook>,
-    /// The timestamp of the best bid and ask; `None` if the response contains no timestamp.
-    pub book_stamp: Option<Utc>,
-    /// The last trade and its timestamp, if the response contains a trade.
-    pub trade: Option<(Trade, Option<Utc>)>,
-}
-
-impl InstrumentSnapshot {
-    /// Creates a snapshot that contains only the ticker and no data.
-    pub const fn empty(ticker: Ticker) -> Self {
-        Self {
-            ticker,
-            price: None,
-            stamp: None,
-            is_close: false,
-            simulated: false,
-            age: Duration::ZERO,
-            delayed: false,
-            previous_close: None,
-            denial: None,
-            day: DayStats {
-                range: None,
-                volume: None,
-            },
-            analytics: None,
-            book: None,
-            book_stamp: None,
-            trade: None,
-        }
-    }
-}
-
-/// A previous closing price and its origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PreviousClose {
-    /// The price is a field of the response. The price is the previous close at the time of the
-    /// response.
-    Told(Price),
-    /// The price is the last value minus its change. The price is the previous close for the
-    /// trading day of that value, and this day can be earlier than today.
-    Derived(Price),
 }

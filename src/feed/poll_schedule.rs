@@ -7,9 +7,42 @@
 
 use std::time::Duration;
 
-use super::poller::{PollRequest, RestDemand};
-use crate::feed::{Failure, Update};
+use crate::feed::Update;
 use crate::market::Symbol;
+use crate::net::failure::Failure;
+
+/// The REST data that the ticker state needs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RestDemand {
+    /// The symbols whose quotes are needed. Symbols that are due at about the same time share one
+    /// request.
+    pub polls: Vec<PollRequest>,
+    /// A number that changes with each watchlist. The quotes of a new watchlist are requested
+    /// immediately.
+    pub list: u64,
+    /// A number that changes after each reconnect and each step of the wall clock. Data from before
+    /// the change can be stale or wrongly judged, so the poller requests the data again.
+    pub epoch: u64,
+    /// The interval between two requests for the market status; `None` if the status is not needed.
+    pub market: Option<Duration>,
+    /// The agreed wall clock minus the monotonic clock, in milliseconds, with a resolution of some
+    /// seconds; `None` while no agreed time exists.
+    pub offset: Option<i64>,
+    /// The symbols whose minute bars are needed, and the start of the trading day of each symbol.
+    /// The poller requests each entry once for each `list` and `epoch`, and again after a failure.
+    pub minutes: Vec<(Symbol, Utc)>,
+}
+
+/// The poll interval for the quotes of one symbol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PollRequest {
+    /// The symbol to poll.
+    pub symbol: Symbol,
+    /// The wait between a response and the next request; `None` if the long default interval is
+    /// enough.
+    pub pace: Option<Duration>,
+}
+
 use crate::time::{Moment, Now, Utc};
 
 /// The wait after a complete response. A long wait is enough, because the previous close changes

@@ -3,64 +3,30 @@
 //! data of a contract. REST also supplies the last value if no value is streamed. The parsers treat
 //! suspicious values as missing, for example `last: 0`. This module never opens a WebSocket.
 
+use super::poll_schedule::RestDemand;
+use super::rest_paths;
 use crate::massive::aggregates;
 use crate::massive::market_status;
 use crate::massive::quotes;
+use crate::massive::quotes::QuotesReply;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-pub use crate::massive::aggregates::bars;
-pub(crate) use crate::massive::aggregates::minute;
-pub use crate::massive::market_status::status;
-pub(super) use crate::net::http::fetch;
-pub(crate) use crate::net::http::{HttpAnswer, ask};
-pub use crate::net::http::{RestError, get, vendor_rest};
+use crate::net::http::{RestError, get};
 
+use super::Update;
 use super::auth::AuthenticatedRest;
-use super::connection::FeedProvider;
-use super::session::FeedSource;
-use super::sink::printable;
-use super::{Failure, InstrumentSnapshot, Update};
 use crate::feed::poll_schedule::{PollJob, RestService, Schedule};
 use crate::market::{Symbol, Ticker};
+use crate::massive::printable;
 use crate::massive::snapshot;
-use crate::net::connector::{Connector, Endpoint};
+use crate::net::connector::Connector;
+use crate::net::failure::Failure;
+use crate::net::source::FeedProvider;
+use crate::net::source::FeedSource;
 use crate::time::{Clock, Now, Utc};
-
-/// The REST data that the ticker state needs.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RestDemand {
-    /// The symbols whose quotes are needed. Symbols that are due at about the same time share one
-    /// request.
-    pub polls: Vec<PollRequest>,
-    /// A number that changes with each watchlist. The quotes of a new watchlist are requested
-    /// immediately.
-    pub list: u64,
-    /// A number that changes after each reconnect and each step of the wall clock. Data from before
-    /// the change can be stale or wrongly judged, so the poller requests the data again.
-    pub epoch: u64,
-    /// The interval between two requests for the market status; `None` if the status is not needed.
-    pub market: Option<Duration>,
-    /// The agreed wall clock minus the monotonic clock, in milliseconds, with a resolution of some
-    /// seconds; `None` while no agreed time exists.
-    pub offset: Option<i64>,
-    /// The symbols whose minute bars are needed, and the start of the trading day of each symbol.
-    /// The poller requests each entry once for each `list` and `epoch`, and again after a failure.
-    pub minutes: Vec<(Symbol, Utc)>,
-}
-
-/// The poll interval for the quotes of one symbol.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PollRequest {
-    /// The symbol to poll.
-    pub symbol: Symbol,
-    /// The wait between a response and the next request; `None` if the long default interval is
-    /// enough.
-    pub pace: Option<Duration>,
-}
 
 /// The failures and refusals that were already logged. The same failure is logged again only after
 /// a change.
@@ -197,7 +163,10 @@ impl RestPoller {
     }
 
     async fn quotes(&mut self, symbols: &[Symbol]) -> Result<Vec<Update>, RestError> {
-        let body = self.rest_client.get(&path(self.provider, symbols)).await?;
+        let body = self
+            .rest_client
+            .get(&rest_paths::quotes(self.provider, symbols))
+            .await?;
         let QuotesReply { seeds, refused } = read(self.provider, &body, symbols)?;
         for (ticker, words) in self.reported.refused(refused, symbols) {
             log::warn!("{ticker}: the vendor says {words}");
@@ -209,7 +178,7 @@ impl RestPoller {
     async fn market(&mut self) -> Result<Vec<Update>, RestError> {
         let body = self
             .rest_client
-            .get(market_status::path(self.provider))
+            .get(rest_paths::market_status(self.provider))
             .await?;
         let (status, simulated) = market_status::status(&body).ok_or(Failure::Protocol)?;
         Ok(vec![Update::Market(status, simulated)])
@@ -220,7 +189,7 @@ impl RestPoller {
         let Some(to) = self.now().utc.filter(|to| *to > from) else {
             return Ok(Vec::new());
         };
-        let path = aggregates::path(self.provider, symbol, from, to);
+        let path = rest_paths::aggregates(self.provider, symbol, from, to);
         let body = self.rest_client.get(&path).await?;
         let (bars, simulated) =
             aggregates::bars(&body, symbol, from, to).ok_or(Failure::Protocol)?;
@@ -236,15 +205,6 @@ impl RestPoller {
     }
 }
 
-/// The content of a response to a quotes request.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct QuotesReply {
-    /// The snapshots, one for each symbol with an entry in the response.
-    pub seeds: Vec<InstrumentSnapshot>,
-    /// The refused tickers, and the vendor's messages in a form that is safe for the log.
-    pub refused: Vec<(Ticker, String)>,
-}
-
 /// Requests the REST data of these symbols once. The request sends the secret to the server, so the
 /// caller must verify a hub without TLS before this call.
 ///
@@ -256,33 +216,13 @@ pub async fn quotes(
     source: &FeedSource,
     symbols: &[Symbol],
 ) -> Result<QuotesReply, Failure> {
-    let path = path(source.provider, symbols);
-    let body = get(connector, &endpoint(source), &path, source).await;
+    let path = rest_paths::quotes(source.provider, symbols);
+    let body = get(connector, &source.rest_endpoint(), &path, source).await;
     read(
         source.provider,
         &body.map_err(|refusal| refusal.reason)?,
         symbols,
     )
-}
-
-/// Returns the REST endpoint of a source.
-pub(super) fn endpoint(source: &FeedSource) -> Endpoint {
-    match source.provider {
-        FeedProvider::Hub => source.endpoint.clone(),
-        FeedProvider::Vendor => vendor_rest(&source.endpoint),
-    }
-}
-
-/// Returns the path of a quotes request for these symbols.
-fn path(provider: FeedProvider, symbols: &[Symbol]) -> String {
-    match provider {
-        FeedProvider::Hub => {
-            // The proxy expects the plain names of indices.
-            let names: Vec<String> = symbols.iter().map(Symbol::to_string).collect();
-            format!("/api/quotes?tickers={}", names.join(","))
-        }
-        FeedProvider::Vendor => snapshot::path(symbols.iter().map(Symbol::ticker)),
-    }
 }
 
 /// Parses the response to a quotes request, and keeps only the requested symbols.
@@ -367,22 +307,5 @@ mod tests {
         .map(|reason| reported.failure(RestService::Quotes, reason));
         assert_eq!(news, [true, false, true, false, true]);
         assert!(reported.failure(RestService::Market, Some(Failure::Busy)));
-    }
-
-    #[test]
-    fn the_vendors_late_endpoint_is_known_by_its_name() {
-        let delayed = |provider, text: &str| {
-            let endpoint = Endpoint::parse(text).unwrap();
-            let secret = None;
-            FeedSource {
-                provider,
-                endpoint,
-                secret,
-            }
-            .delayed()
-        };
-        assert!(delayed(FeedProvider::Vendor, "wss://delayed.massive.com"));
-        assert!(!delayed(FeedProvider::Vendor, "wss://socket.massive.com"));
-        assert!(!delayed(FeedProvider::Hub, "wss://delayed.example.org"));
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,20 +14,21 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::auth::connect_token;
-use super::connection::{
-    ConnectionAction, ConnectionEvent, ConnectionPhase, DEAD_AFTER, FeedProvider,
-};
+use super::connection::{ConnectionAction, ConnectionEvent, ConnectionPhase, DEAD_AFTER};
 use super::shelf::Shelf;
 pub use super::sink::update;
 use super::sink::{ConsumerGone, EventSink, ServerState};
 use super::subscriptions::Channels;
-use super::{Boxed, Connection, ConnectionStatus, Failure};
-use crate::config::Secret;
+use super::{Connection, ConnectionStatus};
 use crate::market::{Channel, Cluster};
 use crate::massive::websocket;
 use crate::massive::websocket::ParseError;
-use crate::net::connector;
-use crate::net::connector::{Connector, Endpoint, WebSocket};
+use crate::net::Boxed;
+use crate::net::connector::{Connector, WebSocket};
+use crate::net::error_mapping;
+use crate::net::failure::Failure;
+use crate::net::source::{FeedProvider, FeedSource};
+use crate::secret::Secret;
 use crate::time::{Clock, Moment};
 
 /// The time limit for the transmission of one message. The connection is dropped after this limit.
@@ -40,41 +40,6 @@ const MAX_ACTIONS_PER_READ: usize = 64;
 /// The time limit for the closing handshake. The limit is short, because the program must end
 /// within one second.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(300);
-
-/// The server of the feed, and the secret for its authentication.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FeedSource {
-    /// The type of the server: a hub (or the proxy), or the vendor.
-    pub provider: FeedProvider,
-    /// The address of the server.
-    pub endpoint: Endpoint,
-    /// The token or key; `None` for a hub without authentication.
-    pub secret: Option<Secret>,
-}
-
-impl FeedSource {
-    /// Returns true if the host name is the name of the vendor's endpoint for delayed data.
-    pub fn delayed(&self) -> bool {
-        self.provider == FeedProvider::Vendor && self.endpoint.host.starts_with("delayed.")
-    }
-
-    /// Returns the WebSocket path of a cluster. For a hub, the query contains the token, so the
-    /// path must never be logged.
-    fn path(&self, cluster: Cluster, token: Option<&Secret>) -> String {
-        match (self.provider, token) {
-            (FeedProvider::Vendor, _) => format!("/{cluster}"),
-            (FeedProvider::Hub, None) => format!("/ws/{cluster}"),
-            // A token can contain `+`, `/` and `=` (standard base64), so the query needs
-            // percent-encoding.
-            (FeedProvider::Hub, Some(token)) => {
-                format!(
-                    "/ws/{cluster}?token={}",
-                    utf8_percent_encode(token.reveal(), NON_ALPHANUMERIC)
-                )
-            }
-        }
-    }
-}
 
 /// The demand of the owner of a session.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -343,7 +308,7 @@ impl<A: EventSink> Runner<A> {
         };
         let reason = match sent {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => connector::failure(&error),
+            Ok(Err(error)) => error_mapping::failure(&error),
             Err(_) => Failure::Timeout,
         };
         self.lost(reason);
@@ -394,7 +359,7 @@ impl<A: EventSink> Runner<A> {
                 }
             },
             Some(Ok(Message::Close(frame))) => {
-                let reason = connector::farewell(frame.as_ref(), self.session.source.provider);
+                let reason = error_mapping::farewell(frame.as_ref(), self.session.source.provider);
                 if let Some(frame) = frame {
                     log::debug!("{}: closed: {}", self.session.cluster, frame.code);
                 }
@@ -410,14 +375,14 @@ impl<A: EventSink> Runner<A> {
             }
             Some(Err(error)) => {
                 log::debug!("{}: {error}", self.session.cluster);
-                match connector::complaint(&error) {
+                match error_mapping::complaint(&error) {
                     Some(code) => {
                         self.server
                             .link
-                            .on(ConnectionEvent::Closed(connector::failure(&error)), now);
+                            .on(ConnectionEvent::Closed(error_mapping::failure(&error)), now);
                         self.close_with(Some(code)).await;
                     }
-                    None => self.lost(connector::failure(&error)),
+                    None => self.lost(error_mapping::failure(&error)),
                 }
             }
             None => self.lost(Failure::Lost),

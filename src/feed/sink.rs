@@ -7,12 +7,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::connection::{ConnectionEvent, FeedProvider};
+use super::connection::ConnectionEvent;
 use super::shelf::{Fixed, Shelf};
-use super::{Connection, ConnectionStatus, Failure, Update};
+use super::{Connection, ConnectionStatus, Update};
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};
+use crate::massive::printable;
 use crate::massive::websocket;
 use crate::massive::websocket::{ParseError, StatusKind};
+use crate::net::failure::Failure;
+use crate::net::source::FeedProvider;
 use crate::time::{Moment, Utc};
 
 /// The maximum number of different server messages that are logged as warnings on one connection.
@@ -341,14 +344,4 @@ fn wanted_ticker(
     }
     link.on(ConnectionEvent::Data(kind, ticker), now);
     Ticker::try_from(ticker).ok()
-}
-
-/// Formats a server message for one log line: at most 200 characters, and a space in place of each
-/// control character.
-pub(crate) fn printable(message: &str) -> String {
-    message
-        .chars()
-        .take(200)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }

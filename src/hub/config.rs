@@ -12,11 +12,12 @@ use toml::Spanned;
 
 use super::auth::registry;
 use super::server::limits::Limits;
-use crate::config::{ConfigError, ConfigReader, Environment, MASSIVE, Secret};
-use crate::feed::connection::FeedProvider;
-use crate::feed::session::FeedSource;
+use crate::config::{ConfigError, ConfigReader, MASSIVE};
 use crate::market::Cluster;
-use crate::net::connector::Endpoint;
+use crate::net::endpoint::Endpoint;
+use crate::net::source::FeedProvider;
+use crate::net::source::FeedSource;
+use crate::secret::{Environment, Secret};
 
 /// The default path of the configuration file. The file may be missing.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/hub.toml";

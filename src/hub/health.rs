@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, watch};
 use super::metrics::{family, sample};
 use super::server::limits::Limits;
 use super::{Interest, UpstreamEvent};
-use crate::feed::Failure;
 use crate::market::{Calendar, Cluster, Symbol};
+use crate::net::failure::Failure;
 use crate::time::{Clock, Moment, Now};
 
 /// The last observed state of an upstream.

@@ -36,10 +36,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::feed::session::FeedSource;
-use crate::feed::{Boxed, Failure};
 use crate::market::{Calendar, Channel, Cluster};
+use crate::net::Boxed;
 use crate::net::connector::Connector;
+use crate::net::failure::Failure;
+use crate::net::source::FeedSource;
 use crate::systemd::Supervisor;
 use crate::time::Clock;
 use auth::authenticator::Authenticator;

@@ -7,11 +7,12 @@ use tokio::sync::watch;
 
 use super::auth::authenticator::Authenticator;
 use super::{HubSettings, HubSetup};
-use crate::config::Secret;
-use crate::feed::connection::FeedProvider;
-use crate::feed::session::FeedSource;
 use crate::market::{Calendar, Cluster};
-use crate::net::connector::{Connector, Endpoint};
+use crate::net::connector::Connector;
+use crate::net::endpoint::Endpoint;
+use crate::net::source::FeedProvider;
+use crate::net::source::FeedSource;
+use crate::secret::Secret;
 use crate::simulator::{self, Simulator};
 use crate::systemd::Supervisor;
 use crate::time::Clock;

@@ -5,27 +5,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::quotes::LenientRow;
-use crate::feed::connection::FeedProvider;
-use crate::market::{AssetClass, Bar, Symbol};
+use crate::market::{Bar, Symbol};
 use crate::massive::snapshot::price;
 use crate::massive::websocket;
 use crate::time::Utc;
 
 /// The length of a bar, in milliseconds.
 const MINUTE: i64 = 60_000;
-
-/// Returns the request path, which has the same form at the vendor and at a hub. The hub reads a
-/// symbol as people write it, so a share keeps a prefix such as `stock:`.
-pub(crate) fn path(provider: FeedProvider, symbol: &Symbol, from: Utc, to: Utc) -> String {
-    let written = match (provider, symbol.class()) {
-        (FeedProvider::Hub, AssetClass::Equity) => symbol.to_string(),
-        _ => symbol.ticker().to_owned(),
-    };
-    format!(
-        "/v2/aggs/ticker/{written}/range/1/minute/{}/{}?adjusted=true&sort=asc&limit=50000",
-        from.0, to.0
-    )
-}
 
 #[derive(Deserialize)]
 struct AggregatesReply {
@@ -174,25 +160,6 @@ mod tests {
         assert!(simulated(r#""simulated":true,"#));
         for real in ["", r#""simulated":false,"#, r#""simulated":null,"#] {
             assert!(!simulated(real), "{real}");
-        }
-    }
-
-    #[test]
-    fn the_whole_ticker_and_the_milliseconds_stand_in_the_path() {
-        let path = |provider, text: &str| path(provider, &text.parse().unwrap(), OPEN, NOON);
-        assert_eq!(
-            path(FeedProvider::Hub, "O:SPY261218C00650000"),
-            "/v2/aggs/ticker/O:SPY261218C00650000/range/1/minute/1795444200000/1795453200000\
-             ?adjusted=true&sort=asc&limit=50000"
-        );
-        for (provider, text, ticker) in [
-            (FeedProvider::Hub, "SPX", "/I:SPX/"),
-            (FeedProvider::Hub, "stock:COMP", "/stock:COMP/"),
-            (FeedProvider::Vendor, "stock:COMP", "/COMP/"),
-            (FeedProvider::Vendor, "COMP", "/I:COMP/"),
-        ] {
-            let path = path(provider, text);
-            assert!(path.contains(ticker), "{path}");
         }
     }
 }

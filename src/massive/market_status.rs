@@ -4,17 +4,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::feed::connection::FeedProvider;
 use crate::market::{MarketState, MarketStatus};
 use crate::time::Utc;
-
-/// Returns the path of the market status request.
-pub(crate) const fn path(provider: FeedProvider) -> &'static str {
-    match provider {
-        FeedProvider::Hub => "/api/market/status",
-        FeedProvider::Vendor => "/v1/marketstatus/now",
-    }
-}
 
 /// Reads a market status response. The boolean is true if the markets are simulated. Returns `None`
 /// if the response has no time or no known market state. The time is required, because a hub may

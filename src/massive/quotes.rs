@@ -7,13 +7,21 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::feed::poller::QuotesReply;
-use crate::feed::sink::printable;
-use crate::feed::{InstrumentSnapshot, PreviousClose};
 use crate::market::{Price, Symbol, Ticker};
+use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
+use crate::massive::printable;
 use crate::massive::snapshot;
 use crate::massive::snapshot::{Greeks, positive};
 use crate::massive::websocket;
+
+/// The content of a response to a quotes request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QuotesReply {
+    /// The snapshots, one for each symbol with an entry in the response.
+    pub seeds: Vec<InstrumentSnapshot>,
+    /// The refused tickers, and the vendor's messages in a form that is safe for the log.
+    pub refused: Vec<(Ticker, String)>,
+}
 
 /// The largest age, in seconds. A larger age is reduced to this value, so that a sum of ages cannot
 /// overflow.

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::websocket;
-use crate::feed::{InstrumentSnapshot, PreviousClose};
 use crate::market::{
     AssetClass, DayStats, Denial, OptionAnalytics, Price, Symbol, Ticker, TopOfBook, Trade,
 };
+use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use crate::time::Utc;
 
 /// The maximum number of tickers in one request, from the vendor's documentation.

@@ -19,9 +19,6 @@ use crate::market::{Bar, Channel, ChannelKind, Price, TopOfBook, Trade, may_be_n
 use crate::massive::fields::{Fields, FromFields};
 use crate::time::Utc;
 
-/// The largest accepted message, in bytes. A larger message is rejected before parsing.
-pub const MESSAGE_LIMIT: usize = 1 << 20;
-
 /// One event of a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MarketEvent<'a> {

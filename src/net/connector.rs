@@ -30,11 +30,12 @@ use tokio_tungstenite::tungstenite::http::header::DATE;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::feed::{Boxed, Failure};
-use crate::massive::websocket::MESSAGE_LIMIT;
-pub use crate::net::endpoint::Endpoint;
+use crate::net::Boxed;
+use crate::net::failure::Failure;
+
+use crate::net::endpoint::Endpoint;
 use crate::net::error_mapping::tls_failure;
-pub use crate::net::error_mapping::{CertificateProblem, complaint, failure, farewell, refusal};
+use crate::net::error_mapping::{CertificateProblem, failure};
 use crate::time::Utc;
 
 /// The wait for one address before the next address is tried in parallel.
@@ -46,6 +47,9 @@ const LOOKUP: Duration = Duration::from_secs(5);
 const RETRY_ADDRESSES_AFTER: Duration = Duration::from_millis(900);
 /// The number of rounds over all addresses. All rounds together last longer than any attempt.
 const ROUNDS: usize = 10;
+
+/// The largest accepted message, in bytes. A larger message is rejected before parsing.
+pub const MESSAGE_LIMIT: usize = 1 << 20;
 
 /// An open WebSocket.
 pub type WebSocket = WebSocketStream<NetStream>;

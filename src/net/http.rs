@@ -12,11 +12,13 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::fmt::rfc2822;
 
-use crate::feed::connection::FeedProvider;
-use crate::feed::session::FeedSource;
-use crate::feed::{Boxed, Failure};
-use crate::net::connector;
-use crate::net::connector::{Connector, Endpoint};
+use crate::net::Boxed;
+use crate::net::connector::Connector;
+use crate::net::endpoint::Endpoint;
+use crate::net::error_mapping;
+use crate::net::failure::Failure;
+use crate::net::source::FeedProvider;
+use crate::net::source::FeedSource;
 use crate::time::Utc;
 
 /// The time limit of a request and its response.
@@ -27,19 +29,6 @@ const BODY_LIMIT: usize = 1 << 20;
 const TOKEN_HEADER: &str = "x-massive-proxy-token";
 /// The maximum accepted wait from a `Retry-After` header, in seconds.
 const RETRY_AFTER_LIMIT: u64 = 600;
-
-/// Returns the REST endpoint of the vendor for its WebSocket endpoint. The REST host begins with
-/// `api.` in place of `socket.` or `delayed.`. Any other host (for example a simulator) serves REST
-/// and WebSockets at the same address.
-pub fn vendor_rest(sockets: &Endpoint) -> Endpoint {
-    let mut endpoint = sockets.clone();
-    for prefix in ["socket.", "delayed."] {
-        if let Some(domain) = sockets.host.strip_prefix(prefix) {
-            endpoint.host = format!("api.{domain}");
-        }
-    }
-    endpoint
-}
 
 /// The reason why a request failed, and the wait that the server requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +94,7 @@ pub(crate) async fn fetch(
     let answer = exchange(connector, endpoint, method, path, source, false).await?;
     if answer.status != StatusCode::OK {
         return Err(RestError {
-            reason: connector::refusal(answer.status),
+            reason: error_mapping::refusal(answer.status),
             retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
         });
     }
@@ -252,13 +241,5 @@ mod tests {
             assert_eq!(wait(junk, utc), None, "{junk}");
         }
         assert_eq!(RestError::from(Failure::Busy).wait(utc), None);
-    }
-
-    #[test]
-    fn the_vendors_rest_stands_beside_its_sockets() {
-        let rest = |text: &str| vendor_rest(&Endpoint::parse(text).unwrap()).to_string();
-        assert_eq!(rest("wss://socket.massive.com"), "wss://api.massive.com");
-        assert_eq!(rest("wss://delayed.massive.com"), "wss://api.massive.com");
-        assert_eq!(rest("ws://127.0.0.1:9"), "ws://127.0.0.1:9");
     }
 }

@@ -3,7 +3,15 @@
 
 pub mod connector;
 pub(crate) mod dns;
-pub(crate) mod endpoint;
-pub(crate) mod error_mapping;
-pub(crate) mod failure;
-pub(crate) mod http;
+pub mod endpoint;
+pub mod error_mapping;
+pub mod failure;
+pub mod http;
+pub mod source;
+
+use std::pin::Pin;
+
+/// A boxed future, for functions that run once per connection or less often. The compiler generates
+/// the code of a boxed function once, in this library. Without the box, each program and each
+/// caller would contain a copy of that code.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

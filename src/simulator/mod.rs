@@ -34,8 +34,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::feed::Boxed;
 use crate::market::Cluster;
+use crate::net::Boxed;
 use crate::time::Clock;
 use client_connection::ClientConnection;
 use market::Market;

@@ -9,12 +9,14 @@ use tokio::task::JoinSet;
 
 use crate::config::settings::TickerSettings;
 use crate::display::Mailbox;
+use crate::feed::Update;
+use crate::feed::poll_schedule::{PollRequest, RestDemand};
 use crate::feed::poller;
-use crate::feed::poller::{PollRequest, RestDemand};
-use crate::feed::session::{FeedSource, Session, SubscriptionDemand};
-use crate::feed::{Boxed, Update};
+use crate::feed::session::{Session, SubscriptionDemand};
 use crate::market::{Calendar, Cluster, WatchlistError};
+use crate::net::Boxed;
 use crate::net::connector::Connector;
+use crate::net::source::FeedSource;
 use crate::render::Size;
 use crate::systemd::Supervisor;
 use crate::ticker::state::{ConfigProblem, TickerState};

@@ -3,9 +3,10 @@
 
 use core::time::Duration;
 
+use crate::feed::ConnectionStatus;
 use crate::feed::connection::ConnectionPhase;
-use crate::feed::{ConnectionStatus, Failure};
 use crate::market::Cluster;
+use crate::net::failure::Failure;
 use crate::render::{ClockFault, LinkHop, LinkIcon, LinkReport, PriceSummary};
 use crate::time::{Moment, Now, Utc};
 

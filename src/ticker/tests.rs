@@ -1,7 +1,9 @@
 use super::*;
 use crate::feed::connection::ConnectionPhase;
-use crate::feed::{ConnectionStatus, Failure, InstrumentSnapshot, PreviousClose, Update};
+use crate::feed::{ConnectionStatus, Update};
 use crate::market::{Cluster, Price, Symbol, Ticker};
+use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
+use crate::net::failure::Failure;
 use crate::ticker::polling::{SHARES, SHARES_EXTENDED};
 use crate::time::Utc;
 

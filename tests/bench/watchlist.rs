@@ -18,18 +18,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use deskticker::config::Secret;
 use deskticker::config::settings::{PageSpec, TickerSettings};
 use deskticker::display;
 use deskticker::display::{
     Bus, BusFault, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, Rotation,
 };
 use deskticker::feed::Update;
-use deskticker::feed::connection::FeedProvider;
-use deskticker::feed::session::FeedSource;
 use deskticker::market::{AssetClass, Calendar, Price, Symbol, Ticker};
-use deskticker::net::connector::{Connector, Endpoint};
+use deskticker::net::connector::Connector;
+use deskticker::net::endpoint::Endpoint;
+use deskticker::net::source::FeedProvider;
+use deskticker::net::source::FeedSource;
 use deskticker::render::{Frame, Size, WIDTH};
+use deskticker::secret::Secret;
 use deskticker::systemd::Supervisor;
 use deskticker::ticker::event_loop;
 use deskticker::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};

@@ -1,8 +1,9 @@
 //! Our WebSocket client against Autobahn's cases: connects as the display and the hub do, and
 //! echoes what it gets. Speaks the protocol of Autobahn's fuzzing server, whose verdict counts.
 
-use deskticker::feed::Failure;
-use deskticker::net::connector::{Connector, Endpoint, WebSocket};
+use deskticker::net::connector::{Connector, WebSocket};
+use deskticker::net::endpoint::Endpoint;
+use deskticker::net::failure::Failure;
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 

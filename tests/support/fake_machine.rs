@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deskticker::config::{Environment, Secret};
 use deskticker::display::BusFault;
 use deskticker::doctor::{
     self, BusProbe, CheckContext, CheckState, Finding, FindingSink, Redactor,
 };
 use deskticker::hub::{self, Hub};
 use deskticker::market::Calendar;
+use deskticker::secret::{Environment, Secret};
 use deskticker::simulator::{Simulator, SimulatorSettings};
 use deskticker::time::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

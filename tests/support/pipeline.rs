@@ -8,11 +8,13 @@ use std::time::Duration;
 use deskticker::display::{
     Bus, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, PanelLight, PanelSettings, Rotation,
 };
-use deskticker::feed::connection::{Connection, ConnectionAction, ConnectionEvent, FeedProvider};
-use deskticker::feed::{InstrumentSnapshot, PreviousClose, Update, session};
+use deskticker::feed::connection::{Connection, ConnectionAction, ConnectionEvent};
+use deskticker::feed::{Update, session};
 use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
+use deskticker::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use deskticker::massive::websocket;
 use deskticker::massive::websocket::ParseError;
+use deskticker::net::source::FeedProvider;
 use deskticker::render::{Frame, Size};
 use deskticker::ticker::state;
 use deskticker::ticker::state::TickerState;

@@ -8,11 +8,14 @@ use deskticker::config::settings::{PageSpec, TickerSettings};
 use deskticker::display;
 use deskticker::display::{DisplayDevice as _, Mailbox, MailboxItem, Oled, Rotation};
 use deskticker::feed::connection::{
-    Connection, ConnectionAction, ConnectionEvent, ConnectionPhase, FeedProvider,
+    Connection, ConnectionAction, ConnectionEvent, ConnectionPhase,
 };
 use deskticker::feed::sink::{EventSink, ServerState};
-use deskticker::feed::{ConnectionStatus, Failure, Update, poller};
+use deskticker::feed::{ConnectionStatus, Update, poller};
 use deskticker::market::{Calendar, Cluster, Symbol};
+use deskticker::massive::market_status;
+use deskticker::net::failure::Failure;
+use deskticker::net::source::FeedProvider;
 use deskticker::render;
 use deskticker::render::{Frame, Size};
 use deskticker::ticker::state::TickerState;
@@ -321,7 +324,7 @@ impl Display {
 
     /// An answer about the state of the markets has come.
     pub(crate) fn market(&mut self, body: &str, now: Now) {
-        if let Some((status, simulated)) = poller::status(body.as_bytes()) {
+        if let Some((status, simulated)) = market_status::status(body.as_bytes()) {
             self.take(&Update::Market(status, simulated), now);
         }
     }

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arguments::{Command, TokenCommand};
-use deskticker::config::{Environment, Secret};
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry;
 use deskticker::hub::auth::registry::RegistryFile;
@@ -25,6 +24,7 @@ use deskticker::hub::{self, HubSettings, HubSetup};
 use deskticker::logging::LogWriter;
 use deskticker::market::{Calendar, Cluster};
 use deskticker::net::connector::Connector;
+use deskticker::secret::{Environment, Secret};
 use deskticker::simulator::{self, InjectedFault};
 use deskticker::systemd::Supervisor;
 use deskticker::time::Clock;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use arguments::Command;
-use deskticker::config::{Config, Environment, PanelConfig, PanelKind};
+use deskticker::config::{Config, PanelConfig, PanelKind};
 use deskticker::demo::simulated;
 use deskticker::display;
 use deskticker::display::{FinalPicture, Mailbox, Oled, PanelLight};
@@ -20,6 +20,7 @@ use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
 use deskticker::render;
 use deskticker::render::Size;
+use deskticker::secret::Environment;
 use deskticker::systemd::Supervisor;
 use deskticker::ticker::app;
 use deskticker::ticker::app::{Files, LoadedConfig, StopNotice, TickerApp};

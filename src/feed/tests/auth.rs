@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 
 use super::*;
-use crate::net::connector::Endpoint;
+use crate::net::endpoint::Endpoint;
 use crate::time::{ManualClock, Now};
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
-use crate::feed::InstrumentSnapshot;
 use crate::market::{Denial, Price, Ticker};
+use crate::massive::instrument_snapshot::InstrumentSnapshot;
 
 /// The start of a trading day.
 const DAY: Utc = Utc(1_795_426_200_000);

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::registry;
 use super::registry::{DeviceRegistry, Digest, FileVersion, RegistryError, RegistryFile};
-use crate::config::Secret;
+use crate::secret::Secret;
 use crate::time::{Clock, Moment, Now};
 
 /// The name of a device, as its owner chose it.

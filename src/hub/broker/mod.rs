@@ -29,8 +29,8 @@ use super::session::client::{
 };
 use super::session::protocol::{ClientRequest, StatusFrame};
 use super::session::websocket;
-use crate::feed::Failure;
 use crate::market::{Channel, Cluster};
+use crate::net::failure::Failure;
 use crate::time::{Clock, Moment};
 
 /// The time limit for a client to answer a close frame.

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::{Broker, UpstreamStatus};
-use crate::feed::Failure;
 use crate::hub::RelayedEvent;
 use crate::hub::session::protocol::StatusFrame;
 use crate::market::Channel;
+use crate::net::failure::Failure;
 
 /// Returns the vendor's text for a refused subscription, with the channel name added. The vendor's
 /// own text contains no channel name.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::aggregates::{BarRange, CachedBar, CachedBars, MINUTE};
-use crate::feed::poller;
 use crate::market::{Symbol, Ticker};
+use crate::massive::aggregates;
 use crate::time::Now;
 
 static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
@@ -206,7 +206,7 @@ impl From<&CachedBar> for AggregateRow<i64> {
 impl AggregateRow<f64> {
     fn minute(self, symbol: &Symbol) -> Option<CachedBar> {
         Some(CachedBar {
-            bar: poller::minute(self.t, [self.o, self.h, self.l, self.c], symbol)?,
+            bar: aggregates::minute(self.t, [self.o, self.h, self.l, self.c], symbol)?,
             volume: self.v.filter(|volume| *volume >= 0.0),
         })
     }

@@ -8,8 +8,8 @@ use hyper::body::Bytes;
 use jiff::fmt::rfc2822;
 
 use super::quotes::QuotesError;
-use crate::feed::Failure;
-use crate::feed::poller::RestError;
+use crate::net::failure::Failure;
+use crate::net::http::RestError;
 use crate::time::{Moment, Now, Utc};
 
 /// The maximum number of cached responses.

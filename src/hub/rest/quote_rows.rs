@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::cache::{AnswerInfo, CachedAnswer};
-use crate::feed::InstrumentSnapshot;
 use crate::market::{AssetClass, Calendar, MarketPhase, Price, Symbol};
+use crate::massive::instrument_snapshot::InstrumentSnapshot;
 use crate::massive::snapshot;
 use crate::massive::snapshot::Greeks;
 use crate::time::{Now, Utc};

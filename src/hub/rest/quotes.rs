@@ -3,6 +3,7 @@
 //! content of the responses (see `quote_rows`) or their lifetime (see `cache`).
 
 use crate::hub::rest::quote_rows;
+use crate::net::http;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +12,15 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use tokio::sync::watch;
 
-use crate::feed::session::FeedSource;
-use crate::feed::{Failure, poller};
 pub(crate) use crate::hub::rest::cache::CachedAnswer;
 use crate::hub::rest::cache::{AnswerInfo, Cache};
 use crate::hub::rest::quote_rows::RequestedTicker;
 use crate::market::Calendar;
 use crate::massive::snapshot;
-use crate::net::connector::{Connector, Endpoint};
+use crate::net::connector::Connector;
+use crate::net::endpoint::Endpoint;
+use crate::net::failure::Failure;
+use crate::net::source::FeedSource;
 use crate::time::{Clock, Now};
 
 /// The lifetime of a response with one-minute bars: one minute later there is a new bar.
@@ -73,7 +75,7 @@ impl QuoteCache {
         greeted: watch::Receiver<Option<bool>>,
     ) -> Self {
         Self {
-            endpoint: poller::vendor_rest(&source.endpoint),
+            endpoint: crate::net::source::vendor_rest(&source.endpoint),
             source,
             connector,
             calendar,
@@ -166,7 +168,7 @@ impl QuoteCache {
             return cached;
         }
         let before = *self.greeted.borrow();
-        let outcome = poller::get(&self.connector, &self.endpoint, path, &self.source).await;
+        let outcome = http::get(&self.connector, &self.endpoint, path, &self.source).await;
         let now = self.clock.now();
         let outcome = outcome.and_then(|body| match known(&body, now) {
             Some(known) => Ok((body, known)),

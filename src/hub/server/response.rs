@@ -69,7 +69,7 @@ pub(crate) fn with(mut answer: HttpResponse, name: HeaderName, value: &str) -> H
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::Failure;
+    use crate::net::failure::Failure;
 
     #[test]
     fn what_the_vendor_refuses_is_403_and_what_it_cannot_do_502() {

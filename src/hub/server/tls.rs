@@ -57,7 +57,7 @@ impl Tls {
         }
         let secret = PrivateKeyDer::from_pem_file(key)
             .map_err(|error| told(key, &format!("no private key in it ({error})")))?;
-        crate::config::warn_if_readable_by_all(key);
+        crate::secret::warn_if_readable_by_all(key);
         // The code sets the crypto provider here, so TLS does not depend on a process-wide default.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)

@@ -10,15 +10,17 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::rest::aggregates::BarCache;
 use super::{Arrival, Interest, RelayedEvent, UpstreamEvent};
+use crate::feed::ConnectionStatus;
 use crate::feed::connection::ConnectionPhase;
-use crate::feed::session::{FeedSource, Session, SubscriptionDemand};
+use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::shelf::{Growing, WILDCARD};
 use crate::feed::sink::{ConsumerGone, EventSink, ServerState};
-use crate::feed::{ConnectionStatus, Failure};
 use crate::market::{self, AssetClass, Calendar, Channel, ChannelKind, Cluster, Symbol, Ticker};
 use crate::massive::websocket;
 use crate::massive::websocket::RelayedEventRef;
 use crate::net::connector::Connector;
+use crate::net::failure::Failure;
+use crate::net::source::FeedSource;
 use crate::time::{Clock, Moment, Now};
 
 /// The maximum number of contracts whose quotes one connection may carry, from the vendor's

@@ -14,13 +14,15 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::config::{self, Config, ConfigError, Environment, PanelKind};
+use crate::config;
+use crate::config::{Config, ConfigError, PanelKind};
 use crate::display;
 use crate::display::{FinalPicture, Mailbox, Oled, PanelLight, Png, Terminal};
 use crate::market::{Calendar, Symbol};
 use crate::net::connector::Connector;
 use crate::render;
 use crate::render::{DrawCache, FontSet, Format, Frame, LinkIcon, PageView, View};
+use crate::secret::Environment;
 use crate::systemd::Supervisor;
 use crate::ticker::event_loop;
 use crate::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};

@@ -5,10 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::LoadedConfig;
-use crate::config::{
-    Config, ConfigError, Environment, FileStamp, FileStamps, FileWatch, LastGood, PanelConfig,
-};
+use crate::config::{Config, ConfigError, FileStamp, FileStamps, FileWatch, LastGood, PanelConfig};
 use crate::market::Calendar;
+use crate::secret::Environment;
 use crate::ticker::state::ConfigProblem;
 use crate::time::Now;
 

@@ -9,9 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Files, LoadedConfig};
-use crate::config::{self, Config, Environment, PanelKind};
+use crate::config;
+use crate::config::{Config, PanelKind};
 use crate::display::{Oled, PanelLight, PanelState, Png};
 use crate::render;
+use crate::secret::Environment;
 use crate::time::Clock;
 
 /// The limit for the whole notice. The next start waits for the notice, so a bus or a disk that

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deskticker::config::Secret;
-use deskticker::feed::connection::FeedProvider;
-use deskticker::feed::session::FeedSource;
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::{Hub, HubSettings, HubSetup, simulated};
 use deskticker::market::{Calendar, Cluster};
-use deskticker::net::connector::{Connector, Endpoint, WebSocket};
+use deskticker::net::connector::{Connector, WebSocket};
+use deskticker::net::endpoint::Endpoint;
+use deskticker::net::source::FeedProvider;
+use deskticker::net::source::FeedSource;
+use deskticker::secret::Secret;
 use deskticker::simulator::{self, Simulator};
 use deskticker::systemd::Supervisor;
 use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};

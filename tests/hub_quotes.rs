@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use deskticker::hub::rest::quotes::{QuoteCache, QuotesError};
+use deskticker::hub::rest::cache::QuotesError;
+use deskticker::hub::rest::quotes::QuoteCache;
 use deskticker::market::Calendar;
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;

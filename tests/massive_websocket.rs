@@ -254,7 +254,10 @@ fn deep_nesting_overflows_nothing() {
 #[test]
 fn a_frame_as_large_as_may_be_of_one_sign_overflows_nothing() {
     for sign in [",", "[", "]", "{", "}", "[,", ", ", "{}", "{],", "\"", "\\"] {
-        let frame = format!("[{}", sign.repeat(deskticker::net::connector::MESSAGE_LIMIT / sign.len()));
+        let frame = format!(
+            "[{}",
+            sign.repeat(deskticker::net::connector::MESSAGE_LIMIT / sign.len())
+        );
         for end in ["", "]", r#"{"ev":"V","val":1,"T":"I:SPX"}]"#] {
             let frame = format!("{frame}{end}");
             let events = read(&frame).len();

@@ -9,7 +9,6 @@ mod price;
 mod quote;
 mod staleness;
 mod symbol;
-pub(crate) mod symbol_text;
 mod watchlist;
 
 pub use calendar::{Calendar, EXTENDED_STALE_AFTER, GRACE, MarketPhase, SessionPart, limit};

@@ -1,12 +1,14 @@
 //! Symbols: the instruments that a user can put on the watchlist, and their names in the vendor's
 //! protocol. Parsing of user input is in `symbol_text`.
 
+mod text;
+
 use core::fmt;
+pub use text::SymbolError;
 
 use jiff::civil::{Date, Weekday};
 
 use super::{NumberFormat, Price, ShortText};
-pub use crate::market::symbol_text::SymbolError;
 
 /// A text with capacity for the longest ticker: `O:` + a six-letter root + `YYMMDD` + `C` + eight
 /// digits.

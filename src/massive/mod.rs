@@ -2,7 +2,6 @@
 //! connection.
 
 pub mod aggregates;
-pub(crate) mod fields;
 pub mod instrument_snapshot;
 pub mod market_status;
 pub mod quotes;

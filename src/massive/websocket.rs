@@ -6,7 +6,7 @@
 //! events of different types and status messages. The ticker is in `T` for `V` events and in `sym`
 //! for all other events. A number can be an integer, a decimal or a number with an exponent.
 
-use crate::massive::fields;
+mod fields;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::market::{Bar, Channel, ChannelKind, Price, TopOfBook, Trade, may_be_negative};
-use crate::massive::fields::{Fields, FromFields};
+use crate::massive::websocket::fields::{Fields, FromFields};
 use crate::time::Utc;
 
 /// One event of a frame.

@@ -17,9 +17,10 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::market::{MarketNews, Tick};
+use super::market::MarketNews;
 use super::{InjectedFault, SimulatorState};
 use crate::market::{Channel, Cluster};
+use crate::simulator::simulated_ticker::Tick;
 
 const AUTH_LIMIT: Duration = Duration::from_secs(10);
 

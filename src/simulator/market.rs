@@ -9,20 +9,13 @@ use tokio::task::JoinSet;
 
 use super::simulated_ticker::{DaySummary, SimulatedTicker, TradedBar};
 use super::{InjectedFault, RandomWalk, SimulatorSettings};
-use crate::market::{Channel, Ticker};
+use crate::market::Ticker;
+use crate::simulator::simulated_ticker::Tick;
 use crate::time::{Clock, Moment, Now, Utc};
 
 /// The number of events that a connection may lag behind. A slower connection loses events.
 const QUEUE: usize = 4096;
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// One event on one channel.
-#[derive(Debug)]
-pub(super) struct Tick {
-    pub(super) channel: Channel,
-    /// The event as a JSON object, without the array brackets of its frame.
-    pub(super) json: String,
-}
 
 /// A message from the market to all connections, in chronological order.
 #[derive(Clone, Debug)]

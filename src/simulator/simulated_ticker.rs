@@ -6,9 +6,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::RandomWalk;
-use super::market::Tick;
+
 use crate::market::{AssetClass, Bar, Channel, ChannelKind, Price};
 use crate::time::{Moment, Now, Utc};
+
+/// One event on one channel.
+#[derive(Debug)]
+pub(super) struct Tick {
+    pub(super) channel: Channel,
+    /// The event as a JSON object, without the array brackets of its frame.
+    pub(super) json: String,
+}
 
 /// The duration of a minute, in milliseconds.
 const MINUTE: i64 = 60_000;

@@ -5,7 +5,6 @@ pub(crate) mod alerts;
 pub mod app;
 pub(crate) mod dimming;
 pub mod event_loop;
-pub(crate) mod ingest;
 pub(crate) mod link_monitor;
 pub(crate) mod pages;
 pub(crate) mod polling;

@@ -2,7 +2,10 @@
 //! judges the freshness of the values and draws the frame. It reads no clock and never blocks: time
 //! is an argument.
 
+mod ingest;
+
 use crate::ticker::dimming;
+pub use ingest::QuoteAnomalies;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -18,7 +21,6 @@ use crate::render;
 use crate::render::{AlertView, DrawCache, FontSet, Frame, PageView, Size, View};
 use crate::ticker::alerts::Alerts;
 
-pub use crate::ticker::ingest::QuoteAnomalies;
 use crate::ticker::link_monitor::LinkMonitor;
 use crate::ticker::pages::PageRotation;
 use crate::ticker::time_consensus::TimeConsensus;

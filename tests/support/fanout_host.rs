@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deskticker::hub::auth::authenticator::{Authenticator, Device};
+use deskticker::hub::auth::authenticator::Authenticator;
+use deskticker::hub::auth::registry::Device;
 use deskticker::hub::broker::event_loop::{Acceptor, Fanout, PendingClient, Transport};
 use deskticker::hub::metrics::Metrics;
 use deskticker::hub::server::limits::Limits;

@@ -16,11 +16,9 @@ use tokio::sync::watch;
 
 use super::registry;
 use super::registry::{DeviceRegistry, Digest, FileVersion, RegistryError, RegistryFile};
+use crate::hub::auth::registry::Device;
 use crate::secret::Secret;
 use crate::time::{Clock, Moment, Now};
-
-/// The name of a device, as its owner chose it.
-pub type Device = Arc<str>;
 
 /// The lifetime of a short-lived token.
 pub const EPHEMERAL: Duration = Duration::from_secs(5 * 60);

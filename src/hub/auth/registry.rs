@@ -14,13 +14,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::{FlockOperation, flock};
 
-use super::authenticator::Device;
+/// The name of a device, as its owner chose it.
+pub type Device = Arc<str>;
 
 /// The default path of the file, in the state directory that systemd creates for the hub.
 pub const DEFAULT_PATH: &str = "/var/lib/deskticker-hub/devices";

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use super::conflation;
 use super::conflation::FrameCache;
 use crate::hub::Arrival;
+use crate::hub::broker::channel_slot::{ChannelSlot, QueuedTrade};
 use crate::market::{Channel, ChannelKind, Ticker};
 use crate::time::Moment;
 
@@ -67,26 +68,6 @@ pub enum Delivery<'a> {
     Frames(&'a [u8], u64),
     /// The client reads too slowly: more trades were waiting than the limit allows.
     TooSlow,
-}
-
-/// One channel with its newest event. `json` is empty before the first event, and each event reuses
-/// the buffer of `json`.
-#[derive(Debug)]
-pub(crate) struct ChannelSlot {
-    channel: Channel,
-    pub(crate) seq: u64,
-    pub(crate) json: Vec<u8>,
-    pub(crate) arrival: Arrival,
-    groups: Vec<usize>,
-}
-
-/// One trade, stored once for all subscribed clients.
-#[derive(Debug)]
-pub(crate) struct QueuedTrade {
-    pub(crate) seq: u64,
-    pub(crate) slot: usize,
-    pub(crate) json: Box<[u8]>,
-    pub(crate) arrival: Arrival,
 }
 
 #[derive(Debug, Default)]

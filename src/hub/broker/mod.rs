@@ -2,6 +2,7 @@
 //! decides the messages for each client; never waits for a client.
 
 pub(crate) mod age;
+pub(crate) mod channel_slot;
 pub(crate) mod commands;
 pub(crate) mod conflation;
 pub mod event_loop;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Interest;
-use super::auth::authenticator::{Authenticator, Device};
+use super::auth::authenticator::Authenticator;
 use super::broker::event_loop::PendingClient;
 use super::broker::last_value::{ClientSlot, Delivery, DeliveryOutcome, LastValueCache};
 use super::broker::subscriptions::ClientSubscriptions;
@@ -29,6 +30,7 @@ use super::session::client::{
 };
 use super::session::protocol::{ClientRequest, StatusFrame};
 use super::session::websocket;
+use crate::hub::auth::registry::Device;
 use crate::market::{Channel, Cluster};
 use crate::net::failure::Failure;
 use crate::time::{Clock, Moment};

@@ -2,48 +2,22 @@
 //! task owns the bars and receives every minute bar that passes. Older bars are requested from the
 //! vendor once for all clients, and merged.
 
-use std::ops::Range;
 
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
-use super::quotes::{QuoteCache, QuotesError};
+use super::quotes::QuoteCache;
 use crate::hub::RelayedEvent;
 pub(crate) use crate::hub::rest::aggregates_request::{AggregatesRequest, InvalidRequest};
 use crate::hub::rest::bar_store::BarStore;
-use crate::market::{Bar, ChannelKind, Ticker};
+use crate::hub::rest::bar_store::{BarRange, CachedBar, CachedBars};
+use crate::hub::rest::cache::QuotesError;
+use crate::market::ChannelKind;
 use crate::massive::websocket;
 use crate::time::Now;
 
 /// The maximum number of queued commands. A full queue makes the upstreams and the requests wait.
 const QUEUE: usize = 64;
-/// The length of a bar, in milliseconds.
-pub(crate) const MINUTE: i64 = 60_000;
-
-/// A bar and its volume, in shares or contracts; `None` if the volume is unknown.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct CachedBar {
-    pub(super) bar: Bar,
-    pub(super) volume: Option<f64>,
-}
-
-/// The stored bars of a span of time.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct CachedBars {
-    pub(super) minutes: Vec<CachedBar>,
-    /// True if the span is complete, so that no bar is missing.
-    pub(super) whole: bool,
-    /// True if the prices are simulated.
-    pub(super) simulated: bool,
-}
-
-/// A span of time of one ticker, in milliseconds since the Unix epoch.
-#[derive(Clone, Debug)]
-pub(crate) struct BarRange {
-    pub(super) ticker: Ticker,
-    /// The span of time; its end is exclusive.
-    pub(super) times: Range<i64>,
-}
 
 enum BarCommand {
     /// Bars that passed on the minute channels of an upstream, and true if the prices of the

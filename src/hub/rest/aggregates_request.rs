@@ -2,18 +2,18 @@
 //! response body. Pure: this module does no I/O.
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::ToSpan;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::aggregates::{BarRange, CachedBar, CachedBars, MINUTE};
+use crate::hub::rest::bar_store::MINUTE;
+use crate::hub::rest::bar_store::NEW_YORK;
+use crate::hub::rest::bar_store::day;
+use crate::hub::rest::bar_store::{BarRange, CachedBar, CachedBars};
 use crate::market::{Symbol, Ticker};
 use crate::massive::aggregates;
 use crate::time::Now;
-
-static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 
 /// The longest span in one request, in milliseconds. Seven days always include the last session,
 /// even after the longest weekend.
@@ -36,12 +36,6 @@ pub(crate) enum InvalidRequest {
     Unserved(&'static str),
     /// The values of the request are invalid.
     Senseless(&'static str),
-}
-
-/// Returns the day in New York at this time, in milliseconds since the Unix epoch.
-pub(crate) fn day(millis: i64) -> Date {
-    let time = Timestamp::from_millisecond(millis).unwrap_or_default();
-    NEW_YORK.to_datetime(time).date()
 }
 
 /// Returns the start of a day in New York, in milliseconds since the Unix epoch.

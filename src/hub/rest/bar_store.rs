@@ -4,9 +4,47 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::aggregates::{BarRange, CachedBar, CachedBars};
-use super::aggregates_request::day;
+use crate::market::Bar;
 use crate::market::Ticker;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+pub(crate) static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
+
+/// The length of a bar, in milliseconds.
+pub(crate) const MINUTE: i64 = 60_000;
+
+/// A bar and its volume, in shares or contracts; `None` if the volume is unknown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CachedBar {
+    pub(super) bar: Bar,
+    pub(super) volume: Option<f64>,
+}
+
+/// The stored bars of a span of time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct CachedBars {
+    pub(super) minutes: Vec<CachedBar>,
+    /// True if the span is complete, so that no bar is missing.
+    pub(super) whole: bool,
+    /// True if the prices are simulated.
+    pub(super) simulated: bool,
+}
+
+/// A span of time of one ticker, in milliseconds since the Unix epoch.
+#[derive(Clone, Debug)]
+pub(crate) struct BarRange {
+    pub(super) ticker: Ticker,
+    /// The span of time; its end is exclusive.
+    pub(super) times: Range<i64>,
+}
+
+/// Returns the day in New York at this time, in milliseconds since the Unix epoch.
+pub(crate) fn day(millis: i64) -> Date {
+    let time = Timestamp::from_millisecond(millis).unwrap_or_default();
+    NEW_YORK.to_datetime(time).date()
+}
 
 /// The maximum number of bars of one ticker. A share has 960 bars a day, including the extended
 /// hours.
@@ -175,7 +213,7 @@ impl BarSeries {
 
 #[cfg(test)]
 mod tests {
-    use super::super::aggregates::MINUTE;
+    use crate::hub::rest::bar_store::MINUTE;
     use super::*;
     use crate::market::{Bar, Price};
     use crate::time::Utc;

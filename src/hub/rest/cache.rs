@@ -7,10 +7,19 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use jiff::fmt::rfc2822;
 
-use super::quotes::QuotesError;
 use crate::net::failure::Failure;
 use crate::net::http::RestError;
 use crate::time::{Moment, Now, Utc};
+
+/// The failure of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuotesError {
+    /// The reason of the failure.
+    pub reason: Failure,
+    /// The number of seconds until the next attempt; the hub sends no request to the vendor before
+    /// that time.
+    pub retry_after: Option<u64>,
+}
 
 /// The maximum number of cached responses.
 const ENTRIES: usize = 256;

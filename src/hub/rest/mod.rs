@@ -5,6 +5,6 @@
 pub mod aggregates;
 pub(crate) mod aggregates_request;
 pub(crate) mod bar_store;
-pub(crate) mod cache;
+pub mod cache;
 pub(crate) mod quote_rows;
 pub mod quotes;

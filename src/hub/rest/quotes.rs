@@ -2,6 +2,7 @@
 //! Owns the responses and the locks of the requests in progress. This module does not define the
 //! content of the responses (see `quote_rows`) or their lifetime (see `cache`).
 
+use crate::hub::rest::cache::QuotesError;
 use crate::hub::rest::quote_rows;
 use crate::net::http;
 
@@ -41,16 +42,6 @@ pub struct QuoteCache {
     /// One lock for each path with a request in progress. Other callers with this path wait for the
     /// same response.
     request_locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-}
-
-/// The failure of a request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QuotesError {
-    /// The reason of the failure.
-    pub reason: Failure,
-    /// The number of seconds until the next attempt; the hub sends no request to the vendor before
-    /// that time.
-    pub retry_after: Option<u64>,
 }
 
 /// Returns the body of `/api/quotes` for these tickers, from a vendor snapshot of this age. Returns

@@ -8,7 +8,7 @@ use hyper::http::HeaderValue;
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
-use crate::hub::rest::quotes::QuotesError;
+use crate::hub::rest::cache::QuotesError;
 
 pub(crate) type HttpResponse = Response<Full<Bytes>>;
 

@@ -23,7 +23,8 @@ use super::response::{
     HttpResponse, RefusalReason, RefusedResponse, failed, json_text, refuse, with,
 };
 use crate::hub::HubSettings;
-use crate::hub::auth::authenticator::{Authenticator, Device};
+use crate::hub::auth::authenticator::Authenticator;
+use crate::hub::auth::registry::Device;
 use crate::hub::broker::event_loop::Acceptor;
 use crate::hub::health;
 use crate::hub::health::UpstreamHealth;

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::transport::Transport;
 use super::websocket::{Decoder, FrameError, Message};
-use crate::hub::auth::authenticator::Device;
+use crate::hub::auth::registry::Device;
 use crate::hub::broker::last_value::ClientSlot;
 use crate::time::{Clock, Moment};
 

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::websocket::{
+use super::{
     MarketEvent, ParseError, StatusKind, age, count, number, positive, size, stamp, value,
 };
 use crate::market::{Bar, ChannelKind, Price, TopOfBook, Trade};

@@ -3,14 +3,14 @@
 
 use core::time::Duration;
 
-use super::link_monitor::is_in_use;
-use super::state::TickerState;
+use super::TickerState;
 use crate::feed::{ConnectionStatus, Update};
 use crate::market::{
     AHEAD, AsOf, Cluster, DayStats, Freshness, Outcome, Price, Provenance, Quote, QuoteSource,
     TopOfBook,
 };
 use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
+use crate::ticker::link_monitor::is_in_use;
 use crate::time::{Now, Utc};
 
 /// The numbers of values that were not accepted unchanged. The first value of each kind is logged.

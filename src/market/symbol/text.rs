@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use jiff::civil::Date;
 
-use super::symbol::{AssetClass, KNOWN_INDICES, Symbol, Ticker};
+use super::{AssetClass, KNOWN_INDICES, Symbol, Ticker};
 
 /// The maximum length of a share's ticker.
 const MAX_SHARE_NAME: usize = 10;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use deskticker::feed::connection::{
     Connection, ConnectionAction, ConnectionEvent, ConnectionPhase,
 };
-use deskticker::feed::subscriptions::Channels;
 use deskticker::market::{Channel, ChannelKind};
 use deskticker::net::failure::Failure;
 use deskticker::net::source::FeedProvider;
@@ -16,7 +15,7 @@ fn at(millis: u64) -> Moment {
     Moment::from_millis(millis)
 }
 
-fn channels(names: &[&str]) -> Channels {
+fn channels(names: &[&str]) -> Vec<Channel> {
     names
         .iter()
         .map(|name| Channel::parse(name).unwrap())

@@ -3,7 +3,6 @@
 
 use core::time::Duration;
 
-use super::shelf::{Fixed, Shelf};
 use super::subscriptions::{SubscriptionAction, SubscriptionTable};
 use crate::market::{Channel, ChannelKind};
 use crate::net::failure::Failure;
@@ -175,10 +174,10 @@ pub enum ConnectionPhase {
 
 /// The state machine of one connection.
 #[derive(Clone, Debug)]
-pub struct Connection<S = Fixed> {
+pub struct Connection {
     provider: FeedProvider,
     state: ConnectionState,
-    subscriptions: SubscriptionTable<S>,
+    subscriptions: SubscriptionTable,
     /// The backoff before the next attempt, before jitter.
     backoff: Duration,
     /// The receive time of the last data on a wanted channel. The start of a live connection resets
@@ -210,17 +209,9 @@ pub struct Connection<S = Fixed> {
 }
 
 impl Connection {
-    /// Creates the connection of a display without wanted channels. `seed` initializes the random
-    /// jitter of the waits.
+    /// Creates a connection without wanted channels. `seed` initializes the random jitter of the
+    /// waits.
     pub fn new(provider: FeedProvider, seed: u64) -> Self {
-        Self::with_shelf(provider, seed)
-    }
-}
-
-impl<S: Shelf> Connection<S> {
-    /// Creates a connection without wanted channels. `S` is the type of the channel storage, and
-    /// `seed` initializes the random jitter of the waits.
-    pub fn with_shelf(provider: FeedProvider, seed: u64) -> Self {
         Self {
             provider,
             state: ConnectionState::Idle,
@@ -250,7 +241,7 @@ impl<S: Shelf> Connection<S> {
 
     /// Replaces the wanted channels and the maximum time without data (`None`: no limit). A
     /// connection without wanted channels closes; a connection with wanted channels opens.
-    pub fn want(&mut self, channels: &S::Wanted, max_silence: Option<Duration>, now: Moment) {
+    pub fn want(&mut self, channels: &[Channel], max_silence: Option<Duration>, now: Moment) {
         self.subscriptions.want(channels);
         if max_silence.is_some() && self.max_silence.is_none() {
             // The market has just opened. The silence before the opening must not count.
@@ -265,7 +256,7 @@ impl<S: Shelf> Connection<S> {
     }
 
     /// Returns the wanted channels and the states of their subscriptions.
-    pub const fn subscriptions(&self) -> &SubscriptionTable<S> {
+    pub const fn subscriptions(&self) -> &SubscriptionTable {
         &self.subscriptions
     }
 

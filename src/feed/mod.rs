@@ -8,7 +8,6 @@ pub mod poll_schedule;
 pub mod poller;
 pub(crate) mod rest_paths;
 pub mod session;
-pub mod shelf;
 pub mod sink;
 pub mod subscriptions;
 

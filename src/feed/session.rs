@@ -15,10 +15,8 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::auth::connect_token;
 use super::connection::{ConnectionAction, ConnectionEvent, ConnectionPhase, DEAD_AFTER};
-use super::shelf::Shelf;
 pub use super::sink::update;
 use super::sink::{ConsumerGone, EventSink, ServerState};
-use super::subscriptions::Channels;
 use super::{Connection, ConnectionStatus};
 use crate::market::{Channel, Cluster};
 use crate::massive::websocket;
@@ -43,9 +41,9 @@ const FAREWELL_LIMIT: Duration = Duration::from_millis(300);
 
 /// The demand of the owner of a session.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct SubscriptionDemand<W = Channels> {
+pub struct SubscriptionDemand {
     /// The wanted channels. The connection closes if the list is empty.
-    pub channels: W,
+    pub channels: Vec<Channel>,
     /// The maximum time without data at the current time of day; `None` while the market is closed.
     pub max_silence: Option<Duration>,
     /// True at the end of the program: the session must close the connection and return.
@@ -62,7 +60,7 @@ pub struct Session<A: EventSink> {
     /// The connector that opens the network connections.
     pub connector: Connector,
     /// The current demand of the owner.
-    pub demand: watch::Receiver<SubscriptionDemand<<A::Shelf as Shelf>::Wanted>>,
+    pub demand: watch::Receiver<SubscriptionDemand>,
     /// The event sink for all received events.
     pub updates: A,
     /// The clock for all time limits.
@@ -80,7 +78,7 @@ impl<A: EventSink> Session<A> {
     async fn run_to_end(self) {
         // The seed only spreads the retries of many displays over time, so the seed needs no
         // cryptographic randomness.
-        let mut link = Connection::with_shelf(self.source.provider, fastrand::u64(..));
+        let mut link = Connection::new(self.source.provider, fastrand::u64(..));
         link.set_optional(self.cluster == Cluster::Stocks);
         let last_status = link.status();
         let server = ServerState::new(self.cluster, self.source.provider, link);
@@ -111,7 +109,7 @@ const fn proof_lag(provider: FeedProvider) -> Duration {
 
 struct Runner<A: EventSink> {
     session: Session<A>,
-    server: ServerState<A::Shelf>,
+    server: ServerState,
     socket: Option<WebSocket>,
     last_status: ConnectionStatus,
     /// The time up to which the last pong proves that no data was lost.

@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::connection::ConnectionEvent;
-use super::shelf::{Fixed, Shelf};
 use super::{Connection, ConnectionStatus, Update};
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};
 use crate::massive::printable;
@@ -33,9 +32,6 @@ pub struct ConsumerGone;
 /// The receiver of the events of a session. A slow receiver delays the reads from the socket, so
 /// memory use stays limited.
 pub trait EventSink: Send + 'static {
-    /// The storage for the channels of the connection.
-    type Shelf: Shelf;
-
     /// Receives a new state of the connection.
     ///
     /// # Errors
@@ -56,7 +52,7 @@ pub trait EventSink: Send + 'static {
     fn frame(
         &mut self,
         frame: &Utf8Bytes,
-        server: &mut ServerState<Self::Shelf>,
+        server: &mut ServerState,
         now: Moment,
     ) -> impl Future<Output = Result<(), ConsumerGone>> + Send;
 
@@ -89,11 +85,11 @@ pub trait EventSink: Send + 'static {
 
 /// A connection, and the state that follows from the messages of the server.
 #[derive(Debug)]
-pub struct ServerState<S> {
+pub struct ServerState {
     cluster: Cluster,
     provider: FeedProvider,
     /// The state machine of the connection.
-    pub link: Connection<S>,
+    pub link: Connection,
     /// True if a status message ended the connection. The session must then drop the socket.
     pub ended: bool,
     /// `Some(true)` if the greeting marks the prices as simulated; `None` before the first frame.
@@ -109,9 +105,9 @@ pub struct ServerState<S> {
     logged: heapless::Vec<u64, MAX_LOGGED_MESSAGES>,
 }
 
-impl<S: Shelf> ServerState<S> {
+impl ServerState {
     /// Creates the state of a connection before its first message.
-    pub const fn new(cluster: Cluster, provider: FeedProvider, link: Connection<S>) -> Self {
+    pub const fn new(cluster: Cluster, provider: FeedProvider, link: Connection) -> Self {
         Self {
             cluster,
             provider,
@@ -216,8 +212,6 @@ impl<S: Shelf> ServerState<S> {
 /// The ticker state as an event sink. The sink converts each event on a wanted channel to an
 /// [`Update`].
 impl EventSink for mpsc::Sender<Update> {
-    type Shelf = Fixed;
-
     async fn status(
         &mut self,
         cluster: Cluster,
@@ -230,7 +224,7 @@ impl EventSink for mpsc::Sender<Update> {
     async fn frame(
         &mut self,
         frame: &Utf8Bytes,
-        server: &mut ServerState<Fixed>,
+        server: &mut ServerState,
         now: Moment,
     ) -> Result<(), ConsumerGone> {
         for event in websocket::events(frame) {

@@ -3,29 +3,21 @@
 //! request.
 
 use core::time::Duration;
+use std::collections::{HashMap, HashSet};
 
-use super::shelf::{ChannelEntry, Fixed, Shelf, SubscriptionState};
-use crate::market::{CAPACITY, Channel, ChannelKind, Cluster, Symbol};
+use crate::market::{Channel, ChannelKind, Cluster, Symbol, Ticker, WILDCARD};
 use crate::time::Moment;
-
-/// The maximum number of channels on one connection: three for each instrument.
-pub const CHANNELS: usize = 3 * CAPACITY;
 
 /// The time limit for the confirmation of a channel. After the limit, the channel is requested a
 /// second time. After the same limit for the second request, the channel is reported.
 pub const CONFIRM: Duration = Duration::from_secs(10);
 
-/// The channels of one connection.
-pub type Channels = heapless::Vec<Channel, CHANNELS>;
-
 /// Returns the channels of all symbols that belong to this cluster.
-pub fn route<'a>(symbols: impl IntoIterator<Item = &'a Symbol>, cluster: Cluster) -> Channels {
+pub fn route<'a>(symbols: impl IntoIterator<Item = &'a Symbol>, cluster: Cluster) -> Vec<Channel> {
     symbols
         .into_iter()
         .filter(|symbol| symbol.cluster() == cluster)
         .flat_map(Symbol::channels)
-        // The watchlist holds at most a third as many instruments, so this limit removes nothing.
-        .take(CHANNELS)
         .collect()
 }
 
@@ -40,53 +32,94 @@ pub enum SubscriptionAction {
     Report(Channel),
 }
 
-/// The wanted channels of one connection, and the state of each subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SubscriptionState {
+    Wanted,
+    Asked { at: Moment, again: bool },
+    Unanswered,
+    Confirmed,
+    Unwanted,
+}
+
+/// One channel and the state of its subscription on the current connection.
+#[derive(Clone, Debug)]
+struct ChannelEntry {
+    channel: Channel,
+    progress: SubscriptionState,
+}
+
+/// The wanted channels of one connection, and the state of each subscription. The table grows and
+/// allocates only when the wanted channels change.
 #[derive(Clone, Debug, Default)]
-pub struct SubscriptionTable<S> {
+pub struct SubscriptionTable {
     /// The entries of the table. Each channel occurs once.
-    held: S,
+    entries: Vec<ChannelEntry>,
+    /// The index of each channel in `entries`. A hub has thousands of channels.
+    index: HashMap<Channel, usize>,
     /// The earliest time of the next action. Before this time, a hub does not need to search
     /// through thousands of channels at every event.
     due: Moment,
 }
 
-/// The subscription table of a display.
-pub type Subscriptions = SubscriptionTable<Fixed>;
-
-impl<S: Shelf> SubscriptionTable<S> {
+impl SubscriptionTable {
     /// Replaces the list of wanted channels. The table will request each new channel, cancel each
     /// removed channel and keep each remaining channel unchanged.
-    pub fn want(&mut self, channels: &S::Wanted) {
+    pub fn want(&mut self, channels: &[Channel]) {
         self.due = Moment::ZERO;
-        for slot in self.held.slots_mut() {
-            match (S::includes(channels, &slot.channel), slot.progress) {
-                (false, _) => slot.progress = SubscriptionState::Unwanted,
-                (true, SubscriptionState::Unwanted) => slot.progress = SubscriptionState::Wanted,
+        let wanted: HashSet<&Channel> = channels.iter().collect();
+        for entry in &mut self.entries {
+            match (wanted.contains(&entry.channel), entry.progress) {
+                (false, _) => entry.progress = SubscriptionState::Unwanted,
+                (true, SubscriptionState::Unwanted) => entry.progress = SubscriptionState::Wanted,
                 (true, _) => {}
             }
         }
-        for channel in S::each(channels) {
-            if self.held.find(channel.kind, &channel.ticker).is_none() {
-                self.held.put(ChannelEntry::new(channel.clone()));
+        for channel in channels {
+            if !self.index.contains_key(channel) {
+                self.index.insert(channel.clone(), self.entries.len());
+                self.entries.push(ChannelEntry {
+                    channel: channel.clone(),
+                    progress: SubscriptionState::Wanted,
+                });
             }
         }
+    }
+
+    /// Returns the index of the entry for an event on this channel. The entry can be a wildcard.
+    fn find(&self, kind: ChannelKind, ticker: &str) -> Option<usize> {
+        let find = |ticker: &str| {
+            let ticker = Ticker::try_from(ticker).ok()?;
+            self.index.get(&Channel { kind, ticker }).copied()
+        };
+        find(ticker).or_else(|| find(WILDCARD))
+    }
+
+    /// Removes and returns the channel at this index. The last entry moves to the index.
+    fn remove(&mut self, at: usize) -> Channel {
+        let entry = self.entries.swap_remove(at);
+        self.index.remove(&entry.channel);
+        if let Some(moved) = self.entries.get(at) {
+            self.index.insert(moved.channel.clone(), at);
+        }
+        entry.channel
     }
 
     /// Resets the table after the end of a connection. The table drops all removed channels, and
     /// will request all wanted channels again.
     pub fn forget(&mut self) {
         self.due = Moment::ZERO;
-        self.held
-            .retain(|slot| slot.progress != SubscriptionState::Unwanted);
-        for slot in self.held.slots_mut() {
-            slot.progress = SubscriptionState::Wanted;
+        self.entries
+            .retain(|entry| entry.progress != SubscriptionState::Unwanted);
+        self.index.clear();
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            entry.progress = SubscriptionState::Wanted;
+            self.index.insert(entry.channel.clone(), at);
         }
     }
 
     /// Returns true if no channel is wanted.
     pub fn is_empty(&self) -> bool {
-        self.held
-            .slots()
+        self.entries
             .iter()
             .all(|slot| slot.progress == SubscriptionState::Unwanted)
     }
@@ -94,19 +127,18 @@ impl<S: Shelf> SubscriptionTable<S> {
     /// Returns true if this channel is wanted. A proxy can send all data to all clients, so the
     /// session must filter the data with this function.
     pub fn wants(&self, kind: ChannelKind, ticker: &str) -> bool {
-        self.held
-            .covering(kind, ticker)
-            .is_some_and(|at| self.held.slots()[at].progress != SubscriptionState::Unwanted)
+        self.find(kind, ticker)
+            .is_some_and(|at| self.entries[at].progress != SubscriptionState::Unwanted)
     }
 
     /// Marks a channel as confirmed, and returns true if the channel is wanted. Data on a channel
     /// also counts as a confirmation, because a server does not acknowledge an existing
     /// subscription a second time.
     pub fn confirm(&mut self, kind: ChannelKind, ticker: &str) -> bool {
-        let Some(at) = self.held.covering(kind, ticker) else {
+        let Some(at) = self.find(kind, ticker) else {
             return false;
         };
-        match &mut self.held.slots_mut()[at].progress {
+        match &mut self.entries[at].progress {
             SubscriptionState::Unwanted => false,
             progress => {
                 *progress = SubscriptionState::Confirmed;
@@ -118,8 +150,7 @@ impl<S: Shelf> SubscriptionTable<S> {
     /// Returns the number of confirmed channels and the number of wanted channels.
     pub fn confirmed(&self) -> (usize, usize) {
         let count = |test: fn(SubscriptionState) -> bool| {
-            self.held
-                .slots()
+            self.entries
                 .iter()
                 .filter(|slot| test(slot.progress))
                 .count()
@@ -136,8 +167,8 @@ impl<S: Shelf> SubscriptionTable<S> {
         if now < self.due {
             return None;
         }
-        for at in 0..self.held.slots().len() {
-            let ChannelEntry { channel, progress } = &mut self.held.slots_mut()[at];
+        for at in 0..self.entries.len() {
+            let ChannelEntry { channel, progress } = &mut self.entries[at];
             match *progress {
                 SubscriptionState::Wanted => {
                     *progress = SubscriptionState::Asked {
@@ -158,14 +189,14 @@ impl<S: Shelf> SubscriptionTable<S> {
                     return Some(SubscriptionAction::Report(channel.clone()));
                 }
                 SubscriptionState::Unwanted => {
-                    return Some(SubscriptionAction::Unsubscribe(self.held.take(at).channel));
+                    return Some(SubscriptionAction::Unsubscribe(self.remove(at)));
                 }
                 SubscriptionState::Asked { .. }
                 | SubscriptionState::Unanswered
                 | SubscriptionState::Confirmed => {}
             }
         }
-        let due = self.held.slots().iter().map(|slot| match slot.progress {
+        let due = self.entries.iter().map(|slot| match slot.progress {
             SubscriptionState::Wanted | SubscriptionState::Unwanted => Moment::ZERO,
             SubscriptionState::Asked { at, .. } => at + CONFIRM,
             SubscriptionState::Unanswered | SubscriptionState::Confirmed => Moment::NEVER,
@@ -183,19 +214,16 @@ impl<S: Shelf> SubscriptionTable<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use super::super::shelf::Growing;
     use super::*;
 
-    fn channels(names: &[&str]) -> Channels {
+    fn channels(names: &[&str]) -> Vec<Channel> {
         names
             .iter()
             .map(|name| Channel::parse(name).unwrap())
             .collect()
     }
 
-    fn requests(subscriptions: &mut Subscriptions, secs: u64) -> Vec<String> {
+    fn requests(subscriptions: &mut SubscriptionTable, secs: u64) -> Vec<String> {
         core::iter::from_fn(|| subscriptions.next(Moment::from_secs(secs)))
             .map(|request| match request {
                 SubscriptionAction::Subscribe(channel) => format!("+{channel}"),
@@ -228,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_changed_watchlist_sends_only_the_difference() {
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = SubscriptionTable::default();
         subscriptions.want(&channels(&["V.I:SPX", "V.I:VIX"]));
         assert_eq!(requests(&mut subscriptions, 0), ["+V.I:SPX", "+V.I:VIX"]);
         assert!(subscriptions.confirm(ChannelKind::Value, "I:SPX"));
@@ -244,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_new_connection_asks_for_everything_wanted_and_nothing_else() {
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = SubscriptionTable::default();
         subscriptions.want(&channels(&["V.I:SPX", "V.I:VIX"]));
         requests(&mut subscriptions, 0);
         subscriptions.confirm(ChannelKind::Value, "I:SPX");
@@ -255,7 +283,7 @@ mod tests {
 
     #[test]
     fn an_unconfirmed_channel_is_asked_for_once_more_and_then_reported_once() {
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = SubscriptionTable::default();
         subscriptions.want(&channels(&["V.I:SPX", "V.I:XYZ"]));
         requests(&mut subscriptions, 0);
         subscriptions.confirm(ChannelKind::Value, "I:SPX");
@@ -270,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_was_not_asked_for_is_told_apart() {
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = SubscriptionTable::default();
         subscriptions.want(&channels(&["V.I:SPX"]));
         assert!(subscriptions.wants(ChannelKind::Value, "I:SPX"));
         assert!(!subscriptions.wants(ChannelKind::Minute, "I:SPX"));
@@ -279,21 +307,9 @@ mod tests {
     }
 
     #[test]
-    fn watchlists_that_change_wholly_again_and_again_fit() {
-        let mut subscriptions = Subscriptions::default();
-        for round in 0..10 {
-            let list: Channels = (0..CHANNELS)
-                .map(|n| Channel::parse(&format!("V.I:R{round}N{n}")).unwrap())
-                .collect();
-            subscriptions.want(&list);
-            assert_eq!(subscriptions.confirmed().1, CHANNELS);
-        }
-    }
-
-    #[test]
     fn a_hubs_channels_grow_and_shrink_by_the_thousand() {
-        let mut ledger = SubscriptionTable::<Growing>::default();
-        let list = |numbers: std::ops::Range<usize>| -> BTreeSet<Channel> {
+        let mut ledger = SubscriptionTable::default();
+        let list = |numbers: std::ops::Range<usize>| -> Vec<Channel> {
             numbers
                 .map(|n| Channel::parse(&format!("V.I:N{n}")).unwrap())
                 .collect()
@@ -321,9 +337,9 @@ mod tests {
 
     #[test]
     fn what_arrives_on_a_wildcard_is_wanted_under_its_real_ticker() {
-        let mut ledger = SubscriptionTable::<Growing>::default();
+        let mut ledger = SubscriptionTable::default();
         let named = |name| Channel::parse(name).unwrap();
-        ledger.want(&BTreeSet::from([named("V.*"), named("V.I:SPX")]));
+        ledger.want(&[named("V.*"), named("V.I:SPX")]);
         assert!(ledger.confirm(ChannelKind::Value, "I:NDX"));
         assert_eq!(ledger.confirmed(), (1, 2), "by the wildcard");
         assert!(ledger.confirm(ChannelKind::Value, "I:SPX"));

@@ -21,7 +21,7 @@ pub use price::{Change, NumberFormat, Price, ShortText, whole};
 pub use quote::{AHEAD, AsOf, Bar, DELAY, Provenance, Quote, QuoteSource};
 pub use staleness::{DisplayedQuote, Freshness, LinkState};
 pub use symbol::{
-    AssetClass, Channel, ChannelKind, Cluster, Contract, Symbol, SymbolError, Ticker,
+    AssetClass, Channel, ChannelKind, Cluster, Contract, Symbol, SymbolError, Ticker, WILDCARD,
     may_be_negative,
 };
 pub use watchlist::{CAPACITY, Instrument, Outcome, Watchlist, WatchlistError};

@@ -97,6 +97,9 @@ impl ChannelKind {
     }
 }
 
+/// The ticker of a wildcard channel such as `V.*`, which carries every instrument of its cluster.
+pub const WILDCARD: &str = "*";
+
 /// A stream of one kind of data for one instrument, written as `V.I:SPX`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct Channel {

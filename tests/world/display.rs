@@ -72,7 +72,7 @@ pub(crate) struct Display {
     provider: FeedProvider,
     watchlist: Vec<Symbol>,
     desk: TickerState,
-    lines: [ServerState<deskticker::feed::shelf::Fixed>; CLUSTERS],
+    lines: [ServerState; CLUSTERS],
     told: [ConnectionStatus; CLUSTERS],
     sender: mpsc::Sender<Update>,
     updates: mpsc::Receiver<Update>,
@@ -431,7 +431,7 @@ impl Display {
     }
 }
 
-fn status(line: &ServerState<deskticker::feed::shelf::Fixed>, heard: Moment) -> ConnectionStatus {
+fn status(line: &ServerState, heard: Moment) -> ConnectionStatus {
     ConnectionStatus {
         heard,
         simulated: line.simulated,

@@ -2,7 +2,6 @@
 //! task owns the bars and receives every minute bar that passes. Older bars are requested from the
 //! vendor once for all clients, and merged.
 
-
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -155,7 +154,9 @@ fn read(event: &RelayedEvent, text: &mut String) -> Option<CachedBar> {
 mod tests {
     use super::*;
     use crate::hub::Arrival;
+    use crate::hub::rest::bar_store::MINUTE;
     use crate::market::Channel;
+    use crate::market::Ticker;
 
     #[tokio::test]
     async fn bars_that_pass_are_kept_and_a_corrected_one_replaces() {

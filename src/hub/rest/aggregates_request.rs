@@ -1,8 +1,8 @@
 //! The vendor's format of one-minute bars: the request path, which the hub also serves, and the
 //! response body. Pure: this module does no I/O.
 
-use jiff::civil::Date;
 use jiff::ToSpan;
+use jiff::civil::Date;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

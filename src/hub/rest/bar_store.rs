@@ -213,8 +213,8 @@ impl BarSeries {
 
 #[cfg(test)]
 mod tests {
-    use crate::hub::rest::bar_store::MINUTE;
     use super::*;
+    use crate::hub::rest::bar_store::MINUTE;
     use crate::market::{Bar, Price};
     use crate::time::Utc;
 

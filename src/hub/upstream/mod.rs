@@ -13,8 +13,8 @@ use super::{Arrival, Interest, RelayedEvent, UpstreamEvent};
 use crate::feed::ConnectionStatus;
 use crate::feed::connection::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
-use crate::feed::shelf::{Growing, WILDCARD};
 use crate::feed::sink::{ConsumerGone, EventSink, ServerState};
+use crate::market::WILDCARD;
 use crate::market::{self, AssetClass, Calendar, Channel, ChannelKind, Cluster, Symbol, Ticker};
 use crate::massive::websocket;
 use crate::massive::websocket::RelayedEventRef;
@@ -100,7 +100,7 @@ struct UpstreamPolicy {
     cluster: Cluster,
     interest: watch::Receiver<Interest>,
     simulated: watch::Receiver<bool>,
-    demand: watch::Sender<SubscriptionDemand<Interest>>,
+    demand: watch::Sender<SubscriptionDemand>,
     /// The channels of the last demand.
     held: Interest,
     /// True if a part of the interest cannot be served and the log already contains the warning.
@@ -189,9 +189,10 @@ impl UpstreamPolicy {
         };
         let max_silence = max_silence(&wanted, &calendar, self.clock.now());
         self.demand.send_if_modified(|demand| {
-            let changed = demand.channels != wanted || demand.max_silence != max_silence;
+            let same = demand.channels.iter().eq(&wanted);
+            let changed = !same || demand.max_silence != max_silence;
             if changed {
-                demand.channels.clone_from(&wanted);
+                demand.channels = wanted.iter().cloned().collect();
                 demand.max_silence = max_silence;
             }
             changed
@@ -266,8 +267,6 @@ impl UpstreamSink {
 }
 
 impl EventSink for UpstreamSink {
-    type Shelf = Growing;
-
     async fn status(&mut self, _: Cluster, status: ConnectionStatus) -> Result<(), ConsumerGone> {
         let is_simulated = status.simulated == Some(true);
         self.simulated.send_if_modified(|simulated| {
@@ -314,7 +313,7 @@ impl EventSink for UpstreamSink {
     async fn frame(
         &mut self,
         frame: &Utf8Bytes,
-        server: &mut ServerState<Growing>,
+        server: &mut ServerState,
         now: Moment,
     ) -> Result<(), ConsumerGone> {
         let (mut events, mut bars) = (Vec::new(), Vec::new());

@@ -210,7 +210,7 @@ impl StalenessCheck<'_> {
                 } else if self.is_last_before(quote, bell) {
                     self.as_close(quote, part)
                 } else {
-                    match self.closed().filter(|close| is_later(close, quote)) {
+                    match self.closed().filter(|close| self.is_later(close, quote)) {
                         Some(close) => self.as_close(close, part),
                         None => stale(),
                     }
@@ -229,7 +229,8 @@ impl StalenessCheck<'_> {
                 } else if self.is_last_before(quote, bell) {
                     Some(quote)
                 } else {
-                    self.closed().filter(|close| over || is_later(close, quote))
+                    self.closed()
+                        .filter(|close| over || self.is_later(close, quote))
                 };
                 close.map_or_else(stale, |close| self.as_close(close, part))
             }
@@ -333,11 +334,20 @@ impl StalenessCheck<'_> {
         };
         within && proven
     }
-}
 
-/// Returns true if the source could have known the quote when it reported the close.
-fn is_later(close: &Quote, quote: &Quote) -> bool {
-    close.as_of.stamp >= quote.as_of.stamp || close.as_of.confirmed >= quote.as_of.received
+    /// Returns true if the source could have known the quote when it reported the close. The close of
+    /// an index is a value like any other, so it is not older than the quote, but for one limit: a
+    /// source updates its rows some seconds late.
+    fn is_later(&self, close: &Quote, quote: &Quote) -> bool {
+        if close.as_of.stamp >= quote.as_of.stamp {
+            return true;
+        }
+        let reported = close.as_of.confirmed >= quote.as_of.received;
+        let older = quote.as_of.stamp.zip(close.as_of.stamp);
+        let older = older.map(|(quote, close)| quote.millis_since(close));
+        let limit = millis(self.limit(quote));
+        reported && (self.class != AssetClass::Index || older.is_none_or(|older| older <= limit))
+    }
 }
 
 /// Returns the time until the displayed age changes. The age is written as `12s`, `3m`, `2h` or

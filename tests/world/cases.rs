@@ -293,6 +293,16 @@ pub(crate) fn cases() -> Vec<(&'static str, Scenario)> {
             hub().with(What::Down, 0, 60, 30, 0),
         ),
         (
+            "a late vendor tells yesterday's row at the open",
+            world(Kind::LateVendor, 9 * HOUR + 5 * MINUTE, 30).with(
+                What::RestYesterday,
+                0,
+                25 * 60 + 20,
+                20,
+                0,
+            ),
+        ),
+        (
             "nothing passes, and nobody is told",
             world(Kind::Hub, TEN, 8).with(What::HalfOpen, 0, 60, 90, 0),
         ),

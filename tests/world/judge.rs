@@ -507,9 +507,14 @@ impl Judge<'_> {
         let same = |other: Option<u32>| {
             other.is_some_and(|other| tape.get(other).shown() == value.shown())
         };
-        // What has come since is no price of the night, and makes this one old.
         // What is stamped ahead and was not streamed has no age.
         let fetched = known.fetched.filter(|_| !self.moment.misstamped);
+        // What REST tells while the stream is young counts when REST is asked again.
+        let fetched = fetched.filter(|fetched| {
+            let after = tape.get(*fetched).sort == Sort::Told(Part::After);
+            !after || tape.get(*fetched).at < now - ASKED
+        });
+        // What has come since is no price of the night, and makes this one old.
         let come = [known.newest, fetched].into_iter().flatten();
         let mut come = come.map(|come| tape.get(come));
         let newer = come.any(|come| match come.sort {

@@ -1834,6 +1834,17 @@ impl<'a> World<'a> {
                 } else {
                     slow
                 };
+                // The connection is reset, so that all its channels are subscribed anew.
+                let reset = fault.what == What::NotAuthorized && fault.place != place;
+                let fault = &if reset {
+                    Fault {
+                        what: What::Reset,
+                        until: fault.from + 2_001,
+                        ..*fault
+                    }
+                } else {
+                    *fault
+                };
                 let mut over = fault.over(scenario).saturating_add(way);
                 if fault.what == What::UpstreamLost && self.kind == Kind::Proxy {
                     // In the night nobody notices that the proxy says nothing any more.

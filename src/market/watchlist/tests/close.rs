@@ -486,14 +486,3 @@ fn before_its_first_trade_of_the_morning_a_share_is_worth_its_close() {
     // A price from before the open is not the close.
     assert_eq!(list.freshness(0, tuesday("09:30:30"), &US), stale(19_230));
 }
-
-#[test]
-fn a_row_of_yesterday_is_no_close_of_a_value_of_this_morning() {
-    let mut list = linked(&["VIX"], tuesday("09:14:00"));
-    tick(&mut list, "I:VIX", 18, tuesday("09:14:45"));
-    let monday = Some(Utc(tuesday("16:14:48").utc.unwrap().0 - 86_400_000));
-    let now = tuesday("09:30:10");
-    fetch_close(&mut list, "I:VIX", 17, monday, now);
-    let shown = list.shown(0, now, &US).unwrap();
-    assert_eq!(shown.quote.unwrap().price, price(18));
-}

@@ -3,9 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use deskticker::config::settings::TickerSettings;
-use deskticker::feed::connection::{
-    Connection, ConnectionAction, ConnectionEvent, ConnectionPhase,
-};
+use deskticker::feed::connection::Connection;
+use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
 use deskticker::feed::{ConnectionStatus, Update, session};
 use deskticker::market::{Calendar, Cluster, Freshness, Price, SessionPart};
 use deskticker::massive::websocket;

@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use deskticker::feed::connection::{
-    Connection, ConnectionAction, ConnectionEvent, ConnectionPhase,
-};
+use deskticker::feed::connection::Connection;
+use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
 use deskticker::market::{Channel, ChannelKind};
 use deskticker::net::failure::Failure;
 use deskticker::net::source::FeedProvider;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deskticker::feed::Update;
-use deskticker::feed::connection::ConnectionPhase;
+use deskticker::feed::connection_status::ConnectionPhase;
 use deskticker::feed::poll_schedule::{PollRequest, RestDemand};
 use deskticker::feed::poller::run_poller;
 use deskticker::feed::session::{Session, SubscriptionDemand};

@@ -5,9 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use deskticker::hub::Arrival;
-use deskticker::hub::broker::last_value::{
-    ClientSlot, Delivery, DeliveryOutcome, LastValueCache, PublishOutcome, covers,
-};
+use deskticker::hub::broker::delivery::{ClientSlot, Delivery, DeliveryOutcome, PublishOutcome};
+use deskticker::hub::broker::last_value::LastValueCache;
 use deskticker::market::{Channel, ChannelKind};
 use deskticker::time::Moment;
 use proptest::prelude::*;
@@ -88,7 +87,7 @@ impl Client {
             }
         }
         for (channel, number) in events(frames) {
-            let held = self.topics.iter().any(|topic| covers(topic, &channel));
+            let held = self.topics.iter().any(|topic| topic.covers(&channel));
             prop_assert!(held, "{channel} was not asked for");
             if channel.kind == ChannelKind::Trade {
                 prop_assert!(self.trades.last().is_none_or(|&last| last < number));
@@ -209,7 +208,7 @@ impl World {
                     // What it gave back it may miss; what it takes again is told anew.
                     client
                         .has
-                        .retain(|channel, _| topics.iter().any(|topic| covers(topic, channel)));
+                        .retain(|channel, _| topics.iter().any(|topic| topic.covers(channel)));
                     let mut replay = Vec::new();
                     let (topics, now) = (topics.into_iter().collect(), self.now);
                     self.room.set_topics(client_slot, topics, now, &mut replay);
@@ -229,7 +228,7 @@ impl World {
                 let wanted = self
                     .clients
                     .values()
-                    .any(|client| client.topics.iter().any(|topic| covers(topic, &channel)));
+                    .any(|client| client.topics.iter().any(|topic| topic.covers(&channel)));
                 // A value that nobody wants is kept while its channel is; a trade never is.
                 if wanted {
                     prop_assert_ne!(fate, PublishOutcome::Unwanted, "{}", channel);
@@ -273,7 +272,7 @@ impl World {
                 self.newest.retain(|channel, _| {
                     clients
                         .values()
-                        .any(|client| client.topics.iter().any(|topic| covers(topic, channel)))
+                        .any(|client| client.topics.iter().any(|topic| topic.covers(channel)))
                 });
             }
         }
@@ -303,7 +302,7 @@ proptest! {
         world.give(None)?;
         for client in world.clients.values() {
             for (channel, number) in &world.newest {
-                if client.topics.iter().any(|topic| covers(topic, channel)) && !client.too_slow {
+                if client.topics.iter().any(|topic| topic.covers(channel)) && !client.too_slow {
                     prop_assert_eq!(client.has.get(channel), Some(number), "{}", channel);
                 }
             }

@@ -8,7 +8,8 @@ mod pipeline;
 
 use std::time::Duration;
 
-use deskticker::feed::connection::{Connection, ConnectionAction, ConnectionEvent};
+use deskticker::feed::connection::Connection;
+use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent};
 use deskticker::feed::{Update, session};
 use deskticker::market::{AssetClass, Calendar, Cluster, Price, Symbol, Ticker};
 use deskticker::massive::websocket;

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{CheckContext, Finding, hub};
 use crate::config::Config;
 use crate::feed::Update;
-use crate::feed::connection::ConnectionPhase;
+use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::subscriptions;
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};

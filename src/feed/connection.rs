@@ -3,8 +3,12 @@
 
 use core::time::Duration;
 
+use super::backoff::Backoff;
+use super::connection_status::{
+    ConnectionAction, ConnectionEvent, ConnectionPhase, ConnectionState, ConnectionStatus,
+};
 use super::subscriptions::{SubscriptionAction, SubscriptionTable};
-use crate::market::{Channel, ChannelKind};
+use crate::market::Channel;
 use crate::net::failure::Failure;
 use crate::net::source::FeedProvider;
 use crate::time::Moment;
@@ -26,20 +30,6 @@ pub const SILENCE_LIMIT: Duration = Duration::from_secs(90);
 /// never reset at the start of a connection: a server that accepts and then drops each connection
 /// would otherwise receive retries without a pause.
 pub const STABLE_AFTER: Duration = Duration::from_secs(10);
-/// The first backoff between two attempts at the vendor, before jitter. The backoff doubles after
-/// each failure.
-pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-/// The maximum backoff between two attempts at the vendor, before jitter. Jitter changes the wait
-/// by up to 50 %.
-pub const BACKOFF_LIMIT: Duration = Duration::from_secs(60);
-/// The maximum wait between two attempts at a hub in the first minute of an outage.
-pub const HUB_BACKOFF: Duration = Duration::from_millis(1500);
-/// The maximum wait between two attempts at a hub after the first minute of an outage.
-pub const HUB_BACKOFF_LATER: Duration = Duration::from_secs(8);
-/// The duration of an outage after which [`HUB_BACKOFF_LATER`] replaces [`HUB_BACKOFF`].
-const SHORT_OUTAGE: Duration = Duration::from_secs(60);
-/// The minimum interval between two attempts if an answer of the host shortens the backoff.
-const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// The minimum time without a frame before a liveness probe. A probe starts if the same host
 /// answers a REST request or another connection.
 const PROBE_AFTER: Duration = Duration::from_secs(3);
@@ -49,128 +39,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// first timeout. After a suspension of the machine, the response can be in the socket buffer but
 /// not read yet.
 const PROBE_GRACE: Duration = Duration::from_millis(1500);
-/// The minimum wait after a refusal or an eviction. The wait is long, because two clients with the
-/// same account must not evict each other again and again.
-pub const COOL_DOWN: Duration = Duration::from_secs(60);
-
-/// The minimum wait of an optional connection after the server reports that the cluster does not
-/// exist or that the plan does not include the cluster.
-pub const OPTIONAL_COOL_DOWN: Duration = Duration::from_secs(600);
-
-/// An event on a connection.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ConnectionEvent<'a> {
-    /// The WebSocket is open.
-    Opened,
-    /// The server accepted the key.
-    Authenticated,
-    /// The server acknowledged a channel.
-    Subscribed(&'a Channel),
-    /// A frame of any type arrived; a pong is also a frame.
-    Heard,
-    /// Data arrived on a channel. A proxy can also send data that only other clients requested.
-    Data(ChannelKind, &'a str),
-    /// The connection or the connection attempt has ended.
-    Closed(Failure),
-    /// The host has answered a REST request or another connection.
-    Alive,
-}
-
-/// An action that the session must execute.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ConnectionAction {
-    /// Open a connection. The session reports the result as `Opened` or `Closed`.
-    Open,
-    /// Send the key to the server.
-    Authenticate,
-    /// Request a channel from the server.
-    Subscribe(Channel),
-    /// Cancel a channel at the server.
-    Unsubscribe(Channel),
-    /// Send a ping to the server.
-    Ping,
-    /// Report that a channel was requested twice and never confirmed.
-    Report(Channel),
-    /// Close the connection or cancel the attempt. The session reports no result for this action.
-    Close(Failure),
-}
-
-/// The state of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionState {
-    /// The connection is closed, because no channel is wanted.
-    Idle,
-    /// The connection is closed and waits for the next attempt.
-    Backoff {
-        /// The time of the next attempt.
-        until: Moment,
-    },
-    /// A connection attempt is in progress.
-    Connecting {
-        /// The time limit of the attempt.
-        until: Moment,
-    },
-    /// The WebSocket is open, and the server has not responded to the key yet.
-    Authenticating {
-        /// The time limit for the response of the server.
-        until: Moment,
-    },
-    /// The connection is in use.
-    Live {
-        /// The start of this state.
-        since: Moment,
-        /// The receive time of the last frame.
-        heard: Moment,
-    },
-    /// The connection is in use, but the expected data does not arrive.
-    Silent {
-        /// The start of this state.
-        since: Moment,
-        /// The receive time of the last frame.
-        heard: Moment,
-    },
-    /// The server refused this client. The wait for the next attempt is longer than usual.
-    Refused {
-        /// The time of the next attempt.
-        until: Moment,
-    },
-}
-
-/// The status of a connection for the event sink of its session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionStatus {
-    /// The current phase of the connection.
-    pub phase: ConnectionPhase,
-    /// The reason of the last failure, until the connection is live again.
-    pub reason: Option<Failure>,
-    /// The number of times that the connection has become live since the start.
-    pub connections: u32,
-    /// `Some(true)` if the server marks its prices as simulated; `None` before the first frame.
-    pub simulated: Option<bool>,
-    /// The time up to which the last pong proves a working data path. The data path includes the
-    /// upstream connection of a hub. Data from before this time is not late because of a dead
-    /// connection.
-    pub heard: Moment,
-    /// True if the hub reported the loss of its own upstream connection.
-    pub cut_off: bool,
-}
-
-/// The phases of a connection: [`ConnectionState`] without its times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionPhase {
-    /// The connection is closed, because no channel is wanted.
-    Idle,
-    /// The connection is closed and waits for the next attempt.
-    Down,
-    /// The connection is being opened or authenticated.
-    Joining,
-    /// The connection is in use.
-    Live,
-    /// The connection is in use, but the expected data does not arrive.
-    Silent,
-    /// The server refused this client.
-    Refused,
-}
 
 /// The state machine of one connection.
 #[derive(Clone, Debug)]
@@ -178,8 +46,7 @@ pub struct Connection {
     provider: FeedProvider,
     state: ConnectionState,
     subscriptions: SubscriptionTable,
-    /// The backoff before the next attempt, before jitter.
-    backoff: Duration,
+    backoff: Backoff,
     /// The receive time of the last data on a wanted channel. The start of a live connection resets
     /// this time.
     data: Moment,
@@ -198,14 +65,9 @@ pub struct Connection {
     optional: bool,
     /// An action that `on` requires immediately.
     pending: Option<ConnectionAction>,
-    /// The start of the current outage; `None` without an outage.
-    lost: Option<Moment>,
-    /// The start of the last attempt.
-    tried: Moment,
     /// The time limit of the current liveness probe, and a flag for the second and final limit. A
     /// probe starts if the host answers elsewhere while this connection receives no frame.
     probation: Option<(Moment, bool)>,
-    random: u64,
 }
 
 impl Connection {
@@ -216,7 +78,7 @@ impl Connection {
             provider,
             state: ConnectionState::Idle,
             subscriptions: SubscriptionTable::default(),
-            backoff: BACKOFF_FIRST,
+            backoff: Backoff::new(seed),
             data: Moment::ZERO,
             pinged: Moment::ZERO,
             max_silence: None,
@@ -225,10 +87,7 @@ impl Connection {
             silent_before: false,
             optional: false,
             pending: None,
-            lost: None,
-            tried: Moment::ZERO,
             probation: None,
-            random: seed | 1,
         }
     }
 
@@ -338,7 +197,7 @@ impl Connection {
             (ConnectionEvent::Alive, ConnectionState::Backoff { until })
                 if self.provider == FeedProvider::Hub =>
             {
-                *until = (*until).min(now.max(self.tried + MIN_RETRY_INTERVAL));
+                *until = (*until).min(now.max(self.backoff.earliest()));
             }
             (
                 ConnectionEvent::Alive,
@@ -390,7 +249,7 @@ impl Connection {
                 self.state = ConnectionState::Connecting {
                     until: now + CONNECT_LIMIT,
                 };
-                self.tried = now;
+                self.backoff.attempt(now);
                 Some(ConnectionAction::Open)
             }
             ConnectionState::Connecting { until } | ConnectionState::Authenticating { until } => {
@@ -415,8 +274,7 @@ impl Connection {
             return Some(self.close(Failure::Dead, now));
         }
         if now >= self.stable_at() {
-            self.backoff = BACKOFF_FIRST;
-            self.lost = None;
+            self.backoff.reset();
         }
         match (self.state, self.max_silence) {
             (ConnectionState::Silent { .. }, None) => {
@@ -478,7 +336,7 @@ impl Connection {
 
     fn maintenance_deadline(&self, heard: Moment) -> Moment {
         let probation = self.probation.map_or(Moment::NEVER, |(until, _)| until);
-        let proven = if self.lost.is_some() {
+        let proven = if self.backoff.is_outage() {
             self.stable_at()
         } else {
             Moment::NEVER
@@ -522,9 +380,8 @@ impl Connection {
         self.subscriptions.forget();
         self.state = ConnectionState::Idle;
         self.reason = None;
-        self.backoff = BACKOFF_FIRST;
+        self.backoff.reset();
         self.silent_before = false;
-        self.lost = None;
     }
 
     fn close(&mut self, reason: Failure, now: Moment) -> ConnectionAction {
@@ -534,8 +391,7 @@ impl Connection {
 
     fn lost(&mut self, reason: Failure, now: Moment) {
         if now >= self.stable_at() {
-            self.backoff = BACKOFF_FIRST;
-            self.lost = None;
+            self.backoff.reset();
         }
         self.pending = None;
         let host_alive = self.probation.take().is_some();
@@ -544,41 +400,12 @@ impl Connection {
         self.silent_before |= reason == Failure::Silent;
         let absent = self.optional && matches!(reason, Failure::Path | Failure::Key);
         if absent || reason.refuses() {
-            let cool_down = if absent {
-                OPTIONAL_COOL_DOWN
-            } else {
-                COOL_DOWN
-            };
-            // Jitter only makes this wait longer. An evicted client competes with another client,
-            // so a shorter wait would cause more evictions.
-            let wait = cool_down + self.jitter(cool_down / 4);
-            self.state = ConnectionState::Refused { until: now + wait };
+            let until = now + self.backoff.cool_down(absent);
+            self.state = ConnectionState::Refused { until };
             return;
         }
-        let since = *self.lost.get_or_insert(now);
-        let wait = if self.provider == FeedProvider::Vendor || self.silent_before {
-            let wait = self.backoff / 2 + self.jitter(self.backoff);
-            self.backoff = (self.backoff * 2).min(BACKOFF_LIMIT);
-            wait
-        } else if host_alive {
-            Duration::ZERO
-        } else {
-            let longest = if now.since(since) < SHORT_OUTAGE {
-                HUB_BACKOFF
-            } else {
-                HUB_BACKOFF_LATER
-            };
-            longest / 2 + self.jitter(longest / 2)
-        };
-        self.state = ConnectionState::Backoff { until: now + wait };
-    }
-
-    /// Returns a random duration from zero to `most`. The jitter prevents the simultaneous return
-    /// of many displays. The generator is xorshift64.
-    fn jitter(&mut self, most: Duration) -> Duration {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        most * (self.random >> 48) as u32 / (1 << 16)
+        let growing = self.provider == FeedProvider::Vendor || self.silent_before;
+        let until = now + self.backoff.wait(now, growing, host_alive);
+        self.state = ConnectionState::Backoff { until };
     }
 }

@@ -3,7 +3,9 @@
 //! what the display shows.
 
 pub(crate) mod auth;
+pub mod backoff;
 pub mod connection;
+pub mod connection_status;
 pub mod poll_schedule;
 pub mod poller;
 pub(crate) mod rest_paths;
@@ -11,7 +13,8 @@ pub mod session;
 pub mod sink;
 pub mod subscriptions;
 
-pub use connection::{Connection, ConnectionStatus};
+pub use connection::Connection;
+pub use connection_status::ConnectionStatus;
 
 use std::time::Duration;
 

@@ -14,10 +14,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::auth::connect_token;
-use super::connection::{ConnectionAction, ConnectionEvent, ConnectionPhase, DEAD_AFTER};
+use super::connection::DEAD_AFTER;
 pub use super::sink::update;
 use super::sink::{ConsumerGone, EventSink, ServerState};
 use super::{Connection, ConnectionStatus};
+use crate::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
 use crate::market::{Channel, Cluster};
 use crate::massive::websocket;
 use crate::massive::websocket::ParseError;

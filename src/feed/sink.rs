@@ -7,8 +7,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::connection::ConnectionEvent;
 use super::{Connection, ConnectionStatus, Update};
+use crate::feed::connection_status::ConnectionEvent;
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};
 use crate::massive::printable;
 use crate::massive::websocket;

@@ -2,9 +2,11 @@
 //! no clock.
 
 mod calendar;
+mod channel;
 mod day_bars;
 mod history;
 mod instrument_data;
+mod option_contract;
 mod price;
 mod quote;
 mod staleness;
@@ -12,16 +14,15 @@ mod symbol;
 mod watchlist;
 
 pub use calendar::{Calendar, EXTENDED_STALE_AFTER, GRACE, MarketPhase, SessionPart, limit};
+pub use channel::{Channel, ChannelKind, Cluster, Ticker, WILDCARD};
 pub use day_bars::{DayBars, TradingDay};
 pub use history::{HISTORY_POINTS, History};
 pub use instrument_data::{
     DayStats, Denial, MarketState, MarketStatus, OptionAnalytics, TopOfBook, Trade,
 };
+pub use option_contract::Contract;
 pub use price::{Change, NumberFormat, Price, ShortText, whole};
 pub use quote::{AHEAD, AsOf, Bar, DELAY, Provenance, Quote, QuoteSource};
 pub use staleness::{DisplayedQuote, Freshness, LinkState};
-pub use symbol::{
-    AssetClass, Channel, ChannelKind, Cluster, Contract, Symbol, SymbolError, Ticker, WILDCARD,
-    may_be_negative,
-};
+pub use symbol::{AssetClass, Symbol, SymbolError, may_be_negative};
 pub use watchlist::{CAPACITY, Instrument, Outcome, Watchlist, WatchlistError};

@@ -3,16 +3,10 @@
 
 mod text;
 
+use super::channel::{Channel, ChannelKind, Cluster, Ticker};
+use super::option_contract::Contract;
 use core::fmt;
 pub use text::SymbolError;
-
-use jiff::civil::{Date, Weekday};
-
-use super::{NumberFormat, Price, ShortText};
-
-/// A text with capacity for the longest ticker: `O:` + a six-letter root + `YYMMDD` + `C` + eight
-/// digits.
-pub type Ticker = heapless::String<24>;
 
 /// The kind of instrument, which decides the cluster, the channels and the trading hours.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -23,107 +17,6 @@ pub enum AssetClass {
     Equity,
     /// A listed option contract, such as `O:SPY251219C00650000`.
     Option,
-}
-
-/// A WebSocket endpoint of the vendor: each asset class has its own endpoint and its own
-/// connection.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub enum Cluster {
-    /// The endpoint `/indices`.
-    Indices,
-    /// The endpoint `/options`.
-    Options,
-    /// The endpoint `/stocks`, which not every subscription plan includes.
-    Stocks,
-}
-
-impl Cluster {
-    /// All clusters that a connection can be opened to.
-    pub const ALL: [Cluster; 3] = [Cluster::Indices, Cluster::Options, Cluster::Stocks];
-
-    /// The last segment of the endpoint's URL path.
-    pub const fn path(self) -> &'static str {
-        match self {
-            Cluster::Indices => "indices",
-            Cluster::Options => "options",
-            Cluster::Stocks => "stocks",
-        }
-    }
-}
-
-impl fmt::Display for Cluster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.path())
-    }
-}
-
-/// The kind of data in a channel: the part of the channel name before the first dot.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub enum ChannelKind {
-    /// `V`: index values.
-    Value,
-    /// `A`: one-second bars.
-    Second,
-    /// `AM`: one-minute bars.
-    Minute,
-    /// `Q`: bid and ask.
-    Quote,
-    /// `T`: trades.
-    Trade,
-}
-
-impl ChannelKind {
-    /// The prefix in the channel name.
-    pub const fn prefix(self) -> &'static str {
-        match self {
-            ChannelKind::Value => "V",
-            ChannelKind::Second => "A",
-            ChannelKind::Minute => "AM",
-            ChannelKind::Quote => "Q",
-            ChannelKind::Trade => "T",
-        }
-    }
-
-    fn from_prefix(prefix: &str) -> Option<Self> {
-        [
-            ChannelKind::Value,
-            ChannelKind::Second,
-            ChannelKind::Minute,
-            ChannelKind::Quote,
-            ChannelKind::Trade,
-        ]
-        .into_iter()
-        .find(|kind| kind.prefix() == prefix)
-    }
-}
-
-/// The ticker of a wildcard channel such as `V.*`, which carries every instrument of its cluster.
-pub const WILDCARD: &str = "*";
-
-/// A stream of one kind of data for one instrument, written as `V.I:SPX`.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub struct Channel {
-    /// The kind of data.
-    pub kind: ChannelKind,
-    /// The vendor's ticker of the instrument.
-    pub ticker: Ticker,
-}
-
-impl Channel {
-    /// Parses a channel name. The ticker is the text after the *first* dot (`T.BRK.B`). `None` if
-    /// this program cannot have subscribed to a channel with this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        let (prefix, ticker) = name.split_once('.')?;
-        let kind = ChannelKind::from_prefix(prefix)?;
-        let ticker = Ticker::try_from(ticker).ok()?;
-        (!ticker.is_empty()).then_some(Self { kind, ticker })
-    }
-}
-
-impl fmt::Display for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.kind.prefix(), self.ticker)
-    }
 }
 
 /// One instrument, identified by the vendor's ticker. `Display` writes the text that a user enters:
@@ -250,105 +143,6 @@ impl fmt::Display for Symbol {
                 f.write_str(&self.ticker)
             }
         }
-    }
-}
-
-/// The properties of an option contract, parsed from its ticker.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Contract<'a> {
-    /// The root of the ticker, which names the underlying, such as `SPY`.
-    pub root: &'a str,
-    /// The expiry date.
-    pub expiry: Date,
-    /// True for a call (the right to buy), false for a put (the right to sell).
-    pub call: bool,
-    /// The strike price.
-    pub strike: Price,
-}
-
-impl<'a> Contract<'a> {
-    /// Parses ROOT YYMMDD C|P STRIKE×1000 from right to left, because a root can end with a digit.
-    fn parse(name: &'a str) -> Option<Self> {
-        let (root, rest) = name.split_at_checked(name.len().checked_sub(15)?)?;
-        let (date, rest) = rest.split_at_checked(6)?;
-        let (side, strike) = rest.split_at_checked(1)?;
-        let date: i32 = date.parse().ok()?;
-        let (year, month, day) = (2000 + date / 10_000, date / 100 % 100, date % 100);
-        let thousandths: i64 = strike.parse().ok()?;
-        Some(Self {
-            root,
-            expiry: Date::new(year as i16, month as i8, day as i8).ok()?,
-            call: side == "C",
-            // One thousandth is ten units of `Price`.
-            strike: Price::from_scaled(thousandths * 10),
-        })
-    }
-
-    /// The last trading day: the day before the expiry if the opening prices of the expiry day
-    /// settle the contract, or else the expiry day.
-    pub fn last_trading_day(&self) -> Date {
-        let standard =
-            self.expiry.weekday() == Weekday::Friday && (15..=21).contains(&self.expiry.day());
-        // Cboe, "SPX options": monthly options on these indices expire on the third Friday of a
-        // month. Options on VIX expire on a Wednesday.
-        let by_the_open = match self.root {
-            "SPX" | "NDX" | "RUT" | "DJX" => standard,
-            "VIX" | "VIXW" => true,
-            _ => false,
-        };
-        if !by_the_open {
-            return self.expiry;
-        }
-        // The day before a Friday or a Wednesday is a weekday. If that day is a holiday, the
-        // calendar has no session on it.
-        self.expiry.yesterday().unwrap_or(self.expiry)
-    }
-
-    /// The abbreviated month of the expiry, such as `Dec`.
-    pub fn month(&self) -> &'static str {
-        let place = usize::from(self.expiry.month().unsigned_abs()).wrapping_sub(1);
-        MONTHS.get(place).unwrap_or(&"?")
-    }
-
-    /// The strike price without trailing zeros, such as `650` or `652.5`.
-    pub fn strike_text(&self) -> ShortText {
-        let thousandths = self.strike.scaled() / 10;
-        let whole = Price::from_scaled(thousandths / 1000 * Price::SCALE);
-        let (mut text, _) = whole.parts(NumberFormat {
-            group: None,
-            point: b'.',
-        });
-        let rest = thousandths % 1000;
-        if rest > 0 {
-            // The text has enough capacity: five digits, a decimal point and three digits.
-            let _ = text.push('.');
-            for digit in [rest / 100, rest / 10 % 10, rest % 10] {
-                let _ = text.push(char::from(b'0' + digit as u8));
-            }
-            let kept = text.trim_end_matches('0').len();
-            text.truncate(kept);
-        }
-        text
-    }
-}
-
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
-
-/// Writes the contract in the usual form of traders: `SPY 19 Dec 25 650 C`.
-impl fmt::Display for Contract<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {} {} {:02} {} {}",
-            self.root,
-            self.expiry.day(),
-            self.month(),
-            self.expiry.year() % 100,
-            self.strike_text(),
-            if self.call { 'C' } else { 'P' }
-        )
     }
 }
 

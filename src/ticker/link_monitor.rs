@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use crate::feed::ConnectionStatus;
-use crate::feed::connection::ConnectionPhase;
+use crate::feed::connection_status::ConnectionPhase;
 use crate::market::Cluster;
 use crate::net::failure::Failure;
 use crate::render::{ClockFault, LinkHop, LinkIcon, LinkReport, PriceSummary};

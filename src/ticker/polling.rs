@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::TickerState;
 use crate::config::settings::PageSpec;
-use crate::feed::connection::ConnectionPhase;
+use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::SubscriptionDemand;
 use crate::feed::subscriptions;
 use crate::market::{

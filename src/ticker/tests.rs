@@ -1,5 +1,5 @@
 use super::*;
-use crate::feed::connection::ConnectionPhase;
+use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::{ConnectionStatus, Update};
 use crate::market::{Cluster, Price, Symbol, Ticker};
 use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};

@@ -8,7 +8,8 @@ use std::time::Duration;
 use deskticker::display::{
     Bus, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, PanelLight, PanelSettings, Rotation,
 };
-use deskticker::feed::connection::{Connection, ConnectionAction, ConnectionEvent};
+use deskticker::feed::connection::Connection;
+use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent};
 use deskticker::feed::{Update, session};
 use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
 use deskticker::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};

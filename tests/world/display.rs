@@ -7,9 +7,8 @@ use std::time::Duration;
 use deskticker::config::settings::{PageSpec, TickerSettings};
 use deskticker::display;
 use deskticker::display::{DisplayDevice as _, Mailbox, MailboxItem, Oled, Rotation};
-use deskticker::feed::connection::{
-    Connection, ConnectionAction, ConnectionEvent, ConnectionPhase,
-};
+use deskticker::feed::connection::Connection;
+use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
 use deskticker::feed::sink::{EventSink, ServerState};
 use deskticker::feed::{ConnectionStatus, Update, poller};
 use deskticker::market::{Calendar, Cluster, Symbol};

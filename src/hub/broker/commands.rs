@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Broker;
-use super::last_value::ClientSlot;
+use crate::hub::broker::delivery::ClientSlot;
 use crate::hub::session::client::ClientState;
 use crate::hub::session::protocol::{ClientRequest, StatusFrame, brief, channel};
 use crate::hub::session::websocket;

@@ -16,81 +16,11 @@ use super::conflation;
 use super::conflation::FrameCache;
 use crate::hub::Arrival;
 use crate::hub::broker::channel_slot::{ChannelSlot, QueuedTrade};
-use crate::market::{Channel, ChannelKind, Ticker};
+use crate::hub::broker::delivery::{
+    ClientSlot, Delivery, DeliveryOutcome, Group, Member, PublishOutcome,
+};
+use crate::market::{Channel, ChannelKind};
 use crate::time::Moment;
-
-/// The index of a client in the last-value cache and in the broker. A new client can reuse the
-/// index of a client that has left.
-pub type ClientSlot = usize;
-
-/// Returns true if the topic covers the channel. A topic is either a channel or a wildcard like
-/// `V.*`.
-pub fn covers(topic: &Channel, channel: &Channel) -> bool {
-    topic.kind == channel.kind && (topic.ticker == channel.ticker || is_wildcard(topic))
-}
-
-/// Returns the wildcard for all channels of a kind, for example `V.*`.
-pub(crate) fn wildcard(kind: ChannelKind) -> Channel {
-    let mut ticker = Ticker::new();
-    // A ticker always has space for one character, so the push cannot fail.
-    let _ = ticker.push('*');
-    Channel { kind, ticker }
-}
-
-fn is_wildcard(topic: &Channel) -> bool {
-    topic.ticker == "*"
-}
-
-/// The result of [`LastValueCache::publish`] for one event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PublishOutcome {
-    /// The cache has stored the event and has replaced no unsent event.
-    Kept,
-    /// The cache has stored the event in place of an event that was not sent to all clients yet.
-    Replaced,
-    /// The cache has dropped the event, because no client is subscribed to its channel.
-    Unwanted,
-}
-
-/// The state of a client after a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliveryOutcome {
-    /// The client can take more frames.
-    All,
-    /// The client cannot take more frames until the caller calls [`LastValueCache::release`].
-    Enough,
-}
-
-/// A delivery to one client.
-#[derive(Debug)]
-pub enum Delivery<'a> {
-    /// The bytes of complete WebSocket frames, and the number of these frames.
-    Frames(&'a [u8], u64),
-    /// The client reads too slowly: more trades were waiting than the limit allows.
-    TooSlow,
-}
-
-#[derive(Debug, Default)]
-struct Group {
-    topics: Arc<[Channel]>,
-    /// The indices of the channel slots that the topics cover, in ascending order.
-    slots: Vec<usize>,
-    members: Vec<ClientSlot>,
-    dirty: bool,
-    /// The number of trades on the channels of the group since the values were last cleared.
-    trades: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Member {
-    group: usize,
-    /// The index of the client in `Group::members`.
-    place: usize,
-    seen: u64,
-    /// The number of the group's trades that the client has received.
-    trades: u64,
-    held: bool,
-}
 
 /// The newest event of each channel, and the read position of each client.
 #[derive(Debug)]
@@ -478,11 +408,11 @@ impl LastValueCache {
         }
         let mut slots = Vec::new();
         for topic in &topics {
-            if is_wildcard(topic) {
+            if topic.is_wildcard() {
                 let covered = self
                     .by_channel
                     .iter()
-                    .filter(|(channel, _)| covers(topic, channel));
+                    .filter(|(channel, _)| topic.covers(channel));
                 slots.extend(covered.map(|(_, &id)| id));
             } else {
                 slots.push(self.slot(topic));
@@ -497,7 +427,7 @@ impl LastValueCache {
         for &id in &slots {
             self.slots[id].groups.push(group);
         }
-        for topic in topics.iter().filter(|topic| is_wildcard(topic)) {
+        for topic in topics.iter().filter(|topic| topic.is_wildcard()) {
             self.wildcard_groups
                 .entry(topic.kind)
                 .or_default()
@@ -526,7 +456,7 @@ impl LastValueCache {
         for id in std::mem::take(&mut group.slots) {
             self.slots[id].groups.retain(|&other| other != member.group);
         }
-        for topic in group.topics.iter().filter(|topic| is_wildcard(topic)) {
+        for topic in group.topics.iter().filter(|topic| topic.is_wildcard()) {
             if let Some(wildcard_groups) = self.wildcard_groups.get_mut(&topic.kind) {
                 wildcard_groups.retain(|&other| other != member.group);
             }

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::last_value::wildcard;
 use crate::hub::Interest;
 use crate::market::Channel;
 use crate::time::Moment;
@@ -75,7 +74,7 @@ impl ClientSubscriptions {
 
     /// Returns true if the upstream subscribes to this channel by name or by wildcard.
     pub(crate) fn covers(&self, channel: &Channel) -> bool {
-        self.contains(channel) || self.contains(&wildcard(channel.kind))
+        self.contains(channel) || self.contains(&Channel::wildcard(channel.kind))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use super::transport::Transport;
 use super::websocket::{Decoder, FrameError, Message};
 use crate::hub::auth::registry::Device;
-use crate::hub::broker::last_value::ClientSlot;
+use crate::hub::broker::delivery::ClientSlot;
 use crate::time::{Clock, Moment};
 
 /// The size of the read buffer in bytes. The buffer is on the stack and exists only during a read.

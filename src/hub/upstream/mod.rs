@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::rest::aggregates::BarCache;
 use super::{Arrival, Interest, RelayedEvent, UpstreamEvent};
 use crate::feed::ConnectionStatus;
-use crate::feed::connection::ConnectionPhase;
+use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::sink::{ConsumerGone, EventSink, ServerState};
 use crate::market::WILDCARD;

@@ -1,0 +1,121 @@
+//! The vocabulary of a connection: its events, its actions, its states and its status. The types only
+//! hold data.
+
+use crate::market::{Channel, ChannelKind};
+use crate::net::failure::Failure;
+use crate::time::Moment;
+
+/// An event on a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ConnectionEvent<'a> {
+    /// The WebSocket is open.
+    Opened,
+    /// The server accepted the key.
+    Authenticated,
+    /// The server acknowledged a channel.
+    Subscribed(&'a Channel),
+    /// A frame of any type arrived; a pong is also a frame.
+    Heard,
+    /// Data arrived on a channel. A proxy can also send data that only other clients requested.
+    Data(ChannelKind, &'a str),
+    /// The connection or the connection attempt has ended.
+    Closed(Failure),
+    /// The host has answered a REST request or another connection.
+    Alive,
+}
+
+/// An action that the session must execute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ConnectionAction {
+    /// Open a connection. The session reports the result as `Opened` or `Closed`.
+    Open,
+    /// Send the key to the server.
+    Authenticate,
+    /// Request a channel from the server.
+    Subscribe(Channel),
+    /// Cancel a channel at the server.
+    Unsubscribe(Channel),
+    /// Send a ping to the server.
+    Ping,
+    /// Report that a channel was requested twice and never confirmed.
+    Report(Channel),
+    /// Close the connection or cancel the attempt. The session reports no result for this action.
+    Close(Failure),
+}
+
+/// The state of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// The connection is closed, because no channel is wanted.
+    Idle,
+    /// The connection is closed and waits for the next attempt.
+    Backoff {
+        /// The time of the next attempt.
+        until: Moment,
+    },
+    /// A connection attempt is in progress.
+    Connecting {
+        /// The time limit of the attempt.
+        until: Moment,
+    },
+    /// The WebSocket is open, and the server has not responded to the key yet.
+    Authenticating {
+        /// The time limit for the response of the server.
+        until: Moment,
+    },
+    /// The connection is in use.
+    Live {
+        /// The start of this state.
+        since: Moment,
+        /// The receive time of the last frame.
+        heard: Moment,
+    },
+    /// The connection is in use, but the expected data does not arrive.
+    Silent {
+        /// The start of this state.
+        since: Moment,
+        /// The receive time of the last frame.
+        heard: Moment,
+    },
+    /// The server refused this client. The wait for the next attempt is longer than usual.
+    Refused {
+        /// The time of the next attempt.
+        until: Moment,
+    },
+}
+
+/// The status of a connection for the event sink of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionStatus {
+    /// The current phase of the connection.
+    pub phase: ConnectionPhase,
+    /// The reason of the last failure, until the connection is live again.
+    pub reason: Option<Failure>,
+    /// The number of times that the connection has become live since the start.
+    pub connections: u32,
+    /// `Some(true)` if the server marks its prices as simulated; `None` before the first frame.
+    pub simulated: Option<bool>,
+    /// The time up to which the last pong proves a working data path. The data path includes the
+    /// upstream connection of a hub. Data from before this time is not late because of a dead
+    /// connection.
+    pub heard: Moment,
+    /// True if the hub reported the loss of its own upstream connection.
+    pub cut_off: bool,
+}
+
+/// The phases of a connection: [`ConnectionState`] without its times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionPhase {
+    /// The connection is closed, because no channel is wanted.
+    Idle,
+    /// The connection is closed and waits for the next attempt.
+    Down,
+    /// The connection is being opened or authenticated.
+    Joining,
+    /// The connection is in use.
+    Live,
+    /// The connection is in use, but the expected data does not arrive.
+    Silent,
+    /// The server refused this client.
+    Refused,
+}

@@ -1,20 +1,47 @@
-//! A desk ticker: values from a WebSocket feed on a small OLED.
+//! deskticker: a desk ticker for single-board computers. `deskticker` shows the prices of a watchlist
+//! on a small OLED; `deskticker-hub` holds the only connection to the vendor and serves all displays.
 //!
-//! The promise is that **a number on the glass is either fresh or visibly not**. The modules stand
-//! in the order in which a price travels:
+//! The promise: **a price on the display is either fresh or visibly not fresh.** The path of a price:
 //!
 //! ```text
-//! socket ─ session ─ wire ─ Link ─ Update ─▶ Desk ─ Watchlist ─ View ─ render::draw ─ Frame ─▶ Panel
+//! socket ─ feed::session ─ massive::websocket ─ feed::Connection ─ feed::Update ─▶ ticker::state
+//!        ─ market::Watchlist ─ render::View ─ render::draw ─ render::Frame ─▶ display (own thread)
 //! ```
 //!
-//! [`market`], [`feed::wire`], [`feed::link`], [`feed::subscriptions`], [`desk`] and [`screen`] are
-//! pure: time and events are arguments, answers are values. [`feed::session`], [`feed::net`],
-//! [`feed::rest`], [`panel`] and [`service`] are the shells that own a socket, a timer or a bus;
-//! [`station`] runs them as a [`config`] that may change has it.
-//! [`hub`] stands between the vendor and the displays, and reads the same [`feed`]. [`doctor`] looks at
-//! all of it when something is wrong. [`journal`] is the log of both programs, [`supervisor`] what
-//! they tell systemd; [`board`] knows where a panel is wired; [`simulator`] is the other side, for
-//! the [`demo`] and the tests.
+//! The modules, from the lowest layer to the highest. A module uses only the layers below it
+//! (`tests/layers.rs`).
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`time`], [`board`] | moments and clocks; the pins and buses of known boards |
+//! | [`secret`], [`logging`], [`systemd`] | tokens and keys; the log; the notifications for systemd |
+//! | [`market`] | symbols, prices, the calendar, staleness, the watchlist |
+//! | [`massive`], [`render`] | the JSON of the vendor and of the hub; the picture in memory |
+//! | [`net`] | DNS, TCP, TLS, the WebSocket upgrade, HTTP |
+//! | [`feed`], [`display`] | sessions, subscriptions, backoff, REST polling; OLED, PNG, terminal |
+//! | [`config`], [`simulator`] | the configuration file; a simulated vendor for the demo and the tests |
+//! | [`ticker`] | the state of the display's program, its pages, its event loop |
+//! | [`hub`] | server, authentication, last-value cache, conflation, upstream connections |
+//! | [`demo`], [`doctor`] | everything in one process; the diagnosis of a broken set-up |
+//!
+//! [`market`], [`massive`], [`render`], [`ticker::state`], the state machine [`feed::Connection`] and the
+//! cache in [`hub::broker`] are pure: time and events are arguments, and answers are return values. The
+//! other modules own a socket, a timer, a thread or a bus.
+//!
+//! # Glossary
+//!
+//! - **cluster**: one of the vendor's WebSocket endpoints: indices, options or stocks. A session is the
+//!   connection to one cluster.
+//! - **channel**: one kind of event of one ticker, for example `V.I:SPX`.
+//! - **timestamp** (`stamp`): the time at which a value was true, by the clock of its source.
+//! - **agreed time**: the time that two of three time sources agree on: the wall clock, the `Date` of the
+//!   server, the newest timestamps of the stream.
+//! - **freshness**: live, stale, delayed or closed; computed when the picture is drawn.
+//! - **provenance**: the source of a value: streamed or from REST, simulated or real, real-time or delayed.
+//! - **close**: the last value of a regular session. `CLOSED` on the display means exactly this value.
+//! - **snapshot**: the REST response for one instrument.
+//! - **conflation**: a slow client receives the newest value of a channel and not the missed ones.
+//! - **dirty window**: the part of the panel's memory that one I2C message rewrites.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

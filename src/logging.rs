@@ -117,7 +117,7 @@ impl Write for LogWriter {
 
 impl fmt::Debug for LogWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Journal {:?}", self.0.manner)
+        write!(f, "LogWriter {:?}", self.0.manner)
     }
 }
 
@@ -146,7 +146,10 @@ impl LogShared {
             drop(state);
             if lost > 0 {
                 // A write to a vector cannot fail.
-                let words = format_args!("{lost} lines of the log were lost: nobody took them");
+                let words = format_args!(
+                    "{lost} lines of the log were lost, because the reader of the log was too slow \
+                     or has stopped"
+                );
                 line(&mut text, self.manner, Level::Warn, &words).ok();
             }
             // Write one line per call: a pipe accepts a short line whole or not at all, but a
@@ -235,7 +238,7 @@ mod tests {
             let line = line.unwrap();
             match line.strip_prefix("<4>") {
                 Some(words) => {
-                    assert!(words.ends_with("lines of the log were lost: nobody took them"));
+                    assert!(words.contains(" lines of the log were lost, "));
                     lost += words.split(' ').next().unwrap().parse::<u64>().unwrap();
                 }
                 None => written += 1,

@@ -25,7 +25,7 @@ impl Secret {
         // Some editors write a byte order mark at the start of a file.
         let text = text.trim_start_matches('\u{feff}').trim();
         if text.is_empty() {
-            return Err("it is empty; expected a token on one line");
+            return Err("the value is empty; expected a token on one line");
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(
@@ -90,7 +90,7 @@ pub(crate) fn warn_if_readable_by_all(path: &Path) {
     let open = |data: std::fs::Metadata| data.permissions().mode() & 0o004 != 0;
     if std::fs::metadata(path).is_ok_and(open) {
         log::warn!(
-            "{} can be read by every user of this machine: chmod 600 it",
+            "every user of this machine can read the file {}: set its mode with chmod 600",
             path.display()
         );
     }
@@ -116,7 +116,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, String> {
     // would reject them each time.
     if bytes.len() as u64 > SECRET_SIZE_LIMIT {
         return Err(format!(
-            "it is larger than {SECRET_SIZE_LIMIT} bytes; expected a token on one line"
+            "the file is larger than {SECRET_SIZE_LIMIT} bytes; expected a token on one line"
         ));
     }
     // Bytes that are not UTF-8 become U+FFFD, which `Secret::new` rejects.

@@ -58,7 +58,7 @@ impl Supervisor {
             return Self::default();
         };
         Self::at(&socket, watchdog).unwrap_or_else(|error| {
-            log::warn!("systemd cannot be told how this does: {error}");
+            log::warn!("cannot report the state of this program to systemd: {error}");
             Self::default()
         })
     }
@@ -162,7 +162,7 @@ impl NotifySocket {
         // The address is resolved for each message, because a restarted systemd creates a new
         // socket at the same address.
         if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.address) {
-            log::debug!("systemd was not told {message:?}: {error}");
+            log::debug!("cannot send {message:?} to systemd: {error}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The existence of a file makes a board, so every file must be one.
+//! Tests of the board library. Each file in `boards/` defines one board, so each file must be
+//! valid.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -6,7 +7,8 @@ use std::path::{Path, PathBuf};
 use deskticker::board::{self, Board};
 use serde::Deserialize;
 
-/// A file as a parser of TOML reads it; the library has its own way.
+/// A board file, read by a full TOML parser. The library has its own parser, so the test compares
+/// both results.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -33,7 +35,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_file_is_a_board_of_the_library_with_all_it_says() {
+fn every_board_file_matches_a_board_of_the_library() {
     let files = files();
     let names: Vec<_> = files.iter().map(|path| path.file_stem().unwrap()).collect();
     let known: Vec<_> = Board::all().iter().map(|board| board.name).collect();
@@ -53,7 +55,7 @@ fn every_file_is_a_board_of_the_library_with_all_it_says() {
 }
 
 #[test]
-fn every_board_can_be_used_as_it_is_described() {
+fn every_board_has_a_valid_bus_speed_and_target() {
     let mut models = Vec::new();
     for board in Board::all() {
         let pi = board.model.starts_with("Raspberry Pi ");
@@ -61,7 +63,8 @@ fn every_board_can_be_used_as_it_is_described() {
         let number = board.bus.strip_prefix("/dev/i2c-").unwrap();
         assert!(number.parse::<u8>().is_ok(), "{board:?}");
         assert!(board.speed <= board.wanted_speed, "{board:?}");
-        // What I2C calls standard mode and fast mode; the panels know no faster one.
+        // These are the speeds of I2C standard mode and fast mode. The panels support no faster
+        // mode.
         assert!([100_000, 400_000].contains(&board.wanted_speed));
         assert!(
             ["aarch64-unknown-linux-gnu", "armv7-unknown-linux-gnueabihf"].contains(&board.target),
@@ -80,7 +83,7 @@ fn every_board_can_be_used_as_it_is_described() {
 }
 
 #[test]
-fn real_machines_are_recognised_by_their_model() {
+fn a_machine_is_recognised_by_its_model() {
     for (model, name) in [
         ("Raspberry Pi 3 Model B Rev 1.2", "pi-3"),
         ("Raspberry Pi 3 Model B Plus Rev 1.3", "pi-3"),
@@ -88,7 +91,7 @@ fn real_machines_are_recognised_by_their_model() {
         ("Raspberry Pi 400 Rev 1.0", "pi-4"),
         ("Raspberry Pi 5 Model B Rev 1.0", "pi-5"),
         ("Raspberry Pi Zero 2 W Rev 1.0", "pi-zero-2w"),
-        // Another processor, and no 64 bits.
+        // The first Pi Zero has another processor, which cannot run 64-bit programs.
         ("Raspberry Pi Zero W Rev 1.1", "linux"),
         ("Radxa ROCK 4C+", "linux"),
         ("", "linux"),
@@ -98,24 +101,24 @@ fn real_machines_are_recognised_by_their_model() {
 }
 
 #[test]
-fn the_model_is_read_as_the_kernel_writes_it_and_its_absence_is_some_linux() {
+fn a_machine_without_a_readable_model_is_the_board_linux() {
     let directory = std::env::temp_dir().join(format!("deskticker-boards-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let (missing, model) = (directory.join("missing"), directory.join("model"));
     std::fs::write(&model, "Raspberry Pi 4 Model B Rev 1.4\0").unwrap();
     assert_eq!(Board::for_machine(&[&missing, &model]).name, "pi-4");
     assert_eq!(Board::for_machine(&[&missing]).name, "linux");
-    // A whole name ends before the zero.
+    // A model name must match up to its terminating zero byte.
     std::fs::write(&model, "Raspberry Pi 5\0").unwrap();
     assert_eq!(Board::for_machine(&[&model]).name, "pi-5");
-    // Not text at all.
+    // The file does not contain text.
     std::fs::write(&model, [0xFF, 0xFE]).unwrap();
     assert_eq!(Board::for_machine(&[&model]).name, "linux");
     std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
-fn the_list_has_every_board_and_marks_the_one_it_is_printed_on() {
+fn the_board_list_names_every_board_and_marks_this_machine() {
     let list = board::list(Board::for_model("Raspberry Pi 5 Model B Rev 1.0"));
     for board in Board::all() {
         assert!(list.contains(board.name), "{list}");

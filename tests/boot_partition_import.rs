@@ -1,5 +1,7 @@
-//! What the card image takes from its boot partition at the start (boards/root/usr/lib/deskticker/import):
-//! good things are kept and blanked out, bad ones change nothing and are told with their line.
+//! Tests of the script that imports settings from the boot partition of the card image
+//! (boards/root/usr/lib/deskticker/import). The script stores valid settings and removes secrets
+//! from the card. An invalid setting changes nothing, and the script reports it with its line
+//! number.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -12,7 +14,8 @@ const IMPORT: &str = concat!(
     "/boards/root/usr/lib/deskticker/import"
 );
 
-/// A system with a boot partition, in a folder that goes with it.
+/// A temporary folder with the files of a system and its boot partition. The drop of this value
+/// deletes the folder.
 struct System {
     root: PathBuf,
 }
@@ -41,7 +44,7 @@ impl System {
         fs::write(self.root.join(file), text).unwrap();
     }
 
-    /// Starts it, and gives what it finds fault with.
+    /// Runs the import script and returns the reported fault, if any.
     fn start(&self) -> Option<String> {
         let mut command = Command::new("/bin/sh");
         command.arg(IMPORT).env("ROOT", &self.root);
@@ -60,7 +63,7 @@ impl System {
         fs::read_to_string(self.root.join(file)).unwrap_or_default()
     }
 
-    /// Whether anything on the boot partition still holds this.
+    /// Returns true if a file on the boot partition contains this secret.
     fn on_card(&self, secret: &str) -> bool {
         let folder = fs::read_dir(self.root.join("boot/firmware")).unwrap();
         folder
@@ -84,7 +87,7 @@ impl Drop for System {
 }
 
 #[test]
-fn a_card_as_it_was_flashed_has_nothing_to_take_and_no_fault() {
+fn a_freshly_flashed_card_imports_nothing_and_reports_no_fault() {
     let system = System::new("flashed")
         .with("boot/firmware/token", include_str!("../boards/card/token"))
         .with(
@@ -97,8 +100,8 @@ fn a_card_as_it_was_flashed_has_nothing_to_take_and_no_fault() {
 }
 
 #[test]
-fn a_token_is_kept_for_root_alone_and_leaves_the_card() {
-    // As an editor on Windows writes it, below the lines that are there.
+fn a_token_moves_from_the_card_to_a_file_for_root_only() {
+    // A Windows editor writes the token like this, below the lines of the template.
     let text = format!(
         "{}\r\n  secret-of-the-hub \r\n",
         include_str!("../boards/card/token")
@@ -109,13 +112,13 @@ fn a_token_is_kept_for_root_alone_and_leaves_the_card() {
     let data = fs::metadata(system.root.join("etc/deskticker/token")).unwrap();
     assert_eq!(data.permissions().mode() & 0o777, 0o600);
     assert!(!system.on_card("secret-of-the-hub"));
-    // What is left there is a comment, and changes nothing at the next start.
+    // The import replaces the token by a comment, so the next start changes nothing.
     assert_eq!(system.start(), None);
     assert_eq!(system.text("etc/deskticker/token"), "secret-of-the-hub\n");
 }
 
 #[test]
-fn a_token_that_is_none_is_told_with_its_line_and_the_old_one_stays() {
+fn an_invalid_token_is_reported_with_its_line_and_the_old_token_stays() {
     for (text, fault) in [
         (
             "two words\n",
@@ -139,7 +142,7 @@ fn a_token_that_is_none_is_told_with_its_line_and_the_old_one_stays() {
 }
 
 #[test]
-fn a_network_is_kept_as_iwd_reads_it_and_its_password_leaves_the_card() {
+fn a_network_is_stored_for_iwd_and_its_password_leaves_the_card() {
     let system = System::new("wifi").with(
         "boot/firmware/wifi.txt",
         "ssid = Corner desk\r\npsk = a\\b secret\r\ncountry = DE\r\n",
@@ -149,7 +152,7 @@ fn a_network_is_kept_as_iwd_reads_it_and_its_password_leaves_the_card() {
         system.text("kept/iwd/Corner desk.psk"),
         "[Security]\nPassphrase=a\\\\b secret\n"
     );
-    // Where iwd looks, and writes whatever it likes.
+    // iwd reads this folder, and it may also write to it.
     assert_eq!(
         system.text("var/lib/iwd/Corner desk.psk"),
         system.text("kept/iwd/Corner desk.psk")
@@ -157,7 +160,7 @@ fn a_network_is_kept_as_iwd_reads_it_and_its_password_leaves_the_card() {
     assert!(!system.on_card("b secret"));
     let main = system.text("etc/iwd/main.conf");
     assert!(main.contains("Country=DE") && main.contains("EnableNetworkConfiguration=true"));
-    // The next start finds the name on the card and the password where it is kept.
+    // The next start finds the network name on the card and the password in the stored file.
     fs::remove_file(system.root.join("etc/iwd/main.conf")).unwrap();
     assert_eq!(system.start(), None);
     assert!(system.text("etc/iwd/main.conf").contains("Country=DE"));
@@ -165,7 +168,7 @@ fn a_network_is_kept_as_iwd_reads_it_and_its_password_leaves_the_card() {
 }
 
 #[test]
-fn a_name_in_any_script_is_a_name_and_another_network_replaces_the_first() {
+fn a_network_name_in_any_script_is_valid_and_a_new_network_replaces_the_old_one() {
     let system = System::new("names").with("boot/firmware/wifi.txt", "ssid=first\npsk=12345678\n");
     assert_eq!(system.start(), None);
     let key = "0123456789abcdef".repeat(4);
@@ -182,15 +185,15 @@ fn a_name_in_any_script_is_a_name_and_another_network_replaces_the_first() {
 }
 
 #[test]
-fn what_is_wrong_with_the_wifi_is_told_with_its_line_and_never_with_the_password() {
+fn a_wifi_fault_is_reported_with_its_line_and_without_the_password() {
     for (text, fault) in [
         (
             "ssid = desk\npsk = short12\n",
-            "wifi.txt:2: psk: it has 7 characters; expected 8 to 63",
+            "wifi.txt:2: psk: 7 characters; expected 8 to 63",
         ),
         (
             "ssid = desk\npsk = caf\u{e9} secret\n",
-            "wifi.txt:2: psk: expected letters, digits and signs of a plain keyboard",
+            "wifi.txt:2: psk: expected only ASCII letters, digits and signs",
         ),
         (
             "ssid = desk\ncountry = Germany\n",
@@ -202,7 +205,7 @@ fn what_is_wrong_with_the_wifi_is_told_with_its_line_and_never_with_the_password
         ),
         (
             "ssid = desk\npassword = 12345678\n",
-            "wifi.txt:2: there is no setting of that name, only ssid, psk and country",
+            "wifi.txt:2: unknown setting; expected ssid, psk or country",
         ),
         (
             "desk 12345678\n",
@@ -210,11 +213,11 @@ fn what_is_wrong_with_the_wifi_is_told_with_its_line_and_never_with_the_password
         ),
         (
             "ssid = desk\n",
-            "wifi.txt: psk: it is missing; expected a line psk = PASSWORD, of 8 to 63 characters",
+            "wifi.txt: psk: the password is missing; expected a line psk = PASSWORD, of 8 to 63 characters",
         ),
         (
             "ssid = 123456789012345678901234567890123\npsk = 12345678\n",
-            "wifi.txt:1: ssid: it has more than 32 bytes",
+            "wifi.txt:1: ssid: the name has more than 32 bytes; expected at most 32",
         ),
     ] {
         let system = System::new("bad-wifi")
@@ -222,7 +225,7 @@ fn what_is_wrong_with_the_wifi_is_told_with_its_line_and_never_with_the_password
             .with("boot/firmware/wifi.txt", text);
         assert_eq!(system.start().as_deref(), Some(fault), "{text}");
         assert_eq!(system.networks(), ["old.psk"], "{text}");
-        // Once it is mended, nothing is left of the fault.
+        // A corrected file removes the reported fault.
         system.put("boot/firmware/wifi.txt", "ssid = desk\npsk = 12345678\n");
         assert_eq!(system.start(), None);
     }

@@ -1,5 +1,6 @@
-//! Small inputs that failed for people who do this job, played through the whole line from the text of a
-//! frame to what is shown, each for its whole kind.
+//! Tests of bug reports from users. Each test plays a short recorded input through the whole
+//! pipeline, from the text of a frame to the displayed quote, and covers all inputs of the same
+//! kind.
 #![allow(clippy::unwrap_used)]
 
 use deskticker::config::settings::TickerSettings;
@@ -14,36 +15,41 @@ use deskticker::ticker::state::TickerState;
 use deskticker::time::{Moment, Now, Utc};
 use jiff::Timestamp;
 
-/// A display of one symbol, a link that is in use, and a clock that the server's agrees with.
+/// The ticker state of one symbol, a live connection, and a clock that agrees with the server
+/// clock.
 struct Display {
-    desk: TickerState,
-    link: Connection,
+    state: TickerState,
+    connection: Connection,
     start: Utc,
 }
 
 impl Display {
-    /// At this time in New York, in winter.
+    /// Creates a display that starts at this time in New York, in winter (UTC-5).
     fn new(symbol: &str, cluster: Cluster, time: &str) -> Self {
         let start: Timestamp = format!("{time}-05:00").parse().unwrap();
         let start = Utc(start.as_millisecond());
         let now = Now::new(Moment::ZERO, start);
         let settings = TickerSettings::of(vec![symbol.parse().unwrap()]);
-        let mut desk = TickerState::new(settings, Calendar::us(), Size::Tall, now).unwrap();
-        let mut link = Connection::new(FeedProvider::Hub, 1);
-        let demand = desk.demand(cluster, now);
-        link.want(&demand.channels, demand.max_silence, now.monotonic);
-        assert_eq!(link.next(now.monotonic), Some(ConnectionAction::Open));
-        link.on(ConnectionEvent::Opened, now.monotonic);
-        while link.next(now.monotonic).is_some() {}
+        let mut state = TickerState::new(settings, Calendar::us(), Size::Tall, now).unwrap();
+        let mut connection = Connection::new(FeedProvider::Hub, 1);
+        let demand = state.demand(cluster, now);
+        connection.want(&demand.channels, demand.max_silence, now.monotonic);
+        assert_eq!(connection.next(now.monotonic), Some(ConnectionAction::Open));
+        connection.on(ConnectionEvent::Opened, now.monotonic);
+        while connection.next(now.monotonic).is_some() {}
         let status = ConnectionStatus {
             simulated: Some(false),
-            ..link.status()
+            ..connection.status()
         };
         assert_eq!(status.phase, ConnectionPhase::Live);
-        desk.on(&Update::Status(cluster, status), now);
+        state.on(&Update::Status(cluster, status), now);
         let at = now.monotonic;
-        desk.on(&Update::ServerTime { at, utc: start }, now);
-        Self { desk, link, start }
+        state.on(&Update::ServerTime { at, utc: start }, now);
+        Self {
+            state,
+            connection,
+            start,
+        }
     }
 
     fn at(&self, secs: u64) -> Now {
@@ -51,9 +57,9 @@ impl Display {
         Now::new(Moment::from_secs(secs), Utc(utc))
     }
 
-    /// The text of a frame comes after so many seconds, with `NOW` and `NOW-…` in it; returns what is
-    /// counted as junk.
-    fn hear(&mut self, frame: &str, secs: u64) -> usize {
+    /// Receives the text of a frame this many seconds after the start. `NOW` and `NOW-…` in the
+    /// text become timestamps in ms. Returns the number of events that could not be read.
+    fn receive_frame(&mut self, frame: &str, secs: u64) -> usize {
         let now = self.at(secs);
         let utc = now.utc.unwrap().0;
         let mut text = frame.to_owned();
@@ -62,29 +68,30 @@ impl Display {
             text = text.replace(&format!("NOW{less}"), &stamp.to_string());
         }
         let mut junk = 0;
-        self.link.on(ConnectionEvent::Heard, now.monotonic);
+        self.connection.on(ConnectionEvent::Heard, now.monotonic);
         for event in websocket::events(&text) {
             let Ok(event) = event else {
                 junk += 1;
                 continue;
             };
-            if let Some(update) = session::update(&mut self.link, &event, now.monotonic) {
-                self.desk.on(&update, now);
+            if let Some(update) = session::update(&mut self.connection, &event, now.monotonic) {
+                self.state.on(&update, now);
             }
         }
         junk
     }
 
-    /// The price that is shown, what it is worth and the part of the day it wears.
+    /// The displayed price, its freshness, and the part of the trading day that is displayed with
+    /// it.
     fn shown(&self, secs: u64) -> (Option<f64>, Freshness, Option<SessionPart>) {
-        let now = self.desk.time(self.at(secs).monotonic);
-        let list = self.desk.watchlist();
-        let shown = list.shown(0, now, self.desk.calendar()).unwrap();
+        let now = self.state.time(self.at(secs).monotonic);
+        let list = self.state.watchlist();
+        let shown = list.shown(0, now, self.state.calendar()).unwrap();
         let price = shown.quote.map(|quote| quote.price.as_f64());
         (price, shown.freshness, shown.part)
     }
 
-    fn secs(&self, secs: u64) -> Freshness {
+    fn freshness(&self, secs: u64) -> Freshness {
         self.shown(secs).1
     }
 }
@@ -101,63 +108,64 @@ fn stale(freshness: Freshness) -> Option<u64> {
 }
 
 #[test]
-fn an_index_that_falls_below_zero_is_shown() {
+fn an_index_below_zero_is_displayed() {
     let input = include_str!("bug_reports/01-negative-index.frames");
     let mut display = Display::new("I:TICK", Cluster::Indices, "2026-11-25T11:00:00");
     for (nth, frame) in frames(input).into_iter().enumerate() {
         let secs = nth as u64 + 1;
-        assert_eq!(display.hear(frame, secs), 0);
+        assert_eq!(display.receive_frame(frame, secs), 0);
         let expected = [-311.0, 312.0, -313.0][nth];
         assert_eq!(display.shown(secs).0, Some(expected));
-        assert_eq!(display.secs(secs), Freshness::Live);
+        assert_eq!(display.freshness(secs), Freshness::Live);
     }
-    // Zero is a value of it, too; of SPX it is none.
-    display.hear(r#"[{"ev":"V","val":0,"T":"I:TICK","t":NOW}]"#, 5);
+    // Zero is a valid value of TICK, but not of SPX.
+    display.receive_frame(r#"[{"ev":"V","val":0,"T":"I:TICK","t":NOW}]"#, 5);
     assert_eq!(display.shown(5).0, Some(0.0));
     let mut display = Display::new("SPX", Cluster::Indices, "2026-11-25T11:00:00");
     for value in ["0", "-1"] {
         let frame = format!(r#"[{{"ev":"V","val":{value},"T":"I:SPX","t":NOW}}]"#);
-        assert_eq!(display.hear(&frame, 1), 1, "refused and counted");
+        assert_eq!(display.receive_frame(&frame, 1), 1, "refused and counted");
         assert_eq!(display.shown(1).0, None);
     }
 }
 
 #[test]
-fn a_contract_that_nobody_bids_for_is_worth_half_of_a_small_ask() {
+fn a_contract_without_a_bid_has_half_of_its_ask_as_price() {
     let input = include_str!("bug_reports/02-worthless-option.frames");
     let [first, second] = frames(input)[..] else {
         panic!("two frames");
     };
     let name = "O:SPXW261125C06500000";
     let mut display = Display::new(name, Cluster::Options, "2026-11-25T11:00:00");
-    display.hear(first, 1);
+    display.receive_frame(first, 1);
     assert_eq!(display.shown(1).0, Some(0.075));
     for secs in 2..100 {
-        display.hear(second, secs);
-        let shown = (display.shown(secs).0, display.secs(secs));
+        display.receive_frame(second, secs);
+        let shown = (display.shown(secs).0, display.freshness(secs));
         assert_eq!(shown, (Some(0.025), Freshness::Live));
     }
-    let contract = &display.desk.watchlist().instruments()[0];
+    let contract = &display.state.watchlist().instruments()[0];
     let book = contract.book(display.at(99), std::time::Duration::from_secs(1));
     let book = book.unwrap();
     assert_eq!(
         (book.bid, book.ask),
         (Price::from_scaled(0), Price::from_scaled(500))
     );
-    // Without an ask, or with one below the bid, there is no middle: dashes at once.
+    // A quote without an ask, or with an ask below the bid, has no mid price, so the display shows
+    // dashes at once.
     for (secs, ask) in [(101, r#""ap":0,"#), (103, ""), (105, r#""ap":0.01,"#)] {
-        display.hear(second, secs - 1);
+        display.receive_frame(second, secs - 1);
         let frame = second.replace(r#""bp":0,"ap":0.05,"#, &format!(r#""bp":0.02,{ask}"#));
-        assert_eq!(display.hear(&frame, secs), 0, "{frame}");
+        assert_eq!(display.receive_frame(&frame, secs), 0, "{frame}");
         assert_eq!(
-            (display.shown(secs).0, display.secs(secs)),
+            (display.shown(secs).0, display.freshness(secs)),
             (None, Freshness::None)
         );
     }
 }
 
 #[test]
-fn a_contract_that_is_quoted_before_the_hours_that_we_know_is_live_and_marked_and_ages() {
+fn a_contract_quoted_outside_known_hours_is_live_and_marked_and_becomes_stale() {
     let input = include_str!("bug_reports/10-option-early-session.frames");
     let frame = frames(input)[0];
     for time in ["2026-11-25T08:00:00", "2026-11-25T16:05:00"] {
@@ -166,7 +174,7 @@ fn a_contract_that_is_quoted_before_the_hours_that_we_know_is_live_and_marked_an
         for secs in 1..30 {
             let bid = 9.6 + secs as f64 / 10.0;
             let quote = format!(r#""bp":{bid:.1},"ap":{:.1}"#, bid + 0.2);
-            display.hear(&frame.replace(r#""bp":9.6,"ap":9.8"#, &quote), secs);
+            display.receive_frame(&frame.replace(r#""bp":9.6,"ap":9.8"#, &quote), secs);
             let (price, freshness, part) = display.shown(secs);
             if secs == 1 {
                 assert_eq!(
@@ -183,18 +191,18 @@ fn a_contract_that_is_quoted_before_the_hours_that_we_know_is_live_and_marked_an
                 );
             }
         }
-        assert_eq!(stale(display.secs(29 + 61)), Some(61));
+        assert_eq!(stale(display.freshness(29 + 61)), Some(61));
     }
 }
 
 #[test]
-fn a_share_that_is_traded_at_night_is_live_and_marked_and_never_called_closed() {
+fn a_share_traded_at_night_is_live_and_marked_and_not_closed() {
     let input = include_str!("bug_reports/11-overnight-share.frames");
     let frame = frames(input)[0];
     let mut display = Display::new("SPY", Cluster::Stocks, "2026-11-24T22:30:00");
     for secs in 1..6 {
         let price = 603 + secs;
-        display.hear(&frame.replace("604", &price.to_string()), secs);
+        display.receive_frame(&frame.replace("604", &price.to_string()), secs);
         if secs > 1 {
             let expected = (
                 Some(price as f64),
@@ -204,11 +212,11 @@ fn a_share_that_is_traded_at_night_is_live_and_marked_and_never_called_closed() 
             assert_eq!(display.shown(secs), expected);
         }
     }
-    assert_eq!(stale(display.secs(70)), Some(66));
+    assert_eq!(stale(display.freshness(70)), Some(66));
 }
 
 #[test]
-fn a_contract_that_is_settled_in_the_morning_is_closed_on_its_last_evening_and_then_expired() {
+fn a_contract_settled_in_the_morning_is_closed_the_evening_before_and_then_expired() {
     let input = include_str!("bug_reports/15-am-settled.json");
     let stamp: Timestamp = "2026-12-17T16:14:30-05:00".parse().unwrap();
     let body = input.replace(
@@ -222,18 +230,18 @@ fn a_contract_that_is_settled_in_the_morning_is_closed_on_its_last_evening_and_t
         deskticker::feed::poller::read(FeedProvider::Hub, body.as_bytes(), &symbols).unwrap();
     for seed in answer.seeds {
         display
-            .desk
+            .state
             .on(&Update::Seed(Box::new(seed)), display.at(1));
     }
     assert_eq!(
-        (display.shown(1).0, display.secs(1)),
+        (display.shown(1).0, display.freshness(1)),
         (Some(12.0), Freshness::Closed)
     );
     let symbol: deskticker::market::Symbol = name.parse().unwrap();
     let contract = symbol.contract().unwrap();
     let days = |secs| {
         let utc = display.at(secs).utc.unwrap();
-        display.desk.calendar().days_left(&contract, utc)
+        display.state.calendar().days_left(&contract, utc)
     };
     assert_eq!(
         (days(1), days(86_400)),

@@ -1,5 +1,5 @@
-//! The configuration: what is wrong is told with file, line and what was expected, and the secret
-//! is never part of what is told.
+//! Tests of the configuration parser. An error names the file, the line and the expected value, and
+//! no error contains the secret.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use deskticker::secret::Environment;
 use deskticker::time::Utc;
 use jiff::tz::TimeZone;
 
-/// What the errors below are prefixed with.
+/// The file name at the start of each error.
 const FILE: &str = "desk.toml";
 
 fn with_token() -> Environment {
@@ -31,7 +31,8 @@ fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, Path::new(FILE), &with_token()).map_err(|error| error.to_string())
 }
 
-/// The error of a text, which must begin with its place and hold every one of the words.
+/// Checks that this text is refused. The error must begin with the place and contain all of the
+/// words.
 #[track_caller]
 fn refused(text: &str, place: &str, words: &[&str]) {
     let error = parse(text).expect_err(text);
@@ -50,7 +51,7 @@ fn refused(text: &str, place: &str, words: &[&str]) {
 const HUB: &str = "[hub]\nurl = \"ws://hub:3000\"\n";
 
 #[test]
-fn a_full_file_is_understood_to_the_last_key() {
+fn a_file_with_all_keys_sets_each_setting() {
     let config = parse(
         r#"
         watchlist = ["SPX", "I:VIX9D", "O:SPY251219C00650000"]
@@ -98,13 +99,13 @@ fn a_full_file_is_understood_to_the_last_key() {
 }
 
 #[test]
-fn an_address_is_enough() {
+fn an_address_alone_is_a_complete_configuration() {
     let config = parse(HUB).unwrap();
     let names: Vec<&str> = config.settings.watchlist.iter().map(|s| s.name()).collect();
     assert_eq!(names, ["SPX", "VIX"]);
     assert_eq!(config.panel.kind, PanelKind::Oled);
     assert_eq!(config.panel.oled.bus, Path::new("/dev/i2c-1"));
-    // Whatever is not said is what the desk takes it for.
+    // All other settings have the default values of the ticker.
     assert_eq!(
         config.settings,
         TickerSettings::of(config.settings.watchlist.clone())
@@ -119,7 +120,7 @@ fn an_address_is_enough() {
 }
 
 #[test]
-fn a_key_that_nobody_knows_is_refused_with_those_that_are_known() {
+fn an_unknown_key_is_refused_with_a_list_of_known_keys() {
     refused(
         "brightnes = 1\n[hub]\nurl = \"ws://h\"",
         "1",
@@ -140,7 +141,7 @@ fn a_key_that_nobody_knows_is_refused_with_those_that_are_known() {
         "3",
         &["pannel", "panel"],
     );
-    // A token does not belong here, and is not repeated.
+    // The configuration must not contain a token, and the error does not repeat the token.
     refused(
         &format!("{HUB}token = \"s3cr3t\""),
         "3",
@@ -149,7 +150,7 @@ fn a_key_that_nobody_knows_is_refused_with_those_that_are_known() {
 }
 
 #[test]
-fn a_value_of_the_wrong_type_is_refused_with_the_right_one() {
+fn a_value_of_the_wrong_type_is_refused_with_the_expected_type() {
     refused(
         &format!("watchlist = \"SPX\"\n{HUB}"),
         "1",
@@ -178,7 +179,7 @@ fn a_value_of_the_wrong_type_is_refused_with_the_right_one() {
         "4",
         &["expected a string"],
     );
-    // A token without its quotes is not repeated.
+    // The error does not repeat a token that has no quotes.
     for text in [
         &format!("{HUB}token_file = 5432167"),
         "\n\nhub = { url = \"ws://hub\", token_file = 5432167 }",
@@ -192,7 +193,7 @@ fn a_value_of_the_wrong_type_is_refused_with_the_right_one() {
 }
 
 #[test]
-fn an_address_that_is_none_is_refused_with_an_example() {
+fn an_invalid_address_is_refused_with_an_example() {
     let url = |url: &str, words: &[&str]| refused(&format!("[hub]\nurl = \"{url}\""), "2", words);
     url("hub.local:3000", &["ws://"]);
     url("hub.local", &["\"ws://\" or \"wss://\" is missing"]);
@@ -200,10 +201,13 @@ fn an_address_that_is_none_is_refused_with_an_example() {
     url("ftp://hub", &["not the scheme \"ftp\""]);
     url("ws://", &["ws://hub.local:3000"]);
     url("ws:// hub", &["ws://hub.local:3000"]);
-    url("ws://user:s3cr3t@hub", &["no user name or password"]);
+    url(
+        "ws://user:s3cr3t@hub",
+        &["must not contain a user name or a password"],
+    );
     url(
         "ws://hub:3000?token=s3cr3t",
-        &["no \"?\"", "file of its own"],
+        &["must not contain \"?\"", "its own file"],
     );
     url("ws://hub:99999", &["port"]);
     url("ws://hub:port", &["port"]);
@@ -214,7 +218,7 @@ fn an_address_that_is_none_is_refused_with_an_example() {
 }
 
 #[test]
-fn an_address_may_be_of_any_family_and_have_a_path() {
+fn an_address_can_be_ipv4_or_ipv6_and_have_a_path() {
     for (url, expected) in [
         ("ws://127.0.0.1:3000", "ws://127.0.0.1:3000"),
         ("ws://[::1]:3000/", "ws://[::1]:3000"),
@@ -229,7 +233,7 @@ fn an_address_may_be_of_any_family_and_have_a_path() {
 }
 
 #[test]
-fn the_prices_come_from_exactly_one_place() {
+fn a_configuration_names_exactly_one_price_source() {
     refused(
         "watchlist = [\"SPX\"]",
         "",
@@ -239,7 +243,7 @@ fn the_prices_come_from_exactly_one_place() {
 }
 
 #[test]
-fn a_watchlist_that_cannot_be_shown_is_refused() {
+fn an_invalid_watchlist_is_refused_with_its_line() {
     refused(
         &format!("watchlist = [\n\"SPX\",\n\"VIX\",\n\"I:SPX\"]\n{HUB}"),
         "4",
@@ -258,7 +262,7 @@ fn a_watchlist_that_cannot_be_shown_is_refused() {
     refused(
         &format!("watchlist = [\"SPX\",\n\"Nvda\"]\n{HUB}"),
         "2",
-        &["watchlist: \"Nvda\"", "small letters", "write \"NVDA\""],
+        &["watchlist: \"Nvda\"", "small letter", "write \"NVDA\""],
     );
     refused(
         &format!("watchlist = [\"I:tick\"]\n{HUB}"),
@@ -274,19 +278,19 @@ fn a_watchlist_that_cannot_be_shown_is_refused() {
     refused(
         &format!("watchlist = [{}]\n{HUB}", many.join(",")),
         "1",
-        &["65", "64 fit", "remove 1"],
+        &["65", "the limit is 64", "remove 1"],
     );
     assert!(parse(&format!("watchlist = [{}]\n{HUB}", many[1..].join(","))).is_ok());
     let far_too_many: Vec<String> = (0..200).map(|n| format!("\"I:X{n}\"")).collect();
     refused(
         &format!("watchlist = [\n{}]\n{HUB}", far_too_many.join(",\n")),
         "1",
-        &["200", "64 fit", "remove 136"],
+        &["200", "the limit is 64", "remove 136"],
     );
 }
 
 #[test]
-fn a_name_that_an_index_and_a_share_may_have_is_the_index_and_that_is_told() {
+fn an_ambiguous_name_means_the_index_and_the_choice_is_reported() {
     let list = "watchlist = [\"AMpB\", \"brk.b\", \"SPX\",\n\"COMP\", \"stock:MID\", \"I:OEX\"]";
     let text = format!("{list}\n{HUB}[pages]\nshow = [\"COMP stock:MID\", \"AMpB\"]\n");
     let config = parse(&text).unwrap();
@@ -303,7 +307,7 @@ fn a_name_that_an_index_and_a_share_may_have_is_the_index_and_that_is_told() {
     let [meant] = &config.meant()[..] else {
         panic!("{:?}", config.meant());
     };
-    let told = ":2: watchlist: COMP is taken as the index; write stock:COMP for the share";
+    let told = ":2: watchlist: COMP means the index; write stock:COMP for the share";
     assert!(meant.ends_with(told), "{meant}");
     refused(
         &text.replace("COMP stock:MID", "COMP MID"),
@@ -313,7 +317,7 @@ fn a_name_that_an_index_and_a_share_may_have_is_the_index_and_that_is_told() {
 }
 
 #[test]
-fn a_panel_that_does_not_exist_is_refused_with_those_that_do() {
+fn an_unknown_panel_setting_is_refused_with_the_valid_values() {
     let panel = |line: &str, words: &[&str]| refused(&format!("{HUB}[panel]\n{line}"), "4", words);
     panel("kind = \"lcd\"", &["lcd", "oled", "terminal", "png"]);
     panel(
@@ -326,7 +330,7 @@ fn a_panel_that_does_not_exist_is_refused_with_those_that_do() {
         "5",
         &["column_offset", "5", "0 to 4"],
     );
-    // Of any other chip it would do nothing.
+    // The column offset has no effect on any other chip.
     panel("column_offset = 0", &["column_offset", "sh1106"]);
     panel("size = \"64x48\"", &["size", "128x64", "128x32"]);
     panel("address = 0x78", &["address", "0x3c", "0x3d"]);
@@ -339,7 +343,7 @@ fn a_panel_that_does_not_exist_is_refused_with_those_that_do() {
 }
 
 #[test]
-fn the_bus_that_nobody_names_is_that_of_the_board() {
+fn the_default_bus_is_the_bus_of_the_board() {
     static BOARD: Board = Board {
         name: "elsewhere",
         model: "Elsewhere",
@@ -363,7 +367,7 @@ fn the_bus_that_nobody_names_is_that_of_the_board() {
 }
 
 #[test]
-fn the_first_column_of_an_sh1106_is_2_unless_it_is_said() {
+fn the_default_column_offset_of_an_sh1106_is_2() {
     let chip = |lines: &str| {
         parse(&format!("{HUB}[panel]\n{lines}"))
             .unwrap()
@@ -377,7 +381,7 @@ fn the_first_column_of_an_sh1106_is_2_unless_it_is_said() {
 }
 
 #[test]
-fn text_that_is_no_toml_is_refused_at_its_line() {
+fn invalid_toml_is_refused_with_its_line() {
     refused("\n\n[hub\n", "3", &["expected"]);
     refused(
         &format!("{HUB}url = \"ws://again\""),
@@ -386,18 +390,19 @@ fn text_that_is_no_toml_is_refused_at_its_line() {
     );
     refused("watchlist = [\"SPX\"", "1", &["]"]);
     refused("[hub]\nurl = \"ws://hub", "2", &["\""]);
-    // Deeper than any stack.
+    // This nesting is deeper than the stack of a recursive parser allows.
     refused(&format!("watchlist = {}", "[".repeat(200_000)), "1", &[]);
     refused("", "", &["[hub]"]);
 }
 
-/// The settings of these lines, above a hub that does.
+/// The settings from these lines, with a valid hub section after them.
 #[track_caller]
 fn settings(lines: &str) -> TickerSettings {
     parse(&format!("{lines}\n{HUB}")).unwrap().settings
 }
 
-/// The error of these lines, which stand below a watchlist of one line.
+/// Checks that these lines are refused. A watchlist of one line stands before them, so they start
+/// at line 2.
 #[track_caller]
 fn wrong(lines: &str, place: &str, words: &[&str]) {
     let list = "watchlist = [\"SPX\", \"VIX\", \"SPY\", \"O:SPY261218C00650000\"]";
@@ -405,7 +410,7 @@ fn wrong(lines: &str, place: &str, words: &[&str]) {
 }
 
 #[test]
-fn time_and_numbers_are_written_as_one_likes_them() {
+fn time_zone_clock_and_number_formats_can_be_configured() {
     let of = |lines: &str| settings(lines);
     let berlin = of("time_zone = \"Europe/Berlin\"").zone;
     assert_eq!(berlin, TimeZone::get("Europe/Berlin").unwrap());
@@ -438,7 +443,7 @@ fn time_and_numbers_are_written_as_one_likes_them() {
 }
 
 #[test]
-fn a_page_is_a_pair_a_symbol_a_contract_or_the_connection() {
+fn a_page_shows_a_pair_a_symbol_a_contract_or_the_connection() {
     let list = "watchlist = [\"SPX\", \"VIX\", \"SPY\", \"O:SPY261218C00650000\"]";
     let of = |pages: &str| settings(&format!("{list}\n[pages]\n{pages}"));
     let chosen = of(r#"
@@ -456,14 +461,14 @@ fn a_page_is_a_pair_a_symbol_a_contract_or_the_connection() {
     assert_eq!(chosen.pages, page_specs);
     assert_eq!(chosen.pin, Some(3));
     assert_eq!(chosen.interval, Duration::from_secs(3));
-    // Without a choice it is one of those that fit the watchlist.
+    // A configuration without a list of pages pins one of the default pages of its watchlist.
     for (pin, place) in [("SPX VIX", 0), ("SPY", 1), ("O:SPY261218C00650000", 2)] {
         assert_eq!(of(&format!("pin = \"{pin}\"")).pin, Some(place), "{pin}");
     }
 }
 
 #[test]
-fn a_page_that_cannot_be_shown_is_refused() {
+fn an_invalid_page_is_refused_with_its_line() {
     let pages = |lines: &str, place: &str, words: &[&str]| {
         wrong(&format!("[pages]\n{lines}"), place, words);
     };
@@ -473,7 +478,7 @@ fn a_page_that_cannot_be_shown_is_refused() {
     pages(
         "show = [\"SPX VIX\",\n\"NDX\"]",
         "4",
-        &["NDX", "not on the watchlist", "add it"],
+        &["NDX", "not on the watchlist", "add this symbol"],
     );
     pages("show = [\"SPX SPX\"]", "3", &["SPX SPX", "differ"]);
     pages(
@@ -498,7 +503,7 @@ fn a_page_that_cannot_be_shown_is_refused() {
 }
 
 #[test]
-fn an_alert_has_one_threshold() {
+fn an_alert_has_exactly_one_threshold() {
     let alerts = settings(
         r#"
         [[alert]]
@@ -549,7 +554,7 @@ fn an_alert_has_one_threshold() {
     alert(
         "change_percent = -2",
         "4",
-        &["change_percent", "either way"],
+        &["change_percent", "a rise and a fall"],
     );
     alert(
         "above = 1\nseconds = 4",
@@ -562,7 +567,8 @@ fn an_alert_has_one_threshold() {
         "3",
         &["NDX", "not on the watchlist"],
     );
-    // More shares may fall than rise; what is paid for one is above 0.
+    // TICK can be negative, because more shares can fall than rise. The price of a share is always
+    // above 0.
     let breadth = "watchlist = [\"I:TICK\"]\n[[alert]]\nsymbol = \"I:TICK\"\nbelow = -1000\n";
     let alerts = parse(&format!("{breadth}{HUB}")).unwrap().settings.alerts;
     let below = Threshold::Below(Price::from_scaled(-10_000_000));
@@ -582,7 +588,7 @@ fn an_alert_has_one_threshold() {
 }
 
 #[test]
-fn a_night_is_dimmed_or_off() {
+fn a_night_either_dims_the_panel_or_turns_the_panel_off() {
     let dimming_periods = settings(
         r#"
         [[night]]
@@ -657,13 +663,13 @@ fn a_night_is_dimmed_or_off() {
 }
 
 #[test]
-fn a_contract_that_has_expired_is_no_error_but_told_with_its_line() {
+fn an_expired_contract_is_reported_with_its_line_and_is_no_error() {
     let text = format!(
         "watchlist = [\n\"SPX\",\n\"O:SPY251219C00650000\",\n\"O:SPY261218C00650000\"]\n{HUB}"
     );
     let config = parse(&text).unwrap();
     let said = |utc| config.expired(&Calendar::us(), Utc(utc));
-    // 2026-01-02 and 2025-12-19, at noon in New York.
+    // 2026-01-02 and 2025-12-19, both at 12:00 in New York.
     let [line] = said(1_767_373_200_000).try_into().unwrap();
     assert!(line.starts_with(&format!("{FILE}:3: ")), "{line}");
     assert!(
@@ -677,7 +683,7 @@ fn a_contract_that_has_expired_is_no_error_but_told_with_its_line() {
 }
 
 #[test]
-fn the_panel_of_a_text_that_is_otherwise_wrong_is_known() {
+fn the_panel_settings_of_an_otherwise_wrong_file_are_readable() {
     let panel = |text: &str| Config::panel_of(text, &with_token());
     let wrong = panel("watchlist = 3\n[hub]\nfoo = 1\n[panel]\nkind = \"png\"\n[[night]]\n");
     assert_eq!(wrong.kind, PanelKind::Png);
@@ -688,9 +694,9 @@ fn the_panel_of_a_text_that_is_otherwise_wrong_is_known() {
 }
 
 #[test]
-fn the_sample_that_is_installed_sets_nothing_and_all_it_shows_is_right() {
+fn the_installed_sample_sets_nothing_and_its_examples_are_valid() {
     let sample = include_str!("../systemd/deb/deskticker.toml");
-    refused(sample, "", &["nothing says where the prices come from"]);
+    refused(sample, "", &["the source of the prices is missing"]);
     let shown = |without: &str| {
         let blocks = sample
             .split("\n\n")
@@ -723,7 +729,7 @@ fn the_sample_that_is_installed_sets_nothing_and_all_it_shows_is_right() {
 }
 
 #[test]
-fn the_settings_in_the_readme_are_those_there_are() {
+fn the_settings_in_the_readme_are_valid() {
     let readme = include_str!("../README.md");
     let (_, settings) = readme.split_once("### All settings").unwrap();
     let (_, file) = settings.split_once("```toml\n").unwrap();
@@ -758,7 +764,7 @@ proptest::proptest! {
     #[test]
     fn no_address_makes_the_parser_panic(url in "(ws|wss|http)?:?/{0,3}\\PC{0,30}") {
         if let Ok(endpoint) = deskticker::net::endpoint::Endpoint::parse(&url) {
-            // What is shown of it is an address of the same place.
+            // The displayed form of an endpoint must parse to the same endpoint.
             let again = deskticker::net::endpoint::Endpoint::parse(&endpoint.to_string());
             proptest::prop_assert_eq!(again, Ok(endpoint));
         }

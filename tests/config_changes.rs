@@ -1,5 +1,6 @@
-//! What is changed in the configuration while the built program runs is changed on the glass, and
-//! what is wrong there is said on it while the last good one stays in force.
+//! Tests of a configuration that changes while the built program runs. A valid change appears on
+//! the display. An invalid change appears as an error, and the last good configuration stays in
+//! use.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/child_process.rs"]
@@ -19,16 +20,16 @@ use deskticker::time::Clock;
 use proxy_server::{Proxy, ProxyEvent};
 use rustix::process::Signal;
 
-/// Longer than anything here takes, shorter than anybody's patience.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit of each wait. Only a failed test waits this long.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// Pages that turn as fast as they may, a clock that this test knows, and a picture that stays
-/// where it is.
+/// Settings that make pictures predictable: pages change at the shortest interval, the clock shows
+/// UTC, and the picture does not shift.
 const STEADY: &str = "time_zone = \"UTC\"\n[pages]\ninterval = 3\n";
 const PNG: &str = "kind = \"png\"\nshift = false";
 
-/// A configuration of these lines above those of a hub at this address.
-fn station(name: &str, proxy: &Proxy) -> (PathBuf, String) {
+/// A configuration of the steady settings and of a hub at the address of this proxy.
+fn steady_configuration(name: &str, proxy: &Proxy) -> (PathBuf, String) {
     let config = configured(name, &proxy.address, PNG);
     let text = std::fs::read_to_string(&config).unwrap();
     (config, format!("{STEADY}{text}"))
@@ -44,8 +45,8 @@ fn start(config: &Path, more: &[&str]) -> Program {
     Program::start(&arguments, &[])
 }
 
-/// The pictures of a page of words, whatever the link does; `timed` with the time of now, or of a
-/// minute ago.
+/// The possible pictures of a notice page, one for each link icon. `timed` adds the time of the
+/// current or the previous minute.
 fn notices(title: &str, text: &str, timed: bool) -> Vec<Vec<u8>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let minute = now.unwrap().as_secs() / 60;
@@ -79,28 +80,29 @@ fn notices(title: &str, text: &str, timed: bool) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Waits until something is so.
+/// Waits until the condition is true.
 #[track_caller]
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIME_LIMIT;
     while !holds() {
         assert!(Instant::now() < end, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// A picture without its text, which says until when it is good (PNG specification, tEXt).
+/// A picture without its tEXt chunk, which contains the time at which the picture expires (PNG
+/// specification, tEXt).
 fn without_text(mut picture: Vec<u8>) -> Vec<u8> {
     if let Some(name) = picture.windows(4).position(|name| name == b"tEXt") {
         let start = name - 4;
         let length = u32::from_be_bytes(picture[start..name].try_into().unwrap());
-        // Length, name, text, checksum.
+        // A chunk contains its length, its name, its data and a checksum.
         picture.drain(start..start + 12 + length as usize);
     }
     picture
 }
 
-/// Waits until the picture says this.
+/// Waits until the picture shows this title and text.
 #[track_caller]
 fn shows(screen: &Path, title: &str, text: &str) {
     until(text, || {
@@ -110,42 +112,43 @@ fn shows(screen: &Path, title: &str, text: &str) {
 }
 
 #[test]
-fn another_watchlist_in_the_file_is_shown_without_a_word_to_anybody_and_without_a_reconnect() {
+fn a_changed_watchlist_file_is_applied_without_a_signal_and_without_a_reconnect() {
     let mut proxy = Proxy::start(Clock::system());
-    let (config, text) = station("changed", &proxy);
+    let (config, text) = steady_configuration("changed", &proxy);
     std::fs::write(&config, &text).unwrap();
     let mut program = start(&config, &[]);
-    proxy.subscribed(4);
+    proxy.wait_for_subscriptions(4);
     let more = format!("watchlist = [\"SPX\", \"VIX\", \"NDX\"]\n{text}");
     std::fs::write(&config, more).unwrap();
-    program.says("watchlist: SPX, VIX, NDX");
-    assert_eq!(proxy.subscribed(2), ["AM.I:NDX", "V.I:NDX"]);
+    program.wait_for_line("the new configuration is in effect; showing SPX, VIX, NDX");
+    assert_eq!(proxy.wait_for_subscriptions(2), ["AM.I:NDX", "V.I:NDX"]);
     assert_eq!(proxy.upgrades().len(), 1, "on one and the same connection");
     assert_eq!(program.end(Signal::TERM).0, Some(0));
 }
 
 #[test]
-fn a_wrong_file_changes_nothing_and_is_told_until_it_is_mended() {
+fn a_wrong_file_changes_nothing_and_is_reported_until_its_correction() {
     let mut proxy = Proxy::start(Clock::system());
-    let (config, text) = station("wrong-change", &proxy);
+    let (config, text) = steady_configuration("wrong-change", &proxy);
     std::fs::write(&config, &text).unwrap();
     let mut program = start(&config, &[]);
-    proxy.subscribed(4);
+    proxy.wait_for_subscriptions(4);
     std::fs::write(&config, format!("watchlist = [\"^SPX\"]\n{text}")).unwrap();
-    let line = program.says("the configuration stays as it was");
+    let line = program.wait_for_line("the ticker keeps its previous configuration");
     let place = format!("{}:1: watchlist: ", config.display());
     assert!(line.contains(&place), "{line}");
     let reason = line.split_once(&place).unwrap().1.trim();
     let told = format!("desk.toml:1: watchlist: {reason}");
     shows(&screen_of(&config), "CONFIG", &told);
     std::fs::write(&config, format!("watchlist = [\"SPX\"]\n{text}")).unwrap();
-    program.says("watchlist: SPX\n");
+    program.wait_for_line("the new configuration is in effect; showing SPX\n");
     let says = || {
         let picture = without_text(std::fs::read(screen_of(&config)).unwrap());
         notices("CONFIG", &told, true).contains(&picture)
     };
     until("it is gone", || !says());
-    // While it was wrong, every other three seconds.
+    // A wrong configuration shows its notice in every second interval of 3 s, so 7 s are enough to
+    // see that the notice is gone.
     let end = Instant::now() + Duration::from_secs(7);
     while Instant::now() < end {
         assert!(!says(), "it still says so");
@@ -153,68 +156,74 @@ fn a_wrong_file_changes_nothing_and_is_told_until_it_is_mended() {
     }
     assert_eq!(proxy.upgrades().len(), 1, "on one and the same connection");
     assert_eq!(program.end(Signal::TERM).0, Some(0));
-    assert_eq!(program.said().matches("stays as it was").count(), 1);
+    assert_eq!(
+        program
+            .output()
+            .matches("keeps its previous configuration")
+            .count(),
+        1
+    );
 }
 
 #[test]
-fn another_source_token_or_panel_makes_anew_what_has_to_be() {
+fn a_changed_source_token_or_panel_replaces_the_connection_or_the_panel() {
     let mut first = Proxy::start(Clock::system());
     let mut second = Proxy::start(Clock::system());
-    let (config, text) = station("remade", &first);
+    let (config, text) = steady_configuration("remade", &first);
     std::fs::write(&config, &text).unwrap();
     let mut program = start(&config, &[]);
-    first.subscribed(4);
+    first.wait_for_subscriptions(4);
     let (old, new) = (first.address.to_string(), second.address.to_string());
     let text = text.replace(&old, &new);
     std::fs::write(&config, &text).unwrap();
-    program.says(&new);
+    program.wait_for_line(&new);
     let farewell =
         first.until(|seen| matches!(seen, ProxyEvent::Farewell(_) | ProxyEvent::Gone(_)));
     assert_eq!(farewell, ProxyEvent::Farewell(1000));
-    second.subscribed(4);
+    second.wait_for_subscriptions(4);
 
-    second.behave(|manner| manner.token = "another-token".into());
+    second.behave(|behaviour| behaviour.token = "another-token".into());
     std::fs::write(config.with_file_name("token"), "another-token\n").unwrap();
-    program.says("showing SPX, VIX");
-    second.subscribed(4);
+    program.wait_for_line("showing SPX, VIX");
+    second.wait_for_subscriptions(4);
 
     let text = text.replace("screen.png", "elsewhere.png");
     std::fs::write(&config, &text).unwrap();
-    program.says("showing SPX, VIX");
-    second.subscribed(4);
+    program.wait_for_line("showing SPX, VIX");
+    second.wait_for_subscriptions(4);
     let elsewhere = config.with_file_name("elsewhere.png");
     until("a picture elsewhere", || elsewhere.exists());
     let ended = render::notice(Size::Tall, "ENDED", "nothing here is live");
     let left = std::fs::read(screen_of(&config)).unwrap();
     assert!(left == png::encode(&ended).unwrap(), "no price stays");
-    assert_eq!(program.end(Signal::TERM).0, Some(0), "{}", program.said());
+    assert_eq!(program.end(Signal::TERM).0, Some(0), "{}", program.output());
 }
 
 #[test]
-fn the_last_good_configuration_is_remembered_and_shown_when_there_is_only_a_bad_one() {
+fn the_last_good_configuration_is_stored_and_replaces_a_bad_one() {
     let mut proxy = Proxy::start(Clock::system());
-    let (config, text) = station("last-good", &proxy);
+    let (config, text) = steady_configuration("last-good", &proxy);
     std::fs::write(&config, &text).unwrap();
     let last = config.with_file_name("last-good.toml");
     let more = ["--last-good", last.to_str().unwrap()];
     let mut program = start(&config, &more);
-    proxy.subscribed(4);
+    proxy.wait_for_subscriptions(4);
     assert_eq!(std::fs::read_to_string(&last).unwrap(), text);
     assert_eq!(last.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(program.end(Signal::TERM).0, Some(0));
 
     std::fs::write(&config, "watchlist = 3\n").unwrap();
     let mut program = start(&config, &more);
-    program.says("desk.toml:1: ");
-    program.says("the last good configuration is in force");
-    proxy.subscribed(4);
+    program.wait_for_line("desk.toml:1: ");
+    program.wait_for_line("the ticker uses the last good configuration");
+    proxy.wait_for_subscriptions(4);
     let told = "desk.toml:1: invalid type: integer `3`, expected a list, like [\"SPX\", \"VIX\"]";
     shows(&screen_of(&config), "CONFIG", told);
     assert_eq!(std::fs::read_to_string(&last).unwrap(), text);
 
     let mended = format!("watchlist = [\"SPX\", \"VIX\", \"NDX\"]\n{text}");
     std::fs::write(&config, &mended).unwrap();
-    assert_eq!(proxy.subscribed(2), ["AM.I:NDX", "V.I:NDX"]);
+    assert_eq!(proxy.wait_for_subscriptions(2), ["AM.I:NDX", "V.I:NDX"]);
     until("it is remembered", || {
         std::fs::read_to_string(&last).unwrap() == mended
     });
@@ -222,56 +231,56 @@ fn the_last_good_configuration_is_remembered_and_shown_when_there_is_only_a_bad_
 }
 
 #[test]
-fn without_any_good_configuration_it_says_what_is_wrong_and_waits() {
+fn a_ticker_without_a_good_configuration_shows_the_error_and_waits() {
     let mut proxy = Proxy::start(Clock::system());
-    let (config, text) = station("none-good", &proxy);
+    let (config, text) = steady_configuration("none-good", &proxy);
     std::fs::write(&config, format!("clock = \"25h\"\n{text}")).unwrap();
     let last = config.with_file_name("last-good.toml");
     let mut program = start(&config, &["--last-good", last.to_str().unwrap()]);
-    program.says("desk.toml:1: clock: \"25h\", expected");
+    program.wait_for_line("desk.toml:1: clock: \"25h\", expected");
     let told = "desk.toml:1: clock: \"25h\", expected \"24h\" or \"12h\"";
     let screen = screen_of(&config);
     until("a notice", || {
         let picture = without_text(std::fs::read(&screen).unwrap_or_default());
         notices("CONFIG", told, false).contains(&picture)
     });
-    assert!(program.lives() && !last.exists());
+    assert!(program.is_running() && !last.exists());
     std::fs::write(&config, &text).unwrap();
-    program.says("showing SPX, VIX");
-    proxy.subscribed(4);
+    program.wait_for_line("showing SPX, VIX");
+    proxy.wait_for_subscriptions(4);
     assert_eq!(std::fs::read_to_string(&last).unwrap(), text);
     assert_eq!(program.end(Signal::TERM).0, Some(0));
 
-    // One that waits ends as well as any other.
+    // A program that waits for a valid configuration ends like any other program.
     std::fs::remove_file(&config).unwrap();
     std::fs::remove_file(&last).unwrap();
     let mut program = start(&config, &["--last-good", last.to_str().unwrap()]);
-    program.says("cannot be read");
+    program.wait_for_line("cannot be read");
     let (code, took) = program.end(Signal::TERM);
-    assert_eq!(code, Some(0), "{}", program.said());
+    assert_eq!(code, Some(0), "{}", program.output());
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[test]
-fn what_went_wrong_with_the_setup_is_told_while_its_file_says_so() {
+fn a_setup_fault_is_shown_while_its_file_contains_the_fault() {
     let mut proxy = Proxy::start(Clock::system());
-    let (config, text) = station("setup", &proxy);
+    let (config, text) = steady_configuration("setup", &proxy);
     std::fs::write(&config, &text).unwrap();
     let fault = config.with_file_name("error");
     std::fs::write(&fault, "wifi.txt:2: expected psk\nand more\n").unwrap();
     let variable = ("DESKTICKER_FAULT_FILE", fault.to_str().unwrap());
     let arguments = ["--config", config.to_str().unwrap()];
     let mut program = Program::start(&arguments, &[variable]);
-    program.says("the setup went wrong: wifi.txt:2: expected psk");
+    program.wait_for_line("the setup has an error: wifi.txt:2: expected psk");
     shows(&screen_of(&config), "SETUP", "wifi.txt:2: expected psk");
     std::fs::write(&fault, "").unwrap();
-    program.says("has been mended");
-    proxy.subscribed(4);
+    program.wait_for_line("has been corrected");
+    proxy.wait_for_subscriptions(4);
     assert_eq!(program.end(Signal::TERM).0, Some(0));
 }
 
 #[test]
-fn a_check_says_which_security_each_name_means() {
+fn the_check_command_reports_which_security_each_name_means() {
     let config = configured("check-names", &"hub:3000", "");
     let text = std::fs::read_to_string(&config).unwrap();
     let list = "watchlist = [\"AMpB\", \"BACpL\", \"GEVw\", \"COMP\", \"stock:comp\"]\n";
@@ -281,12 +290,12 @@ fn a_check_says_which_security_each_name_means() {
     let named = "ok: 5 symbols (AMpB, BACpL, GEVw, COMP, stock:COMP), ";
     assert!(code == 0 && out.starts_with(named), "{out}{err}");
     let meant =
-        format!("{path}:1: watchlist: COMP is taken as the index; write stock:COMP for the share");
+        format!("{path}:1: watchlist: COMP means the index; write stock:COMP for the share");
     assert!(err.contains(&meant), "{err}");
 }
 
 #[test]
-fn a_configuration_can_be_checked_without_showing_it() {
+fn the_check_command_tests_a_configuration_without_a_panel() {
     let config = configured("check", &"hub:3000", "");
     let text = std::fs::read_to_string(&config).unwrap();
     let list = "watchlist = [\"SPX\", \"O:SPY201218C00350000\"]\n";
@@ -301,8 +310,7 @@ fn a_configuration_can_be_checked_without_showing_it() {
         ),
         "{err}"
     );
-    let expired =
-        format!("{path}:1: watchlist: O:SPY201218C00350000 had its last day on 2020-12-18");
+    let expired = format!("{path}:1: watchlist: O:SPY201218C00350000 expired on 2020-12-18");
     assert!(err.contains(&expired), "{err}");
     std::fs::write(&config, format!("{list}clock = 24\n{text}")).unwrap();
     let (code, out, err) = run(&["check", "--config", path]);

@@ -1,4 +1,5 @@
-//! What the files around a ticker come to, look by look; the time is an argument.
+//! Tests of the configuration reload, one look at the files at a time. The time is an argument, so
+//! no test waits.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/i2c_display/log_lines.rs"]
@@ -13,13 +14,13 @@ use deskticker::time::{Moment, Now, Utc};
 
 const TEXT: &str = "[hub]\nurl = \"ws://hub:3000\"\n";
 
-struct FanoutUnderTest {
+struct ReloadUnderTest {
     directory: PathBuf,
     config_watcher: ConfigWatcher,
 }
 
-/// Files of one test's own: a configuration, and nothing else yet.
-fn house(name: &str) -> FanoutUnderTest {
+/// A directory of this test that contains only a valid configuration.
+fn fixture(name: &str) -> ReloadUnderTest {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lookout-{name}"));
     std::fs::remove_dir_all(&directory).ok();
     std::fs::create_dir_all(&directory).unwrap();
@@ -32,15 +33,15 @@ fn house(name: &str) -> FanoutUnderTest {
         token: Some("s3cr3t".into()),
         ..Environment::default()
     };
-    let house = FanoutUnderTest {
+    let fixture = ReloadUnderTest {
         config_watcher: ConfigWatcher::new(files, environment),
         directory,
     };
-    house.write("desk.toml", TEXT);
-    house
+    fixture.write("desk.toml", TEXT);
+    fixture
 }
 
-impl FanoutUnderTest {
+impl ReloadUnderTest {
     fn write(&self, name: &str, text: &str) {
         std::fs::write(self.directory.join(name), text).unwrap();
     }
@@ -58,12 +59,12 @@ impl FanoutUnderTest {
         self.config_watcher.look(false, at(secs))
     }
 
-    /// The fault that another look brings.
+    /// Returns the fault that the next look at the files reports.
     #[track_caller]
     fn fault(&mut self, secs: u64) -> String {
-        let news = self.look(secs).expect("it brings something");
-        assert!(news.loaded.is_none());
-        news.fault.expect("a fault").text
+        let update = self.look(secs).expect("it brings something");
+        assert!(update.loaded.is_none());
+        update.fault.expect("a fault").text
     }
 }
 
@@ -71,102 +72,102 @@ fn at(secs: u64) -> Now {
     Now::new(Moment::from_secs(secs), Utc::PLAUSIBLE)
 }
 
-/// The symbols of a good one, and nothing is wrong any more.
+/// Returns the symbols of the new configuration. The update must report no fault.
 #[track_caller]
-fn good(news: Option<ConfigUpdate>) -> String {
-    let news = news.expect("it brings something");
-    assert_eq!(news.fault, None);
-    news.loaded.expect("a good one").names()
+fn good(update: Option<ConfigUpdate>) -> String {
+    let update = update.expect("it brings something");
+    assert_eq!(update.fault, None);
+    update.loaded.expect("a good one").names()
 }
 
 #[test]
-fn a_half_written_file_is_not_judged() {
-    let mut house = house("half");
-    assert!(matches!(house.begin(), (InitialConfig::Good(_), None)));
-    assert!(house.look(2).is_none(), "it is as it was");
-    house.write("desk.toml", "watchlist = [\"NDX\"");
-    assert!(house.look(4).is_none());
-    house.write("desk.toml", &format!("watchlist = [\"NDX\"]\n{TEXT}"));
-    assert!(house.look(6).is_none());
-    assert_eq!(good(house.look(8)), "NDX");
-    assert!(house.look(10).is_none());
+fn a_half_written_file_is_not_parsed() {
+    let mut fixture = fixture("half");
+    assert!(matches!(fixture.begin(), (InitialConfig::Good(_), None)));
+    assert!(fixture.look(2).is_none(), "it is as it was");
+    fixture.write("desk.toml", "watchlist = [\"NDX\"");
+    assert!(fixture.look(4).is_none());
+    fixture.write("desk.toml", &format!("watchlist = [\"NDX\"]\n{TEXT}"));
+    assert!(fixture.look(6).is_none());
+    assert_eq!(good(fixture.look(8)), "NDX");
+    assert!(fixture.look(10).is_none());
 }
 
 #[test]
-fn who_asks_for_it_gets_it_judged_at_once() {
-    let mut house = house("asked");
-    house.begin();
-    house.write("desk.toml", &format!("watchlist = [\"NDX\"]\n{TEXT}"));
-    assert_eq!(good(house.config_watcher.look(true, at(1))), "NDX");
-    assert!(house.look(2).is_none() && house.look(4).is_none());
-    house.write("desk.toml", "watchlist = [");
-    let news = house.config_watcher.look(true, at(5)).unwrap();
-    assert!(news.fault.unwrap().text.starts_with("desk.toml:1: "));
-    // What stays wrong is told once.
-    assert!(house.look(6).is_none() && house.look(8).is_none());
+fn a_requested_reload_parses_the_file_at_once() {
+    let mut fixture = fixture("asked");
+    fixture.begin();
+    fixture.write("desk.toml", &format!("watchlist = [\"NDX\"]\n{TEXT}"));
+    assert_eq!(good(fixture.config_watcher.look(true, at(1))), "NDX");
+    assert!(fixture.look(2).is_none() && fixture.look(4).is_none());
+    fixture.write("desk.toml", "watchlist = [");
+    let update = fixture.config_watcher.look(true, at(5)).unwrap();
+    assert!(update.fault.unwrap().text.starts_with("desk.toml:1: "));
+    // A fault that stays the same is reported once.
+    assert!(fixture.look(6).is_none() && fixture.look(8).is_none());
 }
 
 #[test]
-fn a_file_that_is_gone_is_missed_after_ten_seconds_and_found_again() {
-    let mut house = house("gone");
-    house.begin();
-    house.remove("desk.toml");
+fn a_missing_file_is_reported_after_ten_seconds_and_its_return_is_detected() {
+    let mut fixture = fixture("gone");
+    fixture.begin();
+    fixture.remove("desk.toml");
     for secs in [2, 4, 6, 8, 10] {
-        assert!(house.look(secs).is_none(), "{secs}");
+        assert!(fixture.look(secs).is_none(), "{secs}");
     }
-    assert!(house.fault(12).starts_with("desk.toml: cannot be read"));
-    assert!(house.look(14).is_none());
-    house.write("desk.toml", TEXT);
-    assert!(house.look(16).is_none());
-    assert_eq!(good(house.look(18)), "SPX, VIX");
+    assert!(fixture.fault(12).starts_with("desk.toml: cannot be read"));
+    assert!(fixture.look(14).is_none());
+    fixture.write("desk.toml", TEXT);
+    assert!(fixture.look(16).is_none());
+    assert_eq!(good(fixture.look(18)), "SPX, VIX");
 }
 
 #[test]
-fn a_token_file_that_comes_late_or_changes_is_read_without_a_change_of_the_configuration() {
-    let mut house = house("token");
-    let token = house.directory.join("token");
-    house.write("desk.toml", &format!("{TEXT}token_file = {token:?}\n"));
-    let (beginning, fault) = house.begin();
+fn a_new_or_changed_token_file_is_read_without_a_change_of_the_configuration() {
+    let mut fixture = fixture("token");
+    let token = fixture.directory.join("token");
+    fixture.write("desk.toml", &format!("{TEXT}token_file = {token:?}\n"));
+    let (beginning, fault) = fixture.begin();
     assert!(matches!(beginning, InitialConfig::Nothing(_)));
     assert!(fault.unwrap().starts_with("desk.toml:3: token_file: "));
-    assert!(house.look(2).is_none());
+    assert!(fixture.look(2).is_none());
     let mut read = Vec::new();
     for (secs, text) in [(4, "first"), (8, "second")] {
-        house.write("token", text);
-        assert!(house.look(secs).is_none());
-        let news = house.look(secs + 2).unwrap();
-        let source = news.loaded.unwrap().config.source;
+        fixture.write("token", text);
+        assert!(fixture.look(secs).is_none());
+        let update = fixture.look(secs + 2).unwrap();
+        let source = update.loaded.unwrap().config.source;
         read.push(source.secret.unwrap().reveal().to_owned());
     }
     assert_eq!(read, ["first", "second"]);
-    house.remove("token");
-    assert!(house.look(12).is_none());
-    assert!(house.fault(14).starts_with("desk.toml:3: token_file: "));
+    fixture.remove("token");
+    assert!(fixture.look(12).is_none());
+    assert!(fixture.fault(14).starts_with("desk.toml:3: token_file: "));
 }
 
 #[test]
-fn what_is_wrong_with_the_configuration_is_told_before_what_is_with_the_setup() {
-    let mut house = house("setup");
-    house.write("error", "\n wifi.txt:2: expected psk \nmore\n");
-    assert_eq!(house.begin().1.unwrap(), "wifi.txt:2: expected psk");
-    house.write("desk.toml", "watchlist = [");
-    assert!(house.look(2).is_none());
-    assert!(house.fault(4).starts_with("desk.toml:1: "));
-    house.write("desk.toml", TEXT);
-    assert!(house.look(6).is_none());
-    let news = house.look(8).unwrap();
-    assert_eq!(news.fault.unwrap().text, "wifi.txt:2: expected psk");
-    house.write("error", "");
-    assert!(house.look(10).unwrap().fault.is_none());
+fn a_configuration_fault_is_reported_before_a_setup_fault() {
+    let mut fixture = fixture("setup");
+    fixture.write("error", "\n wifi.txt:2: expected psk \nmore\n");
+    assert_eq!(fixture.begin().1.unwrap(), "wifi.txt:2: expected psk");
+    fixture.write("desk.toml", "watchlist = [");
+    assert!(fixture.look(2).is_none());
+    assert!(fixture.fault(4).starts_with("desk.toml:1: "));
+    fixture.write("desk.toml", TEXT);
+    assert!(fixture.look(6).is_none());
+    let update = fixture.look(8).unwrap();
+    assert_eq!(update.fault.unwrap().text, "wifi.txt:2: expected psk");
+    fixture.write("error", "");
+    assert!(fixture.look(10).unwrap().fault.is_none());
 }
 
 #[test]
-fn only_another_text_is_written_and_never_one_that_holds_the_secret() {
+fn the_last_good_file_is_written_only_for_a_new_text_without_the_secret() {
     use std::os::unix::fs::MetadataExt;
     static LOG: std::sync::Once = std::sync::Once::new();
     LOG.call_once(log_lines::install);
-    let house = house("remembered");
-    let path = house.directory.join("kept.toml");
+    let fixture = fixture("remembered");
+    let path = fixture.directory.join("kept.toml");
     let secret = Secret::new("s3cr3t").unwrap();
     let mut last = LastGood::at(path.clone());
     let inode = || path.metadata().unwrap().ino();
@@ -185,17 +186,17 @@ fn only_another_text_is_written_and_never_one_that_holds_the_secret() {
     }
     let [line] = told().try_into().unwrap();
     assert!(
-        line.contains("holds the token") && !line.contains("s3cr3t"),
+        line.contains("contains the token") && !line.contains("s3cr3t"),
         "{line}"
     );
     assert_eq!(std::fs::read_to_string(&path).unwrap(), TEXT);
-    // Nowhere to write to is no end either.
-    let mut nowhere = LastGood::at(house.directory.join("none/kept.toml"));
+    // A directory that does not exist is no reason to stop.
+    let mut nowhere = LastGood::at(fixture.directory.join("none/kept.toml"));
     nowhere.remember(TEXT, None);
     nowhere.remember(TEXT, None);
     assert_eq!(told().len(), 1);
     assert_eq!(
-        std::fs::read_dir(&house.directory).unwrap().count(),
+        std::fs::read_dir(&fixture.directory).unwrap().count(),
         2,
         "nothing is left behind"
     );

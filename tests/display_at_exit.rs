@@ -1,4 +1,5 @@
-//! No price stays on the panel of a program that has ended.
+//! Tests of the display at the end of the program: no price stays on the panel of a program that
+//! has ended.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "support/child_process.rs"]
@@ -49,7 +50,7 @@ fn random_frame(seed: u64) -> Frame {
 }
 
 #[test]
-fn goodbye_leaves_it_dark_and_its_memory_empty() {
+fn the_end_of_the_program_leaves_the_panel_dark_and_its_memory_empty() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings());
     oled.show(&random_frame(1), PanelLight::default(), at(0));
@@ -60,12 +61,13 @@ fn goodbye_leaves_it_dark_and_its_memory_empty() {
 }
 
 #[test]
-fn a_panel_that_was_just_lost_is_opened_once_more_to_go_dark() {
+fn a_lost_panel_is_opened_once_more_and_turned_off() {
     for arrived in [0, 2, 4, 500] {
         let rig = Rig::new();
         let mut oled = rig.oled(settings());
         oled.show(&random_frame(1), PanelLight::default(), at(0));
-        // Once more, and once more with the bus opened anew.
+        // The first message fails, its repetition fails, and so does the repetition after the bus
+        // is opened again.
         for arrived in [arrived, 0, 0] {
             rig.fail_next(arrived, BusFault::NoAnswer);
         }
@@ -80,7 +82,7 @@ fn a_panel_that_was_just_lost_is_opened_once_more_to_go_dark() {
 }
 
 #[test]
-fn a_goodbye_that_fails_is_tried_once_more_and_no_longer() {
+fn a_failed_last_message_is_repeated_exactly_once() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings());
     oled.show(&random_frame(1), PanelLight::default(), at(0));
@@ -95,9 +97,9 @@ fn a_goodbye_that_fails_is_tried_once_more_and_no_longer() {
     assert_eq!(rig.opened(), 2);
 }
 
-/// What systemd runs when a ticker has ended of whatever (ExecStopPost=): whether it succeeded, and
-/// how long it took.
-fn afterwards(folder: &Path, config: &Path, more: &[&str]) -> (bool, Duration) {
+/// Runs the command that systemd runs after the ticker has ended for any reason (ExecStopPost=).
+/// Returns true if the command succeeds, and its duration.
+fn run_stop_command(folder: &Path, config: &Path, more: &[&str]) -> (bool, Duration) {
     let start = Instant::now();
     let status = Command::new(env!("CARGO_BIN_EXE_deskticker"))
         .args(["say", "ENDED", "nothing here is live", "--after-stop"])
@@ -116,16 +118,17 @@ fn says_ended(file: &Path) -> bool {
     std::fs::read(file).is_ok_and(|picture| picture == png::encode(&ended).unwrap())
 }
 
-/// A ticker with a picture, and what is left when it was killed.
-fn killed(name: &str, signal: Signal) -> (PathBuf, PathBuf) {
-    // Nobody is there: what it says of that is a picture too.
+/// Starts a ticker, waits for its first picture, and kills the ticker. Returns the folder and the
+/// configuration.
+fn kill_ticker(name: &str, signal: Signal) -> (PathBuf, PathBuf) {
+    // No hub runs at this address. The ticker also draws a picture when it cannot connect.
     let config = configured(name, &"127.0.0.1:1", "kind = \"png\"");
     let folder = config.parent().unwrap().to_owned();
     let (file, state) = (folder.join("screen.png"), folder.join(PanelState::FILE));
     let environment = [("RUNTIME_DIRECTORY", folder.to_str().unwrap())];
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &environment);
     while !file.exists() || PanelState::read(&state) != Some(PanelState::Shown) {
-        assert!(program.lives(), "{}", program.said());
+        assert!(program.is_running(), "{}", program.output());
         std::thread::sleep(Duration::from_millis(5));
     }
     program.end(signal);
@@ -133,36 +136,37 @@ fn killed(name: &str, signal: Signal) -> (PathBuf, PathBuf) {
 }
 
 #[test]
-fn a_picture_of_a_ticker_that_was_killed_says_ended_afterwards() {
+fn the_picture_of_a_killed_ticker_is_replaced_by_ended() {
     for (name, signal) in [("kill", Signal::KILL), ("abort", Signal::ABORT)] {
-        let (folder, config) = killed(name, signal);
+        let (folder, config) = kill_ticker(name, signal);
         let file = folder.join("screen.png");
         assert!(!says_ended(&file), "nobody has told it");
-        let (well, took) = afterwards(&folder, &config, &[]);
+        let (well, took) = run_stop_command(&folder, &config, &[]);
         assert!(well && says_ended(&file));
         assert!(took < Duration::from_secs(1), "{took:?}");
     }
 }
 
 #[test]
-fn a_wrong_configuration_leaves_the_panel_of_the_last_good_one_to_be_told() {
-    let (folder, config) = killed("last-good", Signal::KILL);
+fn a_wrong_configuration_uses_the_panel_of_the_last_good_one_for_ended() {
+    let (folder, config) = kill_ticker("last-good", Signal::KILL);
     let (last, other) = (folder.join("last.toml"), folder.join("other.png"));
     let good = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&last, good.replace("screen.png", "other.png")).unwrap();
     std::fs::write(&config, format!("watchlist = 5\n{good}")).unwrap();
     let more = ["--last-good", last.to_str().unwrap()];
-    assert!(afterwards(&folder, &config, &more).0);
+    assert!(run_stop_command(&folder, &config, &more).0);
     assert!(says_ended(&other));
-    // Without that, at least the panel of the wrong one can be read. No token is needed.
+    // Without the last good configuration, the command uses the panel of the wrong one. The command
+    // needs no token.
     std::fs::remove_file(folder.join("token")).unwrap();
-    assert!(afterwards(&folder, &config, &more).0);
+    assert!(run_stop_command(&folder, &config, &more).0);
     assert!(says_ended(&folder.join("screen.png")));
 }
 
 #[test]
-fn what_was_left_in_order_is_left_alone_afterwards() {
-    let (folder, config) = killed("order", Signal::TERM);
+fn a_panel_that_ended_in_order_is_not_written_again() {
+    let (folder, config) = kill_ticker("order", Signal::TERM);
     let file = folder.join("screen.png");
     assert!(says_ended(&file));
     assert_eq!(
@@ -170,18 +174,18 @@ fn what_was_left_in_order_is_left_alone_afterwards() {
         Some(PanelState::Left)
     );
     std::fs::remove_file(&file).unwrap();
-    assert!(afterwards(&folder, &config, &[]).0);
+    assert!(run_stop_command(&folder, &config, &[]).0);
     assert!(!file.exists());
 }
 
 #[test]
-fn what_hangs_is_given_up_after_two_seconds() {
+fn a_blocked_command_ends_after_two_seconds() {
     let folder = directory("hangs");
-    // Opening it waits for a writer, who never comes.
+    // Opening a FIFO blocks until a writer opens it, and no writer exists.
     let config = folder.join("desk.toml");
     let made = Command::new("mkfifo").arg(&config).status();
     assert!(made.unwrap().success());
-    let (well, took) = afterwards(&folder, &config, &[]);
+    let (well, took) = run_stop_command(&folder, &config, &[]);
     assert!(!well);
     assert!(
         took >= Duration::from_secs(2) && took < Duration::from_secs(4),

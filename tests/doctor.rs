@@ -1,5 +1,5 @@
-//! The doctor: what it says of a machine and of a network, over real sockets; that it disturbs
-//! nothing, and gives the token to nobody but a hub.
+//! Tests of the doctor with real sockets: its findings about a machine and a network. The doctor
+//! changes nothing, and it sends the token only to a hub.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/fake_machine.rs"]
@@ -32,8 +32,8 @@ use proxy_server::{Proxy, ProxyBehaviour, ProxyEvent};
 use running_ticker::Background;
 use tokio::sync::watch;
 
-/// What takes a while, takes another one at each run.
-fn settled(finding: &Finding, port: u16) -> Finding {
+/// Replaces measured times and the port, because they differ in each run.
+fn without_measurements(finding: &Finding, port: u16) -> Finding {
     let mut words: Vec<&str> = finding.found.split(' ').collect();
     for at in 1..words.len() {
         if words[at].trim_end_matches([')', ',']) == "ms" {
@@ -52,61 +52,62 @@ fn settled(finding: &Finding, port: u16) -> Finding {
 }
 
 #[test]
-fn a_machine_in_good_order_is_told_so_line_by_line() {
+fn a_healthy_machine_passes_every_check() {
     let hub = simulated();
     let port = hub.value.0.port();
-    let mut machine = Machine::pi("good").of(format!("ws://127.0.0.1:{port}"));
-    let visit = machine.examined();
+    let mut machine = Machine::pi("good").with_hub(format!("ws://127.0.0.1:{port}"));
+    let doctor_run = machine.run_doctor();
     let path = machine.file().display().to_string();
     let mut said = String::new();
-    for finding in &visit.findings {
-        let mut finding = settled(finding, port);
+    for finding in &doctor_run.findings {
+        let mut finding = without_measurements(finding, port);
         finding.found = finding.found.replace(&path, "desk.toml");
-        // Whichever of the two comes first.
+        // Either symbol can be the first one that receives a value.
         finding.found = finding.found.replace("(SPX)", "(VIX)");
         said.push_str(&text(&finding, false));
     }
     let expected = "\
 ok       board         Raspberry Pi 4 Model B Rev 1.5
 ok       kernel        Linux 6.12.47+rpt-rpi-v8, ARCH
-ok       bus           /dev/i2c-1 is there
-ok       permission    /dev/i2c-1 opens
+ok       bus           /dev/i2c-1 exists
+ok       permission    /dev/i2c-1 can be opened
 ok       panel         0x3c answers on /dev/i2c-1
 ok       speed         400 kHz
 ok       configuration desk.toml: 2 instruments, ws://127.0.0.1:3000
 ok       token         from the variable MASSIVE_PROXY_TOKEN
-ok       dns           127.0.0.1 is an address, no name
+ok       dns           127.0.0.1 is an address, not a name
 ok       tcp           127.0.0.1:3000 in 7 ms
-skipped  tls           ws:// is not encrypted: fine within one's own network,
-                       nowhere else
-ok       clock         set by the network (NTP); the server's says the same
-ok       hub           a deskticker-hub, and it says: ok
+skipped  tls           ws:// is not encrypted: use this url only inside your own
+                       network
+ok       clock         set by the network (NTP); the server's clock shows the
+                       same time
+ok       hub           a deskticker-hub that reports the status: ok
 ok       access        the token is accepted
 ok       upstream      indices live, simulated
 ok       channels      4 of 4 confirmed; first value (VIX) in 7 ms
 ";
     assert_eq!(said, expected.replace("ARCH", std::env::consts::ARCH));
-    assert_eq!(visit.code, 0);
-    assert!(visit.text().ends_with("all is well\n"));
+    assert_eq!(doctor_run.code, 0);
+    assert!(doctor_run.text().ends_with("all checks passed\n"));
 }
 
 #[test]
-fn a_bus_that_is_missing_is_told_with_what_this_machine_needs() {
+fn a_missing_bus_is_reported_with_a_remedy_for_this_machine() {
     let missing = |machine: Machine| {
-        let mut machine = machine.of("ws://hub.invalid");
+        let mut machine = machine.with_hub("ws://hub.invalid");
         std::fs::remove_file(machine.root.join("dev/i2c-1")).ok();
-        let visit = machine.examined();
-        visit.skipped(&["permission", "panel", "speed"]);
-        assert!(machine.asked.is_empty());
-        let bus = visit.of("bus").clone();
+        let doctor_run = machine.run_doctor();
+        doctor_run.assert_skipped(&["permission", "panel", "speed"]);
+        assert!(machine.probes.is_empty());
+        let bus = doctor_run.finding("bus").clone();
         assert_eq!(bus.state, CheckState::Failed);
         (bus.found, bus.remedy.unwrap())
     };
     let (found, remedy) = missing(Machine::new("pc"));
-    assert_eq!(found, "there is no /dev/i2c-1, nor any other /dev/i2c-*");
+    assert_eq!(found, "there is no /dev/i2c-1, and no other /dev/i2c-*");
     assert!(remedy.contains("bus = \"/dev/i2c-N\""), "{remedy}");
     let off = Machine::new("off").with("proc/device-tree/model", "Raspberry Pi 3 Model B\0");
-    // The buses of the two HDMI connectors: never the panel's.
+    // These are the buses of the two HDMI connectors. The panel is never on them.
     let off = off.with("dev/i2c-21", "").with("dev/i2c-20", "");
     let (found, remedy) = missing(off.with("dev/i2c", ""));
     assert_eq!(
@@ -115,32 +116,33 @@ fn a_bus_that_is_missing_is_told_with_what_this_machine_needs() {
     );
     assert!(remedy.contains("\n  dtparam=i2c_arm=on\n  dtparam=i2c_arm_baudrate=400000\n"));
     assert!(remedy.contains("\n  sudo raspi-config nonint do_i2c 0"));
-    // The kernel has the bus, and no file was made for it.
+    // The kernel has the bus, but its device file does not exist.
     let (_, remedy) = missing(Machine::pi("module"));
     assert!(remedy.contains("\n  sudo modprobe i2c-dev\n"), "{remedy}");
 }
 
 #[test]
-fn the_panel_is_asked_without_disturbing_anybody() {
-    let mut machine = Machine::pi("asked").of("ws://hub.invalid");
+fn the_panel_is_probed_without_side_effects() {
+    let mut machine = Machine::pi("asked").with_hub("ws://hub.invalid");
     machine.answers = |_, _| Err(BusFault::NoAnswer);
-    let visit = machine.examined();
-    visit.says(
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding(
         "panel",
         CheckState::Failed,
         "nothing answers at 0x3c",
         "SDA on pin 3, SCL on pin 5",
     );
-    // What is configured gets a command that does nothing, the other not even that; once each.
-    let asked: Vec<_> = machine
-        .asked
+    // The configured address receives a command that does nothing (NOP). The other address receives
+    // an empty message. Each address is probed once.
+    let probes: Vec<_> = machine
+        .probes
         .iter()
         .map(|(_, address, how)| (*address, *how))
         .collect();
-    assert_eq!(asked, [(0x3c, BusProbe::Nop), (0x3d, BusProbe::Empty)]);
+    assert_eq!(probes, [(0x3c, BusProbe::Nop), (0x3d, BusProbe::Empty)]);
     assert!(
         machine
-            .asked
+            .probes
             .iter()
             .all(|(bus, ..)| bus.ends_with("dev/i2c-1"))
     );
@@ -148,8 +150,8 @@ fn the_panel_is_asked_without_disturbing_anybody() {
         0x3d => Ok(()),
         _ => Err(BusFault::NoAnswer),
     };
-    let visit = machine.examined();
-    visit.says(
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding(
         "panel",
         CheckState::Failed,
         "at 0x3c on /dev/i2c-1, but 0x3d does",
@@ -161,7 +163,7 @@ fn the_panel_is_asked_without_disturbing_anybody() {
             "is stuck",
             "SDA and SCL",
         ),
-        (|_, _| Err(BusFault::Claimed), "has 0x3c", "dtoverlay"),
+        (|_, _| Err(BusFault::Claimed), "uses 0x3c", "dtoverlay"),
         (
             |_, _| Err(BusFault::Errno(5)),
             "Input/output error",
@@ -169,52 +171,58 @@ fn the_panel_is_asked_without_disturbing_anybody() {
         ),
     ] {
         machine.answers = answers;
-        machine.asked.clear();
+        machine.probes.clear();
         machine
-            .examined()
-            .says("panel", CheckState::Failed, found, remedy);
-        assert_eq!(machine.asked.len(), 1, "nobody else is asked on such a bus");
+            .run_doctor()
+            .assert_finding("panel", CheckState::Failed, found, remedy);
+        assert_eq!(
+            machine.probes.len(),
+            1,
+            "nobody else is asked on such a bus"
+        );
     }
     let other = "[hub]\nurl = \"ws://hub.invalid\"\n[panel]\naddress = 0x40\n";
-    let mut machine = Machine::pi("address").told(other);
+    let mut machine = Machine::pi("address").with_config(other);
     machine.answers = |_, _| Err(BusFault::NoAnswer);
     machine
-        .examined()
-        .says("panel", CheckState::Failed, "at 0x40", "pin 3");
-    let asked: Vec<_> = machine
-        .asked
+        .run_doctor()
+        .assert_finding("panel", CheckState::Failed, "at 0x40", "pin 3");
+    let probes: Vec<_> = machine
+        .probes
         .iter()
         .map(|(_, address, _)| *address)
         .collect();
-    assert_eq!(asked, [0x40, 0x3c, 0x3d]);
+    assert_eq!(probes, [0x40, 0x3c, 0x3d]);
 }
 
 #[test]
-fn a_ticker_that_hangs_in_a_write_is_told_whatever_its_panel_is() {
+fn a_ticker_stuck_in_a_write_is_reported_for_every_panel() {
     let told = "panel stuck 2026-11-27T00:15:11Z\n";
-    let mut machine = Machine::pi("stuck").of("ws://hub.invalid");
+    let mut machine = Machine::pi("stuck").with_hub("ws://hub.invalid");
     machine = machine.with("run/deskticker/state", told);
     let words = "stuck in a write to its panel since 2026-11-27T00:15:11Z";
-    let visit = machine.examined();
-    visit.says("panel", CheckState::Failed, words, "systemctl restart");
-    assert!(machine.asked.is_empty(), "it would hang as well");
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding("panel", CheckState::Failed, words, "systemctl restart");
+    assert!(machine.probes.is_empty(), "it would hang as well");
     let picture = "[hub]\nurl = \"ws://hub.invalid\"\n[panel]\nkind = \"png\"\n";
-    let mut machine = Machine::pi("stuck-picture").told(picture);
+    let mut machine = Machine::pi("stuck-picture").with_config(picture);
     machine = machine.with("run/deskticker/state", told);
-    let visit = machine.examined();
-    visit.says("panel", CheckState::Failed, words, "disk or network drive");
-    visit.skipped(&["bus", "permission", "speed"]);
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding("panel", CheckState::Failed, words, "disk or network drive");
+    doctor_run.assert_skipped(&["bus", "permission", "speed"]);
     let mut machine = machine.with("run/deskticker/state", "panel shown\n");
-    machine.examined().skipped(&["panel"]);
+    machine.run_doctor().assert_skipped(&["panel"]);
 }
 
 #[test]
-fn a_slow_bus_is_told_with_the_line_that_makes_it_fast() {
+fn a_slow_bus_is_reported_with_the_setting_for_a_faster_bus() {
     const FILE: &str = "sys/bus/i2c/devices/i2c-1/of_node/clock-frequency";
     let speed = |name, cell: &[u8], kernel| {
-        let machine = Machine::pi(name).of("ws://hub.invalid").with(FILE, cell);
+        let machine = Machine::pi(name)
+            .with_hub("ws://hub.invalid")
+            .with(FILE, cell);
         let mut machine = machine.with("proc/sys/kernel/osrelease", kernel);
-        machine.examined().of("speed").clone()
+        machine.run_doctor().finding("speed").clone()
     };
     let slow = speed("slow", &100_000_u32.to_be_bytes(), "6.12.47+rpt-rpi-v8");
     assert_eq!(slow.state, CheckState::Warning);
@@ -229,31 +237,33 @@ fn a_slow_bus_is_told_with_the_line_that_makes_it_fast() {
     for cell in [&b""[..], b"abc", b"abcde"] {
         let unknown = speed("unknown", cell, "6");
         assert_eq!(unknown.state, CheckState::Ok);
-        assert!(unknown.found.contains("does not tell"));
+        assert!(unknown.found.contains("does not report"));
     }
     assert_eq!(speed("zero", &[0; 4], "6").state, CheckState::Warning);
 }
 
 #[test]
-fn without_an_oled_nothing_is_asked_of_a_bus() {
+fn a_machine_without_an_oled_is_not_probed_for_a_bus() {
     let text = "[hub]\nurl = \"ws://hub.invalid\"\n[panel]\nkind = \"png\"\n";
-    let mut machine = Machine::pi("png").told(text);
+    let mut machine = Machine::pi("png").with_config(text);
     machine
-        .examined()
-        .skipped(&["bus", "permission", "panel", "speed"]);
-    assert!(machine.asked.is_empty());
+        .run_doctor()
+        .assert_skipped(&["bus", "permission", "panel", "speed"]);
+    assert!(machine.probes.is_empty());
 }
 
 #[test]
-fn a_name_without_an_address_and_a_port_without_a_server_are_told() {
-    let visit = Machine::pi("nameless")
-        .of("ws://hub.invalid:3000")
-        .examined();
-    visit.says("dns", CheckState::Failed, "hub.invalid", "/etc/resolv.conf");
-    visit.skipped(&["tcp", "tls", "hub", "access", "upstream", "channels"]);
-    assert_eq!(visit.code, 1);
-    let visit = Machine::pi("local").of("ws://no-such-hub.local").examined();
-    visit.says(
+fn an_unknown_host_name_and_a_closed_port_are_reported() {
+    let doctor_run = Machine::pi("nameless")
+        .with_hub("ws://hub.invalid:3000")
+        .run_doctor();
+    doctor_run.assert_finding("dns", CheckState::Failed, "hub.invalid", "/etc/resolv.conf");
+    doctor_run.assert_skipped(&["tcp", "tls", "hub", "access", "upstream", "channels"]);
+    assert_eq!(doctor_run.code, 1);
+    let doctor_run = Machine::pi("local")
+        .with_hub("ws://no-such-hub.local")
+        .run_doctor();
+    doctor_run.assert_finding(
         "dns",
         CheckState::Failed,
         "no-such-hub.local",
@@ -263,21 +273,23 @@ fn a_name_without_an_address_and_a_port_without_a_server_are_told() {
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = dead.local_addr().unwrap();
     drop(dead);
-    let visit = Machine::pi("dead").of(format!("ws://{address}")).examined();
-    visit.says(
+    let doctor_run = Machine::pi("dead")
+        .with_hub(format!("ws://{address}"))
+        .run_doctor();
+    doctor_run.assert_finding(
         "tcp",
         CheckState::Failed,
         "refused",
         "systemctl status deskticker-hub",
     );
-    visit.skipped(&["tls", "hub", "access", "upstream", "channels"]);
-    visit.says("clock", CheckState::Ok, "set by the network", "");
+    doctor_run.assert_skipped(&["tls", "hub", "access", "upstream", "channels"]);
+    doctor_run.assert_finding("clock", CheckState::Ok, "set by the network", "");
 }
 
 #[test]
-fn a_certificate_is_told_by_what_is_wrong_with_it() {
+fn each_certificate_fault_is_reported_with_its_remedy() {
     let hub = simulated();
-    let visit = |name: &str, names: &[&str], years: (i32, i32), trusted: bool| {
+    let doctor_run = |name: &str, names: &[&str], years: (i32, i32), trusted: bool| {
         let authority = tls_front::authority();
         let acceptor = tls_front::acceptor(&authority, names, years.0, years.1);
         let behind = hub.value.0;
@@ -289,11 +301,13 @@ fn a_certificate_is_told_by_what_is_wrong_with_it() {
         };
         let port = tls.value.port();
         let text = format!("[hub]\nurl = \"wss://localhost:{port}\"\n{ca_file}");
-        Machine::pi(&format!("tls-{name}")).told(&text).examined()
+        Machine::pi(&format!("tls-{name}"))
+            .with_config(&text)
+            .run_doctor()
     };
-    let good = visit("good", &["localhost"], (2000, 4000), true);
-    good.says("tls", CheckState::Ok, "until 4000-01-01", "");
-    good.says("channels", CheckState::Ok, "4 of 4 confirmed", "");
+    let good = doctor_run("good", &["localhost"], (2000, 4000), true);
+    good.assert_finding("tls", CheckState::Ok, "until 4000-01-01", "");
+    good.assert_finding("channels", CheckState::Ok, "4 of 4 confirmed", "");
     assert_eq!(good.code, 0);
     for (name, names, years, trusted, found, remedy) in [
         (
@@ -309,15 +323,15 @@ fn a_certificate_is_told_by_what_is_wrong_with_it() {
             "localhost",
             (2000, 2001),
             true,
-            "ended 2001-01-01",
-            "Renew it",
+            "expired on 2001-01-01",
+            "Renew the certificate",
         ),
         (
             "future",
             "localhost",
             (3000, 4000),
             true,
-            "begins 3000-01-01",
+            "begins on 3000-01-01",
             "set-ntp true",
         ),
         (
@@ -326,32 +340,32 @@ fn a_certificate_is_told_by_what_is_wrong_with_it() {
             (2000, 4000),
             true,
             "is not for localhost",
-            "url with a name",
+            "url with a host name",
         ),
     ] {
-        let visit = visit(name, &[names], years, trusted);
-        visit.says("tls", CheckState::Failed, found, remedy);
-        visit.skipped(&["hub", "access", "upstream", "channels"]);
-        assert_eq!(visit.code, 1);
+        let doctor_run = doctor_run(name, &[names], years, trusted);
+        doctor_run.assert_finding("tls", CheckState::Failed, found, remedy);
+        doctor_run.assert_skipped(&["hub", "access", "upstream", "channels"]);
+        assert_eq!(doctor_run.code, 1);
     }
-    // A server without TLS.
+    // The server does not use TLS.
     let plain = hub.value.0.port();
-    let visit = Machine::pi("plain")
-        .of(format!("wss://localhost:{plain}"))
-        .examined();
-    visit.says("tls", CheckState::Failed, "", "ws:// in place of wss://");
+    let doctor_run = Machine::pi("plain")
+        .with_hub(format!("wss://localhost:{plain}"))
+        .run_doctor();
+    doctor_run.assert_finding("tls", CheckState::Failed, "", "ws:// instead of wss://");
 }
 
 #[test]
-fn no_token_goes_to_what_is_no_hub() {
+fn no_token_is_sent_to_a_server_that_is_not_a_hub() {
     for (answer, found) in [
         (
             "HTTP/1.1 302 Found\r\nLocation: http://login.hotel/?from=me\r\nContent-Length: 0\r\n\r\n",
-            "PORTAL: a redirect to login.hotel, where JSON was due",
+            "PORTAL: a redirect to login.hotel instead of JSON",
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nlogin",
-            "PORTAL: a web page, where JSON was due",
+            "PORTAL: a web page instead of JSON",
         ),
         (
             "HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 0\r\n\r\n",
@@ -359,59 +373,60 @@ fn no_token_goes_to_what_is_no_hub() {
         ),
         (
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-            "it answers 404: that is no hub",
+            "the server responds with status 404: this server is not a hub",
         ),
-        // The ticker would not take it for one either: a hub says in JSON what is missing.
+        // The ticker does not accept this response as a hub either: a hub reports a missing token
+        // in JSON.
         (
             "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
-            "it answers 401: that is no hub",
+            "the server responds with status 401: this server is not a hub",
         ),
         (
             "HTTP/1.1 500 Oh\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"error\":\"bad\"}",
-            "it answers 500: that is no hub",
+            "the server responds with status 500: this server is not a hub",
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{\"a\":1}\r\n",
-            "it answers 200: that is no hub",
+            "the server responds with status 200: this server is not a hub",
         ),
         ("SSH-2.0-OpenSSH_9.2\r\n", "the connection was lost"),
     ] {
         let server = echo_server(answer);
         let (address, heard) = &server.value;
-        let visit = Machine::pi("portal")
-            .of(format!("ws://{address}"))
-            .examined();
-        visit.says("hub", CheckState::Failed, found, "");
-        visit.skipped(&["access", "upstream", "channels"]);
-        assert_eq!(visit.code, 1);
+        let doctor_run = Machine::pi("portal")
+            .with_hub(format!("ws://{address}"))
+            .run_doctor();
+        doctor_run.assert_finding("hub", CheckState::Failed, found, "");
+        doctor_run.assert_skipped(&["access", "upstream", "channels"]);
+        assert_eq!(doctor_run.code, 1);
         let heard = String::from_utf8(heard.lock().unwrap().clone()).unwrap();
         assert!(heard.contains("GET /healthz HTTP/1.1\r\n"), "{heard}");
         assert!(
             !heard.contains("token") && !heard.contains("s3cr3t"),
             "{heard}"
         );
-        assert!(!visit.text().contains("from=me"));
+        assert!(!doctor_run.text().contains("from=me"));
     }
 }
 
 #[test]
-fn a_token_that_the_hub_does_not_know_is_told_with_the_command_that_makes_one() {
+fn an_unknown_token_is_reported_with_the_command_that_creates_one() {
     let hub = simulated();
-    let mut machine = Machine::pi("unknown").of(format!("ws://{}", hub.value.0));
+    let mut machine = Machine::pi("unknown").with_hub(format!("ws://{}", hub.value.0));
     machine.environment.token = Some("another-token".into());
-    let visit = machine.examined();
-    visit.says(
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding(
         "access",
         CheckState::Failed,
-        "does not know this token",
+        "the hub refused the token",
         "\n  deskticker-hub token add NAME",
     );
-    visit.skipped(&["upstream", "channels"]);
-    assert_eq!(visit.code, 1);
+    doctor_run.assert_skipped(&["upstream", "channels"]);
+    assert_eq!(doctor_run.code, 1);
 }
 
 #[test]
-fn whom_a_certificate_has_shown_need_not_say_more_before_the_token() {
+fn a_server_with_a_valid_certificate_gets_the_token_after_a_bare_403() {
     let authority = tls_front::authority();
     let acceptor = tls_front::acceptor(&authority, &["localhost"], 2000, 4000);
     let ca_file = tls_front::ca_file("doctor-terse", &authority.pem());
@@ -420,16 +435,21 @@ fn whom_a_certificate_has_shown_need_not_say_more_before_the_token() {
     let tls = Background::start(move || tls_front::before(behind, acceptor));
     let port = tls.value.port();
     let text = format!("[hub]\nurl = \"wss://localhost:{port}\"\nca_file = {ca_file:?}\n");
-    let visit = Machine::pi("terse").told(&text).examined();
-    visit.says("hub", CheckState::Ok, "wants a token", "");
-    visit.says("access", CheckState::Failed, "does not know this token", "");
+    let doctor_run = Machine::pi("terse").with_config(&text).run_doctor();
+    doctor_run.assert_finding("hub", CheckState::Ok, "requires a token", "");
+    doctor_run.assert_finding(
+        "access",
+        CheckState::Failed,
+        "the hub refused the token",
+        "",
+    );
     let heard = String::from_utf8(heard.lock().unwrap().clone()).unwrap();
     let first = heard.find("GET /healthz ").unwrap();
     assert!(first < heard.find(TOKEN).unwrap(), "{heard}");
 }
 
-/// A hub of these clusters, whose vendor is at an address where nobody listens.
-fn orphan(clusters: &'static [Cluster]) -> Background<(SocketAddr, Hub)> {
+/// A hub of these clusters. Nothing listens at the address of its vendor.
+fn hub_without_vendor(clusters: &'static [Cluster]) -> Background<(SocketAddr, Hub)> {
     Background::start(move || async move {
         let source = FeedSource {
             provider: FeedProvider::Vendor,
@@ -457,31 +477,36 @@ fn orphan(clusters: &'static [Cluster]) -> Background<(SocketAddr, Hub)> {
 }
 
 #[test]
-fn a_hub_without_its_vendor_is_told_from_one_that_has_it() {
-    let hub = orphan(&[Cluster::Indices]);
+fn a_hub_without_its_vendor_is_reported_as_a_failure() {
+    let hub = hub_without_vendor(&[Cluster::Indices]);
     let place = format!("ws://{}", hub.value.0);
-    let mut machine = Machine::pi("orphan").of(&place);
-    // Nothing will come.
+    let mut machine = Machine::pi("orphan").with_hub(&place);
+    // No value arrives, so the test uses a short time limit.
     machine.time_limit = Duration::from_secs(3);
-    let visit = machine.examined();
-    visit.says(
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding(
         "upstream",
         CheckState::Failed,
         "indices down",
         "journalctl -u deskticker-hub",
     );
-    visit.says("channels", CheckState::Warning, "; no value in", "its log");
-    assert_eq!(visit.code, 1);
-    // What it does not serve at all.
+    doctor_run.assert_finding(
+        "channels",
+        CheckState::Warning,
+        "; no value in",
+        "the log of the server",
+    );
+    assert_eq!(doctor_run.code, 1);
+    // The hub does not serve this cluster.
     let option = format!("watchlist = [\"O:SPY271217C00650000\"]\n[hub]\nurl = \"{place}\"\n");
-    let visit = Machine::pi("options").told(&option).examined();
-    visit.says(
+    let doctor_run = Machine::pi("options").with_config(&option).run_doctor();
+    doctor_run.assert_finding(
         "upstream",
         CheckState::Failed,
-        "options not served",
+        "options not offered by this hub",
         "journalctl",
     );
-    visit.says(
+    doctor_run.assert_finding(
         "channels",
         CheckState::Failed,
         "options: nothing is served at this address",
@@ -491,87 +516,88 @@ fn a_hub_without_its_vendor_is_told_from_one_that_has_it() {
 
 fn proxy(change: impl FnOnce(&mut ProxyBehaviour)) -> Proxy {
     let proxy = Proxy::start(Clock::system());
-    proxy.behave(|manner| {
-        manner.token = TOKEN.into();
-        change(manner);
+    proxy.behave(|behaviour| {
+        behaviour.token = TOKEN.into();
+        change(behaviour);
     });
     proxy
 }
 
 #[test]
-fn the_proxy_is_known_by_its_answers_and_its_silence_is_no_fault() {
+fn the_proxy_is_recognised_by_its_responses_and_its_silence_is_no_fault() {
     let mut proxy = proxy(|_| {});
     let place = format!("ws://{}", proxy.address);
-    let mut machine = Machine::pi("proxy").of(&place);
-    let (clock, _hand) = Clock::manual(Now::new(Moment::ZERO, Utc::PLAUSIBLE));
-    // At midnight of a New Year's day nothing is due.
+    let mut machine = Machine::pi("proxy").with_hub(&place);
+    let (clock, _manual_clock) = Clock::manual(Now::new(Moment::ZERO, Utc::PLAUSIBLE));
+    // The clock shows midnight of New Year's Day, when the market is closed and no value is due.
     (machine.clock, machine.calendar) = (clock, Calendar::us());
     machine.time_limit = Duration::from_secs(2);
-    let visit = machine.examined();
-    visit.says("hub", CheckState::Ok, "answers like the proxy", "");
-    visit.says("access", CheckState::Ok, "see channels", "");
-    visit.skipped(&["upstream"]);
-    visit.says("channels", CheckState::Ok, "0 of 4 confirmed, not ", "");
-    visit.says("channels", CheckState::Ok, "; the market is closed", "");
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding("hub", CheckState::Ok, "responds like the proxy", "");
+    doctor_run.assert_finding("access", CheckState::Ok, "the check `channels`", "");
+    doctor_run.assert_skipped(&["upstream"]);
+    doctor_run.assert_finding("channels", CheckState::Ok, "0 of 4 confirmed, not ", "");
+    doctor_run.assert_finding("channels", CheckState::Ok, "; the market is closed", "");
     assert_eq!(
-        proxy.subscribed(4),
+        proxy.wait_for_subscriptions(4),
         ["AM.I:SPX", "AM.I:VIX", "V.I:SPX", "V.I:VIX"]
     );
     let farewell =
         proxy.until(|seen| matches!(seen, ProxyEvent::Farewell(_) | ProxyEvent::Gone(_)));
     assert_eq!(farewell, ProxyEvent::Farewell(1000));
 
-    // What comes on a channel confirms it as well, and ends the waiting.
-    let mut machine = Machine::pi("proxy-open").of(&place);
-    let visiting = std::thread::spawn(move || machine.examined());
-    proxy.subscribed(4);
+    // A value on a channel confirms its subscription and ends the wait.
+    let mut machine = Machine::pi("proxy-open").with_hub(&place);
+    let visiting = std::thread::spawn(move || machine.run_doctor());
+    proxy.wait_for_subscriptions(4);
     for name in ["I:VIX", "I:SPX"] {
         let bar = r#""op":17.5,"o":17.5,"c":17.25,"h":17.5,"l":17.25,"s":1795444140000,"e":1795444200000"#;
         proxy.text(format!(r#"[{{"ev":"V","val":17.25,"T":"{name}"}}]"#));
         proxy.text(format!(r#"[{{"ev":"AM","sym":"{name}",{bar}}}]"#));
     }
-    let visit = visiting.join().unwrap();
+    let doctor_run = visiting.join().unwrap();
     let found = "4 of 4 confirmed; first value (VIX) in ";
-    visit.says("channels", CheckState::Ok, found, "");
+    doctor_run.assert_finding("channels", CheckState::Ok, found, "");
 }
 
 #[test]
-fn a_token_that_the_proxy_refuses_only_at_the_upgrade_is_told_too() {
-    let proxy = proxy(|manner| manner.token = "another".into());
-    let visit = Machine::pi("upgrade")
-        .of(format!("ws://{}", proxy.address))
-        .examined();
-    visit.says(
+fn a_token_refused_at_the_upgrade_is_reported() {
+    let proxy = proxy(|behaviour| behaviour.token = "another".into());
+    let doctor_run = Machine::pi("upgrade")
+        .with_hub(format!("ws://{}", proxy.address))
+        .run_doctor();
+    doctor_run.assert_finding(
         "channels",
         CheckState::Failed,
-        "does not know this token",
+        "the hub refused the token",
         "token add NAME",
     );
-    assert_eq!(visit.code, 1);
+    assert_eq!(doctor_run.code, 1);
 }
 
 #[test]
-fn the_vendor_is_asked_for_the_key_without_evicting_the_ticker_that_runs() {
+fn the_key_check_does_not_evict_a_running_ticker() {
     let vendor = Background::start(|| async {
         Simulator::start(SimulatorSettings::default(), Clock::system())
             .await
             .unwrap()
     });
     let place = vendor.value.address();
-    let mut machine = Machine::pi("vendor").told(&format!("[massive]\nurl = \"ws://{place}\"\n"));
+    let mut machine =
+        Machine::pi("vendor").with_config(&format!("[massive]\nurl = \"ws://{place}\"\n"));
     machine.environment = Environment {
         key: Some(SimulatorSettings::default().key),
         ..Environment::default()
     };
-    let visit = machine.examined();
-    visit.says("token", CheckState::Ok, "MASSIVE_API_KEY", "");
-    visit.says("hub", CheckState::Ok, "answers like Massive", "");
-    visit.says("access", CheckState::Ok, "the key is accepted", "");
-    visit.skipped(&["upstream", "channels"]);
-    assert_eq!(visit.code, 0);
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding("token", CheckState::Ok, "MASSIVE_API_KEY", "");
+    doctor_run.assert_finding("hub", CheckState::Ok, "responds like Massive", "");
+    doctor_run.assert_finding("access", CheckState::Ok, "the key is accepted", "");
+    doctor_run.assert_skipped(&["upstream", "channels"]);
+    assert_eq!(doctor_run.code, 0);
     machine.environment.key = Some("another-key".into());
-    let visit = machine.examined();
-    visit.says(
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding(
         "access",
         CheckState::Failed,
         "the key was refused",
@@ -581,18 +607,18 @@ fn the_vendor_is_asked_for_the_key_without_evicting_the_ticker_that_runs() {
 }
 
 #[test]
-fn a_clock_that_is_wrong_is_found_by_the_hubs() {
+fn a_wrong_clock_is_found_by_the_clock_of_the_hub() {
     let hub = simulated();
-    let mut machine = Machine::pi("clock").of(format!("ws://{}", hub.value.0));
+    let mut machine = Machine::pi("clock").with_hub(format!("ws://{}", hub.value.0));
     let wrong = Utc(Utc::PLAUSIBLE.0 + 86_400_000);
-    let (clock, _hand) = Clock::manual(Now::new(Moment::ZERO, wrong));
+    let (clock, _manual_clock) = Clock::manual(Now::new(Moment::ZERO, wrong));
     machine.clock = clock;
-    let visit = machine.examined();
-    visit.says(
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding(
         "clock",
         CheckState::Failed,
         "behind the server's clock",
         "set-ntp true",
     );
-    assert_eq!(visit.code, 1);
+    assert_eq!(doctor_run.code, 1);
 }

@@ -1,5 +1,5 @@
-//! What the doctor prints and writes: the program's exit codes, its JSON, its report; and that no
-//! secret is in any of it, whatever its shape and wherever it was put.
+//! Tests of the output of the doctor: exit codes, JSON and the report. No output contains a secret,
+//! in any format and from any place.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/child_process.rs"]
@@ -21,7 +21,7 @@ use deskticker::secret::Environment;
 use fake_machine::{CHECKS, DoctorRun, Machine, TOKEN, echo_server, simulated};
 use serde_json::Value;
 
-/// A configuration for a hub, without a bus to look at, and the token in a file of its own.
+/// A configuration for a hub, without an I2C bus, and with the token in a separate file.
 fn configured(name: &str, hub: &str, token: &str) -> PathBuf {
     let directory = directory(&format!("doctor-{name}"));
     let file = directory.join("token");
@@ -47,7 +47,7 @@ fn states(json: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_exit_code_and_the_json_tell_programs_what_the_lines_tell_people() {
+fn the_exit_code_and_the_json_agree_with_the_text() {
     let hub = simulated();
     let place = format!("ws://{}", hub.value.0);
     let good = configured("good", &place, TOKEN);
@@ -65,7 +65,8 @@ fn the_exit_code_and_the_json_tell_programs_what_the_lines_tell_people() {
         let checks: Vec<&str> = states.iter().map(|(check, _)| check.as_str()).collect();
         assert_eq!(checks, CHECKS);
         let mut failed = states.iter().filter(|(_, state)| state == "failed");
-        // Whoever cannot read of another panel looks for the usual one.
+        // A configuration that cannot be read has no panel settings, so the doctor checks the
+        // default panel. The last failure is the expected one.
         let last = failed.next_back().map(|(check, _)| check.as_str());
         assert_eq!(last.unwrap_or_default(), check, "{out}");
 
@@ -91,9 +92,10 @@ fn the_exit_code_and_the_json_tell_programs_what_the_lines_tell_people() {
 }
 
 #[test]
-fn colours_are_for_a_terminal_that_wants_them() {
+fn colours_appear_only_in_a_terminal_that_supports_colours() {
     if !Path::new("/usr/bin/script").exists() {
-        // util-linux is on every Debian; elsewhere the test of a pipe must do.
+        // Each Debian system has util-linux. Other systems skip this test, and the test with a pipe
+        // must be enough.
         return;
     }
     let config = configured("colour", "ws://hub.invalid", TOKEN);
@@ -115,8 +117,8 @@ fn colours_are_for_a_terminal_that_wants_them() {
             &command,
             "/dev/null",
         ]));
-        assert_eq!(program.wait(), Some(1), "{}", program.said());
-        let said = program.said();
+        assert_eq!(program.wait(), Some(1), "{}", program.output());
+        let said = program.output();
         assert_eq!(
             said.contains("\x1b[31mfailed \x1b[0m  dns "),
             coloured,
@@ -127,7 +129,7 @@ fn colours_are_for_a_terminal_that_wants_them() {
 }
 
 #[test]
-fn lines_are_as_wide_as_a_terminal_and_a_command_is_never_broken() {
+fn lines_wrap_at_80_columns_and_a_command_is_never_split() {
     let finding = Finding::failed(
         "panel",
         "nothing answers at 0x3c on /dev/i2c-1 and this goes on for longer than one line of it",
@@ -153,11 +155,11 @@ failed   panel         nothing answers at 0x3c on /dev/i2c-1 and this goes on
     };
     assert_eq!(
         summary(&[CheckState::Ok, CheckState::Skipped]),
-        "all is well\n"
+        "all checks passed\n"
     );
     assert_eq!(
         summary(&[CheckState::Warning]),
-        "it works, with 1 warning\n"
+        "no check failed, 1 warning\n"
     );
     assert_eq!(summary(&[CheckState::Failed]), "1 check failed\n");
     assert_eq!(
@@ -172,7 +174,7 @@ failed   panel         nothing answers at 0x3c on /dev/i2c-1 and this goes on
 }
 
 #[test]
-fn a_report_is_for_its_owners_eyes_and_overwrites_nothing() {
+fn a_report_is_readable_by_its_owner_only_and_overwrites_nothing() {
     let config = configured("report", "ws://hub.invalid:3000", TOKEN);
     let path = config.with_file_name("report.txt");
     let arguments = [
@@ -185,7 +187,7 @@ fn a_report_is_for_its_owners_eyes_and_overwrites_nothing() {
     let (code, out, err) = run(&arguments);
     assert_eq!((code, err.as_str()), (1, ""));
     assert!(
-        out.contains("report.txt: read it before you show it"),
+        out.contains("report.txt: read this report before you share"),
         "{out}"
     );
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -200,24 +202,25 @@ fn a_report_is_for_its_owners_eyes_and_overwrites_nothing() {
         "{report}"
     );
     assert!(!report.contains(TOKEN), "{report}");
-    // A second one is refused before anything is asked of anybody.
+    // The doctor refuses to overwrite the report before it runs any check.
     let (code, out, err) = run(&arguments);
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(err.contains("report.txt is there already"), "{err}");
+    assert!(err.contains("report.txt already exists"), "{err}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), report);
     let nowhere = Bundle::new("/no/such/folder/report".into()).unwrap_err();
-    assert_eq!(nowhere, "/no/such/folder/report: there is no such folder");
+    assert_eq!(nowhere, "/no/such/folder/report: the folder does not exist");
 }
 
 #[test]
-fn where_the_token_comes_from_is_told_and_who_else_can_read_it() {
+fn the_source_of_the_token_and_its_file_mode_are_reported() {
     let put = |machine: &Machine, mode| {
         let token = machine.root.join("etc/deskticker/token");
         std::fs::set_permissions(token, std::fs::Permissions::from_mode(mode)).unwrap();
     };
-    // What the unit hands to the service serves who looks at it by hand.
+    // The doctor finds the token file of the systemd unit, even if a user starts the doctor by
+    // hand.
     let machine = Machine::pi("unit").with("etc/deskticker/token", TOKEN);
-    let mut machine = machine.of("ws://hub.invalid");
+    let mut machine = machine.with_hub("ws://hub.invalid");
     machine.environment = Environment::default();
     for (mode, state) in [
         (0o600, CheckState::Ok),
@@ -231,47 +234,47 @@ fn where_the_token_comes_from_is_told_and_who_else_can_read_it() {
             "  sudo chmod 600 /"
         };
         machine
-            .examined()
-            .says("token", state, "/etc/deskticker/token", remedy);
+            .run_doctor()
+            .assert_finding("token", state, "/etc/deskticker/token", remedy);
     }
-    // The key of a hub on the same machine is no token.
+    // The vendor key of a hub on the same machine is not a token.
     machine.environment.key = Some("the-vendors-key".into());
     let found = "/etc/deskticker/token";
     machine
-        .examined()
-        .says("token", CheckState::Warning, found, "chmod");
+        .run_doctor()
+        .assert_finding("token", CheckState::Warning, found, "chmod");
     machine.environment.token = Some(TOKEN.into());
-    machine.examined().says(
+    machine.run_doctor().assert_finding(
         "token",
         CheckState::Ok,
         "from the variable MASSIVE_PROXY_TOKEN",
         "",
     );
-    let visit = Machine::new("none").examined();
-    visit.says(
+    let doctor_run = Machine::new("none").run_doctor();
+    doctor_run.assert_finding(
         "configuration",
         CheckState::Failed,
         "desk.toml: cannot be read",
         "sudo deskticker doctor",
     );
-    visit.skipped(&[
+    doctor_run.assert_skipped(&[
         "token", "dns", "tcp", "tls", "hub", "access", "upstream", "channels",
     ]);
-    assert_eq!(visit.code, 78);
+    assert_eq!(doctor_run.code, 78);
 }
 
-/// Everything that comes of a visit: the lines, the JSON and the report.
-fn everything(visit: &DoctorRun, text: &str) -> String {
+/// The whole output of a doctor run: the lines, the JSON and the report.
+fn everything(doctor_run: &DoctorRun, text: &str) -> String {
     format!(
         "{}{}{}",
-        visit.text(),
-        doctor::json(&visit.findings),
+        doctor_run.text(),
+        doctor::json(&doctor_run.findings),
         redacted(text)
     )
 }
 
 #[test]
-fn a_secret_is_in_nothing_wherever_it_was_put() {
+fn no_output_contains_a_secret_from_any_place() {
     const PLAIN: &str = "s3cr3tT0kenOf44Characters00000000000000000";
     const BASE64: &str = "/9s3cr3t+Ab/cd==";
     const SIGNED: &str = "eyJ1IjoiczNjcjN0In0=.s3cr3t0a1b2c";
@@ -290,12 +293,13 @@ fn a_secret_is_in_nothing_wherever_it_was_put() {
             format!("[hub]\nurl = \"\"\"\nws://{secret}\"\"\"\n{secret}\n"),
             format!("[hub] # {secret}\nurl = 'ws://hub.invalid' # {secret}\n"),
         ] {
-            // It is the one in use, or nobody knows it yet.
+            // The secret is either the token in use, or a text that the doctor does not know as a
+            // token.
             for token in [secret, "another-token"] {
-                let mut machine = Machine::pi("secret").told(&text);
+                let mut machine = Machine::pi("secret").with_config(&text);
                 machine.environment.token = Some(format!(" {token}\n"));
-                let visit = machine.examined();
-                let all = everything(&visit, &text);
+                let doctor_run = machine.run_doctor();
+                let all = everything(&doctor_run, &text);
                 assert!(!all.contains("s3cr3t"), "{text}\n{all}");
             }
         }
@@ -303,27 +307,33 @@ fn a_secret_is_in_nothing_wherever_it_was_put() {
 }
 
 #[test]
-fn a_server_that_repeats_the_token_is_not_repeated() {
-    // Percent-encoded, as it stands in an address, and with a control sequence before it.
+fn a_token_repeated_by_the_server_is_hidden() {
+    // The response repeats the token in plain text and percent-encoded, with a control sequence
+    // between the two.
     const REPORT: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 127\r\nConnection: close\r\n\r\n\
         {\"status\":\"s3cr3t/t0ken+of==a-display \\u001b[2J s3cr3t%2Ft0ken%2Bof%3D%3Da%2Ddisplay\",\"clusters\":{\"indices\":{\"state\":\"live\"}} }";
     let (_, body) = REPORT.split_once("\r\n\r\n").unwrap();
     assert_eq!(body.len(), 127, "as its head says");
     let server = echo_server(REPORT);
-    let visit = Machine::pi("repeats")
-        .of(format!("ws://{}", server.value.0))
-        .examined();
-    visit.says("hub", CheckState::Ok, "it says: (hidden)  [2J (hidden)", "");
-    assert!(!everything(&visit, "").contains("s3cr3t"));
-    // The last door holds whoever writes.
+    let doctor_run = Machine::pi("repeats")
+        .with_hub(format!("ws://{}", server.value.0))
+        .run_doctor();
+    doctor_run.assert_finding(
+        "hub",
+        CheckState::Ok,
+        "reports the status: (hidden)  [2J (hidden)",
+        "",
+    );
+    assert!(!everything(&doctor_run, "").contains("s3cr3t"));
+    // The redactor removes the token from any text.
     let mut text = format!("{TOKEN} and {TOKEN}");
-    visit.hidden.hide(&mut text);
+    doctor_run.hidden.hide(&mut text);
     assert_eq!(text, "(hidden) and (hidden)");
-    assert!(!format!("{:?}", visit.hidden).contains("s3cr3t"));
+    assert!(!format!("{:?}", doctor_run.hidden).contains("s3cr3t"));
 }
 
 #[test]
-fn what_is_harmless_in_a_configuration_is_left_for_who_helps() {
+fn the_redacted_configuration_keeps_harmless_values() {
     let text = "\
 # a desk
 watchlist = [\"SPX\", \"I:NDX\", \"O:SPY251219C00650000\"] # mine

@@ -1,4 +1,5 @@
-//! Who answers nothing, and who reads nothing, holds up neither the prices nor the end.
+//! Tests with servers that do not respond and readers that do not read: they delay neither the
+//! prices nor the end of the program.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "support/child_process.rs"]
@@ -23,20 +24,20 @@ use rustix::process::{Pid, Signal, kill_process};
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 #[test]
-fn a_hub_that_answers_nothing_does_not_hold_up_the_end() {
+fn a_silent_hub_does_not_delay_the_end() {
     let mut proxy = Proxy::start(Clock::system());
-    proxy.behave(|manner| manner.mute = true);
+    proxy.behave(|behaviour| behaviour.mute = true);
     let config = configured("mute", &proxy.address, "kind = \"png\"");
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
     proxy.until(|seen| matches!(seen, ProxyEvent::Upgrade(..)));
     let (code, took) = program.end(Signal::TERM);
-    assert_eq!(code, Some(0), "{}", program.said());
+    assert_eq!(code, Some(0), "{}", program.output());
     assert!(took < AT_ONCE, "{took:?}");
 }
 
 #[test]
-fn a_host_that_does_not_even_take_the_call_does_not_hold_up_the_end() {
-    // A listener whose queue is full: further handshakes are not answered.
+fn a_host_that_accepts_no_connection_does_not_delay_the_end() {
+    // The queue of this listener is full, so the kernel does not respond to further TCP handshakes.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -61,13 +62,13 @@ fn a_host_that_does_not_even_take_the_call_does_not_hold_up_the_end() {
     let address = listener.local_addr().unwrap();
     let config = configured("no-answer", &address, "kind = \"png\"");
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-    program.says("indices: joining");
+    program.wait_for_line("indices: connection joining");
     let (code, took) = program.end(Signal::TERM);
-    assert_eq!(code, Some(0), "{}", program.said());
+    assert_eq!(code, Some(0), "{}", program.output());
     assert!(took < AT_ONCE, "{took:?}");
 }
 
-/// Ends with the test, however that ends.
+/// A child process that the drop of this value kills, even if the test fails.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -78,11 +79,11 @@ impl Drop for Ended {
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_up_neither_the_prices_nor_the_end() {
+fn an_unread_log_delays_neither_the_prices_nor_the_end() {
     let mut proxy = Proxy::start(Clock::system());
     let config = configured("full-pipe", &proxy.address, "kind = \"png\"");
     let (_reader, mut full) = std::io::pipe().unwrap();
-    // A pipe holds 64 KiB (pipe(7)); the first line of the log would wait for ever.
+    // A pipe holds 64 KiB (pipe(7)), so the first line of the log would block forever.
     full.write_all(&[b'.'; 1 << 16]).unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_deskticker"))
         .args(["--config", config.to_str().unwrap()])
@@ -92,10 +93,10 @@ fn a_log_that_nobody_reads_holds_up_neither_the_prices_nor_the_end() {
         .spawn()
         .unwrap();
     let mut child = Ended(child);
-    proxy.subscribed(4);
+    proxy.wait_for_subscriptions(4);
     for _ in 0..3 {
         proxy.text(r#"[{"ev":"V","val":5912.34,"T":"I:SPX"},{"ev":"ZZ"}]"#);
-        proxy.heard();
+        proxy.wait_until_processed();
     }
     let start = Instant::now();
     kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
@@ -113,30 +114,34 @@ fn a_log_that_nobody_reads_holds_up_neither_the_prices_nor_the_end() {
 }
 
 #[test]
-fn a_value_is_in_the_picture_within_ten_milliseconds_of_its_arrival() {
-    let (clock, hand) = running_ticker::manual_clock();
+fn a_value_is_in_the_picture_ten_milliseconds_after_its_receive_time() {
+    let (clock, manual_clock) = running_ticker::manual_clock();
     let mut proxy = Proxy::start(clock.clone());
     let source = running_ticker::hub(proxy.address, TOKEN);
     let connector = Connector::new(None).unwrap();
-    let mut stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
-    proxy.subscribed(4);
+    let mut display =
+        TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, manual_clock));
+    proxy.wait_for_subscriptions(4);
     let mut tick = |cents: i64| {
         let stamp = START.0 + cents;
         let text = format!(r#"[{{"ev":"V","val":5912.{cents:02},"T":"I:SPX","t":{stamp}}}]"#);
-        // All that came before has been drawn.
-        proxy.heard();
-        stage.catch_up();
-        let before = stage.picture();
+        // Waits until everything before this value is drawn.
+        proxy.wait_until_processed();
+        display.take_drawn_pictures();
+        let before = display.picture();
         let start = Instant::now();
         proxy.text(text);
-        stage.until(|frame| before.as_ref() != Some(frame)).unwrap();
+        display
+            .until(|frame| before.as_ref() != Some(frame))
+            .unwrap();
         start.elapsed()
     };
-    // The first is one of several pictures that the start brings.
+    // The first values change together with other pictures of the start, so the test does not
+    // measure them.
     (0..20).map(&mut tick).for_each(drop);
     let mut took: Vec<Duration> = (20..99).map(&mut tick).collect();
     took.sort_unstable();
-    // Others may keep the machine busy: half of them tell what it takes by itself.
+    // Other processes may keep the machine busy, so the test checks the median.
     let half = took[took.len() / 2];
     println!(
         "half within {half:?}, all within {:?}",
@@ -146,14 +151,15 @@ fn a_value_is_in_the_picture_within_ten_milliseconds_of_its_arrival() {
 }
 
 #[test]
-fn a_panel_that_hangs_in_a_write_is_told_and_does_not_hold_up_the_end() {
+fn a_panel_stuck_in_a_write_is_reported_and_does_not_delay_the_end() {
     let mut proxy = Proxy::start(Clock::system());
     let config = configured("hangs", &proxy.address, "kind = \"png\"");
     let folder = config.parent().unwrap();
     let environment = [("RUNTIME_DIRECTORY", folder.to_str().unwrap())];
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &environment);
-    proxy.subscribed(4);
-    // What is written before it takes the picture's place: opening this waits for a reader.
+    proxy.wait_for_subscriptions(4);
+    // The program writes a picture to this temporary file first. Opening a FIFO there blocks until
+    // a reader opens it.
     let pipe = folder.join(format!("screen.png.{}.tmp", program.id()));
     while !Command::new("mkfifo")
         .arg(&pipe)
@@ -163,9 +169,9 @@ fn a_panel_that_hangs_in_a_write_is_told_and_does_not_hold_up_the_end() {
         .success()
     {}
     proxy.text(r#"[{"ev":"V","val":5912.34,"T":"I:SPX"}]"#);
-    proxy.heard();
+    proxy.wait_until_processed();
     let start = Instant::now();
-    program.says("its thread has not come back from a write");
+    program.wait_for_line("a write has not ended");
     assert!(start.elapsed() < 10 * AT_ONCE, "{:?}", start.elapsed());
     let state = PanelState::read(&folder.join(PanelState::FILE));
     assert!(
@@ -173,7 +179,7 @@ fn a_panel_that_hangs_in_a_write_is_told_and_does_not_hold_up_the_end() {
         "{state:?}"
     );
     let (code, took) = program.end(Signal::TERM);
-    assert_eq!(code, Some(0), "{}", program.said());
+    assert_eq!(code, Some(0), "{}", program.output());
     assert!(took < AT_ONCE, "{took:?}");
     let state = PanelState::read(&folder.join(PanelState::FILE));
     assert!(
@@ -183,20 +189,20 @@ fn a_panel_that_hangs_in_a_write_is_told_and_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_read_to_its_end_does_not_stop_the_prices() {
+fn a_blocked_configuration_file_does_not_stop_the_prices() {
     let mut proxy = Proxy::start(Clock::system());
     let config = configured("slow-file", &proxy.address, "kind = \"png\"");
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-    proxy.subscribed(4);
+    proxy.wait_for_subscriptions(4);
     std::fs::remove_file(&config).unwrap();
-    // Opening it waits for a writer, who never comes: like a network drive that is gone.
+    // Opening a FIFO blocks until a writer opens it, like a network drive that does not respond.
     let made = Command::new("mkfifo").arg(&config).status();
     assert!(made.unwrap().success());
     program.signal(Signal::HUP);
     std::thread::sleep(Duration::from_millis(100));
     proxy.text(r#"[{"ev":"V","val":5912.34,"T":"I:SPX"}]"#);
-    proxy.heard();
+    proxy.wait_until_processed();
     let (code, took) = program.end(Signal::TERM);
-    assert_eq!(code, Some(0), "{}", program.said());
+    assert_eq!(code, Some(0), "{}", program.output());
     assert!(took < AT_ONCE, "{took:?}");
 }

@@ -1,5 +1,6 @@
-//! Over real sockets, through every fault in turn: the glass tells the truth at each step.
-//! Time is moved by hand, so nothing waits and every price is the same at every run.
+//! Tests of the whole ticker over real sockets, through each kind of fault. The display must never
+//! show an old price as live. The test moves the clock, so nothing waits and each run has the same
+//! prices.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/running_ticker.rs"]
@@ -8,23 +9,23 @@ mod running_ticker;
 use deskticker::net::connector::Connector;
 use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
 use futures_util::{SinkExt, StreamExt};
-use running_ticker::{Background, PATIENCE, TickerUnderTest};
+use running_ticker::{Background, TIME_LIMIT, TickerUnderTest};
 use tokio_tungstenite::tungstenite::Message;
 
 fn simulator(settings: SimulatorSettings) -> (Background<Simulator>, TickerUnderTest) {
-    let (clock, hand) = running_ticker::manual_clock();
+    let (clock, manual_clock) = running_ticker::manual_clock();
     let simulator = Background::start({
         let clock = clock.clone();
         || async move { Simulator::start(settings, clock).await.unwrap() }
     });
     let source = running_ticker::vendor(simulator.value.address(), "simulated");
-    let stage = TickerUnderTest::new(
+    let display = TickerUnderTest::new(
         source,
         Connector::new(None).unwrap(),
         &["SPX", "VIX"],
-        (clock, hand),
+        (clock, manual_clock),
     );
-    (simulator, stage)
+    (simulator, display)
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -35,11 +36,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
-/// Waits until the simulator serves this many channels.
-fn subscribed(simulator: &Background<Simulator>, count: usize) {
+/// Waits until the simulator has this number of subscriptions.
+fn wait_for_subscriptions(simulator: &Background<Simulator>, count: usize) {
     let mut channels = simulator.value.subscriptions();
     block_on(async {
-        let found = tokio::time::timeout(PATIENCE, channels.wait_for(|held| *held == count)).await;
+        let found =
+            tokio::time::timeout(TIME_LIMIT, channels.wait_for(|held| *held == count)).await;
         found
             .unwrap_or_else(|_| panic!("{count} channels were never held"))
             .unwrap();
@@ -47,71 +49,71 @@ fn subscribed(simulator: &Background<Simulator>, count: usize) {
 }
 
 #[test]
-fn the_glass_tells_the_truth_through_every_fault() {
-    let (simulator, mut stage) = simulator(SimulatorSettings::default());
+fn the_display_shows_no_stale_price_as_live_through_every_fault() {
+    let (simulator, mut display) = simulator(SimulatorSettings::default());
     let fault = |fault| block_on(simulator.value.fault(fault));
-    subscribed(&simulator, 4);
-    stage.shows("story-01-joined-and-nothing-known-yet");
-    stage.advance(1);
-    stage.shows("story-02-first-values");
-    stage.advance(4);
-    stage.shows("story-03-spx-moves-and-vix-waits");
+    wait_for_subscriptions(&simulator, 4);
+    display.shows("story-01-joined-and-nothing-known-yet");
+    display.advance(1);
+    display.shows("story-02-first-values");
+    display.advance(4);
+    display.shows("story-03-spx-moves-and-vix-waits");
 
     fault(InjectedFault::Silence);
-    stage.advance(10);
-    stage.shows("story-04-silent-for-10s-is-still-fresh");
-    stage.advance(1);
-    stage.shows("story-05-silent-for-11s-is-stale");
-    stage.advance(11);
-    stage.shows("story-06-silent-for-22s-the-link-is-silent");
+    display.advance(10);
+    display.shows("story-04-silent-for-10s-is-still-fresh");
+    display.advance(1);
+    display.shows("story-05-silent-for-11s-is-stale");
+    display.advance(11);
+    display.shows("story-06-silent-for-22s-the-link-is-silent");
     fault(InjectedFault::None);
-    stage.advance(1);
-    stage.shows("story-07-values-again");
+    display.advance(1);
+    display.shows("story-07-values-again");
 
     fault(InjectedFault::Abort);
-    stage.shows("story-08-the-connection-is-lost");
-    // Whether the reconnect or the next price comes first must not matter here.
+    display.shows("story-08-the-connection-is-lost");
+    // Without this fault, the first new price could arrive before or after the reconnect.
     fault(InjectedFault::Silence);
-    stage.advance(20);
-    subscribed(&simulator, 4);
-    stage.shows("story-09-connected-again-and-nothing-new-for-20s");
+    display.advance(20);
+    wait_for_subscriptions(&simulator, 4);
+    display.shows("story-09-connected-again-and-nothing-new-for-20s");
     fault(InjectedFault::None);
-    stage.advance(1);
-    stage.shows("story-10-values-after-the-reconnect");
+    display.advance(1);
+    display.shows("story-10-values-after-the-reconnect");
 
     fault(InjectedFault::Garbage);
-    stage.advance(12);
-    stage.shows("story-11-garbage-is-no-price");
+    display.advance(12);
+    display.shows("story-11-garbage-is-no-price");
     fault(InjectedFault::Dribble);
-    stage.advance(1);
-    stage.shows("story-12-one-byte-a-segment-is-a-price");
+    display.advance(1);
+    display.shows("story-12-one-byte-a-segment-is-a-price");
 
     fault(InjectedFault::Abort);
-    stage.shows("story-13-lost-again");
+    display.shows("story-13-lost-again");
     fault(InjectedFault::Refusal);
-    stage.advance(40);
-    stage.shows("story-14-the-key-is-refused");
+    display.advance(40);
+    display.shows("story-14-the-key-is-refused");
     fault(InjectedFault::Silence);
-    stage.advance(80);
-    subscribed(&simulator, 4);
+    display.advance(80);
+    wait_for_subscriptions(&simulator, 4);
     fault(InjectedFault::None);
-    stage.advance(16);
-    stage.shows("story-15-let-in-again");
+    display.advance(16);
+    display.shows("story-15-let-in-again");
 
     fault(InjectedFault::Abort);
-    stage.shows("story-16-lost-for-good");
-    // From now on every attempt ends in the same way.
+    display.shows("story-16-lost-for-good");
+    // The simulator has stopped, so each further attempt fails in the same way.
     drop(simulator);
-    stage.advance(3600);
-    stage.shows_above("story-17-lost-for-an-hour", 16);
+    display.advance(3600);
+    display.shows_top_lines("story-17-lost-for-an-hour", 16);
 }
 
 #[test]
-fn who_is_evicted_says_so_and_does_not_fight() {
-    let (simulator, mut stage) = simulator(SimulatorSettings::default());
-    subscribed(&simulator, 4);
-    stage.advance(1);
-    stage.shows("story-02-first-values");
+fn an_evicted_display_shows_the_eviction_and_does_not_reconnect_at_once() {
+    let (simulator, mut display) = simulator(SimulatorSettings::default());
+    wait_for_subscriptions(&simulator, 4);
+    display.advance(1);
+    display.shows("story-02-first-values");
     let address = simulator.value.address();
     let other = Background::start(move || async move {
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -129,60 +131,60 @@ fn who_is_evicted_says_so_and_does_not_fight() {
         }
         socket
     });
-    stage.shows("evicted");
-    subscribed(&simulator, 0);
-    stage.advance(59);
-    subscribed(&simulator, 0);
-    stage.shows("evicted-for-59s");
+    display.shows("evicted");
+    wait_for_subscriptions(&simulator, 0);
+    display.advance(59);
+    wait_for_subscriptions(&simulator, 0);
+    display.shows("evicted-for-59s");
     drop(other);
 }
 
 #[test]
-fn a_channel_that_is_not_in_the_plan_costs_none_of_the_others() {
+fn a_channel_outside_the_plan_does_not_affect_other_channels() {
     let settings = SimulatorSettings {
         refused: vec!["V.I:VIX".into(), "AM.I:VIX".into()],
         ..SimulatorSettings::default()
     };
-    let (simulator, mut stage) = simulator(settings);
-    subscribed(&simulator, 2);
-    stage.advance(1);
-    stage.shows("not-in-the-plan");
+    let (simulator, mut display) = simulator(settings);
+    wait_for_subscriptions(&simulator, 2);
+    display.advance(1);
+    display.shows("not-in-the-plan");
 }
 
 #[test]
-fn a_changed_watchlist_is_shown_without_a_reconnect() {
-    let (simulator, mut stage) = simulator(SimulatorSettings::default());
-    subscribed(&simulator, 4);
-    stage.advance(1);
-    stage.shows("story-02-first-values");
+fn a_changed_watchlist_is_displayed_without_a_reconnect() {
+    let (simulator, mut display) = simulator(SimulatorSettings::default());
+    wait_for_subscriptions(&simulator, 4);
+    display.advance(1);
+    display.shows("story-02-first-values");
     let watch = |names: &[&str]| {
-        stage
+        display
             .controls
             .blocking_send(running_ticker::watch(names))
             .unwrap();
-        subscribed(&simulator, 2 * names.len());
+        wait_for_subscriptions(&simulator, 2 * names.len());
     };
     watch(&["SPX"]);
     watch(&["SPX", "NDX"]);
-    stage.shows("watchlist-changed");
-    stage.advance(16);
-    stage.shows("watchlist-changed-and-ticking");
+    display.shows("watchlist-changed");
+    display.advance(16);
+    display.shows("watchlist-changed-and-ticking");
     assert_eq!(simulator.value.connections(), 1);
 }
 
 #[test]
-fn with_more_than_two_instruments_the_pages_take_turns() {
-    let (simulator, mut stage) = simulator(SimulatorSettings::default());
-    subscribed(&simulator, 4);
-    stage
+fn pages_alternate_with_more_than_two_instruments() {
+    let (simulator, mut display) = simulator(SimulatorSettings::default());
+    wait_for_subscriptions(&simulator, 4);
+    display
         .controls
         .blocking_send(running_ticker::watch(&["SPX", "VIX", "NDX"]))
         .unwrap();
-    subscribed(&simulator, 6);
-    stage.advance(9);
-    stage.shows("page-1");
-    stage.advance(1);
-    stage.shows("page-2");
-    stage.advance(10);
-    stage.shows("page-1-again");
+    wait_for_subscriptions(&simulator, 6);
+    display.advance(9);
+    display.shows("page-1");
+    display.advance(1);
+    display.shows("page-2");
+    display.advance(10);
+    display.shows("page-1-again");
 }

@@ -1,6 +1,6 @@
-//! The promise of the glass, for every page that can be asked for: a number on it is either fresh
-//! or visibly not. The drawing itself asserts, in every debug build, that nothing is ever drawn
-//! on what is drawn.
+//! Tests of the main promise of the display, for each possible page: each price is either fresh or
+//! visibly marked as not fresh. In debug builds the drawing code also asserts that no element
+//! covers another one.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/views/mod.rs"]
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use views::arbitrary::{PAGES, PRICED, some_freshness, some_glass};
 use views::{SIGNS, SIZES, drawn, line, lines, ordinary, price, sheet, stale, symbol, view, walk};
 
-/// The bytes where the sign stands.
+/// The bytes of the link icon.
 fn sign_of(frame: &Frame) -> [u8; 8] {
     let page = match frame.size() {
         Size::Tall => 0,
@@ -24,12 +24,12 @@ fn sign_of(frame: &Frame) -> [u8; 8] {
     frame.page(page)[WIDTH - 8..].try_into().unwrap()
 }
 
-/// Whether these bytes stand somewhere on these pages.
-fn said(frame: &Frame, bytes: &[u8], mut pages: Range<usize>) -> bool {
+/// Returns true if one of these pages contains these bytes.
+fn contains_bytes(frame: &Frame, bytes: &[u8], mut pages: Range<usize>) -> bool {
     pages.any(|page| frame.page(page).windows(bytes.len()).any(|at| at == bytes))
 }
 
-/// The bytes of an inverted word in the small font, from the slot before the sign.
+/// The bytes of an inverted badge in the small font, which stands before the link icon.
 fn badge(word: &str) -> Vec<u8> {
     let history = walk(2, 1.0);
     let mut view = ordinary(&history);
@@ -42,7 +42,7 @@ fn badge(word: &str) -> Vec<u8> {
     inked(&drawn(&view, Size::Tall).page(0)[80..WIDTH - 9], 0xFF)
 }
 
-/// The bytes of an inverted word in the large font.
+/// The bytes of an inverted badge in the large font.
 fn large(word: &str) -> Vec<u8> {
     let spy = symbol("O:SPY251219C00650000");
     let mut sheet = sheet(&spy, &[]);
@@ -54,7 +54,7 @@ fn large(word: &str) -> Vec<u8> {
     )
 }
 
-/// Takes away what a page knows beside its lines.
+/// Removes the data of a page that do not belong to its instruments.
 fn bare(view: &mut View<'_>) {
     match &mut view.page {
         PageView::Big(_, day, _) => *day = DayStats::default(),
@@ -66,7 +66,7 @@ fn bare(view: &mut View<'_>) {
     }
 }
 
-/// The arrows after a change.
+/// The bytes of the arrows after a change.
 const UP: [u8; 7] = [0x20, 0x30, 0x38, 0x3C, 0x38, 0x30, 0x20];
 const FALL: [u8; 7] = [0x04, 0x0C, 0x1C, 0x3C, 0x1C, 0x0C, 0x04];
 
@@ -75,7 +75,8 @@ fn small(text: &str) -> Vec<u8> {
     inked(notice(Size::Tall, "", text).page(5), 0)
 }
 
-/// From the first byte to the last that counts: equal to `full`, or not empty if that is 0.
+/// The bytes from the first to the last one that equals `full`. If `full` is 0, from the first to
+/// the last one that is not 0.
 fn inked(bytes: &[u8], full: u8) -> Vec<u8> {
     let counts = |byte: &u8| if full == 0 { *byte != 0 } else { *byte == full };
     let start = bytes.iter().position(counts).unwrap();
@@ -83,13 +84,13 @@ fn inked(bytes: &[u8], full: u8) -> Vec<u8> {
     bytes[start..=end].to_vec()
 }
 
-/// How many dots differ.
+/// The number of pixels that differ.
 fn difference(one: &Frame, other: &Frame) -> u32 {
     let pairs = one.as_bytes().iter().zip(other.as_bytes());
     pairs.map(|(a, b)| (a ^ b).count_ones()).sum()
 }
 
-/// The kind of each test below: it draws thousands of glasses.
+/// The configuration of the property tests. They draw thousands of pages.
 fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 1000,
@@ -102,7 +103,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn nothing_panics_or_overlaps_and_nothing_touches_the_sign(
+    fn no_page_panics_overlaps_or_touches_the_link_icon(
         glass in some_glass(0..PAGES),
         history in prop::collection::vec(any::<i64>().prop_map(Price::from_scaled), 0..300),
     ) {
@@ -113,9 +114,10 @@ proptest! {
         }
     }
 
-    /// The promise itself. Pixels that differ are not enough: some must differ that nobody misses.
+    /// The main promise of the display. A few different pixels are not enough: the difference must
+    /// be easy to see.
     #[test]
-    fn a_value_that_is_not_live_never_looks_live(
+    fn a_price_that_is_not_live_never_looks_live(
         glass in some_glass(0..PRICED),
         other in some_freshness(),
     ) {
@@ -128,7 +130,8 @@ proptest! {
                     let line = &mut *lines(&mut view)[at];
                     let known = line.price.get_or_insert(price(12.34));
                     if glass.page == 2 {
-                        // What no contract costs is dots.
+                        // No contract has a price outside this range; the page shows dots instead
+                        // of such a price.
                         *known = (*known).clamp(price(0.0), price(99_999.99));
                     }
                     line.denial = None;
@@ -138,7 +141,7 @@ proptest! {
                 };
                 let (live, not) = (look(Freshness::Live), look(other));
                 let dots = difference(&live, &not);
-                // Dashes are no figures, however small.
+                // Dashes differ from digits by fewer pixels, but they are always easy to recognize.
                 let least = if other == Freshness::None { 24 } else { 40 };
                 prop_assert!(
                     other == Freshness::Live || dots >= least,
@@ -149,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn a_word_that_must_be_said_is_never_covered(glass in some_glass(0..PRICED)) {
+    fn a_required_badge_is_never_covered(glass in some_glass(0..PRICED)) {
         let history = walk(60, 100.0);
         let mut view = glass.view(&history);
         for (freshness, word) in [(Freshness::Closed, "CLOSED"), (Freshness::Delayed, "DELAYED")] {
@@ -162,7 +165,8 @@ proptest! {
             for size in SIZES {
                 let frame = drawn(&view, size);
                 let all = 0..size.pages();
-                // Of two prices each wears it: the first in the upper half, the second below.
+                // Each of two prices has its badge: the first price in the upper half, the second
+                // one in the lower half.
                 let halves = match (&view.page, size, view.alert.is_some()) {
                     (PageView::Pair(_, Some(_)), Size::Tall, _) => [0..5, 6..8],
                     (PageView::Pair(_, Some(_)), Size::Short, true) => [0..2, 2..3],
@@ -170,16 +174,16 @@ proptest! {
                     _ => [all.clone(), all.clone()],
                 };
                 for half in halves {
-                    prop_assert!(said(&frame, &badge(word), half), "{frame:?}");
+                    prop_assert!(contains_bytes(&frame, &badge(word), half), "{frame:?}");
                 }
-                prop_assert_eq!(said(&frame, &badge("DEMO"), all), view.simulated, "{:?}", frame);
+                prop_assert_eq!(contains_bytes(&frame, &badge("DEMO"), all), view.simulated, "{:?}", frame);
             }
         }
     }
 
-    /// On every page: the last price, struck out, and that it has expired.
+    /// An expired contract shows its last price with a line through it, and the word EXPIRED.
     #[test]
-    fn a_contract_that_has_expired_shows_no_figure_but_a_struck_one(glass in some_glass(0..PRICED)) {
+    fn an_expired_contract_shows_only_its_struck_price(glass in some_glass(0..PRICED)) {
         let history = walk(60, 100.0);
         let view = glass.view(&history);
         for size in SIZES {
@@ -203,14 +207,14 @@ proptest! {
             let (live, _) = look(false);
             prop_assert!(difference(&live, &expired) >= 40, "{live:?}{expired:?}");
             let word = [badge("EXPIRED"), large("EXPIRED")];
-            let told = word.iter().any(|word| said(&expired, word, 0..size.pages()));
+            let told = word.iter().any(|word| contains_bytes(&expired, word, 0..size.pages()));
             prop_assert!(told, "{expired:?}");
         }
     }
 
-    /// Everything on a page is marked alike.
+    /// All values on a page have the same mark.
     #[test]
-    fn beside_a_struck_price_nothing_is_plain(glass in some_glass(1..PRICED), age in 0u64..100_000) {
+    fn a_page_with_a_struck_price_shows_no_unmarked_value(glass in some_glass(1..PRICED), age in 0u64..100_000) {
         let history = walk(60, 100.0);
         let mut view = glass.view(&history);
         for size in SIZES {
@@ -229,13 +233,13 @@ proptest! {
                 drawn(&view, size)
             });
             prop_assert_eq!(&pictures[0], &pictures[1]);
-            let (demo, size) = (said(&pictures[0], &badge("DEMO"), 0..size.pages()), size);
+            let (demo, size) = (contains_bytes(&pictures[0], &badge("DEMO"), 0..size.pages()), size);
             prop_assert_eq!(demo, view.simulated, "{}", size);
         }
     }
 
-    /// Of a change that is written as zero there is nothing but that zero, and an arrow stands
-    /// nowhere but after figures of its own sign.
+    /// A change that rounds to zero shows only the zero. An arrow stands only after digits with the
+    /// same sign.
     #[test]
     fn sign_digits_and_arrow_of_a_change_agree(
         glass in some_glass(0..2),
@@ -260,7 +264,7 @@ proptest! {
                     let row = frame.page(page);
                     for x in (0..=WIDTH - arrow.len()).filter(|x| row[*x..].starts_with(&arrow)) {
                         let sign = small(sign);
-                        // The figures before it: no gap in them is wider than a space.
+                        // The digits before the arrow end at a gap that is wider than a space.
                         let before = &row[..x - 1];
                         let gap = before.windows(6).rposition(|gap| gap.iter().all(|byte| *byte == 0));
                         let figures = &before[gap.map_or(0, |gap| gap + 6)..];
@@ -272,7 +276,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_not_served_is_dashes_whatever_is_known(
+    fn a_denied_symbol_shows_dashes_instead_of_any_price(
         glass in some_glass(0..PRICED),
         denial in prop::sample::select(vec![Denial::NotEntitled, Denial::NotFound]),
     ) {
@@ -295,16 +299,17 @@ proptest! {
         }
     }
 
-    /// What is kept of one view must never be drawn in another.
+    /// The draw cache of one view must not affect the next view.
     #[test]
-    fn no_picture_tells_what_was_drawn_before(
+    fn a_picture_never_depends_on_earlier_pictures(
         first in some_glass(0..2),
         second in some_glass(0..2),
         mixed in any::<[bool; 5]>(),
     ) {
         let history = walk(60, 100.0);
         let before = first.view(&history);
-        // Views that differ in everything are told apart by anything.
+        // If views differ in all fields, each comparison finds a difference. So the mixed view
+        // differs in some fields only.
         let mut after = before;
         let new = second.view(&history);
         if let (PageView::Pair(_, Some(line)), PageView::Pair(_, Some(other))) = (&mut after.page, &new.page) {
@@ -323,7 +328,7 @@ proptest! {
         }
     }
 
-    /// A table may leave out a name, but never a figure of a number.
+    /// A table may omit a name, but it never omits a digit of a number.
     #[test]
     fn the_book_of_a_contract_is_legible(
         bid in 1i64..10_000_000, spread in 0i64..10_000, glass in some_glass(2..3),
@@ -341,16 +346,16 @@ proptest! {
         view.format.numbers = NumberFormat::ENGLISH;
         let tall = drawn(&view, Size::Tall);
         for price in [bid, ask] {
-            prop_assert!(said(&tall, &small(&price.to_string()), 4..5), "{price} {tall:?}");
+            prop_assert!(contains_bytes(&tall, &small(&price.to_string()), 4..5), "{price} {tall:?}");
         }
         let short = drawn(&view, Size::Short);
-        prop_assert!(said(&short, &small(&format!("{bid}x{ask}")), 1..2), "{bid} {ask} {short:?}");
+        prop_assert!(contains_bytes(&short, &small(&format!("{bid}x{ask}")), 1..2), "{bid} {ask} {short:?}");
     }
 }
 
 #[test]
-fn of_two_numbers_that_do_not_fit_beside_each_other_the_second_makes_way() {
-    // Text that lies on something is a panic where debugging is on.
+fn the_second_of_two_numbers_is_shortened_if_both_do_not_fit() {
+    // The drawing code panics in debug builds if a text overlaps another one.
     let far = -10_000_000.0;
     let (first, second) = (line("A", far, far, &[]), line("B", far, far, &[]));
     let mut view = view(PageView::Pair(first, Some(second)));
@@ -363,11 +368,11 @@ fn of_two_numbers_that_do_not_fit_beside_each_other_the_second_makes_way() {
     let row = frame.page(1);
     let times = row.windows(number.len()).filter(|at| *at == number).count();
     assert_eq!(times, 1, "{frame:?}");
-    assert!(said(&frame, &small(".."), 1..2), "{frame:?}");
+    assert!(contains_bytes(&frame, &small(".."), 1..2), "{frame:?}");
 }
 
 #[test]
-fn the_five_signs_are_told_apart_at_a_glance() {
+fn the_five_link_icons_differ_clearly() {
     let icons = SIGNS.map(|sign| {
         let view = View {
             sign,

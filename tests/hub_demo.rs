@@ -1,4 +1,4 @@
-//! The first complete picture of a demo says that its prices are not real.
+//! Tests of the demo: its first complete picture shows that its prices are simulated.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/views/mod.rs"]
@@ -14,7 +14,7 @@ use deskticker::time::Clock;
 use tokio::sync::mpsc;
 use views::{drawn, ordinary, walk};
 
-/// The bytes of the word DEMO, from the slot before the sign of the link.
+/// The bytes of the badge DEMO, which stands before the link icon.
 fn badge() -> Vec<u8> {
     let history = walk(2, 1.0);
     let mut view = ordinary(&history);
@@ -37,9 +37,10 @@ async fn first_complete_picture() -> Box<Frame> {
 }
 
 #[tokio::test]
-async fn the_first_complete_picture_of_a_demo_says_demo() {
+async fn the_first_complete_picture_of_a_demo_shows_the_demo_badge() {
     let badge = badge();
-    // What comes first, the values by REST or those of the stream, is a matter of chance.
+    // The first value comes either from REST or from the stream. The order is random, so the test
+    // runs five times.
     for _ in 0..5 {
         let frame = first_complete_picture().await;
         let said = frame.page(0).windows(badge.len()).any(|at| at == badge);

@@ -1,4 +1,4 @@
-//! The hub as a whole, doors, fan-out and upstream, in front of a simulator.
+//! Tests of the whole hub (listener, broker and upstream) with a simulator as its vendor.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/hub_server/mod.rs"]
@@ -26,17 +26,17 @@ use deskticker::secret::Secret;
 use deskticker::simulator::{self, InjectedFault, Simulator};
 use deskticker::time::{Clock, ManualClock, Moment, Now};
 use futures_util::{SinkExt, StreamExt};
-use hub_server::{PATIENCE, START, TOKEN, block_on, folder, hub_before, hub_behind};
+use hub_server::{START, TIME_LIMIT, TOKEN, block_on, folder, hub_before, hub_behind};
 use tokio_tungstenite::tungstenite::Message;
 
 struct Whole {
     hub: Hub,
-    hand: ManualClock,
+    manual_clock: ManualClock,
     _simulator: Simulator,
 }
 
 async fn whole(settings: HubSettings, devices: Option<&RegistryFile>) -> Whole {
-    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
     let token = Secret::new(TOKEN).unwrap();
     let vendor = simulator::SimulatorSettings::default();
     let (mut setup, simulator) = simulated::setup(vendor, &token, clock).await.unwrap();
@@ -50,7 +50,7 @@ async fn whole(settings: HubSettings, devices: Option<&RegistryFile>) -> Whole {
         .unwrap();
     Whole {
         hub,
-        hand,
+        manual_clock,
         _simulator: simulator,
     }
 }
@@ -62,11 +62,11 @@ impl Whole {
         connector.websocket(&endpoint, &path, &[]).await.unwrap()
     }
 
-    /// Lets time pass until a message is as it should be.
+    /// Moves the clock forward until a message matches the condition.
     async fn until(&self, socket: &mut WebSocket, mut wanted: impl FnMut(&Message) -> bool) {
         let passing = async {
             loop {
-                self.hand.advance(Duration::from_millis(500));
+                self.manual_clock.advance(Duration::from_millis(500));
                 for _ in 0..50 {
                     tokio::task::yield_now().await;
                 }
@@ -86,7 +86,7 @@ impl Whole {
                 () = reading => {}
             }
         };
-        tokio::time::timeout(PATIENCE, both).await.unwrap();
+        tokio::time::timeout(TIME_LIMIT, both).await.unwrap();
     }
 }
 
@@ -116,10 +116,10 @@ fn ages_add_up_from_hub_to_hub() {
             None,
             "what is new is as the vendor wrote it"
         );
-        // One symbol is silent from here on, and the link is not.
+        // From now on, the symbol is silent, but the connection is not.
         simulator.fault(InjectedFault::Silence).await;
         let (before, after) = (Duration::from_secs(7), Duration::from_secs(5));
-        first.hand.advance(before);
+        first.manual_clock.advance(before);
         let mut early = second.join("indices").await;
         early.subscribe("V.I:SPX").await;
         let repeated = early.event(|event| event["ev"] == "V");
@@ -128,7 +128,7 @@ fn ages_add_up_from_hub_to_hub() {
         let age = |event: &serde_json::Value| Duration::from_millis(event["age"].as_u64().unwrap());
         let once = age(&repeated);
         assert!((before..before + after).contains(&once), "{once:?}");
-        second.hand.advance(after);
+        second.manual_clock.advance(after);
         let mut late = second.join("indices").await;
         late.subscribe("V.I:SPX").await;
         let twice = age(&late.event(|event| event["ev"] == "V").await);
@@ -140,7 +140,7 @@ fn ages_add_up_from_hub_to_hub() {
 }
 
 #[test]
-fn prices_arrive_over_tls_and_the_end_is_said() {
+fn prices_arrive_over_tls_and_a_stop_sends_a_close_frame() {
     block_on(async {
         let folder = folder("whole-tls");
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
@@ -169,7 +169,7 @@ fn prices_arrive_over_tls_and_the_end_is_said() {
             }
             false
         };
-        let said = tokio::time::timeout(PATIENCE, farewell).await.unwrap();
+        let said = tokio::time::timeout(TIME_LIMIT, farewell).await.unwrap();
         assert!(said);
         drop(socket);
         let ended = tokio::time::timeout(Duration::from_secs(2), stopping);
@@ -178,7 +178,7 @@ fn prices_arrive_over_tls_and_the_end_is_said() {
 }
 
 #[test]
-fn clients_that_never_read_do_not_hold_up_the_end() {
+fn clients_that_never_read_do_not_delay_the_stop() {
     block_on(async {
         let whole = whole(HubSettings::default(), None).await;
         let connector = Connector::new(None).unwrap();
@@ -190,7 +190,8 @@ fn clients_that_never_read_do_not_hold_up_the_end() {
         let asked = Instant::now();
         whole.hub.stop().await;
         let took = asked.elapsed();
-        // They were waited for, and there is time left of the two seconds for a slow machine.
+        // The hub waited for the clients. The upper bound leaves time for a slow machine within the
+        // limit of two seconds.
         let waited = Duration::from_millis(900)..Duration::from_millis(1600);
         assert!(waited.contains(&took), "{took:?}");
         drop(silent);
@@ -198,7 +199,7 @@ fn clients_that_never_read_do_not_hold_up_the_end() {
 }
 
 #[test]
-fn who_joins_and_never_says_who_it_is_is_closed() {
+fn a_client_that_never_authenticates_is_closed() {
     block_on(async {
         let whole = whole(HubSettings::default(), None).await;
         let connector = Connector::new(None).unwrap();
@@ -210,7 +211,7 @@ fn who_joins_and_never_says_who_it_is_is_closed() {
 }
 
 #[test]
-fn a_device_that_is_revoked_is_disconnected_and_others_stay() {
+fn a_revoked_device_is_disconnected_and_other_devices_stay() {
     block_on(async {
         let file = RegistryFile::new(folder("whole-revoked").join("devices"));
         let kitchen = file.add("kitchen").unwrap();
@@ -233,10 +234,10 @@ fn a_device_that_is_revoked_is_disconnected_and_others_stay() {
 }
 
 #[test]
-fn a_display_recognises_the_hub_over_plaintext_and_gets_all_that_it_asks_for() {
+fn a_display_recognises_the_hub_over_plaintext_and_receives_all_requested_data() {
     block_on(async {
         let whole = whole(HubSettings::default(), None).await;
-        let (clock, _hand) = Clock::manual(Now::new(Moment::ZERO, START));
+        let (clock, _manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
         let source = Arc::new(FeedSource {
             provider: FeedProvider::Hub,
             endpoint: Endpoint::parse(&format!("ws://{}", whole.hub.address())).unwrap(),
@@ -269,7 +270,7 @@ fn a_display_recognises_the_hub_over_plaintext_and_gets_all_that_it_asks_for() {
         tokio::spawn(run_poller(connector, source, asked, sender, clock));
         let (mut live, mut seed, mut market) = (false, None, None);
         while !live || seed.is_none() || market.is_none() {
-            let next = tokio::time::timeout(PATIENCE, updates.recv()).await;
+            let next = tokio::time::timeout(TIME_LIMIT, updates.recv()).await;
             match next.expect("nothing more comes").unwrap() {
                 Update::Status(_, status) => live |= status.phase == ConnectionPhase::Live,
                 Update::Seed(told) => seed = Some(told),

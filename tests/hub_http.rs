@@ -1,4 +1,5 @@
-//! Whoever comes to the hub gets a clear answer, and costs nobody else anything.
+//! Tests of the HTTP server of the hub: each client gets a clear response and does not disturb the
+//! other clients.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/hub_server/mod.rs"]
@@ -9,7 +10,7 @@ use std::time::Duration;
 use deskticker::hub::HubSettings;
 use deskticker::hub::server::limits::Limits;
 use deskticker::time::Utc;
-use hub_server::{BEARER, PATIENCE, START, TOKEN, UPGRADE, block_on, hub, hub_before, reply};
+use hub_server::{BEARER, START, TIME_LIMIT, TOKEN, UPGRADE, block_on, hub, hub_before, reply};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -22,7 +23,7 @@ fn limited(limits: Limits) -> HubSettings {
 }
 
 #[test]
-fn a_path_that_is_not_served_is_404_and_a_wrong_method_405() {
+fn an_unknown_path_gets_404_and_a_wrong_method_405() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
         for path in [
@@ -35,7 +36,7 @@ fn a_path_that_is_not_served_is_404_and_a_wrong_method_405() {
         ] {
             assert_eq!(hub.get(path).await.status, 404, "{path}");
         }
-        // Stocks are not among this hub's clusters.
+        // This hub does not serve the cluster stocks.
         assert_eq!(hub.upgrade("/ws/stocks", BEARER).await, 404);
         for (request, allowed) in [
             ("POST /ws/indices", "GET"),
@@ -43,23 +44,23 @@ fn a_path_that_is_not_served_is_404_and_a_wrong_method_405() {
             ("DELETE /api/quotes", "GET, HEAD"),
             ("POST /healthz", "GET, HEAD"),
         ] {
-            let reply = hub.ask(request, "").await;
+            let reply = hub.request(request, "").await;
             assert_eq!((reply.status, reply.header("allow")), (405, Some(allowed)));
         }
     });
 }
 
 #[test]
-fn an_upgrade_must_be_one() {
+fn an_invalid_upgrade_is_refused() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
         let plain = hub.get("/ws/indices").await;
         assert_eq!(plain.status, 426);
         assert_eq!(plain.header("sec-websocket-version"), Some("13"));
         let old = UPGRADE.replace("Version: 13", "Version: 8");
-        assert_eq!(hub.ask("GET /ws/indices", &old).await.status, 426);
+        assert_eq!(hub.request("GET /ws/indices", &old).await.status, 426);
         let bad = UPGRADE.replace("dGhlIHNhbXBsZSBub25jZQ==", "short");
-        assert_eq!(hub.ask("GET /ws/indices", &bad).await.status, 400);
+        assert_eq!(hub.request("GET /ws/indices", &bad).await.status, 400);
         let mut garbage = hub.connect().await;
         garbage
             .write_all(b"\x16\x03\x01 nonsense\r\n\r\n")
@@ -70,11 +71,11 @@ fn an_upgrade_must_be_one() {
 }
 
 #[test]
-fn an_upgrade_is_answered_as_the_rfc_says_and_on_the_vendors_path_too() {
+fn an_upgrade_is_accepted_as_in_the_rfc_also_on_the_vendor_path() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
         for path in ["/ws/indices", "/ws/options", "/indices"] {
-            let reply = hub.ask(&format!("GET {path}"), UPGRADE).await;
+            let reply = hub.request(&format!("GET {path}"), UPGRADE).await;
             assert_eq!(reply.status, 101, "{path}");
             let accept = Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
             assert_eq!(reply.header("sec-websocket-accept"), accept);
@@ -84,7 +85,7 @@ fn an_upgrade_is_answered_as_the_rfc_says_and_on_the_vendors_path_too() {
 }
 
 #[test]
-fn a_page_from_elsewhere_is_refused_unless_it_is_listed() {
+fn a_foreign_origin_is_refused_unless_it_is_configured() {
     block_on(async {
         let hub = hub(HubSettings {
             origins: vec!["https://desk.example".into()],
@@ -104,10 +105,13 @@ fn a_page_from_elsewhere_is_refused_unless_it_is_listed() {
 }
 
 #[test]
-fn quotes_need_tickers_and_say_when_the_vendor_is_away() {
+fn quotes_need_tickers_and_get_502_without_the_vendor() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
-        let ask = async |query: &str| hub.ask(&format!("GET /api/quotes{query}"), BEARER).await;
+        let ask = async |query: &str| {
+            hub.request(&format!("GET /api/quotes{query}"), BEARER)
+                .await
+        };
         for query in ["", "?tickers=", "?tickers=,%20,"] {
             let reply = ask(query).await;
             assert_eq!(reply.status, 400);
@@ -119,13 +123,13 @@ fn quotes_need_tickers_and_say_when_the_vendor_is_away() {
         let away = ask("?tickers=SPX,VIX").await;
         assert_eq!(away.status, 502);
         assert!(away.json()["error"].is_string() && away.json()["message"].is_string());
-        let market = hub.ask("GET /api/market/status", BEARER).await;
+        let market = hub.request("GET /api/market/status", BEARER).await;
         assert_eq!(market.status, 502);
     });
 }
 
 #[test]
-fn who_says_nothing_or_speaks_slowly_is_told_so_in_time() {
+fn a_silent_or_slow_client_gets_408_in_time() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
         let mut silent = hub.connect().await;
@@ -144,18 +148,18 @@ fn who_says_nothing_or_speaks_slowly_is_told_so_in_time() {
                 .starts_with("HTTP/1.1 408")
         );
         assert_eq!(hub.metric("timeouts_total").await, 2.0);
-        // Nobody else has noticed.
+        // Other clients do not notice the timeouts.
         assert_eq!(hub.get("/healthz").await.status, 200);
     });
 }
 
 #[test]
-fn every_answer_is_dated_by_the_hubs_own_clock_and_by_none_that_is_not_set() {
+fn every_response_has_the_date_of_the_hub_clock_unless_the_clock_is_not_set() {
     block_on(async {
         let (hub, simulator) =
             hub_before(deskticker::simulator::SimulatorSettings::default()).await;
         let asked = async |path: &str, headers: &str| {
-            let reply = hub.ask(&format!("GET {path}"), headers).await;
+            let reply = hub.request(&format!("GET {path}"), headers).await;
             let dates = reply.head.lines().filter(|line| line.starts_with("date: "));
             assert!(dates.count() <= 1, "{reply:?}");
             (reply.status, reply.header("date").map(str::to_owned))
@@ -175,13 +179,13 @@ fn every_answer_is_dated_by_the_hubs_own_clock_and_by_none_that_is_not_set() {
                 "{path}"
             );
         }
-        hub.hand.set_utc(None);
+        hub.manual_clock.set_utc(None);
         assert_eq!(asked("/healthz", "").await, (200, None));
-        hub.hand.set_utc(Some(Utc(START.0 - 86_400_000)));
+        hub.manual_clock.set_utc(Some(Utc(START.0 - 86_400_000)));
         let yesterday = "Sun, 31 May 2026 00:00:00 GMT";
         assert_eq!(asked("/ws/indices", &upgrade).await.1.unwrap(), yesterday);
 
-        // So does the simulator, whose clock this is too.
+        // The simulator uses the same clock and sends the same dates.
         let key = "Authorization: Bearer simulated\r\n";
         for (path, headers, status) in [
             ("/indices", UPGRADE, 101),
@@ -201,7 +205,7 @@ fn every_answer_is_dated_by_the_hubs_own_clock_and_by_none_that_is_not_set() {
             );
         }
 
-        hub.hand.set_utc(Some(START));
+        hub.manual_clock.set_utc(Some(START));
         let mut silent = hub.connect().await;
         let told = hub.until_closed(&mut silent).await;
         let (head, _) = told.split_once("\r\n\r\n").unwrap();
@@ -212,12 +216,12 @@ fn every_answer_is_dated_by_the_hubs_own_clock_and_by_none_that_is_not_set() {
 }
 
 #[test]
-fn a_head_that_does_not_end_is_refused() {
+fn a_request_head_without_an_end_is_refused() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
         let mut stream = hub.connect().await;
         let head = format!("GET /healthz HTTP/1.1\r\nX: {}", "x".repeat(64 << 10));
-        // The hub may close before it has read all of it.
+        // The hub may close the connection before it has read the whole head.
         stream.write_all(head.as_bytes()).await.ok();
         let mut text = Vec::new();
         stream.read_to_end(&mut text).await.ok();
@@ -229,7 +233,7 @@ fn a_head_that_does_not_end_is_refused() {
 }
 
 #[test]
-fn a_full_hub_says_503_and_has_room_again_when_somebody_leaves() {
+fn a_full_hub_returns_503_until_a_client_leaves() {
     block_on(async {
         let hub = hub(limited(Limits {
             connections: 1,
@@ -237,25 +241,25 @@ fn a_full_hub_says_503_and_has_room_again_when_somebody_leaves() {
         }))
         .await;
         let mut holder = hub.connect().await;
-        // The first byte of an answer of the second shows that the first has been accepted.
+        // The response to the second connection shows that the hub has accepted the first one.
         let refused = hub
-            .ask("GET /ws/indices", &format!("{UPGRADE}{BEARER}"))
+            .request("GET /ws/indices", &format!("{UPGRADE}{BEARER}"))
             .await;
         assert_eq!(refused.status, 503);
         assert!(refused.header("retry-after").is_some());
-        assert_eq!(hub.ask("GET /api/quotes", BEARER).await.status, 503);
-        // Whoever watches the hub still can.
+        assert_eq!(hub.request("GET /api/quotes", BEARER).await.status, 503);
+        // Monitoring must still work.
         assert_eq!(hub.get("/healthz").await.status, 200);
         assert_eq!(hub.metric("refused_full_total").await, 2.0);
         hub.until_closed(&mut holder).await;
         drop(holder);
         let let_in = async { while hub.upgrade("/ws/indices", BEARER).await != 101 {} };
-        tokio::time::timeout(PATIENCE, let_in).await.unwrap();
+        tokio::time::timeout(TIME_LIMIT, let_in).await.unwrap();
     });
 }
 
 #[test]
-fn without_a_token_there_is_room_for_some() {
+fn unauthenticated_clients_have_their_own_limit() {
     block_on(async {
         let hub = hub(limited(Limits {
             unauthenticated: 0,
@@ -268,7 +272,7 @@ fn without_a_token_there_is_room_for_some() {
 }
 
 #[test]
-fn who_comes_too_often_is_429_until_time_has_passed() {
+fn an_address_with_too_many_requests_gets_429_for_a_while() {
     block_on(async {
         let mut settings = limited(Limits {
             per_minute: 2,
@@ -278,7 +282,7 @@ fn who_comes_too_often_is_429_until_time_has_passed() {
         let hub = hub(settings).await;
         let from = async |address: &str| {
             let headers = format!("X-Forwarded-For: {address}\r\n");
-            hub.ask("GET /healthz", &headers).await
+            hub.request("GET /healthz", &headers).await
         };
         assert_eq!(from("198.51.100.1").await.status, 200);
         assert_eq!(from("198.51.100.1").await.status, 200);
@@ -286,9 +290,9 @@ fn who_comes_too_often_is_429_until_time_has_passed() {
         assert_eq!(refused.status, 429);
         assert!(refused.header("retry-after").is_some());
         assert_eq!(from("198.51.100.2").await.status, 200);
-        hub.hand.advance(Duration::from_secs(60));
+        hub.manual_clock.advance(Duration::from_secs(60));
         assert_eq!(from("198.51.100.1").await.status, 200);
-        // What is not from a trusted proxy is the peer's, and loopback is exempt.
+        // Requests without this header have a loopback address, which has no rate limit.
         for _ in 0..9 {
             assert_eq!(hub.get("/healthz").await.status, 200);
         }
@@ -325,7 +329,7 @@ fn health_needs_no_token_and_names_every_cluster() {
             report["clusters"]["options"]["lastEventAgeSeconds"],
             json!(null)
         );
-        assert_eq!(hub.ask("HEAD /healthz", "").await.body, "");
+        assert_eq!(hub.request("HEAD /healthz", "").await.body, "");
     });
 }
 
@@ -372,7 +376,7 @@ fn the_metrics_are_valid_prometheus_text() {
 }
 
 #[test]
-fn a_hub_that_is_stopped_ends_though_somebody_says_nothing() {
+fn a_stopped_hub_ends_despite_a_silent_client() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
         let mut silent = hub.connect().await;

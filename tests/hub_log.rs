@@ -1,4 +1,5 @@
-//! The log says who was refused, and nobody can keep it from saying so of others.
+//! Tests of the log of the hub: it contains each refused request, and one address cannot suppress
+//! the log lines of another one.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/hub_server/mod.rs"]
@@ -8,8 +9,8 @@ use deskticker::hub::HubSettings;
 use hub_server::{block_on, captured_log, hub};
 
 #[test]
-fn one_address_behind_a_proxy_does_not_use_up_the_complaints_of_another() {
-    captured_log::keep();
+fn the_log_limit_of_one_address_does_not_affect_another_address() {
+    captured_log::start();
     block_on(async {
         let hub = hub(HubSettings {
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
@@ -19,7 +20,7 @@ fn one_address_behind_a_proxy_does_not_use_up_the_complaints_of_another() {
         let ask = async |method: &str, from: &str| {
             let headers = format!("X-Forwarded-For: {from}\r\nX-Massive-Proxy-Token: wrong\r\n");
             let request = format!("{method} /api/market/status");
-            hub.ask(&request, &headers).await.status
+            hub.request(&request, &headers).await.status
         };
         for _ in 0..20 {
             assert_eq!(ask("GET", "192.0.2.1").await, 403);
@@ -29,7 +30,7 @@ fn one_address_behind_a_proxy_does_not_use_up_the_complaints_of_another() {
             assert_eq!(ask(method, "192.0.2.3").await, 405);
         }
     });
-    let log = captured_log::kept();
+    let log = captured_log::text();
     let told = |words: &str| log.lines().filter(|line| line.starts_with(words)).count();
     assert_eq!(told("INFO 192.0.2.1 GET /api/market/status 403"), 6);
     assert_eq!(told("INFO 192.0.2.2 GET /api/market/status 403"), 1);

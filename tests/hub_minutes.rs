@@ -1,4 +1,5 @@
-//! The session's minutes, over real sockets: those that passed are kept, the others asked for once.
+//! Tests of the minute bars of the hub, over real sockets: the hub stores the bars of its stream
+//! and requests each other range from the vendor once.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/hub_server/mod.rs"]
@@ -13,7 +14,7 @@ const MINUTE: i64 = 60_000;
 
 async fn minutes(hub: &HubUnderTest, ticker: &str, from: i64, to: i64) -> Reply {
     let path = format!("/v2/aggs/ticker/{ticker}/range/1/minute/{from}/{to}?sort=desc&limit=1");
-    hub.ask(&format!("GET {path}"), BEARER).await
+    hub.request(&format!("GET {path}"), BEARER).await
 }
 
 fn rows(reply: &Reply) -> Vec<Value> {
@@ -26,7 +27,7 @@ fn starts(rows: &[Value]) -> Vec<i64> {
 }
 
 #[test]
-fn a_session_that_nobody_watched_is_asked_of_the_vendor_once_for_all() {
+fn minutes_without_a_subscriber_are_requested_from_the_vendor_once() {
     block_on(async {
         let (hub, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         let from = START.0 - 390 * MINUTE;
@@ -55,9 +56,9 @@ fn a_session_that_nobody_watched_is_asked_of_the_vendor_once_for_all() {
         assert_eq!(all[0].get("v"), None, "an index has no volume");
         assert_eq!(rows(&two), all);
         assert_eq!(rows(&three), all[200..]);
-        // The same by the day of New York, which was the one before.
+        // The same range, given as a day in New York (the day before in UTC).
         let day = "/v2/aggs/ticker/I:SPX/range/1/minute/2026-05-31/2026-05-31";
-        let day = hub.ask(&format!("GET {day}"), BEARER).await;
+        let day = hub.request(&format!("GET {day}"), BEARER).await;
         assert_eq!(rows(&day), all);
         let share = rows(&minutes(&hub, "SPY", from, START.0).await);
         assert!(share[0]["v"].as_f64().unwrap() > 0.0);
@@ -65,7 +66,7 @@ fn a_session_that_nobody_watched_is_asked_of_the_vendor_once_for_all() {
 }
 
 #[test]
-fn minutes_that_pass_are_kept_as_they_passed_and_not_asked_for() {
+fn streamed_minutes_are_stored_unchanged_and_not_requested() {
     block_on(async {
         let (hub, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         let mut client = hub.join("indices").await;
@@ -86,12 +87,12 @@ fn minutes_that_pass_are_kept_as_they_passed_and_not_asked_for() {
         let passed = minutes(&hub, "I:SPX", first, last - 1).await;
         assert_eq!(rows(&passed), expected);
         assert_eq!(simulator.requests(), 0);
-        // Of what was before the vendor knows more, and of what passed here not better.
+        // The vendor has earlier bars. For the bars of the stream, the hub keeps its own values.
         let whole = rows(&minutes(&hub, "I:SPX", first - 390 * MINUTE, last - 1).await);
         assert_eq!(whole.len(), 393);
         assert_eq!(whole[390..], expected);
         assert_eq!(simulator.requests(), 1);
-        // From then on the stream is enough.
+        // From now on, the bars of the stream are enough.
         let bar = client.event(|event| event["ev"] == "AM");
         let next = hub.while_time_passes(bar).await;
         let to = next["e"].as_i64().unwrap() - 1;
@@ -102,7 +103,7 @@ fn minutes_that_pass_are_kept_as_they_passed_and_not_asked_for() {
 }
 
 #[test]
-fn while_the_vendor_cannot_be_asked_what_passed_is_served_and_marked() {
+fn streamed_minutes_are_served_as_stale_while_the_vendor_refuses_requests() {
     block_on(async {
         let (hub, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         let mut client = hub.join("indices").await;
@@ -114,7 +115,7 @@ fn while_the_vendor_cannot_be_asked_what_passed_is_served_and_marked() {
         let reply = minutes(&hub, "I:SPX", start - 60 * MINUTE, start + MINUTE).await;
         assert_eq!(starts(&rows(&reply)), [start]);
         assert_eq!(reply.json()["stale"], true);
-        // Of what never passed there is nothing to serve.
+        // The hub has no bars of this symbol.
         let nothing = minutes(&hub, "I:VIX", start - 60 * MINUTE, start).await;
         assert_eq!(nothing.status, 403);
         assert!(nothing.json()["message"].is_string());
@@ -122,7 +123,7 @@ fn while_the_vendor_cannot_be_asked_what_passed_is_served_and_marked() {
 }
 
 #[test]
-fn a_ticker_that_the_plan_lacks_is_refused_and_costs_no_other() {
+fn a_ticker_outside_the_plan_is_refused_without_effect_on_other_tickers() {
     block_on(async {
         let (hub, simulator) = hub_before(simulator::SimulatorSettings {
             denied: vec!["I:NDX".into()],
@@ -141,15 +142,18 @@ fn a_ticker_that_the_plan_lacks_is_refused_and_costs_no_other() {
 }
 
 #[test]
-fn minutes_need_a_token_and_nothing_else_is_served_beside_them() {
+fn minutes_need_a_token_and_no_other_aggregates_are_served() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
         let path = "/v2/aggs/ticker/I:SPX/range/1/minute/2026-06-01/2026-06-01";
         assert_eq!(hub.get(path).await.status, 401);
         let wrong = "Authorization: Bearer wrong\r\n";
-        assert_eq!(hub.ask(&format!("GET {path}"), wrong).await.status, 403);
-        assert_eq!(hub.ask(&format!("POST {path}"), BEARER).await.status, 405);
-        let away = hub.ask(&format!("GET {path}"), BEARER).await;
+        assert_eq!(hub.request(&format!("GET {path}"), wrong).await.status, 403);
+        assert_eq!(
+            hub.request(&format!("POST {path}"), BEARER).await.status,
+            405
+        );
+        let away = hub.request(&format!("GET {path}"), BEARER).await;
         assert_eq!(away.status, 502);
         for (path, status) in [
             ("I:SPX/range/5/minute/2026-06-01/2026-06-01", 404),
@@ -159,7 +163,7 @@ fn minutes_need_a_token_and_nothing_else_is_served_beside_them() {
             ("NO%20TICKER/range/1/minute/2026-06-01/2026-06-01", 400),
         ] {
             let path = format!("GET /v2/aggs/ticker/{path}");
-            let reply = hub.ask(&path, BEARER).await;
+            let reply = hub.request(&path, BEARER).await;
             assert_eq!(reply.status, status, "{path}");
             assert!(reply.json()["error"].is_string());
         }

@@ -1,4 +1,4 @@
-//! The program itself: what it prints, how it ends, and what it says of a configuration.
+//! Tests of the hub program: its output, its exit codes and its messages about a configuration.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/hub_server/mod.rs"]
@@ -45,7 +45,7 @@ fn told(output: &Output) -> (Option<i32>, String) {
 }
 
 #[test]
-fn help_and_version_are_for_people() {
+fn help_and_version_are_printed_and_wrong_arguments_exit_with_64() {
     let help = run(&["--help"]);
     assert!(help.status.success() && text(&help.stdout).contains("token add NAME"));
     let version = text(&run(&["-V"]).stdout);
@@ -72,7 +72,8 @@ fn tokens_are_added_listed_and_revoked() {
     let added = run(&["token", "add", "kitchen", "--file", file]);
     assert!(added.status.success());
     let token = text(&added.stdout);
-    // 256 bits; alone on standard output, and nowhere in the file.
+    // The token has 256 bits. It is the only text on standard output, and the file does not contain
+    // it.
     assert_eq!(token.trim().len(), 43);
     assert!(
         !std::fs::read_to_string(&path)
@@ -86,7 +87,7 @@ fn tokens_are_added_listed_and_revoked() {
         text(&run(&["token", "list", "--file", file]).stdout),
         "kitchen\n"
     );
-    // The configuration leads to the same file, and needs no key for that.
+    // The configuration names the same file. This command needs no vendor key.
     let config = path.with_file_name("hub.toml");
     std::fs::write(&config, format!("[devices]\nfile = {file:?}\n")).unwrap();
     let config = config.to_str().unwrap();
@@ -103,7 +104,7 @@ fn tokens_are_added_listed_and_revoked() {
 }
 
 #[test]
-fn a_file_that_everybody_can_read_is_complained_about() {
+fn a_device_file_that_everybody_can_read_causes_a_warning() {
     let path = folder("program-open").join("devices");
     let file = path.to_str().unwrap();
     run(&["token", "add", "kitchen", "--file", file]);
@@ -111,12 +112,12 @@ fn a_file_that_everybody_can_read_is_complained_about() {
     let (code, complaint) = told(&run(&["token", "list", "--file", file]));
     assert_eq!(code, Some(0));
     assert!(complaint.contains("chmod 600"), "{complaint}");
-    // A change makes it the owner's alone again.
+    // Each change of the file restores the mode 0600.
     run(&["token", "add", "hallway", "--file", file]);
     assert_eq!(told(&run(&["token", "list", "--file", file])).1, "");
 }
 
-/// A hub that is running, and where.
+/// A running hub and its address.
 struct Running {
     child: Child,
     address: String,
@@ -176,7 +177,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn a_key_and_a_token_in_the_environment_are_enough_and_sigterm_ends_it() {
+fn a_key_and_a_token_in_the_environment_start_the_hub_and_sigterm_ends_the_hub() {
     let mut command = program();
     command
         .args(["--listen", "127.0.0.1:0"])
@@ -210,9 +211,9 @@ fn sighup_reads_tokens_and_settings_again() {
         "origins = [\"https://desk.example\"]\n[massive]\nclusters = [\"stocks\"]\n[limits]\ntrades = 9",
     );
     hub.signal(rustix::process::Signal::HUP);
-    hub.until("needs a restart to change: massive.clusters");
-    hub.until("needs a restart to change: limits: authentication");
-    hub.until("settings read again");
+    hub.until("takes effect only after a restart of the hub: massive.clusters");
+    hub.until("takes effect only after a restart of the hub: limits: authentication");
+    hub.until("the settings have been read again");
     write("origin = 1");
     hub.signal(rustix::process::Signal::HUP);
     hub.until("hub.toml:2: unknown field `origin`");
@@ -220,7 +221,7 @@ fn sighup_reads_tokens_and_settings_again() {
 }
 
 #[test]
-fn the_first_token_is_added_while_the_hub_runs() {
+fn the_first_token_can_be_added_while_the_hub_runs() {
     let folder = folder("program-first");
     let (config, devices) = (folder.join("hub.toml"), folder.join("devices"));
     let settings = format!("listen = \"127.0.0.1:0\"\n[devices]\nfile = {devices:?}\n");
@@ -235,7 +236,7 @@ fn the_first_token_is_added_while_the_hub_runs() {
     let added = run(&["token", "add", "kitchen", "--file", file]);
     let path = format!("/api/quotes?token={}", text(&added.stdout).trim());
     let begun = Instant::now();
-    // 400: let in, and no tickers asked for.
+    // The status 400 means that the hub accepts the token but finds no tickers.
     while hub.status(&path) != 400 {
         assert!(begun.elapsed() < Duration::from_secs(10));
         std::thread::sleep(Duration::from_millis(200));
@@ -243,8 +244,8 @@ fn the_first_token_is_added_while_the_hub_runs() {
 }
 
 #[test]
-fn a_hub_that_nobody_can_enter_yet_runs_and_says_how_to_add_a_display() {
-    // Nothing is configured, and the usual file is not there.
+fn a_hub_without_devices_runs_and_explains_how_to_add_a_display() {
+    // This test needs a machine without the default device file.
     if Path::new(registry::DEFAULT_PATH).exists() {
         return;
     }
@@ -256,7 +257,7 @@ fn a_hub_that_nobody_can_enter_yet_runs_and_says_how_to_add_a_display() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap());
-    // Ended with the test, however that ends.
+    // The drop of this value kills the child process, even if the test fails.
     let mut hub = Running {
         child,
         address: String::new(),
@@ -271,7 +272,7 @@ fn a_hub_that_nobody_can_enter_yet_runs_and_says_how_to_add_a_display() {
 }
 
 #[test]
-fn a_port_in_use_is_said_so() {
+fn a_port_in_use_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (code, message) = told(&run(&["--simulate", "--listen", &address]));
@@ -283,7 +284,7 @@ fn a_port_in_use_is_said_so() {
 }
 
 #[test]
-fn simulated_prices_come_with_everything_needed_to_see_them() {
+fn a_simulated_hub_prints_the_commands_that_show_its_prices() {
     let mut child = program()
         .args(["--simulate", "--listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())
@@ -308,7 +309,7 @@ fn simulated_prices_come_with_everything_needed_to_see_them() {
         .unwrap();
     let mut health = String::new();
     stream.read_to_string(&mut health).unwrap();
-    // Though nobody has asked for anything yet.
+    // The health report shows the simulation before the first subscription.
     assert_eq!(health.matches(r#""state":"idle""#).count(), 3, "{health}");
     assert_eq!(health.matches(r#""simulated":true"#).count(), 4, "{health}");
     rustix::process::kill_process(
@@ -336,7 +337,7 @@ fn parsed(text: &str) -> Result<HubConfig, String> {
 }
 
 #[test]
-fn an_empty_file_is_a_configuration() {
+fn an_empty_file_is_a_valid_hub_configuration() {
     let config = parsed("").unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:3000");
     assert_eq!(
@@ -345,7 +346,7 @@ fn an_empty_file_is_a_configuration() {
     );
     assert_eq!(config.clusters, [Cluster::Indices, Cluster::Options]);
     assert_eq!(config.limits, Limits::default());
-    // Whether it is there or not.
+    // The file does not have to exist.
     assert_eq!(config.devices.file, PathBuf::from(registry::DEFAULT_PATH));
 }
 
@@ -379,7 +380,7 @@ fn every_setting_can_be_set() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_line_and_what_was_expected() {
+fn a_configuration_error_is_reported_with_its_line_and_the_expected_value() {
     for (text, expected) in [
         (
             "\nlisten = \"3000\"",
@@ -406,10 +407,13 @@ fn what_is_wrong_is_told_with_its_line_and_what_was_expected() {
             "[massive]\nclusters = [\"forex\"]",
             "hub.toml:2: clusters: \"forex\", expected \"indices\"",
         ),
-        ("[massive]\nclusters = []", "hub.toml:2: clusters: none"),
+        (
+            "[massive]\nclusters = []",
+            "hub.toml:2: clusters: the list is empty",
+        ),
         (
             "origins = [\"desk\"]",
-            "hub.toml:1: origins: \"desk\", expected the like of",
+            "hub.toml:1: origins: \"desk\", expected origins like",
         ),
         (
             "trusted_proxy = [\"x\"]",
@@ -427,7 +431,7 @@ fn what_is_wrong_is_told_with_its_line_and_what_was_expected() {
 }
 
 #[test]
-fn a_hub_without_a_key_says_what_to_do() {
+fn a_hub_without_a_key_names_the_missing_setting() {
     let (code, message) = told(&run(&[]));
     assert_eq!(code, Some(78));
     assert!(message.contains("MASSIVE_API_KEY"), "{message}");

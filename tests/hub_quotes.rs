@@ -1,5 +1,6 @@
-//! The hub's quotes, over real sockets: the vendor is asked once for all, and left alone when it
-//! says so. Time is moved by hand.
+//! Tests of the quotes of the hub, over real sockets: the hub combines the requests of all clients
+//! into one vendor request, and it pauses when the vendor requests a pause. The test moves the
+//! clock.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ const START: Utc = Utc(1_795_447_800_000);
 const CONTRACT: &str = "O:SPY251219C00650000";
 
 fn quotes(address: impl std::fmt::Display, key: &str) -> (QuoteCache, ManualClock, Clock) {
-    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
     let source = FeedSource {
         provider: FeedProvider::Vendor,
         endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
@@ -39,7 +40,7 @@ fn quotes(address: impl std::fmt::Display, key: &str) -> (QuoteCache, ManualCloc
         clock.clone(),
         watch::Sender::default().subscribe(),
     );
-    (quotes, hand, clock)
+    (quotes, manual_clock, clock)
 }
 
 async fn simulator() -> Simulator {
@@ -47,9 +48,9 @@ async fn simulator() -> Simulator {
 }
 
 async fn simulator_of(settings: SimulatorSettings) -> Simulator {
-    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
-    // It stands still.
-    drop(hand);
+    let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
+    // Without the handle, the clock stands still.
+    drop(manual_clock);
     let settings = SimulatorSettings {
         values: true,
         ..settings
@@ -62,7 +63,7 @@ fn json(body: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_row_is_there_in_the_order_asked() {
+async fn every_requested_row_is_returned_in_order() {
     let simulator = simulator().await;
     let (quotes, ..) = quotes(simulator.address(), "simulated");
     let body = quotes
@@ -94,7 +95,7 @@ async fn every_row_is_there_in_the_order_asked() {
 }
 
 #[tokio::test]
-async fn a_share_is_never_the_index_of_its_name() {
+async fn a_share_is_never_confused_with_an_index_of_the_same_name() {
     let simulator = simulator().await;
     let (quotes, ..) = quotes(simulator.address(), "simulated");
     let asked = ["COMP", "stock:COMP", "AMpB", "AMPB"];
@@ -118,7 +119,7 @@ async fn a_share_is_never_the_index_of_its_name() {
 }
 
 #[tokio::test]
-async fn a_share_has_its_day_its_book_and_its_last_trade() {
+async fn a_share_row_contains_its_day_its_book_and_its_last_trade() {
     let simulator = simulator_of(SimulatorSettings {
         denied: vec!["MSFT".into()],
         ..SimulatorSettings::default()
@@ -154,9 +155,9 @@ async fn a_share_has_its_day_its_book_and_its_last_trade() {
 }
 
 #[tokio::test]
-async fn however_many_ask_for_a_set_the_vendor_is_asked_once() {
+async fn requests_for_the_same_symbols_share_one_vendor_request() {
     let simulator = simulator().await;
-    let (quotes, hand, _) = quotes(simulator.address(), "simulated");
+    let (quotes, manual_clock, _) = quotes(simulator.address(), "simulated");
     let (one, two, three, four) = tokio::join!(
         quotes.quotes(&["SPX", "VIX"]),
         quotes.quotes(&["VIX", "SPX"]),
@@ -170,36 +171,36 @@ async fn however_many_ask_for_a_set_the_vendor_is_asked_once() {
         json(&three.unwrap())["results"].as_array().unwrap().len(),
         3
     );
-    hand.advance(Duration::from_secs(1));
+    manual_clock.advance(Duration::from_secs(1));
     let body = json(&quotes.quotes(&["SPX", "VIX"]).await.unwrap());
     assert_eq!((&body["age"], simulator.requests()), (&Value::from(1.0), 1));
-    hand.advance(Duration::from_secs(1));
+    manual_clock.advance(Duration::from_secs(1));
     let body = json(&quotes.quotes(&["SPX", "VIX"]).await.unwrap());
     assert_eq!((&body["age"], simulator.requests()), (&Value::from(0.0), 2));
 }
 
 #[tokio::test]
-async fn the_market_status_is_the_vendors_and_kept_for_a_minute() {
+async fn the_market_status_comes_from_the_vendor_and_is_cached_for_a_minute() {
     let simulator = simulator().await;
-    let (quotes, hand, _) = quotes(simulator.address(), "simulated");
+    let (quotes, manual_clock, _) = quotes(simulator.address(), "simulated");
     for age in [0.0, 59.0] {
         let status = json(&quotes.market_status().await.unwrap());
         assert_eq!(status["market"], "open");
         assert_eq!(status["indicesGroups"]["cgi"], "open");
         assert_eq!(status["age"], age);
-        hand.advance(Duration::from_secs(59));
+        manual_clock.advance(Duration::from_secs(59));
     }
     quotes.market_status().await.unwrap();
     assert_eq!(simulator.requests(), 2);
 }
 
 #[tokio::test]
-async fn a_refused_key_is_told_and_not_offered_again_for_a_minute() {
+async fn a_refused_key_is_reported_and_not_sent_again_for_a_minute() {
     let simulator = simulator().await;
-    let (quotes, hand, _) = quotes(simulator.address(), "simulated");
+    let (quotes, manual_clock, _) = quotes(simulator.address(), "simulated");
     quotes.quotes(&["SPX"]).await.unwrap();
     simulator.fault(InjectedFault::Refusal).await;
-    hand.advance(Duration::from_secs(3));
+    manual_clock.advance(Duration::from_secs(3));
     let body = json(&quotes.quotes(&["SPX"]).await.unwrap());
     assert_eq!(
         (&body["age"], &body["stale"]),
@@ -210,15 +211,15 @@ async fn a_refused_key_is_told_and_not_offered_again_for_a_minute() {
         retry_after: Some(secs),
     };
     assert_eq!(quotes.quotes(&["VIX"]).await, Err(refused(60)));
-    hand.advance(Duration::from_secs(59));
+    manual_clock.advance(Duration::from_secs(59));
     assert_eq!(quotes.quotes(&["VIX"]).await, Err(refused(1)));
     assert_eq!(simulator.requests(), 2);
     simulator.fault(InjectedFault::None).await;
-    hand.advance(Duration::from_secs(1));
+    manual_clock.advance(Duration::from_secs(1));
     quotes.quotes(&["VIX"]).await.unwrap();
 }
 
-/// An HTTP server that gives these answers in turn, and counts the requests.
+/// An HTTP server that sends these responses one after the other and counts the requests.
 async fn scripted(answers: &'static [&'static str]) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -239,36 +240,36 @@ async fn scripted(answers: &'static [&'static str]) -> (std::net::SocketAddr, Ar
 }
 
 #[tokio::test]
-async fn nothing_is_asked_before_retry_after_has_passed() {
+async fn no_request_is_sent_before_retry_after_has_passed() {
     let (address, count) = scripted(&[
         "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"results\":[]}",
     ])
     .await;
-    let (quotes, hand, _) = quotes(address, "the-key");
+    let (quotes, manual_clock, _) = quotes(address, "the-key");
     let busy = |secs| QuotesError {
         reason: Failure::Busy,
         retry_after: Some(secs),
     };
     let (one, two) = tokio::join!(quotes.quotes(&["SPX"]), quotes.quotes(&["SPX"]));
     assert_eq!((one, two), (Err(busy(30)), Err(busy(30))));
-    hand.advance(Duration::from_secs(29));
+    manual_clock.advance(Duration::from_secs(29));
     assert_eq!(quotes.market_status().await, Err(busy(1)));
     assert_eq!(count.load(Ordering::Relaxed), 1);
-    hand.advance(Duration::from_secs(1));
+    manual_clock.advance(Duration::from_secs(1));
     let body = json(&quotes.quotes(&["SPX"]).await.unwrap());
     assert_eq!(body["results"][0]["source"], "none");
 }
 
 #[tokio::test]
-async fn a_page_and_junk_are_no_quotes() {
+async fn a_web_page_or_junk_is_an_error_and_no_quote() {
     let (address, _) = scripted(&[
         "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n[1,2]",
         "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
     ])
     .await;
-    let (quotes, hand, _) = quotes(address, "the-key");
+    let (quotes, manual_clock, _) = quotes(address, "the-key");
     for reason in [
         Failure::Portal,
         Failure::Protocol,
@@ -278,6 +279,6 @@ async fn a_page_and_junk_are_no_quotes() {
         let error = quotes.quotes(&["SPX"]).await.unwrap_err();
         assert_eq!(error.reason, reason);
         assert!(error.retry_after.is_some());
-        hand.advance(Duration::from_secs(60));
+        manual_clock.advance(Duration::from_secs(60));
     }
 }

@@ -1,4 +1,5 @@
-//! No token and no key is ever in the log, in an answer or in a metric, at any level.
+//! Tests of secrets in the hub: no token and no key appears in the log, in a response or in a
+//! metric, at any log level.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/hub_server/mod.rs"]
@@ -10,15 +11,15 @@ use hub_server::{KEY, TOKEN, UPGRADE, block_on, captured_log, folder, hub_with};
 use tokio::io::AsyncWriteExt;
 
 #[test]
-fn nothing_secret_is_logged_answered_or_counted() {
-    captured_log::keep();
+fn no_secret_appears_in_the_log_the_responses_or_the_metrics() {
+    captured_log::start();
     let path = folder("secrets").join("devices");
     let file = RegistryFile::new(&path);
     let kitchen = file.add("kitchen").unwrap();
     let answers = block_on(async {
         let hub = hub_with(HubSettings::default(), Some(path.clone())).await;
         let bearer = format!("Authorization: Bearer {kitchen}\r\n");
-        let issued = hub.ask("POST /api/ws-token", &bearer).await.json();
+        let issued = hub.request("POST /api/ws-token", &bearer).await.json();
         let ticket = issued["token"].as_str().unwrap().to_owned();
         let mut answers = Vec::new();
         for token in [TOKEN, &kitchen, &ticket, "wrong-but-private", KEY] {
@@ -32,11 +33,11 @@ fn nothing_secret_is_logged_answered_or_counted() {
             ] {
                 let headers = format!("{UPGRADE}Origin: http://{token}.example\r\n");
                 let proxy = format!("X-Massive-Proxy-Token: {token}\r\nCookie: {token}\r\n");
-                answers.push(hub.ask(&format!("GET {path}"), "").await);
-                answers.push(hub.ask(&format!("GET {path}"), &headers).await);
-                answers.push(hub.ask(&format!("DELETE {path}"), &proxy).await);
+                answers.push(hub.request(&format!("GET {path}"), "").await);
+                answers.push(hub.request(&format!("GET {path}"), &headers).await);
+                answers.push(hub.request(&format!("DELETE {path}"), &proxy).await);
                 answers.push(
-                    hub.ask(&format!("GET {path}"), &format!("{UPGRADE}{proxy}"))
+                    hub.request(&format!("GET {path}"), &format!("{UPGRADE}{proxy}"))
                         .await,
                 );
             }
@@ -45,24 +46,24 @@ fn nothing_secret_is_logged_answered_or_counted() {
             broken.write_all(text.as_bytes()).await.unwrap();
             answers.push(hub_server::reply(&mut broken).await);
         }
-        // A file into which a token has been pasted is complained about without it.
+        // The complaint about a wrong file must not repeat a token from that file.
         std::fs::write(&path, format!("{kitchen}\nkitchen {kitchen}\n")).unwrap();
         hub.authenticator.check_file();
         answers.push(hub.get("/metrics").await);
         answers.push(hub.get("/healthz").await);
         hub.hub.stop().await;
         for token in [&ticket, "wrong-but-private"] {
-            absent(&captured_log::kept(), token);
+            absent(&captured_log::text(), token);
         }
         answers
     });
-    let log = captured_log::kept();
+    let log = captured_log::text();
     let reasons = "POST /api/ws-token 200|GET /ws/indices 403 the token was refused";
     assert!(reasons.split('|').all(|reason| log.contains(reason)));
     assert!(
         log.contains("GET /ws/indices 101")
             && log.contains("GET (unknown path) 404 nothing is served")
-            && log.contains("devices stay as they were")
+            && log.contains("keeps its previous device registry")
     );
     let hash = |token: &str| {
         let digest = deskticker::hub::auth::registry::digest_of(token);
@@ -77,7 +78,7 @@ fn nothing_secret_is_logged_answered_or_counted() {
             absent(&format!("{}\n{}", answer.head, answer.body), secret);
         }
     }
-    // Who there is, is nobody's business at the metrics.
+    // The metrics must not contain device names.
     for answer in &answers {
         assert!(!answer.body.contains("kitchen"));
     }

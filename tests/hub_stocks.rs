@@ -1,5 +1,5 @@
-//! The cluster that not every plan has: served like the others where it is there, and where it is
-//! not, nobody is left waiting for it.
+//! Tests of the cluster stocks, which some plans do not include. If the plan includes the cluster,
+//! the hub serves it like the others. If not, the hub closes each client with a reason.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/hub_server/mod.rs"]
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use deskticker::market::Cluster;
 use deskticker::simulator::{self, Simulator};
-use hub_server::{BEARER, HubUnderTest, PATIENCE, UPGRADE, block_on, hub_before};
+use hub_server::{BEARER, HubUnderTest, TIME_LIMIT, UPGRADE, block_on, hub_before};
 
 #[test]
-fn shares_and_contracts_come_with_trades_quotes_and_bars() {
+fn shares_and_contracts_have_trades_quotes_and_bars() {
     block_on(async {
         let (hub, _simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         for (cluster, ticker) in [("stocks", "SPY"), ("options", "O:SPY251219C00650000")] {
@@ -49,7 +49,7 @@ async fn without_stocks() -> (HubUnderTest, Simulator) {
     .await
 }
 
-/// Joins, wants something, and is sent away.
+/// Connects, subscribes, and checks that the hub closes the connection with the reason.
 async fn is_sent_away(hub: &HubUnderTest) {
     let mut client = hub.join("stocks").await;
     client.subscribe("T.SPY").await;
@@ -62,11 +62,11 @@ async fn is_sent_away(hub: &HubUnderTest) {
 }
 
 #[test]
-fn who_wants_what_the_plan_lacks_is_sent_away_and_told_so_at_the_door() {
+fn a_client_of_a_cluster_outside_the_plan_is_closed_and_the_next_upgrade_gets_404() {
     block_on(async {
         let (hub, _simulator) = without_stocks().await;
         is_sent_away(&hub).await;
-        let answer = async |path: &str| hub.ask(&format!("GET {path}"), UPGRADE).await;
+        let answer = async |path: &str| hub.request(&format!("GET {path}"), UPGRADE).await;
         let refused = answer("/ws/stocks").await;
         assert_eq!(refused.status, 404);
         assert_eq!(refused.header("retry-after"), Some("600"));
@@ -77,23 +77,23 @@ fn who_wants_what_the_plan_lacks_is_sent_away_and_told_so_at_the_door() {
                 .unwrap()
                 .contains("its plan does not include it")
         );
-        // The others have nothing to do with it, and neither has REST.
+        // The other clusters and REST are not affected.
         assert_eq!(answer("/ws/indices").await.status, 101);
-        let quotes = hub.ask("GET /api/quotes?tickers=SPY", BEARER).await;
+        let quotes = hub.request("GET /api/quotes?tickers=SPY", BEARER).await;
         assert_eq!(quotes.json()["results"][0]["source"], "stocks");
         let health = hub.get("/healthz").await;
         assert_eq!(health.status, 503);
         assert_eq!(health.json()["clusters"]["stocks"]["state"], "refused");
 
-        hub.hand.advance(Duration::from_secs(599));
+        hub.manual_clock.advance(Duration::from_secs(599));
         assert_eq!(answer("/ws/stocks").await.header("retry-after"), Some("1"));
-        hub.hand.advance(Duration::from_secs(1));
+        hub.manual_clock.advance(Duration::from_secs(1));
         let open = async {
             while answer("/ws/stocks").await.status != 101 {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, open).await.unwrap();
+        tokio::time::timeout(TIME_LIMIT, open).await.unwrap();
         is_sent_away(&hub).await;
         assert_eq!(answer("/ws/stocks").await.status, 404);
     });

@@ -1,4 +1,5 @@
-//! A hub with a certificate of its own, and our own client.
+//! Tests of a hub that serves TLS with its own certificate. The client is the client of the
+//! display.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/hub_server/mod.rs"]
@@ -12,10 +13,10 @@ use deskticker::hub::server::tls::Tls;
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::failure::Failure;
-use hub_server::{PATIENCE, TOKEN, block_on, folder, hub};
+use hub_server::{TIME_LIMIT, TOKEN, block_on, folder, hub};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// A certificate for 127.0.0.1 and its key, as files.
+/// A certificate for 127.0.0.1 and its key, in files.
 fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let paths = (
@@ -28,7 +29,7 @@ fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
 }
 
 #[test]
-fn our_own_client_connects_over_tls_and_a_stranger_to_the_certificate_does_not() {
+fn a_client_that_trusts_the_certificate_connects_over_tls_and_another_client_does_not() {
     block_on(async {
         let (certificate, key) = certificate(&folder("tls"), "hub");
         let hub = hub(HubSettings {
@@ -50,21 +51,22 @@ fn our_own_client_connects_over_tls_and_a_stranger_to_the_certificate_does_not()
             Some(Failure::Tls)
         );
 
-        // The end is said within TLS: a reply that was cut off would be an error here.
+        // The hub closes the TLS session properly. Otherwise the client reports a truncated
+        // response as an error.
         let mut stream = connector.stream(&endpoint).await.unwrap();
         stream
             .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             .await
             .unwrap();
         let mut text = String::new();
-        let reading = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text));
+        let reading = tokio::time::timeout(TIME_LIMIT, stream.read_to_string(&mut text));
         reading.await.unwrap().unwrap();
         assert!(text.starts_with("HTTP/1.1 200"), "{text}");
     });
 }
 
 #[test]
-fn who_does_not_begin_tls_is_let_go_in_time() {
+fn a_client_that_does_not_start_tls_is_closed_in_time() {
     block_on(async {
         let (certificate, key) = certificate(&folder("tls-silent"), "hub");
         let hub = hub(HubSettings {
@@ -74,7 +76,7 @@ fn who_does_not_begin_tls_is_let_go_in_time() {
         .await;
         let mut silent = hub.connect().await;
         assert_eq!(hub.until_closed(&mut silent).await, "");
-        // Whoever speaks plain HTTP is cut off at once: no time has to pass.
+        // The hub closes a plain HTTP connection at once, so the clock does not have to move.
         let mut plain = hub.connect().await;
         plain
             .write_all(b"GET /healthz HTTP/1.1\r\n\r\n")
@@ -91,13 +93,13 @@ fn who_does_not_begin_tls_is_let_go_in_time() {
 }
 
 #[test]
-fn certificates_and_keys_that_do_not_fit_are_named() {
+fn a_certificate_that_does_not_match_its_key_is_reported() {
     let folder = folder("tls-wrong");
     let (certificate_a, key_a) = certificate(&folder, "a");
     let (_, key_b) = certificate(&folder, "b");
     let told = |certificate: &Path, key: &Path| Tls::load(certificate, key).unwrap_err();
-    assert!(told(&certificate_a, &key_b).contains("not for the key"));
-    assert!(told(&key_a, &key_a).contains("no certificate in it"));
-    assert!(told(&certificate_a, &certificate_a).contains("no private key in it"));
+    assert!(told(&certificate_a, &key_b).contains("does not match the key"));
+    assert!(told(&key_a, &key_a).contains("contains no certificate"));
+    assert!(told(&certificate_a, &certificate_a).contains("contains no private key"));
     assert!(told(Path::new("/nowhere"), &key_a).starts_with("/nowhere: "));
 }

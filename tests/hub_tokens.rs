@@ -1,5 +1,5 @@
-//! A token lets its device in and nobody else, in every way it can be given, and no longer than
-//! its owner wants.
+//! Tests of tokens: a token gives access to its own device only, in each supported form, and only
+//! until its owner revokes the token.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/hub_server/mod.rs"]
@@ -23,7 +23,7 @@ fn encoded(token: &str) -> String {
 
 async fn ephemeral(hub: &HubUnderTest, token: &str) -> (String, i64) {
     let headers = format!("Authorization: Bearer {token}\r\n");
-    let reply = hub.ask("POST /api/ws-token", &headers).await;
+    let reply = hub.request("POST /api/ws-token", &headers).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     assert_eq!(reply.header("cache-control"), Some("no-store"));
     let answer = reply.json();
@@ -31,14 +31,14 @@ async fn ephemeral(hub: &HubUnderTest, token: &str) -> (String, i64) {
     (answer["token"].as_str().unwrap().to_owned(), expires)
 }
 
-/// The status of an upgrade with this token in the address.
+/// The status of an upgrade with this token in the URL.
 async fn join(hub: &HubUnderTest, token: &str) -> u16 {
     let path = format!("/ws/indices?token={}", encoded(token));
     hub.upgrade(&path, "").await
 }
 
 #[test]
-fn a_token_can_be_given_in_every_way() {
+fn a_token_is_accepted_in_the_url_and_in_both_headers() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
         for (token, status) in [(TOKEN, 101), ("wrong", 403), ("", 403)] {
@@ -54,7 +54,7 @@ fn a_token_can_be_given_in_every_way() {
                 ),
             ];
             for (path, headers) in ways {
-                // A header that ends behind its scheme gives no token at all.
+                // A header without text after its scheme contains no token.
                 if !(token.is_empty() && headers.starts_with("Auth")) {
                     assert_eq!(
                         hub.upgrade(&path, &headers).await,
@@ -64,19 +64,19 @@ fn a_token_can_be_given_in_every_way() {
                 }
             }
         }
-        // A trailing newline, as it comes from a file, is not part of it.
+        // A trailing newline, for example from a file, is not part of the token.
         assert_eq!(
             hub.upgrade(&format!("/ws/indices?token={TOKEN}%0A"), "")
                 .await,
             101
         );
-        // With none, an `auth` action may still come.
+        // A client without a token can still authenticate with an `auth` action.
         assert_eq!(hub.upgrade("/ws/indices", "").await, 101);
     });
 }
 
 #[test]
-fn a_request_without_a_token_is_401_and_with_a_wrong_one_403() {
+fn a_request_without_a_token_gets_401_and_with_a_wrong_token_403() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
         for request in [
@@ -84,12 +84,14 @@ fn a_request_without_a_token_is_401_and_with_a_wrong_one_403() {
             "GET /api/market/status",
             "POST /api/ws-token",
         ] {
-            let none = hub.ask(request, "").await;
+            let none = hub.request(request, "").await;
             assert_eq!(
                 (none.status, none.header("www-authenticate")),
                 (401, Some("Bearer"))
             );
-            let wrong = hub.ask(request, "X-Massive-Proxy-Token: wrong\r\n").await;
+            let wrong = hub
+                .request(request, "X-Massive-Proxy-Token: wrong\r\n")
+                .await;
             assert_eq!(wrong.status, 403);
         }
         assert_eq!(hub.metric("refused_tokens_total").await, 6.0);
@@ -97,35 +99,38 @@ fn a_request_without_a_token_is_401_and_with_a_wrong_one_403() {
 }
 
 #[test]
-fn an_ephemeral_token_is_good_for_one_upgrade_and_for_quotes_until_it_expires() {
+fn a_short_lived_token_is_valid_for_one_upgrade_and_for_quotes_until_its_expiry() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
         let (token, expires) = ephemeral(&hub, TOKEN).await;
         assert_eq!(expires - START.0, 300_000);
         let quotes = async || {
             let headers = format!("X-Massive-Proxy-Token: {token}\r\n");
-            hub.ask("GET /api/quotes?tickers=SPX", &headers)
+            hub.request("GET /api/quotes?tickers=SPX", &headers)
                 .await
                 .status
         };
-        // Let in, though the vendor is away.
+        // The hub accepts the token, but its vendor cannot be reached.
         assert_eq!(quotes().await, 502);
         assert_eq!(join(&hub, &token).await, 101);
         assert_eq!(join(&hub, &token).await, 403);
         assert_eq!(quotes().await, 502);
-        // It gives no other.
+        // A short-lived token cannot issue another token.
         let headers = format!("Authorization: Bearer {token}\r\n");
-        assert_eq!(hub.ask("POST /api/ws-token", &headers).await.status, 403);
+        assert_eq!(
+            hub.request("POST /api/ws-token", &headers).await.status,
+            403
+        );
 
         let (late, _) = ephemeral(&hub, TOKEN).await;
-        hub.hand.advance(EPHEMERAL);
+        hub.manual_clock.advance(EPHEMERAL);
         assert_eq!(join(&hub, &late).await, 403);
         assert_eq!(quotes().await, 403);
     });
 }
 
 #[test]
-fn an_ephemeral_token_that_was_touched_is_nobodys() {
+fn a_modified_short_lived_token_is_invalid() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
         let (token, _) = ephemeral(&hub, TOKEN).await;
@@ -148,7 +153,7 @@ fn an_ephemeral_token_that_was_touched_is_nobodys() {
         ] {
             assert_eq!(join(&hub, &touched).await, 403);
         }
-        // What another process has signed is good for nothing here.
+        // A token that another process has signed is not valid here.
         let token = Secret::new(TOKEN).unwrap();
         let other = Authenticator::new(None, Some(&token)).unwrap();
         let device = other.check(TOKEN).unwrap();
@@ -163,20 +168,20 @@ fn file(name: &str) -> (PathBuf, RegistryFile) {
 }
 
 #[test]
-fn a_revoked_device_is_out_within_seconds_and_its_ephemeral_tokens_with_it() {
+fn a_revoked_device_and_its_short_lived_tokens_are_refused_within_seconds() {
     block_on(async {
         let (path, file) = file("revoked");
         let kitchen = file.add("kitchen").unwrap();
         let hub = hub_with(HubSettings::default(), Some(path)).await;
         assert_eq!(join(&hub, &kitchen).await, 101);
         let (ticket, _) = ephemeral(&hub, &kitchen).await;
-        // One that was added while the hub runs is let in too.
+        // The hub also accepts a token that was added after its start.
         let hallway = file.add("hallway").unwrap();
         let mut registry = hub.authenticator.registry();
         let wait = async |registry: &mut tokio::sync::watch::Receiver<_>, count: usize| {
             let passing = async {
                 loop {
-                    hub.hand.advance(Duration::from_millis(500));
+                    hub.manual_clock.advance(Duration::from_millis(500));
                     tokio::task::yield_now().await;
                 }
             };
@@ -187,7 +192,7 @@ fn a_revoked_device_is_out_within_seconds_and_its_ephemeral_tokens_with_it() {
                 () = passing => {}
             }
         };
-        // "static" is the third.
+        // The third device is "static".
         wait(&mut registry, 3).await;
         assert_eq!(join(&hub, &hallway).await, 101);
         file.revoke("kitchen").unwrap();
@@ -200,7 +205,7 @@ fn a_revoked_device_is_out_within_seconds_and_its_ephemeral_tokens_with_it() {
 }
 
 #[test]
-fn a_file_that_is_wrong_keeps_everybody_but_who_is_revoked() {
+fn a_wrong_device_file_keeps_all_devices_except_revoked_ones() {
     let (path, file) = file("wrong");
     let (kitchen, hallway) = (file.add("kitchen").unwrap(), file.add("hallway").unwrap());
     let authenticator = Authenticator::new(Some(path.clone()), None).unwrap();
@@ -221,7 +226,7 @@ fn a_file_that_is_wrong_keeps_everybody_but_who_is_revoked() {
     );
     assert!(!error.contains("a-secret"), "{error}");
     assert_eq!(in_now(), (true, true));
-    // A new token needs a file that is right; taking one away does not.
+    // Adding a token needs a valid file, but revoking one does not.
     assert!(file.add("desk").is_err());
     file.revoke("kitchen").unwrap();
     assert!(authenticator.reload().is_err());
@@ -235,17 +240,17 @@ fn a_file_that_is_wrong_keeps_everybody_but_who_is_revoked() {
             .reload()
             .unwrap_err()
             .to_string()
-            .contains("no longer there")
+            .contains("no longer exists")
     );
     std::fs::create_dir(&path).unwrap();
     assert!(authenticator.reload().is_err());
     assert_eq!(in_now(), (false, true));
-    // At the start there is nobody to keep.
+    // At the start, no earlier registry exists to fall back to.
     assert!(Authenticator::new(Some(path), None).is_err());
 }
 
 #[test]
-fn a_device_that_is_also_revoked_is_not_let_in() {
+fn a_device_with_a_revoked_line_is_refused() {
     let (path, file) = file("both");
     let (kitchen, hallway) = (file.add("kitchen").unwrap(), file.add("hallway").unwrap());
     let text = std::fs::read_to_string(&path).unwrap();
@@ -258,16 +263,16 @@ fn a_device_that_is_also_revoked_is_not_let_in() {
         assert!(authenticator.check(&kitchen).is_none() && authenticator.check(&hallway).is_some());
         assert_eq!(file.list().unwrap().len(), 1);
     }
-    // A new token takes the place of both lines.
+    // A new token replaces both lines.
     let new = file.add("kitchen").unwrap();
     let authenticator = Authenticator::new(Some(path), None).unwrap();
     assert!(authenticator.check(&new).is_some() && authenticator.check(&kitchen).is_none());
 }
 
 #[test]
-fn a_usual_file_that_cannot_be_read_keeps_nobody_out_who_has_the_static_token() {
+fn an_unreadable_default_device_file_does_not_block_the_static_token() {
     let (path, file) = file("usual");
-    // As good as a file of somebody else's, and the same for root.
+    // A directory cannot be read as a file, even by root. So the test also works for root.
     std::fs::create_dir(&path).unwrap();
     let authenticator =
         Authenticator::with_optional_file(path.clone(), &Secret::new(TOKEN).unwrap()).unwrap();
@@ -279,14 +284,15 @@ fn a_usual_file_that_cannot_be_read_keeps_nobody_out_who_has_the_static_token() 
 }
 
 #[test]
-fn a_device_whose_token_has_changed_is_out_for_a_moment() {
+fn a_device_with_a_changed_token_leaves_the_registry_for_one_reload() {
     let (path, file) = file("changed");
     let old = file.add("kitchen").unwrap();
     let authenticator = Authenticator::new(Some(path), None).unwrap();
     file.revoke("kitchen").unwrap();
     let new = file.add("kitchen").unwrap();
     authenticator.check_file();
-    // Whoever came in by the old one is disconnected by this.
+    // The device leaves the registry for one reload, so the hub closes connections that used the
+    // old token.
     assert!(authenticator.registry().borrow().is_empty());
     authenticator.check_file();
     assert!(authenticator.registry().borrow().contains("kitchen"));
@@ -294,7 +300,7 @@ fn a_device_whose_token_has_changed_is_out_for_a_moment() {
 }
 
 #[test]
-fn an_ephemeral_token_does_not_survive_a_new_token_of_its_device() {
+fn a_short_lived_token_is_invalid_after_its_device_gets_a_new_token() {
     let (path, file) = file("ticket-of-old");
     let old = file.add("kitchen").unwrap();
     let authenticator = Authenticator::new(Some(path), None).unwrap();
@@ -312,7 +318,7 @@ fn an_ephemeral_token_does_not_survive_a_new_token_of_its_device() {
     assert!(authenticator.check(&new).is_some());
     assert_eq!(authenticator.authenticate_request(&ticket, now), None);
     assert_eq!(authenticator.authenticate_upgrade(&ticket, now), None);
-    // What the new one gives is good.
+    // A short-lived token from the new token is valid.
     let ticket = issue(&new);
     assert!(
         authenticator.authenticate_request(&ticket, now).is_some()
@@ -321,7 +327,7 @@ fn an_ephemeral_token_does_not_survive_a_new_token_of_its_device() {
 }
 
 #[test]
-fn the_file_keeps_what_its_owner_wrote_and_is_his_alone() {
+fn the_device_file_keeps_comments_and_has_mode_0600() {
     let (path, file) = file("kept");
     std::fs::write(&path, "# my displays\n\n").unwrap();
     let kitchen = file.add("kitchen").unwrap();
@@ -348,7 +354,7 @@ fn the_file_keeps_what_its_owner_wrote_and_is_his_alone() {
         .map(|name| name.to_string())
         .collect();
     assert_eq!(names, ["pi-3.desk_2"]);
-    // Nothing else is left in the folder.
+    // The folder contains no other files.
     assert_eq!(
         std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
         1
@@ -356,7 +362,7 @@ fn the_file_keeps_what_its_owner_wrote_and_is_his_alone() {
 }
 
 #[test]
-fn names_are_names_and_each_is_there_once() {
+fn device_names_are_valid_and_unique() {
     let (_, file) = file("names");
     file.add("kitchen").unwrap();
     let long = "x".repeat(33);
@@ -370,7 +376,7 @@ fn names_are_names_and_each_is_there_once() {
 }
 
 #[test]
-fn changes_at_the_same_time_lose_nothing() {
+fn concurrent_changes_of_the_device_file_lose_nothing() {
     let (_, file) = file("together");
     std::thread::scope(|scope| {
         for number in 0..16 {

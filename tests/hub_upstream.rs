@@ -1,5 +1,5 @@
-//! The hub's connection to the vendor, over real sockets: one per cluster whatever happens, and
-//! every event passed on as it was written. Time is moved by hand.
+//! Tests of the connection of the hub to the vendor, over real sockets: one connection per cluster,
+//! and the hub relays each event unchanged. The test moves the clock.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -26,12 +26,12 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-/// 2026-11-23 15:30 UTC, a Monday in New York's market hours.
+/// 2026-11-23 15:30 UTC, a Monday during market hours in New York.
 const START: Utc = Utc(1_795_447_800_000);
-/// Longer than anything here takes, shorter than anybody's patience.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Long enough for a local connection that must not be made to be made.
-const A_WHILE: Duration = Duration::from_millis(100);
+/// The time limit of each wait. Only a failed test waits this long.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// The time to wait for a local connection that must not be opened.
+const SHORT_WAIT: Duration = Duration::from_millis(100);
 
 fn interest(names: &[&str]) -> Interest {
     names
@@ -40,16 +40,16 @@ fn interest(names: &[&str]) -> Interest {
         .collect()
 }
 
-/// An upstream whose reports are read here.
-struct Bench {
-    hand: ManualClock,
+/// An upstream whose reports the test reads.
+struct UpstreamUnderTest {
+    manual_clock: ManualClock,
     interest: watch::Sender<Interest>,
     reports: mpsc::Receiver<UpstreamEvent>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-impl Bench {
+impl UpstreamUnderTest {
     fn start(
         address: impl std::fmt::Display,
         key: &str,
@@ -77,7 +77,7 @@ impl Bench {
             clock: clock.0,
         };
         Self {
-            hand: clock.1,
+            manual_clock: clock.1,
             interest,
             reports,
             stop,
@@ -90,15 +90,15 @@ impl Bench {
     }
 
     fn advance(&self, secs: u64) {
-        self.hand.advance(Duration::from_secs(secs));
+        self.manual_clock.advance(Duration::from_secs(secs));
     }
 
     async fn report(&mut self) -> UpstreamEvent {
-        let report = tokio::time::timeout(PATIENCE, self.reports.recv()).await;
+        let report = tokio::time::timeout(TIME_LIMIT, self.reports.recv()).await;
         report.expect("no report").expect("the upstream has ended")
     }
 
-    /// The next report that is no event.
+    /// The next report that is not about events.
     async fn state(&mut self) -> UpstreamEvent {
         loop {
             let report = self.report().await;
@@ -108,7 +108,7 @@ impl Bench {
         }
     }
 
-    /// The events of the next frame, as text.
+    /// The channels and the JSON texts of the events in the next frame.
     async fn events(&mut self) -> Vec<(String, String)> {
         match self.report().await {
             UpstreamEvent::Events(events) => events
@@ -127,19 +127,20 @@ fn manual_clock() -> (Clock, ManualClock) {
     Clock::manual(Now::new(Moment::ZERO, START))
 }
 
-/// An upstream of the indices, and the simulator that it connects to.
-async fn simulated() -> (Simulator, Bench) {
+/// An upstream of the cluster indices, and its simulator.
+async fn simulated() -> (Simulator, UpstreamUnderTest) {
     let clock = manual_clock();
     let simulator = Simulator::start(SimulatorSettings::default(), clock.0.clone())
         .await
         .unwrap();
-    let bench = Bench::start(simulator.address(), "simulated", Cluster::Indices, clock);
-    (simulator, bench)
+    let fixture =
+        UpstreamUnderTest::start(simulator.address(), "simulated", Cluster::Indices, clock);
+    (simulator, fixture)
 }
 
-async fn subscribed(simulator: &Simulator, count: usize) {
+async fn wait_for_subscriptions(simulator: &Simulator, count: usize) {
     let mut held = simulator.subscriptions();
-    let found = tokio::time::timeout(PATIENCE, held.wait_for(|held| *held == count)).await;
+    let found = tokio::time::timeout(TIME_LIMIT, held.wait_for(|held| *held == count)).await;
     found
         .unwrap_or_else(|_| panic!("{count} channels were never held"))
         .unwrap();
@@ -148,121 +149,121 @@ async fn subscribed(simulator: &Simulator, count: usize) {
 const UP: UpstreamEvent = UpstreamEvent::Up { simulated: true };
 
 #[tokio::test]
-async fn nothing_is_opened_until_somebody_wants_something() {
-    let (simulator, mut bench) = simulated().await;
-    bench.advance(60);
-    tokio::time::sleep(A_WHILE).await;
+async fn no_connection_is_opened_before_the_first_subscription() {
+    let (simulator, mut fixture) = simulated().await;
+    fixture.advance(60);
+    tokio::time::sleep(SHORT_WAIT).await;
     assert_eq!(simulator.connections(), 0);
-    bench.want(&["V.I:SPX"]);
-    assert_eq!(bench.report().await, UP);
-    subscribed(&simulator, 1).await;
-    bench.advance(1);
-    let events = bench.events().await;
+    fixture.want(&["V.I:SPX"]);
+    assert_eq!(fixture.report().await, UP);
+    wait_for_subscriptions(&simulator, 1).await;
+    fixture.advance(1);
+    let events = fixture.events().await;
     assert_eq!(events[0].0, "V.I:SPX");
     assert_eq!(simulator.connections(), 1);
 }
 
 #[tokio::test]
-async fn interest_that_changes_is_followed_on_the_one_connection() {
-    let (simulator, mut bench) = simulated().await;
-    bench.want(&["V.I:SPX"]);
-    assert_eq!(bench.state().await, UP);
-    subscribed(&simulator, 1).await;
-    bench.want(&["V.I:SPX", "V.I:VIX", "AM.I:SPX"]);
-    subscribed(&simulator, 3).await;
-    bench.want(&["V.I:VIX"]);
-    subscribed(&simulator, 1).await;
-    bench.advance(1);
-    assert_eq!(bench.events().await[0].0, "V.I:VIX");
-    bench.want(&[]);
-    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Done));
-    subscribed(&simulator, 0).await;
+async fn changed_subscriptions_use_the_same_connection() {
+    let (simulator, mut fixture) = simulated().await;
+    fixture.want(&["V.I:SPX"]);
+    assert_eq!(fixture.state().await, UP);
+    wait_for_subscriptions(&simulator, 1).await;
+    fixture.want(&["V.I:SPX", "V.I:VIX", "AM.I:SPX"]);
+    wait_for_subscriptions(&simulator, 3).await;
+    fixture.want(&["V.I:VIX"]);
+    wait_for_subscriptions(&simulator, 1).await;
+    fixture.advance(1);
+    assert_eq!(fixture.events().await[0].0, "V.I:VIX");
+    fixture.want(&[]);
+    assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Done));
+    wait_for_subscriptions(&simulator, 0).await;
     assert_eq!(simulator.connections(), 1);
-    bench.want(&["V.I:SPX"]);
-    assert_eq!(bench.state().await, UP);
+    fixture.want(&["V.I:SPX"]);
+    assert_eq!(fixture.state().await, UP);
 }
 
 #[tokio::test]
-async fn what_is_wanted_is_asked_for_again_after_a_loss() {
-    let (simulator, mut bench) = simulated().await;
-    bench.want(&["V.I:SPX", "V.I:VIX"]);
-    assert_eq!(bench.state().await, UP);
-    subscribed(&simulator, 2).await;
+async fn all_subscriptions_are_sent_again_after_a_lost_connection() {
+    let (simulator, mut fixture) = simulated().await;
+    fixture.want(&["V.I:SPX", "V.I:VIX"]);
+    assert_eq!(fixture.state().await, UP);
+    wait_for_subscriptions(&simulator, 2).await;
     simulator.fault(InjectedFault::Abort).await;
-    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Lost));
-    subscribed(&simulator, 0).await;
-    // What is wanted by then counts, not what was.
-    bench.want(&["V.I:SPX", "V.I:VIX", "V.I:NDX"]);
+    assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Lost));
+    wait_for_subscriptions(&simulator, 0).await;
+    // The upstream subscribes to the channels that are requested at the time of the reconnect.
+    fixture.want(&["V.I:SPX", "V.I:VIX", "V.I:NDX"]);
     simulator.fault(InjectedFault::None).await;
-    bench.advance(3);
-    assert_eq!(bench.state().await, UP);
-    subscribed(&simulator, 3).await;
+    fixture.advance(3);
+    assert_eq!(fixture.state().await, UP);
+    wait_for_subscriptions(&simulator, 3).await;
     assert_eq!(simulator.connections(), 2);
 }
 
 #[tokio::test]
-async fn who_is_evicted_says_so_and_waits_a_minute() {
-    let (simulator, mut bench) = simulated().await;
-    bench.want(&["V.I:SPX"]);
-    assert_eq!(bench.state().await, UP);
+async fn an_evicted_upstream_reports_the_eviction_and_waits_a_minute() {
+    let (simulator, mut fixture) = simulated().await;
+    fixture.want(&["V.I:SPX"]);
+    assert_eq!(fixture.state().await, UP);
     let stream = TcpStream::connect(simulator.address()).await.unwrap();
     let url = format!("ws://{}/indices", simulator.address());
     let (mut other, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
     let auth = r#"{"action":"auth","params":"simulated"}"#;
     other.send(Message::text(auth)).await.unwrap();
-    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Evicted));
-    bench.advance(59);
-    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Evicted));
+    fixture.advance(59);
+    tokio::time::sleep(SHORT_WAIT).await;
     assert_eq!(simulator.connections(), 2, "it fights");
-    bench.advance(20);
-    assert_eq!(bench.state().await, UP);
+    fixture.advance(20);
+    assert_eq!(fixture.state().await, UP);
 }
 
 #[tokio::test]
-async fn silence_in_market_hours_is_told_and_so_is_its_end() {
-    let (simulator, mut bench) = simulated().await;
-    bench.want(&["V.I:SPX"]);
-    assert_eq!(bench.state().await, UP);
-    subscribed(&simulator, 1).await;
-    bench.advance(1);
-    bench.events().await;
+async fn silence_in_market_hours_and_its_end_are_reported() {
+    let (simulator, mut fixture) = simulated().await;
+    fixture.want(&["V.I:SPX"]);
+    assert_eq!(fixture.state().await, UP);
+    wait_for_subscriptions(&simulator, 1).await;
+    fixture.advance(1);
+    fixture.events().await;
     simulator.fault(InjectedFault::Silence).await;
-    bench.advance(21);
-    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Silent));
+    fixture.advance(21);
+    assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Silent));
     simulator.fault(InjectedFault::None).await;
-    bench.advance(1);
-    assert_eq!(bench.state().await, UP);
+    fixture.advance(1);
+    assert_eq!(fixture.state().await, UP);
     assert_eq!(simulator.connections(), 1);
 }
 
 #[tokio::test]
-async fn garbage_is_passed_on_to_nobody() {
-    let (simulator, mut bench) = simulated().await;
-    bench.want(&["V.I:SPX"]);
-    assert_eq!(bench.state().await, UP);
-    subscribed(&simulator, 1).await;
+async fn garbage_is_not_relayed() {
+    let (simulator, mut fixture) = simulated().await;
+    fixture.want(&["V.I:SPX"]);
+    assert_eq!(fixture.state().await, UP);
+    wait_for_subscriptions(&simulator, 1).await;
     simulator.fault(InjectedFault::Garbage).await;
     for _ in 0..12 {
-        bench.advance(1);
-        // One frame of garbage for each second.
-        tokio::time::sleep(A_WHILE / 10).await;
+        fixture.advance(1);
+        // The simulator sends one garbage frame each second.
+        tokio::time::sleep(SHORT_WAIT / 10).await;
     }
-    assert!(bench.reports.try_recv().is_err());
+    assert!(fixture.reports.try_recv().is_err());
     simulator.fault(InjectedFault::None).await;
-    bench.advance(1);
-    assert_eq!(bench.events().await.last().unwrap().0, "V.I:SPX");
+    fixture.advance(1);
+    assert_eq!(fixture.events().await.last().unwrap().0, "V.I:SPX");
 }
 
 #[tokio::test]
-async fn each_cluster_has_a_connection_of_its_own() {
+async fn each_cluster_has_its_own_connection() {
     let (simulator, mut indices) = simulated().await;
     let (address, clock) = (simulator.address(), manual_clock());
-    let mut options = Bench::start(address, "simulated", Cluster::Options, clock);
+    let mut options = UpstreamUnderTest::start(address, "simulated", Cluster::Options, clock);
     indices.want(&["V.I:SPX"]);
     assert_eq!(indices.state().await, UP);
     options.want(&["Q.O:SPY251219C00650000"]);
     assert_eq!(options.state().await, UP);
-    subscribed(&simulator, 2).await;
+    wait_for_subscriptions(&simulator, 2).await;
     indices.advance(2);
     assert_eq!(indices.events().await[0].0, "V.I:SPX");
     assert_eq!(options.events().await[0].0, "Q.O:SPY251219C00650000");
@@ -270,26 +271,26 @@ async fn each_cluster_has_a_connection_of_its_own() {
 }
 
 #[tokio::test]
-async fn told_to_stop_it_says_farewell() {
-    let (simulator, mut bench) = simulated().await;
-    bench.want(&["V.I:SPX"]);
-    assert_eq!(bench.state().await, UP);
-    subscribed(&simulator, 1).await;
-    bench.stop.send_replace(true);
-    tokio::time::timeout(Duration::from_secs(1), bench.task)
+async fn a_stopped_upstream_closes_its_connection() {
+    let (simulator, mut fixture) = simulated().await;
+    fixture.want(&["V.I:SPX"]);
+    assert_eq!(fixture.state().await, UP);
+    wait_for_subscriptions(&simulator, 1).await;
+    fixture.stop.send_replace(true);
+    tokio::time::timeout(Duration::from_secs(1), fixture.task)
         .await
         .unwrap()
         .unwrap();
-    subscribed(&simulator, 0).await;
+    wait_for_subscriptions(&simulator, 0).await;
 }
 
-/// A vendor that says what it is told to; it counts those who come.
-struct Scripted {
+/// A vendor with scripted messages. It counts the connections.
+struct ScriptedVendor {
     listener: TcpListener,
     arrival: Arc<AtomicUsize>,
 }
 
-impl Scripted {
+impl ScriptedVendor {
     async fn start() -> (Self, std::net::SocketAddr, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -298,7 +299,7 @@ impl Scripted {
         (Self { listener, arrival }, address, counter)
     }
 
-    /// Greets who comes next and reads its key.
+    /// Accepts the next connection, sends the greeting and reads the key.
     async fn greet(&self) -> WebSocketStream<TcpStream> {
         let (stream, _) = self.listener.accept().await.unwrap();
         self.arrival.fetch_add(1, Ordering::Relaxed);
@@ -315,73 +316,76 @@ impl Scripted {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_told_and_not_offered_again_however_often_clients_come_and_go() {
-    let (vendor, address, arrival) = Scripted::start().await;
+async fn a_refused_key_is_not_sent_again_when_clients_come_and_go() {
+    let (vendor, address, arrival) = ScriptedVendor::start().await;
     tokio::spawn(async move {
         loop {
             let mut socket = vendor.greet().await;
             let no = r#"[{"ev":"status","status":"auth_failed","message":"Your plan doesn't include websocket access."}]"#;
-            // Dropped without a close frame, as the vendor does.
+            // The connection ends without a close frame, as with the real vendor.
             socket.send(Message::text(no)).await.unwrap();
         }
     });
-    let mut bench = Bench::start(address, "the-key", Cluster::Options, manual_clock());
-    bench.want(&["Q.O:SPY251219C00650000"]);
-    assert_eq!(bench.state().await, UpstreamEvent::Barred);
+    let mut fixture =
+        UpstreamUnderTest::start(address, "the-key", Cluster::Options, manual_clock());
+    fixture.want(&["Q.O:SPY251219C00650000"]);
+    assert_eq!(fixture.state().await, UpstreamEvent::Barred);
     for _ in 0..5 {
-        bench.want(&[]);
-        bench.advance(60);
-        bench.want(&["Q.O:SPY251219C00650000"]);
-        bench.advance(59);
+        fixture.want(&[]);
+        fixture.advance(60);
+        fixture.want(&["Q.O:SPY251219C00650000"]);
+        fixture.advance(59);
     }
-    tokio::time::sleep(A_WHILE).await;
+    tokio::time::sleep(SHORT_WAIT).await;
     assert_eq!(arrival.load(Ordering::Relaxed), 1, "it hammers");
-    assert!(bench.reports.try_recv().is_err(), "it is refused still");
-    bench.advance(5);
-    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Done));
-    // Nobody has changed his mind; it is asked for again, and told again.
-    assert_eq!(bench.state().await, UpstreamEvent::Barred);
+    assert!(fixture.reports.try_recv().is_err(), "it is refused still");
+    fixture.advance(5);
+    assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Done));
+    // The plan still lacks the cluster, so the upstream requests it again and reports the same
+    // refusal.
+    assert_eq!(fixture.state().await, UpstreamEvent::Barred);
     assert_eq!(arrival.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]
-async fn a_key_that_was_good_here_is_offered_again_after_a_minute() {
-    let (simulator, mut bench) = simulated().await;
-    bench.want(&["V.I:SPX"]);
-    assert_eq!(bench.state().await, UP);
+async fn a_key_that_was_valid_before_is_sent_again_after_a_minute() {
+    let (simulator, mut fixture) = simulated().await;
+    fixture.want(&["V.I:SPX"]);
+    assert_eq!(fixture.state().await, UP);
     simulator.fault(InjectedFault::Abort).await;
-    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Lost));
+    assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Lost));
     simulator.fault(InjectedFault::Refusal).await;
-    bench.advance(3);
-    assert_eq!(bench.state().await, UpstreamEvent::Down(Failure::Key));
+    fixture.advance(3);
+    assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Key));
     simulator.fault(InjectedFault::None).await;
-    bench.advance(76);
-    assert_eq!(bench.state().await, UP);
+    fixture.advance(76);
+    assert_eq!(fixture.state().await, UP);
 }
 
 #[tokio::test]
-async fn a_channel_that_is_never_confirmed_is_told_by_its_name() {
+async fn an_unconfirmed_channel_is_reported_by_its_name() {
     let clock = manual_clock();
     let settings = SimulatorSettings {
         refused: vec!["V.I:NDX".into()],
         ..SimulatorSettings::default()
     };
     let simulator = Simulator::start(settings, clock.0.clone()).await.unwrap();
-    let mut bench = Bench::start(simulator.address(), "simulated", Cluster::Indices, clock);
-    bench.want(&["V.I:NDX", "V.I:SPX"]);
-    assert_eq!(bench.state().await, UP);
-    subscribed(&simulator, 1).await;
+    let mut fixture =
+        UpstreamUnderTest::start(simulator.address(), "simulated", Cluster::Indices, clock);
+    fixture.want(&["V.I:NDX", "V.I:SPX"]);
+    assert_eq!(fixture.state().await, UP);
+    wait_for_subscriptions(&simulator, 1).await;
     let ndx = Channel::parse("V.I:NDX").unwrap();
     let telling = async {
         loop {
-            if let UpstreamEvent::Unanswered(channel) = bench.reports.recv().await.unwrap() {
+            if let UpstreamEvent::Unanswered(channel) = fixture.reports.recv().await.unwrap() {
                 return channel;
             }
         }
     };
     let passing = async {
         loop {
-            bench.hand.advance(Duration::from_secs(1));
+            fixture.manual_clock.advance(Duration::from_secs(1));
             for _ in 0..50 {
                 tokio::task::yield_now().await;
             }
@@ -393,12 +397,12 @@ async fn a_channel_that_is_never_confirmed_is_told_by_its_name() {
             () = passing => unreachable!("time goes on"),
         }
     };
-    assert_eq!(tokio::time::timeout(PATIENCE, told).await.unwrap(), ndx);
+    assert_eq!(tokio::time::timeout(TIME_LIMIT, told).await.unwrap(), ndx);
 }
 
 #[tokio::test]
-async fn every_kind_of_event_is_passed_on_as_it_was_written_and_in_its_order() {
-    // White space, the order of fields and the spelling of numbers are the vendor's own.
+async fn every_kind_of_event_is_relayed_unchanged_and_in_order() {
+    // The vendor chooses the white space, the order of the fields and the format of the numbers.
     const EVENTS: [(&str, &str); 7] = [
         (
             "V.I:SPX",
@@ -437,7 +441,7 @@ async fn every_kind_of_event_is_passed_on_as_it_was_written_and_in_its_order() {
         "Q.MSFT",
         "Q.O:SPY241220P00720000",
     ];
-    let (vendor, address, _) = Scripted::start().await;
+    let (vendor, address, _) = ScriptedVendor::start().await;
     let server = tokio::spawn(async move {
         let mut socket = vendor.greet().await;
         let yes = r#"[{"ev":"status","status":"auth_success","message":"authenticated"}]"#;
@@ -459,36 +463,40 @@ async fn every_kind_of_event_is_passed_on_as_it_was_written_and_in_its_order() {
         let junk = r#"{"ev":"V","val":NaN,"T":"I:SPX"},{"ev":"LULD","T":"MSFT","h":1},{"ev":"V","val":0,"T":"I:SPX"},{"ev":"T","sym":"FOREIGN","p":1}"#;
         let frame = format!("[{junk},\n {} ]", all.join(" , "));
         socket.send(Message::text(frame)).await.unwrap();
-        // Until the other side closes.
+        // The task ends when the hub closes the connection.
         while let Some(Ok(_)) = socket.next().await {}
     });
-    let mut bench = Bench::start(address, "the-key", Cluster::Stocks, manual_clock());
-    bench.want(&wanted);
-    assert_eq!(bench.state().await, UpstreamEvent::Up { simulated: false });
+    let mut fixture = UpstreamUnderTest::start(address, "the-key", Cluster::Stocks, manual_clock());
+    fixture.want(&wanted);
+    assert_eq!(
+        fixture.state().await,
+        UpstreamEvent::Up { simulated: false }
+    );
     let expected: Vec<(String, String)> = EVENTS
         .iter()
         .map(|(channel, json)| ((*channel).to_owned(), (*json).to_owned()))
         .collect();
-    assert_eq!(bench.events().await, expected);
-    bench.stop.send_replace(true);
+    assert_eq!(fixture.events().await, expected);
+    fixture.stop.send_replace(true);
     server.await.unwrap();
 }
 
 #[tokio::test]
-async fn a_vendor_that_is_not_there_is_told_and_tried_again_with_growing_waits() {
+async fn an_unreachable_vendor_is_reported_once_and_retried() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
-    let mut bench = Bench::start(address, "the-key", Cluster::Indices, manual_clock());
-    bench.want(&["V.I:SPX"]);
+    let mut fixture =
+        UpstreamUnderTest::start(address, "the-key", Cluster::Indices, manual_clock());
+    fixture.want(&["V.I:SPX"]);
     assert_eq!(
-        bench.state().await,
+        fixture.state().await,
         UpstreamEvent::Down(Failure::Unreachable)
     );
-    bench.advance(120);
-    tokio::time::sleep(A_WHILE).await;
+    fixture.advance(120);
+    tokio::time::sleep(SHORT_WAIT).await;
     assert!(
-        bench.reports.try_recv().is_err(),
+        fixture.reports.try_recv().is_err(),
         "the same is not said twice"
     );
 }

@@ -1,5 +1,5 @@
-//! A simulated vendor is replaced by a real one at the same address: what the hub had of it is
-//! repeated to nobody. Over real sockets, with time moved by hand.
+//! Tests of a hub whose simulated vendor is replaced by a real one at the same address: the hub
+//! repeats no data of the simulated vendor. They use real sockets, and the test moves the clock.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/hub_server/mod.rs"]
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
-/// An address behind which one vendor takes another's place.
+/// A TCP relay at a fixed address. It can switch to another vendor.
 struct Switch {
     address: SocketAddr,
     behind: watch::Sender<SocketAddr>,
@@ -36,7 +36,7 @@ impl Switch {
                     let mut behind = TcpStream::connect(behind).await.unwrap();
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut stream, &mut behind) => {}
-                        // The old one's connections end with it.
+                        // The connections to the old vendor end with the switch.
                         _ = current.changed() => {}
                     }
                 });
@@ -46,19 +46,19 @@ impl Switch {
     }
 }
 
-/// A vendor that says that its prices are simulated, and what moves its time.
+/// A vendor that marks its prices as simulated, and the handle that moves its clock.
 async fn simulated_vendor() -> (simulator::Simulator, ManualClock) {
-    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
     let settings = simulator::SimulatorSettings {
         values: true,
         key: TOKEN.to_owned(),
         ..simulator::SimulatorSettings::default()
     };
     let simulator = simulator::Simulator::start(settings, clock).await.unwrap();
-    (simulator, hand)
+    (simulator, manual_clock)
 }
 
-/// A vendor whose prices are real, as far as it says.
+/// A vendor that does not mark its prices as simulated.
 async fn real_vendor() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -123,23 +123,24 @@ async fn talk(stream: TcpStream) {
 }
 
 async fn get(hub: &HubUnderTest, path: &str) -> Value {
-    let reply = hub.ask(&format!("GET {path}"), BEARER).await;
+    let reply = hub.request(&format!("GET {path}"), BEARER).await;
     assert!(matches!(reply.status, 200 | 503), "{reply:?}");
     reply.json()
 }
 
 #[test]
-fn a_vendor_that_is_known_by_rest_alone_is_known_to_be_another() {
+fn a_replaced_vendor_is_detected_by_rest_alone() {
     block_on(async {
-        let (simulator, _hand) = simulated_vendor().await;
+        let (simulator, _manual_clock) = simulated_vendor().await;
         let switch = Switch::to(simulator.address()).await;
         let hub = hub_behind(switch.address, TOKEN).await;
         for answer in answers(&hub).await {
             assert_eq!(answer["simulated"], true, "{answer}");
         }
         switch.behind.send_replace(real_vendor().await);
-        // Its quotes are asked for again: all the other answers would be good for a minute or more.
-        hub.hand.advance(std::time::Duration::from_secs(2));
+        // The quotes expire after two seconds. The other cached responses would be valid for a
+        // minute or longer.
+        hub.manual_clock.advance(std::time::Duration::from_secs(2));
         let [quotes, minutes, market, health] = answers(&hub).await;
         for answer in [&quotes, &minutes, &market] {
             assert_eq!(answer.get("simulated"), None, "{answer}");
@@ -150,7 +151,7 @@ fn a_vendor_that_is_known_by_rest_alone_is_known_to_be_another() {
     });
 }
 
-/// All that the hub says by REST: of quotes, minutes, markets and itself.
+/// The REST responses of the hub: quotes, minute bars, market status and health.
 async fn answers(hub: &HubUnderTest) -> [Value; 4] {
     let (from, to) = (START.0 - 60_000, START.0 - 1);
     let minutes = format!("/v2/aggs/ticker/I:SPX/range/1/minute/{from}/{to}");
@@ -163,10 +164,11 @@ async fn answers(hub: &HubUnderTest) -> [Value; 4] {
 }
 
 #[test]
-fn nothing_of_a_simulated_vendor_is_repeated_once_a_real_one_is_in_its_place() {
+fn no_simulated_data_is_repeated_after_a_real_vendor_replaces_the_simulated_one() {
     block_on(async {
         let (behind, _simulator) = hub_before(simulator::SimulatorSettings::default()).await;
-        // A hub before a hub that simulates, which says so on its sockets.
+        // The vendor of the tested hub is a hub with simulated prices, which sends that status on
+        // its WebSocket.
         let switch = Switch::to(behind.address()).await;
         let hub = hub_behind(switch.address, TOKEN).await;
         let mut early = hub.join("indices").await;
@@ -176,7 +178,9 @@ fn nothing_of_a_simulated_vendor_is_repeated_once_a_real_one_is_in_its_place() {
         let value = early.event(|event| event["ev"] == "V");
         let time = async {
             loop {
-                behind.hand.advance(std::time::Duration::from_millis(500));
+                behind
+                    .manual_clock
+                    .advance(std::time::Duration::from_millis(500));
                 tokio::task::yield_now().await;
             }
         };
@@ -195,7 +199,7 @@ fn nothing_of_a_simulated_vendor_is_repeated_once_a_real_one_is_in_its_place() {
         assert_eq!(health["simulated"], false);
         assert_eq!(quotes["results"][0]["last"], 6100.5);
         let mut late = hub.join("indices").await;
-        // The greeting is a frame of its own, and the value would stand before the answer.
+        // The greeting is a separate frame. A replayed value would arrive before the pong.
         let events = |text: &str| -> Vec<Value> { serde_json::from_str(text).unwrap() };
         late.0
             .send(Message::text(
@@ -223,20 +227,20 @@ fn nothing_of_a_simulated_vendor_is_repeated_once_a_real_one_is_in_its_place() {
 }
 
 #[test]
-fn answers_that_are_kept_are_let_go_of_with_the_vendor_that_gave_them() {
+fn cached_responses_are_dropped_with_their_vendor() {
     block_on(async {
-        let (simulator, _hand) = simulated_vendor().await;
+        let (simulator, _manual_clock) = simulated_vendor().await;
         let switch = Switch::to(simulator.address()).await;
         let hub = hub_behind(switch.address, TOKEN).await;
-        // Nobody wants a channel: REST alone says what it is.
+        // The hub has no subscription, so only REST reports that the prices are simulated.
         let [quotes, minutes, market, health] = answers(&hub).await;
         for answer in [&quotes, &minutes, &market, &health] {
             assert_eq!(answer["simulated"], true, "{answer}");
         }
         assert_eq!(health["clusters"]["indices"]["state"], "idle");
         switch.behind.send_replace(real_vendor().await);
-        // No time has passed: by their age all of these would be good for longer. A client's
-        // interest brings the vendor's greeting.
+        // The clock has not moved, so all cached responses are still valid by age. The subscription
+        // of a client opens the vendor connection, and its greeting shows the change.
         let mut client = hub.join("indices").await;
         client.subscribe("V.I:SPX").await;
         let live = async {

@@ -1,5 +1,5 @@
-//! What the hub's decoder makes of a client's bytes: the same of the same bytes however they are
-//! cut, and never a panic.
+//! Tests of the WebSocket decoder of the hub: the same bytes give the same messages however they
+//! are split, and no bytes cause a panic.
 #![allow(clippy::unwrap_used)]
 
 use deskticker::hub::session::websocket::{Decoder, FrameError, Message};
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 const LIMIT: usize = 1000;
 
-/// A client's frame: masked.
+/// A masked frame, as a client sends it.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [0x37, 0xfa, 0x21, 0x3d];
     let mut bytes = vec![first];
@@ -48,7 +48,7 @@ fn text(said: &str) -> Message {
 }
 
 #[test]
-fn a_message_in_fragments_is_whole_again_with_a_ping_between() {
+fn a_fragmented_message_is_joined_around_a_ping() {
     let bytes = [
         frame(0x01, "dés".as_bytes().split_at(2).0),
         frame(0x89, b"still there?"),
@@ -61,7 +61,7 @@ fn a_message_in_fragments_is_whole_again_with_a_ping_between() {
 }
 
 #[test]
-fn what_the_rfc_forbids_is_refused_with_1002() {
+fn a_frame_that_the_rfc_forbids_is_a_protocol_error() {
     let mut bare = frame(0x81, b"x");
     bare[1] &= 0x7f;
     let long_ping = frame(0x89, &[0; 126]);
@@ -106,7 +106,7 @@ fn text_that_is_not_utf8_is_refused_at_the_first_bad_byte() {
 }
 
 #[test]
-fn a_message_beyond_the_limit_is_refused_by_its_head() {
+fn a_message_beyond_the_limit_is_refused_after_its_head() {
     assert_eq!(whole(&frame(0x81, &[b'x'; LIMIT])).1, None);
     assert_eq!(
         whole(&frame(0x82, &[0; LIMIT + 1])[..8]).1,
@@ -119,7 +119,7 @@ fn a_message_beyond_the_limit_is_refused_by_its_head() {
 }
 
 #[test]
-fn a_farewell_is_read_with_its_code() {
+fn a_close_frame_is_decoded_with_its_code() {
     assert_eq!(whole(&frame(0x88, b"")).0, [Message::Close(None)]);
     assert_eq!(
         whole(&frame(0x88, b"\x03\xe8bye")).0,
@@ -131,7 +131,7 @@ fn a_farewell_is_read_with_its_code() {
     );
 }
 
-/// Frames that mostly make sense, so that the search gets past the first head.
+/// Random frames that are mostly valid, so that the tests reach the states after the first frame.
 fn frames() -> impl Strategy<Value = Vec<u8>> {
     let first = prop_oneof![
         8 => prop::sample::select(vec![0x01u8, 0x81, 0x02, 0x82, 0x00, 0x80, 0x89, 0x8a, 0x88]),
@@ -162,7 +162,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
-    fn the_same_bytes_say_the_same_however_they_are_cut(
+    fn the_same_bytes_give_the_same_messages_for_any_split(
         bytes in frames(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_client_says_is_heard(said in "\\PC{0,200}", at in any::<prop::sample::Index>()) {
+    fn every_text_of_a_client_is_decoded(said in "\\PC{0,200}", at in any::<prop::sample::Index>()) {
         let (head, tail) = said.as_bytes().split_at(at.index(said.len() + 1));
         let bytes = [frame(0x01, head), frame(0x80, tail)].concat();
         prop_assert_eq!(whole(&bytes), (vec![Message::Text(said)], None));

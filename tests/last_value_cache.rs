@@ -1,4 +1,4 @@
-//! What the room promises whatever the order of events, wishes and slow clients.
+//! Tests of the last-value cache, for any order of events, subscriptions and slow clients.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,7 +15,7 @@ use serde_json::Value;
 const TRADES: usize = 8;
 const NOW: Moment = Moment::from_secs(60);
 
-/// The events in the frames that the room writes: `[{"c":"V.a","n":7},…]`.
+/// The events in the frames of the last-value cache: `[{"c":"V.a","n":7},…]`.
 fn events(frames: &[u8]) -> Vec<(Channel, u64)> {
     let told = |event: &Value| {
         let channel = Channel::parse(event["c"].as_str().unwrap()).unwrap();
@@ -51,7 +51,7 @@ fn json(channel: &Channel, number: u64) -> Vec<u8> {
     format!(r#"{{"c":"{channel}","n":{number}}}"#).into_bytes()
 }
 
-/// An event that says when it came, and how old it was then.
+/// An event with its receive time and its age at that time (both in ms).
 fn dated(channel: &Channel, number: u64, arrival: Arrival) -> Vec<u8> {
     let (at, age) = (arrival.at.as_millis(), arrival.age.as_millis());
     let said = if age > 0 {
@@ -62,7 +62,7 @@ fn dated(channel: &Channel, number: u64, arrival: Arrival) -> Vec<u8> {
     format!(r#"{{"c":"{channel}","n":{number},"at":{at},"was":{age}{said}}}"#).into_bytes()
 }
 
-/// A client as it sees itself.
+/// A model of one client: its subscriptions and the data that it has received.
 #[derive(Default)]
 struct Client {
     topics: BTreeSet<Channel>,
@@ -73,8 +73,9 @@ struct Client {
 }
 
 impl Client {
-    /// A replay says the age of everything; what else is sent says it once it is not new.
-    fn hear(&mut self, frames: &[u8], now: Moment, replay: bool) -> Result<(), TestCaseError> {
+    /// Checks the received events. A replay contains the age of each event. Other frames contain an
+    /// age only for events that are older than one second.
+    fn receive(&mut self, frames: &[u8], now: Moment, replay: bool) -> Result<(), TestCaseError> {
         for event in objects(frames) {
             let said = event.get("age").and_then(Value::as_u64);
             let was = event["was"].as_u64().unwrap();
@@ -82,7 +83,7 @@ impl Client {
             if replay || age > 1000 {
                 prop_assert_eq!(said, Some(age));
             } else {
-                // As the vendor wrote it.
+                // A new event is unchanged.
                 prop_assert_eq!(said, Some(was).filter(|was| *was > 0));
             }
         }
@@ -146,7 +147,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 struct World {
-    room: LastValueCache,
+    cache: LastValueCache,
     clients: HashMap<ClientSlot, Client>,
     newest: HashMap<Channel, u64>,
     number: u64,
@@ -155,21 +156,21 @@ struct World {
 
 impl World {
     fn client_slot(&self, nth: usize) -> Option<ClientSlot> {
-        let mut seats: Vec<ClientSlot> = self.clients.keys().copied().collect();
-        seats.sort_unstable();
-        seats.get(nth).copied()
+        let mut slots: Vec<ClientSlot> = self.clients.keys().copied().collect();
+        slots.sort_unstable();
+        slots.get(nth).copied()
     }
 
-    fn give(&mut self, only: Option<ClientSlot>) -> Result<(), TestCaseError> {
+    fn deliver(&mut self, only: Option<ClientSlot>) -> Result<(), TestCaseError> {
         let mut result = Ok(());
         let (clients, now) = (&mut self.clients, self.now);
-        let mut give = |client_slot: ClientSlot, news: Delivery<'_>| {
+        let mut deliver = |client_slot: ClientSlot, news: Delivery<'_>| {
             let client = clients
                 .get_mut(&client_slot)
                 .expect("a client that is here");
             match news {
                 Delivery::Frames(frames, _) if result.is_ok() => {
-                    result = client.hear(frames, now, false)
+                    result = client.receive(frames, now, false)
                 }
                 Delivery::Frames(..) => {}
                 Delivery::TooSlow => client.too_slow = true,
@@ -177,8 +178,8 @@ impl World {
             DeliveryOutcome::All
         };
         match only {
-            Some(client_slot) => self.room.release(client_slot, now, &mut give),
-            None => self.room.deliver_pending(now, &mut give),
+            Some(client_slot) => self.cache.release(client_slot, now, &mut deliver),
+            None => self.cache.deliver_pending(now, &mut deliver),
         }
         result
     }
@@ -186,7 +187,7 @@ impl World {
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Join => {
-                let client_slot = self.room.join();
+                let client_slot = self.cache.join();
                 prop_assert!(
                     self.clients
                         .insert(client_slot, Client::default())
@@ -195,7 +196,7 @@ impl World {
             }
             Step::Leave(nth) => {
                 if let Some(client_slot) = self.client_slot(nth) {
-                    self.room.leave(client_slot);
+                    self.cache.leave(client_slot);
                     self.clients.remove(&client_slot);
                 }
             }
@@ -205,14 +206,15 @@ impl World {
                         topics.iter().map(|&at| channel(NAMES[at])).collect();
                     let client = self.clients.get_mut(&client_slot).unwrap();
                     client.topics = topics.clone();
-                    // What it gave back it may miss; what it takes again is told anew.
+                    // The model forgets values without a subscription. A new subscription replays
+                    // its values.
                     client
                         .has
                         .retain(|channel, _| topics.iter().any(|topic| topic.covers(channel)));
                     let mut replay = Vec::new();
                     let (topics, now) = (topics.into_iter().collect(), self.now);
-                    self.room.set_topics(client_slot, topics, now, &mut replay);
-                    client.hear(&replay, now, true)?;
+                    self.cache.set_topics(client_slot, topics, now, &mut replay);
+                    client.receive(&replay, now, true)?;
                 }
             }
             Step::Publish(at) => {
@@ -220,16 +222,17 @@ impl World {
                 self.number += 1;
                 let arrival = Arrival {
                     at: self.now,
-                    // Another hub repeats it.
+                    // The age of an event that another hub repeats.
                     age: Duration::from_millis(400 * (self.number % 4)),
                 };
                 let json = dated(&channel, self.number, arrival);
-                let fate = self.room.publish(&channel, &json, arrival);
+                let fate = self.cache.publish(&channel, &json, arrival);
                 let wanted = self
                     .clients
                     .values()
                     .any(|client| client.topics.iter().any(|topic| topic.covers(&channel)));
-                // A value that nobody wants is kept while its channel is; a trade never is.
+                // The cache stores a value without a subscriber as long as its channel exists. It
+                // never stores a trade without a subscriber.
                 if wanted {
                     prop_assert_ne!(fate, PublishOutcome::Unwanted, "{}", channel);
                 } else if channel.kind == ChannelKind::Trade {
@@ -240,34 +243,34 @@ impl World {
                 {
                     self.newest.insert(channel, self.number);
                 }
-                if self.room.should_flush_trades() {
-                    self.give(None)?;
+                if self.cache.should_flush_trades() {
+                    self.deliver(None)?;
                 }
             }
             Step::Wait(millis) => self.now = self.now + Duration::from_millis(millis),
-            Step::Sweep => self.give(None)?,
+            Step::Sweep => self.deliver(None)?,
             Step::Hold(nth) => {
                 if let Some(client_slot) = self.client_slot(nth) {
-                    self.room.hold(client_slot);
+                    self.cache.hold(client_slot);
                     self.clients.get_mut(&client_slot).unwrap().held = true;
                 }
             }
             Step::Release(nth) => {
                 if let Some(client_slot) = self.client_slot(nth) {
                     self.clients.get_mut(&client_slot).unwrap().held = false;
-                    self.give(Some(client_slot))?;
+                    self.deliver(Some(client_slot))?;
                 }
             }
             Step::Forget => {
-                self.give(None)?;
-                self.room.clear_values();
+                self.deliver(None)?;
+                self.cache.clear_values();
                 self.newest.clear();
                 for client in self.clients.values_mut() {
                     client.has.clear();
                 }
             }
             Step::Tidy => {
-                self.room.retain(|_| false);
+                self.cache.retain(|_| false);
                 let clients = &self.clients;
                 self.newest.retain(|channel, _| {
                     clients
@@ -284,9 +287,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
 
     #[test]
-    fn everybody_ends_up_with_the_newest_of_what_they_want_and_nothing_else(steps in steps()) {
+    fn every_client_ends_with_the_newest_values_of_its_subscriptions_only(steps in steps()) {
         let mut world = World {
-            room: LastValueCache::new(TRADES),
+            cache: LastValueCache::new(TRADES),
             clients: HashMap::new(),
             newest: HashMap::new(),
             number: 0,
@@ -295,11 +298,11 @@ proptest! {
         for step in steps {
             world.step(step)?;
         }
-        let seats: Vec<ClientSlot> = world.clients.keys().copied().collect();
-        for client_slot in seats {
-            world.give(Some(client_slot))?;
+        let slots: Vec<ClientSlot> = world.clients.keys().copied().collect();
+        for client_slot in slots {
+            world.deliver(Some(client_slot))?;
         }
-        world.give(None)?;
+        world.deliver(None)?;
         for client in world.clients.values() {
             for (channel, number) in &world.newest {
                 if client.topics.iter().any(|topic| topic.covers(channel)) && !client.too_slow {
@@ -310,54 +313,54 @@ proptest! {
     }
 }
 
-/// What a client hears when it is released.
-fn heard(room: &mut LastValueCache, client_slot: ClientSlot) -> Vec<u64> {
-    let mut heard = Vec::new();
-    room.release(client_slot, NOW, |_, news| {
+/// The numbers of the events that a client receives when it is released, or 0 if it is too slow.
+fn received(cache: &mut LastValueCache, client_slot: ClientSlot) -> Vec<u64> {
+    let mut received = Vec::new();
+    cache.release(client_slot, NOW, |_, news| {
         match news {
             Delivery::Frames(frames, _) => {
-                heard = events(frames).iter().map(|event| event.1).collect()
+                received = events(frames).iter().map(|event| event.1).collect()
             }
-            Delivery::TooSlow => heard = vec![0],
+            Delivery::TooSlow => received = vec![0],
         }
         DeliveryOutcome::All
     });
-    heard
+    received
 }
 
 #[test]
-fn a_slow_client_gets_the_newest_and_every_trade() {
-    let mut room = LastValueCache::new(TRADES);
-    let client_slot = room.join();
+fn a_slow_client_receives_the_newest_value_and_every_trade() {
+    let mut cache = LastValueCache::new(TRADES);
+    let client_slot = cache.join();
     let (value, trade) = (channel("AM.O:A"), channel("T.O:A"));
-    room.set_topics(
+    cache.set_topics(
         client_slot,
         vec![value.clone(), trade.clone()],
         NOW,
         &mut Vec::new(),
     );
-    room.hold(client_slot);
+    cache.hold(client_slot);
     for number in 1..=5 {
-        room.publish(&value, &json(&value, number), Arrival::new(NOW));
-        room.publish(&trade, &json(&trade, number), Arrival::new(NOW));
-        room.deliver_pending(NOW, |_, _| panic!("it is held"));
+        cache.publish(&value, &json(&value, number), Arrival::new(NOW));
+        cache.publish(&trade, &json(&trade, number), Arrival::new(NOW));
+        cache.deliver_pending(NOW, |_, _| panic!("it is held"));
     }
-    assert_eq!(heard(&mut room, client_slot), [1, 2, 3, 4, 5, 5]);
+    assert_eq!(received(&mut cache, client_slot), [1, 2, 3, 4, 5, 5]);
 }
 
 #[test]
-fn one_trade_too_many_and_a_client_is_too_slow_and_others_are_not() {
-    let mut room = LastValueCache::new(TRADES);
-    let (slow, quick) = (room.join(), room.join());
+fn one_trade_above_the_limit_makes_only_the_slow_client_too_slow() {
+    let mut cache = LastValueCache::new(TRADES);
+    let (slow, quick) = (cache.join(), cache.join());
     let trade = channel("T.O:A");
     for client_slot in [slow, quick] {
-        room.set_topics(client_slot, vec![trade.clone()], NOW, &mut Vec::new());
+        cache.set_topics(client_slot, vec![trade.clone()], NOW, &mut Vec::new());
     }
-    room.hold(slow);
+    cache.hold(slow);
     let mut told = Vec::new();
     for number in 1..=TRADES as u64 + 1 {
-        room.publish(&trade, &json(&trade, number), Arrival::new(NOW));
-        room.deliver_pending(NOW, |client_slot, news| {
+        cache.publish(&trade, &json(&trade, number), Arrival::new(NOW));
+        cache.deliver_pending(NOW, |client_slot, news| {
             told.push((client_slot, matches!(news, Delivery::TooSlow)));
             DeliveryOutcome::All
         });
@@ -370,16 +373,16 @@ fn one_trade_too_many_and_a_client_is_too_slow_and_others_are_not() {
 }
 
 #[test]
-fn clients_with_the_same_channels_get_the_very_same_bytes() {
-    let mut room = LastValueCache::new(TRADES);
+fn clients_with_the_same_channels_share_one_buffer() {
+    let mut cache = LastValueCache::new(TRADES);
     let spx = channel("V.I:SPX");
     for _ in 0..3 {
-        let client_slot = room.join();
-        room.set_topics(client_slot, vec![spx.clone()], NOW, &mut Vec::new());
-        room.publish(&spx, &json(&spx, 1), Arrival::new(NOW));
+        let client_slot = cache.join();
+        cache.set_topics(client_slot, vec![spx.clone()], NOW, &mut Vec::new());
+        cache.publish(&spx, &json(&spx, 1), Arrival::new(NOW));
     }
     let mut at = Vec::new();
-    room.deliver_pending(NOW, |_, news| {
+    cache.deliver_pending(NOW, |_, news| {
         if let Delivery::Frames(frames, 1) = news {
             at.push(frames.as_ptr());
         }
@@ -393,21 +396,21 @@ fn clients_with_the_same_channels_get_the_very_same_bytes() {
 }
 
 #[test]
-fn a_frame_stays_below_what_the_vendors_python_client_takes() {
-    let mut room = LastValueCache::new(TRADES);
-    let first = room.join();
-    room.set_topics(first, vec![channel("V.*")], NOW, &mut Vec::new());
+fn a_frame_stays_below_the_limit_of_the_vendor_python_client() {
+    let mut cache = LastValueCache::new(TRADES);
+    let first = cache.join();
+    cache.set_topics(first, vec![channel("V.*")], NOW, &mut Vec::new());
     let long = "x".repeat(1000);
     for number in 0..2000 {
         let channel = channel(&format!("V.I:{number}"));
-        room.publish(
+        cache.publish(
             &channel,
             format!(r#"{{"c":"{channel}","n":{number},"x":"{long}"}}"#).as_bytes(),
             Arrival::new(NOW),
         );
     }
     let mut count = 0;
-    room.deliver_pending(NOW, |_, news| {
+    cache.deliver_pending(NOW, |_, news| {
         if let Delivery::Frames(frames, frames_in) = news {
             assert_eq!(events(frames).len(), 2000);
             count = frames_in;
@@ -418,18 +421,18 @@ fn a_frame_stays_below_what_the_vendors_python_client_takes() {
 }
 
 #[test]
-fn what_is_fresh_stays_as_the_vendor_wrote_it_and_what_is_repeated_says_its_age() {
-    let mut room = LastValueCache::new(TRADES);
-    let (first, slow) = (room.join(), room.join());
+fn a_fresh_event_is_unchanged_and_a_repeated_event_contains_its_age() {
+    let mut cache = LastValueCache::new(TRADES);
+    let (first, slow) = (cache.join(), cache.join());
     let spx = channel("V.I:SPX");
     for client_slot in [first, slow] {
-        room.set_topics(client_slot, vec![spx.clone()], NOW, &mut Vec::new());
+        cache.set_topics(client_slot, vec![spx.clone()], NOW, &mut Vec::new());
     }
-    room.hold(slow);
+    cache.hold(slow);
     let written = br#"{ "c" : "V.I:SPX", "n": 1e0 }"#;
-    room.publish(&spx, written, Arrival::new(NOW));
+    cache.publish(&spx, written, Arrival::new(NOW));
     let mut told = Vec::new();
-    room.deliver_pending(NOW + Duration::from_secs(1), |client_slot, news| {
+    cache.deliver_pending(NOW + Duration::from_secs(1), |client_slot, news| {
         assert_eq!(client_slot, first);
         if let Delivery::Frames(frames, 1) = news {
             told = frames[2..].to_vec();
@@ -440,15 +443,15 @@ fn what_is_fresh_stays_as_the_vendor_wrote_it_and_what_is_repeated_says_its_age(
 
     let later = NOW + Duration::from_secs(29);
     let mut repeated = Vec::new();
-    room.release(slow, later, |_, news| {
+    cache.release(slow, later, |_, news| {
         if let Delivery::Frames(frames, 1) = news {
             repeated = objects(frames);
         }
         DeliveryOutcome::All
     });
     assert_eq!(repeated[0]["age"], 29_000);
-    let newcomer = room.join();
+    let newcomer = cache.join();
     let mut replay = Vec::new();
-    room.set_topics(newcomer, vec![spx], later, &mut replay);
+    cache.set_topics(newcomer, vec![spx], later, &mut replay);
     assert_eq!(objects(&replay), repeated);
 }

@@ -1,4 +1,5 @@
-//! Whatever the bytes: no panic, no wrong value, and one bad event costs none of the others.
+//! Tests of the parser for WebSocket frames: no bytes cause a panic or a wrong value, and one bad
+//! event does not affect the other events.
 #![allow(clippy::unwrap_used)]
 
 use deskticker::market::{ChannelKind, Price, TopOfBook, Trade};
@@ -27,7 +28,7 @@ fn price(number: f64) -> Price {
 }
 
 #[test]
-fn every_documented_frame_is_understood() {
+fn every_documented_frame_is_parsed() {
     for frame in FRAMES.lines() {
         for event in read(frame) {
             assert!(event.is_ok(), "{event:?} in {frame}");
@@ -119,7 +120,7 @@ fn a_trade_has_its_price_and_size_and_a_bar_the_volume_of_today() {
 }
 
 #[test]
-fn every_status_is_told_apart() {
+fn every_status_has_its_own_kind() {
     let cases = [
         ("connected", StatusKind::Connected),
         ("auth_success", StatusKind::AuthSuccess),
@@ -145,7 +146,7 @@ fn every_status_is_told_apart() {
 }
 
 #[test]
-fn only_the_prefix_of_an_acknowledgement_is_read() {
+fn an_acknowledgement_is_recognised_by_its_prefix() {
     assert_eq!(
         websocket::subscribed("subscribed to: V.I:SPX")
             .unwrap()
@@ -157,14 +158,14 @@ fn only_the_prefix_of_an_acknowledgement_is_read() {
 }
 
 #[test]
-fn a_frame_may_mix_everything_in_any_order() {
+fn a_frame_can_mix_all_kinds_of_events_in_any_order() {
     let frame = r#"[{"ev":"status","status":"error","message":"not authorized"},{"T":"I:VIX","t":1678220099130,"ev":"V","val":17.02},{"ev":"LULD","T":"MSFT","h":1,"i":[21]}]"#;
     assert_eq!(read(frame).len(), 3);
     assert_eq!(values(frame), ["I:VIX 17.02"]);
 }
 
 #[test]
-fn numbers_are_read_in_every_spelling() {
+fn numbers_are_parsed_in_every_json_format() {
     for (spelling, shown) in [
         ("3988", "3,988.00"),
         ("3988.5", "3,988.50"),
@@ -179,7 +180,7 @@ fn numbers_are_read_in_every_spelling() {
 }
 
 #[test]
-fn a_number_that_is_no_price_is_never_shown() {
+fn a_number_that_is_no_price_is_refused() {
     for spelling in [
         "1e999", "-1e999", "0", "-0", "0.0", "4.2e-7", "-5", "1e12", "NaN", "Infinity", "\"17\"",
         "null", "true", "[1]", "{}", "0x10", "01", "1_000", "+1", ".5", "--1",
@@ -197,7 +198,7 @@ fn a_number_that_is_no_price_is_never_shown() {
 }
 
 #[test]
-fn a_stamp_is_told_by_its_digits_and_a_strange_one_costs_no_value() {
+fn the_unit_of_a_timestamp_follows_from_its_digits_and_a_strange_one_keeps_the_value() {
     let stamp = |t: &str| {
         let frame = format!(r#"[{{"ev":"V","val":1,"T":"I:SPX","t":{t}}}]"#);
         match read(&frame).remove(0) {
@@ -215,7 +216,7 @@ fn a_stamp_is_told_by_its_digits_and_a_strange_one_costs_no_value() {
 }
 
 #[test]
-fn junk_is_told_apart() {
+fn every_kind_of_junk_has_its_own_error() {
     for (frame, expected) in [
         (r#"{"ev":"V","val":1,"T":"I:SPX"}"#, ParseError::NoArray),
         ("", ParseError::NoArray),
@@ -240,7 +241,7 @@ fn junk_is_told_apart() {
 }
 
 #[test]
-fn deep_nesting_overflows_nothing() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let deep = format!(
         r#"[{{"ev":"V","x":{}1{},"val":1,"T":"I:SPX"}},{{"ev":"V","val":2,"T":"I:VIX"}}]"#,
         "[".repeat(500_000),
@@ -252,7 +253,7 @@ fn deep_nesting_overflows_nothing() {
 }
 
 #[test]
-fn a_frame_as_large_as_may_be_of_one_sign_overflows_nothing() {
+fn a_frame_of_maximum_size_with_one_repeated_character_does_not_overflow_the_stack() {
     for sign in [",", "[", "]", "{", "}", "[,", ", ", "{}", "{],", "\"", "\\"] {
         let frame = format!(
             "[{}",
@@ -265,14 +266,14 @@ fn a_frame_as_large_as_may_be_of_one_sign_overflows_nothing() {
             assert_eq!(websocket::passing(&frame).count(), events, "{sign}{end}");
         }
     }
-    // Commas alone are separators of nothing, and cost no event.
+    // Commas alone only separate; they create no event.
     let commas = ",".repeat(1 << 20);
     let frame = format!(r#"[{commas}{{"ev":"V","val":1,"T":"I:SPX"}}{commas}]"#);
     assert_eq!(values(&frame), ["I:SPX 1.00"]);
 }
 
 #[test]
-fn every_truncation_of_every_frame_shows_only_what_was_whole() {
+fn every_truncated_frame_gives_only_its_complete_events() {
     for frame in FRAMES.lines() {
         let whole = values(frame);
         for end in 0..frame.len() {
@@ -283,7 +284,7 @@ fn every_truncation_of_every_frame_shows_only_what_was_whole() {
 }
 
 #[test]
-fn what_is_sent_is_one_object_with_one_channel() {
+fn every_request_is_one_object_with_one_channel() {
     let channel = websocket::subscribed("subscribed to: V.I:SPX").unwrap();
     assert_eq!(
         websocket::subscribe(&channel),
@@ -299,9 +300,10 @@ fn what_is_sent_is_one_object_with_one_channel() {
     );
 }
 
-/// The fixtures with bytes changed, removed, doubled and moved. `FUZZ_ROUNDS` makes it longer.
+/// Changes, removes, doubles and moves bytes of the fixtures. `FUZZ_ROUNDS` sets the number of
+/// rounds.
 #[test]
-fn no_mutation_of_any_frame_panics_or_makes_a_price_out_of_range() {
+fn no_mutation_of_a_frame_causes_a_panic_or_an_invalid_price() {
     let rounds: u64 = std::env::var("FUZZ_ROUNDS")
         .ok()
         .map_or(20_000, |rounds| rounds.parse().unwrap());
@@ -335,7 +337,7 @@ fn no_mutation_of_any_frame_panics_or_makes_a_price_out_of_range() {
 }
 
 #[test]
-fn every_event_on_a_channel_is_passed_on_as_it_was_written() {
+fn every_event_on_a_channel_is_relayed_unchanged() {
     let mut passed = Vec::new();
     for frame in FRAMES.lines() {
         for passing in websocket::passing(frame) {
@@ -366,7 +368,7 @@ fn every_event_on_a_channel_is_passed_on_as_it_was_written() {
 }
 
 #[test]
-fn what_would_spoil_a_frame_is_not_passed_on() {
+fn an_event_that_would_break_a_frame_is_not_relayed() {
     for (event, expected) in [
         (r#"{"ev":"V","val":NaN,"T":"I:SPX"}"#, ParseError::Syntax),
         (r#"{"ev":"T","sym":"SPY","p":1e999}"#, ParseError::Number),
@@ -388,7 +390,7 @@ fn what_would_spoil_a_frame_is_not_passed_on() {
 
 proptest! {
     #[test]
-    fn what_is_passed_on_is_json_whatever_comes(text in "[\\[{}\\]\",:\\\\a-eV0-9.]{0,60}") {
+    fn every_relayed_event_is_valid_json(text in "[\\[{}\\]\",:\\\\a-eV0-9.]{0,60}") {
         let frame = format!(r#"[{{"ev":"T","sym":"SPY","x":{text}}},{{{text}}}]"#);
         for passing in websocket::passing(&frame) {
             if let Ok(RelayedEventRef::Data { json, .. }) = passing {
@@ -399,14 +401,14 @@ proptest! {
     }
 
     #[test]
-    fn no_text_panics(text in any::<String>()) {
+    fn no_text_makes_the_frame_parser_panic(text in any::<String>()) {
         read(&text);
         read(&format!("[{text}]"));
         read(&format!("[{{{text}}}]"));
     }
 
     #[test]
-    fn a_good_event_survives_whatever_stands_beside_it(junk in "[^\\[\\]{}\"\\\\]{0,40}") {
+    fn a_good_event_survives_any_junk_beside_it(junk in "[^\\[\\]{}\"\\\\]{0,40}") {
         let frame = format!(r#"[{{"ev":"V","val":{junk},"T":"I:NDX"}},{{"ev":"V","val":17.02,"T":"I:VIX"}}]"#);
         prop_assert!(values(&frame).contains(&"I:VIX 17.02".to_owned()), "{}", frame);
     }

@@ -1,4 +1,5 @@
-//! What runs for months allocates nothing: from the text of a frame to the message on the bus.
+//! Tests of memory allocation: a program that runs for months must not allocate on its way from the
+//! text of a frame to the message on the bus.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/i2c_display/mod.rs"]
@@ -20,12 +21,13 @@ use deskticker::ticker::state::TickerState;
 use i2c_display::bus::{Quiet, Rig};
 use pipeline::{StraightLine, at, bar, value, walk};
 
-/// Seconds before anything is counted: every buffer has been used and the panel has healed.
+/// The number of seconds before the count starts. By then each buffer is in use and the panel has
+/// been refreshed.
 const WARM: u64 = 300;
 const TICKS: u64 = 1_000;
 
-/// A line on which SPX has ticked for [`WARM`] seconds, and VIX once.
-fn warm() -> StraightLine<Quiet> {
+/// A pipeline after [`WARM`] seconds with one value of SPX per second and one value of VIX.
+fn warm_pipeline() -> StraightLine<Quiet> {
     let mut line = StraightLine::new(Quiet);
     line.seed([("I:SPX", 58_871_200), ("I:VIX", 168_100)]);
     line.hear(&value("I:VIX", 1_725, at(0)), at(0));
@@ -37,7 +39,7 @@ fn warm() -> StraightLine<Quiet> {
     line
 }
 
-/// How often anything was allocated while these texts arrived, one a second.
+/// The number of allocations while these texts arrive, one per second.
 fn allocations(line: &mut StraightLine<Quiet>, texts: &[String]) -> u64 {
     let counted = allocation_counter::measure(|| {
         for (second, text) in (WARM + 1..).zip(texts) {
@@ -59,32 +61,32 @@ fn texts(text: impl Fn(u64, i64) -> String) -> Vec<String> {
 }
 
 #[test]
-fn a_value_goes_from_its_frame_to_the_glass_without_an_allocation() {
+fn a_value_reaches_the_panel_without_an_allocation() {
     let texts = texts(|second, price| value("I:SPX", price, at(1_000 * second)));
-    let mut line = warm();
+    let mut line = warm_pipeline();
     let before = line.picture().clone();
     assert_eq!(allocations(&mut line, &texts), 0);
     assert_ne!(*line.picture(), before);
 }
 
 #[test]
-fn a_minutes_bar_goes_from_its_frame_to_the_glass_without_an_allocation() {
+fn a_minute_bar_reaches_the_panel_without_an_allocation() {
     let texts = texts(|second, price| bar("I:VIX", price / 300, at(1_000 * second)));
-    let mut line = warm();
+    let mut line = warm_pipeline();
     let before = line.picture().clone();
     assert_eq!(allocations(&mut line, &texts), 0);
     assert_ne!(*line.picture(), before);
 }
 
 #[test]
-fn a_frame_of_several_events_costs_no_allocation() {
+fn a_frame_of_several_events_causes_no_allocation() {
     let texts = texts(|second, price| {
         let now = at(1_000 * second);
         let (spx, vix) = (value("I:SPX", price, now), value("I:VIX", price / 300, now));
         let foreign = value("I:NDX", price, now);
         [spx, vix, foreign].join(",").replace("],[", ",")
     });
-    assert_eq!(allocations(&mut warm(), &texts), 0);
+    assert_eq!(allocations(&mut warm_pipeline(), &texts), 0);
 }
 
 #[test]
@@ -103,14 +105,14 @@ fn junk_is_counted_without_an_allocation() {
         r#"[{"ev":"LV","val":7.2,"sym":"O:TSLA210903C00700000"}]"#,
     ];
     let texts = texts(|second, _| kinds[second as usize % kinds.len()].to_owned());
-    let mut line = warm();
+    let mut line = warm_pipeline();
     assert_eq!(allocations(&mut line, &texts), 0);
     assert!(line.junk.iter().sum::<u64>() > TICKS / 2);
 }
 
 #[test]
-fn a_value_that_grows_old_is_redrawn_without_an_allocation() {
-    let mut line = warm();
+fn a_value_that_becomes_stale_is_redrawn_without_an_allocation() {
+    let mut line = warm_pipeline();
     let before = line.picture().clone();
     let counted = allocation_counter::measure(|| {
         for second in WARM + 1..=WARM + TICKS {
@@ -124,7 +126,7 @@ fn a_value_that_grows_old_is_redrawn_without_an_allocation() {
 }
 
 #[test]
-fn what_is_sent_is_what_the_glass_shows() {
+fn the_panel_shows_the_picture_that_was_sent() {
     let bus = Rig::new();
     let mut line = StraightLine::new(bus.clone());
     for (second, price) in (1..=WARM).zip(walk(3, 591_234.0, 35.0)) {
@@ -136,7 +138,7 @@ fn what_is_sent_is_what_the_glass_shows() {
 }
 
 #[test]
-fn the_queue_between_session_and_desk_allocates_nothing_once_it_has_been_used() {
+fn the_queue_between_session_and_ticker_state_allocates_nothing_after_its_first_use() {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(256);
     let update = |price| Update::Value {
         ticker: Ticker::try_from("I:SPX").unwrap(),
@@ -155,7 +157,7 @@ fn the_queue_between_session_and_desk_allocates_nothing_once_it_has_been_used() 
 }
 
 /// A full watchlist: 12 indices, 12 shares and 40 contracts.
-fn full() -> Vec<Symbol> {
+fn full_watchlist() -> Vec<Symbol> {
     let indices = "SPX VIX NDX DJI RUT VIX9D VVIX OEX XSP MID SML SKEW";
     let shares = "SPY QQQ AAPL MSFT NVDA AMZN GOOGL META TSLA BRK.B JPM XOM";
     let contracts = (0..40).map(|nth| format!("O:SPXW301220C{:08}", (5_000 + 50 * nth) * 1000));
@@ -169,7 +171,7 @@ fn full() -> Vec<Symbol> {
         .collect()
 }
 
-/// What streams of an instrument, in turns.
+/// The stream event of an instrument in this turn. The kind of event changes with each turn.
 fn streamed(symbol: &Symbol, turn: u64, millis: i64) -> String {
     let (ticker, price) = (symbol.ticker(), 100.0 + (turn % 97) as f64 / 10.0);
     let bar = |ev: &str| {
@@ -198,8 +200,8 @@ fn streamed(symbol: &Symbol, turn: u64, millis: i64) -> String {
 }
 
 #[test]
-fn a_full_watchlist_of_indices_shares_and_contracts_costs_no_allocation_an_event() {
-    let symbols = full();
+fn a_full_watchlist_causes_no_allocation_per_event() {
+    let symbols = full_watchlist();
     let settings = state::TickerSettings {
         pages: vec![
             state::PageSpec::Pair(0, Some(1)),
@@ -214,17 +216,18 @@ fn a_full_watchlist_of_indices_shares_and_contracts_costs_no_allocation_an_event
         }],
         ..state::TickerSettings::of(symbols.clone())
     };
-    let mut desk = TickerState::new(settings, Calendar::us(), Size::Tall, at(0)).unwrap();
+    let mut state = TickerState::new(settings, Calendar::us(), Size::Tall, at(0)).unwrap();
     let mut links = Cluster::ALL.map(|cluster| {
         let mut link = Connection::new(FeedProvider::Hub, 1);
-        let demand = desk.demand(cluster, at(0));
+        let demand = state.demand(cluster, at(0));
         link.want(&demand.channels, demand.max_silence, at(0).monotonic);
         assert_eq!(link.next(at(0).monotonic), Some(ConnectionAction::Open));
         link.on(ConnectionEvent::Opened, at(0).monotonic);
         while link.next(at(0).monotonic).is_some() {}
         link
     });
-    // Every page is shown, minutes end, and each instrument is heard of in every way.
+    // The input is long enough to show each page, to end several minutes, and to deliver each kind
+    // of event for each instrument.
     let texts: Vec<(usize, String)> = (0..3_000u64)
         .map(|nth| {
             let symbol = &symbols[(nth % 64) as usize];
@@ -241,12 +244,12 @@ fn a_full_watchlist_of_indices_shares_and_contracts_costs_no_allocation_an_event
             for event in websocket::events(text) {
                 let link = &mut links[*cluster];
                 if let Some(update) = session::update(link, &event.unwrap(), now.monotonic) {
-                    desk.on(&update, now);
+                    state.on(&update, now);
                     stored += 1;
                 }
             }
-            desk.advance(now);
-            desk.draw(now);
+            state.advance(now);
+            state.draw(now);
         }
     };
     play(warm, 0);

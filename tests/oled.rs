@@ -1,4 +1,4 @@
-//! What an OLED panel is promised, whatever happens on the bus.
+//! Tests of the OLED driver: its promises for any fault on the bus.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "support/i2c_display/mod.rs"]
@@ -41,7 +41,7 @@ fn secs(secs: u64) -> Moment {
 }
 
 #[test]
-fn the_tick_of_two_digits_is_one_message_of_at_most_44_bytes() {
+fn a_change_of_two_digits_is_one_message_of_at_most_44_bytes() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
@@ -59,7 +59,7 @@ fn the_tick_of_two_digits_is_one_message_of_at_most_44_bytes() {
 }
 
 #[test]
-fn words_that_are_left_stay_when_the_program_has_ended_and_the_next_one_finds_its_way() {
+fn a_notice_stays_after_the_end_of_the_program_until_the_next_program_draws() {
     let rig = Rig::new();
     let words = notice(Size::Tall, "STARTING", "the system comes up");
     let leave = |light| rig.oled(settings(Size::Tall)).leave(&words, light);
@@ -76,7 +76,7 @@ fn words_that_are_left_stay_when_the_program_has_ended_and_the_next_one_finds_it
 }
 
 #[test]
-fn a_random_walk_costs_at_most_74_bytes_a_tick_on_average() {
+fn a_random_walk_needs_at_most_74_bytes_per_tick_on_average() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     let mut random = fastrand::Rng::with_seed(1);
@@ -85,7 +85,8 @@ fn a_random_walk_costs_at_most_74_bytes_a_tick_on_average() {
     let mut bytes = 0;
     let mut worst = 0;
     for i in 0..5000u64 {
-        // A normal step of sd 0.35: twelve uniform ones.
+        // The sum of twelve uniform numbers is nearly a normal distribution. Its standard deviation
+        // here is 0.35.
         let normal: f64 = (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
         points += 0.35 * normal;
         let cents = (points * 100.0).round() as i64;
@@ -116,7 +117,8 @@ fn a_full_redraw_is_one_message() {
     rig.messages();
     oled.show(&random_frame(Size::Tall, 2), DAY, at(1));
     rig.assert_shows(&random_frame(Size::Tall, 2));
-    // The window is set already; all 1024 bytes, a control byte, the address.
+    // The window is already set, so the message contains 1024 data bytes, one control byte and the
+    // address byte.
     let messages = rig.messages();
     println!("a full redraw: {messages:?} bytes");
     assert_eq!(messages.len(), 1);
@@ -124,7 +126,7 @@ fn a_full_redraw_is_one_message() {
 }
 
 #[test]
-fn nothing_changed_is_nothing_sent() {
+fn an_unchanged_picture_sends_nothing() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     oled.show(&random_frame(Size::Tall, 1), DAY, at(0));
@@ -134,7 +136,7 @@ fn nothing_changed_is_nothing_sent() {
 }
 
 #[test]
-fn the_bus_is_left_alone_until_there_is_a_picture() {
+fn the_bus_stays_closed_until_the_first_picture() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     assert_eq!(oled.deadline(), Moment::NEVER);
@@ -143,7 +145,7 @@ fn the_bus_is_left_alone_until_there_is_a_picture() {
 }
 
 #[test]
-fn the_panel_is_turned_on_only_once_its_picture_is_there() {
+fn the_panel_turns_on_only_after_its_picture_arrives() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Short));
     let frame = random_frame(Size::Short, 1);
@@ -154,7 +156,7 @@ fn the_panel_is_turned_on_only_once_its_picture_is_there() {
 }
 
 #[test]
-fn a_panel_mounted_upside_down_shows_the_picture_turned() {
+fn a_panel_mounted_upside_down_shows_the_rotated_picture() {
     for size in [Size::Tall, Size::Short] {
         let rig = Rig::new();
         let mut oled = rig.oled(PanelSettings {
@@ -188,14 +190,14 @@ fn dimming_sets_contrast_precharge_and_vcomh_in_the_message_of_the_picture() {
         drop(chip);
         assert!(i == 0 || rig.messages().len() == 1);
         rig.messages();
-        // And the one that follows says nothing about it.
+        // The next message does not repeat the brightness.
         oled.show(&frame, light, at(i as u64));
         assert!(rig.messages().is_empty());
     }
 }
 
 #[test]
-fn a_shifted_picture_costs_five_bytes_and_is_seen_where_it_shall_be() {
+fn a_shift_sends_five_bytes_and_moves_the_picture() {
     for size in [Size::Tall, Size::Short] {
         for rotation in [Rotation::Upright, Rotation::UpsideDown] {
             let rig = Rig::new();
@@ -220,7 +222,7 @@ fn a_shifted_picture_costs_five_bytes_and_is_seen_where_it_shall_be() {
     }
 }
 
-/// As one sees it who stands on the head.
+/// The picture rotated by 180 degrees.
 fn turned(frame: &Frame) -> Frame {
     let mut turned = Frame::new(frame.size());
     for y in 0..frame.size().height() {
@@ -233,7 +235,7 @@ fn turned(frame: &Frame) -> Frame {
 }
 
 #[test]
-fn off_is_three_bytes_and_then_silence_whatever_is_drawn() {
+fn turning_off_sends_three_bytes_and_later_pictures_send_nothing() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     oled.show(&random_frame(Size::Tall, 1), DAY, at(0));
@@ -255,7 +257,7 @@ fn off_is_three_bytes_and_then_silence_whatever_is_drawn() {
 }
 
 #[test]
-fn on_again_trusts_nothing_the_panel_may_remember() {
+fn turning_on_again_sends_all_settings_and_the_whole_picture() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     let light = PanelLight {
@@ -274,24 +276,24 @@ fn on_again_trusts_nothing_the_panel_may_remember() {
 }
 
 #[test]
-fn healing_keeps_a_panel_that_shall_be_off_dark() {
+fn a_refresh_keeps_a_panel_that_is_off_dark() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     let frame = random_frame(Size::Tall, 1);
     oled.show(&frame, DAY, at(0));
     oled.show(&frame, NIGHT, at(1));
-    // As a glitch would.
+    // A glitch on the bus can turn the panel on.
     rig.chip().on = true;
     for second in 1..=40 {
         oled.tick(secs(second));
     }
     assert!(!rig.chip().is_lit());
-    // Its settings are those that it wakes up with.
+    // The panel still has the settings for its next start.
     assert_eq!(rig.chip().contrast, 128);
 }
 
 #[test]
-fn healing_says_again_how_it_shall_glow() {
+fn a_refresh_sends_brightness_and_shift_again() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     let frame = random_frame(Size::Tall, 1);
@@ -320,7 +322,7 @@ fn a_panel_that_comes_back_at_night_stays_dark_until_morning() {
     rig.chip().on = true;
     oled.tick(secs(1));
     assert!(!rig.chip().is_lit());
-    // Three messages that fail, and one that does not.
+    // Three messages fail, and the fourth one succeeds.
     for _ in 0..3 {
         rig.fail_next(1, BusFault::NoAnswer);
     }
@@ -332,7 +334,7 @@ fn a_panel_that_comes_back_at_night_stays_dark_until_morning() {
 }
 
 #[test]
-fn a_chip_that_is_supplied_from_outside_gets_no_charge_pump() {
+fn a_chip_with_an_external_supply_gets_no_charge_pump() {
     let rig = Rig::new();
     let mut oled = rig.oled(PanelSettings {
         chip: Chip::Ssd1309,
@@ -344,7 +346,7 @@ fn a_chip_that_is_supplied_from_outside_gets_no_charge_pump() {
 }
 
 #[test]
-fn a_glitch_nobody_noticed_heals_without_ever_turning_the_panel_off() {
+fn a_refresh_repairs_an_unnoticed_glitch_without_turning_the_panel_off() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     let frame = random_frame(Size::Tall, 1);
@@ -362,7 +364,7 @@ fn a_glitch_nobody_noticed_heals_without_ever_turning_the_panel_off() {
 }
 
 #[test]
-fn a_panel_that_lost_its_power_unnoticed_shows_the_picture_again_and_never_noise() {
+fn a_panel_after_an_unnoticed_power_loss_shows_the_picture_and_never_noise() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     let mut frame = random_frame(Size::Tall, 1);
@@ -377,8 +379,9 @@ fn a_panel_that_lost_its_power_unnoticed_shows_the_picture_again_and_never_noise
 }
 
 #[test]
-fn a_message_cut_off_within_a_command_does_not_garble_the_next() {
-    // 80 21 80 a 80 b: the chip waits for two arguments, or one.
+fn a_message_cut_off_within_a_command_does_not_corrupt_the_next_message() {
+    // The message begins 80 21 80 a 80 b. After the cut, the chip waits for two arguments or for
+    // one.
     for arrived in [2, 4] {
         let rig = Rig::new();
         let mut oled = rig.oled(settings(Size::Tall));
@@ -388,16 +391,16 @@ fn a_message_cut_off_within_a_command_does_not_garble_the_next() {
         let frame = digits("5,912.34", "+0.12%");
         oled.show(&frame, DAY, at(0));
         rig.assert_shows(&frame);
-        // Nor was it dark for that.
+        // The panel does not go dark.
         assert_eq!(rig.chip().darkened, darkened);
     }
 }
 
-/// Of a bus at 100 kHz, nine clocks each: the bytes of 100 ms.
+/// The number of bytes that a bus at 100 kHz transfers in 100 ms, with nine clock cycles per byte.
 const TORN: usize = 1111;
 
-/// Prices of a walk, each with what else changes at that tick: some change one window, some two,
-/// and some the whole picture.
+/// Pictures of a random walk of prices. Some change one window, some change two, and some change
+/// the whole picture.
 fn walk(seed: u64) -> impl Iterator<Item = Frame> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut cents = 591_234;
@@ -413,7 +416,7 @@ fn walk(seed: u64) -> impl Iterator<Item = Frame> {
 }
 
 #[test]
-fn an_update_that_is_cut_off_anywhere_is_whole_again_within_a_tenth_of_a_second_of_the_bus() {
+fn an_update_cut_off_at_any_byte_is_repaired_within_100_ms_of_bus_time() {
     let mut random = fastrand::Rng::with_seed(2);
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
@@ -421,10 +424,10 @@ fn an_update_that_is_cut_off_anywhere_is_whole_again_within_a_tenth_of_a_second_
     oled.show(&last, DAY, at(0));
     rig.messages();
     let (mut repeated, mut longest) = (0, 0);
-    // Before the first healing.
+    // The number of ticks is small enough to end before the first periodic refresh.
     for (tick, frame) in (1..5_000).zip(walk(3)) {
         let arrived = match random.bool() {
-            // Most messages of the walk are shorter than this.
+            // Most messages of the walk are shorter than 80 bytes.
             true => random.usize(0..=80),
             false => random.usize(0..=1100),
         };
@@ -438,8 +441,9 @@ fn an_update_that_is_cut_off_anywhere_is_whole_again_within_a_tenth_of_a_second_
         if frame == last {
             continue;
         }
-        // What arrived is no longer than what is sent once more; and that until it is whole, or
-        // dark, which is the third command of a message.
+        // The bytes until the picture is right again: the bytes that arrived, and the repeated
+        // message. A panel that goes dark counts only up to the third command, which turns the
+        // panel off.
         let until_seen = match rig.chip().darkened > darkened {
             true => 8,
             false => sent,
@@ -454,7 +458,7 @@ fn an_update_that_is_cut_off_anywhere_is_whole_again_within_a_tenth_of_a_second_
 }
 
 #[test]
-fn whatever_number_of_messages_fails_the_first_that_arrives_shows_a_whole_picture() {
+fn the_first_message_that_arrives_after_failures_shows_a_whole_picture() {
     let mut random = fastrand::Rng::with_seed(4);
     for failures in 1..=6 {
         let rig = Rig::new();
@@ -468,7 +472,7 @@ fn whatever_number_of_messages_fails_the_first_that_arrives_shows_a_whole_pictur
             }
             now = now + Duration::from_secs(1);
             oled.show(&frame, DAY, now);
-            // Most are tried at once, and none is put off for more than a second.
+            // The driver retries most messages at once, and each other message within a second.
             while rig.seen(Size::Tall).as_ref() != Some(&frame) {
                 let dark = rig.seen(Size::Tall).is_none();
                 let sent = rig.messages();
@@ -485,7 +489,7 @@ fn whatever_number_of_messages_fails_the_first_that_arrives_shows_a_whole_pictur
 }
 
 #[test]
-fn a_missing_bus_is_opened_again_until_it_is_there() {
+fn a_missing_bus_is_retried_until_the_bus_appears() {
     let rig = Rig::new();
     rig.missing(Some(BusFault::NoBus));
     let mut oled = rig.oled(settings(Size::Tall));
@@ -501,7 +505,7 @@ fn a_missing_bus_is_opened_again_until_it_is_there() {
 }
 
 #[test]
-fn a_lost_panel_writes_one_line_to_the_log_and_one_when_it_is_back() {
+fn a_lost_panel_is_logged_once_and_its_return_once() {
     log_lines::install();
     let rig = Rig::new();
     rig.missing(Some(BusFault::Denied));
@@ -518,12 +522,12 @@ fn a_lost_panel_writes_one_line_to_the_log_and_one_when_it_is_back() {
     }
     let lines = log_lines::take();
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].contains("is back"), "{lines:?}");
+    assert!(lines[0].contains("answers again"), "{lines:?}");
 }
 
 #[test]
 fn an_update_allocates_nothing() {
-    // Not the rig, whose lists and model do allocate.
+    // The test uses a quiet bus, because the bus with the chip model allocates memory.
     let mut oled = Oled::new(settings(Size::Tall), Quiet);
     let frames = [
         digits("5,912.34", "+0.12%"),
@@ -539,17 +543,17 @@ fn an_update_allocates_nothing() {
     let steps = frames.iter().cycle().zip(lights.iter().cycle());
     for (i, (frame, light)) in steps.take(24).enumerate() {
         let counted = allocation_counter::measure(|| oled.show(frame, *light, at(i as u64)));
-        // The first opens the bus.
+        // The first update opens the bus.
         assert!(i == 0 || counted.count_total == 0, "{i}: {counted:?}");
     }
 }
 
 proptest! {
-    // Beside a file in tests/ there is no lib.rs it could be kept next to.
+    // An integration test has no lib.rs, so proptest has no place for its regression file.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_glass_shows_every_picture_of_any_sequence_with_one_message_each(
+    fn the_panel_shows_every_picture_of_any_sequence_with_one_message_each(
         tall: bool,
         changes in prop::collection::vec((change(), light()), 1..20),
     ) {
@@ -565,7 +569,8 @@ proptest! {
             oled.show(&frame, *light, at(i as u64));
             rig.assert_glows(&frame, *light);
             let messages = rig.messages();
-            // One that was off gets all, and is turned on behind it.
+            // A panel that was off receives the whole picture, and then the command that turns the
+            // panel on.
             let woken = !on && light.on;
             prop_assert!(messages.len() <= 1 + usize::from(woken));
             prop_assert!(woken || messages.iter().all(|bytes| *bytes <= 1054));
@@ -575,7 +580,7 @@ proptest! {
     }
 
     #[test]
-    fn after_failures_of_any_messages_at_any_byte_the_picture_is_whole_again(
+    fn the_picture_is_whole_again_after_failures_of_any_messages_at_any_byte(
         steps in prop::collection::vec(
             (change(), light(), prop::option::of(0usize..1200)),
             1..30,
@@ -595,7 +600,7 @@ proptest! {
             oled.show(&frame, light, now);
             now = now + Duration::from_millis(700);
         }
-        // The last failures come in the retries.
+        // Retries use up the failures that are left.
         for _ in 0..=steps.len() {
             now = now + Duration::from_secs(10);
             oled.tick(now);

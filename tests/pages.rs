@@ -1,4 +1,4 @@
-//! What the pages look like that are no pair of prices, in each state, on both sizes of glass.
+//! Tests of the pages that are not a pair of prices, in each state and for both display sizes.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/views/mod.rs"]
@@ -17,7 +17,7 @@ use views::goldens::Album;
 use views::{HOPS, day, line, option, ordinary, price, report, sheet, symbol, view, waiting, walk};
 
 #[test]
-fn alerts() {
+fn every_alert_matches_its_golden_picture() {
     let history = walk(100, 5912.41);
     let spy = symbol("O:SPY251219C00650000");
     let alert = |label, threshold, lit| {
@@ -83,7 +83,7 @@ fn alerts() {
 }
 
 #[test]
-fn one_instrument_alone() {
+fn every_page_of_one_instrument_matches_its_golden_picture() {
     let history = walk(100, 5912.41);
     let spy = symbol("O:SPY251219C00650000");
     let spx = line("SPX", 5912.41, 5887.61, &history);
@@ -199,7 +199,7 @@ fn one_instrument_alone() {
 }
 
 #[test]
-fn a_contract() {
+fn every_page_of_a_contract_matches_its_golden_picture() {
     let history = walk(100, 12.34);
     let [spy, long] = ["O:SPY251219C00650000", "O:ABCDEF251219P00652500"].map(symbol);
     let full = sheet(&spy, &history);
@@ -226,7 +226,7 @@ fn a_contract() {
     };
     expired.line.expired = true;
     album.add_each_freshness("expired, ", with(expired));
-    // Its last day is not over, and it is traded no more.
+    // The expiry day is not over, but trading in the contract has ended.
     expired.days = Some(0);
     album.add("expired today", with(expired));
     let mut outside = full;
@@ -328,7 +328,7 @@ fn a_contract() {
 }
 
 #[test]
-fn the_link() {
+fn every_link_page_matches_its_golden_picture() {
     let mut album = Album::new("link");
     for hop in HOPS {
         let sign = if hop == LinkHop::None {
@@ -434,7 +434,7 @@ fn the_link() {
 }
 
 #[test]
-fn words_in_place_of_prices() {
+fn every_notice_page_matches_its_golden_picture() {
     let mut album = Album::new("notice");
     album.add("empty", view(PageView::Empty));
     let simulated = View {

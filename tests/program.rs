@@ -1,4 +1,5 @@
-//! The built program: its words, its exit codes, its signals, and what it never says.
+//! Tests of the built program: its output, its exit codes and its signals. The output never
+//! contains a secret.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/child_process.rs"]
@@ -26,7 +27,7 @@ fn is_png(path: &Path) -> bool {
 }
 
 #[test]
-fn help_names_every_command_and_says_what_it_is_for() {
+fn help_names_every_command_and_its_purpose() {
     for arguments in [&["--help"][..], &["-h"], &["demo", "--help"]] {
         let (code, out, err) = run(arguments);
         assert_eq!((code, err.as_str()), (0, ""));
@@ -64,7 +65,7 @@ fn the_boards_are_printed_with_this_machine_among_them() {
 }
 
 #[test]
-fn arguments_that_mean_nothing_are_told_with_where_to_look() {
+fn invalid_arguments_are_reported_with_a_pointer_to_help() {
     for (arguments, word) in [
         (&["--sped", "2"][..], "--sped"),
         (&["dmeo"], "dmeo"),
@@ -77,15 +78,21 @@ fn arguments_that_mean_nothing_are_told_with_where_to_look() {
         (&["demo", "--panel", "lcd"], "oled, terminal or png"),
         (&["demo", "--size", "64x48"], "128x64"),
         (&["demo", "--chip", "sh1107"], "sh1106"),
-        (&["boards", "--size", "128x64"], "nothing to boards"),
+        (
+            &["boards", "--size", "128x64"],
+            "boards has no option --size",
+        ),
         (&["demo", "--address", "0x78"], "0x3c"),
         (&["say"], "say needs a word"),
         (&["say", "A", "word", "more"], "more"),
-        (&["say", "--last-good", "x", "A"], "nothing to say"),
-        (&["run", "--speed", "2"], "--speed means nothing to run"),
+        (
+            &["say", "--last-good", "x", "A"],
+            "only together with --after-stop",
+        ),
+        (&["run", "--speed", "2"], "run has no option --speed"),
         (
             &["check", "--last-good", "x"],
-            "--last-good means nothing to check",
+            "check has no option --last-good",
         ),
         (&["snapshot", "--demo"], "--output"),
         (
@@ -103,7 +110,7 @@ fn arguments_that_mean_nothing_are_told_with_where_to_look() {
 }
 
 #[test]
-fn words_without_a_panel_are_told_whatever_they_and_the_configuration_are_like() {
+fn the_say_command_reports_a_missing_panel_even_with_a_wrong_configuration() {
     let directory = directory("say");
     let config = directory.join("desk.toml");
     let file = config.to_str().unwrap();
@@ -126,11 +133,11 @@ fn words_without_a_panel_are_told_whatever_they_and_the_configuration_are_like()
     }
     let (code, _, err) = said("[panel]\nkind = \"png\"\n");
     assert_eq!(code, 1);
-    assert!(err.contains("only an oled"), "{err}");
+    assert!(err.contains("only with an oled"), "{err}");
 }
 
 #[test]
-fn a_configuration_that_is_missing_or_wrong_is_told_with_its_place() {
+fn a_missing_or_wrong_configuration_is_reported_with_its_file_and_line() {
     let directory = directory("wrong");
     let missing = directory.join("none.toml");
     let missing = missing.to_str().unwrap();
@@ -168,7 +175,7 @@ fn a_configuration_that_is_missing_or_wrong_is_told_with_its_place() {
 }
 
 #[test]
-fn the_demo_writes_a_picture_and_prints_one_and_ends_in_time() {
+fn the_demo_writes_a_file_or_prints_a_picture_and_ends_in_time() {
     let directory = directory("demo");
     let png = directory.join("demo.png");
     let path = png.to_str().unwrap();
@@ -199,7 +206,7 @@ fn the_demo_writes_a_picture_and_prints_one_and_ends_in_time() {
 }
 
 #[test]
-fn output_that_nobody_reads_is_no_panic() {
+fn a_closed_output_pipe_causes_no_panic() {
     for arguments in [&["--help"][..], &["demo", "--seconds", "0.2"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -219,7 +226,7 @@ fn output_that_nobody_reads_is_no_panic() {
 }
 
 #[test]
-fn told_to_end_it_says_farewell_and_ends_within_a_second() {
+fn a_signal_ends_the_program_within_a_second_with_a_close_frame() {
     for (name, signal) in [
         ("term", Signal::TERM),
         ("int", Signal::INT),
@@ -228,14 +235,14 @@ fn told_to_end_it_says_farewell_and_ends_within_a_second() {
         let mut proxy = Proxy::start(Clock::system());
         let config = configured(&format!("signal-{name}"), &proxy.address, "kind = \"png\"");
         let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-        proxy.subscribed(4);
+        proxy.wait_for_subscriptions(4);
         let (code, took) = program.end(signal);
-        assert_eq!(code, Some(0), "{}", program.said());
+        assert_eq!(code, Some(0), "{}", program.output());
         assert!(took < AT_ONCE, "{took:?}");
         let farewell =
             proxy.until(|seen| matches!(seen, ProxyEvent::Farewell(_) | ProxyEvent::Gone(_)));
         assert_eq!(farewell, ProxyEvent::Farewell(1000));
-        // Nobody keeps it up any more, so it shows no price any more.
+        // The program no longer updates the picture, so the picture must not show a price.
         let notice = notice(Size::Tall, "ENDED", "nothing here is live");
         let left = std::fs::read(config.with_file_name("screen.png")).unwrap();
         assert!(left == png::encode(&notice).unwrap());
@@ -243,19 +250,19 @@ fn told_to_end_it_says_farewell_and_ends_within_a_second() {
 }
 
 #[test]
-fn a_hub_that_is_not_there_is_waited_for() {
+fn a_missing_hub_does_not_end_the_program() {
     let proxy = Proxy::start(Clock::system());
     let address = proxy.address;
     drop(proxy);
     let config = configured("absent", &address, "kind = \"png\"");
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-    program.says("cannot be reached");
-    // Names that resolve to nothing are no end either.
+    program.wait_for_line("cannot be reached");
+    // A host name that cannot be resolved does not stop the program either.
     let named = configured("unnamed", &"hub.invalid:3000", "kind = \"png\"");
     let mut other = Program::start(&["--config", named.to_str().unwrap()], &[]);
-    other.says("cannot be resolved");
+    other.wait_for_line("cannot be resolved");
     for program in [&mut program, &mut other] {
-        assert!(program.lives());
+        assert!(program.is_running());
         let (code, took) = program.end(Signal::TERM);
         assert_eq!(code, Some(0));
         assert!(took < AT_ONCE, "{took:?}");
@@ -263,16 +270,16 @@ fn a_hub_that_is_not_there_is_waited_for() {
 }
 
 #[test]
-fn a_hangup_reads_the_watchlist_again_and_a_broken_file_changes_nothing() {
+fn sighup_reads_the_watchlist_again_and_a_broken_file_changes_nothing() {
     let mut proxy = Proxy::start(Clock::system());
     let config = configured("hangup", &proxy.address, "kind = \"png\"");
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-    proxy.subscribed(4);
+    proxy.wait_for_subscriptions(4);
     let text = std::fs::read_to_string(&config).unwrap();
     let list = |symbols: &str| std::fs::write(&config, format!("watchlist = {symbols}\n{text}"));
     list(r#"["SPX", "NDX"]"#).unwrap();
     program.signal(Signal::HUP);
-    program.says("watchlist: SPX, NDX");
+    program.wait_for_line("the new configuration is in effect; showing SPX, NDX");
     let mut said = Vec::new();
     for _ in 0..4 {
         let seen = proxy.until(|seen| matches!(seen, ProxyEvent::Text(_)));
@@ -295,21 +302,21 @@ fn a_hangup_reads_the_watchlist_again_and_a_broken_file_changes_nothing() {
     );
     list(r#"["SPX", "SPX"]"#).unwrap();
     program.signal(Signal::HUP);
-    let line = program.says("the configuration stays as it was");
+    let line = program.wait_for_line("the ticker keeps its previous configuration");
     assert!(
         line.contains(&format!("{}:1: ", config.display())),
         "{line}"
     );
-    // What is asked for next is asked for on top of what was there before the broken one.
+    // The next change is compared with the configuration that was in use before the broken file.
     list(r#"["SPX", "NDX", "DJI"]"#).unwrap();
     program.signal(Signal::HUP);
-    assert_eq!(proxy.subscribed(2), ["AM.I:DJI", "V.I:DJI"]);
+    assert_eq!(proxy.wait_for_subscriptions(2), ["AM.I:DJI", "V.I:DJI"]);
     assert_eq!(proxy.upgrades().len(), 1, "on one and the same connection");
     assert_eq!(program.end(Signal::TERM).0, Some(0));
 }
 
 #[test]
-fn a_hangup_ends_what_has_nothing_to_read_again_in_good_order() {
+fn sighup_ends_a_demo_without_a_configuration() {
     let directory = directory("hangup-demo");
     let png = directory.join("demo.png");
     let path = png.to_str().unwrap();
@@ -320,55 +327,55 @@ fn a_hangup_ends_what_has_nothing_to_read_again_in_good_order() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let (code, took) = program.end(Signal::HUP);
-    assert_eq!(code, Some(0), "{}", program.said());
+    assert_eq!(code, Some(0), "{}", program.output());
     assert!(took < AT_ONCE, "{took:?}");
 }
 
 #[test]
-fn a_panel_that_is_not_there_is_told_once_and_ends_nothing() {
+fn a_missing_panel_is_logged_once_and_does_not_end_the_program() {
     let mut proxy = Proxy::start(Clock::system());
     let panel = "kind = \"oled\"\nbus = \"/dev/i2c-77\"";
     let config = configured("no-panel", &proxy.address, panel);
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-    proxy.subscribed(4);
-    let line = program.says("/dev/i2c-77");
+    proxy.wait_for_subscriptions(4);
+    let line = program.wait_for_line("/dev/i2c-77");
     assert!(line.contains("raspi-config"), "{line}");
-    // Past the first two retries, after 1 and 3 s, by the clock of the panel.
+    // The wait covers the first two retries, which the panel makes after 1 s and 3 s.
     let end = Instant::now() + Duration::from_millis(3500);
     proxy.text(r#"[{"ev":"V","val":5912.34,"T":"I:SPX"}]"#);
-    program.silent_until(end, "/dev/i2c-77");
-    assert!(program.lives());
+    program.assert_silent_until(end, "/dev/i2c-77");
+    assert!(program.is_running());
     let (code, took) = program.end(Signal::TERM);
-    assert_eq!(code, Some(0), "{}", program.said());
+    assert_eq!(code, Some(0), "{}", program.output());
     assert!(took < AT_ONCE, "{took:?}");
     assert_eq!(
-        program.said().matches("i2c-77").count(),
+        program.output().matches("i2c-77").count(),
         1,
         "{}",
-        program.said()
+        program.output()
     );
 }
 
 #[test]
-fn the_words_of_others_do_not_flood_the_log() {
+fn repeated_messages_of_the_server_do_not_flood_the_log() {
     let mut proxy = Proxy::start(Clock::system());
     let config = configured("flood", &proxy.address, "kind = \"png\"");
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-    proxy.subscribed(4);
+    proxy.wait_for_subscriptions(4);
     for number in 0..50 {
         proxy.text(format!(
             r#"[{{"ev":"status","status":"error","message":"not authorized"}},{{"ev":"status","status":"s{number}","message":"m{number}"}}]"#
         ));
-        proxy.heard();
+        proxy.wait_until_processed();
     }
     assert_eq!(program.end(Signal::TERM).0, Some(0));
-    let said = program.said();
+    let said = program.output();
     assert!(said.contains("not authorized"), "{said}");
     assert!(said.lines().count() < 20, "{said}");
 }
 
 #[test]
-fn the_token_is_in_no_log_and_no_command_line() {
+fn the_token_appears_in_no_log_and_no_command_line() {
     let mut proxy = Proxy::start(Clock::system());
     let config = configured("secret", &proxy.address, "kind = \"png\"");
     let text = std::fs::read_to_string(&config).unwrap();
@@ -388,13 +395,13 @@ fn the_token_is_in_no_log_and_no_command_line() {
             let mut program = Program::start(&["--config", path], &[("RUST_LOG", filter)]);
             proxy.until(|seen| matches!(seen, ProxyEvent::Upgrade(..)));
             if config.ends_with("desk.toml") {
-                proxy.subscribed(4);
-                proxy.heard();
+                proxy.wait_for_subscriptions(4);
+                proxy.wait_until_processed();
             }
             let line = program.command_line();
             assert!(line.contains("--config") && !line.contains(TOKEN), "{line}");
             assert_eq!(program.end(Signal::TERM).0, Some(0));
-            let said = program.said();
+            let said = program.output();
             assert!(!said.contains(TOKEN) && !said.contains(encoded), "{said}");
         }
     }
@@ -403,12 +410,13 @@ fn the_token_is_in_no_log_and_no_command_line() {
 #[test]
 fn a_terminal_gets_its_cursor_back_after_a_signal() {
     if !Path::new("/usr/bin/script").exists() {
-        // util-linux is on every Debian; elsewhere the unit tests of the terminal must do.
+        // Each Debian system has util-linux. Other systems skip this test; the unit tests of the
+        // terminal must be enough.
         return;
     }
     let binary = env!("CARGO_BIN_EXE_deskticker");
     for (signal, code) in [("TERM", 0), ("INT", 0)] {
-        // The shell tells its own process id, which `exec` gives to the program.
+        // The shell prints its process id, and `exec` gives this id to the program.
         let command = format!("echo pid=$$; exec {binary} demo --speed 20");
         let mut program = Program::spawn(Command::new("/usr/bin/script").args([
             "--quiet",
@@ -418,13 +426,13 @@ fn a_terminal_gets_its_cursor_back_after_a_signal() {
             &command,
             "/dev/null",
         ]));
-        let line = program.says("pid=");
+        let line = program.wait_for_line("pid=");
         let pid = line.trim().rsplit('=').next().unwrap().trim().to_owned();
-        program.says("\x1b[?25l");
+        program.wait_for_line("\x1b[?25l");
         let killed = Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(killed.unwrap().success());
-        assert_eq!(program.wait(), Some(code), "{}", program.said());
-        let said = program.said();
+        assert_eq!(program.wait(), Some(code), "{}", program.output());
+        let said = program.output();
         assert!(
             said.rfind("\x1b[?25h") > said.rfind("\x1b[?25l"),
             "{said:?}"

@@ -1,5 +1,5 @@
-//! The quotes of the proxy that users already run, with all their traps: what is no price is not
-//! shown, what is not JSON is not read, and the token goes nowhere else.
+//! Tests of the quotes of the existing proxy. The client displays only valid prices, reads only
+//! JSON, and sends the token to no other host.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/proxy_server.rs"]
@@ -14,7 +14,7 @@ use deskticker::net::connector::Connector;
 use proxy_server::{Proxy, ProxyEvent, TOKEN, json};
 use running_ticker::{START, TickerUnderTest};
 
-/// A row of the answer; both closes are those of `proxy-live`.
+/// A row of the response. Both previous closes are those of the picture `proxy-live`.
 fn spx(last: &str, as_of: &str) -> String {
     format!(
         r#"{{"symbol":"I:SPX","last":{last},"change":10.00,"changePercent":0.17,"asOf":{as_of},"source":"indices"}}"#
@@ -38,19 +38,19 @@ fn good() -> (String, String) {
     answer(&[spx("5900.00", MS), vix("VIX", "17.25", NS)])
 }
 
-fn stage(quotes: (String, String)) -> (Proxy, TickerUnderTest) {
-    let (clock, hand) = running_ticker::manual_clock();
+fn start_display(quotes: (String, String)) -> (Proxy, TickerUnderTest) {
+    let (clock, manual_clock) = running_ticker::manual_clock();
     let proxy = Proxy::start(clock.clone());
-    proxy.behave(|manner| manner.quotes = quotes);
+    proxy.behave(|behaviour| behaviour.quotes = quotes);
     let source = running_ticker::hub(proxy.address, TOKEN);
     let connector = Connector::new(None).unwrap();
-    let stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
-    (proxy, stage)
+    let display = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, manual_clock));
+    (proxy, display)
 }
 
-/// Has the client ask again, and waits for it.
-fn ask_again(proxy: &mut Proxy, stage: &TickerUnderTest) {
-    stage.watches_anew();
+/// Makes the client request the quotes again, and waits for the request.
+fn request_quotes_again(proxy: &mut Proxy, display: &TickerUnderTest) {
+    display.request_everything_again();
     proxy.until(|seen| matches!(seen, ProxyEvent::Quotes(path, _) if path.ends_with("=SPX,VIX")));
 }
 
@@ -58,7 +58,7 @@ fn value(ticker: &str, price: &str, t: &str) -> String {
     format!(r#"{{"ev":"V","val":{price},"T":"{ticker}","t":{t}}}"#)
 }
 
-/// Both values of now.
+/// Current values of both symbols.
 fn both() -> String {
     let now = START.0.to_string();
     let (spx, vix) = (
@@ -69,7 +69,7 @@ fn both() -> String {
 }
 
 #[test]
-fn every_spelling_of_a_quote_is_the_same_quote() {
+fn every_format_of_a_quote_gives_the_same_quote() {
     for rows in [
         [spx("5900.00", MS), vix("VIX", "17.25", NS)],
         [spx("5900", NS), vix("I:VIX", "1.725e1", MS)],
@@ -78,13 +78,13 @@ fn every_spelling_of_a_quote_is_the_same_quote() {
             spx("5.9e3", "1795444199000000"),
         ],
     ] {
-        let (_proxy, mut stage) = stage(answer(&rows));
-        stage.shows("proxy-quotes-before-the-first-frame");
+        let (_proxy, mut display) = start_display(answer(&rows));
+        display.shows("proxy-quotes-before-the-first-frame");
     }
 }
 
 #[test]
-fn what_is_no_quote_is_not_drawn_and_costs_no_other() {
+fn an_invalid_quote_is_not_drawn_and_does_not_affect_other_quotes() {
     for row in [
         vix("VIX", "0", NS),
         vix("VIX", "0.0", "0"),
@@ -93,7 +93,7 @@ fn what_is_no_quote_is_not_drawn_and_costs_no_other() {
         vix("VIX", "\"17.25\"", NS),
         vix("VIX", "17.25", NS).replace("indices-fallback", "error"),
         vix("VIX", "17.25", NS).replace("indices-fallback", "none"),
-        // Nobody asked for this one.
+        // The client did not request this symbol.
         vix("NDX", "17.25", NS),
         vix("", "17.25", NS),
         vix("VIX", "17.25", NS).replace("\"VIX\"", "null"),
@@ -101,13 +101,13 @@ fn what_is_no_quote_is_not_drawn_and_costs_no_other() {
         "null".into(),
         "[17.25]".into(),
     ] {
-        let (_proxy, mut stage) = stage(answer(&[row, spx("5900.00", MS)]));
-        stage.shows("proxy-quotes-of-spx-alone");
+        let (_proxy, mut display) = start_display(answer(&[row, spx("5900.00", MS)]));
+        display.shows("proxy-quotes-of-spx-alone");
     }
 }
 
 #[test]
-fn what_is_not_an_answer_leaves_the_stream_alone_and_is_asked_for_again() {
+fn an_invalid_quotes_response_does_not_affect_the_stream_and_is_requested_again() {
     let html = "<html><body>Welcome to this hotel</body></html>";
     let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html".to_owned();
     let large = format!(r#"{{"results":[],"x":"{}"}}"#, "x".repeat(2 << 20));
@@ -129,22 +129,22 @@ fn what_is_not_an_answer_leaves_the_stream_alone_and_is_asked_for_again() {
         (String::new(), String::new()),
     ] {
         let busy = quotes.0.contains("502");
-        let (mut proxy, mut stage) = stage(quotes);
-        proxy.subscribed(4);
+        let (mut proxy, mut display) = start_display(quotes);
+        proxy.wait_for_subscriptions(4);
         proxy.text(both());
-        stage.shows("proxy-live-without-closes");
-        // Who has no time is asked when the time is up, whatever the list.
+        display.shows("proxy-live-without-closes");
+        // After the status 502 the client waits for its backoff, even if the watchlist changes.
         if !busy {
-            proxy.behave(|manner| manner.quotes = good());
-            ask_again(&mut proxy, &stage);
-            stage.shows("proxy-live");
+            proxy.behave(|behaviour| behaviour.quotes = good());
+            request_quotes_again(&mut proxy, &display);
+            display.shows("proxy-live");
         }
         assert_eq!(proxy.upgrades(), [0]);
     }
 }
 
 #[test]
-fn a_redirect_is_not_followed_and_takes_no_token_anywhere() {
+fn a_redirect_is_not_followed_and_leaks_no_token() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
     elsewhere.set_nonblocking(true).unwrap();
     for status in [
@@ -154,42 +154,44 @@ fn a_redirect_is_not_followed_and_takes_no_token_anywhere() {
     ] {
         let (head, body) = json(status, "{}");
         let location = format!("http://{}/api/quotes", elsewhere.local_addr().unwrap());
-        let (mut proxy, mut stage) = stage((format!("{head}\r\nLocation: {location}"), body));
-        proxy.subscribed(4);
+        let (mut proxy, mut display) =
+            start_display((format!("{head}\r\nLocation: {location}"), body));
+        proxy.wait_for_subscriptions(4);
         proxy.text(both());
-        stage.shows("proxy-live-without-closes");
-        // Answered after the redirect: if it was to be followed, it has been.
-        proxy.behave(|manner| manner.quotes = good());
-        ask_again(&mut proxy, &stage);
-        stage.shows("proxy-live");
+        display.shows("proxy-live-without-closes");
+        // The second request comes after the redirect, so a client that follows redirects has
+        // already connected.
+        proxy.behave(|behaviour| behaviour.quotes = good());
+        request_quotes_again(&mut proxy, &display);
+        display.shows("proxy-live");
         let call = elsewhere.accept().map(|_| ()).unwrap_err();
         assert_eq!(call.kind(), std::io::ErrorKind::WouldBlock);
     }
 }
 
 #[test]
-fn a_quote_of_the_future_does_not_make_its_close_the_last_word() {
+fn the_close_of_a_quote_from_the_future_is_ignored() {
     for future in ["1895444199000", "9999999999999", "9999999999999999999"] {
-        // The close it brings is of nobody knows which day: it is not taken at all.
+        // The date of this close is unknown, so the client ignores the close.
         let wrong = [spx("6900.00", future), vix("VIX", "18.25", future)];
-        let (mut proxy, mut stage) = stage(answer(&wrong));
-        proxy.subscribed(4);
+        let (mut proxy, mut display) = start_display(answer(&wrong));
+        proxy.wait_for_subscriptions(4);
         proxy.text(both());
-        stage.shows("proxy-live-without-closes");
-        proxy.behave(|manner| manner.quotes = good());
-        ask_again(&mut proxy, &stage);
-        stage.shows("proxy-live");
+        display.shows("proxy-live-without-closes");
+        proxy.behave(|behaviour| behaviour.quotes = good());
+        request_quotes_again(&mut proxy, &display);
+        display.shows("proxy-live");
     }
 }
 
 #[test]
-fn a_stamp_that_cannot_be_right_shows_no_wrong_value_and_blocks_none() {
+fn an_impossible_timestamp_shows_no_wrong_value_and_blocks_no_later_value() {
     let now = START.0.to_string();
-    let (mut proxy, mut stage) = stage(good());
-    proxy.subscribed(4);
+    let (mut proxy, mut display) = start_display(good());
+    proxy.wait_for_subscriptions(4);
     proxy.text(both());
-    stage.shows("proxy-live");
-    // Old ones replace nothing.
+    display.shows("proxy-live");
+    // Values with old timestamps do not replace newer values.
     for t in [
         "1000000000000",
         "1262304000000",
@@ -198,10 +200,11 @@ fn a_stamp_that_cannot_be_right_shows_no_wrong_value_and_blocks_none() {
     ] {
         proxy.text(format!("[{}]", value("I:SPX", "1.11", t)));
     }
-    proxy.heard();
+    proxy.wait_until_processed();
     proxy.text(format!("[{}]", value("I:VIX", "17.21", &now)));
-    stage.shows("proxy-only-vix-has-moved");
-    // Those of no time at all, and of the future, are values of now: only their stamp is wrong.
+    display.shows("proxy-only-vix-has-moved");
+    // A value with an impossible or future timestamp counts as a current value; the client ignores
+    // its timestamp.
     for t in [
         "0",
         "-1",
@@ -214,33 +217,34 @@ fn a_stamp_that_cannot_be_right_shows_no_wrong_value_and_blocks_none() {
         proxy.text(format!("[{}]", value("I:SPX", "5900.00", t)));
         proxy.text(format!("[{}]", value("I:SPX", "5912.34", &now)));
     }
-    proxy.heard();
+    proxy.wait_until_processed();
     proxy.text(format!("[{}]", value("I:VIX", "17.20", &now)));
-    // What comes next is shown as live, whatever came before; and it ages like anything else.
+    // The next value is live, whatever came before, and it becomes stale as usual.
     proxy.text(format!("[{}]", value("I:SPX", "5913.00", &now)));
-    stage.shows("proxy-after-the-stamps");
-    stage.advance(11);
-    stage.shows("proxy-after-the-stamps-11s-later");
+    display.shows("proxy-after-the-stamps");
+    display.advance(11);
+    display.shows("proxy-after-the-stamps-11s-later");
 }
 
 #[test]
-fn while_nothing_streams_quotes_are_asked_for_every_quarter_of_a_minute() {
-    let (clock, hand) = running_ticker::manual_clock();
+fn quotes_are_requested_every_15_seconds_while_no_stream_exists() {
+    let (clock, manual_clock) = running_ticker::manual_clock();
     let mut proxy = Proxy::start(clock.clone());
-    proxy.behave(|manner| {
-        manner.quotes = good();
-        manner.refusal = Some(503);
+    proxy.behave(|behaviour| {
+        behaviour.quotes = good();
+        behaviour.refusal = Some(503);
     });
     let source = running_ticker::hub(proxy.address, TOKEN);
     let connector = Connector::new(None).unwrap();
-    let stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    let display = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, manual_clock));
     proxy.until(|seen| matches!(seen, ProxyEvent::Quotes(..)));
-    // In small steps, for the wait begins when the client has read the answer.
-    let end = Instant::now() + running_ticker::PATIENCE;
+    // The clock moves in small steps, because the wait begins when the client has read the
+    // response.
+    let end = Instant::now() + running_ticker::TIME_LIMIT;
     for _ in 0..3 {
-        while !proxy.sees(|seen| matches!(seen, ProxyEvent::Quotes(..))) {
+        while !proxy.sees_soon(|seen| matches!(seen, ProxyEvent::Quotes(..))) {
             assert!(Instant::now() < end, "never asked again");
-            stage.advance(1);
+            display.advance(1);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What the display asks of REST over real sockets, and of whom: who answers in a hub's place is
-//! sent no token, and who asks for a pause is left alone.
+//! Tests of the REST requests of the display, over real sockets. The display sends no token to a
+//! server that is not a hub, and it respects a requested pause.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/running_ticker.rs"]
@@ -20,27 +20,27 @@ use deskticker::net::connector::Connector;
 use deskticker::net::failure::Failure;
 use deskticker::net::source::FeedSource;
 use deskticker::time::{Clock, ManualClock, Utc};
-use running_ticker::{PATIENCE, START, symbols};
+use running_ticker::{START, TIME_LIMIT, symbols};
 use tokio::sync::{mpsc, watch};
 
 const TOKEN: &str = "eyJ1IjoiYSJ9+/==.0a1b2c";
 
-/// The status line with its headers, and the body.
+/// The status line with the headers, and the body.
 type Answer = (&'static str, String);
 
 fn json(body: &str) -> Answer {
     ("200 OK\r\nContent-Type: application/json", body.to_owned())
 }
 
-/// A server that answers one request a connection, and keeps every byte that it is sent.
-struct Double {
+/// A server that responds to one request per connection and records each received byte.
+struct ServerDouble {
     address: SocketAddr,
     heard: Arc<Mutex<Vec<u8>>>,
     /// The method and the path of each request.
     requests: Receiver<String>,
 }
 
-impl Double {
+impl ServerDouble {
     fn start(answer: impl Fn(&str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -61,7 +61,7 @@ impl Double {
                 let (head, body) = answer(request);
                 let length = body.len();
                 let text = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n{body}");
-                // Who has seen enough may be gone, and so may the test.
+                // The client or the test may have ended already.
                 stream.write_all(text.as_bytes()).ok();
                 sender.send(request.to_owned()).ok();
             }
@@ -73,34 +73,34 @@ impl Double {
         }
     }
 
-    /// The next request that begins so; those before it are passed over.
+    /// Returns the next request that begins with this text, and skips the requests before it.
     #[track_caller]
     fn until(&self, start: &str) -> String {
         loop {
-            let request = self.requests.recv_timeout(PATIENCE).unwrap();
+            let request = self.requests.recv_timeout(TIME_LIMIT).unwrap();
             if request.starts_with(start) {
                 return request;
             }
         }
     }
 
-    /// The next requests, whatever they are.
+    /// Returns the next requests in their order.
     #[track_caller]
     fn next<const COUNT: usize>(&self) -> [String; COUNT] {
-        [(); COUNT].map(|()| self.requests.recv_timeout(PATIENCE).unwrap())
+        [(); COUNT].map(|()| self.requests.recv_timeout(TIME_LIMIT).unwrap())
     }
 }
 
-/// Somebody who asks, on a thread of its own.
-struct Asker {
-    hand: ManualClock,
+/// A REST poller and a WebSocket session in a separate thread.
+struct RestClient {
+    manual_clock: ManualClock,
     needs: watch::Sender<RestDemand>,
     updates: mpsc::Receiver<Update>,
     _orders: watch::Sender<SubscriptionDemand>,
     _thread: running_ticker::Background<()>,
 }
 
-impl Asker {
+impl RestClient {
     fn start(source: FeedSource, need: RestDemand, channels: &[&str]) -> Self {
         Self::at(source, need, channels, running_ticker::manual_clock())
     }
@@ -109,7 +109,7 @@ impl Asker {
         source: FeedSource,
         need: RestDemand,
         channels: &[&str],
-        (clock, hand): (Clock, ManualClock),
+        (clock, manual_clock): (Clock, ManualClock),
     ) -> Self {
         let (needs, asked) = watch::channel(need);
         let (sender, updates) = mpsc::channel(64);
@@ -135,7 +135,7 @@ impl Asker {
             tokio::spawn(run_poller(connector, source, asked, sender, clock));
         });
         Self {
-            hand,
+            manual_clock,
             needs,
             updates,
             _orders: demand,
@@ -144,7 +144,7 @@ impl Asker {
     }
 
     fn advance(&self, millis: u64) {
-        self.hand.advance(Duration::from_millis(millis));
+        self.manual_clock.advance(Duration::from_millis(millis));
     }
 }
 
@@ -161,7 +161,7 @@ fn need(names: &[&str], pace: Option<u64>) -> RestDemand {
 }
 
 #[test]
-fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
+fn a_captive_portal_receives_no_token_and_is_reported() {
     let redirect = "302 Found\r\nLocation: http://10.0.0.1/login\r\nContent-Type: application/json";
     let page = "<html><body>Welcome to this hotel</body></html>";
     for (head, body) in [
@@ -178,19 +178,20 @@ fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
             page,
         ),
     ] {
-        let portal = Double::start(move |_| (head, body.to_owned()));
+        let portal = ServerDouble::start(move |_| (head, body.to_owned()));
         let source = running_ticker::hub(portal.address, TOKEN);
         let mut needed = need(&["SPX"], Some(2));
         needed.market = Some(Duration::from_secs(60));
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 1))];
-        let mut poller = Asker::start(source, needed, &["V.I:SPX"]);
+        let mut poller = RestClient::start(source, needed, &["V.I:SPX"]);
         let portal_is_told = |update: Option<Update>| match update.expect("the session has ended") {
             Update::Status(_, status) => status.reason == Some(Failure::Portal),
             other => panic!("{other:?}"),
         };
         while !portal_is_told(poller.updates.blocking_recv()) {}
-        // The link and three services, each of them three times.
-        let end = Instant::now() + PATIENCE;
+        // The client makes four kinds of requests: the WebSocket and three REST services. The test
+        // waits for three of each.
+        let end = Instant::now() + TIME_LIMIT;
         let mut asked = 0;
         while asked < 12 {
             assert!(Instant::now() < end, "only {asked} questions");
@@ -208,9 +209,10 @@ fn a_captive_portal_is_sent_no_token_and_the_link_says_what_it_is() {
     }
 }
 
-/// As the vendor: it takes its key from anybody, for a certificate would have told who it is.
-fn vendor(answer: impl Fn(&str) -> Answer + Send + 'static) -> (Double, FeedSource) {
-    let double = Double::start(answer);
+/// A double of the vendor. The client sends the key without a check, because a TLS certificate
+/// would identify the real vendor.
+fn vendor(answer: impl Fn(&str) -> Answer + Send + 'static) -> (ServerDouble, FeedSource) {
+    let double = ServerDouble::start(answer);
     let source = running_ticker::vendor(double.address, "key");
     (double, source)
 }
@@ -218,9 +220,9 @@ fn vendor(answer: impl Fn(&str) -> Answer + Send + 'static) -> (Double, FeedSour
 const SNAPSHOT: &str = r#"{"results":[{"ticker":"SPY","last_trade":{"price":600,"sip_timestamp":1795444199000000000}}]}"#;
 
 #[test]
-fn a_symbol_is_asked_for_at_its_pace() {
+fn a_symbol_is_polled_at_its_pace() {
     let (double, source) = vendor(|_| json(SNAPSHOT));
-    let mut poller = Asker::start(source, need(&["SPY"], Some(2)), &[]);
+    let mut poller = RestClient::start(source, need(&["SPY"], Some(2)), &[]);
     for _ in 0..3 {
         let path = "GET /v3/snapshot?ticker.any_of=SPY&limit=250";
         assert_eq!(double.next(), [path]);
@@ -233,9 +235,9 @@ fn a_symbol_is_asked_for_at_its_pace() {
 }
 
 #[test]
-fn who_asks_for_a_pause_is_left_alone_whatever_the_pace() {
+fn a_server_that_requests_a_pause_gets_no_request_before_its_end() {
     let times = Arc::new(Mutex::new(Vec::new()));
-    let (clock, hand) = running_ticker::manual_clock();
+    let (clock, manual_clock) = running_ticker::manual_clock();
     let (double, source) = vendor({
         let (times, clock) = (times.clone(), clock.clone());
         move |_| {
@@ -247,9 +249,9 @@ fn who_asks_for_a_pause_is_left_alone_whatever_the_pace() {
             (busy, String::new())
         }
     });
-    let poller = Asker::at(source, need(&["SPY"], Some(1)), &[], (clock, hand));
+    let poller = RestClient::at(source, need(&["SPY"], Some(1)), &[], (clock, manual_clock));
     double.next::<1>();
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIME_LIMIT;
     while double.requests.try_recv().is_err() {
         assert!(Instant::now() < end, "never asked again");
         poller.advance(1000);
@@ -261,7 +263,7 @@ fn who_asks_for_a_pause_is_left_alone_whatever_the_pace() {
 }
 
 #[test]
-fn the_markets_and_the_minutes_come_from_the_vendor_and_from_a_hub() {
+fn market_status_and_minute_bars_are_read_from_the_vendor_and_from_a_hub() {
     let answer = |request: &str, simulated: bool| {
         let word = if simulated {
             r#"{"simulated":true,"#
@@ -282,7 +284,7 @@ fn the_markets_and_the_minutes_come_from_the_vendor_and_from_a_hub() {
         }
     };
     for (hub, simulated) in [(false, false), (false, true), (true, false), (true, true)] {
-        let double = Double::start(move |request| answer(request, simulated));
+        let double = ServerDouble::start(move |request| answer(request, simulated));
         let source = match hub {
             true => running_ticker::hub(double.address, TOKEN),
             false => running_ticker::vendor(double.address, "key"),
@@ -290,7 +292,7 @@ fn the_markets_and_the_minutes_come_from_the_vendor_and_from_a_hub() {
         let mut needed = need(&[], None);
         needed.market = Some(Duration::from_secs(60));
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 60_000))];
-        let mut poller = Asker::start(source, needed, &[]);
+        let mut poller = RestClient::start(source, needed, &[]);
         let Some(Update::Market(status, told)) = poller.updates.blocking_recv() else {
             panic!("no markets");
         };

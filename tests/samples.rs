@@ -1,5 +1,5 @@
-//! The configuration that the hub's package brings: what it says in comments is what the hub knows.
-//! That of the display is in `config.rs`.
+//! Tests of the sample configuration in the package of the hub: the hub accepts each setting in its
+//! comments. `config.rs` tests the sample of the display.
 
 use std::path::Path;
 
@@ -18,13 +18,13 @@ fn parsed(text: &str) -> HubConfig {
 }
 
 #[test]
-fn the_hub_as_packaged_needs_nothing_but_the_key() {
+fn the_packaged_hub_configuration_needs_only_the_key() {
     assert_eq!(parsed(HUB).listen.to_string(), DEFAULT_LISTEN);
 }
 
 #[test]
-fn every_setting_in_the_sample_of_the_hub_is_one_that_it_knows() {
-    // Prose has a space after its `#`, and settings have none.
+fn every_setting_in_the_hub_sample_is_valid() {
+    // In the sample, a text has a space after its `#`, and a setting has none.
     let in_force: String = HUB
         .split_inclusive('\n')
         .map(|line| match line.strip_prefix('#') {

@@ -1,4 +1,4 @@
-//! What a pair of prices looks like in each state, on both sizes of glass.
+//! Tests of the pictures of a pair of prices, in each state and for both display sizes.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/views/mod.rs"]
@@ -12,7 +12,7 @@ use views::{
 };
 
 #[test]
-fn a_pair_in_each_freshness() {
+fn a_pair_in_each_freshness_matches_its_golden_picture() {
     let history = walk(100, 5912.41);
     let base = ordinary(&history);
     let mut album = Album::new("pair-freshness");
@@ -33,7 +33,7 @@ fn a_pair_in_each_freshness() {
 }
 
 #[test]
-fn a_pair_in_each_state_of_the_link_and_the_clock() {
+fn a_pair_in_each_state_of_link_and_clock_matches_its_golden_picture() {
     let history = walk(100, 5912.41);
     let base = ordinary(&history);
     let mut album = Album::new("pair-states");
@@ -75,7 +75,7 @@ fn range(low: f64, high: f64) -> DayStats {
 }
 
 #[test]
-fn contracts_that_have_expired() {
+fn every_expired_contract_matches_its_golden_picture() {
     let history = walk(100, 12.34);
     let [spy, long] = ["O:SPY251219C00650000", "O:ABCDEF251219P00652500"].map(symbol);
     let mut album = Album::new("expired");
@@ -118,7 +118,7 @@ fn contracts_that_have_expired() {
 }
 
 #[test]
-fn a_pair_of_extremes() {
+fn a_pair_of_extreme_numbers_matches_its_golden_picture() {
     let history = walk(100, 5912.41);
     let mut album = Album::new("pair-numbers");
     let numbers = [
@@ -182,7 +182,7 @@ fn a_pair_of_extremes() {
 }
 
 #[test]
-fn values_of_zero_and_below() {
+fn every_value_of_zero_or_below_matches_its_golden_picture() {
     let history: Vec<_> = walk(100, 500.0)
         .iter()
         .map(|point| price(point.as_f64() - 500.0))
@@ -221,7 +221,7 @@ fn values_of_zero_and_below() {
 }
 
 #[test]
-fn changes_that_are_written_as_zero() {
+fn every_change_that_rounds_to_zero_matches_its_golden_picture() {
     let history = walk(100, 5912.41);
     let mut album = Album::new("changes");
     for (name, now, before) in [
@@ -247,7 +247,7 @@ fn changes_that_are_written_as_zero() {
 }
 
 #[test]
-fn a_pair_of_names() {
+fn a_pair_of_long_names_matches_its_golden_picture() {
     let history = walk(100, 5912.41);
     let [spy, next, long, spxw] = [
         "O:SPY251219C00650000",
@@ -287,7 +287,7 @@ fn a_pair_of_names() {
 }
 
 #[test]
-fn a_pair_of_shares() {
+fn a_pair_of_shares_matches_its_golden_picture() {
     let history = walk(100, 650.0);
     let mut base = view(PageView::Pair(
         line("SPY", 650.12, 647.3, &history),
@@ -328,11 +328,11 @@ fn a_pair_of_shares() {
 }
 
 #[test]
-fn a_tick_of_hundredths_changes_two_digits_and_nothing_else() {
+fn a_change_of_hundredths_redraws_only_two_digits() {
     let history = walk(100, 5912.41);
     let mut view = ordinary(&history);
     let mut pictures = [5912.34, 5912.41].map(|now| {
-        // The change in percent is the same for both.
+        // Both prices have the same change in percent.
         *lines(&mut view)[0] = line("SPX", now, 5887.61, &history);
         drawn(&view, Size::Tall)
     });
@@ -346,9 +346,10 @@ fn a_tick_of_hundredths_changes_two_digits_and_nothing_else() {
 }
 
 #[test]
-fn a_new_point_of_the_history_changes_the_newest_column() {
+fn a_new_point_of_the_history_redraws_only_the_newest_column() {
     let mut history = walk(127, 5912.41);
-    // Points beyond the extremes would rightly scale the curve anew.
+    // The new point is within the range of the history, because a new extreme would change the
+    // scale of the whole curve.
     history.push(history[50]);
     for points in [10, 43, 99, 127] {
         for size in SIZES {

@@ -1,5 +1,5 @@
-//! The token: where it is looked for, in which order, what a file may look like, and that nothing
-//! ever shows it.
+//! Tests of the token: the places where the program looks for it, their order, the valid content of
+//! a token file, and that no output contains the token.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/i2c_display/log_lines.rs"]
@@ -12,7 +12,7 @@ use std::sync::Once;
 use deskticker::config::Config;
 use deskticker::secret::Environment;
 
-/// A directory of one test's own, empty.
+/// An empty directory for this test only.
 fn directory(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("secrets-{name}"));
     std::fs::remove_dir_all(&path).ok();
@@ -31,7 +31,7 @@ fn load(path: &Path, environment: &Environment) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
-/// The token that a configuration with this token file gives.
+/// The token from a configuration that names a token file with this content.
 fn from_file(name: &str, content: impl AsRef<[u8]>) -> Result<String, String> {
     let directory = directory(name);
     let token = directory.join("token");
@@ -39,7 +39,7 @@ fn from_file(name: &str, content: impl AsRef<[u8]>) -> Result<String, String> {
     load(&naming(&directory, &token), &Environment::default())
 }
 
-/// A configuration in the directory that names this token file in its third line.
+/// Writes a configuration to the directory. Its third line names this token file.
 fn naming(directory: &Path, token: &Path) -> PathBuf {
     let config = directory.join("desk.toml");
     let text = format!(
@@ -51,7 +51,7 @@ fn naming(directory: &Path, token: &Path) -> PathBuf {
 }
 
 #[test]
-fn what_editors_leave_around_a_token_is_no_part_of_it() {
+fn white_space_around_a_token_is_ignored() {
     assert_eq!(from_file("plain", "a+b/c=="), Ok("a+b/c==".into()));
     assert_eq!(from_file("newline", "a+b/c==\n"), Ok("a+b/c==".into()));
     assert_eq!(from_file("crlf", "a+b/c==\r\n"), Ok("a+b/c==".into()));
@@ -88,13 +88,13 @@ fn a_token_file_without_one_token_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_token_of_the_greatest_length_is_taken_whole() {
+fn a_token_of_the_maximum_length_is_read_completely() {
     let token = "x".repeat(4095);
     assert_eq!(from_file("longest", format!("{token}\n")), Ok(token));
 }
 
 #[test]
-fn a_token_file_that_is_not_there_or_no_file_is_told_by_its_name() {
+fn a_missing_token_file_or_a_directory_is_reported_by_its_name() {
     let directory = directory("missing");
     let error = load(
         &naming(&directory, &directory.join("none")),
@@ -108,7 +108,7 @@ fn a_token_file_that_is_not_there_or_no_file_is_told_by_its_name() {
 }
 
 #[test]
-fn a_token_in_the_place_of_its_path_is_not_repeated() {
+fn a_token_in_place_of_its_path_is_not_repeated() {
     let directory = directory("pasted");
     for token in ["s3cr3t", "eyJs3cr3t/9+==", &"s3cr3t".repeat(1000)] {
         let config = naming(&directory, Path::new(token));
@@ -120,7 +120,7 @@ fn a_token_in_the_place_of_its_path_is_not_repeated() {
 }
 
 #[test]
-fn a_missing_token_is_told_with_the_line_of_its_table() {
+fn a_missing_token_is_reported_with_the_line_of_its_table() {
     let directory = directory("no-token");
     let config = directory.join("desk.toml");
     for (table, name) in [("hub", "token"), ("massive", "key")] {
@@ -133,7 +133,7 @@ fn a_missing_token_is_told_with_the_line_of_its_table() {
 }
 
 #[test]
-fn a_token_that_everybody_can_read_works_with_a_warning_that_says_what_to_do() {
+fn a_world_readable_token_file_works_with_a_warning_and_a_remedy() {
     static LOG: Once = Once::new();
     LOG.call_once(log_lines::install);
     let directory = directory("world");
@@ -151,7 +151,7 @@ fn a_token_that_everybody_can_read_works_with_a_warning_that_says_what_to_do() {
 }
 
 #[test]
-fn the_file_named_comes_before_systemd_and_systemd_before_the_environment() {
+fn the_token_file_precedes_systemd_and_systemd_precedes_the_environment() {
     let directory = directory("order");
     let credentials = directory.join("credentials");
     std::fs::create_dir(&credentials).unwrap();
@@ -175,7 +175,7 @@ fn the_file_named_comes_before_systemd_and_systemd_before_the_environment() {
     assert_eq!(load(&without, &everything), Ok("from-systemd".into()));
     assert_eq!(load(&with_file, &everything), Ok("from-the-file".into()));
 
-    // A place that has one, and a broken one at that, is not passed over in silence.
+    // A place with an invalid token is an error. The program does not continue with the next place.
     write(&named, "", 0o600);
     assert!(load(&with_file, &everything).unwrap_err().contains("empty"));
     write(&credentials.join("token"), "two words", 0o600);
@@ -184,7 +184,8 @@ fn the_file_named_comes_before_systemd_and_systemd_before_the_environment() {
         error.contains("credential") && error.contains("one token"),
         "{error}"
     );
-    // Our units have a blank one where there is none.
+    // A blank credential counts as missing, because the systemd units of this project provide a
+    // blank one by default.
     write(&credentials.join("token"), "\n", 0o600);
     assert_eq!(
         load(&without, &everything),
@@ -193,7 +194,7 @@ fn the_file_named_comes_before_systemd_and_systemd_before_the_environment() {
 }
 
 #[test]
-fn without_a_token_all_places_for_one_are_named() {
+fn the_error_for_a_missing_token_names_all_places() {
     let directory = directory("nowhere");
     let config = directory.join("desk.toml");
     write(&config, "[hub]\nurl = \"ws://hub:3000\"\n", 0o644);
@@ -211,11 +212,14 @@ fn without_a_token_all_places_for_one_are_named() {
         ..Environment::default()
     };
     let error = load(&config, &blank).unwrap_err();
-    assert!(error.contains("MASSIVE_API_KEY: it is empty"), "{error}");
+    assert!(
+        error.contains("MASSIVE_API_KEY: the value is empty"),
+        "{error}"
+    );
 }
 
 #[test]
-fn nothing_that_can_be_printed_for_debugging_holds_the_secret() {
+fn no_debug_output_contains_the_secret() {
     let environment = Environment {
         credentials: None,
         token: Some("s3cr3t".into()),
@@ -243,7 +247,7 @@ fn nothing_that_can_be_printed_for_debugging_holds_the_secret() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_read_is_told_by_its_name() {
+fn an_unreadable_configuration_is_reported_by_its_name() {
     let directory = directory("unreadable");
     let none = Environment::default();
     let missing = load(&directory.join("none.toml"), &none).unwrap_err();

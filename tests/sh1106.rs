@@ -1,4 +1,5 @@
-//! What a panel with an SH1106 is promised: the same as any, though it knows no windows.
+//! Tests of the driver for the SH1106 chip. It makes the same promises as the other drivers,
+//! although the chip has no windows.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "support/i2c_display/mod.rs"]
@@ -46,7 +47,7 @@ fn turned(frame: &Frame) -> Frame {
 }
 
 #[test]
-fn the_picture_is_on_the_glass_wherever_its_first_column_is_and_whichever_way_up() {
+fn the_picture_is_displayed_for_each_column_offset_and_rotation() {
     for size in [Size::Tall, Size::Short] {
         for column in 0..=4 {
             for rotation in [Rotation::Upright, Rotation::UpsideDown] {
@@ -77,7 +78,7 @@ fn the_picture_is_on_the_glass_wherever_its_first_column_is_and_whichever_way_up
 }
 
 #[test]
-fn the_tick_of_two_digits_is_one_message() {
+fn a_change_of_two_digits_is_one_message() {
     let rig = rig(2);
     let mut oled = rig.oled(settings(Size::Tall, 2));
     oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
@@ -87,12 +88,12 @@ fn the_tick_of_two_digits_is_one_message() {
     let tick = rig.messages();
     println!("the tick: {tick:?} bytes");
     assert_eq!(tick.len(), 1);
-    // Two runs of 15 bytes, of which the first pays twice.
+    // The message contains two runs of 15 bytes. The first run also contains setup bytes.
     assert!(tick[0] <= 57, "{tick:?}");
 }
 
 #[test]
-fn a_random_walk_costs_one_message_of_few_bytes_a_tick() {
+fn a_random_walk_needs_one_message_of_few_bytes_per_tick() {
     let rig = rig(2);
     let mut oled = rig.oled(settings(Size::Tall, 2));
     let mut random = fastrand::Rng::with_seed(1);
@@ -117,14 +118,14 @@ fn a_random_walk_costs_one_message_of_few_bytes_a_tick() {
 }
 
 #[test]
-fn an_update_that_is_cut_off_anywhere_is_whole_again_at_once() {
+fn an_update_cut_off_at_any_byte_is_repaired_at_once() {
     let mut random = fastrand::Rng::with_seed(2);
     let rig = rig(2);
     let mut oled = rig.oled(settings(Size::Tall, 2));
     oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
     let mut cents = 591_234;
     for i in 1..=2000 {
-        // Another price each time.
+        // The price differs in each step.
         cents += random.i64(1..=60);
         let (points, rest) = (cents / 100, cents % 100);
         let price = format!("{},{:03}.{rest:02}", points / 1000, points % 1000);
@@ -138,14 +139,15 @@ fn an_update_that_is_cut_off_anywhere_is_whole_again_at_once() {
 }
 
 #[test]
-fn power_up_and_healing_are_one_message_and_one_byte_to_turn_it_on() {
+fn a_start_and_a_refresh_send_one_message_and_one_command_that_turns_the_panel_on() {
     let rig = rig(2);
     let mut oled = rig.oled(settings(Size::Tall, 2));
     let frame = random_frame(Size::Tall, 1);
     oled.show(&frame, DAY, at(0));
     let messages = rig.messages();
     assert_eq!(messages.len(), 2);
-    // Seven pages of pairs, one of data alone, and some settings.
+    // The first message contains seven pages of command and data pairs, one page of data only, and
+    // some settings.
     assert!(messages[0] <= 2029 + 60, "{messages:?}");
     assert_eq!(messages[1], 3);
     let darkened = rig.chip().darkened;
@@ -153,13 +155,13 @@ fn power_up_and_healing_are_one_message_and_one_byte_to_turn_it_on() {
     oled.tick(Moment::from_secs(6));
     rig.assert_shows(&frame);
     assert_eq!(rig.messages().len(), 2);
-    // It never went dark by itself, and never showed what nobody had written.
+    // The panel did not turn itself off, and it never showed unwritten memory.
     assert_eq!(rig.chip().darkened, darkened);
     assert!(!rig.chip().snow);
 }
 
 #[test]
-fn dimming_turns_all_three_knobs_as_this_chip_has_them() {
+fn dimming_sets_contrast_precharge_and_vcom_of_this_chip() {
     let rig = rig(2);
     let mut oled = rig.oled(settings(Size::Tall, 2));
     for (brightness, expected) in [
@@ -175,7 +177,7 @@ fn dimming_turns_all_three_knobs_as_this_chip_has_them() {
 }
 
 #[test]
-fn off_is_silence_and_goodbye_leaves_an_empty_memory() {
+fn a_panel_that_is_off_gets_no_messages_and_ends_with_an_empty_memory() {
     let rig = rig(2);
     let mut oled = rig.oled(settings(Size::Tall, 2));
     oled.show(&random_frame(Size::Tall, 1), DAY, at(0));
@@ -204,17 +206,17 @@ fn an_update_allocates_nothing() {
     let steps = frames.iter().cycle().zip(lights.iter().cycle());
     for (i, (frame, light)) in steps.take(24).enumerate() {
         let counted = allocation_counter::measure(|| oled.show(frame, *light, at(i as u64)));
-        // The first opens the bus.
+        // The first update opens the bus.
         assert!(i == 0 || counted.count_total == 0, "{i}: {counted:?}");
     }
 }
 
 proptest! {
-    // Beside a file in tests/ there is no lib.rs it could be kept next to.
+    // An integration test has no lib.rs, so proptest has no place for its regression file.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_glass_shows_every_picture_of_any_sequence_with_one_message_each(
+    fn the_panel_shows_every_picture_of_any_sequence_with_one_message_each(
         tall: bool,
         column in 0u8..=4,
         changes in prop::collection::vec((change(), light()), 1..20),
@@ -231,7 +233,8 @@ proptest! {
             oled.show(&frame, *light, at(i as u64));
             rig.assert_glows(&frame, *light);
             let messages = rig.messages();
-            // One that was off gets all, and is turned on behind it.
+            // A panel that was off receives the whole picture, and then the command that turns the
+            // panel on.
             let woken = !on && light.on;
             prop_assert!(messages.len() <= 1 + usize::from(woken));
             prop_assert!(messages.iter().all(|bytes| *bytes <= 2089));
@@ -242,7 +245,7 @@ proptest! {
     }
 
     #[test]
-    fn after_failures_of_any_messages_at_any_byte_the_picture_is_whole_again(
+    fn the_picture_is_whole_again_after_failures_of_any_messages_at_any_byte(
         steps in prop::collection::vec(
             (change(), light(), prop::option::of(0usize..2100)),
             1..30,
@@ -261,13 +264,13 @@ proptest! {
             oled.show(&frame, light, now);
             now = now + Duration::from_millis(700);
         }
-        // The last failures come in the retries.
+        // Retries use up the failures that are left.
         for _ in 0..=steps.len() {
             now = now + Duration::from_secs(10);
             oled.tick(now);
         }
         rig.assert_glows(&frame, light);
-        // One that was off all the time was never sent a picture.
+        // A panel that was off all the time never received a picture.
         prop_assert!(!light.on || rig.chip().is_blank_outside(64));
         prop_assert!(!rig.chip().snow);
     }

@@ -1,5 +1,6 @@
-//! What systemd hears of a running display and hub, from real sockets: that they run, that the loops
-//! which own what is shown still turn, and nothing of that from anywhere else.
+//! Tests of the messages to systemd from a running display and a running hub, over real sockets.
+//! The messages report that the program runs and that its event loops still turn. No other code
+//! sends them.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::net::UnixDatagram;
@@ -25,22 +26,24 @@ use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// What the supervisor allows. The loops go by a clock that the test moves: whatever else would
-/// feed it, by the machine's, would do so within this.
+/// The time limit of each wait.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// The watchdog time of the supervisor. The event loops use a clock that the test moves. Code that
+/// used the clock of the machine would send a message within this time.
 const WATCHDOG: Duration = Duration::from_millis(200);
-/// Longer than that, and than a machine that is not stuck takes for one pass.
-const A_WHILE: Duration = Duration::from_millis(300);
+/// A time that is longer than the watchdog time and than one pass of an event loop on a slow
+/// machine.
+const SHORT_WAIT: Duration = Duration::from_millis(300);
 
-/// The other end of a supervisor.
+/// The receiving end of the supervisor socket.
 struct Systemd(UnixDatagram);
 
 impl Systemd {
     fn new(name: &str) -> (Self, Supervisor) {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::remove_file(&path).ok();
-        // The path of a socket has 108 bytes at most (unix(7)), and this folder may be deep.
+        // The path of a Unix socket has at most 108 bytes (unix(7)), and the path of the test
+        // folder may be longer.
         let nearby = Path::new("/proc/self/cwd").join(
             path.strip_prefix(std::env::current_dir().unwrap())
                 .unwrap_or(&path),
@@ -51,15 +54,15 @@ impl Systemd {
     }
 
     #[track_caller]
-    fn hears(&self, what: &str) {
+    fn receives(&self, what: &str) {
         let mut buffer = [0; 256];
-        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.0.set_read_timeout(Some(TIME_LIMIT)).unwrap();
         let size = self.0.recv(&mut buffer).expect(what);
         assert_eq!(String::from_utf8_lossy(&buffer[..size]), what);
     }
 
     #[track_caller]
-    fn hears_nothing_for(&self, time: Duration) {
+    fn receives_nothing_for(&self, time: Duration) {
         let mut buffer = [0; 256];
         self.0.set_read_timeout(Some(time)).unwrap();
         let heard = self.0.recv(&mut buffer);
@@ -78,22 +81,22 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// On the runtime of a test's program: stands still until let go, and everything there with it.
-async fn stick(stuck: std_mpsc::Sender<()>, go: std_mpsc::Receiver<()>) {
+/// Blocks the runtime of the tested program, and all tasks on it, until the test sends a message.
+async fn block_runtime(stuck: std_mpsc::Sender<()>, go: std_mpsc::Receiver<()>) {
     stuck.send(()).unwrap();
     go.recv().unwrap();
 }
 
 #[test]
-fn a_display_is_alive_only_while_the_loop_that_draws_turns() {
+fn a_display_reports_to_the_watchdog_only_while_its_event_loop_turns() {
     let (systemd, supervisor) = Systemd::new("display");
-    let (clock, hand) = start();
+    let (clock, manual_clock) = start();
     let (controls, receiver) = mpsc::channel(4);
     let setup = TickerSetup {
         settings: TickerSettings::of(vec!["SPX".parse().unwrap()]),
         source: FeedSource {
             provider: FeedProvider::Hub,
-            // Nobody is there: a display without its hub is alive.
+            // No hub runs at this address. A display without its hub must still be alive.
             endpoint: Endpoint::parse("ws://127.0.0.1:1").unwrap(),
             secret: Some(Secret::new("token").unwrap()),
         },
@@ -115,31 +118,31 @@ fn a_display_is_alive_only_while_the_loop_that_draws_turns() {
             runtime.block_on(event_loop::run(setup, slot, receiver, RunUntil::Stopped))
         }
     });
-    systemd.hears("READY=1");
+    systemd.receives("READY=1");
     assert!(slot.is_waiting(), "ready is who has drawn");
-    systemd.hears("WATCHDOG=1");
-    hand.advance(WATCHDOG / 4);
-    systemd.hears("WATCHDOG=1");
-    hand.advance(WATCHDOG / 8);
-    systemd.hears_nothing_for(A_WHILE);
+    systemd.receives("WATCHDOG=1");
+    manual_clock.advance(WATCHDOG / 4);
+    systemd.receives("WATCHDOG=1");
+    manual_clock.advance(WATCHDOG / 8);
+    systemd.receives_nothing_for(SHORT_WAIT);
 
-    theirs.recv().unwrap().spawn(stick(stuck, may_go));
-    is_stuck.recv_timeout(PATIENCE).unwrap();
-    hand.advance(WATCHDOG);
-    systemd.hears_nothing_for(A_WHILE);
+    theirs.recv().unwrap().spawn(block_runtime(stuck, may_go));
+    is_stuck.recv_timeout(TIME_LIMIT).unwrap();
+    manual_clock.advance(WATCHDOG);
+    systemd.receives_nothing_for(SHORT_WAIT);
     go.send(()).unwrap();
-    systemd.hears("WATCHDOG=1");
+    systemd.receives("WATCHDOG=1");
 
     controls.blocking_send(ControlMessage::Stop).unwrap();
-    systemd.hears("STOPPING=1");
+    systemd.receives("STOPPING=1");
     assert_eq!(program.join().unwrap(), Ok(false));
-    systemd.hears_nothing_for(Duration::from_millis(1));
+    systemd.receives_nothing_for(Duration::from_millis(1));
 }
 
 #[test]
-fn a_hub_is_alive_only_while_all_its_loops_turn() {
+fn a_hub_reports_to_the_watchdog_only_while_all_its_event_loops_turn() {
     let (systemd, supervisor) = Systemd::new("hub");
-    let (clock, hand) = start();
+    let (clock, manual_clock) = start();
     let (stop, stopped) = watch::channel(false);
     let (stuck, is_stuck) = std_mpsc::channel();
     let (go, may_go) = std_mpsc::channel();
@@ -157,21 +160,21 @@ fn a_hub_is_alive_only_while_all_its_loops_turn() {
             hub::run(setup, listener, stopped).await;
         });
     });
-    systemd.hears("READY=1");
-    systemd.hears("WATCHDOG=1");
-    hand.advance(WATCHDOG / 4);
-    systemd.hears("WATCHDOG=1");
-    hand.advance(WATCHDOG / 8);
-    systemd.hears_nothing_for(A_WHILE);
+    systemd.receives("READY=1");
+    systemd.receives("WATCHDOG=1");
+    manual_clock.advance(WATCHDOG / 4);
+    systemd.receives("WATCHDOG=1");
+    manual_clock.advance(WATCHDOG / 8);
+    systemd.receives_nothing_for(SHORT_WAIT);
 
-    theirs.recv().unwrap().spawn(stick(stuck, may_go));
-    is_stuck.recv_timeout(PATIENCE).unwrap();
-    hand.advance(WATCHDOG);
-    systemd.hears_nothing_for(A_WHILE);
+    theirs.recv().unwrap().spawn(block_runtime(stuck, may_go));
+    is_stuck.recv_timeout(TIME_LIMIT).unwrap();
+    manual_clock.advance(WATCHDOG);
+    systemd.receives_nothing_for(SHORT_WAIT);
     go.send(()).unwrap();
-    systemd.hears("WATCHDOG=1");
+    systemd.receives("WATCHDOG=1");
 
     stop.send_replace(true);
-    systemd.hears("STOPPING=1");
+    systemd.receives("STOPPING=1");
     program.join().unwrap();
 }

@@ -1,4 +1,5 @@
-//! What the terminal is promised: the picture in place, and the terminal back afterwards.
+//! Tests of the terminal display: each picture replaces the last one in place, and the terminal is
+//! restored at the end.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::io::{self, Write};
@@ -8,7 +9,7 @@ use deskticker::display::{DisplayDevice, PanelLight, Terminal};
 use deskticker::render::{Frame, Size};
 use deskticker::time::{Moment, Now, Utc};
 
-/// What was written, kept by the test too.
+/// A writer that keeps its output for the test.
 #[derive(Clone, Default)]
 struct Paper(Arc<Mutex<Vec<u8>>>);
 
@@ -28,10 +29,10 @@ impl Write for Paper {
 }
 
 const CAPTION: &str = "simulated prices · Ctrl-C ends";
-/// 2026-01-13 17:00:05 UTC
+/// 2026-01-13 17:00:05 UTC.
 const END: Now = Now::new(Moment::from_secs(9), Utc(1_768_323_605_000));
 
-/// The least of a terminal: where a character was written last.
+/// A minimal terminal emulator that stores the last character of each cell.
 struct Screen {
     cells: Vec<Vec<char>>,
     cursor: (usize, usize),
@@ -139,14 +140,14 @@ fn a_wide_terminal_shows_half_blocks_in_a_border_with_the_caption_below() {
     assert_eq!(screen.row(32), format!("│{}▄│", " ".repeat(127)));
     assert_eq!(screen.row(33), format!("└{}┘", "─".repeat(128)));
     assert_eq!(screen.row(34), CAPTION);
-    // What is written next, such as the log, starts below.
+    // The next output, for example the log, starts below the picture.
     assert_eq!(screen.cursor, (35, 0));
     assert!(!screen.cursor_shown);
     assert!(screen.wraps);
 }
 
 #[test]
-fn an_ordinary_terminal_of_80_by_24_shows_it_in_braille() {
+fn a_terminal_of_80_by_24_shows_the_picture_in_braille() {
     let (screen, ..) = shown(80, 24, &corner());
     assert_eq!(screen.row(0), format!("┌{}┐", "─".repeat(64)));
     assert_eq!(screen.row(1), format!("│⠁{}│", "⠀".repeat(63)));
@@ -155,13 +156,13 @@ fn an_ordinary_terminal_of_80_by_24_shows_it_in_braille() {
 }
 
 #[test]
-fn a_terminal_that_is_too_small_cuts_the_picture_and_neither_wraps_nor_scrolls() {
+fn a_small_terminal_cuts_the_picture_without_wrapping_or_scrolling() {
     let (screen, ..) = shown(20, 5, &corner());
     assert!(screen.row(1).starts_with("│⠁"));
 }
 
 #[test]
-fn the_next_picture_is_drawn_over_the_last_and_the_cursor_stays_where_the_log_left_it() {
+fn the_next_picture_replaces_the_last_one_and_keeps_the_cursor_of_the_log() {
     let (mut screen, paper, mut terminal) = shown(80, 24, &corner());
     screen.feed("a line of the log\n");
     let cursor = screen.cursor;
@@ -177,7 +178,7 @@ fn the_next_picture_is_drawn_over_the_last_and_the_cursor_stays_where_the_log_le
 }
 
 #[test]
-fn a_resize_is_followed() {
+fn a_resized_terminal_redraws_the_picture() {
     let paper = Paper::default();
     let mut columns = 200;
     let mut terminal = Terminal::new(paper.clone(), CAPTION, move || {
@@ -192,7 +193,7 @@ fn a_resize_is_followed() {
 }
 
 #[test]
-fn goodbye_gives_the_cursor_back_and_leaves_the_last_picture() {
+fn the_end_restores_the_cursor_and_keeps_the_last_picture() {
     let (mut screen, paper, mut terminal) = shown(80, 24, &corner());
     terminal.leave_display(END);
     screen.feed(&paper.take());
@@ -204,7 +205,7 @@ fn goodbye_gives_the_cursor_back_and_leaves_the_last_picture() {
 }
 
 #[test]
-fn a_terminal_that_is_dropped_without_a_goodbye_gives_the_cursor_back() {
+fn a_dropped_terminal_restores_the_cursor() {
     let (mut screen, paper, terminal) = shown(80, 24, &corner());
     drop(terminal);
     screen.feed(&paper.take());
@@ -212,7 +213,7 @@ fn a_terminal_that_is_dropped_without_a_goodbye_gives_the_cursor_back() {
 }
 
 #[test]
-fn without_a_terminal_only_the_last_picture_is_written() {
+fn an_output_without_a_terminal_gets_only_the_last_picture() {
     let paper = Paper::default();
     let mut terminal = Terminal::new(paper.clone(), CAPTION, || None);
     terminal.show(&Frame::new(Size::Tall), PanelLight::default(), Moment::ZERO);
@@ -223,7 +224,7 @@ fn without_a_terminal_only_the_last_picture_is_written() {
 }
 
 #[test]
-fn what_is_left_without_a_caption_says_that_it_is_not_live() {
+fn the_last_picture_without_a_caption_is_marked_as_not_live() {
     let paper = Paper::default();
     let mut terminal = Terminal::new(paper.clone(), "", || None);
     terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
@@ -232,7 +233,7 @@ fn what_is_left_without_a_caption_says_that_it_is_not_live() {
 }
 
 #[test]
-fn a_panel_that_is_off_is_dark_and_its_caption_says_so() {
+fn a_panel_that_is_off_is_dark_and_its_caption_says_off() {
     let (mut screen, paper, mut terminal) = shown(80, 24, &corner());
     let off = PanelLight {
         on: false,
@@ -248,7 +249,7 @@ fn a_panel_that_is_off_is_dark_and_its_caption_says_so() {
     };
     terminal.show(&corner(), down, Moment::ZERO);
     screen.feed(&paper.take());
-    // The last row comes in at the top.
+    // The last row moves to the top.
     assert_eq!(screen.row(1), format!("│⠂{}⠈│", "⠀".repeat(62)));
     assert_eq!(screen.row(18), CAPTION);
 }

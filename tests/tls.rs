@@ -1,5 +1,5 @@
-//! Real TLS handshakes, with certificates made for the test: who is trusted, who is not, and that
-//! each refusal is told by its own reason.
+//! Tests of real TLS handshakes with certificates from the test: the client trusts only valid
+//! certificates and reports a separate reason for each refusal.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/running_ticker.rs"]
@@ -18,11 +18,11 @@ use deskticker::net::source::FeedSource;
 use deskticker::simulator::{Simulator, SimulatorSettings};
 use deskticker::time::{Clock, Moment, Now};
 use rcgen::KeyPair;
-use running_ticker::{Background, PATIENCE, TickerUnderTest};
+use running_ticker::{Background, TIME_LIMIT, TickerUnderTest};
 use tls_front::{acceptor, authority, ca_file};
 use tokio_rustls::TlsAcceptor;
 
-/// Serves a simulator behind TLS; the front's address.
+/// A simulator behind a TLS server. The value contains the address of the TLS server.
 fn front(acceptor: TlsAcceptor, clock: Clock) -> Background<(SocketAddr, Simulator)> {
     Background::start(|| async move {
         let simulator = Simulator::start(SimulatorSettings::default(), clock)
@@ -37,7 +37,7 @@ fn endpoint(host: &str, address: SocketAddr) -> Endpoint {
     Endpoint::parse(&format!("wss://{host}:{}", address.port())).unwrap()
 }
 
-/// What becomes of an attempt to open a WebSocket there.
+/// The result of an attempt to open a WebSocket.
 fn attempt(connector: &Connector, endpoint: &Endpoint) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -45,7 +45,7 @@ fn attempt(connector: &Connector, endpoint: &Endpoint) -> Result<(), Failure> {
         .unwrap();
     runtime.block_on(async {
         let opening = connector.websocket(endpoint, "/indices", &[]);
-        let outcome = tokio::time::timeout(PATIENCE, opening).await;
+        let outcome = tokio::time::timeout(TIME_LIMIT, opening).await;
         outcome.expect("no hang").map(drop)
     })
 }
@@ -58,7 +58,8 @@ fn standing_clock() -> Clock {
     Clock::manual(now).0
 }
 
-/// What becomes of a client that trusts the authority, at a server with this certificate.
+/// The result of a connection to a server with this certificate, for a client that trusts the
+/// authority.
 fn trusting(name: &str, names: &[&str], from: i32, until: i32, host: &str) -> Result<(), Failure> {
     let authority = authority();
     let front = front(acceptor(&authority, names, from, until), standing_clock());
@@ -67,9 +68,9 @@ fn trusting(name: &str, names: &[&str], from: i32, until: i32, host: &str) -> Re
 }
 
 #[test]
-fn with_the_authority_named_the_glass_goes_live_over_tls() {
+fn a_display_with_the_configured_authority_goes_live_over_tls() {
     let authority = authority();
-    let (clock, hand) = running_ticker::manual_clock();
+    let (clock, manual_clock) = running_ticker::manual_clock();
     let acceptor = acceptor(&authority, &["localhost"], 2000, 4000);
     let front = front(acceptor, clock.clone());
     let source = FeedSource {
@@ -78,31 +79,32 @@ fn with_the_authority_named_the_glass_goes_live_over_tls() {
         ..running_ticker::vendor("127.0.0.1:1", "simulated")
     };
     let connector = Connector::new(Some(&ca_file("live", &authority.pem()))).unwrap();
-    let mut stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
+    let mut display =
+        TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, manual_clock));
     let mut held = front.value.1.subscriptions();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .unwrap();
     runtime.block_on(async {
-        let all = tokio::time::timeout(PATIENCE, held.wait_for(|held| *held == 4)).await;
+        let all = tokio::time::timeout(TIME_LIMIT, held.wait_for(|held| *held == 4)).await;
         all.expect("four channels").unwrap();
     });
-    stage.advance(1);
-    // The very picture of a plain connection, quotes by HTTPS included.
-    stage.shows("story-02-first-values");
+    display.advance(1);
+    // The picture is the same as on a plain connection. Its quotes come over HTTPS.
+    display.shows("story-02-first-values");
 }
 
 #[test]
-fn an_authority_that_nobody_named_is_not_trusted() {
+fn an_unconfigured_authority_is_not_trusted() {
     let authority = authority();
     let acceptor = acceptor(&authority, &["localhost"], 2000, 4000);
-    let (clock, hand) = running_ticker::manual_clock();
+    let (clock, manual_clock) = running_ticker::manual_clock();
     let front = front(acceptor, clock.clone());
     let place = endpoint("localhost", front.value.0);
     let usual = Connector::new(None).unwrap();
     assert_eq!(attempt(&usual, &place), Err(Failure::Tls));
-    // Nor does another's certificate help.
+    // The certificate of another authority does not help.
     let other = self::authority();
     let other = Connector::new(Some(&ca_file("other", &other.pem()))).unwrap();
     assert_eq!(attempt(&other, &place), Err(Failure::Tls));
@@ -112,12 +114,12 @@ fn an_authority_that_nobody_named_is_not_trusted() {
         endpoint: place,
         ..running_ticker::vendor("127.0.0.1:1", "simulated")
     };
-    let mut stage = TickerUnderTest::new(source, usual, &["SPX", "VIX"], (clock, hand));
-    stage.shows("tls-not-trusted");
+    let mut display = TickerUnderTest::new(source, usual, &["SPX", "VIX"], (clock, manual_clock));
+    display.shows("tls-not-trusted");
 }
 
 #[test]
-fn a_certificate_is_good_for_its_names_only() {
+fn a_certificate_is_valid_for_its_names_only() {
     assert_eq!(
         trusting("name", &["localhost"], 2000, 4000, "localhost"),
         Ok(())
@@ -137,15 +139,15 @@ fn a_certificate_is_good_for_its_names_only() {
 }
 
 #[test]
-fn a_certificate_of_the_future_means_a_clock_that_is_not_set() {
-    // Which is where a Pi without a battery wakes up.
+fn a_certificate_from_the_future_means_a_clock_that_is_not_set() {
+    // A Pi without a battery starts with a clock in the past.
     let outcome = trusting("future", &["localhost"], 3000, 4000, "localhost");
     assert_eq!(outcome, Err(Failure::Clock));
     assert!(Failure::Clock.to_string().contains("clock is not set"));
 }
 
 #[test]
-fn a_certificate_that_has_expired_is_no_matter_of_our_clock() {
+fn an_expired_certificate_is_a_tls_failure_and_no_clock_failure() {
     let outcome = trusting("expired", &["localhost"], 2000, 2001, "localhost");
     assert_eq!(outcome, Err(Failure::Tls));
 }
@@ -167,24 +169,25 @@ fn a_server_without_tls_is_an_error_at_once() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_given_up_by_the_clock() {
-    let (clock, hand) = running_ticker::manual_clock();
+fn a_silent_server_is_disconnected_after_the_time_limit() {
+    let (clock, manual_clock) = running_ticker::manual_clock();
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let source = FeedSource {
         endpoint: endpoint("127.0.0.1", mute.local_addr().unwrap()),
         ..running_ticker::vendor("127.0.0.1:1", "simulated")
     };
     let connector = Connector::new(None).unwrap();
-    let mut stage = TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, hand));
-    // The socket's call and that of the quotes.
+    let mut display =
+        TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, manual_clock));
+    // One connection is the WebSocket, and the other one requests the quotes.
     let _calls = [mute.accept().unwrap(), mute.accept().unwrap()];
-    stage.shows("tls-joining");
-    stage.advance(10);
-    stage.shows("tls-no-answer");
+    display.shows("tls-joining");
+    display.advance(10);
+    display.shows("tls-no-answer");
 }
 
 #[test]
-fn a_plain_client_of_a_tls_server_is_told_something_and_does_not_hang() {
+fn a_plain_client_of_a_tls_server_gets_an_error_and_does_not_hang() {
     let authority = authority();
     let acceptor = acceptor(&authority, &["localhost"], 2000, 4000);
     let front = front(acceptor, standing_clock());
@@ -194,7 +197,7 @@ fn a_plain_client_of_a_tls_server_is_told_something_and_does_not_hang() {
 }
 
 #[test]
-fn a_file_without_a_certificate_is_told_by_its_name_and_what_was_expected() {
+fn a_file_without_a_certificate_is_reported_with_its_name_and_the_expected_content() {
     let error = |path: &Path| Connector::new(Some(path)).unwrap_err();
     let missing = error(Path::new("/no/such/ca.pem"));
     assert!(missing.starts_with("/no/such/ca.pem: "), "{missing}");
@@ -224,10 +227,10 @@ fn a_file_without_a_certificate_is_told_by_its_name_and_what_was_expected() {
             told.contains("certificate") || told.contains("PEM"),
             "{name}: {told}"
         );
-        // It is for people, not a dump of a type.
+        // The message must be readable text, not the debug output of a type.
         assert!(!told.contains(['{', '[']), "{name}: {told}");
     }
-    // Two in one file are both good, and a comment is no harm.
+    // A file with two certificates is valid, and so is a comment in the file.
     let two = format!("# ours\n{good}{}", authority().pem());
     assert!(Connector::new(Some(&ca_file("two", &two))).is_ok());
 }

@@ -1,11 +1,11 @@
-//! Some days of a world that is simulated; `cargo bench --bench world` lives through many more.
+//! Tests of a few days in a simulated world. `cargo bench --bench world` runs many more days.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "world/mod.rs"]
 mod simulated;
 
 #[test]
-fn each_case_of_the_issue_in_a_short_world_breaks_no_promise() {
+fn every_case_of_the_issue_keeps_all_promises() {
     let only = std::env::var("CASE").ok();
     let mut broken = Vec::new();
     for (name, scenario) in simulated::cases() {
@@ -24,7 +24,7 @@ fn each_case_of_the_issue_in_a_short_world_breaks_no_promise() {
 }
 
 #[test]
-fn nothing_untrue_looks_true_for_some_hours_of_some_days() {
+fn no_wrong_price_looks_live_in_some_simulated_hours() {
     for nth in 0..3 {
         let mut scenario = simulated::Scenario::draw(1, nth);
         scenario.shorten(1);
@@ -37,10 +37,10 @@ fn nothing_untrue_looks_true_for_some_hours_of_some_days() {
     }
 }
 
-/// For who looks into one of them: `WORLD=seed:nth cargo test --test world one -- --ignored`.
+/// Prints the story of one scenario: `WORLD=seed:nth cargo test --test world one -- --ignored`.
 #[test]
 #[ignore]
-fn one_of_them_and_its_whole_story() {
+fn one_scenario_keeps_all_promises_and_prints_its_story() {
     let which = std::env::var("WORLD").unwrap();
     let (seed, nth) = which.split_once(':').unwrap();
     let scenario = simulated::Scenario::draw(seed.parse().unwrap(), nth.parse().unwrap());

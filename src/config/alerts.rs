@@ -45,7 +45,7 @@ impl ConfigReader<'_> {
                 let points = (percent.get_ref() * 100.0).round();
                 if !(1.0..=MOST * 100.0).contains(&points) {
                     let message = format!(
-                        "change_percent: {}, expected 0.01 to {MOST}; it counts either way",
+                        "change_percent: {}, expected 0.01 to {MOST}; a rise and a fall both count",
                         percent.get_ref()
                     );
                     return Err(self.error(Some(percent.span()), message));

@@ -29,7 +29,8 @@ impl ConfigReader<'_> {
         let from = self.minute(&night.from, "from", 1439, "\"00:00\" to \"23:59\"")?;
         let to = self.minute(&night.to, "to", 1440, "\"00:00\" to \"24:00\"")?;
         if from == to {
-            let reason = "to: it ends when it begins; a whole day is from \"00:00\" to \"24:00\"";
+            let reason = "to: the night ends at the time when it begins; a whole day is from \
+                          \"00:00\" to \"24:00\"";
             return Err(self.error(Some(night.to.span()), reason));
         }
         let brightness = match (&night.brightness, night.off.unwrap_or(false)) {
@@ -57,13 +58,17 @@ impl ConfigReader<'_> {
         for name in names.get_ref() {
             let Some(day) = DAYS.iter().position(|day| day == name.get_ref()) else {
                 let known = DAYS.join(", ");
-                let message = format!("days: {:?}, expected some of {known}", name.get_ref());
+                let message = format!(
+                    "days: {:?}, expected names of this list: {known}",
+                    name.get_ref()
+                );
                 return Err(self.error(Some(name.span()), message));
             };
             days[day] = true;
         }
         if names.get_ref().is_empty() {
-            let reason = "days: it is empty, expected days, like [\"sat\", \"sun\"], or no such line for all";
+            let reason = "days: the list is empty, expected days, like [\"sat\", \"sun\"]; without \
+                          this line the night is on all days";
             return Err(self.error(Some(names.span()), reason));
         }
         Ok(days)

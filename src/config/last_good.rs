@@ -35,7 +35,8 @@ impl LastGood {
         let kept = match secret {
             // No setting accepts the secret itself, so the secret can only be in a comment.
             Some(secret) if text.contains(secret.reveal()) => Err(io::Error::other(
-                "the configuration holds the token or key itself, which belongs into a file of its own",
+                "the configuration contains the token or key itself; write the token or key to its \
+                 own file",
             )),
             _ => self.write(text),
         };
@@ -45,7 +46,8 @@ impl LastGood {
                 if !self.failed {
                     let path = self.path.display();
                     log::warn!(
-                        "{path}: the configuration is not remembered for a start without a good one: {reason}"
+                        "{path}: cannot store this configuration as the last good configuration: \
+                         {reason}"
                     );
                 }
                 self.failed = true;

@@ -99,7 +99,8 @@ impl Config {
         let bytes = std::fs::read(path).map_err(|error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => {
-                    "; write one (the README shows how), name another with --config, or try `deskticker demo`"
+                    "; write this file (the README has an example), give another file with \
+                     --config, or try `deskticker demo`"
                 }
                 _ => "",
             };
@@ -192,7 +193,7 @@ impl Config {
     pub fn connector(&self) -> Result<Connector, ConfigError> {
         Connector::new(self.ca_file.as_deref()).map_err(|reason| {
             let (file, line) = self.ca_place.clone();
-            let expected = "expected a PEM file with the certificate of an authority";
+            let expected = "expected a PEM file with the certificate of a certificate authority";
             ConfigError {
                 file,
                 line,
@@ -228,7 +229,7 @@ impl Config {
             let line = self.entries.get(place)?.line;
             let last = contract.expiry;
             Some(format!(
-                "{file}:{line}: watchlist: {symbol} had its last day on {last}; remove it"
+                "{file}:{line}: watchlist: {symbol} expired on {last}; remove this contract"
             ))
         });
         expired.collect()
@@ -242,7 +243,7 @@ impl Config {
             let share = symbol.share_alternative().filter(|_| !entry.prefixed)?;
             let (file, line) = (self.ca_place.0.display(), entry.line);
             Some(format!(
-                "{file}:{line}: watchlist: {symbol} is taken as the index; write {share} for the share"
+                "{file}:{line}: watchlist: {symbol} means the index; write {share} for the share"
             ))
         });
         shared.collect()

@@ -63,7 +63,7 @@ impl ConfigReader<'_> {
             if symbols.contains(&symbol) {
                 return Err(self.error(
                     Some(entry.span()),
-                    format!("watchlist: {symbol} is there twice"),
+                    format!("watchlist: {symbol} is in the list twice; remove one of the two"),
                 ));
             }
             symbols.push(symbol);
@@ -102,7 +102,8 @@ impl ConfigReader<'_> {
                 settings.pages.push(page_spec);
             }
             if settings.pages.is_empty() {
-                let reason = "show: it is empty, expected pages, like [\"SPX VIX\", \"link\"], or no such line";
+                let reason = "show: the list is empty, expected pages, like [\"SPX VIX\", \
+                              \"link\"]; without this line the default pages are shown";
                 return Err(self.error(Some(show.span()), reason));
             }
         }
@@ -120,7 +121,7 @@ impl ConfigReader<'_> {
                     .map(|page_spec| name(*page_spec, &settings.watchlist))
                     .collect();
                 let message = format!(
-                    "pin: {:?} is no page, expected one of {}",
+                    "pin: {:?} is not a page, expected one of {}",
                     pin.get_ref(),
                     names.join(", ")
                 );
@@ -154,7 +155,7 @@ impl ConfigReader<'_> {
                 (first, second) if first == second => Err(self.error(
                     Some(page.span()),
                     format!(
-                        "{key}: {:?}, expected two symbols that differ",
+                        "{key}: {:?}, expected two different symbols",
                         page.get_ref()
                     ),
                 )),
@@ -186,9 +187,12 @@ impl ConfigReader<'_> {
             let share_alternative = watchlist.iter().find(|known| known.name() == symbol.name());
             let message = match share_alternative {
                 Some(other) => format!(
-                    "{key}: {word} is not on the watchlist, but {other} is; write that, or add the other"
+                    "{key}: {word} is not on the watchlist, but {other} is; write {other}, or add \
+                     {word} to the watchlist"
                 ),
-                None => format!("{key}: {symbol} is not on the watchlist; add it there first"),
+                None => format!(
+                    "{key}: {symbol} is not on the watchlist; add this symbol to the watchlist"
+                ),
             };
             self.error(Some(at.span()), message)
         })
@@ -200,9 +204,11 @@ impl ConfigReader<'_> {
         };
         TimeZone::get(name.get_ref()).map_err(|_| {
             let message = match jiff::tz::db().is_definitively_empty() {
-                true => "time_zone: this machine knows none; install the package tzdata".to_owned(),
+                true => "time_zone: this machine has no time zone data; install the package tzdata"
+                    .to_owned(),
                 false => format!(
-                    "time_zone: {:?} is not known, expected a name like \"Europe/Berlin\" or \"America/New_York\"",
+                    "time_zone: {:?} is unknown, expected a name like \"Europe/Berlin\" or \
+                     \"America/New_York\"",
                     name.get_ref()
                 ),
             };

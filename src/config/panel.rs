@@ -97,10 +97,16 @@ impl ConfigReader<'_> {
         }
         if let Some(offset) = &table.column_offset {
             let Chip::Sh1106 { column } = &mut oled.chip else {
-                let reason = "column_offset: only an sh1106 has one; expected chip = \"sh1106\"";
+                let reason = "column_offset: only the chip sh1106 has this setting; expected chip \
+                              = \"sh1106\"";
                 return Err(self.error(Some(offset.span()), reason));
             };
-            *column = self.number(offset, "column_offset", 0..=Chip::SPARE, "0 to 4, mostly 2")?;
+            *column = self.number(
+                offset,
+                "column_offset",
+                0..=Chip::SPARE,
+                "0 to 4, usually 2",
+            )?;
         }
         if let Some(size) = &table.size {
             oled.size = (size.get_ref().parse())
@@ -114,7 +120,7 @@ impl ConfigReader<'_> {
                 address,
                 "address",
                 0x08..=0x77,
-                "a 7-bit address, mostly 0x3c or 0x3d",
+                "a 7-bit address, usually 0x3c or 0x3d",
             )?;
         }
         if let Some(rotation) = &table.rotation {

@@ -37,27 +37,59 @@ impl ConfigReader<'_> {
         match (hub, massive) {
             (None, None) => Err(self.error(
                 None,
-                "nothing says where the prices come from; expected a table [hub] with url = \"ws://HOST:3000\", or [massive]",
+                "the source of the prices is missing; expected a table [hub] with url = \
+                 \"ws://HOST:3000\", or [massive]",
             )),
-            (Some(_), Some(massive)) => {
-                Err(self.error(Some(massive.span()), "expected either [hub] or [massive], not both"))
-            }
+            (Some(_), Some(massive)) => Err(self.error(
+                Some(massive.span()),
+                "expected either [hub] or [massive], not both",
+            )),
             (Some(hub), None) => {
                 let table = hub.span();
                 let hub = hub.into_inner();
                 let endpoint = self.endpoint(&hub.url)?;
-                let secret = self.secret(Some(table), hub.token_file, environment, "token", "MASSIVE_PROXY_TOKEN", &environment.token)?;
-                Ok((FeedSource { provider: FeedProvider::Hub, endpoint, secret: Some(secret) }, hub.ca_file))
+                let secret = self.secret(
+                    Some(table),
+                    hub.token_file,
+                    environment,
+                    "token",
+                    "MASSIVE_PROXY_TOKEN",
+                    &environment.token,
+                )?;
+                Ok((
+                    FeedSource {
+                        provider: FeedProvider::Hub,
+                        endpoint,
+                        secret: Some(secret),
+                    },
+                    hub.ca_file,
+                ))
             }
             (None, Some(massive)) => {
                 let table = massive.span();
                 let massive = massive.into_inner();
                 let endpoint = match &massive.url {
                     Some(url) => self.endpoint(url)?,
-                    None => Endpoint::parse(MASSIVE).map_err(|message| self.error(None, message))?,
+                    None => {
+                        Endpoint::parse(MASSIVE).map_err(|message| self.error(None, message))?
+                    }
                 };
-                let secret = self.secret(Some(table), massive.key_file, environment, "key", "MASSIVE_API_KEY", &environment.key)?;
-                Ok((FeedSource { provider: FeedProvider::Vendor, endpoint, secret: Some(secret) }, massive.ca_file))
+                let secret = self.secret(
+                    Some(table),
+                    massive.key_file,
+                    environment,
+                    "key",
+                    "MASSIVE_API_KEY",
+                    &environment.key,
+                )?;
+                Ok((
+                    FeedSource {
+                        provider: FeedProvider::Vendor,
+                        endpoint,
+                        secret: Some(secret),
+                    },
+                    massive.ca_file,
+                ))
             }
         }
     }

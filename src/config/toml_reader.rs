@@ -18,7 +18,8 @@ const NO_PATH: &str = "expected the path of a file, like \"/etc/deskticker/token
 const WORDS: [(&str, &str); 15] = [
     (
         "invalid type: map, expected a sequence",
-        "expected a list; of alerts and nights each begins with a line in double brackets, [[alert]] or [[night]]",
+        "expected a list; each alert and each night begins with a line in double brackets, \
+         [[alert]] or [[night]]",
     ),
     ("wanted string or table", "expected a string in quotes"),
     ("expected i64", "expected a whole number"),
@@ -195,8 +196,9 @@ impl ConfigReader<'_> {
             self.error(
                 table,
                 format!(
-                    "there is no {name}; expected {name}_file = \"/path\" here, a systemd credential named {name} \
-                     (the service takes it from /etc/deskticker/{name} when it starts), or the variable {variable}"
+                    "there is no {name}; expected {name}_file = \"/path\" in this table, a systemd \
+                     credential with the name {name} (the service reads /etc/deskticker/{name} at \
+                     its start), or the environment variable {variable}"
                 ),
             )
         })

@@ -24,7 +24,7 @@ pub(crate) struct BurnIn {
 impl core::fmt::Debug for BurnIn {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Self { on, most, .. } = self;
-        write!(f, "Wear {{ on: {on}, most: {most} }}")
+        write!(f, "BurnIn {{ on: {on}, most: {most} }}")
     }
 }
 

@@ -173,7 +173,7 @@ impl Mailbox {
 
 impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Slot {}", self.0.size)
+        write!(f, "Mailbox {}", self.0.size)
     }
 }
 

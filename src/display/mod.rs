@@ -130,7 +130,7 @@ fn serve<G: DisplayDevice>(mut glass: G, mailbox: &Mailbox, clock: &Clock) {
             MailboxItem::Frame(told, until) => {
                 light = told;
                 if stall_watch.picture_received(until, now.monotonic) {
-                    log::warn!("panel: pictures come again");
+                    log::warn!("panel: new pictures arrive again");
                 }
                 // A picture that is already too old is not shown, not even for a moment.
                 if stall_watch.due(now.monotonic) == StallAction::Nothing {
@@ -144,7 +144,10 @@ fn serve<G: DisplayDevice>(mut glass: G, mailbox: &Mailbox, clock: &Clock) {
                     continue;
                 }
                 StallAction::Log => {
-                    log::error!("panel: no new picture in time; HALTED is shown instead");
+                    log::error!(
+                        "panel: no new picture in time, because the program does not draw; the \
+                         panel shows HALTED"
+                    );
                     continue;
                 }
                 StallAction::ShowNotice => {}

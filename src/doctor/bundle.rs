@@ -46,14 +46,15 @@ impl Bundle {
         let shown = file.display();
         if file.symlink_metadata().is_ok() {
             return Err(format!(
-                "{shown} is there already, and nothing is overwritten: remove it, or name another file"
+                "{shown} already exists, and the doctor never overwrites a file: remove the file, \
+                 or choose another name"
             ));
         }
         let folder = file
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
         if folder.is_some_and(|folder| !folder.is_dir()) {
-            return Err(format!("{shown}: there is no such folder"));
+            return Err(format!("{shown}: the folder does not exist"));
         }
         Ok(Self { file })
     }
@@ -75,10 +76,7 @@ impl Bundle {
         }
         report.push('\n');
         report.push_str(&summary(&examination.findings));
-        report.push_str(&format!(
-            "\n{}, without what is private:\n",
-            config.display()
-        ));
+        report.push_str(&format!("\n{}, without private data:\n", config.display()));
         match std::fs::read_to_string(config) {
             Ok(text) => report.push_str(&redacted(&text)),
             Err(error) => report.push_str(&format!("  cannot be read: {}\n", error.kind())),

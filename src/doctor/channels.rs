@@ -167,7 +167,8 @@ impl ChannelProbe {
             return match reason {
                 Failure::Token => hub::unwelcome(CHECK),
                 _ => {
-                    let remedy = "Look at the hub's log, on its machine:\n  journalctl -u deskticker-hub -n 50";
+                    let remedy = "Read the log of the hub, on the machine of the hub:\n  \
+                                  journalctl -u deskticker-hub -n 50";
                     Finding::failed(CHECK, format!("{cluster}: {reason}"), remedy)
                 }
             };
@@ -189,7 +190,7 @@ impl ChannelProbe {
             } else {
                 ""
             };
-            found = format!("{found}, not {}{more}", names.join(", "));
+            found = format!("{found}, not confirmed: {}{more}", names.join(", "));
         }
         let found = match &self.first {
             Some((name, after)) => {
@@ -202,13 +203,13 @@ impl ChannelProbe {
         };
         let silent = self.market_open && self.first.is_none();
         if hub && !self.missing.is_empty() {
-            let remedy =
-                "Correct the watchlist: are these spelt as Massive spells them, and in its plan?";
+            let remedy = "Correct the watchlist: does Massive use this spelling, and does the \
+                          Massive plan include these symbols?";
             return Finding::failed(CHECK, found, remedy);
         }
         if silent {
-            let remedy = "If it stays so while the market is open, the server gets nothing itself: look at \
-                        its log.";
+            let remedy = "If no value arrives while the market is open, the server itself receives \
+                          no data: read the log of the server.";
             return Finding::warning(CHECK, found, remedy);
         }
         // The proxy sends no confirmation to a client that connects late, so missing confirmations

@@ -28,8 +28,8 @@ pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
 }
 
 pub(super) fn wrong(error: &ConfigError) -> Finding {
-    let remedy = "Correct it; the README lists every setting. A file that only root may read \
-                wants:\n  sudo deskticker doctor";
+    let remedy = "Correct the configuration; the README lists every setting. If only root may read \
+                  a file, run:\n  sudo deskticker doctor";
     Finding::failed("configuration", error.to_string(), remedy)
 }
 

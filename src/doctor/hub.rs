@@ -52,7 +52,7 @@ pub(super) async fn recognise(
         nobody.endpoint = crate::net::source::vendor_rest(&source.endpoint);
         paths = &["/v1/marketstatus/now"];
     }
-    let mut last = (unknown("nothing was asked"), ServerGreeting::default());
+    let mut last = (unknown("no request was sent"), ServerGreeting::default());
     for path in paths {
         let answer = match http::ask(connector, &nobody, Method::GET, path).await {
             Ok(answer) => answer,
@@ -77,7 +77,7 @@ pub(super) async fn recognise(
 fn unknown(what: &str) -> Finding {
     Finding::failed(
         "hub",
-        format!("{what}: that is no hub"),
+        format!("{what}: this server is not a hub"),
         "Correct the url in the configuration; the token was not sent.",
     )
 }
@@ -93,9 +93,9 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
     if source.provider == FeedProvider::Hub && auth::judge(status, answer.json.as_deref()) {
         let report = json.filter(|report| report["clusters"].is_object());
         let hub = report.is_some();
-        let found = report.map_or("answers like the proxy".to_owned(), |report| {
+        let found = report.map_or("responds like the proxy".to_owned(), |report| {
             let word = report["status"].as_str().map(printable).unwrap_or_default();
-            format!("a deskticker-hub, and it says: {word}")
+            format!("a deskticker-hub that reports the status: {word}")
         });
         return (Finding::ok("hub", found), hub, true);
     }
@@ -106,11 +106,11 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
             .and_then(|to| to.parse::<Uri>().ok());
         let goal = goal.as_ref().and_then(|to| to.host()).map(printable);
         let found = match goal {
-            Some(host) => format!("PORTAL: a redirect to {host}, where JSON was due"),
-            None => "PORTAL: a web page, where JSON was due".to_owned(),
+            Some(host) => format!("PORTAL: a redirect to {host} instead of JSON"),
+            None => "PORTAL: a web page instead of JSON".to_owned(),
         };
-        let remedy = "The network wants a login first, or the url is not that of a hub. Open any page \
-                    in a browser in this network. The token was not sent.";
+        let remedy = "The network requires a login first, or the url is not the url of a hub. Open \
+                      any page in a browser in this network. The token was not sent.";
         return (Finding::failed("hub", found, remedy), false, true);
     }
     let denied = matches!(status, 401 | 403);
@@ -119,14 +119,18 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
         json.is_some_and(|body| body["error"].is_string() || body["status"].is_string());
     match source.provider {
         FeedProvider::Vendor if denied || (complaint && status < 500) => {
-            (Finding::ok("hub", "answers like Massive"), false, true)
+            (Finding::ok("hub", "responds like Massive"), false, true)
         }
         // The TLS certificate has already identified the hub. The ticker relies on the certificate
         // too.
         FeedProvider::Hub if denied && source.endpoint.secure => {
-            (Finding::ok("hub", "wants a token"), false, true)
+            (Finding::ok("hub", "requires a token"), false, true)
         }
-        _ => (unknown(&format!("it answers {status}")), false, false),
+        _ => (
+            unknown(&format!("the server responds with status {status}")),
+            false,
+            false,
+        ),
     }
 }
 
@@ -134,17 +138,22 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
 pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding {
     let answer = match http::ask(connector, source, Method::POST, "/api/ws-token").await {
         Ok(answer) => answer,
-        Err(reason) => return Finding::failed("access", reason.to_string(), "Run this again."),
+        Err(reason) => {
+            return Finding::failed("access", reason.to_string(), "Run the doctor again.");
+        }
     };
     match answer.status.as_u16() {
         200 if answer.json.is_some() => Finding::ok("access", "the token is accepted"),
         401 | 403 => unwelcome("access"),
         // An old proxy has no endpoint for short-lived tokens. The `channels` check then shows if
         // the proxy accepts the token.
-        404 => Finding::ok("access", "no tokens for one upgrade here: see channels"),
+        404 => Finding::ok(
+            "access",
+            "this server has no short-lived tokens; the check `channels` tests the token",
+        ),
         _ => {
             let found = error_mapping::refusal(answer.status).to_string();
-            Finding::failed("access", found, "Run this again in a minute.")
+            Finding::failed("access", found, "Run the doctor again in a minute.")
         }
     }
 }
@@ -152,9 +161,9 @@ pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding
 pub(super) fn unwelcome(check: &'static str) -> Finding {
     Finding::failed(
         check,
-        "the hub does not know this token",
-        "Make one on the hub, and put what it prints into the token's file here:\n  \
-         deskticker-hub token add NAME",
+        "the hub refused the token, because the token is not registered",
+        "Create a token on the hub, and write the printed token to the token file of this \
+         machine:\n  deskticker-hub token add NAME",
     )
 }
 
@@ -172,15 +181,19 @@ pub(super) async fn key(connector: &Connector, source: &FeedSource, symbols: &[S
             Finding::warning(
                 "access",
                 found,
-                "Is it in the plan, and spelt as Massive does?",
+                "Does the plan include these symbols, and does Massive use this spelling?",
             )
         }
         Err(Failure::Token) => Finding::failed(
             "access",
-            "the key was refused, or the plan lacks these",
-            "Compare the key's file with the dashboard at massive.com.",
+            "the key was refused, or the plan does not include these symbols",
+            "Compare the key in the key file with the key on the dashboard at massive.com.",
         ),
-        Err(reason) => Finding::failed("access", reason.to_string(), "Run this again in a minute."),
+        Err(reason) => Finding::failed(
+            "access",
+            reason.to_string(),
+            "Run the doctor again in a minute.",
+        ),
     }
 }
 
@@ -226,9 +239,9 @@ fn judge_upstream(report: &Value, needed: impl Iterator<Item = Cluster>) -> Find
         let health = &report["clusters"][cluster.path()];
         let state = health["state"]
             .as_str()
-            .map_or("not served".to_owned(), printable);
+            .map_or("not offered by this hub".to_owned(), printable);
         let reason = health["why"].as_str().map(printable);
-        down |= matches!(state.as_str(), "down" | "not served");
+        down |= matches!(state.as_str(), "down" | "not offered by this hub");
         troubled |= reason.is_some();
         let late = match health["simulated"].as_bool() {
             Some(true) => ", simulated",
@@ -238,7 +251,8 @@ fn judge_upstream(report: &Value, needed: impl Iterator<Item = Cluster>) -> Find
         said.push(format!("{cluster} {state}{late}{reason}"));
     }
     let said = said.join(", ");
-    let remedy = "Look at the hub's log, on its machine:\n  journalctl -u deskticker-hub -n 50";
+    let remedy = "Read the log of the hub, on the machine of the hub:\n  journalctl -u \
+                  deskticker-hub -n 50";
     match (down, troubled) {
         (true, _) => Finding::failed("upstream", said, remedy),
         (false, true) => Finding::warning("upstream", said, remedy),
@@ -263,7 +277,10 @@ mod tests {
         let expected = "indices down (the key was [2J refused), options live, simulated";
         assert_eq!(finding.found, expected);
         assert_eq!(clusters(&[Cluster::Options]).state, CheckState::Ok);
-        assert_eq!(clusters(&[Cluster::Stocks]).found, "stocks not served");
+        assert_eq!(
+            clusters(&[Cluster::Stocks]).found,
+            "stocks not offered by this hub"
+        );
         let closed = json!({ "clusters": { "indices": { "state": "closed", "why": "lost" } } });
         let closed = judge_upstream(&closed, [Cluster::Indices].into_iter());
         assert_eq!(closed.state, CheckState::Warning);

@@ -58,18 +58,18 @@ fn buses(root: &Path) -> Vec<String> {
 pub(super) fn bus(root: &Path, bus: &Path, board: &Board) -> Finding {
     let shown = bus.display();
     if below(root, bus).exists() {
-        return Finding::ok("bus", format!("{shown} is there"));
+        return Finding::ok("bus", format!("{shown} exists"));
     }
     let others = buses(root);
     let found = match others.is_empty() {
-        true => format!("there is no {shown}, nor any other /dev/i2c-*"),
+        true => format!("there is no {shown}, and no other /dev/i2c-*"),
         false => format!("there is no {shown}, only {}", others.join(", ")),
     };
     let name = bus.file_name().unwrap_or_default();
     let remedy = if root.join("sys/bus/i2c/devices").join(name).exists() {
         // The kernel knows the bus, but the module that creates the device file is not loaded.
-        "Load the module that makes the file, now and at each start:\n  \
-         sudo modprobe i2c-dev\n  echo i2c-dev | sudo tee /etc/modules-load.d/i2c.conf"
+        "Load the kernel module that creates the file, now and at each start:\n  sudo modprobe \
+         i2c-dev\n  echo i2c-dev | sudo tee /etc/modules-load.d/i2c.conf"
             .to_owned()
     } else if let lines @ [_, ..] = board.config_txt {
         format!(
@@ -78,8 +78,8 @@ pub(super) fn bus(root: &Path, bus: &Path, board: &Board) -> Finding {
             lines.join("\n  ")
         )
     } else {
-        "Switch the board's I2C bus on, or name another in the configuration:\n  \
-         [panel]\n  bus = \"/dev/i2c-N\""
+        "Enable the I2C bus of the board, or set another bus in the configuration:\n  [panel]\n  \
+         bus = \"/dev/i2c-N\""
             .to_owned()
     };
     Finding::failed("bus", found, remedy)
@@ -113,14 +113,14 @@ fn judge_permission(
 ) -> Finding {
     let shown = bus.display();
     match opened {
-        Ok(()) => return Finding::ok("permission", format!("{shown} opens")),
+        Ok(()) => return Finding::ok("permission", format!("{shown} can be opened")),
         Err(BusFault::Denied) => {}
         Err(fault) => {
             let advice = fault.advice(bus, 0).to_string();
-            return Finding::failed("permission", format!("{shown} does not open"), advice);
+            return Finding::failed("permission", format!("{shown} cannot be opened"), advice);
         }
     }
-    let found = format!("{shown} may not be opened by this user");
+    let found = format!("this user has no permission to open {shown}");
     let fields = |line: &str| -> Option<(String, u32, String)> {
         let mut fields = line.split(':');
         let name = fields.next()?.to_owned();
@@ -135,18 +135,18 @@ fn judge_permission(
         Some((name, _, members)) if mode & 0o060 == 0o060 => {
             let member = !user.is_empty() && members.split(',').any(|member| member == user);
             if member && !mine.contains(&gid) {
-                format!(
-                    "You are in the group {name}, but were not when you logged in: log in again."
-                )
+                format!("Your user joined the group {name} after this login: log in again.")
             } else {
-                format!("Join its group, then log in again:\n  sudo usermod -aG {name} $USER")
+                format!(
+                    "Add your user to the group of the bus, then log in again:\n  sudo usermod -aG \
+                     {name} $USER"
+                )
             }
         }
-        _ => "Give the bus to a group, and join that; then log in again:\n  \
-              sudo groupadd -f i2c && sudo usermod -aG i2c $USER\n  \
-              echo 'SUBSYSTEM==\"i2c-dev\", GROUP=\"i2c\", MODE=\"0660\"' |\n    \
-              sudo tee /etc/udev/rules.d/60-i2c.rules\n  \
-              sudo udevadm control --reload && sudo udevadm trigger"
+        _ => "Create a group for the bus, and add your user to the group; then log in again:\n  \
+              sudo groupadd -f i2c && sudo usermod -aG i2c $USER\n  echo 'SUBSYSTEM==\"i2c-dev\", \
+              GROUP=\"i2c\", MODE=\"0660\"' |\n    sudo tee /etc/udev/rules.d/60-i2c.rules\n  sudo \
+              udevadm control --reload && sudo udevadm trigger"
             .to_owned(),
     };
     Finding::failed("permission", found, remedy)
@@ -162,7 +162,7 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
         .ok()
         .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
     let Some(hertz) = cell.map(u32::from_be_bytes) else {
-        return Finding::ok("speed", "the kernel does not tell how fast the bus is");
+        return Finding::ok("speed", "the kernel does not report the speed of the bus");
     };
     let found = format!("{} kHz", hertz / 1000);
     if hertz >= board.wanted_speed {
@@ -175,29 +175,33 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
     let remedy = if debian || board.config_txt.is_empty() {
         // An experiment showed that Debian's kernel ignores dtparam. Debian needs an overlay with
         // the property.
-        "400 kHz makes it 24 ms. Debian's own kernel needs an overlay for that, with \
-         clock-frequency = <400000> in the bus's node; Raspberry Pi OS takes a line in config.txt."
+        "At 400 kHz a whole picture takes 24 ms. Debian's own kernel needs a device tree overlay \
+         for 400 kHz, with clock-frequency = <400000> in the node of the bus; Raspberry Pi OS \
+         needs only a line in config.txt."
             .to_owned()
     } else {
         let lines = board.config_txt.join("\n  ");
-        format!("For 24 ms, add to /boot/firmware/config.txt, and reboot:\n  {lines}")
+        format!(
+            "At 400 kHz a whole picture takes 24 ms. Add to /boot/firmware/config.txt, and \
+             reboot:\n  {lines}"
+        )
     };
     Finding::warning("speed", found, remedy)
 }
 
 /// `theirs` is the time of the server's clock, with a resolution of one second.
 pub(super) fn clock(root: &Path, now: Now, theirs: Option<Utc>) -> Finding {
-    const WAIT: &str = "A Pi has no battery for its clock. Let the network set it, with whatever does \
-                        that here (systemd-timesyncd, chrony, ntpd):\n  \
-                        timedatectl\n  sudo timedatectl set-ntp true\n\
-                        Prices are judged meanwhile by the server's clock and the stamps of the values.";
+    const WAIT: &str = "A Pi has no battery for its clock. Let the network set the clock, with the \
+                        time service of this machine (systemd-timesyncd, chrony, ntpd):\n  \
+                        timedatectl\n  sudo timedatectl set-ntp true\nUntil then, the ticker uses \
+                        the server's clock and the timestamps of the values.";
     let Some(utc) = now.utc else {
-        return Finding::failed("clock", "it is not set", WAIT);
+        return Finding::failed("clock", "the clock is not set", WAIT);
     };
     let synchronised = root.join("run/systemd/timesync/synchronized").exists();
     let by = match synchronised {
         true => "set by the network (NTP)",
-        false => "set, not by systemd-timesyncd",
+        false => "set, but not by systemd-timesyncd",
     };
     let Some(theirs) = theirs else {
         return Finding::ok("clock", by);
@@ -205,7 +209,10 @@ pub(super) fn clock(root: &Path, now: Now, theirs: Option<Utc>) -> Finding {
     let off = utc.millis_since(theirs);
     let seconds = off.unsigned_abs() / 1000;
     if seconds < OFF {
-        return Finding::ok("clock", format!("{by}; the server's says the same"));
+        return Finding::ok(
+            "clock",
+            format!("{by}; the server's clock shows the same time"),
+        );
     }
     let side = if off > 0 { "ahead of" } else { "behind" };
     let found = format!("{seconds} s {side} the server's clock ({by})");

@@ -68,7 +68,7 @@ pub struct FindingSink<'a>(pub &'a mut dyn FnMut(&Finding));
 
 impl std::fmt::Debug for FindingSink<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tell")
+        f.write_str("FindingSink")
     }
 }
 
@@ -159,7 +159,7 @@ async fn run_all<'a>(
             for check in rest {
                 examination.note(match check {
                     "clock" => machine::clock(context.root, context.clock.now(), None),
-                    _ => Finding::skipped(check, "it needs the configuration"),
+                    _ => Finding::skipped(check, "this check needs the configuration"),
                 });
             }
         }
@@ -179,7 +179,7 @@ fn check_machine(
     examination.note(machine::kernel(kernel.as_deref()));
     let stuck = panel::stuck(root);
     if settings.kind != PanelKind::Oled {
-        let reason = "the panel that is configured needs no I2C bus";
+        let reason = "the configured panel needs no I2C bus";
         examination.skip(&["bus", "permission"], reason);
         match stuck {
             Some(finding) => drop(examination.note(finding)),
@@ -189,7 +189,10 @@ fn check_machine(
     }
     let bus = settings.oled.bus.as_path();
     if !examination.note(machine::bus(root, bus, board)) {
-        return examination.skip(&["permission", "panel", "speed"], "it needs the bus");
+        return examination.skip(
+            &["permission", "panel", "speed"],
+            "this check needs the bus",
+        );
     }
     let permitted = examination.note(machine::permission(root, bus));
     if let Some(finding) = stuck {
@@ -197,7 +200,7 @@ fn check_machine(
     } else if permitted {
         examination.note(panel::look(bus, settings.oled.address, context.touch));
     } else {
-        examination.skip(&["panel"], "it needs the permission");
+        examination.skip(&["panel"], "this check needs the permission");
     }
     let debian = kernel.is_some_and(|release| release.contains("+deb"));
     examination.note(machine::speed(root, bus, board, debian));
@@ -219,12 +222,12 @@ async fn check_network(
         reached = examination.note(finding);
         stream = open;
     } else {
-        examination.skip(&["tcp"], "it needs an address");
+        examination.skip(&["tcp"], "this check needs an address");
     }
     match stream {
-        None => examination.skip(&["tls"], "it needs a connection"),
+        None => examination.skip(&["tls"], "this check needs a connection"),
         Some(_) if !endpoint.secure => {
-            let reason = "ws:// is not encrypted: fine within one's own network, nowhere else";
+            let reason = "ws:// is not encrypted: use this url only inside your own network";
             examination.skip(&["tls"], reason);
         }
         Some(stream) => {
@@ -234,24 +237,24 @@ async fn check_network(
     }
     if !reached {
         examination.note(machine::clock(context.root, context.clock.now(), None));
-        return examination.skip(&BEYOND, "it needs a connection");
+        return examination.skip(&BEYOND, "this check needs a connection");
     }
     // The first request to the server must not contain the token: the server is not recognised yet.
     let (finding, greeting) = hub::recognise(connector, &config.source).await;
     let stamp = greeting.date;
     examination.note(machine::clock(context.root, context.clock.now(), stamp));
     if !examination.note(finding) {
-        return examination.skip(&BEYOND[1..], "the token goes only to what is a hub");
+        return examination.skip(&BEYOND[1..], "the token is sent only to a hub");
     }
     if config.source.provider == FeedProvider::Vendor {
         examination.note(hub::key(connector, &config.source, &config.settings.watchlist).await);
         // The vendor allows one connection per cluster: a second connection would evict the
         // connection of a ticker that may be running.
-        let reason = "not tried: a connection of ours would evict the one that is in use";
+        let reason = "not tested: a second connection would evict the connection that is in use";
         return examination.skip(&BEYOND[2..], reason);
     }
     if !examination.note(hub::token(connector, &config.source).await) {
-        return examination.skip(&BEYOND[2..], "it needs a token that is accepted");
+        return examination.skip(&BEYOND[2..], "this check needs an accepted token");
     }
     let mut line = channels::ChannelProbe::open(context, connector, config);
     line.wait_for_values().await;
@@ -259,7 +262,7 @@ async fn check_network(
     // the hub connects to the vendor only while a client has a subscription.
     let upstream = match greeting.hub {
         true => hub::upstream(connector, config, context.time_limit).await,
-        false => Finding::skipped("upstream", "this proxy does not tell"),
+        false => Finding::skipped("upstream", "this proxy does not report its upstream"),
     };
     line.close().await;
     examination.note(upstream);

@@ -36,7 +36,7 @@ pub(super) fn place(endpoint: &Endpoint) -> String {
 pub(super) async fn resolve(endpoint: &Endpoint) -> (Finding, Vec<SocketAddr>) {
     let host = endpoint.host.as_str();
     if let Ok(address) = host.parse::<IpAddr>() {
-        let found = format!("{host} is an address, no name");
+        let found = format!("{host} is an address, not a name");
         return (
             Finding::ok("dns", found),
             vec![(address, endpoint.port).into()],
@@ -49,7 +49,7 @@ pub(super) async fn resolve(endpoint: &Endpoint) -> (Finding, Vec<SocketAddr>) {
         Ok(Ok(addresses)) => addresses.collect(),
         Ok(Err(_)) => Vec::new(),
         Err(_) => {
-            let found = format!("no answer about {host} in {took} ms");
+            let found = format!("no DNS answer for {host} in {took} ms");
             return (Finding::failed("dns", found, nameless(host)), Vec::new());
         }
     };
@@ -69,9 +69,10 @@ fn nameless(host: &str) -> String {
     let first = if host.ends_with(".local") {
         "Names in .local need mDNS on both machines:\n  sudo apt install avahi-daemon libnss-mdns"
     } else {
-        "Is the network up, and has it a name server?\n  ip route\n  cat /etc/resolv.conf"
+        "Is the network up, and does this machine have a name server?\n  ip route\n  cat \
+         /etc/resolv.conf"
     };
-    format!("{first}\nOr give the address in place of the name: url = \"ws://192.0.2.7:3000\"")
+    format!("{first}\nOr write the IP address instead of the name: url = \"ws://192.0.2.7:3000\"")
 }
 
 /// Tries every address in order. Returns the first connection that opens.
@@ -108,22 +109,25 @@ pub(super) async fn connect(
     let finding = match (&open, failures) {
         (Some(_), 0) => Finding::ok("tcp", said),
         (Some(_), _) => {
-            let remedy =
-                "The others cost time at each start: is IPv6 on here, and not behind the router?";
+            let remedy = "The addresses that fail delay each start: is IPv6 enabled on this \
+                          machine, but not on the router?";
             Finding::warning("tcp", said, remedy)
         }
         (None, _) if refused => Finding::failed(
             "tcp",
             said,
             format!(
-                "The machine is there, and nothing listens on port {port}: correct the port, or \
-                 look after the hub on it:\n  systemctl status deskticker-hub"
+                "The machine answers, but no program listens on port {port}: correct the port, or \
+                 check the hub on that machine:\n  systemctl status deskticker-hub"
             ),
         ),
         (None, _) => Finding::failed(
             "tcp",
             said,
-            format!("Is it on, in the same network, and does its firewall let port {port} in?"),
+            format!(
+                "Is that machine on and in the same network, and does its firewall allow port \
+                 {port}?"
+            ),
         ),
     };
     (finding, open)
@@ -138,7 +142,8 @@ pub(super) async fn tls(
     let start = Instant::now();
     let session = connector.certificate(endpoint, stream);
     let Ok(session) = timeout(HANDSHAKE, session).await else {
-        let remedy = "Is this the port of a TLS server? ws:// in place of wss:// is without TLS.";
+        let remedy = "Is this the port of a TLS server? A url with ws:// instead of wss:// \
+                      connects without TLS.";
         return Finding::failed("tls", "no answer to the handshake", remedy);
     };
     let took = start.elapsed().as_millis();
@@ -153,11 +158,13 @@ fn judge(end: Option<Utc>, now: Now, took: u128) -> Finding {
     let (Some(end), Some(utc)) = (end, now.utc) else {
         return Finding::ok("tls", found);
     };
-    let found = format!("{found}, until {}", day(end));
+    let found = format!("{found}, valid until {}", day(end));
     let left = end.millis_since(utc) / DAY;
     if left < SOON {
-        let remedy =
-            format!("{left} days are left: renew it on the server, then `systemctl reload`.");
+        let remedy = format!(
+            "The certificate expires in {left} days: renew the certificate on the server, then \
+             `systemctl reload`."
+        );
         return Finding::warning("tls", found, remedy);
     }
     Finding::ok("tls", found)
@@ -165,34 +172,37 @@ fn judge(end: Option<Utc>, now: Now, took: u128) -> Finding {
 
 fn distrusted(reason: &CertificateProblem, host: &str, now: Now) -> Finding {
     let since =
-        |time: &Option<Utc>| time.map_or_else(String::new, |time| format!(" {}", day(time)));
+        |time: &Option<Utc>| time.map_or_else(String::new, |time| format!(" on {}", day(time)));
     let here = now.utc.map_or("not set".to_owned(), day);
     let (found, remedy) = match reason {
         CertificateProblem::Expired(end) => (
-            format!("the certificate ended{}", since(end)),
-            format!("Renew it on the server. (The clock here says {here}.)"),
+            format!("the certificate has expired{}", since(end)),
+            format!("Renew the certificate on the server. (The clock of this machine shows \
+                     {here}.)"),
         ),
         CertificateProblem::NotYet(start) => (
-            format!("the certificate begins{}", since(start)),
+            format!("the certificate is not valid yet, its validity begins{}", since(start)),
             format!(
-                "The clock here is {here}, so it is the clock that is wrong. Let the network set \
-                 it:\n  sudo timedatectl set-ntp true"
+                "The clock of this machine shows {here}, so the clock is wrong. Let the network \
+                 set the clock:\n  sudo timedatectl set-ntp true"
             ),
         ),
         CertificateProblem::Name => (
             format!("the certificate is not for {host}"),
-            "Write the url with a name that the certificate has, or have one issued for this name."
+            "Write a url with a host name of the certificate, or get a certificate for this host \
+             name."
                 .to_owned(),
         ),
         CertificateProblem::Authority => (
             "the certificate's authority is not trusted".to_owned(),
-            "If it is your own, name its certificate in the configuration:\n  \
-             ca_file = \"/etc/deskticker/ca.pem\""
+            "If this is your own authority, set its certificate in the configuration:\n  ca_file = \
+             \"/etc/deskticker/ca.pem\""
                 .to_owned(),
         ),
         CertificateProblem::Other(words) => (
             words.clone(),
-            "Is this the port of a TLS server? ws:// in place of wss:// is without TLS.".to_owned(),
+            "Is this the port of a TLS server? A url with ws:// instead of wss:// connects without \
+             TLS.".to_owned(),
         ),
     };
     Finding::failed("tls", found, remedy)
@@ -218,15 +228,18 @@ mod tests {
         let after = |days: i64| judge(Some(Utc(1_795_392_000_000 + days * DAY)), now, 12);
         assert_eq!(
             after(40),
-            Finding::ok("tls", "trusted (12 ms), until 2027-01-02")
+            Finding::ok("tls", "trusted (12 ms), valid until 2027-01-02")
         );
         assert_eq!(after(10).state, CheckState::Ok);
         let soon = after(9);
         assert_eq!(
             (soon.state, soon.found.as_str()),
-            (CheckState::Warning, "trusted (12 ms), until 2026-12-02")
+            (
+                CheckState::Warning,
+                "trusted (12 ms), valid until 2026-12-02"
+            )
         );
-        assert!(soon.remedy.unwrap().starts_with("9 days are left"));
+        assert!(soon.remedy.unwrap().contains("expires in 9 days"));
     }
 
     #[test]

@@ -18,7 +18,8 @@ const USUAL: [u8; 2] = [0x3c, 0x3d];
 const NOP: [u8; 2] = [0x00, 0xe3];
 
 const WIRING: &str = "Check the wires: SDA on pin 3, SCL on pin 5, 3V3 on pin 1, GND on pin 6. \
-                      A bridge soldered on the back of many panels makes 0x3c 0x3d.";
+                      Many panels have a solder bridge on the back that changes the address from \
+                      0x3c to 0x3d.";
 
 /// The file with the panel state of a running ticker. systemd removes the file when the service
 /// ends.
@@ -66,9 +67,13 @@ pub(super) fn stuck(root: &Path) -> Option<Finding> {
     let since = since.map_or(String::new(), |since| format!(" since {since}"));
     Some(Finding::failed(
         "panel",
-        format!("deskticker is stuck in a write to its panel{since}; what it shows is not live"),
-        "Look at what the panel is on: the wires of a bus, the disk or network drive of a picture. \
-         If it does not go on by itself:\n  sudo systemctl restart deskticker",
+        format!(
+            "deskticker is stuck in a write to its panel{since}; the values on the panel are not \
+             live"
+        ),
+        "Check the connection of the panel: the wires of the bus, or the disk or network drive of \
+         the picture file. If the write does not end, restart the service:\n  sudo systemctl \
+         restart deskticker",
     ))
 }
 
@@ -96,7 +101,7 @@ pub(super) fn look(bus: &Path, address: u8, touch: &mut ProbeFn<'_>) -> Finding 
         Some(other) => Finding::failed(
             "panel",
             format!("{found}, but {other:#04x} does"),
-            format!("Name that address in the configuration:\n  [panel]\n  address = {other:#04x}"),
+            format!("Set this address in the configuration:\n  [panel]\n  address = {other:#04x}"),
         ),
         None => Finding::failed("panel", found, WIRING),
     }

@@ -21,7 +21,7 @@ pub struct Redactor(Vec<String>);
 
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hidden(…)")
+        f.write_str("Redactor(…)")
     }
 }
 

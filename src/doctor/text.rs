@@ -70,8 +70,8 @@ pub fn summary(findings: &[Finding]) -> String {
     };
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     match (count(CheckState::Failed), count(CheckState::Warning)) {
-        (0, 0) => "all is well\n".to_owned(),
-        (0, warnings) => format!("it works, with {warnings} warning{}\n", plural(warnings)),
+        (0, 0) => "all checks passed\n".to_owned(),
+        (0, warnings) => format!("no check failed, {warnings} warning{}\n", plural(warnings)),
         (failed, 0) => format!("{failed} check{} failed\n", plural(failed)),
         (failed, warnings) => format!(
             "{failed} check{} failed, {warnings} warning{}\n",

@@ -8,7 +8,7 @@ use super::connection_status::{
     ConnectionAction, ConnectionEvent, ConnectionPhase, ConnectionState, ConnectionStatus,
 };
 use super::subscriptions::{SubscriptionAction, SubscriptionTable};
-use crate::market::Channel;
+use crate::market::{Channel, ChannelKind};
 use crate::net::failure::Failure;
 use crate::net::source::FeedProvider;
 use crate::time::Moment;
@@ -147,6 +147,26 @@ impl Connection {
         }
     }
 
+    /// Records an event on a channel. Returns true if the channel is wanted: a proxy can also send the
+    /// data that only other clients requested.
+    pub fn data(&mut self, kind: ChannelKind, ticker: &str, now: Moment) -> bool {
+        let (ConnectionState::Live { heard, .. } | ConnectionState::Silent { heard, .. }) =
+            self.state
+        else {
+            return self.subscriptions.wants(kind, ticker);
+        };
+        let wanted = self.subscriptions.confirm(kind, ticker);
+        if wanted {
+            self.data = now;
+            self.silent_before = false;
+            if matches!(self.state, ConnectionState::Silent { .. }) {
+                self.state = ConnectionState::Live { since: now, heard };
+                self.reason = None;
+            }
+        }
+        wanted
+    }
+
     /// Processes an event.
     pub fn on(&mut self, event: ConnectionEvent<'_>, now: Moment) {
         match (event, &mut self.state) {
@@ -174,17 +194,6 @@ impl Connection {
             ) => {
                 *heard = now;
                 self.probation = None;
-            }
-            (
-                ConnectionEvent::Data(kind, ticker),
-                ConnectionState::Live { .. } | ConnectionState::Silent { .. },
-            ) if self.subscriptions.confirm(kind, ticker) => {
-                self.data = now;
-                self.silent_before = false;
-                if let ConnectionState::Silent { heard, .. } = self.state {
-                    self.state = ConnectionState::Live { since: now, heard };
-                    self.reason = None;
-                }
             }
             (
                 ConnectionEvent::Closed(reason),

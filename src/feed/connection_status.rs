@@ -1,7 +1,7 @@
 //! The vocabulary of a connection: its events, its actions, its states and its status. The types only
 //! hold data.
 
-use crate::market::{Channel, ChannelKind};
+use crate::market::Channel;
 use crate::net::failure::Failure;
 use crate::time::Moment;
 
@@ -16,8 +16,6 @@ pub enum ConnectionEvent<'a> {
     Subscribed(&'a Channel),
     /// A frame of any type arrived; a pong is also a frame.
     Heard,
-    /// Data arrived on a channel. A proxy can also send data that only other clients requested.
-    Data(ChannelKind, &'a str),
     /// The connection or the connection attempt has ended.
     Closed(Failure),
     /// The host has answered a REST request or another connection.

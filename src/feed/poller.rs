@@ -149,7 +149,12 @@ impl RestPoller {
                 // Log each failure only once: a hub without quotes can still have a working
                 // WebSocket.
                 if self.reported.failure(service, Some(refusal.reason)) {
-                    log::log!(service.level(), "{}: {}", service.name(), refusal.reason);
+                    log::log!(
+                        service.level(),
+                        "the REST request for {} failed: {}",
+                        service.name(),
+                        refusal.reason
+                    );
                 }
                 return Ok(());
             }
@@ -169,7 +174,7 @@ impl RestPoller {
             .await?;
         let QuotesReply { seeds, refused } = read(self.provider, &body, symbols)?;
         for (ticker, words) in self.reported.refused(refused, symbols) {
-            log::warn!("{ticker}: the vendor says {words}");
+            log::warn!("{ticker}: the vendor refused the quote: {words}");
         }
         let seeds = seeds.into_iter();
         Ok(seeds.map(|seed| Update::Seed(Box::new(seed))).collect())
@@ -243,7 +248,7 @@ pub fn read(
         }),
     };
     let mut answer = answer.map_err(|error| {
-        log::debug!("quotes: {error}");
+        log::debug!("cannot parse the quotes response: {error}");
         Failure::Protocol
     })?;
     let asked = |ticker: &Ticker| symbols.iter().any(|symbol| symbol.ticker() == ticker);

@@ -201,10 +201,10 @@ impl<A: EventSink> Runner<A> {
             match status.reason {
                 Some(reason) if reason != Failure::Done => {
                     if self.last_status.reason != Some(reason) {
-                        log::warn!("{cluster}: {phase}: {reason}");
+                        log::warn!("{cluster}: connection {phase}: {reason}");
                     }
                 }
-                _ => log::info!("{cluster}: {phase}"),
+                _ => log::info!("{cluster}: connection {phase}"),
             }
         }
         self.last_status = status;
@@ -250,12 +250,16 @@ impl<A: EventSink> Runner<A> {
         let cluster = self.session.cluster;
         match self.session.source.provider {
             FeedProvider::Vendor => log::warn!(
-                "{cluster}: {channel} was asked for twice and never confirmed: is it in the plan?"
+                "{cluster}: the server did not confirm the subscription to {channel} after two \
+                 requests: does the plan include this channel?"
             ),
             // The proxy sends no confirmation to a client that connects late, so a missing
             // confirmation alone is not an error.
             FeedProvider::Hub => {
-                log::info!("{cluster}: {channel} was asked for twice and never confirmed")
+                log::info!(
+                    "{cluster}: the server did not confirm the subscription to {channel} after two \
+                     requests"
+                )
             }
         }
     }
@@ -360,7 +364,11 @@ impl<A: EventSink> Runner<A> {
             Some(Ok(Message::Close(frame))) => {
                 let reason = error_mapping::farewell(frame.as_ref(), self.session.source.provider);
                 if let Some(frame) = frame {
-                    log::debug!("{}: closed: {}", self.session.cluster, frame.code);
+                    log::debug!(
+                        "{}: the server closed the connection with code {}",
+                        self.session.cluster,
+                        frame.code
+                    );
                 }
                 self.server.link.on(ConnectionEvent::Closed(reason), now);
                 self.close_with(None).await;
@@ -373,7 +381,7 @@ impl<A: EventSink> Runner<A> {
                 self.server.link.on(ConnectionEvent::Heard, now)
             }
             Some(Err(error)) => {
-                log::debug!("{}: {error}", self.session.cluster);
+                log::debug!("{}: the connection failed: {error}", self.session.cluster);
                 match error_mapping::complaint(&error) {
                     Some(code) => {
                         self.server
@@ -475,7 +483,7 @@ async fn close_gracefully(mut socket: WebSocket, code: Option<CloseCode>) {
     // The connection ends here in any case, so an error is only logged.
     match tokio::time::timeout(FAREWELL_LIMIT, closing).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => log::debug!("farewell: {error}"),
-        Err(_) => log::debug!("farewell: no answer"),
+        Ok(Err(error)) => log::debug!("the closing handshake failed: {error}"),
+        Err(_) => log::debug!("the server did not answer the close frame in time"),
     }
 }

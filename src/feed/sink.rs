@@ -123,11 +123,7 @@ impl ServerState {
 
     /// Records an event on a channel. Returns true if the channel is wanted.
     pub fn data(&mut self, kind: ChannelKind, ticker: &str, now: Moment) -> bool {
-        let wanted_ticker = self.link.subscriptions().wants(kind, ticker);
-        if wanted_ticker {
-            self.link.on(ConnectionEvent::Data(kind, ticker), now);
-        }
-        wanted_ticker
+        self.link.data(kind, ticker, now)
     }
 
     /// Processes a status message about the connection or about a subscription.
@@ -144,7 +140,10 @@ impl ServerState {
             }
             StatusKind::AuthSuccess => self.link.on(ConnectionEvent::Authenticated, now),
             StatusKind::AuthFailed if vendor => {
-                log::warn!("{cluster}: {}", printable(message));
+                log::warn!(
+                    "{cluster}: the server refused the key: {}",
+                    printable(message)
+                );
                 self.end(Failure::Key, now);
             }
             StatusKind::MaxConnections if vendor => self.end(Failure::Evicted, now),
@@ -169,7 +168,11 @@ impl ServerState {
                 } else {
                     log::Level::Debug
                 };
-                log::log!(level, "{cluster}: the server says: {}", printable(message));
+                log::log!(
+                    level,
+                    "{cluster}: status message of the server: {}",
+                    printable(message)
+                );
             }
         }
     }
@@ -202,7 +205,8 @@ impl ServerState {
         *count += 1;
         if *count == 1 {
             log::warn!(
-                "{}: ignored {parse_error}; more of it is counted, not logged",
+                "{}: ignored {parse_error}; further errors of this kind are counted, but not \
+                 logged",
                 self.cluster
             );
         }
@@ -333,9 +337,8 @@ fn wanted_ticker(
     ticker: &str,
     now: Moment,
 ) -> Option<Ticker> {
-    if !link.subscriptions().wants(kind, ticker) {
+    if !link.data(kind, ticker, now) {
         return None;
     }
-    link.on(ConnectionEvent::Data(kind, ticker), now);
     Ticker::try_from(ticker).ok()
 }

@@ -252,7 +252,10 @@ impl ConfigReader<'_> {
             }
         }
         if clusters.is_empty() {
-            return Err(self.error(Some(span), "clusters: none; leave it out, or name one"));
+            return Err(self.error(
+                Some(span),
+                "clusters: the list is empty; add a cluster, or remove this line",
+            ));
         }
         Ok(clusters)
     }
@@ -267,7 +270,7 @@ impl ConfigReader<'_> {
                 _ => Err(self.error(
                     Some(origin.span()),
                     format!(
-                        "origins: {:?}, expected the like of \"https://desk.example\"",
+                        "origins: {:?}, expected origins like \"https://desk.example\"",
                         origin.get_ref()
                     ),
                 )),

@@ -224,7 +224,8 @@ pub fn render(
     each(
         text,
         "upstream_needed",
-        "Whether it has to be: somebody wants a channel and the market is open.",
+        "Whether the connection has to be live: a client has a subscription and the market is \
+         open.",
         &|health| {
             let condition = health.condition(calendar, now);
             let interest = health.interest.borrow();
@@ -236,7 +237,7 @@ pub fn render(
     each(
         text,
         "upstream_channels",
-        "Channels that clients want of it.",
+        "Channels of the upstream that clients subscribe to.",
         &|health| {
             let count = u32::try_from(health.interest.borrow().len()).unwrap_or(u32::MAX);
             Some(count.into())
@@ -246,7 +247,7 @@ pub fn render(
     each(
         text,
         "upstream_last_event_age_seconds",
-        "How long ago the last event came.",
+        "Time since the last event.",
         &|health| {
             let heard = health.upstream_state.borrow().heard?;
             Some(now.monotonic.since(heard).as_secs_f64())
@@ -256,7 +257,7 @@ pub fn render(
         text,
         "limit",
         "gauge",
-        "The limits that are set; times in seconds.",
+        "The configured limits; times in seconds.",
     );
     let count = |number: usize| number.to_string();
     for (name, value) in [

@@ -98,7 +98,7 @@ impl Metrics {
             ),
             (
                 "subscriptions",
-                "Channels held by all clients together.",
+                "Subscriptions of all clients together.",
                 &self.subscriptions,
             ),
         ];
@@ -110,7 +110,8 @@ impl Metrics {
             ),
             (
                 "events_conflated_total",
-                "Events that a newer one replaced before they were sent, or that nobody wanted.",
+                "Events that were not sent: a newer event replaced them, or no client had a \
+                 subscription.",
                 &self.events_conflated,
             ),
             (
@@ -125,27 +126,27 @@ impl Metrics {
             ),
             (
                 "clients_blocked_total",
-                "Times that a client's socket was full when it was to be sent something.",
+                "Times that the socket of a client was full when the hub had data to send.",
                 &self.clients_blocked,
             ),
             (
                 "clients_dead_total",
-                "Clients that answered no ping and were dropped.",
+                "Clients disconnected because they did not answer a ping.",
                 &self.clients_dead,
             ),
             (
                 "clients_revoked_total",
-                "Clients closed because their token was revoked.",
+                "Clients disconnected because their token was revoked.",
                 &self.clients_revoked,
             ),
             (
                 "slow_consumers_total",
-                "Clients closed for being too slow for their trades.",
+                "Clients disconnected because they read their trades too slowly.",
                 &self.slow_consumers,
             ),
             (
                 "refused_tokens_total",
-                "Requests refused for a missing or wrong token.",
+                "Requests refused because of a missing or wrong token.",
                 &self.refused_token,
             ),
             (
@@ -155,12 +156,12 @@ impl Metrics {
             ),
             (
                 "refused_rate_total",
-                "Requests refused for coming too often from one address.",
+                "Requests refused because one address sent too many requests.",
                 &self.refused_rate,
             ),
             (
                 "refused_origins_total",
-                "Upgrades refused for a foreign origin.",
+                "Upgrades refused because the origin is not in the list of allowed origins.",
                 &self.refused_origin,
             ),
             (

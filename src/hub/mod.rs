@@ -254,7 +254,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
     let all = async { while tasks.join_next().await.is_some() {} };
     // This timeout uses the real clock, because a simulated clock might stand still.
     if tokio::time::timeout(END_LIMIT, all).await.is_err() {
-        log::debug!("not every farewell was read in time");
+        log::debug!("some clients did not read the close frame in time");
     }
 }
 
@@ -299,7 +299,7 @@ impl Hub {
     pub async fn stop(self) {
         self.stop.send_replace(true);
         if let Err(error) = self.task.await {
-            log::error!("the hub ended badly: {error}");
+            log::error!("a task of the hub failed: {error}");
         }
     }
 }

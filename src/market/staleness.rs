@@ -292,6 +292,9 @@ impl StalenessCheck<'_> {
         if quote.is_close && self.is_of(quote, bell) {
             return true;
         }
+        if quote.outside {
+            return false;
+        }
         let (Some(as_of), Some(utc)) = (quote.as_of.utc(self.now), self.now.utc) else {
             return false;
         };

@@ -36,7 +36,7 @@ struct AggregateFields {
 /// prices. Returns `None` if the body is not a response for this symbol.
 pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Bar]>, bool)> {
     let answer: AggregatesReply = serde_json::from_slice(body)
-        .inspect_err(|error| log::debug!("minutes: {error}"))
+        .inspect_err(|error| log::debug!("cannot parse the minute bars: {error}"))
         .ok()?;
     if answer
         .ticker

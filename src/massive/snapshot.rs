@@ -150,7 +150,7 @@ pub fn read(body: &[u8]) -> Result<Snapshot, serde_json::Error> {
     let answer: SnapshotBody = serde_json::from_slice(body)?;
     let rows = answer.results.into_iter().filter_map(|row| {
         SnapshotRow::deserialize(row)
-            .inspect_err(|error| log::debug!("a row of a snapshot: {error}"))
+            .inspect_err(|error| log::debug!("cannot parse a row of a snapshot: {error}"))
             .ok()
     });
     Ok(Snapshot {

@@ -138,12 +138,12 @@ impl ParseError {
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            ParseError::Binary => "a binary frame that is no text",
-            ParseError::NoArray => "a frame that is no array",
-            ParseError::Debris => "something between or behind the events of a frame",
-            ParseError::Syntax => "an event that is no JSON object",
-            ParseError::Field => "an event with a field missing or of the wrong type",
-            ParseError::Number => "a number that is no price",
+            ParseError::Binary => "a binary frame that is not text",
+            ParseError::NoArray => "a frame that is not a JSON array",
+            ParseError::Debris => "unexpected data between or after the events of a frame",
+            ParseError::Syntax => "an event that is not a JSON object",
+            ParseError::Field => "an event with a missing field or a field of the wrong type",
+            ParseError::Number => "a number that is not a valid price",
             ParseError::Unknown => "an unknown type of event",
         })
     }

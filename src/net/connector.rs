@@ -100,7 +100,7 @@ impl Connector {
                 pem::Error::Io(error) => told(&error),
                 // The message of the library shows a section name as bytes in decimal, so use our
                 // own message.
-                _ => told(&"a certificate in it is damaged; expected a PEM file"),
+                _ => told(&"the file contains a damaged certificate; expected a PEM file"),
             };
             for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
                 let certificate = certificate.map_err(read)?;
@@ -108,7 +108,9 @@ impl Connector {
                 count += 1;
             }
             if count == 0 {
-                return Err(told(&"no certificate in it; expected a PEM file"));
+                return Err(told(
+                    &"the file contains no certificate; expected a PEM file",
+                ));
             }
         }
         // The provider is explicit, so the code does not depend on a process-wide default.
@@ -194,7 +196,7 @@ impl Connector {
 
     async fn opened(&self, endpoint: &Endpoint) -> Result<NetStream, Failure> {
         let unresolved = |error: &dyn std::fmt::Display| {
-            log::debug!("{}: {error}", endpoint.host);
+            log::debug!("cannot resolve the name {}: {error}", endpoint.host);
             if has_route() {
                 Failure::Dns
             } else {
@@ -218,7 +220,7 @@ impl Connector {
         // Send small messages without a delay, because a subscription request has only a few bytes.
         // A socket without this option still works.
         if let Err(error) = stream.set_nodelay(true) {
-            log::debug!("TCP_NODELAY: {error}");
+            log::debug!("cannot set TCP_NODELAY: {error}");
         }
         if !endpoint.secure {
             return Ok(NetStream::Plain(stream));
@@ -227,7 +229,7 @@ impl Connector {
         match self.encrypted(name, stream).await {
             Ok(stream) => Ok(NetStream::Tls(Box::new(stream))),
             Err(error) => {
-                log::debug!("TLS with {}: {error}", endpoint.host);
+                log::debug!("the TLS handshake with {} failed: {error}", endpoint.host);
                 Err(tls_failure(&error))
             }
         }
@@ -357,8 +359,8 @@ async fn answer(calls: &mut JoinSet<(SocketAddr, io::Result<TcpStream>)>) -> Opt
     while let Some(call) = calls.join_next().await {
         match call {
             Ok((_, Ok(stream))) => return Some(stream),
-            Ok((address, Err(error))) => log::debug!("{address}: {error}"),
-            Err(error) => log::debug!("{error}"),
+            Ok((address, Err(error))) => log::debug!("cannot connect to {address}: {error}"),
+            Err(error) => log::debug!("a connection attempt failed: {error}"),
         }
     }
     None

@@ -40,13 +40,15 @@ impl Endpoint {
         let authority = uri.authority().ok_or(FORM)?;
         if authority.as_str().contains('@') {
             return Err(
-                "an address holds no user name or password; the token has a file of its own".into(),
+                "an address must not contain a user name or a password; write the token to its own \
+                 file".into(),
             );
         }
         // The parser removes a fragment without an error.
         if uri.query().is_some() || text.contains('#') {
             return Err(
-                "an address holds no \"?\" and no \"#\"; the token has a file of its own".into(),
+                "an address must not contain \"?\" or \"#\"; write the token to its own file"
+                    .into(),
             );
         }
         let host = authority
@@ -66,7 +68,8 @@ impl Endpoint {
             secure,
             host: host.to_owned(),
             port: port.ok_or(
-                "after the last \":\" of an address comes its port, 1 to 65535, like \"ws://hub.local:3000\"",
+                "expected a port from 1 to 65535 after the last \":\" of the address, like \
+                 \"ws://hub.local:3000\"",
             )?,
             base: uri.path().trim_end_matches('/').to_owned(),
         })

@@ -49,7 +49,7 @@ struct ConnectionClosed;
 
 impl From<tungstenite::Error> for ConnectionClosed {
     fn from(error: tungstenite::Error) -> Self {
-        log::debug!("simulator: {error}");
+        log::debug!("simulator: the connection of a client failed: {error}");
         ConnectionClosed
     }
 }

@@ -106,13 +106,13 @@ impl Market {
         let (done, in_force) = oneshot::channel();
         self.order(MarketCommand::Fault(fault, done));
         if in_force.await.is_err() {
-            log::debug!("simulator: the market has closed");
+            log::debug!("simulator: the task of the market has ended");
         }
     }
 
     fn order(&self, order: MarketCommand) {
         if self.commands.send(order).is_err() {
-            log::debug!("simulator: the market has closed");
+            log::debug!("simulator: the task of the market has ended");
         }
     }
 }

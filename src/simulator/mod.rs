@@ -104,7 +104,7 @@ pub struct Simulator {
 
 impl std::fmt::Debug for SimulatorState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("SimulatorState")
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
@@ -201,7 +201,7 @@ async fn accept(listener: TcpListener, shared: Arc<SimulatorState>) {
                 Ok((stream, _)) => {
                     connections.spawn(serve(stream, shared.clone()));
                 }
-                Err(error) => log::debug!("simulator: accept: {error}"),
+                Err(error) => log::debug!("simulator: cannot accept a connection: {error}"),
             },
             Some(_) = connections.join_next() => {}
         }
@@ -210,7 +210,7 @@ async fn accept(listener: TcpListener, shared: Arc<SimulatorState>) {
 
 async fn serve(stream: TcpStream, shared: Arc<SimulatorState>) {
     if let Err(error) = stream.set_nodelay(true) {
-        log::debug!("simulator: TCP_NODELAY: {error}");
+        log::debug!("simulator: cannot set TCP_NODELAY: {error}");
     }
     let stream = FaultyStream {
         stream,
@@ -227,7 +227,7 @@ async fn serve(stream: TcpStream, shared: Arc<SimulatorState>) {
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = exchange.await {
-        log::debug!("simulator: {error}");
+        log::debug!("simulator: the HTTP connection failed: {error}");
     }
     if let Some(connection) = upgrades.recv().await {
         upgraded.spawn(connection);
@@ -289,7 +289,7 @@ async fn undated(
                         .await;
                 ClientConnection::new(cluster, socket, shared).run().await;
             }
-            Err(error) => log::debug!("simulator: upgrade: {error}"),
+            Err(error) => log::debug!("simulator: the upgrade failed: {error}"),
         }
     });
     if upgrades.send(connection).await.is_err() {

@@ -244,7 +244,7 @@ impl EventLoop {
             }
             // The watchlist was checked when the configuration was read, so an error is unexpected.
             // The old watchlist stays in force.
-            Err(error) => log::error!("the watchlist stays as it was: {error}"),
+            Err(error) => log::error!("the ticker keeps its previous watchlist: {error}"),
         }
     }
 
@@ -281,7 +281,7 @@ impl EventLoop {
         if !self.complete && self.desk.complete(now) {
             self.complete = true;
             log::info!(
-                "every value has been drawn, {} ms after the start",
+                "all values have been drawn, {} ms after the start",
                 now.monotonic.as_millis()
             );
         }

@@ -308,16 +308,18 @@ fn words(fault: ClockFault) -> String {
     let way = if fault.off > 0 { "ahead" } else { "behind" };
     match fault.who {
         TimeSource::Own => format!(
-            "this machine's clock is {by} s {way}, by the server's answers or the stamps of its values: \
-             prices are judged without it; set the clock (timedatectl shows who sets it)"
+            "this machine's clock is {by} s {way}, compared with the server's responses or the \
+             timestamps of its values: the ticker ignores this machine's clock; set the clock \
+             (timedatectl shows the time service)"
         ),
         TimeSource::Server => format!(
-            "the server's clock is {by} s {way}, by this machine's and the stamps of its values: prices \
-             are judged without it; set the clock of the server"
+            "the server's clock is {by} s {way}, compared with this machine's clock and the \
+             timestamps of the values: the ticker ignores the server's clock; set the clock of the \
+             server"
         ),
         TimeSource::Stamps => format!(
-            "the stamps of the values are {by} s {way}, by this machine's clock and the server's: the \
-             feed is late, or the clock that stamps them is wrong"
+            "the timestamps of the values are {by} s {way}, compared with this machine's clock and \
+             the server's clock: the feed is delayed, or the clock of the vendor is wrong"
         ),
     }
 }
@@ -587,7 +589,7 @@ mod tests {
             for (who, whose) in [
                 (TimeSource::Own, "this machine's clock is "),
                 (TimeSource::Server, "the server's clock is "),
-                (TimeSource::Stamps, "the stamps of the values are "),
+                (TimeSource::Stamps, "the timestamps of the values are "),
             ] {
                 let words = words(ClockFault { who, off });
                 assert!(words.starts_with(&format!("{whose}{way}")), "{words}");

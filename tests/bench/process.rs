@@ -25,7 +25,7 @@ const RUN: Duration = Duration::from_secs(5);
 /// The number of program starts. The slowest start is compared with the limit.
 const STARTS: usize = 5;
 /// The log line that the program writes when every value is on the display for the first time.
-const COMPLETE: &str = "every value has been drawn";
+const COMPLETE: &str = "all values have been drawn";
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Starts a hub in a separate thread. The hub serves SPX and VIX to every client.

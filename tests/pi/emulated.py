@@ -305,7 +305,7 @@ class Test:
         threads = self.frugal(pid, "name servers say nothing").threads
         check(threads > 8, f"only {threads} threads: somebody has answered")
         self.guest.do("echo 10.0.2.2 hub.silent >/etc/hosts")
-        until("live once the name is known", 60, lambda: len(self.log("unnamed", ": live")) >= 3)
+        until("live once the name is known", 60, lambda: len(self.log("unnamed", ": connection live")) >= 3)
         self.frugal(pid, "once they have")
         self.ended(pid)
 

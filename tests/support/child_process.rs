@@ -1,4 +1,5 @@
-//! The built program as a child process: what it says is read as it comes, and its end is timed.
+//! The built program as a child process. A test reads its output line by line and measures the time
+//! to its end.
 #![allow(dead_code, unreachable_pub)]
 
 use std::io::Read;
@@ -9,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Longer than anything here takes, shorter than anybody's patience.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit of each wait. Only a failed test waits this long.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// A directory of one test's own, empty.
+/// An empty directory for this test only.
 pub fn directory(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("program-{name}"));
     std::fs::remove_dir_all(&path).ok();
@@ -20,8 +21,9 @@ pub fn directory(name: &str) -> PathBuf {
     path
 }
 
-/// A configuration for a hub at this address, with the double's token in a file, a picture in
-/// `screen.png` beside it and these lines about the panel.
+/// Writes a configuration for a hub at this address and returns its path. The token of the proxy
+/// double is in a separate file, the picture is `screen.png` in the same directory, and `panel`
+/// contains the other lines of the panel section.
 pub fn configured(name: &str, hub: &dyn std::fmt::Display, panel: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let directory = directory(name);
@@ -37,7 +39,7 @@ pub fn configured(name: &str, hub: &dyn std::fmt::Display, panel: &str) -> PathB
     config
 }
 
-/// The program, without what this machine has in its environment.
+/// The program, without the variables of this machine that change its behaviour.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deskticker"));
     command.args(arguments);
@@ -54,7 +56,7 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end: exit code, standard output, standard error.
+/// Runs the program to its end. Returns the exit code, the standard output and the standard error.
 pub fn run(arguments: &[&str]) -> (i32, String, String) {
     let output = command(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -62,7 +64,7 @@ pub fn run(arguments: &[&str]) -> (i32, String, String) {
     (code, text(output.stdout), text(output.stderr))
 }
 
-/// A running program; killed when dropped.
+/// A running program. The drop of this value kills the program.
 pub struct Program {
     child: Child,
     lines: Receiver<String>,
@@ -90,10 +92,10 @@ impl Program {
         }
     }
 
-    /// Waits for a line, on whichever output, that holds this.
+    /// Waits for a line with this text, on standard output or standard error.
     #[track_caller]
-    pub fn says(&mut self, word: &str) -> String {
-        let end = Instant::now() + PATIENCE;
+    pub fn wait_for_line(&mut self, word: &str) -> String {
+        let end = Instant::now() + TIME_LIMIT;
         loop {
             match self.next(end) {
                 Ok(line) if line.contains(word) => return line,
@@ -103,9 +105,9 @@ impl Program {
         }
     }
 
-    /// Waits, and fails if it says this meanwhile.
+    /// Waits until `end`, and fails if the output contains this text.
     #[track_caller]
-    pub fn silent_until(&mut self, end: Instant, word: &str) {
+    pub fn assert_silent_until(&mut self, end: Instant, word: &str) {
         while let Ok(line) = self.next(end) {
             assert!(!line.contains(word), "{}", self.said);
         }
@@ -118,15 +120,15 @@ impl Program {
         Ok(line)
     }
 
-    /// All that it has said; complete once it has ended.
-    pub fn said(&mut self) -> String {
+    /// The output until now. The output is complete after the end of the program.
+    pub fn output(&mut self) -> String {
         while let Ok(line) = self.lines.try_recv() {
             self.said.push_str(&line);
         }
         self.said.clone()
     }
 
-    pub fn lives(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
@@ -134,16 +136,16 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Sends the signal; gives the exit code and how long the end took.
+    /// Sends the signal. Returns the exit code and the time to the end of the program.
     pub fn end(&mut self, signal: Signal) -> (Option<i32>, Duration) {
         let start = Instant::now();
         self.signal(signal);
         (self.wait(), start.elapsed())
     }
 
-    /// Waits for its end, which is when its outputs are closed.
+    /// Waits until the program closes its outputs, and returns its exit code.
     pub fn wait(&mut self) -> Option<i32> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIME_LIMIT;
         while self.next(end).is_ok() {}
         assert!(Instant::now() < end, "it does not end:\n{}", self.said);
         self.child.wait().unwrap().code()
@@ -153,7 +155,7 @@ impl Program {
         self.child.id()
     }
 
-    /// As anybody can read it.
+    /// The command line, as each user of the machine can read it.
     pub fn command_line(&self) -> String {
         let bytes = std::fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap();
         String::from_utf8(bytes).unwrap().replace('\0', " ")
@@ -162,14 +164,14 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It has mostly ended already.
+        // The program has usually ended already.
         self.child.kill().ok();
         self.child.wait().ok();
     }
 }
 
-/// Passes on what comes as it comes, line by line; a terminal's picture has no line's end to wait
-/// for, and a line of the log is written in one piece.
+/// Sends each piece of output to the test at once, split at line ends. A picture in a terminal has
+/// no line end, so the thread does not wait for one. The program writes a log line in one piece.
 fn follow(mut output: impl Read + Send + 'static, lines: Sender<String>) {
     std::thread::spawn(move || {
         let mut bytes = vec![0; 1 << 16];

@@ -1,4 +1,5 @@
-//! A machine that is made up of files, the doctor's visit to it, and servers for it to meet.
+//! A machine that consists of files, a run of the doctor on this machine, and test servers for the
+//! run.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ use crate::running_ticker::Background;
 
 pub const TOKEN: &str = "s3cr3t/t0ken+of==a-display";
 
-/// All checks, in their order.
+/// All checks in their order.
 pub const CHECKS: [&str; 16] = [
     "board",
     "kernel",
@@ -42,10 +43,10 @@ pub const CHECKS: [&str; 16] = [
     "channels",
 ];
 
-/// Who answers on the bus: asked with the address and the way of asking.
+/// The response of the I2C bus to a probe of this address.
 pub type Answers = fn(u8, BusProbe) -> Result<(), BusFault>;
 
-/// A machine, and what the visit depends on.
+/// A fake machine and the other inputs of a doctor run.
 pub struct Machine {
     pub root: PathBuf,
     pub environment: Environment,
@@ -53,11 +54,11 @@ pub struct Machine {
     pub calendar: Calendar,
     pub time_limit: Duration,
     pub answers: Answers,
-    /// What has been asked on the bus.
-    pub asked: Vec<(PathBuf, u8, BusProbe)>,
+    /// The probes on the I2C bus.
+    pub probes: Vec<(PathBuf, u8, BusProbe)>,
 }
 
-/// What a visit has found.
+/// The result of a doctor run.
 pub struct DoctorRun {
     pub findings: Vec<Finding>,
     pub hidden: Redactor,
@@ -65,7 +66,7 @@ pub struct DoctorRun {
 }
 
 impl Machine {
-    /// One without anything, but for a token in its environment.
+    /// A machine without files, and with a token in its environment.
     pub fn new(name: &str) -> Self {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("doctor-{name}"));
         std::fs::remove_dir_all(&root).ok();
@@ -78,14 +79,14 @@ impl Machine {
             },
             clock: Clock::system(),
             calendar: Calendar::always_open(),
-            // Long: what is due ends the waiting.
+            // The limit is long, because each expected response ends the wait.
             time_limit: Duration::from_secs(15),
             answers: |_, _| Ok(()),
-            asked: Vec::new(),
+            probes: Vec::new(),
         }
     }
 
-    /// A Pi with all that it needs.
+    /// A Raspberry Pi with all files that the doctor needs.
     pub fn pi(name: &str) -> Self {
         Self::new(name)
             .with("proc/device-tree/model", "Raspberry Pi 4 Model B Rev 1.5\0")
@@ -98,7 +99,7 @@ impl Machine {
             .with("run/systemd/timesync/synchronized", "")
     }
 
-    /// With this file.
+    /// Adds this file.
     pub fn with(self, path: &str, content: impl AsRef<[u8]>) -> Self {
         let path = self.root.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -106,25 +107,25 @@ impl Machine {
         self
     }
 
-    /// With this configuration.
-    pub fn told(self, text: &str) -> Self {
+    /// Adds this configuration.
+    pub fn with_config(self, text: &str) -> Self {
         self.with("desk.toml", text)
     }
 
-    /// Showing the prices of a hub at this address, on an OLED.
-    pub fn of(self, hub: impl std::fmt::Display) -> Self {
-        self.told(&format!("[hub]\nurl = \"{hub}\"\n"))
+    /// Adds a configuration for a hub at this address and the default OLED.
+    pub fn with_hub(self, hub: impl std::fmt::Display) -> Self {
+        self.with_config(&format!("[hub]\nurl = \"{hub}\"\n"))
     }
 
     pub fn file(&self) -> PathBuf {
         self.root.join("desk.toml")
     }
 
-    pub fn examined(&mut self) -> DoctorRun {
+    pub fn run_doctor(&mut self) -> DoctorRun {
         let file = self.file();
-        let (answers, asked) = (self.answers, &mut self.asked);
+        let (answers, probes) = (self.answers, &mut self.probes);
         let mut touch = |bus: &Path, address, touch| {
-            asked.push((bus.to_owned(), address, touch));
+            probes.push((bus.to_owned(), address, touch));
             answers(address, touch)
         };
         let patient = CheckContext {
@@ -146,7 +147,7 @@ impl Machine {
         let examination = runtime.block_on(doctor::run_checks(patient, &mut tell));
         let (code, hidden) = (examination.code(), examination.hidden.clone());
         let findings = examination.findings;
-        // Each is told as soon as it is known, and once.
+        // The doctor reports each finding once, as soon as it is known.
         assert_eq!(told, findings);
         DoctorRun {
             findings,
@@ -158,15 +159,15 @@ impl Machine {
 
 impl DoctorRun {
     #[track_caller]
-    pub fn of(&self, check: &str) -> &Finding {
+    pub fn finding(&self, check: &str) -> &Finding {
         let mut findings = self.findings.iter();
         findings.find(|finding| finding.check == check).unwrap()
     }
 
-    /// That the check has ended so, with these words in what was found and what mends it.
+    /// Checks the state of a finding and that its text and its remedy contain these words.
     #[track_caller]
-    pub fn says(&self, check: &str, state: CheckState, words: &str, remedy: &str) {
-        let finding = self.of(check);
+    pub fn assert_finding(&self, check: &str, state: CheckState, words: &str, remedy: &str) {
+        let finding = self.finding(check);
         let advice = finding.remedy.as_deref().unwrap_or_default();
         let good =
             finding.state == state && finding.found.contains(words) && advice.contains(remedy);
@@ -174,9 +175,14 @@ impl DoctorRun {
     }
 
     #[track_caller]
-    pub fn skipped(&self, checks: &[&str]) {
+    pub fn assert_skipped(&self, checks: &[&str]) {
         for check in checks {
-            assert_eq!(self.of(check).state, CheckState::Skipped, "{}", self.text());
+            assert_eq!(
+                self.finding(check).state,
+                CheckState::Skipped,
+                "{}",
+                self.text()
+            );
         }
     }
 
@@ -189,7 +195,7 @@ impl DoctorRun {
     }
 }
 
-/// A hub of simulated prices; its address.
+/// A hub with simulated prices. The value contains its address.
 pub fn simulated() -> Background<(SocketAddr, Hub, Simulator)> {
     Background::start(|| async {
         let settings = SimulatorSettings {
@@ -207,10 +213,10 @@ pub fn simulated() -> Background<(SocketAddr, Hub, Simulator)> {
     })
 }
 
-/// All that a server was sent.
+/// All bytes that a server has received.
 pub type Heard = Arc<Mutex<Vec<u8>>>;
 
-/// A server that answers every request with the same words, whatever it is.
+/// A server that sends the same response to each request.
 pub fn echo_server(answer: &'static str) -> Background<(SocketAddr, Heard)> {
     Background::start(move || async move {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -225,7 +231,7 @@ pub fn echo_server(answer: &'static str) -> Background<(SocketAddr, Heard)> {
                     while !bytes.ends_with(b"\r\n\r\n") {
                         match stream.read_u8().await {
                             Ok(byte) => bytes.push(byte),
-                            // It was only a call.
+                            // The client only tested the connection.
                             Err(_) => break,
                         }
                     }

@@ -1,5 +1,5 @@
-//! A fan-out without its doors: what the upstream says, who comes in and what time it is, all by
-//! hand; the sockets are real.
+//! A broker without its HTTP server. The test controls the upstream events, the clients and the
+//! clock. The sockets are real.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -24,20 +24,20 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-/// Longer than anything here takes.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// The time limit of each wait.
+pub const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 pub const TOKEN: &str = "a token";
 
-/// A fan-out, and all that it is connected to.
+/// A broker and all of its inputs and outputs.
 pub struct FanoutUnderTest {
-    pub door: Acceptor,
+    pub acceptor: Acceptor,
     pub listener: TcpListener,
     pub reports: mpsc::Sender<UpstreamEvent>,
     pub interest: watch::Receiver<Interest>,
     pub authenticator: Arc<Authenticator>,
     pub metrics: Arc<Metrics>,
-    pub hand: ManualClock,
+    pub manual_clock: ManualClock,
     pub stop: watch::Sender<bool>,
     pub task: JoinHandle<()>,
 }
@@ -47,7 +47,7 @@ pub fn device() -> Device {
 }
 
 pub async fn within_time<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what)
+    tokio::time::timeout(TIME_LIMIT, what)
         .await
         .expect("an answer")
 }
@@ -62,8 +62,8 @@ impl FanoutUnderTest {
         let (wanted, interest) = watch::channel(Interest::new());
         let authenticator = Arc::new(Authenticator::single(device(), TOKEN));
         let metrics = Arc::new(Metrics::default());
-        let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, Utc(1_795_444_200_000)));
-        let (fanout, door) = Fanout::new(
+        let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, Utc(1_795_444_200_000)));
+        let (fanout, acceptor) = Fanout::new(
             cluster,
             inbox,
             wanted,
@@ -74,19 +74,19 @@ impl FanoutUnderTest {
         );
         let (stop, stopped) = watch::channel(false);
         Self {
-            door,
+            acceptor,
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             reports,
             interest,
             authenticator,
             metrics,
-            hand,
+            manual_clock,
             stop,
             task: tokio::spawn(fanout.run(stopped)),
         }
     }
 
-    /// A connection behind its upgrade, which is another module's.
+    /// A connection after its WebSocket upgrade, which is the task of another module.
     pub async fn connect(&self, device: Option<Device>, read_ahead: &'static [u8]) -> TcpStream {
         let address = self.listener.local_addr().unwrap();
         let (ours, theirs) = tokio::join!(TcpStream::connect(address), self.listener.accept());
@@ -95,7 +95,9 @@ impl FanoutUnderTest {
             read_ahead: Bytes::from_static(read_ahead),
             device,
         };
-        self.door.admit(pending_client).expect("room at the door");
+        self.acceptor
+            .admit(pending_client)
+            .expect("room at the door");
         ours.unwrap()
     }
 
@@ -129,7 +131,7 @@ impl FanoutUnderTest {
         .await;
     }
 
-    pub async fn wants(&mut self, names: &[&str]) {
+    pub async fn wait_for_interest(&mut self, names: &[&str]) {
         let wanted: Interest = names
             .iter()
             .map(|name| Channel::parse(name).unwrap())
@@ -139,12 +141,12 @@ impl FanoutUnderTest {
             .unwrap();
     }
 
-    /// Moves the clock a second at a time, as it goes; what falls due in one is done before the
-    /// next, because somebody has been answered in between.
-    pub async fn pass(&self, seconds: u64, witness: &mut Client) {
+    /// Moves the clock forward one second at a time. The witness waits for a response after each
+    /// second, so the broker has finished all work of that second.
+    pub async fn advance(&self, seconds: u64, witness: &mut Client) {
         for _ in 0..seconds {
-            self.hand.advance(Duration::from_secs(1));
-            witness.is_answered().await;
+            self.manual_clock.advance(Duration::from_secs(1));
+            witness.assert_only_pong().await;
         }
     }
 }
@@ -157,7 +159,7 @@ pub fn event(name: &str, n: u64) -> RelayedEvent {
     }
 }
 
-/// A client, spoken for by a library that is not ours.
+/// A WebSocket client from a library that is not part of this project.
 pub struct Client<S = TcpStream>(pub WebSocketStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
@@ -165,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Self(WebSocketStream::from_raw_socket(socket, Role::Client, None).await)
     }
 
-    pub async fn say(&mut self, text: &str) {
+    pub async fn send_text(&mut self, text: &str) {
         self.0.send(Message::text(text)).await.unwrap();
     }
 
@@ -196,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             .collect()
     }
 
-    /// The values of the next frame, as `V.I:SPX 7`.
+    /// The values of the next frame, for example `V.I:SPX 7`.
     pub async fn values(&mut self) -> Vec<String> {
         let frame = self.frame().await;
         frame
@@ -206,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     pub async fn subscribe(&mut self, names: &str) {
-        self.say(&format!(r#"{{"action":"subscribe","params":"{names}"}}"#))
+        self.send_text(&format!(r#"{{"action":"subscribe","params":"{names}"}}"#))
             .await;
         let expected: Vec<String> = names
             .split(',')
@@ -215,9 +217,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         assert_eq!(self.statuses().await, expected);
     }
 
-    /// Nothing is on its way but this answer.
-    pub async fn is_answered(&mut self) {
-        self.say(r#"{"action":"ping"}"#).await;
+    /// Checks that the pong is the next frame and that no other frame comes before the pong.
+    pub async fn assert_only_pong(&mut self) {
+        self.send_text(r#"{"action":"ping"}"#).await;
         assert_eq!(self.statuses().await, ["pong pong"]);
     }
 

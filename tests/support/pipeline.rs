@@ -1,6 +1,6 @@
-//! The straight line of the map without its sockets: the text of a frame goes in, what is to be
-//! sent comes out on a bus; the queue between the session and the desk is left out. Each step is the program's own code, in the order of
-//! `session::Runner::hear`, `service::run` and `panel::serve`.
+//! The pipeline of the ticker without its sockets and without the queue between the session and the
+//! ticker state. The text of a frame goes in, and a message on the bus comes out. Each step is the
+//! code of the program, in the order of the session, the event loop and the panel thread.
 #![allow(dead_code)]
 
 use std::time::Duration;
@@ -22,29 +22,29 @@ use deskticker::ticker::state::TickerState;
 use deskticker::time::{Moment, Now, Utc};
 use jiff::tz::TimeZone;
 
-/// 2026-11-23 14:30 UTC: a Monday, and the New York markets open.
+/// 2026-11-23 14:30 UTC, a Monday during market hours in New York.
 const START: Utc = Utc(1_795_444_200_000);
 
-/// Neither dimmed nor shifted while it is measured.
+/// The panel is neither dimmed nor shifted during a measurement.
 const LIGHT: PanelLight = PanelLight {
     on: true,
     brightness: 128,
     shift: 0,
 };
 
-/// SPX and VIX on a panel of 128×64.
+/// The pipeline for SPX and VIX on a panel of 128×64 pixels.
 pub(crate) struct StraightLine<B: Bus> {
     link: Connection,
     pub(crate) desk: TickerState,
     slot: Mailbox,
     taken: Box<Frame>,
     oled: Oled<B>,
-    /// What could not be read, by kind.
+    /// The number of unreadable events of each kind.
     pub(crate) junk: [u64; ParseError::KINDS],
 }
 
 impl<B: Bus> StraightLine<B> {
-    /// Connected, and nothing has come yet.
+    /// A pipeline that is connected and has received no event.
     pub(crate) fn new(bus: B) -> Self {
         let symbols: Vec<Symbol> = ["SPX", "VIX"].map(|name| name.parse().unwrap()).into();
         let zone = TimeZone::fixed(jiff::tz::offset(-5));
@@ -61,7 +61,8 @@ impl<B: Bus> StraightLine<B> {
         link.on(ConnectionEvent::Opened, now.monotonic);
         while link.next(now.monotonic).is_some() {}
         desk.on(&Update::Status(Cluster::Indices, link.status()), now);
-        // The server's clock says the same: so there is a time, a change and a curve.
+        // The server clock has the same time. So the display shows the time, the change and the
+        // curve.
         let date = Update::ServerTime {
             at: now.monotonic,
             utc: START,
@@ -84,7 +85,7 @@ impl<B: Bus> StraightLine<B> {
         }
     }
 
-    /// REST's answer: yesterday's closes, so that there is a change to show.
+    /// Stores the previous closes from a REST response, so that the display shows a change.
     pub(crate) fn seed(&mut self, closes: [(&str, i64); 2]) {
         for (ticker, close) in closes {
             let seed = InstrumentSnapshot {
@@ -95,7 +96,7 @@ impl<B: Bus> StraightLine<B> {
         }
     }
 
-    /// The text of a frame arrives, and what it says is shown.
+    /// Receives the text of a frame and draws the result.
     pub(crate) fn hear(&mut self, text: &str, now: Now) {
         self.link.on(ConnectionEvent::Heard, now.monotonic);
         for event in websocket::events(text) {
@@ -111,7 +112,7 @@ impl<B: Bus> StraightLine<B> {
         self.show(now);
     }
 
-    /// Nothing arrives, but it is time to draw.
+    /// Draws without new data.
     pub(crate) fn show(&mut self, now: Now) {
         self.desk.draw(now);
         let until = self.desk.good_until(now);
@@ -121,7 +122,7 @@ impl<B: Bus> StraightLine<B> {
         self.oled.show(&self.taken, LIGHT, now.monotonic);
     }
 
-    /// Does what has become due on the panel; whether there was something.
+    /// Runs the periodic work of the panel if it is due. Returns true if it was due.
     pub(crate) fn heal(&mut self, now: Now) -> bool {
         let due = self.oled.deadline() <= now.monotonic;
         if due {
@@ -130,26 +131,26 @@ impl<B: Bus> StraightLine<B> {
         due
     }
 
-    /// What the panel was told to show.
+    /// The last picture for the panel.
     pub(crate) fn picture(&self) -> &Frame {
         &self.taken
     }
 }
 
-/// The time this many milliseconds after the start.
+/// The time in this number of milliseconds after the start.
 pub(crate) fn at(millis: u64) -> Now {
     let utc = START.0 + i64::try_from(millis).unwrap();
     Now::new(Moment::from_millis(millis), Utc(utc))
 }
 
-/// The frame of a value as Massive writes it, made at that time.
+/// A Massive frame with one value of this time.
 pub(crate) fn value(ticker: &str, hundredths: i64, now: Now) -> String {
     let (whole, fraction) = (hundredths / 100, hundredths % 100);
     let stamp = now.utc.unwrap().0;
     format!(r#"[{{"ev":"V","val":{whole}.{fraction:02},"T":"{ticker}","t":{stamp}}}]"#)
 }
 
-/// The frame of a minute's bar that ends at that time.
+/// A Massive frame with one minute bar that ends at this time.
 pub(crate) fn bar(ticker: &str, hundredths: i64, now: Now) -> String {
     let (whole, fraction) = (hundredths / 100, hundredths % 100);
     let (price, end) = (format!("{whole}.{fraction:02}"), now.utc.unwrap().0);
@@ -159,12 +160,12 @@ pub(crate) fn bar(ticker: &str, hundredths: i64, now: Now) -> String {
     )
 }
 
-/// Prices in hundredths that go up and down with this standard deviation, in hundredths too.
+/// A random walk of prices. The prices and the standard deviation are in hundredths.
 pub(crate) fn walk(seed: u64, start: f64, deviation: f64) -> impl Iterator<Item = i64> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut price = start;
     std::iter::repeat_with(move || {
-        // Twelve numbers of [0, 1) make a normal one, near enough.
+        // The sum of twelve uniform numbers of [0, 1) is nearly a normal distribution.
         let normal = (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
         price += deviation * normal;
         price.round() as i64

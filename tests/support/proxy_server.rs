@@ -1,5 +1,5 @@
-//! A double of the proxy that users already run, over real sockets: it greets nobody, confirms
-//! nothing to who comes late, sends everybody everything, and says what it sees.
+//! A double of the existing proxy, over real sockets. The proxy sends no greeting, confirms nothing
+//! to late clients, and sends all frames to all clients. The double reports its events to the test.
 #![allow(dead_code, unreachable_pub)]
 
 use std::net::SocketAddr;
@@ -17,60 +17,62 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, error::ProtocolError};
 
-/// Longer than anything here takes, shorter than anybody's patience.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit of each wait. Only a failed test waits this long.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// What the proxy sees, in its order.
+/// An event that the proxy reports to the test.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProxyEvent {
-    /// `GET /api/quotes…`, with the token of its header.
+    /// A request `GET /api/quotes…`: its path and the token from its header.
     Quotes(String, Option<String>),
-    /// An upgrade was asked for at this path and query, at this second of the clock.
+    /// An upgrade request: its path with the query, and its time in seconds of the clock.
     Upgrade(String, u64),
-    /// A client said this.
+    /// A text message from a client.
     Text(String),
     Ping,
     Pong,
     /// A close frame with this code.
     Farewell(u16),
-    /// The connection is over: with a closing handshake, or without.
+    /// The end of a connection: true after a closing handshake, false without one.
     Gone(bool),
 }
 
-/// What the proxy does on all its open connections.
+/// An action of the proxy on all of its open connections.
 #[derive(Clone, Debug)]
 pub enum ProxyAction {
     Send(Message),
-    /// Bytes as they are, past all framing.
+    /// Sends raw bytes without framing.
     Raw(Vec<u8>),
     Close(u16),
     Abort,
 }
 
-/// How it answers.
+/// The behaviour of the proxy.
 #[derive(Clone, Debug)]
 pub struct ProxyBehaviour {
-    /// The token that is let in; all others get a 403.
+    /// The accepted token. All other tokens get the status 403.
     pub token: String,
-    /// What an upgrade is answered with instead of one.
+    /// The status that refuses each upgrade.
     pub refusal: Option<u16>,
-    /// The status line and headers of `/api/quotes` but for the length, and its body.
+    /// The response to `/api/quotes`: the status line with the headers, without the length, and the
+    /// body.
     pub quotes: (String, String),
-    /// Upgrades are accepted by TCP and never answered.
+    /// If true, the proxy accepts TCP connections but never responds to an upgrade.
     pub mute: bool,
-    /// The token that `POST /api/ws-token` gives for one upgrade; without one it is a 404.
+    /// The short-lived token that `POST /api/ws-token` returns. If there is none, the status is
+    /// 404.
     pub ticket: Option<String>,
 }
 
-/// A running proxy; it ends when this is dropped.
+/// A running proxy. The drop of this value stops the proxy.
 pub struct Proxy {
     pub address: SocketAddr,
-    manner: Arc<Mutex<ProxyBehaviour>>,
+    behaviour: Arc<Mutex<ProxyBehaviour>>,
     demand: broadcast::Sender<ProxyAction>,
     seen: std_mpsc::Receiver<ProxyEvent>,
-    /// All that has been seen.
+    /// All events until now.
     pub log: Vec<ProxyEvent>,
-    /// Dropped, it ends the thread that serves.
+    /// The drop of this sender ends the thread of the proxy.
     _stop: oneshot::Sender<()>,
 }
 
@@ -91,7 +93,7 @@ impl Proxy {
             .block_on(TcpListener::bind(("127.0.0.1", 0)))
             .unwrap();
         let address = listener.local_addr().unwrap();
-        let manner = Arc::new(Mutex::new(ProxyBehaviour {
+        let behaviour = Arc::new(Mutex::new(ProxyBehaviour {
             token: TOKEN.into(),
             refusal: None,
             quotes: json("200 OK", r#"{"results":[]}"#),
@@ -102,12 +104,12 @@ impl Proxy {
         let (sender, seen) = std_mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let accept = {
-            let (manner, demand) = (manner.clone(), demand.clone());
+            let (behaviour, demand) = (behaviour.clone(), demand.clone());
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let client = Client {
                         seen: sender.clone(),
-                        manner: manner.clone(),
+                        behaviour: behaviour.clone(),
                         clock: clock.clone(),
                     };
                     tokio::spawn(client.serve(stream, demand.clone()));
@@ -124,7 +126,7 @@ impl Proxy {
         });
         Self {
             address,
-            manner,
+            behaviour,
             demand,
             seen,
             log: Vec::new(),
@@ -132,9 +134,9 @@ impl Proxy {
         }
     }
 
-    /// From now on it answers so.
+    /// Changes the behaviour from now on.
     pub fn behave(&self, change: impl FnOnce(&mut ProxyBehaviour)) {
-        change(&mut self.manner.lock().unwrap());
+        change(&mut self.behaviour.lock().unwrap());
     }
 
     pub fn act(&self, act: ProxyAction) {
@@ -145,10 +147,10 @@ impl Proxy {
         self.act(ProxyAction::Send(Message::text(text.into())));
     }
 
-    /// Waits until something is seen that was not waited for before.
+    /// Waits for the next event that matches the condition, and returns the event.
     #[track_caller]
     pub fn until(&mut self, what: impl Fn(&ProxyEvent) -> bool) -> ProxyEvent {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIME_LIMIT;
         loop {
             let rest = end.saturating_duration_since(Instant::now());
             let Ok(seen) = self.seen.recv_timeout(rest) else {
@@ -161,16 +163,17 @@ impl Proxy {
         }
     }
 
-    /// Whether it is seen soon, for who does something else meanwhile.
-    pub fn sees(&mut self, what: impl Fn(&ProxyEvent) -> bool) -> bool {
+    /// Returns true if the next event comes within 5 ms and matches. A test can do other work
+    /// between two calls.
+    pub fn sees_soon(&mut self, what: impl Fn(&ProxyEvent) -> bool) -> bool {
         let soon = self.seen.recv_timeout(Duration::from_millis(5));
         let Ok(seen) = soon else { return false };
         self.log.push(seen.clone());
         what(&seen)
     }
 
-    /// Waits for this many subscriptions and gives their channels.
-    pub fn subscribed(&mut self, count: usize) -> Vec<String> {
+    /// Waits for this number of subscriptions and returns their channels in sorted order.
+    pub fn wait_for_subscriptions(&mut self, count: usize) -> Vec<String> {
         let channels = (0..count).map(|_| {
             let seen = self.until(|seen| matches!(seen, ProxyEvent::Text(_)));
             let ProxyEvent::Text(text) = seen else {
@@ -185,16 +188,17 @@ impl Proxy {
         channels
     }
 
-    /// Waits until the client has taken in all that was sent before: a pong leaves it only then.
-    pub fn heard(&mut self) {
-        // Twice: an answer of ours to a ping of its own may stand behind the first of these.
+    /// Waits until the client has processed all earlier messages. The client sends its pong only
+    /// then.
+    pub fn wait_until_processed(&mut self) {
+        // Two pings are necessary, because the first pong may belong to an earlier ping.
         for _ in 0..2 {
             self.act(ProxyAction::Send(Message::Ping(Vec::new().into())));
             self.until(|seen| *seen == ProxyEvent::Pong);
         }
     }
 
-    /// At which seconds of the clock upgrades were asked for, as far as was waited.
+    /// The times of the upgrade requests in the log, in seconds of the clock.
     pub fn upgrades(&self) -> Vec<u64> {
         let second = |seen: &ProxyEvent| match seen {
             ProxyEvent::Upgrade(_, second) => Some(*second),
@@ -206,13 +210,13 @@ impl Proxy {
 
 struct Client {
     seen: std_mpsc::Sender<ProxyEvent>,
-    manner: Arc<Mutex<ProxyBehaviour>>,
+    behaviour: Arc<Mutex<ProxyBehaviour>>,
     clock: Clock,
 }
 
 impl Client {
     fn see(&self, seen: ProxyEvent) {
-        // The test may be over already.
+        // The test may have ended already.
         self.seen.send(seen).ok();
     }
 
@@ -253,7 +257,7 @@ impl Client {
         if head(&mut stream).await.is_none() {
             return;
         }
-        let (head, body) = match &self.manner.lock().unwrap().ticket {
+        let (head, body) = match &self.behaviour.lock().unwrap().ticket {
             Some(ticket) => json(
                 "200 OK",
                 &format!(r#"{{"token":"{ticket}","expiresAt":1795444500000}}"#),
@@ -272,19 +276,20 @@ impl Client {
             .lines()
             .find_map(|line| line.strip_prefix("x-massive-proxy-token: "))
             .map(str::to_owned);
-        let (head, body) = self.manner.lock().unwrap().quotes.clone();
+        let (head, body) = self.behaviour.lock().unwrap().quotes.clone();
         self.see(ProxyEvent::Quotes(path, token));
         self.answer(stream, &head, &body).await;
     }
 
-    /// Answers anybody.
+    /// Sends a response without a check of the token.
     async fn plain(&self, mut stream: TcpStream, answer_head: &str, body: &str) {
         if head(&mut stream).await.is_some() {
             self.answer(stream, answer_head, body).await;
         }
     }
 
-    /// Express, which serves its REST, writes a `Date`; `ws`, which upgrades, writes none.
+    /// Express serves the REST responses of the real proxy and adds a `Date`. Its `ws` library
+    /// serves the upgrades and adds none.
     async fn answer(&self, mut stream: TcpStream, head: &str, body: &str) {
         let date = match self.clock.now().utc {
             Some(utc) => format!("Date: {}\r\n", utc.http_date()),
@@ -292,22 +297,22 @@ impl Client {
         };
         let length = body.len();
         let answer = format!("{head}\r\n{date}Content-Length: {length}\r\n\r\n{body}");
-        // A client that has read enough may be gone.
+        // The client may have closed the connection already.
         stream.write_all(answer.as_bytes()).await.ok();
         stream.shutdown().await.ok();
     }
 
-    /// `None` lets in; otherwise the status.
+    /// Returns `None` if the proxy accepts the upgrade, otherwise the status of its refusal.
     fn judge(&self, path: &str, query: &str) -> Option<u16> {
-        let manner = self.manner.lock().unwrap();
+        let behaviour = self.behaviour.lock().unwrap();
         let token = query.strip_prefix("token=").unwrap_or_default();
         let token: Vec<u8> = percent_decode_str(token).collect();
-        match (manner.refusal, path) {
+        match (behaviour.refusal, path) {
             (Some(status), _) => Some(status),
             (None, "/ws/indices" | "/ws/options") => {
-                let good = match &manner.ticket {
+                let good = match &behaviour.ticket {
                     Some(ticket) => ticket,
-                    None => &manner.token,
+                    None => &behaviour.token,
                 };
                 (token != good.as_bytes()).then_some(403)
             }
@@ -316,11 +321,11 @@ impl Client {
     }
 
     async fn talk(self, stream: TcpStream, demand: broadcast::Sender<ProxyAction>) {
-        if self.manner.lock().unwrap().mute {
+        if self.behaviour.lock().unwrap().mute {
             self.see(ProxyEvent::Upgrade(String::new(), 0));
             return std::future::pending().await;
         }
-        // Told of what is ordered after the upgrade was asked for.
+        // The receiver gets only actions after the upgrade request.
         let mut demand = demand.subscribe();
         let second = self.clock.now().monotonic.as_millis() / 1000;
         #[allow(clippy::result_large_err)]
@@ -344,7 +349,8 @@ impl Client {
             let message = tokio::select! {
                 message = socket.next() => message,
                 Ok(order) = demand.recv() => {
-                    // A client that has closed meanwhile is met at the next turn.
+                    // A failed send means that the client has closed. The next turn of the loop
+                    // handles this event.
                     match order {
                         ProxyAction::Send(message) => socket.send(message).await.ok(),
                         ProxyAction::Raw(bytes) => socket.get_mut().write_all(&bytes).await.ok(),
@@ -378,7 +384,7 @@ impl Client {
     }
 }
 
-/// The head of a request; `None` if it ends before.
+/// Reads the head of a request, or returns `None` if the connection ends first.
 async fn head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

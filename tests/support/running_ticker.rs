@@ -1,5 +1,5 @@
-//! A stage for end-to-end tests: the service and a simulator over real sockets, a clock moved by
-//! hand, and the frames that a panel would get.
+//! The fixture of the end-to-end tests: the ticker event loop over real sockets, a clock that the
+//! test moves, and the pictures for the panel.
 #![allow(dead_code, unreachable_pub)]
 
 use std::path::PathBuf;
@@ -23,13 +23,13 @@ use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
-/// 2026-11-23 14:30 UTC, a Monday in New York's market hours.
+/// 2026-11-23 14:30 UTC, a Monday during market hours in New York.
 pub const START: Utc = Utc(1_795_444_200_000);
 
-/// Longer than anything here takes, shorter than anybody's patience.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit of each wait. Only a failed test waits this long.
+pub const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// These symbols, and the clock on the glass in UTC.
+/// Settings with these symbols and the time zone UTC.
 pub fn settings(names: &[&str]) -> TickerSettings {
     TickerSettings {
         zone: TimeZone::UTC,
@@ -37,7 +37,7 @@ pub fn settings(names: &[&str]) -> TickerSettings {
     }
 }
 
-/// Asks for other symbols.
+/// A control message that changes the watchlist to these symbols.
 pub fn watch(names: &[&str]) -> ControlMessage {
     ControlMessage::Apply(Box::new(settings(names)))
 }
@@ -68,9 +68,9 @@ pub fn manual_clock() -> (Clock, ManualClock) {
     })
 }
 
-/// A service in a thread of its own; ends with the stage.
+/// A ticker in a separate thread. The drop of this value stops the ticker.
 pub struct TickerUnderTest {
-    pub hand: ManualClock,
+    pub manual_clock: ManualClock,
     pub controls: mpsc::Sender<ControlMessage>,
     slot: Mailbox,
     last: Option<Frame>,
@@ -84,7 +84,7 @@ impl TickerUnderTest {
         watchlist: &[&str],
         clock: (Clock, ManualClock),
     ) -> Self {
-        let (clock, hand) = clock;
+        let (clock, manual_clock) = clock;
         let slot = Mailbox::new(Size::Tall);
         let (controls, receiver) = mpsc::channel(4);
         let setup = TickerSetup {
@@ -109,7 +109,7 @@ impl TickerUnderTest {
             }
         });
         Self {
-            hand,
+            manual_clock,
             controls,
             slot,
             last: None,
@@ -117,28 +117,29 @@ impl TickerUnderTest {
         }
     }
 
-    /// Changes the list of SPX and VIX and back, so that everything is asked for anew.
-    pub fn watches_anew(&self) {
+    /// Changes the order of the watchlist and restores it, so that the ticker requests everything
+    /// again.
+    pub fn request_everything_again(&self) {
         for names in [["VIX", "SPX"], ["SPX", "VIX"]] {
             self.controls.blocking_send(watch(&names)).unwrap();
         }
     }
 
-    /// Lets time pass in one step, so that nobody sees a moment between: what comes is received
-    /// at the new time, at every run.
+    /// Moves the clock forward in one step, so no thread sees a time in between. Each later message
+    /// has the new time as its receive time.
     pub fn advance(&self, secs: u64) {
-        self.hand.advance(Duration::from_secs(secs));
+        self.manual_clock.advance(Duration::from_secs(secs));
     }
 
-    /// Waits until the glass shows the golden picture of this name. `UPDATE_SCREENS=1` writes the
-    /// picture that stands still instead.
+    /// Waits until the display shows the golden picture with this name. With `UPDATE_SCREENS=1`
+    /// this function writes the current picture to the golden file instead.
     pub fn shows(&mut self, name: &str) {
-        self.shows_above(name, usize::MAX);
+        self.shows_top_lines(name, usize::MAX);
     }
 
-    /// The same for so many lines from the top: what is below them depends on how fast the threads
-    /// of this test were.
-    pub fn shows_above(&mut self, name: &str, lines: usize) {
+    /// Compares only this number of lines from the top. The lines below depend on the speed of the
+    /// test threads.
+    pub fn shows_top_lines(&mut self, name: &str, lines: usize) {
         let framed = |frame: &Frame| -> String {
             let all = framed(frame);
             all.split_inclusive('\n').take(lines).collect()
@@ -159,21 +160,22 @@ impl TickerUnderTest {
         }
     }
 
-    /// Looks at what has been drawn up to now.
-    pub fn catch_up(&mut self) {
+    /// Takes all pictures that have been drawn until now.
+    pub fn take_drawn_pictures(&mut self) {
         while let Some(frame) = self.slot.take(Duration::ZERO) {
             self.last = Some(frame);
         }
     }
 
-    /// What was looked at last.
+    /// The last picture that the test has taken.
     pub fn picture(&self) -> Option<Frame> {
         self.last.clone()
     }
 
-    /// Waits until the picture satisfies a test; the last one seen if it never does.
+    /// Waits until a picture satisfies the condition. After a timeout the error contains the last
+    /// picture.
     pub fn until(&mut self, test: impl Fn(&Frame) -> bool) -> Result<(), String> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIME_LIMIT;
         loop {
             if self.last.as_ref().is_some_and(&test) {
                 return Ok(());
@@ -189,7 +191,7 @@ impl TickerUnderTest {
 
 impl Drop for TickerUnderTest {
     fn drop(&mut self) {
-        // A service that has ended by itself is what its thread then says.
+        // If the ticker has already ended, the result of its thread reports the reason.
         self.controls.blocking_send(ControlMessage::Stop).ok();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -200,7 +202,7 @@ impl Drop for TickerUnderTest {
     }
 }
 
-/// A picture with a frame around it, so that no editor eats its spaces.
+/// A picture with a bar at both ends of each line, so that editors keep its spaces.
 pub fn framed(frame: &Frame) -> String {
     let mut text = String::new();
     for line in frame.to_string().lines() {
@@ -209,7 +211,7 @@ pub fn framed(frame: &Frame) -> String {
     text
 }
 
-/// Runs a future that needs a network on a thread of its own, for as long as the guard lives.
+/// Runs a future on a separate thread with network access, until the drop of this value.
 pub struct Background<T> {
     pub value: T,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
@@ -217,7 +219,8 @@ pub struct Background<T> {
 }
 
 impl<T: Send + 'static> Background<T> {
-    /// What the future gives is used here; what it spawned lives on there.
+    /// Starts the future and returns its output. Tasks that the future has spawned stay alive in
+    /// the thread.
     pub fn start<F, Fut>(make: F) -> Self
     where
         F: FnOnce() -> Fut + Send + 'static,

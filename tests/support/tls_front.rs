@@ -1,4 +1,4 @@
-//! Certificates made for a test, and a TLS server in front of a plain one.
+//! Test certificates, and a TLS server that relays to a plain server.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -19,14 +19,14 @@ pub fn authority() -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// The authority's certificate in a file of its own.
+/// Writes the certificate of the authority to a separate file.
 pub fn ca_file(name: &str, content: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-{name}.pem"));
     std::fs::write(&path, content).unwrap();
     path
 }
 
-/// A certificate for these names, valid in these years.
+/// A TLS acceptor with a certificate for these names, which is valid in these years.
 pub fn acceptor(authority: &Authority, names: &[&str], from: i32, until: i32) -> TlsAcceptor {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
@@ -45,7 +45,7 @@ pub fn acceptor(authority: &Authority, names: &[&str], from: i32, until: i32) ->
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// Serves whoever is at `behind` behind TLS, for as long as the runtime lives; its address.
+/// Starts a TLS server that relays to `behind` until the runtime ends. Returns its address.
 pub async fn before(behind: SocketAddr, acceptor: TlsAcceptor) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -53,7 +53,7 @@ pub async fn before(behind: SocketAddr, acceptor: TlsAcceptor) -> SocketAddr {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                // A client that does not trust us says so and goes.
+                // A client that does not trust the certificate ends the handshake.
                 let Ok(mut stream) = acceptor.accept(stream).await else {
                     return;
                 };

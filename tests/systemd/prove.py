@@ -166,7 +166,7 @@ def start(machine, desk, hub):
         check(service.show("Type") == "notify", "running means nothing without notify")
     proven("both have said that they are ready, and are running")
 
-    desk.says("indices: live")
+    desk.says("indices: connection live")
     at = token.stat()
     check((at.st_uid, at.st_gid, at.st_mode & 0o777) == (0, 0, 0o600), f"{token} is not root's alone")
     status = Path(f"/proc/{machine.host_pid(desk.pid())}/status").read_text()
@@ -189,11 +189,11 @@ def reload(machine, desk, hub):
     config = machine.tree / "etc/deskticker/deskticker.toml"
     config.write_text(configuration("png", '["SPX", "NDX"]'))
     machine.run("systemctl", "reload", desk.name)
-    desk.says("watchlist: SPX, NDX")
+    desk.says("the new configuration is in effect; showing SPX, NDX")
     wait("the reload is over", desk.runs)
     check(desk.pid() == pid, "a reload has restarted it")
     machine.run("systemctl", "reload", hub.name)
-    hub.says("nothing to read again")
+    hub.says("SIGHUP has no effect")
     wait("the reload is over", hub.runs)
     proven("systemctl reload (SIGHUP) reads the watchlist again, in the same process")
 
@@ -335,7 +335,7 @@ def steady(machine, desk, hub):
         folder.mkdir(exist_ok=True)
         (folder / "watchdog.conf").write_text("[Service]\nWatchdogSec=3\n")
     machine.run("systemctl", "daemon-reload")
-    connected = lambda: desk.log().count("indices: live")
+    connected = lambda: desk.log().count("indices: connection live")
     before = connected()
     machine.run("systemctl", "restart", hub.name, desk.name)
     wait("both run", lambda: desk.runs() and hub.runs())

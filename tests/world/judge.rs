@@ -173,9 +173,9 @@ impl Known {
         }
     }
 
-    /// A minute's bar has come; one with an older stamp replaces none.
-    pub(crate) fn barred(&mut self, index: u32, end: Ms) {
-        if self.bar.is_none_or(|(_, known)| known < end) {
+    /// A minute's bar has come; one with an older stamp replaces none, unless that was ahead of the time.
+    pub(crate) fn barred(&mut self, index: u32, end: Ms, now: Ms) {
+        if self.bar.is_none_or(|(_, known)| known < end || known > now) {
             self.bar = Some((index, end));
         }
     }

@@ -1455,7 +1455,7 @@ impl<'a> World<'a> {
         self.text = text;
         if let Form::Minute(end) = form {
             if value.sort != Sort::Correction {
-                self.known[place].barred(index, end);
+                self.known[place].barred(index, end, self.now);
             }
         } else {
             // Without a stamp it may be a repetition: then nothing has come.

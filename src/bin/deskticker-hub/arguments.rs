@@ -8,36 +8,41 @@ use deskticker::hub::config;
 const HELP: &str = "\
 deskticker-hub: one connection to Massive for any number of displays
 
-It holds the vendor's key and the only connection; each display gets a token of its own.
+The hub holds the vendor's key and the only connection to the vendor. Each display has its own
+token.
 
 Usage: deskticker-hub [COMMAND] [OPTIONS]
 
 Commands:
-  run                 serve (the default)
-  token add NAME      give a new display a token; it is shown once, the hub keeps only its hash
-  token list          the names of the displays that have one
-  token revoke NAME   take it away; the display is disconnected within seconds
+  run                 run the hub (the default command)
+  token add NAME      create a token for a new display; the token is printed only once, because the
+                      hub stores only its hash
+  token list          print the names of the displays that have a token
+  token revoke NAME   revoke the token of a display; a running hub disconnects this display within
+                      seconds
 
 Options for run:
-      --config FILE   configuration (default: /etc/deskticker/hub.toml, which need not exist)
-      --listen ADDR   where to listen (default: 0.0.0.0:3000)
-      --simulate      serve simulated prices; needs no key, no plan and no configuration
+      --config FILE   the configuration (default: /etc/deskticker/hub.toml; without this file,
+                      the defaults apply)
+      --listen ADDR   the address and port for clients (default: 0.0.0.0:3000)
+      --simulate      send simulated prices; needs no key, no plan and no configuration
 
 Options for token:
-      --file FILE     the file of devices (default: the one in the configuration, or
+      --file FILE     the device registry (default: the file in the configuration, or
                       /var/lib/deskticker-hub/devices)
-      --config FILE   as for run
+      --config FILE   the configuration, as for run
 
-  -h, --help          print this
+  -h, --help          print this help
   -V, --version       print the version
 
-To try it without anything:   deskticker-hub --simulate
-For a start without a file:   MASSIVE_API_KEY and MASSIVE_PROXY_TOKEN in the environment.
+To try the hub without a key and without files:  deskticker-hub --simulate
+To run the hub without files: set MASSIVE_API_KEY and MASSIVE_PROXY_TOKEN in the environment.
 
-The vendor's key comes from key_file in the configuration, from a systemd credential named \"key\",
-or from MASSIVE_API_KEY; never from an option. RUST_LOG=debug says more. On SIGHUP the tokens, the
-certificate and the limits are read again. On SIGUSR1 a simulated vendor is lost once. Exit codes:
-0 ended as asked, 1 failed, 64 bad arguments, 78 bad configuration.
+The vendor's key comes from the file key_file of the configuration, from the systemd credential
+\"key\", or from MASSIVE_API_KEY; no option accepts a key. RUST_LOG=debug logs more details. On
+SIGHUP the hub reads the tokens, the certificate and the limits again. On SIGUSR1 a hub with --simulate
+breaks the connection to the simulated vendor once. Exit codes: 0 normal end, 1 failure, 64 wrong
+arguments, 78 wrong configuration.
 ";
 
 /// The parsed command with its arguments.
@@ -100,11 +105,13 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             return Err("expected token add NAME, token list or token revoke NAME".into());
         }
         [other, ..] => {
-            return Err(format!("there is no command {other:?}, only run and token").into());
+            return Err(format!("unknown command {other:?}; expected run or token").into());
         }
     };
     let stray = |given: bool, what: &str| match given {
-        true => Err(lexopt::Error::from(format!("{what} means nothing here"))),
+        true => Err(lexopt::Error::from(format!(
+            "this command has no option {what}"
+        ))),
         false => Ok(()),
     };
     match change {

@@ -136,7 +136,8 @@ fn token(
             // Standard output contains only the token, so that the user can redirect the token to a
             // file.
             eprintln!(
-                "The token of {name:?}, shown this once; put it into the display's token_file:"
+                "The token of {name:?} is printed only once. Write the token to the token_file of \
+                 the display:"
             );
             say(&format!("{token}\n"))?;
         }
@@ -147,7 +148,10 @@ fn token(
         }
         TokenCommand::Revoke(name) => {
             file.revoke(&name).map_err(ExitReason::other)?;
-            eprintln!("{name:?} is no longer let in; a running hub disconnects it within seconds.");
+            eprintln!(
+                "The token of {name:?} is revoked. A running hub disconnects this display within \
+                 seconds."
+            );
         }
     }
     Ok(())
@@ -169,8 +173,9 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
     let authenticator = Arc::new(authenticator.map_err(ExitReason::Config)?);
     if authenticator.registry().borrow().is_empty() {
         log::warn!(
-            "nobody can come in yet: give a display a token with `deskticker-hub token add NAME` \
-             (kept in {}; this hub sees it within seconds), or set MASSIVE_PROXY_TOKEN",
+            "no display can connect yet: create a token for a display with `deskticker-hub token \
+             add NAME` (stored in {}; this hub reads the new token within seconds), or set \
+             MASSIVE_PROXY_TOKEN",
             file.display()
         );
     }
@@ -193,7 +198,7 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
     let listener = bind(listen.unwrap_or(config.listen), &config.limits).await?;
     let scheme = if config.tls.is_some() { "wss" } else { "ws" };
     log::info!(
-        "serving {} from {} on {scheme}://{}",
+        "the hub is ready: clusters {}, upstream {}, listening on {scheme}://{}",
         names(&config.clusters),
         config.source.endpoint,
         listener.local_addr().map_err(ExitReason::other)?
@@ -245,16 +250,16 @@ fn read_again(
 ) {
     match authenticator.reload() {
         Ok(()) => log::info!(
-            "devices let in: {}",
+            "the device registry has been read again; registered devices: {}",
             authenticator.registry().borrow().len()
         ),
-        Err(error) => log::error!("the devices stay as they were: {error}"),
+        Err(error) => log::error!("the hub keeps its previous device registry: {error}"),
     }
     let read = HubConfig::load(path, environment).map_err(|error| error.to_string());
     let (new, settings) = match read.and_then(|new| settings(&new).map(|found| (new, found))) {
         Ok(read) => read,
         Err(error) => {
-            log::error!("the settings stay as they were: {error}");
+            log::error!("the hub keeps its previous settings: {error}");
             return;
         }
     };
@@ -283,7 +288,7 @@ fn read_again(
         (new.clusters != config.clusters, "massive.clusters"),
         (
             new.devices != config.devices,
-            "devices (which file, the static token)",
+            "devices (file, static token)",
         ),
         (
             client(&new.limits) != client(&config.limits),
@@ -291,10 +296,10 @@ fn read_again(
         ),
     ] {
         if changed {
-            log::warn!("needs a restart to change: {what}");
+            log::warn!("a changed setting takes effect only after a restart of the hub: {what}");
         }
     }
-    log::info!("settings read again");
+    log::info!("the settings have been read again");
     *config = HubConfig {
         origins: new.origins,
         trusted_proxies: new.trusted_proxies,
@@ -334,7 +339,7 @@ fn raise_file_limit(connections: usize) {
         maximum,
     };
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        log::debug!("the limit of open files stays: {error}");
+        log::debug!("cannot raise the limit of open files: {error}");
     }
 }
 
@@ -363,7 +368,9 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
     let mut hangups = signal(SignalKind::hangup()).map_err(ExitReason::other)?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            log::info!("nothing to read again: simulated prices have no settings");
+            log::info!(
+                "SIGHUP has no effect: a hub with simulated prices has no settings to read again"
+            );
         }
     });
     let given = Environment::from_process().token;
@@ -410,13 +417,15 @@ fn how_to_join(address: SocketAddr, token: Option<&str>) -> String {
         ip => ip,
     };
     let near = SocketAddr::new(host, address.port());
-    let token = token.map_or_else(|| "that of MASSIVE_PROXY_TOKEN".to_owned(), str::to_owned);
+    let token = token.map_or_else(
+        || "the value of MASSIVE_PROXY_TOKEN".to_owned(),
+        str::to_owned,
+    );
     format!(
-        "\
-Simulated prices, listening on {address} (Ctrl-C ends)
+        "Simulated prices, listening on {address} (press Ctrl-C to stop)
 The token: {token}
 
-A display, here (elsewhere write this machine's address in place of {host}):
+A display on this machine (on another machine, replace {host} by the address of this machine):
   printf '[hub]\\nurl = \"ws://{near}\"\\n[panel]\\nkind = \"terminal\"\\n' > ticker.toml
   MASSIVE_PROXY_TOKEN=TOKEN deskticker run --config ticker.toml
 

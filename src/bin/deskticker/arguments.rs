@@ -9,61 +9,65 @@ use deskticker::render::Size;
 use deskticker::ticker::app::Files;
 
 const HELP: &str = "\
-deskticker: index values on a small screen, fresh or visibly not
+deskticker: market prices on a small screen, fresh or visibly not fresh
 
 Usage: deskticker [COMMAND] [OPTIONS]
 
 Commands:
   demo      show simulated prices; needs no hub, no key and no hardware
-  run       show the prices of the hub in the configuration (the default)
-  check     say what is wrong with a configuration, and where
-  snapshot  write the current screen to a picture file and end
-  boards    print the boards that are known, with what switches their I2C bus on
-  say       write words in the place of prices and leave them there; nothing may run meanwhile
-  doctor    look at the board, the panel, the network and the hub, and say what mends them
+  run       show the prices of the hub in the configuration (the default command)
+  check     check a configuration, and print the file, the line and the reason of an error
+  snapshot  write the current screen to a picture file, then end
+  boards    print the supported boards and the settings that enable their I2C bus
+  say       show a word on the panel instead of prices, then end; the word stays on the panel, so
+            no other deskticker may run at the same time
+  doctor    check the board, the panel, the network and the hub, and print a remedy for each failure
 
 Options for demo:
       --panel KIND     terminal (default), png, or oled for a display on the I2C bus
-      --seconds N      end after N seconds (default: until Ctrl-C)
-      --speed X        prices X times as fast (default: 1; SPX then moves once a second)
+      --seconds N      end after N seconds (default: run until Ctrl-C)
+      --speed X        let prices move X times as fast (default: 1, SPX then moves once a second)
       --size SIZE      128x64 (default) or 128x32
-      --chip CHIP      of an oled: ssd1306 (default), ssd1315, ssd1309, sh1106
-      --bus PATH       I2C bus of an oled (default: the board's, mostly /dev/i2c-1)
-      --address N      I2C address of an oled (default: 0x3c)
-      --output FILE    file of a png (default: deskticker.png)
+      --chip CHIP      the chip of an oled: ssd1306 (default), ssd1315, ssd1309, sh1106
+      --bus PATH       the I2C bus of an oled (default: the bus of the board, usually /dev/i2c-1)
+      --address N      the I2C address of an oled (default: 0x3c)
+      --output FILE    the file of a png (default: deskticker.png)
 
 Options for run:
-      --config FILE    configuration (default: /etc/deskticker/deskticker.toml)
-      --last-good FILE where the last good configuration is kept; when the configuration is wrong
-                       at the start, that one is shown, or what is wrong
+      --config FILE    the configuration (default: /etc/deskticker/deskticker.toml)
+      --last-good FILE the file for a copy of the last good configuration; after a start with a
+                       wrong configuration, the ticker uses this copy, or shows the error if there
+                       is no copy
 
 Options for check:
-      --config FILE    as for run
+      --config FILE    the configuration, as for run
 
 Options for snapshot:
-      --output FILE    where to write (required)
-      --config FILE    as for run
-      --demo           of simulated prices instead
-      --seconds N      wait this long at most for the prices (default: 10)
+      --output FILE    the picture file (required)
+      --config FILE    the configuration, as for run
+      --demo           show simulated prices instead of the prices of the hub
+      --seconds N      the longest wait for the prices, in seconds (default: 10)
 
 Options for say WORD [MEANING]:
-      --config FILE    as for run; only its panel need be right, else it is the board's
-      --after-stop     for ExecStopPost of a unit: on an oled or a png, unless the ticker has left
-                       it in order; gives up after 2 s
-      --last-good FILE as for run, with --after-stop: its panel, if the configuration is wrong
+      --config FILE    the configuration, as for run; only its panel settings must be valid, and
+                       otherwise the panel settings of the board apply
+      --after-stop     for ExecStopPost of a systemd unit: show the word on an oled or in a png, but
+                       not if the ticker has ended normally; give up after 2 s
+      --last-good FILE with --after-stop: the copy of the last good configuration, whose panel is
+                       used if the configuration is wrong
 
 Options for doctor:
-      --config FILE    as for run
+      --config FILE    the configuration, as for run
       --json           print an array of {check, state, found, mend}
-      --bundle FILE    write a report as well, without secrets; FILE must not exist
+      --bundle FILE    also write a report without secrets; FILE must not exist
 
-  -h, --help           print this
+  -h, --help           print this help
   -V, --version        print the version
 
-The token of the hub comes from token_file in the configuration, from a systemd credential named
-\"token\", or from MASSIVE_PROXY_TOKEN; never from an option. RUST_LOG=debug says more.
-A change of the configuration is applied within some seconds, or on SIGHUP at once. Exit codes: 0
-ended as asked, 1 failed, 64 bad arguments, 78 bad configuration.
+The token of the hub comes from the file token_file of the configuration, from the systemd
+credential \"token\", or from MASSIVE_PROXY_TOKEN; no option accepts a token. RUST_LOG=debug logs
+more details. A change of the configuration takes effect within seconds, or immediately on SIGHUP.
+Exit codes: 0 normal end, 1 failure, 64 wrong arguments, 78 wrong configuration.
 ";
 
 /// The parsed command with its arguments.
@@ -176,13 +180,14 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
         "doctor" => &["config", "json", "bundle"],
         other => {
             return Err(format!(
-                "there is no command {other:?}, only demo, run, check, snapshot, boards, say and doctor"
+                "unknown command {other:?}; expected demo, run, check, snapshot, boards, say or \
+                 doctor"
             )
             .into());
         }
     };
     if let Some(stray) = given.iter().find(|name| !allowed.contains(&name.as_str())) {
-        return Err(format!("--{stray} means nothing to {command}").into());
+        return Err(format!("the command {command} has no option --{stray}").into());
     }
     options.command(command)
 }
@@ -207,9 +212,11 @@ impl Options {
                 })
             }
             "snapshot" => {
-                let output = self.output.ok_or("snapshot needs --output FILE")?;
+                let output = self
+                    .output
+                    .ok_or("the command snapshot needs --output FILE")?;
                 if self.demo && self.config.is_some() {
-                    return Err("--demo needs no --config".into());
+                    return Err("--demo and --config cannot be used together".into());
                 }
                 let config =
                     (!self.demo).then(|| self.config.unwrap_or_else(|| DEFAULT_PATH.into()));
@@ -225,11 +232,13 @@ impl Options {
             "say" => {
                 let config = self.config.unwrap_or_else(|| DEFAULT_PATH.into());
                 let mut words = self.words.into_iter();
-                let word = words.next().ok_or("say needs a word")?;
+                let word = words.next().ok_or("the command say needs a word")?;
                 let meaning = words.next().unwrap_or_default();
                 if !self.after_stop {
                     if self.last_good.is_some() {
-                        return Err("--last-good means nothing to say without --after-stop".into());
+                        return Err("the command say accepts --last-good only together with \
+                                    --after-stop"
+                            .into());
                     }
                     return Ok(Command::Say {
                         config,
@@ -266,7 +275,7 @@ fn positive(number: f64, option: &str) -> Result<f64, lexopt::Error> {
     if number > 0.0 && number <= 31_536_000.0 {
         Ok(number)
     } else {
-        Err(format!("{option} needs a number above 0").into())
+        Err(format!("{option}: expected a number above 0, at most 31536000").into())
     }
 }
 
@@ -279,6 +288,6 @@ fn address(text: &str) -> Result<u8, lexopt::Error> {
         .ok()
         .filter(|address| (0x08..=0x77).contains(address))
         .ok_or_else(|| {
-            format!("--address {text}: expected a 7-bit address, mostly 0x3c or 0x3d").into()
+            format!("--address {text}: expected a 7-bit address, usually 0x3c or 0x3d").into()
         })
 }

@@ -269,12 +269,12 @@ async fn snapshot(
     drop(demo_servers);
     let frame = mailbox
         .take(Duration::ZERO)
-        .ok_or_else(|| ExitReason::other("nothing was drawn"))?;
+        .ok_or_else(|| ExitReason::other("the program drew no picture"))?;
     let picture = display::png::encode(&frame).map_err(ExitReason::other)?;
     std::fs::write(&output, picture)
         .map_err(|error| ExitReason::Other(format!("{}: {error}", output.display())))?;
     if !complete {
-        log::warn!("not every value came in time; the picture says so");
+        log::warn!("some values did not arrive in time; the picture marks these values");
     }
     Ok(())
 }
@@ -285,7 +285,10 @@ fn say(config: &Path, word: &str, meaning: &str) -> Result<(), ExitReason> {
     let text = Config::text(config).unwrap_or_default();
     let panel = Config::panel_of(&text, &Environment::from_process());
     if panel.kind != PanelKind::Oled {
-        return Err(ExitReason::other("say: only an oled keeps what it shows"));
+        return Err(ExitReason::other(
+            "the command say works only with an oled: no other panel keeps its picture after the \
+             program ends",
+        ));
     }
     let frame = render::notice(panel.oled.size, word, meaning);
     let (bus, address) = (panel.oled.bus.clone(), panel.oled.address);
@@ -330,7 +333,9 @@ async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(),
             .write(&examination, file)
             .map_err(ExitReason::other)?;
         if !json {
-            say(&format!("{place}: read it before you show it to others\n"));
+            say(&format!(
+                "{place}: read this report before you share the file\n"
+            ));
         }
     }
     match examination.code() {

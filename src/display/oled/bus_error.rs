@@ -102,19 +102,22 @@ impl fmt::Display for Advice<'_> {
                      GND), or the address"
                 )?;
                 match bus_number(self.bus) {
-                    Some(number) => write!(f, " (`i2cdetect -y {number}` shows it)"),
+                    Some(number) => write!(
+                        f,
+                        " (`i2cdetect -y {number}` lists the addresses that answer)"
+                    ),
                     None => Ok(()),
                 }
             }
             BusFault::Stuck => write!(
                 f,
-                "{bus} is stuck, a line is held low or the bus is never free: check SDA and SCL \
-                 for a short circuit, then take the panel's power away for a moment"
+                "{bus} is stuck, because a line is always low or the bus is always busy: check SDA \
+                 and SCL for a short circuit, then disconnect the power of the panel for a moment"
             ),
             BusFault::Claimed => write!(
                 f,
-                "a driver of the kernel has {address:#04x} on {bus}: remove its dtoverlay (such \
-                 as ssd1306) from config.txt"
+                "a kernel driver uses {address:#04x} on {bus}: remove the dtoverlay of that driver \
+                 (such as ssd1306) from config.txt"
             ),
             BusFault::Errno(errno) => write!(
                 f,

@@ -133,10 +133,12 @@ impl<B: Bus> Oled<B> {
         match news {
             None => {}
             Some(PanelEvent::Lost(fault)) => warn!(
-                "panel: {}; trying again until it works",
+                "panel: {}; the program retries until the panel answers",
                 fault.advice(bus, *address)
             ),
-            Some(PanelEvent::Back) => info!("panel: {address:#04x} on {} is back", bus.display()),
+            Some(PanelEvent::Back) => {
+                info!("panel: {address:#04x} on {} answers again", bus.display())
+            }
         }
     }
 
@@ -287,7 +289,10 @@ impl<B: Bus> DisplayDevice for Oled<B> {
         };
         if let Err(fault) = sent {
             let PanelSettings { bus, address, .. } = &self.settings;
-            debug!("panel: no goodbye: {}", fault.advice(bus, *address));
+            debug!(
+                "panel: cannot write the last picture: {}",
+                fault.advice(bus, *address)
+            );
         }
     }
 }

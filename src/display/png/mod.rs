@@ -171,7 +171,7 @@ impl Png {
         let error = match written {
             Ok(()) => {
                 if self.failed.take().is_some() {
-                    info!("panel: {path} is written again");
+                    info!("panel: {path} can be written again");
                 }
                 self.shown = self.validity;
                 self.pending = None;
@@ -190,10 +190,13 @@ impl Png {
         }
         if self.failed != before {
             let what = match self.failed {
-                Some(StaleFile::Untrue) => "and what is in it cannot be taken back",
-                _ => "and it says so, or is gone",
+                Some(StaleFile::Untrue) => "the old picture in the file cannot be removed",
+                _ => "the file says NOT LIVE or is removed",
             };
-            warn!("panel: cannot write {path}: {error}; {what}; trying again until it works");
+            warn!(
+                "panel: cannot write {path}: {error}; {what}; the program retries until the write \
+                 succeeds"
+            );
         }
     }
 }

@@ -19,7 +19,10 @@ fn who_may_not_open_the_bus_is_told_the_step_that_is_missing() {
     let denied = |device, mine: &[u32], user| {
         let finding = permission(Err(BusFault::Denied), device, mine, user);
         assert_eq!(finding.state, CheckState::Failed);
-        assert_eq!(finding.found, "/dev/i2c-1 may not be opened by this user");
+        assert_eq!(
+            finding.found,
+            "this user has no permission to open /dev/i2c-1"
+        );
         finding.remedy.unwrap()
     };
     let stranger = denied((994, 0o20660), &[1000], "bob");
@@ -43,7 +46,7 @@ fn who_may_not_open_the_bus_is_told_the_step_that_is_missing() {
 #[test]
 fn a_bus_that_opens_is_well_and_one_that_is_none_is_not() {
     let open = permission(Ok(()), (0, 0o20600), &[], "");
-    assert_eq!(open, Finding::ok("permission", "/dev/i2c-1 opens"));
+    assert_eq!(open, Finding::ok("permission", "/dev/i2c-1 can be opened"));
     let folder = permission(Err(BusFault::NotABus), (0, 0), &[], "");
     assert_eq!(folder.state, CheckState::Failed);
     assert!(folder.remedy.unwrap().contains("is not an I2C bus"));
@@ -98,7 +101,7 @@ fn a_clock_is_measured_by_the_servers_and_a_moments_difference_is_none() {
     let unset = clock(root, unset, Some(server));
     assert_eq!(
         (unset.state, unset.found.as_str()),
-        (CheckState::Failed, "it is not set")
+        (CheckState::Failed, "the clock is not set")
     );
     assert!(unset.remedy.unwrap().contains("timedatectl set-ntp true"));
 }

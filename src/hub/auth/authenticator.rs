@@ -54,7 +54,7 @@ pub struct Authenticator {
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate")
+        f.debug_struct("Authenticator")
             .field("file", &self.file)
             .finish_non_exhaustive()
     }
@@ -271,7 +271,10 @@ impl Authenticator {
             used.retain(|_, expires| now.monotonic < *expires);
         }
         if used.len() >= USED_LIMIT {
-            log::warn!("too many ephemeral tokens within five minutes; refusing another");
+            log::warn!(
+                "too many short-lived tokens were used within five minutes; the hub refuses the \
+                 next token"
+            );
             return false;
         }
         used.insert(ticket.nonce, ticket.expires).is_none()
@@ -324,7 +327,7 @@ impl Authenticator {
                 .map(|name| &**name)
                 .collect();
             if !left.is_empty() {
-                log::info!("no longer let in: {}", left.join(", "));
+                log::info!("devices removed from the registry: {}", left.join(", "));
             }
             let changed = **registry != names;
             *registry = Arc::new(names);
@@ -344,7 +347,7 @@ impl Authenticator {
             let error = error.to_string();
             let mut known_devices = lock(&self.known_devices);
             if known_devices.reported_error.as_ref() != Some(&error) {
-                log::error!("the devices stay as they were: {error}");
+                log::error!("the hub keeps its previous device registry: {error}");
                 known_devices.reported_error = Some(error);
             }
         }

@@ -56,7 +56,7 @@ pub fn fresh_token() -> Result<String, &'static str> {
     let mut bytes = [0; 32];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| "the machine gives no random numbers")?;
+        .map_err(|_| "the operating system provides no random numbers")?;
     Ok(BASE64URL_NOPAD.encode(&bytes))
 }
 
@@ -83,7 +83,7 @@ impl std::error::Error for RegistryError {}
 impl RegistryError {
     /// Returns the error for a file that existed before and is now missing.
     pub(crate) fn gone(file: &RegistryFile) -> Self {
-        file.error(None, "is no longer there")
+        file.error(None, "no longer exists")
     }
 }
 
@@ -161,7 +161,8 @@ impl RegistryFile {
             }
             if registry.devices.iter().any(|(device, _)| **device == *name) {
                 let message = format!(
-                    "there is a device {name:?} already; revoke it first to give it a new token"
+                    "the device {name:?} already exists; revoke its token first, then add the \
+                     device again"
                 );
                 return Err(self.error(None, message));
             }
@@ -231,12 +232,15 @@ impl RegistryFile {
         let data = file.metadata().map_err(told)?;
         if data.permissions().mode() & 0o007 != 0 {
             log::warn!(
-                "{} can be read by every user of this machine: chmod 600 it",
+                "every user of this machine can read the file {}: set its mode with chmod 600",
                 self.path.display()
             );
         }
         if data.len() > SIZE_LIMIT {
-            return Err(self.error(None, "is larger than 1 MiB: not a file of devices"));
+            return Err(self.error(
+                None,
+                "is larger than 1 MiB, so the file is not a device registry",
+            ));
         }
         let mut text = String::new();
         file.take(SIZE_LIMIT)
@@ -336,7 +340,7 @@ impl DeviceRegistry {
             .and_then(|bytes| Digest::try_from(bytes).ok())
             .ok_or(FORM)?;
         if self.devices.iter().any(|(device, _)| **device == *name) {
-            return Err(format!("the device {name:?} is there twice"));
+            return Err(format!("the device {name:?} is in the file twice"));
         }
         self.devices.push((name.into(), digest));
         Ok(())
@@ -361,7 +365,7 @@ fn check_name(name: &str) -> Result<(), String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name == STATIC {
         return Err(format!(
-            "the name {STATIC:?} belongs to MASSIVE_PROXY_TOKEN; choose another"
+            "the name {STATIC:?} is reserved for MASSIVE_PROXY_TOKEN; choose another name"
         ));
     }
     if (1..=32).contains(&name.len())

@@ -29,7 +29,7 @@ impl Broker {
                 Some(device) => self.mark_authenticated(client_slot, device),
                 None => {
                     self.metrics.refused_token.add(1);
-                    log::info!("{}: a client's token was refused", self.cluster);
+                    log::info!("{}: the hub refused the token of a client", self.cluster);
                     let status = StatusFrame::one("auth_failed", "authentication failed");
                     self.close(client_slot, Some(1008), status);
                 }

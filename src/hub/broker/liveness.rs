@@ -33,7 +33,10 @@ impl Broker {
                 && let Some(device) = &client.device
                 && !registry.contains(device)
             {
-                log::info!("{}: {device} was revoked and is disconnected", self.cluster);
+                log::info!(
+                    "{}: the token of {device} was revoked; the hub disconnects this device",
+                    self.cluster
+                );
                 self.revoke(client_slot);
             }
         }

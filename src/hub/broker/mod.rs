@@ -236,7 +236,10 @@ impl Broker {
             }
             ClientInput::Broken(fault) => {
                 self.metrics.refused_message.add(1);
-                log::info!("{}: a client broke the protocol: {fault:?}", self.cluster);
+                log::info!(
+                    "{}: a client violated the WebSocket protocol and is disconnected: {fault:?}",
+                    self.cluster
+                );
                 self.close(client_slot, Some(fault.code()), StatusFrame::new());
             }
         }
@@ -377,7 +380,10 @@ impl Broker {
         }
         for client_slot in slow {
             self.metrics.slow_consumers.add(1);
-            log::info!("{}: a client reads its trades too slowly", self.cluster);
+            log::info!(
+                "{}: a client reads its trades too slowly and is disconnected",
+                self.cluster
+            );
             let status = StatusFrame::one("slow_consumer", "too many trades were waiting");
             self.close(client_slot, Some(1013), status);
         }

@@ -35,7 +35,8 @@ impl Broker {
         }
         if self.simulated && !simulated {
             log::warn!(
-                "{}: the prices are real now, and were simulated: displays are told to connect anew",
+                "{}: the upstream now sends real prices instead of simulated prices; the hub \
+                 closes all client connections, so that the displays connect again",
                 self.cluster
             );
             // A display keeps the simulated status and the simulated values until its connection

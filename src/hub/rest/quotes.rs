@@ -102,7 +102,7 @@ impl QuoteCache {
             answers.push(self.ask(&path, known).await?);
         }
         quote_rows::body(&asked, &answers).map_err(|error| {
-            log::debug!("quotes: {error}");
+            log::debug!("cannot parse the quotes response of the vendor: {error}");
             Failure::Protocol.into()
         })
     }
@@ -175,7 +175,10 @@ impl QuoteCache {
             }
             Ok((body, known)) => Ok(cache.answered(path, body, known, now.monotonic)),
             Err(refusal) => {
-                log::warn!("quotes: {}", refusal.reason);
+                log::warn!(
+                    "the request for quotes to the vendor failed: {}",
+                    refusal.reason
+                );
                 cache.failed(path, &refusal, now)
             }
         }

@@ -84,7 +84,7 @@ pub(crate) async fn serve(
                 }
                 Err(error) => {
                     if !failing {
-                        log::warn!("no connection can be accepted: {error}");
+                        log::warn!("cannot accept client connections: {error}; the hub retries");
                     }
                     failing = true;
                     let due = router.clock.now().monotonic + ACCEPT_RETRY;
@@ -137,7 +137,7 @@ fn start_connection(
         return None;
     };
     if let Err(error) = stream.set_nodelay(true) {
-        log::debug!("TCP_NODELAY: {error}");
+        log::debug!("cannot set TCP_NODELAY: {error}");
     }
     let visit = HttpConnection {
         router: router.clone(),
@@ -189,7 +189,7 @@ impl HttpConnection {
             accepted = tls.accept(stream) => match accepted {
                 Ok(stream) => stream,
                 Err(error) => {
-                    log::debug!("{}: TLS: {error}", self.peer_info.peer);
+                    log::debug!("{}: the TLS handshake failed: {error}", self.peer_info.peer);
                     return None;
                 }
             },
@@ -205,7 +205,7 @@ impl HttpConnection {
                 Some((stream, outer))
             }
             Err(error) => {
-                log::warn!("no socket for a client: {error}");
+                log::warn!("cannot create a socket pair for a client: {error}");
                 None
             }
         }
@@ -257,7 +257,7 @@ impl HttpConnection {
             tokio::select! {
                 done = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
                     if let Err(error) = done {
-                        log::debug!("{}: {error}", self.peer_info.peer);
+                        log::debug!("{}: the connection failed: {error}", self.peer_info.peer);
                     }
                     break true;
                 }
@@ -318,7 +318,10 @@ impl HttpConnection {
 
     fn too_slow(&self) {
         self.router.metrics.timeouts.add(1);
-        log::debug!("{}: no whole request in time", self.peer_info.peer);
+        log::debug!(
+            "{}: the client did not send a complete request in time",
+            self.peer_info.peer
+        );
     }
 
     fn hand_over(&self, socket: Transport, read_ahead: Bytes, admission: AcceptedUpgrade) {
@@ -335,7 +338,7 @@ impl HttpConnection {
         if let Err(pending_client) = acceptor.admit(pending_client) {
             self.router.metrics.refused_full.add(1);
             log::warn!(
-                "the {} fan-out takes no more clients now",
+                "{}: the queue of new clients is full; the hub refuses a client",
                 admission.cluster
             );
             let told = match &pending_client.socket {
@@ -343,7 +346,7 @@ impl HttpConnection {
                 Transport::Pair(stream) => stream.try_write(&TRY_LATER),
             };
             if let Err(error) = told {
-                log::debug!("{}: {error}", self.peer_info.peer);
+                log::debug!("{}: the connection failed: {error}", self.peer_info.peer);
             }
         }
     }

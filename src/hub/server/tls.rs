@@ -52,11 +52,11 @@ impl Tls {
         if chain.is_empty() {
             return Err(told(
                 certificate,
-                &"no certificate in it; expected a PEM file",
+                &"the file contains no certificate; expected a PEM file",
             ));
         }
         let secret = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| told(key, &format!("no private key in it ({error})")))?;
+            .map_err(|error| told(key, &format!("the file contains no private key ({error})")))?;
         crate::secret::warn_if_readable_by_all(key);
         // The code sets the crypto provider here, so TLS does not depend on a process-wide default.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -68,7 +68,10 @@ impl Tls {
             .map_err(|error| {
                 told(
                     certificate,
-                    &format!("not for the key {}: {error}", key.display()),
+                    &format!(
+                        "the certificate does not match the key {}: {error}",
+                        key.display()
+                    ),
                 )
             })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -114,7 +117,7 @@ async fn one_way(
             Ok(0) => break,
             Ok(count) => count,
             Err(error) => {
-                log::debug!("TLS: {error}");
+                log::debug!("the TLS connection of a client failed: {error}");
                 break;
             }
         };
@@ -130,7 +133,7 @@ async fn one_way(
             () = clock.sleep_until(due) => Err(io::ErrorKind::TimedOut.into()),
         };
         if let Err(error) = outcome {
-            log::debug!("TLS: {error}");
+            log::debug!("the TLS connection of a client failed: {error}");
             return;
         }
     }

@@ -145,8 +145,9 @@ impl UpstreamPolicy {
             None if barred => {
                 let minutes = DENIED_FOR.as_secs() / 60;
                 log::warn!(
-                    "{}: not asked for again within {minutes} minutes; displays are told to do \
-                     without (take it out of massive.clusters if the plan lacks it)",
+                    "{}: the vendor refused this cluster; the hub retries in {minutes} minutes and \
+                     refuses displays until then (if the plan does not include this cluster, \
+                     remove the cluster from massive.clusters)",
                     self.cluster
                 );
                 self.until = Some(now + DENIED_FOR);
@@ -176,8 +177,9 @@ impl UpstreamPolicy {
         drop(interest);
         if refused && !self.refused {
             log::warn!(
-                "{}: more is wanted than one connection may carry ({CONTRACTS} contracts' quotes, \
-                 and not \"Q.*\" of options); the rest is not asked for",
+                "{}: clients subscribe to more than the vendor allows on one connection (quotes of \
+                 {CONTRACTS} contracts, and never \"Q.*\" of options); the hub does not subscribe \
+                 to the rest",
                 self.cluster
             );
         }

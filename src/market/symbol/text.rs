@@ -52,7 +52,7 @@ impl FromStr for Symbol {
         let (class, ticker) = classify(text.trim()).map_err(fail)?;
         // `classify` limits the length of each part; the capacity of `Ticker` limits the whole
         // text.
-        let ticker = Ticker::try_from(&*ticker).map_err(|_| fail("it is too long".into()))?;
+        let ticker = Ticker::try_from(&*ticker).map_err(|_| fail("the text is too long".into()))?;
         Ok(Symbol { class, ticker })
     }
 }
@@ -75,7 +75,7 @@ impl Symbol {
 
 fn classify(text: &str) -> Classified<'_> {
     if text.is_empty() {
-        return Err("it is empty; write for example \"SPX\"".into());
+        return Err("the text is empty; write for example \"SPX\"".into());
     }
     if let Some((prefix, rest)) = text.split_once(':') {
         return match prefix {
@@ -130,13 +130,15 @@ fn index(code: &str) -> Classified<'_> {
         && code.bytes().all(|b| b.is_ascii_alphanumeric());
     if !plain {
         return Err(
-            "after \"I:\" comes the code of an index, 1 to 12 letters and digits, like \"I:SPX\""
+            "expected the code of an index after \"I:\", 1 to 12 letters and digits, like \"I:SPX\""
                 .into(),
         );
     }
     if known(code).is_none() && has_small(code) && !has_capitals(code) {
         let code = code.to_ascii_uppercase();
-        return Err(format!("the code of an index is in capitals; write \"I:{code}\"").into());
+        return Err(
+            format!("the code of an index has only capital letters; write \"I:{code}\"").into(),
+        );
     }
     Ok((
         AssetClass::Index,
@@ -153,8 +155,8 @@ fn share(text: &str) -> Result<Cow<'_, str>, Cow<'static, str>> {
     match is_share(&upper) {
         true if !has_capitals(text) => Ok(upper.into()),
         true => Err(format!(
-            "small letters mean something in the name of a share: \"AMpB\" is a preferred share, \
-             \"GEVw\" one when issued; write \"{upper}\" for the ordinary one"
+            "a small letter has a meaning in the symbol of a share: \"AMpB\" is a preferred share, \
+             \"GEVw\" is a when-issued share; write \"{upper}\" for the ordinary share"
         )
         .into()),
         false => Err(
@@ -205,7 +207,7 @@ fn check_contract(contract: &str) -> Result<(), Cow<'static, str>> {
             && all_digits(side)
             && all_digits(strike);
         return Err(if nine {
-            "its strike has nine digits; it is the strike times 1000 in exactly eight"
+            "the strike has nine digits; expected the strike times 1000 in exactly eight digits"
         } else {
             FORM
         }
@@ -220,10 +222,10 @@ fn check_contract(contract: &str) -> Result<(), Cow<'static, str>> {
     }
     let two = |at: usize| i16::from(date[at] - b'0') * 10 + i16::from(date[at + 1] - b'0');
     if Date::new(2000 + two(0), two(2) as i8, two(4) as i8).is_err() {
-        return Err("its expiry is no date; after the root comes YYMMDD".into());
+        return Err("the expiry is not a date; expected YYMMDD after the root".into());
     }
     if strike.iter().all(|digit| *digit == b'0') {
-        return Err("its strike is zero".into());
+        return Err("the strike is zero".into());
     }
     Ok(())
 }
@@ -274,9 +276,9 @@ mod tests {
             );
             assert_eq!(symbol.to_string(), text);
         }
-        let ordinary = "write \"NVDA\" for the ordinary one";
+        let ordinary = "write \"NVDA\" for the ordinary share";
         for text in ["Nvda", "NVDa", "nvdA"] {
-            refused(text, &["small letters mean something", ordinary]);
+            refused(text, &["a small letter has a meaning", ordinary]);
         }
         refused("BRK.b", &["write \"BRK.B\""]);
         refused("AMpb", &["write \"AMPB\"", "\"AMpB\" is a preferred share"]);
@@ -321,7 +323,7 @@ mod tests {
         assert_eq!(ticker("I:TICK"), "I:TICK");
         assert_eq!(ticker("I:AbC"), "I:AbC");
         assert_eq!(symbol("I:TICK").to_string(), "I:TICK");
-        refused("I:tick", &["in capitals", "write \"I:TICK\""]);
+        refused("I:tick", &["only capital letters", "write \"I:TICK\""]);
     }
 
     #[test]
@@ -355,7 +357,7 @@ mod tests {
         refused("I:", &["code of an index"]);
         refused("SPY251219C00650000", &["begins with \"O:\""]);
         refused("O:SPY251219C006500000", &["nine digits"]);
-        refused("O:SPY251319C00650000", &["no date"]);
+        refused("O:SPY251319C00650000", &["not a date"]);
         refused("O:SPY251219X00650000", &["C or P"]);
         refused("O:SPY251219C00000000", &["zero"]);
         refused("O:TOOLONG251219C00650000", &["1 to 6"]);

@@ -10,6 +10,10 @@ use crate::market::staleness::{INDEX_SETTLEMENT, LinkState};
 use crate::market::{AssetClass, Bar, Calendar, MarketPhase, Quote, QuoteSource, SessionPart};
 use crate::time::{Moment, Now, Utc};
 
+/// The close of an index has a timestamp of at most this long after the end of the session (in ms). A
+/// later value comes from outside the trading hours.
+const INDEX_CLOSE_REPORTED: i64 = 2 * 3_600_000;
+
 /// The maximum time between the end of a session and the timestamp of its last value, in
 /// milliseconds.
 const CLOSING_PRINT_LIMIT: i64 = 2_000;
@@ -93,10 +97,13 @@ impl Instrument {
                 if new.source == QuoteSource::Rest =>
             {
                 // The REST API returns last values, so the timestamp decides if the value is from
-                // outside the trading hours. For an index, a value after the end of the session is
-                // the close or becomes the close.
-                let after = at.millis_since(since) > millis(self.limit(new.source));
-                new.outside = after && class != AssetClass::Index;
+                // outside the trading hours. The close of an index can be reported late.
+                let limit = if class == AssetClass::Index {
+                    INDEX_CLOSE_REPORTED
+                } else {
+                    millis(self.limit(new.source))
+                };
+                new.outside = at.millis_since(since) > limit;
                 self.take_in_session(new, now)
             }
             (Some(MarketPhase::Closed { since, close, .. }), Some(at))

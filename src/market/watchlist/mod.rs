@@ -403,7 +403,7 @@ impl fmt::Display for WatchlistError {
             }
             WatchlistError::Full(count) => write!(
                 f,
-                "the watchlist names {count} symbols and {CAPACITY} fit: remove {}",
+                "the watchlist has {count} symbols, but the limit is {CAPACITY}: remove {}",
                 count.saturating_sub(CAPACITY)
             ),
         }

@@ -266,7 +266,10 @@ impl Running {
             if rewired || !next.config.same_source(&loaded.config) {
                 return Some(next);
             }
-            log::info!("watchlist: {}", next.names());
+            log::info!(
+                "the new configuration is in effect; showing {}",
+                next.names()
+            );
             self.panel_host
                 .set_title(format!("showing {}", next.names()));
             loaded = next;
@@ -280,7 +283,7 @@ impl Running {
     async fn wait(&mut self) -> Option<Box<LoadedConfig>> {
         let mailbox = self.panel_host.mailbox().clone();
         self.panel_host
-            .set_title("waiting until the configuration is mended".to_owned());
+            .set_title("waiting for a valid configuration".to_owned());
         let (font_set, mut draw_cache) = (FontSet::new(), DrawCache::new());
         let mut frame = Frame::new(mailbox.size());
         let mut heartbeat = self.part.heartbeat();

@@ -106,8 +106,8 @@ impl PanelHost {
         if !self.panel.has_ended() {
             if !self.ending {
                 log::error!(
-                    "panel: its thread is stuck in a write; the panel that is configured now is \
-                     used once that has ended"
+                    "panel: a write to the old panel is stuck; the program uses the newly \
+                     configured panel after this write has ended"
                 );
             }
             self.ending = true;
@@ -166,20 +166,20 @@ impl PanelHost {
             self.write_state(PanelState::Stuck(since));
             self.update_systemd_status();
             log::error!(
-                "panel: its thread has not come back from a write for {} s; what it shows is not \
-                 live, and stays until that ends",
+                "panel: a write has not ended for {} s; the values on the panel are not live and \
+                 do not change until this write ends",
                 STUCK.as_secs()
             );
         } else {
             self.write_state(PanelState::Shown);
             self.update_systemd_status();
-            log::warn!("panel: its thread is back, and shows what there is now");
+            log::warn!("panel: the write has ended; the panel shows current values again");
         }
     }
 
     fn update_systemd_status(&self) {
         let trouble = match self.stuck {
-            true => "panel stuck in a write, what it shows is not live; ",
+            true => "panel stuck in a write, its values are not live; ",
             false => "",
         };
         self.sinks
@@ -190,7 +190,10 @@ impl PanelHost {
     fn write_state(&self, state: PanelState) {
         let Some(path) = &self.sinks.file else { return };
         if let Err(error) = state.write(path) {
-            log::warn!("{}: the doctor is not told: {error}", path.display());
+            log::warn!(
+                "{}: cannot write the panel state for the doctor: {error}",
+                path.display()
+            );
         }
     }
 }

@@ -97,7 +97,7 @@ impl ConfigWatcher {
                     Ok(loaded) => {
                         log::error!("{error}");
                         log::warn!(
-                            "the last good configuration is in force, {}",
+                            "the ticker uses the last good configuration, {}",
                             last.path().display()
                         );
                         InitialConfig::Good(Box::new(loaded))
@@ -105,7 +105,7 @@ impl ConfigWatcher {
                     // At a first start there is no last good configuration. The error to correct is
                     // the one of the configuration, so only that error is logged.
                     Err(_) => {
-                        log::error!("{error}; waiting until that is mended");
+                        log::error!("{error}; the ticker waits until this error is corrected");
                         let text = Config::text(&self.files.config).unwrap_or_default();
                         InitialConfig::Nothing(Config::panel_of(&text, &self.environment))
                     }
@@ -124,7 +124,8 @@ impl ConfigWatcher {
         let changed = self.watch.look(seen, now.monotonic);
         let loaded = (changed || asked).then(|| self.judge(now));
         let loaded = loaded.and_then(|judged| {
-            let reason = |error| log::error!("the configuration stays as it was: {error}");
+            let reason =
+                |error| log::error!("the ticker keeps its previous configuration: {error}");
             judged.map_err(reason).ok()
         });
         self.look_at_setup();
@@ -199,8 +200,8 @@ impl ConfigWatcher {
         });
         if setup != self.setup {
             match &setup {
-                Some(fault) => log::warn!("the setup went wrong: {}", fault.text),
-                None => log::info!("what went wrong with the setup has been mended"),
+                Some(fault) => log::warn!("the setup has an error: {}", fault.text),
+                None => log::info!("the error of the setup has been corrected"),
             }
             self.setup = setup;
         }

@@ -57,7 +57,12 @@ impl StopNotice {
         saying
             .spawn(move || done.send(self.leave()))
             .map_err(|error| error.to_string())?;
-        let given_up = |_| format!("nothing was taken within {} s", TIME_LIMIT.as_secs());
+        let given_up = |_| {
+            format!(
+                "the panel did not accept the notice within {} s",
+                TIME_LIMIT.as_secs()
+            )
+        };
         outcome.recv_timeout(TIME_LIMIT).map_err(given_up)?
     }
 

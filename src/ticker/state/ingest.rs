@@ -228,13 +228,21 @@ impl TickerState {
             delayed &= !agreed.is_some_and(timely);
             delayed |= self.time.is_late(cluster, stamp, now.monotonic);
         }
+        let known = age.unwrap_or(match agreed {
+            None => late,
+            Some(_) => Duration::ZERO,
+        });
+        // Without a timestamp, a value of a delayed source is as old as its source is late. Otherwise
+        // it would count as newer than the values with a timestamp that follow.
+        let lag = if stamp.is_none() && delayed {
+            NOMINAL_DELAY
+        } else {
+            Duration::ZERO
+        };
         Provenance {
             simulated: self.link_monitor.link(cluster).simulated == Some(true),
             delayed,
-            age: age.unwrap_or(match agreed {
-                None => late,
-                Some(_) => Duration::ZERO,
-            }),
+            age: known + lag,
             epoch: self.watchlist.link(cluster).epoch,
         }
     }
@@ -354,12 +362,18 @@ impl TickerState {
     fn stamped(&mut self, stamp: Option<Utc>, quote: &Quote, now: Now) {
         if stamp.is_some() && quote.as_of.stamp.is_none() {
             if self.anomalies.absurd == 0 {
-                log::warn!("a value came with a stamp that can be none; the stamp is dropped");
+                log::warn!(
+                    "a value has an impossible timestamp; the ticker ignores the timestamp, but \
+                     uses the value"
+                );
             }
             self.anomalies.absurd += 1;
         } else if quote.is_ahead(now) {
             if self.anomalies.ahead == 0 {
-                log::warn!("a value came with a stamp of the future; it is aged from its receipt");
+                log::warn!(
+                    "a value has a timestamp in the future; the ticker computes the age of the \
+                     value from its receive time"
+                );
             }
             self.anomalies.ahead += 1;
         }
@@ -371,7 +385,10 @@ impl TickerState {
                 if self.anomalies.older == 0 {
                     // In most cases, REST was slightly ahead of the value that the hub repeats to a
                     // new client.
-                    log::debug!("a value came that is older than the one known; it is left out");
+                    log::debug!(
+                        "a value is older than the current value; the ticker ignores the older \
+                         value"
+                    );
                 }
                 self.anomalies.older += 1;
             }
@@ -380,7 +397,10 @@ impl TickerState {
                     && let Some(instrument) = self.watchlist.instruments().get(place)
                 {
                     let name = instrument.symbol();
-                    log::info!("{name}: a single value came outside its hours; it is not shown");
+                    log::info!(
+                        "{name}: a single value arrived outside the trading hours; the ticker does \
+                         not show this value"
+                    );
                 }
                 self.anomalies.doubted += 1;
             }
@@ -418,6 +438,9 @@ impl TickerState {
 const ZERO: Price = Price::from_scaled(0);
 /// The minimum age of a value from a delayed source, in milliseconds.
 const LATE: i64 = 14 * 60_000;
+
+/// The usual delay of a delayed source.
+const NOMINAL_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// Returns the middle of a book as a value. The value is void if the book has no middle.
 fn mid(book: TopOfBook, quote: Quote) -> Quote {

@@ -1,4 +1,4 @@
-//! All that this process logs, at every level, to be read by the test that asked for it.
+//! Captures all log lines of this process, at each level, for one test.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -20,13 +20,13 @@ impl log::Log for Keeper {
     fn flush(&self) {}
 }
 
-/// From now on; once for a process.
-pub fn keep() {
+/// Starts the capture. A process can call this function once.
+pub fn start() {
     log::set_logger(&Keeper).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
 }
 
-/// What has been logged so far, a line an entry.
-pub fn kept() -> MutexGuard<'static, String> {
+/// The log until now, one line per entry.
+pub fn text() -> MutexGuard<'static, String> {
     LOG.lock().unwrap()
 }

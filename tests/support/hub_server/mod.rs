@@ -1,4 +1,4 @@
-//! A hub on a free port, with time moved by hand, and requests written out byte by byte.
+//! A hub on a free port. The test moves the clock and writes its requests byte by byte.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod captured_log;
@@ -26,28 +26,28 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Longer than anything takes; only a failure waits this long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
-/// The static token of every hub here.
+/// The time limit of each wait. Only a failed test waits this long.
+pub const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// The static token of each hub in these tests.
 pub const TOKEN: &str = "a-static-token-of-sufficient-length";
-/// The vendor's key of every hub here.
+/// The vendor key of each hub in these tests.
 pub const KEY: &str = "the-key-of-the-vendor";
 /// 2026-06-01 00:00:00 UTC.
 pub const START: Utc = Utc(1_780_272_000_000);
-/// The header that lets in.
+/// The header with the static token.
 pub const BEARER: &str = "Authorization: Bearer a-static-token-of-sufficient-length\r\n";
-/// What every upgrade has.
+/// The headers of each upgrade request.
 pub const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
                            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 pub struct HubUnderTest {
     pub hub: Hub,
     pub authenticator: Arc<Authenticator>,
-    pub hand: ManualClock,
+    pub manual_clock: ManualClock,
     pub settings: watch::Sender<HubSettings>,
 }
 
-/// A reply as it came.
+/// An HTTP response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -72,15 +72,15 @@ pub async fn hub(settings: HubSettings) -> HubUnderTest {
     hub_with(settings, None).await
 }
 
-/// A hub whose vendor does not answer; the devices of `file` are let in besides the static token.
+/// A hub whose vendor does not respond. It accepts the devices of `file` and the static token.
 pub async fn hub_with(settings: HubSettings, file: Option<PathBuf>) -> HubUnderTest {
     let token = Secret::new(TOKEN).unwrap();
     let authenticator = Arc::new(Authenticator::new(file, Some(&token)).unwrap());
-    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
     let (settings, current) = watch::channel(settings);
     let source = FeedSource {
         provider: FeedProvider::Vendor,
-        // Nobody listens there.
+        // Nothing listens at this address.
         endpoint: Endpoint::parse("ws://127.0.0.1:1").unwrap(),
         secret: Some(Secret::new(KEY).unwrap()),
     };
@@ -102,14 +102,14 @@ pub async fn hub_with(settings: HubSettings, file: Option<PathBuf>) -> HubUnderT
     HubUnderTest {
         hub,
         authenticator,
-        hand,
+        manual_clock,
         settings,
     }
 }
 
-/// A hub of all clusters in front of a simulator, which knows values by REST too.
+/// A hub of all clusters with a simulator as its vendor. The simulator also has values for REST.
 pub async fn hub_before(vendor: simulator::SimulatorSettings) -> (HubUnderTest, Simulator) {
-    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
     let token = Secret::new(TOKEN).unwrap();
     let vendor = simulator::SimulatorSettings {
         values: true,
@@ -125,15 +125,15 @@ pub async fn hub_before(vendor: simulator::SimulatorSettings) -> (HubUnderTest, 
     let doors = HubUnderTest {
         hub,
         authenticator,
-        hand,
+        manual_clock,
         settings,
     };
     (doors, simulator)
 }
 
-/// A hub of all clusters whose vendor is there, and is taken for a real one.
+/// A hub of all clusters with this vendor. The hub treats the vendor as a real one.
 pub async fn hub_behind(vendor: SocketAddr, key: &str) -> HubUnderTest {
-    let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
+    let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
     let token = Secret::new(TOKEN).unwrap();
     let nobody = simulator::SimulatorSettings {
         key: key.to_owned(),
@@ -150,7 +150,7 @@ pub async fn hub_behind(vendor: SocketAddr, key: &str) -> HubUnderTest {
     HubUnderTest {
         hub: hub.unwrap(),
         authenticator,
-        hand,
+        manual_clock,
         settings,
     }
 }
@@ -164,8 +164,8 @@ impl HubUnderTest {
         TcpStream::connect(self.address()).await.unwrap()
     }
 
-    /// The reply to a request line and headers.
-    pub async fn ask(&self, request: &str, headers: &str) -> Reply {
+    /// Sends a request line with headers and returns the response.
+    pub async fn request(&self, request: &str, headers: &str) -> Reply {
         let mut stream = self.connect().await;
         let text = format!("{request} HTTP/1.1\r\nHost: hub.local:3000\r\n{headers}\r\n");
         stream.write_all(text.as_bytes()).await.unwrap();
@@ -173,16 +173,16 @@ impl HubUnderTest {
     }
 
     pub async fn get(&self, path: &str) -> Reply {
-        self.ask(&format!("GET {path}"), "").await
+        self.request(&format!("GET {path}"), "").await
     }
 
-    /// The status of an upgrade.
+    /// The status of an upgrade request.
     pub async fn upgrade(&self, path: &str, headers: &str) -> u16 {
         let headers = format!("{UPGRADE}{headers}");
-        self.ask(&format!("GET {path}"), &headers).await.status
+        self.request(&format!("GET {path}"), &headers).await.status
     }
 
-    /// A client's connection to a cluster, spoken for by a library.
+    /// Connects a WebSocket client to a cluster.
     pub async fn join(&self, cluster: &str) -> Joined {
         let endpoint = Endpoint::parse(&format!("ws://{}", self.address())).unwrap();
         let path = format!("/ws/{cluster}?token={TOKEN}");
@@ -191,11 +191,11 @@ impl HubUnderTest {
         Joined(joining.await.unwrap())
     }
 
-    /// Lets time pass, half a second at a time, until this is done.
+    /// Moves the clock forward in steps of half a second until the future is ready.
     pub async fn while_time_passes<T>(&self, doing: impl Future<Output = T>) -> T {
         let passing = async {
             loop {
-                self.hand.advance(Duration::from_millis(500));
+                self.manual_clock.advance(Duration::from_millis(500));
                 for _ in 0..50 {
                     tokio::task::yield_now().await;
                 }
@@ -207,7 +207,7 @@ impl HubUnderTest {
                 () = passing => unreachable!("time goes on"),
             }
         };
-        tokio::time::timeout(PATIENCE, both).await.unwrap()
+        tokio::time::timeout(TIME_LIMIT, both).await.unwrap()
     }
 
     /// The value of a metric.
@@ -220,16 +220,17 @@ impl HubUnderTest {
         line.unwrap().parse().unwrap()
     }
 
-    /// What comes on a connection while time passes, second by second, until it is closed.
+    /// Moves the clock forward second by second until the connection is closed. Returns the
+    /// received text.
     pub async fn until_closed(&self, stream: &mut TcpStream) -> String {
         let mut text = Vec::new();
         let reading = async {
-            // A reset is an end too.
+            // A reset also ends the connection.
             stream.read_to_end(&mut text).await.ok();
         };
         let passing = async {
             loop {
-                self.hand.advance(Duration::from_secs(1));
+                self.manual_clock.advance(Duration::from_secs(1));
                 for _ in 0..100 {
                     tokio::task::yield_now().await;
                 }
@@ -241,12 +242,12 @@ impl HubUnderTest {
                 () = passing => {}
             }
         };
-        tokio::time::timeout(PATIENCE, both).await.unwrap();
+        tokio::time::timeout(TIME_LIMIT, both).await.unwrap();
         String::from_utf8(text).unwrap()
     }
 }
 
-/// Somebody who has been let in.
+/// A client that the hub has accepted.
 pub struct Joined(pub WebSocket);
 
 impl Joined {
@@ -258,7 +259,7 @@ impl Joined {
             .await;
     }
 
-    /// The next event that is as it should be.
+    /// The next event that matches the condition.
     pub async fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         let reading = async {
             loop {
@@ -272,10 +273,10 @@ impl Joined {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, reading).await.unwrap()
+        tokio::time::timeout(TIME_LIMIT, reading).await.unwrap()
     }
 
-    /// The code it is closed with.
+    /// The close code of the connection.
     pub async fn closed(&mut self) -> u16 {
         let reading = async {
             loop {
@@ -286,11 +287,11 @@ impl Joined {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, reading).await.unwrap()
+        tokio::time::timeout(TIME_LIMIT, reading).await.unwrap()
     }
 }
 
-/// Reads a reply: to the end or, of an upgrade, its head.
+/// Reads a response to its end. For an upgrade, it reads only the head.
 pub async fn reply(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
     let reading = async {
@@ -305,7 +306,7 @@ pub async fn reply(stream: &mut TcpStream) -> Reply {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, reading).await.unwrap();
+    tokio::time::timeout(TIME_LIMIT, reading).await.unwrap();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (head, body) = text
         .split_once("\r\n\r\n")
@@ -317,7 +318,7 @@ pub async fn reply(stream: &mut TcpStream) -> Reply {
     }
 }
 
-/// A folder of its own for each test.
+/// An empty folder for this test only.
 pub fn folder(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::remove_dir_all(&path).ok();
@@ -325,7 +326,7 @@ pub fn folder(name: &str) -> PathBuf {
     path
 }
 
-/// A test's own runtime.
+/// Runs a future on a new runtime.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

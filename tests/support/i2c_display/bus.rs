@@ -1,5 +1,4 @@
-//! I2C buses that are not there: one with a chip on it, which fails when told to, and one that
-//! takes everything.
+//! Test doubles of an I2C bus: one has a chip and can fail, the other one accepts all messages.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
@@ -12,17 +11,17 @@ use super::Chip;
 
 pub(crate) const ADDRESS: u8 = 0x3c;
 
-/// What reads the bytes of a panel.
+/// A model of a panel chip that decodes the messages on the bus.
 pub(crate) trait Decoder {
-    /// What follows the address byte; cut off anywhere if the message failed.
+    /// Decodes the bytes after the address byte. A failed message can end at any byte.
     fn receive(&mut self, message: &[u8]);
 
-    /// What one sees on a module of this many rows, its right way up: rows of dots, from the top;
-    /// `None` if it is dark.
+    /// The visible pixels of a module with this number of rows, upright and from the top, or `None`
+    /// if the module is dark.
     fn seen(&self, rows: usize) -> Option<Vec<Vec<bool>>>;
 }
 
-/// A bus with one chip, which fails when told to.
+/// A bus with one chip. It fails when a test requests a failure.
 pub(crate) struct Rig<C = Chip>(Rc<Inside<C>>);
 
 impl<C> Clone for Rig<C> {
@@ -33,17 +32,17 @@ impl<C> Clone for Rig<C> {
 
 struct Inside<C> {
     chip: RefCell<C>,
-    /// The length of each message that arrived whole, with its address byte.
+    /// The length of each complete message, with its address byte.
     messages: RefCell<Vec<usize>>,
-    /// The next messages fail after this many bytes.
+    /// The number of bytes after which each of the next messages fails, and the fault.
     failures: RefCell<Vec<(usize, BusFault)>>,
-    /// Opening fails.
+    /// The fault of each attempt to open the bus.
     missing: Cell<Option<BusFault>>,
     opened: Cell<usize>,
 }
 
 impl Rig {
-    /// With an SSD1306.
+    /// A bus with an SSD1306.
     pub(crate) fn new() -> Self {
         Self::with(Chip::new(7))
     }
@@ -68,17 +67,17 @@ impl<C: Decoder> Rig<C> {
         self.0.chip.borrow_mut()
     }
 
-    /// How often the bus was opened.
+    /// The number of attempts to open the bus.
     pub(crate) fn opened(&self) -> usize {
         self.0.opened.get()
     }
 
-    /// Whether the bus can be opened from now on.
+    /// Sets the fault of each further attempt to open the bus. `None` means success.
     pub(crate) fn missing(&self, fault: Option<BusFault>) {
         self.0.missing.set(fault);
     }
 
-    /// The messages since the last call.
+    /// The lengths of the messages since the last call.
     pub(crate) fn messages(&self) -> Vec<usize> {
         self.0.messages.take()
     }
@@ -92,7 +91,7 @@ impl<C: Decoder> Rig<C> {
         assert_eq!(seen.as_ref(), Some(frame));
     }
 
-    /// The same of a glass that is off, or shifted.
+    /// Checks the display, which may be off or shifted.
     pub(crate) fn assert_glows(&self, frame: &Frame, light: PanelLight) {
         let expected = light.on.then(|| light.on_glass(frame));
         assert_eq!(self.seen(frame.size()), expected);
@@ -145,7 +144,7 @@ impl<C: Decoder> I2c for Rig<C> {
     }
 }
 
-/// A bus that takes everything.
+/// A bus that accepts all messages.
 pub(crate) struct Quiet;
 
 impl Bus for Quiet {

@@ -1,4 +1,4 @@
-//! The log's lines, of this thread alone: tests run side by side.
+//! Captures the log lines of this thread only, because tests run in parallel.
 
 use std::cell::RefCell;
 

@@ -1,8 +1,7 @@
-//! A panel that is not there: a decoder of what an SSD1306 gets over I2C, written from its data
-//! sheet (rev 1.1) and sharing no code with what encodes it. Panics at what the chip would not
-//! understand.
+//! A model of an SSD1306 panel on an I2C bus, written from the data sheet (rev 1.1). It shares no
+//! code with the driver, and it panics at bytes that the chip does not support.
 
-// Each file of tests uses its part.
+// Each test file uses only a part of this module.
 #![allow(dead_code)]
 
 pub(crate) mod bus;
@@ -12,27 +11,27 @@ pub(crate) mod sh1106;
 
 use bus::Decoder;
 
-/// The chip's memory: 8 pages of 128 segments.
+/// The memory of the chip has 8 pages of 128 segments.
 const SEGMENTS: usize = 128;
 const PAGES: usize = 8;
 
-/// The chip and the glass on it.
+/// The chip and its display.
 pub(crate) struct Chip {
     ram: [[u8; SEGMENTS]; PAGES],
-    /// The command whose arguments are awaited. It outlives a message: drivers send commands and
-    /// arguments in messages of their own.
+    /// The command that waits for its arguments. The command can span two messages, because drivers
+    /// may send a command and its arguments in separate messages.
     pending: Vec<u8>,
     mode: u8,
     columns: (u8, u8),
     pages: (u8, u8),
     column: u8,
     page: u8,
-    /// A0/A1: column 0 is segment 127. Takes effect when data are written.
+    /// A0/A1: if true, column 0 is segment 127. The command affects only data that follow.
     segments_reversed: bool,
-    /// C0/C8.
+    /// C0/C8: if true, the rows are scanned in reverse.
     rows_reversed: bool,
     rows: usize,
-    /// D3: the row that COM0 would show if nothing were reversed.
+    /// D3: the row that COM0 shows if nothing is reversed.
     offset: u8,
     alternative_pins: bool,
     pump: bool,
@@ -40,17 +39,17 @@ pub(crate) struct Chip {
     pub(crate) contrast: u8,
     pub(crate) precharge: u8,
     pub(crate) vcomh: u8,
-    /// How often it was turned off since it was made.
+    /// The number of commands that turned the panel off.
     pub(crate) darkened: usize,
-    /// Bytes of memory that have not been written since the power came.
+    /// The number of memory bytes that have not been written since power-on.
     unwritten: usize,
     written: [[bool; SEGMENTS]; PAGES],
-    /// Whether it was ever on with memory on the glass that nobody had written.
+    /// True if the panel was ever on while its visible memory contained unwritten bytes.
     pub(crate) snow: bool,
 }
 
 impl Chip {
-    /// As the power comes: the registers reset, noise in the memory.
+    /// The state after power-on: default registers and random memory.
     pub(crate) fn new(noise: u8) -> Self {
         let mut ram = [[0; SEGMENTS]; PAGES];
         let mut byte = noise | 1;
@@ -83,7 +82,7 @@ impl Chip {
         }
     }
 
-    /// Power lost and come back.
+    /// Simulates a loss of power.
     pub(crate) fn brown_out(&mut self, noise: u8) {
         let (darkened, snow) = (self.darkened, self.snow);
         *self = Self {
@@ -93,7 +92,7 @@ impl Chip {
         };
     }
 
-    /// A glitch nobody noticed.
+    /// Simulates a memory error that the driver does not notice.
     pub(crate) fn corrupt(&mut self, page: usize, segment: usize) {
         self.ram[page][segment] ^= 0x5A;
     }
@@ -134,7 +133,7 @@ impl Chip {
                 self.darkened += 1;
             }
             [0xAF] => self.on = true,
-            // Clock, start line, all on, invert, scroll, nothing.
+            // The model ignores clock, start line, all on, invert, scroll and NOP.
             _ => {}
         }
         self.look();
@@ -168,7 +167,7 @@ impl Chip {
         self.look();
     }
 
-    /// Notices snow.
+    /// Records that the panel shows unwritten memory.
     fn look(&mut self) {
         if self.is_lit() && self.unwritten > 0 {
             let visible = &self.written[..self.rows / 8];
@@ -176,7 +175,7 @@ impl Chip {
         }
     }
 
-    /// Whether light comes out at all.
+    /// Returns true if the panel is on and has power for its pixels.
     pub(crate) fn is_lit(&self) -> bool {
         self.on && self.pump
     }
@@ -192,7 +191,7 @@ impl Decoder for Chip {
         }
     }
 
-    /// Such modules have segment 127 at the left and the last row's COM at the top.
+    /// These modules have segment 127 at the left and the COM of the last row at the top.
     fn seen(&self, rows: usize) -> Option<Vec<Vec<bool>>> {
         if !self.is_lit() {
             return None;
@@ -205,7 +204,7 @@ impl Decoder for Chip {
                 true => rows - 1 - com,
                 false => com,
             };
-            // Tables 10-1 and 10-2: rows that the multiplex ratio leaves out are dark.
+            // Rows outside the multiplex ratio are dark (SSD1306 data sheet, tables 10-1 and 10-2).
             let row = (row + usize::from(self.offset)) % 64;
             row < rows && self.ram[row / 8][127 - x] >> (row % 8) & 1 == 1
         };
@@ -214,8 +213,8 @@ impl Decoder for Chip {
     }
 }
 
-/// The bytes of a message without its control bytes, and whether each is data; the same of all
-/// these chips (SSD1306 data sheet, 8.1.5.2).
+/// The bytes of a message without its control bytes. The flag is true for data bytes. All of these
+/// chips use the same format (SSD1306 data sheet, 8.1.5.2).
 fn unwrapped(message: &[u8]) -> Vec<(bool, u8)> {
     let mut bytes = Vec::new();
     let mut rest = message;

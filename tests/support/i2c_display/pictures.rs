@@ -1,4 +1,4 @@
-//! Pictures to show: of digits, of noise, and random changes of them.
+//! Test pictures of digits and of noise, and random changes of them.
 
 use deskticker::display::PanelLight;
 use deskticker::render::{Frame, Size, WIDTH};
@@ -11,7 +11,7 @@ pub(crate) const DAY: PanelLight = PanelLight {
 };
 pub(crate) const NIGHT: PanelLight = PanelLight { on: false, ..DAY };
 
-/// A picture of digits where layout A has them, drawn with the fonts it uses.
+/// A picture with the digits at the places of layout A and in its fonts.
 pub(crate) fn digits(price: &str, percent: &str) -> Frame {
     let mut frame = Frame::new(Size::Tall);
     write(
@@ -29,12 +29,13 @@ pub(crate) fn digits(price: &str, percent: &str) -> Frame {
         8,
         1,
     );
-    // A PSF1 file, whose header the crate's reader misunderstands.
+    // The crate cannot read the header of this PSF1 file.
     write(&mut frame, (spleen_font::FONT_8X16, 4, 8, 16), cents, 96, 1);
     frame
 }
 
-/// Font file, length of its header, width and height of a glyph; they start behind the header.
+/// The font file, the length of its header, and the width and height of a glyph. The glyphs start
+/// after the header.
 type Font = (&'static [u8], usize, usize, usize);
 
 fn write(
@@ -63,7 +64,7 @@ pub(crate) fn random_frame(size: Size, seed: u64) -> Frame {
     frame
 }
 
-/// A change of the picture: single bytes, or a block.
+/// A change of the picture: single bytes, a block, or all bytes.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Bytes(Vec<(usize, u8)>),

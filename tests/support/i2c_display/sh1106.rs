@@ -1,20 +1,21 @@
-//! The same of an SH1106, from its own data sheet (V2.3): 132 columns of memory, one page at a
-//! time. Its glass has 128 columns, from one that its maker chose.
+//! A model of an SH1106 panel, written from its data sheet (V2.3). The chip has 132 columns of
+//! memory and writes one page at a time. The display has 128 of these columns; the module maker
+//! chooses the first one.
 
 use super::bus::Decoder;
 use super::unwrapped;
 
-/// The chip's memory: 8 pages of 132 segments.
+/// The memory of the chip has 8 pages of 132 segments.
 const SEGMENTS: usize = 132;
 const PAGES: usize = 8;
-/// Columns of the glass.
+/// The number of columns of the display.
 const WIDTH: usize = 128;
 
-/// The chip and the glass on it.
+/// The chip and its display.
 pub(crate) struct Sh1106 {
     ram: [[u8; SEGMENTS]; PAGES],
     written: [[bool; SEGMENTS]; PAGES],
-    /// The column address of the glass's first column when it is upright.
+    /// The column address of the first visible column of an upright display.
     first: usize,
     pending: Vec<u8>,
     column: usize,
@@ -24,20 +25,22 @@ pub(crate) struct Sh1106 {
     rows: usize,
     offset: u8,
     alternative_pins: bool,
-    /// Turned on and off only while the panel is off; on after the power came.
+    /// True if the charge pump is on. It is on after power-on and can change only while the panel
+    /// is off.
     pump: bool,
     pub(crate) on: bool,
     pub(crate) contrast: u8,
     pub(crate) charge: u8,
     pub(crate) vcom: u8,
-    /// How often it was turned off since it was made.
+    /// The number of commands that turned the panel off.
     pub(crate) darkened: usize,
-    /// Whether it was ever on with memory on the glass, or beside it, that nobody had written.
+    /// True if the panel was ever on while its memory, visible or beside the display, contained
+    /// unwritten bytes.
     pub(crate) snow: bool,
 }
 
 impl Sh1106 {
-    /// As the power comes: the registers reset, noise in the memory.
+    /// The state after power-on: default registers and random memory.
     pub(crate) fn new(first: usize) -> Self {
         let mut ram = [[0; SEGMENTS]; PAGES];
         let mut byte = 7u8;
@@ -67,7 +70,7 @@ impl Sh1106 {
         }
     }
 
-    /// Power lost and come back.
+    /// Simulates a loss of power.
     pub(crate) fn brown_out(&mut self) {
         let (darkened, snow) = (self.darkened, self.snow);
         *self = Self {
@@ -77,14 +80,14 @@ impl Sh1106 {
         };
     }
 
-    /// Whether light comes out at all.
+    /// Returns true if the panel is on and has power for its pixels.
     pub(crate) fn is_lit(&self) -> bool {
         self.on && self.pump
     }
 
-    /// Whether nothing is lit in these rows' memory beside the glass.
+    /// Returns true if no bit is set in the memory of these rows beside the display.
     pub(crate) fn is_blank_outside(&self, rows: usize) -> bool {
-        // Reversed by the maker: column address 0 is segment 131.
+        // The module maker reversed the segments: column address 0 is segment 131.
         let glass = SEGMENTS - WIDTH - self.first..SEGMENTS - self.first;
         let outside = |segment: &usize| !glass.contains(segment);
         let pages = &self.ram[..rows / 8];
@@ -127,15 +130,15 @@ impl Sh1106 {
             [0xD9, charge] => self.charge = charge,
             [0xDA, pins] => self.alternative_pins = pins & 0x10 != 0,
             [0xDB, vcom] => self.vcom = vcom,
-            // Pump voltage, start line, all on, invert, clock, nothing; and what a message that
-            // was cut off left behind.
+            // The model ignores pump voltage, start line, all on, invert, clock and NOP, and also
+            // the rest of a message that was cut off.
             _ => {}
         }
         self.look();
     }
 
     fn data(&mut self, byte: u8) {
-        // The pointer stays behind the last column.
+        // The column pointer stops after the last column.
         if self.column < SEGMENTS {
             let segment = match self.segments_reversed {
                 true => SEGMENTS - 1 - self.column,
@@ -149,7 +152,7 @@ impl Sh1106 {
         }
     }
 
-    /// Notices snow; writing makes none.
+    /// Records that the panel shows unwritten memory. Writing data cannot cause this state.
     fn look(&mut self) {
         if self.is_lit() && !self.snow {
             let visible = &self.written[..self.rows / 8];

@@ -1,4 +1,4 @@
-//! Whatever the glass may be asked to show: for properties that hold of all of it.
+//! Random views for property tests of the display.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use proptest::prelude::*;
 use super::{HOPS, SIGNS, stale};
 
 pub(crate) fn some_price() -> impl Strategy<Value = Price> {
-    // Prices of every length, not mostly the longest.
+    // The prices have a random number of digits. Otherwise most of them would have the maximum
+    // number.
     (0u32..13, any::<i64>()).prop_map(|(digits, number)| {
         Price::from_scaled(
             (number % 10i64.pow(digits)).clamp(-Price::MAX.scaled(), Price::MAX.scaled()),
@@ -39,7 +40,7 @@ pub(crate) fn some_age() -> impl Strategy<Value = Duration> {
     prop_oneof![0u64..200, 0u64..1_000_000, any::<u64>()].prop_map(Duration::from_secs)
 }
 
-/// An instrument and what may be known of it.
+/// An instrument and its optional data.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
     label: String,
@@ -123,7 +124,7 @@ pub(crate) fn some_line() -> impl Strategy<Value = Parts> {
     some_instrument(prop_oneof!["[A-Z0-9]{1,6}", some_contract(), ".{0,24}"])
 }
 
-/// What goes on a page, and around it; `page` chooses among what it could be used for.
+/// The data of a page and of the areas around it. `page` selects the kind of page.
 #[derive(Clone, Debug)]
 pub(crate) struct Glass {
     pub(crate) page: usize,
@@ -145,7 +146,7 @@ pub(crate) struct Glass {
     numbers: NumberFormat,
 }
 
-/// Pages with prices come first.
+/// The pages with prices have the first numbers.
 pub(crate) const PRICED: usize = 3;
 pub(crate) const PAGES: usize = 6;
 
@@ -366,7 +367,7 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
         any::<[bool; 3]>(),
         some_numbers(),
     );
-    // In boxes, or two of them are more than the stack of a test holds.
+    // Boxes keep the strategies off the stack: two unboxed ones exceed the stack of a test thread.
     let (prices, details, around) = (prices.boxed(), details.boxed(), around.boxed());
     (pages, prices, details, around).prop_map(|(page, prices, details, around)| {
         let (first, second, contract) = prices;

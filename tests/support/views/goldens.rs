@@ -1,5 +1,5 @@
-//! Golden pictures in `tests/screens/`, two dots a character, a bar at the end of each line;
-//! `UPDATE_SCREENS=1 cargo test` draws them anew, and `git diff` shows what changed.
+//! Golden pictures in `tests/screens/`, with two pixels per character and a bar at the end of each
+//! line. `UPDATE_SCREENS=1 cargo test` writes them again, and `git diff` shows the changes.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use deskticker::render::{Frame, View};
 
 use super::{SIZES, drawn, lines};
 
-/// A picture as it is kept: the bars keep editors and git from eating the dark dots.
+/// The text of a stored picture. The bars protect the spaces of dark pixels from editors and git.
 fn text(frame: &Frame) -> String {
     let mut text = String::new();
     for line in frame.to_string().lines() {
@@ -19,7 +19,7 @@ fn text(frame: &Frame) -> String {
     text
 }
 
-/// Pictures that are kept in one file, each under its name.
+/// Named pictures that are stored in one file.
 pub(crate) struct Album<'a> {
     file: &'a str,
     views: Vec<(String, View<'a>)>,
@@ -38,7 +38,7 @@ impl<'a> Album<'a> {
         self
     }
 
-    /// The view in each freshness, all of its lines alike.
+    /// Adds the view once for each freshness. All of its lines have the same freshness.
     pub(crate) fn add_each_freshness(&mut self, name: &str, view: View<'a>) -> &mut Self {
         for (word, freshness) in FRESHNESSES {
             let mut view = view;
@@ -50,7 +50,7 @@ impl<'a> Album<'a> {
         self
     }
 
-    /// Compares with the golden pictures, on both sizes of glass.
+    /// Compares the pictures with the golden file, for both display sizes.
     pub(crate) fn check(&self) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/screens")
@@ -77,7 +77,7 @@ impl<'a> Album<'a> {
     }
 }
 
-/// What a value may be worth.
+/// The possible freshness values of a price.
 pub(crate) const FRESHNESSES: [(&str, Freshness); 6] = [
     ("live", Freshness::Live),
     ("stale", Freshness::Stale(Duration::from_secs(12))),

@@ -1,4 +1,4 @@
-//! What the glass may be asked to show: views to start from.
+//! Basic views for tests of the display.
 #![allow(dead_code)]
 
 pub(crate) mod arbitrary;
@@ -14,9 +14,9 @@ use deskticker::render::{
     PageView, PriceSummary, Size, View, draw,
 };
 
-/// Both sizes of glass.
+/// Both display sizes.
 pub(crate) const SIZES: [Size; 2] = [Size::Tall, Size::Short];
-/// All states of the link.
+/// All link icons.
 pub(crate) const SIGNS: [LinkIcon; 5] = [
     LinkIcon::Live,
     LinkIcon::Joining,
@@ -24,7 +24,7 @@ pub(crate) const SIGNS: [LinkIcon; 5] = [
     LinkIcon::Down,
     LinkIcon::Refused,
 ];
-/// All places where it can fail, and that it does not.
+/// All hops at which the connection can fail, and the state without a failure.
 pub(crate) const HOPS: [LinkHop; 9] = [
     LinkHop::Address,
     LinkHop::Dns,
@@ -45,7 +45,7 @@ pub(crate) fn stale(seconds: u64) -> Freshness {
     Freshness::Stale(Duration::from_secs(seconds))
 }
 
-/// A walk of so many points that ends near a price; always the same one.
+/// A walk of this number of points that ends near a price. The points are the same in each run.
 pub(crate) fn walk(points: usize, near: f64) -> Vec<Price> {
     let mut seed = 7u64;
     let mut value = near * 0.998;
@@ -105,7 +105,7 @@ pub(crate) fn option<'a>(
     }
 }
 
-/// A view of a page while nothing is out of the ordinary.
+/// A view of a page in the normal state.
 pub(crate) fn view(page: PageView<'_>) -> View<'_> {
     View {
         page,
@@ -125,7 +125,7 @@ pub(crate) fn ordinary(history: &[Price]) -> View<'_> {
     ))
 }
 
-/// The day of SPX.
+/// The range of SPX on this day.
 pub(crate) fn day() -> DayStats {
     DayStats {
         range: Some((price(5880.12), price(5930.55))),
@@ -133,7 +133,7 @@ pub(crate) fn day() -> DayStats {
     }
 }
 
-/// A contract of which everything is known.
+/// A contract with all optional data.
 pub(crate) fn sheet<'a>(symbol: &'a Symbol, history: &'a [Price]) -> OptionView<'a> {
     let line = option(symbol, 12.34, 12.0, history);
     let contract: Contract<'a> = symbol.contract().unwrap();
@@ -184,7 +184,7 @@ pub(crate) fn report() -> LinkReport {
     }
 }
 
-/// The lines of prices that a view has.
+/// The instrument lines of a view.
 pub(crate) fn lines<'v, 'a>(view: &'v mut View<'a>) -> Vec<&'v mut InstrumentView<'a>> {
     match &mut view.page {
         PageView::Pair(first, second) => [Some(first), second.as_mut()]

@@ -119,8 +119,9 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
         ("SPX", "16:04:50", true, true),
         ("SPX", "15:59:51", true, true),
         ("SPX", "15:52:00", true, false),
-        // The close of an index can be reported at any time after the end of the session.
+        // The close of an index can be reported late, but not by hours.
         ("SPX", "16:45:00", true, true),
+        ("SPX", "18:00:01", true, false),
         ("SPY", "15:52:00", true, false),
         ("SPY", "15:59:30", true, true),
         ("SPY", "16:01:00", true, true),

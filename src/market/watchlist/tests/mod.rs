@@ -160,7 +160,7 @@ fn a_list_that_cannot_be_says_what_to_do() {
     assert!(Watchlist::new(&many[..64]).is_ok());
     assert_eq!(
         error(&many),
-        "the watchlist names 65 symbols and 64 fit: remove 1"
+        "the watchlist has 65 symbols, but the limit is 64: remove 1"
     );
 }
 

@@ -207,14 +207,14 @@ mod tests {
     const SOON: Duration = Duration::from_secs(5);
 
     #[test]
-    fn what_is_said_is_written_in_its_order_before_the_end() {
+    fn all_lines_are_written_in_order_before_the_end() {
         let (reader, writer) = io::pipe().unwrap();
-        let mut journal = LogWriter::to(writer, LogFormat::Journald).unwrap();
+        let mut log = LogWriter::to(writer, LogFormat::Journald).unwrap();
         for number in 0..100 {
             let line = format!("line {number}\n");
-            journal.write_all(line.as_bytes()).unwrap();
+            log.write_all(line.as_bytes()).unwrap();
         }
-        assert!(journal.finish(SOON));
+        assert!(log.finish(SOON));
         let lines = BufReader::new(reader).lines().take(100);
         for (number, line) in lines.enumerate() {
             assert_eq!(line.unwrap(), format!("line {number}"));
@@ -222,17 +222,17 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_who_has_stopped_makes_nobody_wait_and_is_told_later_what_is_lost() {
+    fn a_stopped_reader_delays_no_writer_and_later_receives_the_number_of_lost_lines() {
         let (reader, writer) = io::pipe().unwrap();
-        let mut journal = LogWriter::to(writer, LogFormat::Journald).unwrap();
+        let mut log = LogWriter::to(writer, LogFormat::Journald).unwrap();
         let text = "x".repeat(1023) + "\n";
         let start = Instant::now();
         for _ in 0..1000 {
-            journal.write_all(text.as_bytes()).unwrap();
+            log.write_all(text.as_bytes()).unwrap();
         }
-        assert!(!journal.finish(Duration::from_millis(20)));
+        assert!(!log.finish(Duration::from_millis(20)));
         assert!(start.elapsed() < SOON);
-        assert!(journal.0.lock().text.len() <= BUFFER_LIMIT);
+        assert!(log.0.lock().text.len() <= BUFFER_LIMIT);
         let (mut written, mut lost) = (0, 0);
         for line in BufReader::new(reader).lines() {
             let line = line.unwrap();
@@ -248,19 +248,19 @@ mod tests {
             }
         }
         assert!(lost > 0 && written >= 64, "{written} and {lost}");
-        assert!(journal.finish(SOON));
+        assert!(log.finish(SOON));
     }
 
     #[test]
-    fn only_what_libraries_say_aloud_is_presentable() {
-        let presentable = |target, level| {
+    fn a_library_may_log_info_lines_but_no_debug_lines() {
+        let logged = |target, level| {
             let record = Record::builder().target(target).level(level).build();
             may_be_logged(&record)
         };
-        assert!(presentable("deskticker::feed", Level::Trace));
-        assert!(presentable("deskticker_hub", Level::Debug));
-        assert!(presentable("tungstenite", Level::Info));
-        assert!(!presentable("tungstenite::client", Level::Debug));
-        assert!(!presentable("deskticker_like", Level::Trace));
+        assert!(logged("deskticker::feed", Level::Trace));
+        assert!(logged("deskticker_hub", Level::Debug));
+        assert!(logged("tungstenite", Level::Info));
+        assert!(!logged("tungstenite::client", Level::Debug));
+        assert!(!logged("deskticker_like", Level::Trace));
     }
 }

@@ -236,7 +236,7 @@ mod tests {
     }
 
     /// Returns the messages that were received up to now.
-    fn heard(socket: &UnixDatagram) -> Vec<String> {
+    fn received(socket: &UnixDatagram) -> Vec<String> {
         let mut buffer = [0; 256];
         std::iter::from_fn(|| {
             socket
@@ -249,84 +249,84 @@ mod tests {
     }
 
     #[test]
-    fn systemd_hears_of_the_start_a_reload_and_the_end() {
+    fn systemd_is_notified_of_the_start_the_reload_and_the_end() {
         let (socket, supervisor) = listening("states", None);
         supervisor.ready();
         supervisor.reloading();
         supervisor.ready();
         supervisor.status("showing SPX\nREADY=1");
         supervisor.stopping();
-        let said = heard(&socket);
-        let micros = said[1]
+        let messages = received(&socket);
+        let micros = messages[1]
             .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
             .unwrap();
         assert!(micros.parse::<u64>().unwrap() > 0);
-        assert_eq!(said[0], "READY=1");
+        assert_eq!(messages[0], "READY=1");
         let rest = ["READY=1", "STATUS=showing SPX READY=1", "STOPPING=1"];
-        assert_eq!(said[2..], rest);
+        assert_eq!(messages[2..], rest);
     }
 
     #[test]
-    fn a_socket_may_be_a_path() {
+    fn the_notify_socket_can_be_a_path() {
         let path = std::env::temp_dir().join(format!("deskticker-notify-{}", std::process::id()));
         std::fs::remove_file(&path).ok();
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_nonblocking(true).unwrap();
         Supervisor::at(path.as_os_str(), None).unwrap().ready();
-        assert_eq!(heard(&socket), ["READY=1"]);
+        assert_eq!(received(&socket), ["READY=1"]);
         std::fs::remove_file(&path).unwrap();
         // A missing receiver at this address must not cause a failure.
         Supervisor::at(path.as_os_str(), None).unwrap().ready();
     }
 
     #[test]
-    fn a_loop_that_turns_is_heard_of_four_times_in_the_time_allowed() {
+    fn a_running_loop_sends_four_heartbeats_in_each_watchdog_interval() {
         let (socket, supervisor) = listening("four", Some(Duration::from_secs(20)));
         let mut heartbeat = supervisor.heartbeat();
         let mut beats = 0;
         for second in 0..20 {
             heartbeat.beat(Moment::from_secs(second));
-            beats += heard(&socket).len();
+            beats += received(&socket).len();
         }
         assert_eq!(beats, 4);
         assert_eq!(heartbeat.due(), Moment::from_secs(20));
     }
 
     #[test]
-    fn one_loop_that_is_stuck_is_missed_however_well_the_others_do() {
+    fn a_single_stuck_loop_stops_the_watchdog_notifications() {
         let (socket, supervisor) = listening("stuck", Some(Duration::from_secs(20)));
         let (mut first, mut second) = (supervisor.heartbeat(), supervisor.heartbeat());
         first.beat(Moment::ZERO);
-        assert!(heard(&socket).is_empty());
+        assert!(received(&socket).is_empty());
         second.beat(Moment::ZERO);
-        assert_eq!(heard(&socket), ["WATCHDOG=1"]);
+        assert_eq!(received(&socket), ["WATCHDOG=1"]);
         for second in 1..60 {
             first.beat(Moment::from_secs(second));
         }
-        assert!(heard(&socket).is_empty());
+        assert!(received(&socket).is_empty());
         second.beat(Moment::from_secs(60));
-        assert_eq!(heard(&socket), ["WATCHDOG=1"]);
+        assert_eq!(received(&socket), ["WATCHDOG=1"]);
         drop(second);
         for second in 60..90 {
             first.beat(Moment::from_secs(second));
         }
-        assert!(heard(&socket).is_empty(), "one that has ended too");
+        assert!(received(&socket).is_empty(), "one that has ended too");
     }
 
     #[test]
-    fn a_loop_that_is_made_anew_has_the_heartbeat_it_had_and_its_end_is_nobodys() {
+    fn a_restarted_loop_keeps_its_heartbeat_and_its_end_is_not_reported() {
         let (socket, supervisor) = listening("part", Some(Duration::from_secs(20)));
         let part = supervisor.part();
         part.heartbeat().beat(Moment::ZERO);
         part.stopping();
         part.heartbeat().beat(Moment::from_secs(5));
-        assert_eq!(heard(&socket), ["WATCHDOG=1", "WATCHDOG=1"]);
+        assert_eq!(received(&socket), ["WATCHDOG=1", "WATCHDOG=1"]);
         supervisor.stopping();
-        assert_eq!(heard(&socket), ["STOPPING=1"]);
+        assert_eq!(received(&socket), ["STOPPING=1"]);
     }
 
     #[test]
-    fn a_heartbeat_allocates_nothing() {
+    fn a_heartbeat_allocates_no_memory() {
         let (socket, supervisor) = listening("quiet", Some(Duration::from_secs(4)));
         let mut heartbeat = supervisor.heartbeat();
         let counted = allocation_counter::measure(|| {
@@ -335,25 +335,25 @@ mod tests {
             }
         });
         assert_eq!(counted.count_total, 0);
-        assert_eq!(heard(&socket).len(), 8);
+        assert_eq!(received(&socket).len(), 8);
     }
 
     #[test]
-    fn where_nobody_asks_nothing_is_due_and_nothing_said() {
+    fn without_a_watchdog_no_heartbeat_is_due_and_nothing_is_sent() {
         let (socket, supervisor) = listening("unasked", None);
         for mut heartbeat in [supervisor.heartbeat(), Heartbeat::default()] {
             assert_eq!(heartbeat.due(), Moment::NEVER);
             heartbeat.beat(Moment::from_secs(60));
         }
-        assert!(heard(&socket).is_empty());
-        let nobody = Supervisor::default();
-        nobody.ready();
-        nobody.reloading();
-        nobody.stopping();
+        assert!(received(&socket).is_empty());
+        let inactive = Supervisor::default();
+        inactive.ready();
+        inactive.reloading();
+        inactive.stopping();
     }
 
     #[test]
-    fn a_systemd_that_reads_nothing_holds_nobody_up_for_long() {
+    fn a_systemd_that_reads_nothing_does_not_block_the_program_for_long() {
         let (_deaf, supervisor) = listening("deaf", None);
         let start = std::time::Instant::now();
         let Supervisor(Some(line), _) = &supervisor else {
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn the_watchdog_of_another_process_is_not_ours() {
+    fn the_watchdog_of_another_process_is_ignored() {
         let second = Some(Duration::from_secs(1));
         assert_eq!(watchdog(Some("1000000"), None, 7), second);
         assert_eq!(watchdog(Some("1000000"), Some("7"), 7), second);
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_none_is_an_error_and_no_panic() {
+    fn an_invalid_address_causes_an_error_and_no_panic() {
         let long = "/".repeat(200);
         assert!(Supervisor::at(OsStr::new(&long), None).is_err());
         assert!(Supervisor::at(OsStr::new(&format!("@{long}")), None).is_err());

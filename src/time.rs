@@ -243,21 +243,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_written_as_http_has_it() {
+    fn a_time_has_the_http_date_format() {
         let date = |millis| Utc(millis).http_date();
         assert_eq!(date(1_795_444_200_999), "Mon, 23 Nov 2026 14:30:00 GMT");
         assert_eq!(date(i64::MAX), "");
     }
 
     #[test]
-    fn a_moment_never_wraps() {
+    fn moment_arithmetic_never_overflows() {
         assert_eq!(Moment::NEVER + Duration::from_secs(1), Moment::NEVER);
         assert_eq!(Moment::from_secs(1) - Duration::from_secs(2), Moment::ZERO);
         assert_eq!(Moment::ZERO.since(Moment::from_secs(9)), Duration::ZERO);
     }
 
     #[tokio::test]
-    async fn the_systems_clock_counts_from_the_programs_start_and_wakes_nobody_early() {
+    async fn the_system_clock_starts_at_zero_and_never_wakes_a_task_early() {
         let clock = Clock::system();
         assert!(clock.now().monotonic < Moment::from_secs(5));
         let deadline = clock.now().monotonic + Duration::from_millis(20);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_manual_clock_wakes_its_sleepers_when_the_hand_passes_them() {
+    async fn a_manual_clock_wakes_a_task_at_its_deadline() {
         let (clock, hand) = Clock::manual(Now {
             monotonic: Moment::ZERO,
             utc: None,

@@ -33,7 +33,6 @@ const CORES: &[&str] = &[
     "feed::subscriptions",
     "ticker::alerts",
     "ticker::dimming",
-    "ticker::ingest",
     "ticker::link_monitor",
     "ticker::pages",
     "ticker::polling",

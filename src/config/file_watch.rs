@@ -78,7 +78,7 @@ impl FileWatch {
 mod tests {
     use super::*;
 
-    fn seen(version: u64) -> FileStamps {
+    fn file_stamps(version: u64) -> FileStamps {
         FileStamps {
             config: Some(FileStamp {
                 inode: 1,
@@ -94,46 +94,46 @@ mod tests {
         Moment::from_secs(secs)
     }
 
-    fn watching() -> FileWatch {
+    fn new_watch() -> FileWatch {
         let mut watch = FileWatch::default();
-        watch.judged(seen(1));
+        watch.judged(file_stamps(1));
         watch
     }
 
     #[test]
-    fn a_file_that_is_being_written_is_read_once_it_has_been_the_same_for_one_more_look() {
-        let mut watch = watching();
+    fn a_changed_file_is_read_when_two_checks_see_the_same_version() {
+        let mut watch = new_watch();
         let looks = [(1, 0), (2, 2), (3, 4), (4, 6), (4, 8)];
-        let read = looks.map(|(version, secs)| watch.look(seen(version), at(secs)));
+        let read = looks.map(|(version, secs)| watch.look(file_stamps(version), at(secs)));
         assert_eq!(read, [false, false, false, false, true]);
-        watch.judged(seen(4));
-        assert!(!watch.look(seen(4), at(10)));
+        watch.judged(file_stamps(4));
+        assert!(!watch.look(file_stamps(4), at(10)));
     }
 
     #[test]
-    fn a_file_that_is_as_it_was_is_not_read_again() {
-        let mut watch = watching();
-        assert!(!watch.look(seen(2), at(2)));
-        assert!(!watch.look(seen(1), at(4)));
-        assert!(!watch.look(seen(1), at(6)));
+    fn a_file_that_returns_to_its_old_version_is_not_read_again() {
+        let mut watch = new_watch();
+        assert!(!watch.look(file_stamps(2), at(2)));
+        assert!(!watch.look(file_stamps(1), at(4)));
+        assert!(!watch.look(file_stamps(1), at(6)));
     }
 
     #[test]
-    fn a_file_that_is_gone_counts_as_unchanged_for_ten_seconds() {
-        let mut watch = watching();
+    fn a_missing_file_counts_as_unchanged_for_ten_seconds() {
+        let mut watch = new_watch();
         let looks = [2, 4, 10, 11, 12].map(|secs| watch.look(FileStamps::default(), at(secs)));
         assert_eq!(looks, [false, false, false, false, true]);
         watch.judged(FileStamps::default());
         assert!(!watch.look(FileStamps::default(), at(14)), "once is enough");
-        assert!(!watch.look(seen(1), at(16)));
-        assert!(watch.look(seen(1), at(18)), "it is back");
+        assert!(!watch.look(file_stamps(1), at(16)));
+        assert!(watch.look(file_stamps(1), at(18)), "it is back");
     }
 
     #[test]
-    fn a_file_that_is_replaced_is_never_missed_for_ten_seconds_in_all() {
-        let mut watch = watching();
+    fn short_absences_of_a_file_are_not_added_together() {
+        let mut watch = new_watch();
         assert!(!watch.look(FileStamps::default(), at(2)));
-        assert!(!watch.look(seen(1), at(4)));
+        assert!(!watch.look(file_stamps(1), at(4)));
         for secs in [6, 8, 14] {
             assert!(!watch.look(FileStamps::default(), at(secs)), "{secs}");
         }
@@ -141,9 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_it_names_counts_as_part_of_it() {
-        let mut watch = watching();
-        let mut token = seen(1);
+    fn a_change_of_a_referenced_file_counts_as_a_change_of_the_configuration() {
+        let mut watch = new_watch();
+        let mut token = file_stamps(1);
         token.others = vec![token.config];
         assert!(!watch.look(token.clone(), at(2)));
         assert!(watch.look(token, at(4)));

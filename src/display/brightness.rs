@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shifted_picture_of_64_rows_comes_in_at_the_other_edge() {
+    fn a_shifted_picture_of_64_rows_wraps_to_the_other_edge() {
         let frame = rows(Size::Tall, &[0, 10, 63]);
         assert_eq!(shifted(0, &frame), frame);
         assert_eq!(shifted(1, &frame), rows(Size::Tall, &[1, 11, 0]));
@@ -104,21 +104,21 @@ mod tests {
     }
 
     #[test]
-    fn a_shifted_picture_of_32_rows_leaves_the_glass_and_nothing_comes_in() {
+    fn a_shifted_picture_of_32_rows_does_not_wrap() {
         let frame = rows(Size::Short, &[0, 10, 31]);
         assert_eq!(shifted(2, &frame), rows(Size::Short, &[2, 12]));
         assert_eq!(shifted(-1, &frame), rows(Size::Short, &[9, 30]));
     }
 
     #[test]
-    fn no_shift_is_farther_than_two_rows() {
+    fn a_shift_is_at_most_two_rows() {
         let frame = rows(Size::Tall, &[20]);
         assert_eq!(shifted(i8::MAX, &frame), shifted(2, &frame));
         assert_eq!(shifted(i8::MIN, &frame), shifted(-2, &frame));
     }
 
     #[test]
-    fn off_is_dark() {
+    fn a_panel_that_is_off_shows_an_empty_picture() {
         let light = PanelLight {
             on: false,
             ..PanelLight::default()

@@ -78,7 +78,7 @@ mod tests {
     use crate::render::Size;
 
     #[test]
-    fn the_most_used_dot_counts_and_a_wandering_picture_spares_it() {
+    fn a_shifting_picture_halves_the_burn_in_of_the_most_used_pixel() {
         let mut frame = Frame::new(Size::Tall);
         frame.set(7, 20, true);
         let shifted = PanelLight {
@@ -89,14 +89,14 @@ mod tests {
             on: false,
             ..PanelLight::default()
         };
-        let (mut still, mut wandering) = (BurnIn::new(), BurnIn::new());
+        let (mut still, mut shifting) = (BurnIn::new(), BurnIn::new());
         for minute in 0..240 {
             still.count(&frame, PanelLight::default());
             let light = [PanelLight::default(), shifted][minute % 2];
-            wandering.count(&frame, light);
-            wandering.count(&frame, off);
+            shifting.count(&frame, light);
+            shifting.count(&frame, off);
         }
         assert_eq!(still.hours(), (4, 4));
-        assert_eq!(wandering.hours(), (2, 4));
+        assert_eq!(shifting.hours(), (2, 4));
     }
 }

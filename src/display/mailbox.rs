@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_picture_wins_and_is_taken_once() {
+    fn the_mailbox_returns_only_the_latest_picture_and_only_once() {
         let slot = Mailbox::new(Size::Short);
         slot.put(&dot(1), PanelLight::default(), SOON);
         slot.put(&dot(2), DIM, LATER);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_before_closing_can_still_be_taken() {
+    fn a_picture_from_before_the_close_can_still_be_taken() {
         let slot = Mailbox::new(Size::Short);
         slot.put(&dot(1), PanelLight::default(), SOON);
         slot.close();
@@ -223,18 +223,18 @@ mod tests {
     }
 
     #[test]
-    fn a_waiting_taker_wakes_for_a_picture() {
+    fn a_waiting_receiver_wakes_for_a_new_picture() {
         let slot = Mailbox::new(Size::Short);
-        let taker = std::thread::spawn({
+        let receiver = std::thread::spawn({
             let slot = slot.clone();
             move || slot.take(Duration::from_secs(60))
         });
         slot.put(&dot(3), PanelLight::default(), SOON);
-        assert_eq!(taker.join().unwrap(), Some(dot(3)));
+        assert_eq!(receiver.join().unwrap(), Some(dot(3)));
     }
 
     #[test]
-    fn who_has_taken_a_picture_is_busy_until_asking_again() {
+    fn a_receiver_counts_as_busy_until_its_next_take() {
         let slot = Mailbox::new(Size::Short);
         let mut taken = Box::new(Frame::new(Size::Short));
         assert_eq!(slot.busy_with(), None, "nobody has come yet");
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(slot.busy_with(), first);
         slot.take_into(&mut taken, None);
         assert!(slot.busy_with().is_some_and(|next| Some(next) != first));
-        let taker = std::thread::spawn({
+        let receiver = std::thread::spawn({
             let slot = slot.clone();
             move || slot.take(Duration::from_secs(60))
         });
@@ -254,11 +254,11 @@ mod tests {
             std::thread::yield_now();
         }
         slot.close();
-        assert_eq!(taker.join().unwrap(), None);
+        assert_eq!(receiver.join().unwrap(), None);
     }
 
     #[test]
-    fn putting_allocates_nothing() {
+    fn put_and_take_allocate_no_memory() {
         let slot = Mailbox::new(Size::Short);
         let frame = dot(4);
         let mut taken = Box::new(Frame::new(Size::Short));

@@ -176,7 +176,7 @@ mod tests {
     struct Seen {
         shown: Vec<bool>,
         ticks: usize,
-        goodbyes: usize,
+        leave_calls: usize,
     }
 
     struct Mock {
@@ -198,7 +198,7 @@ mod tests {
             self.deadline
         }
         fn leave_display(&mut self, _: Now) {
-            self.seen.lock().unwrap().goodbyes += 1;
+            self.seen.lock().unwrap().leave_calls += 1;
         }
     }
 
@@ -213,22 +213,22 @@ mod tests {
     }
 
     #[test]
-    fn the_last_picture_is_shown_before_the_goodbye() {
-        let (glass, seen) = mock(Moment::NEVER, Duration::ZERO);
-        let (mailbox, mut panel) = PanelThread::spawn(glass, Size::Tall, Clock::system()).unwrap();
+    fn the_last_picture_is_shown_before_the_device_is_left() {
+        let (device, seen) = mock(Moment::NEVER, Duration::ZERO);
+        let (mailbox, mut panel) = PanelThread::spawn(device, Size::Tall, Clock::system()).unwrap();
         let mut frame = Frame::new(Size::Tall);
         frame.set(0, 0, true);
         mailbox.put(&frame, PanelLight::default(), LATER);
         assert!(panel.finish(Duration::from_secs(5)));
         let seen = seen.lock().unwrap();
         assert_eq!(seen.shown.last(), Some(&true));
-        assert_eq!(seen.goodbyes, 1);
+        assert_eq!(seen.leave_calls, 1);
     }
 
     #[test]
-    fn a_glass_that_asked_for_it_is_called_without_a_new_picture() {
-        let (glass, seen) = mock(Moment::from_millis(5), Duration::ZERO);
-        let (_slot, mut panel) = PanelThread::spawn(glass, Size::Tall, Clock::system()).unwrap();
+    fn a_device_is_called_at_its_deadline_without_a_new_picture() {
+        let (device, seen) = mock(Moment::from_millis(5), Duration::ZERO);
+        let (_slot, mut panel) = PanelThread::spawn(device, Size::Tall, Clock::system()).unwrap();
         while seen.lock().unwrap().ticks == 0 {
             std::thread::yield_now();
         }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_desk_that_stands_still_loses_its_picture_until_it_draws_again() {
+    fn a_stalled_ticker_loses_its_picture_until_the_next_draw() {
         let (clock, hand) = Clock::manual(Now {
             monotonic: Moment::ZERO,
             utc: None,
@@ -285,9 +285,9 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_glass_delays_neither_the_sender_nor_the_exit() {
-        let (glass, _) = mock(Moment::NEVER, Duration::from_secs(60));
-        let (mailbox, mut panel) = PanelThread::spawn(glass, Size::Tall, Clock::system()).unwrap();
+    fn a_stuck_device_delays_neither_the_sender_nor_the_exit() {
+        let (device, _) = mock(Moment::NEVER, Duration::from_secs(60));
+        let (mailbox, mut panel) = PanelThread::spawn(device, Size::Tall, Clock::system()).unwrap();
         let start = std::time::Instant::now();
         mailbox.put(&Frame::new(Size::Tall), PanelLight::default(), LATER);
         // Waits until the panel thread has taken the picture and blocks in the device.

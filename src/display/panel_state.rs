@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_nothing_else_is() {
+    fn each_written_state_is_read_back_and_other_text_is_refused() {
         let path = std::env::temp_dir().join(format!("deskticker-state-{}", std::process::id()));
         let since = "2026-11-27T00:15:11Z".parse().unwrap();
         for state in [

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn who_draws_in_time_is_never_halted() {
+    fn a_ticker_that_draws_in_time_keeps_its_picture() {
         let mut stall_watch = StallWatch::new(at(0));
         for tenth in 0..600 {
             let now = at(10_000 * tenth);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_goes_when_it_ceases_to_be_good_and_the_log_hears_of_it_a_second_later() {
+    fn an_expired_picture_is_replaced_and_the_stall_is_logged_a_second_later() {
         let mut stall_watch = StallWatch::new(at(0));
         stall_watch.picture_received(at(20_000), at(10_000));
         assert_eq!(stall_watch.deadline(), at(20_050));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_was_slow_is_not_told() {
+    fn a_delay_of_less_than_a_second_is_not_logged() {
         let mut stall_watch = StallWatch::new(at(0));
         stall_watch.picture_received(at(20_000), at(10_000));
         assert_eq!(stall_watch.due(at(20_500)), StallAction::ShowNotice);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn no_picture_is_good_for_longer_than_ninety_seconds() {
+    fn a_picture_is_valid_for_at_most_ninety_seconds() {
         let mut stall_watch = StallWatch::new(at(0));
         assert_eq!(stall_watch.deadline(), at(90_050));
         stall_watch.picture_received(Moment::NEVER, at(10_000));

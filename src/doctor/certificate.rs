@@ -83,7 +83,7 @@ fn time(tag: u8, text: &[u8]) -> Option<Utc> {
 mod tests {
     use super::*;
 
-    fn issued(year: i32) -> Vec<u8> {
+    fn certificate_until(year: i32) -> Vec<u8> {
         let mut params = rcgen::CertificateParams::new(vec!["hub.local".to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(1990, 1, 1);
         params.not_after = rcgen::date_time_ymd(year, 3, 4);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_certificate_is_read_in_both_ways_of_writing_a_year() {
+    fn the_expiry_of_a_certificate_is_read_from_both_date_formats() {
         // The four times are 1999-03-04, 2027-03-04, 2049-03-04 and 2100-03-04, each at 00:00 UTC.
         for (year, seconds) in [
             (1999, 920_505_600),
@@ -101,7 +101,7 @@ mod tests {
             (2100, 4_107_801_600),
         ] {
             assert_eq!(
-                not_after(&issued(year)),
+                not_after(&certificate_until(year)),
                 Some(Utc(seconds * 1000)),
                 "{year}"
             );
@@ -109,8 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_broken_is_no_certificate_and_no_panic() {
-        let der = issued(2027);
+    fn a_truncated_or_corrupt_certificate_causes_no_panic() {
+        let der = certificate_until(2027);
         for length in 0..der.len() {
             assert_eq!(not_after(&der[..length]), None, "{length}");
         }

@@ -266,7 +266,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_upstream_that_is_down_is_told_with_the_hubs_own_words_made_harmless() {
+    fn an_upstream_that_is_down_is_reported_with_its_sanitized_reason() {
         let report = json!({ "clusters": {
             "indices": { "state": "down", "why": "the key was\u{1b}[2J refused" },
             "options": { "state": "live", "why": null, "simulated": true },

@@ -222,7 +222,7 @@ mod tests {
     use crate::time::Moment;
 
     #[test]
-    fn a_certificate_that_ends_within_days_is_told_before_it_does() {
+    fn a_certificate_that_expires_in_less_than_ten_days_causes_a_warning() {
         // The current time of this test is 2026-11-23 00:00 UTC.
         let now = Now::new(Moment::ZERO, Utc(1_795_392_000_000));
         let after = |days: i64| judge(Some(Utc(1_795_392_000_000 + days * DAY)), now, 12);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_not_shown_for_it_may_be_a_secret() {
+    fn a_url_path_is_never_shown_because_a_path_can_be_a_secret() {
         let shown = |url| place(&Endpoint::parse(url).unwrap());
         assert_eq!(shown("wss://hub.example/s3cr3t/"), "wss://hub.example/…");
         assert_eq!(shown("ws://[::1]:3000"), "ws://[::1]:3000");

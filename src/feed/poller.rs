@@ -276,17 +276,17 @@ mod tests {
     }
 
     #[test]
-    fn the_vendors_words_are_told_once_in_one_line_and_only_for_what_was_asked() {
+    fn a_refusal_is_reported_once_in_a_single_line_and_only_for_requested_symbols() {
         let body = br#"{"results":[{"ticker":"I:SPX","error":"NOT\nENTITLED\u001b[31m"},
             {"ticker":"I:\nforged","error":"NOT_FOUND"},{"ticker":"I:NDX","error":"NOT_FOUND"},
             {"ticker":"I:VIX","error":"NOT_FOUND"}]}"#;
         let (spx, vix) = (symbols(&["SPX"]), symbols(&["VIX"]));
         let refused = read(FeedProvider::Vendor, body, &spx).unwrap().refused;
-        let words = (
+        let refusal = (
             Ticker::try_from("I:SPX").unwrap(),
             "NOT ENTITLED [31m".into(),
         );
-        assert_eq!(refused, [words]);
+        assert_eq!(refused, [refusal]);
         let other = read(FeedProvider::Vendor, body, &vix).unwrap();
         assert_eq!(other.seeds[0].denial, Some(Denial::NotFound));
         let mut reported = ReportedFailures::default();
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_at_each_change_of_its_reason() {
+    fn a_failure_is_reported_at_each_change_of_its_reason() {
         let mut reported = ReportedFailures::default();
         let news = [
             Some(Failure::Timeout),

@@ -47,7 +47,7 @@ mod tests {
     const NOON: Utc = Utc(1_795_453_200_000);
 
     #[test]
-    fn the_whole_ticker_and_the_milliseconds_stand_in_the_path() {
+    fn the_path_contains_the_full_ticker_and_both_times_in_milliseconds() {
         let path = |provider, text: &str| aggregates(provider, &text.parse().unwrap(), OPEN, NOON);
         assert_eq!(
             path(FeedProvider::Hub, "O:SPY261218C00650000"),

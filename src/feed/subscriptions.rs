@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn each_channel_goes_to_the_link_of_its_class() {
+    fn each_channel_goes_to_the_connection_of_its_asset_class() {
         let symbols: Vec<Symbol> = ["SPX", "O:SPY251219C00650000", "VIX"]
             .iter()
             .map(|text| text.parse().unwrap())
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_connection_asks_for_everything_wanted_and_nothing_else() {
+    fn a_new_connection_subscribes_to_exactly_the_wanted_channels() {
         let mut subscriptions = SubscriptionTable::default();
         subscriptions.want(&channels(&["V.I:SPX", "V.I:VIX"]));
         requests(&mut subscriptions, 0);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unconfirmed_channel_is_asked_for_once_more_and_then_reported_once() {
+    fn an_unconfirmed_channel_is_requested_once_more_and_then_reported_once() {
         let mut subscriptions = SubscriptionTable::default();
         subscriptions.want(&channels(&["V.I:SPX", "V.I:XYZ"]));
         requests(&mut subscriptions, 0);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_asked_for_is_told_apart() {
+    fn a_channel_without_a_subscription_is_neither_wanted_nor_confirmed() {
         let mut subscriptions = SubscriptionTable::default();
         subscriptions.want(&channels(&["V.I:SPX"]));
         assert!(subscriptions.wants(ChannelKind::Value, "I:SPX"));
@@ -318,43 +318,50 @@ mod tests {
     }
 
     #[test]
-    fn a_hubs_channels_grow_and_shrink_by_the_thousand() {
-        let mut ledger = SubscriptionTable::default();
+    fn a_hub_can_add_and_remove_thousands_of_channels() {
+        let mut subscriptions = SubscriptionTable::default();
         let list = |numbers: std::ops::Range<usize>| -> Vec<Channel> {
             numbers
                 .map(|n| Channel::parse(&format!("V.I:N{n}")).unwrap())
                 .collect()
         };
-        ledger.want(&list(0..5000));
+        subscriptions.want(&list(0..5000));
         let now = Moment::from_secs(1);
-        assert_eq!(core::iter::from_fn(|| ledger.next(now)).count(), 5000);
+        assert_eq!(
+            core::iter::from_fn(|| subscriptions.next(now)).count(),
+            5000
+        );
         for n in 0..5000 {
-            assert!(ledger.confirm(ChannelKind::Value, &format!("I:N{n}")));
+            assert!(subscriptions.confirm(ChannelKind::Value, &format!("I:N{n}")));
         }
-        ledger.want(&list(2500..5100));
-        let requests: Vec<SubscriptionAction> = core::iter::from_fn(|| ledger.next(now)).collect();
+        subscriptions.want(&list(2500..5100));
+        let requests: Vec<SubscriptionAction> =
+            core::iter::from_fn(|| subscriptions.next(now)).collect();
         assert_eq!(requests.len(), 2600);
-        assert_eq!(ledger.confirmed(), (2500, 2600));
+        assert_eq!(subscriptions.confirmed(), (2500, 2600));
         for n in 2500..5100 {
             assert!(
-                ledger.confirm(ChannelKind::Value, &format!("I:N{n}")),
+                subscriptions.confirm(ChannelKind::Value, &format!("I:N{n}")),
                 "{n}"
             );
         }
-        assert!(!ledger.wants(ChannelKind::Value, "I:N0"));
-        ledger.forget();
-        assert_eq!(core::iter::from_fn(|| ledger.next(now)).count(), 2600);
+        assert!(!subscriptions.wants(ChannelKind::Value, "I:N0"));
+        subscriptions.forget();
+        assert_eq!(
+            core::iter::from_fn(|| subscriptions.next(now)).count(),
+            2600
+        );
     }
 
     #[test]
-    fn what_arrives_on_a_wildcard_is_wanted_under_its_real_ticker() {
-        let mut ledger = SubscriptionTable::default();
-        let named = |name| Channel::parse(name).unwrap();
-        ledger.want(&[named("V.*"), named("V.I:SPX")]);
-        assert!(ledger.confirm(ChannelKind::Value, "I:NDX"));
-        assert_eq!(ledger.confirmed(), (1, 2), "by the wildcard");
-        assert!(ledger.confirm(ChannelKind::Value, "I:SPX"));
-        assert_eq!(ledger.confirmed(), (2, 2));
-        assert!(!ledger.wants(ChannelKind::Minute, "I:NDX"));
+    fn a_wildcard_subscription_covers_each_real_ticker() {
+        let mut subscriptions = SubscriptionTable::default();
+        let channel = |name| Channel::parse(name).unwrap();
+        subscriptions.want(&[channel("V.*"), channel("V.I:SPX")]);
+        assert!(subscriptions.confirm(ChannelKind::Value, "I:NDX"));
+        assert_eq!(subscriptions.confirmed(), (1, 2), "by the wildcard");
+        assert!(subscriptions.confirm(ChannelKind::Value, "I:SPX"));
+        assert_eq!(subscriptions.confirmed(), (2, 2));
+        assert!(!subscriptions.wants(ChannelKind::Minute, "I:NDX"));
     }
 }

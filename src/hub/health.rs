@@ -289,7 +289,7 @@ mod tests {
     const OPEN: Utc = Utc(1_780_326_000_000);
 
     #[test]
-    fn a_wildcard_is_open_while_anything_that_it_means_is() {
+    fn a_wildcard_is_open_while_any_of_its_symbols_is_open() {
         let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, OPEN));
         let opened = |topic: &str| {
             let interest = Interest::from([Channel::parse(topic).unwrap()]);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_wanted_must_be_live_while_its_market_is_open() {
+    async fn a_wanted_cluster_must_be_live_while_its_market_is_open() {
         let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, OPEN));
         let (interest, wanted) = watch::channel(Interest::new());
         let (reports, passing) = mpsc::channel(1);
@@ -314,16 +314,19 @@ mod tests {
             UpstreamHealth::between(cluster, false, passing, onward, wanted, clock.clone());
         tokio::spawn(watching);
         let all = [health];
-        let told = || {
+        let health_now = || {
             let (well, report) = report(&all, false, &Calendar::us(), clock.now());
             (well, report["clusters"]["indices"].clone())
         };
-        assert_eq!((told().0, told().1["state"].clone()), (true, json!("idle")));
+        assert_eq!(
+            (health_now().0, health_now().1["state"].clone()),
+            (true, json!("idle"))
+        );
 
         interest.send_modify(|interest| {
             interest.insert(crate::market::Channel::parse("V.I:SPX").unwrap());
         });
-        let (well, indices) = told();
+        let (well, indices) = health_now();
         assert!(!well && indices["state"] == "down" && indices["why"] == "not connected yet");
 
         reports
@@ -345,7 +348,7 @@ mod tests {
             Some(UpstreamEvent::Events(Vec::new()))
         );
         hand.advance(Duration::from_millis(1500));
-        let (well, indices) = told();
+        let (well, indices) = health_now();
         assert!(well && indices["state"] == "live" && indices["lastEventAgeSeconds"] == 1.5);
 
         reports
@@ -353,7 +356,7 @@ mod tests {
             .await
             .unwrap();
         arriving.recv().await.unwrap();
-        assert!(!told().0 && told().1["why"] == Failure::Key.to_string());
+        assert!(!health_now().0 && health_now().1["why"] == Failure::Key.to_string());
         let mut text = String::new();
         let limits = Limits::default();
         render(&mut text, &all, &limits, &Calendar::us(), clock.now());
@@ -364,11 +367,11 @@ mod tests {
         // At night the market is closed, so a lost connection is not an error.
         hand.set_utc(Some(Utc(OPEN.0 + 12 * 3_600_000)));
         assert_eq!(
-            (told().0, told().1["state"].clone()),
+            (health_now().0, health_now().1["state"].clone()),
             (true, json!("closed"))
         );
         // Without a wall clock the hub must assume that the market is open.
         hand.set_utc(None);
-        assert!(!told().0);
+        assert!(!health_now().0);
     }
 }

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_is_on_the_curve_once_it_is_over() {
+    fn a_minute_appears_on_the_curve_after_its_end() {
         let mut minutes = minutes();
         minutes.value(price(5), at(0));
         minutes.value(price(6), Utc(START + 30_000));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_replaces_what_was_said_and_takes_its_extremes_with_it() {
+    fn a_corrected_bar_replaces_the_old_bar_and_its_high_and_low() {
         let mut minutes = minutes();
         minutes.refill(&[bar(0, 5, 6, 6), bar(1, 5, 60, 6), bar(2, 5, 6, 5)]);
         assert_eq!(minutes.range(), Some((price(5), price(60))));
@@ -313,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_without_a_price_repeats_the_one_before() {
+    fn a_minute_without_a_price_repeats_the_previous_minute() {
         let mut minutes = minutes();
         minutes.refill(&[bar(3, 5, 5, 5), bar(6, 8, 8, 8)]);
         assert_eq!(minutes.points(), [5, 5, 5, 8].map(price));
     }
 
     #[test]
-    fn the_curve_spans_the_session_in_128_points_at_most() {
+    fn the_curve_covers_the_session_with_at_most_128_points() {
         let mut minutes = minutes();
         for minute in 0..390 {
             minutes.bar(&bar(minute, 1, 400, minute + 1));
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refill_behind_single_values_fills_in_what_was_before_them() {
+    fn a_refill_adds_the_minutes_before_the_first_streamed_value() {
         let mut minutes = minutes();
         minutes.value(price(9), at(5));
         minutes.refill(&[bar(0, 5, 5, 5), bar(4, 6, 6, 6)]);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn another_day_forgets_the_one_before_and_what_is_outside_is_left_out() {
+    fn a_new_day_removes_the_previous_day_and_bars_outside_the_day_are_ignored() {
         let mut minutes = minutes();
         minutes.refill(&[bar(0, 5, 5, 5), bar(-1, 1, 1, 1), bar(2000, 1, 1, 1)]);
         assert_eq!(minutes.points(), [price(5)]);
@@ -364,7 +364,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn in_whatever_order_bars_come_the_curve_and_the_range_are_those_of_the_last_of_each(
+        fn the_curve_and_the_range_use_the_last_bar_of_each_minute_in_any_order(
             bars in proptest::collection::vec((0i64..960, 1i64..50, 0i64..50), 1..200)
         ) {
             let (mut one_by_one, mut at_once) = (minutes(), minutes());

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_completed_points_are_seen() {
+    fn only_completed_points_are_returned() {
         let mut history = History::new();
         assert_eq!(history.points(), []);
         history.push(price(1), Moment::from_millis(5000));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_history_keeps_the_later_of_two_and_doubles_its_interval() {
+    fn a_full_history_keeps_the_later_point_of_each_pair_and_doubles_its_interval() {
         assert_eq!(filled(0..129).points().len(), 128);
         assert_eq!(filled(0..129).interval(), Duration::from_secs(1));
         let halved = filled(0..131);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_every_quarter_of_a_minute_makes_a_history_too() {
+    fn a_value_every_15_seconds_fills_a_history() {
         let mut history = History::new();
         for nth in 0..100 {
             history.push(price(nth), Moment::from_secs(15 * nth));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_longer_than_all_before_starts_anew() {
+    fn a_silence_longer_than_the_history_starts_a_new_history() {
         let mut history = filled(0..300);
         history.push(price(9), Moment::from_secs(299 + 600));
         assert_ne!(history.points()[0], price(9));
@@ -178,7 +178,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn once_full_it_holds_half_to_all_of_its_points(
+        fn a_full_history_always_holds_between_half_and_all_of_its_points(
             gaps in proptest::collection::vec(0u64..9_000_000, 1..300)
         ) {
             let (mut history, mut at, mut was_full) = (History::new(), 0, false);

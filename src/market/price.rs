@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn prices_read_as_traders_write_them() {
+    fn prices_have_the_format_that_traders_use() {
         assert_eq!(text(5912.34), "5,912.34");
         assert_eq!(text(17.25), "17.25");
         assert_eq!(text(3988.0), "3,988.00");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_their_reader_writes_them() {
+    fn numbers_use_the_configured_group_and_decimal_separators() {
         let price = Price::from_f64(1_234_567.89).unwrap();
         let text = |group, point| {
             let (whole, fraction) = price.parts(NumberFormat { group, point });
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_price_is_refused() {
+    fn a_number_that_is_no_valid_price_is_refused() {
         for junk in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e9, -1e300] {
             assert_eq!(Price::from_f64(junk), None, "{junk}");
         }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn against_a_base_of_zero_or_less_there_is_no_percentage_but_a_difference() {
+    fn a_change_from_zero_or_less_has_a_difference_but_no_percentage() {
         for (to, from, difference) in [
             (5.0, 0.0, "+5.00"),
             (0.0, 0.0, "0.00"),
@@ -298,7 +298,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_change_has_a_sign_exactly_if_a_figure_of_it_is_not_zero(
+        fn a_change_has_a_sign_exactly_if_a_shown_digit_is_not_zero(
             to in -Price::MAX.0..=Price::MAX.0,
             moved in -3_000_000i64..3_000_000,
         ) {
@@ -313,7 +313,7 @@ mod tests {
         }
 
         #[test]
-        fn every_price_fits_its_text_and_reads_back(scaled in -Price::MAX.0..=Price::MAX.0) {
+        fn every_price_fits_into_its_text_and_can_be_parsed_back(scaled in -Price::MAX.0..=Price::MAX.0) {
             let text = Price(scaled).to_string();
             let read: f64 = text.replace(',', "").parse().unwrap();
             let step = if scaled.abs() >= Price::SCALE { 0.005 } else { 0.0 };

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn lag_counts_as_age_in_full_once_there_is_an_agreed_time() {
+    fn the_full_lag_counts_as_age_after_a_time_is_agreed() {
         for lag in [0, 1, 29, 31, 7200] {
             let quote = arrived(lag, Provenance::default());
             assert_eq!(age(&quote, now(6)), Some(lag as u64 + 1));
@@ -323,19 +323,19 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_that_is_ahead_makes_no_value_younger_than_its_receipt() {
+    fn a_timestamp_in_the_future_makes_no_value_younger_than_its_receipt() {
         let quote = arrived(-3600, Provenance::default());
         assert!(quote.is_ahead(now(5)));
         assert_eq!(age(&quote, now(8)), Some(3));
     }
 
     #[test]
-    fn a_hubs_word_on_an_age_counts_without_any_clock() {
-        let told = Provenance {
+    fn the_age_that_a_hub_reports_counts_without_a_clock() {
+        let from_hub = Provenance {
             age: Duration::from_secs(29),
             ..Provenance::default()
         };
-        let quote = arrived(0, told);
+        let quote = arrived(0, from_hub);
         assert_eq!(age(&quote, now(6)), Some(30));
         let unknown = Now {
             utc: None,
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_source_is_allowed_its_delay_and_no_silence() {
+    fn a_delayed_source_is_allowed_its_delay_but_no_silence() {
         let late = Provenance {
             delayed: true,
             ..Provenance::default()
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_that_cannot_be_one_is_dropped_and_the_value_kept() {
+    fn an_impossible_timestamp_is_removed_and_the_value_is_kept() {
         for stamp in [i64::MIN, 0, 1_768_323] {
             let quote = Quote::streamed(
                 Price::MAX,
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_fetched_is_as_old_as_its_stamp_and_of_no_age_without_a_clock() {
+    fn a_fetched_value_has_the_age_of_its_timestamp_and_no_age_without_a_clock() {
         let fetched = |lag_secs: i64, delayed| {
             let stamp = Some(Utc(NOON + 5_000 - lag_secs * 1000));
             Quote::fetched(Price::MAX, stamp, delayed, now(5))
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fetched_stamp_of_the_future_has_no_age_until_it_is_no_more_of_the_future() {
+    fn a_fetched_value_from_the_future_has_no_age_until_its_time_has_come() {
         let fetched = |ahead_secs: i64| {
             let stamp = Some(Utc(NOON + 5_000 + ahead_secs * 1000));
             Quote::fetched(Price::MAX, stamp, false, now(5))
@@ -411,14 +411,14 @@ mod tests {
     }
 
     #[test]
-    fn what_came_half_a_minute_late_came_old() {
+    fn a_value_that_is_over_30_seconds_late_is_old_on_arrival() {
         let arrived_old = |lag| arrived(lag, Provenance::default()).arrived_old(now(5));
         assert!(!arrived_old(30));
         assert!(arrived_old(31));
     }
 
     #[test]
-    fn a_bar_that_cannot_be_one_is_none() {
+    fn an_impossible_bar_is_refused() {
         let price = |whole: i64| Price::from_scaled(whole * Price::SCALE);
         let bar = |open, high, low, close, end| {
             let bar = Bar {

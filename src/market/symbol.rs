@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_class_decides_cluster_and_channels() {
+    fn the_asset_class_determines_the_cluster_and_the_channels() {
         let names = |text: &str| -> (Cluster, Vec<String>) {
             let symbol: Symbol = text.parse().unwrap();
             (
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contract_is_written_as_traders_read_it() {
+    fn a_contract_has_the_format_that_traders_use() {
         let text = |ticker: &str| {
             let symbol: Symbol = ticker.parse().unwrap();
             symbol.contract().unwrap().to_string()
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_may_be_negative_unless_it_is_a_sum_of_prices_or_a_volatility() {
+    fn an_index_may_be_negative_except_price_indices_and_volatility_indices() {
         for text in ["I:TICK", "I:ABC", "I:Vixx", "I:SP"] {
             let symbol: Symbol = text.parse().unwrap();
             assert!(symbol.may_be_negative(), "{text}");

@@ -88,11 +88,11 @@ mod tests {
 
     fn read(body: &str) -> Option<Vec<(i64, f64)>> {
         let (bars, _) = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON)?;
-        let told = |bar: &Bar| {
+        let start_and_close = |bar: &Bar| {
             assert_eq!(bar.end.0 - bar.start.0, 60_000);
             (bar.start.0 - OPEN.0, bar.close.as_f64())
         };
-        Some(bars.iter().map(told).collect())
+        Some(bars.iter().map(start_and_close).collect())
     }
 
     fn row(minute: i64, prices: &str) -> String {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_that_cannot_be_costs_none_of_the_others() {
+    fn an_invalid_minute_does_not_affect_the_other_minutes() {
         let rows = [
             row(0, "5900 5901.5 5899 5.9e3"),
             row(1, "5900 5901 5899 5902"),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_traded_is_an_answer_and_another_ticker_is_none() {
+    fn an_empty_response_is_valid_and_a_response_for_another_ticker_is_refused() {
         assert_eq!(read(r#"{"status":"OK"}"#), Some(vec![]));
         assert_eq!(read(r#"{"results":null}"#), Some(vec![]));
         assert_eq!(read(r#"{"results":[]}"#), Some(vec![]));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn minutes_that_are_not_real_say_so() {
+    fn simulated_minutes_are_marked_as_simulated() {
         let simulated = |more: &str| {
             let body = answer(&[row(0, "1 1 1 1")]).replacen('{', &format!("{{{more}"), 1);
             let read = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON);

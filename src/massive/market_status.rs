@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_market_has_its_own_state_and_the_time_is_that_of_the_answer() {
+    fn each_market_has_its_own_state_and_the_time_comes_from_the_response() {
         let body = br#"{"market":"extended-hours","serverTime":"2026-11-23T09:30:00-05:00",
             "exchanges":{"nasdaq":"open","nyse":"extended-hours"},"age":3,"stale":true,
             "indicesGroups":{"s_and_p":"closed","cgi":"open","nasdaq":"maybe","dow_jones":5}}"#;
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_may_be_missing_and_the_market_stands_for_its_exchange() {
+    fn index_groups_are_optional_and_the_market_state_applies_to_shares() {
         let body = br#"{"market":"closed","serverTime":"2026-11-23T14:30:00Z"}"#;
         let (status, simulated) = status(body).unwrap();
         assert!(!simulated);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_no_time_or_no_market_is_no_status() {
+    fn a_body_without_a_time_or_a_market_is_no_status() {
         for body in [
             r#"{"market":"open"}"#,
             r#"{"market":"open","serverTime":null}"#,

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proxys_traps_are_stepped_around() {
+    fn zero_prices_and_mixed_time_units_of_the_proxy_are_handled() {
         let seeds = seeds(
             br#"{"results":[
             {"symbol":"I:SPX","last":5912.34,"change":24.73,"changePercent":0.42,"asOf":1764086430905,"source":"indices"},
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hubs_own_words_are_taken_as_told() {
+    fn the_fields_of_the_hub_are_used_unchanged() {
         let body = br#"{"results":[{"symbol":"I:SPX","last":5912.34,"change":24.73,
             "asOf":1764086430905,"source":"indices","previousClose":5887.5,"delayed":true,
             "dayLow":5880.1,"dayHigh":5920.9}]}"#;
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_hub_knows_of_its_answer_goes_with_each_value() {
+    fn the_age_and_the_simulated_flag_of_a_response_apply_to_each_value() {
         let read = |more: &str| {
             let body = format!(
                 r#"{{{more}"results":[{{"symbol":"I:SPX","last":5912.34,"isClose":true}},
@@ -274,16 +274,19 @@ mod tests {
             );
             seeds(body.as_bytes())
         };
-        let told = read(r#""age":220.5,"stale":true,"simulated":true,"#);
-        for seed in &told {
+        let snapshots = read(r#""age":220.5,"stale":true,"simulated":true,"#);
+        for seed in &snapshots {
             assert_eq!(seed.age, Duration::from_millis(220_500));
             assert!(seed.simulated);
         }
-        assert!(told[0].is_close);
-        assert!(!told[1].is_close, "where there is no value it is no close");
-        let book = told[1].book.unwrap();
+        assert!(snapshots[0].is_close);
+        assert!(
+            !snapshots[1].is_close,
+            "where there is no value it is no close"
+        );
+        let book = snapshots[1].book.unwrap();
         assert_eq!((book.bid.scaled(), book.ask.scaled()), (0, 0));
-        assert_eq!(told[1].book_stamp, Some(Utc(1_764_086_430_905)));
+        assert_eq!(snapshots[1].book_stamp, Some(Utc(1_764_086_430_905)));
         let age = |more: &str| read(more)[0].age;
         for none in [r#""age":-3,"#, r#""age":"old","#, r#""age":null,"#, ""] {
             assert_eq!(age(none), Duration::ZERO, "{none}");
@@ -293,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_may_be_below_zero_and_zero_is_no_data() {
+    fn an_index_value_may_be_negative_and_zero_means_no_data() {
         let last = |symbol: &str, last: &str| {
             let body = format!(
                 r#"{{"results":[{{"symbol":"{symbol}","last":{last},"bid":0,"ask":1,"source":"indices"}}]}}"#
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_vendor_denies_is_told_with_its_words() {
+    fn a_denied_symbol_is_reported_with_the_error_code_of_the_vendor() {
         let quotes = rows(
             br#"{"results":[
             {"symbol":"NDX","last":0,"source":"error","denial":"NOT_ENTITLED"},
@@ -314,13 +317,13 @@ mod tests {
             {"symbol":"SPX","last":0,"source":"error","denial":"TIRED"}]}"#,
         )
         .unwrap();
-        let told: Vec<_> = quotes
+        let actual: Vec<_> = quotes
             .seeds
             .iter()
             .map(|seed| (seed.ticker.as_str(), seed.denial, seed.price))
             .collect();
         assert_eq!(
-            told,
+            actual,
             [
                 ("I:NDX", Some(Denial::NotEntitled), None),
                 ("I:ABC", Some(Denial::NotFound), None)
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_of_the_index_unless_it_says_that_it_is_of_the_share() {
+    fn a_row_belongs_to_the_index_unless_its_symbol_names_the_share() {
         let seeds = seeds(
             br#"{"results":[
             {"symbol":"COMP","last":23000,"source":"indices"},
@@ -339,12 +342,12 @@ mod tests {
             {"symbol":"stock:COMP","last":7.5,"source":"stocks"},
             {"symbol":"AMpB","last":24.5,"source":"stocks"}]}"#,
         );
-        let told: Vec<_> = seeds
+        let actual: Vec<_> = seeds
             .iter()
             .map(|seed| (seed.ticker.as_str(), seed.price))
             .collect();
         assert_eq!(
-            told,
+            actual,
             [
                 ("I:COMP", price(23_000.0)),
                 ("I:COMP", price(23_001.0)),

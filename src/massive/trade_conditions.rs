@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_contingent_trade_makes_no_last_price_and_an_ordinary_one_does() {
+    fn only_an_ordinary_trade_sets_the_last_price() {
         for ordinary in [&[][..], &[0], &[14, 41], &[1, 3], &[25], &[8, 9]] {
             assert!(make_last(ordinary, true), "{ordinary:?}");
         }
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn trades_outside_the_regular_hours_make_a_price_there_and_nowhere_else() {
+    fn extended_hours_trades_set_the_price_only_outside_the_regular_hours() {
         assert!(make_last(&[12, 14], false));
         assert!(make_last(&[13], false));
         assert!(!make_last(&[12, 52], false));

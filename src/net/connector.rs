@@ -426,32 +426,33 @@ mod tests {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(0).unwrap();
         let address = listener.local_addr().unwrap();
-        let mut calls = Vec::new();
-        while let Ok(call) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        let mut connections = Vec::new();
+        while let Ok(connection) =
+            timeout(Duration::from_millis(200), TcpStream::connect(address)).await
         {
-            calls.push(call.unwrap());
-            assert!(calls.len() < 64, "this queue has no end");
+            connections.push(connection.unwrap());
+            assert!(connections.len() < 64, "this queue has no end");
         }
-        (listener, calls)
+        (listener, connections)
     }
 
     #[tokio::test]
-    async fn an_address_that_never_answers_does_not_keep_the_next_one_waiting() {
+    async fn an_address_that_never_answers_does_not_delay_the_next_address() {
         let (hole, _calls) = black_hole().await;
         let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let [hole, open] = [&hole, &open].map(|listener| listener.local_addr().unwrap());
-        let calling = first_to_connect([hole, hole, hole, open].into_iter());
-        let stream = timeout(Duration::from_secs(3), calling).await.unwrap();
+        let connecting = first_to_connect([hole, hole, hole, open].into_iter());
+        let stream = timeout(Duration::from_secs(3), connecting).await.unwrap();
         assert_eq!(stream.unwrap().peer_addr().unwrap(), open);
     }
 
     #[tokio::test]
-    async fn who_is_reached_nowhere_is_told_at_once() {
+    async fn unreachable_addresses_cause_an_immediate_failure() {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = closed.local_addr().unwrap();
         drop(closed);
-        let calling = first_to_connect([address, address].into_iter());
-        let stream = timeout(Duration::from_secs(3), calling).await.unwrap();
+        let connecting = first_to_connect([address, address].into_iter());
+        let stream = timeout(Duration::from_secs(3), connecting).await.unwrap();
         assert!(stream.is_none());
         assert!(first_to_connect(std::iter::empty()).await.is_none());
     }

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn lookups_that_are_not_answered_never_hold_more_threads_than_the_limit() {
+    async fn unanswered_lookups_never_use_more_threads_than_the_limit() {
         static FREE: Semaphore = Semaphore::const_new(2);
         let (answer, answers) = mpsc::channel::<()>();
         let answers = std::sync::Arc::new(std::sync::Mutex::new(answers));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_needs_no_thread_and_a_name_of_this_machine_is_found() {
+    async fn an_ip_address_needs_no_thread_and_localhost_is_resolved() {
         for (host, expected) in [("127.0.0.1", "127.0.0.1:3000"), ("::1", "[::1]:3000")] {
             let endpoint = Endpoint {
                 secure: false,

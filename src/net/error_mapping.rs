@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_of_a_hub_is_about_the_token_and_of_the_vendor_about_connections() {
+    fn a_policy_close_means_a_bad_token_at_a_hub_and_an_eviction_at_the_vendor() {
         let close = CloseFrame {
             code: CloseCode::Policy,
             reason: "".into(),

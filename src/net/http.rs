@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_says_when_to_come_again_is_believed_within_reason() {
+    fn a_retry_after_time_is_at_least_a_second_and_at_most_ten_minutes() {
         // The time is 2026-11-23 14:30:00 UTC, a Monday.
         let utc = Some(Utc(1_795_444_200_000));
         let wait = |text: &str, utc| {

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_endpoint_for_delayed_data_is_recognised_by_its_name() {
+    fn the_endpoint_for_delayed_data_is_recognised_by_its_host_name() {
         let delayed = |provider, text: &str| {
             let endpoint = Endpoint::parse(text).unwrap();
             let secret = None;

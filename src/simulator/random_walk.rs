@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_walks_the_same_way() {
+    fn the_same_seed_gives_the_same_prices() {
         let walk = |seed| {
             let mut walk = RandomWalk::new("I:SPX", seed).unwrap();
             (0..5).map(|_| walk.step().to_string()).collect::<Vec<_>>()
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_of_a_week_stays_plausible() {
+    fn simulated_prices_stay_plausible_for_100_000_steps() {
         for ticker in ["I:SPX", "I:VIX", "O:SPY251219C00650000", "SPY", "COST"] {
             let mut walk = RandomWalk::new(ticker, 7).unwrap();
             let start = walk.price().as_f64();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_knows_every_ticker() {
+    fn an_unknown_ticker_has_no_random_walk() {
         assert!(RandomWalk::new("I:NOSUCH", 0).is_none());
         assert!(RandomWalk::new("spy", 0).is_none());
         let class = |ticker| RandomWalk::new(ticker, 0).map(|walk| walk.class());
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_leads_to_the_price_without_a_gap_and_is_the_same_at_every_look() {
+    fn a_curve_ends_at_the_price_without_gaps_and_never_changes() {
         const BEGINS: i64 = 1_795_447_800_000;
         for ticker in ["I:SPX", "SPY", "O:SPY251219C00650000"] {
             let walk = RandomWalk::new(ticker, 1).unwrap();

@@ -287,13 +287,13 @@ mod tests {
 
     const START: i64 = 1_795_447_800_000;
 
-    fn simulated_tickers(ticker: &str, utc: i64, length: u64) -> SimulatedTicker {
+    fn simulated_ticker(ticker: &str, utc: i64, length: u64) -> SimulatedTicker {
         let walk = RandomWalk::new(ticker, 1).unwrap();
         let now = Now::new(Moment::ZERO, Utc(utc));
         SimulatedTicker::new(walk, Moment::ZERO, now, Duration::from_millis(length))
     }
 
-    fn told(ticks: &[Tick]) -> Vec<Value> {
+    fn json_of(ticks: &[Tick]) -> Vec<Value> {
         let events = ticks.iter();
         events
             .map(|tick| serde_json::from_str(&tick.json).unwrap())
@@ -301,38 +301,38 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_trades_the_same() {
+    fn the_same_seed_gives_the_same_trades() {
         for ticker in ["SPY", "O:SPY251219C00650000"] {
             let day = || {
-                let mut simulated_tickers = simulated_tickers(ticker, START, 60_000);
-                let steps = (1..50).flat_map(|at| simulated_tickers.step(START + at * 1000));
-                told(&steps.collect::<Vec<_>>())
+                let mut simulated_ticker = simulated_ticker(ticker, START, 60_000);
+                let steps = (1..50).flat_map(|at| simulated_ticker.step(START + at * 1000));
+                json_of(&steps.collect::<Vec<_>>())
             };
             assert_eq!(day(), day());
         }
     }
 
     #[test]
-    fn bars_follow_one_another_at_every_speed_and_the_curve_has_one_a_minute() {
+    fn bars_are_contiguous_at_every_speed_and_the_curve_has_a_bar_each_minute() {
         // The ticker begins in the middle of a bar, at ten times the normal speed.
-        let mut simulated_tickers = simulated_tickers("SPY", START + 4000, 6000);
-        assert_eq!(simulated_tickers.ends, Moment::from_secs(2));
+        let mut simulated_ticker = simulated_ticker("SPY", START + 4000, 6000);
+        assert_eq!(simulated_ticker.ends, Moment::from_secs(2));
         let mut end = START;
         for at in 1..=15 {
-            simulated_tickers.step(START + at * 6000 - 1000);
-            let bar = simulated_tickers.bar(START + at * 6000);
+            simulated_ticker.step(START + at * 6000 - 1000);
+            let bar = simulated_ticker.bar(START + at * 6000);
             let bar: Value = serde_json::from_str(&bar.json).unwrap();
             assert_eq!(bar["s"], end);
             end += 6000;
             assert_eq!(bar["e"], end);
         }
-        let minutes = simulated_tickers.minutes();
+        let minutes = simulated_ticker.minutes();
         assert_eq!(minutes.len(), 390 + 2, "and there was a minute and a half");
         for pair in minutes.windows(2) {
             assert_eq!(pair[0].bar.end, pair[1].bar.start);
             assert_eq!(pair[0].bar.close, pair[1].bar.open);
         }
-        let day_summary = simulated_tickers.day_summary();
+        let day_summary = simulated_ticker.day_summary();
         assert_eq!(minutes.last().unwrap().bar.close, day_summary.price);
         let traded: u64 = minutes.iter().map(|minute| minute.volume).sum();
         assert_eq!(day_summary.volume, traded);

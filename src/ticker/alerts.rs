@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crossed_threshold_is_shown_for_its_time_and_not_again_while_the_value_stays() {
+    fn a_crossed_threshold_is_shown_once_until_the_value_returns() {
         let mut alerts = alerts(Threshold::Above(price(10)));
         assert!(!check(&mut alerts, 9, 0));
         assert!(check(&mut alerts, 10, 1));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_raised_again_once_the_value_has_been_back_and_some_minutes_have_passed() {
+    fn an_alert_is_raised_again_only_after_the_value_returns_and_minutes_pass() {
         let mut alerts = alerts(Threshold::Below(price(10)));
         assert!(check(&mut alerts, 10, 0));
         assert!(!check(&mut alerts, 11, 60));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_move_counts_either_way() {
+    fn a_move_alert_is_raised_in_both_directions() {
         for (value, raised) in [(101, false), (102, true), (98, true), (99, false)] {
             let mut alerts = alerts(Threshold::Moved(200));
             assert_eq!(check(&mut alerts, value, 0), raised, "{value}");
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn it_flashes_twice_a_second_and_of_two_the_newest_is_on() {
+    fn an_alert_toggles_twice_a_second_and_the_newest_alert_is_shown() {
         let [ten, five] = [10, 5].map(|whole| Threshold::Above(price(whole)));
         let mut alerts = Alerts::default();
         alerts.replace(&settings(&["SPX", "VIX"], &[(0, ten), (1, five)]));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_is_not_shown_again_when_another_symbol_is_put_in_front() {
+    fn a_shown_alert_is_not_repeated_after_a_change_of_the_watchlist() {
         let above = Threshold::Above(price(10));
         let mut alerts = alerts(above);
         check(&mut alerts, 10, 0);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_is_taken_away_and_comes_back_begins_anew() {
+    fn a_rule_that_is_removed_and_added_again_is_a_new_rule() {
         let above = Threshold::Above(price(10));
         let mut alerts = alerts(above);
         check(&mut alerts, 10, 0);

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_night_goes_over_midnight_into_the_day_behind_it() {
+    fn a_dimming_period_can_continue_after_midnight() {
         let dimming_periods = [night(FRIDAY, 22 * 60, 6 * 60 + 30, Some(9))];
         for (local, dimmed) in [
             ("2026-11-27T21:59", false), // Friday
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_nights_the_first_counts_and_off_is_off() {
+    fn the_first_matching_dimming_period_applies_and_can_turn_the_panel_off() {
         let off = night(WEEK, 60, 120, None);
         let dim = night(WEEK, 0, 1440, Some(1));
         assert_eq!(at(&[off, dim], "2026-11-27T01:30"), (false, 200));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn where_clocks_change_it_goes_by_what_they_show() {
+    fn a_dimming_period_follows_the_local_time_at_a_clock_change() {
         // 2:30 occurs twice on the last Sunday of October, and never on the last Sunday of March.
         let dimming_periods = [night(WEEK, 2 * 60, 3 * 60, None)];
         assert_eq!(at(&dimming_periods, "2026-10-25T02:30"), (false, 200));
@@ -119,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_clock_it_is_day() {
+    fn without_a_clock_no_dimming_period_applies() {
         let dimming_periods = [night(WEEK, 0, 1440, None)];
         assert!(light(&dimming_periods, 5, false, None, Moment::ZERO).on);
     }
 
     #[test]
-    fn the_picture_wanders_by_a_row_every_three_minutes_and_comes_back() {
+    fn the_picture_shifts_by_a_row_every_three_minutes_and_returns() {
         let shift = |secs| light(&[], 5, true, None, Moment::from_secs(secs)).shift;
         assert_eq!([0, 179, 180, 360, 540, 720].map(shift), [0, 0, 1, 0, -1, 0]);
         assert_eq!(

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hop_that_fails_is_named_from_when_it_began() {
+    fn the_failed_hop_is_reported_with_the_time_of_its_first_failure() {
         let mut link_monitor = LinkMonitor::new(at(0));
         link_monitor.status(
             Cluster::Indices,
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_that_has_lost_its_vendor_is_not_called_live() {
+    fn a_hub_without_its_vendor_is_not_live() {
         let mut link_monitor = LinkMonitor::new(at(0));
         let cut_off = ConnectionStatus {
             cut_off: true,
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_without_shares_is_no_failure_while_rest_carries_them() {
+    fn a_plan_without_share_streams_is_no_failure_while_rest_works() {
         let mut link_monitor = LinkMonitor::new(at(0));
         link_monitor.status(
             Cluster::Stocks,

@@ -118,7 +118,7 @@ mod tests {
     const CONTRACT: &str = "O:SPY251219C00650000";
 
     #[test]
-    fn two_instruments_share_a_page_and_each_contract_has_its_own() {
+    fn two_instruments_share_a_page_and_each_contract_has_its_own_page() {
         let settings = settings(&["SPX", CONTRACT, "VIX", "SPY"]);
         let mut pages = PageRotation::new(&settings, at(5));
         let current = [5, 14, 15, 25, 34, 35].map(|secs| pages.current(at(secs), false).unwrap());
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_links_page_joins_while_there_is_trouble_and_leaves_after_it() {
+    fn the_link_page_appears_only_during_connection_trouble() {
         let mut pages = PageRotation::new(&settings(&["SPX", "VIX"]), at(0));
         assert_eq!(pages.deadline(false), Moment::NEVER);
         assert_eq!(pages.current(at(10), true), Some(PageSpec::Link));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pinned_page_stays_and_an_alert_finds_the_page_of_its_instrument() {
+    fn a_pinned_page_stays_and_an_alert_shows_the_page_of_its_instrument() {
         let mut settings = settings(&["SPX", "VIX", "SPY"]);
         settings.pages = vec![PageSpec::Link, PageSpec::Pair(0, Some(1))];
         settings.pin = Some(1);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn other_pages_leave_the_one_that_is_on_where_it_is() {
+    fn a_change_of_the_pages_keeps_the_current_page_if_possible() {
         let mut pages = PageRotation::new(&settings(&["SPX", "VIX", "DJI", "NDX"]), at(0));
         assert_eq!(
             pages.current(at(13), false),

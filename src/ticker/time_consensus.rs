@@ -369,7 +369,7 @@ mod tests {
 
     /// Returns the state after ten seconds of reports from three time sources with these errors in
     /// seconds.
-    fn heard(own_off: Option<i64>, server: Option<i64>, stamps: Option<i64>) -> TimeConsensus {
+    fn observed(own_off: Option<i64>, server: Option<i64>, stamps: Option<i64>) -> TimeConsensus {
         let mut time = TimeConsensus::default();
         for secs in 0..=10 {
             time.observe_own(own(own_off, secs));
@@ -384,12 +384,12 @@ mod tests {
     }
 
     #[test]
-    fn two_that_agree_are_the_time_and_the_third_is_named() {
+    fn two_equal_clocks_set_the_time_and_the_third_clock_is_reported() {
         for off_by in [45, -45, 900, -900, 3600, -3600] {
             for (who, time) in [
-                (TimeSource::Own, heard(Some(off_by), Some(0), Some(0))),
-                (TimeSource::Server, heard(Some(0), Some(off_by), Some(0))),
-                (TimeSource::Stamps, heard(Some(0), Some(0), Some(off_by))),
+                (TimeSource::Own, observed(Some(off_by), Some(0), Some(0))),
+                (TimeSource::Server, observed(Some(0), Some(off_by), Some(0))),
+                (TimeSource::Stamps, observed(Some(0), Some(0), Some(off_by))),
             ] {
                 let mut time = time;
                 assert_eq!(off(&time, 10), Some(0), "{who:?} {off_by}");
@@ -407,18 +407,18 @@ mod tests {
     }
 
     #[test]
-    fn one_alone_is_no_time_and_two_that_differ_are_none() {
-        assert_eq!(off(&heard(Some(0), None, None), 10), None);
-        assert_eq!(off(&heard(None, Some(0), None), 10), None);
-        assert_eq!(off(&heard(None, None, Some(0)), 10), None);
-        assert_eq!(off(&heard(Some(45), Some(0), None), 10), None);
-        assert_eq!(off(&heard(None, Some(0), Some(0)), 10), Some(0));
-        assert_eq!(off(&heard(Some(0), None, Some(0)), 10), Some(0));
+    fn a_single_clock_or_two_different_clocks_set_no_time() {
+        assert_eq!(off(&observed(Some(0), None, None), 10), None);
+        assert_eq!(off(&observed(None, Some(0), None), 10), None);
+        assert_eq!(off(&observed(None, None, Some(0)), 10), None);
+        assert_eq!(off(&observed(Some(45), Some(0), None), 10), None);
+        assert_eq!(off(&observed(None, Some(0), Some(0)), 10), Some(0));
+        assert_eq!(off(&observed(Some(0), None, Some(0)), 10), Some(0));
     }
 
     #[test]
-    fn what_was_agreed_runs_on_when_the_own_clock_steps_or_is_lost() {
-        let mut time = heard(Some(0), Some(0), None);
+    fn the_agreed_time_continues_if_the_own_clock_steps_or_is_lost() {
+        let mut time = observed(Some(0), Some(0), None);
         time.observe_own(own(Some(3600), 20));
         assert_eq!(off(&time, 20), Some(0));
         time.observe_own(own(None, 30));
@@ -430,12 +430,12 @@ mod tests {
     }
 
     #[test]
-    fn a_single_stamp_that_is_wrong_moves_nothing() {
-        let mut time = heard(Some(900), Some(0), Some(0));
+    fn a_single_wrong_timestamp_does_not_change_the_time() {
+        let mut time = observed(Some(900), Some(0), Some(0));
         time.stamp(Cluster::Indices, clock(50, 11), at(11));
         assert_eq!(off(&time, 11), Some(0));
         // A clock fault of two seconds is too short for a report.
-        let mut right = heard(Some(0), Some(0), Some(0));
+        let mut right = observed(Some(0), Some(0), Some(0));
         right.observe_own(own(Some(60), 11));
         assert_eq!(right.fault(at(12)), None);
         right.observe_own(own(Some(0), 13));
@@ -445,8 +445,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_the_least_lag_of_its_connection_was_late() {
-        let mut time = heard(None, None, Some(0));
+    fn a_timestamp_behind_the_smallest_lag_of_its_connection_is_late() {
+        let mut time = observed(None, None, Some(0));
         let late = time.stamp(Cluster::Indices, clock(-26, 11), at(11));
         assert_eq!(late, Duration::from_secs(26));
         time.connected(Cluster::Indices);
@@ -455,24 +455,24 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_that_is_known_to_be_late_agrees_with_no_clock_that_is_behind() {
-        let mut time = heard(Some(-900), Some(0), Some(-900));
+    fn a_delayed_feed_does_not_confirm_a_clock_that_is_behind() {
+        let mut time = observed(Some(-900), Some(0), Some(-900));
         assert_eq!(off(&time, 10), Some(-900), "two that agree");
         time.set_delayed(Cluster::Indices, true);
         assert_eq!(off(&time, 10), Some(0));
         // The source is delayed but not marked as delayed, and no two time sources agree.
-        let time = heard(None, Some(0), Some(-900));
+        let time = observed(None, Some(0), Some(-900));
         assert!(time.is_late(Cluster::Indices, clock(-900, 10), at(10)));
         assert!(!time.is_late(Cluster::Indices, clock(-2, 10), at(10)));
         for (lag, late) in [(839, false), (840, true), (1020, true), (1021, false)] {
-            let time = heard(None, Some(0), Some(-lag));
+            let time = observed(None, Some(0), Some(-lag));
             let is_late = time.is_late(Cluster::Indices, clock(-lag, 10), at(10));
             assert_eq!(is_late, late, "{lag}");
         }
     }
 
     #[test]
-    fn a_largest_offset_is_not_taken_in_by_one_that_leaps_and_counts_those_near_it() {
+    fn the_largest_offset_ignores_a_single_leap_and_counts_near_offsets() {
         let largest = |offsets: &[i64]| {
             let mut largest = MaxOffset::default();
             for offset in offsets {
@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn of_answers_that_say_nearly_the_same_the_latest_time_counts() {
+    fn among_nearly_equal_server_times_the_latest_time_is_used() {
         let mut time = TimeConsensus::default();
         time.server(at(1), clock(0, 1));
         time.server(at(2), clock(-2, 2));
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_stamps_are_those_of_the_last_half_minute_to_a_minute() {
+    fn the_newest_timestamp_comes_from_the_last_30_to_60_seconds() {
         let mut time = TimeConsensus::default();
         let mut newest = |off: i64, secs: u64| {
             time.stamp(Cluster::Indices, clock(off, secs), at(secs));
@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_source_stays_late_on_its_next_connection() {
+    fn a_delayed_source_stays_delayed_on_its_next_connection() {
         let mut time = TimeConsensus::default();
         time.set_delayed(Cluster::Indices, true);
         time.connected(Cluster::Indices);
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn of_witnesses_that_agree_the_latest_time_counts_and_one_may_stand_apart() {
+    fn among_agreeing_clocks_the_latest_time_is_used() {
         for (own, server, stamps, agreed, by_stamps) in [
             (Some(4), Some(0), Some(0), 4, false),
             (Some(0), Some(4), Some(0), 4, false),
@@ -543,7 +543,7 @@ mod tests {
             (None, Some(0), Some(0), 0, true),
             (Some(0), None, Some(0), 0, true),
         ] {
-            let time = heard(own, server, stamps);
+            let time = observed(own, server, stamps);
             let case = (own, server, stamps);
             assert_eq!(off(&time, 10), Some(agreed), "{case:?}");
             assert_eq!(time.by_stamps, by_stamps, "{case:?}");
@@ -551,21 +551,21 @@ mod tests {
     }
 
     #[test]
-    fn whether_this_machines_clock_is_right_is_told() {
-        assert!(heard(Some(0), Some(0), None).is_own());
-        assert!(!heard(Some(3600), Some(0), Some(0)).is_own());
-        assert!(!heard(None, Some(0), Some(0)).is_own());
+    fn is_own_is_true_only_if_the_own_clock_is_right() {
+        assert!(observed(Some(0), Some(0), None).is_own());
+        assert!(!observed(Some(3600), Some(0), Some(0)).is_own());
+        assert!(!observed(None, Some(0), Some(0)).is_own());
     }
 
     #[test]
-    fn a_clock_is_named_once_it_was_wrong_for_five_seconds_and_no_earlier() {
-        let mut time = heard(Some(0), Some(0), Some(0));
+    fn a_clock_is_reported_only_after_five_seconds_of_wrong_time() {
+        let mut time = observed(Some(0), Some(0), Some(0));
         assert_eq!(time.deadline(at(10)), Moment::NEVER);
         time.observe_own(own(Some(60), 11));
         assert_eq!(time.deadline(at(12)), at(16));
-        let named = |time: &TimeConsensus, secs| time.fault(at(secs)).map(|fault| fault.who);
+        let reported = |time: &TimeConsensus, secs| time.fault(at(secs)).map(|fault| fault.who);
         assert_eq!(
-            (named(&time, 15), named(&time, 16)),
+            (reported(&time, 15), reported(&time, 16)),
             (None, Some(TimeSource::Own))
         );
         assert_eq!(time.deadline(at(16)), Moment::NEVER);
@@ -574,17 +574,17 @@ mod tests {
         time.observe_own(own(Some(0), 15));
         assert_eq!(off(&time, 15), Some(0));
         assert_eq!(
-            (named(&time, 19), named(&time, 20)),
+            (reported(&time, 19), reported(&time, 20)),
             (None, Some(TimeSource::Server))
         );
         // A clock at the limit of the allowed difference is not reported.
-        let mut near = heard(Some(5), Some(0), Some(0));
+        let mut near = observed(Some(5), Some(0), Some(0));
         near.observe_own(own(Some(5), 25));
-        assert_eq!(named(&near, 40), None);
+        assert_eq!(reported(&near, 40), None);
     }
 
     #[test]
-    fn the_words_say_by_how_much_and_which_way() {
+    fn the_clock_warning_contains_the_offset_and_its_direction() {
         for (off, way) in [(61_500, "61 s ahead"), (-61_500, "61 s behind")] {
             for (who, whose) in [
                 (TimeSource::Own, "this machine's clock is "),
@@ -598,7 +598,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_that_are_hardly_apart_are_the_same() {
+    fn nearly_equal_offsets_count_as_equal() {
         assert!(!differs(Some(TRUE), Some(TRUE + SAME)));
         assert!(differs(Some(TRUE), Some(TRUE + SAME + 1)));
         assert!(differs(Some(TRUE), None));

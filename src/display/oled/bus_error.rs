@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn every_common_error_says_what_to_do() {
+    fn every_common_bus_error_has_a_remedy() {
         for (errno, expected) in [
             (Errno::NOENT, "raspi-config nonint do_i2c 0"),
             (Errno::ACCESS, "usermod -aG i2c"),

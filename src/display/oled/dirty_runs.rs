@@ -156,13 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_changed_is_nothing_sent() {
+    fn an_unchanged_frame_sends_nothing() {
         assert!(planned(&[], None).is_empty());
         assert_eq!(price(&[], None), 0);
     }
 
     #[test]
-    fn a_gap_of_two_columns_is_sent_along_and_one_of_three_is_not() {
+    fn runs_merge_across_two_unchanged_columns_but_not_across_three() {
         // This long run is on another page, so that it becomes the last run of the plan.
         let long: Vec<_> = (0..9).map(|column| (column, 1)).collect();
         let near = planned(&[&long[..], &[(10, 0), (13, 0)]].concat(), None);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_run_is_the_one_that_saves_most_and_its_page_is_set_once() {
+    fn the_run_that_saves_most_bytes_is_last_and_its_page_is_set_once() {
         let changes = [(5, 0), (20, 0), (21, 0), (22, 0), (90, 0), (7, 3)];
         let plan = planned(&changes, None);
         assert_eq!(
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_that_is_set_is_not_set_again() {
+    fn a_page_that_is_already_set_is_not_set_again() {
         let digits: Vec<_> = [1, 2]
             .iter()
             .flat_map(|page| (97..111).map(|column| (column, *page)))
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn more_runs_than_there_is_room_for_are_one_for_each_page() {
+    fn too_many_runs_become_a_single_run_for_each_page() {
         let scattered: Vec<_> = (0..8)
             .flat_map(|page| (0..16).map(move |i| (i * 8, page)))
             .collect();
@@ -209,7 +209,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plan_covers_all_that_changed_page_by_page_and_costs_no_more_than_a_run_a_page(
+        fn a_plan_covers_every_change_and_costs_at_most_a_single_run_per_page(
             changes in prop::collection::vec((0usize..128, 0usize..8), 0..60),
             current in prop::option::of(0usize..8),
         ) {

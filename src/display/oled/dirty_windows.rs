@@ -353,20 +353,20 @@ mod tests {
     }
 
     #[test]
-    fn nothing_changed_is_nothing_sent() {
+    fn an_unchanged_frame_sends_nothing() {
         assert!(planned(&Frame::new(Size::Tall), None).is_empty());
         assert_eq!(price(&[], None), 0);
     }
 
     #[test]
-    fn a_changed_block_is_one_window() {
+    fn a_changed_block_needs_a_single_window() {
         let plan = planned(&block(97..111, 1..3), None);
         assert_eq!(plan, [window(97, 110, 1, 2)]);
         assert_eq!(price(&plan, None), 1 + 12 + 1 + 28);
     }
 
     #[test]
-    fn the_window_that_is_set_is_not_set_again() {
+    fn a_window_that_is_already_set_is_not_set_again() {
         let current = window(97, 110, 1, 2);
         let plan = planned(&block(97..111, 1..3), Some(current));
         assert_eq!(price(&plan, Some(current)), 1 + 1 + 28);
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_much_smaller_change_sets_one_side_only() {
+    fn a_much_smaller_change_sets_only_the_changed_side() {
         let current = window(97, 110, 1, 2);
         let plan = planned(&block(105..111, 1..3), Some(current));
         assert_eq!(plan, [window(105, 110, 1, 2)]);
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_side_is_kept_where_that_saves_bytes_and_only_there() {
+    fn a_window_keeps_its_columns_or_pages_only_to_save_bytes() {
         let current = window(97, 110, 1, 4);
         for (columns, pages, sent) in [
             (98..110, 5..7, window(97, 110, 5, 6)),
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_a_byte_that_changes_one_that_stays_is_no_change() {
+    fn only_the_bytes_that_differ_count_as_changed_columns() {
         let old = [0xA5; WIDTH];
         let mut new = old;
         new[42] = 0x5A;
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn two_distant_changes_are_two_windows_and_the_larger_is_the_last() {
+    fn two_distant_changes_need_two_windows_and_the_larger_window_is_last() {
         let mut next = block(97..111, 1..3);
         next.as_bytes_mut()[40..45].fill(1);
         let plan = planned(&next, None);
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn many_scattered_changes_fall_back_to_the_window_around_them() {
+    fn many_scattered_changes_share_a_single_enclosing_window() {
         let scattered: Vec<_> = (0..8)
             .flat_map(|page| (0..8).map(move |i| (i * 16 + page, page)))
             .collect();
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bits_of_the_bytes_that_differ_are_exact() {
+    fn nonzero_bytes_returns_exactly_the_bits_of_the_nonzero_bytes() {
         assert_eq!(nonzero_bytes(0), 0);
         assert_eq!(nonzero_bytes(u64::MAX), 0xFF);
         for i in 0..64 {
@@ -448,7 +448,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plan_covers_all_that_changed_and_costs_no_more_than_the_box_around_it(
+        fn a_plan_covers_every_change_and_costs_at_most_the_enclosing_window(
             changes in prop::collection::vec((0usize..128, 0usize..8), 0..40),
             current in prop::option::of((0u8..64, 64u8..128, 0u8..4, 4u8..8)),
         ) {

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_bus_and_a_file_that_is_none_are_told_apart() {
+    fn a_missing_bus_and_a_file_that_is_no_bus_are_different_errors() {
         let open = |path: &str| {
             LinuxBus {
                 path: path.into(),

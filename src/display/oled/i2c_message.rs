@@ -141,7 +141,7 @@ mod tests {
     use display_interface::DataFormat::U8;
 
     #[test]
-    fn all_but_the_data_at_the_end_have_a_control_byte_for_each_byte() {
+    fn every_byte_before_the_final_data_has_its_own_control_byte() {
         let mut message = I2cMessage::new((), 0x3c);
         message.send_commands(U8(&[0x21, 1])).unwrap();
         message.send_commands(U8(&[2])).unwrap();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn data_beyond_the_message_capacity_is_refused() {
         let mut message = I2cMessage::new((), 0x3c);
         assert!(message.send_data(U8(&[0; CAPACITY])).is_err());
     }

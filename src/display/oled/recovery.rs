@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_panel_is_tried_again_within_a_second_and_told_once() {
+    fn a_lost_panel_is_retried_within_a_second_and_reported_once() {
         let mut health = PanelRecovery::new();
         assert_eq!(health.step(at(0)), RecoveryStep::Connect);
         let lost = Some(PanelEvent::Lost(BusFault::NoAnswer));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_bus_is_tried_ever_more_rarely() {
+    fn a_stuck_bus_is_retried_at_increasing_intervals_up_to_ten_seconds() {
         let mut health = PanelRecovery::new();
         let mut waits = Vec::new();
         let mut now = at(0);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_failed_is_repeated_at_once_and_a_panel_that_is_lost_tried_at_once() {
+    fn a_failed_message_and_a_lost_panel_are_both_retried_at_once() {
         let mut health = PanelRecovery::new();
         health.worked(RecoveryStep::Connect, at(0));
         assert_eq!(
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_fail_now_and_then_do_not_put_off_the_healing() {
+    fn occasional_failed_messages_do_not_postpone_the_full_refresh() {
         let mut health = PanelRecovery::new();
         health.worked(RecoveryStep::Connect, at(0));
         health.worked(RecoveryStep::Heal, at(5));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn another_reason_is_told_once_too() {
+    fn each_different_reason_is_reported_once() {
         let mut health = PanelRecovery::new();
         health.failed(RecoveryStep::Connect, BusFault::Denied, at(0));
         let lost = Some(PanelEvent::Lost(BusFault::NoAnswer));
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panel_is_back_once_it_has_proven_itself() {
+    fn a_panel_is_reported_as_back_after_its_first_full_refresh() {
         let mut health = PanelRecovery::new();
         for second in 0..4 {
             health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(second));

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_is_four_by_four_pixels() {
+    fn a_panel_pixel_is_four_by_four_pixels_in_the_file() {
         let (width, height, pixels) = decode(&encode(&dot(3, 2)).unwrap());
         assert_eq!((width, height), (512, 128));
         for y in 0..128 {
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_written_at_most_once_a_second_and_at_the_end() {
+    fn the_file_is_written_at_most_once_a_second_and_at_the_end() {
         let directory = directory("pace");
         let path = directory.join("screen.png");
         let mut png = Png::new(&path, FinalPicture::Picture);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn no_price_is_left_in_a_file_that_nobody_writes_any_more() {
+    fn the_file_contains_no_price_after_the_program_ends() {
         let directory = directory("ended");
         let path = directory.join("screen.png");
         let mut png = Png::new(&path, FinalPicture::Notice);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_dark_while_the_panel_is_off_and_shifted_as_the_glass_would_be() {
+    fn the_file_has_the_same_light_and_shift_as_the_panel() {
         let directory = directory("light");
         let path = directory.join("screen.png");
         let mut png = Png::new(&path, FinalPicture::Picture);
@@ -353,18 +353,18 @@ mod tests {
 
     /// Shows a picture with a live value that is valid until `until`; both times are in
     /// milliseconds.
-    fn show_plain(png: &mut Png, frame: &Frame, until: u64, now: u64) {
+    fn show_live(png: &mut Png, frame: &Frame, until: u64, now: u64) {
         let utc = Utc(1_795_444_200_000 + now as i64);
         png.good_until(millis(until), Now::new(millis(now), utc));
         png.show(frame, PanelLight::default(), millis(now));
     }
 
     #[test]
-    fn the_file_says_until_when_it_is_good() {
+    fn the_file_contains_the_end_of_its_validity() {
         let directory = directory("valid");
         let path = directory.join("screen.png");
         let mut png = Png::new(&path, FinalPicture::Notice);
-        let said = || {
+        let file_texts = || {
             let file = io::BufReader::new(fs::File::open(&path).unwrap());
             let reader = png::Decoder::new(file).read_info().unwrap();
             let texts = reader.info().uncompressed_latin1_text.clone();
@@ -373,10 +373,10 @@ mod tests {
                 .map(|text| (text.keyword, text.text))
                 .collect::<Vec<_>>()
         };
-        show_plain(&mut png, &dot(0, 0), 11_001, 1_000);
+        show_live(&mut png, &dot(0, 0), 11_001, 1_000);
         // The time is 2026-11-23 14:30:01 UTC plus ten seconds.
         let until = "2026-11-23T14:30:11.001Z";
-        assert_eq!(said(), [("Valid-Until".to_owned(), until.to_owned())]);
+        assert_eq!(file_texts(), [("Valid-Until".to_owned(), until.to_owned())]);
         // The wall clock is not set.
         let now = Now {
             monotonic: millis(3_000),
@@ -384,33 +384,33 @@ mod tests {
         };
         png.good_until(millis(9_000), now);
         png.show(&dot(0, 0), PanelLight::default(), millis(3_000));
-        assert_eq!(said(), []);
+        assert_eq!(file_texts(), []);
         png.leave_display(END);
-        assert_eq!(said(), [], "ENDED is true for ever");
+        assert_eq!(file_texts(), [], "ENDED is true for ever");
         fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
-    fn losing_live_is_written_at_once_whatever_the_pace() {
+    fn the_loss_of_a_live_value_is_written_without_the_usual_wait() {
         let directory = directory("loss");
         let path = directory.join("screen.png");
         let mut png = Png::new(&path, FinalPicture::Notice);
-        let shows = |x| fs::read(&path).unwrap() == encode(&dot(x, 0)).unwrap();
-        let pixels = |x| {
+        let file_equals = |x| fs::read(&path).unwrap() == encode(&dot(x, 0)).unwrap();
+        let pixels_equal = |x| {
             let shown = decode(&fs::read(&path).unwrap());
             shown == decode(&encode(&dot(x, 0)).unwrap())
         };
         // Both pictures show a live value. The validity of the first picture ends after 200 ms.
-        show_plain(&mut png, &dot(0, 0), 1_200, 1_000);
-        show_plain(&mut png, &dot(1, 0), 1_300, 1_100);
-        assert!(pixels(0), "a tick is paced");
+        show_live(&mut png, &dot(0, 0), 1_200, 1_000);
+        show_live(&mut png, &dot(1, 0), 1_300, 1_100);
+        assert!(pixels_equal(0), "a tick is paced");
         assert_eq!(png.deadline(), millis(1_200));
         png.tick(millis(1_199));
-        assert!(pixels(0));
+        assert!(pixels_equal(0));
         png.tick(millis(1_200));
-        assert!(pixels(1));
-        show_plain(&mut png, &dot(2, 0), 9_000, 1_300);
-        assert!(pixels(2), "what was in the file was good no longer");
+        assert!(pixels_equal(1));
+        show_live(&mut png, &dot(2, 0), 9_000, 1_300);
+        assert!(pixels_equal(2), "what was in the file was good no longer");
         // The connection is lost or the simulation has ended, so no value in the next picture is
         // live.
         png.good_until(
@@ -421,27 +421,27 @@ mod tests {
             },
         );
         png.show(&dot(3, 0), PanelLight::default(), millis(1_400));
-        assert!(shows(3));
+        assert!(file_equals(3));
         // The next picture must wait for the write interval again.
-        show_plain(&mut png, &dot(4, 0), 9_000, 1_500);
-        assert!(shows(3));
+        show_live(&mut png, &dot(4, 0), 9_000, 1_500);
+        assert!(file_equals(3));
         fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
-    fn a_price_that_cannot_be_replaced_is_written_over_in_its_own_blocks_until_it_can_be() {
+    fn a_file_that_cannot_be_replaced_is_overwritten_in_place_with_a_notice() {
         let directory = directory("full");
         let path = directory.join("screen.png");
         let mut png = Png::new(&path, FinalPicture::Notice);
-        show_plain(&mut png, &dot(0, 0), 11_000, 1_000);
+        show_live(&mut png, &dot(0, 0), 11_000, 1_000);
         let before = fs::metadata(&path).unwrap();
         // A directory at the temporary path makes each write fail, as on a full disk.
-        let beside = directory.join(format!("screen.png.{}.tmp", std::process::id()));
-        fs::create_dir(&beside).unwrap();
-        show_plain(&mut png, &dot(1, 0), 12_000, 2_000);
-        let says = |words: &Frame| fs::read(&path).unwrap() == encode(words).unwrap();
+        let temporary = directory.join(format!("screen.png.{}.tmp", std::process::id()));
+        fs::create_dir(&temporary).unwrap();
+        show_live(&mut png, &dot(1, 0), 12_000, 2_000);
+        let file_contains = |picture: &Frame| fs::read(&path).unwrap() == encode(picture).unwrap();
         let notice = render::notice(Size::Short, "NOT LIVE", "cannot write this file");
-        assert!(says(&notice));
+        assert!(file_contains(&notice));
         use std::os::unix::fs::MetadataExt;
         let after = fs::metadata(&path).unwrap();
         assert_eq!(before.ino(), after.ino());
@@ -449,30 +449,30 @@ mod tests {
         // The write is retried each second, also without a new picture.
         assert_eq!(png.deadline(), millis(3_000));
         png.tick(millis(3_000));
-        assert!(says(&notice));
-        fs::remove_dir(&beside).unwrap();
+        assert!(file_contains(&notice));
+        fs::remove_dir(&temporary).unwrap();
         png.tick(millis(4_000));
         assert!(decode(&fs::read(&path).unwrap()) == decode(&encode(&dot(1, 0)).unwrap()));
         // The program ends while the file cannot be replaced.
-        fs::create_dir(&beside).unwrap();
+        fs::create_dir(&temporary).unwrap();
         png.leave_display(END);
-        assert!(says(&ended(Size::Short)));
-        fs::remove_dir(&beside).unwrap();
+        assert!(file_contains(&ended(Size::Short)));
+        fs::remove_dir(&temporary).unwrap();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
-    fn the_words_in_the_place_of_a_picture_fit_into_the_first_block_of_its_file() {
+    fn each_notice_fits_into_the_first_block_of_the_file() {
         // A file of at most one block needs no additional disk space. A block has 4096 bytes on
         // most file systems, like a page in memory.
-        let words = render::notice(Size::Tall, "NOT LIVE", "cannot write this file");
-        assert!(encode(&words).unwrap().len() < 4096);
+        let notice = render::notice(Size::Tall, "NOT LIVE", "cannot write this file");
+        assert!(encode(&notice).unwrap().len() < 4096);
         assert!(encode(&ended(Size::Tall)).unwrap().len() < 4096);
     }
 
     #[test]
-    fn a_missing_directory_is_an_error_and_no_panic() {
+    fn a_missing_directory_causes_an_error_and_no_panic() {
         let directory = directory("missing");
         let mut png = Png::new(directory.join("no/such/screen.png"), FinalPicture::Notice);
         png.show(&dot(0, 0), PanelLight::default(), Moment::ZERO);

@@ -134,10 +134,10 @@ mod tests {
     }
 
     const PRICE: &[u8] = b"a picture of a price, which is longer";
-    const WORDS: &[u8] = b"words in its place";
+    const NOTICE: &[u8] = b"words in its place";
 
     #[test]
-    fn a_file_is_taken_back_wherever_its_folder_has_gone() {
+    fn a_file_is_overwritten_even_if_its_directory_was_renamed() {
         let folder = folder("moved");
         let (here, there) = (folder.join("here"), folder.join("there"));
         fs::create_dir(&here).unwrap();
@@ -145,37 +145,37 @@ mod tests {
         file.replace(PRICE).unwrap();
         fs::rename(&here, &there).unwrap();
         file.replace(PRICE).unwrap_err();
-        file.take_back(WORDS).unwrap();
-        assert_eq!(fs::read(there.join("screen.png")).unwrap(), WORDS);
+        file.take_back(NOTICE).unwrap();
+        assert_eq!(fs::read(there.join("screen.png")).unwrap(), NOTICE);
         fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
-    fn a_file_that_another_process_has_left_is_taken_back_too() {
+    fn a_file_of_another_process_is_overwritten_in_place() {
         let folder = folder("left");
         let path = folder.join("screen.png");
         fs::write(&path, PRICE).unwrap();
         let inode = fs::metadata(&path).unwrap().ino();
-        PictureFile::at(path.clone()).take_back(WORDS).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), WORDS);
+        PictureFile::at(path.clone()).take_back(NOTICE).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), NOTICE);
         assert_eq!(fs::metadata(&path).unwrap().ino(), inode, "in place");
         fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
-    fn what_cannot_be_written_over_is_removed_and_nothing_behind_a_link_is_touched() {
+    fn a_symbolic_link_is_removed_and_its_target_is_unchanged() {
         let folder = folder("link");
         let (path, other) = (folder.join("screen.png"), folder.join("other"));
         fs::write(&other, PRICE).unwrap();
         std::os::unix::fs::symlink(&other, &path).unwrap();
-        PictureFile::at(path.clone()).take_back(WORDS).unwrap();
+        PictureFile::at(path.clone()).take_back(NOTICE).unwrap();
         assert!(path.symlink_metadata().is_err());
         assert_eq!(fs::read(&other).unwrap(), PRICE);
         fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
-    fn anybody_may_read_it_and_no_other_file_stays() {
+    fn every_user_can_read_the_file_and_no_temporary_file_remains() {
         let folder = folder("mode");
         let path = folder.join("screen.png");
         let mut file = PictureFile::at(path.clone());

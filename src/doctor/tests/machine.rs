@@ -15,7 +15,7 @@ fn permission(
 }
 
 #[test]
-fn who_may_not_open_the_bus_is_told_the_step_that_is_missing() {
+fn a_denied_bus_access_names_the_missing_step() {
     let denied = |device, mine: &[u32], user| {
         let finding = permission(Err(BusFault::Denied), device, mine, user);
         assert_eq!(finding.state, CheckState::Failed);
@@ -44,7 +44,7 @@ fn who_may_not_open_the_bus_is_told_the_step_that_is_missing() {
 }
 
 #[test]
-fn a_bus_that_opens_is_well_and_one_that_is_none_is_not() {
+fn a_bus_that_opens_is_ok_and_a_file_that_is_no_bus_fails() {
     let open = permission(Ok(()), (0, 0o20600), &[], "");
     assert_eq!(open, Finding::ok("permission", "/dev/i2c-1 can be opened"));
     let folder = permission(Err(BusFault::NotABus), (0, 0), &[], "");
@@ -53,7 +53,7 @@ fn a_bus_that_opens_is_well_and_one_that_is_none_is_not() {
 }
 
 #[test]
-fn the_date_of_an_answer_is_read_and_what_is_none_is_not() {
+fn a_valid_http_date_is_read_and_an_invalid_date_is_refused() {
     assert_eq!(
         date("Mon, 23 Nov 2026 14:30:00 GMT"),
         Some(Utc(1_795_444_200_000))
@@ -74,7 +74,7 @@ fn the_date_of_an_answer_is_read_and_what_is_none_is_not() {
 }
 
 #[test]
-fn a_clock_is_measured_by_the_servers_and_a_moments_difference_is_none() {
+fn a_clock_is_compared_with_the_server_and_four_seconds_are_tolerated() {
     let root = Path::new("/no/such/root");
     let server = Utc(1_795_444_200_000);
     let at = |seconds: i64| {

@@ -7,7 +7,7 @@ use crate::net::endpoint::Endpoint;
 use crate::time::{ManualClock, Now};
 
 #[test]
-fn a_token_is_used_until_half_a_minute_before_its_end_and_never_for_more_than_ten() {
+fn a_token_is_replaced_30_seconds_before_its_expiry_and_within_ten_minutes() {
     let now = Some(Utc(1_795_444_200_000));
     let secs = |expires_at, now| lifetime(expires_at, now).as_secs();
     assert_eq!(secs(Some(1_795_444_500_000.0), now), 270);
@@ -21,25 +21,25 @@ fn a_token_is_used_until_half_a_minute_before_its_end_and_never_for_more_than_te
 }
 
 #[test]
-fn a_hub_is_told_from_what_answers_in_its_place() {
+fn a_hub_is_distinguished_from_other_servers() {
     let hub = br#"{"status":"degraded","clusters":{"indices":{"state":"down"}}}"#;
-    let complaint = br#"{"error":"tickers required"}"#;
+    let error_body = br#"{"error":"tickers required"}"#;
     for (status, body) in [
         (200, hub.as_slice()),
         (503, hub),
-        (400, complaint),
-        (401, complaint),
-        (403, complaint),
+        (400, error_body),
+        (401, error_body),
+        (403, error_body),
     ] {
         assert!(judge(status, Some(body)), "{status}");
     }
     for (status, body) in [
-        (200, complaint.as_slice()),
-        (302, complaint),
-        (404, complaint),
-        (429, complaint),
-        (502, complaint),
-        (511, complaint),
+        (200, error_body.as_slice()),
+        (302, error_body),
+        (404, error_body),
+        (429, error_body),
+        (502, error_body),
+        (511, error_body),
         (401, hub),
         (200, br#"{"captive":true}"#),
         (200, br#"{"clusters":[]}"#),
@@ -137,7 +137,7 @@ impl Double {
     }
 
     /// Sends a request, and returns its result and all requests that the server received.
-    async fn ask(&mut self) -> (Result<(), Failure>, Vec<String>) {
+    async fn get(&mut self) -> (Result<(), Failure>, Vec<String>) {
         let answer = self.rest_client.get("/x").await;
         let seen = std::mem::take(&mut *self.seen.lock().unwrap());
         (answer.map(drop).map_err(|refusal| refusal.reason), seen)
@@ -147,25 +147,25 @@ impl Double {
 const FIRST: [&str; 3] = ["GET /healthz -", "POST /api/ws-token own", "GET /x one"];
 
 #[tokio::test]
-async fn a_hub_is_recognised_once_and_asked_with_a_token_of_minutes_that_is_kept() {
+async fn a_verified_hub_receives_requests_with_a_cached_short_lived_token() {
     let mut double = Double::new(hub);
     assert_eq!(
-        double.ask().await,
+        double.get().await,
         (Ok(()), FIRST.map(String::from).to_vec())
     );
     double.hand.advance(Duration::from_secs(29));
-    assert_eq!(double.ask().await.1, ["GET /x one"]);
+    assert_eq!(double.get().await.1, ["GET /x one"]);
     double.hand.advance(Duration::from_secs(1));
-    assert_eq!(double.ask().await.1, ["GET /healthz -", "GET /x one"]);
+    assert_eq!(double.get().await.1, ["GET /healthz -", "GET /x one"]);
     double.hand.advance(Duration::from_secs(239));
-    assert_eq!(double.ask().await.1, ["GET /healthz -", "GET /x one"]);
+    assert_eq!(double.get().await.1, ["GET /healthz -", "GET /x one"]);
     // The token expires in 30 s, so the client replaces the token.
     double.hand.advance(Duration::from_secs(1));
-    assert_eq!(double.ask().await.1, FIRST[1..]);
+    assert_eq!(double.get().await.1, FIRST[1..]);
 }
 
 #[tokio::test]
-async fn a_token_that_was_kept_and_is_refused_is_renewed_once_and_then_it_is_a_refusal() {
+async fn a_refused_cached_token_is_renewed_once_and_a_second_refusal_is_final() {
     fn refuse(request: &str) -> (u16, String) {
         match request {
             "GET /x one" => (403, r#"{"error":"the token was refused"}"#.into()),
@@ -173,74 +173,74 @@ async fn a_token_that_was_kept_and_is_refused_is_renewed_once_and_then_it_is_a_r
         }
     }
     let mut double = Double::new(hub);
-    double.ask().await.0.unwrap();
+    double.get().await.0.unwrap();
     double.behave(refuse);
     let renewed = ["GET /x one", "POST /api/ws-token own", "GET /x one"];
     let refused = (Err(Failure::Token), renewed.map(String::from).to_vec());
-    assert_eq!(double.ask().await, refused);
+    assert_eq!(double.get().await, refused);
     // The refusal of a new token is final.
     let refused = (Err(Failure::Token), FIRST.map(String::from).to_vec());
-    assert_eq!(double.ask().await, refused);
+    assert_eq!(double.get().await, refused);
 }
 
 #[tokio::test]
-async fn where_no_tokens_are_offered_its_own_one_is_used() {
+async fn the_configured_token_is_used_if_the_hub_issues_no_short_lived_tokens() {
     let mut double = Double::new(|request| match request {
         "POST /api/ws-token own" => (404, "<pre>Cannot POST</pre>".into()),
         _ => hub(request),
     });
     let own = ["GET /healthz -", "POST /api/ws-token own", "GET /x own"];
-    assert_eq!(double.ask().await.1, own);
-    assert_eq!(double.ask().await.1, ["GET /x own"]);
+    assert_eq!(double.get().await.1, own);
+    assert_eq!(double.get().await.1, ["GET /x own"]);
 }
 
 #[tokio::test]
-async fn the_proxy_is_recognised_by_its_complaint_and_by_that_alone_the_next_time() {
+async fn a_proxy_is_recognised_by_its_quotes_error_and_healthz_is_not_tried_again() {
     let mut double = Double::new(|request| match request {
         "GET /healthz -" => (404, "<pre>Cannot GET</pre>".into()),
         "GET /api/quotes -" => (400, r#"{"error":"tickers required"}"#.into()),
         _ => hub(request),
     });
     let first = ["GET /healthz -", "GET /api/quotes -", FIRST[1], FIRST[2]];
-    assert_eq!(double.ask().await.1, first);
+    assert_eq!(double.get().await.1, first);
     double.hand.advance(VERIFIED_FOR);
-    assert_eq!(double.ask().await.1, ["GET /api/quotes -", "GET /x one"]);
+    assert_eq!(double.get().await.1, ["GET /api/quotes -", "GET /x one"]);
 }
 
 #[tokio::test]
-async fn after_a_lost_link_or_a_failure_nobody_is_sent_a_token_unrecognised() {
+async fn after_a_lost_connection_or_a_failure_no_unverified_server_receives_a_token() {
     fn portal(_: &str) -> (u16, String) {
         (200, "<html>Welcome to this hotel</html>".into())
     }
     let mut double = Double::new(hub);
-    double.ask().await.0.unwrap();
+    double.get().await.0.unwrap();
     // The machine is in another network while the verification of the hub would still be valid.
     double.rest_client.connector.lost();
     double.behave(portal);
     let portal = (Err(Failure::Portal), vec!["GET /healthz -".to_owned()]);
-    assert_eq!(double.ask().await, portal);
+    assert_eq!(double.get().await, portal);
     double.behave(hub);
-    assert_eq!(double.ask().await.1, ["GET /healthz -", "GET /x one"]);
+    assert_eq!(double.get().await.1, ["GET /healthz -", "GET /x one"]);
     double.behave(|_| (502, r#"{"error":"no answer from the vendor"}"#.into()));
     assert_eq!(
-        double.ask().await,
+        double.get().await,
         (Err(Failure::Busy), vec!["GET /x one".to_owned()])
     );
     double.behave(|request| match request {
         "GET /healthz -" => (302, String::new()),
         _ => hub(request),
     });
-    assert_eq!(double.ask().await, portal);
+    assert_eq!(double.get().await, portal);
 }
 
 #[tokio::test]
-async fn a_server_that_has_nothing_of_a_hub_is_sent_no_token() {
+async fn a_server_that_is_no_hub_receives_no_token() {
     let mut double = Double::new(|_| (404, r#"{"error":"not here"}"#.into()));
-    let doors = ["GET /healthz -", "GET /api/quotes -"];
+    let paths = ["GET /healthz -", "GET /api/quotes -"];
     assert_eq!(
-        double.ask().await,
-        (Err(Failure::Path), doors.map(String::from).to_vec())
+        double.get().await,
+        (Err(Failure::Path), paths.map(String::from).to_vec())
     );
     double.behave(|_| (503, "<html>".into()));
-    assert_eq!(double.ask().await.0, Err(Failure::Busy));
+    assert_eq!(double.get().await.0, Err(Failure::Busy));
 }

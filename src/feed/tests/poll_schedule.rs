@@ -14,12 +14,12 @@ fn symbol(name: &str) -> Symbol {
 }
 
 fn need(polls: &[(&str, Option<u64>)]) -> RestDemand {
-    let ask = |(name, pace): &(&str, Option<u64>)| PollRequest {
+    let poll_request = |(name, pace): &(&str, Option<u64>)| PollRequest {
         symbol: symbol(name),
         pace: pace.map(Duration::from_millis),
     };
     RestDemand {
-        polls: polls.iter().map(ask).collect(),
+        polls: polls.iter().map(poll_request).collect(),
         ..RestDemand::default()
     }
 }
@@ -71,16 +71,17 @@ impl Bench {
         (due, names)
     }
 
-    fn fails(&mut self, now: u64, reason: Failure, said: Option<u64>) -> u64 {
+    fn fails(&mut self, now: u64, reason: Failure, retry_after: Option<u64>) -> u64 {
         let (due, job) = self.first(now);
-        let said = said.map(Duration::from_millis);
-        self.0.failed(&job, reason, said, Moment::from_millis(due));
+        let retry_after = retry_after.map(Duration::from_millis);
+        self.0
+            .failed(&job, reason, retry_after, Moment::from_millis(due));
         due
     }
 }
 
 #[test]
-fn what_is_due_at_about_the_same_time_is_one_request_and_the_slow_round_is_not_starved() {
+fn polls_due_at_the_same_time_share_a_request_and_slow_polls_still_happen() {
     let mut bench = Bench::new(&need(&[
         ("SPX", None),
         ("SPY", Some(2500)),
@@ -97,14 +98,14 @@ fn what_is_due_at_about_the_same_time_is_one_request_and_the_slow_round_is_not_s
         assert_eq!(due, now + 2500);
         now = due;
         for (count, name) in counts.iter_mut().zip(["SPX", "SPY", "QQQ"]) {
-            *count += usize::from(names.iter().any(|asked| asked == name));
+            *count += usize::from(names.iter().any(|requested| requested == name));
         }
     }
     assert_eq!(counts, [1, 241, 10]);
 }
 
 #[test]
-fn half_a_second_is_the_same_time_and_more_is_not() {
+fn polls_within_half_a_second_share_a_request() {
     let mut bench = Bench::new(&need(&[
         ("SPY", Some(2000)),
         ("QQQ", Some(2500)),
@@ -116,7 +117,7 @@ fn half_a_second_is_the_same_time_and_more_is_not() {
 }
 
 #[test]
-fn a_wait_is_counted_from_the_answer_and_no_pace_is_faster_than_a_second() {
+fn the_poll_interval_starts_at_the_response_and_is_at_least_a_second() {
     let mut bench = Bench::new(&need(&[("SPY", Some(1))]));
     let (_, job) = bench.first(0);
     bench
@@ -126,7 +127,7 @@ fn a_wait_is_counted_from_the_answer_and_no_pace_is_faster_than_a_second() {
 }
 
 #[test]
-fn a_request_has_64_symbols_at_most_and_those_that_wait_longest_go_first() {
+fn a_request_has_at_most_64_symbols_and_the_longest_waiting_symbols_go_first() {
     let names: Vec<String> = (0..70).map(|n| format!("S{}", n + 10)).collect();
     let polls: Vec<_> = names
         .iter()
@@ -149,7 +150,7 @@ fn a_request_has_64_symbols_at_most_and_those_that_wait_longest_go_first() {
 }
 
 #[test]
-fn an_answer_that_lacks_something_is_asked_for_again_sooner_and_then_less_often() {
+fn an_incomplete_response_is_requested_again_soon_and_then_less_often() {
     let mut bench = Bench::new(&need(&[("SPX", None), ("VIX", None)]));
     let mut unstamped = seed("VIX");
     unstamped.stamp = None;
@@ -171,7 +172,7 @@ fn an_answer_that_lacks_something_is_asked_for_again_sooner_and_then_less_often(
 }
 
 #[test]
-fn what_the_vendor_denies_is_asked_for_less_and_less_whatever_its_pace() {
+fn a_denied_symbol_is_requested_less_and_less_often() {
     let mut bench = Bench::new(&need(&[("SPY", Some(2500))]));
     let mut denied = seed("SPY");
     denied.denial = Some(Denial::NotEntitled);
@@ -189,7 +190,7 @@ fn what_the_vendor_denies_is_asked_for_less_and_less_whatever_its_pace() {
 }
 
 #[test]
-fn a_return_of_a_link_asks_once_and_no_sooner_than_a_quarter_of_a_minute() {
+fn a_reconnect_causes_a_single_request_15_seconds_after_the_last_response() {
     let mut needed = need(&[("SPX", None)]);
     let mut bench = Bench::new(&needed);
     bench.quotes(100_000);
@@ -202,7 +203,7 @@ fn a_return_of_a_link_asks_once_and_no_sooner_than_a_quarter_of_a_minute() {
 }
 
 #[test]
-fn failures_double_the_wait_up_to_a_minute_in_need_and_ten_without() {
+fn failures_double_the_wait_up_to_a_minute_with_a_pace_and_ten_minutes_without() {
     for (pace, expected) in [
         (Some(2500), [5, 10, 20, 40, 60, 60, 60, 60, 60]),
         (None, [5, 10, 20, 40, 80, 160, 320, 600, 600]),
@@ -222,7 +223,7 @@ fn failures_double_the_wait_up_to_a_minute_in_need_and_ten_without() {
 }
 
 #[test]
-fn who_says_when_to_come_again_is_not_asked_for_anything_before() {
+fn no_request_is_sent_before_the_retry_after_time_of_the_server() {
     let mut needed = need(&[("SPY", Some(2500))]);
     needed.market = Some(MARKET);
     needed.minutes = vec![(symbol("SPY"), DAY)];
@@ -237,7 +238,7 @@ fn who_says_when_to_come_again_is_not_asked_for_anything_before() {
 }
 
 #[test]
-fn a_new_list_is_asked_for_at_once_but_not_of_who_has_no_time() {
+fn a_new_watchlist_ends_the_backoff_unless_the_server_is_busy() {
     for (reason, due) in [
         (Failure::Unreachable, 1000),
         (Failure::Portal, 1000),
@@ -253,7 +254,7 @@ fn a_new_list_is_asked_for_at_once_but_not_of_who_has_no_time() {
 }
 
 #[test]
-fn the_markets_are_asked_for_once_a_minute_and_hourly_where_there_is_no_such_thing() {
+fn the_market_status_is_requested_each_minute_or_hourly_if_not_available() {
     let mut needed = need(&[]);
     let mut bench = Bench::new(&needed);
     assert_eq!(bench.0.due(at(0)), Moment::NEVER);
@@ -271,7 +272,7 @@ fn the_markets_are_asked_for_once_a_minute_and_hourly_where_there_is_no_such_thi
 }
 
 #[test]
-fn minutes_come_one_symbol_after_the_other_and_once() {
+fn minute_bars_are_requested_once_and_for_a_single_symbol_at_a_time() {
     let mut needed = need(&[]);
     needed.minutes = ["SPX", "VIX", "SPY"]
         .map(|name| (symbol(name), DAY))
@@ -307,7 +308,7 @@ fn minutes_come_one_symbol_after_the_other_and_once() {
 }
 
 #[test]
-fn minutes_that_fail_keep_no_other_symbol_waiting_for_long() {
+fn a_failed_minute_bar_request_does_not_delay_other_symbols_for_long() {
     let mut needed = need(&[]);
     needed.minutes = ["SPX", "VIX"].map(|name| (symbol(name), DAY)).to_vec();
     let mut bench = Bench::new(&needed);

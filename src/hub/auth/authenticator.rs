@@ -396,7 +396,7 @@ mod tests {
     use crate::time::Utc;
 
     #[test]
-    fn what_is_remembered_of_used_tokens_is_bounded_and_forgotten_in_time() {
+    fn the_memory_of_used_tokens_is_bounded_and_expired_tokens_are_removed() {
         let authenticator = Authenticator::new(None, Some(&Secret::new("t").unwrap())).unwrap();
         let device = authenticator.check("t").unwrap();
         let start = Now::new(Moment::ZERO, Utc::PLAUSIBLE);

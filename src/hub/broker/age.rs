@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_is_said_once_whatever_the_event_looks_like() {
+    fn every_event_contains_exactly_one_age() {
         for (json, expected) in [
             ("{}", r#"{"age":29004}"#),
             ("{ }", r#"{"age":29004}"#),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_add_up_from_hub_to_hub() {
+    fn the_age_from_the_previous_hub_is_added_to_the_age_in_this_hub() {
         let arrival = Arrival {
             at: Moment::from_secs(3),
             age: Duration::from_secs(26),
@@ -151,7 +151,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_but_the_age_is_changed(json in any_json(), spaces: bool) {
+        fn only_the_age_of_an_event_is_changed(json in any_json(), spaces: bool) {
             let mut json = json;
             let text = if spaces {
                 serde_json::to_string_pretty(&json).unwrap()

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_channel_is_kept_for_five_seconds_after_the_last_has_left_it() {
+    fn a_channel_is_kept_for_five_seconds_after_its_last_client_leaves() {
         let spx = Channel::parse("V.I:SPX").unwrap();
         let mut wanted = ClientSubscriptions::default();
         wanted.add(&spx);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_within_them_keeps_it() {
+    fn a_client_that_returns_in_time_keeps_the_channel() {
         let all = Channel::parse("V.*").unwrap();
         let mut wanted = ClientSubscriptions::default();
         wanted.add(&all);

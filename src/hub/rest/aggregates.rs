@@ -159,7 +159,7 @@ mod tests {
     use crate::market::Ticker;
 
     #[tokio::test]
-    async fn bars_that_pass_are_kept_and_a_corrected_one_replaces() {
+    async fn streamed_bars_are_cached_and_a_corrected_bar_replaces_the_old_bar() {
         let (minutes, keeping) = BarCache::new();
         tokio::spawn(keeping);
         let start = 1_795_444_200_000_i64;
@@ -184,12 +184,12 @@ mod tests {
             times: start..start + 2 * MINUTE,
         };
         let held = minutes.read(&span).await;
-        let told: Vec<_> = held
+        let bars: Vec<_> = held
             .minutes
             .iter()
             .map(|minute| (minute.bar.close.as_f64(), minute.volume))
             .collect();
-        assert_eq!(told, [(1.5, Some(1.5)), (2.0, Some(20.0))]);
+        assert_eq!(bars, [(1.5, Some(1.5)), (2.0, Some(20.0))]);
         assert!(held.whole && !held.simulated);
         // After a change to another vendor, no bar of the old vendor is returned.
         minutes.seen(true, Vec::new()).await;

@@ -232,27 +232,30 @@ mod tests {
     use super::*;
     use crate::time::{Moment, Utc};
 
-    fn asked(path: &str) -> Result<(i64, i64), InvalidRequest> {
-        let asked = AggregatesRequest::parse(&format!("/v2/aggs/ticker/{path}"))?;
-        Ok((asked.from, asked.to))
+    fn parse_times(path: &str) -> Result<(i64, i64), InvalidRequest> {
+        let request = AggregatesRequest::parse(&format!("/v2/aggs/ticker/{path}"))?;
+        Ok((request.from, request.to))
     }
 
     #[test]
-    fn times_are_milliseconds_or_days_of_new_york() {
+    fn a_time_is_milliseconds_or_a_date_in_new_york() {
         let open = 1_795_444_200_000;
         let times = format!("I:SPX/range/1/minute/{open}/{}", open + 1);
-        assert_eq!(asked(&times), Ok((open, open + 1)));
+        assert_eq!(parse_times(&times), Ok((open, open + 1)));
         // The day 2026-11-23 in New York began at 5:00 UTC.
         let begins = open - (9 * 60 + 30) * MINUTE;
         let day = "I%3ASPX/range/1/minute/2026-11-23/2026-11-23";
-        assert_eq!(asked(day), Ok((begins, begins + 24 * 60 * MINUTE - 1)));
+        assert_eq!(
+            parse_times(day),
+            Ok((begins, begins + 24 * 60 * MINUTE - 1))
+        );
         // The day 2026-11-01 in New York has 25 hours, because daylight saving time ends.
-        let long = asked("SPY/range/1/minute/2026-11-01/2026-11-01").unwrap();
+        let long = parse_times("SPY/range/1/minute/2026-11-01/2026-11-01").unwrap();
         assert_eq!(long.1 - long.0 + 1, 25 * 60 * MINUTE);
     }
 
     #[test]
-    fn what_is_not_served_is_told_from_what_makes_no_sense() {
+    fn an_unserved_request_and_an_invalid_request_are_different_errors() {
         for path in [
             "I:SPX/range/5/minute/2026-11-23/2026-11-23",
             "I:SPX/range/1/hour/2026-11-23/2026-11-23",
@@ -261,7 +264,7 @@ mod tests {
             "",
         ] {
             assert!(
-                matches!(asked(path), Err(InvalidRequest::Unserved(_))),
+                matches!(parse_times(path), Err(InvalidRequest::Unserved(_))),
                 "{path}"
             );
         }
@@ -274,14 +277,14 @@ mod tests {
             "SPY/range/1/minute/99999999999999999999/2026-11-23",
         ] {
             assert!(
-                matches!(asked(path), Err(InvalidRequest::Senseless(_))),
+                matches!(parse_times(path), Err(InvalidRequest::Senseless(_))),
                 "{path}"
             );
         }
     }
 
     #[test]
-    fn all_who_ask_within_a_day_ask_the_vendor_for_the_same() {
+    fn all_requests_within_a_day_cause_the_same_vendor_request() {
         let open = 1_795_444_200_000;
         let now = Now::new(Moment::ZERO, Utc(open + 90_000));
         for times in [
@@ -289,22 +292,22 @@ mod tests {
             format!("{}/{}", open + 7, open + 99_000_000),
             "2026-11-23/2026-11-23".into(),
         ] {
-            let asked =
+            let request =
                 AggregatesRequest::parse(&format!("/v2/aggs/ticker/SPX/range/1/minute/{times}"));
-            let asked = asked.unwrap();
-            let span = asked.span(now);
-            let path = asked.path(&span);
+            let request = request.unwrap();
+            let span = request.span(now);
+            let path = request.path(&span);
             assert!(
                 path.starts_with("/v2/aggs/ticker/I:SPX/range/1/minute/2026-11-23/2026-11-23?"),
                 "{path}"
             );
-            let all = asked.fetched(&span, now.utc.map(|utc| utc.0)).times;
+            let all = request.fetched(&span, now.utc.map(|utc| utc.0)).times;
             assert_eq!(all, open - (9 * 60 + 30) * MINUTE..open + MINUTE);
         }
     }
 
     #[test]
-    fn a_row_that_is_no_bar_costs_none_of_the_others() {
+    fn an_invalid_row_does_not_affect_the_other_bars() {
         let body = br#"{"status":"DELAYED","results":[{"t":1795444200000,"o":2,"h":3,"l":1,"c":2.5,"v":7},
             {"t":1795444260000,"o":2,"h":1,"l":3,"c":2}, null, {"t":"now"}, {"t":0,"o":1,"h":1,"l":1,"c":1},
             {"t":1795444320000,"o":0,"h":0,"l":0,"c":0}]}"#;

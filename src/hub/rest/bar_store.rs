@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_that_is_sent_again_replaces_and_rest_fills_only_what_did_not_pass() {
+    fn a_repeated_bar_replaces_the_old_bar_and_rest_fills_only_the_missing_bars() {
         let mut store = BarStore::default();
         for (at, price) in [(2, 12.0), (3, 13.0), (2, 12.5)] {
             store.stream(&ticker("I:SPX"), minute(at, price));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passed_before_a_gap_is_not_taken_for_all() {
+    fn bars_before_a_gap_do_not_count_as_complete() {
         let mut store = BarStore::default();
         for at in [0, 1, 5, 6] {
             store.stream(&ticker("I:SPX"), minute(at, 1.0));
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_day_makes_room() {
+    fn the_oldest_day_is_removed_at_the_limit() {
         const DAY: i64 = 24 * 60;
         let mut store = BarStore::default();
         for day in 0..3 {
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn tickers_are_bounded_and_who_is_asked_for_stays() {
+    fn the_number_of_tickers_is_bounded_and_a_requested_ticker_stays() {
         let mut store = BarStore::default();
         store.stream(&ticker("I:SPX"), minute(0, 1.0));
         store.read(&span(0..1));

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_good_for_its_time_and_then_asked_for_again() {
+    fn a_cached_response_is_fresh_until_its_ttl_ends() {
         let cache = answered();
         assert_eq!(age(cache.look(PATH, at(2))), Some((1, false)));
         assert_eq!(cache.look(PATH, at(3)), None);
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_asks_before_the_vendor_said_so_whatever_the_symbols() {
+    fn no_request_is_sent_before_the_retry_after_time_of_the_vendor() {
         let mut cache = answered();
         let stale = cache.failed(PATH, &refusal(Failure::Busy, Some("30")), now(5));
         assert_eq!(
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_another_question_does_not_cut_the_wait_short() {
+    fn a_response_to_an_earlier_request_does_not_shorten_the_backoff() {
         let mut cache = Cache::default();
         cache
             .failed(PATH, &refusal(Failure::Busy, Some("30")), now(5))
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_says_when_to_come_back_too() {
+    fn a_retry_after_header_can_be_a_date() {
         let mut cache = Cache::default();
         let date = Some("Mon, 23 Nov 2026 14:31:40 GMT");
         cache
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_lacks_one_service_may_have_another() {
+    fn a_plan_without_quotes_can_still_have_the_market_status() {
         let mut cache = Cache::default();
         cache
             .failed(PATH, &refusal(Failure::Token, None), now(0))
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_ten_minutes_ago_is_none() {
+    fn a_response_older_than_ten_minutes_is_not_used() {
         let mut cache = answered();
         let failed =
             |cache: &mut Cache, secs| cache.failed(PATH, &refusal(Failure::Lost, None), now(secs));
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_a_vendor_that_was_replaced_are_let_go_of() {
+    fn the_responses_of_a_replaced_vendor_are_removed() {
         let simulated = AnswerInfo {
             simulated: true,
             ..GOOD
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_answers_make_room() {
+    fn the_oldest_responses_are_removed_at_the_size_limit() {
         let mut cache = Cache::default();
         for n in 0..1000 {
             cache.answered(

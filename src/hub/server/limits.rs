@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowance_is_used_up_and_comes_back_with_time() {
+    fn an_allowance_is_limited_and_refills_over_time() {
         let mut rates = RateLimiter::default();
         let peer_info = address("192.0.2.1");
         let start = Moment::from_secs(100);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn asking_often_does_not_keep_an_allowance_from_coming_back() {
+    fn frequent_requests_do_not_prevent_the_refill_of_an_allowance() {
         let mut rates = RateLimiter::default();
         let peer_info = address("192.0.2.1");
         assert!(rates.take(peer_info, 1, Moment::ZERO));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_household_of_ipv6_addresses_is_one_and_loopback_is_exempt() {
+    fn all_addresses_of_an_ipv6_network_share_an_allowance_and_loopback_is_exempt() {
         let mut rates = RateLimiter::default();
         assert!(rates.take(address("2001:db8::1"), 1, Moment::ZERO));
         assert!(!rates.take(address("2001:db8::2"), 1, Moment::ZERO));
@@ -215,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_addresses_takes_no_more_memory_and_shares_one_allowance() {
+    fn too_many_addresses_need_no_more_memory_and_share_an_allowance() {
         let mut rates = RateLimiter::default();
         let flood = |from: u32| (from..from + 10_000).map(|n| IpAddr::V4(n.into()));
         let start = 0x0a00_0000;
-        let let_in = flood(start)
+        let allowed = flood(start)
             .filter(|address| rates.take(*address, 2, Moment::ZERO))
             .count();
-        assert_eq!((let_in, rates.buckets.len()), (ADDRESSES + 2, ADDRESSES));
+        assert_eq!((allowed, rates.buckets.len()), (ADDRESSES + 2, ADDRESSES));
         // After a minute the limiter removes the old addresses, and a new address gets its own
         // allowance.
         assert!(rates.take(address("192.0.2.1"), 2, Moment::from_secs(60)));
@@ -230,11 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn a_place_comes_back_when_its_holder_goes() {
-        let tally = ConnectionSlots::default();
-        let place = tally.enter(1);
-        assert!(place.is_some() && tally.enter(1).is_none());
-        drop(place);
-        assert!(tally.enter(1).is_some());
+    fn a_connection_slot_is_free_again_after_its_connection_ends() {
+        let slots = ConnectionSlots::default();
+        let slot = slots.enter(1);
+        assert!(slot.is_some() && slots.enter(1).is_none());
+        drop(slot);
+        assert!(slots.enter(1).is_some());
     }
 }

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_found_wherever_it_may_stand() {
+    fn a_token_is_found_in_the_url_and_in_both_headers() {
         let found = |uri: &str, headers: &[_]| presented(&request(uri, headers));
         let some = Some("a+b/c=".to_owned());
         assert_eq!(found("/x?token=a%2Bb%2fc%3D", &[]), some);
@@ -135,47 +135,47 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_is_believed_about_addresses() {
+    fn a_forwarded_address_is_accepted_only_from_a_trusted_proxy() {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         let proxy = address("127.0.0.1");
-        let told = |peer: &str, lines: &[&str]| {
+        let origin = |peer: &str, lines: &[&str]| {
             let headers: Vec<_> = lines
                 .iter()
                 .map(|line| ("x-forwarded-for", *line))
                 .collect();
             origin_of(address(peer), request("/", &headers).headers(), &[proxy])
         };
-        assert_eq!(told("192.0.2.9", &["198.51.100.1"]), address("192.0.2.9"));
+        assert_eq!(origin("192.0.2.9", &["198.51.100.1"]), address("192.0.2.9"));
         assert_eq!(
-            told("127.0.0.1", &["198.51.100.1"]),
+            origin("127.0.0.1", &["198.51.100.1"]),
             address("198.51.100.1")
         );
         // A client can write any addresses to the left of the address that the proxy adds.
         assert_eq!(
-            told("127.0.0.1", &["203.0.113.5, 198.51.100.1", "127.0.0.1"]),
+            origin("127.0.0.1", &["203.0.113.5, 198.51.100.1", "127.0.0.1"]),
             address("198.51.100.1")
         );
         assert_eq!(
-            told("::ffff:127.0.0.1", &["2001:db8::1"]),
+            origin("::ffff:127.0.0.1", &["2001:db8::1"]),
             address("2001:db8::1")
         );
-        assert_eq!(told("127.0.0.1", &["198.51.100.1, junk"]), proxy);
-        assert_eq!(told("127.0.0.1", &[]), proxy);
+        assert_eq!(origin("127.0.0.1", &["198.51.100.1, junk"]), proxy);
+        assert_eq!(origin("127.0.0.1", &[]), proxy);
     }
 
     #[test]
-    fn a_page_may_use_the_hub_it_came_from_and_no_other() {
-        let may = |origin: &str, host: &str| {
+    fn a_page_is_allowed_only_from_the_same_or_a_configured_origin() {
+        let allowed = |origin: &str, host: &str| {
             let request = request("/", &[("origin", origin), ("host", host)]);
             origin_allowed(request.headers(), &["https://desk.example".to_owned()])
         };
-        assert!(may("http://hub.local:3000", "hub.local:3000"));
-        assert!(may("https://Hub.local", "hub.local:443"));
-        assert!(may("https://desk.example", "hub.local:3000"));
-        assert!(!may("https://desk.example.evil", "hub.local:3000"));
-        assert!(!may("http://hub.local:8080", "hub.local:3000"));
-        assert!(!may("null", "hub.local:3000"));
-        assert!(!may("ftp://hub.local", "hub.local"));
+        assert!(allowed("http://hub.local:3000", "hub.local:3000"));
+        assert!(allowed("https://Hub.local", "hub.local:443"));
+        assert!(allowed("https://desk.example", "hub.local:3000"));
+        assert!(!allowed("https://desk.example.evil", "hub.local:3000"));
+        assert!(!allowed("http://hub.local:8080", "hub.local:3000"));
+        assert!(!allowed("null", "hub.local:3000"));
+        assert!(!allowed("ftp://hub.local", "hub.local"));
         assert!(origin_allowed(request("/", &[]).headers(), &[]));
     }
 }

@@ -72,8 +72,8 @@ mod tests {
     use crate::net::failure::Failure;
 
     #[test]
-    fn what_the_vendor_refuses_is_403_and_what_it_cannot_do_502() {
-        let told = |reason, retry_after| {
+    fn a_vendor_refusal_is_status_403_and_a_vendor_failure_is_502() {
+        let status_and_retry = |reason, retry_after| {
             let answer = failed(&QuotesError {
                 reason,
                 retry_after,
@@ -82,9 +82,9 @@ mod tests {
             (answer.status().as_u16(), retry)
         };
         let nine = Some(HeaderValue::from_static("9"));
-        assert_eq!(told(Failure::Busy, Some(9)), (502, nine));
-        assert_eq!(told(Failure::Timeout, None), (502, None));
-        assert_eq!(told(Failure::Key, None), (403, None));
-        assert_eq!(told(Failure::Token, None), (403, None));
+        assert_eq!(status_and_retry(Failure::Busy, Some(9)), (502, nine));
+        assert_eq!(status_and_retry(Failure::Timeout, None), (502, None));
+        assert_eq!(status_and_retry(Failure::Key, None), (403, None));
+        assert_eq!(status_and_retry(Failure::Token, None), (403, None));
     }
 }

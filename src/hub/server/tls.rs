@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_are_carried_both_ways_and_each_end_is_told_of_the_other() {
+    async fn bytes_and_the_end_of_the_stream_are_copied_in_both_directions() {
         let (mut client, mut hub, carrying) = joined(Clock::system()).await;
         let carrying = tokio::spawn(carrying);
         let frames = vec![7; 100_000];
@@ -201,9 +201,9 @@ mod tests {
         client.write_all(b"pong").await.unwrap();
         client.flush().await.unwrap();
         client.shutdown().await.unwrap();
-        let mut heard = Vec::new();
-        hub.read_to_end(&mut heard).await.unwrap();
-        assert_eq!(heard, b"pong");
+        let mut received = Vec::new();
+        hub.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"pong");
         // The last bytes of the event loop arrive although the client has already ended its side.
         hub.write_all(b"bye").await.unwrap();
         drop(hub);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_does_not_leave_is_left() {
+    async fn a_client_that_does_not_close_is_disconnected() {
         let start = Now::new(Moment::ZERO, Utc::PLAUSIBLE);
         let (clock, hand) = Clock::manual(start);
         let (mut client, hub, carrying) = joined(clock).await;
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_takes_nothing_holds_its_connection_for_a_minute() {
+    async fn a_client_that_reads_nothing_is_disconnected() {
         let start = Now::new(Moment::ZERO, Utc::PLAUSIBLE);
         let (clock, hand) = Clock::manual(start);
         let (_client, mut hub, carrying) = joined(clock).await;

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_come_as_a_string_or_as_an_array() {
+    fn the_channels_of_a_request_are_a_string_or_an_array() {
         for text in [
             r#"{"action":"subscribe","params":"V.I:SPX, V.I:VIX"}"#,
             r#"{"action":"subscribe","params":["V.I:SPX","V.I:VIX"]}"#,
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_said_without_quoting_a_secret() {
+    fn the_error_of_an_invalid_request_never_contains_a_secret() {
         for text in [
             "",
             "hello",
@@ -177,11 +177,11 @@ mod tests {
             r#"{"action":"auth","params":{"key":"SECRET"}}"#,
             r#"{"action":7,"params":"SECRET"}"#,
         ] {
-            let said = ClientRequest::parse(text).unwrap_err();
-            assert!(!said.contains("SECRET"), "{said}");
+            let error = ClientRequest::parse(text).unwrap_err();
+            assert!(!error.contains("SECRET"), "{error}");
         }
-        let said = ClientRequest::parse(r#"{"action":"dance"}"#).unwrap_err();
-        assert_eq!(said, "unknown action: dance");
+        let error = ClientRequest::parse(r#"{"action":"dance"}"#).unwrap_err();
+        assert_eq!(error, "unknown action: dance");
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_valid_json_whatever_it_quotes() {
+    fn a_status_frame_is_valid_json_for_every_message() {
         let mut status_frame = StatusFrame::one("error", "a \"quote\"\n");
         status_frame.add("success", "é");
         let text = status_frame.finish().unwrap();

@@ -384,22 +384,22 @@ mod tests {
             .collect()
     }
 
-    fn patience_at(names: &[&str], utc: Utc) -> Option<u64> {
+    fn max_silence_at(names: &[&str], utc: Utc) -> Option<u64> {
         let now = Now::new(Moment::ZERO, utc);
         max_silence(&interest(names), &Calendar::us(), now).map(|max_silence| max_silence.as_secs())
     }
 
     #[test]
-    fn silence_is_suspicious_only_where_something_is_due() {
+    fn silence_has_a_limit_only_while_values_are_expected() {
         let later = Utc(OPEN.0 + 60_000);
-        assert_eq!(patience_at(&["V.I:SPX", "V.I:VIX"], later), Some(20));
-        assert_eq!(patience_at(&["V.I:VIX"], later), Some(90));
-        assert_eq!(patience_at(&["AM.I:SPX"], later), Some(150));
-        assert_eq!(patience_at(&["V.*"], later), Some(20));
-        assert_eq!(patience_at(&["T.SPY", "AM.SPY"], later), None);
-        assert_eq!(patience_at(&["Q.O:SPY251219C00650000"], later), None);
+        assert_eq!(max_silence_at(&["V.I:SPX", "V.I:VIX"], later), Some(20));
+        assert_eq!(max_silence_at(&["V.I:VIX"], later), Some(90));
+        assert_eq!(max_silence_at(&["AM.I:SPX"], later), Some(150));
+        assert_eq!(max_silence_at(&["V.*"], later), Some(20));
+        assert_eq!(max_silence_at(&["T.SPY", "AM.SPY"], later), None);
+        assert_eq!(max_silence_at(&["Q.O:SPY251219C00650000"], later), None);
         let night = Utc(OPEN.0 - 12 * 3_600_000);
-        assert_eq!(patience_at(&["V.I:SPX"], night), None);
+        assert_eq!(max_silence_at(&["V.I:SPX"], night), None);
         let unknown = Now {
             monotonic: Moment::ZERO,
             utc: None,
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_carries_a_thousand_contracts_and_keeps_those_it_has() {
+    fn a_connection_has_at_most_a_thousand_contracts_and_keeps_its_current_contracts() {
         let quotes = |numbers: std::ops::Range<usize>| -> Interest {
             numbers
                 .map(|n| Channel::parse(&format!("Q.O:SPY251219C{:08}", n + 1)).unwrap())
@@ -417,11 +417,11 @@ mod tests {
         };
         let held = quotes(500..1500);
         let wanted = quotes(0..1500);
-        let carried = |wanted: &Interest| within_plan(Cluster::Options, wanted, &held);
-        assert_eq!(carried(&wanted), held);
+        let planned = |wanted: &Interest| within_plan(Cluster::Options, wanted, &held);
+        assert_eq!(planned(&wanted), held);
         let others = interest(&["T.O:SPY251219C00650000", "T.*", "Q.*"]);
         let wanted = wanted.union(&others).cloned().collect();
-        assert_eq!(carried(&wanted).len(), 1002, "there is no Q.* on options");
+        assert_eq!(planned(&wanted).len(), 1002, "there is no Q.* on options");
         let shares = interest(&["Q.*", "Q.SPY"]);
         assert_eq!(within_plan(Cluster::Stocks, &shares, &held), shares);
     }

@@ -34,7 +34,7 @@ fn closed(since: &str, until: &str) -> MarketPhase {
 }
 
 #[test]
-fn a_session_begins_at_its_first_moment_and_is_over_at_its_last() {
+fn a_session_includes_its_first_millisecond_and_excludes_its_end() {
     let tuesday = open(
         "2026-01-13T14:30:00Z",
         "2026-01-13T21:00:00Z",
@@ -55,7 +55,7 @@ fn a_session_begins_at_its_first_moment_and_is_over_at_its_last() {
 }
 
 #[test]
-fn vix_has_a_night_a_pause_and_a_quarter_of_an_hour_more() {
+fn vix_has_a_night_session_a_pause_and_15_extra_minutes() {
     assert_eq!(
         phase("VIX", "2026-01-13T09:00:00Z"),
         open(
@@ -83,7 +83,7 @@ fn vix_has_a_night_a_pause_and_a_quarter_of_an_hour_more() {
 }
 
 #[test]
-fn over_a_switch_of_the_clocks_sessions_keep_new_york_time() {
+fn sessions_keep_new_york_time_after_a_daylight_saving_change() {
     // A weekend: Friday has winter time, Monday has summer time.
     assert_eq!(
         phase("SPX", "2026-03-08T12:00:00Z"),
@@ -144,7 +144,7 @@ fn holidays_and_early_closes_are_known() {
 }
 
 #[test]
-fn holidays_are_known_in_years_that_nobody_has_listed() {
+fn holidays_are_known_in_years_without_a_published_list() {
     for holiday in [
         "2029-03-30",
         "2029-07-04",
@@ -166,7 +166,7 @@ fn holidays_are_known_in_years_that_nobody_has_listed() {
 }
 
 #[test]
-fn a_contract_ends_with_what_it_is_settled_by() {
+fn the_end_of_a_contract_depends_on_its_settlement() {
     let open = |name, time: &str| phase(name, &format!("{time}:00Z")).is_open();
     // On its last day an SPXW option closes with the index at 16:00, on all other days at 16:15.
     assert!(open("O:SPXW261217C06000000", "2026-12-16T21:14"));
@@ -183,7 +183,7 @@ fn a_contract_ends_with_what_it_is_settled_by() {
 }
 
 #[test]
-fn simulated_prices_and_broken_clocks_know_no_hours() {
+fn simulated_prices_and_broken_clocks_have_no_trading_hours() {
     let always = Calendar::always_open().phase(&symbol("SPX"), at("2026-01-11T05:00:00Z"));
     assert!(always.is_open() && always.covers(Utc(0)));
     for broken in [i64::MIN, -1, 0, i64::MAX - 1] {
@@ -192,7 +192,7 @@ fn simulated_prices_and_broken_clocks_know_no_hours() {
 }
 
 #[test]
-fn a_trading_day_ends_when_the_next_begins() {
+fn a_trading_day_ends_when_the_next_trading_day_begins() {
     let next = |name, time| Calendar::us().next_day(&symbol(name), at(time));
     assert_eq!(
         next("SPX", "2026-01-09T20:00:00Z"),
@@ -210,7 +210,7 @@ fn a_trading_day_ends_when_the_next_begins() {
 }
 
 #[test]
-fn limits_are_those_of_the_publisher() {
+fn each_symbol_has_the_age_limit_of_its_publisher() {
     let secs = |name, source| limit(&symbol(name), source).as_secs();
     assert_eq!(secs("SPX", QuoteSource::Tick), 10);
     assert_eq!(secs("VIX", QuoteSource::Tick), 45);
@@ -222,7 +222,7 @@ fn limits_are_those_of_the_publisher() {
 
 /// Compares the computed holidays with the list that the exchange published for these years.
 #[test]
-fn the_holidays_are_those_that_the_exchange_has_published() {
+fn the_computed_holidays_match_the_list_of_the_exchange() {
     let date = |year, month, day| Date::new(year, month, day).unwrap();
     let nth = |year, month, nth, weekday| {
         let first = date(year, month, 1);
@@ -280,7 +280,7 @@ fn the_holidays_are_those_that_the_exchange_has_published() {
 
 proptest::proptest! {
     #[test]
-    fn a_phase_covers_its_time_and_the_next_one_begins_where_it_ends(
+    fn a_phase_covers_its_time_and_the_next_phase_begins_at_its_end(
         millis in 946_684_800_000i64..2_000_000_000_000,
         vix in proptest::bool::ANY,
     ) {
@@ -302,7 +302,7 @@ fn part(name: &str, time: &str) -> Option<SessionPart> {
 }
 
 #[test]
-fn shares_are_traded_before_and_after_the_regular_hours_and_less_long_on_short_days() {
+fn shares_have_extended_hours_that_are_shorter_on_early_close_days() {
     // Tuesday, 13 January 2026; New York time is UTC minus five hours.
     for (time, expected) in [
         ("2026-01-13T08:59:59Z", None),
@@ -328,7 +328,7 @@ fn shares_are_traded_before_and_after_the_regular_hours_and_less_long_on_short_d
 }
 
 #[test]
-fn options_on_indices_and_their_funds_are_traded_a_quarter_of_an_hour_longer() {
+fn options_on_indices_and_index_funds_are_traded_15_minutes_longer() {
     let open = |name| part(name, "2026-01-13T21:10:00Z").is_some();
     assert!(open("O:SPXW261218C05900000") && open("O:SPY261218C00650000"));
     assert!(!open("O:AAPL261218C00250000"));
@@ -340,7 +340,7 @@ fn options_on_indices_and_their_funds_are_traded_a_quarter_of_an_hour_longer() {
 }
 
 #[test]
-fn where_clocks_change_a_trading_day_still_begins_at_the_hour_of_new_york() {
+fn a_trading_day_begins_at_new_york_time_after_a_daylight_saving_change() {
     let calendar = Calendar::us();
     let start = |time| {
         let day = calendar.trading_day(&symbol("SPX"), at(time)).unwrap();
@@ -358,7 +358,7 @@ fn where_clocks_change_a_trading_day_still_begins_at_the_hour_of_new_york() {
 }
 
 #[test]
-fn days_are_left_by_the_date_of_new_york() {
+fn the_days_left_are_counted_by_the_date_in_new_york() {
     let contract = symbol("O:SPY260116C00650000");
     let contract = contract.contract().unwrap();
     let days = |time| Calendar::us().days_left(&contract, at(time)).unwrap();
@@ -368,7 +368,7 @@ fn days_are_left_by_the_date_of_new_york() {
 }
 
 #[test]
-fn a_status_overrules_the_table_only_for_its_own_market_and_only_while_it_is_young() {
+fn a_recent_status_overrides_the_calendar_only_for_its_own_market() {
     let mut calendar = Calendar::us();
     calendar.set_status(MarketStatus {
         shares: Some(MarketState::Closed),
@@ -398,9 +398,9 @@ fn a_status_overrules_the_table_only_for_its_own_market_and_only_while_it_is_you
 }
 
 #[test]
-fn a_session_that_never_was_is_none_until_the_next_one_begins() {
+fn a_cancelled_session_does_not_change_the_time_of_the_last_close() {
     let mut calendar = Calendar::us();
-    let mut say = |state, time: &str| {
+    let mut with_status = |state, time: &str| {
         calendar.set_status(MarketStatus {
             shares: Some(state),
             s_and_p: Some(state),
@@ -417,20 +417,27 @@ fn a_session_that_never_was_is_none_until_the_next_one_begins() {
     for minutes in (0..600).step_by(5) {
         let time = at("2026-01-13T14:00:00Z").0 + 60_000 * minutes;
         let time = Timestamp::from_millisecond(time).unwrap().to_string();
-        assert_eq!(say(MarketState::Closed, &time), (monday, monday), "{time}");
+        assert_eq!(
+            with_status(MarketState::Closed, &time),
+            (monday, monday),
+            "{time}"
+        );
     }
     // Shares are traded again in the morning, but the session of the previous day still did not
     // take place.
-    let extended = say(MarketState::Extended, "2026-01-14T09:01:00Z");
+    let extended = with_status(MarketState::Extended, "2026-01-14T09:01:00Z");
     assert_eq!(extended, (monday, monday));
     let (open, closed) = ("2026-01-14T15:00:00Z", "2026-01-14T21:01:00Z");
-    say(MarketState::Open, open);
+    with_status(MarketState::Open, open);
     let wednesday = at("2026-01-14T21:00:00Z");
-    assert_eq!(say(MarketState::Closed, closed), (wednesday, wednesday));
+    assert_eq!(
+        with_status(MarketState::Closed, closed),
+        (wednesday, wednesday)
+    );
 }
 
 #[test]
-fn a_contract_has_no_hours_of_the_evening_because_shares_have() {
+fn the_extended_hours_of_shares_do_not_apply_to_contracts() {
     let mut calendar = Calendar::us();
     calendar.set_status(MarketStatus {
         shares: Some(MarketState::Extended),

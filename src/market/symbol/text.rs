@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn users_write_symbols_as_they_know_them() {
+    fn users_can_write_symbols_in_every_usual_form() {
         assert_eq!(ticker("SPX"), "I:SPX");
         assert_eq!(ticker(" vix "), "I:VIX");
         assert_eq!(ticker("Vix"), "I:VIX");
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_with_the_name_of_an_index_can_be_written_and_neither_is_ever_the_other() {
+    fn a_share_and_an_index_with_the_same_name_are_different_symbols() {
         let (index, share) = (symbol("COMP"), symbol("stock:COMP"));
         assert_eq!(
             (index.class(), index.ticker()),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_of_an_index_is_corrected_only_where_it_is_known() {
+    fn the_case_of_an_index_code_is_corrected_only_for_known_indices() {
         assert_eq!(ticker("I:spx"), "I:SPX");
         assert_eq!(ticker("i:Vix9d"), "I:VIX9D");
         assert_eq!(ticker("I:TICK"), "I:TICK");
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn to_the_vendor_case_matters_and_a_plain_name_is_a_share() {
+    fn a_vendor_ticker_is_case_sensitive_and_a_plain_name_is_a_share() {
         let class = |ticker| Symbol::from_ticker(ticker).map(|symbol| symbol.class());
         assert_eq!(class("COMP"), Some(AssetClass::Equity));
         assert_eq!(class("I:COMP"), Some(AssetClass::Index));
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_symbol_is_told_what_is_wrong_with_it() {
+    fn the_error_of_an_invalid_symbol_names_the_mistake() {
         refused("", &["empty"]);
         refused("^SPX", &["without \"^\""]);
         refused("X:BTCUSD", &["prefixes", "stock:"]);
@@ -367,7 +367,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_read_is_read_again_as_the_same(
+        fn a_parsed_symbol_parses_again_to_the_same_symbol(
             text in "\\PC{0,40}|(i:|I:|o:|O:|stock:|)([A-Za-z0-9.]{1,12}|[A-Z]{1,4}p[A-Z]?w?|\
                      [Cc][Oo][Mm][Pp]|[Ss][Pp][Xx]|spy251219[cp]00650000)",
         ) {

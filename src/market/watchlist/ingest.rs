@@ -438,7 +438,7 @@ mod tests {
     use crate::market::{Price, Provenance};
 
     #[test]
-    fn a_print_is_another_one_where_it_is_neither_the_same_again_nor_a_bar_around_it() {
+    fn a_repeated_print_or_a_bar_of_the_same_print_is_not_distinct() {
         use QuoteSource::{Minute, Second, Tick};
         let now = Now::new(Moment::from_secs(9), Utc(1_768_323_600_000));
         let quote = |whole: i64, stamp: Option<i64>, source| {

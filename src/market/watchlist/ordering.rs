@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_goes_on_where_stamps_and_receipts_advance_alike() {
+    fn a_channel_continues_if_timestamps_and_receive_times_advance_equally() {
         use QuoteSource::{Minute, Tick};
         for (stored, new, stamps, receipts, expected) in [
             (Tick, Tick, 1000, 1000, true),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_stamp_is_missing_the_younger_one_is_the_newer() {
+    fn without_timestamps_the_younger_value_is_newer() {
         let now = Now::new(Moment::from_secs(20), Utc(NOON + 20_000));
         let stored = quote(QuoteSource::Tick, None, 10_000, 0);
         for (received, age, expected) in [

@@ -8,12 +8,12 @@ fn seeds(body: &str) -> Vec<InstrumentSnapshot> {
     read(body.as_bytes()).unwrap().seeds().collect()
 }
 
-fn one(row: &str) -> InstrumentSnapshot {
+fn parse(row: &str) -> InstrumentSnapshot {
     seeds(&format!(r#"{{"status":"OK","results":[{row}]}}"#)).remove(0)
 }
 
 #[test]
-fn an_error_for_one_ticker_costs_none_of_the_others() {
+fn an_error_for_a_ticker_does_not_affect_the_other_tickers() {
     let seeds = seeds(
         r#"{"status":"OK","results":[
         {"ticker":"AMpB","error":"NOT_ENTITLED","message":"Not entitled to this ticker."},
@@ -25,13 +25,13 @@ fn an_error_for_one_ticker_costs_none_of_the_others() {
         {"ticker":"I:VIX","session":{"previous_close":17.65,"high":17.9,"low":17.1}},
         {"ticker":"NOPE","error":"NOT_FOUND"}]}"#,
     );
-    let told: Vec<_> = seeds
+    let actual: Vec<_> = seeds
         .iter()
         .map(|seed| (&*seed.ticker, seed.price, seed.previous_close, seed.denial))
         .collect();
     let close = |number| price(number).map(PreviousClose::Told);
     assert_eq!(
-        told,
+        actual,
         [
             ("AMpB", None, None, Some(Denial::NotEntitled)),
             ("I:DJI", price(3822.39), close(3812.19), None),
@@ -44,16 +44,16 @@ fn an_error_for_one_ticker_costs_none_of_the_others() {
 }
 
 #[test]
-fn no_results_are_no_error() {
+fn an_empty_result_list_is_no_error() {
     for body in [r#"{"results":[]}"#, r#"{"status":"OK"}"#] {
         assert_eq!(seeds(body), []);
     }
 }
 
 #[test]
-fn a_share_is_worth_its_last_trade_of_a_known_time_else_the_close_of_its_session() {
+fn a_share_has_the_price_of_its_last_timed_trade_or_of_its_session_close() {
     let row = |trade: &str| {
-        one(&format!(
+        parse(&format!(
             r#"{{"ticker":"SPY","last_updated":1764086430905000000,"last_trade":{trade},
             "session":{{"close":601.0,"previous_close":600,"high":602.5,"low":598.25,"volume":1234567.8}}}}"#
         ))
@@ -79,7 +79,7 @@ fn a_share_is_worth_its_last_trade_of_a_known_time_else_the_close_of_its_session
             "{trade}"
         );
     }
-    let unborn = one(
+    let unborn = parse(
         r#"{"ticker":"SPY","last_updated":0,"session":{"close":0,"high":0,"low":0,"volume":0,"previous_close":600}}"#,
     );
     assert_eq!((unborn.price, unborn.stamp), (None, None));
@@ -87,9 +87,9 @@ fn a_share_is_worth_its_last_trade_of_a_known_time_else_the_close_of_its_session
 }
 
 #[test]
-fn a_contract_is_worth_the_middle_of_a_quote_of_a_known_time() {
+fn a_contract_has_the_mid_price_of_a_quote_with_a_timestamp() {
     let row = |quote: &str| {
-        one(&format!(
+        parse(&format!(
             r#"{{"ticker":"O:SPY251219C00650000","implied_volatility":0.3049,"open_interest":8921,
             "greeks":{{"delta":-0.55,"gamma":0.0112}},"last_quote":{quote},"last_updated":1764086430905000000,
             "last_trade":{{"price":1.0,"sip_timestamp":1764000000000000000}},"session":{{"close":1.0}}}}"#
@@ -136,13 +136,13 @@ fn a_contract_is_worth_the_middle_of_a_quote_of_a_known_time() {
         let unknown = row(unknown);
         assert_eq!((unknown.book, unknown.book_stamp), (None, None));
     }
-    let deep = one(r#"{"ticker":"O:SPY251219C00650000","greeks":{},"open_interest":-1}"#);
+    let deep = parse(r#"{"ticker":"O:SPY251219C00650000","greeks":{},"open_interest":-1}"#);
     assert_eq!(deep.analytics, None);
 }
 
 /// Returns the snapshot of a share with this last trade and this market status.
 fn share(trade: &str, status: &str) -> InstrumentSnapshot {
-    one(&format!(
+    parse(&format!(
         r#"{{"ticker":"SPY","market_status":"{status}","last_updated":1764086431000000000,
         "last_trade":{{"size":100,"sip_timestamp":1764086430000000000,{trade}}},
         "session":{{"close":249.75,"previous_close":248.0,"high":250.2,"low":248.9}}}}"#
@@ -150,7 +150,7 @@ fn share(trade: &str, status: &str) -> InstrumentSnapshot {
 }
 
 #[test]
-fn a_trade_that_makes_no_last_price_is_none() {
+fn a_trade_that_sets_no_last_price_is_ignored() {
     let right = (price(249.75), Some(Utc(1_764_086_431_000)), false);
     for trade in [
         r#""price":257.6591,"conditions":[53,52,41]"#,
@@ -170,7 +170,7 @@ fn a_trade_that_makes_no_last_price_is_none() {
 }
 
 #[test]
-fn after_hours_a_share_is_worth_what_it_is_traded_for_then_or_nothing_is_known() {
+fn after_hours_a_share_has_the_price_of_its_last_valid_trade_or_no_price() {
     for status in ["early_trading", "late_trading"] {
         // The price range of the session covers only the regular hours, so it does not exclude this
         // trade.
@@ -184,7 +184,7 @@ fn after_hours_a_share_is_worth_what_it_is_traded_for_then_or_nothing_is_known()
 }
 
 #[test]
-fn a_closed_row_says_the_close_and_never_a_trade_of_after_hours() {
+fn a_closed_row_contains_the_close_and_not_an_after_hours_trade() {
     let seed = share(r#""price":251.5,"conditions":[12]"#, "closed");
     assert_eq!((seed.price, seed.is_close), (price(249.75), true));
     assert_eq!(seed.trade.map(|(trade, _)| trade.price), price(251.5));
@@ -192,7 +192,7 @@ fn a_closed_row_says_the_close_and_never_a_trade_of_after_hours() {
         let row = format!(
             r#"{{"ticker":"I:SPX","value":5912.34,"market_status":"{status}","last_updated":1764086431000000000}}"#
         );
-        (one(&row).price, one(&row).is_close)
+        (parse(&row).price, parse(&row).is_close)
     };
     assert_eq!(value("closed"), (price(5912.34), true));
     assert_eq!(value("regular_trading"), (price(5912.34), false));
@@ -201,20 +201,20 @@ fn a_closed_row_says_the_close_and_never_a_trade_of_after_hours() {
             r#"{{"ticker":"O:SPY251219C00650000","market_status":"{status}","session":{{"close":1.0}},
             "last_quote":{{"bid":9.71,"ask":9.81,"last_updated":1764086431000000000}}}}"#
         );
-        (one(&row).price, one(&row).is_close)
+        (parse(&row).price, parse(&row).is_close)
     };
     assert_eq!(quote("closed"), (price(9.76), true));
     assert_eq!(quote("open"), (price(9.76), false));
-    let unquoted = one(
+    let unquoted = parse(
         r#"{"ticker":"O:SPY251219C00650000","market_status":"closed","session":{"close":1.0}}"#,
     );
     assert_eq!((unquoted.price, unquoted.is_close), (None, false));
 }
 
 #[test]
-fn what_is_late_says_so_in_the_trade_or_quote_that_the_price_is_of() {
+fn the_delayed_flag_comes_from_the_trade_or_quote_of_the_price() {
     let row = |ticker: &str, trade: &str, quote: &str| {
-        one(&format!(
+        parse(&format!(
             r#"{{"ticker":"{ticker}","last_trade":{{"price":9.75,"timeframe":"{trade}","sip_timestamp":1764086430000000000}},
             "last_quote":{{"bid":9.71,"ask":9.81,"timeframe":"{quote}","last_updated":1764086430000000000}}}}"#
         ))
@@ -224,12 +224,12 @@ fn what_is_late_says_so_in_the_trade_or_quote_that_the_price_is_of() {
     assert!(!row("SPY", "REAL-TIME", "DELAYED"));
     assert!(row("O:SPY251219C00650000", "REAL-TIME", "DELAYED"));
     assert!(!row("O:SPY251219C00650000", "DELAYED", "REAL-TIME"));
-    assert!(one(r#"{"ticker":"I:SPX","value":1,"timeframe":"DELAYED"}"#).delayed);
+    assert!(parse(r#"{"ticker":"I:SPX","value":1,"timeframe":"DELAYED"}"#).delayed);
 }
 
 #[test]
-fn an_index_of_which_more_may_fall_than_rise_has_values_below_zero() {
-    let value = |ticker: &str, row: &str| one(&format!(r#"{{"ticker":"{ticker}",{row}}}"#)).price;
+fn a_market_breadth_index_can_have_negative_values() {
+    let value = |ticker: &str, row: &str| parse(&format!(r#"{{"ticker":"{ticker}",{row}}}"#)).price;
     for (row, number) in [
         (r#""value":-311"#, -311.0),
         (r#""value":0"#, 0.0),
@@ -243,9 +243,9 @@ fn an_index_of_which_more_may_fall_than_rise_has_values_below_zero() {
 }
 
 #[test]
-fn once_its_market_is_closed_an_index_is_worth_its_close_and_no_value_of_after_it() {
+fn an_index_in_a_closed_market_has_its_close_and_no_later_value() {
     let row = |status: &str| {
-        let seed = one(&format!(
+        let seed = parse(&format!(
             r#"{{"ticker":"I:SPX","market_status":"{status}","value":5905,"session":{{"close":5900}}}}"#
         ));
         (seed.price, seed.is_close)
@@ -254,11 +254,11 @@ fn once_its_market_is_closed_an_index_is_worth_its_close_and_no_value_of_after_i
     assert_eq!(row("regular_trading"), (price(5905.0), false));
     let unbegun =
         r#"{"ticker":"I:TICK","market_status":"closed","value":-311,"session":{"close":0}}"#;
-    assert_eq!(one(unbegun).price, price(-311.0));
+    assert_eq!(parse(unbegun).price, price(-311.0));
 }
 
 #[test]
-fn an_answer_that_is_not_real_makes_no_real_price() {
+fn a_simulated_response_makes_only_simulated_prices() {
     let simulated = |more: &str| {
         let body = format!(r#"{{"status":"OK"{more},"results":[{{"ticker":"I:SPX","value":1}}]}}"#);
         seeds(&body)[0].simulated

@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_is_off_by_a_number_in_its_largest_unit() {
+    fn a_clock_offset_is_shown_in_its_largest_unit() {
         let text = |seconds: i64| off(seconds * 1000, NumberFormat::ENGLISH);
         assert_eq!(text(45), "+45 s");
         assert_eq!(text(-59), "-59 s");

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_lines_are_on_it_in_either_size_and_within_the_panel() {
+    fn a_notice_shows_both_lines_within_the_panel_in_both_sizes() {
         for (size, pages) in [(Size::Tall, [2, 3, 5]), (Size::Short, [0, 1, 3])] {
             let frame = notice(size, "HALTED", "no picture for 90 s");
             for page in 0..size.pages() {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_path_the_name_of_the_file_is_told() {
+    fn only_the_file_name_of_a_path_is_shown() {
         let name = without_folders;
         assert_eq!(
             name("/etc/deskticker/deskticker.toml:12:"),

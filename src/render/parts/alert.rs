@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_threshold_is_written_as_people_set_it() {
+    fn a_threshold_is_shown_in_its_shortest_usual_form() {
         let price = |number| round(Price::from_f64(number).unwrap(), NumberFormat::ENGLISH);
         assert_eq!(price(6000.0), "6,000");
         assert_eq!(price(12.5), "12.50");

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_told_in_its_largest_unit() {
+    fn an_age_is_shown_in_its_largest_unit() {
         let text = |seconds| Age::new(Duration::from_secs(seconds)).0;
         assert_eq!(text(0), "0s");
         assert_eq!(text(59), "59s");

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_does_not_fit_says_so_and_keeps_what_tells_it_apart() {
+    fn a_shortened_name_keeps_its_distinguishing_part() {
         assert_eq!(shortened("SPY251219C00650000", 8), "SPY 650C");
         assert_eq!(shortened("SPY251219C00650000", 7), "SPY650C");
         // A decimal point is narrower than a letter.
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contract_is_written_as_traders_write_it_as_soon_as_there_is_room() {
+    fn a_contract_has_the_longest_format_that_fits() {
         assert_eq!(shortened("SPY251219C00650000", 19), "SPY 19 Dec 25 650 C");
         assert_eq!(shortened("SPY251219C00650000", 18), "SPY 19Dec25 650C");
         assert_eq!(shortened("SPY251219C00650000", 15), "SPY 19Dec 650C");

@@ -286,7 +286,7 @@ mod tests {
         }
 
         /// Lets the write continue; the write then fails.
-        fn let_go(&self) {
+        fn finish_write(&self) {
             let pipe = format!("screen.png.{}.tmp", std::process::id());
             std::fs::File::open(self.folder.join(pipe)).unwrap();
         }
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_hangs_in_a_write_is_told_within_ten_seconds_and_so_is_its_return() {
+    fn a_stuck_panel_thread_is_reported_within_ten_seconds_and_so_is_its_return() {
         let mut scene = Scene::hanging("told");
         assert_eq!(scene.status(), "STATUS=showing SPX");
         assert_eq!(scene.state(), Some(PanelState::Shown));
@@ -333,7 +333,7 @@ mod tests {
         scene.pass(Duration::from_secs(100));
         assert_eq!(scene.status(), "", "once is enough");
 
-        scene.let_go();
+        scene.finish_write();
         while scene.state() != Some(PanelState::Shown) {
             scene.pass(Duration::from_millis(1));
         }
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn no_second_panel_is_started_beside_one_that_is_stuck() {
+    fn no_second_panel_starts_while_the_first_panel_is_stuck() {
         let mut scene = Scene::hanging("second");
         let other = scene.folder.join("other.png");
         scene.panel_host.replace(&wiring(other.clone())).unwrap();
@@ -355,7 +355,7 @@ mod tests {
         assert!(matches!(scene.state(), Some(PanelState::Stuck(_))));
         assert!(!other.exists());
 
-        scene.let_go();
+        scene.finish_write();
         while !scene.pass(Duration::from_millis(1)) {
             std::thread::yield_now();
         }

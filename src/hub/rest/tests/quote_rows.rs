@@ -13,11 +13,11 @@ fn answer(results: &Value) -> CachedAnswer {
 }
 
 fn rows(tickers: &[&str], results: &Value) -> Vec<Value> {
-    let asked: Vec<RequestedTicker<'_>> = tickers
+    let requested: Vec<RequestedTicker<'_>> = tickers
         .iter()
         .map(|ticker| RequestedTicker::new(ticker))
         .collect();
-    let body = body(&asked, &[answer(results)]).unwrap();
+    let body = body(&requested, &[answer(results)]).unwrap();
     let mut body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(body["age"], 3.22);
     assert_eq!(body.get("simulated"), None);
@@ -25,7 +25,7 @@ fn rows(tickers: &[&str], results: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn an_index_has_the_proxys_row_and_a_little_more() {
+fn an_index_row_has_all_fields_of_the_proxy_and_some_more() {
     let results = json!([{ "ticker": "I:SPX", "value": 5912.34, "market_status": "regular_trading",
         "timeframe": "REAL-TIME", "last_updated": 1_764_086_430_905_642_800_i64,
         "session": { "close": 5912.34, "previous_close": 5887.61, "low": 5879.5, "high": 5920.25 } }]);
@@ -36,7 +36,7 @@ fn an_index_has_the_proxys_row_and_a_little_more() {
 }
 
 #[test]
-fn rows_come_in_the_order_asked_and_what_is_not_known_is_zero_and_says_so() {
+fn rows_have_the_requested_order_and_an_unknown_price_is_zero() {
     let results = json!([
         { "ticker": "I:VIX", "session": { "close": 17.25 }, "timeframe": "DELAYED" },
         { "ticker": "I:NDX", "error": "NOT_ENTITLED", "message": "Not entitled." },
@@ -44,9 +44,9 @@ fn rows_come_in_the_order_asked_and_what_is_not_known_is_zero_and_says_so() {
         { "ticker": "SPY", "value": 0, "last_quote": { "bid": 0, "ask": 0, "bid_size": 0, "ask_size": 0 },
           "session": { "close": 0, "previous_close": 600.5, "low": 0, "high": 0, "volume": 0 } },
     ]);
-    let asked = ["SPY", "hello world", "VIX", "NDX", "I:RUT", "I:NOSUCH"];
-    let rows = rows(&asked, &results);
-    let told: Vec<_> = rows
+    let requested = ["SPY", "hello world", "VIX", "NDX", "I:RUT", "I:NOSUCH"];
+    let rows = rows(&requested, &results);
+    let actual: Vec<_> = rows
         .iter()
         .map(|row| {
             (
@@ -57,7 +57,7 @@ fn rows_come_in_the_order_asked_and_what_is_not_known_is_zero_and_says_so() {
         })
         .collect();
     assert_eq!(
-        told,
+        actual,
         [
             ("SPY", 0.0, "none"),
             ("hello world", 0.0, "error"),
@@ -90,7 +90,7 @@ fn rows_come_in_the_order_asked_and_what_is_not_known_is_zero_and_says_so() {
 }
 
 #[test]
-fn a_contract_has_its_middle_its_greeks_and_its_own_time() {
+fn a_contract_row_has_the_mid_price_the_greeks_and_the_quote_time() {
     let results = json!([{ "ticker": "O:SPY251219C00650000", "implied_volatility": 0.3049,
         "open_interest": 8921, "greeks": { "delta": 0.55, "gamma": 0.01, "theta": -0.03, "vega": 0.7 },
         "last_quote": { "bid": 9.71, "ask": 9.81, "bid_size": 17, "ask_size": 24, "last_updated": 1_764_086_430_905_000_000_i64 },
@@ -113,7 +113,7 @@ fn a_contract_has_its_middle_its_greeks_and_its_own_time() {
 }
 
 #[test]
-fn the_close_of_a_contracts_session_is_no_price_of_now() {
+fn the_session_close_of_a_contract_is_not_its_current_price() {
     let results = json!([{ "ticker": "O:SPY251219C00650000", "greeks": {},
         "last_quote": { "bid": 0.01 },
         "session": { "close": 1.0, "previous_close": 9.48 } }]);
@@ -126,7 +126,7 @@ fn the_close_of_a_contracts_session_is_no_price_of_now() {
 }
 
 #[test]
-fn a_share_has_its_last_trade_in_nanoseconds() {
+fn a_share_row_has_the_last_trade_and_its_time_in_nanoseconds() {
     let results = json!([{ "ticker": "SPY", "last_updated": 1_764_086_430_905_000_000_i64,
         "last_trade": { "price": 601.25, "sip_timestamp": 1_764_086_430_000_000_000_i64 },
         "session": { "close": 601.0, "previous_close": 600.0 } }]);
@@ -137,10 +137,10 @@ fn a_share_has_its_last_trade_in_nanoseconds() {
 }
 
 #[test]
-fn an_answer_is_good_for_longer_while_every_market_is_closed() {
+fn a_response_has_a_longer_ttl_while_every_market_is_closed() {
     // 2026-11-23 is a Monday; 14:30 UTC is 9:30 in New York.
     let open = 1_795_444_200_000;
-    let good = |statuses: &[&str], at: Option<i64>| {
+    let ttl = |statuses: &[&str], at: Option<i64>| {
         let rows: Vec<Value> = statuses
             .iter()
             .map(|status| json!({ "ticker": "I:SPX", "market_status": status }))
@@ -149,38 +149,38 @@ fn an_answer_is_good_for_longer_while_every_market_is_closed() {
             monotonic: Moment::ZERO,
             utc: at.map(Utc),
         };
-        let asked = [RequestedTicker::new("SPX"), RequestedTicker::new("NDX")];
+        let requested = [RequestedTicker::new("SPX"), RequestedTicker::new("NDX")];
         let body = answer(&json!(rows)).body;
-        let known = known(&body, &asked, &Calendar::us(), now).unwrap();
+        let known = known(&body, &requested, &Calendar::us(), now).unwrap();
         known.ttl.as_millis()
     };
     let night = Some(open - 6 * 3_600_000);
-    assert_eq!(good(&["regular_trading", "closed"], night), 2000);
-    assert_eq!(good(&["closed", "closed"], night), 30_000);
-    assert_eq!(good(&[], night), 2000);
+    assert_eq!(ttl(&["regular_trading", "closed"], night), 2000);
+    assert_eq!(ttl(&["closed", "closed"], night), 30_000);
+    assert_eq!(ttl(&[], night), 2000);
     // After the market opens, the cache must not return a row of the previous session.
-    assert_eq!(good(&["closed"], Some(open - 12_345)), 12_345);
-    assert_eq!(good(&["closed"], Some(open)), 2000);
-    assert_eq!(good(&["closed"], None), 2000);
+    assert_eq!(ttl(&["closed"], Some(open - 12_345)), 12_345);
+    assert_eq!(ttl(&["closed"], Some(open)), 2000);
+    assert_eq!(ttl(&["closed"], None), 2000);
     let now = Now::new(Moment::ZERO, Utc(open));
     assert_eq!(known(b"<html>", &[], &Calendar::us(), now), None);
 }
 
 #[test]
-fn a_market_status_is_good_for_a_minute_and_not_beyond_the_bell() {
+fn a_market_status_is_cached_for_a_minute_and_not_beyond_an_open_or_close() {
     let open = 1_795_444_200_000;
-    let good = |body: &[u8], at: i64| {
+    let ttl = |body: &[u8], at: i64| {
         let now = Now::new(Moment::ZERO, Utc(at));
         known_status(body, &Calendar::us(), now).map(|known| known.ttl.as_secs())
     };
     let status = br#"{"market":"closed"}"#;
-    assert_eq!(good(status, open - 120_000), Some(60));
-    assert_eq!(good(status, open - 20_000), Some(20));
-    assert_eq!(good(status, open), Some(60));
+    assert_eq!(ttl(status, open - 120_000), Some(60));
+    assert_eq!(ttl(status, open - 20_000), Some(20));
+    assert_eq!(ttl(status, open), Some(60));
     // The regular hours of SPX and of shares end first, at 16:00 in New York. This end limits the
     // lifetime.
-    assert_eq!(good(status, open + 6 * 3_600_000 + 1_790_000), Some(10));
-    assert_eq!(good(b"[]", open), None);
+    assert_eq!(ttl(status, open + 6 * 3_600_000 + 1_790_000), Some(10));
+    assert_eq!(ttl(b"[]", open), None);
     let unknown = Now {
         monotonic: Moment::ZERO,
         utc: None,
@@ -190,7 +190,7 @@ fn a_market_status_is_good_for_a_minute_and_not_beyond_the_bell() {
 }
 
 #[test]
-fn a_row_says_whether_it_is_the_close_and_when_its_book_was_quoted() {
+fn a_row_contains_the_close_flag_and_the_time_of_its_book() {
     let results = json!([
         { "ticker": "I:SPX", "value": 5912.34, "market_status": "closed" },
         { "ticker": "SPY", "market_status": "closed", "last_updated": 1_764_086_431_000_000_000_i64,
@@ -202,8 +202,8 @@ fn a_row_says_whether_it_is_the_close_and_when_its_book_was_quoted() {
         { "ticker": "O:SPY251219C00660000", "market_status": "closed",
           "last_quote": { "bid": 0.05, "last_updated": 1_764_086_430_905_000_000_i64 } },
     ]);
-    let asked = ["SPX", "SPY", "O:SPY251219C00650000", "O:SPY251219C00660000"];
-    let rows = rows(&asked, &results);
+    let requested = ["SPX", "SPY", "O:SPY251219C00650000", "O:SPY251219C00660000"];
+    let rows = rows(&requested, &results);
     let closes: Vec<_> = rows.iter().map(|row| row.get("isClose")).collect();
     assert_eq!(closes, [Some(&json!(true)), Some(&json!(true)), None, None]);
     assert_eq!(
@@ -227,7 +227,7 @@ fn a_row_says_whether_it_is_the_close_and_when_its_book_was_quoted() {
 }
 
 #[test]
-fn a_trade_that_makes_no_last_price_is_in_no_row() {
+fn a_trade_that_sets_no_last_price_appears_in_no_row() {
     let results = json!([{ "ticker": "SPY", "type": "stocks", "market_status": "open",
         "timeframe": "REAL-TIME", "last_updated": 1_764_086_430_000_000_000_i64,
         "last_trade": { "price": 257.6591, "size": 251_065, "conditions": [53, 52, 41], "exchange": 4,
@@ -243,19 +243,19 @@ fn a_trade_that_makes_no_last_price_is_in_no_row() {
 }
 
 #[test]
-fn a_simulated_answer_stays_one() {
+fn a_simulated_response_is_marked_as_simulated() {
     let mut simulated = answer(&json!([]));
     simulated.body = Bytes::from_static(br#"{"simulated":true,"results":[]}"#);
     let real = answer(&json!([]));
-    let asked = [RequestedTicker::new("SPX")];
+    let requested = [RequestedTicker::new("SPX")];
     for answers in [vec![simulated.clone()], vec![real, simulated]] {
-        let body: Value = serde_json::from_str(&body(&asked, &answers).unwrap()).unwrap();
+        let body: Value = serde_json::from_str(&body(&requested, &answers).unwrap()).unwrap();
         assert_eq!(body["simulated"], true);
     }
 }
 
 #[test]
-fn a_market_status_says_how_old_it_is() {
+fn a_market_status_contains_its_age() {
     let mut answer = answer(&json!([]));
     answer.body =
         Bytes::from_static(br#"{"simulated":true,"market":"open","exchanges":{"nyse":"open"}}"#);
@@ -272,15 +272,15 @@ fn a_share_with_the_name_of_an_index_is_never_the_index() {
         { "ticker": "I:COMP", "value": 23_000.5 },
         { "ticker": "AMpB", "last_trade": { "price": 24.5, "sip_timestamp": 1_764_086_430_000_000_000_i64 } },
     ]);
-    let asked = ["stock:COMP", "COMP", "AMpB", "AMPB"];
-    let set: Vec<_> = asked
+    let requested = ["stock:COMP", "COMP", "AMpB", "AMPB"];
+    let set: Vec<_> = requested
         .iter()
         .map(|text| RequestedTicker::new(text))
         .collect();
     let tickers: Vec<_> = set.iter().filter_map(RequestedTicker::ticker).collect();
     assert_eq!(tickers, ["COMP", "I:COMP", "AMpB", "AMPB"]);
-    let rows = rows(&asked, &results);
-    let told: Vec<_> = rows
+    let rows = rows(&requested, &results);
+    let actual: Vec<_> = rows
         .iter()
         .map(|row| {
             (
@@ -295,11 +295,11 @@ fn a_share_with_the_name_of_an_index_is_never_the_index() {
         ("AMpB", 24.5),
         ("AMPB", 0.0),
     ];
-    assert_eq!(told, expected);
-    for ((text, _), asked) in told.iter().zip(&set) {
+    assert_eq!(actual, expected);
+    for ((text, _), requested) in actual.iter().zip(&set) {
         assert_eq!(
             text.parse::<Symbol>().ok(),
-            asked.symbol,
+            requested.symbol,
             "as a display reads it"
         );
     }

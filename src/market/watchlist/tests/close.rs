@@ -7,31 +7,31 @@ use crate::market::{MarketState, MarketStatus};
 const CONTRACT: &str = "O:AAPL261218C00250000";
 
 /// Simulates a frame, such as a pong, on all connections.
-fn proven(list: &mut Watchlist, now: Now) {
+fn pong(list: &mut Watchlist, now: Now) {
     for cluster in Cluster::ALL {
         list.heard(cluster, now.monotonic);
     }
 }
 
 #[test]
-fn the_last_value_of_a_session_is_its_close_once_an_unbroken_link_has_been_silent() {
+fn the_last_value_is_the_close_after_silence_on_an_unbroken_connection() {
     let (mut list, spx) = ticked("I:SPX", tuesday("15:59:58"));
     let at = |list: &Watchlist, time| list.freshness(spx, tuesday(time), &US);
     assert_eq!(at(&list, "16:00:00"), Freshness::Live);
     assert_eq!(at(&list, "16:00:09"), stale(11), "the link may be dead");
-    proven(&mut list, tuesday("16:00:09"));
+    pong(&mut list, tuesday("16:00:09"));
     assert_eq!(
         at(&list, "16:00:09"),
         stale(11),
         "it was not the limit after the bell"
     );
-    proven(&mut list, tuesday("16:00:10"));
+    pong(&mut list, tuesday("16:00:10"));
     assert_eq!(at(&list, "16:00:10"), Freshness::Closed);
     assert_eq!(at(&list, "23:00:00"), Freshness::Closed);
 }
 
 #[test]
-fn an_ordinary_evening_ends_with_the_official_close_that_comes_minutes_after_the_bell() {
+fn an_official_close_that_arrives_minutes_after_the_session_is_accepted() {
     let (mut list, spx) = ticked("I:SPX", tuesday("15:59:59"));
     for (time, whole) in [
         ("16:00:02", 2),
@@ -43,7 +43,7 @@ fn an_ordinary_evening_ends_with_the_official_close_that_comes_minutes_after_the
         assert_eq!(tick(&mut list, "I:SPX", whole, now), Outcome::Stored);
         assert_eq!(list.freshness(spx, now, &US), Freshness::Live, "{time}");
         let silent = later(now, 11);
-        proven(&mut list, silent);
+        pong(&mut list, silent);
         let shown = list.shown(spx, silent, &US).unwrap();
         assert_eq!(shown.freshness, Freshness::Closed, "{time}");
         assert_eq!(shown.quote.unwrap().price, price(whole));
@@ -59,7 +59,7 @@ fn an_ordinary_evening_ends_with_the_official_close_that_comes_minutes_after_the
 }
 
 #[test]
-fn what_was_struck_at_the_bell_stays_struck_until_a_source_tells_the_close() {
+fn a_value_that_was_stale_at_the_close_stays_stale_until_a_source_reports_the_close() {
     // A day with an early close at 13:00.
     let friday = |time: &str| {
         let utc = utc(&format!("2026-11-27T{time}-05:00"));
@@ -72,7 +72,7 @@ fn what_was_struck_at_the_bell_stays_struck_until_a_source_tells_the_close() {
         if broken {
             list.set_link(Cluster::Indices, false, friday("12:59:59"), &US);
         }
-        proven(&mut list, friday("13:10:00"));
+        pong(&mut list, friday("13:10:00"));
         assert_eq!(list.freshness(0, friday("13:00:02"), &US), stale(22));
         assert!(matches!(
             list.freshness(0, friday("18:00:00"), &US),
@@ -92,20 +92,20 @@ fn what_was_struck_at_the_bell_stays_struck_until_a_source_tells_the_close() {
 }
 
 #[test]
-fn a_link_that_breaks_before_it_was_silent_long_enough_leaves_the_value_struck() {
+fn a_value_stays_stale_if_the_connection_breaks_before_enough_silence() {
     let (mut list, spx) = ticked("I:SPX", tuesday("15:59:59"));
     tick(&mut list, "I:SPX", 2, tuesday("16:00:01"));
     list.set_link(Cluster::Indices, false, tuesday("16:00:05"), &US);
     list.set_link(Cluster::Indices, true, tuesday("16:00:06"), &US);
-    proven(&mut list, tuesday("17:00:00"));
+    pong(&mut list, tuesday("17:00:00"));
     let age = stale(3599);
     assert_eq!(list.freshness(spx, tuesday("17:00:00"), &US), age);
 }
 
 #[test]
-fn a_price_from_when_the_link_died_is_never_called_the_close() {
+fn the_last_price_of_a_dead_connection_is_never_the_close() {
     let (mut list, spx) = ticked("I:SPX", tuesday("14:00:00"));
-    proven(&mut list, tuesday("17:00:00"));
+    pong(&mut list, tuesday("17:00:00"));
     assert_eq!(
         list.freshness(spx, tuesday("17:00:00"), &US),
         stale(3 * 3600)
@@ -113,9 +113,9 @@ fn a_price_from_when_the_link_died_is_never_called_the_close() {
 }
 
 #[test]
-fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_of_the_bell() {
+fn a_fetched_value_at_night_is_the_close_by_its_flag_or_its_timestamp() {
     let night = tuesday("22:00:00");
-    for (name, stamp, told, by_proxy) in [
+    for (name, stamp, with_flag, without_flag) in [
         ("SPX", "16:04:50", true, true),
         ("SPX", "15:59:51", true, true),
         ("SPX", "15:52:00", true, false),
@@ -135,7 +135,7 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
         let symbol: Symbol = name.parse().unwrap();
         let closed = |close: bool| {
             let mut list = linked(&[name], night);
-            let tell = if close {
+            let fetch_row = if close {
                 |list: &mut Watchlist, ticker: &str, stamp, now| {
                     fetch_close(list, ticker, 1, stamp, now)
                 }
@@ -144,12 +144,12 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
                     fetch(list, ticker, 1, stamp, now);
                 }
             };
-            tell(&mut list, symbol.ticker(), tuesday(stamp).utc, night);
+            fetch_row(&mut list, symbol.ticker(), tuesday(stamp).utc, night);
             list.freshness(0, night, &US) == Freshness::Closed
         };
         assert_eq!(
             (closed(true), closed(false)),
-            (told, by_proxy),
+            (with_flag, without_flag),
             "{name} {stamp}"
         );
     }
@@ -164,7 +164,7 @@ fn started_at_night_a_value_is_the_close_where_a_source_says_so_or_its_stamp_is_
 }
 
 #[test]
-fn an_answer_that_came_too_early_to_know_the_close_does_not_make_one() {
+fn a_response_that_arrives_too_early_does_not_make_a_close() {
     for (ticker, before, since) in [
         ("I:SPX", "16:29:59", "16:30:00"),
         (CONTRACT, "16:00:59", "16:01:00"),
@@ -180,7 +180,7 @@ fn an_answer_that_came_too_early_to_know_the_close_does_not_make_one() {
 }
 
 #[test]
-fn a_source_that_tells_the_close_after_a_value_came_knew_of_that_value() {
+fn a_reported_close_replaces_only_values_that_arrived_before_the_report() {
     let stamp = |time| tuesday(time).utc;
     let value = |list: &mut Watchlist| {
         tick_of(list, "I:SPX", 1, stamp("15:59:55"), tuesday("16:00:04"));
@@ -203,7 +203,7 @@ fn a_source_that_tells_the_close_after_a_value_came_knew_of_that_value() {
 }
 
 #[test]
-fn a_price_of_the_evening_is_not_the_close_on_the_next_morning() {
+fn an_evening_price_is_not_the_close_on_the_next_morning() {
     let morning = tuesday("05:00:00");
     let mut list = linked(&["SPY"], morning);
     let evening = Some(Utc(tuesday("19:59:00").utc.unwrap().0 - 86_400_000));
@@ -212,10 +212,10 @@ fn a_price_of_the_evening_is_not_the_close_on_the_next_morning() {
 }
 
 #[test]
-fn nothing_older_replaces_what_is_known_after_the_bell() {
+fn an_older_value_never_replaces_the_close() {
     let (mut list, spx) = ticked("I:SPX", tuesday("15:59:59"));
     let then = tuesday("16:05:00");
-    proven(&mut list, then);
+    pong(&mut list, then);
     assert_eq!(list.freshness(spx, then, &US), Freshness::Closed);
     // A corrected bar of 15:50, a replay from another hub, and a late REST row.
     let stamp = tuesday("15:50:00").utc;
@@ -235,14 +235,14 @@ fn nothing_older_replaces_what_is_known_after_the_bell() {
 }
 
 #[test]
-fn a_share_has_its_own_limit_after_the_bell_and_then_its_close_until_it_is_traded_again() {
+fn a_share_shows_its_close_after_its_limit_until_the_next_trade() {
     let mut list = linked(&["SPY"], tuesday("15:59:00"));
     let last = tuesday("15:59:59");
     tick(&mut list, "SPY", 1, last);
     let at = |list: &Watchlist, time| list.freshness(0, tuesday(time), &US);
     assert_eq!(at(&list, "16:00:59"), Freshness::Live);
     assert_eq!(at(&list, "16:01:00"), stale(61), "its link may be dead");
-    proven(&mut list, tuesday("16:01:01"));
+    pong(&mut list, tuesday("16:01:01"));
     assert_eq!(at(&list, "16:04:00"), Freshness::Closed);
     tick(&mut list, "SPY", 2, tuesday("16:10:00"));
     assert_eq!(
@@ -260,9 +260,9 @@ fn a_share_has_its_own_limit_after_the_bell_and_then_its_close_until_it_is_trade
 }
 
 #[test]
-fn after_an_open_the_close_has_a_minute_of_grace() {
+fn the_close_stays_valid_for_a_minute_after_the_open() {
     let (mut list, vix) = ticked("I:VIX", tuesday("09:14:50"));
-    proven(&mut list, tuesday("09:15:50"));
+    pong(&mut list, tuesday("09:15:50"));
     for (time, freshness) in [
         ("09:15:35", Freshness::Live),
         ("09:15:50", Freshness::Closed),
@@ -290,12 +290,12 @@ fn after_an_open_the_close_has_a_minute_of_grace() {
 }
 
 #[test]
-fn yesterdays_close_is_todays_base_until_somebody_tells_another() {
+fn yesterdays_close_is_the_base_of_todays_change() {
     let monday = |time: &str| later(tuesday(time), 0);
     let mut list = linked(&["SPX"], monday("15:00:00"));
     list.start_days(monday("15:00:00"), &US);
     tick(&mut list, "I:SPX", 100, monday("15:59:59"));
-    proven(&mut list, monday("16:01:00"));
+    pong(&mut list, monday("16:01:00"));
     let open = later(tuesday("09:30:00"), 86_400);
     list.start_days(open, &US);
     let first = later(open, 1);
@@ -323,7 +323,7 @@ fn yesterdays_close_is_todays_base_until_somebody_tells_another() {
     );
 }
 
-fn told(state: MarketState, as_of: Option<Utc>) -> MarketStatus {
+fn market_status(state: MarketState, as_of: Option<Utc>) -> MarketStatus {
     MarketStatus {
         shares: Some(state),
         s_and_p: Some(state),
@@ -335,35 +335,35 @@ fn told(state: MarketState, as_of: Option<Utc>) -> MarketStatus {
 }
 
 #[test]
-fn the_vendors_word_that_a_market_is_closed_makes_no_close_of_a_dead_links_value() {
+fn a_closed_market_status_makes_no_close_from_a_dead_connection() {
     let mut calendar = US;
     let (mut list, spx) = ticked("I:SPX", tuesday("11:00:00"));
     list.set_link(Cluster::Indices, false, tuesday("11:00:30"), &US);
-    calendar.set_status(told(MarketState::Closed, tuesday("12:30:00").utc));
+    calendar.set_status(market_status(MarketState::Closed, tuesday("12:30:00").utc));
     let age = stale(90 * 60 + 60);
     assert_eq!(list.freshness(spx, tuesday("12:31:00"), &calendar), age);
     // On an unbroken connection the value is the close, and it stays the close after each further
     // status.
     let mut calendar = US;
-    calendar.set_status(told(MarketState::Open, tuesday("12:29:00").utc));
+    calendar.set_status(market_status(MarketState::Open, tuesday("12:29:00").utc));
     let (mut list, spx) = ticked("I:SPX", tuesday("12:29:55"));
     for time in ["12:30:00", "12:31:00", "12:35:00"] {
-        calendar.set_status(told(MarketState::Closed, tuesday(time).utc));
-        proven(&mut list, tuesday(time));
+        calendar.set_status(market_status(MarketState::Closed, tuesday(time).utc));
+        pong(&mut list, tuesday(time));
     }
     let closed = list.freshness(spx, tuesday("12:36:00"), &calendar);
     assert_eq!(closed, Freshness::Closed);
 }
 
 #[test]
-fn on_a_day_without_trading_by_the_vendors_word_the_close_of_the_day_before_stays() {
+fn the_previous_close_stays_if_the_vendor_reports_a_day_without_trading() {
     let mut calendar = US;
     let night = tuesday("07:00:00");
     let mut list = linked(&["SPX"], night);
     let monday = Some(Utc(tuesday("16:20:00").utc.unwrap().0 - 86_400_000));
     fetch_close(&mut list, "I:SPX", 1, monday, night);
     for time in ["09:20:00", "09:29:50", "09:30:10", "09:30:25", "09:30:40"] {
-        calendar.set_status(told(MarketState::Closed, tuesday(time).utc));
+        calendar.set_status(market_status(MarketState::Closed, tuesday(time).utc));
         let now = tuesday(time);
         assert_eq!(
             list.freshness(0, now, &calendar),
@@ -376,7 +376,7 @@ fn on_a_day_without_trading_by_the_vendors_word_the_close_of_the_day_before_stay
 }
 
 #[test]
-fn a_day_without_trading_stays_one_after_its_hours_and_for_a_display_started_in_them() {
+fn a_day_without_trading_shows_the_previous_close_for_every_start_time() {
     for first in ["07:00", "13:00"] {
         let start = tuesday(&format!("{first}:00"));
         for ticker in ["I:SPX", "I:TICK", "SPY", "O:SPXW260116C06950000"] {
@@ -386,7 +386,7 @@ fn a_day_without_trading_stays_one_after_its_hours_and_for_a_display_started_in_
             fetch_close(&mut list, ticker, 1, bell, start);
             let mut now = start;
             while now.utc < tuesday("17:00:00").utc {
-                calendar.set_status(told(MarketState::Closed, now.utc));
+                calendar.set_status(market_status(MarketState::Closed, now.utc));
                 let regular = now.utc >= tuesday("09:31:00").utc;
                 if regular {
                     let freshness = list.freshness(0, now, &calendar);
@@ -399,21 +399,21 @@ fn a_day_without_trading_stays_one_after_its_hours_and_for_a_display_started_in_
 }
 
 #[test]
-fn after_an_ordinary_day_the_close_of_the_day_before_is_no_close() {
+fn after_an_ordinary_trading_day_the_previous_close_is_stale() {
     let mut calendar = US;
     let start = tuesday("15:00:00");
     let mut list = linked(&["SPX"], start);
     let bell = Some(Utc(tuesday("16:00:00").utc.unwrap().0 - 86_400_000));
     fetch_close(&mut list, "I:SPX", 1, bell, start);
     for time in ["16:20:30", "16:25:00", "16:30:00"] {
-        calendar.set_status(told(MarketState::Closed, tuesday(time).utc));
+        calendar.set_status(market_status(MarketState::Closed, tuesday(time).utc));
         let freshness = list.freshness(0, tuesday(time), &calendar);
         assert!(matches!(freshness, Freshness::Stale(_)), "{time}");
     }
 }
 
 #[test]
-fn the_close_of_a_share_is_one_whatever_its_row_is_stamped() {
+fn the_close_of_a_share_is_accepted_with_any_row_timestamp() {
     let now = tuesday("20:05:00");
     let mut list = linked(&["SPY"], now);
     fetch(&mut list, "SPY", 9, tuesday("19:59:30").utc, now);
@@ -424,15 +424,15 @@ fn the_close_of_a_share_is_one_whatever_its_row_is_stamped() {
 }
 
 #[test]
-fn a_row_of_an_index_that_does_not_call_itself_the_close_is_none_while_that_may_come() {
+fn an_index_row_without_a_close_flag_is_no_close_for_half_an_hour() {
     let mut list = linked(&["SPX"], tuesday("15:59:00"));
     let row = tuesday("16:00:24");
     fetch(&mut list, "I:SPX", 1, tuesday("16:00:05").utc, row);
     let freshness = list.freshness(0, later(row, 60), &US);
     assert!(matches!(freshness, Freshness::Stale(_)), "{freshness:?}");
-    let told = tuesday("16:02:00");
-    fetch_close(&mut list, "I:SPX", 2, tuesday("16:01:00").utc, told);
-    assert_eq!(list.freshness(0, told, &US), Freshness::Closed);
+    let reported = tuesday("16:02:00");
+    fetch_close(&mut list, "I:SPX", 2, tuesday("16:01:00").utc, reported);
+    assert_eq!(list.freshness(0, reported, &US), Freshness::Closed);
     // Half an hour after the end of the session, the last value is the close, even if its row is
     // not marked as a close.
     let late = tuesday("16:31:00");
@@ -442,12 +442,12 @@ fn a_row_of_an_index_that_does_not_call_itself_the_close_is_none_while_that_may_
 }
 
 #[test]
-fn a_stream_that_is_late_has_been_silent_only_after_its_lag() {
+fn the_silence_of_a_late_stream_starts_after_its_lag() {
     let mut list = linked(&["SPX"], tuesday("15:59:00"));
     let arrival = tuesday("16:00:27");
     tick_of(&mut list, "I:SPX", 1, tuesday("15:59:58").utc, arrival);
     let at = |list: &mut Watchlist, time| {
-        proven(list, tuesday(time));
+        pong(list, tuesday(time));
         list.freshness(0, tuesday(time), &US)
     };
     assert_eq!(at(&mut list, "16:00:38"), stale(40));
@@ -455,7 +455,7 @@ fn a_stream_that_is_late_has_been_silent_only_after_its_lag() {
 }
 
 #[test]
-fn an_index_that_is_still_computed_has_no_close_yet_whatever_its_row_says() {
+fn a_recent_index_value_is_not_the_close_even_with_a_close_flag() {
     let now = tuesday("16:01:00");
     let mut list = linked(&["SPX"], now);
     fetch_close(&mut list, "I:SPX", 1, tuesday("16:00:58").utc, now);
@@ -471,7 +471,7 @@ fn an_index_that_is_still_computed_has_no_close_yet_whatever_its_row_says() {
 }
 
 #[test]
-fn before_its_first_trade_of_the_morning_a_share_is_worth_its_close() {
+fn a_share_shows_its_close_before_the_first_trade_of_the_morning() {
     let monday = |time: &str| Some(Utc(tuesday(time).utc.unwrap().0 - 86_400_000));
     let mut list = linked(&["SPY"], tuesday("03:50:00"));
     let morning = tuesday("04:00:05");

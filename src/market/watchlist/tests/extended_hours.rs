@@ -19,7 +19,7 @@ fn closed_on_friday(name: &str) -> Box<Watchlist> {
 }
 
 #[test]
-fn one_stray_print_is_never_shown_and_changes_nothing() {
+fn a_single_stray_print_is_never_shown_and_changes_nothing() {
     let mut list = closed_on_friday("SPX");
     let now = saturday("12:00:00");
     list.start_days(now, &US);
@@ -47,7 +47,7 @@ fn one_stray_print_is_never_shown_and_changes_nothing() {
 }
 
 #[test]
-fn a_stray_print_of_before_the_clock_was_set_gives_its_place_to_the_close() {
+fn a_stray_print_from_before_the_clock_is_set_is_replaced_by_the_close() {
     let now = saturday("12:00:00");
     let mut list = linked(&["SPX"], unset(now));
     let outcome = tick_of(&mut list, "I:SPX", 18, now.utc, unset(now));
@@ -63,7 +63,7 @@ fn a_stray_print_of_before_the_clock_was_set_gives_its_place_to_the_close() {
 }
 
 #[test]
-fn a_number_that_moves_outside_the_known_hours_is_live_from_its_second_value_and_marked() {
+fn a_moving_price_outside_the_known_hours_is_live_and_marked_from_its_second_value() {
     for (name, time) in [
         ("O:NVDA261218C00200000", "08:00:00"),
         ("O:NVDA261218C00200000", "16:05:00"),
@@ -116,7 +116,7 @@ fn a_number_that_moves_outside_the_known_hours_is_live_from_its_second_value_and
 }
 
 #[test]
-fn a_bar_of_the_stray_print_itself_and_the_print_sent_again_are_no_second_one() {
+fn a_repeated_stray_print_or_its_bar_is_no_second_print() {
     let mut list = closed_on_friday("SPX");
     let print = saturday("12:00:40");
     assert_eq!(tick(&mut list, "I:SPX", 18, print), Outcome::Doubted);
@@ -135,7 +135,7 @@ fn a_bar_of_the_stray_print_itself_and_the_print_sent_again_are_no_second_one() 
 }
 
 #[test]
-fn a_price_outside_the_known_hours_has_no_change_while_the_close_is_not_known() {
+fn a_price_outside_the_known_hours_has_no_change_without_a_known_close() {
     let now = saturday("12:00:00");
     let mut list = linked(&["SPX"], now);
     list.set_previous_close("I:SPX", price(50), saturday("08:00:00").utc.unwrap(), &US);
@@ -146,7 +146,7 @@ fn a_price_outside_the_known_hours_has_no_change_while_the_close_is_not_known() 
 }
 
 #[test]
-fn a_run_that_has_stopped_needs_two_values_again() {
+fn a_stopped_run_of_prices_needs_two_values_again() {
     let mut list = closed_on_friday("SPX");
     let now = saturday("12:00:00");
     tick(&mut list, "I:SPX", 101, now);
@@ -160,7 +160,7 @@ fn a_run_that_has_stopped_needs_two_values_again() {
 }
 
 #[test]
-fn a_run_that_has_stopped_gives_way_to_the_close_on_time_and_at_the_open_at_once() {
+fn a_stopped_run_is_replaced_by_the_close_after_15_minutes_or_at_the_open() {
     let mut list = closed_on_friday("SPX");
     let now = saturday("12:00:00");
     tick(&mut list, "I:SPX", 101, now);
@@ -184,7 +184,7 @@ fn a_run_that_has_stopped_gives_way_to_the_close_on_time_and_at_the_open_at_once
 }
 
 #[test]
-fn the_change_of_a_price_outside_the_known_hours_is_against_the_close() {
+fn the_change_of_a_price_outside_the_known_hours_is_relative_to_the_close() {
     let mut list = closed_on_friday("SPX");
     let now = saturday("12:00:00");
     list.set_previous_close("I:SPX", price(50), saturday("08:00:00").utc.unwrap(), &US);

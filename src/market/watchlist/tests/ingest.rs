@@ -10,7 +10,7 @@ fn quote(list: &Watchlist) -> Quote {
 }
 
 #[test]
-fn a_fetched_value_replaces_a_fetched_one_however_young_that_is() {
+fn a_newer_fetched_value_replaces_a_fetched_value_of_any_age() {
     let now = tuesday("10:00:00");
     let mut list = linked(&["SPX"], now);
     fetch(&mut list, "I:SPX", 1, now.utc, now);
@@ -23,7 +23,7 @@ fn a_fetched_value_replaces_a_fetched_one_however_young_that_is() {
 }
 
 #[test]
-fn what_was_streamed_stays_so_though_rest_repeats_it_and_what_was_fetched_becomes_it() {
+fn a_value_that_arrives_by_stream_and_by_rest_counts_as_streamed() {
     let now = tuesday("10:00:00");
     let (mut list, _) = ticked("I:SPX", now);
     let then = later(now, 11);
@@ -43,7 +43,7 @@ fn what_was_streamed_stays_so_though_rest_repeats_it_and_what_was_fetched_become
 }
 
 #[test]
-fn a_book_without_a_middle_takes_away_the_price_of_the_same_moment() {
+fn a_book_without_a_mid_price_removes_the_price_of_the_same_time() {
     let now = tuesday("11:00:00");
     let mut list = linked(&[CONTRACT], now);
     tick(&mut list, CONTRACT, 1, now);
@@ -58,7 +58,7 @@ fn a_book_without_a_middle_takes_away_the_price_of_the_same_moment() {
 }
 
 #[test]
-fn a_stamp_that_is_ahead_does_not_decide_the_hours() {
+fn a_timestamp_in_the_future_does_not_determine_the_market_phase() {
     let now = tuesday("10:00:00");
     let mut list = linked(&["SPX"], now);
     let night = tuesday("22:00:00").utc;
@@ -66,7 +66,7 @@ fn a_stamp_that_is_ahead_does_not_decide_the_hours() {
 }
 
 #[test]
-fn what_rest_tells_of_a_price_outside_the_hours_is_live_and_marked() {
+fn a_fetched_price_outside_the_hours_is_live_and_marked() {
     for (stamp, part) in [
         ("16:30:05", Some(SessionPart::Outside)),
         ("16:01:00.001", Some(SessionPart::Outside)),
@@ -83,7 +83,7 @@ fn what_rest_tells_of_a_price_outside_the_hours_is_live_and_marked() {
 }
 
 #[test]
-fn a_value_of_the_bell_itself_is_believed_at_once_and_one_after_it_is_not() {
+fn a_value_at_the_close_is_accepted_and_a_later_value_needs_confirmation() {
     for (name, time, outcome) in [
         (CONTRACT, "16:00:02", Outcome::Stored),
         (CONTRACT, "16:00:02.001", Outcome::Doubted),
@@ -97,7 +97,7 @@ fn a_value_of_the_bell_itself_is_believed_at_once_and_one_after_it_is_not() {
 }
 
 #[test]
-fn an_index_settles_only_where_its_link_and_its_values_have_come_up_to_the_bell() {
+fn an_index_settles_only_if_its_values_and_its_connection_reached_the_close() {
     let mut list = linked(&["SPX"], tuesday("15:00:00"));
     tick(&mut list, "I:SPX", 1, tuesday("15:50:00"));
     let settled = tuesday("16:04:50");
@@ -124,7 +124,7 @@ fn outside_the_hours_an_older_value_changes_nothing() {
 }
 
 #[test]
-fn outside_the_hours_too_a_book_without_a_middle_takes_the_price_away_but_not_the_close() {
+fn outside_the_hours_an_empty_book_removes_the_price_but_not_the_close() {
     let now = tuesday("16:30:00");
     let mut list = linked(&[CONTRACT], now);
     let void = |now: Now| Quote {
@@ -146,7 +146,7 @@ fn outside_the_hours_too_a_book_without_a_middle_takes_the_price_away_but_not_th
 }
 
 #[test]
-fn a_told_close_does_not_end_a_run_outside_the_hours_and_a_later_one_replaces_it() {
+fn a_reported_close_does_not_end_a_run_outside_the_hours() {
     let now = tuesday("16:30:00");
     let mut list = linked(&[CONTRACT], now);
     tick(&mut list, CONTRACT, 1, now);
@@ -182,7 +182,7 @@ fn a_price_outside_the_hours_never_becomes_the_close() {
 }
 
 #[test]
-fn an_index_that_is_computed_after_the_bell_is_seen_to_close_also_by_who_comes_after_it() {
+fn a_display_started_after_the_close_still_detects_the_close_of_an_index() {
     let mut list = linked(&["SPX"], tuesday("16:00:10"));
     let change = |list: &Watchlist, now| {
         let shown = list.shown(0, now, &US)?;
@@ -208,7 +208,7 @@ fn an_index_that_is_computed_after_the_bell_is_seen_to_close_also_by_who_comes_a
 }
 
 #[test]
-fn a_close_never_wears_the_stamp_of_what_came_after_it() {
+fn a_closing_price_never_has_the_timestamp_of_a_later_value() {
     for (name, ticker, bell) in [("SPX", "I:SPX", "16:30:00"), ("SPY", "SPY", "16:00:00")] {
         let now = tuesday("22:00:00");
         let mut list = linked(&[name], now);
@@ -227,7 +227,7 @@ fn a_close_never_wears_the_stamp_of_what_came_after_it() {
 }
 
 #[test]
-fn a_close_with_a_stamp_of_the_future_is_not_one_of_now() {
+fn a_close_with_a_future_timestamp_is_not_the_current_close() {
     let now = tuesday("16:05:00");
     let mut list = linked(&["SPX"], now);
     fetch_close(&mut list, "I:SPX", 7, tuesday("17:00:00").utc, now);
@@ -235,7 +235,7 @@ fn a_close_with_a_stamp_of_the_future_is_not_one_of_now() {
 }
 
 #[test]
-fn a_value_that_a_stream_repeats_after_rest_is_of_that_stream() {
+fn a_fetched_value_that_the_stream_repeats_belongs_to_the_stream() {
     let now = tuesday("16:00:00");
     let mut list = linked(&["SPX"], now);
     fetch(&mut list, "I:SPX", 1, now.utc, now);
@@ -247,7 +247,7 @@ fn a_value_that_a_stream_repeats_after_rest_is_of_that_stream() {
 }
 
 #[test]
-fn what_rest_tells_while_there_is_no_time_is_the_last_that_it_told() {
+fn without_an_agreed_time_the_last_fetched_close_replaces_the_earlier_close() {
     let unset = Now {
         utc: None,
         ..tuesday("17:00:00")
@@ -265,7 +265,7 @@ fn what_rest_tells_while_there_is_no_time_is_the_last_that_it_told() {
 }
 
 #[test]
-fn what_came_before_there_was_a_time_is_the_first_print_of_a_run_outside_the_hours() {
+fn a_value_from_before_the_clock_is_set_starts_a_run_outside_the_hours() {
     let now = tuesday("22:00:00");
     let mut list = linked(&["SPX"], now);
     let unset = Now { utc: None, ..now };
@@ -275,7 +275,7 @@ fn what_came_before_there_was_a_time_is_the_first_print_of_a_run_outside_the_hou
 }
 
 #[test]
-fn after_a_row_of_the_bell_one_value_of_an_index_is_enough() {
+fn after_a_row_at_the_close_a_single_index_value_is_accepted() {
     let mut list = linked(&["SPX"], tuesday("16:00:03"));
     let now = tuesday("16:00:04");
     fetch(&mut list, "I:SPX", 1, tuesday("16:00:02").utc, now);
@@ -296,7 +296,7 @@ fn a_value_of_today_never_becomes_yesterdays_close() {
 }
 
 #[test]
-fn the_next_price_of_a_share_proves_that_nothing_came_between_it_and_the_bell() {
+fn the_next_price_of_a_share_confirms_the_close_before_that_price() {
     let mut list = linked(&["SPY"], tuesday("15:59:00"));
     tick(&mut list, "SPY", 1, tuesday("15:59:59"));
     // No other frame, such as a pong, has arrived.
@@ -312,7 +312,7 @@ fn the_next_price_of_a_share_proves_that_nothing_came_between_it_and_the_bell() 
 }
 
 #[test]
-fn a_link_that_breaks_makes_no_close_of_what_is_none() {
+fn a_lost_connection_does_not_turn_a_value_into_the_close() {
     let now = tuesday("09:00:00");
     let mut list = linked(&["SPX"], now);
     let monday = Some(Utc(tuesday("16:20:00").utc.unwrap().0 - 86_400_000));
@@ -324,7 +324,7 @@ fn a_link_that_breaks_makes_no_close_of_what_is_none() {
 }
 
 #[test]
-fn a_close_that_is_corrected_is_shown_as_corrected_even_after_the_link_broke() {
+fn a_corrected_close_is_shown_even_after_the_connection_breaks() {
     let last = tuesday("15:59:59");
     let night = tuesday("22:00:00");
     let seen = |list: &Watchlist| {
@@ -347,7 +347,7 @@ fn a_close_that_is_corrected_is_shown_as_corrected_even_after_the_link_broke() {
 }
 
 #[test]
-fn a_bar_corrects_its_own_window_and_its_own_kind_alone() {
+fn a_bar_corrects_only_its_own_window_and_kind() {
     let now = tuesday("10:01:00");
     let end = now.utc.unwrap();
     let take = |list: &mut Watchlist, kind, close| {
@@ -372,7 +372,7 @@ fn a_bar_corrects_its_own_window_and_its_own_kind_alone() {
 }
 
 #[test]
-fn a_bar_tells_the_extremes_of_its_minute_unless_it_is_of_the_future() {
+fn a_bar_sets_the_high_and_low_of_its_minute_unless_its_time_is_in_the_future() {
     let now = tuesday("10:01:00");
     let end = now.utc.unwrap();
     let wide = |end| Bar {

@@ -147,7 +147,7 @@ fn shown(list: &Watchlist) -> Option<Price> {
 // Tests of the list.
 
 #[test]
-fn a_list_that_cannot_be_says_what_to_do() {
+fn the_error_of_an_invalid_watchlist_names_the_remedy() {
     let error = |symbols: &[Symbol]| Watchlist::new(symbols).unwrap_err().to_string();
     assert!(error(&[]).contains("name at least one"));
     assert_eq!(
@@ -165,7 +165,7 @@ fn a_list_that_cannot_be_says_what_to_do() {
 }
 
 #[test]
-fn a_changed_list_keeps_the_values_of_what_stays_in_the_new_order() {
+fn a_changed_watchlist_keeps_the_values_of_the_remaining_symbols() {
     let (mut list, _) = ticked("I:VIX", tuesday("10:00:00"));
     list.replace(&symbols(&["NDX", "VIX", "DJI"])).unwrap();
     let names = |list: &Watchlist| -> Vec<String> {
@@ -182,7 +182,7 @@ fn a_changed_list_keeps_the_values_of_what_stays_in_the_new_order() {
 }
 
 #[test]
-fn a_full_list_can_be_exchanged_for_another_full_list() {
+fn a_full_watchlist_can_be_replaced_by_another_full_watchlist() {
     let name = |n: usize| format!("I:X{n}").parse().unwrap();
     let before: Vec<Symbol> = (0..64).map(name).collect();
     let after: Vec<Symbol> = (32..96).rev().map(name).collect();
@@ -201,7 +201,7 @@ fn a_full_list_can_be_exchanged_for_another_full_list() {
 }
 
 #[test]
-fn the_list_fits_a_small_machine() {
+fn a_watchlist_needs_less_than_192_kib() {
     assert!(
         size_of::<Watchlist>() < 192 * 1024,
         "{}",
@@ -212,7 +212,7 @@ fn the_list_fits_a_small_machine() {
 // Tests of the order of values.
 
 #[test]
-fn the_newer_stamp_wins_whatever_comes_last() {
+fn the_value_with_the_newer_timestamp_is_kept() {
     let now = tuesday("10:00:00");
     let (mut list, _) = ticked("I:SPX", now);
     let before = Some(Utc(now.utc.unwrap().0 - 1));
@@ -226,7 +226,7 @@ fn the_newer_stamp_wins_whatever_comes_last() {
 }
 
 #[test]
-fn a_value_repeated_does_not_grow_young() {
+fn a_repeated_value_does_not_become_younger() {
     let now = tuesday("10:00:00");
     let (mut list, spx) = ticked("I:SPX", now);
     tick_of(&mut list, "I:SPX", 2, now.utc, later(now, 9));
@@ -236,7 +236,7 @@ fn a_value_repeated_does_not_grow_young() {
 }
 
 #[test]
-fn a_stamp_that_was_never_right_gives_way_to_those_that_are() {
+fn a_value_with_a_wrong_timestamp_is_replaced_by_correct_values() {
     let now = tuesday("10:00:00");
     for ahead in [50, 3600, 86_400 * 365] {
         let mut list = linked(&["SPX"], now);
@@ -253,7 +253,7 @@ fn a_stamp_that_was_never_right_gives_way_to_those_that_are() {
 }
 
 #[test]
-fn without_an_agreed_time_a_channel_that_goes_on_is_followed_from_its_second_value_on() {
+fn without_an_agreed_time_a_continuing_channel_is_accepted_from_its_second_value() {
     let now = unset(tuesday("10:00:00"));
     let real = |secs: i64| Some(Utc(tuesday("10:00:00").utc.unwrap().0 + secs * 1000));
     let mut list = linked(&["SPX"], now);
@@ -278,7 +278,7 @@ fn without_an_agreed_time_a_channel_that_goes_on_is_followed_from_its_second_val
 }
 
 #[test]
-fn a_hub_that_repeats_the_morning_does_not_replace_the_afternoon() {
+fn a_repeated_morning_value_does_not_replace_an_afternoon_value() {
     let now = tuesday("15:00:00");
     let (mut list, spx) = ticked("I:SPX", now);
     let morning = tuesday("10:00:00").utc;
@@ -290,7 +290,7 @@ fn a_hub_that_repeats_the_morning_does_not_replace_the_afternoon() {
 }
 
 #[test]
-fn a_young_stream_knows_more_than_an_answer_that_is_stamped_now() {
+fn a_fresh_streamed_value_has_priority_over_a_rest_response() {
     let now = tuesday("10:00:00");
     let (mut list, spx) = ticked("I:SPX", now);
     let then = later(now, 5);
@@ -305,7 +305,7 @@ fn a_young_stream_knows_more_than_an_answer_that_is_stamped_now() {
 }
 
 #[test]
-fn the_first_value_without_a_stamp_may_be_a_repetition_and_one_that_differs_is_new() {
+fn values_without_timestamps_are_shown_only_after_the_first_change() {
     let now = tuesday("10:00:00");
     let mut list = linked(&["SPX"], now);
     tick_of(&mut list, "I:SPX", 1, None, now);
@@ -325,7 +325,7 @@ fn the_first_value_without_a_stamp_may_be_a_repetition_and_one_that_differs_is_n
 }
 
 #[test]
-fn a_bar_is_shown_only_where_it_knows_more() {
+fn a_bar_replaces_only_an_older_value() {
     let now = tuesday("10:00:30");
     let (mut list, spx) = ticked("I:SPX", now);
     let mut take = |close, end: &str, now| {
@@ -349,7 +349,7 @@ fn a_bar_is_shown_only_where_it_knows_more() {
 }
 
 #[test]
-fn beside_a_value_without_a_stamp_a_bar_waits_until_that_is_stale() {
+fn a_bar_replaces_a_value_without_a_timestamp_only_after_that_value_is_stale() {
     let now = tuesday("10:00:50");
     let mut list = linked(&["SPX"], now);
     tick_of(&mut list, "I:SPX", 9, None, later(now, -1));
@@ -365,7 +365,7 @@ fn beside_a_value_without_a_stamp_a_bar_waits_until_that_is_stale() {
 }
 
 #[test]
-fn what_was_old_on_arrival_is_no_part_of_the_history() {
+fn a_value_that_arrives_old_is_not_added_to_the_history() {
     let now = tuesday("10:00:00");
     let mut list = linked(&["SPX"], now);
     tick_of(&mut list, "I:SPX", 9, tuesday("09:40:00").utc, now);
@@ -378,7 +378,7 @@ fn what_was_old_on_arrival_is_no_part_of_the_history() {
 // Tests of simulated and real values.
 
 #[test]
-fn what_was_simulated_is_gone_with_the_first_real_word_and_the_other_way_round() {
+fn simulated_data_and_real_data_are_never_mixed() {
     let now = tuesday("10:00:00");
     for real_first in [false, true] {
         let mut list = linked(&["SPX"], now);
@@ -412,7 +412,7 @@ fn what_was_simulated_is_gone_with_the_first_real_word_and_the_other_way_round()
 }
 
 #[test]
-fn steady_state_allocates_nothing() {
+fn normal_operation_allocates_no_memory() {
     let now = tuesday("09:29:00");
     let mut list = linked(&["SPX", "VIX"], now);
     let counted = allocation_counter::measure(|| {

@@ -52,7 +52,7 @@ fn picture(freshness: Freshness) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
-    fn nothing_older_than_its_limit_is_ever_live_and_deadlines_are_kept(
+    fn a_value_older_than_its_limit_is_never_live_and_deadlines_are_exact(
         steps in proptest::collection::vec(step(), 1..40),
         vix in any::<bool>(),
     ) {

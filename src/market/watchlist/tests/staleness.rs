@@ -4,7 +4,7 @@ use super::*;
 use crate::market::Change;
 
 #[test]
-fn nothing_known_is_none_and_not_zero() {
+fn an_unknown_value_is_none_and_not_zero() {
     let list = watchlist();
     let now = tuesday("10:00:00");
     assert_eq!(list.freshness(0, now, &US), Freshness::None);
@@ -26,7 +26,7 @@ fn a_value_is_live_up_to_its_limit_and_then_stale() {
 }
 
 #[test]
-fn a_value_that_comes_late_is_as_old_as_it_is() {
+fn a_value_that_arrives_late_has_its_true_age() {
     let now = tuesday("10:00:00");
     let mut list = linked(&["SPX"], now);
     tick_of(
@@ -40,14 +40,14 @@ fn a_value_that_comes_late_is_as_old_as_it_is() {
 }
 
 #[test]
-fn a_value_that_a_hub_repeats_has_the_age_that_the_hub_tells_whatever_the_clock() {
+fn a_cached_value_of_the_hub_has_the_age_that_the_hub_reports() {
     for now in [tuesday("10:00:00"), unset(tuesday("10:00:00"))] {
         let mut list = linked(&["SPX"], now);
-        let told = Provenance {
+        let from_hub = Provenance {
             age: Duration::from_secs(29),
             ..Provenance::default()
         };
-        let quote = Quote::streamed(price(1), None, QuoteSource::Tick, told, now);
+        let quote = Quote::streamed(price(1), None, QuoteSource::Tick, from_hub, now);
         let quote = Quote {
             as_of: crate::market::AsOf {
                 stamp: tuesday("09:59:31").utc,
@@ -61,7 +61,7 @@ fn a_value_that_a_hub_repeats_has_the_age_that_the_hub_tells_whatever_the_clock(
 }
 
 #[test]
-fn without_an_agreed_time_nothing_is_called_closed_and_what_was_fetched_is_dashes() {
+fn without_an_agreed_time_no_value_is_closed_and_fetched_values_are_not_shown() {
     let now = unset(tuesday("20:00:00"));
     let mut list = linked(&["SPX", "VIX"], now);
     tick_of(&mut list, "I:SPX", 1, tuesday("20:00:00").utc, now);
@@ -76,7 +76,7 @@ fn without_an_agreed_time_nothing_is_called_closed_and_what_was_fetched_is_dashe
 }
 
 #[test]
-fn a_step_of_the_agreed_time_makes_no_stale_value_live() {
+fn a_change_of_the_agreed_time_never_makes_a_stale_value_live() {
     let now = tuesday("11:00:00");
     let (list, spx) = ticked("I:SPX", now);
     let over = later(now, 20);
@@ -95,24 +95,33 @@ fn a_step_of_the_agreed_time_makes_no_stale_value_live() {
 }
 
 #[test]
-fn a_late_source_is_delayed_until_it_has_told_the_close() {
+fn a_delayed_source_is_delayed_until_its_close_has_arrived() {
     let start = tuesday("11:00:00");
     let mut list = linked(&["SPX"], start);
     let late = Provenance {
         delayed: true,
         ..Provenance::default()
     };
-    let tell = |list: &mut Watchlist, stamp: &str, now: &str| {
+    let receive = |list: &mut Watchlist, stamp: &str, now: &str| {
         let now = tuesday(now);
         list.heard(Cluster::Indices, now.monotonic);
         let quote = Quote::streamed(price(1), tuesday(stamp).utc, QuoteSource::Tick, late, now);
         list.value("I:SPX", quote, now, &US);
         list.freshness(0, now, &US)
     };
-    assert_eq!(tell(&mut list, "11:00:00", "11:15:00"), Freshness::Delayed);
+    assert_eq!(
+        receive(&mut list, "11:00:00", "11:15:00"),
+        Freshness::Delayed
+    );
     assert_eq!(list.freshness(0, tuesday("11:15:11"), &US), stale(911));
-    assert_eq!(tell(&mut list, "15:50:00", "16:05:00"), Freshness::Delayed);
-    assert_eq!(tell(&mut list, "16:00:00", "16:15:00"), Freshness::Delayed);
+    assert_eq!(
+        receive(&mut list, "15:50:00", "16:05:00"),
+        Freshness::Delayed
+    );
+    assert_eq!(
+        receive(&mut list, "16:00:00", "16:15:00"),
+        Freshness::Delayed
+    );
     assert_eq!(list.freshness(0, tuesday("16:15:11"), &US), stale(911));
     list.heard(Cluster::Indices, tuesday("16:17:20").monotonic);
     assert_eq!(
@@ -136,7 +145,7 @@ fn simulated_prices_are_never_closed() {
 }
 
 #[test]
-fn a_change_is_told_only_against_the_close_of_its_own_day() {
+fn a_change_is_shown_only_against_the_previous_close_of_the_same_day() {
     let now = tuesday("10:00:00");
     let (mut list, _) = ticked("I:SPX", now);
     let change = |list: &Watchlist, now| {
@@ -152,7 +161,7 @@ fn a_change_is_told_only_against_the_close_of_its_own_day() {
 }
 
 #[test]
-fn the_day_is_what_somebody_has_told_and_holds_the_price() {
+fn the_day_range_comes_from_a_source_and_includes_the_price() {
     let now = tuesday("13:30:00");
     let mut list = linked(&["SPX"], now);
     list.start_days(now, &US);
@@ -174,7 +183,7 @@ fn the_day_is_what_somebody_has_told_and_holds_the_price() {
 }
 
 #[test]
-fn the_parts_of_a_contract_each_age_from_when_they_were_true() {
+fn each_part_of_a_contract_has_its_own_age() {
     let now = tuesday("11:00:00");
     let name = "O:SPXW261218C05900000";
     let mut list = linked(&[name], now);
@@ -211,11 +220,11 @@ fn the_parts_of_a_contract_each_age_from_when_they_were_true() {
 }
 
 #[test]
-fn a_book_without_a_middle_takes_the_price_away_at_once() {
+fn a_book_without_a_mid_price_removes_the_price_immediately() {
     let now = tuesday("11:00:00");
     let name = "O:SPXW261125C06500000";
     let mut list = linked(&[name], now);
-    let tell = |list: &mut Watchlist, bid: f64, ask: f64, secs: i64| {
+    let receive = |list: &mut Watchlist, bid: f64, ask: f64, secs: i64| {
         let now = later(now, secs);
         let side = |side| Price::from_f64(side).unwrap();
         let book = TopOfBook {
@@ -239,20 +248,20 @@ fn a_book_without_a_middle_takes_the_price_away_at_once() {
         )
     };
     assert_eq!(
-        tell(&mut list, 0.05, 0.10, 0),
+        receive(&mut list, 0.05, 0.10, 0),
         (Some(0.075), Freshness::Live)
     );
     assert_eq!(
-        tell(&mut list, 0.0, 0.05, 1),
+        receive(&mut list, 0.0, 0.05, 1),
         (Some(0.025), Freshness::Live)
     );
     for (bid, ask) in [(0.05, 0.0), (0.0, 0.0), (0.10, 0.05), (0.01, 500.0)] {
         assert_eq!(
-            tell(&mut list, 0.0, 0.05, 2),
+            receive(&mut list, 0.0, 0.05, 2),
             (Some(0.025), Freshness::Live)
         );
         assert_eq!(
-            tell(&mut list, bid, ask, 3),
+            receive(&mut list, bid, ask, 3),
             (None, Freshness::None),
             "{bid} {ask}"
         );
@@ -267,7 +276,7 @@ fn a_book_without_a_middle_takes_the_price_away_at_once() {
 }
 
 #[test]
-fn a_deadline_is_where_the_next_picture_begins() {
+fn the_deadline_is_the_time_of_the_next_visible_change() {
     let now = tuesday("10:00:00");
     let (list, spx) = ticked("I:SPX", now);
     let wait = |now: Now| list.deadline(spx, now, &US).since(now.monotonic);

@@ -64,11 +64,11 @@ pub struct PanelThread {
 }
 
 impl PanelThread {
-    /// Starts the thread that takes pictures from the mailbox and shows them on `glass`.
+    /// Starts the thread that takes pictures from the mailbox and shows them on `device`.
     ///
     /// # Errors
     /// Returns an error if the system cannot start another thread.
-    pub fn spawn<G>(glass: G, size: Size, clock: Clock) -> io::Result<(Mailbox, PanelThread)>
+    pub fn spawn<G>(device: G, size: Size, clock: Clock) -> io::Result<(Mailbox, PanelThread)>
     where
         G: DisplayDevice + Send + 'static,
     {
@@ -77,7 +77,7 @@ impl PanelThread {
         let thread = Builder::new().name("panel".into()).spawn({
             let mailbox = mailbox.clone();
             move || {
-                serve(glass, &mailbox, &clock);
+                serve(device, &mailbox, &clock);
                 // A panic also drops the sender, so the receiver always detects the end of the
                 // thread.
                 drop(end);
@@ -113,16 +113,16 @@ impl PanelThread {
 
 /// Runs the panel thread until the mailbox is closed. This thread continues to run when the event
 /// loop stands still, so this thread replaces a picture that is no longer valid.
-fn serve<G: DisplayDevice>(mut glass: G, mailbox: &Mailbox, clock: &Clock) {
+fn serve<G: DisplayDevice>(mut device: G, mailbox: &Mailbox, clock: &Clock) {
     let mut frame = Box::new(Frame::new(mailbox.size()));
     let mut light = PanelLight::default();
     let mut stall_watch = StallWatch::new(clock.now().monotonic);
-    let show = |glass: &mut G, frame: &Frame, light, until, now: Now| {
-        glass.good_until(until, now);
-        glass.show(frame, light, now.monotonic);
+    let show = |device: &mut G, frame: &Frame, light, until, now: Now| {
+        device.good_until(until, now);
+        device.show(frame, light, now.monotonic);
     };
     loop {
-        let deadline = glass.deadline().min(stall_watch.deadline());
+        let deadline = device.deadline().min(stall_watch.deadline());
         let timeout = (deadline != Moment::NEVER).then(|| deadline.since(clock.now().monotonic));
         let taken = mailbox.take_into(&mut frame, timeout);
         let now = clock.now();
@@ -134,13 +134,13 @@ fn serve<G: DisplayDevice>(mut glass: G, mailbox: &Mailbox, clock: &Clock) {
                 }
                 // A picture that is already too old is not shown, not even for a moment.
                 if stall_watch.due(now.monotonic) == StallAction::Nothing {
-                    show(&mut glass, &frame, light, until, now);
+                    show(&mut device, &frame, light, until, now);
                     continue;
                 }
             }
             MailboxItem::Nothing => match stall_watch.due(now.monotonic) {
                 StallAction::Nothing => {
-                    glass.tick(now.monotonic);
+                    device.tick(now.monotonic);
                     continue;
                 }
                 StallAction::Log => {
@@ -152,11 +152,11 @@ fn serve<G: DisplayDevice>(mut glass: G, mailbox: &Mailbox, clock: &Clock) {
                 }
                 StallAction::ShowNotice => {}
             },
-            MailboxItem::Closed => return glass.leave_display(now),
+            MailboxItem::Closed => return device.leave_display(now),
         }
         // The notice uses the last light: a panel that is off shows no price, so it stays off.
         show(
-            &mut glass,
+            &mut device,
             &stall_watch::notice(mailbox.size()),
             light,
             Moment::NEVER,

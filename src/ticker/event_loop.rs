@@ -70,7 +70,7 @@ pub enum RunUntil {
 }
 
 struct EventLoop {
-    desk: TickerState,
+    state: TickerState,
     clock: Clock,
     mailbox: Mailbox,
     sessions: Vec<(Cluster, watch::Sender<SubscriptionDemand>)>,
@@ -106,8 +106,8 @@ async fn serve(
     until: RunUntil,
 ) -> Result<bool, WatchlistError> {
     let now = setup.clock.now();
-    let mut desk = TickerState::new(setup.settings, setup.calendar, setup.size, now)?;
-    desk.set_delayed(setup.source.delayed());
+    let mut state = TickerState::new(setup.settings, setup.calendar, setup.size, now)?;
+    state.set_delayed(setup.source.delayed());
     let (updates, mut incoming) = mpsc::channel(QUEUE);
     let source = Arc::new(setup.source);
     let mut sessions = Vec::new();
@@ -125,7 +125,7 @@ async fn serve(
         links.spawn(session.run());
         sessions.push((cluster, demand));
     }
-    let (needs, asked) = watch::channel(need(&desk, now, 0, 0));
+    let (needs, asked) = watch::channel(need(&state, now, 0, 0));
     // The set aborts the poller when this function returns; a request in progress needs no clean
     // end.
     let mut seeding = JoinSet::new();
@@ -137,8 +137,8 @@ async fn serve(
         setup.clock.clone(),
     ));
 
-    let mut service = EventLoop {
-        desk,
+    let mut event_loop = EventLoop {
+        state,
         clock: setup.clock.clone(),
         mailbox,
         sessions,
@@ -147,8 +147,8 @@ async fn serve(
         steps: 0,
         complete: false,
     };
-    service.send_demand();
-    let mut drawn = service.show();
+    event_loop.send_demand();
+    let mut drawn = event_loop.show();
     setup.supervisor.ready();
     // The heartbeat follows each draw, as proof that the loop works. The loop therefore also wakes
     // up when a heartbeat is due.
@@ -157,67 +157,67 @@ async fn serve(
     loop {
         // The deadline counts from the time of the last draw, so a deadline that has passed since
         // then is due at once.
-        let due = service.desk.deadline(drawn);
-        let timer = service.clock.sleep_until(due.min(heartbeat.due()));
+        let due = event_loop.state.deadline(drawn);
+        let timer = event_loop.clock.sleep_until(due.min(heartbeat.due()));
         let mut needs_other = false;
         tokio::select! {
             Some(update) = incoming.recv() => {
-                needs_other = service.take(&update);
+                needs_other = event_loop.take(&update);
                 // All waiting updates go into one picture.
                 while let Ok(update) = incoming.try_recv() {
-                    needs_other |= service.take(&update);
+                    needs_other |= event_loop.take(&update);
                 }
             }
             () = timer => {}
             control = controls.recv() => match control {
                 Some(ControlMessage::Apply(settings)) => {
-                    service.apply(*settings);
-                    service.send_demand();
+                    event_loop.apply(*settings);
+                    event_loop.send_demand();
                 }
-                Some(ControlMessage::Fault(fault)) => service.desk.set_fault(fault),
+                Some(ControlMessage::Fault(fault)) => event_loop.state.set_fault(fault),
                 Some(ControlMessage::Stop) | None => break,
             },
         }
         // The deadline is checked after each wake-up, whatever its cause. Under load the timer
         // branch may never be selected, and each draw moves the deadline at which an unset clock is
         // checked.
-        let now = service.clock.now();
-        if now.monotonic >= due || service.stepped(service.desk.time(now.monotonic)) {
-            service.on_timer();
+        let now = event_loop.clock.now();
+        if now.monotonic >= due || event_loop.stepped(event_loop.state.time(now.monotonic)) {
+            event_loop.on_timer();
         } else if needs_other {
-            service.update_poller();
+            event_loop.update_poller();
         }
-        drawn = service.show();
+        drawn = event_loop.show();
         heartbeat.beat(drawn.monotonic);
-        if until == RunUntil::Complete && service.desk.complete(service.clock.now()) {
+        if until == RunUntil::Complete && event_loop.state.complete(event_loop.clock.now()) {
             break;
         }
     }
     setup.supervisor.stopping();
-    for (_, demand) in &service.sessions {
+    for (_, demand) in &event_loop.sessions {
         demand.send_modify(|demand| demand.stop = true);
     }
     // A session that waits for space in the channel must see that the receiver is closed.
     drop(incoming);
     while links.join_next().await.is_some() {}
-    Ok(service.desk.complete(service.clock.now()))
+    Ok(event_loop.state.complete(event_loop.clock.now()))
 }
 
 impl EventLoop {
     /// Applies an update. Returns true if the update may change the REST demand.
     fn take(&mut self, update: &Update) -> bool {
-        self.desk.on(update, self.clock.now());
+        self.state.on(update, self.clock.now());
         update.may_change_needs()
     }
 
     /// Sends the REST demand to the poller if the demand has changed.
     fn update_poller(&mut self) {
         let now = self.clock.now();
-        let agreed = self.desk.time(now.monotonic);
+        let agreed = self.state.time(now.monotonic);
         self.steps += u64::from(self.stepped(agreed));
         self.offset = agreed.offset();
         let list = self.needs.borrow().list;
-        let needed = need(&self.desk, now, list, self.desk.returns() + self.steps);
+        let needed = need(&self.state, now, list, self.state.returns() + self.steps);
         self.needs.send_if_modified(|need| {
             let changed = *need != needed;
             *need = needed;
@@ -235,8 +235,8 @@ impl EventLoop {
     }
 
     fn apply(&mut self, settings: TickerSettings) {
-        let changed = settings.watchlist != self.desk.settings().watchlist;
-        match self.desk.apply(settings, self.clock.now()) {
+        let changed = settings.watchlist != self.state.settings().watchlist;
+        match self.state.apply(settings, self.clock.now()) {
             Ok(()) => {
                 self.needs
                     .send_modify(|need| need.list += u64::from(changed));
@@ -252,7 +252,7 @@ impl EventLoop {
     fn send_demand(&self) {
         let now = self.clock.now();
         for (cluster, demand) in &self.sessions {
-            let wanted = self.desk.demand(*cluster, now);
+            let wanted = self.state.demand(*cluster, now);
             demand.send_if_modified(|demand| {
                 let changed = *demand != wanted;
                 if changed {
@@ -266,7 +266,7 @@ impl EventLoop {
     /// Does the work that depends on time: sessions open and close with the trading hours, trading
     /// days begin, and the REST demand changes.
     fn on_timer(&mut self) {
-        self.desk.advance(self.clock.now());
+        self.state.advance(self.clock.now());
         self.send_demand();
         self.update_poller();
     }
@@ -274,11 +274,11 @@ impl EventLoop {
     /// Draws a frame, puts it into the mailbox, and returns the time of the draw.
     fn show(&mut self) -> Now {
         let now = self.clock.now();
-        self.desk.draw(now);
-        let until = self.desk.good_until(now);
+        self.state.draw(now);
+        let until = self.state.good_until(now);
         self.mailbox
-            .put(self.desk.frame(), self.desk.light(), until);
-        if !self.complete && self.desk.complete(now) {
+            .put(self.state.frame(), self.state.light(), until);
+        if !self.complete && self.state.complete(now) {
             self.complete = true;
             log::info!(
                 "all values have been drawn, {} ms after the start",
@@ -291,10 +291,10 @@ impl EventLoop {
 
 /// Returns the present REST demand. The arguments `list` and `epoch` are the counters of the
 /// watchlist and of reconnections and clock steps.
-fn need(desk: &TickerState, now: Now, list: u64, epoch: u64) -> RestDemand {
-    let symbols = desk.watchlist().instruments().iter();
+fn need(state: &TickerState, now: Now, list: u64, epoch: u64) -> RestDemand {
+    let symbols = state.watchlist().instruments().iter();
     let polls = symbols
-        .zip(desk.poll_intervals(now))
+        .zip(state.poll_intervals(now))
         .map(|(instrument, pace)| PollRequest {
             symbol: instrument.symbol().clone(),
             pace,
@@ -303,13 +303,13 @@ fn need(desk: &TickerState, now: Now, list: u64, epoch: u64) -> RestDemand {
         polls: polls.collect(),
         list,
         epoch,
-        market: desk.market_pace(now),
+        market: state.market_pace(now),
         // The offset is rounded to ten seconds, so that a small change does not wake the poller.
-        offset: desk
+        offset: state
             .time(now.monotonic)
             .offset()
             .map(|offset| offset.div_euclid(10_000) * 10_000),
-        minutes: desk
+        minutes: state
             .days()
             .map(|(symbol, since)| (symbol.clone(), since))
             .collect(),

@@ -172,14 +172,14 @@ impl Item {
     }
 
     fn due(&self, epoch: u64) -> Moment {
-        let Some((answered, asked)) = self.answered else {
+        let Some((answered, request_epoch)) = self.answered else {
             return Moment::ZERO;
         };
         let mut wait = self.wait;
         if let Some(pace) = self.ask.pace.filter(|_| !self.denied) {
             wait = wait.min(pace.max(FASTEST));
         }
-        if asked != epoch {
+        if request_epoch != epoch {
             wait = wait.min(AFTER_RECONNECT);
         }
         answered + wait
@@ -206,7 +206,7 @@ pub(crate) struct Schedule {
     list: u64,
     epoch: u64,
     /// The epoch at the start of the last job.
-    asked: u64,
+    request_epoch: u64,
     /// The time of the next market status request; `NEVER` while the status is not wanted.
     market: Moment,
     /// The interval between two market status requests.
@@ -231,7 +231,7 @@ impl Schedule {
             retry: Retry::START,
             list: 0,
             epoch: 0,
-            asked: 0,
+            request_epoch: 0,
             market: Moment::NEVER,
             market_pace: MARKET,
             market_answered: None,
@@ -292,7 +292,7 @@ impl Schedule {
     /// [`Schedule::answered`] or [`Schedule::failed`].
     pub(crate) fn next(&mut self, now: Now) -> Option<PollJob> {
         let at = now.monotonic;
-        self.asked = self.epoch;
+        self.request_epoch = self.epoch;
         if at < self.closed {
             return None;
         }
@@ -361,7 +361,7 @@ impl Schedule {
         match job {
             PollJob::Quotes(symbols) => {
                 (self.hold, self.retry) = (None, Retry::START);
-                let asked = self.asked;
+                let request_epoch = self.request_epoch;
                 let items = self.items.iter_mut();
                 for item in items.filter(|item| symbols.contains(&item.ask.symbol)) {
                     let ticker = item.ask.symbol.ticker();
@@ -372,7 +372,7 @@ impl Schedule {
                     item.denied = seed.is_some_and(|seed| seed.denial.is_some());
                     let complete = !item.denied
                         && seed.is_some_and(|seed| seed.price.is_none() || seed.stamp.is_some());
-                    item.answered = Some((now, asked));
+                    item.answered = Some((now, request_epoch));
                     if complete {
                         (item.wait, item.retry) = (ASK_AGAIN, Retry::START);
                     } else {
@@ -410,7 +410,7 @@ impl Schedule {
                     since: now,
                     wait: retry_after.unwrap_or_else(|| self.retry.next()),
                     busy: reason == Failure::Busy,
-                    epoch: self.asked,
+                    epoch: self.request_epoch,
                 });
             }
             PollJob::Market => {

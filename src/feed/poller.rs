@@ -47,10 +47,14 @@ impl ReportedFailures {
 
     /// Returns the refusals in `now` that were not logged yet, and stores all refusals in `now`.
     /// `asked` contains the symbols of the request.
-    fn refused(&mut self, now: Vec<(Ticker, String)>, asked: &[Symbol]) -> Vec<(Ticker, String)> {
+    fn refused(
+        &mut self,
+        now: Vec<(Ticker, String)>,
+        requested: &[Symbol],
+    ) -> Vec<(Ticker, String)> {
         let known = |said: &(Ticker, String)| self.refused.contains(said);
         let news = now.iter().filter(|said| !known(said)).cloned().collect();
-        let about = |ticker: &Ticker| asked.iter().any(|symbol| symbol.ticker() == ticker);
+        let about = |ticker: &Ticker| requested.iter().any(|symbol| symbol.ticker() == ticker);
         self.refused.retain(|(ticker, _)| !about(ticker));
         self.refused.extend(now);
         news
@@ -251,9 +255,9 @@ pub fn read(
         log::debug!("cannot parse the quotes response: {error}");
         Failure::Protocol
     })?;
-    let asked = |ticker: &Ticker| symbols.iter().any(|symbol| symbol.ticker() == ticker);
-    answer.seeds.retain(|seed| asked(&seed.ticker));
-    answer.refused.retain(|(ticker, _)| asked(ticker));
+    let requested = |ticker: &Ticker| symbols.iter().any(|symbol| symbol.ticker() == ticker);
+    answer.seeds.retain(|seed| requested(&seed.ticker));
+    answer.refused.retain(|(ticker, _)| requested(ticker));
     Ok(answer)
 }
 

@@ -63,7 +63,7 @@ impl AsOf {
 
     /// Creates the time of a value in a REST response that is received now. The value was true at
     /// its timestamp.
-    pub fn told(stamp: Option<Utc>, now: Now) -> Self {
+    pub fn reported(stamp: Option<Utc>, now: Now) -> Self {
         Self {
             heard: false,
             ..Self::heard(stamp, Duration::ZERO, now)
@@ -198,7 +198,7 @@ impl Quote {
             ..Provenance::default()
         };
         Self {
-            as_of: AsOf::told(stamp, now),
+            as_of: AsOf::reported(stamp, now),
             ..Self::streamed(price, stamp, QuoteSource::Rest, provenance, now)
         }
     }

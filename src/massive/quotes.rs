@@ -134,15 +134,15 @@ impl ProxyRow {
                 .filter(|close| *close > Price::from_scaled(0))
                 .map(PreviousClose::Derived)
         };
-        let told = self
+        let reported = self
             .previous_close
             .and_then(positive)
             .map(PreviousClose::Told);
         // A hub that sends `marketStatus` without a previous close has none. The change in this row
         // is then zero and has no meaning.
         seed.previous_close = match self.market_status {
-            Some(_) => told,
-            None => told.or_else(derived),
+            Some(_) => reported,
+            None => reported.or_else(derived),
         };
         seed.day = snapshot::day(self.day_low, self.day_high, self.volume);
         let quoted = websocket::stamp(self.quoted_at);

@@ -374,8 +374,8 @@ pub(crate) fn book(
     let side = |number| Price::from_f64(number).filter(|price| *price >= zero);
     let (bid, ask) = (side(bid?)?, side(ask.unwrap_or(0.0))?);
     let [bid_size, ask_size] = sizes.map(websocket::size);
-    let told = bid > zero || ask > zero || stamp.is_some();
-    told.then_some(TopOfBook {
+    let has_quote = bid > zero || ask > zero || stamp.is_some();
+    has_quote.then_some(TopOfBook {
         bid,
         ask,
         bid_size,

@@ -125,14 +125,14 @@ async fn serve(
         links.spawn(session.run());
         sessions.push((cluster, demand));
     }
-    let (needs, asked) = watch::channel(need(&state, now, 0, 0));
+    let (needs, demanded) = watch::channel(need(&state, now, 0, 0));
     // The set aborts the poller when this function returns; a request in progress needs no clean
     // end.
     let mut seeding = JoinSet::new();
     seeding.spawn(poller::run_poller(
         setup.connector,
         source,
-        asked,
+        demanded,
         updates,
         setup.clock.clone(),
     ));

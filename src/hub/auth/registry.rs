@@ -223,13 +223,13 @@ impl RegistryFile {
     }
 
     fn text(&self) -> Result<Option<String>, RegistryError> {
-        let told = |error: std::io::Error| self.error(None, format!("cannot be read: {error}"));
+        let to_error = |error: std::io::Error| self.error(None, format!("cannot be read: {error}"));
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(told(error)),
+            Err(error) => return Err(to_error(error)),
         };
-        let data = file.metadata().map_err(told)?;
+        let data = file.metadata().map_err(to_error)?;
         if data.permissions().mode() & 0o007 != 0 {
             log::warn!(
                 "every user of this machine can read the file {}: set its mode with chmod 600",
@@ -245,7 +245,7 @@ impl RegistryFile {
         let mut text = String::new();
         file.take(SIZE_LIMIT)
             .read_to_string(&mut text)
-            .map_err(told)?;
+            .map_err(to_error)?;
         Ok(Some(text))
     }
 
@@ -275,7 +275,8 @@ impl RegistryFile {
         &self,
         change: impl FnOnce(&str) -> Result<String, RegistryError>,
     ) -> Result<(), RegistryError> {
-        let told = |error: std::io::Error| self.error(None, format!("cannot be written: {error}"));
+        let to_error =
+            |error: std::io::Error| self.error(None, format!("cannot be written: {error}"));
         // If the path is a symbolic link, the link stays and its target is replaced.
         let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let folder = match path.parent() {
@@ -284,8 +285,8 @@ impl RegistryFile {
         };
         // A lock on the folder leaves no lock file, and the system releases the lock when the
         // process ends.
-        let lock = File::open(folder).map_err(told)?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(|error| told(error.into()))?;
+        let lock = File::open(folder).map_err(to_error)?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|error| to_error(error.into()))?;
         let text = change(&self.text()?.unwrap_or_default())?;
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".new");
@@ -294,26 +295,26 @@ impl RegistryFile {
         if let Err(error) = std::fs::remove_file(&temporary)
             && error.kind() != ErrorKind::NotFound
         {
-            return Err(told(error));
+            return Err(to_error(error));
         }
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&temporary)
-            .map_err(told)?;
+            .map_err(to_error)?;
         // Root adds devices, but the hub runs as another user and must be able to read the new
         // file.
         let owner = std::fs::metadata(&path).or_else(|_| lock.metadata());
         if let Ok(owner) = owner
             && rustix::process::geteuid().is_root()
         {
-            fchown(&file, Some(owner.uid()), Some(owner.gid())).map_err(told)?;
+            fchown(&file, Some(owner.uid()), Some(owner.gid())).map_err(to_error)?;
         }
-        file.write_all(text.as_bytes()).map_err(told)?;
-        file.sync_all().map_err(told)?;
-        std::fs::rename(&temporary, &path).map_err(told)?;
-        lock.sync_all().map_err(told)
+        file.write_all(text.as_bytes()).map_err(to_error)?;
+        file.sync_all().map_err(to_error)?;
+        std::fs::rename(&temporary, &path).map_err(to_error)?;
+        lock.sync_all().map_err(to_error)
     }
 }
 

@@ -66,10 +66,10 @@ impl Broker {
                     let heard = client.socket_state.heard();
                     // The hub sends a ping only after a long silence. Data from the same
                     // millisecond as the ping therefore counts as the answer to the ping.
-                    if heard >= client.asked {
+                    if heard >= client.pinged {
                         client.unanswered = 0;
                     }
-                    if now.since(heard.max(client.asked)) < IDLE {
+                    if now.since(heard.max(client.pinged)) < IDLE {
                         continue;
                     }
                     if client.unanswered >= UNANSWERED {
@@ -78,7 +78,7 @@ impl Broker {
                         continue;
                     }
                     client.unanswered += 1;
-                    client.asked = now;
+                    client.pinged = now;
                     let mut frame = Vec::new();
                     websocket::ping(&mut frame);
                     self.write(client_slot, &frame, 1);

@@ -54,29 +54,31 @@ impl BarCache {
     pub(crate) async fn answer(
         &self,
         quotes: &QuoteCache,
-        asked: &AggregatesRequest,
+        request: &AggregatesRequest,
         now: Now,
     ) -> Result<String, QuotesError> {
-        let span = asked.span(now);
+        let span = request.span(now);
         let mut held = self.read(&span).await;
-        let told = quotes.simulated().filter(|told| *told != held.simulated);
-        if let Some(simulated) = told {
+        let reported = quotes
+            .simulated()
+            .filter(|reported| *reported != held.simulated);
+        if let Some(simulated) = reported {
             // The vendor has changed between real and simulated prices, and only a REST response
             // shows the change.
             self.seen(simulated, Vec::new()).await;
             held = self.read(&span).await;
         }
         if held.whole {
-            return Ok(asked.body(&held, false));
+            return Ok(request.body(&held, false));
         }
-        let path = asked.path(&span);
-        let simulated = |body: &[u8]| Some(asked.minutes(body)?.1);
+        let path = request.path(&span);
+        let simulated = |body: &[u8]| Some(request.minutes(body)?.1);
         let answer = quotes.minutes(&path, simulated).await;
         let stale = match &answer {
             Ok(answer) => {
                 let made = now.utc.map(|utc| utc.0 - answer.age.as_millis() as i64);
-                let (fetched, simulated) = asked.minutes(&answer.body).unwrap_or_default();
-                let span = asked.fetched(&span, made);
+                let (fetched, simulated) = request.minutes(&answer.body).unwrap_or_default();
+                let span = request.fetched(&span, made);
                 self.order(BarCommand::Fetched(span, fetched, simulated))
                     .await;
                 answer.stale
@@ -86,7 +88,7 @@ impl BarCache {
         let held = self.read(&span).await;
         match answer {
             Err(error) if held.minutes.is_empty() => Err(error),
-            _ => Ok(asked.body(&held, stale)),
+            _ => Ok(request.body(&held, stale)),
         }
     }
 

@@ -63,7 +63,7 @@ pub(crate) struct BarStore {
     /// True if all bars are simulated; false if all bars are real.
     simulated: bool,
     /// The number of requests so far. The store uses this count to find the oldest request.
-    asked: u64,
+    requests: u64,
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ struct BarSeries {
     known: Range<i64>,
     /// The value of `BarStore::asked` at the last request for this ticker; 0 before the first
     /// request.
-    asked: u64,
+    requests: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,7 @@ impl BarStore {
 
     /// Stores the vendor's bars of a span. These bars are complete.
     pub(crate) fn merge(&mut self, span: &BarRange, minutes: Vec<CachedBar>) {
-        let series = self.asked_for(&span.ticker);
+        let series = self.series_of(&span.ticker);
         for minute in minutes {
             series.take(StoredBar {
                 minute,
@@ -140,7 +140,7 @@ impl BarStore {
     /// Returns the stored bars of a span.
     pub(crate) fn read(&mut self, span: &BarRange) -> CachedBars {
         let simulated = self.simulated;
-        let series = self.asked_for(&span.ticker);
+        let series = self.series_of(&span.ticker);
         let (from, to) = (span.times.start, span.times.end);
         let first = series.bars.partition_point(|bars| bars.start() < from);
         let end = series.bars.partition_point(|bars| bars.start() < to);
@@ -154,16 +154,16 @@ impl BarStore {
 
     /// Returns the series of a requested ticker. In a full store, a new series replaces the series
     /// with the oldest request.
-    fn asked_for(&mut self, ticker: &Ticker) -> &mut BarSeries {
+    fn series_of(&mut self, ticker: &Ticker) -> &mut BarSeries {
         if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
-            let oldest = self.series.iter().min_by_key(|(_, series)| series.asked);
+            let oldest = self.series.iter().min_by_key(|(_, series)| series.requests);
             if let Some(oldest) = oldest.map(|(ticker, _)| ticker.clone()) {
                 self.series.remove(&oldest);
             }
         }
-        self.asked += 1;
+        self.requests += 1;
         let series = self.series.entry(ticker.clone()).or_default();
-        series.asked = self.asked;
+        series.requests = self.requests;
         series
     }
 }

@@ -120,14 +120,18 @@ struct QuoteRow {
 /// snapshot.
 pub(crate) fn known(
     body: &[u8],
-    asked: &[RequestedTicker<'_>],
+    requested: &[RequestedTicker<'_>],
     calendar: &Calendar,
     now: Now,
 ) -> Option<AnswerInfo> {
     let snapshot = snapshot::read(body).ok()?;
     let closed =
         !snapshot.rows.is_empty() && snapshot.rows.iter().all(snapshot::SnapshotRow::is_closed);
-    let symbols = || asked.iter().filter_map(|asked| asked.symbol.as_ref());
+    let symbols = || {
+        requested
+            .iter()
+            .filter_map(|requested| requested.symbol.as_ref())
+    };
     let ttl = match next_open(symbols(), calendar, now) {
         // By the calendar one of the markets is open, so the next response may show the open
         // market.
@@ -162,7 +166,7 @@ fn next_open<'a>(
 /// Returns the body of `/api/quotes`: one row for each requested ticker, in the order of the
 /// request.
 pub(crate) fn body(
-    asked: &[RequestedTicker<'_>],
+    requested: &[RequestedTicker<'_>],
     answers: &[CachedAnswer],
 ) -> Result<String, serde_json::Error> {
     let mut known = HashMap::new();
@@ -177,9 +181,14 @@ pub(crate) fn body(
     // The body has only one age for all rows, so it contains the age of the oldest response.
     let age = answers.iter().map(|answer| answer.age).max();
     let body = QuotesBody {
-        results: asked
+        results: requested
             .iter()
-            .map(|asked| QuoteRow::new(asked, asked.ticker().and_then(|ticker| known.get(ticker))))
+            .map(|requested| {
+                QuoteRow::new(
+                    requested,
+                    requested.ticker().and_then(|ticker| known.get(ticker)),
+                )
+            })
             .collect(),
         age: seconds(age.unwrap_or_default()),
         stale: answers.iter().any(|answer| answer.stale),
@@ -194,13 +203,13 @@ fn seconds(age: Duration) -> f64 {
 }
 
 impl QuoteRow {
-    fn new(asked: &RequestedTicker<'_>, known: Option<&snapshot::SnapshotRow>) -> Self {
+    fn new(requested: &RequestedTicker<'_>, known: Option<&snapshot::SnapshotRow>) -> Self {
         let none = |source| QuoteRow {
-            symbol: asked.text.to_owned(),
+            symbol: requested.text.to_owned(),
             source,
             ..QuoteRow::default()
         };
-        let Some(symbol) = &asked.symbol else {
+        let Some(symbol) = &requested.symbol else {
             return none("error");
         };
         let Some(known) = known else {

@@ -47,12 +47,12 @@ pub struct QuoteCache {
 /// Returns the body of `/api/quotes` for these tickers, from a vendor snapshot of this age. Returns
 /// `None` if the body is not a snapshot.
 pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> Option<String> {
-    let asked: Vec<_> = tickers
+    let requested: Vec<_> = tickers
         .iter()
         .map(|ticker| RequestedTicker::new(ticker))
         .collect();
     let body = Bytes::copy_from_slice(snapshot);
-    quote_rows::body(&asked, &[CachedAnswer { body, age, stale }]).ok()
+    quote_rows::body(&requested, &[CachedAnswer { body, age, stale }]).ok()
 }
 
 impl QuoteCache {
@@ -86,22 +86,25 @@ impl QuoteCache {
     /// # Errors
     /// The vendor gives no usable response, and the cache has no old response.
     pub async fn quotes(&self, tickers: &[&str]) -> Result<String, QuotesError> {
-        let asked: Vec<RequestedTicker<'_>> = tickers
+        let requested: Vec<RequestedTicker<'_>> = tickers
             .iter()
             .map(|ticker| RequestedTicker::new(ticker))
             .collect();
         // Requests for the same tickers share one path, even if the order or the spelling is
         // different.
-        let mut set: Vec<&str> = asked.iter().filter_map(RequestedTicker::ticker).collect();
+        let mut set: Vec<&str> = requested
+            .iter()
+            .filter_map(RequestedTicker::ticker)
+            .collect();
         set.sort_unstable();
         set.dedup();
         let mut answers = Vec::new();
         for part in set.chunks(snapshot::TICKERS) {
             let path = snapshot::path(part.iter().copied());
-            let known = |body: &[u8], now| quote_rows::known(body, &asked, &self.calendar, now);
+            let known = |body: &[u8], now| quote_rows::known(body, &requested, &self.calendar, now);
             answers.push(self.ask(&path, known).await?);
         }
-        quote_rows::body(&asked, &answers).map_err(|error| {
+        quote_rows::body(&requested, &answers).map_err(|error| {
             log::debug!("cannot parse the quotes response of the vendor: {error}");
             Failure::Protocol.into()
         })

@@ -341,11 +341,11 @@ impl HttpConnection {
                 "{}: the queue of new clients is full; the hub refuses a client",
                 admission.cluster
             );
-            let told = match &pending_client.socket {
+            let served = match &pending_client.socket {
                 Transport::Tcp(stream) => stream.try_write(&TRY_LATER),
                 Transport::Pair(stream) => stream.try_write(&TRY_LATER),
             };
-            if let Err(error) = told {
+            if let Err(error) = served {
                 log::debug!("{}: the connection failed: {error}", self.peer_info.peer);
             }
         }

@@ -128,9 +128,13 @@ impl Router {
         answer: &HttpResponse,
     ) {
         let reason = answer.extensions().get::<RefusalReason>();
-        let told = reason.is_some() && self.within(&self.log_rates, address, COMPLAINTS);
+        let log_at_info = reason.is_some() && self.within(&self.log_rates, address, COMPLAINTS);
         log::log!(
-            if told { Level::Info } else { Level::Debug },
+            if log_at_info {
+                Level::Info
+            } else {
+                Level::Debug
+            },
             "{} {} {} {} {}",
             address,
             method_name(method),
@@ -371,13 +375,13 @@ impl Router {
     /// Returns the minute bars of a session in the format of the vendor.
     async fn minutes<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
         self.authenticated_device(request)?;
-        let asked =
+        let request =
             AggregatesRequest::parse(request.uri().path()).map_err(|wrong| match wrong {
                 InvalidRequest::Unserved(words) => refuse(StatusCode::NOT_FOUND, words, &[]),
                 InvalidRequest::Senseless(words) => refuse(StatusCode::BAD_REQUEST, words, &[]),
             })?;
         let now = self.clock.now();
-        let body = self.minutes.answer(&self.quotes, &asked, now).await;
+        let body = self.minutes.answer(&self.quotes, &request, now).await;
         Ok(body.map_or_else(
             |error| failed(&error),
             |body| json_text(StatusCode::OK, body),

@@ -44,19 +44,20 @@ impl Tls {
     /// Returns a text with the path of the wrong file and the reason. The text contains no part of
     /// the key.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, String> {
-        let told =
+        let to_text =
             |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let chain = CertificateDer::pem_file_iter(certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| told(certificate, &error))?;
+            .map_err(|error| to_text(certificate, &error))?;
         if chain.is_empty() {
-            return Err(told(
+            return Err(to_text(
                 certificate,
                 &"the file contains no certificate; expected a PEM file",
             ));
         }
-        let secret = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| told(key, &format!("the file contains no private key ({error})")))?;
+        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+            to_text(key, &format!("the file contains no private key ({error})"))
+        })?;
         crate::secret::warn_if_readable_by_all(key);
         // The code sets the crypto provider here, so TLS does not depend on a process-wide default.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -66,7 +67,7 @@ impl Tls {
             .with_no_client_auth()
             .with_single_cert(chain, secret)
             .map_err(|error| {
-                told(
+                to_text(
                     certificate,
                     &format!(
                         "the certificate does not match the key {}: {error}",

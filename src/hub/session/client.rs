@@ -164,7 +164,7 @@ pub(crate) struct Client {
     pub(crate) state: ClientState,
     /// The monotonic time of the last ping. `unanswered` is the number of pings in a row without an
     /// answer.
-    pub(crate) asked: Moment,
+    pub(crate) pinged: Moment,
     pub(crate) unanswered: u8,
     /// The bytes that the kernel has not accepted yet. Later frames wait behind these bytes,
     /// because the bytes of two frames must not mix.
@@ -190,7 +190,7 @@ impl Client {
     ) -> Self {
         Self {
             client_id,
-            asked: socket_state.heard(),
+            pinged: socket_state.heard(),
             socket_state,
             device,
             state,

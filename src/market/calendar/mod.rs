@@ -285,10 +285,10 @@ impl Calendar {
             return MarketPhase::ALWAYS;
         };
         let phase = Self::table(symbol, today, at);
-        let told = self.status.filter(|status| {
+        let status = self.status.filter(|status| {
             (status.as_of.0 - STATUS_GUARD..status.as_of.0 + STATUS_VALIDITY).contains(&at.0)
         });
-        match told {
+        match status {
             Some(status) => {
                 let reported_closures = self.reported_closures[MarketStatus::group(symbol)];
                 let phase = match reported_closures {

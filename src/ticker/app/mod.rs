@@ -342,16 +342,16 @@ async fn watch_files(
 ) {
     loop {
         let next = clock.now().monotonic + CHECK_INTERVAL;
-        let asked = tokio::select! {
+        let reload_requested = tokio::select! {
             Some(()) = reloads.recv() => true,
             () = clock.sleep_until(next) => false,
         };
-        if asked {
+        if reload_requested {
             supervisor.reloading();
         }
         let now = clock.now();
         let looking = tokio::task::spawn_blocking(move || {
-            let found = config_watcher.look(asked, now);
+            let found = config_watcher.look(reload_requested, now);
             (config_watcher, found)
         });
         let Ok((back, found)) = looking.await else {
@@ -364,7 +364,7 @@ async fn watch_files(
         {
             return;
         }
-        if asked {
+        if reload_requested {
             supervisor.ready();
         }
     }

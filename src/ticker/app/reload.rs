@@ -119,10 +119,10 @@ impl ConfigWatcher {
 
     /// Does another check; returns `None` if nothing has changed. If `asked` is true, a user has
     /// requested a reload, and the configuration is read at once.
-    pub fn look(&mut self, asked: bool, now: Now) -> Option<ConfigUpdate> {
+    pub fn look(&mut self, requested: bool, now: Now) -> Option<ConfigUpdate> {
         let seen = self.seen();
         let changed = self.watch.look(seen, now.monotonic);
-        let loaded = (changed || asked).then(|| self.judge(now));
+        let loaded = (changed || requested).then(|| self.judge(now));
         let loaded = loaded.and_then(|judged| {
             let reason =
                 |error| log::error!("the ticker keeps its previous configuration: {error}");

@@ -214,9 +214,9 @@ impl TickerState {
         let Some(instrument) = self.watchlist.instruments().get(place) else {
             return Provenance::default();
         };
-        let (cluster, told) = (instrument.symbol().cluster(), instrument.reported_delayed());
+        let (cluster, reported) = (instrument.symbol().cluster(), instrument.reported_delayed());
         self.watchlist.heard(cluster, now.monotonic);
-        let (mut late, mut delayed) = (Duration::ZERO, told.unwrap_or(false));
+        let (mut late, mut delayed) = (Duration::ZERO, reported.unwrap_or(false));
         // This timestamp may be the second time source that makes the agreed time known.
         let mut agreed = now.utc;
         if let (Some(stamp), None) = (stamp, age) {

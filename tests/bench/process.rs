@@ -30,8 +30,11 @@ const STARTS: usize = 5;
 const COMPLETE: &str = "all values have been drawn";
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Starts a hub in a separate thread. The hub serves SPX and VIX to every client.
-fn hub() -> SocketAddr {
+/// Starts a server in a thread of its own. It serves each connection as `serve` says.
+fn server<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -181,7 +184,7 @@ fn main() -> ExitCode {
     let config = directory.join("deskticker.toml");
     let text = format!(
         "watchlist = [\"SPX\", \"VIX\"]\n[hub]\nurl = \"ws://{}\"\n[panel]\nkind = \"png\"\nfile = {:?}\n",
-        hub(),
+        server(serve),
         picture,
     );
     fs::write(&config, text).unwrap();

@@ -1,5 +1,5 @@
-//! A panel on a bus that is not there: the memory of an SSD1306, filled by what the program
-//! sends. It understands only as much as that sends, and panics at anything else.
+//! A simulated SSD1306 on a simulated I2C bus: the program's bytes fill its memory. It implements
+//! only the commands that the program sends, and panics at a wrong addressing mode.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -9,7 +9,8 @@ use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
 use super::fonts::Glass;
 
-/// The chip, shared by the bus and who looks at the glass.
+/// The simulated chip. Its clones share one state, so that the bus and the reader of the display
+/// use the same memory.
 #[derive(Clone)]
 pub(crate) struct Chip(Rc<RefCell<State>>);
 
@@ -21,12 +22,13 @@ struct State {
     columns: (u8, u8),
     pages: (u8, u8),
     at: (u8, u8),
-    /// Messages so far.
+    /// The number of I2C messages so far.
     messages: u64,
-    /// One message in so many is not acknowledged to its end; 0 for none.
+    /// On average, one message of this number is cut: the chip does not acknowledge it to its end.
+    /// 0 means never.
     refusing: u32,
     random: fastrand::Rng,
-    /// Messages that were cut so far.
+    /// The number of cut messages so far.
     cut: u64,
 }
 
@@ -47,8 +49,8 @@ impl Chip {
         })))
     }
 
-    /// Copies what is seen; nothing is while the panel is off. Whether anything was sent since so
-    /// many messages, and how many there were by now.
+    /// Copies the visible dots to `glass` if messages came after message number `since`; a panel
+    /// that is off shows no dots. Returns the number of messages so far.
     pub(crate) fn look(&self, glass: &mut Glass, since: u64) -> u64 {
         let state = self.0.borrow();
         if state.messages != since {
@@ -136,7 +138,7 @@ impl I2c for Chip {
                 one_in => state.random.u32(0..one_in) == 0,
             };
             if refused {
-                // What came before the byte that is not acknowledged is in the memory.
+                // The bytes before the missing acknowledgement are in the chip's memory already.
                 let cut = state.random.usize(0..=bytes.len());
                 state.receive(&bytes[..cut]);
                 state.length = 0;

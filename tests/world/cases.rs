@@ -1,5 +1,5 @@
-//! Short worlds, one for each case of the issue that the core can show. `mutants` puts the old rule
-//! of each back and asks which of these finds it.
+//! Short worlds, one for each case of issue 10 that the program's core can show. The script
+//! `mutants` restores each old rule and checks that a case detects it.
 
 use super::display::Layout;
 use super::faults::{Fault, What};
@@ -8,7 +8,7 @@ use super::plan::Habits;
 use super::scenario::{Kind, Scenario};
 use super::tape::{NVDA, SPX, SPXW, SPY, VIX};
 
-/// An ordinary Monday: SPX and VIX in front, all clocks right.
+/// A world on an ordinary Monday: SPX and VIX are on the first page, and all clocks are right.
 fn world(kind: Kind, from: Ms, minutes: i64) -> Scenario {
     let day = number(2026, 11, 23);
     let start = utc(day, from);
@@ -35,7 +35,8 @@ fn world(kind: Kind, from: Ms, minutes: i64) -> Scenario {
 }
 
 impl Scenario {
-    /// With a fault so many seconds after the start, for so many seconds.
+    /// Adds a fault. `after` is the seconds from the start of the world, `lasts` the duration in
+    /// seconds (0 becomes 10 ms), `size` is in milliseconds.
     fn with(mut self, what: What, place: usize, after: i64, lasts: i64, size: Ms) -> Self {
         let from = self.start + after * SECOND;
         self.faults.push(Fault {
@@ -62,7 +63,7 @@ impl Scenario {
     }
 }
 
-/// All of them, each with what it shows.
+/// All cases with their names.
 pub(crate) fn cases() -> Vec<(&'static str, Scenario)> {
     const TEN: Ms = 10 * HOUR;
     const BELL: Ms = 16 * HOUR;

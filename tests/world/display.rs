@@ -1,6 +1,6 @@
-//! The program's own core, from the text of a frame to the dots of the glass: the only file of
-//! this trial that calls it. What a shell would do around it (sockets, timers, threads) is done
-//! here by hand, in the order of `service::run`, `session::Runner` and `display::serve`.
+//! Drives the program's own core, from the text of a frame to the dots of the display. Only this
+//! file of the simulated world calls the program. It does the work of sockets, timers and threads
+//! by hand, in the order of `service::run`, `session::Runner` and `display::serve`.
 
 use std::time::Duration;
 
@@ -27,46 +27,46 @@ use super::bus::Chip;
 use super::fonts::Glass;
 use super::hours::Ms;
 
-/// The three connections, in the order of the program.
+/// The number of connections: one for each cluster, in the program's order.
 pub(crate) const CLUSTERS: usize = Cluster::ALL.len();
 
-/// What a connection asks the world to do.
+/// An action that a connection requests from the simulated world.
 #[derive(Debug)]
 pub(crate) enum Act {
     Open,
     Authenticate,
-    /// By the kind's prefix on the wire and the ticker.
+    /// The prefix of the channel kind on the wire, and the ticker.
     Subscribe(&'static str, String),
     Unsubscribe(&'static str, String),
     Ping,
     Close,
 }
 
-/// How an attempt or a connection ends.
+/// The result of a failed connection attempt, or the cause of the end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
     Reset,
     Unreachable,
-    /// 403 at the upgrade.
+    /// The server answers the upgrade with 403.
     Forbidden,
-    /// 404 at the upgrade: there is no such cluster.
+    /// The server answers the upgrade with 404: this cluster does not exist.
     Absent,
-    /// 503 at the upgrade.
+    /// The server answers the upgrade with 503.
     Busy,
 }
 
-/// Which pages are shown, and how.
+/// The pages that are shown, and the time for which each one is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Layout {
-    /// Those that fit the watchlist, each for so many seconds.
+    /// The default pages for the watchlist; each one is shown for this number of seconds.
     Turning(u64),
-    /// Those of a person who likes large figures, each for so many seconds.
+    /// Pages with large figures; each one is shown for this number of seconds.
     Large(u64),
-    /// One of the pages that fit, for ever.
+    /// One of the default pages, shown all the time.
     Pinned(usize),
 }
 
-/// When the display looks at itself again.
+/// The program's core with its connections, its ticker state and its panel.
 pub(crate) struct Display {
     provider: FeedProvider,
     watchlist: Vec<Symbol>,
@@ -80,15 +80,16 @@ pub(crate) struct Display {
     oled: Oled<Chip>,
     chip: Chip,
     seen: u64,
-    /// Until when the panel may show the last picture although nothing comes, in milliseconds.
+    /// The monotonic time in milliseconds until which the panel may show the last picture without
+    /// an update.
     pub(crate) vouched: u64,
     drawn: Now,
-    /// When the last answer to a ping came on each connection.
+    /// The time of the last pong on each connection.
     pongs: [Moment; CLUSTERS],
-    /// The agreed time less the monotonic one.
+    /// The agreed time minus the monotonic time, in milliseconds.
     offset: Option<i64>,
     steps: u64,
-    /// What is needed of REST may be another.
+    /// True if the poll intervals of REST may have changed.
     pub(crate) needs: bool,
 }
 
@@ -171,17 +172,19 @@ impl Display {
         display
     }
 
-    /// The panel's memory, for who wants to disturb its bus.
+    /// The simulated chip. A fault uses it to disturb the bus.
     pub(crate) fn chip(&self) -> &Chip {
         &self.chip
     }
 
-    /// What the glass shows; untouched if nothing was sent since the last look.
+    /// Copies the visible dots to `glass`; leaves `glass` as it is if no message came after the
+    /// last call.
     pub(crate) fn look(&mut self, glass: &mut Glass) {
         self.seen = self.chip.look(glass, self.seen);
     }
 
-    /// The text of a frame has come on a connection; true if that ends it.
+    /// Handles the text of a frame from a connection; returns true if the frame ends the
+    /// connection.
     pub(crate) fn frame(&mut self, cluster: usize, text: &str, now: Now) -> bool {
         let line = &mut self.lines[cluster];
         line.link.on(ConnectionEvent::Heard, now.monotonic);
@@ -200,13 +203,13 @@ impl Display {
         ended
     }
 
-    /// A connection was opened.
+    /// Handles an opened connection.
     pub(crate) fn opened(&mut self, cluster: usize, now: Now) {
         self.lines[cluster].opened(now.monotonic);
         self.tell(cluster, now);
     }
 
-    /// A connection, or the attempt at one, has ended.
+    /// Handles the end of a connection or of a connection attempt.
     pub(crate) fn closed(&mut self, cluster: usize, end: End, now: Now) {
         let reason = match end {
             End::Reset => Failure::Lost,
@@ -221,7 +224,7 @@ impl Display {
         self.tell(cluster, now);
     }
 
-    /// An answer to a ping has come.
+    /// Handles a pong.
     pub(crate) fn pong(&mut self, cluster: usize, now: Now) {
         self.pongs[cluster] = now.monotonic;
         self.lines[cluster]
@@ -230,7 +233,8 @@ impl Display {
         self.tell(cluster, now);
     }
 
-    /// The host has answered somebody: REST, or another connection than this one.
+    /// Reports to all connections except `but` that the host has answered: by REST or on another
+    /// connection.
     pub(crate) fn alive(&mut self, but: Option<usize>, now: Now) {
         for cluster in (0..CLUSTERS).filter(|cluster| Some(*cluster) != but) {
             self.lines[cluster]
@@ -240,7 +244,7 @@ impl Display {
         }
     }
 
-    /// What a connection wants done next.
+    /// Returns the next action of a connection, or `None` if it has nothing to do now.
     pub(crate) fn next(&mut self, cluster: usize, now: Now) -> Option<Act> {
         let action = self.lines[cluster].link.next(now.monotonic);
         self.tell(cluster, now);
@@ -288,8 +292,8 @@ impl Display {
         self.needs |= update.may_change_needs();
     }
 
-    /// How often REST is to be asked for each instrument, and a number that is another one after
-    /// each return of a link.
+    /// Returns the poll interval of each instrument in milliseconds, and a counter that changes
+    /// after each reconnection and each step of the agreed time.
     pub(crate) fn need(&mut self, now: Now) -> (Vec<Option<Ms>>, u64) {
         self.needs = false;
         let agreed = self.desk.time(now.monotonic);
@@ -300,7 +304,7 @@ impl Display {
         (poll_intervals.collect(), self.desk.returns() + self.steps)
     }
 
-    /// An answer about quotes has come; whether it is one.
+    /// Handles a REST response with quotes; returns false if the program cannot read the response.
     pub(crate) fn quotes(&mut self, body: &str, now: Now) -> bool {
         let Ok(quotes) = poller::read(self.provider, body.as_bytes(), &self.watchlist) else {
             return false;
@@ -311,7 +315,7 @@ impl Display {
         true
     }
 
-    /// What a hub makes of a snapshot of the vendor's that is so old.
+    /// Returns the hub's response for a vendor snapshot of this age in milliseconds.
     pub(crate) fn of_hub(tickers: &[String], snapshot: &str, age: Ms) -> String {
         let tickers: Vec<&str> = tickers.iter().map(String::as_str).collect();
         let age = Duration::from_millis(age.max(0) as u64);
@@ -321,14 +325,14 @@ impl Display {
         answer.unwrap()
     }
 
-    /// An answer about the state of the markets has come.
+    /// Handles a REST response with the market status.
     pub(crate) fn market(&mut self, body: &str, now: Now) {
         if let Some((status, simulated)) = market_status::status(body.as_bytes()) {
             self.take(&Update::Market(status, simulated), now);
         }
     }
 
-    /// An answer, whatever it is, says what time it is.
+    /// Handles the server time (the `Date` of any HTTP response), in milliseconds.
     pub(crate) fn server_time(&mut self, utc: Ms, now: Now) {
         let update = Update::ServerTime {
             at: now.monotonic,
@@ -337,18 +341,18 @@ impl Display {
         self.take(&update, now);
     }
 
-    /// How often the state of the markets is asked for.
+    /// Returns the interval between two requests for the market status, in milliseconds.
     pub(crate) fn market_pace(&self, now: Now) -> Option<Ms> {
         let pace = self.desk.market_pace(now);
         pace.map(|pace| pace.as_millis() as Ms)
     }
 
-    /// The time that the program goes by.
+    /// Returns the agreed time of the program in milliseconds, or `None` while the time is unknown.
     pub(crate) fn agreed(&self, now: Now) -> Option<Ms> {
         self.desk.time(now.monotonic).utc.map(|utc| utc.0)
     }
 
-    /// Since when the minutes of an instrument are wanted.
+    /// Returns the time from which the program needs the minute bars of an instrument.
     pub(crate) fn minutes_since(&self, place: usize) -> Option<Ms> {
         let symbol = &self.watchlist[place];
         let mut days = self.desk.days();
@@ -356,12 +360,14 @@ impl Display {
             .map(|(_, since)| since.0)
     }
 
-    /// What was odd so far: stamps that are ahead, values that are older.
+    /// Returns the anomalies so far, such as timestamps ahead of the time and values older than the
+    /// stored one.
     pub(crate) fn anomalies(&self) -> String {
         format!("{:?}", self.desk.anomalies())
     }
 
-    /// Does what is due and draws: after whatever has come, and at [`Display::deadline`].
+    /// Advances the ticker state if its deadline has passed or the time has stepped, and draws. The
+    /// world calls this function after each event and at [`Display::deadline`].
     pub(crate) fn wake(&mut self, now: Now) {
         let due = self.desk.deadline(self.drawn);
         if now.monotonic >= due || self.stepped(self.desk.time(now.monotonic)) {
@@ -372,30 +378,30 @@ impl Display {
         self.show(now);
     }
 
-    /// What the panel's thread does when nobody has drawn for too long.
+    /// Shows HALTED, as the panel's thread does when the main thread sends no new picture in time.
     pub(crate) fn halt(&mut self, now: Now) {
         let notice = render::notice(TALL, "HALTED", "the program stands still");
         self.oled.show(&notice, self.desk.light(), now.monotonic);
     }
 
-    /// Does what is due on the panel alone.
+    /// Lets the panel do its own work that is due, such as a retry.
     pub(crate) fn tick(&mut self, now: Now) {
         if self.oled.deadline() <= now.monotonic {
             self.oled.tick(now.monotonic);
         }
     }
 
-    /// When to wake although nothing comes, in milliseconds of monotonic time.
+    /// Returns the next deadline of the ticker state, in milliseconds of monotonic time.
     pub(crate) fn deadline(&self) -> u64 {
         self.desk.deadline(self.drawn).as_millis()
     }
 
-    /// When the panel has something to do.
+    /// Returns the next deadline of the panel, in milliseconds of monotonic time.
     pub(crate) fn panel_deadline(&self) -> u64 {
         self.oled.deadline().as_millis()
     }
 
-    /// When a connection has something to do.
+    /// Returns the next deadline of a connection, in milliseconds of monotonic time.
     pub(crate) fn line_deadline(&self, cluster: usize) -> u64 {
         self.lines[cluster].link.deadline().as_millis()
     }
@@ -443,13 +449,14 @@ fn offset(now: Now) -> Option<i64> {
     Some(now.utc?.0.saturating_sub(now.monotonic.as_millis() as i64))
 }
 
-/// The cluster that streams a ticker.
+/// Returns the index of the cluster that streams a ticker.
 pub(crate) fn cluster(ticker: &str) -> usize {
     let symbol: Symbol = ticker.parse().unwrap();
     symbol.cluster() as usize
 }
 
-/// The time as the program sees it: since its start, and by a wall clock if that is set.
+/// Returns the time as the program sees it: milliseconds since its start, and the wall clock. A
+/// wall clock before the earliest plausible time counts as not set.
 pub(crate) fn now(since_start: Ms, clock: Option<Ms>) -> Now {
     Now {
         monotonic: Moment::from_millis(since_start.max(0) as u64),

@@ -1,68 +1,70 @@
-//! What goes wrong, when, and for how long afterwards it may still be seen.
+//! The faults of a simulated world: their kind, their time, and the time for which their effects
+//! may still be visible.
 
 use super::hours::{MINUTE, Ms, SECOND};
 use super::scenario::{Kind, Scenario};
 use super::tape::{COUNT, NAMES, SPY};
 
-/// A kind of fault. What it is about is in [`Fault::place`] and [`Fault::size`].
+/// A kind of fault. [`Fault::place`] and [`Fault::size`] hold the instrument and the amount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum What {
-    /// All connections are reset; new ones are taken at once.
+    /// The server resets all connections and accepts new ones at once.
     Reset,
-    /// Nothing passes any more, and nobody is told; old connections never come back.
+    /// No packet passes, and no side gets an error; the old connections stay dead for ever.
     HalfOpen,
-    /// The server is away, and knows nothing when it comes back.
+    /// The server does not run; after its restart its cache is empty.
     Down,
-    /// The server has lost its own source.
+    /// The server has lost the connection to its vendor.
     UpstreamLost,
-    /// Another connection has taken the place of ours.
+    /// The vendor ends this connection because another connection uses the same key.
     Evicted,
-    /// 403 at each upgrade.
+    /// The server answers each upgrade with 403.
     Forbidden,
     SilenceOne,
     SilenceAll,
-    /// What is sent waits somewhere on the way.
+    /// The network delays all data until the end of the fault.
     Stall,
-    /// The display's process is stopped.
+    /// The display's process is stopped (SIGSTOP).
     Stopped,
-    /// The main thread is held still; the panel's runs on.
+    /// The display's main thread does not run; the panel's thread runs.
     Held,
-    /// Every value is 29 s late.
+    /// Every value leaves the source 29 s late.
     Late,
-    /// A value of half a minute ago is sent again, with its stamp.
+    /// An old value is sent again with its old timestamp; [`Fault::size`] is its least age.
     Replay,
-    /// One value is stamped 50 s ahead.
+    /// One value has a timestamp 50 s ahead of the time.
     Ahead,
-    /// Values without a stamp.
+    /// Values have no timestamp.
     NoStamp,
-    /// Stamps in seconds.
+    /// Timestamps are in seconds and not in milliseconds.
     Seconds,
-    /// A bar is sent again, corrected.
+    /// A minute bar is sent again with a corrected close.
     Correction,
-    /// One print outside the known hours.
+    /// One value comes outside the known trading hours.
     Stray,
-    /// A value each second outside the known hours.
+    /// One value each second comes outside the known trading hours.
     Outside,
-    /// The last trade that REST tells may not set the price.
+    /// The last trade in the REST response has conditions that do not set the last price.
     Ineligible,
     /// The display's own clock is not set.
     ClockUnset,
-    /// It is off by [`Fault::size`].
+    /// The display's own clock is wrong by [`Fault::size`].
     ClockOff,
-    /// The server's `Date` is off by so much.
+    /// The server's `Date` header is wrong by [`Fault::size`].
     DateOff,
-    /// The vendor's stamps are.
+    /// The vendor's timestamps are wrong by [`Fault::size`].
     StampsOff,
     RestFails,
-    /// The hub repeats an answer of long ago, and says so.
+    /// The hub repeats an old REST response and reports its age, [`Fault::size`].
     RestStale,
-    /// REST still tells yesterday's row.
+    /// REST still returns the row of the previous session.
     RestYesterday,
-    /// Messages on the bus are not acknowledged to their end.
+    /// The chip does not acknowledge some I2C messages to their end.
     Naks,
-    /// One channel is not in the plan.
+    /// The plan does not include the channel of one instrument.
     NotAuthorized,
-    /// What was simulated until then is real from then on.
+    /// The server with simulated prices stops, and a server with real prices starts at the end of
+    /// the fault.
     Replaced,
 }
 
@@ -100,7 +102,7 @@ impl What {
         Self::Replaced,
     ];
 
-    /// Whether a server of this kind can do that.
+    /// Returns true if a server of this kind can have this fault.
     pub(crate) const fn fits(self, kind: Kind) -> bool {
         match self {
             Self::Evicted => kind.is_vendor(),
@@ -109,13 +111,13 @@ impl What {
             Self::Ineligible | Self::RestYesterday | Self::NotAuthorized => {
                 !matches!(kind, Kind::Proxy)
             }
-            // Drawn apart.
+            // `Scenario::draw_faults` draws these two separately.
             Self::Replaced | Self::ClockUnset => false,
             _ => true,
         }
     }
 
-    /// Whether it is about one instrument.
+    /// Returns true if the fault affects only one instrument.
     pub(crate) const fn is_of_one(self) -> bool {
         matches!(
             self,
@@ -130,7 +132,8 @@ impl What {
         )
     }
 
-    /// Whether it makes one of the witnesses of the time wrong, and nothing else.
+    /// Returns true if the fault makes one of the three time sources wrong and affects nothing
+    /// else.
     pub(crate) const fn is_of_time(self) -> bool {
         matches!(
             self,
@@ -138,7 +141,8 @@ impl What {
         )
     }
 
-    /// Whether it is the source's: what leaves that late shows it as much later.
+    /// Returns true if the fault is at the source of the prices. A source that is 15 minutes late
+    /// then shows the effects 15 minutes later, too.
     pub(crate) const fn is_of_source(self) -> bool {
         matches!(
             self,
@@ -153,7 +157,7 @@ impl What {
         )
     }
 
-    /// Whether it keeps words from the display.
+    /// Returns true if the fault keeps data from the display.
     pub(crate) const fn blocks_input(self) -> bool {
         matches!(
             self,
@@ -175,7 +179,7 @@ impl What {
         )
     }
 
-    /// How long it lasts: at least and at most.
+    /// Returns the range of the duration in milliseconds: the least, and the exclusive upper end.
     pub(crate) const fn lasts(self) -> (Ms, Ms) {
         match self {
             Self::Reset | Self::Evicted => (10, 11),
@@ -195,24 +199,24 @@ impl What {
     }
 }
 
-/// A fault.
+/// A fault with its time and its size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Fault {
     pub(crate) what: What,
-    /// Of which instrument, where it is of one.
+    /// The index of the affected instrument, if the fault affects only one.
     pub(crate) place: usize,
     pub(crate) from: Ms,
     pub(crate) until: Ms,
-    /// In milliseconds: how far off, or how old.
+    /// The error of a clock or the age of a value, in milliseconds.
     pub(crate) size: Ms,
 }
 
 impl Fault {
-    /// Whether it may be seen on this instrument.
+    /// Returns true if the fault can affect this instrument.
     pub(crate) fn touches(&self, place: usize, scenario: &Scenario) -> bool {
         match self.what {
             what if what.is_of_one() => self.place == place,
-            // Only where nothing streams.
+            // REST failures are visible only for an instrument without a stream.
             What::RestFails | What::RestStale | What::RestYesterday => {
                 let streamed = scenario.shares && scenario.kind != Kind::Proxy;
                 place == SPY && !streamed || !scenario.sockets
@@ -221,12 +225,14 @@ impl Fault {
         }
     }
 
-    /// From when on nothing of it may be seen any more, by the figures of the issue. Of a vendor,
-    /// a refusal and an eviction the pace of the retries is their own.
+    /// Returns the time after which the display may show no effect of the fault; the bounds come
+    /// from issue 10. After a loss of the vendor's connection, a refusal or an eviction, the
+    /// program retries at a slower rate, so the bounds are longer.
     pub(crate) fn over(&self, scenario: &Scenario) -> Ms {
         let length = self.until - self.from;
         let vendor = scenario.kind.is_vendor();
-        // The waits of the link to a vendor double up to 60 s, and half of that again.
+        // The program doubles the backoff for the vendor up to 60 s and adds up to a half of that
+        // at random.
         let back = match length {
             _ if vendor && length > 2 * SECOND => 100 * SECOND,
             ..60_000 => 5 * SECOND,
@@ -234,24 +240,25 @@ impl Fault {
         };
         let after = match self.what {
             What::Evicted | What::Forbidden => 100 * SECOND,
-            // A connection that has died is known to be dead after 30 s; pings go out after 20.
+            // The program sends a ping after 20 s of silence, and closes a dead connection after 30
+            // s.
             What::HalfOpen => return self.until.max(self.from + 32 * SECOND) + back,
-            // The proxy's clients stay open and silent; a display looks for itself after some
-            // 110 s, and each of these connections is as good as the first.
+            // The proxy leaves its connections open and silent. The display reconnects after about
+            // 110 s, and each new connection gets values again.
             What::UpstreamLost if scenario.kind == Kind::Proxy => 140 * SECOND,
             What::SilenceAll | What::SilenceOne if vendor => 100 * SECOND,
             What::SilenceAll | What::SilenceOne | What::Stopped | What::Held | What::Stall => {
                 10 * SECOND
             }
-            // What was late is still on its way.
+            // Late values are still in transit.
             What::Late => 35 * SECOND,
             What::Naks => 9 * SECOND,
             What::RestFails | What::RestStale | What::RestYesterday => 75 * SECOND,
             What::Ineligible => 20 * SECOND,
-            // A channel that was refused is asked for again with the next connection.
+            // The program subscribes to a refused channel again only on the next connection.
             What::NotAuthorized => return Ms::MAX,
             What::Stray | What::Correction | What::Replay => 0,
-            // The last of them may stand for its limit.
+            // The last of these values may stay plain for its limit of 60 s.
             What::NoStamp | What::Seconds => 65 * SECOND,
             What::Ahead => 3 * SECOND,
             What::Outside => 16 * MINUTE,
@@ -261,7 +268,7 @@ impl Fault {
         self.until + after
     }
 
-    /// For a story.
+    /// Describes the fault in the log of a world.
     pub(crate) fn told(&self) -> String {
         let name = if self.what.is_of_one() {
             NAMES[self.place % COUNT]

@@ -1,49 +1,53 @@
-//! The characters as they look on the glass, taken from the font package by this trial's own
-//! means. It shares no code with what draws them.
+//! The characters as they look on the display, read from the font package by this test itself. This
+//! module shares no code with the program's renderer.
 
 use spleen_font::{FONT_5X8, FONT_8X16, FONT_12X24, FONT_16X32};
 
-/// The dots of a panel: a byte is eight dots of one column, the lowest bit on top; 128 columns a
-/// page, eight pages.
+/// The dots of a panel: eight pages of 128 columns. One byte holds eight dots of one column, the
+/// lowest bit at the top.
 pub(crate) type Glass = [u8; 1024];
 pub(crate) const WIDTH: usize = 128;
 
-/// Sixteen columns of up to four pages, the first column in the lowest byte.
+/// Sixteen columns of up to four pages; the lowest byte holds the first column.
 type Cell = [u128; 4];
 
-/// A character.
+/// A character with its dots.
 pub(crate) struct Glyph {
     pub(crate) letter: u8,
     pub(crate) advance: usize,
     mask: u128,
-    /// Pages down to its lowest dot: below a dash a word may stand.
+    /// The number of pages down to the lowest dot of the character: a word may stand below a dash.
     pages: usize,
     plain: Cell,
-    /// As it looks struck, by whether it begins in an even or an odd column of its number.
+    /// The dots that remain when the character is struck out, if it begins in an even or in an odd
+    /// column of its number.
     faded: [Cell; 2],
 }
 
-/// How a number looks that is not true any more.
+/// The way in which the program fades a struck-out number.
 #[derive(Clone, Copy)]
 enum Fade {
-    /// Every other dot, as on a chessboard.
+    /// Keeps every other dot, as on a chessboard.
     Chessboard,
-    /// In every other column only what has no neighbour above and below.
+    /// In every other column, keeps only the dots without a neighbour above or below.
     Thin,
     Nothing,
 }
 
-/// The characters of one size, as they stand in one place.
+/// The characters of one font size at one vertical offset.
 pub(crate) struct Face {
     pub(crate) pages: usize,
     font_set: Vec<Glyph>,
 }
 
-/// Digits are of one width; these take as much as their dots and a gap.
+/// The characters that are only as wide as their dots plus one empty column. All digits have one
+/// fixed width.
 const NARROW: &[u8] = b",.:'";
-/// All that a number is made of; the narrow ones last, for they have less to be known by.
+/// All characters of a number. The narrow ones come last because they have fewer dots, so they
+/// match more easily by mistake.
 const NUMBER: &[u8] = b"0123456789-,.";
-/// And behind its point; where it is cut off, a comma looks like one.
+/// The characters of the decimal part. The comma is not in this list: a comma that is cut off at
+/// the bottom looks like a point.
 const FRACTION: &[u8] = b"0123456789.";
 const TEXT: &[u8] = b"!\"#$%&()*+-/0123456789;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ\
     abcdefghijklmnopqrstuvwxyz,.:'";
@@ -58,7 +62,7 @@ impl Face {
         fade: Fade,
     ) -> Self {
         let line = width.div_ceil(8);
-        // PSF, version 1 or 2.
+        // The header length of the font format PSF: 4 bytes in version 1, 32 bytes in version 2.
         let header = if font[..2] == [0x36, 0x04] { 4 } else { 32 };
         let pages = height / 8;
         let font_set = letters.iter().map(|&letter| {
@@ -89,7 +93,7 @@ impl Face {
         }
     }
 
-    /// The character that stands exactly there.
+    /// Returns the character whose dots match exactly at this position.
     pub(crate) fn plain(&self, glass: &Glass, x: usize, page: usize) -> Option<&Glyph> {
         let cell = cell(glass, x, page, self.pages);
         self.font_set.iter().find(|glyph| {
@@ -98,8 +102,8 @@ impl Face {
         })
     }
 
-    /// The character that stands there in dark letters on light ground; `dark` rows of its top
-    /// page are dark whatever it is.
+    /// Returns the character at this position in dark dots on a lit background. The rows in `dark`
+    /// of the top page are dark in any case.
     pub(crate) fn inverted(
         &self,
         glass: &Glass,
@@ -118,8 +122,9 @@ impl Face {
         })
     }
 
-    /// The character that stands there struck: all that is left of it is there, and beside that
-    /// at most a line of so many dots a column. Of several the one that explains most.
+    /// Returns the struck-out character at this position: all its remaining dots are lit, and the
+    /// strike line adds at most `line` dots a column. If several characters match, the one with the
+    /// fewest extra dots wins.
     pub(crate) fn struck(
         &self,
         glass: &Glass,
@@ -152,8 +157,9 @@ impl Face {
     }
 }
 
-/// Where a row of a character is drawn. In badges the capitals stand a row lower, so that a lit
-/// row is above them; the row that repeats the one before is left out for it.
+/// Returns the row on the display for a row of a character. In badges a capital stands one row
+/// lower, so that a lit row is above it; the renderer leaves out one repeated row to make the
+/// space.
 fn row(y: usize, height: usize, down: usize, squashed: bool, letter: u8) -> Option<usize> {
     let spare = if letter == b'!' { 4 } else { 5 };
     let to = match squashed {
@@ -214,17 +220,17 @@ fn cell(glass: &Glass, x: usize, page: usize, pages: usize) -> Cell {
     cell
 }
 
-/// A size of numbers: before and behind the point, and the line through what is struck, in dots a
-/// column.
+/// One size of numbers: the faces before and after the decimal point, and the thickness of the
+/// strike line in dots a column.
 pub(crate) struct Size {
     pub(crate) whole: Face,
     pub(crate) fraction: Face,
     pub(crate) line: u32,
 }
 
-/// All that stands on the glass.
+/// All faces that the display uses.
 pub(crate) struct Fonts {
-    /// From the largest to the smallest.
+    /// The sizes of numbers, the largest first.
     pub(crate) sizes: [Size; 4],
     pub(crate) small: Face,
     pub(crate) word: Face,

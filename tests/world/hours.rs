@@ -1,7 +1,7 @@
-//! The days and hours of the New York markets, by this trial's own table. It knows nothing of the
-//! program's calendar: what both have wrong would be found by nobody.
+//! The days and hours of the New York markets, from this test's own table. It does not use the
+//! program's calendar: a shared table would hide an error from this test.
 
-/// Milliseconds since the Unix epoch, UTC.
+/// Milliseconds, as a duration or as a time since the Unix epoch (UTC).
 pub(crate) type Ms = i64;
 
 pub(crate) const SECOND: Ms = 1_000;
@@ -9,7 +9,7 @@ pub(crate) const MINUTE: Ms = 60 * SECOND;
 pub(crate) const HOUR: Ms = 60 * MINUTE;
 pub(crate) const DAY: Ms = 24 * HOUR;
 
-/// The number of a day since 1970-01-01 (proleptic Gregorian calendar; Hinnant's algorithm).
+/// Returns the day number since 1970-01-01 (proleptic Gregorian calendar; Hinnant's algorithm).
 pub(crate) const fn number(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -18,7 +18,7 @@ pub(crate) const fn number(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// The date of a day's number.
+/// Returns the date (year, month, day) of a day number.
 pub(crate) const fn date(number: i64) -> (i64, i64, i64) {
     let shifted = number + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -32,24 +32,24 @@ pub(crate) const fn date(number: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-/// 0 is Sunday.
+/// Returns the weekday of a day number; 0 is Sunday.
 pub(crate) const fn weekday(number: i64) -> i64 {
     (number + 4).rem_euclid(7)
 }
 
-/// The `nth` Sunday of a month, by its number.
+/// Returns the day number of the `nth` Sunday of a month.
 const fn sunday(year: i64, month: i64, nth: i64) -> i64 {
     let first = number(year, month, 1);
     first + (7 - weekday(first)) % 7 + 7 * (nth - 1)
 }
 
-/// The days on which the clocks change: forward on the second Sunday of March, back on the first
-/// of November.
+/// Returns the days on which the clocks change in New York: the second Sunday of March (forward)
+/// and the first Sunday of November (back).
 pub(crate) const fn changes(year: i64) -> (i64, i64) {
     (sunday(year, 3, 2), sunday(year, 11, 1))
 }
 
-/// What New York's clocks are behind UTC at a local time of a day.
+/// Returns the difference between UTC and New York time at a local time of a day.
 const fn behind(number: i64, of_day: Ms) -> Ms {
     let (forward, back) = changes(date(number).0);
     let summer = (number > forward || number == forward && of_day >= 2 * HOUR)
@@ -57,14 +57,14 @@ const fn behind(number: i64, of_day: Ms) -> Ms {
     if summer { 4 * HOUR } else { 5 * HOUR }
 }
 
-/// A local time of a day in New York.
+/// Converts a local time of a day in New York to UTC.
 pub(crate) const fn utc(number: i64, of_day: Ms) -> Ms {
     number * DAY + of_day + behind(number, of_day)
 }
 
-/// The day in New York and the time of day.
+/// Returns the day number in New York and the time of day in milliseconds.
 pub(crate) const fn local(at: Ms) -> (i64, Ms) {
-    // Standard time first; it is right unless summer time is on.
+    // Standard time is the first assumption; it is wrong only during daylight saving time.
     let winter = at - 5 * HOUR;
     let (day, of_day) = (winter.div_euclid(DAY), winter.rem_euclid(DAY));
     let (forward, back) = changes(date(day).0);
@@ -74,7 +74,7 @@ pub(crate) const fn local(at: Ms) -> (i64, Ms) {
     (here.div_euclid(DAY), here.rem_euclid(DAY))
 }
 
-/// How the markets keep a day.
+/// The kind of a day on the markets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kept {
     Full,
@@ -82,7 +82,7 @@ pub(crate) enum Kept {
     Closed,
 }
 
-/// NYSE, "Holidays and Trading Hours".
+/// The market holidays (source: NYSE, "Holidays and Trading Hours").
 const HOLIDAYS: [(i64, i64, i64); 29] = [
     (2026, 1, 1),
     (2026, 1, 19),
@@ -122,7 +122,7 @@ const HALVES: [(i64, i64, i64); 5] = [
     (2028, 11, 24),
 ];
 
-/// How a day is kept by the table: what nobody has scheduled is not in it.
+/// Returns the kind of a day by the table. The table does not contain unscheduled closures.
 pub(crate) fn kept(day: i64) -> Kept {
     let date = date(day);
     if matches!(weekday(day), 0 | 6) || HOLIDAYS.contains(&date) {
@@ -134,7 +134,7 @@ pub(crate) fn kept(day: i64) -> Kept {
     }
 }
 
-/// The last day before this one that has a session.
+/// Returns the last day with a session before this day.
 pub(crate) fn before(day: i64) -> i64 {
     let mut day = day - 1;
     while kept(day) == Kept::Closed {
@@ -143,7 +143,8 @@ pub(crate) fn before(day: i64) -> i64 {
     day
 }
 
-/// Days worth a look, more often than they come.
+/// The kinds of days that the generator draws on purpose, because special days are rare in a
+/// uniform draw.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sort {
     Ordinary,
@@ -166,8 +167,8 @@ impl Sort {
         Self::Weekend,
     ];
 
-    /// A day of this sort, by a random number. The two around a change of the clocks, which is on
-    /// a Sunday, are the Saturday before, the Sunday and the Monday.
+    /// Draws a day of this kind. The clocks change on a Sunday, so that kind includes the Saturday
+    /// before and the Monday after.
     pub(crate) fn day(self, random: &mut fastrand::Rng) -> i64 {
         let year = random.i64(2026..=2028);
         let any = |random: &mut fastrand::Rng| number(year, 1, 1) + random.i64(5..360);
@@ -177,7 +178,8 @@ impl Sort {
         };
         match self {
             Self::Half => of(random, &HALVES),
-            // The first of the table has no day before it that the program's clock believes.
+            // The first holiday is left out: the day before it is earlier than the program's
+            // earliest plausible time.
             Self::Holiday => of(random, &HOLIDAYS[1..]),
             Self::ClocksForward => changes(year).0 + random.i64(-1..=1),
             Self::ClocksBack => changes(year).1 + random.i64(-1..=1),

@@ -1,60 +1,63 @@
-//! Says what may be on the glass and what must be, by the words of the issue and by the truth
-//! alone. It has no idea how the program decides.
+//! Decides what the display may show and what it must show, from issue 10 and the true values
+//! alone. This module does not know how the program decides.
 //!
-//! What nobody can know is judged so:
-//! - While no two witnesses of the time are right, a streamed value may be plain for its limit
-//!   from when it came, with the age that a hub has said added; what was not streamed may not.
-//! - While the own clock is wrong, the `Date` of an answer is the next best: it has whole seconds
-//!   and was written before it came, so an age may be short by [`DATE`].
-//! - After a change of the stamps' own clock, or without stamps, two values may be needed to see that
-//!   the channel has gone on; until then the one before may stand.
-//! - Stamps that are behind the time look like values that are late: they may be struck, and the last
-//!   one before them may stand for its limit.
-//! - A share's close is that of its regular hours; after 20:00 the last price of the day is one
-//!   too.
+//! The judge makes these exceptions where the program cannot know the truth:
+//! - While fewer than two time sources are right, a streamed value may be plain for its limit,
+//!   counted from its receive time plus the age that a hub reported. A value that was not streamed
+//!   may not be plain.
+//! - While the display's own clock is wrong, the program uses the `Date` header. This header has
+//!   whole seconds and is older than its receive time, so the program may compute an age that is
+//!   too low by [`DATE`].
+//! - After an error of the timestamps, or without timestamps, the program may need two values to
+//!   see that the channel continues. Until then the previous value may stand.
+//! - Values with timestamps behind the time look like late values: they may be struck out, and the
+//!   last value before them may stand for its limit.
+//! - The closing price of a share is the price of its regular hours; after 20:00 the last price of
+//!   the day is accepted, too.
 
 use super::hours::{MINUTE, Ms, SECOND};
 use super::plan::{Part, is_contract, limit};
 use super::reader::{Figure, Page, Sight, Word};
 use super::tape::{COUNT, SPX, SPY, Sort, TICK, Tape, Value};
 
-/// By how much an age may be short that goes by the server's `Date`.
+/// The greatest error of an age that comes from the server's `Date`, in milliseconds.
 const DATE: Ms = 1_300;
 
-/// After the bell REST is asked at least so often.
+/// The greatest time between two REST requests after the bell, in milliseconds.
 const ASKED: Ms = 65 * SECOND;
 
-/// No value is on the glass sooner than this after it was true.
+/// The least time between the creation of a value and its picture, in milliseconds.
 const SOONEST: Ms = 10;
 
-/// A promise that was broken.
+/// A rule that the display must obey.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub(crate) enum Rule {
-    /// A number, or a name without one, that cannot be read.
+    /// The display shows a number that the reader cannot read, or a name without a number.
     Readable,
-    /// A number that nobody has ever said.
+    /// The display shows a number that no source has sent.
     WrongDigits,
-    /// A simulated number without DEMO, or after the real source was heard.
+    /// A simulated price is shown without DEMO, or after the first value from the real source.
     Simulated,
-    /// DEMO on real numbers.
+    /// DEMO is shown beside real prices.
     DemoStays,
-    /// A number that may not be shown at all.
+    /// A number is shown that the program must never show, such as a trade that does not set the
+    /// last price.
     Ineligible,
-    /// Plain, although a newer one had come.
+    /// A value is plain although a newer one has arrived.
     Superseded,
-    /// Plain beyond its limit.
+    /// A value is plain for longer than its limit.
     Beyond,
-    /// CLOSED on what is not the close.
+    /// CLOSED is shown beside a value that is not the closing price.
     FalseClose,
-    /// Struck, dashes or CLOSED although a fresh one is there.
+    /// The display shows a struck-out price, dashes or CLOSED although a fresh value is available.
     Hidden,
-    /// Not called a close although everything has been said.
+    /// The closing price is not marked CLOSED although the sources have reported it.
     NotClosed,
-    /// Another change than that of these two numbers.
+    /// The shown change in percent does not match the price and the previous close.
     Change,
-    /// Another time of day.
+    /// The shown time of day is wrong.
     Time,
-    /// What stands beside a struck price is plain.
+    /// Bid and ask are plain beside a struck-out price.
     Beside,
 }
 
@@ -76,74 +79,83 @@ impl Rule {
     ];
 }
 
-/// What the world says of a moment, beside the tapes.
+/// The state of the world at one moment, without the values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) now: Ms,
-    /// Two witnesses of the time are right, and have been for a while.
+    /// True if two time sources are right now, or the program can still use what they have
+    /// reported.
     pub(crate) timed: bool,
-    /// The own clock is one of them.
+    /// True if the display's own clock is right.
     pub(crate) own: bool,
-    /// It has been for long enough to be noticed.
+    /// True if the display's own clock is right and two time sources have been right for more than
+    /// 2 s.
     pub(crate) sure: bool,
-    /// The stamps have just changed their clock, or are missing: two values may be needed to see it.
+    /// True if the timestamps were wrong or missing a short time ago: the program may need two
+    /// values to see that the channel continues.
     pub(crate) disordered: bool,
-    /// All stamps are behind the time: nobody can tell that from values that are late.
+    /// True if the program cannot tell the order of values: for example, timestamps behind the time
+    /// look like late values.
     pub(crate) unordered: bool,
-    /// Since when faults without a minute's pause have kept words from the display.
+    /// The start of a series of faults that keep data from the display, without a pause of more
+    /// than about a minute.
     pub(crate) unreachable_since: Option<Ms>,
-    /// How far the stamps are ahead.
+    /// The time by which the timestamps are ahead, in milliseconds.
     pub(crate) ahead: Ms,
-    /// Stamps are wrong, or were so shortly ago that REST was not asked since.
+    /// True if timestamps are wrong, or were wrong so recently that the program has made no REST
+    /// request since.
     pub(crate) misstamped: bool,
-    /// Values come without a stamp, or came so a while ago.
+    /// True if values come without a timestamp, or came without one a short time ago.
     pub(crate) last_unstamped: bool,
-    /// How late the source is.
+    /// The delay of the source in milliseconds: 15 minutes or 0.
     pub(crate) delay: Ms,
-    /// Until when nothing can be on its way: a fault is on, or has just been.
+    /// The extra transit time in milliseconds that an active fault may cause.
     pub(crate) late: Ms,
-    /// The real source has been heard by REST or stream since, of each instrument.
+    /// For each instrument, the time of the first real value after the simulated ones, by REST or
+    /// stream.
     pub(crate) real: [Option<Ms>; COUNT],
-    /// The link is broken since.
+    /// The start of the last fault that interrupts the stream.
     pub(crate) broken: Option<Ms>,
 }
 
-/// What is demanded of one instrument.
+/// The requirements for one instrument at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Demand {
-    /// Fresh values come without a fault: then they are seen.
+    /// True if fresh values arrive without a fault, so the display must show them.
     pub(crate) live: bool,
-    /// What was true before this may have been lost on the way.
+    /// Values from before this time may be lost in transit.
     pub(crate) since: Ms,
-    /// The close is known to whoever asked.
+    /// True if the program can know the closing price.
     pub(crate) closed: bool,
-    /// How long a value may be on its way.
+    /// The greatest transit time of a value, in milliseconds.
     pub(crate) way: Ms,
 }
 
-/// What came to the display of one instrument.
+/// The values of one instrument that have reached the display.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
-    /// The newest streamed, and the one that was it before.
+    /// The newest streamed value, and the two that were the newest before.
     newest: Option<u32>,
     previous: [Option<u32>; 2],
-    /// The newest that REST told.
+    /// The newest value that REST has returned.
     fetched: Option<u32>,
-    /// The latest receipts: which, when, how old it was said to be by then, and whether its stamp was right.
+    /// The last 32 received values: index, receive time, reported age at that time, and true if the
+    /// timestamp was right.
     receipts: [(u32, Ms, Ms, bool); 32],
     at: usize,
-    /// How many must come before it is plain that the stamps are right again.
+    /// The number of values that the program still needs to see that the timestamps are right
+    /// again.
     unsure: u32,
-    /// How many have come on this connection.
+    /// The number of values on this connection.
     connected: u32,
-    /// The value that was the last of a minute's bar, and the end of that.
+    /// The last value of the newest minute bar, and the end time of that bar.
     bar: Option<(u32, Ms)>,
-    /// How many of the night have come in a row.
+    /// The number of consecutive values from outside the known hours.
     pub(crate) outside: u32,
 }
 
 impl Known {
-    /// A value has come by the stream.
+    /// Handles a streamed value.
     pub(crate) fn streamed(&mut self, tape: &Tape, index: u32, now: Ms, age: Ms, stamped: bool) {
         self.receipts[self.at % 32] = (index, now, age, stamped);
         self.at += 1;
@@ -173,7 +185,8 @@ impl Known {
         }
     }
 
-    /// A minute's bar has come; one with an older stamp replaces none, unless that was ahead of the time.
+    /// Handles a minute bar. A bar with an older end replaces the stored one only if the stored end
+    /// is ahead of the time.
     pub(crate) fn barred(&mut self, index: u32, end: Ms, now: Ms) {
         if self.bar.is_none_or(|(_, known)| known < end || known > now) {
             self.bar = Some((index, end));
@@ -184,12 +197,12 @@ impl Known {
         self.fetched = Some(index);
     }
 
-    /// Everything is forgotten: another world has begun.
+    /// Forgets all values, because a real server has replaced the simulated one.
     pub(crate) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// Another connection carries it.
+    /// Handles a new connection for this instrument.
     pub(crate) fn connected(&mut self) {
         self.connected = 0;
     }
@@ -202,7 +215,8 @@ impl Known {
         found.map(|(_, at, age, _)| (*at, *age)).min()
     }
 
-    /// When a value came last with a stamp that was wrong: nobody can tell its age but by that.
+    /// Returns the last receive time of a value with a wrong timestamp, minus its reported age: the
+    /// program knows no other age for this value.
     fn misstamped(&self, index: u32) -> Option<Ms> {
         let found = self
             .receipts
@@ -212,7 +226,7 @@ impl Known {
     }
 }
 
-/// A broken promise, in words.
+/// A broken rule, with the text for the report.
 #[derive(Clone, Debug)]
 pub(crate) struct Broken {
     pub(crate) rule: Rule,
@@ -223,7 +237,7 @@ pub(crate) struct Broken {
 }
 
 impl Broken {
-    /// For a story.
+    /// Describes the broken rule in one line.
     pub(crate) fn told(&self) -> String {
         format!(
             "{} {:?}: {} shows {}: {}",
@@ -236,34 +250,35 @@ impl Broken {
     }
 }
 
-/// What stands on the glass as if it were new, and until when it may.
+/// A plain price on the display, and the time until which it may stay plain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
     pub(crate) place: usize,
     pub(crate) until: Ms,
 }
 
-/// See the module.
+/// The judge for one moment; the module comment lists its exceptions.
 pub(crate) struct Judge<'a> {
     pub(crate) tapes: &'a [Tape; COUNT],
     pub(crate) known: &'a [Known; COUNT],
     pub(crate) moment: Moment,
     pub(crate) demands: [Demand; COUNT],
-    /// How long a value of before or after the regular hours may stand for sure.
+    /// The time in milliseconds for which a price from outside the regular hours stays fresh.
     pub(crate) quiet: [Ms; COUNT],
-    /// The session of each has been on for more than a minute.
+    /// For each instrument, true if its session has been open for more than a minute.
     pub(crate) on: [bool; COUNT],
-    /// No session of any kind is on.
+    /// For each instrument, true if no session of any kind is open.
     pub(crate) over: [bool; COUNT],
-    /// Since when the source of each is silent or late, if that began just before its bell.
+    /// For each instrument, the time from which its source is silent or late, if that began just
+    /// before the bell.
     pub(crate) hushed: [Option<Ms>; COUNT],
-    /// Nobody can tell which value was the close.
+    /// For each instrument, true if the program cannot know which value was the closing price.
     pub(crate) unclosed: [bool; COUNT],
 }
 
 impl Judge<'_> {
-    /// Looks at one instrument; the first promise that is broken. Until when what is plain may
-    /// stand is told to `standing`.
+    /// Checks one instrument on the display and returns the first broken rule. Sets `standing` if
+    /// the price is plain.
     pub(crate) fn look(
         &self,
         page: &Page,
@@ -291,7 +306,7 @@ impl Judge<'_> {
         let value = tape.get(index);
         let told = |text: &str| Some(format!("{text}; it is {}", self.of(place, value)));
         match value.sort {
-            // Without the time of day nobody knows what is outside the hours.
+            // Without the time of day the program cannot know that a value is outside the hours.
             Sort::Stray if !self.moment.timed || struck && !self.moment.sure => return None,
             Sort::Ineligible | Sort::Stray | Sort::Correction => {
                 return Some((Rule::Ineligible, told("not to be shown")?));
@@ -322,7 +337,7 @@ impl Judge<'_> {
             return Some((Rule::FalseClose, told("CLOSED")?));
         }
         let fresh = self.fresh(place);
-        // At the bell the last one becomes the close, however young it is.
+        // At the bell the last value becomes the closing price even if it is still fresh.
         if let Some(fresh) = fresh
             && (struck || tape.get(fresh).shown() != scaled)
         {
@@ -342,7 +357,7 @@ impl Judge<'_> {
         None
     }
 
-    /// A number that looks new.
+    /// Checks a number that is plain and not marked CLOSED.
     fn plain(
         &self,
         place: usize,
@@ -357,7 +372,8 @@ impl Judge<'_> {
             return None;
         };
         let delayed = sight.words.has(Word::Delayed);
-        // After a break one value proves nothing in the half hour in which the close is made.
+        // After an interruption one value proves nothing during the half hour after the bell, in
+        // which the official close is computed.
         let after = |newest: u32| {
             let sort = tape.get(newest).sort;
             matches!(sort, Sort::Told(Part::After | Part::Close)) && known.connected < 3
@@ -389,23 +405,24 @@ impl Judge<'_> {
         }
         let short = if self.moment.own { 0 } else { DATE };
         let lateness = if delayed { 17 * MINUTE } else { 0 };
-        // The last of a minute's bar is as good as the bar: 75 s from its end.
+        // The last value of a minute bar may stay plain as long as the bar: 75 s from the bar's
+        // end.
         let bar = known
             .bar
             .filter(|(of, _)| *of == index)
             .map(|(_, end)| end + 75 * SECOND + lateness + short);
         let allowed = limit(place, part) + lateness;
         let until = match (self.moment.timed, known.received(index)) {
-            // Without a stamp that tells something its receipt is all that is known.
+            // Without a useful timestamp the program knows only the receive time.
             (true, Some((arrival, age))) if self.moment.last_unstamped => arrival - age + allowed,
-            // What was not streamed is as old as its stamp says.
+            // The age of a value that was not streamed comes from its timestamp alone.
             (true, Some((arrival, age))) if self.moment.ahead > 0 => {
                 (arrival - age).max(value.at + short + self.moment.ahead) + allowed
             }
             (true, None) => value.at + allowed + short + self.moment.ahead,
             (true, _) => value.at + allowed + short,
             (false, Some((arrival, age))) => arrival - age + allowed,
-            // By REST alone, and nobody knows what time it is.
+            // A value from REST alone has no known age while the time is unknown.
             (false, None) => value.at,
         };
         let misstamped = known.misstamped(index).map(|arrival| arrival + allowed);
@@ -427,7 +444,7 @@ impl Judge<'_> {
         None
     }
 
-    /// No number where one belongs.
+    /// Checks a place that shows no number.
     fn missing(&self, place: usize, sight: &Sight) -> Option<(Rule, String)> {
         if sight.words.has(Word::NoAccess) {
             return None;
@@ -437,7 +454,7 @@ impl Judge<'_> {
             return Some((Rule::Hidden, format!("fresh is {told}")));
         }
         let tape = &self.tapes[place];
-        // A last book without a middle leaves no close that anybody could tell.
+        // If the last quote has no midpoint, no source can report a closing price.
         let by = self.moment.now - self.moment.delay;
         let mut told = tape.values.iter().rev().filter(|value| value.at <= by);
         let last = told.find(|value| matches!(value.sort, Sort::Told(_) | Sort::NoPrice));
@@ -455,7 +472,7 @@ impl Judge<'_> {
         found.is_some_and(|index| tape.get(index).sort == Sort::Simulated)
     }
 
-    /// The value that must be seen now, if there is one.
+    /// Returns the value that the display must show now, if there is one.
     fn fresh(&self, place: usize) -> Option<u32> {
         let Demand {
             live, since, way, ..
@@ -470,7 +487,7 @@ impl Judge<'_> {
         let (index, value, part) = loop {
             let (index, value) = told.next()?;
             let Sort::Told(part) = value.sort else {
-                // The book has no middle, or had none a moment ago.
+                // The last quote has no midpoint, or had none a moment ago.
                 return None;
             };
             if value.at <= now - way {
@@ -483,14 +500,15 @@ impl Judge<'_> {
         if part == Part::Outside && self.known[place].outside < 3 {
             return None;
         }
-        // One value of after the bell proves nothing before REST has told it.
+        // One value after the bell proves nothing until REST has returned it, too.
         if part == Part::Close && place == SPX && now - value.at < ASKED {
             return None;
         }
         if part == Part::Post && self.over[place] {
             return None;
         }
-        // In the regular hours a price of before them has no more time than any.
+        // During the regular hours a price from before them is fresh for no longer than any other
+        // price.
         let most = match part {
             Part::Pre | Part::Post => limit(place, part).min(self.quiet[place]),
             _ => limit(place, part),
@@ -498,7 +516,7 @@ impl Judge<'_> {
         (now - value.at < most).then_some(index as u32)
     }
 
-    /// Whether a value may be called the close now.
+    /// Returns true if a value may be shown as the closing price now.
     fn may_be_close(&self, place: usize, index: u32) -> bool {
         let (tape, known) = (&self.tapes[place], &self.known[place]);
         let value = tape.get(index);
@@ -507,37 +525,41 @@ impl Judge<'_> {
         let same = |other: Option<u32>| {
             other.is_some_and(|other| tape.get(other).shown() == value.shown())
         };
-        // What is stamped ahead and was not streamed has no age.
+        // A value with a timestamp ahead of the time has no age if it was not streamed.
         let fetched = known.fetched.filter(|_| !self.moment.misstamped);
-        // What REST tells while the stream is young counts when REST is asked again.
+        // The program ignores a REST value while the stream is fresh; the value counts after the
+        // next REST request.
         let fetched = fetched.filter(|fetched| {
             let after = tape.get(*fetched).sort == Sort::Told(Part::After);
             !after || tape.get(*fetched).at < now - ASKED
         });
-        // What has come since is no price of the night, and makes this one old.
+        // A newer value in the regular hours makes this value old; a value from outside the hours
+        // does not.
         let come = [known.newest, fetched].into_iter().flatten();
         let mut come = come.map(|come| tape.get(come));
         let newer = come.any(|come| match come.sort {
             Sort::Told(Part::Outside) => false,
             Sort::NoPrice if known.outside > 0 => false,
-            // One print alone may not be believed before REST has told it, too.
+            // The program may ignore a single value until REST has returned it, too.
             Sort::Told(Part::Close) => {
                 let unheard = self.moment.misstamped || self.moment.unreachable_since.is_some();
                 come.at > value.at && come.at < now - ASKED && !unheard
             }
             _ => come.at > value.at,
         });
-        // Until a minute after its first value the session before is the last that has a close.
+        // Until a minute after the first value of a session, the previous session is the last one
+        // with a closing price.
         let first = tape
             .session
             .first
             .map_or(Ms::MIN, |first| tape.get(first).at);
-        // What is late is allowed two minutes more than it is.
+        // A delayed source gets two more minutes.
         let grace = match self.moment.delay {
             0 => MINUTE,
             _ => 3 * MINUTE,
         };
-        // Nor has it come to who could not hear.
+        // While faults keep data from the display, the first value of the session may not have
+        // arrived.
         let unreachable = self.moment.unreachable_since;
         let unreachable =
             unreachable.is_some_and(|since| since < first + self.moment.delay + grace);
@@ -565,17 +587,18 @@ impl Judge<'_> {
         if newer {
             return false;
         }
-        // On a link that lives nobody hears that the source has fallen silent just before the bell.
+        // While the connection works, the program cannot know that the source became silent just
+        // before the bell.
         let by = self.hushed[place].map_or(now - way, |since| since.min(now - way));
         let told = |value: &&Value| {
             value.at <= by && matches!(value.sort, Sort::Told(part) if part != Part::Outside)
         };
         let last = tape.values.iter().rev().find(told);
         if last.is_some_and(|last| last.shown() == value.shown() || last.at <= value.at) {
-            // Of the session that is on it is none.
+            // While its session is open, an instrument has no closing price.
             return !self.on[place] || place == SPY;
         }
-        // A session has begun within the last minute, and nothing of it has come.
+        // A session has begun within the last minute, and none of its values has arrived.
         let since = now - 62 * SECOND - self.moment.late;
         let after = tape.values[index as usize + 1..].iter();
         let mut after =
@@ -584,7 +607,8 @@ impl Judge<'_> {
             return true;
         }
         tape.session.official.is_some_and(|official| {
-            // It was published a moment ago, or while the link was broken or the stamps were wrong.
+            // The official close was published a moment ago, or while the connection was
+            // interrupted or the timestamps were wrong.
             let broken = self.moment.broken;
             let broken = broken.is_some_and(|since| self.moment.now - since < 45 * SECOND);
             now - tape.get(official).at < way.max(ASKED)
@@ -593,7 +617,7 @@ impl Judge<'_> {
         })
     }
 
-    /// Whether the display could not hear the official close, nor ask for it since.
+    /// Returns true if the display could neither receive the official close nor request it since.
     fn was_unreachable(&self, official: u32, tape: &Tape) -> bool {
         let at = tape.get(official).at + self.moment.delay;
         self.moment
@@ -601,7 +625,7 @@ impl Judge<'_> {
             .is_some_and(|since| since < at + ASKED)
     }
 
-    /// Whether a value was the last before the official close.
+    /// Returns true if a value was the last one before the official close.
     fn was_last(&self, place: usize, index: u32, official: u32) -> bool {
         let between = self.tapes[place]
             .values
@@ -610,7 +634,7 @@ impl Judge<'_> {
         between.is_some_and(|between| !between.iter().any(told))
     }
 
-    /// Looks at what is said of the whole glass, and at the change.
+    /// Checks the time of day and the change in percent on the display.
     pub(crate) fn look_around(&self, page: &Page, true_time: u16) -> Option<(Rule, String)> {
         if let Some(time) = page.time
             && self.moment.timed
@@ -632,7 +656,7 @@ impl Judge<'_> {
         let Sort::Told(part) = value.sort else {
             return None;
         };
-        // What looks the same may have been told outside the hours, too.
+        // A value outside the hours may have the same digits as the closing price.
         let closed = page.first.words.has(Word::Closed);
         let part = if closed { Part::Close } else { part };
         let base = match part {
@@ -657,7 +681,7 @@ impl Judge<'_> {
         wrong.then(|| (Rule::Change, format!("{:+.2} %", exact / 100.0)))
     }
 
-    /// A value in words.
+    /// Describes a value with its kind and its age.
     pub(crate) fn of(&self, place: usize, value: &Value) -> String {
         let sort = match value.sort {
             Sort::Told(part) => format!("{part:?}"),

@@ -1,11 +1,11 @@
-//! A world that is simulated: the program's own core, driven through virtual time by a seeded
-//! generator of exchanges, servers, clocks, answers, buses and faults, and a judge who knows what
-//! was true when and looks at every picture.
+//! A simulated world: it drives the program's own core through virtual time. A seeded generator
+//! makes exchanges, servers, clocks, REST responses, buses and faults; an independent judge checks
+//! every picture against the truth.
 //!
-//! `plan` and `tape` are the truth, `scenario` and `faults` what a world is made of, `run` its
-//! life, `display` the only file that calls the program, `bus`, `fonts` and `reader` how the glass
-//! is read, `judge` what may be on it.
-// Each of those who use it needs a part.
+//! `plan` and `tape` hold the true values. `scenario` and `faults` describe a world, and `run` runs
+//! it. `display` is the only module that calls the program. `bus`, `fonts` and `reader` read the
+//! display, and `judge` decides if a picture is correct.
+// Each test or bench that includes this module uses only a part of it.
 #![allow(dead_code, unused_imports)]
 
 mod bus;

@@ -1,47 +1,49 @@
-//! When each instrument has a value, by the hours of the world's own table.
+//! The times at which each instrument has values, by the trading hours of the simulated world.
 
 use super::hours::{HOUR, Kept, MINUTE, Ms, SECOND, kept, utc};
 use super::tape::{COUNT, NVDA, SPX, SPXW, SPY, TICK, VIX};
 
-/// What part of a day a value is of.
+/// The part of the trading day to which a value belongs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Part {
     Pre,
     Regular,
-    /// An index is computed on after the bell.
+    /// The time after the closing bell in which an index is still computed.
     After,
-    /// The official close.
+    /// The official closing price.
     Close,
     Post,
-    /// None of the known hours.
+    /// Outside all known trading hours.
     Outside,
 }
 
-/// A time in which an instrument has values.
+/// A period in which an instrument has values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     pub(crate) from: Ms,
     pub(crate) to: Ms,
     pub(crate) part: Part,
-    /// The least and the most between two values; one alone if the most is 0.
+    /// The least and the greatest time between two values in milliseconds; a greatest time of 0
+    /// means one value only.
     pub(crate) gap: (Ms, Ms),
     pub(crate) day: i64,
 }
 
-/// What is the same for all of a world's days.
+/// The settings that are the same for all days of a world.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Habits {
-    /// The last day of the SPXW contract.
+    /// The expiry day of the SPXW contract.
     pub(crate) expiry: i64,
-    /// A day on which the markets do not open although the table says so.
+    /// An unscheduled closure: the markets do not open on this day although the table has a
+    /// session.
     pub(crate) closure: Option<i64>,
-    /// The shares are traded so seldom.
+    /// True if trades of the shares are rare.
     pub(crate) thin: bool,
-    /// Trades before and after the regular hours say that they are such.
+    /// True if trades outside the regular hours have the condition "extended hours".
     pub(crate) extended: bool,
 }
 
-/// How a day is kept in truth.
+/// Returns the true kind of a day, with the unscheduled closure.
 pub(crate) fn truly(day: i64, habits: &Habits) -> Kept {
     match habits.closure == Some(day) {
         true => Kept::Closed,
@@ -49,7 +51,7 @@ pub(crate) fn truly(day: i64, habits: &Habits) -> Kept {
     }
 }
 
-/// The regular hours of an instrument on a day, if it has some.
+/// Returns the regular hours of an instrument on a day, or `None` without a session.
 pub(crate) fn regular(place: usize, day: i64, habits: &Habits) -> Option<(Ms, Ms)> {
     let half = match truly(day, habits) {
         Kept::Closed => return None,
@@ -65,7 +67,7 @@ pub(crate) fn regular(place: usize, day: i64, habits: &Habits) -> Option<(Ms, Ms
     Some((utc(day, 9 * HOUR + 30 * MINUTE), utc(day, end)))
 }
 
-/// The times of an instrument's values on these days, in order.
+/// Returns the periods with values of an instrument on these days, in order.
 pub(crate) fn spans(
     place: usize,
     days: std::ops::RangeInclusive<i64>,
@@ -88,7 +90,8 @@ pub(crate) fn spans(
         match place {
             SPX => {
                 add(open + SECOND, bell, Part::Regular, (900, 4_300));
-                // Computed on for a while, and minutes later the close: another length each day.
+                // The index is still computed for some seconds after the bell, and its official
+                // close comes minutes later. Both times differ from day to day.
                 let while_ = [0, 3, 40, 80][(day % 4) as usize] * SECOND;
                 add(bell + 500, bell + while_, Part::After, (900, 2_900));
                 let official = match (truly(day, habits), day % 3) {
@@ -128,18 +131,18 @@ pub(crate) fn spans(
     spans
 }
 
-/// How long a value may stand as if it were new.
+/// Returns the freshness limit in milliseconds: the time for which a value may be plain.
 pub(crate) const fn limit(place: usize, part: Part) -> Ms {
     match (place, part) {
         (SPX | TICK, _) => 10 * SECOND,
         (VIX, _) => 45 * SECOND,
-        // The auction of the close is a trade of after the bell.
+        // The closing auction is a trade after the bell.
         (SPY, Part::Pre | Part::Post | Part::Close) => 300 * SECOND,
         _ => 60 * SECOND,
     }
 }
 
-/// Whether an instrument is a contract.
+/// Returns true if the instrument is an option contract.
 pub(crate) const fn is_contract(place: usize) -> bool {
     matches!(place, SPXW | NVDA)
 }

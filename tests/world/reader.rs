@@ -1,23 +1,23 @@
-//! Reads the dots of the glass as a person does: names, numbers, whether they are struck out, and
-//! the words beside them. It knows the layout of the pages and nothing of what is behind them.
+//! Reads the dots of the display as a person does: names, numbers, strike lines, and the words
+//! beside the numbers. It knows the layout of the pages and nothing about the program behind them.
 
 use super::fonts::{Face, Fonts, Glass, Size, WIDTH};
 
-/// What stands where a number belongs.
+/// The content of a place for a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Figure {
-    /// No dot, or nothing that is a number.
+    /// No dots, or dots that are not a number.
     #[default]
     Nothing,
-    /// Dashes: nothing is known.
+    /// Dashes: the value is unknown.
     Dashes,
-    /// Dots: it has no room.
+    /// Dots: the number does not fit.
     Dots,
-    /// A number in 1/10 000, and whether it is struck out.
+    /// A number in 1/10 000; `struck` is true if the number is struck out.
     Number { scaled: i64, struck: bool },
 }
 
-/// Words that may stand beside a number.
+/// The words that may stand beside a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Word {
     Stale,
@@ -63,7 +63,7 @@ impl Word {
     }
 }
 
-/// A set of words.
+/// A set of words, one bit for each word.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Words(u16);
 
@@ -88,43 +88,44 @@ impl std::fmt::Debug for Words {
     }
 }
 
-/// One instrument as the glass shows it.
+/// One instrument as the display shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Sight {
-    /// Its place on the watchlist; `None` if no name of it can be read.
+    /// Its index in the watchlist, or `None` if the reader finds no known name.
     pub(crate) place: Option<usize>,
     pub(crate) figure: Figure,
     pub(crate) words: Words,
 }
 
-/// The glass as it is read.
+/// The content of the display.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Page {
     pub(crate) first: Sight,
     pub(crate) second: Option<Sight>,
     pub(crate) demo: bool,
-    /// Minutes of the day; `None` where no time is shown, or dashes.
+    /// The minute of the day, or `None` if the display shows no time or dashes.
     pub(crate) time: Option<u16>,
-    /// The bid and the ask of a contract's page.
+    /// The bid and the ask on the page of a contract.
     pub(crate) book: Option<[Figure; 2]>,
     /// The change in 1/100 of a percent.
     pub(crate) change: Option<i64>,
 }
 
-/// Reads only what has changed since the last time.
+/// Reads the display; it reads only the parts that have changed since the last call.
 pub(crate) struct Reader {
     fonts: Fonts,
-    /// The names by their place: each is what a label begins with.
+    /// The names in the order of the watchlist; each label begins with one of them.
     names: Vec<String>,
     last: Glass,
     page: Page,
-    /// What the parts of the picture say: the header, the first number, what is below.
+    /// The content of the header: the instrument, the first column after its name, and the badges.
     header: (Option<usize>, usize, Words),
     number: (Figure, Words),
     fresh: bool,
 }
 
-/// The parts of the picture. A contract's bid and ask stand in the last row of the number's.
+/// The byte ranges of the header, the first number, and the area below it. The bid and the ask of a
+/// contract stand in the last row of the number's range.
 const HEADER: std::ops::Range<usize> = 0..WIDTH;
 const NUMBER: std::ops::Range<usize> = WIDTH..5 * WIDTH;
 const BELOW: std::ops::Range<usize> = 5 * WIDTH..8 * WIDTH;
@@ -142,7 +143,7 @@ impl Reader {
         }
     }
 
-    /// What the glass says, and whether that is another thing than the last time.
+    /// Returns the content of the display, and true if its dots have changed since the last call.
     pub(crate) fn read(&mut self, glass: &Glass) -> (Page, bool) {
         let changed = |part: std::ops::Range<usize>| glass[part.clone()] != self.last[part];
         let first = !self.fresh;
@@ -200,13 +201,14 @@ impl Reader {
 
     fn place(&self, text: &str) -> Option<usize> {
         let mut names = self.names.iter();
-        // The longest first: SPXW is no SPX.
+        // A longer name needs an exact comparison first: SPXW must not match SPX.
         let begins = |name: &String| text == name || name.len() > 3 && text.starts_with(&**name);
         names.position(begins)
     }
 
     fn time(&self, glass: &Glass) -> Option<u16> {
-        // Before the sign of the link, two columns off it.
+        // The time stands before the connection symbol; the narrow colon moves it two columns to
+        // the right.
         let colon = 2;
         let (text, _) = text(&self.fonts.small, glass, 118 - 20 - colon, 0);
         let (hours, minutes) = text.split_once(':')?;
@@ -231,14 +233,14 @@ impl Reader {
         })
     }
 
-    /// The instrument of the lower half.
+    /// Returns the instrument in the lower half.
     fn second(&self, glass: &Glass) -> Option<Sight> {
         let mut place = None;
         let mut end = 0;
         let (name, after) = text(&self.fonts.small, glass, 0, 6);
         let (root, _) = text(&self.fonts.small, glass, 0, 5);
         if let Some(found) = self.place(&root) {
-            // Three lines: root, expiry, strike.
+            // The label has three lines: root, expiry, strike.
             place = Some(found);
             let lines = (5..8).map(|page| text(&self.fonts.small, glass, 0, page).1);
             end = lines.max().unwrap_or(0);
@@ -266,7 +268,7 @@ impl Reader {
         Some(sight)
     }
 
-    /// The book of a contract's page, known by its words.
+    /// Returns the bid and the ask of a contract's page. The words before them identify the page.
     fn book(&self, glass: &Glass) -> Option<[Figure; 2]> {
         let small = &self.fonts.small;
         let (bid, ask) = (text(small, glass, 0, 4), text(small, glass, 69, 4));
@@ -285,7 +287,8 @@ impl Reader {
         Some([side(15, 60), side(69 + 15, 125)])
     }
 
-    /// The number that begins there, in one of the sizes, and the column after it.
+    /// Returns the number that begins at this position in one of the sizes, and the first column
+    /// after it.
     fn figure(&self, glass: &Glass, x: usize, page: usize, sizes: &[usize]) -> (Figure, usize) {
         for struck in [false, true] {
             for size in sizes {
@@ -304,7 +307,8 @@ impl Reader {
         (Figure::Nothing, x)
     }
 
-    /// Adds the inverted words on these pages. Returns the end of one at the very left.
+    /// Adds the badges (inverted words) on these pages to `words`. Returns the end of a badge at
+    /// the left edge.
     fn badges(
         &self,
         glass: &Glass,
@@ -340,7 +344,8 @@ impl Reader {
     }
 }
 
-/// The text that begins there, and the column after its last character. Single gaps are spaces.
+/// Returns the text that begins at this position, and the first column after it. A gap of one
+/// character is a space.
 fn text(face: &Face, glass: &Glass, x: usize, page: usize) -> (String, usize) {
     let mut text = String::new();
     let (mut x, mut end) = (x, x);
@@ -368,7 +373,7 @@ fn text(face: &Face, glass: &Glass, x: usize, page: usize) -> (String, usize) {
     (text, end)
 }
 
-/// The inverted text that begins there.
+/// Returns the inverted text that begins at this position, and the first column after it.
 fn badge(
     face: &Face,
     glass: &Glass,
@@ -384,7 +389,7 @@ fn badge(
             x += glyph.advance;
             continue;
         }
-        // A space between two words, as in NO ACCESS.
+        // A space between two words, as in NO ACCESS, is fully lit.
         let lit = (x..x + step).all(|x| glass[page * WIDTH + x] | dark == 0xFF);
         if lit && face.inverted(glass, x + step, page, dark).is_some() {
             text.push(' ');
@@ -396,7 +401,8 @@ fn badge(
     (!text.is_empty()).then_some((text, x))
 }
 
-/// The characters of a number; how many they are, and the column after them.
+/// Writes the characters of a number to `text`. Returns their count and the first column after
+/// them.
 fn number(
     size: &Size,
     glass: &Glass,
@@ -469,7 +475,8 @@ fn parse(text: &[u8], struck: bool) -> Option<Figure> {
             _ => return None,
         }
     }
-    // All prices on the glass have at least two decimals: less of them is a part of one.
+    // Each price on the display has at least two decimals: a number with fewer decimals is only a
+    // part of a price.
     let places: u32 = places.filter(|places| *places >= 2)?;
     let scaled = scaled * 10i64.pow(4 - places);
     Some(Figure::Number {

@@ -1,11 +1,11 @@
-//! Makes a world that breaks a promise smaller: fewer faults, a shorter day.
+//! Reduces a world that breaks a rule: it removes faults and shortens the day.
 
 use super::hours::{MINUTE, SECOND};
 use super::judge::Broken;
 use super::run::{Outcome, run};
 use super::scenario::Scenario;
 
-/// The smallest world found that breaks the same promise of the same instrument.
+/// Returns the smallest world that still breaks the same rule for the same instrument.
 pub(crate) fn reduce(scenario: &Scenario, broken: &Broken) -> (Scenario, Outcome) {
     let same = |scenario: &Scenario| {
         let outcome = run(scenario);
@@ -34,7 +34,8 @@ pub(crate) fn reduce(scenario: &Scenario, broken: &Broken) -> (Scenario, Outcome
             at += 1;
         }
     }
-    // It starts as late as it can: another start is another world, so not every one will do.
+    // Tries later starts, the latest first. A later start changes the random values, so the broken
+    // rule may not appear again.
     for before in [1, 3, 10, 60, 240] {
         let start = broken.at - before * MINUTE;
         let late = best.faults.iter().all(|fault| fault.from > start);

@@ -1,5 +1,5 @@
-//! One world in virtual time: the exchanges, the server, the way and the display, until a promise
-//! is broken or the time is over.
+//! Runs one world in virtual time: the exchanges, the server, the network and the display. A run
+//! ends at the first broken rule or at the end of the world.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,29 +15,29 @@ use super::scenario::{Kind, Scenario, clock};
 use super::tape::{COUNT, NAMES, SPX, SPXW, SPY, Session, Sort, TICK, Tape, VIX};
 use super::words::{Form, Row, Stamp, frame, status};
 
-/// How long things take on the way, at most.
+/// The greatest transit time in milliseconds without a fault.
 const WAY: Ms = 90;
 
-/// What happens.
+/// An event of the simulated world.
 #[derive(Debug)]
 enum Event {
-    /// The exchange has a value.
+    /// The exchange makes a value.
     Emit(usize),
-    /// The simulation has one.
+    /// The simulated server makes a value.
     Simulate(usize),
-    /// A minute is over.
+    /// A minute ends, so its bars are due.
     Minute,
-    /// A value leaves a source that is late.
+    /// A value leaves a delayed source.
     Leave(Flight),
-    /// It comes to the display.
+    /// A value arrives at the display.
     Arrive(usize, u32, Flight, Option<Ms>),
-    /// Words come.
+    /// A status message arrives at the display.
     Say(usize, u32, Box<str>),
-    /// An attempt is answered.
+    /// The server answers a connection attempt.
     Answered(usize, u32, Result<(), End>),
     Pong(usize, u32),
     Lost(usize, u32, End),
-    /// REST is answered.
+    /// A REST response arrives.
     Told(Question),
     Begin(usize),
     Finish(usize),
@@ -57,18 +57,18 @@ enum Question {
     Market,
 }
 
-/// A connection as the server sees it.
+/// A connection from the server's side.
 #[derive(Clone, Copy, Debug, Default)]
 struct Connection {
     epoch: u32,
     open: bool,
-    /// Nothing passes, and nobody knows.
+    /// True if no packet passes and no side has got an error.
     dead: bool,
-    /// The channels, by instrument and kind: V, Q, A, AM.
+    /// The subscriptions, by instrument and by kind: V, Q, A, AM.
     wanted: [[bool; 4]; COUNT],
-    /// Nothing comes before this: what is sent comes in order.
+    /// The arrival time of the last message: a connection keeps the order of its messages.
     last: Ms,
-    /// An attempt that nobody answers.
+    /// True while a connection attempt waits for its answer.
     calling: bool,
 }
 
@@ -78,7 +78,7 @@ fn kind(prefix: &str) -> Option<usize> {
         .position(|kind| *kind == prefix)
 }
 
-/// What is counted of all worlds.
+/// The counters of all worlds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) values: u64,
@@ -90,12 +90,12 @@ pub(crate) struct Counts {
     pub(crate) struck: u64,
     pub(crate) dashes: u64,
     pub(crate) no_time: u64,
-    /// Milliseconds from the end of a fault of the way to the next fresh value on the glass.
+    /// The milliseconds from the end of a network fault to the next fresh value on the display.
     pub(crate) recoveries: Vec<u32>,
 }
 
 impl Counts {
-    /// Adds those of another world.
+    /// Adds the counters of another world.
     pub(crate) fn add(&mut self, other: &Self) {
         let pairs = self.faults.iter_mut().zip(other.faults);
         pairs
@@ -112,7 +112,7 @@ impl Counts {
     }
 }
 
-/// What became of a world.
+/// The result of a world.
 pub(crate) struct Outcome {
     pub(crate) broken: Option<Broken>,
     pub(crate) story: Vec<String>,
@@ -136,24 +136,25 @@ struct World<'a> {
     connections: [Connection; CLUSTERS],
     kind: Kind,
     simulated: bool,
-    /// What a hub would repeat: the last of each channel, and when it came there.
+    /// The values that a hub repeats: the last value of each channel, and its receive time at the
+    /// hub.
     cache: [[Option<(Flight, Ms)>; 4]; COUNT],
     active: Vec<usize>,
-    /// When the last value of each leaves its source.
+    /// The time at which the last value of each instrument leaves its source.
     page_specs: [Ms; COUNT],
     known: [Known; COUNT],
     real: [Option<Ms>; COUNT],
-    /// Since when two witnesses of the time are right, without a break.
+    /// The time since which two time sources have been right without a break.
     timed: Option<Ms>,
-    /// They were, and have not conspired since.
+    /// True if two time sources were right at some time and no two wrong ones have agreed since.
     remembered: bool,
-    /// The stamps of a share's bars were right.
+    /// True if a bar of a share has arrived with a right timestamp.
     barred: bool,
     dated: Option<(Ms, bool)>,
     streamed: Option<(Ms, bool)>,
     disordered: Ms,
     broken_since: Option<Ms>,
-    // REST
+    // The state of the REST client
     poll_intervals: Vec<Option<Ms>>,
     epoch: u64,
     answered: [Option<(Ms, u64)>; COUNT],
@@ -174,7 +175,7 @@ struct World<'a> {
     story: Vec<String>,
     counts: Counts,
     recovering: Option<Ms>,
-    /// What is demanded, and until when that holds.
+    /// The requirements, and the time until which they are valid.
     demanded: ([Demand; COUNT], Ms),
     quiet: Ms,
     halted: bool,
@@ -182,11 +183,11 @@ struct World<'a> {
     over: [bool; COUNT],
     unclosed: [bool; COUNT],
     hushed: [Option<Ms>; COUNT],
-    /// Answers are part of the story.
+    /// True if the log of the world contains the REST responses.
     loud: bool,
 }
 
-/// Runs a world.
+/// Runs a world until a rule is broken or its time is over.
 pub(crate) fn run(scenario: &Scenario) -> Outcome {
     let mut world = World::new(scenario);
     let broken = world.live();
@@ -245,7 +246,7 @@ impl<'a> World<'a> {
             ),
             tickers,
             connections: Default::default(),
-            // A proxy simulates nothing: it is a hub until then.
+            // A proxy has no simulated prices, so a hub serves them until the replacement.
             kind: if scenario.simulated {
                 Kind::Hub
             } else {
@@ -296,7 +297,8 @@ impl<'a> World<'a> {
         world
     }
 
-    /// The closes of the two sessions before, and all that has come before the display starts.
+    /// Makes the closing prices of the two previous sessions and all values before the start of the
+    /// display.
     fn past(&mut self, first: i64) {
         let habits = self.scenario.habits;
         let start = self.scenario.start;
@@ -316,9 +318,9 @@ impl<'a> World<'a> {
                 };
                 let (part, at) = match place {
                     SPX => (Part::Close, bell + 290 * SECOND),
-                    // The last trade was minutes before the bell, now and then.
+                    // On some days the last trade is minutes before the bell.
                     SPY => (Part::Close, bell - [0, 8 * MINUTE][(day % 2) as usize]),
-                    // Nor was there a quote.
+                    // On some days the last quote of a contract is minutes before the bell, too.
                     5 => (
                         Part::Regular,
                         bell - [3_000, 20 * MINUTE][(day % 2) as usize],
@@ -329,7 +331,7 @@ impl<'a> World<'a> {
                     self.tapes[place].tell(at, part, day, false);
                 }
             }
-            // The sessions of yesterday and of today before the start.
+            // The loop below makes the values of yesterday and of today before the start.
             self.at[place] = 0;
         }
         let mut due = [Ms::MAX; COUNT];
@@ -343,7 +345,7 @@ impl<'a> World<'a> {
                 due[place] = self.emit_at(place, at);
                 let late = at + self.scenario.kind.delay();
                 if late >= start {
-                    // It is on its way.
+                    // The delayed value is still in transit at the start.
                     let index = self.tapes[place].values.len() as u32 - 1;
                     let flight = self.stamped(place, index, Form::of(place));
                     self.push(late, Event::Leave(flight));
@@ -393,7 +395,7 @@ impl<'a> World<'a> {
         faults.any(|fault| fault.what == what && fault.place == place)
     }
 
-    /// What the display's own clock says.
+    /// Returns the time of the display's own clock, or `None` if the clock is not set.
     fn own(&self) -> Option<Ms> {
         if self.active(What::ClockUnset).is_some() {
             return None;
@@ -410,9 +412,9 @@ impl<'a> World<'a> {
         self.random.i64(15..WAY)
     }
 
-    // ---- the exchanges
+    // ---- The exchanges
 
-    /// Makes the next value, and says when the one after it is due.
+    /// Makes the next value, and returns the time of the one after it.
     fn emit_at(&mut self, place: usize, at: Ms) -> Ms {
         let span = self.spans[place][self.at[place]];
         let worthless = self.scenario.worthless
@@ -426,7 +428,7 @@ impl<'a> World<'a> {
         } else {
             self.random.i64(least..most)
         };
-        // A bar of a second ends with a whole one.
+        // A one-second bar ends at a whole second.
         let next = at
             + if place == SPY {
                 gap - gap % SECOND
@@ -441,7 +443,7 @@ impl<'a> World<'a> {
             let Some(span) = self.spans[place].get(self.at[place]) else {
                 return Ms::MAX;
             };
-            // What is over before it began, or has been overtaken, is left out.
+            // The search skips a period that has no length or that began in the past.
             if span.from > at && (span.from < span.to || span.gap.1 == 0) {
                 return span.from;
             }
@@ -471,7 +473,7 @@ impl<'a> World<'a> {
         self.take_off(flight);
     }
 
-    /// A minute's bar of SPX and SPY, from the values within it.
+    /// Sends the minute bars of SPX and SPY, made from the values within the minute.
     fn minute(&mut self) {
         let end = self.now - self.now % MINUTE;
         self.push(end + MINUTE + 700, Event::Minute);
@@ -481,7 +483,7 @@ impl<'a> World<'a> {
                 continue;
             };
             let value = tape.get(last);
-            // A bar of a second that ends with the minute is its last.
+            // A one-second bar that ends with the minute belongs to this minute.
             let (from, to) = if place == SPY {
                 (end - MINUTE + 1, end + 1)
             } else {
@@ -493,7 +495,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A value goes to whoever listens to the vendor.
+    /// Sends a value from the exchange to the clients of the vendor, unless a fault prevents it.
     fn send(&mut self, place: usize, index: u32, form: Form) {
         if self.simulated {
             return;
@@ -511,7 +513,7 @@ impl<'a> World<'a> {
             0
         };
         let bar = if place == SPY { 900 } else { 0 };
-        // In the order in which they were made.
+        // The source sends the values in the order of their creation.
         let page_specs = &mut self.page_specs[place];
         *page_specs = (self.now + self.scenario.kind.delay() + late + bar).max(*page_specs);
         match *page_specs {
@@ -543,7 +545,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A value is at the server, and goes on to the display.
+    /// Handles a value that arrives at the server, and forwards it to the display.
     fn take_off(&mut self, flight: Flight) {
         let hub = !self.kind.is_vendor();
         if hub && (self.active(What::UpstreamLost).is_some() || self.is_down()) {
@@ -571,7 +573,7 @@ impl<'a> World<'a> {
         self.push(at, Event::Arrive(cluster, epoch, flight, age));
     }
 
-    // ---- the server and the way
+    // ---- The server and the network
 
     fn is_down(&self) -> bool {
         self.active(What::Down).is_some()
@@ -580,7 +582,7 @@ impl<'a> World<'a> {
                 .is_some_and(|fault| self.now >= fault.from)
     }
 
-    /// When what is on its way now comes: it may be held up.
+    /// Returns the time until which all data is held up, if a fault holds it up.
     fn held(&self) -> Option<Ms> {
         let mut stalls = [What::Stall, What::Stopped, What::Held].into_iter();
         let stall = stalls.find_map(|what| self.active(what));
@@ -619,7 +621,7 @@ impl<'a> World<'a> {
                 }
             }
             What::UpstreamLost if self.kind == Kind::Proxy => {
-                // They stay open and silent, for ever.
+                // The proxy's connections stay open and silent for ever.
                 for connection in &mut self.connections {
                     connection.wanted = Default::default();
                 }
@@ -644,7 +646,7 @@ impl<'a> World<'a> {
             fault.what,
             What::StampsOff | What::NoStamp | What::Seconds | What::Ahead
         ) {
-            // Two values of the slowest may be needed, and what is late is still on its way.
+            // The slowest instrument may need two values, and delayed values are still in transit.
             let until = fault.until + self.scenario.kind.delay() + 35 * SECOND;
             self.disordered = self.disordered.max(until);
         }
@@ -681,7 +683,8 @@ impl<'a> World<'a> {
             What::UpstreamLost if self.kind != Kind::Proxy => self.announce("upstream_up", "again"),
             What::Naks => self.display.chip().refuse(0),
             What::HalfOpen => {
-                // Who calls is heard now: the first packet is sent again and again.
+                // TCP sends the first packet of an attempt again, so that a waiting attempt
+                // succeeds now.
                 for cluster in 0..CLUSTERS {
                     if self.connections[cluster].calling {
                         let way = self.random.i64(100..1_000);
@@ -692,7 +695,7 @@ impl<'a> World<'a> {
             What::NotAuthorized => {}
             _ => {}
         }
-        // Measured where SPX comes all the time and is on the glass all the time.
+        // The recovery time is measured only while SPX arrives and is shown all the time.
         let regular = regular(SPX, local(self.now).0, &self.scenario.habits);
         let comes = regular.is_some_and(|(open, bell)| {
             (open + MINUTE..bell - MINUTE).contains(&self.now) && !self.kind.is_vendor()
@@ -738,7 +741,7 @@ impl<'a> World<'a> {
         self.take_off(flight);
     }
 
-    /// Another hub says again what was true so long ago.
+    /// Sends an old value again, as another hub behind the same address would.
     fn replay(&mut self, fault: &Fault) {
         let tape = &self.tapes[fault.place];
         let now = self.now - self.scenario.kind.delay();
@@ -757,7 +760,7 @@ impl<'a> World<'a> {
         self.forward(flight, (self.kind == Kind::Hub).then_some(age));
     }
 
-    /// A bar of some minutes ago is sent again, with a close that was not the one then.
+    /// Sends a minute bar again with a close that differs from the true one.
     fn correct(&mut self, fault: &Fault) {
         let place = fault.place;
         let end = self.now - fault.size;
@@ -766,7 +769,8 @@ impl<'a> World<'a> {
         let within = tape.values.iter().rev().find(|value| {
             (end - MINUTE..end).contains(&value.at) && matches!(value.sort, Sort::Told(_))
         });
-        // The last value of all may be corrected.
+        // The last value of all must stay as it is, because a correction of it would be correct to
+        // show.
         let over = tape.last.is_some_and(|last| tape.get(last).at > end);
         let Some(price) = within.map(|value| value.price + 700).filter(|_| over) else {
             return;
@@ -875,15 +879,16 @@ impl<'a> World<'a> {
         }
     }
 
-    // ---- REST
+    // ---- The REST client
 
-    /// Asks what is due.
+    /// Starts the next REST request that is due.
     fn ask(&mut self) {
         let time = self.time();
         if self.display.needs {
             let (poll_intervals, epoch) = self.display.need(time);
             if epoch != self.epoch {
-                // A link has returned: the failure before it says little.
+                // After a reconnection an earlier REST failure says little, so the wait becomes
+                // shorter.
                 self.hold = self.hold.min(self.now + 5 * SECOND);
             }
             (self.poll_intervals, self.epoch) = (poll_intervals, epoch);
@@ -926,7 +931,7 @@ impl<'a> World<'a> {
         answered + wait
     }
 
-    /// When REST is asked next.
+    /// Returns the time of the next REST request.
     fn asks_at(&self) -> Ms {
         if self.asking {
             return Ms::MAX;
@@ -1021,7 +1026,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether REST serves nothing of an instrument either.
+    /// Returns true if REST refuses an instrument, too.
     fn denied(&self, place: usize) -> bool {
         let mut faults = self.active.iter().map(|at| &self.scenario.faults[*at]);
         faults.any(|fault| {
@@ -1029,11 +1034,11 @@ impl<'a> World<'a> {
         })
     }
 
-    /// Writes what REST knows of an instrument; the value that it tells.
+    /// Writes the REST row of an instrument, and returns the index of its value.
     fn row(&mut self, place: usize, stale: Ms, text: &mut String) -> Option<u32> {
         let asked = self.now - 60 - stale - self.kind.delay();
         let tape = &self.tapes[place];
-        // The last quote, also if it makes no price.
+        // The row contains the last quote even if the quote has no midpoint.
         let real =
             |index: &usize| matches!(tape.values[*index].sort, Sort::Told(_) | Sort::NoPrice);
         let (last, mut session, before): (u32, Session, Session);
@@ -1054,7 +1059,7 @@ impl<'a> World<'a> {
                 .is_none_or(|first| tape.get(first).at <= asked);
             let mut shown = match begun {
                 true => (tape.session, tape.before),
-                // What is late has not seen it.
+                // A delayed source has not seen the new session yet.
                 false => (tape.before, Session::default()),
             };
             let yesterday = self.active(What::RestYesterday).is_some();
@@ -1080,11 +1085,11 @@ impl<'a> World<'a> {
             }
             last = index as u32;
             (session, before) = shown;
-            // What has been told of it by then.
+            // The row contains only values that the source had at the time of the request.
             let by_then = |index: u32| tape.get(index).at <= asked;
             session.official = session.official.filter(|official| by_then(*official));
             if session.day == tape.session.day && !self.is_closed(place, asked) {
-                // So far the last price is what would be its close.
+                // While the session is open, the row's close is the last price so far.
                 session.last = session.last.map(|_| last);
             } else if session.last.is_some_and(|last| !by_then(last)) {
                 let regular = |value: &super::tape::Value| {
@@ -1146,7 +1151,7 @@ impl<'a> World<'a> {
         Some(last)
     }
 
-    /// Whether the market of an instrument is closed in truth.
+    /// Returns true if the market of an instrument is really closed, outside all its trading hours.
     fn is_closed(&self, place: usize, at: Ms) -> bool {
         let day = local(at).0;
         let habits = &self.scenario.habits;
@@ -1158,7 +1163,7 @@ impl<'a> World<'a> {
         !on
     }
 
-    /// What a row says of a market that is not closed.
+    /// Returns the market status word for a market that is not closed.
     fn market_word(&self, place: usize, at: Ms) -> &'static str {
         match place {
             SPY => match regular(SPY, local(at).0, &self.scenario.habits) {
@@ -1192,7 +1197,7 @@ impl<'a> World<'a> {
         )
     }
 
-    // ---- time goes on
+    // ---- The event loop
 
     fn live(&mut self) -> Option<Broken> {
         let end = self.scenario.end;
@@ -1224,7 +1229,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What is waited for, for who has to find out why time stands still.
+    /// Describes all pending deadlines, for the error message when virtual time stops.
     fn waits(&self) -> String {
         let lines = [0, 1, 2].map(|cluster| self.display.line_deadline(cluster));
         format!(
@@ -1237,7 +1242,7 @@ impl<'a> World<'a> {
         )
     }
 
-    /// When something happens next.
+    /// Returns the time of the next event or deadline.
     fn next_time(&self) -> Ms {
         let event = self.queue.peek().map_or(Ms::MAX, |Reverse((at, _, _))| *at);
         let start = self.scenario.start;
@@ -1251,7 +1256,7 @@ impl<'a> World<'a> {
             next = next.max(stopped.until);
         }
         if let Some(held) = self.active(What::Held) {
-            // The panel's thread alone runs on.
+            // Only the panel's thread runs.
             let halts = mono(self.display.vouched).max(self.now);
             next = if self.halted {
                 held.until
@@ -1259,7 +1264,7 @@ impl<'a> World<'a> {
                 halts.min(held.until)
             };
         }
-        // By then a cut message is to be mended.
+        // A cut message must be repaired by this time, so the judge looks again then.
         let mended = if self.torn > self.now {
             self.torn
         } else {
@@ -1268,7 +1273,7 @@ impl<'a> World<'a> {
         event.min(next).min(mended).max(self.now)
     }
 
-    /// Before time goes on: what is on the glass must be good until then.
+    /// Checks, before the time moves to `to`, that each plain price may stay plain until then.
     fn pass(&mut self, to: Ms) -> Option<Broken> {
         if self.active(What::Stopped).is_some() || self.torn > self.now {
             return None;
@@ -1299,7 +1304,7 @@ impl<'a> World<'a> {
         })
     }
 
-    /// All that happens now.
+    /// Handles all events and deadlines of the current time.
     fn happen(&mut self) {
         let mut told = false;
         while let Some(Reverse((at, _, slot))) = self.queue.peek().copied() {
@@ -1347,7 +1352,7 @@ impl<'a> World<'a> {
         self.display.tick(time);
     }
 
-    /// Takes in one event; whether the display has heard of it.
+    /// Handles one event; returns true if the display received something.
     fn on(&mut self, event: Event) -> bool {
         let time = self.time();
         match event {
@@ -1458,7 +1463,7 @@ impl<'a> World<'a> {
                 self.known[place].barred(index, end, self.now);
             }
         } else {
-            // Without a stamp it may be a repetition: then nothing has come.
+            // A value without a right timestamp may be a repetition, so it is recorded as such.
             let stamped = flight.stamp == Stamp::Millis(value.at);
             let age = age.unwrap_or(0);
             self.known[place].streamed(&self.tapes[place], index, self.now, age, stamped);
@@ -1525,7 +1530,7 @@ impl<'a> World<'a> {
         true
     }
 
-    // ---- the glass
+    // ---- The display and the judge
 
     fn look(&mut self) -> Option<Broken> {
         if self.active(What::Stopped).is_some() {
@@ -1534,8 +1539,9 @@ impl<'a> World<'a> {
         self.witness();
         let cuts = self.display.chip().cut();
         if cuts != self.cuts {
-            // The message is repeated at once, so the picture is torn for 100 ms at most. If that fails too,
-            // the panel is opened anew within about a second.
+            // The program repeats a cut message at once, so the picture is torn for 100 ms at most.
+            // If the repetition fails, too, the program opens the panel again within about a
+            // second.
             let again = cuts > self.cuts + 1 || self.torn > self.now;
             self.torn = self.now + if again { 1_200 } else { 100 };
             self.cuts = cuts;
@@ -1641,7 +1647,7 @@ impl<'a> World<'a> {
         })
     }
 
-    /// Which witnesses of the time are right now, and since when two of them are.
+    /// Finds the time sources that are right now, and the time since which two of them are right.
     fn witness(&mut self) {
         let own = self.own() == Some(self.now);
         let date = self.dated.is_some_and(|(_, right)| right);
@@ -1660,7 +1666,7 @@ impl<'a> World<'a> {
             (Some(a), Some(b)) => (a - b).abs() < 10 * SECOND,
             _ => false,
         });
-        // The display may remember what they have said.
+        // The program may still use what two time sources reported earlier.
         self.remembered = !conspired && (self.remembered || right >= 2 || date && self.barred);
         let lasting = self.timed.is_some() && !conspired && right >= 1;
         match right >= 2 || lasting {
@@ -1706,14 +1712,15 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether nobody can tell which value was the close: at the bell the stamps were behind, or the proxy,
-    /// which calls nothing a close, tells a value of an index from outside the hours.
+    /// Returns true if the program cannot know which value was the closing price: for example, the
+    /// timestamps were behind at the bell, or the proxy returned a value from outside the hours.
+    /// The proxy marks no value as a close.
     fn is_unclosed(&self, place: usize) -> bool {
         let Tape {
             session, before, ..
         } = &self.tapes[place];
         let hours = |day| regular(place, day, &self.scenario.habits);
-        // The close of the day before stands until the open.
+        // The close of the previous session stands until the open.
         let stands = hours(session.day).is_some_and(|(open, _)| self.now < open + 20 * MINUTE);
         let before = hours(before.day).filter(|_| stands);
         let mut bells = hours(session.day).into_iter().chain(before);
@@ -1724,10 +1731,12 @@ impl<'a> World<'a> {
                     let late = self.scenario.kind.delay() + 10 * MINUTE - fault.size;
                     fault.size < 0 && fault.from < bell + 10 * MINUTE && fault.until + late > bell
                 }
-                // Values that are late around the bell: the last one that came in time looks like the close.
+                // If values are late around the bell, the last one that arrived in time looks like
+                // the close.
                 What::Late => fault.from < bell + 30 * MINUTE && fault.until > bell - MINUTE,
                 What::Outside => self.kind == Kind::Proxy && fault.place == place,
-                // Nor is a share asked for by REST known to be traded.
+                // With an ineligible last trade, the program cannot know from REST that the share
+                // is traded.
                 What::Ineligible => {
                     let on = fault.from..fault.until + 10 * SECOND;
                     place == SPY && on.contains(&self.now)
@@ -1737,8 +1746,8 @@ impl<'a> World<'a> {
         })
     }
 
-    /// When the source of an instrument fell silent or became late, if that was so shortly before its
-    /// bell that the last value that came was within its limit then.
+    /// Returns the time at which the source of an instrument became silent or late, if that
+    /// happened so shortly before the bell that the last value was within its limit at the bell.
     fn hushed_since(&self, place: usize) -> Option<Ms> {
         let day = self.tapes[place].session.day;
         let (_, bell) = regular(place, day, &self.scenario.habits)?;
@@ -1751,7 +1760,8 @@ impl<'a> World<'a> {
         found.map(|fault| fault.from)
     }
 
-    /// Since when something has kept words from the display, without a minute's pause.
+    /// Returns the start of the faults that have kept data from the display without a pause of
+    /// about a minute.
     fn unreachable_since(&self) -> Option<Ms> {
         let faults = self.scenario.faults.iter().rev();
         let mut since = None;
@@ -1764,15 +1774,16 @@ impl<'a> World<'a> {
         since
     }
 
-    /// Whether stamps are wrong, or were so long ago.
+    /// Returns true if timestamps are wrong, or were wrong within the last `after` milliseconds.
     fn misstamped(&self, after: Ms) -> bool {
         self.scenario.faults.iter().any(|fault| {
             fault.what == What::StampsOff && (fault.from..fault.until + after).contains(&self.now)
         })
     }
 
-    /// Whether nobody can tell which of two values is the newer one: all stamps are behind the time,
-    /// or values without one have waited with others; and whether it is that.
+    /// Returns two flags. The first is true if the program cannot tell which of two values is
+    /// newer: all timestamps are behind the time, or values without a timestamp have waited with
+    /// others. The second is true if values have no timestamp, or had none a short time ago.
     fn unordered(&self) -> (bool, bool) {
         let on = |what: What, after: Ms| {
             let mut faults = self.scenario.faults.iter();
@@ -1786,18 +1797,21 @@ impl<'a> World<'a> {
         let last_unstamped = on(What::NoStamp, self.scenario.kind.delay() + 75 * SECOND);
         let waited = last_unstamped && waits.iter().any(|what| on(*what, 35 * SECOND));
         let delay = self.scenario.kind.delay();
-        // What is stamped ahead by a late source is not ahead of the time, and a bar gives way to no older one.
+        // A timestamp that is too high still looks old if the source is delayed; and an older value
+        // never replaces a bar.
         let over = delay + 75 * SECOND;
         let late = delay > 0 && (on(What::Ahead, over) || self.misstamped(over));
         let behind = on(What::StampsOff, delay + 40 * SECOND);
         (waited || behind || late, last_unstamped)
     }
 
-    /// What must be seen, where no fault excuses it.
+    /// Returns the requirements for each instrument, and the time until which they are valid. A
+    /// fault that can affect an instrument removes its requirements.
     fn demands(&self) -> ([Demand; COUNT], Ms) {
         let mut demands = [Demand::default(); COUNT];
         let scenario = self.scenario;
-        // Of two others than the own clock one may need a while to be heard.
+        // If the own clock is wrong, the program needs more time to hear from two other time
+        // sources.
         let own = self.own() == Some(self.now);
         let enough = if own { 5 * SECOND } else { 90 * SECOND };
         let timed = self.timed.is_some_and(|since| self.now - since > enough);
@@ -1805,7 +1819,7 @@ impl<'a> World<'a> {
         if !timed || up < 20 * SECOND || self.simulated {
             return (demands, self.now);
         }
-        // Bells ring at whole minutes.
+        // Sessions open and close at whole minutes.
         let mut until = (self.now + 10 * SECOND).min(self.now - self.now % MINUTE + MINUTE);
         for (place, demand) in demands.iter_mut().enumerate() {
             let streamed =
@@ -1827,14 +1841,15 @@ impl<'a> World<'a> {
                     until = until.min(fault.from);
                     continue;
                 }
-                // Who was away may have missed one, and waits for the next.
+                // A display that missed a value waits for the next one.
                 let slow = if streamed { gap } else { 25 * SECOND };
                 let way = if fault.what.is_of_source() {
                     slow + self.kind.delay()
                 } else {
                     slow
                 };
-                // The connection is reset, so that all its channels are subscribed anew.
+                // The server resets the connection, so that the program subscribes to all channels
+                // again.
                 let reset = fault.what == What::NotAuthorized && fault.place != place;
                 let fault = &if reset {
                     Fault {
@@ -1847,7 +1862,7 @@ impl<'a> World<'a> {
                 };
                 let mut over = fault.over(scenario).saturating_add(way);
                 if fault.what == What::UpstreamLost && self.kind == Kind::Proxy {
-                    // In the night nobody notices that the proxy says nothing any more.
+                    // At night the program cannot notice that the proxy has become silent.
                     let open = match place {
                         VIX => 3 * HOUR + 15 * MINUTE,
                         _ => 9 * HOUR + 30 * MINUTE,
@@ -1860,14 +1875,15 @@ impl<'a> World<'a> {
                     };
                     over = over.max(open.max(fault.until) + notices);
                 }
-                // One witness of three may be wrong.
-                // Stamps that are behind look late. A REST value has no other age than its stamp's.
+                // One of three time sources may be wrong without an effect. Timestamps behind the
+                // time are an exception: their values look late. A value that REST alone provides
+                // has no other age than that of its timestamp.
                 let plain = streamed && self.kind.delay() == 0;
                 let late = fault.what == What::StampsOff && (fault.size < 0 || !plain);
                 let excused = (late || !fault.what.is_of_time()) && fault.touches(place, scenario);
                 live &= !excused || self.now > over;
                 if excused {
-                    // What came meanwhile may be lost.
+                    // Values that were sent during the fault may be lost.
                     since = since.max(over);
                 }
                 let later = 12 * MINUTE + self.kind.delay();
@@ -1885,7 +1901,7 @@ impl<'a> World<'a> {
                 at < span.from - 5 * SECOND || at > span.to + margin
             });
             closed &= quiet && !(place == SPXW && day > habits.expiry);
-            // A contract's row has no close but its last quote, if that made a price.
+            // The row of a contract has no close but its last quote, if that quote has a midpoint.
             let tape = &self.tapes[place];
             let next = tape
                 .session
@@ -1897,11 +1913,12 @@ impl<'a> World<'a> {
                     let there = scenario.start < fault.from && !scenario.simulated;
                     fault.what == What::Outside && fault.place == place && !there
                 }));
-            // Who was not there when the markets did not open cannot know it in the evening; and of
-            // VIX no source says that it had no session in the night either.
+            // A display that started after an unscheduled closure cannot know of it in the evening.
+            // For VIX no source reports that the night session was cancelled, too.
             closed &= habits.closure.is_none_or(|closure| {
                 let (begin, close) = (utc(closure, 3 * HOUR), utc(closure, 16 * HOUR));
-                // Nor who has not heard for minutes that they are closed.
+                // A display that could not receive the market status for minutes cannot know of the
+                // closure either.
                 let heard = !scenario.faults.iter().any(|fault| {
                     let unsure = fault.what.blocks_input() || fault.what.is_of_time();
                     unsure && fault.until - fault.from > 8 * MINUTE
@@ -1962,10 +1979,11 @@ impl<'a> World<'a> {
     }
 }
 
-/// Rules that are not asked for, a bit each: for who looks for what is behind a known fault.
+/// The rules that the judge skips, one bit each: this helps to find a fault that a known fault
+/// hides.
 static SKIPPED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 
-/// Leaves a rule out from now on, by its name.
+/// Skips the rule with this name from now on.
 pub(crate) fn skip(name: &str) {
     let found = Rule::ALL
         .into_iter()
@@ -1978,7 +1996,7 @@ fn skipped(rule: Rule) -> bool {
     SKIPPED.load(std::sync::atomic::Ordering::Relaxed) >> rule as u32 & 1 == 1
 }
 
-/// What is seen of one instrument, in words.
+/// Describes one instrument on the display.
 fn seen(sight: &super::reader::Sight) -> String {
     let number = match sight.figure {
         Figure::Number { scaled, struck } => {
@@ -1990,7 +2008,7 @@ fn seen(sight: &super::reader::Sight) -> String {
     format!("{number}{:?}", sight.words)
 }
 
-/// The glass in characters, two rows of dots a line.
+/// Draws the display in characters, two rows of dots a line.
 fn picture(glass: &Glass) -> Vec<String> {
     let lit = |x: usize, y: usize| glass[y / 8 * 128 + x] >> (y % 8) & 1 == 1;
     let line = |y: usize| {

@@ -1,5 +1,5 @@
-//! What a world is made of: a day, a server, a display and its faults. All of it is drawn from a
-//! seed, and all of it can be taken away piece by piece.
+//! The description of a world: a day, a server, a display and its faults. The generator draws the
+//! description from a seed, and `reduce` can remove parts of it.
 
 use super::display::Layout;
 use super::faults::{Fault, What};
@@ -7,17 +7,18 @@ use super::hours::{DAY, HOUR, Kept, MINUTE, Ms, SECOND, Sort, date, kept, local,
 use super::plan::{Habits, Part, is_contract, spans};
 use super::tape::{COUNT, NVDA, SPX, SPXW, SPY};
 
-/// Who serves the display.
+/// The kind of server that the display uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    /// Ours: greets, repeats its last value with its age, says when its source is lost.
+    /// Our hub: it sends a greeting, repeats its last value with the age of the value, and reports
+    /// the loss of its vendor.
     Hub,
-    /// Ours, behind a source that is 15 minutes late.
+    /// Our hub with a source that is 15 minutes late.
     LateHub,
-    /// The proxy that users already run: says nothing of itself.
+    /// The existing third-party proxy: it sends no status messages.
     Proxy,
     Vendor,
-    /// The vendor's endpoint that serves everything 15 minutes late.
+    /// The vendor's endpoint with data that is 15 minutes late.
     LateVendor,
 }
 
@@ -34,7 +35,7 @@ impl Kind {
         matches!(self, Self::Vendor | Self::LateVendor)
     }
 
-    /// How late its source is.
+    /// Returns the delay of the source in milliseconds.
     pub(crate) const fn delay(self) -> Ms {
         match self {
             Self::LateHub | Self::LateVendor => 15 * MINUTE,
@@ -43,31 +44,31 @@ impl Kind {
     }
 }
 
-/// See the module.
+/// The description of one world.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
     pub(crate) sort: Sort,
-    /// The day in New York on which the display starts.
+    /// The day number in New York at the start of the display.
     pub(crate) day: i64,
     pub(crate) start: Ms,
     pub(crate) end: Ms,
     pub(crate) kind: Kind,
-    /// What serves until [`What::Replaced`] is a simulation.
+    /// True if the server has simulated prices until the fault [`What::Replaced`] ends.
     pub(crate) simulated: bool,
-    /// There are sockets at all; else REST is all there is.
+    /// False if the server answers each upgrade with 404, so that only REST works.
     pub(crate) sockets: bool,
-    /// The shares are streamed.
+    /// True if the server streams shares.
     pub(crate) shares: bool,
     pub(crate) layout: Layout,
     pub(crate) habits: Habits,
-    /// The contract that expires becomes worthless in its last hour.
+    /// True if the expiring contract becomes worthless in its last hour.
     pub(crate) worthless: bool,
     pub(crate) faults: Vec<Fault>,
 }
 
 impl Scenario {
-    /// The `nth` world of a seed.
+    /// Draws the `nth` world of a seed.
     pub(crate) fn draw(seed: u64, nth: u64) -> Self {
         let seed = seed.wrapping_mul(1_000_003).wrapping_add(nth);
         let random = &mut fastrand::Rng::with_seed(seed);
@@ -141,7 +142,7 @@ impl Scenario {
                 size: 0,
             });
         }
-        // One day in four has none.
+        // One world in five draws no fault here.
         for _ in 0..[0, 1, 2, 4, 6][random.usize(0..5)] {
             let what = What::ALL[random.usize(0..What::ALL.len())];
             if what.fits(self.kind) && self.sockets {
@@ -154,8 +155,9 @@ impl Scenario {
         self.keep_witnesses_apart();
     }
 
-    /// Two of the three witnesses are never wrong by the same: nobody could tell that they are. What REST
-    /// said last counts until it is asked again.
+    /// Removes a fault that gives a second time source nearly the same error: the program could not
+    /// detect two wrong sources that agree. The last `Date` from REST stays in use until the next
+    /// request, hence the margin of 35 minutes.
     fn keep_witnesses_apart(&mut self) {
         let mut kept: Vec<Fault> = Vec::new();
         for fault in self.faults.drain(..) {
@@ -186,7 +188,7 @@ impl Scenario {
             What::Ineligible => place = SPY,
             What::Correction => {
                 place = if random.bool() { SPX } else { SPY };
-                // Also behind the bell, of a bar before it.
+                // The correction may come after the bell, for a bar from before the bell.
                 size = random.i64(1..15) * MINUTE;
             }
             What::ClockOff | What::DateOff | What::StampsOff => {
@@ -194,11 +196,12 @@ impl Scenario {
                 size = if random.bool() { off } else { -off };
                 let late = 60 * SECOND..=self.kind.delay();
                 if what == What::StampsOff && late.contains(&size) {
-                    // With the stamps of now late values are those of a source that is less late.
+                    // Timestamps that are too high would make a delayed source look like a source
+                    // with less delay.
                     size = -size;
                 }
             }
-            // Not in the plan at all, also by REST, from the first on.
+            // In this variant REST refuses the instrument, too, from the start of the world.
             What::NotAuthorized if random.bool() => (from, size) = (self.start, 1),
             What::RestStale => size = random.i64(20..600) * SECOND,
             What::Replay => size = random.i64(5..60) * SECOND,
@@ -213,7 +216,7 @@ impl Scenario {
         }
     }
 
-    /// A moment of this world, with a liking for bells.
+    /// Draws a time in this world; times near the open and the closing bell come more often.
     fn moment(&self, random: &mut fastrand::Rng) -> Ms {
         let any = self.start + random.i64(30 * SECOND..DAY - HOUR);
         let day = local(any).0;
@@ -233,7 +236,8 @@ impl Scenario {
         }
     }
 
-    /// A moment at which an instrument is not traded by any table.
+    /// Draws a time at which an instrument has no trading hours in any table, and chooses the
+    /// instrument.
     fn outside(&self, place: &mut usize, random: &mut fastrand::Rng) -> Ms {
         let habits = Habits {
             closure: None,
@@ -252,14 +256,14 @@ impl Scenario {
         }
     }
 
-    /// Lets it end after so many hours.
+    /// Ends the world this number of hours after its start, or at its old end if that is earlier.
     pub(crate) fn shorten(&mut self, hours: i64) {
         self.end = self.end.min(self.start + hours * HOUR);
         let end = self.end;
         self.faults.retain(|fault| fault.from < end);
     }
 
-    /// The tickers of the watchlist.
+    /// Returns the tickers of the watchlist.
     pub(crate) fn tickers(&self) -> Vec<String> {
         let contract = |root: &str, day: i64, strike: i64| {
             let (year, month, day) = date(day);
@@ -280,7 +284,7 @@ impl Scenario {
         ]
     }
 
-    /// For a story.
+    /// Describes the world in one line.
     pub(crate) fn told(&self) -> String {
         let (year, month, day) = date(self.day);
         let mut told = format!(
@@ -312,12 +316,12 @@ fn draw_start(random: &mut fastrand::Rng) -> Ms {
         2 => 13 * HOUR + random.i64(-MINUTE..HOUR),
         3 => 20 * HOUR + random.i64(0..3 * HOUR),
         4 => random.i64(0..9 * HOUR),
-        // The whole day, its evening and its night.
+        // The world covers a whole day with its evening and its night.
         _ => 8 * HOUR + random.i64(0..HOUR),
     }
 }
 
-/// The time of day in New York.
+/// Formats the time of day in New York.
 pub(crate) fn clock(at: Ms) -> String {
     let of_day = local(at).1;
     let (hours, rest) = (of_day / HOUR, of_day % HOUR);
@@ -325,12 +329,12 @@ pub(crate) fn clock(at: Ms) -> String {
     format!("{hours:02}:{minutes:02}:{:06.3}", rest as f64 / 1000.0)
 }
 
-/// Whether a part counts to the hours that the table knows.
+/// Returns true if a part of the day is in the known trading hours.
 pub(crate) const fn is_known(part: Part) -> bool {
     !matches!(part, Part::Outside)
 }
 
-/// What a contract's words are.
+/// Returns true if the contract expires on this day or has expired.
 pub(crate) const fn expires(place: usize, day: i64, habits: &Habits) -> bool {
     is_contract(place) && place == SPXW && day >= habits.expiry
 }

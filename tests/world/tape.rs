@@ -1,6 +1,5 @@
-//! What the exchanges have said of one instrument so far: each value with the time when it was
-//! true. Prices are chosen so that none comes twice within minutes: the digits on the glass tell
-//! which value it is.
+//! The true values of one instrument so far, each with its time. A price does not repeat within
+//! some minutes, so that the digits on the display identify the value.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -8,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use super::hours::{MINUTE, Ms};
 use super::plan::Part;
 
-/// The instruments by their place on the watchlist.
+/// The indexes of the instruments in the watchlist.
 pub(crate) const SPX: usize = 0;
 pub(crate) const VIX: usize = 1;
 pub(crate) const TICK: usize = 2;
@@ -18,48 +17,48 @@ pub(crate) const NVDA: usize = 5;
 pub(crate) const COUNT: usize = 6;
 pub(crate) const NAMES: [&str; COUNT] = ["SPX", "VIX", "TICK", "SPY", "SPXW", "NVDA"];
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sort {
-    /// Of a session, or computed after its bell.
+    /// A regular value of this part of the day.
     Told(Part),
-    /// One print in the night, of which nobody knows where it comes from.
+    /// One value outside the known hours, from an unknown origin.
     Stray,
-    /// A trade that may not set the last price.
+    /// A trade that does not set the last price.
     Ineligible,
-    /// Of a simulation.
+    /// A simulated price.
     Simulated,
-    /// A book that has no middle: it takes the price away.
+    /// A quote without a midpoint: the instrument has no price any more.
     NoPrice,
-    /// A bar sent again with another close.
+    /// A minute bar that is sent again with a different close.
     Correction,
 }
 
-/// One value.
+/// One value with its time and its kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value {
-    /// When it was true.
+    /// The time at which the value was true.
     pub(crate) at: Ms,
     pub(crate) sort: Sort,
-    /// In 1/10 000.
+    /// The price in 1/10 000.
     pub(crate) price: i64,
-    /// Of a contract.
+    /// The bid and the ask of a contract in 1/10 000; zeros for other instruments.
     pub(crate) book: [i64; 2],
 }
 
 impl Value {
-    /// As the glass writes it: two decimals, below 1 up to four.
+    /// Returns the price as the display rounds it: two decimals, or four decimals below 1.
     pub(crate) const fn shown(&self) -> i64 {
         shown(self.price)
     }
 
-    /// Whether it is a value of this instrument that may be shown.
+    /// Returns true if the display may show this value.
     pub(crate) const fn is_price(&self) -> bool {
         matches!(self.sort, Sort::Told(_) | Sort::Simulated)
     }
 }
 
-/// A price as the glass rounds it.
+/// Rounds a price in 1/10 000 as the display does.
 pub(crate) const fn shown(scaled: i64) -> i64 {
     let size = scaled.abs();
     let rounded = if size >= 10_000 {
@@ -70,7 +69,7 @@ pub(crate) const fn shown(scaled: i64) -> i64 {
     if scaled < 0 { -rounded } else { rounded }
 }
 
-/// A hash for whole numbers.
+/// A fast hash for integers.
 #[derive(Default)]
 pub(crate) struct Mix(u64);
 
@@ -88,22 +87,22 @@ impl Hasher for Mix {
     }
 }
 
-/// A session that is over, or on.
+/// The values of one session, which may still be open.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Session {
-    /// The last value of its regular hours, or computed after them.
+    /// The last value of its regular hours or computed after them.
     pub(crate) last: Option<u32>,
-    /// The close that was published.
+    /// The official closing price.
     pub(crate) official: Option<u32>,
     pub(crate) day: i64,
-    /// Its first value, of whatever part.
+    /// The first value of the session in any part of the day.
     pub(crate) first: Option<u32>,
-    /// The lowest and the highest price.
+    /// The lowest and the highest price in 1/10 000.
     pub(crate) range: Option<(i64, i64)>,
 }
 
 impl Session {
-    /// The value that is its close, as far as it is known.
+    /// Returns the closing price: the official one, or else the last value.
     pub(crate) const fn close(&self) -> Option<u32> {
         match self.official {
             Some(official) => Some(official),
@@ -112,24 +111,24 @@ impl Session {
     }
 }
 
-/// See the module.
+/// The list of all values of one instrument, in the order of their creation.
 pub(crate) struct Tape {
     pub(crate) values: Vec<Value>,
     newest: HashMap<i64, u32, BuildHasherDefault<Mix>>,
-    /// Of each value the one before it that looks the same.
+    /// For each value, the previous value with the same digits on the display.
     twins: Vec<Option<u32>>,
-    /// The session that is on or was the last, and the one before.
+    /// The last session that has begun.
     pub(crate) session: Session,
     pub(crate) before: Session,
-    /// The last value that REST would tell.
+    /// The last value that REST would return.
     pub(crate) last: Option<u32>,
     place: usize,
-    /// The price in hundredths, or the middle in hundredths of what a tick is.
+    /// The current price of the random walk in 1/100; for a contract, the midpoint.
     price: i64,
     random: fastrand::Rng,
 }
 
-/// A price to begin with, in 1/100, and how far it goes at a time.
+/// The first price in 1/100, and the greatest step of the random walk.
 const START: [(i64, i64); COUNT] = [
     (600_000, 60),
     (1_600, 12),
@@ -156,12 +155,12 @@ impl Tape {
         }
     }
 
-    /// The newest value that looks like this on the glass.
+    /// Returns the newest value with these digits on the display.
     pub(crate) fn find(&self, shown: i64) -> Option<u32> {
         self.newest.get(&shown).copied()
     }
 
-    /// The newest that was true by then.
+    /// Returns the newest value with these digits that was true at or before the time `by`.
     pub(crate) fn find_by(&self, shown: i64, by: Ms) -> Option<u32> {
         let mut found = self.find(shown)?;
         while self.get(found).at > by {
@@ -170,7 +169,7 @@ impl Tape {
         Some(found)
     }
 
-    /// The same for what is called a close: none of outside the hours, if there is another.
+    /// Returns the same for a closing price: it prefers a value from inside the known hours.
     pub(crate) fn find_close(&self, shown: i64, by: Ms) -> Option<u32> {
         let newest = self.find_by(shown, by)?;
         let mut found = newest;
@@ -187,13 +186,14 @@ impl Tape {
         &self.values[index as usize]
     }
 
-    /// Adds a value as it is.
+    /// Adds a value and returns its index.
     pub(crate) fn add(&mut self, value: Value) -> u32 {
         let index = self.values.len() as u32;
         self.values.push(value);
         self.twins.push(self.find(value.shown()));
         if value.sort != Sort::NoPrice {
-            // What may not be shown never hides what may.
+            // A value that the display must not show never hides an older one that the display may
+            // show.
             let hidden = !value.is_price() && self.find(value.shown()).is_some();
             if !hidden {
                 self.newest.insert(value.shown(), index);
@@ -202,7 +202,7 @@ impl Tape {
         index
     }
 
-    /// The next value of a part of the day `day`.
+    /// Adds the next value for a part of the day `day`, and returns its index.
     pub(crate) fn tell(&mut self, at: Ms, part: Part, day: i64, worthless: bool) -> u32 {
         let (price, book) = match self.place {
             SPXW | NVDA => self.book(at, worthless),
@@ -223,7 +223,7 @@ impl Tape {
         index
     }
 
-    /// Keeps the account of the sessions.
+    /// Updates the sessions with a new value.
     pub(crate) fn note(&mut self, index: u32, part: Part, day: i64) {
         let value = self.values[index as usize];
         if value.sort == Sort::NoPrice {
@@ -249,7 +249,7 @@ impl Tape {
         }
     }
 
-    /// A value of a simulation: of a range of its own.
+    /// Adds a simulated value, from a price range of its own.
     pub(crate) fn simulate(&mut self, at: Ms) -> u32 {
         let (start, step) = START[self.place];
         let apart = match self.place {
@@ -276,7 +276,8 @@ impl Tape {
         })
     }
 
-    /// A price apart from all others that may not be shown, and is none of the day's range.
+    /// Adds a value that the display must not show, far from all other prices and outside the day's
+    /// range.
     pub(crate) fn odd(&mut self, at: Ms, sort: Sort) -> u32 {
         let (start, _) = START[self.place];
         let price = match self.place {
@@ -310,7 +311,8 @@ impl Tape {
         }
         let gap = if self.place == TICK { 100 } else { 1 };
         loop {
-            // An index of breadth at zero would be one value more to explain, and no other case.
+            // A breadth index at zero would need special treatment in the judge, and would test
+            // nothing new.
             let found = self.find(self.price * unit);
             let fresh = found.is_none_or(|found| at - self.get(found).at > 20 * MINUTE);
             if fresh && self.price != 0 {
@@ -320,7 +322,7 @@ impl Tape {
         }
     }
 
-    /// A book, and its middle if it has one.
+    /// Makes the next quote. Returns its midpoint, if there is one, and its bid and ask.
     fn book(&mut self, at: Ms, worthless: bool) -> (Option<i64>, [i64; 2]) {
         if worthless {
             let book = if self.random.u8(0..3) == 0 {

@@ -1,4 +1,4 @@
-//! What servers write: the frames of a stream and the answers of REST, as text.
+//! The text that servers send: the frames of a stream and the bodies of REST responses.
 
 use std::fmt::Write;
 
@@ -6,16 +6,16 @@ use super::hours::{MINUTE, Ms, SECOND};
 use super::scenario::Kind;
 use super::tape::{NVDA, SPXW, SPY, Session, Tape, Value};
 
-/// By which channel a value goes.
+/// The channel on which a value is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Form {
-    /// `V`
+    /// `V`: an index value.
     Value,
-    /// `Q`
+    /// `Q`: a quote.
     Quote,
-    /// `A`: a bar of a second.
+    /// `A`: a bar of one second.
     Second,
-    /// `AM`: of the minute that ends then.
+    /// `AM`: a bar of one minute; the field is the end of the minute.
     Minute(Ms),
 }
 
@@ -28,7 +28,7 @@ impl Form {
         }
     }
 
-    /// The prefix of the channel.
+    /// Returns the prefix of the channel on the wire.
     pub(crate) const fn prefix(self) -> &'static str {
         match self {
             Self::Value => "V",
@@ -39,7 +39,7 @@ impl Form {
     }
 }
 
-/// How a value is stamped.
+/// The timestamp of a value on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stamp {
     Millis(Ms),
@@ -47,7 +47,7 @@ pub(crate) enum Stamp {
     None,
 }
 
-/// A number with four decimals as JSON writes it.
+/// A number in 1/10 000, formatted as a JSON number.
 struct Decimal(i64);
 
 impl std::fmt::Display for Decimal {
@@ -63,7 +63,8 @@ impl std::fmt::Display for Decimal {
     }
 }
 
-/// Writes the frame of one value; `age` is a hub's word for one that it repeats.
+/// Writes the frame of one value. `age` is the age in milliseconds that a hub adds to a repeated
+/// value.
 pub(crate) fn frame(
     text: &mut String,
     ticker: &str,
@@ -115,12 +116,12 @@ pub(crate) fn frame(
     text.push_str("}]");
 }
 
-/// A status.
+/// Returns the frame of a status message.
 pub(crate) fn status(status: &str, message: &str) -> String {
     format!(r#"[{{"ev":"status","status":"{status}","message":"{message}"}}]"#)
 }
 
-/// What REST knows of one instrument.
+/// The data of one instrument for a REST response.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'a> {
     pub(crate) ticker: &'a str,
@@ -129,16 +130,16 @@ pub(crate) struct Row<'a> {
     pub(crate) last: &'a Value,
     pub(crate) session: &'a Session,
     pub(crate) before: &'a Session,
-    /// The state of its market, in the words of this kind of row.
+    /// The market status in the words of this kind of row.
     pub(crate) status: &'static str,
-    /// Before the bell nothing is a close.
+    /// The kind of the server.
     pub(crate) kind: Kind,
-    /// The vendor's clock is off by this.
+    /// The error of the vendor's timestamps in milliseconds.
     pub(crate) off: Ms,
-    /// A trade that may not set the price is the last one.
+    /// A trade that does not set the last price; the row reports it as the last trade.
     pub(crate) odd: Option<&'a Value>,
     pub(crate) denied: bool,
-    /// Its last trade says that it is of extended hours.
+    /// True if the last trade has the condition for extended hours.
     pub(crate) extended: bool,
 }
 
@@ -152,7 +153,7 @@ impl Row<'_> {
         (at + self.off) * 1_000_000
     }
 
-    /// As the vendor's snapshot writes it.
+    /// Writes the row in the format of the vendor's snapshot.
     pub(crate) fn vendor(&self, text: &mut String) {
         self.vendor_row(text).expect("a string takes all");
     }
@@ -198,7 +199,7 @@ impl Row<'_> {
             SPY => {
                 let (price, conditions, at) = match self.odd {
                     Some(odd) => (Decimal(odd.price), "[53,52,41]", self.nanos(odd.at)),
-                    // Outside the regular hours every trade is one of extended hours (12).
+                    // Outside the regular hours each trade has the condition 12 (extended hours).
                     None if self.extended => (price, "[12]", nanos),
                     None => (price, "[]", nanos),
                 };
@@ -214,7 +215,7 @@ impl Row<'_> {
         }
     }
 
-    /// As the proxy's quotes write it.
+    /// Writes the row in the format of the proxy's quotes.
     pub(crate) fn proxy(&self, text: &mut String) {
         self.proxy_row(text).expect("a string takes all");
     }

@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
 
 use deskticker::config::settings::TickerSettings;
@@ -21,7 +21,7 @@ use deskticker::time::Clock;
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 /// Values of SPX a second.
@@ -123,7 +123,7 @@ fn floor(address: SocketAddr) {
 }
 
 /// Serves the same values to both: in WebSocket frames, or as they are.
-pub(crate) async fn serve(stream: TcpStream, raw: bool) {
+async fn serve(stream: TcpStream, raw: bool) {
     let mut tick = tokio::time::interval(Duration::from_secs(1) / RATE);
     let mut count = 0_u32;
     let mut text = || {
@@ -161,33 +161,20 @@ pub(crate) async fn serve(stream: TcpStream, raw: bool) {
     }
 }
 
-/// Starts a server for [`serve`] in a thread of its own.
-fn server() -> SocketAddr {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            sender.send(listener.local_addr().unwrap()).unwrap();
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                tokio::spawn(async move {
-                    let mut start = [0; 8];
-                    while stream.peek(&mut start).await.is_ok_and(|count| count < 3) {}
-                    match &start[..3] {
-                        b"raw" => serve(stream, true).await,
-                        _ if &start == b"GET /ws/" => serve(stream, false).await,
-                        _ => super::quotes(stream).await,
-                    }
-                });
-            }
-        });
-    });
-    receiver.recv().unwrap()
+/// Serves a connection by its first bytes: raw, by WebSocket, or by REST.
+async fn choose(stream: TcpStream) {
+    stream.set_nodelay(true).unwrap();
+    let mut start = [0; 8];
+    while stream
+        .peek(&mut start)
+        .await
+        .is_ok_and(|count| (1..3).contains(&count))
+    {}
+    match &start[..3] {
+        b"raw" => serve(stream, true).await,
+        _ if &start == b"GET /ws/" => serve(stream, false).await,
+        _ => super::quotes(stream).await,
+    }
 }
 
 /// The CPU time of all threads of a process so far (proc(5), `schedstat`). `None` without that file.
@@ -201,26 +188,16 @@ fn cpu(process: u32) -> Option<Duration> {
     Some(Duration::from_nanos(nanoseconds))
 }
 
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // The program may already have ended, so the results of these calls are ignored.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 /// Measures both programs at the same time. Returns the microseconds of the ticker and of the loop for
 /// each value, or `None` if the system does not report CPU times.
 pub(crate) fn measure() -> Option<(f64, f64)> {
-    let address = server();
+    let address = super::server(choose);
     let start = |name: &str| {
         let program = std::env::current_exe().unwrap();
         let child = Command::new(program)
             .args([name, &address.to_string()])
             .spawn();
-        Running(child.unwrap())
+        super::Running(child.unwrap())
     };
     let programs = [start("--child-ticker"), start("--child-floor")];
     std::thread::sleep(WARM_UP);

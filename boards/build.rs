@@ -1,8 +1,8 @@
-//! Every `.toml` file beside this one is a board: writes them all down as Rust.
+//! Writes every board file (`.toml` in this directory) as Rust code.
 //!
-//! They are TOML of the simplest kind, a key and its value a line, so that a value is Rust's as it
-//! stands. What a board must have, and of which type, is then for the compiler to check, and the
-//! program carries no file and no parser for them.
+//! A board file has one key and one value a line, and each value is valid Rust as well. So the
+//! compiler checks the required keys and their types, and the program contains neither the files
+//! nor a parser for them.
 #![allow(clippy::print_stdout)]
 
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Tests of a few days in a simulated world. `cargo bench --bench world` runs many more days.
+//! Tests of some hours and of short cases in a simulated world. `cargo bench --bench world` runs
+//! many whole days.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "world/mod.rs"]

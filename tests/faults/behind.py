@@ -1,4 +1,4 @@
-"""Faults behind the line: of the vendor, of the hub, of the display, and of their clocks."""
+"""Faults behind the network: of the vendor, the hub, the display, and their clocks."""
 
 import asyncio
 import signal
@@ -9,20 +9,20 @@ from judge import ERROR, Row, share
 from proxy import Fault, instead
 from vendor import SPX, VIX
 
-# How long the hub may wait between two tries at the vendor, or the display between two answers of a
-# hub that tell its time; and some.
+# The longest time in seconds between two connection attempts of the hub to the vendor, or between
+# two responses that tell the display the hub's time; with a margin.
 PACE = 75
 
 
 async def upstream(trial, long):
-    """What fails behind the hub."""
+    """Faults of the vendor while the hub keeps running."""
     await trial.frozen("silence upstream of SPX", [SPX], 40, ["STALE"], "prices")
     await trial.frozen("silence upstream of all", [SPX, VIX], 60, ["UPSTREAM"], "link")
     await lost_upstream(trial, "the vendor sends junk for 30 s", 30, Fault(frames=instead(*JUNK)))
 
 
 async def vendor(trial, long):
-    """The vendor is lost to the hub."""
+    """The hub loses the vendor."""
     for name, hold, fault in [
         ("the vendor is lost for 26 s", 26, Fault(open="reset", new="refuse")),
         ("the vendor half-open for 40 s", 40, Fault(open="freeze", new="silence")),
@@ -31,8 +31,8 @@ async def vendor(trial, long):
 
 
 async def lost_upstream(trial, name, hold, fault):
-    """A fault between hub and vendor. To the vendor the hub keeps its own pace: recovery counts from when
-    it is back there, or REST has served a value."""
+    """Runs a fault between hub and vendor. The hub retries at its own slower rate, so the recovery
+    time counts from its new connection to the vendor or from the first value by REST."""
     stand = trial.stand
     await trial.settle(PACE, PROVEN)
     begun = time.monotonic()
@@ -54,9 +54,9 @@ async def lost_upstream(trial, name, hold, fault):
 
 
 async def replays(trial, long):
-    """Old values that are told again, or were kept in a buffer: their age is their own."""
+    """Old values that are repeated or were buffered: each must keep its true age."""
     stand = trial.stand
-    # To who joins the hub repeats its last value.
+    # The hub repeats its last value to a new client.
     await trial.settle()
     begun = time.monotonic()
     stand.vendor.frozen.add(SPX)
@@ -64,7 +64,8 @@ async def replays(trial, long):
         await asyncio.sleep(6)
         await stand.near.set(Fault(open="reset"))
     await trial.unfrozen(Row("joins a hub whose SPX is old"), begun)
-    # The display, or the hub, stands still; what came in its first seconds is read after the last.
+    # The display or the hub is stopped. It reads the data from the start of the stop only after it
+    # continues.
     for name in ("prices", "hub"):
         await trial.settle()
         begun, program = time.monotonic(), getattr(stand, name)
@@ -81,7 +82,7 @@ async def replays(trial, long):
             await trial.unfrozen(row, begun, [(begun, trial.first_write(back))])
         else:
             await trial.unfrozen(row, begun)
-    # The stream says nothing more of SPX, and REST does.
+    # The stream sends no more SPX values, and REST still returns them.
     await trial.settle()
     begun = time.monotonic()
     stand.vendor.unstreamed.add(SPX)
@@ -129,7 +130,8 @@ async def restarts(trial, long):
 
 
 async def stops(trial, long):
-    """The display itself is stopped, or killed. Until its first write nobody can take a price away."""
+    """The display itself is stopped or killed. Until its next write nothing can remove the price
+    from the display."""
     stand = trial.stand
     for number in range(3 if long else 2):
         await trial.settle()
@@ -154,7 +156,8 @@ async def stops(trial, long):
 
 
 async def nobody_writes(trial, row, begun, back, within):
-    """Tells the time apart in which the display could not write; its first write then is bounded."""
+    """Returns the period in which the display could not write, and limits the time to its first
+    write after that."""
     first = trial.first_write(back)
     apart, _ = trial.judge.beyond("prices", begun, first)
     row.notes.append(f"apart: {apart:.1f} s beyond the limit while nobody could write")
@@ -165,7 +168,8 @@ async def nobody_writes(trial, row, begun, back, within):
 
 
 async def stepped(trial, who, watches):
-    """Wall clocks that are stepped, and back again: values are judged rightly, and the word comes."""
+    """Steps wall clocks and sets them right again: values must be judged correctly, and the word
+    for the wrong clock must appear."""
     for hours in (1, -1):
         await trial.settle(PACE)
         begun = time.monotonic()
@@ -175,7 +179,8 @@ async def stepped(trial, who, watches):
         row = Row(f"clock of {who} {hours:+d} h", word="CLOCK", told_by=WORD)
         row.told, _ = trial.judge.told(["CLOCK"], begun)
         missing = trial.judge.dull("prices", begun, time.monotonic())
-        # Two clocks that agree with each other and not with the stamps: the stamps count as late.
+        # If the two clocks agree with each other and not with the timestamps, the timestamps count
+        # as late.
         late = len(watches) > 1 and hours > 0
         if missing > 2.0 and not late:
             row.broken.append(f"SPX was not plain for {missing:.1f} s")
@@ -188,25 +193,27 @@ async def stepped(trial, who, watches):
 
 
 async def clock_here(trial, long):
-    """The display's clock is stepped, and back again."""
+    """Steps the display's clock and sets it right again."""
     await stepped(trial, "display", [trial.stand.desk_watch])
 
 
 async def clock_there(trial, long):
-    """The hub's clock is stepped, and back again."""
+    """Steps the hub's clock and sets it right again."""
     await stepped(trial, "hub", [trial.stand.hub_watch])
 
 
 async def clocks(trial, long):
-    """Both clocks are stepped, and back again."""
+    """Steps both clocks and sets them right again."""
     await stepped(trial, "display and hub", [trial.stand.desk_watch, trial.stand.hub_watch])
 
 
 async def crowd(trial, long):
-    """Many displays at once, without a proxy; only by its name, or with --long."""
+    """Many displays at the same time, without a proxy. This group runs only if it is named, or with
+    --long."""
     stand, judge = trial.stand, trial.judge
     names = [f"display-{number}" for number in range(200)]
-    # It comes back to the same port.
+    # The hub must use the same port after its restart, because these displays connect to it without
+    # a proxy.
     stand.port = stand.near.target[1]
     for name in names:
         await stand.start_display(name, port=stand.port)
@@ -228,7 +235,7 @@ async def crowd(trial, long):
         row.notes.append(f"half within {share(times, 0.5):.2f} s, 95 of 100 within {share(times, 0.95):.2f} s")
         if seconds < 60 and share(times, 0.95) > SOON:
             row.broken.append("95 of 100 not in time")
-        # So many terminals are not read within the usual error.
+        # 200 terminals take longer to read than one, so the tolerance is ten times the usual one.
         beyond = max(judge.beyond(name, begun, end)[0] for name in names)
         row.notes.append(f"plain beyond the limit, and the time to read 200 terminals: {beyond * 1000:.0f} ms")
         row.broken += ["plain beyond the limit"] if beyond > 10 * ERROR else []

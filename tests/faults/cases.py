@@ -1,4 +1,5 @@
-"""The faults, one after the other, in groups that run at the same time; with their bounds."""
+"""The faults and their bounds. The faults of a group run one after the other; groups run at the
+same time."""
 
 import asyncio
 import time
@@ -8,13 +9,14 @@ from proxy import HUGE, Fault, after, as_binary, below, http, instead
 from vendor import SPX, VIX, frame
 
 WORD = 25.0
-# Of an outage of under a minute: 95 of 100, 99 of 100. Of any longer one.
+# The bounds of the recovery time in seconds: 95 of 100 and 99 of 100 after an outage of less than a
+# minute, and all after a longer one.
 SOON, LATE, LONG = 2.0, 5.0, 10.0
 HOLD = 30.0
-# The least time between two tries at who has said no.
+# The least time in seconds between two connection attempts to a server that has refused one.
 COOL_DOWN = 60.0
 PATIENCE = 30.0
-# A connection that has lived so long has proven itself: what comes then is another outage.
+# A connection that has lived this long in seconds has succeeded: its loss starts a new outage.
 PROVEN = 11.0
 
 PAGE = b"<html><body>Please log in</body></html>"
@@ -37,14 +39,14 @@ BROKEN = [
 
 
 class Trial:
-    """One group: a stand and its judge, and the rows that came of it."""
+    """One group of faults: its programs, its judge, and the rows of its results."""
 
     def __init__(self, stand, judge):
         self.stand, self.judge = stand, judge
         self.rows, self.outages, self.pulse = [], [], Pulse()
 
     async def row(self, row, since, apart=(), name="prices", ages=True):
-        """Judges what was on the glass since the fault, and keeps it."""
+        """Judges the pictures since the fault, and stores the row."""
         names = [name, "desk"] if name == "prices" else [name]
         for name in names:
             spans = name, since, time.monotonic(), apart if name == names[0] else ()
@@ -71,7 +73,8 @@ class Trial:
         return None
 
     async def settle(self, patience=20, calm=1.0):
-        """Until all is well again, and has been for a while, so that the next fault begins from there."""
+        """Waits until the display has been live for a while, so that the next fault begins from a
+        good state."""
         for _ in range(patience * 10):
             shown = self.judge.shown.get("link", [])
             if shown and shown[-1][1].word == "LIVE":
@@ -80,8 +83,9 @@ class Trial:
         await asyncio.sleep(calm)
 
     async def held(self, name, fault, words, hold=HOLD, pace=0.0, also=None):
-        """A fault that lasts, and its end. `pace`: by how much longer the next try may be away;
-        `also`: what else begins and ends it."""
+        """Runs a fault for a time, and waits for the recovery. `pace` is the extra time in seconds
+        until the next connection attempt; `also` is a pair of functions that run at the begin and
+        the end."""
         begin, end = also or (lambda: None, lambda: None)
         await self.settle(calm=PROVEN)
         begun = time.monotonic()
@@ -93,7 +97,7 @@ class Trial:
         await self.stand.near.heal()
         row = Row(name, word="/".join(words), told_by=WORD if words else None)
         row.recovered = await self.recovery(back, PATIENCE + pace)
-        # That SPX is struck is told on its own page.
+        # The price display shows the struck-out SPX; the connection's page shows all other words.
         row.told, told = self.judge.told(words, begun, "prices" if words == ["STALE"] else "link")
         row.word = told or row.word
         row.recovered_by = (LATE if hold < 60 else LONG) + pace
@@ -102,7 +106,7 @@ class Trial:
         await self.row(row, begun)
 
     async def short(self, name, count, faults, lengths):
-        """Many outages that nobody need be told of."""
+        """Runs many outages that are too short for a word on the display."""
         begun, times = time.monotonic(), []
         for at in range(count):
             await self.settle(calm=PROVEN)
@@ -118,7 +122,7 @@ class Trial:
         await self.row(row, begun)
 
     async def steady(self, name, seconds, fault=None, dull=2.0):
-        """Something that is to change nothing: SPX stays plain, and the word stays."""
+        """Runs something that must change nothing: SPX stays plain, and the word stays LIVE."""
         await self.settle()
         begun = time.monotonic()
         if fault:
@@ -135,7 +139,7 @@ class Trial:
         await self.stand.near.heal()
 
     async def frozen(self, name, tickers, hold, words, where, watched="prices"):
-        """Nothing new comes of these from the vendor."""
+        """Lets the vendor send no new values for these tickers."""
         await self.settle()
         begun = time.monotonic()
         self.stand.vendor.frozen |= set(tickers)
@@ -150,18 +154,18 @@ class Trial:
 
 
     async def unfrozen(self, row, begun, apart=()):
-        """The vendor goes on with SPX."""
+        """Lets the vendor send SPX again."""
         self.stand.vendor.frozen.discard(SPX)
         row.recovered, row.recovered_by = await self.recovery(time.monotonic()), SOON
         await self.row(row, begun, apart)
 
     def first_write(self, since):
-        """When something was written to the display of prices after this."""
+        """Returns the time of the first new picture on the price display after `since`."""
         return next((at for at, _ in self.judge.shown["prices"] if at > since), time.monotonic())
 
 
 async def lost(trial, long):
-    """Connections that end, and servers that are not there."""
+    """Connections that end, and servers that do not run."""
     for how in ("reset", "finish"):
         await trial.held(f"{how}, then refused", Fault(open=how, new="refuse"), ["HUB"])
     await trial.held("accepts, then closes", Fault(open="reset", new="close"), ["HUB"])
@@ -170,26 +174,26 @@ async def lost(trial, long):
 
 
 async def vanished(trial, long):
-    """Packets that vanish."""
+    """Packets are lost without an error."""
     await trial.held("half-open: bytes vanish", Fault(open="freeze", new="silence"), ["HUB", "UPSTREAM"], 32)
     await trial.held("the same for 75 s", Fault(open="freeze", new="silence"), ["HUB", "UPSTREAM"], 75)
     await trial.held("refused for 75 s", Fault(open="reset", new="refuse"), ["HUB"], 75)
 
 
 async def often(trial, long):
-    """Short outages, many of them."""
+    """Many short outages."""
     await trial.short("outages of 0.5 to 11 s", 15, BROKEN, [0.5, 3, 7, 1.5, 11, 5, 2])
     if long:
         await trial.short("outages of 0.5 to 55 s", 60, BROKEN, [0.5, 7, 3, 20, 11, 31, 5, 44, 2, 55])
 
 
 async def again(trial, long):
-    """And more of them."""
+    """Many more short outages."""
     await trial.short("outages of 2 to 14 s", 14, BROKEN, [2.2, 8.3, 4.6, 12.9, 6.1, 14])
 
 
 async def answers(trial, long):
-    """Answers of something that is no hub, or not in the mood."""
+    """HTTP responses from a server that is not a hub, or from a hub that refuses the client."""
     for status in (500, 502, 503):
         await trial.held(f"answers {status}", Fault(open="reset", new=http(status)), ["HUB"])
     await trial.held("answers 404", Fault(open="reset", new=http(404)), ["HUB"])
@@ -199,7 +203,7 @@ async def answers(trial, long):
 
 
 async def strangers(trial, long):
-    """Something else answers."""
+    """Responses from other servers."""
     moved = http(302, "Location: http://127.0.0.1:9/\r\n")
     await trial.held("answers 302", Fault(open="reset", new=moved), ["PORTAL"])
     page = http(200, "Content-Type: text/html\r\n", PAGE)
@@ -212,7 +216,7 @@ async def strangers(trial, long):
 
 
 async def junk(trial, long):
-    """Frames that are no prices."""
+    """Frames without prices."""
     await trial.held("text that is junk", Fault(frames=instead(*JUNK)), ["UPSTREAM"])
     await trial.held("binary frames of junk", Fault(frames=instead(*BINARY)), ["UPSTREAM", "HUB"])
     await trial.held("truncated frames", Fault(frames=lambda piece: piece[: len(piece) // 2]), ["HUB", "UPSTREAM"])
@@ -222,13 +226,13 @@ async def junk(trial, long):
 
 
 async def slow(trial, long):
-    """Lines that are slow."""
+    """Slow connections."""
     await trial.steady("no fault", 40)
     await trial.steady("one byte a segment", 20, Fault(dribble=True))
     await trial.steady("1 kB/s", 20, Fault(rate=1000))
     await trial.steady("3 s of latency", 30, Fault(latency=3), dull=2.5)
     await trial.steady("0 to 4 s of jitter", 40, Fault(jitter=4), dull=2.5)
-    # Each SPX is older than its limit when it comes.
+    # Each SPX value is older than its limit when it arrives.
     await trial.held("15 s of latency", Fault(latency=15), ["STALE"], 40)
 
 

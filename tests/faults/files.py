@@ -1,4 +1,4 @@
-"""Faults of a picture file: of the panel that is a PNG."""
+"""Faults of the picture file of a PNG panel."""
 
 import asyncio
 import os
@@ -11,12 +11,12 @@ from cases import SOON, WORD
 from judge import Row
 from vendor import SPX, VIX
 
-# Between two looks at the file.
+# The time in seconds between two reads of the file.
 LOOK = 0.004
 
 
 async def watch(judge, path):
-    """Reads the file whenever it has changed, for as long as it is there."""
+    """Reads the file after each change, while the display uses it."""
     last = None
     while True:
         moment = time.monotonic()
@@ -27,7 +27,7 @@ async def watch(judge, path):
                 rows = glass.png(path.read_bytes())
                 judge.show("png", moment, glass.look(rows))
         except (OSError, ValueError, IndexError, KeyError, glass.zlib.error):
-            # Not there, or half of it.
+            # The file is missing or incomplete.
             judge.show("png", moment, glass.Picture())
             state = None
         last = state
@@ -35,7 +35,7 @@ async def watch(judge, path):
 
 
 def fill(folder):
-    """Writes until there is no room left."""
+    """Fills the file system until no space is left."""
     for size in (4096, 1):
         try:
             with open(folder / "filler", "ab", buffering=0) as file:
@@ -54,12 +54,12 @@ async def begin(stand, seen):
 
 
 async def finish(stand):
-    # By its way: whoever still has it open lets go when they end.
+    # A lazy unmount by path works while the display still has the folder open.
     subprocess.run(["umount", "--lazy", stand.picture_folder], check=True)
 
 
 async def pictures(trial, long):
-    """The file is never to hold a price that looks live and is not."""
+    """The file must never hold a price that looks live and is not."""
     stand, judge = trial.stand, trial.judge
     path = stand.picture_folder / "inner" / "screen.png"
     path.parent.mkdir()
@@ -81,7 +81,8 @@ async def pictures(trial, long):
     begun, away = time.monotonic(), path.parent.with_name("away")
     path.parent.rename(away)
     await asyncio.sleep(20)
-    # What is in it is as old as the fault: until the next write nobody can take it away.
+    # The file still has the content from before the fault: until the next write the display cannot
+    # remove it.
     away.rename(path.parent)
     back = time.monotonic()
     await asyncio.sleep(3)
@@ -106,7 +107,8 @@ async def pictures(trial, long):
 
 
 async def silence(trial):
-    """SPX becomes old 0.3 s after another picture was written: that must not wait for its turn."""
+    """SPX becomes stale 0.3 s after another picture was written: the new picture must not wait for
+    the next second."""
     stand = trial.stand
     await trial.settle()
     begun = time.monotonic()
@@ -124,7 +126,7 @@ async def silence(trial):
 
 
 async def judged(trial, row, begun, back, apart=()):
-    # A picture a second.
+    # The display writes one picture a second, so the bound is one second longer.
     row.recovered_by = SOON + 1
     row.recovered = await trial.recovery(back, name="png")
     await trial.row(row, begun, apart, name="png")

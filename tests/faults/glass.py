@@ -1,6 +1,7 @@
-"""What stands on the glass: a reader of its own, from the dots of a picture to digits and marks.
+"""Reads the display with a reader of its own: from the dots of a picture to digits and marks.
 
-The letters are those of the published font (Spleen: font, letter, and its rows in hexadecimal).
+The letters come from the published font Spleen. Each line of the file has a font, a letter, and its
+rows in hexadecimal.
 """
 
 import re
@@ -17,7 +18,7 @@ BADGES = ["STALE", "CLOSED", "DELAYED", "DEMO", "EXT", "EXPIRED", "CLOCK", "PRE"
 
 
 def fonts():
-    """Of each font its letters: rows of "0" and "1"."""
+    """Returns the letters of each font, as rows of "0" and "1"."""
     found = {}
     for line in Path(__file__).with_name("glyphs.txt").read_text().splitlines():
         font, letter, digits = line.split(" ")
@@ -32,13 +33,13 @@ FONTS = fonts()
 
 
 def cropped(rows):
-    """The rows without the dark columns at either side."""
+    """Returns the rows without the dark columns on both sides, or `None` if all are dark."""
     used = [x for x in range(len(rows[0])) if any(row[x] == "1" for row in rows)]
     return tuple(row[used[0] : used[-1] + 1] for row in rows) if used else None
 
 
 def placed(font, height, offsets):
-    """Letters in a strip of this height, by what they look like there."""
+    """Returns a table from the dots of a letter in a strip of this height to the letter."""
     table = {}
     for letter, rows in FONTS[font].items():
         for offset in offsets:
@@ -60,7 +61,7 @@ WORD = placed("8x16", 16, range(-4, 5))
 
 
 def segments(rows, begin, end):
-    """What stands between dark columns: (first column, the one after the last)."""
+    """Yields each range of columns between dark columns: (first column, column after the last)."""
     start = None
     for x in range(begin, end + 1):
         lit = x < end and any(row[x] == "1" for row in rows)
@@ -72,7 +73,8 @@ def segments(rows, begin, end):
 
 
 def read(rows, tables, begin=0, end=WIDTH):
-    """The text in a strip and the column after it; `None` for what is no letter."""
+    """Returns the text in a strip and the column after it; the text is `None` if a shape is not a
+    letter."""
     text, after = "", begin
     for start, after in segments(rows, begin, end):
         shape = tuple(row[start:after] for row in rows)
@@ -84,7 +86,8 @@ def read(rows, tables, begin=0, end=WIDTH):
 
 
 def badge(word):
-    """A word in light, with a lit column at the left."""
+    """Returns the rows of a badge: dark letters on a lit background, with a lit column at the left.
+    """
     rows = ["".join(FONTS["5x8"][c][y] for c in word) for y in range(8)]
     light = str.maketrans("01", "10")
     return ["1" + row.translate(light) for row in rows]
@@ -94,7 +97,7 @@ SHAPES = {word: badge(word) for word in BADGES}
 
 
 def has(rows, shape):
-    """Whether a shape of as many rows stands anywhere in a strip."""
+    """Returns true if a strip contains a shape of the same height."""
     at = rows[3].find(shape[3])
     while at >= 0:
         if all(row[at : at + len(shape[0])] == part for row, part in zip(rows, shape)):
@@ -105,8 +108,8 @@ def has(rows, shape):
 
 @dataclass(frozen=True)
 class Price:
-    """How a price stands there: plain, struck, dashes, or none; its value in cents if it has one, and
-    the age that it wears."""
+    """A price on the display: its kind (plain, struck, dashes, or none), its value in cents if it
+    has one, its badges, and the shown age."""
 
     kind: str
     cents: int = 0
@@ -123,7 +126,7 @@ NOTHING = Price("none")
 
 @dataclass(frozen=True)
 class Picture:
-    """All that is told of a picture: two prices, or the word of the connection's page."""
+    """The content of a picture: two prices, or the word of the connection's page."""
 
     spx: Price = NOTHING
     vix: Price = NOTHING
@@ -131,7 +134,8 @@ class Picture:
 
 
 def dots(text):
-    """The rows of a picture that a terminal was sent; `None` if there is none."""
+    """Returns the rows of a picture from the terminal output, or `None` if the output has no whole
+    picture."""
     rows = []
     for match in ROW.finditer(text):
         rows += [match[1].translate(UPPER), match[1].translate(LOWER)]
@@ -140,8 +144,8 @@ def dots(text):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a price stands: the fonts of its two parts, and of each digit the left edge when it is
-    plain; and where the age of a struck one is."""
+    """The place of a price: the fonts of its two parts, the left edge of each digit of a plain
+    price, and the position of the age of a struck one."""
 
     whole: str
     fraction: str
@@ -152,14 +156,14 @@ class Place:
     age: int
 
 
-# Measured at plain prices of four and of two digits.
+# These positions were measured on plain prices with four and with two digits.
 FIRST = Place("16x32", "8x16", 8, 12, (0, 21, 37, 53), (72, 80), 24)
 SECOND = Place("12x24", "8x16", 40, 42, (19, 31), (46, 54), 48)
 
 
 def faded(rows, left, top, begin, level):
-    """The dots of a letter that are left of it when it is struck. Large ones lose every other dot;
-    small ones lose upright strokes in every other column."""
+    """Returns the dots of a letter that remain when it is struck out. Large letters lose every
+    other dot; small letters lose vertical strokes in every other column."""
     kept = set()
     for y, row in enumerate(rows):
         for x, dot in enumerate(row):
@@ -167,7 +171,8 @@ def faded(rows, left, top, begin, level):
             if dot == "0":
                 continue
             if level:
-                # Rows in eights are drawn together.
+                # The program draws eight rows together as one page, and sees only neighbours in the
+                # same page.
                 near = [y + step for step in (-1, 1) if (top + y) // 8 == (top + y + step) // 8]
                 stroke = any(0 <= other < len(rows) and rows[other][x] == "1" for other in near)
                 lost = even and stroke
@@ -179,13 +184,14 @@ def faded(rows, left, top, begin, level):
 
 
 def struck(rows, place):
-    """The cents of a struck price; 0 if it cannot be read."""
+    """Returns the cents of a struck-out price, or 0 if the reader cannot read it."""
     height = len(FONTS[place.whole]["0"])
-    # The point is narrow.
+    # The decimal point takes only three columns.
     end = place.cents[0] - 3
 
     def line(x, y):
-        """Whether the line through the whole digits may be here: it rises from corner to corner."""
+        """Returns true if the strike line may be at this dot: the line rises from corner to corner
+        of the whole digits."""
         share = (x - place.columns[0]) / (end - place.columns[0])
         return abs(place.top + height * (0.8 - 0.64 * share) - y) < 3
 
@@ -215,7 +221,7 @@ def struck(rows, place):
 
 
 def age(rows, top):
-    """The age in light at the right end, such as `12s`."""
+    """Returns the age in dark letters on a lit background at the right end, such as `12s`."""
     text, x = "", WIDTH - 8
     while x > 64 and rows[top + 15][x] == rows[top + 15][x + 7] == "1":
         cell = ["".join("10"[int(dot)] for dot in rows[y][x : x + 8]) for y in range(top + 1, top + 16)]
@@ -230,12 +236,12 @@ def price(rows, text, marks, place):
     if text and not text.strip("-"):
         return Price("dashes", marks=marks)
     plain = re.fullmatch(r"\d{1,3}(,\d{3})*\.\d\d", text)
-    # What is made of letters and is no price is not to be taken for a struck one.
+    # Letters that form no price must not count as a struck-out price.
     return Price("plain", int(re.sub("[,.]", "", text)), marks) if plain else Price("odd", marks=marks)
 
 
 def look(rows):
-    """Reads a picture of two prices, or of the connection."""
+    """Reads a picture with two prices, or the connection's page."""
     marks = lambda *strips: frozenset(
         word for word, shape in SHAPES.items() for strip in strips if has(strip, shape)
     )
@@ -243,7 +249,7 @@ def look(rows):
     if label != "SPX":
         return Picture(word=word(rows))
     first, _ = read(rows[8:40], [HUGE, RAISED_HUGE])
-    # The name, then the number, with its change below the fraction.
+    # The name comes first, then the number; the change is below the decimals.
     whole, after = "", 17
     for start, end in segments(rows[40:64], 17, 60):
         shape = tuple(row[start:end] for row in rows[40:64])
@@ -261,7 +267,8 @@ def look(rows):
 
 
 def word(rows):
-    """The word of the connection's page: letters of eight columns that may touch."""
+    """Returns the word of the connection's page. Its letters have eight columns and may touch each
+    other."""
     text = ""
     for x in range(0, WIDTH, 8):
         cell = cropped([row[x : x + 8] for row in rows[8:24]])
@@ -272,7 +279,8 @@ def word(rows):
 
 
 def png(data):
-    """The rows of a picture file: 8 bits of grey, four pixels a dot."""
+    """Returns the rows of a picture file: 8 bits of grey, four pixels for each dot in both
+    directions."""
     at, packed = 8, b""
     while at < len(data):
         length = int.from_bytes(data[at : at + 4], "big")
@@ -283,7 +291,7 @@ def png(data):
     kinds, rows, line = lines[::size], [], bytes(size - 1)
     for number, kind in enumerate(kinds):
         last = number % 4 != 0
-        # Of four equal lines one will do, unless the next is told by this one.
+        # One of four equal lines is enough, unless the filter of the next line needs this one.
         if last and kinds[number + 1 : number + 2] <= b"\x01":
             continue
         above, line = line, bytearray(lines[number * size + 1 : (number + 1) * size])
@@ -301,7 +309,7 @@ def png(data):
 
 
 def predicted(kind, left, up, corner):
-    """What a filter of PNG expects (PNG specification, 9.2)."""
+    """Returns the value that a PNG filter predicts (PNG specification, 9.2)."""
     if kind == 4:
         guess = left + up - corner
         return min((left, up, corner), key=lambda each: abs(guess - each))

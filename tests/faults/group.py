@@ -1,5 +1,5 @@
-"""Runs one group of faults; called by `run` with the group, the folder of the programs, and a file
-for what came of it."""
+"""Runs one group of faults. The script `run` calls it with the group, the folder of the programs,
+and a file for the results."""
 
 import asyncio
 import json
@@ -21,13 +21,13 @@ async def group(name, binaries, output, long):
     stand, judge = Stand(name, binaries), Judge()
     trial = cases.Trial(stand, judge)
     problem = None
-    # What goes wrong in a callback is no less wrong.
+    # An error in a callback must fail the group, too.
     failures = []
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     loop.set_exception_handler(lambda _, context: failures.append(context))
 
     def stop():
-        # Once: it ends what it has started.
+        # A second signal must not interrupt the clean-up.
         loop.add_signal_handler(signal.SIGTERM, lambda: None)
         task.cancel()
 

@@ -1,5 +1,5 @@
-"""What was on the glass, against what was true. It knows from the vendor when each value was made,
-and nothing of how the programs judge."""
+"""Compares the pictures of the displays with the true values. The judge gets the creation time of
+each value from the vendor, and does not know how the programs judge."""
 
 import asyncio
 import re
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import glass
 from vendor import SPX, VIX
 
-# Seconds that a value may be old and plain.
+# The freshness limits: the age in seconds up to which a value may be plain.
 LIMITS = {SPX: 10.0, VIX: 45.0}
-# A picture is read this much after it was made, at most.
+# The longest time in seconds from the creation of a picture to its read.
 ERROR = 0.050
-# An age is drawn in whole seconds, and may wait for a second.
+# The error in seconds of a shown age: it has whole seconds and may wait for one second.
 ROUNDED = 1.0
 AGE = re.compile(r"(\d+)([smhd])")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -21,13 +21,15 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 @dataclass
 class Row:
-    """A line of the table; times in seconds, `None` where there is nothing to be told."""
+    """A line of the result table; times are in seconds, and `None` means no result."""
 
     fault: str
     beyond: float = 0.0
-    # For how long this machine let nobody run meanwhile, which is no fault of the programs.
+    # The time in seconds for which this machine did not run the processes; the programs are not
+    # responsible for it.
     stall: float = 0.0
-    # By how much an age was wrong; the word on pages that take turns.
+    # `age` is the greatest error of a shown age; `turned` is the time to the word on pages that
+    # take turns.
     age: float = 0.0
     turned: float | None = None
     word: str = ""
@@ -39,7 +41,7 @@ class Row:
     broken: list = field(default_factory=list)
 
     def judge(self):
-        """Says what is not as it should be."""
+        """Adds a text for each bound that the row exceeds."""
         if self.beyond > ERROR + self.stall:
             self.broken.append(f"plain for {self.beyond * 1000:.0f} ms beyond the limit")
         if self.age > ROUNDED + self.stall:
@@ -52,15 +54,16 @@ class Row:
 
 
 class Judge:
-    """Keeps what each display has shown, and since when."""
+    """Stores the pictures of each display with their times, and judges them."""
 
     def __init__(self, vendor=None):
         self.vendor, self.shown = vendor, {}
-        # Struck prices that could not be read; and pictures that are to be read later.
+        # The number of struck-out prices that could not be read, and the list of pictures to read
+        # later.
         self.unread, self.later = 0, None
 
     def seen(self, name, moment, picture):
-        """A picture that a terminal was sent."""
+        """Handles a picture that a program has written to its terminal."""
         if self.later is not None:
             self.later.append((name, moment, picture))
             return
@@ -69,7 +72,7 @@ class Judge:
             self.show(name, moment, glass.look(rows))
 
     def catch_up(self):
-        """Reads what was kept, where there was no time for it."""
+        """Reads the stored pictures, after a test that had no time to read them."""
         kept, self.later = self.later, None
         for each in kept:
             self.seen(*each)
@@ -80,7 +83,8 @@ class Judge:
             past.append((moment, picture))
 
     def spans(self, name, since, until, apart=()):
-        """(from, to, picture) of what stood on a display, without the time that is told apart."""
+        """Yields (from, to, picture) for each picture of a display, without the periods in `apart`.
+        """
         past = self.shown.get(name, [])
         for at, (begin, picture) in enumerate(past):
             end = past[at + 1][0] if at + 1 < len(past) else until
@@ -88,12 +92,13 @@ class Judge:
                 yield begin, end, picture
 
     def made(self, ticker, price):
-        """When a value was made; long before everything if it never was."""
+        """Returns the creation time of a value, or a time long ago if the vendor never made this
+        value."""
         return self.vendor.made[ticker].get(price.cents, -1e9)
 
     def beyond(self, name, since, until, apart=()):
-        """The longest time without a break that a price stood plain beyond its limit, in seconds;
-        and what else was untrue."""
+        """Returns the longest continuous time in seconds for which a price was plain beyond its
+        limit, and the set of other errors."""
         worst, wrong = 0.0, set()
         for ticker in LIMITS:
             length, last = 0.0, None
@@ -116,7 +121,7 @@ class Judge:
         return worst, wrong
 
     def misjudged(self, name, since, until, apart=()):
-        """By how many seconds a struck price at most wore another age than its own."""
+        """Returns the greatest error in seconds of the age beside a struck-out price."""
         worst = 0.0
         for begin, end, picture in self.spans(name, since, until, apart):
             for ticker, price in ((SPX, picture.spx), (VIX, picture.vix)):
@@ -129,7 +134,7 @@ class Judge:
         return worst
 
     def dull(self, name, since, until):
-        """The longest time without a break that SPX was not plain, in seconds."""
+        """Returns the longest continuous time in seconds for which SPX was not plain."""
         worst, start = 0.0, None
         for begin, end, picture in self.spans(name, since, until):
             if picture.spx.kind == "plain":
@@ -140,14 +145,14 @@ class Judge:
         return worst
 
     def told(self, words, since, name="link"):
-        """When one of these words was first there after `since`, and which."""
+        """Returns the seconds from `since` to the first of these words, and the word."""
         for begin, end, picture in self.spans(name, since, time.monotonic()):
             if found := {picture.word, *picture.spx.marks} & set(words):
                 return begin - since, found.pop()
         return None, ""
 
     def words(self, since, until):
-        """The words of the connection's page, in their order."""
+        """Returns the words of the connection's page in their order."""
         found = []
         for _, _, picture in self.spans("link", since, until):
             if picture.word and found[-1:] != [picture.word]:
@@ -155,7 +160,8 @@ class Judge:
         return found
 
     def fresh(self, name, since):
-        """When a plain SPX was there after `since` that was made no more than a second before."""
+        """Returns the seconds from `since` to the first plain SPX that the vendor made after
+        `since`, or at most one second before it."""
         for begin, _, picture in self.spans(name, since, time.monotonic()):
             if picture.spx.kind == "plain" and self.made(SPX, picture.spx) >= since - 1.0:
                 return begin - since
@@ -163,12 +169,12 @@ class Judge:
 
 
 class Pulse:
-    """Finds out for how long at a time this process did not run although it wanted to."""
+    """Measures the times for which this process could not run although it was ready."""
 
     BEAT = 0.01
 
     def __init__(self):
-        # (when, by how much too late), of what is worth a word.
+        # Each entry is (time, delay in seconds), for each delay longer than one beat.
         self.missed = []
 
     async def run(self):
@@ -184,7 +190,7 @@ class Pulse:
 
 
 def without(begin, end, apart):
-    """The parts of a time that are in none of the others."""
+    """Yields the parts of a period that are outside all the periods in `apart`."""
     for start, stop in apart:
         if start < end and stop > begin:
             if begin < start:
@@ -195,6 +201,6 @@ def without(begin, end, apart):
 
 
 def share(times, part):
-    """The time within which this part of them lies."""
+    """Returns the quantile of the times for this share, such as 0.95."""
     ordered = sorted(times)
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else None

@@ -1,4 +1,5 @@
-"""Faults of the network itself: displays in a network namespace, with a resolver of the test's own."""
+"""Faults of the network itself: the displays run in a network namespace, with a resolver of this
+test."""
 
 import asyncio
 import os
@@ -16,7 +17,7 @@ def ip(*arguments):
 
 
 class Resolver(asyncio.DatagramProtocol):
-    """Answers with the hub's address, or as resolvers do that cannot (RFC 1035)."""
+    """A DNS resolver that returns the hub's address, an error code, or nothing (RFC 1035)."""
 
     def __init__(self, address):
         self.address, self.code, self.silent = address, 0, False
@@ -31,13 +32,13 @@ class Resolver(asyncio.DatagramProtocol):
         found = self.code == 0 and data[end - 4 : end - 2] == b"\0\1"
         head = data[:2] + bytes([0x81, 0x80 | self.code, 0, 1, 0, int(found), 0, 0, 0, 0])
         packed = bytes(map(int, self.address.split(".")))
-        # To be kept for a second.
+        # The time to live of the record is one second.
         row = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + packed if found else b""
         self.transport.sendto(head + data[12:end] + row, sender)
 
 
 async def namespace(stand, seen):
-    """A network of two: the test at one end of a cable, the displays at the other."""
+    """Makes a network of two hosts: the test at one end of a cable, the displays at the other."""
     number = os.getpid()
     stand.space, stand.ends = f"dt-faults-{number}", (f"dtf{number % 100_000}a", f"dtf{number % 100_000}b")
     ours, theirs = (f"10.213.{number % 250}.{end}" for end in (1, 2))
@@ -67,14 +68,14 @@ def plug(stand, state="up"):
 
 
 def vanish(stand, action):
-    """From now on packets vanish both ways, or no longer (`del`)."""
+    """Drops all packets in both directions (`add`), or stops that (`del`)."""
     kind = ["blackhole"] if action == "add" else []
     for inside, end in zip(([], ["ip", "netns", "exec", stand.space]), stand.ends):
         subprocess.run([*inside, "tc", "qdisc", action, "dev", end, "root", *kind], check=True)
 
 
 async def resolver(trial, long):
-    """The resolver fails while the connection is lost."""
+    """Lets the resolver fail while the connection is lost."""
     server = trial.stand.resolver
     lost = Fault(open="reset", new="pass")
 
@@ -91,13 +92,14 @@ async def resolver(trial, long):
 
 
 async def cable(trial, long):
-    """Packets vanish, and there is no network."""
+    """Packets are lost, and the network interface is down."""
     stand = trial.stand
     off = (lambda: vanish(stand, "add"), lambda: vanish(stand, "del"))
     words = ["HUB", "UPSTREAM", "ADDRESS", "DNS"]
     for seconds in (8, 32, 75):
         told = words if seconds > 25 else []
-        # Where the connection lives on, TCP waits up to twice as long before it sends again (RFC 6298).
+        # If the connection survives, TCP may wait up to twice as long before the next
+        # retransmission (RFC 6298).
         again = 2.0 if seconds < 10 else 0.0
         await trial.held(f"packets vanish for {seconds} s", NONE, told, seconds, pace=again, also=off)
     unplugged = (lambda: plug(stand, "down"), lambda: plug(stand))

@@ -1,5 +1,5 @@
-"""A TCP proxy that can do what networks and servers do when they fail. It owns the connections
-between two programs, and never looks at what they mean beyond the frames of a WebSocket."""
+"""A TCP proxy that simulates failures of networks and servers. It owns the connections between two
+programs, and interprets nothing but the frames of a WebSocket."""
 
 import asyncio
 import random
@@ -16,20 +16,21 @@ RESET = struct.pack("ii", 1, 0)
 
 @dataclass
 class Fault:
-    """What is wrong, until the proxy is healed."""
+    """The faults of the proxy, until the test removes them."""
 
-    # Of connections that are there: keep, reset, finish, freeze, stop (the server's half ends).
+    # The effect on open connections: keep, reset, finish, freeze, or stop (the server's half ends).
     open: str = "keep"
-    # Of new ones: pass, refuse, close, reset, silence, or bytes that are the answer to a request;
-    # or what gives those bytes to a request, or nothing, and then it passes.
+    # The effect on new connections: pass, refuse, close, reset, silence, the bytes of a response,
+    # or a function from a request to the bytes of a response. If the function returns `None`, the
+    # request passes.
     new: object = "pass"
-    # What becomes of a frame from the server: the bytes that are sent in its place.
+    # A function that replaces a frame from the server with other bytes.
     frames: Optional[Callable[[bytes], bytes]] = None
-    # Seconds; bytes a second.
+    # Latency and jitter are in seconds, the rate is in bytes a second.
     latency: float = 0.0
     jitter: float = 0.0
     rate: float = 0.0
-    # One byte a segment.
+    # If true, each TCP segment carries one byte.
     dribble: bool = False
 
 
@@ -37,24 +38,25 @@ NONE = Fault()
 
 
 def http(status, headers="", body=b""):
-    """An answer that ends its connection."""
+    """Returns an HTTP response that ends its connection."""
     head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{headers}\r\n"
     return head.encode() + body
 
 
 def below(path, answer):
-    """Gives this answer to requests below a path, and lets others pass."""
+    """Sends this response to requests below a path; other requests pass."""
     return lambda head: answer if head.split(b" ", 2)[1].startswith(path) else None
 
 
 class Frames:
-    """Cuts what a server sends into its head and whole frames; other answers stay as they are."""
+    """Splits the data of a server into its HTTP head and whole frames; other responses stay as they
+    are."""
 
     def __init__(self):
         self.rest, self.upgraded = b"", None
 
     def feed(self, data):
-        """Yields (bytes, whether they are a frame)."""
+        """Yields (bytes, true if the bytes are a frame)."""
         self.rest += data
         if self.upgraded is None:
             head, end, tail = self.rest.partition(b"\r\n\r\n")
@@ -85,7 +87,7 @@ class Frames:
 
 
 class Proxy:
-    """Listens on a port of its own as long as it lives; `target` may change."""
+    """Listens on one port for its whole lifetime; `target` may change."""
 
     def __init__(self, target):
         self.target, self.fault = target, NONE
@@ -120,7 +122,7 @@ class Proxy:
     async def heal(self):
         await self.set(NONE)
         self.flowing.set()
-        # Whoever was kept waiting: the server that kept them has been started again.
+        # Clients that still wait get a reset, as if their server had restarted.
         for writer in list(self.held):
             end((writer,), "reset")
 
@@ -145,7 +147,7 @@ class Proxy:
                     return await self.connect(reader, writer, head)
                 writer.write(answer)
                 await writer.drain()
-                # Whoever is answered closes; or we do, soon after.
+                # The client closes after the response; otherwise this proxy closes after 2 s.
                 await asyncio.wait_for(reader.read(), 2)
                 return end((writer,), "finish")
             await reader.read()
@@ -174,7 +176,7 @@ class Proxy:
         end(pair, "reset" if reset else "finish")
 
     async def pump(self, reader, writer, frames):
-        """Passes on what comes, as late and in as small pieces as the fault has it."""
+        """Forwards data with the delay and in the pieces that the fault demands."""
         loop, queue, more = asyncio.get_running_loop(), deque(), asyncio.Event()
 
         async def take():
@@ -182,7 +184,7 @@ class Proxy:
             try:
                 while data := await reader.read(65_536):
                     late = self.fault.latency + random.uniform(0, self.fault.jitter)
-                    # Nothing overtakes.
+                    # Data stays in order despite the jitter.
                     due = max(due, loop.time() + late)
                     queue.append((due, data))
                     more.set()
@@ -199,7 +201,7 @@ class Proxy:
                 due, data = queue.popleft()
                 if not data:
                     break
-                # What is healed waits no longer.
+                # After the end of the fault the data waits no longer.
                 while due > loop.time() and self.fault.latency + self.fault.jitter:
                     await asyncio.sleep(min(0.05, due - loop.time()))
                 await self.flowing.wait()
@@ -208,7 +210,7 @@ class Proxy:
                         piece = self.fault.frames(piece)
                     await self.write(writer, piece)
             await taking
-            # One half has ended: the other may go on.
+            # One direction has ended; the other one may continue.
             if not writer.is_closing():
                 writer.write_eof()
         finally:
@@ -232,7 +234,7 @@ class Proxy:
 
 
 def end(writers, how):
-    """Ends connections: with a reset, or in good order."""
+    """Ends connections: with a reset, or in the normal way."""
     for writer in writers:
         if how == "reset":
             plug = writer.get_extra_info("socket")
@@ -244,7 +246,7 @@ def end(writers, how):
 
 
 def instead(*junk):
-    """A fault's `frames`: each data frame is replaced by the next of these."""
+    """Returns a function for `frames` that replaces each data frame with the next one of these."""
     turn = [0]
 
     def replace(piece):
@@ -257,13 +259,13 @@ def instead(*junk):
 
 
 def after(*junk):
-    """A fault's `frames`: the next of these follows each data frame."""
+    """Returns a function for `frames` that adds the next one of these after each data frame."""
     replaced = instead(*junk)
     return lambda piece: piece + (replaced(piece) if piece[0] & 0x0F in (1, 2) else b"")
 
 
 def as_binary(piece):
-    """A text frame as a relay passes it on that knows of no text."""
+    """Returns a text frame as a binary frame, as some relays forward it."""
     return bytes([piece[0] & 0xF0 | 2]) + piece[1:] if piece[0] & 0x0F == 1 else piece
 
 

@@ -1,6 +1,7 @@
-"""The built programs with a vendor and two proxies around them: vendor - far - hub - near - displays.
+"""Runs the built programs with a vendor and two proxies: vendor - far - hub - near - displays.
 
-The programs run at a time of trading, by libfaketime; monotonic time is the machine's own.
+libfaketime sets the wall clock of the programs to a time of trading; monotonic time is the
+machine's own.
 """
 
 import asyncio
@@ -21,24 +22,24 @@ from pathlib import Path
 import vendor as vendors
 from proxy import Proxy
 
-# A Monday, 11:00 in New York.
+# A Monday, 11:00 in New York, in seconds since 1970.
 TRADING = 1_795_449_600
 TOKEN = "a-token-for-these-displays-only"
 LIBRARY = "/usr/lib/*/faketime/libfaketimeMT.so.1"
-# Columns and rows: the picture in half blocks.
+# The columns and rows of the terminal; the picture uses half blocks.
 TERMINAL = (140, 40)
 PICTURE_ENDS = "\x1b[?7h\x1b8"
 
 
 class Watch:
-    """A wall clock that a program is given; it can be stepped."""
+    """A wall clock for a program; the test can step it."""
 
     def __init__(self, path, begun):
         self.path, self.offset, self.ahead = path, TRADING - begun, 0.0
         self.step(0.0)
 
     def step(self, ahead):
-        """Sets it this many seconds ahead of the right time."""
+        """Sets the clock this many seconds ahead of the right time."""
         self.ahead = ahead
         fresh = self.path.with_suffix(".new")
         fresh.write_text(f"{self.offset + ahead:+.6f}\n")
@@ -53,7 +54,7 @@ class Watch:
 
 
 class Program:
-    """One of the built programs; ended by its own id."""
+    """One of the built programs; the test ends it by its process id."""
 
     def __init__(self, stand, name, arguments, watch, stdout):
         self.log = stand.folder / f"{name}.log"
@@ -61,7 +62,7 @@ class Program:
         environment |= watch.environment()
         environment |= {"MASSIVE_API_KEY": vendors.KEY} if name == "hub" else {}
         with self.log.open("ab") as log:
-            # The programs go before whoever watches them.
+            # The programs get a higher priority than this test, which only watches them.
             steady(2)
             self.child = subprocess.Popen(
                 arguments, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=log, cwd=stand.folder
@@ -87,7 +88,8 @@ class Program:
 
 
 class Display(Program):
-    """A display on a terminal of its own, each of whose pictures is passed on as it is written."""
+    """A display on a terminal of its own; each picture is passed on as soon as the display has
+    written it."""
 
     def __init__(self, stand, name, pages, address, seen, panel='kind = "terminal"'):
         config = stand.folder / f"{name}.toml"
@@ -95,7 +97,7 @@ class Display(Program):
             f'watchlist = ["SPX", "VIX"]\n[hub]\nurl = "ws://{address}"\n[pages]\n{pages}\n'
             f"[panel]\nshift = false\n{panel}\n"
         )
-        # Nothing is shown on it but the panel, so that a picture is whole once its end is there.
+        # The terminal shows only the panel, so a picture is complete when its end has arrived.
         self.terminal, theirs = pty.openpty()
         size = struct.pack("HHHH", TERMINAL[1], TERMINAL[0], 0, 0)
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, size)
@@ -126,7 +128,7 @@ class Display(Program):
     async def end(self, number=signal.SIGTERM):
         await super().end(number)
         if self.terminal is not None:
-            # What it wrote last is in the terminal still.
+            # The terminal may still hold the last output.
             self.read()
             asyncio.get_running_loop().remove_reader(self.terminal)
             os.close(self.terminal)
@@ -134,7 +136,7 @@ class Display(Program):
 
 
 class Stand:
-    """All of it, in a folder of its own."""
+    """All programs and proxies of one group, in a folder of their own."""
 
     def __init__(self, name, binaries):
         self.name, self.binaries = name, Path(binaries)
@@ -146,8 +148,9 @@ class Stand:
         self.displays, self.hub, self.port = [], None, 0
 
     async def start(self, seen, host="127.0.0.1", listens="127.0.0.1", inside=()):
-        """`seen` takes (display, moment, picture). One display shows prices, one the connection,
-        and one takes turns as everybody's does. `inside` is the command by which displays are started elsewhere."""
+        """Starts the programs. `seen` takes (display, moment, picture). One display shows prices,
+        one the connection, and one takes turns with the default pages. `inside` is the command
+        prefix that starts the displays elsewhere, such as in a network namespace."""
         self.seen, self.host, self.inside = seen, host, inside
         self.vendor = await vendors.Vendor(lambda: time.time() + self.offset).start()
         self.far = await Proxy(self.vendor.address).listen()
@@ -170,7 +173,7 @@ class Stand:
         address = "%s:%d" % self.far.address
         config.write_text(
             f'listen = "127.0.0.1:{self.port}"\n[massive]\nurl = "ws://{address}"\nrest_url = "http://{address}"\n'
-            # All displays have one address here.
+            # All displays have the same address here, so the limit per address must be high.
             f'clusters = ["indices"]\n[limits]\nper_minute = 100000\n'
         )
         log = self.folder / "hub.log"
@@ -196,10 +199,11 @@ class Stand:
 
 
 def steady(priority):
-    """Timers of ours and of the programs are not to wait for what else this machine does: real-time
-    priority for this process and what it starts, where that is allowed."""
+    """Sets a real-time priority for this process and its child processes, where that is allowed, so
+    that other work on this machine does not delay their timers."""
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(priority))
     except PermissionError:
-        # Then delays of this machine may count as the programs'; the table tells the worst.
+        # Without the priority, delays of this machine may count against the programs; the table
+        # shows the greatest delay.
         pass

@@ -1,7 +1,8 @@
-"""A vendor of the test's own, with the vendor's protocol and REST (`massive-protocol`), and prices
-that are real to whoever reads them. It knows of each value when it was true; the judge asks it.
+"""A vendor for the test, with the vendor's protocol and REST (`massive-protocol`). Clients treat
+its prices as real. It stores the creation time of each value for the judge.
 
-SPX goes up by a cent a second and VIX by a cent every 15 s, so that a value tells when it was made.
+SPX rises by a cent a second and VIX by a cent every 15 s, so that each value identifies its
+creation time.
 """
 
 import asyncio
@@ -15,13 +16,14 @@ from urllib.parse import parse_qs, urlsplit
 
 KEY = "the-vendors-key"
 SPX, VIX = "I:SPX", "I:VIX"
-# Ticker: first value in cents, close of the day before, seconds between two values.
+# For each ticker: the first value in cents, the close of the previous day in cents, and the seconds
+# between two values.
 MARKET = {SPX: (600_000, 598_000, 1.0), VIX: (1_700, 1_765, 15.0)}
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def frame(opcode, payload, final=True):
-    """A WebSocket frame of a server."""
+    """Returns a WebSocket frame of a server."""
     head = bytes([opcode | (0x80 if final else 0)])
     if len(payload) < 126:
         head += bytes([len(payload)])
@@ -33,7 +35,7 @@ def frame(opcode, payload, final=True):
 
 
 async def read_frame(reader):
-    """Opcode and payload of the next frame of a client."""
+    """Returns opcode and payload of the next frame of a client."""
     first, second = await reader.readexactly(2)
     length = second & 0x7F
     if length == 126:
@@ -46,7 +48,7 @@ async def read_frame(reader):
 
 
 async def read_head(reader):
-    """Method, target and headers of a request; `None` at the end of the connection."""
+    """Returns method, target and headers of a request, or `None` at the end of the connection."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -57,15 +59,17 @@ async def read_head(reader):
 
 
 class Vendor:
-    """Its market runs from `start` on. `wall` is the right time, in seconds since 1970."""
+    """The vendor; its market runs from `start` on. `wall` is the right time in seconds since 1970.
+    """
 
     def __init__(self, wall):
         self.wall = wall
         self.values = {ticker: row[0] for ticker, row in MARKET.items()}
-        # Of each value in cents, when it was made: by the monotonic clock.
+        # The creation time of each value in cents, on the monotonic clock.
         self.made = {ticker: {} for ticker in MARKET}
         self.stamps = dict.fromkeys(MARKET, 0)
-        # Tickers that nothing new comes of, and tickers that are not streamed but go on.
+        # `frozen` holds the tickers without new values, `unstreamed` the tickers that have new
+        # values but are not streamed.
         self.frozen, self.unstreamed = set(), set()
         self.connections = {}
         self.authenticated = asyncio.Event()

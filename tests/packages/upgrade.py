@@ -1,7 +1,9 @@
-"""The packages under a real systemd: `python3 upgrade.py TREE OLD NEW`, folders of .debs of this machine.
+"""Tests the packages under a real systemd: `python3 upgrade.py TREE OLD NEW`; OLD and NEW are
+folders with .deb files for this machine.
 
-What an emulated Debian cannot show: that the services run after an installation, how long they are
-away in an upgrade, that a token added by root lets a display in, and that nothing is left.
+The test shows what an emulated Debian cannot show: the services run after an installation, an
+upgrade stops them only for a short time, a token that root adds is accepted, and a purge leaves
+nothing.
 """
 
 import shutil
@@ -11,13 +13,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "systemd"))
 from machine import Failed, Machine, wait  # noqa: E402
 
-# How long a service may be away in an upgrade, in microseconds.
+# The greatest time in microseconds for which an upgrade may stop a service.
 LIMIT = 3_000_000
 KEPT = "# Kept by its owner.\n"
 DISPLAY = KEPT + '[hub]\nurl = "ws://127.0.0.1:3000"\n[panel]\nkind = "png"\n'
-# Nobody listens there: the hub serves, and its vendor is down.
+# No server listens on the vendor's address: the hub serves its clients, and its vendor is down.
 HUB = KEPT + 'listen = "127.0.0.1:3000"\n[massive]\nurl = "ws://127.0.0.1:1"\n'
-# A token of the hub's gets one for an upgrade.
+# A valid token of the hub gets a short-lived token for an upgrade.
 ASK = """exec 3<>/dev/tcp/127.0.0.1/3000
 printf 'POST /api/ws-token HTTP/1.1\\r\\nHost: hub\\r\\nAuthorization: Bearer %s\\r\\n' "$1" >&3
 printf 'Content-Length: 0\\r\\nConnection: close\\r\\n\\r\\n' >&3
@@ -30,7 +32,7 @@ def check(holds, what):
 
 
 class Packages:
-    """The two packages in a running machine."""
+    """The two packages in a running container."""
 
     def __init__(self, machine):
         self.machine = machine
@@ -64,7 +66,8 @@ def life(machine):
     check(enabled.split() == ["enabled", "disabled"], f"after the installation: {enabled}")
     check(packages.show("deskticker", "ActiveState") != ["inactive"], "the display was not started")
 
-    # As the README says it, for both; the first token comes before the hub has ever run.
+    # These steps follow the README for both packages; the first token is added before the hub has
+    # ever run.
     token = machine.run("sh", "-c", "deskticker-hub token add kitchen 2>/dev/null").strip()
     packages.write("key", "0123456789\n", 0o600)
     packages.write("token", token + "\n", 0o600)

@@ -1,6 +1,6 @@
-"""The card image on an emulated Raspberry Pi 3B: `card.py IMAGE FOLDER FONTS HUB`, called by
-tests/pi/image. What the glass shows and when, what is written to the card, and what is left on it.
-"""
+"""Tests the card image on an emulated Raspberry Pi 3B: `card.py IMAGE FOLDER FONTS HUB`, called by
+tests/pi/image. The test checks the pictures on the panel and their times, the writes to the card,
+and the files that remain on it."""
 
 import lzma
 import os
@@ -16,7 +16,7 @@ from guest import Shown
 from host import TOKEN, Program, until
 
 MIB = 1024 * 1024
-# Where boards/image puts the partitions, and how large they are, in MiB.
+# The start and the size of the boot partition in MiB, as boards/image makes it.
 BOOT = (4, 128)
 ADDRESS = 0x3C
 
@@ -35,7 +35,7 @@ def said(*command):
 
 
 class Card:
-    """A copy of the image, as large as QEMU wants a card: a power of two."""
+    """A copy of the image with the size that QEMU needs for a card: a power of two."""
 
     def __init__(self, image, path):
         self.path = Path(path)
@@ -58,7 +58,7 @@ class Card:
         file.unlink()
 
     def partition(self, number):
-        """The bytes of a partition, by the table of the card."""
+        """Returns the bytes of a partition, by the partition table of the card."""
         with open(self.path, "rb") as file:
             entry = file.read(512)[446 + 16 * (number - 1) :][:16]
             start, sectors = (int.from_bytes(entry[at : at + 4], "little") for at in (8, 12))
@@ -67,10 +67,12 @@ class Card:
 
 
 class Pi(Program):
-    """A Raspberry Pi 3B of QEMU's with this card, an SSD1306 that acknowledges, and a network.
+    """An emulated Raspberry Pi 3B with this card, an SSD1306 that acknowledges each byte, and a
+    network.
 
-    QEMU has none of the Pi's firmware: what that does with kernel, device tree and overlay is done
-    here, with the files of the card."""
+    QEMU does not run the Pi's firmware. This class does the firmware's work with the kernel, the
+    device tree and the overlay from the card.
+    """
 
     def __init__(self, name, card, folder):
         self.name, self.card, self.folder = name, card, Path(folder)
@@ -81,11 +83,11 @@ class Pi(Program):
         overlay.write_bytes(said("mtype", "-i", card.boot, "::overlays/deskticker.dtbo"))
         tree = self.folder / "pi.dtb"
         said("fdtoverlay", "-i", card.take("bcm2837-rpi-3-b.dtb", folder), "-o", tree, overlay)
-        # The board's mini UART, on the pins of the header, is no serial port to QEMU; and what the
-        # kernel says is the clock of this test.
+        # QEMU has no serial port for the board's mini UART on the header pins. The kernel must
+        # print its messages because this test uses them as a clock.
         line = card.take("cmdline.txt", folder).read_text().split()
         line = [word for word in line if word != "quiet" and not word.startswith("console=")]
-        # QEMU's Pi resets at once when its watchdog is started.
+        # The emulated Pi resets at once when its watchdog is started.
         line.append("systemd.watchdog_sec=0")
         self.seen, self.shown = [], Shown(self.bus)
         self.start = time.time()
@@ -103,7 +105,7 @@ class Pi(Program):
         threading.Thread(target=self.listen, daemon=True).start()
 
     def worked(self):
-        """The processor time that the emulator has had, in seconds."""
+        """Returns the processor time of the emulator in seconds."""
         with open(f"/proc/{self.process.pid}/stat") as file:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -117,23 +119,24 @@ class Pi(Program):
                 self.seen.append((now, line))
 
     def when(self, words, seconds):
-        """When the console said this."""
+        """Waits for this text on the console and returns its time."""
         def found():
             return next((now for now, line in list(self.seen) if words in line), None)
         return until(f"{words!r} on the console", seconds, found)
 
     def written(self):
-        """When the card was last written: each write of the card's is one to its file. (QEMU counts
-        no bytes for this kind of card.)"""
+        """Returns the time of the last write to the card: QEMU writes each one to the file. (QEMU
+        counts no bytes for this kind of card.)"""
         return os.stat(self.card.path).st_mtime
 
     def pictures(self):
-        """When each picture came so far, and its dots; without those of a dark panel."""
+        """Returns the time and the dots of each picture so far, without those of a dark panel."""
         self.shown.read()
         return [(when, dots) for when, dots in self.shown.lit() if any(map(any, dots))]
 
     def picture(self, what, seconds, is_it):
-        """When there was a picture that is this for the first time, and its dots; they are kept."""
+        """Waits for the first picture for which `is_it` is true, saves it as a file, and returns
+        its time and its dots."""
         known = set()
 
         def found():
@@ -150,19 +153,20 @@ class Pi(Program):
 
 
 class Fonts:
-    """What is on a picture, by the glyphs of Debian's fonts-spleen."""
+    """Reads the text on a picture, with the glyphs of Debian's fonts-spleen."""
 
     def __init__(self, folder):
         self.file = f"{folder}/spleen-{{}}.psfu.gz".format
         self.huge = picture.Digits(self.file("16x32"))
 
     def price(self, dots):
-        """The whole part of the price of SPX, if it is there."""
+        """Returns the whole part of the SPX price, if the picture shows it."""
         return self.huge.read(dots, 14)[0]
 
     def says(self, title, *words):
-        """Whether a picture says this in large letters, and these in small ones, wherever they are.
-        Words are of letters and digits: signs are narrower on the glass than in the font."""
+        """Returns a function that is true for a picture with this title in large letters and these
+        words in small ones, anywhere. Words may have only letters and digits: signs are narrower on
+        the display than in the font."""
         def all_of_it(dots):
             large = picture.says(dots, self.file("8x16"), title)
             return large and all(picture.says(dots, self.file("5x8"), word) for word in words)
@@ -188,7 +192,7 @@ def main():
     port = int(hub.process.stdout.readline().decode().split("127.0.0.1:")[1].split()[0])
 
     card = Card(image, folder / "card.img")
-    # Without the wandering of the picture, which the decoder takes for a fault.
+    # The picture must not shift against burn-in, because the decoder takes a shift for an error.
     good = f'[hub]\nurl = "ws://10.0.2.2:{port}"\n[panel]\nshift = false\n'
     card.put("deskticker.toml", good)
     card.put("token", f"# Pasted below.\n{TOKEN}\n")
@@ -199,7 +203,7 @@ def main():
     starting = fonts.says("STARTING", "system")
     first, dots = pi.picture("starting", 60, starting)
     check(dots == pi.pictures()[0][1], "something else was on the glass before")
-    # On a busy machine the emulator waits too; that is no time of the Pi's.
+    # On a busy machine the emulator waits, too; the processor time excludes these waits.
     took = min(first - kernel, pi.worked() - worked)
     proven(f"power on to user space {kernel - pi.start:.1f} s")
     proven(f"the first picture {first - kernel:.2f} s after user space began: STARTING")
@@ -215,7 +219,7 @@ def main():
     rest = pi.when("the-rest.service", 120)
     check(drawn < rest, "the display's picture came only with the rest of the system")
 
-    # Whatever comes late at a start has come when nothing is written for as long again.
+    # The start is over when nothing has been written to the card for 20 s.
     check(pi.written() > pi.start, "the token was not written to the card")
     until("an end of writing to the card after the start", 180, lambda: time.time() - pi.written() > 20)
     before, pictures, begun = pi.written(), len(pi.pictures()), time.time()
@@ -236,7 +240,7 @@ def main():
         check(source.read(len(root)) == root, "the root is not as it was flashed")
     proven("token and password have left the boot partition; the root is as it was flashed")
 
-    # What was kept serves the next start; a bad configuration is said on the glass.
+    # The stored settings serve the next start, and the display reports a bad configuration.
     card.put("deskticker.toml", "watchlist = 5\n")
     pi = Pi("wrong", card, folder)
     _, dots = pi.picture("configuration", 300, fonts.says("CONFIG", "deskticker", "toml", "1", "expected"))
@@ -245,7 +249,7 @@ def main():
     proven("a wrong configuration is said on the glass, and the last good one goes on with its prices")
     pi.end()
 
-    # So is what cannot be taken from the boot partition.
+    # The display also reports a file on the boot partition that cannot be imported.
     card.put("deskticker.toml", good)
     card.put("wifi.txt", "ssid = desk\npsk = short\n")
     pi = Pi("short", card, folder)

@@ -1,34 +1,35 @@
-"""What an SSD1306 shows, from the bytes on its bus. Knows the data sheet, not the program.
+"""Decodes the picture of an SSD1306 from the bytes on its bus. This module follows the data sheet
+and does not know the program.
 
-A command it does not know is an error, for the real chip would do something with it; so is what
-the chip would take otherwise than was meant: a command cut off by the end of its message, data
-outside a window, a mode that is not the panel's.
+An unknown command is an error, because the real chip would execute it. Data that the chip would
+understand differently is an error, too: a command cut off by the end of its message, data outside a
+window, or a mode that does not fit the panel.
 """
 
 import re
 
 WIDTH, PAGES = 128, 8
 
-# Commands that do not change where data goes: their first byte, and how many follow it.
+# Commands that do not change the target of data: the first byte, and the number of bytes after it.
 PLAIN = {
-    0x2E: 0,  # no scrolling
+    0x2E: 0,  # scrolling off
     0x81: 1,  # contrast
     0x8D: 1,  # charge pump
-    0xA4: 0,  # shows the memory
-    0xA6: 0,  # lit is 1
+    0xA4: 0,  # shows the content of the memory
+    0xA6: 0,  # a lit dot is 1
     0xD5: 1,  # clock
     0xD9: 1,  # pre-charge
     0xDA: 1,  # COM pins
     0xDB: 1,  # VCOMH
-    0xE3: 0,  # nothing
+    0xE3: 0,  # no operation
 }
-# Those whose meaning matters here.
+# Commands that this decoder executes.
 KNOWN = {0x20: 1, 0x21: 2, 0x22: 2, 0xA0: 0, 0xA1: 0, 0xA8: 1, 0xC0: 0, 0xC8: 0, 0xD3: 1}
 KNOWN |= {0xAE: 0, 0xAF: 0} | {0x40 + line: 0 for line in range(64)} | PLAIN
 
 
 class Glass:
-    """One panel. Its memory is noise until it is written."""
+    """One panel. Its memory has an arbitrary content until the program writes it."""
 
     def __init__(self):
         self.memory = [[0xA5] * WIDTH for _ in range(PAGES)]
@@ -41,7 +42,7 @@ class Glass:
         self.commands, self.bytes = 0, 0
 
     def message(self, payload):
-        """Takes one I2C message, after its address (data sheet, 8.1.5.2)."""
+        """Handles one I2C message without its address (data sheet, 8.1.5.2)."""
         at = 0
         while at < len(payload):
             control = payload[at]
@@ -111,14 +112,15 @@ class Glass:
             self.page = self.page + 1 if self.page < self.pages[1] else self.pages[0]
 
     def dots(self):
-        """What is seen: rows of 0 and 1, or None while the panel is off."""
+        """Returns the visible dots as rows of 0 and 1, or None while the panel is off."""
         if not self.on:
             return None
         expected = {"multiplex": 63, "offset": 0, "line": 0, "pump": 0x14, "pins": 0x12}
         for name, value in expected.items():
             if getattr(self, name) != value:
                 raise ValueError(f"on with {name} {getattr(self, name)}, not {value}")
-        # Makers mount the glass upside down: both ways reversed is upright.
+        # Makers mount the panel upside down: the picture is upright if both directions are
+        # reversed.
         if (self.segments, self.commons) != (1, 1):
             raise ValueError("on, and not upright")
         return tuple(
@@ -137,14 +139,14 @@ LINE = re.compile(
 
 
 class Bus:
-    """The messages to one address, from QEMU's trace of the bus."""
+    """Collects the messages to one address from QEMU's trace of the bus."""
 
     def __init__(self, address):
         self.address = address
         self.payload = None
 
     def messages(self, lines):
-        """Those that end in these lines: when, and the bytes."""
+        """Yields the time and the bytes of each message that ends in these lines."""
         for text in lines:
             line = LINE.match(text)
             if not line or int(line["address"], 16) != self.address:

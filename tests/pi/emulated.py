@@ -1,5 +1,6 @@
-"""The display on an emulated Raspberry Pi, against a hub on the host: what its glass shows is what
-the png panel of the host's own program shows, and what the hub said.
+"""Tests the display on an emulated Raspberry Pi with a hub on the host. The emulated panel must
+show the same pictures as the png panel of the host's own program, and the prices that the hub has
+sent.
 
 Usage: emulated.py FOLDER FONTS KERNEL TREE INITRAMFS DISPLAY HUB ARM64, called by tests/pi/run.
 """
@@ -17,18 +18,20 @@ from guest import Guest
 from host import Client, Display, Hub, Pictures, Program, Watch, until
 from memory import LIMIT, MIB, TASKS, Memory
 
-# How often the hub is restarted,
+# The number of restarts of the hub.
 RESTARTS = 4
-# and how soon after the first price of the new one, in seconds, the glass has to be live: tries are at
-# most 1.5 s apart, prices come once a second, and neither depends on how fast this machine is.
+# The greatest time in seconds from the first price of the new hub to live prices on the display.
+# Connection attempts are at most 1.5 s apart and prices come once a second; neither depends on the
+# speed of this machine.
 LIVE_AGAIN = 5
-# A connection that has lived less than ten seconds proves nothing: its loss would be part of the outage
-# before, and after a minute of that tries are up to 8 s apart (src/feed/link.rs).
+# A connection that has lived for less than ten seconds does not reset the backoff: its loss
+# continues the outage before, and after a minute of outage attempts are up to 8 s apart
+# (src/feed/link.rs).
 PROVEN = 11
 
-# Symbols of three clusters, each with a link of its own.
+# Symbols of three clusters; each cluster has its own connection.
 MANY = '["SPX", "VIX", "SPY", "NVDA", "O:SPY261218C00650000"]'
-# The display on the Pi, by its configuration and its log.
+# The command that starts the display on the Pi, for a configuration file and a log file.
 RUN = "deskticker run --config /run/{}.toml >/dev/null 2>/run/{}.log &"
 
 figures = []
@@ -48,17 +51,18 @@ def check(condition, what):
 
 
 def without_curve(dots):
-    """The picture but for the curve, which begins when its display does."""
+    """Returns the picture without the curve, because each display's curve starts with the display.
+    """
     return tuple(row[:84] if y >= 40 else row for y, row in enumerate(dots))
 
 
 def change(dots):
-    """Where the first line has the change since the last close."""
+    """Returns the part of the first line with the change since the previous close."""
     return tuple(row[35:77] for row in dots[:8])
 
 
 def sign(dots):
-    """Where the first line has the state of the link."""
+    """Returns the part of the first line with the connection symbol."""
     return tuple(row[118:] for row in dots[:8])
 
 
@@ -82,19 +86,20 @@ class Test:
             display.end()
 
     def common(self, display, since, view=lambda dots: dots):
-        """The pictures of the glass since a time that a display of the host drew too."""
+        """Returns the pictures of the emulated panel since a time that a display of the host drew,
+        too."""
         drawn = {view(dots) for dots in self.pictures.of(display, since - 2)}
         return [dots for _, dots in self.guest.glass().lit(since) if view(dots) in drawn]
 
     def priced(self, display, since, view=lambda dots: dots):
-        """Those of them on which both prices can be read."""
+        """Returns the common pictures on which both prices can be read."""
         return [dots for dots in self.common(display, since, view) if all(self.prices.of(dots))]
 
     def as_said(self, client, since):
-        """Each SPX on the glass is one that the hub said just before, each VIX one that it said;
-        returns how long the former took to get there, in seconds."""
+        """Checks that the hub sent each shown SPX just before, and each shown VIX at some time.
+        Returns the delays of SPX from the hub to the display, in seconds."""
         delays = []
-        # What came last the client may still have to read.
+        # The client may not have read the last second of values yet.
         for when, dots in self.guest.glass().lit(since, time.time() - 1):
             spx, vix = self.prices.of(dots)
             if spx is None or vix is None:
@@ -107,7 +112,7 @@ class Test:
         return delays
 
     def start(self, hub, boot):
-        """Boot: the first picture before there is a network."""
+        """Checks the boot: the first picture must come before there is a network."""
         waiting = self.show("waiting", 1, host.UNSET)
         self.guest = Guest(self.folder, *boot, hub.port)
         began, _ = self.guest.await_line("PI init", 120)
@@ -115,7 +120,7 @@ class Test:
         figure("power on to user space, in the emulator", f"{began - self.guest.start:.1f} s")
         shown, first = until("a picture on the glass", 20, lambda: self.guest.glass().lit())[0]
         figure("user space to the first picture", f"{shown - began:.2f} s", "2 s")
-        # On a busy machine the emulator waits too; that is no time of the Pi's.
+        # On a busy machine the emulator waits, too; the processor time excludes these waits.
         took = min(shown - began, self.guest.worked() - worked)
         check(took <= 2, f"{shown - began:.2f} s to the first picture")
         until("the same picture on the host", 10, lambda: self.common(waiting, 0))
@@ -124,7 +129,8 @@ class Test:
         self.drop([waiting])
 
     def unset(self, hub, client):
-        """Without a clock: prices, and no change since a close of who knows when."""
+        """Checks that a display without a clock shows prices but no change, because the day of the
+        close is unknown."""
         twin = self.show("unset", hub.port, host.UNSET)
         came = self.guest.await_line("PI network", 60)[0]
         pid = self.guest.do("cat /run/first.pid")[0]
@@ -137,7 +143,7 @@ class Test:
         until("SPX and VIX on the glass", 60, lambda: len(priced()) >= 3)
         spx, vix = self.prices.of(priced()[-1])
         self.as_said(client, came)
-        # Before there are prices the line is empty there.
+        # The line is empty at this place before the first price.
         nothing = change(self.guest.glass().lit()[0][1])
         check(all(change(dots) == nothing for dots in priced()), "a change, without a clock")
         proven(f"without a clock: SPX {spx}, VIX {vix}, as the hub said and the host drew")
@@ -150,11 +156,11 @@ class Test:
             priced = self.priced(twin_of_day, stepped, without_curve)
             return [dots for dots in priced if change(dots) != nothing]
 
-        # An unset clock is looked at every five seconds, and REST is asked after that.
+        # The program checks an unset clock every five seconds, and makes a REST request after that.
         until("the change since the last close, once the clock was set", 45, changed)
         figure("clock set to the change since the last close", f"{time.time() - stepped:.0f} s")
         proven("with the clock set: the change since the last close, without a restart")
-        # Else nothing is said of those on whose machines there are huge pages.
+        # With huge pages off, the memory test would say nothing about machines that have them.
         given = self.guest.do("cat /sys/kernel/mm/transparent_hugepage/enabled")[0]
         check("[always]" in given, f"this kernel gives no huge pages unasked: {given}")
         self.frugal(pid, "started before the network")
@@ -162,7 +168,8 @@ class Test:
         self.drop([twin, twin_of_day])
 
     def frugal(self, pid, when):
-        """Little memory, whatever the kernel keeps of the program's files; nothing to a disk."""
+        """Checks that the program uses little memory, independent of the cached parts of its files,
+        and writes nothing to a disk."""
         memory = Memory(self.guest.do(f"cat /proc/{pid}/status /proc/{pid}/smaps"))
         wrong = memory.judge()
         check(wrong is None, f"memory, {when}: {wrong}")
@@ -173,9 +180,10 @@ class Test:
         return memory
 
     def steady(self, hub, client):
-        """Dot for dot the same as on the host, the curve too; the hub lost, and back again."""
-        # The curve begins with a display's first price. Some of these begin in the same second of
-        # the feed as that on the Pi does.
+        """Checks that the pictures equal those of the host, also the curve, and that the display
+        recovers when the hub is lost and back."""
+        # The curve begins with a display's first price. Some of these displays start in the same
+        # second of the feed as the display on the Pi.
         began = time.time()
         twins = []
         for number in range(16):
@@ -219,8 +227,9 @@ class Test:
         self.drop([twin])
 
     def restarted(self, hub, twin, live, name):
-        """The hub is lost until its price is struck, then back; the new one, and how long after its first
-        price, and after it listened, there were live ones on the glass, in seconds."""
+        """Kills the hub until its price is struck out, and starts it again. Returns the new hub and
+        two times in seconds: from its first price, and from its listening, to live prices on the
+        display."""
         lost = time.time()
         hub.end(signal.SIGKILL)
 
@@ -236,7 +245,8 @@ class Test:
 
         again = self.hub(name, hub.port)
         listening = time.time()
-        # The reference: another client of the same hub, on this machine and there from the first.
+        # The reference is another client of the same hub: it runs on this machine and connects at
+        # once.
         client = Client(again.port)
         first = until("a price of the new hub", 20, lambda: client.said("I:SPX"))[0][0]
 
@@ -264,7 +274,7 @@ class Test:
         return again, took, when - listening
 
     def goodbye(self, pid):
-        """SIGTERM: dark, with an empty memory."""
+        """Checks that SIGTERM turns the panel off and clears its memory."""
         self.ended(pid)
         until("a dark panel", 5, lambda: self.guest.glass().last() is None)
         check(self.guest.glass().panel.is_clear(), "prices were left in the panel's memory")
@@ -272,7 +282,7 @@ class Test:
         time.sleep(0.5)
 
     def absent(self):
-        """No panel at the address: told once, tried for as long as it takes."""
+        """Checks that a missing panel is logged once, and that the program keeps trying."""
         before = len(self.guest.glass().messages)
         self.guest.do(RUN.format("absent", "absent"))
         pid = self.guest.do("echo $!")[0]
@@ -291,7 +301,8 @@ class Test:
         self.ended(pid)
 
     def unnamed(self):
-        """Three name servers that say nothing, and no panel either: each lookup holds a thread."""
+        """Checks the memory with three silent name servers and no panel: each lookup blocks a
+        thread."""
         self.guest.do(
             "insmod /modules/dummy.ko; ip addr add 192.0.2.1/24 dev dummy0; ip link set dummy0 up; "
             "mkdir -p /etc; for _ in 1 2 3; do echo nameserver 192.0.2.53; done >/etc/resolv.conf; "
@@ -300,7 +311,7 @@ class Test:
         )
         self.guest.do(RUN.format("unnamed", "unnamed"))
         pid = self.guest.do("echo $!")[0]
-        # By then the first lookups are at their end.
+        # The first lookups end within this time.
         time.sleep(33)
         threads = self.frugal(pid, "name servers say nothing").threads
         check(threads > 8, f"only {threads} threads: somebody has answered")
@@ -323,7 +334,7 @@ class Test:
 
 
 def main():
-    # So that what was started is ended in any case.
+    # The exit must run the clean-up, which ends all started processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("pi: out of time"))
     folder, fonts, kernel, tree, initramfs, display, hub_program, arm64 = sys.argv[1:]
     test = Test(folder, fonts, display, hub_program)

@@ -1,4 +1,4 @@
-"""The emulated Pi: its console, and what its panel shows according to the bytes on the bus."""
+"""The emulated Pi: its console, and the pictures of its panel from the bytes on the bus."""
 
 import os
 import queue
@@ -12,7 +12,7 @@ from host import TOKEN, Program
 
 
 class Guest(Program):
-    """A Raspberry Pi 3B of QEMU's, with an SSD1306 that acknowledges at 0x3c."""
+    """An emulated Raspberry Pi 3B, with an SSD1306 at 0x3c that acknowledges each byte."""
 
     def __init__(self, folder, kernel, tree, initramfs, port):
         self.bus = folder / "i2c.log"
@@ -27,7 +27,7 @@ class Guest(Program):
             folder / "qemu.log",
             ["qemu-system-aarch64", "-M", "raspi3b", "-kernel", kernel, "-dtb", tree]
             + ["-initrd", initramfs, "-no-reboot", "-display", "none"]
-            # What the kernel does not know is the environment of its first program.
+            # The kernel passes unknown parameters to its first program as environment variables.
             + ["-append", "console=ttyAMA0,115200 rdinit=/init panic=-1 quiet "
                f"PORT={port} TOKEN={TOKEN} CONTROL={self.door.getsockname()[1]}"]
             + ["-serial", "stdio", "-serial", "null"]
@@ -48,7 +48,7 @@ class Guest(Program):
             self.lines.put((now, line))
 
     def await_line(self, start, seconds):
-        """When a line of the console came that starts so, and the line."""
+        """Waits for a console line that starts with this text. Returns its time and the line."""
         end = time.monotonic() + seconds
         while True:
             left = end - time.monotonic()
@@ -60,13 +60,13 @@ class Guest(Program):
                 return when, line
 
     def worked(self):
-        """The processor time that the emulator has had, in seconds."""
+        """Returns the processor time of the emulator in seconds."""
         with open(f"/proc/{self.process.pid}/stat") as file:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def do(self, command, seconds=30):
-        """Has the shell do something; what it printed."""
+        """Runs a command in the guest's shell and returns its output."""
         if not self.shell:
             self.door.settimeout(seconds)
             connection, _ = self.door.accept()
@@ -85,13 +85,14 @@ class Guest(Program):
         raise AssertionError(f"{command}: the emulated machine has gone")
 
     def glass(self):
-        """What the panel has shown so far."""
+        """Returns the pictures of the panel so far."""
         self.shown.read()
         return self.shown
 
 
 class Shown:
-    """The pictures that the bytes on the bus make, with the time since which each was seen."""
+    """The pictures that result from the bytes on the bus, each with the time at which it appeared.
+    """
 
     def __init__(self, log):
         self.panel = decode.Glass()
@@ -102,7 +103,7 @@ class Shown:
         self.messages = []
 
     def read(self):
-        """Takes in what has come since the last time."""
+        """Reads the new part of the bus log."""
         if not self.log.exists():
             return
         with open(self.log, errors="replace") as log:
@@ -118,7 +119,8 @@ class Shown:
                 self.pictures.append((when, dots))
 
     def lit(self, since=0.0, until=float("inf")):
-        """When pictures came between two times, and they; without those of a dark panel."""
+        """Returns (time, picture) for the pictures between two times, without those of a dark
+        panel."""
         return [(when, dots) for when, dots in self.pictures if since <= when <= until and dots]
 
     def last(self):

@@ -1,5 +1,6 @@
 """The host's side of the test: a hub with simulated prices, displays that draw the same prices into
-files, and a client of its own that writes down what the hub says. Everything on loopback."""
+files, and an independent client that records the hub's values. All connections use the loopback
+interface."""
 
 import base64
 import glob
@@ -18,16 +19,18 @@ import picture
 
 TOKEN = secrets.token_urlsafe(24)
 
-# A Wednesday in June 2026, 11:00 in New York: the verdict on a value does not depend on when the
-# test runs. Displays and hub share this shift of the wall clock; monotonic time is the machine's.
+# A Wednesday in June 2026, 11:00 in New York: the freshness of a value then does not depend on the
+# time of the test. Displays and hub share this shift of the wall clock; monotonic time is the
+# machine's own.
 OPEN = 1_781_103_600
 SHIFT = OPEN - int(time.time())
-# A machine without a battery-backed clock starts here.
+# The shift for a machine without a battery-backed clock: its wall clock starts at 1970.
 UNSET = -int(time.time())
 
 
 def until(what, seconds, condition):
-    """Waits for a condition; what it is, if it does not come true in time, is the error."""
+    """Waits for a condition and returns its value. After the time limit the error names what was
+    awaited."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = condition()
@@ -38,7 +41,8 @@ def until(what, seconds, condition):
 
 
 def shifted(seconds):
-    """The environment of a program whose wall clock is shifted."""
+    """Returns the environment of a program whose wall clock is shifted by this number of seconds.
+    """
     found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
     if not found:
         raise AssertionError("libfaketime is missing")
@@ -54,7 +58,7 @@ def shifted(seconds):
 
 
 class Program:
-    """A process that is ended, by its id, whatever happens."""
+    """A process; the test ends it in any case, by its process id."""
 
     running = []
 
@@ -84,7 +88,7 @@ class Program:
 
 
 class Hub(Program):
-    """`deskticker-hub --simulate` on loopback, on a port that it chooses unless told."""
+    """`deskticker-hub --simulate` on loopback; port 0 lets the hub choose its port."""
 
     def __init__(self, program, log, port=0):
         super().__init__(
@@ -98,7 +102,7 @@ class Hub(Program):
 
 
 class Display(Program):
-    """A display that draws into a file, and all the pictures that were seen there."""
+    """A display that draws into a file, and all the pictures of this file."""
 
     def __init__(self, program, folder, name, port, shift=SHIFT, runner=()):
         self.file = Path(folder) / f"{name}.png"
@@ -106,7 +110,8 @@ class Display(Program):
         config = Path(folder) / f"{name}.toml"
         config.write_text(
             f'[hub]\nurl = "ws://127.0.0.1:{port}"\n'
-            # Two that wander from when each has started would not stand at the same row.
+            # With the shift against burn-in, displays with different start times would draw at
+            # different rows.
             f'[panel]\nkind = "png"\nfile = "{self.file}"\nshift = false\n'
         )
         self.name = name
@@ -122,7 +127,7 @@ class Display(Program):
         )
 
     def look(self):
-        """Keeps the file's picture if it is another one."""
+        """Stores the file's picture if the file has changed."""
         try:
             with open(self.file, "rb") as file:
                 state = os.fstat(file.fileno())
@@ -135,7 +140,7 @@ class Display(Program):
 
 
 class Watch(threading.Thread):
-    """Looks at the files of displays ten times a second; a file changes once a second at most."""
+    """Reads the files of the displays ten times a second; a file changes at most once a second."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -150,13 +155,13 @@ class Watch(threading.Thread):
 
 
 class Pictures:
-    """Decoded pictures, each file's contents once."""
+    """Decodes pictures; equal file contents are decoded once."""
 
     def __init__(self):
         self.known = {}
 
     def of(self, display, since=0.0, until=float("inf")):
-        """What a display drew between two times."""
+        """Returns the pictures that a display drew between two times."""
         return [self.dots(data) for when, data in list(display.seen) if since <= when <= until]
 
     def dots(self, data):
@@ -166,7 +171,7 @@ class Pictures:
 
 
 class Client(threading.Thread):
-    """Writes down each value that the hub sends for SPX and VIX, with a WebSocket of its own."""
+    """Records each value that the hub sends for SPX and VIX, with its own WebSocket code."""
 
     def __init__(self, port):
         super().__init__(daemon=True)
@@ -207,8 +212,9 @@ class Client(threading.Thread):
                             when = event["t"] / 1000 - SHIFT
                             self.values.append((when, event["T"], event["val"]))
         except (OSError, ValueError):
-            return  # The hub has gone.
+            return  # The hub has ended.
 
     def said(self, ticker):
-        """When, by its stamp, it said which value of a ticker so far, as the glass writes it."""
+        """Returns the timestamp and the value, formatted as on the display, of each value of a
+        ticker so far."""
         return [(at, f"{value:.2f}") for at, name, value in list(self.values) if name == ticker]

@@ -1,22 +1,23 @@
-"""What a program's memory consists of, by /proc/PID/status and /proc/PID/smaps (proc(5)).
+"""Reads the memory use of a program from /proc/PID/status and /proc/PID/smaps (proc(5)).
 
-Two parts are told apart. What the program decides: its own, anonymous memory (heap, stacks, what it has
-changed of its files). What it does not: how much of its program file and libraries is in memory, which
-the kernel reads ahead and maps as it sees fit; that ends at the size of these files.
+The memory has two parts. The program controls its own, anonymous memory: heap, stacks, and changed
+pages of its files. The kernel controls how much of the program file and its libraries is in memory,
+because it reads ahead and maps as it decides; the size of these files is the limit of this part.
 """
 
 import re
 
 MIB = 1024 * 1024
 LIMIT = 8 * MIB
-# `TasksMax=` of systemd/deskticker.service; with one more, the program would get no thread.
+# `TasksMax=` of systemd/deskticker.service: the program cannot start more threads than this.
 TASKS = 32
 
 MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ (\S{4}) \S+ \S+ \S+ *(.*)")
 
 
 class Memory:
-    """Read off the lines of both files, one after the other; all sizes in bytes."""
+    """The memory use from the lines of both files, one file after the other; all sizes are in
+    bytes."""
 
     def __init__(self, lines):
         self.peak = self.threads = self.own = self.files = self.huge = 0
@@ -26,7 +27,7 @@ class Memory:
             mapping = MAPPING.fullmatch(line)
             if mapping:
                 mode, path = mapping.groups()
-                # The gaps within a library are never in memory.
+                # The gaps within a library are not readable and never in memory.
                 mapped = path.startswith("/") and mode[0] == "r"
                 continue
             name, _, rest = line.partition(":")
@@ -42,26 +43,29 @@ class Memory:
                 self.files += size if mapped else 0
             elif name == "Anonymous":
                 self.own += 1024 * int(value)
-                # A page of a file that the program has changed is its own, and no longer the file's.
+                # A file page that the program has changed counts as the program's own memory, and
+                # no longer as file memory.
                 self.files -= 1024 * int(value) if mapped else 0
             elif name == "AnonHugePages":
                 self.huge += 1024 * int(value)
 
     @property
     def most(self):
-        """What it takes with all of its files in memory: no kernel and no host makes it more."""
+        """Returns the memory use with all files completely in memory: no kernel and no host can
+        exceed it."""
         return self.own + self.files
 
     def judge(self):
-        """What is wrong with it, or nothing."""
+        """Returns a description of the first exceeded limit, or None."""
         if not (self.peak and self.own and self.files and self.threads):
             return f"unreadable: {vars(self)}"
         if self.peak > LIMIT:
             return f"{self.peak} bytes at most"
         if self.most > LIMIT:
             return f"{self.own} bytes of its own and {self.files} of its files"
-        # By chance a stack lies on the boundary of a huge page, or not: a run without one proves nothing,
-        # so it is also asked whether there can be one.
+        # A stack lies on the boundary of a huge page only by chance, so a run without huge pages
+        # proves nothing. The check therefore also demands that the kernel may give the program
+        # none.
         if self.huge or not self.unhuge:
             return f"{self.huge} bytes of huge pages; the kernel may give it some: {not self.unhuge}"
         if self.threads > TASKS:

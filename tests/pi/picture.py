@@ -1,18 +1,18 @@
-"""Pictures as sets of rows of 0 and 1: of a PNG file, and what the digits in one say.
+"""Pictures as rows of 0 and 1: this module decodes PNG files and recognises digits in pictures.
 
-The PNG is read and the digits are recognised by this file's own means, the latter by the glyphs
-of Debian's fonts-spleen: nothing of the program's own code or data vouches for the program.
+It has its own PNG reader, and takes the glyphs from Debian's fonts-spleen. It uses none of the
+program's code or data, so that the test is independent of the program.
 """
 
 import gzip
 import struct
 import zlib
 
-SCALE = 4  # pixels of the file for a dot of the panel, each way
+SCALE = 4  # pixels of the file for each dot of the panel, in both directions
 
 
 def of_png(data):
-    """The dots of a picture that the png panel wrote; an error if it is anything else."""
+    """Returns the dots of a picture from the png panel; any other file is an error."""
     if data[:8] != b"\x89PNG\r\n\x1a\n":
         raise ValueError("not a PNG")
     at, packed, head = 8, b"", None
@@ -42,7 +42,7 @@ def of_png(data):
 
 
 def unfiltered(raw, width, height):
-    """The rows of an image of one byte a pixel (PNG specification, 9.2)."""
+    """Returns the rows of an image with one byte a pixel (PNG specification, 9.2)."""
     rows, above = [], bytes(width)
     for y in range(height):
         start = y * (width + 1)
@@ -68,7 +68,7 @@ def unfiltered(raw, width, height):
 
 
 def drawn(dots):
-    """As text, two rows a line, as in tests/screens."""
+    """Returns the picture as text, two rows of dots a line, as in tests/screens."""
     return "\n".join(
         "".join(" ▀▄█"[top + 2 * low] for top, low in zip(*pair))
         for pair in zip(dots[::2], dots[1::2])
@@ -76,7 +76,7 @@ def drawn(dots):
 
 
 def glyphs(path, characters):
-    """The dots of some characters of ASCII in a console font (PSF1 or PSF2), each as rows."""
+    """Returns the dots of some ASCII characters in a console font (PSF1 or PSF2), each as rows."""
     data = gzip.open(path).read()
     if data[:2] == b"\x36\x04":
         start, size, height, width = 4, data[3], data[3], 8
@@ -96,7 +96,7 @@ def glyphs(path, characters):
 
 
 def says(dots, font, text):
-    """Whether these words are on a picture, somewhere on one line, in the font of this file."""
+    """Returns true if the picture contains this text on one line, in the font of this file."""
     known = glyphs(font, set(text))
     rows = [sum(row, ()) for row in zip(*(known[character] for character in text))]
     used = [y for y, row in enumerate(rows) if any(row)]
@@ -110,7 +110,7 @@ def says(dots, font, text):
 
 
 def png(dots):
-    """A picture file of these dots."""
+    """Returns a PNG file with these dots."""
     rows = [bytes([0, *(255 * dot for dot in row for _ in range(SCALE))]) for row in dots]
     packed = zlib.compress(b"".join(row for row in rows for _ in range(SCALE)))
     head = struct.pack(">IIBBBBB", SCALE * len(dots[0]), SCALE * len(dots), 8, 0, 0, 0, 0)
@@ -124,12 +124,12 @@ def png(dots):
 
 
 class Digits:
-    """The ten digits of one size of Spleen."""
+    """Recognises the ten digits of one size of Spleen."""
 
     def __init__(self, path):
         found = glyphs(path, "0123456789")
         self.width = len(found["0"][0])
-        # The rows that no digit uses are the layout's to cut off.
+        # The layout may cut off the rows that no digit uses.
         height = len(found["0"])
         used = [y for y in range(height) if any(any(rows[y]) for rows in found.values())]
         self.height = used[-1] + 1 - used[0]
@@ -138,7 +138,8 @@ class Digits:
         }
 
     def read(self, dots, top, left=0):
-        """The digits whose first dots are in row `top`, from the left; and the column behind."""
+        """Returns the digits from the left whose first dots are in row `top`, and the column after
+        them."""
         text, x, end = "", left, left
         while x + self.width <= len(dots[0]):
             box = tuple(row[x : x + self.width] for row in dots[top : top + self.height])
@@ -151,7 +152,7 @@ class Digits:
 
 
 class Prices:
-    """The two prices on a picture of 128×64, as texts."""
+    """Reads the two prices on a picture of 128×64 dots, as texts."""
 
     def __init__(self, fonts):
         sizes = ("16x32", "12x24", "8x16")
@@ -159,7 +160,7 @@ class Prices:
         self.known = {}
 
     def of(self, dots):
-        """SPX and VIX; what cannot be read, being dashes or struck out, is None."""
+        """Returns SPX and VIX; a price that cannot be read (dashes or struck out) is None."""
         if dots not in self.known:
             huge, large, raised = self.fonts
             spx, vix = self.price(dots, huge, raised, 14), self.price(dots, large, raised, 44)

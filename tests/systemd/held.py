@@ -1,4 +1,4 @@
-"""Holds one thread of a process still while its other threads live on."""
+"""Stops one thread of a process while its other threads run."""
 
 import ctypes
 import os
@@ -22,7 +22,7 @@ def ptrace(request, thread):
 
 
 def states(pid):
-    """The state of each thread, by its id: R and S live, t is held."""
+    """Returns the state of each thread by its id: R and S are alive, t is stopped."""
     found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
@@ -33,7 +33,7 @@ def states(pid):
 
 
 class MainThread:
-    """The first thread of a process, held until the process ends or the block is left."""
+    """The main thread of a process; it is stopped until the process ends or the block is left."""
 
     def __init__(self, pid):
         self.pid = pid
@@ -46,7 +46,8 @@ class MainThread:
         return self
 
     def wait_for_end(self, seconds):
-        """Waits until somebody has killed it; its parent hears of that only after us."""
+        """Waits until the process has been killed. As its tracer, this test gets the exit status
+        before the parent process."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             pid, status = os.waitpid(self.pid, os.WNOHANG | WALL)

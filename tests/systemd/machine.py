@@ -1,4 +1,5 @@
-"""A container in which a real systemd is process 1. Owns its processes, its cgroup and its tree."""
+"""A container in which a real systemd is process 1. This module owns the container's processes, its
+cgroup and its directory tree."""
 
 import os
 import secrets
@@ -8,16 +9,16 @@ import time
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
-# Of its cgroup, which one that was killed may have left behind.
+# The name of the cgroup. It is random, because a killed run may have left its cgroup behind.
 NAME = f"deskticker-{secrets.token_hex(4)}"
 
 
 class Failed(Exception):
-    """What was to be proven does not hold, or could not be tried."""
+    """A property does not hold, or the test could not check it."""
 
 
 def wait(what, condition, seconds=30):
-    """Waits until the condition gives something, and returns that."""
+    """Waits until the condition returns a true value, and returns that value."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > end:
@@ -27,10 +28,10 @@ def wait(what, condition, seconds=30):
 
 
 def unified_cgroups():
-    """Has version 2 of the cgroups at its place, and makes an empty one there.
+    """Mounts cgroup version 2 at its usual place, and makes an empty cgroup there.
 
-    On a machine with both versions v2 is elsewhere or nowhere; a systemd wants it there. This is
-    in a mount namespace of our own.
+    systemd needs version 2 at this place; on a machine with both versions it is elsewhere or not
+    mounted. The mount happens in a mount namespace of this test.
     """
     line = next(
         (l for l in Path("/proc/self/cgroup").read_text().splitlines() if l.startswith("0::")), None
@@ -44,7 +45,8 @@ def unified_cgroups():
 
 
 class Machine:
-    """The container. Its tree is a copy, so that each starts from the same."""
+    """The container. Its directory tree is a copy, so that each container starts from the same
+    state."""
 
     def __init__(self, pristine):
         self.tree = Path(pristine).parent / "run"
@@ -55,13 +57,13 @@ class Machine:
         self.leader = None
 
     def boot(self):
-        """Starts it, and returns when its systemd has started everything."""
+        """Starts the container, and returns when its systemd has started all units."""
         self.cgroup = unified_cgroups()
         console = open(self.tree.parent / "console", "w+b")
         command = [
             *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot"),
             *("--private-network", "--resolv-conf=off", "--timezone=off", "--link-journal=no"),
-            # Lists of devices are BPF programs.
+            # systemd enforces device lists with BPF programs.
             "--system-call-filter=bpf",
             *(f"--machine={NAME}", "--console=pipe", f"--directory={self.tree}"),
         ]
@@ -81,7 +83,8 @@ class Machine:
         if self.nspawn.poll() is not None:
             raise Failed(f"systemd-nspawn has ended with {self.nspawn.returncode}")
         for pid, parent in processes():
-            # Its namespaces are made before it becomes systemd; until then it has another name.
+            # The process has its namespaces before it becomes systemd; until then it has another
+            # name.
             if parent == self.nspawn.pid and name(pid) == "systemd":
                 return pid
         return None
@@ -91,7 +94,7 @@ class Machine:
         return state.strip() in ("running", "degraded")
 
     def run(self, *command, check=True):
-        """Runs a command in it as root; gives what it says."""
+        """Runs a command in the container as root, and returns its output."""
         clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
         done = subprocess.run(
             ["nsenter", "--target", str(self.leader), "--all", "--", *command],
@@ -102,7 +105,7 @@ class Machine:
         return done.stdout + done.stderr
 
     def host_pid(self, pid):
-        """What a process of it is called out here."""
+        """Returns the host's process id of a process in the container."""
         namespace = os.stat(f"/proc/{self.leader}/ns/pid")
         for own, _ in processes():
             try:
@@ -117,7 +120,8 @@ class Machine:
         raise Failed(f"there is no process {pid} in the container")
 
     def end(self):
-        """Ends it and all that is in it; the tree goes too, so nothing needs a farewell."""
+        """Kills the container with all its processes, and removes the tree. A clean shutdown is not
+        needed because the tree is removed."""
         if self.nspawn is not None and self.nspawn.poll() is None:
             self.nspawn.kill()
             self.nspawn.wait()
@@ -138,7 +142,7 @@ class Machine:
 
 
 def name(pid):
-    """Of a process; nothing if it has gone."""
+    """Returns the name of a process, or an empty string if the process has ended."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
@@ -146,7 +150,7 @@ def name(pid):
 
 
 def processes():
-    """Every process, with its parent."""
+    """Yields each process id with its parent's process id."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

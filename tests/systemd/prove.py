@@ -1,4 +1,5 @@
-"""What the units promise, proven one by one; called by `run`, in a mount namespace of its own."""
+"""Proves the properties of the systemd units one by one. The script `run` calls it in a mount
+namespace of its own."""
 
 import os
 import re
@@ -16,7 +17,7 @@ from machine import Failed, Machine, wait
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ["deskticker.service", "deskticker-hub.service"]
 TOKEN = "a-token-for-this-container-only"
-# The exposure that `systemd-analyze security` may find, in tenths.
+# The greatest exposure, in tenths, that `systemd-analyze security` may report.
 EXPOSURE = 15
 BEGUN = time.monotonic()
 
@@ -62,8 +63,9 @@ class Service:
             raise Failed(f"{self.name} never says {word!r}, only:\n{self.log()}") from None
 
     def restarted_after(self, what, seconds=20):
-        """Does what should end it, and returns when systemd has it running again."""
-        # The delay grows with each restart that systemd remembers.
+        """Runs a function that should end the service, and returns the seconds until systemd has
+        started it again."""
+        # The restart delay grows with each restart that systemd remembers.
         self.machine.run("systemctl", "reset-failed", self.name)
         pid, count = self.pid(), int(self.show("NRestarts"))
         begun = time.monotonic()
@@ -77,7 +79,7 @@ class Service:
 
 
 def static(tree):
-    """What can be seen without running anything; installs it all into the tree on the way."""
+    """Checks the files without running the services, and installs them in the tree."""
     binaries, copies = Path(sys.argv[2]), {
         "deskticker.service": "usr/lib/systemd/system/deskticker.service",
         "deskticker-hub.service": "usr/lib/systemd/system/deskticker-hub.service",
@@ -92,7 +94,8 @@ def static(tree):
 
     code, said = said_by("chroot", tree, "systemd-analyze", "verify", *UNITS)
     version = int(re.search(r"systemd (\d+)", said_by("chroot", tree, "systemctl", "--version")[1])[1])
-    # A growing delay is of systemd 254; before, it is the same each time.
+    # systemd supports a growing restart delay since version 254; older versions use a constant
+    # delay.
     new = r".*Unknown key( name)? '(RestartSteps|RestartMaxDelaySec)'.*\n"
     said = re.sub(new, "", said) if version < 254 else said
     check(code == 0 and not said.strip(), f"systemd-analyze verify: {code}\n{said}")
@@ -119,13 +122,14 @@ def static(tree):
     for folder, text in {
         "etc/deskticker/deskticker.toml": configuration("png", '["SPX", "VIX"]'),
         "etc/systemd/journald.conf.d/volatile.conf": "[Journal]\nStorage=volatile\n",
-        # Nothing but our two is to be running, so that what is written is ours.
+        # Only our two services and their pictures may write, so that each write that the test finds
+        # is ours.
         "etc/systemd/system/deskticker-hub.service.d/simulated.conf": (
             "[Service]\nExecStart=\n"
             "ExecStart=/usr/bin/deskticker-hub --simulate --listen 127.0.0.1:3000\n"
             f"Environment=MASSIVE_PROXY_TOKEN={TOKEN}\n"
         ),
-        # The same sandbox around something that waits for a bus and opens it. 90 is no I2C.
+        # A probe in the same sandbox waits for a bus and opens it. The device number 90 is not I2C.
         "etc/systemd/system/late-bus.service.d/probe.conf": (
             "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nExecReload=\nExecStart=\nExecStart="
             "/bin/sh -c 'until [ -e /dev/i2c-90 ]; do sleep 0.1; done; id; ls -l /dev/i2c-*; "
@@ -199,7 +203,7 @@ def reload(machine, desk, hub):
 
 
 def words(word, meaning):
-    """The picture that says this, made by the program out here."""
+    """Returns the picture with this word and text, made by the program on the host."""
     folder = Path(tempfile.mkdtemp())
     try:
         (folder / "desk.toml").write_text(f'[panel]\nkind = "png"\nfile = "{folder}/words.png"\n')
@@ -212,7 +216,7 @@ def words(word, meaning):
 
 
 class Kiosk:
-    """A folder of a kiosk's in a small memory disk, with the picture in it."""
+    """The folder of a kiosk in a small memory file system, with the picture in it."""
 
     PLACE = "/srv/kiosk"
 
@@ -228,7 +232,7 @@ class Kiosk:
             return b""
 
     def shows(self, picture, seconds):
-        """Waits until it is this one; gives how long that took."""
+        """Waits for this picture, and returns the seconds that it took."""
         begun = time.monotonic()
         while self.picture() != picture:
             if time.monotonic() - begun > seconds:
@@ -237,7 +241,7 @@ class Kiosk:
         return time.monotonic() - begun
 
     def lives(self, but):
-        """Waits for prices, which say until when they are good."""
+        """Waits for a picture with prices; such a picture contains its expiry time."""
         wait("a picture of prices", lambda: b"Valid-Until" in self.picture() and self.picture() != but, 10)
 
     def fill(self):
@@ -253,7 +257,7 @@ class Kiosk:
 
 
 def pictures(machine, desk):
-    """No price is left in a file, whatever ends the display or keeps it from writing."""
+    """Checks that no price stays in a file when the display ends or cannot write."""
     ended, halted = words("ENDED", "nothing here is live"), words("HALTED", "the program stands still")
     not_live = words("NOT LIVE", "cannot write this file")
     config = machine.tree / "etc/deskticker/deskticker.toml"
@@ -329,7 +333,8 @@ def pictures(machine, desk):
 
 
 def steady(machine, desk, hub):
-    """With a watchdog of three seconds, which a loop that only waited would not survive."""
+    """Checks a minute of normal operation with a watchdog of three seconds: a service that feeds
+    the watchdog too rarely would not survive."""
     for service in (desk, hub):
         folder = machine.tree / f"etc/systemd/system/{service.name}.d"
         folder.mkdir(exist_ok=True)
@@ -350,7 +355,7 @@ def steady(machine, desk, hub):
         counts = dict(line.split(": ") for line in text.splitlines())
         return int(counts["write_bytes"]) - int(counts["cancelled_write_bytes"])
 
-    # That both ways of looking see a write at all.
+    # First check that both methods detect a write.
     stamp = machine.tree.parent / "stamp"
     stamp.touch()
     time.sleep(0.05)
@@ -406,7 +411,7 @@ def buses(machine, desk):
     machine.run("systemctl", "start", "--no-block", "late-bus.service")
     probe = Service(machine, "late-bus.service")
     wait("the probe runs", lambda: probe.pid() > 0 and probe.show("SubState") == "start")
-    # From out here: a container may make no devices.
+    # The host makes the devices, because a container is not allowed to.
     for number in (89, 90):
         node = f"/dev/i2c-{number}"
         done = said_by("nsenter", "--target", str(machine.leader), "--mount", "--", "sh", "-c",

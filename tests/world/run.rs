@@ -141,7 +141,7 @@ struct World<'a> {
     cache: [[Option<(Flight, Ms)>; 4]; COUNT],
     active: Vec<usize>,
     /// The time at which the last value of each instrument leaves its source.
-    page_specs: [Ms; COUNT],
+    send_times: [Ms; COUNT],
     known: [Known; COUNT],
     real: [Option<Ms>; COUNT],
     /// The time since which two time sources have been right without a break.
@@ -164,7 +164,7 @@ struct World<'a> {
     market: Ms,
     asking: bool,
     text: String,
-    // The glass
+    // The state of the display
     reader: Reader,
     glass: Glass,
     page: Page,
@@ -255,7 +255,7 @@ impl<'a> World<'a> {
             simulated: scenario.simulated,
             cache: [[None; 4]; COUNT],
             active: Vec::new(),
-            page_specs: [0; COUNT],
+            send_times: [0; COUNT],
             known: Default::default(),
             real: [None; COUNT],
             timed: None,
@@ -514,9 +514,9 @@ impl<'a> World<'a> {
         };
         let bar = if place == SPY { 900 } else { 0 };
         // The source sends the values in the order of their creation.
-        let page_specs = &mut self.page_specs[place];
-        *page_specs = (self.now + self.scenario.kind.delay() + late + bar).max(*page_specs);
-        match *page_specs {
+        let send_times = &mut self.send_times[place];
+        *send_times = (self.now + self.scenario.kind.delay() + late + bar).max(*send_times);
+        match *send_times {
             now if now == self.now => self.take_off(flight),
             later => self.push(later, Event::Leave(flight)),
         }
@@ -769,8 +769,8 @@ impl<'a> World<'a> {
         let within = tape.values.iter().rev().find(|value| {
             (end - MINUTE..end).contains(&value.at) && matches!(value.sort, Sort::Told(_))
         });
-        // The last value of all must stay as it is, because a correction of it would be correct to
-        // show.
+        // A correction of the last value of all would be correct to show, so this fault needs a
+        // newer value.
         let over = tape.last.is_some_and(|last| tape.get(last).at > end);
         let Some(price) = within.map(|value| value.price + 700).filter(|_| over) else {
             return;

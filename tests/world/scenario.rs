@@ -15,7 +15,7 @@ pub(crate) enum Kind {
     Hub,
     /// Our hub with a source that is 15 minutes late.
     LateHub,
-    /// The existing third-party proxy: it sends no status messages.
+    /// The proxy that users already run: it sends no status messages.
     Proxy,
     Vendor,
     /// The vendor's endpoint with data that is 15 minutes late.

@@ -298,10 +298,10 @@ impl Authenticator {
         };
         // The version is taken before the read, so that a change in between causes another read.
         known_devices.seen = file.fingerprint();
-        let covered_the_close = known_devices.seen.is_some() || known_devices.devices.is_empty();
+        let acceptable = known_devices.seen.is_some() || known_devices.devices.is_empty();
         let error = match file.read() {
             // A file that existed before and is now missing counts as a file that cannot be read.
-            Ok(registry) if covered_the_close => known_devices.take(registry),
+            Ok(registry) if acceptable => known_devices.take(registry),
             Ok(_) => Some(RegistryError::gone(file)),
             Err(error) => Some(error),
         };

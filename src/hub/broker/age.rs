@@ -135,12 +135,12 @@ mod tests {
 
     fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
         use proptest::prelude::*;
-        let page_spec = prop_oneof![
+        let leaf = prop_oneof![
             any::<i32>().prop_map(Value::from),
             "[ -~]{0,6}".prop_map(Value::from),
             any::<bool>().prop_map(Value::from),
         ];
-        page_spec.prop_recursive(3, 24, 4, |inner| {
+        leaf.prop_recursive(3, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
                 prop::collection::btree_map("age|[ -~]{0,4}", inner, 0..4)

@@ -179,26 +179,23 @@ mod tests {
     #[test]
     fn an_allowance_is_limited_and_refills_over_time() {
         let mut rates = RateLimiter::default();
-        let peer_info = address("192.0.2.1");
+        let client = address("192.0.2.1");
         let start = Moment::from_secs(100);
-        assert!((0..60).all(|_| rates.take(peer_info, 60, start)));
-        assert!(!rates.take(peer_info, 60, start));
+        assert!((0..60).all(|_| rates.take(client, 60, start)));
+        assert!(!rates.take(client, 60, start));
         assert!(rates.take(address("192.0.2.2"), 60, start));
-        assert!(!rates.take(peer_info, 60, start + Duration::from_millis(999)));
-        assert!(rates.take(peer_info, 60, start + Duration::from_secs(1)));
-        assert!(!rates.take(peer_info, 60, start + Duration::from_secs(1)));
+        assert!(!rates.take(client, 60, start + Duration::from_millis(999)));
+        assert!(rates.take(client, 60, start + Duration::from_secs(1)));
+        assert!(!rates.take(client, 60, start + Duration::from_secs(1)));
     }
 
     #[test]
     fn frequent_requests_do_not_prevent_the_refill_of_an_allowance() {
         let mut rates = RateLimiter::default();
-        let peer_info = address("192.0.2.1");
-        assert!(rates.take(peer_info, 1, Moment::ZERO));
+        let client = address("192.0.2.1");
+        assert!(rates.take(client, 1, Moment::ZERO));
         let later = (1..=60_000).map(Moment::from_millis);
-        assert_eq!(
-            later.filter(|now| rates.take(peer_info, 1, *now)).count(),
-            1
-        );
+        assert_eq!(later.filter(|now| rates.take(client, 1, *now)).count(), 1);
     }
 
     #[test]

@@ -642,10 +642,13 @@ impl<'a> World<'a> {
             What::NotAuthorized => self.drop_all(End::Reset),
             _ => {}
         }
-        if matches!(
-            fault.what,
-            What::StampsOff | What::NoStamp | What::Seconds | What::Ahead
-        ) {
+        // A timestamp ahead of the time is plainly wrong, except that of a late source.
+        let disorders = match fault.what {
+            What::StampsOff | What::NoStamp | What::Seconds => true,
+            What::Ahead => self.scenario.kind.delay() > 0,
+            _ => false,
+        };
+        if disorders {
             // The slowest instrument may need two values, and delayed values are still in transit.
             let until = fault.until + self.scenario.kind.delay() + 35 * SECOND;
             self.disordered = self.disordered.max(until);
@@ -1464,7 +1467,15 @@ impl<'a> World<'a> {
             }
         } else {
             // A value without a right timestamp may be a repetition, so it is recorded as such.
-            let stamped = flight.stamp == Stamp::Millis(value.at);
+            // A timestamp in seconds is right. One that is ahead of the time is plainly wrong, so the
+            // next value takes its place at once.
+            let stamped = match flight.stamp {
+                Stamp::Millis(at) | Stamp::Seconds(at) => {
+                    let ahead = at > self.now + 10 * SECOND && self.kind.delay() == 0;
+                    at == value.at || ahead
+                }
+                Stamp::None => false,
+            };
             let age = age.unwrap_or(0);
             self.known[place].streamed(&self.tapes[place], index, self.now, age, stamped);
         }

@@ -435,21 +435,22 @@ fn before_the_open_an_untraded_share_shows_its_close_and_a_traded_share_its_age(
     assert_eq!(freshness_of(&state, monday(-4, 361)), stale);
 }
 
+fn market_status(state: crate::market::MarketState, as_of: Utc) -> Update {
+    Update::Market(
+        crate::market::MarketStatus {
+            shares: Some(state),
+            s_and_p: Some(state),
+            cboe: None,
+            nasdaq: None,
+            dow_jones: None,
+            as_of,
+        },
+        false,
+    )
+}
+
 #[test]
 fn a_recent_market_status_of_the_vendor_overrides_the_calendar() {
-    let status = |state, as_of| {
-        Update::Market(
-            crate::market::MarketStatus {
-                shares: Some(state),
-                s_and_p: Some(state),
-                cboe: None,
-                nasdaq: None,
-                dow_jones: None,
-                as_of,
-            },
-            false,
-        )
-    };
     let mut state = ticker_state(&["SPX"]);
     let noon = |secs| at(secs, Some(Utc(MONDAY.0 + 2 * HOUR)));
     link(&mut state, Cluster::Indices, Some(false), noon(0));
@@ -465,8 +466,8 @@ fn a_recent_market_status_of_the_vendor_overrides_the_calendar() {
         crate::market::MarketState::Open,
         crate::market::MarketState::Closed,
     );
-    state.on(&status(open, noon(0).utc.unwrap()), noon(60));
-    state.on(&status(closed, noon(60).utc.unwrap()), noon(60));
+    state.on(&market_status(open, noon(0).utc.unwrap()), noon(60));
+    state.on(&market_status(closed, noon(60).utc.unwrap()), noon(60));
     state.watchlist.heard(Cluster::Indices, noon(90).monotonic);
     assert_eq!(freshness_of(&state, noon(91)), Freshness::Closed);
     assert_eq!(state.demand(Cluster::Indices, noon(91)).max_silence, None);
@@ -474,6 +475,23 @@ fn a_recent_market_status_of_the_vendor_overrides_the_calendar() {
         freshness_of(&state, noon(661)),
         Freshness::Stale(_)
     ));
+}
+
+#[test]
+fn a_market_status_from_the_future_counts_as_a_status_of_now() {
+    let mut state = ticker_state(&["SPX"]);
+    let noon = |secs| at(secs, Some(Utc(MONDAY.0 + 2 * HOUR)));
+    link(&mut state, Cluster::Indices, Some(false), noon(0));
+    agree(&mut state, noon(0));
+    state.on(&streamed("SPX", 5900, noon(55).utc.unwrap()), noon(55));
+    let open = market_status(crate::market::MarketState::Open, noon(0).utc.unwrap());
+    state.on(&open, noon(60));
+    // The clock of the server is a quarter of an hour ahead.
+    let ahead = noon(60 + 900).utc.unwrap();
+    let closed = market_status(crate::market::MarketState::Closed, ahead);
+    state.on(&closed, noon(60));
+    state.watchlist.heard(Cluster::Indices, noon(90).monotonic);
+    assert_eq!(freshness_of(&state, noon(91)), Freshness::Closed);
 }
 
 #[test]

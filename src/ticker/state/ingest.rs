@@ -6,8 +6,8 @@ use core::time::Duration;
 use super::TickerState;
 use crate::feed::{ConnectionStatus, Update};
 use crate::market::{
-    AHEAD, AsOf, Cluster, DayStats, Freshness, Outcome, Price, Provenance, Quote, QuoteSource,
-    TopOfBook,
+    AHEAD, AsOf, Cluster, DayStats, Freshness, MarketStatus, Outcome, Price, Provenance, Quote,
+    QuoteSource, TopOfBook,
 };
 use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use crate::ticker::link_monitor::is_in_use;
@@ -155,7 +155,12 @@ impl TickerState {
             }
             Update::Market(status, simulated) => {
                 self.set_simulated(*simulated);
-                self.calendar.set_status(*status);
+                // A status from the future comes from a wrong clock. It is a status of now.
+                let latest = now.utc.unwrap_or(status.as_of);
+                self.calendar.set_status(MarketStatus {
+                    as_of: status.as_of.min(latest),
+                    ..*status
+                });
             }
             Update::Seed(seed) => self.seed(seed, now),
         }

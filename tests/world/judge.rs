@@ -146,6 +146,8 @@ pub(crate) struct Known {
     /// The number of values that the program still needs to see that the timestamps are right
     /// again.
     unsure: u32,
+    /// True after the first value with a wrong timestamp.
+    any_misstamped: bool,
     /// The number of values on this connection.
     connected: u32,
     /// The last value of the newest minute bar, and the end time of that bar.
@@ -159,6 +161,7 @@ impl Known {
     pub(crate) fn streamed(&mut self, tape: &Tape, index: u32, now: Ms, age: Ms, stamped: bool) {
         self.receipts[self.at % 32] = (index, now, age, stamped);
         self.at += 1;
+        self.any_misstamped |= !stamped;
         self.unsure = if stamped {
             self.unsure.saturating_sub(1)
         } else {
@@ -218,6 +221,9 @@ impl Known {
     /// Returns the last receive time of a value with a wrong timestamp, minus its reported age: the
     /// program knows no other age for this value.
     fn misstamped(&self, index: u32) -> Option<Ms> {
+        if !self.any_misstamped {
+            return None;
+        }
         let found = self
             .receipts
             .iter()

@@ -158,14 +158,22 @@ pub(crate) struct Known {
 
 impl Known {
     /// Handles a streamed value.
-    pub(crate) fn streamed(&mut self, tape: &Tape, index: u32, now: Ms, age: Ms, stamped: bool) {
+    pub(crate) fn streamed(
+        &mut self,
+        tape: &Tape,
+        index: u32,
+        now: Ms,
+        age: Ms,
+        stamped: bool,
+        ahead: bool,
+    ) {
         self.receipts[self.at % 32] = (index, now, age, stamped);
         self.at += 1;
         self.any_misstamped |= !stamped;
-        self.unsure = if stamped {
-            self.unsure.saturating_sub(1)
-        } else {
-            2
+        self.unsure = match (stamped, ahead) {
+            (true, _) => self.unsure.saturating_sub(1),
+            (false, true) => self.unsure,
+            (false, false) => 2,
         };
         self.connected += 1;
         let value = tape.get(index);

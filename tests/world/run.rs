@@ -1469,15 +1469,15 @@ impl<'a> World<'a> {
             // A value without a right timestamp may be a repetition, so it is recorded as such.
             // A timestamp in seconds is right. One that is ahead of the time is plainly wrong, so the
             // next value takes its place at once.
-            let stamped = match flight.stamp {
+            let (stamped, ahead) = match flight.stamp {
                 Stamp::Millis(at) | Stamp::Seconds(at) => {
                     let ahead = at > self.now + 10 * SECOND && self.kind.delay() == 0;
-                    at == value.at || ahead
+                    (at == value.at, ahead)
                 }
-                Stamp::None => false,
+                Stamp::None => (false, false),
             };
             let age = age.unwrap_or(0);
-            self.known[place].streamed(&self.tapes[place], index, self.now, age, stamped);
+            self.known[place].streamed(&self.tapes[place], index, self.now, age, stamped, ahead);
         }
         if value.sort != Sort::Simulated {
             self.real[place].get_or_insert(self.now);

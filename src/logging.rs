@@ -3,12 +3,10 @@
 //! the log: if the buffer is full, the line is dropped, and the number of dropped lines is logged
 //! later.
 
-use std::env;
-use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
+use std::{env, fmt, thread};
 
 use log::{Level, Record};
 

@@ -6,14 +6,13 @@
 //! did its work. A timer would continue to send watchdog messages while an event loop is blocked.
 
 use std::ffi::OsStr;
-use std::fmt;
-use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use std::{fmt, io};
 
 use rustix::time::{ClockId, clock_gettime};
 

@@ -12,13 +12,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use child_process::{Program, configured, directory, run};
 use deskticker::display::png;
-use deskticker::render;
-use deskticker::render::{DrawCache, FontSet, Format, Frame, LinkIcon, PageView, Size, View};
+use deskticker::render::{self, DrawCache, FontSet, Format, Frame, LinkIcon, PageView, Size, View};
 use deskticker::time::Clock;
-use proxy_server::{Proxy, ProxyEvent};
 use rustix::process::Signal;
+
+use child_process::{Program, configured, directory, run};
+use proxy_server::{Proxy, ProxyEvent};
 
 /// The time limit of each wait. Only a failed test waits this long.
 const TIME_LIMIT: Duration = Duration::from_secs(20);

@@ -13,15 +13,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use child_process::{Program, configured, directory};
 use deskticker::display::{
     BusFault, Chip, DisplayDevice, PanelLight, PanelSettings, PanelState, Rotation, png,
 };
-use deskticker::render;
-use deskticker::render::{Frame, Size};
+use deskticker::render::{self, Frame, Size};
 use deskticker::time::{Moment, Now};
-use i2c_display::bus::{ADDRESS, Rig};
 use rustix::process::Signal;
+
+use child_process::{Program, configured, directory};
+use i2c_display::bus::{ADDRESS, Rig};
 
 const END: Now = Now {
     monotonic: Moment::from_secs(9),

@@ -21,16 +21,16 @@ use deskticker::hub::{self, Hub};
 use deskticker::market::{Calendar, Cluster};
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
-use deskticker::net::source::FeedProvider;
-use deskticker::net::source::FeedSource;
+use deskticker::net::source::{FeedProvider, FeedSource};
 use deskticker::secret::{Environment, Secret};
 use deskticker::simulator::{Simulator, SimulatorSettings};
 use deskticker::systemd::Supervisor;
 use deskticker::time::{Clock, Moment, Now, Utc};
+use tokio::sync::watch;
+
 use fake_machine::{Machine, TOKEN, echo_server, simulated};
 use proxy_server::{Proxy, ProxyBehaviour, ProxyEvent};
 use running_ticker::Background;
-use tokio::sync::watch;
 
 /// Replaces measured times and the port, because they differ in each run.
 fn without_measurements(finding: &Finding, port: u16) -> Finding {

@@ -15,11 +15,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use child_process::{Program, directory, run};
 use deskticker::doctor::{self, Bundle, CheckState, Finding, redacted};
 use deskticker::secret::Environment;
-use fake_machine::{CHECKS, DoctorRun, Machine, TOKEN, echo_server, simulated};
 use serde_json::Value;
+
+use child_process::{Program, directory, run};
+use fake_machine::{CHECKS, DoctorRun, Machine, TOKEN, echo_server, simulated};
 
 /// A configuration for a hub, without an I2C bus, and with the token in a separate file.
 fn configured(name: &str, hub: &str, token: &str) -> PathBuf {

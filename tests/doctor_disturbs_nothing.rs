@@ -13,13 +13,14 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use child_process::{Program, configured};
 use deskticker::display::PanelState;
 use deskticker::net::connector::Connector;
 use deskticker::time::Clock;
+use rustix::process::{Pid, Signal, kill_process};
+
+use child_process::{Program, configured};
 use proxy_server::{Proxy, ProxyEvent, TOKEN};
 use running_ticker::{START, TickerUnderTest};
-use rustix::process::{Pid, Signal, kill_process};
 
 const AT_ONCE: Duration = Duration::from_secs(1);
 

@@ -9,8 +9,9 @@ mod running_ticker;
 use deskticker::net::connector::Connector;
 use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
 use futures_util::{SinkExt, StreamExt};
-use running_ticker::{Background, TIME_LIMIT, TickerUnderTest};
 use tokio_tungstenite::tungstenite::Message;
+
+use running_ticker::{Background, TIME_LIMIT, TickerUnderTest};
 
 fn simulator(settings: SimulatorSettings) -> (Background<Simulator>, TickerUnderTest) {
     let (clock, manual_clock) = running_ticker::manual_clock();

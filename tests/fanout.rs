@@ -12,11 +12,12 @@ use deskticker::hub::server::limits::Limits;
 use deskticker::hub::{RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
 use deskticker::net::failure::Failure;
-use fanout_host::{Client, FanoutUnderTest, TOKEN, device, event, within_time};
 use futures_util::SinkExt;
 use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
+
+use fanout_host::{Client, FanoutUnderTest, TOKEN, device, event, within_time};
 
 #[tokio::test]
 async fn a_client_without_a_token_authenticates_with_a_message() {

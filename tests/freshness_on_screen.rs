@@ -9,9 +9,9 @@ mod views;
 use std::ops::Range;
 
 use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, Price, TopOfBook};
-use deskticker::render::notice;
-use deskticker::render::{DrawCache, FontSet, Frame, PageView, Size, View, WIDTH, draw};
+use deskticker::render::{DrawCache, FontSet, Frame, PageView, Size, View, WIDTH, draw, notice};
 use proptest::prelude::*;
+
 use views::arbitrary::{PAGES, PRICED, some_freshness, some_glass};
 use views::{SIGNS, SIZES, drawn, line, lines, ordinary, price, sheet, stale, symbol, view, walk};
 

@@ -12,6 +12,7 @@ use deskticker::render::{Frame, Size, WIDTH};
 use deskticker::ticker::event_loop::{RunUntil, run};
 use deskticker::time::Clock;
 use tokio::sync::mpsc;
+
 use views::{drawn, ordinary, walk};
 
 /// The bytes of the badge DEMO, which stands before the link icon.

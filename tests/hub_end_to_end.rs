@@ -20,14 +20,14 @@ use deskticker::hub::{Hub, HubSettings, simulated};
 use deskticker::market::{Channel, Cluster};
 use deskticker::net::connector::{Connector, WebSocket};
 use deskticker::net::endpoint::Endpoint;
-use deskticker::net::source::FeedProvider;
-use deskticker::net::source::FeedSource;
+use deskticker::net::source::{FeedProvider, FeedSource};
 use deskticker::secret::Secret;
 use deskticker::simulator::{self, InjectedFault, Simulator};
 use deskticker::time::{Clock, ManualClock, Moment, Now};
 use futures_util::{SinkExt, StreamExt};
-use hub_server::{START, TIME_LIMIT, TOKEN, block_on, folder, hub_before, hub_behind};
 use tokio_tungstenite::tungstenite::Message;
+
+use hub_server::{START, TIME_LIMIT, TOKEN, block_on, folder, hub_before, hub_behind};
 
 struct Whole {
     hub: Hub,

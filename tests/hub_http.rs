@@ -10,10 +10,11 @@ use std::time::Duration;
 use deskticker::hub::HubSettings;
 use deskticker::hub::server::limits::Limits;
 use deskticker::time::Utc;
-use hub_server::{BEARER, START, TIME_LIMIT, TOKEN, UPGRADE, block_on, hub, hub_before, reply};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use hub_server::{BEARER, START, TIME_LIMIT, TOKEN, UPGRADE, block_on, hub, hub_before, reply};
 
 fn limited(limits: Limits) -> HubSettings {
     HubSettings {

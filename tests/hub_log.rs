@@ -6,6 +6,7 @@
 mod hub_server;
 
 use deskticker::hub::HubSettings;
+
 use hub_server::{block_on, captured_log, hub};
 
 #[test]

@@ -7,8 +7,9 @@ mod hub_server;
 
 use deskticker::hub::HubSettings;
 use deskticker::simulator::{self, InjectedFault};
-use hub_server::{BEARER, HubUnderTest, Reply, START, block_on, hub, hub_before};
 use serde_json::{Value, json};
+
+use hub_server::{BEARER, HubUnderTest, Reply, START, block_on, hub, hub_before};
 
 const MINUTE: i64 = 60_000;
 

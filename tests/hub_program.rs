@@ -16,6 +16,7 @@ use deskticker::hub::config::HubConfig;
 use deskticker::hub::server::limits::Limits;
 use deskticker::market::Cluster;
 use deskticker::secret::Environment;
+
 use hub_server::folder;
 
 fn program() -> Command {

@@ -7,8 +7,9 @@ mod hub_server;
 
 use deskticker::hub::HubSettings;
 use deskticker::hub::auth::registry::RegistryFile;
-use hub_server::{KEY, TOKEN, UPGRADE, block_on, captured_log, folder, hub_with};
 use tokio::io::AsyncWriteExt;
+
+use hub_server::{KEY, TOKEN, UPGRADE, block_on, captured_log, folder, hub_with};
 
 #[test]
 fn no_secret_appears_in_the_log_the_responses_or_the_metrics() {

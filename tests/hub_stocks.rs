@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use deskticker::market::Cluster;
 use deskticker::simulator::{self, Simulator};
+
 use hub_server::{BEARER, HubUnderTest, TIME_LIMIT, UPGRADE, block_on, hub_before};
 
 #[test]

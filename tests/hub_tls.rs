@@ -13,8 +13,9 @@ use deskticker::hub::server::tls::Tls;
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::failure::Failure;
-use hub_server::{TIME_LIMIT, TOKEN, block_on, folder, hub};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use hub_server::{TIME_LIMIT, TOKEN, block_on, folder, hub};
 
 /// A certificate for 127.0.0.1 and its key, in files.
 fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {

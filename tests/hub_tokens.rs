@@ -14,6 +14,7 @@ use deskticker::hub::auth::authenticator::{Authenticator, EPHEMERAL};
 use deskticker::hub::auth::registry::RegistryFile;
 use deskticker::secret::Secret;
 use deskticker::time::{Moment, Now};
+
 use hub_server::{HubUnderTest, START, TOKEN, block_on, folder, hub, hub_with};
 
 fn encoded(token: &str) -> String {

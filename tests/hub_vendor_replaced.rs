@@ -10,12 +10,13 @@ use std::net::SocketAddr;
 use deskticker::simulator;
 use deskticker::time::{Clock, ManualClock, Moment, Now};
 use futures_util::{SinkExt, StreamExt};
-use hub_server::{BEARER, HubUnderTest, START, TOKEN, block_on, hub_before, hub_behind};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
+
+use hub_server::{BEARER, HubUnderTest, START, TOKEN, block_on, hub_before, hub_behind};
 
 /// A TCP relay at a fixed address. It can switch to another vendor.
 struct Switch {

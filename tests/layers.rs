@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The top-level modules, lowest first. Those of one line may not use each other, except where a line
-/// has one module only.
+/// The top-level modules, the lowest layer first. Two modules of one layer may not use each other.
 const LAYERS: &[&[&str]] = &[
     &["board", "time"],
     &["logging", "secret", "systemd"],

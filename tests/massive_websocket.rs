@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use deskticker::market::{ChannelKind, Price, TopOfBook, Trade};
-use deskticker::massive::websocket;
-use deskticker::massive::websocket::{MarketEvent, ParseError, RelayedEventRef, StatusKind};
+use deskticker::massive::websocket::{self, MarketEvent, ParseError, RelayedEventRef, StatusKind};
 use deskticker::time::Utc;
 use proptest::prelude::*;
 

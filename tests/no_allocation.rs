@@ -16,8 +16,8 @@ use deskticker::market::{AssetClass, Calendar, Cluster, Price, Symbol, Ticker};
 use deskticker::massive::websocket;
 use deskticker::net::source::FeedProvider;
 use deskticker::render::{Size, Threshold};
-use deskticker::ticker::state;
-use deskticker::ticker::state::TickerState;
+use deskticker::ticker::state::{self, TickerState};
+
 use i2c_display::bus::{Quiet, Rig};
 use pipeline::{StraightLine, at, bar, value, walk};
 

@@ -9,13 +9,13 @@ use std::time::Duration;
 use deskticker::display::{
     BusFault, Chip, DisplayDevice, Oled, PanelLight, PanelSettings, Rotation,
 };
-use deskticker::render::notice;
-use deskticker::render::{Frame, Size, WIDTH};
+use deskticker::render::{Frame, Size, WIDTH, notice};
 use deskticker::time::{Moment, Now};
+use proptest::prelude::*;
+
 use i2c_display::bus::{ADDRESS, Quiet, Rig};
 use i2c_display::log_lines;
 use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
-use proptest::prelude::*;
 
 fn settings(size: Size) -> PanelSettings {
     PanelSettings {

@@ -13,6 +13,7 @@ use deskticker::render::{
     AlertView, ClockFault, ExtendedQuote, Format, LinkHop, LinkIcon, LinkReport, OptionView,
     PageView, PriceSummary, Threshold, TimeSource, View,
 };
+
 use views::goldens::Album;
 use views::{HOPS, day, line, option, ordinary, price, report, sheet, symbol, view, waiting, walk};
 

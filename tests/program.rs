@@ -11,14 +11,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use child_process::{Program, configured, directory, run};
 use deskticker::board::{self, Board};
 use deskticker::display::png;
-use deskticker::render::Size;
-use deskticker::render::notice;
+use deskticker::render::{Size, notice};
 use deskticker::time::Clock;
-use proxy_server::{Proxy, ProxyEvent, TOKEN};
 use rustix::process::Signal;
+
+use child_process::{Program, configured, directory, run};
+use proxy_server::{Proxy, ProxyEvent, TOKEN};
 
 const AT_ONCE: Duration = Duration::from_secs(1);
 

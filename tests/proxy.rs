@@ -9,9 +9,10 @@ mod proxy_server;
 mod running_ticker;
 
 use deskticker::net::connector::Connector;
+use tokio_tungstenite::tungstenite::Message;
+
 use proxy_server::{Proxy, ProxyAction, ProxyEvent, TOKEN, json};
 use running_ticker::{START, TickerUnderTest};
-use tokio_tungstenite::tungstenite::Message;
 
 const QUOTES: &str = r#"{"results":[
     {"symbol":"I:SPX","last":5900.00,"change":10.00,"changePercent":0.17,"asOf":1795444199000,"source":"indices"},

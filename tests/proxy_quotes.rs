@@ -11,6 +11,7 @@ use std::net::TcpListener;
 use std::time::Instant;
 
 use deskticker::net::connector::Connector;
+
 use proxy_server::{Proxy, ProxyEvent, TOKEN, json};
 use running_ticker::{START, TickerUnderTest};
 

@@ -20,8 +20,9 @@ use deskticker::net::connector::Connector;
 use deskticker::net::failure::Failure;
 use deskticker::net::source::FeedSource;
 use deskticker::time::{Clock, ManualClock, Utc};
-use running_ticker::{START, TIME_LIMIT, symbols};
 use tokio::sync::{mpsc, watch};
+
+use running_ticker::{START, TIME_LIMIT, symbols};
 
 const TOKEN: &str = "eyJ1IjoiYSJ9+/==.0a1b2c";
 

@@ -6,6 +6,7 @@ mod views;
 
 use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, SessionPart};
 use deskticker::render::{Format, LinkIcon, PageView, Size, View, WIDTH};
+
 use views::goldens::{Album, FRESHNESSES};
 use views::{
     SIGNS, SIZES, drawn, line, lines, option, ordinary, price, stale, symbol, view, waiting, walk,

@@ -12,10 +12,11 @@ use deskticker::display::{
 };
 use deskticker::render::{Frame, Size, WIDTH};
 use deskticker::time::{Moment, Now};
+use proptest::prelude::*;
+
 use i2c_display::bus::{ADDRESS, Quiet, Rig};
 use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 use i2c_display::sh1106::Sh1106;
-use proptest::prelude::*;
 
 fn settings(size: Size, column: u8) -> PanelSettings {
     PanelSettings {

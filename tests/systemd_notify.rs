@@ -10,19 +10,16 @@ use std::time::Duration;
 
 use deskticker::config::settings::TickerSettings;
 use deskticker::display::Mailbox;
-use deskticker::hub;
 use deskticker::market::Calendar;
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
-use deskticker::net::source::FeedProvider;
-use deskticker::net::source::FeedSource;
+use deskticker::net::source::{FeedProvider, FeedSource};
 use deskticker::render::Size;
 use deskticker::secret::Secret;
-use deskticker::simulator;
 use deskticker::systemd::Supervisor;
-use deskticker::ticker::event_loop;
-use deskticker::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};
+use deskticker::ticker::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
 use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
+use deskticker::{hub, simulator};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 

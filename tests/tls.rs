@@ -13,14 +13,14 @@ use std::path::Path;
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::failure::Failure;
-use deskticker::net::source::FeedProvider;
-use deskticker::net::source::FeedSource;
+use deskticker::net::source::{FeedProvider, FeedSource};
 use deskticker::simulator::{Simulator, SimulatorSettings};
 use deskticker::time::{Clock, Moment, Now};
 use rcgen::KeyPair;
+use tokio_rustls::TlsAcceptor;
+
 use running_ticker::{Background, TIME_LIMIT, TickerUnderTest};
 use tls_front::{acceptor, authority, ca_file};
-use tokio_rustls::TlsAcceptor;
 
 /// A simulator behind a TLS server. The value contains the address of the TLS server.
 fn front(acceptor: TlsAcceptor, clock: Clock) -> Background<(SocketAddr, Simulator)> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::settings::AlertRule;
 use super::{ConfigError, ConfigReader};
-use crate::config::settings::AlertRule;
 use crate::market::{Price, Symbol};
 use crate::render::Threshold;
 

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::settings::{DimmingPeriod, MinuteOfDay};
 use super::{ConfigError, ConfigReader};
-use crate::config::settings::{DimmingPeriod, MinuteOfDay};
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 

@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::config::settings::TickerSettings;
 use crate::market::Calendar;
 use crate::net::connector::Connector;
 use crate::net::source::FeedSource;
@@ -31,6 +30,7 @@ pub use last_good::LastGood;
 use pages::{PagesTable, WatchlistEntry};
 use panel::PanelTable;
 pub use panel::{PanelConfig, PanelKind};
+use settings::TickerSettings;
 use source::{HubTable, MassiveTable};
 pub use toml_reader::ConfigError;
 pub(crate) use toml_reader::ConfigReader;

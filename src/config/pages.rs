@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::settings::{PageSpec, TickerSettings};
 use super::{ConfigError, ConfigReader};
-use crate::config::settings::{PageSpec, TickerSettings};
 use crate::market::{AssetClass, NumberFormat, Symbol, Watchlist, WatchlistError};
 
 /// The allowed number formats: an example, the thousands separator, and the decimal separator.

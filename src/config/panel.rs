@@ -7,8 +7,7 @@ use toml::Spanned;
 
 use super::{ConfigError, ConfigReader};
 use crate::board::Board;
-use crate::display;
-use crate::display::Chip;
+use crate::display::{self, Chip};
 use crate::render::Size;
 
 /// The configured panel.

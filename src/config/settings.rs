@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::market::{AssetClass, Symbol};
 use crate::render::{Format, Threshold};
-use jiff::civil::DateTime;
 
 /// The content of the display and its format. Every `place` in these settings is an index of the
 /// watchlist.

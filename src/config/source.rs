@@ -7,8 +7,7 @@ use toml::Spanned;
 
 use super::{ConfigError, ConfigReader, MASSIVE};
 use crate::net::endpoint::Endpoint;
-use crate::net::source::FeedProvider;
-use crate::net::source::FeedSource;
+use crate::net::source::{FeedProvider, FeedSource};
 use crate::secret::Environment;
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 //! are in memory only, and a restart clears them; this module never reads a clock and never
 //! accesses the panel.
 
-use crate::display::PanelLight;
+use super::PanelLight;
 use crate::render::{Frame, WIDTH};
 use crate::time::Moment;
 

@@ -16,6 +16,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use crate::render::{Frame, Size};
+use crate::time::{Clock, Moment, Now};
 pub use brightness::PanelLight;
 pub use mailbox::{Mailbox, MailboxItem};
 pub use oled::bus_error::{Advice, BusFault};
@@ -25,11 +27,8 @@ pub use oled::{Bus, Oled};
 pub use panel_state::PanelState;
 pub use png::{FinalPicture, Png};
 pub use stall_watch::MAX_PICTURE_AGE;
-pub use terminal::Terminal;
-
-use crate::render::{Frame, Size};
-use crate::time::{Clock, Moment, Now};
 use stall_watch::{StallAction, StallWatch};
+pub use terminal::Terminal;
 
 /// A device that shows a picture. All methods may block, so only the panel thread calls them. The
 /// device itself recovers from a failure and logs the failure.

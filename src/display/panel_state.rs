@@ -1,10 +1,8 @@
 //! The state of the panel, which a running program reports to other programs as one line in a file.
 //! This module owns the file and its format; it never decides what the state is.
 
-use std::fmt;
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fmt, fs, io};
 
 use jiff::Timestamp;
 

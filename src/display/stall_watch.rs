@@ -7,8 +7,7 @@
 
 use std::time::Duration;
 
-use crate::render;
-use crate::render::{Frame, Size};
+use crate::render::{self, Frame, Size};
 use crate::time::Moment;
 
 /// The longest validity of a picture, also of a picture without a live or delayed value. The event

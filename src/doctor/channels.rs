@@ -9,10 +9,9 @@ use tokio::task::JoinSet;
 
 use super::{CheckContext, Finding, hub};
 use crate::config::Config;
-use crate::feed::Update;
 use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
-use crate::feed::subscriptions;
+use crate::feed::{Update, subscriptions};
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;

@@ -10,18 +10,15 @@ use serde_json::Value;
 
 use super::{CheckState, Finding, machine};
 use crate::config::Config;
-use crate::feed::auth;
-use crate::feed::auth::PROBE_PATHS;
+use crate::feed::auth::{self, PROBE_PATHS};
 use crate::feed::poller;
 use crate::market::{Cluster, Symbol};
 use crate::massive::printable;
 use crate::net::connector::Connector;
 use crate::net::error_mapping;
 use crate::net::failure::Failure;
-use crate::net::http;
-use crate::net::http::HttpAnswer;
-use crate::net::source::FeedProvider;
-use crate::net::source::FeedSource;
+use crate::net::http::{self, HttpAnswer};
+use crate::net::source::{FeedProvider, FeedSource};
 use crate::time::Utc;
 
 /// The longest wait for the hub's connections to the vendor.

@@ -1,10 +1,9 @@
 //! Checks the board, its kernel, the I2C bus and the system clock. Reads files below a root
 //! directory and never writes.
 
-use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use jiff::fmt::rfc2822;
 

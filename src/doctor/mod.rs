@@ -22,18 +22,17 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use bundle::{Bundle, redacted};
-pub use finding::{CheckState, Finding};
-pub use panel::{BusProbe, ProbeFn, touch};
-pub use redaction::Redactor;
-pub use text::{json, summary, text};
-
 use crate::config::{Config, PanelConfig, PanelKind};
 use crate::market::Calendar;
 use crate::net::connector::Connector;
 use crate::net::source::FeedProvider;
 use crate::secret::Environment;
 use crate::time::Clock;
+pub use bundle::{Bundle, redacted};
+pub use finding::{CheckState, Finding};
+pub use panel::{BusProbe, ProbeFn, touch};
+pub use redaction::Redactor;
+pub use text::{json, summary, text};
 
 /// The inputs of the checks.
 pub struct CheckContext<'a> {

@@ -15,10 +15,8 @@ use serde::Deserialize;
 use crate::net::connector::Connector;
 use crate::net::error_mapping;
 use crate::net::failure::Failure;
-use crate::net::http;
-use crate::net::http::RestError;
-use crate::net::source::FeedProvider;
-use crate::net::source::FeedSource;
+use crate::net::http::{self, RestError};
+use crate::net::source::{FeedProvider, FeedSource};
 use crate::secret::Secret;
 use crate::time::{Clock, Moment, Utc};
 

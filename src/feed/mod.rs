@@ -13,9 +13,6 @@ pub mod session;
 pub mod sink;
 pub mod subscriptions;
 
-pub use connection::Connection;
-pub use connection_status::ConnectionStatus;
-
 use std::time::Duration;
 
 use crate::market::{
@@ -23,6 +20,8 @@ use crate::market::{
 };
 use crate::massive::instrument_snapshot::InstrumentSnapshot;
 use crate::time::{Moment, Utc};
+pub use connection::Connection;
+pub use connection_status::ConnectionStatus;
 
 /// A message from a session or from the REST poller to the ticker state. Every message has the same
 /// fixed size, because large data is in a `Box`. The ticker state never receives JSON.

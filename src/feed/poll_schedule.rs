@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::feed::Update;
+use super::Update;
 use crate::market::Symbol;
 use crate::net::failure::Failure;
 

@@ -3,29 +3,20 @@
 //! data of a contract. REST also supplies the last value if no value is streamed. The parsers treat
 //! suspicious values as missing, for example `last: 0`. This module never opens a WebSocket.
 
-use super::poll_schedule::RestDemand;
-use super::rest_paths;
-use crate::massive::aggregates;
-use crate::massive::market_status;
-use crate::massive::quotes;
-use crate::massive::quotes::QuotesReply;
-
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::net::http::{RestError, get};
-
-use super::Update;
 use super::auth::AuthenticatedRest;
-use crate::feed::poll_schedule::{PollJob, RestService, Schedule};
+use super::poll_schedule::{PollJob, RestDemand, RestService, Schedule};
+use super::{Update, rest_paths};
 use crate::market::{Symbol, Ticker};
-use crate::massive::printable;
-use crate::massive::snapshot;
+use crate::massive::quotes::{self, QuotesReply};
+use crate::massive::{aggregates, market_status, printable, snapshot};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
-use crate::net::source::FeedProvider;
-use crate::net::source::FeedSource;
+use crate::net::http::{RestError, get};
+use crate::net::source::{FeedProvider, FeedSource};
 use crate::time::{Clock, Now, Utc};
 
 /// The failures and refusals that were already logged. The same failure is logged again only after

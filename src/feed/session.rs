@@ -15,18 +15,16 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::auth::connect_token;
 use super::connection::DEAD_AFTER;
+use super::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
 pub use super::sink::update;
 use super::sink::{ConsumerGone, EventSink, ServerState};
 use super::{Connection, ConnectionStatus};
-use crate::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
 use crate::market::{Channel, Cluster};
-use crate::massive::websocket;
-use crate::massive::websocket::ParseError;
-use crate::net::Boxed;
+use crate::massive::websocket::{self, ParseError};
 use crate::net::connector::{Connector, WebSocket};
-use crate::net::error_mapping;
 use crate::net::failure::Failure;
 use crate::net::source::{FeedProvider, FeedSource};
+use crate::net::{Boxed, error_mapping};
 use crate::secret::Secret;
 use crate::time::{Clock, Moment};
 

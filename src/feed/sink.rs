@@ -7,12 +7,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::connection_status::ConnectionEvent;
 use super::{Connection, ConnectionStatus, Update};
-use crate::feed::connection_status::ConnectionEvent;
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};
 use crate::massive::printable;
-use crate::massive::websocket;
-use crate::massive::websocket::{ParseError, StatusKind};
+use crate::massive::websocket::{self, ParseError, StatusKind};
 use crate::net::failure::Failure;
 use crate::net::source::FeedProvider;
 use crate::time::{Moment, Utc};

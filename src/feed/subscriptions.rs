@@ -12,8 +12,8 @@ use crate::time::Moment;
 /// second time. After the same limit for the second request, the channel is reported.
 pub const CONFIRM: Duration = Duration::from_secs(10);
 
-/// Up to this number of channels, a search from the first on is faster than a hash.
-const FEW: usize = 24;
+/// Up to this number of channels, a comparison with each channel is faster than a hash.
+const LINEAR_SEARCH_LIMIT: usize = 24;
 
 /// Returns the channels of all symbols that belong to this cluster.
 pub fn route<'a>(symbols: impl IntoIterator<Item = &'a Symbol>, cluster: Cluster) -> Vec<Channel> {
@@ -90,8 +90,8 @@ impl SubscriptionTable {
 
     /// Returns the index of the entry for an event on this channel. The entry can be a wildcard.
     fn find(&self, kind: ChannelKind, ticker: &str) -> Option<usize> {
-        // A display has some channels only, and finds one faster than the hash of its name.
-        if self.entries.len() <= FEW {
+        // This search runs at each value. The table of a display is small.
+        if self.entries.len() <= LINEAR_SEARCH_LIMIT {
             let is = |entry: &ChannelEntry, name: &str| {
                 entry.channel.kind == kind && entry.channel.ticker == name
             };

@@ -15,8 +15,7 @@ use super::server::limits::Limits;
 use crate::config::{ConfigError, ConfigReader, MASSIVE};
 use crate::market::Cluster;
 use crate::net::endpoint::Endpoint;
-use crate::net::source::FeedProvider;
-use crate::net::source::FeedSource;
+use crate::net::source::{FeedProvider, FeedSource};
 use crate::secret::{Environment, Secret};
 
 /// The default path of the configuration file. The file may be missing.

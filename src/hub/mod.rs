@@ -23,8 +23,6 @@ pub mod session;
 pub mod simulated;
 pub mod upstream;
 
-use crate::hub::server::listener;
-
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -51,6 +49,7 @@ use metrics::Metrics;
 use rest::aggregates::BarCache;
 use rest::quotes::QuoteCache;
 use server::limits::{ConnectionSlots, Limits, RateLimiter};
+use server::listener;
 use server::router::Router;
 use server::tls::Tls;
 use upstream::Upstream;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use jiff::civil::{Date, Weekday};
 
-use crate::market::{NumberFormat, Price, ShortText};
+use super::{NumberFormat, Price, ShortText};
 
 /// The properties of an option contract, parsed from its ticker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

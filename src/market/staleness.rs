@@ -339,8 +339,9 @@ impl StalenessCheck<'_> {
     }
 
     /// Returns true if the source could have known the quote when it reported the close. The close of
-    /// an index is a value like any other, so it is not older than the quote, but for one limit: a
-    /// source updates its rows some seconds late.
+    /// an index is itself a value of the index, so a close with an older timestamp is the close of an
+    /// earlier session. A difference of one limit is accepted, because a source updates its REST rows
+    /// some seconds late.
     fn is_later(&self, close: &Quote, quote: &Quote) -> bool {
         if close.as_of.stamp >= quote.as_of.stamp {
             return true;

@@ -1,11 +1,12 @@
 //! Symbols: the instruments that a user can put on the watchlist, and their names in the vendor's
-//! protocol. Parsing of user input is in `symbol_text`.
+//! protocol. Parsing of user input is in `text`.
 
 mod text;
 
+use core::fmt;
+
 use super::channel::{Channel, ChannelKind, Cluster, Ticker};
 use super::option_contract::Contract;
-use core::fmt;
 pub use text::SymbolError;
 
 /// The kind of instrument, which decides the cluster, the channels and the trading hours.

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::quotes::LenientRow;
+use super::snapshot::price;
+use super::websocket;
 use crate::market::{Bar, Symbol};
-use crate::massive::snapshot::price;
-use crate::massive::websocket;
 use crate::time::Utc;
 
 /// The length of a bar, in milliseconds.

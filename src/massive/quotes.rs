@@ -7,12 +7,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
+use super::snapshot::{self, Greeks, positive};
+use super::{printable, websocket};
 use crate::market::{Price, Symbol, Ticker};
-use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
-use crate::massive::printable;
-use crate::massive::snapshot;
-use crate::massive::snapshot::{Greeks, positive};
-use crate::massive::websocket;
 
 /// The content of a response to a quotes request.
 #[derive(Clone, Debug, Default, PartialEq)]

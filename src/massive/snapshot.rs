@@ -5,16 +5,14 @@
 //! cannot be read does not affect the other rows. A day that has not begun contains only zeros. The
 //! display and the hub use the same rules to find the price, the closing price and the delay.
 
-use crate::massive::trade_conditions;
-
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::websocket;
+use super::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
+use super::{trade_conditions, websocket};
 use crate::market::{
     AssetClass, DayStats, Denial, OptionAnalytics, Price, Symbol, Ticker, TopOfBook, Trade,
 };
-use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use crate::time::Utc;
 
 /// The maximum number of tickers in one request, from the vendor's documentation.

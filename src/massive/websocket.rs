@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::websocket::fields::{Fields, FromFields};
 use crate::market::{Bar, Channel, ChannelKind, Price, TopOfBook, Trade, may_be_negative};
-use crate::massive::websocket::fields::{Fields, FromFields};
 use crate::time::Utc;
 
 /// One event of a frame.

@@ -1,8 +1,6 @@
 //! Outgoing connections: DNS, TCP, TLS and the WebSocket upgrade. The code of the feed uses rustls
 //! only through the `net` module. This module never interprets market data.
 
-use crate::net::dns;
-
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -30,12 +28,10 @@ use tokio_tungstenite::tungstenite::http::header::DATE;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::net::Boxed;
-use crate::net::failure::Failure;
-
-use crate::net::endpoint::Endpoint;
-use crate::net::error_mapping::tls_failure;
-use crate::net::error_mapping::{CertificateProblem, failure};
+use super::endpoint::Endpoint;
+use super::error_mapping::{CertificateProblem, failure, tls_failure};
+use super::failure::Failure;
+use super::{Boxed, dns};
 use crate::time::Utc;
 
 /// The wait for one address before the next address is tried in parallel.

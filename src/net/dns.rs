@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use tokio::sync::Semaphore;
 
-use crate::net::endpoint::Endpoint;
+use super::endpoint::Endpoint;
 
 /// The maximum number of threads that resolve names at the same time. A silent name server blocks a
 /// thread for 10 s to 30 s (two rounds of 5 s for each of up to three servers, resolv.conf(5)),

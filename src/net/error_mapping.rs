@@ -10,8 +10,8 @@ use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::net::failure::Failure;
-use crate::net::source::FeedProvider;
+use super::failure::Failure;
+use super::source::FeedProvider;
 use crate::time::Utc;
 
 /// Maps an error of a TLS handshake to a [`Failure`].

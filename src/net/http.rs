@@ -12,13 +12,11 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::fmt::rfc2822;
 
-use crate::net::Boxed;
-use crate::net::connector::Connector;
-use crate::net::endpoint::Endpoint;
-use crate::net::error_mapping;
-use crate::net::failure::Failure;
-use crate::net::source::FeedProvider;
-use crate::net::source::FeedSource;
+use super::connector::Connector;
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::source::{FeedProvider, FeedSource};
+use super::{Boxed, error_mapping};
 use crate::time::Utc;
 
 /// The time limit of a request and its response.

@@ -3,8 +3,8 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::endpoint::Endpoint;
 use crate::market::Cluster;
-use crate::net::endpoint::Endpoint;
 use crate::secret::Secret;
 
 /// The type of the server. The type determines the method of authentication.

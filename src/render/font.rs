@@ -4,9 +4,9 @@
 //! A byte of a panel is eight dots of one column, but a byte of a font file is eight dots of one
 //! row. A conversion at each price change would cost more than the rest of the program.
 
-use spleen_font::{FONT_5X8, FONT_8X16, FONT_12X24, FONT_16X32};
-
 use core::cell::Cell;
+
+use spleen_font::{FONT_5X8, FONT_8X16, FONT_12X24, FONT_16X32};
 
 use super::{Frame, WIDTH};
 

@@ -8,17 +8,11 @@ pub(crate) mod layouts;
 pub(crate) mod parts;
 mod view;
 
-use crate::render::layouts::link_status;
-use crate::render::layouts::message;
-use crate::render::layouts::option;
-use crate::render::layouts::pair_short;
-use crate::render::layouts::pair_tall;
-use crate::render::layouts::single;
-
 pub use draw_cache::DrawCache;
 pub use font::FontSet;
 pub use frame::{Frame, Size, WIDTH};
 pub use layouts::message::notice;
+use layouts::{link_status, message, option, pair_short, pair_tall, single};
 pub use view::{
     AlertView, ClockFault, ExtendedQuote, Format, InstrumentView, LinkHop, LinkIcon, LinkReport,
     OptionView, PageView, PriceSummary, Threshold, TimeSource, View,

@@ -18,9 +18,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::market::MarketNews;
+use super::simulated_ticker::Tick;
 use super::{InjectedFault, SimulatorState};
 use crate::market::{Channel, Cluster};
-use crate::simulator::simulated_ticker::Tick;
 
 const AUTH_LIMIT: Duration = Duration::from_secs(10);
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::simulated_ticker::{DaySummary, SimulatedTicker, TradedBar};
+use super::simulated_ticker::{DaySummary, SimulatedTicker, Tick, TradedBar};
 use super::{InjectedFault, RandomWalk, SimulatorSettings};
 use crate::market::Ticker;
-use crate::simulator::simulated_ticker::Tick;
 use crate::time::{Clock, Moment, Now, Utc};
 
 /// The number of events that a connection may lag behind. A slower connection loses events.

@@ -8,8 +8,6 @@ mod random_walk;
 mod rest;
 mod simulated_ticker;
 
-pub use random_walk::RandomWalk;
-
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -39,6 +37,7 @@ use crate::net::Boxed;
 use crate::time::Clock;
 use client_connection::ClientConnection;
 use market::Market;
+pub use random_walk::RandomWalk;
 
 /// The settings of a simulator.
 #[derive(Clone, Debug)]

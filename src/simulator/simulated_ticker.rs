@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::RandomWalk;
-
 use crate::market::{AssetClass, Bar, Channel, ChannelKind, Price};
 use crate::time::{Moment, Now, Utc};
 

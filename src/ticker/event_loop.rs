@@ -7,19 +7,18 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::state::{ConfigProblem, TickerState};
 use crate::config::settings::TickerSettings;
 use crate::display::Mailbox;
-use crate::feed::Update;
 use crate::feed::poll_schedule::{PollRequest, RestDemand};
-use crate::feed::poller;
 use crate::feed::session::{Session, SubscriptionDemand};
+use crate::feed::{Update, poller};
 use crate::market::{Calendar, Cluster, WatchlistError};
 use crate::net::Boxed;
 use crate::net::connector::Connector;
 use crate::net::source::FeedSource;
 use crate::render::Size;
 use crate::systemd::Supervisor;
-use crate::ticker::state::{ConfigProblem, TickerState};
 use crate::time::{Clock, Now};
 
 /// The capacity of the channel for updates. If it is full, the sessions stop reading until the

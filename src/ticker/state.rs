@@ -4,28 +4,25 @@
 
 mod ingest;
 
-use crate::ticker::dimming;
-pub use ingest::QuoteAnomalies;
-
 use std::cell::Cell;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
+use super::alerts::Alerts;
+use super::dimming;
+use super::link_monitor::LinkMonitor;
+use super::pages::PageRotation;
+use super::time_consensus::TimeConsensus;
+use super::view_builder::ViewBuilder;
 pub use crate::config::settings::{AlertRule, PageSpec, TickerSettings};
 use crate::display::burn_in::BurnIn;
 use crate::display::{MAX_PICTURE_AGE, PanelLight};
 use crate::market::{Calendar, Cluster, Freshness, Watchlist, WatchlistError};
-use crate::render;
-use crate::render::{AlertView, DrawCache, FontSet, Frame, PageView, Size, View};
-use crate::ticker::alerts::Alerts;
-
-use crate::ticker::link_monitor::LinkMonitor;
-use crate::ticker::pages::PageRotation;
-use crate::ticker::time_consensus::TimeConsensus;
-use crate::ticker::view_builder::ViewBuilder;
+use crate::render::{self, AlertView, DrawCache, FontSet, Frame, PageView, Size, View};
 use crate::time::{Moment, Now};
+pub use ingest::QuoteAnomalies;
 
 const MINUTE: i64 = 60_000;
 /// The interval between two checks while the wall clock is not set. No event reports that the clock

@@ -19,10 +19,11 @@ use embedded_graphics::Pixel;
 use embedded_graphics::pixelcolor::BinaryColor;
 use embedded_graphics::prelude::{DrawTarget, Point};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
-use i2c_display::bus::{Quiet, Rig};
-use pipeline::{StraightLine, at, value, walk};
 use ssd1306::prelude::*;
 use ssd1306::{I2CDisplayInterface, Ssd1306};
+
+use i2c_display::bus::{Quiet, Rig};
+use pipeline::{StraightLine, at, value, walk};
 use table::{Table, figure};
 
 /// The number of measured ticks in a walk, one tick a second.

@@ -19,30 +19,28 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use deskticker::config::settings::{PageSpec, TickerSettings};
-use deskticker::display;
 use deskticker::display::{
-    Bus, BusFault, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, Rotation,
+    self, Bus, BusFault, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, Rotation,
 };
 use deskticker::feed::Update;
 use deskticker::market::{AssetClass, Calendar, Price, Symbol, Ticker};
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
-use deskticker::net::source::FeedProvider;
-use deskticker::net::source::FeedSource;
+use deskticker::net::source::{FeedProvider, FeedSource};
 use deskticker::render::{Frame, Size, WIDTH};
 use deskticker::secret::Secret;
 use deskticker::systemd::Supervisor;
-use deskticker::ticker::event_loop;
-use deskticker::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};
+use deskticker::ticker::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
 use deskticker::ticker::state::TickerState;
 use deskticker::time::{Clock, Now, Utc};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use futures_util::{SinkExt, StreamExt};
-use table::Table;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, mpsc};
 use tokio_tungstenite::tungstenite::Message;
+
+use table::Table;
 
 /// The number of events a second, for all instruments together.
 const RATE: u64 = 2_000;

@@ -13,12 +13,10 @@ use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent};
 use deskticker::feed::{Update, session};
 use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
 use deskticker::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
-use deskticker::massive::websocket;
-use deskticker::massive::websocket::ParseError;
+use deskticker::massive::websocket::{self, ParseError};
 use deskticker::net::source::FeedProvider;
 use deskticker::render::{Frame, Size};
-use deskticker::ticker::state;
-use deskticker::ticker::state::TickerState;
+use deskticker::ticker::state::{self, TickerState};
 use deskticker::time::{Moment, Now, Utc};
 use jiff::tz::TimeZone;
 

@@ -5,8 +5,7 @@
 use std::time::Duration;
 
 use deskticker::config::settings::{PageSpec, TickerSettings};
-use deskticker::display;
-use deskticker::display::{DisplayDevice as _, Mailbox, MailboxItem, Oled, Rotation};
+use deskticker::display::{self, DisplayDevice as _, Mailbox, MailboxItem, Oled, Rotation};
 use deskticker::feed::connection::Connection;
 use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
 use deskticker::feed::sink::{EventSink, ServerState};
@@ -15,8 +14,7 @@ use deskticker::market::{Calendar, Cluster, Symbol};
 use deskticker::massive::market_status;
 use deskticker::net::failure::Failure;
 use deskticker::net::source::FeedProvider;
-use deskticker::render;
-use deskticker::render::{Frame, Size};
+use deskticker::render::{self, Frame, Size};
 use deskticker::ticker::state::TickerState;
 use deskticker::time::{Moment, Now, Utc};
 use futures_util::FutureExt;

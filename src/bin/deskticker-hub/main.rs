@@ -13,10 +13,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arguments::{Command, TokenCommand};
 use deskticker::hub::auth::authenticator::Authenticator;
-use deskticker::hub::auth::registry;
-use deskticker::hub::auth::registry::RegistryFile;
+use deskticker::hub::auth::registry::{self, RegistryFile};
 use deskticker::hub::config::{self, Devices, HubConfig};
 use deskticker::hub::server::limits::Limits;
 use deskticker::hub::server::tls::Tls;
@@ -31,6 +29,8 @@ use deskticker::time::Clock;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+use arguments::{Command, TokenCommand};
 
 /// The longest wait for blocked log output at the exit.
 const LOG_LIMIT: Duration = Duration::from_millis(200);

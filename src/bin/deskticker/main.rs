@@ -10,25 +10,22 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use arguments::Command;
 use deskticker::config::{Config, PanelConfig, PanelKind};
 use deskticker::demo::simulated;
-use deskticker::display;
-use deskticker::display::{FinalPicture, Mailbox, Oled, PanelLight};
+use deskticker::display::{self, FinalPicture, Mailbox, Oled, PanelLight};
 use deskticker::doctor;
 use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
-use deskticker::render;
-use deskticker::render::Size;
+use deskticker::render::{self, Size};
 use deskticker::secret::Environment;
 use deskticker::systemd::Supervisor;
-use deskticker::ticker::app;
-use deskticker::ticker::app::{Files, LoadedConfig, StopNotice, TickerApp};
-use deskticker::ticker::event_loop;
-use deskticker::ticker::event_loop::{ControlMessage, RunUntil, TickerSetup};
+use deskticker::ticker::app::{self, Files, LoadedConfig, StopNotice, TickerApp};
+use deskticker::ticker::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
 use deskticker::time::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+
+use arguments::Command;
 
 /// The reason for an exit code other than 0 (sysexits.h).
 enum ExitReason {

@@ -2,9 +2,8 @@
 //! owns the meaning of the kernel's error numbers for I2C (kernel documentation, i2c/fault-codes);
 //! it never retries.
 
-use std::fmt;
-use std::io;
 use std::path::Path;
+use std::{fmt, io};
 
 use embedded_hal::i2c::{Error, ErrorKind, NoAcknowledgeSource};
 use rustix::io::Errno;

@@ -15,8 +15,7 @@ use ssd1306::command::{AddrMode, Command, Page};
 use ssd1306::size::{DisplaySize, DisplaySize128x32, DisplaySize128x64};
 
 use super::dirty_runs;
-use super::dirty_windows;
-use super::dirty_windows::{Window, WindowPlan};
+use super::dirty_windows::{self, Window, WindowPlan};
 use super::i2c_message::I2cMessage;
 use crate::display::PanelLight;
 use crate::render::{Frame, Size};

@@ -13,8 +13,7 @@ use log::{info, warn};
 
 use super::png::picture_file::PictureFile;
 use super::{DisplayDevice, MAX_PICTURE_AGE, PanelLight};
-use crate::render;
-use crate::render::{Frame, Size, WIDTH};
+use crate::render::{self, Frame, Size, WIDTH};
 use crate::time::{Moment, Now, Utc};
 
 /// The width and the height of a panel dot in pixels of the file.

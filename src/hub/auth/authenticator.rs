@@ -14,9 +14,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
 
-use super::registry;
-use super::registry::{DeviceRegistry, Digest, FileVersion, RegistryError, RegistryFile};
-use crate::hub::auth::registry::Device;
+use super::registry::{
+    self, Device, DeviceRegistry, Digest, FileVersion, RegistryError, RegistryFile,
+};
 use crate::secret::Secret;
 use crate::time::{Clock, Moment, Now};
 

@@ -1,6 +1,6 @@
 //! The newest event of a channel, and one queued trade. Both only hold data.
 
-use crate::hub::broker::age::Arrival;
+use super::age::Arrival;
 use crate::market::Channel;
 
 /// One channel with its newest event. `json` is empty before the first event, and each event reuses

@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::Broker;
-use crate::hub::broker::delivery::ClientSlot;
+use super::delivery::ClientSlot;
 use crate::hub::session::client::ClientState;
 use crate::hub::session::protocol::{ClientRequest, StatusFrame, brief, channel};
 use crate::hub::session::websocket;
-use crate::market::Channel;
 
 impl Broker {
     pub(crate) fn refuse(&mut self, client_slot: ClientSlot, wrong: &str) {
@@ -66,12 +65,7 @@ impl Broker {
     }
 
     fn subscribe(&mut self, client_slot: ClientSlot, names: &[String]) {
-        let mut topics: BTreeSet<Channel> = self
-            .last_values
-            .topics(client_slot)
-            .iter()
-            .cloned()
-            .collect();
+        let mut topics = self.topics(client_slot);
         let mut new_topics = BTreeSet::new();
         let mut answer = StatusFrame::new();
         // The number of channels that this message adds to the subscriptions of the cluster.
@@ -115,12 +109,7 @@ impl Broker {
     }
 
     fn unsubscribe(&mut self, client_slot: ClientSlot, names: &[String]) {
-        let mut topics: BTreeSet<Channel> = self
-            .last_values
-            .topics(client_slot)
-            .iter()
-            .cloned()
-            .collect();
+        let mut topics = self.topics(client_slot);
         let mut answer = StatusFrame::new();
         for name in names {
             match channel(self.cluster, name) {

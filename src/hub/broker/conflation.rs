@@ -6,7 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use super::age;
-use crate::hub::broker::channel_slot::{ChannelSlot, QueuedTrade};
+use super::channel_slot::{ChannelSlot, QueuedTrade};
 use crate::hub::session::websocket;
 use crate::time::Moment;
 

@@ -9,9 +9,9 @@ use hyper::body::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use super::Broker;
+use super::delivery::PublishOutcome;
 use crate::hub::auth::authenticator::Authenticator;
 use crate::hub::auth::registry::Device;
-use crate::hub::broker::delivery::PublishOutcome;
 use crate::hub::metrics::Metrics;
 use crate::hub::server::limits::Limits;
 pub use crate::hub::session::transport::Transport;

@@ -12,13 +12,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::conflation;
-use super::conflation::FrameCache;
+use super::channel_slot::{ChannelSlot, QueuedTrade};
+use super::conflation::{self, FrameCache};
+use super::delivery::{ClientSlot, Delivery, DeliveryOutcome, Group, Member, PublishOutcome};
 use crate::hub::Arrival;
-use crate::hub::broker::channel_slot::{ChannelSlot, QueuedTrade};
-use crate::hub::broker::delivery::{
-    ClientSlot, Delivery, DeliveryOutcome, Group, Member, PublishOutcome,
-};
 use crate::market::{Channel, ChannelKind};
 use crate::time::Moment;
 

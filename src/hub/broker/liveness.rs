@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::Broker;
-use crate::hub::broker::delivery::ClientSlot;
+use super::delivery::ClientSlot;
 use crate::hub::session::client::ClientState;
 use crate::hub::session::protocol::StatusFrame;
 use crate::hub::session::websocket;

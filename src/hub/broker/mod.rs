@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 
 use super::Interest;
 use super::auth::authenticator::Authenticator;
+use super::auth::registry::Device;
+use super::broker::delivery::{ClientSlot, Delivery, DeliveryOutcome};
 use super::broker::event_loop::PendingClient;
 use super::broker::last_value::LastValueCache;
 use super::broker::subscriptions::ClientSubscriptions;
@@ -31,8 +33,6 @@ use super::session::client::{
 };
 use super::session::protocol::{ClientRequest, StatusFrame};
 use super::session::websocket;
-use crate::hub::auth::registry::Device;
-use crate::hub::broker::delivery::{ClientSlot, Delivery, DeliveryOutcome};
 use crate::market::{Channel, Cluster};
 use crate::net::failure::Failure;
 use crate::time::{Clock, Moment};
@@ -245,17 +245,18 @@ impl Broker {
         }
     }
 
+    /// Returns the channels and wildcards of a client.
+    pub(super) fn topics(&self, client_slot: ClientSlot) -> BTreeSet<Channel> {
+        let topics = self.last_values.topics(client_slot);
+        topics.iter().cloned().collect()
+    }
+
     pub(super) fn set_topics(&mut self, client_slot: ClientSlot, topics: BTreeSet<Channel>) {
         if self.clients[client_slot].is_none() {
             return;
         }
         let now = self.now();
-        let before: BTreeSet<Channel> = self
-            .last_values
-            .topics(client_slot)
-            .iter()
-            .cloned()
-            .collect();
+        let before = self.topics(client_slot);
         for channel in topics.difference(&before) {
             self.wanted.add(channel);
         }

@@ -5,12 +5,11 @@
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use super::aggregates_request::{AggregatesRequest, InvalidRequest};
+use super::bar_store::{BarRange, BarStore, CachedBar, CachedBars};
+use super::cache::QuotesError;
 use super::quotes::QuoteCache;
 use crate::hub::RelayedEvent;
-pub(crate) use crate::hub::rest::aggregates_request::{AggregatesRequest, InvalidRequest};
-use crate::hub::rest::bar_store::BarStore;
-use crate::hub::rest::bar_store::{BarRange, CachedBar, CachedBars};
-use crate::hub::rest::cache::QuotesError;
 use crate::market::ChannelKind;
 use crate::massive::websocket;
 use crate::time::Now;

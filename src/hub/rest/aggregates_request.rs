@@ -7,10 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::hub::rest::bar_store::MINUTE;
-use crate::hub::rest::bar_store::NEW_YORK;
-use crate::hub::rest::bar_store::day;
-use crate::hub::rest::bar_store::{BarRange, CachedBar, CachedBars};
+use super::bar_store::{BarRange, CachedBar, CachedBars, MINUTE, NEW_YORK, day};
 use crate::market::{Symbol, Ticker};
 use crate::massive::aggregates;
 use crate::time::Now;

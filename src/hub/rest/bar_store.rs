@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::market::Bar;
-use crate::market::Ticker;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+
+use crate::market::{Bar, Ticker};
 
 pub(crate) static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 

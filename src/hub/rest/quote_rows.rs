@@ -10,8 +10,7 @@ use serde_json::{Map, Value};
 use super::cache::{AnswerInfo, CachedAnswer};
 use crate::market::{AssetClass, Calendar, MarketPhase, Price, Symbol};
 use crate::massive::instrument_snapshot::InstrumentSnapshot;
-use crate::massive::snapshot;
-use crate::massive::snapshot::Greeks;
+use crate::massive::snapshot::{self, Greeks};
 use crate::time::{Now, Utc};
 
 /// The lifetime of quotes while a market is open.

@@ -2,10 +2,6 @@
 //! Owns the responses and the locks of the requests in progress. This module does not define the
 //! content of the responses (see `quote_rows`) or their lifetime (see `cache`).
 
-use crate::hub::rest::cache::QuotesError;
-use crate::hub::rest::quote_rows;
-use crate::net::http;
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,14 +9,15 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use tokio::sync::watch;
 
-pub(crate) use crate::hub::rest::cache::CachedAnswer;
-use crate::hub::rest::cache::{AnswerInfo, Cache};
-use crate::hub::rest::quote_rows::RequestedTicker;
+pub(crate) use super::cache::CachedAnswer;
+use super::cache::{AnswerInfo, Cache, QuotesError};
+use super::quote_rows::{self, RequestedTicker};
 use crate::market::Calendar;
 use crate::massive::snapshot;
 use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
 use crate::net::failure::Failure;
+use crate::net::http;
 use crate::net::source::FeedSource;
 use crate::time::{Clock, Now};
 

@@ -14,10 +14,10 @@ use crate::feed::ConnectionStatus;
 use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::sink::{ConsumerGone, EventSink, ServerState};
-use crate::market::WILDCARD;
-use crate::market::{self, AssetClass, Calendar, Channel, ChannelKind, Cluster, Symbol, Ticker};
-use crate::massive::websocket;
-use crate::massive::websocket::RelayedEventRef;
+use crate::market::{
+    self, AssetClass, Calendar, Channel, ChannelKind, Cluster, Symbol, Ticker, WILDCARD,
+};
+use crate::massive::websocket::{self, RelayedEventRef};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::FeedSource;

@@ -2,6 +2,8 @@
 //! values is newer, and when a value becomes the close. It never decides the freshness of a
 //! displayed value.
 
+use core::time::Duration;
+
 use super::Outcome;
 use super::instrument::Instrument;
 use super::ordering::{Recency, channel_continues, recency};
@@ -13,6 +15,9 @@ use crate::time::{Moment, Now, Utc};
 /// The close of an index has a timestamp of at most this long after the end of the session (in ms). A
 /// later value comes from outside the trading hours.
 const INDEX_CLOSE_REPORTED: i64 = 2 * 3_600_000;
+
+/// The usual delay of a delayed source.
+const USUAL_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// The maximum time between the end of a session and the timestamp of its last value, in
 /// milliseconds.
@@ -49,6 +54,11 @@ impl Instrument {
             let differs =
                 before.is_some_and(|(price, epoch)| epoch == new.epoch && price != new.price);
             new.as_of.heard &= differs;
+        }
+        if new.is_streamed() && new.as_of.stamp.is_none() && new.delayed {
+            // The value is at least as old as its source is late. Otherwise it would count as newer
+            // than the values with a timestamp that follow.
+            new.as_of.age += USUAL_DELAY;
         }
         let class = self.symbol.class();
         if new.source == QuoteSource::Rest && self.streams(now) {

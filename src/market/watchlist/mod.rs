@@ -267,7 +267,7 @@ impl Watchlist {
 
     /// Stores the analytics of an option contract, unless later ones are stored: a hub may repeat an
     /// old response.
-    pub fn set_analysis(
+    pub fn set_analytics(
         &mut self,
         ticker: &str,
         analytics: OptionAnalytics,

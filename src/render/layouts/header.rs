@@ -2,10 +2,8 @@
 //! state of its price, and the state of the whole display. The layout decides where the header
 //! stands; this module never judges a price.
 
-use crate::render::parts::badge;
-use crate::render::parts::badge::StatusBadge;
-use crate::render::parts::icon;
-use crate::render::parts::icon::SIGN;
+use crate::render::parts::badge::{self, StatusBadge};
+use crate::render::parts::icon::{self, SIGN};
 use crate::render::parts::price::{PlacedText, PriceText};
 use crate::render::parts::{alert, change, clock, name};
 use crate::render::{FontSet, Frame, InstrumentView, View, WIDTH};

@@ -3,8 +3,7 @@
 //! a price.
 
 use super::header;
-use crate::render::parts::badge;
-use crate::render::parts::badge::StatusBadge;
+use crate::render::parts::badge::{self, StatusBadge};
 use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, change, clock, name, sparkline};
 use crate::render::{FontSet, Frame, InstrumentView, View, WIDTH};

@@ -4,8 +4,7 @@
 
 use super::header::{self, NAME_END};
 use crate::market::Change;
-use crate::render::parts::badge;
-use crate::render::parts::badge::StatusBadge;
+use crate::render::parts::badge::{self, StatusBadge};
 use crate::render::parts::price::{PlacedText, PriceText};
 use crate::render::parts::{change, name, sparkline};
 use crate::render::{DrawCache, FontSet, Frame, InstrumentView, View, WIDTH};

@@ -2,11 +2,9 @@
 //! This module only places the parts; other modules draw them. The module never judges a price.
 
 use super::header;
-use super::pair_short;
-use super::pair_short::{GAP, NAME, NAMES};
+use super::pair_short::{self, GAP, NAME, NAMES};
 use crate::market::{Change, DayStats};
-use crate::render::parts::badge;
-use crate::render::parts::badge::{Age, StatusBadge};
+use crate::render::parts::badge::{self, Age, StatusBadge};
 use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, clock, field, name, range, sparkline};
 use crate::render::{ExtendedQuote, FontSet, Frame, InstrumentView, View, WIDTH};

@@ -2,15 +2,13 @@
 //! not live any more, and no other program replaces it. This module owns the time limit of the
 //! notice. It needs no token and no network.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use super::{Files, LoadedConfig};
-use crate::config;
-use crate::config::{Config, PanelKind};
+use crate::config::{self, Config, PanelKind};
 use crate::display::{Oled, PanelLight, PanelState, Png};
 use crate::render;
 use crate::secret::Environment;

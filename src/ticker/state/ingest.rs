@@ -155,7 +155,8 @@ impl TickerState {
             }
             Update::Market(status, simulated) => {
                 self.set_simulated(*simulated);
-                // A status from the future comes from a wrong clock. It is a status of now.
+                // A timestamp in the future comes from a wrong clock of the server. The status itself is
+                // current.
                 let latest = now.utc.unwrap_or(status.as_of);
                 self.calendar.set_status(MarketStatus {
                     as_of: status.as_of.min(latest),
@@ -233,21 +234,13 @@ impl TickerState {
             delayed &= !agreed.is_some_and(timely);
             delayed |= self.time.is_late(cluster, stamp, now.monotonic);
         }
-        let known = age.unwrap_or(match agreed {
-            None => late,
-            Some(_) => Duration::ZERO,
-        });
-        // Without a timestamp, a value of a delayed source is as old as its source is late. Otherwise
-        // it would count as newer than the values with a timestamp that follow.
-        let lag = if stamp.is_none() && delayed {
-            NOMINAL_DELAY
-        } else {
-            Duration::ZERO
-        };
         Provenance {
             simulated: self.link_monitor.link(cluster).simulated == Some(true),
             delayed,
-            age: known + lag,
+            age: age.unwrap_or(match agreed {
+                None => late,
+                Some(_) => Duration::ZERO,
+            }),
             epoch: self.watchlist.link(cluster).epoch,
         }
     }
@@ -289,7 +282,7 @@ impl TickerState {
         if let Some(analytics) = seed.analytics {
             // The values were computed from the last quote, and the response may be old.
             let as_of = AsOf::heard(seed.book_stamp, seed.age, now);
-            watchlist.set_analysis(&seed.ticker, analytics, as_of, now);
+            watchlist.set_analytics(&seed.ticker, analytics, as_of, now);
         }
         let fetched = |price, stamp| {
             let quote = Quote::fetched(price, stamp, seed.delayed, now);
@@ -443,9 +436,6 @@ impl TickerState {
 const ZERO: Price = Price::from_scaled(0);
 /// The minimum age of a value from a delayed source, in milliseconds.
 const LATE: i64 = 14 * 60_000;
-
-/// The usual delay of a delayed source.
-const NOMINAL_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// Returns the middle of a book as a value. The value is void if the book has no middle.
 fn mid(book: TopOfBook, quote: Quote) -> Quote {

@@ -2,8 +2,9 @@
 //! line. `UPDATE_SCREENS=1 cargo test` writes them again, and `git diff` shows the changes.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
-use std::{env, fs, path::Path};
+use std::{env, fs};
 
 use deskticker::market::Freshness;
 use deskticker::render::{Frame, View};

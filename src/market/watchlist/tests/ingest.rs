@@ -410,3 +410,30 @@ fn a_bar_sets_the_high_and_low_of_its_minute_unless_its_time_is_in_the_future() 
         assert_eq!(range(kind, &[], Utc(end.0 + 60_000)), None);
     }
 }
+
+#[test]
+fn a_delayed_value_without_a_timestamp_gives_way_to_the_next_value_with_a_timestamp() {
+    let start = tuesday("11:00:00");
+    let mut list = linked(&["SPX"], start);
+    let delayed = Provenance {
+        delayed: true,
+        ..Provenance::default()
+    };
+    let value =
+        |whole, stamp, now| Quote::streamed(price(whole), stamp, QuoteSource::Tick, delayed, now);
+    // The first value without a timestamp proves nothing, because it can be a repetition.
+    list.value("I:SPX", value(1, None, start), start, &US);
+    let second = later(start, 1);
+    list.value("I:SPX", value(2, None, second), second, &US);
+    let third = later(start, 5);
+    let stamp = third.utc.map(|utc| Utc(utc.0 - 900_050));
+    assert_eq!(
+        list.value("I:SPX", value(3, stamp, third), third, &US),
+        Outcome::Stored
+    );
+    let shown = list.shown(0, third, &US).unwrap();
+    assert_eq!(
+        (shown.quote.unwrap().price, shown.freshness),
+        (price(3), Freshness::Delayed)
+    );
+}

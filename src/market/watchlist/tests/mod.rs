@@ -3,6 +3,7 @@ mod extended_hours;
 mod ingest;
 mod properties;
 mod staleness;
+
 use core::time::Duration;
 
 use super::*;

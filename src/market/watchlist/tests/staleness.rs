@@ -201,20 +201,20 @@ fn each_part_of_a_contract_has_its_own_age() {
         ..OptionAnalytics::default()
     };
     let as_of = crate::market::AsOf::heard(hour_ago, Duration::ZERO, now);
-    list.set_analysis(name, analytics, as_of, now);
+    list.set_analytics(name, analytics, as_of, now);
     let contract = &list.instruments()[0];
     assert_eq!(list.freshness(0, now, &US), stale(3600));
     assert_eq!(contract.book(now, Duration::from_secs(60)), None);
     assert_eq!(contract.analytics(now, Duration::from_secs(60)), None);
     // A cached response from the hub has the age that the hub reports.
     let as_of = crate::market::AsOf::heard(None, Duration::from_secs(220), now);
-    list.set_analysis(name, analytics, as_of, now);
+    list.set_analytics(name, analytics, as_of, now);
     let contract = &list.instruments()[0];
     assert_eq!(contract.analytics(now, Duration::from_secs(60)), None);
     assert!(contract.analytics(now, Duration::from_secs(300)).is_some());
     // An older response changes nothing.
     let older = crate::market::AsOf::heard(None, Duration::from_secs(280), now);
-    list.set_analysis(name, OptionAnalytics::default(), older, now);
+    list.set_analytics(name, OptionAnalytics::default(), older, now);
     let analytics = list.instruments()[0].analytics(now, Duration::from_secs(300));
     assert_eq!(analytics.unwrap().delta, Some(price(1)));
 }

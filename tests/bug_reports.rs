@@ -6,7 +6,7 @@
 use deskticker::config::settings::TickerSettings;
 use deskticker::feed::connection::Connection;
 use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
-use deskticker::feed::{ConnectionStatus, Update, session};
+use deskticker::feed::{ConnectionStatus, Update, sink};
 use deskticker::market::{Calendar, Cluster, Freshness, Price, SessionPart};
 use deskticker::massive::websocket;
 use deskticker::net::source::FeedProvider;
@@ -74,7 +74,7 @@ impl Display {
                 junk += 1;
                 continue;
             };
-            if let Some(update) = session::update(&mut self.connection, &event, now.monotonic) {
+            if let Some(update) = sink::update(&mut self.connection, &event, now.monotonic) {
                 self.state.on(&update, now);
             }
         }

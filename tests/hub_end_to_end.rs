@@ -274,7 +274,7 @@ fn a_display_recognises_the_hub_over_plaintext_and_receives_all_requested_data()
             match next.expect("nothing more comes").unwrap() {
                 Update::Status(_, status) => live |= status.phase == ConnectionPhase::Live,
                 Update::Seed(told) => seed = Some(told),
-                Update::Market(told, _) => market = Some(told),
+                Update::MarketStatus(told, _) => market = Some(told),
                 _ => {}
             }
         }

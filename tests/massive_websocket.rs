@@ -3,20 +3,33 @@
 #![allow(clippy::unwrap_used)]
 
 use deskticker::market::{ChannelKind, Price, TopOfBook, Trade};
-use deskticker::massive::websocket::{self, MarketEvent, ParseError, RelayedEventRef, StatusKind};
+use deskticker::massive::websocket::{
+    self, Event, MarketData, MarketEvent, ParseError, RelayedEventRef, StatusKind,
+};
 use deskticker::time::Utc;
 use proptest::prelude::*;
 
 const FRAMES: &str = include_str!("frames/massive.jsonl");
 
-fn read(frame: &str) -> Vec<Result<MarketEvent<'_>, ParseError>> {
+fn read(frame: &str) -> Vec<Result<Event<'_>, ParseError>> {
     websocket::events(frame).collect()
+}
+
+/// The market data of the event at this index, and its ticker.
+fn market(frame: &str, at: usize) -> (String, MarketEvent) {
+    match read(frame).remove(at) {
+        Ok(Event::Market(ticker, event)) => (ticker.into_owned(), event),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn values(frame: &str) -> Vec<String> {
     websocket::events(frame)
         .filter_map(|event| match event {
-            Ok(MarketEvent::Value { ticker, price, .. }) => Some(format!("{ticker} {price}")),
+            Ok(Event::Market(ticker, event)) => match event.data {
+                MarketData::Value(price) => Some(format!("{ticker} {price}")),
+                _ => None,
+            },
             _ => None,
         })
         .collect()
@@ -41,13 +54,13 @@ fn an_index_value_has_its_ticker_in_a_capital_t() {
     let event = read(r#"[{"ev":"V","val":3988.5,"T":"I:SPX","t":1678220098130}]"#)
         .remove(0)
         .unwrap();
-    let expected = MarketEvent::Value {
-        ticker: "I:SPX".into(),
-        price: price(3988.5),
+    let expected = MarketEvent {
+        kind: ChannelKind::Value,
+        data: MarketData::Value(price(3988.5)),
         age: None,
         stamp: Some(Utc(1_678_220_098_130)),
     };
-    assert_eq!(event, expected);
+    assert_eq!(event, Event::Market("I:SPX".into(), expected));
 }
 
 #[test]
@@ -56,17 +69,12 @@ fn a_bar_has_its_ticker_in_sym_and_a_for_seconds_am_for_minutes() {
         let frame = format!(
             r#"[{{"ev":"{ev}","sym":"I:SPX","op":1,"o":2,"c":3,"h":4,"l":1.5,"s":1678220675000,"e":1678220676000}}]"#
         );
-        let Ok(MarketEvent::Bar {
-            ticker,
-            kind: read_kind,
-            bar,
-            volume,
-            ..
-        }) = read(&frame).remove(0)
-        else {
+        let (ticker, event) = market(&frame, 0);
+        let MarketData::Bar { bar, volume } = event.data else {
             panic!("no bar")
         };
-        assert_eq!((ticker.as_ref(), read_kind), ("I:SPX", kind));
+        assert_eq!((&*ticker, event.kind), ("I:SPX", kind));
+        assert_eq!(event.stamp, Some(bar.end));
         assert_eq!(volume, None, "an index has none");
         assert_eq!(
             (bar.open, bar.high, bar.low, bar.close),
@@ -81,7 +89,8 @@ fn an_option_quote_has_bid_and_ask() {
         .lines()
         .find(|frame| frame.contains(r#""ev":"Q","sym":"O:"#))
         .unwrap();
-    let Ok(MarketEvent::Quote { ticker, book, .. }) = read(frame).remove(0) else {
+    let (ticker, event) = market(frame, 0);
+    let MarketData::Quote(book) = event.data else {
         panic!("no quote")
     };
     let expected = TopOfBook {
@@ -90,7 +99,7 @@ fn an_option_quote_has_bid_and_ask() {
         bid_size: 17,
         ask_size: 24,
     };
-    assert_eq!((ticker.as_ref(), book), ("O:SPY241220P00720000", expected));
+    assert_eq!((&*ticker, book), ("O:SPY241220P00720000", expected));
     assert_eq!(book.mid(), Some(price(9.76)));
     let crossed = TopOfBook {
         bid: price(9.82),
@@ -103,19 +112,22 @@ fn an_option_quote_has_bid_and_ask() {
 fn a_trade_has_its_price_and_size_and_a_bar_the_volume_of_today() {
     let frame = r#"[{"ev":"T","sym":"O:AMC210827C00037000","x":65,"p":1.54,"s":1,"c":[233],"t":1629820676333,"q":651921857},
         {"ev":"A","sym":"SPY","v":200,"av":8642007.5,"op":25.66,"o":25.3,"c":25.31,"h":25.33,"l":25.3,"s":1610144868000,"e":1610144869000}]"#;
-    let events = read(frame);
-    let Ok(MarketEvent::Trade { trade, stamp, .. }) = &events[0] else {
+    let (_, event) = market(frame, 0);
+    let MarketData::Trade(trade) = event.data else {
         panic!("no trade")
     };
     let expected = Trade {
         price: price(1.54),
         size: 1,
     };
-    assert_eq!((*trade, *stamp), (expected, Some(Utc(1_629_820_676_333))));
-    let Ok(MarketEvent::Bar { volume, .. }) = &events[1] else {
+    assert_eq!(
+        (trade, event.stamp),
+        (expected, Some(Utc(1_629_820_676_333)))
+    );
+    let MarketData::Bar { volume, .. } = market(frame, 1).1.data else {
         panic!("no bar")
     };
-    assert_eq!(*volume, Some(8_642_007));
+    assert_eq!(volume, Some(8_642_007));
 }
 
 #[test]
@@ -137,10 +149,7 @@ fn every_status_has_its_own_kind() {
     ];
     for (status, verdict) in cases {
         let frame = format!(r#"[{{"ev":"status","status":"{status}","message":"words"}}]"#);
-        assert_eq!(
-            read(&frame),
-            [Ok(MarketEvent::Status(verdict, "words".into()))]
-        );
+        assert_eq!(read(&frame), [Ok(Event::Status(verdict, "words".into()))]);
     }
 }
 
@@ -201,7 +210,7 @@ fn the_unit_of_a_timestamp_follows_from_its_digits_and_a_strange_one_keeps_the_v
     let stamp = |t: &str| {
         let frame = format!(r#"[{{"ev":"V","val":1,"T":"I:SPX","t":{t}}}]"#);
         match read(&frame).remove(0) {
-            Ok(MarketEvent::Value { stamp, .. }) => stamp.map(|utc| utc.0),
+            Ok(Event::Market(_, event)) => event.stamp.map(|utc| utc.0),
             other => panic!("{t}: {other:?}"),
         }
     };
@@ -325,7 +334,9 @@ fn no_mutation_of_a_frame_causes_a_panic_or_an_invalid_price() {
             }
         }
         for event in websocket::events(&String::from_utf8_lossy(&bytes)) {
-            if let Ok(MarketEvent::Value { price, .. }) = event {
+            if let Ok(Event::Market(_, event)) = event
+                && let MarketData::Value(price) = event.data
+            {
                 assert!(
                     price > Price::from_scaled(0) && price <= Price::MAX,
                     "seed {round}: {price}"

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use deskticker::feed::connection::Connection;
 use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent};
-use deskticker::feed::{Update, session};
-use deskticker::market::{AssetClass, Calendar, Cluster, Price, Symbol, Ticker};
-use deskticker::massive::websocket;
+use deskticker::feed::{Update, sink};
+use deskticker::market::{AssetClass, Calendar, ChannelKind, Cluster, Price, Symbol, Ticker};
+use deskticker::massive::websocket::{self, MarketData, MarketEvent};
 use deskticker::net::source::FeedProvider;
 use deskticker::render::{Size, Threshold};
 use deskticker::ticker::state::{self, TickerState};
@@ -140,11 +140,16 @@ fn the_panel_shows_the_picture_that_was_sent() {
 #[test]
 fn the_queue_between_session_and_ticker_state_allocates_nothing_after_its_first_use() {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(256);
-    let update = |price| Update::Value {
-        ticker: Ticker::try_from("I:SPX").unwrap(),
-        price: Price::from_scaled(price),
-        stamp: None,
-        age: None,
+    let update = |price| {
+        Update::Market(
+            Ticker::try_from("I:SPX").unwrap(),
+            MarketEvent {
+                kind: ChannelKind::Value,
+                data: MarketData::Value(Price::from_scaled(price)),
+                stamp: None,
+                age: None,
+            },
+        )
     };
     let mut pass = |count| {
         for price in 1..=count {
@@ -243,7 +248,7 @@ fn a_full_watchlist_causes_no_allocation_per_event() {
             let now = at(100 * nth);
             for event in websocket::events(text) {
                 let link = &mut links[*cluster];
-                if let Some(update) = session::update(link, &event.unwrap(), now.monotonic) {
+                if let Some(update) = sink::update(link, &event.unwrap(), now.monotonic) {
                     state.on(&update, now);
                     stored += 1;
                 }

@@ -294,7 +294,7 @@ fn market_status_and_minute_bars_are_read_from_the_vendor_and_from_a_hub() {
         needed.market = Some(Duration::from_secs(60));
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 60_000))];
         let mut poller = RestClient::start(source, needed, &[]);
-        let Some(Update::Market(status, told)) = poller.updates.blocking_recv() else {
+        let Some(Update::MarketStatus(status, told)) = poller.updates.blocking_recv() else {
             panic!("no markets");
         };
         assert_eq!(

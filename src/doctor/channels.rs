@@ -119,14 +119,11 @@ impl ChannelProbe {
                 }
             }
             Update::Subscribed(channel) => self.missing.retain(|missing| *missing != channel),
-            Update::Value { ticker, .. } => self.confirm_received(ChannelKind::Value, &ticker),
-            Update::Quote { ticker, .. } => self.confirm_received(ChannelKind::Quote, &ticker),
-            Update::Trade { ticker, .. } => self.confirm_received(ChannelKind::Trade, &ticker),
-            Update::Bar { ticker, kind, .. } => self.confirm_received(kind, &ticker),
+            Update::Market(ticker, event) => self.confirm_received(event.kind, &ticker),
             // These updates confirm no channel, so `missing` stays unchanged.
             Update::Unanswered { .. } | Update::ServerTime { .. } => {}
             // REST responses cause these updates, and this check sends no REST requests for data.
-            Update::Seed(_) | Update::Minutes { .. } | Update::Market(..) => {}
+            Update::Seed(_) | Update::Minutes { .. } | Update::MarketStatus(..) => {}
         }
     }
 

@@ -13,12 +13,9 @@ pub mod session;
 pub mod sink;
 pub mod subscriptions;
 
-use std::time::Duration;
-
-use crate::market::{
-    Bar, Channel, ChannelKind, Cluster, MarketStatus, Price, Ticker, TopOfBook, Trade,
-};
+use crate::market::{Bar, Channel, Cluster, MarketStatus, Ticker};
 use crate::massive::instrument_snapshot::InstrumentSnapshot;
+use crate::massive::websocket::MarketEvent;
 use crate::time::{Moment, Utc};
 pub use connection::Connection;
 pub use connection_status::ConnectionStatus;
@@ -46,51 +43,8 @@ pub enum Update {
         /// The date and time in the header, with a resolution of one second.
         utc: Utc,
     },
-    /// The value of an index.
-    Value {
-        /// The ticker of the index.
-        ticker: Ticker,
-        /// The value of the index.
-        price: Price,
-        /// The timestamp by the clock of the feed; `None` if the message has no readable timestamp.
-        stamp: Option<Utc>,
-        /// The age of the value, if a hub reports an age. A hub repeats its last value to a new
-        /// client, so the value can be old.
-        age: Option<Duration>,
-    },
-    /// A bar (open, high, low and close) of one second or one minute.
-    Bar {
-        /// The ticker of the instrument.
-        ticker: Ticker,
-        /// The channel kind: bars of one second or bars of one minute.
-        kind: ChannelKind,
-        /// The prices and the time interval of the bar.
-        bar: Bar,
-        /// The volume of the trading day until now; `None` if the bar has no such field.
-        volume: Option<u64>,
-        /// The age of the bar, if a hub reports an age.
-        age: Option<Duration>,
-    },
-    /// The best bid and ask. The midpoint of both is the value of the instrument.
-    Quote {
-        /// The ticker of the instrument.
-        ticker: Ticker,
-        /// The prices and sizes of the best bid and ask.
-        book: TopOfBook,
-        /// The timestamp by the clock of the feed; `None` if the message has no readable timestamp.
-        stamp: Option<Utc>,
-        /// The age of the quote, if a hub reports an age.
-        age: Option<Duration>,
-    },
-    /// A trade of one instrument.
-    Trade {
-        /// The ticker of the instrument.
-        ticker: Ticker,
-        /// The price and the size of the trade.
-        trade: Trade,
-        /// The timestamp by the clock of the feed; `None` if the message has no readable timestamp.
-        stamp: Option<Utc>,
-    },
+    /// Market data of the stream for the instrument with this ticker.
+    Market(Ticker, MarketEvent),
     /// The REST response for one instrument.
     Seed(Box<InstrumentSnapshot>),
     /// The one-minute bars of the trading day until now, from REST, in ascending order of time.
@@ -104,7 +58,7 @@ pub enum Update {
     },
     /// The state of the markets, from REST. The second field is true if the response marks its data
     /// as simulated.
-    Market(MarketStatus, bool),
+    MarketStatus(MarketStatus, bool),
 }
 
 impl Update {
@@ -116,7 +70,7 @@ impl Update {
             self,
             Self::Status(..)
                 | Self::Seed(_)
-                | Self::Market(..)
+                | Self::MarketStatus(..)
                 | Self::ServerTime { .. }
                 | Self::Unanswered { .. }
         )

@@ -181,7 +181,7 @@ impl RestPoller {
             .get(rest_paths::market_status(self.provider))
             .await?;
         let (status, simulated) = market_status::status(&body).ok_or(Failure::Protocol)?;
-        Ok(vec![Update::Market(status, simulated)])
+        Ok(vec![Update::MarketStatus(status, simulated)])
     }
 
     async fn minutes(&mut self, symbol: &Symbol, from: Utc) -> Result<Vec<Update>, RestError> {

@@ -16,7 +16,6 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use super::auth::connect_token;
 use super::connection::DEAD_AFTER;
 use super::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
-pub use super::sink::update;
 use super::sink::{ConsumerGone, EventSink, ServerState};
 use super::{Connection, ConnectionStatus};
 use crate::market::{Channel, Cluster};

@@ -11,7 +11,7 @@ use super::connection_status::ConnectionEvent;
 use super::{Connection, ConnectionStatus, Update};
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};
 use crate::massive::printable;
-use crate::massive::websocket::{self, ParseError, StatusKind};
+use crate::massive::websocket::{self, Event, ParseError, StatusKind};
 use crate::net::failure::Failure;
 use crate::net::source::FeedProvider;
 use crate::time::{Moment, Utc};
@@ -231,22 +231,22 @@ impl EventSink for mpsc::Sender<Update> {
         now: Moment,
     ) -> Result<(), ConsumerGone> {
         for event in websocket::events(frame) {
-            match event {
-                Ok(websocket::MarketEvent::Status(status_kind, message)) => {
+            let update = match event {
+                Ok(Event::Status(status_kind, message)) => {
                     server.handle_status(status_kind, &message, now);
-                    if status_kind == StatusKind::Success
-                        && let Some(channel) = websocket::subscribed(&message)
-                    {
-                        let update = Update::Subscribed(channel);
-                        self.send(update).await.map_err(|_| ConsumerGone)?;
-                    }
+                    let subscribed = websocket::subscribed(&message);
+                    subscribed
+                        .filter(|_| status_kind == StatusKind::Success)
+                        .map(Update::Subscribed)
                 }
-                Ok(event) => {
-                    if let Some(update) = update(&mut server.link, &event, now) {
-                        self.send(update).await.map_err(|_| ConsumerGone)?;
-                    }
+                Ok(event) => update(&mut server.link, &event, now),
+                Err(parse_error) => {
+                    server.count_parse_error(parse_error);
+                    None
                 }
-                Err(parse_error) => server.count_parse_error(parse_error),
+            };
+            if let Some(update) = update {
+                self.send(update).await.map_err(|_| ConsumerGone)?;
             }
         }
         // A greeting without `Simulated`, or a first frame without any greeting, comes from a real
@@ -273,71 +273,14 @@ impl EventSink for mpsc::Sender<Update> {
     }
 }
 
-/// Converts an event to an [`Update`], and records the event in the state machine of the
-/// connection. Returns `None` if the event contains no price or if its channel is not wanted.
-pub fn update(
-    link: &mut Connection,
-    event: &websocket::MarketEvent<'_>,
-    now: Moment,
-) -> Option<Update> {
-    match event {
-        websocket::MarketEvent::Value {
-            ticker,
-            price,
-            stamp,
-            age,
-        } => Some(Update::Value {
-            ticker: wanted_ticker(link, ChannelKind::Value, ticker, now)?,
-            price: *price,
-            stamp: *stamp,
-            age: *age,
-        }),
-        websocket::MarketEvent::Quote {
-            ticker,
-            book,
-            stamp,
-            age,
-        } => Some(Update::Quote {
-            ticker: wanted_ticker(link, ChannelKind::Quote, ticker, now)?,
-            book: *book,
-            stamp: *stamp,
-            age: *age,
-        }),
-        websocket::MarketEvent::Trade {
-            ticker,
-            trade,
-            stamp,
-        } => Some(Update::Trade {
-            ticker: wanted_ticker(link, ChannelKind::Trade, ticker, now)?,
-            trade: *trade,
-            stamp: *stamp,
-        }),
-        websocket::MarketEvent::Bar {
-            ticker,
-            kind,
-            bar,
-            volume,
-            age,
-        } => Some(Update::Bar {
-            ticker: wanted_ticker(link, *kind, ticker, now)?,
-            kind: *kind,
-            bar: *bar,
-            volume: *volume,
-            age: *age,
-        }),
-        websocket::MarketEvent::Status(..) | websocket::MarketEvent::Unused => None,
-    }
-}
-
-/// Returns the ticker if its channel is wanted, and records the event on the connection.
-fn wanted_ticker(
-    link: &mut Connection,
-    kind: ChannelKind,
-    ticker: &str,
-    now: Moment,
-) -> Option<Ticker> {
-    if !link.data(kind, ticker, now) {
+/// Converts market data to an [`Update`], and records the event in the state machine of the
+/// connection. Returns `None` for other events, and if the channel of the event is not wanted.
+pub fn update(link: &mut Connection, event: &Event<'_>, now: Moment) -> Option<Update> {
+    let Event::Market(ticker, event) = event else {
+        return None;
+    };
+    if !link.data(event.kind, ticker, now) {
         return None;
     }
-    Ticker::try_from(ticker).ok()
+    Some(Update::Market(Ticker::try_from(&**ticker).ok()?, *event))
 }

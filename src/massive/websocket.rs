@@ -21,57 +21,48 @@ use crate::time::Utc;
 
 /// One event of a frame.
 #[derive(Clone, Debug, PartialEq)]
-pub enum MarketEvent<'a> {
+pub enum Event<'a> {
     /// A message about the connection or a subscription, with its text.
     Status(StatusKind, Cow<'a, str>),
-    /// `V`: an index value.
-    Value {
-        /// The ticker of the index.
-        ticker: Cow<'a, str>,
-        /// The value. The value is above zero, except for an index that can be zero or negative.
-        price: Price,
-        /// The time of the value; `None` if the timestamp is missing or invalid.
-        stamp: Option<Utc>,
-        /// The age that a hub reports in its field `age` (milliseconds); `None` if the field is
-        /// missing.
-        age: Option<Duration>,
-    },
+    /// Market data of the instrument with this ticker.
+    Market(Cow<'a, str>, MarketEvent),
+    /// A known event type that this program does not use (`LULD`, `FMV`, `LV`).
+    Unused,
+}
+
+/// The market data of one event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MarketEvent {
+    /// The kind of the channel of the event.
+    pub kind: ChannelKind,
+    /// The prices.
+    pub data: MarketData,
+    /// The time of the data by the clock of the feed, for a bar the end of the bar; `None` if the
+    /// timestamp is missing or invalid.
+    pub stamp: Option<Utc>,
+    /// The age that a hub reports in its field `age` (milliseconds); `None` if the field is missing.
+    /// A hub repeats its last value to a new client, so the data can be old.
+    pub age: Option<Duration>,
+}
+
+/// The prices of an event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MarketData {
+    /// `V`: the value of an index. The value is above zero, except for an index that can be zero or
+    /// negative.
+    Value(Price),
     /// `A` or `AM`: a bar of one second or of one minute.
     Bar {
-        /// The ticker of the instrument.
-        ticker: Cow<'a, str>,
-        /// The length of the bar: `Second` or `Minute`.
-        kind: ChannelKind,
         /// The prices and the time span of the bar.
         bar: Bar,
         /// The volume of the day so far (field `av`), in shares or contracts; `None` if the field
         /// is missing.
         volume: Option<u64>,
-        /// The age that a hub reports in its field `age`; `None` if the field is missing.
-        age: Option<Duration>,
     },
     /// `Q`: the best bid and ask.
-    Quote {
-        /// The ticker of the instrument.
-        ticker: Cow<'a, str>,
-        /// The prices and sizes of the best bid and ask.
-        book: TopOfBook,
-        /// The time of the quote; `None` if the timestamp is missing or invalid.
-        stamp: Option<Utc>,
-        /// The age that a hub reports in its field `age`; `None` if the field is missing.
-        age: Option<Duration>,
-    },
+    Quote(TopOfBook),
     /// `T`: a trade.
-    Trade {
-        /// The ticker of the instrument.
-        ticker: Cow<'a, str>,
-        /// The price and the size of the trade.
-        trade: Trade,
-        /// The time of the trade; `None` if the timestamp is missing or invalid.
-        stamp: Option<Utc>,
-    },
-    /// A known event type that this program does not use (`LULD`, `FMV`, `LV`).
-    Unused,
+    Trade(Trade),
 }
 
 /// The kind of a status event, from its field `status`.
@@ -151,8 +142,8 @@ impl fmt::Display for ParseError {
 
 /// Reads the events of one text frame in order. An event that cannot be read does not affect the
 /// other events: the reader finds the end of the event by its brackets and continues after the end.
-pub fn events(frame: &str) -> impl Iterator<Item = Result<MarketEvent<'_>, ParseError>> {
-    objects::<Result<MarketEvent<'_>, ParseError>>(frame).map(|object| object?.0)
+pub fn events(frame: &str) -> impl Iterator<Item = Result<Event<'_>, ParseError>> {
+    objects::<Result<Event<'_>, ParseError>>(frame).map(|object| object?.0)
 }
 
 /// One event of a frame, for a program that forwards the event unchanged.
@@ -188,7 +179,7 @@ pub fn passing(frame: &str) -> impl Iterator<Item = Result<RelayedEventRef<'_>, 
                 age,
                 json,
             },
-            EventHeader::Event(MarketEvent::Status(status_kind, message)) => {
+            EventHeader::Event(Event::Status(status_kind, message)) => {
                 RelayedEventRef::Status(status_kind, message)
             }
             EventHeader::Event(_) => RelayedEventRef::Unused,
@@ -203,10 +194,10 @@ enum EventHeader<'a> {
         ticker: Cow<'a, str>,
         age: Option<Duration>,
     },
-    Event(MarketEvent<'a>),
+    Event(Event<'a>),
 }
 
-impl<'a> FromFields<'a> for Result<MarketEvent<'a>, ParseError> {
+impl<'a> FromFields<'a> for Result<Event<'a>, ParseError> {
     fn of(fields: Fields<'a>) -> Self {
         fields.event()
     }

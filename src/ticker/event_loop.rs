@@ -2,6 +2,7 @@
 //! state that owns their data, and the mailbox of the panel. This module is the only place that
 //! connects these parts.
 
+use std::panic;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -14,7 +15,6 @@ use crate::feed::poll_schedule::{PollRequest, RestDemand};
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::{Update, poller};
 use crate::market::{Calendar, Cluster, WatchlistError};
-use crate::net::Boxed;
 use crate::net::connector::Connector;
 use crate::net::source::FeedSource;
 use crate::render::Size;
@@ -88,14 +88,22 @@ struct EventLoop {
 ///
 /// # Errors
 /// The symbols are not a valid watchlist (empty, duplicate or too many).
-#[inline(never)]
-pub fn run(
+pub async fn run(
     setup: TickerSetup,
     mailbox: Mailbox,
     controls: mpsc::Receiver<ControlMessage>,
     until: RunUntil,
-) -> Boxed<'static, Result<bool, WatchlistError>> {
-    Box::pin(serve(setup, mailbox, controls, until))
+) -> Result<bool, WatchlistError> {
+    // The loop is a task. If a session wakes the future of `block_on` instead, tokio makes a system
+    // call before that future runs. The set aborts the task when the caller drops this future.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve(setup, mailbox, controls, until));
+    match tasks.join_next().await {
+        Some(Err(error)) if error.is_panic() => panic::resume_unwind(error.into_panic()),
+        Some(Ok(ended)) => ended,
+        // Nobody else can abort the task, so this case does not occur.
+        _ => Ok(false),
+    }
 }
 
 async fn serve(

@@ -1,8 +1,9 @@
 use super::*;
 use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::{ConnectionStatus, Update};
-use crate::market::{Cluster, Price, Symbol, Ticker};
+use crate::market::{ChannelKind, Cluster, Price, Symbol, Ticker};
 use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
+use crate::massive::websocket::{MarketData, MarketEvent};
 use crate::net::failure::Failure;
 use crate::ticker::polling::{SHARES, SHARES_EXTENDED};
 use crate::time::Utc;
@@ -41,12 +42,13 @@ fn seed(stamp: Option<Utc>, close: Option<PreviousClose>) -> Update {
 }
 
 fn tick(stamp: Utc) -> Update {
-    Update::Value {
-        ticker: Ticker::try_from("I:SPX").unwrap(),
-        price: price(101),
+    let event = MarketEvent {
+        kind: ChannelKind::Value,
+        data: MarketData::Value(price(101)),
         stamp: Some(stamp),
         age: None,
-    }
+    };
+    Update::Market(Ticker::try_from("I:SPX").unwrap(), event)
 }
 
 /// Makes the server report the same time as this machine.
@@ -357,12 +359,15 @@ fn empty_snapshot(name: &str) -> InstrumentSnapshot {
 }
 
 fn streamed(name: &str, whole: i64, stamp: Utc) -> Update {
-    Update::Value {
-        ticker: empty_snapshot(name).ticker,
-        price: price(whole),
-        stamp: Some(stamp),
-        age: None,
-    }
+    Update::Market(
+        empty_snapshot(name).ticker,
+        MarketEvent {
+            kind: ChannelKind::Value,
+            data: MarketData::Value(price(whole)),
+            stamp: Some(stamp),
+            age: None,
+        },
+    )
 }
 
 #[test]
@@ -436,7 +441,7 @@ fn before_the_open_an_untraded_share_shows_its_close_and_a_traded_share_its_age(
 }
 
 fn market_status(state: crate::market::MarketState, as_of: Utc) -> Update {
-    Update::Market(
+    Update::MarketStatus(
         crate::market::MarketStatus {
             shares: Some(state),
             s_and_p: Some(state),
@@ -595,14 +600,16 @@ fn a_bar_with_an_impossible_timestamp_is_counted_as_an_anomaly() {
         start: Utc(0),
         end: Utc(60_000),
     };
-    let update = Update::Bar {
-        ticker: empty_snapshot("SPX").ticker,
-        kind: crate::market::ChannelKind::Minute,
-        bar,
-        volume: None,
+    let event = MarketEvent {
+        kind: ChannelKind::Minute,
+        data: MarketData::Bar { bar, volume: None },
+        stamp: Some(bar.end),
         age: None,
     };
-    state.on(&update, at(0, Some(MONDAY)));
+    state.on(
+        &Update::Market(empty_snapshot("SPX").ticker, event),
+        at(0, Some(MONDAY)),
+    );
     assert_eq!(state.anomalies().absurd, 1);
 }
 

@@ -23,7 +23,8 @@ use deskticker::display::{
     self, Bus, BusFault, Chip, DisplayDevice, Mailbox, MailboxItem, Oled, Rotation,
 };
 use deskticker::feed::Update;
-use deskticker::market::{AssetClass, Calendar, Price, Symbol, Ticker};
+use deskticker::market::{AssetClass, Calendar, ChannelKind, Price, Symbol, Ticker};
+use deskticker::massive::websocket::{MarketData, MarketEvent};
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::source::{FeedProvider, FeedSource};
@@ -276,12 +277,15 @@ fn digits(frame: &Frame) -> Vec<u8> {
 
 fn draw(settings: TickerSettings, ticker: &str, price: Price, now: Now) -> Frame {
     let mut desk = TickerState::new(settings, Calendar::always_open(), Size::Tall, now).unwrap();
-    let update = Update::Value {
-        ticker: Ticker::try_from(ticker).unwrap(),
-        price,
-        stamp: now.utc,
-        age: None,
-    };
+    let update = Update::Market(
+        Ticker::try_from(ticker).unwrap(),
+        MarketEvent {
+            kind: ChannelKind::Value,
+            data: MarketData::Value(price),
+            stamp: now.utc,
+            age: None,
+        },
+    );
     desk.on(&update, now);
     desk.draw(now).clone()
 }

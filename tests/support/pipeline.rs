@@ -10,7 +10,7 @@ use deskticker::display::{
 };
 use deskticker::feed::connection::Connection;
 use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent};
-use deskticker::feed::{Update, session};
+use deskticker::feed::{Update, sink};
 use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
 use deskticker::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use deskticker::massive::websocket::{self, ParseError};
@@ -100,7 +100,7 @@ impl<B: Bus> StraightLine<B> {
         for event in websocket::events(text) {
             match event {
                 Ok(event) => {
-                    if let Some(update) = session::update(&mut self.link, &event, now.monotonic) {
+                    if let Some(update) = sink::update(&mut self.link, &event, now.monotonic) {
                         self.desk.on(&update, now);
                     }
                 }

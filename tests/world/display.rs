@@ -326,7 +326,7 @@ impl Display {
     /// Handles a REST response with the market status.
     pub(crate) fn market(&mut self, body: &str, now: Now) {
         if let Some((status, simulated)) = market_status::status(body.as_bytes()) {
-            self.take(&Update::Market(status, simulated), now);
+            self.take(&Update::MarketStatus(status, simulated), now);
         }
     }
 

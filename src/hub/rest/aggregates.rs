@@ -11,7 +11,7 @@ use super::cache::QuotesError;
 use super::quotes::QuoteCache;
 use crate::hub::RelayedEvent;
 use crate::market::ChannelKind;
-use crate::massive::websocket;
+use crate::massive::websocket::{self, Event, MarketData};
 use crate::time::Now;
 
 /// The maximum number of queued commands. A full queue makes the upstreams and the requests wait.
@@ -139,13 +139,15 @@ fn read(event: &RelayedEvent, text: &mut String) -> Option<CachedBar> {
     text.push('[');
     text.push_str(json);
     text.push(']');
-    let Some(Ok(websocket::MarketEvent::Bar { kind, bar, .. })) = websocket::events(text).next()
-    else {
+    let Some(Ok(Event::Market(_, event))) = websocket::events(text).next() else {
+        return None;
+    };
+    let MarketData::Bar { bar, .. } = event.data else {
         return None;
     };
     let traded = serde_json::from_str(json).ok();
     let volume = traded.and_then(|traded: BarVolume| traded.v);
-    (kind == ChannelKind::Minute).then_some(CachedBar {
+    (event.kind == ChannelKind::Minute).then_some(CachedBar {
         bar,
         volume: volume.filter(|volume| *volume >= 0.0),
     })

@@ -8,7 +8,8 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    MarketEvent, ParseError, StatusKind, age, count, number, positive, size, stamp, value,
+    Event, MarketData, MarketEvent, ParseError, StatusKind, age, count, number, positive, size,
+    stamp, value,
 };
 use crate::market::{Bar, ChannelKind, Price, TopOfBook, Trade};
 
@@ -58,93 +59,94 @@ pub(crate) fn read<'a, T: FromFields<'a>>(text: &'a str) -> Option<(T, usize)> {
 struct Read<T>(T);
 
 impl<'a> Fields<'a> {
-    pub(crate) fn event(mut self) -> Result<MarketEvent<'a>, ParseError> {
-        let kind = self.ev.take().ok_or(ParseError::Field)?;
-        match kind.as_ref() {
-            "V" => {
-                let ticker = self.ticker.ok_or(ParseError::Field)?;
-                Ok(MarketEvent::Value {
-                    price: value(self.val, ChannelKind::Value, &ticker)?,
-                    ticker,
-                    stamp: stamp(self.t),
-                    age: age(self.age),
-                })
-            }
-            "A" => self.bar(ChannelKind::Second),
-            "AM" => self.bar(ChannelKind::Minute),
-            "Q" => {
-                // A missing side means that there are no orders on this side.
-                let side = |field: Option<f64>| match field {
-                    Some(_) => number(field),
-                    None => Ok(Price::from_scaled(0)),
+    pub(crate) fn event(self) -> Result<Event<'a>, ParseError> {
+        let kind = match self.ev.as_deref().ok_or(ParseError::Field)? {
+            "V" => ChannelKind::Value,
+            "A" => ChannelKind::Second,
+            "AM" => ChannelKind::Minute,
+            "Q" => ChannelKind::Quote,
+            "T" => ChannelKind::Trade,
+            "status" => return self.status(),
+            "LULD" | "FMV" | "LV" => return Ok(Event::Unused),
+            _ => return Err(ParseError::Unknown),
+        };
+        let ticker = match kind {
+            ChannelKind::Value => &self.ticker,
+            _ => &self.sym,
+        };
+        let ticker = ticker.as_deref().ok_or(ParseError::Field)?;
+        let data = self.data(kind, ticker)?;
+        let stamp = match data {
+            MarketData::Bar { bar, .. } => Some(bar.end),
+            _ => stamp(self.t),
+        };
+        let event = MarketEvent {
+            kind,
+            data,
+            stamp,
+            age: age(self.age),
+        };
+        let ticker = match kind {
+            ChannelKind::Value => self.ticker,
+            _ => self.sym,
+        };
+        Ok(Event::Market(ticker.ok_or(ParseError::Field)?, event))
+    }
+
+    fn status(self) -> Result<Event<'a>, ParseError> {
+        let status_kind = match self.status.as_deref().ok_or(ParseError::Field)? {
+            "connected" => StatusKind::Connected,
+            "auth_success" => StatusKind::AuthSuccess,
+            "auth_failed" => StatusKind::AuthFailed,
+            "auth_timeout" => StatusKind::AuthTimeout,
+            "success" => StatusKind::Success,
+            "error" => StatusKind::Error,
+            "max_connections" => StatusKind::MaxConnections,
+            "simulated" => StatusKind::Simulated,
+            "upstream_down" => StatusKind::UpstreamDown,
+            "upstream_up" => StatusKind::UpstreamUp,
+            "slow_consumer" | "force_disconnect" => StatusKind::Dropping,
+            _ => StatusKind::Other,
+        };
+        Ok(Event::Status(status_kind, self.message.unwrap_or_default()))
+    }
+
+    fn data(&self, kind: ChannelKind, ticker: &str) -> Result<MarketData, ParseError> {
+        Ok(match kind {
+            ChannelKind::Value => MarketData::Value(value(self.val, kind, ticker)?),
+            ChannelKind::Second | ChannelKind::Minute => {
+                let price = |field| value(field, kind, ticker);
+                let bar = Bar {
+                    open: price(self.o)?,
+                    high: price(self.h)?,
+                    low: price(self.l)?,
+                    close: price(self.c)?,
+                    start: stamp(self.s).ok_or(ParseError::Field)?,
+                    end: stamp(self.e).ok_or(ParseError::Field)?,
                 };
+                MarketData::Bar {
+                    bar: bar.checked().ok_or(ParseError::Number)?,
+                    volume: count(self.av),
+                }
+            }
+            ChannelKind::Quote => {
+                // A missing side means that there are no orders on this side.
+                let side = |field: Option<f64>| number(field.or(Some(0.0)));
                 let (bid, ask) = (side(self.bp)?, side(self.ap)?);
                 if bid.min(ask) < Price::from_scaled(0) {
                     return Err(ParseError::Number);
                 }
-                Ok(MarketEvent::Quote {
-                    ticker: self.sym.ok_or(ParseError::Field)?,
-                    book: TopOfBook {
-                        bid,
-                        ask,
-                        bid_size: size(self.bs),
-                        ask_size: size(self.asked),
-                    },
-                    stamp: stamp(self.t),
-                    age: age(self.age),
+                MarketData::Quote(TopOfBook {
+                    bid,
+                    ask,
+                    bid_size: size(self.bs),
+                    ask_size: size(self.asked),
                 })
             }
-            "status" => {
-                let status_kind = match self.status.as_deref().ok_or(ParseError::Field)? {
-                    "connected" => StatusKind::Connected,
-                    "auth_success" => StatusKind::AuthSuccess,
-                    "auth_failed" => StatusKind::AuthFailed,
-                    "auth_timeout" => StatusKind::AuthTimeout,
-                    "success" => StatusKind::Success,
-                    "error" => StatusKind::Error,
-                    "max_connections" => StatusKind::MaxConnections,
-                    "simulated" => StatusKind::Simulated,
-                    "upstream_down" => StatusKind::UpstreamDown,
-                    "upstream_up" => StatusKind::UpstreamUp,
-                    "slow_consumer" | "force_disconnect" => StatusKind::Dropping,
-                    _ => StatusKind::Other,
-                };
-                Ok(MarketEvent::Status(
-                    status_kind,
-                    self.message.unwrap_or_default(),
-                ))
-            }
-            "T" => Ok(MarketEvent::Trade {
-                ticker: self.sym.ok_or(ParseError::Field)?,
-                trade: Trade {
-                    price: positive(self.p)?,
-                    size: size(self.s),
-                },
-                stamp: stamp(self.t),
+            ChannelKind::Trade => MarketData::Trade(Trade {
+                price: positive(self.p)?,
+                size: size(self.s),
             }),
-            "LULD" | "FMV" | "LV" => Ok(MarketEvent::Unused),
-            _ => Err(ParseError::Unknown),
-        }
-    }
-
-    fn bar(self, kind: ChannelKind) -> Result<MarketEvent<'a>, ParseError> {
-        let ticker = self.sym.ok_or(ParseError::Field)?;
-        let price = |field| value(field, kind, &ticker);
-        let bar = Bar {
-            open: price(self.o)?,
-            high: price(self.h)?,
-            low: price(self.l)?,
-            close: price(self.c)?,
-            start: stamp(self.s).ok_or(ParseError::Field)?,
-            end: stamp(self.e).ok_or(ParseError::Field)?,
-        };
-        let bar = bar.checked().ok_or(ParseError::Number)?;
-        Ok(MarketEvent::Bar {
-            ticker,
-            kind,
-            bar,
-            volume: count(self.av),
-            age: age(self.age),
         })
     }
 }
@@ -196,7 +198,7 @@ impl<'de, T: FromFields<'de>> Deserialize<'de> for Read<T> {
 
 /// Returns the error for an object that cannot be read.
 pub(crate) fn parse_error(object: &str) -> ParseError {
-    match serde_json::from_str::<Read<Result<MarketEvent<'_>, ParseError>>>(object) {
+    match serde_json::from_str::<Read<Result<Event<'_>, ParseError>>>(object) {
         // serde_json reports a syntax error for `1e999`, but the number is only out of range.
         Err(error)
             if error.classify() == serde_json::error::Category::Syntax

@@ -7,9 +7,10 @@ use super::TickerState;
 use crate::feed::{ConnectionStatus, Update};
 use crate::market::{
     AHEAD, AsOf, Cluster, DayStats, Freshness, MarketStatus, Outcome, Price, Provenance, Quote,
-    QuoteSource, TopOfBook,
+    QuoteSource, Ticker, TopOfBook,
 };
 use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
+use crate::massive::websocket::{MarketData, MarketEvent};
 use crate::ticker::link_monitor::is_in_use;
 use crate::time::{Now, Utc};
 
@@ -48,103 +49,7 @@ impl TickerState {
                     self.watchlist.set_not_streamed(channel);
                 }
             }
-            Update::Value {
-                ticker,
-                price,
-                stamp,
-                age,
-            } => {
-                let Some(place) = self.watchlist.find(ticker) else {
-                    return;
-                };
-                let provenance = self.heard(place, *stamp, *age, now);
-                let quote = Quote::streamed(*price, *stamp, QuoteSource::Tick, provenance, now);
-                self.stamped(*stamp, &quote, now);
-                let Self {
-                    watchlist,
-                    calendar,
-                    ..
-                } = self;
-                let outcome = watchlist.value_at(place, quote, now, calendar);
-                self.count_outcome(place, outcome, now);
-            }
-            Update::Bar {
-                ticker,
-                kind,
-                bar,
-                volume,
-                age,
-            } => {
-                let Some(place) = self.watchlist.find(ticker) else {
-                    return;
-                };
-                let provenance = self.provenance(place, Some(bar.end), *age, now);
-                let close = Quote::streamed(
-                    bar.close,
-                    Some(bar.end),
-                    QuoteSource::Minute,
-                    provenance,
-                    now,
-                );
-                self.stamped(Some(bar.end), &close, now);
-                // A bar covers a period, so its timestamp shows nothing about the network latency.
-                self.link_monitor.message(None, now);
-                let Self {
-                    watchlist,
-                    calendar,
-                    ..
-                } = self;
-                let outcome = watchlist.bar(ticker, *kind, *bar, provenance, now, calendar);
-                if volume.is_some() {
-                    let day = DayStats {
-                        volume: *volume,
-                        ..DayStats::default()
-                    };
-                    watchlist.set_day(ticker, day, bar.end, now, calendar);
-                }
-                // A bar is often older than the last value. Only an older single value is an
-                // anomaly.
-                if outcome != Outcome::Older {
-                    self.count_outcome(place, outcome, now);
-                }
-            }
-            Update::Quote {
-                ticker,
-                book,
-                stamp,
-                age,
-            } => {
-                let Some(place) = self.watchlist.find(ticker) else {
-                    return;
-                };
-                let provenance = self.heard(place, *stamp, *age, now);
-                let quote = mid(
-                    *book,
-                    Quote::streamed(ZERO, *stamp, QuoteSource::Tick, provenance, now),
-                );
-                self.stamped(*stamp, &quote, now);
-                let Self {
-                    watchlist,
-                    calendar,
-                    ..
-                } = self;
-                let outcome = watchlist.book(ticker, *book, quote, now, calendar);
-                self.count_outcome(place, outcome, now);
-            }
-            Update::Trade {
-                ticker,
-                trade,
-                stamp,
-            } => {
-                let Some(place) = self.watchlist.find(ticker) else {
-                    return;
-                };
-                let provenance = self.heard(place, *stamp, None, now);
-                let quote =
-                    Quote::streamed(trade.price, *stamp, QuoteSource::Tick, provenance, now);
-                self.stamped(*stamp, &quote, now);
-                self.watchlist.trade(ticker, *trade, quote, now);
-            }
+            Update::Market(ticker, event) => self.market_event(ticker, event, now),
             Update::Minutes {
                 ticker,
                 bars,
@@ -153,7 +58,7 @@ impl TickerState {
                 self.watchlist.start_days(now, &self.calendar);
                 self.watchlist.refill(ticker, bars, *simulated);
             }
-            Update::Market(status, simulated) => {
+            Update::MarketStatus(status, simulated) => {
                 self.set_simulated(*simulated);
                 // A timestamp in the future comes from a wrong clock of the server. The status itself is
                 // current.
@@ -195,21 +100,61 @@ impl TickerState {
         }
     }
 
-    /// Counts a streamed value of the instrument at this place. Returns its provenance: the data of
-    /// the value besides its price.
-    fn heard(
-        &mut self,
-        place: usize,
-        stamp: Option<Utc>,
-        age: Option<Duration>,
-        now: Now,
-    ) -> Provenance {
-        // A repeated value has no meaning for the latency.
-        self.link_monitor
-            .message(stamp.filter(|_| age.is_none()), now);
-        self.provenance(place, stamp, age, now)
+    /// Stores market data of the stream in its instrument.
+    fn market_event(&mut self, ticker: &Ticker, event: &MarketEvent, now: Now) {
+        let Some(place) = self.watchlist.find(ticker) else {
+            return;
+        };
+        let MarketEvent { data, stamp, .. } = *event;
+        let (price, source) = match data {
+            MarketData::Value(price) => (price, QuoteSource::Tick),
+            MarketData::Quote(_) => (ZERO, QuoteSource::Tick),
+            MarketData::Trade(trade) => (trade.price, QuoteSource::Tick),
+            MarketData::Bar { bar, .. } => (bar.close, QuoteSource::Minute),
+        };
+        // A repeated value shows nothing about the network latency. A bar covers a period, so its
+        // timestamp shows nothing either.
+        let current = event.age.is_none() && source == QuoteSource::Tick;
+        self.link_monitor.message(stamp.filter(|_| current), now);
+        let provenance = self.provenance(place, stamp, event.age, now);
+        let mut quote = Quote::streamed(price, stamp, source, provenance, now);
+        if let MarketData::Quote(book) = data {
+            quote = mid(book, quote);
+        }
+        self.stamped(stamp, &quote, now);
+        let Self {
+            watchlist,
+            calendar,
+            ..
+        } = self;
+        let outcome = match data {
+            MarketData::Value(_) => watchlist.value_at(place, quote, now, calendar),
+            MarketData::Quote(book) => watchlist.book(ticker, book, quote, now, calendar),
+            MarketData::Trade(trade) => {
+                watchlist.trade(ticker, trade, quote, now);
+                return;
+            }
+            MarketData::Bar { bar, volume } => {
+                let outcome = watchlist.bar(ticker, event.kind, bar, provenance, now, calendar);
+                if volume.is_some() {
+                    let day = DayStats {
+                        volume,
+                        ..DayStats::default()
+                    };
+                    watchlist.set_day(ticker, day, bar.end, now, calendar);
+                }
+                // A bar is often older than the last value. Only an older single value is an
+                // anomaly.
+                if outcome == Outcome::Older {
+                    return;
+                }
+                outcome
+            }
+        };
+        self.count_outcome(place, outcome, now);
     }
 
+    /// Returns the provenance of a streamed value: the data of the value besides its price.
     fn provenance(
         &mut self,
         place: usize,

@@ -79,6 +79,19 @@ fn an_upgrade_uses_a_short_lived_token_if_the_proxy_offers_one() {
 }
 
 #[test]
+fn a_proxy_without_a_web_page_is_recognised_too() {
+    let (mut proxy, _display) = start_display(|proxy| {
+        proxy.behave(|behaviour| {
+            behaviour.page = json(
+                "500 Internal Server Error",
+                r#"{"error":"Internal server error"}"#,
+            );
+        });
+    });
+    proxy.wait_for_subscriptions(4);
+}
+
+#[test]
 fn a_late_client_without_confirmations_shows_the_received_values() {
     let (mut proxy, mut display) = start_display(with_quotes);
     let ProxyEvent::Upgrade(path, _) = proxy.until(is_upgrade) else {

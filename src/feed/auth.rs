@@ -52,9 +52,9 @@ struct TokenAnswer {
 ///
 /// # Errors
 ///
-/// [`Failure::Portal`] if another kind of server answers, [`Failure::Path`] if the server has none
-/// of the paths, [`Failure::Busy`] if the server is overloaded, or the reason why no response
-/// arrived.
+/// If no path identifies a hub: [`Failure::Busy`] if the server is overloaded at one of the paths,
+/// [`Failure::Portal`] if it answers with something else, [`Failure::Path`] if it has none of the
+/// paths. Otherwise the reason why no response arrived.
 async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), RestError> {
     if source.provider == FeedProvider::Vendor || source.endpoint.secure || source.secret.is_none()
     {
@@ -66,6 +66,7 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
     };
     // The path of the last success comes first, so that one request is usually enough.
     let usual = connector.probe();
+    let mut verdict = RestError::from(Failure::Path);
     for probe in [usual, !usual] {
         let path = PROBE_PATHS[usize::from(probe)];
         let answer = http::ask(connector, &nobody, Method::GET, path).await?;
@@ -73,18 +74,21 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
             connector.set_probe(probe);
             return Ok(());
         }
+        // One path proves nothing against the server: the proxy answers an unknown path with its
+        // web page, or with status 500 if it has no page.
         match error_mapping::refusal(answer.status) {
             Failure::Path => {}
             Failure::Busy => {
-                return Err(RestError {
+                verdict = RestError {
                     reason: Failure::Busy,
                     retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
-                });
+                }
             }
-            _ => return Err(Failure::Portal.into()),
+            _ if verdict.reason == Failure::Path => verdict = Failure::Portal.into(),
+            _ => {}
         }
     }
-    Err(Failure::Path.into())
+    Err(verdict)
 }
 
 /// Returns true if a response to a request without a token comes from a hub or from the proxy.

@@ -230,17 +230,17 @@ fn main() -> ExitCode {
         "MiB",
     );
     fs::remove_dir_all(directory).unwrap();
-    if let Some((ticker, floor)) = tick::measure() {
+    if let Some([ticker, floor, threads]) = tick::measure() {
         let text = |time: f64| table::figure(time.round(), "µs");
+        let times = |other: f64| format!("{:.1}", ticker / other);
         table.note(
             "CPU time of a value in the whole process, 50 a second",
             &text(ticker),
         );
         table.note("a loop of one read and one write of 44 bytes", &text(floor));
-        table.note(
-            "the first is so many times the second",
-            &format!("{:.1}", ticker / floor),
-        );
+        table.note("  the value costs so many times the loop", &times(floor));
+        table.note("the loop, if a second thread writes", &text(threads));
+        table.note("  the value costs so many times this loop", &times(threads));
     }
     table.end()
 }

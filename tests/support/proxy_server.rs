@@ -57,6 +57,8 @@ pub struct ProxyBehaviour {
     /// The response to `/api/quotes`: the status line with the headers, without the length, and the
     /// body.
     pub quotes: (String, String),
+    /// The response to an unknown path, in the form of `quotes`. The proxy returns its web page.
+    pub page: (String, String),
     /// If true, the proxy accepts TCP connections but never responds to an upgrade.
     pub mute: bool,
     /// The short-lived token that `POST /api/ws-token` returns. If there is none, the status is
@@ -97,6 +99,10 @@ impl Proxy {
             token: TOKEN.into(),
             refusal: None,
             quotes: json("200 OK", r#"{"results":[]}"#),
+            page: (
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=UTF-8".to_owned(),
+                "<!doctype html><title>proxy</title>".to_owned(),
+            ),
             mute: false,
             ticket: None,
         }));
@@ -240,14 +246,14 @@ impl Client {
         } else if line.starts_with("POST /api/ws-token ") {
             self.ticket(stream).await;
         } else if line.starts_with("GET /api/quotes ") {
-            let (head, body) = json("400 Bad Request", r#"{"error":"tickers required"}"#);
+            let (head, body) = json("403 Forbidden", r#"{"error":"Forbidden"}"#);
             self.plain(stream, &head, &body).await;
         } else if ["GET /healthz ", "GET /api/market/", "GET /v2/"]
             .iter()
             .any(|start| line.starts_with(start))
         {
-            let head = "HTTP/1.1 404 Not Found\r\nContent-Type: text/html";
-            self.plain(stream, head, "<pre>Cannot GET</pre>").await;
+            let page = self.behaviour.lock().unwrap().page.clone();
+            self.plain(stream, &page.0, &page.1).await;
         } else {
             self.talk(stream, demand).await;
         }

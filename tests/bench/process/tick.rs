@@ -1,11 +1,12 @@
 //! The CPU time of one tick in the whole process, from the frame on the socket to the message for the
 //! panel. Beside it in the same run: a loop that only reads the same bytes and writes as many as a
-//! tick writes.
+//! tick writes, in one thread and in two.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use deskticker::config::settings::TickerSettings;
@@ -73,7 +74,8 @@ pub(crate) fn child(arguments: &[String]) -> Option<()> {
     let address: SocketAddr = arguments[at + 1].parse().unwrap();
     match arguments[at].as_str() {
         "--child-ticker" => ticker(address),
-        _ => floor(address),
+        "--child-loop" => read_and_write(address),
+        _ => read_and_hand_over(address),
     }
     Some(())
 }
@@ -112,13 +114,39 @@ fn ticker(address: SocketAddr) {
 }
 
 /// Reads and writes, and does nothing else.
-fn floor(address: SocketAddr) {
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
+fn read_and_write(address: SocketAddr) {
     let mut sink = OpenOptions::new().write(true).open("/dev/null").unwrap();
+    read_raw(address, |bytes| sink.write_all(bytes).unwrap());
+}
+
+/// Reads, and hands the bytes to a second thread that writes them. A program needs this thread if its
+/// reads must never wait for its writes, because a write to `/dev/i2c-1` blocks.
+fn read_and_hand_over(address: SocketAddr) {
+    let shared = Arc::new((Mutex::new(None::<[u8; MESSAGE]>), Condvar::new()));
+    let receiver = shared.clone();
+    std::thread::spawn(move || {
+        let mut sink = OpenOptions::new().write(true).open("/dev/null").unwrap();
+        loop {
+            let waiting = receiver.0.lock().unwrap();
+            let mut waiting = receiver.1.wait_while(waiting, |bytes| bytes.is_none());
+            let bytes = waiting.as_mut().unwrap().take().unwrap();
+            drop(waiting);
+            sink.write_all(&bytes).unwrap();
+        }
+    });
+    read_raw(address, |bytes| {
+        *shared.0.lock().unwrap() = Some(bytes.try_into().unwrap());
+        shared.1.notify_one();
+    });
+}
+
+/// Calls `write` with as many bytes as a tick writes, each time when bytes arrive.
+fn read_raw(address: SocketAddr, mut write: impl FnMut(&[u8])) {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
     let mut buffer = [0; 4096];
     stream.write_all(b"raw").unwrap();
     while stream.read(&mut buffer).is_ok_and(|count| count > 0) {
-        sink.write_all(&buffer[..MESSAGE]).unwrap();
+        write(&buffer[..MESSAGE]);
     }
 }
 
@@ -188,26 +216,27 @@ fn cpu(process: u32) -> Option<Duration> {
     Some(Duration::from_nanos(nanoseconds))
 }
 
-/// Measures both programs at the same time. Returns the microseconds of the ticker and of the loop for
-/// each value, or `None` if the system does not report CPU times.
-pub(crate) fn measure() -> Option<(f64, f64)> {
+/// Measures the three programs at the same time. Returns the microseconds for each value of the
+/// ticker, of the loop and of the loop with two threads; `None` if the system does not report CPU
+/// times.
+pub(crate) fn measure() -> Option<[f64; 3]> {
     let address = super::server(choose);
-    let start = |name: &str| {
+    let programs = ["--child-ticker", "--child-loop", "--child-threads"].map(|name| {
         let program = std::env::current_exe().unwrap();
         let child = Command::new(program)
             .args([name, &address.to_string()])
             .spawn();
         super::Running(child.unwrap())
-    };
-    let programs = [start("--child-ticker"), start("--child-floor")];
+    });
     std::thread::sleep(WARM_UP);
-    let now = || [cpu(programs[0].0.id()), cpu(programs[1].0.id())];
+    let now = || programs.each_ref().map(|program| cpu(program.0.id()));
     let before = now();
     std::thread::sleep(RUN);
     let after = now();
-    let each = |at: usize| {
-        let used = after[at]?.checked_sub(before[at]?)?;
-        Some(used.as_secs_f64() * 1e6 / (RUN.as_secs_f64() * f64::from(RATE)))
-    };
-    Some((each(0)?, each(1)?))
+    let mut each = [0.0; 3];
+    for ((each, before), after) in each.iter_mut().zip(before).zip(after) {
+        let used = after?.checked_sub(before?)?;
+        *each = used.as_secs_f64() * 1e6 / (RUN.as_secs_f64() * f64::from(RATE));
+    }
+    Some(each)
 }

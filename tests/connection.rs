@@ -432,6 +432,25 @@ fn pongs_without_values_in_market_hours_count_as_silence_and_close_the_connectio
 }
 
 #[test]
+fn a_server_that_reports_no_upstream_loss_is_opened_again_every_22_s_of_silence() {
+    let mut fixture = ConnectionUnderTest::live(0);
+    fixture.0.set_reports_upstream(false);
+    let max_silence = Some(Duration::from_secs(20));
+    fixture.0.want(&channels(&["V.I:SPX"]), max_silence, at(0));
+    let mut opened = Vec::new();
+    for second in 1..=600 {
+        for action in fixture.on(ConnectionEvent::Heard, second * 1000) {
+            if action == ConnectionAction::Open {
+                opened.push(second);
+                fixture.on(ConnectionEvent::Opened, second * 1000);
+            }
+        }
+    }
+    let expected: Vec<u64> = (1..=27).map(|nth| nth * 22).collect();
+    assert_eq!(opened, expected);
+}
+
+#[test]
 fn a_repeated_subscription_does_not_hide_a_silence() {
     let mut fixture = ConnectionUnderTest::live(0);
     let max_silence = Some(Duration::from_secs(20));

@@ -22,10 +22,11 @@ pub const PING_AFTER: Duration = Duration::from_secs(20);
 /// The time without any frame after which a connection counts as dead. The official client had
 /// false alarms with 10 s and now uses 30 s.
 pub const DEAD_AFTER: Duration = Duration::from_secs(30);
-/// The maximum time in the state `Silent`; after this time the connection is opened again. A new
-/// connection is necessary because the proxy keeps its clients connected after the loss of its own
-/// upstream connection.
+/// The maximum time in the state `Silent`; after this time the connection is opened again.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(90);
+/// The same limit for a server that does not report the loss of its upstream connection. The proxy
+/// keeps its clients connected then, and only a new connection makes it connect to the vendor again.
+pub const UNREPORTED_SILENCE_LIMIT: Duration = Duration::from_secs(2);
 /// The time after which a live connection counts as stable and the backoff is reset. The backoff is
 /// never reset at the start of a connection: a server that accepts and then drops each connection
 /// would otherwise receive retries without a pause.
@@ -63,6 +64,8 @@ pub struct Connection {
     silent_before: bool,
     /// True if REST can replace the data of this connection.
     optional: bool,
+    /// True if the server reports the loss of its upstream connection, as a deskticker-hub does.
+    reports_upstream: bool,
     /// An action that `on` requires immediately.
     pending: Option<ConnectionAction>,
     /// The time limit of the current liveness probe, and a flag for the second and final limit. A
@@ -86,6 +89,7 @@ impl Connection {
             connections: 0,
             silent_before: false,
             optional: false,
+            reports_upstream: true,
             pending: None,
             probation: None,
         }
@@ -96,6 +100,12 @@ impl Connection {
     /// not include the cluster.
     pub const fn set_optional(&mut self, optional: bool) {
         self.optional = optional;
+    }
+
+    /// Sets whether the server reports the loss of its upstream connection. Without such reports, a
+    /// silent connection is opened again after [`UNREPORTED_SILENCE_LIMIT`].
+    pub const fn set_reports_upstream(&mut self, reports_upstream: bool) {
+        self.reports_upstream = reports_upstream;
     }
 
     /// Replaces the wanted channels and the maximum time without data (`None`: no limit). A
@@ -290,7 +300,7 @@ impl Connection {
                 self.state = ConnectionState::Live { since: now, heard };
                 self.reason = None;
             }
-            (ConnectionState::Silent { .. }, Some(_)) if now >= since + SILENCE_LIMIT => {
+            (ConnectionState::Silent { .. }, Some(_)) if now >= since + self.silence_limit() => {
                 return Some(self.close(Failure::Silent, now));
             }
             (ConnectionState::Live { .. }, Some(max_silence)) if now >= self.data + max_silence => {
@@ -334,7 +344,7 @@ impl Connection {
             }
             ConnectionState::Silent { since, heard } => {
                 let up = if self.max_silence.is_some() {
-                    since + SILENCE_LIMIT
+                    since + self.silence_limit()
                 } else {
                     Moment::ZERO
                 };
@@ -364,6 +374,14 @@ impl Connection {
             Moment::NEVER
         } else {
             heard + PING_AFTER
+        }
+    }
+
+    fn silence_limit(&self) -> Duration {
+        if self.reports_upstream {
+            SILENCE_LIMIT
+        } else {
+            UNREPORTED_SILENCE_LIMIT
         }
     }
 
@@ -403,7 +421,7 @@ impl Connection {
             self.backoff.reset();
         }
         self.pending = None;
-        let host_alive = self.probation.take().is_some();
+        let host_alive = self.probation.take().is_some() || reason == Failure::Silent;
         self.subscriptions.forget();
         self.reason = Some(reason);
         self.silent_before |= reason == Failure::Silent;
@@ -413,7 +431,8 @@ impl Connection {
             self.state = ConnectionState::Refused { until };
             return;
         }
-        let growing = self.provider == FeedProvider::Vendor || self.silent_before;
+        let growing = self.provider == FeedProvider::Vendor
+            || (self.silent_before && self.reports_upstream);
         let until = now + self.backoff.wait(now, growing, host_alive);
         self.state = ConnectionState::Backoff { until };
     }

@@ -432,7 +432,7 @@ fn pongs_without_values_in_market_hours_count_as_silence_and_close_the_connectio
 }
 
 #[test]
-fn a_server_that_reports_no_upstream_loss_is_opened_again_every_22_s_of_silence() {
+fn a_silent_connection_without_upstream_reports_is_opened_again_every_20_s() {
     let mut fixture = ConnectionUnderTest::live(0);
     fixture.0.set_reports_upstream(false);
     let max_silence = Some(Duration::from_secs(20));
@@ -446,8 +446,11 @@ fn a_server_that_reports_no_upstream_loss_is_opened_again_every_22_s_of_silence(
             }
         }
     }
-    let expected: Vec<u64> = (1..=27).map(|nth| nth * 22).collect();
+    let expected: Vec<u64> = (0..29).map(|nth| 22 + nth * 20).collect();
     assert_eq!(opened, expected);
+    assert_eq!(fixture.phase(), ConnectionPhase::Silent);
+    fixture.data("I:SPX", 601_000);
+    assert_eq!(fixture.phase(), ConnectionPhase::Live);
 }
 
 #[test]

@@ -18,9 +18,10 @@ use deskticker::hub::auth::registry::RegistryFile;
 use deskticker::hub::server::tls::Tls;
 use deskticker::hub::{Hub, HubSettings, simulated};
 use deskticker::market::{Channel, Cluster};
-use deskticker::net::connector::{Connector, WebSocket};
+use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::source::{FeedProvider, FeedSource};
+use deskticker::net::upgrade::WebSocket;
 use deskticker::secret::Secret;
 use deskticker::simulator::{self, InjectedFault, Simulator};
 use deskticker::time::{Clock, ManualClock, Moment, Now};
@@ -59,7 +60,7 @@ impl Whole {
     async fn join(&self, connector: &Connector, scheme: &str, query: &str) -> WebSocket {
         let endpoint = Endpoint::parse(&format!("{scheme}://{}", self.hub.address())).unwrap();
         let path = format!("/ws/indices{query}");
-        connector.websocket(&endpoint, &path, &[]).await.unwrap()
+        connector.websocket(&endpoint, &path).await.unwrap().socket
     }
 
     /// Moves the clock forward until a message matches the condition.

@@ -41,14 +41,12 @@ fn a_client_that_trusts_the_certificate_connects_over_tls_and_another_client_doe
         let endpoint = Endpoint::parse(&format!("wss://{}", hub.address())).unwrap();
         let path = format!("/ws/indices?token={TOKEN}");
         let connector = Connector::new(Some(&certificate)).unwrap();
-        assert!(connector.websocket(&endpoint, &path, &[]).await.is_ok());
-        let wrong = connector
-            .websocket(&endpoint, "/ws/indices?token=x", &[])
-            .await;
+        assert!(connector.websocket(&endpoint, &path).await.is_ok());
+        let wrong = connector.websocket(&endpoint, "/ws/indices?token=x").await;
         assert_eq!(wrong.err(), Some(Failure::Token));
         let stranger = Connector::new(None).unwrap();
         assert_eq!(
-            stranger.websocket(&endpoint, &path, &[]).await.err(),
+            stranger.websocket(&endpoint, &path).await.err(),
             Some(Failure::Tls)
         );
 

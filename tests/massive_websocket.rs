@@ -265,7 +265,7 @@ fn a_frame_of_maximum_size_with_one_repeated_character_does_not_overflow_the_sta
     for sign in [",", "[", "]", "{", "}", "[,", ", ", "{}", "{],", "\"", "\\"] {
         let frame = format!(
             "[{}",
-            sign.repeat(deskticker::net::connector::MESSAGE_LIMIT / sign.len())
+            sign.repeat(deskticker::net::upgrade::MESSAGE_LIMIT / sign.len())
         );
         for end in ["", "]", r#"{"ev":"V","val":1,"T":"I:SPX"}]"#] {
             let frame = format!("{frame}{end}");

@@ -44,7 +44,7 @@ fn attempt(connector: &Connector, endpoint: &Endpoint) -> Result<(), Failure> {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let opening = connector.websocket(endpoint, "/indices", &[]);
+        let opening = connector.websocket(endpoint, "/indices");
         let outcome = tokio::time::timeout(TIME_LIMIT, opening).await;
         outcome.expect("no hang").map(drop)
     })

@@ -27,6 +27,8 @@ pub const SILENCE_LIMIT: Duration = Duration::from_secs(90);
 /// The same limit for a server that does not report the loss of its upstream connection. The proxy
 /// keeps its clients connected then, and only a new connection makes it connect to the vendor again.
 pub const UNREPORTED_SILENCE_LIMIT: Duration = Duration::from_secs(2);
+/// The limit at such a server for a connection that has replaced a silent connection.
+pub const REOPENED_SILENCE_LIMIT: Duration = Duration::from_secs(20);
 /// The time after which a live connection counts as stable and the backoff is reset. The backoff is
 /// never reset at the start of a connection: a server that accepts and then drops each connection
 /// would otherwise receive retries without a pause.
@@ -378,10 +380,10 @@ impl Connection {
     }
 
     fn silence_limit(&self) -> Duration {
-        if self.reports_upstream {
-            SILENCE_LIMIT
-        } else {
-            UNREPORTED_SILENCE_LIMIT
+        match (self.reports_upstream, self.silent_before) {
+            (true, _) => SILENCE_LIMIT,
+            (false, false) => UNREPORTED_SILENCE_LIMIT,
+            (false, true) => REOPENED_SILENCE_LIMIT,
         }
     }
 
@@ -393,13 +395,17 @@ impl Connection {
     }
 
     fn live(&mut self, now: Moment) {
-        self.state = ConnectionState::Live {
-            since: now,
-            heard: now,
+        let (since, heard) = (now, now);
+        // A connection that replaces a silent connection is silent until it has delivered data.
+        let silent = self.silent_before && self.max_silence.is_some();
+        (self.state, self.reason) = if silent {
+            let state = ConnectionState::Silent { since, heard };
+            (state, Some(Failure::Silent))
+        } else {
+            (ConnectionState::Live { since, heard }, None)
         };
         self.data = now;
         self.pinged = Moment::ZERO;
-        self.reason = None;
         self.connections = self.connections.saturating_add(1);
     }
 
@@ -431,8 +437,8 @@ impl Connection {
             self.state = ConnectionState::Refused { until };
             return;
         }
-        let growing = self.provider == FeedProvider::Vendor
-            || (self.silent_before && self.reports_upstream);
+        let growing =
+            self.provider == FeedProvider::Vendor || (self.silent_before && self.reports_upstream);
         let until = now + self.backoff.wait(now, growing, host_alive);
         self.state = ConnectionState::Backoff { until };
     }

@@ -20,9 +20,10 @@ use super::sink::{ConsumerGone, EventSink, ServerState};
 use super::{Connection, ConnectionStatus};
 use crate::market::{Channel, Cluster};
 use crate::massive::websocket::{self, ParseError};
-use crate::net::connector::{Connector, WebSocket};
+use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::{FeedProvider, FeedSource};
+use crate::net::upgrade::{Upgraded, WebSocket};
 use crate::net::{Boxed, error_mapping};
 use crate::secret::Secret;
 use crate::time::{Clock, Moment};
@@ -283,9 +284,9 @@ impl<A: EventSink> Runner<A> {
             };
             let now = self.now();
             match outcome {
-                Ok(socket) => {
-                    self.socket = Some(socket);
-                    self.server.opened(now);
+                Ok(opened) => {
+                    self.socket = Some(opened.socket);
+                    self.server.opened(opened.is_hub, now);
                 }
                 Err(reason) => self.server.link.on(ConnectionEvent::Closed(reason), now),
             }
@@ -409,7 +410,7 @@ fn attempt(
     connector: Connector,
     source: Arc<FeedSource>,
     cluster: Cluster,
-) -> Boxed<'static, Result<WebSocket, Failure>> {
+) -> Boxed<'static, Result<Upgraded, Failure>> {
     Box::pin(async move {
         // The end of this function drops the set and cancels all unfinished attempts.
         let mut tries = JoinSet::new();
@@ -437,12 +438,12 @@ async fn try_once(
     connector: Connector,
     source: Arc<FeedSource>,
     cluster: Cluster,
-) -> Result<WebSocket, Failure> {
+) -> Result<Upgraded, Failure> {
     // Each attempt needs a new token, because a short-lived token is valid for one upgrade. Each
     // attempt also verifies the server again.
     let token = connect_token(&connector, &source).await?;
     let path = source.path(cluster, token.as_ref());
-    connector.websocket(&source.endpoint, &path, &[]).await
+    connector.websocket(&source.endpoint, &path).await
 }
 
 async fn read(socket: &mut Option<WebSocket>) -> Option<Result<Message, tungstenite::Error>> {

@@ -184,8 +184,11 @@ impl ServerState {
         !self.logged.contains(&hash) && self.logged.push(hash).is_ok()
     }
 
-    /// Resets the state for a new connection.
-    pub fn opened(&mut self, now: Moment) {
+    /// Resets the state for a new connection. `is_hub` is true for a deskticker-hub.
+    pub fn opened(&mut self, is_hub: bool, now: Moment) {
+        // The vendor has no upstream, so nothing is missing there.
+        let reports_upstream = is_hub || self.provider == FeedProvider::Vendor;
+        self.link.set_reports_upstream(reports_upstream);
         self.logged.clear();
         self.cut_off = false;
         self.not_authorized = false;

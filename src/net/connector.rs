@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use hyper::header::{DATE, HeaderMap};
 use jiff::fmt::rfc2822;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::{self, PemObject};
@@ -21,15 +22,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::header::DATE;
-use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::endpoint::Endpoint;
-use super::error_mapping::{CertificateProblem, failure, tls_failure};
+use super::error_mapping::{CertificateProblem, tls_failure};
 use super::failure::Failure;
 use super::{Boxed, dns};
 use crate::time::Utc;
@@ -43,12 +38,6 @@ const LOOKUP: Duration = Duration::from_secs(5);
 const RETRY_ADDRESSES_AFTER: Duration = Duration::from_millis(900);
 /// The number of rounds over all addresses. All rounds together last longer than any attempt.
 const ROUNDS: usize = 10;
-
-/// The largest accepted message, in bytes. A larger message is rejected before parsing.
-pub const MESSAGE_LIMIT: usize = 1 << 20;
-
-/// An open WebSocket.
-pub type WebSocket = WebSocketStream<NetStream>;
 
 /// Opens connections. The connector contains the trusted certificates and the state that all users
 /// of the connector share.
@@ -261,48 +250,6 @@ impl Connector {
             .and_then(<[_]>::first)
             .map(|certificate| certificate.to_vec())
             .unwrap_or_default())
-    }
-
-    /// Opens a WebSocket at `path` below the endpoint. `path` includes the query and is already
-    /// percent-encoded.
-    ///
-    /// # Errors
-    ///
-    /// The reason why the connection or the upgrade failed.
-    pub async fn websocket(
-        &self,
-        endpoint: &Endpoint,
-        path: &str,
-        headers: &[(HeaderName, HeaderValue)],
-    ) -> Result<WebSocket, Failure> {
-        let url = format!("{endpoint}{path}");
-        let mut request = url.into_client_request().map_err(|_| Failure::Protocol)?;
-        for (name, value) in headers {
-            request.headers_mut().insert(name.clone(), value.clone());
-        }
-        let stream = self.stream(endpoint).await?;
-        let config = WebSocketConfig::default()
-            // A frame with prices has a few hundred bytes, so 8 KiB is enough; the default buffers
-            // have 128 KiB each.
-            .read_buffer_size(8 << 10)
-            .write_buffer_size(0)
-            // Each message is flushed before the next message, so this value only limits the
-            // largest message.
-            .max_write_buffer_size(2 * MESSAGE_LIMIT)
-            .max_message_size(Some(MESSAGE_LIMIT))
-            .max_frame_size(Some(MESSAGE_LIMIT));
-        match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
-            Ok((socket, response)) => {
-                self.dated(response.headers());
-                Ok(socket)
-            }
-            Err(error) => {
-                if let Error::Http(response) = &error {
-                    self.dated(response.headers());
-                }
-                Err(failure(&error))
-            }
-        }
     }
 }
 

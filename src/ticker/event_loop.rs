@@ -193,6 +193,7 @@ async fn serve(
             event_loop.on_timer();
         } else if needs_other {
             event_loop.update_poller();
+            event_loop.send_demand();
         }
         drawn = event_loop.show();
         heartbeat.beat(drawn.monotonic);

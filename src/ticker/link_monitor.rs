@@ -10,6 +10,9 @@ use crate::net::failure::Failure;
 use crate::render::{ClockFault, LinkHop, LinkIcon, LinkReport, PriceSummary};
 use crate::time::{Moment, Now, Utc};
 
+/// The time for which the silence of one connection makes the other connections suspect.
+const SUSPECT_FOR: Duration = Duration::from_secs(60);
+
 /// The time window in which messages are counted.
 const WINDOW: Duration = Duration::from_secs(10);
 /// The link page appears only if a failure lasts at least this long.
@@ -26,6 +29,8 @@ const ANSWERED: Duration = Duration::from_secs(60);
 pub(crate) struct LinkMonitor {
     /// The status of each connection, in the order of [`Cluster::ALL`].
     links: [ConnectionStatus; Cluster::ALL.len()],
+    /// The last time at which each connection was silent.
+    silent: [Option<Moment>; Cluster::ALL.len()],
     /// The time of the last REST response.
     answered: Option<Moment>,
     /// True if the last report said that the prices are simulated.
@@ -53,6 +58,7 @@ impl LinkMonitor {
         };
         Self {
             links: [idle; Cluster::ALL.len()],
+            silent: [None; Cluster::ALL.len()],
             answered: None,
             simulated: false,
             hop: LinkHop::Hub,
@@ -66,7 +72,11 @@ impl LinkMonitor {
 
     /// Stores the new status of a connection.
     pub(crate) fn status(&mut self, cluster: Cluster, status: ConnectionStatus, now: Moment) {
-        self.links[cluster as usize] = status;
+        let link = &mut self.links[cluster as usize];
+        if [link.phase, status.phase].contains(&ConnectionPhase::Silent) {
+            self.silent[cluster as usize] = Some(now);
+        }
+        *link = status;
         if let Some(simulated) = status.simulated.filter(|_| is_in_use(&status)) {
             self.simulated = simulated;
         }
@@ -76,6 +86,15 @@ impl LinkMonitor {
     /// Returns the status of a connection.
     pub(crate) const fn link(&self, cluster: Cluster) -> ConnectionStatus {
         self.links[cluster as usize]
+    }
+
+    /// Returns true if another connection of the same host is silent, or was silent a minute ago.
+    /// This connection may then have lost its upstream too.
+    pub(crate) fn is_suspect(&self, cluster: Cluster, now: Moment) -> bool {
+        Cluster::ALL.into_iter().any(|other| {
+            let silent = self.silent[other as usize].is_some_and(|at| now < at + SUSPECT_FOR);
+            other != cluster && (silent || self.link(other).phase == ConnectionPhase::Silent)
+        })
     }
 
     /// Returns true if the prices of a connection in use are simulated. If no connection is in use,

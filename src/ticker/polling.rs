@@ -17,6 +17,9 @@ use crate::time::{Now, Utc};
 /// hours. The limit is long because a contract can have no new quote for minutes. The connection is
 /// silent only if no contract at all has new data for this time.
 const CONTRACTS: Duration = Duration::from_secs(300);
+/// The limit of silence for a connection while another connection of the same host is silent. The
+/// proxy keeps all connections open after the loss of its own upstream connection.
+const SUSPECT: Duration = Duration::from_secs(20);
 /// A share counts as streamed if a streamed value arrived within this time. REST is not polled for
 /// a streamed share.
 const STREAMS: Duration = Duration::from_secs(10);
@@ -189,10 +192,15 @@ impl TickerState {
                 AssetClass::Option | AssetClass::Equity => CONTRACTS,
             })
             .min();
+        let limit = if self.link_monitor.is_suspect(cluster, now.monotonic) {
+            SUSPECT
+        } else {
+            Duration::MAX
+        };
         let symbols = traded().map(Instrument::symbol);
         SubscriptionDemand {
             channels: subscriptions::route(symbols, cluster),
-            max_silence,
+            max_silence: max_silence.map(|max_silence| max_silence.min(limit)),
             stop: false,
         }
     }

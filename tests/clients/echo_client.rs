@@ -1,9 +1,10 @@
 //! Our WebSocket client against Autobahn's cases: connects as the display and the hub do, and
 //! echoes what it gets. Speaks the protocol of Autobahn's fuzzing server, whose verdict counts.
 
-use deskticker::net::connector::{Connector, WebSocket};
+use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::failure::Failure;
+use deskticker::net::upgrade::WebSocket;
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -15,8 +16,9 @@ async fn main() -> Result<(), String> {
     let endpoint = Endpoint::parse(&format!("ws://{address}"))?;
     let connector = Connector::new(None)?;
     let open = async |path: String| -> Result<WebSocket, String> {
-        let socket = connector.websocket(&endpoint, &path, &[]).await;
-        socket.map_err(|reason: Failure| format!("{path}: {reason}"))
+        let socket = connector.websocket(&endpoint, &path).await;
+        let opened = socket.map_err(|reason: Failure| format!("{path}: {reason}"));
+        Ok(opened?.socket)
     };
     let mut counter = open("/getCaseCount".into()).await?;
     let count = match counter.next().await {

@@ -202,8 +202,8 @@ impl Display {
     }
 
     /// Handles an opened connection.
-    pub(crate) fn opened(&mut self, cluster: usize, now: Now) {
-        self.lines[cluster].opened(now.monotonic);
+    pub(crate) fn opened(&mut self, cluster: usize, is_hub: bool, now: Now) {
+        self.lines[cluster].opened(is_hub, now.monotonic);
         self.tell(cluster, now);
     }
 
@@ -372,6 +372,8 @@ impl Display {
             self.desk.advance(now);
             self.order(now);
             self.needs = true;
+        } else if self.needs {
+            self.order(now);
         }
         self.show(now);
     }

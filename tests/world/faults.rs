@@ -243,9 +243,9 @@ impl Fault {
             // The program sends a ping after 20 s of silence, and closes a dead connection after 30
             // s.
             What::HalfOpen => return self.until.max(self.from + 32 * SECOND) + back,
-            // The proxy leaves its connections open and silent. The display reconnects after about
-            // 110 s, and each new connection gets values again.
-            What::UpstreamLost if scenario.kind == Kind::Proxy => 140 * SECOND,
+            // The proxy leaves its connections open and silent. The display opens a new connection
+            // every 20 s, and each new connection gets values again.
+            What::UpstreamLost if scenario.kind == Kind::Proxy => 30 * SECOND,
             What::SilenceAll | What::SilenceOne if vendor => 100 * SECOND,
             What::SilenceAll | What::SilenceOne | What::Stopped | What::Held | What::Stall => {
                 10 * SECOND

@@ -1519,7 +1519,8 @@ impl<'a> World<'a> {
                 for place in (0..COUNT).filter(|place| self.clusters[*place] == cluster) {
                     self.known[place].connected();
                 }
-                self.display.opened(cluster, time);
+                let is_hub = self.kind != Kind::Proxy;
+                self.display.opened(cluster, is_hub, time);
                 self.display.server_time(date, time);
                 self.dated = Some((self.now, off == 0));
                 match self.kind {
@@ -1879,12 +1880,7 @@ impl<'a> World<'a> {
                         _ => 9 * HOUR + 30 * MINUTE,
                     };
                     let open = utc(local(self.now).0, open);
-                    let notices = if is_contract(place) {
-                        7 * MINUTE
-                    } else {
-                        3 * MINUTE
-                    };
-                    over = over.max(open.max(fault.until) + notices);
+                    over = over.max(open.max(fault.until) + MINUTE);
                 }
                 // One of three time sources may be wrong without an effect. Timestamps behind the
                 // time are an exception: their values look late. A value that REST alone provides

@@ -32,6 +32,7 @@ use crate::hub::rest::aggregates::{AggregatesRequest, BarCache, InvalidRequest};
 use crate::hub::rest::quotes::QuoteCache;
 use crate::hub::upstream::DENIED_FOR;
 use crate::market::{Calendar, Cluster};
+use crate::net::upgrade::HUB_HEADER;
 use crate::time::Clock;
 
 /// The maximum number of tickers in one quote request, equal to the vendor's limit for one snapshot
@@ -304,6 +305,7 @@ impl Router {
         let answer = with(answer, CONNECTION, "Upgrade");
         let answer = with(answer, UPGRADE, "websocket");
         let answer = with(answer, SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key));
+        let answer = with(answer, HUB_HEADER, env!("CARGO_PKG_VERSION"));
         Ok((answer, AcceptedUpgrade { cluster, device }))
     }
 

@@ -11,9 +11,10 @@ use std::time::Duration;
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::{Hub, HubSettings, HubSetup, simulated};
 use deskticker::market::{Calendar, Cluster};
-use deskticker::net::connector::{Connector, WebSocket};
+use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::source::{FeedProvider, FeedSource};
+use deskticker::net::upgrade::WebSocket;
 use deskticker::secret::Secret;
 use deskticker::simulator::{self, Simulator};
 use deskticker::systemd::Supervisor;
@@ -186,8 +187,8 @@ impl HubUnderTest {
         let endpoint = Endpoint::parse(&format!("ws://{}", self.address())).unwrap();
         let path = format!("/ws/{cluster}?token={TOKEN}");
         let connector = Connector::new(None).unwrap();
-        let joining = connector.websocket(&endpoint, &path, &[]);
-        Joined(joining.await.unwrap())
+        let joining = connector.websocket(&endpoint, &path);
+        Joined(joining.await.unwrap().socket)
     }
 
     /// Moves the clock forward in steps of half a second until the future is ready.

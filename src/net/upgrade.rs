@@ -1,0 +1,148 @@
+//! The WebSocket upgrade of a new connection (RFC 6455, section 4.1). This module opens no
+//! connection and never reads a frame.
+
+use futures_util::future::{Either, select};
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{
+    CONNECTION, HOST, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use super::connector::{Connector, NetStream};
+use super::endpoint::Endpoint;
+use super::error_mapping::refusal;
+use super::failure::Failure;
+
+/// The largest accepted message, in bytes. A larger message is rejected before parsing.
+pub const MESSAGE_LIMIT: usize = 1 << 20;
+/// The header with the version of the program in each upgrade response of a deskticker-hub.
+pub const HUB_HEADER: HeaderName = HeaderName::from_static("deskticker-hub");
+
+/// An open WebSocket.
+pub type WebSocket = WebSocketStream<NetStream>;
+
+/// A WebSocket after its upgrade.
+#[derive(Debug)]
+pub struct Upgraded {
+    /// The WebSocket.
+    pub socket: WebSocket,
+    /// True if the server is a deskticker-hub, which reports the loss of its upstream connection.
+    pub is_hub: bool,
+}
+
+impl Connector {
+    /// Opens a WebSocket at `path` below the endpoint. `path` includes the query and is already
+    /// percent-encoded.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the connection or the upgrade failed.
+    pub async fn websocket(&self, endpoint: &Endpoint, path: &str) -> Result<Upgraded, Failure> {
+        let key = generate_key();
+        let request = Request::get(format!("{}{path}", endpoint.base))
+            .header(HOST, endpoint.authority())
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, &key)
+            .body(Empty::<Bytes>::new())
+            .map_err(|_| Failure::Protocol)?;
+        let failed = |error: hyper::Error| {
+            log::debug!("the upgrade at {endpoint} failed: {error}");
+            if error.is_parse() {
+                Failure::Protocol
+            } else {
+                Failure::Lost
+            }
+        };
+        let stream = TokioIo::new(self.stream(endpoint).await?);
+        let (mut sender, connection) = http1::handshake(stream).await.map_err(failed)?;
+        let exchange = Box::pin(sender.send_request(request));
+        let connection = Box::pin(connection.without_shutdown());
+        let (response, connection) = match select(exchange, connection).await {
+            Either::Left((response, connection)) => (response, Either::Left(connection)),
+            Either::Right((ended, exchange)) => (exchange.await, Either::Right(ended)),
+        };
+        let response = response.map_err(failed)?;
+        self.dated(response.headers());
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(refusal(response.status()));
+        }
+        if !accepts(response.headers(), &key) {
+            return Err(Failure::Protocol);
+        }
+        let parts = match connection {
+            Either::Left(connection) => connection.await,
+            Either::Right(ended) => ended,
+        };
+        let parts = parts.map_err(failed)?;
+        let config = WebSocketConfig::default()
+            // A frame with prices has a few hundred bytes, so 8 KiB is enough; the default buffers
+            // have 128 KiB each.
+            .read_buffer_size(8 << 10)
+            .write_buffer_size(0)
+            // Each message is flushed before the next message, so this value only limits the
+            // largest message.
+            .max_write_buffer_size(2 * MESSAGE_LIMIT)
+            .max_message_size(Some(MESSAGE_LIMIT))
+            .max_frame_size(Some(MESSAGE_LIMIT));
+        let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
+        let is_hub = response.headers().contains_key(HUB_HEADER);
+        let socket =
+            WebSocketStream::from_partially_read(stream, read, Role::Client, Some(config)).await;
+        Ok(Upgraded { socket, is_hub })
+    }
+}
+
+/// Returns true if the response accepts the upgrade for this key (RFC 6455, section 4.1).
+fn accepts(headers: &HeaderMap, key: &str) -> bool {
+    // `Connection` and `Upgrade` are lists of tokens; Apache sends `keep-alive, Upgrade`.
+    let contains = |name, token: &str| {
+        headers.get_all(name).iter().any(|value| {
+            let tokens = value.to_str().unwrap_or_default().split(',');
+            tokens
+                .map(str::trim)
+                .any(|other| other.eq_ignore_ascii_case(token))
+        })
+    };
+    contains(CONNECTION, "upgrade")
+        && contains(UPGRADE, "websocket")
+        && headers
+            .get(SEC_WEBSOCKET_ACCEPT)
+            .is_some_and(|accept| accept == &derive_accept_key(key.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    #[test]
+    fn a_connection_header_may_be_a_list_that_contains_upgrade() {
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        let read = |connection: &'static str, accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append(CONNECTION, HeaderValue::from_static(connection));
+            headers.append(UPGRADE, HeaderValue::from_static("WebSocket"));
+            headers.append(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_static(accept));
+            accepts(&headers, key)
+        };
+        // The example of RFC 6455, section 1.3.
+        let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+        for good in ["Upgrade", "upgrade", "keep-alive, Upgrade", "Upgrade,close"] {
+            assert!(read(good, accept), "{good}");
+        }
+        for bad in ["keep-alive", "", "Upgraded"] {
+            assert!(!read(bad, accept), "{bad}");
+        }
+        assert!(!read("Upgrade", "AAAA"));
+    }
+}

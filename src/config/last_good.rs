@@ -1,11 +1,10 @@
 //! The copy of the last good configuration, for a start with a wrong configuration. This module
 //! owns the file of the copy. It never writes a secret or an incomplete text to the file.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::files::replace_file;
 use crate::secret::Secret;
 
 /// The file with the copy of the last good configuration.
@@ -61,18 +60,6 @@ impl LastGood {
         if std::fs::read(&self.path).is_ok_and(|known| known == text.as_bytes()) {
             return Ok(());
         }
-        let mut temporary = self.path.as_os_str().to_owned();
-        temporary.push(".tmp");
-        let temporary = PathBuf::from(temporary);
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&temporary)?;
-        // A temporary file that is left from a power failure may have another mode.
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, &self.path)?;
-        let directory = self.path.parent().filter(|path| *path != Path::new(""));
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        replace_file(&self.path, text.as_bytes(), 0o600, true).map(drop)
     }
 }

@@ -17,23 +17,26 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::files::FileStamp;
 use crate::market::Calendar;
 use crate::net::connector::Connector;
 use crate::net::source::FeedSource;
-use crate::render::Format;
 use crate::secret::Environment;
 use crate::time::Utc;
 use alerts::AlertTable;
+pub(crate) use dimming::DAYS;
 use dimming::NightTable;
-pub use file_watch::{FileStamp, FileStamps, FileWatch};
+pub use file_watch::{FileStamps, FileWatch};
 pub use last_good::LastGood;
+pub(crate) use pages::NUMBERS;
 use pages::{PagesTable, WatchlistEntry};
 use panel::PanelTable;
 pub use panel::{PanelConfig, PanelKind};
 use settings::TickerSettings;
-use source::{HubTable, MassiveTable};
+pub(crate) use source::secret_names;
+use source::{HubTable, MassiveTable, SourceConfig};
 pub use toml_reader::ConfigError;
-pub(crate) use toml_reader::ConfigReader;
+pub(crate) use toml_reader::{ConfigReader, secret_file};
 
 /// The default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
@@ -107,14 +110,10 @@ impl Config {
             place.error(None, format!("cannot be read: {error}{hint}"))
         })?;
         String::from_utf8(bytes).map_err(|error| {
-            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            ConfigError {
-                line: Some(before.iter().filter(|byte| **byte == b'\n').count() + 1),
-                ..place.error(
-                    None,
-                    "expected text in UTF-8; save the file with that encoding",
-                )
-            }
+            let valid = error.utf8_error().valid_up_to();
+            let text = &String::from_utf8_lossy(error.as_bytes());
+            let reason = "expected text in UTF-8; save the file with that encoding";
+            ConfigReader { text, path }.error(Some(valid..valid), reason)
         })
     }
 
@@ -126,32 +125,36 @@ impl Config {
         let reader = ConfigReader { text, path };
         let file: ConfigFile = reader.file()?;
         let (watchlist, entries) = reader.watchlist(file.watchlist)?;
-        let secret_file = None
-            .or(file.hub.as_ref().map(|hub| &hub.get_ref().token_file))
-            .or(file.massive.as_ref().map(|table| &table.get_ref().key_file))
-            .and_then(|file| Some(file.as_ref()?.get_ref().clone()));
-        let (source, ca_file) = reader.source(file.hub, file.massive, environment)?;
-        let mut settings = TickerSettings {
-            zone: reader.zone(file.time_zone)?,
-            format: Format {
-                numbers: reader.numbers(file.numbers)?,
-                twelve_hours: reader.twelve_hours(file.clock)?,
-            },
-            ..TickerSettings::of(watchlist)
-        };
-        reader.pages(file.pages, &mut settings)?;
+        let SourceConfig {
+            source,
+            secret_file,
+            ca_file,
+        } = reader.source(file.hub, file.massive, environment)?;
+        let mut settings = TickerSettings::of(watchlist);
+        let (zone, format) = (&mut settings.zone, &mut settings.format);
+        reader.set(zone, "time_zone", &file.time_zone, |name| pages::zone(name))?;
+        reader.set(&mut format.numbers, "numbers", &file.numbers, |text| {
+            pages::numbers(text)
+        })?;
+        reader.set(&mut format.twelve_hours, "clock", &file.clock, |text| {
+            pages::twelve_hours(text)
+        })?;
+        reader.pages(&file.pages, &mut settings)?;
         for alert in &file.alert {
-            settings
-                .alerts
-                .push(reader.alert(alert, &settings.watchlist)?);
+            let rule = reader.alert(alert, &settings.watchlist)?;
+            settings.alerts.push(rule);
         }
         for night in &file.night {
             settings.dimming_periods.push(reader.night(night)?);
         }
         let panel = reader.panel(&file.panel, environment.board)?;
-        if let Some(brightness) = &file.panel.brightness {
-            settings.brightness = reader.brightness(brightness)?;
-        }
+        let brightness = &file.panel.brightness;
+        reader.set(
+            &mut settings.brightness,
+            "brightness",
+            brightness,
+            |value| dimming::brightness(*value),
+        )?;
         settings.shift = file.panel.shift.unwrap_or(settings.shift);
         let ca_line = ca_file.as_ref().map(|ca_file| reader.line(&ca_file.span()));
         let ca_file = ca_file.map(Spanned::into_inner);

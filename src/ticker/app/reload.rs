@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::LoadedConfig;
-use crate::config::{Config, ConfigError, FileStamp, FileStamps, FileWatch, LastGood, PanelConfig};
+use crate::config::{Config, ConfigError, FileStamps, FileWatch, LastGood, PanelConfig};
+use crate::files::FileStamp;
 use crate::market::Calendar;
 use crate::secret::Environment;
 use crate::ticker::state::ConfigProblem;

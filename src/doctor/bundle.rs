@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{CheckReport, network, summary, text};
+use crate::config::{DAYS, NUMBERS};
 use crate::net::endpoint::Endpoint;
 
 const MASK: &str = "(hidden)";
@@ -18,10 +19,6 @@ const TABLES: [&str; 6] = [
     "[[alert]]",
     "[[night]]",
 ];
-const NUMBERS: [&str; 6] = [
-    "1,234.56", "1.234,56", "1 234,56", "1'234.56", "1234.56", "1234,56",
-];
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// The maximum length of a symbol, in bytes. The longest symbols are those of option contracts,
 /// such as `O:SPXW261218C06500000`.
 const SYMBOL: usize = 24;
@@ -126,7 +123,7 @@ fn setting(out: &mut String, key: &str, value: &str) {
         "above" | "below" | "change_percent" => given(!quoted && price(value)),
         "off" | "shift" => among(&["true", "false"]),
         "clock" => among(&["24h", "12h"]),
-        "numbers" => among(&NUMBERS),
+        "numbers" => among(&NUMBERS.map(|(example, ..)| example)),
         "url" => Endpoint::parse(value)
             .ok()
             .map(|endpoint| network::place(&endpoint)),

@@ -5,8 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Finding, network};
-use crate::config::{Config, ConfigError};
-use crate::net::source::FeedProvider;
+use crate::config::{Config, ConfigError, secret_names};
 use crate::secret::Environment;
 
 /// The directory from which the systemd unit loads its credential. A user who runs the doctor by
@@ -36,10 +35,7 @@ pub(super) fn wrong(error: &ConfigError) -> Finding {
 /// Reports the source of the token or key. A loaded configuration always has a secret, so this
 /// function does not handle a missing secret.
 pub(super) fn token(config: &Config, environment: &Environment) -> Finding {
-    let (name, variable) = match config.source.provider {
-        FeedProvider::Hub => ("token", "MASSIVE_PROXY_TOKEN"),
-        FeedProvider::Vendor => ("key", "MASSIVE_API_KEY"),
-    };
+    let (name, variable) = secret_names(config.source.provider);
     let credential = environment
         .credentials
         .as_ref()

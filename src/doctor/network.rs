@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::Finding;
 use super::machine::words;
-use super::{Finding, certificate};
 use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
 use crate::net::error_mapping::CertificateProblem;
@@ -148,7 +148,7 @@ pub(super) async fn tls(
     };
     let took = start.elapsed().as_millis();
     match session {
-        Ok(der) => judge(certificate::not_after(&der), now, took),
+        Ok(end) => judge(end, now, took),
         Err(reason) => distrusted(&reason, &endpoint.host, now),
     }
 }

@@ -2,7 +2,7 @@
 //! owns the file of the copy. It never writes a secret or an incomplete text to the file.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::files::replace_file;
 use crate::secret::Secret;
@@ -21,11 +21,6 @@ impl LastGood {
             path,
             failed: false,
         }
-    }
-
-    /// Returns the path of the copy.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Stores the text of a good configuration; `secret` is the secret of its source. An error is

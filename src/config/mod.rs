@@ -18,7 +18,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::files::FileStamp;
-use crate::market::Calendar;
+use crate::market::{Calendar, Symbol};
 use crate::net::connector::Connector;
 use crate::net::source::FeedSource;
 use crate::secret::Environment;
@@ -149,12 +149,10 @@ impl Config {
         }
         let panel = reader.panel(&file.panel, environment.board)?;
         let brightness = &file.panel.brightness;
-        reader.set(
-            &mut settings.brightness,
-            "brightness",
-            brightness,
-            |value| dimming::brightness(*value),
-        )?;
+        let to = &mut settings.brightness;
+        reader.set(to, "brightness", brightness, |value| {
+            dimming::brightness(*value)
+        })?;
         settings.shift = file.panel.shift.unwrap_or(settings.shift);
         let ca_line = ca_file.as_ref().map(|ca_file| reader.line(&ca_file.span()));
         let ca_file = ca_file.map(Spanned::into_inner);
@@ -177,15 +175,11 @@ impl Config {
         struct ConfigFile {
             panel: PanelTable,
         }
-        let reader = ConfigReader {
-            text,
-            path: Path::new(""),
-        };
-        let described = reader.file().and_then(|file: ConfigFile| {
-            let panel = file.panel;
-            reader.panel(&panel, environment.board)
-        });
-        described.unwrap_or_else(|_| PanelConfig::of(environment.board))
+        let path = Path::new("");
+        let reader = ConfigReader { text, path };
+        let file = reader.file();
+        let panel = file.and_then(|file: ConfigFile| reader.panel(&file.panel, environment.board));
+        panel.unwrap_or_else(|_| PanelConfig::of(environment.board))
     }
 
     /// Returns the connector for the source, which also trusts the authority in `ca_file`.
@@ -222,33 +216,34 @@ impl Config {
     /// Returns a warning for each contract whose last trading day is over. An expired contract is
     /// not an error, because it expires without a change of the file.
     pub fn expired(&self, calendar: &Calendar, now: Utc) -> Vec<String> {
-        let symbols = self.settings.watchlist.iter().enumerate();
-        let expired = symbols.filter_map(|(place, symbol)| {
+        self.watchlist_notices(|symbol, _| {
             let contract = symbol.contract()?;
-            calendar
-                .days_left(&contract, now)
-                .filter(|days| *days < 0)?;
-            let file = self.ca_place.0.display();
-            let line = self.entries.get(place)?.line;
             let last = contract.expiry;
-            Some(format!(
-                "{file}:{line}: watchlist: {symbol} expired on {last}; remove this contract"
-            ))
-        });
-        expired.collect()
+            let expired = calendar.days_left(&contract, now)? < 0;
+            expired.then(|| format!("{symbol} expired on {last}; remove this contract"))
+        })
     }
 
     /// Returns a notice for each name on the watchlist that has no prefix and can be an index or a
     /// share. Such a name selects the index.
     pub fn meant(&self) -> Vec<String> {
-        let symbols = self.settings.watchlist.iter().zip(&self.entries);
-        let shared = symbols.filter_map(|(symbol, entry)| {
-            let share = symbol.share_alternative().filter(|_| !entry.prefixed)?;
-            let (file, line) = (self.ca_place.0.display(), entry.line);
+        self.watchlist_notices(|symbol, prefixed| {
+            let share = symbol.share_alternative().filter(|_| !prefixed)?;
             Some(format!(
-                "{file}:{line}: watchlist: {symbol} means the index; write {share} for the share"
+                "{symbol} means the index; write {share} for the share"
             ))
+        })
+    }
+
+    /// Returns the notices about the symbols, each with the line of its symbol. The second argument
+    /// of `notice` is true for a symbol with a prefix. The default watchlist has no notices.
+    fn watchlist_notices(&self, notice: impl Fn(&Symbol, bool) -> Option<String>) -> Vec<String> {
+        let symbols = self.settings.watchlist.iter().zip(&self.entries);
+        let notices = symbols.filter_map(|(symbol, entry)| {
+            let text = notice(symbol, entry.prefixed)?;
+            let (file, line) = (self.ca_place.0.display(), entry.line);
+            Some(format!("{file}:{line}: watchlist: {text}"))
         });
-        shared.collect()
+        notices.collect()
     }
 }

@@ -112,7 +112,9 @@ async fn run_all<'a>(
     let mut environment = context.environment.clone();
     let mut config = Config::load(context.file, &environment);
     if config.is_err() && environment.credentials.is_none() {
-        environment.credentials = Some(configuration::credentials(context.root));
+        // The systemd unit loads its credential from this directory. A user who runs the doctor by
+        // hand has no credential from systemd, but may have permission to read the source file.
+        environment.credentials = Some(context.root.join("etc/deskticker"));
         config = Config::load(context.file, &environment);
     }
     let config = config.and_then(|config| Ok((config.connector()?, config)));

@@ -34,32 +34,34 @@ impl ConfigReader<'_> {
         watchlist: &[Symbol],
     ) -> Result<AlertRule, ConfigError> {
         let alert = table.get_ref();
-        let place = self.read("symbol", &alert.symbol, |name| {
+        let place = self.read("symbol", &alert.symbol, |name: &str| {
             place(name.trim(), watchlist)
         })?;
         let negative = watchlist[place].may_be_negative();
-        let price = |key, value| self.read(key, value, |value| price(*value, negative));
+        let price = |key, value| self.read(key, value, |value: &f64| price(*value, negative));
         let threshold = match (&alert.above, &alert.below, &alert.change_percent) {
             (Some(above), None, None) => Threshold::Above(price("above", above)?),
             (None, Some(below), None) => Threshold::Below(price("below", below)?),
-            (None, None, Some(percent)) => self.read("change_percent", percent, |percent| {
-                // The unit is 1/100 percent. Every value would raise an alert with a smaller
-                // threshold than one unit.
-                let points = (percent * 100.0).round();
-                match (1.0..=MOST * 100.0).contains(&points) {
-                    true => Ok(Threshold::Moved(points as i64)),
-                    false => Err(format!(
-                        "{percent}, expected 0.01 to {MOST}; a rise and a fall both count"
-                    )),
-                }
-            })?,
+            (None, None, Some(percent)) => {
+                self.read("change_percent", percent, |percent: &f64| {
+                    // The unit is 1/100 percent. Every value would raise an alert with a smaller
+                    // threshold than one unit.
+                    let points = (percent * 100.0).round();
+                    match (1.0..=MOST * 100.0).contains(&points) {
+                        true => Ok(Threshold::Moved(points as i64)),
+                        false => Err(format!(
+                            "{percent}, expected 0.01 to {MOST}; a rise and a fall both count"
+                        )),
+                    }
+                })?
+            }
             _ => {
                 let reason = "an alert has exactly one of above, below and change_percent";
                 return Err(self.error(Some(table.span()), reason));
             }
         };
         let mut shown = SHOWN;
-        self.set(&mut shown, "seconds", &alert.seconds, |value| {
+        self.set(&mut shown, "seconds", &alert.seconds, |value: &i64| {
             seconds(*value, 5..=3600, "5 to 3600")
         })?;
         Ok(AlertRule {

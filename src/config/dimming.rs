@@ -28,7 +28,7 @@ impl ConfigReader<'_> {
         let mut days = [night.days.is_none(); 7];
         if let Some(names) = &night.days {
             for name in names.get_ref() {
-                days[self.read("days", name, |name| day(name))?] = true;
+                days[self.read("days", name, day)?] = true;
             }
             if names.get_ref().is_empty() {
                 let reason = "days: the list is empty, expected days, like [\"sat\", \"sun\"]; \
@@ -45,9 +45,7 @@ impl ConfigReader<'_> {
             return Err(self.error(Some(night.to.span()), reason));
         }
         let brightness = match (&night.brightness, night.off) {
-            (Some(value), false) => {
-                Some(self.read("brightness", value, |value| brightness(*value))?)
-            }
+            (Some(value), false) => Some(self.read("brightness", value, brightness)?),
             (None, true) => None,
             _ => {
                 let reason = "a night has either a brightness, 0 to 255, or off = true";
@@ -63,8 +61,8 @@ impl ConfigReader<'_> {
     }
 }
 
-pub(super) fn brightness(value: i64) -> Result<u8, String> {
-    number(value, 0..=255, "0 (dimmest) to 255")
+pub(super) fn brightness(value: &i64) -> Result<u8, String> {
+    number(*value, 0..=255, "0 (dimmest) to 255")
 }
 
 fn day(name: &str) -> Result<usize, String> {

@@ -34,19 +34,15 @@ impl LastGood {
             )),
             _ => self.write(text),
         };
-        match kept {
-            Ok(()) => self.failed = false,
-            Err(reason) => {
-                if !self.failed {
-                    let path = self.path.display();
-                    log::warn!(
-                        "{path}: cannot store this configuration as the last good configuration: \
-                         {reason}"
-                    );
-                }
-                self.failed = true;
-            }
+        if let Err(reason) = &kept
+            && !self.failed
+        {
+            log::warn!(
+                "{}: cannot store this configuration as the last good configuration: {reason}",
+                self.path.display()
+            );
         }
+        self.failed = kept.is_err();
     }
 
     /// Writes the text only if it has changed, because each write wears out the memory card. The

@@ -132,13 +132,11 @@ impl Config {
         } = reader.source(file.hub, file.massive, environment)?;
         let mut settings = TickerSettings::of(watchlist);
         let (zone, format) = (&mut settings.zone, &mut settings.format);
-        reader.set(zone, "time_zone", &file.time_zone, |name| pages::zone(name))?;
-        reader.set(&mut format.numbers, "numbers", &file.numbers, |text| {
-            pages::numbers(text)
-        })?;
-        reader.set(&mut format.twelve_hours, "clock", &file.clock, |text| {
-            pages::twelve_hours(text)
-        })?;
+        reader.set(zone, "time_zone", &file.time_zone, pages::zone)?;
+        let numbers = &mut format.numbers;
+        reader.set(numbers, "numbers", &file.numbers, pages::numbers)?;
+        let twelve_hours = &mut format.twelve_hours;
+        reader.set(twelve_hours, "clock", &file.clock, pages::twelve_hours)?;
         reader.pages(&file.pages, &mut settings)?;
         for alert in &file.alert {
             let rule = reader.alert(alert, &settings.watchlist)?;
@@ -150,9 +148,7 @@ impl Config {
         let panel = reader.panel(&file.panel, environment.board)?;
         let brightness = &file.panel.brightness;
         let to = &mut settings.brightness;
-        reader.set(to, "brightness", brightness, |value| {
-            dimming::brightness(*value)
-        })?;
+        reader.set(to, "brightness", brightness, dimming::brightness)?;
         settings.shift = file.panel.shift.unwrap_or(settings.shift);
         let ca_line = ca_file.as_ref().map(|ca_file| reader.line(&ca_file.span()));
         let ca_file = ca_file.map(Spanned::into_inner);

@@ -55,7 +55,7 @@ impl ConfigReader<'_> {
         };
         let (mut symbols, mut forms) = (Vec::new(), Vec::new());
         for entry in entries.get_ref() {
-            let symbol = self.read("watchlist", entry, |text| {
+            let symbol = self.read("watchlist", entry, |text: &str| {
                 let symbol: Symbol = text
                     .parse()
                     .map_err(|error: SymbolError| error.to_string())?;
@@ -74,7 +74,7 @@ impl ConfigReader<'_> {
         }
         // The loop above reports duplicates with their line. The remaining errors concern the whole
         // list.
-        self.read("watchlist", &entries, |_| Watchlist::new(&symbols))?;
+        self.read("watchlist", &entries, |_: &Vec<_>| Watchlist::new(&symbols))?;
         Ok((symbols, forms))
     }
 
@@ -85,7 +85,7 @@ impl ConfigReader<'_> {
         settings: &mut TickerSettings,
     ) -> Result<(), ConfigError> {
         let interval = &mut settings.interval;
-        self.set(interval, "interval", &table.interval, |value| {
+        self.set(interval, "interval", &table.interval, |value: &i64| {
             seconds(*value, 3..=3600, "3 to 3600 seconds")
         })?;
         if let Some(show) = &table.show {

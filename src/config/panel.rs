@@ -92,31 +92,41 @@ impl ConfigReader<'_> {
     ) -> Result<PanelConfig, ConfigError> {
         let defaults = PanelConfig::of(board);
         let mut oled = defaults.oled;
-        self.set(&mut oled.chip, "chip", &table.chip, |text| text.parse())?;
+        self.set(&mut oled.chip, "chip", &table.chip, str::parse)?;
         if let Some(offset) = &table.column_offset {
             let Chip::Sh1106 { column } = &mut oled.chip else {
                 let reason = "column_offset: only the chip sh1106 has this setting; expected chip \
                               = \"sh1106\"";
                 return Err(self.error(Some(offset.span()), reason));
             };
-            *column = self.read("column_offset", offset, |value| {
+            *column = self.read("column_offset", offset, |value: &i64| {
                 number(*value, 0..=Chip::SPARE, "0 to 4, usually 2")
             })?;
         }
-        self.set(&mut oled.size, "size", &table.size, |text| text.parse())?;
+        self.set(&mut oled.size, "size", &table.size, str::parse)?;
         if let Some(bus) = &table.bus {
             oled.bus.clone_from(bus);
         }
-        self.set(&mut oled.address, "address", &table.address, |value| {
-            let expected = "a 7-bit address, usually 0x3c or 0x3d";
-            number(*value, 0x08..=0x77, expected)
-        })?;
+        self.set(
+            &mut oled.address,
+            "address",
+            &table.address,
+            |value: &i64| {
+                let expected = "a 7-bit address, usually 0x3c or 0x3d";
+                number(*value, 0x08..=0x77, expected)
+            },
+        )?;
         let rotation = &mut oled.rotation;
-        self.set(rotation, "rotation", &table.rotation, |value| match value {
-            0 => Ok(display::Rotation::Upright),
-            180 => Ok(display::Rotation::UpsideDown),
-            other => Err(format!("{other}, expected 0 or 180")),
-        })?;
+        self.set(
+            rotation,
+            "rotation",
+            &table.rotation,
+            |value: &i64| match value {
+                0 => Ok(display::Rotation::Upright),
+                180 => Ok(display::Rotation::UpsideDown),
+                other => Err(format!("{other}, expected 0 or 180")),
+            },
+        )?;
         Ok(PanelConfig {
             kind: table.kind.unwrap_or(defaults.kind),
             file: table.file.clone().unwrap_or(defaults.file),

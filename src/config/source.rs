@@ -97,7 +97,7 @@ impl ConfigReader<'_> {
     /// Reads the address of a server; the default is the address of the vendor.
     pub(crate) fn endpoint(&self, url: &Option<Spanned<String>>) -> Result<Endpoint, ConfigError> {
         match url {
-            Some(url) => self.read("url", url, |text| Endpoint::parse(text)),
+            Some(url) => self.read("url", url, Endpoint::parse),
             None => Endpoint::parse(MASSIVE).map_err(|reason| self.error(None, reason)),
         }
     }

@@ -1,6 +1,7 @@
 //! The text of a configuration and the errors in it. This module owns the position and the text of
 //! an error. It knows no particular setting.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
@@ -114,23 +115,23 @@ impl ConfigReader<'_> {
     }
 
     /// Converts the value of a setting. An error has the line and the key of the setting.
-    pub(crate) fn read<T, V, E: fmt::Display>(
+    pub(crate) fn read<T: Borrow<B>, B: ?Sized, V, E: fmt::Display>(
         &self,
         key: &str,
         value: &Spanned<T>,
-        convert: impl FnOnce(&T) -> Result<V, E>,
+        convert: impl FnOnce(&B) -> Result<V, E>,
     ) -> Result<V, ConfigError> {
-        convert(value.get_ref())
+        convert(value.get_ref().borrow())
             .map_err(|reason| self.error(Some(value.span()), format!("{key}: {reason}")))
     }
 
     /// Replaces a default value, if the file contains the setting; see [`ConfigReader::read`].
-    pub(crate) fn set<T, V, E: fmt::Display>(
+    pub(crate) fn set<T: Borrow<B>, B: ?Sized, V, E: fmt::Display>(
         &self,
         to: &mut V,
         key: &str,
         value: &Option<Spanned<T>>,
-        convert: impl FnOnce(&T) -> Result<V, E>,
+        convert: impl FnOnce(&B) -> Result<V, E>,
     ) -> Result<(), ConfigError> {
         if let Some(value) = value {
             *to = self.read(key, value, convert)?;

@@ -12,7 +12,8 @@ use crate::display::Chip;
 use crate::net::endpoint::Endpoint;
 use crate::render::Size;
 
-const MASK: &str = "(hidden)";
+/// The text that replaces a secret or a private value.
+pub(super) const MASK: &str = "(hidden)";
 const TABLES: [&str; 6] = [
     "[hub]",
     "[massive]",
@@ -49,9 +50,7 @@ impl Bundle {
                  or choose another name"
             ));
         }
-        let folder = file
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = file.parent().filter(|folder| *folder != Path::new(""));
         if folder.is_some_and(|folder| !folder.is_dir()) {
             return Err(format!("{shown}: the folder does not exist"));
         }

@@ -33,6 +33,9 @@ pub use panel::{BusProbe, ProbeFn, touch};
 pub use redaction::Redactor;
 pub use text::{json, summary, text};
 
+/// The checks that need a connection to the server.
+const BEYOND: [&str; 4] = ["hub", "access", "upstream", "channels"];
+
 /// The inputs of the checks.
 pub struct CheckContext<'a> {
     /// The directory that contains `/proc`, `/sys`, `/dev` and `/etc`, usually `/`.
@@ -141,15 +144,10 @@ async fn run_all<'a>(
         }
         Err(error) => {
             examination.note(configuration::wrong(error));
-            let rest = [
-                "token", "dns", "tcp", "tls", "clock", "hub", "access", "upstream", "channels",
-            ];
-            for check in rest {
-                examination.note(match check {
-                    "clock" => machine::clock(context.root, context.clock.now(), None),
-                    _ => Finding::skipped(check, "this check needs the configuration"),
-                });
-            }
+            let reason = "this check needs the configuration";
+            examination.skip(&["token", "dns", "tcp", "tls"], reason);
+            examination.note(machine::clock(context.root, context.clock.now(), None));
+            examination.skip(&BEYOND, reason);
         }
     }
     examination
@@ -200,7 +198,6 @@ async fn check_network(
     config: &Config,
     examination: &mut CheckReport<'_>,
 ) {
-    const BEYOND: [&str; 4] = ["hub", "access", "upstream", "channels"];
     let endpoint = &config.source.endpoint;
     let (finding, addresses) = network::resolve(endpoint).await;
     let mut reached = examination.note(finding);

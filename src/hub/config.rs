@@ -135,9 +135,8 @@ impl HubConfig {
         let secret = reader.secret(FeedProvider::Vendor, None, key_file, environment)?;
         let endpoint = reader.endpoint(&file.massive.url)?;
         let mut rest = endpoint.clone();
-        reader.set(&mut rest, "rest_url", &file.massive.rest_url, |text| {
-            Endpoint::parse(text)
-        })?;
+        let rest_url = &file.massive.rest_url;
+        reader.set(&mut rest, "rest_url", rest_url, Endpoint::parse)?;
         let source = |endpoint| FeedSource {
             provider: FeedProvider::Vendor,
             endpoint,

@@ -108,7 +108,7 @@ fn perform(options: Options) -> Result<(), ExitReason> {
 }
 
 async fn run(options: Options) -> Result<(), ExitReason> {
-    let station = TickerApp {
+    let app = TickerApp {
         files: Files {
             config: options.config,
             last_good: options.last_good,
@@ -123,13 +123,11 @@ async fn run(options: Options) -> Result<(), ExitReason> {
     let (reload, reloads) = mpsc::channel(1);
     on_signals(&stop, &ENDING, ())?;
     on_signals(&reload, &[SignalKind::hangup()], ())?;
-    station
-        .run(stops, reloads)
-        .await
-        .map_err(|error| match error {
-            app::TickerError::Config(error) => ExitReason::config(error),
-            app::TickerError::Other(message) => ExitReason::other(message),
-        })
+    let outcome = app.run(stops, reloads).await;
+    outcome.map_err(|error| match error {
+        app::TickerError::Config(error) => ExitReason::config(error),
+        app::TickerError::Other(message) => ExitReason::other(message),
+    })
 }
 
 /// The file for the panel state, in the directory that systemd provides while the service runs

@@ -53,7 +53,7 @@ pub(super) async fn recognise(
         paths = &["/v1/marketstatus/now"];
     }
     let mut greeting = ServerGreeting::default();
-    let mut status = 0;
+    let (mut status, mut portal) = (0, None);
     for path in paths {
         let answer = match http::ask(connector, &nobody, Method::GET, path).await {
             Ok(answer) => answer,
@@ -65,20 +65,27 @@ pub(super) async fn recognise(
         };
         status = answer.status.as_u16();
         greeting.date = answer.header(&DATE).and_then(machine::date);
-        if let Some((finding, hub)) = judge(&answer, source) {
-            return (finding, ServerGreeting { hub, ..greeting });
+        match judge(&answer, source) {
+            Some((finding, hub)) if finding.state == CheckState::Ok => {
+                return (finding, ServerGreeting { hub, ..greeting });
+            }
+            // One path proves nothing against the server: the proxy answers an unknown path with
+            // its web page.
+            Some((finding, _)) => portal = Some(finding),
+            None => {}
         }
     }
-    let finding = Finding::failed(
-        "hub",
-        format!("the server responds with status {status}: this server is not a hub"),
-        "Correct the url in the configuration; the token was not sent.",
-    );
-    (finding, greeting)
+    let unknown = || {
+        let found = format!("the server responds with status {status}: this server is not a hub");
+        let remedy = "Correct the url in the configuration; the token was not sent.";
+        Finding::failed("hub", found, remedy)
+    };
+    (portal.unwrap_or_else(unknown), greeting)
 }
 
-/// Judges the response to a request without a token. Returns the finding, and true for a
-/// deskticker-hub; `None` if the response does not identify the server.
+/// Judges the response to a request without a token. Returns the finding, which is a failure for the
+/// web page of another server, and true for a deskticker-hub. Returns `None` for a response that
+/// says nothing about the kind of the server.
 fn judge(answer: &HttpAnswer, source: &FeedSource) -> Option<(Finding, bool)> {
     let status = answer.status.as_u16();
     let json = answer

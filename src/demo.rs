@@ -20,15 +20,9 @@ use crate::systemd::Supervisor;
 use crate::ticker::event_loop::TickerSetup;
 use crate::time::{Clock, Utc};
 
-/// The simulated vendor and the hub of a demo. Both servers stop when this value is dropped.
-#[derive(Debug)]
-pub struct DemoServers {
-    _simulator: Simulator,
-    _hub: Hub,
-}
-
 /// Starts a simulated vendor and a hub in front of the vendor. `speed` is the factor of the usual
-/// rate of values. Returns a setup that shows the data of the hub, and the servers.
+/// rate of values. Returns a setup that shows the data of the hub, and the servers, which stop when
+/// they are dropped.
 ///
 /// # Errors
 /// Returns a message if a server cannot start, for example without a free port on loopback.
@@ -36,7 +30,7 @@ pub async fn simulated(
     clock: Clock,
     speed: f64,
     size: Size,
-) -> Result<(TickerSetup, DemoServers), String> {
+) -> Result<(TickerSetup, (Hub, Simulator)), String> {
     let settings = simulator::SimulatorSettings {
         speed,
         values: true,
@@ -49,18 +43,11 @@ pub async fn simulated(
         .await
         .map_err(|error| error.to_string())?;
     let endpoint = Endpoint::parse(&format!("ws://{}", hub.address()))?;
-    let watchlist = [
-        "SPX".to_owned(),
-        "VIX".to_owned(),
-        "SPY".to_owned(),
-        "QQQ".to_owned(),
-        contract(&clock),
-    ];
+    let contract = contract(&clock);
+    let watchlist = ["SPX", "VIX", "SPY", "QQQ", &contract].into_iter();
     let watchlist = watchlist
-        .iter()
-        .map(|name| name.parse())
-        .collect::<Result<_, SymbolError>>()
-        .map_err(|error| error.to_string())?;
+        .map(str::parse)
+        .collect::<Result<_, SymbolError>>();
     let setup = TickerSetup {
         settings: TickerSettings {
             pages: vec![
@@ -70,7 +57,7 @@ pub async fn simulated(
                 PageSpec::Big(0),
                 PageSpec::Link,
             ],
-            ..TickerSettings::of(watchlist)
+            ..TickerSettings::of(watchlist.map_err(|error| error.to_string())?)
         },
         source: FeedSource {
             provider: FeedProvider::Hub,
@@ -84,11 +71,7 @@ pub async fn simulated(
         clock,
         supervisor: Supervisor::default(),
     };
-    let demo_servers = DemoServers {
-        _simulator: simulator,
-        _hub: hub,
-    };
-    Ok((setup, demo_servers))
+    Ok((setup, (hub, simulator)))
 }
 
 /// The ticker of a SPY call that expires in 12 to 48 days, on a third Friday like most contracts.

@@ -13,7 +13,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`time`], [`board`] | moments and clocks; the pins and buses of known boards |
+//! | [`time`], [`board`], [`files`] | moments and clocks; known boards; how files are replaced |
 //! | [`secret`], [`logging`], [`systemd`] | tokens and keys; the log; the notifications for systemd |
 //! | [`market`] | symbols, prices, the calendar, staleness, the watchlist |
 //! | [`massive`], [`render`] | the JSON of the vendor and of the hub; the picture in memory |
@@ -51,6 +51,7 @@ pub mod demo;
 pub mod display;
 pub mod doctor;
 pub mod feed;
+pub mod files;
 pub mod hub;
 pub mod logging;
 pub mod market;

@@ -14,9 +14,10 @@ use log::{Level, Record};
 const BUFFER_LIMIT: usize = 64 << 10;
 
 /// The log of this process. All clones write to the same log.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct LogWriter(Arc<LogShared>);
 
+#[derive(Debug)]
 struct LogShared {
     state: Mutex<LogState>,
     changed: Condvar,
@@ -24,7 +25,7 @@ struct LogShared {
     manner: LogFormat,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct LogState {
     /// Complete lines that are not written yet.
     text: Vec<u8>,
@@ -110,12 +111,6 @@ impl Write for LogWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl fmt::Debug for LogWriter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LogWriter {:?}", self.0.manner)
     }
 }
 

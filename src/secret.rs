@@ -2,11 +2,12 @@
 //! it. Debug output never contains a secret: code must call [`Secret::reveal`] explicitly.
 
 use std::fmt;
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::board::{self, Board};
+use crate::files::warn_if_readable_by_all;
 
 /// The maximum size of a token file, in bytes. A larger file does not contain a token.
 const SECRET_SIZE_LIMIT: u64 = 4096;
@@ -85,17 +86,6 @@ impl Environment {
     }
 }
 
-/// Logs a warning if all users can read a file that contains a secret.
-pub(crate) fn warn_if_readable_by_all(path: &Path) {
-    let open = |data: std::fs::Metadata| data.permissions().mode() & 0o004 != 0;
-    if std::fs::metadata(path).is_ok_and(open) {
-        log::warn!(
-            "every user of this machine can read the file {}: set its mode with chmod 600",
-            path.display()
-        );
-    }
-}
-
 /// Returns true if the file is readable and contains only white space.
 pub(crate) fn is_blank(path: &Path) -> bool {
     std::fs::read(path).is_ok_and(|bytes| bytes.trim_ascii().is_empty())
@@ -106,12 +96,12 @@ pub(crate) fn is_blank(path: &Path) -> bool {
 /// # Errors
 /// A message for the user: the file is not readable, is too large, or contains no valid token.
 pub(crate) fn read_secret(path: &Path) -> Result<Secret, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    warn_if_readable_by_all(path);
     let mut bytes = Vec::new();
-    file.take(SECRET_SIZE_LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
+    let read = File::open(path).and_then(|file| {
+        warn_if_readable_by_all(path);
+        file.take(SECRET_SIZE_LIMIT + 1).read_to_end(&mut bytes)
+    });
+    read.map_err(|error| error.to_string())?;
     // Without this check, the first bytes of a large file would be sent as a token, and the server
     // would reject them each time.
     if bytes.len() as u64 > SECRET_SIZE_LIMIT {

@@ -6,13 +6,13 @@
 //! did its work. A timer would continue to send watchdog messages while an event loop is blocked.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use std::{fmt, io};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -28,9 +28,10 @@ const MIN_INTERVAL: Duration = Duration::from_millis(50);
 /// and all its calls do nothing.
 ///
 /// The second field is the bit of the loop if the value comes from [`Supervisor::part`].
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Supervisor(Option<Arc<NotifySocket>>, Option<u32>);
 
+#[derive(Debug)]
 struct NotifySocket {
     socket: UnixDatagram,
     address: SocketAddr,
@@ -166,17 +167,8 @@ impl NotifySocket {
     }
 }
 
-impl fmt::Debug for Supervisor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Some(_) => "Supervisor(systemd)",
-            None => "Supervisor(none)",
-        })
-    }
-}
-
 /// The heartbeat of one loop. The default value belongs to no loop and is never due.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Heartbeat {
     line: Option<Arc<NotifySocket>>,
     bit: u32,
@@ -202,12 +194,6 @@ impl Heartbeat {
             line.beaten.store(0, Ordering::Relaxed);
             line.tell("WATCHDOG=1");
         }
-    }
-}
-
-impl fmt::Debug for Heartbeat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Heartbeat({:?})", self.due())
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The top-level modules, the lowest layer first. Two modules of one layer may not use each other.
 const LAYERS: &[&[&str]] = &[
-    &["board", "time"],
+    &["board", "files", "time"],
     &["logging", "secret", "systemd"],
     &["market"],
     &["massive", "render"],

@@ -1,39 +1,14 @@
 //! Decides when the configuration files are read again. This module is pure: the caller passes the
 //! file stamps and the time.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::Duration;
 
+use crate::files::FileStamp;
 use crate::time::Moment;
 
 /// The time after which a missing configuration file counts as deleted. An editor that replaces the
 /// file removes it only for a short time.
 const GONE: Duration = Duration::from_secs(10);
-
-/// The metadata of a file, which changes when the file changes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FileStamp {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    /// The time of the last status change. It also changes with the mode of the file: an unreadable
-    /// file may be readable now.
-    changed: (i64, i64),
-}
-
-impl FileStamp {
-    /// Returns the metadata of a file; `None` if the file does not exist or cannot be accessed.
-    pub fn of(path: &Path) -> Option<Self> {
-        let data = std::fs::metadata(path).ok()?;
-        Some(Self {
-            inode: data.ino(),
-            size: data.size(),
-            modified: (data.mtime(), data.mtime_nsec()),
-            changed: (data.ctime(), data.ctime_nsec()),
-        })
-    }
-}
 
 /// The metadata of all files at one check.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -80,12 +55,7 @@ mod tests {
 
     fn file_stamps(version: u64) -> FileStamps {
         FileStamps {
-            config: Some(FileStamp {
-                inode: 1,
-                size: version,
-                modified: (0, 0),
-                changed: (0, 0),
-            }),
+            config: Some(FileStamp::with_size(version)),
             others: vec![None],
         }
     }

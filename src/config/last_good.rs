@@ -1,11 +1,10 @@
 //! The copy of the last good configuration, for a start with a wrong configuration. This module
 //! owns the file of the copy. It never writes a secret or an incomplete text to the file.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
+use crate::files::replace_file;
 use crate::secret::Secret;
 
 /// The file with the copy of the last good configuration.
@@ -24,11 +23,6 @@ impl LastGood {
         }
     }
 
-    /// Returns the path of the copy.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Stores the text of a good configuration; `secret` is the secret of its source. An error is
     /// logged only once, because the prices do not depend on the copy.
     pub fn remember(&mut self, text: &str, secret: Option<&Secret>) {
@@ -40,19 +34,15 @@ impl LastGood {
             )),
             _ => self.write(text),
         };
-        match kept {
-            Ok(()) => self.failed = false,
-            Err(reason) => {
-                if !self.failed {
-                    let path = self.path.display();
-                    log::warn!(
-                        "{path}: cannot store this configuration as the last good configuration: \
-                         {reason}"
-                    );
-                }
-                self.failed = true;
-            }
+        if let Err(reason) = &kept
+            && !self.failed
+        {
+            log::warn!(
+                "{}: cannot store this configuration as the last good configuration: {reason}",
+                self.path.display()
+            );
         }
+        self.failed = kept.is_err();
     }
 
     /// Writes the text only if it has changed, because each write wears out the memory card. The
@@ -61,18 +51,6 @@ impl LastGood {
         if std::fs::read(&self.path).is_ok_and(|known| known == text.as_bytes()) {
             return Ok(());
         }
-        let mut temporary = self.path.as_os_str().to_owned();
-        temporary.push(".tmp");
-        let temporary = PathBuf::from(temporary);
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&temporary)?;
-        // A temporary file that is left from a power failure may have another mode.
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, &self.path)?;
-        let directory = self.path.parent().filter(|path| *path != Path::new(""));
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        replace_file(&self.path, text.as_bytes(), 0o600, true).map(drop)
     }
 }

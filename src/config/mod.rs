@@ -17,23 +17,26 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::market::Calendar;
+use crate::files::FileStamp;
+use crate::market::{Calendar, Symbol};
 use crate::net::connector::Connector;
 use crate::net::source::FeedSource;
-use crate::render::Format;
 use crate::secret::Environment;
 use crate::time::Utc;
 use alerts::AlertTable;
+pub(crate) use dimming::DAYS;
 use dimming::NightTable;
-pub use file_watch::{FileStamp, FileStamps, FileWatch};
+pub use file_watch::{FileStamps, FileWatch};
 pub use last_good::LastGood;
+pub(crate) use pages::NUMBERS;
 use pages::{PagesTable, WatchlistEntry};
 use panel::PanelTable;
 pub use panel::{PanelConfig, PanelKind};
 use settings::TickerSettings;
-use source::{HubTable, MassiveTable};
+pub(crate) use source::secret_names;
+use source::{HubTable, MassiveTable, SourceConfig};
 pub use toml_reader::ConfigError;
-pub(crate) use toml_reader::ConfigReader;
+pub(crate) use toml_reader::{ConfigReader, secret_file};
 
 /// The default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
@@ -107,14 +110,10 @@ impl Config {
             place.error(None, format!("cannot be read: {error}{hint}"))
         })?;
         String::from_utf8(bytes).map_err(|error| {
-            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            ConfigError {
-                line: Some(before.iter().filter(|byte| **byte == b'\n').count() + 1),
-                ..place.error(
-                    None,
-                    "expected text in UTF-8; save the file with that encoding",
-                )
-            }
+            let valid = error.utf8_error().valid_up_to();
+            let text = &String::from_utf8_lossy(error.as_bytes());
+            let reason = "expected text in UTF-8; save the file with that encoding";
+            ConfigReader { text, path }.error(Some(valid..valid), reason)
         })
     }
 
@@ -126,32 +125,30 @@ impl Config {
         let reader = ConfigReader { text, path };
         let file: ConfigFile = reader.file()?;
         let (watchlist, entries) = reader.watchlist(file.watchlist)?;
-        let secret_file = None
-            .or(file.hub.as_ref().map(|hub| &hub.get_ref().token_file))
-            .or(file.massive.as_ref().map(|table| &table.get_ref().key_file))
-            .and_then(|file| Some(file.as_ref()?.get_ref().clone()));
-        let (source, ca_file) = reader.source(file.hub, file.massive, environment)?;
-        let mut settings = TickerSettings {
-            zone: reader.zone(file.time_zone)?,
-            format: Format {
-                numbers: reader.numbers(file.numbers)?,
-                twelve_hours: reader.twelve_hours(file.clock)?,
-            },
-            ..TickerSettings::of(watchlist)
-        };
-        reader.pages(file.pages, &mut settings)?;
+        let SourceConfig {
+            source,
+            secret_file,
+            ca_file,
+        } = reader.source(file.hub, file.massive, environment)?;
+        let mut settings = TickerSettings::of(watchlist);
+        let (zone, format) = (&mut settings.zone, &mut settings.format);
+        reader.set(zone, "time_zone", &file.time_zone, pages::zone)?;
+        let numbers = &mut format.numbers;
+        reader.set(numbers, "numbers", &file.numbers, pages::numbers)?;
+        let twelve_hours = &mut format.twelve_hours;
+        reader.set(twelve_hours, "clock", &file.clock, pages::twelve_hours)?;
+        reader.pages(&file.pages, &mut settings)?;
         for alert in &file.alert {
-            settings
-                .alerts
-                .push(reader.alert(alert, &settings.watchlist)?);
+            let rule = reader.alert(alert, &settings.watchlist)?;
+            settings.alerts.push(rule);
         }
         for night in &file.night {
             settings.dimming_periods.push(reader.night(night)?);
         }
         let panel = reader.panel(&file.panel, environment.board)?;
-        if let Some(brightness) = &file.panel.brightness {
-            settings.brightness = reader.brightness(brightness)?;
-        }
+        let brightness = &file.panel.brightness;
+        let to = &mut settings.brightness;
+        reader.set(to, "brightness", brightness, dimming::brightness)?;
         settings.shift = file.panel.shift.unwrap_or(settings.shift);
         let ca_line = ca_file.as_ref().map(|ca_file| reader.line(&ca_file.span()));
         let ca_file = ca_file.map(Spanned::into_inner);
@@ -174,15 +171,11 @@ impl Config {
         struct ConfigFile {
             panel: PanelTable,
         }
-        let reader = ConfigReader {
-            text,
-            path: Path::new(""),
-        };
-        let described = reader.file().and_then(|file: ConfigFile| {
-            let panel = file.panel;
-            reader.panel(&panel, environment.board)
-        });
-        described.unwrap_or_else(|_| PanelConfig::of(environment.board))
+        let path = Path::new("");
+        let reader = ConfigReader { text, path };
+        let file = reader.file();
+        let panel = file.and_then(|file: ConfigFile| reader.panel(&file.panel, environment.board));
+        panel.unwrap_or_else(|_| PanelConfig::of(environment.board))
     }
 
     /// Returns the connector for the source, which also trusts the authority in `ca_file`.
@@ -219,33 +212,34 @@ impl Config {
     /// Returns a warning for each contract whose last trading day is over. An expired contract is
     /// not an error, because it expires without a change of the file.
     pub fn expired(&self, calendar: &Calendar, now: Utc) -> Vec<String> {
-        let symbols = self.settings.watchlist.iter().enumerate();
-        let expired = symbols.filter_map(|(place, symbol)| {
+        self.watchlist_notices(|symbol, _| {
             let contract = symbol.contract()?;
-            calendar
-                .days_left(&contract, now)
-                .filter(|days| *days < 0)?;
-            let file = self.ca_place.0.display();
-            let line = self.entries.get(place)?.line;
             let last = contract.expiry;
-            Some(format!(
-                "{file}:{line}: watchlist: {symbol} expired on {last}; remove this contract"
-            ))
-        });
-        expired.collect()
+            let expired = calendar.days_left(&contract, now)? < 0;
+            expired.then(|| format!("{symbol} expired on {last}; remove this contract"))
+        })
     }
 
     /// Returns a notice for each name on the watchlist that has no prefix and can be an index or a
     /// share. Such a name selects the index.
     pub fn meant(&self) -> Vec<String> {
-        let symbols = self.settings.watchlist.iter().zip(&self.entries);
-        let shared = symbols.filter_map(|(symbol, entry)| {
-            let share = symbol.share_alternative().filter(|_| !entry.prefixed)?;
-            let (file, line) = (self.ca_place.0.display(), entry.line);
+        self.watchlist_notices(|symbol, prefixed| {
+            let share = symbol.share_alternative().filter(|_| !prefixed)?;
             Some(format!(
-                "{file}:{line}: watchlist: {symbol} means the index; write {share} for the share"
+                "{symbol} means the index; write {share} for the share"
             ))
+        })
+    }
+
+    /// Returns the notices about the symbols, each with the line of its symbol. The second argument
+    /// of `notice` is true for a symbol with a prefix. The default watchlist has no notices.
+    fn watchlist_notices(&self, notice: impl Fn(&Symbol, bool) -> Option<String>) -> Vec<String> {
+        let symbols = self.settings.watchlist.iter().zip(&self.entries);
+        let notices = symbols.filter_map(|(symbol, entry)| {
+            let text = notice(symbol, entry.prefixed)?;
+            let (file, line) = (self.ca_place.0.display(), entry.line);
+            Some(format!("{file}:{line}: watchlist: {text}"))
         });
-        shared.collect()
+        notices.collect()
     }
 }

@@ -1,6 +1,7 @@
 //! The content and the format of the display in the configuration: the watchlist, the pages, the
 //! clock and the number format.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -8,11 +9,12 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::settings::{PageSpec, TickerSettings};
+use super::toml_reader::number;
 use super::{ConfigError, ConfigReader};
-use crate::market::{AssetClass, NumberFormat, Symbol, Watchlist, WatchlistError};
+use crate::market::{AssetClass, NumberFormat, Symbol, SymbolError, Watchlist};
 
 /// The allowed number formats: an example, the thousands separator, and the decimal separator.
-const NUMBERS: [(&str, Option<u8>, u8); 6] = [
+pub(crate) const NUMBERS: [(&str, Option<u8>, u8); 6] = [
     ("1,234.56", Some(b','), b'.'),
     ("1.234,56", Some(b'.'), b','),
     ("1 234,56", Some(b' '), b','),
@@ -23,6 +25,7 @@ const NUMBERS: [(&str, Option<u8>, u8); 6] = [
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
+#[serde(expecting = "a table: a line [pages], and its settings below")]
 pub(super) struct PagesTable {
     interval: Option<Spanned<i64>>,
     show: Option<Spanned<Vec<Spanned<String>>>>,
@@ -45,61 +48,50 @@ impl ConfigReader<'_> {
         entries: Option<Spanned<Vec<Spanned<String>>>>,
     ) -> Result<(Vec<Symbol>, Vec<WatchlistEntry>), ConfigError> {
         let Some(entries) = entries else {
-            let parsed = ["SPX", "VIX"].iter().map(|text| text.parse());
-            let symbols = parsed.collect::<Result<_, _>>();
-            return match symbols {
-                Ok(symbols) => Ok((symbols, Vec::new())),
-                Err(error) => Err(self.error(None, format!("{error}"))),
-            };
+            let symbols = ["SPX", "VIX"].into_iter().map(str::parse);
+            let symbols: Result<_, SymbolError> = symbols.collect();
+            let symbols = symbols.map_err(|error| self.error(None, error.to_string()))?;
+            return Ok((symbols, Vec::new()));
         };
-        let span = entries.span();
-        let entries = entries.into_inner();
-        let mut symbols: Vec<Symbol> = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            let symbol: Symbol = entry
-                .get_ref()
-                .parse()
-                .map_err(|error| self.error(Some(entry.span()), format!("watchlist: {error}")))?;
-            if symbols.contains(&symbol) {
-                return Err(self.error(
-                    Some(entry.span()),
-                    format!("watchlist: {symbol} is in the list twice; remove one of the two"),
-                ));
-            }
+        let (mut symbols, mut forms) = (Vec::new(), Vec::new());
+        for entry in entries.get_ref() {
+            let symbol = self.read("watchlist", entry, |text: &str| {
+                let symbol: Symbol = text
+                    .parse()
+                    .map_err(|error: SymbolError| error.to_string())?;
+                match symbols.contains(&symbol) {
+                    true => Err(format!(
+                        "{symbol} is in the list twice; remove one of the two"
+                    )),
+                    false => Ok(symbol),
+                }
+            })?;
             symbols.push(symbol);
+            forms.push(WatchlistEntry {
+                line: self.line(&entry.span()),
+                prefixed: entry.get_ref().contains(':'),
+            });
         }
         // The loop above reports duplicates with their line. The remaining errors concern the whole
         // list.
-        match Watchlist::new(&symbols) {
-            Ok(_) => {
-                let entries = entries.iter().map(|entry| WatchlistEntry {
-                    line: self.line(&entry.span()),
-                    prefixed: entry.get_ref().contains(':'),
-                });
-                Ok((symbols, entries.collect()))
-            }
-            Err(
-                error @ (WatchlistError::Empty
-                | WatchlistError::Duplicate(_)
-                | WatchlistError::Full(_)),
-            ) => Err(self.error(Some(span), format!("watchlist: {error}"))),
-        }
+        self.read("watchlist", &entries, |_: &Vec<_>| Watchlist::new(&symbols))?;
+        Ok((symbols, forms))
     }
 
     /// Reads the pages into `settings`, which already contain the watchlist.
     pub(super) fn pages(
         &self,
-        table: PagesTable,
+        table: &PagesTable,
         settings: &mut TickerSettings,
     ) -> Result<(), ConfigError> {
-        if let Some(interval) = &table.interval {
-            let secs: u16 = self.number(interval, "interval", 3..=3600, "3 to 3600 seconds")?;
-            settings.interval = Duration::from_secs(secs.into());
-        }
+        let interval = &mut settings.interval;
+        self.set(interval, "interval", &table.interval, |value: &i64| {
+            seconds(*value, 3..=3600, "3 to 3600 seconds")
+        })?;
         if let Some(show) = &table.show {
             for page in show.get_ref() {
-                let page_spec = self.page_spec(page, "show", &settings.watchlist)?;
-                settings.pages.push(page_spec);
+                let page = self.read("show", page, |page| page_spec(page, &settings.watchlist))?;
+                settings.pages.push(page);
             }
             if settings.pages.is_empty() {
                 let reason = "show: the list is empty, expected pages, like [\"SPX VIX\", \
@@ -108,162 +100,110 @@ impl ConfigReader<'_> {
             }
         }
         if let Some(pin) = &table.pin {
-            let page_spec = self.page_spec(pin, "pin", &settings.watchlist)?;
-            let page_specs = settings.page_specs();
-            let pinned = |page: &PageSpec| match (*page, page_spec) {
-                // With an odd number of instruments, the last one is alone on its page.
-                (PageSpec::Pair(first, None), PageSpec::Big(only)) => first == only,
-                (page, page_spec) => page == page_spec,
-            };
-            let Some(place) = page_specs.iter().position(pinned) else {
-                let names: Vec<String> = page_specs
-                    .iter()
-                    .map(|page_spec| name(*page_spec, &settings.watchlist))
-                    .collect();
-                let message = format!(
-                    "pin: {:?} is not a page, expected one of {}",
-                    pin.get_ref(),
-                    names.join(", ")
-                );
-                return Err(self.error(Some(pin.span()), message));
-            };
-            settings.pin = Some(place);
+            settings.pin = Some(self.read("pin", pin, |page| page_place(page, settings))?);
         }
         Ok(())
     }
+}
 
-    fn page_spec(
-        &self,
-        page: &Spanned<String>,
-        key: &str,
-        watchlist: &[Symbol],
-    ) -> Result<PageSpec, ConfigError> {
-        let words: Vec<&str> = page.get_ref().split_whitespace().collect();
-        let place = |word: &str| self.place(word, page, key, watchlist);
-        match words.as_slice() {
-            ["link"] => Ok(PageSpec::Link),
-            [only] => {
-                let place = place(only)?;
-                let contract = watchlist[place].class() == AssetClass::Option;
-                Ok(if contract {
-                    PageSpec::Contract(place)
-                } else {
-                    PageSpec::Big(place)
-                })
+/// Reads a duration in whole seconds; `expected` describes the range for the error message.
+pub(super) fn seconds(
+    value: i64,
+    range: RangeInclusive<u64>,
+    expected: &str,
+) -> Result<Duration, String> {
+    number(value, range, expected).map(Duration::from_secs)
+}
+
+fn page_spec(page: &str, watchlist: &[Symbol]) -> Result<PageSpec, String> {
+    let place = |word| place(word, watchlist);
+    match page.split_whitespace().collect::<Vec<_>>()[..] {
+        ["link"] => Ok(PageSpec::Link),
+        [only] => place(only).map(|place| match watchlist[place].class() {
+            AssetClass::Option => PageSpec::Contract(place),
+            _ => PageSpec::Big(place),
+        }),
+        [first, second] => match (place(first)?, place(second)?) {
+            (first, second) if first == second => {
+                Err(format!("{page:?}, expected two different symbols"))
             }
-            [first, second] => match (place(first)?, place(second)?) {
-                (first, second) if first == second => Err(self.error(
-                    Some(page.span()),
-                    format!(
-                        "{key}: {:?}, expected two different symbols",
-                        page.get_ref()
-                    ),
-                )),
-                (first, second) => Ok(PageSpec::Pair(first, Some(second))),
-            },
-            _ => Err(self.error(
-                Some(page.span()),
-                format!(
-                    "{key}: {:?}, expected one symbol, two with a space between them, or \"link\"",
-                    page.get_ref()
-                ),
-            )),
-        }
-    }
-
-    /// Returns the index of a symbol on the watchlist; `at` is the position for the error message.
-    pub(super) fn place(
-        &self,
-        word: &str,
-        at: &Spanned<String>,
-        key: &str,
-        watchlist: &[Symbol],
-    ) -> Result<usize, ConfigError> {
-        let symbol: Symbol = word
-            .parse()
-            .map_err(|error| self.error(Some(at.span()), format!("{key}: {error}")))?;
-        let place = watchlist.iter().position(|known| *known == symbol);
-        place.ok_or_else(|| {
-            let share_alternative = watchlist.iter().find(|known| known.name() == symbol.name());
-            let message = match share_alternative {
-                Some(other) => format!(
-                    "{key}: {word} is not on the watchlist, but {other} is; write {other}, or add \
-                     {word} to the watchlist"
-                ),
-                None => format!(
-                    "{key}: {symbol} is not on the watchlist; add this symbol to the watchlist"
-                ),
-            };
-            self.error(Some(at.span()), message)
-        })
-    }
-
-    pub(super) fn zone(&self, name: Option<Spanned<String>>) -> Result<TimeZone, ConfigError> {
-        let Some(name) = name else {
-            return Ok(TimeZone::system());
-        };
-        TimeZone::get(name.get_ref()).map_err(|_| {
-            let message = match jiff::tz::db().is_definitively_empty() {
-                true => "time_zone: this machine has no time zone data; install the package tzdata"
-                    .to_owned(),
-                false => format!(
-                    "time_zone: {:?} is unknown, expected a name like \"Europe/Berlin\" or \
-                     \"America/New_York\"",
-                    name.get_ref()
-                ),
-            };
-            self.error(Some(name.span()), message)
-        })
-    }
-
-    /// Reads the format of the clock; returns true for twelve hours.
-    pub(super) fn twelve_hours(&self, clock: Option<Spanned<String>>) -> Result<bool, ConfigError> {
-        let Some(clock) = clock else { return Ok(false) };
-        match clock.get_ref().as_str() {
-            "24h" => Ok(false),
-            "12h" => Ok(true),
-            other => Err(self.error(
-                Some(clock.span()),
-                format!("clock: {other:?}, expected \"24h\" or \"12h\""),
-            )),
-        }
-    }
-
-    pub(super) fn numbers(
-        &self,
-        numbers: Option<Spanned<String>>,
-    ) -> Result<NumberFormat, ConfigError> {
-        let Some(numbers) = numbers else {
-            return Ok(NumberFormat::default());
-        };
-        let written = |(text, ..): &&(&str, _, _)| text == numbers.get_ref();
-        match NUMBERS.iter().find(written) {
-            Some((_, group, point)) => Ok(NumberFormat {
-                group: *group,
-                point: *point,
-            }),
-            None => {
-                let known = NUMBERS.map(|(text, ..)| format!("{text:?}")).join(", ");
-                let message = format!("numbers: {:?}, expected one of {known}", numbers.get_ref());
-                Err(self.error(Some(numbers.span()), message))
-            }
-        }
+            (first, second) => Ok(PageSpec::Pair(first, Some(second))),
+        },
+        _ => Err(format!(
+            "{page:?}, expected one symbol, two with a space between them, or \"link\""
+        )),
     }
 }
 
-/// Returns a page in the form of the configuration file, in quotes.
-fn name(page_spec: PageSpec, watchlist: &[Symbol]) -> String {
-    let symbol = |place: usize| {
-        watchlist
-            .get(place)
-            .map(Symbol::to_string)
-            .unwrap_or_default()
-    };
-    match page_spec {
-        PageSpec::Pair(first, Some(second)) => format!("\"{} {}\"", symbol(first), symbol(second)),
-        PageSpec::Pair(only, None) | PageSpec::Big(only) | PageSpec::Contract(only) => {
-            format!("{:?}", symbol(only))
+/// Returns the index of a page among the pages of the settings.
+fn page_place(page: &str, settings: &TickerSettings) -> Result<usize, String> {
+    let wanted = page_spec(page, &settings.watchlist)?;
+    let page_specs = settings.page_specs();
+    let place = page_specs.iter().position(|known| match (*known, wanted) {
+        // With an odd number of instruments, the last one is alone on its page.
+        (PageSpec::Pair(first, None), PageSpec::Big(only)) => first == only,
+        (known, wanted) => known == wanted,
+    });
+    place.ok_or_else(|| {
+        let symbol = |place: usize| &settings.watchlist[place];
+        let names = page_specs.iter().map(|page| match *page {
+            PageSpec::Pair(first, Some(second)) => {
+                format!("\"{} {}\"", symbol(first), symbol(second))
+            }
+            PageSpec::Pair(only, None) | PageSpec::Big(only) | PageSpec::Contract(only) => {
+                format!("\"{}\"", symbol(only))
+            }
+            PageSpec::Link => "\"link\"".to_owned(),
+        });
+        let names = names.collect::<Vec<_>>().join(", ");
+        format!("{page:?} is not a page, expected one of {names}")
+    })
+}
+
+/// Returns the index of a symbol on the watchlist.
+pub(super) fn place(word: &str, watchlist: &[Symbol]) -> Result<usize, String> {
+    let symbol: Symbol = word
+        .parse()
+        .map_err(|error: SymbolError| error.to_string())?;
+    let place = watchlist.iter().position(|known| *known == symbol);
+    place.ok_or_else(|| {
+        let share_alternative = watchlist.iter().find(|known| known.name() == symbol.name());
+        match share_alternative {
+            Some(other) => format!(
+                "{word} is not on the watchlist, but {other} is; write {other}, or add {word} to \
+                 the watchlist"
+            ),
+            None => {
+                format!("{symbol} is not on the watchlist; add this symbol to the watchlist")
+            }
         }
-        PageSpec::Link => "\"link\"".to_owned(),
+    })
+}
+
+pub(super) fn zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|_| match jiff::tz::db().is_definitively_empty() {
+        true => "this machine has no time zone data; install the package tzdata".to_owned(),
+        false => format!(
+            "{name:?} is unknown, expected a name like \"Europe/Berlin\" or \"America/New_York\""
+        ),
+    })
+}
+
+/// Reads the format of the clock; returns true for twelve hours.
+pub(super) fn twelve_hours(clock: &str) -> Result<bool, String> {
+    match clock {
+        "24h" => Ok(false),
+        "12h" => Ok(true),
+        other => Err(format!("{other:?}, expected \"24h\" or \"12h\"")),
+    }
+}
+
+pub(super) fn numbers(text: &str) -> Result<NumberFormat, String> {
+    match NUMBERS.into_iter().find(|(example, ..)| *example == text) {
+        Some((_, group, point)) => Ok(NumberFormat { group, point }),
+        None => {
+            let known = NUMBERS.map(|(text, ..)| format!("{text:?}")).join(", ");
+            Err(format!("{text:?}, expected one of {known}"))
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::toml_reader::number;
 use super::{ConfigError, ConfigReader};
 use crate::board::Board;
 use crate::display::{self, Chip};
@@ -68,6 +69,7 @@ impl PanelConfig {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
+#[serde(expecting = "a table: a line [panel], and its settings below")]
 pub(super) struct PanelTable {
     kind: Option<PanelKind>,
     file: Option<PathBuf>,
@@ -90,50 +92,41 @@ impl ConfigReader<'_> {
     ) -> Result<PanelConfig, ConfigError> {
         let defaults = PanelConfig::of(board);
         let mut oled = defaults.oled;
-        if let Some(chip) = &table.chip {
-            oled.chip = (chip.get_ref().parse())
-                .map_err(|reason| self.error(Some(chip.span()), format!("chip: {reason}")))?;
-        }
+        self.set(&mut oled.chip, "chip", &table.chip, str::parse)?;
         if let Some(offset) = &table.column_offset {
             let Chip::Sh1106 { column } = &mut oled.chip else {
                 let reason = "column_offset: only the chip sh1106 has this setting; expected chip \
                               = \"sh1106\"";
                 return Err(self.error(Some(offset.span()), reason));
             };
-            *column = self.number(
-                offset,
-                "column_offset",
-                0..=Chip::SPARE,
-                "0 to 4, usually 2",
-            )?;
+            *column = self.read("column_offset", offset, |value: &i64| {
+                number(*value, 0..=Chip::SPARE, "0 to 4, usually 2")
+            })?;
         }
-        if let Some(size) = &table.size {
-            oled.size = (size.get_ref().parse())
-                .map_err(|reason| self.error(Some(size.span()), format!("size: {reason}")))?;
-        }
+        self.set(&mut oled.size, "size", &table.size, str::parse)?;
         if let Some(bus) = &table.bus {
             oled.bus.clone_from(bus);
         }
-        if let Some(address) = &table.address {
-            oled.address = self.number(
-                address,
-                "address",
-                0x08..=0x77,
-                "a 7-bit address, usually 0x3c or 0x3d",
-            )?;
-        }
-        if let Some(rotation) = &table.rotation {
-            oled.rotation = match rotation.get_ref() {
-                0 => display::Rotation::Upright,
-                180 => display::Rotation::UpsideDown,
-                other => {
-                    return Err(self.error(
-                        Some(rotation.span()),
-                        format!("rotation: {other}, expected 0 or 180"),
-                    ));
-                }
-            };
-        }
+        self.set(
+            &mut oled.address,
+            "address",
+            &table.address,
+            |value: &i64| {
+                let expected = "a 7-bit address, usually 0x3c or 0x3d";
+                number(*value, 0x08..=0x77, expected)
+            },
+        )?;
+        let rotation = &mut oled.rotation;
+        self.set(
+            rotation,
+            "rotation",
+            &table.rotation,
+            |value: &i64| match value {
+                0 => Ok(display::Rotation::Upright),
+                180 => Ok(display::Rotation::UpsideDown),
+                other => Err(format!("{other}, expected 0 or 180")),
+            },
+        )?;
         Ok(PanelConfig {
             kind: table.kind.unwrap_or(defaults.kind),
             file: table.file.clone().unwrap_or(defaults.file),

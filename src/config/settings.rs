@@ -135,17 +135,10 @@ impl DimmingPeriod {
 
 /// Returns the default pages of a watchlist: pairs of instruments, and one page for each contract.
 fn default_pages(watchlist: &[Symbol]) -> Vec<PageSpec> {
-    let places = |option: bool| {
-        let symbols = watchlist.iter().enumerate();
-        symbols
-            .filter(move |(_, symbol)| (symbol.class() == AssetClass::Option) == option)
-            .map(|(place, _)| place)
-    };
-    let priced: Vec<usize> = places(false).collect();
-    let pairs = priced.chunks(2).filter_map(|pair| match pair {
-        [first, second] => Some(PageSpec::Pair(*first, Some(*second))),
-        [only] => Some(PageSpec::Pair(*only, None)),
-        _ => None,
-    });
-    pairs.chain(places(true).map(PageSpec::Contract)).collect()
+    let contract = |place: &usize| watchlist[*place].class() == AssetClass::Option;
+    let (contracts, priced): (Vec<usize>, Vec<usize>) = (0..watchlist.len()).partition(contract);
+    let pairs = priced.chunks(2);
+    let pairs = pairs.map(|pair| PageSpec::Pair(pair[0], pair.get(1).copied()));
+    let contracts = contracts.into_iter().map(PageSpec::Contract);
+    pairs.chain(contracts).collect()
 }

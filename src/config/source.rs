@@ -1,29 +1,52 @@
-//! The source of the prices in the configuration: the tables `[hub]` and `[massive]`.
+//! The source of the prices in the configuration, the tables `[hub]` and `[massive]`, and the secret
+//! of the source.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::toml_reader::{NO_PATH, secret_file};
 use super::{ConfigError, ConfigReader, MASSIVE};
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
-use crate::secret::Environment;
+use crate::secret::{Environment, Secret, is_blank, read_secret};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[serde(expecting = "a table: a line [hub], and its settings below")]
 pub(super) struct HubTable {
     url: Spanned<String>,
-    pub(super) token_file: Option<Spanned<PathBuf>>,
+    #[serde(default, deserialize_with = "secret_file")]
+    token_file: Option<Spanned<PathBuf>>,
     ca_file: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[serde(expecting = "a table: a line [massive], and its settings below")]
 pub(super) struct MassiveTable {
     url: Option<Spanned<String>>,
-    pub(super) key_file: Option<Spanned<PathBuf>>,
+    #[serde(default, deserialize_with = "secret_file")]
+    key_file: Option<Spanned<PathBuf>>,
     ca_file: Option<Spanned<PathBuf>>,
+}
+
+/// The source, and the files that the configuration names for it.
+pub(super) struct SourceConfig {
+    pub(super) source: FeedSource,
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) ca_file: Option<Spanned<PathBuf>>,
+}
+
+/// Returns the name of the secret of a source, which is also the name of its systemd credential,
+/// and the environment variable that may contain the secret.
+pub(crate) const fn secret_names(provider: FeedProvider) -> (&'static str, &'static str) {
+    match provider {
+        FeedProvider::Hub => ("token", "MASSIVE_PROXY_TOKEN"),
+        FeedProvider::Vendor => ("key", "MASSIVE_API_KEY"),
+    }
 }
 
 impl ConfigReader<'_> {
@@ -32,64 +55,115 @@ impl ConfigReader<'_> {
         hub: Option<Spanned<HubTable>>,
         massive: Option<Spanned<MassiveTable>>,
         environment: &Environment,
-    ) -> Result<(FeedSource, Option<Spanned<PathBuf>>), ConfigError> {
-        match (hub, massive) {
-            (None, None) => Err(self.error(
-                None,
-                "the source of the prices is missing; expected a table [hub] with url = \
-                 \"ws://HOST:3000\", or [massive]",
-            )),
-            (Some(_), Some(massive)) => Err(self.error(
-                Some(massive.span()),
-                "expected either [hub] or [massive], not both",
-            )),
+    ) -> Result<SourceConfig, ConfigError> {
+        let (provider, table, url, secret_file, ca_file) = match (hub, massive) {
             (Some(hub), None) => {
-                let table = hub.span();
-                let hub = hub.into_inner();
-                let endpoint = self.endpoint(&hub.url)?;
-                let secret = self.secret(
-                    Some(table),
-                    hub.token_file,
-                    environment,
-                    "token",
-                    "MASSIVE_PROXY_TOKEN",
-                    &environment.token,
-                )?;
-                Ok((
-                    FeedSource {
-                        provider: FeedProvider::Hub,
-                        endpoint,
-                        secret: Some(secret),
-                    },
-                    hub.ca_file,
-                ))
+                let (table, hub) = (hub.span(), hub.into_inner());
+                let url = Some(hub.url);
+                (FeedProvider::Hub, table, url, hub.token_file, hub.ca_file)
             }
             (None, Some(massive)) => {
-                let table = massive.span();
-                let massive = massive.into_inner();
-                let endpoint = match &massive.url {
-                    Some(url) => self.endpoint(url)?,
-                    None => {
-                        Endpoint::parse(MASSIVE).map_err(|message| self.error(None, message))?
-                    }
-                };
-                let secret = self.secret(
-                    Some(table),
-                    massive.key_file,
-                    environment,
-                    "key",
-                    "MASSIVE_API_KEY",
-                    &environment.key,
-                )?;
-                Ok((
-                    FeedSource {
-                        provider: FeedProvider::Vendor,
-                        endpoint,
-                        secret: Some(secret),
-                    },
-                    massive.ca_file,
-                ))
+                let (table, massive) = (massive.span(), massive.into_inner());
+                let MassiveTable {
+                    url,
+                    key_file,
+                    ca_file,
+                } = massive;
+                (FeedProvider::Vendor, table, url, key_file, ca_file)
             }
+            (None, None) => {
+                let reason = "the source of the prices is missing; expected a table [hub] with url \
+                              = \"ws://HOST:3000\", or [massive]";
+                return Err(self.error(None, reason));
+            }
+            (Some(_), Some(massive)) => {
+                let reason = "expected either [hub] or [massive], not both";
+                return Err(self.error(Some(massive.span()), reason));
+            }
+        };
+        let endpoint = self.endpoint(&url)?;
+        let secret = self.secret(provider, Some(table), &secret_file, environment)?;
+        Ok(SourceConfig {
+            source: FeedSource {
+                provider,
+                endpoint,
+                secret: Some(secret),
+            },
+            secret_file: secret_file.map(Spanned::into_inner),
+            ca_file,
+        })
+    }
+
+    /// Reads the address of a server; the default is the address of the vendor.
+    pub(crate) fn endpoint(&self, url: &Option<Spanned<String>>) -> Result<Endpoint, ConfigError> {
+        match url {
+            Some(url) => self.read("url", url, Endpoint::parse),
+            None => Endpoint::parse(MASSIVE).map_err(|reason| self.error(None, reason)),
         }
+    }
+
+    /// Reads the secret from the first place that has one: the named file, a systemd credential, or
+    /// the environment variable. The error for a missing secret points to the position `table`.
+    pub(crate) fn secret(
+        &self,
+        provider: FeedProvider,
+        table: Option<Range<usize>>,
+        file: &Option<Spanned<PathBuf>>,
+        environment: &Environment,
+    ) -> Result<Secret, ConfigError> {
+        let (name, variable) = secret_names(provider);
+        self.optional_secret(provider, file, environment)?
+            .ok_or_else(|| {
+                self.error(
+                    table,
+                    format!(
+                        "there is no {name}; expected {name}_file = \"/path\" in this table, a \
+                         systemd credential with the name {name} (the service reads \
+                         /etc/deskticker/{name} at its start), or the environment variable \
+                         {variable}"
+                    ),
+                )
+            })
+    }
+
+    /// Reads the secret as [`ConfigReader::secret`] does, but returns `None` if no place has a
+    /// secret.
+    pub(crate) fn optional_secret(
+        &self,
+        provider: FeedProvider,
+        file: &Option<Spanned<PathBuf>>,
+        environment: &Environment,
+    ) -> Result<Option<Secret>, ConfigError> {
+        let (name, variable) = secret_names(provider);
+        if let Some(file) = file {
+            let path = file.get_ref();
+            return read_secret(path).map(Some).map_err(|reason| {
+                // A value that is not a path is most likely the secret itself, in the wrong place.
+                let message = match path.is_absolute() || path.exists() {
+                    true => format!("{name}_file: {}: {reason}", path.display()),
+                    false => format!("{name}_file: no such file, {NO_PATH}"),
+                };
+                ConfigError {
+                    other: Some(path.clone()),
+                    ..self.error(Some(file.span()), message)
+                }
+            });
+        }
+        let credential = environment.credentials.as_ref();
+        let credential = credential.map(|directory| directory.join(name));
+        // A blank credential counts as missing. Our systemd units provide a blank credential as a
+        // default, because systemd does not start a service without its credential, and the display
+        // could then not show the problem.
+        if let Some(path) = credential.filter(|path| path.exists() && !is_blank(path)) {
+            return read_secret(&path).map(Some).map_err(|reason| {
+                self.error(None, format!("credential {}: {reason}", path.display()))
+            });
+        }
+        let value = match provider {
+            FeedProvider::Hub => &environment.token,
+            FeedProvider::Vendor => &environment.key,
+        };
+        let secret = value.as_deref().map(Secret::new).transpose();
+        secret.map_err(|reason| self.error(None, format!("{variable}: {reason}")))
     }
 }

@@ -1,21 +1,21 @@
 //! The text of a configuration and the errors in it. This module owns the position and the text of
 //! an error. It knows no particular setting.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
-
-use crate::net::endpoint::Endpoint;
-use crate::secret::{Environment, Secret, is_blank, read_secret};
 
 /// The error text for a setting that must name the file of a secret. The text does not repeat the
 /// wrong value, which may be the secret itself.
-const NO_PATH: &str = "expected the path of a file, like \"/etc/deskticker/token\"";
+pub(super) const NO_PATH: &str = "expected the path of a file, like \"/etc/deskticker/token\"";
 
 /// The phrases of the TOML parser, and their replacements in the terms of the configuration file.
-const WORDS: [(&str, &str); 15] = [
+const WORDS: [(&str, &str); 9] = [
     (
         "invalid type: map, expected a sequence",
         "expected a list; each alert and each night begins with a line in double brackets, \
@@ -33,30 +33,6 @@ const WORDS: [(&str, &str); 15] = [
     (
         "expected a sequence",
         "expected a list, like [\"SPX\", \"VIX\"]",
-    ),
-    (
-        "expected struct HubTable",
-        "expected a table: a line [hub], and its settings below",
-    ),
-    (
-        "expected struct MassiveTable",
-        "expected a table: a line [massive], and its settings below",
-    ),
-    (
-        "expected struct PanelTable",
-        "expected a table: a line [panel], and its settings below",
-    ),
-    (
-        "expected struct PagesTable",
-        "expected a table: a line [pages], and its settings below",
-    ),
-    (
-        "expected struct AlertTable",
-        "expected a table: a line [[alert]], and its settings below",
-    ),
-    (
-        "expected struct NightTable",
-        "expected a table: a line [[night]], and its settings below",
     ),
     ("floating point", "decimal number"),
 ];
@@ -93,11 +69,12 @@ impl ConfigError {
     /// Returns the error text for a small display: with the name of the file instead of its path.
     pub fn brief(&self) -> String {
         let name = self.file.file_name().map(PathBuf::from);
-        let brief = Self {
-            file: name.unwrap_or_else(|| self.file.clone()),
+        let file = name.unwrap_or_else(|| self.file.clone());
+        Self {
+            file,
             ..self.clone()
-        };
-        brief.to_string()
+        }
+        .to_string()
     }
 }
 
@@ -108,9 +85,15 @@ pub(crate) struct ConfigReader<'a> {
 }
 
 impl ConfigReader<'_> {
-    /// Parses the text as TOML.
-    pub(crate) fn file<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        toml::from_str(self.text).map_err(|error| self.parser_error(&error))
+    /// Parses the text as TOML. An error is in the terms of the configuration file.
+    pub(crate) fn file<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        toml::from_str(self.text).map_err(|error: toml::de::Error| {
+            let message = error.message().lines().collect::<Vec<_>>().join(", ");
+            let message = WORDS.iter().fold(message, |message, (theirs, ours)| {
+                message.replace(theirs, ours)
+            });
+            self.error(error.span(), message)
+        })
     }
 
     pub(crate) fn error(
@@ -126,122 +109,54 @@ impl ConfigReader<'_> {
         }
     }
 
-    fn before(&self, span: &Range<usize>) -> &[u8] {
-        let text = self.text.as_bytes();
-        text.get(..span.start).unwrap_or(text)
-    }
-
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
-        let breaks = self.before(span).iter().filter(|byte| **byte == b'\n');
-        breaks.count() + 1
+        let before = self.text.bytes().take(span.start);
+        before.filter(|byte| *byte == b'\n').count() + 1
     }
 
-    /// Returns the error of the parser in the terms of the configuration file.
-    fn parser_error(&self, error: &toml::de::Error) -> ConfigError {
-        let line = |span| self.before(&span).rsplit(|byte| *byte == b'\n').next();
-        let secret = error.span().and_then(line).is_some_and(|before| {
-            // The text before the value ends with the key and its equals sign, in any form of a
-            // TOML table.
-            let key = before.trim_ascii_end();
-            let key = key.strip_suffix(b"=").unwrap_or(key).trim_ascii_end();
-            let key = key.strip_suffix(b"\"").unwrap_or(key);
-            key.ends_with(b"token_file") || key.ends_with(b"key_file")
-        });
-        let message = error.message().lines().collect::<Vec<_>>().join(", ");
-        // The wrong value may be the secret itself, and the message of the parser would repeat it.
-        let message = match secret && message.starts_with("invalid type") {
-            true => format!("invalid type, {NO_PATH}"),
-            false => WORDS.iter().fold(message, |message, (theirs, ours)| {
-                message.replace(theirs, ours)
-            }),
-        };
-        self.error(error.span(), message)
-    }
-
-    /// Reads a whole number within a range; `expected` describes the range for the error message.
-    pub(super) fn number<T: TryFrom<i64> + PartialOrd>(
+    /// Converts the value of a setting. An error has the line and the key of the setting.
+    pub(crate) fn read<T: Borrow<B>, B: ?Sized, V, E: fmt::Display>(
         &self,
-        value: &Spanned<i64>,
         key: &str,
-        range: RangeInclusive<T>,
-        expected: &str,
-    ) -> Result<T, ConfigError> {
-        let number = T::try_from(*value.get_ref()).ok();
-        number
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                let message = format!("{key}: {}, expected {expected}", value.get_ref());
-                self.error(Some(value.span()), message)
-            })
+        value: &Spanned<T>,
+        convert: impl FnOnce(&B) -> Result<V, E>,
+    ) -> Result<V, ConfigError> {
+        convert(value.get_ref().borrow())
+            .map_err(|reason| self.error(Some(value.span()), format!("{key}: {reason}")))
     }
 
-    pub(crate) fn endpoint(&self, url: &Spanned<String>) -> Result<Endpoint, ConfigError> {
-        Endpoint::parse(url.get_ref())
-            .map_err(|message| self.error(Some(url.span()), format!("url: {message}")))
-    }
-
-    /// Reads the secret from the first place that has one: the named file, a systemd credential, or
-    /// the environment variable. The error for a missing secret points to the position `table`.
-    pub(crate) fn secret(
+    /// Replaces a default value, if the file contains the setting; see [`ConfigReader::read`].
+    pub(crate) fn set<T: Borrow<B>, B: ?Sized, V, E: fmt::Display>(
         &self,
-        table: Option<Range<usize>>,
-        file: Option<Spanned<PathBuf>>,
-        environment: &Environment,
-        name: &str,
-        variable: &str,
-        value: &Option<String>,
-    ) -> Result<Secret, ConfigError> {
-        let found = self.optional_secret(file, environment, name, variable, value)?;
-        found.ok_or_else(|| {
-            self.error(
-                table,
-                format!(
-                    "there is no {name}; expected {name}_file = \"/path\" in this table, a systemd \
-                     credential with the name {name} (the service reads /etc/deskticker/{name} at \
-                     its start), or the environment variable {variable}"
-                ),
-            )
-        })
+        to: &mut V,
+        key: &str,
+        value: &Option<Spanned<T>>,
+        convert: impl FnOnce(&B) -> Result<V, E>,
+    ) -> Result<(), ConfigError> {
+        if let Some(value) = value {
+            *to = self.read(key, value, convert)?;
+        }
+        Ok(())
     }
+}
 
-    /// Reads the secret as [`ConfigReader::secret`] does, but returns `None` if no place has a
-    /// secret.
-    pub(crate) fn optional_secret(
-        &self,
-        file: Option<Spanned<PathBuf>>,
-        environment: &Environment,
-        name: &str,
-        variable: &str,
-        value: &Option<String>,
-    ) -> Result<Option<Secret>, ConfigError> {
-        if let Some(file) = file {
-            let span = Some(file.span());
-            let path = file.get_ref();
-            return read_secret(path).map(Some).map_err(|reason| {
-                // A value that is not a path is most likely the secret itself, in the wrong place.
-                let message = match path.is_absolute() || path.exists() {
-                    true => format!("{name}_file: {}: {reason}", path.display()),
-                    false => format!("{name}_file: no such file, {NO_PATH}"),
-                };
-                ConfigError {
-                    other: Some(path.clone()),
-                    ..self.error(span, message)
-                }
-            });
-        }
-        let credential = environment
-            .credentials
-            .as_ref()
-            .map(|directory| directory.join(name));
-        // A blank credential counts as missing. Our systemd units provide a blank credential as a
-        // default, because systemd does not start a service without its credential, and the display
-        // could then not show the problem.
-        if let Some(path) = credential.filter(|path| path.exists() && !is_blank(path)) {
-            return read_secret(&path).map(Some).map_err(|reason| {
-                self.error(None, format!("credential {}: {reason}", path.display()))
-            });
-        }
-        let value = value.as_deref().map(Secret::new).transpose();
-        value.map_err(|reason| self.error(None, format!("{variable}: {reason}")))
-    }
+/// Reads a whole number within a range; `expected` describes the range for the error message.
+pub(super) fn number<T: TryFrom<i64> + PartialOrd>(
+    value: i64,
+    range: RangeInclusive<T>,
+    expected: &str,
+) -> Result<T, String> {
+    let number = T::try_from(value)
+        .ok()
+        .filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("{value}, expected {expected}"))
+}
+
+/// Deserializes the path of the file of a secret. A wrong value may be the secret itself, so the
+/// error does not repeat it.
+pub(crate) fn secret_file<'de, D: Deserializer<'de>>(
+    value: D,
+) -> Result<Option<Spanned<PathBuf>>, D::Error> {
+    let path = Spanned::deserialize(value).map(Some);
+    path.map_err(|_| D::Error::custom(format!("invalid type, {NO_PATH}")))
 }

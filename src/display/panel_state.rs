@@ -6,6 +6,8 @@ use std::{fmt, fs, io};
 
 use jiff::Timestamp;
 
+use crate::files::replace_file;
+
 /// The state of a program's panel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PanelState {
@@ -28,9 +30,7 @@ impl PanelState {
     /// # Errors
     /// Returns an error if the file cannot be written.
     pub fn write(self, path: &Path) -> io::Result<()> {
-        let temporary = path.with_extension("tmp");
-        fs::write(&temporary, format!("{self}\n"))?;
-        fs::rename(&temporary, path)
+        replace_file(path, format!("{self}\n").as_bytes(), 0o600, false).map(drop)
     }
 
     /// Reads the state from a file. Returns `None` if the file does not exist or does not contain a

@@ -7,9 +7,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{CheckReport, network, summary, text};
+use crate::config::{DAYS, NUMBERS, PanelKind};
+use crate::display::Chip;
 use crate::net::endpoint::Endpoint;
+use crate::render::Size;
 
-const MASK: &str = "(hidden)";
+/// The text that replaces a secret or a private value.
+pub(super) const MASK: &str = "(hidden)";
 const TABLES: [&str; 6] = [
     "[hub]",
     "[massive]",
@@ -18,10 +22,6 @@ const TABLES: [&str; 6] = [
     "[[alert]]",
     "[[night]]",
 ];
-const NUMBERS: [&str; 6] = [
-    "1,234.56", "1.234,56", "1 234,56", "1'234.56", "1234.56", "1234,56",
-];
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// The maximum length of a symbol, in bytes. The longest symbols are those of option contracts,
 /// such as `O:SPXW261218C06500000`.
 const SYMBOL: usize = 24;
@@ -50,9 +50,7 @@ impl Bundle {
                  or choose another name"
             ));
         }
-        let folder = file
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = file.parent().filter(|folder| *folder != Path::new(""));
         if folder.is_some_and(|folder| !folder.is_dir()) {
             return Err(format!("{shown}: the folder does not exist"));
         }
@@ -126,19 +124,18 @@ fn setting(out: &mut String, key: &str, value: &str) {
         "above" | "below" | "change_percent" => given(!quoted && price(value)),
         "off" | "shift" => among(&["true", "false"]),
         "clock" => among(&["24h", "12h"]),
-        "numbers" => among(&NUMBERS),
+        "numbers" => among(&NUMBERS.map(|(example, ..)| example)),
         "url" => Endpoint::parse(value)
             .ok()
             .map(|endpoint| network::place(&endpoint)),
         "token_file" | "key_file" | "ca_file" | "file" => path(value),
-        "bus" => given(
-            value
-                .strip_prefix("/dev/i2c-")
-                .is_some_and(|number| number.parse::<u32>().is_ok()),
-        ),
-        "kind" => among(&["oled", "terminal", "png"]),
-        "chip" => among(&["ssd1306", "ssd1315", "ssd1309", "sh1106"]),
-        "size" => among(&["128x64", "128x32"]),
+        "bus" => {
+            let number = value.strip_prefix("/dev/i2c-");
+            given(number.is_some_and(|number| number.parse::<u32>().is_ok()))
+        }
+        "kind" => given(value.parse::<PanelKind>().is_ok()),
+        "chip" => given(value.parse::<Chip>().is_ok()),
+        "size" => given(value.parse::<Size>().is_ok()),
         "address" | "rotation" | "brightness" | "column_offset" | "interval" | "seconds" => {
             given(value.len() <= 4 && !quoted && !value.is_empty())
         }
@@ -200,10 +197,8 @@ fn content(value: &str) -> (&str, bool) {
         Some(quote @ ('"' | '\'')) => quote,
         Some('[') => ']',
         _ => {
-            return (
-                value.split([' ', '\t', '#']).next().unwrap_or_default(),
-                false,
-            );
+            let word = value.split([' ', '\t', '#']).next();
+            return (word.unwrap_or_default(), false);
         }
     };
     let inner = chars.as_str();
@@ -213,12 +208,8 @@ fn content(value: &str) -> (&str, bool) {
 /// Returns the value if the value is almost certainly a path.
 fn path(value: &str) -> Option<String> {
     let mut names = value.strip_prefix('/')?.split('/');
-    let plain = |name: &str| {
-        name.len() <= NAME
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-    };
+    let sign = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let plain = |name: &str| name.len() <= NAME && name.bytes().all(sign);
     let rooted = |first: &str| ROOTS.contains(&first);
     let good = value.split('/').all(plain) && names.next().is_some_and(rooted);
     good.then(|| value.to_owned())

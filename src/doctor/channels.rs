@@ -43,49 +43,49 @@ impl ChannelProbe {
     pub(super) fn open(context: &CheckContext<'_>, connector: &Connector, config: &Config) -> Self {
         let now = context.clock.now();
         let (updates, incoming) = mpsc::channel(QUEUE);
-        let source = Arc::new(config.source.clone());
-        let mut links = JoinSet::new();
-        let mut demand = Vec::new();
-        let mut missing = Vec::new();
-        for cluster in Cluster::ALL {
-            let channels = subscriptions::route(&config.settings.watchlist, cluster);
-            if channels.is_empty() {
-                continue;
-            }
-            missing.extend(channels.iter().cloned());
-            let (order, wanted) = watch::channel(SubscriptionDemand {
-                channels,
-                max_silence: None,
-                stop: false,
-            });
-            demand.push(order);
-            let session = Session {
-                cluster,
-                source: source.clone(),
-                connector: connector.clone(),
-                demand: wanted,
-                updates: updates.clone(),
-                clock: context.clock.clone(),
-            };
-            links.spawn(session.run());
-        }
-        let market_open = config.settings.watchlist.iter().any(|symbol| {
+        let watchlist = &config.settings.watchlist;
+        let is_open = |symbol| {
             now.utc
                 .is_none_or(|utc| context.calendar.phase(symbol, utc).is_open())
-        });
-        Self {
-            links,
-            demand,
+        };
+        let mut probe = Self {
+            links: JoinSet::new(),
+            demand: Vec::new(),
             updates: incoming,
             clock: context.clock.clone(),
             opened: now.monotonic,
             time_limit: context.time_limit,
-            market_open,
-            wanted: missing.len(),
-            missing,
+            market_open: watchlist.iter().any(is_open),
+            wanted: 0,
+            missing: Vec::new(),
             first: None,
             failed: None,
+        };
+        let source = Arc::new(config.source.clone());
+        for cluster in Cluster::ALL {
+            let channels = subscriptions::route(watchlist, cluster);
+            if channels.is_empty() {
+                continue;
+            }
+            probe.missing.extend(channels.iter().cloned());
+            let (order, demand) = watch::channel(SubscriptionDemand {
+                channels,
+                max_silence: None,
+                stop: false,
+            });
+            probe.demand.push(order);
+            let session = Session {
+                cluster,
+                source: source.clone(),
+                connector: connector.clone(),
+                demand,
+                updates: updates.clone(),
+                clock: context.clock.clone(),
+            };
+            probe.links.spawn(session.run());
         }
+        probe.wanted = probe.missing.len();
+        probe
     }
 
     /// Waits until all expected data has arrived, a session has failed, or the time limit has
@@ -93,14 +93,11 @@ impl ChannelProbe {
     pub(super) async fn wait_for_values(&mut self) {
         let time_limit = self.time_limit;
         let listening = async {
-            while !self.missing.is_empty() || (self.market_open && self.first.is_none()) {
+            while self.failed.is_none() && (!self.missing.is_empty() || self.lacks_value()) {
                 let Some(update) = self.updates.recv().await else {
                     return;
                 };
                 self.take(update);
-                if self.failed.is_some() {
-                    return;
-                }
             }
         };
         // A timeout is no error at this point, because `judge` reports the missing channels.
@@ -110,11 +107,11 @@ impl ChannelProbe {
     fn take(&mut self, update: Update) {
         match update {
             Update::Status(cluster, status) => {
-                let failed = matches!(
+                if matches!(
                     status.phase,
                     ConnectionPhase::Down | ConnectionPhase::Refused
-                );
-                if let Some(reason) = status.reason.filter(|_| failed) {
+                ) && let Some(reason) = status.reason
+                {
                     self.failed = Some((cluster, reason));
                 }
             }
@@ -130,17 +127,20 @@ impl ChannelProbe {
     /// Any event on a channel confirms the channel. A value, quote or trade also counts as the
     /// first value; an aggregate bar does not.
     fn confirm_received(&mut self, kind: ChannelKind, ticker: &Ticker) {
-        let of = |channel: &Channel| channel.kind == kind && channel.ticker == *ticker;
-        self.missing.retain(|channel| !of(channel));
-        if matches!(
-            kind,
-            ChannelKind::Value | ChannelKind::Quote | ChannelKind::Trade
-        ) {
+        self.missing
+            .retain(|channel| channel.kind != kind || channel.ticker != *ticker);
+        let value = [ChannelKind::Value, ChannelKind::Quote, ChannelKind::Trade].contains(&kind);
+        if value {
             let after = self.clock.now().monotonic.since(self.opened);
             let name = ticker.as_str();
             let name = name.strip_prefix("I:").unwrap_or(name);
             self.first.get_or_insert((name.to_owned(), after));
         }
+    }
+
+    /// Returns true while the market is open and no value has arrived.
+    const fn lacks_value(&self) -> bool {
+        self.market_open && self.first.is_none()
     }
 
     /// Stops all sessions and waits until every session has ended.
@@ -162,31 +162,16 @@ impl ChannelProbe {
         if let Some((cluster, reason)) = self.failed {
             return match reason {
                 Failure::Token => hub::unwelcome(CHECK),
-                _ => {
-                    let remedy = "Read the log of the hub, on the machine of the hub:\n  \
-                                  journalctl -u deskticker-hub -n 50";
-                    Finding::failed(CHECK, format!("{cluster}: {reason}"), remedy)
-                }
+                _ => Finding::failed(CHECK, format!("{cluster}: {reason}"), hub::READ_LOG),
             };
         }
-        let mut found = format!(
-            "{} of {} confirmed",
-            self.wanted - self.missing.len(),
-            self.wanted
-        );
+        let confirmed = self.wanted - self.missing.len();
+        let mut found = format!("{confirmed} of {} confirmed", self.wanted);
         if !self.missing.is_empty() {
-            let names: Vec<String> = self
-                .missing
-                .iter()
-                .take(6)
-                .map(Channel::to_string)
-                .collect();
-            let more = if names.len() < self.missing.len() {
-                ", …"
-            } else {
-                ""
-            };
-            found = format!("{found}, not confirmed: {}{more}", names.join(", "));
+            let shown = self.missing.iter().take(6).map(Channel::to_string);
+            let more = if self.missing.len() > 6 { ", …" } else { "" };
+            let shown = shown.collect::<Vec<_>>().join(", ");
+            found = format!("{found}, not confirmed: {shown}{more}");
         }
         let found = match &self.first {
             Some((name, after)) => {
@@ -197,13 +182,12 @@ impl ChannelProbe {
             }
             None => format!("{found}; the market is closed"),
         };
-        let silent = self.market_open && self.first.is_none();
         if hub && !self.missing.is_empty() {
             let remedy = "Correct the watchlist: does Massive use this spelling, and does the \
                           Massive plan include these symbols?";
             return Finding::failed(CHECK, found, remedy);
         }
-        if silent {
+        if self.lacks_value() {
             let remedy = "If no value arrives while the market is open, the server itself receives \
                           no data: read the log of the server.";
             return Finding::warning(CHECK, found, remedy);

@@ -2,28 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Finding, network};
-use crate::config::{Config, ConfigError};
-use crate::net::source::FeedProvider;
+use crate::config::{Config, ConfigError, secret_names};
 use crate::secret::Environment;
-
-/// The directory from which the systemd unit loads its credential. A user who runs the doctor by
-/// hand has no credential from systemd, but may have permission to read the source file.
-pub(super) fn credentials(root: &Path) -> PathBuf {
-    root.join("etc/deskticker")
-}
 
 pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
     let count = config.settings.watchlist.len();
     let place = network::place(&config.source.endpoint);
-    let things = if count == 1 {
-        "instrument"
-    } else {
-        "instruments"
-    };
-    let found = format!("{}: {count} {things}, {place}", file.display());
+    let s = if count == 1 { "" } else { "s" };
+    let found = format!("{}: {count} instrument{s}, {place}", file.display());
     Finding::ok("configuration", found)
 }
 
@@ -36,14 +25,9 @@ pub(super) fn wrong(error: &ConfigError) -> Finding {
 /// Reports the source of the token or key. A loaded configuration always has a secret, so this
 /// function does not handle a missing secret.
 pub(super) fn token(config: &Config, environment: &Environment) -> Finding {
-    let (name, variable) = match config.source.provider {
-        FeedProvider::Hub => ("token", "MASSIVE_PROXY_TOKEN"),
-        FeedProvider::Vendor => ("key", "MASSIVE_API_KEY"),
-    };
-    let credential = environment
-        .credentials
-        .as_ref()
-        .map(|folder| folder.join(name));
+    let (name, variable) = secret_names(config.source.provider);
+    let credential = environment.credentials.as_ref();
+    let credential = credential.map(|folder| folder.join(name));
     let credential = credential.filter(|path| path.exists());
     let Some(path) = config.secret_file.clone().or(credential) else {
         return Finding::ok("token", format!("from the variable {variable}"));

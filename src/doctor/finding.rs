@@ -45,7 +45,7 @@ impl Finding {
     /// Creates a finding with the state ok.
     #[inline(never)]
     pub fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self::new(check, CheckState::Ok, found.into(), None)
+        Self::new(check, CheckState::Ok, found, None)
     }
 
     /// Creates a finding with the state warning. `remedy` describes the improvement.
@@ -55,12 +55,7 @@ impl Finding {
         found: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self::new(
-            check,
-            CheckState::Warning,
-            found.into(),
-            Some(remedy.into()),
-        )
+        Self::new(check, CheckState::Warning, found, Some(remedy.into()))
     }
 
     /// Creates a finding with the state failed. `remedy` describes the repair.
@@ -70,22 +65,23 @@ impl Finding {
         found: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self::new(check, CheckState::Failed, found.into(), Some(remedy.into()))
+        Self::new(check, CheckState::Failed, found, Some(remedy.into()))
     }
 
     /// Creates a finding with the state skipped. `reason` names the missing prerequisite.
     #[inline(never)]
     pub fn skipped(check: &'static str, reason: impl Into<String>) -> Self {
-        Self::new(check, CheckState::Skipped, reason.into(), None)
+        Self::new(check, CheckState::Skipped, reason, None)
     }
 
     #[inline(never)]
-    const fn new(
+    fn new(
         check: &'static str,
         state: CheckState,
-        found: String,
+        found: impl Into<String>,
         remedy: Option<String>,
     ) -> Self {
+        let found = found.into();
         Self {
             check,
             state,

@@ -26,6 +26,9 @@ const JOINING: Duration = Duration::from_secs(5);
 /// The delay between two requests for the upstream status.
 const AGAIN: Duration = Duration::from_millis(300);
 
+pub(super) const READ_LOG: &str = "Read the log of the hub, on the machine of the hub:\n  journalctl \
+                                   -u deskticker-hub -n 50";
+
 /// The properties of the server that the first response shows.
 #[derive(Clone, Copy, Default)]
 pub(super) struct ServerGreeting {
@@ -49,39 +52,41 @@ pub(super) async fn recognise(
         nobody.endpoint = crate::net::source::vendor_rest(&source.endpoint);
         paths = &["/v1/marketstatus/now"];
     }
-    let mut last = (unknown("no request was sent"), ServerGreeting::default());
+    let mut greeting = ServerGreeting::default();
+    let (mut status, mut portal) = (0, None);
     for path in paths {
         let answer = match http::ask(connector, &nobody, Method::GET, path).await {
             Ok(answer) => answer,
             Err(reason) => {
                 let remedy = "Is this the address and the port of a hub?";
-                return (
-                    Finding::failed("hub", reason.to_string(), remedy),
-                    ServerGreeting::default(),
-                );
+                let finding = Finding::failed("hub", reason.to_string(), remedy);
+                return (finding, ServerGreeting::default());
             }
         };
-        let date = answer.header(&DATE).and_then(machine::date);
-        let (finding, hub, settled) = judge(&answer, source);
-        last = (finding, ServerGreeting { hub, date });
-        if settled {
-            break;
+        status = answer.status.as_u16();
+        greeting.date = answer.header(&DATE).and_then(machine::date);
+        match judge(&answer, source) {
+            Some((finding, hub)) if finding.state == CheckState::Ok => {
+                return (finding, ServerGreeting { hub, ..greeting });
+            }
+            // One path proves nothing against the server: the proxy answers an unknown path with
+            // its web page.
+            Some((finding, _)) => portal = Some(finding),
+            None => {}
         }
     }
-    last
+    let unknown = || {
+        let found = format!("the server responds with status {status}: this server is not a hub");
+        let remedy = "Correct the url in the configuration; the token was not sent.";
+        Finding::failed("hub", found, remedy)
+    };
+    (portal.unwrap_or_else(unknown), greeting)
 }
 
-fn unknown(what: &str) -> Finding {
-    Finding::failed(
-        "hub",
-        format!("{what}: this server is not a hub"),
-        "Correct the url in the configuration; the token was not sent.",
-    )
-}
-
-/// Judges the response to a request without a token. Returns the finding, true for a
-/// deskticker-hub, and true if the result is final and no other path needs a request.
-fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
+/// Judges the response to a request without a token. Returns the finding, which is a failure for the
+/// web page of another server, and true for a deskticker-hub. Returns `None` for a response that
+/// says nothing about the kind of the server.
+fn judge(answer: &HttpAnswer, source: &FeedSource) -> Option<(Finding, bool)> {
     let status = answer.status.as_u16();
     let json = answer
         .json
@@ -94,21 +99,19 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
             let word = report["status"].as_str().map(printable).unwrap_or_default();
             format!("a deskticker-hub that reports the status: {word}")
         });
-        return (Finding::ok("hub", found), hub, true);
+        return Some((Finding::ok("hub", found), hub));
     }
     let web = answer.status.is_redirection() || status == 511 || (status == 200 && json.is_none());
     if web {
-        let goal = answer
-            .header(&LOCATION)
-            .and_then(|to| to.parse::<Uri>().ok());
-        let goal = goal.as_ref().and_then(|to| to.host()).map(printable);
-        let found = match goal {
+        let goal = answer.header(&LOCATION);
+        let goal = goal.and_then(|to| to.parse::<Uri>().ok());
+        let found = match goal.as_ref().and_then(Uri::host).map(printable) {
             Some(host) => format!("PORTAL: a redirect to {host} instead of JSON"),
             None => "PORTAL: a web page instead of JSON".to_owned(),
         };
         let remedy = "The network requires a login first, or the url is not the url of a hub. Open \
                       any page in a browser in this network. The token was not sent.";
-        return (Finding::failed("hub", found, remedy), false, true);
+        return Some((Finding::failed("hub", found, remedy), false));
     }
     let denied = matches!(status, 401 | 403);
     // The vendor reports a missing key as JSON with the field `error` or `status`.
@@ -116,18 +119,14 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> (Finding, bool, bool) {
         json.is_some_and(|body| body["error"].is_string() || body["status"].is_string());
     match source.provider {
         FeedProvider::Vendor if denied || (complaint && status < 500) => {
-            (Finding::ok("hub", "responds like Massive"), false, true)
+            Some((Finding::ok("hub", "responds like Massive"), false))
         }
         // The TLS certificate has already identified the hub. The ticker relies on the certificate
         // too.
         FeedProvider::Hub if denied && source.endpoint.secure => {
-            (Finding::ok("hub", "requires a token"), false, true)
+            Some((Finding::ok("hub", "requires a token"), false))
         }
-        _ => (
-            unknown(&format!("the server responds with status {status}")),
-            false,
-            false,
-        ),
+        _ => None,
     }
 }
 
@@ -171,26 +170,21 @@ pub(super) async fn key(connector: &Connector, source: &FeedSource, symbols: &[S
         Ok(answer) if answer.refused.is_empty() => Finding::ok("access", "the key is accepted"),
         Ok(answer) => {
             let refused = answer.refused.iter();
-            let refused: Vec<String> = refused
-                .map(|(who, words)| format!("{who} ({words})"))
-                .collect();
-            let found = format!("the key is accepted, but not for {}", refused.join(", "));
-            Finding::warning(
-                "access",
-                found,
-                "Does the plan include these symbols, and does Massive use this spelling?",
-            )
+            let refused = refused.map(|(who, words)| format!("{who} ({words})"));
+            let refused = refused.collect::<Vec<_>>().join(", ");
+            let remedy = "Does the plan include these symbols, and does Massive use this spelling?";
+            let found = format!("the key is accepted, but not for {refused}");
+            Finding::warning("access", found, remedy)
         }
         Err(Failure::Token) => Finding::failed(
             "access",
             "the key was refused, or the plan does not include these symbols",
             "Compare the key in the key file with the key on the dashboard at massive.com.",
         ),
-        Err(reason) => Finding::failed(
-            "access",
-            reason.to_string(),
-            "Run the doctor again in a minute.",
-        ),
+        Err(reason) => {
+            let remedy = "Run the doctor again in a minute.";
+            Finding::failed("access", reason.to_string(), remedy)
+        }
     }
 }
 
@@ -217,11 +211,8 @@ async fn upstream_now(connector: &Connector, config: &Config) -> Finding {
         ..config.source.clone()
     };
     let answer = http::ask(connector, &nobody, Method::GET, "/healthz").await;
-    let body = answer
-        .ok()
-        .and_then(|answer| answer.json)
-        .unwrap_or_default();
-    let report = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    let body = answer.ok().and_then(|answer| answer.json);
+    let report: Value = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
     let needed = |cluster: &Cluster| {
         let mut symbols = config.settings.watchlist.iter();
         symbols.any(|symbol| symbol.cluster() == *cluster)
@@ -237,22 +228,21 @@ fn judge_upstream(report: &Value, needed: impl Iterator<Item = Cluster>) -> Find
         let state = health["state"]
             .as_str()
             .map_or("not offered by this hub".to_owned(), printable);
-        let reason = health["why"].as_str().map(printable);
+        let mut text = format!("{cluster} {state}");
+        if health["simulated"] == true {
+            text.push_str(", simulated");
+        }
+        if let Some(reason) = health["why"].as_str() {
+            troubled = true;
+            text.push_str(&format!(" ({})", printable(reason)));
+        }
         down |= matches!(state.as_str(), "down" | "not offered by this hub");
-        troubled |= reason.is_some();
-        let late = match health["simulated"].as_bool() {
-            Some(true) => ", simulated",
-            _ => "",
-        };
-        let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
-        said.push(format!("{cluster} {state}{late}{reason}"));
+        said.push(text);
     }
     let said = said.join(", ");
-    let remedy = "Read the log of the hub, on the machine of the hub:\n  journalctl -u \
-                  deskticker-hub -n 50";
     match (down, troubled) {
-        (true, _) => Finding::failed("upstream", said, remedy),
-        (false, true) => Finding::warning("upstream", said, remedy),
+        (true, _) => Finding::failed("upstream", said, READ_LOG),
+        (false, true) => Finding::warning("upstream", said, READ_LOG),
         (false, false) => Finding::ok("upstream", said),
     }
 }

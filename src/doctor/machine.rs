@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use jiff::fmt::rfc2822;
+use rustix::process::Gid;
 
 use super::Finding;
 use crate::board::{self, Board};
@@ -23,13 +24,9 @@ pub(super) fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// The model name from the firmware; `None` on a machine without a device tree.
-fn model(root: &Path) -> Option<String> {
-    board::model(&board::MODEL.map(|file| below(root, Path::new(file))))
-}
-
 pub(super) fn board(root: &Path) -> (Finding, &'static Board) {
-    let model = model(root);
+    // A machine without a device tree has no model name.
+    let model = board::model(&board::MODEL.map(|file| below(root, Path::new(file))));
     let board = Board::for_model(model.as_deref().unwrap_or_default());
     let none = || "not a single-board computer: no device tree".to_owned();
     (Finding::ok("board", model.unwrap_or_else(none)), board)
@@ -49,9 +46,8 @@ pub(super) fn kernel(release: Option<&str>) -> Finding {
 /// The device files from `/dev/i2c-0` to `/dev/i2c-255` that exist.
 fn buses(root: &Path) -> Vec<String> {
     let names = (0..256).map(|number| format!("/dev/i2c-{number}"));
-    names
-        .filter(|name| below(root, Path::new(name)).exists())
-        .collect()
+    let exists = |name: &String| below(root, Path::new(name)).exists();
+    names.filter(exists).collect()
 }
 
 pub(super) fn bus(root: &Path, bus: &Path, board: &Board) -> Finding {
@@ -89,12 +85,9 @@ pub(super) fn permission(root: &Path, bus: &Path) -> Finding {
     let opened = fs::File::options().read(true).write(true).open(&path);
     let device = fs::metadata(&path).map_or((0, 0), |data| (data.gid(), data.mode()));
     let groups = fs::read_to_string(root.join("etc/group")).unwrap_or_default();
-    let mine: Vec<u32> = rustix::process::getgroups()
-        .unwrap_or_default()
-        .iter()
-        .map(|group| group.as_raw())
-        .chain([rustix::process::getegid().as_raw()])
-        .collect();
+    let mut mine = rustix::process::getgroups().unwrap_or_default();
+    mine.push(rustix::process::getegid());
+    let mine: Vec<u32> = mine.into_iter().map(Gid::as_raw).collect();
     let user = std::env::var("USER").unwrap_or_default();
     let fault = opened.map(drop).map_err(|error| BusFault::from_io(&error));
     judge_permission(bus, fault, device, &groups, &mine, &user)
@@ -120,18 +113,14 @@ fn judge_permission(
         }
     }
     let found = format!("this user has no permission to open {shown}");
-    let fields = |line: &str| -> Option<(String, u32, String)> {
+    let group = groups.lines().find_map(|line| {
         let mut fields = line.split(':');
-        let name = fields.next()?.to_owned();
-        let number = fields.nth(1)?.parse().ok()?;
-        Some((name, number, fields.next()?.to_owned()))
-    };
-    let group = groups
-        .lines()
-        .filter_map(fields)
-        .find(|(_, number, _)| *number == gid && gid != 0);
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        let members = fields.next()?;
+        (gid != 0 && number.parse() == Ok(gid)).then_some((name, members))
+    });
     let remedy = match group {
-        Some((name, _, members)) if mode & 0o060 == 0o060 => {
+        Some((name, members)) if mode & 0o060 == 0o060 => {
             let member = !user.is_empty() && members.split(',').any(|member| member == user);
             if member && !mine.contains(&gid) {
                 format!("Your user joined the group {name} after this login: log in again.")
@@ -153,13 +142,10 @@ fn judge_permission(
 
 pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Finding {
     let device = root.join("sys/bus/i2c/devices");
-    let file = device
-        .join(bus.file_name().unwrap_or_default())
-        .join("of_node/clock-frequency");
+    let device = device.join(bus.file_name().unwrap_or_default());
+    let file = device.join("of_node/clock-frequency");
     // A cell of the device tree is a big-endian 32-bit integer.
-    let cell = fs::read(file)
-        .ok()
-        .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    let cell = fs::read(file).ok().and_then(|bytes| bytes.try_into().ok());
     let Some(hertz) = cell.map(u32::from_be_bytes) else {
         return Finding::ok("speed", "the kernel does not report the speed of the bus");
     };
@@ -167,10 +153,8 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
     if hertz >= board.wanted_speed {
         return Finding::ok("speed", found);
     }
-    let found = format!(
-        "{found}: a whole picture takes {} ms",
-        9_400_000 / hertz.max(1)
-    );
+    let millis = 9_400_000 / hertz.max(1);
+    let found = format!("{found}: a whole picture takes {millis} ms");
     let remedy = if debian || board.config_txt.is_empty() {
         // An experiment showed that Debian's kernel ignores dtparam. Debian needs an overlay with
         // the property.
@@ -197,8 +181,7 @@ pub(super) fn clock(root: &Path, now: Now, theirs: Option<Utc>) -> Finding {
     let Some(utc) = now.utc else {
         return Finding::failed("clock", "the clock is not set", WAIT);
     };
-    let synchronised = root.join("run/systemd/timesync/synchronized").exists();
-    let by = match synchronised {
+    let by = match root.join("run/systemd/timesync/synchronized").exists() {
         true => "set by the network (NTP)",
         false => "set, but not by systemd-timesyncd",
     };
@@ -208,10 +191,8 @@ pub(super) fn clock(root: &Path, now: Now, theirs: Option<Utc>) -> Finding {
     let off = utc.millis_since(theirs);
     let seconds = off.unsigned_abs() / 1000;
     if seconds < OFF {
-        return Finding::ok(
-            "clock",
-            format!("{by}; the server's clock shows the same time"),
-        );
+        let found = format!("{by}; the server's clock shows the same time");
+        return Finding::ok("clock", found);
     }
     let side = if off > 0 { "ahead of" } else { "behind" };
     let found = format!("{seconds} s {side} the server's clock ({by})");

@@ -7,7 +7,6 @@
 //! data and judge the data, so that tests can judge data without hardware.
 
 mod bundle;
-mod certificate;
 mod channels;
 mod configuration;
 mod finding;
@@ -34,6 +33,9 @@ pub use panel::{BusProbe, ProbeFn, touch};
 pub use redaction::Redactor;
 pub use text::{json, summary, text};
 
+/// The checks that need a connection to the server.
+const BEYOND: [&str; 4] = ["hub", "access", "upstream", "channels"];
+
 /// The inputs of the checks.
 pub struct CheckContext<'a> {
     /// The directory that contains `/proc`, `/sys`, `/dev` and `/etc`, usually `/`.
@@ -53,22 +55,12 @@ pub struct CheckContext<'a> {
 }
 
 /// The result of all checks.
-#[derive(Debug)]
 pub struct CheckReport<'a> {
     /// One finding for each check, in the order of the checks.
     pub findings: Vec<Finding>,
     /// The secrets that must not appear in any output.
     pub hidden: Redactor,
-    sink: &'a mut FindingSink<'a>,
-}
-
-/// The callback that receives each finding as soon as the check ends.
-pub struct FindingSink<'a>(pub &'a mut dyn FnMut(&Finding));
-
-impl std::fmt::Debug for FindingSink<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FindingSink")
-    }
+    sink: &'a mut dyn FnMut(&Finding),
 }
 
 impl CheckReport<'_> {
@@ -80,7 +72,7 @@ impl CheckReport<'_> {
         if let Some(remedy) = &mut finding.remedy {
             self.hidden.hide(remedy);
         }
-        (self.sink.0)(&finding);
+        (self.sink)(&finding);
         let good = matches!(finding.state, CheckState::Ok | CheckState::Warning);
         self.findings.push(finding);
         good
@@ -96,36 +88,36 @@ impl CheckReport<'_> {
     /// The exit code: 0 if no check failed, 78 if the configuration cannot be used, 1 for any other
     /// failure.
     pub fn code(&self) -> u8 {
-        let failed = |finding: &&Finding| finding.state == CheckState::Failed;
-        let mut failed = self.findings.iter().filter(failed).peekable();
-        match (
-            failed.peek().is_some(),
-            failed.any(|finding| finding.check == "configuration"),
-        ) {
-            (_, true) => 78,
-            (true, false) => 1,
-            (false, false) => 0,
-        }
+        let failed = self.findings.iter();
+        let failed = failed.filter(|finding| finding.state == CheckState::Failed);
+        let code = failed.map(|finding| match finding.check {
+            "configuration" => 78,
+            _ => 1,
+        });
+        code.max().unwrap_or(0)
     }
 }
 
-/// Runs every check, reports each finding to the sink and returns the report.
+/// Runs every check, reports each finding to the sink as soon as its check ends, and returns the
+/// report. The future is in a box, because it is large.
 #[inline(never)]
 pub fn run_checks<'a>(
     context: CheckContext<'a>,
-    sink: &'a mut FindingSink<'a>,
+    sink: &'a mut dyn FnMut(&Finding),
 ) -> Pin<Box<dyn Future<Output = CheckReport<'a>> + 'a>> {
     Box::pin(run_all(context, sink))
 }
 
 async fn run_all<'a>(
     mut context: CheckContext<'_>,
-    sink: &'a mut FindingSink<'a>,
+    sink: &'a mut dyn FnMut(&Finding),
 ) -> CheckReport<'a> {
     let mut environment = context.environment.clone();
     let mut config = Config::load(context.file, &environment);
     if config.is_err() && environment.credentials.is_none() {
-        environment.credentials = Some(configuration::credentials(context.root));
+        // The systemd unit loads its credential from this directory. A user who runs the doctor by
+        // hand has no credential from systemd, but may have permission to read the source file.
+        environment.credentials = Some(context.root.join("etc/deskticker"));
         config = Config::load(context.file, &environment);
     }
     let config = config.and_then(|config| Ok((config.connector()?, config)));
@@ -152,15 +144,10 @@ async fn run_all<'a>(
         }
         Err(error) => {
             examination.note(configuration::wrong(error));
-            let rest = [
-                "token", "dns", "tcp", "tls", "clock", "hub", "access", "upstream", "channels",
-            ];
-            for check in rest {
-                examination.note(match check {
-                    "clock" => machine::clock(context.root, context.clock.now(), None),
-                    _ => Finding::skipped(check, "this check needs the configuration"),
-                });
-            }
+            let reason = "this check needs the configuration";
+            examination.skip(&["token", "dns", "tcp", "tls"], reason);
+            examination.note(machine::clock(context.root, context.clock.now(), None));
+            examination.skip(&BEYOND, reason);
         }
     }
     examination
@@ -211,7 +198,6 @@ async fn check_network(
     config: &Config,
     examination: &mut CheckReport<'_>,
 ) {
-    const BEYOND: [&str; 4] = ["hub", "access", "upstream", "channels"];
     let endpoint = &config.source.endpoint;
     let (finding, addresses) = network::resolve(endpoint).await;
     let mut reached = examination.note(finding);

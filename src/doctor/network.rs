@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::Finding;
 use super::machine::words;
-use super::{Finding, certificate};
 use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
 use crate::net::error_mapping::CertificateProblem;
@@ -26,6 +26,9 @@ const SOON: i64 = 10;
 
 const DAY: i64 = 86_400_000;
 
+const NO_TLS: &str = "Is this the port of a TLS server? A url with ws:// instead of wss:// connects \
+                      without TLS.";
+
 /// Formats an endpoint without its path, because the path may contain a secret.
 pub(super) fn place(endpoint: &Endpoint) -> String {
     let scheme = if endpoint.secure { "wss" } else { "ws" };
@@ -37,30 +40,25 @@ pub(super) async fn resolve(endpoint: &Endpoint) -> (Finding, Vec<SocketAddr>) {
     let host = endpoint.host.as_str();
     if let Ok(address) = host.parse::<IpAddr>() {
         let found = format!("{host} is an address, not a name");
-        return (
-            Finding::ok("dns", found),
-            vec![(address, endpoint.port).into()],
-        );
+        let addresses = vec![(address, endpoint.port).into()];
+        return (Finding::ok("dns", found), addresses);
     }
+    let mut addresses = Vec::new();
     let start = Instant::now();
     let looking = timeout(RESOLVE, tokio::net::lookup_host((host, endpoint.port))).await;
     let took = start.elapsed().as_millis();
-    let addresses: Vec<SocketAddr> = match looking {
-        Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(_)) => Vec::new(),
-        Err(_) => {
-            let found = format!("no DNS answer for {host} in {took} ms");
-            return (Finding::failed("dns", found, nameless(host)), Vec::new());
+    let found = match looking {
+        Ok(found) => {
+            addresses = found.map(Vec::from_iter).unwrap_or_default();
+            format!("{host} has no address")
         }
+        Err(_) => format!("no DNS answer for {host} in {took} ms"),
     };
     if addresses.is_empty() {
-        let found = format!("{host} has no address");
         return (Finding::failed("dns", found, nameless(host)), addresses);
     }
-    let list: Vec<String> = addresses
-        .iter()
-        .map(|address| address.ip().to_string())
-        .collect();
+    let list = addresses.iter().map(|address| address.ip().to_string());
+    let list: Vec<String> = list.collect();
     let found = format!("{host} is {} ({took} ms)", list.join(", "));
     (Finding::ok("dns", found), addresses)
 }
@@ -82,12 +80,12 @@ pub(super) async fn connect(
 ) -> (Finding, Option<TcpStream>) {
     let mut open = None;
     let mut said = Vec::new();
-    let mut refused = false;
-    let mut failures = 0;
+    let (mut refused, mut failed) = (false, false);
     for address in addresses {
         let start = Instant::now();
         let outcome = timeout(CONNECT, TcpStream::connect(address)).await;
         let took = start.elapsed().as_millis();
+        failed |= !matches!(outcome, Ok(Ok(_)));
         said.push(match outcome {
             Ok(Ok(stream)) => {
                 open.get_or_insert(stream);
@@ -95,40 +93,34 @@ pub(super) async fn connect(
             }
             Ok(Err(error)) => {
                 refused |= error.kind() == ErrorKind::ConnectionRefused;
-                failures += 1;
                 format!("{address}: {}", words(&error))
             }
-            Err(_) => {
-                failures += 1;
-                format!("{address}: no answer")
-            }
+            Err(_) => format!("{address}: no answer"),
         });
     }
     let said = said.join(", ");
     let port = endpoint.port;
-    let finding = match (&open, failures) {
-        (Some(_), 0) => Finding::ok("tcp", said),
-        (Some(_), _) => {
+    let finding = match (&open, failed) {
+        (Some(_), false) => Finding::ok("tcp", said),
+        (Some(_), true) => {
             let remedy = "The addresses that fail delay each start: is IPv6 enabled on this \
                           machine, but not on the router?";
             Finding::warning("tcp", said, remedy)
         }
-        (None, _) if refused => Finding::failed(
-            "tcp",
-            said,
-            format!(
+        (None, _) if refused => {
+            let remedy = format!(
                 "The machine answers, but no program listens on port {port}: correct the port, or \
                  check the hub on that machine:\n  systemctl status deskticker-hub"
-            ),
-        ),
-        (None, _) => Finding::failed(
-            "tcp",
-            said,
-            format!(
+            );
+            Finding::failed("tcp", said, remedy)
+        }
+        (None, _) => {
+            let remedy = format!(
                 "Is that machine on and in the same network, and does its firewall allow port \
                  {port}?"
-            ),
-        ),
+            );
+            Finding::failed("tcp", said, remedy)
+        }
     };
     (finding, open)
 }
@@ -142,13 +134,11 @@ pub(super) async fn tls(
     let start = Instant::now();
     let session = connector.certificate(endpoint, stream);
     let Ok(session) = timeout(HANDSHAKE, session).await else {
-        let remedy = "Is this the port of a TLS server? A url with ws:// instead of wss:// \
-                      connects without TLS.";
-        return Finding::failed("tls", "no answer to the handshake", remedy);
+        return Finding::failed("tls", "no answer to the handshake", NO_TLS);
     };
     let took = start.elapsed().as_millis();
     match session {
-        Ok(der) => judge(certificate::not_after(&der), now, took),
+        Ok(end) => judge(end, now, took),
         Err(reason) => distrusted(&reason, &endpoint.host, now),
     }
 }
@@ -199,20 +189,14 @@ fn distrusted(reason: &CertificateProblem, host: &str, now: Now) -> Finding {
              \"/etc/deskticker/ca.pem\""
                 .to_owned(),
         ),
-        CertificateProblem::Other(words) => (
-            words.clone(),
-            "Is this the port of a TLS server? A url with ws:// instead of wss:// connects without \
-             TLS.".to_owned(),
-        ),
+        CertificateProblem::Other(words) => (words.clone(), NO_TLS.to_owned()),
     };
     Finding::failed("tls", found, remedy)
 }
 
 fn day(time: Utc) -> String {
-    jiff::Timestamp::from_millisecond(time.0).map_or_else(
-        |_| String::new(),
-        |time| time.strftime("%Y-%m-%d").to_string(),
-    )
+    let time = jiff::Timestamp::from_millisecond(time.0);
+    time.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string())
 }
 
 #[cfg(test)]

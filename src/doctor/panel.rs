@@ -1,15 +1,13 @@
 //! Checks if the panel answers on the I2C bus. The probes change nothing: the configured address
 //! receives a command without effect, and any other address receives no data byte.
 
-use std::io;
 use std::path::Path;
 
-use linux_embedded_hal::i2cdev::core::I2CDevice;
-use linux_embedded_hal::i2cdev::linux::LinuxI2CDevice;
+use embedded_hal::i2c::I2c;
 use rustix::io::Errno;
 
 use super::Finding;
-use crate::display::{BusFault, PanelState};
+use crate::display::{Bus, BusFault, LinuxBus, PanelState};
 
 /// The usual I2C addresses of a panel.
 const USUAL: [u8; 2] = [0x3c, 0x3d];
@@ -43,17 +41,17 @@ pub type ProbeFn<'a> = dyn FnMut(&Path, u8, BusProbe) -> Result<(), BusFault> + 
 /// # Errors
 /// Returns a [`BusFault`] if no device answers or the bus does not work.
 pub fn touch(bus: &Path, address: u8, touch: BusProbe) -> Result<(), BusFault> {
-    let fault = |error| BusFault::from_io(&io::Error::from(error));
-    let mut device = LinuxI2CDevice::new(bus, u16::from(address)).map_err(fault)?;
+    let path = bus.to_owned();
+    let mut i2c = LinuxBus { path, address }.open()?;
     match touch {
-        BusProbe::Nop => device.write(&NOP).map_err(fault),
-        BusProbe::Empty => match device.write(&[]).map_err(io::Error::from) {
+        BusProbe::Nop => i2c.write(address, &NOP),
+        BusProbe::Empty => match i2c.write(address, &[]) {
             // The I2C controller of the Raspberry Pi 5 cannot send an empty message. A read of one
             // byte works with any device.
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => {
-                device.read(&mut [0]).map_err(fault)
+            Err(BusFault::Errno(errno)) if errno == Errno::OPNOTSUPP.raw_os_error() => {
+                i2c.read(address, &mut [0])
             }
-            outcome => outcome.map_err(|error| BusFault::from_io(&error)),
+            outcome => outcome,
         },
     }
 }

@@ -5,12 +5,10 @@ use std::fmt;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::bundle;
+use super::bundle::{self, MASK};
 use crate::config::Config;
 use crate::secret::{Environment, Secret};
 
-/// The text that replaces a secret.
-const MASK: &str = "(hidden)";
 /// The minimum length of a secret, in bytes. A shorter text could match ordinary words and protects
 /// nothing.
 const SHORTEST: usize = 6;

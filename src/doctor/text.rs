@@ -15,13 +15,13 @@ const INDENT: usize = 9;
 /// A command stays on one line, so that the user can copy the command.
 pub fn text(finding: &Finding, colour: bool) -> String {
     let word = finding.state.word();
-    let (on, off) = match (colour, finding.state) {
-        (false, _) => ("", ""),
-        (true, CheckState::Ok) => ("\x1b[32m", "\x1b[0m"),
-        (true, CheckState::Warning) => ("\x1b[33m", "\x1b[0m"),
-        (true, CheckState::Failed) => ("\x1b[31m", "\x1b[0m"),
-        (true, CheckState::Skipped) => ("\x1b[2m", "\x1b[0m"),
+    let on = match finding.state {
+        CheckState::Ok => "\x1b[32m",
+        CheckState::Warning => "\x1b[33m",
+        CheckState::Failed => "\x1b[31m",
+        CheckState::Skipped => "\x1b[2m",
     };
+    let (on, off) = if colour { (on, "\x1b[0m") } else { ("", "") };
     let mut out = format!("{on}{word:<7}{off}  {:<13} ", finding.check);
     wrap(&mut out, &finding.found, COLUMN);
     for line in finding.remedy.iter().flat_map(|remedy| remedy.lines()) {
@@ -62,38 +62,30 @@ fn wrap(out: &mut String, words: &str, column: usize) {
 
 /// Counts the failures and warnings of all checks, as one line with a newline.
 pub fn summary(findings: &[Finding]) -> String {
-    let count = |state| {
-        findings
-            .iter()
-            .filter(|finding| finding.state == state)
-            .count()
+    let count = |state, noun: &str| {
+        let found = findings.iter().filter(|finding| finding.state == state);
+        match found.count() {
+            0 => None,
+            1 => Some(format!("1 {noun}")),
+            count => Some(format!("{count} {noun}s")),
+        }
     };
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
-    match (count(CheckState::Failed), count(CheckState::Warning)) {
-        (0, 0) => "all checks passed\n".to_owned(),
-        (0, warnings) => format!("no check failed, {warnings} warning{}\n", plural(warnings)),
-        (failed, 0) => format!("{failed} check{} failed\n", plural(failed)),
-        (failed, warnings) => format!(
-            "{failed} check{} failed, {warnings} warning{}\n",
-            plural(failed),
-            plural(warnings)
-        ),
+    let failed = count(CheckState::Failed, "check");
+    match (failed, count(CheckState::Warning, "warning")) {
+        (None, None) => "all checks passed\n".to_owned(),
+        (None, Some(warnings)) => format!("no check failed, {warnings}\n"),
+        (Some(failed), None) => format!("{failed} failed\n"),
+        (Some(failed), Some(warnings)) => format!("{failed} failed, {warnings}\n"),
     }
 }
 
 /// Formats all findings as a JSON array with one object per line.
 pub fn json(findings: &[Finding]) -> String {
-    let rows: Vec<String> = findings
-        .iter()
-        .map(|finding| {
-            json!({
-                "check": finding.check,
-                "state": finding.state.word(),
-                "found": finding.found,
-                "mend": finding.remedy,
-            })
-            .to_string()
-        })
-        .collect();
+    let row = |finding: &Finding| {
+        let state = finding.state.word();
+        let (check, found, mend) = (finding.check, &finding.found, &finding.remedy);
+        json!({ "check": check, "state": state, "found": found, "mend": mend }).to_string()
+    };
+    let rows = findings.iter().map(row).collect::<Vec<_>>();
     format!("[\n{}\n]\n", rows.join(",\n"))
 }

@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::auth::registry;
 use super::server::limits::Limits;
-use crate::config::{ConfigError, ConfigReader, MASSIVE};
+use crate::config::{ConfigError, ConfigReader, secret_file};
 use crate::market::Cluster;
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
@@ -78,6 +78,7 @@ struct HubConfigFile {
 struct MassiveTable {
     url: Option<Spanned<String>>,
     rest_url: Option<Spanned<String>>,
+    #[serde(default, deserialize_with = "secret_file")]
     key_file: Option<Spanned<PathBuf>>,
     ca_file: Option<PathBuf>,
     clusters: Option<Spanned<Vec<Spanned<String>>>>,
@@ -87,6 +88,7 @@ struct MassiveTable {
 #[serde(deny_unknown_fields)]
 struct DevicesTable {
     file: Option<PathBuf>,
+    #[serde(default, deserialize_with = "secret_file")]
     token_file: Option<Spanned<PathBuf>>,
 }
 
@@ -129,24 +131,12 @@ impl HubConfig {
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let reader = ConfigReader { text, path };
         let file: HubConfigFile = reader.file()?;
-        let key = &environment.key;
-        let secret = reader.secret(
-            None,
-            file.massive.key_file,
-            environment,
-            "key",
-            "MASSIVE_API_KEY",
-            key,
-        )?;
-        let endpoint = match &file.massive.url {
-            Some(url) => reader.endpoint(url)?,
-            None => Endpoint::parse(MASSIVE).map_err(|message| reader.error(None, message))?,
-        };
-        let rest = match &file.massive.rest_url {
-            Some(url) => Endpoint::parse(url.get_ref())
-                .map_err(|reason| reader.error(Some(url.span()), format!("rest_url: {reason}")))?,
-            None => endpoint.clone(),
-        };
+        let key_file = &file.massive.key_file;
+        let secret = reader.secret(FeedProvider::Vendor, None, key_file, environment)?;
+        let endpoint = reader.endpoint(&file.massive.url)?;
+        let mut rest = endpoint.clone();
+        let rest_url = &file.massive.rest_url;
+        reader.set(&mut rest, "rest_url", rest_url, Endpoint::parse)?;
         let source = |endpoint| FeedSource {
             provider: FeedProvider::Vendor,
             endpoint,
@@ -204,13 +194,7 @@ impl ConfigReader<'_> {
         table: DevicesTable,
         environment: &Environment,
     ) -> Result<Devices, ConfigError> {
-        let fixed = self.optional_secret(
-            table.token_file,
-            environment,
-            "token",
-            "MASSIVE_PROXY_TOKEN",
-            &environment.token,
-        )?;
+        let fixed = self.optional_secret(FeedProvider::Hub, &table.token_file, environment)?;
         // The path is set even if the file is missing: the first `token add` must not require a
         // restart.
         let file = table.file.unwrap_or_else(|| registry::DEFAULT_PATH.into());

@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::endpoint::Endpoint;
-use super::error_mapping::{CertificateProblem, tls_failure};
+use super::error_mapping::{CertificateProblem, not_after, tls_failure};
 use super::failure::Failure;
 use super::{Boxed, dns};
 use crate::time::Utc;
@@ -229,9 +229,9 @@ impl Connector {
         Box::pin(TlsConnector::from(self.tls.clone()).connect(name, stream))
     }
 
-    /// Performs a TLS handshake over `stream`, and drops the session. Returns the certificate of
-    /// the server in DER form; the certificate is trusted for this endpoint. The result is empty if
-    /// the session contains no certificate.
+    /// Performs a TLS handshake over `stream`, and drops the session. Returns the end of the
+    /// validity of the server's certificate, which is trusted for this endpoint. The result is
+    /// `None` if the end is not known.
     ///
     /// # Errors
     ///
@@ -240,16 +240,13 @@ impl Connector {
         &self,
         endpoint: &Endpoint,
         stream: TcpStream,
-    ) -> Result<Vec<u8>, CertificateProblem> {
+    ) -> Result<Option<Utc>, CertificateProblem> {
         let name =
             ServerName::try_from(endpoint.host.clone()).map_err(|_| CertificateProblem::Name)?;
         let stream = self.encrypted(name, stream).await;
         let stream = stream.map_err(|error| CertificateProblem::of(&error))?;
         let shown = stream.get_ref().1.peer_certificates();
-        Ok(shown
-            .and_then(<[_]>::first)
-            .map(|certificate| certificate.to_vec())
-            .unwrap_or_default())
+        Ok(shown.and_then(<[_]>::first).and_then(not_after))
     }
 }
 

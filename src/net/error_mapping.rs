@@ -2,8 +2,12 @@
 //! connection and the display use. This module never retries and never logs.
 
 use std::io;
+use std::time::Duration;
 
-use rustls::pki_types::UnixTime;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore};
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError, UrlError};
 use tokio_tungstenite::tungstenite::http::StatusCode;
@@ -51,18 +55,38 @@ impl CertificateProblem {
         let Some(rustls::Error::InvalidCertificate(bad)) = inner else {
             return CertificateProblem::Other(error.to_string());
         };
-        let at = |time: &UnixTime| i64::try_from(time.as_secs()).ok().map(|s| Utc(s * 1000));
         match bad {
             Bad::Expired => CertificateProblem::Expired(None),
-            Bad::ExpiredContext { not_after, .. } => CertificateProblem::Expired(at(not_after)),
+            Bad::ExpiredContext { not_after, .. } => CertificateProblem::Expired(utc(*not_after)),
             Bad::NotValidYet => CertificateProblem::NotYet(None),
             Bad::NotValidYetContext { not_before, .. } => {
-                CertificateProblem::NotYet(at(not_before))
+                CertificateProblem::NotYet(utc(*not_before))
             }
             Bad::NotValidForName | Bad::NotValidForNameContext { .. } => CertificateProblem::Name,
             Bad::UnknownIssuer => CertificateProblem::Authority,
             _ => CertificateProblem::Other(error.to_string()),
         }
+    }
+}
+
+fn utc(time: UnixTime) -> Option<Utc> {
+    let millis = i64::try_from(time.as_secs()).ok()?.checked_mul(1000)?;
+    Some(Utc(millis))
+}
+
+/// Returns the end of the validity of a certificate; `None` if the bytes are no certificate. The
+/// certificate is not verified here: a verification for the far future fails, and its error
+/// contains the end of the validity.
+pub(crate) fn not_after(certificate: &CertificateDer<'_>) -> Option<Utc> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let far_future = UnixTime::since_unix_epoch(Duration::MAX);
+    let roots = RootCertStore::empty();
+    match verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], far_future, &[]) {
+        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
+            not_after,
+            ..
+        })) => utc(not_after),
+        _ => None,
     }
 }
 
@@ -135,5 +159,47 @@ mod tests {
         );
         assert!(Failure::Evicted.refuses());
         assert_eq!(farewell(None, FeedProvider::Vendor), Failure::Lost);
+    }
+
+    fn certificate_until(year: i32) -> CertificateDer<'static> {
+        let mut params = rcgen::CertificateParams::new(vec!["hub.local".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(1990, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, 3, 4);
+        let key = rcgen::KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    #[test]
+    fn the_expiry_of_a_certificate_is_read_from_both_date_formats() {
+        // The four times are 1999-03-04, 2027-03-04, 2049-03-04 and 2100-03-04, each at 00:00 UTC.
+        for (year, seconds) in [
+            (1999, 920_505_600),
+            (2027, 1_804_118_400),
+            (2049, 2_498_428_800),
+            (2100, 4_107_801_600),
+        ] {
+            assert_eq!(
+                not_after(&certificate_until(year)),
+                Some(Utc(seconds * 1000)),
+                "{year}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_truncated_or_corrupt_certificate_causes_no_panic() {
+        let der = certificate_until(2027);
+        for length in 0..der.len() {
+            let part = CertificateDer::from(&der[..length]);
+            assert_eq!(not_after(&part), None, "{length}");
+        }
+        for at in 0..der.len() {
+            for byte in [0x00, 0x7f, 0x80, 0x84, 0xff] {
+                let mut broken = der.to_vec();
+                broken[at] = byte;
+                // The result does not matter, but the call must not panic.
+                let _ = not_after(&broken.into());
+            }
+        }
     }
 }

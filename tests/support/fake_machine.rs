@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deskticker::display::BusFault;
-use deskticker::doctor::{
-    self, BusProbe, CheckContext, CheckState, Finding, FindingSink, Redactor,
-};
+use deskticker::doctor::{self, BusProbe, CheckContext, CheckState, Finding, Redactor};
 use deskticker::hub::{self, Hub};
 use deskticker::market::Calendar;
 use deskticker::secret::{Environment, Secret};
@@ -139,12 +137,11 @@ impl Machine {
         };
         let mut told = Vec::new();
         let mut note = |finding: &Finding| told.push(finding.clone());
-        let mut tell = FindingSink(&mut note);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let examination = runtime.block_on(doctor::run_checks(patient, &mut tell));
+        let examination = runtime.block_on(doctor::run_checks(patient, &mut note));
         let (code, hidden) = (examination.code(), examination.hidden.clone());
         let findings = examination.findings;
         // The doctor reports each finding once, as soon as it is known.

@@ -4,11 +4,8 @@ use std::path::PathBuf;
 
 use deskticker::board::{self, Board};
 use deskticker::config::{DEFAULT_PATH, PanelConfig, PanelKind};
-use deskticker::display::Chip;
-use deskticker::render::Size;
-use deskticker::ticker::app::Files;
 
-const HELP: &str = "\
+pub(super) const HELP: &str = "\
 deskticker: market prices on a small screen, fresh or visibly not fresh
 
 Usage: deskticker [COMMAND] [OPTIONS]
@@ -70,92 +67,99 @@ more details. A change of the configuration takes effect within seconds, or imme
 Exit codes: 0 normal end, 1 failure, 64 wrong arguments, 78 wrong configuration.
 ";
 
-/// The parsed command with its arguments.
+/// The commands, with the two options that print a text.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
-    Print(String),
-    Run {
-        config: PathBuf,
-        last_good: Option<PathBuf>,
-    },
-    Check {
-        config: PathBuf,
-    },
-    Demo {
-        panel: PanelConfig,
-        seconds: Option<f64>,
-        speed: f64,
-    },
-    Snapshot {
-        output: PathBuf,
-        config: Option<PathBuf>,
-        seconds: f64,
-    },
-    Say {
-        config: PathBuf,
-        word: String,
-        meaning: String,
-    },
-    SayAfterwards {
-        files: Files,
-        words: [String; 2],
-    },
-    Doctor {
-        config: PathBuf,
-        json: bool,
-        bundle: Option<PathBuf>,
-    },
+    Help,
+    Version,
+    Boards,
+    Run,
+    Check,
+    Demo,
+    Snapshot,
+    Say,
+    Doctor,
 }
 
-/// The values of all options. Each command accepts some of the options.
-#[derive(Default)]
-struct Options {
-    config: Option<PathBuf>,
-    last_good: Option<PathBuf>,
-    panel: Option<PanelKind>,
-    seconds: Option<f64>,
-    speed: Option<f64>,
-    size: Option<Size>,
-    chip: Option<Chip>,
-    bus: Option<PathBuf>,
-    address: Option<u8>,
-    output: Option<PathBuf>,
-    demo: bool,
-    json: bool,
-    bundle: Option<PathBuf>,
-    after_stop: bool,
-    words: Vec<String>,
+/// The commands by name, and the options that each command accepts.
+const COMMANDS: [(&str, Command, &str); 7] = [
+    ("run", Command::Run, "config last-good"),
+    ("check", Command::Check, "config"),
+    ("say", Command::Say, "config after-stop last-good"),
+    (
+        "demo",
+        Command::Demo,
+        "panel seconds speed size chip bus address output",
+    ),
+    ("boards", Command::Boards, ""),
+    ("snapshot", Command::Snapshot, "output config demo seconds"),
+    ("doctor", Command::Doctor, "config json bundle"),
+];
+
+/// The parsed command line: a command, and the values of all options.
+pub(super) struct Options {
+    pub(super) command: Command,
+    pub(super) config: PathBuf,
+    pub(super) last_good: Option<PathBuf>,
+    /// The panel of a demo. Its picture file is also the output of a snapshot.
+    pub(super) panel: PanelConfig,
+    pub(super) seconds: Option<f64>,
+    pub(super) speed: f64,
+    pub(super) demo: bool,
+    pub(super) json: bool,
+    pub(super) bundle: Option<PathBuf>,
+    pub(super) after_stop: bool,
+    /// The word to say and its meaning, if given.
+    pub(super) words: Vec<String>,
 }
 
 /// Parses the arguments of the process. Returns an error for an unknown command or option.
-pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
     use lexopt::prelude::{Long, Short, Value, ValueExt};
+    let mut options = Options {
+        command: Command::Run,
+        config: DEFAULT_PATH.into(),
+        last_good: None,
+        panel: PanelConfig {
+            kind: PanelKind::Terminal,
+            ..PanelConfig::of(Board::for_machine(&board::MODEL))
+        },
+        seconds: None,
+        speed: 1.0,
+        demo: false,
+        json: false,
+        bundle: None,
+        after_stop: false,
+        words: Vec::new(),
+    };
     let mut command: Option<String> = None;
-    let mut options = Options::default();
     let mut given: Vec<String> = Vec::new();
     while let Some(argument) = parser.next()? {
         if let Long(name) = argument {
             given.push(name.to_owned());
         }
+        let oled = &mut options.panel.oled;
         match argument {
-            Short('h') | Long("help") => return Ok(Command::Print(HELP.to_owned())),
+            Short('h') | Long("help") => {
+                options.command = Command::Help;
+                return Ok(options);
+            }
             Short('V') | Long("version") => {
-                return Ok(Command::Print(format!(
-                    "deskticker {}\n",
-                    env!("CARGO_PKG_VERSION")
-                )));
+                options.command = Command::Version;
+                return Ok(options);
             }
-            Long("config") => options.config = Some(parser.value()?.into()),
+            Long("config") => options.config = parser.value()?.into(),
             Long("last-good") => options.last_good = Some(parser.value()?.into()),
-            Long("panel") => options.panel = Some(parser.value()?.parse()?),
+            Long("panel") => options.panel.kind = parser.value()?.parse()?,
             Long("seconds") => {
-                options.seconds = Some(positive(parser.value()?.parse()?, "--seconds")?)
+                options.seconds = Some(positive(parser.value()?.parse()?, "--seconds")?);
             }
-            Long("speed") => options.speed = Some(positive(parser.value()?.parse()?, "--speed")?),
-            Long("size") => options.size = Some(parser.value()?.parse()?),
-            Long("chip") => options.chip = Some(parser.value()?.parse()?),
-            Long("bus") => options.bus = Some(parser.value()?.into()),
-            Long("address") => options.address = Some(address(&parser.value()?.string()?)?),
-            Long("output") => options.output = Some(parser.value()?.into()),
+            Long("speed") => options.speed = positive(parser.value()?.parse()?, "--speed")?,
+            Long("size") => oled.size = parser.value()?.parse()?,
+            Long("chip") => oled.chip = parser.value()?.parse()?,
+            Long("bus") => oled.bus = parser.value()?.into(),
+            Long("address") => oled.address = address(&parser.value()?.string()?)?,
+            Long("output") => options.panel.file = parser.value()?.into(),
             Long("demo") => options.demo = true,
             Long("after-stop") => options.after_stop = true,
             Long("json") => options.json = true,
@@ -167,106 +171,31 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             other => return Err(other.unexpected()),
         }
     }
-    let command = command.as_deref().unwrap_or("run");
-    let allowed: &[&str] = match command {
-        "run" => &["config", "last-good"],
-        "check" => &["config"],
-        "say" => &["config", "after-stop", "last-good"],
-        "demo" => &[
-            "panel", "seconds", "speed", "size", "chip", "bus", "address", "output",
-        ],
-        "boards" => &[],
-        "snapshot" => &["output", "config", "demo", "seconds"],
-        "doctor" => &["config", "json", "bundle"],
-        other => {
-            return Err(format!(
-                "unknown command {other:?}; expected demo, run, check, snapshot, boards, say or \
-                 doctor"
-            )
-            .into());
-        }
+    let name = command.as_deref().unwrap_or("run");
+    let Some((_, command, allowed)) = COMMANDS.iter().find(|(known, ..)| *known == name) else {
+        return Err(format!(
+            "unknown command {name:?}; expected demo, run, check, snapshot, boards, say or doctor"
+        )
+        .into());
     };
-    if let Some(stray) = given.iter().find(|name| !allowed.contains(&name.as_str())) {
-        return Err(format!("the command {command} has no option --{stray}").into());
+    let allows = |option: &str| allowed.split(' ').any(|name| name == option);
+    if let Some(stray) = given.iter().find(|option| !allows(option)) {
+        return Err(format!("the command {name} has no option --{stray}").into());
     }
-    options.command(command)
-}
-
-impl Options {
-    fn command(self, command: &str) -> Result<Command, lexopt::Error> {
-        match command {
-            "demo" => {
-                let mut panel = PanelConfig {
-                    kind: self.panel.unwrap_or(PanelKind::Terminal),
-                    ..PanelConfig::of(Board::for_machine(&board::MODEL))
-                };
-                panel.file = self.output.unwrap_or(panel.file);
-                panel.oled.size = self.size.unwrap_or(panel.oled.size);
-                panel.oled.chip = self.chip.unwrap_or(panel.oled.chip);
-                panel.oled.bus = self.bus.unwrap_or(panel.oled.bus);
-                panel.oled.address = self.address.unwrap_or(panel.oled.address);
-                Ok(Command::Demo {
-                    panel,
-                    seconds: self.seconds,
-                    speed: self.speed.unwrap_or(1.0),
-                })
-            }
-            "snapshot" => {
-                let output = self
-                    .output
-                    .ok_or("the command snapshot needs --output FILE")?;
-                if self.demo && self.config.is_some() {
-                    return Err("--demo and --config cannot be used together".into());
-                }
-                let config =
-                    (!self.demo).then(|| self.config.unwrap_or_else(|| DEFAULT_PATH.into()));
-                Ok(Command::Snapshot {
-                    output,
-                    config,
-                    seconds: self.seconds.unwrap_or(10.0),
-                })
-            }
-            "boards" => Ok(Command::Print(board::list(Board::for_machine(
-                &board::MODEL,
-            )))),
-            "say" => {
-                let config = self.config.unwrap_or_else(|| DEFAULT_PATH.into());
-                let mut words = self.words.into_iter();
-                let word = words.next().ok_or("the command say needs a word")?;
-                let meaning = words.next().unwrap_or_default();
-                if !self.after_stop {
-                    if self.last_good.is_some() {
-                        return Err("the command say accepts --last-good only together with \
-                                    --after-stop"
-                            .into());
-                    }
-                    return Ok(Command::Say {
-                        config,
-                        word,
-                        meaning,
-                    });
-                }
-                let files = Files {
-                    config,
-                    last_good: self.last_good,
-                    fault: None,
-                };
-                let words = [word, meaning];
-                Ok(Command::SayAfterwards { files, words })
-            }
-            "doctor" => Ok(Command::Doctor {
-                config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
-                json: self.json,
-                bundle: self.bundle,
-            }),
-            "check" => Ok(Command::Check {
-                config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
-            }),
-            _ => Ok(Command::Run {
-                config: self.config.unwrap_or_else(|| DEFAULT_PATH.into()),
-                last_good: self.last_good,
-            }),
+    let gave = |option: &str| given.iter().any(|name| name == option);
+    options.command = *command;
+    match command {
+        Command::Snapshot if !gave("output") => {
+            Err("the command snapshot needs --output FILE".into())
         }
+        Command::Snapshot if options.demo && gave("config") => {
+            Err("--demo and --config cannot be used together".into())
+        }
+        Command::Say if options.words.is_empty() => Err("the command say needs a word".into()),
+        Command::Say if gave("last-good") && !options.after_stop => {
+            Err("the command say accepts --last-good only together with --after-stop".into())
+        }
+        _ => Ok(options),
     }
 }
 

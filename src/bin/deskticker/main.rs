@@ -5,12 +5,14 @@
 
 mod arguments;
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use deskticker::config::{Config, PanelConfig, PanelKind};
+use deskticker::board::{self, Board};
+use deskticker::config::{Config, PanelKind};
 use deskticker::demo::simulated;
 use deskticker::display::{self, FinalPicture, Mailbox, Oled, PanelLight};
 use deskticker::doctor;
@@ -20,25 +22,24 @@ use deskticker::render::{self, Size};
 use deskticker::secret::Environment;
 use deskticker::systemd::Supervisor;
 use deskticker::ticker::app::{self, Files, LoadedConfig, StopNotice, TickerApp};
-use deskticker::ticker::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
+use deskticker::ticker::event_loop::{self, ControlMessage, RunUntil};
 use deskticker::time::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use arguments::Command;
+use arguments::{Command, Options};
 
-/// The reason for an exit code other than 0 (sysexits.h).
-enum ExitReason {
-    /// The program has already printed all messages; the value is the exit code.
-    Told(u8),
-    Usage(String),
-    Config(String),
-    Other(String),
-}
+/// The reason for an exit code other than 0: the exit code (sysexits.h), and the message. The message
+/// is empty if the program has already printed all messages.
+struct ExitReason(u8, String);
 
 impl ExitReason {
-    fn other(error: impl std::fmt::Display) -> Self {
-        ExitReason::Other(error.to_string())
+    fn config(error: impl Display) -> Self {
+        ExitReason(78, error.to_string())
+    }
+
+    fn other(error: impl Display) -> Self {
+        ExitReason(1, error.to_string())
     }
 }
 
@@ -51,20 +52,15 @@ fn main() -> ExitCode {
         display::terminal::restore();
         eprintln!("deskticker: {panic}; please report this");
     }));
-    let (code, message) = match arguments().and_then(perform) {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(ExitReason::Told(code)) => return ExitCode::from(code),
-        Err(ExitReason::Usage(message)) => (64, format!("{message}\nTry: deskticker --help")),
-        Err(ExitReason::Config(message)) => (78, message),
-        Err(ExitReason::Other(message)) => (1, message),
+    let options = arguments::parse(lexopt::Parser::from_env())
+        .map_err(|error| ExitReason(64, format!("{error}\nTry: deskticker --help")));
+    let Err(ExitReason(code, message)) = options.and_then(perform) else {
+        return ExitCode::SUCCESS;
     };
-    eprintln!("deskticker: {message}");
+    if !message.is_empty() {
+        eprintln!("deskticker: {message}");
+    }
     ExitCode::from(code)
-}
-
-fn arguments() -> Result<Command, ExitReason> {
-    arguments::parse(lexopt::Parser::from_env())
-        .map_err(|error| ExitReason::Usage(error.to_string()))
 }
 
 fn print(text: &str) -> Result<(), ExitReason> {
@@ -75,18 +71,18 @@ fn print(text: &str) -> Result<(), ExitReason> {
     }
 }
 
-fn perform(command: Command) -> Result<(), ExitReason> {
-    if let Command::Print(text) = &command {
-        return print(text);
-    }
-    // Log lines would damage the picture in the terminal. The caption of the picture contains the
-    // important messages.
-    let level = match &command {
-        Command::Demo { panel, .. } if panel.kind == PanelKind::Terminal => "off",
-        Command::Run { .. } => "info",
+fn perform(options: Options) -> Result<(), ExitReason> {
+    let level = match options.command {
+        Command::Help => return print(arguments::HELP),
+        Command::Version => return print(concat!("deskticker ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Boards => return print(&board::list(Board::for_machine(&board::MODEL))),
+        // Log lines would damage the picture in the terminal. The caption of the picture contains
+        // the important messages.
+        Command::Demo if options.panel.kind == PanelKind::Terminal => "off",
         // The findings of the doctor already contain the information of the log.
-        Command::Doctor { .. } => "off",
-        _ => "warn",
+        Command::Doctor => "off",
+        Command::Run => "info",
+        Command::Demo | Command::Check | Command::Snapshot | Command::Say => "warn",
     };
     let journal = LogWriter::to_stderr(level).map_err(ExitReason::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -94,39 +90,14 @@ fn perform(command: Command) -> Result<(), ExitReason> {
         .build()
         .map_err(ExitReason::other)?;
     let outcome = runtime.block_on(async {
-        match command {
-            Command::Print(_) => Ok(()),
-            Command::Run { config, last_good } => run(config, last_good).await,
-            Command::Check { config } => check(&config),
-            Command::Demo {
-                panel,
-                seconds,
-                speed,
-            } => demo(panel, seconds, speed).await,
-            Command::Snapshot {
-                output,
-                config,
-                seconds,
-            } => snapshot(output, config, seconds).await,
-            Command::Say {
-                config,
-                word,
-                meaning,
-            } => say(&config, &word, &meaning),
-            Command::SayAfterwards { files, words } => StopNotice {
-                files,
-                environment: Environment::from_process(),
-                clock: Clock::system(),
-                state: state_file(),
-                words,
-            }
-            .say()
-            .map_err(ExitReason::Other),
-            Command::Doctor {
-                config,
-                json,
-                bundle,
-            } => examine(&config, json, bundle).await,
+        match options.command {
+            Command::Help | Command::Version | Command::Boards => Ok(()),
+            Command::Run => run(options).await,
+            Command::Check => check(&options.config),
+            Command::Demo => demo(options).await,
+            Command::Snapshot => snapshot(options).await,
+            Command::Say => say(options),
+            Command::Doctor => examine(options).await,
         }
     });
     // A DNS request without a response must not delay the exit.
@@ -136,14 +107,13 @@ fn perform(command: Command) -> Result<(), ExitReason> {
     outcome
 }
 
-async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), ExitReason> {
-    let files = Files {
-        config,
-        last_good,
-        fault: std::env::var_os("DESKTICKER_FAULT_FILE").map(PathBuf::from),
-    };
-    let station = TickerApp {
-        files,
+async fn run(options: Options) -> Result<(), ExitReason> {
+    let app = TickerApp {
+        files: Files {
+            config: options.config,
+            last_good: options.last_good,
+            fault: std::env::var_os("DESKTICKER_FAULT_FILE").map(PathBuf::from),
+        },
         environment: Environment::from_process(),
         clock: Clock::system(),
         supervisor: Supervisor::from_process(),
@@ -151,12 +121,12 @@ async fn run(config: PathBuf, last_good: Option<PathBuf>) -> Result<(), ExitReas
     };
     let (stop, stops) = mpsc::channel(1);
     let (reload, reloads) = mpsc::channel(1);
-    on_signals(stop, &ENDING, ())?;
-    on_signals(reload, &[SignalKind::hangup()], ())?;
-    let ran = station.run(stops, reloads).await;
-    ran.map_err(|failure| match failure {
-        app::TickerError::Config(error) => ExitReason::Config(error.to_string()),
-        app::TickerError::Other(message) => ExitReason::Other(message),
+    on_signals(&stop, &ENDING, ())?;
+    on_signals(&reload, &[SignalKind::hangup()], ())?;
+    let outcome = app.run(stops, reloads).await;
+    outcome.map_err(|error| match error {
+        app::TickerError::Config(error) => ExitReason::config(error),
+        app::TickerError::Other(message) => ExitReason::other(message),
     })
 }
 
@@ -196,97 +166,81 @@ fn check(path: &Path) -> Result<(), ExitReason> {
 }
 
 fn load(path: &Path) -> Result<LoadedConfig, ExitReason> {
-    LoadedConfig::load(path, &Environment::from_process())
-        .map_err(|error| ExitReason::Config(error.to_string()))
+    LoadedConfig::load(path, &Environment::from_process()).map_err(ExitReason::config)
 }
 
-async fn demo(panel: PanelConfig, seconds: Option<f64>, speed: f64) -> Result<(), ExitReason> {
-    let clock = Clock::system();
-    let (setup, _backstage) = simulated(clock, speed, panel.oled.size)
-        .await
-        .map_err(ExitReason::Other)?;
-    let (controls, receiver) = mpsc::channel(4);
-    on_signals(controls.clone(), &ENDING, ControlMessage::Stop)?;
-    on_signals(
-        controls.clone(),
-        &[SignalKind::hangup()],
-        ControlMessage::Stop,
-    )?;
-    if let Some(seconds) = seconds {
-        end_after(seconds, controls);
-    }
-    let caption = "simulated prices · Ctrl-C ends";
-    shown(setup, &panel, FinalPicture::Picture, caption, receiver).await
-}
-
-/// Runs the event loop with a panel. At the end, `leave` defines the final picture on the panel.
-async fn shown(
-    setup: TickerSetup,
-    panel: &PanelConfig,
-    leave: FinalPicture,
-    caption: &str,
-    controls: mpsc::Receiver<ControlMessage>,
-) -> Result<(), ExitReason> {
-    let started = app::start_panel(panel, leave, caption, setup.clock.clone());
-    let (mailbox, mut panel) = started.map_err(ExitReason::other)?;
-    let outcome = event_loop::run(setup, mailbox, controls, RunUntil::Stopped).await;
-    // A blocked I2C bus must not delay the exit for longer than this limit.
-    panel.finish(Duration::from_millis(500));
-    outcome.map(|_| ()).map_err(ExitReason::other)
-}
-
-async fn snapshot(
-    output: PathBuf,
-    config: Option<PathBuf>,
-    seconds: f64,
-) -> Result<(), ExitReason> {
-    let mut demo_servers = None;
-    let setup = match config {
-        Some(path) => load(&path)?.setup(Clock::system()),
-        None => {
-            let (setup, running) = simulated(Clock::system(), 20.0, Size::Tall)
-                .await
-                .map_err(ExitReason::Other)?;
-            demo_servers = Some(running);
-            setup
-        }
-    };
-    let (controls, receiver) = mpsc::channel(4);
-    on_signals(controls.clone(), &ENDING, ControlMessage::Stop)?;
-    on_signals(
-        controls.clone(),
-        &[SignalKind::hangup()],
-        ControlMessage::Stop,
-    )?;
-    end_after(seconds, controls);
-    let mailbox = Mailbox::new(setup.size);
-    let complete = event_loop::run(setup, mailbox.clone(), receiver, RunUntil::Complete)
+async fn demo(options: Options) -> Result<(), ExitReason> {
+    let panel = options.panel;
+    let (setup, _servers) = simulated(Clock::system(), options.speed, panel.oled.size)
         .await
         .map_err(ExitReason::other)?;
-    drop(demo_servers);
+    let stops = stops(options.seconds)?;
+    let caption = "simulated prices · Ctrl-C ends";
+    let clock = setup.clock.clone();
+    let (mailbox, mut panel) = app::start_panel(&panel, FinalPicture::Picture, caption, clock)
+        .map_err(ExitReason::other)?;
+    let outcome = event_loop::run(setup, mailbox, stops, RunUntil::Stopped).await;
+    // A blocked I2C bus must not delay the exit for longer than this limit.
+    panel.finish(Duration::from_millis(500));
+    outcome.map(drop).map_err(ExitReason::other)
+}
+
+async fn snapshot(options: Options) -> Result<(), ExitReason> {
+    let (setup, servers) = if options.demo {
+        let demo = simulated(Clock::system(), 20.0, Size::Tall).await;
+        let (setup, servers) = demo.map_err(ExitReason::other)?;
+        (setup, Some(servers))
+    } else {
+        (load(&options.config)?.setup(Clock::system()), None)
+    };
+    let stops = stops(Some(options.seconds.unwrap_or(10.0)))?;
+    let mailbox = Mailbox::new(setup.size);
+    let complete = event_loop::run(setup, mailbox.clone(), stops, RunUntil::Complete)
+        .await
+        .map_err(ExitReason::other)?;
+    drop(servers);
     let frame = mailbox
         .take(Duration::ZERO)
         .ok_or_else(|| ExitReason::other("the program drew no picture"))?;
     let picture = display::png::encode(&frame).map_err(ExitReason::other)?;
+    let output = options.panel.file;
     std::fs::write(&output, picture)
-        .map_err(|error| ExitReason::Other(format!("{}: {error}", output.display())))?;
+        .map_err(|error| ExitReason::other(format!("{}: {error}", output.display())))?;
     if !complete {
         log::warn!("some values did not arrive in time; the picture marks these values");
     }
     Ok(())
 }
 
-/// Shows a message on the panel while the machine starts. Only the panel settings of the
-/// configuration must be valid.
-fn say(config: &Path, word: &str, meaning: &str) -> Result<(), ExitReason> {
-    let text = Config::text(config).unwrap_or_default();
-    let panel = Config::panel_of(&text, &Environment::from_process());
+/// Shows a message on the panel while the machine starts, or after the ticker has ended.
+fn say(options: Options) -> Result<(), ExitReason> {
+    let environment = Environment::from_process();
+    let mut words = options.words.into_iter();
+    let words = [(); 2].map(|()| words.next().unwrap_or_default());
+    if options.after_stop {
+        let notice = StopNotice {
+            files: Files {
+                config: options.config,
+                last_good: options.last_good,
+                fault: None,
+            },
+            environment,
+            clock: Clock::system(),
+            state: state_file(),
+            words,
+        };
+        return notice.say().map_err(ExitReason::other);
+    }
+    // Only the panel settings of the configuration must be valid.
+    let text = Config::text(&options.config).unwrap_or_default();
+    let panel = Config::panel_of(&text, &environment);
     if panel.kind != PanelKind::Oled {
         return Err(ExitReason::other(
             "the command say works only with an oled: no other panel keeps its picture after the \
              program ends",
         ));
     }
+    let [word, meaning] = &words;
     let frame = render::notice(panel.oled.size, word, meaning);
     let (bus, address) = (panel.oled.bus.clone(), panel.oled.address);
     let shown = Oled::linux(panel.oled).leave(&frame, PanelLight::default());
@@ -296,20 +250,21 @@ fn say(config: &Path, word: &str, meaning: &str) -> Result<(), ExitReason> {
 /// The longest wait of the doctor for values. The VIX is published every 15 s.
 const DOCTOR_TIME_LIMIT: Duration = Duration::from_secs(16);
 
-async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(), ExitReason> {
-    let bundle = bundle.map(doctor::Bundle::new).transpose();
-    let bundle = bundle.map_err(ExitReason::Other)?;
-    let plain = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+async fn examine(options: Options) -> Result<(), ExitReason> {
+    let file = options.config.as_path();
+    let bundle = options.bundle.map(doctor::Bundle::new).transpose();
+    let bundle = bundle.map_err(ExitReason::other)?;
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let colour = std::io::stdout().is_terminal() && !plain("NO_COLOR") && !dumb;
+    let colour = std::io::stdout().is_terminal() && !set("NO_COLOR") && !dumb;
     // A closed pipe is no error here: the exit code still reports the result.
     let say = |text: &str| drop(std::io::stdout().write_all(text.as_bytes()));
     let mut each = |finding: &doctor::Finding| {
-        if !json {
+        if !options.json {
             say(&doctor::text(finding, colour));
         }
     };
-    let patient = doctor::CheckContext {
+    let context = doctor::CheckContext {
         root: Path::new("/"),
         file,
         environment: &Environment::from_process(),
@@ -318,40 +273,53 @@ async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(),
         time_limit: DOCTOR_TIME_LIMIT,
         touch: &mut doctor::touch,
     };
-    let mut tell = doctor::FindingSink(&mut each);
-    let examination = doctor::run_checks(patient, &mut tell).await;
-    if json {
-        say(&doctor::json(&examination.findings));
+    let report = doctor::run_checks(context, &mut each).await;
+    if options.json {
+        say(&doctor::json(&report.findings));
     } else {
-        say(&format!("\n{}", doctor::summary(&examination.findings)));
+        say(&format!("\n{}", doctor::summary(&report.findings)));
     }
     if let Some(bundle) = bundle {
-        let place = bundle
-            .write(&examination, file)
-            .map_err(ExitReason::other)?;
-        if !json {
+        let place = bundle.write(&report, file).map_err(ExitReason::other)?;
+        if !options.json {
             say(&format!(
                 "{place}: read this report before you share the file\n"
             ));
         }
     }
-    match examination.code() {
+    match report.code() {
         0 => Ok(()),
-        code => Err(ExitReason::Told(code)),
+        code => Err(ExitReason(code, String::new())),
     }
 }
 
-/// The signals that end the program in every state. A command that cannot reload its configuration
-/// also ends on SIGHUP, which arrives when the terminal is closed.
+/// The signals that end the program in every state.
 const ENDING: [SignalKind; 3] = [
     SignalKind::terminate(),
     SignalKind::interrupt(),
     SignalKind::quit(),
 ];
 
+/// Returns the receiver of a stop message at the end of `seconds`, if given, and at each signal that
+/// ends a command. A command that cannot reload its configuration also ends on SIGHUP, which arrives
+/// when the terminal is closed.
+fn stops(seconds: Option<f64>) -> Result<mpsc::Receiver<ControlMessage>, ExitReason> {
+    let (controls, receiver) = mpsc::channel(4);
+    on_signals(&controls, &ENDING, ControlMessage::Stop)?;
+    on_signals(&controls, &[SignalKind::hangup()], ControlMessage::Stop)?;
+    if let Some(seconds) = seconds {
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+            // The send fails only if the event loop has already ended.
+            controls.send(ControlMessage::Stop).await.ok();
+        });
+    }
+    Ok(receiver)
+}
+
 /// Sends `what` to the listener at each of these signals.
 fn on_signals<T: Clone + Send + 'static>(
-    listener: mpsc::Sender<T>,
+    listener: &mpsc::Sender<T>,
     kinds: &[SignalKind],
     what: T,
 ) -> Result<(), ExitReason> {
@@ -359,20 +327,8 @@ fn on_signals<T: Clone + Send + 'static>(
         let mut signals = signal(*kind).map_err(ExitReason::other)?;
         let (listener, what) = (listener.clone(), what.clone());
         tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                if listener.send(what.clone()).await.is_err() {
-                    return;
-                }
-            }
+            while signals.recv().await.is_some() && listener.send(what.clone()).await.is_ok() {}
         });
     }
     Ok(())
-}
-
-fn end_after(seconds: f64, controls: mpsc::Sender<ControlMessage>) {
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
-        // The send fails only if the event loop has already ended.
-        controls.send(ControlMessage::Stop).await.ok();
-    });
 }

@@ -1,12 +1,14 @@
 //! A file that is replaced as a whole, or overwritten with a notice. This module owns the path and
 //! the last written file; it never interprets the content.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+
+use crate::files::replace_file;
 
 /// The file mode: every user may read the file, for any umask of the program.
 const MODE: u32 = 0o644;
@@ -42,22 +44,7 @@ impl PictureFile {
     /// Returns an error if the directory is missing, full, or not writable. The old file stays
     /// unchanged.
     pub(crate) fn replace(&mut self, picture: &[u8]) -> io::Result<()> {
-        let mut temporary = self.path.as_os_str().to_owned();
-        // The temporary file is in the same directory, because a rename cannot cross file systems.
-        temporary.push(format!(".{}.tmp", std::process::id()));
-        let temporary = PathBuf::from(temporary);
-        let written = File::create(&temporary).and_then(|file| {
-            file.set_permissions(Permissions::from_mode(MODE))?;
-            file.write_all_at(picture, 0)?;
-            fs::rename(&temporary, &self.path)?;
-            Ok(file)
-        });
-        if written.is_err() {
-            // An error here is ignored: the temporary file may not exist, and the write error is
-            // returned.
-            let _ = fs::remove_file(&temporary);
-        }
-        self.written = Some(written?);
+        self.written = Some(replace_file(&self.path, picture, MODE, false)?);
         Ok(())
     }
 
@@ -123,6 +110,9 @@ fn overwrite(file: &File, picture: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn folder(name: &str) -> PathBuf {

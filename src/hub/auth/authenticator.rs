@@ -14,9 +14,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
 
-use super::registry::{
-    self, Device, DeviceRegistry, Digest, FileVersion, RegistryError, RegistryFile,
-};
+use super::registry::{self, Device, DeviceRegistry, Digest, RegistryError, RegistryFile};
+use crate::files::FileStamp;
 use crate::secret::Secret;
 use crate::time::{Clock, Moment, Now};
 
@@ -64,7 +63,7 @@ impl fmt::Debug for Authenticator {
 #[derive(Default)]
 struct KnownDevices {
     devices: Vec<(Device, Digest)>,
-    seen: Option<FileVersion>,
+    seen: Option<FileStamp>,
     /// The last reported error, so that the log contains the same error only once.
     reported_error: Option<String>,
 }

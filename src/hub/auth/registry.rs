@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::{FlockOperation, flock};
+
+use crate::files::{FileStamp, warn_if_readable_by_all};
 
 /// The name of a device, as its owner chose it.
 pub type Device = Arc<str>;
@@ -99,12 +101,6 @@ pub struct DeviceRegistry {
     pub error: Option<RegistryError>,
 }
 
-/// The version of a file: its inode, its length, and the time of its last change (ctime). A rename
-/// changes the inode. A `chmod` that makes the file readable changes the ctime, but not the time of
-/// the content (mtime).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileVersion(u64, u64, i64, i64);
-
 /// The file of the device registry.
 #[derive(Clone, Debug)]
 pub struct RegistryFile {
@@ -123,14 +119,8 @@ impl RegistryFile {
     }
 
     /// Returns the current version of the file; `None` if the file is missing or not accessible.
-    pub fn fingerprint(&self) -> Option<FileVersion> {
-        let data = std::fs::metadata(&self.path).ok()?;
-        Some(FileVersion(
-            data.ino(),
-            data.len(),
-            data.ctime(),
-            data.ctime_nsec(),
-        ))
+    pub fn fingerprint(&self) -> Option<FileStamp> {
+        FileStamp::of(&self.path)
     }
 
     /// Reads the file. A missing file has no devices.
@@ -230,12 +220,7 @@ impl RegistryFile {
             Err(error) => return Err(to_error(error)),
         };
         let data = file.metadata().map_err(to_error)?;
-        if data.permissions().mode() & 0o007 != 0 {
-            log::warn!(
-                "every user of this machine can read the file {}: set its mode with chmod 600",
-                self.path.display()
-            );
-        }
+        warn_if_readable_by_all(&self.path);
         if data.len() > SIZE_LIMIT {
             return Err(self.error(
                 None,

@@ -58,7 +58,7 @@ impl Tls {
         let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| {
             to_text(key, &format!("the file contains no private key ({error})"))
         })?;
-        crate::secret::warn_if_readable_by_all(key);
+        crate::files::warn_if_readable_by_all(key);
         // The code sets the crypto provider here, so TLS does not depend on a process-wide default.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)

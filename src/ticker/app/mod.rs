@@ -17,14 +17,14 @@ use tokio::task::JoinSet;
 use super::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
 use super::state::ConfigProblem;
 use crate::config::{self, Config, ConfigError, PanelKind};
-use crate::display::{self, FinalPicture, Mailbox, Oled, PanelLight, Png, Terminal};
+use crate::display::{self, FinalPicture, Mailbox, Oled, PanelLight, PanelThread, Png, Terminal};
 use crate::market::{Calendar, Symbol};
 use crate::net::connector::Connector;
 use crate::render::{self, DrawCache, FontSet, Format, Frame, LinkIcon, PageView, View};
 use crate::secret::Environment;
 use crate::systemd::Supervisor;
 use crate::time::Clock;
-use panel_host::{PanelHost, StatusSinks};
+use panel_host::PanelHost;
 pub use reload::{ConfigUpdate, ConfigWatcher, Files, InitialConfig};
 pub use stop_notice::StopNotice;
 
@@ -70,10 +70,8 @@ impl LoadedConfig {
     /// Returns the symbols in their usual form (`SPX`), separated by commas.
     pub fn names(&self) -> String {
         let symbols = self.config.settings.watchlist.iter();
-        symbols
-            .map(Symbol::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
+        let names: Vec<String> = symbols.map(Symbol::to_string).collect();
+        names.join(", ")
     }
 }
 
@@ -86,14 +84,12 @@ pub fn start_panel(
     leave: FinalPicture,
     caption: &str,
     clock: Clock,
-) -> io::Result<(Mailbox, display::PanelThread)> {
+) -> io::Result<(Mailbox, PanelThread)> {
     let size = panel.oled.size;
     match panel.kind {
-        PanelKind::Oled => {
-            display::PanelThread::spawn(Oled::linux(panel.oled.clone()), size, clock)
-        }
-        PanelKind::Terminal => display::PanelThread::spawn(Terminal::stdout(caption), size, clock),
-        PanelKind::Png => display::PanelThread::spawn(Png::new(&panel.file, leave), size, clock),
+        PanelKind::Oled => PanelThread::spawn(Oled::linux(panel.oled.clone()), size, clock),
+        PanelKind::Terminal => PanelThread::spawn(Terminal::stdout(caption), size, clock),
+        PanelKind::Png => PanelThread::spawn(Png::new(&panel.file, leave), size, clock),
     }
 }
 
@@ -137,30 +133,27 @@ impl TickerApp {
         let begun = config_watcher.begin(self.clock.now());
         let (beginning, fault) = begun.map_err(TickerError::Config)?;
         let (sender, news) = mpsc::channel(4);
+        let (clock, supervisor) = (self.clock, self.supervisor);
         // The set aborts its task when this function returns.
         let mut looking = JoinSet::new();
-        let keeping = watch_files(
+        looking.spawn(watch_files(
             config_watcher,
             reloads,
             sender,
-            self.clock.clone(),
-            self.supervisor.clone(),
-        );
-        looking.spawn(keeping);
+            clock.clone(),
+            supervisor.clone(),
+        ));
         let (wiring, mut loaded) = match beginning {
             InitialConfig::Good(loaded) => (loaded.config.panel.clone(), Some(loaded)),
             InitialConfig::Nothing(panel) => (panel, None),
         };
         let other = |error: io::Error| TickerError::Other(error.to_string());
-        let sinks = StatusSinks {
-            supervisor: self.supervisor.clone(),
-            file: self.state,
-        };
+        let panel = PanelHost::new(wiring, clock.clone(), supervisor.clone(), self.state);
         let mut running = Running {
-            panel_host: PanelHost::new(wiring, self.clock.clone(), sinks).map_err(other)?,
-            clock: self.clock,
-            part: self.supervisor.part(),
-            supervisor: self.supervisor,
+            panel_host: panel.map_err(other)?,
+            clock,
+            part: supervisor.part(),
+            supervisor,
             stops,
             news,
             fault,
@@ -170,10 +163,8 @@ impl TickerApp {
                 Some(loaded) => running.show(loaded).await,
                 None => Ok(running.wait().await),
             };
-            let next = match next {
-                Ok(Some(next)) => next,
-                Ok(None) => break Ok(()),
-                Err(failure) => break Err(failure),
+            let Ok(Some(next)) = next else {
+                break next.map(drop);
             };
             let replaced = running.panel_host.replace(&next.config.panel);
             replaced.map_err(other)?;
@@ -202,13 +193,9 @@ impl Running {
         &mut self,
         loaded: Box<LoadedConfig>,
     ) -> Result<Option<Box<LoadedConfig>>, TickerError> {
-        log::info!(
-            "showing {} from {}",
-            loaded.names(),
-            loaded.config.source.endpoint
-        );
-        self.panel_host
-            .set_title(format!("showing {}", loaded.names()));
+        let title = format!("showing {}", loaded.names());
+        log::info!("{title} from {}", loaded.config.source.endpoint);
+        self.panel_host.set_title(title);
         let (controls, receiver) = mpsc::channel(4);
         if self.fault.is_some() {
             // The channel is empty, so the first message always fits.
@@ -262,12 +249,9 @@ impl Running {
             if rewired || !next.config.same_source(&loaded.config) {
                 return Some(next);
             }
-            log::info!(
-                "the new configuration is in effect; showing {}",
-                next.names()
-            );
-            self.panel_host
-                .set_title(format!("showing {}", next.names()));
+            let title = format!("showing {}", next.names());
+            log::info!("the new configuration is in effect; {title}");
+            self.panel_host.set_title(title);
             loaded = next;
             let settings = Box::new(loaded.config.settings.clone());
             controls.send(ControlMessage::Apply(settings)).await.ok();

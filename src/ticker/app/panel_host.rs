@@ -25,14 +25,6 @@ const STUCK: Duration = Duration::from_secs(5);
 /// program.
 const LEAVE_LIMIT: Duration = Duration::from_millis(500);
 
-/// The receivers of the panel state: systemd and the doctor.
-#[derive(Debug)]
-pub(super) struct StatusSinks {
-    pub(super) supervisor: Supervisor,
-    /// The state file that the doctor reads; `None` writes no file.
-    pub(super) file: Option<PathBuf>,
-}
-
 /// The owner of the panel thread; see the module documentation.
 #[derive(Debug)]
 pub(super) struct PanelHost {
@@ -40,7 +32,9 @@ pub(super) struct PanelHost {
     mailbox: Mailbox,
     panel: PanelThread,
     clock: Clock,
-    sinks: StatusSinks,
+    supervisor: Supervisor,
+    /// The file with the panel state for the doctor; `None` writes no file.
+    state_file: Option<PathBuf>,
     /// A short description of the content on the display, for systemd.
     title: String,
     /// The number of the mailbox turn on which the thread works, and the time of the check that
@@ -61,7 +55,8 @@ impl PanelHost {
     pub(super) fn new(
         wiring: config::PanelConfig,
         clock: Clock,
-        sinks: StatusSinks,
+        supervisor: Supervisor,
+        state_file: Option<PathBuf>,
     ) -> io::Result<Self> {
         let (mailbox, panel) = start_panel(&wiring, FinalPicture::Notice, "", clock.clone())?;
         let panel_host = Self {
@@ -69,7 +64,8 @@ impl PanelHost {
             mailbox,
             panel,
             clock,
-            sinks,
+            supervisor,
+            state_file,
             title: String::new(),
             busy: None,
             stuck: false,
@@ -158,11 +154,10 @@ impl PanelHost {
         // The log entry comes last: a reader of the log may then look at the state file and at
         // systemd.
         if stuck {
-            let since = now.utc.map(|utc| {
-                let millis = i64::try_from(STUCK.as_millis()).unwrap_or(0);
-                utc.0.saturating_sub(millis)
+            let since = now.utc.and_then(|utc| {
+                let now = Timestamp::from_millisecond(utc.0).ok()?;
+                now.checked_sub(STUCK).ok()
             });
-            let since = since.and_then(|millis| Timestamp::from_millisecond(millis).ok());
             self.write_state(PanelState::Stuck(since));
             self.update_systemd_status();
             log::error!(
@@ -182,13 +177,11 @@ impl PanelHost {
             true => "panel stuck in a write, its values are not live; ",
             false => "",
         };
-        self.sinks
-            .supervisor
-            .status(&format!("{trouble}{}", self.title));
+        self.supervisor.status(&format!("{trouble}{}", self.title));
     }
 
     fn write_state(&self, state: PanelState) {
-        let Some(path) = &self.sinks.file else { return };
+        let Some(path) = &self.state_file else { return };
         if let Err(error) = state.write(path) {
             log::warn!(
                 "{}: cannot write the panel state for the doctor: {error}",
@@ -234,13 +227,11 @@ mod tests {
             let address = SocketAddr::from_abstract_name(&socket).unwrap();
             let systemd = UnixDatagram::bind_addr(&address).unwrap();
             systemd.set_nonblocking(true).unwrap();
-            let sinks = StatusSinks {
-                supervisor: Supervisor::at(OsStr::new(&format!("@{socket}")), None).unwrap(),
-                file: Some(folder.join(PanelState::FILE)),
-            };
+            let supervisor = Supervisor::at(OsStr::new(&format!("@{socket}")), None).unwrap();
+            let state = Some(folder.join(PanelState::FILE));
             let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, Utc(1_795_444_200_000)));
             let wiring = wiring(folder.join("screen.png"));
-            let mut panel_host = PanelHost::new(wiring, clock.clone(), sinks).unwrap();
+            let mut panel_host = PanelHost::new(wiring, clock.clone(), supervisor, state).unwrap();
             panel_host.set_title("showing SPX".to_owned());
             let scene = Self {
                 folder,
@@ -322,10 +313,10 @@ mod tests {
             CHECK_INTERVAL * (looks + 1) <= Duration::from_secs(10),
             "{looks}"
         );
-        let sinks = scene.state();
+        let state = scene.state();
         assert!(
-            matches!(sinks, Some(PanelState::Stuck(Some(_)))),
-            "{sinks:?}"
+            matches!(state, Some(PanelState::Stuck(Some(_)))),
+            "{state:?}"
         );
         let status = scene.status();
         assert!(status.starts_with("STATUS=panel stuck"), "{status}");

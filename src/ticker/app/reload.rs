@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::LoadedConfig;
-use crate::config::{Config, ConfigError, FileStamp, FileStamps, FileWatch, LastGood, PanelConfig};
+use crate::config::{Config, ConfigError, FileStamps, FileWatch, LastGood, PanelConfig};
+use crate::files::FileStamp;
 use crate::market::Calendar;
 use crate::secret::Environment;
 use crate::ticker::state::ConfigProblem;
@@ -32,7 +33,6 @@ pub struct Files {
 pub struct ConfigWatcher {
     files: Files,
     environment: Environment,
-    calendar: Calendar,
     last_good: Option<LastGood>,
     watch: FileWatch,
     /// The files that the configuration names.
@@ -70,7 +70,6 @@ impl ConfigWatcher {
             last_good: files.last_good.clone().map(LastGood::at),
             files,
             environment,
-            calendar: Calendar::us(),
             watch: FileWatch::default(),
             others: Vec::new(),
             wrong: None,
@@ -87,46 +86,41 @@ impl ConfigWatcher {
         &mut self,
         now: Now,
     ) -> Result<(InitialConfig, Option<ConfigProblem>), ConfigError> {
-        let beginning = match self.judge(now) {
-            Ok(loaded) => InitialConfig::Good(loaded),
-            Err(error) => {
-                let Some(last) = &self.last_good else {
-                    return Err(error);
-                };
-                match LoadedConfig::load(last.path(), &self.environment) {
-                    Ok(loaded) => {
-                        log::error!("{error}");
-                        log::warn!(
-                            "the ticker uses the last good configuration, {}",
-                            last.path().display()
-                        );
-                        InitialConfig::Good(Box::new(loaded))
-                    }
-                    // At a first start there is no last good configuration. The error to correct is
-                    // the one of the configuration, so only that error is logged.
-                    Err(_) => {
-                        log::error!("{error}; the ticker waits until this error is corrected");
-                        let text = Config::text(&self.files.config).unwrap_or_default();
-                        InitialConfig::Nothing(Config::panel_of(&text, &self.environment))
-                    }
+        let beginning = match (self.judge(now), &self.files.last_good) {
+            (Ok(loaded), _) => InitialConfig::Good(loaded),
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(last)) => match LoadedConfig::load(last, &self.environment) {
+                Ok(loaded) => {
+                    log::error!("{error}");
+                    log::warn!(
+                        "the ticker uses the last good configuration, {}",
+                        last.display()
+                    );
+                    InitialConfig::Good(Box::new(loaded))
                 }
-            }
+                // At a first start there is no last good configuration. The error to correct is the
+                // one of the configuration, so only that error is logged.
+                Err(_) => {
+                    log::error!("{error}; the ticker waits until this error is corrected");
+                    let text = Config::text(&self.files.config).unwrap_or_default();
+                    InitialConfig::Nothing(Config::panel_of(&text, &self.environment))
+                }
+            },
         };
         self.look_at_setup();
         self.reported = self.fault();
         Ok((beginning, self.reported.clone()))
     }
 
-    /// Does another check; returns `None` if nothing has changed. If `asked` is true, a user has
+    /// Does another check; returns `None` if nothing has changed. If `requested` is true, a user has
     /// requested a reload, and the configuration is read at once.
     pub fn look(&mut self, requested: bool, now: Now) -> Option<ConfigUpdate> {
         let seen = self.seen();
         let changed = self.watch.look(seen, now.monotonic);
-        let loaded = (changed || requested).then(|| self.judge(now));
-        let loaded = loaded.and_then(|judged| {
-            let reason =
-                |error| log::error!("the ticker keeps its previous configuration: {error}");
-            judged.map_err(reason).ok()
+        let judged = (changed || requested).then(|| self.judge(now));
+        let loaded = judged.and_then(|judged| {
+            let log = |error| log::error!("the ticker keeps its previous configuration: {error}");
+            judged.map_err(log).ok()
         });
         self.look_at_setup();
         let fault = self.fault();
@@ -170,11 +164,8 @@ impl ConfigWatcher {
         match read {
             Ok((text, loaded)) => {
                 self.wrong = None;
-                for line in now
-                    .utc
-                    .iter()
-                    .flat_map(|utc| loaded.config.expired(&self.calendar, *utc))
-                {
+                let expired = |utc| loaded.config.expired(&Calendar::us(), utc);
+                for line in now.utc.map(expired).unwrap_or_default() {
                     log::warn!("{line}");
                 }
                 if let Some(last) = &mut self.last_good {

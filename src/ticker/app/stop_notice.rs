@@ -73,17 +73,15 @@ impl StopNotice {
                 .map_err(|error: io::Error| format!("{}: {error}", panel.file.display())),
             PanelKind::Oled => {
                 let (bus, address) = (&panel.oled.bus, panel.oled.address);
-                let mut tries = MAX_ATTEMPTS;
-                loop {
-                    tries -= 1;
-                    match Oled::linux(panel.oled.clone()).leave(&words, light) {
-                        Ok(()) => return Ok(()),
-                        Err(fault) if tries == 0 => {
-                            return Err(fault.advice(bus, address).to_string());
-                        }
-                        Err(_) => thread::sleep(RETRY_AFTER),
+                let attempt = || Oled::linux(panel.oled.clone()).leave(&words, light);
+                let mut shown = attempt();
+                for _ in 1..MAX_ATTEMPTS {
+                    if shown.is_err() {
+                        thread::sleep(RETRY_AFTER);
+                        shown = attempt();
                     }
                 }
+                shown.map_err(|fault| fault.advice(bus, address).to_string())
             }
             // Only the ticker process itself can write to its terminal, so there is nothing to show
             // here.
@@ -95,11 +93,11 @@ impl StopNotice {
     /// a panel off that a dimming period has turned off.
     fn in_force(&self) -> (config::PanelConfig, PanelLight) {
         let files = [Some(&self.files.config), self.files.last_good.as_ref()];
-        let mut loaded = files
+        let loaded = files
             .into_iter()
             .flatten()
-            .filter_map(|path| LoadedConfig::load(path, &self.environment).ok());
-        match loaded.next() {
+            .find_map(|path| LoadedConfig::load(path, &self.environment).ok());
+        match loaded {
             Some(LoadedConfig { config, .. }) => {
                 let light = config.settings.light(self.clock.now());
                 (config.panel, light)

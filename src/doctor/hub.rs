@@ -15,7 +15,6 @@ use crate::feed::poller;
 use crate::market::{Cluster, Symbol};
 use crate::massive::printable;
 use crate::net::connector::Connector;
-use crate::net::error_mapping;
 use crate::net::failure::Failure;
 use crate::net::http::{self, HttpAnswer};
 use crate::net::source::{FeedProvider, FeedSource};
@@ -148,7 +147,7 @@ pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding
             "this server has no short-lived tokens; the check `channels` tests the token",
         ),
         _ => {
-            let found = error_mapping::refusal(answer.status).to_string();
+            let found = answer.refusal(&source.endpoint).to_string();
             Finding::failed("access", found, "Run the doctor again in a minute.")
         }
     }

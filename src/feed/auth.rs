@@ -13,7 +13,6 @@ use hyper::header::RETRY_AFTER;
 use serde::Deserialize;
 
 use crate::net::connector::Connector;
-use crate::net::error_mapping;
 use crate::net::failure::Failure;
 use crate::net::http::{self, RestError};
 use crate::net::source::{FeedProvider, FeedSource};
@@ -52,9 +51,10 @@ struct TokenAnswer {
 ///
 /// # Errors
 ///
-/// If no path identifies a hub: [`Failure::Busy`] if the server is overloaded at one of the paths,
-/// [`Failure::Portal`] if it answers with something else, [`Failure::Path`] if it has none of the
-/// paths. Otherwise the reason why no response arrived.
+/// If no path identifies a hub: [`Failure::Busy`], [`Failure::Gateway`], [`Failure::TlsRequired`] or
+/// [`Failure::Filtered`] as the responses show, [`Failure::Portal`] if the server answers with
+/// something else, [`Failure::Path`] if it has none of the paths. Otherwise the reason why no response
+/// arrived.
 async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), RestError> {
     if source.provider == FeedProvider::Vendor || source.endpoint.secure || source.secret.is_none()
     {
@@ -76,15 +76,20 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
         }
         // One path proves nothing against the server: the proxy answers an unknown path with its
         // web page, or with status 500 if it has no page.
-        match error_mapping::refusal(answer.status) {
+        match answer.refusal(&source.endpoint) {
             Failure::Path => {}
-            Failure::Busy => {
+            reason @ (Failure::Busy | Failure::Gateway | Failure::TlsRequired) => {
                 verdict = RestError {
-                    reason: Failure::Busy,
+                    reason,
                     retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
                 }
             }
-            _ if verdict.reason == Failure::Path => verdict = Failure::Portal.into(),
+            reason if verdict.reason == Failure::Path => {
+                verdict = match reason {
+                    Failure::Filtered => reason.into(),
+                    _ => Failure::Portal.into(),
+                }
+            }
             _ => {}
         }
     }

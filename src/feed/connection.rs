@@ -431,7 +431,8 @@ impl Connection {
         self.subscriptions.forget();
         self.reason = Some(reason);
         self.silent_before |= reason == Failure::Silent;
-        let absent = self.optional && matches!(reason, Failure::Path | Failure::Key);
+        let absent =
+            self.optional && matches!(reason, Failure::Path | Failure::Key | Failure::Plan);
         if absent || reason.refuses() {
             let until = now + self.backoff.cool_down(absent);
             self.state = ConnectionState::Refused { until };

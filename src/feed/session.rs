@@ -360,7 +360,11 @@ impl<A: EventSink> Runner<A> {
                 }
             },
             Some(Ok(Message::Close(frame))) => {
-                let reason = error_mapping::farewell(frame.as_ref(), self.session.source.provider);
+                let reason = error_mapping::farewell(
+                    frame.as_ref(),
+                    self.session.source.provider,
+                    self.server.is_hub,
+                );
                 if let Some(frame) = frame {
                     log::debug!(
                         "{}: the server closed the connection with code {}",

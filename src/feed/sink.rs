@@ -89,6 +89,8 @@ pub struct ServerState {
     provider: FeedProvider,
     /// The state machine of the connection.
     pub link: Connection,
+    /// True if the server is a deskticker-hub.
+    pub is_hub: bool,
     /// True if a status message ended the connection. The session must then drop the socket.
     pub ended: bool,
     /// `Some(true)` if the greeting marks the prices as simulated; `None` before the first frame.
@@ -111,6 +113,7 @@ impl ServerState {
             cluster,
             provider,
             link,
+            is_hub: false,
             ended: false,
             simulated: None,
             not_authorized: false,
@@ -143,7 +146,9 @@ impl ServerState {
                     "{cluster}: the server refused the key: {}",
                     printable(message)
                 );
-                self.end(Failure::Key, now);
+                // The vendor says "Your plan doesn't include websocket access".
+                let plan = message.to_ascii_lowercase().contains("plan");
+                self.end(if plan { Failure::Plan } else { Failure::Key }, now);
             }
             StatusKind::MaxConnections if vendor => self.end(Failure::Evicted, now),
             StatusKind::AuthTimeout if vendor => self.end(Failure::Timeout, now),
@@ -186,6 +191,7 @@ impl ServerState {
 
     /// Resets the state for a new connection. `is_hub` is true for a deskticker-hub.
     pub fn opened(&mut self, is_hub: bool, now: Moment) {
+        self.is_hub = is_hub;
         // The vendor has no upstream, so nothing is missing there.
         let reports_upstream = is_hub || self.provider == FeedProvider::Vendor;
         self.link.set_reports_upstream(reports_upstream);

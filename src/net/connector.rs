@@ -195,12 +195,10 @@ impl Connector {
         let local = addresses.iter().any(|address| address.ip().is_loopback());
         let stream = first_to_connect(addresses.into_iter())
             .await
-            .ok_or_else(|| {
-                if local || has_route() {
-                    Failure::Unreachable
-                } else {
-                    Failure::Network
-                }
+            .map_err(|error| match error.map(|error| error.kind()) {
+                Some(io::ErrorKind::ConnectionRefused) => Failure::Refused,
+                _ if local || has_route() => Failure::Unreachable,
+                _ => Failure::Network,
             })?;
         // Send small messages without a delay, because a subscription request has only a few bytes.
         // A socket without this option still works.
@@ -275,14 +273,14 @@ fn has_route() -> bool {
 /// undetected for seconds.
 async fn first_to_connect(
     addresses: impl Iterator<Item = SocketAddr> + Clone,
-) -> Option<TcpStream> {
+) -> Result<TcpStream, Option<io::Error>> {
     // The end of this function drops the set and cancels all open attempts.
     let mut calls = JoinSet::new();
     for round in 0..ROUNDS {
         for address in addresses.clone() {
             calls.spawn(async move { (address, TcpStream::connect(address).await) });
-            if let Ok(Some(stream)) = timeout(ATTEMPT_DELAY, answer(&mut calls)).await {
-                return Some(stream);
+            if let Ok(Ok(stream)) = timeout(ATTEMPT_DELAY, answer(&mut calls)).await {
+                return Ok(stream);
             }
         }
         if round + 1 < ROUNDS
@@ -294,16 +292,22 @@ async fn first_to_connect(
     answer(&mut calls).await
 }
 
-/// Returns the first successful connection, or `None` if all attempts have failed.
-async fn answer(calls: &mut JoinSet<(SocketAddr, io::Result<TcpStream>)>) -> Option<TcpStream> {
+/// Returns the first successful connection, or the last error if all attempts have failed.
+async fn answer(
+    calls: &mut JoinSet<(SocketAddr, io::Result<TcpStream>)>,
+) -> Result<TcpStream, Option<io::Error>> {
+    let mut last = None;
     while let Some(call) = calls.join_next().await {
         match call {
-            Ok((_, Ok(stream))) => return Some(stream),
-            Ok((address, Err(error))) => log::debug!("cannot connect to {address}: {error}"),
+            Ok((_, Ok(stream))) => return Ok(stream),
+            Ok((address, Err(error))) => {
+                log::debug!("cannot connect to {address}: {error}");
+                last = Some(error);
+            }
             Err(error) => log::debug!("a connection attempt failed: {error}"),
         }
     }
-    None
+    Err(last)
 }
 
 /// A TCP connection with or without TLS.
@@ -393,7 +397,7 @@ mod tests {
         drop(closed);
         let connecting = first_to_connect([address, address].into_iter());
         let stream = timeout(Duration::from_secs(3), connecting).await.unwrap();
-        assert!(stream.is_none());
-        assert!(first_to_connect(std::iter::empty()).await.is_none());
+        assert!(stream.is_err());
+        assert!(first_to_connect(std::iter::empty()).await.is_err());
     }
 }

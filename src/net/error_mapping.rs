@@ -4,16 +4,18 @@
 use std::io;
 use std::time::Duration;
 
+use hyper::header::{CONTENT_TYPE, HeaderMap, LOCATION};
+use hyper::{StatusCode, Uri};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, RootCertStore};
 use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError, UrlError};
-use tokio_tungstenite::tungstenite::http::StatusCode;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::source::FeedProvider;
 use crate::time::Utc;
@@ -28,6 +30,8 @@ pub(crate) fn tls_failure(error: &io::Error) -> Failure {
         Some(rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. })) => {
             Failure::Clock
         }
+        // The first bytes of the server are no TLS record.
+        Some(rustls::Error::InvalidMessage(_)) => Failure::PlainPort,
         Some(_) => Failure::Tls,
         None => Failure::Lost,
     }
@@ -90,18 +94,12 @@ pub(crate) fn not_after(certificate: &CertificateDer<'_>) -> Option<Utc> {
     }
 }
 
-/// Maps the error of a WebSocket or of an upgrade to a [`Failure`].
+/// Maps the error of a WebSocket to a [`Failure`].
 pub fn failure(error: &Error) -> Failure {
     match error {
-        Error::Http(response) => refusal(response.status()),
-        Error::Url(UrlError::TlsFeatureNotEnabled) => Failure::Tls,
-        Error::Capacity(CapacityError::MessageTooLong { .. }) | Error::Utf8(_) => Failure::Protocol,
-        Error::Protocol(
-            ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete,
-        ) => Failure::Lost,
-        Error::Protocol(_) | Error::HttpFormat(_) | Error::Url(_) | Error::Capacity(_) => {
-            Failure::Protocol
-        }
+        Error::Capacity(_) => Failure::TooLarge,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Failure::Lost,
+        Error::Protocol(_) | Error::Utf8(_) => Failure::Protocol,
         _ => Failure::Lost,
     }
 }
@@ -118,22 +116,37 @@ pub fn complaint(error: &Error) -> Option<CloseCode> {
     }
 }
 
-/// Maps an unexpected HTTP status to a [`Failure`].
-pub fn refusal(status: StatusCode) -> Failure {
+/// Maps an unexpected HTTP response of the server at `endpoint` to a [`Failure`].
+pub fn refusal(status: StatusCode, headers: &HeaderMap, endpoint: &Endpoint) -> Failure {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let is =
+        |kind: &str| text(CONTENT_TYPE).is_some_and(|text| text.trim_start().starts_with(kind));
+    let secure = || {
+        let to: Uri = text(LOCATION)?.parse().ok()?;
+        Some(to.scheme_str() == Some("https") && to.host() == Some(&*endpoint.host))
+    };
     match status.as_u16() {
+        401 | 403 if is("text/html") => Failure::Filtered,
         401 | 403 => Failure::Token,
         404 | 410 => Failure::Path,
+        426 => Failure::UpgradeDropped,
+        502 if is("application/json") => Failure::HubUpstream,
+        502 | 504 | 520..=530 => Failure::Gateway,
+        503 if is("text/html") => Failure::Gateway,
         429 | 500..=510 | 512..=599 => Failure::Busy,
+        300..=399 if !endpoint.secure && secure() == Some(true) => Failure::TlsRequired,
         200..=399 | 511 => Failure::Portal,
         _ => Failure::Protocol,
     }
 }
 
 /// Maps the code of a close frame to a [`Failure`]. `None` stands for a close frame without a code.
-pub fn farewell(frame: Option<&CloseFrame>, provider: FeedProvider) -> Failure {
+/// `is_hub` is true for a deskticker-hub.
+pub fn farewell(frame: Option<&CloseFrame>, provider: FeedProvider, is_hub: bool) -> Failure {
     match (frame.map(|frame| u16::from(frame.code)), provider) {
-        // A hub uses close code 1008 (policy violation) for a refusal (RFC 6455, section 7.4.1).
-        (Some(1008), FeedProvider::Hub) => Failure::Token,
+        // A deskticker-hub uses close code 1008 (policy violation) only for a refused token.
+        (Some(1008), FeedProvider::Hub) if is_hub => Failure::Token,
+        (Some(1008), FeedProvider::Hub) => Failure::Policy,
         // The vendor uses no token, and reports a refused key in a message before the close frame.
         // A close code 1008 alone means that the vendor has closed the older of two connections.
         (Some(1008), FeedProvider::Vendor) => Failure::Evicted,
@@ -145,6 +158,7 @@ pub fn farewell(frame: Option<&CloseFrame>, provider: FeedProvider) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::HeaderName;
 
     #[test]
     fn a_policy_close_means_a_bad_token_at_a_hub_and_an_eviction_at_the_vendor() {
@@ -152,13 +166,49 @@ mod tests {
             code: CloseCode::Policy,
             reason: "".into(),
         };
-        assert_eq!(farewell(Some(&close), FeedProvider::Hub), Failure::Token);
-        assert_eq!(
-            farewell(Some(&close), FeedProvider::Vendor),
-            Failure::Evicted
-        );
+        let (hub, vendor) = (FeedProvider::Hub, FeedProvider::Vendor);
+        assert_eq!(farewell(Some(&close), hub, true), Failure::Token);
+        assert_eq!(farewell(Some(&close), hub, false), Failure::Policy);
+        assert_eq!(farewell(Some(&close), vendor, false), Failure::Evicted);
         assert!(Failure::Evicted.refuses());
-        assert_eq!(farewell(None, FeedProvider::Vendor), Failure::Lost);
+        assert_eq!(farewell(None, vendor, false), Failure::Lost);
+    }
+
+    #[test]
+    fn each_kind_of_http_refusal_has_its_own_reason() {
+        let endpoint = Endpoint::parse("ws://hub.local:3000").unwrap();
+        for (status, header, expected) in [
+            (401, "", Failure::Token),
+            (403, "Content-Type: application/json", Failure::Token),
+            (403, "Content-Type: text/html", Failure::Filtered),
+            (404, "Content-Type: text/html", Failure::Path),
+            (426, "Upgrade: websocket", Failure::UpgradeDropped),
+            (429, "", Failure::Busy),
+            (500, "Content-Type: text/html", Failure::Busy),
+            (502, "Content-Type: text/html", Failure::Gateway),
+            (502, "Content-Type: application/json", Failure::HubUpstream),
+            (503, "Content-Type: text/html", Failure::Gateway),
+            (503, "Content-Type: text/plain", Failure::Busy),
+            (521, "Content-Type: text/html", Failure::Gateway),
+            (301, "Location: https://hub.local/", Failure::TlsRequired),
+            (302, "Location: https://login.example/", Failure::Portal),
+            (302, "Location: http://hub.local/login", Failure::Portal),
+            (302, "", Failure::Portal),
+            (511, "", Failure::Portal),
+            (400, "", Failure::Protocol),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some((name, value)) = header.split_once(": ") {
+                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                headers.insert(name, value.parse().unwrap());
+            }
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(
+                refusal(status, &headers, &endpoint),
+                expected,
+                "{status} {header}"
+            );
+        }
     }
 
     fn certificate_until(year: i32) -> CertificateDer<'static> {

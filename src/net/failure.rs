@@ -12,27 +12,51 @@ pub enum Failure {
     Dns,
     /// No TCP connection to the host is possible.
     Unreachable,
+    /// The host refuses TCP connections at this port.
+    Refused,
     /// No TLS session with the host is possible: the certificate is not trusted, or the certificate
     /// is for another name.
     Tls,
     /// The certificate of the host is not valid yet. The usual cause is an unset clock of this
     /// machine.
     Clock,
-    /// The server refused the token (HTTP status 401 or 403, or close code 1008 of a hub).
+    /// The server does not use TLS at this port.
+    PlainPort,
+    /// The server redirects from `http` to `https` at the same host.
+    TlsRequired,
+    /// The server refused the token (HTTP status 401 or 403).
     Token,
+    /// A server in front of the hub refused the request with a web page (HTTP status 401 or 403).
+    Filtered,
     /// The server has no resource at this path (HTTP status 404 or 410).
     Path,
-    /// The server has no capacity or has an internal error (HTTP status 429 or 5xx, except 511).
+    /// The server has no capacity or has an internal error (HTTP status 429 or 5xx, except the
+    /// statuses of [`Failure::Gateway`], [`Failure::HubUpstream`] and 511).
     Busy,
+    /// A server in front of the hub cannot reach the hub (HTTP status 502 or 504, a web page with
+    /// status 503, or a status from 520 to 530 of Cloudflare).
+    Gateway,
+    /// The hub answers, but it cannot reach the vendor (HTTP status 502 with a JSON body).
+    HubUpstream,
+    /// The upgrade request arrived without its headers (HTTP status 426), because a server in front
+    /// of the hub removes them.
+    UpgradeDropped,
     /// The server answered with a redirect or a web page: a captive portal, or a server that is not
     /// a hub.
     Portal,
     /// The data of the server does not follow the protocol.
     Protocol,
-    /// The server refused the key, or the plan does not include this cluster.
+    /// A message of the server is larger than 1 MiB.
+    TooLarge,
+    /// The vendor refused the key.
     Key,
+    /// The vendor's plan does not include this cluster.
+    Plan,
     /// Another connection with the same account has replaced this connection.
     Evicted,
+    /// The server closed the connection because of its policy (close code 1008, RFC 6455, section
+    /// 7.4.1).
+    Policy,
     /// The server did not answer within the time limit.
     Timeout,
     /// The expected data did not arrive.
@@ -50,14 +74,25 @@ pub enum Failure {
 impl Failure {
     /// Returns true if the server refused this client, so that an early retry would be wrong.
     pub const fn refuses(self) -> bool {
-        matches!(self, Failure::Token | Failure::Key | Failure::Evicted)
+        matches!(
+            self,
+            Failure::Token | Failure::Key | Failure::Plan | Failure::Evicted | Failure::Policy
+        )
     }
 
     /// Returns true if a server answered with an error; false if no answer arrived.
     pub const fn answered(self) -> bool {
         matches!(
             self,
-            Failure::Token | Failure::Path | Failure::Busy | Failure::Portal | Failure::Protocol
+            Failure::Token
+                | Failure::Filtered
+                | Failure::Path
+                | Failure::Busy
+                | Failure::Gateway
+                | Failure::HubUpstream
+                | Failure::UpgradeDropped
+                | Failure::Portal
+                | Failure::Protocol
         )
     }
 }
@@ -67,23 +102,42 @@ impl fmt::Display for Failure {
         f.write_str(match self {
             Failure::Network => "this machine has no network: check the cable or the Wi-Fi",
             Failure::Dns => "the host's name cannot be resolved: check the network and the address",
-            Failure::Unreachable => "the host cannot be reached: is it on, and is the port right?",
+            Failure::Unreachable => "the host cannot be reached: is it switched on?",
+            Failure::Refused => {
+                "the host refuses the connection: is the hub running, and is the port right?"
+            }
             Failure::Tls => {
                 "TLS failed: the certificate is not trusted or not for this host (see ca_file)"
             }
             Failure::Clock => "the certificate is not yet valid: this machine's clock is not set",
+            Failure::PlainPort => {
+                "the server does not use TLS at this port: correct the port, or write ws:// in the url"
+            }
+            Failure::TlsRequired => "the server requires TLS: write wss:// in the url",
             Failure::Token => "the token was refused",
+            Failure::Filtered => {
+                "something in front of the hub refuses the request: a login page or a firewall?"
+            }
             Failure::Path => "nothing is served at this address (404): is it a hub?",
-            Failure::Busy => "the server has no room for us",
+            Failure::Busy => "the server is overloaded or has an internal error",
+            Failure::Gateway => "a proxy answers, but the hub behind it does not answer",
+            Failure::HubUpstream => "the hub answers, but the vendor does not answer the hub",
+            Failure::UpgradeDropped => {
+                "a proxy in front of the hub removes the headers Upgrade and Connection: it must pass \
+                 them on"
+            }
             Failure::Portal => {
                 "something else answered (a redirect or a web page): a captive portal?"
             }
             Failure::Protocol => "the server does not speak the protocol",
-            Failure::Key => "the key was refused, or the plan does not include this cluster",
-            Failure::Evicted => "another connection with the same account took this one's place",
+            Failure::TooLarge => "the server sent a message of more than 1 MiB",
+            Failure::Key => "the vendor refused the key",
+            Failure::Plan => "the vendor's plan does not include this cluster",
+            Failure::Evicted => "another connection with the same account has replaced this one",
+            Failure::Policy => "the server closed the connection because of its policy (code 1008)",
             Failure::Timeout => "no answer in time",
-            Failure::Silent => "nothing came although the market is open",
-            Failure::Dead => "no frame for 30 s: the connection is dead",
+            Failure::Silent => "no data arrives although the market is open",
+            Failure::Dead => "the connection is dead: the server does not answer",
             Failure::Lost => "the connection was lost",
             Failure::Restarting => "the server is restarting",
             Failure::Done => "no longer needed",

@@ -92,7 +92,7 @@ pub(crate) async fn fetch(
     let answer = exchange(connector, endpoint, method, path, source, false).await?;
     if answer.status != StatusCode::OK {
         return Err(RestError {
-            reason: error_mapping::refusal(answer.status),
+            reason: answer.refusal(endpoint),
             retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
         });
     }
@@ -115,6 +115,11 @@ impl HttpAnswer {
     /// Returns the value of a header, if the value is text.
     pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Returns the reason of an unexpected response of this endpoint.
+    pub(crate) fn refusal(&self, endpoint: &Endpoint) -> Failure {
+        error_mapping::refusal(self.status, &self.headers, endpoint)
     }
 }
 

@@ -74,7 +74,7 @@ impl Connector {
         let response = response.map_err(failed)?;
         self.dated(response.headers());
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(refusal(response.status()));
+            return Err(refusal(response.status(), response.headers(), endpoint));
         }
         if !accepts(response.headers(), &key) {
             return Err(Failure::Protocol);

@@ -285,11 +285,16 @@ const fn hop(reason: Failure) -> LinkHop {
         Failure::Network => LinkHop::Address,
         Failure::Dns => LinkHop::Dns,
         Failure::Clock => LinkHop::Clock,
-        Failure::Tls => LinkHop::Tls,
-        Failure::Portal => LinkHop::Portal,
-        Failure::Token | Failure::Key => LinkHop::Token,
-        Failure::Silent => LinkHop::Upstream,
+        Failure::Tls | Failure::PlainPort | Failure::TlsRequired => LinkHop::Tls,
+        Failure::Portal | Failure::Filtered => LinkHop::Portal,
+        Failure::Token | Failure::Key | Failure::Plan => LinkHop::Token,
+        Failure::Silent | Failure::HubUpstream => LinkHop::Upstream,
         Failure::Unreachable
+        | Failure::Refused
+        | Failure::Gateway
+        | Failure::UpgradeDropped
+        | Failure::TooLarge
+        | Failure::Policy
         | Failure::Path
         | Failure::Busy
         | Failure::Protocol

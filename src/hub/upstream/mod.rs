@@ -288,7 +288,7 @@ impl EventSink for UpstreamSink {
             _ if *self.barred.borrow() => return Ok(()),
             // A refused upgrade has another reason, because it comes from a server in front of the
             // vendor.
-            (ConnectionPhase::Refused, Some(Failure::Key)) if !self.proven => {
+            (ConnectionPhase::Refused, Some(Failure::Key | Failure::Plan)) if !self.proven => {
                 self.last_report = None;
                 self.send(UpstreamEvent::Barred).await?;
                 self.barred.send_replace(true);

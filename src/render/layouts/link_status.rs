@@ -102,15 +102,13 @@ pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
     let count = |number: u32| whole(number.into(), numbers);
     let (name, late) = late(report, numbers);
     let (dot, panel) = (count(report.burn_in.0), count(report.burn_in.1));
+    let burn_in: heapless::String<40> = heapless::format!("{dot} of {panel} h").unwrap_or_default();
     let rows: [(&str, &str); 5] = [
         ("messages", &rate(report, numbers)),
         ("last message", &last(report)),
         (name, &late),
         ("reconnects", &count(report.reconnects)),
-        (
-            "wear",
-            &heapless::format!(40; "{dot} of {panel} h").unwrap_or_default(),
-        ),
+        ("wear", &burn_in),
     ];
     for (page, (name, value)) in (3..).zip(rows) {
         field::draw(frame, Row::new(page, 0..WIDTH), name, value);

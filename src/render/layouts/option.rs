@@ -153,17 +153,16 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
     let mark = shown.mark.as_ref().filter(|_| !marked);
     mid(&shown, mark, frame, room);
 
-    // Most contracts have their values in the four last pages. During an alert, the last page is
-    // the header.
+    // While an alert is in the first line, the header replaces the last line of the table.
     let [left, right] = [LEFT, RIGHT].map(|columns| move |page| Row::new(page, columns.clone()));
-    side(&shown.bid, "bid", frame, left(4));
-    side(&shown.ask, "ask", frame, right(4));
+    book_side(&shown.bid, "bid", frame, left(4));
+    book_side(&shown.ask, "ask", frame, right(4));
     last(view, shown.last, frame, left(5));
     field::draw(frame, right(5), "vol", &count(shown.volume));
     field::draw(frame, left(6), "gamma", &value(gamma));
     field::draw(frame, right(6), "OI", &count(open_interest));
-    let bottom = if page == 0 { 8 } else { 7 };
-    if bottom == 8 {
+    let bottom = if page == 0 { 8 } else { page };
+    if page == 0 {
         field::draw(frame, left(7), "theta", &value(theta));
         field::draw(frame, right(7), "vega", &value(vega));
     }
@@ -221,7 +220,7 @@ fn mid(shown: &OptionFields<'_>, mark: Option<&StatusBadge>, frame: &mut Frame, 
 }
 
 /// Draws one side of the book. The size is shown only if it fits.
-fn side((price, size): &(ShortText, ShortText), name: &str, frame: &mut Frame, row: Row) {
+fn book_side((price, size): &(ShortText, ShortText), name: &str, frame: &mut Frame, row: Row) {
     let both: heapless::String<40> = heapless::format!("{price}{size}").unwrap_or_default();
     let fits = TEXT.fits(&both, row.room());
     field::draw(frame, row, name, if fits { &both } else { price });

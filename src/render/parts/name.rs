@@ -57,17 +57,18 @@ fn short(line: &InstrumentView<'_>, room: usize) -> ShortText {
         let root = contract.root;
         let (day, month, year) = date(contract);
         let [strike, spaced] = ["", " "].map(|gap| strike(contract, gap));
-        let forms = [
-            heapless::format!("{root} {day} {month} {year:02} {spaced}"),
-            heapless::format!("{root} {day}{month}{year:02} {strike}"),
-            heapless::format!("{root} {day}{month} {strike}"),
-            heapless::format!("{root} {strike}"),
-            heapless::format!("{root}{strike}"),
-            Ok(strike),
-        ];
-        // A form that is too long for its text has no result.
-        let fits = |text: &ShortText| TEXT.fits(text, room);
-        forms.into_iter().flatten().find(fits)
+        [
+            format_args!("{root} {day} {month} {year:02} {spaced}"),
+            format_args!("{root} {day}{month}{year:02} {strike}"),
+            format_args!("{root} {day}{month} {strike}"),
+            format_args!("{root} {strike}"),
+            format_args!("{root}{strike}"),
+            format_args!("{strike}"),
+        ]
+        .into_iter()
+        // A form that is too long for its text is skipped.
+        .filter_map(|form| heapless::format!("{form}").ok())
+        .find(|text: &ShortText| TEXT.fits(text, room))
     });
     fitting.unwrap_or_else(|| cut(&TEXT, line.label, room))
 }

@@ -85,7 +85,7 @@ pub(crate) struct Font {
     pub(super) pages: usize,
     /// The number of bytes in one page of a character: its width, rounded up to a power of two with
     /// dark columns.
-    stride: usize,
+    pub(super) stride: usize,
     /// The width of each character in columns.
     advances: &'static [u8; GLYPHS],
     /// The dots of each character, `pages` × `stride` bytes, aligned to the left.

@@ -56,7 +56,13 @@ impl PriceText {
         styles: [&'static NumberStyle; N],
         room: usize,
     ) -> &'static NumberStyle {
-        let fitting = styles.iter().find(|style| self.width(style) <= room);
+        let fits = |style: &&&NumberStyle| {
+            // No character is wider than the stride of its font, so a short price needs no
+            // measurement.
+            let most = self.whole.len() * style.whole.stride;
+            most + self.fraction.len() * style.fraction.stride <= room || self.width(style) <= room
+        };
+        let fitting = styles.iter().find(fits);
         fitting.unwrap_or(&styles[N - 1])
     }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use deskticker::display::png;
-use deskticker::render::{self, DrawCache, FontSet, Format, Frame, LinkIcon, PageView, Size, View};
+use deskticker::render::{self, DrawCache, Format, Frame, LinkIcon, PageView, Size, View};
 use deskticker::time::Clock;
 use rustix::process::Signal;
 
@@ -74,7 +74,7 @@ fn notices(title: &str, text: &str, timed: bool) -> Vec<Vec<u8>> {
                 format: Format::default(),
             };
             let mut frame = Frame::new(Size::Tall);
-            render::draw(&view, &FontSet::new(), &mut DrawCache::new(), &mut frame);
+            render::draw(&view, &mut DrawCache::new(), &mut frame);
             png::encode(&frame).unwrap()
         })
         .collect()

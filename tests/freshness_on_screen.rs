@@ -9,7 +9,7 @@ mod views;
 use std::ops::Range;
 
 use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, Price, TopOfBook};
-use deskticker::render::{DrawCache, FontSet, Frame, PageView, Size, View, WIDTH, draw, notice};
+use deskticker::render::{DrawCache, Frame, PageView, Size, View, WIDTH, draw, notice};
 use proptest::prelude::*;
 
 use views::arbitrary::{PAGES, PRICED, some_freshness, some_glass};
@@ -319,11 +319,10 @@ proptest! {
             if mixed[3] { line.price = other.price; }
         }
         if mixed[4] { after.format = new.format; }
-        let font_set = FontSet::new();
         let mut kept = DrawCache::new();
         let mut frame = Frame::new(Size::Tall);
         for view in [&before, &before, &after, &new, &before] {
-            draw(view, &font_set, &mut kept, &mut frame);
+            draw(view, &mut kept, &mut frame);
             prop_assert_eq!(&frame, &drawn(view, Size::Tall));
         }
     }

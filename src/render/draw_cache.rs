@@ -3,28 +3,30 @@
 //! for each change of the first price. The cache is used only for exactly equal input, so it never
 //! changes a picture.
 
-use super::{Frame, InstrumentView, WIDTH};
+use core::ops::Range;
+
+use super::frame::{Frame, WIDTH};
+use super::view::InstrumentView;
 use crate::market::{
     Change, Denial, Freshness, HISTORY_POINTS, NumberFormat, Price, SessionPart, ShortText,
 };
 
 /// The bytes of a frame that the cache covers: pages 5 to 7.
-const FIRST: usize = 5 * WIDTH;
-const LENGTH: usize = 3 * WIDTH;
+const LOWER_HALF: Range<usize> = 5 * WIDTH..8 * WIDTH;
 
 /// The lower half of the last tall picture, with the values from which it was drawn.
 #[derive(Clone, Debug)]
 pub struct DrawCache {
     /// The values from which the dots were drawn; `None` while the cache is empty.
-    of: Option<Second>,
+    of: Option<SecondLine>,
     history: heapless::Vec<Price, HISTORY_POINTS>,
-    dots: [u8; LENGTH],
+    dots: [u8; LOWER_HALF.end - LOWER_HALF.start],
 }
 
 /// The fields of the second line that affect the picture. For an option, the label contains the
 /// whole contract, so a flag is enough here.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Second {
+struct SecondLine {
     label: ShortText,
     contract: bool,
     expired: bool,
@@ -42,51 +44,23 @@ impl DrawCache {
         Self {
             of: None,
             history: heapless::Vec::new(),
-            dots: [0; LENGTH],
+            dots: [0; LOWER_HALF.end - LOWER_HALF.start],
         }
     }
 
-    /// Copies the stored dots into the frame if they were drawn from equal values. Returns true if
-    /// it has copied them.
-    pub(super) fn restore(
-        &self,
+    /// Copies the stored dots into the frame if they were drawn from equal values. Otherwise calls
+    /// `draw` and stores the result.
+    pub(super) fn restore_or_draw(
+        &mut self,
         frame: &mut Frame,
         line: &InstrumentView<'_>,
         history: &[Price],
         numbers: NumberFormat,
-    ) -> bool {
-        let known = self.of.as_ref().is_some_and(|of| {
-            of.price == line.price
-                && of.change == line.change
-                && of.freshness == line.freshness
-                && of.label == line.label
-                && of.contract == line.contract.is_some()
-                && of.expired == line.expired
-                && of.part == line.part
-                && of.denial == line.denial
-                && of.numbers == numbers
-                && same(&self.history, history)
-        });
-        if known {
-            frame.as_bytes_mut()[FIRST..][..LENGTH].copy_from_slice(&self.dots);
-        }
-        known
-    }
-
-    /// Stores the lower half of the frame, with the values from which it was drawn.
-    pub(super) fn store(
-        &mut self,
-        frame: &Frame,
-        line: &InstrumentView<'_>,
-        history: &[Price],
-        numbers: NumberFormat,
+        draw: impl FnOnce(&mut Frame),
     ) {
-        self.history.clear();
-        let fits = self.history.extend_from_slice(history).is_ok();
-        self.of = ShortText::try_from(line.label)
+        let of = ShortText::try_from(line.label)
             .ok()
-            .filter(|_| fits)
-            .map(|label| Second {
+            .map(|label| SecondLine {
                 label,
                 contract: line.contract.is_some(),
                 expired: line.expired,
@@ -97,8 +71,15 @@ impl DrawCache {
                 freshness: line.freshness,
                 numbers,
             });
-        self.dots
-            .copy_from_slice(&frame.as_bytes()[FIRST..][..LENGTH]);
+        if of.is_some() && of == self.of && self.history == *history {
+            frame.as_bytes_mut()[LOWER_HALF].copy_from_slice(&self.dots);
+            return;
+        }
+        draw(frame);
+        self.history.clear();
+        let fits = self.history.extend_from_slice(history).is_ok();
+        self.of = of.filter(|_| fits);
+        self.dots.copy_from_slice(&frame.as_bytes()[LOWER_HALF]);
     }
 }
 
@@ -106,12 +87,4 @@ impl Default for DrawCache {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Compares all points without an early return, so that the compiler can compare several points at
-/// once.
-fn same(one: &[Price], other: &[Price]) -> bool {
-    let pairs = one.iter().zip(other);
-    let differ = pairs.fold(0, |differ, (a, b)| differ | (a.scaled() ^ b.scaled()));
-    one.len() == other.len() && differ == 0
 }

@@ -11,6 +11,8 @@ use embedded_graphics::prelude::{DrawTarget, OriginDimensions, Pixel};
 /// The width of every supported panel in dots.
 pub const WIDTH: usize = 128;
 const PAGES: usize = 8;
+/// The width of the widest character in a font.
+const PADDING: usize = 16;
 
 /// The size of a panel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -57,10 +59,11 @@ impl fmt::Display for Size {
 
 /// A picture. A byte is eight dots of one column, with the lowest bit at the top. The bytes go from
 /// left to right, then page by page down (SSD1306 data sheet, 8.7, horizontal addressing).
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     size: Size,
-    bytes: [u8; WIDTH * PAGES],
+    /// The picture, and dark bytes after it, so that a font can copy whole words at its end.
+    bytes: [u8; WIDTH * PAGES + PADDING],
 }
 
 impl Frame {
@@ -68,7 +71,7 @@ impl Frame {
     pub const fn new(size: Size) -> Self {
         Self {
             size,
-            bytes: [0; WIDTH * PAGES],
+            bytes: [0; WIDTH * PAGES + PADDING],
         }
     }
 
@@ -92,6 +95,23 @@ impl Frame {
         &self.as_bytes()[page * WIDTH..][..WIDTH]
     }
 
+    /// Returns the bytes of the picture and the dark bytes after it. A caller must not light them.
+    pub(super) const fn padded_mut(&mut self) -> &mut [u8; WIDTH * PAGES + PADDING] {
+        &mut self.bytes
+    }
+
+    /// Returns the bytes of some columns in one page.
+    pub(super) fn columns_mut(&mut self, page: usize, columns: Range<usize>) -> &mut [u8] {
+        &mut self.as_bytes_mut()[page * WIDTH..][columns]
+    }
+
+    /// Inverts some columns in one page.
+    pub(super) fn invert(&mut self, page: usize, columns: Range<usize>) {
+        for byte in self.columns_mut(page, columns) {
+            *byte = !*byte;
+        }
+    }
+
     /// Returns true if no dot in these columns of these pages is lit. The layouts never draw on top
     /// of another part; only debug assertions check this.
     pub(super) fn vacant(&self, columns: Range<usize>, mut pages: Range<usize>) -> bool {
@@ -113,19 +133,6 @@ impl Frame {
             let bit = 1 << (y % 8);
             if lit { *byte |= bit } else { *byte &= !bit }
         }
-    }
-}
-
-impl Clone for Frame {
-    fn clone(&self) -> Self {
-        Self { ..*self }
-    }
-
-    /// Copies the picture in place. The default implementation makes a clone first and then moves
-    /// the clone.
-    fn clone_from(&mut self, other: &Self) {
-        self.size = other.size;
-        self.bytes.copy_from_slice(&other.bytes);
     }
 }
 

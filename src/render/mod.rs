@@ -4,12 +4,12 @@
 mod draw_cache;
 mod font;
 mod frame;
-pub(crate) mod layouts;
-pub(crate) mod parts;
+mod layouts;
+mod parts;
+mod row;
 mod view;
 
 pub use draw_cache::DrawCache;
-pub use font::FontSet;
 pub use frame::{Frame, Size, WIDTH};
 pub use layouts::message::notice;
 use layouts::{link_status, message, option, pair_short, pair_tall, single};
@@ -24,34 +24,26 @@ pub use view::{
 /// has its age beside it, a closing price has the word CLOSED, a delayed price has the word
 /// DELAYED, a missing price is dashes, and simulated prices have the word `DEMO`. The function
 /// allocates nothing. The draw cache saves work and never changes a picture.
-pub fn draw(view: &View<'_>, font_set: &FontSet, draw_cache: &mut DrawCache, frame: &mut Frame) {
+pub fn draw(view: &View<'_>, draw_cache: &mut DrawCache, frame: &mut Frame) {
     frame.as_bytes_mut().fill(0);
     match (&view.page, frame.size()) {
         (PageView::Pair(primary, secondary), Size::Tall) => {
-            pair_tall::draw(
-                view,
-                (primary, secondary.as_ref()),
-                font_set,
-                draw_cache,
-                frame,
-            );
+            pair_tall::draw(view, primary, secondary.as_ref(), draw_cache, frame);
         }
         (PageView::Pair(primary, secondary), Size::Short) => {
-            pair_short::draw(view, (primary, secondary.as_ref()), font_set, frame);
+            pair_short::draw(view, primary, secondary.as_ref(), frame);
         }
         (PageView::Big(line, day, outside), Size::Tall) => {
-            single::tall(view, line, *day, *outside, font_set, frame);
+            single::tall(view, line, *day, *outside, frame);
         }
         (PageView::Big(line, day, outside), Size::Short) => {
-            single::low(view, line, *day, *outside, font_set, frame);
+            single::low(view, line, *day, *outside, frame);
         }
-        (PageView::Contract(sheet), Size::Tall) => option::tall(view, sheet, font_set, frame),
-        (PageView::Contract(sheet), Size::Short) => option::low(view, sheet, font_set, frame),
-        (PageView::Link(report), Size::Tall) => link_status::tall(view, report, font_set, frame),
-        (PageView::Link(report), Size::Short) => link_status::low(view, report, font_set, frame),
-        (PageView::Notice { title, text }, _) => {
-            message::page(view, (title, text), font_set, frame)
-        }
-        (PageView::Empty, _) => message::empty(view, font_set, frame),
+        (PageView::Contract(sheet), Size::Tall) => option::tall(view, sheet, frame),
+        (PageView::Contract(sheet), Size::Short) => option::low(view, sheet, frame),
+        (PageView::Link(report), Size::Tall) => link_status::tall(view, report, frame),
+        (PageView::Link(report), Size::Short) => link_status::low(view, report, frame),
+        (PageView::Notice { title, text }, _) => message::page(view, title, text, frame),
+        (PageView::Empty, _) => message::empty(view, frame),
     }
 }

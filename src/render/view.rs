@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::market::{
     Change, Contract, DayStats, Denial, Freshness, NumberFormat, OptionAnalytics, Price,
-    SessionPart, TopOfBook, Trade,
+    SessionPart, ShortText, TopOfBook, Trade,
 };
 
 /// The content of the whole display.
@@ -236,8 +236,18 @@ impl InstrumentView<'_> {
         self.expired || matches!(self.freshness, Freshness::Stale(_))
     }
 
+    /// Returns the change as a difference, if the display may show it.
+    pub(super) fn shown_difference(&self, numbers: NumberFormat) -> Option<ShortText> {
+        Some(self.shown_change()?.difference(numbers))
+    }
+
+    /// Returns the change in percent, if the display may show it and the change has a percentage.
+    pub(super) fn shown_percent(&self, numbers: NumberFormat) -> Option<ShortText> {
+        self.shown_change()?.percent(numbers)
+    }
+
     /// Returns the change if the display may show it. The change of a stale price has no meaning.
-    pub(super) fn shown_change(&self) -> Option<Change> {
+    fn shown_change(&self) -> Option<Change> {
         let known = self.shown_price().is_some() && !self.is_struck();
         self.change.filter(|_| known)
     }
@@ -254,12 +264,6 @@ impl InstrumentView<'_> {
         let young = matches!(self.freshness, Freshness::Live | Freshness::Delayed);
         let shown = young && !self.expired && self.shown_price().is_some();
         shown.then_some(word)
-    }
-
-    /// Returns true if the freshness needs a mark. Dashes have no age and no delay, but a closed
-    /// session still needs its mark, because it explains the missing price.
-    pub(super) fn marked(&self) -> bool {
-        self.shown_price().is_some() || self.freshness == Freshness::Closed
     }
 }
 

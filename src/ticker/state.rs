@@ -20,7 +20,7 @@ pub use crate::config::settings::{AlertRule, PageSpec, TickerSettings};
 use crate::display::burn_in::BurnIn;
 use crate::display::{MAX_PICTURE_AGE, PanelLight};
 use crate::market::{Calendar, Cluster, Freshness, Watchlist, WatchlistError};
-use crate::render::{self, AlertView, DrawCache, FontSet, Frame, PageView, Size, View};
+use crate::render::{self, AlertView, DrawCache, Frame, PageView, Size, View};
 use crate::time::{Moment, Now};
 pub use ingest::QuoteAnomalies;
 
@@ -54,7 +54,6 @@ pub struct TickerState {
     fault: Option<ConfigProblem>,
     burn_in: BurnIn,
     light: PanelLight,
-    font_set: FontSet,
     draw_cache: DrawCache,
     frame: Frame,
     /// The time at which the first fresh value on the frame becomes stale.
@@ -93,7 +92,6 @@ impl TickerState {
             fault: None,
             burn_in: BurnIn::new(),
             light: PanelLight::default(),
-            font_set: FontSet::new(),
             draw_cache: DrawCache::new(),
             frame: Frame::new(size),
             valid_until: Moment::NEVER,
@@ -210,7 +208,7 @@ impl TickerState {
             }),
             format: self.settings.format,
         };
-        render::draw(&view, &self.font_set, &mut self.draw_cache, &mut self.frame);
+        render::draw(&view, &mut self.draw_cache, &mut self.frame);
         self.valid_until = valid_until.get();
         let TickerSettings {
             dimming_periods,

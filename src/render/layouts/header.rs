@@ -1,197 +1,151 @@
 //! The header of the tall layouts: one line of small text with the first instrument's name, the
-//! state of its price, and the state of the whole display. The layout decides where the header
-//! stands; this module never judges a price.
+//! state of its price, and the state of the whole display. This module never judges a price.
 
-use crate::render::parts::badge::{self, StatusBadge};
+use crate::market::ShortText;
+use crate::render::font::{BADGE, HUGE, LARGE, LARGE_BADGE, MEDIUM, SMALL, TEXT};
+use crate::render::parts::badge::StatusBadge;
 use crate::render::parts::icon::{self, SIGN};
-use crate::render::parts::price::{PlacedText, PriceText};
+use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, change, clock, name};
-use crate::render::{FontSet, Frame, InstrumentView, View, WIDTH};
+use crate::render::row::{GAP, Row};
+use crate::render::{Frame, InstrumentView, Size, View, WIDTH};
 
-const SIGN_X: usize = WIDTH - SIGN;
-/// The columns between two parts of a line.
-const GAP: usize = 2;
 /// The column after a name of seven letters.
 pub(crate) const NAME_END: usize = 35;
 /// The column after the change.
-pub(crate) const CHANGE_END: usize = 77;
+const CHANGE_END: usize = 77;
+/// The page of the top of a price.
+const TOP: usize = 1;
+/// The least width beside a price for its mark or its change, with the gap to the price.
+const ASIDE: usize = 44;
 
-/// Draws the connection icon at the end of a page, and a mark for a wrong configuration before it.
-/// Returns the column after the remaining space.
-pub(crate) fn signs(view: &View<'_>, font_set: &FontSet, frame: &mut Frame, page: usize) -> usize {
-    icon::sign(frame, view.sign, SIGN_X, page);
-    let end = SIGN_X - GAP;
+/// Draws the connection icon at the end of the first line on 128×64 or of the last line on 128×32,
+/// and a mark for a wrong configuration before it. Returns the rest of the line.
+pub(crate) fn signs(view: &View<'_>, frame: &mut Frame) -> Row {
+    let page = match frame.size() {
+        Size::Tall => 0,
+        Size::Short => 3,
+    };
+    icon::sign(frame, view.sign, WIDTH - SIGN, page);
+    let mut row = Row::new(page, 0..WIDTH - SIGN - GAP);
     if view.misconfigured {
-        badge::before(font_set, frame, end, page, "!").saturating_sub(GAP)
-    } else {
-        end
+        row.write_right(frame, &BADGE, "!");
+    }
+    row
+}
+
+/// Draws the icons and the alert, if any, in the first line. Returns the row of the header: the
+/// rest of the first line, or the page `elsewhere` while an alert is in the first line.
+pub(crate) fn place(view: &View<'_>, frame: &mut Frame, elsewhere: usize) -> Row {
+    let row = signs(view, frame);
+    match alert::draw(view, frame, row) {
+        true => Row::new(elsewhere, 0..WIDTH),
+        false => row,
     }
 }
 
-/// Draws the icons and the alert, if any, in the first line. Returns the page of the header and the
-/// column after the space of the header. The header is in the first line; while an alert is there,
-/// the header is on the page `elsewhere`.
-pub(crate) fn place(
-    view: &View<'_>,
-    font_set: &FontSet,
-    frame: &mut Frame,
-    elsewhere: usize,
-) -> (usize, usize) {
-    let end = signs(view, font_set, frame, 0);
-    match alert::draw(view, font_set, frame, 0..end, 0) {
-        true => (elsewhere, WIDTH),
-        false => (0, end),
-    }
-}
-
-/// The result of [`slot`].
-pub(crate) struct HeaderSlot {
-    /// The first column of the slot.
-    pub(crate) start: usize,
-    /// True if the slot contains the mark.
-    pub(crate) marked: bool,
-}
-
-/// Fills the slot before the column `end`. The word DEMO has priority over a word for the first
-/// price, such as CLOSED, and that word has priority over the time.
+/// Fills the slot at the right end of the header. The word DEMO has priority over a word for the
+/// first price, such as CLOSED, and that word has priority over the time. Returns true if the slot
+/// contains the mark of the first price.
 pub(crate) fn slot(
     view: &View<'_>,
     mark: Option<&StatusBadge>,
-    font_set: &FontSet,
     frame: &mut Frame,
-    page: usize,
-    end: usize,
-) -> HeaderSlot {
-    let word = match mark {
-        Some(StatusBadge::Word(word)) => Some(*word),
-        _ => None,
-    };
-    match if view.simulated { Some("DEMO") } else { word } {
-        Some(said) => HeaderSlot {
-            start: badge::before(font_set, frame, end, page, said),
-            marked: !view.simulated,
-        },
-        None => HeaderSlot {
-            start: clock::draw(view, font_set, frame, page, end),
-            marked: false,
-        },
+    row: &mut Row,
+) -> bool {
+    match mark {
+        _ if view.simulated => row.write_right(frame, &BADGE, "DEMO"),
+        Some(StatusBadge::Word(word)) => {
+            row.write_right(frame, &BADGE, word);
+            return true;
+        }
+        _ => row.write_right(frame, &TEXT, &clock::text(view)),
     }
+    false
 }
 
-/// Draws the header: the name, then the change or the mark in its place, and the slot. Information
-/// about the price stands beside the price if it has space there. `figures` converts the change to
-/// text.
+/// Draws the first price of a tall layout with its header: the name, then the change or the mark in
+/// its place, and the slot. Information about the price stands beside the price if it has space
+/// there. While an alert is in the first line, the header is on page 4, and the price is smaller.
 pub(crate) fn draw(
     view: &View<'_>,
     line: &InstrumentView<'_>,
-    font_set: &FontSet,
     frame: &mut Frame,
-    (page, end): (usize, usize),
-    placed: &PlacedText,
-    figures: change::ChangeFormat,
+    change: Option<ShortText>,
 ) {
-    let mark = StatusBadge::of(line);
-    let slot = slot(view, mark.as_ref(), font_set, frame, page, end);
-    // The name of an option is long and its price is short. So the name gets the whole line, and
-    // the change stands beside the price.
-    let aside = line.contract.is_some() && placed.end + ASIDE <= WIDTH && page == 0;
-    let end = CHANGE_END.min(slot.start - GAP);
-    let room = if aside {
-        slot.start - GAP
-    } else if line.contract.is_some() {
-        // The name of an option has priority over the change, so only the mark keeps its space.
-        let least = match &mark {
-            Some(StatusBadge::Age(_)) => badge::width(&font_set.badge, "STALE"),
-            Some(StatusBadge::Word(word)) if !slot.marked => badge::width(&font_set.badge, word),
-            _ => 0,
-        };
-        end.saturating_sub(least + GAP)
-    } else {
-        NAME_END
-    };
-    let name = name::draw(&font_set.small.whole, frame, 0, page, line, room);
-    let (columns, row) = match aside {
-        true => (placed.end..WIDTH, TOP + 2),
-        false => (name.max(NAME_END)..end, page),
-    };
-    match &mark {
-        Some(StatusBadge::Age(age)) => {
-            // A stale price has no valid change, so the word STALE takes its place. The age uses
-            // the large font, so that the age is readable from two metres. The large age stands
-            // below the fraction, or beside the price if the header is not in the first line. If
-            // the large age does not fit, the small age takes the place of STALE.
-            let width = badge::width(&font_set.word, age.text());
-            let (from, under) = match page {
-                0 => (placed.fraction, TOP + 2),
-                _ => (placed.end, TOP + 1),
-            };
-            let small = if from + GAP + width <= WIDTH {
-                badge::draw(&font_set.word, frame, WIDTH - width, under, age.text());
-                "STALE"
-            } else {
-                age.text()
-            };
-            let row = if aside { TOP + 1 } else { page };
-            badge::before(font_set, frame, columns.end, row, small);
-        }
-        Some(StatusBadge::Word(word)) if !slot.marked => {
-            badge::before(font_set, frame, columns.end, row, word);
-        }
-        // The price is short dashes, so the reason fits beside them.
-        Some(StatusBadge::Denied(word, _)) => {
-            let x = WIDTH - badge::width(&font_set.word, word);
-            badge::draw(&font_set.word, frame, x, TOP + 1, word);
-        }
-        _ => {
-            if let Some(change) = line.shown_change() {
-                let numbers = view.format.numbers;
-                let text = figures(change, numbers);
-                change::draw(font_set, frame, text, numbers, columns, row);
-            }
-        }
-    }
-}
-
-/// Draws the first price of a layout and the word for its part of the trading day. If the header is
-/// not in the first line, the price is smaller to leave space for it.
-pub(crate) fn price(
-    view: &View<'_>,
-    line: &InstrumentView<'_>,
-    font_set: &FontSet,
-    frame: &mut Frame,
-    page: usize,
-) -> PlacedText {
+    let mut row = place(view, frame, 4);
+    let (page, numbers) = (row.page, view.format.numbers);
     // The reason for a denial stands beside the dashes, so the dashes are short.
     let dashes = if line.denial.is_some() {
         "---"
     } else {
         "-----"
     };
-    let number = PriceText::of(line, dashes, view.format.numbers);
-    let FontSet {
-        huge,
-        large,
-        medium,
-        small,
-        ..
-    } = font_set;
-    let first = if page == 0 { huge } else { large };
-    let style = number.fit([first, large, medium, small], WIDTH);
-    let placed = number.draw(style, frame, 0, TOP);
+    let number = PriceText::of(line, dashes, numbers);
+    let first = if page == 0 { &HUGE } else { &LARGE };
+    let style = number.fit([first, &LARGE, &MEDIUM, &SMALL], WIDTH);
+    let fraction = number.draw(style, frame, 0, TOP);
     if let Some(part) = line.shown_part() {
         // The word stands below the raised fraction, or below smaller digits.
-        let below = (placed.fraction + GAP).min(WIDTH - badge::width(&font_set.badge, part));
+        let below = (fraction.start + GAP).min(WIDTH - BADGE.width(part));
         let (x, page) = match style.whole.pages {
             4 => (below, TOP + 3),
             3 => (below, TOP + 2),
             _ => (0, TOP + 2),
         };
-        badge::draw(&font_set.badge, frame, x, page, part);
+        BADGE.write(frame, x, page, part);
     }
-    placed
-}
 
-/// The page of the top of a price.
-const TOP: usize = 1;
-/// The least width beside a price for its mark or its change, with the gap to the price.
-const ASIDE: usize = 44;
+    let mark = StatusBadge::of(line);
+    let marked = slot(view, mark.as_ref(), frame, &mut row);
+    // The mark in place of the change. A stale price has no valid change.
+    let word = match &mark {
+        Some(StatusBadge::Age(_)) => Some("STALE"),
+        Some(StatusBadge::Word(word)) if !marked => Some(*word),
+        _ => None,
+    };
+    // The name of an option is long and its price is short. So the name gets the whole line, and
+    // the change stands beside the price.
+    let option = line.contract.is_some();
+    let aside = option && fraction.end + ASIDE <= WIDTH && page == 0;
+    let end = CHANGE_END.min(row.right);
+    let room = if aside {
+        row.right
+    } else if option {
+        // The name of an option has priority over the change, so only the mark keeps its space.
+        end.saturating_sub(word.map_or(0, |word| BADGE.width(word)) + GAP)
+    } else {
+        NAME_END
+    };
+    name::draw(frame, &mut row, line, room);
+    let mut beside = match aside {
+        true => Row::new(TOP + 2, fraction.end..WIDTH),
+        false => Row::new(page, NAME_END.max(row.left - GAP)..end),
+    };
+    match (&mark, word) {
+        (Some(StatusBadge::Age(age)), Some(stale)) => {
+            // The age uses the large font, so that the age is readable from two metres. The large
+            // age stands below the fraction, or beside the price if the header is not in the first
+            // line. If the large age does not fit, the small age takes the place of STALE.
+            let mut large = match page {
+                0 => Row::new(TOP + 2, fraction.start + GAP..WIDTH),
+                _ => Row::new(TOP + 1, fraction.end + GAP..WIDTH),
+            };
+            if aside {
+                beside.page = TOP + 1;
+            }
+            if LARGE_BADGE.fits(age, large.room()) {
+                large.write_right(frame, &LARGE_BADGE, age);
+                beside.write_right(frame, &BADGE, stale);
+            } else {
+                beside.write_right(frame, &BADGE, age);
+            }
+        }
+        // The price is short dashes, so the reason fits beside them.
+        (Some(StatusBadge::Denied(reason, _)), _) => {
+            Row::new(TOP + 1, 0..WIDTH).write_right(frame, &LARGE_BADGE, reason);
+        }
+        (_, Some(word)) => beside.write_right(frame, &BADGE, word),
+        (_, None) => change::draw(frame, change, numbers, beside),
+    }
+}

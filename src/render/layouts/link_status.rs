@@ -5,12 +5,11 @@ use core::time::Duration;
 
 use super::header;
 use crate::market::{NumberFormat, ShortText, whole};
-use crate::render::font::Font;
-use crate::render::parts::badge::Age;
+use crate::render::font::{TEXT, WORD};
+use crate::render::parts::badge::age;
 use crate::render::parts::{alert, field};
-use crate::render::{
-    FontSet, Frame, LinkHop, LinkIcon, LinkReport, PriceSummary, TimeSource, View, WIDTH,
-};
+use crate::render::row::Row;
+use crate::render::{Frame, LinkHop, LinkIcon, LinkReport, PriceSummary, TimeSource, View, WIDTH};
 
 /// The hops in their order from this machine to the exchange, with their names.
 const HOPS: [(LinkHop, &str); 8] = [
@@ -38,54 +37,34 @@ fn word(report: &LinkReport, sign: LinkIcon) -> (&'static str, Option<Duration>)
     }
 }
 
-/// The values of the page as text.
-struct LinkFigures {
-    rate: [ShortText; 2],
-    /// The label and the text of the latency, or of the clock that is wrong and its difference.
-    late: (&'static str, ShortText),
-    last: ShortText,
-    reconnects: ShortText,
-    burn_in: [ShortText; 2],
+/// Returns the number of messages per second.
+fn rate(report: &LinkReport, numbers: NumberFormat) -> ShortText {
+    let Some(messages) = report.messages else {
+        return field::text("---/s");
+    };
+    let per_second = whole((messages / 10).min(99_999).into(), numbers);
+    let (point, tenth) = (char::from(numbers.point), messages % 10);
+    heapless::format!("{per_second}{point}{tenth}/s").unwrap_or_default()
 }
 
-impl LinkFigures {
-    fn of(report: &LinkReport, numbers: NumberFormat) -> Self {
-        let dashes = || ShortText::try_from("---").unwrap_or_default();
-        let rate = match report.messages {
-            None => [dashes(), ShortText::new()],
-            Some(messages) => {
-                let mut tenth = ShortText::new();
-                let _ = tenth.push(char::from(numbers.point));
-                let _ = tenth.push(char::from(b'0' + (messages % 10) as u8));
-                [whole((messages / 10).min(99_999).into(), numbers), tenth]
-            }
-        };
-        let late = match (report.clock, report.latency) {
-            (Some(fault), _) => (name(fault.who), off(fault.off, numbers)),
-            _ if !report.clock_set => (
-                "latency",
-                ShortText::try_from("clock not set").unwrap_or_default(),
-            ),
-            (None, None) => ("latency", dashes()),
-            (None, Some(millis)) => {
-                let mut text = ShortText::new();
-                if millis < 0 {
-                    let _ = text.push('-');
-                }
-                let _ = text.push_str(&whole(millis.unsigned_abs().min(9_999_999), numbers));
-                let _ = text.push_str(" ms");
-                ("latency", text)
-            }
-        };
-        let (dot, panel) = report.burn_in;
-        Self {
-            rate,
-            late,
-            last: report.last.map_or_else(dashes, age),
-            reconnects: whole(report.reconnects.into(), numbers),
-            burn_in: [dot, panel].map(|hours| whole(hours.into(), numbers)),
+/// Returns the time since the last message.
+fn last(report: &LinkReport) -> ShortText {
+    report.last.map_or_else(|| field::text("---"), age)
+}
+
+/// Returns the label and the text of the latency, or of the clock that is wrong and its difference.
+fn late(report: &LinkReport, numbers: NumberFormat) -> (&'static str, ShortText) {
+    let latency = match (report.clock, report.latency) {
+        (Some(fault), _) => return (name(fault.who), off(fault.off, numbers)),
+        _ if !report.clock_set => field::text("clock not set"),
+        (None, None) => field::text("---"),
+        (None, Some(millis)) => {
+            let sign = if millis < 0 { "-" } else { "" };
+            let number = whole(millis.unsigned_abs().min(9_999_999), numbers);
+            heapless::format!("{sign}{number} ms").unwrap_or_default()
         }
-    }
+    };
+    ("latency", latency)
 }
 
 /// Returns the label of a time source.
@@ -100,88 +79,78 @@ const fn name(who: TimeSource) -> &'static str {
 /// Returns the difference of a clock in its largest unit: `+45 s`, `-15 min`, `+1 h`, `-30 d`.
 fn off(millis: i64, numbers: NumberFormat) -> ShortText {
     let round = |unit: u64| millis.unsigned_abs().saturating_add(unit / 2) / unit;
-    let units = [
-        (1_000, " s", 60),
-        (60_000, " min", 60),
-        (3_600_000, " h", 48),
-    ];
-    let fitting = units
+    let units = [(1_000, "s", 60), (60_000, "min", 60), (3_600_000, "h", 48)];
+    let mut rounded = units
         .into_iter()
-        .find(|(unit, _, most)| round(*unit) < *most);
-    let (number, unit) = match fitting {
-        Some((unit, name, _)) => (round(unit), name),
-        None => (round(86_400_000).min(9_999), " d"),
-    };
-    let mut text = ShortText::new();
-    let _ = text.push(if millis < 0 { '-' } else { '+' });
-    let _ = text.push_str(&whole(number, numbers));
-    let _ = text.push_str(unit);
-    text
-}
-
-fn age(age: Duration) -> ShortText {
-    ShortText::try_from(Age::new(age).text()).unwrap_or_default()
+        .map(|(unit, name, most)| (round(unit), name, most));
+    let fitting = rounded.find(|(number, _, most)| number < most);
+    let (number, unit, _) = fitting.unwrap_or((round(86_400_000).min(9_999), "d", 0));
+    let sign = if millis < 0 { '-' } else { '+' };
+    heapless::format!("{sign}{} {unit}", whole(number, numbers)).unwrap_or_default()
 }
 
 /// Draws the page on 128×64: the chain of hops, the state of the connection, and a table of values.
-pub(crate) fn tall(view: &View<'_>, report: &LinkReport, font_set: &FontSet, frame: &mut Frame) {
-    let end = header::signs(view, font_set, frame, 0);
-    if !alert::draw(view, font_set, frame, 0..end, 0) {
-        header::slot(view, None, font_set, frame, 0, end);
+pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
+    let mut row = header::signs(view, frame);
+    if !alert::draw(view, frame, row) {
+        header::slot(view, None, frame, &mut row);
         chain(report, frame);
     }
-    title(view, report, &font_set.word, frame, 1);
+    title(view, report, frame, 1);
 
-    let figures = LinkFigures::of(report, view.format.numbers);
-    let [whole, tenth] = &figures.rate;
-    let [dot, panel] = &figures.burn_in;
-    let rows: [(&str, &[&str]); 5] = [
-        ("messages", &[whole, tenth, "/s"]),
-        ("last message", &[&figures.last]),
-        (figures.late.0, &[&figures.late.1]),
-        ("reconnects", &[&figures.reconnects]),
-        ("wear", &[dot, " of ", panel, " h"]),
+    let numbers = view.format.numbers;
+    let count = |number: u32| whole(number.into(), numbers);
+    let (name, late) = late(report, numbers);
+    let (dot, panel) = (count(report.burn_in.0), count(report.burn_in.1));
+    let burn_in: heapless::String<40> = heapless::format!("{dot} of {panel} h").unwrap_or_default();
+    let rows: [(&str, &str); 5] = [
+        ("messages", &rate(report, numbers)),
+        ("last message", &last(report)),
+        (name, &late),
+        ("reconnects", &count(report.reconnects)),
+        ("wear", &burn_in),
     ];
     for (page, (name, value)) in (3..).zip(rows) {
-        field::draw(&font_set.small.whole, frame, 0..WIDTH, page, name, value);
+        field::draw(frame, Row::new(page, 0..WIDTH), name, value);
     }
 }
 
 /// Draws the page on 128×32: the state of the connection and the most important values.
-pub(crate) fn low(view: &View<'_>, report: &LinkReport, font_set: &FontSet, frame: &mut Frame) {
-    let font = &font_set.small.whole;
-    title(view, report, &font_set.word, frame, 0);
-    let figures = LinkFigures::of(report, view.format.numbers);
-    let [whole, tenth] = &figures.rate;
-    let (name, late) = &figures.late;
-    let value: &[&str] = match report.clock {
-        Some(_) => &[name, " ", late],
-        None => &[late],
-    };
-    let rate: &[&str] = &[whole, tenth, "/s"];
-    field::write(font, frame, 0, 2, rate);
-    field::before(font, frame, WIDTH, 2, value);
-    let end = header::signs(view, font_set, frame, 3);
-    if alert::draw(view, font_set, frame, 0..end, 3) {
+pub(crate) fn low(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
+    let numbers = view.format.numbers;
+    title(view, report, frame, 0);
+    let mut row = Row::new(2, 0..WIDTH);
+    row.write_left(frame, &TEXT, &rate(report, numbers));
+    let (name, mut late) = late(report, numbers);
+    if report.clock.is_some() {
+        late = heapless::format!("{name} {late}").unwrap_or_default();
+    }
+    row.write_right(frame, &TEXT, &late);
+    let mut row = header::signs(view, frame);
+    if alert::draw(view, frame, row) {
         return;
     }
-    let x = field::write(font, frame, 0, 3, &["last ", &figures.last]);
-    let lost: &[&str] = &[&figures.reconnects, " reconnects"];
-    let short: &[&str] = &[&figures.reconnects, "x"];
-    for pieces in [lost, short] {
-        if x + 5 + field::width(font, pieces) <= end {
-            field::before(font, frame, end - 2, 3, pieces);
-            break;
+    let last: ShortText = heapless::format!("last {}", last(report)).unwrap_or_default();
+    row.write_left(frame, &TEXT, &last);
+    // The number of reconnections needs a wider gap on both sides.
+    row.left += 3;
+    let reconnects = whole(report.reconnects.into(), numbers);
+    for unit in [" reconnects", "x"] {
+        let text: ShortText = heapless::format!("{reconnects}{unit}").unwrap_or_default();
+        if TEXT.fits(&text, row.room()) {
+            row.right -= 2;
+            return row.write_right(frame, &TEXT, &text);
         }
     }
 }
 
 /// Draws the state of the connection and its duration.
-fn title(view: &View<'_>, report: &LinkReport, font: &Font, frame: &mut Frame, page: usize) {
+fn title(view: &View<'_>, report: &LinkReport, frame: &mut Frame, page: usize) {
     let (word, since) = word(report, view.sign);
-    font.write(frame, 0, page, word);
+    let mut row = Row::new(page, 0..WIDTH);
+    row.write_left(frame, &WORD, word);
     if let Some(since) = since {
-        field::before(font, frame, WIDTH, page, &[&age(since)]);
+        row.write_right(frame, &WORD, &age(since));
     }
 }
 
@@ -192,10 +161,9 @@ fn chain(report: &LinkReport, frame: &mut Frame) {
     const BOX: [u8; 7] = [0x7F; 7];
     const CROSSED: [u8; 7] = [0x63, 0x77, 0x3E, 0x1C, 0x3E, 0x77, 0x63];
     const EMPTY: [u8; 7] = [0, 0, 0x08, 0x1C, 0x08, 0, 0];
-    const LINK: [u8; 3] = [0, 0x08, 0];
+    /// The width of a box with the gap to the next box, in columns.
+    const STEP: usize = 10;
     let failing = HOPS.iter().position(|(hop, _)| *hop == report.hop);
-    let row = &mut frame.as_bytes_mut()[..WIDTH];
-    let mut x = 0;
     for (place, (hop, _)) in HOPS.iter().enumerate() {
         let picture = match failing {
             Some(failing) if place == failing => CROSSED,
@@ -203,11 +171,11 @@ fn chain(report: &LinkReport, frame: &mut Frame) {
             _ if *hop == LinkHop::Clock && report.clock.is_some() => CROSSED,
             _ => BOX,
         };
-        row[x..x + 7].copy_from_slice(&picture);
-        x += 7;
-        if place + 1 < HOPS.len() {
-            row[x..x + 3].copy_from_slice(&LINK);
-            x += 3;
+        let x = place * STEP;
+        frame.columns_mut(0, x..x + 7).copy_from_slice(&picture);
+        if place > 0 {
+            // The dot between this hop and the hop before it.
+            frame.columns_mut(0, x - 2..x - 1)[0] = 0x08;
         }
     }
 }

@@ -2,81 +2,65 @@
 //! and notices for a picture that is no longer updated. This module never judges a price.
 
 use super::header;
-use crate::render::font::Font;
-use crate::render::parts::{alert, badge, name};
-use crate::render::{FontSet, Frame, Size, View, WIDTH};
+use crate::render::font::{BADGE, TEXT, WORD};
+use crate::render::parts::{alert, name};
+use crate::render::row::GAP;
+use crate::render::{Frame, Size, View, WIDTH};
 
 /// Returns a picture without a price: a word, and an explanation in small letters below it.
 pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
-    let font_set = FontSet::new();
     let mut frame = Frame::new(size);
     let (first, second) = match size {
         Size::Tall => (2, 5),
         Size::Short => (0, 3),
     };
-    let mut centred = |font: &Font, page, text: &str| {
+    for (font, page, text) in [(&WORD, first, word), (&TEXT, second, meaning)] {
         let x = WIDTH.saturating_sub(font.width(text)) / 2;
         font.write(&mut frame, x, page, text);
-    };
-    centred(&font_set.word, first, word);
-    centred(&font_set.small.whole, second, meaning);
+    }
     frame
 }
 
 /// Draws a message page: a title, and as much of the text as fits.
-pub(crate) fn page(
-    view: &View<'_>,
-    (title, text): (&str, &str),
-    font_set: &FontSet,
-    frame: &mut Frame,
-) {
-    let small = &font_set.small.whole;
+pub(crate) fn page(view: &View<'_>, title: &str, text: &str, frame: &mut Frame) {
+    let line = header::signs(view, frame);
+    let alerted = alert::draw(view, frame, line);
     match frame.size() {
         Size::Tall => {
-            let end = header::signs(view, font_set, frame, 0);
-            let first = if alert::draw(view, font_set, frame, 0..end, 0) {
-                1
-            } else {
-                0
-            };
             // The title is two pages high, and the icons are in the first of these pages.
-            let room = if first == 0 { end - 2 } else { WIDTH };
-            let title = name::cut(&font_set.word, title, room);
-            font_set.word.write(frame, 0, first, &title);
-            paragraph(small, frame, text, first + 2..8, WIDTH);
+            let (first, room) = if alerted {
+                (1, WIDTH)
+            } else {
+                (0, line.right - GAP)
+            };
+            WORD.write(frame, 0, first, &name::cut(&WORD, title, room));
+            paragraph(frame, text, first + 2..8, WIDTH);
         }
         Size::Short => {
-            let end = header::signs(view, font_set, frame, 3);
-            let title = name::cut(&font_set.badge, title, WIDTH - 2);
-            badge::draw(&font_set.badge, frame, 0, 0, &title);
-            let pages = if alert::draw(view, font_set, frame, 0..end, 3) {
-                1..3
-            } else {
-                1..4
-            };
-            paragraph(small, frame, text, pages, end);
+            BADGE.write(frame, 0, 0, &name::cut(&BADGE, title, WIDTH - 1));
+            paragraph(frame, text, 1..if alerted { 3 } else { 4 }, line.right);
         }
     }
 }
 
 /// Draws the page of an empty watchlist.
-pub(crate) fn empty(view: &View<'_>, font_set: &FontSet, frame: &mut Frame) {
-    let small = &font_set.small.whole;
+pub(crate) fn empty(view: &View<'_>, frame: &mut Frame) {
     match frame.size() {
         Size::Tall => {
-            let (page, end) = header::place(view, font_set, frame, 1);
-            header::slot(view, None, font_set, frame, page, end);
-            font_set.word.write(frame, 4, 3, "Nothing to show");
-            small.write(frame, 9, 6, "the watchlist is empty");
+            let mut row = header::place(view, frame, 1);
+            header::slot(view, None, frame, &mut row);
+            WORD.write(frame, 4, 3, "Nothing to show");
+            TEXT.write(frame, 9, 6, "the watchlist is empty");
         }
         Size::Short => {
-            let end = header::signs(view, font_set, frame, 3);
-            font_set.word.write(frame, 4, 0, "Nothing to show");
-            if alert::draw(view, font_set, frame, 0..end, 3) {
-            } else if view.simulated {
-                badge::draw(&font_set.badge, frame, 4, 3, "DEMO");
-            } else {
-                small.write(frame, 4, 3, "empty watchlist");
+            let row = header::signs(view, frame);
+            WORD.write(frame, 4, 0, "Nothing to show");
+            if !alert::draw(view, frame, row) {
+                let (font, text) = match view.simulated {
+                    true => (&BADGE, "DEMO"),
+                    false => (&TEXT, "empty watchlist"),
+                };
+                font.write(frame, 4, row.page, text);
             }
         }
     }
@@ -84,14 +68,8 @@ pub(crate) fn empty(view: &View<'_>, font_set: &FontSet, frame: &mut Frame) {
 
 /// Draws a text over several lines, with line breaks between words where possible. The last line is
 /// at most `last` columns wide. Two dots replace the text that does not fit.
-fn paragraph(
-    font: &Font,
-    frame: &mut Frame,
-    text: &str,
-    pages: core::ops::Range<usize>,
-    last: usize,
-) {
-    let dots = font.width("..");
+fn paragraph(frame: &mut Frame, text: &str, pages: core::ops::Range<usize>, last: usize) {
+    let dots = TEXT.width("..");
     let mut words = text.split_whitespace().map(without_folders).peekable();
     let (mut page, mut x) = (pages.start, 0);
     while let Some(mut word) = words.next() {
@@ -100,23 +78,23 @@ fn paragraph(
             let end = if final_line { last } else { WIDTH };
             let more = final_line && words.peek().is_some();
             let room = if more { end - dots } else { end };
-            let start = if x == 0 { 0 } else { x + font.width(" ") };
-            if start + font.width(word) <= room {
-                x = font.write(frame, start, page, word);
+            let start = if x == 0 { 0 } else { x + TEXT.width(" ") };
+            if start + TEXT.width(word) <= room {
+                x = TEXT.write(frame, start, page, word);
                 break;
             }
             if final_line {
                 if x == 0 {
-                    let head = &word[..fitting(font, word, end - dots)];
-                    x = font.write(frame, 0, page, head);
+                    let head = &word[..fitting(word, end - dots)];
+                    x = TEXT.write(frame, 0, page, head);
                 }
-                font.write(frame, x, page, "..");
+                TEXT.write(frame, x, page, "..");
                 return;
             }
             if x == 0 {
                 // The word is too long for any line, so it is split.
-                let (head, tail) = word.split_at(fitting(font, word, room));
-                font.write(frame, 0, page, head);
+                let (head, tail) = word.split_at(fitting(word, room));
+                TEXT.write(frame, 0, page, head);
                 word = tail;
             }
             (page, x) = (page + 1, 0);
@@ -125,11 +103,11 @@ fn paragraph(
 }
 
 /// Returns the number of bytes of a word that fit into `room` columns.
-fn fitting(font: &Font, word: &str, room: usize) -> usize {
+fn fitting(word: &str, room: usize) -> usize {
     let ends = word
         .char_indices()
         .map(|(at, letter)| at + letter.len_utf8());
-    let fitting = ends.take_while(|end| font.width(&word[..*end]) <= room);
+    let fitting = ends.take_while(|end| TEXT.fits(&word[..*end], room));
     fitting.last().unwrap_or(0)
 }
 

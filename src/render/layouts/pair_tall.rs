@@ -3,11 +3,13 @@
 //! judges a price.
 
 use super::header::{self, NAME_END};
-use crate::market::Change;
-use crate::render::parts::badge::{self, StatusBadge};
-use crate::render::parts::price::{PlacedText, PriceText};
+use crate::market::Price;
+use crate::render::font::{BADGE, LARGE, LARGE_BADGE, MEDIUM, SMALL};
+use crate::render::parts::badge::StatusBadge;
+use crate::render::parts::price::PriceText;
 use crate::render::parts::{change, name, sparkline};
-use crate::render::{DrawCache, FontSet, Frame, InstrumentView, View, WIDTH};
+use crate::render::row::{GAP, Row};
+use crate::render::{DrawCache, Frame, InstrumentView, View, WIDTH};
 
 /// The first column of the curve, unless the second price needs more space.
 const CURVE_X: usize = 84;
@@ -19,103 +21,76 @@ const SECOND: usize = 5;
 /// Draws two prices, or one price and its curve, on a dark frame.
 pub(crate) fn draw(
     view: &View<'_>,
-    (primary, secondary): (&InstrumentView<'_>, Option<&InstrumentView<'_>>),
-    font_set: &FontSet,
+    primary: &InstrumentView<'_>,
+    secondary: Option<&InstrumentView<'_>>,
     draw_cache: &mut DrawCache,
     frame: &mut Frame,
 ) {
-    let place = header::place(view, font_set, frame, SECOND - 1);
-    let placed = header::price(view, primary, font_set, frame, place.0);
-    header::draw(
-        view,
-        primary,
-        font_set,
-        frame,
-        place,
-        &placed,
-        Change::percent,
-    );
-
-    let history = primary.history;
     let numbers = view.format.numbers;
+    header::draw(view, primary, frame, primary.shown_percent(numbers));
+    let history = primary.history;
     match secondary {
-        Some(secondary) if draw_cache.restore(frame, secondary, history, numbers) => {}
-        Some(secondary) => {
-            if let Some(x) = second(view, secondary, font_set, frame) {
-                sparkline::draw(frame, history, x..WIDTH, SECOND..8);
-            }
-            draw_cache.store(frame, secondary, history, numbers);
-        }
+        Some(line) => draw_cache.restore_or_draw(frame, line, history, numbers, |frame| {
+            second(view, line, history, frame);
+        }),
         None => sparkline::draw(frame, history, 0..WIDTH, SECOND..8),
     }
 }
 
-/// Draws the second price. Returns the first column of the curve, or `None` if there is no space
-/// for a curve.
-fn second(
-    view: &View<'_>,
-    line: &InstrumentView<'_>,
-    font_set: &FontSet,
-    frame: &mut Frame,
-) -> Option<usize> {
-    let font = &font_set.small.whole;
+/// Draws the second price, and the curve of the first price if there is space for it.
+fn second(view: &View<'_>, line: &InstrumentView<'_>, history: &[Price], frame: &mut Frame) {
     let numbers = view.format.numbers;
     let mark = StatusBadge::of(line);
     let beside = match &mark {
         None => 0,
-        Some(StatusBadge::Age(age)) => 2 + badge::width(&font_set.word, age.text()),
-        Some(mark) => 2 + badge::width(&font_set.badge, mark.text()),
+        Some(StatusBadge::Age(age)) => GAP + LARGE_BADGE.width(age),
+        Some(mark) => GAP + BADGE.width(mark.text()),
     };
     let number = PriceText::of(line, "---", numbers);
     let room = (WIDTH - 4).saturating_sub(beside);
-    let name = room
-        .saturating_sub(number.width(&font_set.small))
-        .min(NAME_END);
+    let room = room.saturating_sub(number.width(&SMALL)).min(NAME_END);
     let part = line.shown_part();
     // Three short lines show more of an option's name than one long line that is cut.
     let stacked = match part {
-        None => name::stack(font, frame, SECOND, line, name),
+        None => name::stack(frame, SECOND, line, room),
         Some(_) => None,
     };
-    let x = stacked.unwrap_or_else(|| name::draw(font, frame, 0, 6, line, name));
-    let x = match part {
-        Some(part) => x.max(badge::draw(&font_set.badge, frame, 0, 7, part)),
-        None => x,
-    } + 4;
-    let style = number.fit(
-        [&font_set.large, &font_set.medium, &font_set.small],
-        WIDTH.saturating_sub(x + beside),
-    );
-    let page = if style.whole.pages == 3 { SECOND } else { 6 };
-    let PlacedText { fraction, end } = number.draw(style, frame, x, page);
-
-    let curve = CURVE_X.max(end + 4);
+    let mut row = Row::new(6, 0..WIDTH);
+    match stacked {
+        Some(widest) => row.left = widest + GAP,
+        None => name::draw(frame, &mut row, line, room),
+    }
+    if let Some(part) = part {
+        row.left = row.left.max(BADGE.write(frame, 0, 7, part) + GAP);
+    }
+    row.left += GAP;
+    let style = number.fit([&LARGE, &MEDIUM, &SMALL], row.room().saturating_sub(beside));
+    let large = style.whole.pages == 3;
+    let page = if large { SECOND } else { 6 };
+    let fraction = number.draw(style, frame, row.left, page);
+    let curve = CURVE_X.max(fraction.end + 4);
     // There is space for a line of small text below a raised fraction.
-    let below = if style.whole.pages == 3 {
-        fraction..curve - 4
-    } else {
-        end..end
-    };
+    let mut below = Row::new(
+        7,
+        if large {
+            fraction.start..curve - 4
+        } else {
+            0..0
+        },
+    );
     match &mark {
         Some(StatusBadge::Age(age)) => {
-            let x = WIDTH.saturating_sub(badge::width(&font_set.word, age.text()));
-            badge::draw(&font_set.word, frame, x, 6, age.text());
-            return None;
+            row.write_right(frame, &LARGE_BADGE, age);
+            return;
         }
-        Some(mark) => {
-            let width = badge::width(&font_set.badge, mark.text());
-            if width > below.len() {
-                badge::before(font_set, frame, WIDTH, 6, mark.text());
-                return None;
-            }
-            badge::before(font_set, frame, below.end, 7, mark.text());
+        Some(mark) if !BADGE.fits(mark.text(), below.room()) => {
+            row.write_right(frame, &BADGE, mark.text());
+            return;
         }
-        None => {
-            if let Some(change) = line.shown_change() {
-                let text = change.percent(numbers);
-                change::draw(font_set, frame, text, numbers, below, 7);
-            }
-        }
+        Some(mark) => below.write_right(frame, &BADGE, mark.text()),
+        None => change::draw(frame, line.shown_percent(numbers), numbers, below),
     }
-    (curve + CURVE_LEAST <= WIDTH).then_some(curve)
+    if curve + CURVE_LEAST <= WIDTH {
+        sparkline::draw(frame, history, curve..WIDTH, SECOND..8);
+    }
 }

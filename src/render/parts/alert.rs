@@ -1,22 +1,15 @@
 //! Draws a crossed threshold as a flashing line of its own. The layout moves the covered parts
 //! elsewhere during the alert; this module never decides if a threshold was crossed.
 
-use core::ops::Range;
-
 use super::name;
 use crate::market::{NumberFormat, Price, ShortText};
-use crate::render::font::PLUS_MINUS;
-use crate::render::{AlertView, FontSet, Frame, Threshold, View, WIDTH};
+use crate::render::font::{BADGE, PLUS_MINUS};
+use crate::render::row::Row;
+use crate::render::{AlertView, Frame, Threshold, View};
 
-/// Draws the alert of a view, if any, over the given columns. The text is inverted in the lit half
-/// of a flash. Returns true if there is an alert.
-pub(crate) fn draw(
-    view: &View<'_>,
-    font_set: &FontSet,
-    frame: &mut Frame,
-    columns: Range<usize>,
-    page: usize,
-) -> bool {
+/// Draws the alert of a view, if any, over the given row. The text is inverted in the lit half of a
+/// flash. Returns true if there is an alert.
+pub(crate) fn draw(view: &View<'_>, frame: &mut Frame, row: Row) -> bool {
     let Some(AlertView {
         label,
         threshold,
@@ -25,27 +18,23 @@ pub(crate) fn draw(
     else {
         return false;
     };
-    let font = &font_set.badge;
+    let mut font = BADGE;
+    font.inverted = false;
     let numbers = view.format.numbers;
     let (sign, limit) = match threshold {
         Threshold::Above(price) => (" > ", round(price, numbers)),
         Threshold::Below(price) => (" < ", round(price, numbers)),
         Threshold::Moved(points) => (" ", percentage(points, numbers)),
     };
-    let room = columns
-        .len()
-        .saturating_sub(font.width(sign) + font.width(&limit));
-    let label = name::cut(font, label, room);
-    let pieces = [&label, sign, &limit];
-    let width: usize = pieces.iter().map(|piece| font.width(piece)).sum();
-    let mut x = columns.start + columns.len().saturating_sub(width) / 2;
-    for piece in pieces {
-        x = font.write(frame, x, page, piece);
+    let taken = font.width(sign) + font.width(&limit);
+    let label = name::cut(&font, label, row.room().saturating_sub(taken));
+    let free = row.room().saturating_sub(font.width(&label) + taken);
+    let mut x = row.left + free / 2;
+    for piece in [&label, sign, &limit] {
+        x = font.write(frame, x, row.page, piece);
     }
     if lit {
-        for byte in &mut frame.as_bytes_mut()[page * WIDTH..][columns] {
-            *byte = !*byte;
-        }
+        frame.invert(row.page, row.columns());
     }
     true
 }
@@ -64,15 +53,11 @@ fn percentage(points: i64, numbers: NumberFormat) -> ShortText {
     // A price from whole hundredths always has two decimals, also below 1, so no digit is lost.
     let (whole, fraction) =
         Price::from_scaled(points.saturating_abs().saturating_mul(100)).parts(numbers);
-    let fraction = fraction.trim_end_matches('0');
-    let mut text = ShortText::new();
-    let _ = text.push(PLUS_MINUS);
-    let _ = text.push_str(&whole);
-    if fraction.len() > 1 {
-        let _ = text.push_str(fraction);
-    }
-    let _ = text.push('%');
-    text
+    let fraction = match fraction.trim_end_matches('0') {
+        fraction if fraction.len() > 1 => fraction,
+        _ => "",
+    };
+    heapless::format!("{PLUS_MINUS}{whole}{fraction}%").unwrap_or_default()
 }
 
 #[cfg(test)]

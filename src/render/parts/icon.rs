@@ -1,7 +1,7 @@
 //! The icons: the state of the connection and the direction of a change. This module never decides
 //! which icon is shown.
 
-use crate::render::{Frame, LinkIcon, WIDTH};
+use crate::render::{Frame, LinkIcon};
 
 /// The width of a connection icon in columns.
 pub(crate) const SIGN: usize = 8;
@@ -97,11 +97,15 @@ pub(crate) fn sign(frame: &mut Frame, sign: LinkIcon, x: usize, page: usize) {
         LinkIcon::Down => &DOWN,
         LinkIcon::Refused => &REFUSED,
     };
-    frame.as_bytes_mut()[page * WIDTH + x..][..SIGN].copy_from_slice(columns);
+    frame
+        .columns_mut(page, x..x + SIGN)
+        .copy_from_slice(columns);
 }
 
 /// Draws the direction of a change with its left edge at `x`.
 pub(crate) fn arrow(frame: &mut Frame, rising: bool, x: usize, page: usize) {
     let columns = if rising { &UP } else { &FALL };
-    frame.as_bytes_mut()[page * WIDTH + x..][..ARROW].copy_from_slice(columns);
+    frame
+        .columns_mut(page, x..x + ARROW)
+        .copy_from_slice(columns);
 }

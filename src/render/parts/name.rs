@@ -2,57 +2,49 @@
 //! two dots, and an option keeps its strike.
 
 use crate::market::{Contract, ShortText};
-use crate::render::font::Font;
+use crate::render::font::{Font, TEXT};
+use crate::render::row::Row;
 use crate::render::{Frame, InstrumentView};
 
-/// Writes a name into at most `room` columns. Returns the column after the name.
-pub(crate) fn draw(
-    font: &Font,
-    frame: &mut Frame,
-    x: usize,
-    page: usize,
-    line: &InstrumentView<'_>,
-    room: usize,
-) -> usize {
-    // No character is wider than the stride of the font, so a short name needs no measurement.
-    let fits = line.label.len() * font.stride <= room || font.width(line.label) <= room;
-    match (line.contract, fits) {
-        (None, true) => font.write(frame, x, page, line.label),
-        _ => font.write(frame, x, page, &short(font, line, room)),
+/// Writes a name at the left end of a row, in at most `room` columns.
+pub(crate) fn draw(frame: &mut Frame, row: &mut Row, line: &InstrumentView<'_>, room: usize) {
+    match (line.contract, TEXT.fits(line.label, room)) {
+        (None, true) => row.write_left(frame, &TEXT, line.label),
+        _ => row.write_left(frame, &TEXT, &short(line, room)),
     }
 }
 
 /// Returns the width of a name in columns, if at most `room` columns are free.
-pub(crate) fn width(font: &Font, line: &InstrumentView<'_>, room: usize) -> usize {
-    match (line.contract, font.width(line.label)) {
+pub(crate) fn width(line: &InstrumentView<'_>, room: usize) -> usize {
+    match (line.contract, TEXT.width(line.label)) {
         (None, whole) if whole <= room => whole,
-        _ => font.width(&short(font, line, room)),
+        _ => TEXT.width(&short(line, room)),
     }
 }
 
 /// Writes an option's name in three lines for a narrow and high space: root, expiry, strike.
 /// Returns the column after the widest line; `None` if a line is too wide.
 pub(crate) fn stack(
-    font: &Font,
     frame: &mut Frame,
     page: usize,
     line: &InstrumentView<'_>,
     room: usize,
 ) -> Option<usize> {
     let contract = line.contract.as_ref()?;
-    let dated = [true, false].map(|year| written(contract, &[NamePart::Expiry { year }]));
-    let date = dated
-        .iter()
-        .flatten()
-        .find(|date| font.width(date) <= room)?;
-    let strike = written(contract, &[NamePart::Strike])?;
-    let lines = [contract.root, date, &strike];
-    let widest = lines.map(|text| font.width(text)).into_iter().max()?;
+    let (day, month, year) = date(contract);
+    let dates = [
+        heapless::format!("{day}{month}{year:02}"),
+        heapless::format!("{day}{month}"),
+    ];
+    let fits = |date: &ShortText| TEXT.fits(date, room);
+    let date = dates.into_iter().flatten().find(fits)?;
+    let lines = [contract.root, &date, &strike(contract, "")];
+    let widest = lines.map(|text| TEXT.width(text)).into_iter().max()?;
     if widest > room {
         return None;
     }
     for (page, text) in (page..).zip(lines) {
-        font.write(frame, 0, page, text);
+        TEXT.write(frame, 0, page, text);
     }
     Some(widest)
 }
@@ -60,107 +52,54 @@ pub(crate) fn stack(
 /// Returns the form of a name that fits. Contracts of one root differ in their expiry and strike.
 /// So an option first loses its spaces, then its year, then its expiry, then its root, and keeps
 /// its strike. Other names are cut at the end.
-fn short(font: &Font, line: &InstrumentView<'_>, room: usize) -> ShortText {
-    use NamePart::{Expiry, Gap, Root, SpacedExpiry, SpacedStrike, Strike};
-    let forms: [&[NamePart]; 6] = [
-        &[Root, Gap, SpacedExpiry, Gap, SpacedStrike],
-        &[Root, Gap, Expiry { year: true }, Gap, Strike],
-        &[Root, Gap, Expiry { year: false }, Gap, Strike],
-        &[Root, Gap, Strike],
-        &[Root, Strike],
-        &[Strike],
-    ];
-    if let Some(contract) = &line.contract {
-        let mut texts = forms.into_iter().filter_map(|form| written(contract, form));
-        if let Some(text) = texts.find(|text| font.width(text) <= room) {
-            return text;
-        }
-    }
-    cut(font, line.label, room)
+fn short(line: &InstrumentView<'_>, room: usize) -> ShortText {
+    let fitting = line.contract.as_ref().and_then(|contract| {
+        let root = contract.root;
+        let (day, month, year) = date(contract);
+        let [strike, spaced] = ["", " "].map(|gap| strike(contract, gap));
+        [
+            format_args!("{root} {day} {month} {year:02} {spaced}"),
+            format_args!("{root} {day}{month}{year:02} {strike}"),
+            format_args!("{root} {day}{month} {strike}"),
+            format_args!("{root} {strike}"),
+            format_args!("{root}{strike}"),
+            format_args!("{strike}"),
+        ]
+        .into_iter()
+        // A form that is too long for its text is skipped.
+        .filter_map(|form| heapless::format!("{form}").ok())
+        .find(|text: &ShortText| TEXT.fits(text, room))
+    });
+    fitting.unwrap_or_else(|| cut(&TEXT, line.label, room))
 }
 
-/// The parts of an option's name.
-#[derive(Clone, Copy)]
-enum NamePart {
-    Gap,
-    /// The root, such as `SPY`.
-    Root,
-    /// The expiry, such as `19Dec25`, or `19Dec` without the year.
-    Expiry {
-        year: bool,
-    },
-    /// The expiry with spaces, such as `19 Dec 25`.
-    SpacedExpiry,
-    /// The strike and the type, such as `650C`.
-    Strike,
-    /// The strike and the type with a space, such as `650 C`.
-    SpacedStrike,
+/// Returns the day, the month and the year of an option's expiry, such as 19, `Dec` and 25.
+fn date(contract: &Contract<'_>) -> (i8, &'static str, i16) {
+    let year = contract.expiry.year().rem_euclid(100);
+    (contract.expiry.day(), contract.month(), year)
 }
 
-/// Returns an option's name in the given form; `None` if the name is too long for a [`ShortText`].
-fn written(contract: &Contract<'_>, form: &[NamePart]) -> Option<ShortText> {
-    let mut text = ShortText::new();
-    let two = |text: &mut ShortText, number: u8| {
-        text.push(char::from(b'0' + number / 10 % 10)).ok()?;
-        text.push(char::from(b'0' + number % 10)).ok()
-    };
-    for part in form {
-        let gap = match part {
-            NamePart::SpacedExpiry | NamePart::SpacedStrike => " ",
-            _ => "",
-        };
-        match part {
-            NamePart::Gap => text.push(' ').ok()?,
-            NamePart::Root => text.push_str(contract.root).ok()?,
-            NamePart::Expiry { .. } | NamePart::SpacedExpiry => {
-                let day = contract.expiry.day().unsigned_abs();
-                match day {
-                    0..10 => text.push(char::from(b'0' + day)).ok()?,
-                    _ => two(&mut text, day)?,
-                }
-                text.push_str(gap).ok()?;
-                text.push_str(contract.month()).ok()?;
-                if !matches!(part, NamePart::Expiry { year: false }) {
-                    text.push_str(gap).ok()?;
-                    two(&mut text, contract.expiry.year().rem_euclid(100) as u8)?;
-                }
-            }
-            NamePart::Strike | NamePart::SpacedStrike => {
-                text.push_str(&contract.strike_text()).ok()?;
-                text.push_str(gap).ok()?;
-                text.push(if contract.call { 'C' } else { 'P' }).ok()?;
-            }
-        }
-    }
-    Some(text)
+/// Returns the strike and the type of an option, such as `650C`, with a gap between them.
+fn strike(contract: &Contract<'_>, gap: &str) -> ShortText {
+    let side = if contract.call { 'C' } else { 'P' };
+    heapless::format!("{}{gap}{side}", contract.strike_text()).unwrap_or_default()
 }
 
 /// Returns as much of a text as fits. Two dots replace the rest.
 pub(crate) fn cut(font: &Font, label: &str, room: usize) -> ShortText {
-    let mut text = ShortText::new();
-    if font.width(label) <= room && text.push_str(label).is_ok() {
-        return text;
+    let fits = |text: &ShortText| font.fits(text, room);
+    if let Some(whole) = ShortText::try_from(label).ok().filter(fits) {
+        return whole;
     }
-    text.clear();
-    for letter in label.chars() {
-        let mut longer = text.clone();
-        let fits = longer.push(letter).is_ok() && longer.len() + 2 <= longer.capacity();
-        if !fits || font.width(&longer) + font.width("..") > room {
-            break;
-        }
-        text = longer;
-    }
-    if font.width(&text) + font.width("..") <= room {
-        let _ = text.push_str("..");
-    }
-    text
+    let ends = label.char_indices().map(|(end, _)| end).rev();
+    let mut cuts = ends.filter_map(|end| heapless::format!("{}..", &label[..end]).ok());
+    cuts.find(fits).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::market::{Freshness, Symbol};
-    use crate::render::FontSet;
 
     fn shortened(label: &str, letters: usize) -> String {
         let symbol = format!("O:{label}").parse::<Symbol>().ok();
@@ -175,7 +114,7 @@ mod tests {
             freshness: Freshness::None,
             history: &[],
         };
-        short(&FontSet::new().small.whole, &line, letters * 5).to_string()
+        short(&line, letters * 5).to_string()
     }
 
     #[test]

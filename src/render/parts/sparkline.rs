@@ -53,7 +53,7 @@ pub(crate) fn draw(
     }
     // The loop goes page by page, so that the compiler can process many columns at once.
     for (page, shift) in pages.zip((0..).step_by(8)) {
-        let bytes = &mut frame.as_bytes_mut()[page * WIDTH + columns.start..];
+        let bytes = frame.columns_mut(page, columns.clone());
         for (byte, dots) in bytes.iter_mut().zip(&curve[..drawn]) {
             *byte = (dots >> shift) as u8;
         }

@@ -20,7 +20,7 @@ use crate::config::{self, Config, ConfigError, PanelKind};
 use crate::display::{self, FinalPicture, Mailbox, Oled, PanelLight, PanelThread, Png, Terminal};
 use crate::market::{Calendar, Symbol};
 use crate::net::connector::Connector;
-use crate::render::{self, DrawCache, FontSet, Format, Frame, LinkIcon, PageView, View};
+use crate::render::{self, DrawCache, Format, Frame, LinkIcon, PageView, View};
 use crate::secret::Environment;
 use crate::systemd::Supervisor;
 use crate::time::Clock;
@@ -264,7 +264,7 @@ impl Running {
         let mailbox = self.panel_host.mailbox().clone();
         self.panel_host
             .set_title("waiting for a valid configuration".to_owned());
-        let (font_set, mut draw_cache) = (FontSet::new(), DrawCache::new());
+        let mut draw_cache = DrawCache::new();
         let mut frame = Frame::new(mailbox.size());
         let mut heartbeat = self.part.heartbeat();
         self.part.ready();
@@ -282,7 +282,7 @@ impl Running {
                 alert: None,
                 format: Format::default(),
             };
-            render::draw(&view, &font_set, &mut draw_cache, &mut frame);
+            render::draw(&view, &mut draw_cache, &mut frame);
             let now = self.clock.now().monotonic;
             mailbox.put(
                 &frame,

@@ -10,8 +10,8 @@ use deskticker::market::{
     Contract, DayStats, Freshness, OptionAnalytics, Price, Symbol, TopOfBook, Trade,
 };
 use deskticker::render::{
-    DrawCache, FontSet, Format, Frame, InstrumentView, LinkHop, LinkIcon, LinkReport, OptionView,
-    PageView, PriceSummary, Size, View, draw,
+    DrawCache, Format, Frame, InstrumentView, LinkHop, LinkIcon, LinkReport, OptionView, PageView,
+    PriceSummary, Size, View, draw,
 };
 
 /// Both display sizes.
@@ -198,6 +198,6 @@ pub(crate) fn lines<'v, 'a>(view: &'v mut View<'a>) -> Vec<&'v mut InstrumentVie
 
 pub(crate) fn drawn(view: &View<'_>, size: Size) -> Frame {
     let mut frame = Frame::new(size);
-    draw(view, &FontSet::new(), &mut DrawCache::new(), &mut frame);
+    draw(view, &mut DrawCache::new(), &mut frame);
     frame
 }

@@ -63,15 +63,13 @@ impl UpstreamUnderTest {
             endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
             secret: Some(Secret::new(key).unwrap()),
         };
-        let (minutes, keeping) = BarCache::new();
-        tokio::spawn(keeping);
         let upstream = Upstream {
             cluster,
             source: Arc::new(source),
             connector: Connector::new(None).unwrap(),
             interest: wanted,
             reports: sender,
-            minutes,
+            minutes: BarCache::default(),
             greeted: watch::Sender::default(),
             clock: clock.0,
         };

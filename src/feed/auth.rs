@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use hyper::Method;
 use hyper::body::Bytes;
-use hyper::header::RETRY_AFTER;
 use serde::Deserialize;
 
 use crate::net::connector::Connector;
-use crate::net::error_mapping;
 use crate::net::failure::Failure;
 use crate::net::http::{self, RestError};
 use crate::net::source::{FeedProvider, FeedSource};
@@ -76,14 +74,10 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
         }
         // One path proves nothing against the server: the proxy answers an unknown path with its
         // web page, or with status 500 if it has no page.
-        match error_mapping::refusal(answer.status) {
+        let error = answer.error();
+        match error.reason {
             Failure::Path => {}
-            Failure::Busy => {
-                verdict = RestError {
-                    reason: Failure::Busy,
-                    retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
-                }
-            }
+            Failure::Busy => verdict = error,
             _ if verdict.reason == Failure::Path => verdict = Failure::Portal.into(),
             _ => {}
         }
@@ -136,7 +130,7 @@ async fn fresh(
     connector: &Connector,
     source: &FeedSource,
 ) -> Result<Option<(Secret, Option<f64>)>, Failure> {
-    match http::fetch(connector, &source.endpoint, Method::POST, PATH, source).await {
+    match http::fetch(connector, source, Method::POST, PATH).await {
         Ok(body) => {
             let answer = serde_json::from_slice::<TokenAnswer>(&body).ok();
             Ok(answer
@@ -221,8 +215,7 @@ impl AuthenticatedRest {
 
     async fn attempt(&mut self, path: &str) -> Result<Bytes, RestError> {
         if self.source.provider == FeedProvider::Vendor || self.source.secret.is_none() {
-            let endpoint = self.source.rest_endpoint();
-            return http::get(&self.connector, &endpoint, path, &self.source).await;
+            return http::fetch(&self.connector, &self.source, Method::GET, path).await;
         }
         let now = self.clock.now().monotonic;
         let losses = self.connector.losses();
@@ -255,7 +248,7 @@ impl AuthenticatedRest {
             .current_token
             .as_ref()
             .map_or(&*self.source, |(current_token, _)| current_token);
-        http::get(&self.connector, &source.endpoint, path, source).await
+        http::fetch(&self.connector, source, Method::GET, path).await
     }
 }
 

@@ -4,7 +4,9 @@
 //! suspicious values as missing, for example `last: 0`. This module never opens a WebSocket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use hyper::Method;
 use tokio::sync::{mpsc, watch};
 
 use super::auth::AuthenticatedRest;
@@ -15,9 +17,12 @@ use crate::massive::quotes::{self, QuotesReply};
 use crate::massive::{aggregates, market_status, printable, snapshot};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
-use crate::net::http::{RestError, get};
+use crate::net::http::{self, RestError};
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::time::{Clock, Now, Utc};
+
+/// The maximum accepted wait from a `Retry-After` header.
+const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(600);
 
 /// The failures and refusals that were already logged. The same failure is logged again only after
 /// a change.
@@ -138,7 +143,7 @@ impl RestPoller {
         let updates = match outcome {
             Ok(updates) => updates,
             Err(refusal) => {
-                let said = refusal.wait(now.utc);
+                let said = refusal.wait(now.utc, RETRY_AFTER_LIMIT);
                 self.schedule
                     .failed(job, refusal.reason, said, now.monotonic);
                 // Log each failure only once: a hub without quotes can still have a working
@@ -217,12 +222,9 @@ pub async fn quotes(
     symbols: &[Symbol],
 ) -> Result<QuotesReply, Failure> {
     let path = rest_paths::quotes(source.provider, symbols);
-    let body = get(connector, &source.rest_endpoint(), &path, source).await;
-    read(
-        source.provider,
-        &body.map_err(|refusal| refusal.reason)?,
-        symbols,
-    )
+    let body = http::fetch(connector, source, Method::GET, &path).await;
+    let body = body.map_err(|refusal| refusal.reason)?;
+    read(source.provider, &body, symbols)
 }
 
 /// Parses the response to a quotes request, and keeps only the requested symbols.

@@ -136,8 +136,8 @@ pub struct Snapshot {
 struct SnapshotBody {
     #[serde(default)]
     results: Vec<Value>,
-    #[serde(default)]
-    simulated: Value,
+    #[serde(default, deserialize_with = "super::flag")]
+    simulated: bool,
 }
 
 /// Reads a snapshot response.
@@ -145,15 +145,10 @@ struct SnapshotBody {
 /// # Errors
 /// The body is not a snapshot response of the vendor.
 pub fn read(body: &[u8]) -> Result<Snapshot, serde_json::Error> {
-    let answer: SnapshotBody = serde_json::from_slice(body)?;
-    let rows = answer.results.into_iter().filter_map(|row| {
-        SnapshotRow::deserialize(row)
-            .inspect_err(|error| log::debug!("cannot parse a row of a snapshot: {error}"))
-            .ok()
-    });
+    let body: SnapshotBody = serde_json::from_slice(body)?;
     Ok(Snapshot {
-        rows: rows.collect(),
-        simulated: answer.simulated == Value::Bool(true),
+        rows: super::rows(body.results).collect(),
+        simulated: body.simulated,
     })
 }
 
@@ -206,8 +201,11 @@ impl SnapshotRow {
             seed.is_close = last.is_close;
         }
         if symbol.class() == AssetClass::Option {
-            let (greeks, volatility) = (self.greeks.as_ref(), self.implied_volatility);
-            seed.analytics = analytics(greeks, volatility, self.open_interest);
+            seed.analytics = analytics(
+                self.greeks.as_ref(),
+                self.implied_volatility,
+                self.open_interest,
+            );
         }
         seed.delayed = self.is_delayed(symbol.class());
         seed.previous_close = self.previous_close().map(PreviousClose::Told);
@@ -246,21 +244,21 @@ impl SnapshotRow {
     fn share(&self, trade: Option<(Trade, Option<Utc>)>) -> Option<Last> {
         let close = || {
             Some(Last {
-                price: self.close()?,
+                price: self.session.as_ref()?.close.and_then(positive)?,
                 stamp: websocket::stamp(self.last_updated),
                 is_close: self.is_closed(),
             })
         };
         let closed = self.is_closed().then(close).flatten();
-        let traded = || match trade {
-            Some((trade, Some(stamp))) => Some(Last {
+        let traded = || match (trade, self.market_status.as_deref()) {
+            (Some((trade, stamp @ Some(_))), _) => Some(Last {
                 price: trade.price,
-                stamp: Some(stamp),
+                stamp,
                 is_close: false,
             }),
             // In the extended hours, the close of the session is not the current price of a share,
             // even if the row has a newer timestamp.
-            _ if self.is_extended() => None,
+            (_, Some("early_trading" | "late_trading" | "extended-hours")) => None,
             _ => close(),
         };
         closed.or_else(traded)
@@ -281,9 +279,13 @@ impl SnapshotRow {
     /// on another price.
     fn trade(&self, class: AssetClass, day: DayStats) -> Option<(Trade, Option<Utc>)> {
         let last = self.last_trade.as_ref()?;
-        let (trade, stamp) = trade(last.price, last.size, last.sip_timestamp)?;
+        let stamp = websocket::stamp(last.sip_timestamp);
+        let (trade, stamp) = trade(last.price, last.size, stamp)?;
         if class == AssetClass::Equity {
-            let regular = self.is_regular();
+            let regular = matches!(
+                self.market_status.as_deref(),
+                Some("open" | "regular_trading")
+            );
             let outside = |(low, high)| trade.price < low || high < trade.price;
             let conditions = last.conditions.as_deref().unwrap_or_default();
             if !trade_conditions::make_last(conditions, regular)
@@ -300,20 +302,6 @@ impl SnapshotRow {
         self.market_status.as_deref() == Some("closed")
     }
 
-    fn is_regular(&self) -> bool {
-        matches!(
-            self.market_status.as_deref(),
-            Some("open" | "regular_trading")
-        )
-    }
-
-    fn is_extended(&self) -> bool {
-        matches!(
-            self.market_status.as_deref(),
-            Some("early_trading" | "late_trading" | "extended-hours")
-        )
-    }
-
     /// Returns true if the vendor reports that the price of this instrument is delayed. The field
     /// is read from the source of the price: the trade of a share, or the quote of a contract.
     fn is_delayed(&self, class: AssetClass) -> bool {
@@ -328,16 +316,10 @@ impl SnapshotRow {
         word == Some("DELAYED")
     }
 
-    /// Returns the last price of the session; `None` if the price is missing or zero.
-    fn close(&self) -> Option<Price> {
-        self.session.as_ref()?.close.and_then(positive)
-    }
-
     /// Returns the closing price of the previous session; `None` if the price is missing or not
     /// above zero.
     pub fn previous_close(&self) -> Option<Price> {
-        let close = self.session.as_ref()?.previous_close?;
-        positive(close)
+        self.session.as_ref()?.previous_close.and_then(positive)
     }
 }
 
@@ -381,17 +363,17 @@ pub(crate) fn book(
     })
 }
 
-/// Returns a trade and its time. The vendor sends `at` as a Unix timestamp in nanoseconds.
+/// Returns a trade and its time; `None` if the price is missing or not above zero.
 pub(crate) fn trade(
     price: Option<f64>,
-    traded: Option<f64>,
-    at: Option<f64>,
+    size: Option<f64>,
+    stamp: Option<Utc>,
 ) -> Option<(Trade, Option<Utc>)> {
     let trade = Trade {
         price: positive(price?)?,
-        size: websocket::size(traded),
+        size: websocket::size(size),
     };
-    Some((trade, websocket::stamp(at)))
+    Some((trade, stamp))
 }
 
 /// Returns the computed values of a contract; `None` if there is no value.

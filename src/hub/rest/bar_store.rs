@@ -4,28 +4,16 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
-use crate::market::{Bar, Ticker};
-
-pub(crate) static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
-
-/// The length of a bar, in milliseconds.
-pub(crate) const MINUTE: i64 = 60_000;
-
-/// A bar and its volume, in shares or contracts; `None` if the volume is unknown.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct CachedBar {
-    pub(super) bar: Bar,
-    pub(super) volume: Option<f64>,
-}
+use crate::market::{Ticker, new_york_date};
+use crate::massive::aggregates::TradedBar;
+use crate::time::Utc;
 
 /// The stored bars of a span of time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct CachedBars {
-    pub(super) minutes: Vec<CachedBar>,
+    pub(super) bars: Vec<TradedBar>,
     /// True if the span is complete, so that no bar is missing.
     pub(super) whole: bool,
     /// True if the prices are simulated.
@@ -41,9 +29,8 @@ pub(crate) struct BarRange {
 }
 
 /// Returns the day in New York at this time, in milliseconds since the Unix epoch.
-pub(crate) fn day(millis: i64) -> Date {
-    let time = Timestamp::from_millisecond(millis).unwrap_or_default();
-    NEW_YORK.to_datetime(time).date()
+fn day(millis: i64) -> Date {
+    new_york_date(Utc(millis))
 }
 
 /// The maximum number of bars of one ticker. A share has 960 bars a day, including the extended
@@ -79,7 +66,7 @@ struct BarSeries {
 
 #[derive(Clone, Copy, Debug)]
 struct StoredBar {
-    minute: CachedBar,
+    minute: TradedBar,
     /// True if the bar passed on a channel. A REST response does not replace such a bar, because
     /// the response may be older than a correction of the bar.
     streamed: bool,
@@ -101,7 +88,7 @@ impl BarStore {
     }
 
     /// Stores a bar from a channel: a new bar, or the correction of an older bar.
-    pub(crate) fn stream(&mut self, ticker: &Ticker, minute: CachedBar) {
+    pub(crate) fn stream(&mut self, ticker: &Ticker, minute: TradedBar) {
         let start = minute.bar.start.0;
         if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
             // A client may subscribe to more tickers than the store can hold. The first tickers of
@@ -125,7 +112,7 @@ impl BarStore {
     }
 
     /// Stores the vendor's bars of a span. These bars are complete.
-    pub(crate) fn merge(&mut self, span: &BarRange, minutes: Vec<CachedBar>) {
+    pub(crate) fn merge(&mut self, span: &BarRange, minutes: Vec<TradedBar>) {
         let series = self.series_of(&span.ticker);
         for minute in minutes {
             series.take(StoredBar {
@@ -144,9 +131,9 @@ impl BarStore {
         let (from, to) = (span.times.start, span.times.end);
         let first = series.bars.partition_point(|bars| bars.start() < from);
         let end = series.bars.partition_point(|bars| bars.start() < to);
-        let minutes = series.bars[first..end].iter();
+        let bars = series.bars[first..end].iter();
         CachedBars {
-            minutes: minutes.map(|bars| bars.minute).collect(),
+            bars: bars.map(|stored| stored.minute).collect(),
             simulated,
             whole: series.known.start <= from && to <= series.known.end.saturating_add(LATE),
         }
@@ -214,9 +201,8 @@ impl BarSeries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::rest::bar_store::MINUTE;
     use crate::market::{Bar, Price};
-    use crate::time::Utc;
+    use crate::massive::aggregates::MINUTE;
 
     /// 2026-11-23, 9:30 in New York.
     const OPEN: i64 = 1_795_444_200_000;
@@ -225,7 +211,7 @@ mod tests {
         Ticker::try_from(text).unwrap()
     }
 
-    fn minute(at: i64, price: f64) -> CachedBar {
+    fn minute(at: i64, price: f64) -> TradedBar {
         let price = Price::from_f64(price).unwrap();
         let bar = Bar {
             open: price,
@@ -235,7 +221,7 @@ mod tests {
             start: Utc(OPEN + at * MINUTE),
             end: Utc(OPEN + (at + 1) * MINUTE),
         };
-        CachedBar { bar, volume: None }
+        TradedBar { bar, volume: None }
     }
 
     fn span(minutes: Range<i64>) -> BarRange {
@@ -246,8 +232,8 @@ mod tests {
     }
 
     fn closes(held: &CachedBars) -> Vec<f64> {
-        let minutes = held.minutes.iter();
-        minutes.map(|minute| minute.bar.close.as_f64()).collect()
+        let bars = held.bars.iter();
+        bars.map(|minute| minute.bar.close.as_f64()).collect()
     }
 
     #[test]
@@ -291,14 +277,14 @@ mod tests {
             }
         }
         let held = store.read(&span(0..3 * DAY));
-        assert_eq!(held.minutes.len(), 780);
-        assert_eq!(held.minutes[0].bar.start, Utc(OPEN + DAY * MINUTE));
+        assert_eq!(held.bars.len(), 780);
+        assert_eq!(held.bars[0].bar.start, Utc(OPEN + DAY * MINUTE));
         // This is one day with too many bars: from 3:00 to 23:00 in New York.
         let long = 3 * DAY - 390..3 * DAY + 810;
         let all = long.clone().map(|at| minute(at, 1.0)).collect();
         store.merge(&span(long.clone()), all);
         let held = store.read(&span(0..5 * DAY));
-        assert_eq!(held.minutes.len(), BARS);
+        assert_eq!(held.bars.len(), BARS);
         assert!(!store.read(&span(long)).whole);
     }
 
@@ -315,7 +301,7 @@ mod tests {
             let mut other = span(0..1);
             other.ticker = ticker(&format!("R{number}"));
             store.read(&other);
-            assert_eq!(store.read(&span(0..1)).minutes.len(), 1);
+            assert_eq!(store.read(&span(0..1)).bars.len(), 1);
         }
         assert_eq!(store.series.len(), TICKERS);
         store.stream(&ticker("NEW"), minute(24 * 60, 1.0));

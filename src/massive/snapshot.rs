@@ -163,13 +163,8 @@ impl Snapshot {
     }
 }
 
-/// The last price of a row, and its time.
-struct Last {
-    price: Price,
-    stamp: Option<Utc>,
-    /// True if the price is the closing price of its session.
-    is_close: bool,
-}
+/// The last price of a row, its time, and true if the price is the closing price of its session.
+type Last = (Price, Option<Utc>, bool);
 
 impl SnapshotRow {
     /// Converts the row to an instrument snapshot. Returns `None` if the ticker or the error text
@@ -196,9 +191,8 @@ impl SnapshotRow {
             AssetClass::Equity => self.share(seed.trade),
             AssetClass::Option => self.contract(&seed),
         };
-        if let Some(last) = last {
-            (seed.price, seed.stamp) = (Some(last.price), last.stamp);
-            seed.is_close = last.is_close;
+        if let Some((price, stamp, is_close)) = last {
+            (seed.price, seed.stamp, seed.is_close) = (Some(price), stamp, is_close);
         }
         if symbol.class() == AssetClass::Option {
             seed.analytics = analytics(
@@ -232,30 +226,20 @@ impl SnapshotRow {
         } else {
             value().or_else(close)
         };
-        Some(Last {
-            price: price?,
-            stamp: websocket::stamp(self.last_updated),
-            is_close,
-        })
+        Some((price?, websocket::stamp(self.last_updated), is_close))
     }
 
     /// Returns the price of a share, which is its last trade. After the market closes, the last
     /// trade may come from the extended hours, so the closing price of the session has priority.
     fn share(&self, trade: Option<(Trade, Option<Utc>)>) -> Option<Last> {
         let close = || {
-            Some(Last {
-                price: self.session.as_ref()?.close.and_then(positive)?,
-                stamp: websocket::stamp(self.last_updated),
-                is_close: self.is_closed(),
-            })
+            let close = self.session.as_ref()?.close.and_then(positive)?;
+            let stamp = websocket::stamp(self.last_updated);
+            Some((close, stamp, self.is_closed()))
         };
         let closed = self.is_closed().then(close).flatten();
         let traded = || match (trade, self.market_status.as_deref()) {
-            (Some((trade, stamp @ Some(_))), _) => Some(Last {
-                price: trade.price,
-                stamp,
-                is_close: false,
-            }),
+            (Some((trade, stamp @ Some(_))), _) => Some((trade.price, stamp, false)),
             // In the extended hours, the close of the session is not the current price of a share,
             // even if the row has a newer timestamp.
             (_, Some("early_trading" | "late_trading" | "extended-hours")) => None,
@@ -267,11 +251,8 @@ impl SnapshotRow {
     /// Returns the price of a contract: the middle of a quote with a known time. The last trade is
     /// not used, because it may be days old, and the close of the session is the same trade.
     fn contract(&self, seed: &InstrumentSnapshot) -> Option<Last> {
-        Some(Last {
-            price: seed.book?.mid()?,
-            stamp: Some(seed.book_stamp?),
-            is_close: self.is_closed(),
-        })
+        let price = seed.book?.mid()?;
+        Some((price, Some(seed.book_stamp?), self.is_closed()))
     }
 
     /// Returns the last trade. A trade of a share counts only if it makes a last price. Other

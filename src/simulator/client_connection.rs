@@ -2,7 +2,6 @@
 //! socket and the subscriptions of the client; `Market` owns the prices.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -17,8 +16,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::market::MarketNews;
-use super::{InjectedFault, SimulatorState};
+use super::InjectedFault;
+use super::market::{Market, MarketNews};
 use crate::market::{Channel, Cluster};
 
 const AUTH_LIMIT: Duration = Duration::from_secs(10);
@@ -46,7 +45,7 @@ struct ClientMessage {
 pub(super) struct ClientConnection {
     cluster: Cluster,
     socket: WebSocketStream<TokioIo<Upgraded>>,
-    shared: Arc<SimulatorState>,
+    market: Arc<Market>,
     /// The sequence number of this connection among the authenticated connections of the cluster;
     /// `None` before the authentication.
     number: Option<u64>,
@@ -57,7 +56,7 @@ pub(super) struct ClientConnection {
 
 impl Drop for ClientConnection {
     fn drop(&mut self) {
-        self.shared.market.release(self.channels.len());
+        self.market.release(self.channels.len());
     }
 }
 
@@ -70,9 +69,9 @@ impl ClientConnection {
     pub(super) async fn run(
         cluster: Cluster,
         socket: WebSocketStream<TokioIo<Upgraded>>,
-        shared: Arc<SimulatorState>,
+        market: Arc<Market>,
     ) {
-        let fault = *shared.market.fault.borrow();
+        let fault = *market.fault.borrow();
         let mut connection = Self {
             cluster,
             socket,
@@ -80,7 +79,7 @@ impl ClientConnection {
             channels: Vec::new(),
             garbage: 0,
             fault,
-            shared,
+            market,
         };
         match connection.talk().await {
             Ok(()) | Err(Error::ConnectionClosed) => {}
@@ -91,9 +90,9 @@ impl ClientConnection {
     /// Serves the client until the connection ends. The error is `ConnectionClosed` if the simulator
     /// drops the connection.
     async fn talk(&mut self) -> Result<(), Error> {
-        let mut news = self.shared.market.news.subscribe();
-        let mut newest = self.shared.newest[&self.cluster].subscribe();
-        let clock = self.shared.clock.clone();
+        let mut news = self.market.news.subscribe();
+        let mut newest = self.market.newest[&self.cluster].subscribe();
+        let clock = self.market.clock.clone();
         let auth_due = clock.now().monotonic + AUTH_LIMIT;
         if self.fault == InjectedFault::Abort {
             return Err(Error::ConnectionClosed);
@@ -205,7 +204,7 @@ impl ClientConnection {
     }
 
     async fn authenticate(&mut self, key: &str) -> Result<(), Error> {
-        let settings = &self.shared.settings;
+        let settings = &self.market.settings;
         let excluded = settings.excluded.contains(&self.cluster);
         if key != settings.key || excluded || self.fault == InjectedFault::Refusal {
             let words = if excluded {
@@ -217,10 +216,9 @@ impl ClientConnection {
             // The simulator drops the connection without a close frame, as the vendor does.
             return Err(Error::ConnectionClosed);
         }
-        let newest = &self.shared.newest[&self.cluster];
+        let newest = &self.market.newest[&self.cluster];
         newest.send_modify(|newest| *newest += 1);
         self.number = Some(*newest.borrow());
-        self.shared.connections.fetch_add(1, Ordering::Relaxed);
         self.send(&[status("auth_success", "authenticated")]).await
     }
 
@@ -231,13 +229,13 @@ impl ClientConnection {
             let Some(channel) = Channel::parse(name) else {
                 continue;
             };
-            let refused = &self.shared.settings.refused;
-            if self.shared.denies(&channel.ticker) || refused.iter().any(|refused| refused == name)
+            let refused = &self.market.settings.refused;
+            if self.market.denies(&channel.ticker) || refused.iter().any(|refused| refused == name)
             {
                 answers.push(status("error", "not authorized"));
             } else if !self.channels.contains(&channel) {
                 // The vendor does not acknowledge an existing subscription again.
-                self.shared.market.hold(&channel.ticker);
+                self.market.hold(&channel.ticker);
                 self.channels.push(channel);
                 answers.push(status("success", &format!("subscribed to: {name}")));
             }
@@ -251,7 +249,7 @@ impl ClientConnection {
             let mut channels = self.channels.iter();
             if let Some(at) = channels.position(|channel| channel.to_string() == name) {
                 self.channels.swap_remove(at);
-                self.shared.market.release(1);
+                self.market.release(1);
                 answers.push(status("success", &format!("unsubscribed to: {name}")));
             }
         }

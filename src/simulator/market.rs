@@ -1,6 +1,9 @@
-//! Owns the simulated prices: moves every subscribed ticker and sends each step to all connections.
+//! The state that all connections of the simulator share: the prices, the active fault and the
+//! counters. Moves every subscribed ticker and sends each step to all connections;
 //! `SimulatedTicker` creates the events of a step.
 
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{broadcast, watch};
@@ -8,8 +11,8 @@ use tokio::sync::{broadcast, watch};
 use super::random_walk::RandomWalk;
 use super::simulated_ticker::{SimulatedTicker, Tick};
 use super::{InjectedFault, SimulatorSettings};
-use crate::market::Ticker;
-use crate::time::{Clock, Moment};
+use crate::market::{Cluster, Ticker};
+use crate::time::{Clock, Moment, Utc};
 
 /// The number of events that a connection may lag behind. A slower connection loses events.
 const QUEUE: usize = 4096;
@@ -24,12 +27,16 @@ pub(super) enum MarketNews {
     Fault(InjectedFault),
 }
 
-/// The prices of all tickers.
+/// The prices of all tickers, and everything else that the connections share.
 #[derive(Debug)]
 pub(super) struct Market {
-    seed: u64,
-    speed: f64,
-    clock: Clock,
+    pub(super) settings: SimulatorSettings,
+    pub(super) clock: Clock,
+    /// The number of REST requests since the start.
+    pub(super) requests: AtomicU64,
+    /// The number of authenticated connections of each cluster since the start. The vendor allows
+    /// one connection per cluster and evicts the older connection.
+    pub(super) newest: HashMap<Cluster, watch::Sender<u64>>,
     pub(super) news: broadcast::Sender<MarketNews>,
     /// The active fault, for later connections.
     pub(super) fault: watch::Sender<InjectedFault>,
@@ -39,21 +46,29 @@ pub(super) struct Market {
 }
 
 impl Market {
-    pub(super) fn new(settings: &SimulatorSettings, clock: Clock) -> Self {
-        let speed = if settings.speed.is_finite() {
-            settings.speed.clamp(0.01, 1000.0)
-        } else {
-            1.0
-        };
+    pub(super) fn new(settings: SimulatorSettings, clock: Clock) -> Self {
         Self {
-            seed: settings.seed,
-            speed,
+            settings,
             clock,
+            requests: AtomicU64::default(),
+            newest: Cluster::ALL
+                .map(|cluster| (cluster, watch::Sender::default()))
+                .into(),
             news: broadcast::Sender::new(QUEUE),
             fault: watch::Sender::default(),
             held: watch::Sender::default(),
             tickers: Mutex::default(),
         }
+    }
+
+    /// Returns true if the settings exclude this ticker from the entitlement.
+    pub(super) fn denies(&self, ticker: &str) -> bool {
+        self.settings.denied.iter().any(|denied| denied == ticker)
+    }
+
+    /// Returns the wall-clock time.
+    pub(super) fn utc(&self) -> Utc {
+        self.clock.now().utc.unwrap_or(Utc::PLAUSIBLE)
     }
 
     /// Moves the prices forever.
@@ -107,8 +122,12 @@ impl Market {
 
     /// Creates a ticker in its state at the start of trading; `None` for an unknown ticker.
     fn open(&self, ticker: &str) -> Option<SimulatedTicker> {
-        let walk = RandomWalk::new(ticker, self.seed)?;
-        Some(SimulatedTicker::new(walk, self.clock.now(), self.speed))
+        let walk = RandomWalk::new(ticker, self.settings.seed)?;
+        let speed = match self.settings.speed {
+            speed if speed.is_finite() => speed.clamp(0.01, 1000.0),
+            _ => 1.0,
+        };
+        Some(SimulatedTicker::new(walk, self.clock.now(), speed))
     }
 
     fn trade(&self) {

@@ -8,13 +8,12 @@ mod random_walk;
 mod rest;
 mod simulated_ticker;
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use http_body_util::Full;
@@ -98,30 +97,8 @@ pub enum InjectedFault {
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
-    shared: Arc<SimulatorState>,
+    market: Arc<Market>,
     _server: JoinSet<()>,
-}
-
-/// The state that all connections share.
-#[derive(Debug)]
-struct SimulatorState {
-    settings: SimulatorSettings,
-    clock: Clock,
-    market: Market,
-    /// The sequence number of the newest authenticated connection of each cluster. The vendor
-    /// allows one connection per cluster and evicts the older connection.
-    newest: HashMap<Cluster, watch::Sender<u64>>,
-    /// The number of authenticated connections since the start.
-    connections: AtomicU64,
-    /// The number of REST requests since the start.
-    requests: AtomicU64,
-}
-
-impl SimulatorState {
-    /// Returns true if the settings exclude this ticker from the entitlement.
-    fn denies(&self, ticker: &str) -> bool {
-        self.settings.denied.iter().any(|denied| denied == ticker)
-    }
 }
 
 impl Simulator {
@@ -137,22 +114,14 @@ impl Simulator {
     async fn started(settings: SimulatorSettings, clock: Clock) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let newest = Cluster::ALL.map(|cluster| (cluster, watch::Sender::default()));
-        let shared = Arc::new(SimulatorState {
-            market: Market::new(&settings, clock.clone()),
-            settings,
-            clock,
-            newest: HashMap::from(newest),
-            connections: AtomicU64::default(),
-            requests: AtomicU64::default(),
-        });
+        let market = Arc::new(Market::new(settings, clock));
         let mut server = JoinSet::new();
-        server.spawn(accept(listener, shared.clone()));
-        let state = shared.clone();
-        server.spawn(async move { state.market.run().await });
+        server.spawn(accept(listener, market.clone()));
+        let trading = market.clone();
+        server.spawn(async move { trading.run().await });
         Ok(Self {
             address,
-            shared,
+            market,
             _server: server,
         })
     }
@@ -164,34 +133,35 @@ impl Simulator {
 
     /// The number of subscriptions of all clients together. The receiver reports each change.
     pub fn subscriptions(&self) -> watch::Receiver<usize> {
-        self.shared.market.held.subscribe()
+        self.market.held.subscribe()
     }
 
     /// The number of connections that were authenticated since the start.
     pub fn connections(&self) -> u64 {
-        self.shared.connections.load(Ordering::Relaxed)
+        let counts = self.market.newest.values();
+        counts.map(|newest| *newest.borrow()).sum()
     }
 
     /// The number of REST requests since the start.
     pub fn requests(&self) -> u64 {
-        self.shared.requests.load(Ordering::Relaxed)
+        self.market.requests.load(Ordering::Relaxed)
     }
 
     /// Activates a fault. Events from before the call are sent without the fault; when this
     /// function returns, the fault affects every later event.
     pub fn fault(&self, fault: InjectedFault) {
-        self.shared.market.inject(fault);
+        self.market.inject(fault);
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<SimulatorState>) {
+async fn accept(listener: TcpListener, market: Arc<Market>) {
     // Dropping the simulator drops this set, and with the set every connection.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(stream, shared.clone()));
+                    connections.spawn(serve(stream, market.clone()));
                 }
                 Err(error) => log::debug!("simulator: cannot accept a connection: {error}"),
             },
@@ -200,16 +170,16 @@ async fn accept(listener: TcpListener, shared: Arc<SimulatorState>) {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<SimulatorState>) {
+async fn serve(stream: TcpStream, market: Arc<Market>) {
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("simulator: cannot set TCP_NODELAY: {error}");
     }
     let (reader, writer) = stream.into_split();
-    let fault = shared.market.fault.subscribe();
+    let fault = market.fault.subscribe();
     let stream = tokio::io::join(reader, FaultyWriter { writer, fault });
     let (sender, mut upgrades) = mpsc::channel(1);
-    let state = shared.clone();
-    let service = service_fn(move |request| answer(request, state.clone(), sender.clone()));
+    let shared = market.clone();
+    let service = service_fn(move |request| answer(request, shared.clone(), sender.clone()));
     let exchange = hyper::server::conn::http1::Builder::new()
         // The function `answer` sets the `Date` header from the simulator's clock.
         .auto_date_header(false)
@@ -225,7 +195,7 @@ async fn serve(stream: TcpStream, shared: Arc<SimulatorState>) {
         Ok(upgraded) => {
             let stream = TokioIo::new(upgraded);
             let socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
-            ClientConnection::run(cluster, socket, shared).await;
+            ClientConnection::run(cluster, socket, market).await;
         }
         Err(error) => log::debug!("simulator: the upgrade failed: {error}"),
     }
@@ -243,12 +213,12 @@ fn empty(status: StatusCode) -> SimulatorResponse {
 /// Answers a request, and passes the upgrade of a WebSocket request to `upgrades`.
 async fn answer(
     mut request: Request<Incoming>,
-    shared: Arc<SimulatorState>,
+    market: Arc<Market>,
     upgrades: mpsc::Sender<(Cluster, OnUpgrade)>,
 ) -> Result<SimulatorResponse, Infallible> {
-    let response = rest::answer(&request, &shared);
+    let response = rest::answer(&request, &market);
     let mut response = response.unwrap_or_else(|| websocket(&mut request, &upgrades));
-    if let Some(utc) = shared.clock.now().utc
+    if let Some(utc) = market.clock.now().utc
         && let Ok(date) = HeaderValue::from_str(&utc.http_date())
     {
         response.headers_mut().insert(DATE, date);

@@ -4,12 +4,11 @@
 use core::time::Duration;
 
 use crate::market::{AssetClass, Bar, Price, Symbol, Ticker};
+use crate::massive::aggregates::MINUTE;
 use crate::time::Utc;
 
 /// The duration of the regular hours, in minutes.
 const SESSION: i64 = 390;
-/// The duration of a minute, in milliseconds.
-const MINUTE: i64 = 60_000;
 
 /// A bar and its traded volume, in shares or contracts.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,35 +8,33 @@ use hyper::{Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::market::Market;
 use super::random_walk::TradedBar;
 use super::simulated_ticker::{SimulatedTicker, merge};
-use super::{InjectedFault, SimulatorResponse, SimulatorState, empty};
+use super::{InjectedFault, SimulatorResponse, empty};
 use crate::market::{AssetClass, Price};
 use crate::massive::aggregates;
 use crate::time::Utc;
 
 /// Creates the response to a REST request. Returns `None` if the path is not a REST path.
-pub(super) fn answer<B>(
-    request: &Request<B>,
-    shared: &SimulatorState,
-) -> Option<SimulatorResponse> {
+pub(super) fn answer<B>(request: &Request<B>, market: &Market) -> Option<SimulatorResponse> {
     let path = request.uri().path();
-    let service: fn(&Request<B>, &SimulatorState) -> Result<String, StatusCode> = match path {
-        "/v3/snapshot" => |request, shared| Ok(snapshot(request.uri().query(), shared)),
-        "/v1/marketstatus/now" => |_, shared| Ok(market_status(shared)),
+    let service: fn(&Request<B>, &Market) -> Result<String, StatusCode> = match path {
+        "/v3/snapshot" => |request, market| Ok(snapshot(request.uri().query(), market)),
+        "/v1/marketstatus/now" => |_, market| Ok(market_status(market)),
         _ if path.starts_with("/v2/aggs/ticker/") => {
-            |request, shared| minutes(request.uri().path(), shared)
+            |request, market| minutes(request.uri().path(), market)
         }
         _ => return None,
     };
-    shared.requests.fetch_add(1, Ordering::Relaxed);
-    let bearer = format!("Bearer {}", shared.settings.key);
+    market.requests.fetch_add(1, Ordering::Relaxed);
+    let bearer = format!("Bearer {}", market.settings.key);
     let key = request.headers().get(AUTHORIZATION);
     let allowed = key.is_some_and(|key| key.as_bytes() == bearer.as_bytes());
-    if !allowed || *shared.market.fault.borrow() == InjectedFault::Refusal {
+    if !allowed || *market.fault.borrow() == InjectedFault::Refusal {
         return Some(empty(StatusCode::UNAUTHORIZED));
     }
-    Some(match service(request, shared) {
+    Some(match service(request, market) {
         Err(status) => empty(status),
         Ok(body) => {
             let mut response = SimulatorResponse::new(body.into());
@@ -47,25 +45,21 @@ pub(super) fn answer<B>(
     })
 }
 
-fn now(shared: &SimulatorState) -> Utc {
-    shared.clock.now().utc.unwrap_or(Utc::PLAUSIBLE)
-}
-
 /// The response of the universal snapshot, `/v3/snapshot`.
-fn snapshot(query: Option<&str>, shared: &SimulatorState) -> String {
+fn snapshot(query: Option<&str>, market: &Market) -> String {
     let pairs = query.unwrap_or_default().split('&');
     let tickers = pairs
         .filter_map(|pair| pair.strip_prefix("ticker.any_of="))
         .next();
     let row = |ticker: &str| {
-        if shared.denies(ticker) {
+        if market.denies(ticker) {
             return json!({
                 "ticker": ticker, "error": "NOT_ENTITLED", "message": "Not entitled to this ticker.",
             });
         }
-        let row = shared.market.look(ticker, |traded| {
-            if shared.settings.values {
-                return row(traded, now(shared));
+        let row = market.look(ticker, |traded| {
+            if market.settings.values {
+                return row(traded, market.utc());
             }
             let close = traded.walk.previous_close.as_f64();
             json!({ "ticker": ticker, "session": { "previous_close": close } })
@@ -79,9 +73,9 @@ fn snapshot(query: Option<&str>, shared: &SimulatorState) -> String {
 }
 
 /// The minute bars of a ticker. An error is the HTTP status of the response.
-fn minutes(path: &str, shared: &SimulatorState) -> Result<String, StatusCode> {
+fn minutes(path: &str, market: &Market) -> Result<String, StatusCode> {
     let [ticker, from, to] = aggregates::request(path).ok_or(StatusCode::NOT_FOUND)?;
-    if shared.denies(ticker) {
+    if market.denies(ticker) {
         return Err(StatusCode::FORBIDDEN);
     }
     let (from, _) = aggregates::time(from).ok_or(StatusCode::BAD_REQUEST)?;
@@ -96,8 +90,8 @@ fn minutes(path: &str, shared: &SimulatorState) -> Result<String, StatusCode> {
             })
             .collect::<Vec<_>>()
     };
-    let bars = if shared.settings.values {
-        shared.market.look(ticker, minutes).unwrap_or_default()
+    let bars = if market.settings.values {
+        market.look(ticker, minutes).unwrap_or_default()
     } else {
         Vec::new()
     };
@@ -154,8 +148,8 @@ fn row(traded: &SimulatedTicker, now: Utc) -> Value {
 }
 
 /// The market status: every market is open, because simulated prices have no trading hours.
-fn market_status(shared: &SimulatorState) -> String {
-    let time = Timestamp::from_millisecond(now(shared).0).unwrap_or_default();
+fn market_status(market: &Market) -> String {
+    let time = Timestamp::from_millisecond(market.utc().0).unwrap_or_default();
     json!({
         "simulated": true, "market": "open", "serverTime": time.to_string(), "afterHours": false, "earlyHours": false,
         "exchanges": { "nasdaq": "open", "nyse": "open", "otc": "open" },

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::random_walk::{RandomWalk, TradedBar};
 use crate::market::{AssetClass, Bar, Channel, ChannelKind, Price};
+use crate::massive::aggregates::MINUTE;
 use crate::time::{Moment, Now, Utc};
 
 /// One event on one channel.
@@ -17,8 +18,6 @@ pub(super) struct Tick {
     pub(super) json: String,
 }
 
-/// The duration of a minute, in milliseconds.
-const MINUTE: i64 = 60_000;
 /// The maximum number of stored bars.
 const BARS: usize = 1390;
 

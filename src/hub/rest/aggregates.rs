@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::Deserialize;
 
-pub(crate) use super::aggregates_request::{AggregatesRequest, InvalidRequest};
+pub(crate) use super::aggregates_request::AggregatesRequest;
 use super::bar_store::BarStore;
 use super::cache::QuotesError;
 use super::quotes::{QuoteCache, lock};

@@ -1,6 +1,7 @@
 //! A request for one-minute bars: its path, which has the form of the vendor, and its span of time.
 //! Pure: this module does no I/O.
 
+use hyper::StatusCode;
 use jiff::ToSpan;
 use percent_encoding::percent_decode_str;
 
@@ -23,39 +24,31 @@ pub(crate) struct AggregatesRequest {
     to: i64,
 }
 
-/// The reason why a request cannot be served, with a message for the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InvalidRequest {
-    /// The hub does not serve this kind of request.
-    Unserved(&'static str),
-    /// The values of the request are invalid.
-    Senseless(&'static str),
-}
-
 impl AggregatesRequest {
     /// Parses `/v2/aggs/ticker/{TICKER}/range/1/minute/{from}/{to}`.
     ///
     /// # Errors
-    /// The path requests something else, or its values are invalid.
-    pub(crate) fn parse(path: &str) -> Result<Self, InvalidRequest> {
-        use InvalidRequest::{Senseless, Unserved};
-        const TIMES: InvalidRequest = Senseless(
-            "FROM and TO are milliseconds since 1970 or days (YYYY-MM-DD), in this order",
-        );
-        let [ticker, from, to] = aggregates::request(path).ok_or(Unserved(
+    /// The HTTP status and a message for the client. The hub does not serve this kind of request
+    /// (404), or the values of the request are invalid (400).
+    pub(crate) fn parse(path: &str) -> Result<Self, (StatusCode, &'static str)> {
+        const TIMES: &str =
+            "FROM and TO are milliseconds since 1970 or days (YYYY-MM-DD), in this order";
+        let invalid = |words| (StatusCode::BAD_REQUEST, words);
+        let [ticker, from, to] = aggregates::request(path).ok_or((
+            StatusCode::NOT_FOUND,
             "only bars of one minute are served here: \
              /v2/aggs/ticker/TICKER/range/1/minute/FROM/TO",
         ))?;
         let ticker: Vec<u8> = percent_decode_str(ticker).collect();
         let symbol = String::from_utf8_lossy(&ticker)
             .parse()
-            .map_err(|_| Senseless("that is no ticker: write for example I:SPX"))?;
-        let (from, _) = aggregates::time(from).ok_or(TIMES)?;
-        let (_, to) = aggregates::time(to).ok_or(TIMES)?;
+            .map_err(|_| invalid("that is no ticker: write for example I:SPX"))?;
+        let (from, _) = aggregates::time(from).ok_or(invalid(TIMES))?;
+        let (_, to) = aggregates::time(to).ok_or(invalid(TIMES))?;
         match to - from {
-            ..0 => Err(TIMES),
+            ..0 => Err(invalid(TIMES)),
             0..=LONGEST => Ok(Self { symbol, from, to }),
-            _ => Err(Senseless("at most seven days at once")),
+            _ => Err(invalid("at most seven days at once")),
         }
     }
 
@@ -100,7 +93,7 @@ mod tests {
     use super::*;
     use crate::time::Moment;
 
-    fn parse_times(path: &str) -> Result<(i64, i64), InvalidRequest> {
+    fn parse_times(path: &str) -> Result<(i64, i64), (StatusCode, &'static str)> {
         let request = AggregatesRequest::parse(&format!("/v2/aggs/ticker/{path}"))?;
         Ok((request.from, request.to))
     }
@@ -131,10 +124,8 @@ mod tests {
             "I:SPX/prev",
             "",
         ] {
-            assert!(
-                matches!(parse_times(path), Err(InvalidRequest::Unserved(_))),
-                "{path}"
-            );
+            let (status, _) = parse_times(path).unwrap_err();
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
         }
         for path in [
             "hello world/range/1/minute/2026-11-23/2026-11-23",
@@ -144,10 +135,8 @@ mod tests {
             "SPY/range/1/minute/1795444200/1795444260",
             "SPY/range/1/minute/99999999999999999999/2026-11-23",
         ] {
-            assert!(
-                matches!(parse_times(path), Err(InvalidRequest::Senseless(_))),
-                "{path}"
-            );
+            let (status, _) = parse_times(path).unwrap_err();
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
         }
     }
 

@@ -202,7 +202,7 @@ fn nanos(stamp: Option<Utc>) -> Option<Number> {
 
 /// Returns the properties of a new market status; `None` if the body is not a market status.
 pub(crate) fn known_status(body: &[u8], calendar: &Calendar, now: Now) -> Option<AnswerInfo> {
-    let status = status(body).ok()?;
+    let status: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let left = now.utc.and_then(|utc| {
         let symbols = STATUS_OF.iter().flat_map(|name| name.parse());
         let ends = symbols.map(|symbol: Symbol| calendar.phase(&symbol, utc).until());
@@ -210,18 +210,13 @@ pub(crate) fn known_status(body: &[u8], calendar: &Calendar, now: Now) -> Option
     });
     Some(AnswerInfo {
         ttl: STATUS_TTL.min(Duration::from_millis(left.unwrap_or(u64::MAX))),
-        simulated: status.get("simulated") == Some(&Value::Bool(true)),
+        simulated: status.get("simulated").is_some_and(|flag| *flag == true),
     })
-}
-
-/// Reads the vendor's market status, with all its fields.
-fn status(body: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
-    serde_json::from_slice(body)
 }
 
 /// Returns the market status with its age, and with `stale` if no newer response is available.
 pub(crate) fn aged_status(answer: &CachedAnswer) -> Result<String, serde_json::Error> {
-    let mut status = status(&answer.body)?;
+    let mut status: Map<String, Value> = serde_json::from_slice(&answer.body)?;
     status.insert("age".into(), seconds(answer.age).into());
     if answer.stale {
         status.insert("stale".into(), true.into());

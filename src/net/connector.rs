@@ -79,22 +79,23 @@ impl Connector {
         };
         if let Some(path) = ca_file {
             let to_text = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-            let mut count = 0;
             let read = |error| match error {
                 pem::Error::Io(error) => to_text(&error),
                 // The message of the library shows a section name as bytes in decimal, so use our
                 // own message.
                 _ => to_text(&"the file contains a damaged certificate; expected a PEM file"),
             };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
-                let certificate = certificate.map_err(read)?;
-                roots.add(certificate).map_err(|error| to_text(&error))?;
-                count += 1;
-            }
-            if count == 0 {
+            let mut certificates = CertificateDer::pem_file_iter(path)
+                .map_err(read)?
+                .peekable();
+            if certificates.peek().is_none() {
                 return Err(to_text(
                     &"the file contains no certificate; expected a PEM file",
                 ));
+            }
+            for certificate in certificates {
+                let certificate = certificate.map_err(read)?;
+                roots.add(certificate).map_err(|error| to_text(&error))?;
             }
         }
         // The provider is explicit, so the code does not depend on a process-wide default.

@@ -108,21 +108,19 @@ impl Simulator {
     /// Returns an I/O error if no port is available.
     #[inline(never)]
     pub fn start(settings: SimulatorSettings, clock: Clock) -> Boxed<'static, io::Result<Self>> {
-        Box::pin(Self::started(settings, clock))
-    }
-
-    async fn started(settings: SimulatorSettings, clock: Clock) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        let market = Arc::new(Market::new(settings, clock));
-        let mut server = JoinSet::new();
-        server.spawn(accept(listener, market.clone()));
-        let trading = market.clone();
-        server.spawn(async move { trading.run().await });
-        Ok(Self {
-            address,
-            market,
-            _server: server,
+        Box::pin(async {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+            let address = listener.local_addr()?;
+            let market = Arc::new(Market::new(settings, clock));
+            let mut server = JoinSet::new();
+            server.spawn(accept(listener, market.clone()));
+            let trading = market.clone();
+            server.spawn(async move { trading.run().await });
+            Ok(Self {
+                address,
+                market,
+                _server: server,
+            })
         })
     }
 

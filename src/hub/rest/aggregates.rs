@@ -3,18 +3,22 @@
 //! all clients, and merged.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 pub(crate) use super::aggregates_request::AggregatesRequest;
-use super::bar_store::BarStore;
-use super::cache::QuotesError;
+use super::bar_store::{BarStore, CachedBars};
+use super::cache::{AnswerInfo, QuotesError};
 use super::quotes::{QuoteCache, lock};
 use crate::hub::RelayedEvent;
 use crate::market::{ChannelKind, Symbol};
 use crate::massive::aggregates::{self, Aggregates, TradedBar};
 use crate::massive::websocket::{self, Event, MarketData};
 use crate::time::Now;
+
+/// The lifetime of a response of the vendor: one minute later there is a new bar.
+const TTL: Duration = Duration::from_secs(60);
 
 /// A handle to the one-minute bars. All clones share the bars.
 #[derive(Clone, Debug, Default)]
@@ -45,32 +49,40 @@ impl BarCache {
         request: &AggregatesRequest,
         now: Now,
     ) -> Result<String, QuotesError> {
-        let (span, ticker) = (request.span(now), request.symbol.ticker());
+        let AggregatesRequest { symbol, span } = request;
         if let Some(simulated) = quotes.simulated() {
             // If the vendor has changed between real and simulated prices, it is possible that only
             // a REST response shows the change.
             self.store().set_simulated(simulated);
         }
-        let held = self.store().read(&span);
+        let body = |held: &CachedBars, stale| {
+            aggregates::body(symbol.ticker(), &held.bars, stale, held.simulated)
+        };
+        let held = self.store().read(span);
         if held.whole {
-            return Ok(aggregates::body(ticker, &held.bars, false, held.simulated));
+            return Ok(body(&held, false));
         }
-        let simulated = |body: &[u8]| Some(fetched(body, &request.symbol)?.simulated);
-        let answer = quotes.minutes(&span.path(), simulated).await;
+        let known = |body: &[u8], _| {
+            Some(AnswerInfo {
+                ttl: TTL,
+                simulated: fetched(body, symbol)?.simulated,
+            })
+        };
+        let answer = quotes.ask(&span.path(), known).await;
         if let Ok(answer) = &answer
-            && let Some(fetched) = fetched(&answer.body, &request.symbol)
+            && let Some(fetched) = fetched(&answer.body, symbol)
         {
             let made = now.utc.map(|utc| utc.0 - answer.age.as_millis() as i64);
             let mut store = self.store();
             store.set_simulated(fetched.simulated);
             store.merge(&span.complete(made), fetched.bars);
         }
-        let held = self.store().read(&span);
+        let held = self.store().read(span);
         let stale = match answer {
             Err(error) if held.bars.is_empty() => return Err(error),
             answer => answer.map_or(true, |answer| answer.stale),
         };
-        Ok(aggregates::body(ticker, &held.bars, stale, held.simulated))
+        Ok(body(&held, stale))
     }
 
     fn store(&self) -> MutexGuard<'_, BarStore> {

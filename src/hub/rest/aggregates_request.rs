@@ -18,10 +18,8 @@ const LONGEST: i64 = 7 * 24 * 60 * MINUTE;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AggregatesRequest {
     pub(super) symbol: Symbol,
-    /// The start of the span, in milliseconds since the Unix epoch.
-    from: i64,
-    /// The last millisecond of the span.
-    to: i64,
+    /// The requested span, up to the current time at most.
+    pub(super) span: BarRange,
 }
 
 impl AggregatesRequest {
@@ -30,7 +28,7 @@ impl AggregatesRequest {
     /// # Errors
     /// The HTTP status and a message for the client. The hub does not serve this kind of request
     /// (404), or the values of the request are invalid (400).
-    pub(crate) fn parse(path: &str) -> Result<Self, (StatusCode, &'static str)> {
+    pub(crate) fn parse(path: &str, now: Now) -> Result<Self, (StatusCode, &'static str)> {
         const TIMES: &str =
             "FROM and TO are milliseconds since 1970 or days (YYYY-MM-DD), in this order";
         let invalid = |words| (StatusCode::BAD_REQUEST, words);
@@ -40,26 +38,23 @@ impl AggregatesRequest {
              /v2/aggs/ticker/TICKER/range/1/minute/FROM/TO",
         ))?;
         let ticker: Vec<u8> = percent_decode_str(ticker).collect();
-        let symbol = String::from_utf8_lossy(&ticker)
+        let symbol: Symbol = String::from_utf8_lossy(&ticker)
             .parse()
             .map_err(|_| invalid("that is no ticker: write for example I:SPX"))?;
         let (from, _) = aggregates::time(from).ok_or(invalid(TIMES))?;
         let (_, to) = aggregates::time(to).ok_or(invalid(TIMES))?;
         match to - from {
-            ..0 => Err(invalid(TIMES)),
-            0..=LONGEST => Ok(Self { symbol, from, to }),
-            _ => Err(invalid("at most seven days at once")),
+            ..0 => return Err(invalid(TIMES)),
+            0..=LONGEST => {}
+            _ => return Err(invalid("at most seven days at once")),
         }
-    }
-
-    /// Returns the requested span, up to the current time at most.
-    pub(crate) fn span(&self, now: Now) -> BarRange {
-        let end = now.utc.map_or(self.to, |utc| utc.0.min(self.to));
-        BarRange {
+        let end = now.utc.map_or(to, |utc| utc.0.min(to)) + 1;
+        let span = BarRange {
             // The ticker of a symbol is always a valid `Ticker`.
-            ticker: Ticker::try_from(self.symbol.ticker()).unwrap_or_default(),
-            times: self.from..end.saturating_add(1).max(self.from),
-        }
+            ticker: Ticker::try_from(symbol.ticker()).unwrap_or_default(),
+            times: from..end.max(from),
+        };
+        Ok(Self { symbol, span })
     }
 }
 
@@ -94,8 +89,13 @@ mod tests {
     use crate::time::Moment;
 
     fn parse_times(path: &str) -> Result<(i64, i64), (StatusCode, &'static str)> {
-        let request = AggregatesRequest::parse(&format!("/v2/aggs/ticker/{path}"))?;
-        Ok((request.from, request.to))
+        let unset = Now {
+            monotonic: Moment::ZERO,
+            utc: None,
+        };
+        let path = format!("/v2/aggs/ticker/{path}");
+        let times = AggregatesRequest::parse(&path, unset)?.span.times;
+        Ok((times.start, times.end - 1))
     }
 
     #[test]
@@ -149,10 +149,8 @@ mod tests {
             format!("{}/{}", open + 7, open + 99_000_000),
             "2026-11-23/2026-11-23".into(),
         ] {
-            let request =
-                AggregatesRequest::parse(&format!("/v2/aggs/ticker/SPX/range/1/minute/{times}"));
-            let request = request.unwrap();
-            let span = request.span(now);
+            let path = format!("/v2/aggs/ticker/SPX/range/1/minute/{times}");
+            let span = AggregatesRequest::parse(&path, now).unwrap().span;
             let path = span.path();
             assert!(
                 path.starts_with("/v2/aggs/ticker/I:SPX/range/1/minute/2026-11-23/2026-11-23?"),

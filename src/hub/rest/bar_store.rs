@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use jiff::civil::Date;
 
+use super::cache::remove_first;
 use crate::market::{Ticker, new_york_date};
 use crate::massive::aggregates::TradedBar;
 use crate::time::Utc;
@@ -21,7 +22,7 @@ pub(crate) struct CachedBars {
 }
 
 /// A span of time of one ticker, in milliseconds since the Unix epoch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BarRange {
     pub(super) ticker: Ticker,
     /// The span of time; its end is exclusive.
@@ -59,7 +60,7 @@ struct BarSeries {
     bars: Vec<StoredBar>,
     /// The span in which `bars` is complete; empty if no such span is known.
     known: Range<i64>,
-    /// The value of `BarStore::asked` at the last request for this ticker; 0 before the first
+    /// The value of `BarStore::requests` at the last request for this ticker; 0 before the first
     /// request.
     requests: u64,
 }
@@ -95,12 +96,11 @@ impl BarStore {
             // a day stay in the store; a new ticker can replace only a ticker without a bar on that
             // day.
             let newest = |series: &BarSeries| series.bars.last().map_or(0, StoredBar::start);
-            let oldest = self.series.iter().min_by_key(|(_, series)| newest(series));
-            let Some((old, _)) = oldest.filter(|(_, old)| day(newest(old)) < day(start)) else {
+            let oldest = self.series.values().map(newest).min();
+            if oldest.is_none_or(|oldest| day(oldest) >= day(start)) {
                 return;
-            };
-            let old = old.clone();
-            self.series.remove(&old);
+            }
+            remove_first(&mut self.series, newest);
         }
         let series = self.series.entry(ticker.clone()).or_default();
         series.take(StoredBar {
@@ -143,10 +143,7 @@ impl BarStore {
     /// with the oldest request.
     fn series_of(&mut self, ticker: &Ticker) -> &mut BarSeries {
         if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
-            let oldest = self.series.iter().min_by_key(|(_, series)| series.requests);
-            if let Some(oldest) = oldest.map(|(ticker, _)| ticker.clone()) {
-                self.series.remove(&oldest);
-            }
+            remove_first(&mut self.series, |series| series.requests);
         }
         self.requests += 1;
         let series = self.series.entry(ticker.clone()).or_default();

@@ -2,6 +2,7 @@
 //! time is an argument, and this module does no I/O.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -208,9 +209,12 @@ impl Cache {
     }
 }
 
-/// Removes the value with the earliest time, and returns the value.
-fn remove_first<V>(map: &mut HashMap<String, V>, time: fn(&V) -> Moment) -> Option<V> {
-    let (key, _) = map.iter().min_by_key(|(_, value)| time(value))?;
+/// Removes the entry with the smallest order, and returns its value.
+pub(super) fn remove_first<K: Clone + Eq + Hash, V, O: Ord>(
+    map: &mut HashMap<K, V>,
+    order: impl Fn(&V) -> O,
+) -> Option<V> {
+    let (key, _) = map.iter().min_by_key(|(_, value)| order(value))?;
     let key = key.clone();
     map.remove(&key)
 }

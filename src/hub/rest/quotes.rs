@@ -21,9 +21,6 @@ use crate::net::http;
 use crate::net::source::FeedSource;
 use crate::time::{Clock, Now};
 
-/// The lifetime of a response with one-minute bars: one minute later there is a new bar.
-const MINUTES_TTL: Duration = Duration::from_secs(60);
-
 /// A cache in front of the vendor's REST.
 #[derive(Debug)]
 pub struct QuoteCache {
@@ -113,25 +110,6 @@ impl QuoteCache {
         quote_rows::aged_status(&answer).map_err(|_| Failure::Protocol.into())
     }
 
-    /// Returns the vendor's response with one-minute bars at this path. `simulated` returns true if
-    /// a body reports simulated prices, and `None` if the body cannot be read.
-    ///
-    /// # Errors
-    /// The vendor gives no usable response, and the cache has no old response.
-    pub(crate) async fn minutes(
-        &self,
-        path: &str,
-        simulated: impl Fn(&[u8]) -> Option<bool>,
-    ) -> Result<CachedAnswer, QuotesError> {
-        let known = |body: &[u8], _| {
-            Some(AnswerInfo {
-                ttl: MINUTES_TTL,
-                simulated: simulated(body)?,
-            })
-        };
-        self.ask(path, known).await
-    }
-
     /// Returns true if the vendor's prices are simulated; `None` before the vendor's first report.
     pub(crate) fn simulated(&self) -> Option<bool> {
         self.current_cache().simulated
@@ -139,7 +117,10 @@ impl QuoteCache {
 
     /// Returns the response for a path, from the cache or from the vendor. `known` reads a new body
     /// and returns `None` if the body is invalid.
-    async fn ask(
+    ///
+    /// # Errors
+    /// The vendor gives no usable response, and the cache has no old response.
+    pub(super) async fn ask(
         &self,
         path: &str,
         known: impl Fn(&[u8], Now) -> Option<AnswerInfo>,

@@ -376,9 +376,9 @@ impl Router {
     /// Returns the minute bars of a session in the format of the vendor.
     async fn minutes<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
         self.authenticated_device(request)?;
-        let request = AggregatesRequest::parse(request.uri().path())
-            .map_err(|(status, words)| refuse(status, words, &[]))?;
         let now = self.clock.now();
+        let request = AggregatesRequest::parse(request.uri().path(), now)
+            .map_err(|(status, words)| refuse(status, words, &[]))?;
         let body = self.minutes.answer(&self.quotes, &request, now).await;
         Ok(body.map_or_else(
             |error| failed(&error),

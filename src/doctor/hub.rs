@@ -43,13 +43,12 @@ pub(super) async fn recognise(
     connector: &Connector,
     source: &FeedSource,
 ) -> (Finding, ServerGreeting) {
-    let mut nobody = FeedSource {
+    let nobody = FeedSource {
         secret: None,
         ..source.clone()
     };
     let mut paths = PROBE_PATHS.as_slice();
     if source.provider == FeedProvider::Vendor {
-        nobody.endpoint = crate::net::source::vendor_rest(&source.endpoint);
         paths = &["/v1/marketstatus/now"];
     }
     let mut greeting = ServerGreeting::default();

@@ -53,10 +53,10 @@ impl ReportedFailures {
         now: Vec<(Ticker, String)>,
         requested: &[Symbol],
     ) -> Vec<(Ticker, String)> {
-        let known = |said: &(Ticker, String)| self.refused.contains(said);
-        let news = now.iter().filter(|said| !known(said)).cloned().collect();
-        let about = |ticker: &Ticker| requested.iter().any(|symbol| symbol.ticker() == ticker);
-        self.refused.retain(|(ticker, _)| !about(ticker));
+        let news = now.iter().filter(|said| !self.refused.contains(said));
+        let news = news.cloned().collect();
+        self.refused
+            .retain(|(ticker, _)| requested.iter().all(|symbol| symbol.ticker() != ticker));
         self.refused.extend(now);
         news
     }

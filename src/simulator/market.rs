@@ -117,7 +117,7 @@ impl Market {
     pub(super) fn inject(&self, fault: InjectedFault) {
         self.trade();
         self.fault.send_replace(fault);
-        self.tell(MarketNews::Fault(fault));
+        self.news.send(MarketNews::Fault(fault)).ok();
     }
 
     /// Creates a ticker in its state at the start of trading; `None` for an unknown ticker.
@@ -134,15 +134,10 @@ impl Market {
         let now = self.clock.now();
         for ticker in self.tickers().iter_mut() {
             for tick in ticker.advance(now) {
-                self.tell(MarketNews::Tick(Arc::new(tick)));
+                // An error means only that no connection listens.
+                self.news.send(MarketNews::Tick(Arc::new(tick))).ok();
             }
         }
-    }
-
-    fn tell(&self, news: MarketNews) {
-        // The broadcast fails only if no connection listens, and the market continues without
-        // listeners.
-        self.news.send(news).ok();
     }
 
     /// Locks the tickers. A poisoned lock is acceptable, because the prices are not real.

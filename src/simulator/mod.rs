@@ -233,11 +233,10 @@ fn websocket(
     let Some(cluster) = clusters.find(|cluster| name == Some(cluster.path())) else {
         return empty(StatusCode::NOT_FOUND);
     };
-    let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
+    let key = request.headers().get(SEC_WEBSOCKET_KEY);
+    let accept = key.map(|key| HeaderValue::try_from(derive_accept_key(key.as_bytes())));
+    let Some(Ok(accept)) = accept else {
         return empty(StatusCode::UPGRADE_REQUIRED);
-    };
-    let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) else {
-        return empty(StatusCode::BAD_REQUEST);
     };
     let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
     response.headers_mut().extend([

@@ -1,6 +1,7 @@
 //! Outgoing connections: DNS, TCP, TLS and the WebSocket upgrade. The code of the feed uses rustls
 //! only through the `net` module. This module never interprets market data.
 
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,8 +42,8 @@ const ROUNDS: usize = 10;
 pub type NetStream = Box<dyn ByteStream>;
 
 /// A stream of bytes in both directions.
-pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> ByteStream for S {}
 
 /// Opens connections. The connector contains the trusted certificates and the state that all users
 /// of the connector share.

@@ -52,7 +52,7 @@ fn wait_for_subscriptions(simulator: &Background<Simulator>, count: usize) {
 #[test]
 fn the_display_shows_no_stale_price_as_live_through_every_fault() {
     let (simulator, mut display) = simulator(SimulatorSettings::default());
-    let fault = |fault| block_on(simulator.value.fault(fault));
+    let fault = |fault| simulator.value.fault(fault);
     wait_for_subscriptions(&simulator, 4);
     display.shows("story-01-joined-and-nothing-known-yet");
     display.advance(1);

@@ -118,7 +118,7 @@ fn ages_add_up_from_hub_to_hub() {
             "what is new is as the vendor wrote it"
         );
         // From now on, the symbol is silent, but the connection is not.
-        simulator.fault(InjectedFault::Silence).await;
+        simulator.fault(InjectedFault::Silence);
         let (before, after) = (Duration::from_secs(7), Duration::from_secs(5));
         first.manual_clock.advance(before);
         let mut early = second.join("indices").await;

@@ -111,7 +111,7 @@ fn streamed_minutes_are_served_as_stale_while_the_vendor_refuses_requests() {
         client.subscribe("AM.I:SPX").await;
         let bar = client.event(|event| event["ev"] == "AM");
         let bar = hub.while_time_passes(bar).await;
-        simulator.fault(InjectedFault::Refusal).await;
+        simulator.fault(InjectedFault::Refusal);
         let start = bar["s"].as_i64().unwrap();
         let reply = minutes(&hub, "I:SPX", start - 60 * MINUTE, start + MINUTE).await;
         assert_eq!(starts(&rows(&reply)), [start]);

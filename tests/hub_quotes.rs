@@ -198,7 +198,7 @@ async fn a_refused_key_is_reported_and_not_sent_again_for_a_minute() {
     let simulator = simulator().await;
     let (quotes, manual_clock, _) = quotes(simulator.address(), "simulated");
     quotes.quotes(&["SPX"]).await.unwrap();
-    simulator.fault(InjectedFault::Refusal).await;
+    simulator.fault(InjectedFault::Refusal);
     manual_clock.advance(Duration::from_secs(3));
     let body = json(&quotes.quotes(&["SPX"]).await.unwrap());
     assert_eq!(
@@ -213,7 +213,7 @@ async fn a_refused_key_is_reported_and_not_sent_again_for_a_minute() {
     manual_clock.advance(Duration::from_secs(59));
     assert_eq!(quotes.quotes(&["VIX"]).await, Err(refused(1)));
     assert_eq!(simulator.requests(), 2);
-    simulator.fault(InjectedFault::None).await;
+    simulator.fault(InjectedFault::None);
     manual_clock.advance(Duration::from_secs(1));
     quotes.quotes(&["VIX"]).await.unwrap();
 }

@@ -63,15 +63,13 @@ impl UpstreamUnderTest {
             endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
             secret: Some(Secret::new(key).unwrap()),
         };
-        let (minutes, keeping) = BarCache::new();
-        tokio::spawn(keeping);
         let upstream = Upstream {
             cluster,
             source: Arc::new(source),
             connector: Connector::new(None).unwrap(),
             interest: wanted,
             reports: sender,
-            minutes,
+            minutes: BarCache::default(),
             greeted: watch::Sender::default(),
             clock: clock.0,
         };
@@ -188,12 +186,12 @@ async fn all_subscriptions_are_sent_again_after_a_lost_connection() {
     fixture.want(&["V.I:SPX", "V.I:VIX"]);
     assert_eq!(fixture.state().await, UP);
     wait_for_subscriptions(&simulator, 2).await;
-    simulator.fault(InjectedFault::Abort).await;
+    simulator.fault(InjectedFault::Abort);
     assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Lost));
     wait_for_subscriptions(&simulator, 0).await;
     // The upstream subscribes to the channels that are requested at the time of the reconnect.
     fixture.want(&["V.I:SPX", "V.I:VIX", "V.I:NDX"]);
-    simulator.fault(InjectedFault::None).await;
+    simulator.fault(InjectedFault::None);
     fixture.advance(3);
     assert_eq!(fixture.state().await, UP);
     wait_for_subscriptions(&simulator, 3).await;
@@ -226,10 +224,10 @@ async fn silence_in_market_hours_and_its_end_are_reported() {
     wait_for_subscriptions(&simulator, 1).await;
     fixture.advance(1);
     fixture.events().await;
-    simulator.fault(InjectedFault::Silence).await;
+    simulator.fault(InjectedFault::Silence);
     fixture.advance(21);
     assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Silent));
-    simulator.fault(InjectedFault::None).await;
+    simulator.fault(InjectedFault::None);
     fixture.advance(1);
     assert_eq!(fixture.state().await, UP);
     assert_eq!(simulator.connections(), 1);
@@ -241,14 +239,14 @@ async fn garbage_is_not_relayed() {
     fixture.want(&["V.I:SPX"]);
     assert_eq!(fixture.state().await, UP);
     wait_for_subscriptions(&simulator, 1).await;
-    simulator.fault(InjectedFault::Garbage).await;
+    simulator.fault(InjectedFault::Garbage);
     for _ in 0..12 {
         fixture.advance(1);
         // The simulator sends one garbage frame each second.
         tokio::time::sleep(SHORT_WAIT / 10).await;
     }
     assert!(fixture.reports.try_recv().is_err());
-    simulator.fault(InjectedFault::None).await;
+    simulator.fault(InjectedFault::None);
     fixture.advance(1);
     assert_eq!(fixture.events().await.last().unwrap().0, "V.I:SPX");
 }
@@ -351,12 +349,12 @@ async fn a_key_that_was_valid_before_is_sent_again_after_a_minute() {
     let (simulator, mut fixture) = simulated().await;
     fixture.want(&["V.I:SPX"]);
     assert_eq!(fixture.state().await, UP);
-    simulator.fault(InjectedFault::Abort).await;
+    simulator.fault(InjectedFault::Abort);
     assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Lost));
-    simulator.fault(InjectedFault::Refusal).await;
+    simulator.fault(InjectedFault::Refusal);
     fixture.advance(3);
     assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Key));
-    simulator.fault(InjectedFault::None).await;
+    simulator.fault(InjectedFault::None);
     fixture.advance(76);
     assert_eq!(fixture.state().await, UP);
 }

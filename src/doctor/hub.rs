@@ -42,13 +42,12 @@ pub(super) async fn recognise(
     connector: &Connector,
     source: &FeedSource,
 ) -> (Finding, ServerGreeting) {
-    let mut nobody = FeedSource {
+    let nobody = FeedSource {
         secret: None,
         ..source.clone()
     };
     let mut paths = PROBE_PATHS.as_slice();
     if source.provider == FeedProvider::Vendor {
-        nobody.endpoint = crate::net::source::vendor_rest(&source.endpoint);
         paths = &["/v1/marketstatus/now"];
     }
     let mut greeting = ServerGreeting::default();
@@ -147,7 +146,7 @@ pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding
             "this server has no short-lived tokens; the check `channels` tests the token",
         ),
         _ => {
-            let found = answer.refusal(&source.endpoint).to_string();
+            let found = answer.error(&source.endpoint).reason.to_string();
             Finding::failed("access", found, "Run the doctor again in a minute.")
         }
     }

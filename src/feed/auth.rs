@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use hyper::Method;
 use hyper::body::Bytes;
-use hyper::header::RETRY_AFTER;
 use serde::Deserialize;
 
 use crate::net::connector::Connector;
@@ -76,20 +75,12 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
         }
         // One path proves nothing against the server: the proxy answers an unknown path with its
         // web page, or with status 500 if it has no page.
-        match answer.refusal(&source.endpoint) {
+        let error = answer.error(&source.endpoint);
+        match error.reason {
             Failure::Path => {}
-            reason @ (Failure::Busy | Failure::Gateway | Failure::TlsRequired) => {
-                verdict = RestError {
-                    reason,
-                    retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
-                }
-            }
-            reason if verdict.reason == Failure::Path => {
-                verdict = match reason {
-                    Failure::Filtered => reason.into(),
-                    _ => Failure::Portal.into(),
-                }
-            }
+            Failure::Busy | Failure::Gateway | Failure::TlsRequired => verdict = error,
+            Failure::Filtered if verdict.reason == Failure::Path => verdict = error,
+            _ if verdict.reason == Failure::Path => verdict = Failure::Portal.into(),
             _ => {}
         }
     }
@@ -141,7 +132,7 @@ async fn fresh(
     connector: &Connector,
     source: &FeedSource,
 ) -> Result<Option<(Secret, Option<f64>)>, Failure> {
-    match http::fetch(connector, &source.endpoint, Method::POST, PATH, source).await {
+    match http::fetch(connector, source, Method::POST, PATH).await {
         Ok(body) => {
             let answer = serde_json::from_slice::<TokenAnswer>(&body).ok();
             Ok(answer
@@ -226,8 +217,7 @@ impl AuthenticatedRest {
 
     async fn attempt(&mut self, path: &str) -> Result<Bytes, RestError> {
         if self.source.provider == FeedProvider::Vendor || self.source.secret.is_none() {
-            let endpoint = self.source.rest_endpoint();
-            return http::get(&self.connector, &endpoint, path, &self.source).await;
+            return http::fetch(&self.connector, &self.source, Method::GET, path).await;
         }
         let now = self.clock.now().monotonic;
         let losses = self.connector.losses();
@@ -260,7 +250,7 @@ impl AuthenticatedRest {
             .current_token
             .as_ref()
             .map_or(&*self.source, |(current_token, _)| current_token);
-        http::get(&self.connector, &source.endpoint, path, source).await
+        http::fetch(&self.connector, source, Method::GET, path).await
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::Update;
 use crate::market::Symbol;
 use crate::net::failure::Failure;
+use crate::time::{Moment, Now, Utc};
 
 /// The REST data that the ticker state needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,8 +44,6 @@ pub struct PollRequest {
     pub pace: Option<Duration>,
 }
 
-use crate::time::{Moment, Now, Utc};
-
 /// The wait after a complete response. A long wait is enough, because the previous close changes
 /// once a day.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
@@ -72,34 +71,6 @@ const MINUTES_AGAIN: Duration = Duration::from_secs(60);
 /// The wait before the next request for data that the server does not offer.
 const NOT_SERVED_RETRY: Duration = Duration::from_secs(3600);
 
-/// The kinds of data that the poller can request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RestService {
-    Quotes,
-    Market,
-    Minutes,
-}
-
-impl RestService {
-    /// Returns the name of the service for the log.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            RestService::Quotes => "quotes",
-            RestService::Market => "market status",
-            RestService::Minutes => "minutes",
-        }
-    }
-
-    /// Returns the log level for a failure of this service. The existing proxy of the users offers
-    /// only quotes, so a failure of another service is not a warning.
-    pub(crate) const fn level(self) -> log::Level {
-        match self {
-            RestService::Quotes => log::Level::Warn,
-            RestService::Market | RestService::Minutes => log::Level::Info,
-        }
-    }
-}
-
 /// A request that is due now.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum PollJob {
@@ -112,26 +83,27 @@ pub(crate) enum PollJob {
 }
 
 impl PollJob {
-    pub(crate) const fn service(&self) -> RestService {
+    /// Returns the name of the requested data for the log.
+    pub(crate) const fn service(&self) -> &'static str {
         match self {
-            PollJob::Quotes(_) => RestService::Quotes,
-            PollJob::Market => RestService::Market,
-            PollJob::Minutes(..) => RestService::Minutes,
+            PollJob::Quotes(_) => "quotes",
+            PollJob::Market => "market status",
+            PollJob::Minutes(..) => "minutes",
         }
     }
 }
 
-/// A wait that doubles after each failure, up to [`ASK_AGAIN`].
-#[derive(Clone, Copy, Debug)]
-struct Retry(Duration);
+/// The number of failures in a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Retry(u32);
 
 impl Retry {
-    const START: Self = Self(RETRY_FIRST);
-
+    /// Counts a failure, and returns the wait after it. The wait doubles after each failure, up to
+    /// [`ASK_AGAIN`].
     fn next(&mut self) -> Duration {
-        let wait = self.0;
-        self.0 = (wait * 2).min(ASK_AGAIN);
-        wait
+        let wait = RETRY_FIRST.saturating_mul(2_u32.saturating_pow(self.0));
+        self.0 = self.0.saturating_add(1);
+        wait.min(ASK_AGAIN)
     }
 }
 
@@ -166,7 +138,7 @@ impl Item {
             ask: ask.clone(),
             answered: None,
             wait: ASK_AGAIN,
-            retry: Retry::START,
+            retry: Retry::default(),
             denied: false,
         }
     }
@@ -198,7 +170,7 @@ struct BarsRequest {
 }
 
 /// The REST demand, the results of the past requests, and the times of the next requests.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Schedule {
     items: Vec<Item>,
     hold: Option<PollBackoff>,
@@ -224,22 +196,11 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// Creates a schedule without any demand.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            items: Vec::new(),
-            hold: None,
-            retry: Retry::START,
-            list: 0,
-            epoch: 0,
-            request_epoch: 0,
             market: Moment::NEVER,
             market_pace: MARKET,
-            market_answered: None,
-            market_retry: Retry::START,
-            spans: Vec::new(),
-            minutes: Moment::ZERO,
-            minutes_retry: Retry::START,
-            closed: Moment::ZERO,
+            ..Self::default()
         }
     }
 
@@ -256,9 +217,10 @@ impl Schedule {
         let items = need.polls.iter().map(|ask| {
             let mut old = self.items.iter();
             let old = old.find(|item| item.ask.symbol == ask.symbol).cloned();
-            let mut item = old.unwrap_or_else(|| Item::new(ask));
-            item.ask.pace = ask.pace;
-            item
+            Item {
+                ask: ask.clone(),
+                ..old.unwrap_or_else(|| Item::new(ask))
+            }
         });
         self.items = items.collect();
         match need.market {
@@ -360,7 +322,7 @@ impl Schedule {
     pub(crate) fn answered(&mut self, job: &PollJob, answer: &[Update], now: Moment) {
         match job {
             PollJob::Quotes(symbols) => {
-                (self.hold, self.retry) = (None, Retry::START);
+                (self.hold, self.retry) = (None, Retry::default());
                 let request_epoch = self.request_epoch;
                 let items = self.items.iter_mut();
                 for item in items.filter(|item| symbols.contains(&item.ask.symbol)) {
@@ -374,7 +336,7 @@ impl Schedule {
                         && seed.is_some_and(|seed| seed.price.is_none() || seed.stamp.is_some());
                     item.answered = Some((now, request_epoch));
                     if complete {
-                        (item.wait, item.retry) = (ASK_AGAIN, Retry::START);
+                        (item.wait, item.retry) = (ASK_AGAIN, Retry::default());
                     } else {
                         item.wait = item.retry.next();
                     }
@@ -383,10 +345,10 @@ impl Schedule {
             PollJob::Market => {
                 self.market = now + self.market_pace;
                 self.market_answered = Some(now);
-                self.market_retry = Retry::START;
+                self.market_retry = Retry::default();
             }
             PollJob::Minutes(symbol, _) => {
-                self.minutes_retry = Retry::START;
+                self.minutes_retry = Retry::default();
                 self.span(symbol, Moment::NEVER, now);
                 self.minutes = now + MINUTES_APART;
             }
@@ -417,31 +379,23 @@ impl Schedule {
                 let wait = self.market_retry.next().max(MARKET);
                 self.market_answered = None;
                 self.market = now
-                    + if is_not_served(reason) {
-                        NOT_SERVED_RETRY
-                    } else {
-                        wait
+                    + match reason {
+                        Failure::Path => NOT_SERVED_RETRY,
+                        reason if reason.refuses() => NOT_SERVED_RETRY,
+                        _ => wait,
                     };
             }
             PollJob::Minutes(symbol, _) => {
                 let wait = self.minutes_retry.next();
-                // Delay this symbol, so that another symbol is next: the failure can be specific to
-                // this symbol.
-                self.span(
-                    symbol,
-                    now + if reason.refuses() {
-                        NOT_SERVED_RETRY
-                    } else {
-                        wait
-                    },
-                    now,
-                );
-                self.minutes = now
-                    + match reason {
-                        Failure::Path => NOT_SERVED_RETRY,
-                        reason if reason.refuses() => MINUTES_APART,
-                        _ => wait,
-                    };
+                // The failure can be specific to this symbol, so the next request is for another
+                // symbol.
+                let (wait, wait_of_others) = match reason {
+                    Failure::Path => (wait, NOT_SERVED_RETRY),
+                    reason if reason.refuses() => (NOT_SERVED_RETRY, MINUTES_APART),
+                    _ => (wait, wait),
+                };
+                self.span(symbol, now + wait, now);
+                self.minutes = now + wait_of_others;
             }
         }
     }
@@ -451,11 +405,6 @@ impl Schedule {
             (span.due, span.answered) = (due, now);
         }
     }
-}
-
-/// Returns true if the server does not offer the data or denies access to the data.
-const fn is_not_served(reason: Failure) -> bool {
-    reason.refuses() || matches!(reason, Failure::Path)
 }
 
 #[cfg(test)]

@@ -3,37 +3,47 @@
 //! data of a contract. REST also supplies the last value if no value is streamed. The parsers treat
 //! suspicious values as missing, for example `last: 0`. This module never opens a WebSocket.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use hyper::Method;
+use tokio::sync::mpsc::{self, error::SendError};
+use tokio::sync::watch;
 
 use super::auth::AuthenticatedRest;
-use super::poll_schedule::{PollJob, RestDemand, RestService, Schedule};
+use super::poll_schedule::{PollJob, RestDemand, Schedule};
 use super::{Update, rest_paths};
 use crate::market::{Symbol, Ticker};
 use crate::massive::quotes::{self, QuotesReply};
 use crate::massive::{aggregates, market_status, printable, snapshot};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
-use crate::net::http::{RestError, get};
+use crate::net::http::{self, RestError};
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::time::{Clock, Now, Utc};
+
+/// The maximum accepted wait from a `Retry-After` header.
+const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(600);
 
 /// The failures and refusals that were already logged. The same failure is logged again only after
 /// a change.
 #[derive(Debug, Default)]
 struct ReportedFailures {
-    /// The last failure of each service, by the index of the [`RestService`].
-    failures: [Option<Failure>; 3],
+    /// The last failure of each service, by the name of the service.
+    failures: HashMap<&'static str, Failure>,
     refused: Vec<(Ticker, String)>,
 }
 
 impl ReportedFailures {
     /// Returns true if a failure is new and must be logged. `None` stands for a successful
     /// response.
-    fn failure(&mut self, service: RestService, reason: Option<Failure>) -> bool {
-        let before = &mut self.failures[service as usize];
-        std::mem::replace(before, reason) != reason && reason.is_some()
+    fn failure(&mut self, service: &'static str, reason: Option<Failure>) -> bool {
+        let before = match reason {
+            Some(reason) => self.failures.insert(service, reason),
+            None => self.failures.remove(service),
+        };
+        before != reason && reason.is_some()
     }
 
     /// Returns the refusals in `now` that were not logged yet, and stores all refusals in `now`.
@@ -43,10 +53,10 @@ impl ReportedFailures {
         now: Vec<(Ticker, String)>,
         requested: &[Symbol],
     ) -> Vec<(Ticker, String)> {
-        let known = |said: &(Ticker, String)| self.refused.contains(said);
-        let news = now.iter().filter(|said| !known(said)).cloned().collect();
-        let about = |ticker: &Ticker| requested.iter().any(|symbol| symbol.ticker() == ticker);
-        self.refused.retain(|(ticker, _)| !about(ticker));
+        let news = now.iter().filter(|said| !self.refused.contains(said));
+        let news = news.cloned().collect();
+        self.refused
+            .retain(|(ticker, _)| requested.iter().all(|symbol| symbol.ticker() != ticker));
         self.refused.extend(now);
         news
     }
@@ -95,9 +105,6 @@ pub async fn run_poller(
     }
 }
 
-/// The error value for a receiver of the updates that is gone.
-struct ConsumerGone;
-
 struct RestPoller {
     provider: FeedProvider,
     rest_client: AuthenticatedRest,
@@ -120,8 +127,9 @@ impl RestPoller {
         Now::with_offset(self.clock.now().monotonic, self.offset)
     }
 
-    /// Sends the request of a job and passes the result to the ticker state.
-    async fn perform(&mut self, job: &PollJob) -> Result<(), ConsumerGone> {
+    /// Sends the request of a job and passes the result to the ticker state. The error means that
+    /// the ticker state is gone.
+    async fn perform(&mut self, job: &PollJob) -> Result<(), SendError<Update>> {
         let began = self.clock.now().monotonic;
         let outcome = match job {
             PollJob::Quotes(symbols) => self.quotes(symbols).await,
@@ -131,55 +139,53 @@ impl RestPoller {
         let now = self.now();
         if let Some((utc, ago)) = self.rest_client.take_date(now.monotonic.since(began)) {
             let at = now.monotonic - ago;
-            let update = Update::ServerTime { at, utc };
-            self.updates.send(update).await.map_err(|_| ConsumerGone)?;
+            self.updates.send(Update::ServerTime { at, utc }).await?;
         }
-        let service = job.service();
-        let updates = match outcome {
-            Ok(updates) => updates,
+        match outcome {
+            Ok(updates) => {
+                self.reported.failure(job.service(), None);
+                self.schedule.answered(job, &updates, now.monotonic);
+                for update in updates {
+                    self.updates.send(update).await?;
+                }
+            }
             Err(refusal) => {
-                let said = refusal.wait(now.utc);
-                self.schedule
-                    .failed(job, refusal.reason, said, now.monotonic);
+                let (reason, wait) = (refusal.reason, refusal.wait(now.utc, RETRY_AFTER_LIMIT));
+                self.schedule.failed(job, reason, wait, now.monotonic);
                 // Log each failure only once: a hub without quotes can still have a working
                 // WebSocket.
-                if self.reported.failure(service, Some(refusal.reason)) {
+                if self.reported.failure(job.service(), Some(reason)) {
+                    // The existing proxy of the users offers only quotes, so a failure of another
+                    // service is not a warning.
+                    let level = match job {
+                        PollJob::Quotes(_) => log::Level::Warn,
+                        PollJob::Market | PollJob::Minutes(..) => log::Level::Info,
+                    };
                     log::log!(
-                        service.level(),
-                        "the REST request for {} failed: {}",
-                        service.name(),
-                        refusal.reason
+                        level,
+                        "the REST request for {} failed: {reason}",
+                        job.service()
                     );
                 }
-                return Ok(());
             }
-        };
-        self.reported.failure(service, None);
-        self.schedule.answered(job, &updates, now.monotonic);
-        for update in updates {
-            self.updates.send(update).await.map_err(|_| ConsumerGone)?;
         }
         Ok(())
     }
 
     async fn quotes(&mut self, symbols: &[Symbol]) -> Result<Vec<Update>, RestError> {
-        let body = self
-            .rest_client
-            .get(&rest_paths::quotes(self.provider, symbols))
-            .await?;
+        let path = rest_paths::quotes(self.provider, symbols);
+        let body = self.rest_client.get(&path).await?;
         let QuotesReply { seeds, refused } = read(self.provider, &body, symbols)?;
         for (ticker, words) in self.reported.refused(refused, symbols) {
             log::warn!("{ticker}: the vendor refused the quote: {words}");
         }
-        let seeds = seeds.into_iter();
-        Ok(seeds.map(|seed| Update::Seed(Box::new(seed))).collect())
+        let seeds = seeds.into_iter().map(Box::new);
+        Ok(seeds.map(Update::Seed).collect())
     }
 
     async fn market(&mut self) -> Result<Vec<Update>, RestError> {
-        let body = self
-            .rest_client
-            .get(rest_paths::market_status(self.provider))
-            .await?;
+        let path = rest_paths::market_status(self.provider);
+        let body = self.rest_client.get(path).await?;
         let (status, simulated) = market_status::status(&body).ok_or(Failure::Protocol)?;
         Ok(vec![Update::MarketStatus(status, simulated)])
     }
@@ -217,12 +223,9 @@ pub async fn quotes(
     symbols: &[Symbol],
 ) -> Result<QuotesReply, Failure> {
     let path = rest_paths::quotes(source.provider, symbols);
-    let body = get(connector, &source.rest_endpoint(), &path, source).await;
-    read(
-        source.provider,
-        &body.map_err(|refusal| refusal.reason)?,
-        symbols,
-    )
+    let body = http::fetch(connector, source, Method::GET, &path).await;
+    let body = body.map_err(|refusal| refusal.reason)?;
+    read(source.provider, &body, symbols)
 }
 
 /// Parses the response to a quotes request, and keeps only the requested symbols.
@@ -304,8 +307,8 @@ mod tests {
             None,
             Some(Failure::Busy),
         ]
-        .map(|reason| reported.failure(RestService::Quotes, reason));
+        .map(|reason| reported.failure("quotes", reason));
         assert_eq!(news, [true, false, true, false, true]);
-        assert!(reported.failure(RestService::Market, Some(Failure::Busy)));
+        assert!(reported.failure("market status", Some(Failure::Busy)));
     }
 }

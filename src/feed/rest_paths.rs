@@ -1,7 +1,7 @@
 //! The REST request paths at the vendor and at a hub. Pure: this module does no I/O.
 
 use crate::market::{AssetClass, Symbol};
-use crate::massive::snapshot;
+use crate::massive::{self, snapshot};
 use crate::net::source::FeedProvider;
 use crate::time::Utc;
 
@@ -28,14 +28,12 @@ pub(super) const fn market_status(provider: FeedProvider) -> &'static str {
 /// Returns the request path, which has the same form at the vendor and at a hub. The hub reads a
 /// symbol as people write it, so a share keeps a prefix such as `stock:`.
 pub(super) fn aggregates(provider: FeedProvider, symbol: &Symbol, from: Utc, to: Utc) -> String {
-    let written = match (provider, symbol.class()) {
-        (FeedProvider::Hub, AssetClass::Equity) => symbol.to_string(),
-        _ => symbol.ticker().to_owned(),
-    };
-    format!(
-        "/v2/aggs/ticker/{written}/range/1/minute/{}/{}?adjusted=true&sort=asc&limit=50000",
-        from.0, to.0
-    )
+    match (provider, symbol.class()) {
+        (FeedProvider::Hub, AssetClass::Equity) => {
+            massive::aggregates::path(&symbol.to_string(), from.0, to.0)
+        }
+        _ => massive::aggregates::path(symbol.ticker(), from.0, to.0),
+    }
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ struct Runner<A: EventSink> {
     /// The time up to which the last pong proves that no data was lost.
     pong: Moment,
     /// A receiver that reports each answer of the host on any connection.
-    alive: watch::Receiver<u32>,
+    alive: watch::Receiver<()>,
 }
 
 impl<A: EventSink> Runner<A> {

@@ -172,10 +172,10 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
     let metrics = Arc::new(Metrics::default());
     let limits = settings.borrow().limits.clone();
     let mut tasks = JoinSet::new();
-    let (minutes, keeping) = BarCache::new();
+    let minutes = BarCache::default();
     let (mut acceptors, mut health) = (Vec::new(), Vec::new());
     let greeted = watch::Sender::new(simulated.then_some(true));
-    minutes.seen(simulated, Vec::new()).await;
+    minutes.seen(simulated, &[]);
     for cluster in clusters {
         let (interest, wanted) = watch::channel(Interest::new());
         let (reports, passing) = mpsc::channel(QUEUE);
@@ -209,15 +209,6 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         acceptors.push((cluster, acceptor));
         health.push(seen);
     }
-    tasks.spawn({
-        let mut stop = stop.clone();
-        async move {
-            tokio::select! {
-                () = keeping => {}
-                () = stopped(&mut stop) => {}
-            }
-        }
-    });
     tasks.spawn({
         let (authenticator, clock, stop) = (authenticator.clone(), clock.clone(), stop.clone());
         async move { authenticator.watch(clock, stop).await }

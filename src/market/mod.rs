@@ -14,6 +14,7 @@ mod symbol;
 mod watchlist;
 
 pub use calendar::{Calendar, EXTENDED_STALE_AFTER, GRACE, MarketPhase, SessionPart, limit};
+pub(crate) use calendar::{new_york_date, new_york_midnight};
 pub use channel::{Channel, ChannelKind, Cluster, Ticker, WILDCARD};
 pub use day_bars::{DayBars, TradingDay};
 pub use history::{HISTORY_POINTS, History};

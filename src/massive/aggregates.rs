@@ -1,54 +1,173 @@
-//! The one-minute bars of a session: the request path and the response body. Pure: this module does
-//! no I/O.
+//! The one-minute bars of a session: the request path and the response body of the vendor, which a
+//! hub and the simulator serve too. Pure: this module does no I/O.
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::fmt::Display;
+use std::ops::Not;
 
-use super::quotes::LenientRow;
+use jiff::ToSpan;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
+
 use super::snapshot::price;
 use super::websocket;
-use crate::market::{Bar, Symbol};
+use crate::market::{Bar, Symbol, new_york_midnight};
 use crate::time::Utc;
 
 /// The length of a bar, in milliseconds.
-const MINUTE: i64 = 60_000;
+pub(crate) const MINUTE: i64 = 60_000;
 
-#[derive(Deserialize)]
-struct AggregatesReply {
-    ticker: Option<String>,
-    /// This field is absent if there were no trades.
-    results: Option<Vec<LenientRow<AggregateFields>>>,
-    #[serde(default)]
-    simulated: Value,
+/// The start of the request path. The ticker follows.
+const PATH: &str = "/v2/aggs/ticker/";
+
+/// A bar and its volume, in shares or contracts; `None` if the volume is unknown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct TradedBar {
+    pub(crate) bar: Bar,
+    pub(crate) volume: Option<f64>,
 }
 
-#[derive(Deserialize)]
-struct AggregateFields {
-    t: f64,
+/// The content of a response.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Aggregates {
+    /// `OK` or `DELAYED` in a valid response of the vendor.
+    pub(crate) status: Option<String>,
+    pub(crate) bars: Vec<TradedBar>,
+    /// True if the response reports simulated prices.
+    pub(crate) simulated: bool,
+}
+
+/// The response body. Only a hub sends `stale`; only a hub or a simulator sends `simulated`.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AggregatesBody<R> {
+    ticker: Option<String>,
+    status: Option<String>,
+    #[serde(skip_deserializing)]
+    query_count: usize,
+    #[serde(skip_deserializing)]
+    results_count: usize,
+    /// This field is absent if there were no trades.
+    results: Option<Vec<R>>,
+    #[serde(skip_deserializing, skip_serializing_if = "Not::not")]
+    stale: bool,
+    #[serde(default, deserialize_with = "super::flag")]
+    #[serde(skip_serializing_if = "Not::not")]
+    simulated: bool,
+}
+
+/// One bar of the body. `t` is the start of the bar: a Unix timestamp in milliseconds.
+#[derive(Deserialize, Serialize)]
+struct AggregateRow {
+    t: Number,
     o: f64,
     h: f64,
     l: f64,
     c: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    v: Option<f64>,
+}
+
+impl AggregateRow {
+    /// Converts the row to a bar. Returns `None` if the bar is not valid for this symbol.
+    fn bar(&self, symbol: &Symbol) -> Option<TradedBar> {
+        let price = |number| price(number, symbol.may_be_negative());
+        let start = websocket::stamp(self.t.as_f64())?;
+        let bar = Bar {
+            open: price(self.o)?,
+            high: price(self.h)?,
+            low: price(self.l)?,
+            close: price(self.c)?,
+            start,
+            end: Utc(start.0 + MINUTE),
+        };
+        Some(TradedBar {
+            bar: bar.checked()?,
+            volume: self.v.filter(|volume| *volume >= 0.0),
+        })
+    }
+}
+
+impl From<&TradedBar> for AggregateRow {
+    fn from(TradedBar { bar, volume }: &TradedBar) -> Self {
+        Self {
+            t: bar.start.0.into(),
+            o: bar.open.as_f64(),
+            h: bar.high.as_f64(),
+            l: bar.low.as_f64(),
+            c: bar.close.as_f64(),
+            v: *volume,
+        }
+    }
+}
+
+/// Returns the request path. A time is a number of milliseconds since the Unix epoch, or a day in
+/// New York (YYYY-MM-DD).
+pub(crate) fn path(ticker: &str, from: impl Display, to: impl Display) -> String {
+    // Without a limit the vendor returns five days of an index, and fewer days of a share.
+    format!("{PATH}{ticker}/range/1/minute/{from}/{to}?adjusted=true&sort=asc&limit=50000")
+}
+
+/// Returns the ticker and both times of a request path without its query. Returns `None` if the
+/// path does not request one-minute bars.
+pub(crate) fn request(path: &str) -> Option<[&str; 3]> {
+    let parts: Vec<&str> = path.strip_prefix(PATH)?.split('/').collect();
+    match parts[..] {
+        [ticker, "range", "1", "minute", from, to] => Some([ticker, from, to]),
+        _ => None,
+    }
+}
+
+/// Returns the first and the last millisecond of a time in a request path.
+pub(crate) fn time(text: &str) -> Option<(i64, i64)> {
+    if let Ok(millis) = text.parse::<i64>() {
+        // A number of another length has another unit, for example seconds or nanoseconds.
+        return (1_000_000_000_000..10_000_000_000_000)
+            .contains(&millis)
+            .then_some((millis, millis));
+    }
+    let day: Date = text.parse().ok()?;
+    let next = day.checked_add(1.day()).ok()?;
+    Some((new_york_midnight(day)?.0, new_york_midnight(next)?.0 - 1))
+}
+
+/// Reads a response for this symbol. Bars that cannot be read are skipped. Returns `None` if the
+/// body is not a response for this symbol.
+pub(crate) fn read(body: &[u8], symbol: &Symbol) -> Option<Aggregates> {
+    let body: AggregatesBody<Value> = serde_json::from_slice(body)
+        .inspect_err(|error| log::debug!("cannot parse the minute bars: {error}"))
+        .ok()?;
+    let rows = super::rows::<AggregateRow>(body.results.into_iter().flatten());
+    let is_for_symbol = body.ticker.is_none_or(|ticker| ticker == symbol.ticker());
+    is_for_symbol.then(|| Aggregates {
+        status: body.status,
+        bars: rows.filter_map(|row| row.bar(symbol)).collect(),
+        simulated: body.simulated,
+    })
+}
+
+/// Returns the response body that contains these bars. `stale` is true if bars can be missing.
+pub(crate) fn body(ticker: &str, bars: &[TradedBar], stale: bool, simulated: bool) -> String {
+    let body = AggregatesBody {
+        ticker: Some(ticker.to_owned()),
+        status: Some("OK".to_owned()),
+        query_count: bars.len(),
+        results_count: bars.len(),
+        results: Some(bars.iter().map(AggregateRow::from).collect()),
+        stale,
+        simulated,
+    };
+    // The serialization of these fields cannot fail.
+    serde_json::to_string(&body).unwrap_or_default()
 }
 
 /// Reads the bars of a response for this symbol, in order, from `from` to `to`. Invalid bars and
 /// bars outside this span are skipped. The boolean is true if the response reports simulated
 /// prices. Returns `None` if the body is not a response for this symbol.
 pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Bar]>, bool)> {
-    let answer: AggregatesReply = serde_json::from_slice(body)
-        .inspect_err(|error| log::debug!("cannot parse the minute bars: {error}"))
-        .ok()?;
-    if answer
-        .ticker
-        .is_some_and(|ticker| ticker != symbol.ticker())
-    {
-        return None;
-    }
-    let simulated = answer.simulated == Value::Bool(true);
+    let answer = read(body, symbol)?;
     let mut last = from.0 - 1;
-    let rows = answer.results.unwrap_or_default();
-    let bars = rows.iter().filter_map(LenientRow::good);
-    let bars = bars.filter_map(|row| minute(row.t, [row.o, row.h, row.l, row.c], symbol));
+    let bars = answer.bars.into_iter().map(|traded| traded.bar);
     let bars = bars.filter(|bar| {
         let fits = bar.start.0 > last && bar.start <= to;
         if fits {
@@ -56,27 +175,7 @@ pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Ba
         }
         fits
     });
-    Some((bars.collect(), simulated))
-}
-
-/// Builds the bar of one row from the start of the minute (a Unix timestamp in any unit) and the
-/// open, high, low and close prices. Returns `None` if the bar is not valid for this symbol.
-pub(crate) fn minute(
-    start: f64,
-    [open, high, low, close]: [f64; 4],
-    symbol: &Symbol,
-) -> Option<Bar> {
-    let price = |number| price(number, symbol.may_be_negative());
-    let start = websocket::stamp(Some(start))?;
-    let bar = Bar {
-        open: price(open)?,
-        high: price(high)?,
-        low: price(low)?,
-        close: price(close)?,
-        start,
-        end: Utc(start.0 + MINUTE),
-    };
-    bar.checked()
+    Some((bars.collect(), answer.simulated))
 }
 
 #[cfg(test)]
@@ -86,7 +185,7 @@ mod tests {
     const OPEN: Utc = Utc(1_795_444_200_000);
     const NOON: Utc = Utc(1_795_453_200_000);
 
-    fn read(body: &str) -> Option<Vec<(i64, f64)>> {
+    fn closes(body: &str) -> Option<Vec<(i64, f64)>> {
         let (bars, _) = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON)?;
         let start_and_close = |bar: &Bar| {
             assert_eq!(bar.end.0 - bar.start.0, 60_000);
@@ -130,30 +229,49 @@ mod tests {
         let expected = [(0, 5900.0), (7 * MINUTE, 5900.25), (150 * MINUTE, 5899.0)];
         // The parser rejects the whole response because `1e999` is out of range. A real server does
         // not send such a number.
-        assert_eq!(read(&answer(&rows)), None);
+        assert_eq!(closes(&answer(&rows)), None);
         let rows: Vec<String> = rows
             .iter()
             .map(|row| row.replace("1e999", "1e99"))
             .collect();
-        assert_eq!(read(&answer(&rows)), Some(expected.to_vec()));
+        assert_eq!(closes(&answer(&rows)), Some(expected.to_vec()));
     }
 
     #[test]
     fn an_empty_response_is_valid_and_a_response_for_another_ticker_is_refused() {
-        assert_eq!(read(r#"{"status":"OK"}"#), Some(vec![]));
-        assert_eq!(read(r#"{"results":null}"#), Some(vec![]));
-        assert_eq!(read(r#"{"results":[]}"#), Some(vec![]));
+        assert_eq!(closes(r#"{"status":"OK"}"#), Some(vec![]));
+        assert_eq!(closes(r#"{"results":null}"#), Some(vec![]));
+        assert_eq!(closes(r#"{"results":[]}"#), Some(vec![]));
         let other = answer(&[row(0, "1 1 1 1")]).replace("I:SPX", "I:NDX");
-        assert_eq!(read(&other), None);
-        assert_eq!(read("<html>"), None);
+        assert_eq!(closes(&other), None);
+        assert_eq!(closes("<html>"), None);
+    }
+
+    #[test]
+    fn a_bar_has_its_volume_and_the_body_can_be_read_back() {
+        let body = br#"{"status":"DELAYED","results":[{"t":1795444200000,"o":2,"h":3,"l":1,"c":2.5,"v":7},
+            {"t":1795444260000,"o":2,"h":1,"l":3,"c":2}, null, {"t":"now"}, {"t":0,"o":1,"h":1,"l":1,"c":1},
+            {"t":1795444320000,"o":0,"h":0,"l":0,"c":0}]}"#;
+        let spy = "SPY".parse().unwrap();
+        let answer = read(body, &spy).unwrap();
+        assert_eq!((answer.bars.len(), answer.simulated), (1, false));
+        assert_eq!(answer.bars[0].volume, Some(7.0));
+        assert_eq!(answer.status.as_deref(), Some("DELAYED"));
+        let written = super::body("SPY", &answer.bars, true, false);
+        assert_eq!(
+            written,
+            r#"{"ticker":"SPY","status":"OK","queryCount":1,"resultsCount":1,"results":[{"t":1795444200000,"o":2.0,"h":3.0,"l":1.0,"c":2.5,"v":7.0}],"stale":true}"#
+        );
+        let again = read(written.as_bytes(), &spy).unwrap();
+        assert_eq!(again.bars, answer.bars);
     }
 
     #[test]
     fn simulated_minutes_are_marked_as_simulated() {
         let simulated = |more: &str| {
             let body = answer(&[row(0, "1 1 1 1")]).replacen('{', &format!("{{{more}"), 1);
-            let read = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON);
-            let (bars, simulated) = read.unwrap();
+            let answer = bars(body.as_bytes(), &"SPX".parse().unwrap(), OPEN, NOON);
+            let (bars, simulated) = answer.unwrap();
             assert_eq!(bars.len(), 1);
             simulated
         };

@@ -6,7 +6,7 @@ use crate::market::{DayStats, Denial, OptionAnalytics, Price, Ticker, TopOfBook,
 use crate::time::Utc;
 
 /// The data of one instrument in a REST response.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct InstrumentSnapshot {
     /// The ticker of the instrument.
     pub ticker: Ticker,
@@ -41,25 +41,10 @@ pub struct InstrumentSnapshot {
 
 impl InstrumentSnapshot {
     /// Creates a snapshot that contains only the ticker and no data.
-    pub const fn empty(ticker: Ticker) -> Self {
+    pub fn empty(ticker: Ticker) -> Self {
         Self {
             ticker,
-            price: None,
-            stamp: None,
-            is_close: false,
-            simulated: false,
-            age: Duration::ZERO,
-            delayed: false,
-            previous_close: None,
-            denial: None,
-            day: DayStats {
-                range: None,
-                volume: None,
-            },
-            analytics: None,
-            book: None,
-            book_stamp: None,
-            trade: None,
+            ..Self::default()
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Reads the rows of `/api/quotes` that the proxy and the hub send. Every field except the symbol
-//! may be missing, and a row that cannot be read is skipped. Pure: this module does no I/O.
+//! The rows of `/api/quotes`, which a hub writes and a display reads. The existing proxy sends such
+//! rows with fewer fields. When a display reads a row, every field except the symbol may be missing,
+//! and a row that cannot be read is skipped. Pure: this module does no I/O.
 
+use std::ops::Not;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
 
 use super::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use super::snapshot::{self, Greeks, positive};
@@ -25,79 +26,95 @@ pub struct QuotesReply {
 /// overflow.
 const AGE_LIMIT: f64 = 1e9;
 
-/// The response body of `/api/quotes`. Only the hub sends `age`, `simulated` and the row fields
-/// below `source`.
-#[derive(Deserialize)]
-struct HubQuotesBody {
-    results: Vec<LenientRow<ProxyRow>>,
-    /// The age of the vendor's data that the hub repeats, in seconds.
+/// The response body of `/api/quotes`. Only the hub sends `age`, `stale` and `simulated`.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct QuotesBody<R> {
+    pub(crate) results: Vec<R>,
+    /// The age of the vendor's oldest response in this body, in seconds with three decimals.
     #[serde(default)]
-    age: Value,
-    #[serde(default)]
-    simulated: Value,
+    pub(crate) age: Value,
+    /// True if the vendor did not provide a newer response. The display uses only the age.
+    #[serde(skip_deserializing, skip_serializing_if = "Not::not")]
+    pub(crate) stale: bool,
+    #[serde(default, deserialize_with = "super::flag")]
+    #[serde(skip_serializing_if = "Not::not")]
+    pub(crate) simulated: bool,
 }
 
-/// A row that may have the wrong shape. A row that cannot be read does not affect the other rows.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(crate) enum LenientRow<T> {
-    Good(T),
-    Junk(IgnoredAny),
-}
-
-impl<T> LenientRow<T> {
-    pub(crate) fn good(&self) -> Option<&T> {
-        match self {
-            LenientRow::Good(row) => Some(row),
-            LenientRow::Junk(_) => None,
-        }
-    }
-}
-
-/// A row of the response. The proxy sends only the fields up to `source`; the hub sends all fields.
-#[derive(Deserialize)]
+/// A row of the response. The proxy sends only the fields up to `source`; the hub always writes
+/// these fields, with zero for a missing number. The hub writes a later field only if its value is
+/// known.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ProxyRow {
-    symbol: String,
-    last: Option<f64>,
-    change: Option<f64>,
-    as_of: Option<f64>,
-    source: Option<String>,
-    previous_close: Option<f64>,
-    market_status: Option<String>,
-    #[serde(default)]
-    delayed: bool,
+pub(crate) struct QuoteRow {
+    pub(crate) symbol: String,
+    /// The last value; zero means that there is no data.
+    pub(crate) last: Option<f64>,
+    /// The change since the previous close.
+    pub(crate) change: Option<f64>,
+    /// The change in percent, for other clients of the hub.
+    #[serde(skip_deserializing)]
+    pub(crate) change_percent: f64,
+    /// The time of `last`: a Unix timestamp in milliseconds for an index, in nanoseconds for all
+    /// other instruments.
+    pub(crate) as_of: Option<Number>,
+    pub(crate) source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) previous_close: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) market_status: Option<String>,
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub(crate) delayed: bool,
     /// True if `last` is the closing price of its session.
-    #[serde(default)]
-    is_close: bool,
-    /// `NOT_ENTITLED` or `NOT_FOUND`. With one of these values, the other fields are ignored.
-    denial: Option<String>,
-    day_low: Option<f64>,
-    day_high: Option<f64>,
-    volume: Option<f64>,
-    bid: Option<f64>,
-    ask: Option<f64>,
-    bid_size: Option<f64>,
-    ask_size: Option<f64>,
-    /// The time of `bid` and `ask`: a Unix timestamp, in nanoseconds from the hub.
-    quoted_at: Option<f64>,
-    last_trade: Option<f64>,
-    last_trade_size: Option<f64>,
-    last_trade_at: Option<f64>,
-    implied_volatility: Option<f64>,
-    open_interest: Option<f64>,
-    greeks: Option<Greeks>,
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub(crate) is_close: bool,
+    /// The reason why the vendor serves no data for this ticker: `NOT_ENTITLED` or `NOT_FOUND`.
+    /// With one of these values, the other fields have no meaning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) denial: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) day_low: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) day_high: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) volume: Option<f64>,
+    /// The bid; zero if there is no buyer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bid: Option<f64>,
+    /// The ask; zero if there is no seller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ask: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bid_size: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ask_size: Option<f64>,
+    /// The time of `bid` and `ask`: a Unix timestamp in nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) quoted_at: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_trade: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_trade_size: Option<f64>,
+    /// The time of the last trade: a Unix timestamp in nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_trade_at: Option<Number>,
+    /// This field and the fields below it have no timestamp. Their age is the age of the response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) implied_volatility: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) open_interest: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) greeks: Option<Greeks>,
 }
 
 pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
-    let answer: HubQuotesBody = serde_json::from_slice(body)?;
+    let body: QuotesBody<Value> = serde_json::from_slice(body)?;
     let mut quotes = QuotesReply::default();
-    let simulated = answer.simulated == Value::Bool(true);
-    let age = answer.age.as_f64().unwrap_or_default().min(AGE_LIMIT);
+    let age = body.age.as_f64().unwrap_or_default().min(AGE_LIMIT);
     let age = Duration::try_from_secs_f64(age).unwrap_or_default();
-    for row in answer.results.iter().filter_map(LenientRow::good) {
+    for row in super::rows::<QuoteRow>(body.results) {
         let Some(mut seed) = row.seed() else { continue };
-        (seed.simulated, seed.age) = (simulated, age);
+        (seed.simulated, seed.age) = (body.simulated, age);
         if let Some(words) = row.denial.as_ref().filter(|_| seed.denial.is_some()) {
             quotes.refused.push((seed.ticker.clone(), printable(words)));
         }
@@ -106,7 +123,7 @@ pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
     Ok(quotes)
 }
 
-impl ProxyRow {
+impl QuoteRow {
     /// Converts the row to an instrument snapshot. Returns `None` if the row contains no data.
     fn seed(&self) -> Option<InstrumentSnapshot> {
         // The server may send an index with or without the prefix `I:`. A share with the name of an
@@ -143,11 +160,16 @@ impl ProxyRow {
             None => reported.or_else(derived),
         };
         seed.day = snapshot::day(self.day_low, self.day_high, self.volume);
-        let quoted = websocket::stamp(self.quoted_at);
+        let stamp = |at: &Option<Number>| websocket::stamp(at.as_ref()?.as_f64());
+        let quoted = stamp(&self.quoted_at);
         let sizes = [self.bid_size, self.ask_size];
         seed.book = snapshot::book([self.bid, self.ask], sizes, quoted);
         seed.book_stamp = seed.book.and(quoted);
-        seed.trade = snapshot::trade(self.last_trade, self.last_trade_size, self.last_trade_at);
+        seed.trade = snapshot::trade(
+            self.last_trade,
+            self.last_trade_size,
+            stamp(&self.last_trade_at),
+        );
         seed.analytics = snapshot::analytics(
             self.greeks.as_ref(),
             self.implied_volatility,
@@ -156,7 +178,7 @@ impl ProxyRow {
         let said = seed != InstrumentSnapshot::empty(seed.ticker.clone());
         // Indices have milliseconds and stocks have nanoseconds. The magnitude of the timestamp
         // determines its unit.
-        seed.stamp = websocket::stamp(self.as_of);
+        seed.stamp = stamp(&self.as_of);
         seed.delayed = self.delayed;
         seed.is_close = self.is_close && seed.price.is_some();
         said.then_some(seed)

@@ -136,8 +136,8 @@ pub struct Snapshot {
 struct SnapshotBody {
     #[serde(default)]
     results: Vec<Value>,
-    #[serde(default)]
-    simulated: Value,
+    #[serde(default, deserialize_with = "super::flag")]
+    simulated: bool,
 }
 
 /// Reads a snapshot response.
@@ -145,15 +145,10 @@ struct SnapshotBody {
 /// # Errors
 /// The body is not a snapshot response of the vendor.
 pub fn read(body: &[u8]) -> Result<Snapshot, serde_json::Error> {
-    let answer: SnapshotBody = serde_json::from_slice(body)?;
-    let rows = answer.results.into_iter().filter_map(|row| {
-        SnapshotRow::deserialize(row)
-            .inspect_err(|error| log::debug!("cannot parse a row of a snapshot: {error}"))
-            .ok()
-    });
+    let body: SnapshotBody = serde_json::from_slice(body)?;
     Ok(Snapshot {
-        rows: rows.collect(),
-        simulated: answer.simulated == Value::Bool(true),
+        rows: super::rows(body.results).collect(),
+        simulated: body.simulated,
     })
 }
 
@@ -168,13 +163,8 @@ impl Snapshot {
     }
 }
 
-/// The last price of a row, and its time.
-struct Last {
-    price: Price,
-    stamp: Option<Utc>,
-    /// True if the price is the closing price of its session.
-    is_close: bool,
-}
+/// The last price of a row, its time, and true if the price is the closing price of its session.
+type Last = (Price, Option<Utc>, bool);
 
 impl SnapshotRow {
     /// Converts the row to an instrument snapshot. Returns `None` if the ticker or the error text
@@ -201,13 +191,15 @@ impl SnapshotRow {
             AssetClass::Equity => self.share(seed.trade),
             AssetClass::Option => self.contract(&seed),
         };
-        if let Some(last) = last {
-            (seed.price, seed.stamp) = (Some(last.price), last.stamp);
-            seed.is_close = last.is_close;
+        if let Some((price, stamp, is_close)) = last {
+            (seed.price, seed.stamp, seed.is_close) = (Some(price), stamp, is_close);
         }
         if symbol.class() == AssetClass::Option {
-            let (greeks, volatility) = (self.greeks.as_ref(), self.implied_volatility);
-            seed.analytics = analytics(greeks, volatility, self.open_interest);
+            seed.analytics = analytics(
+                self.greeks.as_ref(),
+                self.implied_volatility,
+                self.open_interest,
+            );
         }
         seed.delayed = self.is_delayed(symbol.class());
         seed.previous_close = self.previous_close().map(PreviousClose::Told);
@@ -234,33 +226,23 @@ impl SnapshotRow {
         } else {
             value().or_else(close)
         };
-        Some(Last {
-            price: price?,
-            stamp: websocket::stamp(self.last_updated),
-            is_close,
-        })
+        Some((price?, websocket::stamp(self.last_updated), is_close))
     }
 
     /// Returns the price of a share, which is its last trade. After the market closes, the last
     /// trade may come from the extended hours, so the closing price of the session has priority.
     fn share(&self, trade: Option<(Trade, Option<Utc>)>) -> Option<Last> {
         let close = || {
-            Some(Last {
-                price: self.close()?,
-                stamp: websocket::stamp(self.last_updated),
-                is_close: self.is_closed(),
-            })
+            let close = self.session.as_ref()?.close.and_then(positive)?;
+            let stamp = websocket::stamp(self.last_updated);
+            Some((close, stamp, self.is_closed()))
         };
         let closed = self.is_closed().then(close).flatten();
-        let traded = || match trade {
-            Some((trade, Some(stamp))) => Some(Last {
-                price: trade.price,
-                stamp: Some(stamp),
-                is_close: false,
-            }),
+        let traded = || match (trade, self.market_status.as_deref()) {
+            (Some((trade, stamp @ Some(_))), _) => Some((trade.price, stamp, false)),
             // In the extended hours, the close of the session is not the current price of a share,
             // even if the row has a newer timestamp.
-            _ if self.is_extended() => None,
+            (_, Some("early_trading" | "late_trading" | "extended-hours")) => None,
             _ => close(),
         };
         closed.or_else(traded)
@@ -269,11 +251,8 @@ impl SnapshotRow {
     /// Returns the price of a contract: the middle of a quote with a known time. The last trade is
     /// not used, because it may be days old, and the close of the session is the same trade.
     fn contract(&self, seed: &InstrumentSnapshot) -> Option<Last> {
-        Some(Last {
-            price: seed.book?.mid()?,
-            stamp: Some(seed.book_stamp?),
-            is_close: self.is_closed(),
-        })
+        let price = seed.book?.mid()?;
+        Some((price, Some(seed.book_stamp?), self.is_closed()))
     }
 
     /// Returns the last trade. A trade of a share counts only if it makes a last price. Other
@@ -281,9 +260,13 @@ impl SnapshotRow {
     /// on another price.
     fn trade(&self, class: AssetClass, day: DayStats) -> Option<(Trade, Option<Utc>)> {
         let last = self.last_trade.as_ref()?;
-        let (trade, stamp) = trade(last.price, last.size, last.sip_timestamp)?;
+        let stamp = websocket::stamp(last.sip_timestamp);
+        let (trade, stamp) = trade(last.price, last.size, stamp)?;
         if class == AssetClass::Equity {
-            let regular = self.is_regular();
+            let regular = matches!(
+                self.market_status.as_deref(),
+                Some("open" | "regular_trading")
+            );
             let outside = |(low, high)| trade.price < low || high < trade.price;
             let conditions = last.conditions.as_deref().unwrap_or_default();
             if !trade_conditions::make_last(conditions, regular)
@@ -300,20 +283,6 @@ impl SnapshotRow {
         self.market_status.as_deref() == Some("closed")
     }
 
-    fn is_regular(&self) -> bool {
-        matches!(
-            self.market_status.as_deref(),
-            Some("open" | "regular_trading")
-        )
-    }
-
-    fn is_extended(&self) -> bool {
-        matches!(
-            self.market_status.as_deref(),
-            Some("early_trading" | "late_trading" | "extended-hours")
-        )
-    }
-
     /// Returns true if the vendor reports that the price of this instrument is delayed. The field
     /// is read from the source of the price: the trade of a share, or the quote of a contract.
     fn is_delayed(&self, class: AssetClass) -> bool {
@@ -328,16 +297,10 @@ impl SnapshotRow {
         word == Some("DELAYED")
     }
 
-    /// Returns the last price of the session; `None` if the price is missing or zero.
-    fn close(&self) -> Option<Price> {
-        self.session.as_ref()?.close.and_then(positive)
-    }
-
     /// Returns the closing price of the previous session; `None` if the price is missing or not
     /// above zero.
     pub fn previous_close(&self) -> Option<Price> {
-        let close = self.session.as_ref()?.previous_close?;
-        positive(close)
+        self.session.as_ref()?.previous_close.and_then(positive)
     }
 }
 
@@ -381,17 +344,17 @@ pub(crate) fn book(
     })
 }
 
-/// Returns a trade and its time. The vendor sends `at` as a Unix timestamp in nanoseconds.
+/// Returns a trade and its time; `None` if the price is missing or not above zero.
 pub(crate) fn trade(
     price: Option<f64>,
-    traded: Option<f64>,
-    at: Option<f64>,
+    size: Option<f64>,
+    stamp: Option<Utc>,
 ) -> Option<(Trade, Option<Utc>)> {
     let trade = Trade {
         price: positive(price?)?,
-        size: websocket::size(traded),
+        size: websocket::size(size),
     };
-    Some((trade, websocket::stamp(at)))
+    Some((trade, stamp))
 }
 
 /// Returns the computed values of a contract; `None` if there is no value.

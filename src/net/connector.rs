@@ -1,13 +1,12 @@
 //! Outgoing connections: DNS, TCP, TLS and the WebSocket upgrade. The code of the feed uses rustls
 //! only through the `net` module. This module never interprets market data.
 
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hyper::header::{DATE, HeaderMap};
@@ -15,7 +14,7 @@ use jiff::fmt::rfc2822;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -39,15 +38,22 @@ const RETRY_ADDRESSES_AFTER: Duration = Duration::from_millis(900);
 /// The number of rounds over all addresses. All rounds together last longer than any attempt.
 const ROUNDS: usize = 10;
 
+/// A TCP connection with or without TLS.
+pub type NetStream = Box<dyn ByteStream>;
+
+/// A stream of bytes in both directions.
+pub trait ByteStream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> ByteStream for S {}
+
 /// Opens connections. The connector contains the trusted certificates and the state that all users
 /// of the connector share.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Connector {
     tls: Arc<ClientConfig>,
     shared: Arc<SharedNetState>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct SharedNetState {
     /// The number of lost or failed connections.
     losses: AtomicU32,
@@ -55,14 +61,8 @@ struct SharedNetState {
     probe: AtomicBool,
     /// The `Date` header of the latest response and its receive time, until a caller takes both.
     date: Mutex<Option<(Utc, Instant)>>,
-    /// A counter that changes with each answer of the host.
-    alive: watch::Sender<u32>,
-}
-
-impl std::fmt::Debug for Connector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Connector")
-    }
+    /// The channel that reports each answer of the host.
+    alive: watch::Sender<()>,
 }
 
 impl Connector {
@@ -80,22 +80,23 @@ impl Connector {
         };
         if let Some(path) = ca_file {
             let to_text = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-            let mut count = 0;
             let read = |error| match error {
                 pem::Error::Io(error) => to_text(&error),
                 // The message of the library shows a section name as bytes in decimal, so use our
                 // own message.
                 _ => to_text(&"the file contains a damaged certificate; expected a PEM file"),
             };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
-                let certificate = certificate.map_err(read)?;
-                roots.add(certificate).map_err(|error| to_text(&error))?;
-                count += 1;
-            }
-            if count == 0 {
+            let mut certificates = CertificateDer::pem_file_iter(path)
+                .map_err(read)?
+                .peekable();
+            if certificates.peek().is_none() {
                 return Err(to_text(
                     &"the file contains no certificate; expected a PEM file",
                 ));
+            }
+            for certificate in certificates {
+                let certificate = certificate.map_err(read)?;
+                roots.add(certificate).map_err(|error| to_text(&error))?;
             }
         }
         // The provider is explicit, so the code does not depend on a process-wide default.
@@ -134,13 +135,11 @@ impl Connector {
 
     /// Records an answer of the host, so that a waiting session can retry earlier.
     pub(crate) fn answered(&self) {
-        self.shared
-            .alive
-            .send_modify(|count| *count = count.wrapping_add(1));
+        self.shared.alive.send_replace(());
     }
 
     /// Returns a receiver that reports each answer of the host.
-    pub(crate) fn alive(&self) -> watch::Receiver<u32> {
+    pub(crate) fn alive(&self) -> watch::Receiver<()> {
         self.shared.alive.subscribe()
     }
 
@@ -206,11 +205,11 @@ impl Connector {
             log::debug!("cannot set TCP_NODELAY: {error}");
         }
         if !endpoint.secure {
-            return Ok(NetStream::Plain(stream));
+            return Ok(Box::new(stream));
         }
         let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Failure::Tls)?;
         match self.encrypted(name, stream).await {
-            Ok(stream) => Ok(NetStream::Tls(Box::new(stream))),
+            Ok(stream) => Ok(Box::new(stream)),
             Err(error) => {
                 log::debug!("the TLS handshake with {} failed: {error}", endpoint.host);
                 Err(tls_failure(&error))
@@ -308,55 +307,6 @@ async fn answer(
         }
     }
     Err(last)
-}
-
-/// A TCP connection with or without TLS.
-#[derive(Debug)]
-pub enum NetStream {
-    /// A TCP connection without TLS.
-    Plain(TcpStream),
-    /// A TCP connection with TLS. The session is in a `Box`, because its buffers are large.
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for NetStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            NetStream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            NetStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for NetStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            NetStream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            NetStream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            NetStream::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            NetStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            NetStream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            NetStream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
 }
 
 #[cfg(test)]

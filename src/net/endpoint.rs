@@ -51,10 +51,7 @@ impl Endpoint {
                     .into(),
             );
         }
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
+        let host = authority.host().trim_matches(['[', ']']);
         if host.is_empty() {
             return Err(FORM.into());
         }
@@ -92,12 +89,7 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}{}",
-            if self.secure { "wss" } else { "ws" },
-            self.authority(),
-            self.base
-        )
+        let scheme = if self.secure { "wss" } else { "ws" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.base)
     }
 }

@@ -25,8 +25,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 const BODY_LIMIT: usize = 1 << 20;
 /// The header in which the proxy and the hub expect the token of a request.
 const TOKEN_HEADER: &str = "x-massive-proxy-token";
-/// The maximum accepted wait from a `Retry-After` header, in seconds.
-const RETRY_AFTER_LIMIT: u64 = 600;
+/// The content type of a usable body. A character set can follow.
+const JSON: &str = "application/json";
 
 /// The reason why a request failed, and the wait that the server requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,19 +38,20 @@ pub struct RestError {
 }
 
 impl RestError {
-    /// Returns the wait that the server requested (RFC 9110, section 10.2.3), limited to 1 s to 10
-    /// min. Returns `None` for a date while the clock is not set.
-    pub(crate) fn wait(&self, utc: Option<Utc>) -> Option<Duration> {
+    /// Returns the wait that the server requested (RFC 9110, section 10.2.3): at least one second,
+    /// and at most `limit`. Returns `None` for a date in the past, and for a date while the clock
+    /// is not set.
+    pub(crate) fn wait(&self, utc: Option<Utc>, limit: Duration) -> Option<Duration> {
         let text = self.retry_after.as_deref()?.trim();
         let secs = match text.parse::<u64>() {
             Ok(secs) => secs,
             Err(_) => {
                 let until = rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-                let millis = Utc(until).millis_since(utc?).max(0);
-                millis.unsigned_abs().div_ceil(1000)
+                let millis = u64::try_from(Utc(until).millis_since(utc?)).ok()?;
+                millis.div_ceil(1000)
             }
         };
-        Some(Duration::from_secs(secs.clamp(1, RETRY_AFTER_LIMIT)))
+        Some(Duration::from_secs(secs).clamp(Duration::from_secs(1), limit))
     }
 }
 
@@ -63,38 +64,21 @@ impl From<Failure> for RestError {
     }
 }
 
-/// Requests the JSON body at `path` below the endpoint.
-///
-/// # Errors
-///
-/// The reason why no JSON body arrived, and the wait that the server requested.
-pub async fn get(
-    connector: &Connector,
-    endpoint: &Endpoint,
-    path: &str,
-    source: &FeedSource,
-) -> Result<Bytes, RestError> {
-    fetch(connector, endpoint, Method::GET, path, source).await
-}
-
-/// Sends a request without a body, and returns the JSON body of a response with status 200.
+/// Sends a request without a body to the REST endpoint of the source, and returns the JSON body of
+/// a response with status 200.
 ///
 /// # Errors
 ///
 /// The reason why no JSON body arrived, and the wait that the server requested.
 pub(crate) async fn fetch(
     connector: &Connector,
-    endpoint: &Endpoint,
+    source: &FeedSource,
     method: Method,
     path: &str,
-    source: &FeedSource,
 ) -> Result<Bytes, RestError> {
-    let answer = exchange(connector, endpoint, method, path, source, false).await?;
+    let answer = exchange(connector, source, method, path, false).await?;
     if answer.status != StatusCode::OK {
-        return Err(RestError {
-            reason: answer.refusal(endpoint),
-            retry_after: answer.header(&RETRY_AFTER).map(str::to_owned),
-        });
+        return Err(answer.error(&source.endpoint));
     }
     // The server sent a web page in place of JSON.
     Ok(answer.json.ok_or(Failure::Portal)?)
@@ -117,13 +101,18 @@ impl HttpAnswer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Returns the reason of an unexpected response of this endpoint.
-    pub(crate) fn refusal(&self, endpoint: &Endpoint) -> Failure {
-        error_mapping::refusal(self.status, &self.headers, endpoint)
+    /// Returns the reason of an unexpected response of this endpoint, and the wait that the server
+    /// requested.
+    pub(crate) fn error(&self, endpoint: &Endpoint) -> RestError {
+        RestError {
+            reason: error_mapping::refusal(self.status, &self.headers, endpoint),
+            retry_after: self.header(&RETRY_AFTER).map(str::to_owned),
+        }
     }
 }
 
-/// Sends a request without a body to the source, and returns the response with any status.
+/// Sends a request without a body to the REST endpoint of the source, and returns the response with
+/// any status.
 ///
 /// # Errors
 ///
@@ -134,7 +123,7 @@ pub(crate) async fn ask(
     method: Method,
     path: &str,
 ) -> Result<HttpAnswer, Failure> {
-    exchange(connector, &source.endpoint, method, path, source, true).await
+    exchange(connector, source, method, path, true).await
 }
 
 /// Sends a request with the time limit [`LIMIT`]. If `whole` is true, the function reads the JSON
@@ -142,32 +131,29 @@ pub(crate) async fn ask(
 #[inline(never)]
 fn exchange<'a>(
     connector: &'a Connector,
-    endpoint: &'a Endpoint,
+    source: &'a FeedSource,
     method: Method,
     path: &'a str,
-    source: &'a FeedSource,
     whole: bool,
 ) -> Boxed<'a, Result<HttpAnswer, Failure>> {
-    Box::pin(async move {
-        let exchange = exchanged(connector, endpoint, method, path, source, whole);
-        let answer = tokio::time::timeout(LIMIT, exchange).await;
-        answer.map_err(|_| Failure::Timeout)?
-    })
+    let exchange = exchange_without_limit(connector, source, method, path, whole);
+    let limited = tokio::time::timeout(LIMIT, exchange);
+    Box::pin(async { limited.await.map_err(|_| Failure::Timeout)? })
 }
 
-async fn exchanged(
+async fn exchange_without_limit(
     connector: &Connector,
-    endpoint: &Endpoint,
+    source: &FeedSource,
     method: Method,
     path: &str,
-    source: &FeedSource,
     whole: bool,
 ) -> Result<HttpAnswer, Failure> {
+    let endpoint = source.rest_endpoint();
     let mut builder = Request::builder()
         .method(method)
         .uri(format!("{}{path}", endpoint.base))
         .header(HOST, endpoint.authority())
-        .header(ACCEPT, "application/json");
+        .header(ACCEPT, JSON);
     if let Some(secret) = &source.secret {
         builder = match source.provider {
             FeedProvider::Hub => builder.header(TOKEN_HEADER, secret.reveal()),
@@ -179,7 +165,7 @@ async fn exchanged(
     let request = builder
         .body(Empty::<Bytes>::new())
         .map_err(|_| Failure::Protocol)?;
-    let stream = connector.stream(endpoint).await?;
+    let stream = connector.stream(&endpoint).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|_| Failure::Lost)?;
@@ -190,24 +176,18 @@ async fn exchanged(
             .map_err(|_| Failure::Lost)?;
         let (head, body) = response.into_parts();
         connector.dated(&head.headers);
-        let json = head.headers.get(CONTENT_TYPE).is_some_and(|kind| {
-            kind.to_str().is_ok_and(|kind| {
-                kind.trim_start()
-                    .to_ascii_lowercase()
-                    .starts_with("application/json")
-            })
-        });
-        let json = if json && (whole || head.status == StatusCode::OK) {
-            let body = Limited::new(body, BODY_LIMIT).collect().await;
-            Some(body.map_err(|_| Failure::Protocol)?.to_bytes())
-        } else {
-            None
-        };
-        Ok(HttpAnswer {
+        let mut answer = HttpAnswer {
             status: head.status,
             headers: head.headers,
-            json,
-        })
+            json: None,
+        };
+        let kind = answer.header(&CONTENT_TYPE).unwrap_or_default();
+        let kind = kind.trim_start().get(..JSON.len()).unwrap_or_default();
+        if kind.eq_ignore_ascii_case(JSON) && (whole || answer.status == StatusCode::OK) {
+            let body = Limited::new(body, BODY_LIMIT).collect().await;
+            answer.json = Some(body.map_err(|_| Failure::Protocol)?.to_bytes());
+        }
+        Ok(answer)
     };
     tokio::pin!(exchange);
     tokio::select! {
@@ -231,18 +211,27 @@ mod tests {
                 reason: Failure::Busy,
                 retry_after: Some(text.to_owned()),
             };
-            refusal.wait(utc).map(|wait| wait.as_secs())
+            let limit = Duration::from_secs(600);
+            refusal.wait(utc, limit).map(|wait| wait.as_secs())
         };
         assert_eq!(wait(" 7 ", utc), Some(7));
         assert_eq!(wait("0", utc), Some(1));
         assert_eq!(wait("86400", None), Some(600));
         assert_eq!(wait("Mon, 23 Nov 2026 14:30:42 GMT", utc), Some(42));
-        assert_eq!(wait("Mon, 23 Nov 2026 14:00:00 GMT", utc), Some(1));
         assert_eq!(wait("Tue, 24 Nov 2026 14:00:00 GMT", utc), Some(600));
         assert_eq!(wait("Mon, 23 Nov 2026 14:30:42 GMT", None), None);
-        for junk in ["soon", "-1", "1.5", ""] {
+        // A date in the past is no usable wait, so the caller uses its own.
+        for junk in ["soon", "-1", "1.5", "", "Mon, 23 Nov 2026 14:00:00 GMT"] {
             assert_eq!(wait(junk, utc), None, "{junk}");
         }
-        assert_eq!(RestError::from(Failure::Busy).wait(utc), None);
+        let limit = Duration::from_secs(3600);
+        let busy = RestError::from(Failure::Busy);
+        assert_eq!(busy.wait(utc, limit), None);
+        let retry_after = Some("99999999999".to_owned());
+        let long = RestError {
+            retry_after,
+            ..busy
+        };
+        assert_eq!(long.wait(None, limit), Some(limit));
     }
 }

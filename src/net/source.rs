@@ -53,44 +53,36 @@ impl FeedSource {
         }
     }
 
-    /// Returns the REST endpoint of this source.
+    /// Returns the REST endpoint of this source. The REST host of the vendor begins with `api.` in
+    /// place of `socket.` or `delayed.`. Any other host (for example a simulator) serves REST and
+    /// WebSockets at the same address.
     pub(crate) fn rest_endpoint(&self) -> Endpoint {
-        match self.provider {
-            FeedProvider::Hub => self.endpoint.clone(),
-            FeedProvider::Vendor => vendor_rest(&self.endpoint),
-        }
-    }
-}
-
-/// Returns the REST endpoint of the vendor for its WebSocket endpoint. The REST host begins with
-/// `api.` in place of `socket.` or `delayed.`. Any other host (for example a simulator) serves REST
-/// and WebSockets at the same address.
-pub fn vendor_rest(sockets: &Endpoint) -> Endpoint {
-    let mut endpoint = sockets.clone();
-    for prefix in ["socket.", "delayed."] {
-        if let Some(domain) = sockets.host.strip_prefix(prefix) {
+        let mut endpoint = self.endpoint.clone();
+        let mut prefixes = ["socket.", "delayed."].into_iter();
+        if self.provider == FeedProvider::Vendor
+            && let Some(domain) = prefixes.find_map(|prefix| endpoint.host.strip_prefix(prefix))
+        {
             endpoint.host = format!("api.{domain}");
         }
+        endpoint
     }
-    endpoint
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn source(provider: FeedProvider, text: &str) -> FeedSource {
+        FeedSource {
+            provider,
+            endpoint: Endpoint::parse(text).unwrap(),
+            secret: None,
+        }
+    }
+
     #[test]
     fn the_endpoint_for_delayed_data_is_recognised_by_its_host_name() {
-        let delayed = |provider, text: &str| {
-            let endpoint = Endpoint::parse(text).unwrap();
-            let secret = None;
-            FeedSource {
-                provider,
-                endpoint,
-                secret,
-            }
-            .delayed()
-        };
+        let delayed = |provider, text: &str| source(provider, text).delayed();
         assert!(delayed(FeedProvider::Vendor, "wss://delayed.massive.com"));
         assert!(!delayed(FeedProvider::Vendor, "wss://socket.massive.com"));
         assert!(!delayed(FeedProvider::Hub, "wss://delayed.example.org"));
@@ -98,9 +90,14 @@ mod tests {
 
     #[test]
     fn the_rest_host_of_the_vendor_follows_from_its_websocket_host() {
-        let rest = |text: &str| vendor_rest(&Endpoint::parse(text).unwrap()).to_string();
+        let rest = |text: &str| {
+            let source = source(FeedProvider::Vendor, text);
+            source.rest_endpoint().to_string()
+        };
         assert_eq!(rest("wss://socket.massive.com"), "wss://api.massive.com");
         assert_eq!(rest("wss://delayed.massive.com"), "wss://api.massive.com");
         assert_eq!(rest("ws://127.0.0.1:9"), "ws://127.0.0.1:9");
+        let hub = source(FeedProvider::Hub, "wss://socket.example.org");
+        assert_eq!(hub.rest_endpoint(), hub.endpoint);
     }
 }

@@ -2,7 +2,6 @@
 //! socket and the subscriptions of the client; `Market` owns the prices.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -15,11 +14,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::market::MarketNews;
-use super::simulated_ticker::Tick;
-use super::{InjectedFault, SimulatorState};
+use super::InjectedFault;
+use super::market::{Market, MarketNews};
 use crate::market::{Channel, Cluster};
 
 const AUTH_LIMIT: Duration = Duration::from_secs(10);
@@ -44,20 +42,10 @@ struct ClientMessage {
     params: String,
 }
 
-/// The connection has ended. An unexpected socket error is already in the log.
-struct ConnectionClosed;
-
-impl From<tungstenite::Error> for ConnectionClosed {
-    fn from(error: tungstenite::Error) -> Self {
-        log::debug!("simulator: the connection of a client failed: {error}");
-        ConnectionClosed
-    }
-}
-
 pub(super) struct ClientConnection {
     cluster: Cluster,
     socket: WebSocketStream<TokioIo<Upgraded>>,
-    shared: Arc<SimulatorState>,
+    market: Arc<Market>,
     /// The sequence number of this connection among the authenticated connections of the cluster;
     /// `None` before the authentication.
     number: Option<u64>,
@@ -68,7 +56,7 @@ pub(super) struct ClientConnection {
 
 impl Drop for ClientConnection {
     fn drop(&mut self) {
-        self.shared.market.release(self.channels.len());
+        self.market.release(self.channels.len());
     }
 }
 
@@ -77,37 +65,37 @@ fn status(status: &str, message: &str) -> String {
 }
 
 impl ClientConnection {
-    pub(super) fn new(
+    /// Serves a client until the connection ends.
+    pub(super) async fn run(
         cluster: Cluster,
         socket: WebSocketStream<TokioIo<Upgraded>>,
-        shared: Arc<SimulatorState>,
-    ) -> Self {
-        let fault = *shared.fault.borrow();
-        Self {
+        market: Arc<Market>,
+    ) {
+        let fault = *market.fault.borrow();
+        let mut connection = Self {
             cluster,
             socket,
-            shared,
             number: None,
             channels: Vec::new(),
             garbage: 0,
             fault,
+            market,
+        };
+        match connection.talk().await {
+            Ok(()) | Err(Error::ConnectionClosed) => {}
+            Err(error) => log::debug!("simulator: the connection of a client failed: {error}"),
         }
     }
 
-    pub(super) async fn run(mut self) {
-        // Both results need no further action, because `talk` has already logged a socket error.
-        let Err(ConnectionClosed) = self.talk().await else {
-            return;
-        };
-    }
-
-    async fn talk(&mut self) -> Result<(), ConnectionClosed> {
-        let mut news = self.shared.market.listen();
-        let mut newest = self.shared.newest[&self.cluster].subscribe();
-        let clock = self.shared.clock.clone();
+    /// Serves the client until the connection ends. The error is `ConnectionClosed` if the simulator
+    /// drops the connection.
+    async fn talk(&mut self) -> Result<(), Error> {
+        let mut news = self.market.news.subscribe();
+        let mut newest = self.market.newest[&self.cluster].subscribe();
+        let clock = self.market.clock.clone();
         let auth_due = clock.now().monotonic + AUTH_LIMIT;
         if self.fault == InjectedFault::Abort {
-            return Err(ConnectionClosed);
+            return Err(Error::ConnectionClosed);
         }
         let greeting = [
             status("connected", "Connected Successfully"),
@@ -119,97 +107,91 @@ impl ClientConnection {
                 message = self.socket.next() => match message {
                     Some(Ok(Message::Text(text))) => self.receive(&text).await?,
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => return Err(error.into()),
+                    Some(Err(error)) => return Err(error),
                     None => return Ok(()),
                 },
-                first = news.recv() => {
-                    let first = match first {
-                        Ok(news) => Some(news),
-                        Err(RecvError::Lagged(_)) => None,
-                        Err(RecvError::Closed) => return Err(ConnectionClosed),
-                    };
-                    self.forward(first, &mut news).await?;
-                }
+                first = news.recv() => match first {
+                    Ok(first) => self.forward(first, &mut news).await?,
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return Ok(()),
+                },
                 Ok(()) = newest.changed() => {
                     if self.number.is_some_and(|number| number < *newest.borrow()) {
                         let reason = "Maximum number of websocket connections exceeded. ";
-                        self.send(&[status("max_connections", reason)]).await?;
-                        return self.close(CloseCode::Policy).await;
+                        return self.close("max_connections", reason).await;
                     }
                 }
                 () = clock.sleep_until(auth_due), if self.number.is_none() => {
-                    self.send(&[status("auth_timeout", "No authentication request received.")]).await?;
-                    return self.close(CloseCode::Policy).await;
+                    return self.close("auth_timeout", "No authentication request received.").await;
                 }
             }
         }
     }
 
-    async fn close(&mut self, code: CloseCode) -> Result<(), ConnectionClosed> {
-        self.socket
-            .close(Some(CloseFrame {
-                code,
-                reason: "".into(),
-            }))
-            .await?;
-        Err(ConnectionClosed)
+    /// Sends a status, and closes the connection with code 1008.
+    async fn close(&mut self, word: &str, message: &str) -> Result<(), Error> {
+        self.send(&[status(word, message)]).await?;
+        let frame = CloseFrame {
+            code: CloseCode::Policy,
+            reason: "".into(),
+        };
+        self.socket.close(Some(frame)).await
     }
 
-    /// Sends all events in one frame.
-    async fn send(&mut self, events: &[String]) -> Result<(), ConnectionClosed> {
+    /// Sends all events in one frame. Sends nothing if there is no event.
+    async fn send(&mut self, events: &[String]) -> Result<(), Error> {
+        if events.is_empty() {
+            return Ok(());
+        }
         let frame = format!("[{}]", events.join(","));
-        Ok(self.socket.send(Message::text(frame)).await?)
+        self.socket.send(Message::text(frame)).await
     }
 
     /// Forwards market news to the client. All events that are ready share one frame.
     async fn forward(
         &mut self,
-        first: Option<MarketNews>,
+        first: MarketNews,
         news: &mut broadcast::Receiver<MarketNews>,
-    ) -> Result<(), ConnectionClosed> {
+    ) -> Result<(), Error> {
         let mut ready = Vec::new();
-        let mut next = first;
+        let mut next = Some(first);
         while let Some(item) = next {
             match item {
-                MarketNews::Tick(tick) if self.channels.contains(&tick.channel) => ready.push(tick),
+                MarketNews::Tick(tick) if self.channels.contains(&tick.channel) => {
+                    ready.push(tick.json.clone());
+                }
                 MarketNews::Tick(_) => {}
                 MarketNews::Fault(fault) => {
-                    self.relay(&mut ready).await?;
+                    self.relay(&std::mem::take(&mut ready)).await?;
                     self.fault = fault;
                     if fault == InjectedFault::Abort {
-                        return Err(ConnectionClosed);
+                        return Err(Error::ConnectionClosed);
                     }
                 }
             }
             // An error ends this loop only. The next `recv` in `talk` reports a closed channel.
             next = news.try_recv().ok();
         }
-        self.relay(&mut ready).await
+        self.relay(&ready).await
     }
 
-    async fn relay(&mut self, ready: &mut Vec<Arc<Tick>>) -> Result<(), ConnectionClosed> {
-        let events: Vec<String> = ready.drain(..).map(|tick| tick.json.clone()).collect();
+    async fn relay(&mut self, events: &[String]) -> Result<(), Error> {
         match self.fault {
-            _ if events.is_empty() => Ok(()),
             InjectedFault::Silence => Ok(()),
-            InjectedFault::Garbage => {
+            InjectedFault::Garbage if !events.is_empty() => {
                 let junk = GARBAGE[self.garbage % GARBAGE.len()];
                 self.garbage += 1;
                 if self.garbage.is_multiple_of(3) {
-                    self.socket
-                        .send(Message::binary(vec![0xff, 0xfe, 0x00]))
-                        .await?;
+                    let binary = Message::binary(vec![0xff, 0xfe, 0x00]);
+                    self.socket.send(binary).await?;
                 }
-                Ok(self.socket.send(Message::text(junk)).await?)
+                self.socket.send(Message::text(junk)).await
             }
-            InjectedFault::None
-            | InjectedFault::Abort
-            | InjectedFault::Refusal
-            | InjectedFault::Dribble => self.send(&events).await,
+            _ => self.send(events).await,
         }
     }
 
-    async fn receive(&mut self, text: &str) -> Result<(), ConnectionClosed> {
+    async fn receive(&mut self, text: &str) -> Result<(), Error> {
         let Ok(request) = serde_json::from_str::<ClientMessage>(text) else {
             return self.send(&[status("error", "invalid request")]).await;
         };
@@ -221,8 +203,8 @@ impl ClientConnection {
         }
     }
 
-    async fn authenticate(&mut self, key: &str) -> Result<(), ConnectionClosed> {
-        let settings = &self.shared.settings;
+    async fn authenticate(&mut self, key: &str) -> Result<(), Error> {
+        let settings = &self.market.settings;
         let excluded = settings.excluded.contains(&self.cluster);
         if key != settings.key || excluded || self.fault == InjectedFault::Refusal {
             let words = if excluded {
@@ -232,60 +214,45 @@ impl ClientConnection {
             };
             self.send(&[status("auth_failed", words)]).await?;
             // The simulator drops the connection without a close frame, as the vendor does.
-            return Err(ConnectionClosed);
+            return Err(Error::ConnectionClosed);
         }
-        let newest = &self.shared.newest[&self.cluster];
+        let newest = &self.market.newest[&self.cluster];
         newest.send_modify(|newest| *newest += 1);
         self.number = Some(*newest.borrow());
-        self.shared.connections.fetch_add(1, Ordering::Relaxed);
         self.send(&[status("auth_success", "authenticated")]).await
     }
 
-    async fn subscribe(&mut self, params: &str) -> Result<(), ConnectionClosed> {
+    async fn subscribe(&mut self, params: &str) -> Result<(), Error> {
         let mut answers = Vec::new();
         for name in params.split(',').map(str::trim) {
             // The vendor sends no response to an unknown channel name.
             let Some(channel) = Channel::parse(name) else {
                 continue;
             };
-            let settings = &self.shared.settings;
-            let denied = settings
-                .denied
-                .iter()
-                .any(|ticker| channel.ticker == **ticker);
-            if denied || settings.refused.iter().any(|refused| refused == name) {
+            let refused = &self.market.settings.refused;
+            if self.market.denies(&channel.ticker) || refused.iter().any(|refused| refused == name)
+            {
                 answers.push(status("error", "not authorized"));
             } else if !self.channels.contains(&channel) {
                 // The vendor does not acknowledge an existing subscription again.
-                self.shared.market.hold(&channel.ticker);
+                self.market.hold(&channel.ticker);
                 self.channels.push(channel);
                 answers.push(status("success", &format!("subscribed to: {name}")));
             }
         }
-        if answers.is_empty() {
-            Ok(())
-        } else {
-            self.send(&answers).await
-        }
+        self.send(&answers).await
     }
 
-    async fn unsubscribe(&mut self, params: &str) -> Result<(), ConnectionClosed> {
+    async fn unsubscribe(&mut self, params: &str) -> Result<(), Error> {
         let mut answers = Vec::new();
         for name in params.split(',').map(str::trim) {
-            if let Some(at) = self
-                .channels
-                .iter()
-                .position(|channel| channel.to_string() == name)
-            {
+            let mut channels = self.channels.iter();
+            if let Some(at) = channels.position(|channel| channel.to_string() == name) {
                 self.channels.swap_remove(at);
-                self.shared.market.release(1);
+                self.market.release(1);
                 answers.push(status("success", &format!("unsubscribed to: {name}")));
             }
         }
-        if answers.is_empty() {
-            Ok(())
-        } else {
-            self.send(&answers).await
-        }
+        self.send(&answers).await
     }
 }

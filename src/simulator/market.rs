@@ -1,20 +1,21 @@
-//! Owns the simulated prices: moves every subscribed ticker and sends each step to all connections.
+//! The state that all connections of the simulator share: the prices, the active fault and the
+//! counters. Moves every subscribed ticker and sends each step to all connections;
 //! `SimulatedTicker` creates the events of a step.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{broadcast, watch};
 
-use super::simulated_ticker::{DaySummary, SimulatedTicker, Tick, TradedBar};
-use super::{InjectedFault, RandomWalk, SimulatorSettings};
-use crate::market::Ticker;
-use crate::time::{Clock, Moment, Now, Utc};
+use super::random_walk::RandomWalk;
+use super::simulated_ticker::{SimulatedTicker, Tick};
+use super::{InjectedFault, SimulatorSettings};
+use crate::market::{Cluster, Ticker};
+use crate::time::{Clock, Moment, Utc};
 
 /// The number of events that a connection may lag behind. A slower connection loses events.
 const QUEUE: usize = 4096;
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// A message from the market to all connections, in chronological order.
 #[derive(Clone, Debug)]
@@ -26,217 +27,121 @@ pub(super) enum MarketNews {
     Fault(InjectedFault),
 }
 
-/// A request to the market task.
-enum MarketCommand {
-    Hold(Ticker),
-    Release(usize),
-    Standing(Ticker, oneshot::Sender<Option<DaySummary>>),
-    Minutes(Ticker, oneshot::Sender<Vec<TradedBar>>),
-    Fault(InjectedFault, oneshot::Sender<()>),
-}
-
-/// The handle of a connection for requests to the market task.
-#[derive(Clone, Debug)]
+/// The prices of all tickers, and everything else that the connections share.
+#[derive(Debug)]
 pub(super) struct Market {
-    news: broadcast::Sender<MarketNews>,
-    commands: mpsc::UnboundedSender<MarketCommand>,
+    pub(super) settings: SimulatorSettings,
+    pub(super) clock: Clock,
+    /// The number of REST requests since the start.
+    pub(super) requests: AtomicU64,
+    /// The number of authenticated connections of each cluster since the start. The vendor allows
+    /// one connection per cluster and evicts the older connection.
+    pub(super) newest: HashMap<Cluster, watch::Sender<u64>>,
+    pub(super) news: broadcast::Sender<MarketNews>,
+    /// The active fault, for later connections.
+    pub(super) fault: watch::Sender<InjectedFault>,
+    /// The number of subscriptions of all connections together.
+    pub(super) held: watch::Sender<usize>,
+    tickers: Mutex<Vec<SimulatedTicker>>,
 }
 
 impl Market {
-    /// Starts the market task. The task also publishes the active fault, so that later connections
-    /// can read the fault.
-    pub(super) fn start(
-        settings: &SimulatorSettings,
-        clock: Clock,
-        fault: watch::Sender<InjectedFault>,
-        held: watch::Sender<usize>,
-        tasks: &mut JoinSet<()>,
-    ) -> Self {
-        let (news, _) = broadcast::channel(QUEUE);
-        let (commands, ordered) = mpsc::unbounded_channel();
-        let speed = if settings.speed.is_finite() {
-            settings.speed.clamp(0.01, 1000.0)
-        } else {
-            1.0
-        };
-        let trader = MarketTask {
-            seed: settings.seed,
-            speed,
+    pub(super) fn new(settings: SimulatorSettings, clock: Clock) -> Self {
+        Self {
+            settings,
             clock,
-            news: news.clone(),
-            fault,
-            held,
-            simulated_tickers: Vec::new(),
-        };
-        tasks.spawn(trader.run(ordered));
-        Self { news, commands }
-    }
-
-    pub(super) fn listen(&self) -> broadcast::Receiver<MarketNews> {
-        self.news.subscribe()
-    }
-
-    /// Reports a new subscription to a channel of this ticker, so that the ticker begins to trade.
-    pub(super) fn hold(&self, ticker: &Ticker) {
-        self.order(MarketCommand::Hold(ticker.clone()));
-    }
-
-    /// Reports that this number of subscriptions has ended.
-    pub(super) fn release(&self, channels: usize) {
-        self.order(MarketCommand::Release(channels));
-    }
-
-    /// The current price and day summary of a ticker; `None` for an unknown ticker.
-    pub(super) async fn day_summary(&self, ticker: &Ticker) -> Option<DaySummary> {
-        let (sender, day_summary) = oneshot::channel();
-        self.order(MarketCommand::Standing(ticker.clone(), sender));
-        day_summary.await.ok()?
-    }
-
-    /// The minute bars of the session so far, including the unfinished minute.
-    pub(super) async fn minutes(&self, ticker: &Ticker) -> Vec<TradedBar> {
-        let (sender, minutes) = oneshot::channel();
-        self.order(MarketCommand::Minutes(ticker.clone(), sender));
-        minutes.await.unwrap_or_default()
-    }
-
-    /// Activates a fault. The fault is active when this function returns.
-    pub(super) async fn fault(&self, fault: InjectedFault) {
-        let (done, in_force) = oneshot::channel();
-        self.order(MarketCommand::Fault(fault, done));
-        if in_force.await.is_err() {
-            log::debug!("simulator: the task of the market has ended");
+            requests: AtomicU64::default(),
+            newest: Cluster::ALL
+                .map(|cluster| (cluster, watch::Sender::default()))
+                .into(),
+            news: broadcast::Sender::new(QUEUE),
+            fault: watch::Sender::default(),
+            held: watch::Sender::default(),
+            tickers: Mutex::default(),
         }
     }
 
-    fn order(&self, order: MarketCommand) {
-        if self.commands.send(order).is_err() {
-            log::debug!("simulator: the task of the market has ended");
-        }
+    /// Returns true if the settings exclude this ticker from the entitlement.
+    pub(super) fn denies(&self, ticker: &str) -> bool {
+        self.settings.denied.iter().any(|denied| denied == ticker)
     }
-}
 
-struct MarketTask {
-    seed: u64,
-    speed: f64,
-    clock: Clock,
-    news: broadcast::Sender<MarketNews>,
-    fault: watch::Sender<InjectedFault>,
-    /// The number of subscriptions of all connections together.
-    held: watch::Sender<usize>,
-    simulated_tickers: Vec<SimulatedTicker>,
-}
+    /// Returns the wall-clock time.
+    pub(super) fn utc(&self) -> Utc {
+        self.clock.now().utc.unwrap_or(Utc::PLAUSIBLE)
+    }
 
-impl MarketTask {
-    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<MarketCommand>) {
+    /// Moves the prices forever.
+    pub(super) async fn run(&self) {
+        let mut held = self.held.subscribe();
         loop {
-            let due = self
-                .simulated_tickers
-                .iter()
-                .map(|simulated_tickers| simulated_tickers.due.min(simulated_tickers.ends))
-                .min();
-            let due = self.clock.sleep_until(due.unwrap_or(Moment::NEVER));
+            let due = self.tickers().iter().map(SimulatedTicker::due).min();
             tokio::select! {
-                order = commands.recv() => match order {
-                    Some(MarketCommand::Hold(ticker)) => {
-                        self.list(&ticker);
-                        self.held.send_modify(|held| *held += 1);
-                    }
-                    Some(MarketCommand::Release(channels)) => self.held.send_modify(|held| *held -= channels),
-                    // The requester may no longer wait for the response.
-                    Some(MarketCommand::Standing(ticker, sender)) => {
-                        sender.send(self.seen(&ticker, SimulatedTicker::day_summary)).ok();
-                    }
-                    Some(MarketCommand::Minutes(ticker, sender)) => {
-                        sender.send(self.seen(&ticker, SimulatedTicker::minutes).unwrap_or_default()).ok();
-                    }
-                    Some(MarketCommand::Fault(fault, done)) => {
-                        self.trade();
-                        self.fault.send_replace(fault);
-                        self.tell(MarketNews::Fault(fault));
-                        // The requester may no longer wait for the response.
-                        done.send(()).ok();
-                    }
-                    None => return,
-                },
-                () = due => self.trade(),
+                () = self.clock.sleep_until(due.unwrap_or(Moment::NEVER)) => self.trade(),
+                // A new ticker can be due before all others.
+                _ = held.changed() => {}
             }
         }
     }
 
-    fn interval(&self, of: Duration) -> Duration {
-        of.div_f64(self.speed).max(Duration::from_millis(1))
-    }
-
-    fn list(&mut self, ticker: &Ticker) {
-        if self
-            .simulated_tickers
-            .iter()
-            .any(|simulated_tickers| simulated_tickers.walk.ticker() == ticker)
-        {
-            return;
+    /// Counts a new subscription to a channel of this ticker, so that the ticker begins to trade.
+    pub(super) fn hold(&self, ticker: &Ticker) {
+        let mut tickers = self.tickers();
+        if !tickers.iter().any(|traded| traded.walk.ticker == *ticker) {
+            tickers.extend(self.open(ticker));
         }
-        if let Some(simulated_tickers) = self.open(ticker) {
-            self.simulated_tickers.push(simulated_tickers);
-        }
+        drop(tickers);
+        self.held.send_modify(|held| *held += 1);
     }
 
-    /// Creates a ticker in its state at the start of trading; `None` for an unknown ticker.
-    fn open(&self, ticker: &Ticker) -> Option<SimulatedTicker> {
-        let walk = RandomWalk::new(ticker, self.seed)?;
-        let now = self.clock.now();
-        // The first step is due after one second, so that a demo shows VIX without a wait of 15 s.
-        let due = now.monotonic + self.interval(Duration::from_secs(1));
-        Some(SimulatedTicker::new(walk, due, now, self.interval(MINUTE)))
+    /// Counts the end of this number of subscriptions.
+    pub(super) fn release(&self, channels: usize) {
+        self.held.send_modify(|held| *held -= channels);
     }
 
-    /// Applies `look` to a ticker, traded or not; `None` for an unknown ticker.
-    fn seen<T>(&self, ticker: &Ticker, look: impl Fn(&SimulatedTicker) -> T) -> Option<T> {
-        let mut all = self.simulated_tickers.iter();
-        match all.find(|simulated_tickers| simulated_tickers.walk.ticker() == ticker) {
-            Some(simulated_tickers) => Some(look(simulated_tickers)),
+    /// Applies `look` to a ticker, traded or not. Returns `None` for an unknown ticker.
+    pub(super) fn look<T>(
+        &self,
+        ticker: &str,
+        look: impl FnOnce(&SimulatedTicker) -> T,
+    ) -> Option<T> {
+        let tickers = self.tickers();
+        let traded = tickers.iter().find(|traded| traded.walk.ticker == *ticker);
+        match traded {
+            Some(traded) => Some(look(traded)),
             None => Some(look(&self.open(ticker)?)),
         }
     }
 
-    fn trade(&mut self) {
+    /// Activates a fault for all events after this call.
+    pub(super) fn inject(&self, fault: InjectedFault) {
+        self.trade();
+        self.fault.send_replace(fault);
+        self.news.send(MarketNews::Fault(fault)).ok();
+    }
+
+    /// Creates a ticker in its state at the start of trading; `None` for an unknown ticker.
+    fn open(&self, ticker: &str) -> Option<SimulatedTicker> {
+        let walk = RandomWalk::new(ticker, self.settings.seed)?;
+        let speed = match self.settings.speed {
+            speed if speed.is_finite() => speed.clamp(0.01, 1000.0),
+            _ => 1.0,
+        };
+        Some(SimulatedTicker::new(walk, self.clock.now(), speed))
+    }
+
+    fn trade(&self) {
         let now = self.clock.now();
-        let minute = self.interval(MINUTE);
-        for at in 0..self.simulated_tickers.len() {
-            let interval = self.interval(self.simulated_tickers[at].walk.interval());
-            // The loop processes each due step separately, so that no value is lost if a manual
-            // clock jumps.
-            loop {
-                let simulated_tickers = &mut self.simulated_tickers[at];
-                let due = simulated_tickers.due.min(simulated_tickers.ends);
-                if due > now.monotonic {
-                    break;
-                }
-                let millis = wall(now, due);
-                let ticks = if simulated_tickers.due == due {
-                    simulated_tickers.due = due + interval;
-                    simulated_tickers.step(millis)
-                } else {
-                    simulated_tickers.ends = due + minute;
-                    vec![simulated_tickers.bar(millis)]
-                };
-                for tick in ticks {
-                    self.tell(MarketNews::Tick(Arc::new(tick)));
-                }
+        for ticker in self.tickers().iter_mut() {
+            for tick in ticker.advance(now) {
+                // An error means only that no connection listens.
+                self.news.send(MarketNews::Tick(Arc::new(tick))).ok();
             }
         }
     }
 
-    fn tell(&self, news: MarketNews) {
-        // The broadcast fails only if no connection listens, and the market continues without
-        // listeners.
-        let _listeners = self.news.send(news).unwrap_or(0);
+    /// Locks the tickers. A poisoned lock is acceptable, because the prices are not real.
+    fn tickers(&self) -> MutexGuard<'_, Vec<SimulatedTicker>> {
+        self.tickers.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The wall clock time of a past moment, in milliseconds since the Unix epoch.
-fn wall(now: Now, at: Moment) -> i64 {
-    let utc = now.utc.unwrap_or(Utc::PLAUSIBLE);
-    let ago = i64::try_from(now.monotonic.since(at).as_millis()).unwrap_or(0);
-    utc.0.saturating_sub(ago)
 }

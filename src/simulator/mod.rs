@@ -8,12 +8,12 @@ mod random_walk;
 mod rest;
 mod simulated_ticker;
 
-use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use http_body_util::Full;
@@ -22,11 +22,13 @@ use hyper::header::{
     CONNECTION, DATE, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
 };
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -37,7 +39,6 @@ use crate::net::Boxed;
 use crate::time::Clock;
 use client_connection::ClientConnection;
 use market::Market;
-pub use random_walk::RandomWalk;
 
 /// The settings of a simulator.
 #[derive(Clone, Debug)]
@@ -96,32 +97,8 @@ pub enum InjectedFault {
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
-    tally: watch::Receiver<usize>,
-    shared: Arc<SimulatorState>,
+    market: Arc<Market>,
     _server: JoinSet<()>,
-}
-
-impl std::fmt::Debug for SimulatorState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SimulatorState")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The state that all connections share.
-struct SimulatorState {
-    settings: SimulatorSettings,
-    clock: Clock,
-    market: Market,
-    fault: watch::Receiver<InjectedFault>,
-    /// The sequence number of the newest authenticated connection of each cluster. The vendor
-    /// allows one connection per cluster and evicts the older connection.
-    newest: HashMap<Cluster, watch::Sender<u64>>,
-    /// The number of authenticated connections since the start.
-    connections: AtomicU64,
-    /// The number of REST requests since the start.
-    requests: AtomicU64,
 }
 
 impl Simulator {
@@ -131,36 +108,19 @@ impl Simulator {
     /// Returns an I/O error if no port is available.
     #[inline(never)]
     pub fn start(settings: SimulatorSettings, clock: Clock) -> Boxed<'static, io::Result<Self>> {
-        Box::pin(Self::started(settings, clock))
-    }
-
-    async fn started(settings: SimulatorSettings, clock: Clock) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        let (fault, fault_seen) = watch::channel(InjectedFault::None);
-        let mut server = JoinSet::new();
-        let (held, tally) = watch::channel(0);
-        let market = Market::start(&settings, clock.clone(), fault, held, &mut server);
-        let newest = Cluster::ALL
-            .into_iter()
-            .map(|cluster| (cluster, watch::Sender::new(0)))
-            .collect();
-        let connections = AtomicU64::new(0);
-        let shared = Arc::new(SimulatorState {
-            settings,
-            clock,
-            market,
-            fault: fault_seen,
-            newest,
-            connections,
-            requests: AtomicU64::new(0),
-        });
-        server.spawn(accept(listener, shared.clone()));
-        Ok(Self {
-            address,
-            tally,
-            shared,
-            _server: server,
+        Box::pin(async {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+            let address = listener.local_addr()?;
+            let market = Arc::new(Market::new(settings, clock));
+            let mut server = JoinSet::new();
+            server.spawn(accept(listener, market.clone()));
+            let trading = market.clone();
+            server.spawn(async move { trading.run().await });
+            Ok(Self {
+                address,
+                market,
+                _server: server,
+            })
         })
     }
 
@@ -171,34 +131,35 @@ impl Simulator {
 
     /// The number of subscriptions of all clients together. The receiver reports each change.
     pub fn subscriptions(&self) -> watch::Receiver<usize> {
-        self.tally.clone()
+        self.market.held.subscribe()
     }
 
     /// The number of connections that were authenticated since the start.
     pub fn connections(&self) -> u64 {
-        self.shared.connections.load(Ordering::Relaxed)
+        let counts = self.market.newest.values();
+        counts.map(|newest| *newest.borrow()).sum()
     }
 
     /// The number of REST requests since the start.
     pub fn requests(&self) -> u64 {
-        self.shared.requests.load(Ordering::Relaxed)
+        self.market.requests.load(Ordering::Relaxed)
     }
 
     /// Activates a fault. Events from before the call are sent without the fault; when this
     /// function returns, the fault affects every later event.
-    pub async fn fault(&self, fault: InjectedFault) {
-        self.shared.market.fault(fault).await;
+    pub fn fault(&self, fault: InjectedFault) {
+        self.market.inject(fault);
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<SimulatorState>) {
+async fn accept(listener: TcpListener, market: Arc<Market>) {
     // Dropping the simulator drops this set, and with the set every connection.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(stream, shared.clone()));
+                    connections.spawn(serve(stream, market.clone()));
                 }
                 Err(error) => log::debug!("simulator: cannot accept a connection: {error}"),
             },
@@ -207,18 +168,15 @@ async fn accept(listener: TcpListener, shared: Arc<SimulatorState>) {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<SimulatorState>) {
+async fn serve(stream: TcpStream, market: Arc<Market>) {
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("simulator: cannot set TCP_NODELAY: {error}");
     }
-    let stream = FaultyStream {
-        stream,
-        fault: shared.fault.clone(),
-    };
-    // The upgraded connection runs in a separate task. Dropping this set ends that task together
-    // with the current task.
-    let mut upgraded = JoinSet::new();
-    let (sender, mut upgrades) = tokio::sync::mpsc::channel(1);
+    let (reader, writer) = stream.into_split();
+    let fault = market.fault.subscribe();
+    let stream = tokio::io::join(reader, FaultyWriter { writer, fault });
+    let (sender, mut upgrades) = mpsc::channel(1);
+    let shared = market.clone();
     let service = service_fn(move |request| answer(request, shared.clone(), sender.clone()));
     let exchange = hyper::server::conn::http1::Builder::new()
         // The function `answer` sets the `Date` header from the simulator's clock.
@@ -228,112 +186,98 @@ async fn serve(stream: TcpStream, shared: Arc<SimulatorState>) {
     if let Err(error) = exchange.await {
         log::debug!("simulator: the HTTP connection failed: {error}");
     }
-    if let Some(connection) = upgrades.recv().await {
-        upgraded.spawn(connection);
-    }
-    while upgraded.join_next().await.is_some() {}
-}
-
-type Upgraded = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-async fn answer(
-    request: Request<Incoming>,
-    shared: Arc<SimulatorState>,
-    upgrades: tokio::sync::mpsc::Sender<Upgraded>,
-) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
-    let clock = shared.clock.clone();
-    let mut answer = undated(request, shared, upgrades).await?;
-    if let Some(utc) = clock.now().utc
-        && let Ok(date) = HeaderValue::from_str(&utc.http_date())
-    {
-        answer.headers_mut().insert(DATE, date);
-    }
-    Ok(answer)
-}
-
-async fn undated(
-    mut request: Request<Incoming>,
-    shared: Arc<SimulatorState>,
-    upgrades: tokio::sync::mpsc::Sender<Upgraded>,
-) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
-    if let Some(answer) = rest::answer(&request, &shared).await {
-        return answer;
-    }
-    let path = request.uri().path();
-    let Some(cluster) = Cluster::ALL
-        .into_iter()
-        .find(|cluster| path.strip_prefix('/') == Some(cluster.path()))
-    else {
-        return Response::builder()
-            .status(StatusCode::NOT_FOUND)
-            .body(Full::default());
+    let Some((cluster, upgrade)) = upgrades.recv().await else {
+        return;
     };
-    let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
-        return Response::builder()
-            .status(StatusCode::UPGRADE_REQUIRED)
-            .body(Full::default());
-    };
-    let response = Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header(CONNECTION, "Upgrade")
-        .header(UPGRADE, "websocket")
-        .header(SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
-        .body(Full::default());
-    let upgrade = hyper::upgrade::on(&mut request);
-    let connection: Upgraded = Box::pin(async move {
-        match upgrade.await {
-            Ok(upgraded) => {
-                let socket =
-                    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None)
-                        .await;
-                ClientConnection::new(cluster, socket, shared).run().await;
-            }
-            Err(error) => log::debug!("simulator: the upgrade failed: {error}"),
+    match upgrade.await {
+        Ok(upgraded) => {
+            let stream = TokioIo::new(upgraded);
+            let socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
+            ClientConnection::run(cluster, socket, market).await;
         }
-    });
-    if upgrades.send(connection).await.is_err() {
-        log::debug!("simulator: the connection ended before its upgrade");
+        Err(error) => log::debug!("simulator: the upgrade failed: {error}"),
     }
+}
+
+type SimulatorResponse = Response<Full<Bytes>>;
+
+/// Creates a response without a body.
+fn empty(status: StatusCode) -> SimulatorResponse {
+    let mut response = SimulatorResponse::default();
+    *response.status_mut() = status;
     response
 }
 
-/// A TCP connection that sends one byte at a time during `InjectedFault::Dribble`.
-struct FaultyStream {
-    stream: TcpStream,
+/// Answers a request, and passes the upgrade of a WebSocket request to `upgrades`.
+async fn answer(
+    mut request: Request<Incoming>,
+    market: Arc<Market>,
+    upgrades: mpsc::Sender<(Cluster, OnUpgrade)>,
+) -> Result<SimulatorResponse, Infallible> {
+    let response = rest::answer(&request, &market);
+    let mut response = response.unwrap_or_else(|| websocket(&mut request, &upgrades));
+    if let Some(utc) = market.clock.now().utc
+        && let Ok(date) = HeaderValue::from_str(&utc.http_date())
+    {
+        response.headers_mut().insert(DATE, date);
+    }
+    Ok(response)
+}
+
+fn websocket(
+    request: &mut Request<Incoming>,
+    upgrades: &mpsc::Sender<(Cluster, OnUpgrade)>,
+) -> SimulatorResponse {
+    let mut clusters = Cluster::ALL.into_iter();
+    let name = request.uri().path().strip_prefix('/');
+    let Some(cluster) = clusters.find(|cluster| name == Some(cluster.path())) else {
+        return empty(StatusCode::NOT_FOUND);
+    };
+    let key = request.headers().get(SEC_WEBSOCKET_KEY);
+    let accept = key.map(|key| HeaderValue::try_from(derive_accept_key(key.as_bytes())));
+    let Some(Ok(accept)) = accept else {
+        return empty(StatusCode::UPGRADE_REQUIRED);
+    };
+    let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
+    response.headers_mut().extend([
+        (CONNECTION, HeaderValue::from_static("Upgrade")),
+        (UPGRADE, HeaderValue::from_static("websocket")),
+        (SEC_WEBSOCKET_ACCEPT, accept),
+    ]);
+    // The queue has a free place, because a connection is upgraded only once.
+    upgrades
+        .try_send((cluster, hyper::upgrade::on(request)))
+        .ok();
+    response
+}
+
+/// The writing half of a TCP connection. During `InjectedFault::Dribble`, this half sends one byte
+/// at a time.
+struct FaultyWriter {
+    writer: OwnedWriteHalf,
     fault: watch::Receiver<InjectedFault>,
 }
 
-impl AsyncRead for FaultyStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for FaultyStream {
+impl AsyncWrite for FaultyWriter {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let dribble = *this.fault.borrow() == InjectedFault::Dribble;
-        let part = if dribble {
-            &buf[..buf.len().min(1)]
+        let dribbles = *self.fault.borrow() == InjectedFault::Dribble;
+        let length = if dribbles {
+            buf.len().min(1)
         } else {
-            buf
+            buf.len()
         };
-        Pin::new(&mut this.stream).poll_write(cx, part)
+        Pin::new(&mut self.writer).poll_write(cx, &buf[..length])
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_shutdown(cx)
     }
 }

@@ -4,24 +4,32 @@
 use core::time::Duration;
 
 use crate::market::{AssetClass, Bar, Price, Symbol, Ticker};
+use crate::massive::aggregates::MINUTE;
 use crate::time::Utc;
 
 /// The duration of the regular hours, in minutes.
 const SESSION: i64 = 390;
-/// The duration of a minute, in milliseconds.
-const MINUTE: i64 = 60_000;
+
+/// A bar and its traded volume, in shares or contracts.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct TradedBar {
+    pub(super) bar: Bar,
+    pub(super) volume: u64,
+}
 
 /// The random walk of one instrument, with its current price.
 #[derive(Clone, Debug)]
-pub struct RandomWalk {
-    ticker: Ticker,
-    class: AssetClass,
+pub(super) struct RandomWalk {
+    pub(super) ticker: Ticker,
+    pub(super) class: AssetClass,
     price: f64,
     home: f64,
-    previous_close: Price,
+    /// The closing price of the previous day.
+    pub(super) previous_close: Price,
     /// The standard deviation of one step, in the unit of the price.
     step: f64,
-    interval: Duration,
+    /// The time between two values at normal speed.
+    pub(super) interval: Duration,
     /// A hash that differs between tickers and between seeds.
     salt: u64,
     random: fastrand::Rng,
@@ -31,8 +39,8 @@ pub struct RandomWalk {
 
 /// The columns are the ticker, the start price, the previous close, the standard deviation of one
 /// step, and the seconds between two values. SPX moves about once a second; Cboe publishes the VIX
-/// family every 15 s.
-const INDICES: [(&str, f64, f64, f64, u64); 8] = [
+/// family every 15 s. `share` derives the values of any other share from its name.
+const WALKS: [(&str, f64, f64, f64, u64); 14] = [
     ("I:SPX", 5912.34, 5887.61, 0.35, 1),
     ("I:NDX", 20_740.12, 20_688.04, 1.9, 1),
     ("I:DJI", 43_408.47, 43_268.94, 2.4, 1),
@@ -41,23 +49,18 @@ const INDICES: [(&str, f64, f64, f64, u64); 8] = [
     ("I:VIX9D", 16.41, 16.92, 0.05, 15),
     ("I:VIX3M", 18.93, 19.08, 0.03, 15),
     ("I:VVIX", 98.4, 99.1, 0.15, 15),
-];
-
-/// The columns are the symbol, the start price, the previous close and the standard deviation of
-/// one step. `share` derives the values of any other share from its name.
-const SHARES: [(&str, f64, f64, f64); 6] = [
-    ("SPY", 590.87, 588.45, 0.035),
-    ("QQQ", 504.98, 503.7, 0.045),
-    ("AAPL", 229.87, 228.52, 0.02),
-    ("MSFT", 417.0, 412.87, 0.03),
-    ("NVDA", 141.95, 146.67, 0.02),
-    ("BRK.B", 476.57, 472.31, 0.03),
+    ("SPY", 590.87, 588.45, 0.035, 1),
+    ("QQQ", 504.98, 503.7, 0.045, 1),
+    ("AAPL", 229.87, 228.52, 0.02, 1),
+    ("MSFT", 417.0, 412.87, 0.03, 1),
+    ("NVDA", 141.95, 146.67, 0.02, 1),
+    ("BRK.B", 476.57, 472.31, 0.03, 1),
 ];
 
 impl RandomWalk {
     /// Creates the walk of a ticker; the same seed gives the same walk. Returns `None` for an
     /// unknown ticker. The vendor acknowledges an unknown ticker too, but sends no data for it.
-    pub fn new(ticker: &str, seed: u64) -> Option<Self> {
+    pub(super) fn new(ticker: &str, seed: u64) -> Option<Self> {
         // Tickers are case-sensitive: the vendor does not know the ticker "spy".
         let symbol = Symbol::from_ticker(ticker)?;
         // The hash is FNV-1a, but any hash function is suitable. Without the hash, two tickers
@@ -67,16 +70,11 @@ impl RandomWalk {
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             });
-        let (price, previous_close, step, seconds) = match symbol.class() {
-            AssetClass::Index => INDICES
-                .iter()
-                .find(|row| row.0 == ticker)
-                .map(|row| (row.1, row.2, row.3, row.4))?,
-            AssetClass::Option => (9.76, 9.48, 0.03, 2),
-            AssetClass::Equity => SHARES
-                .iter()
-                .find(|row| row.0 == ticker)
-                .map_or_else(|| share(name), |row| (row.1, row.2, row.3, 1)),
+        let known = WALKS.into_iter().find(|row| row.0 == ticker);
+        let (_, price, previous_close, step, seconds) = match symbol.class() {
+            AssetClass::Index => known?,
+            AssetClass::Option => ("", 9.76, 9.48, 0.03, 2),
+            AssetClass::Equity => known.unwrap_or_else(|| share(name)),
         };
         let salt = seed ^ name;
         Some(Self {
@@ -93,37 +91,18 @@ impl RandomWalk {
         })
     }
 
-    /// The ticker of the instrument.
-    pub fn ticker(&self) -> &Ticker {
-        &self.ticker
-    }
-
-    /// The asset class of the instrument.
-    pub const fn class(&self) -> AssetClass {
-        self.class
-    }
-
-    /// The time between two values at normal speed.
-    pub const fn interval(&self) -> Duration {
-        self.interval
-    }
-
-    /// The closing price of the previous day.
-    pub const fn previous_close(&self) -> Price {
-        self.previous_close
-    }
-
     /// The current price, rounded to cents.
-    pub fn price(&self) -> Price {
+    pub(super) fn price(&self) -> Price {
         cents(self.price)
     }
 
     /// The minute bars of one session before the time `begins`, in milliseconds since the Unix
-    /// epoch. The last bar closes at `price`. The same minute and `price` always give the same bar.
-    pub fn back(&self, begins: i64, price: Price) -> Vec<Bar> {
+    /// epoch. The last bar closes at the current price. The same minute and price always give the
+    /// same bar.
+    pub(super) fn back(&self, begins: i64) -> Vec<TradedBar> {
         let minute = self.step * (60.0 / self.interval.as_secs_f64()).sqrt();
-        let mut close = price.as_f64();
-        let mut bars: Vec<Bar> = (1..=SESSION)
+        let mut close = self.price().as_f64();
+        let mut bars: Vec<TradedBar> = (1..=SESSION)
             .map(|ago| {
                 let start = begins - ago * MINUTE;
                 let mut random = fastrand::Rng::with_seed(self.salt ^ start.unsigned_abs());
@@ -139,26 +118,24 @@ impl RandomWalk {
                     end: Utc(start + MINUTE),
                 };
                 close = open;
-                bar
+                let mut random = fastrand::Rng::with_seed(!self.salt ^ start.unsigned_abs());
+                let volume = match self.class {
+                    AssetClass::Index => 0,
+                    AssetClass::Option => random.u32(0..25),
+                    AssetClass::Equity => random.u32(20_000..180_000),
+                };
+                TradedBar {
+                    bar,
+                    volume: volume.into(),
+                }
             })
             .collect();
         bars.reverse();
         bars
     }
 
-    /// The traded volume of the minute that begins at `start`, in milliseconds since the Unix
-    /// epoch. The volume of an index is 0.
-    pub fn volume(&self, start: i64) -> u32 {
-        let mut random = fastrand::Rng::with_seed(!self.salt ^ start.unsigned_abs());
-        match self.class {
-            AssetClass::Index => 0,
-            AssetClass::Option => random.u32(0..25),
-            AssetClass::Equity => random.u32(20_000..180_000),
-        }
-    }
-
     /// The size of the trade in this step, or `None` if this step has no trade.
-    pub fn trade(&mut self) -> Option<u32> {
+    pub(super) fn trade(&mut self) -> Option<u32> {
         match self.class {
             AssetClass::Index => None,
             AssetClass::Option => self.size_rng.bool().then(|| self.size_rng.u32(1..=12)),
@@ -168,35 +145,35 @@ impl RandomWalk {
         }
     }
 
+    /// The usual unit of a size, in shares or contracts.
+    pub(super) fn lot(&self) -> u32 {
+        match self.class {
+            AssetClass::Equity => 100,
+            AssetClass::Index | AssetClass::Option => 1,
+        }
+    }
+
     /// The sizes of the bid and of the ask, in shares or contracts.
-    pub fn sizes(&mut self) -> (u32, u32) {
-        let unit = if self.class == AssetClass::Equity {
-            100
-        } else {
-            1
-        };
-        let mut size = || unit * self.size_rng.u32(5..=60);
+    pub(super) fn sizes(&mut self) -> (u32, u32) {
+        let lot = self.lot();
+        let mut size = || lot * self.size_rng.u32(5..=60);
         (size(), size())
     }
 
     /// The bid and the ask around a price.
-    pub fn around(&self, price: Price) -> (Price, Price) {
+    pub(super) fn around(&self, price: Price) -> (Price, Price) {
         // Prices have whole cents, so the distance between price and bid (or ask) is one cent for a
         // share. The distance is five cents for an option.
-        let part = if self.class == AssetClass::Equity {
-            100
-        } else {
-            20
+        let half = match self.class {
+            AssetClass::Equity => Price::SCALE / 100,
+            AssetClass::Index | AssetClass::Option => Price::SCALE / 20,
         };
-        let half = Price::SCALE / part;
-        (
-            Price::from_scaled(price.scaled() - half),
-            Price::from_scaled(price.scaled() + half),
-        )
+        let moved = |by| Price::from_scaled(price.scaled() + by);
+        (moved(-half), moved(half))
     }
 
     /// Moves the price by one random step. Returns the new price, rounded to cents.
-    pub fn step(&mut self) -> Price {
+    pub(super) fn step(&mut self) -> Price {
         // A weak force toward the start price keeps the price plausible, even if a demo runs for
         // years.
         self.price += normal(&mut self.random) * self.step + (self.home - self.price) * 0.001;
@@ -215,19 +192,13 @@ fn cents(price: f64) -> Price {
     Price::from_scaled(cents * (Price::SCALE / 100))
 }
 
-/// Derives the parameters of a share without a row in `SHARES` from the hash of its name: the start
-/// price, the previous close, the standard deviation of one step, and the seconds between two
-/// values.
-fn share(name: u64) -> (f64, f64, f64, u64) {
+/// Derives the row of a share that is not in `WALKS` from the hash of its name.
+fn share(name: u64) -> (&'static str, f64, f64, f64, u64) {
     let price = 20.0 + (name % 28_000) as f64 / 100.0;
     // The previous close differs from the price by at most about two per cent.
     let change = (name / 28_000 % 401) as f64 / 10_000.0 - 0.02;
-    (
-        price,
-        (price * (1.0 - change) * 100.0).round() / 100.0,
-        price * 6e-5,
-        1,
-    )
+    let previous_close = (price * (1.0 - change) * 100.0).round() / 100.0;
+    ("", price, previous_close, price * 6e-5, 1)
 }
 
 #[cfg(test)]
@@ -263,7 +234,7 @@ mod tests {
     fn an_unknown_ticker_has_no_random_walk() {
         assert!(RandomWalk::new("I:NOSUCH", 0).is_none());
         assert!(RandomWalk::new("spy", 0).is_none());
-        let class = |ticker| RandomWalk::new(ticker, 0).map(|walk| walk.class());
+        let class = |ticker| RandomWalk::new(ticker, 0).map(|walk| walk.class);
         assert_eq!(class("COMP"), Some(AssetClass::Equity));
     }
 
@@ -272,7 +243,11 @@ mod tests {
         const BEGINS: i64 = 1_795_447_800_000;
         for ticker in ["I:SPX", "SPY", "O:SPY251219C00650000"] {
             let walk = RandomWalk::new(ticker, 1).unwrap();
-            let bars = walk.back(BEGINS, walk.price());
+            let back = |begins| -> Vec<Bar> {
+                let bars = walk.back(begins).into_iter();
+                bars.map(|traded| traded.bar).collect()
+            };
+            let bars = back(BEGINS);
             assert_eq!(bars.len(), 390);
             let last = bars.last().unwrap();
             assert_eq!((last.close, last.end), (walk.price(), Utc(BEGINS)));
@@ -282,9 +257,9 @@ mod tests {
             assert!(bars.iter().all(|bar| {
                 bar.low <= bar.open.min(bar.close) && bar.high >= bar.open.max(bar.close)
             }));
-            assert_eq!(walk.back(BEGINS, walk.price()), bars);
+            assert_eq!(back(BEGINS), bars);
             // One minute later, the same minutes appear one place earlier in the list.
-            let later = walk.back(BEGINS + MINUTE, walk.price());
+            let later = back(BEGINS + MINUTE);
             assert_eq!(later[388].start, bars[389].start);
         }
     }

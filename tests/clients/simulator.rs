@@ -16,8 +16,8 @@ async fn main() -> std::io::Result<()> {
     let simulator = Simulator::start(settings, Clock::system()).await?;
     println!("listening on {}", simulator.address());
     while drops.recv().await.is_some() {
-        simulator.fault(InjectedFault::Abort).await;
-        simulator.fault(InjectedFault::None).await;
+        simulator.fault(InjectedFault::Abort);
+        simulator.fault(InjectedFault::None);
     }
     Ok(())
 }

@@ -398,8 +398,8 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
         // SIGUSR1 breaks the vendor connection once, so that the user can observe the displays
         // without a vendor.
         while losses.recv().await.is_some() {
-            simulator.fault(InjectedFault::Abort).await;
-            simulator.fault(InjectedFault::None).await;
+            simulator.fault(InjectedFault::Abort);
+            simulator.fault(InjectedFault::None);
         }
     };
     tokio::select! {

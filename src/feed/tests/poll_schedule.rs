@@ -218,7 +218,11 @@ fn failures_double_the_wait_up_to_a_minute_with_a_pace_and_ten_minutes_without()
         });
         assert_eq!(waits, expected);
         bench.quotes(now);
-        assert_eq!(bench.0.retry.0, RETRY_FIRST, "an answer, and all is well");
+        assert_eq!(
+            bench.0.retry.next(),
+            RETRY_FIRST,
+            "an answer, and all is well"
+        );
     }
 }
 

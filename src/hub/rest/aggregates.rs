@@ -1,47 +1,40 @@
-//! The one-minute bars of the session, for displays that connect in the middle of the session. One
-//! task owns the bars and receives every minute bar that passes. Older bars are requested from the
-//! vendor once for all clients, and merged.
+//! The one-minute bars of the session, for displays that connect in the middle of the session. The
+//! cache receives every minute bar that passes. Older bars are requested from the vendor once for
+//! all clients, and merged.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use super::aggregates_request::{AggregatesRequest, InvalidRequest};
-use super::bar_store::{BarRange, BarStore, CachedBar, CachedBars};
-use super::cache::QuotesError;
-use super::quotes::QuoteCache;
+pub(crate) use super::aggregates_request::AggregatesRequest;
+use super::bar_store::{BarStore, CachedBars};
+use super::cache::{AnswerInfo, QuotesError};
+use super::quotes::{QuoteCache, lock};
 use crate::hub::RelayedEvent;
-use crate::market::ChannelKind;
+use crate::market::{ChannelKind, Symbol};
+use crate::massive::aggregates::{self, Aggregates, TradedBar};
 use crate::massive::websocket::{self, Event, MarketData};
 use crate::time::Now;
 
-/// The maximum number of queued commands. A full queue makes the upstreams and the requests wait.
-const QUEUE: usize = 64;
+/// The lifetime of a response of the vendor: one minute later there is a new bar.
+const TTL: Duration = Duration::from_secs(60);
 
-enum BarCommand {
-    /// Bars that passed on the minute channels of an upstream, and true if the prices of the
-    /// upstream are simulated.
-    Seen(bool, Vec<RelayedEvent>),
-    /// The vendor's complete bars of a span, and true if their prices are simulated.
-    Fetched(BarRange, Vec<CachedBar>, bool),
-    Read(BarRange, oneshot::Sender<CachedBars>),
-}
-
-/// A handle to the task that owns the one-minute bars.
-#[derive(Clone, Debug)]
-pub struct BarCache(mpsc::Sender<BarCommand>);
+/// A handle to the one-minute bars. All clones share the bars.
+#[derive(Clone, Debug, Default)]
+pub struct BarCache(Arc<Mutex<BarStore>>);
 
 impl BarCache {
-    /// Returns a handle to an empty store, and the task that owns the store. The task must run as
-    /// long as a handle exists.
-    pub fn new() -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (commands, ordered) = mpsc::channel(QUEUE);
-        (Self(commands), keep(ordered))
-    }
-
-    /// Reports the bars that passed on the minute channels of an upstream, if there are any.
+    /// Stores the bars that passed on the minute channels of an upstream, if there are any.
     /// `simulated` is true if the prices of the upstream are simulated.
-    pub(crate) async fn seen(&self, simulated: bool, bars: Vec<RelayedEvent>) {
-        self.order(BarCommand::Seen(simulated, bars)).await;
+    pub(crate) fn seen(&self, simulated: bool, bars: &[RelayedEvent]) {
+        let mut store = self.store();
+        store.set_simulated(simulated);
+        for event in bars {
+            if let Some(bar) = streamed(event) {
+                store.stream(&event.channel.ticker, bar);
+            }
+        }
     }
 
     /// Returns the response body for the requested bars. If the vendor does not provide the bars
@@ -56,115 +49,100 @@ impl BarCache {
         request: &AggregatesRequest,
         now: Now,
     ) -> Result<String, QuotesError> {
-        let span = request.span(now);
-        let mut held = self.read(&span).await;
-        let reported = quotes
-            .simulated()
-            .filter(|reported| *reported != held.simulated);
-        if let Some(simulated) = reported {
-            // The vendor has changed between real and simulated prices, and only a REST response
-            // shows the change.
-            self.seen(simulated, Vec::new()).await;
-            held = self.read(&span).await;
+        let AggregatesRequest { symbol, span } = request;
+        if let Some(simulated) = quotes.simulated() {
+            // If the vendor has changed between real and simulated prices, it is possible that only
+            // a REST response shows the change.
+            self.store().set_simulated(simulated);
         }
-        if held.whole {
-            return Ok(request.body(&held, false));
-        }
-        let path = request.path(&span);
-        let simulated = |body: &[u8]| Some(request.minutes(body)?.1);
-        let answer = quotes.minutes(&path, simulated).await;
-        let stale = match &answer {
-            Ok(answer) => {
-                let made = now.utc.map(|utc| utc.0 - answer.age.as_millis() as i64);
-                let (fetched, simulated) = request.minutes(&answer.body).unwrap_or_default();
-                let span = request.fetched(&span, made);
-                self.order(BarCommand::Fetched(span, fetched, simulated))
-                    .await;
-                answer.stale
-            }
-            Err(_) => true,
+        let body = |held: &CachedBars, stale| {
+            aggregates::body(symbol.ticker(), &held.bars, stale, held.simulated)
         };
-        let held = self.read(&span).await;
-        match answer {
-            Err(error) if held.minutes.is_empty() => Err(error),
-            _ => Ok(request.body(&held, stale)),
+        let held = self.store().read(span);
+        if held.whole {
+            return Ok(body(&held, false));
         }
-    }
-
-    async fn read(&self, span: &BarRange) -> CachedBars {
-        let (reply, held) = oneshot::channel();
-        self.order(BarCommand::Read(span.clone(), reply)).await;
-        held.await.unwrap_or_default()
-    }
-
-    async fn order(&self, order: BarCommand) {
-        // An error means that the owner of the bars has ended, because the hub is ending.
-        self.0.send(order).await.ok();
-    }
-}
-
-async fn keep(mut commands: mpsc::Receiver<BarCommand>) {
-    let mut store = BarStore::default();
-    let mut text = String::new();
-    while let Some(order) = commands.recv().await {
-        match order {
-            BarCommand::Seen(simulated, bars) => {
-                store.set_simulated(simulated);
-                for event in bars {
-                    if let Some(minute) = read(&event, &mut text) {
-                        store.stream(&event.channel.ticker, minute);
-                    }
-                }
-            }
-            BarCommand::Fetched(span, minutes, simulated) => {
-                store.set_simulated(simulated);
-                store.merge(&span, minutes);
-            }
-            // The receiver of the response may have stopped waiting.
-            BarCommand::Read(span, reply) => drop(reply.send(store.read(&span))),
+        let known = |body: &[u8], _| {
+            Some(AnswerInfo {
+                ttl: TTL,
+                simulated: fetched(body, symbol)?.simulated,
+            })
+        };
+        let answer = quotes.ask(&span.path(), known).await;
+        if let Ok(answer) = &answer
+            && let Some(fetched) = fetched(&answer.body, symbol)
+        {
+            let made = now.utc.map(|utc| utc.0 - answer.age.as_millis() as i64);
+            let mut store = self.store();
+            store.set_simulated(fetched.simulated);
+            store.merge(&span.complete(made), fetched.bars);
         }
+        let held = self.store().read(span);
+        let stale = match answer {
+            Err(error) if held.bars.is_empty() => return Err(error),
+            answer => answer.map_or(true, |answer| answer.stale),
+        };
+        Ok(body(&held, stale))
+    }
+
+    fn store(&self) -> MutexGuard<'_, BarStore> {
+        lock(&self.0)
     }
 }
 
-/// The volume of a bar, which `websocket` does not read.
-#[derive(Deserialize)]
-struct BarVolume {
-    v: Option<f64>,
+/// Reads the vendor's response for a symbol. Returns `None` if the body is not a valid response.
+fn fetched(body: &[u8], symbol: &Symbol) -> Option<Aggregates> {
+    let answer = aggregates::read(body, symbol)?;
+    // A response with the status `DELAYED` contains bars too.
+    matches!(answer.status.as_deref(), Some("OK" | "DELAYED")).then_some(answer)
 }
 
-/// Reads the bar of an event. `text` is a buffer that is reused for each event.
-fn read(event: &RelayedEvent, text: &mut String) -> Option<CachedBar> {
+/// Reads the bar of an event.
+fn streamed(event: &RelayedEvent) -> Option<TradedBar> {
+    /// The volume of a bar, which `websocket` does not read.
+    #[derive(Deserialize)]
+    struct BarVolume {
+        v: Option<f64>,
+    }
     let json = std::str::from_utf8(&event.json).ok()?;
-    text.clear();
-    text.push('[');
-    text.push_str(json);
-    text.push(']');
-    let Some(Ok(Event::Market(_, event))) = websocket::events(text).next() else {
+    let frame = format!("[{json}]");
+    let Some(Ok(Event::Market(_, event))) = websocket::events(&frame).next() else {
         return None;
     };
     let MarketData::Bar { bar, .. } = event.data else {
         return None;
     };
-    let traded = serde_json::from_str(json).ok();
-    let volume = traded.and_then(|traded: BarVolume| traded.v);
-    (event.kind == ChannelKind::Minute).then_some(CachedBar {
-        bar,
-        volume: volume.filter(|volume| *volume >= 0.0),
-    })
+    let volume = serde_json::from_str(json).ok();
+    let volume = volume.and_then(|BarVolume { v }| v.filter(|volume| *volume >= 0.0));
+    (event.kind == ChannelKind::Minute).then_some(TradedBar { bar, volume })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::hub::Arrival;
-    use crate::hub::rest::bar_store::MINUTE;
-    use crate::market::Channel;
-    use crate::market::Ticker;
+    use crate::hub::rest::bar_store::BarRange;
+    use crate::market::{Channel, Ticker};
+    use crate::massive::aggregates::MINUTE;
 
-    #[tokio::test]
-    async fn streamed_bars_are_cached_and_a_corrected_bar_replaces_the_old_bar() {
-        let (minutes, keeping) = BarCache::new();
-        tokio::spawn(keeping);
+    #[test]
+    fn a_response_of_the_vendor_has_a_valid_status() {
+        let fetched = |body: &str| fetched(body.as_bytes(), &"SPY".parse().unwrap());
+        for (body, simulated) in [
+            (r#"{"status":"OK","resultsCount":0,"simulated":true}"#, true),
+            (r#"{"status":"DELAYED","results":null}"#, false),
+        ] {
+            let answer = fetched(body).unwrap();
+            assert_eq!((answer.bars.len(), answer.simulated), (0, simulated));
+        }
+        assert_eq!(fetched(r#"{"status":"ERROR","error":"no"}"#), None);
+        assert_eq!(fetched(r#"{"results":[]}"#), None);
+        assert_eq!(fetched("<html>"), None);
+    }
+
+    #[test]
+    fn streamed_bars_are_cached_and_a_corrected_bar_replaces_the_old_bar() {
+        let minutes = BarCache::default();
         let start = 1_795_444_200_000_i64;
         let bar = |start: i64, close: &str| {
             RelayedEvent {
@@ -179,24 +157,24 @@ mod tests {
         };
         let mut broken = bar(start, "2.5");
         broken.json = r#"{"ev":"AM","sym":"SPY","o":0}"#.into();
-        minutes.seen(false, vec![bar(start, "2.5"), broken]).await;
+        minutes.seen(false, &[bar(start, "2.5"), broken]);
         let more = vec![bar(start + MINUTE, "2"), bar(start, "1.5")];
-        minutes.seen(false, more).await;
+        minutes.seen(false, &more);
         let span = BarRange {
             ticker: Ticker::try_from("SPY").unwrap(),
             times: start..start + 2 * MINUTE,
         };
-        let held = minutes.read(&span).await;
+        let held = minutes.store().read(&span);
         let bars: Vec<_> = held
-            .minutes
+            .bars
             .iter()
             .map(|minute| (minute.bar.close.as_f64(), minute.volume))
             .collect();
         assert_eq!(bars, [(1.5, Some(1.5)), (2.0, Some(20.0))]);
         assert!(held.whole && !held.simulated);
         // After a change to another vendor, no bar of the old vendor is returned.
-        minutes.seen(true, Vec::new()).await;
-        let held = minutes.read(&span).await;
-        assert!(held.minutes.is_empty() && !held.whole && held.simulated);
+        minutes.seen(true, &[]);
+        let held = minutes.store().read(&span);
+        assert!(held.bars.is_empty() && !held.whole && held.simulated);
     }
 }

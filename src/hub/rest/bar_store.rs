@@ -4,28 +4,17 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
-use crate::market::{Bar, Ticker};
-
-pub(crate) static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
-
-/// The length of a bar, in milliseconds.
-pub(crate) const MINUTE: i64 = 60_000;
-
-/// A bar and its volume, in shares or contracts; `None` if the volume is unknown.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct CachedBar {
-    pub(super) bar: Bar,
-    pub(super) volume: Option<f64>,
-}
+use super::cache::remove_first;
+use crate::market::{Ticker, new_york_date};
+use crate::massive::aggregates::TradedBar;
+use crate::time::Utc;
 
 /// The stored bars of a span of time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct CachedBars {
-    pub(super) minutes: Vec<CachedBar>,
+    pub(super) bars: Vec<TradedBar>,
     /// True if the span is complete, so that no bar is missing.
     pub(super) whole: bool,
     /// True if the prices are simulated.
@@ -33,7 +22,7 @@ pub(crate) struct CachedBars {
 }
 
 /// A span of time of one ticker, in milliseconds since the Unix epoch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BarRange {
     pub(super) ticker: Ticker,
     /// The span of time; its end is exclusive.
@@ -41,9 +30,8 @@ pub(crate) struct BarRange {
 }
 
 /// Returns the day in New York at this time, in milliseconds since the Unix epoch.
-pub(crate) fn day(millis: i64) -> Date {
-    let time = Timestamp::from_millisecond(millis).unwrap_or_default();
-    NEW_YORK.to_datetime(time).date()
+fn day(millis: i64) -> Date {
+    new_york_date(Utc(millis))
 }
 
 /// The maximum number of bars of one ticker. A share has 960 bars a day, including the extended
@@ -72,14 +60,14 @@ struct BarSeries {
     bars: Vec<StoredBar>,
     /// The span in which `bars` is complete; empty if no such span is known.
     known: Range<i64>,
-    /// The value of `BarStore::asked` at the last request for this ticker; 0 before the first
+    /// The value of `BarStore::requests` at the last request for this ticker; 0 before the first
     /// request.
     requests: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct StoredBar {
-    minute: CachedBar,
+    minute: TradedBar,
     /// True if the bar passed on a channel. A REST response does not replace such a bar, because
     /// the response may be older than a correction of the bar.
     streamed: bool,
@@ -101,19 +89,18 @@ impl BarStore {
     }
 
     /// Stores a bar from a channel: a new bar, or the correction of an older bar.
-    pub(crate) fn stream(&mut self, ticker: &Ticker, minute: CachedBar) {
+    pub(crate) fn stream(&mut self, ticker: &Ticker, minute: TradedBar) {
         let start = minute.bar.start.0;
         if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
             // A client may subscribe to more tickers than the store can hold. The first tickers of
             // a day stay in the store; a new ticker can replace only a ticker without a bar on that
             // day.
             let newest = |series: &BarSeries| series.bars.last().map_or(0, StoredBar::start);
-            let oldest = self.series.iter().min_by_key(|(_, series)| newest(series));
-            let Some((old, _)) = oldest.filter(|(_, old)| day(newest(old)) < day(start)) else {
+            let oldest = self.series.values().map(newest).min();
+            if oldest.is_none_or(|oldest| day(oldest) >= day(start)) {
                 return;
-            };
-            let old = old.clone();
-            self.series.remove(&old);
+            }
+            remove_first(&mut self.series, newest);
         }
         let series = self.series.entry(ticker.clone()).or_default();
         series.take(StoredBar {
@@ -125,7 +112,7 @@ impl BarStore {
     }
 
     /// Stores the vendor's bars of a span. These bars are complete.
-    pub(crate) fn merge(&mut self, span: &BarRange, minutes: Vec<CachedBar>) {
+    pub(crate) fn merge(&mut self, span: &BarRange, minutes: Vec<TradedBar>) {
         let series = self.series_of(&span.ticker);
         for minute in minutes {
             series.take(StoredBar {
@@ -144,9 +131,9 @@ impl BarStore {
         let (from, to) = (span.times.start, span.times.end);
         let first = series.bars.partition_point(|bars| bars.start() < from);
         let end = series.bars.partition_point(|bars| bars.start() < to);
-        let minutes = series.bars[first..end].iter();
+        let bars = series.bars[first..end].iter();
         CachedBars {
-            minutes: minutes.map(|bars| bars.minute).collect(),
+            bars: bars.map(|stored| stored.minute).collect(),
             simulated,
             whole: series.known.start <= from && to <= series.known.end.saturating_add(LATE),
         }
@@ -156,10 +143,7 @@ impl BarStore {
     /// with the oldest request.
     fn series_of(&mut self, ticker: &Ticker) -> &mut BarSeries {
         if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
-            let oldest = self.series.iter().min_by_key(|(_, series)| series.requests);
-            if let Some(oldest) = oldest.map(|(ticker, _)| ticker.clone()) {
-                self.series.remove(&oldest);
-            }
+            remove_first(&mut self.series, |series| series.requests);
         }
         self.requests += 1;
         let series = self.series.entry(ticker.clone()).or_default();
@@ -214,9 +198,8 @@ impl BarSeries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::rest::bar_store::MINUTE;
     use crate::market::{Bar, Price};
-    use crate::time::Utc;
+    use crate::massive::aggregates::MINUTE;
 
     /// 2026-11-23, 9:30 in New York.
     const OPEN: i64 = 1_795_444_200_000;
@@ -225,7 +208,7 @@ mod tests {
         Ticker::try_from(text).unwrap()
     }
 
-    fn minute(at: i64, price: f64) -> CachedBar {
+    fn minute(at: i64, price: f64) -> TradedBar {
         let price = Price::from_f64(price).unwrap();
         let bar = Bar {
             open: price,
@@ -235,7 +218,7 @@ mod tests {
             start: Utc(OPEN + at * MINUTE),
             end: Utc(OPEN + (at + 1) * MINUTE),
         };
-        CachedBar { bar, volume: None }
+        TradedBar { bar, volume: None }
     }
 
     fn span(minutes: Range<i64>) -> BarRange {
@@ -246,8 +229,8 @@ mod tests {
     }
 
     fn closes(held: &CachedBars) -> Vec<f64> {
-        let minutes = held.minutes.iter();
-        minutes.map(|minute| minute.bar.close.as_f64()).collect()
+        let bars = held.bars.iter();
+        bars.map(|minute| minute.bar.close.as_f64()).collect()
     }
 
     #[test]
@@ -291,14 +274,14 @@ mod tests {
             }
         }
         let held = store.read(&span(0..3 * DAY));
-        assert_eq!(held.minutes.len(), 780);
-        assert_eq!(held.minutes[0].bar.start, Utc(OPEN + DAY * MINUTE));
+        assert_eq!(held.bars.len(), 780);
+        assert_eq!(held.bars[0].bar.start, Utc(OPEN + DAY * MINUTE));
         // This is one day with too many bars: from 3:00 to 23:00 in New York.
         let long = 3 * DAY - 390..3 * DAY + 810;
         let all = long.clone().map(|at| minute(at, 1.0)).collect();
         store.merge(&span(long.clone()), all);
         let held = store.read(&span(0..5 * DAY));
-        assert_eq!(held.minutes.len(), BARS);
+        assert_eq!(held.bars.len(), BARS);
         assert!(!store.read(&span(long)).whole);
     }
 
@@ -315,7 +298,7 @@ mod tests {
             let mut other = span(0..1);
             other.ticker = ticker(&format!("R{number}"));
             store.read(&other);
-            assert_eq!(store.read(&span(0..1)).minutes.len(), 1);
+            assert_eq!(store.read(&span(0..1)).bars.len(), 1);
         }
         assert_eq!(store.series.len(), TICKERS);
         store.stream(&ticker("NEW"), minute(24 * 60, 1.0));

@@ -2,14 +2,14 @@
 //! time is an argument, and this module does no I/O.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use jiff::fmt::rfc2822;
 
 use crate::net::failure::Failure;
 use crate::net::http::RestError;
-use crate::time::{Moment, Now, Utc};
+use crate::time::{Moment, Now};
 
 /// The failure of a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,8 +34,8 @@ const REFUSED: Duration = Duration::from_secs(60);
 const BUSY: Duration = Duration::from_secs(12);
 /// The wait after any other failure.
 const FAILED: Duration = Duration::from_secs(2);
-/// The maximum value of `Retry-After`, in seconds.
-const WAIT_LIMIT: u64 = 3600;
+/// The maximum value of `Retry-After`.
+const WAIT_LIMIT: Duration = Duration::from_secs(3600);
 
 /// A response and its age.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +75,7 @@ pub(crate) struct Cache {
     entries: HashMap<String, CacheEntry>,
     /// The vendor's last report by REST or WebSocket: true if its prices are simulated; `None`
     /// before the first report.
-    simulated: Option<bool>,
+    pub(super) simulated: Option<bool>,
     /// The vendor's last report on a WebSocket connection.
     greeted: Option<bool>,
     /// The backoff for all requests.
@@ -94,11 +94,6 @@ fn service(path: &str) -> &str {
 }
 
 impl Cache {
-    /// Returns true if the vendor's prices are simulated; `None` before the vendor's first report.
-    pub(crate) const fn simulated(&self) -> Option<bool> {
-        self.simulated
-    }
-
     /// Applies the vendor's last report on a WebSocket connection: true if its prices are
     /// simulated. The same report applies only once, because a later REST response is newer than
     /// the report.
@@ -130,10 +125,9 @@ impl Cache {
             return Some(Ok(entry.answer(now, false)));
         }
         let holds = self.hold.iter().chain(self.refused.get(service(path)));
-        let hold = holds
-            .filter(|hold| now < hold.until)
-            .max_by_key(|hold| hold.until)?;
-        Some(self.instead(path, hold.reason, Some(hold.until), now))
+        let holds = holds.filter(|hold| now < hold.until);
+        let hold = holds.max_by_key(|hold| hold.until)?;
+        Some(self.instead(path, *hold, now))
     }
 
     /// Stores a response and returns it.
@@ -156,16 +150,10 @@ impl Cache {
         };
         let answer = entry.answer(now, false);
         self.entries.insert(path.to_owned(), entry);
-        let size = |entries: &HashMap<String, CacheEntry>| -> usize {
-            entries.values().map(|entry| entry.body.len()).sum()
-        };
-        while self.entries.len() > ENTRIES || (self.entries.len() > 1 && size(&self.entries) > SIZE)
-        {
-            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.at);
-            let Some(path) = oldest.map(|(path, _)| path.clone()) else {
-                break;
-            };
-            self.entries.remove(&path);
+        let mut size: usize = self.entries.values().map(|entry| entry.body.len()).sum();
+        while self.entries.len() > ENTRIES || (self.entries.len() > 1 && size > SIZE) {
+            let removed = remove_first(&mut self.entries, |entry| entry.at);
+            size -= removed.map_or(0, |entry| entry.body.len());
         }
         answer
     }
@@ -178,55 +166,57 @@ impl Cache {
         refusal: &RestError,
         now: Now,
     ) -> Result<CachedAnswer, QuotesError> {
-        let said = refusal
-            .retry_after
-            .as_deref()
-            .and_then(|text| retry_after(text, now.utc));
-        let wait = said.unwrap_or(match refusal.reason {
+        let reason = match refusal.reason {
+            // The hub sends a key to the vendor, so a token error here means the key and not the
+            // token of a client.
+            Failure::Token => Failure::Key,
+            reason => reason,
+        };
+        let usual = match reason {
             reason if reason.refuses() => REFUSED,
             Failure::Busy => BUSY,
             _ => FAILED,
-        });
-        let hold = VendorBackoff {
-            until: now.monotonic + wait,
-            // The hub sends a key to the vendor, so a token error here means the key and not the
-            // token of a client.
-            reason: if refusal.reason == Failure::Token {
-                Failure::Key
-            } else {
-                refusal.reason
-            },
         };
-        if refusal.reason.refuses() {
+        let until = now.monotonic + refusal.wait(now.utc, WAIT_LIMIT).unwrap_or(usual);
+        let hold = VendorBackoff { until, reason };
+        if reason.refuses() {
             // Requests for many different tickers must not make this map grow without a limit.
             self.refused.retain(|_, held| now.monotonic < held.until);
             if self.refused.len() >= ENTRIES {
-                let first = self.refused.iter().min_by_key(|(_, held)| held.until);
-                let first = first.map(|(service, _)| service.clone());
-                first.map(|service| self.refused.remove(&service));
+                remove_first(&mut self.refused, |held| held.until);
             }
             self.refused.insert(service(path).to_owned(), hold);
-        } else if self.hold.is_none_or(|held| held.until < hold.until) {
+        } else if self.hold.is_none_or(|held| held.until < until) {
             self.hold = Some(hold);
         }
-        self.instead(path, hold.reason, Some(hold.until), now.monotonic)
+        self.instead(path, hold, now.monotonic)
     }
 
+    /// Returns the old response to a request that is not sent during a backoff.
     fn instead(
         &self,
         path: &str,
-        reason: Failure,
-        until: Option<Moment>,
+        hold: VendorBackoff,
         now: Moment,
     ) -> Result<CachedAnswer, QuotesError> {
         match self.entries.get(path) {
             Some(entry) if now.since(entry.at) <= STALE_LIMIT => Ok(entry.answer(now, true)),
             _ => Err(QuotesError {
-                reason,
-                retry_after: until.map(|until| until.since(now).as_millis().div_ceil(1000) as u64),
+                reason: hold.reason,
+                retry_after: Some(hold.until.since(now).as_millis().div_ceil(1000) as u64),
             }),
         }
     }
+}
+
+/// Removes the entry with the smallest order, and returns its value.
+pub(super) fn remove_first<K: Clone + Eq + Hash, V, O: Ord>(
+    map: &mut HashMap<K, V>,
+    order: impl Fn(&V) -> O,
+) -> Option<V> {
+    let (key, _) = map.iter().min_by_key(|(_, value)| order(value))?;
+    let key = key.clone();
+    map.remove(&key)
 }
 
 impl CacheEntry {
@@ -239,25 +229,10 @@ impl CacheEntry {
     }
 }
 
-/// Parses the header `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). A date gives
-/// `None` while the wall clock is unknown.
-fn retry_after(text: &str, utc: Option<Utc>) -> Option<Duration> {
-    let text = text.trim();
-    let secs = match text.parse::<u64>() {
-        Ok(secs) => secs,
-        Err(_) => {
-            let until = rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-            u64::try_from(Utc(until).millis_since(utc?))
-                .ok()?
-                .div_ceil(1000)
-        }
-    };
-    Some(Duration::from_secs(secs.clamp(1, WAIT_LIMIT)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Utc;
 
     const PATH: &str = "/v3/snapshot?ticker.any_of=I:SPX";
     const OTHER: &str = "/v3/snapshot?ticker.any_of=I:VIX";
@@ -346,14 +321,19 @@ mod tests {
             .failed(PATH, &refusal(Failure::Busy, date), now(40))
             .unwrap_err();
         assert_eq!(cache.look(PATH, at(40)), error(Failure::Busy, 60));
+        // Without a usable date, the backoff has its usual length.
         for junk in ["soon", "-5", "", "Mon, 23 Nov 2020 14:31:40 GMT"] {
-            assert_eq!(retry_after(junk, now(0).utc), None, "{junk}");
+            let mut cache = Cache::default();
+            let refusal = refusal(Failure::Busy, Some(junk));
+            cache.failed(PATH, &refusal, now(0)).unwrap_err();
+            assert_eq!(cache.look(PATH, at(0)), error(Failure::Busy, 12), "{junk}");
         }
-        assert_eq!(retry_after("0", None), Some(Duration::from_secs(1)));
-        assert_eq!(
-            retry_after("99999999999", None),
-            Some(Duration::from_secs(3600))
-        );
+        for (text, secs) in [("0", 1), ("99999999999", 3600)] {
+            let mut cache = Cache::default();
+            let refusal = refusal(Failure::Busy, Some(text));
+            cache.failed(PATH, &refusal, now(0)).unwrap_err();
+            assert_eq!(cache.look(PATH, at(0)), error(Failure::Busy, secs));
+        }
     }
 
     #[test]

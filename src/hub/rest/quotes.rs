@@ -3,9 +3,10 @@
 //! content of the responses (see `quote_rows`) or their lifetime (see `cache`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hyper::Method;
 use hyper::body::Bytes;
 use tokio::sync::watch;
 
@@ -15,20 +16,15 @@ use super::quote_rows::{self, RequestedTicker};
 use crate::market::Calendar;
 use crate::massive::snapshot;
 use crate::net::connector::Connector;
-use crate::net::endpoint::Endpoint;
 use crate::net::failure::Failure;
 use crate::net::http;
 use crate::net::source::FeedSource;
 use crate::time::{Clock, Now};
 
-/// The lifetime of a response with one-minute bars: one minute later there is a new bar.
-const MINUTES_TTL: Duration = Duration::from_secs(60);
-
 /// A cache in front of the vendor's REST.
 #[derive(Debug)]
 pub struct QuoteCache {
     source: Arc<FeedSource>,
-    endpoint: Endpoint,
     connector: Connector,
     calendar: Calendar,
     clock: Clock,
@@ -44,12 +40,12 @@ pub struct QuoteCache {
 /// Returns the body of `/api/quotes` for these tickers, from a vendor snapshot of this age. Returns
 /// `None` if the body is not a snapshot.
 pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> Option<String> {
-    let requested: Vec<_> = tickers
-        .iter()
-        .map(|ticker| RequestedTicker::new(ticker))
-        .collect();
     let body = Bytes::copy_from_slice(snapshot);
-    quote_rows::body(&requested, &[CachedAnswer { body, age, stale }]).ok()
+    quote_rows::body(
+        &quote_rows::requested(tickers),
+        &[CachedAnswer { body, age, stale }],
+    )
+    .ok()
 }
 
 impl QuoteCache {
@@ -63,7 +59,6 @@ impl QuoteCache {
         greeted: watch::Receiver<Option<bool>>,
     ) -> Self {
         Self {
-            endpoint: crate::net::source::vendor_rest(&source.endpoint),
             source,
             connector,
             calendar,
@@ -83,10 +78,7 @@ impl QuoteCache {
     /// # Errors
     /// The vendor gives no usable response, and the cache has no old response.
     pub async fn quotes(&self, tickers: &[&str]) -> Result<String, QuotesError> {
-        let requested: Vec<RequestedTicker<'_>> = tickers
-            .iter()
-            .map(|ticker| RequestedTicker::new(ticker))
-            .collect();
+        let requested = quote_rows::requested(tickers);
         // Requests for the same tickers share one path, even if the order or the spelling is
         // different.
         let mut set: Vec<&str> = requested
@@ -118,33 +110,17 @@ impl QuoteCache {
         quote_rows::aged_status(&answer).map_err(|_| Failure::Protocol.into())
     }
 
-    /// Returns the vendor's response with one-minute bars at this path. `simulated` returns true if
-    /// a body reports simulated prices, and `None` if the body cannot be read.
-    ///
-    /// # Errors
-    /// The vendor gives no usable response, and the cache has no old response.
-    pub(crate) async fn minutes(
-        &self,
-        path: &str,
-        simulated: impl Fn(&[u8]) -> Option<bool>,
-    ) -> Result<CachedAnswer, QuotesError> {
-        let known = |body: &[u8], _| {
-            Some(AnswerInfo {
-                ttl: MINUTES_TTL,
-                simulated: simulated(body)?,
-            })
-        };
-        self.ask(path, known).await
-    }
-
     /// Returns true if the vendor's prices are simulated; `None` before the vendor's first report.
     pub(crate) fn simulated(&self) -> Option<bool> {
-        self.current_cache().simulated()
+        self.current_cache().simulated
     }
 
     /// Returns the response for a path, from the cache or from the vendor. `known` reads a new body
     /// and returns `None` if the body is invalid.
-    async fn ask(
+    ///
+    /// # Errors
+    /// The vendor gives no usable response, and the cache has no old response.
+    pub(super) async fn ask(
         &self,
         path: &str,
         known: impl Fn(&[u8], Now) -> Option<AnswerInfo>,
@@ -159,11 +135,11 @@ impl QuoteCache {
             return cached;
         }
         let before = *self.greeted.borrow();
-        let outcome = http::get(&self.connector, &self.endpoint, path, &self.source).await;
+        let outcome = http::fetch(&self.connector, &self.source, Method::GET, path).await;
         let now = self.clock.now();
-        let outcome = outcome.and_then(|body| match known(&body, now) {
-            Some(known) => Ok((body, known)),
-            None => Err(Failure::Protocol.into()),
+        let outcome = outcome.and_then(|body| {
+            let known = known(&body, now).ok_or(Failure::Protocol)?;
+            Ok((body, known))
         });
         let mut cache = self.current_cache();
         let after = *self.greeted.borrow();
@@ -189,7 +165,7 @@ impl QuoteCache {
     }
 
     /// Locks the cache, after it has removed the responses of another vendor.
-    fn current_cache(&self) -> std::sync::MutexGuard<'_, Cache> {
+    fn current_cache(&self) -> MutexGuard<'_, Cache> {
         let mut cache = lock(&self.cache);
         if let Some(simulated) = *self.greeted.borrow() {
             cache.greeted(simulated);
@@ -215,6 +191,6 @@ impl From<Failure> for QuotesError {
 
 /// Locks a mutex. A poisoned lock is safe to use, because the data is consistent after each
 /// statement.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -28,7 +28,7 @@ use crate::hub::auth::registry::Device;
 use crate::hub::broker::event_loop::Acceptor;
 use crate::hub::health::{self, UpstreamHealth};
 use crate::hub::metrics::Metrics;
-use crate::hub::rest::aggregates::{AggregatesRequest, BarCache, InvalidRequest};
+use crate::hub::rest::aggregates::{AggregatesRequest, BarCache};
 use crate::hub::rest::quotes::QuoteCache;
 use crate::hub::upstream::DENIED_FOR;
 use crate::market::{Calendar, Cluster};
@@ -376,12 +376,9 @@ impl Router {
     /// Returns the minute bars of a session in the format of the vendor.
     async fn minutes<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
         self.authenticated_device(request)?;
-        let request =
-            AggregatesRequest::parse(request.uri().path()).map_err(|wrong| match wrong {
-                InvalidRequest::Unserved(words) => refuse(StatusCode::NOT_FOUND, words, &[]),
-                InvalidRequest::Senseless(words) => refuse(StatusCode::BAD_REQUEST, words, &[]),
-            })?;
         let now = self.clock.now();
+        let request = AggregatesRequest::parse(request.uri().path(), now)
+            .map_err(|(status, words)| refuse(status, words, &[]))?;
         let body = self.minutes.answer(&self.quotes, &request, now).await;
         Ok(body.map_or_else(
             |error| failed(&error),

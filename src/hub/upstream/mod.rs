@@ -280,7 +280,7 @@ impl EventSink for UpstreamSink {
             // vendor afterwards.
             let before = self.greeted.send_replace(Some(is_simulated));
             if before != Some(is_simulated) {
-                self.minutes.seen(is_simulated, Vec::new()).await;
+                self.minutes.seen(is_simulated, &[]);
             }
         }
         let report = match (status.phase, status.reason) {
@@ -359,7 +359,7 @@ impl EventSink for UpstreamSink {
         }
         if !bars.is_empty() {
             let simulated = *self.simulated.borrow();
-            self.minutes.seen(simulated, bars).await;
+            self.minutes.seen(simulated, &bars);
         }
         self.send(UpstreamEvent::Events(events)).await
     }

@@ -18,6 +18,17 @@ pub use trading_hours::{EXTENDED_STALE_AFTER, limit};
 
 static NEW_YORK: TimeZone = jiff::tz::get!("America/New_York");
 
+/// Returns the date in New York. A time outside of the supported years counts as 1970.
+pub(crate) fn new_york_date(at: Utc) -> Date {
+    let instant = Timestamp::from_millisecond(at.0).unwrap_or_default();
+    NEW_YORK.to_datetime(instant).date()
+}
+
+/// Returns the start of a day in New York. `None` if the day is outside of the supported years.
+pub(crate) fn new_york_midnight(day: Date) -> Option<Utc> {
+    utc(day, (0, 0))
+}
+
 /// The time after the open of a session during which the previous close can still be shown. After
 /// this time a missing value is reported as stale.
 pub const GRACE: Duration = Duration::from_secs(60);

@@ -13,11 +13,7 @@ fn answer(results: &Value) -> CachedAnswer {
 }
 
 fn rows(tickers: &[&str], results: &Value) -> Vec<Value> {
-    let requested: Vec<RequestedTicker<'_>> = tickers
-        .iter()
-        .map(|ticker| RequestedTicker::new(ticker))
-        .collect();
-    let body = body(&requested, &[answer(results)]).unwrap();
+    let body = body(&requested(tickers), &[answer(results)]).unwrap();
     let mut body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(body["age"], 3.22);
     assert_eq!(body.get("simulated"), None);
@@ -149,7 +145,7 @@ fn a_response_has_a_longer_ttl_while_every_market_is_closed() {
             monotonic: Moment::ZERO,
             utc: at.map(Utc),
         };
-        let requested = [RequestedTicker::new("SPX"), RequestedTicker::new("NDX")];
+        let requested = requested(&["SPX", "NDX"]);
         let body = answer(&json!(rows)).body;
         let known = known(&body, &requested, &Calendar::us(), now).unwrap();
         known.ttl.as_millis()
@@ -247,7 +243,7 @@ fn a_simulated_response_is_marked_as_simulated() {
     let mut simulated = answer(&json!([]));
     simulated.body = Bytes::from_static(br#"{"simulated":true,"results":[]}"#);
     let real = answer(&json!([]));
-    let requested = [RequestedTicker::new("SPX")];
+    let requested = requested(&["SPX"]);
     for answers in [vec![simulated.clone()], vec![real, simulated]] {
         let body: Value = serde_json::from_str(&body(&requested, &answers).unwrap()).unwrap();
         assert_eq!(body["simulated"], true);
@@ -272,14 +268,11 @@ fn a_share_with_the_name_of_an_index_is_never_the_index() {
         { "ticker": "I:COMP", "value": 23_000.5 },
         { "ticker": "AMpB", "last_trade": { "price": 24.5, "sip_timestamp": 1_764_086_430_000_000_000_i64 } },
     ]);
-    let requested = ["stock:COMP", "COMP", "AMpB", "AMPB"];
-    let set: Vec<_> = requested
-        .iter()
-        .map(|text| RequestedTicker::new(text))
-        .collect();
-    let tickers: Vec<_> = set.iter().filter_map(RequestedTicker::ticker).collect();
-    assert_eq!(tickers, ["COMP", "I:COMP", "AMpB", "AMPB"]);
-    let rows = rows(&requested, &results);
+    let tickers = ["stock:COMP", "COMP", "AMpB", "AMPB"];
+    let set = requested(&tickers);
+    let vendor: Vec<_> = set.iter().filter_map(RequestedTicker::ticker).collect();
+    assert_eq!(vendor, ["COMP", "I:COMP", "AMpB", "AMPB"]);
+    let rows = rows(&tickers, &results);
     let actual: Vec<_> = rows
         .iter()
         .map(|row| {

@@ -10,7 +10,6 @@ use hyper::header::{
 };
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use jiff::fmt::rfc2822;
 
 use super::connector::Connector;
 use super::endpoint::Endpoint;
@@ -45,8 +44,7 @@ impl RestError {
         let secs = match text.parse::<u64>() {
             Ok(secs) => secs,
             Err(_) => {
-                let until = rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-                let millis = Utc(until).millis_since(utc?).max(0);
+                let millis = Utc::from_http_date(text)?.millis_since(utc?).max(0);
                 millis.unsigned_abs().div_ceil(1000)
             }
         };

@@ -4,7 +4,6 @@
 mod calendar;
 mod channel;
 mod day_bars;
-mod history;
 mod instrument_data;
 mod option_contract;
 mod price;
@@ -13,10 +12,9 @@ mod staleness;
 mod symbol;
 mod watchlist;
 
-pub use calendar::{Calendar, EXTENDED_STALE_AFTER, GRACE, MarketPhase, SessionPart, limit};
+pub use calendar::{Calendar, MarketPhase, SessionPart, limit, new_york_date, new_york_day};
 pub use channel::{Channel, ChannelKind, Cluster, Ticker, WILDCARD};
-pub use day_bars::{DayBars, TradingDay};
-pub use history::{HISTORY_POINTS, History};
+pub use day_bars::{DayBars, HISTORY_POINTS, TradingDay};
 pub use instrument_data::{
     DayStats, Denial, MarketState, MarketStatus, OptionAnalytics, TopOfBook, Trade,
 };

@@ -31,6 +31,18 @@ pub enum QuoteSource {
     Minute,
 }
 
+impl QuoteSource {
+    /// Returns the maximum age of a value from this source while its session is open. `usual` is the
+    /// limit of the symbol for all values except minute bars. A minute bar has 75 s: the next bar
+    /// arrives after 60 s plus a delay of some seconds.
+    pub(super) const fn limit(self, usual: Duration) -> Duration {
+        match self {
+            QuoteSource::Minute => Duration::from_secs(75),
+            QuoteSource::Tick | QuoteSource::Rest | QuoteSource::Second => usual,
+        }
+    }
+}
+
 /// The time at which a value was true, as far as that time is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AsOf {
@@ -75,21 +87,17 @@ impl AsOf {
     /// is unknown or there is no plausible timestamp.
     pub fn age(&self, now: Now) -> Option<Duration> {
         let since = now.monotonic.since(self.received).saturating_add(self.age);
-        let stamped = self
-            .stamp
-            .zip(now.utc)
-            .map(|(stamp, utc)| duration(utc.millis_since(stamp)));
-        match stamped {
+        match self.stamp.zip(now.utc) {
             // A timestamp in the future contains no information about the age.
             Some(_) if !self.heard && self.is_ahead(now) => None,
-            Some(age) => Some(age.max(since)),
+            Some((stamp, utc)) => Some(utc.since(stamp).max(since)),
             None => self.heard.then_some(since),
         }
     }
 
-    /// Returns true if the age can be computed.
-    pub(super) fn has_known_age(&self, now: Now) -> bool {
-        self.heard || (self.stamp.is_some() && now.utc.is_some() && !self.is_ahead(now))
+    /// Returns true if the age is known and at most `limit`.
+    pub(super) fn is_within(&self, limit: Duration, now: Now) -> bool {
+        self.age(now).is_some_and(|age| age <= limit)
     }
 
     /// Returns the time at which the age becomes known without new data: the time at which the
@@ -98,7 +106,7 @@ impl AsOf {
     pub(super) fn known_at(&self, now: Now) -> Moment {
         match self.stamp.zip(now.utc) {
             Some((stamp, utc)) if self.is_ahead(now) => {
-                now.monotonic + duration(stamp.millis_since(utc).saturating_sub(AHEAD))
+                now.monotonic + stamp.since(Utc(utc.0.saturating_add(AHEAD)))
             }
             _ => Moment::NEVER,
         }
@@ -113,15 +121,13 @@ impl AsOf {
     /// Returns the wall-clock time at which the value was true. `None` if that time is unknown.
     pub(super) fn utc(&self, now: Now) -> Option<Utc> {
         let utc = now.utc?;
-        self.stamp
-            .or_else(|| Some(Utc(utc.0.saturating_sub(millis(self.age(now)?)))))
+        self.stamp.or_else(|| Some(utc - self.age(now)?))
     }
 
     /// Returns the wall-clock time at which a source last confirmed that this is still the latest
     /// value.
     pub(super) fn confirmed_utc(&self, now: Now) -> Option<Utc> {
-        let ago = millis(now.monotonic.since(self.confirmed));
-        Some(Utc(now.utc?.0.saturating_sub(ago)))
+        Some(now.utc? - now.monotonic.since(self.confirmed))
     }
 }
 
@@ -252,16 +258,6 @@ impl Quote {
     }
 }
 
-/// Converts a duration to whole milliseconds.
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Converts milliseconds to a duration. A negative number becomes zero.
-pub(super) fn duration(millis: i64) -> Duration {
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
-}
-
 /// A bar of one second (channel `A`) or one minute (channel `AM`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bar {
@@ -297,7 +293,7 @@ mod tests {
 
     fn now(secs: u64) -> Now {
         let moment = Moment::from_secs(secs);
-        Now::new(moment, Utc(NOON + millis(moment.since(Moment::ZERO))))
+        Now::new(moment, Utc(NOON) + moment.since(Moment::ZERO))
     }
 
     fn arrived(lag_secs: i64, provenance: Provenance) -> Quote {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::cache::{AnswerInfo, CachedAnswer};
-use crate::market::{AssetClass, Calendar, MarketPhase, Price, Symbol};
+use crate::market::{AssetClass, Calendar, Price, Symbol};
 use crate::massive::instrument_snapshot::InstrumentSnapshot;
 use crate::massive::snapshot::{self, Greeks};
 use crate::time::{Now, Utc};
@@ -153,13 +153,10 @@ fn next_open<'a>(
 ) -> Option<Duration> {
     let utc = now.utc?;
     let left = symbols.map(|symbol| match calendar.phase(symbol, utc) {
-        MarketPhase::Open { .. } => 0,
-        MarketPhase::Closed { until, .. } => until.millis_since(utc),
+        phase if phase.is_open() => Duration::ZERO,
+        phase => phase.until.since(utc),
     });
-    let left = left.min().unwrap_or_default();
-    Some(Duration::from_millis(
-        u64::try_from(left).unwrap_or_default(),
-    ))
+    Some(left.min().unwrap_or_default())
 }
 
 /// Returns the body of `/api/quotes`: one row for each requested ticker, in the order of the
@@ -313,7 +310,7 @@ pub(crate) fn known_status(body: &[u8], calendar: &Calendar, now: Now) -> Option
     let left = now.utc.and_then(|utc| {
         let ends = symbols
             .iter()
-            .map(|symbol| calendar.phase(symbol, utc).until());
+            .map(|symbol| calendar.phase(symbol, utc).until);
         let left = ends.map(|end| end.0.saturating_sub(utc.0)).min()?;
         u64::try_from(left).ok()
     });

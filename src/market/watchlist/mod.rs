@@ -15,6 +15,7 @@ use super::{
     Price, Provenance, Quote, QuoteSource, Symbol, Ticker, TopOfBook, Trade,
 };
 use crate::time::{Moment, Now, Utc};
+use instrument::Context;
 pub use instrument::Instrument;
 use ordering::{Recency, recency};
 
@@ -81,17 +82,12 @@ impl Watchlist {
         self.instruments
             .retain(|instrument| symbols.contains(&instrument.symbol));
         for (place, symbol) in symbols.iter().enumerate() {
-            let found = match self.find(symbol.ticker()) {
-                Some(found) => found,
-                None => {
-                    let fits = self.instruments.push(Instrument::new(symbol.clone()));
-                    debug_assert!(
-                        fits.is_ok(),
-                        "the list was checked, and what left made room"
-                    );
-                    self.instruments.len() - 1
-                }
-            };
+            let end = self.instruments.len();
+            let found = self.find(symbol.ticker()).unwrap_or(end);
+            if found == end {
+                let fits = self.instruments.push(Instrument::new(symbol.clone()));
+                debug_assert!(fits.is_ok(), "the removed symbols made room");
+            }
             self.instruments.swap(place, found);
         }
         Ok(())
@@ -104,9 +100,8 @@ impl Watchlist {
 
     /// Returns the index of the instrument with this vendor ticker (`I:SPX`).
     pub fn find(&self, ticker: &str) -> Option<usize> {
-        self.instruments
-            .iter()
-            .position(|instrument| instrument.symbol.ticker() == ticker)
+        let mut instruments = self.instruments.iter();
+        instruments.position(|instrument| instrument.symbol.ticker() == ticker)
     }
 
     /// The state of the connection for this cluster.
@@ -120,9 +115,13 @@ impl Watchlist {
     pub fn set_link(&mut self, cluster: Cluster, unbroken: bool, now: Now, calendar: &Calendar) {
         let link = self.links[cluster as usize];
         if link.unbroken && !unbroken {
-            let instruments = self.instruments.iter_mut();
-            for instrument in instruments.filter(|one| one.symbol.cluster() == cluster) {
-                instrument.link_breaks(link, now, calendar);
+            let context = Context {
+                link,
+                now,
+                calendar,
+            };
+            for instrument in self.of_cluster(cluster) {
+                instrument.link_breaks(context);
             }
             self.links[cluster as usize].epoch = link.epoch.wrapping_add(1);
         }
@@ -138,8 +137,7 @@ impl Watchlist {
 
     /// Removes the data of a cluster's instruments if the data changes between simulated and real.
     pub fn set_simulated(&mut self, cluster: Cluster, simulated: bool) {
-        let instruments = self.instruments.iter_mut();
-        for instrument in instruments.filter(|one| one.symbol.cluster() == cluster) {
+        for instrument in self.of_cluster(cluster) {
             instrument.set_simulated(simulated);
         }
     }
@@ -157,16 +155,15 @@ impl Watchlist {
     pub fn value_at(
         &mut self,
         place: usize,
-        quote: Quote,
+        mut quote: Quote,
         now: Now,
         calendar: &Calendar,
     ) -> Outcome {
-        let quote = self.marked(quote);
         let Some(instrument) = self.instruments.get_mut(place) else {
             return Outcome::Unknown;
         };
-        let link = self.links[instrument.symbol.cluster() as usize];
-        instrument.take(quote, link, now, calendar)
+        quote.delayed |= self.delayed;
+        instrument.take(quote, instrument.context(&self.links, now, calendar))
     }
 
     /// Processes a bar. Its close is stored if the bar ends after the timestamp of the stored
@@ -186,17 +183,18 @@ impl Watchlist {
             ChannelKind::Minute => QuoteSource::Minute,
             _ => QuoteSource::Second,
         };
-        let quote = Quote::streamed(bar.close, Some(bar.end), source, provenance, now);
-        let quote = self.marked(quote);
-        let Some((instrument, link)) = self.find_mut(ticker) else {
+        let mut quote = Quote::streamed(bar.close, Some(bar.end), source, provenance, now);
+        quote.delayed |= self.delayed;
+        let links = self.links;
+        let Some(instrument) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
-        instrument.take_bar(&bar, quote, link, now, calendar)
+        instrument.take_bar(&bar, quote, instrument.context(&links, now, calendar))
     }
 
     /// Adds the minute bars of the session up to now, which fill the gaps in the streamed data.
     pub fn refill(&mut self, ticker: &str, bars: &[Bar], simulated: bool) -> Outcome {
-        let Some((instrument, _)) = self.find_mut(ticker) else {
+        let Some(instrument) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
         instrument.set_simulated(simulated);
@@ -208,8 +206,7 @@ impl Watchlist {
     /// whenever the time changes; the cost is small while the day is the same.
     pub fn start_days(&mut self, now: Now, calendar: &Calendar) {
         for instrument in &mut self.instruments {
-            let link = self.links[instrument.symbol.cluster() as usize];
-            instrument.start_days(link, now, calendar);
+            instrument.start_days(instrument.context(&self.links, now, calendar));
         }
     }
 
@@ -224,7 +221,7 @@ impl Watchlist {
         calendar: &Calendar,
     ) -> Outcome {
         let outcome = self.value(ticker, quote, now, calendar);
-        if let Some((instrument, _)) = self.find_mut(ticker)
+        if let Some(instrument) = self.find_mut(ticker)
             && outcome != Outcome::Doubted
             && instrument.book.is_none_or(|(_, known)| {
                 known.stamp <= quote.as_of.stamp || quote.as_of.stamp.is_none()
@@ -237,7 +234,7 @@ impl Watchlist {
 
     /// Stores the last trade. `quote` contains the price and the time of the trade.
     pub fn trade(&mut self, ticker: &str, trade: Trade, quote: Quote, now: Now) -> Outcome {
-        let Some((instrument, _)) = self.find_mut(ticker) else {
+        let Some(instrument) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
         instrument.set_simulated(quote.simulated);
@@ -260,7 +257,7 @@ impl Watchlist {
         now: Now,
         calendar: &Calendar,
     ) {
-        if let Some((instrument, _)) = self.find_mut(ticker) {
+        if let Some(instrument) = self.find_mut(ticker) {
             instrument.set_day(day, as_of, now, calendar);
         }
     }
@@ -274,7 +271,7 @@ impl Watchlist {
         as_of: AsOf,
         now: Now,
     ) {
-        let Some((instrument, _)) = self.find_mut(ticker) else {
+        let Some(instrument) = self.find_mut(ticker) else {
             return;
         };
         let stored = instrument.analytics.and_then(|(_, stored)| stored.age(now));
@@ -287,7 +284,7 @@ impl Watchlist {
     /// Stores two facts from a REST response: whether the source is delayed, and whether its prices
     /// are simulated.
     pub fn set_reported(&mut self, ticker: &str, delayed: Option<bool>, simulated: bool) {
-        if let Some((instrument, _)) = self.find_mut(ticker) {
+        if let Some(instrument) = self.find_mut(ticker) {
             instrument.set_simulated(simulated);
             instrument.reported_delayed = delayed.or(instrument.reported_delayed);
         }
@@ -296,7 +293,7 @@ impl Watchlist {
     /// Handles a rejected subscription. Only the rejection of the channel that carries the value
     /// marks the instrument as not streamed.
     pub fn set_not_streamed(&mut self, channel: &Channel) {
-        if let Some((instrument, _)) = self.find_mut(&channel.ticker)
+        if let Some(instrument) = self.find_mut(&channel.ticker)
             && instrument.symbol.kinds().first() == Some(&channel.kind)
         {
             instrument.not_streamed = true;
@@ -306,7 +303,7 @@ impl Watchlist {
     /// Stores the reason why the vendor denies an instrument, or `None`. A denial is ignored while
     /// the instrument still receives streamed values.
     pub fn set_denial(&mut self, ticker: &str, denial: Option<Denial>, now: Now) {
-        if let Some((instrument, _)) = self.find_mut(ticker) {
+        if let Some(instrument) = self.find_mut(ticker) {
             instrument.denial = denial.filter(|_| !instrument.streams(now));
         }
     }
@@ -320,7 +317,7 @@ impl Watchlist {
         as_of: Utc,
         calendar: &Calendar,
     ) -> Outcome {
-        let Some((instrument, _)) = self.find_mut(ticker) else {
+        let Some(instrument) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
         instrument.set_previous_close(close, as_of, calendar)
@@ -336,8 +333,7 @@ impl Watchlist {
     /// Returns the quote to show now and its freshness. `None` if `index` is out of range.
     pub fn shown(&self, index: usize, now: Now, calendar: &Calendar) -> Option<DisplayedQuote> {
         let instrument = self.instruments.get(index)?;
-        let link = self.links[instrument.symbol.cluster() as usize];
-        Some(instrument.shown(link, now, calendar))
+        Some(instrument.shown(instrument.context(&self.links, now, calendar)))
     }
 
     /// Returns the next time at which the freshness of an instrument, or its displayed age, changes
@@ -347,16 +343,14 @@ impl Watchlist {
             .map_or(Moment::NEVER, |shown| shown.until)
     }
 
-    fn marked(&self, mut quote: Quote) -> Quote {
-        quote.delayed |= self.delayed;
-        quote
+    fn find_mut(&mut self, ticker: &str) -> Option<&mut Instrument> {
+        let mut instruments = self.instruments.iter_mut();
+        instruments.find(|instrument| instrument.symbol.ticker() == ticker)
     }
 
-    fn find_mut(&mut self, ticker: &str) -> Option<(&mut Instrument, LinkState)> {
-        let index = self.find(ticker)?;
-        let instrument = self.instruments.get_mut(index)?;
-        let link = self.links[instrument.symbol.cluster() as usize];
-        Some((instrument, link))
+    fn of_cluster(&mut self, cluster: Cluster) -> impl Iterator<Item = &mut Instrument> {
+        let instruments = self.instruments.iter_mut();
+        instruments.filter(move |instrument| instrument.symbol.cluster() == cluster)
     }
 }
 

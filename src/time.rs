@@ -159,15 +159,11 @@ const MAX_SLEEP: Duration = Duration::from_secs(2);
 
 /// The clock that the event loops read and wait for. Pure code never uses this type.
 #[derive(Clone, Debug)]
-pub struct Clock(ClockSource);
-
-#[derive(Clone, Debug)]
-enum ClockSource {
-    System {
-        /// The time since boot at which this clock was created.
-        start: Duration,
-    },
-    Manual(watch::Receiver<Now>),
+pub struct Clock {
+    /// The time since boot at which a clock of the machine was created.
+    start: Duration,
+    /// The time of a manual clock.
+    manual: Option<watch::Receiver<Now>>,
 }
 
 impl Clock {
@@ -175,51 +171,56 @@ impl Clock {
     /// wall-clock time can be wrong: without a battery it continues from the last shutdown. The
     /// freshness of prices therefore depends on a time that is confirmed by other sources.
     pub fn system() -> Self {
-        Self(ClockSource::System {
+        Self {
             start: since_boot(),
-        })
+            manual: None,
+        }
     }
 
     /// Creates a clock that advances only when [`ManualClock::advance`] is called. A test with real
     /// sockets then needs no sleep.
     pub fn manual(start: Now) -> (Self, ManualClock) {
         let (sender, receiver) = watch::channel(start);
-        (Self(ClockSource::Manual(receiver)), ManualClock(sender))
+        let clock = Self {
+            start: Duration::ZERO,
+            manual: Some(receiver),
+        };
+        (clock, ManualClock(sender))
     }
 
     /// The current time.
     pub fn now(&self) -> Now {
-        match &self.0 {
-            ClockSource::System { start } => {
-                let monotonic = Moment::ZERO + since_boot().saturating_sub(*start);
-                let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).ok();
-                let utc = since_epoch
-                    .map(|since| Utc(0) + since)
-                    .filter(|utc| *utc >= Utc::PLAUSIBLE);
-                Now { monotonic, utc }
-            }
-            ClockSource::Manual(now) => *now.borrow(),
+        if let Some(now) = &self.manual {
+            return *now.borrow();
+        }
+        let monotonic = Moment::ZERO + since_boot().saturating_sub(self.start);
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        let utc = since_epoch.map(|since| Utc(0) + since);
+        Now {
+            monotonic,
+            utc: utc.filter(|utc| *utc >= Utc::PLAUSIBLE),
         }
     }
 
     /// Waits until the deadline has passed. Never returns if the deadline is [`Moment::NEVER`].
     pub async fn sleep_until(&self, deadline: Moment) {
-        match &self.0 {
-            ClockSource::System { .. } if deadline == Moment::NEVER => std::future::pending().await,
-            ClockSource::System { .. } => loop {
-                let left = deadline.since(self.now().monotonic);
-                if left.is_zero() {
-                    return;
-                }
-                tokio::time::sleep(left.min(MAX_SLEEP)).await;
-            },
-            ClockSource::Manual(now) => {
-                let mut now = now.clone();
-                // An error means that the `ManualClock` was dropped: this clock never moves again.
-                if now.wait_for(|now| now.monotonic >= deadline).await.is_err() {
-                    std::future::pending().await
-                }
+        if let Some(now) = &self.manual {
+            let mut now = now.clone();
+            if now.wait_for(|now| now.monotonic >= deadline).await.is_ok() {
+                return;
             }
+            // The `ManualClock` was dropped: this clock never moves again.
+            return std::future::pending().await;
+        }
+        if deadline == Moment::NEVER {
+            return std::future::pending().await;
+        }
+        loop {
+            let left = deadline.since(self.now().monotonic);
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(MAX_SLEEP)).await;
         }
     }
 }
@@ -228,10 +229,7 @@ impl Clock {
 /// value from before the suspend would appear too young.
 fn since_boot() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// The handle that moves a manual [`Clock`].

@@ -58,12 +58,12 @@ struct StoredBar {
 /// each two neighbours become one bar of twice the length, so the curve has 64 to 128 points from
 /// then on. A gap that is longer than ten minutes and longer than all bars together restarts the
 /// curve: otherwise most of the curve would show the gap of a night.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DayBars {
     day: Option<TradingDay>,
     /// The bars, indexed by the minutes since the start of the day, or by the intervals since
     /// `first_value`.
-    bars: Box<[Option<StoredBar>]>,
+    bars: Vec<Option<StoredBar>>,
     /// The index of the first bar with a price, and the index after the last one.
     used: (usize, usize),
     range: Option<PriceRange>,
@@ -77,26 +77,12 @@ pub struct DayBars {
     points_cover: usize,
 }
 
-impl Default for DayBars {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl DayBars {
     /// Creates empty bars without a trading day. Allocates the memory for all later bars.
     pub fn new() -> Self {
-        Self {
-            day: None,
-            bars: vec![None; MINUTES].into_boxed_slice(),
-            used: (0, 0),
-            range: None,
-            backfilled: false,
-            first_value: Moment::ZERO,
-            interval: FIRST_INTERVAL,
-            points: heapless::Vec::new(),
-            points_cover: 0,
-        }
+        let mut bars = Self::default();
+        bars.clear();
+        bars
     }
 
     /// The trading day of the bars.
@@ -119,9 +105,11 @@ impl DayBars {
     }
 
     fn clear(&mut self) {
-        self.bars.fill(None);
+        self.bars.clear();
+        self.bars.resize(MINUTES, None);
         self.used = (0, 0);
         self.backfilled = false;
+        self.interval = FIRST_INTERVAL;
         self.points.clear();
         self.points_cover = 0;
     }
@@ -158,27 +146,18 @@ impl DayBars {
         if self.day.is_some() {
             return;
         }
-        let mut place = self.intervals_until(at);
-        let end = self.used.1;
-        let gap = place.saturating_sub(end);
-        let quiet = QUIET.as_millis() / self.interval.as_millis();
-        if end == 0 || gap > end && gap as u128 > quiet {
+        let covered = self.interval * self.used.1 as u32;
+        let gap = at.since(self.first_value + covered);
+        if covered.is_zero() || gap > QUIET.max(covered) {
             self.clear();
             self.first_value = at;
-            self.interval = FIRST_INTERVAL;
-            place = 0;
         }
-        while place > HISTORY_POINTS {
+        let elapsed = at.since(self.first_value);
+        while elapsed >= self.interval * (HISTORY_POINTS as u32 + 1) {
             self.halve();
-            place = self.intervals_until(at);
         }
-        self.add(price, place);
-    }
-
-    /// Returns the number of complete intervals from the first value to this time.
-    fn intervals_until(&self, at: Moment) -> usize {
-        let intervals = at.since(self.first_value).as_millis() / self.interval.as_millis();
-        usize::try_from(intervals).unwrap_or(usize::MAX)
+        let place = elapsed.as_millis() / self.interval.as_millis();
+        self.add(price, place as usize);
     }
 
     /// Makes one bar of each two neighbours. Only the closes are merged, because there is no range

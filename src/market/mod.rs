@@ -12,7 +12,7 @@ mod staleness;
 mod symbol;
 mod watchlist;
 
-pub use calendar::{Calendar, MarketPhase, SessionPart, limit, new_york_date, new_york_day};
+pub use calendar::{Calendar, MarketPhase, SessionPart, limit, new_york_date, new_york_midnight};
 pub use channel::{Channel, ChannelKind, Cluster, Ticker, WILDCARD};
 pub use day_bars::{DayBars, HISTORY_POINTS, TradingDay};
 pub use instrument_data::{

@@ -104,12 +104,10 @@ impl AsOf {
     /// timestamp is no longer in the future. [`Moment::NEVER`] if the timestamp is not in the
     /// future.
     pub(super) fn known_at(&self, now: Now) -> Moment {
-        match self.stamp.zip(now.utc) {
-            Some((stamp, utc)) if self.is_ahead(now) => {
-                now.monotonic + stamp.since(Utc(utc.0.saturating_add(AHEAD)))
-            }
-            _ => Moment::NEVER,
-        }
+        let ahead = self.stamp.zip(now.utc).filter(|_| self.is_ahead(now));
+        ahead.map_or(Moment::NEVER, |(stamp, utc)| {
+            now.monotonic + stamp.since(Utc(utc.0.saturating_add(AHEAD)))
+        })
     }
 
     /// Returns true if the timestamp is in the future of the wall clock by more than [`AHEAD`].
@@ -218,19 +216,14 @@ impl Quote {
     /// limit. A delayed source can still send an old value, for example a value from yesterday.
     /// `None` if the age is unknown.
     pub fn counted_age(&self, now: Now) -> Option<Duration> {
-        let age = self.age(now)?;
-        if !self.delayed {
-            return Some(age);
-        }
         let since = now.monotonic.since(self.as_of.received);
-        Some(since.max(age.saturating_sub(self.delay())))
+        Some(since.max(self.age(now)?.saturating_sub(self.delay())))
     }
 
     /// Returns the age of the value at its receive time.
     pub(super) fn lag(&self, now: Now) -> Duration {
         let since = now.monotonic.since(self.as_of.received);
-        self.age(now)
-            .map_or(Duration::ZERO, |age| age.saturating_sub(since))
+        self.age(now).unwrap_or_default().saturating_sub(since)
     }
 
     /// Returns the delay that is allowed for the source.

@@ -135,10 +135,13 @@ impl StalenessCheck<'_> {
             None => self.class == AssetClass::Equity && !quote.is_close && as_of > phase.bell + own,
         };
         let extended = !quote.outside && self.phase.zip(as_of).is_some_and(is_extended);
-        let limit = if extended {
-            own.max(EXTENDED_STALE_AFTER)
+        // The maximum age, and the age at which the close replaces a price from outside the session.
+        // At the end of a share's extended hours, this happens without an additional wait.
+        let (limit, replaced_at) = if extended {
+            let limit = own.max(EXTENDED_STALE_AFTER);
+            (limit, limit)
         } else {
-            own
+            (own, own + EXTENDED_TO_CLOSE_AFTER)
         };
         let young = counted <= limit;
         let fresh = || {
@@ -172,14 +175,7 @@ impl StalenessCheck<'_> {
             return fresh();
         }
         let close = if !phase.is_open() && !from_session {
-            // At the end of a share's extended hours, the close replaces the last price without an
-            // additional wait.
-            let wait = if extended {
-                Duration::ZERO
-            } else {
-                EXTENDED_TO_CLOSE_AFTER
-            };
-            let left = (limit + wait).saturating_sub(counted);
+            let left = replaced_at.saturating_sub(counted);
             match self.closed() {
                 Some(close) if left.is_zero() => return self.as_close(close, None),
                 Some(_) => {
@@ -269,11 +265,8 @@ impl StalenessCheck<'_> {
         // The connection must deliver no newer value until this time: one limit after the end of
         // the session and after the value, plus the lag of this value, because a newer value can
         // have the same lag.
-        let lag = if quote.is_streamed() {
-            quote.lag(self.now).max(quote.delay())
-        } else {
-            quote.delay()
-        };
+        let lag = quote.is_streamed().then(|| quote.lag(self.now));
+        let lag = lag.unwrap_or_default().max(quote.delay());
         let silent_since = as_of.max(bell) + limit + lag;
         if quote.is_streamed() {
             let heard = utc - self.now.monotonic.since(self.link.heard);
@@ -282,11 +275,7 @@ impl StalenessCheck<'_> {
         }
         // The official close of an index arrives after the end of the session, so an earlier REST row
         // may lack the close.
-        let known = if is_index {
-            silent_since.max(end)
-        } else {
-            silent_since
-        };
+        let known = silent_since.max(end);
         let fetched = quote.as_of.confirmed_utc(self.now);
         (is_index || as_of <= end) && fetched.is_some_and(|fetched| fetched >= known)
     }
@@ -309,12 +298,8 @@ impl StalenessCheck<'_> {
 /// Returns the time until the displayed age changes. The age is written as `12s`, `3m`, `2h` or
 /// `5d`.
 fn until_next_age_text(age: Duration) -> Duration {
-    let unit = match age.as_secs() {
-        0..60 => 1,
-        60..3600 => 60,
-        3600..86_400 => 3600,
-        _ => 86_400,
-    };
-    let over = Duration::from_millis((age.as_millis() % (unit * 1000)) as u64);
-    Duration::from_secs(unit as u64) - over
+    let mut units = [86_400, 3600, 60].into_iter();
+    let unit = units.find(|unit| age.as_secs() >= *unit).unwrap_or(1);
+    let over = Duration::from_millis(age.as_millis() as u64 % (unit * 1000));
+    Duration::from_secs(unit) - over
 }

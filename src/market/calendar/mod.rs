@@ -12,7 +12,7 @@ use jiff::civil::{Date, time};
 use super::day_bars::TradingDay;
 use super::{Contract, MarketState, MarketStatus, Symbol};
 use crate::time::Utc;
-pub use new_york::{new_york_date, new_york_day};
+pub use new_york::{new_york_date, new_york_midnight};
 pub(super) use trading_hours::EXTENDED_STALE_AFTER;
 use trading_hours::Hours;
 pub use trading_hours::limit;
@@ -148,8 +148,8 @@ impl Calendar {
         let recent = |before: &MarketStatus| {
             Duration::from_millis(before.as_of.0.abs_diff(at.0)) < STATUS_VALIDITY
         };
-        let before = self.status.filter(recent).map(|before| before.groups());
-        for (group, state) in status.groups().into_iter().enumerate() {
+        let before = self.status.filter(recent).map(|before| before.groups);
+        for (group, state) in status.groups.into_iter().enumerate() {
             let known = self.reported_closures[group];
             let continued = known.filter(|known| !known.over && at < known.last + STATUS_VALIDITY);
             self.reported_closures[group] = match (state, continued) {
@@ -281,8 +281,8 @@ impl Calendar {
     /// Returns the number of days until the last trading day of a contract, by the date in New
     /// York: 0 on the last day, negative after it. `None` if `at` is out of the supported range.
     pub fn days_left(&self, contract: &Contract<'_>, at: Utc) -> Option<i32> {
-        let left = new_york_date(at)?.until(contract.last_trading_day());
-        Some(left.ok()?.get_days())
+        let today = new_york::civil(at)?.date();
+        Some(today.until(contract.last_trading_day()).ok()?.get_days())
     }
 
     /// Returns the date in New York. `None` if the calendar has no trading hours or the time is not
@@ -291,7 +291,7 @@ impl Calendar {
         // A clock outside these years is wrong. The freshness of a value then depends only on its
         // age.
         const YEARS: core::ops::Range<i64> = 946_684_800_000..7_258_118_400_000; // 2000 to 2199
-        (self.has_hours && YEARS.contains(&at.0)).then(|| new_york_date(at))?
+        (self.has_hours && YEARS.contains(&at.0)).then(|| new_york_date(at))
     }
 }
 

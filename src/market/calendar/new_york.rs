@@ -1,7 +1,5 @@
 //! Conversions between UTC and the time in New York. This module never reads a clock.
 
-use core::ops::Range;
-
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -16,15 +14,14 @@ pub(super) fn civil(at: Utc) -> Option<DateTime> {
     Some(NEW_YORK.to_datetime(instant))
 }
 
-/// Returns the date in New York. `None` if the year is out of range.
-pub fn new_york_date(at: Utc) -> Option<Date> {
-    Some(civil(at)?.date())
+/// Returns the date in New York. A time outside of the supported years counts as 1970.
+pub fn new_york_date(at: Utc) -> Date {
+    civil(at).map_or(Date::constant(1970, 1, 1), |time| time.date())
 }
 
-/// Returns the start and the end (exclusive) of a day in New York. The day has 23 or 25 hours when
-/// the clocks change. `None` if the year is out of range.
-pub fn new_york_day(date: Date) -> Option<Range<Utc>> {
-    Some(utc(date.into())?..utc(date.tomorrow().ok()?.into())?)
+/// Returns the start of a day in New York. `None` if the day is outside of the supported years.
+pub fn new_york_midnight(day: Date) -> Option<Utc> {
+    utc(day.into())
 }
 
 /// Converts a date and a time of day in New York to UTC. The time must not be between 1:00 and 3:00,

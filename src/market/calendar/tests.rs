@@ -375,11 +375,13 @@ fn the_days_left_are_counted_by_the_date_in_new_york() {
 fn a_recent_status_overrides_the_calendar_only_for_its_own_market() {
     let mut calendar = Calendar::us();
     calendar.set_status(MarketStatus {
-        shares: Some(MarketState::Closed),
-        s_and_p: Some(MarketState::Open),
-        cboe: Some(MarketState::Closed),
-        nasdaq: None,
-        dow_jones: None,
+        groups: [
+            Some(MarketState::Closed),
+            Some(MarketState::Open),
+            Some(MarketState::Closed),
+            None,
+            None,
+        ],
         as_of: at("2026-01-13T16:00:00Z"),
     });
     let open = |name, time| calendar.phase(&symbol(name), at(time)).is_open();
@@ -390,11 +392,13 @@ fn a_recent_status_overrides_the_calendar_only_for_its_own_market() {
     assert!(open("SPY", "2026-01-13T16:10:00Z"), "ten minutes later");
     // A status that was reported before a session began does not apply to that session.
     calendar.set_status(MarketStatus {
-        shares: Some(MarketState::Closed),
-        s_and_p: Some(MarketState::Closed),
-        cboe: None,
-        nasdaq: None,
-        dow_jones: None,
+        groups: [
+            Some(MarketState::Closed),
+            Some(MarketState::Closed),
+            None,
+            None,
+            None,
+        ],
         as_of: at("2026-01-13T14:29:30Z"),
     });
     let phase = calendar.phase(&symbol("SPX"), at("2026-01-13T14:31:00Z"));
@@ -406,11 +410,7 @@ fn a_cancelled_session_does_not_change_the_time_of_the_last_close() {
     let mut calendar = Calendar::us();
     let mut with_status = |state, time: &str| {
         calendar.set_status(MarketStatus {
-            shares: Some(state),
-            s_and_p: Some(state),
-            cboe: None,
-            nasdaq: None,
-            dow_jones: None,
+            groups: [Some(state), Some(state), None, None, None],
             as_of: at(time),
         });
         let bell = |name| calendar.phase(&symbol(name), at(time)).bell;
@@ -444,11 +444,7 @@ fn a_cancelled_session_does_not_change_the_time_of_the_last_close() {
 fn the_extended_hours_of_shares_do_not_apply_to_contracts() {
     let mut calendar = Calendar::us();
     calendar.set_status(MarketStatus {
-        shares: Some(MarketState::Extended),
-        s_and_p: None,
-        cboe: None,
-        nasdaq: None,
-        dow_jones: None,
+        groups: [Some(MarketState::Extended), None, None, None, None],
         as_of: at("2026-01-13T21:01:00Z"),
     });
     let part = |name| {

@@ -14,20 +14,15 @@ use crate::time::Utc;
 /// Monday. The only exception is New Year's Day on a Saturday: the last day of the year stays a
 /// trading day.
 pub(super) fn is_holiday(date: Date) -> bool {
-    use Weekday::{Friday, Monday, Saturday, Thursday};
+    use Weekday::{Friday, Monday, Saturday, Sunday, Thursday};
     let (month, day, weekday) = (date.month(), date.day(), date.weekday());
     // The ordinal of the weekday in its month: 1 for the first Monday of the month, for example.
     let nth = (day - 1) / 7 + 1;
-    let observed = |month_of: i8, day_of: i8| {
-        let Ok(holiday) = Date::new(date.year(), month_of, day_of) else {
-            return false;
-        };
-        let observed = match holiday.weekday() {
-            Saturday => holiday.yesterday(),
-            Weekday::Sunday => holiday.tomorrow(),
-            _ => Ok(holiday),
-        };
-        observed.is_ok_and(|observed| observed == date)
+    let observed = |holiday: i8| match weekday {
+        Saturday | Sunday => false,
+        Friday => day == holiday || day + 1 == holiday,
+        Monday => day == holiday || day - 1 == holiday,
+        _ => day == holiday,
     };
     match (month, weekday) {
         // Martin Luther King Jr. Day, Presidents' Day, Memorial Day, Labor Day and Thanksgiving.
@@ -35,11 +30,11 @@ pub(super) fn is_holiday(date: Date) -> bool {
         (5, Monday) if day > 24 => true,
         (9, Monday) if nth == 1 => true,
         (11, Thursday) if nth == 4 => true,
-        (1, _) => observed(1, 1),
+        (1, _) => observed(1),
         (3 | 4, Friday) => good_friday(date.year()) == Some(date),
-        (6, _) => observed(6, 19),
-        (7, _) => observed(7, 4),
-        (12, _) => observed(12, 25),
+        (6, _) => observed(19),
+        (7, _) => observed(4),
+        (12, _) => observed(25),
         _ => false,
     }
 }

@@ -69,53 +69,50 @@ impl Instrument {
             Some(stamp) if !new.is_ahead(now) => stamp,
             _ => utc - new.delay(),
         });
-        let Some((at, phase)) = at.zip(self.phase(at, calendar)) else {
-            return if new.is_close {
-                self.take_official_close(new, now)
-            } else {
-                self.take_in_session(new, now)
-            };
-        };
-        let limit = self.limit(new.source);
-        if class == AssetClass::Option && !phase.is_open() {
-            // The row of a contract is marked as a close when the market is closed, but a quote from
-            // after the end of the session is not the close.
-            new.is_close &= at <= phase.bell + limit;
+        if let Some((at, phase)) = at.zip(self.phase(at, calendar)) {
+            let limit = self.limit(new.source);
+            if class == AssetClass::Option && !phase.is_open() {
+                // The row of a contract is marked as a close when the market is closed, but a quote
+                // from after the end of the session is not the close.
+                new.is_close &= at <= phase.bell + limit;
+            }
+            if new.is_close {
+                if class != AssetClass::Option
+                    && !matches!(phase.part, Some(SessionPart::Regular | SessionPart::Pre))
+                {
+                    // A REST row has only one timestamp, which can belong to a price from after the
+                    // close.
+                    let last = if class == AssetClass::Index {
+                        phase.bell + INDEX_SETTLEMENT
+                    } else {
+                        phase.bell
+                    };
+                    new.as_of.stamp = new.as_of.stamp.map(|stamp| stamp.min(last));
+                }
+            } else if phase.is_open() {
+                self.record_close(phase.since, context);
+            } else if new.source == QuoteSource::Rest {
+                // The REST API returns last values, so the timestamp decides if the value is from
+                // outside the trading hours. The close of an index can be reported late.
+                let reported = if class == AssetClass::Index {
+                    INDEX_CLOSE_REPORTED
+                } else {
+                    limit
+                };
+                new.outside = at > phase.since + reported;
+            } else if at > phase.since + CLOSING_PRINT_LIMIT {
+                let settles = self.settles(at, phase.bell);
+                if !settles || !self.covered_the_close(phase.bell, context) {
+                    new.outside = !settles;
+                    return self.take_unconfirmed(new, context);
+                }
+            }
         }
         if new.is_close {
-            if class != AssetClass::Option
-                && !matches!(phase.part, Some(SessionPart::Regular | SessionPart::Pre))
-            {
-                // A REST row has only one timestamp, which can belong to a price from after the
-                // close.
-                let last = if class == AssetClass::Index {
-                    phase.bell + INDEX_SETTLEMENT
-                } else {
-                    phase.bell
-                };
-                new.as_of.stamp = new.as_of.stamp.map(|stamp| stamp.min(last));
-            }
-            return self.take_official_close(new, now);
+            self.take_official_close(new, now)
+        } else {
+            self.take_in_session(new, now)
         }
-        if phase.is_open() {
-            self.record_close(phase.since, context);
-        } else if new.source == QuoteSource::Rest {
-            // The REST API returns last values, so the timestamp decides if the value is from
-            // outside the trading hours. The close of an index can be reported late.
-            let reported = if class == AssetClass::Index {
-                INDEX_CLOSE_REPORTED
-            } else {
-                limit
-            };
-            new.outside = at > phase.since + reported;
-        } else if at > phase.since + CLOSING_PRINT_LIMIT {
-            let settles = self.settles(at, phase.bell);
-            if !settles || !self.covered_the_close(phase.bell, context) {
-                new.outside = !settles;
-                return self.take_unconfirmed(new, context);
-            }
-        }
-        self.take_in_session(new, now)
     }
 
     /// Checks a streamed value that was stored while the wall-clock time was unknown. If the value
@@ -226,34 +223,27 @@ impl Instrument {
     /// happen before a value from after `since` replaces it.
     pub(super) fn record_close(&mut self, since: Utc, context: Context<'_>) {
         let Context { now, calendar, .. } = context;
-        let Some(latest) = &self.latest else { return };
-        let Some(as_of) = latest.as_of.utc(now) else {
-            return;
-        };
-        if as_of >= since || latest.outside || latest.void {
-            return;
-        }
-        let Some(phase) = self.phase(now.utc, calendar) else {
-            return;
-        };
-        if as_of >= phase.bell && self.symbol.class() == AssetClass::Equity {
-            // The latest value of the share is from after the regular hours.
-            return;
-        }
-        let mut link = context.link;
-        if phase.part == Some(SessionPart::Post) {
-            // Shares are traded after the end of the regular hours: the next price then proves that
-            // no other value arrived in between.
-            link.heard = Moment::NEVER;
-        }
-        if self
-            .judge(Some(phase), link, now)
-            .is_last_before(latest, phase.bell)
+        if let Some(latest) = &self.latest
+            && let Some(as_of) = latest.as_of.utc(now)
+            && as_of < since
+            && !latest.outside
+            && !latest.void
+            && let Some(phase) = self.phase(now.utc, calendar)
+            // The latest value of the share can be from after the regular hours.
+            && (as_of < phase.bell || self.symbol.class() != AssetClass::Equity)
         {
-            self.close = Some(Quote {
-                is_close: true,
-                ..*latest
-            });
+            let mut context = context;
+            if phase.part == Some(SessionPart::Post) {
+                // Shares are traded after the end of the regular hours: the next price then proves
+                // that no other value arrived in between.
+                context.link.heard = Moment::NEVER;
+            }
+            if self.judge(context).is_last_before(latest, phase.bell) {
+                self.close = Some(Quote {
+                    is_close: true,
+                    ..*latest
+                });
+            }
         }
     }
 
@@ -307,18 +297,14 @@ impl Instrument {
                 }
             }
         }
-        let Some(stored) = self.latest else {
+        let is_used = |stored: &Quote| stored.as_of.stamp.is_some() || self.is_young(stored, now);
+        let Some(stored) = self.latest.filter(is_used) else {
             return self.take(new, context);
         };
-        if stored.as_of.stamp.is_none() {
-            // The latest value has no timestamp, so it is unknown which of the two is newer. The
-            // bar is used only after the value has exceeded its limit.
-            if self.is_young(&stored, now) {
-                return Outcome::Older;
-            }
-            return self.take(new, context);
-        }
         match recency(&stored, &new, now) {
+            // The latest value has no timestamp, so it is unknown which of the two is newer. The bar
+            // is used only after the value has exceeded its limit.
+            _ if stored.as_of.stamp.is_none() => Outcome::Older,
             Recency::Newer => self.take(new, context),
             // A correction of the bar that supplied the latest value.
             Recency::Same if stored.source == new.source => {

@@ -4,7 +4,6 @@
 use core::cell::Cell;
 use core::time::Duration;
 
-use super::Outcome;
 use crate::market::day_bars::union;
 use crate::market::quote::AsOf;
 use crate::market::staleness::{DisplayedQuote, INDEX_SETTLEMENT, LinkState, StalenessCheck};
@@ -40,14 +39,14 @@ pub struct Instrument {
     /// True if the vendor rejected the subscription.
     pub(super) not_streamed: bool,
     /// The previous close, and the time from which on it belongs to another day.
-    previous_close: Option<(Price, Utc)>,
+    pub(super) previous_close: Option<(Price, Utc)>,
     pub(super) minutes: DayBars,
     pub(super) book: Option<(TopOfBook, AsOf)>,
     /// The last trade. The quote contains the time of the trade, so that its age is computed like
     /// the age of a quote.
     pub(super) trade: Option<(Trade, Quote)>,
     /// The day statistics from a REST response, and the time at which the next trading day begins.
-    day: Option<(DayStats, Utc)>,
+    pub(super) day: Option<(DayStats, Utc)>,
     pub(super) analytics: Option<(OptionAnalytics, AsOf)>,
     pub(super) denial: Option<Denial>,
     /// The cached calendar phase, because its computation in New York time is slow. Invariant: the
@@ -118,13 +117,8 @@ impl Instrument {
         self.latest.filter(|quote| !quote.void)
     }
 
-    /// The points of the curve over the session: evenly spaced prices, oldest first. Without a
-    /// trading day, the curve covers the latest values.
-    pub fn curve(&self) -> &[Price] {
-        self.minutes.points()
-    }
-
-    /// The minute bars of the trading day.
+    /// The bars of the trading day or, without a trading day, of the latest values. They make the
+    /// curve.
     pub const fn minutes(&self) -> &DayBars {
         &self.minutes
     }
@@ -245,8 +239,7 @@ impl Instrument {
 
     /// Returns the quote to show now and its freshness.
     pub(super) fn shown(&self, context: Context<'_>) -> DisplayedQuote {
-        let phase = self.phase(context.now.utc, context.calendar);
-        let mut shown = self.judge(phase, context.link, context.now).shown();
+        let mut shown = self.judge(context).shown();
         shown.quote = shown.quote.filter(|quote| !quote.void);
         if shown.quote.is_none() {
             shown.freshness = Freshness::None;
@@ -254,20 +247,15 @@ impl Instrument {
         shown
     }
 
-    pub(super) fn judge(
-        &self,
-        phase: Option<MarketPhase>,
-        link: LinkState,
-        now: Now,
-    ) -> StalenessCheck<'_> {
+    pub(super) fn judge(&self, context: Context<'_>) -> StalenessCheck<'_> {
         StalenessCheck {
             class: self.symbol.class(),
             latest: self.latest.as_ref(),
             close: self.close.as_ref(),
             usual_limit: self.usual_limit,
-            link,
-            phase,
-            now,
+            link: context.link,
+            phase: self.phase(context.now.utc, context.calendar),
+            now: context.now,
         }
     }
 
@@ -299,48 +287,6 @@ impl Instrument {
         let phase = calendar.phase(&self.symbol, utc);
         self.phase.set(Some((calendar.revision(), phase)));
         Some(phase)
-    }
-
-    /// Stores the day statistics of the trading day that contains `as_of`. A missing field keeps
-    /// its previous value. Statistics of another day are ignored.
-    pub(super) fn set_day(&mut self, day: DayStats, as_of: Utc, now: Now, calendar: &Calendar) {
-        let Some(utc) = now.utc else { return };
-        let until = match (
-            calendar.trading_day(&self.symbol, as_of),
-            calendar.trading_day(&self.symbol, utc),
-        ) {
-            (Some(its), Some(today)) if its.start == today.start => today.end,
-            (None, None) => Utc(i64::MAX),
-            // The statistics belong to another day.
-            _ => return,
-        };
-        let known = self.day.filter(|(_, known)| *known == until);
-        let known = known.map_or(DayStats::default(), |(day, _)| day);
-        let day = DayStats {
-            range: day.range.or(known.range),
-            volume: day.volume.or(known.volume),
-        };
-        self.day = Some((day, until));
-    }
-
-    /// Stores the close of the trading day before the day that contains `as_of`. The close is valid
-    /// until the next trading day begins.
-    pub(super) fn set_previous_close(
-        &mut self,
-        close: Price,
-        as_of: Utc,
-        calendar: &Calendar,
-    ) -> Outcome {
-        // Before the first session of a day, `trading_day` returns the previous trading day.
-        let day = calendar.trading_day(&self.symbol, as_of);
-        let until = day.map_or(Utc(i64::MAX), |day| day.end);
-        match self.previous_close {
-            Some((_, known)) if until < known => Outcome::Older,
-            _ => {
-                self.previous_close = Some((close, until));
-                Outcome::Stored
-            }
-        }
     }
 
     /// Starts a new trading day if the current time is no longer in the stored day.

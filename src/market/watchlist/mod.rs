@@ -15,7 +15,6 @@ use super::{
     Price, Provenance, Quote, QuoteSource, Symbol, Ticker, TopOfBook, Trade,
 };
 use crate::time::{Moment, Now, Utc};
-use instrument::Context;
 pub use instrument::Instrument;
 use ordering::{Recency, recency};
 
@@ -115,13 +114,9 @@ impl Watchlist {
     pub fn set_link(&mut self, cluster: Cluster, unbroken: bool, now: Now, calendar: &Calendar) {
         let link = self.links[cluster as usize];
         if link.unbroken && !unbroken {
-            let context = Context {
-                link,
-                now,
-                calendar,
-            };
+            let links = self.links;
             for instrument in self.of_cluster(cluster) {
-                instrument.link_breaks(context);
+                instrument.link_breaks(instrument.context(&links, now, calendar));
             }
             self.links[cluster as usize].epoch = link.epoch.wrapping_add(1);
         }
@@ -145,10 +140,9 @@ impl Watchlist {
     /// Processes a value. The newer value wins, independent of its source. A value with the same
     /// timestamp as the stored one is a repetition and does not reset the age.
     pub fn value(&mut self, ticker: &str, quote: Quote, now: Now, calendar: &Calendar) -> Outcome {
-        match self.find(ticker) {
-            Some(place) => self.value_at(place, quote, now, calendar),
-            None => Outcome::Unknown,
-        }
+        self.find(ticker).map_or(Outcome::Unknown, |place| {
+            self.value_at(place, quote, now, calendar)
+        })
     }
 
     /// Processes a value, like [`Self::value`], for the instrument at this index.
@@ -193,13 +187,11 @@ impl Watchlist {
     }
 
     /// Adds the minute bars of the session up to now, which fill the gaps in the streamed data.
-    pub fn refill(&mut self, ticker: &str, bars: &[Bar], simulated: bool) -> Outcome {
-        let Some(instrument) = self.find_mut(ticker) else {
-            return Outcome::Unknown;
-        };
-        instrument.set_simulated(simulated);
-        instrument.minutes.refill(bars);
-        Outcome::Stored
+    pub fn refill(&mut self, ticker: &str, bars: &[Bar], simulated: bool) {
+        if let Some(instrument) = self.find_mut(ticker) {
+            instrument.set_simulated(simulated);
+            instrument.minutes.refill(bars);
+        }
     }
 
     /// Starts a new trading day for each instrument whose day has changed. Call this function
@@ -233,16 +225,12 @@ impl Watchlist {
     }
 
     /// Stores the last trade. `quote` contains the price and the time of the trade.
-    pub fn trade(&mut self, ticker: &str, trade: Trade, quote: Quote, now: Now) -> Outcome {
-        let Some(instrument) = self.find_mut(ticker) else {
-            return Outcome::Unknown;
-        };
-        instrument.set_simulated(quote.simulated);
-        match instrument.trade {
-            Some((_, stored)) if recency(&stored, &quote, now) != Recency::Newer => Outcome::Older,
-            _ => {
+    pub fn trade(&mut self, ticker: &str, trade: Trade, quote: Quote, now: Now) {
+        if let Some(instrument) = self.find_mut(ticker) {
+            instrument.set_simulated(quote.simulated);
+            let is_newer = |(_, known): (_, Quote)| recency(&known, &quote, now) == Recency::Newer;
+            if instrument.trade.is_none_or(is_newer) {
                 instrument.trade = Some((trade, quote));
-                Outcome::Stored
             }
         }
     }
@@ -257,27 +245,33 @@ impl Watchlist {
         now: Now,
         calendar: &Calendar,
     ) {
-        if let Some(instrument) = self.find_mut(ticker) {
-            instrument.set_day(day, as_of, now, calendar);
-        }
+        let Some((instrument, utc)) = self.find_mut(ticker).zip(now.utc) else {
+            return;
+        };
+        let day_of = |at| calendar.trading_day(&instrument.symbol, at);
+        let until = match (day_of(as_of), day_of(utc)) {
+            (Some(its), Some(today)) if its.start == today.start => today.end,
+            (None, None) => Utc(i64::MAX),
+            // The statistics belong to another day.
+            _ => return,
+        };
+        let known = instrument.day.filter(|(_, known)| *known == until);
+        let known = known.map_or(DayStats::default(), |(day, _)| day);
+        let day = DayStats {
+            range: day.range.or(known.range),
+            volume: day.volume.or(known.volume),
+        };
+        instrument.day = Some((day, until));
     }
 
     /// Stores the analytics of an option contract, unless later ones are stored: a hub may repeat an
     /// old response.
-    pub fn set_analytics(
-        &mut self,
-        ticker: &str,
-        analytics: OptionAnalytics,
-        as_of: AsOf,
-        now: Now,
-    ) {
-        let Some(instrument) = self.find_mut(ticker) else {
-            return;
-        };
-        let stored = instrument.analytics.and_then(|(_, stored)| stored.age(now));
-        let is_later = |stored| as_of.age(now).is_some_and(|age| age <= stored);
-        if stored.is_none_or(is_later) {
-            instrument.analytics = Some((analytics, as_of));
+    pub fn set_analytics(&mut self, ticker: &str, values: OptionAnalytics, as_of: AsOf, now: Now) {
+        if let Some(instrument) = self.find_mut(ticker) {
+            let stored = instrument.analytics.and_then(|(_, stored)| stored.age(now));
+            if stored.is_none_or(|stored| as_of.is_within(stored, now)) {
+                instrument.analytics = Some((values, as_of));
+            }
         }
     }
 
@@ -316,11 +310,18 @@ impl Watchlist {
         close: Price,
         as_of: Utc,
         calendar: &Calendar,
-    ) -> Outcome {
-        let Some(instrument) = self.find_mut(ticker) else {
-            return Outcome::Unknown;
-        };
-        instrument.set_previous_close(close, as_of, calendar)
+    ) {
+        if let Some(instrument) = self.find_mut(ticker) {
+            // Before the first session of a day, `trading_day` returns the previous trading day.
+            let day = calendar.trading_day(&instrument.symbol, as_of);
+            let until = day.map_or(Utc(i64::MAX), |day| day.end);
+            if instrument
+                .previous_close
+                .is_none_or(|(_, known)| known <= until)
+            {
+                instrument.previous_close = Some((close, until));
+            }
+        }
     }
 
     /// Returns the current freshness of an instrument. [`Freshness::None`] if `index` is out of
@@ -386,16 +387,13 @@ pub enum WatchlistError {
 impl fmt::Display for WatchlistError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WatchlistError::Empty => {
+            Self::Empty => {
                 f.write_str("the watchlist is empty: name at least one symbol, for example \"SPX\"")
             }
-            WatchlistError::Duplicate(ticker) => {
-                write!(
-                    f,
-                    "{ticker} is on the watchlist twice: remove one of the two"
-                )
+            Self::Duplicate(name) => {
+                write!(f, "{name} is on the watchlist twice: remove one of the two")
             }
-            WatchlistError::Full(count) => write!(
+            Self::Full(count) => write!(
                 f,
                 "the watchlist has {count} symbols, but the limit is {CAPACITY}: remove {}",
                 count.saturating_sub(CAPACITY)

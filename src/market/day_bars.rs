@@ -11,7 +11,7 @@ use crate::time::{Moment, Utc};
 const MINUTES: usize = 16 * 60;
 /// The maximum number of points in the curve.
 pub const HISTORY_POINTS: usize = 128;
-const MINUTE: i64 = 60_000;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Without a trading day: the initial length of a bar.
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 /// Without a trading day: a gap shorter than this never restarts the curve.
@@ -223,17 +223,16 @@ impl DayBars {
 
     /// Returns the index of the minute. `None` outside the trading day.
     fn place(&self, at: Utc) -> Option<usize> {
-        let day = self.day.filter(|day| at < day.end)?;
-        let place = usize::try_from(at.millis_since(day.start).div_euclid(MINUTE)).ok()?;
+        let day = self.day.filter(|day| (day.start..day.end).contains(&at))?;
+        let place = (at.since(day.start).as_secs() / 60) as usize;
         (place < self.bars.len()).then_some(place)
     }
 
     /// Returns true if the minute counts for the range of the day.
     fn counts(&self, place: usize) -> bool {
-        self.day.is_some_and(|day| {
-            let start = Utc(day.start.0 + place as i64 * MINUTE);
-            (day.open..day.close).contains(&start)
-        })
+        let minute = MINUTE * place as u32;
+        self.day
+            .is_some_and(|day| (day.open..day.close).contains(&(day.start + minute)))
     }
 
     fn extend(&mut self, place: usize) {
@@ -270,10 +269,8 @@ impl DayBars {
         self.points_cover = self.complete();
         // The step is a power of two, so that existing points keep their position until the curve
         // is full.
-        let step = self
-            .points_cover
-            .div_ceil(HISTORY_POINTS)
-            .next_power_of_two();
+        let bars_a_point = self.points_cover.div_ceil(HISTORY_POINTS);
+        let step = bars_a_point.next_power_of_two();
         self.points.clear();
         let mut last = None;
         let covered = &self.bars[first..first + self.points_cover];
@@ -298,7 +295,7 @@ mod tests {
     }
 
     fn at(minute: i64) -> Utc {
-        Utc(START + minute * MINUTE)
+        Utc(START + minute * 60_000)
     }
 
     fn bar(minute: i64, low: i64, high: i64, close: i64) -> Bar {

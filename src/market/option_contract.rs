@@ -24,6 +24,9 @@ pub struct Contract<'a> {
 const FORM: &str = "an option is \"O:\", a root of 1 to 6 letters, YYMMDD, C or P, and the strike times \
                     1000 in eight digits, like \"O:SPY251219C00650000\"";
 
+const NINE_DIGITS: &str =
+    "the strike has nine digits; expected the strike times 1000 in exactly eight digits";
+
 impl<'a> Contract<'a> {
     /// Parses ROOT YYMMDD C|P STRIKE×1000 from right to left, because a root can end with a digit.
     ///
@@ -39,11 +42,7 @@ impl<'a> Contract<'a> {
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         if !matches!(side, "C" | "P") {
             let nine = date.ends_with(['C', 'P']) && digits(side) && digits(strike);
-            return Err(if nine {
-                "the strike has nine digits; expected the strike times 1000 in exactly eight digits"
-            } else {
-                FORM
-            });
+            return Err(if nine { NINE_DIGITS } else { FORM });
         }
         let root_fits = root.len() <= 6
             && root.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -80,12 +79,10 @@ impl<'a> Contract<'a> {
             "VIX" | "VIXW" => true,
             _ => false,
         };
-        if !by_the_open {
-            return self.expiry;
-        }
         // The day before a Friday or a Wednesday is a weekday. If that day is a holiday, the
         // calendar has no session on it.
-        self.expiry.yesterday().unwrap_or(self.expiry)
+        let eve = self.expiry.yesterday().ok().filter(|_| by_the_open);
+        eve.unwrap_or(self.expiry)
     }
 
     /// The abbreviated month of the expiry, such as `Dec`.

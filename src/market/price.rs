@@ -72,25 +72,22 @@ impl Price {
         let magnitude = self.0.unsigned_abs();
         // The number of decimals depends on the exact value, not on the rounded value: 0.99995
         // becomes "1.00".
-        let (whole, fraction, digits) = if magnitude >= Self::SCALE as u64 {
-            let hundredths = (magnitude + 50) / 100;
-            (hundredths / 100, hundredths % 100, 2)
-        } else if magnitude.is_multiple_of(100) {
-            (0, magnitude / 100, 2)
-        } else if magnitude.is_multiple_of(10) {
-            (0, magnitude / 10, 3)
-        } else {
-            (0, magnitude, 4)
+        let (units, decimals) = match magnitude {
+            10_000.. => ((magnitude + 50) / 100, 2),
+            _ if magnitude.is_multiple_of(100) => (magnitude / 100, 2),
+            _ if magnitude.is_multiple_of(10) => (magnitude / 10, 3),
+            _ => (magnitude, 4),
         };
+        let one = 10u64.pow(decimals);
         let (mut head, mut tail) = (ShortText::new(), ShortText::new());
         // The text "-0.00" cannot occur: a price below 1 is never rounded, because it has at most
         // four decimals.
         if self.0 < 0 {
             push(&mut head, b'-');
         }
-        grouped(&mut head, whole, numbers);
+        grouped(&mut head, units / one, numbers);
         push(&mut tail, numbers.point);
-        push_digits(&mut tail, fraction, digits);
+        push_digits(&mut tail, units % one, decimals);
         (head, tail)
     }
 

@@ -73,15 +73,6 @@ impl AsOf {
         }
     }
 
-    /// Creates the time of a value in a REST response that is received now. The value was true at
-    /// its timestamp.
-    pub fn reported(stamp: Option<Utc>, now: Now) -> Self {
-        Self {
-            heard: false,
-            ..Self::heard(stamp, Duration::ZERO, now)
-        }
-    }
-
     /// Returns the age: the larger of the age since the receive time and the age since the
     /// timestamp. `None` if the age is unknown: the value was not streamed, and the wall-clock time
     /// is unknown or there is no plausible timestamp.
@@ -197,14 +188,12 @@ impl Quote {
     /// response is marked as delayed. For all other responses the full age counts: a value from 15
     /// minutes ago is stale.
     pub fn fetched(price: Price, stamp: Option<Utc>, delayed: bool, now: Now) -> Self {
-        let provenance = Provenance {
-            delayed,
-            ..Provenance::default()
-        };
-        Self {
-            as_of: AsOf::reported(stamp, now),
-            ..Self::streamed(price, stamp, QuoteSource::Rest, provenance, now)
-        }
+        let provenance = Provenance::default();
+        let mut quote = Self::streamed(price, stamp, QuoteSource::Rest, provenance, now);
+        quote.delayed = delayed;
+        // The value was true at its timestamp.
+        quote.as_of.heard = false;
+        quote
     }
 
     /// Returns the age of the value. `None` if the age is unknown.

@@ -148,29 +148,27 @@ impl Calendar {
         let recent = |before: &MarketStatus| {
             Duration::from_millis(before.as_of.0.abs_diff(at.0)) < STATUS_VALIDITY
         };
-        let before = self.status.filter(recent).map(|before| before.groups);
-        for (group, state) in status.groups.into_iter().enumerate() {
-            let known = self.reported_closures[group];
-            let continued = known.filter(|known| !known.over && at < known.last + STATUS_VALIDITY);
-            self.reported_closures[group] = match (state, continued) {
-                (Some(MarketState::Closed), Some(known)) => Some(ReportedClosure {
+        let before = self.status.filter(recent);
+        for (group, known) in self.reported_closures.iter_mut().enumerate() {
+            let is_closed = status.groups[group] == Some(MarketState::Closed);
+            match known {
+                Some(known) if !is_closed => known.over = true,
+                Some(known) if !known.over && at < known.last + STATUS_VALIDITY => {
                     // The responses can arrive out of order: a response can be older than the first
                     // "closed" report.
-                    first: known.first.min(at),
-                    last: known.last.max(at),
-                    ..known
-                }),
-                (Some(MarketState::Closed), None) => Some(ReportedClosure {
-                    first: at,
-                    last: at,
-                    began: before.is_some_and(|before| before[group].is_some()),
-                    over: false,
-                }),
-                _ => known.map(|known| ReportedClosure {
-                    over: true,
-                    ..known
-                }),
-            };
+                    known.first = known.first.min(at);
+                    known.last = known.last.max(at);
+                }
+                _ if is_closed => {
+                    *known = Some(ReportedClosure {
+                        first: at,
+                        last: at,
+                        began: before.is_some_and(|before| before.groups[group].is_some()),
+                        over: false,
+                    });
+                }
+                _ => {}
+            }
         }
         self.status = Some(status);
         self.revision = self.revision.wrapping_add(1);
@@ -188,12 +186,11 @@ impl Calendar {
     /// An older status does not apply to the current phase. Also returns true for a calendar
     /// without trading hours, which needs no status.
     pub fn has_current_status(&self, symbol: &Symbol, at: Utc) -> bool {
-        let Some(today) = self.date(at) else {
-            return true;
-        };
-        let since = table(symbol, today, at).since;
-        self.status
-            .is_some_and(|status| status.as_of >= since + STATUS_GUARD)
+        self.date(at).is_none_or(|today| {
+            let since = table(symbol, today, at).since;
+            let is_current = |status: MarketStatus| status.as_of >= since + STATUS_GUARD;
+            self.status.is_some_and(is_current)
+        })
     }
 
     /// Returns true if the market of this symbol closed less than 20 s ago. In this time a value
@@ -366,10 +363,10 @@ fn apply_vendor_status(
         _ => return table,
     };
     MarketPhase {
-        since,
         until: table.until.min(status.as_of + STATUS_VALIDITY),
         bell,
         part,
+        ..table
     }
 }
 

@@ -16,7 +16,8 @@ pub(super) fn civil(at: Utc) -> Option<DateTime> {
 
 /// Returns the date in New York. A time outside of the supported years counts as 1970.
 pub fn new_york_date(at: Utc) -> Date {
-    civil(at).map_or(Date::constant(1970, 1, 1), |time| time.date())
+    let instant = Timestamp::from_millisecond(at.0).unwrap_or_default();
+    NEW_YORK.to_datetime(instant).date()
 }
 
 /// Returns the start of a day in New York. `None` if the day is outside of the supported years.

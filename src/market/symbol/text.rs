@@ -96,7 +96,10 @@ fn classify(text: &str) -> Classified<'_> {
     }
     if let Some(code) = known_index(text) {
         // A text with upper- and lower-case letters, such as "SpX", can also be a share.
-        return if has_small(text) && has_capitals(text) && is_share(text) {
+        return if text.contains(char::is_lowercase)
+            && text.contains(char::is_uppercase)
+            && is_share(text)
+        {
             Err(format!("write \"{code}\" for the index, \"stock:{text}\" for the share").into())
         } else {
             Ok((AssetClass::Index, format!("I:{code}").into()))
@@ -106,14 +109,6 @@ fn classify(text: &str) -> Classified<'_> {
         return Err("an option contract begins with \"O:\", like \"O:SPY251219C00650000\"".into());
     }
     share(text)
-}
-
-fn has_small(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_lowercase())
-}
-
-fn has_capitals(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 /// Parses the text after `I:`.
@@ -126,7 +121,10 @@ fn index(code: &str) -> Classified<'_> {
                 .into(),
         );
     }
-    if known_index(code).is_none() && has_small(code) && !has_capitals(code) {
+    if known_index(code).is_none()
+        && code.contains(char::is_lowercase)
+        && !code.contains(char::is_uppercase)
+    {
         let code = code.to_ascii_uppercase();
         return Err(
             format!("the code of an index has only capital letters; write \"I:{code}\"").into(),
@@ -149,7 +147,7 @@ fn share(text: &str) -> Classified<'_> {
                 .into(),
         );
     }
-    if has_capitals(text) {
+    if text.contains(char::is_uppercase) {
         return Err(format!(
             "a small letter has a meaning in the symbol of a share: \"AMpB\" is a preferred share, \
              \"GEVw\" is a when-issued share; write \"{upper}\" for the ordinary share"

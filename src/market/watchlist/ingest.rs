@@ -7,7 +7,6 @@ use core::time::Duration;
 use super::Outcome;
 use super::instrument::{Context, Instrument};
 use super::ordering::{Recency, channel_continues, recency};
-use crate::market::quote::AsOf;
 use crate::market::staleness::INDEX_SETTLEMENT;
 use crate::market::{AssetClass, Bar, Calendar, Quote, QuoteSource, SessionPart};
 use crate::time::{Moment, Now, Utc};
@@ -77,27 +76,23 @@ impl Instrument {
                 new.is_close &= at <= phase.bell + limit;
             }
             if new.is_close {
-                if class != AssetClass::Option
-                    && !matches!(phase.part, Some(SessionPart::Regular | SessionPart::Pre))
-                {
-                    // A REST row has only one timestamp, which can belong to a price from after the
-                    // close.
-                    let last = if class == AssetClass::Index {
-                        phase.bell + INDEX_SETTLEMENT
-                    } else {
-                        phase.bell
-                    };
-                    new.as_of.stamp = new.as_of.stamp.map(|stamp| stamp.min(last));
-                }
+                // A REST row has only one timestamp, which can belong to a price from after the
+                // close.
+                let last = match (class, phase.part) {
+                    (AssetClass::Option, _)
+                    | (_, Some(SessionPart::Regular | SessionPart::Pre)) => Utc(i64::MAX),
+                    (AssetClass::Index, _) => phase.bell + INDEX_SETTLEMENT,
+                    (AssetClass::Equity, _) => phase.bell,
+                };
+                new.as_of.stamp = new.as_of.stamp.map(|stamp| stamp.min(last));
             } else if phase.is_open() {
                 self.record_close(phase.since, context);
             } else if new.source == QuoteSource::Rest {
                 // The REST API returns last values, so the timestamp decides if the value is from
                 // outside the trading hours. The close of an index can be reported late.
-                let reported = if class == AssetClass::Index {
-                    INDEX_CLOSE_REPORTED
-                } else {
-                    limit
+                let reported = match class {
+                    AssetClass::Index => INDEX_CLOSE_REPORTED,
+                    AssetClass::Option | AssetClass::Equity => limit,
                 };
                 new.outside = at > phase.since + reported;
             } else if at > phase.since + CLOSING_PRINT_LIMIT {
@@ -158,27 +153,21 @@ impl Instrument {
 
     /// Processes a value from the trading hours.
     fn take_in_session(&mut self, new: Quote, now: Now) -> Outcome {
-        let Some(stored) = self.latest else {
+        let Some(mut stored) = self.latest else {
             return self.store(new, now);
         };
         match recency(&stored, &new, now) {
             Recency::Newer => self.store(new, now),
             Recency::Same => {
+                stored.price = new.price;
                 // A streamed value stays a streamed value when a REST response repeats it.
-                let origin = if new.is_streamed() { new } else { stored };
-                let repeated = Quote {
-                    price: new.price,
-                    source: origin.source,
-                    epoch: origin.epoch,
-                    as_of: AsOf {
-                        confirmed: new.as_of.confirmed,
-                        ..stored.as_of
-                    },
-                    delayed: stored.delayed || new.delayed,
-                    void: new.void,
-                    ..stored
-                };
-                self.store(repeated, now)
+                if new.is_streamed() {
+                    (stored.source, stored.epoch) = (new.source, new.epoch);
+                }
+                stored.as_of.confirmed = new.as_of.confirmed;
+                stored.delayed |= new.delayed;
+                stored.void = new.void;
+                self.store(stored, now)
             }
             Recency::Older if new.source != stored.source => Outcome::Older,
             Recency::Older => {
@@ -261,10 +250,8 @@ impl Instrument {
         if new.age(now).is_none() && self.latest.is_some_and(is_known) {
             return Outcome::Older;
         }
-        if self
-            .close
-            .is_none_or(|close| close.as_of.stamp <= new.as_of.stamp)
-        {
+        let is_newer = |close: Quote| close.as_of.stamp <= new.as_of.stamp;
+        if self.close.is_none_or(is_newer) {
             self.close = Some(new);
         }
         let Some(stored) = &mut self.latest else {

@@ -223,17 +223,15 @@ impl Instrument {
     /// Returns true if the previous close of the current trading day is unknown and must be
     /// requested.
     pub fn lacks_previous_close(&self, now: Now) -> bool {
-        let utc = now.utc;
-        let known = |(_, until): (Price, Utc)| utc.is_some_and(|utc| utc < until);
-        !self.previous_close.is_some_and(known)
+        let known = now.utc.zip(self.previous_close);
+        !known.is_some_and(|(utc, (_, until))| utc < until)
     }
 
     /// The last price from outside the trading hours and its age, while the close is shown instead
     /// of it.
     pub fn outside(&self, shown: &Quote, now: Now) -> Option<(Quote, Duration)> {
-        let quote = self
-            .quote()
-            .filter(|quote| quote.outside && !shown.outside)?;
+        let is_hidden = |quote: &Quote| quote.outside && !shown.outside;
+        let quote = self.quote().filter(is_hidden)?;
         Some((quote, quote.age(now)?))
     }
 

@@ -356,20 +356,17 @@ impl Watchlist {
 }
 
 fn check(symbols: &[Symbol]) -> Result<(), WatchlistError> {
-    if symbols.is_empty() {
-        return Err(WatchlistError::Empty);
-    }
-    for (index, symbol) in symbols.iter().enumerate().take(CAPACITY + 1) {
-        if symbols[..index].contains(symbol) {
-            return Err(WatchlistError::Duplicate(
-                Ticker::try_from(symbol.name()).unwrap_or_default(),
-            ));
+    let mut first = symbols.iter().enumerate().take(CAPACITY + 1);
+    let repeated = first.find(|(index, symbol)| symbols[..*index].contains(symbol));
+    match (symbols.len(), repeated) {
+        (0, _) => Err(WatchlistError::Empty),
+        (_, Some((_, symbol))) => {
+            let name = Ticker::try_from(symbol.name()).unwrap_or_default();
+            Err(WatchlistError::Duplicate(name))
         }
+        (count, None) if count > CAPACITY => Err(WatchlistError::Full(count)),
+        _ => Ok(()),
     }
-    if symbols.len() > CAPACITY {
-        return Err(WatchlistError::Full(symbols.len()));
-    }
-    Ok(())
 }
 
 /// The reason why a list of symbols is not a valid watchlist. The message also explains how to

@@ -64,7 +64,8 @@ pub struct DayBars {
     /// The bars, indexed by the minutes since the start of the day, or by the intervals since
     /// `first_value`.
     bars: Vec<Option<StoredBar>>,
-    /// The index of the first bar with a price, and the index after the last one.
+    /// The index of the first bar with a price, and the index after the last one; (`MINUTES`, 0)
+    /// without a price.
     used: (usize, usize),
     range: Option<PriceRange>,
     /// True if a backfill delivered the earlier bars of the day.
@@ -107,7 +108,7 @@ impl DayBars {
     fn clear(&mut self) {
         self.bars.clear();
         self.bars.resize(MINUTES, None);
-        self.used = (0, 0);
+        self.used = (MINUTES, 0);
         self.backfilled = false;
         self.interval = FIRST_INTERVAL;
         self.points.clear();
@@ -237,11 +238,7 @@ impl DayBars {
 
     fn extend(&mut self, place: usize) {
         let (first, end) = self.used;
-        self.used = if first == end {
-            (place, place + 1)
-        } else {
-            (first.min(place), end.max(place + 1))
-        };
+        self.used = (first.min(place), end.max(place + 1));
         if self.complete() != self.points_cover || place < first {
             self.draw();
         }
@@ -251,7 +248,7 @@ impl DayBars {
     fn complete(&self) -> usize {
         let (first, end) = self.used;
         let over = end > 0 && self.bars[end - 1].is_some_and(|bar| bar.reported);
-        (end - first).saturating_sub(usize::from(!over))
+        end.saturating_sub(first + usize::from(!over))
     }
 
     /// Computes the range again from all bars, because a correction can remove an extreme price.

@@ -99,11 +99,6 @@ impl StalenessCheck<'_> {
         shown
     }
 
-    /// Returns the maximum age of this value.
-    const fn limit(&self, quote: &Quote) -> Duration {
-        quote.source.limit(self.usual_limit)
-    }
-
     fn value(&self, quote: &Quote, part: Option<SessionPart>) -> DisplayedQuote {
         let now = self.now;
         let (Some(age), Some(counted)) = (quote.age(now), quote.counted_age(now)) else {
@@ -125,7 +120,7 @@ impl StalenessCheck<'_> {
         };
         // The time at which the value was true. It decides if the value belongs to extended hours.
         let as_of = quote.as_of.utc(now);
-        let own = self.limit(quote);
+        let own = quote.source.limit(self.usual_limit);
         let is_extended = |(phase, as_of): (MarketPhase, Utc)| match phase.part {
             // A price of a share from extended hours.
             Some(SessionPart::Pre | SessionPart::Post) => as_of >= phase.since,
@@ -256,7 +251,7 @@ impl StalenessCheck<'_> {
         let (Some(as_of), Some(utc)) = (quote.as_of.utc(self.now), self.now.utc) else {
             return false;
         };
-        let limit = self.limit(quote);
+        let limit = quote.source.limit(self.usual_limit);
         if quote.outside || as_of + limit < bell || quote.is_ahead(self.now) {
             return false;
         }
@@ -290,7 +285,9 @@ impl StalenessCheck<'_> {
         }
         let reported = close.as_of.confirmed >= quote.as_of.received;
         let stamps = quote.as_of.stamp.zip(close.as_of.stamp);
-        let is_near = |(quote_at, close_at): (Utc, Utc)| quote_at <= close_at + self.limit(quote);
+        let is_near = |(quote_at, close_at): (Utc, Utc)| {
+            quote_at <= close_at + quote.source.limit(self.usual_limit)
+        };
         reported && (self.class != AssetClass::Index || stamps.is_none_or(is_near))
     }
 }

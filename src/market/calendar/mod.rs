@@ -211,16 +211,40 @@ impl Calendar {
         let Some(today) = self.date(at) else {
             return MarketPhase::ALWAYS;
         };
-        let phase = table(symbol, today, at);
-        let Some(status) = self.status.filter(|status| {
+        let table = table(symbol, today, at);
+        let applies = |status: &MarketStatus| {
             (status.as_of - STATUS_GUARD..status.as_of + STATUS_VALIDITY).contains(&at)
-        }) else {
-            return phase;
+        };
+        let Some(status) = self.status.filter(applies) else {
+            return table;
         };
         let closure = self.reported_closures[MarketStatus::group(symbol)];
         let corrected =
-            closure.and_then(|closure| self.without_cancelled_session(phase, symbol, closure));
-        apply_vendor_status(corrected.unwrap_or(phase), symbol, status, closure)
+            closure.and_then(|closure| self.without_cancelled_session(table, symbol, closure));
+        let table = corrected.unwrap_or(table);
+        let MarketPhase { since, bell, .. } = table;
+        // The status belongs to the previous phase, or the status describes the day session and the
+        // current phase is the night session.
+        if status.as_of < since + STATUS_GUARD || is_night(symbol, since) {
+            return table;
+        }
+        let (part, bell) = match (table.part, status.of(symbol)) {
+            (Some(SessionPart::Regular), Some(MarketState::Closed)) => {
+                let bell = closure.map_or(bell, |closure| closure.bell(since, bell));
+                (None, bell)
+            }
+            (Some(SessionPart::Regular), Some(MarketState::Extended)) => {
+                (Some(SessionPart::Post), bell)
+            }
+            (None, Some(MarketState::Open)) => (Some(SessionPart::Regular), bell),
+            _ => return table,
+        };
+        MarketPhase {
+            until: table.until.min(status.as_of + STATUS_VALIDITY),
+            bell,
+            part,
+            ..table
+        }
     }
 
     /// Corrects the end of the last session in the table if the vendor reported "closed" from
@@ -249,10 +273,8 @@ impl Calendar {
     /// such as the previous close or the day's range, are invalid from this time on.
     pub fn next_day(&self, symbol: &Symbol, at: Utc) -> Utc {
         let hours = Hours::of(symbol);
-        let next = |today| {
-            (1..=SEARCH_DAYS)
-                .find_map(|offset| Some(hours.sessions(day(today, offset)?).first()?.start))
-        };
+        let start = |date| Some(hours.sessions(date).first()?.start);
+        let next = |today| (1..=SEARCH_DAYS).find_map(|offset| start(day(today, offset)?));
         self.date(at).and_then(next).unwrap_or(Utc(i64::MAX))
     }
 
@@ -335,39 +357,6 @@ fn table(symbol: &Symbol, today: Date, at: Utc) -> MarketPhase {
 fn is_night(symbol: &Symbol, since: Utc) -> bool {
     Hours::of(symbol) == Hours::Overnight
         && new_york::civil(since).is_none_or(|began| began.time() < time(9, 30, 0, 0))
-}
-
-/// Returns the phase of the table, corrected by the vendor's status.
-fn apply_vendor_status(
-    table: MarketPhase,
-    symbol: &Symbol,
-    status: MarketStatus,
-    closure: Option<ReportedClosure>,
-) -> MarketPhase {
-    let Some(state) = status.of(symbol) else {
-        return table;
-    };
-    let MarketPhase { since, bell, .. } = table;
-    // The status belongs to the previous phase, or the status describes the day session and the
-    // current phase is the night session.
-    if status.as_of < since + STATUS_GUARD || is_night(symbol, since) {
-        return table;
-    }
-    let (part, bell) = match (table.part, state) {
-        (Some(SessionPart::Regular), MarketState::Closed) => {
-            let bell = closure.map_or(bell, |closure| closure.bell(since, bell));
-            (None, bell)
-        }
-        (Some(SessionPart::Regular), MarketState::Extended) => (Some(SessionPart::Post), bell),
-        (None, MarketState::Open) => (Some(SessionPart::Regular), bell),
-        _ => return table,
-    };
-    MarketPhase {
-        until: table.until.min(status.as_of + STATUS_VALIDITY),
-        bell,
-        part,
-        ..table
-    }
 }
 
 fn day(date: Date, offset: i8) -> Option<Date> {

@@ -69,7 +69,7 @@ impl Instrument {
             _ => utc - new.delay(),
         });
         if let Some((at, phase)) = at.zip(self.phase(at, calendar)) {
-            let limit = self.limit(new.source);
+            let limit = new.source.limit(self.usual_limit);
             if class == AssetClass::Option && !phase.is_open() {
                 // The row of a contract is marked as a close when the market is closed, but a quote
                 // from after the end of the session is not the close.
@@ -140,7 +140,7 @@ impl Instrument {
     /// unbroken, or if the latest value is a recent REST response.
     fn covered_the_close(&self, bell: Utc, Context { link, now, .. }: Context<'_>) -> bool {
         self.latest.is_some_and(|latest| {
-            let limit = self.limit(latest.source);
+            let limit = latest.source.limit(self.usual_limit);
             let unbroken = if latest.is_streamed() {
                 link.unbroken && latest.epoch == link.epoch
             } else {
@@ -188,7 +188,7 @@ impl Instrument {
     /// earlier value is either unconfirmed or already stored, for example from a REST response.
     fn take_unconfirmed(&mut self, new: Quote, context: Context<'_>) -> Outcome {
         let now = context.now;
-        let limit = self.limit(new.source);
+        let limit = new.source.limit(self.usual_limit);
         let is_newer = |before: &Quote| recency(before, &new, now) == Recency::Newer;
         let follows = |before: &Quote| {
             new.as_of.received.since(before.as_of.received) <= limit && is_newer(before)

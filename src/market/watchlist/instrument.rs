@@ -54,7 +54,7 @@ pub struct Instrument {
     phase: Cell<Option<((bool, u32), MarketPhase)>>,
     /// The maximum age of a value that is not a minute bar. The limit is cached, because its
     /// computation compares the symbol's name.
-    usual_limit: Duration,
+    pub(super) usual_limit: Duration,
 }
 
 /// The conditions at the time at which an instrument processes a value.
@@ -257,11 +257,6 @@ impl Instrument {
         }
     }
 
-    /// Returns the maximum age of a value from this source.
-    pub(super) const fn limit(&self, source: QuoteSource) -> Duration {
-        source.limit(self.usual_limit)
-    }
-
     /// Returns true if the latest value was streamed and is within its limit.
     pub(super) fn streams(&self, now: Now) -> bool {
         self.latest
@@ -271,7 +266,7 @@ impl Instrument {
     /// Returns true if a value is within its limit.
     pub(super) fn is_young(&self, quote: &Quote, now: Now) -> bool {
         let age = quote.counted_age(now);
-        age.is_some_and(|age| age <= self.limit(quote.source))
+        age.is_some_and(|age| age <= quote.source.limit(self.usual_limit))
     }
 
     pub(super) fn phase(&self, utc: Option<Utc>, calendar: &Calendar) -> Option<MarketPhase> {

@@ -8,7 +8,7 @@ use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimePrinter;
+use jiff::fmt::rfc2822::{self, DateTimePrinter};
 use tokio::sync::watch;
 
 /// A point in monotonic time, in milliseconds since the start of the program.
@@ -39,12 +39,6 @@ impl Moment {
         self.0
     }
 
-    /// The milliseconds since the start of the program as a signed number, for calculations with
-    /// wall-clock time.
-    fn elapsed_millis(self) -> i64 {
-        i64::try_from(self.0).unwrap_or(i64::MAX)
-    }
-
     /// Returns the time since `earlier`, or zero if `earlier` is in the future.
     pub const fn since(self, earlier: Moment) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -60,10 +54,7 @@ impl fmt::Debug for Moment {
 impl Add<Duration> for Moment {
     type Output = Moment;
     fn add(self, by: Duration) -> Moment {
-        Moment(
-            self.0
-                .saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Moment(self.0.saturating_add(millis(by)))
     }
 }
 
@@ -71,10 +62,7 @@ impl Sub<Duration> for Moment {
     type Output = Moment;
     /// The result is never before the start of the program.
     fn sub(self, by: Duration) -> Moment {
-        Moment(
-            self.0
-                .saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Moment(self.0.saturating_sub(millis(by)))
     }
 }
 
@@ -93,6 +81,11 @@ impl Utc {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// Returns the time since `earlier`, or zero if `earlier` is in the future.
+    pub fn since(self, earlier: Utc) -> Duration {
+        Duration::from_millis(u64::try_from(self.millis_since(earlier)).unwrap_or(0))
+    }
+
     /// Formats the time for the HTTP header `Date` (RFC 9110, section 5.6.7): `Mon, 23 Nov 2026
     /// 14:30:00 GMT`. The text is empty if the year is out of range.
     pub fn http_date(self) -> String {
@@ -100,6 +93,32 @@ impl Utc {
             .and_then(|time| DateTimePrinter::new().timestamp_to_rfc9110_string(&time))
             .unwrap_or_default()
     }
+
+    /// Parses the time of an HTTP header such as `Date` or `Retry-After` (RFC 9110, section 5.6.7).
+    /// `None` if the text is not such a time.
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let time = rfc2822::parse(text).ok()?.timestamp();
+        Some(Self(time.as_millisecond()))
+    }
+}
+
+impl Add<Duration> for Utc {
+    type Output = Utc;
+    fn add(self, by: Duration) -> Utc {
+        Utc(self.0.saturating_add_unsigned(millis(by)))
+    }
+}
+
+impl Sub<Duration> for Utc {
+    type Output = Utc;
+    fn sub(self, by: Duration) -> Utc {
+        Utc(self.0.saturating_sub_unsigned(millis(by)))
+    }
+}
+
+/// Converts a duration to whole milliseconds.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The current time: the monotonic time, and the wall-clock time if it is known.
@@ -115,14 +134,14 @@ impl Now {
     /// Creates the time from a monotonic moment and the offset of the wall clock to the monotonic
     /// clock, in milliseconds. Without an offset the wall-clock time is unknown.
     pub fn with_offset(monotonic: Moment, offset: Option<i64>) -> Self {
-        let utc = offset.map(|offset| Utc(offset.saturating_add(monotonic.elapsed_millis())));
+        let utc = offset.map(|offset| Utc(offset.saturating_add_unsigned(monotonic.0)));
         Self { monotonic, utc }
     }
 
     /// The offset of the wall clock to the monotonic clock, in milliseconds. The offset changes
     /// when the wall clock is set.
     pub fn offset(self) -> Option<i64> {
-        Some(self.utc?.0.saturating_sub(self.monotonic.elapsed_millis()))
+        Some(self.utc?.0.saturating_sub_unsigned(self.monotonic.0))
     }
 
     /// Creates a time with a known wall-clock time; for tests and examples.
@@ -140,15 +159,11 @@ const MAX_SLEEP: Duration = Duration::from_secs(2);
 
 /// The clock that the event loops read and wait for. Pure code never uses this type.
 #[derive(Clone, Debug)]
-pub struct Clock(ClockSource);
-
-#[derive(Clone, Debug)]
-enum ClockSource {
-    System {
-        /// The time since boot at which this clock was created.
-        start: Duration,
-    },
-    Manual(watch::Receiver<Now>),
+pub struct Clock {
+    /// The time since boot at which a clock of the machine was created.
+    start: Duration,
+    /// The time of a manual clock.
+    manual: Option<watch::Receiver<Now>>,
 }
 
 impl Clock {
@@ -156,54 +171,56 @@ impl Clock {
     /// wall-clock time can be wrong: without a battery it continues from the last shutdown. The
     /// freshness of prices therefore depends on a time that is confirmed by other sources.
     pub fn system() -> Self {
-        Self(ClockSource::System {
+        Self {
             start: since_boot(),
-        })
+            manual: None,
+        }
     }
 
     /// Creates a clock that advances only when [`ManualClock::advance`] is called. A test with real
     /// sockets then needs no sleep.
     pub fn manual(start: Now) -> (Self, ManualClock) {
         let (sender, receiver) = watch::channel(start);
-        (Self(ClockSource::Manual(receiver)), ManualClock(sender))
+        let clock = Self {
+            start: Duration::ZERO,
+            manual: Some(receiver),
+        };
+        (clock, ManualClock(sender))
     }
 
     /// The current time.
     pub fn now(&self) -> Now {
-        match &self.0 {
-            ClockSource::System { start } => {
-                let elapsed = since_boot().saturating_sub(*start).as_millis();
-                let monotonic = Moment(u64::try_from(elapsed).unwrap_or(u64::MAX));
-                let utc = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .ok()
-                    .and_then(|since| i64::try_from(since.as_millis()).ok())
-                    .map(Utc)
-                    .filter(|utc| *utc >= Utc::PLAUSIBLE);
-                Now { monotonic, utc }
-            }
-            ClockSource::Manual(now) => *now.borrow(),
+        if let Some(now) = &self.manual {
+            return *now.borrow();
+        }
+        let monotonic = Moment::ZERO + since_boot().saturating_sub(self.start);
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        let utc = since_epoch.map(|since| Utc(0) + since);
+        Now {
+            monotonic,
+            utc: utc.filter(|utc| *utc >= Utc::PLAUSIBLE),
         }
     }
 
     /// Waits until the deadline has passed. Never returns if the deadline is [`Moment::NEVER`].
     pub async fn sleep_until(&self, deadline: Moment) {
-        match &self.0 {
-            ClockSource::System { .. } if deadline == Moment::NEVER => std::future::pending().await,
-            ClockSource::System { .. } => loop {
-                let left = deadline.since(self.now().monotonic);
-                if left.is_zero() {
-                    return;
-                }
-                tokio::time::sleep(left.min(MAX_SLEEP)).await;
-            },
-            ClockSource::Manual(now) => {
-                let mut now = now.clone();
-                // An error means that the `ManualClock` was dropped: this clock never moves again.
-                if now.wait_for(|now| now.monotonic >= deadline).await.is_err() {
-                    std::future::pending().await
-                }
+        if let Some(now) = &self.manual {
+            let mut now = now.clone();
+            if now.wait_for(|now| now.monotonic >= deadline).await.is_ok() {
+                return;
             }
+            // The `ManualClock` was dropped: this clock never moves again.
+            return std::future::pending().await;
+        }
+        if deadline == Moment::NEVER {
+            return std::future::pending().await;
+        }
+        loop {
+            let left = deadline.since(self.now().monotonic);
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(MAX_SLEEP)).await;
         }
     }
 }
@@ -212,10 +229,7 @@ impl Clock {
 /// value from before the suspend would appear too young.
 fn since_boot() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// The handle that moves a manual [`Clock`].
@@ -227,8 +241,7 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         self.0.send_modify(|now| {
             now.monotonic = now.monotonic + by;
-            let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-            now.utc = now.utc.map(|utc| Utc(utc.0.saturating_add(millis)));
+            now.utc = now.utc.map(|utc| utc + by);
         });
     }
 
@@ -250,10 +263,37 @@ mod tests {
     }
 
     #[test]
+    fn a_valid_http_date_is_read_and_an_invalid_date_is_refused() {
+        assert_eq!(
+            Utc::from_http_date("Mon, 23 Nov 2026 14:30:00 GMT"),
+            Some(Utc(1_795_444_200_000))
+        );
+        assert_eq!(
+            Utc::from_http_date("Thu, 01 Jan 1970 00:00:00 GMT"),
+            Some(Utc(0))
+        );
+        for text in [
+            "",
+            "now",
+            "Mon, 23 Nov 2026",
+            "Mon, 31 Feb 2026 14:30:00 GMT",
+            "Mon, 23 Noo 2026 14:30:00 GMT",
+            "Mon, 23 N 2026 14:30:00 GMT",
+            "Mon, 23 Nov 2026 25:30:00 GMT",
+            "Mon, 23 Nov 99999 14:30:00 GMT",
+        ] {
+            assert_eq!(Utc::from_http_date(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn moment_arithmetic_never_overflows() {
         assert_eq!(Moment::NEVER + Duration::from_secs(1), Moment::NEVER);
         assert_eq!(Moment::from_secs(1) - Duration::from_secs(2), Moment::ZERO);
         assert_eq!(Moment::ZERO.since(Moment::from_secs(9)), Duration::ZERO);
+        assert_eq!(Utc(5) + Duration::MAX, Utc(i64::MAX));
+        assert_eq!(Utc(i64::MIN) - Duration::from_secs(1), Utc(i64::MIN));
+        assert_eq!(Utc(5).since(Utc(i64::MAX)), Duration::ZERO);
     }
 
     #[tokio::test]

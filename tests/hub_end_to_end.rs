@@ -282,6 +282,6 @@ fn a_display_recognises_the_hub_over_plaintext_and_receives_all_requested_data()
         let seed = seed.unwrap();
         assert_eq!(seed.ticker, "O:SPY261218C00650000");
         assert!(seed.previous_close.is_some(), "{seed:?}");
-        assert!(market.unwrap().s_and_p.is_some());
+        assert!(market.unwrap().groups[1].is_some());
     });
 }

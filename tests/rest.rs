@@ -298,7 +298,7 @@ fn market_status_and_minute_bars_are_read_from_the_vendor_and_from_a_hub() {
             panic!("no markets");
         };
         assert_eq!(
-            (status.shares, status.as_of),
+            (status.groups[0], status.as_of),
             (Some(MarketState::Open), START)
         );
         assert_eq!(told, simulated);

@@ -8,7 +8,7 @@ use hyper::header::{DATE, LOCATION};
 use hyper::{Method, Uri};
 use serde_json::Value;
 
-use super::{CheckState, Finding, machine};
+use super::{CheckState, Finding};
 use crate::config::Config;
 use crate::feed::auth::{self, PROBE_PATHS};
 use crate::feed::poller;
@@ -62,7 +62,7 @@ pub(super) async fn recognise(
             }
         };
         status = answer.status.as_u16();
-        greeting.date = answer.header(&DATE).and_then(machine::date);
+        greeting.date = answer.header(&DATE).and_then(Utc::from_http_date);
         match judge(&answer, source) {
             Some((finding, hub)) if finding.state == CheckState::Ok => {
                 return (finding, ServerGreeting { hub, ..greeting });

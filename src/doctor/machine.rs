@@ -5,7 +5,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use jiff::fmt::rfc2822;
 use rustix::process::Gid;
 
 use super::Finding;
@@ -200,13 +199,6 @@ pub(super) fn clock(root: &Path, now: Now, theirs: Option<Utc>) -> Finding {
         true => Finding::warning("clock", found, WAIT),
         false => Finding::failed("clock", found, WAIT),
     }
-}
-
-/// Parses the `Date` header of an HTTP response, such as `Mon, 23 Nov 2026 14:30:00 GMT` (RFC 9110,
-/// 5.6.7).
-pub(super) fn date(text: &str) -> Option<Utc> {
-    let time = rfc2822::parse(text).ok()?.timestamp();
-    Some(Utc(time.as_millisecond()))
 }
 
 /// The system's text for a network error, without the error number.

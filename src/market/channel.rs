@@ -53,28 +53,20 @@ pub enum ChannelKind {
     Trade,
 }
 
+/// The prefixes of the channel names.
+const PREFIXES: [(ChannelKind, &str); 5] = [
+    (ChannelKind::Value, "V"),
+    (ChannelKind::Second, "A"),
+    (ChannelKind::Minute, "AM"),
+    (ChannelKind::Quote, "Q"),
+    (ChannelKind::Trade, "T"),
+];
+
 impl ChannelKind {
     /// The prefix in the channel name.
     pub const fn prefix(self) -> &'static str {
-        match self {
-            ChannelKind::Value => "V",
-            ChannelKind::Second => "A",
-            ChannelKind::Minute => "AM",
-            ChannelKind::Quote => "Q",
-            ChannelKind::Trade => "T",
-        }
-    }
-
-    fn from_prefix(prefix: &str) -> Option<Self> {
-        [
-            ChannelKind::Value,
-            ChannelKind::Second,
-            ChannelKind::Minute,
-            ChannelKind::Quote,
-            ChannelKind::Trade,
-        ]
-        .into_iter()
-        .find(|kind| kind.prefix() == prefix)
+        // The table has the order of the enum.
+        PREFIXES[self as usize].1
     }
 }
 
@@ -112,7 +104,7 @@ impl Channel {
     /// this program cannot have subscribed to a channel with this name.
     pub fn parse(name: &str) -> Option<Self> {
         let (prefix, ticker) = name.split_once('.')?;
-        let kind = ChannelKind::from_prefix(prefix)?;
+        let (kind, _) = PREFIXES.into_iter().find(|(_, known)| *known == prefix)?;
         let ticker = Ticker::try_from(ticker).ok()?;
         (!ticker.is_empty()).then_some(Self { kind, ticker })
     }

@@ -1,14 +1,21 @@
-//! The minute bars of one trading day. This module owns the day's range and the curve over the
-//! session. The memory has a fixed size and is allocated once.
+//! The bars of one instrument: the minute bars of its trading day, or bars of equal length since the
+//! first value if there are no trading hours or the time is unknown. This module owns the day's
+//! range and the curve over the bars. The memory has a fixed size and is allocated once.
+
+use core::time::Duration;
 
 use super::{Bar, Price};
-use crate::time::Utc;
+use crate::time::{Moment, Utc};
 
 /// The number of minutes in the longest trading day: shares are traded from 4:00 to 20:00.
 const MINUTES: usize = 16 * 60;
 /// The maximum number of points in the curve.
-const POINTS: usize = 128;
-const MINUTE: i64 = 60_000;
+pub const HISTORY_POINTS: usize = 128;
+const MINUTE: Duration = Duration::from_secs(60);
+/// Without a trading day: the initial length of a bar.
+const FIRST_INTERVAL: Duration = Duration::from_secs(1);
+/// Without a trading day: a gap shorter than this never restarts the curve.
+const QUIET: Duration = Duration::from_secs(600);
 
 /// The times of a trading day of one symbol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,52 +30,60 @@ pub struct TradingDay {
     pub end: Utc,
 }
 
-/// The prices of one minute.
+/// A lowest and a highest price.
+pub(super) type PriceRange = (Price, Price);
+
+/// Returns the range that contains both ranges.
+pub(super) fn union(one: Option<PriceRange>, other: Option<PriceRange>) -> Option<PriceRange> {
+    match (one, other) {
+        (Some((low, high)), Some((lower, higher))) => Some((low.min(lower), high.max(higher))),
+        (range, None) | (None, range) => range,
+    }
+}
+
+/// The prices of one bar.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct MinuteBar {
-    low: Price,
-    high: Price,
+struct StoredBar {
+    range: PriceRange,
     close: Price,
     /// True if the vendor sent this bar. False if it is built from single values until the vendor's
     /// bar arrives.
     reported: bool,
 }
 
-/// The minute bars, the range and the curve of one trading day.
-#[derive(Clone, Debug)]
+/// The bars, the range and the curve of one instrument.
+///
+/// With a trading day, each bar has one minute. Without a trading day there is no range, and the bars
+/// cover the time since the first value. They start with one second each. When 129 bars are in use,
+/// each two neighbours become one bar of twice the length, so the curve has 64 to 128 points from
+/// then on. A gap that is longer than ten minutes and longer than all bars together restarts the
+/// curve: otherwise most of the curve would show the gap of a night.
+#[derive(Clone, Debug, Default)]
 pub struct DayBars {
     day: Option<TradingDay>,
-    /// The bars, indexed by the minutes since the start of the day. Invariant: the length is
-    /// `MINUTES`, or 0 if there is no trading day.
-    minutes: Vec<Option<MinuteBar>>,
-    /// The index of the first minute with a price, and the index after the last one.
+    /// The bars, indexed by the minutes since the start of the day, or by the intervals since
+    /// `first_value`.
+    bars: Vec<Option<StoredBar>>,
+    /// The index of the first bar with a price, and the index after the last one; (`MINUTES`, 0)
+    /// without a price.
     used: (usize, usize),
-    range: Option<(Price, Price)>,
+    range: Option<PriceRange>,
     /// True if a backfill delivered the earlier bars of the day.
-    reported: bool,
-    points: heapless::Vec<Price, POINTS>,
-    /// The number of minutes that the points cover.
+    backfilled: bool,
+    /// Without a trading day: the receive time of the first value, and the length of a bar.
+    first_value: Moment,
+    interval: Duration,
+    points: heapless::Vec<Price, HISTORY_POINTS>,
+    /// The number of bars that the points cover.
     points_cover: usize,
 }
 
-impl Default for DayBars {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl DayBars {
-    /// Creates empty bars without a trading day.
-    pub const fn new() -> Self {
-        Self {
-            day: None,
-            minutes: Vec::new(),
-            used: (0, 0),
-            range: None,
-            reported: false,
-            points: heapless::Vec::new(),
-            points_cover: 0,
-        }
+    /// Creates empty bars without a trading day. Allocates the memory for all later bars.
+    pub fn new() -> Self {
+        let mut bars = Self::default();
+        bars.clear();
+        bars
     }
 
     /// The trading day of the bars.
@@ -85,19 +100,23 @@ impl DayBars {
         let same = self.day.zip(day).is_some_and(|(a, b)| a.start == b.start);
         self.day = day;
         if !same {
-            self.minutes.clear();
-            // Allocates only at the first trading day; later days reuse the memory.
-            self.minutes
-                .resize(if day.is_some() { MINUTES } else { 0 }, None);
-            self.used = (0, 0);
-            self.reported = false;
-            self.points.clear();
-            self.points_cover = 0;
+            self.clear();
         }
         self.measure();
     }
 
-    /// The lowest and the highest price in the regular hours of the day up to now.
+    fn clear(&mut self) {
+        self.bars.clear();
+        self.bars.resize(MINUTES, None);
+        self.used = (MINUTES, 0);
+        self.backfilled = false;
+        self.interval = FIRST_INTERVAL;
+        self.points.clear();
+        self.points_cover = 0;
+    }
+
+    /// The lowest and the highest price in the regular hours of the day up to now. `None` without a
+    /// trading day.
     pub const fn range(&self) -> Option<(Price, Price)> {
         self.range
     }
@@ -105,40 +124,69 @@ impl DayBars {
     /// Returns true if a backfill delivered the earlier bars of the day. Without a backfill the
     /// range may lack the beginning of the day.
     pub const fn is_backfilled(&self) -> bool {
-        self.reported
+        self.backfilled
     }
 
-    /// The curve over the day up to now: evenly spaced prices, oldest first. Each point covers one
-    /// minute, or several minutes if the day has more than 128 minutes. The current minute is not
+    /// The curve over the bars up to now: evenly spaced prices, oldest first. Each point covers one
+    /// bar, or several bars if there are more than [`HISTORY_POINTS`]. The current bar is not
     /// included: otherwise the display would redraw its column at each tick.
     pub fn points(&self) -> &[Price] {
         &self.points
     }
 
-    /// Adds a single value. The value counts for its minute until the bar of that minute arrives.
+    /// Adds a single value with a timestamp. The value counts for its minute until the bar of that
+    /// minute arrives. Ignored without a trading day.
     pub fn value(&mut self, price: Price, stamp: Utc) {
-        let Some(place) = self.place(stamp) else {
+        if let Some(place) = self.place(stamp) {
+            self.add(price, place);
+        }
+    }
+
+    /// Adds a single value by its receive time. Ignored with a trading day.
+    pub fn received(&mut self, price: Price, at: Moment) {
+        if self.day.is_some() {
             return;
-        };
-        let minute = match self.minutes[place] {
-            Some(minute) if minute.reported => return,
-            Some(minute) => MinuteBar {
-                low: minute.low.min(price),
-                high: minute.high.max(price),
-                close: price,
-                reported: false,
-            },
-            None => MinuteBar {
-                low: price,
-                high: price,
-                close: price,
-                reported: false,
-            },
-        };
-        self.minutes[place] = Some(minute);
+        }
+        let covered = self.interval * self.used.1 as u32;
+        let gap = at.since(self.first_value + covered);
+        if covered.is_zero() || gap > QUIET.max(covered) {
+            self.clear();
+            self.first_value = at;
+        }
+        let elapsed = at.since(self.first_value);
+        while elapsed >= self.interval * (HISTORY_POINTS as u32 + 1) {
+            self.halve();
+        }
+        let place = elapsed.as_millis() / self.interval.as_millis();
+        self.add(price, place as usize);
+    }
+
+    /// Makes one bar of each two neighbours. Only the closes are merged, because there is no range
+    /// without a trading day.
+    fn halve(&mut self) {
+        for place in 0..=HISTORY_POINTS / 2 {
+            self.bars[place] = self.bars[2 * place + 1].or(self.bars[2 * place]);
+        }
+        self.bars[HISTORY_POINTS / 2 + 1..=HISTORY_POINTS].fill(None);
+        self.used.1 = self.used.1.div_ceil(2);
+        self.interval *= 2;
+        // The curve must be drawn again, even if it has the same number of points.
+        self.points_cover = 0;
+    }
+
+    fn add(&mut self, price: Price, place: usize) {
+        let before = self.bars[place];
+        if before.is_some_and(|bar| bar.reported) {
+            return;
+        }
+        let single = Some((price, price));
+        self.bars[place] = Some(StoredBar {
+            range: union(before.map(|bar| bar.range), single).unwrap_or((price, price)),
+            close: price,
+            reported: false,
+        });
         if self.counts(place) {
-            let (low, high) = self.range.unwrap_or((price, price));
-            self.range = Some((low.min(price), high.max(price)));
+            self.range = union(self.range, single);
         }
         self.extend(place);
     }
@@ -155,90 +203,77 @@ impl DayBars {
     /// Adds a list of bars. The bars replace single values in the same minutes.
     pub fn refill(&mut self, bars: &[Bar]) {
         for bar in bars {
-            self.reported |= self.put(bar);
+            self.backfilled |= self.put(bar);
         }
         self.measure();
         self.draw();
     }
 
     fn put(&mut self, bar: &Bar) -> bool {
-        let Some(place) = self.place(bar.start) else {
-            return false;
-        };
-        self.minutes[place] = Some(MinuteBar {
-            low: bar.low,
-            high: bar.high,
-            close: bar.close,
-            reported: true,
-        });
-        self.extend(place);
-        true
+        let place = self.place(bar.start);
+        if let Some(place) = place {
+            self.bars[place] = Some(StoredBar {
+                range: (bar.low, bar.high),
+                close: bar.close,
+                reported: true,
+            });
+            self.extend(place);
+        }
+        place.is_some()
     }
 
     /// Returns the index of the minute. `None` outside the trading day.
     fn place(&self, at: Utc) -> Option<usize> {
-        let day = self.day?;
-        if at >= day.end {
-            return None;
-        }
-        let place = usize::try_from(at.millis_since(day.start).div_euclid(MINUTE)).ok()?;
-        (place < self.minutes.len()).then_some(place)
+        let day = self.day.filter(|day| (day.start..day.end).contains(&at))?;
+        let place = (at.since(day.start).as_secs() / 60) as usize;
+        (place < self.bars.len()).then_some(place)
     }
 
     /// Returns true if the minute counts for the range of the day.
     fn counts(&self, place: usize) -> bool {
-        self.day.is_some_and(|day| {
-            let start = Utc(day.start.0 + place as i64 * MINUTE);
-            (day.open..day.close).contains(&start)
-        })
+        let minute = MINUTE * place as u32;
+        self.day
+            .is_some_and(|day| (day.open..day.close).contains(&(day.start + minute)))
     }
 
     fn extend(&mut self, place: usize) {
         let (first, end) = self.used;
-        self.used = if first == end {
-            (place, place + 1)
-        } else {
-            (first.min(place), end.max(place + 1))
-        };
+        self.used = (first.min(place), end.max(place + 1));
         if self.complete() != self.points_cover || place < first {
             self.draw();
         }
     }
 
-    /// Returns the number of complete minutes since the first minute with a price.
+    /// Returns the number of complete bars since the first bar with a price.
     fn complete(&self) -> usize {
         let (first, end) = self.used;
-        let over = end > 0 && self.minutes[end - 1].is_some_and(|minute| minute.reported);
-        (end - first).saturating_sub(usize::from(!over))
+        let over = end > 0 && self.bars[end - 1].is_some_and(|bar| bar.reported);
+        end.saturating_sub(first + usize::from(!over))
     }
 
     /// Computes the range again from all bars, because a correction can remove an extreme price.
     fn measure(&mut self) {
         let (first, end) = self.used;
         let counted = (first..end).filter(|place| self.counts(*place));
-        let minutes = counted.filter_map(|place| self.minutes[place]);
-        self.range = minutes.fold(None, |range, minute| {
-            let (low, high) = range.unwrap_or((minute.low, minute.high));
-            Some((low.min(minute.low), high.max(minute.high)))
-        });
+        let bars = counted.filter_map(|place| self.bars[place]);
+        self.range = bars.fold(None, |range, bar| union(range, Some(bar.range)));
     }
 
-    /// Builds the curve again; called once per minute. A minute without a price repeats the price
-    /// of the minute before.
+    /// Builds the curve again; called once per bar. A bar without a price repeats the price of the
+    /// bar before.
     fn draw(&mut self) {
         let first = self.used.0;
         self.points_cover = self.complete();
         // The step is a power of two, so that existing points keep their position until the curve
         // is full.
-        let step = self.points_cover.div_ceil(POINTS).next_power_of_two();
+        let bars_a_point = self.points_cover.div_ceil(HISTORY_POINTS);
+        let step = bars_a_point.next_power_of_two();
         self.points.clear();
         let mut last = None;
-        for (nth, minute) in self.minutes[first..][..self.points_cover]
-            .iter()
-            .enumerate()
-        {
-            last = minute.map(|minute| minute.close).or(last);
-            if (nth + 1) % step == 0 || nth + 1 == self.points_cover {
+        let covered = &self.bars[first..first + self.points_cover];
+        for (nth, bar) in (1..).zip(covered) {
+            last = bar.map(|bar| bar.close).or(last);
+            if nth % step == 0 || nth == self.points_cover {
                 let fits = last.is_none_or(|price| self.points.push(price).is_ok());
                 debug_assert!(fits, "the step leaves room");
             }
@@ -257,7 +292,7 @@ mod tests {
     }
 
     fn at(minute: i64) -> Utc {
-        Utc(START + minute * MINUTE)
+        Utc(START + minute * 60_000)
     }
 
     fn bar(minute: i64, low: i64, high: i64, close: i64) -> Bar {
@@ -278,6 +313,15 @@ mod tests {
             close: at(390),
             end: at(1440),
         }
+    }
+
+    /// Bars without a trading day: one value each second, with the second as its price.
+    fn without_day(secs: core::ops::Range<u64>) -> DayBars {
+        let mut bars = DayBars::new();
+        for second in secs {
+            bars.received(price(second as i64), Moment::from_secs(second));
+        }
+        bars
     }
 
     fn minutes() -> DayBars {
@@ -324,11 +368,11 @@ mod tests {
         let mut minutes = minutes();
         for minute in 0..390 {
             minutes.bar(&bar(minute, 1, 400, minute + 1));
-            assert!(minutes.points().len() <= POINTS);
+            assert!(minutes.points().len() <= HISTORY_POINTS);
             assert_eq!(minutes.points().last(), Some(&price(minute + 1)));
         }
         assert_eq!(minutes.points()[..2], [price(4), price(8)]);
-        assert!(minutes.points().len() >= POINTS / 2);
+        assert!(minutes.points().len() >= HISTORY_POINTS / 2);
     }
 
     #[test]
@@ -362,7 +406,83 @@ mod tests {
         assert_eq!(minutes.points(), []);
     }
 
+    #[test]
+    fn without_a_trading_day_only_completed_points_are_returned() {
+        let mut bars = DayBars::new();
+        assert_eq!(bars.points(), []);
+        bars.received(price(1), Moment::from_millis(5000));
+        bars.received(price(2), Moment::from_millis(5999));
+        assert_eq!(bars.points(), []);
+        bars.received(price(3), Moment::from_millis(6000));
+        assert_eq!((bars.points(), bars.range()), (&[price(2)][..], None));
+        // The minute bars begin with the trading day.
+        bars.enter(Some(day()));
+        bars.received(price(4), Moment::from_millis(9000));
+        assert_eq!(bars.points(), []);
+    }
+
+    #[test]
+    fn a_full_curve_keeps_the_later_point_of_each_pair_and_doubles_its_interval() {
+        assert_eq!(without_day(0..129).points().len(), 128);
+        assert_eq!(without_day(0..129).interval, Duration::from_secs(1));
+        let halved = without_day(0..131);
+        assert_eq!(halved.interval, Duration::from_secs(2));
+        let expected: Vec<Price> = (0..65).map(|point| price(2 * point + 1)).collect();
+        assert_eq!(halved.points(), expected);
+    }
+
+    #[test]
+    fn a_gap_repeats_the_last_value() {
+        let mut bars = without_day(0..1);
+        bars.received(price(9), Moment::from_secs(3));
+        assert_eq!(bars.points(), [price(0); 3]);
+        // The gap doubles the interval, although the curve keeps its number of points.
+        let mut bars = without_day(0..76);
+        assert_eq!(bars.points()[0], price(0));
+        bars.received(price(9), Moment::from_secs(150));
+        assert_eq!((bars.points().len(), bars.points()[0]), (75, price(1)));
+    }
+
+    #[test]
+    fn a_value_every_15_seconds_fills_a_curve() {
+        let mut bars = DayBars::new();
+        for nth in 0..100 {
+            bars.received(price(nth), Moment::from_secs(15 * nth as u64));
+        }
+        assert!(bars.points().len() >= 64);
+        assert_eq!(bars.points()[0], price(1));
+    }
+
+    #[test]
+    fn a_silence_longer_than_the_curve_starts_a_new_curve() {
+        let mut bars = without_day(0..300);
+        bars.received(price(9), Moment::from_secs(299 + 600));
+        assert_ne!(bars.points()[0], price(9));
+        assert!(bars.points().len() >= 64);
+        bars.received(price(9), Moment::from_secs(100_000));
+        assert_eq!(bars.points(), []);
+        bars.received(price(9), Moment::from_secs(100_001));
+        assert_eq!(bars.points(), [price(9)]);
+    }
+
     proptest::proptest! {
+        #[test]
+        fn a_full_curve_always_has_between_half_and_all_of_its_points(
+            gaps in proptest::collection::vec(0u64..9_000_000, 1..300)
+        ) {
+            let (mut bars, mut at, mut was_full) = (DayBars::new(), 0, false);
+            for gap in gaps {
+                let before = bars.first_value;
+                was_full |= bars.points().len() == HISTORY_POINTS;
+                at += gap;
+                bars.received(price(7), Moment::from_millis(at));
+                was_full &= bars.first_value == before;
+                proptest::prop_assert!(bars.points().len() <= HISTORY_POINTS);
+                proptest::prop_assert!(!was_full || bars.points().len() >= HISTORY_POINTS / 2);
+                proptest::prop_assert!(bars.points().iter().all(|point| *point == price(7)));
+            }
+        }
+
         #[test]
         fn the_curve_and_the_range_use_the_last_bar_of_each_minute_in_any_order(
             bars in proptest::collection::vec((0i64..960, 1i64..50, 0i64..50), 1..200)

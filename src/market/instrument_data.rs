@@ -93,36 +93,18 @@ pub enum MarketState {
 /// trading hours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MarketStatus {
-    /// The market for shares and for options on shares.
-    pub shares: Option<MarketState>,
-    /// `s_and_p`: SPX and related indices.
-    pub s_and_p: Option<MarketState>,
-    /// `cgi`: VIX and related indices.
-    pub cboe: Option<MarketState>,
-    /// `nasdaq`: NDX, COMP.
-    pub nasdaq: Option<MarketState>,
-    /// `dow_jones`: DJI.
-    pub dow_jones: Option<MarketState>,
+    /// The state of each group of markets: shares with their options; the indices of S&P; of Cboe
+    /// (VIX); of Nasdaq; of Dow Jones. `None` if the status does not contain the group.
+    pub groups: [Option<MarketState>; Self::GROUPS],
     /// The time of the status.
     pub as_of: Utc,
 }
 
 impl MarketStatus {
     /// The number of groups of markets.
-    pub(super) const GROUPS: usize = 5;
+    pub const GROUPS: usize = 5;
 
-    /// The state of each group of markets.
-    pub(super) const fn groups(&self) -> [Option<MarketState>; Self::GROUPS] {
-        [
-            self.shares,
-            self.s_and_p,
-            self.cboe,
-            self.nasdaq,
-            self.dow_jones,
-        ]
-    }
-
-    /// Returns the index of this symbol's group in [`Self::groups`]. An index without a known group
+    /// Returns the index of this symbol's group in [`groups`](Self::groups). An index without a known group
     /// belongs to the shares, because it is computed from prices of shares.
     pub(super) fn group(symbol: &Symbol) -> usize {
         match symbol.class() {
@@ -142,7 +124,7 @@ impl MarketStatus {
     /// about this market.
     pub fn of(&self, symbol: &Symbol) -> Option<MarketState> {
         let group = Self::group(symbol);
-        let state = self.groups()[group]?;
+        let state = self.groups[group]?;
         let counts = match symbol.class() {
             AssetClass::Equity => true,
             // Options are not traded in the extended hours of shares.

@@ -4,7 +4,6 @@
 mod calendar;
 mod channel;
 mod day_bars;
-mod history;
 mod instrument_data;
 mod option_contract;
 mod price;
@@ -13,11 +12,9 @@ mod staleness;
 mod symbol;
 mod watchlist;
 
-pub use calendar::{Calendar, EXTENDED_STALE_AFTER, GRACE, MarketPhase, SessionPart, limit};
-pub(crate) use calendar::{new_york_date, new_york_midnight};
+pub use calendar::{Calendar, MarketPhase, SessionPart, limit, new_york_date, new_york_midnight};
 pub use channel::{Channel, ChannelKind, Cluster, Ticker, WILDCARD};
-pub use day_bars::{DayBars, TradingDay};
-pub use history::{HISTORY_POINTS, History};
+pub use day_bars::{DayBars, HISTORY_POINTS, TradingDay};
 pub use instrument_data::{
     DayStats, Denial, MarketState, MarketStatus, OptionAnalytics, TopOfBook, Trade,
 };

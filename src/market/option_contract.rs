@@ -4,7 +4,8 @@ use core::fmt;
 
 use jiff::civil::{Date, Weekday};
 
-use super::{NumberFormat, Price, ShortText};
+use super::price::{push, push_digits};
+use super::{Price, ShortText};
 
 /// The properties of an option contract, parsed from its ticker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,18 +20,47 @@ pub struct Contract<'a> {
     pub strike: Price,
 }
 
+/// The form of an option ticker, for messages.
+const FORM: &str = "an option is \"O:\", a root of 1 to 6 letters, YYMMDD, C or P, and the strike times \
+                    1000 in eight digits, like \"O:SPY251219C00650000\"";
+
+const NINE_DIGITS: &str =
+    "the strike has nine digits; expected the strike times 1000 in exactly eight digits";
+
 impl<'a> Contract<'a> {
     /// Parses ROOT YYMMDD C|P STRIKE×1000 from right to left, because a root can end with a digit.
-    pub(super) fn parse(name: &'a str) -> Option<Self> {
-        let (root, rest) = name.split_at_checked(name.len().checked_sub(15)?)?;
-        let (date, rest) = rest.split_at_checked(6)?;
-        let (side, strike) = rest.split_at_checked(1)?;
-        let date: i32 = date.parse().ok()?;
+    ///
+    /// # Errors
+    /// The text is not a contract; contains the reason.
+    pub(super) fn parse(name: &'a str) -> Result<Self, &'static str> {
+        if !name.is_ascii() || name.len() < 16 {
+            return Err(FORM);
+        }
+        let (head, strike) = name.split_at(name.len() - 8);
+        let (head, side) = head.split_at(head.len() - 1);
+        let (root, date) = head.split_at(head.len() - 6);
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if !matches!(side, "C" | "P") {
+            let nine = date.ends_with(['C', 'P']) && digits(side) && digits(strike);
+            return Err(if nine { NINE_DIGITS } else { FORM });
+        }
+        let root_fits = root.len() <= 6
+            && root.starts_with(|first: char| first.is_ascii_alphabetic())
+            && root.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !root_fits || !digits(date) || !digits(strike) {
+            return Err(FORM);
+        }
+        let date: i32 = date.parse().map_err(|_| FORM)?;
+        let thousandths: i64 = strike.parse().map_err(|_| FORM)?;
         let (year, month, day) = (2000 + date / 10_000, date / 100 % 100, date % 100);
-        let thousandths: i64 = strike.parse().ok()?;
-        Some(Self {
+        let expiry = Date::new(year as i16, month as i8, day as i8)
+            .map_err(|_| "the expiry is not a date; expected YYMMDD after the root")?;
+        if thousandths == 0 {
+            return Err("the strike is zero");
+        }
+        Ok(Self {
             root,
-            expiry: Date::new(year as i16, month as i8, day as i8).ok()?,
+            expiry,
             call: side == "C",
             // One thousandth is ten units of `Price`.
             strike: Price::from_scaled(thousandths * 10),
@@ -49,37 +79,26 @@ impl<'a> Contract<'a> {
             "VIX" | "VIXW" => true,
             _ => false,
         };
-        if !by_the_open {
-            return self.expiry;
-        }
         // The day before a Friday or a Wednesday is a weekday. If that day is a holiday, the
         // calendar has no session on it.
-        self.expiry.yesterday().unwrap_or(self.expiry)
+        let eve = self.expiry.yesterday().ok().filter(|_| by_the_open);
+        eve.unwrap_or(self.expiry)
     }
 
     /// The abbreviated month of the expiry, such as `Dec`.
     pub fn month(&self) -> &'static str {
-        let place = usize::from(self.expiry.month().unsigned_abs()).wrapping_sub(1);
-        MONTHS.get(place).unwrap_or(&"?")
+        MONTHS[usize::from(self.expiry.month().unsigned_abs()) - 1]
     }
 
     /// The strike price without trailing zeros, such as `650` or `652.5`.
     pub fn strike_text(&self) -> ShortText {
-        let thousandths = self.strike.scaled() / 10;
-        let whole = Price::from_scaled(thousandths / 1000 * Price::SCALE);
-        let (mut text, _) = whole.parts(NumberFormat {
-            group: None,
-            point: b'.',
-        });
-        let rest = thousandths % 1000;
-        if rest > 0 {
-            // The text has enough capacity: five digits, a decimal point and three digits.
-            let _ = text.push('.');
-            for digit in [rest / 100, rest / 10 % 10, rest % 10] {
-                let _ = text.push(char::from(b'0' + digit as u8));
-            }
-            let kept = text.trim_end_matches('0').len();
-            text.truncate(kept);
+        let thousandths = self.strike.scaled().unsigned_abs() / 10;
+        let mut text = ShortText::new();
+        push_digits(&mut text, thousandths / 1000, 1);
+        if !thousandths.is_multiple_of(1000) {
+            push(&mut text, b'.');
+            push_digits(&mut text, thousandths % 1000, 3);
+            text.truncate(text.trim_end_matches('0').len());
         }
         text
     }
@@ -92,15 +111,9 @@ const MONTHS: [&str; 12] = [
 /// Writes the contract in the usual form of traders: `SPY 19 Dec 25 650 C`.
 impl fmt::Display for Contract<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {} {} {:02} {} {}",
-            self.root,
-            self.expiry.day(),
-            self.month(),
-            self.expiry.year() % 100,
-            self.strike_text(),
-            if self.call { 'C' } else { 'P' }
-        )
+        let (day, year) = (self.expiry.day(), self.expiry.year() % 100);
+        let (month, strike) = (self.month(), self.strike_text());
+        let side = if self.call { 'C' } else { 'P' };
+        write!(f, "{} {day} {month} {year:02} {strike} {side}", self.root)
     }
 }

@@ -72,33 +72,22 @@ impl Price {
         let magnitude = self.0.unsigned_abs();
         // The number of decimals depends on the exact value, not on the rounded value: 0.99995
         // becomes "1.00".
-        let (whole, fraction, digits) = if magnitude >= Self::SCALE as u64 {
-            let hundredths = (magnitude + 50) / 100;
-            (hundredths / 100, hundredths % 100, 2)
-        } else if magnitude.is_multiple_of(100) {
-            (0, magnitude / 100, 2)
-        } else if magnitude.is_multiple_of(10) {
-            (0, magnitude / 10, 3)
-        } else {
-            (0, magnitude, 4)
+        let (units, decimals) = match magnitude {
+            10_000.. => ((magnitude + 50) / 100, 2),
+            _ if magnitude.is_multiple_of(100) => (magnitude / 100, 2),
+            _ if magnitude.is_multiple_of(10) => (magnitude / 10, 3),
+            _ => (magnitude, 4),
         };
-        let mut head = ShortText::new();
+        let one = 10u64.pow(decimals);
+        let (mut head, mut tail) = (ShortText::new(), ShortText::new());
         // The text "-0.00" cannot occur: a price below 1 is never rounded, because it has at most
         // four decimals.
         if self.0 < 0 {
             push(&mut head, b'-');
         }
-        grouped(&mut head, whole, numbers);
-        let mut tail = ShortText::new();
+        grouped(&mut head, units / one, numbers);
         push(&mut tail, numbers.point);
-        if digits > 3 {
-            push(&mut tail, b'0' + (fraction / 1000 % 10) as u8);
-        }
-        if digits > 2 {
-            push(&mut tail, b'0' + (fraction / 100 % 10) as u8);
-        }
-        push(&mut tail, b'0' + (fraction / 10 % 10) as u8);
-        push(&mut tail, b'0' + (fraction % 10) as u8);
+        push_digits(&mut tail, units % one, decimals);
         (head, tail)
     }
 
@@ -112,9 +101,18 @@ impl Price {
 }
 
 /// Appends an ASCII character. The capacity is enough for the longest price.
-fn push(text: &mut ShortText, ascii: u8) {
+pub(super) fn push(text: &mut ShortText, ascii: u8) {
     let fits = text.push(char::from(ascii)).is_ok();
     debug_assert!(fits, "a price fits its text");
+}
+
+/// Appends a whole number with at least this many digits.
+pub(super) fn push_digits(text: &mut ShortText, number: u64, least: u32) {
+    // The recursion is shallow: a price has at most eight digits before the point.
+    if least > 1 || number >= 10 {
+        push_digits(text, number / 10, least.saturating_sub(1));
+    }
+    push(text, b'0' + (number % 10) as u8);
 }
 
 /// Formats a whole number with thousands separators, such as a volume or an open interest.
@@ -127,21 +125,15 @@ pub fn whole(number: u64, numbers: NumberFormat) -> ShortText {
 
 /// Appends a whole number with thousands separators.
 fn grouped(text: &mut ShortText, number: u64, numbers: NumberFormat) {
+    if number < 1000 {
+        return push_digits(text, number, 1);
+    }
     // The recursion is shallow: most numbers have one or two groups of digits.
-    if number >= 1000 {
-        grouped(text, number / 1000, numbers);
-        if let Some(group) = numbers.group {
-            push(text, group);
-        }
+    grouped(text, number / 1000, numbers);
+    if let Some(group) = numbers.group {
+        push(text, group);
     }
-    let least = number % 1000;
-    if number >= 100 {
-        push(text, b'0' + (least / 100) as u8);
-    }
-    if number >= 10 {
-        push(text, b'0' + (least / 10 % 10) as u8);
-    }
-    push(text, b'0' + (least % 10) as u8);
+    push_digits(text, number % 1000, 3);
 }
 
 impl fmt::Display for Price {
@@ -202,8 +194,7 @@ impl Change {
         let magnitude = points.unsigned_abs();
         grouped(&mut text, magnitude / 100, numbers);
         push(&mut text, numbers.point);
-        push(&mut text, b'0' + (magnitude / 10 % 10) as u8);
-        push(&mut text, b'0' + (magnitude % 10) as u8);
+        push_digits(&mut text, magnitude % 100, 2);
         push(&mut text, b'%');
         Some(text)
     }

@@ -31,6 +31,18 @@ pub enum QuoteSource {
     Minute,
 }
 
+impl QuoteSource {
+    /// Returns the maximum age of a value from this source while its session is open. `usual` is the
+    /// limit of the symbol for all values except minute bars. A minute bar has 75 s: the next bar
+    /// arrives after 60 s plus a delay of some seconds.
+    pub(super) const fn limit(self, usual: Duration) -> Duration {
+        match self {
+            QuoteSource::Minute => Duration::from_secs(75),
+            QuoteSource::Tick | QuoteSource::Rest | QuoteSource::Second => usual,
+        }
+    }
+}
+
 /// The time at which a value was true, as far as that time is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AsOf {
@@ -61,47 +73,32 @@ impl AsOf {
         }
     }
 
-    /// Creates the time of a value in a REST response that is received now. The value was true at
-    /// its timestamp.
-    pub fn reported(stamp: Option<Utc>, now: Now) -> Self {
-        Self {
-            heard: false,
-            ..Self::heard(stamp, Duration::ZERO, now)
-        }
-    }
-
     /// Returns the age: the larger of the age since the receive time and the age since the
     /// timestamp. `None` if the age is unknown: the value was not streamed, and the wall-clock time
     /// is unknown or there is no plausible timestamp.
     pub fn age(&self, now: Now) -> Option<Duration> {
         let since = now.monotonic.since(self.received).saturating_add(self.age);
-        let stamped = self
-            .stamp
-            .zip(now.utc)
-            .map(|(stamp, utc)| duration(utc.millis_since(stamp)));
-        match stamped {
+        match self.stamp.zip(now.utc) {
             // A timestamp in the future contains no information about the age.
             Some(_) if !self.heard && self.is_ahead(now) => None,
-            Some(age) => Some(age.max(since)),
+            Some((stamp, utc)) => Some(utc.since(stamp).max(since)),
             None => self.heard.then_some(since),
         }
     }
 
-    /// Returns true if the age can be computed.
-    pub(super) fn has_known_age(&self, now: Now) -> bool {
-        self.heard || (self.stamp.is_some() && now.utc.is_some() && !self.is_ahead(now))
+    /// Returns true if the age is known and at most `limit`.
+    pub(super) fn is_within(&self, limit: Duration, now: Now) -> bool {
+        self.age(now).is_some_and(|age| age <= limit)
     }
 
     /// Returns the time at which the age becomes known without new data: the time at which the
     /// timestamp is no longer in the future. [`Moment::NEVER`] if the timestamp is not in the
     /// future.
     pub(super) fn known_at(&self, now: Now) -> Moment {
-        match self.stamp.zip(now.utc) {
-            Some((stamp, utc)) if self.is_ahead(now) => {
-                now.monotonic + duration(stamp.millis_since(utc).saturating_sub(AHEAD))
-            }
-            _ => Moment::NEVER,
-        }
+        let ahead = self.stamp.zip(now.utc).filter(|_| self.is_ahead(now));
+        ahead.map_or(Moment::NEVER, |(stamp, utc)| {
+            now.monotonic + stamp.since(Utc(utc.0.saturating_add(AHEAD)))
+        })
     }
 
     /// Returns true if the timestamp is in the future of the wall clock by more than [`AHEAD`].
@@ -113,15 +110,13 @@ impl AsOf {
     /// Returns the wall-clock time at which the value was true. `None` if that time is unknown.
     pub(super) fn utc(&self, now: Now) -> Option<Utc> {
         let utc = now.utc?;
-        self.stamp
-            .or_else(|| Some(Utc(utc.0.saturating_sub(millis(self.age(now)?)))))
+        self.stamp.or_else(|| Some(utc - self.age(now)?))
     }
 
     /// Returns the wall-clock time at which a source last confirmed that this is still the latest
     /// value.
     pub(super) fn confirmed_utc(&self, now: Now) -> Option<Utc> {
-        let ago = millis(now.monotonic.since(self.confirmed));
-        Some(Utc(now.utc?.0.saturating_sub(ago)))
+        Some(now.utc? - now.monotonic.since(self.confirmed))
     }
 }
 
@@ -193,14 +188,12 @@ impl Quote {
     /// response is marked as delayed. For all other responses the full age counts: a value from 15
     /// minutes ago is stale.
     pub fn fetched(price: Price, stamp: Option<Utc>, delayed: bool, now: Now) -> Self {
-        let provenance = Provenance {
-            delayed,
-            ..Provenance::default()
-        };
-        Self {
-            as_of: AsOf::reported(stamp, now),
-            ..Self::streamed(price, stamp, QuoteSource::Rest, provenance, now)
-        }
+        let provenance = Provenance::default();
+        let mut quote = Self::streamed(price, stamp, QuoteSource::Rest, provenance, now);
+        quote.delayed = delayed;
+        // The value was true at its timestamp.
+        quote.as_of.heard = false;
+        quote
     }
 
     /// Returns the age of the value. `None` if the age is unknown.
@@ -212,19 +205,14 @@ impl Quote {
     /// limit. A delayed source can still send an old value, for example a value from yesterday.
     /// `None` if the age is unknown.
     pub fn counted_age(&self, now: Now) -> Option<Duration> {
-        let age = self.age(now)?;
-        if !self.delayed {
-            return Some(age);
-        }
         let since = now.monotonic.since(self.as_of.received);
-        Some(since.max(age.saturating_sub(self.delay())))
+        Some(since.max(self.age(now)?.saturating_sub(self.delay())))
     }
 
     /// Returns the age of the value at its receive time.
     pub(super) fn lag(&self, now: Now) -> Duration {
         let since = now.monotonic.since(self.as_of.received);
-        self.age(now)
-            .map_or(Duration::ZERO, |age| age.saturating_sub(since))
+        self.age(now).unwrap_or_default().saturating_sub(since)
     }
 
     /// Returns the delay that is allowed for the source.
@@ -250,16 +238,6 @@ impl Quote {
     pub(super) fn arrived_old(&self, now: Now) -> bool {
         self.counted_age(now).is_none_or(|age| age > OLD_ON_ARRIVAL)
     }
-}
-
-/// Converts a duration to whole milliseconds.
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Converts milliseconds to a duration. A negative number becomes zero.
-pub(super) fn duration(millis: i64) -> Duration {
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
 /// A bar of one second (channel `A`) or one minute (channel `AM`).
@@ -297,7 +275,7 @@ mod tests {
 
     fn now(secs: u64) -> Now {
         let moment = Moment::from_secs(secs);
-        Now::new(moment, Utc(NOON + millis(moment.since(Moment::ZERO))))
+        Now::new(moment, Utc(NOON) + moment.since(Moment::ZERO))
     }
 
     fn arrived(lag_secs: i64, provenance: Provenance) -> Quote {

@@ -3,9 +3,8 @@
 
 use core::time::Duration;
 
-use super::calendar::{GRACE, MarketPhase, SessionPart};
-use super::quote::{Quote, duration, millis};
-use super::{AssetClass, EXTENDED_STALE_AFTER, QuoteSource};
+use super::calendar::{EXTENDED_STALE_AFTER, MarketPhase, SessionPart};
+use super::{AssetClass, Quote};
 use crate::time::{Moment, Now, Utc};
 
 /// The freshness of a displayed value, computed with the calendar at the time of drawing.
@@ -23,16 +22,18 @@ pub enum Freshness {
     None,
 }
 
-/// The settlement time of an index after the end of the session, in milliseconds. The index is
-/// still computed in this time, and its official close arrives some minutes late. The last value in
-/// this time is the close.
-pub(super) const INDEX_SETTLEMENT: i64 = 30 * 60_000;
+/// The settlement time of an index after the end of the session. The index is still computed in this
+/// time, and its official close arrives some minutes late. The last value in this time is the close.
+pub(super) const INDEX_SETTLEMENT: Duration = Duration::from_secs(30 * 60);
+/// The time after the open of a session during which the previous close can still be shown. After
+/// this time a missing value is reported as stale.
+const GRACE: Duration = Duration::from_secs(60);
 /// The time between the expiry of a price from outside the trading hours and its replacement by the
 /// close.
 const EXTENDED_TO_CLOSE_AFTER: Duration = Duration::from_secs(15 * 60);
-/// An upper bound for the length of a regular session, in milliseconds. A close with an older
-/// timestamp, measured back from the end of a session, belongs to an earlier session.
-const MAX_SESSION: i64 = 12 * 3_600_000;
+/// An upper bound for the length of a regular session. A close with an older timestamp, measured
+/// back from the end of a session, belongs to an earlier session.
+const MAX_SESSION: Duration = Duration::from_secs(12 * 3600);
 
 /// The state of the connection that delivers the values of an instrument.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -65,8 +66,8 @@ pub(super) struct StalenessCheck<'a> {
     pub(super) latest: Option<&'a Quote>,
     /// The latest known close of a session.
     pub(super) close: Option<&'a Quote>,
-    /// The maximum age of the close of a minute bar, and of every other value.
-    pub(super) limits: (Duration, Duration),
+    /// The maximum age of a value that is not a minute bar.
+    pub(super) usual_limit: Duration,
     pub(super) link: LinkState,
     /// `None` while the wall-clock time is unknown.
     pub(super) phase: Option<MarketPhase>,
@@ -75,37 +76,27 @@ pub(super) struct StalenessCheck<'a> {
 
 impl StalenessCheck<'_> {
     pub(super) fn shown(&self) -> DisplayedQuote {
-        let phase_ends = self.phase.zip(self.now.utc).map(|(phase, utc)| {
-            let left = duration(phase.until().millis_since(utc));
-            self.now.monotonic + left
-        });
-        let phase_ends = phase_ends.unwrap_or(Moment::NEVER);
-        let part = self.phase.as_ref().and_then(MarketPhase::part);
-        let mut shown = match self.latest {
-            Some(latest) => self.value(latest, part),
-            None => self.closed().map_or(
-                DisplayedQuote {
-                    quote: None,
-                    freshness: Freshness::None,
-                    until: Moment::NEVER,
-                    part,
-                },
-                |close| self.as_close(close, part),
-            ),
+        let now = self.now;
+        let part = self.phase.and_then(|phase| phase.part);
+        let mut shown = if let Some(latest) = self.latest {
+            self.value(latest, part)
+        } else if let Some(close) = self.closed() {
+            self.as_close(close, part)
+        } else {
+            DisplayedQuote {
+                quote: None,
+                freshness: Freshness::None,
+                until: Moment::NEVER,
+                part,
+            }
         };
+        if let (Some(phase), Some(utc)) = (self.phase, now.utc) {
+            shown.until = shown.until.min(now.monotonic + phase.until.since(utc));
+        }
         // The time is always later than now: an event loop that sleeps until this time would
         // otherwise use the CPU without a pause.
-        let next = self.now.monotonic + Duration::from_millis(1);
-        shown.until = shown.until.min(phase_ends).max(next);
+        shown.until = shown.until.max(now.monotonic + Duration::from_millis(1));
         shown
-    }
-
-    /// Returns the maximum age of this value.
-    fn limit(&self, quote: &Quote) -> Duration {
-        match quote.source {
-            QuoteSource::Minute => self.limits.0,
-            QuoteSource::Tick | QuoteSource::Rest | QuoteSource::Second => self.limits.1,
-        }
     }
 
     fn value(&self, quote: &Quote, part: Option<SessionPart>) -> DisplayedQuote {
@@ -120,128 +111,99 @@ impl StalenessCheck<'_> {
                 part,
             };
         };
-        // The time at which the value was true. It decides if the value belongs to extended hours.
-        let as_of = quote.as_of.utc(now);
-        let extended = match (self.phase, as_of) {
-            _ if quote.outside => false,
-            // A REST row has one timestamp for all its prices, so this is not the timestamp of the
-            // close.
-            (Some(MarketPhase::Closed { .. }), _) if quote.is_close => false,
-            // A price of a share from extended hours.
-            (
-                Some(MarketPhase::Open {
-                    part: SessionPart::Pre | SessionPart::Post,
-                    since,
-                    ..
-                }),
-                Some(as_of),
-            ) => as_of >= since,
-            (Some(MarketPhase::Closed { close, .. }), Some(as_of)) => {
-                self.class == AssetClass::Equity
-                    && as_of.0 > close.0.saturating_add(millis(self.limit(quote)))
-            }
-            _ => false,
-        };
-        let own = self.limit(quote);
-        let limit = if extended {
-            own.max(EXTENDED_STALE_AFTER)
-        } else {
-            own
-        };
-        let young = counted <= limit;
-        let part = if quote.outside {
-            Some(SessionPart::Outside)
-        } else {
-            part
-        };
+        let part = quote.outside.then_some(SessionPart::Outside).or(part);
         let of = |freshness, until| DisplayedQuote {
             quote: Some(*quote),
             freshness,
             until,
             part,
         };
-        let expiry = now.monotonic + (limit.saturating_sub(counted) + Duration::from_millis(1));
-        let fresh = if quote.delayed {
-            Freshness::Delayed
+        // The time at which the value was true. It decides if the value belongs to extended hours.
+        let as_of = quote.as_of.utc(now);
+        let own = quote.source.limit(self.usual_limit);
+        let is_extended = |(phase, as_of): (MarketPhase, Utc)| match phase.part {
+            // A price of a share from extended hours.
+            Some(SessionPart::Pre | SessionPart::Post) => as_of >= phase.since,
+            Some(_) => false,
+            // A REST row has one timestamp for all its prices, so the timestamp of a row with a close
+            // is not the timestamp of the close.
+            None => self.class == AssetClass::Equity && !quote.is_close && as_of > phase.bell + own,
+        };
+        let extended = !quote.outside && self.phase.zip(as_of).is_some_and(is_extended);
+        // The maximum age, and the age at which the close replaces a price from outside the session.
+        // At the end of a share's extended hours, this happens without an additional wait.
+        let (limit, replaced_at) = if extended {
+            let limit = own.max(EXTENDED_STALE_AFTER);
+            (limit, limit)
         } else {
-            Freshness::Live
+            (own, own + EXTENDED_TO_CLOSE_AFTER)
+        };
+        let young = counted <= limit;
+        let fresh = || {
+            let freshness = if quote.delayed {
+                Freshness::Delayed
+            } else {
+                Freshness::Live
+            };
+            let left = limit.saturating_sub(counted) + Duration::from_millis(1);
+            of(freshness, now.monotonic + left)
         };
         let stale = || {
-            of(
-                Freshness::Stale(age),
-                now.monotonic + until_next_age_text(age),
-            )
+            let next_text = now.monotonic + until_next_age_text(age);
+            of(Freshness::Stale(age), next_text)
         };
-        let Some(bell) = self.phase.as_ref().map(MarketPhase::bell) else {
-            return if young { of(fresh, expiry) } else { stale() };
+        let Some(phase) = self.phase else {
+            return if young { fresh() } else { stale() };
         };
-        match self.phase {
-            Some(MarketPhase::Closed { .. }) if quote.outside || extended => {
-                if young {
-                    return of(fresh, expiry);
-                }
-                // At the end of a share's extended hours, the close replaces the last price without
-                // an additional wait.
-                let back = if extended {
-                    limit
-                } else {
-                    limit + EXTENDED_TO_CLOSE_AFTER
-                };
-                match self.closed() {
-                    Some(close) if counted >= back => self.as_close(close, None),
-                    Some(_) => {
-                        let mut shown = stale();
-                        shown.until = shown.until.min(now.monotonic + (back - counted));
-                        shown
-                    }
-                    None => stale(),
-                }
+        let from_session = !quote.outside && !extended;
+        if !phase.is_open() && from_session {
+            // An index that is still computed after the end of the session has no close yet, even if
+            // its REST row contains one.
+            let computed = self.class == AssetClass::Index
+                && young
+                && as_of.is_some_and(|as_of| as_of > phase.bell);
+            if quote.is_close && self.is_of(quote, phase.bell) && !computed {
+                return self.as_close(quote, part);
             }
-            Some(MarketPhase::Closed { .. }) => {
-                // An index that is still computed after the end of the session has no close yet,
-                // even if its REST row contains one.
-                let computed = self.class == AssetClass::Index
-                    && young
-                    && as_of.is_some_and(|as_of| as_of > bell);
-                if quote.is_close && self.is_of(quote, bell) && !computed {
-                    self.as_close(quote, part)
-                } else if young {
-                    of(fresh, expiry)
-                } else if self.is_last_before(quote, bell) {
-                    self.as_close(quote, part)
-                } else {
-                    match self.closed().filter(|close| self.is_later(close, quote)) {
-                        Some(close) => self.as_close(close, part),
-                        None => stale(),
-                    }
-                }
-            }
-            _ if young => of(fresh, expiry),
-            Some(MarketPhase::Open { since, .. }) => {
-                let close_may_stand = self.close_stands(quote).is_some();
-                let before = as_of.is_some_and(|as_of| as_of < since);
-                // The close also replaces the last extended-hours price of a share from the
-                // previous evening.
-                let evening = || as_of.is_some_and(|as_of| as_of >= bell);
-                let over = quote.outside || part == Some(SessionPart::Pre) && evening();
-                let close = if !(close_may_stand && before) {
-                    None
-                } else if self.is_last_before(quote, bell) {
-                    Some(quote)
-                } else {
-                    self.closed()
-                        .filter(|close| over || self.is_later(close, quote))
-                };
-                close.map_or_else(stale, |close| self.as_close(close, part))
-            }
-            None => stale(),
         }
+        if young {
+            return fresh();
+        }
+        let close = if !phase.is_open() && !from_session {
+            let left = replaced_at.saturating_sub(counted);
+            match self.closed() {
+                Some(close) if left.is_zero() => return self.as_close(close, None),
+                Some(_) => {
+                    let shown = stale();
+                    let until = shown.until.min(now.monotonic + left);
+                    return DisplayedQuote { until, ..shown };
+                }
+                None => None,
+            }
+        } else if phase.is_open()
+            && (self.close_stands(quote).is_none()
+                || as_of.is_none_or(|as_of| as_of >= phase.since))
+        {
+            None
+        } else if self.is_last_before(quote, phase.bell) {
+            Some(quote)
+        } else {
+            // In the morning, the close also replaces the last extended-hours price of a share from
+            // the previous evening.
+            let evening =
+                part == Some(SessionPart::Pre) && as_of.is_some_and(|as_of| as_of >= phase.bell);
+            let is_later = |close: &&Quote| {
+                phase.is_open() && (quote.outside || evening) || self.is_later(close, quote)
+            };
+            self.closed().filter(is_later)
+        };
+        close.map_or_else(stale, |close| self.as_close(close, part))
     }
 
     /// Returns the close of the last session while the close may be shown instead of a current
     /// value.
     fn closed(&self) -> Option<&Quote> {
-        let bell = self.phase?.bell();
+        let bell = self.phase?.bell;
         self.close.filter(|close| {
             close.is_close && self.is_of(close, bell) && self.close_stands(close).is_some()
         })
@@ -250,22 +212,16 @@ impl StalenessCheck<'_> {
     /// Returns the time until which a close may be shown instead of a current value. `None` if the
     /// close may no longer be shown.
     fn close_stands(&self, close: &Quote) -> Option<Moment> {
-        match self.phase? {
-            MarketPhase::Open {
-                part: SessionPart::Regular,
-                since,
-                ..
-            } => {
-                // A delayed source also delivers the first value of the session late, so its delay
-                // is added to the grace period.
-                let end = since.0.saturating_add(millis(GRACE + close.delay()));
-                let left = end.saturating_sub(self.now.utc?.0);
-                (left > 0).then(|| self.now.monotonic + duration(left))
-            }
-            // Outside the regular hours there can be no trade for hours. The close is the last
-            // price until the next trade.
-            MarketPhase::Open { .. } | MarketPhase::Closed { .. } => Some(Moment::NEVER),
+        let phase = self.phase?;
+        if phase.part != Some(SessionPart::Regular) {
+            // Outside the regular hours there can be no trade for hours. The close is the last price
+            // until the next trade.
+            return Some(Moment::NEVER);
         }
+        // A delayed source also delivers the first value of the session late, so its delay is added
+        // to the grace period.
+        let left = (phase.since + GRACE + close.delay()).since(self.now.utc?);
+        (!left.is_zero()).then(|| self.now.monotonic + left)
     }
 
     fn as_close(&self, quote: &Quote, part: Option<SessionPart>) -> DisplayedQuote {
@@ -281,7 +237,7 @@ impl StalenessCheck<'_> {
     /// session.
     fn is_of(&self, close: &Quote, bell: Utc) -> bool {
         let as_of = close.as_of.utc(self.now);
-        as_of.is_some_and(|as_of| as_of.0 > bell.0.saturating_sub(MAX_SESSION))
+        as_of.is_some_and(|as_of| as_of > bell - MAX_SESSION)
     }
 
     /// Returns true if the value is the last value of the session that ended at `bell`. This is the
@@ -292,50 +248,31 @@ impl StalenessCheck<'_> {
         if quote.is_close && self.is_of(quote, bell) {
             return true;
         }
-        if quote.outside {
-            return false;
-        }
         let (Some(as_of), Some(utc)) = (quote.as_of.utc(self.now), self.now.utc) else {
             return false;
         };
-        let limit = millis(self.limit(quote));
-        let settling = if self.class == AssetClass::Index {
-            INDEX_SETTLEMENT
-        } else {
-            limit
-        };
-        let end = bell.0.saturating_add(settling);
-        let within = as_of.0.saturating_add(limit) >= bell.0 && !quote.is_ahead(self.now);
+        let limit = quote.source.limit(self.usual_limit);
+        if quote.outside || as_of + limit < bell || quote.is_ahead(self.now) {
+            return false;
+        }
+        let is_index = self.class == AssetClass::Index;
+        let end = bell + if is_index { INDEX_SETTLEMENT } else { limit };
         // The connection must deliver no newer value until this time: one limit after the end of
         // the session and after the value, plus the lag of this value, because a newer value can
         // have the same lag.
-        let lag = if quote.is_streamed() {
-            quote.lag(self.now).max(quote.delay())
-        } else {
-            quote.delay()
-        };
-        let silent_since = as_of.0.max(bell.0).saturating_add(limit + millis(lag));
-        let proven = match quote.source {
-            QuoteSource::Rest => {
-                let fetched = quote.as_of.confirmed_utc(self.now);
-                // The official close of an index arrives after the end of the session, so an
-                // earlier REST row may lack the close.
-                let known = if self.class == AssetClass::Index {
-                    silent_since.max(end)
-                } else {
-                    silent_since
-                };
-                let late = self.class == AssetClass::Index || as_of.0 <= end;
-                late && fetched.is_some_and(|fetched| fetched.0 >= known)
-            }
-            _ => {
-                let heard = self.now.monotonic.since(self.link.heard);
-                let heard = utc.0.saturating_sub(millis(heard));
-                let same = self.link.unbroken && self.link.epoch == quote.epoch;
-                same && as_of.0 <= end && heard >= silent_since
-            }
-        };
-        within && proven
+        let lag = quote.is_streamed().then(|| quote.lag(self.now));
+        let lag = lag.unwrap_or_default().max(quote.delay());
+        let silent_since = as_of.max(bell) + limit + lag;
+        if quote.is_streamed() {
+            let heard = utc - self.now.monotonic.since(self.link.heard);
+            let same = self.link.unbroken && self.link.epoch == quote.epoch;
+            return same && as_of <= end && heard >= silent_since;
+        }
+        // The official close of an index arrives after the end of the session, so an earlier REST row
+        // may lack the close.
+        let known = silent_since.max(end);
+        let fetched = quote.as_of.confirmed_utc(self.now);
+        (is_index || as_of <= end) && fetched.is_some_and(|fetched| fetched >= known)
     }
 
     /// Returns true if the source could have known the quote when it reported the close. The close of
@@ -347,23 +284,19 @@ impl StalenessCheck<'_> {
             return true;
         }
         let reported = close.as_of.confirmed >= quote.as_of.received;
-        let older = quote.as_of.stamp.zip(close.as_of.stamp);
-        let older = older.map(|(quote, close)| quote.millis_since(close));
-        let limit = millis(self.limit(quote));
-        reported && (self.class != AssetClass::Index || older.is_none_or(|older| older <= limit))
+        let stamps = quote.as_of.stamp.zip(close.as_of.stamp);
+        let is_near = |(quote_at, close_at): (Utc, Utc)| {
+            quote_at <= close_at + quote.source.limit(self.usual_limit)
+        };
+        reported && (self.class != AssetClass::Index || stamps.is_none_or(is_near))
     }
 }
 
 /// Returns the time until the displayed age changes. The age is written as `12s`, `3m`, `2h` or
 /// `5d`.
 fn until_next_age_text(age: Duration) -> Duration {
-    let unit = match age.as_secs() {
-        0..60 => 1,
-        60..3600 => 60,
-        3600..86_400 => 3600,
-        _ => 86_400,
-    };
-    let unit = Duration::from_secs(unit);
-    let over = Duration::from_millis((age.as_millis() % unit.as_millis()) as u64);
-    unit - over
+    let mut units = [86_400, 3600, 60].into_iter();
+    let unit = units.find(|unit| age.as_secs() >= *unit).unwrap_or(1);
+    let over = Duration::from_millis(age.as_millis() as u64 % (unit * 1000));
+    Duration::from_secs(unit) - over
 }

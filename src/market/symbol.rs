@@ -31,7 +31,7 @@ pub struct Symbol {
 
 /// Indices that users can write without the prefix `I:`. All other indices need the prefix, because
 /// a name without a prefix can also be a share.
-pub(super) const KNOWN_INDICES: [&str; 24] = [
+const KNOWN_INDICES: [&str; 24] = [
     "SPX", "NDX", "DJI", "RUT", "VIX", "VIX1D", "VIX9D", "VIX3M", "VIX6M", "VIX1Y", "VVIX", "VXN",
     "RVX", "SKEW", "OEX", "XEO", "XSP", "MID", "SML", "COMP", "XAU", "SOX", "OVX", "GVZ",
 ];
@@ -47,13 +47,17 @@ const POSITIVE_INDICES: [&str; 16] = [
 /// This is possible for an index such as `I:TICK` (rising minus falling shares), but never for a
 /// share or an option contract.
 pub fn may_be_negative(kind: ChannelKind, ticker: &str) -> bool {
-    let index = matches!(
-        kind,
-        ChannelKind::Value | ChannelKind::Minute | ChannelKind::Second
-    );
-    ticker
-        .strip_prefix("I:")
-        .is_some_and(|code| index && !code.starts_with("VIX") && !POSITIVE_INDICES.contains(&code))
+    let code = match kind {
+        ChannelKind::Quote | ChannelKind::Trade => None,
+        ChannelKind::Value | ChannelKind::Minute | ChannelKind::Second => ticker.strip_prefix("I:"),
+    };
+    code.is_some_and(|code| !code.starts_with("VIX") && !POSITIVE_INDICES.contains(&code))
+}
+
+/// Returns the code of a well-known index, independent of the case of the text.
+fn known_index(text: &str) -> Option<&'static str> {
+    let mut codes = KNOWN_INDICES.into_iter();
+    codes.find(|code| code.eq_ignore_ascii_case(text))
 }
 
 impl Symbol {
@@ -104,10 +108,8 @@ impl Symbol {
 
     /// Returns the contract that the ticker of an option describes. `None` for any other symbol.
     pub fn contract(&self) -> Option<Contract<'_>> {
-        if self.class != AssetClass::Option {
-            return None;
-        }
-        Contract::parse(self.name())
+        let is_option = self.class == AssetClass::Option;
+        is_option.then(|| Contract::parse(self.name()).ok())?
     }
 
     /// The kinds of channels that the display subscribes to for this symbol.
@@ -134,15 +136,10 @@ impl Symbol {
 impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name();
-        let known = KNOWN_INDICES
-            .iter()
-            .any(|index| index.eq_ignore_ascii_case(name));
         match self.class {
-            AssetClass::Index if known => f.write_str(name),
-            AssetClass::Equity if known => write!(f, "stock:{name}"),
-            AssetClass::Index | AssetClass::Equity | AssetClass::Option => {
-                f.write_str(&self.ticker)
-            }
+            AssetClass::Index if known_index(name).is_some() => f.write_str(name),
+            AssetClass::Equity if known_index(name).is_some() => write!(f, "stock:{name}"),
+            _ => f.write_str(&self.ticker),
         }
     }
 }

@@ -16,16 +16,16 @@ pub fn status(body: &[u8]) -> Option<(MarketStatus, bool)> {
     let indices = &body["indicesGroups"];
     let shares = state(&body["exchanges"]["nyse"]);
     let status = MarketStatus {
-        shares: shares.or_else(|| state(&body["market"])),
-        s_and_p: state(&indices["s_and_p"]),
-        cboe: state(&indices["cgi"]),
-        nasdaq: state(&indices["nasdaq"]),
-        dow_jones: state(&indices["dow_jones"]),
+        groups: [
+            shares.or_else(|| state(&body["market"])),
+            state(&indices["s_and_p"]),
+            state(&indices["cgi"]),
+            state(&indices["nasdaq"]),
+            state(&indices["dow_jones"]),
+        ],
         as_of: Utc(time.as_millisecond()),
     };
-    let states = [status.shares, status.s_and_p, status.cboe];
-    let more = [status.nasdaq, status.dow_jones];
-    let said = states.iter().chain(&more).any(Option::is_some);
+    let said = status.groups.iter().any(Option::is_some);
     said.then_some((status, body["simulated"] == true))
 }
 
@@ -48,11 +48,13 @@ mod tests {
             "exchanges":{"nasdaq":"open","nyse":"extended-hours"},"age":3,"stale":true,
             "indicesGroups":{"s_and_p":"closed","cgi":"open","nasdaq":"maybe","dow_jones":5}}"#;
         let expected = MarketStatus {
-            shares: Some(MarketState::Extended),
-            s_and_p: Some(MarketState::Closed),
-            cboe: Some(MarketState::Open),
-            nasdaq: None,
-            dow_jones: None,
+            groups: [
+                Some(MarketState::Extended),
+                Some(MarketState::Closed),
+                Some(MarketState::Open),
+                None,
+                None,
+            ],
             as_of: Utc(1_795_444_200_000),
         };
         assert_eq!(status(body), Some((expected, false)));
@@ -65,8 +67,10 @@ mod tests {
         let body = br#"{"market":"closed","serverTime":"2026-11-23T14:30:00Z"}"#;
         let (status, simulated) = status(body).unwrap();
         assert!(!simulated);
-        assert_eq!(status.shares, Some(MarketState::Closed));
-        assert_eq!((status.s_and_p, status.cboe), (None, None));
+        assert_eq!(
+            status.groups,
+            [Some(MarketState::Closed), None, None, None, None]
+        );
     }
 
     #[test]

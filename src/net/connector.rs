@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::header::{DATE, HeaderMap};
-use jiff::fmt::rfc2822;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -146,8 +145,7 @@ impl Connector {
     /// Stores the `Date` header of a response and the current time as its receive time.
     pub(crate) fn dated(&self, headers: &HeaderMap) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
-        if let Some(date) = date.and_then(|date| rfc2822::parse(date).ok()) {
-            let utc = Utc(date.timestamp().as_millisecond());
+        if let Some(utc) = date.and_then(Utc::from_http_date) {
             *self.date() = Some((utc, Instant::now()));
         }
     }

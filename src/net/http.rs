@@ -10,7 +10,6 @@ use hyper::header::{
 };
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use jiff::fmt::rfc2822;
 
 use super::connector::Connector;
 use super::endpoint::Endpoint;
@@ -46,9 +45,8 @@ impl RestError {
         let secs = match text.parse::<u64>() {
             Ok(secs) => secs,
             Err(_) => {
-                let until = rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-                let millis = u64::try_from(Utc(until).millis_since(utc?)).ok()?;
-                millis.div_ceil(1000)
+                let millis = Utc::from_http_date(text)?.millis_since(utc?);
+                u64::try_from(millis).ok()?.div_ceil(1000)
             }
         };
         Some(Duration::from_secs(secs).clamp(Duration::from_secs(1), limit))

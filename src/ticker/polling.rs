@@ -178,7 +178,7 @@ impl TickerState {
         let is_on = |instrument: &&Instrument| {
             let was_on = || {
                 let then = Utc(now.utc?.0.saturating_sub(delay));
-                self.calendar.phase(instrument.symbol(), then).part()
+                self.calendar.phase(instrument.symbol(), then).part
             };
             instrument.part(now, &self.calendar) == Some(SessionPart::Regular)
                 && (delay == 0 || was_on() == Some(SessionPart::Regular))

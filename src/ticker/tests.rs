@@ -443,11 +443,7 @@ fn before_the_open_an_untraded_share_shows_its_close_and_a_traded_share_its_age(
 fn market_status(state: crate::market::MarketState, as_of: Utc) -> Update {
     Update::MarketStatus(
         crate::market::MarketStatus {
-            shares: Some(state),
-            s_and_p: Some(state),
-            cboe: None,
-            nasdaq: None,
-            dow_jones: None,
+            groups: [Some(state), Some(state), None, None, None],
             as_of,
         },
         false,
@@ -584,7 +580,7 @@ fn the_minute_bars_of_a_session_make_the_curve() {
         },
         now,
     );
-    let curve = state.watchlist.instruments()[0].curve();
+    let curve = state.watchlist.instruments()[0].minutes().points();
     assert_eq!(curve, [100, 101, 102, 103].map(price));
 }
 

@@ -109,7 +109,7 @@ impl<'a> ViewBuilder<'a> {
             price: quote.map(|quote| quote.price),
             change: quote.and_then(|quote| instrument.change(&quote, self.now)),
             freshness: shown.map_or(Freshness::None, |shown| shown.freshness),
-            history: instrument.curve(),
+            history: instrument.minutes().points(),
         };
         (line, quote)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Number, Value};
 
 use super::cache::{AnswerInfo, CachedAnswer};
-use crate::market::{AssetClass, Calendar, MarketPhase, Price, Symbol};
+use crate::market::{AssetClass, Calendar, Price, Symbol};
 use crate::massive::quotes::{QuoteRow, QuotesBody};
 use crate::massive::snapshot::{self, Greeks, SnapshotRow};
 use crate::time::{Now, Utc};
@@ -55,16 +55,16 @@ pub(crate) fn known(
     let snapshot = snapshot::read(body).ok()?;
     let closed = !snapshot.rows.is_empty() && snapshot.rows.iter().all(SnapshotRow::is_closed);
     let symbols = requested.iter().flat_map(|requested| &requested.symbol);
-    // The milliseconds until the first of these markets opens: zero if one is open.
+    // The time until the first of these markets opens: zero if one is open.
     let opens_in = now.utc.and_then(|utc| {
         let left = symbols.map(|symbol| match calendar.phase(symbol, utc) {
-            MarketPhase::Open { .. } => 0,
-            MarketPhase::Closed { until, .. } => until.millis_since(utc),
+            phase if phase.is_open() => Duration::ZERO,
+            phase => phase.until.since(utc),
         });
         left.min()
     });
     let ttl = match opens_in {
-        Some(left @ 1..) if closed => TTL_CLOSED.min(Duration::from_millis(left.unsigned_abs())),
+        Some(left) if closed && !left.is_zero() => TTL_CLOSED.min(left),
         // By the calendar one of the markets is open, so the next response may show the open
         // market.
         _ => TTL,
@@ -205,7 +205,7 @@ pub(crate) fn known_status(body: &[u8], calendar: &Calendar, now: Now) -> Option
     let status: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let left = now.utc.and_then(|utc| {
         let symbols = STATUS_OF.iter().flat_map(|name| name.parse());
-        let ends = symbols.map(|symbol: Symbol| calendar.phase(&symbol, utc).until());
+        let ends = symbols.map(|symbol: Symbol| calendar.phase(&symbol, utc).until);
         u64::try_from(ends.min()?.millis_since(utc)).ok()
     });
     Some(AnswerInfo {

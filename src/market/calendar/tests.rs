@@ -1,3 +1,4 @@
+use jiff::Timestamp;
 use jiff::civil::Weekday;
 
 use super::trading_hours::is_holiday;
@@ -17,19 +18,20 @@ fn phase(name: &str, time: &str) -> MarketPhase {
 }
 
 fn open(since: &str, until: &str, closed: &str) -> MarketPhase {
-    MarketPhase::Open {
+    MarketPhase {
         since: at(since),
         until: at(until),
-        closed: at(closed),
-        part: SessionPart::Regular,
+        bell: at(closed),
+        part: Some(SessionPart::Regular),
     }
 }
 
 fn closed(since: &str, until: &str) -> MarketPhase {
-    MarketPhase::Closed {
+    MarketPhase {
         since: at(since),
         until: at(until),
-        close: at(since),
+        bell: at(since),
+        part: None,
     }
 }
 
@@ -288,17 +290,18 @@ proptest::proptest! {
         let calendar = Calendar::us();
         let phase = calendar.phase(&symbol, Utc(millis));
         proptest::prop_assert!(phase.covers(Utc(millis)));
-        let next = calendar.phase(&symbol, phase.until());
-        proptest::prop_assert!(next.covers(phase.until()));
+        let next = calendar.phase(&symbol, phase.until);
+        proptest::prop_assert!(next.covers(phase.until));
         proptest::prop_assert!(next.is_open() != phase.is_open());
-        if let MarketPhase::Open { since, closed, .. } = next {
-            proptest::prop_assert_eq!(phase, MarketPhase::Closed { since: closed, until: since, close: closed });
+        if next.is_open() {
+            let MarketPhase { since: until, bell, .. } = next;
+            proptest::prop_assert_eq!(phase, MarketPhase { since: bell, until, bell, part: None });
         }
     }
 }
 
 fn part(name: &str, time: &str) -> Option<SessionPart> {
-    phase(name, time).part()
+    phase(name, time).part
 }
 
 #[test]
@@ -319,10 +322,11 @@ fn shares_have_extended_hours_that_are_shorter_on_early_close_days() {
     }
     // In every part of the day, the close is the close of the last regular session.
     let night = phase("SPY", "2026-01-14T03:00:00Z");
-    let expected = MarketPhase::Closed {
+    let expected = MarketPhase {
         since: at("2026-01-14T01:00:00Z"),
         until: at("2026-01-14T09:00:00Z"),
-        close: at("2026-01-13T21:00:00Z"),
+        bell: at("2026-01-13T21:00:00Z"),
+        part: None,
     };
     assert_eq!(night, expected);
 }
@@ -335,7 +339,7 @@ fn options_on_indices_and_index_funds_are_traded_15_minutes_longer() {
     // The contract is traded on its last day and never after that day.
     assert!(part("O:SPY260113C00650000", "2026-01-13T15:00:00Z").is_some());
     let expired = phase("O:SPY260113C00650000", "2026-01-14T15:00:00Z");
-    assert_eq!(expired.until(), Utc(i64::MAX));
+    assert_eq!(expired.until, Utc(i64::MAX));
     assert!(!expired.is_open());
 }
 
@@ -371,11 +375,13 @@ fn the_days_left_are_counted_by_the_date_in_new_york() {
 fn a_recent_status_overrides_the_calendar_only_for_its_own_market() {
     let mut calendar = Calendar::us();
     calendar.set_status(MarketStatus {
-        shares: Some(MarketState::Closed),
-        s_and_p: Some(MarketState::Open),
-        cboe: Some(MarketState::Closed),
-        nasdaq: None,
-        dow_jones: None,
+        groups: [
+            Some(MarketState::Closed),
+            Some(MarketState::Open),
+            Some(MarketState::Closed),
+            None,
+            None,
+        ],
         as_of: at("2026-01-13T16:00:00Z"),
     });
     let open = |name, time| calendar.phase(&symbol(name), at(time)).is_open();
@@ -386,11 +392,13 @@ fn a_recent_status_overrides_the_calendar_only_for_its_own_market() {
     assert!(open("SPY", "2026-01-13T16:10:00Z"), "ten minutes later");
     // A status that was reported before a session began does not apply to that session.
     calendar.set_status(MarketStatus {
-        shares: Some(MarketState::Closed),
-        s_and_p: Some(MarketState::Closed),
-        cboe: None,
-        nasdaq: None,
-        dow_jones: None,
+        groups: [
+            Some(MarketState::Closed),
+            Some(MarketState::Closed),
+            None,
+            None,
+            None,
+        ],
         as_of: at("2026-01-13T14:29:30Z"),
     });
     let phase = calendar.phase(&symbol("SPX"), at("2026-01-13T14:31:00Z"));
@@ -402,14 +410,10 @@ fn a_cancelled_session_does_not_change_the_time_of_the_last_close() {
     let mut calendar = Calendar::us();
     let mut with_status = |state, time: &str| {
         calendar.set_status(MarketStatus {
-            shares: Some(state),
-            s_and_p: Some(state),
-            cboe: None,
-            nasdaq: None,
-            dow_jones: None,
+            groups: [Some(state), Some(state), None, None, None],
             as_of: at(time),
         });
-        let bell = |name| calendar.phase(&symbol(name), at(time)).bell();
+        let bell = |name| calendar.phase(&symbol(name), at(time)).bell;
         (bell("SPX"), bell("O:AAPL261218C00250000"))
     };
     // Tuesday, 13 January 2026, from before its open until the evening.
@@ -440,17 +444,13 @@ fn a_cancelled_session_does_not_change_the_time_of_the_last_close() {
 fn the_extended_hours_of_shares_do_not_apply_to_contracts() {
     let mut calendar = Calendar::us();
     calendar.set_status(MarketStatus {
-        shares: Some(MarketState::Extended),
-        s_and_p: None,
-        cboe: None,
-        nasdaq: None,
-        dow_jones: None,
+        groups: [Some(MarketState::Extended), None, None, None, None],
         as_of: at("2026-01-13T21:01:00Z"),
     });
     let part = |name| {
         calendar
             .phase(&symbol(name), at("2026-01-13T21:02:00Z"))
-            .part()
+            .part
     };
     assert_eq!(
         part("O:SPXW261218C06000000"),

@@ -5,28 +5,24 @@ use core::time::Duration;
 
 use jiff::civil::{Date, Weekday};
 
-use super::SessionPart;
+use super::{SessionPart, new_york};
 use crate::market::{AssetClass, Contract, QuoteSource, Symbol};
+use crate::time::Utc;
 
 /// Returns true if the date is a holiday of the NYSE, by its rules (NYSE rule 7.2; Juneteenth since
 /// 2022). A holiday on a Saturday is observed on Friday, and a holiday on a Sunday is observed on
 /// Monday. The only exception is New Year's Day on a Saturday: the last day of the year stays a
 /// trading day.
 pub(super) fn is_holiday(date: Date) -> bool {
-    use Weekday::{Friday, Monday, Saturday, Thursday};
+    use Weekday::{Friday, Monday, Saturday, Sunday, Thursday};
     let (month, day, weekday) = (date.month(), date.day(), date.weekday());
     // The ordinal of the weekday in its month: 1 for the first Monday of the month, for example.
     let nth = (day - 1) / 7 + 1;
-    let observed = |month_of: i8, day_of: i8| {
-        let Ok(holiday) = Date::new(date.year(), month_of, day_of) else {
-            return false;
-        };
-        let observed = match holiday.weekday() {
-            Saturday => holiday.yesterday(),
-            Weekday::Sunday => holiday.tomorrow(),
-            _ => Ok(holiday),
-        };
-        observed.is_ok_and(|observed| observed == date)
+    let observed = |holiday: i8| match weekday {
+        Saturday | Sunday => false,
+        Friday => day == holiday || day + 1 == holiday,
+        Monday => day == holiday || day - 1 == holiday,
+        _ => day == holiday,
     };
     match (month, weekday) {
         // Martin Luther King Jr. Day, Presidents' Day, Memorial Day, Labor Day and Thanksgiving.
@@ -34,11 +30,11 @@ pub(super) fn is_holiday(date: Date) -> bool {
         (5, Monday) if day > 24 => true,
         (9, Monday) if nth == 1 => true,
         (11, Thursday) if nth == 4 => true,
-        (1, _) => observed(1, 1),
+        (1, _) => observed(1),
         (3 | 4, Friday) => good_friday(date.year()) == Some(date),
-        (6, _) => observed(6, 19),
-        (7, _) => observed(7, 4),
-        (12, _) => observed(12, 25),
+        (6, _) => observed(19),
+        (7, _) => observed(4),
+        (12, _) => observed(25),
         _ => false,
     }
 }
@@ -65,20 +61,6 @@ fn good_friday(year: i16) -> Option<Date> {
     easter.checked_sub(jiff::Span::new().days(2)).ok()
 }
 
-/// Returns the end of the session on the last trading day of a contract. `end` is the end on all
-/// other days. Options on indices close on their last day with the index that settles them (Cboe,
-/// "SPX Weeklys").
-pub(super) fn on_last_day(contract: &Contract<'_>, end: (i8, i8)) -> (i8, i8) {
-    let by_the_close = matches!(
-        contract.root,
-        "SPXW" | "NDXP" | "RUTW" | "XSP" | "MRUT" | "XND" | "OEX" | "XEO"
-    );
-    match end {
-        (hour, 15) if by_the_close => (hour, 0),
-        end => end,
-    }
-}
-
 /// The kinds of trading hours, in New York time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Hours {
@@ -93,8 +75,13 @@ pub(super) enum Hours {
     Extended,
 }
 
-/// A part of the day with its start and end, each as hour and minute.
-pub(super) type SessionHours = (SessionPart, (i8, i8), (i8, i8));
+/// A session of a trading day.
+pub(super) struct Session {
+    pub(super) part: SessionPart,
+    pub(super) start: Utc,
+    /// The end of the session (exclusive).
+    pub(super) end: Utc,
+}
 
 /// The roots of options that are traded until 16:15: options on indices and on funds (Cboe, "ETF
 /// and ETN options that trade until 4:15 p.m. ET").
@@ -115,67 +102,69 @@ impl Hours {
                 Some(contract) if LATE_ROOTS.contains(&contract.root) => Hours::Late,
                 _ => Hours::Regular,
             },
-            AssetClass::Index if symbol.name().starts_with("VIX") || symbol.name() == "VVIX" => {
-                Hours::Overnight
-            }
-            AssetClass::Index
-                if matches!(symbol.name(), "VXN" | "RVX" | "OVX" | "GVZ" | "SKEW") =>
-            {
-                Hours::Late
-            }
-            AssetClass::Index => Hours::Regular,
+            AssetClass::Index => match symbol.name() {
+                name if name.starts_with("VIX") || name == "VVIX" => Hours::Overnight,
+                "VXN" | "RVX" | "OVX" | "GVZ" | "SKEW" => Hours::Late,
+                _ => Hours::Regular,
+            },
+        }
+    }
+
+    /// Returns the hours on the last trading day of a contract. `self` are the hours on all other
+    /// days. Options on indices close on their last day with the index that settles them (Cboe, "SPX
+    /// Weeklys").
+    pub(super) fn on_last_day(self, contract: &Contract<'_>) -> Hours {
+        match contract.root {
+            "SPXW" | "NDXP" | "RUTW" | "XSP" | "MRUT" | "XND" | "OEX" | "XEO" => Hours::Regular,
+            _ => self,
         }
     }
 
     /// Returns the sessions of a day, in order. The result is empty on a day without trading.
-    pub(super) fn sessions(self, date: Date) -> &'static [SessionHours] {
+    pub(super) fn sessions(self, date: Date) -> heapless::Vec<Session, 3> {
         use SessionPart::{Post, Pre, Regular};
         let weekend = matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
-        if weekend || is_holiday(date) {
-            return &[];
-        }
-        match (self, closes_early(date)) {
-            (Hours::Regular, false) => &[(Regular, (9, 30), (16, 0))],
-            (Hours::Regular, true) => &[(Regular, (9, 30), (13, 0))],
-            (Hours::Late, false) => &[(Regular, (9, 30), (16, 15))],
-            (Hours::Late, true) => &[(Regular, (9, 30), (13, 15))],
-            (Hours::Overnight, false) => {
-                &[(Regular, (3, 15), (9, 15)), (Regular, (9, 30), (16, 15))]
-            }
-            (Hours::Overnight, true) => {
-                &[(Regular, (3, 15), (9, 15)), (Regular, (9, 30), (13, 15))]
-            }
-            (Hours::Extended, false) => &[
+        let table: &[_] = match self {
+            _ if weekend || is_holiday(date) => &[],
+            Hours::Regular => &[(Regular, (9, 30), (16, 0))],
+            Hours::Late => &[(Regular, (9, 30), (16, 15))],
+            Hours::Overnight => &[(Regular, (3, 15), (9, 15)), (Regular, (9, 30), (16, 15))],
+            Hours::Extended => &[
                 (Pre, (4, 0), (9, 30)),
                 (Regular, (9, 30), (16, 0)),
                 (Post, (16, 0), (20, 0)),
             ],
-            (Hours::Extended, true) => &[
-                (Pre, (4, 0), (9, 30)),
-                (Regular, (9, 30), (13, 0)),
-                (Post, (13, 0), (17, 0)),
-            ],
-        }
+        };
+        let early = closes_early(date);
+        let utc = |(hour, minute): (i8, i8)| {
+            // On a day with an early close, all times from 16:00 on are three hours earlier.
+            let hour = if early && hour >= 16 { hour - 3 } else { hour };
+            new_york::utc(date.at(hour, minute, 0, 0))
+        };
+        let session = |&(part, start, end): &(SessionPart, _, _)| {
+            let (start, end) = (utc(start)?, utc(end)?);
+            Some(Session { part, start, end })
+        };
+        table.iter().filter_map(session).collect()
     }
 }
 
 /// The maximum age of a share's price in extended hours. The limit is longer than in regular hours,
 /// because trades are rare.
-pub const EXTENDED_STALE_AFTER: Duration = Duration::from_secs(300);
+pub(crate) const EXTENDED_STALE_AFTER: Duration = Duration::from_secs(300);
 
 /// Returns the maximum age of a value while its session is open.
 ///
 /// - SPX, NDX, DJI and other indices: 10 s; they are published at least once per second.
 /// - VIX and related indices: 45 s; Cboe publishes them every 15 s, so two values may be lost.
-/// - The close of a minute bar: 75 s; the next bar arrives after 60 s plus a delay of some seconds.
 /// - Options and shares: 60 s. A contract with rare quotes is reported as stale between two quotes:
 ///   a quiet market cannot be distinguished from a dead connection.
+/// - The close of a minute bar of any symbol: 75 s.
 pub fn limit(symbol: &Symbol, source: QuoteSource) -> Duration {
-    let secs = match (source, symbol.class(), Hours::of(symbol)) {
-        (QuoteSource::Minute, ..) => 75,
-        (_, AssetClass::Index, Hours::Regular | Hours::Extended) => 10,
-        (_, AssetClass::Index, Hours::Late | Hours::Overnight) => 45,
-        (_, AssetClass::Option | AssetClass::Equity, _) => 60,
+    let usual = match (symbol.class(), Hours::of(symbol)) {
+        (AssetClass::Index, Hours::Regular | Hours::Extended) => 10,
+        (AssetClass::Index, Hours::Late | Hours::Overnight) => 45,
+        (AssetClass::Option | AssetClass::Equity, _) => 60,
     };
-    Duration::from_secs(secs)
+    source.limit(Duration::from_secs(usual))
 }

@@ -5,9 +5,7 @@ use core::fmt;
 use core::str::FromStr;
 use std::borrow::Cow;
 
-use jiff::civil::Date;
-
-use super::{AssetClass, KNOWN_INDICES, Symbol, Ticker};
+use super::{AssetClass, Contract, Symbol, Ticker, known_index};
 
 /// The maximum length of a share's ticker.
 const MAX_SHARE_NAME: usize = 10;
@@ -61,15 +59,15 @@ impl Symbol {
     /// Returns the instrument for a ticker of the vendor: `I:SPX`, `COMP` (the share), `O:SPY…`.
     /// `None` if the text is not a vendor ticker, for example `spy` or `I:spx`.
     pub fn from_ticker(ticker: &str) -> Option<Self> {
-        let (class, read) = if ticker.contains(':') {
-            classify(ticker).ok()?
+        let is_share = !ticker.contains(':');
+        let read = if is_share {
+            share(ticker)
         } else {
-            (AssetClass::Equity, share(ticker).ok()?)
+            classify(ticker)
         };
-        let ticker = Ticker::try_from(ticker)
-            .ok()
-            .filter(|ticker| **ticker == read)?;
-        Some(Symbol { class, ticker })
+        let (class, read) = read.ok()?;
+        let ticker = Ticker::try_from(ticker).ok()?;
+        (*ticker == read).then_some(Symbol { class, ticker })
     }
 }
 
@@ -82,10 +80,10 @@ fn classify(text: &str) -> Classified<'_> {
             "I" | "i" => index(rest),
             "O" | "o" => {
                 let contract = rest.to_ascii_uppercase();
-                check_contract(&contract)?;
+                Contract::parse(&contract)?;
                 Ok((AssetClass::Option, format!("O:{contract}").into()))
             }
-            _ if prefix.eq_ignore_ascii_case("stock") => Ok((AssetClass::Equity, share(rest)?)),
+            _ if prefix.eq_ignore_ascii_case("stock") => share(rest),
             _ => Err(
                 "the only prefixes are \"I:\" for indices, \"O:\" for options and \"stock:\" for \
                  shares"
@@ -93,12 +91,15 @@ fn classify(text: &str) -> Classified<'_> {
             ),
         };
     }
-    if text.strip_prefix('^').and_then(known).is_some() {
+    if text.strip_prefix('^').and_then(known_index).is_some() {
         return Err("write an index without \"^\", like \"SPX\"".into());
     }
-    if let Some(code) = known(text) {
+    if let Some(code) = known_index(text) {
         // A text with upper- and lower-case letters, such as "SpX", can also be a share.
-        return if has_small(text) && has_capitals(text) && is_share(text) {
+        return if text.contains(char::is_lowercase)
+            && text.contains(char::is_uppercase)
+            && is_share(text)
+        {
             Err(format!("write \"{code}\" for the index, \"stock:{text}\" for the share").into())
         } else {
             Ok((AssetClass::Index, format!("I:{code}").into()))
@@ -107,21 +108,7 @@ fn classify(text: &str) -> Classified<'_> {
     if text.len() > MAX_SHARE_NAME && text.bytes().filter(u8::is_ascii_digit).count() >= 8 {
         return Err("an option contract begins with \"O:\", like \"O:SPY251219C00650000\"".into());
     }
-    Ok((AssetClass::Equity, share(text)?))
-}
-
-/// Returns the code of a well-known index, independent of the case of the text.
-fn known(text: &str) -> Option<&'static str> {
-    let mut codes = KNOWN_INDICES.into_iter();
-    codes.find(|code| code.eq_ignore_ascii_case(text))
-}
-
-fn has_small(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_lowercase())
-}
-
-fn has_capitals(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_uppercase())
+    share(text)
 }
 
 /// Parses the text after `I:`.
@@ -134,37 +121,40 @@ fn index(code: &str) -> Classified<'_> {
                 .into(),
         );
     }
-    if known(code).is_none() && has_small(code) && !has_capitals(code) {
+    if known_index(code).is_none()
+        && code.contains(char::is_lowercase)
+        && !code.contains(char::is_uppercase)
+    {
         let code = code.to_ascii_uppercase();
         return Err(
             format!("the code of an index has only capital letters; write \"I:{code}\"").into(),
         );
     }
-    Ok((
-        AssetClass::Index,
-        format!("I:{}", known(code).unwrap_or(code)).into(),
-    ))
+    let ticker = format!("I:{}", known_index(code).unwrap_or(code));
+    Ok((AssetClass::Index, ticker.into()))
 }
 
 /// Parses the ticker of a share.
-fn share(text: &str) -> Result<Cow<'_, str>, Cow<'static, str>> {
+fn share(text: &str) -> Classified<'_> {
     if is_share(text) {
-        return Ok(text.into());
+        return Ok((AssetClass::Equity, text.into()));
     }
     let upper = text.to_ascii_uppercase();
-    match is_share(&upper) {
-        true if !has_capitals(text) => Ok(upper.into()),
-        true => Err(format!(
-            "a small letter has a meaning in the symbol of a share: \"AMpB\" is a preferred share, \
-             \"GEVw\" is a when-issued share; write \"{upper}\" for the ordinary share"
-        )
-        .into()),
-        false => Err(
+    if !is_share(&upper) {
+        return Err(
             "write an index (\"SPX\", \"I:SPX\"), a share (\"SPY\", \"BRK.B\", \"AMpB\") or an \
              option (\"O:SPY251219C00650000\")"
                 .into(),
-        ),
+        );
     }
+    if text.contains(char::is_uppercase) {
+        return Err(format!(
+            "a small letter has a meaning in the symbol of a share: \"AMpB\" is a preferred share, \
+             \"GEVw\" is a when-issued share; write \"{upper}\" for the ordinary share"
+        )
+        .into());
+    }
+    Ok((AssetClass::Equity, upper.into()))
 }
 
 /// Returns true if the text is the ticker of a share in the notation of the consolidated tape: a
@@ -189,45 +179,6 @@ fn is_share(text: &str) -> bool {
         _ => false,
     };
     text.len() <= MAX_SHARE_NAME && root.first().is_some_and(u8::is_ascii_uppercase) && parts
-}
-
-/// Checks ROOT YYMMDD C|P STRIKE×1000 from right to left, because a root can end with a digit.
-fn check_contract(contract: &str) -> Result<(), Cow<'static, str>> {
-    const FORM: &str = "an option is \"O:\", a root of 1 to 6 letters, YYMMDD, C or P, and the strike times 1000 in eight \
-                        digits, like \"O:SPY251219C00650000\"";
-    let bytes = contract.as_bytes();
-    if !contract.is_ascii() || bytes.len() < 16 {
-        return Err(FORM.into());
-    }
-    let (head, strike) = bytes.split_at(bytes.len() - 8);
-    let (head, side) = head.split_at(head.len() - 1);
-    let all_digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
-    if !matches!(side, b"C" | b"P") {
-        let nine = head.last().is_some_and(|b| matches!(b, b'C' | b'P'))
-            && all_digits(side)
-            && all_digits(strike);
-        return Err(if nine {
-            "the strike has nine digits; expected the strike times 1000 in exactly eight digits"
-        } else {
-            FORM
-        }
-        .into());
-    }
-    let (root, date) = head.split_at(head.len() - 6);
-    let root_fits = (1..=6).contains(&root.len())
-        && root[0].is_ascii_alphabetic()
-        && root.iter().all(u8::is_ascii_alphanumeric);
-    if !root_fits || !all_digits(date) || !all_digits(strike) {
-        return Err(FORM.into());
-    }
-    let two = |at: usize| i16::from(date[at] - b'0') * 10 + i16::from(date[at + 1] - b'0');
-    if Date::new(2000 + two(0), two(2) as i8, two(4) as i8).is_err() {
-        return Err("the expiry is not a date; expected YYMMDD after the root".into());
-    }
-    if strike.iter().all(|digit| *digit == b'0') {
-        return Err("the strike is zero".into());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

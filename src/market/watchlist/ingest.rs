@@ -5,132 +5,108 @@
 use core::time::Duration;
 
 use super::Outcome;
-use super::instrument::Instrument;
+use super::instrument::{Context, Instrument};
 use super::ordering::{Recency, channel_continues, recency};
-use crate::market::quote::{AHEAD, AsOf, millis};
-use crate::market::staleness::{INDEX_SETTLEMENT, LinkState};
-use crate::market::{AssetClass, Bar, Calendar, MarketPhase, Quote, QuoteSource, SessionPart};
+use crate::market::staleness::INDEX_SETTLEMENT;
+use crate::market::{AssetClass, Bar, Calendar, Quote, QuoteSource, SessionPart};
 use crate::time::{Moment, Now, Utc};
 
-/// The close of an index has a timestamp of at most this long after the end of the session (in ms). A
-/// later value comes from outside the trading hours.
-const INDEX_CLOSE_REPORTED: i64 = 2 * 3_600_000;
+/// The close of an index has a timestamp of at most this long after the end of the session. A later
+/// value comes from outside the trading hours.
+const INDEX_CLOSE_REPORTED: Duration = Duration::from_secs(2 * 3600);
 
 /// The usual delay of a delayed source.
 const USUAL_DELAY: Duration = Duration::from_secs(15 * 60);
 
-/// The maximum time between the end of a session and the timestamp of its last value, in
-/// milliseconds.
-const CLOSING_PRINT_LIMIT: i64 = 2_000;
+/// The maximum time between the end of a session and the timestamp of its last value.
+const CLOSING_PRINT_LIMIT: Duration = Duration::from_secs(2);
 
 impl Instrument {
     /// Removes all data of the instrument when the data changes from simulated to real, or from
     /// real to simulated.
     pub(super) fn set_simulated(&mut self, simulated: bool) {
         if self.simulated.is_some_and(|known| known != simulated) {
-            let symbol = self.symbol.clone();
             let day = self.minutes.day().copied();
-            *self = Self::new(symbol);
+            *self = Self::new(self.symbol.clone());
             self.minutes.enter(day);
         }
         self.simulated = Some(simulated);
     }
 
     /// Processes a new value.
-    pub(super) fn take(
-        &mut self,
-        mut new: Quote,
-        link: LinkState,
-        now: Now,
-        calendar: &Calendar,
-    ) -> Outcome {
+    pub(super) fn take(&mut self, mut new: Quote, context: Context<'_>) -> Outcome {
+        let Context { now, calendar, .. } = context;
         self.set_simulated(new.simulated);
         self.doubt_untimed(now, calendar);
-        if new.is_streamed() && new.as_of.stamp.is_none() && !new.void {
-            // Without a timestamp, the first value of a connection can repeat a value of any age,
-            // and so can a value with an unchanged price. Only a changed price proves that the
-            // value is new.
-            let before = self.last_unstamped.replace((new.price, new.epoch));
-            let differs =
-                before.is_some_and(|(price, epoch)| epoch == new.epoch && price != new.price);
-            new.as_of.heard &= differs;
-        }
-        if new.is_streamed() && new.as_of.stamp.is_none() && new.delayed {
-            // The value is at least as old as its source is late. Otherwise it would count as newer
-            // than the values with a timestamp that follow.
-            new.as_of.age += USUAL_DELAY;
+        if new.is_streamed() && new.as_of.stamp.is_none() {
+            if !new.void {
+                // Without a timestamp, the first value of a connection can repeat a value of any
+                // age, and so can a value with an unchanged price. Only a changed price proves that
+                // the value is new.
+                let before = self.last_unstamped.replace((new.price, new.epoch));
+                new.as_of.heard &=
+                    before.is_some_and(|(price, epoch)| epoch == new.epoch && price != new.price);
+            }
+            if new.delayed {
+                // The value is at least as old as its source is late. Otherwise it would count as
+                // newer than the values with a timestamp that follow.
+                new.as_of.age += USUAL_DELAY;
+            }
         }
         let class = self.symbol.class();
         if new.source == QuoteSource::Rest && self.streams(now) {
             // A recent streamed value is newer than a REST response, even if the response has the
             // current timestamp. A close from the REST response is still accepted, except for an
             // index whose market is closed: an index that is still computed has no close yet.
-            let closed = || {
-                let phase = self.phase(now.utc, calendar);
-                phase.is_some_and(|phase| !phase.is_open())
-            };
-            if !new.is_close || class == AssetClass::Index && closed() {
+            let phase = self.phase(now.utc, calendar);
+            let is_closed = phase.is_some_and(|phase| !phase.is_open());
+            if !new.is_close || class == AssetClass::Index && is_closed {
                 return Outcome::Older;
             }
         }
         let at = now.utc.map(|utc| match new.as_of.stamp {
-            Some(stamp) if stamp.0 <= utc.0.saturating_add(AHEAD) => stamp,
-            _ => Utc(utc.0.saturating_sub(millis(new.delay()))),
+            Some(stamp) if !new.is_ahead(now) => stamp,
+            _ => utc - new.delay(),
         });
-        let phase = self.phase(at, calendar);
-        match (class, phase, at) {
-            // The row of a contract is marked as a close when the market is closed, but a quote
-            // from after the end of the session is not the close.
-            (AssetClass::Option, Some(MarketPhase::Closed { close, .. }), Some(at)) => {
-                new.is_close &= at.millis_since(close) <= millis(self.limit(new.source));
+        if let Some((at, phase)) = at.zip(self.phase(at, calendar)) {
+            let limit = new.source.limit(self.usual_limit);
+            if class == AssetClass::Option && !phase.is_open() {
+                // The row of a contract is marked as a close when the market is closed, but a quote
+                // from after the end of the session is not the close.
+                new.is_close &= at <= phase.bell + limit;
             }
-            // A REST row has only one timestamp, which can belong to a price from after the close.
-            (AssetClass::Equity | AssetClass::Index, Some(phase), _)
-                if new.is_close
-                    && !matches!(phase.part(), Some(SessionPart::Regular | SessionPart::Pre)) =>
-            {
-                let settling = if class == AssetClass::Index {
-                    INDEX_SETTLEMENT
-                } else {
-                    0
+            if new.is_close {
+                // A REST row has only one timestamp, which can belong to a price from after the
+                // close.
+                let last = match (class, phase.part) {
+                    (AssetClass::Option, _)
+                    | (_, Some(SessionPart::Regular | SessionPart::Pre)) => Utc(i64::MAX),
+                    (AssetClass::Index, _) => phase.bell + INDEX_SETTLEMENT,
+                    (AssetClass::Equity, _) => phase.bell,
                 };
-                let last = Utc(phase.bell().0.saturating_add(settling));
                 new.as_of.stamp = new.as_of.stamp.map(|stamp| stamp.min(last));
-            }
-            _ => {}
-        }
-        if new.is_close {
-            return self.take_official_close(new, now);
-        }
-        match (phase, at) {
-            (Some(MarketPhase::Closed { since, .. }), Some(at))
-                if new.source == QuoteSource::Rest =>
-            {
+            } else if phase.is_open() {
+                self.record_close(phase.since, context);
+            } else if new.source == QuoteSource::Rest {
                 // The REST API returns last values, so the timestamp decides if the value is from
                 // outside the trading hours. The close of an index can be reported late.
-                let limit = if class == AssetClass::Index {
-                    INDEX_CLOSE_REPORTED
-                } else {
-                    millis(self.limit(new.source))
+                let reported = match class {
+                    AssetClass::Index => INDEX_CLOSE_REPORTED,
+                    AssetClass::Option | AssetClass::Equity => limit,
                 };
-                new.outside = at.millis_since(since) > limit;
-                self.take_in_session(new, now)
-            }
-            (Some(MarketPhase::Closed { since, close, .. }), Some(at))
-                if at.millis_since(since) > CLOSING_PRINT_LIMIT =>
-            {
-                let settles = self.settles(at, close);
-                if settles && self.covered_the_close(close, link, now) {
-                    return self.take_in_session(new, now);
+                new.outside = at > phase.since + reported;
+            } else if at > phase.since + CLOSING_PRINT_LIMIT {
+                let settles = self.settles(at, phase.bell);
+                if !settles || !self.covered_the_close(phase.bell, context) {
+                    new.outside = !settles;
+                    return self.take_unconfirmed(new, context);
                 }
-                new.outside = !settles;
-                self.take_unconfirmed(new, link, now, calendar)
             }
-            (Some(MarketPhase::Open { since, .. }), _) => {
-                self.record_close(since, link, now, calendar);
-                self.take_in_session(new, now)
-            }
-            _ => self.take_in_session(new, now),
+        }
+        if new.is_close {
+            self.take_official_close(new, now)
+        } else {
+            self.take_in_session(new, now)
         }
     }
 
@@ -141,14 +117,12 @@ impl Instrument {
         if now.utc.is_none() || !core::mem::take(&mut self.untimed) {
             return;
         }
-        let Some(latest) = self.latest.filter(Quote::is_streamed) else {
-            return;
-        };
-        let as_of = latest.as_of.utc(now);
-        if let (Some(as_of), Some(MarketPhase::Closed { since, close, .. })) =
-            (as_of, self.phase(as_of, calendar))
-            && as_of.millis_since(since) > CLOSING_PRINT_LIMIT
-            && !self.settles(as_of, close)
+        if let Some(latest) = self.latest.filter(Quote::is_streamed)
+            && let Some(as_of) = latest.as_of.utc(now)
+            && let Some(phase) = self.phase(Some(as_of), calendar)
+            && !phase.is_open()
+            && as_of > phase.since + CLOSING_PRINT_LIMIT
+            && !self.settles(as_of, phase.bell)
         {
             self.unconfirmed = Some(latest);
             self.latest = self.close;
@@ -158,73 +132,53 @@ impl Instrument {
     /// Returns true if an index is still settling at this time: its official close arrives within
     /// half an hour after the end of the session.
     fn settles(&self, at: Utc, bell: Utc) -> bool {
-        self.symbol.class() == AssetClass::Index && at.0 <= bell.0.saturating_add(INDEX_SETTLEMENT)
+        self.symbol.class() == AssetClass::Index && at <= bell + INDEX_SETTLEMENT
     }
 
     /// Returns true if the latest value was within its limit at the end of the session, or is
     /// newer, and no value can be missing since then. No value is missing if the connection is
     /// unbroken, or if the latest value is a recent REST response.
-    fn covered_the_close(&self, bell: Utc, link: LinkState, now: Now) -> bool {
+    fn covered_the_close(&self, bell: Utc, Context { link, now, .. }: Context<'_>) -> bool {
         self.latest.is_some_and(|latest| {
-            let limit = millis(self.limit(latest.source));
-            let as_of = latest.as_of.utc(now);
-            let at_the_bell = as_of.is_some_and(|as_of| as_of.0.saturating_add(limit) >= bell.0);
+            let limit = latest.source.limit(self.usual_limit);
             let unbroken = if latest.is_streamed() {
                 link.unbroken && latest.epoch == link.epoch
             } else {
                 self.is_young(&latest, now)
             };
-            at_the_bell && unbroken && !latest.outside
+            let as_of = latest.as_of.utc(now);
+            unbroken && !latest.outside && as_of.is_some_and(|as_of| as_of + limit >= bell)
         })
     }
 
     /// Processes a value from the trading hours.
     fn take_in_session(&mut self, new: Quote, now: Now) -> Outcome {
-        let Some(stored) = &self.latest else {
+        let Some(mut stored) = self.latest else {
             return self.store(new, now);
         };
-        match recency(stored, &new, now) {
+        match recency(&stored, &new, now) {
             Recency::Newer => self.store(new, now),
-            Recency::Same => self.store(
-                Quote {
-                    price: new.price,
-                    // A streamed value stays a streamed value when a REST response repeats it.
-                    source: if new.is_streamed() {
-                        new.source
-                    } else {
-                        stored.source
-                    },
-                    epoch: if new.is_streamed() {
-                        new.epoch
-                    } else {
-                        stored.epoch
-                    },
-                    as_of: AsOf {
-                        confirmed: new.as_of.confirmed,
-                        ..stored.as_of
-                    },
-                    delayed: stored.delayed || new.delayed,
-                    void: new.void,
-                    ..*stored
-                },
-                now,
-            ),
-            Recency::Older => {
-                let stored = *stored;
-                let this = new.as_of.stamp.map(|stamp| (stamp, new.as_of.received));
-                let before = if new.source == stored.source {
-                    core::mem::replace(&mut self.last_out_of_order, this)
-                } else {
-                    None
-                };
-                match before {
-                    Some(before)
-                        if channel_continues(&stored, before, &new) && self.is_young(&new, now) =>
-                    {
-                        self.store(new, now)
-                    }
-                    _ => Outcome::Older,
+            Recency::Same => {
+                stored.price = new.price;
+                // A streamed value stays a streamed value when a REST response repeats it.
+                if new.is_streamed() {
+                    (stored.source, stored.epoch) = (new.source, new.epoch);
                 }
+                stored.as_of.confirmed = new.as_of.confirmed;
+                stored.delayed |= new.delayed;
+                stored.void = new.void;
+                self.store(stored, now)
+            }
+            Recency::Older if new.source != stored.source => Outcome::Older,
+            Recency::Older => {
+                let this = new.as_of.stamp.map(|stamp| (stamp, new.as_of.received));
+                let before = core::mem::replace(&mut self.last_out_of_order, this);
+                if before.is_some_and(|before| channel_continues(&stored, before, &new))
+                    && self.is_young(&new, now)
+                {
+                    return self.store(new, now);
+                }
+                Outcome::Older
             }
         }
     }
@@ -232,96 +186,59 @@ impl Instrument {
     /// Processes a streamed value from outside the trading hours. A single such value can be an
     /// error, so the value is accepted only if it follows another such value within the limit. The
     /// earlier value is either unconfirmed or already stored, for example from a REST response.
-    fn take_unconfirmed(
-        &mut self,
-        new: Quote,
-        link: LinkState,
-        now: Now,
-        calendar: &Calendar,
-    ) -> Outcome {
-        let limit = self.limit(new.source);
+    fn take_unconfirmed(&mut self, new: Quote, context: Context<'_>) -> Outcome {
+        let now = context.now;
+        let limit = new.source.limit(self.usual_limit);
+        let is_newer = |before: &Quote| recency(before, &new, now) == Recency::Newer;
         let follows = |before: &Quote| {
-            new.as_of.received.since(before.as_of.received) <= limit
-                && recency(before, &new, now) == Recency::Newer
+            new.as_of.received.since(before.as_of.received) <= limit && is_newer(before)
         };
-        let (continues, newer) = match &self.latest {
-            Some(latest) => (
-                latest.outside && follows(latest),
-                recency(latest, &new, now) == Recency::Newer,
-            ),
-            None => (false, true),
-        };
-        if !newer || (new.void && !continues) {
+        let latest = self.latest.as_ref();
+        let continues = latest.is_some_and(|latest| latest.outside && follows(latest));
+        if !latest.is_none_or(is_newer) || (new.void && !continues) {
             return Outcome::Older;
         }
-        if !continues
-            && !self.unconfirmed.as_ref().is_some_and(|unconfirmed| {
-                follows(unconfirmed) && is_distinct_print(unconfirmed, &new)
-            })
-        {
+        let confirms = |before: &Quote| follows(before) && is_distinct_print(before, &new);
+        if !continues && !self.unconfirmed.as_ref().is_some_and(confirms) {
             self.unconfirmed = Some(new);
             return Outcome::Doubted;
         }
         self.unconfirmed = None;
-        self.record_close(Utc(i64::MAX), link, now, calendar);
+        self.record_close(Utc(i64::MAX), context);
         self.store(new, now)
     }
 
     /// Stores the latest value as the close if it is the last value of its session. This must
     /// happen before a value from after `since` replaces it.
-    pub(super) fn record_close(
-        &mut self,
-        since: Utc,
-        link: LinkState,
-        now: Now,
-        calendar: &Calendar,
-    ) {
-        let Some(latest) = &self.latest else { return };
-        let Some(as_of) = latest.as_of.utc(now) else {
-            return;
-        };
-        if as_of >= since || latest.outside || latest.void {
-            return;
-        }
-        let Some(phase) = self.phase(now.utc, calendar) else {
-            return;
-        };
-        let bell = phase.bell();
-        if as_of >= bell && self.symbol.class() == AssetClass::Equity {
-            // The latest value of the share is from after the regular hours.
-            return;
-        }
-        // Shares are traded after the end of the regular hours: the next price then proves that no
-        // other value arrived in between.
-        let channel_continues = matches!(
-            phase,
-            MarketPhase::Open {
-                part: SessionPart::Post,
-                ..
-            }
-        );
-        let link = if channel_continues {
-            LinkState {
-                heard: Moment::NEVER,
-                ..link
-            }
-        } else {
-            link
-        };
-        if self
-            .judge(link, Some(phase), now)
-            .is_last_before(latest, bell)
+    pub(super) fn record_close(&mut self, since: Utc, context: Context<'_>) {
+        let Context { now, calendar, .. } = context;
+        if let Some(latest) = &self.latest
+            && let Some(as_of) = latest.as_of.utc(now)
+            && as_of < since
+            && !latest.outside
+            && !latest.void
+            && let Some(phase) = self.phase(now.utc, calendar)
+            // The latest value of the share can be from after the regular hours.
+            && (as_of < phase.bell || self.symbol.class() != AssetClass::Equity)
         {
-            self.close = Some(Quote {
-                is_close: true,
-                ..*latest
-            });
+            let mut context = context;
+            if phase.part == Some(SessionPart::Post) {
+                // Shares are traded after the end of the regular hours: the next price then proves
+                // that no other value arrived in between.
+                context.link.heard = Moment::NEVER;
+            }
+            if self.judge(context).is_last_before(latest, phase.bell) {
+                self.close = Some(Quote {
+                    is_close: true,
+                    ..*latest
+                });
+            }
         }
     }
 
     /// Handles a connection loss: a value that is known to be the close stays the close.
-    pub(super) fn link_breaks(&mut self, link: LinkState, now: Now, calendar: &Calendar) {
-        self.record_close(Utc(i64::MAX), link, now, calendar);
+    pub(super) fn link_breaks(&mut self, context: Context<'_>) {
+        self.record_close(Utc(i64::MAX), context);
         if let (Some(close), Some(latest)) = (self.close, &mut self.latest) {
             latest.is_close |= close.as_of == latest.as_of;
         }
@@ -329,24 +246,21 @@ impl Instrument {
 
     /// Processes a value that a source marks as the close of a session.
     fn take_official_close(&mut self, new: Quote, now: Now) -> Outcome {
-        let known = |latest: Quote| latest.age(now).is_some();
-        if new.age(now).is_none() && self.latest.is_some_and(known) {
+        let is_known = |latest: Quote| latest.age(now).is_some();
+        if new.age(now).is_none() && self.latest.is_some_and(is_known) {
             return Outcome::Older;
         }
-        let newer = |known: &Quote| known.as_of.stamp <= new.as_of.stamp;
-        if self.close.as_ref().is_none_or(newer) {
+        let is_newer = |close: Quote| close.as_of.stamp <= new.as_of.stamp;
+        if self.close.is_none_or(is_newer) {
             self.close = Some(new);
         }
-        let Some(stored) = self.latest else {
+        let Some(stored) = &mut self.latest else {
             return self.store(new, now);
         };
-        match recency(&stored, &new, now) {
+        match recency(stored, &new, now) {
             Recency::Same => {
-                self.latest = Some(Quote {
-                    price: new.price,
-                    is_close: true,
-                    ..stored
-                });
+                stored.price = new.price;
+                stored.is_close = true;
                 Outcome::Stored
             }
             Recency::Newer if !stored.outside => self.store(new, now),
@@ -356,17 +270,10 @@ impl Instrument {
 
     /// Processes a bar: its highest and lowest price count for the day, and its close is stored if
     /// it is newer than the latest value.
-    pub(super) fn take_bar(
-        &mut self,
-        bar: &Bar,
-        new: Quote,
-        link: LinkState,
-        now: Now,
-        calendar: &Calendar,
-    ) -> Outcome {
+    pub(super) fn take_bar(&mut self, bar: &Bar, new: Quote, context: Context<'_>) -> Outcome {
+        let now = context.now;
         self.set_simulated(new.simulated);
-        let source = new.source;
-        match source {
+        match new.source {
             _ if new.is_ahead(now) => {}
             QuoteSource::Minute => self.minutes.bar(bar),
             // The extreme prices of a one-second bar count for its minute, even if its close is not
@@ -377,22 +284,17 @@ impl Instrument {
                 }
             }
         }
-        let Some(stored) = self.latest else {
-            return self.take(new, link, now, calendar);
+        let is_used = |stored: &Quote| stored.as_of.stamp.is_some() || self.is_young(stored, now);
+        let Some(stored) = self.latest.filter(is_used) else {
+            return self.take(new, context);
         };
-        if stored.as_of.stamp.is_none() {
-            // The latest value has no timestamp, so it is unknown which of the two is newer. The
-            // bar is used only after the value has exceeded its limit.
-            let limit = self.limit(stored.source);
-            if stored.counted_age(now).is_some_and(|age| age <= limit) {
-                return Outcome::Older;
-            }
-            return self.take(new, link, now, calendar);
-        }
         match recency(&stored, &new, now) {
-            Recency::Newer => self.take(new, link, now, calendar),
+            // The latest value has no timestamp, so it is unknown which of the two is newer. The bar
+            // is used only after the value has exceeded its limit.
+            _ if stored.as_of.stamp.is_none() => Outcome::Older,
+            Recency::Newer => self.take(new, context),
             // A correction of the bar that supplied the latest value.
-            Recency::Same if stored.source == source => {
+            Recency::Same if stored.source == new.source => {
                 self.latest = Some(Quote {
                     price: new.price,
                     ..stored
@@ -406,19 +308,20 @@ impl Instrument {
     fn store(&mut self, quote: Quote, now: Now) -> Outcome {
         self.last_out_of_order = None;
         if !quote.void {
-            if !quote.outside && !quote.arrived_old(now) {
-                self.history.push(quote.price, quote.as_of.received);
+            // The instrument has a price, so the vendor does not deny it.
+            self.denial = None;
+        }
+        if !quote.void && !quote.outside {
+            if !quote.arrived_old(now) {
+                self.minutes.received(quote.price, quote.as_of.received);
             }
             // A timestamp in the future does not identify a minute.
             if let Some(stamp) = quote.as_of.stamp.filter(|_| now.utc.is_some())
                 && quote.source != QuoteSource::Minute
                 && !quote.is_ahead(now)
-                && !quote.outside
             {
                 self.minutes.value(quote.price, stamp);
             }
-            // The instrument has a price, so the vendor does not deny it.
-            self.denial = None;
         }
         self.untimed = now.utc.is_none();
         self.latest = Some(quote);

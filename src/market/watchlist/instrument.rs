@@ -4,11 +4,11 @@
 use core::cell::Cell;
 use core::time::Duration;
 
-use super::Outcome;
+use crate::market::day_bars::union;
 use crate::market::quote::AsOf;
 use crate::market::staleness::{DisplayedQuote, INDEX_SETTLEMENT, LinkState, StalenessCheck};
 use crate::market::{
-    Calendar, Change, DayBars, DayStats, Denial, Freshness, History, MarketPhase, OptionAnalytics,
+    Calendar, Change, Cluster, DayBars, DayStats, Denial, Freshness, MarketPhase, OptionAnalytics,
     Price, Quote, QuoteSource, SessionPart, Symbol, TopOfBook, Trade, TradingDay, limit,
 };
 use crate::time::{Moment, Now, Utc};
@@ -39,32 +39,37 @@ pub struct Instrument {
     /// True if the vendor rejected the subscription.
     pub(super) not_streamed: bool,
     /// The previous close, and the time from which on it belongs to another day.
-    previous_close: Option<(Price, Utc)>,
-    pub(super) history: History,
+    pub(super) previous_close: Option<(Price, Utc)>,
     pub(super) minutes: DayBars,
     pub(super) book: Option<(TopOfBook, AsOf)>,
     /// The last trade. The quote contains the time of the trade, so that its age is computed like
     /// the age of a quote.
     pub(super) trade: Option<(Trade, Quote)>,
     /// The day statistics from a REST response, and the time at which the next trading day begins.
-    day: Option<(DayStats, Utc)>,
+    pub(super) day: Option<(DayStats, Utc)>,
     pub(super) analytics: Option<(OptionAnalytics, AsOf)>,
     pub(super) denial: Option<Denial>,
     /// The cached calendar phase, because its computation in New York time is slow. Invariant: the
     /// phase is the result of the calendar with the stored revision.
     phase: Cell<Option<((bool, u32), MarketPhase)>>,
-    /// The maximum age of the close of a minute bar, and of every other value. Both are cached,
-    /// because their computation compares the symbol's name.
-    limits: (Duration, Duration),
+    /// The maximum age of a value that is not a minute bar. The limit is cached, because its
+    /// computation compares the symbol's name.
+    pub(super) usual_limit: Duration,
+}
+
+/// The conditions at the time at which an instrument processes a value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Context<'a> {
+    /// The state of the connection that delivers the values of the instrument.
+    pub(super) link: LinkState,
+    pub(super) now: Now,
+    pub(super) calendar: &'a Calendar,
 }
 
 impl Instrument {
     pub(super) fn new(symbol: Symbol) -> Self {
         Self {
-            limits: (
-                limit(&symbol, QuoteSource::Minute),
-                limit(&symbol, QuoteSource::Tick),
-            ),
+            usual_limit: limit(&symbol, QuoteSource::Tick),
             symbol,
             latest: None,
             close: None,
@@ -76,7 +81,6 @@ impl Instrument {
             reported_delayed: None,
             not_streamed: false,
             previous_close: None,
-            history: History::new(),
             minutes: DayBars::new(),
             book: None,
             trade: None,
@@ -84,6 +88,22 @@ impl Instrument {
             analytics: None,
             denial: None,
             phase: Cell::new(None),
+        }
+    }
+
+    /// Returns the conditions at this time. `links` are the states of the connections, in the order
+    /// of [`Cluster::ALL`].
+    pub(super) const fn context<'a>(
+        &self,
+        links: &[LinkState; Cluster::ALL.len()],
+        now: Now,
+        calendar: &'a Calendar,
+    ) -> Context<'a> {
+        let link = links[self.symbol.cluster() as usize];
+        Context {
+            link,
+            now,
+            calendar,
         }
     }
 
@@ -97,17 +117,8 @@ impl Instrument {
         self.latest.filter(|quote| !quote.void)
     }
 
-    /// The points of the curve over the session: evenly spaced prices, oldest first. If there are
-    /// no trading hours, or fewer than two points in the session, the curve covers the latest
-    /// values.
-    pub fn curve(&self) -> &[Price] {
-        match self.minutes.points() {
-            [] | [_] => self.history.points(),
-            points => points,
-        }
-    }
-
-    /// The minute bars of the trading day.
+    /// The bars of the trading day or, without a trading day, of the latest values. They make the
+    /// curve.
     pub const fn minutes(&self) -> &DayBars {
         &self.minutes
     }
@@ -126,10 +137,7 @@ impl Instrument {
     /// The best bid and ask. `None` if they are older than `limit` or their age is unknown.
     pub fn book(&self, now: Now, limit: Duration) -> Option<TopOfBook> {
         let (book, as_of) = self.book?;
-        as_of
-            .age(now)
-            .is_some_and(|age| age <= limit)
-            .then_some(book)
+        as_of.is_within(limit, now).then_some(book)
     }
 
     /// The last trade and its age. `None` while its age is unknown.
@@ -141,10 +149,7 @@ impl Instrument {
     /// The option analytics. `None` if they are older than `limit` or their age is unknown.
     pub fn analytics(&self, now: Now, limit: Duration) -> Option<OptionAnalytics> {
         let (analytics, as_of) = self.analytics?;
-        as_of
-            .age(now)
-            .is_some_and(|age| age <= limit)
-            .then_some(analytics)
+        as_of.is_within(limit, now).then_some(analytics)
     }
 
     /// The range and the volume of the trading day. The range is `None` until a source has
@@ -155,23 +160,20 @@ impl Instrument {
             .day
             .filter(|(_, until)| until.0 == i64::MAX || now.utc.is_some_and(|utc| utc < *until));
         let reported = reported.map_or(DayStats::default(), |(day, _)| day);
-        let seen = self.minutes.range();
-        let range = match (seen, reported.range) {
-            (Some((low, high)), Some((lower, higher))) => Some((low.min(lower), high.max(higher))),
-            (Some(range), None) if self.minutes.is_backfilled() => Some(range),
-            (None, Some(range)) => Some(range),
-            _ => None,
-        };
-        // Without trading hours, the minute bars are empty, so the latest value must extend the
-        // range here.
-        let latest = self
-            .quote()
-            .filter(|quote| self.minutes.day().is_none() && !quote.outside);
+        let is_whole = self.minutes.is_backfilled() || reported.range.is_some();
+        let seen = self.minutes.range().filter(|_| is_whole);
+        let mut range = union(seen, reported.range);
+        // Without a trading day, the bars have no range, so the latest value must extend the range
+        // here.
+        if let Some(latest) = self.quote()
+            && range.is_some()
+            && self.minutes.day().is_none()
+            && !latest.outside
+        {
+            range = union(range, Some((latest.price, latest.price)));
+        }
         DayStats {
-            range: range.map(|(low, high)| match latest {
-                Some(quote) => (low.min(quote.price), high.max(quote.price)),
-                None => (low, high),
-            }),
+            range,
             volume: reported.volume,
         }
     }
@@ -187,15 +189,17 @@ impl Instrument {
     /// The current part of the trading day. `None` if the market is closed or the wall-clock time
     /// is unknown.
     pub fn part(&self, now: Now, calendar: &Calendar) -> Option<SessionPart> {
-        self.phase(now.utc, calendar)?.part()
+        self.phase(now.utc, calendar)?.part
     }
 
     /// Returns true if the official close of this index can still arrive after the end of the
     /// session. `delay` is the delay of the source in milliseconds.
     pub fn is_settling(&self, delay: i64, now: Now, calendar: &Calendar) -> bool {
-        let Some(utc) = now.utc else { return false };
-        matches!(self.phase(Some(utc), calendar), Some(MarketPhase::Closed { close, .. })
-            if utc.0 <= close.0.saturating_add(INDEX_SETTLEMENT + delay))
+        let phase = self.phase(now.utc, calendar).zip(now.utc);
+        phase.is_some_and(|(phase, utc)| {
+            let settled = phase.bell + INDEX_SETTLEMENT;
+            !phase.is_open() && utc.0 <= settled.0.saturating_add(delay)
+        })
     }
 
     /// The change of the shown value since the previous close. For a value from outside the trading
@@ -219,24 +223,21 @@ impl Instrument {
     /// Returns true if the previous close of the current trading day is unknown and must be
     /// requested.
     pub fn lacks_previous_close(&self, now: Now) -> bool {
-        let utc = now.utc;
-        let known = |(_, until): (Price, Utc)| utc.is_some_and(|utc| utc < until);
-        !self.previous_close.is_some_and(known)
+        let known = now.utc.zip(self.previous_close);
+        !known.is_some_and(|(utc, (_, until))| utc < until)
     }
 
     /// The last price from outside the trading hours and its age, while the close is shown instead
     /// of it.
     pub fn outside(&self, shown: &Quote, now: Now) -> Option<(Quote, Duration)> {
-        let quote = self
-            .quote()
-            .filter(|quote| quote.outside && !shown.outside)?;
+        let is_hidden = |quote: &Quote| quote.outside && !shown.outside;
+        let quote = self.quote().filter(is_hidden)?;
         Some((quote, quote.age(now)?))
     }
 
     /// Returns the quote to show now and its freshness.
-    pub(super) fn shown(&self, link: LinkState, now: Now, calendar: &Calendar) -> DisplayedQuote {
-        let judge = self.judge(link, self.phase(now.utc, calendar), now);
-        let mut shown = judge.shown();
+    pub(super) fn shown(&self, context: Context<'_>) -> DisplayedQuote {
+        let mut shown = self.judge(context).shown();
         shown.quote = shown.quote.filter(|quote| !quote.void);
         if shown.quote.is_none() {
             shown.freshness = Freshness::None;
@@ -244,28 +245,15 @@ impl Instrument {
         shown
     }
 
-    pub(super) fn judge(
-        &self,
-        link: LinkState,
-        phase: Option<MarketPhase>,
-        now: Now,
-    ) -> StalenessCheck<'_> {
+    pub(super) fn judge(&self, context: Context<'_>) -> StalenessCheck<'_> {
         StalenessCheck {
             class: self.symbol.class(),
             latest: self.latest.as_ref(),
             close: self.close.as_ref(),
-            limits: self.limits,
-            link,
-            phase,
-            now,
-        }
-    }
-
-    /// Returns the maximum age of a value from this source.
-    pub(super) const fn limit(&self, source: QuoteSource) -> Duration {
-        match source {
-            QuoteSource::Minute => self.limits.0,
-            QuoteSource::Tick | QuoteSource::Rest | QuoteSource::Second => self.limits.1,
+            usual_limit: self.usual_limit,
+            link: context.link,
+            phase: self.phase(context.now.utc, context.calendar),
+            now: context.now,
         }
     }
 
@@ -277,8 +265,8 @@ impl Instrument {
 
     /// Returns true if a value is within its limit.
     pub(super) fn is_young(&self, quote: &Quote, now: Now) -> bool {
-        let limit = self.limit(quote.source);
-        quote.counted_age(now).is_some_and(|age| age <= limit)
+        let age = quote.counted_age(now);
+        age.is_some_and(|age| age <= quote.source.limit(self.usual_limit))
     }
 
     pub(super) fn phase(&self, utc: Option<Utc>, calendar: &Calendar) -> Option<MarketPhase> {
@@ -294,55 +282,14 @@ impl Instrument {
         Some(phase)
     }
 
-    /// Stores the day statistics of the trading day that contains `as_of`. A missing field keeps
-    /// its previous value. Statistics of another day are ignored.
-    pub(super) fn set_day(&mut self, day: DayStats, as_of: Utc, now: Now, calendar: &Calendar) {
-        let Some(utc) = now.utc else { return };
-        let until = match (
-            calendar.trading_day(&self.symbol, as_of),
-            calendar.trading_day(&self.symbol, utc),
-        ) {
-            (Some(its), Some(today)) if its.start == today.start => today.end,
-            (None, None) => Utc(i64::MAX),
-            // The statistics belong to another day.
-            _ => return,
-        };
-        let known = self.day.filter(|(_, known)| *known == until);
-        let known = known.map_or(DayStats::default(), |(day, _)| day);
-        let day = DayStats {
-            range: day.range.or(known.range),
-            volume: day.volume.or(known.volume),
-        };
-        self.day = Some((day, until));
-    }
-
-    /// Stores the close of the trading day before the day that contains `as_of`. The close is valid
-    /// until the next trading day begins.
-    pub(super) fn set_previous_close(
-        &mut self,
-        close: Price,
-        as_of: Utc,
-        calendar: &Calendar,
-    ) -> Outcome {
-        // Before the first session of a day, `trading_day` returns the previous trading day.
-        let day = calendar.trading_day(&self.symbol, as_of);
-        let until = day.map_or(Utc(i64::MAX), |day| day.end);
-        match self.previous_close {
-            Some((_, known)) if until < known => Outcome::Older,
-            _ => {
-                self.previous_close = Some((close, until));
-                Outcome::Stored
-            }
-        }
-    }
-
     /// Starts a new trading day if the current time is no longer in the stored day.
-    pub(super) fn start_days(&mut self, link: LinkState, now: Now, calendar: &Calendar) {
+    pub(super) fn start_days(&mut self, context: Context<'_>) {
+        let Context { now, calendar, .. } = context;
         let Some(utc) = now.utc else { return };
         self.doubt_untimed(now, calendar);
         let within = |day: &TradingDay| (day.start..day.end).contains(&utc);
         if !self.minutes.day().is_some_and(within) {
-            self.record_close(utc, link, now, calendar);
+            self.record_close(utc, context);
             let day = calendar.trading_day(&self.symbol, utc);
             self.minutes.enter(day);
         }

@@ -81,17 +81,12 @@ impl Watchlist {
         self.instruments
             .retain(|instrument| symbols.contains(&instrument.symbol));
         for (place, symbol) in symbols.iter().enumerate() {
-            let found = match self.find(symbol.ticker()) {
-                Some(found) => found,
-                None => {
-                    let fits = self.instruments.push(Instrument::new(symbol.clone()));
-                    debug_assert!(
-                        fits.is_ok(),
-                        "the list was checked, and what left made room"
-                    );
-                    self.instruments.len() - 1
-                }
-            };
+            let end = self.instruments.len();
+            let found = self.find(symbol.ticker()).unwrap_or(end);
+            if found == end {
+                let fits = self.instruments.push(Instrument::new(symbol.clone()));
+                debug_assert!(fits.is_ok(), "the removed symbols made room");
+            }
             self.instruments.swap(place, found);
         }
         Ok(())
@@ -104,9 +99,8 @@ impl Watchlist {
 
     /// Returns the index of the instrument with this vendor ticker (`I:SPX`).
     pub fn find(&self, ticker: &str) -> Option<usize> {
-        self.instruments
-            .iter()
-            .position(|instrument| instrument.symbol.ticker() == ticker)
+        let mut instruments = self.instruments.iter();
+        instruments.position(|instrument| instrument.symbol.ticker() == ticker)
     }
 
     /// The state of the connection for this cluster.
@@ -120,9 +114,9 @@ impl Watchlist {
     pub fn set_link(&mut self, cluster: Cluster, unbroken: bool, now: Now, calendar: &Calendar) {
         let link = self.links[cluster as usize];
         if link.unbroken && !unbroken {
-            let instruments = self.instruments.iter_mut();
-            for instrument in instruments.filter(|one| one.symbol.cluster() == cluster) {
-                instrument.link_breaks(link, now, calendar);
+            let links = self.links;
+            for instrument in self.of_cluster(cluster) {
+                instrument.link_breaks(instrument.context(&links, now, calendar));
             }
             self.links[cluster as usize].epoch = link.epoch.wrapping_add(1);
         }
@@ -138,8 +132,7 @@ impl Watchlist {
 
     /// Removes the data of a cluster's instruments if the data changes between simulated and real.
     pub fn set_simulated(&mut self, cluster: Cluster, simulated: bool) {
-        let instruments = self.instruments.iter_mut();
-        for instrument in instruments.filter(|one| one.symbol.cluster() == cluster) {
+        for instrument in self.of_cluster(cluster) {
             instrument.set_simulated(simulated);
         }
     }
@@ -147,26 +140,24 @@ impl Watchlist {
     /// Processes a value. The newer value wins, independent of its source. A value with the same
     /// timestamp as the stored one is a repetition and does not reset the age.
     pub fn value(&mut self, ticker: &str, quote: Quote, now: Now, calendar: &Calendar) -> Outcome {
-        match self.find(ticker) {
-            Some(place) => self.value_at(place, quote, now, calendar),
-            None => Outcome::Unknown,
-        }
+        self.find(ticker).map_or(Outcome::Unknown, |place| {
+            self.value_at(place, quote, now, calendar)
+        })
     }
 
     /// Processes a value, like [`Self::value`], for the instrument at this index.
     pub fn value_at(
         &mut self,
         place: usize,
-        quote: Quote,
+        mut quote: Quote,
         now: Now,
         calendar: &Calendar,
     ) -> Outcome {
-        let quote = self.marked(quote);
         let Some(instrument) = self.instruments.get_mut(place) else {
             return Outcome::Unknown;
         };
-        let link = self.links[instrument.symbol.cluster() as usize];
-        instrument.take(quote, link, now, calendar)
+        quote.delayed |= self.delayed;
+        instrument.take(quote, instrument.context(&self.links, now, calendar))
     }
 
     /// Processes a bar. Its close is stored if the bar ends after the timestamp of the stored
@@ -186,30 +177,28 @@ impl Watchlist {
             ChannelKind::Minute => QuoteSource::Minute,
             _ => QuoteSource::Second,
         };
-        let quote = Quote::streamed(bar.close, Some(bar.end), source, provenance, now);
-        let quote = self.marked(quote);
-        let Some((instrument, link)) = self.find_mut(ticker) else {
+        let mut quote = Quote::streamed(bar.close, Some(bar.end), source, provenance, now);
+        quote.delayed |= self.delayed;
+        let links = self.links;
+        let Some(instrument) = self.find_mut(ticker) else {
             return Outcome::Unknown;
         };
-        instrument.take_bar(&bar, quote, link, now, calendar)
+        instrument.take_bar(&bar, quote, instrument.context(&links, now, calendar))
     }
 
     /// Adds the minute bars of the session up to now, which fill the gaps in the streamed data.
-    pub fn refill(&mut self, ticker: &str, bars: &[Bar], simulated: bool) -> Outcome {
-        let Some((instrument, _)) = self.find_mut(ticker) else {
-            return Outcome::Unknown;
-        };
-        instrument.set_simulated(simulated);
-        instrument.minutes.refill(bars);
-        Outcome::Stored
+    pub fn refill(&mut self, ticker: &str, bars: &[Bar], simulated: bool) {
+        if let Some(instrument) = self.find_mut(ticker) {
+            instrument.set_simulated(simulated);
+            instrument.minutes.refill(bars);
+        }
     }
 
     /// Starts a new trading day for each instrument whose day has changed. Call this function
     /// whenever the time changes; the cost is small while the day is the same.
     pub fn start_days(&mut self, now: Now, calendar: &Calendar) {
         for instrument in &mut self.instruments {
-            let link = self.links[instrument.symbol.cluster() as usize];
-            instrument.start_days(link, now, calendar);
+            instrument.start_days(instrument.context(&self.links, now, calendar));
         }
     }
 
@@ -224,7 +213,7 @@ impl Watchlist {
         calendar: &Calendar,
     ) -> Outcome {
         let outcome = self.value(ticker, quote, now, calendar);
-        if let Some((instrument, _)) = self.find_mut(ticker)
+        if let Some(instrument) = self.find_mut(ticker)
             && outcome != Outcome::Doubted
             && instrument.book.is_none_or(|(_, known)| {
                 known.stamp <= quote.as_of.stamp || quote.as_of.stamp.is_none()
@@ -236,16 +225,12 @@ impl Watchlist {
     }
 
     /// Stores the last trade. `quote` contains the price and the time of the trade.
-    pub fn trade(&mut self, ticker: &str, trade: Trade, quote: Quote, now: Now) -> Outcome {
-        let Some((instrument, _)) = self.find_mut(ticker) else {
-            return Outcome::Unknown;
-        };
-        instrument.set_simulated(quote.simulated);
-        match instrument.trade {
-            Some((_, stored)) if recency(&stored, &quote, now) != Recency::Newer => Outcome::Older,
-            _ => {
+    pub fn trade(&mut self, ticker: &str, trade: Trade, quote: Quote, now: Now) {
+        if let Some(instrument) = self.find_mut(ticker) {
+            instrument.set_simulated(quote.simulated);
+            let is_newer = |(_, known): (_, Quote)| recency(&known, &quote, now) == Recency::Newer;
+            if instrument.trade.is_none_or(is_newer) {
                 instrument.trade = Some((trade, quote));
-                Outcome::Stored
             }
         }
     }
@@ -260,34 +245,40 @@ impl Watchlist {
         now: Now,
         calendar: &Calendar,
     ) {
-        if let Some((instrument, _)) = self.find_mut(ticker) {
-            instrument.set_day(day, as_of, now, calendar);
-        }
+        let Some((instrument, utc)) = self.find_mut(ticker).zip(now.utc) else {
+            return;
+        };
+        let day_of = |at| calendar.trading_day(&instrument.symbol, at);
+        let until = match (day_of(as_of), day_of(utc)) {
+            (Some(its), Some(today)) if its.start == today.start => today.end,
+            (None, None) => Utc(i64::MAX),
+            // The statistics belong to another day.
+            _ => return,
+        };
+        let known = instrument.day.filter(|(_, known)| *known == until);
+        let known = known.map_or(DayStats::default(), |(day, _)| day);
+        let day = DayStats {
+            range: day.range.or(known.range),
+            volume: day.volume.or(known.volume),
+        };
+        instrument.day = Some((day, until));
     }
 
     /// Stores the analytics of an option contract, unless later ones are stored: a hub may repeat an
     /// old response.
-    pub fn set_analytics(
-        &mut self,
-        ticker: &str,
-        analytics: OptionAnalytics,
-        as_of: AsOf,
-        now: Now,
-    ) {
-        let Some((instrument, _)) = self.find_mut(ticker) else {
-            return;
-        };
-        let stored = instrument.analytics.and_then(|(_, stored)| stored.age(now));
-        let is_later = |stored| as_of.age(now).is_some_and(|age| age <= stored);
-        if stored.is_none_or(is_later) {
-            instrument.analytics = Some((analytics, as_of));
+    pub fn set_analytics(&mut self, ticker: &str, values: OptionAnalytics, as_of: AsOf, now: Now) {
+        if let Some(instrument) = self.find_mut(ticker) {
+            let stored = instrument.analytics.and_then(|(_, stored)| stored.age(now));
+            if stored.is_none_or(|stored| as_of.is_within(stored, now)) {
+                instrument.analytics = Some((values, as_of));
+            }
         }
     }
 
     /// Stores two facts from a REST response: whether the source is delayed, and whether its prices
     /// are simulated.
     pub fn set_reported(&mut self, ticker: &str, delayed: Option<bool>, simulated: bool) {
-        if let Some((instrument, _)) = self.find_mut(ticker) {
+        if let Some(instrument) = self.find_mut(ticker) {
             instrument.set_simulated(simulated);
             instrument.reported_delayed = delayed.or(instrument.reported_delayed);
         }
@@ -296,7 +287,7 @@ impl Watchlist {
     /// Handles a rejected subscription. Only the rejection of the channel that carries the value
     /// marks the instrument as not streamed.
     pub fn set_not_streamed(&mut self, channel: &Channel) {
-        if let Some((instrument, _)) = self.find_mut(&channel.ticker)
+        if let Some(instrument) = self.find_mut(&channel.ticker)
             && instrument.symbol.kinds().first() == Some(&channel.kind)
         {
             instrument.not_streamed = true;
@@ -306,7 +297,7 @@ impl Watchlist {
     /// Stores the reason why the vendor denies an instrument, or `None`. A denial is ignored while
     /// the instrument still receives streamed values.
     pub fn set_denial(&mut self, ticker: &str, denial: Option<Denial>, now: Now) {
-        if let Some((instrument, _)) = self.find_mut(ticker) {
+        if let Some(instrument) = self.find_mut(ticker) {
             instrument.denial = denial.filter(|_| !instrument.streams(now));
         }
     }
@@ -319,11 +310,18 @@ impl Watchlist {
         close: Price,
         as_of: Utc,
         calendar: &Calendar,
-    ) -> Outcome {
-        let Some((instrument, _)) = self.find_mut(ticker) else {
-            return Outcome::Unknown;
-        };
-        instrument.set_previous_close(close, as_of, calendar)
+    ) {
+        if let Some(instrument) = self.find_mut(ticker) {
+            // Before the first session of a day, `trading_day` returns the previous trading day.
+            let day = calendar.trading_day(&instrument.symbol, as_of);
+            let until = day.map_or(Utc(i64::MAX), |day| day.end);
+            if instrument
+                .previous_close
+                .is_none_or(|(_, known)| known <= until)
+            {
+                instrument.previous_close = Some((close, until));
+            }
+        }
     }
 
     /// Returns the current freshness of an instrument. [`Freshness::None`] if `index` is out of
@@ -336,8 +334,7 @@ impl Watchlist {
     /// Returns the quote to show now and its freshness. `None` if `index` is out of range.
     pub fn shown(&self, index: usize, now: Now, calendar: &Calendar) -> Option<DisplayedQuote> {
         let instrument = self.instruments.get(index)?;
-        let link = self.links[instrument.symbol.cluster() as usize];
-        Some(instrument.shown(link, now, calendar))
+        Some(instrument.shown(instrument.context(&self.links, now, calendar)))
     }
 
     /// Returns the next time at which the freshness of an instrument, or its displayed age, changes
@@ -347,34 +344,29 @@ impl Watchlist {
             .map_or(Moment::NEVER, |shown| shown.until)
     }
 
-    fn marked(&self, mut quote: Quote) -> Quote {
-        quote.delayed |= self.delayed;
-        quote
+    fn find_mut(&mut self, ticker: &str) -> Option<&mut Instrument> {
+        let mut instruments = self.instruments.iter_mut();
+        instruments.find(|instrument| instrument.symbol.ticker() == ticker)
     }
 
-    fn find_mut(&mut self, ticker: &str) -> Option<(&mut Instrument, LinkState)> {
-        let index = self.find(ticker)?;
-        let instrument = self.instruments.get_mut(index)?;
-        let link = self.links[instrument.symbol.cluster() as usize];
-        Some((instrument, link))
+    fn of_cluster(&mut self, cluster: Cluster) -> impl Iterator<Item = &mut Instrument> {
+        let instruments = self.instruments.iter_mut();
+        instruments.filter(move |instrument| instrument.symbol.cluster() == cluster)
     }
 }
 
 fn check(symbols: &[Symbol]) -> Result<(), WatchlistError> {
-    if symbols.is_empty() {
-        return Err(WatchlistError::Empty);
-    }
-    for (index, symbol) in symbols.iter().enumerate().take(CAPACITY + 1) {
-        if symbols[..index].contains(symbol) {
-            return Err(WatchlistError::Duplicate(
-                Ticker::try_from(symbol.name()).unwrap_or_default(),
-            ));
+    let mut first = symbols.iter().enumerate().take(CAPACITY + 1);
+    let repeated = first.find(|(index, symbol)| symbols[..*index].contains(symbol));
+    match (symbols.len(), repeated) {
+        (0, _) => Err(WatchlistError::Empty),
+        (_, Some((_, symbol))) => {
+            let name = Ticker::try_from(symbol.name()).unwrap_or_default();
+            Err(WatchlistError::Duplicate(name))
         }
+        (count, None) if count > CAPACITY => Err(WatchlistError::Full(count)),
+        _ => Ok(()),
     }
-    if symbols.len() > CAPACITY {
-        return Err(WatchlistError::Full(symbols.len()));
-    }
-    Ok(())
 }
 
 /// The reason why a list of symbols is not a valid watchlist. The message also explains how to
@@ -392,16 +384,13 @@ pub enum WatchlistError {
 impl fmt::Display for WatchlistError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WatchlistError::Empty => {
+            Self::Empty => {
                 f.write_str("the watchlist is empty: name at least one symbol, for example \"SPX\"")
             }
-            WatchlistError::Duplicate(ticker) => {
-                write!(
-                    f,
-                    "{ticker} is on the watchlist twice: remove one of the two"
-                )
+            Self::Duplicate(name) => {
+                write!(f, "{name} is on the watchlist twice: remove one of the two")
             }
-            WatchlistError::Full(count) => write!(
+            Self::Full(count) => write!(
                 f,
                 "the watchlist has {count} symbols, but the limit is {CAPACITY}: remove {}",
                 count.saturating_sub(CAPACITY)

@@ -1,7 +1,6 @@
 //! The comparison of two values: which value is newer, even if a timestamp is missing or wrong, or
 //! if the clock is wrong. This module never stores a value.
 
-use core::cmp::Ordering;
 use core::time::Duration;
 
 use crate::market::{Quote, QuoteSource};
@@ -19,27 +18,17 @@ pub(super) enum Recency {
 /// timestamp wins only if the stored timestamp is in the future and the new timestamp is not: the
 /// stored timestamp was then always wrong.
 pub(super) fn recency(stored: &Quote, new: &Quote, now: Now) -> Recency {
-    match (
-        stored.as_of.has_known_age(now),
-        new.as_of.has_known_age(now),
-    ) {
+    let (stored_age, new_age) = (stored.age(now), new.age(now));
+    match (stored.as_of.stamp, new.as_of.stamp) {
         // A value with an unknown age never replaces a value with a known age.
-        (true, false) => return Recency::Older,
-        (false, true) => return Recency::Newer,
-        _ => {}
-    }
-    let (Some(before), Some(after)) = (stored.as_of.stamp, new.as_of.stamp) else {
-        return if new.age(now) <= stored.age(now) {
-            Recency::Newer
-        } else {
-            Recency::Older
-        };
-    };
-    match after.cmp(&before) {
-        Ordering::Greater => Recency::Newer,
-        Ordering::Equal => Recency::Same,
-        Ordering::Less if stored.is_ahead(now) && !new.is_ahead(now) => Recency::Newer,
-        Ordering::Less => Recency::Older,
+        _ if stored_age.is_some() && new_age.is_none() => Recency::Older,
+        _ if stored_age.is_none() && new_age.is_some() => Recency::Newer,
+        (Some(before), Some(after)) if after == before => Recency::Same,
+        (Some(before), Some(after)) if after > before => Recency::Newer,
+        (Some(_), Some(_)) if stored.is_ahead(now) && !new.is_ahead(now) => Recency::Newer,
+        (Some(_), Some(_)) => Recency::Older,
+        _ if new_age <= stored_age => Recency::Newer,
+        _ => Recency::Older,
     }
 }
 
@@ -56,17 +45,14 @@ pub(super) fn channel_continues(
     (first, received): (Utc, Moment),
     new: &Quote,
 ) -> bool {
-    let Some(second) = new.as_of.stamp else {
+    let Some(second) = new.as_of.stamp.filter(|second| *second > first) else {
         return false;
     };
-    let stamps = u64::try_from(second.millis_since(first)).map(Duration::from_millis);
     let receipts = new.as_of.received.since(received);
     new.source == QuoteSource::Tick
         && stored.source == QuoteSource::Tick
         && receipts >= STAMP_JITTER / 2
-        && stamps.is_ok_and(|stamps| {
-            stamps > Duration::ZERO && stamps.abs_diff(receipts) <= STAMP_JITTER
-        })
+        && second.since(first).abs_diff(receipts) <= STAMP_JITTER
 }
 
 #[cfg(test)]

@@ -325,11 +325,7 @@ fn yesterdays_close_is_the_base_of_todays_change() {
 
 fn market_status(state: MarketState, as_of: Option<Utc>) -> MarketStatus {
     MarketStatus {
-        shares: Some(state),
-        s_and_p: Some(state),
-        cboe: Some(state),
-        nasdaq: None,
-        dow_jones: None,
+        groups: [Some(state), Some(state), Some(state), None, None],
         as_of: as_of.unwrap(),
     }
 }

@@ -29,7 +29,7 @@ fn a_single_stray_print_is_never_shown_and_changes_nothing() {
         (shown.quote.unwrap().price, shown.freshness),
         (price(100), Freshness::Closed)
     );
-    assert_eq!(list.instruments()[0].curve(), []);
+    assert_eq!(list.instruments()[0].minutes().points(), []);
     // A second value one hour later does not confirm the first value.
     assert_eq!(
         tick(&mut list, "I:SPX", 18, later(now, 3600)),

@@ -373,7 +373,10 @@ fn a_value_that_arrives_old_is_not_added_to_the_history() {
     for second in 1..=3 {
         tick(&mut list, "I:SPX", second, later(now, second));
     }
-    assert_eq!(list.instruments()[0].curve(), [price(1), price(2)]);
+    assert_eq!(
+        list.instruments()[0].minutes().points(),
+        [price(1), price(2)]
+    );
 }
 
 // Tests of simulated and real values.
@@ -405,7 +408,7 @@ fn simulated_data_and_real_data_are_never_mixed() {
             (spx.change(&quote, now), spx.day(now)),
             (None, DayStats::default())
         );
-        assert_eq!(spx.curve(), []);
+        assert_eq!(spx.minutes().points(), []);
         // The first message of a new connection is enough to remove the data.
         list.set_simulated(Cluster::Indices, !real_first);
         assert_eq!(list.instruments()[0].quote(), None);

@@ -5,13 +5,12 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::auth::registry;
-use super::server::limits::Limits;
+use super::server::limits::{Limits, LimitsTable};
 use crate::config::{ConfigError, ConfigReader, secret_file};
 use crate::market::Cluster;
 use crate::net::endpoint::Endpoint;
@@ -99,20 +98,6 @@ struct TlsTable {
     key: PathBuf,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct LimitsTable {
-    connections: Option<Spanned<i64>>,
-    unauthenticated: Option<Spanned<i64>>,
-    authentication: Option<Spanned<i64>>,
-    subscriptions: Option<Spanned<i64>>,
-    channels: Option<Spanned<i64>>,
-    message: Option<Spanned<i64>>,
-    per_minute: Option<Spanned<i64>>,
-    head: Option<Spanned<i64>>,
-    trades: Option<Spanned<i64>>,
-}
-
 impl HubConfig {
     /// Reads and checks a configuration file and the secrets that it refers to. If `path` is
     /// `None`, reads [`DEFAULT_PATH`]; this default file may be missing.
@@ -153,7 +138,7 @@ impl HubConfig {
             tls: file.tls.map(|tls| (tls.cert, tls.key)),
             origins: reader.origins(file.origins.unwrap_or_default())?,
             trusted_proxies: reader.proxies(file.trusted_proxy.unwrap_or_default())?,
-            limits: reader.limits(&file.limits)?,
+            limits: file.limits.check(&reader)?,
         })
     }
 }
@@ -275,86 +260,6 @@ impl ConfigReader<'_> {
             seen.insert(parsed.to_canonical());
         }
         Ok(seen.into_iter().collect())
-    }
-
-    fn limits(&self, table: &LimitsTable) -> Result<Limits, ConfigError> {
-        let Limits {
-            mut connections,
-            mut unauthenticated,
-            mut authentication,
-            mut subscriptions,
-            mut channels,
-            mut message,
-            mut per_minute,
-            mut head,
-            mut trades,
-        } = Limits::default();
-        let size = |value: &Option<Spanned<i64>>, key: &str, range, to: &mut usize| {
-            let number = self.limit(value, key, range)?;
-            *to = number
-                .and_then(|number| usize::try_from(number).ok())
-                .unwrap_or(*to);
-            Ok::<(), ConfigError>(())
-        };
-        let seconds = |value: &Option<Spanned<i64>>, key: &str, to: &mut Duration| {
-            let number = self.limit(value, key, (1, 300))?;
-            *to = number.map_or(*to, Duration::from_secs);
-            Ok::<(), ConfigError>(())
-        };
-        size(
-            &table.connections,
-            "connections",
-            (1, 1_000_000),
-            &mut connections,
-        )?;
-        size(
-            &table.unauthenticated,
-            "unauthenticated",
-            (0, 1_000_000),
-            &mut unauthenticated,
-        )?;
-        size(
-            &table.subscriptions,
-            "subscriptions",
-            (1, 100_000),
-            &mut subscriptions,
-        )?;
-        size(&table.channels, "channels", (1, 1_000_000), &mut channels)?;
-        size(&table.message, "message", (256, 1 << 20), &mut message)?;
-        size(&table.trades, "trades", (1, 1_000_000), &mut trades)?;
-        seconds(&table.authentication, "authentication", &mut authentication)?;
-        seconds(&table.head, "head", &mut head)?;
-        if let Some(number) = self.limit(&table.per_minute, "per_minute", (1, 1_000_000))? {
-            per_minute = u32::try_from(number).unwrap_or(per_minute);
-        }
-        Ok(Limits {
-            connections,
-            unauthenticated,
-            authentication,
-            subscriptions,
-            channels,
-            message,
-            per_minute,
-            head,
-            trades,
-        })
-    }
-
-    fn limit(
-        &self,
-        value: &Option<Spanned<i64>>,
-        key: &str,
-        (least, most): (u64, u64),
-    ) -> Result<Option<u64>, ConfigError> {
-        let Some(value) = value else { return Ok(None) };
-        u64::try_from(*value.get_ref())
-            .ok()
-            .filter(|number| (least..=most).contains(number))
-            .map(Some)
-            .ok_or_else(|| {
-                let message = format!("{key}: {}, expected {least} to {most}", value.get_ref());
-                self.error(Some(value.span()), message)
-            })
     }
 }
 

@@ -44,7 +44,7 @@ use crate::time::Clock;
 use auth::authenticator::Authenticator;
 pub use broker::age::Arrival;
 use broker::event_loop::Fanout;
-use health::UpstreamHealth;
+use health::ReportSender;
 use metrics::Metrics;
 use rest::aggregates::BarCache;
 use rest::quotes::QuoteCache;
@@ -110,9 +110,8 @@ pub struct HubSettings {
     pub trusted_proxies: Vec<IpAddr>,
     /// The certificate and the key, if the hub itself serves TLS.
     pub tls: Option<Tls>,
-    /// The limits for connections, requests and clients. The limits `authentication`,
-    /// `subscriptions`, `channels`, `message` and `trades` keep their values from the start of the
-    /// hub.
+    /// The limits for connections, requests and clients. Some limits keep their values from the
+    /// start of the hub (see [`Limits::values`]).
     pub limits: Limits,
 }
 
@@ -178,20 +177,19 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
     minutes.seen(simulated, Vec::new()).await;
     for cluster in clusters {
         let (interest, wanted) = watch::channel(Interest::new());
-        let (reports, passing) = mpsc::channel(QUEUE);
-        let (onward, arriving) = mpsc::channel(QUEUE);
+        let (queue, arriving) = mpsc::channel(QUEUE);
+        let reports = ReportSender::new(queue, simulated, clock.clone());
+        health.push(reports.health(cluster, wanted.clone()));
         let upstream = Upstream {
             cluster,
             source: source.clone(),
             connector: connector.clone(),
-            interest: wanted.clone(),
+            interest: wanted,
             reports,
             minutes: minutes.clone(),
             greeted: greeted.clone(),
             clock: clock.clone(),
         };
-        let (seen, watching) =
-            UpstreamHealth::between(cluster, simulated, passing, onward, wanted, clock.clone());
         let (mut fanout, acceptor) = Fanout::new(
             cluster,
             arriving,
@@ -204,10 +202,8 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         fanout.heartbeat = supervisor.heartbeat();
         fanout.simulated = simulated;
         tasks.spawn(upstream.run(stop.clone()));
-        tasks.spawn(watching);
         tasks.spawn(fanout.run(stop.clone()));
         acceptors.push((cluster, acceptor));
-        health.push(seen);
     }
     tasks.spawn({
         let mut stop = stop.clone();

@@ -264,15 +264,12 @@ fn read_again(
         }
     };
     current.send_replace(settings);
-    let client = |limits: &Limits| {
-        (
-            limits.authentication,
-            limits.subscriptions,
-            limits.channels,
-            limits.message,
-            limits.trades,
-        )
+    let fixed = |limits: &Limits| -> Vec<_> {
+        let values = limits.values();
+        values.filter(|(_, _, restart)| *restart).collect()
     };
+    let names: Vec<&str> = fixed(&new.limits).iter().map(|(name, ..)| *name).collect();
+    let limits = format!("limits: {}", names.join(", "));
     for (changed, what) in [
         (new.listen != config.listen, "listen"),
         (new.source.endpoint != config.source.endpoint, "massive.url"),
@@ -290,10 +287,7 @@ fn read_again(
             new.devices != config.devices,
             "devices (file, static token)",
         ),
-        (
-            client(&new.limits) != client(&config.limits),
-            "limits: authentication, subscriptions, channels, message, trades",
-        ),
+        (fixed(&new.limits) != fixed(&config.limits), &limits),
     ] {
         if changed {
             log::warn!("a changed setting takes effect only after a restart of the hub: {what}");
@@ -323,12 +317,9 @@ async fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener, ExitR
 
 /// Raises the soft limit of open files. A connection needs one file descriptor, or three with TLS,
 /// and the usual soft limit is 1024.
-fn raise_file_limit(connections: usize) {
+fn raise_file_limit(connections: u64) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = u64::try_from(connections)
-        .unwrap_or(u64::MAX)
-        .saturating_mul(3)
-        .saturating_add(256);
+    let wanted = 3 * connections + 256;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= wanted) {
         return;

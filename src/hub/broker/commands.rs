@@ -11,7 +11,7 @@ use crate::hub::session::websocket;
 
 impl Broker {
     pub(crate) fn refuse(&mut self, client_slot: ClientSlot, wrong: &str) {
-        self.metrics.refused_message.add(1);
+        self.metrics.refused_messages.add(1);
         self.send_status(client_slot, StatusFrame::one("error", wrong));
     }
 
@@ -27,7 +27,7 @@ impl Broker {
             ClientRequest::Auth(token) => match self.authenticator.check(&token) {
                 Some(device) => self.mark_authenticated(client_slot, device),
                 None => {
-                    self.metrics.refused_token.add(1);
+                    self.metrics.refused_tokens.add(1);
                     log::info!("{}: the hub refused the token of a client", self.cluster);
                     let status = StatusFrame::one("auth_failed", "authentication failed");
                     self.close(client_slot, Some(1008), status);
@@ -36,9 +36,8 @@ impl Broker {
             ClientRequest::Ping => {
                 // The proxy sends a pong control frame, but a web page in a browser cannot see
                 // control frames. The hub therefore also sends a status event.
-                let mut frames = Vec::new();
-                websocket::pong(b"", &mut frames);
-                self.write(client_slot, &frames, 1);
+                let pong = websocket::frame(websocket::PONG, b"");
+                self.write(client_slot, &pong, 1);
                 self.send_status(client_slot, StatusFrame::one("pong", "pong"));
             }
             ClientRequest::Subscribe(_) | ClientRequest::Unsubscribe(_) if !member => {
@@ -53,7 +52,7 @@ impl Broker {
                 self.refuse(client_slot, "params name no channel");
             }
             ClientRequest::Subscribe(names) | ClientRequest::Unsubscribe(names)
-                if names.len() > self.limits.subscriptions =>
+                if names.len() as u64 > self.limits.subscriptions =>
             {
                 let most = self.limits.subscriptions;
                 let wrong = format!("{} channels in one message; at most {most}", names.len());
@@ -72,12 +71,12 @@ impl Broker {
         let mut new = 0;
         for name in names {
             let Some(channel) = channel(self.cluster, name) else {
-                self.metrics.refused_message.add(1);
+                self.metrics.refused_messages.add(1);
                 answer.add("error", &format!("unknown channel: {}", brief(name)));
                 continue;
             };
-            if !topics.contains(&channel) && topics.len() >= self.limits.subscriptions {
-                self.metrics.refused_message.add(1);
+            if !topics.contains(&channel) && topics.len() as u64 >= self.limits.subscriptions {
+                self.metrics.refused_messages.add(1);
                 let most = self.limits.subscriptions;
                 answer.add(
                     "error",
@@ -87,8 +86,8 @@ impl Broker {
             }
             if !topics.contains(&channel) && !self.wanted.contains(&channel) {
                 let most = self.limits.channels;
-                if self.wanted.len() + new >= most {
-                    self.metrics.refused_message.add(1);
+                if (self.wanted.len() + new) as u64 >= most {
+                    self.metrics.refused_messages.add(1);
                     answer.add(
                         "error",
                         &format!(

@@ -178,7 +178,7 @@ fn write<'a>(events: impl Iterator<Item = &'a [u8]> + Clone, into: &mut Vec<u8>)
             length += 1 + event.len();
             fitting += 1;
         }
-        websocket::text_head(length, into);
+        websocket::head(websocket::TEXT, length, into);
         for at in 0..fitting {
             into.push(if at == 0 { b'[' } else { b',' });
             into.extend(rest.next().unwrap_or_default());

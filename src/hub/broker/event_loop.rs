@@ -237,7 +237,7 @@ fn apply_upstream_event(broker: &mut Broker, metrics: &Metrics, report: Upstream
         UpstreamEvent::Barred => broker.upstream_barred(),
         UpstreamEvent::Unanswered(channel) => broker.upstream_unanswered(channel),
         UpstreamEvent::Events(events) => {
-            metrics.events_in.add(events.len() as u64);
+            metrics.events_received.add(events.len() as u64);
             broker.answered(&events);
             let mut conflated = 0;
             for event in &events {

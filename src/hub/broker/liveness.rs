@@ -79,8 +79,7 @@ impl Broker {
                     }
                     client.unanswered += 1;
                     client.pinged = now;
-                    let mut frame = Vec::new();
-                    websocket::ping(&mut frame);
+                    let frame = websocket::frame(websocket::PING, b"");
                     self.write(client_slot, &frame, 1);
                 }
             }

@@ -32,7 +32,7 @@ use super::session::client::{
     Client, ClientId, ClientInput, ClientSocket, ClientState, WriteOutcome, listen,
 };
 use super::session::protocol::{ClientRequest, StatusFrame};
-use super::session::websocket;
+use super::session::websocket::{self, Message};
 use crate::market::{Channel, Cluster};
 use crate::net::failure::Failure;
 use crate::time::{Clock, Moment};
@@ -90,7 +90,7 @@ impl Broker {
         Self {
             cluster,
             authenticator,
-            last_values: LastValueCache::new(limits.trades),
+            last_values: LastValueCache::new(limits.trades as usize),
             limits,
             metrics,
             clock,
@@ -137,12 +137,12 @@ impl Broker {
             client_id,
             socket_state.clone(),
             pending_client.read_ahead,
-            self.limits.message,
+            self.limits.message as usize,
             self.clock.clone(),
             self.input_sender.clone(),
         ));
         let state = ClientState::Unauthenticated {
-            until: now + self.limits.authentication,
+            until: now + Duration::from_secs(self.limits.authentication),
         };
         let client = Client::new(client_id, socket_state, None, state, task.abort_handle());
         if self.clients.len() <= client_id.client_slot {
@@ -151,7 +151,7 @@ impl Broker {
         self.clients[client_id.client_slot] = Some(client);
         self.count += 1;
         self.metrics.clients.add(1);
-        self.metrics.unauthenticated.add(1);
+        self.metrics.unauthenticated_clients.add(1);
         let mut greeting = StatusFrame::one("connected", "Connected Successfully");
         if self.simulated {
             greeting.add("simulated", "These prices are simulated.");
@@ -176,7 +176,7 @@ impl Broker {
         };
         if let ClientState::Unauthenticated { .. } = client.state {
             client.state = ClientState::Authenticated;
-            self.metrics.unauthenticated.sub(1);
+            self.metrics.unauthenticated_clients.sub(1);
         }
         client.device = Some(device);
         let mut status_frame = StatusFrame::one("auth_success", "authenticated");
@@ -201,8 +201,8 @@ impl Broker {
         let leaving = matches!(client.state, ClientState::Closing { .. });
         match input {
             ClientInput::Gone => self.remove(client_slot),
-            ClientInput::Close(_) if leaving => self.remove(client_slot),
-            ClientInput::Close(code) => {
+            ClientInput::Message(Message::Close(_)) if leaving => self.remove(client_slot),
+            ClientInput::Message(Message::Close(code)) => {
                 self.close(client_slot, code, StatusFrame::new());
                 // The server ends the connection (RFC 6455, 7.1.1), but only after the unsent
                 // bytes.
@@ -221,27 +221,35 @@ impl Broker {
                 WriteOutcome::Gone => self.remove(client_slot),
             },
             _ if leaving => {}
-            ClientInput::Text(text) => match ClientRequest::parse(&text) {
-                Ok(request) => self.handle_request(client_slot, request),
-                Err(wrong) => self.refuse(client_slot, &wrong),
+            ClientInput::Message(Message::Text(text)) => self.handle_text(client_slot, &text),
+            // Some clients send JSON text in binary frames, so UTF-8 bytes count as text.
+            ClientInput::Message(Message::Binary(bytes)) => match String::from_utf8(bytes) {
+                Ok(text) => self.handle_text(client_slot, &text),
+                Err(_) => self.refuse(
+                    client_slot,
+                    "a binary message that is no text is not understood: send JSON",
+                ),
             },
-            ClientInput::Binary => self.refuse(
-                client_slot,
-                "a binary message that is no text is not understood: send JSON",
-            ),
-            ClientInput::Ping(payload) => {
-                let mut frame = Vec::new();
-                websocket::pong(&payload, &mut frame);
+            ClientInput::Message(Message::Pong) => {}
+            ClientInput::Message(Message::Ping(payload)) => {
+                let frame = websocket::frame(websocket::PONG, &payload);
                 self.write(client_slot, &frame, 1);
             }
             ClientInput::Broken(fault) => {
-                self.metrics.refused_message.add(1);
+                self.metrics.refused_messages.add(1);
                 log::info!(
                     "{}: a client violated the WebSocket protocol and is disconnected: {fault:?}",
                     self.cluster
                 );
                 self.close(client_slot, Some(fault.code()), StatusFrame::new());
             }
+        }
+    }
+
+    fn handle_text(&mut self, client_slot: ClientSlot, text: &str) {
+        match ClientRequest::parse(text) {
+            Ok(request) => self.handle_request(client_slot, request),
+            Err(wrong) => self.refuse(client_slot, &wrong),
         }
     }
 
@@ -286,8 +294,7 @@ impl Broker {
     /// Sends a status frame to one client. Sends nothing if the frame is empty.
     pub(super) fn send_status(&mut self, client_slot: ClientSlot, status_frame: StatusFrame) {
         if let Some(text) = status_frame.finish() {
-            let mut frame = Vec::new();
-            websocket::text(&text, &mut frame);
+            let frame = websocket::frame(websocket::TEXT, text.as_bytes());
             self.write(client_slot, &frame, 1);
         }
     }
@@ -297,8 +304,7 @@ impl Broker {
         let Some(text) = status_frame.finish() else {
             return;
         };
-        let mut frame = Vec::new();
-        websocket::text(&text, &mut frame);
+        let frame = websocket::frame(websocket::TEXT, text.as_bytes());
         for client_slot in 0..self.clients.len() {
             if matches!(&self.clients[client_slot], Some(client) if client.state == ClientState::Authenticated)
             {
@@ -325,17 +331,17 @@ impl Broker {
             }
             WriteOutcome::Gone => return self.remove(client_slot),
         }
-        self.metrics.frames_out.add(count);
-        self.metrics.bytes_out.add(frames.len() as u64);
+        self.metrics.frames_sent.add(count);
+        self.metrics.bytes_sent.add(frames.len() as u64);
     }
 
     /// Delivers the unseen events to all clients that can take frames. Returns the number of
     /// frames.
     pub(super) fn deliver_pending(&mut self) -> u64 {
-        let before = self.metrics.frames_out.count();
+        let before = self.metrics.frames_sent.value();
         let now = self.now();
         self.give(|last_values, give| last_values.deliver_pending(now, give));
-        self.metrics.frames_out.count() - before
+        self.metrics.frames_sent.value() - before
     }
 
     fn give(
@@ -373,8 +379,8 @@ impl Broker {
                 }
             }
         });
-        self.metrics.frames_out.add(frames_out);
-        self.metrics.bytes_out.add(bytes_out);
+        self.metrics.frames_sent.add(frames_out);
+        self.metrics.bytes_sent.add(bytes_out);
         self.metrics.clients_blocked.add(blocked);
         for client_slot in gone {
             self.remove(client_slot);
@@ -406,12 +412,10 @@ impl Broker {
         let state = std::mem::replace(&mut client.state, ClientState::Closing { until });
         client.socket_state.ignore_input();
         if let ClientState::Unauthenticated { .. } = state {
-            self.metrics.unauthenticated.sub(1);
+            self.metrics.unauthenticated_clients.sub(1);
         }
         self.send_status(client_slot, last_words);
-        let mut frame = Vec::new();
-        websocket::close(code, "", &mut frame);
-        self.write(client_slot, &frame, 1);
+        self.write(client_slot, &websocket::close(code), 1);
     }
 
     pub(super) fn remove(&mut self, client_slot: ClientSlot) {
@@ -423,7 +427,7 @@ impl Broker {
         self.count -= 1;
         self.metrics.clients.sub(1);
         if let ClientState::Unauthenticated { .. } = client.state {
-            self.metrics.unauthenticated.sub(1);
+            self.metrics.unauthenticated_clients.sub(1);
         }
     }
 }

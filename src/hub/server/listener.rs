@@ -32,6 +32,7 @@ use super::response::HttpResponse;
 use super::router::{AcceptedUpgrade, Peer, RejectReason, Router};
 use super::tls::{self, Tls};
 use crate::hub::broker::event_loop::{PendingClient, Transport};
+use crate::hub::session::websocket;
 use crate::systemd::Heartbeat;
 use crate::time::{Clock, Moment};
 
@@ -45,15 +46,15 @@ const LINGER: Duration = Duration::from_secs(1);
 const HEAD_LIMIT: usize = 16 << 10;
 /// The maximum number of connections above the limits that get a refusal with a reason at the same
 /// time. The hub closes further connections without a response.
-const MAX_REFUSALS: usize = 64;
+const MAX_REFUSALS: u64 = 64;
 /// The pause after a failed accept. The usual cause is that all file descriptors are in use, and a
 /// closed connection soon makes one free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// The start of the response to a slow request. The date and an empty line complete the head.
 const TOO_SLOW: &str = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n";
-/// A WebSocket close frame with close code 1013 (try again later).
-const TRY_LATER: [u8; 4] = [0x88, 2, 0x03, 0xf5];
+/// The close code for a client that shall try again later.
+const TRY_LATER: u16 = 1013;
 
 /// Returns the current value of the header `Date`, or `None` while the wall clock is not set.
 fn date(clock: &Clock) -> Option<HeaderValue> {
@@ -107,7 +108,7 @@ fn start_connection(
     mut stop: watch::Receiver<bool>,
 ) -> Option<impl Future<Output = ()> + Send + 'static> {
     let settings = router.settings.borrow().clone();
-    let clients = usize::try_from(router.metrics.clients.value()).unwrap_or(usize::MAX);
+    let clients = router.metrics.clients.value();
     let room = settings.limits.connections.saturating_sub(clients);
     let known = !settings.trusted_proxies.contains(&peer.ip().to_canonical());
     let (refused, place) = if known && !router.within_rate(peer.ip(), &settings) {
@@ -143,7 +144,7 @@ fn start_connection(
             peer: peer.ip(),
             refused,
         },
-        deadline: router.clock.now().monotonic + settings.limits.head,
+        deadline: router.clock.now().monotonic + Duration::from_secs(settings.limits.head),
         _place: place,
     };
     let clock = router.clock.clone();
@@ -339,10 +340,9 @@ impl HttpConnection {
                 "{}: the queue of new clients is full; the hub refuses a client",
                 admission.cluster
             );
-            let served = match &pending_client.socket {
-                Transport::Tcp(stream) => stream.try_write(&TRY_LATER),
-                Transport::Pair(stream) => stream.try_write(&TRY_LATER),
-            };
+            let served = pending_client
+                .socket
+                .try_write(&websocket::close(Some(TRY_LATER)));
             if let Err(error) = served {
                 log::debug!("{}: the connection failed: {error}", self.peer_info.peer);
             }

@@ -42,7 +42,7 @@ const TICKERS_LIMIT: usize = 250;
 const TICKER_LENGTH: usize = 40;
 /// The number of refusals per minute and address that the hub logs at level `info`. The hub logs
 /// further refusals at level `debug`.
-const COMPLAINTS: u32 = 6;
+const COMPLAINTS: u64 = 6;
 /// The value of the header `Retry-After` from a full hub, in seconds.
 const FULL_RETRY: &str = "10";
 
@@ -210,7 +210,7 @@ impl Router {
         self.within(&self.rates, address, settings.limits.per_minute)
     }
 
-    fn within(&self, rates: &Mutex<RateLimiter>, address: IpAddr, per_minute: u32) -> bool {
+    fn within(&self, rates: &Mutex<RateLimiter>, address: IpAddr, per_minute: u64) -> bool {
         let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
         rates.take(address, per_minute, self.clock.now().monotonic)
     }
@@ -272,7 +272,7 @@ impl Router {
             ));
         };
         if !origin_allowed(headers, &settings.origins) {
-            self.metrics.refused_origin.add(1);
+            self.metrics.refused_origins.add(1);
             return Err(refuse(
                 StatusCode::FORBIDDEN,
                 "not from this origin (see origins in the settings)",
@@ -280,10 +280,9 @@ impl Router {
             ));
         }
         let limits = &settings.limits;
-        let count = |limit: usize| u64::try_from(limit).unwrap_or(u64::MAX);
         // This check must come before the token check, because a short-lived token is used up by
         // its check.
-        if self.metrics.clients.value() >= count(limits.connections) {
+        if self.metrics.clients.value() >= limits.connections {
             return Err(self.full());
         }
         let device = match presented(request) {
@@ -295,7 +294,7 @@ impl Router {
             }
             // A client without a token may authenticate later with an `auth` action, as the
             // official clients of the vendor do.
-            None if self.metrics.unauthenticated.value() >= count(limits.unauthenticated) => {
+            None if self.metrics.unauthenticated_clients.value() >= limits.unauthenticated => {
                 return Err(self.full());
             }
             None => None,
@@ -310,12 +309,12 @@ impl Router {
     }
 
     fn wrong_token(&self) -> RefusedResponse {
-        self.metrics.refused_token.add(1);
+        self.metrics.refused_tokens.add(1);
         refuse(StatusCode::FORBIDDEN, "the token was refused", &[])
     }
 
     fn no_token(&self) -> RefusedResponse {
-        self.metrics.refused_token.add(1);
+        self.metrics.refused_tokens.add(1);
         let scheme = [(WWW_AUTHENTICATE, "Bearer")];
         refuse(StatusCode::UNAUTHORIZED, "a token is needed", &scheme)
     }

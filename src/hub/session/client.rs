@@ -30,12 +30,8 @@ pub(crate) struct ClientId {
 /// The messages from the task of a client to the broker.
 #[derive(Debug)]
 pub(crate) enum ClientInput {
-    Text(String),
-    Binary,
-    Ping(Vec<u8>),
-    /// The close frame of the client, with the close code if the frame contains one.
-    Close(Option<u16>),
-    /// The client has violated the protocol. The task decodes no more frames of this client.
+    Message(Message),
+    /// The client has violated the protocol.
     Broken(FrameError),
     /// The socket can take more bytes after it was full.
     Writable,
@@ -84,45 +80,29 @@ impl ClientSocket {
 
     /// Reads once and decodes the bytes. Returns false at the end of the stream or after a fatal
     /// error.
-    fn read(&self, decoder: &mut Decoder, broken: &mut bool, said: &mut Vec<ClientInput>) -> bool {
+    fn read(&self, decoder: &mut Decoder, inputs: &mut Vec<ClientInput>) -> bool {
         let mut piece = [0; READ_BUFFER];
         match self.socket.try_read(&mut piece) {
             Ok(0) => false,
             Ok(count) => {
-                decode(&piece[..count], decoder, broken, said);
+                decode(&piece[..count], decoder, inputs);
                 true
             }
-            Err(error) => is_passing(&error),
+            Err(error) => {
+                matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+            }
         }
     }
 }
 
-/// Returns true if the caller can try again after this socket error.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
-fn decode(mut bytes: &[u8], decoder: &mut Decoder, broken: &mut bool, said: &mut Vec<ClientInput>) {
-    while !*broken {
-        let heard = match decoder.decode(&mut bytes) {
+fn decode(mut bytes: &[u8], decoder: &mut Decoder, inputs: &mut Vec<ClientInput>) {
+    loop {
+        inputs.push(match decoder.decode(&mut bytes) {
             Ok(None) => return,
-            Ok(Some(Message::Text(text))) => ClientInput::Text(text),
-            // Some clients send JSON text in binary frames, so UTF-8 bytes count as text.
-            Ok(Some(Message::Binary(bytes))) => {
-                String::from_utf8(bytes).map_or(ClientInput::Binary, ClientInput::Text)
-            }
-            Ok(Some(Message::Ping(payload))) => ClientInput::Ping(payload),
             Ok(Some(Message::Pong)) => continue,
-            Ok(Some(Message::Close(code))) => {
-                *broken = true;
-                ClientInput::Close(code)
-            }
-            Err(fault) => {
-                *broken = true;
-                ClientInput::Broken(fault)
-            }
-        };
-        said.push(heard);
+            Ok(Some(message)) => ClientInput::Message(message),
+            Err(fault) => ClientInput::Broken(fault),
+        });
     }
 }
 
@@ -270,20 +250,24 @@ pub(crate) async fn listen(
     input_sender: mpsc::Sender<(ClientId, ClientInput)>,
 ) {
     let mut decoder = Decoder::new(limit);
-    let mut broken = false;
-    let mut said = Vec::new();
-    decode(&read_ahead, &mut decoder, &mut broken, &mut said);
+    let mut inputs = Vec::new();
+    decode(&read_ahead, &mut decoder, &mut inputs);
     drop(read_ahead);
     let mut waiting = false;
     let mut open = true;
     loop {
         let ignoring_input = socket_state.ignoring_input.load(Ordering::Relaxed);
-        for said in std::mem::take(&mut said) {
-            if ignoring_input && !matches!(said, ClientInput::Close(_) | ClientInput::Writable) {
+        for input in std::mem::take(&mut inputs) {
+            if ignoring_input
+                && !matches!(
+                    input,
+                    ClientInput::Message(Message::Close(_)) | ClientInput::Writable
+                )
+            {
                 continue;
             }
             // The send fails only if the event loop has ended, and then the session has ended too.
-            if input_sender.send((client_id, said)).await.is_err() {
+            if input_sender.send((client_id, input)).await.is_err() {
                 return;
             }
         }
@@ -304,11 +288,11 @@ pub(crate) async fn listen(
                 };
                 if waiting && ready.is_writable() {
                     waiting = false;
-                    said.push(ClientInput::Writable);
+                    inputs.push(ClientInput::Writable);
                 }
                 if ready.is_readable() || ready.is_read_closed() {
                     socket_state.heard.store(clock.now().monotonic.as_millis(), Ordering::Relaxed);
-                    open = socket_state.read(&mut decoder, &mut broken, &mut said);
+                    open = socket_state.read(&mut decoder, &mut inputs);
                 }
             }
             () = socket_state.blocked.notified(), if !waiting => waiting = true,

@@ -200,7 +200,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
             clock.clone(),
         );
         fanout.heartbeat = supervisor.heartbeat();
-        fanout.simulated = simulated;
+        fanout.announce_simulated(simulated);
         tasks.spawn(upstream.run(stop.clone()));
         tasks.spawn(fanout.run(stop.clone()));
         acceptors.push((cluster, acceptor));

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use super::age;
-use super::channel_slot::{ChannelSlot, QueuedTrade};
+use super::age::{self, Arrival};
 use crate::hub::session::websocket;
+use crate::market::Channel;
 use crate::time::Moment;
 
 /// The maximum size of a frame payload, in bytes; only a frame with one very long event is larger.
@@ -21,6 +21,26 @@ const SHARED: usize = 8;
 /// A frame reports the age of an event only if the event is older than this duration. An event that
 /// the hub relays at once is younger.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// One channel with its newest event. `json` is empty before the first event, and each event reuses
+/// the buffer of `json`.
+#[derive(Debug)]
+pub(crate) struct ChannelSlot {
+    pub(crate) channel: Channel,
+    pub(crate) seq: u64,
+    pub(crate) json: Vec<u8>,
+    pub(crate) arrival: Arrival,
+    pub(crate) groups: Vec<usize>,
+}
+
+/// One trade, stored once for all subscribed clients.
+#[derive(Debug)]
+pub(crate) struct QueuedTrade {
+    pub(crate) seq: u64,
+    pub(crate) slot: usize,
+    pub(crate) json: Box<[u8]>,
+    pub(crate) arrival: Arrival,
+}
 
 /// The frames that are built for one group during one delivery.
 #[derive(Debug, Default)]

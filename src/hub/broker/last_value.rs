@@ -12,8 +12,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::channel_slot::{ChannelSlot, QueuedTrade};
-use super::conflation::{self, FrameCache};
+use super::conflation::{self, ChannelSlot, FrameCache, QueuedTrade};
 use super::delivery::{ClientSlot, Delivery, DeliveryOutcome, Group, Member, PublishOutcome};
 use crate::hub::Arrival;
 use crate::market::{Channel, ChannelKind};

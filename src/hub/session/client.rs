@@ -161,19 +161,19 @@ impl Drop for Client {
 }
 
 impl Client {
+    /// Creates a client that must authenticate before the time `until`.
     pub(crate) fn new(
         client_id: ClientId,
         socket_state: Arc<ClientSocket>,
-        device: Option<Device>,
-        state: ClientState,
+        until: Moment,
         task: AbortHandle,
     ) -> Self {
         Self {
             client_id,
             pinged: socket_state.heard(),
             socket_state,
-            device,
-            state,
+            device: None,
+            state: ClientState::Unauthenticated { until },
             unanswered: 0,
             rest: Vec::new(),
             behind: 0,

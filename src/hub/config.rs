@@ -127,14 +127,23 @@ impl HubConfig {
             endpoint,
             secret: Some(secret.clone()),
         };
-        let devices = reader.devices(file.devices, environment)?;
+        let token_file = &file.devices.token_file;
+        let fixed = reader.optional_secret(FeedProvider::Hub, token_file, environment)?;
         Ok(Self {
             listen: reader.listen(file.listen)?,
             rest: source(rest),
             source: source(endpoint),
             ca_file: file.massive.ca_file,
             clusters: reader.clusters(file.massive.clusters)?,
-            devices,
+            devices: Devices {
+                // The path is set even if the file is missing: the first `token add` must not
+                // require a restart.
+                file: file
+                    .devices
+                    .file
+                    .unwrap_or_else(|| registry::DEFAULT_PATH.into()),
+                fixed,
+            },
             tls: file.tls.map(|tls| (tls.cert, tls.key)),
             origins: reader.origins(file.origins.unwrap_or_default())?,
             trusted_proxies: reader.proxies(file.trusted_proxy.unwrap_or_default())?,
@@ -165,25 +174,18 @@ fn text(path: Option<&Path>) -> Result<(String, &Path), ConfigError> {
         Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
             Ok((String::new(), from))
         }
-        Err(error) => Err(ConfigReader {
-            text: "",
-            path: from,
+        Err(error) => {
+            let (text, path) = ("", from);
+            let reader = ConfigReader { text, path };
+            Err(reader.error(None, format!("cannot be read: {error}")))
         }
-        .error(None, format!("cannot be read: {error}"))),
     }
 }
 
 impl ConfigReader<'_> {
-    fn devices(
-        &self,
-        table: DevicesTable,
-        environment: &Environment,
-    ) -> Result<Devices, ConfigError> {
-        let fixed = self.optional_secret(FeedProvider::Hub, &table.token_file, environment)?;
-        // The path is set even if the file is missing: the first `token add` must not require a
-        // restart.
-        let file = table.file.unwrap_or_else(|| registry::DEFAULT_PATH.into());
-        Ok(Devices { file, fixed })
+    fn unexpected(&self, key: &str, value: &Spanned<String>, expected: &str) -> ConfigError {
+        let message = format!("{key}: {:?}, expected {expected}", value.get_ref());
+        self.error(Some(value.span()), message)
     }
 
     fn listen(&self, listen: Option<Spanned<String>>) -> Result<SocketAddr, ConfigError> {
@@ -208,13 +210,8 @@ impl ConfigReader<'_> {
             let found = Cluster::ALL
                 .into_iter()
                 .find(|cluster| cluster.path() == name.get_ref());
-            let cluster = found.ok_or_else(|| {
-                let message = format!(
-                    "clusters: {:?}, expected \"indices\", \"options\" or \"stocks\"",
-                    name.get_ref()
-                );
-                self.error(Some(name.span()), message)
-            })?;
+            let expected = "\"indices\", \"options\" or \"stocks\"";
+            let cluster = found.ok_or_else(|| self.unexpected("clusters", &name, expected))?;
             if !clusters.contains(&cluster) {
                 clusters.push(cluster);
             }
@@ -235,13 +232,10 @@ impl ConfigReader<'_> {
                 Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {
                     Ok(text)
                 }
-                _ => Err(self.error(
-                    Some(origin.span()),
-                    format!(
-                        "origins: {:?}, expected origins like \"https://desk.example\"",
-                        origin.get_ref()
-                    ),
-                )),
+                _ => {
+                    let expected = "origins like \"https://desk.example\"";
+                    Err(self.unexpected("origins", &origin, expected))
+                }
             }
         });
         each.collect()
@@ -250,13 +244,9 @@ impl ConfigReader<'_> {
     fn proxies(&self, addresses: Vec<Spanned<String>>) -> Result<Vec<IpAddr>, ConfigError> {
         let mut seen = HashSet::new();
         for address in addresses {
-            let parsed: IpAddr = address.get_ref().parse().map_err(|_| {
-                let message = format!(
-                    "trusted_proxy: {:?}, expected addresses like \"127.0.0.1\"",
-                    address.get_ref()
-                );
-                self.error(Some(address.span()), message)
-            })?;
+            let expected = "addresses like \"127.0.0.1\"";
+            let parsed: IpAddr = (address.get_ref().parse())
+                .map_err(|_| self.unexpected("trusted_proxy", &address, expected))?;
             seen.insert(parsed.to_canonical());
         }
         Ok(seen.into_iter().collect())

@@ -1,6 +1,7 @@
 //! The state of each upstream, for `/healthz` and `/metrics`. The upstream notes each report here
 //! when it sends the report; this module never changes a report.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -119,7 +120,8 @@ pub struct UpstreamHealth {
 }
 
 /// The health of an upstream, from the clients' interest, the connection and the market hours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum HealthState {
     /// No client wants a channel of this cluster.
     Idle,
@@ -130,6 +132,7 @@ enum HealthState {
     /// The connection is not live, although it is necessary.
     Down,
     /// The vendor refuses the cluster: the key is wrong, or the plan does not include the cluster.
+    #[serde(rename = "refused")]
     Barred,
 }
 
@@ -194,13 +197,6 @@ pub fn report(
         let state = health.state.borrow().clone();
         any_simulated |= state.simulated;
         let age = |moment: Moment| now.monotonic.since(moment).as_secs_f64();
-        let word = match condition {
-            HealthState::Idle => "idle",
-            HealthState::Live => "live",
-            HealthState::Closed => "closed",
-            HealthState::Down => "down",
-            HealthState::Barred => "refused",
-        };
         let reason = match state.up {
             Some(Err(reason)) if condition != HealthState::Idle => Some(reason.to_string()),
             None if condition == HealthState::Down => Some("not connected yet".to_owned()),
@@ -209,7 +205,7 @@ pub fn report(
         clusters.insert(
             health.cluster.path().to_owned(),
             json!({
-                "state": word,
+                "state": condition,
                 "why": reason,
                 "channels": health.interest.borrow().len(),
                 "simulated": state.simulated,
@@ -242,12 +238,11 @@ pub fn render(
             }
         }
     };
-    let truth = |yes: bool| if yes { 1.0 } else { 0.0 };
     each(
         text,
         "upstream_up",
         "Whether the connection to the vendor is live.",
-        &|health| Some(truth(health.condition(calendar, now) == HealthState::Live)),
+        &|health| Some((health.condition(calendar, now) == HealthState::Live).into()),
     );
     each(
         text,
@@ -259,17 +254,14 @@ pub fn render(
             let interest = health.interest.borrow();
             let needed =
                 condition != HealthState::Idle && open(health.cluster, &interest, calendar, now);
-            Some(truth(needed))
+            Some(needed.into())
         },
     );
     each(
         text,
         "upstream_channels",
         "Channels of the upstream that clients subscribe to.",
-        &|health| {
-            let count = u32::try_from(health.interest.borrow().len()).unwrap_or(u32::MAX);
-            Some(count.into())
-        },
+        &|health| Some(health.interest.borrow().len() as f64),
     );
     // This sample is omitted before the first event, because an age of 0 would look fresh.
     each(

@@ -20,7 +20,6 @@ pub mod metrics;
 pub mod rest;
 pub mod server;
 pub mod session;
-pub mod simulated;
 pub mod upstream;
 
 use std::collections::BTreeSet;
@@ -156,18 +155,16 @@ pub fn run(
 
 async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<bool>) {
     let HubSetup {
-        source,
-        rest,
         connector,
-        clusters,
         simulated,
         authenticator,
         settings,
         calendar,
         clock,
         supervisor,
+        ..
     } = setup;
-    let source = Arc::new(source);
+    let source = Arc::new(setup.source);
     let metrics = Arc::new(Metrics::default());
     let limits = settings.borrow().limits.clone();
     let mut tasks = JoinSet::new();
@@ -175,7 +172,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
     let (mut acceptors, mut health) = (Vec::new(), Vec::new());
     let greeted = watch::Sender::new(simulated.then_some(true));
     minutes.seen(simulated, Vec::new()).await;
-    for cluster in clusters {
+    for cluster in setup.clusters {
         let (interest, wanted) = watch::channel(Interest::new());
         let (queue, arriving) = mpsc::channel(QUEUE);
         let reports = ReportSender::new(queue, simulated, clock.clone());
@@ -222,7 +219,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         authenticator,
         acceptors,
         quotes: QuoteCache::new(
-            Arc::new(rest),
+            Arc::new(setup.rest),
             connector,
             calendar,
             clock.clone(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::config::{ConfigError, ConfigReader};
+use crate::config::{ConfigError, ConfigReader, number};
 use crate::time::Moment;
 
 /// Declares each limit once: `name: default, range, restart;`. `restart` is true if the hub uses a
@@ -91,17 +91,8 @@ fn checked(
     let Some(value) = value else {
         return Ok(default);
     };
-    let number = u64::try_from(*value.get_ref()).ok();
-    number
-        .filter(|number| range.contains(number))
-        .ok_or_else(|| {
-            let (value, span) = (value.get_ref(), value.span());
-            let (least, most) = range.clone().into_inner();
-            reader.error(
-                Some(span),
-                format!("{name}: {value}, expected {least} to {most}"),
-            )
-        })
+    let expected = format!("{} to {}", range.start(), range.end());
+    reader.read(name, &value, |value: &i64| number(*value, range, &expected))
 }
 
 /// The maximum number of addresses with an allowance of their own. All further addresses share one
@@ -143,13 +134,9 @@ impl TokenBucket {
 
     fn take(&mut self, per_minute: u64, now: Moment) -> bool {
         self.refill(per_minute, now);
-        match self.left.checked_sub(1000) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => false,
-        }
+        let left = self.left.checked_sub(1000);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
     }
 }
 

@@ -9,17 +9,16 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use hyper::Request;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, DATE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -28,11 +27,11 @@ use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 
 use super::limits::SlotPermit;
-use super::response::HttpResponse;
 use super::router::{AcceptedUpgrade, Peer, RejectReason, Router};
 use super::tls::{self, Tls};
 use crate::hub::broker::event_loop::{PendingClient, Transport};
 use crate::hub::session::websocket;
+use crate::net::Boxed;
 use crate::systemd::Heartbeat;
 use crate::time::{Clock, Moment};
 
@@ -111,22 +110,19 @@ fn start_connection(
     let clients = router.metrics.clients.value();
     let room = settings.limits.connections.saturating_sub(clients);
     let known = !settings.trusted_proxies.contains(&peer.ip().to_canonical());
-    let (refused, place) = if known && !router.within_rate(peer.ip(), &settings) {
-        // A TLS handshake is too expensive for a client above the rate limit. With TLS, the client
-        // gets no response.
-        let worth = settings.tls.is_none();
-        let place = worth
-            .then(|| router.refusal_slots.enter(MAX_REFUSALS))
-            .flatten();
-        (Some(RejectReason::Rate), place)
+    let over_rate = known && !router.within_rate(peer.ip(), &settings);
+    let visit = (!over_rate).then(|| router.visits.enter(room)).flatten();
+    let refused = match (&visit, over_rate) {
+        (Some(_), _) => None,
+        (None, true) => Some(RejectReason::Rate),
+        (None, false) => Some(RejectReason::Full),
+    };
+    // A TLS handshake is too expensive for a client above the rate limit. With TLS, the client gets
+    // no response.
+    let place = if over_rate && settings.tls.is_some() {
+        None
     } else {
-        match router.visits.enter(room) {
-            Some(place) => (None, Some(place)),
-            None => (
-                Some(RejectReason::Full),
-                router.refusal_slots.enter(MAX_REFUSALS),
-            ),
-        }
+        visit.or_else(|| router.refusal_slots.enter(MAX_REFUSALS))
     };
     let Some(place) = place else {
         match refused {
@@ -224,24 +220,22 @@ impl HttpConnection {
             move |request: Request<Incoming>| {
                 let (router, admitted) = (router.clone(), admitted.clone());
                 begun.store(true, Ordering::Relaxed);
-                let answering = async move {
-                    let (mut answer, admission) = router.answer(&request, peer_info).await;
+                let answering: Boxed<'static, _> = Box::pin(async move {
+                    let mut answer = router.answer(&request, peer_info).await;
                     if let Some(date) = date(&router.clock) {
                         answer.headers_mut().insert(DATE, date);
                     }
-                    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-                        let close = HeaderValue::from_static("close");
-                        answer.headers_mut().insert(CONNECTION, close);
-                    }
-                    if let Some(admission) = admission {
+                    match answer.extensions_mut().remove::<AcceptedUpgrade>() {
                         // Each connection has only one request, so the cell is still empty.
-                        admitted.set(admission).ok();
+                        Some(admission) => drop(admitted.set(admission)),
+                        None => {
+                            let close = HeaderValue::from_static("close");
+                            answer.headers_mut().insert(CONNECTION, close);
+                        }
                     }
                     Ok::<_, Infallible>(answer)
-                };
-                let boxed: Pin<Box<dyn Future<Output = Result<HttpResponse, Infallible>> + Send>> =
-                    Box::pin(answering);
-                boxed
+                });
+                answering
             }
         });
         let mut connection = http1::Builder::new()
@@ -324,26 +318,19 @@ impl HttpConnection {
     }
 
     fn hand_over(&self, socket: Transport, read_ahead: Bytes, admission: AcceptedUpgrade) {
-        let mut acceptors = self.router.acceptors.iter();
-        let Some((_, acceptor)) = acceptors.find(|(cluster, _)| *cluster == admission.cluster)
-        else {
-            return;
-        };
         let pending_client = PendingClient {
             socket,
             read_ahead,
             device: admission.device,
         };
-        if let Err(pending_client) = acceptor.admit(pending_client) {
+        if let Err(pending_client) = admission.acceptor.admit(pending_client) {
             self.router.metrics.refused_full.add(1);
             log::warn!(
                 "{}: the queue of new clients is full; the hub refuses a client",
                 admission.cluster
             );
-            let served = pending_client
-                .socket
-                .try_write(&websocket::close(Some(TRY_LATER)));
-            if let Err(error) = served {
+            let frame = websocket::close(Some(TRY_LATER));
+            if let Err(error) = pending_client.socket.try_write(&frame) {
                 log::debug!("{}: the connection failed: {error}", self.peer_info.peer);
             }
         }

@@ -253,19 +253,14 @@ pub(crate) async fn listen(
     let mut inputs = Vec::new();
     decode(&read_ahead, &mut decoder, &mut inputs);
     drop(read_ahead);
-    let mut waiting = false;
+    let mut interest = Interest::READABLE;
     let mut open = true;
     loop {
-        let ignoring_input = socket_state.ignoring_input.load(Ordering::Relaxed);
+        if socket_state.ignoring_input.load(Ordering::Relaxed) {
+            use ClientInput::{Message as Received, Writable};
+            inputs.retain(|input| matches!(input, Received(Message::Close(_)) | Writable));
+        }
         for input in std::mem::take(&mut inputs) {
-            if ignoring_input
-                && !matches!(
-                    input,
-                    ClientInput::Message(Message::Close(_)) | ClientInput::Writable
-                )
-            {
-                continue;
-            }
             // The send fails only if the event loop has ended, and then the session has ended too.
             if input_sender.send((client_id, input)).await.is_err() {
                 return;
@@ -275,19 +270,14 @@ pub(crate) async fn listen(
             input_sender.send((client_id, ClientInput::Gone)).await.ok();
             return;
         }
-        let interest = if waiting {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
-            Interest::READABLE
-        };
         tokio::select! {
             ready = socket_state.socket.ready(interest) => {
                 let Ok(ready) = ready else {
                     open = false;
                     continue;
                 };
-                if waiting && ready.is_writable() {
-                    waiting = false;
+                if interest.is_writable() && ready.is_writable() {
+                    interest = Interest::READABLE;
                     inputs.push(ClientInput::Writable);
                 }
                 if ready.is_readable() || ready.is_read_closed() {
@@ -295,7 +285,9 @@ pub(crate) async fn listen(
                     open = socket_state.read(&mut decoder, &mut inputs);
                 }
             }
-            () = socket_state.blocked.notified(), if !waiting => waiting = true,
+            () = socket_state.blocked.notified(), if !interest.is_writable() => {
+                interest = Interest::READABLE | Interest::WRITABLE;
+            }
         }
     }
 }

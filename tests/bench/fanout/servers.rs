@@ -76,7 +76,7 @@ pub(crate) fn hub() {
         let (_stop, stopped) = watch::channel(false);
         let metrics = Arc::new(Metrics::default());
         let device: Arc<str> = "bench".into();
-        let authenticator = Arc::new(Authenticator::single(device.clone(), "bench"));
+        let authenticator = Arc::new(Authenticator::single(device.clone(), "bench").unwrap());
         let clock = Clock::system();
         let (fanout, door) = Fanout::new(
             Cluster::Indices,

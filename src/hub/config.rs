@@ -189,10 +189,10 @@ impl ConfigReader<'_> {
     }
 
     fn listen(&self, listen: Option<Spanned<String>>) -> Result<SocketAddr, ConfigError> {
-        let (text, span) = match &listen {
-            Some(listen) => (listen.get_ref().as_str(), Some(listen.span())),
-            None => (DEFAULT_LISTEN, None),
-        };
+        let text = listen
+            .as_ref()
+            .map_or(DEFAULT_LISTEN, |text| text.get_ref());
+        let span = listen.as_ref().map(Spanned::span);
         parse_listen(text).map_err(|reason| self.error(span, format!("listen: {reason}")))
     }
 

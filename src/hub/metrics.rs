@@ -4,15 +4,25 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A value that only increases.
+/// A metric. The value of a gauge can also decrease.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub struct Metric<const GAUGE: bool>(AtomicU64);
 
-impl Counter {
-    const KIND: &str = "counter";
-    const SUFFIX: &str = "_total";
+/// A value that only increases.
+pub type Counter = Metric<false>;
 
-    /// Adds `count` to the counter.
+/// A value that increases and decreases.
+pub type Gauge = Metric<true>;
+
+impl<const GAUGE: bool> Metric<GAUGE> {
+    /// The type and the end of the name in the text format.
+    const KIND: (&str, &str) = if GAUGE {
+        ("gauge", "")
+    } else {
+        ("counter", "_total")
+    };
+
+    /// Adds `count` to the value.
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
@@ -23,27 +33,10 @@ impl Counter {
     }
 }
 
-/// A value that increases and decreases.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
-
 impl Gauge {
-    const KIND: &str = "gauge";
-    const SUFFIX: &str = "";
-
-    /// Adds `count` to the gauge.
-    pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// Subtracts `count` from the gauge.
+    /// Subtracts `count` from the value.
     pub fn sub(&self, count: u64) {
         self.0.fetch_sub(count, Ordering::Relaxed);
-    }
-
-    /// Returns the current value.
-    pub fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -61,8 +54,9 @@ macro_rules! metrics {
             pub fn render(&self) -> String {
                 let mut text = String::with_capacity(4096);
                 $(
-                    let name = [stringify!($name), $kind::SUFFIX].concat();
-                    family(&mut text, &name, $kind::KIND, $help.trim());
+                    let (kind, end) = $kind::KIND;
+                    let name = [stringify!($name), end].concat();
+                    family(&mut text, &name, kind, $help.trim());
                     sample(&mut text, &name, "", self.$name.value());
                 )*
                 text

@@ -202,19 +202,9 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         tasks.spawn(fanout.run(stop.clone()));
         acceptors.push((cluster, acceptor));
     }
-    tasks.spawn({
-        let mut stop = stop.clone();
-        async move {
-            tokio::select! {
-                () = keeping => {}
-                () = stopped(&mut stop) => {}
-            }
-        }
-    });
-    tasks.spawn({
-        let (authenticator, clock, stop) = (authenticator.clone(), clock.clone(), stop.clone());
-        async move { authenticator.watch(clock, stop).await }
-    });
+    // This task ends after the tasks that store bars.
+    tasks.spawn(keeping);
+    tasks.spawn(authenticator.clone().watch(clock.clone(), stop.clone()));
     let router = Arc::new(Router {
         authenticator,
         acceptors,

@@ -328,7 +328,7 @@ impl Authenticator {
     }
 
     /// Checks the registry file at each [`POLL`] interval, until `stop` becomes true.
-    pub async fn watch(&self, clock: Clock, mut stop: watch::Receiver<bool>) {
+    pub async fn watch(self: Arc<Self>, clock: Clock, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
                 () = clock.sleep_until(clock.now().monotonic + POLL) => self.check_file(),

@@ -253,34 +253,36 @@ impl RegistryFile {
         let lock = File::open(folder).map_err(to_error)?;
         flock(&lock, FlockOperation::LockExclusive).map_err(|error| to_error(error.into()))?;
         let text = change(&self.text()?)?;
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        let temporary = path.with_file_name(name);
-        // Under the lock, an existing temporary file is a remainder of a process that has ended.
-        if let Err(error) = std::fs::remove_file(&temporary)
-            && error.kind() != ErrorKind::NotFound
-        {
-            return Err(to_error(error));
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(to_error)?;
-        // Root adds devices, but the hub runs as another user and must be able to read the new
-        // file.
-        let owner = std::fs::metadata(&path).or_else(|_| lock.metadata());
-        if let Ok(owner) = owner
-            && rustix::process::geteuid().is_root()
-        {
-            fchown(&file, Some(owner.uid()), Some(owner.gid())).map_err(to_error)?;
-        }
-        file.write_all(text.as_bytes()).map_err(to_error)?;
-        file.sync_all().map_err(to_error)?;
-        std::fs::rename(&temporary, &path).map_err(to_error)?;
-        lock.sync_all().map_err(to_error)
+        replace(&path, &text, &lock).map_err(to_error)
     }
+}
+
+/// Replaces a file with a new file that contains `text`. `lock` is the folder of the file, locked.
+fn replace(path: &Path, text: &str, lock: &File) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let temporary = path.with_file_name(name);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = match options.open(&temporary) {
+        // Under the lock, an existing temporary file is a remainder of a process that has ended.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&temporary)?;
+            options.open(&temporary)?
+        }
+        opened => opened?,
+    };
+    // Root adds devices, but the hub runs as another user and must be able to read the new file.
+    let owner = std::fs::metadata(path).or_else(|_| lock.metadata());
+    if let Ok(owner) = owner
+        && rustix::process::geteuid().is_root()
+    {
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    lock.sync_all()
 }
 
 impl DeviceRegistry {

@@ -2,7 +2,7 @@
 //! Owns the frame buffers and reuses the buffers; never knows the recipients.
 
 use std::collections::VecDeque;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::time::Duration;
 
 use super::age::{self, Arrival};
@@ -52,11 +52,11 @@ pub(crate) struct FrameCache {
     aged: Vec<u8>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct BuiltFrames {
-    /// The range of read positions (sequence numbers) for which these frames contain exactly the
-    /// unseen events.
-    seen: RangeInclusive<u64>,
+    /// The first and the last read position (sequence number) for which these frames contain
+    /// exactly the unseen events.
+    seen: (u64, u64),
     pub(crate) bytes: Vec<u8>,
     /// The number of frames in `bytes`.
     pub(crate) count: u64,
@@ -90,7 +90,7 @@ impl FrameCache {
     ) -> &BuiltFrames {
         let known = self.made[..self.used]
             .iter()
-            .position(|made| made.seen.contains(&seen));
+            .position(|made| (made.seen.0..=made.seen.1).contains(&seen));
         let at = known.unwrap_or_else(|| self.make(seen, held, slots, trades, now));
         &self.made[at]
     }
@@ -145,19 +145,14 @@ impl FrameCache {
             }
         }
         if self.used == self.made.len() {
-            self.made.push(BuiltFrames {
-                seen: 0..=0,
-                bytes: Vec::new(),
-                count: 0,
-                trades: 0,
-            });
+            self.made.push(BuiltFrames::default());
         }
         let at = self.used;
         // The entry at index `SHARED` is never found by a search. The next unshared read position
         // overwrites this entry.
         self.used = (self.used + 1).min(SHARED);
         let made = &mut self.made[at];
-        made.seen = first..=last;
+        made.seen = (first, last);
         made.trades = waiting;
         made.bytes.clear();
         let events = self.picks.iter().map(|(_, pick)| match pick {

@@ -128,15 +128,13 @@ impl LastValueCache {
         missing.sort_unstable_by_key(|slot| slot.seq);
         let count = conflation::replay(&missing, now, replay);
 
+        let covered = &self.groups[group].slots;
         let unseen = self
             .trades
             .iter()
-            .rev()
-            .take_while(|trade| trade.seq > member.seen);
-        let slots = &self.groups[group].slots;
-        let unseen = unseen
-            .filter(|trade| slots.binary_search(&trade.slot).is_ok())
-            .count() as u64;
+            .filter(|trade| trade.seq > member.seen && covered.binary_search(&trade.slot).is_ok());
+        let unseen = unseen.count() as u64;
+        let is_dirty = unseen > 0 || covered.iter().any(|&id| slots[id].seq > member.seen);
         self.leave_group(member);
         let to = &mut self.groups[group];
         self.members[client_slot] = Some(Member {
@@ -146,12 +144,7 @@ impl LastValueCache {
             ..member
         });
         to.members.push(client_slot);
-        if self.groups[group]
-            .slots
-            .iter()
-            .any(|&id| self.slots[id].seq > member.seen)
-            || unseen > 0
-        {
+        if is_dirty {
             self.mark_dirty(group);
         }
         count

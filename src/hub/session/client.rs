@@ -44,7 +44,7 @@ pub(crate) enum ClientInput {
 pub(crate) struct ClientSocket {
     pub(crate) socket: Transport,
     /// The broker notifies the task when the socket is full. The task then waits until the socket
-    /// is writable.
+    /// is writable, and sends `ClientInput::Writable`.
     blocked: Notify,
     /// The monotonic receive time of the last data, in milliseconds.
     heard: AtomicU64,
@@ -61,11 +61,6 @@ impl ClientSocket {
             heard: AtomicU64::new(now.as_millis()),
             ignoring_input: AtomicBool::new(false),
         }
-    }
-
-    /// Requests a `ClientInput::Writable` when the socket can take more bytes.
-    pub(crate) fn wait_for_room(&self) {
-        self.blocked.notify_one();
     }
 
     /// Returns the monotonic receive time of the last data.
@@ -191,7 +186,7 @@ impl Client {
             if bytes.is_empty() {
                 return WriteOutcome::All;
             }
-            self.socket_state.wait_for_room();
+            self.socket_state.blocked.notify_one();
         } else {
             self.behind += bytes.len();
             if self.behind > BACKLOG_LIMIT && !matches!(self.state, ClientState::Closing { .. }) {
@@ -212,7 +207,7 @@ impl Client {
             }
             Ok(count) => {
                 self.rest.drain(..count);
-                self.socket_state.wait_for_room();
+                self.socket_state.blocked.notify_one();
                 WriteOutcome::Some
             }
             Err(_) => WriteOutcome::Gone,

@@ -63,8 +63,8 @@ struct PartialFrame {
     left: usize,
 }
 
-/// Decodes the frames of a client from pieces of any size.
-#[derive(Debug)]
+/// Decodes the frames of a client from pieces of any size. The default decoder accepts no data.
+#[derive(Debug, Default)]
 pub struct Decoder {
     limit: usize,
     /// The bytes of the current head. The first `head_length` bytes are valid.
@@ -83,17 +83,10 @@ pub struct Decoder {
 
 impl Decoder {
     /// Creates a decoder for messages of at most `limit` bytes.
-    pub const fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self {
             limit,
-            head: [0; 14],
-            head_length: 0,
-            frame: None,
-            kind: None,
-            message: Vec::new(),
-            valid: 0,
-            control: Vec::new(),
-            ended: false,
+            ..Self::default()
         }
     }
 

@@ -158,13 +158,11 @@ impl UpstreamPolicy {
 
     fn order(&mut self) {
         let interest = self.interest.borrow_and_update();
-        let (wanted, refused) = if self.until.is_some() {
-            (Interest::new(), false)
-        } else {
-            let wanted = within_plan(self.cluster, &interest, &self.held);
-            let refused = wanted.len() < interest.len();
-            (wanted, refused)
+        let wanted = match self.until {
+            Some(_) => Interest::new(),
+            None => within_plan(self.cluster, &interest, &self.held),
         };
+        let refused = self.until.is_none() && wanted.len() < interest.len();
         drop(interest);
         if refused && !self.refused {
             log::warn!(

@@ -309,7 +309,6 @@ fn raise_file_limit(connections: u64) {
 /// A receiver that changes to true after SIGTERM, SIGINT or SIGQUIT. The hub then stops.
 fn until_signal() -> Result<watch::Receiver<bool>, ExitReason> {
     let (stop, stopped) = watch::channel(false);
-    let stop = Arc::new(stop);
     for kind in [
         SignalKind::terminate(),
         SignalKind::interrupt(),

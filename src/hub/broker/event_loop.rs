@@ -125,29 +125,23 @@ impl Fanout {
         // liveness check.
         let mut paced = Moment::ZERO;
         let mut checked = Moment::ZERO;
-        let (mut reporting, mut policed) = (true, true);
         loop {
-            let mut due = if broker.clients.last_values.is_dirty() {
-                paced
-            } else {
-                Moment::NEVER
-            };
+            let mut due = heartbeat.due();
+            if broker.clients.last_values.is_dirty() {
+                due = due.min(paced);
+            }
             if !broker.clients.is_empty() || broker.clients.subscriptions.is_lingering() {
                 due = due.min(checked + HOUSEKEEPING_INTERVAL);
             }
-            due = due.min(heartbeat.due());
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                report = reports.recv(), if reporting => match report {
-                    Some(report) => {
+                Some(report) = reports.recv() => {
+                    broker.upstream.handle_report(report, &mut broker.clients);
+                    for _ in 0..BATCH_LIMIT {
+                        let Ok(report) = reports.try_recv() else { break };
                         broker.upstream.handle_report(report, &mut broker.clients);
-                        for _ in 0..BATCH_LIMIT {
-                            let Ok(report) = reports.try_recv() else { break };
-                            broker.upstream.handle_report(report, &mut broker.clients);
-                        }
                     }
-                    None => reporting = false,
-                },
+                }
                 Some((client_id, heard)) = inputs.recv() => {
                     broker.handle_input(client_id, heard);
                     for _ in 0..BATCH_LIMIT {
@@ -155,15 +149,8 @@ impl Fanout {
                         broker.handle_input(client_id, heard);
                     }
                 }
-                pending_client = pending_clients.recv(), if !pending_clients.is_closed() || !pending_clients.is_empty() => {
-                    if let Some(pending_client) = pending_client {
-                        broker.admit(pending_client);
-                    }
-                }
-                changed = registry.changed(), if policed => {
-                    policed = changed.is_ok();
-                    broker.disconnect_revoked();
-                }
+                Some(pending_client) = pending_clients.recv() => broker.admit(pending_client),
+                Ok(()) = registry.changed() => broker.disconnect_revoked(),
                 () = clock.sleep_until(due) => {}
             }
             let now = clock.now().monotonic;

@@ -10,7 +10,7 @@ use hyper::header::{
     SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::http::HeaderValue;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Request, Response, StatusCode, Version};
 use log::Level;
 use serde_json::json;
 use tokio::sync::watch;
@@ -107,34 +107,20 @@ impl Router {
             .decide(request, peer_info, address, route, &settings)
             .await;
         let answer = outcome.unwrap_or_else(|refusal| *refusal);
-        self.log_answer(request.method(), route, address, &answer);
-        answer
-    }
-
-    /// Logs one line for each response, without any text from the client. The hub logs a refusal
-    /// with its reason at level `info`. A rate limit prevents a client from filling the log with
-    /// refusals.
-    fn log_answer(
-        &self,
-        method: &Method,
-        route: Option<Route>,
-        address: IpAddr,
-        answer: &HttpResponse,
-    ) {
+        // The hub logs one line for each response, without any text from the client, and logs a
+        // refusal with its reason at level `info`. A rate limit prevents a client from filling the
+        // log with refusals.
         let reason = answer.extensions().get::<RefusalReason>();
-        let log_at_info = reason.is_some() && self.within(&self.log_rates, address, COMPLAINTS);
+        let complain = reason.is_some() && self.within(&self.log_rates, address, COMPLAINTS);
         log::log!(
-            if log_at_info {
-                Level::Info
-            } else {
-                Level::Debug
-            },
+            if complain { Level::Info } else { Level::Debug },
             "{address} {} {} {} {}",
-            method_name(method),
+            method_name(request.method()),
             route.map_or("(unknown path)", Route::name),
             answer.status().as_u16(),
             reason.map_or("", |reason| reason.0)
         );
+        answer
     }
 
     async fn decide<B>(

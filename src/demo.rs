@@ -2,14 +2,17 @@
 //! needs no network beyond loopback, no key and no hardware.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
+use tokio::sync::watch;
 
 use crate::config::settings::{PageSpec, TickerSettings};
-use crate::hub::{self, Hub};
-use crate::market::{Calendar, SymbolError};
+use crate::hub::auth::authenticator::Authenticator;
+use crate::hub::{Hub, HubSettings, HubSetup};
+use crate::market::{Calendar, Cluster, SymbolError};
 use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
@@ -38,8 +41,8 @@ pub async fn simulated(
     };
     // A fixed token is acceptable, because the hub serves only simulated prices on loopback.
     let token = Secret::new("demo").map_err(|error| error.to_string())?;
-    let (hub, simulator) = hub::simulated::setup(settings, &token, clock.clone()).await?;
-    let hub = Hub::start(hub, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    let (setup, simulator) = simulated_hub(settings, &token, clock.clone()).await?;
+    let hub = Hub::start(setup, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .await
         .map_err(|error| error.to_string())?;
     let endpoint = Endpoint::parse(&format!("ws://{}", hub.address()))?;
@@ -72,6 +75,43 @@ pub async fn simulated(
         supervisor: Supervisor::default(),
     };
     Ok((setup, (hub, simulator)))
+}
+
+/// Starts a simulator and returns the setup of a hub that serves its prices. The clients of the hub
+/// need `token`. The simulator stops when it is dropped.
+///
+/// # Errors
+/// The key is invalid, the simulator cannot listen on a port, or the connector or the authenticator
+/// cannot be created.
+pub async fn simulated_hub(
+    vendor: simulator::SimulatorSettings,
+    token: &Secret,
+    clock: Clock,
+) -> Result<(HubSetup, Simulator), String> {
+    let key = Secret::new(&vendor.key)?;
+    let simulator = Simulator::start(vendor, clock.clone())
+        .await
+        .map_err(|error| error.to_string())?;
+    let source = FeedSource {
+        provider: FeedProvider::Vendor,
+        endpoint: Endpoint::parse(&format!("ws://{}", simulator.address()))?,
+        secret: Some(key),
+    };
+    let (_, settings) = watch::channel(HubSettings::default());
+    let setup = HubSetup {
+        rest: source.clone(),
+        source,
+        connector: Connector::new(None)?,
+        clusters: Cluster::ALL.to_vec(),
+        simulated: true,
+        authenticator: Arc::new(Authenticator::new(None, Some(token))?),
+        settings,
+        // Simulated prices arrive at every hour.
+        calendar: Calendar::always_open(),
+        clock,
+        supervisor: Supervisor::default(),
+    };
+    Ok((setup, simulator))
 }
 
 /// The ticker of a SPY call that expires in 12 to 48 days, on a third Friday like most contracts.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use deskticker::demo;
 use deskticker::feed::Update;
 use deskticker::feed::connection_status::ConnectionPhase;
 use deskticker::feed::poll_schedule::{PollRequest, RestDemand};
@@ -16,7 +17,7 @@ use deskticker::feed::session::{Session, SubscriptionDemand};
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry::RegistryFile;
 use deskticker::hub::server::tls::Tls;
-use deskticker::hub::{Hub, HubSettings, simulated};
+use deskticker::hub::{Hub, HubSettings};
 use deskticker::market::{Channel, Cluster};
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
@@ -40,7 +41,7 @@ async fn whole(settings: HubSettings, devices: Option<&RegistryFile>) -> Whole {
     let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
     let token = Secret::new(TOKEN).unwrap();
     let vendor = simulator::SimulatorSettings::default();
-    let (mut setup, simulator) = simulated::setup(vendor, &token, clock).await.unwrap();
+    let (mut setup, simulator) = demo::simulated_hub(vendor, &token, clock).await.unwrap();
     setup.settings = tokio::sync::watch::channel(settings).1;
     if let Some(file) = devices {
         let path = file.path().to_owned();

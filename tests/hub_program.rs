@@ -369,12 +369,12 @@ fn every_setting_can_be_set() {
     let limits = Limits {
         connections: 1,
         unauthenticated: 2,
-        authentication: Duration::from_secs(3),
+        authentication: 3,
         subscriptions: 4,
         channels: 5,
         message: 500,
         per_minute: 6,
-        head: Duration::from_secs(7),
+        head: 7,
         trades: 8,
     };
     assert_eq!(config.limits, limits);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use deskticker::hub::health::ReportSender;
 use deskticker::hub::rest::aggregates::BarCache;
 use deskticker::hub::upstream::Upstream;
 use deskticker::hub::{Interest, UpstreamEvent};
@@ -68,7 +69,7 @@ impl UpstreamUnderTest {
             source: Arc::new(source),
             connector: Connector::new(None).unwrap(),
             interest: wanted,
-            reports: sender,
+            reports: ReportSender::new(sender, false, clock.0.clone()),
             minutes: BarCache::default(),
             greeted: watch::Sender::default(),
             clock: clock.0,

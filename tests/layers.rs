@@ -38,8 +38,10 @@ const CORES: &[&str] = &[
     "ticker::state",
     "ticker::time_consensus",
     "ticker::view_builder",
+    "hub::broker::commands",
     "hub::broker::conflation",
     "hub::broker::last_value",
+    "hub::broker::liveness",
     "hub::broker::subscriptions",
 ];
 

@@ -19,7 +19,7 @@ use deskticker::secret::Secret;
 use deskticker::systemd::Supervisor;
 use deskticker::ticker::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
 use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
-use deskticker::{hub, simulator};
+use deskticker::{demo, hub, simulator};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -150,7 +150,7 @@ fn a_hub_reports_to_the_watchdog_only_while_all_its_event_loops_turn() {
         runtime.block_on(async {
             let token = Secret::new("token").unwrap();
             let vendor = simulator::SimulatorSettings::default();
-            let made = hub::simulated::setup(vendor, &token, clock).await;
+            let made = demo::simulated_hub(vendor, &token, clock).await;
             let (mut setup, _simulator) = made.unwrap();
             setup.supervisor = supervisor;
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

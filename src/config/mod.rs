@@ -36,7 +36,7 @@ use settings::TickerSettings;
 pub(crate) use source::secret_names;
 use source::{HubTable, MassiveTable, SourceConfig};
 pub use toml_reader::ConfigError;
-pub(crate) use toml_reader::{ConfigReader, secret_file};
+pub(crate) use toml_reader::{ConfigReader, number, secret_file};
 
 /// The default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";

@@ -141,7 +141,7 @@ impl ConfigReader<'_> {
 }
 
 /// Reads a whole number within a range; `expected` describes the range for the error message.
-pub(super) fn number<T: TryFrom<i64> + PartialOrd>(
+pub(crate) fn number<T: TryFrom<i64> + PartialOrd>(
     value: i64,
     range: RangeInclusive<T>,
     expected: &str,

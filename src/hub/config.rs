@@ -5,13 +5,12 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::auth::registry;
-use super::server::limits::Limits;
+use super::server::limits::{Limits, LimitsTable};
 use crate::config::{ConfigError, ConfigReader, secret_file};
 use crate::market::Cluster;
 use crate::net::endpoint::Endpoint;
@@ -99,20 +98,6 @@ struct TlsTable {
     key: PathBuf,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct LimitsTable {
-    connections: Option<Spanned<i64>>,
-    unauthenticated: Option<Spanned<i64>>,
-    authentication: Option<Spanned<i64>>,
-    subscriptions: Option<Spanned<i64>>,
-    channels: Option<Spanned<i64>>,
-    message: Option<Spanned<i64>>,
-    per_minute: Option<Spanned<i64>>,
-    head: Option<Spanned<i64>>,
-    trades: Option<Spanned<i64>>,
-}
-
 impl HubConfig {
     /// Reads and checks a configuration file and the secrets that it refers to. If `path` is
     /// `None`, reads [`DEFAULT_PATH`]; this default file may be missing.
@@ -142,18 +127,27 @@ impl HubConfig {
             endpoint,
             secret: Some(secret.clone()),
         };
-        let devices = reader.devices(file.devices, environment)?;
+        let token_file = &file.devices.token_file;
+        let fixed = reader.optional_secret(FeedProvider::Hub, token_file, environment)?;
         Ok(Self {
             listen: reader.listen(file.listen)?,
             rest: source(rest),
             source: source(endpoint),
             ca_file: file.massive.ca_file,
             clusters: reader.clusters(file.massive.clusters)?,
-            devices,
+            devices: Devices {
+                // The path is set even if the file is missing: the first `token add` must not
+                // require a restart.
+                file: file
+                    .devices
+                    .file
+                    .unwrap_or_else(|| registry::DEFAULT_PATH.into()),
+                fixed,
+            },
             tls: file.tls.map(|tls| (tls.cert, tls.key)),
             origins: reader.origins(file.origins.unwrap_or_default())?,
             trusted_proxies: reader.proxies(file.trusted_proxy.unwrap_or_default())?,
-            limits: reader.limits(&file.limits)?,
+            limits: file.limits.check(&reader)?,
         })
     }
 }
@@ -180,32 +174,25 @@ fn text(path: Option<&Path>) -> Result<(String, &Path), ConfigError> {
         Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
             Ok((String::new(), from))
         }
-        Err(error) => Err(ConfigReader {
-            text: "",
-            path: from,
+        Err(error) => {
+            let (text, path) = ("", from);
+            let reader = ConfigReader { text, path };
+            Err(reader.error(None, format!("cannot be read: {error}")))
         }
-        .error(None, format!("cannot be read: {error}"))),
     }
 }
 
 impl ConfigReader<'_> {
-    fn devices(
-        &self,
-        table: DevicesTable,
-        environment: &Environment,
-    ) -> Result<Devices, ConfigError> {
-        let fixed = self.optional_secret(FeedProvider::Hub, &table.token_file, environment)?;
-        // The path is set even if the file is missing: the first `token add` must not require a
-        // restart.
-        let file = table.file.unwrap_or_else(|| registry::DEFAULT_PATH.into());
-        Ok(Devices { file, fixed })
+    fn unexpected(&self, key: &str, value: &Spanned<String>, expected: &str) -> ConfigError {
+        let message = format!("{key}: {:?}, expected {expected}", value.get_ref());
+        self.error(Some(value.span()), message)
     }
 
     fn listen(&self, listen: Option<Spanned<String>>) -> Result<SocketAddr, ConfigError> {
-        let (text, span) = match &listen {
-            Some(listen) => (listen.get_ref().as_str(), Some(listen.span())),
-            None => (DEFAULT_LISTEN, None),
-        };
+        let text = listen
+            .as_ref()
+            .map_or(DEFAULT_LISTEN, |text| text.get_ref());
+        let span = listen.as_ref().map(Spanned::span);
         parse_listen(text).map_err(|reason| self.error(span, format!("listen: {reason}")))
     }
 
@@ -223,13 +210,8 @@ impl ConfigReader<'_> {
             let found = Cluster::ALL
                 .into_iter()
                 .find(|cluster| cluster.path() == name.get_ref());
-            let cluster = found.ok_or_else(|| {
-                let message = format!(
-                    "clusters: {:?}, expected \"indices\", \"options\" or \"stocks\"",
-                    name.get_ref()
-                );
-                self.error(Some(name.span()), message)
-            })?;
+            let expected = "\"indices\", \"options\" or \"stocks\"";
+            let cluster = found.ok_or_else(|| self.unexpected("clusters", &name, expected))?;
             if !clusters.contains(&cluster) {
                 clusters.push(cluster);
             }
@@ -250,13 +232,10 @@ impl ConfigReader<'_> {
                 Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {
                     Ok(text)
                 }
-                _ => Err(self.error(
-                    Some(origin.span()),
-                    format!(
-                        "origins: {:?}, expected origins like \"https://desk.example\"",
-                        origin.get_ref()
-                    ),
-                )),
+                _ => {
+                    let expected = "origins like \"https://desk.example\"";
+                    Err(self.unexpected("origins", &origin, expected))
+                }
             }
         });
         each.collect()
@@ -265,96 +244,12 @@ impl ConfigReader<'_> {
     fn proxies(&self, addresses: Vec<Spanned<String>>) -> Result<Vec<IpAddr>, ConfigError> {
         let mut seen = HashSet::new();
         for address in addresses {
-            let parsed: IpAddr = address.get_ref().parse().map_err(|_| {
-                let message = format!(
-                    "trusted_proxy: {:?}, expected addresses like \"127.0.0.1\"",
-                    address.get_ref()
-                );
-                self.error(Some(address.span()), message)
-            })?;
+            let expected = "addresses like \"127.0.0.1\"";
+            let parsed: IpAddr = (address.get_ref().parse())
+                .map_err(|_| self.unexpected("trusted_proxy", &address, expected))?;
             seen.insert(parsed.to_canonical());
         }
         Ok(seen.into_iter().collect())
-    }
-
-    fn limits(&self, table: &LimitsTable) -> Result<Limits, ConfigError> {
-        let Limits {
-            mut connections,
-            mut unauthenticated,
-            mut authentication,
-            mut subscriptions,
-            mut channels,
-            mut message,
-            mut per_minute,
-            mut head,
-            mut trades,
-        } = Limits::default();
-        let size = |value: &Option<Spanned<i64>>, key: &str, range, to: &mut usize| {
-            let number = self.limit(value, key, range)?;
-            *to = number
-                .and_then(|number| usize::try_from(number).ok())
-                .unwrap_or(*to);
-            Ok::<(), ConfigError>(())
-        };
-        let seconds = |value: &Option<Spanned<i64>>, key: &str, to: &mut Duration| {
-            let number = self.limit(value, key, (1, 300))?;
-            *to = number.map_or(*to, Duration::from_secs);
-            Ok::<(), ConfigError>(())
-        };
-        size(
-            &table.connections,
-            "connections",
-            (1, 1_000_000),
-            &mut connections,
-        )?;
-        size(
-            &table.unauthenticated,
-            "unauthenticated",
-            (0, 1_000_000),
-            &mut unauthenticated,
-        )?;
-        size(
-            &table.subscriptions,
-            "subscriptions",
-            (1, 100_000),
-            &mut subscriptions,
-        )?;
-        size(&table.channels, "channels", (1, 1_000_000), &mut channels)?;
-        size(&table.message, "message", (256, 1 << 20), &mut message)?;
-        size(&table.trades, "trades", (1, 1_000_000), &mut trades)?;
-        seconds(&table.authentication, "authentication", &mut authentication)?;
-        seconds(&table.head, "head", &mut head)?;
-        if let Some(number) = self.limit(&table.per_minute, "per_minute", (1, 1_000_000))? {
-            per_minute = u32::try_from(number).unwrap_or(per_minute);
-        }
-        Ok(Limits {
-            connections,
-            unauthenticated,
-            authentication,
-            subscriptions,
-            channels,
-            message,
-            per_minute,
-            head,
-            trades,
-        })
-    }
-
-    fn limit(
-        &self,
-        value: &Option<Spanned<i64>>,
-        key: &str,
-        (least, most): (u64, u64),
-    ) -> Result<Option<u64>, ConfigError> {
-        let Some(value) = value else { return Ok(None) };
-        u64::try_from(*value.get_ref())
-            .ok()
-            .filter(|number| (least..=most).contains(number))
-            .map(Some)
-            .ok_or_else(|| {
-                let message = format!("{key}: {}, expected {least} to {most}", value.get_ref());
-                self.error(Some(value.span()), message)
-            })
     }
 }
 

@@ -1,29 +1,113 @@
-//! The state of each upstream, for `/healthz` and `/metrics`. This module observes the events
-//! between an upstream and its event loop, and never changes these events.
+//! The state of each upstream, for `/healthz` and `/metrics`. The upstream notes each report here
+//! when it sends the report; this module never changes a report.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::metrics::{family, sample};
 use super::server::limits::Limits;
 use super::{Interest, UpstreamEvent};
+use crate::feed::sink::ConsumerGone;
 use crate::market::{Calendar, Cluster, Symbol};
 use crate::net::failure::Failure;
 use crate::time::{Clock, Moment, Now};
 
-/// The last observed state of an upstream.
+/// The state of an upstream, from its reports.
 #[derive(Clone, Debug, PartialEq)]
-pub struct UpstreamState {
+pub(super) struct UpstreamState {
     /// `Ok` if the connection is up, or the reason of the failure; `None` before the first report.
-    pub up: Option<Result<(), Failure>>,
+    up: Option<Result<(), Failure>>,
     /// True if the vendor refuses this cluster (see [`UpstreamEvent::Barred`]).
-    pub barred: bool,
+    barred: bool,
     /// True if the upstream last reported simulated prices.
-    pub simulated: bool,
+    simulated: bool,
     /// The time of the last change of `up`.
-    pub since: Moment,
-    /// The receive time of the last event; `None` before the first event.
-    pub heard: Option<Moment>,
+    since: Moment,
+    /// The time of the last event; `None` before the first event.
+    heard: Option<Moment>,
+}
+
+impl UpstreamState {
+    /// Applies a report. Returns true if `barred` has changed.
+    fn apply(&mut self, report: &UpstreamEvent, now: Moment) -> bool {
+        let up = match report {
+            UpstreamEvent::Up { simulated } => {
+                self.simulated = *simulated;
+                Ok(())
+            }
+            UpstreamEvent::Down(reason) => Err(*reason),
+            UpstreamEvent::Barred => Err(Failure::Key),
+            UpstreamEvent::Unanswered(_) => return false,
+            UpstreamEvent::Events(_) => {
+                self.heard = Some(now);
+                return false;
+            }
+        };
+        if self.up != Some(up) {
+            self.up = Some(up);
+            self.since = now;
+        }
+        let barred = *report == UpstreamEvent::Barred;
+        std::mem::replace(&mut self.barred, barred) != barred
+    }
+}
+
+/// The sender of the reports of an upstream. Notes the state of the upstream with each report.
+#[derive(Clone, Debug)]
+pub struct ReportSender {
+    queue: mpsc::Sender<UpstreamEvent>,
+    state: watch::Sender<UpstreamState>,
+    clock: Clock,
+}
+
+impl ReportSender {
+    /// Creates a sender to the event loop that reads `queue`. `simulated` is the value before the
+    /// first report.
+    pub fn new(queue: mpsc::Sender<UpstreamEvent>, simulated: bool, clock: Clock) -> Self {
+        let state = UpstreamState {
+            up: None,
+            barred: false,
+            simulated,
+            since: clock.now().monotonic,
+            heard: None,
+        };
+        Self {
+            queue,
+            state: watch::Sender::new(state),
+            clock,
+        }
+    }
+
+    /// Sends a report. Waits while the queue is full.
+    ///
+    /// # Errors
+    /// The event loop has ended.
+    pub async fn send(&self, report: UpstreamEvent) -> Result<(), ConsumerGone> {
+        let now = self.clock.now().monotonic;
+        self.state
+            .send_if_modified(|state| state.apply(&report, now));
+        self.queue.send(report).await.map_err(|_| ConsumerGone)
+    }
+
+    /// Returns true if the vendor refuses this cluster.
+    pub(super) fn barred(&self) -> bool {
+        self.state.borrow().barred
+    }
+
+    /// Returns a receiver that changes when the vendor begins or stops to refuse this cluster.
+    pub(super) fn barred_changes(&self) -> watch::Receiver<UpstreamState> {
+        self.state.subscribe()
+    }
+
+    /// Returns the health of the upstream, whose clients have this interest.
+    pub fn health(&self, cluster: Cluster, interest: watch::Receiver<Interest>) -> UpstreamHealth {
+        UpstreamHealth {
+            cluster,
+            state: self.state.subscribe(),
+            interest,
+        }
+    }
 }
 
 /// The health of one upstream, as other tasks can observe it.
@@ -31,12 +115,13 @@ pub struct UpstreamState {
 pub struct UpstreamHealth {
     /// The cluster of the upstream.
     pub cluster: Cluster,
-    upstream_state: watch::Receiver<UpstreamState>,
+    state: watch::Receiver<UpstreamState>,
     interest: watch::Receiver<Interest>,
 }
 
 /// The health of an upstream, from the clients' interest, the connection and the market hours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum HealthState {
     /// No client wants a channel of this cluster.
     Idle,
@@ -47,80 +132,26 @@ enum HealthState {
     /// The connection is not live, although it is necessary.
     Down,
     /// The vendor refuses the cluster: the key is wrong, or the plan does not include the cluster.
+    #[serde(rename = "refused")]
     Barred,
 }
 
 impl UpstreamHealth {
-    /// Returns the health of an upstream, and a task that forwards the events from `reports` to
-    /// `onward` and observes them. The task ends when one of the two channels closes. `simulated`
-    /// is the value before the first report of the upstream.
-    pub fn between(
-        cluster: Cluster,
-        simulated: bool,
-        mut reports: mpsc::Receiver<UpstreamEvent>,
-        onward: mpsc::Sender<UpstreamEvent>,
-        interest: watch::Receiver<Interest>,
-        clock: Clock,
-    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (beat, upstream_state) = watch::channel(UpstreamState {
-            up: None,
-            barred: false,
-            simulated,
-            since: clock.now().monotonic,
-            heard: None,
-        });
-        let watching = async move {
-            while let Some(report) = reports.recv().await {
-                let now = clock.now().monotonic;
-                let up = match &report {
-                    UpstreamEvent::Up { .. } => Some(Ok(())),
-                    UpstreamEvent::Down(reason) => Some(Err(*reason)),
-                    UpstreamEvent::Barred => Some(Err(Failure::Key)),
-                    UpstreamEvent::Events(_) | UpstreamEvent::Unanswered(_) => None,
-                };
-                beat.send_modify(|upstream_state| match up {
-                    Some(up) => {
-                        if upstream_state.up != Some(up) {
-                            upstream_state.since = now;
-                        }
-                        upstream_state.up = Some(up);
-                        upstream_state.barred = report == UpstreamEvent::Barred;
-                        if let UpstreamEvent::Up { simulated } = report {
-                            upstream_state.simulated = simulated;
-                        }
-                    }
-                    None if matches!(report, UpstreamEvent::Events(_)) => {
-                        upstream_state.heard = Some(now)
-                    }
-                    None => {}
-                });
-                if onward.send(report).await.is_err() {
-                    return;
-                }
-            }
-        };
-        let health = Self {
-            cluster,
-            upstream_state,
-            interest,
-        };
-        (health, watching)
-    }
-
     /// Returns the time at which the vendor's refusal of this cluster began; `None` without a
     /// refusal.
     pub(super) fn barred(&self) -> Option<Moment> {
-        let upstream_state = self.upstream_state.borrow();
-        upstream_state.barred.then_some(upstream_state.since)
+        let state = self.state.borrow();
+        state.barred.then_some(state.since)
     }
 
     fn condition(&self, calendar: &Calendar, now: Now) -> HealthState {
         let interest = self.interest.borrow();
-        if self.upstream_state.borrow().barred {
+        let state = self.state.borrow();
+        if state.barred {
             HealthState::Barred
         } else if interest.is_empty() {
             HealthState::Idle
-        } else if matches!(self.upstream_state.borrow().up, Some(Ok(_))) {
+        } else if state.up == Some(Ok(())) {
             HealthState::Live
         } else if !open(self.cluster, &interest, calendar, now) {
             HealthState::Closed
@@ -163,17 +194,10 @@ pub fn report(
     for health in all {
         let condition = health.condition(calendar, now);
         well &= !matches!(condition, HealthState::Down | HealthState::Barred);
-        let upstream_state = health.upstream_state.borrow().clone();
-        any_simulated |= upstream_state.simulated;
+        let state = health.state.borrow().clone();
+        any_simulated |= state.simulated;
         let age = |moment: Moment| now.monotonic.since(moment).as_secs_f64();
-        let word = match condition {
-            HealthState::Idle => "idle",
-            HealthState::Live => "live",
-            HealthState::Closed => "closed",
-            HealthState::Down => "down",
-            HealthState::Barred => "refused",
-        };
-        let reason = match upstream_state.up {
+        let reason = match state.up {
             Some(Err(reason)) if condition != HealthState::Idle => Some(reason.to_string()),
             None if condition == HealthState::Down => Some("not connected yet".to_owned()),
             _ => None,
@@ -181,12 +205,12 @@ pub fn report(
         clusters.insert(
             health.cluster.path().to_owned(),
             json!({
-                "state": word,
+                "state": condition,
                 "why": reason,
                 "channels": health.interest.borrow().len(),
-                "simulated": upstream_state.simulated,
-                "stateAgeSeconds": age(upstream_state.since),
-                "lastEventAgeSeconds": upstream_state.heard.map(age),
+                "simulated": state.simulated,
+                "stateAgeSeconds": age(state.since),
+                "lastEventAgeSeconds": state.heard.map(age),
             }),
         );
     }
@@ -214,12 +238,11 @@ pub fn render(
             }
         }
     };
-    let truth = |yes: bool| if yes { 1.0 } else { 0.0 };
     each(
         text,
         "upstream_up",
         "Whether the connection to the vendor is live.",
-        &|health| Some(truth(health.condition(calendar, now) == HealthState::Live)),
+        &|health| Some((health.condition(calendar, now) == HealthState::Live).into()),
     );
     each(
         text,
@@ -231,17 +254,14 @@ pub fn render(
             let interest = health.interest.borrow();
             let needed =
                 condition != HealthState::Idle && open(health.cluster, &interest, calendar, now);
-            Some(truth(needed))
+            Some(needed.into())
         },
     );
     each(
         text,
         "upstream_channels",
         "Channels of the upstream that clients subscribe to.",
-        &|health| {
-            let count = u32::try_from(health.interest.borrow().len()).unwrap_or(u32::MAX);
-            Some(count.into())
-        },
+        &|health| Some(health.interest.borrow().len() as f64),
     );
     // This sample is omitted before the first event, because an age of 0 would look fresh.
     each(
@@ -249,7 +269,7 @@ pub fn render(
         "upstream_last_event_age_seconds",
         "Time since the last event.",
         &|health| {
-            let heard = health.upstream_state.borrow().heard?;
+            let heard = health.state.borrow().heard?;
             Some(now.monotonic.since(heard).as_secs_f64())
         },
     );
@@ -259,21 +279,7 @@ pub fn render(
         "gauge",
         "The configured limits; times in seconds.",
     );
-    let count = |number: usize| number.to_string();
-    for (name, value) in [
-        ("connections", count(limits.connections)),
-        ("unauthenticated", count(limits.unauthenticated)),
-        (
-            "authentication",
-            limits.authentication.as_secs_f64().to_string(),
-        ),
-        ("subscriptions", count(limits.subscriptions)),
-        ("channels", count(limits.channels)),
-        ("message", count(limits.message)),
-        ("per_minute", limits.per_minute.to_string()),
-        ("head", limits.head.as_secs_f64().to_string()),
-        ("trades", count(limits.trades)),
-    ] {
+    for (name, value, _) in limits.values() {
         sample(text, "limit", &format!("{{name=\"{name}\"}}"), value);
     }
 }
@@ -307,13 +313,9 @@ mod tests {
     async fn a_wanted_cluster_must_be_live_while_its_market_is_open() {
         let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, OPEN));
         let (interest, wanted) = watch::channel(Interest::new());
-        let (reports, passing) = mpsc::channel(1);
-        let (onward, mut arriving) = mpsc::channel(1);
-        let cluster = Cluster::Indices;
-        let (health, watching) =
-            UpstreamHealth::between(cluster, false, passing, onward, wanted, clock.clone());
-        tokio::spawn(watching);
-        let all = [health];
+        let (queue, _arriving) = mpsc::channel(4);
+        let reports = ReportSender::new(queue, false, clock.clone());
+        let all = [reports.health(Cluster::Indices, wanted)];
         let health_now = || {
             let (well, report) = report(&all, false, &Calendar::us(), clock.now());
             (well, report["clusters"]["indices"].clone())
@@ -337,16 +339,6 @@ mod tests {
             .send(UpstreamEvent::Events(Vec::new()))
             .await
             .unwrap();
-        // The task forwards the events unchanged, and updates the health before it forwards each
-        // event.
-        assert_eq!(
-            arriving.recv().await,
-            Some(UpstreamEvent::Up { simulated: false })
-        );
-        assert_eq!(
-            arriving.recv().await,
-            Some(UpstreamEvent::Events(Vec::new()))
-        );
         hand.advance(Duration::from_millis(1500));
         let (well, indices) = health_now();
         assert!(well && indices["state"] == "live" && indices["lastEventAgeSeconds"] == 1.5);
@@ -355,7 +347,6 @@ mod tests {
             .send(UpstreamEvent::Down(Failure::Key))
             .await
             .unwrap();
-        arriving.recv().await.unwrap();
         assert!(!health_now().0 && health_now().1["why"] == Failure::Key.to_string());
         let mut text = String::new();
         let limits = Limits::default();

@@ -20,7 +20,6 @@ pub mod metrics;
 pub mod rest;
 pub mod server;
 pub mod session;
-pub mod simulated;
 pub mod upstream;
 
 use std::collections::BTreeSet;
@@ -44,7 +43,7 @@ use crate::time::Clock;
 use auth::authenticator::Authenticator;
 pub use broker::age::Arrival;
 use broker::event_loop::Fanout;
-use health::UpstreamHealth;
+use health::ReportSender;
 use metrics::Metrics;
 use rest::aggregates::BarCache;
 use rest::quotes::QuoteCache;
@@ -110,9 +109,8 @@ pub struct HubSettings {
     pub trusted_proxies: Vec<IpAddr>,
     /// The certificate and the key, if the hub itself serves TLS.
     pub tls: Option<Tls>,
-    /// The limits for connections, requests and clients. The limits `authentication`,
-    /// `subscriptions`, `channels`, `message` and `trades` keep their values from the start of the
-    /// hub.
+    /// The limits for connections, requests and clients. Some limits keep their values from the
+    /// start of the hub (see [`Limits::values`]).
     pub limits: Limits,
 }
 
@@ -157,18 +155,16 @@ pub fn run(
 
 async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<bool>) {
     let HubSetup {
-        source,
-        rest,
         connector,
-        clusters,
         simulated,
         authenticator,
         settings,
         calendar,
         clock,
         supervisor,
+        ..
     } = setup;
-    let source = Arc::new(source);
+    let source = Arc::new(setup.source);
     let metrics = Arc::new(Metrics::default());
     let limits = settings.borrow().limits.clone();
     let mut tasks = JoinSet::new();
@@ -176,22 +172,21 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
     let (mut acceptors, mut health) = (Vec::new(), Vec::new());
     let greeted = watch::Sender::new(simulated.then_some(true));
     minutes.seen(simulated, &[]);
-    for cluster in clusters {
+    for cluster in setup.clusters {
         let (interest, wanted) = watch::channel(Interest::new());
-        let (reports, passing) = mpsc::channel(QUEUE);
-        let (onward, arriving) = mpsc::channel(QUEUE);
+        let (queue, arriving) = mpsc::channel(QUEUE);
+        let reports = ReportSender::new(queue, simulated, clock.clone());
+        health.push(reports.health(cluster, wanted.clone()));
         let upstream = Upstream {
             cluster,
             source: source.clone(),
             connector: connector.clone(),
-            interest: wanted.clone(),
+            interest: wanted,
             reports,
             minutes: minutes.clone(),
             greeted: greeted.clone(),
             clock: clock.clone(),
         };
-        let (seen, watching) =
-            UpstreamHealth::between(cluster, simulated, passing, onward, wanted, clock.clone());
         let (mut fanout, acceptor) = Fanout::new(
             cluster,
             arriving,
@@ -202,22 +197,17 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
             clock.clone(),
         );
         fanout.heartbeat = supervisor.heartbeat();
-        fanout.simulated = simulated;
+        fanout.announce_simulated(simulated);
         tasks.spawn(upstream.run(stop.clone()));
-        tasks.spawn(watching);
         tasks.spawn(fanout.run(stop.clone()));
         acceptors.push((cluster, acceptor));
-        health.push(seen);
     }
-    tasks.spawn({
-        let (authenticator, clock, stop) = (authenticator.clone(), clock.clone(), stop.clone());
-        async move { authenticator.watch(clock, stop).await }
-    });
+    tasks.spawn(authenticator.clone().watch(clock.clone(), stop.clone()));
     let router = Arc::new(Router {
         authenticator,
         acceptors,
         quotes: QuoteCache::new(
-            Arc::new(rest),
+            Arc::new(setup.rest),
             connector,
             calendar,
             clock.clone(),

@@ -1,15 +1,15 @@
-//! The hub's WebSocket server as an echo, for Autobahn's cases: the upgrade is done here by hand,
-//! every frame after it is the hub's own business.
+//! The hub's frame decoder in a server that sends every message back, for Autobahn's cases. The upgrade
+//! and the echo are in this file; the decoder and the encoder are those of the hub.
 #![allow(clippy::print_stdout)]
 
 use std::io;
+use std::time::Duration;
 
-use deskticker::hub::broker::event_loop::Transport;
-use deskticker::hub::session::websocket;
-use hyper::body::Bytes;
+use deskticker::hub::session::websocket::{Decoder, Message, PONG, TEXT, close, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
@@ -45,6 +45,48 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
          Sec-WebSocket-Accept: {accept}\r\n\r\n"
     );
     stream.write_all(answer.as_bytes()).await?;
-    websocket::echo(Transport::Tcp(stream), Bytes::new()).await;
-    Ok(())
+    echo(stream).await
+}
+
+/// Sends every text and binary message back until the connection ends.
+async fn echo(mut stream: TcpStream) -> io::Result<()> {
+    let mut decoder = Decoder::new(16 << 20);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        let mut input = &buffer[..count];
+        let (mut out, mut ended) = (Vec::new(), false);
+        loop {
+            match decoder.decode(&mut input) {
+                Ok(None) => break,
+                Ok(Some(Message::Text(said))) => out.extend(frame(TEXT, said.as_bytes())),
+                Ok(Some(Message::Binary(said))) => {
+                    out.extend(frame(OpCode::Data(Data::Binary), &said));
+                }
+                Ok(Some(Message::Ping(payload))) => out.extend(frame(PONG, &payload)),
+                Ok(Some(Message::Pong)) => {}
+                Ok(Some(Message::Close(code))) => {
+                    out.extend(close(code));
+                    ended = true;
+                }
+                Err(fault) => {
+                    out.extend(close(Some(fault.code())));
+                    ended = true;
+                }
+            }
+        }
+        stream.write_all(&out).await?;
+        if ended {
+            // The kernel resets a connection that is closed with unread bytes, and the client would
+            // not get the close frame. This loop therefore reads the remaining bytes first.
+            let drained = async { while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {} };
+            tokio::time::timeout(Duration::from_millis(200), drained)
+                .await
+                .ok();
+            return Ok(());
+        }
+    }
 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use deskticker::demo;
 use deskticker::display::BusFault;
 use deskticker::doctor::{self, BusProbe, CheckContext, CheckState, Finding, Redactor};
-use deskticker::hub::{self, Hub};
+use deskticker::hub::Hub;
 use deskticker::market::Calendar;
 use deskticker::secret::{Environment, Secret};
 use deskticker::simulator::{Simulator, SimulatorSettings};
@@ -201,7 +202,7 @@ pub fn simulated() -> Background<(SocketAddr, Hub, Simulator)> {
             ..SimulatorSettings::default()
         };
         let token = Secret::new(TOKEN).unwrap();
-        let setup = hub::simulated::setup(settings, &token, Clock::system()).await;
+        let setup = demo::simulated_hub(settings, &token, Clock::system()).await;
         let (setup, simulator) = setup.unwrap();
         let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap())
             .await

@@ -60,7 +60,7 @@ impl FanoutUnderTest {
     pub async fn with(cluster: Cluster, limits: Limits) -> Self {
         let (reports, inbox) = mpsc::channel(64);
         let (wanted, interest) = watch::channel(Interest::new());
-        let authenticator = Arc::new(Authenticator::single(device(), TOKEN));
+        let authenticator = Arc::new(Authenticator::single(device(), TOKEN).unwrap());
         let metrics = Arc::new(Metrics::default());
         let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, Utc(1_795_444_200_000)));
         let (fanout, acceptor) = Fanout::new(

@@ -108,29 +108,23 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             return Err(format!("unknown command {other:?}; expected run or token").into());
         }
     };
-    let stray = |given: bool, what: &str| match given {
-        true => Err(lexopt::Error::from(format!(
-            "this command has no option {what}"
-        ))),
-        false => Ok(()),
-    };
-    match change {
-        Some(change) => {
-            stray(listen.is_some(), "--listen")?;
-            stray(simulate, "--simulate")?;
-            Ok(Command::Token {
-                change,
-                file,
-                config,
-            })
-        }
-        None => {
-            stray(file.is_some(), "--file")?;
-            if !simulate {
-                return Ok(Command::Run { config, listen });
-            }
-            stray(config.is_some(), "--config")?;
-            Ok(Command::Simulate { listen })
-        }
+    let is_token = change.is_some();
+    let strays = [
+        ("--listen", is_token && listen.is_some()),
+        ("--simulate", is_token && simulate),
+        ("--file", !is_token && file.is_some()),
+        ("--config", !is_token && simulate && config.is_some()),
+    ];
+    if let Some((stray, _)) = strays.iter().find(|(_, given)| *given) {
+        return Err(format!("this command has no option {stray}").into());
     }
+    Ok(match change {
+        Some(change) => Command::Token {
+            change,
+            file,
+            config,
+        },
+        None if simulate => Command::Simulate { listen },
+        None => Command::Run { config, listen },
+    })
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deskticker::demo;
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry::{self, RegistryFile};
 use deskticker::hub::config::{self, Devices, HubConfig};
@@ -20,7 +21,7 @@ use deskticker::hub::server::limits::Limits;
 use deskticker::hub::server::tls::Tls;
 use deskticker::hub::{self, HubSettings, HubSetup};
 use deskticker::logging::LogWriter;
-use deskticker::market::{Calendar, Cluster};
+use deskticker::market::Calendar;
 use deskticker::net::connector::Connector;
 use deskticker::secret::{Environment, Secret};
 use deskticker::simulator::{self, InjectedFault};
@@ -35,20 +36,16 @@ use arguments::{Command, TokenCommand};
 /// The longest wait for blocked log output at the exit.
 const LOG_LIMIT: Duration = Duration::from_millis(200);
 
-/// The reason for an exit code other than 0 (sysexits.h).
-enum ExitReason {
-    Usage(String),
-    Config(String),
-    Other(String),
-}
+/// The reason for an exit code other than 0 (sysexits.h): the code and a message.
+struct ExitReason(u8, String);
 
 impl ExitReason {
     fn config(error: impl std::fmt::Display) -> Self {
-        ExitReason::Config(error.to_string())
+        ExitReason(78, error.to_string())
     }
 
     fn other(error: impl std::fmt::Display) -> Self {
-        ExitReason::Other(error.to_string())
+        ExitReason(1, error.to_string())
     }
 }
 
@@ -56,19 +53,15 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("deskticker-hub: {panic}; please report this");
     }));
-    let (code, message) = match arguments().and_then(perform) {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(ExitReason::Usage(message)) => (64, format!("{message}\nTry: deskticker-hub --help")),
-        Err(ExitReason::Config(message)) => (78, message),
-        Err(ExitReason::Other(message)) => (1, message),
-    };
-    eprintln!("deskticker-hub: {message}");
-    ExitCode::from(code)
-}
-
-fn arguments() -> Result<Command, ExitReason> {
-    arguments::parse(lexopt::Parser::from_env())
-        .map_err(|error| ExitReason::Usage(error.to_string()))
+    let arguments = arguments::parse(lexopt::Parser::from_env())
+        .map_err(|error| ExitReason(64, format!("{error}\nTry: deskticker-hub --help")));
+    match arguments.and_then(perform) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(ExitReason(code, message)) => {
+            eprintln!("deskticker-hub: {message}");
+            ExitCode::from(code)
+        }
+    }
 }
 
 fn perform(command: Command) -> Result<(), ExitReason> {
@@ -78,15 +71,19 @@ fn perform(command: Command) -> Result<(), ExitReason> {
             change,
             file,
             config,
-        } => {
-            let journal = LogWriter::to_stderr("warn").map_err(ExitReason::other)?;
-            let outcome = token(change, file, config.as_deref());
-            journal.finish(LOG_LIMIT);
-            outcome
-        }
-        Command::Run { config, listen } => served(run(config, listen)),
-        Command::Simulate { listen } => served(simulate(listen)),
+        } => logged("warn", || token(change, file, config.as_deref())),
+        Command::Run { config, listen } => logged("info", || served(run(config, listen))),
+        Command::Simulate { listen } => logged("info", || served(simulate(listen))),
     }
+}
+
+/// Runs a command with a log on standard error.
+fn logged(level: &str, command: impl FnOnce() -> Result<(), ExitReason>) -> Result<(), ExitReason> {
+    let journal = LogWriter::to_stderr(level).map_err(ExitReason::other)?;
+    let outcome = command();
+    // A blocked log output must not delay the exit for longer than this limit.
+    journal.finish(LOG_LIMIT);
+    outcome
 }
 
 /// Writes the text to standard output and flushes the output immediately.
@@ -100,7 +97,6 @@ fn say(text: &str) -> Result<(), ExitReason> {
 }
 
 fn served(service: impl Future<Output = Result<(), ExitReason>>) -> Result<(), ExitReason> {
-    let journal = LogWriter::to_stderr("info").map_err(ExitReason::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -108,8 +104,6 @@ fn served(service: impl Future<Output = Result<(), ExitReason>>) -> Result<(), E
     let outcome = runtime.block_on(service);
     // A DNS request without a response must not delay the exit.
     runtime.shutdown_background();
-    // A blocked log output must not delay the exit for longer than this limit.
-    journal.finish(LOG_LIMIT);
     outcome
 }
 
@@ -130,7 +124,7 @@ fn token(
             {
                 let mut builder = std::fs::DirBuilder::new();
                 let made = builder.recursive(true).mode(0o700).create(folder);
-                made.map_err(|error| ExitReason::Other(format!("{}: {error}", folder.display())))?;
+                made.map_err(|error| ExitReason(1, format!("{}: {error}", folder.display())))?;
             }
             let token = file.add(&name).map_err(ExitReason::other)?;
             // Standard output contains only the token, so that the user can redirect the token to a
@@ -170,7 +164,7 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
         Some(fixed) if usual => Authenticator::with_optional_file(file.clone(), fixed),
         fixed => Authenticator::new(Some(file.clone()), fixed.as_ref()),
     };
-    let authenticator = Arc::new(authenticator.map_err(ExitReason::Config)?);
+    let authenticator = Arc::new(authenticator.map_err(ExitReason::config)?);
     if authenticator.registry().borrow().is_empty() {
         log::warn!(
             "no display can connect yet: create a token for a display with `deskticker-hub token \
@@ -180,8 +174,8 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
         );
     }
     let connector = Connector::new(config.ca_file.as_deref())
-        .map_err(|error| ExitReason::Config(format!("ca_file: {error}")))?;
-    let (settings, current) = watch::channel(settings(&config).map_err(ExitReason::Config)?);
+        .map_err(|error| ExitReason(78, format!("ca_file: {error}")))?;
+    let (settings, current) = watch::channel(settings(&config).map_err(ExitReason::config)?);
     let supervisor = Supervisor::from_process();
     let setup = HubSetup {
         source: config.source.clone(),
@@ -196,24 +190,20 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
         supervisor: supervisor.clone(),
     };
     let listener = bind(listen.unwrap_or(config.listen), &config.limits).await?;
+    let clusters = config.clusters.iter().map(|cluster| cluster.path());
+    let clusters: Vec<&str> = clusters.collect();
     let scheme = if config.tls.is_some() { "wss" } else { "ws" };
     log::info!(
         "the hub is ready: clusters {}, upstream {}, listening on {scheme}://{}",
-        names(&config.clusters),
+        clusters.join(", "),
         config.source.endpoint,
         listener.local_addr().map_err(ExitReason::other)?
     );
     tokio::spawn(async move {
-        let mut config = config;
+        let path = path.as_deref();
         while hangups.recv().await.is_some() {
             supervisor.reloading();
-            read_again(
-                &mut config,
-                path.as_deref(),
-                &environment,
-                &authenticator,
-                &settings,
-            );
+            read_again(&config, path, &environment, &authenticator, &settings);
             supervisor.ready();
         }
     });
@@ -221,20 +211,15 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
     Ok(())
 }
 
-fn names(clusters: &[Cluster]) -> String {
-    let names: Vec<&str> = clusters.iter().map(|cluster| cluster.path()).collect();
-    names.join(", ")
-}
-
 fn settings(config: &HubConfig) -> Result<HubSettings, String> {
-    let tls = config.tls.as_ref();
+    let tls = match &config.tls {
+        Some((certificate, key)) => Some(Tls::load(certificate, key)),
+        None => None,
+    };
     Ok(HubSettings {
         origins: config.origins.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
-        tls: tls
-            .map(|(certificate, key)| Tls::load(certificate, key))
-            .transpose()
-            .map_err(|error| format!("tls: {error}"))?,
+        tls: tls.transpose().map_err(|error| format!("tls: {error}"))?,
         limits: config.limits.clone(),
     })
 }
@@ -242,7 +227,7 @@ fn settings(config: &HubConfig) -> Result<HubSettings, String> {
 /// Reloads the device registry and the settings after SIGHUP. An invalid file changes nothing. A
 /// changed setting that needs a restart causes a warning in the log.
 fn read_again(
-    config: &mut HubConfig,
+    config: &HubConfig,
     path: Option<&Path>,
     environment: &Environment,
     authenticator: &Authenticator,
@@ -264,48 +249,29 @@ fn read_again(
         }
     };
     current.send_replace(settings);
-    let client = |limits: &Limits| {
-        (
-            limits.authentication,
-            limits.subscriptions,
-            limits.channels,
-            limits.message,
-            limits.trades,
-        )
+    let fixed = |limits: &Limits| -> Vec<_> {
+        let values = limits.values();
+        values.filter(|(_, _, restart)| *restart).collect()
     };
+    let names: Vec<&str> = fixed(&new.limits).iter().map(|(name, ..)| *name).collect();
+    let limits = format!("limits: {}", names.join(", "));
+    let (source, rest) = (&config.source, &config.rest);
+    let devices = "devices (file, static token)";
     for (changed, what) in [
         (new.listen != config.listen, "listen"),
-        (new.source.endpoint != config.source.endpoint, "massive.url"),
-        (
-            new.rest.endpoint != config.rest.endpoint,
-            "massive.rest_url",
-        ),
-        (
-            new.source.secret != config.source.secret,
-            "the vendor's key",
-        ),
+        (new.source.endpoint != source.endpoint, "massive.url"),
+        (new.rest.endpoint != rest.endpoint, "massive.rest_url"),
+        (new.source.secret != source.secret, "the vendor's key"),
         (new.ca_file != config.ca_file, "massive.ca_file"),
         (new.clusters != config.clusters, "massive.clusters"),
-        (
-            new.devices != config.devices,
-            "devices (file, static token)",
-        ),
-        (
-            client(&new.limits) != client(&config.limits),
-            "limits: authentication, subscriptions, channels, message, trades",
-        ),
+        (new.devices != config.devices, devices),
+        (fixed(&new.limits) != fixed(&config.limits), &limits),
     ] {
         if changed {
             log::warn!("a changed setting takes effect only after a restart of the hub: {what}");
         }
     }
     log::info!("the settings have been read again");
-    *config = HubConfig {
-        origins: new.origins,
-        trusted_proxies: new.trusted_proxies,
-        tls: new.tls,
-        ..config.clone()
-    };
 }
 
 async fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener, ExitReason> {
@@ -317,18 +283,15 @@ async fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener, ExitR
             }
             _ => "",
         };
-        ExitReason::Other(format!("cannot listen on {address}: {error}{hint}"))
+        ExitReason(1, format!("cannot listen on {address}: {error}{hint}"))
     })
 }
 
 /// Raises the soft limit of open files. A connection needs one file descriptor, or three with TLS,
 /// and the usual soft limit is 1024.
-fn raise_file_limit(connections: usize) {
+fn raise_file_limit(connections: u64) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = u64::try_from(connections)
-        .unwrap_or(u64::MAX)
-        .saturating_mul(3)
-        .saturating_add(256);
+    let wanted = 3 * connections + 256;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= wanted) {
         return;
@@ -346,7 +309,6 @@ fn raise_file_limit(connections: usize) {
 /// A receiver that changes to true after SIGTERM, SIGINT or SIGQUIT. The hub then stops.
 fn until_signal() -> Result<watch::Receiver<bool>, ExitReason> {
     let (stop, stopped) = watch::channel(false);
-    let stop = Arc::new(stop);
     for kind in [
         SignalKind::terminate(),
         SignalKind::interrupt(),
@@ -380,16 +342,16 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
     };
     let token = given.as_deref().or(fresh.as_deref()).unwrap_or_default();
     let token = Secret::new(token)
-        .map_err(|reason| ExitReason::Config(format!("MASSIVE_PROXY_TOKEN: {reason}")))?;
+        .map_err(|reason| ExitReason(78, format!("MASSIVE_PROXY_TOKEN: {reason}")))?;
     let vendor = simulator::SimulatorSettings {
         values: true,
         ..simulator::SimulatorSettings::default()
     };
-    let (mut setup, simulator) = hub::simulated::setup(vendor, &token, Clock::system())
+    let (mut setup, simulator) = demo::simulated_hub(vendor, &token, Clock::system())
         .await
-        .map_err(ExitReason::Other)?;
+        .map_err(ExitReason::other)?;
     setup.supervisor = Supervisor::from_process();
-    let usual = || config::parse_listen(config::DEFAULT_LISTEN).map_err(ExitReason::Other);
+    let usual = || config::parse_listen(config::DEFAULT_LISTEN).map_err(ExitReason::other);
     let listener = bind(listen.map_or_else(usual, Ok)?, &Limits::default()).await?;
     let address = listener.local_addr().map_err(ExitReason::other)?;
     say(&how_to_join(address, fresh.as_deref()))?;
@@ -417,10 +379,7 @@ fn how_to_join(address: SocketAddr, token: Option<&str>) -> String {
         ip => ip,
     };
     let near = SocketAddr::new(host, address.port());
-    let token = token.map_or_else(
-        || "the value of MASSIVE_PROXY_TOKEN".to_owned(),
-        str::to_owned,
-    );
+    let token = token.unwrap_or("the value of MASSIVE_PROXY_TOKEN");
     format!(
         "Simulated prices, listening on {address} (press Ctrl-C to stop)
 The token: {token}

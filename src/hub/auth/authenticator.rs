@@ -44,8 +44,8 @@ pub struct Authenticator {
     known_devices: Mutex<KnownDevices>,
     registry: watch::Sender<Arc<HashSet<Device>>>,
     /// The signing key. The key is random at each start, so the tokens of an earlier process are
-    /// invalid. `None` on a machine without randomness, which cannot sign tokens.
-    key: Option<hmac::Key>,
+    /// invalid.
+    key: hmac::Key,
     /// The short-lived tokens that have been used, and their expiry times.
     used: Mutex<HashMap<Nonce, Moment>>,
     random: SystemRandom,
@@ -94,7 +94,7 @@ impl Authenticator {
     /// # Errors
     /// The file exists and cannot be read or is invalid, or the machine has no randomness.
     pub fn new(file: Option<PathBuf>, static_token: Option<&Secret>) -> Result<Self, String> {
-        let authenticator = Self::unread(file, static_token)?;
+        let authenticator = Self::with(file, static_token, Vec::new())?;
         authenticator.reload().map_err(|error| error.to_string())?;
         Ok(authenticator)
     }
@@ -106,50 +106,41 @@ impl Authenticator {
     /// # Errors
     /// The machine has no randomness.
     pub fn with_optional_file(file: PathBuf, static_token: &Secret) -> Result<Self, String> {
-        let authenticator = Self::unread(Some(file), Some(static_token))?;
+        let authenticator = Self::with(Some(file), Some(static_token), Vec::new())?;
         authenticator.check_file();
-        Ok(authenticator)
-    }
-
-    fn unread(file: Option<PathBuf>, static_token: Option<&Secret>) -> Result<Self, String> {
-        let authenticator = Self::with(
-            file.map(RegistryFile::new),
-            static_token.map(|token| registry::digest_of(token.reveal())),
-            Vec::new(),
-        );
-        if authenticator.key.is_none() {
-            return Err(NO_RANDOMNESS.into());
-        }
         Ok(authenticator)
     }
 
     /// Creates an authenticator for one device with this name and this token, for tests and
     /// benchmarks.
-    pub fn single(device: Device, token: &str) -> Self {
+    ///
+    /// # Errors
+    /// The machine has no randomness.
+    pub fn single(device: Device, token: &str) -> Result<Self, String> {
         let devices = vec![(device, registry::digest_of(token.trim()))];
-        let authenticator = Self::with(None, None, devices);
+        let authenticator = Self::with(None, None, devices)?;
         authenticator.publish(&lock(&authenticator.known_devices).devices);
-        authenticator
+        Ok(authenticator)
     }
 
     fn with(
-        file: Option<RegistryFile>,
-        static_token: Option<Digest>,
+        file: Option<PathBuf>,
+        static_token: Option<&Secret>,
         devices: Vec<(Device, Digest)>,
-    ) -> Self {
+    ) -> Result<Self, String> {
         let random = SystemRandom::new();
-        Self {
-            file,
-            static_token,
+        Ok(Self {
+            file: file.map(RegistryFile::new),
+            static_token: static_token.map(|token| registry::digest_of(token.reveal())),
             known_devices: Mutex::new(KnownDevices {
                 devices,
                 ..KnownDevices::default()
             }),
             registry: watch::Sender::new(Arc::default()),
-            key: hmac::Key::generate(hmac::HMAC_SHA256, &random).ok(),
+            key: hmac::Key::generate(hmac::HMAC_SHA256, &random).map_err(|_| NO_RANDOMNESS)?,
             used: Mutex::default(),
             random,
-        }
+        })
     }
 
     /// Removes every named device. The next read of the registry file restores its devices.
@@ -176,9 +167,8 @@ impl Authenticator {
             .ok()
             .and_then(|found| known_devices.devices.get(found))
             .map(|(device, _)| device.clone());
-        let static_token = self
-            .static_token
-            .is_some_and(|known| bool::from(known.as_slice().ct_eq(&digest)));
+        let is_static = |known: Digest| bool::from(known.as_slice().ct_eq(&digest));
+        let static_token = self.static_token.is_some_and(is_static);
         device.or_else(|| static_token.then(|| registry::STATIC.into()))
     }
 
@@ -206,21 +196,14 @@ impl Authenticator {
     /// The machine has no randomness, or the device is not registered any more.
     pub fn issue(&self, device: &Device, now: Now) -> Result<(String, i64), &'static str> {
         let mut nonce = Nonce::default();
-        let key = self.key.as_ref().ok_or(NO_RANDOMNESS)?;
         self.random.fill(&mut nonce).map_err(|_| NO_RANDOMNESS)?;
         let expires = now.monotonic + EPHEMERAL;
         // The expiry time is monotonic, because the wall clock may change. Only this process reads
         // the token, so a monotonic time is sufficient.
-        let payload = BASE64.encode(
-            format!(
-                "{} {} {device}",
-                expires.as_millis(),
-                HEXLOWER.encode(&nonce)
-            )
-            .as_bytes(),
-        );
+        let (millis, nonce) = (expires.as_millis(), HEXLOWER.encode(&nonce));
+        let payload = BASE64.encode(format!("{millis} {nonce} {device}").as_bytes());
         let known = self.known(device).ok_or("the device is no longer let in")?;
-        let signature = hmac::sign(key, &signed(&payload, &known));
+        let signature = hmac::sign(&self.key, &signed(&payload, &known));
         let token = format!("{payload}.{}", HEXLOWER.encode(signature.as_ref()));
         let lifetime = i64::try_from(EPHEMERAL.as_millis()).unwrap_or(i64::MAX);
         let utc = now.utc.map_or(0, |utc| utc.0);
@@ -254,11 +237,10 @@ impl Authenticator {
         // time does not reveal if the device exists.
         let known = self.known(name);
         let input = signed(payload, &known.unwrap_or_default());
-        hmac::verify(self.key.as_ref()?, &input, &signature).ok()?;
+        hmac::verify(&self.key, &input, &signature).ok()?;
         known?;
-        let device = Device::from(name);
-        (now.monotonic < expires).then_some(EphemeralToken {
-            device,
+        (now.monotonic < expires).then(|| EphemeralToken {
+            device: name.into(),
             expires,
             nonce,
         })
@@ -305,13 +287,10 @@ impl Authenticator {
             Err(error) => Some(error),
         };
         self.publish(&known_devices.devices);
-        match error {
-            Some(error) => Err(error),
-            None => {
-                known_devices.reported_error = None;
-                Ok(())
-            }
+        if error.is_none() {
+            known_devices.reported_error = None;
         }
+        error.map_or(Ok(()), Err)
     }
 
     fn publish(&self, devices: &[(Device, Digest)]) {
@@ -320,11 +299,7 @@ impl Authenticator {
             names.insert(registry::STATIC.into());
         }
         self.registry.send_if_modified(|registry| {
-            let left: Vec<&str> = registry
-                .iter()
-                .filter(|name| !names.contains(*name))
-                .map(|name| &**name)
-                .collect();
+            let left: Vec<&str> = registry.difference(&names).map(|name| &**name).collect();
             if !left.is_empty() {
                 log::info!("devices removed from the registry: {}", left.join(", "));
             }
@@ -353,7 +328,7 @@ impl Authenticator {
     }
 
     /// Checks the registry file at each [`POLL`] interval, until `stop` becomes true.
-    pub async fn watch(&self, clock: Clock, mut stop: watch::Receiver<bool>) {
+    pub async fn watch(self: Arc<Self>, clock: Clock, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
                 () = clock.sleep_until(clock.now().monotonic + POLL) => self.check_file(),

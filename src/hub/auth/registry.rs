@@ -45,9 +45,8 @@ pub type Digest = [u8; 32];
 
 /// Returns the SHA-256 of a token.
 pub fn digest_of(token: &str) -> Digest {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-    out
+    let digest = digest(&SHA256, token.as_bytes());
+    Digest::try_from(digest.as_ref()).unwrap_or_default()
 }
 
 /// Returns a new token: 256 random bits, in characters that need no escape in a URL.
@@ -95,7 +94,7 @@ pub struct DeviceRegistry {
     /// The devices and the hashes of their tokens.
     pub devices: Vec<(Device, Digest)>,
     /// The devices whose token is revoked.
-    pub revoked: Vec<Device>,
+    pub revoked: HashSet<Device>,
     /// The first invalid line. With an error, `devices` may be incomplete, but `revoked` is
     /// reliable.
     pub error: Option<RegistryError>,
@@ -129,10 +128,7 @@ impl RegistryFile {
     /// The file cannot be read. An invalid line is not an error here; [`DeviceRegistry::error`]
     /// contains it.
     pub fn read(&self) -> Result<DeviceRegistry, RegistryError> {
-        match self.text()? {
-            Some(text) => Ok(self.parse(&text)),
-            None => Ok(DeviceRegistry::default()),
-        }
+        Ok(self.parse(&self.text()?))
     }
 
     /// Adds a device and returns its new token. The file stores only the hash, so the token cannot
@@ -170,10 +166,8 @@ impl RegistryFile {
     /// The file is invalid or cannot be read.
     pub fn list(&self) -> Result<Vec<Device>, RegistryError> {
         let registry = self.read()?;
-        match registry.error {
-            Some(error) => Err(error),
-            None => Ok(registry.devices.into_iter().map(|(name, _)| name).collect()),
-        }
+        let names = registry.devices.into_iter().map(|(name, _)| name).collect();
+        registry.error.map_or(Ok(names), Err)
     }
 
     /// Revokes the token of a device, even if other lines of the file are invalid.
@@ -184,23 +178,13 @@ impl RegistryFile {
         check_name(name).map_err(|reason| self.error(None, reason))?;
         let replacement = format!("{name} {REVOKED}");
         self.edit(|text| {
-            let mut lines = Vec::new();
-            let mut found = false;
-            for line in text.lines() {
-                if !names(line, name) {
-                    lines.push(line);
-                    continue;
-                }
-                if !found {
-                    lines.push(&replacement);
-                }
-                found = true;
-            }
-            if found {
-                Ok(joined(&lines))
-            } else {
-                Err(self.error(None, format!("there is no device {name:?}")))
-            }
+            let mut lines: Vec<&str> = text.lines().collect();
+            let Some(place) = lines.iter().position(|line| names(line, name)) else {
+                return Err(self.error(None, format!("there is no device {name:?}")));
+            };
+            lines.retain(|line| !names(line, name));
+            lines.insert(place, &replacement);
+            Ok(joined(&lines))
         })
     }
 
@@ -212,11 +196,12 @@ impl RegistryFile {
         }
     }
 
-    fn text(&self) -> Result<Option<String>, RegistryError> {
+    /// Returns the text of the file. The text of a missing file is empty.
+    fn text(&self) -> Result<String, RegistryError> {
         let to_error = |error: std::io::Error| self.error(None, format!("cannot be read: {error}"));
         let file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
             Err(error) => return Err(to_error(error)),
         };
         let data = file.metadata().map_err(to_error)?;
@@ -231,7 +216,7 @@ impl RegistryFile {
         file.take(SIZE_LIMIT)
             .read_to_string(&mut text)
             .map_err(to_error)?;
-        Ok(Some(text))
+        Ok(text)
     }
 
     fn parse(&self, text: &str) -> DeviceRegistry {
@@ -245,13 +230,8 @@ impl RegistryFile {
         }
         // A revoked line has priority over a hash of the same device, in any order of the lines,
         // because an editor may have kept both.
-        let DeviceRegistry {
-            devices, revoked, ..
-        } = &mut registry;
-        if !revoked.is_empty() {
-            let revoked: HashSet<&Device> = revoked.iter().collect();
-            devices.retain(|(name, _)| !revoked.contains(name));
-        }
+        let revoked = &registry.revoked;
+        registry.devices.retain(|(name, _)| !revoked.contains(name));
         registry
     }
 
@@ -272,35 +252,37 @@ impl RegistryFile {
         // process ends.
         let lock = File::open(folder).map_err(to_error)?;
         flock(&lock, FlockOperation::LockExclusive).map_err(|error| to_error(error.into()))?;
-        let text = change(&self.text()?.unwrap_or_default())?;
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        let temporary = path.with_file_name(name);
-        // Under the lock, an existing temporary file is a remainder of a process that has ended.
-        if let Err(error) = std::fs::remove_file(&temporary)
-            && error.kind() != ErrorKind::NotFound
-        {
-            return Err(to_error(error));
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(to_error)?;
-        // Root adds devices, but the hub runs as another user and must be able to read the new
-        // file.
-        let owner = std::fs::metadata(&path).or_else(|_| lock.metadata());
-        if let Ok(owner) = owner
-            && rustix::process::geteuid().is_root()
-        {
-            fchown(&file, Some(owner.uid()), Some(owner.gid())).map_err(to_error)?;
-        }
-        file.write_all(text.as_bytes()).map_err(to_error)?;
-        file.sync_all().map_err(to_error)?;
-        std::fs::rename(&temporary, &path).map_err(to_error)?;
-        lock.sync_all().map_err(to_error)
+        let text = change(&self.text()?)?;
+        replace(&path, &text, &lock).map_err(to_error)
     }
+}
+
+/// Replaces a file with a new file that contains `text`. `lock` is the folder of the file, locked.
+fn replace(path: &Path, text: &str, lock: &File) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let temporary = path.with_file_name(name);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = match options.open(&temporary) {
+        // Under the lock, an existing temporary file is a remainder of a process that has ended.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&temporary)?;
+            options.open(&temporary)?
+        }
+        opened => opened?,
+    };
+    // Root adds devices, but the hub runs as another user and must be able to read the new file.
+    let owner = std::fs::metadata(path).or_else(|_| lock.metadata());
+    if let Ok(owner) = owner
+        && rustix::process::geteuid().is_root()
+    {
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    lock.sync_all()
 }
 
 impl DeviceRegistry {
@@ -317,7 +299,7 @@ impl DeviceRegistry {
             return Err(FORM.into());
         };
         if value == REVOKED {
-            self.revoked.push(name.into());
+            self.revoked.insert(name.into());
             return Ok(());
         }
         let digest = value

@@ -1,126 +1,123 @@
-//! The handling of client requests: `auth`, `ping`, `subscribe` and `unsubscribe`. This module
-//! checks the permissions and the limits of a client; it never stores state outside the broker.
+//! The responses to the requests `subscribe` and `unsubscribe`. Checks the channel names and the
+//! limits of a client; never changes a client.
 
 use std::collections::BTreeSet;
 
-use super::Broker;
+use super::clients::Clients;
 use super::delivery::ClientSlot;
-use crate::hub::session::client::ClientState;
-use crate::hub::session::protocol::{ClientRequest, StatusFrame, brief, channel};
-use crate::hub::session::websocket;
+use crate::hub::session::protocol::{StatusFrame, brief, channel};
+use crate::market::Channel;
 
-impl Broker {
-    pub(crate) fn refuse(&mut self, client_slot: ClientSlot, wrong: &str) {
-        self.metrics.refused_message.add(1);
-        self.send_status(client_slot, StatusFrame::one("error", wrong));
+/// The response to a request, and the new channels of the client.
+pub(super) struct TopicsChange {
+    pub(super) answer: StatusFrame,
+    pub(super) topics: BTreeSet<Channel>,
+    /// The number of channels that the hub refuses to subscribe to.
+    pub(super) refused: u64,
+}
+
+/// Checks the number of channel names in a request, and begins the response.
+fn begin(
+    clients: &Clients,
+    client_slot: ClientSlot,
+    names: &[String],
+) -> Result<TopicsChange, String> {
+    let most = clients.limits.subscriptions;
+    if names.is_empty() {
+        return Err("params name no channel".to_owned());
     }
-
-    pub(crate) fn handle_request(&mut self, client_slot: ClientSlot, request: ClientRequest) {
-        let member = matches!(&self.clients[client_slot], Some(client) if client.state == ClientState::Authenticated);
-        match request {
-            // Some client libraries always send an `auth` request, even after a token in the URL.
-            // An authenticated client gets a success without a check of the new token.
-            ClientRequest::Auth(_) if member => self.send_status(
-                client_slot,
-                StatusFrame::one("auth_success", "authenticated"),
-            ),
-            ClientRequest::Auth(token) => match self.authenticator.check(&token) {
-                Some(device) => self.mark_authenticated(client_slot, device),
-                None => {
-                    self.metrics.refused_token.add(1);
-                    log::info!("{}: the hub refused the token of a client", self.cluster);
-                    let status = StatusFrame::one("auth_failed", "authentication failed");
-                    self.close(client_slot, Some(1008), status);
-                }
-            },
-            ClientRequest::Ping => {
-                // The proxy sends a pong control frame, but a web page in a browser cannot see
-                // control frames. The hub therefore also sends a status event.
-                let mut frames = Vec::new();
-                websocket::pong(b"", &mut frames);
-                self.write(client_slot, &frames, 1);
-                self.send_status(client_slot, StatusFrame::one("pong", "pong"));
-            }
-            ClientRequest::Subscribe(_) | ClientRequest::Unsubscribe(_) if !member => {
-                self.refuse(
-                    client_slot,
-                    "not authenticated: send {\"action\":\"auth\",\"params\":\"TOKEN\"} first",
-                );
-            }
-            ClientRequest::Subscribe(names) | ClientRequest::Unsubscribe(names)
-                if names.is_empty() =>
-            {
-                self.refuse(client_slot, "params name no channel");
-            }
-            ClientRequest::Subscribe(names) | ClientRequest::Unsubscribe(names)
-                if names.len() > self.limits.subscriptions =>
-            {
-                let most = self.limits.subscriptions;
-                let wrong = format!("{} channels in one message; at most {most}", names.len());
-                self.refuse(client_slot, &wrong);
-            }
-            ClientRequest::Subscribe(names) => self.subscribe(client_slot, &names),
-            ClientRequest::Unsubscribe(names) => self.unsubscribe(client_slot, &names),
-        }
+    if names.len() as u64 > most {
+        return Err(format!(
+            "{} channels in one message; at most {most}",
+            names.len()
+        ));
     }
+    Ok(TopicsChange {
+        answer: StatusFrame::default(),
+        topics: clients.topics(client_slot),
+        refused: 0,
+    })
+}
 
-    fn subscribe(&mut self, client_slot: ClientSlot, names: &[String]) {
-        let mut topics = self.topics(client_slot);
-        let mut new_topics = BTreeSet::new();
-        let mut answer = StatusFrame::new();
-        // The number of channels that this message adds to the subscriptions of the cluster.
-        let mut new = 0;
-        for name in names {
-            let Some(channel) = channel(self.cluster, name) else {
-                self.metrics.refused_message.add(1);
-                answer.add("error", &format!("unknown channel: {}", brief(name)));
-                continue;
-            };
-            if !topics.contains(&channel) && topics.len() >= self.limits.subscriptions {
-                self.metrics.refused_message.add(1);
-                let most = self.limits.subscriptions;
-                answer.add(
-                    "error",
-                    &format!("not subscribed to: {name}: at most {most} channels"),
-                );
-                continue;
+/// Adds channels to the channels of a client. The vendor has not confirmed the channels
+/// `unanswered`.
+///
+/// # Errors
+/// Returns an error text for the client if the hub refuses the whole request.
+pub(super) fn subscribe(
+    clients: &Clients,
+    client_slot: ClientSlot,
+    names: &[String],
+    unanswered: &BTreeSet<Channel>,
+) -> Result<TopicsChange, String> {
+    let mut change = begin(clients, client_slot, names)?;
+    let (all, limits) = (&clients.subscriptions, &clients.limits);
+    let (most, most_of_all) = (limits.subscriptions, limits.channels);
+    let mut named = BTreeSet::new();
+    // The number of channels that this message adds to the subscriptions of the cluster.
+    let mut added = 0;
+    for name in names {
+        let topics = &mut change.topics;
+        let mut add = || {
+            let channel = channel(clients.cluster, name)
+                .ok_or_else(|| format!("unknown channel: {}", brief(name)))?;
+            let is_new = !topics.contains(&channel);
+            let is_new_to_all = is_new && !all.contains(&channel);
+            if is_new && topics.len() as u64 >= most {
+                return Err(format!(
+                    "not subscribed to: {name}: at most {most} channels"
+                ));
             }
-            if !topics.contains(&channel) && !self.wanted.contains(&channel) {
-                let most = self.limits.channels;
-                if self.wanted.len() + new >= most {
-                    self.metrics.refused_message.add(1);
-                    answer.add(
-                        "error",
-                        &format!(
-                            "not subscribed to: {name}: the hub holds as many channels as it may, {most}"
-                        ),
-                    );
-                    continue;
-                }
-                new += 1;
+            if is_new_to_all && (all.len() + added) as u64 >= most_of_all {
+                return Err(format!(
+                    "not subscribed to: {name}: the hub holds as many channels as it may, \
+                     {most_of_all}"
+                ));
             }
-            answer.add("success", &format!("subscribed to: {name}"));
-            new_topics.insert(channel.clone());
+            added += usize::from(is_new_to_all);
+            named.insert(channel.clone());
             topics.insert(channel);
-        }
-        self.add_unanswered(&new_topics, &mut answer);
-        self.send_status(client_slot, answer);
-        self.set_topics(client_slot, topics);
-    }
-
-    fn unsubscribe(&mut self, client_slot: ClientSlot, names: &[String]) {
-        let mut topics = self.topics(client_slot);
-        let mut answer = StatusFrame::new();
-        for name in names {
-            match channel(self.cluster, name) {
-                Some(channel) => {
-                    topics.remove(&channel);
-                    answer.add("success", &format!("unsubscribed to: {name}"));
-                }
-                None => answer.add("error", &format!("unknown channel: {}", brief(name))),
+            Ok(format!("subscribed to: {name}"))
+        };
+        match add() {
+            Ok(message) => change.answer.add("success", &message),
+            Err(message) => {
+                change.answer.add("error", &message);
+                change.refused += 1;
             }
         }
-        self.set_topics(client_slot, topics);
-        self.send_status(client_slot, answer);
     }
+    for channel in unanswered.intersection(&named) {
+        change.answer.add("error", &not_authorized(channel));
+    }
+    Ok(change)
+}
+
+/// Removes channels from the channels of a client.
+///
+/// # Errors
+/// Returns an error text for the client if the hub refuses the whole request.
+pub(super) fn unsubscribe(
+    clients: &Clients,
+    client_slot: ClientSlot,
+    names: &[String],
+) -> Result<TopicsChange, String> {
+    let mut change = begin(clients, client_slot, names)?;
+    for name in names {
+        let (status, message) = match channel(clients.cluster, name) {
+            Some(channel) => {
+                change.topics.remove(&channel);
+                ("success", format!("unsubscribed to: {name}"))
+            }
+            None => ("error", format!("unknown channel: {}", brief(name))),
+        };
+        change.answer.add(status, &message);
+    }
+    Ok(change)
+}
+
+/// Returns the vendor's text for a refused subscription, with the channel name added. The vendor's
+/// own text contains no channel name.
+pub(super) fn not_authorized(channel: &Channel) -> String {
+    format!("not authorized: {channel}")
 }

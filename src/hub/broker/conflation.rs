@@ -2,12 +2,12 @@
 //! Owns the frame buffers and reuses the buffers; never knows the recipients.
 
 use std::collections::VecDeque;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::time::Duration;
 
-use super::age;
-use super::channel_slot::{ChannelSlot, QueuedTrade};
+use super::age::{self, Arrival};
 use crate::hub::session::websocket;
+use crate::market::Channel;
 use crate::time::Moment;
 
 /// The maximum size of a frame payload, in bytes; only a frame with one very long event is larger.
@@ -22,6 +22,26 @@ const SHARED: usize = 8;
 /// the hub relays at once is younger.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// One channel with its newest event. `json` is empty before the first event, and each event reuses
+/// the buffer of `json`.
+#[derive(Debug)]
+pub(crate) struct ChannelSlot {
+    pub(crate) channel: Channel,
+    pub(crate) seq: u64,
+    pub(crate) json: Vec<u8>,
+    pub(crate) arrival: Arrival,
+    pub(crate) groups: Vec<usize>,
+}
+
+/// One trade, stored once for all subscribed clients.
+#[derive(Debug)]
+pub(crate) struct QueuedTrade {
+    pub(crate) seq: u64,
+    pub(crate) slot: usize,
+    pub(crate) json: Box<[u8]>,
+    pub(crate) arrival: Arrival,
+}
+
 /// The frames that are built for one group during one delivery.
 #[derive(Debug, Default)]
 pub(crate) struct FrameCache {
@@ -32,11 +52,11 @@ pub(crate) struct FrameCache {
     aged: Vec<u8>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct BuiltFrames {
-    /// The range of read positions (sequence numbers) for which these frames contain exactly the
-    /// unseen events.
-    seen: RangeInclusive<u64>,
+    /// The first and the last read position (sequence number) for which these frames contain
+    /// exactly the unseen events.
+    seen: (u64, u64),
     pub(crate) bytes: Vec<u8>,
     /// The number of frames in `bytes`.
     pub(crate) count: u64,
@@ -70,7 +90,7 @@ impl FrameCache {
     ) -> &BuiltFrames {
         let known = self.made[..self.used]
             .iter()
-            .position(|made| made.seen.contains(&seen));
+            .position(|made| (made.seen.0..=made.seen.1).contains(&seen));
         let at = known.unwrap_or_else(|| self.make(seen, held, slots, trades, now));
         &self.made[at]
     }
@@ -125,19 +145,14 @@ impl FrameCache {
             }
         }
         if self.used == self.made.len() {
-            self.made.push(BuiltFrames {
-                seen: 0..=0,
-                bytes: Vec::new(),
-                count: 0,
-                trades: 0,
-            });
+            self.made.push(BuiltFrames::default());
         }
         let at = self.used;
         // The entry at index `SHARED` is never found by a search. The next unshared read position
         // overwrites this entry.
         self.used = (self.used + 1).min(SHARED);
         let made = &mut self.made[at];
-        made.seen = first..=last;
+        made.seen = (first, last);
         made.trades = waiting;
         made.bytes.clear();
         let events = self.picks.iter().map(|(_, pick)| match pick {
@@ -178,7 +193,7 @@ fn write<'a>(events: impl Iterator<Item = &'a [u8]> + Clone, into: &mut Vec<u8>)
             length += 1 + event.len();
             fitting += 1;
         }
-        websocket::text_head(length, into);
+        websocket::head(websocket::TEXT, length, into);
         for at in 0..fitting {
             into.push(if at == 0 { b'[' } else { b',' });
             into.extend(rest.next().unwrap_or_default());

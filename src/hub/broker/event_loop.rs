@@ -9,13 +9,16 @@ use hyper::body::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use super::Broker;
-use super::delivery::PublishOutcome;
+use super::clients::Clients;
+use super::upstream_view::UpstreamView;
 use crate::hub::auth::authenticator::Authenticator;
 use crate::hub::auth::registry::Device;
 use crate::hub::metrics::Metrics;
 use crate::hub::server::limits::Limits;
+use crate::hub::session::client::{ClientId, ClientInput};
+use crate::hub::session::protocol::StatusFrame;
 pub use crate::hub::session::transport::Transport;
-use crate::hub::{Interest, RelayedEvent, UpstreamEvent};
+use crate::hub::{Interest, UpstreamEvent};
 use crate::market::Cluster;
 use crate::systemd::Heartbeat;
 use crate::time::{Clock, Moment};
@@ -57,34 +60,23 @@ impl Acceptor {
     }
 }
 
-/// The inputs, outputs and settings of the event loop of one cluster.
+/// The event loop of one cluster, with its inputs and outputs.
 #[derive(Debug)]
 pub struct Fanout {
-    /// The cluster that the event loop serves.
-    pub cluster: Cluster,
-    /// The events from the upstream of the cluster.
-    pub reports: mpsc::Receiver<UpstreamEvent>,
-    /// The sender of the subscriptions of all clients together; the upstream is the receiver.
-    pub interest: watch::Sender<Interest>,
-    /// The authenticator, which checks tokens and reports revoked devices.
-    pub authenticator: Arc<Authenticator>,
-    /// The limits for each client and for the cluster.
-    pub limits: Limits,
-    /// The metrics, which all clusters share.
-    pub metrics: Arc<Metrics>,
-    /// The monotonic clock and the wall clock of the hub.
-    pub clock: Clock,
     /// The heartbeat that reports to systemd that the event loop runs. The default heartbeat sends
     /// nothing.
     pub heartbeat: Heartbeat,
-    /// True if the hub announces simulated prices to clients before the upstream reports simulated
-    /// prices. The default is false.
-    pub simulated: bool,
+    broker: Broker,
+    reports: mpsc::Receiver<UpstreamEvent>,
+    interest: watch::Sender<Interest>,
     pending_clients: mpsc::Receiver<PendingClient>,
+    inputs: mpsc::Receiver<(ClientId, ClientInput)>,
 }
 
 impl Fanout {
-    /// Creates an event loop and the acceptor that passes new clients to the event loop.
+    /// Creates an event loop and the acceptor that passes new clients to the event loop. `reports`
+    /// are the events from the upstream of the cluster. `interest` sends the subscriptions of all
+    /// clients together to the upstream. All clusters share the metrics.
     pub fn new(
         cluster: Cluster,
         reports: mpsc::Receiver<UpstreamEvent>,
@@ -95,101 +87,75 @@ impl Fanout {
         clock: Clock,
     ) -> (Self, Acceptor) {
         let (acceptor, pending_clients) = mpsc::channel(1024);
-        (
-            Self {
-                cluster,
-                reports,
-                interest,
+        let (input_sender, inputs) = mpsc::channel(1024);
+        let fanout = Self {
+            heartbeat: Heartbeat::default(),
+            broker: Broker {
+                clients: Clients::new(cluster, limits, metrics, clock, input_sender),
+                upstream: UpstreamView::default(),
                 authenticator,
-                limits,
-                metrics,
-                clock,
-                heartbeat: Heartbeat::default(),
-                simulated: false,
-                pending_clients,
             },
-            Acceptor(acceptor),
-        )
+            reports,
+            interest,
+            pending_clients,
+            inputs,
+        };
+        (fanout, Acceptor(acceptor))
+    }
+
+    /// Announces simulated prices to clients before the upstream reports simulated prices.
+    pub fn announce_simulated(&mut self, simulated: bool) {
+        self.broker.upstream.simulated = simulated;
     }
 
     /// Runs until `stop` is true or the sender of `stop` is dropped. Then closes every client with
     /// close code 1012 (service restart).
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let (input_sender, mut inputs) = mpsc::channel(1024);
         let Self {
-            cluster,
+            mut heartbeat,
+            mut broker,
             mut reports,
             interest,
-            authenticator,
-            limits,
-            metrics,
-            clock,
-            mut heartbeat,
-            simulated,
             mut pending_clients,
+            mut inputs,
         } = self;
-        let mut registry = authenticator.registry();
-        let mut broker = Broker::new(
-            cluster,
-            authenticator,
-            limits,
-            metrics.clone(),
-            clock.clone(),
-            input_sender,
-        );
-        broker.simulated = simulated;
+        let clock = broker.clients.clock.clone();
+        let mut registry = broker.authenticator.registry();
         // `paced` is the earliest time of the next delivery. `checked` is the time of the last
         // liveness check.
         let mut paced = Moment::ZERO;
         let mut checked = Moment::ZERO;
-        let (mut reporting, mut policed) = (true, true);
         loop {
-            let mut due = if broker.last_values.is_dirty() {
-                paced
-            } else {
-                Moment::NEVER
-            };
-            if !broker.is_empty() || broker.wanted.is_lingering() {
+            let mut due = heartbeat.due();
+            if broker.clients.last_values.is_dirty() {
+                due = due.min(paced);
+            }
+            if !broker.clients.is_empty() || broker.clients.subscriptions.is_lingering() {
                 due = due.min(checked + HOUSEKEEPING_INTERVAL);
             }
-            due = due.min(heartbeat.due());
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                report = reports.recv(), if reporting => match report {
-                    Some(report) => {
-                        let mut next = Some(report);
-                        for _ in 0..BATCH_LIMIT {
-                            let Some(report) = next.take() else { break };
-                            apply_upstream_event(&mut broker, &metrics, report);
-                            next = reports.try_recv().ok();
-                        }
-                        if let Some(report) = next {
-                            apply_upstream_event(&mut broker, &metrics, report);
-                        }
+                Some(report) = reports.recv() => {
+                    broker.upstream.handle_report(report, &mut broker.clients);
+                    for _ in 0..BATCH_LIMIT {
+                        let Ok(report) = reports.try_recv() else { break };
+                        broker.upstream.handle_report(report, &mut broker.clients);
                     }
-                    None => reporting = false,
-                },
+                }
                 Some((client_id, heard)) = inputs.recv() => {
-                    broker.handle_client_input(client_id, heard);
+                    broker.handle_input(client_id, heard);
                     for _ in 0..BATCH_LIMIT {
                         let Ok((client_id, heard)) = inputs.try_recv() else { break };
-                        broker.handle_client_input(client_id, heard);
+                        broker.handle_input(client_id, heard);
                     }
                 }
-                pending_client = pending_clients.recv(), if !pending_clients.is_closed() || !pending_clients.is_empty() => {
-                    if let Some(pending_client) = pending_client {
-                        broker.admit(pending_client);
-                    }
-                }
-                changed = registry.changed(), if policed => {
-                    policed = changed.is_ok();
-                    broker.disconnect_revoked();
-                }
+                Some(pending_client) = pending_clients.recv() => broker.admit(pending_client),
+                Ok(()) = registry.changed() => broker.disconnect_revoked(),
                 () = clock.sleep_until(due) => {}
             }
             let now = clock.now().monotonic;
-            if broker.last_values.is_dirty() && now >= paced {
-                let frames = broker.deliver_pending();
+            if broker.clients.last_values.is_dirty() && now >= paced {
+                let frames = broker.clients.deliver(None);
                 paced = pace(now, clock.now().monotonic, frames);
             }
             if now >= checked + HOUSEKEEPING_INTERVAL {
@@ -197,7 +163,7 @@ impl Fanout {
                 broker.housekeeping();
             }
             heartbeat.beat(now);
-            if let Some(wanted) = broker.new_interest() {
+            if let Some(wanted) = broker.clients.new_interest() {
                 interest.send_if_modified(|known| {
                     let changed = *known != wanted;
                     *known = wanted;
@@ -205,12 +171,12 @@ impl Fanout {
                 });
             }
         }
-        broker.close_all();
+        broker.clients.close_all(1012, &StatusFrame::default());
         let farewells = async {
-            while !broker.is_empty()
+            while !broker.clients.is_empty()
                 && let Some((client_id, heard)) = inputs.recv().await
             {
-                broker.handle_client_input(client_id, heard);
+                broker.handle_input(client_id, heard);
             }
         };
         // This limit uses real time and not `clock`, because the process that stops the hub also
@@ -228,32 +194,4 @@ fn pace(begun: Moment, ended: Moment, frames: u64) -> Moment {
     let gathered = begun + Duration::from_millis((frames / 50).min(20));
     let rested = ended + Duration::from_millis((frames / 256).min(4));
     gathered.max(rested)
-}
-
-fn apply_upstream_event(broker: &mut Broker, metrics: &Metrics, report: UpstreamEvent) {
-    match report {
-        UpstreamEvent::Up { simulated } => broker.upstream_up(simulated),
-        UpstreamEvent::Down(reason) => broker.upstream_down(reason),
-        UpstreamEvent::Barred => broker.upstream_barred(),
-        UpstreamEvent::Unanswered(channel) => broker.upstream_unanswered(channel),
-        UpstreamEvent::Events(events) => {
-            metrics.events_in.add(events.len() as u64);
-            broker.answered(&events);
-            let mut conflated = 0;
-            for event in &events {
-                let RelayedEvent {
-                    channel,
-                    json,
-                    arrival,
-                } = event;
-                conflated += u64::from(
-                    broker.last_values.publish(channel, json, *arrival) != PublishOutcome::Kept,
-                );
-                if broker.last_values.should_flush_trades() {
-                    broker.deliver_pending();
-                }
-            }
-            metrics.events_conflated.add(conflated);
-        }
-    }
 }

@@ -12,8 +12,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::channel_slot::{ChannelSlot, QueuedTrade};
-use super::conflation::{self, FrameCache};
+use super::conflation::{self, ChannelSlot, FrameCache, QueuedTrade};
 use super::delivery::{ClientSlot, Delivery, DeliveryOutcome, Group, Member, PublishOutcome};
 use crate::hub::Arrival;
 use crate::market::{Channel, ChannelKind};
@@ -30,16 +29,13 @@ pub struct LastValueCache {
     by_topics: HashMap<Arc<[Channel]>, usize>,
     /// The groups with a wildcard subscription, by kind. The groups that hold a channel by name are
     /// in the slot of the channel; the slot exists as long as any group holds the channel.
-    wildcard_groups: HashMap<ChannelKind, Vec<usize>>,
+    wildcard_groups: Vec<(ChannelKind, usize)>,
     members: Vec<Option<Member>>,
     free_client_slots: Vec<ClientSlot>,
     /// The queued trades, oldest first. After a delivery, the queue is empty if no client is held.
     trades: VecDeque<QueuedTrade>,
     /// The maximum number of trades that may wait for one client.
     trade_limit: usize,
-    /// The number of trades since the last delivery.
-    pending_trades: usize,
-    held: usize,
     seq: u64,
     swept: u64,
     dirty: Vec<usize>,
@@ -58,13 +54,11 @@ impl LastValueCache {
             groups: vec![Group::default()],
             free_groups: Vec::new(),
             by_topics: HashMap::from([(Arc::default(), 0)]),
-            wildcard_groups: HashMap::new(),
+            wildcard_groups: Vec::new(),
             members: Vec::new(),
             free_client_slots: Vec::new(),
             trades: VecDeque::new(),
             trade_limit: trade_limit.max(1),
-            pending_trades: 0,
-            held: 0,
             seq: 0,
             swept: 0,
             dirty: Vec::new(),
@@ -95,7 +89,6 @@ impl LastValueCache {
         let Some(member) = self.members[client_slot].take() else {
             return;
         };
-        self.held -= usize::from(member.held);
         self.leave_group(member);
         self.free_client_slots.push(client_slot);
     }
@@ -135,15 +128,13 @@ impl LastValueCache {
         missing.sort_unstable_by_key(|slot| slot.seq);
         let count = conflation::replay(&missing, now, replay);
 
+        let covered = &self.groups[group].slots;
         let unseen = self
             .trades
             .iter()
-            .rev()
-            .take_while(|trade| trade.seq > member.seen);
-        let slots = &self.groups[group].slots;
-        let unseen = unseen
-            .filter(|trade| slots.binary_search(&trade.slot).is_ok())
-            .count() as u64;
+            .filter(|trade| trade.seq > member.seen && covered.binary_search(&trade.slot).is_ok());
+        let unseen = unseen.count() as u64;
+        let is_dirty = unseen > 0 || covered.iter().any(|&id| slots[id].seq > member.seen);
         self.leave_group(member);
         let to = &mut self.groups[group];
         self.members[client_slot] = Some(Member {
@@ -153,12 +144,7 @@ impl LastValueCache {
             ..member
         });
         to.members.push(client_slot);
-        if self.groups[group]
-            .slots
-            .iter()
-            .any(|&id| self.slots[id].seq > member.seen)
-            || unseen > 0
-        {
+        if is_dirty {
             self.mark_dirty(group);
         }
         count
@@ -167,20 +153,13 @@ impl LastValueCache {
     /// Stores an event with its receive time, and marks the subscribed groups for the next
     /// delivery.
     pub fn publish(&mut self, channel: &Channel, json: &[u8], arrival: Arrival) -> PublishOutcome {
+        let mut wildcards = self.wildcard_groups.iter();
         let id = match self.by_channel.get(channel) {
             Some(&id) => id,
-            None => {
-                // A channel that a client holds by name always has a slot. Only a wildcard can
-                // cover a channel without a slot.
-                if self
-                    .wildcard_groups
-                    .get(&channel.kind)
-                    .is_none_or(Vec::is_empty)
-                {
-                    return PublishOutcome::Unwanted;
-                }
-                self.slot(channel)
-            }
+            // A channel that a client holds by name always has a slot. Only a wildcard can cover a
+            // channel without a slot.
+            None if wildcards.any(|(kind, _)| *kind == channel.kind) => self.slot(channel),
+            None => return PublishOutcome::Unwanted,
         };
         self.seq += 1;
         let groups = std::mem::take(&mut self.slots[id].groups);
@@ -217,7 +196,9 @@ impl LastValueCache {
     /// Returns true if half of the trade limit has arrived since the last delivery. With more
     /// waiting trades, all clients would soon exceed the limit.
     pub fn should_flush_trades(&self) -> bool {
-        self.pending_trades >= self.trade_limit.div_ceil(2)
+        let delivered = |trade: &QueuedTrade| trade.seq <= self.swept;
+        let pending = self.trades.len() - self.trades.partition_point(delivered);
+        pending >= self.trade_limit.div_ceil(2)
     }
 
     /// Delivers the unseen events through `give` to each client that can take frames. A held client
@@ -237,18 +218,15 @@ impl LastValueCache {
         }
         self.frames.clear();
         self.swept = self.seq;
-        self.pending_trades = 0;
-        if self.held == 0 && !self.trades.is_empty() {
+        if !self.trades.is_empty() && !self.members.iter().flatten().any(|member| member.held) {
             self.trades.clear();
         }
     }
 
     /// Stops the deliveries to a client until [`LastValueCache::release`].
     pub fn hold(&mut self, client_slot: ClientSlot) {
-        if let Some(member) = &mut self.members[client_slot]
-            && !std::mem::replace(&mut member.held, true)
-        {
-            self.held += 1;
+        if let Some(member) = &mut self.members[client_slot] {
+            member.held = true;
         }
     }
 
@@ -259,10 +237,8 @@ impl LastValueCache {
         now: Moment,
         mut give: impl FnMut(ClientSlot, Delivery<'_>) -> DeliveryOutcome,
     ) {
-        if let Some(member) = &mut self.members[client_slot]
-            && std::mem::take(&mut member.held)
-        {
-            self.held -= 1;
+        if let Some(member) = &mut self.members[client_slot] {
+            member.held = false;
         }
         self.frames.clear();
         self.serve(client_slot, now, &mut give);
@@ -277,7 +253,6 @@ impl LastValueCache {
             slot.json.clear();
         }
         self.trades.clear();
-        self.pending_trades = 0;
         for group in &mut self.groups {
             group.trades = 0;
         }
@@ -339,7 +314,6 @@ impl LastValueCache {
                 == DeliveryOutcome::Enough
         {
             member.held = true;
-            self.held += 1;
         }
     }
 
@@ -352,7 +326,6 @@ impl LastValueCache {
             json: json.into(),
             arrival,
         });
-        self.pending_trades += 1;
         if self.trades.len() > 4 * self.trade_limit {
             self.trades.pop_front();
         }
@@ -380,13 +353,12 @@ impl LastValueCache {
         };
         let free = self.free_slots.pop();
         let id = free.unwrap_or(self.slots.len());
-        if let Some(wildcard_groups) = self.wildcard_groups.get(&channel.kind) {
-            slot.groups.clone_from(wildcard_groups);
-            for &at in wildcard_groups {
-                let slots = &mut self.groups[at].slots;
-                if let Err(place) = slots.binary_search(&id) {
-                    slots.insert(place, id);
-                }
+        let wildcards = self.wildcard_groups.iter();
+        for &(_, at) in wildcards.filter(|(kind, _)| *kind == channel.kind) {
+            slot.groups.push(at);
+            let slots = &mut self.groups[at].slots;
+            if let Err(place) = slots.binary_search(&id) {
+                slots.insert(place, id);
             }
         }
         match free {
@@ -425,10 +397,7 @@ impl LastValueCache {
             self.slots[id].groups.push(group);
         }
         for topic in topics.iter().filter(|topic| topic.is_wildcard()) {
-            self.wildcard_groups
-                .entry(topic.kind)
-                .or_default()
-                .push(group);
+            self.wildcard_groups.push((topic.kind, group));
         }
         let topics: Arc<[Channel]> = topics.into();
         self.by_topics.insert(topics.clone(), group);
@@ -453,11 +422,8 @@ impl LastValueCache {
         for id in std::mem::take(&mut group.slots) {
             self.slots[id].groups.retain(|&other| other != member.group);
         }
-        for topic in group.topics.iter().filter(|topic| topic.is_wildcard()) {
-            if let Some(wildcard_groups) = self.wildcard_groups.get_mut(&topic.kind) {
-                wildcard_groups.retain(|&other| other != member.group);
-            }
-        }
+        self.wildcard_groups
+            .retain(|&(_, other)| other != member.group);
         self.by_topics.remove(&group.topics);
         group.topics = Arc::default();
         group.trades = 0;

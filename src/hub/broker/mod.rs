@@ -1,8 +1,8 @@
-//! The broker of one cluster. Owns the clients, the last-value cache and the subscriptions, and
-//! decides the messages for each client; never waits for a client.
+//! The broker of one cluster: decides the messages for each client, from the requests of the clients
+//! and the reports of the upstream. Never waits for a client.
 
 pub(crate) mod age;
-pub(crate) mod channel_slot;
+pub(crate) mod clients;
 pub(crate) mod commands;
 pub(crate) mod conflation;
 pub mod delivery;
@@ -10,159 +10,50 @@ pub mod event_loop;
 pub mod last_value;
 pub(crate) mod liveness;
 pub(crate) mod subscriptions;
-pub(crate) mod upstream_status;
+pub(crate) mod upstream_view;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::mpsc;
-
-use super::Interest;
 use super::auth::authenticator::Authenticator;
 use super::auth::registry::Device;
-use super::broker::delivery::{ClientSlot, Delivery, DeliveryOutcome};
-use super::broker::event_loop::PendingClient;
-use super::broker::last_value::LastValueCache;
-use super::broker::subscriptions::ClientSubscriptions;
-use super::broker::upstream_status::denied_frame;
-use super::metrics::Metrics;
-use super::server::limits::Limits;
-use super::session::client::{
-    Client, ClientId, ClientInput, ClientSocket, ClientState, WriteOutcome, listen,
-};
+use super::session::client::{Client, ClientId, ClientInput, ClientState, WriteOutcome};
 use super::session::protocol::{ClientRequest, StatusFrame};
-use super::session::websocket;
-use crate::market::{Channel, Cluster};
-use crate::net::failure::Failure;
-use crate::time::{Clock, Moment};
+use super::session::websocket::{self, Message};
+use clients::Clients;
+use commands::TopicsChange;
+use delivery::ClientSlot;
+use event_loop::PendingClient;
+use liveness::LivenessAction;
+use upstream_view::UpstreamView;
 
-/// The time limit for a client to answer a close frame.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// The upstream status of the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum UpstreamStatus {
-    /// The upstream has reported nothing yet, or no client needs the upstream.
-    Idle,
-    Up,
-    Down(Failure),
-    /// The vendor refuses the whole cluster: the key is wrong, or the plan does not include the
-    /// cluster.
-    Denied,
-}
-
-/// The state of one cluster: its clients, subscriptions, last values and upstream status.
+/// The broker of one cluster, with the clients and its view of the upstream.
 #[derive(Debug)]
 pub(super) struct Broker {
-    pub(super) cluster: Cluster,
-    pub(super) authenticator: Arc<Authenticator>,
-    pub(super) limits: Limits,
-    pub(super) metrics: Arc<Metrics>,
-    clock: Clock,
-    input_sender: mpsc::Sender<(ClientId, ClientInput)>,
-    pub(super) last_values: LastValueCache,
-    pub(super) wanted: ClientSubscriptions,
-    /// The clients, indexed by client slot.
-    pub(super) clients: Vec<Option<Client>>,
-    count: usize,
-    /// The number of clients since the start. The number makes each client ID unique.
-    number: u64,
-    pub(super) upstream: UpstreamStatus,
-    pub(super) simulated: bool,
-    /// The channels that the upstream requested twice on the current connection without a
-    /// confirmation from the vendor.
-    pub(super) unanswered: BTreeSet<Channel>,
-    /// True if the subscriptions have changed since the last call of `new_interest`.
-    pub(super) changed: bool,
-    buffer: Vec<u8>,
+    clients: Clients,
+    upstream: UpstreamView,
+    authenticator: Arc<Authenticator>,
 }
 
 impl Broker {
-    pub(super) fn new(
-        cluster: Cluster,
-        authenticator: Arc<Authenticator>,
-        limits: Limits,
-        metrics: Arc<Metrics>,
-        clock: Clock,
-        input_sender: mpsc::Sender<(ClientId, ClientInput)>,
-    ) -> Self {
-        Self {
-            cluster,
-            authenticator,
-            last_values: LastValueCache::new(limits.trades),
-            limits,
-            metrics,
-            clock,
-            input_sender,
-            wanted: ClientSubscriptions::default(),
-            clients: Vec::new(),
-            count: 0,
-            number: 0,
-            upstream: UpstreamStatus::Idle,
-            simulated: false,
-            unanswered: BTreeSet::new(),
-            changed: false,
-            buffer: Vec::new(),
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    pub(super) fn now(&self) -> Moment {
-        self.clock.now().monotonic
-    }
-
-    /// Returns the subscriptions of all clients together if they have changed since the last call.
-    pub(super) fn new_interest(&mut self) -> Option<Interest> {
-        std::mem::take(&mut self.changed).then(|| self.wanted.interest())
-    }
-
     /// Adds a client and sends the greeting. Also authenticates the client if the upgrade request
     /// contained a valid token.
-    pub(super) fn admit(&mut self, pending_client: PendingClient) {
-        if pending_client.socket.prepare().is_err() {
+    fn admit(&mut self, pending_client: PendingClient) {
+        let PendingClient {
+            socket,
+            read_ahead,
+            device,
+        } = pending_client;
+        let Some(client_slot) = self.clients.admit(socket, read_ahead) else {
             return;
-        }
-        let now = self.now();
-        let socket_state = Arc::new(ClientSocket::new(pending_client.socket, now));
-        self.number += 1;
-        let client_id = ClientId {
-            client_slot: self.last_values.join(),
-            number: self.number,
         };
-        let task = tokio::spawn(listen(
-            client_id,
-            socket_state.clone(),
-            pending_client.read_ahead,
-            self.limits.message,
-            self.clock.clone(),
-            self.input_sender.clone(),
-        ));
-        let state = ClientState::Unauthenticated {
-            until: now + self.limits.authentication,
-        };
-        let client = Client::new(client_id, socket_state, None, state, task.abort_handle());
-        if self.clients.len() <= client_id.client_slot {
-            self.clients.resize_with(client_id.client_slot + 1, || None);
-        }
-        self.clients[client_id.client_slot] = Some(client);
-        self.count += 1;
-        self.metrics.clients.add(1);
-        self.metrics.unauthenticated.add(1);
-        let mut greeting = StatusFrame::one("connected", "Connected Successfully");
-        if self.simulated {
-            greeting.add("simulated", "These prices are simulated.");
-        }
-        self.send_status(client_id.client_slot, greeting);
-        match pending_client.device {
+        let greeting = self.upstream.greeting();
+        self.clients.send_status([client_slot], greeting);
+        match device {
             // The device may have been revoked after the check of the token.
             Some(device) if !self.authenticator.registry().borrow().contains(&device) => {
-                self.revoke(client_id.client_slot)
+                self.revoke(client_slot)
             }
-            Some(device) => self.mark_authenticated(client_id.client_slot, device),
+            Some(device) => self.authenticate(client_slot, device),
             None => {}
         }
     }
@@ -170,269 +61,190 @@ impl Broker {
     /// Marks a client as authenticated and sends the status. The status is in a separate frame
     /// after the greeting, because the clients of the vendor and of the proxy read only the status
     /// of the first event in a frame.
-    pub(super) fn mark_authenticated(&mut self, client_slot: ClientSlot, device: Device) {
-        let Some(client) = &mut self.clients[client_slot] else {
+    fn authenticate(&mut self, client_slot: ClientSlot, device: Device) {
+        let state = ClientState::Authenticated;
+        let Some(client) = self.clients.change_state(client_slot, state) else {
             return;
         };
-        if let ClientState::Unauthenticated { .. } = client.state {
-            client.state = ClientState::Authenticated;
-            self.metrics.unauthenticated.sub(1);
-        }
         client.device = Some(device);
-        let mut status_frame = StatusFrame::one("auth_success", "authenticated");
-        if let UpstreamStatus::Down(reason) = self.upstream {
-            status_frame.add("upstream_down", &reason.to_string());
-        }
-        self.send_status(client_slot, status_frame);
-        if self.upstream == UpstreamStatus::Denied {
-            self.close(client_slot, Some(1013), denied_frame());
-        }
+        self.upstream.welcome(client_slot, &mut self.clients);
     }
 
     /// Handles one input from a client. Ignores an input from an earlier client of the same slot.
-    pub(super) fn handle_client_input(&mut self, client_id: ClientId, input: ClientInput) {
-        let Some(Some(client)) = self.clients.get_mut(client_id.client_slot) else {
+    fn handle_input(&mut self, client_id: ClientId, input: ClientInput) {
+        let client_slot = client_id.client_slot;
+        let client = self.clients.get(client_slot);
+        let Some(client) = client.filter(|client| client.client_id == client_id) else {
             return;
         };
-        if client.client_id != client_id {
-            return;
-        }
-        let client_slot = client_id.client_slot;
         let leaving = matches!(client.state, ClientState::Closing { .. });
         match input {
-            ClientInput::Gone => self.remove(client_slot),
-            ClientInput::Close(_) if leaving => self.remove(client_slot),
-            ClientInput::Close(code) => {
-                self.close(client_slot, code, StatusFrame::new());
-                // The server ends the connection (RFC 6455, 7.1.1), but only after the unsent
-                // bytes.
-                if let Some(client) = &self.clients[client_slot]
-                    && !client.is_behind()
-                {
-                    self.remove(client_slot);
-                }
-            }
+            ClientInput::Gone => self.clients.remove(client_slot),
             ClientInput::Writable => match client.resume() {
                 WriteOutcome::All if !leaving => {
-                    let now = self.now();
-                    self.give(|last_values, give| last_values.release(client_slot, now, give));
+                    self.clients.deliver(Some(client_slot));
                 }
                 WriteOutcome::All | WriteOutcome::Some | WriteOutcome::Full => {}
-                WriteOutcome::Gone => self.remove(client_slot),
+                WriteOutcome::Gone => self.clients.remove(client_slot),
             },
+            ClientInput::Message(Message::Close(_)) if leaving => self.clients.remove(client_slot),
             _ if leaving => {}
-            ClientInput::Text(text) => match ClientRequest::parse(&text) {
-                Ok(request) => self.handle_request(client_slot, request),
-                Err(wrong) => self.refuse(client_slot, &wrong),
-            },
-            ClientInput::Binary => self.refuse(
-                client_slot,
-                "a binary message that is no text is not understood: send JSON",
-            ),
-            ClientInput::Ping(payload) => {
-                let mut frame = Vec::new();
-                websocket::pong(&payload, &mut frame);
-                self.write(client_slot, &frame, 1);
+            ClientInput::Message(Message::Close(code)) => {
+                self.clients
+                    .close(client_slot, code, StatusFrame::default());
+                // The server ends the connection (RFC 6455, 7.1.1), but only after the unsent
+                // bytes.
+                let client = self.clients.get(client_slot);
+                if client.is_some_and(|client| !client.is_behind()) {
+                    self.clients.remove(client_slot);
+                }
             }
+            ClientInput::Message(Message::Text(text)) => {
+                self.handle_request(client_slot, ClientRequest::parse(&text));
+            }
+            // Some clients send JSON text in binary frames, so UTF-8 bytes count as text.
+            ClientInput::Message(Message::Binary(bytes)) => {
+                let text = String::from_utf8(bytes)
+                    .map_err(|_| "a binary message that is no text is not understood: send JSON");
+                let request = text.map_err(str::to_owned);
+                let request = request.and_then(|text| ClientRequest::parse(&text));
+                self.handle_request(client_slot, request);
+            }
+            ClientInput::Message(Message::Ping(payload)) => {
+                let frame = websocket::frame(websocket::PONG, &payload);
+                self.clients.write(client_slot, &frame, 1);
+            }
+            ClientInput::Message(Message::Pong) => {}
             ClientInput::Broken(fault) => {
-                self.metrics.refused_message.add(1);
+                self.clients.metrics.refused_messages.add(1);
                 log::info!(
                     "{}: a client violated the WebSocket protocol and is disconnected: {fault:?}",
-                    self.cluster
+                    self.clients.cluster
                 );
-                self.close(client_slot, Some(fault.code()), StatusFrame::new());
+                let code = Some(fault.code());
+                self.clients
+                    .close(client_slot, code, StatusFrame::default());
             }
         }
     }
 
-    /// Returns the channels and wildcards of a client.
-    pub(super) fn topics(&self, client_slot: ClientSlot) -> BTreeSet<Channel> {
-        let topics = self.last_values.topics(client_slot);
-        topics.iter().cloned().collect()
+    fn refuse(&mut self, client_slot: ClientSlot, wrong: &str) {
+        self.clients.metrics.refused_messages.add(1);
+        let status = StatusFrame::one("error", wrong);
+        self.clients.send_status([client_slot], status);
     }
 
-    pub(super) fn set_topics(&mut self, client_slot: ClientSlot, topics: BTreeSet<Channel>) {
-        if self.clients[client_slot].is_none() {
-            return;
-        }
-        let now = self.now();
-        let before = self.topics(client_slot);
-        for channel in topics.difference(&before) {
-            self.wanted.add(channel);
-        }
-        for channel in before.difference(&topics) {
-            self.wanted.remove(channel, now);
-        }
-        if before == topics {
-            return;
-        }
-        self.changed = true;
-        self.metrics.subscriptions.add(topics.len() as u64);
-        self.metrics.subscriptions.sub(before.len() as u64);
-        let mut replay = std::mem::take(&mut self.buffer);
-        replay.clear();
-        let count = self.last_values.set_topics(
-            client_slot,
-            topics.into_iter().collect(),
-            now,
-            &mut replay,
-        );
-        if count > 0 {
-            self.write(client_slot, &replay, count);
-        }
-        self.buffer = replay;
-    }
-
-    /// Sends a status frame to one client. Sends nothing if the frame is empty.
-    pub(super) fn send_status(&mut self, client_slot: ClientSlot, status_frame: StatusFrame) {
-        if let Some(text) = status_frame.finish() {
-            let mut frame = Vec::new();
-            websocket::text(&text, &mut frame);
-            self.write(client_slot, &frame, 1);
-        }
-    }
-
-    /// Sends a status frame to all authenticated clients. Sends nothing if the frame is empty.
-    pub(super) fn send_status_to_all(&mut self, status_frame: StatusFrame) {
-        let Some(text) = status_frame.finish() else {
-            return;
-        };
-        let mut frame = Vec::new();
-        websocket::text(&text, &mut frame);
-        for client_slot in 0..self.clients.len() {
-            if matches!(&self.clients[client_slot], Some(client) if client.state == ClientState::Authenticated)
-            {
-                self.write(client_slot, &frame, 1);
-            }
-        }
-    }
-
-    pub(super) fn write(&mut self, client_slot: ClientSlot, frames: &[u8], count: u64) {
-        let Some(Some(client)) = self.clients.get_mut(client_slot) else {
-            return;
-        };
-        match client.write(frames) {
-            WriteOutcome::All => {}
-            WriteOutcome::Some => {
-                self.metrics.clients_blocked.add(1);
-                self.last_values.hold(client_slot);
-            }
-            // The client sends requests but does not read the responses. The buffer has no space
-            // for a status, so the hub drops the client without a status.
-            WriteOutcome::Full => {
-                self.metrics.slow_consumers.add(1);
-                return self.remove(client_slot);
-            }
-            WriteOutcome::Gone => return self.remove(client_slot),
-        }
-        self.metrics.frames_out.add(count);
-        self.metrics.bytes_out.add(frames.len() as u64);
-    }
-
-    /// Delivers the unseen events to all clients that can take frames. Returns the number of
-    /// frames.
-    pub(super) fn deliver_pending(&mut self) -> u64 {
-        let before = self.metrics.frames_out.count();
-        let now = self.now();
-        self.give(|last_values, give| last_values.deliver_pending(now, give));
-        self.metrics.frames_out.count() - before
-    }
-
-    fn give(
-        &mut self,
-        run: impl FnOnce(
-            &mut LastValueCache,
-            &mut dyn FnMut(ClientSlot, Delivery<'_>) -> DeliveryOutcome,
-        ),
-    ) {
-        let (mut gone, mut slow) = (Vec::new(), Vec::new());
-        let (mut frames_out, mut bytes_out, mut blocked) = (0, 0, 0);
+    fn handle_request(&mut self, client_slot: ClientSlot, request: Result<ClientRequest, String>) {
+        let client = self.clients.get(client_slot);
+        let member = client.is_some_and(|client| client.state == ClientState::Authenticated);
         let clients = &mut self.clients;
-        run(&mut self.last_values, &mut |client_slot, news| {
-            let Some(Some(client)) = clients.get_mut(client_slot) else {
-                return DeliveryOutcome::Enough;
-            };
-            let (frames, count) = match news {
-                Delivery::Frames(frames, count) => (frames, count),
-                Delivery::TooSlow => {
-                    slow.push(client_slot);
-                    return DeliveryOutcome::Enough;
-                }
-            };
-            frames_out += count;
-            bytes_out += frames.len() as u64;
-            match client.write(frames) {
-                WriteOutcome::All => DeliveryOutcome::All,
-                WriteOutcome::Some | WriteOutcome::Full => {
-                    blocked += 1;
-                    DeliveryOutcome::Enough
-                }
-                WriteOutcome::Gone => {
-                    gone.push(client_slot);
-                    DeliveryOutcome::Enough
-                }
+        match request {
+            Err(wrong) => self.refuse(client_slot, &wrong),
+            // Some client libraries always send an `auth` request, even after a token in the URL.
+            // An authenticated client gets a success without a check of the new token.
+            Ok(ClientRequest::Auth(_)) if member => {
+                let status = StatusFrame::one("auth_success", "authenticated");
+                clients.send_status([client_slot], status);
             }
-        });
-        self.metrics.frames_out.add(frames_out);
-        self.metrics.bytes_out.add(bytes_out);
-        self.metrics.clients_blocked.add(blocked);
-        for client_slot in gone {
-            self.remove(client_slot);
-        }
-        for client_slot in slow {
-            self.metrics.slow_consumers.add(1);
-            log::info!(
-                "{}: a client reads its trades too slowly and is disconnected",
-                self.cluster
-            );
-            let status = StatusFrame::one("slow_consumer", "too many trades were waiting");
-            self.close(client_slot, Some(1013), status);
+            Ok(ClientRequest::Auth(token)) => match self.authenticator.check(&token) {
+                Some(device) => self.authenticate(client_slot, device),
+                None => {
+                    clients.metrics.refused_tokens.add(1);
+                    let cluster = clients.cluster;
+                    log::info!("{cluster}: the hub refused the token of a client");
+                    let status = StatusFrame::one("auth_failed", "authentication failed");
+                    clients.close(client_slot, Some(1008), status);
+                }
+            },
+            Ok(ClientRequest::Ping) => {
+                // The proxy sends a pong control frame, but a web page in a browser cannot see
+                // control frames. The hub therefore also sends a status event.
+                let pong = websocket::frame(websocket::PONG, b"");
+                clients.write(client_slot, &pong, 1);
+                clients.send_status([client_slot], StatusFrame::one("pong", "pong"));
+            }
+            Ok(_) if !member => self.refuse(
+                client_slot,
+                "not authenticated: send {\"action\":\"auth\",\"params\":\"TOKEN\"} first",
+            ),
+            Ok(ClientRequest::Subscribe(names)) => {
+                let unanswered = &self.upstream.unanswered;
+                let change = commands::subscribe(clients, client_slot, &names, unanswered);
+                self.change_topics(client_slot, change);
+            }
+            Ok(ClientRequest::Unsubscribe(names)) => {
+                let change = commands::unsubscribe(clients, client_slot, &names);
+                self.change_topics(client_slot, change);
+            }
         }
     }
 
-    /// Sends the status `last_words` and a close frame. The client then has the time `FAREWELL` to
-    /// answer with its own close frame.
-    pub(super) fn close(
-        &mut self,
-        client_slot: ClientSlot,
-        code: Option<u16>,
-        last_words: StatusFrame,
-    ) {
-        self.set_topics(client_slot, BTreeSet::new());
-        let until = self.now() + FAREWELL;
-        let Some(client) = &mut self.clients[client_slot] else {
-            return;
-        };
-        let state = std::mem::replace(&mut client.state, ClientState::Closing { until });
-        client.socket_state.ignore_input();
-        if let ClientState::Unauthenticated { .. } = state {
-            self.metrics.unauthenticated.sub(1);
-        }
-        self.send_status(client_slot, last_words);
-        let mut frame = Vec::new();
-        websocket::close(code, "", &mut frame);
-        self.write(client_slot, &frame, 1);
-    }
-
-    pub(super) fn remove(&mut self, client_slot: ClientSlot) {
-        self.set_topics(client_slot, BTreeSet::new());
-        let Some(client) = self.clients[client_slot].take() else {
-            return;
-        };
-        self.last_values.leave(client_slot);
-        self.count -= 1;
-        self.metrics.clients.sub(1);
-        if let ClientState::Unauthenticated { .. } = client.state {
-            self.metrics.unauthenticated.sub(1);
+    fn change_topics(&mut self, client_slot: ClientSlot, change: Result<TopicsChange, String>) {
+        match change {
+            Err(wrong) => self.refuse(client_slot, &wrong),
+            Ok(change) => {
+                self.clients.metrics.refused_messages.add(change.refused);
+                // The answer comes before the last values of the new channels.
+                self.clients.send_status([client_slot], change.answer);
+                self.clients.set_topics(client_slot, change.topics);
+            }
         }
     }
-}
 
-impl Drop for Broker {
-    /// Removes all clients from the metrics, because all clusters share the same metrics.
-    fn drop(&mut self) {
-        for client_slot in 0..self.clients.len() {
-            self.remove(client_slot);
+    /// Closes the session of a client whose device is revoked.
+    fn revoke(&mut self, client_slot: ClientSlot) {
+        self.clients.metrics.clients_revoked.add(1);
+        let status = StatusFrame::one("force_disconnect", "the token of this device was revoked");
+        self.clients.close(client_slot, Some(1008), status);
+    }
+
+    /// Closes the sessions of all devices that are no longer in the device registry.
+    fn disconnect_revoked(&mut self) {
+        let registry = self.authenticator.registry().borrow().clone();
+        let authenticated = |client: &Client| client.state == ClientState::Authenticated;
+        for client_slot in self.clients.select(authenticated) {
+            let client = self.clients.get(client_slot);
+            let device = client.and_then(|client| client.device.clone());
+            if let Some(device) = device.filter(|device| !registry.contains(device)) {
+                log::info!(
+                    "{}: the token of {device} was revoked; the hub disconnects this device",
+                    self.clients.cluster
+                );
+                self.revoke(client_slot);
+            }
+        }
+    }
+
+    /// Runs once a second: closes clients that do not authenticate in time, sends pings, drops dead
+    /// clients, and removes expired channels without subscribers.
+    fn housekeeping(&mut self) {
+        let now = self.clients.now();
+        for client_slot in self.clients.select(|_| true) {
+            let client = self.clients.get(client_slot);
+            match client.and_then(|client| liveness::check(client, now)) {
+                None => {}
+                Some(LivenessAction::Close) => {
+                    self.clients.metrics.timeouts.add(1);
+                    let words = "No authentication request received.";
+                    let status = StatusFrame::one("auth_timeout", words);
+                    self.clients.close(client_slot, Some(1008), status);
+                }
+                Some(LivenessAction::Ping) => {
+                    let ping = websocket::frame(websocket::PING, b"");
+                    self.clients.write(client_slot, &ping, 1);
+                }
+                Some(LivenessAction::RemoveDead) => {
+                    self.clients.metrics.clients_dead.add(1);
+                    self.clients.remove(client_slot);
+                }
+                Some(LivenessAction::RemoveClosed) => self.clients.remove(client_slot),
+            }
+        }
+        if self.clients.expire_channels() {
+            let subscriptions = &self.clients.subscriptions;
+            self.upstream
+                .unanswered
+                .retain(|channel| subscriptions.contains(channel));
         }
     }
 }

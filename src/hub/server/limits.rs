@@ -3,51 +3,96 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::config::{ConfigError, ConfigReader, number};
 use crate::time::Moment;
 
-/// The limits of the hub. The defaults suit a hub for some thousand displays on a small machine.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    /// The maximum number of connections.
-    pub connections: usize,
-    /// The maximum number of WebSocket connections that have not authenticated yet.
-    pub unauthenticated: usize,
-    /// The maximum duration from the upgrade of a connection to its authentication.
-    pub authentication: Duration,
-    /// The maximum number of subscriptions of one client.
-    pub subscriptions: usize,
-    /// The maximum number of distinct channels that all clients of a cluster have together.
-    pub channels: usize,
-    /// The maximum size of a message from a client, in bytes.
-    pub message: usize,
-    /// The maximum number of connections and requests per minute from one address.
-    pub per_minute: u32,
-    /// The maximum duration from the accept of a connection to the end of the request head. The
-    /// duration includes the TLS handshake.
-    pub head: Duration,
-    /// The maximum number of trades that may wait for one client. The hub closes a client above
-    /// this limit as too slow.
-    pub trades: usize,
+/// Declares each limit once: `name: default, range, restart;`. `restart` is true if the hub uses a
+/// changed value only after a restart.
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident: $default:literal, $range:expr, $restart:literal;)*) => {
+        /// The limits of the hub. The defaults suit a hub for some thousand displays on a small
+        /// machine.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Limits {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        impl Limits {
+            /// Returns the name and the value of each limit. The last field is true if the hub uses
+            /// a changed value only after a restart.
+            pub fn values(&self) -> impl Iterator<Item = (&'static str, u64, bool)> {
+                [$((stringify!($name), self.$name, $restart),)*].into_iter()
+            }
+        }
+
+        /// The table `limits` of the configuration file.
+        #[derive(Default, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct LimitsTable {
+            $($name: Option<Spanned<i64>>,)*
+        }
+
+        impl LimitsTable {
+            /// Returns the limits, or an error if a value is outside its range.
+            pub(crate) fn check(self, reader: &ConfigReader<'_>) -> Result<Limits, ConfigError> {
+                let limits = Limits {
+                    $($name: checked(reader, stringify!($name), self.$name, $default, $range)?,)*
+                };
+                Ok(limits)
+            }
+        }
+    };
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            unauthenticated: 256,
-            authentication: Duration::from_secs(10),
-            subscriptions: 1000,
-            channels: 20_000,
-            message: 16 << 10,
-            per_minute: 600,
-            head: Duration::from_secs(5),
-            trades: 1024,
-        }
-    }
+limits! {
+    /// The maximum number of connections.
+    connections: 10_000, 1..=1_000_000, false;
+    /// The maximum number of WebSocket connections that have not authenticated yet.
+    unauthenticated: 256, 0..=1_000_000, false;
+    /// The maximum duration from the upgrade of a connection to its authentication, in seconds.
+    authentication: 10, 1..=300, true;
+    /// The maximum number of subscriptions of one client.
+    subscriptions: 1000, 1..=100_000, true;
+    /// The maximum number of distinct channels that all clients of a cluster have together.
+    channels: 20_000, 1..=1_000_000, true;
+    /// The maximum size of a message from a client, in bytes.
+    message: 16_384, 256..=1 << 20, true;
+    /// The maximum number of connections and requests per minute from one address.
+    per_minute: 600, 1..=1_000_000, false;
+    /// The maximum duration from the accept of a connection to the end of the request head, in
+    /// seconds. The duration includes the TLS handshake.
+    head: 5, 1..=300, false;
+    /// The maximum number of trades that may wait for one client. The hub closes a client above
+    /// this limit as too slow.
+    trades: 1024, 1..=1_000_000, true;
+}
+
+fn checked(
+    reader: &ConfigReader<'_>,
+    name: &str,
+    value: Option<Spanned<i64>>,
+    default: u64,
+    range: RangeInclusive<u64>,
+) -> Result<u64, ConfigError> {
+    let Some(value) = value else {
+        return Ok(default);
+    };
+    let expected = format!("{} to {}", range.start(), range.end());
+    reader.read(name, &value, |value: &i64| number(*value, range, &expected))
 }
 
 /// The maximum number of addresses with an allowance of their own. All further addresses share one
@@ -75,10 +120,10 @@ struct TokenBucket {
 }
 
 impl TokenBucket {
-    fn refill(&mut self, per_minute: u32, now: Moment) {
-        let full = u64::from(per_minute) * 1000;
+    fn refill(&mut self, per_minute: u64, now: Moment) {
+        let full = per_minute * 1000;
         let elapsed = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
-        let more = elapsed.saturating_mul(u64::from(per_minute)) / 60;
+        let more = elapsed.saturating_mul(per_minute) / 60;
         // `at` changes only after a refill. Otherwise frequent calls would lose the time that is
         // too short for one thousandth.
         if more > 0 || self.left >= full {
@@ -87,28 +132,24 @@ impl TokenBucket {
         }
     }
 
-    fn take(&mut self, per_minute: u32, now: Moment) -> bool {
+    fn take(&mut self, per_minute: u64, now: Moment) -> bool {
         self.refill(per_minute, now);
-        match self.left.checked_sub(1000) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => false,
-        }
+        let left = self.left.checked_sub(1000);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
     }
 }
 
 impl RateLimiter {
     /// Takes one request from the allowance of the address. Returns false if the allowance is used
     /// up. `per_minute` is the allowance for one minute.
-    pub fn take(&mut self, address: IpAddr, per_minute: u32, now: Moment) -> bool {
+    pub fn take(&mut self, address: IpAddr, per_minute: u64, now: Moment) -> bool {
         let address = address.to_canonical();
         if address.is_loopback() {
             return true;
         }
         let full = TokenBucket {
-            left: u64::from(per_minute) * 1000,
+            left: per_minute * 1000,
             at: now,
         };
         let key = rate_key(address);
@@ -144,11 +185,11 @@ fn rate_key(address: IpAddr) -> u64 {
 
 /// The number of connections in use. Each connection holds a [`SlotPermit`].
 #[derive(Clone, Debug, Default)]
-pub struct ConnectionSlots(Arc<AtomicUsize>);
+pub struct ConnectionSlots(Arc<AtomicU64>);
 
 impl ConnectionSlots {
     /// Returns a permit, or `None` if `most` or more permits are in use.
-    pub fn enter(&self, most: usize) -> Option<SlotPermit> {
+    pub fn enter(&self, most: u64) -> Option<SlotPermit> {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
                 (count < most).then_some(count + 1)

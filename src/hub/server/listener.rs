@@ -9,17 +9,16 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use hyper::Request;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, DATE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -28,10 +27,11 @@ use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 
 use super::limits::SlotPermit;
-use super::response::HttpResponse;
 use super::router::{AcceptedUpgrade, Peer, RejectReason, Router};
 use super::tls::{self, Tls};
 use crate::hub::broker::event_loop::{PendingClient, Transport};
+use crate::hub::session::websocket;
+use crate::net::Boxed;
 use crate::systemd::Heartbeat;
 use crate::time::{Clock, Moment};
 
@@ -45,15 +45,15 @@ const LINGER: Duration = Duration::from_secs(1);
 const HEAD_LIMIT: usize = 16 << 10;
 /// The maximum number of connections above the limits that get a refusal with a reason at the same
 /// time. The hub closes further connections without a response.
-const MAX_REFUSALS: usize = 64;
+const MAX_REFUSALS: u64 = 64;
 /// The pause after a failed accept. The usual cause is that all file descriptors are in use, and a
 /// closed connection soon makes one free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// The start of the response to a slow request. The date and an empty line complete the head.
 const TOO_SLOW: &str = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n";
-/// A WebSocket close frame with close code 1013 (try again later).
-const TRY_LATER: [u8; 4] = [0x88, 2, 0x03, 0xf5];
+/// The close code for a client that shall try again later.
+const TRY_LATER: u16 = 1013;
 
 /// Returns the current value of the header `Date`, or `None` while the wall clock is not set.
 fn date(clock: &Clock) -> Option<HeaderValue> {
@@ -107,25 +107,22 @@ fn start_connection(
     mut stop: watch::Receiver<bool>,
 ) -> Option<impl Future<Output = ()> + Send + 'static> {
     let settings = router.settings.borrow().clone();
-    let clients = usize::try_from(router.metrics.clients.value()).unwrap_or(usize::MAX);
+    let clients = router.metrics.clients.value();
     let room = settings.limits.connections.saturating_sub(clients);
     let known = !settings.trusted_proxies.contains(&peer.ip().to_canonical());
-    let (refused, place) = if known && !router.within_rate(peer.ip(), &settings) {
-        // A TLS handshake is too expensive for a client above the rate limit. With TLS, the client
-        // gets no response.
-        let worth = settings.tls.is_none();
-        let place = worth
-            .then(|| router.refusal_slots.enter(MAX_REFUSALS))
-            .flatten();
-        (Some(RejectReason::Rate), place)
+    let over_rate = known && !router.within_rate(peer.ip(), &settings);
+    let visit = (!over_rate).then(|| router.visits.enter(room)).flatten();
+    let refused = match (&visit, over_rate) {
+        (Some(_), _) => None,
+        (None, true) => Some(RejectReason::Rate),
+        (None, false) => Some(RejectReason::Full),
+    };
+    // A TLS handshake is too expensive for a client above the rate limit. With TLS, the client gets
+    // no response.
+    let place = if over_rate && settings.tls.is_some() {
+        None
     } else {
-        match router.visits.enter(room) {
-            Some(place) => (None, Some(place)),
-            None => (
-                Some(RejectReason::Full),
-                router.refusal_slots.enter(MAX_REFUSALS),
-            ),
-        }
+        visit.or_else(|| router.refusal_slots.enter(MAX_REFUSALS))
     };
     let Some(place) = place else {
         match refused {
@@ -143,7 +140,7 @@ fn start_connection(
             peer: peer.ip(),
             refused,
         },
-        deadline: router.clock.now().monotonic + settings.limits.head,
+        deadline: router.clock.now().monotonic + Duration::from_secs(settings.limits.head),
         _place: place,
     };
     let clock = router.clock.clone();
@@ -223,24 +220,22 @@ impl HttpConnection {
             move |request: Request<Incoming>| {
                 let (router, admitted) = (router.clone(), admitted.clone());
                 begun.store(true, Ordering::Relaxed);
-                let answering = async move {
-                    let (mut answer, admission) = router.answer(&request, peer_info).await;
+                let answering: Boxed<'static, _> = Box::pin(async move {
+                    let mut answer = router.answer(&request, peer_info).await;
                     if let Some(date) = date(&router.clock) {
                         answer.headers_mut().insert(DATE, date);
                     }
-                    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-                        let close = HeaderValue::from_static("close");
-                        answer.headers_mut().insert(CONNECTION, close);
-                    }
-                    if let Some(admission) = admission {
+                    match answer.extensions_mut().remove::<AcceptedUpgrade>() {
                         // Each connection has only one request, so the cell is still empty.
-                        admitted.set(admission).ok();
+                        Some(admission) => drop(admitted.set(admission)),
+                        None => {
+                            let close = HeaderValue::from_static("close");
+                            answer.headers_mut().insert(CONNECTION, close);
+                        }
                     }
                     Ok::<_, Infallible>(answer)
-                };
-                let boxed: Pin<Box<dyn Future<Output = Result<HttpResponse, Infallible>> + Send>> =
-                    Box::pin(answering);
-                boxed
+                });
+                answering
             }
         });
         let mut connection = http1::Builder::new()
@@ -323,27 +318,19 @@ impl HttpConnection {
     }
 
     fn hand_over(&self, socket: Transport, read_ahead: Bytes, admission: AcceptedUpgrade) {
-        let mut acceptors = self.router.acceptors.iter();
-        let Some((_, acceptor)) = acceptors.find(|(cluster, _)| *cluster == admission.cluster)
-        else {
-            return;
-        };
         let pending_client = PendingClient {
             socket,
             read_ahead,
             device: admission.device,
         };
-        if let Err(pending_client) = acceptor.admit(pending_client) {
+        if let Err(pending_client) = admission.acceptor.admit(pending_client) {
             self.router.metrics.refused_full.add(1);
             log::warn!(
                 "{}: the queue of new clients is full; the hub refuses a client",
                 admission.cluster
             );
-            let served = match &pending_client.socket {
-                Transport::Tcp(stream) => stream.try_write(&TRY_LATER),
-                Transport::Pair(stream) => stream.try_write(&TRY_LATER),
-            };
-            if let Err(error) = served {
+            let frame = websocket::close(Some(TRY_LATER));
+            if let Err(error) = pending_client.socket.try_write(&frame) {
                 log::debug!("{}: the connection failed: {error}", self.peer_info.peer);
             }
         }

@@ -16,23 +16,31 @@ pub(crate) enum Route {
     Metrics,
 }
 
+/// The name of each route for the log, which is also the path of the route, except for the minute
+/// bars.
+const NAMES: [(Route, &str); 9] = [
+    (Route::Socket(Cluster::Indices), "/ws/indices"),
+    (Route::Socket(Cluster::Options), "/ws/options"),
+    (Route::Socket(Cluster::Stocks), "/ws/stocks"),
+    (Route::Token, "/api/ws-token"),
+    (Route::Quotes, "/api/quotes"),
+    (Route::Market, "/api/market/status"),
+    (Route::Health, "/healthz"),
+    (Route::Metrics, "/metrics"),
+    (Route::Minutes, "/v2/aggs"),
+];
+
 impl Route {
     pub(crate) fn of(path: &str) -> Option<Self> {
-        match path {
-            "/api/ws-token" => Some(Self::Token),
-            "/api/quotes" => Some(Self::Quotes),
-            "/api/market/status" => Some(Self::Market),
-            "/healthz" => Some(Self::Health),
-            "/metrics" => Some(Self::Metrics),
-            _ if path.starts_with("/v2/aggs/") => Some(Self::Minutes),
-            // The hub also serves the paths of the vendor, so a client of the vendor works after a
-            // change of only the host.
-            _ => {
-                let name = path.strip_prefix("/ws/").or(path.strip_prefix('/'))?;
-                let mut all = Cluster::ALL.into_iter();
-                all.find(|cluster| cluster.path() == name).map(Self::Socket)
-            }
+        if path.starts_with("/v2/aggs/") {
+            return Some(Self::Minutes);
         }
+        let mut routes = NAMES.iter().filter(|(route, _)| *route != Self::Minutes);
+        // The hub also serves the paths of the vendor, so a client of the vendor works after a
+        // change of only the host.
+        let found =
+            routes.find(|(_, name)| *name == path || name.strip_prefix("/ws") == Some(path));
+        found.map(|(route, _)| *route)
     }
 
     pub(crate) const fn methods(self) -> (&'static [Method], &'static str) {
@@ -45,34 +53,18 @@ impl Route {
 
     /// Returns the name of the route for the log. The log must not contain text from a client, so
     /// the name is fixed.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Socket(Cluster::Indices) => "/ws/indices",
-            Self::Socket(Cluster::Options) => "/ws/options",
-            Self::Socket(Cluster::Stocks) => "/ws/stocks",
-            Self::Token => "/api/ws-token",
-            Self::Quotes => "/api/quotes",
-            Self::Minutes => "/v2/aggs",
-            Self::Market => "/api/market/status",
-            Self::Health => "/healthz",
-            Self::Metrics => "/metrics",
-        }
+    pub(crate) fn name(self) -> &'static str {
+        let found = NAMES.iter().find(|(route, _)| *route == self);
+        found.map_or("", |(_, name)| name)
     }
 }
 
 /// Returns the name of the method for the log. A client can send any word as a method, and the log
 /// must not contain text from a client.
-pub(crate) fn method_name(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        Method::CONNECT => "CONNECT",
-        Method::TRACE => "TRACE",
+pub(crate) fn method_name(method: &Method) -> &str {
+    match method.as_str() {
+        name @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" | "CONNECT"
+        | "TRACE") => name,
         _ => "(unknown method)",
     }
 }

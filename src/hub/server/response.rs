@@ -20,9 +20,13 @@ pub(crate) struct RefusalReason(pub(crate) &'static str);
 /// error type would make each `Result` large.
 pub(crate) type RefusedResponse = Box<HttpResponse>;
 
-/// Returns the response after a failed vendor request: status 403 if the vendor refused the key or
-/// the plan, otherwise status 502.
-pub(crate) fn failed(error: &QuotesError) -> HttpResponse {
+/// Returns the response to a vendor request: the body, or after a failure status 403 if the vendor
+/// refused the key or the plan, otherwise status 502.
+pub(crate) fn from_vendor(body: Result<String, QuotesError>) -> HttpResponse {
+    let error = match body {
+        Ok(body) => return json_text(StatusCode::OK, body),
+        Err(error) => error,
+    };
     let (status, word) = if error.reason.refuses() {
         (StatusCode::FORBIDDEN, "not authorized by the vendor")
     } else {
@@ -36,18 +40,22 @@ pub(crate) fn failed(error: &QuotesError) -> HttpResponse {
     }
 }
 
-pub(crate) fn refuse(
+/// Refuses a request with this status and this reason.
+///
+/// # Errors
+/// Always returns the response as the error.
+pub(crate) fn refuse<T>(
     status: StatusCode,
     message: &'static str,
     headers: &[(HeaderName, &str)],
-) -> RefusedResponse {
+) -> Result<T, RefusedResponse> {
     let body = json!({ "error": message });
     let mut answer = json_text(status, body.to_string());
     answer.extensions_mut().insert(RefusalReason(message));
     for (name, value) in headers {
         answer = with(answer, name.clone(), value);
     }
-    Box::new(answer)
+    Err(Box::new(answer))
 }
 
 pub(crate) fn json_text(status: StatusCode, body: String) -> HttpResponse {
@@ -74,10 +82,10 @@ mod tests {
     #[test]
     fn a_vendor_refusal_is_status_403_and_a_vendor_failure_is_502() {
         let status_and_retry = |reason, retry_after| {
-            let answer = failed(&QuotesError {
+            let answer = from_vendor(Err(QuotesError {
                 reason,
                 retry_after,
-            });
+            }));
             let retry = answer.headers().get(RETRY_AFTER).cloned();
             (answer.status().as_u16(), retry)
         };

@@ -10,7 +10,7 @@ use hyper::header::{
     SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::http::HeaderValue;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Request, Response, StatusCode, Version};
 use log::Level;
 use serde_json::json;
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ use super::limits::{ConnectionSlots, RateLimiter};
 use super::paths::{Route, method_name};
 use super::request::{lists, origin_allowed, origin_of, parameter, presented};
 use super::response::{
-    HttpResponse, RefusalReason, RefusedResponse, failed, json_text, refuse, with,
+    HttpResponse, RefusalReason, RefusedResponse, from_vendor, json_text, refuse, with,
 };
 use crate::hub::HubSettings;
 use crate::hub::auth::authenticator::Authenticator;
@@ -42,7 +42,7 @@ const TICKERS_LIMIT: usize = 250;
 const TICKER_LENGTH: usize = 40;
 /// The number of refusals per minute and address that the hub logs at level `info`. The hub logs
 /// further refusals at level `debug`.
-const COMPLAINTS: u32 = 6;
+const COMPLAINTS: u64 = 6;
 /// The value of the header `Retry-After` from a full hub, in seconds.
 const FULL_RETRY: &str = "10";
 
@@ -84,22 +84,19 @@ pub(crate) enum RejectReason {
     Rate,
 }
 
-/// The cluster and the device of an upgrade that the hub has accepted. The listener passes both to
-/// the event loop after the response.
+/// An upgrade that the hub has accepted. The listener passes the connection to the acceptor after the
+/// response.
 #[derive(Clone, Debug)]
 pub(crate) struct AcceptedUpgrade {
     pub(crate) cluster: Cluster,
+    pub(crate) acceptor: Acceptor,
     pub(crate) device: Option<Device>,
 }
 
 impl Router {
-    /// Returns the response to a request, and the accepted upgrade if the hub upgrades the
-    /// connection.
-    pub(crate) async fn answer<B>(
-        &self,
-        request: &Request<B>,
-        peer_info: Peer,
-    ) -> (HttpResponse, Option<AcceptedUpgrade>) {
+    /// Returns the response to a request. The response to an accepted upgrade has the extension
+    /// [`AcceptedUpgrade`].
+    pub(crate) async fn answer<B>(&self, request: &Request<B>, peer_info: Peer) -> HttpResponse {
         let route = Route::of(request.uri().path());
         // Behind a reverse proxy all clients have the same peer address. Only the headers contain
         // the address of the client.
@@ -107,41 +104,23 @@ impl Router {
         let proxies = &settings.trusted_proxies;
         let address = origin_of(peer_info.peer, request.headers(), proxies);
         let outcome = self
-            .decide(request, peer_info, address, route, settings)
+            .decide(request, peer_info, address, route, &settings)
             .await;
-        let (answer, admission) = match outcome {
-            Ok((answer, admission)) => (answer, admission),
-            Err(refusal) => (*refusal, None),
-        };
-        self.log_answer(request.method(), route, address, &answer);
-        (answer, admission)
-    }
-
-    /// Logs one line for each response, without any text from the client. The hub logs a refusal
-    /// with its reason at level `info`. A rate limit prevents a client from filling the log with
-    /// refusals.
-    fn log_answer(
-        &self,
-        method: &Method,
-        route: Option<Route>,
-        address: IpAddr,
-        answer: &HttpResponse,
-    ) {
+        let answer = outcome.unwrap_or_else(|refusal| *refusal);
+        // The hub logs one line for each response, without any text from the client, and logs a
+        // refusal with its reason at level `info`. A rate limit prevents a client from filling the
+        // log with refusals.
         let reason = answer.extensions().get::<RefusalReason>();
-        let log_at_info = reason.is_some() && self.within(&self.log_rates, address, COMPLAINTS);
+        let complain = reason.is_some() && self.within(&self.log_rates, address, COMPLAINTS);
         log::log!(
-            if log_at_info {
-                Level::Info
-            } else {
-                Level::Debug
-            },
-            "{} {} {} {} {}",
-            address,
-            method_name(method),
+            if complain { Level::Info } else { Level::Debug },
+            "{address} {} {} {} {}",
+            method_name(request.method()),
             route.map_or("(unknown path)", Route::name),
             answer.status().as_u16(),
             reason.map_or("", |reason| reason.0)
         );
+        answer
     }
 
     async fn decide<B>(
@@ -150,58 +129,58 @@ impl Router {
         peer_info: Peer,
         address: IpAddr,
         route: Option<Route>,
-        settings: HubSettings,
-    ) -> Result<(HttpResponse, Option<AcceptedUpgrade>), RefusedResponse> {
+        settings: &HubSettings,
+    ) -> Result<HttpResponse, RefusedResponse> {
         let proxies = &settings.trusted_proxies;
         let within = if proxies.contains(&peer_info.peer.to_canonical()) {
-            self.within_rate(address, &settings)
+            self.within_rate(address, settings)
         } else {
             peer_info.refused != Some(RejectReason::Rate)
         };
         if !within {
             self.metrics.refused_rate.add(1);
             let after = [(RETRY_AFTER, "60")];
-            return Err(refuse(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too many requests",
-                &after,
-            ));
+            return refuse(StatusCode::TOO_MANY_REQUESTS, "too many requests", &after);
         }
-        let route =
-            route.ok_or_else(|| refuse(StatusCode::NOT_FOUND, "nothing is served here", &[]))?;
+        let Some(route) = route else {
+            return refuse(StatusCode::NOT_FOUND, "nothing is served here", &[]);
+        };
         let (methods, allowed) = route.methods();
         if !methods.contains(request.method()) {
             let allow = [(ALLOW, allowed)];
-            return Err(refuse(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "not this method",
-                &allow,
-            ));
+            return refuse(StatusCode::METHOD_NOT_ALLOWED, "not this method", &allow);
         }
         let watching = matches!(route, Route::Health | Route::Metrics);
         if peer_info.refused == Some(RejectReason::Full) && !watching {
-            return Err(self.full());
+            return self.full();
         }
-        let answer = match route {
-            Route::Socket(cluster) => {
-                let (answer, admission) = self.upgrade(request, cluster, &settings)?;
-                return Ok((answer, Some(admission)));
+        match route {
+            Route::Socket(cluster) => self.upgrade(request, cluster, settings),
+            Route::Token => self.token(request),
+            Route::Quotes => {
+                self.authenticate(request)?;
+                let tickers = parameter(request, "tickers").unwrap_or_default();
+                let rows = self.quotes.quotes(&tickers_of(&tickers)?).await;
+                Ok(from_vendor(rows))
             }
-            Route::Token => self.token(request)?,
-            Route::Quotes => self.quotes(request).await?,
-            Route::Minutes => self.minutes(request).await?,
+            // The minute bars of a session in the format of the vendor.
+            Route::Minutes => {
+                self.authenticate(request)?;
+                let now = self.clock.now();
+                let request = match AggregatesRequest::parse(request.uri().path(), now) {
+                    Ok(request) => request,
+                    Err((status, words)) => return refuse(status, words, &[]),
+                };
+                let bars = self.minutes.answer(&self.quotes, &request, now).await;
+                Ok(from_vendor(bars))
+            }
             Route::Market => {
-                self.authenticated_device(request)?;
-                let status = self.quotes.market_status().await;
-                status.map_or_else(
-                    |error| failed(&error),
-                    |body| json_text(StatusCode::OK, body),
-                )
+                self.authenticate(request)?;
+                Ok(from_vendor(self.quotes.market_status().await))
             }
-            Route::Health => self.health(),
-            Route::Metrics => self.metrics_page(&settings),
-        };
-        Ok((answer, None))
+            Route::Health => Ok(self.health()),
+            Route::Metrics => Ok(self.metrics_page(settings)),
+        }
     }
 
     /// Takes one request from the allowance of the address. Returns false if the allowance is used
@@ -210,15 +189,9 @@ impl Router {
         self.within(&self.rates, address, settings.limits.per_minute)
     }
 
-    fn within(&self, rates: &Mutex<RateLimiter>, address: IpAddr, per_minute: u32) -> bool {
+    fn within(&self, rates: &Mutex<RateLimiter>, address: IpAddr, per_minute: u64) -> bool {
         let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
         rates.take(address, per_minute, self.clock.now().monotonic)
-    }
-
-    fn full(&self) -> RefusedResponse {
-        self.metrics.refused_full.add(1);
-        let after = [(RETRY_AFTER, FULL_RETRY)];
-        refuse(StatusCode::SERVICE_UNAVAILABLE, "the hub is full", &after)
     }
 
     /// Checks an upgrade request and returns the response with status 101. All refusals come before
@@ -228,26 +201,22 @@ impl Router {
         request: &Request<B>,
         cluster: Cluster,
         settings: &HubSettings,
-    ) -> Result<(HttpResponse, AcceptedUpgrade), RefusedResponse> {
+    ) -> Result<HttpResponse, RefusedResponse> {
         let headers = request.headers();
-        if !self.acceptors.iter().any(|(served, _)| *served == cluster) {
-            return Err(refuse(
-                StatusCode::NOT_FOUND,
-                "this hub does not serve that",
-                &[],
-            ));
-        }
+        let mut acceptors = self.acceptors.iter();
+        let Some((_, acceptor)) = acceptors.find(|(served, _)| *served == cluster) else {
+            return refuse(StatusCode::NOT_FOUND, "this hub does not serve that", &[]);
+        };
         let mut upstreams = self.health.iter();
         let upstream = upstreams.find(|health| health.cluster == cluster);
         if let Some(since) = upstream.and_then(UpstreamHealth::barred) {
             let left = (since + DENIED_FOR).since(self.clock.now().monotonic);
-            let after = [(RETRY_AFTER, &*left.as_secs().max(1).to_string())];
-            return Err(refuse(
+            return refuse(
                 StatusCode::NOT_FOUND,
                 "the vendor does not serve that to this hub: its key was refused, or its plan \
                  does not include it",
-                &after,
-            ));
+                &[(RETRY_AFTER, &*left.as_secs().max(1).to_string())],
+            );
         }
         let upgrades = request.version() >= Version::HTTP_11
             && lists(headers, &CONNECTION, "upgrade")
@@ -256,134 +225,100 @@ impl Router {
         if !upgrades || version.is_none_or(|version| version != "13") {
             // RFC 6455 (4.4) requires `Sec-WebSocket-Version` and RFC 9110 (15.5.22) requires
             // `Upgrade` in this response.
-            return Err(refuse(
+            return refuse(
                 StatusCode::UPGRADE_REQUIRED,
                 "a WebSocket, version 13, is served here",
                 &[(SEC_WEBSOCKET_VERSION, "13"), (UPGRADE, "websocket")],
-            ));
+            );
         }
         let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
         let decoded = key.and_then(|key| data_encoding::BASE64.decode(key).ok());
         let (Some(key), Some(16)) = (key, decoded.map(|bytes| bytes.len())) else {
-            return Err(refuse(
-                StatusCode::BAD_REQUEST,
-                "no proper Sec-WebSocket-Key",
-                &[],
-            ));
+            return refuse(StatusCode::BAD_REQUEST, "no proper Sec-WebSocket-Key", &[]);
         };
         if !origin_allowed(headers, &settings.origins) {
-            self.metrics.refused_origin.add(1);
-            return Err(refuse(
-                StatusCode::FORBIDDEN,
-                "not from this origin (see origins in the settings)",
-                &[],
-            ));
+            self.metrics.refused_origins.add(1);
+            let reason = "not from this origin (see origins in the settings)";
+            return refuse(StatusCode::FORBIDDEN, reason, &[]);
         }
         let limits = &settings.limits;
-        let count = |limit: usize| u64::try_from(limit).unwrap_or(u64::MAX);
         // This check must come before the token check, because a short-lived token is used up by
         // its check.
-        if self.metrics.clients.value() >= count(limits.connections) {
-            return Err(self.full());
+        if self.metrics.clients.value() >= limits.connections {
+            return self.full();
         }
         let device = match presented(request) {
             Some(token) => {
-                let device = self
-                    .authenticator
-                    .authenticate_upgrade(&token, self.clock.now());
-                Some(device.ok_or_else(|| self.wrong_token())?)
+                let now = self.clock.now();
+                let Some(device) = self.authenticator.authenticate_upgrade(&token, now) else {
+                    return self.wrong_token();
+                };
+                Some(device)
             }
             // A client without a token may authenticate later with an `auth` action, as the
             // official clients of the vendor do.
-            None if self.metrics.unauthenticated.value() >= count(limits.unauthenticated) => {
-                return Err(self.full());
+            None if self.metrics.unauthenticated_clients.value() >= limits.unauthenticated => {
+                return self.full();
             }
             None => None,
         };
         let mut answer = Response::new(Full::default());
         *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        answer.extensions_mut().insert(AcceptedUpgrade {
+            cluster,
+            acceptor: acceptor.clone(),
+            device,
+        });
         let answer = with(answer, CONNECTION, "Upgrade");
         let answer = with(answer, UPGRADE, "websocket");
         let answer = with(answer, SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key));
-        let answer = with(answer, HUB_HEADER, env!("CARGO_PKG_VERSION"));
-        Ok((answer, AcceptedUpgrade { cluster, device }))
+        Ok(with(answer, HUB_HEADER, env!("CARGO_PKG_VERSION")))
     }
 
-    fn wrong_token(&self) -> RefusedResponse {
-        self.metrics.refused_token.add(1);
+    fn full<T>(&self) -> Result<T, RefusedResponse> {
+        self.metrics.refused_full.add(1);
+        let after = [(RETRY_AFTER, FULL_RETRY)];
+        refuse(StatusCode::SERVICE_UNAVAILABLE, "the hub is full", &after)
+    }
+
+    fn wrong_token<T>(&self) -> Result<T, RefusedResponse> {
+        self.metrics.refused_tokens.add(1);
         refuse(StatusCode::FORBIDDEN, "the token was refused", &[])
     }
 
-    fn no_token(&self) -> RefusedResponse {
-        self.metrics.refused_token.add(1);
-        let scheme = [(WWW_AUTHENTICATE, "Bearer")];
-        refuse(StatusCode::UNAUTHORIZED, "a token is needed", &scheme)
+    fn token_of<B>(&self, request: &Request<B>) -> Result<String, RefusedResponse> {
+        presented(request).map_or_else(
+            || {
+                self.metrics.refused_tokens.add(1);
+                let scheme = [(WWW_AUTHENTICATE, "Bearer")];
+                refuse(StatusCode::UNAUTHORIZED, "a token is needed", &scheme)
+            },
+            Ok,
+        )
     }
 
-    fn authenticated_device<B>(&self, request: &Request<B>) -> Result<Device, RefusedResponse> {
-        let token = presented(request).ok_or_else(|| self.no_token())?;
-        let device = self
-            .authenticator
-            .authenticate_request(&token, self.clock.now());
-        device.ok_or_else(|| self.wrong_token())
+    /// Checks the token of a REST request.
+    fn authenticate<B>(&self, request: &Request<B>) -> Result<(), RefusedResponse> {
+        let (token, now) = (self.token_of(request)?, self.clock.now());
+        match self.authenticator.authenticate_request(&token, now) {
+            Some(_) => Ok(()),
+            None => self.wrong_token(),
+        }
     }
 
     /// Returns a new short-lived token. The request must contain the token of a device, because a
     /// short-lived token could otherwise renew itself for ever.
     fn token<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
-        let token = presented(request).ok_or_else(|| self.no_token())?;
-        let device = self
-            .authenticator
-            .check(&token)
-            .ok_or_else(|| self.wrong_token())?;
-        Ok(match self.authenticator.issue(&device, self.clock.now()) {
-            Ok((token, expires)) => json_text(
-                StatusCode::OK,
-                json!({ "token": token, "expiresAt": expires }).to_string(),
-            ),
-            Err(reason) => *refuse(StatusCode::INTERNAL_SERVER_ERROR, reason, &[]),
-        })
-    }
-
-    async fn quotes<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
-        self.authenticated_device(request)?;
-        let bad = |message: &'static str| refuse(StatusCode::BAD_REQUEST, message, &[]);
-        let tickers = parameter(request, "tickers").unwrap_or_default();
-        let tickers: Vec<&str> = tickers
-            .split(',')
-            .map(str::trim)
-            .filter(|ticker| !ticker.is_empty())
-            .collect();
-        if tickers.is_empty() {
-            return Err(bad("tickers required"));
-        }
-        if tickers.len() > TICKERS_LIMIT {
-            return Err(bad("too many tickers, 250 at most"));
-        }
-        let plain = |ticker: &&str| {
-            ticker.len() <= TICKER_LENGTH && ticker.bytes().all(|byte| byte.is_ascii_graphic())
+        let Some(device) = self.authenticator.check(&self.token_of(request)?) else {
+            return self.wrong_token();
         };
-        if !tickers.iter().all(plain) {
-            return Err(bad("one of these is no ticker"));
+        match self.authenticator.issue(&device, self.clock.now()) {
+            Ok((token, expires)) => {
+                let body = json!({ "token": token, "expiresAt": expires });
+                Ok(json_text(StatusCode::OK, body.to_string()))
+            }
+            Err(reason) => refuse(StatusCode::INTERNAL_SERVER_ERROR, reason, &[]),
         }
-        let rows = self.quotes.quotes(&tickers).await;
-        Ok(rows.map_or_else(
-            |error| failed(&error),
-            |body| json_text(StatusCode::OK, body),
-        ))
-    }
-
-    /// Returns the minute bars of a session in the format of the vendor.
-    async fn minutes<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
-        self.authenticated_device(request)?;
-        let now = self.clock.now();
-        let request = AggregatesRequest::parse(request.uri().path(), now)
-            .map_err(|(status, words)| refuse(status, words, &[]))?;
-        let body = self.minutes.answer(&self.quotes, &request, now).await;
-        Ok(body.map_or_else(
-            |error| failed(&error),
-            |body| json_text(StatusCode::OK, body),
-        ))
     }
 
     fn health(&self) -> HttpResponse {
@@ -402,11 +337,26 @@ impl Router {
         let mut text = self.metrics.render();
         let (calendar, now) = (&self.calendar, self.clock.now());
         health::render(&mut text, &self.health, &settings.limits, calendar, now);
-        let answer = Response::new(Full::from(text));
-        with(
-            answer,
-            CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        with(Response::new(Full::from(text)), CONTENT_TYPE, content_type)
     }
+}
+
+/// Returns the tickers of a quote request, whose names are separated by commas.
+fn tickers_of(parameter: &str) -> Result<Vec<&str>, RefusedResponse> {
+    let tickers = parameter.split(',').map(str::trim);
+    let tickers: Vec<&str> = tickers.filter(|ticker| !ticker.is_empty()).collect();
+    let plain = |ticker: &&str| {
+        ticker.len() <= TICKER_LENGTH && ticker.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    let wrong = if tickers.is_empty() {
+        "tickers required"
+    } else if tickers.len() > TICKERS_LIMIT {
+        "too many tickers, 250 at most"
+    } else if !tickers.iter().all(plain) {
+        "one of these is no ticker"
+    } else {
+        return Ok(tickers);
+    };
+    refuse(StatusCode::BAD_REQUEST, wrong, &[])
 }

@@ -30,12 +30,8 @@ pub(crate) struct ClientId {
 /// The messages from the task of a client to the broker.
 #[derive(Debug)]
 pub(crate) enum ClientInput {
-    Text(String),
-    Binary,
-    Ping(Vec<u8>),
-    /// The close frame of the client, with the close code if the frame contains one.
-    Close(Option<u16>),
-    /// The client has violated the protocol. The task decodes no more frames of this client.
+    Message(Message),
+    /// The client has violated the protocol.
     Broken(FrameError),
     /// The socket can take more bytes after it was full.
     Writable,
@@ -48,7 +44,7 @@ pub(crate) enum ClientInput {
 pub(crate) struct ClientSocket {
     pub(crate) socket: Transport,
     /// The broker notifies the task when the socket is full. The task then waits until the socket
-    /// is writable.
+    /// is writable, and sends `ClientInput::Writable`.
     blocked: Notify,
     /// The monotonic receive time of the last data, in milliseconds.
     heard: AtomicU64,
@@ -67,11 +63,6 @@ impl ClientSocket {
         }
     }
 
-    /// Requests a `ClientInput::Writable` when the socket can take more bytes.
-    pub(crate) fn wait_for_room(&self) {
-        self.blocked.notify_one();
-    }
-
     /// Returns the monotonic receive time of the last data.
     pub(crate) fn heard(&self) -> Moment {
         Moment::from_millis(self.heard.load(Ordering::Relaxed))
@@ -84,45 +75,29 @@ impl ClientSocket {
 
     /// Reads once and decodes the bytes. Returns false at the end of the stream or after a fatal
     /// error.
-    fn read(&self, decoder: &mut Decoder, broken: &mut bool, said: &mut Vec<ClientInput>) -> bool {
+    fn read(&self, decoder: &mut Decoder, inputs: &mut Vec<ClientInput>) -> bool {
         let mut piece = [0; READ_BUFFER];
         match self.socket.try_read(&mut piece) {
             Ok(0) => false,
             Ok(count) => {
-                decode(&piece[..count], decoder, broken, said);
+                decode(&piece[..count], decoder, inputs);
                 true
             }
-            Err(error) => is_passing(&error),
+            Err(error) => {
+                matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+            }
         }
     }
 }
 
-/// Returns true if the caller can try again after this socket error.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
-fn decode(mut bytes: &[u8], decoder: &mut Decoder, broken: &mut bool, said: &mut Vec<ClientInput>) {
-    while !*broken {
-        let heard = match decoder.decode(&mut bytes) {
+fn decode(mut bytes: &[u8], decoder: &mut Decoder, inputs: &mut Vec<ClientInput>) {
+    loop {
+        inputs.push(match decoder.decode(&mut bytes) {
             Ok(None) => return,
-            Ok(Some(Message::Text(text))) => ClientInput::Text(text),
-            // Some clients send JSON text in binary frames, so UTF-8 bytes count as text.
-            Ok(Some(Message::Binary(bytes))) => {
-                String::from_utf8(bytes).map_or(ClientInput::Binary, ClientInput::Text)
-            }
-            Ok(Some(Message::Ping(payload))) => ClientInput::Ping(payload),
             Ok(Some(Message::Pong)) => continue,
-            Ok(Some(Message::Close(code))) => {
-                *broken = true;
-                ClientInput::Close(code)
-            }
-            Err(fault) => {
-                *broken = true;
-                ClientInput::Broken(fault)
-            }
-        };
-        said.push(heard);
+            Ok(Some(message)) => ClientInput::Message(message),
+            Err(fault) => ClientInput::Broken(fault),
+        });
     }
 }
 
@@ -181,19 +156,19 @@ impl Drop for Client {
 }
 
 impl Client {
+    /// Creates a client that must authenticate before the time `until`.
     pub(crate) fn new(
         client_id: ClientId,
         socket_state: Arc<ClientSocket>,
-        device: Option<Device>,
-        state: ClientState,
+        until: Moment,
         task: AbortHandle,
     ) -> Self {
         Self {
             client_id,
             pinged: socket_state.heard(),
             socket_state,
-            device,
-            state,
+            device: None,
+            state: ClientState::Unauthenticated { until },
             unanswered: 0,
             rest: Vec::new(),
             behind: 0,
@@ -211,7 +186,7 @@ impl Client {
             if bytes.is_empty() {
                 return WriteOutcome::All;
             }
-            self.socket_state.wait_for_room();
+            self.socket_state.blocked.notify_one();
         } else {
             self.behind += bytes.len();
             if self.behind > BACKLOG_LIMIT && !matches!(self.state, ClientState::Closing { .. }) {
@@ -232,7 +207,7 @@ impl Client {
             }
             Ok(count) => {
                 self.rest.drain(..count);
-                self.socket_state.wait_for_room();
+                self.socket_state.blocked.notify_one();
                 WriteOutcome::Some
             }
             Err(_) => WriteOutcome::Gone,
@@ -270,20 +245,19 @@ pub(crate) async fn listen(
     input_sender: mpsc::Sender<(ClientId, ClientInput)>,
 ) {
     let mut decoder = Decoder::new(limit);
-    let mut broken = false;
-    let mut said = Vec::new();
-    decode(&read_ahead, &mut decoder, &mut broken, &mut said);
+    let mut inputs = Vec::new();
+    decode(&read_ahead, &mut decoder, &mut inputs);
     drop(read_ahead);
-    let mut waiting = false;
+    let mut interest = Interest::READABLE;
     let mut open = true;
     loop {
-        let ignoring_input = socket_state.ignoring_input.load(Ordering::Relaxed);
-        for said in std::mem::take(&mut said) {
-            if ignoring_input && !matches!(said, ClientInput::Close(_) | ClientInput::Writable) {
-                continue;
-            }
+        if socket_state.ignoring_input.load(Ordering::Relaxed) {
+            use ClientInput::{Message as Received, Writable};
+            inputs.retain(|input| matches!(input, Received(Message::Close(_)) | Writable));
+        }
+        for input in std::mem::take(&mut inputs) {
             // The send fails only if the event loop has ended, and then the session has ended too.
-            if input_sender.send((client_id, said)).await.is_err() {
+            if input_sender.send((client_id, input)).await.is_err() {
                 return;
             }
         }
@@ -291,27 +265,24 @@ pub(crate) async fn listen(
             input_sender.send((client_id, ClientInput::Gone)).await.ok();
             return;
         }
-        let interest = if waiting {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
-            Interest::READABLE
-        };
         tokio::select! {
             ready = socket_state.socket.ready(interest) => {
                 let Ok(ready) = ready else {
                     open = false;
                     continue;
                 };
-                if waiting && ready.is_writable() {
-                    waiting = false;
-                    said.push(ClientInput::Writable);
+                if interest.is_writable() && ready.is_writable() {
+                    interest = Interest::READABLE;
+                    inputs.push(ClientInput::Writable);
                 }
                 if ready.is_readable() || ready.is_read_closed() {
                     socket_state.heard.store(clock.now().monotonic.as_millis(), Ordering::Relaxed);
-                    open = socket_state.read(&mut decoder, &mut broken, &mut said);
+                    open = socket_state.read(&mut decoder, &mut inputs);
                 }
             }
-            () = socket_state.blocked.notified(), if !waiting => waiting = true,
+            () = socket_state.blocked.notified(), if !interest.is_writable() => {
+                interest = Interest::READABLE | Interest::WRITABLE;
+            }
         }
     }
 }

@@ -103,19 +103,14 @@ pub(crate) fn channel(cluster: Cluster, name: &str) -> Option<Channel> {
     (ours && (all || plain)).then_some(channel)
 }
 
-/// The status events of one text frame.
-#[derive(Debug)]
+/// The status events of one text frame. The default frame has no status events.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct StatusFrame(String);
 
 impl StatusFrame {
-    /// Creates a frame without status events.
-    pub(crate) const fn new() -> Self {
-        Self(String::new())
-    }
-
     /// Creates a frame with one status event.
     pub(crate) fn one(status: &str, message: &str) -> Self {
-        let mut status_frame = Self::new();
+        let mut status_frame = Self::default();
         status_frame.add(status, message);
         status_frame
     }
@@ -124,13 +119,9 @@ impl StatusFrame {
     /// string.
     pub(crate) fn add(&mut self, status: &str, message: &str) {
         self.0.push(if self.0.is_empty() { '[' } else { ',' });
-        self.0.push_str(r#"{"ev":"status","status":""#);
-        self.0.push_str(status);
-        self.0.push_str(r#"","message":"#);
         // The JSON serialization of a string never fails.
-        self.0
-            .push_str(&serde_json::to_string(message).unwrap_or_default());
-        self.0.push('}');
+        let message = serde_json::to_string(message).unwrap_or_default();
+        self.0 += &format!(r#"{{"ev":"status","status":"{status}","message":{message}}}"#);
     }
 
     /// Returns the text of the frame, or `None` if the frame has no status events.

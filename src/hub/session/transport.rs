@@ -62,29 +62,4 @@ impl Transport {
             Transport::Pair(socket) => socket.ready(interest).await,
         }
     }
-
-    /// Waits for data and reads once. Returns `Ok(0)` at the end of the stream.
-    pub(crate) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            self.ready(Interest::READABLE).await?;
-            match self.try_read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return done,
-            }
-        }
-    }
-
-    /// Waits until the kernel has accepted all bytes.
-    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.try_write(bytes) {
-                Ok(count) => bytes = &bytes[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.ready(Interest::WRITABLE).await?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
 }

@@ -1,12 +1,20 @@
 //! The server side of the WebSocket protocol (RFC 6455) after the upgrade: converts bytes to
 //! messages and messages to bytes. Owns only the bytes of an unfinished message, so an idle client
-//! needs no buffer. Never reads a socket, except in [`echo`] for tests.
+//! needs no buffer. Never reads a socket.
 
-use std::time::Duration;
+use std::io::Cursor;
 
-use hyper::body::Bytes;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::transport::Transport;
+/// The opcode of a text frame.
+pub const TEXT: OpCode = OpCode::Data(Data::Text);
+/// The opcode of a ping.
+pub const PING: OpCode = OpCode::Control(Control::Ping);
+/// The opcode of a pong.
+pub const PONG: OpCode = OpCode::Control(Control::Pong);
+/// The opcode of a close frame.
+const CLOSE: OpCode = OpCode::Control(Control::Close);
 
 /// A complete message from a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,206 +53,168 @@ impl FrameError {
     }
 }
 
-/// The frame types. The opcode is in the lower four bits of the first byte (RFC 6455, 5.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Opcode {
-    Continuation = 0,
-    Text = 1,
-    Binary = 2,
-    Close = 8,
-    Ping = 9,
-    Pong = 10,
-}
-
-impl Opcode {
-    const fn read(byte: u8) -> Option<Self> {
-        match byte & 0x0f {
-            0 => Some(Opcode::Continuation),
-            1 => Some(Opcode::Text),
-            2 => Some(Opcode::Binary),
-            8 => Some(Opcode::Close),
-            9 => Some(Opcode::Ping),
-            10 => Some(Opcode::Pong),
-            _ => None,
-        }
-    }
-
-    const fn is_control(self) -> bool {
-        matches!(self, Opcode::Close | Opcode::Ping | Opcode::Pong)
-    }
-}
-
-/// The position of the next byte within a frame.
-#[derive(Clone, Copy, Debug)]
-enum ParseState {
-    /// The next byte belongs to the head. The value is the number of head bytes so far.
-    Head(u8),
-    /// The next byte belongs to the payload. `left` is the number of missing payload bytes.
-    Payload {
-        opcode: Opcode,
-        last: bool,
-        mask: [u8; 4],
-        left: usize,
-    },
-}
-
-/// Decodes the frames of a client from pieces of any size.
+/// A frame whose payload is incomplete.
 #[derive(Debug)]
+struct PartialFrame {
+    opcode: OpCode,
+    last: bool,
+    mask: [u8; 4],
+    /// The number of missing payload bytes.
+    left: usize,
+}
+
+/// Decodes the frames of a client from pieces of any size. The default decoder accepts no data.
+#[derive(Debug, Default)]
 pub struct Decoder {
     limit: usize,
-    place: ParseState,
+    /// The bytes of the current head. The first `head_length` bytes are valid.
     head: [u8; 14],
+    head_length: usize,
+    frame: Option<PartialFrame>,
     /// The type of the current message (`Text` or `Binary`), or `None` between two messages.
-    kind: Option<Opcode>,
+    kind: Option<Data>,
     message: Vec<u8>,
     /// The number of bytes at the start of `message` that are valid UTF-8.
     valid: usize,
     control: Vec<u8>,
+    /// True after a close frame or an error.
+    ended: bool,
 }
 
 impl Decoder {
     /// Creates a decoder for messages of at most `limit` bytes.
-    pub const fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self {
             limit,
-            place: ParseState::Head(0),
-            head: [0; 14],
-            kind: None,
-            message: Vec::new(),
-            valid: 0,
-            control: Vec::new(),
+            ..Self::default()
         }
     }
 
     /// Takes bytes from the start of `input` until a message is complete. Returns `None` if the
-    /// message needs more bytes.
+    /// message needs more bytes. Discards all bytes after a close frame or an error.
     ///
     /// # Errors
     /// Returns an error if the client violates the protocol or exceeds the limit. The caller must
-    /// then discard all further bytes and close the connection.
+    /// then close the connection.
     pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Message>, FrameError> {
+        if self.ended {
+            *input = &[];
+            return Ok(None);
+        }
+        let decoded = self.next(input);
+        self.ended = matches!(decoded, Ok(Some(Message::Close(_))) | Err(_));
+        decoded
+    }
+
+    fn next(&mut self, input: &mut &[u8]) -> Result<Option<Message>, FrameError> {
         loop {
-            if let ParseState::Head(had) = self.place {
-                let Some((&byte, rest)) = input.split_first() else {
-                    return Ok(None);
-                };
-                *input = rest;
-                self.head[usize::from(had)] = byte;
-                self.place = self.head(had + 1)?;
-            }
-            if let ParseState::Payload { left, .. } = self.place {
-                if left > 0 && input.is_empty() {
+            if let Some(frame) = &self.frame {
+                if frame.left > 0 && input.is_empty() {
                     return Ok(None);
                 }
                 if let Some(message) = self.payload(input)? {
                     return Ok(Some(message));
                 }
+            } else {
+                let Some((&byte, rest)) = input.split_first() else {
+                    return Ok(None);
+                };
+                *input = rest;
+                self.head[self.head_length] = byte;
+                self.head_length += 1;
+                self.frame = self.head()?;
             }
         }
     }
 
     /// Checks the head as soon as the first two bytes are available, so that the decoder refuses a
-    /// bad frame before the rest of the frame arrives.
-    fn head(&self, had: u8) -> Result<ParseState, FrameError> {
-        if had < 2 {
-            return Ok(ParseState::Head(had));
+    /// bad frame before the rest of the frame arrives. Returns `None` if the head is incomplete.
+    fn head(&mut self) -> Result<Option<PartialFrame>, FrameError> {
+        if self.head_length < 2 {
+            return Ok(None);
         }
-        let [first, second, ..] = self.head;
-        let opcode = Opcode::read(first).ok_or(FrameError::Protocol)?;
-        let last = first & 0x80 != 0;
-        let short = second & 0x7f;
-        let reserved = first & 0x70 != 0;
-        let bare = second & 0x80 == 0;
-        let broken = match opcode {
-            Opcode::Continuation => self.kind.is_none(),
-            Opcode::Text | Opcode::Binary => self.kind.is_some(),
-            Opcode::Close | Opcode::Ping | Opcode::Pong => !last || short > 125,
+        // `head` always has the maximum size of a head. The values of missing bytes are not used.
+        let mut cursor = Cursor::new(&self.head);
+        let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) else {
+            return Err(FrameError::Protocol);
         };
-        if reserved || bare || broken {
+        let broken = match header.opcode {
+            OpCode::Data(Data::Continue) => self.kind.is_none(),
+            OpCode::Data(_) => self.kind.is_some(),
+            OpCode::Control(_) => !header.is_final || self.head[1] & 0x7f > 125,
+        };
+        let Some(mask) = header.mask else {
+            return Err(FrameError::Protocol);
+        };
+        if broken || header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(FrameError::Protocol);
         }
-        let extended = match short {
-            126 => 2,
-            127 => 8,
-            _ => 0,
-        };
-        if had < 2 + extended + 4 {
-            return Ok(ParseState::Head(had));
+        if (self.head_length as u64) < cursor.position() {
+            return Ok(None);
         }
-        let (length, mask) = self.head[2..].split_at(usize::from(extended));
-        let length = match extended {
-            0 => u64::from(short),
-            _ => length
-                .iter()
-                .fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
-        };
         // RFC 6455, 5.2: "the minimal number of bytes MUST be used", and the highest bit of a
         // 64-bit length must be 0.
-        if (extended == 2 && length < 126)
-            || (extended == 8 && (length < 1 << 16 || length >> 63 != 0))
-        {
+        if header.len(length) != self.head_length || length >> 63 != 0 {
             return Err(FrameError::Protocol);
         }
-        let before = if opcode.is_control() {
-            0
-        } else {
-            self.message.len()
-        };
         let left = usize::try_from(length).map_err(|_| FrameError::TooLarge)?;
-        if !opcode.is_control() && left > self.limit.saturating_sub(before) {
+        let room = self.limit.saturating_sub(self.message.len());
+        if matches!(header.opcode, OpCode::Data(_)) && left > room {
             return Err(FrameError::TooLarge);
         }
-        Ok(ParseState::Payload {
-            opcode,
-            last,
-            mask: [mask[0], mask[1], mask[2], mask[3]],
+        self.head_length = 0;
+        Ok(Some(PartialFrame {
+            opcode: header.opcode,
+            last: header.is_final,
+            mask,
             left,
-        })
+        }))
     }
 
     fn payload(&mut self, input: &mut &[u8]) -> Result<Option<Message>, FrameError> {
-        let ParseState::Payload {
-            opcode,
-            last,
-            ref mut mask,
-            ref mut left,
-        } = self.place
-        else {
+        let Some(frame) = &mut self.frame else {
             return Ok(None);
         };
-        if matches!(opcode, Opcode::Text | Opcode::Binary) {
-            self.kind = Some(opcode);
-        }
-        let (taken, rest) = input.split_at(input.len().min(*left));
+        let (taken, rest) = input.split_at(input.len().min(frame.left));
         *input = rest;
-        *left -= taken.len();
-        let into = if opcode.is_control() {
-            &mut self.control
-        } else {
-            &mut self.message
+        let into = match frame.opcode {
+            OpCode::Data(kind) => {
+                if kind != Data::Continue {
+                    self.kind = Some(kind);
+                }
+                &mut self.message
+            }
+            OpCode::Control(_) => &mut self.control,
         };
-        into.extend(taken.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));
+        into.extend(
+            taken
+                .iter()
+                .zip(frame.mask.iter().cycle())
+                .map(|(b, m)| b ^ m),
+        );
         // The next piece continues at the mask byte after the last byte of this piece.
-        mask.rotate_left(taken.len() % 4);
-        let whole = *left == 0;
-        if !opcode.is_control() && self.kind == Some(Opcode::Text) {
+        frame.mask.rotate_left(taken.len() % 4);
+        frame.left -= taken.len();
+        let (opcode, last, whole) = (frame.opcode, frame.last, frame.left == 0);
+        if matches!(opcode, OpCode::Data(_)) && self.kind == Some(Data::Text) {
             self.check_text(whole && last)?;
         }
         if !whole {
             return Ok(None);
         }
-        self.place = ParseState::Head(0);
-        match opcode {
-            Opcode::Ping => Ok(Some(Message::Ping(std::mem::take(&mut self.control)))),
-            Opcode::Pong => {
-                self.control = Vec::new();
-                Ok(Some(Message::Pong))
-            }
-            Opcode::Close => farewell(&std::mem::take(&mut self.control)).map(Some),
-            Opcode::Continuation | Opcode::Text | Opcode::Binary if last => {
+        self.frame = None;
+        let OpCode::Control(control) = opcode else {
+            return if last {
                 self.message().map(Some)
-            }
-            Opcode::Continuation | Opcode::Text | Opcode::Binary => Ok(None),
+            } else {
+                Ok(None)
+            };
+        };
+        let payload = std::mem::take(&mut self.control);
+        match control {
+            Control::Close => farewell(&payload).map(Some),
+            Control::Ping => Ok(Some(Message::Ping(payload))),
+            Control::Pong | Control::Reserved(_) => Ok(Some(Message::Pong)),
         }
     }
 
@@ -263,7 +233,7 @@ impl Decoder {
         let bytes = std::mem::take(&mut self.message);
         self.valid = 0;
         match self.kind.take() {
-            Some(Opcode::Text) => String::from_utf8(bytes)
+            Some(Data::Text) => String::from_utf8(bytes)
                 .map(Message::Text)
                 .map_err(|_| FrameError::Utf8),
             _ => Ok(Message::Binary(bytes)),
@@ -286,103 +256,26 @@ fn farewell(payload: &[u8]) -> Result<Message, FrameError> {
     Ok(Message::Close(Some(code)))
 }
 
-fn head(opcode: Opcode, length: usize, into: &mut Vec<u8>) {
-    into.push(0x80 | opcode as u8);
-    match length {
-        0..=125 => into.push(length as u8),
-        126..=0xffff => {
-            into.push(126);
-            into.extend((length as u16).to_be_bytes());
-        }
-        _ => {
-            into.push(127);
-            into.extend((length as u64).to_be_bytes());
-        }
-    }
-}
-
-/// Writes the head of a text frame. The caller must then write a payload of `length` bytes.
-pub fn text_head(length: usize, into: &mut Vec<u8>) {
-    head(Opcode::Text, length, into);
-}
-
-/// Writes a complete text frame.
-pub fn text(text: &str, into: &mut Vec<u8>) {
-    text_head(text.len(), into);
-    into.extend(text.as_bytes());
-}
-
-/// Writes a ping frame without a payload.
-pub fn ping(into: &mut Vec<u8>) {
-    head(Opcode::Ping, 0, into);
-}
-
-/// Writes a pong frame with the payload of the ping, at most 125 bytes (RFC 6455, 5.5).
-pub fn pong(payload: &[u8], into: &mut Vec<u8>) {
-    head(Opcode::Pong, payload.len(), into);
-    into.extend(payload);
-}
-
-/// Writes a close frame. The reason is cut to 123 bytes, because a control frame has at most 125
-/// payload bytes (RFC 6455, 5.5). Without a code the frame has no payload.
-pub fn close(code: Option<u16>, reason: &str, into: &mut Vec<u8>) {
-    let Some(code) = code else {
-        return head(Opcode::Close, 0, into);
+/// Writes the head of an unmasked frame. The caller must then write a payload of `length` bytes.
+pub fn head(opcode: OpCode, length: usize, into: &mut Vec<u8>) {
+    let header = FrameHeader {
+        opcode,
+        ..FrameHeader::default()
     };
-    let mut end = reason.len().min(123);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    head(Opcode::Close, 2 + end, into);
-    into.extend(code.to_be_bytes());
-    into.extend(&reason.as_bytes()[..end]);
+    // A write to a vector cannot fail.
+    header.format(length as u64, into).ok();
 }
 
-/// Sends every text and binary message back to the client until the connection ends. WebSocket
-/// conformance suites use this function to test the decoder.
-pub async fn echo(socket: Transport, read_ahead: Bytes) {
-    let mut decoder = Decoder::new(16 << 20);
-    let mut buffer = read_ahead.to_vec();
-    let mut out = Vec::new();
-    loop {
-        let mut input = buffer.as_slice();
-        let ended = loop {
-            match decoder.decode(&mut input) {
-                Ok(None) => break false,
-                Ok(Some(Message::Text(said))) => text(&said, &mut out),
-                Ok(Some(Message::Binary(said))) => {
-                    head(Opcode::Binary, said.len(), &mut out);
-                    out.extend(said);
-                }
-                Ok(Some(Message::Ping(payload))) => pong(&payload, &mut out),
-                Ok(Some(Message::Pong)) => {}
-                Ok(Some(Message::Close(code))) => {
-                    close(code, "", &mut out);
-                    break true;
-                }
-                Err(fault) => {
-                    close(Some(fault.code()), "", &mut out);
-                    break true;
-                }
-            }
-        };
-        if socket.write_all(&out).await.is_err() {
-            return;
-        }
-        out.clear();
-        buffer.resize(64 << 10, 0);
-        if ended {
-            // The kernel resets a connection that is closed with unread bytes, and the client would
-            // not get the close frame. This loop therefore reads the remaining bytes first.
-            let drained = async { while socket.read(&mut buffer).await.is_ok_and(|n| n > 0) {} };
-            tokio::time::timeout(Duration::from_millis(200), drained)
-                .await
-                .ok();
-            return;
-        }
-        match socket.read(&mut buffer).await {
-            Ok(count) if count > 0 => buffer.truncate(count),
-            _ => return,
-        }
-    }
+/// Returns a complete frame. A control frame has at most 125 payload bytes (RFC 6455, 5.5).
+pub fn frame(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(10 + payload.len());
+    head(opcode, payload.len(), &mut frame);
+    frame.extend(payload);
+    frame
+}
+
+/// Returns a close frame. Without a code the frame has no payload.
+pub fn close(code: Option<u16>) -> Vec<u8> {
+    let code = code.map(u16::to_be_bytes);
+    frame(CLOSE, code.as_ref().map_or(&[], <[u8; 2]>::as_slice))
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::health::ReportSender;
 use super::rest::aggregates::BarCache;
 use super::{Arrival, Interest, RelayedEvent, UpstreamEvent};
 use crate::feed::ConnectionStatus;
@@ -47,7 +48,7 @@ pub struct Upstream {
     /// The channels that the clients want. The connection is open while this set is not empty.
     pub interest: watch::Receiver<Interest>,
     /// The reports to the event loop of the cluster.
-    pub reports: mpsc::Sender<UpstreamEvent>,
+    pub reports: ReportSender,
     /// The cache that stores the one-minute bars.
     pub minutes: BarCache,
     /// The vendor's last report: true if its prices are simulated; `None` before the first report.
@@ -61,7 +62,6 @@ impl Upstream {
     pub async fn run(self, stop: watch::Receiver<bool>) {
         let (demand, wanted) = watch::channel(SubscriptionDemand::default());
         let (marked, simulated) = watch::channel(false);
-        let barred = watch::Sender::new(false);
         let session = Session {
             cluster: self.cluster,
             source: self.source,
@@ -71,7 +71,6 @@ impl Upstream {
                 reports: self.reports.clone(),
                 last_report: None,
                 simulated: marked,
-                barred: barred.clone(),
                 proven: false,
                 minutes: self.minutes,
                 greeted: self.greeted,
@@ -85,8 +84,6 @@ impl Upstream {
             demand,
             held: Interest::new(),
             refused: false,
-            refusals: barred.subscribe(),
-            barred,
             until: None,
             reports: self.reports,
             clock: self.clock,
@@ -105,17 +102,15 @@ struct UpstreamPolicy {
     held: Interest,
     /// True if a part of the interest cannot be served and the log already contains the warning.
     refused: bool,
-    /// True while the vendor refuses this cluster and the upstream waits.
-    barred: watch::Sender<bool>,
-    refusals: watch::Receiver<bool>,
     /// The end of the wait after a refusal; `None` if the upstream does not wait.
     until: Option<Moment>,
-    reports: mpsc::Sender<UpstreamEvent>,
+    reports: ReportSender,
     clock: Clock,
 }
 
 impl UpstreamPolicy {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut barred = self.reports.barred_changes();
         loop {
             self.order();
             let look = self.clock.now().monotonic + CHECK_INTERVAL;
@@ -125,7 +120,7 @@ impl UpstreamPolicy {
                 _ = stop.wait_for(|stop| *stop) => break,
                 changed = self.interest.changed() => if changed.is_err() { break },
                 changed = self.simulated.changed() => if changed.is_err() { break },
-                changed = self.refusals.changed() => if changed.is_err() { break },
+                changed = barred.changed() => if changed.is_err() { break },
                 () = self.demand.closed() => break,
                 () = self.clock.sleep_until(next) => {}
             }
@@ -140,9 +135,8 @@ impl UpstreamPolicy {
     /// reports.
     async fn hold_off(&mut self) -> bool {
         let now = self.clock.now().monotonic;
-        let barred = *self.refusals.borrow_and_update();
         match self.until {
-            None if barred => {
+            None if self.reports.barred() => {
                 let minutes = DENIED_FOR.as_secs() / 60;
                 log::warn!(
                     "{}: the vendor refused this cluster; the hub retries in {minutes} minutes and \
@@ -155,11 +149,8 @@ impl UpstreamPolicy {
             }
             Some(until) if now >= until => {
                 self.until = None;
-                self.barred.send_replace(false);
-                self.reports
-                    .send(UpstreamEvent::Down(Failure::Done))
-                    .await
-                    .is_ok()
+                let ended = UpstreamEvent::Down(Failure::Done);
+                self.reports.send(ended).await.is_ok()
             }
             _ => true,
         }
@@ -167,13 +158,11 @@ impl UpstreamPolicy {
 
     fn order(&mut self) {
         let interest = self.interest.borrow_and_update();
-        let (wanted, refused) = if self.until.is_some() {
-            (Interest::new(), false)
-        } else {
-            let wanted = within_plan(self.cluster, &interest, &self.held);
-            let refused = wanted.len() < interest.len();
-            (wanted, refused)
+        let wanted = match self.until {
+            Some(_) => Interest::new(),
+            None => within_plan(self.cluster, &interest, &self.held),
         };
+        let refused = self.until.is_none() && wanted.len() < interest.len();
         drop(interest);
         if refused && !self.refused {
             log::warn!(
@@ -249,23 +238,15 @@ fn max_silence(wanted: &Interest, calendar: &Calendar, now: Now) -> Option<Durat
 
 /// Reports the events of the session to the event loop.
 struct UpstreamSink {
-    reports: mpsc::Sender<UpstreamEvent>,
+    reports: ReportSender,
     /// The last report about the connection, stored so that no report is sent twice in a row.
     last_report: Option<UpstreamEvent>,
     simulated: watch::Sender<bool>,
-    /// True while the vendor refuses this cluster and the upstream waits.
-    barred: watch::Sender<bool>,
     /// True if the vendor has accepted the key before: the key is valid, and the plan includes this
     /// cluster.
     proven: bool,
     minutes: BarCache,
     greeted: watch::Sender<Option<bool>>,
-}
-
-impl UpstreamSink {
-    async fn send(&mut self, report: UpstreamEvent) -> Result<(), ConsumerGone> {
-        self.reports.send(report).await.map_err(|_| ConsumerGone)
-    }
 }
 
 impl EventSink for UpstreamSink {
@@ -285,14 +266,12 @@ impl EventSink for UpstreamSink {
         }
         let report = match (status.phase, status.reason) {
             // During the wait the session requests nothing, so there is nothing to report.
-            _ if *self.barred.borrow() => return Ok(()),
+            _ if self.reports.barred() => return Ok(()),
             // A refused upgrade has another reason, because it comes from a server in front of the
             // vendor.
             (ConnectionPhase::Refused, Some(Failure::Key | Failure::Plan)) if !self.proven => {
                 self.last_report = None;
-                self.send(UpstreamEvent::Barred).await?;
-                self.barred.send_replace(true);
-                return Ok(());
+                return self.reports.send(UpstreamEvent::Barred).await;
             }
             (ConnectionPhase::Live, _) => UpstreamEvent::Up {
                 simulated: is_simulated,
@@ -309,7 +288,7 @@ impl EventSink for UpstreamSink {
             return Ok(());
         }
         self.last_report = Some(report.clone());
-        self.send(report).await
+        self.reports.send(report).await
     }
 
     async fn frame(
@@ -361,11 +340,11 @@ impl EventSink for UpstreamSink {
             let simulated = *self.simulated.borrow();
             self.minutes.seen(simulated, &bars);
         }
-        self.send(UpstreamEvent::Events(events)).await
+        self.reports.send(UpstreamEvent::Events(events)).await
     }
 
     async fn unanswered(&mut self, channel: Channel, _: bool) -> Result<(), ConsumerGone> {
-        self.send(UpstreamEvent::Unanswered(channel)).await
+        self.reports.send(UpstreamEvent::Unanswered(channel)).await
     }
 }
 

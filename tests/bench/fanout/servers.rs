@@ -76,7 +76,7 @@ pub(crate) fn hub() {
         let (_stop, stopped) = watch::channel(false);
         let metrics = Arc::new(Metrics::default());
         let device: Arc<str> = "bench".into();
-        let authenticator = Arc::new(Authenticator::single(device.clone(), "bench"));
+        let authenticator = Arc::new(Authenticator::single(device.clone(), "bench").unwrap());
         let clock = Clock::system();
         let (fanout, door) = Fanout::new(
             Cluster::Indices,
@@ -121,7 +121,7 @@ pub(crate) fn hub() {
         });
         while let Some(plan) = plans.recv().await {
             publish(plan, &reports, &clock).await;
-            println!("done blocked={}", metrics.clients_blocked.count());
+            println!("done blocked={}", metrics.clients_blocked.value());
         }
     });
 }
@@ -186,7 +186,6 @@ pub(crate) fn floor() {
 }
 
 fn frame(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    deskticker::hub::session::websocket::text(text, &mut bytes);
-    bytes
+    use deskticker::hub::session::websocket;
+    websocket::frame(websocket::TEXT, text.as_bytes())
 }

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deskticker::demo;
 use deskticker::hub::auth::authenticator::Authenticator;
-use deskticker::hub::{Hub, HubSettings, HubSetup, simulated};
+use deskticker::hub::{Hub, HubSettings, HubSetup};
 use deskticker::market::{Calendar, Cluster};
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
@@ -115,7 +116,7 @@ pub async fn hub_before(vendor: simulator::SimulatorSettings) -> (HubUnderTest, 
         values: true,
         ..vendor
     };
-    let (mut setup, simulator) = simulated::setup(vendor, &token, clock).await.unwrap();
+    let (mut setup, simulator) = demo::simulated_hub(vendor, &token, clock).await.unwrap();
     let (settings, current) = watch::channel(HubSettings::default());
     setup.settings = current;
     let authenticator = setup.authenticator.clone();
@@ -139,7 +140,7 @@ pub async fn hub_behind(vendor: SocketAddr, key: &str) -> HubUnderTest {
         key: key.to_owned(),
         ..simulator::SimulatorSettings::default()
     };
-    let (mut setup, _simulator) = simulated::setup(nobody, &token, clock).await.unwrap();
+    let (mut setup, _simulator) = demo::simulated_hub(nobody, &token, clock).await.unwrap();
     let endpoint = Endpoint::parse(&format!("ws://{vendor}")).unwrap();
     (setup.source.endpoint, setup.rest.endpoint) = (endpoint.clone(), endpoint);
     setup.simulated = false;

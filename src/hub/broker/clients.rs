@@ -1,0 +1,323 @@
+//! The clients of one cluster. Owns their connections, their subscriptions and the last-value cache,
+//! and holds or removes a client that reads too slowly; never decides the content of a message.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use tokio::sync::mpsc;
+
+use super::delivery::{ClientSlot, Delivery, DeliveryOutcome};
+use super::last_value::LastValueCache;
+use super::subscriptions::ClientSubscriptions;
+use crate::hub::Interest;
+use crate::hub::metrics::Metrics;
+use crate::hub::server::limits::Limits;
+use crate::hub::session::client::{
+    Client, ClientId, ClientInput, ClientSocket, ClientState, WriteOutcome, listen,
+};
+use crate::hub::session::protocol::StatusFrame;
+use crate::hub::session::transport::Transport;
+use crate::hub::session::websocket;
+use crate::market::{Channel, Cluster};
+use crate::time::{Clock, Moment};
+
+/// The time limit for a client to answer a close frame.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The clients of one cluster, with their subscriptions and the last values.
+#[derive(Debug)]
+pub(super) struct Clients {
+    pub(super) cluster: Cluster,
+    pub(super) limits: Limits,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
+    pub(super) last_values: LastValueCache,
+    pub(super) subscriptions: ClientSubscriptions,
+    /// True if the subscriptions have changed since the last call of `new_interest`.
+    changed: bool,
+    slots: Vec<Option<Client>>,
+    count: usize,
+    /// The number of clients since the start. The number makes each client ID unique.
+    number: u64,
+    input_sender: mpsc::Sender<(ClientId, ClientInput)>,
+    buffer: Vec<u8>,
+}
+
+impl Clients {
+    pub(super) fn new(
+        cluster: Cluster,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        input_sender: mpsc::Sender<(ClientId, ClientInput)>,
+    ) -> Self {
+        Self {
+            cluster,
+            last_values: LastValueCache::new(limits.trades as usize),
+            limits,
+            metrics,
+            clock,
+            subscriptions: ClientSubscriptions::default(),
+            changed: false,
+            slots: Vec::new(),
+            count: 0,
+            number: 0,
+            input_sender,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.clock.now().monotonic
+    }
+
+    pub(super) fn get(&mut self, client_slot: ClientSlot) -> Option<&mut Client> {
+        self.slots.get_mut(client_slot)?.as_mut()
+    }
+
+    /// Returns the slots of the clients for which `chosen` returns true.
+    pub(super) fn select(&self, chosen: impl Fn(&Client) -> bool) -> Vec<ClientSlot> {
+        let clients = self.slots.iter().flatten();
+        let chosen = clients.filter(|client| chosen(client));
+        chosen.map(|client| client.client_id.client_slot).collect()
+    }
+
+    /// Returns the subscriptions of all clients together if they have changed since the last call.
+    pub(super) fn new_interest(&mut self) -> Option<Interest> {
+        std::mem::take(&mut self.changed).then(|| self.subscriptions.interest())
+    }
+
+    /// Adds an unauthenticated client. Returns `None` if the connection has already ended.
+    pub(super) fn admit(&mut self, socket: Transport, read_ahead: Bytes) -> Option<ClientSlot> {
+        socket.prepare().ok()?;
+        let now = self.now();
+        let socket_state = Arc::new(ClientSocket::new(socket, now));
+        self.number += 1;
+        let client_slot = self.last_values.join();
+        let client_id = ClientId {
+            client_slot,
+            number: self.number,
+        };
+        let task = tokio::spawn(listen(
+            client_id,
+            socket_state.clone(),
+            read_ahead,
+            self.limits.message as usize,
+            self.clock.clone(),
+            self.input_sender.clone(),
+        ));
+        let until = now + Duration::from_secs(self.limits.authentication);
+        let client = Client::new(client_id, socket_state, until, task.abort_handle());
+        if self.slots.len() <= client_slot {
+            self.slots.resize_with(client_slot + 1, || None);
+        }
+        self.slots[client_slot] = Some(client);
+        self.count += 1;
+        self.metrics.clients.add(1);
+        self.metrics.unauthenticated_clients.add(1);
+        Some(client_slot)
+    }
+
+    /// Changes the state of a client. Returns `None` if the client has left.
+    pub(super) fn change_state(
+        &mut self,
+        client_slot: ClientSlot,
+        state: ClientState,
+    ) -> Option<&mut Client> {
+        let client = self.slots[client_slot].as_mut()?;
+        let before = std::mem::replace(&mut client.state, state);
+        if let ClientState::Unauthenticated { .. } = before {
+            self.metrics.unauthenticated_clients.sub(1);
+        }
+        Some(client)
+    }
+
+    /// Returns the channels and wildcards of a client.
+    pub(super) fn topics(&self, client_slot: ClientSlot) -> BTreeSet<Channel> {
+        let topics = self.last_values.topics(client_slot);
+        topics.iter().cloned().collect()
+    }
+
+    /// Replaces the subscriptions of a client, and sends the last values of the added channels.
+    pub(super) fn set_topics(&mut self, client_slot: ClientSlot, topics: BTreeSet<Channel>) {
+        let before = self.topics(client_slot);
+        if self.slots[client_slot].is_none() || before == topics {
+            return;
+        }
+        let now = self.now();
+        for channel in topics.difference(&before) {
+            self.subscriptions.add(channel);
+        }
+        for channel in before.difference(&topics) {
+            self.subscriptions.remove(channel, now);
+        }
+        self.changed = true;
+        self.metrics.subscriptions.add(topics.len() as u64);
+        self.metrics.subscriptions.sub(before.len() as u64);
+        let mut replay = std::mem::take(&mut self.buffer);
+        replay.clear();
+        let topics = topics.into_iter().collect();
+        let count = self
+            .last_values
+            .set_topics(client_slot, topics, now, &mut replay);
+        if count > 0 {
+            self.write(client_slot, &replay, count);
+        }
+        self.buffer = replay;
+    }
+
+    /// Removes the expired channels without subscribers. Returns true if a channel was removed.
+    pub(super) fn expire_channels(&mut self) -> bool {
+        let expired = self.subscriptions.expire(self.now());
+        if expired {
+            self.changed = true;
+            let subscriptions = &self.subscriptions;
+            self.last_values
+                .retain(|channel| subscriptions.covers(channel));
+        }
+        expired
+    }
+
+    /// Sends a status frame to these clients. Sends nothing if the frame is empty.
+    pub(super) fn send_status(
+        &mut self,
+        client_slots: impl IntoIterator<Item = ClientSlot>,
+        status_frame: StatusFrame,
+    ) {
+        if let Some(text) = status_frame.finish() {
+            let frame = websocket::frame(websocket::TEXT, text.as_bytes());
+            for client_slot in client_slots {
+                self.write(client_slot, &frame, 1);
+            }
+        }
+    }
+
+    /// Sends a status frame to all authenticated clients. Sends nothing if the frame is empty.
+    pub(super) fn send_status_to_all(&mut self, status_frame: StatusFrame) {
+        let all = self.select(|client| client.state == ClientState::Authenticated);
+        self.send_status(all, status_frame);
+    }
+
+    /// Writes complete frames to a client. `count` is the number of the frames.
+    pub(super) fn write(&mut self, client_slot: ClientSlot, frames: &[u8], count: u64) {
+        let Some(client) = self.get(client_slot) else {
+            return;
+        };
+        match client.write(frames) {
+            WriteOutcome::All => {}
+            WriteOutcome::Some => {
+                self.metrics.clients_blocked.add(1);
+                self.last_values.hold(client_slot);
+            }
+            // The client sends requests but does not read the responses. The buffer has no space
+            // for a status, so the hub drops the client without a status.
+            WriteOutcome::Full => {
+                self.metrics.slow_consumers.add(1);
+                return self.remove(client_slot);
+            }
+            WriteOutcome::Gone => return self.remove(client_slot),
+        }
+        self.metrics.frames_sent.add(count);
+        self.metrics.bytes_sent.add(frames.len() as u64);
+    }
+
+    /// Delivers the unseen events to all clients that can take frames, or only to the client
+    /// `released`, whose socket takes bytes again. Returns the number of frames.
+    pub(super) fn deliver(&mut self, released: Option<ClientSlot>) -> u64 {
+        let now = self.now();
+        let (slots, metrics) = (&mut self.slots, &self.metrics);
+        let mut sent = 0;
+        // The clients that the hub drops after the delivery, and true for each slow client.
+        let mut dropped = Vec::new();
+        let give = |client_slot: ClientSlot, delivery: Delivery<'_>| {
+            let Some(Some(client)) = slots.get_mut(client_slot) else {
+                return DeliveryOutcome::Enough;
+            };
+            let Delivery::Frames(frames, count) = delivery else {
+                dropped.push((client_slot, true));
+                return DeliveryOutcome::Enough;
+            };
+            sent += count;
+            metrics.bytes_sent.add(frames.len() as u64);
+            match client.write(frames) {
+                WriteOutcome::All => return DeliveryOutcome::All,
+                WriteOutcome::Some | WriteOutcome::Full => metrics.clients_blocked.add(1),
+                WriteOutcome::Gone => dropped.push((client_slot, false)),
+            }
+            DeliveryOutcome::Enough
+        };
+        match released {
+            Some(client_slot) => self.last_values.release(client_slot, now, give),
+            None => self.last_values.deliver_pending(now, give),
+        }
+        self.metrics.frames_sent.add(sent);
+        for (client_slot, slow) in dropped {
+            if !slow {
+                self.remove(client_slot);
+                continue;
+            }
+            self.metrics.slow_consumers.add(1);
+            log::info!(
+                "{}: a client reads its trades too slowly and is disconnected",
+                self.cluster
+            );
+            let status = StatusFrame::one("slow_consumer", "too many trades were waiting");
+            self.close(client_slot, Some(1013), status);
+        }
+        sent
+    }
+
+    /// Sends the status `last_words` and a close frame. The client then has the time `FAREWELL` to
+    /// answer with its own close frame.
+    pub(super) fn close(
+        &mut self,
+        client_slot: ClientSlot,
+        code: Option<u16>,
+        last_words: StatusFrame,
+    ) {
+        self.set_topics(client_slot, BTreeSet::new());
+        let until = self.now() + FAREWELL;
+        let Some(client) = self.change_state(client_slot, ClientState::Closing { until }) else {
+            return;
+        };
+        client.socket_state.ignore_input();
+        self.send_status([client_slot], last_words);
+        self.write(client_slot, &websocket::close(code), 1);
+    }
+
+    /// Closes the sessions of all clients as [`Clients::close`] does.
+    pub(super) fn close_all(&mut self, code: u16, last_words: &StatusFrame) {
+        let is_open = |client: &Client| !matches!(client.state, ClientState::Closing { .. });
+        for client_slot in self.select(is_open) {
+            self.close(client_slot, Some(code), last_words.clone());
+        }
+    }
+
+    pub(super) fn remove(&mut self, client_slot: ClientSlot) {
+        self.set_topics(client_slot, BTreeSet::new());
+        let Some(client) = self.slots[client_slot].take() else {
+            return;
+        };
+        self.last_values.leave(client_slot);
+        self.count -= 1;
+        self.metrics.clients.sub(1);
+        if let ClientState::Unauthenticated { .. } = client.state {
+            self.metrics.unauthenticated_clients.sub(1);
+        }
+    }
+}
+
+impl Drop for Clients {
+    /// Removes all clients from the metrics, because all clusters share the same metrics.
+    fn drop(&mut self) {
+        for client_slot in 0..self.slots.len() {
+            self.remove(client_slot);
+        }
+    }
+}

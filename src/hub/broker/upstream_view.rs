@@ -1,0 +1,157 @@
+//! The broker's view of the upstream: its status, the source of its prices and the channels without a
+//! confirmation. Passes each report on to the clients; never handles a request of a client.
+
+use std::collections::BTreeSet;
+
+use super::clients::Clients;
+use super::commands::not_authorized;
+use super::delivery::{ClientSlot, PublishOutcome};
+use crate::hub::session::protocol::StatusFrame;
+use crate::hub::{RelayedEvent, UpstreamEvent};
+use crate::market::Channel;
+use crate::net::failure::Failure;
+
+/// The message of the status `simulated`.
+const SIMULATED: &str = "These prices are simulated.";
+
+/// The status of the upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum UpstreamStatus {
+    /// The upstream has reported nothing yet, or no client needs the upstream.
+    #[default]
+    Idle,
+    Up,
+    Down(Failure),
+    /// The vendor refuses the whole cluster: the key is wrong, or the plan does not include the
+    /// cluster.
+    Denied,
+}
+
+/// The last known state of the upstream.
+#[derive(Debug, Default)]
+pub(super) struct UpstreamView {
+    status: UpstreamStatus,
+    pub(super) simulated: bool,
+    /// The channels that the upstream requested twice on the current connection without a
+    /// confirmation from the vendor.
+    pub(super) unanswered: BTreeSet<Channel>,
+}
+
+impl UpstreamView {
+    /// Handles a report of the upstream.
+    pub(super) fn handle_report(&mut self, report: UpstreamEvent, clients: &mut Clients) {
+        match report {
+            UpstreamEvent::Up { simulated } => self.up(simulated, clients),
+            UpstreamEvent::Down(reason) => self.down(reason, clients),
+            // The hub closes all sessions, so that clients with a REST fallback use REST. The
+            // router refuses a client that connects again before the upgrade.
+            UpstreamEvent::Barred => {
+                self.status = UpstreamStatus::Denied;
+                clients.close_all(1013, &denied_frame());
+            }
+            UpstreamEvent::Unanswered(channel) => {
+                if self.unanswered.insert(channel.clone()) {
+                    let subscribers = clients.select(|client| {
+                        let topics = clients.last_values.topics(client.client_id.client_slot);
+                        topics.binary_search(&channel).is_ok()
+                    });
+                    let status = StatusFrame::one("error", &not_authorized(&channel));
+                    clients.send_status(subscribers, status);
+                }
+            }
+            UpstreamEvent::Events(events) => self.publish(&events, clients),
+        }
+    }
+
+    fn up(&mut self, simulated: bool, clients: &mut Clients) {
+        let before = std::mem::replace(&mut self.status, UpstreamStatus::Up);
+        let was_simulated = std::mem::replace(&mut self.simulated, simulated);
+        if before != UpstreamStatus::Up {
+            // The vendor's plan may have changed since the previous connection, so the hub forgets
+            // the unconfirmed channels.
+            self.unanswered.clear();
+        }
+        if simulated != was_simulated {
+            // The source of the prices has changed, so the hub must not replay values of the
+            // previous source.
+            clients.last_values.clear_values();
+        }
+        if was_simulated && !simulated {
+            log::warn!(
+                "{}: the upstream now sends real prices instead of simulated prices; the hub \
+                 closes all client connections, so that the displays connect again",
+                clients.cluster
+            );
+            // A display keeps the simulated status and the simulated values until its connection
+            // ends, so all clients must reconnect.
+            clients.close_all(1012, &StatusFrame::default());
+        }
+        let mut status_frame = StatusFrame::default();
+        if let UpstreamStatus::Down(_) = before {
+            status_frame.add("upstream_up", "prices are coming again");
+        }
+        if simulated && !was_simulated {
+            status_frame.add("simulated", SIMULATED);
+        }
+        clients.send_status_to_all(status_frame);
+    }
+
+    /// Handles the loss of the upstream connection. Delivers the pending events first, then deletes
+    /// all values, so that no client takes old values for new ones.
+    fn down(&mut self, reason: Failure, clients: &mut Clients) {
+        clients.deliver(None);
+        clients.last_values.clear_values();
+        let status = match reason {
+            Failure::Done => UpstreamStatus::Idle,
+            reason => UpstreamStatus::Down(reason),
+        };
+        let before = std::mem::replace(&mut self.status, status);
+        if status != before && reason != Failure::Done {
+            clients.send_status_to_all(StatusFrame::one("upstream_down", &reason.to_string()));
+        }
+    }
+
+    /// Stores events, and delivers them at once only if too many trades wait.
+    fn publish(&mut self, events: &[RelayedEvent], clients: &mut Clients) {
+        clients.metrics.events_received.add(events.len() as u64);
+        for event in events {
+            // An event on a channel proves that the vendor's confirmation was only late.
+            self.unanswered.remove(&event.channel);
+            let last_values = &mut clients.last_values;
+            let outcome = last_values.publish(&event.channel, &event.json, event.arrival);
+            if outcome != PublishOutcome::Kept {
+                clients.metrics.events_conflated.add(1);
+            }
+            if last_values.should_flush_trades() {
+                clients.deliver(None);
+            }
+        }
+    }
+
+    /// Returns the first status for a client.
+    pub(super) fn greeting(&self) -> StatusFrame {
+        let mut greeting = StatusFrame::one("connected", "Connected Successfully");
+        if self.simulated {
+            greeting.add("simulated", SIMULATED);
+        }
+        greeting
+    }
+
+    /// Sends the status to a client that has authenticated, and closes its session if the vendor
+    /// refuses the cluster.
+    pub(super) fn welcome(&self, client_slot: ClientSlot, clients: &mut Clients) {
+        let mut welcome = StatusFrame::one("auth_success", "authenticated");
+        if let UpstreamStatus::Down(reason) = self.status {
+            welcome.add("upstream_down", &reason.to_string());
+        }
+        clients.send_status([client_slot], welcome);
+        if self.status == UpstreamStatus::Denied {
+            clients.close(client_slot, Some(1013), denied_frame());
+        }
+    }
+}
+
+/// Returns the last status for the clients of a cluster that the vendor refuses.
+fn denied_frame() -> StatusFrame {
+    StatusFrame::one("upstream_down", &Failure::Key.to_string())
+}

@@ -35,10 +35,9 @@ const RESTORE: &str = "\x1b[?7h\x1b[?25h";
 pub fn restore() {
     let mut stdout = io::stdout();
     if stdout.is_terminal() {
-        // An error is ignored, because the program is about to end.
-        let _ = stdout
-            .write_all(RESTORE.as_bytes())
-            .and_then(|()| stdout.flush());
+        // Errors are ignored, because the program is about to end.
+        let _ = stdout.write_all(RESTORE.as_bytes());
+        let _ = stdout.flush();
     }
 }
 
@@ -63,15 +62,11 @@ impl Terminal<io::Stdout> {
     pub fn stdout(caption: &str) -> Self {
         Self::new(io::stdout(), caption, || {
             let stdout = io::stdout();
-            if !stdout.is_terminal() {
-                return None;
-            }
-            // A serial terminal does not report its size, so 80 by 24 is the default.
             let size = rustix::termios::tcgetwinsize(&stdout).ok();
-            Some(match size.map(|size| (size.ws_col, size.ws_row)) {
-                None | Some((0, _) | (_, 0)) => (80, 24),
-                Some(cells) => cells,
-            })
+            let cells = size.map(|size| (size.ws_col, size.ws_row));
+            // A serial terminal does not report its size, so 80 by 24 is the default.
+            let known = cells.filter(|(columns, rows)| *columns > 0 && *rows > 0);
+            stdout.is_terminal().then(|| known.unwrap_or((80, 24)))
         })
     }
 }
@@ -96,12 +91,19 @@ impl<W: Write> Terminal<W> {
 
     /// Returns the picture with its border, its caption and the escape sequences for its place.
     fn compose(&self, frame: &Frame, cells: Cells) -> String {
-        let cell = DotCell::fitting(frame, cells);
-        let (width, height) = cell.dots();
+        let (columns, rows) = (usize::from(cells.0), usize::from(cells.1));
+        // The picture keeps its proportions if the picture, its border and the caption fit with one
+        // column by two rows of dots in each character. Otherwise each character shows two columns
+        // by four rows, which fit a terminal of 80 by 24.
+        let fits = columns >= WIDTH + 2 && rows > frame.size().height() / 2 + 2;
+        let character = if fits { half_block } else { braille };
+        let (width, height) = if fits { (1, 2) } else { (2, 4) };
         let border = "─".repeat(WIDTH / width);
         let mut lines = vec![format!("┌{border}┐")];
         for y in (0..frame.size().height()).step_by(height) {
-            lines.push(format!("│{}│", cell.row(frame, y)));
+            let dots = (0..WIDTH).step_by(width);
+            let row: String = dots.map(|x| character(frame, x, y)).collect();
+            lines.push(format!("│{row}│"));
         }
         lines.push(format!("└{border}┘"));
         lines.push(match (self.off, self.caption.as_str()) {
@@ -116,14 +118,14 @@ impl<W: Write> Terminal<W> {
             text.push_str(CLEAR);
         }
         text.push_str(BEGIN);
-        for (row, line) in (1..=cells.1).zip(&lines) {
+        for (row, line) in (1..=rows).zip(&lines) {
             text.push_str(&format!("\x1b[{row}H{line}\x1b[K"));
         }
         text.push_str(END);
         if fresh {
             // The cursor moves below the picture, so that later output does not overwrite the
             // picture.
-            let below = usize::from(cells.1).min(lines.len() + 1);
+            let below = rows.min(lines.len() + 1);
             text.push_str(&format!("\x1b[{below}H"));
         }
         text
@@ -203,67 +205,23 @@ fn ended(utc: Option<Utc>) -> String {
     }
 }
 
-/// The number of dots in one character.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum DotCell {
-    /// One column by two rows of dots. The picture keeps its proportions.
-    Blocks,
-    /// Two columns by four rows of dots. The picture fits a terminal of 80 by 24.
-    Braille,
-}
-
-impl DotCell {
-    /// Returns `Blocks` if the picture, its border and the caption fit at that size; otherwise
-    /// `Braille`.
-    fn fitting(frame: &Frame, (columns, rows): Cells) -> Self {
-        let fits =
-            usize::from(columns) >= WIDTH + 2 && usize::from(rows) > frame.size().height() / 2 + 2;
-        if fits {
-            DotCell::Blocks
-        } else {
-            DotCell::Braille
-        }
-    }
-
-    const fn dots(self) -> (usize, usize) {
-        match self {
-            DotCell::Blocks => (1, 2),
-            DotCell::Braille => (2, 4),
-        }
-    }
-
-    /// Returns the characters of the dot rows that begin at row `y`.
-    fn row(self, frame: &Frame, y: usize) -> String {
-        let columns = (0..WIDTH).step_by(self.dots().0);
-        columns
-            .map(|x| match self {
-                DotCell::Blocks => match (frame.lit(x, y), frame.lit(x, y + 1)) {
-                    (false, false) => ' ',
-                    (true, false) => '▀',
-                    (false, true) => '▄',
-                    (true, true) => '█',
-                },
-                DotCell::Braille => braille(frame, x, y),
-            })
-            .collect()
+/// Returns the character for one column by two rows of dots.
+fn half_block(frame: &Frame, x: usize, y: usize) -> char {
+    match (frame.lit(x, y), frame.lit(x, y + 1)) {
+        (false, false) => ' ',
+        (true, false) => '▀',
+        (false, true) => '▄',
+        (true, true) => '█',
     }
 }
 
 /// Returns the character for two by four dots (Unicode, block Braille Patterns: bits 0 to 7 are the
 /// dots 1 to 8).
 fn braille(frame: &Frame, x: usize, y: usize) -> char {
-    /// The column and the row of each dot.
-    const DOTS: [(usize, usize); 8] = [
-        (0, 0),
-        (0, 1),
-        (0, 2),
-        (1, 0),
-        (1, 1),
-        (1, 2),
-        (0, 3),
-        (1, 3),
-    ];
-    let lit = |(bit, (dx, dy))| u32::from(frame.lit(x + dx, y + dy)) << bit;
-    let bits: u32 = (0..).zip(DOTS).map(lit).sum();
+    /// The rows of the dots 1 to 8; the dots 4 to 6 and 8 are in the right column.
+    const ROWS: [usize; 8] = [0, 1, 2, 0, 1, 2, 3, 3];
+    const COLUMNS: [usize; 8] = [0, 0, 0, 1, 1, 1, 0, 1];
+    let lit = |bit: usize| u32::from(frame.lit(x + COLUMNS[bit], y + ROWS[bit])) << bit;
+    let bits: u32 = (0..8).map(lit).sum();
     char::from_u32(0x2800 | bits).unwrap_or(' ')
 }

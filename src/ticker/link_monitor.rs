@@ -114,10 +114,8 @@ impl LinkMonitor {
 
     /// Returns the number of reconnections of all connections.
     pub(crate) fn returns(&self) -> u64 {
-        let returns = self.links.iter();
-        returns
-            .map(|link| u64::from(link.connections.saturating_sub(1)))
-            .sum()
+        let returns = |link: &ConnectionStatus| u64::from(link.connections.saturating_sub(1));
+        self.links.iter().map(returns).sum()
     }
 
     /// Stores the time of a REST response.
@@ -162,16 +160,12 @@ impl LinkMonitor {
 
     fn judge(&mut self, now: Moment) {
         let worst = self.needed().map(icon).max_by_key(|(rank, _)| *rank);
+        // The nearest hop counts: the state of the hops behind it is unknown.
+        let hops = self.needed().filter_map(failed_hop);
+        let nearest = hops.min_by_key(|hop| *hop as u8).unwrap_or(LinkHop::None);
         let hop;
         (self.icon, hop) = match worst {
-            // The nearest hop counts: the state of the hops behind it is unknown.
-            Some((_, icon)) => {
-                let hops = self.needed().filter_map(failed_hop);
-                (
-                    icon,
-                    hops.min_by_key(|hop| *hop as u8).unwrap_or(LinkHop::None),
-                )
-            }
+            Some((_, icon)) => (icon, nearest),
             None if self.served_by_rest(now) => (LinkIcon::Live, LinkHop::None),
             // No connection is open yet; the first one is connecting.
             None => (LinkIcon::Joining, LinkHop::Hub),
@@ -202,22 +196,21 @@ impl LinkMonitor {
 
     /// Returns true if the failure has lasted long enough to show the link page.
     pub(crate) fn troubled(&self, now: Moment) -> bool {
-        self.hop != LinkHop::None && now.since(self.since) >= self.report_delay()
+        now >= self.trouble_time()
     }
 
     /// Returns the time at which [`LinkMonitor::troubled`] becomes true without a new event.
     pub(crate) fn trouble(&self, now: Moment) -> Moment {
-        if self.hop == LinkHop::None || self.troubled(now) {
-            return Moment::NEVER;
-        }
-        self.since + self.report_delay()
+        let time = self.trouble_time();
+        if now < time { time } else { Moment::NEVER }
     }
 
-    fn report_delay(&self) -> Duration {
-        if self.icon == LinkIcon::Silent {
-            SILENT
-        } else {
-            TROUBLE
+    /// Returns the time at which the present failure has lasted long enough for the link page.
+    fn trouble_time(&self) -> Moment {
+        match (self.hop, self.icon) {
+            (LinkHop::None, _) => Moment::NEVER,
+            (_, LinkIcon::Silent) => self.since + SILENT,
+            _ => self.since + TROUBLE,
         }
     }
 

@@ -150,9 +150,8 @@ impl TimeConsensus {
 
     /// Sets whether the source is known to deliver the values of this cluster with a delay.
     pub(crate) fn set_delayed(&mut self, cluster: Cluster, delayed: bool) {
-        let stream = &mut self.streams[cluster as usize];
-        if stream.delayed != delayed {
-            stream.delayed = delayed;
+        let before = &mut self.streams[cluster as usize].delayed;
+        if std::mem::replace(before, delayed) != delayed {
             if self.by_stamps {
                 // The agreement used the timestamps with a wrong delay.
                 self.agreed = None;
@@ -205,11 +204,8 @@ impl TimeConsensus {
 
     /// Returns the known delay of the source of this cluster, in milliseconds.
     pub(crate) const fn delay(&self, cluster: Cluster) -> i64 {
-        if self.streams[cluster as usize].delayed {
-            *DELAY.end()
-        } else {
-            0
-        }
+        let delayed = self.streams[cluster as usize].delayed;
+        if delayed { *DELAY.end() } else { 0 }
     }
 
     /// Returns true if this machine's wall clock is close to the agreed time.
@@ -273,21 +269,19 @@ impl TimeConsensus {
     fn judge(&mut self, now: Moment) {
         self.judged = now;
         let wrong = self.agreed.and_then(|agreed| {
-            let off = |offset: i64| offset - agreed;
             let mut witnesses = self.witnesses().into_iter();
             witnesses.find_map(|(who, offset)| {
-                let off = off(offset?);
+                let off = offset? - agreed;
                 // Timestamps that are about 15 minutes behind belong to a delayed source and are no
                 // clock fault.
                 let late = who == TimeSource::Stamps && DELAY.contains(&-off);
                 (off.abs() > AGREEMENT && !late).then_some(ClockFault { who, off })
             })
         });
-        self.fault = match (wrong, self.fault) {
-            (Some(wrong), Some((known, since))) if known.who == wrong.who => Some((wrong, since)),
-            (Some(wrong), _) => Some((wrong, now)),
-            (None, _) => None,
-        };
+        self.fault = wrong.map(|wrong| match self.fault {
+            Some((known, since)) if known.who == wrong.who => (wrong, since),
+            _ => (wrong, now),
+        });
         let reported = self.fault(now);
         if reported.map(|fault| fault.who) != self.reported {
             self.reported = reported.map(|fault| fault.who);
@@ -324,10 +318,8 @@ fn words(fault: ClockFault) -> String {
 /// Returns true if two offsets differ enough for a new agreement. The two clocks are read one after
 /// the other, in milliseconds, so small differences have no meaning.
 fn differs(one: Option<i64>, other: Option<i64>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => (one - other).abs() > SAME,
-        (one, other) => one.is_some() != other.is_some(),
-    }
+    let both = one.zip(other);
+    both.map_or(one != other, |(one, other)| (one - other).abs() > SAME)
 }
 
 /// Returns the offset: wall time minus monotonic time, in milliseconds.

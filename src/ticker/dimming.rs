@@ -6,7 +6,7 @@ use jiff::civil::DateTime;
 
 use crate::config::settings::TickerSettings;
 use crate::display::PanelLight;
-use crate::time::{Moment, Now};
+use crate::time::{Moment, Now, Utc};
 
 /// The time between two shifts of the picture, in milliseconds.
 const SHIFT_INTERVAL: u64 = 180_000;
@@ -18,14 +18,17 @@ impl TickerSettings {
     /// Returns the light of the panel now, by the wall clock of this machine and without a shift of
     /// the picture. This function is for callers that draw without a ticker state.
     pub fn light(&self, now: Now) -> PanelLight {
-        let instant = now
-            .utc
-            .and_then(|utc| Timestamp::from_millisecond(utc.0).ok());
-        let local = instant.map(|instant| self.zone.to_datetime(instant));
+        let local = now.utc.and_then(|utc| self.local(utc));
         PanelLight {
             shift: 0,
             ..light(self, local, now.monotonic)
         }
+    }
+
+    /// Returns the time of day in the configured time zone.
+    pub(crate) fn local(&self, utc: Utc) -> Option<DateTime> {
+        let instant = Timestamp::from_millisecond(utc.0).ok()?;
+        Some(self.zone.to_datetime(instant))
     }
 }
 

@@ -7,7 +7,6 @@ mod ingest;
 use std::cell::Cell;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 use super::alerts::Alerts;
@@ -304,8 +303,7 @@ impl TickerState {
         if let Some((_, local)) = self.minute.filter(|(known, _)| *known == minute) {
             return Some(local);
         }
-        let instant = Timestamp::from_millisecond(utc.0).ok()?;
-        let local = self.settings.zone.to_datetime(instant);
+        let local = self.settings.local(utc)?;
         self.minute = Some((minute, local));
         Some(local)
     }

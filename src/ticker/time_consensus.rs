@@ -98,7 +98,7 @@ pub(crate) struct TimeConsensus {
     streams: [TimestampStream; Cluster::ALL.len()],
     agreed: Option<i64>,
     /// True if the agreement consists of the timestamps and only one other time source.
-    by_stamps: bool,
+    by_timestamps: bool,
     /// The clock fault and the time of its first detection.
     fault: Option<(ClockFault, Moment)>,
     /// The time of the last check for a clock fault.
@@ -152,7 +152,7 @@ impl TimeConsensus {
     pub(crate) fn set_delayed(&mut self, cluster: Cluster, delayed: bool) {
         let before = &mut self.streams[cluster as usize].delayed;
         if std::mem::replace(before, delayed) != delayed {
-            if self.by_stamps {
+            if self.by_timestamps {
                 // The agreement used the timestamps with a wrong delay.
                 self.agreed = None;
             }
@@ -229,14 +229,14 @@ impl TimeConsensus {
     }
 
     fn witnesses(&self) -> [(TimeSource, Option<i64>); 3] {
-        let stamps = self.streams.iter().filter_map(|stream| {
+        let timestamps = self.streams.iter().filter_map(|stream| {
             let late = if stream.delayed { LATE } else { 0 };
             Some(stream.newest()? + late)
         });
         [
             (TimeSource::Own, self.own),
             (TimeSource::Server, self.server),
-            (TimeSource::Stamps, stamps.max()),
+            (TimeSource::Stamps, timestamps.max()),
         ]
     }
 
@@ -244,25 +244,25 @@ impl TimeConsensus {
     /// to the second, and a timestamp is old by the network delay. The error of a later time is the
     /// safe one: a value then looks too old, never too fresh.
     fn agree(&mut self) {
-        let [own, server, stamps] = self.witnesses().map(|(_, offset)| offset);
+        let [own, server, timestamps] = self.witnesses().map(|(_, offset)| offset);
         let apart = |a: i64, b: i64| (a - b).abs();
         // Each pair comes with the third source, and with true if the timestamps are in the pair.
         let closest = [
-            (own, server, stamps, false),
-            (own, stamps, server, true),
-            (server, stamps, own, true),
+            (own, server, timestamps, false),
+            (own, timestamps, server, true),
+            (server, timestamps, own, true),
         ]
         .into_iter()
-        .filter_map(|(a, b, third, by_stamps)| Some((a?, b?, third, by_stamps)))
+        .filter_map(|(a, b, third, by_timestamps)| Some((a?, b?, third, by_timestamps)))
         .filter(|(a, b, ..)| apart(*a, *b) <= AGREEMENT)
         .min_by_key(|(a, b, ..)| apart(*a, *b));
-        let Some((a, b, third, by_stamps)) = closest else {
+        let Some((a, b, third, by_timestamps)) = closest else {
             return;
         };
         let near = |third: &i64| apart(*third, a) <= AGREEMENT && apart(*third, b) <= AGREEMENT;
         let third = third.filter(near);
         self.agreed = Some(a.max(b).max(third.unwrap_or(i64::MIN)));
-        self.by_stamps = third.is_none() && by_stamps;
+        self.by_timestamps = third.is_none() && by_timestamps;
     }
 
     /// Finds the clock that is wrong and logs each change.
@@ -358,14 +358,18 @@ mod tests {
 
     /// Returns the state after ten seconds of reports from three time sources with these errors in
     /// seconds.
-    fn observed(own_off: Option<i64>, server: Option<i64>, stamps: Option<i64>) -> TimeConsensus {
+    fn observed(
+        own_off: Option<i64>,
+        server: Option<i64>,
+        timestamps: Option<i64>,
+    ) -> TimeConsensus {
         let mut time = TimeConsensus::default();
         for secs in 0..=10 {
             time.observe_own(own(own_off, secs));
             if let Some(off) = server.filter(|_| secs % 5 == 0) {
                 time.server(at(secs), clock(off, secs));
             }
-            if let Some(off) = stamps {
+            if let Some(off) = timestamps {
                 time.timestamp(Cluster::Indices, clock(off, secs), at(secs));
             }
         }
@@ -522,7 +526,7 @@ mod tests {
 
     #[test]
     fn among_agreeing_clocks_the_latest_time_is_used() {
-        for (own, server, stamps, agreed, by_stamps) in [
+        for (own, server, timestamps, agreed, by_timestamps) in [
             (Some(4), Some(0), Some(0), 4, false),
             (Some(0), Some(4), Some(0), 4, false),
             (Some(0), Some(0), Some(4), 4, false),
@@ -532,10 +536,10 @@ mod tests {
             (None, Some(0), Some(0), 0, true),
             (Some(0), None, Some(0), 0, true),
         ] {
-            let time = observed(own, server, stamps);
-            let case = (own, server, stamps);
+            let time = observed(own, server, timestamps);
+            let case = (own, server, timestamps);
             assert_eq!(off(&time, 10), Some(agreed), "{case:?}");
-            assert_eq!(time.by_stamps, by_stamps, "{case:?}");
+            assert_eq!(time.by_timestamps, by_timestamps, "{case:?}");
         }
     }
 

@@ -68,7 +68,8 @@ pub fn run(arguments: &[&str]) -> (i32, String, String) {
 pub struct Program {
     child: Child,
     lines: Receiver<String>,
-    said: String,
+    /// The output until now.
+    received: String,
 }
 
 impl Program {
@@ -88,7 +89,7 @@ impl Program {
         Self {
             child,
             lines,
-            said: String::new(),
+            received: String::new(),
         }
     }
 
@@ -100,7 +101,7 @@ impl Program {
             match self.next(end) {
                 Ok(line) if line.contains(word) => return line,
                 Ok(_) => {}
-                Err(_) => panic!("it never says {word:?}, only:\n{}", self.said),
+                Err(_) => panic!("it never says {word:?}, only:\n{}", self.received),
             }
         }
     }
@@ -109,23 +110,23 @@ impl Program {
     #[track_caller]
     pub fn assert_silent_until(&mut self, end: Instant, word: &str) {
         while let Ok(line) = self.next(end) {
-            assert!(!line.contains(word), "{}", self.said);
+            assert!(!line.contains(word), "{}", self.received);
         }
     }
 
     fn next(&mut self, end: Instant) -> Result<String, RecvTimeoutError> {
         let rest = end.saturating_duration_since(Instant::now());
         let line = self.lines.recv_timeout(rest)?;
-        self.said.push_str(&line);
+        self.received.push_str(&line);
         Ok(line)
     }
 
     /// The output until now. The output is complete after the end of the program.
     pub fn output(&mut self) -> String {
         while let Ok(line) = self.lines.try_recv() {
-            self.said.push_str(&line);
+            self.received.push_str(&line);
         }
-        self.said.clone()
+        self.received.clone()
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -147,7 +148,7 @@ impl Program {
     pub fn wait(&mut self) -> Option<i32> {
         let end = Instant::now() + TIME_LIMIT;
         while self.next(end).is_ok() {}
-        assert!(Instant::now() < end, "it does not end:\n{}", self.said);
+        assert!(Instant::now() < end, "it does not end:\n{}", self.received);
         self.child.wait().unwrap().code()
     }
 

@@ -135,13 +135,13 @@ impl Machine {
             time_limit: self.time_limit,
             touch: &mut touch,
         };
-        let mut told = Vec::new();
-        let mut note = |finding: &Finding| told.push(finding.clone());
+        let mut reported = Vec::new();
+        let mut note = |finding: &Finding| reported.push(finding.clone());
         let examination = basics::block_on(doctor::run_checks(patient, &mut note));
         let (code, hidden) = (examination.code(), examination.hidden.clone());
         let findings = examination.findings;
         // The doctor reports each finding once, as soon as it is known.
-        assert_eq!(told, findings);
+        assert_eq!(reported, findings);
         DoctorRun {
             findings,
             hidden,

@@ -164,7 +164,7 @@ impl Png {
         let Some(frame) = &self.pending else { return };
         let picture = encode_good_until(frame, self.validity.utc);
         let written = picture.and_then(|picture| self.file.replace(&picture));
-        let path = self.file.path().display();
+        let path = self.file.path.display();
         let before = self.failed;
         let Err(error) = written else {
             if before.is_some() {

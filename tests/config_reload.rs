@@ -2,10 +2,12 @@
 //! no test waits.
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/i2c_display/log_lines.rs"]
-mod log_lines;
+#[path = "support/basics.rs"]
+mod basics;
+#[path = "support/captured_log.rs"]
+mod captured_log;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use deskticker::config::LastGood;
 use deskticker::secret::{Environment, Secret};
@@ -21,9 +23,7 @@ struct ReloadUnderTest {
 
 /// A directory of this test that contains only a valid configuration.
 fn fixture(name: &str) -> ReloadUnderTest {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lookout-{name}"));
-    std::fs::remove_dir_all(&directory).ok();
-    std::fs::create_dir_all(&directory).unwrap();
+    let directory = basics::directory(name);
     let files = Files {
         config: directory.join("desk.toml"),
         last_good: Some(directory.join("last-good.toml")),
@@ -165,7 +165,7 @@ fn a_configuration_fault_is_reported_before_a_setup_fault() {
 fn the_last_good_file_is_written_only_for_a_new_text_without_the_secret() {
     use std::os::unix::fs::MetadataExt;
     static LOG: std::sync::Once = std::sync::Once::new();
-    LOG.call_once(log_lines::install);
+    LOG.call_once(|| captured_log::start(log::LevelFilter::Info));
     let fixture = fixture("remembered");
     let path = fixture.directory.join("kept.toml");
     let secret = Secret::new("s3cr3t").unwrap();
@@ -176,7 +176,7 @@ fn the_last_good_file_is_written_only_for_a_new_text_without_the_secret() {
     last.remember(TEXT, Some(&secret));
     assert_eq!(inode(), first, "it was written again");
     let told = || {
-        let lines = log_lines::take();
+        let lines = captured_log::take();
         let ours = lines.into_iter().filter(|line| line.contains("kept.toml"));
         ours.collect::<Vec<_>>()
     };

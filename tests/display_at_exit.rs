@@ -14,14 +14,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use deskticker::display::{
-    BusFault, Chip, DisplayDevice, PanelLight, PanelSettings, PanelState, Rotation, png,
+    BusFault, Chip, DisplayDevice, PanelLight, PanelSettings, PanelState, png,
 };
 use deskticker::render::{self, Frame, Size};
 use deskticker::time::{Moment, Now};
 use rustix::process::Signal;
 
 use child_process::{Program, configured, directory};
-use i2c_display::bus::{ADDRESS, Rig};
+use i2c_display::bus::{Rig, panel_settings};
+use i2c_display::pictures;
 
 const END: Now = Now {
     monotonic: Moment::from_secs(9),
@@ -29,13 +30,7 @@ const END: Now = Now {
 };
 
 fn settings() -> PanelSettings {
-    PanelSettings {
-        chip: Chip::Ssd1306,
-        size: Size::Tall,
-        bus: "/dev/i2c-1".into(),
-        address: ADDRESS,
-        rotation: Rotation::Upright,
-    }
+    panel_settings(Chip::Ssd1306, Size::Tall)
 }
 
 fn at(millis: u64) -> Moment {
@@ -43,10 +38,7 @@ fn at(millis: u64) -> Moment {
 }
 
 fn random_frame(seed: u64) -> Frame {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut frame = Frame::new(Size::Tall);
-    random.fill(frame.as_bytes_mut());
-    frame
+    pictures::random_frame(Size::Tall, seed)
 }
 
 #[test]

@@ -39,10 +39,7 @@ fn a_silent_hub_does_not_delay_the_end() {
 #[test]
 fn a_host_that_accepts_no_connection_does_not_delay_the_end() {
     // The queue of this listener is full, so the kernel does not respond to further TCP handshakes.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = running_ticker::runtime();
     let (listener, _calls) = runtime.block_on(async {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -11,7 +11,7 @@ use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
-use running_ticker::{Background, TIME_LIMIT, TickerUnderTest};
+use running_ticker::{Background, TIME_LIMIT, TickerUnderTest, block_on};
 
 fn simulator(settings: SimulatorSettings) -> (Background<Simulator>, TickerUnderTest) {
     let (clock, manual_clock) = running_ticker::manual_clock();
@@ -27,14 +27,6 @@ fn simulator(settings: SimulatorSettings) -> (Background<Simulator>, TickerUnder
         (clock, manual_clock),
     );
     (simulator, display)
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    runtime.block_on(future)
 }
 
 /// Waits until the simulator has this number of subscriptions.

@@ -29,7 +29,7 @@ use deskticker::time::{Clock, ManualClock, Moment, Now};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
-use hub_server::{START, TIME_LIMIT, TOKEN, block_on, folder, hub_before, hub_behind};
+use hub_server::{START, TIME_LIMIT, TOKEN, block_on, directory, hub_before, hub_behind};
 
 struct Whole {
     hub: Hub,
@@ -110,7 +110,7 @@ fn ages_add_up_from_hub_to_hub() {
         let (first, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         let second = hub_behind(first.address(), TOKEN).await;
         let mut watcher = first.join("indices").await;
-        watcher.subscribe("V.I:SPX").await;
+        watcher.subscribe_amid_events("V.I:SPX").await;
         let value = watcher.event(|event| event["ev"] == "V");
         let value = first.while_time_passes(value).await;
         assert_eq!(
@@ -123,7 +123,7 @@ fn ages_add_up_from_hub_to_hub() {
         let (before, after) = (Duration::from_secs(7), Duration::from_secs(5));
         first.manual_clock.advance(before);
         let mut early = second.join("indices").await;
-        early.subscribe("V.I:SPX").await;
+        early.subscribe_amid_events("V.I:SPX").await;
         let repeated = early.event(|event| event["ev"] == "V");
         let repeated = second.while_time_passes(repeated).await;
         assert_eq!(repeated["val"], value["val"]);
@@ -132,7 +132,7 @@ fn ages_add_up_from_hub_to_hub() {
         assert!((before..before + after).contains(&once), "{once:?}");
         second.manual_clock.advance(after);
         let mut late = second.join("indices").await;
-        late.subscribe("V.I:SPX").await;
+        late.subscribe_amid_events("V.I:SPX").await;
         let twice = age(&late.event(|event| event["ev"] == "V").await);
         assert!(
             (once + after..once + 2 * after).contains(&twice),
@@ -144,7 +144,7 @@ fn ages_add_up_from_hub_to_hub() {
 #[test]
 fn prices_arrive_over_tls_and_a_stop_sends_a_close_frame() {
     block_on(async {
-        let folder = folder("whole-tls");
+        let folder = directory("whole-tls");
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let (certificate, key) = (folder.join("hub.crt"), folder.join("hub.key"));
         std::fs::write(&certificate, made.cert.pem()).unwrap();
@@ -215,7 +215,7 @@ fn a_client_that_never_authenticates_is_closed() {
 #[test]
 fn a_revoked_device_is_disconnected_and_other_devices_stay() {
     block_on(async {
-        let file = RegistryFile::new(folder("whole-revoked").join("devices"));
+        let file = RegistryFile::new(directory("whole-revoked").join("devices"));
         let kitchen = file.add("kitchen").unwrap();
         let whole = whole(HubSettings::default(), Some(&file)).await;
         let connector = Connector::new(None).unwrap();

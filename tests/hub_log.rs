@@ -2,16 +2,18 @@
 //! the log lines of another one.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/captured_log.rs"]
+mod captured_log;
 #[path = "support/hub_server/mod.rs"]
 mod hub_server;
 
 use deskticker::hub::HubSettings;
 
-use hub_server::{block_on, captured_log, hub};
+use hub_server::{block_on, hub};
 
 #[test]
 fn the_log_limit_of_one_address_does_not_affect_another_address() {
-    captured_log::start();
+    captured_log::start(log::LevelFilter::Trace);
     block_on(async {
         let hub = hub(HubSettings {
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],

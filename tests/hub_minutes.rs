@@ -71,7 +71,7 @@ fn streamed_minutes_are_stored_unchanged_and_not_requested() {
     block_on(async {
         let (hub, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         let mut client = hub.join("indices").await;
-        client.subscribe("AM.I:SPX").await;
+        client.subscribe_amid_events("AM.I:SPX").await;
         let mut bars = Vec::new();
         for _ in 0..3 {
             let bar = client.event(|event| event["ev"] == "AM");
@@ -108,7 +108,7 @@ fn streamed_minutes_are_served_as_stale_while_the_vendor_refuses_requests() {
     block_on(async {
         let (hub, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
         let mut client = hub.join("indices").await;
-        client.subscribe("AM.I:SPX").await;
+        client.subscribe_amid_events("AM.I:SPX").await;
         let bar = client.event(|event| event["ev"] == "AM");
         let bar = hub.while_time_passes(bar).await;
         simulator.fault(InjectedFault::Refusal);

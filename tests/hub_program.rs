@@ -1,6 +1,8 @@
 //! Tests of the hub program: its output, its exit codes and its messages about a configuration.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/child_process.rs"]
+mod child_process;
 #[path = "support/hub_server/mod.rs"]
 mod hub_server;
 
@@ -8,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use deskticker::hub::auth::registry;
@@ -16,21 +18,13 @@ use deskticker::hub::config::HubConfig;
 use deskticker::hub::server::limits::Limits;
 use deskticker::market::Cluster;
 use deskticker::secret::Environment;
+use rustix::process::{Pid, Signal, kill_process};
 
-use hub_server::folder;
+use child_process::{Program, clean_command};
+use hub_server::directory;
 
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_deskticker-hub"));
-    for variable in [
-        "MASSIVE_API_KEY",
-        "MASSIVE_PROXY_TOKEN",
-        "CREDENTIALS_DIRECTORY",
-        "JOURNAL_STREAM",
-        "RUST_LOG",
-    ] {
-        command.env_remove(variable);
-    }
-    command
+    clean_command(env!("CARGO_BIN_EXE_deskticker-hub"))
 }
 
 fn run(arguments: &[&str]) -> Output {
@@ -68,7 +62,7 @@ fn help_and_version_are_printed_and_wrong_arguments_exit_with_64() {
 
 #[test]
 fn tokens_are_added_listed_and_revoked() {
-    let path = folder("program-tokens").join("devices");
+    let path = directory("program-tokens").join("devices");
     let file = path.to_str().unwrap();
     let added = run(&["token", "add", "kitchen", "--file", file]);
     assert!(added.status.success());
@@ -106,7 +100,7 @@ fn tokens_are_added_listed_and_revoked() {
 
 #[test]
 fn a_device_file_that_everybody_can_read_causes_a_warning() {
-    let path = folder("program-open").join("devices");
+    let path = directory("program-open").join("devices");
     let file = path.to_str().unwrap();
     run(&["token", "add", "kitchen", "--file", file]);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -120,45 +114,18 @@ fn a_device_file_that_everybody_can_read_causes_a_warning() {
 
 /// A running hub and its address.
 struct Running {
-    child: Child,
+    program: Program,
     address: String,
-    lines: BufReader<std::process::ChildStderr>,
 }
 
 fn start(mut command: Command) -> Running {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("ws://127.0.0.1:") {
-        line.clear();
-        assert!(lines.read_line(&mut line).unwrap() > 0, "it has ended");
-    }
+    let mut program = Program::spawn(&mut command);
+    let line = program.wait_for_line("ws://127.0.0.1:");
     let address = line.split("ws://").last().unwrap().trim().to_owned();
-    Running {
-        child,
-        address,
-        lines,
-    }
+    Running { program, address }
 }
 
 impl Running {
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    fn until(&mut self, words: &str) {
-        let mut line = String::new();
-        while !line.contains(words) {
-            line.clear();
-            assert!(self.lines.read_line(&mut line).unwrap() > 0, "it has ended");
-        }
-    }
-
     fn status(&self, path: &str) -> u16 {
         hub_server::block_on(async {
             use tokio::io::AsyncWriteExt;
@@ -167,13 +134,6 @@ impl Running {
             stream.write_all(text.as_bytes()).await.unwrap();
             hub_server::reply(&mut stream).await.status
         })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
     }
 }
 
@@ -187,15 +147,14 @@ fn a_key_and_a_token_in_the_environment_start_the_hub_and_sigterm_ends_the_hub()
     let mut hub = start(command);
     assert_eq!(hub.status("/healthz"), 200);
     assert_eq!(hub.status("/api/quotes?token=wrong"), 403);
-    let asked = Instant::now();
-    hub.signal(rustix::process::Signal::TERM);
-    assert_eq!(hub.child.wait().unwrap().code(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(2));
+    let (code, took) = hub.program.end(Signal::TERM);
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(2));
 }
 
 #[test]
 fn sighup_reads_tokens_and_settings_again() {
-    let folder = folder("program-hangup");
+    let folder = directory("program-hangup");
     let (config, devices) = (folder.join("hub.toml"), folder.join("devices"));
     let write = |extra: &str| {
         let text = format!("listen = \"127.0.0.1:0\"\n{extra}\n[devices]\nfile = {devices:?}\n");
@@ -211,19 +170,23 @@ fn sighup_reads_tokens_and_settings_again() {
     write(
         "origins = [\"https://desk.example\"]\n[massive]\nclusters = [\"stocks\"]\n[limits]\ntrades = 9",
     );
-    hub.signal(rustix::process::Signal::HUP);
-    hub.until("takes effect only after a restart of the hub: massive.clusters");
-    hub.until("takes effect only after a restart of the hub: limits: authentication");
-    hub.until("the settings have been read again");
+    hub.program.signal(Signal::HUP);
+    hub.program
+        .wait_for_line("takes effect only after a restart of the hub: massive.clusters");
+    hub.program
+        .wait_for_line("takes effect only after a restart of the hub: limits: authentication");
+    hub.program
+        .wait_for_line("the settings have been read again");
     write("origin = 1");
-    hub.signal(rustix::process::Signal::HUP);
-    hub.until("hub.toml:2: unknown field `origin`");
+    hub.program.signal(Signal::HUP);
+    hub.program
+        .wait_for_line("hub.toml:2: unknown field `origin`");
     assert_eq!(hub.status("/healthz"), 200);
 }
 
 #[test]
 fn the_first_token_can_be_added_while_the_hub_runs() {
-    let folder = folder("program-first");
+    let folder = directory("program-first");
     let (config, devices) = (folder.join("hub.toml"), folder.join("devices"));
     let settings = format!("listen = \"127.0.0.1:0\"\n[devices]\nfile = {devices:?}\n");
     std::fs::write(&config, settings).unwrap();
@@ -250,22 +213,12 @@ fn a_hub_without_devices_runs_and_explains_how_to_add_a_display() {
     if Path::new(registry::DEFAULT_PATH).exists() {
         return;
     }
-    let mut child = program()
+    let mut command = program();
+    command
         .args(["--listen", "127.0.0.1:0"])
-        .env("MASSIVE_API_KEY", "the-key")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap());
-    // The drop of this value kills the child process, even if the test fails.
-    let mut hub = Running {
-        child,
-        address: String::new(),
-        lines,
-    };
-    let mut said = String::new();
-    while !said.contains("ws://127.0.0.1:") && hub.lines.read_line(&mut said).unwrap() > 0 {}
+        .env("MASSIVE_API_KEY", "the-key");
+    let mut hub = start(command);
+    let said = hub.program.output();
     assert!(
         said.contains("token add NAME") && said.contains("ws://") && !said.contains("the-key"),
         "{said}"
@@ -313,11 +266,7 @@ fn a_simulated_hub_prints_the_commands_that_show_its_prices() {
     // The health report shows the simulation before the first subscription.
     assert_eq!(health.matches(r#""state":"idle""#).count(), 3, "{health}");
     assert_eq!(health.matches(r#""simulated":true"#).count(), 4, "{health}");
-    rustix::process::kill_process(
-        rustix::process::Pid::from_child(&child),
-        rustix::process::Signal::INT,
-    )
-    .unwrap();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let mut rest = String::new();
     lines.read_to_string(&mut rest).unwrap();

@@ -2,6 +2,8 @@
 //! metric, at any log level.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/captured_log.rs"]
+mod captured_log;
 #[path = "support/hub_server/mod.rs"]
 mod hub_server;
 
@@ -9,12 +11,12 @@ use deskticker::hub::HubSettings;
 use deskticker::hub::auth::registry::RegistryFile;
 use tokio::io::AsyncWriteExt;
 
-use hub_server::{KEY, TOKEN, UPGRADE, block_on, captured_log, folder, hub_with};
+use hub_server::{KEY, TOKEN, UPGRADE, block_on, directory, hub_with};
 
 #[test]
 fn no_secret_appears_in_the_log_the_responses_or_the_metrics() {
-    captured_log::start();
-    let path = folder("secrets").join("devices");
+    captured_log::start(log::LevelFilter::Trace);
+    let path = directory("secrets").join("devices");
     let file = RegistryFile::new(&path);
     let kitchen = file.add("kitchen").unwrap();
     let answers = block_on(async {

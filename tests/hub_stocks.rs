@@ -20,7 +20,7 @@ fn shares_and_contracts_have_trades_quotes_and_bars() {
             let mut client = hub.join(cluster).await;
             let kinds = ["T", "Q", "A", "AM"];
             let names = kinds.map(|kind| format!("{kind}.{ticker}")).join(",");
-            client.subscribe(&names).await;
+            client.subscribe_amid_events(&names).await;
             let mut prices = Vec::new();
             for kind in kinds {
                 let event = client.event(|event| event["ev"] == kind && event["sym"] == ticker);
@@ -53,13 +53,13 @@ async fn without_stocks() -> (HubUnderTest, Simulator) {
 /// Connects, subscribes, and checks that the hub closes the connection with the reason.
 async fn is_sent_away(hub: &HubUnderTest) {
     let mut client = hub.join("stocks").await;
-    client.subscribe("T.SPY").await;
+    client.subscribe_amid_events("T.SPY").await;
     let told = client
         .event(|event| event["status"] == "upstream_down")
         .await;
     let message = told["message"].as_str().unwrap();
     assert!(message.contains("the plan does not include this cluster"));
-    assert_eq!(client.closed().await, 1013);
+    assert_eq!(client.close_code().await, 1013);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use deskticker::net::endpoint::Endpoint;
 use deskticker::net::failure::Failure;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use hub_server::{TIME_LIMIT, TOKEN, block_on, folder, hub};
+use hub_server::{TIME_LIMIT, TOKEN, block_on, directory, hub};
 
 /// A certificate for 127.0.0.1 and its key, in files.
 fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
@@ -32,7 +32,7 @@ fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
 #[test]
 fn a_client_that_trusts_the_certificate_connects_over_tls_and_another_client_does_not() {
     block_on(async {
-        let (certificate, key) = certificate(&folder("tls"), "hub");
+        let (certificate, key) = certificate(&directory("tls"), "hub");
         let hub = hub(HubSettings {
             tls: Some(Tls::load(&certificate, &key).unwrap()),
             ..HubSettings::default()
@@ -67,7 +67,7 @@ fn a_client_that_trusts_the_certificate_connects_over_tls_and_another_client_doe
 #[test]
 fn a_client_that_does_not_start_tls_is_closed_in_time() {
     block_on(async {
-        let (certificate, key) = certificate(&folder("tls-silent"), "hub");
+        let (certificate, key) = certificate(&directory("tls-silent"), "hub");
         let hub = hub(HubSettings {
             tls: Some(Tls::load(&certificate, &key).unwrap()),
             ..HubSettings::default()
@@ -93,7 +93,7 @@ fn a_client_that_does_not_start_tls_is_closed_in_time() {
 
 #[test]
 fn a_certificate_that_does_not_match_its_key_is_reported() {
-    let folder = folder("tls-wrong");
+    let folder = directory("tls-wrong");
     let (certificate_a, key_a) = certificate(&folder, "a");
     let (_, key_b) = certificate(&folder, "b");
     let told = |certificate: &Path, key: &Path| Tls::load(certificate, key).unwrap_err();

@@ -15,7 +15,7 @@ use deskticker::hub::auth::registry::RegistryFile;
 use deskticker::secret::Secret;
 use deskticker::time::{Moment, Now};
 
-use hub_server::{HubUnderTest, START, TOKEN, block_on, folder, hub, hub_with};
+use hub_server::{HubUnderTest, START, TOKEN, block_on, directory, hub, hub_with};
 
 fn encoded(token: &str) -> String {
     let all = percent_encoding::NON_ALPHANUMERIC;
@@ -164,7 +164,7 @@ fn a_modified_short_lived_token_is_invalid() {
 }
 
 fn file(name: &str) -> (PathBuf, RegistryFile) {
-    let path = folder(name).join("devices");
+    let path = directory(name).join("devices");
     (path.clone(), RegistryFile::new(path))
 }
 

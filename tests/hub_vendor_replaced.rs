@@ -173,7 +173,7 @@ fn no_simulated_data_is_repeated_after_a_real_vendor_replaces_the_simulated_one(
         let switch = Switch::to(behind.address()).await;
         let hub = hub_behind(switch.address, TOKEN).await;
         let mut early = hub.join("indices").await;
-        early.subscribe("V.I:SPX").await;
+        early.subscribe_amid_events("V.I:SPX").await;
         let simulated = early.event(|event| event["status"] == "simulated");
         hub.while_time_passes(simulated).await;
         let value = early.event(|event| event["ev"] == "V");
@@ -192,7 +192,7 @@ fn no_simulated_data_is_repeated_after_a_real_vendor_replaces_the_simulated_one(
         assert_eq!(get(&hub, "/healthz").await["simulated"], true);
 
         switch.behind.send_replace(real_vendor().await);
-        assert_eq!(hub.while_time_passes(early.closed()).await, 1012);
+        assert_eq!(hub.while_time_passes(early.close_code()).await, 1012);
         let [quotes, minutes, market, health] = answers(&hub).await;
         for answer in [&quotes, &minutes, &market] {
             assert_eq!(answer.get("simulated"), None, "{answer}");
@@ -243,7 +243,7 @@ fn cached_responses_are_dropped_with_their_vendor() {
         // The clock has not moved, so all cached responses are still valid by age. The subscription
         // of a client opens the vendor connection, and its greeting shows the change.
         let mut client = hub.join("indices").await;
-        client.subscribe("V.I:SPX").await;
+        client.subscribe_amid_events("V.I:SPX").await;
         let live = async {
             while get(&hub, "/healthz").await["clusters"]["indices"]["state"] != "live" {
                 tokio::task::yield_now().await;

@@ -1,6 +1,8 @@
 //! Tests of the OLED driver: its promises for any fault on the bus.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+#[path = "support/captured_log.rs"]
+mod captured_log;
 #[path = "support/i2c_display/mod.rs"]
 mod i2c_display;
 
@@ -13,18 +15,11 @@ use deskticker::render::{Frame, Size, WIDTH, notice};
 use deskticker::time::{Moment, Now};
 use proptest::prelude::*;
 
-use i2c_display::bus::{ADDRESS, Quiet, Rig};
-use i2c_display::log_lines;
+use i2c_display::bus::{Quiet, Rig, panel_settings};
 use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 
 fn settings(size: Size) -> PanelSettings {
-    PanelSettings {
-        chip: Chip::Ssd1306,
-        size,
-        bus: "/dev/i2c-1".into(),
-        address: ADDRESS,
-        rotation: Rotation::Upright,
-    }
+    panel_settings(Chip::Ssd1306, size)
 }
 
 const END: Now = Now {
@@ -506,21 +501,21 @@ fn a_missing_bus_is_retried_until_the_bus_appears() {
 
 #[test]
 fn a_lost_panel_is_logged_once_and_its_return_once() {
-    log_lines::install();
+    captured_log::start(log::LevelFilter::Info);
     let rig = Rig::new();
     rig.missing(Some(BusFault::Denied));
     let mut oled = rig.oled(settings(Size::Tall));
     for second in 0..86_400 {
         oled.show(&random_frame(Size::Tall, 1), DAY, secs(second));
     }
-    let lines = log_lines::take();
+    let lines = captured_log::take();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("usermod -aG i2c"), "{lines:?}");
     rig.missing(None);
     for second in 86_400..86_500 {
         oled.show(&random_frame(Size::Tall, 1), DAY, secs(second));
     }
-    let lines = log_lines::take();
+    let lines = captured_log::take();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("answers again"), "{lines:?}");
 }

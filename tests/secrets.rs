@@ -2,8 +2,10 @@
 //! a token file, and that no output contains the token.
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/i2c_display/log_lines.rs"]
-mod log_lines;
+#[path = "support/basics.rs"]
+mod basics;
+#[path = "support/captured_log.rs"]
+mod captured_log;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,13 +14,7 @@ use std::sync::Once;
 use deskticker::config::Config;
 use deskticker::secret::Environment;
 
-/// An empty directory for this test only.
-fn directory(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("secrets-{name}"));
-    std::fs::remove_dir_all(&path).ok();
-    std::fs::create_dir_all(&path).unwrap();
-    path
-}
+use basics::directory;
 
 fn write(path: &Path, content: impl AsRef<[u8]>, mode: u32) {
     std::fs::write(path, content).unwrap();
@@ -135,15 +131,15 @@ fn a_missing_token_is_reported_with_the_line_of_its_table() {
 #[test]
 fn a_world_readable_token_file_works_with_a_warning_and_a_remedy() {
     static LOG: Once = Once::new();
-    LOG.call_once(log_lines::install);
+    LOG.call_once(|| captured_log::start(log::LevelFilter::Info));
     let directory = directory("world");
     let token = directory.join("token");
     let config = naming(&directory, &token);
     for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
         write(&token, "s3cr3t", mode);
-        log_lines::take();
+        captured_log::take();
         assert_eq!(load(&config, &Environment::default()), Ok("s3cr3t".into()));
-        let lines = log_lines::take();
+        let lines = captured_log::take();
         assert_eq!(!lines.is_empty(), warned, "{mode:o}: {lines:?}");
         assert!(lines.iter().all(|line| line.contains("chmod 600")));
         assert!(!lines.join("").contains("s3cr3t"));

@@ -14,22 +14,16 @@ use deskticker::render::{Frame, Size, WIDTH};
 use deskticker::time::{Moment, Now};
 use proptest::prelude::*;
 
-use i2c_display::bus::{ADDRESS, Quiet, Rig};
+use i2c_display::bus::{Quiet, Rig, panel_settings};
+use i2c_display::chip;
 use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
-use i2c_display::sh1106::Sh1106;
 
 fn settings(size: Size, column: u8) -> PanelSettings {
-    PanelSettings {
-        chip: Chip::Sh1106 { column },
-        size,
-        bus: "/dev/i2c-1".into(),
-        address: ADDRESS,
-        rotation: Rotation::Upright,
-    }
+    panel_settings(Chip::Sh1106 { column }, size)
 }
 
-fn rig(first: usize) -> Rig<Sh1106> {
-    Rig::with(Sh1106::new(first))
+fn rig(first: usize) -> Rig {
+    Rig::with(chip::Chip::sh1106(first))
 }
 
 fn at(millis: u64) -> Moment {
@@ -57,7 +51,7 @@ fn the_picture_is_displayed_for_each_column_offset_and_rotation() {
                     rotation,
                     ..settings(size, column)
                 });
-                let show = |oled: &mut Oled<Rig<Sh1106>>, frame: &Frame, light: PanelLight| {
+                let show = |oled: &mut Oled<Rig>, frame: &Frame, light: PanelLight| {
                     oled.show(frame, light, at(0));
                     let mut expected = light.on_glass(frame);
                     if rotation == Rotation::UpsideDown {
@@ -152,7 +146,7 @@ fn a_start_and_a_refresh_send_one_message_and_one_command_that_turns_the_panel_o
     assert!(messages[0] <= 2029 + 60, "{messages:?}");
     assert_eq!(messages[1], 3);
     let darkened = rig.chip().darkened;
-    rig.chip().brown_out();
+    rig.chip().brown_out(7);
     oled.tick(Moment::from_secs(6));
     rig.assert_shows(&frame);
     assert_eq!(rig.messages().len(), 2);
@@ -173,7 +167,7 @@ fn dimming_sets_contrast_precharge_and_vcom_of_this_chip() {
         let light = PanelLight { brightness, ..DAY };
         oled.show(&Frame::new(Size::Tall), light, at(0));
         let chip = rig.chip();
-        assert_eq!((chip.contrast, chip.charge, chip.vcom), expected);
+        assert_eq!((chip.contrast, chip.precharge, chip.vcomh), expected);
     }
 }
 

@@ -3,6 +3,9 @@
 //! sends them.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/basics.rs"]
+mod basics;
+
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::mpsc as std_mpsc;
@@ -23,8 +26,8 @@ use deskticker::{demo, hub, simulator};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-/// The time limit of each wait.
-const TIME_LIMIT: Duration = Duration::from_secs(20);
+use basics::{TIME_LIMIT, runtime};
+
 /// The watchdog time of the supervisor. The event loops use a clock that the test moves. Code that
 /// used the clock of the machine would send a message within this time.
 const WATCHDOG: Duration = Duration::from_millis(200);
@@ -69,13 +72,6 @@ impl Systemd {
 
 fn start() -> (Clock, ManualClock) {
     Clock::manual(Now::new(Moment::ZERO, Utc::PLAUSIBLE))
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
 }
 
 /// Blocks the runtime of the tested program, and all tasks on it, until the test sends a message.

@@ -39,11 +39,7 @@ fn endpoint(host: &str, address: SocketAddr) -> Endpoint {
 
 /// The result of an attempt to open a WebSocket.
 fn attempt(connector: &Connector, endpoint: &Endpoint) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    running_ticker::block_on(async {
         let opening = connector.websocket(endpoint, "/indices");
         let outcome = tokio::time::timeout(TIME_LIMIT, opening).await;
         outcome.expect("no hang").map(drop)
@@ -82,11 +78,7 @@ fn a_display_with_the_configured_authority_goes_live_over_tls() {
     let mut display =
         TickerUnderTest::new(source, connector, &["SPX", "VIX"], (clock, manual_clock));
     let mut held = front.value.1.subscriptions();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    running_ticker::block_on(async {
         let all = tokio::time::timeout(TIME_LIMIT, held.wait_for(|held| *held == 4)).await;
         all.expect("four channels").unwrap();
     });

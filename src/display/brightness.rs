@@ -42,12 +42,8 @@ impl PanelLight {
     /// C8), because the panel is mounted to match. To move the picture down by n rows, the value is
     /// 64 - n (SSD1306 data sheet, 10.1.15, tables 10-1 and 10-2; SSD1315 data sheet, tables 1-4
     /// and 1-5).
-    pub(super) const fn first_row(self) -> u8 {
-        let shift = match self.shift {
-            FARTHEST.. => FARTHEST,
-            ..=-3 => -FARTHEST,
-            shift => shift,
-        };
+    pub(super) fn first_row(self) -> u8 {
+        let shift = self.shift.clamp(-FARTHEST, FARTHEST);
         (ROWS as i8 - shift) as u8 % ROWS as u8
     }
 
@@ -57,10 +53,6 @@ impl PanelLight {
     pub fn on_glass(self, frame: &Frame) -> Frame {
         let mut seen = Frame::new(frame.size());
         if !self.on {
-            return seen;
-        }
-        if self.first_row() == 0 {
-            seen.clone_from(frame);
             return seen;
         }
         for y in 0..frame.size().height() {

@@ -10,7 +10,7 @@ const ROWS: usize = 64;
 
 /// The burn-in counters of one panel. The panel is sampled once a minute: a dot that is lit in the
 /// sample counts as lit for the whole minute.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct BurnIn {
     /// The number of minutes for which each dot has been lit, row by row.
     dots: Box<[u32; WIDTH * ROWS]>,
@@ -19,13 +19,6 @@ pub(crate) struct BurnIn {
     most: u32,
     /// The minute of the last sample, counted from the start of the monotonic clock.
     minute: u64,
-}
-
-impl core::fmt::Debug for BurnIn {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { on, most, .. } = self;
-        write!(f, "BurnIn {{ on: {on}, most: {most} }}")
-    }
 }
 
 impl BurnIn {
@@ -42,14 +35,7 @@ impl BurnIn {
     /// since the last call.
     pub(crate) fn count_minute(&mut self, now: Moment, frame: &Frame, light: PanelLight) {
         let minute = now.as_millis() / 60_000;
-        if minute != self.minute {
-            self.minute = minute;
-            self.count(frame, light);
-        }
-    }
-
-    fn count(&mut self, frame: &Frame, light: PanelLight) {
-        if !light.on {
+        if minute == std::mem::replace(&mut self.minute, minute) || !light.on {
             return;
         }
         self.on = self.on.saturating_add(1);
@@ -90,12 +76,15 @@ mod tests {
             ..PanelLight::default()
         };
         let (mut still, mut shifting) = (BurnIn::new(), BurnIn::new());
-        for minute in 0..240 {
-            still.count(&frame, PanelLight::default());
-            let light = [PanelLight::default(), shifted][minute % 2];
-            shifting.count(&frame, light);
-            shifting.count(&frame, off);
+        for minute in 1..=240 {
+            let now = Moment::from_secs(60 * minute);
+            still.count_minute(now, &frame, PanelLight::default());
+            let light = [PanelLight::default(), shifted][minute as usize % 2];
+            shifting.count_minute(now, &frame, light);
+            // A second call in the same minute, and a panel that is off, count nothing.
+            shifting.count_minute(now, &frame, PanelLight::default());
         }
+        shifting.count_minute(Moment::from_secs(60 * 241), &frame, off);
         assert_eq!(still.hours(), (4, 4));
         assert_eq!(shifting.hours(), (2, 4));
     }

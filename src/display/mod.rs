@@ -20,7 +20,7 @@ use crate::render::{Frame, Size};
 use crate::time::{Clock, Moment, Now};
 pub use brightness::PanelLight;
 pub use mailbox::{Mailbox, MailboxItem};
-pub use oled::bus_error::{Advice, BusFault};
+pub use oled::bus_error::BusFault;
 pub use oled::controller::{Chip, PanelSettings, Rotation};
 pub use oled::i2c::{LinuxBus, LinuxI2c};
 pub use oled::{Bus, Oled};

@@ -25,17 +25,8 @@ const LOG_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct StallWatch {
     until: Moment,
-    state: StallState,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum StallState {
-    /// The picture is valid.
-    Good,
-    /// The notice has replaced the picture.
-    NoticeShown,
-    /// The notice is shown, and the stall has been logged.
-    Logged,
+    /// The next action of this stall; [`StallAction::Nothing`] after the log line.
+    next: StallAction,
 }
 
 /// The action that is due now.
@@ -52,7 +43,7 @@ impl StallWatch {
     pub(super) fn new(now: Moment) -> Self {
         Self {
             until: now + MAX_PICTURE_AGE,
-            state: StallState::Good,
+            next: StallAction::ShowNotice,
         }
     }
 
@@ -60,7 +51,7 @@ impl StallWatch {
     /// picture has been logged.
     pub(super) fn picture_received(&mut self, until: Moment, now: Moment) -> bool {
         self.until = until.min(now + MAX_PICTURE_AGE);
-        std::mem::replace(&mut self.state, StallState::Good) == StallState::Logged
+        std::mem::replace(&mut self.next, StallAction::ShowNotice) == StallAction::Nothing
     }
 
     /// Returns the action that is due now. Each action of a stall is returned once.
@@ -68,25 +59,19 @@ impl StallWatch {
         if now < self.deadline() {
             return StallAction::Nothing;
         }
-        match self.state {
-            StallState::Good => {
-                self.state = StallState::NoticeShown;
-                StallAction::ShowNotice
-            }
-            StallState::NoticeShown => {
-                self.state = StallState::Logged;
-                StallAction::Log
-            }
-            StallState::Logged => StallAction::Nothing,
-        }
+        let after = match self.next {
+            StallAction::ShowNotice => StallAction::Log,
+            StallAction::Log | StallAction::Nothing => StallAction::Nothing,
+        };
+        std::mem::replace(&mut self.next, after)
     }
 
     /// The time of the next action; [`Moment::NEVER`] if no action remains.
     pub(super) fn deadline(&self) -> Moment {
-        match self.state {
-            StallState::Good => self.until + REDRAW_ALLOWANCE,
-            StallState::NoticeShown => self.until + REDRAW_ALLOWANCE + LOG_AFTER,
-            StallState::Logged => Moment::NEVER,
+        match self.next {
+            StallAction::ShowNotice => self.until + REDRAW_ALLOWANCE,
+            StallAction::Log => self.until + REDRAW_ALLOWANCE + LOG_AFTER,
+            StallAction::Nothing => Moment::NEVER,
         }
     }
 }

@@ -5,7 +5,6 @@
 //! The picture starts at the top left corner, and the cursor returns to its place after each
 //! drawing. So other output, such as the log, continues below the picture.
 
-use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 
 use log::warn;
@@ -36,10 +35,9 @@ const RESTORE: &str = "\x1b[?7h\x1b[?25h";
 pub fn restore() {
     let mut stdout = io::stdout();
     if stdout.is_terminal() {
-        // An error is ignored, because the program is about to end.
-        let _ = stdout
-            .write_all(RESTORE.as_bytes())
-            .and_then(|()| stdout.flush());
+        // Errors are ignored, because the program is about to end.
+        let _ = stdout.write_all(RESTORE.as_bytes());
+        let _ = stdout.flush();
     }
 }
 
@@ -54,7 +52,6 @@ pub struct Terminal<W: Write> {
     off: bool,
     /// The terminal's size at the last drawing; `None` before the first drawing.
     drawn: Option<Cells>,
-    text: String,
     failed: bool,
 }
 
@@ -65,15 +62,11 @@ impl Terminal<io::Stdout> {
     pub fn stdout(caption: &str) -> Self {
         Self::new(io::stdout(), caption, || {
             let stdout = io::stdout();
-            if !stdout.is_terminal() {
-                return None;
-            }
-            // A serial terminal does not report its size, so 80 by 24 is the default.
             let size = rustix::termios::tcgetwinsize(&stdout).ok();
-            Some(match size.map(|size| (size.ws_col, size.ws_row)) {
-                None | Some((0, _) | (_, 0)) => (80, 24),
-                Some(cells) => cells,
-            })
+            let cells = size.map(|size| (size.ws_col, size.ws_row));
+            // A serial terminal does not report its size, so 80 by 24 is the default.
+            let known = cells.filter(|(columns, rows)| *columns > 0 && *rows > 0);
+            stdout.is_terminal().then(|| known.unwrap_or((80, 24)))
         })
     }
 }
@@ -92,78 +85,66 @@ impl<W: Write> Terminal<W> {
             last: None,
             off: false,
             drawn: None,
-            text: String::new(),
             failed: false,
         }
     }
 
-    /// Writes `self.last` and the escape sequences for its place into `self.text`.
-    fn compose(&mut self, cells: Cells) -> fmt::Result {
-        let Some(frame) = &self.last else {
-            return Ok(());
-        };
-        let text = &mut self.text;
-        text.clear();
+    /// Returns the picture with its border, its caption and the escape sequences for its place.
+    fn compose(&self, frame: &Frame, cells: Cells) -> String {
+        let (columns, rows) = (usize::from(cells.0), usize::from(cells.1));
+        // The picture keeps its proportions if the picture, its border and the caption fit with one
+        // column by two rows of dots in each character. Otherwise each character shows two columns
+        // by four rows, which fit a terminal of 80 by 24.
+        let fits = columns >= WIDTH + 2 && rows > frame.size().height() / 2 + 2;
+        let character = if fits { half_block } else { braille };
+        let (width, height) = if fits { (1, 2) } else { (2, 4) };
+        let border = "─".repeat(WIDTH / width);
+        let mut lines = vec![format!("┌{border}┐")];
+        for y in (0..frame.size().height()).step_by(height) {
+            let dots = (0..WIDTH).step_by(width);
+            let row: String = dots.map(|x| character(frame, x, y)).collect();
+            lines.push(format!("│{row}│"));
+        }
+        lines.push(format!("└{border}┘"));
+        lines.push(match (self.off, self.caption.as_str()) {
+            (false, caption) => caption.to_owned(),
+            (true, "") => OFF.to_owned(),
+            (true, caption) => format!("{caption} · {OFF}"),
+        });
         let fresh = self.drawn != Some(cells);
+        let mut text = String::new();
         if fresh {
             text.push_str(HIDE_CURSOR);
             text.push_str(CLEAR);
         }
         text.push_str(BEGIN);
-        let mut row = 0;
-        let style = DotCell::fitting(frame, cells);
-        let width = style.width();
-        let mut line = |text: &mut String, draw: &dyn Fn(&mut String) -> fmt::Result| {
-            row += 1;
-            if row > cells.1 {
-                return Ok(());
-            }
-            write!(text, "\x1b[{row}H")?;
-            draw(text)?;
-            text.write_str("\x1b[K")
-        };
-        line(text, &|text| border(text, '┌', width, '┐'))?;
-        for y in (0..frame.size().height()).step_by(style.dots().1) {
-            line(text, &|text| {
-                text.push('│');
-                style.row(text, frame, y);
-                text.push('│');
-                Ok(())
-            })?;
+        for (row, line) in (1..=rows).zip(&lines) {
+            text.push_str(&format!("\x1b[{row}H{line}\x1b[K"));
         }
-        line(text, &|text| border(text, '└', width, '┘'))?;
-        line(text, &|text| {
-            text.write_str(&self.caption)?;
-            match (self.off, self.caption.as_str()) {
-                (false, _) => Ok(()),
-                (true, "") => text.write_str(OFF),
-                (true, _) => write!(text, " · {OFF}"),
-            }
-        })?;
         text.push_str(END);
         if fresh {
             // The cursor moves below the picture, so that later output does not overwrite the
             // picture.
-            write!(text, "\x1b[{}H", row.saturating_add(1).min(cells.1))?;
+            let below = rows.min(lines.len() + 1);
+            text.push_str(&format!("\x1b[{below}H"));
         }
-        Ok(())
+        text
     }
 
     fn draw(&mut self) {
-        let Some(cells) = (self.measure)() else {
-            return;
-        };
-        // A write to a string cannot fail.
-        if self.compose(cells).is_ok() {
+        if let Some(frame) = &self.last
+            && let Some(cells) = (self.measure)()
+        {
+            let text = self.compose(frame, cells);
             self.drawn = Some(cells);
-            self.print();
+            self.print(&text);
         }
     }
 
-    fn print(&mut self) {
+    fn print(&mut self, text: &str) {
         let written = self
             .out
-            .write_all(self.text.as_bytes())
+            .write_all(text.as_bytes())
             .and_then(|()| self.out.flush());
         if let Err(error) = &written
             && !self.failed
@@ -177,9 +158,7 @@ impl<W: Write> Terminal<W> {
     /// case `leave_display` was not called.
     fn release(&mut self) {
         if self.drawn.take().is_some() {
-            self.text.clear();
-            self.text.push_str(RESTORE);
-            self.print();
+            self.print(RESTORE);
         }
     }
 }
@@ -198,23 +177,16 @@ impl<W: Write> DisplayDevice for Terminal<W> {
     }
 
     fn leave_display(&mut self, now: Now) {
-        let ended = ended(now.utc);
         if self.drawn.is_some() {
-            self.caption = ended;
+            self.caption = ended(now.utc);
             self.off = false;
             self.draw();
             self.release();
-            return;
-        }
-        if self.caption.is_empty() {
-            self.caption = ended;
-        }
-        if let Some(last) = self.last.take() {
-            self.text.clear();
-            // A write to a string cannot fail.
-            if writeln!(self.text, "{last}{}", self.caption).is_ok() {
-                self.print();
+        } else if let Some(last) = self.last.take() {
+            if self.caption.is_empty() {
+                self.caption = ended(now.utc);
             }
+            self.print(&format!("{last}{}\n", self.caption));
         }
     }
 }
@@ -222,15 +194,6 @@ impl<W: Write> DisplayDevice for Terminal<W> {
 impl<W: Write> Drop for Terminal<W> {
     fn drop(&mut self) {
         self.release();
-    }
-}
-
-impl<W: Write> fmt::Debug for Terminal<W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Terminal")
-            .field("caption", &self.caption)
-            .field("drawn", &self.drawn)
-            .finish_non_exhaustive()
     }
 }
 
@@ -242,71 +205,23 @@ fn ended(utc: Option<Utc>) -> String {
     }
 }
 
-fn border(text: &mut String, left: char, width: usize, right: char) -> fmt::Result {
-    write!(text, "{left}{:─<width$}{right}", "")
-}
-
-/// The number of dots in one character.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum DotCell {
-    /// One column by two rows of dots. The picture keeps its proportions.
-    Blocks,
-    /// Two columns by four rows of dots. The picture fits a terminal of 80 by 24.
-    Braille,
-}
-
-impl DotCell {
-    /// Returns `Blocks` if the picture, its border and the caption fit at that size; otherwise
-    /// `Braille`.
-    fn fitting(frame: &Frame, (columns, rows): Cells) -> Self {
-        let fits =
-            usize::from(columns) >= WIDTH + 2 && usize::from(rows) > frame.size().height() / 2 + 2;
-        if fits {
-            DotCell::Blocks
-        } else {
-            DotCell::Braille
-        }
-    }
-
-    const fn dots(self) -> (usize, usize) {
-        match self {
-            DotCell::Blocks => (1, 2),
-            DotCell::Braille => (2, 4),
-        }
-    }
-
-    const fn width(self) -> usize {
-        WIDTH / self.dots().0
-    }
-
-    /// Appends the characters of the dot rows that begin at row `y`.
-    fn row(self, text: &mut String, frame: &Frame, y: usize) {
-        for x in (0..WIDTH).step_by(self.dots().0) {
-            text.push(match self {
-                DotCell::Blocks => match (frame.lit(x, y), frame.lit(x, y + 1)) {
-                    (false, false) => ' ',
-                    (true, false) => '▀',
-                    (false, true) => '▄',
-                    (true, true) => '█',
-                },
-                DotCell::Braille => braille(frame, x, y),
-            });
-        }
+/// Returns the character for one column by two rows of dots.
+fn half_block(frame: &Frame, x: usize, y: usize) -> char {
+    match (frame.lit(x, y), frame.lit(x, y + 1)) {
+        (false, false) => ' ',
+        (true, false) => '▀',
+        (false, true) => '▄',
+        (true, true) => '█',
     }
 }
 
-/// Returns the character for two by four dots (Unicode, block Braille Patterns: dots 1 to 3 and 7
-/// of the left column are bits 0 to 2 and 6; dots 4 to 6 and 8 of the right column are bits 3 to 5
-/// and 7).
+/// Returns the character for two by four dots (Unicode, block Braille Patterns: bits 0 to 7 are the
+/// dots 1 to 8).
 fn braille(frame: &Frame, x: usize, y: usize) -> char {
-    const BITS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
-    let mut bits = 0;
-    for (dy, row) in BITS.iter().enumerate() {
-        for (dx, bit) in row.iter().enumerate() {
-            if frame.lit(x + dx, y + dy) {
-                bits |= bit;
-            }
-        }
-    }
+    /// The rows of the dots 1 to 8; the dots 4 to 6 and 8 are in the right column.
+    const ROWS: [usize; 8] = [0, 1, 2, 0, 1, 2, 3, 3];
+    const COLUMNS: [usize; 8] = [0, 0, 0, 1, 1, 1, 0, 1];
+    let lit = |bit: usize| u32::from(frame.lit(x + COLUMNS[bit], y + ROWS[bit])) << bit;
+    let bits: u32 = (0..8).map(lit).sum();
     char::from_u32(0x2800 | bits).unwrap_or(' ')
 }

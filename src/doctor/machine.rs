@@ -107,7 +107,7 @@ fn judge_permission(
         Ok(()) => return Finding::ok("permission", format!("{shown} can be opened")),
         Err(BusFault::Denied) => {}
         Err(fault) => {
-            let advice = fault.advice(bus, 0).to_string();
+            let advice = fault.advice(bus, 0);
             return Finding::failed("permission", format!("{shown} cannot be opened"), advice);
         }
     }

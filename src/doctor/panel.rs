@@ -84,7 +84,7 @@ pub(super) fn look(bus: &Path, address: u8, touch: &mut ProbeFn<'_>) -> Finding 
         Err(fault) => fault,
     };
     if fault != BusFault::NoAnswer {
-        let advice = fault.advice(bus, address).to_string();
+        let advice = fault.advice(bus, address);
         // The advice has the form "problem: remedy", unless the whole advice describes the problem.
         let (found, remedy) = match (fault, advice.split_once(": ")) {
             (BusFault::Errno(_), _) | (_, None) => (advice.as_str(), WIRING),

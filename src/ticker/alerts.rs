@@ -44,41 +44,34 @@ impl Alerts {
     /// symbol has moved on the watchlist.
     pub(crate) fn replace(&mut self, settings: &TickerSettings) {
         let before = core::mem::take(&mut self.rules);
-        let with_symbols = settings.alerts.iter().filter_map(|rule| {
+        self.rules.extend(settings.alerts.iter().filter_map(|rule| {
             let symbol = settings.watchlist.get(rule.place)?;
-            Some((*rule, symbol.clone()))
-        });
-        self.rules = with_symbols
-            .map(|(rule, symbol)| {
-                let same = |known: &&RuleState| {
-                    known.symbol == symbol && known.rule.threshold == rule.threshold
-                };
-                let state = before.iter().find(same);
-                let state = state.map_or(AlertState::Armed, |known| known.state);
-                RuleState {
-                    rule,
-                    symbol,
-                    state,
-                }
+            let same = before
+                .iter()
+                .find(|known| known.symbol == *symbol && known.rule.threshold == rule.threshold);
+            Some(RuleState {
+                rule: *rule,
+                symbol: symbol.clone(),
+                state: same.map_or(AlertState::Armed, |known| known.state),
             })
-            .collect();
+        }));
     }
 
     /// Returns true if a rule exists for this instrument.
-    pub(crate) fn watches(&self, place: usize) -> bool {
-        self.rules.iter().any(|known| known.rule.place == place)
+    pub(crate) fn watches(&self, index: usize) -> bool {
+        self.rules.iter().any(|known| known.rule.place == index)
     }
 
     /// Checks a fresh value against the rules of its instrument.
     pub(crate) fn check(
         &mut self,
-        place: usize,
+        index: usize,
         price: Price,
         change: Option<Change>,
         now: Moment,
     ) {
         let known = self.rules.iter_mut();
-        for RuleState { rule, state, .. } in known.filter(|known| known.rule.place == place) {
+        for RuleState { rule, state, .. } in known.filter(|known| known.rule.place == index) {
             let crossed = match rule.threshold {
                 Threshold::Above(limit) => price >= limit,
                 Threshold::Below(limit) => price <= limit,

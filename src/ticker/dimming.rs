@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
-use crate::config::settings::{DimmingPeriod, TickerSettings};
+use crate::config::settings::TickerSettings;
 use crate::display::PanelLight;
-use crate::time::{Moment, Now};
+use crate::time::{Moment, Now, Utc};
 
 /// The time between two shifts of the picture, in milliseconds.
 const SHIFT_INTERVAL: u64 = 180_000;
@@ -18,34 +18,29 @@ impl TickerSettings {
     /// Returns the light of the panel now, by the wall clock of this machine and without a shift of
     /// the picture. This function is for callers that draw without a ticker state.
     pub fn light(&self, now: Now) -> PanelLight {
-        let instant = now
-            .utc
-            .and_then(|utc| Timestamp::from_millisecond(utc.0).ok());
-        let local = instant.map(|instant| self.zone.to_datetime(instant));
-        light(
-            &self.dimming_periods,
-            self.brightness,
-            false,
-            local,
-            now.monotonic,
-        )
+        let local = now.utc.and_then(|utc| self.local(utc));
+        PanelLight {
+            shift: 0,
+            ..light(self, local, now.monotonic)
+        }
+    }
+
+    /// Returns the time of day in the configured time zone.
+    pub(crate) fn local(&self, utc: Utc) -> Option<DateTime> {
+        let instant = Timestamp::from_millisecond(utc.0).ok()?;
+        Some(self.zone.to_datetime(instant))
     }
 }
 
 /// Returns the light of the panel. Without a local time, the brightness of the day is used.
-pub(crate) fn light(
-    dimming_periods: &[DimmingPeriod],
-    day: u8,
-    shift: bool,
-    local: Option<DateTime>,
-    now: Moment,
-) -> PanelLight {
-    let night = local.and_then(|local| dimming_periods.iter().find(|night| night.covers(local)));
+pub(crate) fn light(settings: &TickerSettings, local: Option<DateTime>, now: Moment) -> PanelLight {
+    let mut periods = settings.dimming_periods.iter();
+    let night = local.and_then(|local| periods.find(|night| night.covers(local)));
     let step = (now.as_millis() / SHIFT_INTERVAL) as usize % SHIFTS.len();
     PanelLight {
         on: night.is_none_or(|night| night.brightness.is_some()),
-        brightness: night.and_then(|night| night.brightness).unwrap_or(day),
-        shift: if shift { SHIFTS[step] } else { 0 },
+        brightness: (night.and_then(|night| night.brightness)).unwrap_or(settings.brightness),
+        shift: if settings.shift { SHIFTS[step] } else { 0 },
     }
 }
 
@@ -60,7 +55,7 @@ pub(crate) fn deadline(shift: bool, now: Moment) -> Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::MinuteOfDay;
+    use crate::config::settings::{DimmingPeriod, MinuteOfDay};
 
     const WEEK: [bool; 7] = [true; 7];
     const FRIDAY: [bool; 7] = [false, false, false, false, true, false, false];
@@ -79,9 +74,18 @@ mod tests {
         }
     }
 
+    fn settings(dimming_periods: &[DimmingPeriod], shift: bool) -> TickerSettings {
+        TickerSettings {
+            dimming_periods: dimming_periods.to_vec(),
+            brightness: 200,
+            shift,
+            ..TickerSettings::of(Vec::new())
+        }
+    }
+
     fn at(dimming_periods: &[DimmingPeriod], local: &str) -> (bool, u8) {
         let local = Some(local.parse().unwrap());
-        let light = light(dimming_periods, 200, false, local, Moment::ZERO);
+        let light = light(&settings(dimming_periods, false), local, Moment::ZERO);
         (light.on, light.brightness)
     }
 
@@ -121,12 +125,12 @@ mod tests {
     #[test]
     fn without_a_clock_no_dimming_period_applies() {
         let dimming_periods = [night(WEEK, 0, 1440, None)];
-        assert!(light(&dimming_periods, 5, false, None, Moment::ZERO).on);
+        assert!(light(&settings(&dimming_periods, false), None, Moment::ZERO).on);
     }
 
     #[test]
     fn the_picture_shifts_by_a_row_every_three_minutes_and_returns() {
-        let shift = |secs| light(&[], 5, true, None, Moment::from_secs(secs)).shift;
+        let shift = |secs| light(&settings(&[], true), None, Moment::from_secs(secs)).shift;
         assert_eq!([0, 179, 180, 360, 540, 720].map(shift), [0, 0, 1, 0, -1, 0]);
         assert_eq!(
             deadline(true, Moment::from_secs(200)),

@@ -36,7 +36,7 @@ pub(crate) struct LinkMonitor {
     /// True if the last report said that the prices are simulated.
     simulated: bool,
     hop: LinkHop,
-    sign: LinkIcon,
+    icon: LinkIcon,
     since: Moment,
     /// The start of the window, the messages in the window, and the messages of the window before
     /// it (`None` in the first window).
@@ -62,7 +62,7 @@ impl LinkMonitor {
             answered: None,
             simulated: false,
             hop: LinkHop::Hub,
-            sign: LinkIcon::Joining,
+            icon: LinkIcon::Joining,
             since: now,
             window: (now, 0, None),
             last: None,
@@ -114,10 +114,8 @@ impl LinkMonitor {
 
     /// Returns the number of reconnections of all connections.
     pub(crate) fn returns(&self) -> u64 {
-        let returns = self.links.iter();
-        returns
-            .map(|link| u64::from(link.connections.saturating_sub(1)))
-            .sum()
+        let returns = |link: &ConnectionStatus| u64::from(link.connections.saturating_sub(1));
+        self.links.iter().map(returns).sum()
     }
 
     /// Stores the time of a REST response.
@@ -126,12 +124,12 @@ impl LinkMonitor {
     }
 
     /// Counts a streamed message and updates the latency from its timestamp.
-    pub(crate) fn message(&mut self, stamp: Option<Utc>, now: Now) {
+    pub(crate) fn message(&mut self, timestamp: Option<Utc>, now: Now) {
         self.roll(now.monotonic);
         self.window.1 = self.window.1.saturating_add(1);
         self.last = Some(now.monotonic);
-        if let (Some(stamp), Some(utc)) = (stamp, now.utc) {
-            let lag = utc.millis_since(stamp);
+        if let (Some(timestamp), Some(utc)) = (timestamp, now.utc) {
+            let lag = utc.millis_since(timestamp);
             let before = self.latency.unwrap_or(lag);
             // A large difference is not a change of the latency: the value is old, or the clock has
             // been set in between.
@@ -148,8 +146,7 @@ impl LinkMonitor {
         let (began, count, _) = self.window;
         let over = now.since(began);
         if over >= WINDOW {
-            let whole = over < WINDOW * 2;
-            self.window = (now, 0, Some(if whole { count } else { 0 }));
+            self.window = (now, 0, Some(if over < WINDOW * 2 { count } else { 0 }));
         }
     }
 
@@ -162,8 +159,17 @@ impl LinkMonitor {
     }
 
     fn judge(&mut self, now: Moment) {
-        self.sign = self.worst(now);
-        let hop = self.failing(now);
+        let worst = self.needed().map(icon).max_by_key(|(rank, _)| *rank);
+        // The nearest hop counts: the state of the hops behind it is unknown.
+        let hops = self.needed().filter_map(failed_hop);
+        let nearest = hops.min_by_key(|hop| *hop as u8).unwrap_or(LinkHop::None);
+        let hop;
+        (self.icon, hop) = match worst {
+            Some((_, icon)) => (icon, nearest),
+            None if self.served_by_rest(now) => (LinkIcon::Live, LinkHop::None),
+            // No connection is open yet; the first one is connecting.
+            None => (LinkIcon::Joining, LinkHop::Hub),
+        };
         if hop != self.hop {
             (self.hop, self.since) = (hop, now);
         }
@@ -172,11 +178,9 @@ impl LinkMonitor {
     /// Returns the connections that the prices depend on. The connection of the shares is not one
     /// of them, because not every plan includes it and REST can replace it.
     fn needed(&self) -> impl Iterator<Item = &ConnectionStatus> {
-        let clusters = [Cluster::Indices, Cluster::Options];
-        clusters
-            .map(|cluster| &self.links[cluster as usize])
-            .into_iter()
-            .filter(|link| link.phase != ConnectionPhase::Idle)
+        let links =
+            [Cluster::Indices, Cluster::Options].map(|cluster| &self.links[cluster as usize]);
+        (links.into_iter()).filter(|link| link.phase != ConnectionPhase::Idle)
     }
 
     fn served_by_rest(&self, now: Moment) -> bool {
@@ -186,73 +190,27 @@ impl LinkMonitor {
     }
 
     /// Returns the icon of the worst connection that the prices depend on.
-    pub(crate) const fn sign(&self) -> LinkIcon {
-        self.sign
-    }
-
-    fn worst(&self, now: Moment) -> LinkIcon {
-        let sign = |link: &ConnectionStatus| match link.phase {
-            ConnectionPhase::Live if link.cut_off => LinkIcon::Silent,
-            ConnectionPhase::Live => LinkIcon::Live,
-            ConnectionPhase::Silent => LinkIcon::Silent,
-            ConnectionPhase::Down => LinkIcon::Down,
-            ConnectionPhase::Refused => LinkIcon::Refused,
-            ConnectionPhase::Joining | ConnectionPhase::Idle => LinkIcon::Joining,
-        };
-        let rank = |sign: &LinkIcon| match sign {
-            LinkIcon::Live => 0,
-            LinkIcon::Joining => 1,
-            LinkIcon::Silent => 2,
-            LinkIcon::Down => 3,
-            LinkIcon::Refused => 4,
-        };
-        match self.needed().map(sign).max_by_key(rank) {
-            Some(worst) => worst,
-            None if self.served_by_rest(now) => LinkIcon::Live,
-            // No connection is open yet; the first one is connecting.
-            None => LinkIcon::Joining,
-        }
-    }
-
-    fn failing(&self, now: Moment) -> LinkHop {
-        if self.needed().next().is_none() {
-            return if self.served_by_rest(now) {
-                LinkHop::None
-            } else {
-                LinkHop::Hub
-            };
-        }
-        let hops = self
-            .needed()
-            .filter_map(|link| match (link.phase, link.reason) {
-                (ConnectionPhase::Live, _) if !link.cut_off => None,
-                (ConnectionPhase::Live | ConnectionPhase::Silent, _) => Some(LinkHop::Upstream),
-                (_, Some(reason)) => Some(hop(reason)),
-                // The first attempt to connect is in progress.
-                (_, None) => Some(LinkHop::Hub),
-            });
-        // The nearest hop counts: the state of the hops behind it is unknown.
-        hops.min_by_key(|hop| *hop as u8).unwrap_or(LinkHop::None)
+    pub(crate) const fn icon(&self) -> LinkIcon {
+        self.icon
     }
 
     /// Returns true if the failure has lasted long enough to show the link page.
     pub(crate) fn troubled(&self, now: Moment) -> bool {
-        self.hop != LinkHop::None && now.since(self.since) >= self.report_delay()
+        now >= self.trouble_time()
     }
 
     /// Returns the time at which [`LinkMonitor::troubled`] becomes true without a new event.
     pub(crate) fn trouble(&self, now: Moment) -> Moment {
-        if self.hop == LinkHop::None || self.troubled(now) {
-            return Moment::NEVER;
-        }
-        self.since + self.report_delay()
+        let time = self.trouble_time();
+        if now < time { time } else { Moment::NEVER }
     }
 
-    fn report_delay(&self) -> Duration {
-        if self.sign == LinkIcon::Silent {
-            SILENT
-        } else {
-            TROUBLE
+    /// Returns the time at which the present failure has lasted long enough for the link page.
+    fn trouble_time(&self) -> Moment {
+        match (self.hop, self.icon) {
+            (LinkHop::None, _) => Moment::NEVER,
+            (_, LinkIcon::Silent) => self.since + SILENT,
+            _ => self.since + TROUBLE,
         }
     }
 
@@ -277,6 +235,27 @@ impl LinkMonitor {
             last: self.last.map(|last| now.monotonic.since(last)),
             burn_in,
         }
+    }
+}
+
+/// Returns the icon of a connection with its rank. The worst icon has the highest rank.
+const fn icon(link: &ConnectionStatus) -> (u8, LinkIcon) {
+    match link.phase {
+        ConnectionPhase::Live if !link.cut_off => (0, LinkIcon::Live),
+        ConnectionPhase::Joining | ConnectionPhase::Idle => (1, LinkIcon::Joining),
+        ConnectionPhase::Live | ConnectionPhase::Silent => (2, LinkIcon::Silent),
+        ConnectionPhase::Down => (3, LinkIcon::Down),
+        ConnectionPhase::Refused => (4, LinkIcon::Refused),
+    }
+}
+
+/// Returns the hop at which a connection fails; `None` if the connection works.
+fn failed_hop(link: &ConnectionStatus) -> Option<LinkHop> {
+    match link.phase {
+        ConnectionPhase::Live if !link.cut_off => None,
+        ConnectionPhase::Live | ConnectionPhase::Silent => Some(LinkHop::Upstream),
+        // Without a reason, the first attempt to connect is in progress.
+        _ => Some(link.reason.map_or(LinkHop::Hub, hop)),
     }
 }
 
@@ -384,7 +363,7 @@ mod tests {
             at(30),
         );
         assert_eq!(
-            (link_monitor.hop, link_monitor.sign()),
+            (link_monitor.hop, link_monitor.icon()),
             (LinkHop::None, LinkIcon::Live)
         );
         assert!(!link_monitor.troubled(at(99)));
@@ -399,7 +378,7 @@ mod tests {
         };
         link_monitor.status(Cluster::Indices, cut_off, at(1));
         assert_eq!(
-            (link_monitor.hop, link_monitor.sign()),
+            (link_monitor.hop, link_monitor.icon()),
             (LinkHop::Upstream, LinkIcon::Silent)
         );
     }
@@ -412,16 +391,16 @@ mod tests {
             status(ConnectionPhase::Refused, Some(Failure::Path)),
             at(1),
         );
-        assert_eq!(link_monitor.sign(), LinkIcon::Joining);
+        assert_eq!(link_monitor.icon(), LinkIcon::Joining);
         link_monitor.answered(at(2));
         link_monitor.judge(at(2));
         assert_eq!(
-            (link_monitor.hop, link_monitor.sign()),
+            (link_monitor.hop, link_monitor.icon()),
             (LinkHop::None, LinkIcon::Live)
         );
         link_monitor.judge(at(63));
         assert_eq!(
-            (link_monitor.hop, link_monitor.sign()),
+            (link_monitor.hop, link_monitor.icon()),
             (LinkHop::Hub, LinkIcon::Joining)
         );
     }
@@ -437,8 +416,8 @@ mod tests {
         };
         for nth in 0..20 {
             let now = now(nth * 500);
-            let stamp = Utc(now.utc.unwrap().0 - 40);
-            link_monitor.message(Some(stamp), now);
+            let timestamp = Utc(now.utc.unwrap().0 - 40);
+            link_monitor.message(Some(timestamp), now);
         }
         let report = |link_monitor: &mut LinkMonitor, at| {
             link_monitor.report(now(at), PriceSummary::Fresh, None, (0, 0))

@@ -34,16 +34,12 @@ impl PageRotation {
 
     /// Replaces the pages. The current page stays if it is still among them.
     pub(crate) fn replace(&mut self, settings: &TickerSettings, now: Moment) {
-        let shown = self.page_specs.get(self.at).copied();
-        let (before, since, troubled) = (self.at, self.since, self.troubled);
-        *self = Self::new(settings, now);
-        self.troubled = troubled;
-        if let Some(at) = self
-            .page_specs
-            .iter()
-            .position(|page_spec| Some(*page_spec) == shown)
-        {
-            (self.at, self.since) = (at, if at == before { since } else { now });
+        let before = std::mem::replace(self, Self::new(settings, now));
+        self.troubled = before.troubled;
+        let shown = before.page_specs.get(before.at);
+        if let Some(at) = shown.and_then(|shown| self.position(*shown)) {
+            let since = if at == before.at { before.since } else { now };
+            (self.at, self.since) = (at, since);
         }
     }
 
@@ -54,15 +50,12 @@ impl PageRotation {
         if let Some(pin) = self.pin {
             return self.page_specs.get(pin).copied();
         }
-        let count = self.page_specs.len() + usize::from(self.appends_link_page(troubled));
-        if troubled && !std::mem::replace(&mut self.troubled, troubled) {
-            let link = self
-                .page_specs
-                .iter()
-                .position(|page_spec| *page_spec == PageSpec::Link);
+        let count = self.count(troubled);
+        let was_troubled = std::mem::replace(&mut self.troubled, troubled);
+        if troubled && !was_troubled {
+            let link = self.position(PageSpec::Link);
             (self.at, self.since) = (link.unwrap_or(self.page_specs.len()), now);
         }
-        self.troubled = troubled;
         let shown = now.since(self.since);
         if shown >= self.interval {
             // The start moves by whole intervals, so that each page begins at the end of the
@@ -75,31 +68,33 @@ impl PageRotation {
         if self.at >= count {
             self.at = 0;
         }
-        match self.page_specs.get(self.at) {
-            Some(page_spec) => Some(*page_spec),
-            None => (self.at < count).then_some(PageSpec::Link),
-        }
+        let page_spec = self.page_specs.get(self.at).copied();
+        page_spec.or((self.at < count).then_some(PageSpec::Link))
     }
 
     /// Returns the page for an alert of this instrument.
-    pub(crate) fn showing(&self, place: usize) -> PageSpec {
-        let mut page_specs = self.page_specs.iter().copied();
-        page_specs
-            .find(|page_spec| page_spec.shows(place))
-            .unwrap_or(PageSpec::Big(place))
+    pub(crate) fn showing(&self, index: usize) -> PageSpec {
+        let mut page_specs = self.page_specs.iter();
+        let first = page_specs.find(|page_spec| page_spec.shows(index));
+        first.copied().unwrap_or(PageSpec::Big(index))
     }
 
     /// Returns the time of the next page change; [`Moment::NEVER`] if there is none.
     pub(crate) fn deadline(&self, troubled: bool) -> Moment {
-        let count = self.page_specs.len() + usize::from(self.appends_link_page(troubled));
-        if self.pin.is_some() || count < 2 {
+        if self.pin.is_some() || self.count(troubled) < 2 {
             return Moment::NEVER;
         }
         self.since + self.interval
     }
 
-    fn appends_link_page(&self, troubled: bool) -> bool {
-        troubled && !self.page_specs.contains(&PageSpec::Link)
+    fn position(&self, page_spec: PageSpec) -> Option<usize> {
+        self.page_specs.iter().position(|other| *other == page_spec)
+    }
+
+    /// Returns the number of pages, with the link page that is added while there is trouble.
+    fn count(&self, troubled: bool) -> usize {
+        let adds_link = troubled && self.position(PageSpec::Link).is_none();
+        self.page_specs.len() + usize::from(adds_link)
     }
 }
 

@@ -59,17 +59,16 @@ impl TickerState {
     /// means that the poller requests the instrument only occasionally.
     pub fn poll_intervals(&self, own: Now) -> impl Iterator<Item = Option<Duration>> + '_ {
         let now = self.time.at(own.monotonic);
-        let places = 0..self.watchlist.instruments().len();
-        places.map(move |place| self.pace(place, now))
+        let instruments = self.watchlist.instruments().iter().enumerate();
+        instruments.map(move |(index, instrument)| self.pace(index, instrument, now))
     }
 
-    fn pace(&self, place: usize, now: Now) -> Option<Duration> {
-        let instrument = self.watchlist.instruments().get(place)?;
+    fn pace(&self, index: usize, instrument: &Instrument, now: Now) -> Option<Duration> {
         let symbol = instrument.symbol();
         if instrument.denial().is_some() || self.expired(symbol, now) {
             return None;
         }
-        let freshness = self.watchlist.freshness(place, now, &self.calendar);
+        let freshness = self.watchlist.freshness(index, now, &self.calendar);
         let part = instrument.part(now, &self.calendar);
         if self.lacks_previous_close_today(instrument, now) {
             return Some(BASE);
@@ -93,19 +92,14 @@ impl TickerState {
         }
         let live = self.link_monitor.link(symbol.cluster()).phase == ConnectionPhase::Live;
         let fresh = matches!(freshness, Freshness::Live | Freshness::Delayed);
-        let shown = self.page_spec == Some(PageSpec::Contract(place))
+        let delay = self.time.delay(symbol.cluster());
+        let shown = self.page_spec == Some(PageSpec::Contract(index))
             && (part.is_some() || instrument.analytics(now, Duration::MAX).is_none());
         match (symbol.class(), part) {
             _ if shown => Some(POLL_UNSTREAMED),
             _ if live && fresh => None,
             // The official close may still come, and REST must confirm a single streamed value.
-            (AssetClass::Index, None)
-                if instrument.is_settling(
-                    self.time.delay(symbol.cluster()),
-                    now,
-                    &self.calendar,
-                ) =>
-            {
+            (AssetClass::Index, None) if instrument.is_settling(delay, now, &self.calendar) => {
                 Some(POLL_UNCLOSED)
             }
             (_, None) if freshness == Freshness::Closed => None,
@@ -131,20 +125,15 @@ impl TickerState {
         if !self.calendar.has_hours() {
             return None;
         }
-        let Some(utc) = self.time.at(own.monotonic).utc else {
-            return Some(MARKET);
-        };
-        let instruments = self.watchlist.instruments().iter();
-        let untold = |instrument: &Instrument| {
-            instrument.part(self.time.at(own.monotonic), &self.calendar)
-                == Some(SessionPart::Regular)
-                && !self.calendar.has_current_status(instrument.symbol(), utc)
-        };
-        Some(if instruments.take(FEW).any(untold) {
-            MARKET_CHANGES
-        } else {
-            MARKET
-        })
+        let now = self.time.at(own.monotonic);
+        let mut first = self.watchlist.instruments().iter().take(FEW);
+        let is_old = now.utc.is_some_and(|utc| {
+            first.any(|instrument| {
+                instrument.part(now, &self.calendar) == Some(SessionPart::Regular)
+                    && !self.calendar.has_current_status(instrument.symbol(), utc)
+            })
+        });
+        Some(if is_old { MARKET_CHANGES } else { MARKET })
     }
 
     /// Returns each symbol with the start of its trading day. The bars of one minute are requested
@@ -158,11 +147,9 @@ impl TickerState {
     }
 
     fn expired(&self, symbol: &Symbol, now: Now) -> bool {
-        let days = |contract| self.calendar.days_left(&contract, now.utc?);
-        symbol
-            .contract()
-            .and_then(days)
-            .is_some_and(|days| days < 0)
+        let contract = symbol.contract().zip(now.utc);
+        let days = contract.and_then(|(contract, utc)| self.calendar.days_left(&contract, utc));
+        days.is_some_and(|days| days < 0)
     }
 
     /// Returns the subscriptions of the session of this cluster and its limit of silence.

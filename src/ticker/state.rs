@@ -7,7 +7,6 @@ mod ingest;
 use std::cell::Cell;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 use super::alerts::Alerts;
@@ -163,11 +162,10 @@ impl TickerState {
         let now = self.time.observe_own(own);
         let local = self.local(now);
         self.link_monitor.refresh(now.monotonic);
-        let sign = self.link_monitor.sign();
         let alert = self.alerts.on(now.monotonic);
         let troubled = self.link_monitor.troubled(now.monotonic);
-        let turned = self.pages.current(now.monotonic, troubled);
-        let page_spec = alert.map_or(turned, |(rule, _)| Some(self.pages.showing(rule.place)));
+        let current = self.pages.current(now.monotonic, troubled);
+        let page_spec = alert.map_or(current, |(rule, _)| Some(self.pages.showing(rule.place)));
         self.page_spec = page_spec;
         let valid_until = Cell::new(Moment::NEVER);
         let reader = ViewBuilder {
@@ -195,7 +193,7 @@ impl TickerState {
         let view = View {
             page,
             time: local.map(|local| (local.hour().unsigned_abs(), local.minute().unsigned_abs())),
-            sign,
+            sign: self.link_monitor.icon(),
             simulated: self.link_monitor.simulated()
                 || page_spec.is_some_and(|page_spec| reader.simulated(page_spec)),
             misconfigured: self.fault.is_some(),
@@ -210,13 +208,7 @@ impl TickerState {
         };
         render::draw(&view, &mut self.draw_cache, &mut self.frame);
         self.valid_until = valid_until.get();
-        let TickerSettings {
-            dimming_periods,
-            brightness,
-            shift,
-            ..
-        } = &self.settings;
-        self.light = dimming::light(dimming_periods, *brightness, *shift, local, now.monotonic);
+        self.light = dimming::light(&self.settings, local, now.monotonic);
         &self.frame
     }
 
@@ -233,8 +225,12 @@ impl TickerState {
     /// Returns true if the display now shows the text of the configuration problem: in every second
     /// page interval.
     fn shows_problem_now(&self, now: Moment) -> bool {
-        let interval = self.settings.interval.as_millis().max(1);
-        (u128::from(now.as_millis()) / interval).is_multiple_of(2)
+        (now.as_millis() / self.interval_millis()).is_multiple_of(2)
+    }
+
+    fn interval_millis(&self) -> u64 {
+        let interval = self.settings.interval.as_millis();
+        u64::try_from(interval).unwrap_or(u64::MAX).max(1)
     }
 
     /// Does the work that depends on time alone: starts new trading days and counts the minutes for
@@ -250,9 +246,9 @@ impl TickerState {
     pub fn complete(&self, own: Now) -> bool {
         let now = self.time.at(own.monotonic);
         let mut instruments = self.watchlist.instruments().iter().enumerate();
-        instruments.all(|(place, instrument)| {
+        instruments.all(|(index, instrument)| {
             instrument.denial().is_some()
-                || self.watchlist.freshness(place, now, &self.calendar) != Freshness::None
+                || self.watchlist.freshness(index, now, &self.calendar) != Freshness::None
         })
     }
 
@@ -260,37 +256,29 @@ impl TickerState {
     /// update.
     pub fn deadline(&self, own: Now) -> Moment {
         let now = self.time.at(own.monotonic);
-        let aged = |place| self.watchlist.deadline(place, now, &self.calendar);
+        let aged = |index| self.watchlist.deadline(index, now, &self.calendar);
+        let second = now.monotonic + Duration::from_secs(1);
         let page = match self.page_spec {
-            Some(PageSpec::Pair(first, second)) => {
-                aged(first).min(second.map_or(Moment::NEVER, aged))
+            Some(PageSpec::Pair(first, other)) => {
+                aged(first).min(other.map_or(Moment::NEVER, aged))
             }
             Some(PageSpec::Big(only)) => aged(only),
             // The page of a contract shows more ages, which change each second.
-            Some(PageSpec::Contract(only)) => {
-                aged(only).min(now.monotonic + Duration::from_secs(1))
-            }
-            Some(PageSpec::Link) => now.monotonic + Duration::from_secs(1),
+            Some(PageSpec::Contract(only)) => aged(only).min(second),
+            Some(PageSpec::Link) => second,
             None => Moment::NEVER,
         };
-        let minute = now.utc.map_or(now.monotonic + CLOCK_CHECK, |utc| {
-            now.monotonic
-                + Duration::from_millis((MINUTE - utc.0.rem_euclid(MINUTE)).unsigned_abs())
+        let minute = now.utc.map_or(CLOCK_CHECK, |utc| {
+            Duration::from_millis((MINUTE - utc.0.rem_euclid(MINUTE)).unsigned_abs())
         });
-        let fault = match &self.fault {
-            Some(_) => {
-                let interval = self.settings.interval;
-                let millis = u64::try_from(interval.as_millis())
-                    .unwrap_or(u64::MAX)
-                    .max(1);
-                Moment::from_millis((now.monotonic.as_millis() / millis + 1) * millis)
-            }
-            None => Moment::NEVER,
-        };
+        let fault = self.fault.as_ref().map_or(Moment::NEVER, |_| {
+            let millis = self.interval_millis();
+            Moment::from_millis((now.monotonic.as_millis() / millis + 1) * millis)
+        });
         let troubled = self.link_monitor.troubled(now.monotonic);
         [
             page,
-            minute,
+            now.monotonic + minute,
             fault,
             self.pages.deadline(troubled),
             self.link_monitor.trouble(now.monotonic),
@@ -312,13 +300,10 @@ impl TickerState {
     fn local(&mut self, now: Now) -> Option<DateTime> {
         let utc = now.utc?;
         let minute = utc.0.div_euclid(MINUTE);
-        if let Some((known, local)) = self.minute
-            && known == minute
-        {
+        if let Some((_, local)) = self.minute.filter(|(known, _)| *known == minute) {
             return Some(local);
         }
-        let instant = Timestamp::from_millisecond(utc.0).ok()?;
-        let local = self.settings.zone.to_datetime(instant);
+        let local = self.settings.local(utc)?;
         self.minute = Some((minute, local));
         Some(local)
     }

@@ -41,11 +41,11 @@ fn seed(stamp: Option<Utc>, close: Option<PreviousClose>) -> Update {
     }))
 }
 
-fn tick(stamp: Utc) -> Update {
+fn tick(timestamp: Utc) -> Update {
     let event = MarketEvent {
         kind: ChannelKind::Value,
         data: MarketData::Value(price(101)),
-        stamp: Some(stamp),
+        stamp: Some(timestamp),
         age: None,
     };
     Update::Market(Ticker::try_from("I:SPX").unwrap(), event)
@@ -160,8 +160,8 @@ fn a_late_feed_with_an_unset_or_late_own_clock_is_delayed_without_alerts() {
         };
         state.on(&Update::Seed(Box::new(row)), own(0));
         for secs in 1..30 {
-            let stamp = Utc(MONDAY.0 - 903_000 + secs as i64 * 1000);
-            state.on(&tick(stamp), own(secs));
+            let timestamp = Utc(MONDAY.0 - 903_000 + secs as i64 * 1000);
+            state.on(&tick(timestamp), own(secs));
             state.draw(own(secs));
             let now = state.time(Moment::from_secs(secs));
             assert_eq!(
@@ -273,7 +273,7 @@ fn a_delayed_source_has_a_silence_limit_only_while_session_data_can_arrive() {
 
 #[test]
 fn an_index_is_polled_each_minute_until_its_official_close_must_exist() {
-    let bell = Utc(MONDAY.0 + 6 * HOUR + 25 * 60_000);
+    let closing_time = Utc(MONDAY.0 + 6 * HOUR + 25 * 60_000);
     for (delayed, minutes, expected) in [
         (false, 1, Some(60)),
         (false, 30, Some(60)),
@@ -281,13 +281,13 @@ fn an_index_is_polled_each_minute_until_its_official_close_must_exist() {
         (true, 31, Some(60)),
         (true, 48, None),
     ] {
-        let now = at(0, Some(Utc(bell.0 + 60_000 * minutes)));
+        let now = at(0, Some(Utc(closing_time.0 + 60_000 * minutes)));
         let mut state = ticker_state(&["SPX"]);
         state.set_delayed(delayed);
         agree(&mut state, now);
         let row = InstrumentSnapshot {
             price: Some(price(100)),
-            stamp: Some(bell),
+            stamp: Some(closing_time),
             is_close: true,
             previous_close: Some(PreviousClose::Told(price(99))),
             delayed,
@@ -302,8 +302,8 @@ fn an_index_is_polled_each_minute_until_its_official_close_must_exist() {
 
 #[test]
 fn a_cached_hub_response_from_too_early_does_not_make_a_close() {
-    let bell = Utc(MONDAY.0 + 6 * HOUR + 25 * 60_000);
-    let now = at(0, Some(Utc(bell.0 + 120_000)));
+    let closing_time = Utc(MONDAY.0 + 6 * HOUR + 25 * 60_000);
+    let now = at(0, Some(Utc(closing_time.0 + 120_000)));
     for (age, freshness) in [
         (59, Freshness::Closed),
         (61, Freshness::Stale(Duration::from_secs(150))),
@@ -313,7 +313,7 @@ fn a_cached_hub_response_from_too_early_does_not_make_a_close() {
         agree(&mut state, now);
         let row = InstrumentSnapshot {
             price: Some(price(100)),
-            stamp: Some(Utc(bell.0 - 30_000)),
+            stamp: Some(Utc(closing_time.0 - 30_000)),
             age: Duration::from_secs(age),
             ..empty_snapshot("SPY")
         };
@@ -358,13 +358,13 @@ fn empty_snapshot(name: &str) -> InstrumentSnapshot {
     InstrumentSnapshot::empty(Ticker::try_from(symbol.ticker()).unwrap())
 }
 
-fn streamed(name: &str, whole: i64, stamp: Utc) -> Update {
+fn streamed(name: &str, whole: i64, timestamp: Utc) -> Update {
     Update::Market(
         empty_snapshot(name).ticker,
         MarketEvent {
             kind: ChannelKind::Value,
             data: MarketData::Value(price(whole)),
-            stamp: Some(stamp),
+            stamp: Some(timestamp),
             age: None,
         },
     )

@@ -46,36 +46,30 @@ struct MaxOffset {
 
 impl MaxOffset {
     fn take(&mut self, offset: i64) {
-        let Some(known) = self.known else {
-            (self.known, self.near) = (Some(offset), 1);
-            return;
-        };
-        if offset > known + MAX_LEAP {
-            let second = self
-                .leapt
-                .is_some_and(|leapt| (leapt - offset).abs() <= AGREEMENT);
-            if second {
-                *self = Self {
-                    known: Some(offset),
-                    leapt: None,
-                    near: 2,
-                };
-            } else {
-                self.leapt = Some(offset);
+        match self.known {
+            None => (self.known, self.near) = (Some(offset), 1),
+            Some(known) if offset > known + MAX_LEAP => {
+                let same = |leapt: i64| (leapt - offset).abs() <= AGREEMENT;
+                if self.leapt.is_some_and(same) {
+                    (self.known, self.leapt, self.near) = (Some(offset), None, 2);
+                } else {
+                    self.leapt = Some(offset);
+                }
             }
-            return;
+            Some(known) => {
+                self.leapt = None;
+                if offset > known - AGREEMENT {
+                    self.near = self.near.saturating_add(1);
+                }
+                self.known = Some(known.max(offset));
+            }
         }
-        self.leapt = None;
-        if offset > known - AGREEMENT {
-            self.near = self.near.saturating_add(1);
-        }
-        self.known = Some(known.max(offset));
     }
 }
 
 /// The timestamps of the stream of one cluster.
 #[derive(Clone, Copy, Debug, Default)]
-struct StampStream {
+struct TimestampStream {
     /// The largest offset of this connection. A smaller offset means that the value arrived late.
     connection: MaxOffset,
     /// The largest offset of the present window; `before` is the one of the window before it.
@@ -88,7 +82,7 @@ struct StampStream {
     weighed: Option<i64>,
 }
 
-impl StampStream {
+impl TimestampStream {
     fn newest(&self) -> Option<i64> {
         let running = |of: &MaxOffset| of.known.filter(|_| of.near >= 2);
         running(&self.newest).max(running(&self.before))
@@ -101,10 +95,10 @@ pub(crate) struct TimeConsensus {
     own: Option<i64>,
     server: Option<i64>,
     /// The streams, in the order of [`Cluster::ALL`].
-    streams: [StampStream; Cluster::ALL.len()],
+    streams: [TimestampStream; Cluster::ALL.len()],
     agreed: Option<i64>,
     /// True if the agreement consists of the timestamps and only one other time source.
-    by_stamps: bool,
+    by_timestamps: bool,
     /// The clock fault and the time of its first detection.
     fault: Option<(ClockFault, Moment)>,
     /// The time of the last check for a clock fault.
@@ -147,19 +141,18 @@ impl TimeConsensus {
     /// Discards the timestamps of the cluster, because a new connection has been opened.
     pub(crate) fn connected(&mut self, cluster: Cluster) {
         let stream = &mut self.streams[cluster as usize];
-        *stream = StampStream {
+        *stream = TimestampStream {
             delayed: stream.delayed,
-            ..StampStream::default()
+            ..TimestampStream::default()
         };
         self.agree();
     }
 
     /// Sets whether the source is known to deliver the values of this cluster with a delay.
     pub(crate) fn set_delayed(&mut self, cluster: Cluster, delayed: bool) {
-        let stream = &mut self.streams[cluster as usize];
-        if stream.delayed != delayed {
-            stream.delayed = delayed;
-            if self.by_stamps {
+        let before = &mut self.streams[cluster as usize].delayed;
+        if std::mem::replace(before, delayed) != delayed {
+            if self.by_timestamps {
                 // The agreement used the timestamps with a wrong delay.
                 self.agreed = None;
             }
@@ -169,17 +162,18 @@ impl TimeConsensus {
 
     /// Takes the timestamp of a streamed value that has just arrived. Returns the additional
     /// lateness compared with the smallest delay of this connection.
-    pub(crate) fn stamp(&mut self, cluster: Cluster, stamp: Utc, now: Moment) -> Duration {
-        let offset = offset(stamp, now);
+    pub(crate) fn timestamp(&mut self, cluster: Cluster, timestamp: Utc, now: Moment) -> Duration {
+        let offset = offset(timestamp, now);
         let stream = &mut self.streams[cluster as usize];
         if now.since(stream.since) >= NEWEST {
-            let whole = now.since(stream.since) < 2 * NEWEST;
-            stream.before = if whole {
-                stream.newest
+            let before = std::mem::take(&mut stream.newest);
+            let is_next = now.since(stream.since) < 2 * NEWEST;
+            stream.before = if is_next {
+                before
             } else {
                 MaxOffset::default()
             };
-            (stream.newest, stream.since) = (MaxOffset::default(), now);
+            stream.since = now;
         }
         stream.connection.take(offset);
         stream.newest.take(offset);
@@ -195,33 +189,29 @@ impl TimeConsensus {
     /// Returns true if values with this timestamp come about 15 minutes late (see [`DELAY`]). The
     /// agreed time decides; if no agreement exists, the clock of this machine or of the server is
     /// sufficient.
-    pub(crate) fn is_late(&self, cluster: Cluster, stamp: Utc, now: Moment) -> bool {
-        let late = |witness: i64, offset: i64| DELAY.contains(&(witness - offset));
-        let offset = offset(stamp, now);
+    pub(crate) fn is_late(&self, cluster: Cluster, timestamp: Utc, now: Moment) -> bool {
+        let offset = offset(timestamp, now);
         let least = self.streams[cluster as usize].connection.known;
-        let all =
-            |witness: i64| late(witness, offset) && least.is_none_or(|least| late(witness, least));
+        let late = |witness: i64| {
+            let is_late = |offset: i64| DELAY.contains(&(witness - offset));
+            is_late(offset) && least.is_none_or(is_late)
+        };
         match self.agreed {
-            Some(agreed) => all(agreed),
-            None => self.own.into_iter().chain(self.server).any(all),
+            Some(agreed) => late(agreed),
+            None => self.own.into_iter().chain(self.server).any(late),
         }
     }
 
     /// Returns the known delay of the source of this cluster, in milliseconds.
     pub(crate) const fn delay(&self, cluster: Cluster) -> i64 {
-        if self.streams[cluster as usize].delayed {
-            *DELAY.end()
-        } else {
-            0
-        }
+        let delayed = self.streams[cluster as usize].delayed;
+        if delayed { *DELAY.end() } else { 0 }
     }
 
     /// Returns true if this machine's wall clock is close to the agreed time.
     pub(crate) fn is_own(&self) -> bool {
-        let apart = |(own, agreed): (i64, i64)| (own - agreed).abs();
-        self.own
-            .zip(self.agreed)
-            .is_some_and(|pair| apart(pair) <= AGREEMENT)
+        let near = |(own, agreed): (i64, i64)| (own - agreed).abs() <= AGREEMENT;
+        self.own.zip(self.agreed).is_some_and(near)
     }
 
     /// Returns the clock that is wrong; `None` if all clocks are correct or the fault is too new.
@@ -239,14 +229,14 @@ impl TimeConsensus {
     }
 
     fn witnesses(&self) -> [(TimeSource, Option<i64>); 3] {
-        let stamps = self.streams.iter().filter_map(|stream| {
+        let timestamps = self.streams.iter().filter_map(|stream| {
             let late = if stream.delayed { LATE } else { 0 };
             Some(stream.newest()? + late)
         });
         [
             (TimeSource::Own, self.own),
             (TimeSource::Server, self.server),
-            (TimeSource::Stamps, stamps.max()),
+            (TimeSource::Stamps, timestamps.max()),
         ]
     }
 
@@ -254,43 +244,44 @@ impl TimeConsensus {
     /// to the second, and a timestamp is old by the network delay. The error of a later time is the
     /// safe one: a value then looks too old, never too fresh.
     fn agree(&mut self) {
-        let witnesses = self.witnesses().map(|(_, offset)| offset);
-        let pairs = [(0, 1), (0, 2), (1, 2)].map(|(a, b)| (witnesses[a].zip(witnesses[b]), (a, b)));
-        let apart = |(a, b): (i64, i64)| (a - b).abs();
-        let closest = pairs
-            .into_iter()
-            .filter_map(|(pair, which)| Some((apart(pair?), pair?, which)))
-            .filter(|(apart, ..)| *apart <= AGREEMENT)
-            .min_by_key(|(apart, ..)| *apart);
-        let Some((_, (a, b), which)) = closest else {
+        let [own, server, timestamps] = self.witnesses().map(|(_, offset)| offset);
+        let apart = |a: i64, b: i64| (a - b).abs();
+        // Each pair comes with the third source, and with true if the timestamps are in the pair.
+        let closest = [
+            (own, server, timestamps, false),
+            (own, timestamps, server, true),
+            (server, timestamps, own, true),
+        ]
+        .into_iter()
+        .filter_map(|(a, b, third, by_timestamps)| Some((a?, b?, third, by_timestamps)))
+        .filter(|(a, b, ..)| apart(*a, *b) <= AGREEMENT)
+        .min_by_key(|(a, b, ..)| apart(*a, *b));
+        let Some((a, b, third, by_timestamps)) = closest else {
             return;
         };
-        let third = witnesses[3 - which.0 - which.1];
-        let near = third
-            .filter(|third| apart((*third, a)) <= AGREEMENT && apart((*third, b)) <= AGREEMENT);
-        self.agreed = Some(a.max(b).max(near.unwrap_or(i64::MIN)));
-        self.by_stamps = near.is_none() && which.1 == 2;
+        let near = |third: &i64| apart(*third, a) <= AGREEMENT && apart(*third, b) <= AGREEMENT;
+        let third = third.filter(near);
+        self.agreed = Some(a.max(b).max(third.unwrap_or(i64::MIN)));
+        self.by_timestamps = third.is_none() && by_timestamps;
     }
 
     /// Finds the clock that is wrong and logs each change.
     fn judge(&mut self, now: Moment) {
         self.judged = now;
         let wrong = self.agreed.and_then(|agreed| {
-            let off = |offset: i64| offset - agreed;
             let mut witnesses = self.witnesses().into_iter();
             witnesses.find_map(|(who, offset)| {
-                let off = off(offset?);
+                let off = offset? - agreed;
                 // Timestamps that are about 15 minutes behind belong to a delayed source and are no
                 // clock fault.
                 let late = who == TimeSource::Stamps && DELAY.contains(&-off);
                 (off.abs() > AGREEMENT && !late).then_some(ClockFault { who, off })
             })
         });
-        self.fault = match (wrong, self.fault) {
-            (Some(wrong), Some((known, since))) if known.who == wrong.who => Some((wrong, since)),
-            (Some(wrong), _) => Some((wrong, now)),
-            (None, _) => None,
-        };
+        self.fault = wrong.map(|wrong| match self.fault {
+            Some((known, since)) if known.who == wrong.who => (wrong, since),
+            _ => (wrong, now),
+        });
         let reported = self.fault(now);
         if reported.map(|fault| fault.who) != self.reported {
             self.reported = reported.map(|fault| fault.who);
@@ -327,10 +318,8 @@ fn words(fault: ClockFault) -> String {
 /// Returns true if two offsets differ enough for a new agreement. The two clocks are read one after
 /// the other, in milliseconds, so small differences have no meaning.
 fn differs(one: Option<i64>, other: Option<i64>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => (one - other).abs() > SAME,
-        (one, other) => one.is_some() != other.is_some(),
-    }
+    let both = one.zip(other);
+    both.map_or(one != other, |(one, other)| (one - other).abs() > SAME)
 }
 
 /// Returns the offset: wall time minus monotonic time, in milliseconds.
@@ -369,15 +358,19 @@ mod tests {
 
     /// Returns the state after ten seconds of reports from three time sources with these errors in
     /// seconds.
-    fn observed(own_off: Option<i64>, server: Option<i64>, stamps: Option<i64>) -> TimeConsensus {
+    fn observed(
+        own_off: Option<i64>,
+        server: Option<i64>,
+        timestamps: Option<i64>,
+    ) -> TimeConsensus {
         let mut time = TimeConsensus::default();
         for secs in 0..=10 {
             time.observe_own(own(own_off, secs));
             if let Some(off) = server.filter(|_| secs % 5 == 0) {
                 time.server(at(secs), clock(off, secs));
             }
-            if let Some(off) = stamps {
-                time.stamp(Cluster::Indices, clock(off, secs), at(secs));
+            if let Some(off) = timestamps {
+                time.timestamp(Cluster::Indices, clock(off, secs), at(secs));
             }
         }
         time
@@ -432,7 +425,7 @@ mod tests {
     #[test]
     fn a_single_wrong_timestamp_does_not_change_the_time() {
         let mut time = observed(Some(900), Some(0), Some(0));
-        time.stamp(Cluster::Indices, clock(50, 11), at(11));
+        time.timestamp(Cluster::Indices, clock(50, 11), at(11));
         assert_eq!(off(&time, 11), Some(0));
         // A clock fault of two seconds is too short for a report.
         let mut right = observed(Some(0), Some(0), Some(0));
@@ -440,17 +433,17 @@ mod tests {
         assert_eq!(right.fault(at(12)), None);
         right.observe_own(own(Some(0), 13));
         assert_eq!(right.fault(at(30)), None);
-        let late = time.stamp(Cluster::Indices, clock(0, 12), at(12));
+        let late = time.timestamp(Cluster::Indices, clock(0, 12), at(12));
         assert_eq!(late, Duration::ZERO);
     }
 
     #[test]
     fn a_timestamp_behind_the_smallest_lag_of_its_connection_is_late() {
         let mut time = observed(None, None, Some(0));
-        let late = time.stamp(Cluster::Indices, clock(-26, 11), at(11));
+        let late = time.timestamp(Cluster::Indices, clock(-26, 11), at(11));
         assert_eq!(late, Duration::from_secs(26));
         time.connected(Cluster::Indices);
-        let first = time.stamp(Cluster::Indices, clock(-26, 12), at(12));
+        let first = time.timestamp(Cluster::Indices, clock(-26, 12), at(12));
         assert_eq!(first, Duration::ZERO);
     }
 
@@ -505,7 +498,7 @@ mod tests {
     fn the_newest_timestamp_comes_from_the_last_30_to_60_seconds() {
         let mut time = TimeConsensus::default();
         let mut newest = |off: i64, secs: u64| {
-            time.stamp(Cluster::Indices, clock(off, secs), at(secs));
+            time.timestamp(Cluster::Indices, clock(off, secs), at(secs));
             let newest = time.streams[Cluster::Indices as usize].newest();
             newest.map(|newest| (newest - TRUE) / 1000)
         };
@@ -533,7 +526,7 @@ mod tests {
 
     #[test]
     fn among_agreeing_clocks_the_latest_time_is_used() {
-        for (own, server, stamps, agreed, by_stamps) in [
+        for (own, server, timestamps, agreed, by_timestamps) in [
             (Some(4), Some(0), Some(0), 4, false),
             (Some(0), Some(4), Some(0), 4, false),
             (Some(0), Some(0), Some(4), 4, false),
@@ -543,10 +536,10 @@ mod tests {
             (None, Some(0), Some(0), 0, true),
             (Some(0), None, Some(0), 0, true),
         ] {
-            let time = observed(own, server, stamps);
-            let case = (own, server, stamps);
+            let time = observed(own, server, timestamps);
+            let case = (own, server, timestamps);
             assert_eq!(off(&time, 10), Some(agreed), "{case:?}");
-            assert_eq!(time.by_stamps, by_stamps, "{case:?}");
+            assert_eq!(time.by_timestamps, by_timestamps, "{case:?}");
         }
     }
 

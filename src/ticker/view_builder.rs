@@ -27,51 +27,52 @@ pub(crate) struct ViewBuilder<'a> {
 
 impl<'a> ViewBuilder<'a> {
     pub(crate) fn page(self, page_spec: PageSpec) -> PageView<'a> {
-        let (PageSpec::Pair(place, _) | PageSpec::Big(place) | PageSpec::Contract(place)) =
-            page_spec
-        else {
-            return PageView::Empty;
-        };
-        let Some(instrument) = self.watchlist.instruments().get(place) else {
-            return PageView::Empty;
-        };
-        let (line, quote) = self.line(place, instrument);
-        match page_spec {
-            PageSpec::Big(_) => {
+        self.page_of(page_spec).unwrap_or(PageView::Empty)
+    }
+
+    /// Returns `None` if the first instrument of the page is not on the watchlist, and for the link
+    /// page.
+    fn page_of(self, page_spec: PageSpec) -> Option<PageView<'a>> {
+        Some(match page_spec {
+            PageSpec::Link => return None,
+            PageSpec::Pair(first, second) => {
+                let (line, ..) = self.line(first)?;
+                let second = second.and_then(|second| self.line(second));
+                PageView::Pair(line, second.map(|(line, ..)| line))
+            }
+            PageSpec::Big(index) => {
+                let (line, instrument, quote) = self.line(index)?;
                 let outside = quote.and_then(|quote| self.outside(instrument, &quote));
                 PageView::Big(line, instrument.day(self.now), outside)
             }
-            PageSpec::Contract(_) => match self.sheet(line, instrument) {
-                Some(sheet) => PageView::Contract(sheet),
-                None => PageView::Pair(line, None),
-            },
-            PageSpec::Pair(_, Some(second)) => {
-                let second = self.watchlist.instruments().get(second).zip(Some(second));
-                let second = second.map(|(instrument, place)| self.line(place, instrument).0);
-                PageView::Pair(line, second)
+            PageSpec::Contract(index) => {
+                let (line, instrument, _) = self.line(index)?;
+                match self.sheet(line, instrument) {
+                    Some(sheet) => PageView::Contract(sheet),
+                    None => PageView::Pair(line, None),
+                }
             }
-            PageSpec::Pair(_, None) | PageSpec::Link => PageView::Pair(line, None),
-        }
+        })
     }
 
     /// Returns the usual name of an instrument, such as `SPX`.
-    pub(crate) fn label(self, place: usize) -> Option<&'a str> {
-        let instrument = self.watchlist.instruments().get(place)?;
+    pub(crate) fn label(self, index: usize) -> Option<&'a str> {
+        let instrument = self.watchlist.instruments().get(index)?;
         Some(instrument.symbol().name())
     }
 
     /// Returns true if an instrument on the page is simulated.
     pub(crate) fn simulated(self, page_spec: PageSpec) -> bool {
         let instruments = self.watchlist.instruments().iter().enumerate();
-        let mut shown = instruments.filter(|(place, _)| page_spec.shows(*place));
+        let mut shown = instruments.filter(|(index, _)| page_spec.shows(*index));
         shown.any(|(_, instrument)| instrument.simulated())
     }
 
     /// Returns a summary of the freshness of all prices.
     pub(crate) fn prices(self) -> PriceSummary {
-        let places = 0..self.watchlist.instruments().len();
-        let worth = places.map(|place| self.watchlist.freshness(place, self.now, self.calendar));
-        worth.fold(PriceSummary::None, |all, one| match (all, one) {
+        let indices = 0..self.watchlist.instruments().len();
+        let each = indices.map(|index| self.watchlist.freshness(index, self.now, self.calendar));
+        each.fold(PriceSummary::None, |all, one| match (all, one) {
             (PriceSummary::Fresh, _)
             | (_, Freshness::Live | Freshness::Delayed | Freshness::Closed) => PriceSummary::Fresh,
             (_, Freshness::Stale(_)) => PriceSummary::Struck,
@@ -88,30 +89,26 @@ impl<'a> ViewBuilder<'a> {
         })
     }
 
-    /// Returns the view of an instrument and the quote that it shows.
-    fn line(self, place: usize, instrument: &'a Instrument) -> (InstrumentView<'a>, Option<Quote>) {
-        let shown = self.watchlist.shown(place, self.now, self.calendar);
-        if let Some(shown) = &shown
-            && matches!(shown.freshness, Freshness::Live | Freshness::Delayed)
-        {
+    /// Returns the view of an instrument, the instrument, and the quote that the view shows.
+    fn line(self, index: usize) -> Option<(InstrumentView<'a>, &'a Instrument, Option<Quote>)> {
+        let instrument = self.watchlist.instruments().get(index)?;
+        let shown = self.watchlist.shown(index, self.now, self.calendar)?;
+        if matches!(shown.freshness, Freshness::Live | Freshness::Delayed) {
             self.limit_validity(shown.until);
         }
-        let quote = shown.and_then(|shown| shown.quote);
         let symbol = instrument.symbol();
-        let contract = symbol.contract();
-        let days = self.days(instrument);
         let line = InstrumentView {
             label: symbol.name(),
-            contract,
-            expired: days.is_some_and(|days| days < 0),
-            part: shown.and_then(|shown| shown.part),
+            contract: symbol.contract(),
+            expired: self.days(instrument).is_some_and(|days| days < 0),
+            part: shown.part,
             denial: instrument.denial(),
-            price: quote.map(|quote| quote.price),
-            change: quote.and_then(|quote| instrument.change(&quote, self.now)),
-            freshness: shown.map_or(Freshness::None, |shown| shown.freshness),
+            price: shown.quote.map(|quote| quote.price),
+            change: (shown.quote).and_then(|quote| instrument.change(&quote, self.now)),
+            freshness: shown.freshness,
             history: instrument.minutes().points(),
         };
-        (line, quote)
+        Some((line, instrument, shown.quote))
     }
 
     fn limit_validity(self, until: Moment) {

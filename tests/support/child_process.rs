@@ -1,25 +1,20 @@
 //! The built program as a child process. A test reads its output line by line and measures the time
 //! to its end.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unused_imports, unreachable_pub)]
+
+#[path = "basics.rs"]
+mod basics;
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The time limit of each wait. Only a failed test waits this long.
-const TIME_LIMIT: Duration = Duration::from_secs(20);
-
-/// An empty directory for this test only.
-pub fn directory(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("program-{name}"));
-    std::fs::remove_dir_all(&path).ok();
-    std::fs::create_dir_all(&path).unwrap();
-    path
-}
+use basics::TIME_LIMIT;
+pub use basics::directory;
 
 /// Writes a configuration for a hub at this address and returns its path. The token of the proxy
 /// double is in a separate file, the picture is `screen.png` in the same directory, and `panel`
@@ -28,7 +23,7 @@ pub fn configured(name: &str, hub: &dyn std::fmt::Display, panel: &str) -> PathB
     use std::os::unix::fs::PermissionsExt;
     let directory = directory(name);
     let token = directory.join("token");
-    std::fs::write(&token, crate::proxy_server::TOKEN).unwrap();
+    std::fs::write(&token, basics::PROXY_TOKEN).unwrap();
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
     let config = directory.join("desk.toml");
     let (token, file) = (token.display(), directory.join("screen.png"));
@@ -39,10 +34,15 @@ pub fn configured(name: &str, hub: &dyn std::fmt::Display, panel: &str) -> PathB
     config
 }
 
-/// The program, without the variables of this machine that change its behaviour.
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_deskticker"));
+    let mut command = clean_command(env!("CARGO_BIN_EXE_deskticker"));
     command.args(arguments);
+    command
+}
+
+/// A program of this project, without the variables of this machine that change its behaviour.
+pub fn clean_command(program: &str) -> Command {
+    let mut command = Command::new(program);
     for name in [
         "RUST_LOG",
         "JOURNAL_STREAM",
@@ -68,7 +68,8 @@ pub fn run(arguments: &[&str]) -> (i32, String, String) {
 pub struct Program {
     child: Child,
     lines: Receiver<String>,
-    said: String,
+    /// The output until now.
+    received: String,
 }
 
 impl Program {
@@ -88,7 +89,7 @@ impl Program {
         Self {
             child,
             lines,
-            said: String::new(),
+            received: String::new(),
         }
     }
 
@@ -100,7 +101,7 @@ impl Program {
             match self.next(end) {
                 Ok(line) if line.contains(word) => return line,
                 Ok(_) => {}
-                Err(_) => panic!("it never says {word:?}, only:\n{}", self.said),
+                Err(_) => panic!("it never says {word:?}, only:\n{}", self.received),
             }
         }
     }
@@ -109,23 +110,23 @@ impl Program {
     #[track_caller]
     pub fn assert_silent_until(&mut self, end: Instant, word: &str) {
         while let Ok(line) = self.next(end) {
-            assert!(!line.contains(word), "{}", self.said);
+            assert!(!line.contains(word), "{}", self.received);
         }
     }
 
     fn next(&mut self, end: Instant) -> Result<String, RecvTimeoutError> {
         let rest = end.saturating_duration_since(Instant::now());
         let line = self.lines.recv_timeout(rest)?;
-        self.said.push_str(&line);
+        self.received.push_str(&line);
         Ok(line)
     }
 
     /// The output until now. The output is complete after the end of the program.
     pub fn output(&mut self) -> String {
         while let Ok(line) = self.lines.try_recv() {
-            self.said.push_str(&line);
+            self.received.push_str(&line);
         }
-        self.said.clone()
+        self.received.clone()
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -147,7 +148,7 @@ impl Program {
     pub fn wait(&mut self) -> Option<i32> {
         let end = Instant::now() + TIME_LIMIT;
         while self.next(end).is_ok() {}
-        assert!(Instant::now() < end, "it does not end:\n{}", self.said);
+        assert!(Instant::now() < end, "it does not end:\n{}", self.received);
         self.child.wait().unwrap().code()
     }
 

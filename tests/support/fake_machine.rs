@@ -2,6 +2,9 @@
 //! run.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+#[path = "basics.rs"]
+mod basics;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -67,11 +70,8 @@ pub struct DoctorRun {
 impl Machine {
     /// A machine without files, and with a token in its environment.
     pub fn new(name: &str) -> Self {
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("doctor-{name}"));
-        std::fs::remove_dir_all(&root).ok();
-        std::fs::create_dir_all(&root).unwrap();
         Self {
-            root,
+            root: basics::directory(name),
             environment: Environment {
                 token: Some(TOKEN.to_owned()),
                 ..Environment::default()
@@ -136,17 +136,13 @@ impl Machine {
             time_limit: self.time_limit,
             touch: &mut touch,
         };
-        let mut told = Vec::new();
-        let mut note = |finding: &Finding| told.push(finding.clone());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let examination = runtime.block_on(doctor::run_checks(patient, &mut note));
+        let mut reported = Vec::new();
+        let mut note = |finding: &Finding| reported.push(finding.clone());
+        let examination = basics::block_on(doctor::run_checks(patient, &mut note));
         let (code, hidden) = (examination.code(), examination.hidden.clone());
         let findings = examination.findings;
         // The doctor reports each finding once, as soon as it is known.
-        assert_eq!(told, findings);
+        assert_eq!(reported, findings);
         DoctorRun {
             findings,
             hidden,

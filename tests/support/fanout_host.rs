@@ -1,6 +1,9 @@
 //! A broker without its HTTP server. The test controls the upstream events, the clients and the
 //! clock. The sockets are real.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)]
+
+#[path = "ws_client.rs"]
+mod ws_client;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,19 +16,12 @@ use deskticker::hub::server::limits::Limits;
 use deskticker::hub::{Arrival, Interest, RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
 use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
-use futures_util::{SinkExt, StreamExt};
 use hyper::body::Bytes;
-use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
-/// The time limit of each wait.
-pub const TIME_LIMIT: Duration = Duration::from_secs(10);
+pub use ws_client::{Client, within_time};
 
 pub const TOKEN: &str = "a token";
 
@@ -44,12 +40,6 @@ pub struct FanoutUnderTest {
 
 pub fn device() -> Device {
     "kitchen".into()
-}
-
-pub async fn within_time<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(TIME_LIMIT, what)
-        .await
-        .expect("an answer")
 }
 
 impl FanoutUnderTest {
@@ -156,80 +146,5 @@ pub fn event(name: &str, n: u64) -> RelayedEvent {
         channel: Channel::parse(name).unwrap(),
         json: format!(r#"{{"c":"{name}","n":{n}}}"#).into(),
         arrival: Arrival::default(),
-    }
-}
-
-/// A WebSocket client from a library that is not part of this project.
-pub struct Client<S = TcpStream>(pub WebSocketStream<S>);
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    pub async fn new(socket: S) -> Self {
-        Self(WebSocketStream::from_raw_socket(socket, Role::Client, None).await)
-    }
-
-    pub async fn send_text(&mut self, text: &str) {
-        self.0.send(Message::text(text)).await.unwrap();
-    }
-
-    pub async fn message(&mut self) -> Message {
-        within_time(self.0.next())
-            .await
-            .expect("no end")
-            .expect("no failure")
-    }
-
-    /// The events of the next text frame.
-    pub async fn frame(&mut self) -> Vec<Value> {
-        loop {
-            match self.message().await {
-                Message::Text(text) => return serde_json::from_str(&text).expect("an array"),
-                Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("{other:?} is no text"),
-            }
-        }
-    }
-
-    pub async fn statuses(&mut self) -> Vec<String> {
-        let frame = self.frame().await;
-        let text = |event: &Value, key: &str| event[key].as_str().unwrap_or("none").to_owned();
-        frame
-            .iter()
-            .map(|event| format!("{} {}", text(event, "status"), text(event, "message")))
-            .collect()
-    }
-
-    /// The values of the next frame, for example `V.I:SPX 7`.
-    pub async fn values(&mut self) -> Vec<String> {
-        let frame = self.frame().await;
-        frame
-            .iter()
-            .map(|event| format!("{} {}", event["c"].as_str().unwrap_or("?"), event["n"]))
-            .collect()
-    }
-
-    pub async fn subscribe(&mut self, names: &str) {
-        self.send_text(&format!(r#"{{"action":"subscribe","params":"{names}"}}"#))
-            .await;
-        let expected: Vec<String> = names
-            .split(',')
-            .map(|name| format!("success subscribed to: {name}"))
-            .collect();
-        assert_eq!(self.statuses().await, expected);
-    }
-
-    /// Checks that the pong is the next frame and that no other frame comes before the pong.
-    pub async fn assert_only_pong(&mut self) {
-        self.send_text(r#"{"action":"ping"}"#).await;
-        assert_eq!(self.statuses().await, ["pong pong"]);
-    }
-
-    pub async fn close_code(&mut self) -> u16 {
-        loop {
-            match self.message().await {
-                Message::Close(Some(frame)) => return frame.code.into(),
-                Message::Close(None) => return 0,
-                _ => {}
-            }
-        }
     }
 }

@@ -3,6 +3,9 @@
 //! code of the program, in the order of the session, the event loop and the panel thread.
 #![allow(dead_code)]
 
+#[path = "basics.rs"]
+mod basics;
+
 use std::time::Duration;
 
 use deskticker::display::{
@@ -11,7 +14,7 @@ use deskticker::display::{
 use deskticker::feed::connection::Connection;
 use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent};
 use deskticker::feed::{Update, sink};
-use deskticker::market::{Calendar, Cluster, Price, Symbol, Ticker};
+use deskticker::market::{Calendar, Cluster, Price, Ticker};
 use deskticker::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use deskticker::massive::websocket::{self, ParseError};
 use deskticker::net::source::FeedProvider;
@@ -20,8 +23,7 @@ use deskticker::ticker::state::{self, TickerState};
 use deskticker::time::{Moment, Now, Utc};
 use jiff::tz::TimeZone;
 
-/// 2026-11-23 14:30 UTC, a Monday during market hours in New York.
-const START: Utc = Utc(1_795_444_200_000);
+use basics::{MONDAY as START, symbols};
 
 /// The panel is neither dimmed nor shifted during a measurement.
 const LIGHT: PanelLight = PanelLight {
@@ -44,12 +46,11 @@ pub(crate) struct StraightLine<B: Bus> {
 impl<B: Bus> StraightLine<B> {
     /// A pipeline that is connected and has received no event.
     pub(crate) fn new(bus: B) -> Self {
-        let symbols: Vec<Symbol> = ["SPX", "VIX"].map(|name| name.parse().unwrap()).into();
         let zone = TimeZone::fixed(jiff::tz::offset(-5));
         let now = at(0);
         let settings = state::TickerSettings {
             zone,
-            ..state::TickerSettings::of(symbols)
+            ..state::TickerSettings::of(symbols(&["SPX", "VIX"]))
         };
         let mut desk = TickerState::new(settings, Calendar::us(), Size::Tall, now).unwrap();
         let demand = desk.demand(Cluster::Indices, now);

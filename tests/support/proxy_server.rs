@@ -1,6 +1,9 @@
 //! A double of the existing proxy, over real sockets. The proxy sends no greeting, confirms nothing
 //! to late clients, and sends all frames to all clients. The double reports its events to the test.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unused_imports, unreachable_pub)]
+
+#[path = "basics.rs"]
+mod basics;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
@@ -17,8 +20,8 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// The time limit of each wait. Only a failed test waits this long.
-const TIME_LIMIT: Duration = Duration::from_secs(20);
+pub use basics::PROXY_TOKEN as TOKEN;
+use basics::{TIME_LIMIT, runtime};
 
 /// An event that the proxy reports to the test.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,8 +81,6 @@ pub struct Proxy {
     _stop: oneshot::Sender<()>,
 }
 
-pub const TOKEN: &str = "eyJ1IjoiYSJ9+/==.0a1b2c";
-
 pub fn json(status: &str, body: &str) -> (String, String) {
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json; charset=utf-8");
     (head, body.to_owned())
@@ -87,10 +88,7 @@ pub fn json(status: &str, body: &str) -> (String, String) {
 
 impl Proxy {
     pub fn start(clock: Clock) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = runtime();
         let listener = runtime
             .block_on(TcpListener::bind(("127.0.0.1", 0)))
             .unwrap();

@@ -1,6 +1,9 @@
 //! The fixture of the end-to-end tests: the ticker event loop over real sockets, a clock that the
 //! test moves, and the pictures for the panel.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unused_imports, unreachable_pub)]
+
+#[path = "basics.rs"]
+mod basics;
 
 use std::path::PathBuf;
 use std::sync::mpsc as std_mpsc;
@@ -9,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use deskticker::config::settings::TickerSettings;
 use deskticker::display::Mailbox;
-use deskticker::market::{Calendar, Symbol};
+use deskticker::market::Calendar;
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::source::{FeedProvider, FeedSource};
@@ -17,15 +20,11 @@ use deskticker::render::{Frame, Size};
 use deskticker::secret::Secret;
 use deskticker::systemd::Supervisor;
 use deskticker::ticker::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
-use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
+use deskticker::time::{Clock, ManualClock, Moment, Now};
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
-/// 2026-11-23 14:30 UTC, a Monday during market hours in New York.
-pub const START: Utc = Utc(1_795_444_200_000);
-
-/// The time limit of each wait. Only a failed test waits this long.
-pub const TIME_LIMIT: Duration = Duration::from_secs(20);
+pub use basics::{MONDAY as START, TIME_LIMIT, block_on, runtime, symbols};
 
 /// Settings with these symbols and the time zone UTC.
 pub fn settings(names: &[&str]) -> TickerSettings {
@@ -38,10 +37,6 @@ pub fn settings(names: &[&str]) -> TickerSettings {
 /// A control message that changes the watchlist to these symbols.
 pub fn watch(names: &[&str]) -> ControlMessage {
     ControlMessage::Apply(Box::new(settings(names)))
-}
-
-pub fn symbols(names: &[&str]) -> Vec<Symbol> {
-    names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
 pub fn hub(address: impl std::fmt::Display, token: &str) -> FeedSource {
@@ -97,13 +92,7 @@ impl TickerUnderTest {
         let thread = std::thread::spawn({
             let slot = slot.clone();
             move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                runtime
-                    .block_on(event_loop::run(setup, slot, receiver, RunUntil::Stopped))
-                    .unwrap();
+                block_on(event_loop::run(setup, slot, receiver, RunUntil::Stopped)).unwrap();
             }
         });
         Self {
@@ -227,11 +216,7 @@ impl<T: Send + 'static> Background<T> {
         let (sender, receiver) = std_mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
+            block_on(async {
                 sender.send(make().await).ok();
                 stopped.await.ok();
             });

@@ -1,5 +1,4 @@
-//! A simulated SSD1306 on a simulated I2C bus: the program's bytes fill its memory. It implements
-//! only the commands that the program sends, and panics at a wrong addressing mode.
+//! The simulated I2C bus of the world, with the simulated panel. The bus can cut messages.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,20 +7,15 @@ use deskticker::display::{Bus, BusFault};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
 use super::fonts::Glass;
+use super::i2c_display::chip::Chip;
 
-/// The simulated chip. Its clones share one state, so that the bus and the reader of the display
-/// use the same memory.
+/// The simulated bus. Its clones share one state, so that the driver and the reader of the display
+/// use the same chip.
 #[derive(Clone)]
-pub(crate) struct Chip(Rc<RefCell<State>>);
+pub(crate) struct PanelBus(Rc<RefCell<State>>);
 
 struct State {
-    ram: Glass,
-    on: bool,
-    command: [u8; 3],
-    length: usize,
-    columns: (u8, u8),
-    pages: (u8, u8),
-    at: (u8, u8),
+    chip: Chip,
     /// The number of I2C messages so far.
     messages: u64,
     /// On average, one message of this number is cut: the chip does not acknowledge it to its end.
@@ -32,16 +26,10 @@ struct State {
     cut: u64,
 }
 
-impl Chip {
+impl PanelBus {
     pub(crate) fn new(seed: u64) -> Self {
         Self(Rc::new(RefCell::new(State {
-            ram: [0; 1024],
-            on: false,
-            command: [0; 3],
-            length: 0,
-            columns: (0, 127),
-            pages: (0, 7),
-            at: (0, 0),
+            chip: Chip::ssd1306(7),
             messages: 0,
             refusing: 0,
             random: fastrand::Rng::with_seed(seed),
@@ -54,9 +42,13 @@ impl Chip {
     pub(crate) fn look(&self, glass: &mut Glass, since: u64) -> u64 {
         let state = self.0.borrow();
         if state.messages != since {
-            match state.on {
-                true => glass.copy_from_slice(&state.ram),
-                false => glass.fill(0),
+            glass.fill(0);
+            if state.chip.is_lit() {
+                let bytes = (0..8).flat_map(|page| state.chip.page(page));
+                glass
+                    .iter_mut()
+                    .zip(bytes)
+                    .for_each(|(to, byte)| *to = byte);
             }
         }
         state.messages
@@ -71,61 +63,11 @@ impl Chip {
     }
 }
 
-impl State {
-    fn receive(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
-        while let [control, payload @ ..] = rest {
-            let count = match control & 0x80 {
-                0 => payload.len(),
-                _ => payload.len().min(1),
-            };
-            let (taken, more) = payload.split_at(count);
-            match control & 0x40 {
-                0 => taken.iter().for_each(|byte| self.command(*byte)),
-                _ => taken.iter().for_each(|byte| self.data(*byte)),
-            }
-            rest = more;
-        }
-    }
-
-    fn command(&mut self, byte: u8) {
-        self.command[self.length] = byte;
-        self.length += 1;
-        let arguments = match self.command[0] {
-            0x20 | 0x81 | 0x8D | 0xA8 | 0xD3 | 0xD5 | 0xD9 | 0xDA | 0xDB => 1,
-            0x21 | 0x22 => 2,
-            _ => 0,
-        };
-        if self.length <= arguments {
-            return;
-        }
-        self.length = 0;
-        match self.command {
-            [0x21, from, to] => (self.columns, self.at.0) = ((from, to), from),
-            [0x22, from, to] => (self.pages, self.at.1) = ((from & 7, to & 7), from & 7),
-            [0x20, mode, _] => assert_eq!(mode, 0, "horizontal addressing"),
-            [0xAE, ..] => self.on = false,
-            [0xAF, ..] => self.on = true,
-            _ => {}
-        }
-    }
-
-    fn data(&mut self, byte: u8) {
-        let (column, page) = self.at;
-        self.ram[usize::from(page) * 128 + usize::from(column & 127)] = byte;
-        self.at = match (column == self.columns.1, page == self.pages.1) {
-            (false, _) => (column + 1, page),
-            (true, false) => (self.columns.0, (page + 1) & 7),
-            (true, true) => (self.columns.0, self.pages.0),
-        };
-    }
-}
-
-impl ErrorType for Chip {
+impl ErrorType for PanelBus {
     type Error = BusFault;
 }
 
-impl I2c for Chip {
+impl I2c for PanelBus {
     fn transaction(&mut self, _: u8, operations: &mut [Operation<'_>]) -> Result<(), BusFault> {
         let mut state = self.0.borrow_mut();
         state.messages += 1;
@@ -140,21 +82,20 @@ impl I2c for Chip {
             if refused {
                 // The bytes before the missing acknowledgement are in the chip's memory already.
                 let cut = state.random.usize(0..=bytes.len());
-                state.receive(&bytes[..cut]);
-                state.length = 0;
+                state.chip.receive(&bytes[..cut]);
                 state.cut += 1;
                 return Err(BusFault::NoAnswer);
             }
-            state.receive(bytes);
+            state.chip.receive(bytes);
         }
         Ok(())
     }
 }
 
-impl Bus for Chip {
-    type I2c = Chip;
+impl Bus for PanelBus {
+    type I2c = PanelBus;
 
-    fn open(&mut self) -> Result<Chip, BusFault> {
+    fn open(&mut self) -> Result<PanelBus, BusFault> {
         Ok(self.clone())
     }
 }

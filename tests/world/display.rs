@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use deskticker::config::settings::{PageSpec, TickerSettings};
-use deskticker::display::{self, DisplayDevice as _, Mailbox, MailboxItem, Oled, Rotation};
+use deskticker::display::{self, DisplayDevice as _, Mailbox, MailboxItem, Oled};
 use deskticker::feed::connection::Connection;
 use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
 use deskticker::feed::sink::{EventSink, ServerState};
@@ -21,9 +21,10 @@ use futures_util::FutureExt;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
-use super::bus::Chip;
+use super::bus::PanelBus;
 use super::fonts::Glass;
 use super::hours::Ms;
+use super::i2c_display::bus::panel_settings;
 
 /// The number of connections: one for each cluster, in the program's order.
 pub(crate) const CLUSTERS: usize = Cluster::ALL.len();
@@ -75,8 +76,8 @@ pub(crate) struct Display {
     updates: mpsc::Receiver<Update>,
     slot: Mailbox,
     taken: Box<Frame>,
-    oled: Oled<Chip>,
-    chip: Chip,
+    oled: Oled<PanelBus>,
+    bus: PanelBus,
     seen: u64,
     /// The monotonic time in milliseconds until which the panel may show the last picture without
     /// an update.
@@ -136,14 +137,8 @@ impl Display {
             link.set_optional(cluster == Cluster::Stocks);
             ServerState::new(cluster, provider, link)
         });
-        let chip = Chip::new(seed);
-        let panel = display::PanelSettings {
-            chip: display::Chip::Ssd1306,
-            size: TALL,
-            bus: "/dev/i2c-1".into(),
-            address: 0x3c,
-            rotation: Rotation::Upright,
-        };
+        let bus = PanelBus::new(seed);
+        let panel = panel_settings(display::Chip::Ssd1306, TALL);
         let told = [0, 1, 2].map(|at: usize| status(&lines[at], Moment::ZERO));
         let mut display = Self {
             provider,
@@ -155,8 +150,8 @@ impl Display {
             updates,
             slot: Mailbox::new(TALL),
             taken: Box::new(Frame::new(TALL)),
-            oled: Oled::new(panel, chip.clone()),
-            chip,
+            oled: Oled::new(panel, bus.clone()),
+            bus,
             seen: u64::MAX,
             vouched: 0,
             drawn: now,
@@ -170,15 +165,15 @@ impl Display {
         display
     }
 
-    /// The simulated chip. A fault uses it to disturb the bus.
-    pub(crate) fn chip(&self) -> &Chip {
-        &self.chip
+    /// The simulated bus. A fault uses it to disturb the panel.
+    pub(crate) fn bus(&self) -> &PanelBus {
+        &self.bus
     }
 
     /// Copies the visible dots to `glass`; leaves `glass` as it is if no message came after the
     /// last call.
     pub(crate) fn look(&mut self, glass: &mut Glass) {
-        self.seen = self.chip.look(glass, self.seen);
+        self.seen = self.bus.look(glass, self.seen);
     }
 
     /// Handles the text of a frame from a connection; returns true if the frame ends the

@@ -14,6 +14,8 @@ mod display;
 mod faults;
 mod fonts;
 mod hours;
+#[path = "../support/i2c_display/mod.rs"]
+mod i2c_display;
 mod judge;
 mod plan;
 mod reader;

@@ -638,7 +638,7 @@ impl<'a> World<'a> {
             What::Ahead => self.ahead(fault.place),
             What::Replay => self.replay(&fault),
             What::Correction => self.correct(&fault),
-            What::Naks => self.display.chip().refuse(12),
+            What::Naks => self.display.bus().refuse(12),
             What::NotAuthorized => self.drop_all(End::Reset),
             _ => {}
         }
@@ -684,7 +684,7 @@ impl<'a> World<'a> {
                 self.cache = [[None; 4]; COUNT];
             }
             What::UpstreamLost if self.kind != Kind::Proxy => self.announce("upstream_up", "again"),
-            What::Naks => self.display.chip().refuse(0),
+            What::Naks => self.display.bus().refuse(0),
             What::HalfOpen => {
                 // TCP sends the first packet of an attempt again, so that a waiting attempt
                 // succeeds now.
@@ -1549,7 +1549,7 @@ impl<'a> World<'a> {
             return None;
         }
         self.witness();
-        let cuts = self.display.chip().cut();
+        let cuts = self.display.bus().cut();
         if cuts != self.cuts {
             // The program repeats a cut message at once, so the picture is torn for 100 ms at most.
             // If the repetition fails, too, the program opens the panel again within about a

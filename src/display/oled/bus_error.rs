@@ -2,8 +2,8 @@
 //! owns the meaning of the kernel's error numbers for I2C (kernel documentation, i2c/fault-codes);
 //! it never retries.
 
+use std::io;
 use std::path::Path;
-use std::{fmt, io};
 
 use embedded_hal::i2c::{Error, ErrorKind, NoAcknowledgeSource};
 use rustix::io::Errno;
@@ -47,12 +47,47 @@ impl BusFault {
         }
     }
 
-    /// Returns the fault as a sentence for the owner of the panel at `address` (7 bits) on `bus`.
-    pub fn advice(self, bus: &Path, address: u8) -> Advice<'_> {
-        Advice {
-            fault: self,
-            bus,
-            address,
+    /// Returns the fault as a sentence for the owner of the panel at `address` (7 bits) on `bus`,
+    /// with advice on how to fix the fault.
+    pub fn advice(self, bus: &Path, address: u8) -> String {
+        let path = bus.display();
+        match self {
+            BusFault::NoBus => format!(
+                "there is no {path}: enable I2C with `sudo raspi-config nonint do_i2c 0` (or \
+                 dtparam=i2c_arm=on in /boot/firmware/config.txt and a reboot), or set the bus to \
+                 one of `ls /dev/i2c-*`"
+            ),
+            BusFault::NotABus => {
+                format!("{path} is not an I2C bus: set the bus to one of `ls /dev/i2c-*`")
+            }
+            BusFault::Denied => format!(
+                "no permission to open {path}: `sudo usermod -aG i2c $USER`, then log in again \
+                 (for a service: SupplementaryGroups=i2c)"
+            ),
+            BusFault::NoAnswer => {
+                let scan = bus_number(bus).map(|number| {
+                    format!(" (`i2cdetect -y {number}` lists the addresses that answer)")
+                });
+                format!(
+                    "nothing answers at {address:#04x} on {path}: check the wiring (SDA, SCL, 3V3, \
+                     GND), or the address{}",
+                    scan.unwrap_or_default()
+                )
+            }
+            BusFault::Stuck => format!(
+                "{path} is stuck, because a line is always low or the bus is always busy: check \
+                 SDA and SCL for a short circuit, then disconnect the power of the panel for a \
+                 moment"
+            ),
+            BusFault::Claimed => format!(
+                "a kernel driver uses {address:#04x} on {path}: remove the dtoverlay of that \
+                 driver (such as ssd1306) from config.txt"
+            ),
+            BusFault::Errno(errno) => format!(
+                "writing to {address:#04x} on {path} failed: {}",
+                io::Error::from_raw_os_error(errno)
+            ),
+            BusFault::TooLong => "a message is longer than its buffer".to_owned(),
         }
     }
 }
@@ -67,74 +102,10 @@ impl Error for BusFault {
     }
 }
 
-/// A bus fault, with advice on how to fix the fault.
-#[derive(Clone, Copy, Debug)]
-pub struct Advice<'a> {
-    fault: BusFault,
-    bus: &'a Path,
-    address: u8,
-}
-
-impl fmt::Display for Advice<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bus, address) = (self.bus.display(), self.address);
-        match self.fault {
-            BusFault::NoBus => write!(
-                f,
-                "there is no {bus}: enable I2C with `sudo raspi-config nonint do_i2c 0` (or \
-                 dtparam=i2c_arm=on in /boot/firmware/config.txt and a reboot), or set the bus to \
-                 one of `ls /dev/i2c-*`"
-            ),
-            BusFault::NotABus => write!(
-                f,
-                "{bus} is not an I2C bus: set the bus to one of `ls /dev/i2c-*`"
-            ),
-            BusFault::Denied => write!(
-                f,
-                "no permission to open {bus}: `sudo usermod -aG i2c $USER`, then log in again (for \
-                 a service: SupplementaryGroups=i2c)"
-            ),
-            BusFault::NoAnswer => {
-                write!(
-                    f,
-                    "nothing answers at {address:#04x} on {bus}: check the wiring (SDA, SCL, 3V3, \
-                     GND), or the address"
-                )?;
-                match bus_number(self.bus) {
-                    Some(number) => write!(
-                        f,
-                        " (`i2cdetect -y {number}` lists the addresses that answer)"
-                    ),
-                    None => Ok(()),
-                }
-            }
-            BusFault::Stuck => write!(
-                f,
-                "{bus} is stuck, because a line is always low or the bus is always busy: check SDA \
-                 and SCL for a short circuit, then disconnect the power of the panel for a moment"
-            ),
-            BusFault::Claimed => write!(
-                f,
-                "a kernel driver uses {address:#04x} on {bus}: remove the dtoverlay of that driver \
-                 (such as ssd1306) from config.txt"
-            ),
-            BusFault::Errno(errno) => write!(
-                f,
-                "writing to {address:#04x} on {bus} failed: {}",
-                io::Error::from_raw_os_error(errno)
-            ),
-            BusFault::TooLong => f.write_str("a message is longer than its buffer"),
-        }
-    }
-}
-
 /// Returns the number in the name of a bus, such as 1 for `/dev/i2c-1`.
 fn bus_number(bus: &Path) -> Option<u32> {
-    bus.file_name()?
-        .to_str()?
-        .strip_prefix("i2c-")?
-        .parse()
-        .ok()
+    let name = bus.file_name()?.to_str()?;
+    name.strip_prefix("i2c-")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -144,7 +115,6 @@ mod tests {
     fn advice(errno: Errno) -> String {
         BusFault::from_io(&io::Error::from_raw_os_error(errno.raw_os_error()))
             .advice(Path::new("/dev/i2c-1"), 0x3c)
-            .to_string()
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! A run is a window of one page. Each run sets its own address, because the chip's pointer does
 //! not return to the start of a run.
 
-use super::dirty_windows::{Window, WindowPlan, bridged, changed_columns};
+use super::dirty_windows::{Window, WindowPlan, changed_columns, changed_runs, message_length};
 use crate::render::{Frame, WIDTH};
 
 /// The cost of the column address in bytes: two command bytes, each with a control byte.
@@ -21,18 +21,10 @@ const GAP: u32 = 2;
 /// and a data byte; the last run needs only one control byte. An empty plan needs no message, so
 /// its cost is 0.
 pub(crate) fn price(plan: &[Window], current: Option<Window>) -> usize {
-    let Some(last) = plan.last() else { return 0 };
-    let (mut bytes, mut before) = (0, current);
-    for run in plan {
-        let page = match before {
-            Some(before) if before.bottom == run.top => 0,
-            _ => PAGE,
-        };
-        bytes += page + COLUMN + 2 * run.area();
-        before = Some(*run);
-    }
-    // The message also contains the address byte and the control byte of the last run.
-    2 + bytes - last.area()
+    message_length(plan, current, |run, before| match before {
+        Some(before) if before.bottom == run.top => COLUMN,
+        _ => PAGE + COLUMN,
+    })
 }
 
 /// Returns the runs that change the panel from `shown` to `next`. `current` is the window whose
@@ -56,7 +48,7 @@ fn pages(shown: &Frame, next: &Frame) -> WindowPlan {
         if columns != 0 {
             let right = WIDTH as u32 - 1 - columns.leading_zeros();
             // The list has space for all pages.
-            found.extend([run(page, columns.trailing_zeros(), right)]);
+            found.extend([Window::run(page, columns.trailing_zeros(), right)]);
         }
     }
     found
@@ -68,27 +60,13 @@ fn runs(shown: &Frame, next: &Frame) -> Option<WindowPlan> {
     let mut found = WindowPlan::new();
     for page in 0..next.size().pages() {
         let (old, new) = (shown.page(page), next.page(page));
-        if old == new {
-            continue;
-        }
-        let mut columns = bridged::<GAP>(changed_columns(old, new));
-        while columns != 0 {
-            let left = columns.trailing_zeros();
-            let end = left + (columns >> left).trailing_ones();
-            columns &= u128::MAX.checked_shl(end).unwrap_or(0);
-            found.push(run(page, left, end - 1)).ok()?;
+        if old != new {
+            for run in changed_runs::<GAP>(page, old, new) {
+                found.push(run).ok()?;
+            }
         }
     }
     Some(found)
-}
-
-const fn run(page: usize, left: u32, right: u32) -> Window {
-    Window {
-        left: left as u8,
-        right: right as u8,
-        top: page as u8,
-        bottom: page as u8,
-    }
 }
 
 /// Returns the runs in the cheapest order. Neighbours on one page are joined to one run at the end
@@ -166,9 +144,16 @@ mod tests {
         // This long run is on another page, so that it becomes the last run of the plan.
         let long: Vec<_> = (0..9).map(|column| (column, 1)).collect();
         let near = planned(&[&long[..], &[(10, 0), (13, 0)]].concat(), None);
-        assert_eq!(near, [run(0, 10, 13), run(1, 0, 8)]);
+        assert_eq!(near, [Window::run(0, 10, 13), Window::run(1, 0, 8)]);
         let far = planned(&[&long[..], &[(10, 0), (14, 0)]].concat(), None);
-        assert_eq!(far, [run(0, 10, 10), run(0, 14, 14), run(1, 0, 8)]);
+        assert_eq!(
+            far,
+            [
+                Window::run(0, 10, 10),
+                Window::run(0, 14, 14),
+                Window::run(1, 0, 8)
+            ]
+        );
     }
 
     #[test]
@@ -177,7 +162,12 @@ mod tests {
         let plan = planned(&changes, None);
         assert_eq!(
             plan,
-            [run(3, 7, 7), run(0, 5, 5), run(0, 90, 90), run(0, 20, 22)]
+            [
+                Window::run(3, 7, 7),
+                Window::run(0, 5, 5),
+                Window::run(0, 90, 90),
+                Window::run(0, 20, 22)
+            ]
         );
         assert_eq!(
             price(&plan, None),
@@ -193,7 +183,7 @@ mod tests {
             .collect();
         let fresh = planned(&digits, None);
         assert_eq!(price(&fresh, None), 1 + (6 + 28) + (6 + 1 + 14));
-        let current = Some(run(2, 97, 110));
+        let current = Some(Window::run(2, 97, 110));
         let kept = planned(&digits, current);
         assert!(price(&kept, current) <= price(&fresh, None));
     }
@@ -213,7 +203,7 @@ mod tests {
             changes in prop::collection::vec((0usize..128, 0usize..8), 0..60),
             current in prop::option::of(0usize..8),
         ) {
-            let current = current.map(|page| run(page, 0, 127));
+            let current = current.map(|page| Window::run(page, 0, 127));
             let next = frame(&changes);
             let plan = planned(&changes, current);
             for (column, page) in &changes {

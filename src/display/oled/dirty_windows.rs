@@ -44,6 +44,16 @@ impl Window {
         }
     }
 
+    /// Returns the window of one page from the column `left` to the column `right`.
+    pub(crate) const fn run(page: usize, left: u32, right: u32) -> Self {
+        Self {
+            left: left as u8,
+            right: right as u8,
+            top: page as u8,
+            bottom: page as u8,
+        }
+    }
+
     /// Returns the number of memory bytes in the window.
     pub const fn area(self) -> usize {
         (self.right - self.left + 1) as usize * (self.bottom - self.top + 1) as usize
@@ -101,9 +111,7 @@ impl Window {
     /// each data byte costs `weight` bytes. A larger window that keeps the columns or the pages of
     /// `current` can cost less, because it needs fewer commands.
     fn fitted(self, current: Option<Self>, weight: usize) -> Self {
-        let Some(current) = current.filter(|current| *current != self) else {
-            return self;
-        };
+        let Some(current) = current else { return self };
         let wide = Self {
             left: current.left,
             right: current.right,
@@ -114,26 +122,12 @@ impl Window {
             bottom: current.bottom,
             ..self
         };
-        let mut best = self;
-        let mut least = self.switch(Some(current)) + weight * self.area();
-        let holds_columns = current.left <= self.left && self.right <= current.right;
-        let holds_pages = current.top <= self.top && self.bottom <= current.bottom;
-        if !(holds_columns || holds_pages) {
-            return best;
-        }
-        for (candidate, possible) in [
-            (wide, holds_columns),
-            (tall, holds_pages),
-            (current, holds_columns && holds_pages),
-        ] {
-            if possible {
-                let price = candidate.switch(Some(current)) + weight * candidate.area();
-                if price < least {
-                    (best, least) = (candidate, price);
-                }
-            }
-        }
-        best
+        // The smallest window comes first, because it is preferred among equal costs.
+        let candidates = [self, wide, tall, current].into_iter();
+        candidates
+            .filter(|candidate| candidate.union(self) == *candidate)
+            .min_by_key(|candidate| candidate.switch(Some(current)) + weight * candidate.area())
+            .unwrap_or(self)
     }
 }
 
@@ -142,10 +136,20 @@ impl Window {
 /// and a data byte; the last window needs only one control byte. An empty plan needs no message, so
 /// its cost is 0.
 pub fn price(plan: &[Window], current: Option<Window>) -> usize {
+    message_length(plan, current, Window::switch)
+}
+
+/// Returns the length of a message like [`price`]. The function `switch` returns the cost in bytes
+/// of the commands between two windows.
+pub(crate) fn message_length(
+    plan: &[Window],
+    current: Option<Window>,
+    switch: impl Fn(Window, Option<Window>) -> usize,
+) -> usize {
     let Some(last) = plan.last() else { return 0 };
     let (mut bytes, mut before) = (0, current);
     for window in plan {
-        bytes += window.switch(before) + 2 * window.area();
+        bytes += switch(*window, before) + 2 * window.area();
         before = Some(*window);
     }
     // The message also contains the address byte and the control byte of the last window.
@@ -192,31 +196,35 @@ fn changes(shown: &Frame, next: &Frame) -> WindowPlan {
     let (old, _) = shown.as_bytes().as_chunks::<WIDTH>();
     let (new, _) = next.as_bytes().as_chunks::<WIDTH>();
     for (page, (old, new)) in old.iter().zip(new).enumerate() {
-        if old == new {
-            continue;
-        }
-        let mut columns = bridged::<GAP>(changed_columns(old, new));
-        while columns != 0 {
-            let left = columns.trailing_zeros();
-            let end = left + (columns >> left).trailing_ones();
-            columns &= u128::MAX.checked_shl(end).unwrap_or(0);
-            add(
-                &mut found,
-                Window {
-                    left: left as u8,
-                    right: (end - 1) as u8,
-                    top: page as u8,
-                    bottom: page as u8,
-                },
-            );
+        if old != new {
+            for run in changed_runs::<GAP>(page, old, new) {
+                add(&mut found, run);
+            }
         }
     }
     found
 }
 
+/// Returns the runs of changed columns of one page. A run contains gaps of up to `GAP` unchanged
+/// columns.
+pub(crate) fn changed_runs<const GAP: u32>(
+    page: usize,
+    old: &[u8],
+    new: &[u8],
+) -> impl Iterator<Item = Window> {
+    let mut columns = bridged::<GAP>(changed_columns(old, new));
+    std::iter::from_fn(move || {
+        let left = columns.trailing_zeros();
+        // Without a set bit, `left` is 128 and the shift returns `None`.
+        let end = left + columns.checked_shr(left)?.trailing_ones();
+        columns &= u128::MAX.checked_shl(end).unwrap_or(0);
+        Some(Window::run(page, left, end - 1))
+    })
+}
+
 /// Fills each gap of up to `GAP` clear bits between two set bits. First each set bit grows by `GAP`
 /// bits towards the higher bits; then each remaining gap grows back by `GAP` bits.
-pub(crate) const fn bridged<const GAP: u32>(columns: u128) -> u128 {
+const fn bridged<const GAP: u32>(columns: u128) -> u128 {
     let (mut grown, mut by) = (columns, 0);
     while by < GAP {
         let step = step(by, GAP);

@@ -28,12 +28,9 @@ impl Bus for LinuxBus {
     type I2c = LinuxI2c;
 
     fn open(&mut self) -> Result<LinuxI2c, BusFault> {
-        LinuxI2CDevice::new(&self.path, u16::from(self.address))
-            .map(|device| LinuxI2c {
-                device,
-                address: self.address,
-            })
-            .map_err(fault)
+        let address = self.address;
+        let device = LinuxI2CDevice::new(&self.path, u16::from(address)).map_err(fault)?;
+        Ok(LinuxI2c { device, address })
     }
 }
 
@@ -49,11 +46,6 @@ impl ErrorType for LinuxI2c {
 }
 
 impl I2c for LinuxI2c {
-    fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), BusFault> {
-        debug_assert_eq!(address, self.address);
-        self.device.write(bytes).map_err(fault)
-    }
-
     /// Sends each operation as a separate message, because this program does not need a repeated
     /// START.
     fn transaction(
@@ -63,11 +55,11 @@ impl I2c for LinuxI2c {
     ) -> Result<(), BusFault> {
         debug_assert_eq!(address, self.address);
         operations.iter_mut().try_for_each(|operation| {
-            match operation {
+            let done = match operation {
                 Operation::Write(bytes) => self.device.write(bytes),
                 Operation::Read(bytes) => self.device.read(bytes),
-            }
-            .map_err(fault)
+            };
+            done.map_err(fault)
         })
     }
 }

@@ -44,27 +44,6 @@ impl<I2C> I2cMessage<I2C> {
         }
     }
 
-    fn commands(&mut self, commands: &[u8]) -> Result<(), DisplayError> {
-        self.add_control_bytes()?;
-        let start = self.bytes.len();
-        self.bytes
-            .resize(start + 2 * commands.len(), COMMAND)
-            .map_err(|_| TOO_LONG)?;
-        let (pairs, _) = self.bytes[start..].as_chunks_mut();
-        for ([_, byte], command) in pairs.iter_mut().zip(commands) {
-            *byte = *command;
-        }
-        Ok(())
-    }
-
-    fn data(&mut self, data: &[u8]) -> Result<(), DisplayError> {
-        if self.data.is_none() {
-            self.data = Some(self.bytes.len());
-            self.bytes.push(DATA_TO_THE_END).map_err(|_| TOO_LONG)?;
-        }
-        self.bytes.extend_from_slice(data).map_err(|_| TOO_LONG)
-    }
-
     /// Returns the number of collected bytes.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
@@ -97,9 +76,9 @@ impl<I2C: I2c<Error = BusFault>> I2cMessage<I2C> {
     /// Sends the collected bytes as one message; an empty message is not sent. The buffer is empty
     /// afterwards, also after an error.
     pub(crate) fn flush(&mut self) -> Result<(), BusFault> {
-        let sent = match self.bytes.is_empty() {
-            true => Ok(()),
-            false => self.i2c.write(self.address, &self.bytes),
+        let sent = match self.bytes.as_slice() {
+            [] => Ok(()),
+            bytes => self.i2c.write(self.address, bytes),
         };
         self.forget();
         sent
@@ -114,17 +93,26 @@ impl<I2C: I2c<Error = BusFault>> I2cMessage<I2C> {
 
 impl<I2C> WriteOnlyDataCommand for I2cMessage<I2C> {
     fn send_commands(&mut self, commands: DataFormat<'_>) -> Result<(), DisplayError> {
-        match commands {
-            DataFormat::U8(bytes) => self.commands(bytes),
-            _ => Err(DisplayError::DataFormatNotImplemented),
+        let DataFormat::U8(commands) = commands else {
+            return Err(DisplayError::DataFormatNotImplemented);
+        };
+        self.add_control_bytes()?;
+        for command in commands {
+            let pair = self.bytes.extend_from_slice(&[COMMAND, *command]);
+            pair.map_err(|_| TOO_LONG)?;
         }
+        Ok(())
     }
 
     fn send_data(&mut self, data: DataFormat<'_>) -> Result<(), DisplayError> {
-        match data {
-            DataFormat::U8(bytes) => self.data(bytes),
-            _ => Err(DisplayError::DataFormatNotImplemented),
+        let DataFormat::U8(data) = data else {
+            return Err(DisplayError::DataFormatNotImplemented);
+        };
+        if self.data.is_none() {
+            self.data = Some(self.bytes.len());
+            self.bytes.push(DATA_TO_THE_END).map_err(|_| TOO_LONG)?;
         }
+        self.bytes.extend_from_slice(data).map_err(|_| TOO_LONG)
     }
 }
 

@@ -20,7 +20,7 @@ use super::oled::controller::PanelSettings;
 use super::oled::dirty_windows::Window;
 use super::oled::i2c::LinuxBus;
 use super::oled::i2c_message::I2cMessage;
-use super::oled::recovery::{PanelEvent, PanelRecovery, RecoveryStep};
+use super::oled::recovery::{PanelRecovery, RecoveryStep};
 use super::{DisplayDevice, PanelLight};
 use crate::render::Frame;
 use crate::time::{Moment, Now};
@@ -111,41 +111,35 @@ impl<B: Bus> Oled<B> {
                 RecoveryStep::Update => self.update(false),
                 RecoveryStep::Repeat => self.update(true),
             };
+            let PanelSettings { bus, address, .. } = &self.settings;
             let Err(fault) = done else {
-                let news = self.health.worked(step, now);
-                return self.log(news);
+                if self.health.worked(step, now) {
+                    info!("panel: {address:#04x} on {} answers again", bus.display());
+                }
+                return;
             };
             self.window = None;
             match &mut self.message {
                 Some(message) if step == RecoveryStep::Update => message.forget(),
                 message => *message = None,
             }
-            let news = self.health.failed(step, fault, now);
-            self.log(news);
+            if self.health.failed(step, fault, now) {
+                let advice = fault.advice(bus, *address);
+                warn!("panel: {advice}; the program retries until the panel answers");
+            }
             if step == RecoveryStep::Connect {
                 return;
             }
         }
     }
 
-    fn log(&self, news: Option<PanelEvent>) {
-        let PanelSettings { bus, address, .. } = &self.settings;
-        match news {
-            None => {}
-            Some(PanelEvent::Lost(fault)) => warn!(
-                "panel: {}; the program retries until the panel answers",
-                fault.advice(bus, *address)
-            ),
-            Some(PanelEvent::Back) => {
-                info!("panel: {address:#04x} on {} answers again", bus.display())
-            }
-        }
+    fn open(&mut self) -> Result<I2cMessage<B::I2c>, BusFault> {
+        Ok(I2cMessage::new(self.bus.open()?, self.settings.address))
     }
 
     fn connect(&mut self) -> Result<(), BusFault> {
         self.message = None;
-        let i2c = self.bus.open()?;
-        self.message = Some(I2cMessage::new(i2c, self.settings.address));
+        self.message = Some(self.open()?);
         self.send_all(true)
     }
 
@@ -159,23 +153,30 @@ impl<B: Bus> Oled<B> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
             return Ok(());
         };
+        let dark = dark || !self.light.on;
+        self.settings.initialise(message, self.light, dark)?;
         if !self.light.on {
             self.window = None;
-            self.settings.initialise(message, self.light, true)?;
             message.flush()?;
             self.lit = self.light;
             return Ok(());
         }
-        self.settings.initialise(message, self.light, dark)?;
         let window = self.settings.redraw(message, wanted)?;
         message.flush()?;
         self.shown.clone_from(wanted);
         self.window = Some(window);
         // This command is a separate message. A command after the picture in the same message would
         // require a control byte for each data byte.
-        Command::DisplayOn(true).send(message)?;
-        message.flush()?;
-        self.lit = self.light;
+        self.switch(true)
+    }
+
+    /// Turns the panel on or off with one message.
+    fn switch(&mut self, on: bool) -> Result<(), BusFault> {
+        if let Some(message) = &mut self.message {
+            Command::DisplayOn(on).send(message)?;
+            message.flush()?;
+            self.lit = self.light;
+        }
         Ok(())
     }
 
@@ -188,11 +189,6 @@ impl<B: Bus> Oled<B> {
         message.flush()
     }
 
-    fn reopen_and_blank(&mut self) -> Result<(), BusFault> {
-        let i2c = self.bus.open()?;
-        self.blank(I2cMessage::new(i2c, self.settings.address))
-    }
-
     /// Sends the changes in one message. If `again` is true, the previous message failed, so all
     /// state that it may have changed is sent too.
     fn update(&mut self, again: bool) -> Result<(), BusFault> {
@@ -201,19 +197,9 @@ impl<B: Bus> Oled<B> {
             // No changes were sent while the panel was off, possibly for hours. So everything is
             // sent again, as after a lost connection.
             (false, true) => self.send_all(true),
-            (true, false) => self.turn_off(),
+            (true, false) => self.switch(false),
             (false, false) => Ok(()),
         }
-    }
-
-    fn turn_off(&mut self) -> Result<(), BusFault> {
-        let Some(message) = &mut self.message else {
-            return Ok(());
-        };
-        Command::DisplayOn(false).send(message)?;
-        message.flush()?;
-        self.lit = self.light;
-        Ok(())
     }
 
     fn refresh(&mut self, again: bool) -> Result<(), BusFault> {
@@ -283,16 +269,13 @@ impl<B: Bus> DisplayDevice for Oled<B> {
         if self.wanted.is_none() {
             return;
         }
-        let sent = match self.message.take() {
-            Some(message) => self.blank(message).or_else(|_| self.reopen_and_blank()),
-            None => self.reopen_and_blank(),
+        let sent = match self.message.take().map(|message| self.blank(message)) {
+            Some(Ok(())) => Ok(()),
+            _ => self.open().and_then(|message| self.blank(message)),
         };
         if let Err(fault) = sent {
-            let PanelSettings { bus, address, .. } = &self.settings;
-            debug!(
-                "panel: cannot write the last picture: {}",
-                fault.advice(bus, *address)
-            );
+            let advice = fault.advice(&self.settings.bus, self.settings.address);
+            debug!("panel: cannot write the last picture: {advice}");
         }
     }
 }

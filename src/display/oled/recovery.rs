@@ -1,5 +1,5 @@
 //! The state machine that recovers a panel after bus faults. This module decides when to retry,
-//! when to send everything again, and which events are logged; it never accesses the bus, and it
+//! when to send everything again, and which faults are logged; it never accesses the bus, and it
 //! never reads a clock.
 
 use std::time::Duration;
@@ -38,46 +38,33 @@ pub(crate) enum RecoveryStep {
     Repeat,
 }
 
-/// An event that must be logged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum PanelEvent {
-    /// The panel is lost, or it is still lost for a new reason.
-    Lost(BusFault),
-    /// The panel works again.
-    Back,
-}
-
 #[derive(Debug)]
 pub(crate) struct PanelRecovery {
     state: RecoveryState,
+    /// The time of the next attempt to connect; for a connected panel the time at which everything
+    /// is sent again.
+    due: Moment,
     backoff: Duration,
     /// The faults that have been reported since the panel last worked. A loose wire causes several
     /// faults one after another, and each fault is reported once.
     reported: heapless::Vec<BusFault, 8>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum RecoveryState {
-    Lost {
-        until: Moment,
-    },
-    Connected {
-        heal: Moment,
-    },
+    Lost,
+    Connected,
     /// A message was interrupted. A picture that is half old and half new can show a price that
     /// never existed.
-    Torn {
-        heal: Moment,
-    },
+    Torn,
 }
 
 impl PanelRecovery {
     /// Creates the state of a panel without a connection. The first step is to connect at once.
     pub(crate) const fn new() -> Self {
         Self {
-            state: RecoveryState::Lost {
-                until: Moment::ZERO,
-            },
+            state: RecoveryState::Lost,
+            due: Moment::ZERO,
             backoff: FIRST_BACKOFF,
             reported: heapless::Vec::new(),
         }
@@ -86,92 +73,63 @@ impl PanelRecovery {
     /// Returns the step that is due now.
     pub(crate) fn step(&self, now: Moment) -> RecoveryStep {
         match self.state {
-            RecoveryState::Lost { until } if now < until => RecoveryStep::Wait,
-            RecoveryState::Lost { .. } => RecoveryStep::Connect,
-            RecoveryState::Connected { heal } if now < heal => RecoveryStep::Update,
-            RecoveryState::Connected { .. } => RecoveryStep::Heal,
-            RecoveryState::Torn { .. } => RecoveryStep::Repeat,
+            RecoveryState::Lost if now < self.due => RecoveryStep::Wait,
+            RecoveryState::Lost => RecoveryStep::Connect,
+            RecoveryState::Connected if now < self.due => RecoveryStep::Update,
+            RecoveryState::Connected => RecoveryStep::Heal,
+            RecoveryState::Torn => RecoveryStep::Repeat,
         }
     }
 
     /// The time of the next step that is due without a new picture.
     pub(crate) const fn deadline(&self) -> Moment {
         match self.state {
-            RecoveryState::Lost { until } => until,
-            RecoveryState::Connected { heal } => heal,
-            RecoveryState::Torn { .. } => Moment::ZERO,
+            RecoveryState::Lost | RecoveryState::Connected => self.due,
+            RecoveryState::Torn => Moment::ZERO,
         }
     }
 
-    /// Registers that the step has succeeded. Returns an event if the panel works again after a
-    /// loss.
-    pub(crate) fn worked(&mut self, step: RecoveryStep, now: Moment) -> Option<PanelEvent> {
-        match step {
-            RecoveryStep::Wait | RecoveryStep::Update => None,
-            RecoveryStep::Repeat => {
-                // The failed message may have changed other state of the chip, so everything is
-                // sent again soon. Repeated failures never postpone this repair.
-                let heal = self.deadline_of_heal().min(now + STABLE_AFTER_RECOVERY);
-                self.state = RecoveryState::Connected { heal };
-                None
-            }
-            RecoveryStep::Connect => {
-                self.state = RecoveryState::Connected {
-                    heal: now + STABLE_AFTER_RECOVERY,
-                };
-                None
-            }
-            RecoveryStep::Heal => {
-                self.state = RecoveryState::Connected {
-                    heal: now + REDRAW_INTERVAL,
-                };
-                self.backoff = FIRST_BACKOFF;
-                let was_lost = !self.reported.is_empty();
-                self.reported.clear();
-                was_lost.then_some(PanelEvent::Back)
-            }
+    /// Registers that the step has succeeded. Returns true if the panel works again after a loss
+    /// that has been reported.
+    pub(crate) fn worked(&mut self, step: RecoveryStep, now: Moment) -> bool {
+        self.due = match step {
+            RecoveryStep::Wait | RecoveryStep::Update => return false,
+            // The failed message may have changed other state of the chip, so everything is sent
+            // again soon. Repeated failures never postpone this repair.
+            RecoveryStep::Repeat => self.due.min(now + STABLE_AFTER_RECOVERY),
+            RecoveryStep::Connect => now + STABLE_AFTER_RECOVERY,
+            RecoveryStep::Heal => now + REDRAW_INTERVAL,
+        };
+        self.state = RecoveryState::Connected;
+        if step != RecoveryStep::Heal {
+            return false;
         }
+        self.backoff = FIRST_BACKOFF;
+        !std::mem::take(&mut self.reported).is_empty()
     }
 
     /// Registers that the step has failed. The picture on the panel and the chip's pointer are
     /// unknown afterwards. If the panel was connected until now, the next step is due at once.
-    /// Returns an event if the fault has not been reported yet.
-    pub(crate) fn failed(
-        &mut self,
-        step: RecoveryStep,
-        fault: BusFault,
-        now: Moment,
-    ) -> Option<PanelEvent> {
+    /// Returns true if the fault must be reported: the panel is lost, or it is still lost for a new
+    /// reason.
+    pub(crate) fn failed(&mut self, step: RecoveryStep, fault: BusFault, now: Moment) -> bool {
         match step {
             RecoveryStep::Update => {
-                self.state = RecoveryState::Torn {
-                    heal: self.deadline_of_heal(),
-                };
-                return None;
+                self.state = RecoveryState::Torn;
+                return false;
             }
-            RecoveryStep::Repeat | RecoveryStep::Heal => {
-                self.state = RecoveryState::Lost { until: now }
-            }
+            RecoveryStep::Repeat | RecoveryStep::Heal => self.due = now,
             RecoveryStep::Connect | RecoveryStep::Wait => {
                 let longest = match fault {
                     BusFault::Stuck => STUCK_BACKOFF,
                     _ => LAST_BACKOFF,
                 };
-                self.state = RecoveryState::Lost {
-                    until: now + self.backoff.min(longest),
-                };
+                self.due = now + self.backoff.min(longest);
                 self.backoff = (self.backoff * 2).min(longest);
             }
         }
-        let new = !self.reported.contains(&fault);
-        (new && self.reported.push(fault).is_ok()).then_some(PanelEvent::Lost(fault))
-    }
-
-    const fn deadline_of_heal(&self) -> Moment {
-        match self.state {
-            RecoveryState::Lost { .. } => Moment::NEVER,
-            RecoveryState::Connected { heal } | RecoveryState::Torn { heal } => heal,
-        }
+        self.state = RecoveryState::Lost;
+        !self.reported.contains(&fault) && self.reported.push(fault).is_ok()
     }
 }
 
@@ -191,11 +149,7 @@ mod tests {
     fn a_lost_panel_is_retried_within_a_second_and_reported_once() {
         let mut health = PanelRecovery::new();
         assert_eq!(health.step(at(0)), RecoveryStep::Connect);
-        let lost = Some(PanelEvent::Lost(BusFault::NoAnswer));
-        assert_eq!(
-            health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(0)),
-            lost
-        );
+        assert!(health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(0)));
         for (failed, until) in [
             (100, 300),
             (300, 700),
@@ -210,10 +164,7 @@ mod tests {
                 RecoveryStep::Wait
             );
             assert_eq!(health.step(now), RecoveryStep::Connect);
-            assert_eq!(
-                health.failed(RecoveryStep::Connect, BusFault::NoAnswer, now),
-                None
-            );
+            assert!(!health.failed(RecoveryStep::Connect, BusFault::NoAnswer, now));
             assert_eq!(health.deadline(), millis(until));
         }
     }
@@ -236,20 +187,13 @@ mod tests {
     fn a_failed_message_and_a_lost_panel_are_both_retried_at_once() {
         let mut health = PanelRecovery::new();
         health.worked(RecoveryStep::Connect, at(0));
-        assert_eq!(
-            health.failed(RecoveryStep::Update, BusFault::NoAnswer, at(1)),
-            None
-        );
+        assert!(!health.failed(RecoveryStep::Update, BusFault::NoAnswer, at(1)));
         assert_eq!(health.step(at(1)), RecoveryStep::Repeat);
-        assert_eq!(health.worked(RecoveryStep::Repeat, at(1)), None);
+        assert!(!health.worked(RecoveryStep::Repeat, at(1)));
         // The failed message does not postpone the time at which everything is sent again.
         assert_eq!(health.deadline(), at(5));
         health.failed(RecoveryStep::Update, BusFault::NoAnswer, at(2));
-        let lost = Some(PanelEvent::Lost(BusFault::NoAnswer));
-        assert_eq!(
-            health.failed(RecoveryStep::Repeat, BusFault::NoAnswer, at(2)),
-            lost
-        );
+        assert!(health.failed(RecoveryStep::Repeat, BusFault::NoAnswer, at(2)));
         assert_eq!(health.step(at(2)), RecoveryStep::Connect);
         health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(2));
         assert_eq!(health.deadline(), millis(2100));
@@ -278,15 +222,8 @@ mod tests {
     fn each_different_reason_is_reported_once() {
         let mut health = PanelRecovery::new();
         health.failed(RecoveryStep::Connect, BusFault::Denied, at(0));
-        let lost = Some(PanelEvent::Lost(BusFault::NoAnswer));
-        assert_eq!(
-            health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(1)),
-            lost
-        );
-        assert_eq!(
-            health.failed(RecoveryStep::Connect, BusFault::Denied, at(3)),
-            None
-        );
+        assert!(health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(1)));
+        assert!(!health.failed(RecoveryStep::Connect, BusFault::Denied, at(3)));
     }
 
     #[test]
@@ -295,15 +232,12 @@ mod tests {
         for second in 0..4 {
             health.failed(RecoveryStep::Connect, BusFault::NoAnswer, at(second));
         }
-        assert_eq!(health.worked(RecoveryStep::Connect, at(4)), None);
+        assert!(!health.worked(RecoveryStep::Connect, at(4)));
         assert_eq!(health.step(at(8)), RecoveryStep::Update);
         assert_eq!(health.step(at(9)), RecoveryStep::Heal);
-        assert_eq!(
-            health.worked(RecoveryStep::Heal, at(9)),
-            Some(PanelEvent::Back)
-        );
+        assert!(health.worked(RecoveryStep::Heal, at(9)));
         assert_eq!(health.deadline(), at(39));
-        assert_eq!(health.worked(RecoveryStep::Heal, at(39)), None);
+        assert!(!health.worked(RecoveryStep::Heal, at(39)));
         // The next loss starts with the shortest wait.
         health.failed(RecoveryStep::Heal, BusFault::NoAnswer, at(40));
         assert_eq!(health.step(at(40)), RecoveryStep::Connect);
@@ -316,13 +250,13 @@ mod tests {
         let mut health = PanelRecovery::new();
         let mut lines = 0;
         for second in 0..3600 {
-            let news = match health.step(at(second)) {
+            let reported = match health.step(at(second)) {
                 step @ (RecoveryStep::Update | RecoveryStep::Repeat) => {
                     health.failed(step, BusFault::NoAnswer, at(second))
                 }
                 step => health.worked(step, at(second)),
             };
-            lines += usize::from(news.is_some());
+            lines += usize::from(reported);
         }
         assert_eq!(lines, 1);
     }

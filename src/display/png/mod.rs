@@ -99,7 +99,7 @@ struct PictureValidity {
     until: Moment,
     utc: Option<Utc>,
     /// True if the validity is limited because the picture shows a live or delayed value.
-    plain: bool,
+    limited: bool,
 }
 
 impl PictureValidity {
@@ -107,7 +107,7 @@ impl PictureValidity {
     const EVER: PictureValidity = PictureValidity {
         until: Moment::NEVER,
         utc: None,
-        plain: false,
+        limited: false,
     };
 }
 
@@ -153,7 +153,7 @@ impl Png {
     fn due(&self) -> Moment {
         match &self.pending {
             None => Moment::NEVER,
-            Some(_) if self.shown.plain && !self.validity.plain => Moment::ZERO,
+            Some(_) if self.shown.limited && !self.validity.limited => Moment::ZERO,
             Some(_) => self.next.min(self.shown.until),
         }
     }
@@ -161,30 +161,22 @@ impl Png {
     /// Writes the pending picture. If the write fails, the old picture in the file is replaced with
     /// `instead`, or the file is removed.
     fn write(&mut self, instead: &Frame) {
-        let Some(frame) = &self.pending else {
-            return;
-        };
+        let Some(frame) = &self.pending else { return };
         let picture = encode_good_until(frame, self.validity.utc);
         let written = picture.and_then(|picture| self.file.replace(&picture));
-        let path = self.file.path().display();
-        let error = match written {
-            Ok(()) => {
-                if self.failed.take().is_some() {
-                    info!("panel: {path} can be written again");
-                }
-                self.shown = self.validity;
-                self.pending = None;
-                return;
-            }
-            Err(error) => error,
-        };
+        let path = self.file.path.display();
         let before = self.failed;
+        let Err(error) = written else {
+            if before.is_some() {
+                info!("panel: {path} can be written again");
+            }
+            (self.failed, self.pending) = (None, None);
+            self.shown = self.validity;
+            return;
+        };
         if before != Some(StaleFile::Nothing) {
             let taken = encode(instead).and_then(|picture| self.file.take_back(&picture));
-            self.failed = Some(match taken {
-                Ok(()) => StaleFile::Nothing,
-                Err(_) => StaleFile::Untrue,
-            });
+            self.failed = Some(taken.map_or(StaleFile::Untrue, |()| StaleFile::Nothing));
             self.shown = PictureValidity::EVER;
         }
         if self.failed != before {
@@ -203,12 +195,16 @@ impl Png {
 impl DisplayDevice for Png {
     fn good_until(&mut self, until: Moment, now: Now) {
         let left = until.since(now.monotonic);
-        let plain = left < MAX_PICTURE_AGE;
+        let limited = left < MAX_PICTURE_AGE;
         let utc = now.utc.filter(|_| until != Moment::NEVER).map(|utc| {
             let millis = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
             Utc(utc.0.saturating_add(millis))
         });
-        self.validity = PictureValidity { until, utc, plain };
+        self.validity = PictureValidity {
+            until,
+            utc,
+            limited,
+        };
     }
 
     /// The file shows the same dots as a real panel, also while the panel is off. The brightness

@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::fs::OFlags;
 
@@ -19,7 +19,7 @@ const SIGNATURE: usize = 8;
 /// A picture file that is replaced as a whole, or overwritten with a notice.
 #[derive(Debug)]
 pub(crate) struct PictureFile {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The last written file. The file stays open, so that the program can overwrite the file even
     /// after its directory has been moved.
     written: Option<File>,
@@ -31,10 +31,6 @@ impl PictureFile {
             path,
             written: None,
         }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Replaces the file with a picture. A reader sees the whole old picture or the whole new

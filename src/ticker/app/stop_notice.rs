@@ -81,7 +81,7 @@ impl StopNotice {
                         shown = attempt();
                     }
                 }
-                shown.map_err(|fault| fault.advice(bus, address).to_string())
+                shown.map_err(|fault| fault.advice(bus, address))
             }
             // Only the ticker process itself can write to its terminal, so there is nothing to show
             // here.

@@ -102,7 +102,7 @@ impl TickerState {
 
     /// Stores market data of the stream in its instrument.
     fn market_event(&mut self, ticker: &Ticker, event: &MarketEvent, now: Now) {
-        let Some(place) = self.watchlist.find(ticker) else {
+        let Some(index) = self.watchlist.find(ticker) else {
             return;
         };
         let MarketEvent { data, stamp, .. } = *event;
@@ -116,19 +116,15 @@ impl TickerState {
         // timestamp shows nothing either.
         let current = event.age.is_none() && source == QuoteSource::Tick;
         self.link_monitor.message(stamp.filter(|_| current), now);
-        let provenance = self.provenance(place, stamp, event.age, now);
+        let provenance = self.provenance(index, stamp, event.age, now);
         let mut quote = Quote::streamed(price, stamp, source, provenance, now);
         if let MarketData::Quote(book) = data {
             quote = mid(book, quote);
         }
-        self.stamped(stamp, &quote, now);
-        let Self {
-            watchlist,
-            calendar,
-            ..
-        } = self;
+        self.check_timestamp(stamp, &quote, now);
+        let (watchlist, calendar) = (&mut self.watchlist, &self.calendar);
         let outcome = match data {
-            MarketData::Value(_) => watchlist.value_at(place, quote, now, calendar),
+            MarketData::Value(_) => watchlist.value_at(index, quote, now, calendar),
             MarketData::Quote(book) => watchlist.book(ticker, book, quote, now, calendar),
             MarketData::Trade(trade) => {
                 watchlist.trade(ticker, trade, quote, now);
@@ -151,39 +147,38 @@ impl TickerState {
                 outcome
             }
         };
-        self.count_outcome(place, outcome, now);
+        self.count_outcome(index, outcome, now);
     }
 
     /// Returns the provenance of a streamed value: the data of the value besides its price.
     fn provenance(
         &mut self,
-        place: usize,
-        stamp: Option<Utc>,
+        index: usize,
+        timestamp: Option<Utc>,
         age: Option<Duration>,
         now: Now,
     ) -> Provenance {
-        let Some(instrument) = self.watchlist.instruments().get(place) else {
-            return Provenance::default();
-        };
+        let instrument = &self.watchlist.instruments()[index];
         let (cluster, reported) = (instrument.symbol().cluster(), instrument.reported_delayed());
         self.watchlist.heard(cluster, now.monotonic);
         let (mut late, mut delayed) = (Duration::ZERO, reported.unwrap_or(false));
         // This timestamp may be the second time source that makes the agreed time known.
         let mut agreed = now.utc;
-        if let (Some(stamp), None) = (stamp, age) {
-            late = self.time.stamp(cluster, stamp, now.monotonic);
+        if let (Some(timestamp), None) = (timestamp, age) {
+            late = self.time.timestamp(cluster, timestamp, now.monotonic);
             agreed = self.time.at(now.monotonic).utc;
             // A stream without delay is real-time, even if REST reports its own responses as
             // delayed. A timestamp in the future is no proof that the stream has no delay.
-            let timely = |utc: Utc| (-AHEAD..LATE).contains(&utc.millis_since(stamp));
+            let timely = |utc: Utc| (-AHEAD..LATE).contains(&utc.millis_since(timestamp));
             delayed &= !agreed.is_some_and(timely);
-            delayed |= self.time.is_late(cluster, stamp, now.monotonic);
+            delayed |= self.time.is_late(cluster, timestamp, now.monotonic);
         }
         Provenance {
             simulated: self.link_monitor.link(cluster).simulated == Some(true),
             delayed,
             age: age.unwrap_or(match agreed {
                 None => late,
+                // The timestamp shows how late the value is.
                 Some(_) => Duration::ZERO,
             }),
             epoch: self.watchlist.link(cluster).epoch,
@@ -193,11 +188,11 @@ impl TickerState {
     fn seed(&mut self, seed: &InstrumentSnapshot, now: Now) {
         self.link_monitor.answered(now.monotonic);
         self.link_monitor.set_simulated(seed.simulated);
-        let Some(place) = self.watchlist.find(&seed.ticker) else {
+        let ticker = &seed.ticker;
+        let Some(index) = self.watchlist.find(ticker) else {
             return;
         };
-        let instruments = self.watchlist.instruments();
-        let symbol = instruments[place].symbol();
+        let symbol = self.watchlist.instruments()[index].symbol();
         let cluster = symbol.cluster();
         // The closing price of a share is final at the end of regular hours, hours before trading
         // ends.
@@ -209,73 +204,61 @@ impl TickerState {
         // A hub and the vendor report the delay with each row that has a close. The old proxy never
         // reports a delay.
         let says = seed.delayed || matches!(seed.previous_close, Some(PreviousClose::Told(_)));
-        let Self {
-            watchlist,
-            calendar,
-            time,
-            ..
-        } = self;
-        watchlist.set_reported(&seed.ticker, says.then_some(seed.delayed), seed.simulated);
+        let (watchlist, calendar) = (&mut self.watchlist, &self.calendar);
+        watchlist.set_reported(ticker, says.then_some(seed.delayed), seed.simulated);
         if seed.delayed {
-            time.set_delayed(cluster, true);
+            self.time.set_delayed(cluster, true);
         }
-        watchlist.set_denial(&seed.ticker, seed.denial, now);
+        watchlist.set_denial(ticker, seed.denial, now);
         // A row belongs to the trading day of its timestamp.
         if let Some(as_of) = seed.stamp.filter(|_| seed.day != DayStats::default()) {
-            watchlist.set_day(&seed.ticker, seed.day, as_of, now, calendar);
+            watchlist.set_day(ticker, seed.day, as_of, now, calendar);
         }
         if let Some(analytics) = seed.analytics {
             // The values were computed from the last quote, and the response may be old.
             let as_of = AsOf::heard(seed.book_stamp, seed.age, now);
-            watchlist.set_analytics(&seed.ticker, analytics, as_of, now);
+            watchlist.set_analytics(ticker, analytics, as_of, now);
         }
-        let fetched = |price, stamp| {
-            let quote = Quote::fetched(price, stamp, seed.delayed, now);
-            Quote {
-                simulated: seed.simulated,
-                as_of: AsOf {
-                    // The hub may repeat an older response.
-                    confirmed: now.monotonic - seed.age,
-                    ..quote.as_of
-                },
-                ..quote
-            }
+        let fetched = |price, timestamp| {
+            let mut quote = Quote::fetched(price, timestamp, seed.delayed, now);
+            quote.simulated = seed.simulated;
+            // The hub may repeat an older response.
+            quote.as_of.confirmed = now.monotonic - seed.age;
+            quote
         };
         // Without a timestamp, the age of a trade is unknown.
-        if let Some((trade, Some(stamp))) = seed.trade {
-            watchlist.trade(&seed.ticker, trade, fetched(trade.price, Some(stamp)), now);
+        if let Some((trade, Some(timestamp))) = seed.trade {
+            let quote = fetched(trade.price, Some(timestamp));
+            watchlist.trade(ticker, trade, quote, now);
         }
         let value = seed.price.map(|price| Quote {
             is_close,
             ..fetched(price, seed.stamp)
         });
-        let quoted = seed
-            .book
-            .map(|book| (book, seed.book_stamp.or(seed.stamp)))
-            .filter(|(_, stamp)| stamp.is_some());
-        let outcome = match (quoted, value) {
+        let book_timestamp = seed.book_stamp.or(seed.stamp);
+        let outcome = match (seed.book, value) {
             // The price of a share is its last trade, and the price of a contract is the middle of
             // its book.
-            (Some((book, stamp)), _) if cluster == Cluster::Options => {
+            (Some(book), _) if cluster == Cluster::Options && book_timestamp.is_some() => {
                 let quote = Quote {
                     is_close,
-                    ..fetched(ZERO, stamp)
+                    ..fetched(ZERO, book_timestamp)
                 };
-                Some(watchlist.book(&seed.ticker, book, mid(book, quote), now, calendar))
+                Some(watchlist.book(ticker, book, mid(book, quote), now, calendar))
             }
             // Without a timestamp, the age of a value is unknown. A value of Friday must not look
             // like a present value, so such a value is ignored.
             (_, Some(value)) if value.as_of.stamp.is_some() => {
-                Some(watchlist.value(&seed.ticker, value, now, calendar))
+                Some(watchlist.value(ticker, value, now, calendar))
             }
             _ => None,
         };
         if let Some(value) = value {
-            self.stamped(seed.stamp, &value, now);
+            self.check_timestamp(seed.stamp, &value, now);
         }
         // Older values are not counted, because REST is often behind the stream.
         if outcome == Some(Outcome::Stored) {
-            self.count_outcome(place, Outcome::Stored, now);
+            self.count_outcome(index, Outcome::Stored, now);
         }
         self.previous_close(seed, now);
     }
@@ -284,10 +267,8 @@ impl TickerState {
         // A timestamp needs the agreed time as a check before it can name a day. With a timestamp
         // in the future, this close would block all later ones for that time.
         let quote = Quote::fetched(ZERO, seed.stamp, seed.delayed, now);
-        let believed = quote
-            .as_of
-            .stamp
-            .filter(|_| now.utc.is_some() && !quote.is_ahead(now));
+        let checked = now.utc.is_some() && !quote.is_ahead(now);
+        let believed = quote.as_of.stamp.filter(|_| checked);
         let close = seed.previous_close.and_then(|close| match close {
             PreviousClose::Told(close) => Some((close, believed.or(now.utc)?)),
             // The value minus its change is the close before the day of the value: a value of
@@ -302,52 +283,46 @@ impl TickerState {
     }
 
     /// Counts a timestamp that is impossible or in the future.
-    fn stamped(&mut self, stamp: Option<Utc>, quote: &Quote, now: Now) {
-        if stamp.is_some() && quote.as_of.stamp.is_none() {
-            if self.anomalies.absurd == 0 {
+    fn check_timestamp(&mut self, timestamp: Option<Utc>, quote: &Quote, now: Now) {
+        let counts = &mut self.anomalies;
+        if timestamp.is_some() && quote.as_of.stamp.is_none() {
+            if is_first(&mut counts.absurd) {
                 log::warn!(
                     "a value has an impossible timestamp; the ticker ignores the timestamp, but \
                      uses the value"
                 );
             }
-            self.anomalies.absurd += 1;
-        } else if quote.is_ahead(now) {
-            if self.anomalies.ahead == 0 {
-                log::warn!(
-                    "a value has a timestamp in the future; the ticker computes the age of the \
-                     value from its receive time"
-                );
-            }
-            self.anomalies.ahead += 1;
+        } else if quote.is_ahead(now) && is_first(&mut counts.ahead) {
+            log::warn!(
+                "a value has a timestamp in the future; the ticker computes the age of the value \
+                 from its receive time"
+            );
         }
     }
 
-    fn count_outcome(&mut self, place: usize, outcome: Outcome, now: Now) {
+    fn count_outcome(&mut self, index: usize, outcome: Outcome, now: Now) {
+        let counts = &mut self.anomalies;
         match outcome {
             Outcome::Older => {
-                if self.anomalies.older == 0 {
-                    // In most cases, REST was slightly ahead of the value that the hub repeats to a
-                    // new client.
+                // In most cases, REST was slightly ahead of the value that the hub repeats to a new
+                // client.
+                if is_first(&mut counts.older) {
                     log::debug!(
                         "a value is older than the current value; the ticker ignores the older \
                          value"
                     );
                 }
-                self.anomalies.older += 1;
             }
             Outcome::Doubted => {
-                if self.anomalies.doubted == 0
-                    && let Some(instrument) = self.watchlist.instruments().get(place)
-                {
-                    let name = instrument.symbol();
+                if is_first(&mut counts.doubted) {
+                    let name = self.watchlist.instruments()[index].symbol();
                     log::info!(
                         "{name}: a single value arrived outside the trading hours; the ticker does \
                          not show this value"
                     );
                 }
-                self.anomalies.doubted += 1;
             }
-            Outcome::Stored => self.check_alerts(place, now),
+            Outcome::Stored => self.check_alerts(index, now),
             Outcome::Unknown => {}
         }
     }
@@ -355,27 +330,29 @@ impl TickerState {
     /// Checks if a new value raises an alert. Without an agreed time, the age of the value is
     /// unknown. A delayed value also needs a correct wall clock of this machine, because its delay
     /// is uncertain otherwise.
-    fn check_alerts(&mut self, place: usize, now: Now) {
-        if self.settings.alerts.is_empty() || now.utc.is_none() {
+    fn check_alerts(&mut self, index: usize, now: Now) {
+        if now.utc.is_none() || !self.alerts.watches(index) {
             return;
         }
-        if !self.alerts.watches(place) {
+        let Some(shown) = self.watchlist.shown(index, now, &self.calendar) else {
             return;
-        }
-        let shown = self.watchlist.shown(place, now, &self.calendar);
-        if let Some(shown) = shown
-            && match shown.freshness {
-                Freshness::Live => true,
-                Freshness::Delayed => self.time.is_own(),
-                _ => false,
-            }
-            && let Some(quote) = shown.quote
-            && let Some(instrument) = self.watchlist.instruments().get(place)
-        {
-            let change = instrument.change(&quote, now);
-            self.alerts.check(place, quote.price, change, now.monotonic);
+        };
+        let is_fresh = match shown.freshness {
+            Freshness::Live => true,
+            Freshness::Delayed => self.time.is_own(),
+            _ => false,
+        };
+        if let Some(quote) = shown.quote.filter(|_| is_fresh) {
+            let change = self.watchlist.instruments()[index].change(&quote, now);
+            self.alerts.check(index, quote.price, change, now.monotonic);
         }
     }
+}
+
+/// Increments the counter. Returns true if this is its first increment.
+const fn is_first(counter: &mut u64) -> bool {
+    *counter += 1;
+    *counter == 1
 }
 
 const ZERO: Price = Price::from_scaled(0);

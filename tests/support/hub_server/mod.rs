@@ -1,7 +1,10 @@
 //! A hub on a free port. The test moves the clock and writes its requests byte by byte.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)]
 
-pub mod captured_log;
+#[path = "../basics.rs"]
+mod basics;
+#[path = "../ws_client.rs"]
+mod ws_client;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,23 +15,20 @@ use deskticker::demo;
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::{Hub, HubSettings, HubSetup};
 use deskticker::market::{Calendar, Cluster};
-use deskticker::net::connector::Connector;
+use deskticker::net::connector::{Connector, NetStream};
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::source::{FeedProvider, FeedSource};
-use deskticker::net::upgrade::WebSocket;
 use deskticker::secret::Secret;
 use deskticker::simulator::{self, Simulator};
 use deskticker::systemd::Supervisor;
 use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
-use futures_util::{SinkExt, StreamExt};
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_tungstenite::tungstenite::Message;
 
-/// The time limit of each wait. Only a failed test waits this long.
-pub const TIME_LIMIT: Duration = Duration::from_secs(20);
+pub use basics::{TIME_LIMIT, block_on, directory};
+use ws_client::Client;
+
 /// The static token of each hub in these tests.
 pub const TOKEN: &str = "a-static-token-of-sufficient-length";
 /// The vendor key of each hub in these tests.
@@ -78,7 +78,6 @@ pub async fn hub_with(settings: HubSettings, file: Option<PathBuf>) -> HubUnderT
     let token = Secret::new(TOKEN).unwrap();
     let authenticator = Arc::new(Authenticator::new(file, Some(&token)).unwrap());
     let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
-    let (settings, current) = watch::channel(settings);
     let source = FeedSource {
         provider: FeedProvider::Vendor,
         // Nothing listens at this address.
@@ -91,17 +90,23 @@ pub async fn hub_with(settings: HubSettings, file: Option<PathBuf>) -> HubUnderT
         connector: Connector::new(None).unwrap(),
         clusters: vec![Cluster::Indices, Cluster::Options],
         simulated: false,
-        authenticator: authenticator.clone(),
-        settings: current,
+        authenticator,
+        settings: watch::channel(settings).1,
         calendar: Calendar::always_open(),
         clock,
         supervisor: Supervisor::default(),
     };
-    let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap())
-        .await
-        .unwrap();
+    start(setup, manual_clock).await
+}
+
+/// Starts a hub whose settings the test can change.
+async fn start(mut setup: HubSetup, manual_clock: ManualClock) -> HubUnderTest {
+    let (settings, current) = watch::channel(setup.settings.borrow().clone());
+    setup.settings = current;
+    let authenticator = setup.authenticator.clone();
+    let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap()).await;
     HubUnderTest {
-        hub,
+        hub: hub.unwrap(),
         authenticator,
         manual_clock,
         settings,
@@ -116,20 +121,8 @@ pub async fn hub_before(vendor: simulator::SimulatorSettings) -> (HubUnderTest, 
         values: true,
         ..vendor
     };
-    let (mut setup, simulator) = demo::simulated_hub(vendor, &token, clock).await.unwrap();
-    let (settings, current) = watch::channel(HubSettings::default());
-    setup.settings = current;
-    let authenticator = setup.authenticator.clone();
-    let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap())
-        .await
-        .unwrap();
-    let doors = HubUnderTest {
-        hub,
-        authenticator,
-        manual_clock,
-        settings,
-    };
-    (doors, simulator)
+    let (setup, simulator) = demo::simulated_hub(vendor, &token, clock).await.unwrap();
+    (start(setup, manual_clock).await, simulator)
 }
 
 /// A hub of all clusters with this vendor. The hub treats the vendor as a real one.
@@ -144,16 +137,7 @@ pub async fn hub_behind(vendor: SocketAddr, key: &str) -> HubUnderTest {
     let endpoint = Endpoint::parse(&format!("ws://{vendor}")).unwrap();
     (setup.source.endpoint, setup.rest.endpoint) = (endpoint.clone(), endpoint);
     setup.simulated = false;
-    let (settings, current) = watch::channel(HubSettings::default());
-    setup.settings = current;
-    let authenticator = setup.authenticator.clone();
-    let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap()).await;
-    HubUnderTest {
-        hub: hub.unwrap(),
-        authenticator,
-        manual_clock,
-        settings,
-    }
+    start(setup, manual_clock).await
 }
 
 impl HubUnderTest {
@@ -184,20 +168,25 @@ impl HubUnderTest {
     }
 
     /// Connects a WebSocket client to a cluster.
-    pub async fn join(&self, cluster: &str) -> Joined {
+    pub async fn join(&self, cluster: &str) -> Client<NetStream> {
         let endpoint = Endpoint::parse(&format!("ws://{}", self.address())).unwrap();
         let path = format!("/ws/{cluster}?token={TOKEN}");
         let connector = Connector::new(None).unwrap();
         let joining = connector.websocket(&endpoint, &path);
-        Joined(joining.await.unwrap().socket)
+        Client(joining.await.unwrap().socket)
     }
 
     /// Moves the clock forward in steps of half a second until the future is ready.
     pub async fn while_time_passes<T>(&self, doing: impl Future<Output = T>) -> T {
+        self.while_steps_pass(Duration::from_millis(500), doing)
+            .await
+    }
+
+    async fn while_steps_pass<T>(&self, step: Duration, doing: impl Future<Output = T>) -> T {
         let passing = async {
             loop {
-                self.manual_clock.advance(Duration::from_millis(500));
-                for _ in 0..50 {
+                self.manual_clock.advance(step);
+                for _ in 0..100 {
                     tokio::task::yield_now().await;
                 }
             }
@@ -225,70 +214,10 @@ impl HubUnderTest {
     /// received text.
     pub async fn until_closed(&self, stream: &mut TcpStream) -> String {
         let mut text = Vec::new();
-        let reading = async {
-            // A reset also ends the connection.
-            stream.read_to_end(&mut text).await.ok();
-        };
-        let passing = async {
-            loop {
-                self.manual_clock.advance(Duration::from_secs(1));
-                for _ in 0..100 {
-                    tokio::task::yield_now().await;
-                }
-            }
-        };
-        let both = async {
-            tokio::select! {
-                () = reading => {}
-                () = passing => {}
-            }
-        };
-        tokio::time::timeout(TIME_LIMIT, both).await.unwrap();
+        // A reset also ends the connection.
+        let reading = async { stream.read_to_end(&mut text).await.ok() };
+        self.while_steps_pass(Duration::from_secs(1), reading).await;
         String::from_utf8(text).unwrap()
-    }
-}
-
-/// A client that the hub has accepted.
-pub struct Joined(pub WebSocket);
-
-impl Joined {
-    pub async fn subscribe(&mut self, names: &str) {
-        let text = format!(r#"{{"action":"subscribe","params":"{names}"}}"#);
-        self.0.send(Message::text(text)).await.unwrap();
-        let first = names.split(',').next().unwrap();
-        self.event(|event| event["message"] == format!("subscribed to: {first}"))
-            .await;
-    }
-
-    /// The next event that matches the condition.
-    pub async fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let reading = async {
-            loop {
-                let message = self.0.next().await.expect("no end").expect("no failure");
-                let Message::Text(text) = message else {
-                    continue;
-                };
-                let events: Vec<Value> = serde_json::from_str(&text).unwrap();
-                if let Some(event) = events.into_iter().find(&wanted) {
-                    return event;
-                }
-            }
-        };
-        tokio::time::timeout(TIME_LIMIT, reading).await.unwrap()
-    }
-
-    /// The close code of the connection.
-    pub async fn closed(&mut self) -> u16 {
-        let reading = async {
-            loop {
-                match self.0.next().await {
-                    Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
-                    Some(Ok(_)) => {}
-                    other => panic!("{other:?} instead of a farewell"),
-                }
-            }
-        };
-        tokio::time::timeout(TIME_LIMIT, reading).await.unwrap()
     }
 }
 
@@ -317,21 +246,4 @@ pub async fn reply(stream: &mut TcpStream) -> Reply {
         head: head.to_owned(),
         body: body.to_owned(),
     }
-}
-
-/// An empty folder for this test only.
-pub fn folder(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::remove_dir_all(&path).ok();
-    std::fs::create_dir_all(&path).unwrap();
-    path
-}
-
-/// Runs a future on a new runtime.
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
 }

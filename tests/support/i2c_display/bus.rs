@@ -3,35 +3,31 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
-use deskticker::display::{Bus, BusFault, Oled, PanelLight, PanelSettings};
+use deskticker::display::{self, Bus, BusFault, Oled, PanelLight, PanelSettings, Rotation};
 use deskticker::render::{Frame, Size};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
-use super::Chip;
+use super::chip::Chip;
 
 pub(crate) const ADDRESS: u8 = 0x3c;
 
-/// A model of a panel chip that decodes the messages on the bus.
-pub(crate) trait Decoder {
-    /// Decodes the bytes after the address byte. A failed message can end at any byte.
-    fn receive(&mut self, message: &[u8]);
-
-    /// The visible pixels of a module with this number of rows, upright and from the top, or `None`
-    /// if the module is dark.
-    fn seen(&self, rows: usize) -> Option<Vec<Vec<bool>>>;
-}
-
-/// A bus with one chip. It fails when a test requests a failure.
-pub(crate) struct Rig<C = Chip>(Rc<Inside<C>>);
-
-impl<C> Clone for Rig<C> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
+/// The settings of an upright panel on the simulated bus.
+pub(crate) fn panel_settings(chip: display::Chip, size: Size) -> PanelSettings {
+    PanelSettings {
+        chip,
+        size,
+        bus: "/dev/i2c-1".into(),
+        address: ADDRESS,
+        rotation: Rotation::Upright,
     }
 }
 
-struct Inside<C> {
-    chip: RefCell<C>,
+/// A bus with one chip. It fails when a test requests a failure.
+#[derive(Clone)]
+pub(crate) struct Rig(Rc<Inside>);
+
+struct Inside {
+    chip: RefCell<Chip>,
     /// The length of each complete message, with its address byte.
     messages: RefCell<Vec<usize>>,
     /// The number of bytes after which each of the next messages fails, and the fault.
@@ -44,12 +40,10 @@ struct Inside<C> {
 impl Rig {
     /// A bus with an SSD1306.
     pub(crate) fn new() -> Self {
-        Self::with(Chip::new(7))
+        Self::with(Chip::ssd1306(7))
     }
-}
 
-impl<C: Decoder> Rig<C> {
-    pub(crate) fn with(chip: C) -> Self {
+    pub(crate) fn with(chip: Chip) -> Self {
         Self(Rc::new(Inside {
             chip: RefCell::new(chip),
             messages: RefCell::default(),
@@ -63,7 +57,7 @@ impl<C: Decoder> Rig<C> {
         Oled::new(settings, self.clone())
     }
 
-    pub(crate) fn chip(&self) -> RefMut<'_, C> {
+    pub(crate) fn chip(&self) -> RefMut<'_, Chip> {
         self.0.chip.borrow_mut()
     }
 
@@ -109,7 +103,7 @@ impl<C: Decoder> Rig<C> {
     }
 }
 
-impl<C: Decoder> Bus for Rig<C> {
+impl Bus for Rig {
     type I2c = Self;
     fn open(&mut self) -> Result<Self, BusFault> {
         self.0.opened.set(self.0.opened.get() + 1);
@@ -117,11 +111,11 @@ impl<C: Decoder> Bus for Rig<C> {
     }
 }
 
-impl<C> ErrorType for Rig<C> {
+impl ErrorType for Rig {
     type Error = BusFault;
 }
 
-impl<C: Decoder> I2c for Rig<C> {
+impl I2c for Rig {
     fn transaction(
         &mut self,
         address: u8,

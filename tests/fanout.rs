@@ -327,8 +327,8 @@ async fn a_cluster_outside_the_plan_closes_current_and_new_clients() {
     let mut unauthenticated = fixture.unauthenticated().await;
     authenticated.subscribe("V.I:SPX").await;
     fixture.wait_for_interest(&["V.I:SPX"]).await;
-    fixture.report(UpstreamEvent::Barred).await;
-    let told = [format!("upstream_down {}", Failure::Key)];
+    fixture.report(UpstreamEvent::Barred(Failure::Plan)).await;
+    let told = [format!("upstream_down {}", Failure::Plan)];
     for client in [&mut authenticated, &mut unauthenticated] {
         assert_eq!(client.statuses().await, told);
         assert_eq!(client.close_code().await, 1013);

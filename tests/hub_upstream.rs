@@ -327,7 +327,7 @@ async fn a_refused_key_is_not_sent_again_when_clients_come_and_go() {
     let mut fixture =
         UpstreamUnderTest::start(address, "the-key", Cluster::Options, manual_clock());
     fixture.want(&["Q.O:SPY251219C00650000"]);
-    assert_eq!(fixture.state().await, UpstreamEvent::Barred);
+    assert_eq!(fixture.state().await, UpstreamEvent::Barred(Failure::Plan));
     for _ in 0..5 {
         fixture.want(&[]);
         fixture.advance(60);
@@ -341,7 +341,7 @@ async fn a_refused_key_is_not_sent_again_when_clients_come_and_go() {
     assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Done));
     // The plan still lacks the cluster, so the upstream requests it again and reports the same
     // refusal.
-    assert_eq!(fixture.state().await, UpstreamEvent::Barred);
+    assert_eq!(fixture.state().await, UpstreamEvent::Barred(Failure::Plan));
     assert_eq!(arrival.load(Ordering::Relaxed), 2);
 }
 

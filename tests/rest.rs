@@ -186,7 +186,9 @@ fn a_captive_portal_receives_no_token_and_is_reported() {
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 1))];
         let mut poller = RestClient::start(source, needed, &["V.I:SPX"]);
         let portal_is_told = |update: Option<Update>| match update.expect("the session has ended") {
-            Update::Status(_, status) => status.reason == Some(Failure::Portal),
+            Update::Status(_, status) => {
+                matches!(status.reason, Some(Failure::Portal | Failure::Filtered))
+            }
             other => panic!("{other:?}"),
         };
         while !portal_is_told(poller.updates.blocking_recv()) {}

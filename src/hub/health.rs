@@ -36,8 +36,7 @@ impl UpstreamState {
                 self.simulated = *simulated;
                 Ok(())
             }
-            UpstreamEvent::Down(reason) => Err(*reason),
-            UpstreamEvent::Barred => Err(Failure::Key),
+            UpstreamEvent::Down(reason) | UpstreamEvent::Barred(reason) => Err(*reason),
             UpstreamEvent::Unanswered(_) => return false,
             UpstreamEvent::Events(_) => {
                 self.heard = Some(now);
@@ -48,7 +47,7 @@ impl UpstreamState {
             self.up = Some(up);
             self.since = now;
         }
-        let barred = *report == UpstreamEvent::Barred;
+        let barred = matches!(report, UpstreamEvent::Barred(_));
         std::mem::replace(&mut self.barred, barred) != barred
     }
 }

@@ -85,10 +85,10 @@ pub enum UpstreamEvent {
     },
     /// The connection is not in use, for this reason. The cached values continue to age.
     Down(Failure),
-    /// The vendor refuses this cluster and has never accepted it: the key is wrong, or the plan
-    /// does not include the cluster. The upstream waits for [`upstream::DENIED_FOR`] and then sends
+    /// The vendor refuses this cluster and has never accepted it: the key is wrong
+    /// ([`Failure::Key`]), or the plan does not include the cluster ([`Failure::Plan`]). The upstream waits for [`upstream::DENIED_FOR`] and then sends
     /// `Down(Done)`.
-    Barred,
+    Barred(Failure),
     /// The vendor did not answer two requests for this channel: the plan does not include the
     /// channel.
     Unanswered(Channel),

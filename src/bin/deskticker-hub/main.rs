@@ -212,10 +212,8 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
 }
 
 fn settings(config: &HubConfig) -> Result<HubSettings, String> {
-    let tls = match &config.tls {
-        Some((certificate, key)) => Some(Tls::load(certificate, key)),
-        None => None,
-    };
+    let files = config.tls.as_ref();
+    let tls = files.map(|(certificate, key)| Tls::load(certificate, key));
     Ok(HubSettings {
         origins: config.origins.clone(),
         trusted_proxies: config.trusted_proxies.clone(),

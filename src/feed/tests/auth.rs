@@ -217,17 +217,18 @@ async fn after_a_lost_connection_or_a_failure_no_unverified_server_receives_a_to
     // The machine is in another network while the verification of the hub would still be valid.
     double.rest_client.connector.lost();
     double.behave(portal);
-    let portal = (Err(Failure::Portal), vec!["GET /healthz -".to_owned()]);
+    let paths = ["GET /healthz -", "GET /api/quotes -"];
+    let portal = (Err(Failure::Portal), paths.map(String::from).to_vec());
     assert_eq!(double.get().await, portal);
     double.behave(hub);
     assert_eq!(double.get().await.1, ["GET /healthz -", "GET /x one"]);
     double.behave(|_| (502, r#"{"error":"no answer from the vendor"}"#.into()));
     assert_eq!(
         double.get().await,
-        (Err(Failure::Busy), vec!["GET /x one".to_owned()])
+        (Err(Failure::HubUpstream), vec!["GET /x one".to_owned()])
     );
     double.behave(|request| match request {
-        "GET /healthz -" => (302, String::new()),
+        "GET /healthz -" | "GET /api/quotes -" => (302, String::new()),
         _ => hub(request),
     });
     assert_eq!(double.get().await, portal);
@@ -242,5 +243,5 @@ async fn a_server_that_is_no_hub_receives_no_token() {
         (Err(Failure::Path), paths.map(String::from).to_vec())
     );
     double.behave(|_| (503, "<html>".into()));
-    assert_eq!(double.get().await.0, Err(Failure::Busy));
+    assert_eq!(double.get().await.0, Err(Failure::Gateway));
 }

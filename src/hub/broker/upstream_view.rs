@@ -24,7 +24,7 @@ enum UpstreamStatus {
     Down(Failure),
     /// The vendor refuses the whole cluster: the key is wrong, or the plan does not include the
     /// cluster.
-    Denied,
+    Denied(Failure),
 }
 
 /// The last known state of the upstream.
@@ -45,9 +45,9 @@ impl UpstreamView {
             UpstreamEvent::Down(reason) => self.down(reason, clients),
             // The hub closes all sessions, so that clients with a REST fallback use REST. The
             // router refuses a client that connects again before the upgrade.
-            UpstreamEvent::Barred => {
-                self.status = UpstreamStatus::Denied;
-                clients.close_all(1013, &denied_frame());
+            UpstreamEvent::Barred(reason) => {
+                self.status = UpstreamStatus::Denied(reason);
+                clients.close_all(1013, &denied_frame(reason));
             }
             UpstreamEvent::Unanswered(channel) => {
                 if self.unanswered.insert(channel.clone()) {
@@ -145,13 +145,13 @@ impl UpstreamView {
             welcome.add("upstream_down", &reason.to_string());
         }
         clients.send_status([client_slot], welcome);
-        if self.status == UpstreamStatus::Denied {
-            clients.close(client_slot, Some(1013), denied_frame());
+        if let UpstreamStatus::Denied(reason) = self.status {
+            clients.close(client_slot, Some(1013), denied_frame(reason));
         }
     }
 }
 
 /// Returns the last status for the clients of a cluster that the vendor refuses.
-fn denied_frame() -> StatusFrame {
-    StatusFrame::one("upstream_down", &Failure::Key.to_string())
+fn denied_frame(reason: Failure) -> StatusFrame {
+    StatusFrame::one("upstream_down", &reason.to_string())
 }

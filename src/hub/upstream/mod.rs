@@ -269,9 +269,11 @@ impl EventSink for UpstreamSink {
             _ if self.reports.barred() => return Ok(()),
             // A refused upgrade has another reason, because it comes from a server in front of the
             // vendor.
-            (ConnectionPhase::Refused, Some(Failure::Key | Failure::Plan)) if !self.proven => {
+            (ConnectionPhase::Refused, Some(reason @ (Failure::Key | Failure::Plan)))
+                if !self.proven =>
+            {
                 self.last_report = None;
-                return self.reports.send(UpstreamEvent::Barred).await;
+                return self.reports.send(UpstreamEvent::Barred(reason)).await;
             }
             (ConnectionPhase::Live, _) => UpstreamEvent::Up {
                 simulated: is_simulated,

@@ -224,7 +224,7 @@ impl Instrument {
     /// requested.
     pub fn lacks_previous_close(&self, now: Now) -> bool {
         let known = now.utc.zip(self.previous_close);
-        !known.is_some_and(|(utc, (_, until))| utc < until)
+        known.is_none_or(|(utc, (_, until))| utc >= until)
     }
 
     /// The last price from outside the trading hours and its age, while the close is shown instead

@@ -199,7 +199,10 @@ impl Known {
     /// Handles a minute bar. A bar with an older end replaces the stored one only if the stored end
     /// is ahead of the time.
     pub(crate) fn barred(&mut self, index: u32, end: Ms, now: Ms) {
-        if self.bar.is_none_or(|(_, known)| known < end || known > now) {
+        if self
+            .bar
+            .is_none_or(|(_, known)| known <= end || known > now)
+        {
             self.bar = Some((index, end));
         }
     }
@@ -411,7 +414,9 @@ impl Judge<'_> {
             );
             return Some((Rule::Superseded, told));
         }
-        if part == Part::Outside && known.outside < 2 && known.fetched != Some(index) {
+        // Without the time, nobody knows that a value comes from outside the hours.
+        let single = known.outside < 2 && known.fetched != Some(index);
+        if part == Part::Outside && single && self.moment.timed {
             return Some((
                 Rule::Ineligible,
                 "one print of the night proves nothing".into(),
@@ -423,7 +428,7 @@ impl Judge<'_> {
         // end.
         let bar = known
             .bar
-            .filter(|(of, _)| *of == index)
+            .filter(|(of, _)| tape.get(*of).shown() == value.shown())
             .map(|(_, end)| end + 75 * SECOND + lateness + short);
         let allowed = limit(place, part) + lateness;
         let until = match (self.moment.timed, known.received(index)) {

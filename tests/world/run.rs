@@ -151,7 +151,9 @@ struct World<'a> {
     /// True if a bar of a share has arrived with a right timestamp.
     barred: bool,
     dated: Option<(Ms, bool)>,
-    streamed: Option<(Ms, bool)>,
+    /// The last two streamed timestamps of each cluster: the receive time, and true if the timestamp
+    /// was right.
+    streamed: [[Option<(Ms, bool)>; 2]; 3],
     disordered: Ms,
     broken_since: Option<Ms>,
     // The state of the REST client
@@ -262,7 +264,7 @@ impl<'a> World<'a> {
             remembered: false,
             barred: false,
             dated: None,
-            streamed: None,
+            streamed: Default::default(),
             disordered: 0,
             broken_since: None,
             poll_intervals: vec![None; COUNT],
@@ -1485,7 +1487,8 @@ impl<'a> World<'a> {
         let right = self.active(What::StampsOff).is_none() && self.active(What::Late).is_none();
         let told = value.sort != Sort::Stray;
         if matches!(form, Form::Value | Form::Quote) && age.is_none() && told {
-            self.streamed = Some((self.now, right));
+            let [last, before] = &mut self.streamed[cluster];
+            *before = last.replace((self.now, right));
         }
         self.barred |= form == Form::Second && right && told;
         true
@@ -1663,9 +1666,12 @@ impl<'a> World<'a> {
     fn witness(&mut self) {
         let own = self.own() == Some(self.now);
         let date = self.dated.is_some_and(|(_, right)| right);
-        let stamps = self
-            .streamed
-            .is_some_and(|(at, right)| right && self.now - at < MINUTE);
+        // One timestamp alone can be wrong, so the program needs two of one connection.
+        let recent = |value: &Option<(Ms, bool)>| {
+            value.is_some_and(|(at, right)| right && self.now - at < MINUTE)
+        };
+        let mut streams = self.streamed.iter();
+        let stamps = streams.any(|values| values.iter().all(recent));
         let right = u8::from(own) + u8::from(date) + u8::from(stamps);
         let wrong = |fault: Option<&Fault>| fault.map(|fault| fault.size);
         let off = [

@@ -111,7 +111,9 @@ impl Window {
     /// each data byte costs `weight` bytes. A larger window that keeps the columns or the pages of
     /// `current` can cost less, because it needs fewer commands.
     fn fitted(self, current: Option<Self>, weight: usize) -> Self {
-        let Some(current) = current else { return self };
+        let Some(current) = current.filter(|current| *current != self) else {
+            return self;
+        };
         let wide = Self {
             left: current.left,
             right: current.right,
@@ -122,12 +124,20 @@ impl Window {
             bottom: current.bottom,
             ..self
         };
-        // The smallest window comes first, because it is preferred among equal costs.
-        let candidates = [self, wide, tall, current].into_iter();
-        candidates
-            .filter(|candidate| candidate.union(self) == *candidate)
-            .min_by_key(|candidate| candidate.switch(Some(current)) + weight * candidate.area())
-            .unwrap_or(self)
+        let holds_columns = current.left <= self.left && self.right <= current.right;
+        let holds_pages = current.top <= self.top && self.bottom <= current.bottom;
+        let cost = |window: Self| window.switch(Some(current)) + weight * window.area();
+        let mut best = self;
+        for (candidate, possible) in [
+            (wide, holds_columns),
+            (tall, holds_pages),
+            (current, holds_columns && holds_pages),
+        ] {
+            if possible && cost(candidate) < cost(best) {
+                best = candidate;
+            }
+        }
+        best
     }
 }
 
@@ -214,9 +224,11 @@ pub(crate) fn changed_runs<const GAP: u32>(
 ) -> impl Iterator<Item = Window> {
     let mut columns = bridged::<GAP>(changed_columns(old, new));
     std::iter::from_fn(move || {
+        if columns == 0 {
+            return None;
+        }
         let left = columns.trailing_zeros();
-        // Without a set bit, `left` is 128 and the shift returns `None`.
-        let end = left + columns.checked_shr(left)?.trailing_ones();
+        let end = left + (columns >> left).trailing_ones();
         columns &= u128::MAX.checked_shl(end).unwrap_or(0);
         Some(Window::run(page, left, end - 1))
     })

@@ -97,9 +97,12 @@ impl<I2C> WriteOnlyDataCommand for I2cMessage<I2C> {
             return Err(DisplayError::DataFormatNotImplemented);
         };
         self.add_control_bytes()?;
-        for command in commands {
-            let pair = self.bytes.extend_from_slice(&[COMMAND, *command]);
-            pair.map_err(|_| TOO_LONG)?;
+        let start = self.bytes.len();
+        let end = start + 2 * commands.len();
+        self.bytes.resize(end, COMMAND).map_err(|_| TOO_LONG)?;
+        let (pairs, _) = self.bytes[start..].as_chunks_mut();
+        for ([_, byte], command) in pairs.iter_mut().zip(commands) {
+            *byte = *command;
         }
         Ok(())
     }

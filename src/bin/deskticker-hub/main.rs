@@ -339,7 +339,7 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
         None => Some(registry::fresh_token().map_err(ExitReason::other)?),
     };
     let token = given.as_deref().or(fresh.as_deref()).unwrap_or_default();
-    let token = Secret::new(token)
+    let token = Secret::from_text(token, "token")
         .map_err(|reason| ExitReason(78, format!("MASSIVE_PROXY_TOKEN: {reason}")))?;
     let vendor = simulator::SimulatorSettings {
         values: true,

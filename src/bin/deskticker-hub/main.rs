@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deskticker::demo;
+use deskticker::hub::announcement::Announcement;
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry::{self, RegistryFile};
 use deskticker::hub::config::{self, Devices, HubConfig};
@@ -199,6 +200,12 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
         config.source.endpoint,
         listener.local_addr().map_err(ExitReason::other)?
     );
+    let address = listener.local_addr().map_err(ExitReason::other)?;
+    let tls = config.tls.is_some();
+    let _announcement = config
+        .announce
+        .then(|| Announcement::start(address, tls))
+        .flatten();
     tokio::spawn(async move {
         let path = path.as_deref();
         while hangups.recv().await.is_some() {
@@ -257,6 +264,7 @@ fn read_again(
     let devices = "devices (file, static token)";
     for (changed, what) in [
         (new.listen != config.listen, "listen"),
+        (new.announce != config.announce, "announce"),
         (new.source.endpoint != source.endpoint, "massive.url"),
         (new.rest.endpoint != rest.endpoint, "massive.rest_url"),
         (new.source.secret != source.secret, "the vendor's key"),
@@ -353,6 +361,7 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
     let listener = bind(listen.map_or_else(usual, Ok)?, &Limits::default()).await?;
     let address = listener.local_addr().map_err(ExitReason::other)?;
     say(&how_to_join(address, fresh.as_deref()))?;
+    let _announcement = Announcement::start(address, false);
     let mut losses = signal(SignalKind::user_defined1()).map_err(ExitReason::other)?;
     let lose = async {
         // SIGUSR1 breaks the vendor connection once, so that the user can observe the displays
@@ -382,7 +391,7 @@ fn how_to_join(address: SocketAddr, token: Option<&str>) -> String {
         "Simulated prices, listening on {address} (press Ctrl-C to stop)
 The token: {token}
 
-A display on this machine (on another machine, replace {host} by the address of this machine):
+A display on this machine (on another machine, replace {host} by hub.local):
   printf '[hub]\\nurl = \"ws://{near}\"\\n[panel]\\nkind = \"terminal\"\\n' > ticker.toml
   MASSIVE_PROXY_TOKEN=TOKEN deskticker run --config ticker.toml
 

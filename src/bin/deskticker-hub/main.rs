@@ -193,19 +193,16 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
     let listener = bind(listen.unwrap_or(config.listen), &config.limits).await?;
     let clusters = config.clusters.iter().map(|cluster| cluster.path());
     let clusters: Vec<&str> = clusters.collect();
+    let address = listener.local_addr().map_err(ExitReason::other)?;
     let scheme = if config.tls.is_some() { "wss" } else { "ws" };
     log::info!(
         "the hub is ready: clusters {}, upstream {}, listening on {scheme}://{}",
         clusters.join(", "),
         config.source.endpoint,
-        listener.local_addr().map_err(ExitReason::other)?
+        address
     );
-    let address = listener.local_addr().map_err(ExitReason::other)?;
     let tls = config.tls.is_some();
-    let _announcement = config
-        .announce
-        .then(|| Announcement::start(address, tls))
-        .flatten();
+    let _announcement = config.announce.then(|| Announcement::start(address, tls));
     tokio::spawn(async move {
         let path = path.as_deref();
         while hangups.recv().await.is_some() {

@@ -223,7 +223,7 @@ fn a_network_name_in_any_script_is_valid_and_a_new_network_replaces_the_old_one(
     let key = "0123456789abcdef".repeat(4);
     system.put(
         "boot/firmware/wifi.txt",
-        &format!("ssid=caf\u{e9}/1\npsk={key}\n"),
+        format!("ssid=caf\u{e9}/1\npsk={key}\n"),
     );
     assert_eq!(system.start(), None);
     assert_eq!(system.networks(), ["=636166c3a92f31.psk"]);

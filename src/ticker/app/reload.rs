@@ -14,6 +14,8 @@ use crate::time::Now;
 
 /// The maximum length of the setup report, in bytes: more than the display has space for.
 const LINE: u64 = 512;
+/// The title of the words of the set-up by phone.
+const PHONE: &str = "PHONE";
 
 /// The paths of the files of the application.
 #[derive(Clone, Debug)]
@@ -131,9 +133,12 @@ impl ConfigWatcher {
         Some(ConfigUpdate { loaded, fault })
     }
 
-    /// Returns the most important problem: the configuration comes before the setup.
+    /// Returns the most important problem: the words of the set-up by phone, because the phone can
+    /// correct all other problems; then the configuration, then the setup.
     fn fault(&self) -> Option<ConfigProblem> {
-        self.wrong.as_ref().or(self.setup.as_ref()).cloned()
+        let phone = self.setup.as_ref().filter(|setup| setup.title == PHONE);
+        let problem = phone.or(self.wrong.as_ref());
+        problem.or(self.setup.as_ref()).cloned()
     }
 
     fn seen(&self) -> FileStamps {
@@ -185,9 +190,15 @@ impl ConfigWatcher {
 
     fn look_at_setup(&mut self) {
         let line = self.files.fault.as_deref().and_then(first_line);
-        let setup = line.map(|text| ConfigProblem {
-            title: "SETUP".to_owned(),
-            text,
+        let setup = line.map(|text| match text.strip_prefix("phone: ") {
+            Some(words) => ConfigProblem {
+                title: PHONE.to_owned(),
+                text: words.to_owned(),
+            },
+            None => ConfigProblem {
+                title: "SETUP".to_owned(),
+                text,
+            },
         });
         if setup != self.setup {
             match &setup {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use deskticker::phone::PhoneSetup;
 use deskticker::phone::decision::Access;
+use deskticker::render::{self, DrawCache, Format, Frame, LinkIcon, PageView, Size, View};
 use deskticker::time::{Clock, ManualClock, Moment, Now};
 use tokio::sync::mpsc;
 
@@ -93,7 +94,7 @@ impl Phone {
             folder: root.join("run/answers"),
             config: root.join("desk.toml"),
             words: root.join("run/deskticker-import/fault"),
-            name: "deskticker-1a2b".into(),
+            name: "ticker-1a2b".into(),
             page,
             names,
             access: Box::new(move || Access {
@@ -218,7 +219,7 @@ fn a_phone_sets_the_wifi_the_hub_and_the_token() {
         code.len() == 8 && code.bytes().all(|byte| byte.is_ascii_digit()),
         "{words}"
     );
-    assert!(words.contains("join the Wi-Fi deskticker-1a2b"), "{words}");
+    assert!(words.contains("join the Wi-Fi ticker-1a2b"), "{words}");
 
     // A phone resolves a known name and requests a known page, to find out if there is a login.
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -295,11 +296,44 @@ fn a_wifi_that_does_not_connect_opens_the_network_again_and_says_so() {
     phone.opens(70);
     let words = phone.words();
     assert!(
-        words.starts_with("phone: no connection; again: join the Wi-Fi"),
+        words.starts_with("phone: no connection. Again: Wi-Fi ticker-1a2b"),
         "{words}"
     );
     assert!(phone.get("/").contains("could not connect to this Wi-Fi"));
     // A cable is connected.
     phone.connected.store(true, Ordering::SeqCst);
     phone.within(10, "the network closes", || phone.words().is_empty());
+}
+
+#[test]
+fn a_phone_reads_the_code_on_the_display() {
+    let qr = "WIFI:T:WPA;S:ticker-1a2b;P:12345678;;";
+    let text = "join the Wi-Fi ticker-1a2b with the code 12345678, then open 10.42.0.1";
+    let view = View {
+        page: PageView::Join { text, qr },
+        time: None,
+        sign: LinkIcon::Down,
+        simulated: false,
+        misconfigured: true,
+        alert: None,
+        format: Format::default(),
+    };
+    let mut frame = Frame::new(Size::Tall);
+    render::draw(&view, &mut DrawCache::new(), &mut frame);
+    // The camera sees each dot as six pixels, and a dark room around the panel.
+    let (scale, border) = (6, 8);
+    let lit = |x: usize, y: usize| {
+        let (x, y) = (
+            (x / scale).wrapping_sub(border),
+            (y / scale).wrapping_sub(border),
+        );
+        let byte = (x < 128 && y < 64).then(|| frame.as_bytes()[y / 8 * 128 + x]);
+        byte.is_some_and(|byte| byte >> (y % 8) & 1 == 1)
+    };
+    let (width, height) = ((128 + 2 * border) * scale, (64 + 2 * border) * scale);
+    let brightness = |x, y| if lit(x, y) { 255 } else { 0 };
+    let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, brightness);
+    let codes = image.detect_grids();
+    assert_eq!(codes.len(), 1);
+    assert_eq!(codes[0].decode().unwrap().1, qr);
 }

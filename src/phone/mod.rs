@@ -148,11 +148,13 @@ impl PhoneSetup {
             call(&self.tool, &["close"]).await.ok();
             return Err(error.to_string());
         }
-        let again = if failed { "no connection; again: " } else { "" };
-        let words = format!(
-            "phone: {again}join the Wi-Fi {name} with the code {code}, then open http://{}",
-            self.page.ip()
-        );
+        // On a high panel, the text has eight lines of twelve characters beside the QR code.
+        let ip = self.page.ip();
+        let words = match failed {
+            true => format!("no connection. Again: Wi-Fi {name}, code {code}, {ip}"),
+            false => format!("join the Wi-Fi {name} with the code {code}, then open {ip}"),
+        };
+        let words = format!("phone: {words} qr: WIFI:T:WPA;S:{name};P:{code};;");
         log::info!("the network {name} for the set-up by phone is open");
         self.say(&words);
         Ok(OpenNetwork {

@@ -260,7 +260,7 @@ async fn phone(options: Options) -> Result<(), ExitReason> {
         folder: "/run/deskticker-phone".into(),
         config: options.config,
         words: "/run/deskticker-import/fault".into(),
-        name: format!("deskticker-{id}"),
+        name: format!("ticker-{id}"),
         page: (own, 80).into(),
         names: (own, 53).into(),
         access: Box::new(move || phone::access(own, Path::new("/kept/iwd"))),

@@ -182,6 +182,7 @@ impl ConfigWatcher {
                 self.wrong = Some(ConfigProblem {
                     title: "CONFIG".to_owned(),
                     text: error.brief(),
+                    qr: None,
                 });
                 Err(error)
             }
@@ -191,13 +192,19 @@ impl ConfigWatcher {
     fn look_at_setup(&mut self) {
         let line = self.files.fault.as_deref().and_then(first_line);
         let setup = line.map(|text| match text.strip_prefix("phone: ") {
-            Some(words) => ConfigProblem {
-                title: PHONE.to_owned(),
-                text: words.to_owned(),
-            },
+            Some(words) => {
+                // The content of the QR code is behind the words.
+                let (words, qr) = words.rsplit_once(" qr: ").unwrap_or((words, ""));
+                ConfigProblem {
+                    title: PHONE.to_owned(),
+                    text: words.to_owned(),
+                    qr: (!qr.is_empty()).then(|| qr.to_owned()),
+                }
+            }
             None => ConfigProblem {
                 title: "SETUP".to_owned(),
                 text,
+                qr: None,
             },
         });
         if setup != self.setup {

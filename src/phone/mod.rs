@@ -71,8 +71,14 @@ impl PhoneSetup {
     /// Runs until a value arrives in `stop`.
     ///
     /// # Errors
-    /// The folder for the answers cannot be created, or the system provides no random numbers.
+    /// The machine has no command to open a network, or the folder for the answers cannot be created.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), String> {
+        if !self.tool.exists() {
+            return Err(format!(
+                "there is no {}: the set-up by phone works only on the card image",
+                self.tool.display()
+            ));
+        }
         let failed = |error: &dyn fmt::Display| format!("{}: {error}", self.folder.display());
         std::fs::create_dir_all(&self.folder).map_err(|error| failed(&error))?;
         let mut decision = Decision::new(self.now());

@@ -293,7 +293,7 @@ fn a_wifi_that_does_not_connect_opens_the_network_again_and_says_so() {
     phone.opens(130);
     assert!(phone.post("ssid=desk&psk=12345678").contains("Saved."));
     phone.within(10, "the network closes", || phone.words().is_empty());
-    phone.opens(70);
+    phone.opens(100);
     let words = phone.words();
     assert!(
         words.starts_with("phone: no connection. Again: Wi-Fi ticker-1a2b"),

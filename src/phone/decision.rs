@@ -8,7 +8,7 @@ use crate::time::Moment;
 /// The time without a network after which the Pi opens its own network.
 const OPEN_AFTER: Duration = Duration::from_secs(120);
 /// The time in which a Wi-Fi network must connect after the Pi has closed its own network.
-const CONNECT_LIMIT: Duration = Duration::from_secs(60);
+const CONNECT_LIMIT: Duration = Duration::from_secs(90);
 /// The time without a request of a phone after which the Pi tries its stored Wi-Fi network again. The
 /// radio cannot do both at the same time, and a router may start later than the Pi.
 const UNUSED_LIMIT: Duration = Duration::from_secs(600);
@@ -152,9 +152,9 @@ mod tests {
         assert_eq!(decision.submitted(at(5)), None, "no network is open");
         assert_eq!(decision.observe(at(120), NONE), OPEN);
         assert_eq!(decision.submitted(at(200)), Some(Step::Close));
-        assert_eq!(decision.observe(at(259), NONE), None);
+        assert_eq!(decision.observe(at(289), NONE), None);
         let failed = Some(Step::Open { failed: true });
-        assert_eq!(decision.observe(at(260), NONE), failed);
+        assert_eq!(decision.observe(at(290), NONE), failed);
         // The second attempt works.
         assert_eq!(decision.submitted(at(300)), Some(Step::Close));
         assert_eq!(decision.observe(at(310), CONNECTED), None);
@@ -168,8 +168,8 @@ mod tests {
         decision.visited(at(400));
         assert_eq!(decision.observe(at(999), NONE), None);
         assert_eq!(decision.observe(at(1000), NONE), Some(Step::Close));
-        assert_eq!(decision.observe(at(1059), NONE), None);
-        assert_eq!(decision.observe(at(1060), NONE), OPEN);
+        assert_eq!(decision.observe(at(1089), NONE), None);
+        assert_eq!(decision.observe(at(1090), NONE), OPEN);
         // Without a stored network, there is nothing to try.
         let nothing = Access::default();
         assert_eq!(decision.observe(at(9000), nothing), None);

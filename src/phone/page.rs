@@ -173,7 +173,7 @@ pub fn form(problem: Option<&str>, last: &Answers) -> String {
 pub fn saved() -> String {
     page(
         "<p>Saved. The ticker now leaves this network and connects to your Wi-Fi. Look at its display: \
-         if it shows the name of this network again after a minute, the connection did not work.</p>",
+         if it shows the name of this network again after two minutes, the connection did not work.</p>",
     )
 }
 

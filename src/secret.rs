@@ -12,33 +12,121 @@ use crate::files::warn_if_readable_by_all;
 /// The maximum size of a token file, in bytes. A larger file does not contain a token.
 const SECRET_SIZE_LIMIT: u64 = 4096;
 
+/// The names that people write in front of a secret, in lower case, and the kind of the secret.
+const NAMES: [(&str, &str); 4] = [
+    ("token", "token"),
+    ("massive_proxy_token", "token"),
+    ("key", "key"),
+    ("massive_api_key", "key"),
+];
+
 /// A token or API key. `Debug` never prints its value, so a log cannot contain it by accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Creates a secret from the text of a file or an environment variable. White space at both
-    /// ends is removed, because most editors add a newline.
+    /// Creates a secret from its exact value.
     ///
     /// # Errors
-    /// The text is empty, or contains white space or other characters that no token contains.
+    /// The text is empty, or contains white space, quotes or other characters that no token contains.
     pub fn new(text: &str) -> Result<Self, &'static str> {
-        // Some editors write a byte order mark at the start of a file.
-        let text = text.trim_start_matches('\u{feff}').trim();
         if text.is_empty() {
             return Err("the value is empty; expected a token on one line");
         }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let valid = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\'';
+        if !text.bytes().all(valid) {
             return Err(
-                "expected one token of printable characters, without spaces or further lines",
+                "expected one token of printable characters, without spaces or further lines, and \
+                 with quotes at both ends or without quotes",
             );
         }
         Ok(Self(text.to_owned()))
     }
 
+    /// Creates a secret from the text of a file or an environment variable, as people write it: with
+    /// white space, a byte order mark, comments, quotes, or its name in front (`NAME=value`). The
+    /// kind is `token` or `key`.
+    ///
+    /// # Errors
+    /// The text contains no secret, more than one, a secret of the other kind, or the hash of a
+    /// token; or [`Secret::new`] refuses its value.
+    pub fn from_text(text: &str, kind: &str) -> Result<Self, &'static str> {
+        let lines = text.trim_start_matches('\u{feff}').split(['\n', '\r']);
+        let mut lines = lines
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut value = lines.next().unwrap_or_default();
+        if lines.next().is_some() {
+            return Err("there is more than one line; expected one token on one line");
+        }
+        if let Some((name, rest)) = value.split_once(['=', ':']) {
+            let name = name.trim().to_ascii_lowercase();
+            let name = name.strip_prefix("export ").unwrap_or(&name).trim();
+            if let Some((_, named)) = NAMES.iter().find(|known| known.0 == name) {
+                match *named == kind {
+                    true => value = rest.trim(),
+                    false if kind == "token" => {
+                        return Err(
+                            "this is the key of the vendor, by its name; expected the token of the \
+                             hub, which `deskticker-hub token add NAME` prints",
+                        );
+                    }
+                    false => {
+                        return Err(
+                            "this is the token of a hub, by its name; expected the key of the vendor",
+                        );
+                    }
+                }
+            }
+        }
+        if value.contains("sha256:") {
+            return Err(
+                "this is the hash of a token, from the file of the hub; the token is the text that \
+                 `deskticker-hub token add NAME` printed",
+            );
+        }
+        Self::new(without_quotes(value))
+    }
+
     /// The value of the secret. Send it only to the server that it was created for.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+/// Removes quotes around a value, and a comment behind it. Returns the text unchanged if its quotes
+/// have no clear meaning.
+fn without_quotes(text: &str) -> &str {
+    let mut rest = text.chars();
+    let ends: &[char] = match rest.next() {
+        Some('"') => &['"'],
+        Some('\'') => &['\''],
+        Some('\u{201c}'..='\u{201e}') => &['\u{201c}', '\u{201d}'],
+        Some('\u{2018}'..='\u{201a}') => &['\u{2018}', '\u{2019}'],
+        _ => &[],
+    };
+    let (value, tail) = match ends {
+        [] => text.split_at(text.find(char::is_whitespace).unwrap_or(text.len())),
+        _ => rest.as_str().split_once(ends).unwrap_or((text, "-")),
+    };
+    match tail.trim() {
+        "" => value,
+        tail if tail.starts_with('#') => value,
+        _ => text,
+    }
+}
+
+/// Returns the text of a file. Editors of Windows write UTF-16, with or without a byte order mark.
+/// Bytes that are no text become U+FFFD, which no token contains.
+fn text_of(bytes: &[u8]) -> String {
+    let utf_16 = |unit: fn([u8; 2]) -> u16| {
+        let units = bytes.as_chunks().0.iter().copied().map(unit);
+        String::from_utf16_lossy(&units.collect::<Vec<_>>())
+    };
+    match bytes {
+        [0xFF, 0xFE, ..] | [_, 0, ..] => utf_16(u16::from_le_bytes),
+        [0xFE, 0xFF, ..] | [0, _, ..] => utf_16(u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
     }
 }
 
@@ -91,11 +179,11 @@ pub(crate) fn is_blank(path: &Path) -> bool {
     std::fs::read(path).is_ok_and(|bytes| bytes.trim_ascii().is_empty())
 }
 
-/// Reads the secret from a file.
+/// Reads the secret of this kind from a file.
 ///
 /// # Errors
 /// A message for the user: the file is not readable, is too large, or contains no valid token.
-pub(crate) fn read_secret(path: &Path) -> Result<Secret, String> {
+pub(crate) fn read_secret(path: &Path, kind: &str) -> Result<Secret, String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| {
         warn_if_readable_by_all(path);
@@ -109,6 +197,5 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, String> {
             "the file is larger than {SECRET_SIZE_LIMIT} bytes; expected a token on one line"
         ));
     }
-    // Bytes that are not UTF-8 become U+FFFD, which `Secret::new` rejects.
-    Secret::new(&String::from_utf8_lossy(&bytes)).map_err(str::to_owned)
+    Secret::from_text(&text_of(&bytes), kind).map_err(str::to_owned)
 }

@@ -168,9 +168,11 @@ fn sighup_reads_tokens_and_settings_again() {
         .env("MASSIVE_API_KEY", "k");
     let mut hub = start(command);
     write(
-        "origins = [\"https://desk.example\"]\n[massive]\nclusters = [\"stocks\"]\n[limits]\ntrades = 9",
+        "announce = false\norigins = [\"https://desk.example\"]\n[massive]\nclusters = [\"stocks\"]\n[limits]\ntrades = 9",
     );
     hub.program.signal(Signal::HUP);
+    hub.program
+        .wait_for_line("takes effect only after a restart of the hub: announce");
     hub.program
         .wait_for_line("takes effect only after a restart of the hub: massive.clusters");
     hub.program
@@ -294,6 +296,7 @@ fn an_empty_file_is_a_valid_hub_configuration() {
         config.source.endpoint.to_string(),
         "wss://socket.massive.com"
     );
+    assert!(config.announce);
     assert_eq!(config.clusters, [Cluster::Indices, Cluster::Options]);
     assert_eq!(config.limits, Limits::default());
     // The file does not have to exist.
@@ -303,7 +306,7 @@ fn an_empty_file_is_a_valid_hub_configuration() {
 #[test]
 fn every_setting_can_be_set() {
     let config = parsed(
-        "listen = \"[::1]:8443\"\norigins = [\"https://Desk.example/\"]\ntrusted_proxy = [\"::1\"]\n\
+        "listen = \"[::1]:8443\"\nannounce = false\norigins = [\"https://Desk.example/\"]\ntrusted_proxy = [\"::1\"]\n\
          [massive]\nurl = \"wss://delayed.massive.com\"\nrest_url = \"https://api.massive.com\"\n\
          clusters = [\"stocks\"]\nca_file = \"/ca.pem\"\n\
          [devices]\nfile = \"/devices\"\n[tls]\ncert = \"/c\"\nkey = \"/k\"\n\
@@ -311,6 +314,7 @@ fn every_setting_can_be_set() {
          channels = 5\nmessage = 500\nper_minute = 6\nhead = 7\ntrades = 8\n",
     )
     .unwrap();
+    assert!(!config.announce);
     assert_eq!(config.origins, ["https://desk.example"]);
     assert_eq!(config.rest.endpoint.to_string(), "wss://api.massive.com");
     assert_eq!(config.tls, Some(("/c".into(), "/k".into())));

@@ -37,6 +37,7 @@ fn help_names_every_command_and_its_purpose() {
             "  snapshot ",
             "  boards ",
             "  doctor ",
+            "  phone ",
             "  check ",
             "  say ",
             "      --last-good ",

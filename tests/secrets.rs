@@ -59,6 +59,85 @@ fn white_space_around_a_token_is_ignored() {
 }
 
 #[test]
+fn every_usual_form_of_a_token_has_the_same_meaning() {
+    let forms = [
+        "\"a+b/c==\"",
+        "'a+b/c=='",
+        "\u{201c}a+b/c==\u{201d}",
+        "\u{2018}a+b/c==\u{2019}",
+        "MASSIVE_PROXY_TOKEN=a+b/c==",
+        "export MASSIVE_PROXY_TOKEN='a+b/c=='",
+        "token = \"a+b/c==\"  # of the kitchen",
+        "Token: a+b/c==",
+        "a+b/c== # of the kitchen",
+        "# the token of the kitchen\r\na+b/c==",
+        "# old Mac\ra+b/c==\r",
+    ];
+    for form in forms {
+        let expected = Ok("a+b/c==".to_owned());
+        assert_eq!(from_file("form", form), expected, "{form}");
+        assert_eq!(from_file("form", format!("\u{feff}{form}\r\n")), expected);
+        for (mark, unit) in [
+            ("", u16::to_le_bytes as fn(u16) -> [u8; 2]),
+            ("", u16::to_be_bytes),
+            ("\u{feff}", u16::to_le_bytes),
+            ("\u{feff}", u16::to_be_bytes),
+        ] {
+            let units = format!("{mark}{form}\r\n");
+            let bytes: Vec<u8> = units.encode_utf16().flat_map(unit).collect();
+            // Without a mark, the first character shows the byte order; it must be ASCII.
+            if !mark.is_empty() || form.is_ascii() {
+                assert_eq!(from_file("form", bytes), expected, "{form}");
+            }
+        }
+        let directory = directory("variable");
+        let config = directory.join("desk.toml");
+        write(&config, "[hub]\nurl = \"ws://hub:3000\"\n", 0o644);
+        let environment = Environment {
+            token: Some(form.to_owned()),
+            ..Environment::default()
+        };
+        assert_eq!(load(&config, &environment), expected, "{form}");
+    }
+}
+
+#[test]
+fn a_hash_or_a_secret_of_the_other_kind_is_named() {
+    let hash = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    for text in [
+        hash,
+        &format!("kitchen  {hash}"),
+        &format!("token=\"{hash}\""),
+    ] {
+        let error = from_file("hash", text).unwrap_err();
+        assert!(error.contains("this is the hash of a token"), "{error}");
+        assert!(error.contains("deskticker-hub token add NAME"), "{error}");
+        assert!(!error.contains("9f86"), "{error}");
+    }
+    let error = from_file("other-kind", "MASSIVE_API_KEY=s3cr3t").unwrap_err();
+    assert!(error.contains("the key of the vendor"), "{error}");
+    assert!(!error.contains("s3cr3t"), "{error}");
+    // A token of 64 hexadecimal digits is valid.
+    let hex = hash.trim_start_matches("sha256:");
+    assert_eq!(from_file("hex", hex), Ok(hex.to_owned()));
+
+    let directory = directory("key");
+    let config = directory.join("desk.toml");
+    write(&config, "[massive]\n", 0o644);
+    let load_key = |key: &str| {
+        let environment = Environment {
+            key: Some(key.to_owned()),
+            ..Environment::default()
+        };
+        load(&config, &environment)
+    };
+    assert_eq!(load_key("'abc'"), Ok("abc".to_owned()));
+    assert_eq!(load_key("MASSIVE_API_KEY=abc"), Ok("abc".to_owned()));
+    let error = load_key("token=s3cr3t").unwrap_err();
+    assert!(error.contains("expected the key of the vendor"), "{error}");
+}
+
+#[test]
 fn a_token_file_without_one_token_is_refused_and_not_repeated() {
     let refused = |name: &str, content: &[u8], word: &str| {
         let error = from_file(name, content).expect_err(name);
@@ -69,7 +148,12 @@ fn a_token_file_without_one_token_is_refused_and_not_repeated() {
     };
     refused("empty", b"", "empty");
     refused("blank", b" \r\n\t\n", "empty");
+    refused("comment", b"# s3cr3t\n", "empty");
+    refused("no-value", b"token=\n", "empty");
     refused("two-lines", b"s3cr3t\ns3cr3t-too\n", "one token");
+    refused("quote-at-start", b"\"s3cr3t", "one token");
+    refused("quote-at-end", b"s3cr3t'", "one token");
+    refused("two-quoted", b"'s3cr3t' 's3cr3t'", "one token");
     refused("two-words", b"s3cr3t s3cr3t", "one token");
     refused("control", b"s3cr3t\x1b[0m", "one token");
     refused("not-utf-8", b"s3cr3t\xff", "one token");

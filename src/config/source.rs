@@ -137,7 +137,7 @@ impl ConfigReader<'_> {
         let (name, variable) = secret_names(provider);
         if let Some(file) = file {
             let path = file.get_ref();
-            return read_secret(path).map(Some).map_err(|reason| {
+            return read_secret(path, name).map(Some).map_err(|reason| {
                 // A value that is not a path is most likely the secret itself, in the wrong place.
                 let message = match path.is_absolute() || path.exists() {
                     true => format!("{name}_file: {}: {reason}", path.display()),
@@ -155,7 +155,7 @@ impl ConfigReader<'_> {
         // default, because systemd does not start a service without its credential, and the display
         // could then not show the problem.
         if let Some(path) = credential.filter(|path| path.exists() && !is_blank(path)) {
-            return read_secret(&path).map(Some).map_err(|reason| {
+            return read_secret(&path, name).map(Some).map_err(|reason| {
                 self.error(None, format!("credential {}: {reason}", path.display()))
             });
         }
@@ -163,7 +163,10 @@ impl ConfigReader<'_> {
             FeedProvider::Hub => &environment.token,
             FeedProvider::Vendor => &environment.key,
         };
-        let secret = value.as_deref().map(Secret::new).transpose();
+        let secret = value
+            .as_deref()
+            .map(|text| Secret::from_text(text, name))
+            .transpose();
         secret.map_err(|reason| self.error(None, format!("{variable}: {reason}")))
     }
 }

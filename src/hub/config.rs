@@ -27,6 +27,8 @@ pub const DEFAULT_LISTEN: &str = "0.0.0.0:3000";
 pub struct HubConfig {
     /// The address and the port at which the hub listens.
     pub listen: SocketAddr,
+    /// True if the hub announces itself in the local network as `hub.local`.
+    pub announce: bool,
     /// The vendor's WebSocket endpoint, with the key.
     pub source: FeedSource,
     /// The vendor's REST endpoint, with the key. The default is the endpoint of `source`.
@@ -61,6 +63,7 @@ pub struct Devices {
 #[serde(deny_unknown_fields)]
 struct HubConfigFile {
     listen: Option<Spanned<String>>,
+    announce: Option<bool>,
     origins: Option<Vec<Spanned<String>>>,
     trusted_proxy: Option<Vec<Spanned<String>>>,
     #[serde(default)]
@@ -131,6 +134,7 @@ impl HubConfig {
         let fixed = reader.optional_secret(FeedProvider::Hub, token_file, environment)?;
         Ok(Self {
             listen: reader.listen(file.listen)?,
+            announce: file.announce.unwrap_or(true),
             rest: source(rest),
             source: source(endpoint),
             ca_file: file.massive.ca_file,

@@ -12,6 +12,7 @@
 //! Beside this path, `BarCache` stores the one-minute bars that pass, and `QuoteCache` sends each
 //! REST request to the vendor once for all clients.
 
+pub mod announcement;
 pub mod auth;
 pub mod broker;
 pub mod config;

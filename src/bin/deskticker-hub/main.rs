@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deskticker::demo;
+use deskticker::hub::announcement::Announcement;
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry::{self, RegistryFile};
 use deskticker::hub::config::{self, Devices, HubConfig};
@@ -192,13 +193,16 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
     let listener = bind(listen.unwrap_or(config.listen), &config.limits).await?;
     let clusters = config.clusters.iter().map(|cluster| cluster.path());
     let clusters: Vec<&str> = clusters.collect();
+    let address = listener.local_addr().map_err(ExitReason::other)?;
     let scheme = if config.tls.is_some() { "wss" } else { "ws" };
     log::info!(
         "the hub is ready: clusters {}, upstream {}, listening on {scheme}://{}",
         clusters.join(", "),
         config.source.endpoint,
-        listener.local_addr().map_err(ExitReason::other)?
+        address
     );
+    let tls = config.tls.is_some();
+    let _announcement = config.announce.then(|| Announcement::start(address, tls));
     tokio::spawn(async move {
         let path = path.as_deref();
         while hangups.recv().await.is_some() {
@@ -257,6 +261,7 @@ fn read_again(
     let devices = "devices (file, static token)";
     for (changed, what) in [
         (new.listen != config.listen, "listen"),
+        (new.announce != config.announce, "announce"),
         (new.source.endpoint != source.endpoint, "massive.url"),
         (new.rest.endpoint != rest.endpoint, "massive.rest_url"),
         (new.source.secret != source.secret, "the vendor's key"),
@@ -339,7 +344,7 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
         None => Some(registry::fresh_token().map_err(ExitReason::other)?),
     };
     let token = given.as_deref().or(fresh.as_deref()).unwrap_or_default();
-    let token = Secret::new(token)
+    let token = Secret::from_text(token, "token")
         .map_err(|reason| ExitReason(78, format!("MASSIVE_PROXY_TOKEN: {reason}")))?;
     let vendor = simulator::SimulatorSettings {
         values: true,
@@ -353,6 +358,7 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
     let listener = bind(listen.map_or_else(usual, Ok)?, &Limits::default()).await?;
     let address = listener.local_addr().map_err(ExitReason::other)?;
     say(&how_to_join(address, fresh.as_deref()))?;
+    let _announcement = Announcement::start(address, false);
     let mut losses = signal(SignalKind::user_defined1()).map_err(ExitReason::other)?;
     let lose = async {
         // SIGUSR1 breaks the vendor connection once, so that the user can observe the displays
@@ -382,7 +388,7 @@ fn how_to_join(address: SocketAddr, token: Option<&str>) -> String {
         "Simulated prices, listening on {address} (press Ctrl-C to stop)
 The token: {token}
 
-A display on this machine (on another machine, replace {host} by the address of this machine):
+A display on this machine (on another machine, replace {host} by hub.local):
   printf '[hub]\\nurl = \"ws://{near}\"\\n[panel]\\nkind = \"terminal\"\\n' > ticker.toml
   MASSIVE_PROXY_TOKEN=TOKEN deskticker run --config ticker.toml
 

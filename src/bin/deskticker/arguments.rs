@@ -19,6 +19,7 @@ Commands:
   say       show a word on the panel instead of prices, then end; the word stays on the panel, so
             no other deskticker may run at the same time
   doctor    check the board, the panel, the network and the hub, and print a remedy for each failure
+  phone     on the card image: without a network, open a Wi-Fi network for the set-up by phone
 
 Options for demo:
       --panel KIND     terminal (default), png, or oled for a display on the I2C bus
@@ -36,7 +37,7 @@ Options for run:
                        wrong configuration, the ticker uses this copy, or shows the error if there
                        is no copy
 
-Options for check:
+Options for check and phone:
       --config FILE    the configuration, as for run
 
 Options for snapshot:
@@ -79,10 +80,11 @@ pub(super) enum Command {
     Snapshot,
     Say,
     Doctor,
+    Phone,
 }
 
 /// The commands by name, and the options that each command accepts.
-const COMMANDS: [(&str, Command, &str); 7] = [
+const COMMANDS: [(&str, Command, &str); 8] = [
     ("run", Command::Run, "config last-good"),
     ("check", Command::Check, "config"),
     ("say", Command::Say, "config after-stop last-good"),
@@ -94,6 +96,7 @@ const COMMANDS: [(&str, Command, &str); 7] = [
     ("boards", Command::Boards, ""),
     ("snapshot", Command::Snapshot, "output config demo seconds"),
     ("doctor", Command::Doctor, "config json bundle"),
+    ("phone", Command::Phone, "config"),
 ];
 
 /// The parsed command line: a command, and the values of all options.
@@ -174,7 +177,8 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
     let name = command.as_deref().unwrap_or("run");
     let Some((_, command, allowed)) = COMMANDS.iter().find(|(known, ..)| *known == name) else {
         return Err(format!(
-            "unknown command {name:?}; expected demo, run, check, snapshot, boards, say or doctor"
+            "unknown command {name:?}; expected demo, run, check, snapshot, boards, say, \
+             doctor or phone"
         )
         .into());
     };

@@ -31,7 +31,7 @@ PROVEN = 11
 
 # The greatest work of the emulator from user space to the first picture, as a share of its work for the
 # start of the kernel.
-FIRST_PICTURE = 0.5
+FIRST_PICTURE = 0.15
 
 # Symbols of three clusters; each cluster has its own connection.
 MANY = '["SPX", "VIX", "SPY", "NVDA", "O:SPY261218C00650000"]'

@@ -21,7 +21,7 @@ BOOT = (4, 128)
 ADDRESS = 0x3C
 # The greatest work of the emulator from user space to the first picture, as a share of its work for the
 # start of the kernel.
-FIRST_PICTURE = 0.5
+FIRST_PICTURE = 0.4
 
 
 def check(holds, what):

@@ -34,14 +34,18 @@ def section(program, wanted):
 def main():
     program, sbom = sys.argv[1:]
     audit = json.loads(zlib.decompress(section(program, b".dep-v0")))
-    kinds = [(crate.get("kind", "runtime"), crate["name"], crate["version"]) for crate in audit["packages"]]
-    inside = {(name, version) for kind, name, version in kinds if kind == "runtime"}
+    # The root is the program itself, which the SBOM describes under its own name.
+    crates = [crate for crate in audit["packages"] if not crate.get("root")]
+    crates = [crate for crate in crates if crate.get("kind", "runtime") == "runtime"]
+    inside = {(crate["name"], crate["version"]) for crate in crates}
     with open(sbom) as file:
         bill = json.load(file)
     if bill["bomFormat"] != "CycloneDX":
         sys.exit(f"{sbom} is no SBOM of CycloneDX")
-    components = bill["components"] + [bill["metadata"]["component"]]
-    missing = inside - {(component["name"], component["version"]) for component in components}
+    described = bill["metadata"]["component"]["name"]
+    if described != program.rsplit("/", 1)[1]:
+        sys.exit(f"{sbom} describes {described}")
+    missing = inside - {(component["name"], component["version"]) for component in bill["components"]}
     # The programs have some sixty crates.
     if len(inside) < 30 or missing:
         sys.exit(f"{sbom} lacks {sorted(missing)} of the {len(inside)} crates in {program}")

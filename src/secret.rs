@@ -20,6 +20,9 @@ const NAMES: [(&str, &str); 4] = [
     ("massive_api_key", "key"),
 ];
 
+/// The directory from which the systemd units load their credentials.
+pub const UNIT_SECRETS: &str = "/etc/deskticker";
+
 /// A token or API key. `Debug` never prints its value, so a log cannot contain it by accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -142,6 +145,9 @@ impl fmt::Debug for Secret {
 pub struct Environment {
     /// `CREDENTIALS_DIRECTORY`: the directory in which systemd stores credentials.
     pub credentials: Option<PathBuf>,
+    /// The directory of the files that the systemd unit loads as credentials. A user who starts the
+    /// program by hand has no credential from systemd, but may have permission to read these files.
+    pub unit_secrets: Option<PathBuf>,
     /// `MASSIVE_PROXY_TOKEN`: the token for a hub.
     pub token: Option<String>,
     /// `MASSIVE_API_KEY`: the API key for the vendor.
@@ -155,6 +161,7 @@ impl fmt::Debug for Environment {
         let hidden = |secret: &Option<String>| secret.as_ref().map(|_| Secret(String::new()));
         f.debug_struct("Environment")
             .field("credentials", &self.credentials)
+            .field("unit_secrets", &self.unit_secrets)
             .field("token", &hidden(&self.token))
             .field("key", &hidden(&self.key))
             .field("board", &self.board.name)
@@ -163,19 +170,42 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// Reads the environment of this process.
+    /// Reads the environment of this process. The result has no `unit_secrets`.
     pub fn from_process() -> Self {
         Self {
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            unit_secrets: None,
             token: std::env::var("MASSIVE_PROXY_TOKEN").ok(),
             key: std::env::var("MASSIVE_API_KEY").ok(),
             board: Board::for_machine(&board::MODEL),
         }
     }
+
+    /// Returns the credential of this name. A blank credential counts as missing: the systemd units
+    /// of this project provide a blank credential as a default, because systemd does not start a
+    /// service without its credential, and the display could then not show the problem.
+    pub(crate) fn credential(&self, name: &str) -> Option<PathBuf> {
+        self.credentials
+            .as_deref()
+            .and_then(|folder| written(folder, name))
+    }
+
+    /// Returns the file that the systemd unit would load as the credential of this name. A process
+    /// with credentials has none, because its user cannot read such a file.
+    pub(crate) fn unit_secret(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.unit_secrets.as_deref();
+        let folder = folder.filter(|_| self.credentials.is_none());
+        folder.and_then(|folder| written(folder, name))
+    }
+}
+
+/// Returns the path of this file, if the file exists and is not blank.
+fn written(folder: &Path, name: &str) -> Option<PathBuf> {
+    Some(folder.join(name)).filter(|path| path.exists() && !is_blank(path))
 }
 
 /// Returns true if the file is readable and contains only white space.
-pub(crate) fn is_blank(path: &Path) -> bool {
+fn is_blank(path: &Path) -> bool {
     std::fs::read(path).is_ok_and(|bytes| bytes.trim_ascii().is_empty())
 }
 

@@ -694,9 +694,13 @@ fn the_panel_settings_of_an_otherwise_wrong_file_are_readable() {
 }
 
 #[test]
-fn the_installed_sample_sets_nothing_and_its_examples_are_valid() {
+fn the_installed_sample_needs_only_the_token_and_its_examples_are_valid() {
     let sample = include_str!("../systemd/deb/deskticker.toml");
-    refused(sample, "", &["the source of the prices is missing"]);
+    let as_installed = parse(sample).unwrap();
+    assert_eq!(
+        as_installed.source.endpoint.to_string(),
+        "ws://hub.local:3000"
+    );
     let shown = |without: &str| {
         let blocks = sample
             .split("\n\n")
@@ -723,7 +727,7 @@ fn the_installed_sample_sets_nothing_and_its_examples_are_valid() {
     assert_eq!(hub.settings.brightness, usual.settings.brightness);
     assert_eq!(hub.settings.format, usual.settings.format);
     assert_eq!(
-        shown("#[hub]").unwrap().source.provider,
+        shown("\n[hub]\n").unwrap().source.provider,
         FeedProvider::Vendor
     );
 }

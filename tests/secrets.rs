@@ -274,6 +274,41 @@ fn the_token_file_precedes_systemd_and_systemd_precedes_the_environment() {
 }
 
 #[test]
+fn a_user_finds_the_token_where_the_systemd_unit_finds_it() {
+    let directory = directory("by-hand");
+    let config = directory.join("desk.toml");
+    write(&config, "[hub]\nurl = \"ws://hub:3000\"\n", 0o644);
+    let unit = directory.join("etc");
+    std::fs::create_dir(&unit).unwrap();
+    let by_hand = Environment {
+        unit_secrets: Some(unit.clone()),
+        ..Environment::default()
+    };
+    let missing = load(&config, &by_hand).unwrap_err();
+    assert!(missing.contains("there is no token"), "{missing}");
+    write(&unit.join("token"), "of-the-unit\n", 0o600);
+    assert_eq!(load(&config, &by_hand), Ok("of-the-unit".into()));
+    // The environment variable precedes the file of the unit.
+    let with_variable = Environment {
+        token: Some("of-the-variable".into()),
+        ..by_hand.clone()
+    };
+    assert_eq!(load(&config, &with_variable), Ok("of-the-variable".into()));
+    // A service uses only its credentials, and its user cannot read the file of the unit.
+    let service = Environment {
+        credentials: Some(directory.join("no-credentials")),
+        ..by_hand.clone()
+    };
+    assert_eq!(load(&config, &service), Err(missing));
+    // A file without a valid token is an error that names the file and the remedy.
+    write(&unit.join("token"), "two words", 0o600);
+    let error = load(&config, &by_hand).unwrap_err();
+    for part in ["etc/token: expected one token", "sudo"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
 fn the_error_for_a_missing_token_names_all_places() {
     let directory = directory("nowhere");
     let config = directory.join("desk.toml");

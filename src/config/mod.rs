@@ -33,8 +33,8 @@ use pages::{PagesTable, WatchlistEntry};
 use panel::PanelTable;
 pub use panel::{PanelConfig, PanelKind};
 use settings::TickerSettings;
-pub(crate) use source::secret_names;
 use source::{HubTable, MassiveTable, SourceConfig};
+pub(crate) use source::{secret_names, secret_source};
 pub use toml_reader::ConfigError;
 pub(crate) use toml_reader::{ConfigReader, number, secret_file};
 

@@ -2,7 +2,7 @@
 //! of the source.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -11,7 +11,7 @@ use super::toml_reader::{NO_PATH, secret_file};
 use super::{ConfigError, ConfigReader, MASSIVE};
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
-use crate::secret::{Environment, Secret, is_blank, read_secret};
+use crate::secret::{Environment, Secret, UNIT_SECRETS, read_secret};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +47,30 @@ pub(crate) const fn secret_names(provider: FeedProvider) -> (&'static str, &'sta
         FeedProvider::Hub => ("token", "MASSIVE_PROXY_TOKEN"),
         FeedProvider::Vendor => ("key", "MASSIVE_API_KEY"),
     }
+}
+
+/// Returns the value of the environment variable for the secret of a source.
+fn secret_variable(provider: FeedProvider, environment: &Environment) -> Option<&str> {
+    match provider {
+        FeedProvider::Hub => environment.token.as_deref(),
+        FeedProvider::Vendor => environment.key.as_deref(),
+    }
+}
+
+/// Returns the file that contains the secret of a source; `named` is the file in the configuration.
+/// Without a result, the secret is in the environment variable.
+pub(crate) fn secret_source(
+    provider: FeedProvider,
+    named: Option<&Path>,
+    environment: &Environment,
+) -> Option<PathBuf> {
+    let (name, _) = secret_names(provider);
+    let file = named.map(Path::to_owned);
+    let file = file.or_else(|| environment.credential(name));
+    file.or_else(|| match secret_variable(provider, environment) {
+        Some(_) => None,
+        None => environment.unit_secret(name),
+    })
 }
 
 impl ConfigReader<'_> {
@@ -102,8 +126,8 @@ impl ConfigReader<'_> {
         }
     }
 
-    /// Reads the secret from the first place that has one: the named file, a systemd credential, or
-    /// the environment variable. The error for a missing secret points to the position `table`.
+    /// Reads the secret from the first place that has one: the named file, a systemd credential, the
+    /// environment variable, or the file of the systemd unit. The error for a missing secret points to the position `table`.
     pub(crate) fn secret(
         &self,
         provider: FeedProvider,
@@ -119,7 +143,7 @@ impl ConfigReader<'_> {
                     format!(
                         "there is no {name}; expected {name}_file = \"/path\" in this table, a \
                          systemd credential with the name {name} (the service reads \
-                         /etc/deskticker/{name} at its start), or the environment variable \
+                         {UNIT_SECRETS}/{name} at its start), or the environment variable \
                          {variable}"
                     ),
                 )
@@ -149,24 +173,25 @@ impl ConfigReader<'_> {
                 }
             });
         }
-        let credential = environment.credentials.as_ref();
-        let credential = credential.map(|directory| directory.join(name));
-        // A blank credential counts as missing. Our systemd units provide a blank credential as a
-        // default, because systemd does not start a service without its credential, and the display
-        // could then not show the problem.
-        if let Some(path) = credential.filter(|path| path.exists() && !is_blank(path)) {
+        if let Some(path) = environment.credential(name) {
             return read_secret(&path, name).map(Some).map_err(|reason| {
                 self.error(None, format!("credential {}: {reason}", path.display()))
             });
         }
-        let value = match provider {
-            FeedProvider::Hub => &environment.token,
-            FeedProvider::Vendor => &environment.key,
+        if let Some(value) = secret_variable(provider, environment) {
+            let secret = Secret::from_text(value, name).map(Some);
+            return secret.map_err(|reason| self.error(None, format!("{variable}: {reason}")));
+        }
+        let Some(path) = environment.unit_secret(name) else {
+            return Ok(None);
         };
-        let secret = value
-            .as_deref()
-            .map(|text| Secret::from_text(text, name))
-            .transpose();
-        secret.map_err(|reason| self.error(None, format!("{variable}: {reason}")))
+        read_secret(&path, name).map(Some).map_err(|reason| {
+            let message = format!(
+                "{}: {reason}; the service reads this file as root: run this command with sudo, or \
+                 write the {name} to the file again",
+                path.display()
+            );
+            self.error(None, message)
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{Finding, network};
-use crate::config::{Config, ConfigError, secret_names};
+use crate::config::{Config, ConfigError, secret_names, secret_source};
 use crate::secret::Environment;
 
 pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
@@ -25,11 +25,13 @@ pub(super) fn wrong(error: &ConfigError) -> Finding {
 /// Reports the source of the token or key. A loaded configuration always has a secret, so this
 /// function does not handle a missing secret.
 pub(super) fn token(config: &Config, environment: &Environment) -> Finding {
-    let (name, variable) = secret_names(config.source.provider);
-    let credential = environment.credentials.as_ref();
-    let credential = credential.map(|folder| folder.join(name));
-    let credential = credential.filter(|path| path.exists());
-    let Some(path) = config.secret_file.clone().or(credential) else {
+    let (_, variable) = secret_names(config.source.provider);
+    let file = secret_source(
+        config.source.provider,
+        config.secret_file.as_deref(),
+        environment,
+    );
+    let Some(path) = file else {
         return Finding::ok("token", format!("from the variable {variable}"));
     };
     let found = format!("from {}", path.display());

@@ -25,7 +25,7 @@ use crate::config::{Config, PanelConfig, PanelKind};
 use crate::market::Calendar;
 use crate::net::connector::Connector;
 use crate::net::source::FeedProvider;
-use crate::secret::Environment;
+use crate::secret::{Environment, UNIT_SECRETS};
 use crate::time::Clock;
 pub use bundle::{Bundle, redacted};
 pub use finding::{CheckState, Finding};
@@ -113,13 +113,8 @@ async fn run_all<'a>(
     sink: &'a mut dyn FnMut(&Finding),
 ) -> CheckReport<'a> {
     let mut environment = context.environment.clone();
-    let mut config = Config::load(context.file, &environment);
-    if config.is_err() && environment.credentials.is_none() {
-        // The systemd unit loads its credential from this directory. A user who runs the doctor by
-        // hand has no credential from systemd, but may have permission to read the source file.
-        environment.credentials = Some(context.root.join("etc/deskticker"));
-        config = Config::load(context.file, &environment);
-    }
+    environment.unit_secrets = Some(context.root.join(UNIT_SECRETS.trim_start_matches('/')));
+    let config = Config::load(context.file, &environment);
     let config = config.and_then(|config| Ok((config.connector()?, config)));
     let mut examination = CheckReport {
         findings: Vec::new(),

@@ -65,6 +65,7 @@ def life(machine):
     enabled = machine.run("systemctl", "is-enabled", "deskticker", "deskticker-hub", check=False)
     check(enabled.split() == ["enabled", "disabled"], f"after the installation: {enabled}")
     check(packages.show("deskticker", "ActiveState") != ["inactive"], "the display was not started")
+    check(packages.show("deskticker-hub", "ActiveState") == ["inactive"], "a hub without a key was started")
 
     # These steps follow the README for both packages; the first token is added before the hub has
     # ever run.
@@ -81,6 +82,11 @@ def life(machine):
     later = machine.run("sh", "-c", "deskticker-hub token add hallway 2>/dev/null").strip()
     wait("one from after it is, too", lambda: "200" in packages.answer(later))
     check("403" in packages.answer("0" * 43), "a token that nobody was given is let in")
+    said = machine.run("deskticker", "check")
+    check(said.startswith("ok: "), f"check on a correct installation: {said}")
+    machine.run("deskticker", "snapshot", "--output", "/root/screen.png", "--seconds", "3")
+    machine.run("rm", "/root/screen.png")
+    print("check and snapshot find the token of the service", flush=True)
     print("installed; tokens given before and after the hub's first start are good", flush=True)
 
     pids = {unit: packages.show(unit, "MainPID") for unit in ("deskticker", "deskticker-hub")}

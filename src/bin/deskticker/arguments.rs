@@ -63,8 +63,9 @@ Options for doctor:
   -V, --version        print the version
 
 The token of the hub comes from the file token_file of the configuration, from the systemd
-credential \"token\", or from MASSIVE_PROXY_TOKEN; no option accepts a token. RUST_LOG=debug logs
-more details. A change of the configuration takes effect within seconds, or immediately on SIGHUP.
+credential \"token\", from MASSIVE_PROXY_TOKEN, or from /etc/deskticker/token, which only root can
+read; no option accepts a token. RUST_LOG=debug logs more details. A change of the configuration
+takes effect within seconds, or immediately on SIGHUP.
 Exit codes: 0 normal end, 1 failure, 64 wrong arguments, 78 wrong configuration.
 ";
 

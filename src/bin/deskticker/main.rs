@@ -21,7 +21,7 @@ use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
 use deskticker::phone::{self, PhoneSetup};
 use deskticker::render::{self, Size};
-use deskticker::secret::Environment;
+use deskticker::secret::{Environment, UNIT_SECRETS};
 use deskticker::systemd::Supervisor;
 use deskticker::ticker::app::{self, Files, LoadedConfig, StopNotice, TickerApp};
 use deskticker::ticker::event_loop::{self, ControlMessage, RunUntil};
@@ -117,7 +117,7 @@ async fn run(options: Options) -> Result<(), ExitReason> {
             last_good: options.last_good,
             fault: std::env::var_os("DESKTICKER_FAULT_FILE").map(PathBuf::from),
         },
-        environment: Environment::from_process(),
+        environment: environment(),
         clock: Clock::system(),
         supervisor: Supervisor::from_process(),
         state: state_file(),
@@ -131,6 +131,15 @@ async fn run(options: Options) -> Result<(), ExitReason> {
         app::TickerError::Config(error) => ExitReason::config(error),
         app::TickerError::Other(message) => ExitReason::other(message),
     })
+}
+
+/// The environment of this process. A command that a user starts finds the secret where the systemd
+/// unit finds it.
+fn environment() -> Environment {
+    Environment {
+        unit_secrets: Some(UNIT_SECRETS.into()),
+        ..Environment::from_process()
+    }
 }
 
 /// The file for the panel state, in the directory that systemd provides while the service runs
@@ -169,7 +178,7 @@ fn check(path: &Path) -> Result<(), ExitReason> {
 }
 
 fn load(path: &Path) -> Result<LoadedConfig, ExitReason> {
-    LoadedConfig::load(path, &Environment::from_process()).map_err(ExitReason::config)
+    LoadedConfig::load(path, &environment()).map_err(ExitReason::config)
 }
 
 async fn demo(options: Options) -> Result<(), ExitReason> {
@@ -217,7 +226,7 @@ async fn snapshot(options: Options) -> Result<(), ExitReason> {
 
 /// Shows a message on the panel while the machine starts, or after the ticker has ended.
 fn say(options: Options) -> Result<(), ExitReason> {
-    let environment = Environment::from_process();
+    let environment = environment();
     let mut words = options.words.into_iter();
     let words = [(); 2].map(|()| words.next().unwrap_or_default());
     if options.after_stop {
@@ -291,7 +300,7 @@ async fn examine(options: Options) -> Result<(), ExitReason> {
     let context = doctor::CheckContext {
         root: Path::new("/"),
         file,
-        environment: &Environment::from_process(),
+        environment: &environment(),
         clock: Clock::system(),
         calendar: Calendar::us(),
         time_limit: DOCTOR_TIME_LIMIT,

@@ -153,19 +153,6 @@ fn a_configuration_fault_is_reported_before_a_setup_fault() {
     fixture.write("desk.toml", "watchlist = [");
     assert!(fixture.look(2).is_none());
     assert!(fixture.fault(4).starts_with("desk.toml:1: "));
-    // The phone can correct each of these faults, so its words come first.
-    fixture.write(
-        "error",
-        "phone: join the Wi-Fi desk qr: WIFI:T:WPA;S:desk;P:12345678;;",
-    );
-    let update = fixture.look(5).unwrap().fault.unwrap();
-    assert_eq!(
-        (&*update.title, &*update.text),
-        ("PHONE", "join the Wi-Fi desk")
-    );
-    assert_eq!(update.qr.as_deref(), Some("WIFI:T:WPA;S:desk;P:12345678;;"));
-    fixture.write("error", "wifi.txt:2: expected psk");
-    assert!(fixture.fault(6).starts_with("desk.toml:1: "));
     fixture.write("desk.toml", TEXT);
     assert!(fixture.look(6).is_none());
     let update = fixture.look(8).unwrap();

@@ -460,10 +460,5 @@ fn every_notice_page_matches_its_golden_picture() {
     ] {
         album.add(name, view(PageView::Notice { title, text }));
     }
-    let text = "join the Wi-Fi ticker-1a2b with the code 12345678, then open 10.42.0.1";
-    let qr = "WIFI:T:WPA;S:ticker-1a2b;P:12345678;;";
-    album.add("phone", view(PageView::Join { text, qr }));
-    let text = "no connection. Again: Wi-Fi ticker-1a2b, code 12345678, 10.42.0.1";
-    album.add("phone, again", view(PageView::Join { text, qr }));
     album.check();
 }

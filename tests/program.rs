@@ -37,7 +37,6 @@ fn help_names_every_command_and_its_purpose() {
             "  snapshot ",
             "  boards ",
             "  doctor ",
-            "  phone ",
             "  check ",
             "  say ",
             "      --last-good ",

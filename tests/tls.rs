@@ -154,10 +154,7 @@ fn a_server_without_tls_is_an_error_at_once() {
     let connector = Connector::new(None).unwrap();
     let place = endpoint("127.0.0.1", simulator.value.address());
     let outcome = attempt(&connector, &place).unwrap_err();
-    assert!(
-        matches!(outcome, Failure::Tls | Failure::Lost),
-        "{outcome:?}"
-    );
+    assert_eq!(outcome, Failure::PlainPort);
 }
 
 #[test]

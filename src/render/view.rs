@@ -46,13 +46,6 @@ pub enum PageView<'a> {
         /// The full text. A layout shows as much of the text as fits.
         text: &'a str,
     },
-    /// The words of the set-up by phone.
-    Join {
-        /// The name and the code of the network, and the address of the page.
-        text: &'a str,
-        /// The content of the QR code, with which a phone joins the network.
-        qr: &'a str,
-    },
     /// The watchlist is empty.
     Empty,
 }

@@ -34,24 +34,6 @@ pub struct ConfigProblem {
     pub title: String,
     /// The complete message; for a configuration error with file and line.
     pub text: String,
-    /// The content of a QR code that is shown beside the message.
-    pub qr: Option<String>,
-}
-
-impl ConfigProblem {
-    /// Returns the page that shows this problem.
-    pub fn page(&self) -> PageView<'_> {
-        match &self.qr {
-            Some(qr) => PageView::Join {
-                text: &self.text,
-                qr,
-            },
-            None => PageView::Notice {
-                title: &self.title,
-                text: &self.text,
-            },
-        }
-    }
 }
 
 /// The ticker state: the data of all instruments, the settings, and the frame that shows them.
@@ -195,7 +177,10 @@ impl TickerState {
         let page = match (page_spec, &self.fault) {
             // The text of the problem alternates with the prices.
             (_, Some(fault)) if alert.is_none() && self.shows_problem_now(now.monotonic) => {
-                fault.page()
+                PageView::Notice {
+                    title: &fault.title,
+                    text: &fault.text,
+                }
             }
             (Some(PageSpec::Link), _) => {
                 let clock = self.time.fault(now.monotonic);

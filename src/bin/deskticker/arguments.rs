@@ -19,7 +19,6 @@ Commands:
   say       show a word on the panel instead of prices, then end; the word stays on the panel, so
             no other deskticker may run at the same time
   doctor    check the board, the panel, the network and the hub, and print a remedy for each failure
-  phone     on the card image: without a network, open a Wi-Fi network for the set-up by phone
 
 Options for demo:
       --panel KIND     terminal (default), png, or oled for a display on the I2C bus
@@ -37,7 +36,7 @@ Options for run:
                        wrong configuration, the ticker uses this copy, or shows the error if there
                        is no copy
 
-Options for check and phone:
+Options for check:
       --config FILE    the configuration, as for run
 
 Options for snapshot:
@@ -81,11 +80,10 @@ pub(super) enum Command {
     Snapshot,
     Say,
     Doctor,
-    Phone,
 }
 
 /// The commands by name, and the options that each command accepts.
-const COMMANDS: [(&str, Command, &str); 8] = [
+const COMMANDS: [(&str, Command, &str); 7] = [
     ("run", Command::Run, "config last-good"),
     ("check", Command::Check, "config"),
     ("say", Command::Say, "config after-stop last-good"),
@@ -97,7 +95,6 @@ const COMMANDS: [(&str, Command, &str); 8] = [
     ("boards", Command::Boards, ""),
     ("snapshot", Command::Snapshot, "output config demo seconds"),
     ("doctor", Command::Doctor, "config json bundle"),
-    ("phone", Command::Phone, "config"),
 ];
 
 /// The parsed command line: a command, and the values of all options.
@@ -178,8 +175,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
     let name = command.as_deref().unwrap_or("run");
     let Some((_, command, allowed)) = COMMANDS.iter().find(|(known, ..)| *known == name) else {
         return Err(format!(
-            "unknown command {name:?}; expected demo, run, check, snapshot, boards, say, \
-             doctor or phone"
+            "unknown command {name:?}; expected demo, run, check, snapshot, boards, say or doctor"
         )
         .into());
     };

@@ -7,7 +7,6 @@ mod arguments;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +18,6 @@ use deskticker::display::{self, FinalPicture, Mailbox, Oled, PanelLight};
 use deskticker::doctor;
 use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
-use deskticker::phone::{self, PhoneSetup};
 use deskticker::render::{self, Size};
 use deskticker::secret::{Environment, UNIT_SECRETS};
 use deskticker::systemd::Supervisor;
@@ -83,7 +81,7 @@ fn perform(options: Options) -> Result<(), ExitReason> {
         Command::Demo if options.panel.kind == PanelKind::Terminal => "off",
         // The findings of the doctor already contain the information of the log.
         Command::Doctor => "off",
-        Command::Run | Command::Phone => "info",
+        Command::Run => "info",
         Command::Demo | Command::Check | Command::Snapshot | Command::Say => "warn",
     };
     let journal = LogWriter::to_stderr(level).map_err(ExitReason::other)?;
@@ -100,7 +98,6 @@ fn perform(options: Options) -> Result<(), ExitReason> {
             Command::Snapshot => snapshot(options).await,
             Command::Say => say(options),
             Command::Doctor => examine(options).await,
-            Command::Phone => phone(options).await,
         }
     });
     // A DNS request without a response must not delay the exit.
@@ -257,27 +254,6 @@ fn say(options: Options) -> Result<(), ExitReason> {
     let (bus, address) = (panel.oled.bus.clone(), panel.oled.address);
     let shown = Oled::linux(panel.oled).leave(&frame, PanelLight::default());
     shown.map_err(|fault| ExitReason::other(fault.advice(&bus, address)))
-}
-
-/// Runs the set-up by phone with the files and the addresses of the card image (boards/root).
-async fn phone(options: Options) -> Result<(), ExitReason> {
-    let own = IpAddr::from([10, 42, 0, 1]);
-    let address = std::fs::read_to_string("/sys/class/net/wlan0/address").unwrap_or_default();
-    let id: String = address.split(':').skip(4).map(str::trim).collect();
-    let setup = PhoneSetup {
-        tool: "/usr/lib/deskticker/phone".into(),
-        folder: "/run/deskticker-phone".into(),
-        config: options.config,
-        words: "/run/deskticker-import/fault".into(),
-        name: format!("ticker-{id}"),
-        page: (own, 80).into(),
-        names: (own, 53).into(),
-        access: Box::new(move || phone::access(own, Path::new("/kept/iwd"))),
-        clock: Clock::system(),
-    };
-    let (stop, stops) = mpsc::channel(1);
-    on_signals(&stop, &ENDING, ())?;
-    setup.run(stops).await.map_err(ExitReason::other)
 }
 
 /// The longest wait of the doctor for values. The VIX is published every 15 s.

@@ -2,8 +2,6 @@
 //! and notices for a picture that is no longer updated. This module never judges a price.
 
 use super::header;
-use qrcodegen::{QrCode, QrCodeEcc};
-
 use crate::render::font::{BADGE, TEXT, WORD};
 use crate::render::parts::{alert, name};
 use crate::render::row::GAP;
@@ -36,47 +34,13 @@ pub(crate) fn page(view: &View<'_>, title: &str, text: &str, frame: &mut Frame) 
                 (0, line.right - GAP)
             };
             WORD.write(frame, 0, first, &name::cut(&WORD, title, room));
-            paragraph(frame, text, first + 2..8, 0, WIDTH);
+            paragraph(frame, text, first + 2..8, WIDTH);
         }
         Size::Short => {
             BADGE.write(frame, 0, 0, &name::cut(&BADGE, title, WIDTH - 1));
-            paragraph(frame, text, 1..if alerted { 3 } else { 4 }, 0, line.right);
+            paragraph(frame, text, 1..if alerted { 3 } else { 4 }, line.right);
         }
     }
-}
-
-/// Draws the page of the set-up by phone: a QR code at the left, and the text at the right. A low
-/// panel has no space for a QR code with dots that a phone can recognise, so it shows the text alone.
-pub(crate) fn join(view: &View<'_>, text: &str, qr: &str, frame: &mut Frame) {
-    let code = QrCode::encode_text(qr, QrCodeEcc::Low).ok();
-    let side = Size::Tall.height();
-    let code = code.filter(|code| frame.size() == Size::Tall && modules(code) + 2 <= side);
-    let Some(code) = code else {
-        return page(view, "PHONE", text, frame);
-    };
-    let scale = side / (modules(&code) + 2);
-    let margin = (side - scale * modules(&code)) / 2;
-    // The ground of the code is lit, because phones expect dark modules. Outside the code, every
-    // module is light.
-    let module = |place: usize| i32::try_from(place / scale).unwrap_or(-1);
-    let lit = |x: usize, y: usize| match (x.checked_sub(margin), y.checked_sub(margin)) {
-        (Some(x), Some(y)) => !code.get_module(module(x), module(y)),
-        _ => true,
-    };
-    for (place, byte) in frame.as_bytes_mut().iter_mut().enumerate() {
-        let (page, x) = (place / WIDTH, place % WIDTH);
-        if x < side {
-            *byte = (0..8)
-                .map(|bit| u8::from(lit(x, page * 8 + bit)) << bit)
-                .sum();
-        }
-    }
-    paragraph(frame, text, 0..8, side + GAP, WIDTH);
-}
-
-/// The number of modules in a row of a QR code.
-fn modules(code: &QrCode) -> usize {
-    usize::try_from(code.size()).unwrap_or(usize::MAX / 2)
 }
 
 /// Draws the page of an empty watchlist.
@@ -104,42 +68,36 @@ pub(crate) fn empty(view: &View<'_>, frame: &mut Frame) {
 
 /// Draws a text over several lines, with line breaks between words where possible. The last line is
 /// at most `last` columns wide. Two dots replace the text that does not fit.
-fn paragraph(
-    frame: &mut Frame,
-    text: &str,
-    pages: core::ops::Range<usize>,
-    left: usize,
-    last: usize,
-) {
+fn paragraph(frame: &mut Frame, text: &str, pages: core::ops::Range<usize>, last: usize) {
     let dots = TEXT.width("..");
     let mut words = text.split_whitespace().map(without_folders).peekable();
-    let (mut page, mut x) = (pages.start, left);
+    let (mut page, mut x) = (pages.start, 0);
     while let Some(mut word) = words.next() {
         loop {
             let final_line = page + 1 == pages.end;
             let end = if final_line { last } else { WIDTH };
             let more = final_line && words.peek().is_some();
             let room = if more { end - dots } else { end };
-            let start = if x == left { x } else { x + TEXT.width(" ") };
+            let start = if x == 0 { 0 } else { x + TEXT.width(" ") };
             if start + TEXT.width(word) <= room {
                 x = TEXT.write(frame, start, page, word);
                 break;
             }
             if final_line {
-                if x == left {
-                    let head = &word[..fitting(word, end - left - dots)];
-                    x = TEXT.write(frame, left, page, head);
+                if x == 0 {
+                    let head = &word[..fitting(word, end - dots)];
+                    x = TEXT.write(frame, 0, page, head);
                 }
                 TEXT.write(frame, x, page, "..");
                 return;
             }
-            if x == left {
+            if x == 0 {
                 // The word is too long for any line, so it is split.
-                let (head, tail) = word.split_at(fitting(word, room - left));
-                TEXT.write(frame, left, page, head);
+                let (head, tail) = word.split_at(fitting(word, room));
+                TEXT.write(frame, 0, page, head);
                 word = tail;
             }
-            (page, x) = (page + 1, left);
+            (page, x) = (page + 1, 0);
         }
     }
 }

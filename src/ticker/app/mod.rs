@@ -271,13 +271,10 @@ impl Running {
         loop {
             let fault = self.fault.as_ref();
             let view = View {
-                page: fault.map_or(
-                    PageView::Notice {
-                        title: "CONFIG",
-                        text: "",
-                    },
-                    ConfigProblem::page,
-                ),
+                page: PageView::Notice {
+                    title: fault.map_or("CONFIG", |fault| &fault.title),
+                    text: fault.map_or("", |fault| &fault.text),
+                },
                 time: None,
                 sign: LinkIcon::Down,
                 simulated: false,

@@ -14,8 +14,6 @@ use crate::time::Now;
 
 /// The maximum length of the setup report, in bytes: more than the display has space for.
 const LINE: u64 = 512;
-/// The title of the words of the set-up by phone.
-const PHONE: &str = "PHONE";
 
 /// The paths of the files of the application.
 #[derive(Clone, Debug)]
@@ -133,12 +131,9 @@ impl ConfigWatcher {
         Some(ConfigUpdate { loaded, fault })
     }
 
-    /// Returns the most important problem: the words of the set-up by phone, because the phone can
-    /// correct all other problems; then the configuration, then the setup.
+    /// Returns the most important problem: the configuration comes before the setup.
     fn fault(&self) -> Option<ConfigProblem> {
-        let phone = self.setup.as_ref().filter(|setup| setup.title == PHONE);
-        let problem = phone.or(self.wrong.as_ref());
-        problem.or(self.setup.as_ref()).cloned()
+        self.wrong.as_ref().or(self.setup.as_ref()).cloned()
     }
 
     fn seen(&self) -> FileStamps {
@@ -182,7 +177,6 @@ impl ConfigWatcher {
                 self.wrong = Some(ConfigProblem {
                     title: "CONFIG".to_owned(),
                     text: error.brief(),
-                    qr: None,
                 });
                 Err(error)
             }
@@ -191,21 +185,9 @@ impl ConfigWatcher {
 
     fn look_at_setup(&mut self) {
         let line = self.files.fault.as_deref().and_then(first_line);
-        let setup = line.map(|text| match text.strip_prefix("phone: ") {
-            Some(words) => {
-                // The content of the QR code is behind the words.
-                let (words, qr) = words.rsplit_once(" qr: ").unwrap_or((words, ""));
-                ConfigProblem {
-                    title: PHONE.to_owned(),
-                    text: words.to_owned(),
-                    qr: (!qr.is_empty()).then(|| qr.to_owned()),
-                }
-            }
-            None => ConfigProblem {
-                title: "SETUP".to_owned(),
-                text,
-                qr: None,
-            },
+        let setup = line.map(|text| ConfigProblem {
+            title: "SETUP".to_owned(),
+            text,
         });
         if setup != self.setup {
             match &setup {

@@ -77,13 +77,21 @@ impl AsOf {
     /// timestamp. `None` if the age is unknown: the value was not streamed, and the wall-clock time
     /// is unknown or there is no plausible timestamp.
     pub fn age(&self, now: Now) -> Option<Duration> {
-        let since = now.monotonic.since(self.received).saturating_add(self.age);
-        match self.stamp.zip(now.utc) {
+        let received = now.monotonic.as_millis();
+        let received = received.saturating_sub(self.received.as_millis());
+        let stamped = match self.stamp.zip(now.utc) {
             // A timestamp in the future contains no information about the age.
-            Some(_) if !self.heard && self.is_ahead(now) => None,
-            Some((stamp, utc)) => Some(utc.since(stamp).max(since)),
-            None => self.heard.then_some(since),
+            Some(_) if !self.heard && self.is_ahead(now) => return None,
+            Some((stamp, utc)) => u64::try_from(utc.millis_since(stamp)).unwrap_or(0),
+            None if self.heard => 0,
+            None => return None,
+        };
+        // This function runs several times for each value, and most values arrive without an age.
+        if self.age.is_zero() {
+            return Some(Duration::from_millis(received.max(stamped)));
         }
+        let received = Duration::from_millis(received).saturating_add(self.age);
+        Some(received.max(Duration::from_millis(stamped)))
     }
 
     /// Returns true if the age is known and at most `limit`.
@@ -205,8 +213,12 @@ impl Quote {
     /// limit. A delayed source can still send an old value, for example a value from yesterday.
     /// `None` if the age is unknown.
     pub fn counted_age(&self, now: Now) -> Option<Duration> {
+        let age = self.age(now)?;
+        if !self.delayed {
+            return Some(age);
+        }
         let since = now.monotonic.since(self.as_of.received);
-        Some(since.max(self.age(now)?.saturating_sub(self.delay())))
+        Some(since.max(age.saturating_sub(self.delay())))
     }
 
     /// Returns the age of the value at its receive time.

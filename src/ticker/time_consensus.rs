@@ -21,7 +21,7 @@ const SAME_DATE: i64 = 2_000;
 /// A clock fault is reported only after this duration, because a single timestamp can be wrong.
 const PERSISTS: Duration = Duration::from_secs(5);
 /// The interval between two checks for a clock fault.
-const JUDGE: Duration = Duration::from_secs(1);
+const JUDGE: Duration = Duration::from_secs(3);
 /// The maximum difference between two offsets that count as equal, in milliseconds.
 const SAME: i64 = 10;
 /// The length of a window of timestamps. The newest timestamps are those of the present window and

@@ -79,7 +79,8 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
         match error.reason {
             Failure::Path => {}
             Failure::Busy | Failure::Gateway | Failure::TlsRequired => verdict = error,
-            Failure::Filtered if verdict.reason == Failure::Path => verdict = error,
+            // The request has no token, so this refusal is not about the token.
+            Failure::Token if verdict.reason == Failure::Path => verdict = Failure::Filtered.into(),
             _ if verdict.reason == Failure::Path => verdict = Failure::Portal.into(),
             _ => {}
         }

@@ -126,7 +126,6 @@ pub fn refusal(status: StatusCode, headers: &HeaderMap, endpoint: &Endpoint) -> 
         Some(to.scheme_str() == Some("https") && to.host() == Some(&*endpoint.host))
     };
     match status.as_u16() {
-        401 | 403 if is("text/html") => Failure::Filtered,
         401 | 403 => Failure::Token,
         404 | 410 => Failure::Path,
         426 => Failure::UpgradeDropped,
@@ -180,7 +179,8 @@ mod tests {
         for (status, header, expected) in [
             (401, "", Failure::Token),
             (403, "Content-Type: application/json", Failure::Token),
-            (403, "Content-Type: text/html", Failure::Filtered),
+            // The library `ws` of Node refuses an upgrade with this content type.
+            (403, "Content-Type: text/html", Failure::Token),
             (404, "Content-Type: text/html", Failure::Path),
             (426, "Upgrade: websocket", Failure::UpgradeDropped),
             (429, "", Failure::Busy),

@@ -26,7 +26,7 @@ pub enum Failure {
     TlsRequired,
     /// The server refused the token (HTTP status 401 or 403).
     Token,
-    /// A server in front of the hub refused the request with a web page (HTTP status 401 or 403).
+    /// A server that is no hub refused a request without a token (HTTP status 401 or 403).
     Filtered,
     /// The server has no resource at this path (HTTP status 404 or 410).
     Path,

@@ -342,6 +342,9 @@ impl Client {
                 Some(status) => {
                     let mut refusal = ErrorResponse::new(None);
                     *refusal.status_mut() = status.try_into().unwrap();
+                    // The library `ws` of the real proxy adds this header.
+                    let html = "text/html".parse().unwrap();
+                    refusal.headers_mut().insert("Content-Type", html);
                     Err(refusal)
                 }
             }

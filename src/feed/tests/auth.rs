@@ -244,4 +244,7 @@ async fn a_server_that_is_no_hub_receives_no_token() {
     );
     double.behave(|_| (503, "<html>".into()));
     assert_eq!(double.get().await.0, Err(Failure::Gateway));
+    // The requests contain no token, so this server does not refuse a token.
+    double.behave(|_| (403, "<html>Log in</html>".into()));
+    assert_eq!(double.get().await.0, Err(Failure::Filtered));
 }

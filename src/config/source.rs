@@ -127,7 +127,8 @@ impl ConfigReader<'_> {
     }
 
     /// Reads the secret from the first place that has one: the named file, a systemd credential, the
-    /// environment variable, or the file of the systemd unit. The error for a missing secret points to the position `table`.
+    /// environment variable, or the file of the systemd unit. The error for a missing secret points
+    /// to the position `table`.
     pub(crate) fn secret(
         &self,
         provider: FeedProvider,

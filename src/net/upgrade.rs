@@ -1,5 +1,5 @@
-//! The WebSocket upgrade of a new connection (RFC 6455, section 4.1). This module opens no
-//! connection and never reads a frame.
+//! The WebSocket upgrade of a new connection (RFC 6455, section 4.1). This module never reads a
+//! frame.
 
 use futures_util::future::{Either, select};
 use http_body_util::Empty;
@@ -104,20 +104,22 @@ impl Connector {
 
 /// Returns true if the response accepts the upgrade for this key (RFC 6455, section 4.1).
 fn accepts(headers: &HeaderMap, key: &str) -> bool {
-    // `Connection` and `Upgrade` are lists of tokens; Apache sends `keep-alive, Upgrade`.
-    let contains = |name, token: &str| {
-        headers.get_all(name).iter().any(|value| {
-            let tokens = value.to_str().unwrap_or_default().split(',');
-            tokens
-                .map(str::trim)
-                .any(|other| other.eq_ignore_ascii_case(token))
-        })
-    };
-    contains(CONNECTION, "upgrade")
-        && contains(UPGRADE, "websocket")
+    // Apache sends `keep-alive, Upgrade`.
+    lists(headers, &CONNECTION, "upgrade")
+        && lists(headers, &UPGRADE, "websocket")
         && headers
             .get(SEC_WEBSOCKET_ACCEPT)
             .is_some_and(|accept| accept == &derive_accept_key(key.as_bytes()))
+}
+
+/// Returns true if a comma-separated header contains this word, in upper or lower case.
+pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|part| part.trim().eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

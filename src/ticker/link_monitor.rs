@@ -88,7 +88,8 @@ impl LinkMonitor {
         self.links[cluster as usize]
     }
 
-    /// Returns true if another connection of the same host is silent, or was silent a minute ago.
+    /// Returns true if another connection of the same host is silent, or was silent within the
+    /// last minute.
     /// This connection may then have lost its upstream too.
     pub(crate) fn is_suspect(&self, cluster: Cluster, now: Moment) -> bool {
         Cluster::ALL.into_iter().any(|other| {

@@ -13,8 +13,23 @@ CGROUPS = Path("/sys/fs/cgroup")
 NAME = f"deskticker-{secrets.token_hex(4)}"
 
 
+# A token that is valid only in the container.
+TOKEN = "a-token-for-this-container-only"
+BEGUN = time.monotonic()
+
+
 class Failed(Exception):
     """A property does not hold, or the test could not check it."""
+
+
+def proven(what):
+    """Prints that a property holds, and the time since the start."""
+    print(f"ok {time.monotonic() - BEGUN:6.1f} s  {what}", flush=True)
+
+
+def check(holds, what):
+    if not holds:
+        raise Failed(what)
 
 
 def wait(what, condition, seconds=30):

@@ -13,22 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import NAME, Failed, Machine, wait
+from machine import NAME, TOKEN, Machine, check, proven, wait
 
 ROOT = Path(__file__).resolve().parents[2]
-TOKEN = "a-token-for-this-container-only"
 # The interfaces of the container, and the network of each.
 LINKS = {"eth0": "10.9.0", "wlan0": "10.9.1"}
-BEGUN = time.monotonic()
-
-
-def proven(what):
-    print(f"ok {time.monotonic() - BEGUN:6.1f} s  {what}", flush=True)
-
-
-def check(holds, what):
-    if not holds:
-        raise Failed(what)
 
 
 def install(tree, binaries):

@@ -12,25 +12,14 @@ import time
 from pathlib import Path
 
 from held import MainThread, states
-from machine import Failed, Machine, wait
+from machine import BEGUN, TOKEN, Failed, Machine, check, proven, wait
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ["deskticker.service", "deskticker-hub.service"]
-TOKEN = "a-token-for-this-container-only"
 # The greatest exposure, in tenths, that `systemd-analyze security` may report for each unit.
 EXPOSURE = {"deskticker.service": 13, "deskticker-hub.service": 11}
 # The classes of devices that a configuration can name: panel.bus is an I2C bus (char-89).
 CLASSES = {"deskticker.service": {"char-i2c rw", "char-89 rw"}, "deskticker-hub.service": set()}
-BEGUN = time.monotonic()
-
-
-def proven(what):
-    print(f"ok {time.monotonic() - BEGUN:6.1f} s  {what}", flush=True)
-
-
-def check(holds, what):
-    if not holds:
-        raise Failed(what)
 
 
 def said_by(*command):

@@ -60,16 +60,6 @@ pub(crate) fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     bare(authority) == bare(host)
 }
 
-/// Returns true if a comma-separated header contains this word, in upper or lower case.
-pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|part| part.trim().eq_ignore_ascii_case(word))
-}
-
 /// Returns a parameter of the query, percent-decoded. A `+` does not become a space, because tokens
 /// in standard base64 contain `+`.
 pub(crate) fn parameter<B>(request: &Request<B>, name: &str) -> Option<String> {

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::limits::{ConnectionSlots, RateLimiter};
 use super::paths::{Route, method_name};
-use super::request::{lists, origin_allowed, origin_of, parameter, presented};
+use super::request::{origin_allowed, origin_of, parameter, presented};
 use super::response::{
     HttpResponse, RefusalReason, RefusedResponse, from_vendor, json_text, refuse, with,
 };
@@ -32,7 +32,7 @@ use crate::hub::rest::aggregates::{AggregatesRequest, BarCache};
 use crate::hub::rest::quotes::QuoteCache;
 use crate::hub::upstream::DENIED_FOR;
 use crate::market::{Calendar, Cluster};
-use crate::net::upgrade::HUB_HEADER;
+use crate::net::upgrade::{HUB_HEADER, lists};
 use crate::time::Clock;
 
 /// The maximum number of tickers in one quote request, equal to the vendor's limit for one snapshot

@@ -86,6 +86,8 @@ pub(crate) struct Moment {
     /// True if two time sources are right now, or the program can still use what they have
     /// reported.
     pub(crate) timed: bool,
+    /// True if the program may know the time, but the judge does not require it.
+    pub(crate) perhaps_timed: bool,
     /// True if the display's own clock is right.
     pub(crate) own: bool,
     /// True if the display's own clock is right and two time sources have been right for more than
@@ -441,6 +443,7 @@ impl Judge<'_> {
             (true, None) => value.at + allowed + short + self.moment.ahead,
             (true, _) => value.at + allowed + short,
             (false, Some((arrival, age))) => arrival - age + allowed,
+            (false, None) if self.moment.perhaps_timed => value.at + allowed + short,
             // A value from REST alone has no known age while the time is unknown.
             (false, None) => value.at,
         };

@@ -148,12 +148,16 @@ struct World<'a> {
     timed: Option<Ms>,
     /// True if two time sources were right at some time and no two wrong ones have agreed since.
     remembered: bool,
+    /// True if the program may know the time from the server's `Date` and the ends of bars.
+    perhaps_timed: bool,
     /// True if a bar of a share has arrived with a right timestamp.
     barred: bool,
     dated: Option<(Ms, bool)>,
     /// The last two streamed timestamps of each cluster: the receive time, and true if the timestamp
     /// was right.
     streamed: [[Option<(Ms, bool)>; 2]; 3],
+    /// The same with the ends of minute bars: the program may use them, too, but need not.
+    streamed_or_barred: [[Option<(Ms, bool)>; 2]; 3],
     disordered: Ms,
     broken_since: Option<Ms>,
     // The state of the REST client
@@ -262,9 +266,11 @@ impl<'a> World<'a> {
             real: [None; COUNT],
             timed: None,
             remembered: false,
+            perhaps_timed: false,
             barred: false,
             dated: None,
             streamed: Default::default(),
+            streamed_or_barred: Default::default(),
             disordered: 0,
             broken_since: None,
             poll_intervals: vec![None; COUNT],
@@ -1490,6 +1496,10 @@ impl<'a> World<'a> {
             let [last, before] = &mut self.streamed[cluster];
             *before = last.replace((self.now, right));
         }
+        if age.is_none() && told {
+            let [last, before] = &mut self.streamed_or_barred[cluster];
+            *before = last.replace((self.now, right));
+        }
         self.barred |= form == Form::Second && right && told;
         true
     }
@@ -1670,8 +1680,11 @@ impl<'a> World<'a> {
         let recent = |value: &Option<(Ms, bool)>| {
             value.is_some_and(|(at, right)| right && self.now - at < MINUTE)
         };
-        let mut streams = self.streamed.iter();
-        let stamps = streams.any(|values| values.iter().all(recent));
+        let two = |streams: &[[Option<(Ms, bool)>; 2]; 3]| {
+            let mut streams = streams.iter();
+            streams.any(|values| values.iter().all(recent))
+        };
+        let stamps = two(&self.streamed);
         let right = u8::from(own) + u8::from(date) + u8::from(stamps);
         let wrong = |fault: Option<&Fault>| fault.map(|fault| fault.size);
         let off = [
@@ -1686,6 +1699,7 @@ impl<'a> World<'a> {
         });
         // The program may still use what two time sources reported earlier.
         self.remembered = !conspired && (self.remembered || right >= 2 || date && self.barred);
+        self.perhaps_timed = !conspired && date && two(&self.streamed_or_barred);
         let lasting = self.timed.is_some() && !conspired && right >= 1;
         match right >= 2 || lasting {
             true => {
@@ -1706,6 +1720,7 @@ impl<'a> World<'a> {
         Moment {
             now: self.now,
             timed: self.timed.is_some() || self.remembered,
+            perhaps_timed: self.perhaps_timed,
             own: self.own() == Some(self.now),
             sure: self.own() == Some(self.now)
                 && self
@@ -1811,7 +1826,7 @@ impl<'a> World<'a> {
                 fault.what == what && behind && lasts.contains(&self.now)
             })
         };
-        let waits = [What::Stall, What::Stopped, What::Held];
+        let waits = [What::Stall, What::Stopped, What::Held, What::Late];
         let last_unstamped = on(What::NoStamp, self.scenario.kind.delay() + 75 * SECOND);
         let waited = last_unstamped && waits.iter().any(|what| on(*what, 35 * SECOND));
         let delay = self.scenario.kind.delay();
@@ -1899,7 +1914,12 @@ impl<'a> World<'a> {
                     // Values that were sent during the fault may be lost.
                     since = since.max(over);
                 }
-                let later = 12 * MINUTE + self.kind.delay();
+                // A value without a timestamp that comes just after the bell looks like one from
+                // outside the hours. The close returns 15 minutes after the last of those.
+                let later = match fault.what {
+                    What::NoStamp => 17 * MINUTE,
+                    _ => 12 * MINUTE,
+                } + self.kind.delay();
                 closed &= self.now > over.max(fault.until).saturating_add(later);
             }
             let habits = &scenario.habits;

@@ -10,9 +10,6 @@ use crate::net::failure::Failure;
 use crate::render::{ClockFault, LinkHop, LinkIcon, LinkReport, PriceSummary};
 use crate::time::{Moment, Now, Utc};
 
-/// The time for which the silence of one connection makes the other connections suspect.
-const SUSPECT_FOR: Duration = Duration::from_secs(60);
-
 /// The time window in which messages are counted.
 const WINDOW: Duration = Duration::from_secs(10);
 /// The link page appears only if a failure lasts at least this long.
@@ -29,8 +26,9 @@ const ANSWERED: Duration = Duration::from_secs(60);
 pub(crate) struct LinkMonitor {
     /// The status of each connection, in the order of [`Cluster::ALL`].
     links: [ConnectionStatus; Cluster::ALL.len()],
-    /// The last time at which each connection was silent.
-    silent: [Option<Moment>; Cluster::ALL.len()],
+    /// True for each connection that was already open when another connection became silent, and
+    /// that has delivered no message since.
+    suspect: [bool; Cluster::ALL.len()],
     /// The time of the last REST response.
     answered: Option<Moment>,
     /// True if the last report said that the prices are simulated.
@@ -58,7 +56,7 @@ impl LinkMonitor {
         };
         Self {
             links: [idle; Cluster::ALL.len()],
-            silent: [None; Cluster::ALL.len()],
+            suspect: [false; Cluster::ALL.len()],
             answered: None,
             simulated: false,
             hop: LinkHop::Hub,
@@ -72,11 +70,14 @@ impl LinkMonitor {
 
     /// Stores the new status of a connection.
     pub(crate) fn status(&mut self, cluster: Cluster, status: ConnectionStatus, now: Moment) {
-        let link = &mut self.links[cluster as usize];
-        if [link.phase, status.phase].contains(&ConnectionPhase::Silent) {
-            self.silent[cluster as usize] = Some(now);
+        let before = std::mem::replace(&mut self.links[cluster as usize], status);
+        let is_new = before.connections != status.connections;
+        if status.phase == ConnectionPhase::Silent && (is_new || before.phase != status.phase) {
+            self.suspect = [true; Cluster::ALL.len()];
         }
-        *link = status;
+        if is_new || status.phase == ConnectionPhase::Silent {
+            self.suspect[cluster as usize] = false;
+        }
         if let Some(simulated) = status.simulated.filter(|_| is_in_use(&status)) {
             self.simulated = simulated;
         }
@@ -88,14 +89,13 @@ impl LinkMonitor {
         self.links[cluster as usize]
     }
 
-    /// Returns true if another connection of the same host is silent, or was silent within the
-    /// last minute.
-    /// This connection may then have lost its upstream too.
-    pub(crate) fn is_suspect(&self, cluster: Cluster, now: Moment) -> bool {
-        Cluster::ALL.into_iter().any(|other| {
-            let silent = self.silent[other as usize].is_some_and(|at| now < at + SUSPECT_FOR);
-            other != cluster && (silent || self.link(other).phase == ConnectionPhase::Silent)
-        })
+    /// Returns true if another connection of the same host is silent, or became silent since this
+    /// connection was opened and last delivered a message. This connection may then have lost its
+    /// upstream too, however long ago that was: during the night nobody notices.
+    pub(crate) fn is_suspect(&self, cluster: Cluster) -> bool {
+        let silent = |other| self.link(other).phase == ConnectionPhase::Silent;
+        let mut others = Cluster::ALL.into_iter().filter(|other| *other != cluster);
+        self.suspect[cluster as usize] || others.any(silent)
     }
 
     /// Returns true if the prices of a connection in use are simulated. If no connection is in use,
@@ -125,7 +125,8 @@ impl LinkMonitor {
     }
 
     /// Counts a streamed message and updates the latency from its timestamp.
-    pub(crate) fn message(&mut self, timestamp: Option<Utc>, now: Now) {
+    pub(crate) fn message(&mut self, cluster: Cluster, timestamp: Option<Utc>, now: Now) {
+        self.suspect[cluster as usize] = false;
         self.roll(now.monotonic);
         self.window.1 = self.window.1.saturating_add(1);
         self.last = Some(now.monotonic);
@@ -303,6 +304,35 @@ mod tests {
         Moment::from_secs(secs)
     }
 
+    #[test]
+    fn a_connection_stays_suspect_until_it_delivers_a_message_or_is_opened_again() {
+        let (mut link_monitor, utc) = (LinkMonitor::new(at(0)), Utc(1_800_000_000_000));
+        let live = status(ConnectionPhase::Live, None);
+        let silent = status(ConnectionPhase::Silent, Some(Failure::Silent));
+        let reopened = ConnectionStatus {
+            connections: 2,
+            ..live
+        };
+        let suspects = |monitor: &LinkMonitor| {
+            [Cluster::Indices, Cluster::Options].map(|cluster| monitor.is_suspect(cluster))
+        };
+        let options = Cluster::Options;
+        for (cluster, status) in [(Cluster::Indices, live), (options, live)] {
+            link_monitor.status(cluster, status, at(1));
+        }
+        assert_eq!(suspects(&link_monitor), [false, false]);
+
+        link_monitor.status(Cluster::Indices, silent, at(20));
+        link_monitor.status(Cluster::Indices, reopened, at(30));
+        assert_eq!(suspects(&link_monitor), [false, true]);
+        // This holds for any time: the market may be closed for hours.
+        let mut opened_again = link_monitor.clone();
+        opened_again.status(options, reopened, at(22_001));
+        assert_eq!(suspects(&opened_again), [false, false]);
+        link_monitor.message(options, None, Now::new(at(22_001), utc));
+        assert_eq!(suspects(&link_monitor), [false, false]);
+    }
+
     fn status(phase: ConnectionPhase, reason: Option<Failure>) -> ConnectionStatus {
         ConnectionStatus {
             phase,
@@ -418,7 +448,7 @@ mod tests {
         for nth in 0..20 {
             let now = now(nth * 500);
             let timestamp = Utc(now.utc.unwrap().0 - 40);
-            link_monitor.message(Some(timestamp), now);
+            link_monitor.message(Cluster::Indices, Some(timestamp), now);
         }
         let report = |link_monitor: &mut LinkMonitor, at| {
             link_monitor.report(now(at), PriceSummary::Fresh, None, (0, 0))

@@ -179,7 +179,7 @@ impl TickerState {
                 AssetClass::Option | AssetClass::Equity => CONTRACTS,
             })
             .min();
-        let limit = if self.link_monitor.is_suspect(cluster, now.monotonic) {
+        let limit = if self.link_monitor.is_suspect(cluster) {
             SUSPECT
         } else {
             Duration::MAX

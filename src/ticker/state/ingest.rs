@@ -115,7 +115,9 @@ impl TickerState {
         // A repeated value shows nothing about the network latency. A bar covers a period, so its
         // timestamp shows nothing either.
         let current = event.age.is_none() && source == QuoteSource::Tick;
-        self.link_monitor.message(stamp.filter(|_| current), now);
+        let cluster = self.watchlist.instruments()[index].symbol().cluster();
+        let timestamp = stamp.filter(|_| current);
+        self.link_monitor.message(cluster, timestamp, now);
         let provenance = self.provenance(index, stamp, event.age, now);
         let mut quote = Quote::streamed(price, stamp, source, provenance, now);
         if let MarketData::Quote(book) = data {

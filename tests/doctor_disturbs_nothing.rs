@@ -60,7 +60,7 @@ fn a_host_that_accepts_no_connection_does_not_delay_the_end() {
     let address = listener.local_addr().unwrap();
     let config = configured("no-answer", &address, "kind = \"png\"");
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-    program.wait_for_line("indices: connection joining");
+    program.wait_for_line("indices: connecting");
     let (code, took) = program.end(Signal::TERM);
     assert_eq!(code, Some(0), "{}", program.output());
     assert!(took < AT_ONCE, "{took:?}");

@@ -1,6 +1,8 @@
 //! The vocabulary of a connection: its events, its actions, its states and its status. The types only
 //! hold data.
 
+use core::fmt;
+
 use crate::market::Channel;
 use crate::net::failure::Failure;
 use crate::time::Moment;
@@ -116,4 +118,18 @@ pub enum ConnectionPhase {
     Silent,
     /// The server refused this client.
     Refused,
+}
+
+/// The text for the log.
+impl fmt::Display for ConnectionPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "connection closed, no channel is wanted",
+            Self::Down => "no connection",
+            Self::Joining => "connecting",
+            Self::Live => "connection live",
+            Self::Silent => "connection silent",
+            Self::Refused => "connection refused",
+        })
+    }
 }

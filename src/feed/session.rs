@@ -195,14 +195,14 @@ impl<A: EventSink> Runner<A> {
             self.alive.mark_unchanged();
         }
         if (status.phase, status.reason) != (self.last_status.phase, self.last_status.reason) {
-            let phase = format!("{:?}", status.phase).to_lowercase();
+            let phase = status.phase;
             match status.reason {
                 Some(reason) if reason != Failure::Done => {
                     if self.last_status.reason != Some(reason) {
-                        log::warn!("{cluster}: connection {phase}: {reason}");
+                        log::warn!("{cluster}: {phase}: {reason}");
                     }
                 }
-                _ => log::info!("{cluster}: connection {phase}"),
+                _ => log::info!("{cluster}: {phase}"),
             }
         }
         self.last_status = status;

@@ -64,8 +64,8 @@ pub struct DayBars {
     /// The bars, indexed by the minutes since the start of the day, or by the intervals since
     /// `first_value`.
     bars: Vec<Option<StoredBar>>,
-    /// The index of the first bar with a price, and the index after the last one; (`MINUTES`, 0)
-    /// without a price.
+    /// The range of the bars with a price: the index of the first one, and the index after the last
+    /// one. The range is (`MINUTES`, 0) while no bar has a price.
     used: (usize, usize),
     range: Option<PriceRange>,
     /// True if a backfill delivered the earlier bars of the day.

@@ -78,7 +78,7 @@ pub(crate) async fn fetch(
     if answer.status != StatusCode::OK {
         return Err(answer.error(&source.endpoint));
     }
-    // The server sent a web page in place of JSON.
+    // A response with status 200 and without JSON is a web page, for example a login page.
     Ok(answer.json.ok_or(Failure::Portal)?)
 }
 

@@ -27,8 +27,8 @@ const SAME: i64 = 10;
 /// The length of a window of timestamps. The newest timestamps are those of the present window and
 /// of the window before it, so they are at most 30 to 60 seconds old.
 const NEWEST: Duration = Duration::from_secs(30);
-/// The maximum distance of a timestamp from the largest one before it, in milliseconds. A timestamp
-/// that is further ahead must be confirmed by another one.
+/// The maximum step of the timestamps, in milliseconds: if a timestamp is further ahead of the
+/// largest one so far, it counts only after a second one of about the same time.
 const MAX_LEAP: i64 = 1_000;
 /// The delay that is added to the timestamps of a stream whose source is known to be delayed, in
 /// milliseconds.

@@ -234,8 +234,9 @@ pub(crate) fn changed_runs<const GAP: u32>(
     })
 }
 
-/// Fills each gap of up to `GAP` clear bits between two set bits. First each set bit grows by `GAP`
-/// bits towards the higher bits; then each remaining gap grows back by `GAP` bits.
+/// Sets the clear bits in each gap of up to `GAP` bits between two set bits. It extends each run of
+/// set bits by `GAP` bits upwards, which closes the short gaps. Then it shortens the remaining runs
+/// by `GAP` bits, so that the long gaps keep their size.
 const fn bridged<const GAP: u32>(columns: u128) -> u128 {
     let (mut grown, mut by) = (columns, 0);
     while by < GAP {

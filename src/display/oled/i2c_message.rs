@@ -25,7 +25,8 @@ pub(crate) struct I2cMessage<I2C> {
     i2c: I2C,
     address: u8,
     bytes: heapless::Vec<u8, CAPACITY>,
-    /// The position of the control byte of the data at the end; `None` if no data is at the end.
+    /// The index of the control byte of the last data bytes; `None` if the message ends with a
+    /// command.
     data: Option<usize>,
 }
 

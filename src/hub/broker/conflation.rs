@@ -119,8 +119,8 @@ impl FrameCache {
         let mut waiting = 0;
         for (at, trade) in trades.iter().enumerate().rev() {
             if trade.seq <= seen {
-                // The client has seen all older trades too, so this trade is the lower bound of the
-                // range.
+                // The client already has this trade and all older ones. Its sequence number is the
+                // lower bound of the frame's range.
                 pick(trade.seq, EventRef::Trade(at));
                 break;
             }

@@ -135,9 +135,9 @@ impl Instrument {
         self.symbol.class() == AssetClass::Index && at <= bell + INDEX_SETTLEMENT
     }
 
-    /// Returns true if the latest value was within its limit at the end of the session, or is
-    /// newer, and no value can be missing since then. No value is missing if the connection is
-    /// unbroken, or if the latest value is a recent REST response.
+    /// Returns true if the latest value can be the close. It must have been fresh at the end of the
+    /// session or be newer, and no later value may have been missed: the connection is unbroken
+    /// since, or the value comes from a recent REST response.
     fn covered_the_close(&self, bell: Utc, Context { link, now, .. }: Context<'_>) -> bool {
         self.latest.is_some_and(|latest| {
             let limit = latest.source.limit(self.usual_limit);

@@ -1,5 +1,5 @@
-//! Tests of values outside the trading hours: the calendar explains missing values, but it never
-//! makes the display show a changing price as closed.
+//! Tests of values outside the known trading hours. The calendar only explains why no values come.
+//! A price that still changes is never shown as CLOSED.
 
 use super::*;
 use crate::market::SessionPart;

@@ -448,7 +448,7 @@ impl Judge<'_> {
             (false, None) => value.at,
         };
         let misstamped = known.misstamped(index).map(|arrival| arrival + allowed);
-        let until = until.max(bar.or(misstamped).unwrap_or(Ms::MIN));
+        let until = [bar, misstamped].into_iter().flatten().fold(until, Ms::max);
         if now > until {
             let told = format!("{} ms beyond; {}", now - until, self.of(place, value));
             return Some((Rule::Beyond, told));

@@ -1,6 +1,7 @@
 //! Symbols: the instruments that a user can put on the watchlist, and their names in the vendor's
 //! protocol. Parsing of user input is in `text`.
 
+mod contract_text;
 mod text;
 
 use core::fmt;
@@ -36,6 +37,25 @@ const KNOWN_INDICES: [&str; 24] = [
     "RVX", "SKEW", "OEX", "XEO", "XSP", "MID", "SML", "COMP", "XAU", "SOX", "OVX", "GVZ",
 ];
 
+/// Names that other vendors use for these indices, and the codes that each name can mean.
+const OTHER_NAMES: [(&str, &[&str]); 9] = [
+    ("GSPC", &["SPX"]),
+    ("INX", &["SPX"]),
+    ("SP500", &["SPX"]),
+    ("DJIA", &["DJI"]),
+    ("INDU", &["DJI"]),
+    ("IXIC", &["COMP"]),
+    ("COMPX", &["COMP"]),
+    ("CCMP", &["COMP"]),
+    ("NASDAQ", &["COMP", "NDX"]),
+];
+
+/// Names of shares that people may write for an index or for something else.
+const MISTAKABLE_SHARES: [&str; 23] = [
+    "DAX", "DOW", "FTSE", "CAC", "NIKKEI", "HSI", "SMI", "STOXX", "IBEX", "AEX", "TNX", "TYX",
+    "FVX", "IRX", "NYA", "TICK", "TRIN", "DXY", "BTC", "ETH", "GOLD", "OIL", "VX",
+];
+
 /// Indices whose value is always positive: sums of share prices, and volatilities. The volatility
 /// indices whose name begins with `VIX` are not in this list.
 const POSITIVE_INDICES: [&str; 16] = [
@@ -60,7 +80,19 @@ fn known_index(text: &str) -> Option<&'static str> {
     codes.find(|code| code.eq_ignore_ascii_case(text))
 }
 
+/// Returns the codes that a name of another vendor can mean, independent of the case of the text.
+fn other_name(text: &str) -> Option<&'static [&'static str]> {
+    let mut names = OTHER_NAMES.into_iter();
+    let found = names.find(|(name, _)| name.eq_ignore_ascii_case(text));
+    found.map(|(_, codes)| codes)
+}
+
 impl Symbol {
+    /// Returns true if this is a share whose name people may write for an index.
+    pub fn is_mistakable(&self) -> bool {
+        self.class == AssetClass::Equity && MISTAKABLE_SHARES.contains(&self.name())
+    }
+
     /// Returns true if the value of the symbol can be zero or negative.
     pub fn may_be_negative(&self) -> bool {
         may_be_negative(ChannelKind::Value, &self.ticker)
@@ -138,7 +170,9 @@ impl fmt::Display for Symbol {
         let name = self.name();
         match self.class {
             AssetClass::Index if known_index(name).is_some() => f.write_str(name),
-            AssetClass::Equity if known_index(name).is_some() => write!(f, "stock:{name}"),
+            AssetClass::Equity if known_index(name).is_some() || other_name(name).is_some() => {
+                write!(f, "stock:{name}")
+            }
             _ => f.write_str(&self.ticker),
         }
     }

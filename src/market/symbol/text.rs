@@ -5,12 +5,20 @@ use core::fmt;
 use core::str::FromStr;
 use std::borrow::Cow;
 
-use super::{AssetClass, Contract, Symbol, Ticker, known_index};
+use super::contract_text::contract_ticker;
+use super::{AssetClass, Contract, Symbol, Ticker, known_index, other_name};
 
 /// The maximum length of a share's ticker.
 const MAX_SHARE_NAME: usize = 10;
 /// The maximum length of an index code.
 const MAX_INDEX_CODE: usize = 12;
+
+/// The suffixes for exchanges outside the USA that no class of a share has.
+const FOREIGN_EXCHANGES: [&str; 40] = [
+    "DE", "PA", "MI", "AS", "BR", "MC", "SW", "VX", "ST", "HE", "CO", "OL", "VI", "LS", "TO", "HK",
+    "SS", "SZ", "AX", "NZ", "SA", "MX", "KS", "KQ", "TW", "NS", "BO", "SI", "BE", "DU", "HM", "MU",
+    "SG", "IR", "IS", "TA", "JK", "BK", "SR", "IL",
+];
 
 /// The reason why a text is not a symbol. The message also explains how to correct the text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,7 +46,9 @@ type Classified<'a> = Result<(AssetClass, Cow<'a, str>), Cow<'static, str>>;
 /// - `SPY`, `BRK.B`, `AMpB`: a share; its case is kept. A text without upper-case letters is
 ///   converted to upper case, because no ticker of a share has only lower-case letters.
 /// - `stock:COMP`: the share, if an index has the same name.
-/// - `O:SPY251219C00650000`: an option contract, in upper or lower case.
+/// - `O:SPY251219C00650000`: an option contract, in upper or lower case, or in the form of a broker.
+/// - `^GSPC`, `$SPX.X`, `.DJI`: a well-known index as other vendors write it.
+/// - `BRK-B`, `BRK/B`: the share `BRK.B`.
 impl FromStr for Symbol {
     type Err = SymbolError;
 
@@ -80,7 +90,10 @@ fn classify(text: &str) -> Classified<'_> {
             "I" | "i" => index(rest),
             "O" | "o" => {
                 let contract = rest.to_ascii_uppercase();
-                Contract::parse(&contract)?;
+                let contract = match Contract::parse(&contract) {
+                    Ok(_) => contract,
+                    Err(reason) => contract_ticker(rest).ok_or(reason)?,
+                };
                 Ok((AssetClass::Option, format!("O:{contract}").into()))
             }
             _ if prefix.eq_ignore_ascii_case("stock") => share(rest),
@@ -90,9 +103,6 @@ fn classify(text: &str) -> Classified<'_> {
                     .into(),
             ),
         };
-    }
-    if text.strip_prefix('^').and_then(known_index).is_some() {
-        return Err("write an index without \"^\", like \"SPX\"".into());
     }
     if let Some(code) = known_index(text) {
         // A text with upper- and lower-case letters, such as "SpX", can also be a share.
@@ -105,10 +115,48 @@ fn classify(text: &str) -> Classified<'_> {
             Ok((AssetClass::Index, format!("I:{code}").into()))
         };
     }
-    if text.len() > MAX_SHARE_NAME && text.bytes().filter(u8::is_ascii_digit).count() >= 8 {
-        return Err("an option contract begins with \"O:\", like \"O:SPY251219C00650000\"".into());
+    if let Some(codes) = other_name(text) {
+        let name = text.to_ascii_uppercase();
+        let codes = codes.join("\" or \"");
+        return Err(format!(
+            "you mean \"{codes}\": write \"{codes}\" for the index, \"stock:{name}\" for a share"
+        )
+        .into());
+    }
+    if let Some(index) = marked_index(text) {
+        return index;
+    }
+    if let Some(contract) = contract_ticker(text) {
+        return Ok((AssetClass::Option, format!("O:{contract}").into()));
+    }
+    if text.len() > MAX_SHARE_NAME && text.bytes().filter(u8::is_ascii_digit).count() >= 5 {
+        return Err("write an option contract like \"O:SPY251219C00650000\"".into());
     }
     share(text)
+}
+
+/// Parses an index with the mark of another vendor: `^SPX`, `$SPX`, `.SPX`, `SPX.X`, `$SPX.X`.
+/// Returns `None` for a text without such a mark.
+fn marked_index(text: &str) -> Option<Classified<'_>> {
+    let unmarked = text.trim_start_matches(['^', '$', '.']);
+    let name = unmarked.strip_suffix(".X").or(unmarked.strip_suffix(".x"));
+    let name = name.unwrap_or(unmarked);
+    if name == text {
+        return None;
+    }
+    let code = match other_name(name) {
+        Some([code]) => Some(*code),
+        _ => known_index(name),
+    };
+    match code {
+        Some(code) => Some(Ok((AssetClass::Index, format!("I:{code}").into()))),
+        None if text.starts_with(['^', '$']) && !name.is_empty() && index(name).is_ok() => {
+            let name = name.to_ascii_uppercase();
+            let reason = format!("write the index as \"I:\" and its code, like \"I:{name}\"");
+            Some(Err(reason.into()))
+        }
+        None => None,
+    }
 }
 
 /// Parses the text after `I:`.
@@ -136,10 +184,22 @@ fn index(code: &str) -> Classified<'_> {
 
 /// Parses the ticker of a share.
 fn share(text: &str) -> Classified<'_> {
+    if let Some((name, exchange)) = text.rsplit_once('.')
+        && FOREIGN_EXCHANGES.contains(&&*exchange.to_ascii_uppercase())
+    {
+        return Err(format!(
+            "\".{exchange}\" is an exchange outside the USA, and the vendor has only exchanges of the \
+             USA; a listing there may have another name than \"{name}\""
+        )
+        .into());
+    }
     if is_share(text) {
         return Ok((AssetClass::Equity, text.into()));
     }
     let upper = text.to_ascii_uppercase();
+    if let Some(ticker) = with_other_separator(&upper) {
+        return Ok((AssetClass::Equity, ticker.into()));
+    }
     if !is_share(&upper) {
         return Err(
             "write an index (\"SPX\", \"I:SPX\"), a share (\"SPY\", \"BRK.B\", \"AMpB\") or an \
@@ -155,6 +215,19 @@ fn share(text: &str) -> Classified<'_> {
         .into());
     }
     Ok((AssetClass::Equity, upper.into()))
+}
+
+/// Returns the ticker of a share with another separator before its class: `BRK-B`, `BRK/B`, `BAC-PL`.
+fn with_other_separator(upper: &str) -> Option<String> {
+    let (root, class) = upper.split_once(['-', '/'])?;
+    let class = match class.as_bytes() {
+        [letter] if letter.is_ascii_uppercase() => format!(".{class}"),
+        [b'P', series] | [b'P', b'R', series] => format!("p{}", char::from(*series)),
+        b"WS" | b"WT" => ".WS".to_owned(),
+        b"UN" => ".U".to_owned(),
+        _ => return None,
+    };
+    Some(format!("{root}{class}")).filter(|ticker| is_share(ticker))
 }
 
 /// Returns true if the text is the ticker of a share in the notation of the consolidated tape: a
@@ -212,6 +285,33 @@ mod tests {
         assert_eq!(ticker("brk.b"), "BRK.B");
         assert_eq!(ticker("o:spy251219c00650000"), "O:SPY251219C00650000");
         assert_eq!(ticker("O:BRKB1251219P00000500"), "O:BRKB1251219P00000500");
+    }
+
+    #[test]
+    fn a_symbol_as_other_vendors_write_it_is_taken_if_it_has_one_meaning() {
+        for text in [
+            "^GSPC", "^SPX", "$SPX", ".SPX", "SPX.X", "$SPX.X", ".INX", "^spx",
+        ] {
+            assert_eq!(ticker(text), "I:SPX", "{text}");
+        }
+        assert_eq!(ticker("^IXIC"), "I:COMP");
+        assert_eq!(ticker("$COMPX"), "I:COMP");
+        assert_eq!(ticker(".DJI"), "I:DJI");
+        for text in ["BRK-B", "BRK/B", "brk-b"] {
+            assert_eq!(ticker(text), "BRK.B", "{text}");
+        }
+        assert_eq!(ticker("BAC-PL"), "BACpL");
+        assert_eq!(ticker("ACHR-WT"), "ACHR.WS");
+        for text in [
+            "SPY251219C00650000",
+            "SPY 19DEC25 650 C",
+            "O:.SPY251219C650",
+        ] {
+            assert_eq!(ticker(text), "O:SPY251219C00650000", "{text}");
+        }
+        assert_eq!(symbol("stock:GSPC").to_string(), "stock:GSPC");
+        let mistakable = |text| symbol(text).is_mistakable();
+        assert!(mistakable("DAX") && !mistakable("SAP") && !mistakable("I:DAX"));
     }
 
     #[test]
@@ -303,10 +403,19 @@ mod tests {
     #[test]
     fn the_error_of_an_invalid_symbol_names_the_mistake() {
         refused("", &["empty"]);
-        refused("^SPX", &["without \"^\""]);
         refused("X:BTCUSD", &["prefixes", "stock:"]);
         refused("I:", &["code of an index"]);
-        refused("SPY251219C00650000", &["begins with \"O:\""]);
+        refused("SPY251319C00650000", &["like \"O:SPY251219C00650000\""]);
+        refused("^FTSE", &["like \"I:FTSE\""]);
+        refused("^NASDAQ", &["like \"I:NASDAQ\""]);
+        refused("SAP.DE", &["outside the USA", "\"SAP\""]);
+        refused("BTC-USD", &["write an index"]);
+        for (text, code) in [("GSPC", "SPX"), ("djia", "DJI"), ("IXIC", "COMP")] {
+            let mean = format!("you mean \"{code}\"");
+            let share = format!("\"stock:{}\" for a share", text.to_ascii_uppercase());
+            refused(text, &[&mean, &share]);
+        }
+        refused("NASDAQ", &["\"COMP\" or \"NDX\""]);
         refused("O:SPY251219C006500000", &["nine digits"]);
         refused("O:SPY251319C00650000", &["not a date"]);
         refused("O:SPY251219X00650000", &["C or P"]);
@@ -319,7 +428,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_parsed_symbol_parses_again_to_the_same_symbol(
-            text in "\\PC{0,40}|(i:|I:|o:|O:|stock:|)([A-Za-z0-9.]{1,12}|[A-Z]{1,4}p[A-Z]?w?|\
+            text in "\\PC{0,40}|(i:|I:|o:|O:|stock:|)([A-Za-z0-9.^$/-]{1,12}|GSPC|DJIA|[A-Z]{1,4}p[A-Z]?w?|\
                      [Cc][Oo][Mm][Pp]|[Ss][Pp][Xx]|spy251219[cp]00650000)",
         ) {
             if let Ok(symbol) = text.parse::<Symbol>() {

@@ -133,11 +133,13 @@ fn a_wrong_file_changes_nothing_and_is_reported_until_its_correction() {
     std::fs::write(&config, &text).unwrap();
     let mut program = start(&config, &[]);
     proxy.wait_for_subscriptions(4);
-    std::fs::write(&config, format!("watchlist = [\"^SPX\"]\n{text}")).unwrap();
+    std::fs::write(&config, format!("watchlist = [\"^FTSE\"]\n{text}")).unwrap();
     let line = program.wait_for_line("the ticker keeps its previous configuration");
     let place = format!("{}:1: watchlist: ", config.display());
     assert!(line.contains(&place), "{line}");
     let reason = line.split_once(&place).unwrap().1.trim();
+    let (reason, correction) = reason.split_once("; write: ").unwrap();
+    assert_eq!(correction, "watchlist = [\"I:FTSE\"]");
     let told = format!("desk.toml:1: watchlist: {reason}");
     shows(&screen_of(&config), "CONFIG", &told);
     std::fs::write(&config, format!("watchlist = [\"SPX\"]\n{text}")).unwrap();
@@ -217,7 +219,7 @@ fn the_last_good_configuration_is_stored_and_replaces_a_bad_one() {
     program.wait_for_line("desk.toml:1: ");
     program.wait_for_line("the ticker uses the last good configuration");
     proxy.wait_for_subscriptions(4);
-    let told = "desk.toml:1: invalid type: integer `3`, expected a list, like [\"SPX\", \"VIX\"]";
+    let told = "desk.toml:1: watchlist: 3, expected a list of texts in quotes";
     shows(&screen_of(&config), "CONFIG", told);
     assert_eq!(std::fs::read_to_string(&last).unwrap(), text);
 
@@ -312,10 +314,16 @@ fn the_check_command_tests_a_configuration_without_a_panel() {
     );
     let expired = format!("{path}:1: watchlist: O:SPY201218C00350000 expired on 2020-12-18");
     assert!(err.contains(&expired), "{err}");
-    std::fs::write(&config, format!("{list}clock = 24\n{text}")).unwrap();
+    std::fs::write(&config, format!("{list}clock = 25\n{text}clok = 1\n")).unwrap();
     let (code, out, err) = run(&["check", "--config", path]);
     assert_eq!((code, out.as_str()), (78, ""));
-    assert!(err.contains(&format!("{path}:2: ")), "{err}");
+    let lines: Vec<&str> = err.lines().collect();
+    let told = format!("deskticker: {path}:2: clock: \"25\", expected");
+    assert!(lines[0].starts_with(&told) && lines.len() == 2, "{err}");
+    assert!(
+        lines[1].contains("unknown key `clok`, did you mean `clock`"),
+        "{err}"
+    );
     let gone = directory("check-gone").join("none.toml");
     assert_eq!(run(&["check", "--config", gone.to_str().unwrap()]).0, 78);
 }

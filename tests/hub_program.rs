@@ -182,7 +182,7 @@ fn sighup_reads_tokens_and_settings_again() {
     write("origin = 1");
     hub.program.signal(Signal::HUP);
     hub.program
-        .wait_for_line("hub.toml:2: unknown field `origin`");
+        .wait_for_line("hub.toml:2: unknown key `origin`");
     assert_eq!(hub.status("/healthz"), 200);
 }
 
@@ -340,7 +340,10 @@ fn a_configuration_error_is_reported_with_its_line_and_the_expected_value() {
             "\nlisten = \"3000\"",
             "hub.toml:2: listen: \"3000\", expected an address and a port",
         ),
-        ("lisen = 1", "hub.toml:1: unknown field `lisen`"),
+        (
+            "lisen = 1",
+            "hub.toml:1: unknown key `lisen`, did you mean `listen`",
+        ),
         (
             "[limits]\ntrades = 0",
             "hub.toml:2: trades: 0, expected 1 to 1000000",
@@ -373,7 +376,7 @@ fn a_configuration_error_is_reported_with_its_line_and_the_expected_value() {
             "trusted_proxy = [\"x\"]",
             "hub.toml:1: trusted_proxy: \"x\", expected addresses",
         ),
-        ("[tls]\ncert = \"x\"", "hub.toml:1: missing field `key`"),
+        ("[tls]\ncert = \"x\"", "hub.toml:1: [tls] has no line `key`"),
         (
             "[massive]\nkey_file = \"/nowhere\"",
             "hub.toml:2: key_file: /nowhere: No such file",

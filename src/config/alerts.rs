@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use toml::Spanned;
-
-use super::pages::{place, seconds};
+use super::pages::place;
 use super::settings::AlertRule;
-use super::{ConfigError, ConfigReader};
+use super::{ConfigReader, ConfigTable};
 use crate::market::{Price, Symbol};
 use crate::render::Threshold;
 
@@ -16,56 +13,68 @@ const SHOWN: Duration = Duration::from_secs(60);
 /// The maximum of `change_percent`. A larger value is a typing error.
 const MOST: f64 = 1000.0;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[serde(expecting = "a table: a line [[alert]], and its settings below")]
-pub(super) struct AlertTable {
-    symbol: Spanned<String>,
-    above: Option<Spanned<f64>>,
-    below: Option<Spanned<f64>>,
-    change_percent: Option<Spanned<f64>>,
-    seconds: Option<Spanned<i64>>,
-}
-
 impl ConfigReader<'_> {
     pub(super) fn alert(
         &self,
-        table: &Spanned<AlertTable>,
+        mut table: ConfigTable<'_, '_>,
         watchlist: &[Symbol],
-    ) -> Result<AlertRule, ConfigError> {
-        let alert = table.get_ref();
-        let place = self.read("symbol", &alert.symbol, |name: &str| {
-            place(name.trim(), watchlist)
-        })?;
-        let negative = watchlist[place].may_be_negative();
-        let price = |key, value| self.read(key, value, |value: &f64| price(*value, negative));
-        let threshold = match (&alert.above, &alert.below, &alert.change_percent) {
-            (Some(above), None, None) => Threshold::Above(price("above", above)?),
-            (None, Some(below), None) => Threshold::Below(price("below", below)?),
-            (None, None, Some(percent)) => {
-                self.read("change_percent", percent, |percent: &f64| {
-                    // The unit is 1/100 percent. Every value would raise an alert with a smaller
-                    // threshold than one unit.
-                    let points = (percent * 100.0).round();
-                    match (1.0..=MOST * 100.0).contains(&points) {
-                        true => Ok(Threshold::Moved(points as i64)),
-                        false => Err(format!(
-                            "{percent}, expected 0.01 to {MOST}; a rise and a fall both count"
-                        )),
-                    }
-                })?
-            }
-            _ => {
-                let reason = "an alert has exactly one of above, below and change_percent";
-                return Err(self.error(Some(table.span()), reason));
-            }
-        };
+    ) -> Option<AlertRule> {
+        let span = table.span();
+        let symbol = table.text("symbol");
+        let (above, below) = (table.number("above"), table.number("below"));
+        let (percent, seconds) = (table.number("change_percent"), table.whole("seconds"));
+        let wrong = table.is_wrong();
+        table.finish();
         let mut shown = SHOWN;
-        self.set(&mut shown, "seconds", &alert.seconds, |value: &i64| {
-            seconds(*value, 5..=3600, "5 to 3600")
-        })?;
-        Ok(AlertRule {
-            place,
+        self.set(&mut shown, "seconds", &seconds, |value: &i64| {
+            super::pages::seconds(*value, 5..=3600, "5 to 3600")
+        });
+        let count = [&above, &below, &percent].into_iter().flatten().count();
+        if count != 1 {
+            let reason = "an alert has exactly one of above, below and change_percent";
+            let mut error = self.error(Some(span.clone()), reason);
+            error.correction = Some("for example: above = 6000.0".to_owned());
+            match count {
+                0 if wrong => {}
+                0 => self.note_missing(error),
+                _ => self.note(error),
+            }
+        }
+        let Some(symbol) = symbol else {
+            let reason = "this alert has no symbol, expected a line like symbol = \"SPX\"";
+            if !wrong {
+                self.note_missing(self.error(Some(span), reason));
+            }
+            return None;
+        };
+        // A wrong watchlist would cause an error for each alert.
+        let place = match watchlist {
+            [] => None,
+            _ => self.read("symbol", &symbol, |name: &str| {
+                place(name.trim(), watchlist)
+            }),
+        };
+        // The price of a symbol that is not known can be negative.
+        let negative = place.is_none_or(|place| watchlist[place].may_be_negative());
+        let price = |key, value| self.read(key, value, |value: &f64| price(*value, negative));
+        let threshold = match (&above, &below, &percent) {
+            (Some(above), _, _) => Threshold::Above(price("above", above)?),
+            (_, Some(below), _) => Threshold::Below(price("below", below)?),
+            (_, _, Some(percent)) => self.read("change_percent", percent, |percent: &f64| {
+                // The unit is 1/100 percent. Every value would raise an alert with a smaller
+                // threshold than one unit.
+                let points = (percent * 100.0).round();
+                match (1.0..=MOST * 100.0).contains(&points) {
+                    true => Ok(Threshold::Moved(points as i64)),
+                    false => Err(format!(
+                        "{percent}, expected 0.01 to {MOST}; a rise and a fall both count"
+                    )),
+                }
+            })?,
+            _ => return None,
+        };
+        Some(AlertRule {
+            place: place?,
             threshold,
             shown,
         })

@@ -1,62 +1,73 @@
 //! The dimming periods of the configuration: the tables `[[night]]`.
 
-use serde::Deserialize;
 use toml::Spanned;
 
+use super::reader::number;
 use super::settings::{DimmingPeriod, MinuteOfDay};
-use super::toml_reader::number;
-use super::{ConfigError, ConfigReader};
+use super::{ConfigReader, ConfigTable, Mistake, nearest};
 
 /// The names of the weekdays in the configuration file.
 pub(crate) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[serde(expecting = "a table: a line [[night]], and its settings below")]
-pub(super) struct NightTable {
-    days: Option<Spanned<Vec<Spanned<String>>>>,
-    from: Spanned<String>,
-    to: Spanned<String>,
-    brightness: Option<Spanned<i64>>,
-    #[serde(default)]
-    off: bool,
-}
-
 impl ConfigReader<'_> {
-    pub(super) fn night(&self, table: &Spanned<NightTable>) -> Result<DimmingPeriod, ConfigError> {
-        let night = table.get_ref();
-        let mut days = [night.days.is_none(); 7];
-        if let Some(names) = &night.days {
+    pub(super) fn night(&self, mut table: ConfigTable<'_, '_>) -> Option<DimmingPeriod> {
+        let span = table.span();
+        let (names, from, to) = (table.list("days"), table.text("from"), table.text("to"));
+        let (level, off) = (table.whole("brightness"), table.flag("off"));
+        let wrong = table.is_wrong();
+        table.finish();
+        let mut days = [names.is_none(); 7];
+        if let Some(names) = &names {
             for name in names.get_ref() {
-                days[self.read("days", name, day)?] = true;
+                if let Some(day) = self.read("days", name, day) {
+                    days[day] = true;
+                }
             }
             if names.get_ref().is_empty() {
-                let reason = "days: the list is empty, expected days, like [\"sat\", \"sun\"]; \
-                              without this line the night is on all days";
-                return Err(self.error(Some(names.span()), reason));
+                let reason = "the list is empty, expected days, like [\"sat\", \"sun\"]; without \
+                              this line the night is on all days";
+                self.mistake("days", names.span(), reason);
             }
         }
+        let required = |name: &str, value: Option<Spanned<String>>| {
+            if value.is_none() && !wrong {
+                let reason =
+                    format!("this night has no line `{name}`, for example {name} = \"22:00\"");
+                self.note_missing(self.error(Some(span.clone()), reason));
+            }
+            value
+        };
+        let (from, to) = (required("from", from), required("to", to));
         // A period begins at 23:59 at the latest and may end at the end of the day, 24:00.
-        let from = self.read("from", &night.from, |text| minute(text, 1439, "23:59"))?;
-        let to = self.read("to", &night.to, |text| minute(text, 1440, "24:00"))?;
-        if from == to {
-            let reason = "to: the night ends at the time when it begins; a whole day is from \
+        let first =
+            from.and_then(|from| self.read("from", &from, |text| minute(text, 1439, "23:59")));
+        let last = to.as_ref();
+        let last = last.and_then(|to| self.read("to", to, |text| minute(text, 1440, "24:00")));
+        if let (true, Some(to)) = (first.is_some() && first == last, &to) {
+            let reason = "the night ends at the time when it begins; a whole day is from \
                           \"00:00\" to \"24:00\"";
-            return Err(self.error(Some(night.to.span()), reason));
+            self.mistake("to", to.span(), reason);
         }
-        let brightness = match (&night.brightness, night.off) {
+        let level = match (&level, off.unwrap_or_default()) {
             (Some(value), false) => Some(self.read("brightness", value, brightness)?),
             (None, true) => None,
-            _ => {
+            (value, _) => {
                 let reason = "a night has either a brightness, 0 to 255, or off = true";
-                return Err(self.error(Some(table.span()), reason));
+                let mut error = self.error(Some(span.clone()), reason);
+                error.correction = Some("for example: off = true".to_owned());
+                match value {
+                    None if wrong => {}
+                    None => self.note_missing(error),
+                    Some(_) => self.note(error),
+                }
+                return None;
             }
         };
-        Ok(DimmingPeriod {
+        Some(DimmingPeriod {
             days,
-            from,
-            to,
-            brightness,
+            from: first?,
+            to: last?,
+            brightness: level,
         })
     }
 }
@@ -65,24 +76,59 @@ pub(super) fn brightness(value: &i64) -> Result<u8, String> {
     number(*value, 0..=255, "0 (dimmest) to 255")
 }
 
-fn day(name: &str) -> Result<usize, String> {
-    let day = DAYS.iter().position(|day| *day == name);
-    day.ok_or_else(|| {
-        let known = DAYS.join(", ");
-        format!("{name:?}, expected names of this list: {known}")
-    })
+/// Reads a weekday: the first three letters or the whole name.
+fn day(name: &str) -> Result<usize, Mistake> {
+    const FULL: [&str; 7] = [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+    ];
+    let lower = name.trim().to_ascii_lowercase();
+    let day = DAYS.iter().zip(FULL);
+    let day = day
+        .enumerate()
+        .find(|(_, (short, full))| **short == lower || *full == lower);
+    match (day, nearest(&lower, FULL.into_iter().chain(DAYS))) {
+        (Some((place, _)), _) => Ok(place),
+        (None, Some(meant)) => Err(Mistake::with(
+            format!("{name:?}, expected names of this list: {}", DAYS.join(", ")),
+            format!("\"{}\"", &meant[..3]),
+        )),
+        (None, None) => {
+            let known = DAYS.join(", ");
+            Err(format!("{name:?}, expected names of this list: {known}").into())
+        }
+    }
 }
 
 /// Reads a minute of the day, from 0 to `last` inclusive; `latest` is the text of `last`.
-fn minute(text: &str, last: MinuteOfDay, latest: &str) -> Result<MinuteOfDay, String> {
+fn minute(text: &str, last: MinuteOfDay, latest: &str) -> Result<MinuteOfDay, Mistake> {
     let two = |digits: &str| -> Option<MinuteOfDay> {
         let plain = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
         digits.parse().ok().filter(|_| plain)
     };
-    text.split_once(':')
-        .and_then(|(hour, minute)| Some((two(hour)?, two(minute)?)))
-        .filter(|(_, minute)| *minute < 60)
-        .map(|(hour, minute)| hour * 60 + minute)
-        .filter(|minute| *minute <= last)
-        .ok_or_else(|| format!("{text:?}, expected \"00:00\" to \"{latest}\""))
+    let read = |text: &str| {
+        text.split_once(':')
+            .and_then(|(hour, minute)| Some((two(hour)?, two(minute)?)))
+            .filter(|(_, minute)| *minute < 60)
+            .map(|(hour, minute)| hour * 60 + minute)
+            .filter(|minute| *minute <= last)
+    };
+    let reason = || format!("{text:?}, expected \"00:00\" to \"{latest}\"");
+    // People also write "9:00", "0900" and "09:00:00".
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let meant = match (text.split(':').count(), digits.len()) {
+        (2, 3) => format!("0{}:{}", &digits[..1], &digits[1..]),
+        (1, 4) | (3, 6) => format!("{}:{}", &digits[..2], &digits[2..4]),
+        _ => String::new(),
+    };
+    match (read(text), read(&meant)) {
+        (Some(minute), _) => Ok(minute),
+        (None, Some(_)) => Err(Mistake::with(reason(), format!("\"{meant}\""))),
+        (None, None) => Err(reason().into()),
+    }
 }

@@ -8,41 +8,39 @@ mod file_watch;
 mod last_good;
 mod pages;
 mod panel;
+mod reader;
 pub mod settings;
 mod source;
-mod toml_reader;
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use toml::Spanned;
-
 use crate::files::FileStamp;
-use crate::market::{Calendar, Symbol};
+use crate::market::Calendar;
 use crate::net::connector::Connector;
 use crate::net::source::FeedSource;
 use crate::secret::Environment;
 use crate::time::Utc;
-use alerts::AlertTable;
 pub(crate) use dimming::DAYS;
-use dimming::NightTable;
 pub use file_watch::{FileStamps, FileWatch};
 pub use last_good::LastGood;
 pub(crate) use pages::NUMBERS;
-use pages::{PagesTable, WatchlistEntry};
-use panel::PanelTable;
 pub use panel::{PanelConfig, PanelKind};
+pub(crate) use reader::schema::{Key, Kind, Schema, key, nearest};
+pub(crate) use reader::table::ConfigTable;
+pub use reader::{ConfigError, ConfigErrors};
+pub(crate) use reader::{ConfigReader, Mistake, number};
 use settings::TickerSettings;
-use source::{HubTable, MassiveTable, SourceConfig};
-pub(crate) use source::{secret_names, secret_source};
-pub use toml_reader::ConfigError;
-pub(crate) use toml_reader::{ConfigReader, number, secret_file};
+use source::SourceConfig;
+pub(crate) use source::{endpoint, secret_names, secret_source};
 
 /// The default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
 
 /// The WebSocket address of the vendor's real-time feed.
 pub(crate) const MASSIVE: &str = "wss://socket.massive.com";
+
+/// The settings that the display knows.
+const SCHEMA: Schema = Schema(&[reader::schema::KEYS]);
 
 /// The values of all settings.
 #[derive(Clone, Debug)]
@@ -61,35 +59,18 @@ pub struct Config {
     ca_place: (PathBuf, Option<usize>),
     /// The metadata of `ca_file` at the time of the read.
     ca_stamp: Option<FileStamp>,
-    /// The form of each symbol in the file; empty for the default watchlist.
-    entries: Vec<WatchlistEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigFile {
-    watchlist: Option<Spanned<Vec<Spanned<String>>>>,
-    time_zone: Option<Spanned<String>>,
-    clock: Option<Spanned<String>>,
-    numbers: Option<Spanned<String>>,
-    hub: Option<Spanned<HubTable>>,
-    massive: Option<Spanned<MassiveTable>>,
-    #[serde(default)]
-    panel: PanelTable,
-    #[serde(default)]
-    pages: PagesTable,
-    #[serde(default)]
-    alert: Vec<Spanned<AlertTable>>,
-    #[serde(default)]
-    night: Vec<Spanned<NightTable>>,
+    /// The line of each symbol in the file; empty for the default watchlist.
+    lines: Vec<usize>,
+    /// Settings that are valid, but possibly not meant in this way. Each text has a file and a line.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
     /// Reads and checks a configuration file and the secret of its source.
     ///
     /// # Errors
-    /// The first problem that is found, with file and line.
-    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+    /// All problems, with file and line.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
         Self::parse(&Self::text(path)?, path, environment)
     }
 
@@ -98,7 +79,7 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or is not UTF-8.
     pub fn text(path: &Path) -> Result<String, ConfigError> {
-        let place = ConfigReader { text: "", path };
+        let place = ConfigReader::new("", path, SCHEMA);
         let bytes = std::fs::read(path).map_err(|error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => {
@@ -113,7 +94,7 @@ impl Config {
             let valid = error.utf8_error().valid_up_to();
             let text = &String::from_utf8_lossy(error.as_bytes());
             let reason = "expected text in UTF-8; save the file with that encoding";
-            ConfigReader { text, path }.error(Some(valid..valid), reason)
+            ConfigReader::new(text, path, SCHEMA).error(Some(valid..valid), reason)
         })
     }
 
@@ -121,37 +102,54 @@ impl Config {
     ///
     /// # Errors
     /// See [`Config::load`].
-    pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let reader = ConfigReader { text, path };
-        let file: ConfigFile = reader.file()?;
-        let (watchlist, entries) = reader.watchlist(file.watchlist)?;
-        let SourceConfig {
+    pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let reader = ConfigReader::new(text, path, SCHEMA);
+        let (mut root, syntax_errors) = reader.root();
+        let named = root.has("watchlist");
+        let (watchlist, lines) = reader.watchlist(root.list("watchlist"), named);
+        let named = root.has("hub") || root.has("massive");
+        let (hub, massive) = (root.table("hub"), root.table("massive"));
+        let source = reader.source(hub, massive, named, environment);
+        let mut settings = TickerSettings::of(watchlist);
+        let (zone, format) = (&mut settings.zone, &mut settings.format);
+        reader.set(zone, "time_zone", &root.text("time_zone"), pages::zone);
+        let numbers = &mut format.numbers;
+        reader.set(numbers, "numbers", &root.text("numbers"), pages::numbers);
+        let twelve_hours = &mut format.twelve_hours;
+        reader.set(
+            twelve_hours,
+            "clock",
+            &root.text("clock"),
+            pages::twelve_hours,
+        );
+        if let Some(table) = root.table("pages") {
+            reader.pages(table, &mut settings, &lines);
+        }
+        for alert in root.tables("alert") {
+            let rule = reader.alert(alert, &settings.watchlist);
+            settings.alerts.extend(rule);
+        }
+        for night in root.tables("night") {
+            settings.dimming_periods.extend(reader.night(night));
+        }
+        let panel = root.table("panel");
+        let panel = reader.panel(panel, environment.board, &mut settings);
+        root.finish();
+        reader.syntax_errors(syntax_errors);
+        let warnings = reader.finish()?;
+        let Some(SourceConfig {
             source,
             secret_file,
             ca_file,
-        } = reader.source(file.hub, file.massive, environment)?;
-        let mut settings = TickerSettings::of(watchlist);
-        let (zone, format) = (&mut settings.zone, &mut settings.format);
-        reader.set(zone, "time_zone", &file.time_zone, pages::zone)?;
-        let numbers = &mut format.numbers;
-        reader.set(numbers, "numbers", &file.numbers, pages::numbers)?;
-        let twelve_hours = &mut format.twelve_hours;
-        reader.set(twelve_hours, "clock", &file.clock, pages::twelve_hours)?;
-        reader.pages(&file.pages, &mut settings)?;
-        for alert in &file.alert {
-            let rule = reader.alert(alert, &settings.watchlist)?;
-            settings.alerts.push(rule);
-        }
-        for night in &file.night {
-            settings.dimming_periods.push(reader.night(night)?);
-        }
-        let panel = reader.panel(&file.panel, environment.board)?;
-        let brightness = &file.panel.brightness;
-        let to = &mut settings.brightness;
-        reader.set(to, "brightness", brightness, dimming::brightness)?;
-        settings.shift = file.panel.shift.unwrap_or(settings.shift);
-        let ca_line = ca_file.as_ref().map(|ca_file| reader.line(&ca_file.span()));
-        let ca_file = ca_file.map(Spanned::into_inner);
+            ca_line,
+        }) = source
+        else {
+            // The reader has an error if there is no source, so `finish` has returned it.
+            let reader = ConfigReader::new(text, path, SCHEMA);
+            return Err(reader
+                .error(None, "the source of the prices is missing")
+                .into());
+        };
         Ok(Self {
             settings,
             source,
@@ -160,22 +158,23 @@ impl Config {
             ca_file,
             panel,
             ca_place: (path.to_owned(), ca_line),
-            entries,
+            lines,
+            warnings,
         })
     }
 
     /// Returns the panel of a configuration that may have errors elsewhere, or else the default
     /// panel of the board. This panel can show the errors.
-    pub fn panel_of(text: &str, environment: &Environment) -> PanelConfig {
-        #[derive(Deserialize)]
-        struct ConfigFile {
-            panel: PanelTable,
+    pub fn panel_of(text: &str, path: &Path, environment: &Environment) -> PanelConfig {
+        let reader = ConfigReader::new(text, path, SCHEMA);
+        let (mut root, _) = reader.root();
+        let table = root.table("panel");
+        let mut settings = TickerSettings::of(Vec::new());
+        let panel = reader.panel(table, environment.board, &mut settings);
+        match reader.is_good() {
+            true => panel,
+            false => reader.panel(None, environment.board, &mut settings),
         }
-        let path = Path::new("");
-        let reader = ConfigReader { text, path };
-        let file = reader.file();
-        let panel = file.and_then(|file: ConfigFile| reader.panel(&file.panel, environment.board));
-        panel.unwrap_or_else(|_| PanelConfig::of(environment.board))
     }
 
     /// Returns the connector for the source, which also trusts the authority in `ca_file`.
@@ -183,7 +182,7 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or contains no certificate. The error has the line that names the
     /// file.
-    pub fn connector(&self) -> Result<Connector, ConfigError> {
+    pub fn connector(&self) -> Result<Connector, ConfigErrors> {
         Connector::new(self.ca_file.as_deref()).map_err(|reason| {
             let (file, line) = self.ca_place.clone();
             let expected = "expected a PEM file with the certificate of a certificate authority";
@@ -191,8 +190,10 @@ impl Config {
                 file,
                 line,
                 message: format!("ca_file: {reason}; {expected}"),
+                correction: None,
                 other: self.ca_file.clone(),
             }
+            .into()
         })
     }
 
@@ -212,33 +213,14 @@ impl Config {
     /// Returns a warning for each contract whose last trading day is over. An expired contract is
     /// not an error, because it expires without a change of the file.
     pub fn expired(&self, calendar: &Calendar, now: Utc) -> Vec<String> {
-        self.watchlist_notices(|symbol, _| {
+        let symbols = self.settings.watchlist.iter().zip(&self.lines);
+        let notices = symbols.filter_map(|(symbol, line)| {
             let contract = symbol.contract()?;
             let last = contract.expiry;
             let expired = calendar.days_left(&contract, now)? < 0;
-            expired.then(|| format!("{symbol} expired on {last}; remove this contract"))
-        })
-    }
-
-    /// Returns a notice for each name on the watchlist that has no prefix and can be an index or a
-    /// share. Such a name selects the index.
-    pub fn meant(&self) -> Vec<String> {
-        self.watchlist_notices(|symbol, prefixed| {
-            let share = symbol.share_alternative().filter(|_| !prefixed)?;
-            Some(format!(
-                "{symbol} means the index; write {share} for the share"
-            ))
-        })
-    }
-
-    /// Returns the notices about the symbols, each with the line of its symbol. The second argument
-    /// of `notice` is true for a symbol with a prefix. The default watchlist has no notices.
-    fn watchlist_notices(&self, notice: impl Fn(&Symbol, bool) -> Option<String>) -> Vec<String> {
-        let symbols = self.settings.watchlist.iter().zip(&self.entries);
-        let notices = symbols.filter_map(|(symbol, entry)| {
-            let text = notice(symbol, entry.prefixed)?;
-            let (file, line) = (self.ca_place.0.display(), entry.line);
-            Some(format!("{file}:{line}: watchlist: {text}"))
+            let file = self.ca_place.0.display();
+            let text = format!("{symbol} expired on {last}; remove this contract");
+            expired.then(|| format!("{file}:{line}: watchlist: {text}"))
         });
         notices.collect()
     }

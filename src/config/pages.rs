@@ -5,12 +5,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use serde::Deserialize;
 use toml::Spanned;
 
+use super::reader::number;
 use super::settings::{PageSpec, TickerSettings};
-use super::toml_reader::number;
-use super::{ConfigError, ConfigReader};
+use super::{ConfigReader, ConfigTable, Mistake, nearest};
 use crate::market::{AssetClass, NumberFormat, Symbol, SymbolError, Watchlist};
 
 /// The allowed number formats: an example, the thousands separator, and the decimal separator.
@@ -23,87 +22,161 @@ pub(crate) const NUMBERS: [(&str, Option<u8>, u8); 6] = [
     ("1234,56", None, b','),
 ];
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-#[serde(expecting = "a table: a line [pages], and its settings below")]
-pub(super) struct PagesTable {
-    interval: Option<Spanned<i64>>,
-    show: Option<Spanned<Vec<Spanned<String>>>>,
-    pin: Option<Spanned<String>>,
-}
-
-/// The form of a symbol in the configuration file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WatchlistEntry {
-    pub(super) line: usize,
-    /// True if the text has a prefix that selects an index, a share or a contract.
-    pub(super) prefixed: bool,
-}
+/// The usual abbreviations of time zones, and the names that they mean in the zone database.
+const ABBREVIATIONS: [(&str, &str); 15] = [
+    ("EST", "America/New_York"),
+    ("EDT", "America/New_York"),
+    ("ET", "America/New_York"),
+    ("CST", "America/Chicago"),
+    ("CDT", "America/Chicago"),
+    ("MST", "America/Denver"),
+    ("MDT", "America/Denver"),
+    ("PST", "America/Los_Angeles"),
+    ("PDT", "America/Los_Angeles"),
+    ("BST", "Europe/London"),
+    ("CEST", "Europe/Berlin"),
+    ("JST", "Asia/Tokyo"),
+    ("HKT", "Asia/Hong_Kong"),
+    ("SGT", "Asia/Singapore"),
+    ("AEST", "Australia/Sydney"),
+];
 
 impl ConfigReader<'_> {
-    /// Reads the watchlist. Returns the symbols and the form of each symbol; the forms are empty
-    /// for the default watchlist.
+    /// Reads the watchlist. Returns the symbols and the line of each symbol; there are no lines for
+    /// the default watchlist, and no symbols for a wrong list. `named` is true if the file contains a
+    /// list, also with a wrong value.
     pub(super) fn watchlist(
         &self,
         entries: Option<Spanned<Vec<Spanned<String>>>>,
-    ) -> Result<(Vec<Symbol>, Vec<WatchlistEntry>), ConfigError> {
+        named: bool,
+    ) -> (Vec<Symbol>, Vec<usize>) {
+        let mut symbols: Vec<Symbol> = Vec::new();
         let Some(entries) = entries else {
-            let symbols = ["SPX", "VIX"].into_iter().map(str::parse);
-            let symbols: Result<_, SymbolError> = symbols.collect();
-            let symbols = symbols.map_err(|error| self.error(None, error.to_string()))?;
-            return Ok((symbols, Vec::new()));
+            let default = ["SPX", "VIX"].into_iter().filter(|_| !named);
+            symbols.extend(default.flat_map(str::parse));
+            return (symbols, Vec::new());
         };
-        let (mut symbols, mut forms) = (Vec::new(), Vec::new());
+        let mut lines = Vec::new();
         for entry in entries.get_ref() {
             let symbol = self.read("watchlist", entry, |text: &str| {
-                let symbol: Symbol = text
-                    .parse()
-                    .map_err(|error: SymbolError| error.to_string())?;
+                let symbol = symbol(text)?;
                 match symbols.contains(&symbol) {
-                    true => Err(format!(
+                    true => Err(Mistake::from(format!(
                         "{symbol} is in the list twice; remove one of the two"
-                    )),
+                    ))),
                     false => Ok(symbol),
                 }
-            })?;
-            symbols.push(symbol);
-            forms.push(WatchlistEntry {
-                line: self.line(&entry.span()),
-                prefixed: entry.get_ref().contains(':'),
             });
+            let Some(symbol) = symbol else { continue };
+            if let Some(text) = other_meaning(&symbol, entry.get_ref()) {
+                self.warn(&entry.span(), format!("watchlist: {text}"));
+            }
+            symbols.push(symbol);
+            lines.push(self.line(&entry.span()));
         }
         // The loop above reports duplicates with their line. The remaining errors concern the whole
         // list.
-        self.read("watchlist", &entries, |_: &Vec<_>| Watchlist::new(&symbols))?;
-        Ok((symbols, forms))
+        let list = match symbols.len() == entries.get_ref().len() {
+            true => self.read("watchlist", &entries, |_: &Vec<_>| {
+                Watchlist::new(&symbols).map_err(|error| error.to_string())
+            }),
+            false => None,
+        };
+        if list.is_none() {
+            symbols.clear();
+        }
+        (symbols, lines)
     }
 
-    /// Reads the pages into `settings`, which already contain the watchlist.
+    /// Reads the pages into `settings`, which already contain the watchlist. `lines` are the lines of
+    /// its symbols.
     pub(super) fn pages(
         &self,
-        table: &PagesTable,
+        mut table: ConfigTable<'_, '_>,
         settings: &mut TickerSettings,
-    ) -> Result<(), ConfigError> {
-        let interval = &mut settings.interval;
-        self.set(interval, "interval", &table.interval, |value: &i64| {
-            seconds(*value, 3..=3600, "3 to 3600 seconds")
-        })?;
-        if let Some(show) = &table.show {
+        lines: &[usize],
+    ) {
+        let (interval, show, pin) = (
+            table.whole("interval"),
+            table.list("show"),
+            table.text("pin"),
+        );
+        table.finish();
+        self.set(
+            &mut settings.interval,
+            "interval",
+            &interval,
+            |value: &i64| seconds(*value, 3..=3600, "3 to 3600 seconds"),
+        );
+        // A wrong watchlist would cause an error for each page.
+        if settings.watchlist.is_empty() {
+            return;
+        }
+        if let Some(show) = &show {
             for page in show.get_ref() {
-                let page = self.read("show", page, |page| page_spec(page, &settings.watchlist))?;
-                settings.pages.push(page);
+                let page = self.read("show", page, |page| page_spec(page, &settings.watchlist));
+                settings.pages.extend(page);
             }
-            if settings.pages.is_empty() {
-                let reason = "show: the list is empty, expected pages, like [\"SPX VIX\", \
-                              \"link\"]; without this line the default pages are shown";
-                return Err(self.error(Some(show.span()), reason));
+            if show.get_ref().is_empty() {
+                let reason = "the list is empty, expected pages, like [\"SPX VIX\", \"link\"]; \
+                              without this line the default pages are shown";
+                self.mistake("show", show.span(), reason);
+            }
+            let shown = |place| settings.pages.iter().any(|page| page.shows(place));
+            let hidden = settings.watchlist.iter().zip(lines).enumerate();
+            let hidden = hidden.filter(|(place, _)| !shown(*place));
+            for (_, (symbol, line)) in hidden {
+                let text = format!("show: no page shows {symbol} (line {line}); add it to a page");
+                self.warn(&show.span(), text);
             }
         }
-        if let Some(pin) = &table.pin {
-            settings.pin = Some(self.read("pin", pin, |page| page_place(page, settings))?);
+        if let Some(pin) = &pin {
+            settings.pin = self.read("pin", pin, |page| page_place(page, settings));
         }
-        Ok(())
     }
+}
+
+/// Parses a symbol of the watchlist.
+fn symbol(text: &str) -> Result<Symbol, Mistake> {
+    text.parse().map_err(|error: SymbolError| {
+        let words = text.split([',', ';', ' ']).map(str::trim);
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        let symbols = words.iter().map(|word| word.parse::<Symbol>());
+        match symbols.collect::<Result<Vec<_>, _>>() {
+            Ok(symbols) if symbols.len() > 1 => {
+                let symbols = symbols.iter().map(|symbol| format!("\"{symbol}\""));
+                let symbols = symbols.collect::<Vec<_>>().join(", ");
+                Mistake::with(
+                    format!("{text:?}, expected one symbol in each text"),
+                    symbols,
+                )
+            }
+            _ => match error.meant() {
+                Some(meant) => Mistake::with(error.to_string(), format!("\"{meant}\"")),
+                None => error.to_string().into(),
+            },
+        }
+    })
+}
+
+/// Returns a warning for a symbol without a prefix that can also mean something else.
+fn other_meaning(symbol: &Symbol, text: &str) -> Option<String> {
+    if text.contains(':') {
+        return None;
+    }
+    if symbol.is_mistakable() {
+        return Some(format!(
+            "{symbol} is taken as the share of this name; write stock:{symbol} for the share, \
+             I:{symbol} for the index, if the vendor has it"
+        ));
+    }
+    if symbol.class() == AssetClass::Option {
+        return Some(format!("{text:?} is taken as the contract \"{symbol}\""));
+    }
+    let share = symbol.share_alternative()?;
+    Some(format!(
+        "{symbol} means the index; write {share} for the share"
+    ))
 }
 
 /// Reads a duration in whole seconds; `expected` describes the range for the error message.
@@ -115,7 +188,7 @@ pub(super) fn seconds(
     number(value, range, expected).map(Duration::from_secs)
 }
 
-fn page_spec(page: &str, watchlist: &[Symbol]) -> Result<PageSpec, String> {
+fn page_spec(page: &str, watchlist: &[Symbol]) -> Result<PageSpec, Mistake> {
     let place = |word| place(word, watchlist);
     match page.split_whitespace().collect::<Vec<_>>()[..] {
         ["link"] => Ok(PageSpec::Link),
@@ -125,18 +198,19 @@ fn page_spec(page: &str, watchlist: &[Symbol]) -> Result<PageSpec, String> {
         }),
         [first, second] => match (place(first)?, place(second)?) {
             (first, second) if first == second => {
-                Err(format!("{page:?}, expected two different symbols"))
+                Err(format!("{page:?}, expected two different symbols").into())
             }
             (first, second) => Ok(PageSpec::Pair(first, Some(second))),
         },
         _ => Err(format!(
             "{page:?}, expected one symbol, two with a space between them, or \"link\""
-        )),
+        )
+        .into()),
     }
 }
 
 /// Returns the index of a page among the pages of the settings.
-fn page_place(page: &str, settings: &TickerSettings) -> Result<usize, String> {
+fn page_place(page: &str, settings: &TickerSettings) -> Result<usize, Mistake> {
     let wanted = page_spec(page, &settings.watchlist)?;
     let page_specs = settings.page_specs();
     let place = page_specs.iter().position(|known| match (*known, wanted) {
@@ -156,45 +230,80 @@ fn page_place(page: &str, settings: &TickerSettings) -> Result<usize, String> {
             PageSpec::Link => "\"link\"".to_owned(),
         });
         let names = names.collect::<Vec<_>>().join(", ");
-        format!("{page:?} is not a page, expected one of {names}")
+        format!("{page:?} is not a page, expected one of {names}").into()
     })
 }
 
 /// Returns the index of a symbol on the watchlist.
-pub(super) fn place(word: &str, watchlist: &[Symbol]) -> Result<usize, String> {
-    let symbol: Symbol = word
-        .parse()
-        .map_err(|error: SymbolError| error.to_string())?;
-    let place = watchlist.iter().position(|known| *known == symbol);
-    place.ok_or_else(|| {
-        let share_alternative = watchlist.iter().find(|known| known.name() == symbol.name());
-        match share_alternative {
-            Some(other) => format!(
-                "{word} is not on the watchlist, but {other} is; write {other}, or add {word} to \
-                 the watchlist"
-            ),
-            None => {
-                format!("{symbol} is not on the watchlist; add this symbol to the watchlist")
-            }
+pub(super) fn place(word: &str, watchlist: &[Symbol]) -> Result<usize, Mistake> {
+    let known = |symbol: &Symbol| watchlist.iter().position(|known| known == symbol);
+    let names: Vec<String> = watchlist.iter().map(Symbol::to_string).collect();
+    let near = || nearest(word, names.iter().map(String::as_str));
+    let symbol: Symbol = match word.parse() {
+        Ok(symbol) => symbol,
+        Err(error) => {
+            let error: SymbolError = error;
+            return Err(error.to_string().into());
         }
-    })
+    };
+    if let Some(place) = known(&symbol) {
+        return Ok(place);
+    }
+    let share_alternative = watchlist.iter().find(|known| known.name() == symbol.name());
+    Err(match (share_alternative, near()) {
+        (Some(other), _) => format!(
+            "{word} is not on the watchlist, but {other} is; write {other}, or add {word} to the \
+             watchlist"
+        ),
+        (None, Some(near)) => format!(
+            "{symbol} is not on the watchlist; did you mean {near}? Otherwise add this symbol to \
+             the watchlist"
+        ),
+        (None, None) => {
+            format!("{symbol} is not on the watchlist; add this symbol to the watchlist")
+        }
+    }
+    .into())
 }
 
-pub(super) fn zone(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name).map_err(|_| match jiff::tz::db().is_definitively_empty() {
-        true => "this machine has no time zone data; install the package tzdata".to_owned(),
-        false => format!(
+pub(super) fn zone(name: &str) -> Result<TimeZone, Mistake> {
+    let name = name.trim();
+    let mut abbreviations = ABBREVIATIONS.into_iter();
+    if let Some((_, meant)) = abbreviations.find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        let reason =
+            format!("{name:?} has no daylight saving time, or is unknown; expected a place");
+        return Err(Mistake::with(reason, format!("\"{meant}\"")));
+    }
+    TimeZone::get(name).map_err(|_| {
+        if jiff::tz::db().is_definitively_empty() {
+            return "this machine has no time zone data; install the package tzdata".into();
+        }
+        let reason = format!(
             "{name:?} is unknown, expected a name like \"Europe/Berlin\" or \"America/New_York\""
-        ),
+        );
+        let known: Vec<String> = jiff::tz::db()
+            .available()
+            .map(|zone| zone.to_string())
+            .collect();
+        let city = name.replace(' ', "_");
+        let is_city = |zone: &&String| {
+            zone.rsplit_once('/')
+                .is_some_and(|(_, place)| place.eq_ignore_ascii_case(&city))
+        };
+        let city = known.iter().find(is_city).map(String::as_str);
+        match city.or_else(|| nearest(name, known.iter().map(String::as_str))) {
+            Some(meant) => Mistake::with(reason, format!("\"{meant}\"")),
+            None => reason.into(),
+        }
     })
 }
 
 /// Reads the format of the clock; returns true for twelve hours.
 pub(super) fn twelve_hours(clock: &str) -> Result<bool, String> {
-    match clock {
-        "24h" => Ok(false),
-        "12h" => Ok(true),
-        other => Err(format!("{other:?}, expected \"24h\" or \"12h\"")),
+    match clock.trim().trim_end_matches(['h', 'H']).trim_end() {
+        "24" => Ok(false),
+        "12" => Ok(true),
+        _ => Err(format!("{clock:?}, expected \"24h\" or \"12h\"")),
     }
 }
 

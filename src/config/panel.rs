@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
-use toml::Spanned;
-
-use super::toml_reader::number;
-use super::{ConfigError, ConfigReader};
+use super::reader::number;
+use super::settings::TickerSettings;
+use super::{ConfigReader, ConfigTable, Mistake, nearest};
 use crate::board::Board;
 use crate::display::{self, Chip};
 use crate::render::Size;
@@ -23,8 +21,7 @@ pub struct PanelConfig {
 }
 
 /// The kinds of panels.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PanelKind {
     /// An OLED display on an I2C bus.
     Oled,
@@ -67,70 +64,165 @@ impl PanelConfig {
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-#[serde(expecting = "a table: a line [panel], and its settings below")]
-pub(super) struct PanelTable {
-    kind: Option<PanelKind>,
-    file: Option<PathBuf>,
-    chip: Option<Spanned<String>>,
-    column_offset: Option<Spanned<i64>>,
-    size: Option<Spanned<String>>,
-    bus: Option<PathBuf>,
-    address: Option<Spanned<i64>>,
-    rotation: Option<Spanned<i64>>,
-    /// The brightness outside the dimming periods.
-    pub(super) brightness: Option<Spanned<i64>>,
-    pub(super) shift: Option<bool>,
-}
-
 impl ConfigReader<'_> {
+    /// Reads the panel. Its brightness and its shift go into `settings`.
     pub(super) fn panel(
         &self,
-        table: &PanelTable,
+        table: Option<ConfigTable<'_, '_>>,
         board: &Board,
-    ) -> Result<PanelConfig, ConfigError> {
-        let defaults = PanelConfig::of(board);
-        let mut oled = defaults.oled;
-        self.set(&mut oled.chip, "chip", &table.chip, str::parse)?;
-        if let Some(offset) = &table.column_offset {
-            let Chip::Sh1106 { column } = &mut oled.chip else {
-                let reason = "column_offset: only the chip sh1106 has this setting; expected chip \
-                              = \"sh1106\"";
-                return Err(self.error(Some(offset.span()), reason));
-            };
-            *column = self.read("column_offset", offset, |value: &i64| {
-                number(*value, 0..=Chip::SPARE, "0 to 4, usually 2")
-            })?;
+        settings: &mut TickerSettings,
+    ) -> PanelConfig {
+        let mut panel = PanelConfig::of(board);
+        panel.file = self.in_folder(&panel.file);
+        let Some(mut table) = table else {
+            return panel;
+        };
+        let oled = &mut panel.oled;
+        let kind = table.text("kind");
+        self.set(&mut panel.kind, "kind", &kind, |text: &str| {
+            chosen(text, &["oled", "terminal", "png"])
+        });
+        if let Some(file) = table.text("file") {
+            panel.file = self.resolve("file", &file).unwrap_or(panel.file);
+            if panel.kind != PanelKind::Png {
+                let reason = "file: the panel is no png, so this setting has no effect; for a \
+                              picture file write: kind = \"png\"";
+                self.warn(&file.span(), reason);
+            }
         }
-        self.set(&mut oled.size, "size", &table.size, str::parse)?;
-        if let Some(bus) = &table.bus {
-            oled.bus.clone_from(bus);
+        let chip = table.text("chip");
+        self.set(&mut oled.chip, "chip", &chip, |text: &str| {
+            chosen(text, &["ssd1306", "ssd1315", "ssd1309", "sh1106"])
+        });
+        if let Some(offset) = table.whole("column_offset") {
+            match &mut oled.chip {
+                Chip::Sh1106 { column } => {
+                    let offset = self.read("column_offset", &offset, |value: &i64| {
+                        number(*value, 0..=Chip::SPARE, "0 to 4, usually 2")
+                    });
+                    *column = offset.unwrap_or(*column);
+                }
+                _ => {
+                    let reason =
+                        "only the chip sh1106 has this setting; expected chip = \"sh1106\"";
+                    self.mistake("column_offset", offset.span(), reason);
+                }
+            }
         }
+        let size = table.text("size");
+        self.set(&mut oled.size, "size", &size, |text: &str| {
+            chosen(text, &["128x64", "128x32"])
+        });
+        self.set(&mut oled.bus, "bus", &table.text("bus"), bus);
+        if let Some(address) = table.text("address") {
+            let read = self.read("address", &address, panel_address);
+            oled.address = read.unwrap_or(oled.address);
+            if let Some(printed) = read.and_then(printed_address)
+                && address.get_ref().to_ascii_lowercase().ends_with(&printed)
+            {
+                let read = oled.address;
+                let text = format!(
+                    "address: 0x{printed}, as printed on the module, is {read:#04x} here; write: \
+                     address = {read:#04x}"
+                );
+                self.warn(&address.span(), text);
+            }
+        }
+        let rotation = table.whole("rotation");
         self.set(
-            &mut oled.address,
-            "address",
-            &table.address,
-            |value: &i64| {
-                let expected = "a 7-bit address, usually 0x3c or 0x3d";
-                number(*value, 0x08..=0x77, expected)
-            },
-        )?;
-        let rotation = &mut oled.rotation;
-        self.set(
-            rotation,
+            &mut oled.rotation,
             "rotation",
-            &table.rotation,
+            &rotation,
             |value: &i64| match value {
                 0 => Ok(display::Rotation::Upright),
                 180 => Ok(display::Rotation::UpsideDown),
                 other => Err(format!("{other}, expected 0 or 180")),
             },
-        )?;
-        Ok(PanelConfig {
-            kind: table.kind.unwrap_or(defaults.kind),
-            file: table.file.clone().unwrap_or(defaults.file),
-            oled,
-        })
+        );
+        let level = table.whole("brightness");
+        self.set(
+            &mut settings.brightness,
+            "brightness",
+            &level,
+            super::dimming::brightness,
+        );
+        settings.shift = table.flag("shift").unwrap_or(settings.shift);
+        table.finish();
+        panel
+    }
+}
+
+/// Parses one of these names, in upper or lower case.
+fn chosen<T: std::str::FromStr>(text: &str, names: &[&str]) -> Result<T, Mistake> {
+    let plain = text
+        .trim()
+        .to_lowercase()
+        .replace(['×', '*'], "x")
+        .replace([' ', '-'], "");
+    // A name of the same length with other characters can be something else: an sh1107 is no sh1106.
+    let sorted = |name: &str| {
+        let mut bytes = name.as_bytes().to_vec();
+        bytes.sort_unstable();
+        bytes
+    };
+    let misspelt = |meant: &&str| meant.len() != plain.len() || sorted(meant) == sorted(&plain);
+    plain.parse().map_err(|_| {
+        let reason = format!("{text:?}, expected {}", names.join(", "));
+        match nearest(&plain, names.iter().copied()).filter(misspelt) {
+            Some(meant) => Mistake::with(reason, format!("\"{meant}\"")),
+            None => reason.into(),
+        }
+    })
+}
+
+/// Reads the path of a bus; `1`, `i2c-1` and `/dev/i2c-1` mean the same bus.
+fn bus(text: &str) -> Result<PathBuf, Mistake> {
+    let text = text.trim();
+    let number = text.trim_start_matches("/dev/").trim_start_matches("i2c");
+    let number = number.trim_start_matches('-');
+    if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(PathBuf::from(format!("/dev/i2c-{number}")));
+    }
+    match text.starts_with('/') {
+        true => Ok(PathBuf::from(text)),
+        false => {
+            Err(format!("{text:?}, expected the path of an I2C bus, like \"/dev/i2c-1\"").into())
+        }
+    }
+}
+
+/// Returns the hexadecimal digits that many modules have printed on them for an address.
+fn printed_address(address: u8) -> Option<String> {
+    matches!(address, 0x3c | 0x3d).then(|| format!("{:x}", address << 1))
+}
+
+/// Reads the I2C address of a panel: `0x3c`, `3c`, `60`; also `0x78` and `0x7a`, which are printed on
+/// many modules.
+///
+/// # Errors
+/// The text is no address, or it can mean two addresses.
+pub(crate) fn panel_address(text: &str) -> Result<u8, Mistake> {
+    const EXPECTED: &str = "expected a 7-bit address, usually 0x3c or 0x3d";
+    let lower = text.trim().to_ascii_lowercase();
+    let reason = || format!("{text}, {EXPECTED}");
+    let hex = |digits: &str| u8::from_str_radix(digits, 16).ok();
+    let decimal = lower.bytes().all(|byte| byte.is_ascii_digit());
+    let number = match lower.strip_prefix("0x") {
+        Some(digits) => hex(digits),
+        None if decimal => lower.parse().ok(),
+        None => hex(lower.trim_end_matches('h')),
+    };
+    match number {
+        // Without 0x, this is most likely the number on the module.
+        Some(78) if decimal => Err(Mistake::with(
+            "78 is 0x4e; if the module has the number 0x78, its address is 0x3c here",
+            "0x3c",
+        )),
+        Some(0x78) => Ok(0x3c),
+        Some(0x7a) => Ok(0x3d),
+        Some(0x79) => Err(Mistake::with(reason(), "0x3c")),
+        Some(0x7b) => Err(Mistake::with(reason(), "0x3d")),
+        Some(number @ 0x08..=0x77) => Ok(number),
+        _ => Err(reason().into()),
     }
 }

@@ -4,40 +4,21 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use toml::Spanned;
 
-use super::toml_reader::{NO_PATH, secret_file};
-use super::{ConfigError, ConfigReader, MASSIVE};
+use super::reader::NO_PATH;
+use super::{ConfigError, ConfigReader, ConfigTable, MASSIVE, Mistake};
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::secret::{Environment, Secret, UNIT_SECRETS, read_secret};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[serde(expecting = "a table: a line [hub], and its settings below")]
-pub(super) struct HubTable {
-    url: Spanned<String>,
-    #[serde(default, deserialize_with = "secret_file")]
-    token_file: Option<Spanned<PathBuf>>,
-    ca_file: Option<Spanned<PathBuf>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[serde(expecting = "a table: a line [massive], and its settings below")]
-pub(super) struct MassiveTable {
-    url: Option<Spanned<String>>,
-    #[serde(default, deserialize_with = "secret_file")]
-    key_file: Option<Spanned<PathBuf>>,
-    ca_file: Option<Spanned<PathBuf>>,
-}
 
 /// The source, and the files that the configuration names for it.
 pub(super) struct SourceConfig {
     pub(super) source: FeedSource,
     pub(super) secret_file: Option<PathBuf>,
-    pub(super) ca_file: Option<Spanned<PathBuf>>,
+    pub(super) ca_file: Option<PathBuf>,
+    /// The line of `ca_file`.
+    pub(super) ca_line: Option<usize>,
 }
 
 /// Returns the name of the secret of a source, which is also the name of its systemd credential,
@@ -74,55 +55,82 @@ pub(crate) fn secret_source(
 }
 
 impl ConfigReader<'_> {
+    /// Reads the source. `named` is true if the file contains one of the two tables, also with a wrong
+    /// value.
     pub(super) fn source(
         &self,
-        hub: Option<Spanned<HubTable>>,
-        massive: Option<Spanned<MassiveTable>>,
+        hub: Option<ConfigTable<'_, '_>>,
+        massive: Option<ConfigTable<'_, '_>>,
+        named: bool,
         environment: &Environment,
-    ) -> Result<SourceConfig, ConfigError> {
-        let (provider, table, url, secret_file, ca_file) = match (hub, massive) {
-            (Some(hub), None) => {
-                let (table, hub) = (hub.span(), hub.into_inner());
-                let url = Some(hub.url);
-                (FeedProvider::Hub, table, url, hub.token_file, hub.ca_file)
-            }
-            (None, Some(massive)) => {
-                let (table, massive) = (massive.span(), massive.into_inner());
-                let MassiveTable {
-                    url,
-                    key_file,
-                    ca_file,
-                } = massive;
-                (FeedProvider::Vendor, table, url, key_file, ca_file)
-            }
+    ) -> Option<SourceConfig> {
+        let (provider, mut table) = match (hub, massive) {
+            (Some(hub), None) => (FeedProvider::Hub, hub),
+            (None, Some(massive)) => (FeedProvider::Vendor, massive),
+            (None, None) if named => return None,
             (None, None) => {
                 let reason = "the source of the prices is missing; expected a table [hub] with url \
                               = \"ws://HOST:3000\", or [massive]";
-                return Err(self.error(None, reason));
+                self.note_missing(self.error(None, reason));
+                return None;
             }
             (Some(_), Some(massive)) => {
                 let reason = "expected either [hub] or [massive], not both";
-                return Err(self.error(Some(massive.span()), reason));
+                let mut error = self.error(Some(massive.span()), reason);
+                error.correction =
+                    Some("write a # before each line of the table that you do not need".to_owned());
+                self.note(error);
+                return None;
             }
         };
-        let endpoint = self.endpoint(&url)?;
-        let secret = self.secret(provider, Some(table), &secret_file, environment)?;
-        Ok(SourceConfig {
+        let span = table.span();
+        let url = table.text("url");
+        let secret_file = match provider {
+            FeedProvider::Hub => table.text("token_file"),
+            FeedProvider::Vendor => table.text("key_file"),
+        };
+        let ca_file = table.text("ca_file");
+        table.finish();
+        if provider == FeedProvider::Hub && url.is_none() {
+            let reason = "[hub] has no url, expected a line like url = \"ws://hub.local:3000\"";
+            self.note_missing(self.error(Some(span.clone()), reason));
+        }
+        let endpoint = self.endpoint(&url);
+        if let (FeedProvider::Hub, Some(url), Some(endpoint)) = (provider, &url, &endpoint)
+            && endpoint.lacks_port(url.get_ref())
+        {
+            let host = &endpoint.host;
+            let text = format!(
+                "url: there is no port, so port 80 is meant; hubs use 3000; write: url = \
+                 \"ws://{host}:3000{}\"",
+                endpoint.base
+            );
+            self.warn(&url.span(), text);
+        }
+        let secret = self.secret(provider, Some(span), &secret_file, environment);
+        let secret_file = secret_file.map(|file| self.in_folder(Path::new(file.get_ref())));
+        let ca_line = ca_file.as_ref().map(|file| self.line(&file.span()));
+        let ca_file = match ca_file {
+            Some(file) => Some(self.resolve("ca_file", &file)?),
+            None => None,
+        };
+        Some(SourceConfig {
             source: FeedSource {
                 provider,
-                endpoint,
-                secret: Some(secret),
+                endpoint: endpoint?,
+                secret: Some(secret?),
             },
-            secret_file: secret_file.map(Spanned::into_inner),
+            secret_file,
             ca_file,
+            ca_line,
         })
     }
 
     /// Reads the address of a server; the default is the address of the vendor.
-    pub(crate) fn endpoint(&self, url: &Option<Spanned<String>>) -> Result<Endpoint, ConfigError> {
+    pub(crate) fn endpoint(&self, url: &Option<Spanned<String>>) -> Option<Endpoint> {
         match url {
-            Some(url) => self.read("url", url, Endpoint::parse),
-            None => Endpoint::parse(MASSIVE).map_err(|reason| self.error(None, reason)),
+            Some(url) => self.read("url", url, endpoint),
+            None => Endpoint::parse(MASSIVE).ok(),
         }
     }
 
@@ -133,22 +141,26 @@ impl ConfigReader<'_> {
         &self,
         provider: FeedProvider,
         table: Option<Range<usize>>,
-        file: &Option<Spanned<PathBuf>>,
+        file: &Option<Spanned<String>>,
         environment: &Environment,
-    ) -> Result<Secret, ConfigError> {
+    ) -> Option<Secret> {
         let (name, variable) = secret_names(provider);
-        self.optional_secret(provider, file, environment)?
-            .ok_or_else(|| {
-                self.error(
-                    table,
-                    format!(
-                        "there is no {name}; expected {name}_file = \"/path\" in this table, a \
-                         systemd credential with the name {name} (the service reads \
-                         {UNIT_SECRETS}/{name} at its start), or the environment variable \
-                         {variable}"
-                    ),
-                )
-            })
+        match self.optional_secret(provider, file, environment) {
+            Ok(None) => {
+                let missing = format!(
+                    "there is no {name}; expected {name}_file = \"/path\" in this table, a systemd \
+                     credential with the name {name} (the service reads {UNIT_SECRETS}/{name} at \
+                     its start), or the environment variable {variable}"
+                );
+                self.note_missing(self.error(table, missing));
+                None
+            }
+            Ok(secret) => secret,
+            Err(error) => {
+                self.note(error);
+                None
+            }
+        }
     }
 
     /// Reads the secret as [`ConfigReader::secret`] does, but returns `None` if no place has a
@@ -156,20 +168,21 @@ impl ConfigReader<'_> {
     pub(crate) fn optional_secret(
         &self,
         provider: FeedProvider,
-        file: &Option<Spanned<PathBuf>>,
+        file: &Option<Spanned<String>>,
         environment: &Environment,
     ) -> Result<Option<Secret>, ConfigError> {
         let (name, variable) = secret_names(provider);
         if let Some(file) = file {
-            let path = file.get_ref();
-            return read_secret(path, name).map(Some).map_err(|reason| {
+            let written = Path::new(file.get_ref());
+            let path = self.in_folder(written);
+            return read_secret(&path, name).map(Some).map_err(|reason| {
                 // A value that is not a path is most likely the secret itself, in the wrong place.
-                let message = match path.is_absolute() || path.exists() {
+                let message = match written.is_absolute() || path.exists() {
                     true => format!("{name}_file: {}: {reason}", path.display()),
                     false => format!("{name}_file: no such file, {NO_PATH}"),
                 };
                 ConfigError {
-                    other: Some(path.clone()),
+                    other: Some(path),
                     ..self.error(Some(file.span()), message)
                 }
             });
@@ -195,4 +208,22 @@ impl ConfigReader<'_> {
             self.error(None, message)
         })
     }
+}
+
+/// Parses the address of a server. An address without a scheme has one correction.
+pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Mistake> {
+    Endpoint::parse(text).map_err(|reason| {
+        let meant = format!("ws://{}", text.trim());
+        match !text.contains("://") && !text.contains(['/', '@', '?', '#']) {
+            true if Endpoint::parse(&meant).is_ok() => {
+                let port = if meant.matches(':').count() < 2 {
+                    ":3000"
+                } else {
+                    ""
+                };
+                Mistake::with(reason, format!("\"{meant}{port}\""))
+            }
+            _ => reason.into(),
+        }
+    })
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{Finding, network};
-use crate::config::{Config, ConfigError, secret_names, secret_source};
+use crate::config::{Config, ConfigErrors, secret_names, secret_source};
 use crate::secret::Environment;
 
 pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
@@ -16,7 +16,7 @@ pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
     Finding::ok("configuration", found)
 }
 
-pub(super) fn wrong(error: &ConfigError) -> Finding {
+pub(super) fn wrong(error: &ConfigErrors) -> Finding {
     let remedy = "Correct the configuration; the README lists every setting. If only root may read \
                   a file, run:\n  sudo deskticker doctor";
     Finding::failed("configuration", error.to_string(), remedy)

@@ -6,12 +6,13 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use toml::Spanned;
 
 use super::auth::registry;
-use super::server::limits::{Limits, LimitsTable};
-use crate::config::{ConfigError, ConfigReader, secret_file};
+use super::server::limits::{self, Limits};
+use crate::config::{
+    ConfigError, ConfigErrors, ConfigReader, ConfigTable, Key, Kind, Mistake, Schema, key, nearest,
+};
 use crate::market::Cluster;
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
@@ -47,6 +48,8 @@ pub struct HubConfig {
     pub trusted_proxies: Vec<IpAddr>,
     /// The limits for connections, requests and clients.
     pub limits: Limits,
+    /// Settings that are valid, but possibly not meant in this way. Each text has a file and a line.
+    pub warnings: Vec<String>,
 }
 
 /// The device registry and the static token, which identify the clients that are allowed to
@@ -59,55 +62,72 @@ pub struct Devices {
     pub fixed: Option<Secret>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct HubConfigFile {
-    listen: Option<Spanned<String>>,
-    announce: Option<bool>,
-    origins: Option<Vec<Spanned<String>>>,
-    trusted_proxy: Option<Vec<Spanned<String>>>,
-    #[serde(default)]
-    massive: MassiveTable,
-    #[serde(default)]
-    devices: DevicesTable,
-    tls: Option<TlsTable>,
-    #[serde(default)]
-    limits: LimitsTable,
-}
+/// The settings of the hub except its limits.
+const KEYS: &[Key] = &[
+    key("", "listen", Kind::Text, "\"0.0.0.0:3000\""),
+    key("", "announce", Kind::Flag, "true"),
+    key("", "origins", Kind::List, "[\"https://desk.example\"]"),
+    key("", "trusted_proxy", Kind::List, "[\"127.0.0.1\"]"),
+    key("", "massive", Kind::Table, ""),
+    key("massive", "url", Kind::Text, "\"wss://socket.massive.com\""),
+    key(
+        "massive",
+        "rest_url",
+        Kind::Text,
+        "\"https://api.massive.com\"",
+    ),
+    key(
+        "massive",
+        "key_file",
+        Kind::Secret,
+        "\"/etc/deskticker/key\"",
+    ),
+    key(
+        "massive",
+        "ca_file",
+        Kind::Text,
+        "\"/etc/deskticker/ca.pem\"",
+    ),
+    key(
+        "massive",
+        "clusters",
+        Kind::List,
+        "[\"indices\", \"options\"]",
+    ),
+    key("", "devices", Kind::Table, ""),
+    key(
+        "devices",
+        "file",
+        Kind::Text,
+        "\"/var/lib/deskticker-hub/devices\"",
+    ),
+    key(
+        "devices",
+        "token_file",
+        Kind::Secret,
+        "\"/etc/deskticker/token\"",
+    ),
+    key("", "tls", Kind::Table, ""),
+    key(
+        "tls",
+        "cert",
+        Kind::Text,
+        "\"/etc/deskticker/fullchain.pem\"",
+    ),
+    key("tls", "key", Kind::Text, "\"/etc/deskticker/privkey.pem\""),
+    key("", "limits", Kind::Table, ""),
+];
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct MassiveTable {
-    url: Option<Spanned<String>>,
-    rest_url: Option<Spanned<String>>,
-    #[serde(default, deserialize_with = "secret_file")]
-    key_file: Option<Spanned<PathBuf>>,
-    ca_file: Option<PathBuf>,
-    clusters: Option<Spanned<Vec<Spanned<String>>>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct DevicesTable {
-    file: Option<PathBuf>,
-    #[serde(default, deserialize_with = "secret_file")]
-    token_file: Option<Spanned<PathBuf>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TlsTable {
-    cert: PathBuf,
-    key: PathBuf,
-}
+/// The settings that the hub knows.
+const SCHEMA: Schema = Schema(&[KEYS, limits::KEYS]);
 
 impl HubConfig {
     /// Reads and checks a configuration file and the secrets that it refers to. If `path` is
     /// `None`, reads [`DEFAULT_PATH`]; this default file may be missing.
     ///
     /// # Errors
-    /// The first error in the configuration, with the file and the line.
-    pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+    /// All errors in the configuration, with the file and the line.
+    pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigErrors> {
         let (text, path) = text(path)?;
         Self::parse(&text, path, environment)
     }
@@ -115,43 +135,79 @@ impl HubConfig {
     /// Checks a configuration like [`HubConfig::load`], from a text that was read from `path`.
     ///
     /// # Errors
-    /// The first error in the configuration, with the file and the line.
-    pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let reader = ConfigReader { text, path };
-        let file: HubConfigFile = reader.file()?;
-        let key_file = &file.massive.key_file;
-        let secret = reader.secret(FeedProvider::Vendor, None, key_file, environment)?;
-        let endpoint = reader.endpoint(&file.massive.url)?;
+    /// All errors in the configuration, with the file and the line.
+    pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let reader = ConfigReader::new(text, path, SCHEMA);
+        let (mut root, syntax_errors) = reader.root();
+        let listen = reader.listen(root.text("listen"));
+        let announce = root.flag("announce").unwrap_or(true);
+        let origins = reader.origins(root.list("origins"));
+        let trusted_proxies = reader.proxies(root.list("trusted_proxy"));
+        let mut massive = root.table("massive");
+        let mut text_of = |name| massive.as_mut().and_then(|table| table.text(name));
+        let (url, rest_url) = (text_of("url"), text_of("rest_url"));
+        let (key_file, ca_file) = (text_of("key_file"), text_of("ca_file"));
+        let clusters = massive.as_mut().and_then(|table| table.list("clusters"));
+        let clusters = reader.clusters(clusters);
+        if let Some(table) = massive {
+            table.finish();
+        }
+        let mut devices = root.table("devices");
+        let mut text_of = |name| devices.as_mut().and_then(|table| table.text(name));
+        let (file, token_file) = (text_of("file"), text_of("token_file"));
+        if let Some(table) = devices {
+            table.finish();
+        }
+        let tls = root.table("tls").and_then(|table| reader.tls(table));
+        let limits = root.table("limits");
+        let limits = limits.map_or_else(Limits::default, |table| Limits::read(&reader, table));
+        root.finish();
+
+        let secret = reader.secret(FeedProvider::Vendor, None, &key_file, environment);
+        let endpoint = reader.endpoint(&url);
         let mut rest = endpoint.clone();
-        let rest_url = &file.massive.rest_url;
-        reader.set(&mut rest, "rest_url", rest_url, Endpoint::parse)?;
-        let source = |endpoint| FeedSource {
-            provider: FeedProvider::Vendor,
-            endpoint,
-            secret: Some(secret.clone()),
+        reader.set(&mut rest, "rest_url", &rest_url, |url: &str| {
+            crate::config::endpoint(url).map(Some)
+        });
+        let ca_file = ca_file.and_then(|file| reader.resolve("ca_file", &file));
+        // The path is set even if the file is missing: the first `token add` must not require a
+        // restart.
+        let file = match file {
+            Some(file) => reader.resolve("file", &file),
+            None => Some(registry::DEFAULT_PATH.into()),
         };
-        let token_file = &file.devices.token_file;
-        let fixed = reader.optional_secret(FeedProvider::Hub, token_file, environment)?;
+        let fixed = reader.optional_secret(FeedProvider::Hub, &token_file, environment);
+        let fixed = fixed.unwrap_or_else(|error| {
+            reader.note(error);
+            None
+        });
+        reader.syntax_errors(syntax_errors);
+        let incomplete = || ConfigReader::new(text, path, SCHEMA).error(None, "is incomplete");
+        let warnings = reader.finish()?;
+        // The reader has an error for each value that is missing here, so `finish` has returned it.
+        let source = |endpoint: Option<Endpoint>| {
+            Some(FeedSource {
+                provider: FeedProvider::Vendor,
+                endpoint: endpoint?,
+                secret: Some(secret.clone()?),
+            })
+        };
         Ok(Self {
-            listen: reader.listen(file.listen)?,
-            announce: file.announce.unwrap_or(true),
-            rest: source(rest),
-            source: source(endpoint),
-            ca_file: file.massive.ca_file,
-            clusters: reader.clusters(file.massive.clusters)?,
+            listen: listen.ok_or_else(incomplete)?,
+            announce,
+            rest: source(rest).ok_or_else(incomplete)?,
+            source: source(endpoint).ok_or_else(incomplete)?,
+            ca_file,
+            clusters,
             devices: Devices {
-                // The path is set even if the file is missing: the first `token add` must not
-                // require a restart.
-                file: file
-                    .devices
-                    .file
-                    .unwrap_or_else(|| registry::DEFAULT_PATH.into()),
+                file: file.ok_or_else(incomplete)?,
                 fixed,
             },
-            tls: file.tls.map(|tls| (tls.cert, tls.key)),
-            origins: reader.origins(file.origins.unwrap_or_default())?,
-            trusted_proxies: reader.proxies(file.trusted_proxy.unwrap_or_default())?,
-            limits: file.limits.check(&reader)?,
+            tls,
+            origins,
+            trusted_proxies,
+            limits,
+            warnings,
         })
     }
 }
@@ -160,12 +216,21 @@ impl HubConfig {
 /// commands do not need the vendor's key, so this function does not read the key.
 ///
 /// # Errors
-/// The configuration cannot be read or is invalid.
-pub fn devices_file(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
+/// The configuration cannot be read or is not valid TOML.
+pub fn devices_file(path: Option<&Path>) -> Result<PathBuf, ConfigErrors> {
     let (text, path) = text(path)?;
-    let file: HubConfigFile = ConfigReader { text: &text, path }.file()?;
-    let named = file.devices.file;
-    Ok(named.unwrap_or_else(|| registry::DEFAULT_PATH.into()))
+    let reader = ConfigReader::new(&text, path, SCHEMA);
+    let (mut root, syntax_errors) = reader.root();
+    let named = root
+        .table("devices")
+        .and_then(|mut table| table.text("file"));
+    let file = match named {
+        Some(file) => reader.resolve("file", &file),
+        None => Some(registry::DEFAULT_PATH.into()),
+    };
+    reader.syntax_errors(syntax_errors);
+    reader.finish()?;
+    Ok(file.unwrap_or_else(|| registry::DEFAULT_PATH.into()))
 }
 
 /// Returns the text and the path of the configuration. The text is empty if the default file is
@@ -179,81 +244,110 @@ fn text(path: Option<&Path>) -> Result<(String, &Path), ConfigError> {
             Ok((String::new(), from))
         }
         Err(error) => {
-            let (text, path) = ("", from);
-            let reader = ConfigReader { text, path };
+            let reader = ConfigReader::new("", from, SCHEMA);
             Err(reader.error(None, format!("cannot be read: {error}")))
         }
     }
 }
 
 impl ConfigReader<'_> {
-    fn unexpected(&self, key: &str, value: &Spanned<String>, expected: &str) -> ConfigError {
-        let message = format!("{key}: {:?}, expected {expected}", value.get_ref());
-        self.error(Some(value.span()), message)
+    fn listen(&self, listen: Option<Spanned<String>>) -> Option<SocketAddr> {
+        match &listen {
+            Some(listen) => self.read("listen", listen, |text: &str| {
+                parse_listen(text).map_err(|reason| match text.trim().trim_start_matches(':') {
+                    port if port.parse::<u16>().is_ok() => {
+                        Mistake::with(reason, format!("\"0.0.0.0:{port}\""))
+                    }
+                    ip if ip.parse::<IpAddr>().is_ok() => {
+                        let port = DEFAULT_LISTEN.rsplit(':').next().unwrap_or_default();
+                        let ip = if ip.contains(':') {
+                            format!("[{ip}]")
+                        } else {
+                            ip.to_owned()
+                        };
+                        Mistake::with(reason, format!("\"{ip}:{port}\""))
+                    }
+                    _ => reason.into(),
+                })
+            }),
+            None => parse_listen(DEFAULT_LISTEN).ok(),
+        }
     }
 
-    fn listen(&self, listen: Option<Spanned<String>>) -> Result<SocketAddr, ConfigError> {
-        let text = listen
-            .as_ref()
-            .map_or(DEFAULT_LISTEN, |text| text.get_ref());
-        let span = listen.as_ref().map(Spanned::span);
-        parse_listen(text).map_err(|reason| self.error(span, format!("listen: {reason}")))
+    fn tls(&self, mut table: ConfigTable<'_, '_>) -> Option<(PathBuf, PathBuf)> {
+        let span = table.span();
+        let mut file = |name: &str| {
+            let file = table.text(name);
+            if file.is_none() {
+                let reason =
+                    format!("[tls] has no line `{name}`, for example {name} = \"/path.pem\"");
+                self.note_missing(self.error(Some(span.clone()), reason));
+            }
+            self.resolve(name, &file?)
+        };
+        let (cert, key) = (file("cert"), file("key"));
+        table.finish();
+        Some((cert?, key?))
     }
 
-    fn clusters(
-        &self,
-        names: Option<Spanned<Vec<Spanned<String>>>>,
-    ) -> Result<Vec<Cluster>, ConfigError> {
+    fn clusters(&self, names: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<Cluster> {
         let Some(names) = names else {
             // The default does not include stocks, because stocks are not in every plan.
-            return Ok(vec![Cluster::Indices, Cluster::Options]);
+            return vec![Cluster::Indices, Cluster::Options];
         };
-        let span = names.span();
+        let known = || Cluster::ALL.into_iter();
         let mut clusters = Vec::new();
-        for name in names.into_inner() {
-            let found = Cluster::ALL
-                .into_iter()
-                .find(|cluster| cluster.path() == name.get_ref());
-            let expected = "\"indices\", \"options\" or \"stocks\"";
-            let cluster = found.ok_or_else(|| self.unexpected("clusters", &name, expected))?;
-            if !clusters.contains(&cluster) {
-                clusters.push(cluster);
-            }
+        for name in names.get_ref() {
+            let cluster = self.read("clusters", name, |name: &str| {
+                let plain = name.trim().to_ascii_lowercase();
+                let reason = format!("{name:?}, expected \"indices\", \"options\" or \"stocks\"");
+                let near = nearest(&plain, known().map(Cluster::path));
+                match (known().find(|cluster| cluster.path() == plain), near) {
+                    (Some(cluster), _) => Ok(cluster),
+                    (None, Some(near)) => Err(Mistake::with(reason, format!("\"{near}\""))),
+                    (None, None) => Err(reason.into()),
+                }
+            });
+            clusters.extend(cluster.filter(|cluster| !clusters.contains(cluster)));
         }
-        if clusters.is_empty() {
-            return Err(self.error(
-                Some(span),
-                "clusters: the list is empty; add a cluster, or remove this line",
-            ));
+        if names.get_ref().is_empty() {
+            let reason = "the list is empty; add a cluster, or remove this line";
+            self.mistake("clusters", names.span(), reason);
         }
-        Ok(clusters)
+        clusters
     }
 
-    fn origins(&self, origins: Vec<Spanned<String>>) -> Result<Vec<String>, ConfigError> {
-        let each = origins.into_iter().map(|origin| {
-            let text = origin.get_ref().trim_end_matches('/').to_ascii_lowercase();
-            match text.split_once("://") {
-                Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {
-                    Ok(text)
+    fn origins(&self, origins: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<String> {
+        let origins = origins.map(Spanned::into_inner).unwrap_or_default();
+        let each = origins.iter().filter_map(|origin| {
+            self.read("origins", origin, |origin: &str| {
+                let text = origin.trim_end_matches('/').to_ascii_lowercase();
+                let reason = format!("{origin:?}, expected origins like \"https://desk.example\"");
+                match text.split_once("://") {
+                    Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {
+                        Ok(text)
+                    }
+                    Some((scheme @ ("http" | "https"), host)) if !host.starts_with('/') => {
+                        let host = host.split('/').next().unwrap_or_default();
+                        Err(Mistake::with(reason, format!("\"{scheme}://{host}\"")))
+                    }
+                    _ => Err(reason.into()),
                 }
-                _ => {
-                    let expected = "origins like \"https://desk.example\"";
-                    Err(self.unexpected("origins", &origin, expected))
-                }
-            }
+            })
         });
         each.collect()
     }
 
-    fn proxies(&self, addresses: Vec<Spanned<String>>) -> Result<Vec<IpAddr>, ConfigError> {
+    fn proxies(&self, addresses: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<IpAddr> {
         let mut seen = HashSet::new();
-        for address in addresses {
-            let expected = "addresses like \"127.0.0.1\"";
-            let parsed: IpAddr = (address.get_ref().parse())
-                .map_err(|_| self.unexpected("trusted_proxy", &address, expected))?;
-            seen.insert(parsed.to_canonical());
+        for address in addresses.map(Spanned::into_inner).unwrap_or_default() {
+            let parsed = self.read("trusted_proxy", &address, |address: &str| {
+                let parsed = address.trim().parse::<IpAddr>();
+                parsed.map_err(|_| format!("{address:?}, expected addresses like \"127.0.0.1\""))
+            });
+            seen.extend(parsed.map(|address| address.to_canonical()));
         }
-        Ok(seen.into_iter().collect())
+        seen.into_iter().collect()
     }
 }
 

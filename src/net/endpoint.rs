@@ -72,6 +72,13 @@ impl Endpoint {
         })
     }
 
+    /// Returns true if the text of this endpoint has no port, so that the port 80 is meant.
+    pub(crate) fn lacks_port(&self, text: &str) -> bool {
+        let uri: Option<Uri> = text.trim().parse().ok();
+        let port = uri.and_then(|uri| Some(uri.authority()?.port().is_some()));
+        !self.secure && port == Some(false)
+    }
+
     /// Returns the host and the port in the form of a URL and of the `Host` header.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') {

@@ -159,6 +159,9 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
     let mut hangups = signal(SignalKind::hangup()).map_err(ExitReason::other)?;
     let environment = Environment::from_process();
     let config = HubConfig::load(path.as_deref(), &environment).map_err(ExitReason::config)?;
+    for line in &config.warnings {
+        log::warn!("{line}");
+    }
     let Devices { file, fixed } = &config.devices;
     let usual = file == Path::new(registry::DEFAULT_PATH);
     let authenticator = match fixed {
@@ -246,7 +249,9 @@ fn read_again(
     let (new, settings) = match read.and_then(|new| settings(&new).map(|found| (new, found))) {
         Ok(read) => read,
         Err(error) => {
-            log::error!("the hub keeps its previous settings: {error}");
+            for line in error.lines() {
+                log::error!("the hub keeps its previous settings: {line}");
+            }
             return;
         }
     };

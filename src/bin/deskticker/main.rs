@@ -156,7 +156,7 @@ fn check(path: &Path) -> Result<(), ExitReason> {
             log::warn!("{line}");
         }
     }
-    for line in config.meant() {
+    for line in &config.warnings {
         log::warn!("{line}");
     }
     let counted = |count: usize, noun: &str| match count {
@@ -242,7 +242,7 @@ fn say(options: Options) -> Result<(), ExitReason> {
     }
     // Only the panel settings of the configuration must be valid.
     let text = Config::text(&options.config).unwrap_or_default();
-    let panel = Config::panel_of(&text, &environment);
+    let panel = Config::panel_of(&text, &options.config, &environment);
     if panel.kind != PanelKind::Oled {
         return Err(ExitReason::other(
             "the command say works only with an oled: no other panel keeps its picture after the \

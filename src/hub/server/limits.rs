@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::Deserialize;
 use toml::Spanned;
 
-use crate::config::{ConfigError, ConfigReader, number};
+use crate::config::{ConfigReader, ConfigTable, Key, Kind, key, number};
 use crate::time::Moment;
 
 /// Declares each limit once: `name: default, range, restart;`. `restart` is true if the hub uses a
@@ -39,20 +38,21 @@ macro_rules! limits {
             }
         }
 
-        /// The table `limits` of the configuration file.
-        #[derive(Default, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub(crate) struct LimitsTable {
-            $($name: Option<Spanned<i64>>,)*
-        }
+        /// The settings of the table `limits`.
+        pub(crate) const KEYS: &[Key] = &[
+            $(key("limits", stringify!($name), Kind::Whole, stringify!($default)),)*
+        ];
 
-        impl LimitsTable {
-            /// Returns the limits, or an error if a value is outside its range.
-            pub(crate) fn check(self, reader: &ConfigReader<'_>) -> Result<Limits, ConfigError> {
-                let limits = Limits {
-                    $($name: checked(reader, stringify!($name), self.$name, $default, $range)?,)*
-                };
-                Ok(limits)
+        impl Limits {
+            /// Reads the table `limits` of the configuration file.
+            pub(crate) fn read(reader: &ConfigReader<'_>, mut table: ConfigTable<'_, '_>) -> Self {
+                let mut limits = Self::default();
+                $(
+                    let value = table.whole(stringify!($name));
+                    checked(reader, stringify!($name), value, &mut limits.$name, $range);
+                )*
+                table.finish();
+                limits
             }
         }
     };
@@ -85,14 +85,13 @@ fn checked(
     reader: &ConfigReader<'_>,
     name: &str,
     value: Option<Spanned<i64>>,
-    default: u64,
+    to: &mut u64,
     range: RangeInclusive<u64>,
-) -> Result<u64, ConfigError> {
-    let Some(value) = value else {
-        return Ok(default);
-    };
+) {
     let expected = format!("{} to {}", range.start(), range.end());
-    reader.read(name, &value, |value: &i64| number(*value, range, &expected))
+    reader.set(to, name, &value, |value: &i64| {
+        number(*value, range, &expected)
+    });
 }
 
 /// The maximum number of addresses with an allowance of their own. All further addresses share one

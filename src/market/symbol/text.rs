@@ -35,6 +35,20 @@ impl fmt::Display for SymbolError {
 
 impl std::error::Error for SymbolError {}
 
+impl SymbolError {
+    /// Returns the symbol that the user most likely means, if there is only one.
+    pub fn meant(&self) -> Option<String> {
+        let upper = self.text.trim().to_ascii_uppercase();
+        let code = upper.trim_start_matches(['^', '$']);
+        let candidate = match other_name(&upper) {
+            Some([code]) => (*code).to_owned(),
+            None if code != upper => format!("I:{code}"),
+            _ => upper,
+        };
+        candidate.parse::<Symbol>().is_ok().then_some(candidate)
+    }
+}
+
 /// The asset class and the vendor's ticker, or the reason why the text is not a symbol.
 type Classified<'a> = Result<(AssetClass, Cow<'a, str>), Cow<'static, str>>;
 

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
 use super::state::ConfigProblem;
-use crate::config::{self, Config, ConfigError, PanelKind};
+use crate::config::{self, Config, ConfigErrors, PanelKind};
 use crate::display::{self, FinalPicture, Mailbox, Oled, PanelLight, PanelThread, Png, Terminal};
 use crate::market::{Calendar, Symbol};
 use crate::net::connector::Connector;
@@ -43,12 +43,12 @@ impl LoadedConfig {
     /// Reads a configuration and all files that it names.
     ///
     /// # Errors
-    /// The first problem that is found.
-    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+    /// All problems.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
         Self::parse(&Config::text(path)?, path, environment)
     }
 
-    fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+    fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
         let config = Config::parse(text, path, environment)?;
         let connector = config.connector()?;
         Ok(Self { config, connector })
@@ -97,7 +97,7 @@ pub fn start_panel(
 #[derive(Debug)]
 pub enum TickerError {
     /// The configuration is wrong, and [`Files::last_good`] is not set.
-    Config(ConfigError),
+    Config(ConfigErrors),
     /// Any other error.
     Other(String),
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::LoadedConfig;
-use crate::config::{Config, ConfigError, FileStamps, FileWatch, LastGood, PanelConfig};
+use crate::config::{Config, ConfigErrors, FileStamps, FileWatch, LastGood, PanelConfig};
 use crate::files::FileStamp;
 use crate::market::Calendar;
 use crate::secret::Environment;
@@ -85,13 +85,13 @@ impl ConfigWatcher {
     pub fn begin(
         &mut self,
         now: Now,
-    ) -> Result<(InitialConfig, Option<ConfigProblem>), ConfigError> {
+    ) -> Result<(InitialConfig, Option<ConfigProblem>), ConfigErrors> {
         let beginning = match (self.judge(now), &self.files.last_good) {
             (Ok(loaded), _) => InitialConfig::Good(loaded),
             (Err(error), None) => return Err(error),
             (Err(error), Some(last)) => match LoadedConfig::load(last, &self.environment) {
                 Ok(loaded) => {
-                    log::error!("{error}");
+                    log_each("", &error);
                     log::warn!(
                         "the ticker uses the last good configuration, {}",
                         last.display()
@@ -101,9 +101,10 @@ impl ConfigWatcher {
                 // At a first start there is no last good configuration. The error to correct is the
                 // one of the configuration, so only that error is logged.
                 Err(_) => {
-                    log::error!("{error}; the ticker waits until this error is corrected");
-                    let text = Config::text(&self.files.config).unwrap_or_default();
-                    InitialConfig::Nothing(Config::panel_of(&text, &self.environment))
+                    log_each("the ticker waits until this error is corrected: ", &error);
+                    let path = &self.files.config;
+                    let text = Config::text(path).unwrap_or_default();
+                    InitialConfig::Nothing(Config::panel_of(&text, path, &self.environment))
                 }
             },
         };
@@ -119,7 +120,7 @@ impl ConfigWatcher {
         let changed = self.watch.look(seen, now.monotonic);
         let judged = (changed || requested).then(|| self.judge(now));
         let loaded = judged.and_then(|judged| {
-            let log = |error| log::error!("the ticker keeps its previous configuration: {error}");
+            let log = |errors| log_each("the ticker keeps its previous configuration: ", &errors);
             judged.map_err(log).ok()
         });
         self.look_at_setup();
@@ -144,17 +145,18 @@ impl ConfigWatcher {
     }
 
     /// Reads the configuration, and stores its text as the last good one if it has no error.
-    fn judge(&mut self, now: Now) -> Result<Box<LoadedConfig>, ConfigError> {
+    fn judge(&mut self, now: Now) -> Result<Box<LoadedConfig>, ConfigErrors> {
         // The file stamp is older than the text that is read, so the next check detects a change
         // that happens in between.
         let before = FileStamp::of(&self.files.config);
-        let read = Config::text(&self.files.config).and_then(|text| {
+        let text = Config::text(&self.files.config).map_err(ConfigErrors::from);
+        let read = text.and_then(|text| {
             let loaded = LoadedConfig::parse(&text, &self.files.config, &self.environment)?;
             Ok((text, loaded))
         });
         self.others = match &read {
             Ok((_, loaded)) => loaded.config.files(),
-            Err(error) => error.other_file().map(Path::to_owned).into_iter().collect(),
+            Err(errors) => errors.other_files().map(Path::to_owned).collect(),
         };
         let seen = FileStamps {
             config: before,
@@ -165,7 +167,8 @@ impl ConfigWatcher {
             Ok((text, loaded)) => {
                 self.wrong = None;
                 let expired = |utc| loaded.config.expired(&Calendar::us(), utc);
-                for line in now.utc.map(expired).unwrap_or_default() {
+                let expired = now.utc.map(expired).unwrap_or_default();
+                for line in loaded.config.warnings.iter().chain(&expired) {
                     log::warn!("{line}");
                 }
                 if let Some(last) = &mut self.last_good {
@@ -196,6 +199,13 @@ impl ConfigWatcher {
             }
             self.setup = setup;
         }
+    }
+}
+
+/// Logs each error of a configuration in a line of its own; `result` comes before the error.
+fn log_each(result: &str, errors: &ConfigErrors) {
+    for error in errors.iter() {
+        log::error!("{result}{error}");
     }
 }
 

@@ -103,8 +103,9 @@ impl StopNotice {
                 (config.panel, light)
             }
             None => {
-                let text = Config::text(&self.files.config).unwrap_or_default();
-                let panel = Config::panel_of(&text, &self.environment);
+                let path = &self.files.config;
+                let text = Config::text(path).unwrap_or_default();
+                let panel = Config::panel_of(&text, path, &self.environment);
                 (panel, PanelLight::default())
             }
         }

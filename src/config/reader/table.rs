@@ -1,0 +1,418 @@
+//! A table of the configuration. Each setting is taken out of the table once; the settings that
+//! remain are unknown. Every problem is collected in the reader, so that one report has all of them.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeInteger, DeTable, DeValue, Error};
+
+use super::schema::{Key, Kind, nearest};
+use super::{ConfigReader, Mistake, shortened};
+
+/// A table of the configuration; see the module documentation.
+pub(crate) struct ConfigTable<'r, 'a> {
+    reader: &'r ConfigReader<'a>,
+    /// The name of the table; empty for the settings before the first table.
+    name: &'static str,
+    span: Range<usize>,
+    table: DeTable<'a>,
+    /// True if the table contains a value of a wrong type.
+    wrong: Cell<bool>,
+}
+
+impl<'a> ConfigReader<'a> {
+    /// Parses the text. Returns what is readable, and the syntax errors.
+    pub(crate) fn root(&self) -> (ConfigTable<'_, 'a>, Vec<Error>) {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        let root = ConfigTable {
+            reader: self,
+            name: "",
+            span: 0..0,
+            table: table.into_inner(),
+            wrong: Cell::new(false),
+        };
+        (root, errors)
+    }
+}
+
+impl<'r, 'a> ConfigTable<'r, 'a> {
+    /// The position of the line that begins the table.
+    pub(crate) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// Returns true if the table contains a value of a wrong type, or a setting that has not been
+    /// taken. Another setting can then be missing only because of its type or of its name.
+    pub(crate) fn is_wrong(&self) -> bool {
+        self.wrong.get() || !self.table.is_empty()
+    }
+
+    /// Returns true if the table contains this setting.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
+    fn known(&self, name: &str) -> Option<&'static Key> {
+        self.reader.schema.find(self.name, name)
+    }
+
+    fn take(&mut self, name: &str) -> Option<Spanned<DeValue<'a>>> {
+        let (key, value) = self.table.remove_entry(name)?;
+        self.warn_if_header_is_a_comment(name, key.span());
+        Some(value)
+    }
+
+    /// Takes a text. A number or another single value counts as its text in the file.
+    pub(crate) fn text(&mut self, name: &str) -> Option<Spanned<String>> {
+        let value = self.take(name)?;
+        self.as_text(name, value)
+    }
+
+    fn as_text(&self, name: &str, value: Spanned<DeValue<'a>>) -> Option<Spanned<String>> {
+        let span = value.span();
+        let secret = self.known(name).is_some_and(|key| key.kind == Kind::Secret);
+        let text = match value.into_inner() {
+            DeValue::String(text) => text.into_owned(),
+            DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+                if !secret =>
+            {
+                self.reader.text.get(span.clone())?.to_owned()
+            }
+            other => {
+                self.wrong_type(name, span, &other);
+                return None;
+            }
+        };
+        Some(Spanned::new(span, text))
+    }
+
+    /// Takes a whole number. A number in quotes counts too.
+    pub(crate) fn whole(&mut self, name: &str) -> Option<Spanned<i64>> {
+        let value = self.take(name)?;
+        let span = value.span();
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => whole(number),
+            DeValue::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(number) => Some(Spanned::new(span, number)),
+            None => {
+                self.wrong_type(name, span, value.get_ref());
+                None
+            }
+        }
+    }
+
+    /// Takes a number. A number in quotes counts too.
+    pub(crate) fn number(&mut self, name: &str) -> Option<Spanned<f64>> {
+        let value = self.take(name)?;
+        let span = value.span();
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => whole(number).map(|number| number as f64),
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            DeValue::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(number) => Some(Spanned::new(span, number)),
+            None => {
+                self.wrong_type(name, span, value.get_ref());
+                None
+            }
+        }
+    }
+
+    /// Takes true or false.
+    pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
+        let value = self.take(name)?;
+        match value.get_ref() {
+            DeValue::Boolean(flag) => Some(*flag),
+            other => {
+                self.wrong_type(name, value.span(), other);
+                None
+            }
+        }
+    }
+
+    /// Takes a list of texts. A single text counts as a list of one text.
+    pub(crate) fn list(&mut self, name: &str) -> Option<Spanned<Vec<Spanned<String>>>> {
+        let value = self.take(name)?;
+        let span = value.span();
+        let texts = match value.into_inner() {
+            DeValue::Array(values) => {
+                let mut texts = Vec::with_capacity(values.len());
+                let mut complete = true;
+                for value in values {
+                    match value.get_ref() {
+                        DeValue::String(_) => texts.extend(self.as_text(name, value)),
+                        other => {
+                            self.wrong_type(name, value.span(), other);
+                            complete = false;
+                        }
+                    }
+                }
+                if !complete {
+                    return None;
+                }
+                texts
+            }
+            single @ DeValue::String(_) => {
+                let text = self.as_text(name, Spanned::new(span.clone(), single))?;
+                vec![text]
+            }
+            other => {
+                self.wrong_type(name, span, &other);
+                return None;
+            }
+        };
+        Some(Spanned::new(span, texts))
+    }
+
+    /// Takes a table that occurs once.
+    pub(crate) fn table(&mut self, name: &'static str) -> Option<ConfigTable<'r, 'a>> {
+        let value = self.take(name)?;
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Table(table) => Some(self.inner(name, span, table)),
+            other => {
+                let mut span = span;
+                // `[[panel]]` is a list of tables, and its first table has the right position.
+                if let DeValue::Array(tables) = &other
+                    && let Some(first) = tables.iter().next()
+                {
+                    span = first.span();
+                }
+                self.wrong_table(name, span, &other);
+                None
+            }
+        }
+    }
+
+    /// Takes the tables of a list.
+    pub(crate) fn tables(&mut self, name: &'static str) -> Vec<ConfigTable<'r, 'a>> {
+        let Some(value) = self.take(name) else {
+            return Vec::new();
+        };
+        let span = value.span();
+        let DeValue::Array(values) = value.into_inner() else {
+            self.wrong_table(name, span, &DeValue::Boolean(false));
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for value in values {
+            let span = value.span();
+            match value.into_inner() {
+                DeValue::Table(table) => tables.push(self.inner(name, span, table)),
+                other => self.wrong_table(name, span, &other),
+            }
+        }
+        tables
+    }
+
+    fn inner(
+        &self,
+        name: &'static str,
+        span: Range<usize>,
+        table: DeTable<'a>,
+    ) -> ConfigTable<'r, 'a> {
+        ConfigTable {
+            reader: self.reader,
+            name,
+            span,
+            table,
+            wrong: Cell::new(false),
+        }
+    }
+
+    /// Collects an error for a value of another type.
+    fn wrong_type(&self, name: &str, span: Range<usize>, value: &DeValue<'a>) {
+        self.wrong.set(true);
+        let kind = self.known(name).map_or(Kind::Text, |key| key.kind);
+        let written = self.reader.text.get(span.clone()).unwrap_or_default();
+        let found = match value {
+            _ if kind == Kind::Secret => String::new(),
+            DeValue::Table(_) => "a table, ".to_owned(),
+            _ => format!("{}, ", shortened(written)),
+        };
+        let reason = format!("{found}{}", kind.expected());
+        match kind.guess(name, written).filter(|_| kind != Kind::List) {
+            Some(value) => self
+                .reader
+                .mistake(name, span, Mistake::with(reason, value)),
+            None => self.reader.mistake(name, span, reason),
+        }
+    }
+
+    /// Collects an error for a value in place of a table, or for a table with wrong brackets.
+    fn wrong_table(&self, name: &str, span: Range<usize>, value: &DeValue<'a>) {
+        let kind = self.known(name).map_or(Kind::Table, |key| key.kind);
+        let header = self.reader.schema.header(name);
+        let line = shortened(self.reader.line_at(span.start));
+        let mut error = self.reader.error(
+            Some(span),
+            match value {
+                DeValue::Table(_) | DeValue::Array(_) => {
+                    format!("{name}: {line}, expected {header}")
+                }
+                _ => format!("{name}: {line}, {}", kind.expected()),
+            },
+        );
+        error.correction = Some(format!("write: {header}"));
+        self.reader.note(error);
+    }
+
+    /// Collects an error for each setting that has not been taken.
+    pub(crate) fn finish(self) {
+        for (key, value) in &self.table {
+            let is_table = match value.get_ref() {
+                DeValue::Table(_) => true,
+                DeValue::Array(values) => values.iter().any(|value| value.get_ref().is_table()),
+                _ => false,
+            };
+            self.unknown(key.get_ref(), key.span(), is_table);
+        }
+    }
+
+    fn unknown(&self, name: &str, span: Range<usize>, is_table: bool) {
+        let reader = self.reader;
+        let schema = reader.schema;
+        let what = match is_table {
+            true => format!("[{}]", shortened(name)),
+            false => format!("`{}`", shortened(name)),
+        };
+        let secret_file = format!("{name}_file");
+        let (message, correction) = if self.is_secret(&secret_file) {
+            let message = format!("unknown key {what}: the {name} is in a file of its own");
+            (message, reader.example(&secret_file, &span))
+        } else if let Some(other) = self.other_table(name, &span) {
+            let (place, remedy) = self.place_of(other);
+            let correction = match self.comment_header(&span, other) {
+                Some(number) => {
+                    format!("line {number} still has its #; write in line {number}: {place}")
+                }
+                None => remedy,
+            };
+            (format!("{what} belongs to {place}"), Some(correction))
+        } else if let Some(meant) = nearest(name, schema.names(self.name, is_table)) {
+            let (message, line) = match is_table {
+                true => (
+                    format!(
+                        "unknown table {what}, did you mean {}",
+                        schema.header(meant)
+                    ),
+                    Some(schema.header(meant)),
+                ),
+                false => (
+                    format!("unknown key {what}, did you mean `{meant}`"),
+                    reader
+                        .replaced(&span, meant)
+                        .filter(|_| !self.is_secret(meant)),
+                ),
+            };
+            (message, line.map(|line| format!("write: {line}")))
+        } else if let Some(known) = self.similar_elsewhere(name, is_table) {
+            let (place, remedy) = self.place_of(known.table);
+            let message = format!(
+                "unknown key {what}, did you mean `{}` of {place}",
+                known.name
+            );
+            (message, Some(remedy))
+        } else {
+            let known: Vec<&str> = schema.names(self.name, is_table).collect();
+            let message = match is_table {
+                true => format!(
+                    "unknown table {what}, expected one of: {}",
+                    known.join(", ")
+                ),
+                false => format!("unknown key {what}, expected one of: {}", known.join(", ")),
+            };
+            (
+                message,
+                Some("remove this line, or write a # before it".to_owned()),
+            )
+        };
+        let mut error = reader.error(Some(span), message);
+        error.correction = correction;
+        reader.note(error);
+    }
+
+    /// Returns the name of a place in the file, and how to move a line to it.
+    fn place_of(&self, table: &str) -> (String, String) {
+        if table.is_empty() {
+            let remedy = "move this line above the first line in brackets";
+            return ("the top of the file".to_owned(), remedy.to_owned());
+        }
+        let header = self.reader.schema.header(table);
+        let remedy = format!("move this line below a line {header}");
+        (header, remedy)
+    }
+
+    fn is_secret(&self, name: &str) -> bool {
+        self.known(name).is_some_and(|key| key.kind == Kind::Secret)
+    }
+
+    /// Returns another table that has a setting of this name. A table whose first line is a comment
+    /// above the setting comes first.
+    fn other_table(&self, name: &str, span: &Range<usize>) -> Option<&'static str> {
+        let keys = self.reader.schema.keys();
+        let tables = keys.filter(|key| key.name == name && key.table != self.name);
+        let tables: Vec<&str> = tables.map(|key| key.table).collect();
+        let mut near = tables.iter().copied();
+        near.find(|table| self.comment_header(span, table).is_some())
+            .or(tables.first().copied())
+    }
+
+    fn similar_elsewhere(&self, name: &str, is_table: bool) -> Option<&'static Key> {
+        let keys = || {
+            self.reader
+                .schema
+                .keys()
+                .filter(|key| !key.table.is_empty())
+        };
+        let meant = nearest(name, keys().map(|key| key.name)).filter(|_| !is_table)?;
+        keys().find(|key| key.name == meant)
+    }
+
+    /// Returns the number of the line that would begin `table` without its `#`, if this line is
+    /// between the first line of this table and the position.
+    fn comment_header(&self, span: &Range<usize>, table: &str) -> Option<usize> {
+        let schema = self.reader.schema;
+        let before = self.reader.text.get(..span.start)?;
+        let lines: Vec<&str> = before.lines().collect();
+        let mut headers = lines.iter().enumerate().rev();
+        let found = headers.find_map(|(number, line)| {
+            let (name, comment) = schema.header_of(line)?;
+            Some((number + 1, name, comment))
+        });
+        let (number, name, comment) = found?;
+        (comment && name == table && self.name != table).then_some(number)
+    }
+
+    /// Warns about a setting that belongs to a table whose first line is still a comment.
+    fn warn_if_header_is_a_comment(&self, name: &str, span: Range<usize>) {
+        let others = self.reader.schema.keys();
+        let others = others.filter(|key| key.name == name && key.table != self.name);
+        for other in others {
+            if let Some(number) = self.comment_header(&span, other.table) {
+                let schema = self.reader.schema;
+                let (here, there) = (schema.header(self.name), schema.header(other.table));
+                self.reader.warn(
+                    &span,
+                    format!(
+                        "`{name}` is a setting of {here} here, because line {number} still has its \
+                         #; if it belongs to {there}, write in line {number}: {there}"
+                    ),
+                );
+            }
+        }
+    }
+}
+
+fn whole(number: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}

@@ -57,7 +57,10 @@ impl LogWriter {
             None => LogFormat::Plain,
         };
         let journal = Self::to(io::stderr(), manner)?;
-        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
+        let wanted = env::var_os("RUST_LOG").map(|wanted| wanted.to_string_lossy().into_owned());
+        let filter = wanted.as_deref().filter(|wanted| is_filter(wanted));
+        env_logger::Builder::new()
+            .parse_filters(filter.unwrap_or(default))
             .target(env_logger::Target::Pipe(Box::new(journal.clone())))
             .format(move |out, record| match may_be_logged(record) {
                 true => line(out, manner, record.level(), record.args()),
@@ -65,6 +68,12 @@ impl LogWriter {
             })
             .try_init()
             .map_err(io::Error::other)?;
+        if let (Some(wanted), None) = (&wanted, filter) {
+            log::warn!(
+                "RUST_LOG={wanted:?} is no level of the log, so {default} applies; expected error, \
+                 warn, info, debug, trace or off"
+            );
+        }
         Ok(journal)
     }
 
@@ -160,6 +169,22 @@ impl LogShared {
     }
 }
 
+/// Returns true if a text is a filter for the log: levels, or modules with their levels. env_logger
+/// takes any other word as the name of a module, and then logs nothing.
+fn is_filter(text: &str) -> bool {
+    let level = |text: &str| text.parse::<log::LevelFilter>().is_ok();
+    let directives = text.split('/').next().unwrap_or_default().split(',');
+    let mut directives = directives
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .peekable();
+    directives.peek().is_some()
+        && directives.all(|part| match part.split_once('=') {
+            Some((_, wanted)) => level(wanted),
+            None => level(part) || part.starts_with("deskticker") || part.contains("::"),
+        })
+}
+
 /// Returns true if a record may be logged, independent of the filter. Records of libraries below
 /// the info level are rejected, because they can contain secrets: tungstenite logs the request with
 /// the token in its URL, and the message with the API key.
@@ -242,6 +267,32 @@ mod tests {
         }
         assert!(lost > 0 && written >= 64, "{written} and {lost}");
         assert!(log.finish(SOON));
+    }
+
+    #[test]
+    fn a_filter_has_levels_or_modules() {
+        for good in [
+            "debug",
+            "INFO",
+            "warn,deskticker::net=trace",
+            "deskticker",
+            "off",
+            "info/x",
+        ] {
+            assert!(is_filter(good), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            "verbose",
+            "1",
+            "yes",
+            "deskticker=loud",
+            "debug,verbose",
+            ",",
+        ] {
+            assert!(!is_filter(bad), "{bad}");
+        }
     }
 
     #[test]

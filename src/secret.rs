@@ -152,6 +152,8 @@ pub struct Environment {
     pub token: Option<String>,
     /// `MASSIVE_API_KEY`: the API key for the vendor.
     pub key: Option<String>,
+    /// `RUNTIME_DIRECTORY`: the directory of the running service. systemd sets it for the service.
+    pub runtime: Option<PathBuf>,
     /// The board that the process runs on. It provides the default I2C bus.
     pub board: &'static Board,
 }
@@ -164,6 +166,7 @@ impl fmt::Debug for Environment {
             .field("unit_secrets", &self.unit_secrets)
             .field("token", &hidden(&self.token))
             .field("key", &hidden(&self.key))
+            .field("runtime", &self.runtime)
             .field("board", &self.board.name)
             .finish()
     }
@@ -177,6 +180,8 @@ impl Environment {
             unit_secrets: None,
             token: std::env::var("MASSIVE_PROXY_TOKEN").ok(),
             key: std::env::var("MASSIVE_API_KEY").ok(),
+            runtime: std::env::var_os("RUNTIME_DIRECTORY")
+                .and_then(|folders| std::env::split_paths(&folders).next()),
             board: Board::for_machine(&board::MODEL),
         }
     }

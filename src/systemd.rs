@@ -10,6 +10,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -23,6 +24,49 @@ const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 /// The minimum interval between two heartbeats of a loop, even if the unit's watchdog time is very
 /// short.
 const MIN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The directory of the service in memory (RuntimeDirectory= of the unit).
+pub(crate) const RUNTIME_DIRECTORY: &str = "/run/deskticker";
+/// The other directory that the service can write (StateDirectory= of the unit).
+const STATE_DIRECTORY: &str = "/var/lib/deskticker";
+/// The directory of the additions to the unit, which `systemctl edit deskticker` writes.
+const ADDITIONS: &str = "/etc/systemd/system/deskticker.service.d";
+
+/// Returns the reason why the service of the display cannot write this file for other programs; `None`
+/// if it can. The reasons are the settings of the unit, and the additions to the unit.
+pub(crate) fn write_problem(file: &Path) -> Option<String> {
+    let additions = std::fs::read_dir(ADDITIONS).into_iter().flatten().flatten();
+    let additions = additions.filter_map(|entry| std::fs::read_to_string(entry.path()).ok());
+    write_problem_with(file, &additions.collect::<String>())
+}
+
+fn write_problem_with(file: &Path, additions: &str) -> Option<String> {
+    let settings = additions.lines().filter_map(|line| line.split_once('='));
+    let allowed = settings.filter(|(key, _)| matches!(key.trim(), "ReadWritePaths" | "BindPaths"));
+    let mut allowed = allowed.flat_map(|(_, paths)| paths.split_whitespace());
+    let own = [RUNTIME_DIRECTORY, STATE_DIRECTORY];
+    if own.iter().any(|folder| file.starts_with(folder))
+        || allowed.any(|folder| file.starts_with(folder.trim_start_matches(['-', '+'])))
+    {
+        return None;
+    }
+    let first = file.components().nth(1).map(|part| part.as_os_str());
+    let second = file.components().nth(2).map(|part| part.as_os_str());
+    let why = match (
+        first.and_then(OsStr::to_str),
+        second.and_then(OsStr::to_str),
+    ) {
+        (Some("tmp"), _) | (Some("var"), Some("tmp")) => {
+            "the service has a /tmp of its own, so no other program sees this file"
+        }
+        (Some("home" | "root"), _) => "the service cannot see the folders of users",
+        _ => "the service cannot write to this folder",
+    };
+    Some(format!(
+        "{why}; write the picture to {RUNTIME_DIRECTORY}, or allow a folder outside /tmp and /home with \
+         `systemctl edit deskticker`: [Service] ReadWritePaths=/FOLDER"
+    ))
+}
 
 /// The connection to systemd, which supervises this process. The default value has no connection,
 /// and all its calls do nothing.
@@ -231,6 +275,29 @@ mod tests {
         })
         .map(|bytes| String::from_utf8(bytes).unwrap())
         .collect()
+    }
+
+    #[test]
+    fn the_service_can_write_only_to_its_directories_and_to_allowed_folders() {
+        let problem = |file: &str, additions| write_problem_with(Path::new(file), additions);
+        for good in ["/run/deskticker/x.png", "/var/lib/deskticker/x.png"] {
+            assert_eq!(problem(good, ""), None);
+        }
+        for (file, word) in [
+            ("/tmp/x.png", "/tmp of its own"),
+            ("/var/tmp/x.png", "/tmp of its own"),
+            ("/home/pi/x.png", "folders of users"),
+            ("/var/www/html/x.png", "cannot write to this folder"),
+            ("/etc/deskticker/x.png", "cannot write to this folder"),
+        ] {
+            let problem = problem(file, "").unwrap();
+            assert!(problem.contains(word), "{problem}");
+            assert!(problem.contains("ReadWritePaths="), "{problem}");
+        }
+        let additions = "[Service]\nReadWritePaths=-/srv/kiosk /var/www\n";
+        assert_eq!(problem("/var/www/x.png", additions), None);
+        assert_eq!(problem("/srv/kiosk/x.png", additions), None);
+        assert!(problem("/srv/x.png", additions).is_some());
     }
 
     #[test]

@@ -439,3 +439,153 @@ fn a_terminal_gets_its_cursor_back_after_a_signal() {
         );
     }
 }
+
+#[test]
+fn a_log_level_that_does_not_exist_is_reported_and_the_default_applies() {
+    let mut proxy = Proxy::start(Clock::system());
+    let config = configured("log-level", &proxy.address, "kind = \"png\"");
+    let config = config.to_str().unwrap();
+    for level in ["", "verbose", "1"] {
+        let environment = [("RUST_LOG", level)];
+        let mut program = Program::start(&["run", "--config", config], &environment);
+        let line = program.wait_for_line("is no level of the log");
+        assert!(line.contains(&format!("RUST_LOG={level:?}")), "{line}");
+        program.wait_for_line("INFO  showing SPX, VIX");
+        proxy.wait_for_subscriptions(4);
+        assert_eq!(program.end(Signal::TERM).0, Some(0));
+    }
+}
+
+#[test]
+fn a_second_program_does_not_write_the_same_panel_and_names_the_first_one() {
+    let proxy = Proxy::start(Clock::system());
+    let config = configured("two", &proxy.address, "kind = \"png\"");
+    let path = config.to_str().unwrap();
+    let mut first = Program::start(&["run", "--config", path], &[]);
+    let screen = config.with_file_name("screen.png");
+    let end = Instant::now() + Duration::from_secs(10);
+    while !is_png(&screen) {
+        assert!(Instant::now() < end, "{}", first.output());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, _, err) = run(&["run", "--config", path]);
+    let holder = format!(
+        "another deskticker with the process id {} uses the file",
+        first.id()
+    );
+    assert!(code == 1 && err.contains(&holder), "{code}: {err}");
+    // The second program has not changed the picture.
+    assert!(first.is_running() && is_png(&screen));
+    assert_eq!(first.end(Signal::TERM).0, Some(0));
+    let mut next = Program::start(&["run", "--config", path], &[]);
+    next.wait_for_line("showing SPX, VIX");
+    assert_eq!(next.end(Signal::TERM).0, Some(0));
+}
+
+#[test]
+fn a_picture_file_that_is_a_device_or_a_pipe_is_refused_and_stays() {
+    let config = configured("device", &"hub:3000", "kind = \"png\"");
+    let screen = config.with_file_name("screen.png");
+    let path = config.to_str().unwrap();
+    assert!(
+        Command::new("mkfifo")
+            .arg(&screen)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let refused = |kind: &str| {
+        for command in ["check", "run"] {
+            let (code, _, err) = run(&[command, "--config", path]);
+            let told = format!(
+                "desk.toml:5: file: {} is {kind}, expected",
+                screen.display()
+            );
+            assert!(code == 78 && err.contains(&told), "{code}: {err}");
+        }
+    };
+    refused("a FIFO");
+    std::fs::remove_file(&screen).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &screen).unwrap();
+    refused("a device");
+    assert!(screen.symlink_metadata().unwrap().is_symlink());
+}
+
+#[test]
+fn a_picture_in_a_missing_folder_is_reported_by_check_and_by_the_log() {
+    let proxy = Proxy::start(Clock::system());
+    let config = configured("missing-folder", &proxy.address, "kind = \"png\"");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("screen.png", "none/screen.png")).unwrap();
+    let path = config.to_str().unwrap();
+    let (code, _, err) = run(&["check", "--config", path]);
+    let folder = config.with_file_name("none");
+    let told = format!(
+        "desk.toml:5: file: the folder {} does not exist",
+        folder.display()
+    );
+    assert!(code == 0 && err.contains(&told), "{code}: {err}");
+    let mut program = Program::start(&["run", "--config", path], &[]);
+    program.wait_for_line(&told);
+    program.wait_for_line("panel: cannot write ");
+    assert_eq!(program.end(Signal::TERM).0, Some(0));
+    let output = program.output();
+    assert!(!output.contains("drawn"), "{output}");
+}
+
+/// Returns the only child of a process.
+fn child_of(id: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    children.ok()?.split_whitespace().next()?.parse().ok()
+}
+
+#[test]
+fn a_program_ends_when_its_terminal_is_closed_and_not_before() {
+    let proxy = Proxy::start(Clock::system());
+    for kind in ["png", "terminal"] {
+        let config = configured(
+            "closed-terminal",
+            &proxy.address,
+            &format!("kind = {kind:?}"),
+        );
+        let log = config.with_file_name("log");
+        let program = env!("CARGO_BIN_EXE_deskticker");
+        // `script` has the other end of a pseudoterminal, like sshd.
+        let line = format!(
+            "exec {program} run --config {} 2> {}",
+            config.display(),
+            log.display()
+        );
+        let mut command = Command::new("script");
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(Stdio::piped());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut terminal = command.spawn().unwrap();
+        let says = |word: &str| {
+            let end = Instant::now() + Duration::from_secs(20);
+            while !std::fs::read_to_string(&log)
+                .unwrap_or_default()
+                .contains(word)
+            {
+                assert!(Instant::now() < end, "{kind}: {word}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        says("showing SPX, VIX");
+        let id = child_of(terminal.id()).unwrap();
+        let pid = rustix::process::Pid::from_raw(id.cast_signed()).unwrap();
+        // While the terminal is open, the signal only reads the configuration again.
+        rustix::process::kill_process(pid, Signal::HUP).unwrap();
+        says("the new configuration is in effect");
+        assert!(Path::new(&format!("/proc/{id}")).exists());
+        terminal.kill().unwrap();
+        terminal.wait().unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        while Path::new(&format!("/proc/{id}/exe")).exists() {
+            assert!(Instant::now() < end, "{kind}: the program does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        says("the terminal of this program is closed");
+    }
+}

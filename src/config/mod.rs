@@ -133,7 +133,7 @@ impl Config {
             settings.dimming_periods.extend(reader.night(night));
         }
         let panel = root.table("panel");
-        let panel = reader.panel(panel, environment.board, &mut settings);
+        let panel = reader.panel(panel, environment, &mut settings);
         root.finish();
         reader.syntax_errors(syntax_errors);
         let warnings = reader.finish()?;
@@ -170,10 +170,10 @@ impl Config {
         let (mut root, _) = reader.root();
         let table = root.table("panel");
         let mut settings = TickerSettings::of(Vec::new());
-        let panel = reader.panel(table, environment.board, &mut settings);
+        let panel = reader.panel(table, environment, &mut settings);
         match reader.is_good() {
             true => panel,
-            false => reader.panel(None, environment.board, &mut settings),
+            false => reader.panel(None, environment, &mut settings),
         }
     }
 

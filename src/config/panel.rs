@@ -1,13 +1,19 @@
 //! The panel of the configuration: the table `[panel]` and its default values.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use toml::Spanned;
+
+use super::DEFAULT_PATH;
 use super::reader::number;
 use super::settings::TickerSettings;
 use super::{ConfigReader, ConfigTable, Mistake, nearest};
 use crate::board::Board;
+use crate::display::png::picture_file;
 use crate::display::{self, Chip};
 use crate::render::Size;
+use crate::secret::Environment;
+use crate::systemd::{self, RUNTIME_DIRECTORY};
 
 /// The configured panel.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,27 +75,23 @@ impl ConfigReader<'_> {
     pub(super) fn panel(
         &self,
         table: Option<ConfigTable<'_, '_>>,
-        board: &Board,
+        environment: &Environment,
         settings: &mut TickerSettings,
     ) -> PanelConfig {
-        let mut panel = PanelConfig::of(board);
-        panel.file = self.in_folder(&panel.file);
+        let mut panel = PanelConfig::of(environment.board);
+        let folder = self.picture_folder(environment);
+        panel.file = folder.map_or_else(|| self.in_folder(&panel.file), |it| it.join(&panel.file));
         let Some(mut table) = table else {
             return panel;
         };
-        let oled = &mut panel.oled;
         let kind = table.text("kind");
         self.set(&mut panel.kind, "kind", &kind, |text: &str| {
             chosen(text, &["oled", "terminal", "png"])
         });
         if let Some(file) = table.text("file") {
-            panel.file = self.resolve("file", &file).unwrap_or(panel.file);
-            if panel.kind != PanelKind::Png {
-                let reason = "file: the panel is no png, so this setting has no effect; for a \
-                              picture file write: kind = \"png\"";
-                self.warn(&file.span(), reason);
-            }
+            self.picture(&file, &mut panel, environment);
         }
+        let oled = &mut panel.oled;
         let chip = table.text("chip");
         self.set(&mut oled.chip, "chip", &chip, |text: &str| {
             chosen(text, &["ssd1306", "ssd1315", "ssd1309", "sh1106"])
@@ -149,6 +151,53 @@ impl ConfigReader<'_> {
         settings.shift = table.flag("shift").unwrap_or(settings.shift);
         table.finish();
         panel
+    }
+}
+
+impl ConfigReader<'_> {
+    /// Returns the folder of a picture with a relative path, if it is not the folder of the
+    /// configuration: the service writes its picture to its own directory.
+    fn picture_folder<'e>(&self, environment: &'e Environment) -> Option<&'e Path> {
+        let usual = (self.path == Path::new(DEFAULT_PATH)).then_some(Path::new(RUNTIME_DIRECTORY));
+        environment.runtime.as_deref().or(usual)
+    }
+
+    /// Reads the file of a picture, and warns about a file that cannot be written.
+    fn picture(&self, file: &Spanned<String>, panel: &mut PanelConfig, environment: &Environment) {
+        let Some(path) = self.resolve("file", file) else {
+            return;
+        };
+        let folder = self.picture_folder(environment);
+        let written = Path::new(file.get_ref());
+        panel.file = match folder {
+            Some(folder) if written.is_relative() => folder.join(written),
+            _ => path,
+        };
+        if panel.kind != PanelKind::Png {
+            let reason = "file: the panel is no png, so this setting has no effect; for a picture \
+                          file write: kind = \"png\"";
+            return self.warn(&file.span(), reason);
+        }
+        let target = picture_file::target(&panel.file);
+        let shown = panel.file.display();
+        if let Some(kind) = picture_file::other_kind(&target) {
+            let reason = format!("{shown} is {kind}, expected the path of a regular file");
+            return self.mistake("file", file.span(), reason);
+        }
+        let parent = target.parent().unwrap_or(Path::new("/"));
+        let problem = match folder {
+            Some(_) => systemd::write_problem(&target),
+            None => None,
+        };
+        if let Some(problem) = problem {
+            self.warn(&file.span(), format!("file: {shown}: {problem}"));
+        } else if !parent.is_dir() && folder != Some(parent) {
+            let text = format!(
+                "file: the folder {} does not exist; create it, or name another folder",
+                parent.display()
+            );
+            self.warn(&file.span(), text);
+        }
     }
 }
 

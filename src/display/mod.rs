@@ -4,6 +4,7 @@
 
 mod brightness;
 pub(crate) mod burn_in;
+mod lock;
 mod mailbox;
 pub mod oled;
 mod panel_state;
@@ -19,6 +20,8 @@ use std::time::Duration;
 use crate::render::{Frame, Size};
 use crate::time::{Clock, Moment, Now};
 pub use brightness::PanelLight;
+pub(crate) use lock::Locked;
+pub use lock::PanelLock;
 pub use mailbox::{Mailbox, MailboxItem};
 pub use oled::bus_error::BusFault;
 pub use oled::controller::{Chip, PanelSettings, Rotation};
@@ -28,7 +31,7 @@ pub use panel_state::PanelState;
 pub use png::{FinalPicture, Png};
 pub use stall_watch::MAX_PICTURE_AGE;
 use stall_watch::{StallAction, StallWatch};
-pub use terminal::Terminal;
+pub use terminal::{ControllingTerminal, Terminal};
 
 /// A device that shows a picture. All methods may block, so only the panel thread calls them. The
 /// device itself recovers from a failure and logs the failure.

@@ -41,6 +41,29 @@ pub fn restore() {
     }
 }
 
+/// The terminal from which the process was started, for example over SSH.
+#[derive(Clone, Copy, Debug)]
+pub struct ControllingTerminal(());
+
+impl ControllingTerminal {
+    /// Returns the controlling terminal of this process. `None` if the process has none, or if it must
+    /// continue without its terminal, because `nohup` started it.
+    pub fn of_process() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        // The first bit is SIGHUP.
+        let nohup = ignored.unwrap_or_default() & 1 == 1;
+        let terminal = Self(());
+        (!nohup && !terminal.is_gone()).then_some(terminal)
+    }
+
+    /// Returns true if the terminal is closed: the kernel then takes it away from the process.
+    pub fn is_gone(self) -> bool {
+        std::fs::File::open("/dev/tty").is_err()
+    }
+}
+
 /// A panel that is a terminal.
 pub struct Terminal<W: Write> {
     out: W,

@@ -13,7 +13,10 @@ pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
     let place = network::place(&config.source.endpoint);
     let s = if count == 1 { "" } else { "s" };
     let found = format!("{}: {count} instrument{s}, {place}", file.display());
-    Finding::ok("configuration", found)
+    match config.warnings.is_empty() {
+        true => Finding::ok("configuration", found),
+        false => Finding::warning("configuration", found, config.warnings.join("\n")),
+    }
 }
 
 pub(super) fn wrong(error: &ConfigErrors) -> Finding {

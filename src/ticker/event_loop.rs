@@ -79,7 +79,7 @@ struct EventLoop {
     offset: Option<i64>,
     /// The number of clock steps; the first agreement counts as one.
     steps: u64,
-    /// True if every value has been drawn once and the log has an entry about it.
+    /// True if every value has arrived and the log has an entry about it.
     complete: bool,
 }
 
@@ -289,7 +289,7 @@ impl EventLoop {
         if !self.complete && self.state.complete(now) {
             self.complete = true;
             log::info!(
-                "all values have been drawn, {} ms after the start",
+                "all values have arrived, {} ms after the start",
                 now.monotonic.as_millis()
             );
         }

@@ -28,7 +28,7 @@ const RUN: Duration = Duration::from_secs(5);
 /// The number of program starts. The slowest start is compared with the limit.
 const STARTS: usize = 5;
 /// The log line that the program writes when every value is on the display for the first time.
-const COMPLETE: &str = "all values have been drawn";
+const COMPLETE: &str = "all values have arrived";
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Starts a server in a thread of its own. It serves each connection as `serve` says.

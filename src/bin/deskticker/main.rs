@@ -14,7 +14,9 @@ use std::time::Duration;
 use deskticker::board::{self, Board};
 use deskticker::config::{Config, PanelKind};
 use deskticker::demo::simulated;
-use deskticker::display::{self, FinalPicture, Mailbox, Oled, PanelLight};
+use deskticker::display::{
+    self, ControllingTerminal, FinalPicture, Mailbox, Oled, PanelLight, PanelLock,
+};
 use deskticker::doctor;
 use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
@@ -121,13 +123,28 @@ async fn run(options: Options) -> Result<(), ExitReason> {
     };
     let (stop, stops) = mpsc::channel(1);
     let (reload, reloads) = mpsc::channel(1);
+    let terminal = ControllingTerminal::of_process();
     on_signals(&stop, &ENDING, ())?;
     on_signals(&reload, &[SignalKind::hangup()], ())?;
+    if let Some(terminal) = terminal {
+        tokio::spawn(stop_without_terminal(terminal, stop));
+    }
     let outcome = app.run(stops, reloads).await;
     outcome.map_err(|error| match error {
         app::TickerError::Config(error) => ExitReason::config(error),
         app::TickerError::Other(message) => ExitReason::other(message),
     })
+}
+
+/// Stops the program when the terminal of its start is closed, for example at the end of an SSH
+/// session. Nobody would see its picture or its log any more.
+async fn stop_without_terminal(terminal: ControllingTerminal, stop: mpsc::Sender<()>) {
+    while !terminal.is_gone() {
+        tokio::time::sleep(TERMINAL_CHECK).await;
+    }
+    log::info!("the terminal of this program is closed, so the program ends; nohup prevents this");
+    // The send fails only if the application has already ended.
+    stop.send(()).await.ok();
 }
 
 /// The environment of this process. A command that a user starts finds the secret where the systemd
@@ -142,8 +159,7 @@ fn environment() -> Environment {
 /// The file for the panel state, in the directory that systemd provides while the service runs
 /// (RuntimeDirectory=, systemd.exec(5)).
 fn state_file() -> Option<PathBuf> {
-    let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
-    let folder = std::env::split_paths(&folders).next()?;
+    let folder = Environment::from_process().runtime?;
     Some(folder.join(display::PanelState::FILE))
 }
 
@@ -252,6 +268,7 @@ fn say(options: Options) -> Result<(), ExitReason> {
     let [word, meaning] = &words;
     let frame = render::notice(panel.oled.size, word, meaning);
     let (bus, address) = (panel.oled.bus.clone(), panel.oled.address);
+    let _lock = PanelLock::of_bus(&bus, address).map_err(ExitReason::other)?;
     let shown = Oled::linux(panel.oled).leave(&frame, PanelLight::default());
     shown.map_err(|fault| ExitReason::other(fault.advice(&bus, address)))
 }
@@ -301,6 +318,9 @@ async fn examine(options: Options) -> Result<(), ExitReason> {
         code => Err(ExitReason(code, String::new())),
     }
 }
+
+/// The interval between two checks of the terminal.
+const TERMINAL_CHECK: Duration = Duration::from_secs(1);
 
 /// The signals that end the program in every state.
 const ENDING: [SignalKind; 3] = [

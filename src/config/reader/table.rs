@@ -369,10 +369,8 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
 
     fn similar_elsewhere(&self, name: &str, is_table: bool) -> Option<&'static Key> {
         let keys = || {
-            self.reader
-                .schema
-                .keys()
-                .filter(|key| !key.table.is_empty())
+            let keys = self.reader.schema.keys();
+            keys.filter(|key| key.table != self.name)
         };
         let meant = nearest(name, keys().map(|key| key.name)).filter(|_| !is_table)?;
         keys().find(|key| key.name == meant)

@@ -3,8 +3,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
@@ -40,7 +40,13 @@ impl PictureFile {
     /// Returns an error if the directory is missing, full, or not writable. The old file stays
     /// unchanged.
     pub(crate) fn replace(&mut self, picture: &[u8]) -> io::Result<()> {
-        self.written = Some(replace_file(&self.path, picture, MODE, false)?);
+        let target = target(&self.path);
+        if let Some(kind) = other_kind(&target) {
+            return Err(io::Error::other(format!(
+                "this is {kind}, not a regular file"
+            )));
+        }
+        self.written = Some(replace_file(&target, picture, MODE, false)?);
         Ok(())
     }
 
@@ -60,25 +66,56 @@ impl PictureFile {
             Ok(file) if overwrite(&file, instead).is_ok() => return Ok(()),
             Ok(_) | Err(_) => {}
         }
-        match fs::remove_file(&self.path) {
+        let target = target(&self.path);
+        if other_kind(&target).is_some() {
+            // This program has never written a picture to it.
+            return Ok(());
+        }
+        match fs::remove_file(target) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Opens the file to write it in place. The function rejects a symbolic link, because its
-    /// target may be a file of another program, and it rejects everything that is not a regular
+    /// Opens the file to write it in place. The function rejects everything that is not a regular
     /// file.
     fn open(&self) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let flags = i32::try_from(flags.bits()).unwrap_or(0);
         let file = (OpenOptions::new().write(true))
             .custom_flags(flags)
-            .open(&self.path)?;
+            .open(target(&self.path))?;
         match file.metadata()?.is_file() {
             true => Ok(file),
             false => Err(io::ErrorKind::InvalidInput.into()),
         }
+    }
+}
+
+/// Returns the file at the end of symbolic links. The user has created the links, so the picture must
+/// not replace them.
+pub(crate) fn target(path: &Path) -> PathBuf {
+    let mut target = path.to_owned();
+    // The kernel also follows at most 40 links.
+    for _ in 0..40 {
+        let Ok(link) = fs::read_link(&target) else {
+            break;
+        };
+        target = target.parent().unwrap_or(Path::new("")).join(link);
+    }
+    target
+}
+
+/// Returns the kind of something that is not a regular file, such as `a device`. `None` for a regular
+/// file, and for a path without a file.
+pub(crate) fn other_kind(path: &Path) -> Option<&'static str> {
+    let kind = fs::metadata(path).ok()?.file_type();
+    match kind {
+        kind if kind.is_file() => None,
+        kind if kind.is_dir() => Some("a folder"),
+        kind if kind.is_fifo() => Some("a FIFO"),
+        kind if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
     }
 }
 
@@ -149,14 +186,38 @@ mod tests {
     }
 
     #[test]
-    fn a_symbolic_link_is_removed_and_its_target_is_unchanged() {
+    fn a_symbolic_link_stays_and_its_target_has_the_picture() {
         let folder = folder("link");
         let (path, other) = (folder.join("screen.png"), folder.join("other"));
-        fs::write(&other, PRICE).unwrap();
-        std::os::unix::fs::symlink(&other, &path).unwrap();
-        PictureFile::at(path.clone()).take_back(NOTICE).unwrap();
-        assert!(path.symlink_metadata().is_err());
+        // The second link has a relative target that does not exist yet.
+        std::os::unix::fs::symlink(folder.join("second"), &path).unwrap();
+        std::os::unix::fs::symlink("other", folder.join("second")).unwrap();
+        let mut file = PictureFile::at(path.clone());
+        file.replace(PRICE).unwrap();
         assert_eq!(fs::read(&other).unwrap(), PRICE);
+        file.take_back(NOTICE).unwrap();
+        assert_eq!(fs::read(&other).unwrap(), NOTICE);
+        assert!(path.symlink_metadata().unwrap().is_symlink());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_device_a_pipe_or_a_folder_is_refused_and_stays() {
+        let folder = folder("kinds");
+        let (pipe, link) = (folder.join("pipe"), folder.join("link"));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        let inner = folder.join("inner");
+        fs::create_dir(&inner).unwrap();
+        for (path, kind) in [(&pipe, "a FIFO"), (&link, "a device"), (&inner, "a folder")] {
+            let mut file = PictureFile::at(path.clone());
+            let error = file.replace(PRICE).unwrap_err().to_string();
+            assert!(error.contains(kind), "{error}");
+            file.take_back(NOTICE).unwrap();
+            assert_eq!(other_kind(path), Some(kind), "it is still there");
+        }
+        assert!(link.symlink_metadata().unwrap().is_symlink());
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -17,7 +17,9 @@ use tokio::task::JoinSet;
 use super::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
 use super::state::ConfigProblem;
 use crate::config::{self, Config, ConfigErrors, PanelKind};
-use crate::display::{self, FinalPicture, Mailbox, Oled, PanelLight, PanelThread, Png, Terminal};
+use crate::display::{
+    self, FinalPicture, Locked, Mailbox, Oled, PanelLight, PanelLock, PanelThread, Png, Terminal,
+};
 use crate::market::{Calendar, Symbol};
 use crate::net::connector::Connector;
 use crate::render::{self, DrawCache, Format, Frame, LinkIcon, PageView, View};
@@ -75,10 +77,10 @@ impl LoadedConfig {
     }
 }
 
-/// Starts the panel thread.
+/// Starts the panel thread, which locks its panel.
 ///
 /// # Errors
-/// The system cannot start another thread.
+/// Another process has locked the panel, or the system cannot start another thread.
 pub fn start_panel(
     panel: &config::PanelConfig,
     leave: FinalPicture,
@@ -87,9 +89,22 @@ pub fn start_panel(
 ) -> io::Result<(Mailbox, PanelThread)> {
     let size = panel.oled.size;
     match panel.kind {
-        PanelKind::Oled => PanelThread::spawn(Oled::linux(panel.oled.clone()), size, clock),
+        PanelKind::Oled => {
+            let oled = panel.oled.clone();
+            let locked = Locked {
+                _lock: PanelLock::of_bus(&oled.bus, oled.address)?,
+                device: Oled::linux(oled),
+            };
+            PanelThread::spawn(locked, size, clock)
+        }
         PanelKind::Terminal => PanelThread::spawn(Terminal::stdout(caption), size, clock),
-        PanelKind::Png => PanelThread::spawn(Png::new(&panel.file, leave), size, clock),
+        PanelKind::Png => {
+            let locked = Locked {
+                _lock: PanelLock::of_file(&panel.file)?,
+                device: Png::new(&panel.file, leave),
+            };
+            PanelThread::spawn(locked, size, clock)
+        }
     }
 }
 

@@ -102,6 +102,39 @@ fn without_text(mut picture: Vec<u8>) -> Vec<u8> {
     picture
 }
 
+/// The copy of the last good configuration: its text, and the path of its configuration.
+fn copy_of(config: &Path, text: &str) -> String {
+    format!("{text}# The last good copy of {}\n", config.display())
+}
+
+#[test]
+fn a_copy_of_the_last_good_configuration_belongs_to_one_display() {
+    let mut proxy = Proxy::start(Clock::system());
+    let (first, text) = steady_configuration("one-copy-first", &proxy);
+    let (second, other) = steady_configuration("one-copy-second", &proxy);
+    let last = first.with_file_name("last-good.toml");
+    let more = ["--last-good", last.to_str().unwrap()];
+    std::fs::write(&first, &text).unwrap();
+    let mut program = start(&first, &more);
+    proxy.wait_for_subscriptions(4);
+    // The second display neither replaces nor uses the copy of the first one.
+    std::fs::write(&second, &other).unwrap();
+    let mut beside = start(&second, &more);
+    let line = beside.wait_for_line("cannot store this configuration");
+    assert!(line.contains(first.to_str().unwrap()), "{line}");
+    assert!(line.contains("a file of its own"), "{line}");
+    assert_eq!(beside.end(Signal::TERM).0, Some(0));
+    std::fs::write(&second, "watchlist = 3\n").unwrap();
+    let mut beside = start(&second, &more);
+    beside.wait_for_line("the ticker waits until this error is corrected");
+    assert_eq!(beside.end(Signal::TERM).0, Some(0));
+    assert_eq!(
+        std::fs::read_to_string(&last).unwrap(),
+        copy_of(&first, &text)
+    );
+    assert_eq!(program.end(Signal::TERM).0, Some(0));
+}
+
 /// Waits until the picture shows this title and text.
 #[track_caller]
 fn shows(screen: &Path, title: &str, text: &str) {
@@ -210,7 +243,10 @@ fn the_last_good_configuration_is_stored_and_replaces_a_bad_one() {
     let more = ["--last-good", last.to_str().unwrap()];
     let mut program = start(&config, &more);
     proxy.wait_for_subscriptions(4);
-    assert_eq!(std::fs::read_to_string(&last).unwrap(), text);
+    assert_eq!(
+        std::fs::read_to_string(&last).unwrap(),
+        copy_of(&config, &text)
+    );
     assert_eq!(last.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(program.end(Signal::TERM).0, Some(0));
 
@@ -221,13 +257,16 @@ fn the_last_good_configuration_is_stored_and_replaces_a_bad_one() {
     proxy.wait_for_subscriptions(4);
     let told = "desk.toml:1: watchlist: 3, expected a list of texts in quotes";
     shows(&screen_of(&config), "CONFIG", told);
-    assert_eq!(std::fs::read_to_string(&last).unwrap(), text);
+    assert_eq!(
+        std::fs::read_to_string(&last).unwrap(),
+        copy_of(&config, &text)
+    );
 
     let mended = format!("watchlist = [\"SPX\", \"VIX\", \"NDX\"]\n{text}");
     std::fs::write(&config, &mended).unwrap();
     assert_eq!(proxy.wait_for_subscriptions(2), ["AM.I:NDX", "V.I:NDX"]);
     until("it is remembered", || {
-        std::fs::read_to_string(&last).unwrap() == mended
+        std::fs::read_to_string(&last).unwrap() == copy_of(&config, &mended)
     });
     assert_eq!(program.end(Signal::TERM).0, Some(0));
 }
@@ -250,7 +289,10 @@ fn a_ticker_without_a_good_configuration_shows_the_error_and_waits() {
     std::fs::write(&config, &text).unwrap();
     program.wait_for_line("showing SPX, VIX");
     proxy.wait_for_subscriptions(4);
-    assert_eq!(std::fs::read_to_string(&last).unwrap(), text);
+    assert_eq!(
+        std::fs::read_to_string(&last).unwrap(),
+        copy_of(&config, &text)
+    );
     assert_eq!(program.end(Signal::TERM).0, Some(0));
 
     // A program that waits for a valid configuration ends like any other program.

@@ -7,7 +7,7 @@ mod basics;
 #[path = "support/captured_log.rs"]
 mod captured_log;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use deskticker::config::LastGood;
 use deskticker::secret::{Environment, Secret};
@@ -169,7 +169,7 @@ fn the_last_good_file_is_written_only_for_a_new_text_without_the_secret() {
     let fixture = fixture("remembered");
     let path = fixture.directory.join("kept.toml");
     let secret = Secret::new("s3cr3t").unwrap();
-    let mut last = LastGood::at(path.clone());
+    let mut last = LastGood::at(path.clone(), Path::new("/etc/desk.toml"));
     let inode = || path.metadata().unwrap().ino();
     last.remember(TEXT, Some(&secret));
     let first = inode();
@@ -189,9 +189,16 @@ fn the_last_good_file_is_written_only_for_a_new_text_without_the_secret() {
         line.contains("contains the token") && !line.contains("s3cr3t"),
         "{line}"
     );
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), TEXT);
+    let copy = format!("{TEXT}# The last good copy of /etc/desk.toml\n");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), copy);
+    assert_eq!(last.text(), Some(copy));
+    let other = LastGood::at(path.clone(), Path::new("/etc/other.toml"));
+    assert_eq!(other.text(), None);
     // A directory that does not exist is no reason to stop.
-    let mut nowhere = LastGood::at(fixture.directory.join("none/kept.toml"));
+    let mut nowhere = LastGood::at(
+        fixture.directory.join("none/kept.toml"),
+        Path::new("/etc/desk.toml"),
+    );
     nowhere.remember(TEXT, None);
     nowhere.remember(TEXT, None);
     assert_eq!(told().len(), 1);

@@ -379,7 +379,19 @@ fn no_token_is_sent_to_a_server_that_is_not_a_hub() {
         // in JSON.
         (
             "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
-            "the server responds with status 401: this server is not a hub",
+            "a login stands before the hub: this server requires a user name",
+        ),
+        (
+            "HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n",
+            "a login stands before the hub",
+        ),
+        (
+            "HTTP/1.1 521 Down\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n",
+            "a proxy answers, but it cannot reach the hub (status 521)",
+        ),
+        (
+            "HTTP/1.1 525 Handshake\r\nContent-Length: 0\r\n\r\n",
+            "a proxy answers, but it cannot reach the hub (status 525)",
         ),
         (
             "HTTP/1.1 500 Oh\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"error\":\"bad\"}",
@@ -446,6 +458,55 @@ fn a_server_with_a_valid_certificate_gets_the_token_after_a_bare_403() {
     let heard = String::from_utf8(heard.lock().unwrap().clone()).unwrap();
     let first = heard.find("GET /healthz ").unwrap();
     assert!(first < heard.find(TOKEN).unwrap(), "{heard}");
+}
+
+/// A proxy that forwards requests as nginx does with a bare `proxy_pass`: as HTTP/1.0, with
+/// `Connection: close`, and without the header `Upgrade`.
+async fn bare_proxy(behind: SocketAddr) -> SocketAddr {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    match client.read_u8().await {
+                        Ok(byte) => request.push(byte),
+                        Err(_) => return,
+                    }
+                }
+                let request = String::from_utf8(request).unwrap();
+                let request = request.replace("HTTP/1.1", "HTTP/1.0");
+                let kept = |line: &&str| {
+                    let line = line.to_lowercase();
+                    !line.starts_with("connection:") && !line.starts_with("upgrade:")
+                };
+                let lines: Vec<&str> = request.trim_end().lines().filter(kept).collect();
+                let request = format!("{}\r\nconnection: close\r\n\r\n", lines.join("\r\n"));
+                let mut server = tokio::net::TcpStream::connect(behind).await.unwrap();
+                server.write_all(request.as_bytes()).await.unwrap();
+                tokio::io::copy(&mut server, &mut client).await.ok();
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_proxy_that_drops_the_upgrade_is_named_with_the_lines_to_add() {
+    let hub = simulated();
+    let behind = hub.value.0;
+    let proxy = Background::start(move || bare_proxy(behind));
+    let mut machine = Machine::pi("bare-proxy").with_hub(format!("ws://{}", proxy.value));
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding("hub", CheckState::Ok, "a deskticker-hub", "");
+    doctor_run.assert_finding(
+        "channels",
+        CheckState::Failed,
+        "a proxy in front of the hub drops the upgrade to a WebSocket",
+        "\n  proxy_set_header Upgrade $http_upgrade;\n",
+    );
 }
 
 /// A hub of these clusters. Nothing listens at the address of its vendor.

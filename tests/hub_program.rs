@@ -99,6 +99,45 @@ fn tokens_are_added_listed_and_revoked() {
 }
 
 #[test]
+fn a_registry_that_does_not_exist_is_named_with_its_absolute_path() {
+    let folder = directory("program-elsewhere");
+    for arguments in [
+        &["token", "list", "--file", "devices"][..],
+        &["token", "revoke", "x", "--file", "devices"],
+    ] {
+        let output = program()
+            .args(arguments)
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        let (code, message) = told(&output);
+        let named = format!(
+            "{}: does not exist: name the file",
+            folder.join("devices").display()
+        );
+        assert!(code == Some(1) && message.contains(&named), "{message}");
+    }
+    // A path in the configuration is relative to the configuration.
+    let config = folder.join("hub.toml");
+    std::fs::write(&config, "[devices]\nfile = \"devices\"\n").unwrap();
+    let config = config.to_str().unwrap();
+    assert!(
+        run(&["token", "add", "kitchen", "--config", config])
+            .status
+            .success()
+    );
+    assert!(folder.join("devices").exists());
+    let list = run(&["token", "list", "--config", config]);
+    assert_eq!(text(&list.stdout), "kitchen\n");
+    run(&["token", "revoke", "kitchen", "--config", config]);
+    let (code, message) = told(&run(&["token", "list", "--config", config]));
+    assert!(
+        code == Some(0) && message.contains("has no device with a token"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_device_file_that_everybody_can_read_causes_a_warning() {
     let path = directory("program-open").join("devices");
     let file = path.to_str().unwrap();

@@ -99,12 +99,12 @@ impl ConfigReader<'_> {
         if let (FeedProvider::Hub, Some(url), Some(endpoint)) = (provider, &url, &endpoint)
             && endpoint.lacks_port(url.get_ref())
         {
-            let host = &endpoint.host;
-            let text = format!(
-                "url: there is no port, so port 80 is meant; hubs use 3000; write: url = \
-                 \"ws://{host}:3000{}\"",
-                endpoint.base
-            );
+            let mut text = "url: there is no port, so port 80 is meant; hubs use 3000".to_owned();
+            // A path can contain a secret, so a message does not repeat the path.
+            if endpoint.base.is_empty() {
+                let host = endpoint.authority();
+                text = format!("{text}; write: url = \"ws://{host}:3000\"");
+            }
             self.warn(&url.span(), text);
         }
         let secret = self.secret(provider, Some(span), &secret_file, environment);

@@ -15,6 +15,7 @@ use crate::feed::{Update, subscriptions};
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
+use crate::net::source::FeedSource;
 use crate::time::{Clock, Moment};
 
 const QUEUE: usize = 64;
@@ -157,11 +158,20 @@ impl ChannelProbe {
     /// `hub` is true for a deskticker-hub, which confirms every channel that it serves. The proxy
     /// sends no confirmation to a client that connects late, so a missing confirmation is a failure
     /// only with a hub.
-    pub(super) fn judge(&self, hub: bool) -> Finding {
+    pub(super) fn judge(&self, hub: bool, source: &FeedSource) -> Finding {
         const CHECK: &str = "channels";
         if let Some((cluster, reason)) = self.failed {
             return match reason {
-                Failure::Token => hub::unwelcome(CHECK),
+                Failure::Token => hub::unwelcome(CHECK, source),
+                Failure::UpgradeDropped => Finding::failed(
+                    CHECK,
+                    format!(
+                        "{cluster}: a proxy in front of the hub drops the upgrade to a WebSocket"
+                    ),
+                    "Add these lines to the location of the hub in nginx, and reload nginx:\n  \
+                     proxy_http_version 1.1;\n  proxy_set_header Upgrade $http_upgrade;\n  \
+                     proxy_set_header Connection \"upgrade\";",
+                ),
                 _ => Finding::failed(CHECK, format!("{cluster}: {reason}"), hub::READ_LOG),
             };
         }

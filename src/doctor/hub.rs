@@ -51,7 +51,7 @@ pub(super) async fn recognise(
         paths = &["/v1/marketstatus/now"];
     }
     let mut greeting = ServerGreeting::default();
-    let (mut status, mut portal) = (0, None);
+    let (mut last, mut portal) = (None, None);
     for path in paths {
         let answer = match http::ask(connector, &nobody, Method::GET, path).await {
             Ok(answer) => answer,
@@ -61,7 +61,6 @@ pub(super) async fn recognise(
                 return (finding, ServerGreeting::default());
             }
         };
-        status = answer.status.as_u16();
         greeting.date = answer.header(&DATE).and_then(Utc::from_http_date);
         match judge(&answer, source) {
             Some((finding, hub)) if finding.state == CheckState::Ok => {
@@ -72,13 +71,45 @@ pub(super) async fn recognise(
             Some((finding, _)) => portal = Some(finding),
             None => {}
         }
+        last = Some(answer);
     }
     let unknown = || {
+        let Some(answer) = last else {
+            return Finding::failed("hub", "no request was sent", READ_LOG);
+        };
+        let status = answer.status.as_u16();
+        if let Some((found, remedy)) = in_front(&answer, source) {
+            return Finding::failed("hub", format!("{found} (status {status})"), remedy);
+        }
         let found = format!("the server responds with status {status}: this server is not a hub");
         let remedy = "Correct the url in the configuration; the token was not sent.";
         Finding::failed("hub", found, remedy)
     };
     (portal.unwrap_or_else(unknown), greeting)
+}
+
+/// Returns the problem of a server in front of the hub that answers instead of the hub, and its
+/// remedy. Returns `None` for any other response.
+fn in_front(answer: &HttpAnswer, source: &FeedSource) -> Option<(&'static str, &'static str)> {
+    match answer.error(&source.endpoint).reason {
+        Failure::Token => Some((
+            "a login stands before the hub: this server requires a user name, a password or a check \
+             of the browser",
+            "Switch the login off for the url of the hub in that server (basic auth, access rules, a \
+             bot check): the hub itself checks the token. Or write the address of the hub itself as \
+             the url. The token was not sent.",
+        )),
+        Failure::Gateway => Some((
+            "a proxy answers, but it cannot reach the hub",
+            "Does the hub run, and does the proxy use its address, its port and the right scheme \
+             (http or https)? On the machine of the hub:\n  systemctl status deskticker-hub",
+        )),
+        Failure::TlsRequired => Some((
+            "the server requires TLS",
+            "Write wss:// instead of ws:// in the url.",
+        )),
+        _ => None,
+    }
 }
 
 /// Judges the response to a request without a token. Returns the finding, which is a failure for the
@@ -138,7 +169,7 @@ pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding
     };
     match answer.status.as_u16() {
         200 if answer.json.is_some() => Finding::ok("access", "the token is accepted"),
-        401 | 403 => unwelcome("access"),
+        401 | 403 => unwelcome("access", source),
         // An old proxy has no endpoint for short-lived tokens. The `channels` check then shows if
         // the proxy accepts the token.
         404 => Finding::ok(
@@ -152,7 +183,16 @@ pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding
     }
 }
 
-pub(super) fn unwelcome(check: &'static str) -> Finding {
+pub(super) fn unwelcome(check: &'static str, source: &FeedSource) -> Finding {
+    let secret = source.secret.as_ref().map_or("", |secret| secret.reveal());
+    if secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Finding::failed(
+            check,
+            "the hub refused the token, which looks like the hash of a token",
+            "The file of the hub has only hashes. The token is the text that this command prints \
+             once; write it to the token file of this machine:\n  deskticker-hub token add NAME",
+        );
+    }
     Finding::failed(
         check,
         "the hub refused the token, because the token is not registered",

@@ -246,5 +246,5 @@ async fn check_network(
     };
     line.close().await;
     examination.note(upstream);
-    examination.note(line.judge(greeting.hub));
+    examination.note(line.judge(greeting.hub, &config.source));
 }

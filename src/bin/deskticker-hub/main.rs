@@ -137,7 +137,11 @@ fn token(
             say(&format!("{token}\n"))?;
         }
         TokenCommand::List => {
-            for name in file.list().map_err(ExitReason::other)? {
+            let names = file.list().map_err(ExitReason::other)?;
+            if names.is_empty() {
+                eprintln!("{} has no device with a token.", file.path().display());
+            }
+            for name in names {
                 say(&format!("{name}\n"))?;
             }
         }
@@ -204,6 +208,14 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
         config.source.endpoint,
         address
     );
+    // A reverse proxy on this machine connects to the loopback address.
+    if address.ip().is_loopback() && config.trusted_proxies.is_empty() {
+        log::warn!(
+            "only programs on this machine can connect to {address}: for displays on other \
+             machines write listen = \"0.0.0.0:{}\"",
+            address.port()
+        );
+    }
     let tls = config.tls.is_some();
     let _announcement = config.announce.then(|| Announcement::start(address, tls));
     tokio::spawn(async move {
@@ -389,11 +401,15 @@ fn how_to_join(address: SocketAddr, token: Option<&str>) -> String {
     };
     let near = SocketAddr::new(host, address.port());
     let token = token.unwrap_or("the value of MASSIVE_PROXY_TOKEN");
+    let elsewhere = match address.ip().is_loopback() {
+        true => "displays on other machines cannot connect to this address".to_owned(),
+        false => format!("on another machine, replace {host} by hub.local"),
+    };
     format!(
         "Simulated prices, listening on {address} (press Ctrl-C to stop)
 The token: {token}
 
-A display on this machine (on another machine, replace {host} by hub.local):
+A display on this machine ({elsewhere}):
   printf '[hub]\\nurl = \"ws://{near}\"\\n[panel]\\nkind = \"terminal\"\\n' > ticker.toml
   MASSIVE_PROXY_TOKEN=TOKEN deskticker run --config ticker.toml
 

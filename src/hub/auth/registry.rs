@@ -107,9 +107,13 @@ pub struct RegistryFile {
 }
 
 impl RegistryFile {
-    /// Creates a registry for the file at this path. The file may be missing.
+    /// Creates a registry for the file at this path. The file may be missing. A relative path is
+    /// relative to the working directory; messages contain the absolute path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        let path = path.into();
+        Self {
+            path: std::path::absolute(&path).unwrap_or(path),
+        }
     }
 
     /// Returns the path of the file.
@@ -163,8 +167,9 @@ impl RegistryFile {
     /// Returns the names of the devices with a valid token.
     ///
     /// # Errors
-    /// The file is invalid or cannot be read.
+    /// The file is missing or invalid, or cannot be read.
     pub fn list(&self) -> Result<Vec<Device>, RegistryError> {
+        self.check_exists()?;
         let registry = self.read()?;
         let names = registry.devices.into_iter().map(|(name, _)| name).collect();
         registry.error.map_or(Ok(names), Err)
@@ -177,6 +182,7 @@ impl RegistryFile {
     pub fn revoke(&self, name: &str) -> Result<(), RegistryError> {
         check_name(name).map_err(|reason| self.error(None, reason))?;
         let replacement = format!("{name} {REVOKED}");
+        self.check_exists()?;
         self.edit(|text| {
             let mut lines: Vec<&str> = text.lines().collect();
             let Some(place) = lines.iter().position(|line| names(line, name)) else {
@@ -186,6 +192,18 @@ impl RegistryFile {
             lines.insert(place, &replacement);
             Ok(joined(&lines))
         })
+    }
+
+    /// Returns an error if the file is missing. Its name is then most likely not the one of the hub.
+    fn check_exists(&self) -> Result<(), RegistryError> {
+        match self.path.exists() {
+            true => Ok(()),
+            false => Err(self.error(
+                None,
+                "does not exist: name the file of the hub with --file or --config, or create a \
+                 first token with token add NAME",
+            )),
+        }
     }
 
     fn error(&self, line: Option<usize>, message: impl Into<String>) -> RegistryError {

@@ -28,6 +28,21 @@ pub struct Files {
     pub fault: Option<PathBuf>,
 }
 
+impl Files {
+    /// Returns the handle of the copy of the last good configuration, if a file is set.
+    fn last_good(&self) -> Option<LastGood> {
+        let path = self.last_good.clone()?;
+        Some(LastGood::at(path, &self.config))
+    }
+
+    /// Loads the last good configuration, if there is a copy of this configuration without an error.
+    /// Its relative paths are relative to the configuration, and not to the copy.
+    pub(super) fn load_last_good(&self, environment: &Environment) -> Option<LoadedConfig> {
+        let text = self.last_good()?.text()?;
+        LoadedConfig::parse(&text, &self.config, environment).ok()
+    }
+}
+
 /// The watcher of the configuration files and of the setup report; see the module documentation.
 #[derive(Debug)]
 pub struct ConfigWatcher {
@@ -67,7 +82,7 @@ impl ConfigWatcher {
     /// Creates a watcher for these files and reads nothing yet.
     pub fn new(files: Files, environment: Environment) -> Self {
         Self {
-            last_good: files.last_good.clone().map(LastGood::at),
+            last_good: files.last_good(),
             files,
             environment,
             watch: FileWatch::default(),
@@ -89,8 +104,8 @@ impl ConfigWatcher {
         let beginning = match (self.judge(now), &self.files.last_good) {
             (Ok(loaded), _) => InitialConfig::Good(loaded),
             (Err(error), None) => return Err(error),
-            (Err(error), Some(last)) => match LoadedConfig::load(last, &self.environment) {
-                Ok(loaded) => {
+            (Err(error), Some(last)) => match self.files.load_last_good(&self.environment) {
+                Some(loaded) => {
                     log_each("", &error);
                     log::warn!(
                         "the ticker uses the last good configuration, {}",
@@ -100,7 +115,7 @@ impl ConfigWatcher {
                 }
                 // At a first start there is no last good configuration. The error to correct is the
                 // one of the configuration, so only that error is logged.
-                Err(_) => {
+                None => {
                     log_each("the ticker waits until this error is corrected: ", &error);
                     let path = &self.files.config;
                     let text = Config::text(path).unwrap_or_default();

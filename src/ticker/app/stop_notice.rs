@@ -92,11 +92,8 @@ impl StopNotice {
     /// Returns the panel of the configuration that was in force, and its light now. The light keeps
     /// a panel off that a dimming period has turned off.
     fn in_force(&self) -> (config::PanelConfig, PanelLight) {
-        let files = [Some(&self.files.config), self.files.last_good.as_ref()];
-        let loaded = files
-            .into_iter()
-            .flatten()
-            .find_map(|path| LoadedConfig::load(path, &self.environment).ok());
+        let loaded = LoadedConfig::load(&self.files.config, &self.environment).ok();
+        let loaded = loaded.or_else(|| self.files.load_last_good(&self.environment));
         match loaded {
             Some(LoadedConfig { config, .. }) => {
                 let light = config.settings.light(self.clock.now());

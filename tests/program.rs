@@ -82,7 +82,7 @@ fn invalid_arguments_are_reported_with_a_pointer_to_help() {
             &["boards", "--size", "128x64"],
             "boards has no option --size",
         ),
-        (&["demo", "--address", "0x78"], "0x3c"),
+        (&["demo", "--address", "0x79"], "0x3c"),
         (&["say"], "say needs a word"),
         (&["say", "A", "word", "more"], "more"),
         (

@@ -13,7 +13,7 @@ Usage: deskticker [COMMAND] [OPTIONS]
 Commands:
   demo      show simulated prices; needs no hub, no key and no hardware
   run       show the prices of the hub in the configuration (the default command)
-  check     check a configuration, and print the file, the line and the reason of an error
+  check     check a configuration, and print all errors, each with its line and its correction
   snapshot  write the current screen to a picture file, then end
   boards    print the supported boards and the settings that enable their I2C bus
   say       show a word on the panel instead of prices, then end; the word stays on the panel, so
@@ -64,7 +64,7 @@ Options for doctor:
 The token of the hub comes from the file token_file of the configuration, from the systemd
 credential \"token\", from MASSIVE_PROXY_TOKEN, or from /etc/deskticker/token, which only root can
 read; no option accepts a token. RUST_LOG=debug logs more details. A change of the configuration
-takes effect within seconds, or immediately on SIGHUP.
+takes effect within seconds, or immediately on SIGHUP. A program ends when its terminal is closed.
 Exit codes: 0 normal end, 1 failure, 64 wrong arguments, 78 wrong configuration.
 ";
 
@@ -214,6 +214,12 @@ fn address(text: &str) -> Result<u8, lexopt::Error> {
         Some(hex) => u8::from_str_radix(hex, 16),
         None => text.parse(),
     };
+    // These two numbers are printed on many modules, with the eighth bit of the bus.
+    let number = number.map(|number| match number {
+        0x78 => 0x3c,
+        0x7a => 0x3d,
+        number => number,
+    });
     number
         .ok()
         .filter(|address| (0x08..=0x77).contains(address))

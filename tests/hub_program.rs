@@ -438,3 +438,29 @@ fn a_hub_without_a_key_names_the_missing_setting() {
         "{message}"
     );
 }
+
+#[test]
+fn a_hub_at_the_loopback_address_warns_that_other_machines_cannot_connect() {
+    let folder = directory("program-loopback");
+    let config = folder.join("hub.toml");
+    std::fs::write(&config, "listen = \"127.0.0.1:0\"\nannounce = false\n").unwrap();
+    let start = |text: &str| {
+        let text = format!("listen = \"127.0.0.1:0\"\nannounce = false\n{text}");
+        std::fs::write(&config, text).unwrap();
+        let mut command = program();
+        command.args(["--config", config.to_str().unwrap()]);
+        command
+            .env("MASSIVE_API_KEY", "k")
+            .env("MASSIVE_PROXY_TOKEN", "t");
+        Program::spawn(&mut command)
+    };
+    let mut hub = start("");
+    let line = hub.wait_for_line("only programs on this machine can connect");
+    assert!(line.contains("write listen = \"0.0.0.0:"), "{line}");
+    assert_eq!(hub.end(Signal::TERM).0, Some(0));
+    // A reverse proxy on the same machine needs no other address.
+    let mut hub = start("trusted_proxy = \"127.0.0.1\"\n");
+    hub.wait_for_line("the hub is ready");
+    assert_eq!(hub.end(Signal::TERM).0, Some(0));
+    assert!(!hub.output().contains("only programs on this machine"));
+}

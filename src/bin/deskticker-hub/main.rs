@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deskticker::demo;
+use deskticker::display::ControllingTerminal;
 use deskticker::hub::announcement::Announcement;
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry::{self, RegistryFile};
@@ -36,6 +37,9 @@ use arguments::{Command, TokenCommand};
 
 /// The longest wait for blocked log output at the exit.
 const LOG_LIMIT: Duration = Duration::from_millis(200);
+
+/// The interval between two checks of the terminal.
+const TERMINAL_CHECK: Duration = Duration::from_secs(1);
 
 /// The reason for an exit code other than 0 (sysexits.h): the code and a message.
 struct ExitReason(u8, String);
@@ -326,9 +330,20 @@ fn raise_file_limit(connections: u64) {
     }
 }
 
-/// A receiver that changes to true after SIGTERM, SIGINT or SIGQUIT. The hub then stops.
+/// A receiver that changes to true after SIGTERM, SIGINT or SIGQUIT, or when the terminal of the start
+/// is closed. The hub then stops.
 fn until_signal() -> Result<watch::Receiver<bool>, ExitReason> {
     let (stop, stopped) = watch::channel(false);
+    if let Some(terminal) = ControllingTerminal::of_process() {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            while !terminal.is_gone() {
+                tokio::time::sleep(TERMINAL_CHECK).await;
+            }
+            log::info!("the terminal of this hub is closed, so the hub ends; nohup prevents this");
+            stop.send_replace(true);
+        });
+    }
     for kind in [
         SignalKind::terminate(),
         SignalKind::interrupt(),

@@ -22,6 +22,8 @@ pub(in crate::config) const NO_PATH: &str =
 
 /// The maximum length of a line that a message repeats.
 const LINE: usize = 120;
+/// The maximum length of an unknown name in a message. A longer name can be a secret in the wrong place.
+const LONGEST_NAME: usize = 20;
 /// The maximum number of errors in one report.
 const MOST_ERRORS: usize = 50;
 

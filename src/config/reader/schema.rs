@@ -55,6 +55,7 @@ impl Kind {
             Kind::Text if matches!(key, "from" | "to") && bare.find(':') == Some(1) => {
                 Some(quoted(&format!("0{bare}")))
             }
+            Kind::Text if key == "url" && !bare.contains("://") => None,
             Kind::Text => Some(quoted(bare)).filter(|_| !bare.contains(QUOTES)),
             Kind::Whole if key == "address" => {
                 let digits = bare.to_ascii_lowercase();

@@ -2,8 +2,8 @@
 
 use toml::de::Error;
 
-use super::schema::Kind;
-use super::{ConfigReader, shortened, without_comment};
+use super::schema::{Kind, nearest};
+use super::{ConfigReader, LONGEST_NAME, shortened, without_comment};
 
 impl ConfigReader<'_> {
     /// Collects the syntax errors. Removes the errors that are only a result of a syntax error.
@@ -100,20 +100,31 @@ impl ConfigReader<'_> {
         let end = line.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
         let (name, rest) = line.split_at(end);
         let table = self.table_at(position);
-        let here = self.schema.find(table, name);
-        let key = here.or_else(|| self.schema.keys().find(|key| key.name == name))?;
+        let elsewhere = || self.schema.keys().find(|key| key.name == name);
+        let known = self.schema.find(table, name).or_else(elsewhere);
+        let meant = || nearest(name, self.schema.names(table, false));
+        let meant = known.or_else(|| self.schema.find(table, meant()?));
         let rest = rest.trim_start();
         let assigned = rest.starts_with('=');
         let value = without_comment(rest.trim_start_matches(['=', ':', ' ', '\t'])).trim();
+        // The value continues on the next lines.
+        if value.starts_with('[') && !value.ends_with(']') || value.starts_with("\"\"\"") {
+            return None;
+        }
+        let Some(key) = meant else {
+            let correction = "remove this line, or write a # before it".to_owned();
+            // A long word can be a secret in the wrong place.
+            let message = match name.len() <= LONGEST_NAME {
+                true => format!("unknown key `{name}`: {reason}"),
+                false => reason.to_owned(),
+            };
+            return assigned.then_some((message, Some(correction)));
+        };
         if reason.starts_with("duplicate") {
             let correction = "remove one of the two lines".to_owned();
             return Some((format!("{name}: {reason}"), Some(correction)));
         }
         if matches!(key.kind, Kind::Table | Kind::Tables) {
-            return None;
-        }
-        // The value continues on the next lines.
-        if value.starts_with('[') && !value.ends_with(']') || value.starts_with("\"\"\"") {
             return None;
         }
         let expected = key.kind.expected();
@@ -123,10 +134,14 @@ impl ConfigReader<'_> {
             _ if value.is_empty() => "there is no value, ".to_owned(),
             _ => format!("{}, ", shortened(value)),
         };
-        let correction = match key.kind.guess(name, value) {
-            Some(value) => format!("write: {name} = {value}"),
-            None => format!("for example: {name} = {}", key.example),
+        let correction = match key.kind.guess(key.name, value) {
+            Some(value) => format!("write: {} = {value}", key.name),
+            None => format!("for example: {} = {}", key.name, key.example),
         };
-        Some((format!("{name}: {found}{expected}"), Some(correction)))
+        let place = match known {
+            Some(_) => name.to_owned(),
+            None => format!("unknown key `{name}`, did you mean `{}`", key.name),
+        };
+        Some((format!("{place}: {found}{expected}"), Some(correction)))
     }
 }

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue, Error};
 
 use super::schema::{Key, Kind, nearest};
-use super::{ConfigReader, Mistake, shortened};
+use super::{ConfigReader, LONGEST_NAME, Mistake, shortened};
 
 /// A table of the configuration; see the module documentation.
 pub(crate) struct ConfigTable<'r, 'a> {
@@ -282,6 +282,7 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
         let reader = self.reader;
         let schema = reader.schema;
         let what = match is_table {
+            _ if name.len() > LONGEST_NAME => "…".to_owned(),
             true => format!("[{}]", shortened(name)),
             false => format!("`{}`", shortened(name)),
         };

@@ -29,6 +29,8 @@ pub struct HubConfig {
     pub listen: SocketAddr,
     /// True if the hub announces itself in the local network as `hub.local`.
     pub announce: bool,
+    /// True for simulated prices in place of the vendor's; the hub then needs no key.
+    pub simulate: bool,
     /// The vendor's WebSocket endpoint, with the key.
     pub source: FeedSource,
     /// The vendor's REST endpoint, with the key. The default is the endpoint of `source`.
@@ -64,6 +66,8 @@ pub struct Devices {
 struct HubConfigFile {
     listen: Option<Spanned<String>>,
     announce: Option<bool>,
+    #[serde(default)]
+    simulate: bool,
     origins: Option<Vec<Spanned<String>>>,
     trusted_proxy: Option<Vec<Spanned<String>>>,
     #[serde(default)]
@@ -120,7 +124,10 @@ impl HubConfig {
         let reader = ConfigReader { text, path };
         let file: HubConfigFile = reader.file()?;
         let key_file = &file.massive.key_file;
-        let secret = reader.secret(FeedProvider::Vendor, None, key_file, environment)?;
+        let secret = match file.simulate {
+            true => Secret::new("simulated").map_err(|reason| reader.error(None, reason))?,
+            false => reader.secret(FeedProvider::Vendor, None, key_file, environment)?,
+        };
         let endpoint = reader.endpoint(&file.massive.url)?;
         let mut rest = endpoint.clone();
         let rest_url = &file.massive.rest_url;
@@ -135,6 +142,7 @@ impl HubConfig {
         Ok(Self {
             listen: reader.listen(file.listen)?,
             announce: file.announce.unwrap_or(true),
+            simulate: file.simulate,
             rest: source(rest),
             source: source(endpoint),
             ca_file: file.massive.ca_file,

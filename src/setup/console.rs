@@ -57,7 +57,7 @@ impl Console {
     /// # Errors
     /// The user has pressed Ctrl-C or Ctrl-D, or the terminal is gone.
     pub(super) fn ask(&self, question: &Question<'_>) -> Result<String, String> {
-        let Some(mut terminal) = self.terminal.as_ref() else {
+        let Some(terminal) = &self.terminal else {
             return Ok(question.default.to_owned());
         };
         let default = match question.default {
@@ -65,8 +65,7 @@ impl Console {
             default => format!(" [{default}]"),
         };
         let prompt = format!("{}{default}: ", question.text);
-        let answer = terminal.write_all(prompt.as_bytes());
-        let answer = answer.and_then(|()| read_line(terminal, question.hidden));
+        let answer = read_line(terminal, &prompt, question.hidden);
         let answer = answer.map_err(|error| format!("the terminal cannot be read: {error}"))?;
         let answer = answer.ok_or("stopped before the end")?;
         let answer = answer.trim();
@@ -115,8 +114,8 @@ impl Console {
     }
 }
 
-/// Reads a line. Returns `None` after Ctrl-C and Ctrl-D.
-fn read_line(mut terminal: &File, hidden: bool) -> io::Result<Option<String>> {
+/// Writes the prompt and reads a line. Returns `None` after Ctrl-C and Ctrl-D.
+fn read_line(mut terminal: &File, prompt: &str, hidden: bool) -> io::Result<Option<String>> {
     let before = tcgetattr(terminal)?;
     let mut during: Termios = before.clone();
     // Ctrl-C ends the line and not the process: the process must restore the terminal and restart a
@@ -126,7 +125,9 @@ fn read_line(mut terminal: &File, hidden: bool) -> io::Result<Option<String>> {
     if hidden {
         during.local_modes.remove(LocalModes::ECHO);
     }
+    // The modes come first: after the prompt, the user may already type a secret.
     tcsetattr(terminal, OptionalActions::Now, &during)?;
+    terminal.write_all(prompt.as_bytes())?;
     let (mut line, mut buffer) = (Vec::new(), [0; 512]);
     let read = loop {
         match terminal.read(&mut buffer) {

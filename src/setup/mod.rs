@@ -457,7 +457,7 @@ fn good(finding: Finding) -> Result<String, String> {
     match finding.state {
         CheckState::Failed => {
             let remedy = finding.remedy.unwrap_or_default().replace('\n', "\n  ");
-            Err(format!("{}. {remedy}", finding.found))
+            Err(format!("{}\n  {remedy}", finding.found))
         }
         _ => Ok(finding.found),
     }

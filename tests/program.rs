@@ -34,6 +34,7 @@ fn help_names_every_command_and_its_purpose() {
         for line in [
             "  demo ",
             "  run ",
+            "  setup ",
             "  snapshot ",
             "  boards ",
             "  doctor ",

@@ -40,6 +40,7 @@ const KEY: &str = "the-key-of-this-test";
 fn setup(program: &str, config: &Path, arguments: &[&str]) -> Command {
     let mut command = clean_command(program);
     command
+        .env("NO_COLOR", "1")
         .arg("setup")
         .arg("--config")
         .arg(config)
@@ -536,6 +537,7 @@ fn the_settings_of_the_panel_are_found_by_looking_at_the_test_picture() {
         let mut expected = pictures;
         if pictures == 1 {
             // The first picture was right, but the number was wrong: the user starts again.
+            session.wait_for("s: keep these settings):");
             session.press(3);
             assert_eq!(session.end(), 1);
             session = Session::start(&command, None);

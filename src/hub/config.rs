@@ -1,5 +1,5 @@
 //! The complete configuration of a hub: the file, the default values and the secrets. Every setting
-//! except the vendor's key has a default, so a hub can run without a file. The program never writes
+//! except the vendor's key has a default, so a hub can run without a file. The module never writes
 //! the file.
 
 use std::collections::HashSet;

@@ -274,3 +274,38 @@ pub(super) const fn degrees(rotation: Rotation) -> u8 {
         Rotation::UpsideDown => 180,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bus_is_enabled_in_the_files_of_the_system_and_the_old_file_is_kept() {
+        let root = std::env::temp_dir().join(format!("deskticker-bus-{}", std::process::id()));
+        let boot = root.join("boot/firmware/config.txt");
+        std::fs::create_dir_all(boot.parent().unwrap()).unwrap();
+        let stock = "#dtparam=i2c_arm=on\n[all]\n";
+        std::fs::write(&boot, stock).unwrap();
+        let board = Board::for_model("Raspberry Pi 4 Model B Rev 1.5");
+        let bus = Path::new("/dev/i2c-1");
+        let console = Console::open(false);
+        let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
+        enable_bus(&root, bus, board, &console, true).unwrap();
+        assert_eq!(read("boot/firmware/config.txt"), stock);
+        for _ in 0..2 {
+            enable_bus(&root, bus, board, &console, false).unwrap();
+            let wanted = "dtparam=i2c_arm=on\n[all]\ndtparam=i2c_arm_baudrate=400000\n";
+            assert_eq!(read("boot/firmware/config.txt"), wanted);
+            assert_eq!(read("boot/firmware/config.txt.old"), stock);
+            assert_eq!(read("etc/modules-load.d/deskticker.conf"), "i2c-dev\n");
+        }
+        assert!(!root.join("boot/firmware/config.txt.old2").exists());
+        // The bus exists, so nothing has to change.
+        std::fs::create_dir_all(root.join("dev")).unwrap();
+        std::fs::write(root.join("dev/i2c-1"), "").unwrap();
+        std::fs::write(&boot, stock).unwrap();
+        enable_bus(&root, bus, board, &console, false).unwrap();
+        assert_eq!(read("boot/firmware/config.txt"), stock);
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+}

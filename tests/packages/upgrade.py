@@ -59,6 +59,35 @@ class Packages:
         return self.machine.run("bash", "-c", ASK, "ask", token, check=False).split("\r")[0]
 
 
+def set_up(machine):
+    """Sets up a hub and a display from nothing but the packages, with the two set-up commands."""
+    packages = Packages(machine)
+    packages.install("old")
+    hub = "deskticker-hub setup --simulate --listen 127.0.0.1:3000 --device kitchen"
+    said = machine.run("sh", "-c", hub + " --dry-run")
+    check("Nothing was changed" in said, f"a dry run: {said}")
+    check(not packages.active("deskticker-hub"), "a dry run has started the hub")
+    said = machine.run("sh", "-c", hub)
+    check("the hub answers on 127.0.0.1:3000, and the token is accepted" in said, said)
+    line = next(line.strip() for line in said.splitlines() if line.strip().startswith("echo "))
+    # root needs no sudo, and the container has no I2C bus.
+    machine.run("systemctl", "disable", "--now", "deskticker")
+    said = machine.run("sh", "-c", line.replace("sudo ", "") + " --panel png --watchlist SPX,SPY")
+    check("ok       channels" in said, f"the doctor at the end of the set-up: {said}")
+    for unit in ("deskticker", "deskticker-hub"):
+        wait(f"{unit} is active after its set-up", lambda: packages.active(unit), 20)
+    enabled = machine.run("systemctl", "is-enabled", "deskticker", "deskticker-hub")
+    check(enabled.split() == ["enabled", "enabled"], f"after the set-up: {enabled}")
+    check(machine.run("stat", "-c", "%a %U", "/etc/deskticker/token") == "600 root\n", "the token")
+    for name in ("deskticker/deskticker", "deskticker-hub/hub"):
+        kept = f"/etc/deskticker/{name.split('/')[1]}.toml.old"
+        machine.run("cmp", f"/usr/share/{name}.toml", kept)
+    machine.run("deskticker", "snapshot", "--output", "/root/screen.png", "--seconds", "20")
+    machine.run("rm", "/root/screen.png")
+    print("two commands set up a hub and a display, and the services run", flush=True)
+    purge(machine)
+
+
 def life(machine):
     packages = Packages(machine)
     packages.install("old")
@@ -103,6 +132,12 @@ def life(machine):
         check(text.startswith(KEPT), f"the upgrade has changed {name}")
     wait("the upgraded hub knows its devices", lambda: "200" in packages.answer(token))
 
+    purge(machine)
+    print("purged: nothing is left", flush=True)
+
+
+def purge(machine):
+    """Removes the packages with everything that belongs to them."""
     machine.run("dpkg", "-P", "deskticker", "deskticker-hub")
     left = machine.run(
         "find", "/", "-xdev", "-name", "*deskticker*", "-not", "-path", "/proc/*",
@@ -110,7 +145,6 @@ def life(machine):
     check(not left.strip(), f"a purge has left:\n{left}")
     running = machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "deskticker*")
     check("running" not in running, f"a purge has left:\n{running}")
-    print("purged: nothing is left", flush=True)
 
 
 def main():
@@ -120,6 +154,7 @@ def main():
         shutil.copytree(folder, machine.tree / "packages" / name)
     try:
         machine.boot()
+        set_up(machine)
         life(machine)
     except Failed as failed:
         log = machine.run("journalctl", "-b", "--no-pager", "-n", "60", check=False) if machine.leader else ""

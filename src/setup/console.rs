@@ -13,13 +13,36 @@ const CTRL_C: u8 = 3;
 
 /// A question, and its answer without a terminal.
 pub(super) struct Question<'a> {
-    pub(super) text: &'a str,
+    text: &'a str,
     /// The answer if the user presses only Enter, and without a terminal.
-    pub(super) default: &'a str,
+    default: &'a str,
     /// True for a secret, which the terminal must not show.
-    pub(super) hidden: bool,
+    hidden: bool,
     /// The option that gives the same answer, for the errors without a terminal.
-    pub(super) option: &'a str,
+    option: &'a str,
+}
+
+impl<'a> Question<'a> {
+    pub(super) const fn new(text: &'a str, default: &'a str, option: &'a str) -> Self {
+        let hidden = false;
+        Self {
+            text,
+            default,
+            hidden,
+            option,
+        }
+    }
+
+    /// A question for a secret.
+    pub(super) const fn hidden(text: &'a str, option: &'a str) -> Self {
+        let (default, hidden) = ("", true);
+        Self {
+            text,
+            default,
+            hidden,
+            option,
+        }
+    }
 }
 
 /// The terminal of the user.
@@ -80,13 +103,7 @@ impl Console {
     /// # Errors
     /// See [`Console::ask`].
     pub(super) fn agrees(&self, text: &str) -> Result<bool, String> {
-        let (default, hidden, option) = ("yes", false, "");
-        let answer = self.ask(&Question {
-            text,
-            default,
-            hidden,
-            option,
-        })?;
+        let answer = self.ask(&Question::new(text, "yes", ""))?;
         Ok(answer.to_ascii_lowercase().starts_with('y'))
     }
 

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use hyper::{Method, StatusCode};
 
 use super::console::{Console, Question};
-use super::{absolute, carry_out, edit, given_secret, good, present, quoted, service};
-use crate::doctor::{self, CheckState};
+use super::{
+    absolute, carry_out, check_permission, edit, given_secret, good, present, quoted, service,
+};
+use crate::doctor;
 use crate::hub::auth::registry::{self, RegistryFile};
 use crate::hub::config::{DEFAULT_LISTEN, DEFAULT_PATH, HubConfig, parse_listen};
 use crate::hub::server::tls::Tls;
@@ -50,9 +52,14 @@ pub struct HubOptions {
     pub dry_run: bool,
 }
 
-pub(super) async fn set_up(options: HubOptions, environment: &Environment) -> Result<bool, String> {
+/// Sets up a hub. Returns true if the set-up has written its files.
+///
+/// # Errors
+/// See [`super::display`].
+pub async fn set_up(options: HubOptions, environment: &Environment) -> Result<bool, String> {
     let console = Console::open(options.ask);
     let path = absolute(options.config.unwrap_or_else(|| DEFAULT_PATH.into()))?;
+    check_permission(&path, options.dry_run)?;
     let usual = path == Path::new(DEFAULT_PATH);
     let unit = (usual && service::exists(UNIT)).then_some(UNIT);
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
@@ -90,15 +97,11 @@ pub(super) async fn set_up(options: HubOptions, environment: &Environment) -> Re
         ip if ip.is_unspecified() => "hub.local".to_owned(),
         ip => ip.to_string(),
     };
-    let question = Question {
-        text: match secure {
-            true => "The name of this hub for the displays, as in the certificate",
-            false => "The name or the address of this hub for the displays",
-        },
-        default: &usual_name,
-        hidden: false,
-        option: "--name",
+    let label = match secure {
+        true => "The name of this hub for the displays, as in the certificate",
+        false => "The name or the address of this hub for the displays",
     };
+    let question = Question::new(label, &usual_name, "--name");
     let scheme = if secure { "wss" } else { "ws" };
     let url = |name: &str| {
         let host = if name.contains(':') {
@@ -116,12 +119,7 @@ pub(super) async fn set_up(options: HubOptions, environment: &Environment) -> Re
     let config = parse(&text, &path, key.as_ref())?;
     let devices = RegistryFile::new(&config.devices.file);
     let known = devices.list().map_err(|error| error.to_string())?;
-    let question = Question {
-        text: "A name for the first display",
-        default: "display",
-        hidden: false,
-        option: "--device",
-    };
+    let question = Question::new("A name for the first display", "display", "--device");
     let device = console
         .until(question, options.device, async |name: &str| {
             match known.iter().any(|known| **known == *name) {
@@ -183,23 +181,18 @@ fn parse(text: &str, path: &Path, key: Option<&Secret>) -> Result<HubConfig, Str
 async fn ask_key(
     given: Option<String>,
     file: &Path,
-    text: &str,
+    settings: &str,
     path: &Path,
     console: &Console,
 ) -> Result<Option<Secret>, String> {
     let old = read_secret(file, "key").ok();
-    let question = Question {
-        text: match old {
-            Some(_) => {
-                "The key of the vendor (it is not shown; Enter: the present one, s: simulated \
-                        prices)"
-            }
-            None => "The key of the vendor (it is not shown; s: simulated prices)",
-        },
-        default: "",
-        hidden: true,
-        option: "--key-file",
+    let text = match old {
+        Some(_) => {
+            "The key of the vendor (it is not shown; Enter: the present one, s: simulated prices)"
+        }
+        None => "The key of the vendor (it is not shown; s: simulated prices)",
     };
+    let question = Question::hidden(text, "--key-file");
     let check = async |answer: &str| {
         let key = match (answer, &old) {
             ("s", _) => return Ok(None),
@@ -207,7 +200,7 @@ async fn ask_key(
             ("", None) => return Err("there is no key yet; --simulate needs none".to_owned()),
             _ => Secret::from_text(answer, "key")?,
         };
-        let text = edit::without_key(text, "", "simulate");
+        let text = edit::without_key(settings, "", "simulate");
         let config = parse(&text, path, Some(&key))?;
         let connector = Connector::new(config.ca_file.as_deref())?;
         // Every plan includes this path, and each request needs the key.
@@ -241,12 +234,11 @@ async fn choose_listen(
 ) -> Result<(String, SocketAddr), String> {
     let present = edit::string(&text, "", "listen");
     let default = present.as_deref().unwrap_or(DEFAULT_LISTEN);
-    let question = Question {
-        text: "The address and the port for the displays",
+    let question = Question::new(
+        "The address and the port for the displays",
         default,
-        hidden: false,
-        option: "--listen",
-    };
+        "--listen",
+    );
     let check = async |answer: &str| {
         let address = parse_listen(answer)?;
         // The hub that runs already has its port.
@@ -273,18 +265,9 @@ async fn choose_tls(
 ) -> Result<(String, bool), String> {
     let present = |name| edit::string(&text, "tls", name);
     let (old_cert, old_key) = (present("cert"), present("key"));
-    let question = |text, default, option| Question {
-        text,
-        default,
-        hidden: false,
-        option,
-    };
     let default = old_cert.as_deref().unwrap_or("none");
-    let asked = question(
-        "The certificate for TLS, a PEM file (none: no TLS)",
-        default,
-        "--tls-cert",
-    );
+    let question = "The certificate for TLS, a PEM file (none: no TLS)";
+    let asked = Question::new(question, default, "--tls-cert");
     let cert = console.until(asked, cert, async |answer: &str| match answer {
         "none" => Ok(None),
         path => match Path::new(path).is_file() {
@@ -295,11 +278,9 @@ async fn choose_tls(
     let Some(cert) = cert.await? else {
         return Ok((edit::without_table(&text, "tls"), false));
     };
-    let asked = question(
-        "The private key of the certificate, a PEM file",
-        old_key.as_deref().unwrap_or_default(),
-        "--tls-key",
-    );
+    let default = old_key.as_deref().unwrap_or_default();
+    let question = "The private key of the certificate, a PEM file";
+    let asked = Question::new(question, default, "--tls-key");
     let key = console.until(asked, key, async |answer: &str| {
         let key = absolute(answer.into())?;
         Tls::load(&cert, &key).map(|_| key)
@@ -316,42 +297,36 @@ async fn working(listen: SocketAddr, secure: bool, token: &str) -> Result<String
     if address.ip().is_unspecified() {
         address.set_ip(Ipv4Addr::LOCALHOST.into());
     }
-    let advice = "read its log: journalctl -u deskticker-hub -n 20";
-    let end = Instant::now() + START_LIMIT;
-    if secure {
-        // The certificate has another name than this address, so only the port is checked.
-        while std::net::TcpStream::connect(address).is_err() {
-            if Instant::now() > end {
-                return Err(format!("the hub does not listen on {address}; {advice}"));
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        return Ok(format!("the hub listens on {address}"));
-    }
     let source = FeedSource {
         provider: FeedProvider::Hub,
         endpoint: Endpoint::parse(&format!("ws://{address}"))?,
         secret: Some(Secret::new(token)?),
     };
     let connector = Connector::new(None)?;
+    let end = Instant::now() + START_LIMIT;
     loop {
-        let (greeting, _) = doctor::hub::recognise(&connector, &source).await;
-        let finding = match greeting.state {
-            CheckState::Ok => doctor::hub::token(&connector, &source).await,
-            _ => greeting,
+        let answer = if secure {
+            // The certificate has another name than this address, so only the port is checked.
+            let stream = std::net::TcpStream::connect(address);
+            stream.map_or_else(
+                |error| Err(error.to_string()),
+                |_| Ok("the port is open".to_owned()),
+            )
+        } else {
+            match good(doctor::hub::recognise(&connector, &source).await.0) {
+                Ok(_) => good(doctor::hub::token(&connector, &source).await),
+                error => error,
+            }
         };
-        if finding.state == CheckState::Ok {
-            return Ok(format!(
-                "the hub answers on {address}, and {}",
-                finding.found
-            ));
+        match answer {
+            Ok(found) => return Ok(format!("the hub answers on {address}, and {found}")),
+            Err(reason) if Instant::now() > end => {
+                return Err(format!(
+                    "the hub does not work on {address}: {reason}\nRead its log: journalctl -u \
+                     deskticker-hub -n 20"
+                ));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
-        if Instant::now() > end {
-            return Err(format!(
-                "the hub on {address}: {}; {advice}",
-                good(finding).unwrap_or_else(|text| text)
-            ));
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

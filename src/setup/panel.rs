@@ -176,13 +176,9 @@ pub(super) fn find(
             continue;
         }
         console.say(&format!("The panel shows a test picture for {words}."));
-        let answer = console.ask(&Question {
-            text: "The number, if the picture is upright and complete (Enter: it is not, u: upside \
-                   down, s: keep these settings)",
-            default: "",
-            hidden: false,
-            option: "",
-        })?;
+        let text = "The number, if the picture is upright and complete (Enter: it is not, u: upside \
+                    down, s: keep these settings)";
+        let answer = console.ask(&Question::new(text, "", ""))?;
         if answer == number || answer == "s" {
             let frame = notice(settings.size, "SETUP", "at the terminal");
             // The ticker draws over this picture soon.

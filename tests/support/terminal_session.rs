@@ -37,9 +37,9 @@ impl Session {
         let slave = File::options().read(true).write(true).open(name).unwrap();
         let mut session = Command::new("setsid");
         session.args(["--wait", "--ctty"]);
-        if piped.is_some() {
+        if let Some(text) = piped {
             // The shell has the terminal, and the program has a pipe.
-            session.args(["sh", "-c", "printf '%s\\n' \"$0\" | \"$@\"", piped.unwrap()]);
+            session.args(["sh", "-c", "printf '%s\\n' \"$0\" | \"$@\"", text]);
         }
         session.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {

@@ -42,13 +42,14 @@ Options for run:
 
 Options for setup (a value that is not given is asked for at the terminal):
       --hub URL        the address of the hub, ws://HOST:3000 or wss://HOST
-      --token-file FILE  the file with the token of the hub; - reads it from the standard input
+      --token-file FILE
+                       the file with the token of the hub; - reads it from the standard input
       --ca-file FILE   the certificate that identifies the hub, if no public authority has signed it
       --watchlist LIST the symbols, separated by commas
-      --panel KIND     oled, png or terminal; for an oled also --chip, --size, --bus, --address as for
-                       demo, and --rotation 0 or 180; for a png --output
-      --config FILE    the configuration to write (default: as for run); with another file, the set-up
-                       writes the token beside this file, and leaves the service as it is
+      --panel KIND     oled, png or terminal; for an oled also --chip, --size, --bus, --address as
+                       for demo, and --rotation 0 or 180; for a png --output
+      --config FILE    the configuration to write (default: as for run); with another file, the
+                       set-up writes the token beside this file, and leaves the service as it is
       --yes            ask nothing: the present values or the defaults apply, without a test picture
       --dry-run        only print the changes
 

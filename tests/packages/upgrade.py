@@ -6,8 +6,13 @@ upgrade stops them only for a short time, a token that root adds is accepted, an
 nothing.
 """
 
+import os
+import pty
 import shutil
+import socket
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "systemd"))
@@ -85,7 +90,47 @@ def set_up(machine):
     machine.run("deskticker", "snapshot", "--output", "/root/screen.png", "--seconds", "20")
     machine.run("rm", "/root/screen.png")
     print("two commands set up a hub and a display, and the services run", flush=True)
+    interrupt(machine)
     purge(machine)
+
+
+def answer_bus(bus):
+    """Answers tests/support/i2c_bus.c: only the address 0x3c acknowledges its messages."""
+    connection, _ = bus.accept()
+    stream = connection.makefile("rb")
+    while len(head := stream.read(4)) == 4:
+        if head[1] == 0:
+            stream.read(head[2] | head[3] << 8)
+        connection.sendall(bytes([0 if head[0] == 0x3C else 121]))
+
+
+def interrupt(machine):
+    """Presses Ctrl-C at a test picture. The service must stand still for the picture, and then run."""
+    packages, folder = Packages(machine), machine.tree / "packages"
+    source = Path(__file__).resolve().parents[1] / "support/i2c_bus.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "bus.so", source], check=True)
+    (folder / "i2c-1").touch()
+    bus = socket.socket(socket.AF_UNIX)
+    bus.bind(str(folder / "bus"))
+    bus.listen()
+    threading.Thread(target=answer_bus, args=[bus], daemon=True).start()
+    before = (machine.tree / "etc/deskticker/deskticker.toml").read_text()
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp("nsenter", [
+            *("nsenter", "--target", str(machine.leader), "--all", "--", "env"),
+            *("LD_PRELOAD=/packages/bus.so", "I2C_BUS=/packages/bus", "/usr/bin/deskticker", "setup"),
+            *("--panel", "oled", "--bus", "/packages/i2c-1")])
+    said = b""
+    while b"s: keep these settings): " not in said:
+        said += os.read(terminal, 4096)
+    check(packages.show("deskticker", "ActiveState") == ["inactive"], "the ticker draws over the picture")
+    os.write(terminal, b"\x03")
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    check(code == 1, f"Ctrl-C ends the set-up with {code}: {said.decode()}")
+    check(packages.active("deskticker"), "the service stays stopped after Ctrl-C")
+    check((machine.tree / "etc/deskticker/deskticker.toml").read_text() == before, "Ctrl-C changes the settings")
+    print("the service stands still for a test picture, and runs again after Ctrl-C", flush=True)
 
 
 def life(machine):

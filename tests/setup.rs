@@ -11,6 +11,8 @@ mod i2c_display;
 mod running_ticker;
 #[path = "support/terminal_session.rs"]
 mod terminal_session;
+#[path = "support/tls_front.rs"]
+mod tls_front;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -676,4 +678,66 @@ fn a_hub_is_set_up_at_the_terminal_and_the_vendor_checks_the_key() {
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("leaves"), "{said}");
     assert_eq!(read(&config), text);
+}
+
+#[test]
+fn a_hub_with_tls_is_set_up_and_its_line_sets_up_a_display() {
+    let folder = directory("tls");
+    let [config, ca, cert, key] =
+        ["hub.toml", "ca.pem", "cert.pem", "key.pem"].map(|name| folder.join(name));
+    let authority = tls_front::authority();
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(&ca, authority.pem()).unwrap();
+    std::fs::write(&cert, params.signed_by(&pair, &authority).unwrap().pem()).unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let address = free_address();
+    let [ca, cert, key] = [&ca, &cert, &key].map(|path| path.to_str().unwrap());
+    let start = [
+        "--simulate",
+        "--listen",
+        &address,
+        "--name",
+        "localhost",
+        "--tls-cert",
+        cert,
+    ];
+    let wrong = run(
+        &setup(HUB, &config, &[&start[..], &["--tls-key", ca]].concat()),
+        "",
+    );
+    let (code, said) = told(&wrong);
+    assert!(
+        code == 1 && said.contains("--tls-key: ") && said.contains("no private key"),
+        "{said}"
+    );
+    assert!(!config.exists());
+    let (code, said) = told(&run(
+        &setup(HUB, &config, &[&start[..], &["--tls-key", key]].concat()),
+        "",
+    ));
+    assert_eq!(code, 0, "{said}");
+    let url = format!("wss://localhost:{}", address.rsplit(':').next().unwrap());
+    assert!(
+        said.contains(&format!("setup --hub {url} --token-file -")),
+        "{said}"
+    );
+    let token = token_in(&said);
+    let mut command = clean_command(HUB);
+    command.arg("run").arg("--config").arg(&config);
+    let mut hub = Program::spawn(&mut command);
+    hub.wait_for_line("the hub is ready");
+
+    let desk = folder.join("desk.toml");
+    let arguments = ["--panel", "png", "--hub", &url, "--token-file", "-"];
+    let (code, said) = told(&run(&setup(DISPLAY, &desk, &arguments), &token));
+    assert!(
+        code == 1 && said.contains("--hub: TLS failed") && said.contains("ca_file"),
+        "{said}"
+    );
+    let arguments = [&arguments[..], &["--ca-file", ca]].concat();
+    let (code, said) = told(&run(&setup(DISPLAY, &desk, &arguments), &token));
+    assert_eq!(code, 0, "{said}");
+    assert!(read(&desk).contains(&format!("ca_file = {ca:?}\n")));
 }

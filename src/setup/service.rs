@@ -2,17 +2,17 @@
 
 use std::process::{Command, Stdio};
 
-/// Runs a command of the system without output. The error has the standard error of the command, or
+/// Runs a command of the system, and returns its standard output. The error has the standard error of the command, or
 /// the reason why the command does not run.
-pub(super) fn system(command: &[&str]) -> Result<(), String> {
+pub(super) fn system(command: &[&str]) -> Result<String, String> {
     let [name, arguments @ ..] = command else {
-        return Ok(());
+        return Ok(String::new());
     };
     let mut command = Command::new(name);
     let output = command.args(arguments).stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("{name}: {error}"))?;
     match output.status.success() {
-        true => Ok(()),
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => {
             let words = String::from_utf8_lossy(&output.stderr);
             Err(format!("{name} {}: {}", arguments.join(" "), words.trim()))
@@ -25,9 +25,16 @@ pub(super) fn exists(unit: &str) -> bool {
     system(&["systemctl", "cat", unit]).is_ok()
 }
 
-/// Returns true if the unit runs.
+/// Returns true if the unit runs, or waits for its next start after a failure.
 pub(super) fn runs(unit: &str) -> bool {
-    system(&["systemctl", "is-active", "--quiet", unit]).is_ok()
+    let state = system(&[
+        "systemctl",
+        "show",
+        "--property=ActiveState",
+        "--value",
+        unit,
+    ]);
+    state.is_ok_and(|state| !matches!(state.trim(), "" | "inactive" | "failed"))
 }
 
 /// Starts the unit now and at each start of the machine. A unit that runs starts again, because it
@@ -37,7 +44,7 @@ pub(super) fn runs(unit: &str) -> bool {
 /// The message of systemd.
 pub(super) fn start(unit: &str) -> Result<(), String> {
     system(&["systemctl", "enable", unit])?;
-    system(&["systemctl", "restart", unit])
+    system(&["systemctl", "restart", unit]).map(drop)
 }
 
 /// A running unit that is stopped until this value is dropped.

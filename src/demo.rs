@@ -114,6 +114,28 @@ pub async fn simulated_hub(
     Ok((setup, simulator))
 }
 
+/// Starts a simulator, and gives a hub its prices in place of the vendor's. The simulator stops when it
+/// is dropped.
+///
+/// # Errors
+/// See [`simulated_hub`].
+pub async fn simulate_prices(setup: &mut HubSetup) -> Result<Simulator, String> {
+    let vendor = simulator::SimulatorSettings {
+        values: true,
+        ..simulator::SimulatorSettings::default()
+    };
+    // The authenticator of the hub stays, so this token has no use.
+    let token = Secret::new("unused")?;
+    let (simulated, simulator) = simulated_hub(vendor, &token, setup.clock.clone()).await?;
+    setup.source = simulated.source;
+    setup.rest = simulated.rest;
+    setup.connector = simulated.connector;
+    setup.clusters = simulated.clusters;
+    setup.simulated = true;
+    setup.calendar = simulated.calendar;
+    Ok(simulator)
+}
+
 /// The ticker of a SPY call that expires in 12 to 48 days, on a third Friday like most contracts.
 fn contract(clock: &Clock) -> String {
     let utc = clock.now().utc.unwrap_or(Utc::PLAUSIBLE);

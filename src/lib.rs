@@ -23,6 +23,7 @@
 //! | [`ticker`] | the state of the display's program, its pages, its event loop |
 //! | [`hub`] | server, authentication, last-value cache, conflation, upstream connections |
 //! | [`demo`], [`doctor`] | everything in one process; the diagnosis of a broken set-up |
+//! | [`setup`] | the set-up of a new display or hub: questions, checks, files, services |
 //!
 //! [`market`], [`massive`], [`render`], [`ticker::state`], the state machine [`feed::Connection`] and the
 //! cache in [`hub::broker`] are pure: time and events are arguments, and answers are return values. The
@@ -59,6 +60,7 @@ pub mod massive;
 pub mod net;
 pub mod render;
 pub mod secret;
+pub mod setup;
 pub mod simulator;
 pub mod systemd;
 pub mod ticker;

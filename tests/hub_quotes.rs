@@ -273,7 +273,7 @@ async fn a_web_page_or_junk_is_an_error_and_no_quote() {
         Failure::Portal,
         Failure::Protocol,
         Failure::Busy,
-        Failure::Unreachable,
+        Failure::Refused,
     ] {
         let error = quotes.quotes(&["SPX"]).await.unwrap_err();
         assert_eq!(error.reason, reason);

@@ -487,10 +487,7 @@ async fn an_unreachable_vendor_is_reported_once_and_retried() {
     let mut fixture =
         UpstreamUnderTest::start(address, "the-key", Cluster::Indices, manual_clock());
     fixture.want(&["V.I:SPX"]);
-    assert_eq!(
-        fixture.state().await,
-        UpstreamEvent::Down(Failure::Unreachable)
-    );
+    assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Refused));
     fixture.advance(120);
     tokio::time::sleep(SHORT_WAIT).await;
     assert!(

@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["ticker"],
     &["hub"],
     &["demo", "doctor"],
+    &["setup"],
 ];
 
 /// Modules that get events and time as arguments. They name neither tokio nor a clock.

@@ -34,6 +34,7 @@ fn help_names_every_command_and_its_purpose() {
         for line in [
             "  demo ",
             "  run ",
+            "  setup ",
             "  snapshot ",
             "  boards ",
             "  doctor ",
@@ -256,7 +257,7 @@ fn a_missing_hub_does_not_end_the_program() {
     drop(proxy);
     let config = configured("absent", &address, "kind = \"png\"");
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
-    program.wait_for_line("cannot be reached");
+    program.wait_for_line("refuses the connection");
     // A host name that cannot be resolved does not stop the program either.
     let named = configured("unnamed", &"hub.invalid:3000", "kind = \"png\"");
     let mut other = Program::start(&["--config", named.to_str().unwrap()], &[]);

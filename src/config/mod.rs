@@ -1,5 +1,5 @@
 //! The complete configuration: the values of the file, the default values, and the secret. The
-//! program never writes the configuration file. If enabled, it stores a copy of the last good text
+//! module never writes the configuration file. If enabled, it stores a copy of the last good text
 //! elsewhere.
 
 mod alerts;

@@ -30,7 +30,7 @@ pub(super) const READ_LOG: &str = "Read the log of the hub, on the machine of th
 
 /// The properties of the server that the first response shows.
 #[derive(Clone, Copy, Default)]
-pub(super) struct ServerGreeting {
+pub(crate) struct ServerGreeting {
     /// True for a deskticker-hub, which reports its upstream status and confirms its channels.
     pub(super) hub: bool,
     /// The time of the server's clock, from the `Date` header.
@@ -38,7 +38,7 @@ pub(super) struct ServerGreeting {
 }
 
 /// Identifies the server with requests that contain no token.
-pub(super) async fn recognise(
+pub(crate) async fn recognise(
     connector: &Connector,
     source: &FeedSource,
 ) -> (Finding, ServerGreeting) {
@@ -160,7 +160,7 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> Option<(Finding, bool)> {
 }
 
 /// Checks if the hub accepts the token. The short-lived token in the response is not used.
-pub(super) async fn token(connector: &Connector, source: &FeedSource) -> Finding {
+pub(crate) async fn token(connector: &Connector, source: &FeedSource) -> Finding {
     let answer = match http::ask(connector, source, Method::POST, "/api/ws-token").await {
         Ok(answer) => answer,
         Err(reason) => {

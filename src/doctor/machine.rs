@@ -43,7 +43,7 @@ pub(super) fn kernel(release: Option<&str>) -> Finding {
 }
 
 /// The device files from `/dev/i2c-0` to `/dev/i2c-255` that exist.
-fn buses(root: &Path) -> Vec<String> {
+pub(crate) fn buses(root: &Path) -> Vec<String> {
     let names = (0..256).map(|number| format!("/dev/i2c-{number}"));
     let exists = |name: &String| below(root, Path::new(name)).exists();
     names.filter(exists).collect()

@@ -10,7 +10,7 @@ mod bundle;
 mod channels;
 mod configuration;
 mod finding;
-mod hub;
+pub(crate) mod hub;
 mod machine;
 mod network;
 mod panel;
@@ -29,7 +29,9 @@ use crate::secret::{Environment, UNIT_SECRETS};
 use crate::time::Clock;
 pub use bundle::{Bundle, redacted};
 pub use finding::{CheckState, Finding};
+pub(crate) use machine::buses;
 pub use panel::{BusProbe, ProbeFn, touch};
+pub(crate) use panel::{USUAL, WIRING};
 pub use redaction::Redactor;
 pub use text::{json, summary, text};
 

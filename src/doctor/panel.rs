@@ -10,12 +10,12 @@ use super::Finding;
 use crate::display::{Bus, BusFault, LinuxBus, PanelState};
 
 /// The usual I2C addresses of a panel.
-const USUAL: [u8; 2] = [0x3c, 0x3d];
+pub(crate) const USUAL: [u8; 2] = [0x3c, 0x3d];
 /// A command message with the command NOP (SSD1306 data sheet, table 9-1). NOP changes neither the
 /// picture nor the address window of a running ticker.
 const NOP: [u8; 2] = [0x00, 0xe3];
 
-const WIRING: &str = "Check the wires: SDA on pin 3, SCL on pin 5, 3V3 on pin 1, GND on pin 6. \
+pub(crate) const WIRING: &str = "Check the wires: SDA on pin 3, SCL on pin 5, 3V3 on pin 1, GND on pin 6. \
                       Many panels have a solder bridge on the back that changes the address from \
                       0x3c to 0x3d.";
 

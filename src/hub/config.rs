@@ -1,5 +1,5 @@
 //! The complete configuration of a hub: the file, the default values and the secrets. Every setting
-//! except the vendor's key has a default, so a hub can run without a file. The program never writes
+//! except the vendor's key has a default, so a hub can run without a file. The module never writes
 //! the file.
 
 use std::collections::HashSet;
@@ -30,6 +30,8 @@ pub struct HubConfig {
     pub listen: SocketAddr,
     /// True if the hub announces itself in the local network as `hub.local`.
     pub announce: bool,
+    /// True for simulated prices in place of the vendor's; the hub then needs no key.
+    pub simulate: bool,
     /// The vendor's WebSocket endpoint, with the key.
     pub source: FeedSource,
     /// The vendor's REST endpoint, with the key. The default is the endpoint of `source`.
@@ -66,6 +68,7 @@ pub struct Devices {
 const KEYS: &[Key] = &[
     key("", "listen", Kind::Text, "\"0.0.0.0:3000\""),
     key("", "announce", Kind::Flag, "true"),
+    key("", "simulate", Kind::Flag, "false"),
     key("", "origins", Kind::List, "[\"https://desk.example\"]"),
     key("", "trusted_proxy", Kind::List, "[\"127.0.0.1\"]"),
     key("", "massive", Kind::Table, ""),
@@ -141,6 +144,7 @@ impl HubConfig {
         let (mut root, syntax_errors) = reader.root();
         let listen = reader.listen(root.text("listen"));
         let announce = root.flag("announce").unwrap_or(true);
+        let simulate = root.flag("simulate").unwrap_or(false);
         let origins = reader.origins(root.list("origins"));
         let trusted_proxies = reader.proxies(root.list("trusted_proxy"));
         let mut massive = root.table("massive");
@@ -163,7 +167,10 @@ impl HubConfig {
         let limits = limits.map_or_else(Limits::default, |table| Limits::read(&reader, table));
         root.finish();
 
-        let secret = reader.secret(FeedProvider::Vendor, None, &key_file, environment);
+        let secret = match simulate {
+            true => Secret::new("simulated").ok(),
+            false => reader.secret(FeedProvider::Vendor, None, &key_file, environment),
+        };
         let endpoint = reader.endpoint(&url);
         let mut rest = endpoint.clone();
         reader.set(&mut rest, "rest_url", &rest_url, |url: &str| {
@@ -195,6 +202,7 @@ impl HubConfig {
         Ok(Self {
             listen: listen.ok_or_else(incomplete)?,
             announce,
+            simulate,
             rest: source(rest).ok_or_else(incomplete)?,
             source: source(endpoint).ok_or_else(incomplete)?,
             ca_file,

@@ -273,20 +273,23 @@ async fn first_to_connect(
 ) -> Result<TcpStream, Option<io::Error>> {
     // The end of this function drops the set and cancels all open attempts.
     let mut calls = JoinSet::new();
+    let mut last = None;
     for round in 0..ROUNDS {
         for address in addresses.clone() {
             calls.spawn(async move { (address, TcpStream::connect(address).await) });
-            if let Ok(Ok(stream)) = timeout(ATTEMPT_DELAY, answer(&mut calls)).await {
-                return Ok(stream);
+            match timeout(ATTEMPT_DELAY, answer(&mut calls)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error.or(last),
+                Err(_) => {}
             }
         }
         if round + 1 < ROUNDS
             && let Ok(answered) = timeout(RETRY_ADDRESSES_AFTER, answer(&mut calls)).await
         {
-            return answered;
+            return answered.map_err(|error| error.or(last));
         }
     }
-    answer(&mut calls).await
+    answer(&mut calls).await.map_err(|error| error.or(last))
 }
 
 /// Returns the first successful connection, or the last error if all attempts have failed.

@@ -11,7 +11,7 @@ mod view;
 
 pub use draw_cache::DrawCache;
 pub use frame::{Frame, Size, WIDTH};
-pub use layouts::message::notice;
+pub use layouts::message::{notice, test_picture};
 use layouts::{link_status, message, option, pair_short, pair_tall, single};
 pub use view::{
     AlertView, ClockFault, ExtendedQuote, Format, InstrumentView, LinkHop, LinkIcon, LinkReport,

@@ -6,8 +6,13 @@ upgrade stops them only for a short time, a token that root adds is accepted, an
 nothing.
 """
 
+import os
+import pty
 import shutil
+import socket
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "systemd"))
@@ -59,6 +64,76 @@ class Packages:
         return self.machine.run("bash", "-c", ASK, "ask", token, check=False).split("\r")[0]
 
 
+def set_up(machine):
+    """Sets up a hub and a display from nothing but the packages, with the two set-up commands."""
+    packages = Packages(machine)
+    packages.install("old")
+    # The display has no token yet: it ends, and systemd starts it again and again.
+    interrupt(machine)
+    hub = "deskticker-hub setup --simulate --listen 127.0.0.1:3000 --device kitchen"
+    said = machine.run("sh", "-c", hub + " --dry-run")
+    check("Nothing was changed" in said, f"a dry run: {said}")
+    check(not packages.active("deskticker-hub"), "a dry run has started the hub")
+    said = machine.run("sh", "-c", hub)
+    check("the hub answers on 127.0.0.1:3000, and the token is accepted" in said, said)
+    line = next(line.strip() for line in said.splitlines() if line.strip().startswith("echo "))
+    # root needs no sudo, and the container has no I2C bus.
+    machine.run("systemctl", "disable", "--now", "deskticker")
+    said = machine.run("sh", "-c", line.replace("sudo ", "") + " --panel png --watchlist SPX,SPY")
+    check("ok       channels" in said, f"the doctor at the end of the set-up: {said}")
+    for unit in ("deskticker", "deskticker-hub"):
+        wait(f"{unit} is active after its set-up", lambda: packages.active(unit), 20)
+    enabled = machine.run("systemctl", "is-enabled", "deskticker", "deskticker-hub")
+    check(enabled.split() == ["enabled", "enabled"], f"after the set-up: {enabled}")
+    check(machine.run("stat", "-c", "%a %U", "/etc/deskticker/token") == "600 root\n", "the token")
+    for name in ("deskticker/deskticker", "deskticker-hub/hub"):
+        kept = f"/etc/deskticker/{name.split('/')[1]}.toml.old"
+        machine.run("cmp", f"/usr/share/{name}.toml", kept)
+    machine.run("deskticker", "snapshot", "--output", "/root/screen.png", "--seconds", "20")
+    machine.run("rm", "/root/screen.png")
+    print("two commands set up a hub and a display, and the services run", flush=True)
+    purge(machine)
+
+
+def answer_bus(bus):
+    """Answers tests/support/i2c_bus.c: only the address 0x3c acknowledges its messages."""
+    connection, _ = bus.accept()
+    stream = connection.makefile("rb")
+    while len(head := stream.read(4)) == 4:
+        if head[1] == 0:
+            stream.read(head[2] | head[3] << 8)
+        connection.sendall(bytes([0 if head[0] == 0x3C else 121]))
+
+
+def interrupt(machine):
+    """Presses Ctrl-C at a test picture. The service must stand still for the picture, and then run."""
+    packages, folder = Packages(machine), machine.tree / "packages"
+    source = Path(__file__).resolve().parents[1] / "support/i2c_bus.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "bus.so", source], check=True)
+    (folder / "i2c-1").touch()
+    bus = socket.socket(socket.AF_UNIX)
+    bus.bind(str(folder / "bus"))
+    bus.listen()
+    threading.Thread(target=answer_bus, args=[bus], daemon=True).start()
+    before = (machine.tree / "etc/deskticker/deskticker.toml").read_text()
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp("nsenter", [
+            *("nsenter", "--target", str(machine.leader), "--all", "--", "env"),
+            *("LD_PRELOAD=/packages/bus.so", "I2C_BUS=/packages/bus", "/usr/bin/deskticker", "setup"),
+            *("--panel", "oled", "--bus", "/packages/i2c-1")])
+    said = b""
+    while b"s: keep these settings): " not in said:
+        said += os.read(terminal, 4096)
+    check(packages.show("deskticker", "ActiveState") == ["inactive"], "the ticker draws over the picture")
+    os.write(terminal, b"\x03")
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    check(code == 1, f"Ctrl-C ends the set-up with {code}: {said.decode()}")
+    check(packages.show("deskticker", "ActiveState") != ["inactive"], "the service stays stopped after Ctrl-C")
+    check((machine.tree / "etc/deskticker/deskticker.toml").read_text() == before, "Ctrl-C changes the settings")
+    print("the service stands still for a test picture, and runs again after Ctrl-C", flush=True)
+
+
 def life(machine):
     packages = Packages(machine)
     packages.install("old")
@@ -103,6 +178,12 @@ def life(machine):
         check(text.startswith(KEPT), f"the upgrade has changed {name}")
     wait("the upgraded hub knows its devices", lambda: "200" in packages.answer(token))
 
+    purge(machine)
+    print("purged: nothing is left", flush=True)
+
+
+def purge(machine):
+    """Removes the packages with everything that belongs to them."""
     machine.run("dpkg", "-P", "deskticker", "deskticker-hub")
     left = machine.run(
         "find", "/", "-xdev", "-name", "*deskticker*", "-not", "-path", "/proc/*",
@@ -110,7 +191,6 @@ def life(machine):
     check(not left.strip(), f"a purge has left:\n{left}")
     running = machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "deskticker*")
     check("running" not in running, f"a purge has left:\n{running}")
-    print("purged: nothing is left", flush=True)
 
 
 def main():
@@ -120,6 +200,7 @@ def main():
         shutil.copytree(folder, machine.tree / "packages" / name)
     try:
         machine.boot()
+        set_up(machine)
         life(machine)
     except Failed as failed:
         log = machine.run("journalctl", "-b", "--no-pager", "-n", "60", check=False) if machine.leader else ""

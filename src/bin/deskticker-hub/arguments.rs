@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use deskticker::hub::config;
+use deskticker::setup::HubOptions;
 
 const HELP: &str = "\
 deskticker-hub: one connection to Massive for any number of displays
@@ -15,6 +16,9 @@ Usage: deskticker-hub [COMMAND] [OPTIONS]
 
 Commands:
   run                 run the hub (the default command)
+  setup               set up this machine as a hub: ask for the vendor's key, the address, TLS and
+                      the first display, write the files, start the service, and print the line to
+                      type at the display
   token add NAME      create a token for a new display; the token is printed only once, because the
                       hub stores only its hash
   token list          print the names of the displays that have a token
@@ -26,6 +30,20 @@ Options for run:
                       the defaults apply)
       --listen ADDR   the address and port for clients (default: 0.0.0.0:3000)
       --simulate      send simulated prices; needs no key, no plan and no configuration
+
+Options for setup (a value that is not given is asked for at the terminal):
+      --key-file FILE the file with the vendor's key; - reads it from the standard input
+      --simulate      simulated prices in place of the vendor's
+      --listen ADDR   as for run
+      --tls-cert FILE, --tls-key FILE
+                      the certificate and its private key, for TLS
+      --name HOST     the name or address of this hub for the displays (default: hub.local)
+      --device NAME   the name of the first display (default: display)
+      --config FILE   the configuration to write; with another file than the default, the set-up
+                      writes the key and the device registry beside it, and leaves the service as it
+                      is
+      --yes           ask nothing: the present values or the defaults apply
+      --dry-run       only print the changes
 
 Options for token:
       --file FILE     the device registry (default: the file in the configuration, or
@@ -45,6 +63,8 @@ breaks the connection to the simulated vendor once. Exit codes: 0 normal end, 1 
 arguments, 78 wrong configuration.
 ";
 
+const TOKEN_FORM: &str = "expected token add NAME, token list or token revoke NAME";
+
 /// The parsed command with its arguments.
 pub(super) enum Command {
     Print(String),
@@ -55,6 +75,7 @@ pub(super) enum Command {
     Simulate {
         listen: Option<SocketAddr>,
     },
+    Setup(HubOptions),
     Token {
         change: TokenCommand,
         file: Option<PathBuf>,
@@ -73,8 +94,16 @@ pub(super) enum TokenCommand {
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     use lexopt::prelude::{Long, Short, Value, ValueExt};
     let (mut config, mut listen, mut file, mut simulate) = (None, None, None, false);
+    let mut setup = HubOptions {
+        ask: true,
+        ..HubOptions::default()
+    };
     let mut words: Vec<String> = Vec::new();
+    let mut given: Vec<String> = Vec::new();
     while let Some(argument) = parser.next()? {
+        if let Long(name) = argument {
+            given.push(name.to_owned());
+        }
         match argument {
             Short('h') | Long("help") => return Ok(Command::Print(HELP.to_owned())),
             Short('V') | Long("version") => {
@@ -91,40 +120,52 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             }
             Long("file") => file = Some(PathBuf::from(parser.value()?)),
             Long("simulate") => simulate = true,
+            Long("key-file") => setup.key_file = Some(parser.value()?.into()),
+            Long("tls-cert") => setup.tls_cert = Some(parser.value()?.string()?),
+            Long("tls-key") => setup.tls_key = Some(parser.value()?.string()?),
+            Long("name") => setup.name = Some(parser.value()?.string()?),
+            Long("device") => setup.device = Some(parser.value()?.string()?),
+            Long("yes") => setup.ask = false,
+            Long("dry-run") => setup.dry_run = true,
             Value(word) if words.len() < 3 => words.push(word.string()?),
             other => return Err(other.unexpected()),
         }
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let change = match words[..] {
-        [] | ["run"] => None,
-        ["token", "add", name] => Some(TokenCommand::Add(name.to_owned())),
-        ["token", "list"] => Some(TokenCommand::List),
-        ["token", "revoke", name] => Some(TokenCommand::Revoke(name.to_owned())),
-        ["token", ..] => {
-            return Err("expected token add NAME, token list or token revoke NAME".into());
-        }
-        [other, ..] => {
-            return Err(format!("unknown command {other:?}; expected run or token").into());
-        }
+    let allowed = match words[..] {
+        [] | ["run"] if simulate => "listen simulate",
+        [] | ["run"] => "config listen",
+        ["setup"] => "config listen simulate key-file tls-cert tls-key name device yes dry-run",
+        _ => "file config",
     };
-    let is_token = change.is_some();
-    let strays = [
-        ("--listen", is_token && listen.is_some()),
-        ("--simulate", is_token && simulate),
-        ("--file", !is_token && file.is_some()),
-        ("--config", !is_token && simulate && config.is_some()),
-    ];
-    if let Some((stray, _)) = strays.iter().find(|(_, given)| *given) {
-        return Err(format!("this command has no option {stray}").into());
-    }
-    Ok(match change {
-        Some(change) => Command::Token {
-            change,
+    let stray = |option: &&String| allowed.split(' ').all(|name| name != *option);
+    let stray = given.iter().find(stray).cloned();
+    let command = match words[..] {
+        [] | ["run"] if simulate => Command::Simulate { listen },
+        [] | ["run"] => Command::Run { config, listen },
+        ["setup"] => Command::Setup(HubOptions {
+            config,
+            simulate,
+            listen: listen.map(|address| address.to_string()),
+            ..setup
+        }),
+        ["token", action, ref name @ ..] => Command::Token {
+            change: match (action, name) {
+                ("add", [name]) => TokenCommand::Add((*name).to_owned()),
+                ("list", []) => TokenCommand::List,
+                ("revoke", [name]) => TokenCommand::Revoke((*name).to_owned()),
+                _ => return Err(TOKEN_FORM.into()),
+            },
             file,
             config,
         },
-        None if simulate => Command::Simulate { listen },
-        None => Command::Run { config, listen },
-    })
+        ["token"] => return Err(TOKEN_FORM.into()),
+        [other, ..] => {
+            return Err(format!("unknown command {other:?}; expected run, setup or token").into());
+        }
+    };
+    match stray {
+        Some(stray) => Err(format!("this command has no option --{stray}").into()),
+        None => Ok(command),
+    }
 }

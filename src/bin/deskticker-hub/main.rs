@@ -7,7 +7,6 @@ mod arguments;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +25,7 @@ use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
 use deskticker::net::connector::Connector;
 use deskticker::secret::{Environment, Secret};
+use deskticker::setup;
 use deskticker::simulator::{self, InjectedFault};
 use deskticker::systemd::Supervisor;
 use deskticker::time::Clock;
@@ -77,6 +77,12 @@ fn perform(command: Command) -> Result<(), ExitReason> {
             file,
             config,
         } => logged("warn", || token(change, file, config.as_deref())),
+        Command::Setup(options) => logged("off", || {
+            served(async {
+                let written = setup::hub(options, &Environment::from_process()).await;
+                written.map(drop).map_err(ExitReason::other)
+            })
+        }),
         Command::Run { config, listen } => logged("info", || served(run(config, listen))),
         Command::Simulate { listen } => logged("info", || served(simulate(listen))),
     }
@@ -124,13 +130,6 @@ fn token(
     let file = RegistryFile::new(&path);
     match change {
         TokenCommand::Add(name) => {
-            if path == Path::new(registry::DEFAULT_PATH)
-                && let Some(folder) = path.parent()
-            {
-                let mut builder = std::fs::DirBuilder::new();
-                let made = builder.recursive(true).mode(0o700).create(folder);
-                made.map_err(|error| ExitReason(1, format!("{}: {error}", folder.display())))?;
-            }
             let token = file.add(&name).map_err(ExitReason::other)?;
             // Standard output contains only the token, so that the user can redirect the token to a
             // file.
@@ -189,7 +188,7 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
         .map_err(|error| ExitReason(78, format!("ca_file: {error}")))?;
     let (settings, current) = watch::channel(settings(&config).map_err(ExitReason::config)?);
     let supervisor = Supervisor::from_process();
-    let setup = HubSetup {
+    let mut setup = HubSetup {
         source: config.source.clone(),
         rest: config.rest.clone(),
         connector,
@@ -201,6 +200,12 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
         clock: Clock::system(),
         supervisor: supervisor.clone(),
     };
+    // The simulator stops when it is dropped.
+    let mut _simulator = None;
+    if config.simulate {
+        let prices = demo::simulate_prices(&mut setup).await;
+        _simulator = Some(prices.map_err(ExitReason::other)?);
+    }
     let listener = bind(listen.unwrap_or(config.listen), &config.limits).await?;
     let clusters = config.clusters.iter().map(|cluster| cluster.path());
     let clusters: Vec<&str> = clusters.collect();
@@ -209,7 +214,10 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
     log::info!(
         "the hub is ready: clusters {}, upstream {}, listening on {scheme}://{}",
         clusters.join(", "),
-        config.source.endpoint,
+        match config.simulate {
+            true => "simulated prices".to_owned(),
+            false => config.source.endpoint.to_string(),
+        },
         address
     );
     // A reverse proxy on this machine connects to the loopback address.
@@ -283,6 +291,7 @@ fn read_again(
     for (changed, what) in [
         (new.listen != config.listen, "listen"),
         (new.announce != config.announce, "announce"),
+        (new.simulate != config.simulate, "simulate"),
         (new.source.endpoint != source.endpoint, "massive.url"),
         (new.rest.endpoint != rest.endpoint, "massive.rest_url"),
         (new.source.secret != source.secret, "the vendor's key"),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use deskticker::board::{self, Board};
 use deskticker::config::{DEFAULT_PATH, PanelConfig, PanelKind};
+use deskticker::display::Rotation;
+use deskticker::setup::DisplayOptions;
 
 pub(super) const HELP: &str = "\
 deskticker: market prices on a small screen, fresh or visibly not fresh
@@ -13,6 +15,8 @@ Usage: deskticker [COMMAND] [OPTIONS]
 Commands:
   demo      show simulated prices; needs no hub, no key and no hardware
   run       show the prices of the hub in the configuration (the default command)
+  setup     set up this machine as a display: ask for the panel, the hub, its token and the symbols,
+            show a test picture, write the configuration, start the service, and run the doctor
   check     check a configuration, and print all errors, each with its line and its correction
   snapshot  write the current screen to a picture file, then end
   boards    print the supported boards and the settings that enable their I2C bus
@@ -35,6 +39,19 @@ Options for run:
       --last-good FILE the file for a copy of the last good configuration; after a start with a
                        wrong configuration, the ticker uses this copy, or shows the error if there
                        is no copy
+
+Options for setup (a value that is not given is asked for at the terminal):
+      --hub URL        the address of the hub, ws://HOST:3000 or wss://HOST
+      --token-file FILE
+                       the file with the token of the hub; - reads it from the standard input
+      --ca-file FILE   the certificate that identifies the hub, if no public authority has signed it
+      --watchlist LIST the symbols, separated by commas
+      --panel KIND     oled, png or terminal; for an oled also --chip, --size, --bus, --address as
+                       for demo, and --rotation 0 or 180; for a png --output
+      --config FILE    the configuration to write (default: as for run); with another file, the
+                       set-up writes the token beside this file, and leaves the service as it is
+      --yes            ask nothing: the present values or the defaults apply, without a test picture
+      --dry-run        only print the changes
 
 Options for check:
       --config FILE    the configuration, as for run
@@ -80,10 +97,11 @@ pub(super) enum Command {
     Snapshot,
     Say,
     Doctor,
+    Setup,
 }
 
 /// The commands by name, and the options that each command accepts.
-const COMMANDS: [(&str, Command, &str); 7] = [
+const COMMANDS: [(&str, Command, &str); 8] = [
     ("run", Command::Run, "config last-good"),
     ("check", Command::Check, "config"),
     ("say", Command::Say, "config after-stop last-good"),
@@ -95,6 +113,12 @@ const COMMANDS: [(&str, Command, &str); 7] = [
     ("boards", Command::Boards, ""),
     ("snapshot", Command::Snapshot, "output config demo seconds"),
     ("doctor", Command::Doctor, "config json bundle"),
+    (
+        "setup",
+        Command::Setup,
+        "config hub token-file ca-file watchlist panel chip size bus address rotation output yes \
+         dry-run",
+    ),
 ];
 
 /// The parsed command line: a command, and the values of all options.
@@ -110,8 +134,40 @@ pub(super) struct Options {
     pub(super) json: bool,
     pub(super) bundle: Option<PathBuf>,
     pub(super) after_stop: bool,
+    /// The options of the command setup, without the panel.
+    pub(super) setup: Setup,
+    /// The names of the options on the command line.
+    pub(super) given: Vec<String>,
     /// The word to say and its meaning, if given.
     pub(super) words: Vec<String>,
+}
+
+/// The options of the command setup that no other command has.
+#[derive(Default)]
+pub(super) struct Setup {
+    hub: Option<String>,
+    token_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    watchlist: Option<String>,
+    yes: bool,
+    dry_run: bool,
+}
+
+impl Options {
+    /// Returns the options of the command setup.
+    pub(super) fn into_setup(self) -> DisplayOptions {
+        DisplayOptions {
+            config: self.config,
+            hub: self.setup.hub,
+            token_file: self.setup.token_file,
+            ca_file: self.setup.ca_file,
+            watchlist: self.setup.watchlist,
+            panel: self.panel,
+            given: self.given,
+            ask: !self.setup.yes,
+            dry_run: self.setup.dry_run,
+        }
+    }
 }
 
 /// Parses the arguments of the process. Returns an error for an unknown command or option.
@@ -131,6 +187,8 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
         json: false,
         bundle: None,
         after_stop: false,
+        setup: Setup::default(),
+        given: Vec::new(),
         words: Vec::new(),
     };
     let mut command: Option<String> = None;
@@ -139,7 +197,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
         if let Long(name) = argument {
             given.push(name.to_owned());
         }
-        let oled = &mut options.panel.oled;
+        let (oled, setup) = (&mut options.panel.oled, &mut options.setup);
         match argument {
             Short('h') | Long("help") => {
                 options.command = Command::Help;
@@ -160,6 +218,19 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
             Long("chip") => oled.chip = parser.value()?.parse()?,
             Long("bus") => oled.bus = parser.value()?.into(),
             Long("address") => oled.address = address(&parser.value()?.string()?)?,
+            Long("rotation") => {
+                oled.rotation = match parser.value()?.to_str() {
+                    Some("0") => Rotation::Upright,
+                    Some("180") => Rotation::UpsideDown,
+                    _ => return Err("--rotation: expected 0 or 180".into()),
+                };
+            }
+            Long("hub") => setup.hub = Some(parser.value()?.string()?),
+            Long("token-file") => setup.token_file = Some(parser.value()?.into()),
+            Long("ca-file") => setup.ca_file = Some(parser.value()?.into()),
+            Long("watchlist") => setup.watchlist = Some(parser.value()?.string()?),
+            Long("yes") => setup.yes = true,
+            Long("dry-run") => setup.dry_run = true,
             Long("output") => options.panel.file = parser.value()?.into(),
             Long("demo") => options.demo = true,
             Long("after-stop") => options.after_stop = true,
@@ -175,7 +246,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
     let name = command.as_deref().unwrap_or("run");
     let Some((_, command, allowed)) = COMMANDS.iter().find(|(known, ..)| *known == name) else {
         return Err(format!(
-            "unknown command {name:?}; expected demo, run, check, snapshot, boards, say or doctor"
+            "unknown command {name:?}; expected demo, run, setup, check, snapshot, boards, say or doctor"
         )
         .into());
     };
@@ -183,8 +254,9 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
     if let Some(stray) = given.iter().find(|option| !allows(option)) {
         return Err(format!("the command {name} has no option --{stray}").into());
     }
-    let gave = |option: &str| given.iter().any(|name| name == option);
+    options.given = given;
     options.command = *command;
+    let gave = |option: &str| options.given.iter().any(|name| name == option);
     match command {
         Command::Snapshot if !gave("output") => {
             Err("the command snapshot needs --output FILE".into())

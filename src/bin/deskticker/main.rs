@@ -22,6 +22,7 @@ use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
 use deskticker::render::{self, Size};
 use deskticker::secret::{Environment, UNIT_SECRETS};
+use deskticker::setup;
 use deskticker::systemd::Supervisor;
 use deskticker::ticker::app::{self, Files, LoadedConfig, StopNotice, TickerApp};
 use deskticker::ticker::event_loop::{self, ControlMessage, RunUntil};
@@ -82,7 +83,7 @@ fn perform(options: Options) -> Result<(), ExitReason> {
         // the important messages.
         Command::Demo if options.panel.kind == PanelKind::Terminal => "off",
         // The findings of the doctor already contain the information of the log.
-        Command::Doctor => "off",
+        Command::Doctor | Command::Setup => "off",
         Command::Run => "info",
         Command::Demo | Command::Check | Command::Snapshot | Command::Say => "warn",
     };
@@ -99,7 +100,8 @@ fn perform(options: Options) -> Result<(), ExitReason> {
             Command::Demo => demo(options).await,
             Command::Snapshot => snapshot(options).await,
             Command::Say => say(options),
-            Command::Doctor => examine(options).await,
+            Command::Doctor => examine(&options.config, options.json, options.bundle).await,
+            Command::Setup => set_up(options).await,
         }
     });
     // A DNS request without a response must not delay the exit.
@@ -273,12 +275,21 @@ fn say(options: Options) -> Result<(), ExitReason> {
     shown.map_err(|fault| ExitReason::other(fault.advice(&bus, address)))
 }
 
+/// Sets up this machine as a display, and then runs the doctor.
+async fn set_up(options: Options) -> Result<(), ExitReason> {
+    let config = options.config.clone();
+    let written = setup::display(options.into_setup(), &Environment::from_process()).await;
+    match written.map_err(ExitReason::other)? {
+        true => examine(&config, false, None).await,
+        false => Ok(()),
+    }
+}
+
 /// The longest wait of the doctor for values. The VIX is published every 15 s.
 const DOCTOR_TIME_LIMIT: Duration = Duration::from_secs(16);
 
-async fn examine(options: Options) -> Result<(), ExitReason> {
-    let file = options.config.as_path();
-    let bundle = options.bundle.map(doctor::Bundle::new).transpose();
+async fn examine(file: &Path, json: bool, bundle: Option<PathBuf>) -> Result<(), ExitReason> {
+    let bundle = bundle.map(doctor::Bundle::new).transpose();
     let bundle = bundle.map_err(ExitReason::other)?;
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -286,7 +297,7 @@ async fn examine(options: Options) -> Result<(), ExitReason> {
     // A closed pipe is no error here: the exit code still reports the result.
     let say = |text: &str| drop(std::io::stdout().write_all(text.as_bytes()));
     let mut each = |finding: &doctor::Finding| {
-        if !options.json {
+        if !json {
             say(&doctor::text(finding, colour));
         }
     };
@@ -300,14 +311,14 @@ async fn examine(options: Options) -> Result<(), ExitReason> {
         touch: &mut doctor::touch,
     };
     let report = doctor::run_checks(context, &mut each).await;
-    if options.json {
+    if json {
         say(&doctor::json(&report.findings));
     } else {
         say(&format!("\n{}", doctor::summary(&report.findings)));
     }
     if let Some(bundle) = bundle {
         let place = bundle.write(&report, file).map_err(ExitReason::other)?;
-        if !options.json {
+        if !json {
             say(&format!(
                 "{place}: read this report before you share the file\n"
             ));

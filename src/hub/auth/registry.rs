@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -142,6 +142,14 @@ impl RegistryFile {
     /// The name is invalid or already in use, the file is invalid, or the file cannot be written.
     pub fn add(&self, name: &str) -> Result<String, RegistryError> {
         check_name(name).map_err(|reason| self.error(None, reason))?;
+        if self.path == Path::new(DEFAULT_PATH)
+            && let Some(folder) = self.path.parent()
+        {
+            // The first device can be added before the first start of the service.
+            let mut builder = std::fs::DirBuilder::new();
+            let made = builder.recursive(true).mode(0o700).create(folder);
+            made.map_err(|error| self.error(None, format!("cannot be written: {error}")))?;
+        }
         let token = fresh_token().map_err(|reason| self.error(None, reason))?;
         let line = format!("{name} {PREFIX}{}", HEXLOWER.encode(&digest_of(&token)));
         self.edit(|text| {
@@ -347,7 +355,11 @@ fn joined(lines: &[&str]) -> String {
     lines.iter().flat_map(|line| [*line, "\n"]).collect()
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+/// Checks the name of a device.
+///
+/// # Errors
+/// The expected form of a name.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name == STATIC {
         return Err(format!(

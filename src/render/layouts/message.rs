@@ -21,6 +21,30 @@ pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
     frame
 }
 
+/// Returns a picture that shows if the settings of a panel are right: a line along all four edges, the
+/// first half of a number at the top left, and the second half at the bottom right.
+pub fn test_picture(size: Size, number: &str) -> Frame {
+    let mut frame = Frame::new(size);
+    let (first, second) = number.split_at(number.len() / 2);
+    let page = match size {
+        Size::Tall => 5,
+        Size::Short => 1,
+    };
+    WORD.write(&mut frame, 6, 1, first);
+    let right = WIDTH - 5 - WORD.width(second);
+    WORD.write(&mut frame, right, page, second);
+    let bottom = size.height() - 1;
+    for x in 0..WIDTH {
+        frame.set(x, 0, true);
+        frame.set(x, bottom, true);
+    }
+    for y in 0..=bottom {
+        frame.set(0, y, true);
+        frame.set(WIDTH - 1, y, true);
+    }
+    frame
+}
+
 /// Draws a message page: a title, and as much of the text as fits.
 pub(crate) fn page(view: &View<'_>, title: &str, text: &str, frame: &mut Frame) {
     let line = header::signs(view, frame);

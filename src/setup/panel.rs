@@ -1,0 +1,307 @@
+//! The panel in a set-up: its I2C bus, the devices that answer, and a test picture with a number, so
+//! that a person sees that the settings are right.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::console::{Console, Question};
+use super::edit;
+use super::service::system;
+use crate::board::Board;
+use crate::display::{BusFault, Chip, Oled, PanelLight, PanelSettings, Rotation};
+use crate::doctor::{self, BusProbe, USUAL, WIRING, buses};
+use crate::render::{Size, notice, test_picture};
+
+/// The digits of the test number. A 6 and a 9 are missing, because they look like each other on a
+/// panel that is upside down.
+const DIGITS: [char; 6] = ['2', '3', '4', '5', '7', '8'];
+/// The longest wait for the device file of a bus, after its driver has been loaded.
+const BUS_LIMIT: Duration = Duration::from_secs(3);
+/// The module that creates the device files of the buses.
+const MODULE: &str = "i2c-dev";
+
+/// Enables the I2C bus if its device file is missing: in the boot configuration, by its module, and,
+/// where the system can, without a restart of the machine. `root` is usually `/`.
+///
+/// # Errors
+/// A file cannot be written, or the user ends the set-up.
+pub(super) fn enable_bus(
+    root: &Path,
+    bus: &Path,
+    board: &Board,
+    console: &Console,
+    dry_run: bool,
+) -> Result<(), String> {
+    let below = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+    if below(bus).exists() {
+        return Ok(());
+    }
+    let mut changes = Vec::new();
+    let name = bus.file_name().unwrap_or_default();
+    let driven = root.join("sys/bus/i2c/devices").join(name).exists();
+    let boot = ["boot/firmware/config.txt", "boot/config.txt"].map(|file| root.join(file));
+    let boot = boot.into_iter().find(|file| file.exists() && !driven);
+    if let Some(file) = boot {
+        let old = std::fs::read_to_string(&file)
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+        let new = edit::boot_lines(&old, board.config_txt);
+        changes.push((file, old, new));
+    }
+    let modules = root.join("etc/modules-load.d/deskticker.conf");
+    if !root.join("usr/lib/modules-load.d/deskticker.conf").exists() {
+        let old = std::fs::read_to_string(&modules).unwrap_or_default();
+        changes.push((modules, old, format!("{MODULE}\n")));
+    }
+    changes.retain(|(_, old, new)| old != new);
+    console.say(&format!(
+        "There is no {}. To enable the bus, the set-up",
+        bus.display()
+    ));
+    for (file, old, new) in &changes {
+        let lines = edit::difference(old, new);
+        console.say(&format!("  changes {}:{lines}", file.display()));
+    }
+    console.say(&format!("  runs modprobe {MODULE} and dtparam i2c_arm=on"));
+    if dry_run || !console.agrees("Enable the bus?")? {
+        return Ok(());
+    }
+    for (file, _, new) in &changes {
+        edit::write(file, new, 0o644)?;
+    }
+    if root == Path::new("/") {
+        // dtparam is only on Raspberry Pi OS; a failure leaves the restart of the machine.
+        for command in [&["dtparam", "i2c_arm=on"][..], &["modprobe", MODULE]] {
+            let _ = system(command);
+        }
+        let end = Instant::now() + BUS_LIMIT;
+        while !bus.exists() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    if !below(bus).exists() {
+        console.say(
+            "The bus needs a restart of the machine: reboot, then run this command once more to see \
+             the test picture.",
+        );
+    }
+    Ok(())
+}
+
+/// Returns the places where a panel can be, each a bus and an address, and prints what answers.
+/// `bus` comes first; without `others` it is the only bus.
+fn scan(bus: &Path, others: bool, console: &Console) -> Vec<(PathBuf, u8)> {
+    let mut all = vec![bus.to_owned()];
+    let more = buses(Path::new("/")).into_iter().map(PathBuf::from);
+    all.extend(more.filter(|other| others && other != bus));
+    let mut found = Vec::new();
+    for place in &all {
+        let fault = USUAL.into_iter().find_map(|address| {
+            match doctor::touch(place, address, BusProbe::Empty) {
+                Ok(()) => {
+                    console.say(&format!("{address:#04x} answers on {}", place.display()));
+                    found.push((place.clone(), address));
+                    None
+                }
+                Err(BusFault::NoAnswer) => None,
+                Err(fault) => Some(fault.advice(place, address)),
+            }
+        });
+        if let Some(advice) = fault.filter(|_| place == bus) {
+            console.say(&advice);
+            return found;
+        }
+    }
+    if found.is_empty() {
+        let answers = |address: &u8| doctor::touch(bus, *address, BusProbe::Empty).is_ok();
+        let devices = (0x08..=0x77).filter(answers);
+        let devices = devices
+            .map(|address| format!("{address:#04x}"))
+            .collect::<Vec<_>>();
+        let devices = match devices.as_slice() {
+            [] => "nothing answers".to_owned(),
+            devices => format!("no panel answers, only {}", devices.join(", ")),
+        };
+        console.say(&format!("On {} {devices}. {WIRING}", bus.display()));
+    }
+    found
+}
+
+/// Finds the panel on the bus, and shows a test picture with each likely combination of settings until
+/// the user types its number. Returns the settings that were seen to be right, or the given settings
+/// if nobody looks.
+///
+/// # Errors
+/// No combination was right, or the user ends the set-up.
+pub(super) fn find(
+    wanted: PanelSettings,
+    others: bool,
+    console: &Console,
+) -> Result<PanelSettings, String> {
+    let mut places = scan(&wanted.bus, others, console);
+    while places.is_empty() && console.asks() {
+        if console.agrees("Scan again? (no: go on without a test picture)")? {
+            places = scan(&wanted.bus, others, console);
+        } else {
+            return Ok(wanted);
+        }
+    }
+    let own = (wanted.bus.clone(), wanted.address);
+    places.sort_by_key(|place| *place != own);
+    let Some((bus, address)) = places.first().cloned() else {
+        return Ok(wanted);
+    };
+    let first = PanelSettings {
+        bus,
+        address,
+        ..wanted
+    };
+    if !console.asks() {
+        return Ok(first);
+    }
+    console.say(
+        "Each test picture has a line along all four edges, and a number of four digits: two at the \
+         top left and two at the bottom right.",
+    );
+    let mut combinations = combinations(&first, &places);
+    while let Some(settings) = combinations.pop_front() {
+        let number: String = (0..4)
+            .map(|_| DIGITS[fastrand::usize(..DIGITS.len())])
+            .collect();
+        let words = describe(&settings);
+        let shown = Oled::linux(settings.clone());
+        let frame = test_picture(settings.size, &number);
+        if let Err(fault) = shown.leave(&frame, PanelLight::default()) {
+            console.say(&fault.advice(&settings.bus, settings.address));
+            continue;
+        }
+        console.say(&format!("The panel shows a test picture for {words}."));
+        let text = "The number, if the picture is upright and complete (Enter: it is not, u: upside \
+                    down, s: keep these settings)";
+        let answer = console.ask(&Question::new(text, "", ""))?;
+        if answer == number || answer == "s" {
+            let frame = notice(settings.size, "SETUP", "at the terminal");
+            // The ticker draws over this picture soon.
+            let _ = Oled::linux(settings.clone()).leave(&frame, PanelLight::default());
+            return Ok(settings);
+        }
+        match answer.as_str() {
+            "u" => combinations.push_front(turned(&settings)),
+            "" => {}
+            _ => console.say("  This is not the number; here is the next combination."),
+        }
+    }
+    Err("no combination of chip, size, rotation and address was right, and nothing was changed. Is it \
+         one of these chips: ssd1306, ssd1315, ssd1309, sh1106? A panel with other columns needs \
+         column_offset in the configuration"
+        .into())
+}
+
+/// Returns the likely combinations of the settings, the most likely ones first.
+fn combinations(first: &PanelSettings, places: &[(PathBuf, u8)]) -> VecDeque<PanelSettings> {
+    let column = Chip::COLUMN;
+    let likely = [
+        (first.chip, first.size),
+        (Chip::Ssd1306, Size::Tall),
+        (Chip::Sh1106 { column }, Size::Tall),
+        (Chip::Ssd1306, Size::Short),
+        (Chip::Ssd1309, Size::Tall),
+    ];
+    let mut all = VecDeque::new();
+    for first in [first.clone(), turned(first)] {
+        for (bus, address) in places.iter().cloned() {
+            for (chip, size) in likely {
+                let (bus, rotation) = (bus.clone(), first.rotation);
+                let settings = PanelSettings {
+                    chip,
+                    size,
+                    bus,
+                    address,
+                    rotation,
+                };
+                if !all.contains(&settings) {
+                    all.push_back(settings);
+                }
+            }
+        }
+    }
+    all
+}
+
+fn turned(settings: &PanelSettings) -> PanelSettings {
+    PanelSettings {
+        rotation: match settings.rotation {
+            Rotation::Upright => Rotation::UpsideDown,
+            Rotation::UpsideDown => Rotation::Upright,
+        },
+        ..settings.clone()
+    }
+}
+
+fn describe(settings: &PanelSettings) -> String {
+    let PanelSettings {
+        chip,
+        size,
+        bus,
+        address,
+        rotation,
+    } = settings;
+    let (chip, rotation) = (chip_name(*chip), degrees(*rotation));
+    format!(
+        "{chip}, {size}, {address:#04x} on {}, rotation {rotation}",
+        bus.display()
+    )
+}
+
+/// The name of a chip in the configuration.
+pub(super) const fn chip_name(chip: Chip) -> &'static str {
+    match chip {
+        Chip::Ssd1306 => "ssd1306",
+        Chip::Ssd1315 => "ssd1315",
+        Chip::Ssd1309 => "ssd1309",
+        Chip::Sh1106 { .. } => "sh1106",
+    }
+}
+
+/// The rotation in the configuration.
+pub(super) const fn degrees(rotation: Rotation) -> u8 {
+    match rotation {
+        Rotation::Upright => 0,
+        Rotation::UpsideDown => 180,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bus_is_enabled_in_the_files_of_the_system_and_the_old_file_is_kept() {
+        let root = std::env::temp_dir().join(format!("deskticker-bus-{}", std::process::id()));
+        let boot = root.join("boot/firmware/config.txt");
+        std::fs::create_dir_all(boot.parent().unwrap()).unwrap();
+        let stock = "#dtparam=i2c_arm=on\n[all]\n";
+        std::fs::write(&boot, stock).unwrap();
+        let board = Board::for_model("Raspberry Pi 4 Model B Rev 1.5");
+        let bus = Path::new("/dev/i2c-1");
+        let console = Console::open(false);
+        let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
+        enable_bus(&root, bus, board, &console, true).unwrap();
+        assert_eq!(read("boot/firmware/config.txt"), stock);
+        for _ in 0..2 {
+            enable_bus(&root, bus, board, &console, false).unwrap();
+            let wanted = "dtparam=i2c_arm=on\n[all]\ndtparam=i2c_arm_baudrate=400000\n";
+            assert_eq!(read("boot/firmware/config.txt"), wanted);
+            assert_eq!(read("boot/firmware/config.txt.old"), stock);
+            assert_eq!(read("etc/modules-load.d/deskticker.conf"), "i2c-dev\n");
+        }
+        assert!(!root.join("boot/firmware/config.txt.old2").exists());
+        // The bus exists, so nothing has to change.
+        std::fs::create_dir_all(root.join("dev")).unwrap();
+        std::fs::write(root.join("dev/i2c-1"), "").unwrap();
+        std::fs::write(&boot, stock).unwrap();
+        enable_bus(&root, bus, board, &console, false).unwrap();
+        assert_eq!(read("boot/firmware/config.txt"), stock);
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+}

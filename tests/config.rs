@@ -120,6 +120,23 @@ fn an_address_alone_is_a_complete_configuration() {
 }
 
 #[test]
+fn a_server_without_an_identity_is_trusted_only_by_a_line_of_the_configuration() {
+    let relay = parse(&format!("{HUB}trust = true")).unwrap();
+    assert!(relay.source.trusted);
+    assert!(!parse(HUB).unwrap().source.trusted);
+    assert!(
+        !parse(&format!("{HUB}trust = false"))
+            .unwrap()
+            .source
+            .trusted
+    );
+    let words = ["trust", "wss://", "remove this line"];
+    refused("[hub]\nurl = \"wss://h\"\ntrust = true", "3", &words);
+    refused("[massive]\ntrust = true", "2", &["unknown field `trust`"]);
+    refused(&format!("{HUB}trust = \"yes\""), "3", &["true or false"]);
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_a_list_of_known_keys() {
     refused(
         "brightnes = 1\n[hub]\nurl = \"ws://h\"",

@@ -357,6 +357,31 @@ fn each_certificate_fault_is_reported_with_its_remedy() {
 }
 
 #[test]
+fn a_relay_without_rest_is_checked_if_the_configuration_trusts_it() {
+    let relay = proxy(|behaviour| behaviour.relay = true);
+    let doctor_run = |more: &str, address| {
+        let text = format!("[hub]\nurl = \"ws://{address}\"\n{more}");
+        let mut machine = Machine::pi("relay").with_config(&text);
+        machine.time_limit = Duration::from_secs(1);
+        machine.run_doctor()
+    };
+    let doubtful = doctor_run("", relay.address);
+    doubtful.assert_finding("hub", CheckState::Failed, "status 426", "trust = true");
+    doubtful.assert_skipped(&["access", "upstream", "channels"]);
+    let trusted = doctor_run("trust = true", relay.address);
+    trusted.assert_finding("hub", CheckState::Ok, "trust = true", "");
+    trusted.assert_finding("access", CheckState::Ok, "no short-lived tokens", "");
+    trusted.assert_finding("channels", CheckState::Warning, "0 of 4 confirmed", "");
+    let usual = doctor_run("trust = true", proxy(|_| {}).address);
+    usual.assert_finding(
+        "hub",
+        CheckState::Warning,
+        "like the proxy",
+        "remove the line",
+    );
+}
+
+#[test]
 fn no_token_is_sent_to_a_server_that_is_not_a_hub() {
     for (answer, found) in [
         (
@@ -451,11 +476,11 @@ fn a_server_with_a_valid_certificate_gets_the_token_after_a_bare_403() {
 /// A hub of these clusters. Nothing listens at the address of its vendor.
 fn hub_without_vendor(clusters: &'static [Cluster]) -> Background<(SocketAddr, Hub)> {
     Background::start(move || async move {
-        let source = FeedSource {
-            provider: FeedProvider::Vendor,
-            endpoint: Endpoint::parse("ws://127.0.0.1:1").unwrap(),
-            secret: Some(Secret::new("key").unwrap()),
-        };
+        let source = FeedSource::new(
+            FeedProvider::Vendor,
+            Endpoint::parse("ws://127.0.0.1:1").unwrap(),
+            Some(Secret::new("key").unwrap()),
+        );
         let token = Secret::new(TOKEN).unwrap();
         let setup = hub::HubSetup {
             rest: source.clone(),
@@ -600,7 +625,7 @@ fn the_key_check_does_not_evict_a_running_ticker() {
     doctor_run.assert_finding(
         "access",
         CheckState::Failed,
-        "the key was refused",
+        "the vendor refused the key",
         "massive.com",
     );
     assert_eq!(vendor.value.connections(), 0, "no socket was opened");

@@ -21,6 +21,7 @@ pub(super) struct HubTable {
     #[serde(default, deserialize_with = "secret_file")]
     token_file: Option<Spanned<PathBuf>>,
     ca_file: Option<Spanned<PathBuf>>,
+    trust: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize)]
@@ -80,10 +81,12 @@ impl ConfigReader<'_> {
         massive: Option<Spanned<MassiveTable>>,
         environment: &Environment,
     ) -> Result<SourceConfig, ConfigError> {
+        let mut trust = None;
         let (provider, table, url, secret_file, ca_file) = match (hub, massive) {
             (Some(hub), None) => {
                 let (table, hub) = (hub.span(), hub.into_inner());
                 let url = Some(hub.url);
+                trust = hub.trust.filter(|trust| *trust.get_ref());
                 (FeedProvider::Hub, table, url, hub.token_file, hub.ca_file)
             }
             (None, Some(massive)) => {
@@ -106,12 +109,16 @@ impl ConfigReader<'_> {
             }
         };
         let endpoint = self.endpoint(&url)?;
+        if let Some(trust) = trust.as_ref().filter(|_| endpoint.secure) {
+            let reason = "trust: true has no meaning with wss://, because the certificate \
+                          identifies the server; remove this line";
+            return Err(self.error(Some(trust.span()), reason));
+        }
         let secret = self.secret(provider, Some(table), &secret_file, environment)?;
         Ok(SourceConfig {
             source: FeedSource {
-                provider,
-                endpoint,
-                secret: Some(secret),
+                trusted: trust.is_some(),
+                ..FeedSource::new(provider, endpoint, Some(secret))
             },
             secret_file: secret_file.map(Spanned::into_inner),
             ca_file,

@@ -31,6 +31,9 @@ const VERIFIED_FOR: Duration = Duration::from_secs(30);
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(4 * 60);
 /// The maximum lifetime of a token, before the subtraction of [`MARGIN`].
 const MAX_LIFETIME: Duration = Duration::from_secs(10 * 60);
+/// The time limit of the token request to a server that the configuration trusts. A relay can leave
+/// this request without an answer, and then the device token is used.
+const TRUSTED_LIMIT: Duration = Duration::from_secs(1);
 /// The wait before the next token request to a hub that issued no short-lived token.
 const RETRY_AFTER_REFUSAL: Duration = Duration::from_secs(60);
 /// The time between the replacement of a token and its expiry.
@@ -46,7 +49,7 @@ struct TokenAnswer {
 
 /// Verifies that the server is a hub or the proxy, before this client sends a token. The function
 /// sends no request to the vendor, over TLS (the certificate already proves the identity of the
-/// server), or if the source has no secret.
+/// server), if the source has no secret, or if the configuration trusts the server.
 ///
 /// # Errors
 ///
@@ -55,8 +58,13 @@ struct TokenAnswer {
 /// something else, [`Failure::Path`] if it has none of the paths. Otherwise the reason why no response
 /// arrived.
 async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), RestError> {
-    if source.provider == FeedProvider::Vendor || source.endpoint.secure || source.secret.is_none()
-    {
+    let FeedSource {
+        provider,
+        endpoint,
+        secret,
+        trusted,
+    } = source;
+    if *provider == FeedProvider::Vendor || endpoint.secure || secret.is_none() || *trusted {
         return Ok(());
     }
     let nobody = FeedSource {
@@ -75,9 +83,10 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
         }
         // One path proves nothing against the server: the proxy answers an unknown path with its
         // web page, or with status 500 if it has no page.
-        let error = answer.error(&source.endpoint);
+        let error = answer.error(source);
         match error.reason {
-            Failure::Path => {}
+            // A WebSocket server without REST answers 426.
+            Failure::Path | Failure::UpgradeDropped => {}
             Failure::Busy | Failure::Gateway | Failure::TlsRequired => verdict = error,
             // The request has no token, so this refusal is not about the token.
             Failure::Token if verdict.reason == Failure::Path => verdict = Failure::Filtered.into(),
@@ -127,9 +136,21 @@ pub(super) async fn connect_token(
         .or_else(|| source.secret.clone()))
 }
 
-/// Requests a short-lived token from a verified hub. Returns the token and its expiry time (in
-/// milliseconds since the Unix epoch), or `None` if the hub issues no short-lived token.
+/// Requests a short-lived token from a verified or trusted hub. Returns the token and its expiry time
+/// (in milliseconds since the Unix epoch), or `None` if the hub issues no short-lived token. A
+/// trusted relay can answer with anything, so its answer is never a failure.
 async fn fresh(
+    connector: &Connector,
+    source: &FeedSource,
+) -> Result<Option<(Secret, Option<f64>)>, Failure> {
+    if source.trusted {
+        let answer = tokio::time::timeout(TRUSTED_LIMIT, issued(connector, source)).await;
+        return Ok(answer.ok().and_then(Result::ok).flatten());
+    }
+    issued(connector, source).await
+}
+
+async fn issued(
     connector: &Connector,
     source: &FeedSource,
 ) -> Result<Option<(Secret, Option<f64>)>, Failure> {

@@ -125,11 +125,8 @@ impl HubConfig {
         let mut rest = endpoint.clone();
         let rest_url = &file.massive.rest_url;
         reader.set(&mut rest, "rest_url", rest_url, Endpoint::parse)?;
-        let source = |endpoint| FeedSource {
-            provider: FeedProvider::Vendor,
-            endpoint,
-            secret: Some(secret.clone()),
-        };
+        let source =
+            |endpoint| FeedSource::new(FeedProvider::Vendor, endpoint, Some(secret.clone()));
         let token_file = &file.devices.token_file;
         let fixed = reader.optional_secret(FeedProvider::Hub, token_file, environment)?;
         Ok(Self {

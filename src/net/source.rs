@@ -28,9 +28,22 @@ pub struct FeedSource {
     pub endpoint: Endpoint,
     /// The token or key; `None` for a hub without authentication.
     pub secret: Option<Secret>,
+    /// True if this client sends its token without a verification of the server, because the
+    /// configuration trusts every server at this address.
+    pub trusted: bool,
 }
 
 impl FeedSource {
+    /// Creates a source whose server is verified before it receives the secret.
+    pub const fn new(provider: FeedProvider, endpoint: Endpoint, secret: Option<Secret>) -> Self {
+        Self {
+            provider,
+            endpoint,
+            secret,
+            trusted: false,
+        }
+    }
+
     /// Returns true if the host name is the name of the vendor's endpoint for delayed data.
     pub fn delayed(&self) -> bool {
         self.provider == FeedProvider::Vendor && self.endpoint.host.starts_with("delayed.")
@@ -73,11 +86,7 @@ mod tests {
     use super::*;
 
     fn source(provider: FeedProvider, text: &str) -> FeedSource {
-        FeedSource {
-            provider,
-            endpoint: Endpoint::parse(text).unwrap(),
-            secret: None,
-        }
+        FeedSource::new(provider, Endpoint::parse(text).unwrap(), None)
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::{Update, poller};
 use crate::market::{Calendar, Cluster, WatchlistError};
 use crate::net::connector::Connector;
-use crate::net::source::FeedSource;
+use crate::net::source::{FeedProvider, FeedSource};
 use crate::render::Size;
 use crate::systemd::Supervisor;
 use crate::time::{Clock, Now};
@@ -115,6 +115,7 @@ async fn serve(
     let now = setup.clock.now();
     let mut state = TickerState::new(setup.settings, setup.calendar, setup.size, now)?;
     state.set_delayed(setup.source.delayed());
+    state.set_vendor(setup.source.provider == FeedProvider::Vendor);
     let (updates, mut incoming) = mpsc::channel(QUEUE);
     let source = Arc::new(setup.source);
     let mut sessions = Vec::new();

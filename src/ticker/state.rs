@@ -109,6 +109,11 @@ impl TickerState {
         }
     }
 
+    /// Sets whether the source of the prices is the vendor and not a hub.
+    pub fn set_vendor(&mut self, vendor: bool) {
+        self.link_monitor.set_vendor(vendor);
+    }
+
     /// Returns the time at this moment, by the time sources that agree. The wall time is `None`
     /// until two sources have agreed.
     pub fn time(&self, at: Moment) -> Now {

@@ -163,8 +163,12 @@ fn check(path: &Path) -> Result<(), ExitReason> {
         1 => format!("1 {noun}"),
         count => format!("{count} {noun}s"),
     };
+    let trust = match config.source.trusted {
+        true => " (trust = true: this server gets the token without a check)",
+        false => "",
+    };
     print(&format!(
-        "ok: {} ({}), {}, {}, {}, from {}\n",
+        "ok: {} ({}), {}, {}, {}, from {}{trust}\n",
         counted(settings.watchlist.len(), "symbol"),
         loaded.names(),
         counted(settings.page_specs().len(), "page"),

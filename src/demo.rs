@@ -84,6 +84,20 @@ pub async fn simulated_hub(
     token: &Secret,
     clock: Clock,
 ) -> Result<(HubSetup, Simulator), String> {
+    let authenticator = Authenticator::new(None, Some(token))?;
+    simulated_hub_for(vendor, Arc::new(authenticator), clock).await
+}
+
+/// Starts a simulator and returns the setup of a hub that serves its prices to the clients of this
+/// authenticator. The simulator stops when it is dropped.
+///
+/// # Errors
+/// The key is invalid, the simulator cannot listen on a port, or the connector cannot be created.
+pub async fn simulated_hub_for(
+    vendor: simulator::SimulatorSettings,
+    authenticator: Arc<Authenticator>,
+    clock: Clock,
+) -> Result<(HubSetup, Simulator), String> {
     let key = Secret::new(&vendor.key)?;
     let simulator = Simulator::start(vendor, clock.clone())
         .await
@@ -100,7 +114,7 @@ pub async fn simulated_hub(
         connector: Connector::new(None)?,
         clusters: Cluster::ALL.to_vec(),
         simulated: true,
-        authenticator: Arc::new(Authenticator::new(None, Some(token))?),
+        authenticator,
         settings,
         // Simulated prices arrive at every hour.
         calendar: Calendar::always_open(),

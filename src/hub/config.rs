@@ -112,6 +112,25 @@ impl HubConfig {
         Self::parse(&text, path, environment)
     }
 
+    /// Reads and checks a configuration like [`HubConfig::load`], for a hub with simulated prices. Such
+    /// a hub needs no key, and it reads no file if `path` is `None`.
+    ///
+    /// # Errors
+    /// The first error in the configuration, with the file and the line.
+    pub fn load_simulated(
+        path: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let environment = Environment {
+            key: environment.key.clone().or(Some("simulated".to_owned())),
+            ..environment.clone()
+        };
+        match path {
+            None => Self::parse("", Path::new(DEFAULT_PATH), &environment),
+            Some(_) => Self::load(path, &environment),
+        }
+    }
+
     /// Checks a configuration like [`HubConfig::load`], from a text that was read from `path`.
     ///
     /// # Errors

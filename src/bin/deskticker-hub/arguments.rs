@@ -25,7 +25,8 @@ Options for run:
       --config FILE   the configuration (default: /etc/deskticker/hub.toml; without this file,
                       the defaults apply)
       --listen ADDR   the address and port for clients (default: 0.0.0.0:3000)
-      --simulate      send simulated prices; needs no key, no plan and no configuration
+      --simulate      send simulated prices; needs no key, no plan and no configuration. With
+                      --config, all settings except those of [massive] come from this file
 
 Options for token:
       --file FILE     the device registry (default: the file in the configuration, or
@@ -51,9 +52,7 @@ pub(super) enum Command {
     Run {
         config: Option<PathBuf>,
         listen: Option<SocketAddr>,
-    },
-    Simulate {
-        listen: Option<SocketAddr>,
+        simulate: bool,
     },
     Token {
         change: TokenCommand,
@@ -113,7 +112,6 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
         ("--listen", is_token && listen.is_some()),
         ("--simulate", is_token && simulate),
         ("--file", !is_token && file.is_some()),
-        ("--config", !is_token && simulate && config.is_some()),
     ];
     if let Some((stray, _)) = strays.iter().find(|(_, given)| *given) {
         return Err(format!("this command has no option {stray}").into());
@@ -124,7 +122,10 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             file,
             config,
         },
-        None if simulate => Command::Simulate { listen },
-        None => Command::Run { config, listen },
+        None => Command::Run {
+            config,
+            listen,
+            simulate,
+        },
     })
 }

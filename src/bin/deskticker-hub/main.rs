@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deskticker::config::ConfigError;
 use deskticker::demo;
 use deskticker::hub::announcement::Announcement;
 use deskticker::hub::auth::authenticator::Authenticator;
@@ -73,8 +74,11 @@ fn perform(command: Command) -> Result<(), ExitReason> {
             file,
             config,
         } => logged("warn", || token(change, file, config.as_deref())),
-        Command::Run { config, listen } => logged("info", || served(run(config, listen))),
-        Command::Simulate { listen } => logged("info", || served(simulate(listen))),
+        Command::Run {
+            config,
+            listen,
+            simulate,
+        } => logged("info", || served(run(config, listen, simulate))),
     }
 }
 
@@ -152,20 +156,122 @@ fn token(
     Ok(())
 }
 
-async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), ExitReason> {
+async fn run(
+    path: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    simulate: bool,
+) -> Result<(), ExitReason> {
     // The signal handlers must be ready first: a signal without a handler ends the process
     // immediately.
     let stop = until_signal()?;
     let mut hangups = signal(SignalKind::hangup()).map_err(ExitReason::other)?;
     let environment = Environment::from_process();
-    let config = HubConfig::load(path.as_deref(), &environment).map_err(ExitReason::config)?;
-    let Devices { file, fixed } = &config.devices;
+    let config = load(path.as_deref(), simulate, &environment).map_err(ExitReason::config)?;
+    let (authenticator, new_token) = match simulate {
+        true => simulated_devices(&config.devices, path.is_some())?,
+        false => (devices(&config.devices).map_err(ExitReason::config)?, None),
+    };
+    let authenticator = Arc::new(authenticator);
+    let (settings, current) = watch::channel(settings(&config).map_err(ExitReason::config)?);
+    let supervisor = Supervisor::from_process();
+    let (mut setup, simulator) = if simulate {
+        let vendor = simulator::SimulatorSettings {
+            values: true,
+            ..simulator::SimulatorSettings::default()
+        };
+        let hub = demo::simulated_hub_for(vendor, authenticator.clone(), Clock::system()).await;
+        let (setup, simulator) = hub.map_err(ExitReason::other)?;
+        (setup, Some(simulator))
+    } else {
+        let connector = Connector::new(config.ca_file.as_deref())
+            .map_err(|error| ExitReason(78, format!("ca_file: {error}")))?;
+        let setup = HubSetup {
+            source: config.source.clone(),
+            rest: config.rest.clone(),
+            connector,
+            clusters: config.clusters.clone(),
+            simulated: false,
+            authenticator: authenticator.clone(),
+            settings: current.clone(),
+            calendar: Calendar::us(),
+            clock: Clock::system(),
+            supervisor: supervisor.clone(),
+        };
+        (setup, None)
+    };
+    (setup.settings, setup.supervisor) = (current, supervisor.clone());
+    let listener = bind(listen.unwrap_or(config.listen), &config.limits).await?;
+    let address = listener.local_addr().map_err(ExitReason::other)?;
+    let tls = config.tls.is_some();
+    if simulate {
+        let token = match (&new_token, &config.devices.fixed) {
+            (Some(token), _) => token.clone(),
+            (None, Some(_)) => "the value of MASSIVE_PROXY_TOKEN or of token_file".to_owned(),
+            (None, None) => format!("a token of {}", config.devices.file.display()),
+        };
+        say(&how_to_join(address, tls, &token))?;
+    } else {
+        let clusters = config.clusters.iter().map(|cluster| cluster.path());
+        let clusters: Vec<&str> = clusters.collect();
+        log::info!(
+            "the hub is ready: clusters {}, upstream {}, listening on {}://{address}",
+            clusters.join(", "),
+            config.source.endpoint,
+            if tls { "wss" } else { "ws" },
+        );
+    }
+    let _announcement = config.announce.then(|| Announcement::start(address, tls));
+    let reads_file = !simulate || path.is_some();
+    tokio::spawn(async move {
+        let path = path.as_deref();
+        while hangups.recv().await.is_some() {
+            if reads_file {
+                supervisor.reloading();
+                let new = load(path, simulate, &environment);
+                read_again(&config, new, &authenticator, &settings);
+                supervisor.ready();
+            } else {
+                log::info!("SIGHUP has no effect: this hub has no configuration to read again");
+            }
+        }
+    });
+    let mut losses = signal(SignalKind::user_defined1()).map_err(ExitReason::other)?;
+    let lose = async {
+        // SIGUSR1 breaks the connection to the simulated vendor once, so that the user can observe
+        // the displays without a vendor.
+        while losses.recv().await.is_some() {
+            if let Some(simulator) = &simulator {
+                simulator.fault(InjectedFault::Abort);
+                simulator.fault(InjectedFault::None);
+            }
+        }
+    };
+    tokio::select! {
+        () = hub::run(setup, listener, stop) => {}
+        () = lose => {}
+    }
+    Ok(())
+}
+
+fn load(
+    path: Option<&Path>,
+    simulate: bool,
+    environment: &Environment,
+) -> Result<HubConfig, ConfigError> {
+    match simulate {
+        true => HubConfig::load_simulated(path, environment),
+        false => HubConfig::load(path, environment),
+    }
+}
+
+/// Returns the authenticator of a hub with real prices. The log has a warning if no display can
+/// connect yet.
+fn devices(Devices { file, fixed }: &Devices) -> Result<Authenticator, String> {
     let usual = file == Path::new(registry::DEFAULT_PATH);
     let authenticator = match fixed {
         Some(fixed) if usual => Authenticator::with_optional_file(file.clone(), fixed),
         fixed => Authenticator::new(Some(file.clone()), fixed.as_ref()),
-    };
-    let authenticator = Arc::new(authenticator.map_err(ExitReason::config)?);
+    }?;
     if authenticator.registry().borrow().is_empty() {
         log::warn!(
             "no display can connect yet: create a token for a display with `deskticker-hub token \
@@ -174,45 +280,31 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
             file.display()
         );
     }
-    let connector = Connector::new(config.ca_file.as_deref())
-        .map_err(|error| ExitReason(78, format!("ca_file: {error}")))?;
-    let (settings, current) = watch::channel(settings(&config).map_err(ExitReason::config)?);
-    let supervisor = Supervisor::from_process();
-    let setup = HubSetup {
-        source: config.source.clone(),
-        rest: config.rest.clone(),
-        connector,
-        clusters: config.clusters.clone(),
-        simulated: false,
-        authenticator: authenticator.clone(),
-        settings: current,
-        calendar: Calendar::us(),
-        clock: Clock::system(),
-        supervisor: supervisor.clone(),
+    Ok(authenticator)
+}
+
+/// Returns the authenticator of a hub with simulated prices, and the new token that it accepts if no
+/// display has a token yet. Only a hub with a configuration uses the device registry.
+fn simulated_devices(
+    Devices { file, fixed }: &Devices,
+    has_file: bool,
+) -> Result<(Authenticator, Option<String>), ExitReason> {
+    let file = has_file.then(|| file.clone());
+    let authenticator = |fixed: Option<&Secret>| {
+        Authenticator::new(file.clone(), fixed).map_err(ExitReason::config)
     };
-    let listener = bind(listen.unwrap_or(config.listen), &config.limits).await?;
-    let clusters = config.clusters.iter().map(|cluster| cluster.path());
-    let clusters: Vec<&str> = clusters.collect();
-    let address = listener.local_addr().map_err(ExitReason::other)?;
-    let scheme = if config.tls.is_some() { "wss" } else { "ws" };
-    log::info!(
-        "the hub is ready: clusters {}, upstream {}, listening on {scheme}://{}",
-        clusters.join(", "),
-        config.source.endpoint,
-        address
-    );
-    let tls = config.tls.is_some();
-    let _announcement = config.announce.then(|| Announcement::start(address, tls));
-    tokio::spawn(async move {
-        let path = path.as_deref();
-        while hangups.recv().await.is_some() {
-            supervisor.reloading();
-            read_again(&config, path, &environment, &authenticator, &settings);
-            supervisor.ready();
+    if fixed.is_some() {
+        return Ok((authenticator(fixed.as_ref())?, None));
+    }
+    if file.is_some() {
+        let registered = authenticator(None)?;
+        if !registered.registry().borrow().is_empty() {
+            return Ok((registered, None));
         }
-    });
-    hub::run(setup, listener, stop).await;
-    Ok(())
+    }
+    let token = registry::fresh_token().map_err(ExitReason::other)?;
+    let secret = Secret::new(&token).map_err(ExitReason::other)?;
+    Ok((authenticator(Some(&secret))?, Some(token)))
 }
 
 fn settings(config: &HubConfig) -> Result<HubSettings, String> {
@@ -230,8 +322,7 @@ fn settings(config: &HubConfig) -> Result<HubSettings, String> {
 /// changed setting that needs a restart causes a warning in the log.
 fn read_again(
     config: &HubConfig,
-    path: Option<&Path>,
-    environment: &Environment,
+    new: Result<HubConfig, ConfigError>,
     authenticator: &Authenticator,
     current: &watch::Sender<HubSettings>,
 ) {
@@ -242,7 +333,7 @@ fn read_again(
         ),
         Err(error) => log::error!("the hub keeps its previous device registry: {error}"),
     }
-    let read = HubConfig::load(path, environment).map_err(|error| error.to_string());
+    let read = new.map_err(|error| error.to_string());
     let (new, settings) = match read.and_then(|new| settings(&new).map(|found| (new, found))) {
         Ok(read) => read,
         Err(error) => {
@@ -328,75 +419,32 @@ fn until_signal() -> Result<watch::Receiver<bool>, ExitReason> {
     Ok(stopped)
 }
 
-async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
-    let stop = until_signal()?;
-    let mut hangups = signal(SignalKind::hangup()).map_err(ExitReason::other)?;
-    tokio::spawn(async move {
-        while hangups.recv().await.is_some() {
-            log::info!(
-                "SIGHUP has no effect: a hub with simulated prices has no settings to read again"
-            );
-        }
-    });
-    let given = Environment::from_process().token;
-    let fresh = match given {
-        Some(_) => None,
-        None => Some(registry::fresh_token().map_err(ExitReason::other)?),
-    };
-    let token = given.as_deref().or(fresh.as_deref()).unwrap_or_default();
-    let token = Secret::from_text(token, "token")
-        .map_err(|reason| ExitReason(78, format!("MASSIVE_PROXY_TOKEN: {reason}")))?;
-    let vendor = simulator::SimulatorSettings {
-        values: true,
-        ..simulator::SimulatorSettings::default()
-    };
-    let (mut setup, simulator) = demo::simulated_hub(vendor, &token, Clock::system())
-        .await
-        .map_err(ExitReason::other)?;
-    setup.supervisor = Supervisor::from_process();
-    let usual = || config::parse_listen(config::DEFAULT_LISTEN).map_err(ExitReason::other);
-    let listener = bind(listen.map_or_else(usual, Ok)?, &Limits::default()).await?;
-    let address = listener.local_addr().map_err(ExitReason::other)?;
-    say(&how_to_join(address, fresh.as_deref()))?;
-    let _announcement = Announcement::start(address, false);
-    let mut losses = signal(SignalKind::user_defined1()).map_err(ExitReason::other)?;
-    let lose = async {
-        // SIGUSR1 breaks the vendor connection once, so that the user can observe the displays
-        // without a vendor.
-        while losses.recv().await.is_some() {
-            simulator.fault(InjectedFault::Abort);
-            simulator.fault(InjectedFault::None);
-        }
-    };
-    tokio::select! {
-        () = hub::run(setup, listener, stop) => {}
-        () = lose => {}
-    }
-    Ok(())
-}
-
-/// The instructions to connect a client to the simulated hub. The text contains the token only if
-/// this process has generated the token.
-fn how_to_join(address: SocketAddr, token: Option<&str>) -> String {
+/// The instructions to connect a client to the simulated hub. `token` describes the token, or is the
+/// token itself if this process has generated it.
+fn how_to_join(address: SocketAddr, tls: bool, token: &str) -> String {
     let host = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip => ip,
     };
     let near = SocketAddr::new(host, address.port());
-    let token = token.unwrap_or("the value of MASSIVE_PROXY_TOKEN");
+    let (scheme, secure) = if tls {
+        ("wss", "True")
+    } else {
+        ("ws", "False")
+    };
     format!(
         "Simulated prices, listening on {address} (press Ctrl-C to stop)
 The token: {token}
 
 A display on this machine (on another machine, replace {host} by hub.local):
-  printf '[hub]\\nurl = \"ws://{near}\"\\n[panel]\\nkind = \"terminal\"\\n' > ticker.toml
+  printf '[hub]\\nurl = \"{scheme}://{near}\"\\n[panel]\\nkind = \"terminal\"\\n' > ticker.toml
   MASSIVE_PROXY_TOKEN=TOKEN deskticker run --config ticker.toml
 
 The official Python client:
-  WebSocketClient(api_key=\"TOKEN\", feed=\"{near}/ws\", market=Market.Indices, secure=False,
+  WebSocketClient(api_key=\"TOKEN\", feed=\"{near}/ws\", market=Market.Indices, secure={secure},
                   subscriptions=[\"V.I:SPX\"])
 The official JavaScript client:
-  websocketClient(\"TOKEN\", \"ws://{near}/ws\").indices()
+  websocketClient(\"TOKEN\", \"{scheme}://{near}/ws\").indices()
 "
     )
 }

@@ -382,6 +382,33 @@ fn a_relay_without_rest_is_checked_if_the_configuration_trusts_it() {
 }
 
 #[test]
+fn each_of_several_hubs_is_checked() {
+    let hub = simulated();
+    let good = format!("ws://{}", hub.value.0);
+    let text = format!("[hub]\nurl = [\"ws://127.0.0.1:1\", \"{good}\"]\n");
+    let doctor_run = Machine::pi("two-hubs").with_config(&text).run_doctor();
+    let configuration = doctor_run.finding("configuration");
+    let both = format!("ws://127.0.0.1:1 or {good}");
+    assert!(configuration.found.ends_with(&both), "{configuration:?}");
+    let found = |check: &str| -> Vec<(CheckState, String)> {
+        let findings = doctor_run.findings.iter();
+        let findings = findings.filter(|finding| finding.check == check);
+        findings
+            .map(|finding| (finding.state, finding.found.clone()))
+            .collect()
+    };
+    let tcp = found("tcp");
+    assert_eq!([tcp[0].0, tcp[1].0], [CheckState::Failed, CheckState::Ok]);
+    assert!(tcp[0].1.starts_with("ws://127.0.0.1:1: "), "{tcp:?}");
+    assert!(tcp[1].1.starts_with(&format!("{good}: ")), "{tcp:?}");
+    let channels = found("channels");
+    assert_eq!(
+        [channels[0].0, channels[1].0],
+        [CheckState::Skipped, CheckState::Ok]
+    );
+}
+
+#[test]
 fn no_token_is_sent_to_a_server_that_is_not_a_hub() {
     for (answer, found) in [
         (

@@ -1,10 +1,12 @@
 //! The source of the prices in the configuration, the tables `[hub]` and `[massive]`, and the secret
 //! of the source.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::toml_reader::{NO_PATH, secret_file};
@@ -17,11 +19,40 @@ use crate::secret::{Environment, Secret, UNIT_SECRETS, read_secret};
 #[serde(deny_unknown_fields)]
 #[serde(expecting = "a table: a line [hub], and its settings below")]
 pub(super) struct HubTable {
-    url: Spanned<String>,
+    url: Spanned<HubAddresses>,
     #[serde(default, deserialize_with = "secret_file")]
     token_file: Option<Spanned<PathBuf>>,
     ca_file: Option<Spanned<PathBuf>>,
     trust: Option<Spanned<bool>>,
+}
+
+/// The addresses of hubs: a string, or a list of strings.
+struct HubAddresses(Vec<String>);
+
+impl<'de> Deserialize<'de> for HubAddresses {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = HubAddresses;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, or a list of strings")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<HubAddresses, E> {
+                Ok(HubAddresses(vec![text.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<HubAddresses, A::Error> {
+                let mut addresses = Vec::new();
+                while let Some(address) = list.next_element()? {
+                    addresses.push(address);
+                }
+                Ok(HubAddresses(addresses))
+            }
+        }
+        value.deserialize_any(Reader)
+    }
 }
 
 #[derive(Deserialize)]
@@ -74,6 +105,24 @@ pub(crate) fn secret_source(
     })
 }
 
+/// Parses the addresses of hubs: the first one, and the others.
+fn hub_endpoints(addresses: &HubAddresses) -> Result<(Endpoint, Vec<Endpoint>), String> {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for address in &addresses.0 {
+        let endpoint = Endpoint::parse(address)?;
+        if endpoints.contains(&endpoint) {
+            return Err(format!(
+                "{endpoint} occurs twice in the list; remove one of both"
+            ));
+        }
+        endpoints.push(endpoint);
+    }
+    if endpoints.is_empty() {
+        return Err("the list is empty; expected an address like \"ws://hub.local:3000\"".into());
+    }
+    Ok((endpoints.remove(0), endpoints))
+}
+
 impl ConfigReader<'_> {
     pub(super) fn source(
         &self,
@@ -82,12 +131,13 @@ impl ConfigReader<'_> {
         environment: &Environment,
     ) -> Result<SourceConfig, ConfigError> {
         let mut trust = None;
-        let (provider, table, url, secret_file, ca_file) = match (hub, massive) {
+        let (provider, table, endpoints, secret_file, ca_file) = match (hub, massive) {
             (Some(hub), None) => {
                 let (table, hub) = (hub.span(), hub.into_inner());
-                let url = Some(hub.url);
+                let endpoints = self.read("url", &hub.url, hub_endpoints)?;
                 trust = hub.trust.filter(|trust| *trust.get_ref());
-                (FeedProvider::Hub, table, url, hub.token_file, hub.ca_file)
+                let (token_file, ca_file) = (hub.token_file, hub.ca_file);
+                (FeedProvider::Hub, table, endpoints, token_file, ca_file)
             }
             (None, Some(massive)) => {
                 let (table, massive) = (massive.span(), massive.into_inner());
@@ -96,7 +146,8 @@ impl ConfigReader<'_> {
                     key_file,
                     ca_file,
                 } = massive;
-                (FeedProvider::Vendor, table, url, key_file, ca_file)
+                let endpoints = (self.endpoint(&url)?, Vec::new());
+                (FeedProvider::Vendor, table, endpoints, key_file, ca_file)
             }
             (None, None) => {
                 let reason = "the source of the prices is missing; expected a table [hub] with url \
@@ -108,8 +159,9 @@ impl ConfigReader<'_> {
                 return Err(self.error(Some(massive.span()), reason));
             }
         };
-        let endpoint = self.endpoint(&url)?;
-        if let Some(trust) = trust.as_ref().filter(|_| endpoint.secure) {
+        let (endpoint, alternatives) = endpoints;
+        let is_secure = endpoint.secure && alternatives.iter().all(|one| one.secure);
+        if let Some(trust) = trust.as_ref().filter(|_| is_secure) {
             let reason = "trust: true has no meaning with wss://, because the certificate \
                           identifies the server; remove this line";
             return Err(self.error(Some(trust.span()), reason));
@@ -118,6 +170,7 @@ impl ConfigReader<'_> {
         Ok(SourceConfig {
             source: FeedSource {
                 trusted: trust.is_some(),
+                alternatives,
                 ..FeedSource::new(provider, endpoint, Some(secret))
             },
             secret_file: secret_file.map(Spanned::into_inner),

@@ -11,6 +11,8 @@ use hyper::Method;
 use hyper::body::Bytes;
 use serde::Deserialize;
 
+use super::rest_paths;
+use crate::market::Symbol;
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::http::{self, RestError};
@@ -63,6 +65,7 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
         endpoint,
         secret,
         trusted,
+        ..
     } = source;
     if *provider == FeedProvider::Vendor || endpoint.secure || secret.is_none() || *trusted {
         return Ok(());
@@ -182,7 +185,11 @@ fn lifetime(expires_at: Option<f64>, now: Option<Utc>) -> Duration {
 /// A REST client for one source. Each request contains the secret that the source requires.
 pub(super) struct AuthenticatedRest {
     connector: Connector,
-    source: Arc<FeedSource>,
+    /// All hubs of the source, and the place of the hub in use.
+    all: Arc<FeedSource>,
+    active: usize,
+    /// The source with only the hub in use.
+    source: FeedSource,
     clock: Clock,
     /// The time of the last verification of the hub, and the number of lost connections at that
     /// time.
@@ -196,8 +203,10 @@ pub(super) struct AuthenticatedRest {
 impl AuthenticatedRest {
     pub(super) fn new(connector: Connector, source: Arc<FeedSource>, clock: Clock) -> Self {
         Self {
+            active: connector.active(),
+            source: source.at(connector.active()),
             connector,
-            source,
+            all: source,
             clock,
             recognised: None,
             current_token: None,
@@ -216,6 +225,11 @@ impl AuthenticatedRest {
     ///
     /// The reason of the failure, and the wait that the server requested.
     pub(super) async fn get(&mut self, path: &str) -> Result<Bytes, RestError> {
+        let active = self.connector.active();
+        if active != self.active {
+            (self.active, self.source) = (active, self.all.at(active));
+            (self.recognised, self.current_token) = (None, None);
+        }
         let kept = self.current_token.is_some();
         let mut answer = self.attempt(path).await;
         let refused = |answer: &Result<_, RestError>| matches!(answer, Err(refusal) if refusal.reason == Failure::Token);
@@ -264,15 +278,49 @@ impl AuthenticatedRest {
             };
             let current_token = FeedSource {
                 secret,
-                ..FeedSource::clone(&self.source)
+                ..self.source.clone()
             };
             self.current_token = Some((current_token, now + wait));
         }
         let source = self
             .current_token
             .as_ref()
-            .map_or(&*self.source, |(current_token, _)| current_token);
+            .map_or(&self.source, |(current_token, _)| current_token);
         http::fetch(&self.connector, source, Method::GET, path).await
+    }
+}
+
+/// Returns true if a hub answers, accepts the token, and is not cut off from its vendor. `symbol` is
+/// an instrument for a request that the hub forwards to the vendor.
+pub(crate) async fn hub_works(
+    connector: Connector,
+    source: FeedSource,
+    clock: Clock,
+    symbol: Option<&Symbol>,
+) -> bool {
+    #[derive(Deserialize)]
+    struct Quotes {
+        #[serde(default)]
+        stale: bool,
+    }
+    let nobody = FeedSource {
+        secret: None,
+        ..source.clone()
+    };
+    // A hub with a failed upstream answers 503. The proxy does not have this path.
+    let health = http::ask(&connector, &nobody, Method::GET, PROBE_PATHS[0]).await;
+    if health.is_ok_and(|answer| answer.status == 503) {
+        return false;
+    }
+    let (provider, trusted) = (source.provider, source.trusted);
+    let mut rest = AuthenticatedRest::new(connector, Arc::new(source), clock);
+    let path = rest_paths::quotes(provider, symbol.map_or(&[], std::slice::from_ref));
+    match rest.get(&path).await {
+        Ok(body) => serde_json::from_slice(&body).is_ok_and(|quotes: Quotes| !quotes.stale),
+        // A trusted relay can lack REST.
+        Err(refusal) => {
+            trusted && matches!(refusal.reason, Failure::Path | Failure::UpgradeDropped)
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub struct FeedSource {
     /// True if this client sends its token without a verification of the server, because the
     /// configuration trusts every server at this address.
     pub trusted: bool,
+    /// The addresses of further hubs with the same secret. They are used in this order if the hub at
+    /// `endpoint` fails.
+    pub alternatives: Vec<Endpoint>,
 }
 
 impl FeedSource {
@@ -41,6 +44,19 @@ impl FeedSource {
             endpoint,
             secret,
             trusted: false,
+            alternatives: Vec::new(),
+        }
+    }
+
+    /// Returns the source with only the hub at this place: 0 for `endpoint`, then the alternatives.
+    pub fn at(&self, place: usize) -> Self {
+        let alternative = place
+            .checked_sub(1)
+            .and_then(|place| self.alternatives.get(place));
+        Self {
+            endpoint: alternative.unwrap_or(&self.endpoint).clone(),
+            alternatives: Vec::new(),
+            ..self.clone()
         }
     }
 

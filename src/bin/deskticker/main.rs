@@ -167,8 +167,10 @@ fn check(path: &Path) -> Result<(), ExitReason> {
         true => " (trust = true: this server gets the token without a check)",
         false => "",
     };
+    let others = config.source.alternatives.iter();
+    let others: String = others.map(|hub| format!(" or {hub}")).collect();
     print(&format!(
-        "ok: {} ({}), {}, {}, {}, from {}{trust}\n",
+        "ok: {} ({}), {}, {}, {}, from {}{others}{trust}\n",
         counted(settings.watchlist.len(), "symbol"),
         loaded.names(),
         counted(settings.page_specs().len(), "page"),
